@@ -1,0 +1,1 @@
+"""Timings and quality figures, each run as ``python -m benchmarks.<name>``."""

@@ -1,0 +1,38 @@
+"""What every benchmark shares: where the data lies, the clock, and how figures are printed."""
+
+import os
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import TypeVar
+
+Result = TypeVar("Result")
+
+
+def data_folder() -> Path:
+    """Return the folder of data sets: $NEXTMART_DATA, or ``shared/data`` beside the checkout."""
+    default = Path(__file__).resolve().parents[2] / "shared" / "data"
+    return Path(os.environ.get("NEXTMART_DATA", default))
+
+
+def best_of(calls: dict[str, Callable[[], Result]], repeats: int) -> dict[str, tuple[float, Result]]:
+    """Time each call ``repeats`` times, in turns so that a slow spell of the machine strikes all alike.
+
+    Returns
+    -------
+    dict of (float, result)
+        By name, the least wall time in seconds and the last result.
+    """
+    best: dict[str, tuple[float, Result]] = {}
+    for _ in range(repeats):
+        for name, call in calls.items():
+            start = time.perf_counter()
+            result = call()
+            seconds = time.perf_counter() - start
+            best[name] = (min(seconds, best[name][0]) if name in best else seconds, result)
+    return best
+
+
+def report(what: str, seconds: float, ratio: float) -> None:
+    """Print one line: what, seconds, ratio."""
+    print(f"{what}, {seconds:.3f}, {ratio:.2f}", flush=True)

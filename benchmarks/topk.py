@@ -1,0 +1,101 @@
+"""Time ``jobs.topk`` beside the bare matrix product, faiss and numpy, on random vectors.
+
+The ratio printed is the matrix product's time divided by the line's: 1 is as fast as the product alone.
+"""
+
+import argparse
+import importlib.util
+from collections.abc import Callable
+
+import numpy as np
+import torch
+
+from benchmarks.timing import best_of, report
+from jobs.topk import ITEM_CHUNK, QUERY_CHUNK, Floats, top_k
+
+Found = tuple[Floats, np.ndarray] | None
+OURS = "jobs.topk"
+PRODUCT = "matrix product"
+
+
+def product(queries: torch.Tensor, items: torch.Tensor) -> None:
+    """Multiply in the chunks that ``top_k`` uses, into one buffer, and look at nothing."""
+    buffer = torch.empty(QUERY_CHUNK * ITEM_CHUNK)
+    for some in queries.split(QUERY_CHUNK):
+        for chunk in items.split(ITEM_CHUNK):
+            torch.mm(some, chunk.T, out=buffer[: len(some) * len(chunk)].view(len(some), len(chunk)))
+
+
+def by_faiss(queries: Floats, items: Floats, k: int, threads: int) -> Callable[[], Found] | None:
+    """Return a search in a flat index already filled, or None if faiss is not installed."""
+    if importlib.util.find_spec("faiss") is None:
+        return None
+    import faiss
+
+    faiss.omp_set_num_threads(threads)
+    index = faiss.IndexFlatIP(items.shape[1])
+    index.add(items)
+    return lambda: index.search(queries, k)
+
+
+def by_numpy(queries: Floats, items: Floats, k: int) -> Found:
+    """Partition whole rows of scores, as many as fit in the same buffer."""
+    rows = max(1, QUERY_CHUNK * ITEM_CHUNK // len(items))
+    parts = []
+    for start in range(0, len(queries), rows):
+        scores = queries[start : start + rows] @ items.T
+        best = np.argpartition(scores, -k, axis=1)[:, -k:]
+        values = np.take_along_axis(scores, best, 1)
+        order = np.argsort(-values, axis=1)
+        parts.append((np.take_along_axis(values, order, 1), np.take_along_axis(best, order, 1)))
+    return np.concatenate([part[0] for part in parts]), np.concatenate([part[1] for part in parts])
+
+
+def check(name: str, found: Found, ours: Found) -> None:
+    """Stop if two results differ by more than the rounding of sums in another order."""
+    assert found is not None
+    assert ours is not None
+    np.testing.assert_allclose(found[0], ours[0], rtol=1e-4, atol=1e-4, err_msg=name)
+    same = float((found[1] == ours[1]).mean())
+    if same < 0.999:
+        raise SystemExit(f"{name} finds other items: only {same:.2%} of places agree")
+
+
+def compare(n: int, size: int, dims: int, k: int, threads: int, repeats: int) -> None:
+    """Run one size and print its lines."""
+    rng = np.random.default_rng(0)
+    queries = rng.standard_normal((n, dims), dtype=np.float32)
+    items = rng.standard_normal((size, dims), dtype=np.float32)
+    q, i = torch.from_numpy(queries), torch.from_numpy(items)
+    calls: dict[str, Callable[[], Found]] = {
+        PRODUCT: lambda: product(q, i),
+        OURS: lambda: top_k(q, i, k),
+    }
+    if search := by_faiss(queries, items, k, threads):
+        calls["faiss IndexFlatIP"] = search
+    timed = best_of(calls, repeats)
+    timed |= best_of({"numpy argpartition": lambda: by_numpy(queries, items, k)}, 1)
+
+    print(f"{n} queries, {size} items, {dims} dims, k={k}, {threads} threads, best of {repeats} (numpy: 1)")
+    print("what, seconds, ratio to the matrix product")
+    for name, (seconds, found) in timed.items():
+        if name != PRODUCT:
+            check(name, found, timed[OURS][1])
+        report(name, seconds, timed[PRODUCT][0] / seconds)
+
+
+def main() -> None:
+    """Run the sizes asked for."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--sizes", nargs="*", default=["20000x12000x384", "1024x200000x128"], metavar="nxNxd")
+    parser.add_argument("-k", type=int, default=20)
+    parser.add_argument("--threads", type=int, default=torch.get_num_threads())
+    parser.add_argument("--repeats", type=int, default=3)
+    options = parser.parse_args()
+    torch.set_num_threads(options.threads)
+    for size in options.sizes:
+        compare(*map(int, size.split("x")), options.k, options.threads, options.repeats)
+
+
+if __name__ == "__main__":
+    main()

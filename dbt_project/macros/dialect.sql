@@ -1,0 +1,88 @@
+{# What only DuckDB spells this way; another warehouse adds its own `<adapter>__` version here. #}
+
+{% macro try_cast(column, type) -%}
+    {{ return(adapter.dispatch('try_cast', 'nextmart')(column, type)) }}
+{%- endmacro %}
+
+{% macro default__try_cast(column, type) -%}
+    try_cast({{ column }} as {{ type }})
+{%- endmacro %}
+
+{# Text to an instant: ISO text (without a zone: UTC), or Unix seconds, milli- or microseconds, told by size. #}
+{% macro to_timestamp_utc(column) -%}
+    {{ return(adapter.dispatch('to_timestamp_utc', 'nextmart')(column)) }}
+{%- endmacro %}
+
+{% macro default__to_timestamp_utc(column) -%}
+    case
+        when not regexp_full_match({{ column }}, '-?[0-9]{5,}') then try_cast({{ column }} as timestamptz)
+        when abs(try_cast({{ column }} as bigint)) < 100000000000
+            then make_timestamptz(try_cast({{ column }} as bigint) * 1000000)
+        when abs(try_cast({{ column }} as bigint)) < 100000000000000
+            then make_timestamptz(try_cast({{ column }} as bigint) * 1000)
+        when abs(try_cast({{ column }} as bigint)) < 100000000000000000
+            then make_timestamptz(try_cast({{ column }} as bigint))
+    end
+{%- endmacro %}
+
+{% macro minutes(number) -%}
+    interval '{{ number }} minutes'
+{%- endmacro %}
+
+{# A list in a total order, so that equal times never fall back on physical row order. #}
+{% macro ordered_list(value, keys) -%}
+    {{ return(adapter.dispatch('ordered_list', 'nextmart')(value, keys)) }}
+{%- endmacro %}
+
+{% macro default__ordered_list(value, keys) -%}
+    list({{ value }} order by {{ keys }})
+{%- endmacro %}
+
+{# SHA-256 over length-framed fields: ('ab', 'c') and ('a', 'bc') differ. #}
+{% macro framed_hash(columns) -%}
+    {{ return(adapter.dispatch('framed_hash', 'nextmart')(columns)) }}
+{%- endmacro %}
+
+{% macro default__framed_hash(columns) -%}
+    sha256(
+        {%- for column in columns %}
+        {{ '|| ' if not loop.first }}strlen(coalesce({{ column }}, ''))::varchar || ':' || coalesce({{ column }}, '')
+        {%- endfor %}
+    )
+{%- endmacro %}
+
+{% macro embedding_array(column) -%}
+    {{ return(adapter.dispatch('embedding_array', 'nextmart')(column)) }}
+{%- endmacro %}
+
+{% macro default__embedding_array(column) -%}
+    {{ column }}::float[{{ var('embedding_dimensions') }}]
+{%- endmacro %}
+
+{# Text literals for an IN list, quoted. #}
+{% macro text_list(values) -%}
+    {%- for value in values -%}
+        '{{ value | replace("'", "''") }}'{{ ', ' if not loop.last }}
+    {%- endfor -%}
+{%- endmacro %}
+
+{# What must agree for two rows of one event_id to be the same event. #}
+{% macro event_payload() -%}
+    row(visitor_id, user_id, item_id, event_type, event_at, source_session_id)
+{%- endmacro %}
+
+{# A rejected row as it was read (blank text reads as null), for people to look at. #}
+{% macro raw_event_json() -%}
+    {{ return(adapter.dispatch('raw_event_json', 'nextmart')()) }}
+{%- endmacro %}
+
+{% macro default__raw_event_json() -%}
+    to_json({
+        'event_id': event_id, 'visitor_id': visitor_id, 'user_id': user_id, 'item_id': item_id,
+        'event_type': event_type, 'event_at': event_at_text, 'source_session_id': source_session_id
+    })
+{%- endmacro %}
+
+{% macro blank_as_null(column) -%}
+    nullif(trim(cast({{ column }} as varchar)), '')
+{%- endmacro %}

@@ -1,0 +1,11 @@
+-- a fixed width: tools that read this table can't follow a changing one
+select
+    visitor_id,
+    {% for rank in range(1, 21) -%}
+    max(item_id) filter (where rank = {{ rank }}) as item_{{ rank }},
+    {% endfor -%}
+    max(model_version) as model_version,
+    max(generated_at) as generated_at
+from {{ ref('visitor_recommendations') }}
+group by visitor_id
+order by visitor_id

@@ -1,0 +1,9 @@
+{{ config(materialized='view') }}
+
+select
+    event_id,
+    reject_reason as reason,
+    raw_row,
+    loaded_at
+from {{ ref('checked_events') }}
+where reject_reason is not null

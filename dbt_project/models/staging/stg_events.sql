@@ -1,0 +1,14 @@
+{{ config(materialized='view') }}
+
+select
+    event_id,
+    visitor_id,
+    user_id,
+    item_id,
+    event_type,
+    event_at,
+    source_session_id,
+    loaded_at,
+    batch_id
+from {{ ref('checked_events') }}
+where reject_reason is null

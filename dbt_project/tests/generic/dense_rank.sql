@@ -1,0 +1,7 @@
+{# Ranks of a group are 1, 2, …, n without a gap. #}
+{% test dense_rank(model, group) %}
+select {{ group }} as grouped_by, count(*) as row_count, min(rank) as lowest, max(rank) as highest
+from {{ model }}
+group by {{ group }}
+having min(rank) <> 1 or max(rank) <> count(*) or count(distinct rank) <> count(*)
+{% endtest %}

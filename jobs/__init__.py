@@ -1,0 +1,1 @@
+"""nextmart: next-item recommendation tables from a warehouse's own events and catalogue."""

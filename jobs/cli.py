@@ -1,0 +1,214 @@
+"""The command line: reads settings, opens the warehouse, calls one job, prints what it did.
+
+Results for people and progress go to stderr, a machine's summary (``--json``) to stdout.
+Exit codes: 0 done, 1 failed, 2 wrong usage or settings.
+"""
+
+import json
+import os
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime, time
+from pathlib import Path
+from typing import Annotated, Any
+
+import duckdb
+import typer
+
+from jobs import nightly
+from jobs.demo import make_shop
+from jobs.errors import NextmartError, UsageError, redact
+from jobs.load import Source, load, parse_maps
+from jobs.progress import say
+from jobs.publish import publish
+from jobs.report import print_recommendations, print_status
+from jobs.runner import run as run_job
+from jobs.settings import Settings, load_settings
+from jobs.status import status
+from jobs.warehouse import Connection, connect, job_run, prepare
+
+app = typer.Typer(
+    help="Next-item recommendation tables from a warehouse's own events and catalogue.",
+    no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False,
+)  # fmt: skip
+
+Warehouse = Annotated[Path | None, typer.Option(help="DuckDB file (setting: warehouse).", show_default=False)]
+Published = Annotated[
+    Path | None, typer.Option(help="Published file (setting: published).", show_default=False)
+]
+Json = Annotated[bool, typer.Option("--json", help="Print a machine-readable summary on stdout.")]
+Wait = Annotated[float, typer.Option(help="Seconds to wait while another process holds the warehouse.")]
+
+
+@contextmanager
+def opened(settings: Settings, wait: float) -> Iterator[Connection]:
+    """Open the warehouse with the jobs' tables in it, and close it again."""
+    connection = connect(settings.warehouse, wait_seconds=wait)
+    try:
+        prepare(connection)
+        yield connection
+    finally:
+        connection.close()
+
+
+def show(summary: dict[str, Any], text: str, as_json: bool) -> None:
+    """Print the outcome for people on stderr or, when asked, for machines on stdout."""
+    if as_json:
+        print(json.dumps(summary, default=str))  # noqa: T201
+    else:
+        say(text)
+
+
+@app.command("load")
+def load_command(
+    events: Annotated[str | None, typer.Option(help="CSV, Parquet or JSON lines; globs too.")] = None,
+    items: Annotated[str | None, typer.Option(help="The same, for the catalogue.")] = None,
+    map_: Annotated[
+        list[str] | None,
+        typer.Option("--map", help="our_column=their_column, or =an SQL expression over theirs; "
+                     "prefix events. or items. where both files are given."),
+    ] = None,
+    where_events: Annotated[str | None, typer.Option(help="Load only events for which this SQL is true.")] = None,
+    where_items: Annotated[str | None, typer.Option(help="Load only items for which this SQL is true.")] = None,
+    warehouse: Warehouse = None, wait: Wait = 0, as_json: Json = False,
+) -> None:  # fmt: skip
+    """Append files to the raw tables; the same file twice changes nothing."""
+    settings = load_settings(warehouse=warehouse)
+    given = [Source("items", items, where_items)] if items else []
+    given += [Source("events", events, where_events)] if events else []
+    if not given:
+        raise UsageError("say what to load: --events FILE, --items FILE, or both")
+    maps = parse_maps(map_ or [])
+    with opened(settings, wait) as connection, job_run(connection, "load") as record:
+        load(connection, given, maps, record)
+    lines = [
+        f"{table}: {n['loaded']:,} loaded of {n['read']:,} read ({n['repeated']:,} repeated, {n['known']:,} known before)"
+        for table, n in record.detail.items()
+    ]
+    show(record.summary(), "\n".join(lines), as_json)
+
+
+@app.command()
+def run(
+    full_refresh: Annotated[bool, typer.Option(help="Rebuild every incremental table from raw.")] = False,
+    warehouse: Warehouse = None, published: Published = None, wait: Wait = 0, as_json: Json = False,
+) -> None:  # fmt: skip
+    """Build and test everything with dbt, jobs included, then publish."""
+    settings = load_settings(warehouse=warehouse, published=published)
+    settings.job_vars()  # a wrong var is an error before anything starts
+    with opened(settings, wait):
+        pass  # held by someone else? then say who, before dbt starts
+    nightly.dbt_build(settings, ("--full-refresh",) if full_refresh else ())
+    summary = _publish(settings, wait)
+    show(summary, f"published {settings.published}: {nightly.counts_of(summary)}", as_json)
+
+
+@app.command("publish")
+def publish_command(
+    warehouse: Warehouse = None, published: Published = None, wait: Wait = 0, as_json: Json = False
+) -> None:
+    """Swap in a verified copy of the public tables for readers."""
+    settings = load_settings(warehouse=warehouse, published=published)
+    summary = _publish(settings, wait)
+    show(summary, f"published {settings.published}: {nightly.counts_of(summary)}", as_json)
+
+
+def _publish(settings: Settings, wait: float) -> dict[str, Any]:
+    with opened(settings, wait) as connection, job_run(connection, "publish") as record:
+        publish(connection, settings.published, record)
+    return record.summary()
+
+
+def _add_job(name: str, help_text: str) -> None:
+    def command(warehouse: Warehouse = None, wait: Wait = 0, as_json: Json = False) -> None:
+        settings = load_settings(warehouse=warehouse)
+        with opened(settings, wait) as connection:
+            try:
+                summary = run_job(name, connection, settings)
+            except duckdb.CatalogException as error:
+                raise NextmartError(
+                    f"{name} reads tables that dbt has not built yet: run `nextmart run` once. ({error})"
+                ) from error
+        show(
+            summary,
+            f"{name}: {summary['status']}, {summary['rows_out']:,} rows written {summary['detail']}",
+            as_json,
+        )
+
+    app.command(name, help=help_text)(command)
+
+
+_add_job("embed", "Give every item text without an embedding one.")
+_add_job("train", "Train the models that are no longer fresh.")
+_add_job("evaluate", "Measure new models on the hold-out and choose the live one.")
+_add_job("recommend", "Write a run of recommendations with the live model.")
+
+
+@app.command("status")
+def status_command(warehouse: Warehouse = None, wait: Wait = 0, as_json: Json = False) -> None:
+    """Show counts, the last run of each job, the live model and what is published."""
+    settings = load_settings(warehouse=warehouse)
+    if not settings.warehouse.exists():
+        raise NextmartError(
+            f"there is no warehouse {settings.warehouse} yet: start with `nextmart load` or `demo`"
+        )
+    connection = connect(settings.warehouse, read_only=True, wait_seconds=wait)
+    try:
+        found = status(connection, settings)
+    finally:
+        connection.close()
+    if as_json:
+        show(found, "", as_json)
+    else:
+        print_status(found)
+
+
+@app.command()
+def demo(
+    visitors: Annotated[int, typer.Option(min=20)] = 2000,
+    items: Annotated[int, typer.Option(min=50)] = 600,
+    seed: int = 0,
+    until: Annotated[
+        datetime | None, typer.Option(help="End of the shop's history (UTC).", show_default="today")
+    ] = None,
+    folder: Annotated[Path, typer.Option(help="Where the demo's two files go.")] = Path("demo"),
+    as_json: Json = False,
+) -> None:
+    """Make a small shop, run everything on it, and print recommendations."""
+    end = (until or datetime.combine(datetime.now(UTC).date(), time())).replace(tzinfo=UTC)
+    settings = load_settings(
+        warehouse=folder / "warehouse.duckdb",
+        published=folder / "published.duckdb",
+        work_folder=folder / ".nextmart",
+    )
+    for path in (settings.warehouse, settings.warehouse.with_name("warehouse.duckdb.wal")):
+        path.unlink(missing_ok=True)
+    with opened(settings, 0) as connection:
+        make_shop(connection, visitors=visitors, items=items, seed=seed, until=end)
+    nightly.dbt_build(settings)
+    summary = _publish(settings, 0)
+    if as_json:
+        show(summary, "", as_json)
+    else:
+        print_recommendations(settings.published, settings.warehouse)
+
+
+def main() -> None:
+    """Run the command line; known errors print as one clear message."""
+    try:
+        app()
+    except UsageError as error:
+        _fail(error, 2)
+    except (NextmartError, duckdb.Error) as error:
+        _fail(error, 1)
+    except KeyboardInterrupt:
+        say("interrupted; what was committed stays, and the next run goes on from there")
+        sys.exit(130)
+
+
+def _fail(error: Exception, code: int) -> None:
+    if os.environ.get("NEXTMART_DEBUG"):
+        raise error
+    say(f"nextmart: {redact(str(error))}")
+    sys.exit(code)

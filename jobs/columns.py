@@ -1,0 +1,119 @@
+"""The columns of every table that two sides share, named once.
+
+The DDL in ``sql/ddl`` and the dbt contracts are held against these by ``tests/test_columns.py``;
+jobs take the names from here instead of spelling them again.
+"""
+
+from typing import Final
+
+RAW_EVENTS: Final = {
+    "event_id": "VARCHAR",
+    "visitor_id": "VARCHAR",
+    "user_id": "VARCHAR",
+    "item_id": "VARCHAR",
+    "event_type": "VARCHAR",
+    "event_at": "VARCHAR",
+    "source_session_id": "VARCHAR",
+    "loaded_at": "TIMESTAMP WITH TIME ZONE",
+}
+"""As loaded: ids and times are still text, so that a row that can't be used can be kept and shown."""
+
+RAW_ITEMS: Final = {
+    "item_id": "VARCHAR",
+    "title": "VARCHAR",
+    "brand": "VARCHAR",
+    "category": "VARCHAR",
+    "description": "VARCHAR",
+    "price": "VARCHAR",
+    "available": "VARCHAR",
+    "updated_at": "VARCHAR",
+    "loaded_at": "TIMESTAMP WITH TIME ZONE",
+}
+
+EMBEDDINGS: Final = {
+    "embedding_model": "VARCHAR",
+    "dimensions": "INTEGER",
+    "text_hash": "VARCHAR",
+    "embedding": "FLOAT[]",
+    "status": "VARCHAR",
+    "error": "VARCHAR",
+    "tokens": "BIGINT",
+    "run_id": "VARCHAR",
+    "created_at": "TIMESTAMP WITH TIME ZONE",
+}
+
+MODELS: Final = {
+    "model_version": "VARCHAR",
+    "model": "VARCHAR",
+    "parameters": "JSON",
+    "fingerprint": "VARCHAR",
+    "data_cutoff_at": "TIMESTAMP WITH TIME ZONE",
+    "training_rows": "BIGINT",
+    "embedding_model": "VARCHAR",
+    "seed": "BIGINT",
+    "started_at": "TIMESTAMP WITH TIME ZONE",
+    "finished_at": "TIMESTAMP WITH TIME ZONE",
+    "status": "VARCHAR",
+    "weights": "BLOB",
+    "weights_sha256": "VARCHAR",
+    "code_version": "VARCHAR",
+}
+
+MODEL_METRICS: Final = {
+    "model_version": "VARCHAR",
+    "split": "VARCHAR",
+    "metric": "VARCHAR",
+    "k": "INTEGER",
+    "segment": "VARCHAR",
+    "value": "DOUBLE",
+    "n": "BIGINT",
+    "ci_low": "DOUBLE",
+    "ci_high": "DOUBLE",
+    "measured_at": "TIMESTAMP WITH TIME ZONE",
+}
+
+RECOMMENDATIONS: Final = {
+    "run_id": "VARCHAR",
+    "model_version": "VARCHAR",
+    "visitor_id": "VARCHAR",
+    "rank": "INTEGER",
+    "item_id": "VARCHAR",
+    "score": "DOUBLE",
+    "source": "VARCHAR",
+    "reason_item_id": "VARCHAR",
+    "generated_at": "TIMESTAMP WITH TIME ZONE",
+}
+
+SIMILAR_ITEMS: Final = {
+    "run_id": "VARCHAR",
+    "embedding_model": "VARCHAR",
+    "item_id": "VARCHAR",
+    "rank": "INTEGER",
+    "similar_item_id": "VARCHAR",
+    "score": "DOUBLE",
+}
+
+JOB_RUNS: Final = {
+    "run_id": "VARCHAR",
+    "job": "VARCHAR",
+    "started_at": "TIMESTAMP WITH TIME ZONE",
+    "finished_at": "TIMESTAMP WITH TIME ZONE",
+    "status": "VARCHAR",
+    "rows_in": "BIGINT",
+    "rows_out": "BIGINT",
+    "cost": "DOUBLE",
+    "detail": "JSON",
+    "error": "VARCHAR",
+}
+
+JOB_TABLES: Final = {
+    "raw.events": RAW_EVENTS,
+    "raw.items": RAW_ITEMS,
+    "ml.embeddings": EMBEDDINGS,
+    "ml.models": MODELS,
+    "ml.model_metrics": MODEL_METRICS,
+    "ml.recommendations": RECOMMENDATIONS,
+    "ml.similar_items": SIMILAR_ITEMS,
+    "ml.job_runs": JOB_RUNS,
+}
+"""Tables that jobs make and write, by their qualified name."""

@@ -1,0 +1,21 @@
+"""dbt-duckdb plugin: every connection that dbt opens finds the tables that jobs own.
+
+So an empty warehouse builds, and ``dbt build --exclude tag:job`` needs no job to have run.
+"""
+
+from typing import Any
+
+from dbt.adapters.duckdb.plugins import BasePlugin
+
+from jobs.warehouse import Connection, prepare
+
+
+class Plugin(BasePlugin):  # type: ignore[misc]
+    """Named in ``profiles.yml``; dbt-duckdb looks for this class."""
+
+    def configure_connection(self, conn: Connection) -> None:
+        """Make ``raw`` and ``ml`` once, when dbt opens the file."""
+        prepare(conn)
+
+    def initialize(self, config: dict[str, Any]) -> None:
+        """Take no settings."""

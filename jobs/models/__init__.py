@@ -1,0 +1,1 @@
+"""Model families behind one interface (``base.Model``), found by name in ``registry``."""

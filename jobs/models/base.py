@@ -1,0 +1,229 @@
+"""The interface of every model: fit on sequences, then score by inner products.
+
+Each model ends in the same place: a query vector for a sequence, a vector for each item, and exact top-k over
+their products. So filtering seen items, ties, chunking and memory are solved once, in ``jobs.topk``.
+"""
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any, ClassVar
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+from jobs.errors import UsageError, nearest
+from jobs.sequences import Sequences
+from jobs.topk import top_k
+
+Bools = npt.NDArray[np.bool_]
+Floats = npt.NDArray[np.float32]
+Longs = npt.NDArray[np.int64]
+State = dict[str, npt.NDArray[Any]]
+
+
+@dataclass(frozen=True)
+class Catalog:
+    """Every item that exists, in ascending order of item_id: an item's index is its place here.
+
+    Attributes
+    ----------
+    item_ids : object array (items,)
+        Ascending, so that ties broken by index are ties broken by item_id.
+    embeddings : float32 array (items, dimensions)
+        The LLM's vectors; a row of zeros where an item has none.
+    available : bool array (items,)
+        False for items that may be seen but not recommended.
+    """
+
+    item_ids: npt.NDArray[np.object_]
+    embeddings: Floats
+    available: Bools
+
+    def __len__(self) -> int:
+        return len(self.item_ids)
+
+    @cached_property
+    def has_embedding(self) -> Bools:
+        """Tell which items have a vector: bool array (items,)."""
+        return self.embeddings.any(axis=1)
+
+    def find(self, item_ids: npt.NDArray[np.object_]) -> Longs:
+        """Return each id's index, -1 where the catalogue has no such item: int64 array."""
+        index = {item_id: place for place, item_id in enumerate(self.item_ids)}
+        return np.array([index.get(item_id, -1) for item_id in item_ids], dtype=np.int64)
+
+
+@dataclass(frozen=True)
+class Cases:
+    """Held-out cases: what a visitor had, and the item that came next.
+
+    Attributes
+    ----------
+    inputs : Sequences
+        Items before the target, oldest first.
+    targets : int64 array (cases,)
+        Index of the next item.
+    """
+
+    inputs: Sequences
+    targets: Longs
+
+
+@dataclass(frozen=True)
+class Scorer:
+    """A fitted model, ready for one catalogue.
+
+    Attributes
+    ----------
+    queries : Sequences -> float32 tensor (rows, width)
+        A row of zeros means: nothing is known of this sequence.
+    item_vectors : float32 tensor (items, width)
+        In the catalogue's order.
+    recommendable : bool array (items,)
+        Items for which the model has a vector.
+    """
+
+    queries: Callable[[Sequences], Tensor]
+    item_vectors: Tensor
+    recommendable: Bools
+    explains: bool = True
+    """Whether closeness of item vectors says why an item was recommended."""
+
+
+@dataclass(frozen=True)
+class Fitting:
+    """What a fit may use besides the data.
+
+    Attributes
+    ----------
+    seed : int
+        Decides everything random.
+    checkpoint : Path or None
+        Where a long fit keeps its state after each epoch, to go on after a kill.
+    """
+
+    seed: int = 0
+    checkpoint: Path | None = None
+
+
+class Model(ABC):
+    """A family of models with its hyper-parameters."""
+
+    family: ClassVar[str]
+    defaults: ClassVar[Mapping[str, Any]] = {}
+    uses_embeddings: ClassVar[bool] = False
+
+    def __init__(self, parameters: Mapping[str, Any] | None = None) -> None:
+        parameters = parameters or {}
+        for name, value in parameters.items():
+            if name not in self.defaults:
+                raise UsageError(
+                    f"unknown parameter '{name}' of {self.family}: {nearest(name, self.defaults)}"
+                )
+            if not isinstance(value, type(self.defaults[name])) and not (
+                isinstance(self.defaults[name], float) and isinstance(value, int)
+            ):
+                wanted = type(self.defaults[name]).__name__
+                raise UsageError(
+                    f"parameter '{name}' of {self.family} must be of type {wanted}, not {value!r}"
+                )
+        self.parameters: dict[str, Any] = {**self.defaults, **parameters}
+
+    @abstractmethod
+    def fit(self, train_sequences: Sequences, validation: Cases, catalog: Catalog, fitting: Fitting) -> None:
+        """Learn from ``train_sequences``; ``validation`` may only decide when to stop."""
+
+    @abstractmethod
+    def state(self) -> State:
+        """Return what was learnt as named arrays, enough for :meth:`restore`."""
+
+    @abstractmethod
+    def restore(self, state: State, trained_on: Catalog) -> None:
+        """Take back a state; ``trained_on`` has the item_ids of the fit, in its order (no embeddings)."""
+
+    @abstractmethod
+    def scorer(self, catalog: Catalog) -> Scorer:
+        """Return the model ready for ``catalog``, whose items may be newer than the fit's."""
+
+
+REASON_CHUNK = 1024  # sequences explained at once: their items' vectors are held side by side
+REASON_WINDOW = 50  # newest items that may be a reason
+QUERY_CHUNK = 4096  # sequences encoded at once: bounds memory, whatever the number of visitors
+
+
+def recommend(
+    scorer: Scorer, sequences: Sequences, k: int, *, allowed: Bools | None = None, allow_repeats: bool = False
+) -> tuple[Floats, npt.NDArray[np.int32]]:
+    """Return the exact top k of each sequence.
+
+    Parameters
+    ----------
+    allowed : bool array (items,), optional
+        Items that may be recommended at all.
+    allow_repeats : bool
+        If false, a sequence's own items are left out.
+
+    Returns
+    -------
+    float32 array (sequences, k), int32 array (sequences, k)
+        Scores in descending order and item indices; -inf and -1 where nothing is left, or where nothing is
+        known of the sequence. Equal scores are ordered by index.
+    """
+    recommendable = scorer.recommendable if allowed is None else scorer.recommendable & allowed
+    scores = np.full((len(sequences), k), -np.inf, np.float32)
+    items = np.full((len(sequences), k), -1, np.int32)
+    for start in range(0, len(sequences), QUERY_CHUNK):
+        rows = np.arange(start, min(start + QUERY_CHUNK, len(sequences)))
+        chunk = sequences.take(rows)
+        queries = scorer.queries(chunk)
+        exclude = None if allow_repeats else chunk
+        scores[rows], items[rows] = top_k(
+            queries, scorer.item_vectors, k, exclude=exclude, allowed=recommendable
+        )
+        unknown = rows[~queries.any(dim=1).cpu().numpy()]
+        scores[unknown], items[unknown] = -np.inf, -1
+    return scores, items
+
+
+def reasons(scorer: Scorer, sequences: Sequences, items: npt.NDArray[np.int32]) -> npt.NDArray[np.int32]:
+    """Return, for each recommended item, the item of its sequence that lies closest to it for the model.
+
+    Parameters
+    ----------
+    items : int32 array (sequences, k)
+        Recommended indices, -1 where there is none.
+
+    Returns
+    -------
+    int32 array (sequences, k)
+        The index of the sequence's item with the largest cosine in ``scorer.item_vectors``, of equal ones the
+        newest; -1 where the model can't say.
+    """
+    found = np.full(items.shape, -1, np.int32)
+    if not scorer.explains:
+        return found
+    vectors = functional.normalize(scorer.item_vectors, dim=1)
+    for start in range(0, len(sequences), REASON_CHUNK):
+        rows = slice(start, min(start + REASON_CHUNK, len(sequences)))
+        own = sequences.take(np.arange(rows.start, rows.stop)).keep(scorer.recommendable).last(REASON_WINDOW)
+        candidates = own.padded(-1)[:, ::-1].copy()
+        if candidates.shape[1] == 0:
+            continue
+        closeness = torch.bmm(
+            vectors[items[rows].clip(min=0)], vectors[candidates.clip(min=0)].transpose(1, 2)
+        )
+        closeness = closeness.cpu().masked_fill(torch.from_numpy(candidates < 0)[:, None, :], -2)
+        best = np.take_along_axis(candidates, closeness.argmax(dim=2).numpy(), axis=1)
+        found[rows] = np.where(items[rows] >= 0, best, -1)
+    return found
+
+
+def device() -> torch.device:
+    """Return the device that models run on: CUDA when present."""
+    return torch.device("cuda" if torch.cuda.is_available() else "cpu")

@@ -1,0 +1,37 @@
+"""Popularity: everyone gets what most sequences contain."""
+
+import numpy as np
+import torch
+
+from jobs.models.base import Cases, Catalog, Fitting, Model, Scorer, State
+from jobs.sequences import Sequences
+
+
+class Popularity(Model):
+    """Score of an item = how often it occurs in the training sequences (the paper's MostPopular)."""
+
+    family = "popularity"
+
+    def fit(self, train_sequences: Sequences, validation: Cases, catalog: Catalog, fitting: Fitting) -> None:  # noqa: ARG002
+        """Count."""
+        self.trained_on = catalog
+        self.counts = np.bincount(train_sequences.items, minlength=len(catalog)).astype(np.float32)
+
+    def state(self) -> State:
+        """Return the counts."""
+        return {"counts": self.counts}
+
+    def restore(self, state: State, trained_on: Catalog) -> None:
+        """Take back the counts."""
+        self.trained_on, self.counts = trained_on, state["counts"]
+
+    def scorer(self, catalog: Catalog) -> Scorer:
+        """Score items that the fit counted; a constant query turns counts into inner products."""
+        place = self.trained_on.find(catalog.item_ids)
+        counts = np.where(place >= 0, self.counts[place], 0).astype(np.float32)
+        return Scorer(
+            queries=lambda sequences: torch.ones(len(sequences), 1),
+            item_vectors=torch.from_numpy(counts)[:, None],
+            recommendable=counts > 0,
+            explains=False,
+        )

@@ -1,0 +1,18 @@
+"""Model families by name."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from jobs.models.base import Model
+from jobs.models.bert4rec import BERT4Rec, LLM2BERT4Rec
+from jobs.models.llmseqsim import LLMSeqSim
+from jobs.models.popularity import Popularity
+
+FAMILIES: dict[str, type[Model]] = {
+    family.family: family for family in (Popularity, LLMSeqSim, BERT4Rec, LLM2BERT4Rec)
+}
+
+
+def make(family: str, parameters: Mapping[str, Any] | None = None) -> Model:
+    """Return an unfitted model of a family, with ``parameters`` over the family's defaults."""
+    return FAMILIES[family](parameters)

@@ -1,0 +1,107 @@
+"""Fitted models in ``ml.models``: safetensors bytes with their SHA-256, nothing pickled."""
+
+import hashlib
+import json
+import struct
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+import numpy as np
+from safetensors.numpy import load, save
+
+from jobs.errors import NextmartError
+from jobs.models.base import Catalog, Model, State
+from jobs.models.registry import make
+from jobs.warehouse import Connection
+
+
+@dataclass(frozen=True)
+class ModelRow:
+    """A row of ``ml.models`` without its weights."""
+
+    model_version: str
+    model: str
+    parameters: dict[str, Any]
+    fingerprint: str
+    data_cutoff_at: datetime | None
+    embedding_model: str | None
+    finished_at: datetime
+    status: str
+
+
+def pack(model: Model, trained_on: Catalog) -> bytes:
+    """Return a model's state and the item_ids that its indices stand for, as safetensors bytes."""
+    encoded = [item_id.encode() for item_id in trained_on.item_ids]
+    ids: State = {
+        "item_ids.bytes": np.frombuffer(b"".join(encoded), np.uint8),
+        "item_ids.lengths": np.array([len(item_id) for item_id in encoded], np.int32),
+    }
+    return save({name: np.ascontiguousarray(value) for name, value in {**model.state(), **ids}.items()})
+
+
+def unpack(family: str, parameters: dict[str, Any], weights: bytes) -> Model:
+    """Return the fitted model that :func:`pack` made bytes of."""
+    state = load(weights)
+    text = state.pop("item_ids.bytes").tobytes()
+    ends = state.pop("item_ids.lengths").cumsum()
+    starts = [0, *ends[:-1]]
+    item_ids = np.array(
+        [text[start:end].decode() for start, end in zip(starts, ends, strict=False)], np.object_
+    )
+    model = make(family, parameters)
+    count = len(item_ids)
+    model.restore(state, Catalog(item_ids, np.zeros((count, 1), np.float32), np.ones(count, np.bool_)))
+    return model
+
+
+def latest(connection: Connection) -> dict[str, ModelRow]:
+    """Return each family's newest model."""
+    rows = connection.execute(
+        "select model_version, model, parameters, fingerprint, data_cutoff_at, embedding_model, finished_at, status "
+        "from ml.models qualify row_number() over "
+        "(partition by model order by finished_at desc, model_version desc) = 1"
+    ).fetchall()
+    return {row[1]: ModelRow(row[0], row[1], json.loads(row[2]), *row[3:]) for row in rows}
+
+
+def live(connection: Connection) -> ModelRow | None:
+    """Return the model that recommends now, if there is one."""
+    rows = connection.execute(
+        "select model_version, model, parameters, fingerprint, data_cutoff_at, embedding_model, finished_at, status "
+        "from ml.models where status = 'live' order by finished_at desc limit 1"
+    ).fetchall()
+    return ModelRow(*rows[0][:2], json.loads(rows[0][2]), *rows[0][3:]) if rows else None
+
+
+def load_model(connection: Connection, row: ModelRow) -> Model:
+    """Load a model's weights.
+
+    Raises
+    ------
+    NextmartError
+        If the weights are gone, or are not the ones that were saved.
+    """
+    found = connection.execute(
+        "select weights, weights_sha256 from ml.models where model_version = ?", [row.model_version]
+    ).fetchone()
+    if found is None or found[0] is None:
+        raise NextmartError(f"the weights of model {row.model_version} are gone; run `nextmart train`")
+    if hashlib.sha256(found[0]).hexdigest() != found[1]:
+        raise NextmartError(f"the weights of model {row.model_version} are damaged; run `nextmart train`")
+    try:
+        return unpack(row.model, row.parameters, found[0])
+    except (KeyError, ValueError, RuntimeError, struct.error) as error:
+        raise NextmartError(
+            f"model {row.model_version} was saved by another version of nextmart: {error}"
+        ) from error
+
+
+def drop_old_weights(connection: Connection, kept: int) -> None:
+    """Forget the weights (not the row) of all but each family's newest versions and the live model."""
+    connection.execute(
+        "update ml.models set weights = null where status <> 'live' and model_version in ("
+        "select model_version from ml.models where weights is not null "
+        "qualify row_number() over (partition by model order by finished_at desc, model_version desc) > ?)",
+        [kept],
+    )

@@ -1,0 +1,273 @@
+"""The recommend job: the live model's top k for every visitor, and each item's most similar items.
+
+Visitors whose sequence did not change since the last run keep their rows, as long as model and catalogue stay
+the same: a night's cost follows the night's events.
+"""
+
+import json
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import polars as pl
+import pyarrow as pa
+import torch
+
+from jobs.data import index_items, read_catalog
+from jobs.models.base import Bools, Catalog, Floats, Scorer, reasons
+from jobs.models.base import recommend as rank
+from jobs.models.store import ModelRow, live, load_model
+from jobs.progress import progress
+from jobs.sequences import Sequences
+from jobs.settings import Settings, Vars
+from jobs.topk import top_k
+from jobs.warehouse import Connection, JobRun, now, transaction
+
+Ints = npt.NDArray[np.int32]
+
+FALLBACK = "popularity"  # the source of rows that fill up a list which the model could not
+NO_MODEL = "no-model"  # the model_version of a run for which nothing was trained yet
+VISITORS_AT_ONCE = 20_000
+
+LAST_RUN = """
+    select run_id, detail from ml.job_runs
+    where job = 'recommend' and status = 'done'
+    order by started_at desc, run_id desc
+    limit 1
+"""
+
+CATALOG_MARK = """
+    -- changes when an item comes, goes, is withdrawn, or gets another vector
+    select count(*) || ':' || coalesce(bit_xor(hash(items.item_id, items.available, vectors.text_hash)), 0)
+    from catalog.items as items
+    left join catalog.item_embeddings as vectors on items.item_id = vectors.item_id
+"""
+
+CHANGED_VISITORS = """
+    create or replace temp table changed_visitors as
+    select distinct visitor_id from sessions.session_items where assigned_batch_id > $batch_id
+"""
+
+LATEST_SEQUENCES = """
+    select visitor_id, items from sessions.sequences
+    {which}
+    qualify row_number() over (partition by visitor_id order by ended_at desc, sequence_id desc) = 1
+    order by visitor_id
+"""
+
+KEPT_ROWS = """
+    insert into ml.recommendations by name
+    select * replace ($run_id as run_id) from ml.recommendations
+    where run_id = $last_run_id
+        and visitor_id not in (select visitor_id from changed_visitors)
+        and visitor_id in (select visitor_id from sessions.sequences)
+"""
+
+
+OLD_ROWS = """
+    -- runs past their keep, and what a killed run left
+    delete from ml.recommendations where run_id not in (
+        select run_id from ml.job_runs
+        where job = 'recommend' and status = 'done'
+        order by started_at desc, run_id desc
+        limit $runs_kept
+    )
+"""
+
+
+@dataclass(frozen=True)
+class Recommended:
+    """Lists for a chunk of visitors, as index arrays (visitors, k); -1 ends a list that is shorter."""
+
+    items: Ints
+    scores: Floats
+    from_model: Bools
+    reasons: Ints
+
+
+def recommend(connection: Connection, settings: Settings, run: JobRun) -> None:
+    """Write a run to ``ml.recommendations``, and ``ml.similar_items`` anew where vectors changed."""
+    names = settings.job_vars()
+    model = live(connection)
+    recipe = _recipe(connection, model, names)
+    last = connection.execute(LAST_RUN).fetchone()
+    last_id, last_detail = (last[0], _detail(last[1])) if last else (None, {})
+    batch_id = _newest_batch(connection)
+    run.detail = {**recipe, "batch_id": batch_id, "model_version": model.model_version if model else NO_MODEL}
+    same = {name: last_detail.get(name) for name in recipe} == recipe
+    connection.execute(CHANGED_VISITORS, {"batch_id": last_detail.get("batch_id", 0) if same else -1})
+    if same and batch_id == last_detail.get("batch_id"):
+        run.status = "unchanged"
+        return
+    connection.execute(OLD_ROWS, {"runs_kept": settings.runs_kept})
+    catalog = read_catalog(connection, names.embedding_dimensions)
+    if recipe["catalog"] != last_detail.get("catalog") or recipe["similar"] != last_detail.get("similar"):
+        _write_similar_items(connection, catalog, names, run)
+    if same:
+        connection.execute(KEPT_ROWS, {"run_id": run.run_id, "last_run_id": last_id})
+    _write_recommendations(connection, model, catalog, names, run, only_changed=same)
+
+
+def fill_up(
+    found: tuple[Floats, Ints], sequences: Sequences, popularity: Floats, k: int, allow_repeats: bool
+) -> tuple[Floats, Ints, Bools]:
+    """Fill lists up to k with the most popular items that they and their sequences lack.
+
+    Parameters
+    ----------
+    found : float32 and int32 arrays (rows, k)
+        Scores and indices of the model's lists, -1 from where a list ends.
+    popularity : float32 array (items,)
+        -inf for items that may not be recommended. Equal ones are taken by index.
+
+    Returns
+    -------
+    scores, items, bool array that is true for the model's own entries; all (rows, k)
+    """
+    scores, items = found[0].copy(), found[1].copy()
+    from_model = items >= 0
+    short = np.flatnonzero(~from_model.all(axis=1))
+    if len(short):
+        taken = [
+            np.concatenate([items[row][from_model[row]], () if allow_repeats else sequences[row]])
+            for row in short
+        ]
+        allowed = np.isfinite(popularity)
+        column = torch.from_numpy(np.where(allowed, popularity, 0).astype(np.float32))[:, None]
+        extra_scores, extra = top_k(
+            torch.ones(len(short), 1), column, k, exclude=Sequences.from_lists(taken), allowed=allowed
+        )
+        for place, row in enumerate(short):
+            own = int(from_model[row].sum())
+            scores[row, own:], items[row, own:] = extra_scores[place, : k - own], extra[place, : k - own]
+    return scores, items, from_model
+
+
+def _recipe(connection: Connection, model: ModelRow | None, names: Vars) -> dict[str, Any]:
+    mark = connection.execute(CATALOG_MARK).fetchone()
+    return {
+        "model_version": model.model_version if model else NO_MODEL,
+        "catalog": f"{names.embedding_model}/{names.embedding_dimensions}/{mark[0] if mark else ''}",
+        "similar": names.similar_items_per_item,
+        "lists": [
+            names.recommendations_per_visitor, names.allow_repeats, names.sequence_scope,
+            sorted(names.sequence_event_types),
+        ],
+    }  # fmt: skip
+
+
+def _detail(text: str | None) -> dict[str, Any]:
+    return dict(json.loads(text or "{}"))
+
+
+def _newest_batch(connection: Connection) -> int:
+    found = connection.execute(
+        "select coalesce(max(assigned_batch_id), 0) from sessions.session_items"
+    ).fetchone()
+    return int(found[0]) if found else 0
+
+
+def _write_recommendations(
+    connection: Connection,
+    model: ModelRow | None,
+    catalog: Catalog,
+    names: Vars,
+    run: JobRun,
+    *,
+    only_changed: bool,
+) -> None:
+    scorer = load_model(connection, model).scorer(catalog) if model else None
+    popularity = _popularity(connection, catalog)
+    source = model.model if model else FALLBACK
+    generated_at = now()
+    which = "where visitor_id in (select visitor_id from changed_visitors)" if only_changed else ""
+    query = LATEST_SEQUENCES.format(which=which)
+    visitors = connection.execute(query).to_arrow_table()
+    run.rows_in = len(visitors)
+    with progress("recommending", run.rows_in) as advance:
+        for batch in visitors.to_batches(VISITORS_AT_ONCE):
+            chunk = pl.from_arrow(batch)
+            assert isinstance(chunk, pl.DataFrame)  # noqa: S101 - a batch never becomes a Series
+            sequences = index_items(chunk["items"], catalog)
+            lists = _lists(scorer, sequences, catalog, popularity, names)
+            rows = _as_rows(lists, chunk["visitor_id"].to_numpy(), catalog, source)
+            connection.register("ranked", rows)
+            connection.execute(
+                "insert into ml.recommendations by name select *, $run_id as run_id, "
+                "$model_version as model_version, $generated_at as generated_at from ranked",
+                {
+                    "run_id": run.run_id, "generated_at": generated_at,
+                    "model_version": model.model_version if model else NO_MODEL,
+                },
+            )  # fmt: skip
+            run.rows_out += len(rows)
+            advance(len(chunk))
+
+
+def _lists(
+    scorer: Scorer | None, sequences: Sequences, catalog: Catalog, popularity: Floats, names: Vars
+) -> Recommended:
+    k = names.recommendations_per_visitor
+    if scorer is None:
+        found = np.full((len(sequences), k), -np.inf, np.float32), np.full((len(sequences), k), -1, np.int32)
+    else:
+        found = rank(scorer, sequences, k, allowed=catalog.available, allow_repeats=names.allow_repeats)
+    scores, items, from_model = fill_up(found, sequences, popularity, k, names.allow_repeats)
+    own = np.where(from_model, items, -1).astype(np.int32)
+    why = reasons(scorer, sequences, own) if scorer else np.full(items.shape, -1, np.int32)
+    return Recommended(items, scores, from_model, why)
+
+
+def _as_rows(lists: Recommended, visitor_ids: npt.NDArray[Any], catalog: Catalog, source: str) -> pa.Table:
+    row, column = np.nonzero(lists.items >= 0)
+    names = np.append(catalog.item_ids, None)  # index -1: none
+    return pa.table(
+        {
+            "visitor_id": pa.array(visitor_ids[row], pa.string()),
+            "rank": pa.array(column + 1, pa.int32()),
+            "item_id": pa.array(names[lists.items[row, column]], pa.string()),
+            "score": pa.array(lists.scores[row, column], pa.float64()),
+            "source": pa.array(np.where(lists.from_model[row, column], source, FALLBACK), pa.string()),
+            "reason_item_id": pa.array(names[lists.reasons[row, column]], pa.string()),
+        }
+    )
+
+
+def _popularity(connection: Connection, catalog: Catalog) -> Floats:
+    item_ids, scores = connection.execute(
+        "select item_id, score from recommendations.popular_items order by rank"
+    ).fetchnumpy().values()  # fmt: skip
+    popularity = np.full(len(catalog), -np.inf, np.float32)
+    places = catalog.find(item_ids)
+    popularity[places[places >= 0]] = scores[places >= 0]
+    return popularity
+
+
+def _write_similar_items(connection: Connection, catalog: Catalog, names: Vars, run: JobRun) -> None:
+    vectors = torch.nn.functional.normalize(torch.from_numpy(catalog.embeddings), dim=1)
+    embedded = np.flatnonzero(catalog.has_embedding)
+    itself = Sequences(embedded.astype(np.int32), np.arange(len(embedded) + 1))
+    allowed = catalog.has_embedding & catalog.available
+    scores, items = top_k(
+        vectors[embedded], vectors, names.similar_items_per_item, exclude=itself, allowed=allowed
+    )
+    row, column = np.nonzero(items >= 0)
+    pairs = pa.table(
+        {
+            "item_id": pa.array(catalog.item_ids[embedded[row]], pa.string()),
+            "rank": pa.array(column + 1, pa.int32()),
+            "similar_item_id": pa.array(catalog.item_ids[items[row, column]], pa.string()),
+            "score": pa.array(scores[row, column], pa.float64()),
+        }
+    )
+    connection.register("pairs", pairs)
+    with transaction(connection):
+        connection.execute("delete from ml.similar_items where embedding_model = ?", [names.embedding_model])
+        connection.execute(
+            "insert into ml.similar_items by name select *, $run_id as run_id, $embedding_model as embedding_model "
+            "from pairs",
+            {"run_id": run.run_id, "embedding_model": names.embedding_model},
+        )
+    connection.unregister("pairs")
+    run.detail["similar_items"] = len(pairs)

@@ -1,0 +1,25 @@
+"""Jobs by name: the one place from which both the command line and dbt start them."""
+
+from typing import Any
+
+from jobs.settings import Settings
+from jobs.warehouse import Connection, job_run, prepare
+
+
+def run(name: str, connection: Connection, settings: Settings) -> dict[str, Any]:
+    """Run one job, record it in ``ml.job_runs`` and return its summary."""
+    # imported here: a job with nothing to do must not pay for loading torch
+    if name == "embed":
+        from jobs.embedding.backfill import embed as job
+    elif name == "train":
+        from jobs.train import train as job
+    elif name == "evaluate":
+        from jobs.evaluate import evaluate as job
+    elif name == "recommend":
+        from jobs.recommend import recommend as job
+    else:
+        raise ValueError(f"no job is called {name}")
+    prepare(connection)
+    with job_run(connection, name) as record:
+        job(connection, settings, record)
+    return record.summary()

@@ -1,0 +1,79 @@
+"""Ragged item sequences as two flat arrays, the form in which every model takes them."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+Ints = npt.NDArray[np.int32]
+Offsets = npt.NDArray[np.int64]
+
+
+@dataclass(frozen=True)
+class Sequences:
+    """Rows of item indices, oldest first: row ``i`` is ``items[offsets[i]:offsets[i + 1]]``.
+
+    Attributes
+    ----------
+    items : int32 array (total,)
+        Indices into a catalogue's items, row after row.
+    offsets : int64 array (rows + 1,)
+        Where each row starts; the last entry is ``len(items)``.
+    """
+
+    items: Ints
+    offsets: Offsets
+
+    @classmethod
+    def from_lists(cls, rows: Iterable[Iterable[int]]) -> "Sequences":
+        """Build from any iterable of iterables of indices."""
+        arrays = [np.asarray(list(row), dtype=np.int32) for row in rows]
+        lengths = np.array([len(row) for row in arrays], dtype=np.int64)
+        return cls(
+            np.concatenate([*arrays, np.empty(0, np.int32)]),
+            np.concatenate([[0], lengths.cumsum()]).astype(np.int64),
+        )
+
+    def __len__(self) -> int:
+        return len(self.offsets) - 1
+
+    def __getitem__(self, row: int) -> Ints:
+        return self.items[self.offsets[row] : self.offsets[row + 1]]
+
+    @property
+    def lengths(self) -> Offsets:
+        """Items a row: int64 array (rows,)."""
+        return np.diff(self.offsets)
+
+    def take(self, rows: npt.ArrayLike) -> "Sequences":
+        """Return the chosen rows, in the order given (indices, or a boolean mask)."""
+        chosen = np.arange(len(self))[np.asarray(rows)]
+        return self._gather(self.offsets[chosen], self.lengths[chosen])
+
+    def last(self, n: int) -> "Sequences":
+        """Keep at most the last ``n`` items of each row."""
+        kept = np.minimum(self.lengths, n)
+        return self._gather(self.offsets[1:] - kept, kept)
+
+    def keep(self, wanted: npt.NDArray[np.bool_]) -> "Sequences":
+        """Drop the items whose index is not ``wanted`` (bool array over all indices); rows stay, maybe empty."""
+        kept = wanted[self.items]
+        counts = np.bincount(self.rows()[kept], minlength=len(self))
+        return Sequences(self.items[kept], np.concatenate([[0], counts.cumsum()]).astype(np.int64))
+
+    def padded(self, fill: int) -> Ints:
+        """Return an int32 matrix (rows, longest), each row at the right, ``fill`` before it."""
+        width = int(self.lengths.max(initial=0))
+        matrix = np.full((len(self), width), fill, np.int32)
+        matrix[np.arange(width) >= width - self.lengths[:, None]] = self.items
+        return matrix
+
+    def rows(self) -> Offsets:
+        """Return the row number of each entry of ``items``: int64 array (total,)."""
+        return np.repeat(np.arange(len(self)), self.lengths)
+
+    def _gather(self, starts: Offsets, lengths: Offsets) -> "Sequences":
+        offsets = np.concatenate([[0], lengths.cumsum()]).astype(np.int64)
+        index = np.arange(offsets[-1]) + np.repeat(starts - offsets[:-1], lengths)
+        return Sequences(self.items[index], offsets)

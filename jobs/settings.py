@@ -1,0 +1,176 @@
+"""Settings: ``nextmart.toml`` in the working folder, then ``NEXTMART_*`` environment variables.
+
+What SQL reads is a dbt var, documented in ``dbt_project/dbt_project.yml`` and overridden under ``[vars]``.
+What only jobs read is a field here. Secrets (``OPENAI_API_KEY``) are never settings.
+"""
+
+import json
+import os
+import tomllib
+from datetime import UTC, datetime
+from functools import cache
+from pathlib import Path
+from typing import Any, Literal
+
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
+from pydantic_settings import (
+    BaseSettings,
+    PydanticBaseSettingsSource,
+    SettingsConfigDict,
+    TomlConfigSettingsSource,
+)
+
+from jobs.errors import UsageError, nearest
+from jobs.warehouse import project_folder
+
+FILE_NAME = "nextmart.toml"
+PREFIX = "NEXTMART_"
+NOT_SETTINGS = {"NEXTMART_DATA", "NEXTMART_DEBUG"}  # real data for tests and benchmarks; show tracebacks
+
+Family = Literal["popularity", "llmseqsim", "bert4rec", "llm2bert4rec"]
+
+
+class Vars(BaseModel):
+    """The dbt vars that jobs read too; their defaults stand in ``dbt_project.yml`` alone."""
+
+    model_config = ConfigDict(extra="ignore", frozen=True)
+
+    sequence_scope: Literal["session", "visitor"]
+    sequence_event_types: list[str]
+    embedding_model: str
+    embedding_dimensions: int = Field(gt=0)
+    recommendations_per_visitor: int = Field(gt=0)
+    similar_items_per_item: int = Field(gt=0)
+    allow_repeats: bool
+
+
+class Settings(BaseSettings):
+    """What only jobs need to know. Every field can be set in the file or the environment."""
+
+    model_config = SettingsConfigDict(
+        env_prefix=PREFIX,
+        toml_file=FILE_NAME,
+        extra="forbid",
+        frozen=True,
+        nested_model_default_partial_update=True,
+    )
+
+    # --- files ---
+    warehouse: Path = Path("warehouse.duckdb")
+    published: Path = Path("published.duckdb")
+    work_folder: Path = Path(".nextmart")  # dbt's artefacts, training checkpoints
+
+    # --- embedding ---
+    embedding_provider: Literal["local", "openai"] = "local"
+    embedding_batch_size: int = Field(256, gt=0, le=2048)  # texts committed together; 2,048 is OpenAI's limit
+
+    # --- models ---
+    models: list[Family] = ["popularity", "llmseqsim", "bert4rec", "llm2bert4rec"]
+    parameters: dict[Family, dict[str, Any]] = {}  # hyper-parameters by family, over the family's defaults
+    seed: int = 0
+    retrain_after_days: float = Field(7, ge=0)  # the live model is fresh for this long
+    models_kept: int = Field(3, ge=1)  # versions of each family whose weights stay
+
+    # --- evaluation ---
+    protocol: Literal["cutoff", "paper"] = "cutoff"
+    cutoff_at: datetime | None = (
+        None  # cutoff protocol; None: so that holdout_share of the steps lie after it
+    )
+    holdout_share: float = Field(0.1, gt=0, lt=1)
+    validation_limit: int = Field(
+        500, gt=0
+    )  # held-out training sequences: early stopping, choice of the live model
+    selection_metric: Literal["ndcg", "hit_rate", "mrr"] = "ndcg"
+
+    # --- recommendations ---
+    runs_kept: int = Field(3, ge=1)  # runs of recommendations kept for comparison
+
+    vars: dict[str, Any] = {}
+
+    @field_validator("cutoff_at")
+    @classmethod
+    def _utc(cls, value: datetime | None) -> datetime | None:
+        return value if value is None or value.tzinfo else value.replace(tzinfo=UTC)
+
+    @field_validator("vars")
+    @classmethod
+    def _known_vars(cls, value: dict[str, Any]) -> dict[str, Any]:
+        for name in value:
+            if name not in default_vars():
+                raise ValueError(f"unknown dbt var '{name}': {nearest(name, default_vars())}")
+        return value
+
+    @classmethod
+    def settings_customise_sources(
+        cls, settings_cls: type[BaseSettings], init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource, **_: PydanticBaseSettingsSource,
+    ) -> tuple[PydanticBaseSettingsSource, ...]:  # fmt: skip
+        """Let the environment win over the file, and neither read dotenv nor secret files."""
+        return init_settings, env_settings, TomlConfigSettingsSource(settings_cls)
+
+    def merged_vars(self) -> dict[str, Any]:
+        """Return every dbt var with the user's values over the project's defaults."""
+        return {**default_vars(), **self.vars}
+
+    def job_vars(self) -> Vars:
+        """Return the dbt vars that jobs read, checked."""
+        try:
+            return Vars(**self.merged_vars())
+        except ValidationError as error:
+            raise UsageError(_explain(error)) from error
+
+    def as_environment(self) -> dict[str, str]:
+        """Return these settings as variables, so that a job inside a dbt process sees the same ones."""
+        dumped = json.loads(self.model_dump_json(exclude_none=True))
+        paths = {
+            name: str(getattr(self, name).absolute()) for name in ("warehouse", "published", "work_folder")
+        }
+        return {
+            PREFIX + name.upper(): value if isinstance(value, str) else json.dumps(value)
+            for name, value in {**dumped, **paths}.items()
+        }
+
+
+@cache
+def default_vars() -> dict[str, Any]:
+    """Read the dbt vars and their defaults from ``dbt_project.yml``."""
+    text = (project_folder("dbt_project") / "dbt_project.yml").read_text(encoding="utf-8")
+    return dict(yaml.safe_load(text)["vars"])
+
+
+def load_settings(**overrides: Any) -> Settings:
+    """Read settings; ``overrides`` that are not None win.
+
+    Raises
+    ------
+    UsageError
+        For an unknown key (naming the nearest known one), a value of the wrong type, a broken file.
+    """
+    unknown = {
+        name
+        for name in os.environ
+        if name.startswith(PREFIX)
+        and name not in NOT_SETTINGS
+        and name[len(PREFIX) :].lower() not in Settings.model_fields
+    }
+    for name in sorted(unknown):
+        known = [PREFIX + field.upper() for field in Settings.model_fields]
+        raise UsageError(f"unknown setting in the environment: {name}; {nearest(name, known)}")
+    try:
+        return Settings(**{name: value for name, value in overrides.items() if value is not None})
+    except ValidationError as error:
+        raise UsageError(_explain(error)) from error
+    except tomllib.TOMLDecodeError as error:
+        raise UsageError(f"{FILE_NAME} is not valid TOML: {error}") from error
+
+
+def _explain(error: ValidationError) -> str:
+    lines = []
+    for problem in error.errors():
+        name = ".".join(str(part) for part in problem["loc"])
+        if problem["type"] == "extra_forbidden":
+            lines.append(f"unknown setting '{name}' in {FILE_NAME}: {nearest(name, Settings.model_fields)}")
+        else:
+            lines.append(f"setting '{name}': {problem['msg']} (got {problem['input']!r})")
+    return "\n".join(lines)

@@ -1,0 +1,66 @@
+"""`nextmart status`: what a person asks in the morning, read from the warehouse."""
+
+from pathlib import Path
+from typing import Any
+
+import duckdb
+
+from jobs.settings import Settings
+from jobs.warehouse import Connection, connect
+
+LAST_RUNS = """
+    select job, status, started_at, finished_at, rows_out, error from ml.job_runs
+    qualify row_number() over (partition by job order by started_at desc, run_id desc) = 1
+    order by job
+"""
+
+LIVE_MODEL = """
+    select models.model_version, models.data_cutoff_at, metrics.value as ndcg_at_20
+    from ml.models as models
+    left join ml.model_metrics as metrics
+        on models.model_version = metrics.model_version and ends_with(metrics.split, '/test')
+        and metrics.metric = 'ndcg' and metrics.k = 20 and metrics.segment = 'all'
+    where models.status = 'live'
+"""
+
+COUNTS = {
+    "raw events": "select count(*) from raw.events",
+    "rejected events": "select count(*) from staging.rejected_events",
+    "items": "select count(*) from catalog.items",
+    "items without an embedding": (
+        "select count(*) from catalog.items where item_id not in (select item_id from catalog.item_embeddings)"
+    ),
+    "visitors with recommendations": "select count(distinct visitor_id) from recommendations.visitor_recommendations",
+}
+
+
+def status(connection: Connection, settings: Settings) -> dict[str, Any]:
+    """Return counts, the last run of each job, the live model and the published file; what is absent is null."""
+    return {
+        "warehouse": str(settings.warehouse),
+        "counts": {name: _value(connection, query) for name, query in COUNTS.items()},
+        "last_runs": _rows(connection, LAST_RUNS),
+        "live_model": (_rows(connection, LIVE_MODEL) or [None])[0],
+        "published": _published(settings.published),
+    }
+
+
+def _published(path: Path) -> dict[str, Any] | None:
+    if not path.exists():
+        return None
+    with connect(path, read_only=True) as copy:
+        return {"file": str(path), **_rows(copy, "from recommendations.publication")[0]}
+
+
+def _value(connection: Connection, query: str) -> int | None:
+    rows = _rows(connection, query)
+    return next(iter(rows[0].values())) if rows else None
+
+
+def _rows(connection: Connection, query: str) -> list[dict[str, Any]]:
+    try:
+        result = connection.execute(query)
+    except duckdb.CatalogException:  # not built yet
+        return []
+    names = [column[0] for column in result.description or []]
+    return [dict(zip(names, row, strict=True)) for row in result.fetchall()]

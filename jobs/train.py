@@ -1,0 +1,139 @@
+"""The train job: fit every family that is no longer fresh, on history before the hold-out."""
+
+import hashlib
+import json
+from datetime import timedelta
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import polars as pl
+
+from jobs.data import index_cases, index_items, read_catalog, read_sequences
+from jobs.measure import measure, store_metrics
+from jobs.models.base import Cases, Catalog, Fitting, Model
+from jobs.models.registry import make
+from jobs.models.store import drop_old_weights, latest, pack
+from jobs.progress import say
+from jobs.sequences import Sequences
+from jobs.settings import Settings, Vars
+from jobs.split import Split, cutoff_split, holdout_cutoff, paper_split, validation_split
+from jobs.warehouse import Connection, JobRun, now, transaction
+
+SCHEMA_VERSION = 1  # of the weights and the recipe; a change makes every stored model due for training
+
+
+def train(connection: Connection, settings: Settings, run: JobRun) -> None:
+    """Fit the families of ``settings.models`` whose newest model is too old or was made otherwise."""
+    names = settings.job_vars()
+    known = latest(connection)
+    oldest = now() - timedelta(days=settings.retrain_after_days)
+    models = {family: make(family, settings.parameters.get(family)) for family in settings.models}
+    recipes = {family: fingerprint(model, settings, names) for family, model in models.items()}
+    fresh = {
+        family for family in models
+        if family in known and known[family].fingerprint == recipes[family] and known[family].finished_at >= oldest
+    }  # fmt: skip
+    run.detail = {"fresh": sorted(fresh), "trained": []}
+    if len(fresh) == len(models):
+        return
+    frame = read_sequences(connection)
+    run.rows_in = len(frame)
+    split = split_history(frame, settings, names)
+    if split is None:
+        say("nothing to train on yet: no sequence has two steps before the hold-out")
+        run.detail["reason"] = "too little history"
+        return
+    catalog = read_catalog(connection, names.embedding_dimensions)
+    rest, held_out = validation_split(split.train, settings.validation_limit, seed=settings.seed)
+    sequences, validation = index_items(rest["items"], catalog), index_cases(held_out, catalog)
+    for family, model in models.items():
+        if family not in fresh:
+            checkpoint = _checkpoint(settings.work_folder, recipes[family], sequences, catalog)
+            version_ = _fit(
+                connection,
+                model,
+                recipes[family],
+                settings,
+                sequences,
+                validation,
+                catalog,
+                split,
+                checkpoint,
+            )
+            run.detail["trained"].append(version_)
+            run.rows_out += 1
+            checkpoint.unlink(missing_ok=True)
+    drop_old_weights(connection, settings.models_kept)
+
+
+def split_history(frame: pl.DataFrame, settings: Settings, names: Vars) -> Split | None:
+    """Divide the history by the protocol that the settings name; None where there is too little of it."""
+    try:
+        if settings.protocol == "paper":
+            split = paper_split(frame)
+        else:
+            cutoff_at = settings.cutoff_at or holdout_cutoff(frame, settings.holdout_share)
+            split = cutoff_split(frame, cutoff_at, names.allow_repeats)
+    except ValueError:
+        if settings.cutoff_at is None and frame["event_times"].explode().n_unique() < 2:
+            return None
+        raise
+    return split if len(split.train) else None
+
+
+def fingerprint(model: Model, settings: Settings, names: Vars) -> str:
+    """Return a hash of all that makes a model what it is, but the data: while it stays, a model can be fresh."""
+    recipe: dict[str, Any] = {
+        "family": model.family,
+        "parameters": model.parameters,
+        "schema_version": SCHEMA_VERSION,
+        "sequences": [names.sequence_scope, sorted(names.sequence_event_types), names.allow_repeats],
+        **settings.model_dump(
+            mode="json", include={"seed", "protocol", "cutoff_at", "holdout_share", "validation_limit"}
+        ),
+    }
+    if model.uses_embeddings:
+        recipe["embedding"] = [names.embedding_model, names.embedding_dimensions]
+    return hashlib.sha256(json.dumps(recipe, sort_keys=True).encode()).hexdigest()
+
+
+def _fit(
+    connection: Connection, model: Model, recipe: str, settings: Settings, sequences: Sequences, validation: Cases,
+    catalog: Catalog, split: Split, checkpoint: Path,
+) -> str:  # fmt: skip
+    started_at = now()
+    model.fit(sequences, validation, catalog, Fitting(settings.seed, checkpoint))
+    weights = pack(model, catalog)
+    model_version = f"{model.family}-{started_at:%Y%m%dT%H%M%S}-{recipe[:6]}"
+    counts = np.bincount(sequences.items, minlength=len(catalog))
+    metrics = measure(
+        model.scorer(catalog), validation, catalog, counts, allow_repeats=settings.job_vars().allow_repeats
+    )
+    with transaction(connection):
+        connection.execute(
+            "insert into ml.models by name select $model_version as model_version, $model as model, "
+            "$parameters as parameters, $fingerprint as fingerprint, $data_cutoff_at as data_cutoff_at, "
+            "$training_rows as training_rows, $embedding_model as embedding_model, $seed as seed, "
+            "$started_at as started_at, $finished_at as finished_at, 'candidate' as status, $weights as weights, "
+            "$weights_sha256 as weights_sha256, $code_version as code_version",
+            {
+                "model_version": model_version, "model": model.family, "parameters": json.dumps(model.parameters),
+                "fingerprint": recipe, "data_cutoff_at": split.cutoff_at, "training_rows": len(sequences),
+                "embedding_model": settings.job_vars().embedding_model if model.uses_embeddings else None,
+                "seed": settings.seed, "started_at": started_at, "finished_at": now(), "weights": weights,
+                "weights_sha256": hashlib.sha256(weights).hexdigest(), "code_version": version("nextmart"),
+            },
+        )  # fmt: skip
+        store_metrics(connection, model_version, f"{split.name}/validation", metrics)
+    return model_version
+
+
+def _checkpoint(folder: Path, recipe: str, sequences: Sequences, catalog: Catalog) -> Path:
+    # a checkpoint is only good for the very data that it was made from
+    data = hashlib.sha256()
+    for part in (sequences.items, sequences.offsets, catalog.embeddings):
+        data.update(np.ascontiguousarray(part))
+    data.update("\0".join(catalog.item_ids).encode())
+    return folder / "checkpoints" / f"{recipe[:16]}-{data.hexdigest()[:16]}.safetensors"

@@ -1,0 +1,82 @@
+-- What the jobs write, each on a connection of its own, committed as work proceeds.
+create schema if not exists ml;
+
+-- one vector a text and model: equal texts are paid for once
+create table if not exists ml.embeddings (
+    embedding_model varchar not null,
+    dimensions integer not null,
+    text_hash varchar not null,
+    embedding float[],
+    status varchar not null,
+    error varchar,
+    tokens bigint,
+    run_id varchar not null,
+    created_at timestamptz not null,
+    primary key (embedding_model, dimensions, text_hash)
+);
+
+-- fingerprint: what the model was made of (family, parameters, protocol, embeddings, code), without the data
+create table if not exists ml.models (
+    model_version varchar primary key,
+    model varchar not null,
+    parameters json not null,
+    fingerprint varchar not null,
+    data_cutoff_at timestamptz,
+    training_rows bigint not null,
+    embedding_model varchar,
+    seed bigint not null,
+    started_at timestamptz not null,
+    finished_at timestamptz not null,
+    status varchar not null,
+    weights blob,
+    weights_sha256 varchar,
+    code_version varchar not null
+);
+
+create table if not exists ml.model_metrics (
+    model_version varchar not null,
+    split varchar not null,
+    metric varchar not null,
+    k integer not null,
+    segment varchar not null,
+    value double,
+    n bigint not null,
+    ci_low double,
+    ci_high double,
+    measured_at timestamptz not null,
+    primary key (model_version, split, metric, k, segment)
+);
+
+create table if not exists ml.recommendations (
+    run_id varchar not null,
+    model_version varchar not null,
+    visitor_id varchar not null,
+    rank integer not null,
+    item_id varchar not null,
+    score double not null,
+    source varchar not null,
+    reason_item_id varchar,
+    generated_at timestamptz not null
+);
+
+create table if not exists ml.similar_items (
+    run_id varchar not null,
+    embedding_model varchar not null,
+    item_id varchar not null,
+    rank integer not null,
+    similar_item_id varchar not null,
+    score double not null
+);
+
+create table if not exists ml.job_runs (
+    run_id varchar primary key,
+    job varchar not null,
+    started_at timestamptz not null,
+    finished_at timestamptz,
+    status varchar not null,
+    rows_in bigint,
+    rows_out bigint,
+    cost double,
+    detail json,
+    error varchar
+);

@@ -1,0 +1,26 @@
+-- What the user's own tools, or `nextmart load`, fill. Ids and times stay text here:
+-- a row that can't be typed must still arrive, to be set aside with its reason.
+create schema if not exists raw;
+
+create table if not exists raw.events (
+    event_id varchar,
+    visitor_id varchar,
+    user_id varchar,
+    item_id varchar,
+    event_type varchar,
+    event_at varchar,
+    source_session_id varchar,
+    loaded_at timestamptz
+);
+
+create table if not exists raw.items (
+    item_id varchar,
+    title varchar,
+    brand varchar,
+    category varchar,
+    description varchar,
+    price varchar,
+    available varchar,
+    updated_at varchar,
+    loaded_at timestamptz
+);

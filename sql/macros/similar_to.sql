@@ -1,0 +1,7 @@
+-- What is like an item.
+-- select * from similar_to('i00042');
+create or replace macro similar_to(wanted_item_id) as table
+select rank, similar_item_id, similar_title, score
+from recommendations.similar_items
+where item_id = wanted_item_id
+order by rank;
