@@ -151,10 +151,11 @@ def _stage(connection: Connection, source: Source, chosen: dict[str, str]) -> in
 def _distinct(table: str) -> str:
     if table == "events":
         return "create or replace temp table incoming as select distinct * from incoming"
-    # a file with many rows an item (orders, say) gives the item its latest text
+    # a file with many rows an item (orders, say) gives the item its latest text; the order is total
+    others = ", ".join(f"{column} nulls last" for column in COLUMNS["items"])
     return (
         "create or replace temp table incoming as select * from incoming qualify row_number() over ("
-        "partition by item_id order by try_cast(updated_at as timestamptz) desc nulls last, columns(*)) = 1"
+        f"partition by item_id order by try_cast(updated_at as timestamptz) desc nulls last, {others}) = 1"
     )
 
 

@@ -9,7 +9,7 @@ from rich.table import Table
 from jobs.warehouse import connect
 
 EXAMPLES = """
-    -- a visitor for each of a few sources of reasons: those with the longest histories read best
+    -- the longest histories read best
     select visitor_id from sessions.sequences
     qualify row_number() over (partition by visitor_id order by ended_at desc, sequence_id desc) = 1
     order by item_count desc, visitor_id limit 3
