@@ -34,9 +34,7 @@ app = typer.Typer(
 )  # fmt: skip
 
 Warehouse = Annotated[Path | None, typer.Option(help="DuckDB file (setting: warehouse).", show_default=False)]
-Published = Annotated[
-    Path | None, typer.Option(help="Published file (setting: published).", show_default=False)
-]
+Published = Annotated[Path | None, typer.Option(help="Published file (setting: published).", show_default=False)]
 Json = Annotated[bool, typer.Option("--json", help="Print a machine-readable summary on stdout.")]
 Wait = Annotated[float, typer.Option(help="Seconds to wait while another process holds the warehouse.")]
 
@@ -83,7 +81,8 @@ def load_command(
     with opened(settings, wait) as connection, job_run(connection, "load") as record:
         load(connection, given, maps, record)
     lines = [
-        f"{table}: {n['loaded']:,} loaded of {n['read']:,} read ({n['repeated']:,} repeated, {n['known']:,} known before)"
+        f"{table}: {n['loaded']:,} loaded of {n['read']:,} read "
+        f"({n['repeated']:,} repeated, {n['known']:,} known before)"
         for table, n in record.detail.items()
     ]
     show(record.summary(), "\n".join(lines), as_json)
@@ -150,9 +149,7 @@ def status_command(warehouse: Warehouse = None, wait: Wait = 0, as_json: Json = 
     """Show counts, the last run of each job, the live model and what is published."""
     settings = load_settings(warehouse=warehouse)
     if not settings.warehouse.exists():
-        raise NextmartError(
-            f"there is no warehouse {settings.warehouse} yet: start with `nextmart load` or `demo`"
-        )
+        raise NextmartError(f"there is no warehouse {settings.warehouse} yet: start with `nextmart load` or `demo`")
     connection = connect(settings.warehouse, read_only=True, wait_seconds=wait)
     try:
         found = status(connection, settings)

@@ -22,9 +22,7 @@ def read_catalog(connection: Connection, dimensions: int) -> Catalog:
         "using (item_id)"
     ).to_arrow_reader(10_000)
     for batch in vectors:
-        embeddings[batch["place"].to_numpy()] = (
-            batch["embedding"].flatten().to_numpy().reshape(-1, dimensions)
-        )
+        embeddings[batch["place"].to_numpy()] = batch["embedding"].flatten().to_numpy().reshape(-1, dimensions)
     return Catalog(np.asarray(item_ids, dtype=np.object_), embeddings, np.asarray(available, dtype=np.bool_))
 
 

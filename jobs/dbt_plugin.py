@@ -10,7 +10,7 @@ from dbt.adapters.duckdb.plugins import BasePlugin
 from jobs.warehouse import Connection, prepare
 
 
-class Plugin(BasePlugin):  # type: ignore[misc]
+class Plugin(BasePlugin):
     """Named in ``profiles.yml``; dbt-duckdb looks for this class."""
 
     def configure_connection(self, conn: Connection) -> None:

@@ -49,9 +49,7 @@ def _measure(connection: Connection, settings: Settings, rows: list[ModelRow], r
         warm = trained[cases.targets]
         segments = {} if warm.all() else {"warm_target": warm, "cold_target": ~warm}
         scorer = load_model(connection, row).scorer(catalog)
-        measured = measure(
-            scorer, cases, catalog, counts, segments=segments, allow_repeats=names.allow_repeats
-        )
+        measured = measure(scorer, cases, catalog, counts, segments=segments, allow_repeats=names.allow_repeats)
         store_metrics(connection, row.model_version, f"{split.name}/test", measured)
         run.rows_out += 1
         run.detail[row.model_version] = len(cases.targets)
@@ -77,7 +75,5 @@ def _promote(connection: Connection, settings: Settings, models: dict[str, Model
             "update ml.models set status = 'retired' where status = 'live' and model_version <> ?",
             [best.model_version],
         )
-        connection.execute(
-            "update ml.models set status = 'live' where model_version = ?", [best.model_version]
-        )
+        connection.execute("update ml.models set status = 'live' where model_version = ?", [best.model_version])
     return best.model_version

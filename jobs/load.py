@@ -16,14 +16,16 @@ COLUMNS = {
 }
 REQUIRED = {"events": ("visitor_id", "item_id", "event_at"), "items": ("item_id",)}
 
+# text stays text: an id such as 007 must not become a number; a file with a broken line must not lose its first ones
+_CSV = "read_csv({}, all_varchar = true, header = true, skip = 0, union_by_name = true)"
+_JSON_LINES = "read_json({}, format = 'newline_delimited', union_by_name = true)"
 READERS = {
-    # text stays text: an id such as 007 must not become a number
-    ".csv": "read_csv({}, all_varchar = true)",
-    ".tsv": "read_csv({}, all_varchar = true)",
-    ".parquet": "read_parquet({})",
-    ".jsonl": "read_json({}, format = 'newline_delimited')",
-    ".ndjson": "read_json({}, format = 'newline_delimited')",
-    ".json": "read_json({})",
+    ".csv": _CSV,
+    ".tsv": _CSV,
+    ".parquet": "read_parquet({}, union_by_name = true)",
+    ".jsonl": _JSON_LINES,
+    ".ndjson": _JSON_LINES,
+    ".json": "read_json({}, union_by_name = true)",
 }
 
 NEW_EVENTS = """
@@ -77,9 +79,7 @@ def parse_maps(texts: Iterable[str]) -> dict[str, dict[str, str]]:
                 if tables == [] or tables[0] not in COLUMNS
                 else COLUMNS[tables[0]]
             )
-            raise UsageError(
-                f"--map {text}: nextmart has no column '{ours.strip()}'; {nearest(column, known)}"
-            )
+            raise UsageError(f"--map {text}: nextmart has no column '{ours.strip()}'; {nearest(column, known)}")
         for name in tables:
             maps[name][column] = theirs.strip()
     return maps
@@ -92,17 +92,13 @@ def load(connection: Connection, sources: list[Source], maps: dict[str, dict[str
             read = _stage(connection, source, maps[source.table])
             staged = _count(connection, "incoming")
             columns = COLUMNS[source.table]
-            same = " and ".join(
-                f"incoming.{column} is not distinct from known.{column}" for column in columns
-            )
+            same = " and ".join(f"incoming.{column} is not distinct from known.{column}" for column in columns)
             insert = (NEW_EVENTS if source.table == "events" else NEW_ITEMS).format(same=same)
             before = _count(connection, f"raw.{source.table}")
             try:
                 connection.execute(insert, {"loaded_at": now()})
             except duckdb.CatalogException as error:
-                raise NextmartError(
-                    f"can't load into raw.{source.table}: is it a view of yours? {error}"
-                ) from error
+                raise NextmartError(f"can't load into raw.{source.table}: is it a view of yours? {error}") from error
             loaded = _count(connection, f"raw.{source.table}") - before
             run.rows_in += read
             run.rows_out += loaded
@@ -117,8 +113,13 @@ def _stage(connection: Connection, source: Source, chosen: dict[str, str]) -> in
     reader = READERS.get(Path("x" + suffix).suffix)
     if reader is None:
         raise UsageError(f"{source.path}: can't tell its format; known endings: {', '.join(READERS)}")
-    files = reader.format("'" + source.path.replace("'", "''") + "'")
-    found = _columns(connection, source, files)
+    files = reader.format(_literal(source.path))
+    types = _types(connection, source, files)
+    if files.startswith("read_json("):
+        # left alone, the reader guesses at dates, UUIDs and decimals, file by file, and spells them its own way
+        texts = (f"{_literal(name)}: {_literal(kind if _nested(kind) else 'VARCHAR')}" for name, kind in types.items())
+        files = files.removesuffix(")") + f", columns = {{{', '.join(texts)}}})"
+    found = {name.lower(): name for name in types}
     fields = {column: _expression(column, source, chosen, found) for column in COLUMNS[source.table]}
     if source.table == "events":
         if "event_id" not in chosen and "event_id" not in found:
@@ -137,7 +138,7 @@ def _stage(connection: Connection, source: Source, chosen: dict[str, str]) -> in
         connection.execute(f"create or replace temp table incoming as select {selected} from {files} {where}")
     except duckdb.Error as error:
         raise NextmartError(
-            f"can't read {source.path}: {_first_line(error)}\nIts columns: {', '.join(found)}. Nothing was loaded."
+            f"can't read {source.path}: {_reason(error)}\nIts columns: {', '.join(types)}. Nothing was loaded."
         ) from error
     read = _count(connection, "incoming")
     if read == 0:
@@ -159,13 +160,24 @@ def _distinct(table: str) -> str:
     )
 
 
-def _columns(connection: Connection, source: Source, files: str) -> dict[str, str]:
-    """Return the file's columns: lower-cased name -> name as written."""
+def _types(connection: Connection, source: Source, files: str) -> dict[str, str]:
+    """Return the file's columns as written, with their types; an error for a file of no bytes."""
     try:
         described = connection.execute(f"describe select * from {files}").fetchall()
+        size = connection.execute(f"select sum(size) from read_blob({_literal(source.path)})").fetchone()
     except duckdb.Error as error:
-        raise NextmartError(f"can't read {source.path}: {_first_line(error)}\nNothing was loaded.") from error
-    return {row[0].lower(): row[0] for row in described}
+        raise NextmartError(f"can't read {source.path}: {_reason(error)}\nNothing was loaded.") from error
+    if size and size[0] == 0:
+        raise NextmartError(f"{source.path} is empty; nothing was loaded")
+    return {row[0]: row[1] for row in described}
+
+
+def _nested(kind: str) -> bool:
+    return kind.endswith((")", "]"))
+
+
+def _literal(text: str) -> str:
+    return "'" + text.replace("'", "''") + "'"
 
 
 def _expression(column: str, source: Source, chosen: dict[str, str], found: dict[str, str]) -> str:
@@ -182,7 +194,7 @@ def _expression(column: str, source: Source, chosen: dict[str, str], found: dict
             f"{source.path} has no column {column}.\n"
             f"It has: {', '.join(found.values())}.\n"
             f"{source.table} need {', '.join(REQUIRED[source.table])}; they may have {', '.join(optional)}.\n"
-            f"Say which one it is: --map {source.table}.{column}=THEIR_COLUMN (or an SQL expression over their columns)."
+            f"Say which one it is: --map {source.table}.{column}=THEIR_COLUMN (or SQL over their columns)."
         )
     return "cast(null as varchar)"
 
@@ -192,5 +204,6 @@ def _count(connection: Connection, table: str) -> int:
     return int(found[0]) if found else 0
 
 
-def _first_line(error: Exception) -> str:
-    return str(error).strip().splitlines()[0]
+def _reason(error: Exception) -> str:
+    """Return the part of DuckDB's message that says what is wrong, without its advice about SQL."""
+    return str(error).strip().split("\n\n")[0]

@@ -34,9 +34,7 @@ def measure(
     }
 
 
-def store_metrics(
-    connection: Connection, model_version: str, split: str, by_segment: dict[str, pl.DataFrame]
-) -> None:
+def store_metrics(connection: Connection, model_version: str, split: str, by_segment: dict[str, pl.DataFrame]) -> None:
     """Write metrics, in place of earlier ones of the same model, split and segment."""
     frames = [frame.with_columns(pl.lit(segment).alias("segment")) for segment, frame in by_segment.items()]
     if not frames:

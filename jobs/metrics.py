@@ -89,9 +89,7 @@ def evaluate(
                 rows.append((metric, k, coverage(lists, k, size), len(lists), None, None))
                 continue
             known = values[metric][~np.isnan(values[metric])]
-            low, high = bootstrap_interval(
-                known, resamples=resamples, confidence=confidence, seed=(seed, k, number)
-            )
+            low, high = bootstrap_interval(known, resamples=resamples, confidence=confidence, seed=(seed, k, number))
             rows.append((metric, k, float(known.mean()) if len(known) else None, len(known), low, high))
     return pl.DataFrame(rows, schema=_SCHEMA, orient="row")
 

@@ -33,7 +33,8 @@ def dbt_build(settings: Settings, extra: tuple[str, ...] = ()) -> None:
     finished = subprocess.run(command, stdout=sys.stderr, env=environment, check=False)  # noqa: S603
     if finished.returncode:
         raise NextmartError(
-            f"dbt build failed, so nothing was published; the file published before stays. Log: {work / 'logs' / 'dbt.log'}"
+            "dbt build failed, so nothing was published; the file published before stays. "
+            f"Log: {work / 'logs' / 'dbt.log'}"
         )
 
 

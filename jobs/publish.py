@@ -35,9 +35,7 @@ def publish(connection: Connection, target: Path, run: JobRun) -> None:
         If there is nothing to publish, or the copy is not what was written; the old file then stays.
     """
     if target.stem in SCHEMAS:
-        raise NextmartError(
-            f"the published file can't be called '{target.name}': that is the name of a schema in it"
-        )
+        raise NextmartError(f"the published file can't be called '{target.name}': that is the name of a schema in it")
     tables = [name for (name,) in connection.execute(PUBLIC_TABLES).fetchall()]
     if "visitor_recommendations" not in tables:
         raise NextmartError("there are no recommendation tables yet: run `nextmart run`")
@@ -91,9 +89,7 @@ def _verify(path: Path, counts: dict[str, int]) -> None:
         for table, expected in counts.items():
             found = _count(copy, f"recommendations.{_name(table)}")
             if found != expected:
-                raise NextmartError(
-                    f"the copy of {table} holds {found} rows, not {expected}; nothing was published"
-                )
+                raise NextmartError(f"the copy of {table} holds {found} rows, not {expected}; nothing was published")
 
 
 def _swap(unfinished: Path, target: Path) -> None:

@@ -130,8 +130,7 @@ def fill_up(
     short = np.flatnonzero(~from_model.all(axis=1))
     if len(short):
         taken = [
-            np.concatenate([items[row][from_model[row]], () if allow_repeats else sequences[row]])
-            for row in short
+            np.concatenate([items[row][from_model[row]], () if allow_repeats else sequences[int(row)]]) for row in short
         ]
         allowed = np.isfinite(popularity)
         column = torch.from_numpy(np.where(allowed, popularity, 0).astype(np.float32))[:, None]
@@ -162,9 +161,7 @@ def _detail(text: str | None) -> dict[str, Any]:
 
 
 def _newest_batch(connection: Connection) -> int:
-    found = connection.execute(
-        "select coalesce(max(assigned_batch_id), 0) from sessions.session_items"
-    ).fetchone()
+    found = connection.execute("select coalesce(max(assigned_batch_id), 0) from sessions.session_items").fetchone()
     return int(found[0]) if found else 0
 
 
@@ -221,7 +218,7 @@ def _lists(
 
 def _as_rows(lists: Recommended, visitor_ids: npt.NDArray[Any], catalog: Catalog, source: str) -> pa.Table:
     row, column = np.nonzero(lists.items >= 0)
-    names = np.append(catalog.item_ids, None)  # index -1: none
+    names = np.array([*catalog.item_ids, None], dtype=np.object_)  # index -1: none
     return pa.table(
         {
             "visitor_id": pa.array(visitor_ids[row], pa.string()),
@@ -249,9 +246,7 @@ def _write_similar_items(connection: Connection, catalog: Catalog, names: Vars, 
     embedded = np.flatnonzero(catalog.has_embedding)
     itself = Sequences(embedded.astype(np.int32), np.arange(len(embedded) + 1))
     allowed = catalog.has_embedding & catalog.available
-    scores, items = top_k(
-        vectors[embedded], vectors, names.similar_items_per_item, exclude=itself, allowed=allowed
-    )
+    scores, items = top_k(vectors[embedded], vectors, names.similar_items_per_item, exclude=itself, allowed=allowed)
     row, column = np.nonzero(items >= 0)
     pairs = pa.table(
         {

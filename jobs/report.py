@@ -41,18 +41,14 @@ def print_recommendations(published: Path, warehouse: Path) -> None:
         for name in ("model", "nDCG@10", "hit rate@10", "coverage@10", "live"):
             table.add_column(name)
         for model, ndcg, hit_rate, coverage, is_live in board:
-            table.add_row(
-                model, f"{ndcg:.3f}", f"{hit_rate:.3f}", f"{coverage:.2f}", "yes" if is_live else ""
-            )
+            table.add_row(model, f"{ndcg:.3f}", f"{hit_rate:.3f}", f"{coverage:.2f}", "yes" if is_live else "")
         console.print(table)
         for visitor in visitors:
             table = Table(title=f"Visitor {visitor}", title_justify="left")
             table.add_column("looked at last")
             table.add_column("recommended")
             table.add_column("reason")
-            chosen = copy.execute(
-                "select title, reason from recommendations_for(?) limit 5", [visitor]
-            ).fetchall()
+            chosen = copy.execute("select title, reason from recommendations_for(?) limit 5", [visitor]).fetchall()
             history = [title for (title,) in histories[visitor]]
             for place in range(5):
                 seen = history[place] if place < len(history) else ""
@@ -71,9 +67,7 @@ def print_status(found: dict[str, Any]) -> None:
         table.add_column(name)
     for run in found["last_runs"]:
         rows = "" if run["rows_out"] is None else f"{run['rows_out']:,}"
-        table.add_row(
-            run["job"], run["status"], f"{run['started_at']:%Y-%m-%d %H:%M}", rows, run["error"] or ""
-        )
+        table.add_row(run["job"], run["status"], f"{run['started_at']:%Y-%m-%d %H:%M}", rows, run["error"] or "")
     console.print(table)
     live, published = found["live_model"], found["published"]
     console.print(

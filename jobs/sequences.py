@@ -48,7 +48,8 @@ class Sequences:
 
     def take(self, rows: npt.ArrayLike) -> "Sequences":
         """Return the chosen rows, in the order given (indices, or a boolean mask)."""
-        chosen = np.arange(len(self))[np.asarray(rows)]
+        rows = np.asarray(rows)
+        chosen = np.arange(len(self))[rows if rows.size else slice(0)]  # an empty list is an array of floats to NumPy
         return self._gather(self.offsets[chosen], self.lengths[chosen])
 
     def last(self, n: int) -> "Sequences":

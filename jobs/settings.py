@@ -74,13 +74,9 @@ class Settings(BaseSettings):
 
     # --- evaluation ---
     protocol: Literal["cutoff", "paper"] = "cutoff"
-    cutoff_at: datetime | None = (
-        None  # cutoff protocol; None: so that holdout_share of the steps lie after it
-    )
+    cutoff_at: datetime | None = None  # cutoff protocol; None: so that holdout_share of the steps lie after it
     holdout_share: float = Field(0.1, gt=0, lt=1)
-    validation_limit: int = Field(
-        500, gt=0
-    )  # held-out training sequences: early stopping, choice of the live model
+    validation_limit: int = Field(500, gt=0)  # held-out training sequences: early stopping, choice of the live model
     selection_metric: Literal["ndcg", "hit_rate", "mrr"] = "ndcg"
 
     # --- recommendations ---
@@ -103,9 +99,13 @@ class Settings(BaseSettings):
 
     @classmethod
     def settings_customise_sources(
-        cls, settings_cls: type[BaseSettings], init_settings: PydanticBaseSettingsSource,
-        env_settings: PydanticBaseSettingsSource, **_: PydanticBaseSettingsSource,
-    ) -> tuple[PydanticBaseSettingsSource, ...]:  # fmt: skip
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,  # noqa: ARG003
+        file_secret_settings: PydanticBaseSettingsSource,  # noqa: ARG003
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
         """Let the environment win over the file, and neither read dotenv nor secret files."""
         return init_settings, env_settings, TomlConfigSettingsSource(settings_cls)
 
@@ -123,9 +123,7 @@ class Settings(BaseSettings):
     def as_environment(self) -> dict[str, str]:
         """Return these settings as variables, so that a job inside a dbt process sees the same ones."""
         dumped = json.loads(self.model_dump_json(exclude_none=True))
-        paths = {
-            name: str(getattr(self, name).absolute()) for name in ("warehouse", "published", "work_folder")
-        }
+        paths = {name: str(getattr(self, name).absolute()) for name in ("warehouse", "published", "work_folder")}
         return {
             PREFIX + name.upper(): value if isinstance(value, str) else json.dumps(value)
             for name, value in {**dumped, **paths}.items()

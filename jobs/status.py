@@ -40,7 +40,7 @@ def status(connection: Connection, settings: Settings) -> dict[str, Any]:
         "warehouse": str(settings.warehouse),
         "counts": {name: _value(connection, query) for name, query in COUNTS.items()},
         "last_runs": _rows(connection, LAST_RUNS),
-        "live_model": (_rows(connection, LIVE_MODEL) or [None])[0],
+        "live_model": next(iter(_rows(connection, LIVE_MODEL)), None),
         "published": _published(settings.published),
     }
 

@@ -1,6 +1,8 @@
 """Exact top-k items by inner product, in chunks of queries and items."""
 
 import math
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import numpy.typing as npt
@@ -13,7 +15,7 @@ Floats = npt.NDArray[np.float32]
 Ints = npt.NDArray[np.int32]
 Longs = npt.NDArray[np.int64]
 
-QUERY_CHUNK = 1024
+QUERY_CHUNK = 1024  # both: scores that stay near the cache; larger and smaller were no faster
 ITEM_CHUNK = 4096
 BLOCK = 64  # items whose maximum is taken before any single item is looked at
 # BLAS rounds differently in the edges of small products: whole tiles keep a query's scores independent of
@@ -23,7 +25,6 @@ QUERY_PAD = 256
 _INDEX_TOP = 0x7FFFFFFF
 
 
-@torch.no_grad()
 def top_k(
     queries: Tensor,
     items: Tensor,
@@ -37,8 +38,8 @@ def top_k(
     """Find each query's ``k`` items of largest inner product.
 
     The order is by score, largest first, and of equal scores the smaller item index first; this also holds
-    at the k-th place. Beside the result, memory is a few times ``query_chunk * item_chunk`` floats, and a
-    copy of the allowed items if some are not.
+    at the k-th place. Beside the result, each of torch's threads takes a few times
+    ``query_chunk * item_chunk`` floats; there is a copy of the allowed items if some are not.
 
     Parameters
     ----------
@@ -53,7 +54,8 @@ def top_k(
     allowed : bool array or tensor (N,), optional
         False for items that no query may get.
     query_chunk, item_chunk : int
-        Rows of queries and of items multiplied at once.
+        Rows of queries and of items multiplied at once, at most. A query chunk is one CPU thread's work; on
+        another device larger chunks than these may pay.
 
     Returns
     -------
@@ -68,6 +70,7 @@ def top_k(
         If shapes, dtypes, devices or sizes do not fit, an excluded index is no item's, a query or an item is
         not finite (the first such row is named), or the scores could exceed float32.
     """
+    queries, items = queries.detach(), items.detach()
     _check(queries, items, k, query_chunk, item_chunk)
     n, width = len(queries), min(k, len(items))
     kept = _kept(allowed, len(items))
@@ -78,19 +81,38 @@ def top_k(
     indices = np.full((n, k), -1, dtype=np.int32)
     if not len(items):
         return scores, indices
-    for start in range(0, n, query_chunk):
-        stop = min(start + query_chunk, n)
+
+    def fill(start: int, stop: int) -> None:
         banned = None if seen is None else _by_item(seen, start, stop)
         best = _search(queries[start:stop], items, width, banned, item_chunk)
         values, found = (part.cpu().numpy() for part in _decode(best))
         scores[start:stop, :width] = values
         indices[start:stop, :width] = found if kept is None else np.where(found < 0, -1, kept[found])
+
+    for_chunks(fill, n, query_chunk, torch.get_num_threads() if queries.device.type == "cpu" else 1)
     return scores, indices
 
 
-def _search(
-    queries: Tensor, items: Tensor, k: int, banned: tuple[Longs, Longs] | None, item_chunk: int
-) -> Tensor:
+def for_chunks(call: Callable[[int, int], None], n: int, chunk: int, threads: int) -> None:
+    """Call for each start and stop of the query chunks, on a CPU in single-threaded workers.
+
+    Threads that work apart never wait for each other, unlike those that share every small operation.
+    """
+    chunk = min(chunk, _round_up(max(1, -(-n // threads)), QUERY_PAD))
+    starts = range(0, n, chunk)
+    stops = [min(start + chunk, n) for start in starts]
+    if threads == 1 or len(starts) < 2:
+        for start, stop in zip(starts, stops, strict=True):
+            call(start, stop)
+        return
+    try:
+        with ThreadPoolExecutor(threads, initializer=torch.set_num_threads, initargs=(1,)) as pool:
+            list(pool.map(call, starts, stops))
+    finally:
+        torch.set_num_threads(threads)  # the number is also what threads started later begin with
+
+
+def _search(queries: Tensor, items: Tensor, k: int, banned: tuple[Longs, Longs] | None, item_chunk: int) -> Tensor:
     """Return the keys of the best ``k`` of all items but the banned: int64 tensor (q, k), descending."""
     q = len(queries)
     queries = _pad_rows(queries, QUERY_PAD)
@@ -194,15 +216,11 @@ def _pad_rows(matrix: Tensor, step: int) -> Tensor:
 
 def _check(queries: Tensor, items: Tensor, k: int, query_chunk: int, item_chunk: int) -> None:
     if queries.ndim != 2 or items.ndim != 2 or queries.shape[1] != items.shape[1]:
-        raise ValueError(
-            f"queries {tuple(queries.shape)} and items {tuple(items.shape)} must be (n, d) and (N, d)"
-        )
+        raise ValueError(f"queries {tuple(queries.shape)} and items {tuple(items.shape)} must be (n, d) and (N, d)")
     if queries.dtype != torch.float32 or items.dtype != torch.float32 or queries.device != items.device:
         raise ValueError("queries and items must be float32 and on one device")
     if min(k, query_chunk, item_chunk) < 1:
-        raise ValueError(
-            f"k, query_chunk and item_chunk must be at least 1: {k}, {query_chunk}, {item_chunk}"
-        )
+        raise ValueError(f"k, query_chunk and item_chunk must be at least 1: {k}, {query_chunk}, {item_chunk}")
     if len(items) > _INDEX_TOP:
         raise ValueError(f"{len(items)} items are more than an int32 can number")
     bound = _largest(queries, "query") * _largest(items, "item") * queries.shape[1]

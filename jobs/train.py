@@ -134,6 +134,6 @@ def _checkpoint(folder: Path, recipe: str, sequences: Sequences, catalog: Catalo
     # a checkpoint is only good for the very data that it was made from
     data = hashlib.sha256()
     for part in (sequences.items, sequences.offsets, catalog.embeddings):
-        data.update(np.ascontiguousarray(part))
+        data.update(np.ascontiguousarray(part).tobytes())
     data.update("\0".join(catalog.item_ids).encode())
     return folder / "checkpoints" / f"{recipe[:16]}-{data.hexdigest()[:16]}.safetensors"

@@ -16,11 +16,11 @@
 {% macro default__to_timestamp_utc(column) -%}
     case
         when not regexp_full_match({{ column }}, '-?[0-9]{5,}') then try_cast({{ column }} as timestamptz)
-        when abs(try_cast({{ column }} as bigint)) < 100000000000
+        when try_cast({{ column }} as bigint) between -99999999999 and 99999999999
             then make_timestamptz(try_cast({{ column }} as bigint) * 1000000)
-        when abs(try_cast({{ column }} as bigint)) < 100000000000000
+        when try_cast({{ column }} as bigint) between -99999999999999 and 99999999999999
             then make_timestamptz(try_cast({{ column }} as bigint) * 1000)
-        when abs(try_cast({{ column }} as bigint)) < 100000000000000000
+        when try_cast({{ column }} as bigint) between -99999999999999999 and 99999999999999999
             then make_timestamptz(try_cast({{ column }} as bigint))
     end
 {%- endmacro %}

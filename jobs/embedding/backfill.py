@@ -97,8 +97,7 @@ def store_batch(
 def store_empty(connection: Connection, text_hashes: list[str], names: Vars, run: JobRun) -> None:
     """Label texts with nothing to embed, so that they are not asked about again."""
     rows = [
-        (names.embedding_model, names.embedding_dimensions, text_hash, run.run_id, now())
-        for text_hash in text_hashes
+        (names.embedding_model, names.embedding_dimensions, text_hash, run.run_id, now()) for text_hash in text_hashes
     ]
     if rows:
         connection.executemany(

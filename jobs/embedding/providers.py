@@ -34,14 +34,15 @@ class LocalProvider:
 
     def embed(self, texts: list[str]) -> tuple[Vectors, int]:
         """Embed with unit norm; costs nothing."""
-        vectors = self._encoder.encode(
-            texts, batch_size=64, normalize_embeddings=True, show_progress_bar=False
-        )
+        vectors = self._encoder.encode(texts, batch_size=64, normalize_embeddings=True, show_progress_bar=False)
         return np.asarray(vectors, dtype=np.float32), 0
 
     @cached_property
     def _encoder(self) -> Any:
         from sentence_transformers import SentenceTransformer
+        from transformers.utils import logging
+
+        logging.disable_progress_bar()  # ours says more
 
         return SentenceTransformer(str(self._folder()), local_files_only=True)
 

@@ -51,7 +51,7 @@ class Catalog:
     @cached_property
     def has_embedding(self) -> Bools:
         """Tell which items have a vector: bool array (items,)."""
-        return self.embeddings.any(axis=1)
+        return np.asarray(self.embeddings.any(axis=1), dtype=np.bool_)
 
     def find(self, item_ids: npt.NDArray[np.object_]) -> Longs:
         """Return each id's index, -1 where the catalogue has no such item: int64 array."""
@@ -123,15 +123,12 @@ class Model(ABC):
         parameters = parameters or {}
         for name, value in parameters.items():
             if name not in self.defaults:
+                raise UsageError(f"unknown parameter '{name}' of {self.family}: {nearest(name, self.defaults)}")
+            wanted = type(self.defaults[name])
+            # not isinstance: to Python, True is a number too
+            if type(value) is not wanted and not (wanted is float and type(value) is int):
                 raise UsageError(
-                    f"unknown parameter '{name}' of {self.family}: {nearest(name, self.defaults)}"
-                )
-            if not isinstance(value, type(self.defaults[name])) and not (
-                isinstance(self.defaults[name], float) and isinstance(value, int)
-            ):
-                wanted = type(self.defaults[name]).__name__
-                raise UsageError(
-                    f"parameter '{name}' of {self.family} must be of type {wanted}, not {value!r}"
+                    f"parameter '{name}' of {self.family} must be of type {wanted.__name__}, not {value!r}"
                 )
         self.parameters: dict[str, Any] = {**self.defaults, **parameters}
 
@@ -183,9 +180,7 @@ def recommend(
         chunk = sequences.take(rows)
         queries = scorer.queries(chunk)
         exclude = None if allow_repeats else chunk
-        scores[rows], items[rows] = top_k(
-            queries, scorer.item_vectors, k, exclude=exclude, allowed=recommendable
-        )
+        scores[rows], items[rows] = top_k(queries, scorer.item_vectors, k, exclude=exclude, allowed=recommendable)
         unknown = rows[~queries.any(dim=1).cpu().numpy()]
         scores[unknown], items[unknown] = -np.inf, -1
     return scores, items
@@ -215,9 +210,7 @@ def reasons(scorer: Scorer, sequences: Sequences, items: npt.NDArray[np.int32]) 
         candidates = own.padded(-1)[:, ::-1].copy()
         if candidates.shape[1] == 0:
             continue
-        closeness = torch.bmm(
-            vectors[items[rows].clip(min=0)], vectors[candidates.clip(min=0)].transpose(1, 2)
-        )
+        closeness = torch.bmm(vectors[items[rows].clip(min=0)], vectors[candidates.clip(min=0)].transpose(1, 2))
         closeness = closeness.cpu().masked_fill(torch.from_numpy(candidates < 0)[:, None, :], -2)
         best = np.take_along_axis(candidates, closeness.argmax(dim=2).numpy(), axis=1)
         found[rows] = np.where(items[rows] >= 0, best, -1)

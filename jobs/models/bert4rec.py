@@ -4,6 +4,7 @@ BERT4Rec: Sun et al. 2019 (arXiv 1904.06690). LLM2BERT4Rec: Harte et al. 2023 (a
 """
 
 from collections.abc import Iterator
+from typing import Any
 
 import numpy as np
 import torch
@@ -53,7 +54,7 @@ class BERT4Rec(Model):
     """Fill in masked items of a sequence from both sides; at the end, the item that comes next."""
 
     family = "bert4rec"
-    defaults = {  # noqa: RUF012
+    defaults = {
         "width": 128,
         "blocks": 2,
         "heads": 2,
@@ -62,7 +63,7 @@ class BERT4Rec(Model):
         "mask_probability": 0.4,
         "random_copies": 1,  # randomly masked copies of a sequence an epoch, beside the one with its last item masked
         "initial_std": 0.05,  # of the item table's entries
-        "batch_size": 128,
+        "batch_size": 256,
         "learning_rate": 1e-3,
         "weight_decay": 0.01,
         "epochs": 40,
@@ -79,13 +80,11 @@ class BERT4Rec(Model):
             self.network = self._make_network(self._initial_table(catalog, fitting.seed)).to(device())
         local = np.full(len(catalog), -1, np.int32)
         local[self.vocabulary] = np.arange(len(self.vocabulary))
-        rows = Sequences(local[train_sequences.items], train_sequences.offsets).last(
-            self.parameters["window"]
-        )
+        rows = Sequences(local[train_sequences.items], train_sequences.offsets).last(self.parameters["window"])
         rows = rows.take(rows.lengths >= 2)  # one item has nothing to be predicted from
         train(
             self.network,
-            lambda generator: _masked_batches(rows, self.parameters, generator),
+            lambda generator: masked_batches(rows, self.parameters, generator),
             self._loss,
             lambda: self._validation_score(validation, catalog),
             self.parameters,
@@ -93,14 +92,13 @@ class BERT4Rec(Model):
             f"training {self.family}",
         )
 
-    def _project(self, catalog: Catalog) -> Projection | None:  # noqa: ARG002
+    def _project(self, catalog: Catalog) -> Projection | None:
         return None
 
-    def _initial_table(self, catalog: Catalog, seed: int) -> Floats:  # noqa: ARG002
+    def _initial_table(self, catalog: Catalog, seed: int) -> Floats:
         size = (len(self.vocabulary), self.parameters["width"])
-        return (np.random.default_rng(seed).standard_normal(size) * self.parameters["initial_std"]).astype(
-            np.float32
-        )
+        table = np.random.default_rng(seed).standard_normal(size, dtype=np.float32)
+        return table * np.float32(self.parameters["initial_std"])
 
     def _make_network(self, table: Floats) -> Network:
         p = self.parameters
@@ -118,15 +116,11 @@ class BERT4Rec(Model):
             return 0.0
         _, lists = recommend(self.scorer(catalog), cases.inputs, 20)
         ranks = target_ranks(lists, cases.targets)
-        return float(
-            np.where(ranks > 0, 1 / np.log2(ranks + 1.0, where=ranks > 0, out=np.ones(len(ranks))), 0).mean()
-        )
+        return float(np.where(ranks > 0, 1 / np.log2(ranks + 1.0, where=ranks > 0, out=np.ones(len(ranks))), 0).mean())
 
     def state(self) -> State:
         """Return the network's weights, the vocabulary, and the projection where there is one."""
-        weights = {
-            f"network.{name}": value.cpu().numpy() for name, value in self.network.state_dict().items()
-        }
+        weights = {f"network.{name}": value.cpu().numpy() for name, value in self.network.state_dict().items()}
         projection = self.projection.state() if self.projection else {}
         return {"vocabulary": self.vocabulary, **weights, **projection}
 
@@ -198,17 +192,15 @@ class LLM2BERT4Rec(BERT4Rec):
         return table
 
 
-def _masked_batches(
-    rows: Sequences, parameters: dict[str, object], generator: np.random.Generator
+def masked_batches(
+    rows: Sequences, parameters: dict[str, Any], generator: np.random.Generator
 ) -> Iterator[tuple[Tensor, Tensor]]:
     """Yield (items, targets), int64 (rows, length) each; targets are PADDING where nothing is asked."""
-    size, copies, probability = (
-        parameters[name] for name in ("batch_size", "random_copies", "mask_probability")
-    )
+    size, copies, probability = (parameters[name] for name in ("batch_size", "random_copies", "mask_probability"))
     # copy 0 has its last item masked, as when recommending: without it BERT4Rec never learns that position
-    copy = np.repeat(np.arange(1 + copies), len(rows))  # type: ignore[operator]
-    row = np.tile(np.arange(len(rows)), 1 + copies)  # type: ignore[operator]
-    for chosen in _batches_of_like_length(rows.lengths[row], size, generator):  # type: ignore[arg-type]
+    copy = np.repeat(np.arange(1 + copies), len(rows))
+    row = np.tile(np.arange(len(rows)), 1 + copies)
+    for chosen in _batches_of_like_length(rows.lengths[row], size, generator):
         items = rows.take(row[chosen]).padded(PADDING).astype(np.int64)
         draw = generator.random(items.shape)
         draw[items == PADDING] = 2

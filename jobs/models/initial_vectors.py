@@ -24,7 +24,7 @@ class Projection:
 
     def __call__(self, embeddings: Floats) -> Floats:
         """Project float32 (items, dimensions) to (items, width)."""
-        return (embeddings - self.mean) @ self.components
+        return ((embeddings - self.mean) @ self.components).astype(np.float32)
 
     def state(self) -> State:
         """Return the arrays, named."""
@@ -47,12 +47,14 @@ def fit_pca(embeddings: Floats, width: int, standard_deviation: float) -> Projec
     embeddings : float32 array (items, dimensions)
         Rows of items that have one.
     width : int
-        Wanted size; where fewer components exist (few items, short vectors), the rest is zero.
+        Wanted size; where fewer components exist (few items, short vectors, all equal), the rest is zero.
     """
+    components = np.zeros((embeddings.shape[1], width))
+    if (embeddings == embeddings[0]).all():  # no direction to be found, and any scale would blow up a new item's vector
+        return Projection(embeddings[0], components.astype(np.float32))
     found = min(width, *embeddings.shape)
     # full SVD: exact and deterministic, and a matrix of dimensions² is small
     pca = PCA(n_components=found, svd_solver="covariance_eigh").fit(embeddings.astype(np.float64))
     spread = np.sqrt(pca.explained_variance_.sum() / width)
-    components = np.zeros((embeddings.shape[1], width))
-    components[:, :found] = pca.components_.T * (standard_deviation / max(spread, 1e-12))
+    components[:, :found] = pca.components_.T * (standard_deviation / spread)
     return Projection(pca.mean_.astype(np.float32), components.astype(np.float32))

@@ -27,7 +27,7 @@ class LLMSeqSim(Model):
     """Score = cosine of an item with the weighted mean of the sequence's items. Nothing is trained."""
 
     family = "llmseqsim"
-    defaults = {"decay": "squared_harmonic"}  # noqa: RUF012
+    defaults = {"decay": "squared_harmonic"}
     uses_embeddings = True
 
     def fit(self, train_sequences: Sequences, validation: Cases, catalog: Catalog, fitting: Fitting) -> None:

@@ -12,7 +12,7 @@ class Popularity(Model):
 
     family = "popularity"
 
-    def fit(self, train_sequences: Sequences, validation: Cases, catalog: Catalog, fitting: Fitting) -> None:  # noqa: ARG002
+    def fit(self, train_sequences: Sequences, validation: Cases, catalog: Catalog, fitting: Fitting) -> None:
         """Count."""
         self.trained_on = catalog
         self.counts = np.bincount(train_sequences.items, minlength=len(catalog)).astype(np.float32)

@@ -8,9 +8,7 @@ from jobs.models.bert4rec import BERT4Rec, LLM2BERT4Rec
 from jobs.models.llmseqsim import LLMSeqSim
 from jobs.models.popularity import Popularity
 
-FAMILIES: dict[str, type[Model]] = {
-    family.family: family for family in (Popularity, LLMSeqSim, BERT4Rec, LLM2BERT4Rec)
-}
+FAMILIES: dict[str, type[Model]] = {family.family: family for family in (Popularity, LLMSeqSim, BERT4Rec, LLM2BERT4Rec)}
 
 
 def make(family: str, parameters: Mapping[str, Any] | None = None) -> Model:

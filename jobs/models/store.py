@@ -46,9 +46,7 @@ def unpack(family: str, parameters: dict[str, Any], weights: bytes) -> Model:
     text = state.pop("item_ids.bytes").tobytes()
     ends = state.pop("item_ids.lengths").cumsum()
     starts = [0, *ends[:-1]]
-    item_ids = np.array(
-        [text[start:end].decode() for start, end in zip(starts, ends, strict=False)], np.object_
-    )
+    item_ids = np.array([text[start:end].decode() for start, end in zip(starts, ends, strict=False)], np.object_)
     model = make(family, parameters)
     count = len(item_ids)
     model.restore(state, Catalog(item_ids, np.zeros((count, 1), np.float32), np.ones(count, np.bool_)))
@@ -62,7 +60,7 @@ def latest(connection: Connection) -> dict[str, ModelRow]:
         "from ml.models qualify row_number() over "
         "(partition by model order by finished_at desc, model_version desc) = 1"
     ).fetchall()
-    return {row[1]: ModelRow(row[0], row[1], json.loads(row[2]), *row[3:]) for row in rows}
+    return {row[1]: _row(row) for row in rows}
 
 
 def live(connection: Connection) -> ModelRow | None:
@@ -71,7 +69,12 @@ def live(connection: Connection) -> ModelRow | None:
         "select model_version, model, parameters, fingerprint, data_cutoff_at, embedding_model, finished_at, status "
         "from ml.models where status = 'live' order by finished_at desc limit 1"
     ).fetchall()
-    return ModelRow(*rows[0][:2], json.loads(rows[0][2]), *rows[0][3:]) if rows else None
+    return _row(rows[0]) if rows else None
+
+
+def _row(values: tuple[Any, ...]) -> ModelRow:
+    model_version, family, parameters, *others = values
+    return ModelRow(model_version, family, json.loads(parameters), *others)
 
 
 def load_model(connection: Connection, row: ModelRow) -> Model:
@@ -92,9 +95,7 @@ def load_model(connection: Connection, row: ModelRow) -> Model:
     try:
         return unpack(row.model, row.parameters, found[0])
     except (KeyError, ValueError, RuntimeError, struct.error) as error:
-        raise NextmartError(
-            f"model {row.model_version} was saved by another version of nextmart: {error}"
-        ) from error
+        raise NextmartError(f"model {row.model_version} was saved by another version of nextmart: {error}") from error
 
 
 def drop_old_weights(connection: Connection, kept: int) -> None:

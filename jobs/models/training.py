@@ -7,12 +7,12 @@ from typing import Any
 
 import numpy as np
 import torch
-from safetensors import safe_open
+from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor, nn
 
 from jobs.models.base import Fitting
-from jobs.progress import progress
+from jobs.progress import progress, say
 from jobs.warehouse import fsync_folder
 
 CLIP_NORM = 5.0  # the paper's; keeps the first steps on a fresh output table tame
@@ -43,19 +43,15 @@ def train(
         Reads learning_rate, weight_decay, epochs (at most), patience (epochs without a gain).
     """
     optimizer = torch.optim.AdamW(
-        module.parameters(), lr=parameters["learning_rate"], weight_decay=parameters["weight_decay"]
+        module.parameters(), lr=parameters["learning_rate"], weight_decay=parameters["weight_decay"], fused=True
     )
     best, progressed = _resume(module, optimizer, fitting.checkpoint)
     with progress(title, parameters["epochs"]) as advance, torch.random.fork_rng():
         advance(progressed["epoch"], "from the checkpoint") if progressed["epoch"] else None
-        while (
-            progressed["epoch"] < parameters["epochs"] and progressed["since_best"] < parameters["patience"]
-        ):
+        while progressed["epoch"] < parameters["epochs"] and progressed["since_best"] < parameters["patience"]:
             epoch = progressed["epoch"] + 1
             torch.manual_seed(fitting.seed * 1_000_003 + epoch)
-            _run_epoch(
-                module, optimizer, epoch_batches(np.random.default_rng([fitting.seed, epoch])), loss_of
-            )
+            _run_epoch(module, optimizer, epoch_batches(np.random.default_rng([fitting.seed, epoch])), loss_of)
             score = validate()
             if score > progressed["best_score"]:
                 best = {name: value.detach().clone() for name, value in module.state_dict().items()}
@@ -111,14 +107,19 @@ def _save(
 def _resume(
     module: nn.Module, optimizer: torch.optim.Optimizer, path: Path | None
 ) -> tuple[dict[str, Tensor], dict[str, Any]]:
+    start: dict[str, Any] = {"epoch": 0, "since_best": 0, "best_score": float("-inf"), "best_epoch": 0}
     if path is None or not path.exists():
-        return {}, {"epoch": 0, "since_best": 0, "best_score": float("-inf"), "best_epoch": 0}
+        return {}, start
     parts: dict[str, dict[str, Tensor]] = {"weights": {}, "best": {}, "optimizer": {}}
-    with safe_open(path, framework="pt") as file:
-        for key in file.keys():  # noqa: SIM118 - safe_open has no other way to ask
-            part, name = key.split(".", 1)
-            parts[part][name] = file.get_tensor(key)
-        progressed = json.loads(file.metadata()["progress"])
+    try:
+        with safe_open(path, framework="pt") as file:
+            for key in file.keys():  # noqa: SIM118 - safe_open has no other way to ask
+                part, name = key.split(".", 1)
+                parts[part][name] = file.get_tensor(key)
+            progressed = json.loads(file.metadata()["progress"])
+    except (SafetensorError, OSError) as error:  # as after a power cut: it must not stop every later night too
+        say(f"the checkpoint {path} can't be read ({error}): starting over")
+        return {}, start
     module.load_state_dict(parts["weights"])
     moments: dict[int, dict[str, Tensor]] = {}
     for name, value in parts["optimizer"].items():

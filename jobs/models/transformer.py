@@ -21,9 +21,7 @@ class Attention(nn.Module):
             part.view(rows, length, self.heads, -1).transpose(1, 2) for part in self.into(x).chunk(3, dim=-1)
         )
         dropout = self.dropout if self.training else 0.0
-        mixed = functional.scaled_dot_product_attention(
-            query, key, value, attn_mask=visible, dropout_p=dropout
-        )
+        mixed = functional.scaled_dot_product_attention(query, key, value, attn_mask=visible, dropout_p=dropout)
         return self.out(mixed.transpose(1, 2).reshape(rows, length, width))  # type: ignore[no-any-return]
 
 

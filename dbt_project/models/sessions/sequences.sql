@@ -1,9 +1,7 @@
 {{ config(materialized='view') }}
 
-{% set scope_column = {'session': 'session_id', 'visitor': 'visitor_id'}[var('sequence_scope')] %}
-
 with counted as (
-    select {{ scope_column }} as sequence_id, visitor_id, item_id, event_at, event_id
+    select {{ sequence_key() }} as sequence_id, visitor_id, item_id, event_at, event_id
     from {{ ref('session_items') }}
     {% if var('sequence_event_types') %}
     where event_type in ({{ text_list(var('sequence_event_types')) }})

@@ -46,6 +46,7 @@ session_starts as (
     -- equal times are ordered by event_id, never by where a row happens to lie
     select
         *,
+        row_number() over by_visitor as place,
         case
             when event_at <= lag(event_at) over by_visitor + {{ gap }} then null
             else event_id
@@ -55,20 +56,22 @@ session_starts as (
 ),
 
 assigned as (
+    -- the position is counted from the start's place: a window over sessions would sort everything once more
     select
-        * exclude (starting_event_id),
-        last_value(starting_event_id ignore nulls) over (
-            partition by visitor_id order by event_at, event_id
-            rows between unbounded preceding and current row
-        ) as first_event_id
+        * exclude (starting_event_id, place),
+        last_value(starting_event_id ignore nulls) over so_far as first_event_id,
+        place - max(case when starting_event_id is not null then place end) over so_far + 1 as position
     from session_starts
+    window so_far as (
+        partition by visitor_id order by event_at, event_id rows between unbounded preceding and current row
+    )
 )
 
 select
     -- named by the visitor and the first event: a late event renames a session only when it comes before all others
     md5(visitor_id || ':' || first_event_id) as session_id,
     visitor_id,
-    row_number() over (partition by visitor_id, first_event_id order by event_at, event_id)::integer as position,
+    position::integer as position,
     item_id,
     event_at,
     event_type,

@@ -1,0 +1,44 @@
+# `make demo` and `make test` do all the set-up on a bare machine: Python >= 3.11 and this file.
+
+PYTHON ?= python3
+VENV ?= .venv
+BIN := $(VENV)/bin
+# the set of versions that the tests ran with
+PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt
+
+.PHONY: demo test lint unit benchmarks clean
+
+demo: $(VENV)/installed
+	$(BIN)/nextmart demo
+
+test: lint unit
+
+lint: $(VENV)/installed-dev
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/sqlfluff lint --nocolor --disable-progress-bar dbt_project/models dbt_project/tests sql/ddl sql/analyses
+
+# dbt's unit tests run on an empty warehouse; pytest's order is from fast to slow
+unit: $(VENV)/installed-dev
+	$(BIN)/python -m pytest
+
+benchmarks: $(VENV)/installed-dev
+	$(PIP) --editable '.[benchmarks]'
+	$(BIN)/python -m benchmarks.sessions
+	$(BIN)/python -m benchmarks.topk
+	$(BIN)/python -m benchmarks.epoch
+
+$(VENV)/bin/python:
+	$(PYTHON) -m venv $(VENV)
+
+$(VENV)/installed: pyproject.toml constraints.txt | $(VENV)/bin/python
+	$(PIP) --editable .
+	touch $@
+
+$(VENV)/installed-dev: pyproject.toml constraints.txt | $(VENV)/installed
+	$(PIP) --editable '.[dev]'
+	touch $@
+
+clean:
+	rm -rf $(VENV) demo build dist

@@ -1,0 +1,81 @@
+"""Time one training epoch of BERT4Rec beside its matrix products alone, forward and backward.
+
+The products are those that no implementation of this model can do without: every linear layer over every token
+that is not padding, attention's own products, and the scores of every masked position against every item. The
+ratio printed is the time divided by the products': 1 would be an epoch that does nothing else.
+Run: ``python -m benchmarks.epoch --sequences 4000``.
+"""
+
+import argparse
+
+import numpy as np
+import torch
+
+from benchmarks.timing import best_of, report
+from jobs.models.base import Cases, Catalog, Fitting
+from jobs.models.bert4rec import PADDING, BERT4Rec, masked_batches
+from jobs.sequences import Sequences
+
+
+def random_history(sequences: int, items: int, seed: int) -> Sequences:
+    """Return sequences with the lengths of a real shop's: few long ones, a mean of about 8."""
+    generator = np.random.default_rng(seed)
+    lengths = np.clip(generator.geometric(0.13, sequences) + 1, 2, 20)
+    flat = np.minimum((items * generator.random(lengths.sum()) ** 2).astype(np.int32), items - 1)
+    return Sequences(flat, np.concatenate([[0], lengths.cumsum()]).astype(np.int64))
+
+
+def products(model: BERT4Rec, rows: Sequences, items: int) -> None:
+    """Do the epoch's matrix products: each forward, and the two that its backward needs."""
+    width, blocks = model.parameters["width"], model.parameters["blocks"]
+    table = torch.randn(items, width)
+    weights = [torch.randn(width, size) for size in (3 * width, width, 4 * width)] + [torch.randn(4 * width, width)]
+    for inputs, targets in masked_batches(rows, model.parameters, np.random.default_rng([0, 1])):
+        tokens, masked = int((inputs != PADDING).sum()), int((targets != PADDING).sum())
+        for _ in range(blocks):
+            for weight in weights:
+                _forward_and_backward(torch.randn(tokens, weight.shape[0]), weight)
+            length = inputs.shape[1]
+            for _ in range(3):
+                heads = torch.randn(len(inputs), length, width)
+                torch.bmm(torch.bmm(heads, heads.transpose(1, 2)), heads)
+        _forward_and_backward(torch.randn(masked, width), torch.randn(width, width))
+        _forward_and_backward(torch.randn(masked, width), table.T)
+
+
+def _forward_and_backward(left: torch.Tensor, right: torch.Tensor) -> None:
+    result = left @ right
+    result @ right.T
+    left.T @ result
+
+
+def main() -> None:
+    """Print the two timings and their ratio."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--sequences", type=int, default=3000)
+    parser.add_argument("--items", type=int, default=12_000)
+    parser.add_argument("--repeats", type=int, default=2)
+    options = parser.parse_args()
+    history = random_history(options.sequences, options.items, 0)
+    catalog = Catalog(
+        np.array([f"i{item:07}" for item in range(options.items)], np.object_),
+        np.zeros((options.items, 1), np.float32),
+        np.ones(options.items, np.bool_),
+    )
+    nothing = Cases(Sequences.from_lists([]), np.zeros(0, np.int64))
+    # the item table holds the items that occur: the products are told its size
+    items = len(np.unique(history.items))
+
+    def epoch() -> None:
+        BERT4Rec({"epochs": 1}).fit(history, nothing, catalog, Fitting())
+
+    model = BERT4Rec()
+    times = best_of({"products": lambda: products(model, history, items), "epoch": epoch}, options.repeats)
+    print(f"{options.sequences:,} sequences, {items:,} items, {torch.get_num_threads()} threads")
+    print("what, seconds, ratio to the products")
+    for what, (seconds, _) in times.items():
+        report(what, seconds, seconds / times["products"][0])
+
+
+if __name__ == "__main__":
+    main()

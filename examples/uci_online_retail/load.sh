@@ -1,0 +1,20 @@
+#!/usr/bin/env bash
+# UCI Online Retail: real orders of a gift wholesaler. NEXTMART_DATA names the data folder.
+# Each line of an order is an event. The catalogue is made of the lines that sell a product: five digits, maybe
+# letters, at a price. Events on other codes (POST, DOT, M, adjustments) are then rejected as unknown items, and
+# cancellations keep a type of their own, which nextmart.toml leaves out of the sequences.
+set -euo pipefail
+data="${NEXTMART_DATA:?set NEXTMART_DATA to the folder that holds uci_online_retail/}/uci_online_retail"
+nextmart load \
+  --items "$data/transactions.parquet" \
+  --where-items "regexp_full_match(stock_code, '[0-9]{5}[A-Za-z]*') and quantity > 0 and unit_price > 0" \
+  --map "item_id=upper(stock_code)" \
+  --map items.title=description \
+  --map items.price=unit_price \
+  --map items.updated_at=invoice_ts \
+  --events "$data/transactions.parquet" \
+  --where-events "customer_id is not null" \
+  --map events.visitor_id=customer_id \
+  --map events.event_at=invoice_ts \
+  --map "events.event_type=case when starts_with(invoice_no, 'C') then 'cancellation' else 'purchase' end" \
+  --map events.source_session_id=invoice_no

@@ -1,0 +1,139 @@
+"""A small shop whose right answers are known, and what each family is expected to make of them.
+
+Items stand in blocks, each block a ring; a visitor walks along one ring, always to the next item. The embeddings of a
+block share a centre and lie on a circle in the ring's order, so the next item is also the nearest not yet seen.
+A new family joins by an entry in ``EXPECTED``; every test of ``test_known_answers`` then runs on it.
+"""
+
+from dataclasses import dataclass, field
+from functools import cache
+from typing import Any
+
+import numpy as np
+
+from jobs.models.base import Cases, Catalog, Fitting
+from jobs.models.registry import FAMILIES, make
+from jobs.sequences import Sequences
+
+BLOCKS, RING = 5, 7
+ITEMS = BLOCKS * RING
+
+# block and place -> index: mixed, so that no answer follows from the order of the ids
+INDEX = np.random.default_rng(1).permutation(ITEMS).reshape(BLOCKS, RING)
+
+TRAINED = {
+    "width": 32,
+    "blocks": 1,
+    "window": 8,
+    "dropout": 0.1,
+    "batch_size": 64,
+    "learning_rate": 5e-3,
+    "epochs": 20,
+    "patience": 5,
+}
+
+
+@dataclass(frozen=True)
+class Expected:
+    """What is true of one family; every other behaviour is common to all."""
+
+    parameters: dict[str, Any] = field(default_factory=dict)
+    knows_next: bool = True  # the next item of the ring comes first
+    is_trained: bool = False  # weights depend on the seed
+    answers_everyone: bool = False  # also a visitor of whom nothing is known
+    recommends_cold: bool = False  # items without events that have an embedding
+    explains: bool = True  # names a reason
+
+
+EXPECTED = {
+    "popularity": Expected(knows_next=False, answers_everyone=True, explains=False),
+    "llmseqsim": Expected(recommends_cold=True),
+    "bert4rec": Expected(TRAINED, is_trained=True),
+    "llm2bert4rec": Expected({**TRAINED, "initial_std": 0.3}, is_trained=True, recommends_cold=True),
+}
+
+
+def ring_vector(block: int, place: float) -> np.ndarray:
+    """The embedding at a place of a block's ring."""
+    vector = np.zeros(3 * BLOCKS, np.float32)
+    angle = 2 * np.pi * place / RING
+    vector[3 * block : 3 * block + 3] = 1, np.cos(angle) / 2, np.sin(angle) / 2
+    return vector
+
+
+@cache
+def shop() -> Catalog:
+    """The catalogue that models are fitted on."""
+    embeddings = np.zeros((ITEMS, 3 * BLOCKS), np.float32)
+    for block in range(BLOCKS):
+        for place in range(RING):
+            embeddings[INDEX[block, place]] = ring_vector(block, place)
+    item_ids = np.array([f"item-{index:02}" for index in range(ITEMS)], np.object_)
+    return Catalog(item_ids, embeddings, np.ones(ITEMS, np.bool_))
+
+
+LOST = INDEX[4, 0]
+TWIN_PLACE = (0, 3)  # block and place whose embedding both cold items have
+COLD_IDS = ("item-00-cold", "item-17-cold")
+BLANK_ID = "item-05-blank"  # neither events nor an embedding
+
+
+@cache
+def grown_shop() -> Catalog:
+    """The catalogue some days later: one item lost, three new ones, hence most items at another index."""
+    old = shop()
+    rows = {
+        item_id: vector
+        for index, (item_id, vector) in enumerate(zip(old.item_ids, old.embeddings, strict=True))
+        if index != LOST
+    }
+    rows |= dict.fromkeys(COLD_IDS, ring_vector(*TWIN_PLACE)) | {BLANK_ID: np.zeros(3 * BLOCKS, np.float32)}
+    item_ids = sorted(rows)
+    return Catalog(
+        np.array(item_ids, np.object_),
+        np.array([rows[item_id] for item_id in item_ids]),
+        np.ones(len(rows), np.bool_),
+    )
+
+
+def walks(count: int, seed: int, shortest: int, longest: int) -> list[list[int]]:
+    """Draw walks along one ring each, of ``shortest`` to ``longest`` items."""
+    generator = np.random.default_rng(seed)
+    drawn = zip(
+        generator.integers(0, BLOCKS, count),
+        generator.integers(0, RING, count),
+        generator.integers(shortest, longest + 1, count),
+        strict=True,
+    )
+    return [[int(INDEX[block, (start + step) % RING]) for step in range(length)] for block, start, length in drawn]
+
+
+def held_out(rows: list[list[int]]) -> Cases:
+    """Make each row's last item the target."""
+    return Cases(Sequences.from_lists(row[:-1] for row in rows), np.array([row[-1] for row in rows]))
+
+
+def training() -> Sequences:
+    return Sequences.from_lists(walks(320, seed=1, shortest=3, longest=5))
+
+
+def cases() -> Cases:
+    return held_out(walks(200, seed=2, shortest=4, longest=6))
+
+
+def fit(family: str, *, seed: int = 0, train=None, validation=None, catalog=None, **parameters):
+    """Fit a family on the shop, or on what is given instead."""
+    if not EXPECTED[family].is_trained:
+        parameters = {}
+    model = make(family, {**EXPECTED[family].parameters, **parameters})
+    model.fit(training() if train is None else train, validation or cases(), catalog or shop(), Fitting(seed))
+    return model
+
+
+@cache
+def fitted(family: str):
+    """The family fitted on the shop once for all tests, which must not change it."""
+    return fit(family)
+
+
+assert set(EXPECTED) == set(FAMILIES), "every family needs its known answers"

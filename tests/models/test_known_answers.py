@@ -1,0 +1,475 @@
+"""What every family has in common, and what each is known to answer on the shop of ``known_answers``."""
+
+import numpy as np
+import pytest
+import torch
+from known_answers import (
+    BLANK_ID,
+    COLD_IDS,
+    EXPECTED,
+    INDEX,
+    ITEMS,
+    LOST,
+    RING,
+    TWIN_PLACE,
+    cases,
+    fit,
+    fitted,
+    grown_shop,
+    held_out,
+    shop,
+    training,
+    walks,
+)
+
+from jobs.errors import UsageError
+from jobs.models import bert4rec
+from jobs.models.base import Cases, Catalog, Fitting, Scorer, reasons, recommend
+from jobs.models.llmseqsim import DECAYS, LLMSeqSim
+from jobs.models.registry import FAMILIES, make
+from jobs.models.store import pack, unpack
+from jobs.sequences import Sequences
+
+TRAINED_FAMILIES = sorted(family for family, expected in EXPECTED.items() if expected.is_trained)
+
+every_family = pytest.mark.parametrize("family", sorted(FAMILIES))
+trained_families = pytest.mark.parametrize("family", TRAINED_FAMILIES)
+
+
+def restored(family):
+    model = fitted(family)
+    return unpack(family, model.parameters, pack(model, shop()))
+
+
+def answer(family, rows, k, catalog=None, **options):
+    """Lists of the fitted family: as it is for the shop, restored for another catalogue."""
+    model = fitted(family) if catalog is None else restored(family)
+    return recommend(model.scorer(catalog or shop()), Sequences.from_lists(rows), k, **options)
+
+
+# --- what comes first ---
+
+
+@pytest.mark.parametrize("family", sorted(family for family, expected in EXPECTED.items() if expected.knows_next))
+def test_the_next_item_of_the_ring_comes_first(family):
+    _, lists = recommend(fitted(family).scorer(shop()), cases().inputs, 1)
+    assert (lists[:, 0] == cases().targets).mean() > 0.9
+
+
+def test_popularity_orders_by_count_and_equal_counts_by_index():
+    rows = [[], [3], [5, 1, 20]]
+    counts = np.bincount(training().items, minlength=ITEMS)
+    by_count = np.argsort(-counts, kind="stable")
+    scores, lists = answer("popularity", rows, 10)
+    for row, own in enumerate(rows):
+        wanted = [item for item in by_count if item not in own][:10]
+        assert lists[row].tolist() == wanted
+        assert scores[row].tolist() == counts[wanted].tolist()
+
+
+@pytest.mark.parametrize("decay", sorted(DECAYS))
+def test_llmseqsim_scores_by_cosine_with_the_decayed_mean(decay):
+    weights = {
+        "last": [0, 0, 1],
+        "mean": [1, 1, 1],
+        "harmonic": [1 / 3, 1 / 2, 1],
+        "squared_harmonic": [1 / 9, 1 / 4, 1],
+    }
+    row = [int(INDEX[0, 0]), int(INDEX[2, 1]), int(INDEX[1, 5])]
+    unit = shop().embeddings / np.linalg.norm(shop().embeddings, axis=1, keepdims=True)
+    mean = weights[decay] @ unit[row]
+    wanted = unit @ mean / np.linalg.norm(mean)
+    model = LLMSeqSim({"decay": decay})
+    model.fit(training(), cases(), shop(), Fitting())
+    scores, lists = recommend(model.scorer(shop()), Sequences.from_lists([[], row]), ITEMS - 3)
+    np.testing.assert_allclose(scores[1], wanted[lists[1]], atol=1e-6)
+    assert set(lists[1]) == set(range(ITEMS)) - set(row)
+
+
+def test_llmseqsim_names_the_decays_it_knows():
+    with pytest.raises(UsageError, match="squared_harmonic"):
+        LLMSeqSim({"decay": "cubic"}).fit(training(), cases(), shop(), Fitting())
+
+
+# --- the form of the lists ---
+
+
+@every_family
+@pytest.mark.parametrize("k", [1, 10, ITEMS + 5])
+@pytest.mark.parametrize("allow_repeats", [False, True])
+def test_lists_are_dense_unique_descending_and_as_long_as_they_can_be(family, k, allow_repeats):
+    rows = walks(20, seed=3, shortest=1, longest=5)
+    scores, lists = answer(family, rows, k, allow_repeats=allow_repeats)
+    assert scores.dtype == np.float32
+    assert lists.dtype == np.int32
+    assert scores.shape == lists.shape == (len(rows), k)
+    for row, own in enumerate(rows):
+        length = min(k, ITEMS - (0 if allow_repeats else len(set(own))))
+        found = lists[row, :length]
+        assert len(set(found)) == length
+        assert set(found) <= set(range(ITEMS)) - (set() if allow_repeats else set(own))
+        assert (lists[row, length:] == -1).all()
+        assert (scores[row, length:] == -np.inf).all()
+        assert np.isfinite(scores[row, :length]).all()
+        assert (np.diff(scores[row, :length]) <= 0).all()
+
+
+@every_family
+def test_own_items_come_back_only_where_repeats_are_allowed(family):
+    row = [int(item) for item in INDEX[1, :4]]
+    _, without = answer(family, [row], ITEMS)
+    _, repeated = answer(family, [row], ITEMS, allow_repeats=True)
+    assert not set(row) & set(without[0])
+    assert set(row) < set(repeated[0])
+
+
+@every_family
+def test_items_older_than_a_models_window_are_not_recommended_either(family):
+    row = [*INDEX[0], *INDEX[1], *INDEX[2, :4]]
+    _, lists = answer(family, [row], ITEMS)
+    assert set(lists[0]) - {-1} == set(range(ITEMS)) - set(row)
+
+
+@every_family
+def test_items_that_are_not_allowed_are_never_recommended(family):
+    allowed = np.ones(ITEMS, np.bool_)
+    allowed[INDEX[:, ::2]] = False
+    rows = walks(20, seed=4, shortest=1, longest=5)
+    _, lists = answer(family, rows, ITEMS, allowed=allowed)
+    for row, own in enumerate(rows):
+        assert set(lists[row]) - {-1} == set(np.flatnonzero(allowed)) - set(own)
+
+
+@every_family
+def test_nothing_allowed_gives_empty_lists(family):
+    scores, lists = answer(family, [[0, 1]], 5, allowed=np.zeros(ITEMS, np.bool_))
+    assert (lists == -1).all()
+    assert (scores == -np.inf).all()
+
+
+@every_family
+def test_equal_scores_are_ordered_by_index(family):
+    catalog = grown_shop()
+    rows = [[int(catalog.find(shop().item_ids[[item]])[0])] for item in INDEX[0]]
+    scores, lists = answer(family, rows, len(catalog), catalog=catalog)
+    equal = (scores[:, 1:] == scores[:, :-1]) & (lists[:, 1:] >= 0)
+    assert (np.diff(lists)[equal] > 0).all()
+    if EXPECTED[family].recommends_cold:  # both cold items have one vector, so there are equal scores
+        assert equal.any()
+
+
+@every_family
+def test_nothing_is_recommended_to_those_of_whom_nothing_is_known(family):
+    catalog = grown_shop()
+    blank = int(catalog.find(np.array([BLANK_ID], np.object_))[0])
+    rows = [[], [blank], [blank, blank]]
+    scores, lists = answer(family, rows, 5, catalog=catalog)
+    if EXPECTED[family].answers_everyone:
+        assert (lists >= 0).all()
+    else:
+        assert (lists == -1).all()
+        assert (scores == -np.inf).all()
+
+
+@every_family
+def test_no_sequences_give_no_lists(family):
+    scores, lists = answer(family, [], 5)
+    assert scores.shape == lists.shape == (0, 5)
+
+
+@every_family
+def test_lists_do_not_depend_on_what_else_is_asked(family):
+    rows = [*walks(30, seed=5, shortest=1, longest=6), [], [*INDEX[0], *INDEX[1]]]
+    scores, lists = answer(family, rows, 10)
+    for row, own in enumerate(rows):
+        alone_scores, alone_lists = answer(family, [own], 10)
+        assert alone_lists[0].tolist() == lists[row].tolist()
+        np.testing.assert_allclose(alone_scores[0], scores[row], atol=1e-5)
+
+
+@every_family
+def test_lists_do_not_depend_on_the_size_of_chunks(family, monkeypatch):
+    rows = walks(30, seed=5, shortest=1, longest=6)
+    scores, lists = answer(family, rows, 10)
+    monkeypatch.setattr("jobs.models.base.QUERY_CHUNK", 7)
+    chunked_scores, chunked_lists = answer(family, rows, 10)
+    assert chunked_lists.tolist() == lists.tolist()
+    np.testing.assert_allclose(chunked_scores, scores, atol=1e-5)
+
+
+# --- keeping a model, and using it on another day's catalogue ---
+
+
+@every_family
+def test_a_stored_model_gives_identical_lists(family):
+    wanted_scores, wanted_lists = recommend(fitted(family).scorer(shop()), cases().inputs, 10)
+    scores, lists = recommend(restored(family).scorer(shop()), cases().inputs, 10)
+    assert lists.tolist() == wanted_lists.tolist()
+    assert scores.tolist() == wanted_scores.tolist()
+
+
+@every_family
+def test_a_model_stored_twice_is_the_same_bytes(family):
+    assert pack(restored(family), shop()) == pack(fitted(family), shop())
+
+
+def scores_by_id(scores, items, catalog):
+    return {catalog.item_ids[item]: score for score, item in zip(scores, items, strict=True) if item >= 0}
+
+
+@every_family
+def test_a_catalogue_with_lost_and_new_items_leaves_the_others_scores(family):
+    old, new = shop(), grown_shop()
+    rows = [row for row in walks(30, seed=6, shortest=1, longest=5) if LOST not in row]
+    moved = [new.find(old.item_ids[row]).tolist() for row in rows]
+    before = answer(family, rows, len(old))
+    after = answer(family, moved, len(new), catalog=new)
+    for row in range(len(rows)):
+        wanted = scores_by_id(before[0][row], before[1][row], old)
+        found = scores_by_id(after[0][row], after[1][row], new)
+        stayed = sorted(set(wanted) & set(found))
+        assert len(stayed) == len(old) - 1 - len(set(rows[row]))
+        np.testing.assert_allclose([found[id_] for id_ in stayed], [wanted[id_] for id_ in stayed], atol=1e-5)
+        assert BLANK_ID not in found
+
+
+@every_family
+def test_cold_items_with_an_embedding_are_recommended_by_families_that_read_embeddings(family):
+    catalog = grown_shop()
+    block, place = TWIN_PLACE
+    row = catalog.find(shop().item_ids[INDEX[block, place - 3 : place]]).tolist()
+    _, nearest_few = answer(family, [row], 6, catalog=catalog)
+    _, all_items = answer(family, [row], len(catalog), catalog=catalog)
+    if EXPECTED[family].recommends_cold:
+        assert set(COLD_IDS) <= set(catalog.item_ids[nearest_few[0]])
+    else:
+        assert not set(COLD_IDS) & set(catalog.item_ids[all_items[0][all_items[0] >= 0]])
+
+
+@every_family
+def test_a_visitor_of_cold_items_alone_gets_items_of_their_block_where_embeddings_are_read(family):
+    catalog = grown_shop()
+    row = catalog.find(np.array(COLD_IDS, np.object_)).tolist()
+    _, lists = answer(family, [row], 3, catalog=catalog)
+    block = set(shop().item_ids[INDEX[TWIN_PLACE[0]]])
+    if EXPECTED[family].recommends_cold:
+        assert set(catalog.item_ids[lists[0]]) <= block
+    elif not EXPECTED[family].answers_everyone:
+        assert (lists == -1).all()
+
+
+@every_family
+def test_items_are_recommendable_by_their_events_or_their_embeddings(family):
+    catalog = Catalog(shop().item_ids, shop().embeddings.copy(), shop().available)
+    no_events, no_embedding, neither = 4, 9, 17
+    catalog.embeddings[[no_embedding, neither]] = 0
+    wanted = np.ones(ITEMS, np.bool_)
+    wanted[[no_events, neither]] = False
+    train = training().keep(wanted)
+    model = fit(family, train=train, catalog=catalog, epochs=1)
+    recommendable = set(np.flatnonzero(model.scorer(catalog).recommendable))
+    lost = {
+        "popularity": {no_events, neither},
+        "llmseqsim": {no_embedding, neither},
+        "bert4rec": {no_events, neither},
+        "llm2bert4rec": {neither},
+    }
+    assert recommendable == set(range(ITEMS)) - lost[family]
+
+
+# --- training ---
+
+
+@every_family
+def test_the_same_seed_gives_the_same_weights(family):
+    first, second = (pack(fit(family, seed=7, epochs=2), shop()) for _ in range(2))
+    assert first == second
+
+
+@trained_families
+def test_another_seed_gives_other_weights(family):
+    first, second = (fit(family, seed=seed, epochs=1).state()["network.table"] for seed in (7, 8))
+    assert np.abs(first - second).max() > 1e-3
+
+
+@every_family
+def test_a_fit_leaves_the_callers_random_numbers_alone(family):
+    torch.manual_seed(5)
+    wanted = torch.rand(3)
+    torch.manual_seed(5)
+    fit(family, epochs=1)
+    assert torch.rand(3).tolist() == wanted.tolist()
+
+
+@every_family
+def test_targets_without_a_pattern_are_guessed_by_chance_alone(family):
+    generator = np.random.default_rng(9)
+    rows = [generator.permutation(ITEMS)[: generator.integers(3, 7)].tolist() for _ in range(720)]
+    tests = held_out(rows[420:])
+    model = fit(family, train=Sequences.from_lists(rows[:320]), validation=held_out(rows[320:420]), epochs=5)
+    _, lists = recommend(model.scorer(shop()), tests.inputs, 10)
+    share = (lists == tests.targets[:, None]).any(axis=1).mean()
+    chance = (10 / (ITEMS - tests.inputs.lengths)).mean()
+    assert abs(share - chance) < 0.1  # more than three standard errors of 300 cases
+
+
+@every_family
+def test_validation_targets_decide_nothing_but_when_to_stop(family):
+    shuffled = Cases(cases().inputs, np.random.default_rng(3).permutation(cases().targets))
+    first, second = (pack(fit(family, validation=chosen, epochs=1), shop()) for chosen in (cases(), shuffled))
+    assert first == second
+
+
+@every_family
+def test_a_fit_needs_no_validation_cases(family):
+    nothing = Cases(Sequences.from_lists([]), np.empty(0, np.int64))
+    _, lists = recommend(fit(family, validation=nothing, epochs=1).scorer(shop()), cases().inputs, 5)
+    assert (lists >= 0).all()
+
+
+@trained_families
+def test_sequences_of_one_item_teach_nothing_and_break_nothing(family):
+    extra = Sequences.from_lists([*walks(320, seed=1, shortest=3, longest=5), [0], [], [1]])
+    assert pack(fit(family, train=extra, epochs=1), shop()) == pack(fit(family, epochs=1), shop())
+
+
+# --- parameters ---
+
+
+@every_family
+def test_an_unknown_parameter_is_refused_with_a_hint(family):
+    with pytest.raises(UsageError, match="unknown parameter 'widht'"):
+        make(family, {"widht": 3})
+
+
+@pytest.mark.parametrize(
+    ("family", "name", "value"),
+    [
+        ("llmseqsim", "decay", 3),
+        ("bert4rec", "width", "64"),
+        ("bert4rec", "width", 64.0),
+        ("bert4rec", "epochs", True),
+        ("llm2bert4rec", "learning_rate", "fast"),
+        ("llm2bert4rec", "dropout", False),
+        ("llm2bert4rec", "dropout", None),
+    ],
+)
+def test_a_parameter_of_the_wrong_type_is_refused(family, name, value):
+    with pytest.raises(UsageError, match=f"parameter '{name}' of {family} must be of type"):
+        make(family, {name: value})
+
+
+def test_a_whole_number_will_do_where_a_float_is_wanted():
+    assert make("bert4rec", {"dropout": 0}).parameters["dropout"] == 0
+
+
+@every_family
+def test_parameters_not_given_keep_their_defaults(family):
+    assert make(family).parameters == FAMILIES[family].defaults
+
+
+# --- what the transformer sees ---
+
+
+@trained_families
+def test_padding_is_never_attended_to(family):
+    network = fitted(family).network
+    long, short = list(range(7)), [3, 4]
+    padded = torch.from_numpy(Sequences.from_lists([short, long]).padded(bert4rec.PADDING)).long()
+    alone = padded[:1, -len(short) :]
+    with torch.inference_mode():
+        table = network.table
+        wanted = network(table, alone, torch.ones_like(alone, dtype=torch.bool))
+        beside = network(table, padded, padded != bert4rec.PADDING)[: len(short)]
+        other_table = table.clone()
+        other_table[0] += 100  # what stands behind the padding must not matter
+        disturbed = network(other_table, padded[:1], padded[:1] != bert4rec.PADDING)
+    torch.testing.assert_close(beside, wanted, atol=1e-5, rtol=0)
+    torch.testing.assert_close(disturbed, wanted, atol=1e-5, rtol=0)
+
+
+def test_a_masked_item_is_nowhere_in_the_networks_input():
+    rows = Sequences.from_lists(walks(50, seed=8, shortest=2, longest=6))
+    parameters = {"batch_size": 16, "random_copies": 2, "mask_probability": 0.4}
+    seen, last_only = [], 0
+    for items, targets in bert4rec.masked_batches(rows, parameters, np.random.default_rng(0)):
+        masked = targets != bert4rec.PADDING
+        assert masked.any(dim=1).all()
+        assert (items[masked] == bert4rec.MASK).all()
+        assert ((items == bert4rec.MASK) == masked).all()
+        whole = torch.where(masked, targets, items)
+        seen += [tuple(row[row != bert4rec.PADDING].tolist()) for row in whole]
+        last_only += int((masked[:, -1] & (masked.sum(dim=1) == 1)).sum())
+    assert sorted(seen) == sorted(tuple(row.tolist()) for row in rows for _ in range(3))
+    assert last_only >= len(rows)
+
+
+def test_without_the_sample_whose_last_item_is_masked_bert4rec_gets_clearly_worse(monkeypatch):
+    def random_masks_alone(rows, parameters, generator):
+        for items, targets in batches(rows, parameters, generator):
+            masked = targets != bert4rec.PADDING
+            others = ~masked[:, -1] | (masked.sum(dim=1) > 1)
+            if others.any():
+                yield items[others], targets[others]
+
+    def hit_rate():
+        model = fit("bert4rec", epochs=12)
+        _, lists = recommend(model.scorer(shop()), cases().inputs, 1)
+        return (lists[:, 0] == cases().targets).mean()
+
+    batches = bert4rec.masked_batches
+    whole = hit_rate()
+    monkeypatch.setattr(bert4rec, "masked_batches", random_masks_alone)
+    assert hit_rate() < whole - 0.2
+
+
+# --- reasons ---
+
+
+@every_family
+def test_the_reason_is_the_visitors_item_nearest_to_the_recommended_one(family):
+    row = [int(INDEX[0, 0]), int(INDEX[1, 2]), int(INDEX[0, 3])]
+    items = np.array([[INDEX[1, 3], INDEX[0, 4], -1]], np.int32)
+    found = reasons(fitted(family).scorer(shop()), Sequences.from_lists([row]), items)
+    assert found.dtype == np.int32
+    assert found[0, 2] == -1
+    if EXPECTED[family].explains:
+        vectors = fitted(family).scorer(shop()).item_vectors.numpy()
+        unit = vectors / np.linalg.norm(vectors, axis=1, keepdims=True)
+        nearest = [row[(unit[row] @ unit[item]).argmax()] for item in items[0, :2]]
+        assert found[0, :2].tolist() == nearest
+    else:
+        assert (found == -1).all()
+
+
+def test_llmseqsim_explains_an_item_by_its_neighbour_in_the_ring():
+    row = [int(INDEX[0, 0]), int(INDEX[1, 2]), int(INDEX[0, 3])]
+    items = np.array([[INDEX[1, 3], INDEX[0, 4], INDEX[0, 6]]], np.int32)
+    found = reasons(fitted("llmseqsim").scorer(shop()), Sequences.from_lists([row]), items)
+    assert found.tolist() == [[INDEX[1, 2], INDEX[0, 3], INDEX[0, 0]]]
+
+
+def scorer_of(vectors):
+    vectors = torch.tensor(vectors)
+    return Scorer(lambda sequences: torch.ones(len(sequences), 2), vectors, vectors.any(dim=1).numpy())
+
+
+def test_of_equally_near_items_the_newest_is_the_reason():
+    scorer = scorer_of([[1.0, 0.0], [2.0, 0.0], [0.0, 1.0], [3.0, 0.1]])
+    found = reasons(scorer, Sequences.from_lists([[1, 0, 2], [0, 1, 2]]), np.array([[3], [3]], np.int32))
+    assert found.tolist() == [[0], [1]]
+
+
+def test_items_that_the_model_has_no_vector_for_are_never_a_reason():
+    scorer = scorer_of([[1.0, 0.0], [0.0, 0.0], [-1.0, 0.0]])
+    found = reasons(scorer, Sequences.from_lists([[2, 1], [1], []]), np.array([[0], [0], [0]], np.int32))
+    assert found.tolist() == [[2], [-1], [-1]]
+
+
+def test_reasons_do_not_depend_on_the_size_of_chunks(monkeypatch):
+    scorer = fitted("llmseqsim").scorer(shop())
+    inputs = Sequences.from_lists([*walks(20, seed=5, shortest=1, longest=6), [], [4]])
+    _, lists = recommend(scorer, inputs, RING)
+    wanted = reasons(scorer, inputs, lists)
+    monkeypatch.setattr("jobs.models.base.REASON_CHUNK", 3)
+    assert reasons(scorer, inputs, lists).tolist() == wanted.tolist()

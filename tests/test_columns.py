@@ -1,0 +1,68 @@
+"""The names in jobs/columns.py, the DDL and the dbt contracts are one."""
+
+import duckdb
+import pytest
+import yaml
+
+from jobs import columns
+from jobs.settings import Vars, default_vars
+from jobs.warehouse import prepare, project_folder
+
+
+def contracts():
+    path = project_folder("dbt_project") / "models" / "recommendations" / "_recommendations__models.yml"
+    return {
+        model["name"]: {column["name"]: column["data_type"] for column in model["columns"]}
+        for model in yaml.safe_load(path.read_text())["models"]
+    }
+
+
+@pytest.mark.parametrize("table", columns.JOB_TABLES)
+def test_ddl_makes_the_columns_that_python_names(table):
+    with duckdb.connect() as connection:
+        prepare(connection)
+        described = connection.execute(f"describe {table}").fetchall()
+    assert {name: kind for name, kind, *_ in described} == columns.JOB_TABLES[table]
+
+
+def test_preparing_twice_changes_nothing():
+    with duckdb.connect() as connection:
+        prepare(connection)
+        connection.execute("insert into ml.job_runs (run_id, job, started_at, status) values ('r', 'j', now(), 'done')")
+        prepare(connection)
+        assert connection.execute("select count(*) from ml.job_runs").fetchone() == (1,)
+
+
+def test_a_users_own_view_stands_in_for_a_raw_table():
+    with duckdb.connect() as connection:
+        connection.execute("create schema raw; create view raw.events as select 'e' as event_id")
+        prepare(connection)
+        assert connection.execute("select event_id from raw.events").fetchall() == [("e",)]
+        assert connection.execute("select count(*) from raw.items").fetchone() == (0,)
+
+
+@pytest.mark.parametrize(
+    ("public", "stored", "added"),
+    [
+        ("visitor_recommendations", columns.RECOMMENDATIONS, {"title", "reason", "model"}),
+        ("similar_items", columns.SIMILAR_ITEMS, {"title", "similar_title"}),
+        ("model_leaderboard", columns.MODEL_METRICS, {"model", "is_live"}),
+    ],
+)
+def test_contracts_use_the_names_and_types_of_the_tables_they_show(public, stored, added):
+    contract = contracts()[public]
+    assert set(contract) - set(stored) == added
+    for name, kind in contract.items():
+        assert name in added or kind.upper() == stored[name], name
+
+
+def test_the_wide_table_has_twenty_items():
+    assert [name for name in contracts()["visitor_recommendations_wide"] if name.startswith("item_")] == [
+        f"item_{rank}" for rank in range(1, 21)
+    ]
+
+
+def test_every_var_that_jobs_read_is_a_dbt_var_and_reaches_the_job_models():
+    path = project_folder("dbt_project") / "models" / "jobs" / "_jobs__models.yml"
+    for model in yaml.safe_load(path.read_text())["models"]:
+        assert set(model["config"]["meta"]) == set(Vars.model_fields) <= set(default_vars())
