@@ -156,7 +156,8 @@ def _distinct(table: str) -> str:
     others = ", ".join(f"{column} nulls last" for column in COLUMNS["items"])
     return (
         "create or replace temp table incoming as select * from incoming qualify row_number() over ("
-        f"partition by item_id order by try_cast(updated_at as timestamptz) desc nulls last, {others}) = 1"
+        "partition by item_id order by try_cast(updated_at as timestamptz) desc nulls last, "
+        f"try_cast(updated_at as double) desc nulls last, {others}) = 1"
     )
 
 

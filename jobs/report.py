@@ -9,52 +9,54 @@ from rich.table import Table
 from jobs.warehouse import connect
 
 EXAMPLES = """
-    -- the longest histories read best
-    select visitor_id from sessions.sequences
+    -- visitors whose latest sequence is long enough to judge by, and short enough to read
+    select visitor_id, items from sessions.sequences
     qualify row_number() over (partition by visitor_id order by ended_at desc, sequence_id desc) = 1
-    order by item_count desc, visitor_id limit 3
+        and item_count between 4 and 5
+    order by visitor_id limit 3
 """
 
-HISTORY = """
-    with latest as (
-        select unnest(items[-5:]) as item_id, unnest(range(least(len(items), 5))) as place
-        from sessions.sequences where visitor_id = ?
-        qualify dense_rank() over (order by ended_at desc, sequence_id desc) = 1
-    )
-    select items.title from latest inner join catalog.items as items using (item_id) order by place
+TITLES = "select item_id, title from catalog.items"
+
+LEADERBOARD = """
+    select
+        model,
+        max(value) filter (where metric = 'ndcg') as ndcg,
+        max(value) filter (where metric = 'hit_rate') as hit_rate,
+        max(value) filter (where metric = 'coverage') as coverage,
+        bool_or(is_live) as is_live
+    from recommendations.model_leaderboard
+    where ends_with(split, '/test') and segment = 'all' and k = 10
+    group by model
+    order by ndcg desc
 """
 
 
 def print_recommendations(published: Path, warehouse: Path) -> None:
-    """Print the leaderboard and what a few visitors had and get."""
-    console = Console(stderr=True)
+    """Print the leaderboard, and what a few visitors looked at and get."""
+    console = Console(stderr=True, highlight=False, soft_wrap=True)
     with connect(warehouse, read_only=True) as connection:
-        visitors = [row[0] for row in connection.execute(EXAMPLES).fetchall()]
-        histories = {visitor: connection.execute(HISTORY, [visitor]).fetchall() for visitor in visitors}
+        titles = dict(connection.execute(TITLES).fetchall())
+        visitors = connection.execute(EXAMPLES).fetchall()
     with connect(published, read_only=True) as copy:
-        board = copy.execute(
-            "select model, max(value) filter (where metric = 'ndcg'), max(value) filter (where metric = 'hit_rate'), "
-            "max(value) filter (where metric = 'coverage'), bool_or(is_live) from recommendations.model_leaderboard "
-            "where ends_with(split, '/test') and segment = 'all' and k = 10 group by model order by 2 desc"
-        ).fetchall()
-        table = Table(title="Models on the hold-out", title_justify="left")
-        for name in ("model", "nDCG@10", "hit rate@10", "coverage@10", "live"):
-            table.add_column(name)
-        for model, ndcg, hit_rate, coverage, is_live in board:
-            table.add_row(model, f"{ndcg:.3f}", f"{hit_rate:.3f}", f"{coverage:.2f}", "yes" if is_live else "")
-        console.print(table)
-        for visitor in visitors:
-            table = Table(title=f"Visitor {visitor}", title_justify="left")
-            table.add_column("looked at last")
-            table.add_column("recommended")
-            table.add_column("reason")
-            chosen = copy.execute("select title, reason from recommendations_for(?) limit 5", [visitor]).fetchall()
-            history = [title for (title,) in histories[visitor]]
-            for place in range(5):
-                seen = history[place] if place < len(history) else ""
-                table.add_row(seen, *(chosen[place] if place < len(chosen) else ("", "")))
-            console.print(table)
-    console.print(f"Query them: duckdb.connect('{published}', read_only=True), schema recommendations")
+        print_leaderboard(console, copy.execute(LEADERBOARD).fetchall())
+        for visitor, items in visitors:
+            console.print(f"\n{visitor} looked at")
+            for item in items:
+                console.print(f"    {titles[item]}")
+            console.print("and gets")
+            chosen = copy.execute("select rank, title, reason from recommendations_for(?)", [visitor]).fetchmany(5)
+            for rank, title, reason in chosen:
+                console.print(f"  {rank} {title}  [dim]({reason})[/dim]")
+    console.print(f"\nQuery it: {published} (README, Three queries)")
+
+
+def print_leaderboard(console: Console, rows: list[tuple[Any, ...]]) -> None:
+    """Print the models, best first."""
+    table = Table("model", "nDCG@10", "hit rate@10", "coverage@10", "live", title="Models on the hold-out")
+    for model, ndcg, hit_rate, coverage, is_live in rows:
+        table.add_row(model, f"{ndcg:.3f}", f"{hit_rate:.3f}", f"{coverage:.2f}", "yes" if is_live else "")
+    console.print(table)
 
 
 def print_status(found: dict[str, Any]) -> None:

@@ -1,7 +1,7 @@
 """Ragged sequences against plain lists."""
 
 import numpy as np
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from jobs.sequences import Sequences
@@ -19,6 +19,7 @@ def lists(sequences):
     return [sequences[row].tolist() for row in range(len(sequences))]
 
 
+@settings(deadline=None)
 @given(rows_of_items)
 def test_sequences_hold_the_lists_they_were_made_of(rows):
     sequences = Sequences.from_lists(rows)
@@ -28,12 +29,14 @@ def test_sequences_hold_the_lists_they_were_made_of(rows):
     assert [row.tolist() for row in sequences] == rows
 
 
+@settings(deadline=None)
 @given(rows_of_items)
 def test_sequences_are_made_of_any_iterables(rows):
     assert lists(Sequences.from_lists(iter([np.array(row, np.int64) for row in rows]))) == rows
     assert lists(Sequences.from_lists(tuple(row) for row in rows)) == rows
 
 
+@settings(deadline=None)
 @given(rows_of_items, st.data())
 def test_take_returns_the_rows_in_the_order_asked(rows, data):
     chosen = data.draw(st.lists(st.sampled_from(range(len(rows))), max_size=12)) if rows else []
@@ -41,6 +44,7 @@ def test_take_returns_the_rows_in_the_order_asked(rows, data):
         assert lists(Sequences.from_lists(rows).take(form)) == [rows[row] for row in chosen]
 
 
+@settings(deadline=None)
 @given(rows_of_items, st.data())
 def test_take_reads_a_mask_too(rows, data):
     mask = data.draw(st.lists(st.booleans(), min_size=len(rows), max_size=len(rows)))
@@ -48,17 +52,20 @@ def test_take_reads_a_mask_too(rows, data):
     assert lists(Sequences.from_lists(rows).take(np.array(mask, np.bool_))) == wanted
 
 
+@settings(deadline=None)
 @given(rows_of_items, st.integers(0, 10))
 def test_last_keeps_the_newest_items(rows, n):
     assert lists(Sequences.from_lists(rows).last(n)) == [row[max(0, len(row) - n) :] for row in rows]
 
 
+@settings(deadline=None)
 @given(rows_of_items, st.sets(st.integers(0, ITEMS - 1)))
 def test_keep_drops_items_but_never_rows(rows, wanted):
     mask = np.isin(np.arange(ITEMS), list(wanted))
     assert lists(Sequences.from_lists(rows).keep(mask)) == [[item for item in row if item in wanted] for row in rows]
 
 
+@settings(deadline=None)
 @given(rows_of_items, st.sampled_from([-1, -2]))
 def test_padded_rows_stand_at_the_right(rows, fill):
     matrix = Sequences.from_lists(rows).padded(fill)
@@ -68,12 +75,14 @@ def test_padded_rows_stand_at_the_right(rows, fill):
     assert matrix.tolist() == [[fill] * (width - len(row)) + row for row in rows]
 
 
+@settings(deadline=None)
 @given(rows_of_items)
 def test_rows_numbers_every_item_by_its_row(rows):
     wanted = [number for number, row in enumerate(rows) for _ in row]
     assert Sequences.from_lists(rows).rows().tolist() == wanted
 
 
+@settings(deadline=None)
 @given(rows_of_items, st.integers(1, 5), st.sets(st.integers(0, ITEMS - 1)), st.data())
 def test_operations_leave_the_original_as_it_was_and_can_follow_each_other(rows, n, wanted, data):
     original = Sequences.from_lists(rows)

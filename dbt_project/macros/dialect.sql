@@ -15,6 +15,9 @@
 
 {% macro default__to_timestamp_utc(column) -%}
     case
+        -- apart from those with a zone: cast together, DuckDB 1.5 lends one row's named zone to the rows after it
+        when regexp_full_match({{ column }}, '[0-9]+[-/][0-9]+[-/][0-9]+([ Tt]+[0-9:.]*)?')
+            then try_cast({{ column }} as timestamp) at time zone 'UTC'
         when not regexp_full_match({{ column }}, '-?[0-9]{5,}') then try_cast({{ column }} as timestamptz)
         when try_cast({{ column }} as bigint) between -99999999999 and 99999999999
             then make_timestamptz(try_cast({{ column }} as bigint) * 1000000)

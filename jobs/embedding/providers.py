@@ -1,6 +1,7 @@
 """Providers of embeddings behind one interface. Nothing is imported or contacted before it is used."""
 
 import hashlib
+import os
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -42,7 +43,7 @@ class LocalProvider:
         from sentence_transformers import SentenceTransformer
         from transformers.utils import logging
 
-        logging.disable_progress_bar()  # ours says more
+        logging.disable_progress_bar()  # type: ignore[no-untyped-call]  # ours says more
 
         return SentenceTransformer(str(self._folder()), local_files_only=True)
 
@@ -85,25 +86,32 @@ class OpenAIProvider:
             answer = self._client.embeddings.create(model=self.model, input=texts, dimensions=size)
         except openai.OpenAIError as error:
             raise NextmartError(f"the embedding service refused or failed: {redact(str(error))}") from error
-        rows = sorted(answer.data, key=lambda row: row.index)
-        if [row.index for row in rows] != list(range(len(texts))):
-            raise NextmartError(f"the embedding service answered {len(rows)} vectors for {len(texts)} texts")
-        lengths = {len(row.embedding) for row in rows}
+        except (AttributeError, ValueError) as error:  # what the client makes of an answer in another form
+            raise NextmartError("the embedding service's answer holds no vectors; is OPENAI_BASE_URL right?") from error
+        found = {row.index: row.embedding for row in answer.data}
+        if len(answer.data) != len(texts) or found.keys() != set(range(len(texts))):
+            raise NextmartError(
+                f"the embedding service answered {len(answer.data)} vectors for {len(texts)} texts, not one for each"
+            )
+        lengths = {len(vector) for vector in found.values()}
         if lengths != {self.dimensions}:
             raise NextmartError(
                 f"the embedding service answered vectors of {sorted(lengths)} dimensions, the dbt var "
                 f"embedding_dimensions says {self.dimensions}"
             )
-        return np.array([row.embedding for row in rows], dtype=np.float32), answer.usage.prompt_tokens
+        vectors = np.array([found[index] for index in range(len(texts))], dtype=np.float32)
+        return vectors, answer.usage.prompt_tokens if answer.usage else 0  # not every such server counts
 
     @cached_property
     def _client(self) -> Any:
         import openai
 
-        try:
-            return openai.OpenAI(max_retries=5, timeout=60)
-        except openai.OpenAIError as error:
-            raise UsageError("the openai provider needs the environment variable OPENAI_API_KEY") from error
+        key = os.environ.get("OPENAI_API_KEY", "")
+        if not key or key != key.strip():  # a header can't hold a line's end; the client would retry that for long
+            raise UsageError(
+                "the openai provider needs the environment variable OPENAI_API_KEY, without blanks around it"
+            )
+        return openai.OpenAI(max_retries=5, timeout=60)
 
 
 def provider_for(settings: Settings, names: Vars) -> Provider:

@@ -388,6 +388,17 @@ def test_padding_is_never_attended_to(family):
     torch.testing.assert_close(disturbed, wanted, atol=1e-5, rtol=0)
 
 
+@trained_families
+def test_all_of_the_window_is_read_and_nothing_older(family):
+    newest = [int(item) for item in INDEX[0, :6]]
+    rows = [[*older, *newest] for older in ([], [30], [31], [30, 1], [31, 1])]
+    assert len(rows[3]) == EXPECTED[family].parameters["window"]  # one place of it is the mask's
+    none, first, second, beyond, beyond_too = fitted(family).scorer(shop()).queries(Sequences.from_lists(rows))
+    assert not torch.allclose(none, first, atol=1e-3)
+    assert not torch.allclose(first, second, atol=1e-3)
+    torch.testing.assert_close(beyond, beyond_too, atol=1e-6, rtol=0)
+
+
 def test_a_masked_item_is_nowhere_in_the_networks_input():
     rows = Sequences.from_lists(walks(50, seed=8, shortest=2, longest=6))
     parameters = {"batch_size": 16, "random_copies": 2, "mask_probability": 0.4}
