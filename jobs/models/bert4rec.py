@@ -143,12 +143,17 @@ class BERT4Rec(Model):
         width = self.parameters["width"]
         vectors = np.zeros((len(catalog), width), np.float32)
         known = np.zeros(len(catalog), np.bool_)
+        place = catalog.find(self.trained_on.item_ids[self.vocabulary])
+        trained = self.network.table.detach().cpu().numpy()[place >= 0]
+        place = place[place >= 0]
         if self.projection:
             known = catalog.has_embedding.copy()
             vectors[known] = self.projection(catalog.embeddings[known])
-        place = catalog.find(self.trained_on.item_ids[self.vocabulary])
-        vectors[place[place >= 0]] = self.network.table.detach().cpu().numpy()[place >= 0]
-        known[place[place >= 0]] = True
+            # training lengthens vectors, and longer ones score higher: cold items are lengthened alike
+            grown = np.linalg.norm(trained), np.linalg.norm(vectors[place])
+            vectors *= grown[0] / grown[1] if min(grown) > 0 else 1
+        vectors[place] = trained
+        known[place] = True
         table = torch.from_numpy(vectors).to(device())
         self.network.eval()
 

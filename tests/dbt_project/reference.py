@@ -64,3 +64,14 @@ def sessionize(events: Iterable[Event]) -> list[Session]:
         for start, end in pairwise([0, *starts, len(history)]):
             sessions.append(Session(tuple(history[start:end])))
     return sessions
+
+
+# what a table holds, by the query that reads it
+REFERENCE = {
+    "select session_id, position, event_id, item_id, event_at from sessions.session_items": (
+        lambda sessions: [row for session in sessions for row in session.item_rows()]
+    ),
+    "select session_id, visitor_id, started_at, ended_at, event_count, item_count, purchase_count "
+    "from sessions.sessions": lambda sessions: [session.row() for session in sessions],
+    "select sequence_id, items from sessions.sequences": lambda sessions: [s.sequence() for s in sessions],
+}

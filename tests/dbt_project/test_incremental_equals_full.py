@@ -14,7 +14,7 @@ Left out: a row that becomes visible after a build and is older, by ``loaded_at`
 under an id that both have. The one which was taken up first stays; a full refresh would prefer the older one.
 """
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
 import duckdb
@@ -22,20 +22,21 @@ import pytest
 from harness import RAW_COLUMNS
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from reference import Event, sessionize
+from reference import REFERENCE, Event, sessionize
 
-from jobs.warehouse import prepare
+from jobs.warehouse import Connection, prepare
 
 EXAMPLES = 200
 
 FIRST_DAY = datetime(2026, 1, 1, 10, tzinfo=UTC)
 FIRST_ARRIVAL = datetime(2026, 2, 1, tzinfo=UTC)
-CHECKED = "select * exclude (batch_id) from staging.checked_events order by all"
-SESSION_ITEMS = "select * exclude (batch_id, assigned_batch_id) from sessions.session_items order by all"
-SESSIONS = "select * exclude (assigned_batch_id) from sessions.sessions order by all"
-SEQUENCES = "select * from sessions.sequences order by all"
-
-
+# numbers of builds differ: a full refresh starts counting again
+TABLES = [
+    "select * exclude (batch_id) from staging.checked_events order by all",
+    "select * exclude (batch_id, assigned_batch_id) from sessions.session_items order by all",
+    "select * exclude (assigned_batch_id) from sessions.sessions order by all",
+    "select * from sessions.sequences order by all",
+]
 # --- the models, rendered by dbt, run as dbt-duckdb runs them ---
 
 
@@ -46,11 +47,11 @@ class Model:
     relation: str
     materialized: str
     unique_key: str | None
-    hooks: list[str] = field(repr=False)
-    first_sql: str = field(repr=False)
-    incremental_sql: str = field(repr=False)
+    hooks: list[str]
+    first_sql: str
+    incremental_sql: str
 
-    def build(self, connection: duckdb.DuckDBPyConnection, first: bool) -> None:
+    def build(self, connection: Connection, first: bool) -> None:
         if self.materialized == "view":
             connection.execute(f"create or replace view {self.relation} as {self.first_sql}")
         elif first or self.materialized == "table":
@@ -65,40 +66,75 @@ class Model:
             connection.execute(hook)
 
 
+class MemoryWarehouse:
+    """A warehouse in memory, under the name that the rendered statements use."""
+
+    def __init__(self, connection: Connection, models: list[Model]):
+        self.connection = connection
+        self.models = models
+        connection.execute("attach ':memory:' as warehouse; use warehouse; set TimeZone = 'UTC'")
+        connection.execute("create schema staging; create schema sessions")
+        prepare(connection)
+
+    def add(self, batch: "Batch") -> None:
+        columns = [*RAW_COLUMNS["events"], "loaded_at"]
+        values = [event[name] for event in batch.events for name in columns]
+        places = ", ".join(["(" + ", ".join("?" * len(columns)) + ")"] * len(batch.events))
+        if values:
+            self.connection.execute(f"insert into raw.events values {places}", values)
+        for item in batch.items:
+            self.connection.execute("insert into raw.items (item_id, loaded_at) values (?, ?)", [item, batch.loaded_at])
+
+    def live_through(self, history: list["Batch"]) -> None:
+        """Add the batches one by one, each followed by a build; a model's first build is never incremental."""
+        self.connection.execute("delete from raw.events; delete from raw.items")
+        built = set()
+        for batch in history:
+            self.add(batch)
+            for model in self.models[: batch.models_run]:
+                model.build(self.connection, first=model.relation not in built)
+                built.add(model.relation)
+
+    def refresh(self) -> None:
+        for model in self.models:
+            model.build(self.connection, first=True)
+
+    def rows(self, query: str) -> list[tuple]:
+        return self.connection.execute(query).fetchall()
+
+
+def in_order(nodes: dict) -> list:
+    """Each model after those that it reads."""
+    ordered = {}
+    while len(ordered) < len(nodes):
+        ordered |= {name: nodes[name] for name in nodes if {*nodes[name].depends_on.nodes} & {*nodes} <= {*ordered}}
+    return list(ordered.values())
+
+
 @pytest.fixture(scope="module")
-def models(dbt_project, tmp_path_factory) -> list[Model]:
+def memory(dbt_project, tmp_path_factory):
     """Build an empty warehouse twice: what dbt ran is the first and the incremental form of each model."""
     path = tmp_path_factory.mktemp("rendered") / "warehouse.duckdb"
-    rendered = []
-    for _ in ("first", "incremental"):
-        results = dbt_project.invoke(path, "run", "--select", "staging", "sessions").results
-        rendered.append({result.node.unique_id: result.node.compiled_code for result in results})
-    nodes = {result.node.unique_id: result.node for result in results}
-    ordered = []
-    while len(ordered) < len(nodes):
-        done = {node.unique_id for node in ordered}
-        ordered += [
-            node for name, node in nodes.items() if name not in done and {*node.depends_on.nodes} & {*nodes} <= done
-        ]
-    return [
+    first, incremental = (
+        {result.node.unique_id: (result.node, result.node.compiled_code) for result in results}
+        for results in (dbt_project.invoke(path, "run", "--select", "staging", "sessions").results for _ in range(2))
+    )
+    models = [
         Model(
-            node.relation_name, node.config.materialized, node.config.unique_key,
-            [hook.sql.replace("{{ this }}", node.relation_name) for hook in node.config.post_hook],
-            rendered[0][node.unique_id], rendered[1][node.unique_id],
+            relation=node.relation_name,
+            materialized=node.config.materialized,
+            unique_key=node.config.unique_key,
+            hooks=[hook.sql.replace("{{ this }}", node.relation_name) for hook in node.config.post_hook],
+            first_sql=first[node.unique_id][1],
+            incremental_sql=incremental[node.unique_id][1],
         )
-        for node in ordered
-    ]  # fmt: skip
-
-
-@pytest.fixture(scope="module")
-def memory():
-    """A warehouse in memory, under the name that the rendered statements use."""
+        for node in in_order({name: node for name, (node, _) in incremental.items()})
+    ]
+    assert {model.relation.split(".")[2].strip('"') for model in models if model.first_sql != model.incremental_sql} == {
+        "checked_events", "session_items", "sessions",
+    }  # fmt: skip
     with duckdb.connect(config={"threads": 1}) as connection:
-        connection.execute("attach ':memory:' as warehouse; use warehouse; set TimeZone = 'UTC'")
-        for schema in ("staging", "sessions"):
-            connection.execute(f"create schema {schema}")
-        prepare(connection)
-        yield connection
+        yield MemoryWarehouse(connection, models)
 
 
 # --- histories ---
@@ -178,57 +214,21 @@ def histories(draw) -> list[Batch]:
     return batches
 
 
-def add(connection, batch: Batch) -> None:
-    if batch.events:
-        columns = [*RAW_COLUMNS["events"], "loaded_at"]
-        rows = [[event[name] for name in columns] for event in batch.events]
-        places = ", ".join(["(" + ", ".join("?" * len(columns)) + ")"] * len(rows))
-        connection.execute(f"insert into raw.events values {places}", [value for row in rows for value in row])
-    for item in batch.items:
-        connection.execute("insert into raw.items (item_id, loaded_at) values (?, ?)", [item, batch.loaded_at])
-
-
-def tables(connection) -> dict[str, list[tuple]]:
-    return {query: connection.execute(query).fetchall() for query in (CHECKED, SESSION_ITEMS, SESSIONS, SEQUENCES)}
-
-
-def build_history(connection, models: list[Model], history: list[Batch]) -> None:
-    """Add the batches one by one, each followed by a build; a model's first build is never incremental."""
-    connection.execute("delete from raw.events; delete from raw.items")
-    built = set()
-    for batch in history:
-        add(connection, batch)
-        for model in models[: batch.models_run]:
-            model.build(connection, first=model.relation not in built)
-            built.add(model.relation)
-
-
 @settings(
     max_examples=EXAMPLES, deadline=None, derandomize=True, database=None,
     suppress_health_check=[HealthCheck.too_slow, HealthCheck.function_scoped_fixture],
 )  # fmt: skip
 @given(history=histories())
-def test_any_split_into_builds_gives_the_tables_of_one_build(memory, models, history):
-    build_history(memory, models, history)
-    incremental = tables(memory)
+def test_any_split_into_builds_gives_the_tables_of_one_build(memory, history):
+    memory.live_through(history)
+    incremental = {query: memory.rows(query) for query in TABLES}
     # the other way round: where a row happens to lie must not matter either
-    memory.execute("create or replace table raw.events as select * from raw.events order by rowid desc")
-    for model in models:
-        model.build(memory, first=True)
-    refreshed = tables(memory)
-    for query in refreshed:
-        assert incremental[query] == refreshed[query]
+    memory.connection.execute("create or replace table raw.events as select * from raw.events order by rowid desc")
+    memory.refresh()
+    for query in TABLES:
+        assert incremental[query] == memory.rows(query)
 
-    usable = memory.execute(
-        "select visitor_id, event_at, event_id, item_id, event_type from staging.stg_events"
-    ).fetchall()
+    usable = memory.rows("select visitor_id, event_at, event_id, item_id, event_type from staging.stg_events")
     expected = sessionize(Event(*row) for row in usable)
-    item_rows = memory.execute("select session_id, position, event_id, item_id, event_at from sessions.session_items")
-    assert sorted(item_rows.fetchall()) == sorted(row for session in expected for row in session.item_rows())
-    sessions = memory.execute(
-        "select session_id, visitor_id, started_at, ended_at, event_count, item_count, purchase_count "
-        "from sessions.sessions"
-    )
-    assert sorted(sessions.fetchall()) == sorted(session.row() for session in expected)
-    sequences = memory.execute("select sequence_id, items from sessions.sequences")
-    assert sorted(sequences.fetchall()) == sorted(session.sequence() for session in expected)
+    for query, rows in REFERENCE.items():
+        assert sorted(memory.rows(query)) == sorted(rows(expected))

@@ -70,7 +70,9 @@ compared as (
         row_number() over first_come as place,
         first_value({{ event_payload() }}) over first_come as kept_payload
     from identified
-    window first_come as (partition by event_id order by arrival_order, loaded_at, {{ event_payload() }})
+    window first_come as (
+        partition by event_id order by arrival_order, loaded_at, {{ event_payload() }}, event_at_text
+    )
 ),
 
 taken_up as (
