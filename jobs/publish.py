@@ -19,11 +19,18 @@ PUBLIC_TABLES = """
 """
 
 COMMENTS = """
+    -- of the columns, and under no column's name of the table itself
     select column_name, comment from duckdb_columns()
-    where database_name = current_database() and schema_name = 'recommendations' and table_name = ?
+    where database_name = current_database() and schema_name = 'recommendations' and table_name = $table
         and comment is not null
-    order by column_name
+    union all
+    select null, comment from duckdb_tables()
+    where database_name = current_database() and schema_name = 'recommendations' and table_name = $table
+        and comment is not null
+    order by all
 """
+
+WAREHOUSE_PATH = "select path from duckdb_databases() where database_name = current_database()"
 
 
 def publish(connection: Connection, target: Path, run: JobRun) -> None:
@@ -36,12 +43,14 @@ def publish(connection: Connection, target: Path, run: JobRun) -> None:
     """
     if target.stem in SCHEMAS:
         raise NextmartError(f"the published file can't be called '{target.name}': that is the name of a schema in it")
+    if _is_open_as(connection, target):
+        raise NextmartError(f"the published file can't be '{target}': that is the warehouse itself")
     tables = [name for (name,) in connection.execute(PUBLIC_TABLES).fetchall()]
     if "visitor_recommendations" not in tables:
         raise NextmartError("there are no recommendation tables yet: run `nextmart run`")
     target.parent.mkdir(parents=True, exist_ok=True)
-    unfinished = target.with_name(f".{target.name}.{os.getpid()}.unfinished")
-    _remove(unfinished)
+    unfinished = target.with_name(f".{target.name}.unfinished")
+    _remove(unfinished)  # a killed run's
     try:
         counts = _copy(connection, unfinished, tables, run)
         _add_macros(unfinished)
@@ -53,6 +62,11 @@ def publish(connection: Connection, target: Path, run: JobRun) -> None:
     run.detail = {"file": str(target), "rows": counts}
 
 
+def _is_open_as(connection: Connection, path: Path) -> bool:
+    found = connection.execute(WAREHOUSE_PATH).fetchone()
+    return bool(found and found[0] and path.exists() and path.samefile(found[0]))
+
+
 def _copy(connection: Connection, path: Path, tables: list[str], run: JobRun) -> dict[str, int]:
     counts = {}
     connection.execute(f"attach {_literal(str(path))} as published_copy")
@@ -61,8 +75,9 @@ def _copy(connection: Connection, path: Path, tables: list[str], run: JobRun) ->
         for table in tables:
             copy = f"published_copy.recommendations.{_name(table)}"
             connection.execute(f"create table {copy} as from recommendations.{_name(table)}")
-            for column, comment in connection.execute(COMMENTS, [table]).fetchall():
-                connection.execute(f"comment on column {copy}.{_name(column)} is {_literal(comment)}")
+            for column, comment in connection.execute(COMMENTS, {"table": table}).fetchall():
+                what = f"column {copy}.{_name(column)}" if column else f"table {copy}"
+                connection.execute(f"comment on {what} is {_literal(comment)}")
             counts[table] = _count(connection, f"recommendations.{_name(table)}")
         connection.execute(
             "create table published_copy.recommendations.publication as "

@@ -18,6 +18,7 @@ from pydantic_settings import (
     BaseSettings,
     PydanticBaseSettingsSource,
     SettingsConfigDict,
+    SettingsError,
     TomlConfigSettingsSource,
 )
 
@@ -159,6 +160,8 @@ def load_settings(**overrides: Any) -> Settings:
         return Settings(**{name: value for name, value in overrides.items() if value is not None})
     except ValidationError as error:
         raise UsageError(_explain(error)) from error
+    except SettingsError as error:  # a variable whose value should be JSON and isn't
+        raise UsageError(f"{error}; lists and tables are written as JSON in a variable") from error
     except tomllib.TOMLDecodeError as error:
         raise UsageError(f"{FILE_NAME} is not valid TOML: {error}") from error
 

@@ -18,9 +18,7 @@ def build_shop(items: int, visitors: int, seed: int = 1, threads: int = 2, setti
     connection.execute(settings)
     connection.execute((DEMO_FOLDER / "vocabulary.sql").read_text(encoding="utf-8"))
     parameters = {"items": items, "seed": seed, "until": UNTIL}
-    connection.execute(
-        "create table items as " + (DEMO_FOLDER / "items.sql").read_text(encoding="utf-8"), parameters
-    )
+    connection.execute("create table items as " + (DEMO_FOLDER / "items.sql").read_text(encoding="utf-8"), parameters)
     connection.execute(
         "create table events as " + (DEMO_FOLDER / "events.sql").read_text(encoding="utf-8"),
         parameters | {"visitors": visitors},
@@ -115,9 +113,7 @@ def test_a_repeated_id_comes_with_another_payload(shop):
 def test_events_fall_in_the_sixty_days_before_the_end(shop):
     shop.execute("create temp view times as select try_cast(event_at as timestamptz) as seen_at from events")
     assert one(shop, "select max(seen_at) < '2026-11-01 00:00:00+00' from times")
-    assert one(
-        shop, "select min(seen_at) >= timestamptz '2026-11-01 00:00:00+00' - interval 60 days from times"
-    )
+    assert one(shop, "select min(seen_at) >= timestamptz '2026-11-01 00:00:00+00' - interval 60 days from times")
 
 
 def test_visits_are_short_steps_far_apart(shop):

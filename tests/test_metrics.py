@@ -35,9 +35,7 @@ def cases(draw, least=0):
     width = draw(st.integers(1, size))
     one_list = st.lists(st.integers(0, size - 1), unique=True, max_size=width)
     rows = draw(st.lists(one_list, min_size=least, max_size=12))
-    lists = np.array([row + [-1] * (width - len(row)) for row in rows], dtype=np.int32).reshape(
-        len(rows), width
-    )
+    lists = np.array([row + [-1] * (width - len(row)) for row in rows], dtype=np.int32).reshape(len(rows), width)
     targets = draw(st.lists(st.integers(-1, size - 1), min_size=len(rows), max_size=len(rows)))
     counts = draw(st.lists(st.integers(0, 50), min_size=size, max_size=size))
     return lists, np.array(targets, dtype=np.int32), np.array(counts)

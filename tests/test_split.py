@@ -98,9 +98,7 @@ def test_paper_split_breaks_ties_by_id():
     assert list(parts(paper_split(tied, 0.5).train)) == ["a", "b"]
 
 
-@pytest.mark.parametrize(
-    ("n", "share", "held_out"), [(10, 0.2, 2), (11, 0.2, 3), (100, 0.07, 7), (3, 0.1, 1)]
-)
+@pytest.mark.parametrize(("n", "share", "held_out"), [(10, 0.2, 2), (11, 0.2, 3), (100, 0.07, 7), (3, 0.1, 1)])
 def test_paper_split_rounds_up(n, share, held_out):
     split = paper_split(frame({f"{i:02}": ("ab", [i, i]) for i in range(n)}), share)
     assert (len(split.train), len(split.test)) == (n - held_out, held_out)
@@ -269,9 +267,7 @@ def test_validation_split_by_hand():
     assert len(validation_split(train, limit=1, seed=7)[1]) == 1
     assert len(validation_split(train, limit=0, seed=7)[1]) == 0
     assert len(validation_split(train, share=1.0, seed=7)[1]) == 19
-    assert cases(validation_split(train, 10, 0.5, seed=1)[1]) != cases(
-        validation_split(train, 10, 0.5, seed=2)[1]
-    )
+    assert cases(validation_split(train, 10, 0.5, seed=1)[1]) != cases(validation_split(train, 10, 0.5, seed=2)[1])
 
 
 @pytest.mark.parametrize("rows", [{}, {"one": ("a", [0])}, {"only": ("ab", [0, 1])}])

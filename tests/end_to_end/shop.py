@@ -1,0 +1,189 @@
+"""A demo shop in a folder of its own, on which tests run the real commands."""
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+
+import duckdb
+
+from jobs.demo import make_shop
+from jobs.warehouse import connect, prepare
+
+UNTIL = datetime(2025, 1, 1, tzinfo=UTC)  # of the demo's history
+
+SMALL_MODELS = """
+    [parameters.bert4rec]
+    width = 16
+    blocks = 1
+    epochs = 6
+    [parameters.llm2bert4rec]
+    width = 16
+    blocks = 1
+    epochs = 6
+"""
+
+INVARIANTS = {
+    "every visitor with a sequence has k items, or all that are left": """
+        with left_over as (
+            select latest.visitor_id, count(*) as items
+            from latest, catalog.items as items
+            where items.available and not list_contains(latest.items, items.item_id)
+            group by latest.visitor_id
+        ), lists as (select visitor_id, count(*) as length from chosen group by visitor_id)
+        from left_over full join lists using (visitor_id)
+        where lists.length is distinct from least($k, left_over.items)
+    """,
+    "ranks are dense": """
+        select visitor_id from chosen group by visitor_id
+        having list(rank order by rank) <> range(1, count(*) + 1)
+    """,
+    "an item comes once": "select visitor_id, item_id from chosen group by all having count(*) > 1",
+    "scores are finite": "from chosen where score is null or not isfinite(score)",
+    "a better rank never has a lower score, and equal scores are in the order of item_id": """
+        from (
+            select *, lag(score) over by_rank as better_score, lag(item_id) over by_rank as better_item_id
+            from chosen
+            window by_rank as (partition by visitor_id, source order by rank)
+        )
+        where score > better_score or (score = better_score and item_id < better_item_id)
+    """,
+    "popular items fill up only after the model's own": """
+        from chosen as filled join chosen as own using (visitor_id)
+        where filled.source = 'popularity' and own.source <> 'popularity' and filled.rank < own.rank
+    """,
+    "nothing of the own sequence": """
+        from chosen join latest using (visitor_id) where list_contains(latest.items, chosen.item_id)
+    """,
+    "nothing unavailable or unknown": """
+        from chosen left join catalog.items as items using (item_id) where items.available is not true
+    """,
+    "one model, the live one": """
+        from chosen where model_version is distinct from (select model_version from ml.models where status = 'live')
+    """,
+    "the reason is an item of the visitor's sequence": """
+        from chosen join latest using (visitor_id) where not list_contains(latest.items, reason_item_id)
+    """,
+    "titles are the items' own": """
+        from chosen join catalog.items as items using (item_id) where items.title <> chosen.title
+    """,
+    "the wide table holds the same items": """
+        (from wide except from first_places) union all (from first_places except from wide)
+    """,
+    "similar items are other, available ones": """
+        from published.recommendations.similar_items as pairs
+        left join catalog.items as items on pairs.similar_item_id = items.item_id
+        where pairs.item_id = pairs.similar_item_id or items.available is not true
+    """,
+    "every embedded item has its similar ones": """
+        from catalog.item_embeddings left join published.recommendations.similar_items using (item_id)
+        where rank is null
+    """,
+}
+
+
+@dataclass
+class Shop:
+    """A folder with a warehouse and what the commands make of it."""
+
+    folder: Path
+
+    @property
+    def warehouse(self) -> Path:
+        return self.folder / "warehouse.duckdb"
+
+    @property
+    def published(self) -> Path:
+        return self.folder / "published.duckdb"
+
+    def fill(self, visitors: int = 60, items: int = 60) -> None:
+        with connect(self.warehouse) as connection:
+            prepare(connection)
+            make_shop(connection, visitors=visitors, items=items, seed=0, until=UNTIL)
+
+    def set(self, text: str = "") -> None:
+        (self.folder / "nextmart.toml").write_text(text + SMALL_MODELS)
+
+    def copy(self, folder: Path) -> "Shop":
+        shutil.copytree(self.folder, folder)
+        return Shop(folder)
+
+    def environment(self, **more: str) -> dict[str, str]:
+        inherited = {name: value for name, value in os.environ.items() if not name.startswith("NEXTMART_")}
+        return {**inherited, **more}
+
+    def command(self, *arguments: str) -> list[str]:
+        return [str(Path(sys.executable).with_name("nextmart")), *arguments]
+
+    def call(self, *arguments: str, exit_code: int = 0, **environment: str) -> str:
+        """Run ``nextmart`` in the folder; return what it wrote to stderr."""
+        done = subprocess.run(
+            self.command(*arguments), cwd=self.folder, env=self.environment(**environment),
+            capture_output=True, text=True, check=False,
+        )  # fmt: skip
+        assert done.returncode == exit_code, done.stdout + done.stderr
+        return done.stderr
+
+    def load(self, **tables: list[dict[str, str]]) -> None:
+        """Load ``events`` or ``items`` given as rows, through files."""
+        arguments = []
+        for table, rows in tables.items():
+            path = self.folder / f"{table}.jsonl"
+            path.write_text("".join(json.dumps(row) + "\n" for row in rows))
+            arguments += [f"--{table}", str(path)]
+        self.call("load", *arguments)
+
+    def rows(self, query: str, **parameters: object) -> list[tuple]:
+        """Query the warehouse, with the published file beside it as ``published``."""
+        with connect(self.warehouse, read_only=True) as connection:
+            if self.published.exists():
+                connection.execute(f"attach '{self.published}' as published (read_only)")
+            return connection.execute(query, parameters).fetchall()
+
+    def read(self, query: str) -> list[tuple]:
+        """Query the published file as a reader does: it alone."""
+        with duckdb.connect(str(self.published), read_only=True) as copy:
+            return copy.execute(query).fetchall()
+
+    def job_runs(self, job: str) -> list[dict]:
+        """Return the runs of a job, oldest first."""
+        query = "select status, rows_in, rows_out, detail, error from ml.job_runs where job = $job order by started_at"
+        return [
+            {
+                "status": row[0],
+                "rows_in": row[1],
+                "rows_out": row[2],
+                "detail": json.loads(row[3] or "{}"),
+                "error": row[4],
+            }
+            for row in self.rows(query, job=job)
+        ]
+
+    def broken_invariants(self, k: int = 20) -> dict[str, list[tuple]]:
+        """Return the invariants that the published tables break, with the rows that do."""
+        views = """
+            with chosen as (from published.recommendations.visitor_recommendations),
+            latest as (
+                from sessions.sequences
+                qualify row_number() over (partition by visitor_id order by ended_at desc, sequence_id desc) = 1
+            ),
+            first_places as (select visitor_id, 'item_' || rank as place, item_id from chosen where rank <= 20),
+            wide as (
+                select visitor_id, place, item_id
+                from (
+                    unpivot published.recommendations.visitor_recommendations_wide
+                    on columns('item_') into name place value item_id
+                )
+            ),
+            broken as ({query})
+            from broken
+        """
+        found = {
+            name: self.rows(views.format(query=query), **({"k": k} if "$k" in query else {}))
+            for name, query in INVARIANTS.items()
+        }
+        return {name: rows for name, rows in found.items() if rows}
