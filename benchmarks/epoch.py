@@ -3,26 +3,34 @@
 The products are those that no implementation of this model can do without: every linear layer over every token
 that is not padding, attention's own products, and the scores of every masked position against every item. The
 ratio printed is the time divided by the products': 1 would be an epoch that does nothing else.
-Run: ``python -m benchmarks.epoch --sequences 4000``.
+Run: ``python -m benchmarks.epoch``.
 """
 
 import argparse
 
 import numpy as np
+import polars as pl
 import torch
 
-from benchmarks.timing import best_of, report
+from benchmarks.timing import best_of, data_folder, report
 from jobs.models.base import Cases, Catalog, Fitting
 from jobs.models.bert4rec import PADDING, BERT4Rec, masked_batches
 from jobs.sequences import Sequences
 
 
-def random_history(sequences: int, items: int, seed: int) -> Sequences:
-    """Return sequences with the lengths of a real shop's: few long ones, a mean of about 8."""
-    generator = np.random.default_rng(seed)
-    lengths = np.clip(generator.geometric(0.13, sequences) + 1, 2, 20)
-    flat = np.minimum((items * generator.random(lengths.sum()) ** 2).astype(np.int32), items - 1)
-    return Sequences(flat, np.concatenate([[0], lengths.cumsum()]).astype(np.int64))
+def beauty(reviewers: int) -> tuple[Sequences, int]:
+    """Return the histories of the first reviewers of Amazon Beauty, and the number of items in them."""
+    path = data_folder() / "amazon_beauty" / "interactions.parquet"
+    if not path.exists():
+        raise SystemExit(f"real data is absent: {path} (set NEXTMART_DATA to the folder that holds amazon_beauty/)")
+    events = (
+        pl.read_parquet(path)
+        .filter(pl.col("reviewer_id").rank("dense") <= reviewers)
+        .with_columns((pl.col("asin").rank("dense") - 1).cast(pl.Int32).alias("item"))
+        .sort("reviewer_id", "unix_review_time", "pos_ticoserec")
+    )
+    rows = events.group_by("reviewer_id", maintain_order=True).agg("item")
+    return Sequences.from_lists(rows["item"].to_list()), events["item"].n_unique()
 
 
 def products(model: BERT4Rec, rows: Sequences, items: int) -> None:
@@ -52,26 +60,26 @@ def _forward_and_backward(left: torch.Tensor, right: torch.Tensor) -> None:
 def main() -> None:
     """Print the two timings and their ratio."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--sequences", type=int, default=3000)
-    parser.add_argument("--items", type=int, default=12_000)
+    parser.add_argument("--sequences", type=int, default=4000)
     parser.add_argument("--repeats", type=int, default=2)
     options = parser.parse_args()
-    history = random_history(options.sequences, options.items, 0)
+    history, items = beauty(options.sequences)
     catalog = Catalog(
-        np.array([f"i{item:07}" for item in range(options.items)], np.object_),
-        np.zeros((options.items, 1), np.float32),
-        np.ones(options.items, np.bool_),
+        np.array([f"i{item:07}" for item in range(items)], np.object_),
+        np.zeros((items, 1), np.float32),
+        np.ones(items, np.bool_),
     )
     nothing = Cases(Sequences.from_lists([]), np.zeros(0, np.int64))
-    # the item table holds the items that occur: the products are told its size
-    items = len(np.unique(history.items))
-
-    def epoch() -> None:
-        BERT4Rec({"epochs": 1}).fit(history, nothing, catalog, Fitting())
-
     model = BERT4Rec()
-    times = best_of({"products": lambda: products(model, history, items), "epoch": epoch}, options.repeats)
-    print(f"{options.sequences:,} sequences, {items:,} items, {torch.get_num_threads()} threads")
+    rows = history.last(model.parameters["window"])
+    times = best_of(
+        {
+            "products": lambda: products(model, rows, items),
+            "epoch": lambda: BERT4Rec({"epochs": 1}).fit(history, nothing, catalog, Fitting()),
+        },
+        options.repeats,
+    )
+    print(f"{options.sequences:,} Beauty sequences, {items:,} items, {torch.get_num_threads()} threads")
     print("what, seconds, ratio to the products")
     for what, (seconds, _) in times.items():
         report(what, seconds, seconds / times["products"][0])

@@ -76,6 +76,7 @@ RECOMMENDATIONS: Final = {
     "run_id": "VARCHAR",
     "model_version": "VARCHAR",
     "visitor_id": "VARCHAR",
+    "sequence_hash": "UBIGINT",
     "rank": "INTEGER",
     "item_id": "VARCHAR",
     "score": "DOUBLE",

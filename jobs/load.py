@@ -8,7 +8,7 @@ import duckdb
 
 from jobs.columns import RAW_EVENTS, RAW_ITEMS
 from jobs.errors import NextmartError, UsageError, nearest
-from jobs.warehouse import Connection, JobRun, now, transaction
+from jobs.warehouse import Connection, JobRun, count_rows, now, transaction
 
 COLUMNS = {
     "events": [name for name in RAW_EVENTS if name != "loaded_at"],
@@ -90,16 +90,16 @@ def load(connection: Connection, sources: list[Source], maps: dict[str, dict[str
     with transaction(connection):
         for source in sources:
             read = _stage(connection, source, maps[source.table])
-            staged = _count(connection, "incoming")
+            staged = count_rows(connection, "incoming")
             columns = COLUMNS[source.table]
             same = " and ".join(f"incoming.{column} is not distinct from known.{column}" for column in columns)
             insert = (NEW_EVENTS if source.table == "events" else NEW_ITEMS).format(same=same)
-            before = _count(connection, f"raw.{source.table}")
+            before = count_rows(connection, f"raw.{source.table}")
             try:
                 connection.execute(insert, {"loaded_at": now()})
             except duckdb.CatalogException as error:
                 raise NextmartError(f"can't load into raw.{source.table}: is it a view of yours? {error}") from error
-            loaded = _count(connection, f"raw.{source.table}") - before
+            loaded = count_rows(connection, f"raw.{source.table}") - before
             run.rows_in += read
             run.rows_out += loaded
             run.detail[source.table] = {
@@ -140,7 +140,7 @@ def _stage(connection: Connection, source: Source, chosen: dict[str, str]) -> in
         raise NextmartError(
             f"can't read {source.path}: {_reason(error)}\nIts columns: {', '.join(types)}. Nothing was loaded."
         ) from error
-    read = _count(connection, "incoming")
+    read = count_rows(connection, "incoming")
     if read == 0:
         raise NextmartError(
             f"{source.path} holds no rows{' that --where keeps' if source.where else ''}; nothing was loaded"
@@ -198,11 +198,6 @@ def _expression(column: str, source: Source, chosen: dict[str, str], found: dict
             f"Say which one it is: --map {source.table}.{column}=THEIR_COLUMN (or SQL over their columns)."
         )
     return "cast(null as varchar)"
-
-
-def _count(connection: Connection, table: str) -> int:
-    found = connection.execute(f"select count(*) from {table}").fetchone()
-    return int(found[0]) if found else 0
 
 
 def _reason(error: Exception) -> str:

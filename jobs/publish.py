@@ -10,7 +10,7 @@ from pathlib import Path
 import duckdb
 
 from jobs.errors import NextmartError
-from jobs.warehouse import SCHEMAS, Connection, JobRun, fsync_folder, now, project_folder
+from jobs.warehouse import SCHEMAS, Connection, JobRun, count_rows, fsync_folder, now, project_folder
 
 PUBLIC_TABLES = """
     select table_name from information_schema.tables
@@ -78,7 +78,7 @@ def _copy(connection: Connection, path: Path, tables: list[str], run: JobRun) ->
             for column, comment in connection.execute(COMMENTS, {"table": table}).fetchall():
                 what = f"column {copy}.{_name(column)}" if column else f"table {copy}"
                 connection.execute(f"comment on {what} is {_literal(comment)}")
-            counts[table] = _count(connection, f"recommendations.{_name(table)}")
+            counts[table] = count_rows(connection, f"recommendations.{_name(table)}")
         connection.execute(
             "create table published_copy.recommendations.publication as "
             "select ?::timestamptz as published_at, ? as publish_run_id, "
@@ -102,7 +102,7 @@ def _verify(path: Path, counts: dict[str, int]) -> None:
         raise NextmartError(f"{path} was not closed cleanly: a write-ahead log is left")
     with duckdb.connect(str(path), read_only=True) as copy:
         for table, expected in counts.items():
-            found = _count(copy, f"recommendations.{_name(table)}")
+            found = count_rows(copy, f"recommendations.{_name(table)}")
             if found != expected:
                 raise NextmartError(f"the copy of {table} holds {found} rows, not {expected}; nothing was published")
 
@@ -119,11 +119,6 @@ def _swap(unfinished: Path, target: Path) -> None:
 def _remove(path: Path) -> None:
     for name in (path.name, path.name + ".wal"):
         path.with_name(name).unlink(missing_ok=True)
-
-
-def _count(connection: Connection, table: str) -> int:
-    found = connection.execute(f"select count(*) from {table}").fetchone()
-    return int(found[0]) if found else 0
 
 
 def _name(identifier: str) -> str:

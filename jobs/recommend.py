@@ -44,26 +44,24 @@ CATALOG_MARK = """
     left join catalog.item_embeddings as vectors on items.item_id = vectors.item_id
 """
 
-CHANGED_VISITORS = """
-    create or replace temp table changed_visitors as
-    select distinct visitor_id from sessions.session_items where assigned_batch_id > $batch_id
-"""
-
-LATEST_SEQUENCES = """
-    select visitor_id, items from sessions.sequences
-    {which}
-    qualify row_number() over (partition by visitor_id order by ended_at desc, sequence_id desc) = 1
-    order by visitor_id
+DUE_VISITORS = """
+    -- whose latest sequence is not the one that their rows were made from; items is null where all events are gone
+    create or replace temp table due_visitors as
+    with latest as (
+        select visitor_id, items, hash(items) as sequence_hash from sessions.sequences
+        qualify row_number() over (partition by visitor_id order by ended_at desc, sequence_id desc) = 1
+    ),
+    kept as (select distinct visitor_id, sequence_hash from ml.recommendations where run_id = $kept_run_id)
+    select coalesce(latest.visitor_id, kept.visitor_id) as visitor_id, latest.items, latest.sequence_hash
+    from latest full join kept on latest.visitor_id = kept.visitor_id
+    where latest.sequence_hash is distinct from kept.sequence_hash
 """
 
 KEPT_ROWS = """
     insert into ml.recommendations by name
     select * replace ($run_id as run_id) from ml.recommendations
-    where run_id = $last_run_id
-        and visitor_id not in (select visitor_id from changed_visitors)
-        and visitor_id in (select visitor_id from sessions.sequences)
+    where run_id = $kept_run_id and visitor_id not in (select visitor_id from due_visitors)
 """
-
 
 OLD_ROWS = """
     -- runs past their keep, and what a killed run left
@@ -93,20 +91,19 @@ def recommend(connection: Connection, settings: Settings, run: JobRun) -> None:
     recipe = _recipe(connection, model, names)
     last = connection.execute(LAST_RUN).fetchone()
     last_id, last_detail = (last[0], _detail(last[1])) if last else (None, {})
-    batch_id = _newest_batch(connection)
-    run.detail = {**recipe, "batch_id": batch_id, "model_version": model.model_version if model else NO_MODEL}
+    run.detail = recipe
     same = {name: last_detail.get(name) for name in recipe} == recipe
-    connection.execute(CHANGED_VISITORS, {"batch_id": last_detail.get("batch_id", 0) if same else -1})
-    if same and batch_id == last_detail.get("batch_id"):
+    kept_id = last_id if same else None
+    connection.execute(DUE_VISITORS, {"kept_run_id": kept_id})
+    if same and connection.execute("select count(*) from due_visitors").fetchone() == (0,):
         run.status = "unchanged"
         return
     connection.execute(OLD_ROWS, {"runs_kept": settings.runs_kept})
     catalog = read_catalog(connection, names.embedding_dimensions)
     if recipe["catalog"] != last_detail.get("catalog") or recipe["similar"] != last_detail.get("similar"):
         _write_similar_items(connection, catalog, names, run)
-    if same:
-        connection.execute(KEPT_ROWS, {"run_id": run.run_id, "last_run_id": last_id})
-    _write_recommendations(connection, model, catalog, names, run, only_changed=same)
+    connection.execute(KEPT_ROWS, {"run_id": run.run_id, "kept_run_id": kept_id})
+    _write_recommendations(connection, model, catalog, names, run)
 
 
 def fill_up(
@@ -160,27 +157,14 @@ def _detail(text: str | None) -> dict[str, Any]:
     return dict(json.loads(text or "{}"))
 
 
-def _newest_batch(connection: Connection) -> int:
-    found = connection.execute("select coalesce(max(assigned_batch_id), 0) from sessions.session_items").fetchone()
-    return int(found[0]) if found else 0
-
-
 def _write_recommendations(
-    connection: Connection,
-    model: ModelRow | None,
-    catalog: Catalog,
-    names: Vars,
-    run: JobRun,
-    *,
-    only_changed: bool,
+    connection: Connection, model: ModelRow | None, catalog: Catalog, names: Vars, run: JobRun
 ) -> None:
     scorer = load_model(connection, model).scorer(catalog) if model else None
     popularity = _popularity(connection, catalog)
     source = model.model if model else FALLBACK
     generated_at = now()
-    which = "where visitor_id in (select visitor_id from changed_visitors)" if only_changed else ""
-    query = LATEST_SEQUENCES.format(which=which)
-    visitors = connection.execute(query).to_arrow_table()
+    visitors = connection.execute("from due_visitors where items is not null order by visitor_id").to_arrow_table()
     run.rows_in = len(visitors)
     with progress("recommending", run.rows_in) as advance:
         for batch in visitors.to_batches(VISITORS_AT_ONCE):
@@ -188,7 +172,7 @@ def _write_recommendations(
             assert isinstance(chunk, pl.DataFrame)  # noqa: S101 - a batch never becomes a Series
             sequences = index_items(chunk["items"], catalog)
             lists = _lists(scorer, sequences, catalog, popularity, names)
-            rows = _as_rows(lists, chunk["visitor_id"].to_numpy(), catalog, source)
+            rows = _as_rows(lists, chunk, catalog, source)
             connection.register("ranked", rows)
             connection.execute(
                 "insert into ml.recommendations by name select *, $run_id as run_id, "
@@ -216,12 +200,13 @@ def _lists(
     return Recommended(items, scores, from_model, why)
 
 
-def _as_rows(lists: Recommended, visitor_ids: npt.NDArray[Any], catalog: Catalog, source: str) -> pa.Table:
+def _as_rows(lists: Recommended, visitors: pl.DataFrame, catalog: Catalog, source: str) -> pa.Table:
     row, column = np.nonzero(lists.items >= 0)
     names = np.array([*catalog.item_ids, None], dtype=np.object_)  # index -1: none
     return pa.table(
         {
-            "visitor_id": pa.array(visitor_ids[row], pa.string()),
+            "visitor_id": pa.array(visitors["visitor_id"].to_numpy()[row], pa.string()),
+            "sequence_hash": pa.array(visitors["sequence_hash"].to_numpy()[row], pa.uint64()),
             "rank": pa.array(column + 1, pa.int32()),
             "item_id": pa.array(names[lists.items[row, column]], pa.string()),
             "score": pa.array(lists.scores[row, column], pa.float64()),

@@ -49,7 +49,8 @@ def _published(path: Path) -> dict[str, Any] | None:
     if not path.exists():
         return None
     with connect(path, read_only=True) as copy:
-        return {"file": str(path), **_rows(copy, "from recommendations.publication")[0]}
+        found = _rows(copy, "from recommendations.publication")
+    return {"file": str(path), **found[0]} if found else None
 
 
 def _value(connection: Connection, query: str) -> int | None:

@@ -95,6 +95,12 @@ def _is_complete(connection: Connection, schema: str) -> bool:
     return wanted <= {name for (name,) in found}
 
 
+def count_rows(connection: Connection, table: str) -> int:
+    """Count the rows of a table, named as in SQL."""
+    found = connection.execute(f"select count(*) from {table}").fetchone()  # noqa: S608
+    return int(found[0]) if found else 0
+
+
 def now() -> datetime:
     """Return the present in UTC: the one clock that shells read and cores never do."""
     return datetime.now(UTC)

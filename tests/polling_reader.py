@@ -1,4 +1,4 @@
-"""A process that opens a published file anew, reads one row and closes it again, as often as it can.
+"""A process that opens a published file anew, reads one row and closes it again, over and over.
 
 It stands for every analyst and tool that reads while a night's tables are swapped in.
 """
@@ -25,10 +25,10 @@ class Polled:
 
 
 @contextmanager
-def polling(path: Path, query: str) -> Iterator[Polled]:
-    """Read the first row of ``query`` from ``path`` over and over while the block runs."""
+def polling(path: Path, query: str, pause: float = 0.001) -> Iterator[Polled]:
+    """Read the first row of ``query`` from ``path``, with ``pause`` seconds between reads, while the block runs."""
     polled = Polled()
-    command = [sys.executable, __file__, str(path), query]
+    command = [sys.executable, __file__, str(path), query, str(pause)]
     process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
     try:
         assert process.stdout.readline() == "started\n"
@@ -39,11 +39,11 @@ def polling(path: Path, query: str) -> Iterator[Polled]:
         setattr(polled, name, value)
 
 
-def poll(path: str, query: str) -> None:
+def poll(path: str, query: str, pause: str) -> None:
     stopped = threading.Event()
     threading.Thread(target=lambda: (sys.stdin.read(), stopped.set()), daemon=True).start()
     polled = Polled()
-    while not stopped.wait(0.001):
+    while not stopped.wait(float(pause)):
         try:
             with duckdb.connect(path, read_only=True) as connection:
                 row = [str(value) for value in connection.execute(query).fetchone()]

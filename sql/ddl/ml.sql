@@ -47,10 +47,12 @@ create table if not exists ml.model_metrics (
     primary key (model_version, split, metric, k, segment)
 );
 
+-- sequence_hash: of the items that the visitor's rows were made from
 create table if not exists ml.recommendations (
     run_id varchar not null,
     model_version varchar not null,
     visitor_id varchar not null,
+    sequence_hash ubigint not null,
     rank integer not null,
     item_id varchar not null,
     score double not null,

@@ -86,6 +86,15 @@ INVARIANTS = {
 }
 
 
+def visit(visitor: str, items: list[str], hour: int = 8) -> list[dict[str, str]]:
+    """Return one visit's views, a minute apart, on the day after the demo's history."""
+    return [
+        {"event_id": f"new-{visitor}-{hour}-{place}", "visitor_id": visitor, "item_id": item, "event_type": "view",
+         "event_at": f"2025-01-01T{hour:02}:{place:02}:00Z"}
+        for place, item in enumerate(items)
+    ]  # fmt: skip
+
+
 @dataclass
 class Shop:
     """A folder with a warehouse and what the commands make of it."""

@@ -4,7 +4,8 @@ import itertools
 import subprocess
 import sys
 
-from shop import Shop
+from embedding_service import DIMENSIONS, EmbeddingService
+from shop import Shop, visit
 
 from jobs.warehouse import project_folder
 
@@ -13,15 +14,6 @@ PUBLIC_TABLES = (
     "visitor_recommendations", "visitor_recommendations_wide", "similar_items", "popular_items", "model_leaderboard",
 )  # fmt: skip
 LISTS = "select * exclude (generated_at) from recommendations.visitor_recommendations order by all"
-
-
-def visit(visitor: str, items: list[str], hour: int = 8) -> list[dict[str, str]]:
-    """Return one visit's views, a minute apart, on the day after the demo's history."""
-    return [
-        {"event_id": f"new-{visitor}-{hour}-{place}", "visitor_id": visitor, "item_id": item, "event_type": "view",
-         "event_at": f"2025-01-01T{hour:02}:{place:02}:00Z"}
-        for place, item in enumerate(items)
-    ]  # fmt: skip
 
 
 def test_the_first_night_publishes_tables_that_keep_every_promise(built_shop):
@@ -153,15 +145,16 @@ def test_a_failing_test_stops_the_night_and_the_old_file_stays(shop):
     assert len(shop.job_runs("recommend")) == len(shop.job_runs("publish")) == 1
 
 
-def test_a_failing_job_is_recorded_and_the_old_file_stays(shop):
+def test_a_failing_job_is_recorded_and_the_old_file_stays(shop, httpserver):
     published = shop.published.read_bytes()
-    shop.set('embedding_provider = "openai"\n[vars]\nembedding_model = "another"\nembedding_dimensions = 8')
-    key = {"OPENAI_API_KEY": "sk-very-secret", "OPENAI_BASE_URL": "http://127.0.0.1:9/no-sk-very-secret"}
-    said = shop.call("run", exit_code=1, **key, NEXTMART_DEBUG="")
+    service = EmbeddingService(httpserver)
+    shop.set(f'embedding_provider = "openai"\n[vars]\nembedding_model = "words"\nembedding_dimensions = {DIMENSIONS}')
+    said = shop.call("run", exit_code=1, **{**service.environment, "OPENAI_API_KEY": "sk-mistyped-0123"})
     assert "nothing was published" in said
     assert shop.published.read_bytes() == published
     failed = shop.job_runs("embed")[-1]
     assert failed["status"] == "failed"
-    assert "embedding service" in failed["error"]
-    assert "sk-very-secret" not in said + failed["error"] + (shop.folder / ".nextmart/logs/dbt.log").read_text()
+    assert "embedding service refused" in failed["error"]
+    logged = (shop.folder / ".nextmart" / "logs" / "dbt.log").read_text()
+    assert "sk-mistyped-0123" not in said + failed["error"] + logged
     assert len(shop.job_runs("recommend")) == len(shop.job_runs("publish")) == 1

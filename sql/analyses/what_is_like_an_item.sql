@@ -1,0 +1,9 @@
+-- What is like an item? By default the most popular one; put another item_id in its place.
+select
+    pairs.title,
+    pairs.rank,
+    pairs.similar_title,
+    round(pairs.score, 3) as cosine
+from recommendations.similar_items as pairs
+where pairs.item_id = (select item_id from recommendations.popular_items where rank = 1)
+order by pairs.rank;

@@ -1,0 +1,211 @@
+"""Nights that are killed: the next run ends as if nothing had happened, and readers notice nothing."""
+
+import itertools
+import os
+import random
+import signal
+import subprocess
+import threading
+import time
+from collections.abc import Callable
+from contextlib import suppress
+
+import pytest
+from embedding_service import DIMENSIONS, EmbeddingService
+from polling_reader import polling
+from shop import Shop, visit
+
+from jobs.runner import run
+from jobs.settings import load_settings
+from jobs.warehouse import Connection, connect
+
+BATCH = 8  # texts
+
+# Everything is due again on the second night: other embeddings, another seed, new events, a new item.
+SECOND_NIGHT = f"""
+    seed = 1
+    embedding_provider = "openai"
+    embedding_batch_size = {BATCH}
+    [vars]
+    embedding_model = "words"
+    embedding_dimensions = {DIMENSIONS}
+"""
+
+# What a kill must not change: everything but run ids, times, and the numbers of builds.
+FINAL_TABLES = {
+    "names of all tables": "select table_schema, table_name from information_schema.tables",
+    "rejected_events": "from staging.rejected_events",
+    "session_items": "select * exclude (batch_id, assigned_batch_id) from sessions.session_items",
+    "sessions": "select * exclude (assigned_batch_id) from sessions.sessions",
+    "sequences": "from sessions.sequences",
+    "item_embeddings": "select * exclude (embedded_at) from catalog.item_embeddings",
+    "lists": "select * exclude (model_version, generated_at) from {public}.visitor_recommendations",
+    "wide": "select * exclude (model_version, generated_at) from {public}.visitor_recommendations_wide",
+    "similar_items": "from {public}.similar_items",
+    "popular_items": "from {public}.popular_items",
+    "leaderboard": "select * exclude (model_version, measured_at) from {public}.model_leaderboard",
+}
+
+WHOLE_PUBLICATION = """
+    select
+        (select publish_run_id from recommendations.publication),
+        (select count(*) from recommendations.visitor_recommendations)
+        = 20 * (select count(*) from recommendations.visitor_recommendations_wide)
+        and (select count(*) > 0 from recommendations.visitor_recommendations)
+        and (select min(model_version) = max(model_version) from recommendations.visitor_recommendations)
+        and (select max(model_version) from recommendations.visitor_recommendations)
+        = (select model_version from recommendations.publication)
+"""
+
+
+class Night:
+    """A ``nextmart run`` that can be killed with all its children."""
+
+    def __init__(self, shop: Shop, environment: dict[str, str]) -> None:
+        self.started_at = time.monotonic()
+        self.lines: list[str] = []
+        self.process = subprocess.Popen(
+            shop.command("run"), cwd=shop.folder, env=shop.environment(**environment), start_new_session=True,
+            stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True,
+        )  # fmt: skip
+        threading.Thread(target=lambda: self.lines.extend(self.process.stderr), daemon=True).start()
+
+    def has_begun(self, model: str) -> bool:
+        """Tell whether dbt has begun to build a model."""
+        return any(" START " in line and f".{model} " in line for line in self.lines.copy())
+
+    def kill_when(self, reached: Callable[["Night"], object]) -> bool:
+        """Kill once ``reached`` is true; return false if the run ended before."""
+        while self.process.poll() is None:
+            if reached(self):
+                os.killpg(self.process.pid, signal.SIGKILL)
+                self.process.wait()
+                return True
+            time.sleep(0.001)
+        return False
+
+
+@pytest.mark.skipif(os.name != "posix", reason="kills a process group")
+def test_a_night_killed_again_and_again_ends_like_one_that_was_not(shop, tmp_path, httpserver):
+    service = EmbeddingService(httpserver)
+    items = [item for (item,) in shop.read("select item_id from recommendations.popular_items order by rank limit 5")]
+    shop.load(
+        items=[{"item_id": "brand-new", "title": "Steady kettle for slow mornings", "category": "Coffee > Kettles"}],
+        events=visit("v00000001", items) + visit("v00000001", items[::-1], hour=12) + visit("a new visitor", items),
+    )
+    shop.set(SECOND_NIGHT)
+    undisturbed = shop.copy(tmp_path / "undisturbed")
+    undisturbed.call("run", **service.environment)
+    texts_needed = service.texts.total()
+    service.texts.clear()
+    service.requests = 0
+
+    any_time = random.Random(0).uniform(2, 6)  # seconds
+    checkpoints = shop.folder / ".nextmart" / "checkpoints"
+    seen = set()
+
+    def new_checkpoint() -> bool:
+        found = set(checkpoints.glob("*.safetensors")) - seen
+        seen.update(found)
+        return bool(found)
+
+    moments = {
+        "any time": lambda night: time.monotonic() - night.started_at > any_time,
+        "sessions": lambda night: night.has_begun("sessions"),
+        "the third request of embeddings": lambda night: service.requests == 3,
+        "the first model's checkpoint": lambda night: new_checkpoint(),
+        "the second model's checkpoint": lambda night: new_checkpoint(),
+        "recommending": lambda night: night.has_begun("recommend_items"),
+        "public tables": lambda night: night.has_begun("visitor_recommendations"),
+        "publishing": lambda night: (shop.folder / ".published.duckdb.unfinished").exists(),
+    }
+    with polling(shop.published, WHOLE_PUBLICATION, pause=0.05) as polled:
+        for moment, reached in moments.items():
+            night = Night(shop, service.environment)
+            assert night.kill_when(reached), f"{moment}: {''.join(night.lines)}"
+        shop.call("run", **service.environment)
+
+    for name, query in FINAL_TABLES.items():
+        ordered = f"from ({query.format(public='published.recommendations')}) order by all"
+        assert shop.rows(ordered) == undisturbed.rows(ordered), name
+    assert shop.broken_invariants() == {}
+
+    assert polled.errors == []
+    assert polled.reads > 100
+    publications = [publication for publication, _ in polled.rows]
+    assert [whole for _, whole in polled.rows] == ["True"] * len(publications)
+    assert publications == sorted(set(publications))
+    assert 2 <= len(publications) <= 4
+
+    for job in ("embed", "train", "evaluate", "recommend", "publish"):
+        *earlier, last = [recorded["status"] for recorded in shop.job_runs(job)]
+        assert last in ("done", "unchanged")
+        assert "running" not in earlier
+        assert "interrupted" in earlier or job not in ("embed", "train")
+    assert service.texts.total() <= texts_needed + BATCH, "a text is paid for twice only if its answer was lost"
+    assert list(checkpoints.iterdir()) == []
+    assert sorted(path.name for path in shop.folder.iterdir()) == sorted(
+        path.name for path in undisturbed.folder.iterdir()
+    )
+
+
+class Dying:
+    """A connection of a process that is killed at its nth statement: no later one is carried out either."""
+
+    def __init__(self, connection: Connection, statements: int) -> None:
+        self.connection, self.left = connection, statements
+
+    def __getattr__(self, name: str) -> object:
+        return getattr(self.connection, name)
+
+    def execute(self, *arguments: object) -> Connection:
+        self.left -= 1
+        if self.left < 0:
+            raise KeyboardInterrupt
+        return self.connection.execute(*arguments)
+
+
+@pytest.mark.parametrize("due", ["everybody", "one visitor"])
+def test_recommend_killed_at_any_statement_ends_like_one_that_was_not(shop, tmp_path, monkeypatch, due):
+    """Die at statement n, for n = 1, 2, … until a run goes through; a run after each must mend it."""
+    monkeypatch.chdir(shop.folder)
+    settings = load_settings(warehouse=shop.warehouse)
+    if due == "everybody":
+        settings = load_settings(vars={"recommendations_per_visitor": 7, "similar_items_per_item": 5})
+    else:
+        with connect(shop.warehouse) as connection:
+            forget = "update ml.recommendations set sequence_hash = 0 where visitor_id = 'v00000001'"
+            connection.execute(forget)
+    prepared = shop.warehouse.read_bytes()
+
+    def tables() -> list[list[tuple]]:
+        return [
+            shop.rows("""
+                select * exclude (run_id, generated_at) from ml.recommendations
+                where run_id = (
+                    select arg_max(run_id, started_at) from ml.job_runs where job = 'recommend' and status = 'done'
+                )
+                order by all
+            """),
+            shop.rows("select * exclude (run_id) from ml.similar_items order by all"),
+        ]  # fmt: skip
+
+    with connect(shop.warehouse) as connection:
+        run("recommend", connection, settings)
+    wanted = tables()
+
+    for statements in itertools.count():
+        shop.warehouse.write_bytes(prepared)
+        with connect(shop.warehouse) as connection:
+            dying = Dying(connection, statements)
+            with suppress(KeyboardInterrupt):
+                run("recommend", dying, settings)
+        with connect(shop.warehouse) as connection:
+            run("recommend", connection, settings)
+        assert tables() == wanted, f"killed at statement {statements}"
+        statuses = [recorded["status"] for recorded in shop.job_runs("recommend")]
+        assert "running" not in statuses
+        if dying.left >= 0:
+            break
+    assert statements > 10
+    assert statuses == ["done", "done", "unchanged"]
