@@ -8,7 +8,7 @@ import duckdb
 
 from jobs.columns import RAW_EVENTS, RAW_ITEMS
 from jobs.errors import NextmartError, UsageError, nearest
-from jobs.warehouse import Connection, JobRun, count_rows, now, transaction
+from jobs.warehouse import Connection, JobRun, count_rows, literal, now, transaction
 
 COLUMNS = {
     "events": [name for name in RAW_EVENTS if name != "loaded_at"],
@@ -113,11 +113,11 @@ def _stage(connection: Connection, source: Source, chosen: dict[str, str]) -> in
     reader = READERS.get(Path("x" + suffix).suffix)
     if reader is None:
         raise UsageError(f"{source.path}: can't tell its format; known endings: {', '.join(READERS)}")
-    files = reader.format(_literal(source.path))
+    files = reader.format(literal(source.path))
     types = _types(connection, source, files)
     if files.startswith("read_json("):
         # left alone, the reader guesses at dates, UUIDs and decimals, file by file, and spells them its own way
-        texts = (f"{_literal(name)}: {_literal(kind if _nested(kind) else 'VARCHAR')}" for name, kind in types.items())
+        texts = (f"{literal(name)}: {literal(kind if _nested(kind) else 'VARCHAR')}" for name, kind in types.items())
         files = files.removesuffix(")") + f", columns = {{{', '.join(texts)}}})"
     found = {name.lower(): name for name in types}
     fields = {column: _expression(column, source, chosen, found) for column in COLUMNS[source.table]}
@@ -165,7 +165,7 @@ def _types(connection: Connection, source: Source, files: str) -> dict[str, str]
     """Return the file's columns as written, with their types; an error for a file of no bytes."""
     try:
         described = connection.execute(f"describe select * from {files}").fetchall()
-        size = connection.execute(f"select sum(size) from read_blob({_literal(source.path)})").fetchone()
+        size = connection.execute(f"select sum(size) from read_blob({literal(source.path)})").fetchone()
     except duckdb.Error as error:
         raise NextmartError(f"can't read {source.path}: {_reason(error)}\nNothing was loaded.") from error
     if size and size[0] == 0:
@@ -175,10 +175,6 @@ def _types(connection: Connection, source: Source, files: str) -> dict[str, str]
 
 def _nested(kind: str) -> bool:
     return kind.endswith((")", "]"))
-
-
-def _literal(text: str) -> str:
-    return "'" + text.replace("'", "''") + "'"
 
 
 def _expression(column: str, source: Source, chosen: dict[str, str], found: dict[str, str]) -> str:

@@ -10,7 +10,7 @@ from pathlib import Path
 import duckdb
 
 from jobs.errors import NextmartError
-from jobs.warehouse import SCHEMAS, Connection, JobRun, count_rows, fsync_folder, now, project_folder
+from jobs.warehouse import SCHEMAS, Connection, JobRun, count_rows, fsync_folder, literal, now, project_folder
 
 PUBLIC_TABLES = """
     select table_name from information_schema.tables
@@ -69,7 +69,7 @@ def _is_open_as(connection: Connection, path: Path) -> bool:
 
 def _copy(connection: Connection, path: Path, tables: list[str], run: JobRun) -> dict[str, int]:
     counts = {}
-    connection.execute(f"attach {_literal(str(path))} as published_copy")
+    connection.execute(f"attach {literal(str(path))} as published_copy")
     try:
         connection.execute("create schema published_copy.recommendations")
         for table in tables:
@@ -77,7 +77,7 @@ def _copy(connection: Connection, path: Path, tables: list[str], run: JobRun) ->
             connection.execute(f"create table {copy} as from recommendations.{_name(table)}")
             for column, comment in connection.execute(COMMENTS, {"table": table}).fetchall():
                 what = f"column {copy}.{_name(column)}" if column else f"table {copy}"
-                connection.execute(f"comment on {what} is {_literal(comment)}")
+                connection.execute(f"comment on {what} is {literal(comment)}")
             counts[table] = count_rows(connection, f"recommendations.{_name(table)}")
         connection.execute(
             "create table published_copy.recommendations.publication as "
@@ -123,7 +123,3 @@ def _remove(path: Path) -> None:
 
 def _name(identifier: str) -> str:
     return '"' + identifier.replace('"', '""') + '"'
-
-
-def _literal(text: str) -> str:
-    return "'" + text.replace("'", "''") + "'"

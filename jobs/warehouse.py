@@ -101,6 +101,11 @@ def count_rows(connection: Connection, table: str) -> int:
     return int(found[0]) if found else 0
 
 
+def literal(text: str) -> str:
+    """Quote text for SQL, for the places where DuckDB takes no parameter (file names, comments)."""
+    return "'" + text.replace("'", "''") + "'"
+
+
 def now() -> datetime:
     """Return the present in UTC: the one clock that shells read and cores never do."""
     return datetime.now(UTC)
