@@ -163,7 +163,7 @@ def status_command(warehouse: Warehouse = None, wait: Wait = 0, as_json: Json = 
 
 @app.command()
 def demo(
-    visitors: Annotated[int, typer.Option(min=20)] = 1500,
+    visitors: Annotated[int, typer.Option(min=20)] = 2000,
     items: Annotated[int, typer.Option(min=50)] = 600,
     seed: int = 0,
     until: Annotated[
