@@ -15,6 +15,11 @@ from jobs.models.base import Catalog, Model, State
 from jobs.models.registry import make
 from jobs.warehouse import Connection
 
+ROWS = """
+    select model_version, model, parameters, fingerprint, data_cutoff_at, embedding_model, finished_at, status
+    from ml.models
+"""
+
 
 @dataclass(frozen=True)
 class ModelRow:
@@ -56,19 +61,14 @@ def unpack(family: str, parameters: dict[str, Any], weights: bytes) -> Model:
 def latest(connection: Connection) -> dict[str, ModelRow]:
     """Return each family's newest model."""
     rows = connection.execute(
-        "select model_version, model, parameters, fingerprint, data_cutoff_at, embedding_model, finished_at, status "
-        "from ml.models qualify row_number() over "
-        "(partition by model order by finished_at desc, model_version desc) = 1"
+        f"{ROWS} qualify row_number() over (partition by model order by finished_at desc, model_version desc) = 1"
     ).fetchall()
     return {row[1]: _row(row) for row in rows}
 
 
 def live(connection: Connection) -> ModelRow | None:
     """Return the model that recommends now, if there is one."""
-    rows = connection.execute(
-        "select model_version, model, parameters, fingerprint, data_cutoff_at, embedding_model, finished_at, status "
-        "from ml.models where status = 'live' order by finished_at desc limit 1"
-    ).fetchall()
+    rows = connection.execute(f"{ROWS} where status = 'live' order by finished_at desc limit 1").fetchall()
     return _row(rows[0]) if rows else None
 
 
