@@ -14,6 +14,7 @@ RAW_EVENTS: Final = {
     "event_type": "VARCHAR",
     "event_at": "VARCHAR",
     "source_session_id": "VARCHAR",
+    "user_agent": "VARCHAR",
     "loaded_at": "TIMESTAMP WITH TIME ZONE",
 }
 """As loaded: ids and times are still text, so that a row that can't be used can be kept and shown."""

@@ -47,10 +47,7 @@ CATALOG_MARK = """
 DUE_VISITORS = """
     -- whose latest sequence is not the one that their rows were made from; items is null where all events are gone
     create or replace temp table due_visitors as
-    with latest as (
-        select visitor_id, items, hash(items) as sequence_hash from sessions.sequences
-        qualify row_number() over (partition by visitor_id order by ended_at desc, sequence_id desc) = 1
-    ),
+    with latest as (select visitor_id, items, hash(items) as sequence_hash from sessions.latest_sequences),
     kept as (select distinct visitor_id, sequence_hash from ml.recommendations where run_id = $kept_run_id)
     select coalesce(latest.visitor_id, kept.visitor_id) as visitor_id, latest.items, latest.sequence_hash
     from latest full join kept on latest.visitor_id = kept.visitor_id

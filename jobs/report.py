@@ -10,9 +10,8 @@ from jobs.warehouse import connect
 
 EXAMPLES = """
     -- visitors whose latest sequence is long enough to judge by, and short enough to read
-    select visitor_id, items from sessions.sequences
-    qualify row_number() over (partition by visitor_id order by ended_at desc, sequence_id desc) = 1
-        and item_count between 4 and 5
+    select visitor_id, items from sessions.latest_sequences
+    where len(items) between 4 and 5
     order by visitor_id limit 3
 """
 

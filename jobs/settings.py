@@ -37,8 +37,9 @@ class Vars(BaseModel):
 
     model_config = ConfigDict(extra="ignore", frozen=True)
 
-    sequence_scope: Literal["session", "visitor"]
+    sequence_scope: Literal["session", "visitor", "user"]
     sequence_event_types: list[str]
+    collapse_repeats: bool
     embedding_model: str
     embedding_dimensions: int = Field(gt=0)
     recommendations_per_visitor: int = Field(gt=0)

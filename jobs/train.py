@@ -89,7 +89,12 @@ def fingerprint(model: Model, settings: Settings, names: Vars) -> str:
         "family": model.family,
         "parameters": model.parameters,
         "schema_version": SCHEMA_VERSION,
-        "sequences": [names.sequence_scope, sorted(names.sequence_event_types), names.allow_repeats],
+        "sequences": [
+            names.sequence_scope,
+            sorted(names.sequence_event_types),
+            names.collapse_repeats,
+            names.allow_repeats,
+        ],
         **settings.model_dump(
             mode="json", include={"seed", "protocol", "cutoff_at", "holdout_share", "validation_limit"}
         ),

@@ -14,6 +14,7 @@ from typing import Any
 
 import duckdb
 
+from jobs import sql_functions
 from jobs.errors import NextmartError, UsageError, redact
 
 Connection = duckdb.DuckDBPyConnection
@@ -77,7 +78,8 @@ def _held_by(path: Path, message: str) -> str:
 
 
 def prepare(connection: Connection) -> None:
-    """Make the tables that jobs own, where they are absent (``sql/ddl``)."""
+    """Make the tables that jobs own, where they are absent (``sql/ddl``), and the functions that SQL models call."""
+    sql_functions.register(connection)
     for name in ("raw", "ml"):
         if not _is_complete(connection, name):
             connection.execute(sql_text(f"ddl/{name}.sql"))

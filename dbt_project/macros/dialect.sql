@@ -8,6 +8,15 @@
     try_cast({{ column }} as {{ type }})
 {%- endmacro %}
 
+{# Text to a finite number, or null. #}
+{% macro try_number(column) -%}
+    {{ return(adapter.dispatch('try_number', 'nextmart')(column)) }}
+{%- endmacro %}
+
+{% macro default__try_number(column) -%}
+    case when isfinite(try_cast({{ column }} as double)) then try_cast({{ column }} as double) end
+{%- endmacro %}
+
 {# Text to an instant: ISO text (without a zone: UTC), or Unix seconds, milli- or microseconds, told by size. #}
 {% macro to_timestamp_utc(column) -%}
     {{ return(adapter.dispatch('to_timestamp_utc', 'nextmart')(column)) }}
@@ -30,6 +39,15 @@
 
 {% macro minutes(number) -%}
     interval '{{ number }} minutes'
+{%- endmacro %}
+
+{% macro minutes_between(earlier, later) -%}
+    {{ return(adapter.dispatch('minutes_between', 'nextmart')(earlier, later)) }}
+{%- endmacro %}
+
+{# Whole minutes of elapsed time, not of minute marks that were passed. #}
+{% macro default__minutes_between(earlier, later) -%}
+    datesub('minute', {{ earlier }}, {{ later }})
 {%- endmacro %}
 
 {# A list in a total order, so that equal times never fall back on physical row order. #}
@@ -82,9 +100,33 @@
 {% macro default__raw_event_json() -%}
     to_json({
         'event_id': event_id, 'visitor_id': visitor_id, 'user_id': user_id, 'item_id': item_id,
-        'event_type': event_type, 'event_at': event_at_text, 'source_session_id': source_session_id
+        'event_type': event_type, 'event_at': event_at_text, 'source_session_id': source_session_id,
+        'user_agent': user_agent
     })
 {%- endmacro %}
+
+{% macro matches(column, pattern) -%}
+    {{ return(adapter.dispatch('matches', 'nextmart')(column, pattern)) }}
+{%- endmacro %}
+
+{% macro default__matches(column, pattern) -%}
+    regexp_matches({{ column }}, '{{ pattern | replace("'", "''") }}')
+{%- endmacro %}
+
+{# Text as people read it: no HTML references, soft hyphens, control characters or white space but single blanks;
+   NFC. Blank text is null. Another rule needs another cleaning_version. #}
+{% macro clean_text(column) -%}
+    {{ return(adapter.dispatch('clean_text', 'nextmart')(column)) }}
+{%- endmacro %}
+
+{% macro default__clean_text(column) -%}
+    nullif(trim(regexp_replace(nfc_normalize(replace(
+        -- a Python function (jobs/sql_functions.py), so only for texts that need it
+        case when contains({{ column }}, '&') then unescape_html({{ column }}) else {{ column }} end,
+        chr(173), '')), '[\s\p{Z}\p{Cc}\x{200B}\x{2060}\x{FEFF}]+', ' ', 'g')), '')
+{%- endmacro %}
+
+{% macro cleaning_version() -%} 1 {%- endmacro %}
 
 {% macro blank_as_null(column) -%}
     nullif(trim(cast({{ column }} as varchar)), '')

@@ -11,8 +11,7 @@ lists as (
 
 own as (
     select visitor_id, len(list_distinct(items)) as items
-    from {{ ref('sequences') }}
-    qualify row_number() over (partition by visitor_id order by ended_at desc, sequence_id desc) = 1
+    from {{ ref('latest_sequences') }}
 )
 
 select lists.visitor_id, lists.length

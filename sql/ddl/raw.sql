@@ -10,6 +10,7 @@ create table if not exists raw.events (
     event_type varchar,
     event_at varchar,
     source_session_id varchar,
+    user_agent varchar,
     loaded_at timestamptz
 );
 

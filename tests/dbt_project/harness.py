@@ -14,7 +14,16 @@ from dbt.cli.main import dbtRunner
 from jobs.warehouse import connect, prepare, project_folder
 
 RAW_COLUMNS = {
-    "events": ["event_id", "visitor_id", "user_id", "item_id", "event_type", "event_at", "source_session_id"],
+    "events": [
+        "event_id",
+        "visitor_id",
+        "user_id",
+        "item_id",
+        "event_type",
+        "event_at",
+        "source_session_id",
+        "user_agent",
+    ],
     "items": ["item_id", "title", "brand", "category", "description", "price", "available", "updated_at"],
 }
 
@@ -33,14 +42,17 @@ class DbtProject:
         self.manifest = None
         self.manifest = self.invoke(folder / "warehouse.duckdb", "parse")
 
-    def invoke(self, warehouse: Path, command: str, *arguments: str):
-        """Run one dbt command on a warehouse file and return its result; the file is free again afterwards."""
+    def invoke(self, warehouse: Path, command: str, *arguments: str, heard: list | None = None):
+        """Run one dbt command on a warehouse file and return its result; the file is free again afterwards.
+
+        ``heard`` is filled with the events that dbt logs: the statements that it ran, among others.
+        """
         variables = {"NEXTMART_WAREHOUSE": str(warehouse), "DO_NOT_TRACK": "1"}
         with patch.dict(os.environ, variables):
             try:
-                outcome = dbtRunner(manifest=self.manifest).invoke(
-                    ["--quiet", "--no-write-json", command, *self.arguments, *arguments]
-                )
+                outcome = dbtRunner(
+                    manifest=self.manifest, callbacks=[heard.append] if heard is not None else []
+                ).invoke(["--quiet", "--no-write-json", command, *self.arguments, *arguments])
             finally:
                 # dbt-duckdb keeps the file open for the life of the process otherwise
                 DuckDBConnectionManager.close_all_connections()

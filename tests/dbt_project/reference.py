@@ -16,6 +16,9 @@ class Event:
     event_id: str
     item_id: str
     event_type: str = "view"
+    source_session_id: str | None = None
+    user_id: str | None = None
+    bot_reason: str | None = None
 
 
 @dataclass(frozen=True)
@@ -51,19 +54,53 @@ class Session:
         return self.session_id, [item for item, _ in groupby(event.item_id for event in self.events)]
 
 
+def stream(event: Event) -> tuple[str, str]:
+    """What events are divided within: the tracker's session where it has one, else all that the visitor did."""
+    return event.visitor_id, event.source_session_id or ""
+
+
 def sessionize(events: Iterable[Event]) -> list[Session]:
-    """Split each visitor's events, by time and then event_id, where the silence is longer than 30 minutes."""
+    """Split each stream, by time and then event_id, where the silence is longer than 30 minutes."""
     sessions = []
-    for _, of_visitor in groupby(sorted(events), key=lambda event: event.visitor_id):
-        history = list(of_visitor)
+    in_order = sorted(events, key=lambda event: (*stream(event), event.event_at, event.event_id))
+    for (_, given), of_stream in groupby(in_order, key=stream):
+        history = list(of_stream)
         starts = [
             place
             for place, (before, event) in enumerate(pairwise(history), 1)
-            if event.event_at - before.event_at > GAP
+            if not given and event.event_at - before.event_at > GAP
         ]
         for start, end in pairwise([0, *starts, len(history)]):
             sessions.append(Session(tuple(history[start:end])))
     return sessions
+
+
+def sequences(sessions: list[Session]) -> list[tuple]:
+    """Return the rows of sequences: nothing is learnt from a visitor who has shown to be a bot."""
+    bots = {event.visitor_id for session in sessions for event in session.events if event.bot_reason}
+    return [session.sequence() for session in sessions if session.events[0].visitor_id not in bots]
+
+
+def logins(sessions: list[Session]) -> dict[str, str]:
+    """Return each visitor's last login."""
+    events = sorted((e for session in sessions for e in session.events), key=lambda e: (e.event_at, e.event_id))
+    return {event.visitor_id: event.user_id for event in events if event.user_id}
+
+
+def stitched(sessions: list[Session]) -> list[tuple]:
+    """Return session and stitched user: the session's own last login, else the visitor's."""
+    of_visitor = logins(sessions)
+    return [
+        (session.session_id, logins([session]).get(visitor, of_visitor.get(visitor)))
+        for session in sessions
+        for visitor in [session.events[0].visitor_id]
+    ]
+
+
+READ_EVENTS = (
+    "select visitor_id, event_at, event_id, item_id, event_type, source_session_id, user_id, bot_reason "
+    "from staging.stg_events order by all"
+)
 
 
 # what a table holds, by the query that reads it
@@ -73,5 +110,9 @@ REFERENCE = {
     ),
     "select session_id, visitor_id, started_at, ended_at, event_count, item_count, purchase_count "
     "from sessions.sessions": lambda sessions: [session.row() for session in sessions],
-    "select sequence_id, items from sessions.sequences": lambda sessions: [s.sequence() for s in sessions],
+    "select sequence_id, items from sessions.sequences": sequences,
+    "select visitor_id, user_id from sessions.user_mapping": lambda sessions: list(logins(sessions).items()),
+    "select session_id, coalesce(stitched_user_id, '') from sessions.sessions": (
+        lambda sessions: [(session, user or "") for session, user in stitched(sessions)]
+    ),
 }

@@ -53,4 +53,4 @@ def test_documentation_is_generated_and_describes_every_model_and_public_column(
 def test_a_wrong_sequence_scope_is_refused_by_name(dbt):
     refused = dbt("compile", "--select", "sequences", "--vars", "{sequence_scope: week}")
     assert refused.returncode != 0
-    assert "sequence_scope is session or visitor, not week" in refused.stdout
+    assert "sequence_scope is session, visitor or user, not week" in refused.stdout

@@ -1,17 +1,23 @@
-{% set fields = var('item_text_fields') %}
+{% set template = var('item_text_template') %}
+{% if template is string or not template %}
+{% do exceptions.raise_compiler_error("item_text_template is a list of parts, such as ['{title}', 'by {brand}']") %}
+{% endif %}
+{% set parts = [] %}
+{% for part in template %}{% do parts.append(item_text_part(part)) %}{% endfor %}
 
-with written as (
+with rendered as (
+    -- a part is null, and leaves no mark in the text, where the item lacks a field of it
     select
         item_id,
-        {% for field in fields %}{{ field }},{% endfor %}
-        -- what is missing leaves no mark
-        concat_ws('. ', {{ fields | join(', ') }}) as text
+        concat_ws('. ', {{ parts | join(', ') }}) as text,
+        {{ framed_hash(parts) }} as text_hash
     from {{ ref('items') }}
 )
 
 select
     item_id,
     text,
-    {{ framed_hash(fields) }} as text_hash,
-    '{{ fields | join('+') }}' as template_version
-from written
+    text_hash,
+    case when text = '' then 'empty' else 'ok' end as text_status,
+    {{ text_list([template | string ~ ' cleaning ' ~ cleaning_version()]) }} as template_version
+from rendered

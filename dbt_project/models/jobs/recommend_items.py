@@ -1,6 +1,6 @@
 def model(dbt, session):
     dbt.ref("evaluate_models")
-    dbt.ref("sequences")
+    dbt.ref("latest_sequences")
     dbt.ref("item_embeddings")
     dbt.ref("items")
     dbt.ref("popular_items")

@@ -1,18 +1,25 @@
 with counted as (
-    -- a visitor counts once an item, so that one reload loop can't make a bestseller
-    select item_id, count(distinct visitor_id) as visitors
-    from {{ ref('session_items') }}
-    {% if var('sequence_event_types') %}
-    where event_type in ({{ text_list(var('sequence_event_types')) }})
-    {% endif %}
+    -- a visitor counts once an item, by the weightiest thing done, so that one reload loop can't make a bestseller
+    select items.visitor_id, items.item_id, max({{ event_weight() }}) as weight
+    from {{ ref('session_items') }} as items
+    anti join {{ ref('bot_visitors') }} as bots on items.visitor_id = bots.visitor_id
+    {% if var('sequence_event_types') -%}
+    where items.event_type in ({{ text_list(var('sequence_event_types')) }})
+    {% endif -%}
+    group by items.visitor_id, items.item_id
+),
+
+scored as (
+    select item_id, sum(weight) as score
+    from counted
     group by item_id
 )
 
 select
-    row_number() over (order by coalesce(counted.visitors, 0) desc, items.item_id)::integer as rank,
+    row_number() over (order by coalesce(scored.score, 0) desc, items.item_id)::integer as rank,
     items.item_id,
     items.title,
-    coalesce(counted.visitors, 0)::double as score
+    coalesce(scored.score, 0)::double as score
 from {{ ref('items') }} as items
-left join counted on items.item_id = counted.item_id
+left join scored on items.item_id = scored.item_id
 where items.available

@@ -1,26 +1,35 @@
 {{ config(materialized='view') }}
 
 with counted as (
-    select {{ sequence_key() }} as sequence_id, visitor_id, item_id, event_at, event_id
-    from {{ ref('session_items') }}
-    {% if var('sequence_event_types') %}
-    where event_type in ({{ text_list(var('sequence_event_types')) }})
-    {% endif %}
+    select
+        {{ sequence_key() }} as sequence_id, items.visitor_id, items.item_id, items.event_at, items.event_id
+    from {{ ref('session_items') }} as items
+    {% if var('sequence_scope') == 'user' -%}
+    inner join {{ ref('sessions') }} as sessions on items.session_id = sessions.session_id
+    {% endif -%}
+    -- nothing is learnt from bots, nor recommended to them
+    anti join {{ ref('bot_visitors') }} as bots on items.visitor_id = bots.visitor_id
+    {% if var('sequence_event_types') -%}
+    where items.event_type in ({{ text_list(var('sequence_event_types')) }})
+    {% endif -%}
 ),
 
 steps as (
     -- a view, then the cart, then the purchase of one item are one step, not three
     select *
     from counted
+    {% if var('collapse_repeats') -%}
     qualify item_id is distinct from lag(item_id) over (partition by sequence_id order by event_at, event_id)
+    {% endif -%}
 )
 
 select
     sequence_id,
-    visitor_id,
+    -- a user's devices share one sequence: the last one stands for them
+    arg_max(visitor_id, (event_at, event_id)) as visitor_id,
     {{ ordered_list('item_id', 'event_at, event_id') }} as items,
     {{ ordered_list('event_at', 'event_at, event_id') }} as event_times,
     max(event_at) as ended_at,
     count(*)::integer as item_count
 from steps
-group by sequence_id, visitor_id
+group by sequence_id

@@ -4,6 +4,7 @@ select
     event_id,
     reject_reason as reason,
     raw_row,
-    loaded_at
+    loaded_at,
+    batch_id
 from {{ ref('checked_events') }}
 where reject_reason is not null

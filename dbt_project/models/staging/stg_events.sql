@@ -8,6 +8,8 @@ select
     event_type,
     event_at,
     source_session_id,
+    user_agent,
+    bot_reason,
     loaded_at,
     batch_id
 from {{ ref('checked_events') }}

@@ -1,27 +1,71 @@
 {{ config(materialized='table') }}
 
-with typed as (
+with arrived as (
+    -- a user's own view may lack optional columns: beside this empty relation they read as null
+    select * from {{ source('raw', 'items') }}
+    union all by name
+    select
+        null::varchar as title,
+        null::varchar as brand,
+        null::varchar as category,
+        null::varchar as description,
+        null::varchar as price,
+        null::varchar as available,
+        null::varchar as updated_at
+    where false
+),
+
+typed as (
     select
         {{ blank_as_null('item_id') }} as item_id,
-        {{ blank_as_null('title') }} as title,
-        {{ blank_as_null('brand') }} as brand,
-        {{ blank_as_null('category') }} as category,
-        {{ blank_as_null('description') }} as description,
-        {{ try_cast('price', 'double') }} as price,
-        -- only a clear no withdraws an item
-        coalesce({{ try_cast('available', 'boolean') }}, true) as available,
-        coalesce({{ to_timestamp_utc(blank_as_null('updated_at')) }}, loaded_at) as updated_at,
+        title::varchar as title,
+        brand::varchar as brand,
+        category::varchar as category,
+        description::varchar as description,
+        {{ try_number('price') }} as price,
+        -- 0 or a clear no withdraws an item, and nothing else does
+        coalesce(
+            {{ try_number('available') }} <> 0, {{ try_cast(blank_as_null('available'), 'boolean') }}, true
+        ) as available,
+        {{ to_timestamp_utc(blank_as_null('updated_at')) }} as stated_at,
         loaded_at
-    from {{ source('raw', 'items') }}
+    from arrived
+),
+
+dated as (
+    -- without a date, or with one that a broken clock set after the arrival, a row counts from its arrival: a date in
+    -- the future would win for ever
+    select
+        *,
+        case
+            when stated_at > loaded_at + {{ minutes(var('clock_skew_minutes')) }} then loaded_at
+            else coalesce(stated_at, loaded_at)
+        end as updated_at
+    from typed
+),
+
+latest as (
+    -- the latest row is the item; the other columns make the order total
+    select *
+    from dated
+    where item_id is not null
+    qualify row_number() over (
+        partition by item_id
+        order by
+            updated_at desc nulls last, loaded_at desc nulls last, stated_at desc nulls last,
+            title nulls last, brand nulls last, category nulls last, description nulls last,
+            price nulls last, available
+    ) = 1
 )
 
-select *
-from typed
-where item_id is not null
--- the latest row is the item; the other columns make the order total
-qualify row_number() over (
-    partition by item_id
-    order by
-        updated_at desc nulls last, loaded_at desc nulls last, title nulls last, brand nulls last,
-        category nulls last, description nulls last, price nulls last, available
-) = 1
+select
+    item_id,
+    {{ clean_text('title') }} as title,
+    {{ clean_text('brand') }} as brand,
+    {{ clean_text('category') }} as category,
+    {{ clean_text('description') }} as description,
+    price,
+    available,
+    updated_at,
+    loaded_at
+from latest

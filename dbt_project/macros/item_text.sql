@@ -1,0 +1,21 @@
+{# One part of the var `item_text_template`, such as "by {brand}", as SQL: null where a field that it names is null. #}
+{% macro item_text_part(part) -%}
+    {%- set fields = ['title', 'brand', 'category', 'description'] -%}
+    {%- set pieces = part.split('{') -%}
+    {%- if pieces | length == 1 -%}
+        {%- do exceptions.raise_compiler_error("item_text_template: the part '" ~ part ~ "' names no field") -%}
+    {%- endif -%}
+    {%- set terms = [text_list(pieces[:1])] if pieces[0] else [] -%}
+    {%- for piece in pieces[1:] -%}
+        {%- set field, closing, words = piece.partition('}') -%}
+        {%- if field not in fields or not closing -%}
+            {%- do exceptions.raise_compiler_error(
+                "item_text_template: '{" ~ field ~ closing ~ "' in the part '" ~ part ~ "' is no field; there are {"
+                ~ fields | join('}, {') ~ '}'
+            ) -%}
+        {%- endif -%}
+        {%- do terms.append(field) -%}
+        {%- if words -%}{%- do terms.append(text_list([words])) -%}{%- endif -%}
+    {%- endfor -%}
+    {{ terms | join(' || ') }}
+{%- endmacro %}

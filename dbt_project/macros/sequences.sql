@@ -1,0 +1,24 @@
+{# The column that tells sequences apart, by the var `sequence_scope`. #}
+{% macro sequence_key() -%}
+    {%- if var('sequence_scope') == 'session' -%} items.session_id
+    {%- elif var('sequence_scope') == 'visitor' -%} items.visitor_id
+    {%- elif var('sequence_scope') == 'user' -%}
+        {#- an id may name a user and somebody else's device #}
+        coalesce('user:' || sessions.stitched_user_id, 'visitor:' || sessions.visitor_id)
+    {%- else -%}
+        {{ exceptions.raise_compiler_error(
+            "sequence_scope is session, visitor or user, not " ~ var('sequence_scope')) }}
+    {%- endif -%}
+{%- endmacro %}
+
+{# What an event adds to its item's popularity, by the var `event_weights`. #}
+{% macro event_weight() -%}
+    {%- if var('event_weights') is mapping and var('event_weights') -%}
+    case event_type
+        {%- for type, weight in var('event_weights').items() %}
+        when {{ text_list([type]) }} then {{ weight | float }}
+        {%- endfor %}
+        else 1
+    end
+    {%- else -%} 1 {%- endif -%}
+{%- endmacro %}

@@ -1,0 +1,12 @@
+{{ config(materialized='view') }}
+
+-- one such session tells what the visitor is, the slow ones included
+select
+    visitor_id,
+    min(bot_reason) as reason,
+    min(started_at) as first_seen_at,
+    count(*) as session_count,
+    sum(event_count)::bigint as event_count
+from {{ ref('session_totals') }}
+where bot_reason is not null
+group by visitor_id

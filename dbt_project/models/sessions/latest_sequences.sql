@@ -1,0 +1,20 @@
+{{ config(materialized='view') }}
+
+-- what each visitor's recommendations are made from
+{% if var('sequence_scope') == 'user' %}
+with owners as (
+    -- on a shared device, whoever acted last
+    select visitor_id, arg_max({{ sequence_key() }}, (ended_at, session_id)) as sequence_id
+    from {{ ref('sessions') }}
+    where not is_bot
+    group by visitor_id
+)
+
+select owners.visitor_id, sequences.sequence_id, sequences.items, sequences.ended_at
+from owners
+inner join {{ ref('sequences') }} as sequences on owners.sequence_id = sequences.sequence_id
+{% else %}
+select visitor_id, sequence_id, items, ended_at
+from {{ ref('sequences') }}
+qualify row_number() over (partition by visitor_id order by ended_at desc, sequence_id desc) = 1
+{% endif %}

@@ -1,0 +1,26 @@
+{{ config(
+    materialized='incremental', incremental_strategy='delete+insert', unique_key='visitor_id',
+    pre_hook="{{ remember('users_after', last_batch_id()) }}"
+) }}
+
+with logins as (
+    select visitor_id, user_id, event_at, event_id, batch_id
+    from {{ ref('stg_events') }}
+    where user_id is not null and batch_id > {{ remembered('users_after', 0) }}
+
+    {% if is_incremental() %}
+    union all by name
+    select visitor_id, user_id, logged_in_at as event_at, event_id, batch_id
+    from {{ this }}
+    {% endif %}
+)
+
+select
+    visitor_id,
+    -- on a shared device the last one counts: who had it before may have moved on
+    arg_max(user_id, (event_at, event_id)) as user_id,
+    max(event_at) as logged_in_at,
+    arg_max(event_id, (event_at, event_id)) as event_id,
+    max(batch_id) as batch_id
+from logins
+group by visitor_id

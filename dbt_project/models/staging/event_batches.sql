@@ -1,0 +1,70 @@
+{{ config(
+    materialized='incremental', incremental_strategy='append',
+    pre_hook="{{ remember('batches_after', last_batch_id()) }}"
+) }}
+
+with new_events as (
+    select batch_id, event_at, loaded_at, reject_reason is null as is_usable
+    from {{ ref('checked_events') }}
+    where batch_id > {{ remembered('batches_after', 0) }}
+),
+
+arrivals as (
+    select
+        batch_id,
+        min(loaded_at) as first_loaded_at,
+        max(loaded_at) as last_loaded_at,
+        count(*) as event_count,
+        count(*) filter (where not is_usable) as rejected_count,
+        min(event_at) filter (where is_usable) as oldest_event_at,
+        max(event_at) filter (where is_usable) as newest_event_at
+    from new_events
+    group by batch_id
+),
+
+fronts as (
+    -- how far in event time the builds before had come (more than one build is new where one was interrupted)
+    select
+        batch_id,
+        greatest(
+            max(newest_event_at) over (order by batch_id rows between unbounded preceding and 1 preceding),
+            {% if is_incremental() %}(select max(newest_event_at) from {{ this }}){% else %}null{% endif %}
+        ) as seen_until
+    from arrivals
+),
+
+late as (
+    select
+        new_events.batch_id,
+        count(*) as late_count,
+        count(*) filter (
+            where new_events.event_at < fronts.seen_until - interval '{{ var("lateness_window_days") }} days'
+        ) as very_late_count
+    from new_events
+    inner join fronts on new_events.batch_id = fronts.batch_id
+    where new_events.is_usable and new_events.event_at < fronts.seen_until - {{ minutes(var('late_event_minutes')) }}
+    group by new_events.batch_id
+)
+
+select
+    arrivals.*,
+    coalesce(late.late_count, 0) as late_count,
+    coalesce(late.very_late_count, 0) as very_late_count,
+    (
+        -- left for later builds by max_events_per_build
+        select count(*) from {{ source('raw', 'events') }}
+        where loaded_at > (select max(last_loaded_at) from arrivals)
+    ) as waiting_count,
+    (
+        -- no more rows should appear here: the next build looks back by the overlap only
+        select count(*) from {{ source('raw', 'events') }}
+        where loaded_at <= (select max({{ settled_at() }}) from arrivals)
+    ) as settled_count,
+    {% if is_incremental() %}
+    greatest(0, (
+        select count(*) from {{ source('raw', 'events') }}
+        where loaded_at <= (select {{ settled_at() }} from {{ this }} order by batch_id desc limit 1)
+    ) - (select settled_count from {{ this }} order by batch_id desc limit 1))
+    {% else %}0{% endif %} as slipped_count
+from arrivals
+left join late on arrivals.batch_id = late.batch_id

@@ -1,0 +1,59 @@
+{{ config(materialized='view') }}
+
+with arrived as (
+    select *
+    from {{ source('raw', 'events') }}
+    where
+        -- the range of arrival that the present build takes up (pre-hooks of checked_events); all of it for a reader
+        loaded_at is null
+        or loaded_at between {{ remembered('arrived_from', "'-infinity'::timestamptz") }}
+        and {{ remembered('arrived_until', "'infinity'::timestamptz") }}
+
+    union all by name
+    -- a view of the user's own may lack the optional columns: they read as null
+    select null::varchar as user_id, null::varchar as source_session_id, null::varchar as user_agent
+    where false
+),
+
+trimmed as (
+    select
+        {{ blank_as_null('event_id') }} as event_id,
+        {{ blank_as_null('visitor_id') }} as visitor_id,
+        {{ blank_as_null('user_id') }} as user_id,
+        {{ blank_as_null('item_id') }} as item_id,
+        {{ blank_as_null('event_type') }} as event_type,
+        {{ blank_as_null('source_session_id') }} as source_session_id,
+        {{ blank_as_null('user_agent') }} as user_agent,
+        {{ blank_as_null('event_at') }} as event_at_text,
+        loaded_at
+    from arrived
+),
+
+typed as (
+    select *, {{ to_timestamp_utc('event_at_text') }} as event_at
+    from trimmed
+)
+
+select
+    *,
+    -- the first reason that applies; nulls are asked about before anything is compared with them
+    case
+        when event_id is null then 'missing_event_id'
+        when visitor_id is null then 'missing_visitor_id'
+        when item_id is null then 'missing_item_id'
+        when event_type is null then 'missing_event_type'
+        when loaded_at is null then 'missing_loaded_at'
+        when event_at_text is null then 'missing_event_at'
+        when event_at is null then 'unparsable_event_at'
+        when event_at < cast('{{ var("earliest_event_at") }}' as timestamptz) then 'event_at_too_early'
+        when event_at > loaded_at + {{ minutes(var('clock_skew_minutes')) }} then 'event_at_in_future'
+        {% if var('known_event_types') %}
+        when event_type not in ({{ text_list(var('known_event_types')) }}) then 'unknown_event_type'
+        {% endif %}
+    end as reject_reason,
+    -- no reason to reject: a bot's events are counted, but nothing is learnt from them
+    case
+        when {{ matches('user_agent', var('bot_user_agents')) }} then 'user_agent'
+        when {{ var('bot_rule') }} then 'rule'
+    end as bot_reason
+from typed

@@ -1,0 +1,5 @@
+{% test at_most_zero(model, column_name) %}
+select *
+from {{ model }}
+where {{ column_name }} > 0
+{% endtest %}
