@@ -127,7 +127,7 @@ def _stage(connection: Connection, source: Source, chosen: dict[str, str]) -> in
             framed = (
                 f"coalesce(length({text})::varchar || ':' || {text}, '-')"
                 for name, text in fields.items()
-                if name != "event_id"
+                if name not in ("event_id", "user_agent")  # the browser says nothing of what happened
             )
             fields["event_id"] = f"md5(concat({', '.join(framed)}))"
         if "event_type" not in chosen and "event_type" not in found:
