@@ -42,7 +42,7 @@ select
             bot_reason,
             case
                 when
-                    event_count > {{ var('bot_events_per_minute') }}
+                    event_count > {{ var('bot_events_per_minute') or 'null' }}
                     * greatest(1, {{ minutes_between('started_at', 'ended_at') }}) then 'rate'
             end
         ) as bot_reason
