@@ -87,24 +87,6 @@
     {%- endfor -%}
 {%- endmacro %}
 
-{# What must agree for two rows of one event_id to be the same event. #}
-{% macro event_payload() -%}
-    row(visitor_id, user_id, item_id, event_type, event_at, source_session_id)
-{%- endmacro %}
-
-{# A rejected row as it was read (blank text reads as null), for people to look at. #}
-{% macro raw_event_json() -%}
-    {{ return(adapter.dispatch('raw_event_json', 'nextmart')()) }}
-{%- endmacro %}
-
-{% macro default__raw_event_json() -%}
-    to_json({
-        'event_id': event_id, 'visitor_id': visitor_id, 'user_id': user_id, 'item_id': item_id,
-        'event_type': event_type, 'event_at': event_at_text, 'source_session_id': source_session_id,
-        'user_agent': user_agent
-    })
-{%- endmacro %}
-
 {% macro matches(column, pattern) -%}
     {{ return(adapter.dispatch('matches', 'nextmart')(column, pattern)) }}
 {%- endmacro %}
@@ -112,21 +94,6 @@
 {% macro default__matches(column, pattern) -%}
     regexp_matches({{ column }}, '{{ pattern | replace("'", "''") }}')
 {%- endmacro %}
-
-{# Text as people read it: no HTML references, soft hyphens, control characters or white space but single blanks;
-   NFC. Blank text is null. Another rule needs another cleaning_version. #}
-{% macro clean_text(column) -%}
-    {{ return(adapter.dispatch('clean_text', 'nextmart')(column)) }}
-{%- endmacro %}
-
-{% macro default__clean_text(column) -%}
-    nullif(trim(regexp_replace(nfc_normalize(replace(
-        -- a Python function (jobs/sql_functions.py), so only for texts that need it
-        case when contains({{ column }}, '&') then unescape_html({{ column }}) else {{ column }} end,
-        chr(173), '')), '[\s\p{Z}\p{Cc}\x{200B}\x{2060}\x{FEFF}]+', ' ', 'g')), '')
-{%- endmacro %}
-
-{% macro cleaning_version() -%} 1 {%- endmacro %}
 
 {% macro blank_as_null(column) -%}
     nullif(trim(cast({{ column }} as varchar)), '')

@@ -5,11 +5,6 @@
     md5(visitor_id || ':' || event_id)
 {%- endmacro %}
 
-{# The newest build whose events have been assigned. #}
-{% macro last_batch_id() -%}
-    {% if is_incremental() %}select coalesce(max(batch_id), 0) from {{ this }}{% else %}select 0{% endif %}
-{%- endmacro %}
-
 {# No visit without an event since then can be touched by a new event. #}
 {% macro near_from() -%}
     select coalesce(min(event_at) - {{ minutes(var('session_gap_minutes')) }}, 'infinity')
@@ -33,19 +28,15 @@
     {% endif %}
 {%- endmacro %}
 
-{# The newest build whose assignments have been summed up in `this`. #}
-{% macro last_assigned_batch_id() -%}
-    {% if is_incremental() %}select coalesce(max(assigned_batch_id), 0) from {{ this }}{% else %}select 0{% endif %}
-{%- endmacro %}
-
 {# No session that began before this moment has changed. #}
 {% macro changed_from() -%}
     select coalesce(min(event_at), 'infinity')
     from {{ ref('session_items') }}
-    where assigned_batch_id > {{ remembered('last_assigned_batch_id', 0) }}
+    where assigned_batch_id > {{ remembered('totals_after', 0) }}
 {%- endmacro %}
 
 {# What sessions are cut by: a table whose sessions follow different rules has to be built anew. #}
 {% macro session_rule() -%}
-    gap {{ var('session_gap_minutes') }} min, longest {{ var('max_session_minutes') }} min, {{ var('max_session_events') }} events
+    gap {{ var('session_gap_minutes') }} min, longest {{ var('max_session_minutes') }} min,
+    {{- ' ' }}{{ var('max_session_events') }} events
 {%- endmacro %}

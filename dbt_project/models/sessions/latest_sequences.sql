@@ -1,4 +1,6 @@
 {{ config(materialized='view') }}
+-- depends_on: {{ ref('sessions') }}
+-- depends_on: {{ ref('sequences') }}
 
 -- what each visitor's recommendations are made from
 {% if var('sequence_scope') == 'user' %}

@@ -1,14 +1,14 @@
 {{ config(
     materialized='incremental', incremental_strategy='append',
-    pre_hook="{{ remember('last_changed_batch_id', last_batch_id()) }}"
+    pre_hook="{{ remember('changes_after', newest_build('batch_id')) }}"
 ) }}
 
 with assigned as (
     select
         assigned_batch_id as batch_id, session_id, position, event_at, source_session_id,
-        batch_id > {{ remembered('last_changed_batch_id', 0) }} as is_new
+        batch_id > {{ remembered('changes_after', 0) }} as is_new
     from {{ ref('session_items') }}
-    where assigned_batch_id > {{ remembered('last_changed_batch_id', 0) }}
+    where assigned_batch_id > {{ remembered('changes_after', 0) }}
 ),
 
 changed as (

@@ -2,13 +2,14 @@
     materialized='incremental', incremental_strategy='delete+insert', unique_key='event_id',
     incremental_predicates=["event_at >= " ~ remembered('touched_from', "'-infinity'::timestamptz")],
     pre_hook=[
-        "{{ remember('items_after', last_batch_id()) }}",
+        "{{ remember('items_after', newest_build('batch_id')) }}",
         "{{ remember('near_from', near_from()) }}",
         "{{ remember('touched_from', touched_from()) }}",
     ]
 ) }}
 
 {% set gap = minutes(var('session_gap_minutes')) %}
+{% set is_cut = var('max_session_minutes') or var('max_session_events') %}
 
 with new_events as (
     select
@@ -90,7 +91,7 @@ visits as (
         partition by visitor_id, source_session_id order by event_at, event_id
         rows between unbounded preceding and current row
     )
-){% if var('max_session_minutes') or var('max_session_events') %},
+){% if is_cut %},
 
 measured as (
     select
@@ -130,4 +131,4 @@ select
     batch_id,
     -- the build that (re)assigned this row, for what follows
     (select max(batch_id) from {{ ref('stg_events') }}) as assigned_batch_id
-from {% if var('max_session_minutes') or var('max_session_events') %}cut_visits{% else %}visits{% endif %}
+from {% if is_cut %}cut_visits{% else %}visits{% endif %}

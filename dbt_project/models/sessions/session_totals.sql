@@ -2,7 +2,7 @@
     materialized='incremental', incremental_strategy='delete+insert', unique_key='session_id',
     incremental_predicates=["started_at >= " ~ remembered('changed_from', "'-infinity'::timestamptz")],
     pre_hook=[
-        "{{ remember('last_assigned_batch_id', last_assigned_batch_id()) }}",
+        "{{ remember('totals_after', newest_build('assigned_batch_id')) }}",
         "{{ remember('changed_from', changed_from()) }}",
     ],
     post_hook="delete from {{ this }} where event_count = 0"
@@ -12,7 +12,7 @@ with reassigned as (
     -- session_items rewrites whole visits, so these rows hold each session complete
     select *
     from {{ ref('session_items') }}
-    where assigned_batch_id > {{ remembered('last_assigned_batch_id', 0) }}
+    where assigned_batch_id > {{ remembered('totals_after', 0) }}
 ),
 
 counted as (

@@ -1,6 +1,6 @@
 {{ config(
     materialized='incremental', incremental_strategy='delete+insert', unique_key='visitor_id',
-    pre_hook="{{ remember('users_after', last_batch_id()) }}"
+    pre_hook="{{ remember('users_after', newest_build('batch_id')) }}"
 ) }}
 
 with logins as (

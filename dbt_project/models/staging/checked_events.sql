@@ -24,7 +24,7 @@ known as (
     from {{ this }}
     where
         event_id in (select event_id from {{ ref('typed_events') }})
-        and (reject_reason is null or reject_reason = 'unknown_item')
+        and {{ names_an_event() }}
 ),
 {% endif %}
 
@@ -42,7 +42,7 @@ repeated_ids as (
 
 identified as (
     select * from judged
-    where (reject_reason is null or reject_reason = 'unknown_item') and event_id in (select event_id from repeated_ids)
+    where {{ names_an_event() }} and event_id in (select event_id from repeated_ids)
     {% if is_incremental() %}
     union all by name
     select * from known
@@ -66,7 +66,7 @@ compared as (
 named as (
     select * from judged
     where
-        (reject_reason is null or reject_reason = 'unknown_item')
+        {{ names_an_event() }}
         and event_id not in (select event_id from repeated_ids)
 
     union all by name

@@ -1,6 +1,6 @@
 {{ config(
     materialized='incremental', incremental_strategy='append',
-    pre_hook="{{ remember('batches_after', last_batch_id()) }}"
+    pre_hook="{{ remember('batches_after', newest_build('batch_id')) }}"
 ) }}
 
 with new_events as (
