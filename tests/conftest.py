@@ -1,11 +1,16 @@
 """Fixtures that every test may use."""
 
 import os
+import shutil
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 
 DATA_FOLDER = Path(os.environ.get("NEXTMART_DATA", Path(__file__).resolve().parents[2] / "shared" / "data"))
+
+EXAMPLES = Path(__file__).resolve().parents[1] / "examples"
 
 
 @pytest.fixture
@@ -19,3 +24,26 @@ def real_data():
         return path
 
     return folder
+
+
+@pytest.fixture
+def example(tmp_path, real_data):
+    """Copy an example's settings to a fresh folder, load its data, and return a way to run commands there."""
+
+    def prepare(name, data, **settings):
+        shutil.copy(EXAMPLES / name / "nextmart.toml", tmp_path)
+        # the command beside this interpreter, whether or not its environment is activated
+        path = os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]])
+        environment = {**os.environ, "PATH": path, "NEXTMART_DATA": str(real_data(data).parent), **settings}
+
+        def call(*command):
+            done = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True, check=False)
+            assert done.returncode == 0, done.stdout + done.stderr
+            return done.stderr
+
+        call.folder = tmp_path
+        call.load = lambda: call("bash", str(EXAMPLES / name / "load.sh"))
+        call.loaded = call.load()
+        return call
+
+    return prepare

@@ -3,6 +3,10 @@
 # Each line of an order is an event. The catalogue is made of the lines that sell a product: five digits, maybe
 # letters, at a price. Events on other codes (POST, DOT, M, adjustments) are then rejected as unknown items, and
 # cancellations keep a type of their own, which nextmart.toml leaves out of the sequences.
+# A quarter of the lines name no customer. They are loaded all the same, and staging.rejected_events has them as
+# missing_visitor_id: what is left out is counted. An order that lists a product twice has bought it once.
+# Expect 531,230 events of 541,909 lines: 394,818 usable (8,459 of them cancellations), 134,544 without a customer,
+# 1,868 on codes that are no product.
 set -euo pipefail
 data="${NEXTMART_DATA:?set NEXTMART_DATA to the folder that holds uci_online_retail/}/uci_online_retail"
 nextmart load \
@@ -13,7 +17,6 @@ nextmart load \
   --map items.price=unit_price \
   --map items.updated_at=invoice_ts \
   --events "$data/transactions.parquet" \
-  --where-events "customer_id is not null" \
   --map events.visitor_id=customer_id \
   --map events.event_at=invoice_ts \
   --map "events.event_type=case when starts_with(invoice_no, 'C') then 'cancellation' else 'purchase' end" \
