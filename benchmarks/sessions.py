@@ -1,7 +1,8 @@
-"""Time a full sessionization beside DuckDB's own sort of the same rows.
+"""Time a full assignment of events to sessions beside DuckDB's own sort of the same rows, and beside Polars.
 
 Nothing that assigns events to sessions can be cheaper than ordering them; the ratio printed is the time divided
-by the sort's: 1 is as fast as sorting alone. Run: ``python -m benchmarks.sessions --events 5000000``.
+by the sort's: 1 is as fast as sorting alone. Polars applies the same rule to the same rows, from Parquet to Parquet,
+without a limit on its memory. Run: ``python -m benchmarks.sessions --events 100000000 --repeats 1 --no-polars``.
 """
 
 import argparse
@@ -9,33 +10,36 @@ import os
 import subprocess
 import sys
 import tempfile
+from datetime import timedelta
 from pathlib import Path
 
 import duckdb
+import polars as pl
 
 from benchmarks.timing import best_of, report
-from jobs.warehouse import project_folder
+from jobs.warehouse import literal, project_folder
 
 EVENTS = """
     create table staging.stg_events as
     select
         'e' || lpad(event::varchar, 10, '0') as event_id,
         'v' || (hash(event // 8, 'visitor') % $visitors) as visitor_id,
+        case when event % 10 = 0 then 'u' || (hash(event // 8, 'visitor') % $visitors) end as user_id,
         'i' || (hash(event, 'item') % 10000) as item_id,
         'view' as event_type,
         -- visits on some of 500 days, of less than an hour each
         make_timestamptz(
             (1700000000 + (hash(event // 8) % 500)::bigint * 86400 + (hash(event, 'time') % 3000)::bigint) * 1000000
         ) as event_at,
-        1 as batch_id
+        null::varchar as source_session_id,
+        null::varchar as bot_reason,
+        1::bigint as batch_id
     from range($events) as numbers (event)
 """
 
-SORT = """
-    create or replace table sorted as
-    select event_id, visitor_id, item_id, event_type, event_at
-    from staging.stg_events order by visitor_id, event_at, event_id
-"""
+SORT = "create or replace table sorted as from staging.stg_events order by visitor_id, event_at"
+
+VISIT = ["visitor_id", "source_session_id"]
 
 
 def compiled(folder: Path) -> str:
@@ -51,14 +55,34 @@ def compiled(folder: Path) -> str:
     return next((folder / "target" / "compiled").rglob("session_items.sql")).read_text()
 
 
+def with_polars(events: Path, target: Path) -> None:
+    """Write the events in their sessions, by the same rule, with Polars' streaming engine."""
+    started = (pl.col("event_at").diff().over(VISIT) > timedelta(minutes=30)).fill_null(True)
+    visit = [*VISIT, "visit"]
+    (
+        pl.scan_parquet(events)
+        .sort("visitor_id", "source_session_id", "event_at", "event_id")
+        .with_columns(started.cast(pl.Int64).cum_sum().over(VISIT).alias("visit"))
+        .with_columns(
+            pl.concat_str("visitor_id", pl.lit(":"), pl.col("event_id").first().over(visit)).alias("session_id"),
+            pl.col("event_at").first().over(visit).alias("visit_started_at"),
+            pl.int_range(1, pl.len() + 1).over(visit).alias("position"),
+        )
+        .drop("visit")
+        .sink_parquet(target, engine="streaming")
+    )
+
+
 def main() -> None:
-    """Print the two timings and their ratio."""
+    """Print the timings and their ratios."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--events", type=int, default=2_000_000)
-    parser.add_argument("--visitors", type=int, default=20_000)
+    parser.add_argument("--events", type=int, default=5_000_000)
+    parser.add_argument("--visitors", type=int, help="default: one for 100 events")
     parser.add_argument("--memory", default="4GB")
     parser.add_argument("--repeats", type=int, default=3)
+    parser.add_argument("--no-polars", action="store_true", help="it needs about 300 bytes of memory an event")
     options = parser.parse_args()
+    visitors = options.visitors or options.events // 100
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         sessionize = f"create or replace table sessionized as {compiled(folder)}"
@@ -66,23 +90,34 @@ def main() -> None:
             str(folder / "warehouse.duckdb"), config={"threads": 2, "memory_limit": options.memory}
         ) as connection:
             connection.execute("create schema if not exists staging")
-            connection.execute(EVENTS, {"events": options.events, "visitors": options.visitors})
-            times = best_of(
-                {name: (lambda sql=sql: connection.execute(sql)) for name, sql in
-                 (("sort", SORT), ("sessionize", sessionize))},
-                options.repeats,
-            )  # fmt: skip
-            found = connection.execute(
-                "select count(*), count(distinct session_id), (select count(*) from sorted) from sessionized"
-            ).fetchone()
-    assert found is not None
-    assert found[0] == found[2] == options.events
-    print(
-        f"{options.events:,} events, {options.visitors:,} visitors, {found[1]:,} sessions, {options.memory}, 2 threads"
-    )
+            connection.execute(EVENTS, {"events": options.events, "visitors": visitors})
+            calls = {
+                "sort": lambda: connection.execute(SORT),
+                "nextmart": lambda: connection.execute(sessionize),
+            }
+            if not options.no_polars:
+                source, target = folder / "events.parquet", folder / "sessions.parquet"
+                connection.execute(f"copy staging.stg_events to {literal(str(source))}")
+                calls["polars"] = lambda: with_polars(source, target)
+            times = best_of(calls, options.repeats)
+            sessions = [_sessions(connection, "sessionized")]
+            if not options.no_polars:
+                sessions.append(_sessions(connection, f"read_parquet({literal(str(target))})"))
+    assert sessions[0] == sessions[-1]
+    assert sessions[0][0] == options.events
+    print(f"{options.events:,} events, {visitors:,} visitors, {sessions[0][1]:,} sessions, {options.memory}, 2 threads")
     print("what, seconds, ratio to the sort")
     for what, (seconds, _) in times.items():
         report(what, seconds, seconds / times["sort"][0])
+
+
+def _sessions(connection: duckdb.DuckDBPyConnection, table: str) -> tuple[int, ...]:
+    found = connection.execute(
+        f"select count(*), count(*) filter (where position = 1), sum(position), "
+        f"sum(epoch_us(event_at) - epoch_us(visit_started_at)) from {table}"
+    ).fetchone()
+    assert found is not None
+    return found
 
 
 if __name__ == "__main__":

@@ -98,3 +98,12 @@
 {% macro blank_as_null(column) -%}
     nullif(trim(cast({{ column }} as varchar)), '')
 {%- endmacro %}
+
+{# One of `parts` equal parts of the visitors; all of them where there is one part. #}
+{% macro visitor_part(part, parts) -%}
+    {{ return(adapter.dispatch('visitor_part', 'nextmart')(part, parts)) }}
+{%- endmacro %}
+
+{% macro default__visitor_part(part, parts) -%}
+    {% if parts > 1 %}hash(visitor_id) % {{ parts }} = {{ part }}{% else %}true{% endif %}
+{%- endmacro %}

@@ -16,13 +16,14 @@ under an id that both have. The one which was taken up first stays; a full refre
 """
 
 from collections import Counter, defaultdict
-from dataclasses import dataclass
+from copy import copy
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 
 import duckdb
 import pytest
 from harness import RAW_COLUMNS
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, Phase, find, given, settings
 from hypothesis import strategies as st
 from reference import READ_EVENTS, REFERENCE, Event, sessionize
 
@@ -118,6 +119,21 @@ class MemoryWarehouse:
 
     def rows(self, query: str) -> list[tuple]:
         return self.connection.execute(query).fetchall()
+
+    def with_fault(self, right: str, wrong: str) -> "MemoryWarehouse":
+        """Return the same warehouse with models in which a piece of SQL is replaced by another."""
+        models = [
+            replace(
+                model,
+                first_sql=model.first_sql.replace(right, wrong),
+                incremental_sql=model.incremental_sql.replace(right, wrong),
+            )
+            for model in self.models
+        ]
+        assert models != self.models, f"no model holds {right!r} any more"
+        faulty = copy(self)
+        faulty.models = models
+        return faulty
 
 
 def in_order(nodes: dict) -> list:
@@ -254,20 +270,58 @@ def histories(draw) -> list[Batch]:
     return batches
 
 
-@settings(
+PROPERTY = settings(
     max_examples=EXAMPLES, deadline=None, derandomize=True, database=None,
     suppress_health_check=[HealthCheck.too_slow, HealthCheck.function_scoped_fixture],
 )  # fmt: skip
-@given(history=histories())
-def test_any_split_into_builds_gives_the_tables_of_one_build(memory, history):
+
+
+def built_and_refreshed(memory: MemoryWarehouse, history: list[Batch]) -> list[dict[str, list[tuple]]]:
+    """Return all tables after the history's builds, and after a full refresh of the same rows."""
     memory.live_through(history)
-    incremental = {query: memory.rows(query) for query in TABLES}
+    built = {query: memory.rows(query) for query in TABLES}
     # the other way round: where a row happens to lie must not matter either
     memory.connection.execute("create or replace table raw.events as select * from raw.events order by rowid desc")
     memory.refresh()
+    return [built, {query: memory.rows(query) for query in TABLES}]
+
+
+@PROPERTY
+@given(history=histories())
+def test_any_split_into_builds_gives_the_tables_of_one_build(memory, history):
+    built, refreshed = built_and_refreshed(memory, history)
     for query in TABLES:
-        assert incremental[query] == memory.rows(query)
+        assert built[query] == refreshed[query]
 
     expected = sessionize(Event(*row) for row in memory.rows(READ_EVENTS))
     for query, rows in REFERENCE.items():
         assert sorted(memory.rows(query)) == sorted(rows(expected))
+
+
+# faults that other packages were shipped with
+@pytest.mark.parametrize(
+    ("right", "wrong"),
+    [
+        pytest.param(
+            "getvariable('touched_from')", "getvariable('near_from')", id="a_window_cuts_sessions_at_its_edge"
+        ),
+        pytest.param(
+            "last_value(case when starts_visit then md5(visitor_id || ':' || event_id) end ignore nulls) over so_far",
+            "md5(visitor_id || ':' || count(*) filter (where starts_visit) over so_far)",
+            id="sessions_are_numbered",
+        ),
+        pytest.param(
+            "known.source_session_id is not distinct from touched_visits.source_session_id",
+            "known.source_session_id = touched_visits.source_session_id",
+            id="a_comparison_drops_nulls",
+        ),
+    ],
+)
+def test_the_property_finds_known_faults(memory, right, wrong):
+    faulty = memory.with_fault(right, wrong)
+
+    def is_found(history):
+        built, refreshed = built_and_refreshed(faulty, history)
+        return built != refreshed
+
+    assert find(histories(), is_found, settings=settings(PROPERTY, phases=[Phase.generate]))

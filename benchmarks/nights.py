@@ -1,0 +1,107 @@
+"""Time what a night costs beside a full refresh: dbt's models from raw events to sessions, over growing histories.
+
+For each size of history: a full refresh, then a night with 1 % new events, then one with ``--night`` new events,
+whatever the history. The last column is the time divided by the full refresh's. Times are dbt's own, summed over the
+models, so dbt's start (some seconds at any size) is not in them. Run: ``python -m benchmarks.nights --events 1000000
+10000000``; 100 million want half an hour and 40 GB of disk.
+"""
+
+import argparse
+import json
+import os
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+from jobs.warehouse import connect, prepare, project_folder
+
+# visits of 8 events in less than an hour, spread over 500 days and loaded day by day; one of a hundred comes two days
+# late. What follows the history comes at the same pace.
+EVENTS = """
+    insert into raw.events by name
+    select
+        'e' || lpad(event::varchar, 10, '0') as event_id,
+        'v' || (hash(visit, 'visitor') % ($history // 100)) as visitor_id,
+        case when event % 10 = 0 then 'u' || (hash(visit, 'visitor') % ($history // 100)) end as user_id,
+        'i' || (hash(event, 'item') % 10000) as item_id,
+        'view' as event_type,
+        strftime(began_at + interval 1 second * (hash(event) % 3000)::integer, '%Y-%m-%d %H:%M:%S') as event_at,
+        timezone('UTC', date_trunc('day', began_at) + interval (if(visit % 100 = 0, 3, 1)) days) as loaded_at
+    from (
+        select
+            event, event // 8 as visit,
+            timestamp '2024-01-01' + interval 1 minute * (event // 8 * 720000 // ($history // 8))::integer as began_at
+        from range($first::bigint, $until::bigint) as numbers (event)
+    )
+    order by loaded_at, event
+"""
+
+ITEMS = """
+    insert into raw.items by name
+    select 'i' || item as item_id, 'thing ' || item as title, timestamptz '2024-01-01 00:00:00+00' as loaded_at
+    from range(10000) as numbers (item)
+"""
+
+PROFILE = """
+nextmart:
+  target: warehouse
+  outputs:
+    warehouse:
+      {{type: duckdb, path: "{path}", threads: 1, plugins: [module: jobs.dbt_plugin],
+        settings: {{memory_limit: {memory}, threads: 2}}}}
+"""
+
+
+def add_events(warehouse: Path, memory: str, history: int, first: int, until: int) -> None:
+    """Append the events numbered ``first`` to ``until`` of a shop that has ``history`` events in its first 500 days."""
+    with connect(warehouse) as connection:
+        connection.execute(f"set memory_limit = '{memory}'")
+        connection.execute("set threads = 2")
+        prepare(connection)
+        if first == 0:
+            connection.execute(ITEMS)
+        connection.execute(EVENTS, {"history": history, "first": first, "until": until})
+
+
+def dbt_run(folder: Path, *arguments: str) -> dict[str, float]:
+    """Run the models up to sessions; return each one's seconds, the slowest first."""
+    command = [
+        sys.executable, "-c", "import sys; from dbt.cli.main import cli; sys.exit(cli())", "--quiet", "run",
+        "--project-dir", str(project_folder("dbt_project")), "--profiles-dir", str(folder),
+        "--target-path", str(folder / "target"), "--log-path", str(folder / "logs"),
+        "--select", "staging", "sessions", *arguments,
+    ]  # fmt: skip
+    subprocess.run(command, check=True, env={**os.environ, "DO_NOT_TRACK": "1"}, stdout=sys.stderr)
+    results = json.loads((folder / "target" / "run_results.json").read_text())["results"]
+    seconds = {result["unique_id"].split(".")[-1]: result["execution_time"] for result in results}
+    return dict(sorted(seconds.items(), key=lambda pair: -pair[1]))
+
+
+def main() -> None:
+    """Print a line for each build: history, what, new events, seconds, ratio to the full refresh, slowest models."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--events", type=int, nargs="+", default=[1_000_000])
+    parser.add_argument("--night", type=int, default=10_000)
+    parser.add_argument("--memory", default="4GB")
+    options = parser.parse_args()
+    print("what, seconds, ratio to the full refresh, slowest models")
+    for history in options.events:
+        with tempfile.TemporaryDirectory() as name:
+            folder = Path(name)
+            warehouse = folder / "warehouse.duckdb"
+            (folder / "profiles.yml").write_text(PROFILE.format(path=warehouse, memory=options.memory))
+            full, known = None, 0
+            for new in (history, history // 100, options.night):
+                add_events(warehouse, options.memory, history, known, known + new)
+                known += new
+                models = dbt_run(folder)
+                seconds = sum(models.values())
+                full = full or seconds
+                slowest = ", ".join(f"{model} {models[model]:.1f}" for model in list(models)[:4])
+                what = f"{history:,} events, {'full refresh' if new == known else 'night'} of {new:,}"
+                print(f"{what}, {seconds:.2f}, {seconds / full:.3f}, {slowest}", flush=True)
+
+
+if __name__ == "__main__":
+    main()
