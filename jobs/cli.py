@@ -19,6 +19,7 @@ import typer
 from jobs import nightly
 from jobs.demo import make_shop
 from jobs.errors import NextmartError, UsageError, redact
+from jobs.forget import Person, forget
 from jobs.load import Source, load, parse_maps
 from jobs.progress import say
 from jobs.publish import publish
@@ -48,6 +49,11 @@ def opened(settings: Settings, wait: float) -> Iterator[Connection]:
         yield connection
     finally:
         connection.close()
+
+
+def _require_warehouse(settings: Settings) -> None:
+    if not settings.warehouse.exists():
+        raise NextmartError(f"there is no warehouse {settings.warehouse} yet: start with `nextmart load` or `demo`")
 
 
 def show(summary: dict[str, Any], text: str, as_json: bool) -> None:
@@ -144,12 +150,33 @@ _add_job("evaluate", "Measure new models on the hold-out and choose the live one
 _add_job("recommend", "Write a run of recommendations with the live model.")
 
 
+@app.command("forget")
+def forget_command(
+    visitor: Annotated[str | None, typer.Option(help="A visitor_id.", show_default=False)] = None,
+    user: Annotated[
+        str | None, typer.Option(help="A user_id; events without a login on their devices go too.", show_default=False)
+    ] = None,
+    warehouse: Warehouse = None, published: Published = None, wait: Wait = 0, as_json: Json = False,
+) -> None:  # fmt: skip
+    """Delete all that is kept of one person, in the warehouse and in the published file."""
+    person = Person.named(visitor, user)
+    settings = load_settings(warehouse=warehouse, published=published)
+    _require_warehouse(settings)
+    with opened(settings, wait) as connection, job_run(connection, "forget") as record:
+        forget(connection, settings, person, record)
+    deleted, due = record.detail["deleted"], record.detail["due_for_retraining"]
+    rows = [f"{count:,} of {table}" for table, count in deleted.items() if count]
+    rows += [f"{record.detail['published']:,} published"] if record.detail["published"] else []
+    lines = [f"forgotten, in rows: {', '.join(rows)}" if rows else f"nothing is kept of this {person.scope}"]
+    lines += [f"due for retraining, which the next `nextmart run` does: {', '.join(due)}"] if rows and due else []
+    show(record.summary(), "\n".join(lines), as_json)
+
+
 @app.command("status")
 def status_command(warehouse: Warehouse = None, wait: Wait = 0, as_json: Json = False) -> None:
     """Show counts, the last run of each job, the live model and what is published."""
     settings = load_settings(warehouse=warehouse)
-    if not settings.warehouse.exists():
-        raise NextmartError(f"there is no warehouse {settings.warehouse} yet: start with `nextmart load` or `demo`")
+    _require_warehouse(settings)
     connection = connect(settings.warehouse, read_only=True, wait_seconds=wait)
     try:
         found = status(connection, settings)

@@ -108,6 +108,19 @@ JOB_RUNS: Final = {
     "error": "VARCHAR",
 }
 
+DELETIONS: Final = {
+    "deletion_id": "VARCHAR",
+    "deleted_at": "TIMESTAMP WITH TIME ZONE",
+    "scope": "VARCHAR",
+    "batch_id": "INTEGER",
+    "raw_event_count": "BIGINT",
+    "usable_event_count": "BIGINT",
+    "session_count": "BIGINT",
+    "recommendation_count": "BIGINT",
+    "published_count": "BIGINT",
+    "first_loaded_at": "TIMESTAMP WITH TIME ZONE",
+}
+
 JOB_TABLES: Final = {
     "raw.events": RAW_EVENTS,
     "raw.items": RAW_ITEMS,
@@ -117,5 +130,6 @@ JOB_TABLES: Final = {
     "ml.recommendations": RECOMMENDATIONS,
     "ml.similar_items": SIMILAR_ITEMS,
     "ml.job_runs": JOB_RUNS,
+    "ml.deletions": DELETIONS,
 }
 """Tables that jobs make and write, by their qualified name."""

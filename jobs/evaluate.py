@@ -7,7 +7,7 @@ import numpy as np
 
 from jobs.data import index_cases, index_items, read_catalog, read_sequences
 from jobs.measure import measure, store_metrics
-from jobs.models.store import ModelRow, latest, load_model
+from jobs.models.store import ModelRow, drop_old_weights, latest, load_model
 from jobs.progress import say
 from jobs.settings import Settings
 from jobs.split import cutoff_split, paper_split
@@ -22,6 +22,7 @@ def evaluate(connection: Connection, settings: Settings, run: JobRun) -> None:
     if unmeasured:
         _measure(connection, settings, unmeasured, run)
     run.detail["live"] = _promote(connection, settings, models)
+    drop_old_weights(connection, settings.models_kept)
 
 
 def _is_measured(connection: Connection, row: ModelRow) -> bool:

@@ -77,6 +77,11 @@ def print_status(found: dict[str, Any]) -> None:
         if live and live["ndcg_at_20"] is not None
         else "live model: none yet"
     )
+    for model in found["due_for_retraining"]:
+        console.print(
+            f"due for retraining: {model['model_version']} (learnt from events deleted "
+            f"{model['deleted_at']:%Y-%m-%d %H:%M} UTC)"
+        )
     console.print(
         f"published: {published['file']} at {published['published_at']:%Y-%m-%d %H:%M} UTC"
         if published

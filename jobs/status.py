@@ -23,6 +23,8 @@ LIVE_MODEL = """
     where models.status = 'live'
 """
 
+DUE_MODELS = "select model_version, model, deleted_at from ml.models_due order by model_version"
+
 COUNTS = {
     "raw events": "select count(*) from raw.events",
     "rejected events": "select count(*) from staging.rejected_events",
@@ -35,12 +37,13 @@ COUNTS = {
 
 
 def status(connection: Connection, settings: Settings) -> dict[str, Any]:
-    """Return counts, the last run of each job, the live model and the published file; what is absent is null."""
+    """Return counts, each job's last run, the live model, models due, the published file; what is absent is null."""
     return {
         "warehouse": str(settings.warehouse),
         "counts": {name: _value(connection, query) for name, query in COUNTS.items()},
         "last_runs": _rows(connection, LAST_RUNS),
         "live_model": next(iter(_rows(connection, LIVE_MODEL)), None),
+        "due_for_retraining": _rows(connection, DUE_MODELS),
         "published": _published(settings.published),
     }
 

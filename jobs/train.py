@@ -14,7 +14,7 @@ from jobs.data import index_cases, index_items, read_catalog, read_sequences
 from jobs.measure import measure, store_metrics
 from jobs.models.base import Cases, Catalog, Fitting, Model
 from jobs.models.registry import make
-from jobs.models.store import drop_old_weights, latest, pack
+from jobs.models.store import latest, pack
 from jobs.progress import say
 from jobs.sequences import Sequences
 from jobs.settings import Settings, Vars
@@ -25,15 +25,17 @@ SCHEMA_VERSION = 1  # of the weights and the recipe; a change makes every stored
 
 
 def train(connection: Connection, settings: Settings, run: JobRun) -> None:
-    """Fit the families of ``settings.models`` whose newest model is too old or was made otherwise."""
+    """Fit the families of ``settings.models`` whose newest model is too old, was made otherwise, or is due."""
     names = settings.job_vars()
     known = latest(connection)
     oldest = now() - timedelta(days=settings.retrain_after_days)
     models = {family: make(family, settings.parameters.get(family)) for family in settings.models}
     recipes = {family: fingerprint(model, settings, names) for family, model in models.items()}
+    due = {name for (name,) in connection.execute("select model_version from ml.models_due").fetchall()}
     fresh = {
         family for family in models
         if family in known and known[family].fingerprint == recipes[family] and known[family].finished_at >= oldest
+        and known[family].model_version not in due
     }  # fmt: skip
     run.detail = {"fresh": sorted(fresh), "trained": []}
     if len(fresh) == len(models):
@@ -65,7 +67,6 @@ def train(connection: Connection, settings: Settings, run: JobRun) -> None:
             run.detail["trained"].append(version_)
             run.rows_out += 1
             checkpoint.unlink(missing_ok=True)
-    drop_old_weights(connection, settings.models_kept)
 
 
 def split_history(frame: pl.DataFrame, settings: Settings, names: Vars) -> Split | None:

@@ -108,6 +108,11 @@ def literal(text: str) -> str:
     return "'" + text.replace("'", "''") + "'"
 
 
+def quoted(identifier: str) -> str:
+    """Quote a table's or column's name for SQL."""
+    return '"' + identifier.replace('"', '""') + '"'
+
+
 def now() -> datetime:
     """Return the present in UTC: the one clock that shells read and cores never do."""
     return datetime.now(UTC)

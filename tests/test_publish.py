@@ -13,7 +13,7 @@ from polling_reader import polling
 
 from jobs import publish as publishing
 from jobs.errors import NextmartError
-from jobs.publish import publish
+from jobs.publish import publish, withdraw
 from jobs.warehouse import connect, job_run, prepare
 
 VISITORS = 40
@@ -333,3 +333,32 @@ def test_a_poller_sees_each_publication_whole_and_in_order(warehouse, target):
     assert polled.rows == [[f"g{n:04}", f"g{n:04}", str(rows_of(n))] for n in generations]
     assert generations == sorted(set(generations))
     assert len(generations) > 5
+
+
+def test_withdrawn_visitors_leave_the_published_file_and_nothing_else_does(warehouse, target):
+    publish_from(warehouse, target)
+    before = read(target, "from recommendations.visitor_recommendations where visitor_id <> 'v7' order by all")
+    untouched = {
+        table: read(target, f"from recommendations.{table} order by all")
+        for table in ("similar_items", "popular_items", "model_leaderboard", "publication")
+    }
+    comments = "select table_name, column_name, comment from duckdb_columns() where comment is not null order by all"
+    explained = read(target, comments)
+    make_night(warehouse, 2)  # the tables of a night that was never published
+    with duckdb.connect(str(target), read_only=True) as reader:
+        assert withdraw(warehouse, target, ["v7", "nobody"]) == 6
+        assert reader.execute("select count(*) from recommendations_for('v7')").fetchone() == (5,)
+    assert read(target, "from recommendations.visitor_recommendations order by all") == before
+    assert {table: read(target, f"from recommendations.{table} order by all") for table in untouched} == untouched
+    assert read(target, comments) == explained
+    assert read(target, "select distinct source from recommendations_for('v7')") == [("popularity",)]
+    assert strays(target) == []
+
+
+def test_withdrawing_whom_the_file_does_not_show_leaves_it_alone(warehouse, target):
+    assert withdraw(warehouse, target, ["v7"]) == 0
+    publish_from(warehouse, target)
+    content = target.read_bytes()
+    for visitors in ([], ["nobody"]):
+        assert withdraw(warehouse, target, visitors) == 0
+    assert target.read_bytes() == content

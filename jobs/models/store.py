@@ -99,10 +99,14 @@ def load_model(connection: Connection, row: ModelRow) -> Model:
 
 
 def drop_old_weights(connection: Connection, kept: int) -> None:
-    """Forget the weights (not the row) of all but each family's newest versions and the live model."""
+    """Drop the weights (not the row) of all but each family's newest versions and the live model.
+
+    Of older versions that have learnt from deleted events, nothing is kept.
+    """
     connection.execute(
         "update ml.models set weights = null where status <> 'live' and model_version in ("
         "select model_version from ml.models where weights is not null "
-        "qualify row_number() over (partition by model order by finished_at desc, model_version desc) > ?)",
+        "qualify row_number() over (partition by model order by finished_at desc, model_version desc) "
+        "> case when model_version in (select model_version from ml.models_due) then 1 else ? end)",
         [kept],
     )

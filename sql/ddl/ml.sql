@@ -82,3 +82,33 @@ create table if not exists ml.job_runs (
     detail json,
     error varchar
 );
+
+-- one row a `nextmart forget`, without the id of the person
+-- scope: visitor or user; batch_id: a deletion counts as a build of its own, in which the events that it left on shared
+-- devices are taken up again; session_count: those of shared devices included, which the next build makes anew;
+-- first_loaded_at: when the first of the usable events had arrived, null where none was usable
+create table if not exists ml.deletions (
+    deletion_id varchar primary key,
+    deleted_at timestamptz not null,
+    scope varchar not null,
+    batch_id integer not null,
+    raw_event_count bigint not null,
+    usable_event_count bigint not null,
+    session_count bigint not null,
+    recommendation_count bigint not null,
+    published_count bigint not null,
+    first_loaded_at timestamptz
+);
+
+-- due for retraining: models whose weights hold what was learnt from events that have been deleted since
+create or replace view ml.models_due as
+select
+    models.model_version,
+    models.model,
+    models.started_at,
+    max(deletions.deleted_at) as deleted_at
+from ml.models as models
+inner join ml.deletions as deletions
+    on models.started_at >= deletions.first_loaded_at and models.started_at < deletions.deleted_at
+where models.weights is not null
+group by models.model_version, models.model, models.started_at;

@@ -27,7 +27,8 @@ from hypothesis import HealthCheck, Phase, find, given, settings
 from hypothesis import strategies as st
 from reference import READ_EVENTS, REFERENCE, Event, sessionize
 
-from jobs.warehouse import Connection, prepare
+from jobs.forget import Person, delete, find
+from jobs.warehouse import Connection, prepare, transaction
 
 EXAMPLES = 200
 
@@ -103,15 +104,22 @@ class MemoryWarehouse:
         for item in batch.items:
             self.connection.execute("insert into raw.items (item_id, loaded_at) values (?, ?)", [item, batch.loaded_at])
 
-    def live_through(self, history: list["Batch"]) -> None:
-        """Add the batches one by one, each followed by a build; a model's first build is never incremental."""
-        self.connection.execute("delete from raw.events; delete from raw.items")
+    def live_through(self, history: list["Batch"], forgotten: dict[int, Person] | None = None) -> None:
+        """Add the batches one by one, each followed by a build; a model's first build is never incremental.
+
+        ``forgotten`` are people by the number of the build after which they go.
+        """
+        self.connection.execute("delete from raw.events; delete from raw.items; delete from ml.deletions")
         built = set()
-        for batch in history:
+        for number, batch in enumerate(history):
             self.add(batch)
             for model in self.models[: batch.models_run]:
                 model.build(self.connection, first=model.relation not in built)
                 built.add(model.relation)
+            if number in (forgotten or {}):
+                find(self.connection, forgotten[number])
+                with transaction(self.connection):
+                    delete(self.connection, forgotten[number], overlap_minutes=60, published_count=0)
 
     def refresh(self) -> None:
         for model in self.models:
@@ -226,7 +234,7 @@ moments = st.builds(
 event_rows = st.fixed_dictionaries({
     "event_id": st.integers(1, 60).map(lambda number: f"e{number:02}"),
     "visitor_id": st.sampled_from(["ann", "ann", "bob"]),
-    "user_id": st.sampled_from([None, None, "u1"]),
+    "user_id": st.sampled_from([None, None, "u1", "u2"]),
     "item_id": st.sampled_from(["lamp", "lamp", "mug", "late", "later", "never"]),
     "event_type": st.sampled_from(["view", "view", "purchase"]),
     "event_at": st.builds(time_text, moments, st.sampled_from([0, 0, 0, 0, 1, 2, 3])),
@@ -325,3 +333,19 @@ def test_the_property_finds_known_faults(memory, right, wrong):
         return built != refreshed
 
     assert find(histories(), is_found, settings=settings(PROPERTY, phases=[Phase.generate]))
+
+
+people = st.builds(Person, st.just("visitor"), st.sampled_from(["ann", "bob"])) | st.just(Person("user", "u1"))
+
+
+@settings(PROPERTY, max_examples=EXAMPLES // 2)
+@given(history=histories(), forgotten=st.dictionaries(st.integers(0, 4), people, min_size=1, max_size=3))
+def test_people_forgotten_between_builds_leave_the_tables_of_one_build_of_the_rest(memory, history, forgotten):
+    memory.live_through([*history, Batch([], [], FIRST_ARRIVAL, 99)], forgotten)
+    incremental = {query: memory.rows(query) for query in TABLES}
+    logged = "select count(*) - count(distinct batch_id) from {}"
+    assert memory.rows(logged.format("staging.event_batches")) == [(0,)]
+    assert memory.rows(logged.format("sessions.session_changes")) == [(0,)]
+    memory.refresh()
+    for query in TABLES:
+        assert incremental[query] == memory.rows(query)

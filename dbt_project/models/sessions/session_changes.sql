@@ -6,7 +6,9 @@
 with assigned as (
     select
         assigned_batch_id as batch_id, session_id, position, event_at, source_session_id,
-        batch_id > {{ remembered('changes_after', 0) }} as is_new
+        batch_id > {{ remembered('changes_after', 0) }}
+        -- taken up again after a deletion
+        and batch_id not in (select batch_id from {{ source('ml', 'deletions') }}) as is_new
     from {{ ref('session_items') }}
     where assigned_batch_id > {{ remembered('changes_after', 0) }}
 ),

@@ -117,8 +117,15 @@ select
     reject_reason,
     case when reject_reason is not null then {{ raw_event_json() }} end as raw_row,
     row_key,
-    -- counts builds, so that what follows can ask for the rows that are new to it
-    {% if is_incremental() %}(select coalesce(max(batch_id), 0) + 1 from {{ this }}){% else %}1{% endif %} as batch_id
+    -- counts builds, so that what follows can ask for the rows that are new to it; deletions too, after which the newest
+    -- build may have no row left
+    {% if is_incremental() %}
+    (
+        select greatest(
+            (select coalesce(max(batch_id), 0) from {{ this }}), (select max(batch_id) from {{ source('ml', 'deletions') }})
+        ) + 1
+    )
+    {% else %}1{% endif %} as batch_id
 from keyed
 {% if is_incremental() %}
 -- the overlap of arrivals shows rejected rows again

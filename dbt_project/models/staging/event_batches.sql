@@ -6,7 +6,10 @@
 with new_events as (
     select batch_id, event_at, loaded_at, reject_reason is null as is_usable
     from {{ ref('checked_events') }}
-    where batch_id > {{ remembered('batches_after', 0) }}
+    where
+        batch_id > {{ remembered('batches_after', 0) }}
+        -- taken up again after a deletion: they arrived before
+        and batch_id not in (select batch_id from {{ source('ml', 'deletions') }})
 ),
 
 arrivals as (
