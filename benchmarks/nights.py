@@ -26,15 +26,14 @@ EVENTS = """
         case when event % 10 = 0 then 'u' || (hash(visit, 'visitor') % ($history // 100)) end as user_id,
         'i' || (hash(event, 'item') % 10000) as item_id,
         'view' as event_type,
-        strftime(began_at + interval 1 second * (hash(event) % 3000)::integer, '%Y-%m-%d %H:%M:%S') as event_at,
-        timezone('UTC', date_trunc('day', began_at) + interval (if(visit % 100 = 0, 3, 1)) days) as loaded_at
+        (began_at - to_days(if(visit % 100 = 0, 2, 0)) + to_seconds((hash(event) % 3000)::integer))::varchar as event_at,
+        timezone('UTC', date_trunc('day', began_at) + to_days(1)) as loaded_at
     from (
         select
             event, event // 8 as visit,
-            timestamp '2024-01-01' + interval 1 minute * (event // 8 * 720000 // ($history // 8))::integer as began_at
+            timestamp '2024-01-01' + to_minutes(event // 8 * 720000 // ($history // 8)) as began_at
         from range($first::bigint, $until::bigint) as numbers (event)
     )
-    order by loaded_at, event
 """
 
 ITEMS = """

@@ -23,7 +23,8 @@ from datetime import UTC, datetime, timedelta
 import duckdb
 import pytest
 from harness import RAW_COLUMNS
-from hypothesis import HealthCheck, Phase, find, given, settings
+from hypothesis import HealthCheck, Phase, given, settings
+from hypothesis import find as example_of
 from hypothesis import strategies as st
 from reference import READ_EVENTS, REFERENCE, Event, sessionize
 
@@ -332,7 +333,7 @@ def test_the_property_finds_known_faults(memory, right, wrong):
         built, refreshed = built_and_refreshed(faulty, history)
         return built != refreshed
 
-    assert find(histories(), is_found, settings=settings(PROPERTY, phases=[Phase.generate]))
+    assert example_of(histories(), is_found, settings=settings(PROPERTY, phases=[Phase.generate]))
 
 
 people = st.builds(Person, st.just("visitor"), st.sampled_from(["ann", "bob"])) | st.just(Person("user", "u1"))
