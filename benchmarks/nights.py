@@ -26,7 +26,8 @@ EVENTS = """
         case when event % 10 = 0 then 'u' || (hash(visit, 'visitor') % ($history // 100)) end as user_id,
         'i' || (hash(event, 'item') % 10000) as item_id,
         'view' as event_type,
-        (began_at - to_days(if(visit % 100 = 0, 2, 0)) + to_seconds((hash(event) % 3000)::integer))::varchar as event_at,
+        (began_at - to_days(if(visit % 100 = 0, 2, 0)) + to_seconds((hash(event) % 3000)::integer))::varchar
+            as event_at,
         timezone('UTC', date_trunc('day', began_at) + to_days(1)) as loaded_at
     from (
         select
