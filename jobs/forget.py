@@ -125,14 +125,12 @@ NEXT_BUILD = """
 """
 
 SETTLED = """
-    -- else the next build would not notice as many rows that slipped past (event_batches, macro settled_at)
+    -- else the next build would not notice as many rows that slipped past
     update staging.event_batches set settled_count = settled_count - (
-        select count(*) from forgotten_arrivals
-        where loaded_at <= last_loaded_at - ($overlap_minutes || ' minutes')::interval
+        select count(*) from forgotten_arrivals where loaded_at < settled_until
     )
     where batch_id = (select max(batch_id) from staging.event_batches)
 """
-
 
 RECORD = """
     insert into ml.deletions by name
@@ -182,8 +180,7 @@ def forget(connection: Connection, settings: Settings, person: Person, run: JobR
         if count_rows(connection, "forgotten_events"):
             _remove_checkpoints(settings)
         with transaction(connection):
-            overlap_minutes = settings.merged_vars()["arrival_overlap_minutes"]
-            deleted = delete(connection, person, overlap_minutes, published_count)
+            deleted = delete(connection, person, published_count)
         connection.execute("checkpoint")  # the write-ahead log holds deleted rows too
     except duckdb.Error as error:
         # some of DuckDB's messages quote values, and ml.job_runs keeps the message
@@ -218,7 +215,7 @@ def find(connection: Connection, person: Person) -> list[str]:
     return [visitor for (visitor,) in connection.execute("from concerned").fetchall()]
 
 
-def delete(connection: Connection, person: Person, overlap_minutes: int, published_count: int) -> dict[str, int]:
+def delete(connection: Connection, person: Person, published_count: int) -> dict[str, int]:
     """Delete what :func:`find` wrote down, in the caller's transaction; return how many rows went, by table."""
     kinds = _relations(connection)
     is_built = "staging.checked_events" in kinds
@@ -239,7 +236,7 @@ def delete(connection: Connection, person: Person, overlap_minutes: int, publish
         connection.execute(MOVED_UP, {"batch_id": batch_id})
         connection.execute(TAKEN_UP_AGAIN, {"batch_id": batch_id})
     if "staging.event_batches" in kinds:
-        connection.execute(SETTLED, {"overlap_minutes": overlap_minutes})
+        connection.execute(SETTLED)
     if published_count or any(deleted.values()):
         connection.execute(RECORD, {
             "deletion_id": secrets.token_hex(8), "deleted_at": now(), "scope": person.scope, "batch_id": batch_id,

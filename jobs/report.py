@@ -63,6 +63,13 @@ def print_status(found: dict[str, Any]) -> None:
     console = Console(stderr=True)
     for name, count in found["counts"].items():
         console.print(f"{name:<32}{'not built yet' if count is None else f'{count:>12,}'}")
+    for source in found["freshness"]:
+        newest, name = source["newest_loaded_at"], f"newest row of {source['source_table']}"
+        console.print(f"{name:<32}{f'{newest:%Y-%m-%d %H:%M} UTC' if newest else 'none'}")
+    if build := found["newest_build"]:
+        late, rejected = (100 * build[part] / build["event_count"] for part in ("late_count", "rejected_count"))
+        shares = f"{late:.1f} % late, {rejected:.1f} % rejected"
+        console.print(f"{'events of the newest build':<32}{build['event_count']:>12,}: {shares}")
     table = Table(title="Last runs", title_justify="left")
     for name in ("job", "status", "started (UTC)", "rows out", "error"):
         table.add_column(name)

@@ -25,9 +25,18 @@ LIVE_MODEL = """
 
 DUE_MODELS = "select model_version, model, deleted_at from ml.models_due order by model_version"
 
+NEWEST_BUILD = """
+    select batch_id, event_count, rejected_count, late_count, very_late_count from staging.event_batches
+    order by batch_id desc limit 1
+"""
+
+FRESHNESS = "select source_table, newest_loaded_at, newest_at from staging.source_freshness order by source_table"
+
 COUNTS = {
     "raw events": "select count(*) from raw.events",
     "rejected events": "select count(*) from staging.rejected_events",
+    "events left for the next run": "select waiting_count from staging.event_batches order by batch_id desc limit 1",
+    "visitors that are bots": "select count(*) from sessions.bot_visitors",
     "items": "select count(*) from catalog.items",
     "items without an embedding": (
         "select count(*) from catalog.items where item_id not in (select item_id from catalog.item_embeddings)"
@@ -37,10 +46,12 @@ COUNTS = {
 
 
 def status(connection: Connection, settings: Settings) -> dict[str, Any]:
-    """Return counts, each job's last run, the live model, models due, the published file; what is absent is null."""
+    """Return counts, the newest build, the last runs, the live model, models due, what is published; absent is null."""
     return {
         "warehouse": str(settings.warehouse),
         "counts": {name: _value(connection, query) for name, query in COUNTS.items()},
+        "newest_build": next(iter(_rows(connection, NEWEST_BUILD)), None),
+        "freshness": _rows(connection, FRESHNESS),
         "last_runs": _rows(connection, LAST_RUNS),
         "live_model": next(iter(_rows(connection, LIVE_MODEL)), None),
         "due_for_retraining": _rows(connection, DUE_MODELS),

@@ -6,7 +6,7 @@ import yaml
 
 from jobs import columns
 from jobs.settings import Vars, default_vars
-from jobs.warehouse import prepare, project_folder
+from jobs.warehouse import JobRun, now, prepare, project_folder
 
 
 def contracts():
@@ -66,3 +66,10 @@ def test_every_var_that_jobs_read_is_a_dbt_var_and_reaches_the_job_models():
     path = project_folder("dbt_project") / "models" / "jobs" / "_jobs__models.yml"
     for model in yaml.safe_load(path.read_text())["models"]:
         assert set(model["config"]["meta"]) == set(Vars.model_fields) <= set(default_vars())
+
+
+def test_what_jobs_return_is_documented_column_by_column():
+    path = project_folder("dbt_project") / "models" / "jobs" / "_jobs__models.yml"
+    returned = set(JobRun("run", "job", now()).summary())
+    for model in yaml.safe_load(path.read_text())["models"]:
+        assert {column["name"] for column in model["columns"] if column["description"]} == returned

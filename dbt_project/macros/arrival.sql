@@ -1,12 +1,19 @@
 {# The range of loaded_at that a build of checked_events takes up. #}
 
-{# The overlap lets in rows that a slow transaction committed after the last build. A loaded_at in the future must not
-   hold back what arrives until then. #}
+{# Until when all that arrived was there for the builds so far, but for slow transactions: a loaded_at in the future
+   says nothing of what arrives until then, and one that is null (`least` would skip over it) nothing at all. #}
+{% macro arrived_until_build() -%}
+    max(case when loaded_at is not null then least(loaded_at, built_at) end)
+{%- endmacro %}
+
+{# The overlap lets in rows that a slow transaction committed after the last build. No older row should appear. #}
+{% macro settled_until() -%}
+    {{ arrived_until_build() }} - {{ minutes(var('arrival_overlap_minutes')) }}
+{%- endmacro %}
+
 {% macro arrival_watermark() -%}
     {% if is_incremental() %}
-    select max(least(loaded_at, '{{ run_started_at }}'::timestamptz)) - {{ minutes(var('arrival_overlap_minutes')) }}
-    from {{ this }}
-    where loaded_at is not null -- `least` would skip over a null
+    select {{ settled_until() }} from {{ this }}
     {% else %}
     select '-infinity'::timestamptz
     {% endif %}
@@ -20,7 +27,7 @@
         select loaded_at, sum(count(*)) over (order by loaded_at) as events_so_far
         from {{ source('raw', 'events') }}
         {% if is_incremental() %}
-        where loaded_at > (select max(loaded_at) from {{ this }})
+        where loaded_at > (select {{ arrived_until_build() }} from {{ this }})
         {% endif %}
         group by loaded_at
     ) as arrivals
@@ -28,9 +35,4 @@
     {% else %}
     select 'infinity'::timestamptz
     {% endif %}
-{%- endmacro %}
-
-{# No row that arrived until then should appear any more: the next build looks back by the overlap only. #}
-{% macro settled_at() -%}
-    last_loaded_at - {{ minutes(var('arrival_overlap_minutes')) }}
 {%- endmacro %}

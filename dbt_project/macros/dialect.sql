@@ -107,3 +107,12 @@
 {% macro default__visitor_part(part, parts) -%}
     {% if parts > 1 %}hash(visitor_id) % {{ parts }} = {{ part }}{% else %}true{% endif %}
 {%- endmacro %}
+
+{# An error that says `message`, an SQL expression: a test's failure alone is but a number of rows. #}
+{% macro stop_with(message) -%}
+    {{ return(adapter.dispatch('stop_with', 'nextmart')(message)) }}
+{%- endmacro %}
+
+{% macro default__stop_with(message) -%}
+    error({{ message }})
+{%- endmacro %}

@@ -31,13 +31,12 @@ RAW_COLUMNS = {
 class DbtProject:
     """The project, parsed once: dbt runs inside this process, which is several times faster than a process a run."""
 
-    def __init__(self, folder: Path):
+    def __init__(self, folder: Path, variables: str = "{max_rejected_share: 1}"):  # some cases are all rejected
         project = str(project_folder("dbt_project"))
         self.arguments = [
             "--project-dir", project, "--profiles-dir", project,
             "--target-path", str(folder / "target"), "--log-path", str(folder / "logs"),
-            # some cases consist of rejected events
-            "--vars", "{max_rejected_share: 1}",
+            "--vars", variables,
         ]  # fmt: skip
         self.manifest = None
         self.manifest = self.invoke(folder / "warehouse.duckdb", "parse")

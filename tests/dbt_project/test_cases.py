@@ -29,9 +29,9 @@ READABLE = {
     )
 }
 EVERYTHING = ["staging.stg_items", "staging.checked_events", *TABLES.values()]
-# numbers of builds: a full refresh starts counting again
+# what tells builds apart: a full refresh starts counting again
 WITHOUT_BUILD_NUMBERS = {
-    "staging.checked_events": "exclude (batch_id)",
+    "staging.checked_events": "exclude (batch_id, built_at)",
     "staging.stg_events": "exclude (batch_id)",
     "staging.rejected_events": "exclude (batch_id)",
     "sessions.session_items": "exclude (batch_id, assigned_batch_id)",

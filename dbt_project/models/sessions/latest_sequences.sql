@@ -7,7 +7,7 @@
 with owners as (
     -- on a shared device, whoever acted last
     select visitor_id, arg_max({{ sequence_key() }}, (ended_at, session_id)) as sequence_id
-    from {{ ref('sessions') }}
+    from {{ ref('sessions') }} as sessions
     where not is_bot
     group by visitor_id
 )

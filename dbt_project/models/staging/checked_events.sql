@@ -12,7 +12,8 @@ with judged as (
         events.* replace (
             coalesce(events.reject_reason, case when items.item_id is null then 'unknown_item' end) as reject_reason
         ),
-        1 as arrival_order
+        1 as arrival_order,
+        null::timestamptz as built_at
     from {{ ref('typed_events') }} as events
     left join {{ ref('stg_items') }} as items on events.item_id = items.item_id
 ),
@@ -125,7 +126,8 @@ select
             (select coalesce(max(batch_id), 0) from {{ this }}), (select max(batch_id) from {{ source('ml', 'deletions') }})
         ) + 1
     )
-    {% else %}1{% endif %} as batch_id
+    {% else %}1{% endif %} as batch_id,
+    coalesce(built_at, '{{ run_started_at }}'::timestamptz) as built_at
 from keyed
 {% if is_incremental() %}
 -- the overlap of arrivals shows rejected rows again

@@ -47,7 +47,19 @@ late as (
     inner join fronts on new_events.batch_id = fronts.batch_id
     where new_events.is_usable and new_events.event_at < fronts.seen_until - {{ minutes(var('late_event_minutes')) }}
     group by new_events.batch_id
-)
+),
+
+front as (
+    -- how far in arrivals all builds so far have come
+    select max(loaded_at) as newest_loaded_at, {{ settled_until() }} as settled_until
+    from {{ ref('checked_events') }}
+){% if is_incremental() %},
+
+previous as (
+    select settled_until, settled_count from {{ this }}
+    order by batch_id desc
+    limit 1
+){% endif %}
 
 select
     arrivals.*,
@@ -56,18 +68,20 @@ select
     (
         -- left for later builds by max_events_per_build
         select count(*) from {{ source('raw', 'events') }}
-        where loaded_at > (select max(last_loaded_at) from arrivals)
+        where loaded_at > (select newest_loaded_at from front)
     ) as waiting_count,
+    front.settled_until,
     (
-        -- no more rows should appear here: the next build looks back by the overlap only
+        -- no more rows should appear here: the next build looks no further back
         select count(*) from {{ source('raw', 'events') }}
-        where loaded_at <= (select max({{ settled_at() }}) from arrivals)
+        where loaded_at < (select settled_until from front)
     ) as settled_count,
     {% if is_incremental() %}
     greatest(0, (
         select count(*) from {{ source('raw', 'events') }}
-        where loaded_at <= (select {{ settled_at() }} from {{ this }} order by batch_id desc limit 1)
-    ) - (select settled_count from {{ this }} order by batch_id desc limit 1))
+        where loaded_at < (select settled_until from previous)
+    ) - (select settled_count from previous))
     {% else %}0{% endif %} as slipped_count
 from arrivals
+cross join front
 left join late on arrivals.batch_id = late.batch_id
