@@ -120,7 +120,7 @@ class MemoryWarehouse:
             if number in (forgotten or {}):
                 find(self.connection, forgotten[number])
                 with transaction(self.connection):
-                    delete(self.connection, forgotten[number], overlap_minutes=60, published_count=0)
+                    delete(self.connection, forgotten[number], published_count=0)
 
     def refresh(self) -> None:
         for model in self.models:
