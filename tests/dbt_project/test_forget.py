@@ -17,7 +17,7 @@ FIRST_DAY = datetime(2026, 1, 1, tzinfo=UTC)
 FIRST_ARRIVAL = datetime(2026, 2, 1, tzinfo=UTC)
 
 EVERYTHING = {
-    "staging.checked_events": "* exclude (batch_id)",
+    "staging.checked_events": "* exclude (batch_id, built_at)",
     "sessions.session_items": "* exclude (batch_id, assigned_batch_id)",
     "sessions.session_totals": "* exclude (assigned_batch_id)",
     "sessions.user_mapping": "* exclude (batch_id)",
