@@ -18,12 +18,14 @@ import typer
 
 from jobs import nightly
 from jobs.demo import make_shop
+from jobs.embedding.backfill import Wishes
+from jobs.embedding.plan import plans, summary
 from jobs.errors import NextmartError, UsageError, redact
 from jobs.forget import Person, forget
 from jobs.load import Source, load, parse_maps
 from jobs.progress import say
 from jobs.publish import publish
-from jobs.report import print_recommendations, print_status
+from jobs.report import embedded, print_plans, print_recommendations, print_status
 from jobs.runner import run as run_job
 from jobs.settings import Settings, load_settings
 from jobs.status import status
@@ -125,26 +127,59 @@ def _publish(settings: Settings, wait: float) -> dict[str, Any]:
     return record.summary()
 
 
+@contextmanager
+def _explaining_absent_tables(job: str) -> Iterator[None]:
+    try:
+        yield
+    except duckdb.CatalogException as error:
+        raise NextmartError(
+            f"{job} reads tables that dbt has not built yet: run `nextmart run` once. ({error})"
+        ) from error
+
+
 def _add_job(name: str, help_text: str) -> None:
     def command(warehouse: Warehouse = None, wait: Wait = 0, as_json: Json = False) -> None:
         settings = load_settings(warehouse=warehouse)
-        with opened(settings, wait) as connection:
-            try:
-                summary = run_job(name, connection, settings)
-            except duckdb.CatalogException as error:
-                raise NextmartError(
-                    f"{name} reads tables that dbt has not built yet: run `nextmart run` once. ({error})"
-                ) from error
-        show(
-            summary,
-            f"{name}: {summary['status']}, {summary['rows_out']:,} rows written {summary['detail']}",
-            as_json,
-        )
+        with opened(settings, wait) as connection, _explaining_absent_tables(name):
+            done = run_job(name, connection, settings)
+        show(done, f"{name}: {done['status']}, {done['rows_out']:,} rows written {done['detail']}", as_json)
 
     app.command(name, help=help_text)(command)
 
 
-_add_job("embed", "Give every item text without an embedding one.")
+@app.command("embed")
+def embed_command(
+    model: Annotated[
+        str | None, typer.Option(help="Fill another of embedding_models; the set one serves on.", show_default=False)
+    ] = None,
+    provider: Annotated[
+        str | None, typer.Option(help="Get the same vectors another way: openai-batch.", show_default=False)
+    ] = None,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Say what it would do, cost and take; spend nothing.")]
+    = False,
+    max_cost: Annotated[
+        float | None, typer.Option(min=0, help="US dollars; no request is made that would pass it.", show_default=False)
+    ] = None,
+    retry_failed: Annotated[bool, typer.Option("--retry-failed", help="Ask again about texts that failed.")] = False,
+    warehouse: Warehouse = None, wait: Wait = 0, as_json: Json = False,
+) -> None:  # fmt: skip
+    """Give every item text without an embedding one."""
+    settings = load_settings(warehouse=warehouse).with_embedding(model, provider)
+    _require_warehouse(settings)
+    with opened(settings, wait) as connection, _explaining_absent_tables("embed"):
+        if dry_run:
+            found = plans(connection, settings, retry_failed)
+            if as_json:
+                show(summary(found), "", as_json)
+            else:
+                print_plans(found)
+            return
+        done = run_job("embed", connection, settings, wishes=Wishes(max_cost, retry_failed))
+    show(done, embedded(done), as_json)
+    if done["status"] == "incomplete":
+        sys.exit(1)
+
+
 _add_job("train", "Train the models that are no longer fresh.")
 _add_job("evaluate", "Measure new models on the hold-out and choose the live one.")
 _add_job("recommend", "Write a run of recommendations with the live model.")

@@ -43,6 +43,28 @@ EMBEDDINGS: Final = {
     "created_at": "TIMESTAMP WITH TIME ZONE",
 }
 
+EMBEDDING_BATCHES: Final = {
+    "submission_id": "VARCHAR",
+    "batch_id": "VARCHAR",
+    "embedding_model": "VARCHAR",
+    "dimensions": "INTEGER",
+    "status": "VARCHAR",
+    "texts": "BIGINT",
+    "tokens": "BIGINT",
+    "results": "BIGINT",
+    "error": "VARCHAR",
+    "run_id": "VARCHAR",
+    "created_at": "TIMESTAMP WITH TIME ZONE",
+    "ended_at": "TIMESTAMP WITH TIME ZONE",
+}
+
+EMBEDDING_BATCH_TEXTS: Final = {
+    "submission_id": "VARCHAR",
+    "text_hash": "VARCHAR",
+    "tokens": "BIGINT",
+    "note": "VARCHAR",
+}
+
 MODELS: Final = {
     "model_version": "VARCHAR",
     "model": "VARCHAR",
@@ -125,6 +147,8 @@ JOB_TABLES: Final = {
     "raw.events": RAW_EVENTS,
     "raw.items": RAW_ITEMS,
     "ml.embeddings": EMBEDDINGS,
+    "ml.embedding_batches": EMBEDDING_BATCHES,
+    "ml.embedding_batch_texts": EMBEDDING_BATCH_TEXTS,
     "ml.models": MODELS,
     "ml.model_metrics": MODEL_METRICS,
     "ml.recommendations": RECOMMENDATIONS,

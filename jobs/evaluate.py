@@ -36,7 +36,7 @@ def _is_measured(connection: Connection, row: ModelRow) -> bool:
 def _measure(connection: Connection, settings: Settings, rows: list[ModelRow], run: JobRun) -> None:
     names = settings.job_vars()
     frame = read_sequences(connection)
-    catalog = read_catalog(connection, names.embedding_dimensions)
+    catalog = read_catalog(connection, names.embedding.dimensions)
     for row in rows:
         if settings.protocol == "paper":
             split, counted = paper_split(frame), frame["items"]

@@ -4,6 +4,7 @@ import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from datetime import timedelta
 from typing import Protocol
 
 from rich.console import Console
@@ -26,21 +27,35 @@ def say(text: str) -> None:
 
 @contextmanager
 def progress(title: str, total: int) -> Iterator[Advance]:
-    """Show how far a long step of ``total`` units is."""
+    """Show how far a long step of ``total`` units is, how fast it goes and how long it will take."""
     console = Console(stderr=True)
+    started_at = said_at = time.monotonic()
+    done = 0
+
+    def rate() -> float:
+        return done / max(time.monotonic() - started_at, 1e-9)
+
     if console.is_terminal:
         columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
         with Progress(*columns, TextColumn("{task.fields[note]}"), console=console) as bar:
             task = bar.add_task(title, total=total, note="")
-            yield lambda amount=1, note="": bar.update(task, advance=amount, note=note)
+
+            def move(amount: int = 1, note: str = "") -> None:
+                nonlocal done
+                done += amount
+                facts = [f"{rate():,.1f}/s", *([note] if note else [])]
+                bar.update(task, advance=amount, note=" ".join(facts))
+
+            yield move
         return
-    done, said_at = 0, time.monotonic()
 
     def advance(amount: int = 1, note: str = "") -> None:
         nonlocal done, said_at
         done += amount
         if done >= total or time.monotonic() - said_at >= LINE_EVERY_SECONDS:
             said_at = time.monotonic()
-            say(f"{title}: {done:,} of {total:,}" + (f" ({note})" if note else ""))
+            left = timedelta(seconds=round((total - done) / rate())) if done else "unknown time"
+            facts = [f"{rate():,.1f} a second", f"{left} left", *([note] if note else [])]
+            say(f"{title}: {done:,} of {total:,} ({', '.join(facts)})")
 
     yield advance

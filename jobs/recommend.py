@@ -96,7 +96,7 @@ def recommend(connection: Connection, settings: Settings, run: JobRun) -> None:
         run.status = "unchanged"
         return
     connection.execute(OLD_ROWS, {"runs_kept": settings.runs_kept})
-    catalog = read_catalog(connection, names.embedding_dimensions)
+    catalog = read_catalog(connection, names.embedding.dimensions)
     if recipe["catalog"] != last_detail.get("catalog") or recipe["similar"] != last_detail.get("similar"):
         _write_similar_items(connection, catalog, names, run)
     connection.execute(KEPT_ROWS, {"run_id": run.run_id, "kept_run_id": kept_id})
@@ -141,7 +141,7 @@ def _recipe(connection: Connection, model: ModelRow | None, names: Vars) -> dict
     mark = connection.execute(CATALOG_MARK).fetchone()
     return {
         "model_version": model.model_version if model else NO_MODEL,
-        "catalog": f"{names.embedding_model}/{names.embedding_dimensions}/{mark[0] if mark else ''}",
+        "catalog": f"{names.embedding_model}/{names.embedding.dimensions}/{mark[0] if mark else ''}",
         "similar": names.similar_items_per_item,
         "lists": [
             names.recommendations_per_visitor, names.allow_repeats, names.sequence_scope,

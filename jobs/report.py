@@ -6,6 +6,7 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
+from jobs.embedding.plan import Plan
 from jobs.warehouse import connect
 
 EXAMPLES = """
@@ -58,6 +59,32 @@ def print_leaderboard(console: Console, rows: list[tuple[Any, ...]]) -> None:
     console.print(table)
 
 
+def print_plans(plans: list[Plan]) -> None:
+    """Print what embedding would do, cost and take, a line for each way to the same vectors."""
+    table = Table("provider", "model", title="Nothing was spent: a run would embed", title_justify="left")
+    for name in ("items", "texts", "tokens", "cost", "minutes"):
+        table.add_column(name, justify="right")
+    for plan in plans:
+        cost = "unknown" if plan.cost is None else f"${plan.cost:,.4f}"
+        table.add_row(
+            plan.provider, plan.embedding_model, f"{plan.items:,}", f"{plan.texts:,}", f"{plan.tokens:,}", cost,
+            f"{plan.minutes:,.1f}",
+        )  # fmt: skip
+    Console(stderr=True).print(table)
+
+
+def embedded(summary: dict[str, Any]) -> str:
+    """Return an embed run's summary as lines for people."""
+    detail, status = summary["detail"], summary["status"]
+    parts = [f"{summary['rows_out']:,} of {summary['rows_in']:,} texts embedded with {detail['embedding_model']}"]
+    parts += [f"{detail['failed']:,} failed (catalog.embedding_backlog says why after the next build)"] * (
+        detail["failed"] > 0
+    )
+    parts += [f"{detail['under_way']:,} under way in batches"] * (detail.get("under_way", 0) > 0)
+    parts += [f"{detail['tokens']:,} tokens, ${summary['cost']:.4f}"] * (detail["tokens"] > 0)
+    return f"embed: {status}: {'; '.join(parts)}"
+
+
 def print_status(found: dict[str, Any]) -> None:
     """Print what :func:`jobs.status.status` found."""
     console = Console(stderr=True)
@@ -70,6 +97,13 @@ def print_status(found: dict[str, Any]) -> None:
         late, rejected = (100 * build[part] / build["event_count"] for part in ("late_count", "rejected_count"))
         shares = f"{late:.1f} % late, {rejected:.1f} % rejected"
         console.print(f"{'events of the newest build':<32}{build['event_count']:>12,}: {shares}")
+    for waiting in found["embedding_backlog"]:
+        label = f"embeddings: items {'to come' if waiting['status'] == 'missing' else waiting['status']}"
+        why = f" ({waiting['error']})" if waiting["error"] else f" since {waiting['missing_since']:%Y-%m-%d %H:%M} UTC"
+        console.print(f"{label:<32}{waiting['items']:>12,}{why}")
+    for batch in found["embedding_batches"]:
+        label = f"{batch['texts']:,} texts of {batch['embedding_model']}"
+        console.print(f"under way: {label}, {batch['status']}, handed in {batch['created_at']:%Y-%m-%d %H:%M} UTC")
     table = Table(title="Last runs", title_justify="left")
     for name in ("job", "status", "started (UTC)", "rows out", "error"):
         table.add_column(name)

@@ -1,14 +1,16 @@
 """Jobs by name: the one place from which both the command line and dbt start them."""
 
+from collections.abc import Callable
 from typing import Any
 
 from jobs.settings import Settings
 from jobs.warehouse import Connection, job_run, prepare
 
 
-def run(name: str, connection: Connection, settings: Settings) -> dict[str, Any]:
-    """Run one job, record it in ``ml.job_runs`` and return its summary."""
+def run(name: str, connection: Connection, settings: Settings, **wishes: Any) -> dict[str, Any]:
+    """Run one job, record it in ``ml.job_runs`` and return its summary; ``wishes`` are arguments of the job's own."""
     # imported here: a job with nothing to do must not pay for loading torch
+    job: Callable[..., None]
     if name == "embed":
         from jobs.embedding.backfill import embed as job
     elif name == "train":
@@ -21,5 +23,5 @@ def run(name: str, connection: Connection, settings: Settings) -> dict[str, Any]
         raise ValueError(f"no job is called {name}")
     prepare(connection)
     with job_run(connection, name) as record:
-        job(connection, settings, record)
+        job(connection, settings, record, **wishes)
     return record.summary()

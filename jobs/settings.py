@@ -32,6 +32,18 @@ NOT_SETTINGS = {"NEXTMART_DATA", "NEXTMART_DEBUG"}  # real data for tests and be
 Family = Literal["popularity", "llmseqsim", "bert4rec", "llm2bert4rec"]
 
 
+class EmbeddingModel(BaseModel):
+    """One entry of the var ``embedding_models``."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, protected_namespaces=())
+
+    name: str  # in ml.embeddings
+    model: str  # as the provider calls it
+    provider: str
+    dimensions: int = Field(gt=0)
+    price: float | None = Field(None, ge=0)  # US dollars a million tokens
+
+
 class Vars(BaseModel):
     """The dbt vars that jobs read too; their defaults stand in ``dbt_project.yml`` alone."""
 
@@ -41,10 +53,30 @@ class Vars(BaseModel):
     sequence_event_types: list[str]
     collapse_repeats: bool
     embedding_model: str
-    embedding_dimensions: int = Field(gt=0)
+    embedding_models: dict[str, dict[str, Any]]
     recommendations_per_visitor: int = Field(gt=0)
     similar_items_per_item: int = Field(gt=0)
     allow_repeats: bool
+
+    @property
+    def embedding(self) -> EmbeddingModel:
+        """The embedding model that is set.
+
+        Raises
+        ------
+        UsageError
+            If it is none of ``embedding_models``, or its entry there is wrong.
+        """
+        name = self.embedding_model
+        if name not in self.embedding_models:
+            raise UsageError(
+                f"embedding_model '{name}' is none of embedding_models: {nearest(name, self.embedding_models)} "
+                f'For one of yours add [vars.embedding_models."{name}"] to {FILE_NAME}, with provider and dimensions.'
+            )
+        try:
+            return EmbeddingModel(**{"name": name, "model": name, **self.embedding_models[name]})
+        except ValidationError as error:
+            raise UsageError(_explain(error, f"embedding_models.{name}.")) from error
 
 
 class Settings(BaseSettings):
@@ -64,8 +96,17 @@ class Settings(BaseSettings):
     work_folder: Path = Path(".nextmart")  # dbt's artefacts, training checkpoints
 
     # --- embedding ---
-    embedding_provider: Literal["local", "openai"] = "local"
-    embedding_batch_size: int = Field(256, gt=0, le=2048)  # texts committed together; 2,048 is OpenAI's limit
+    embedding_batch_size: int = Field(256, gt=0)  # texts of a request, committed together
+    embedding_too_long: Literal["truncate", "fail"] = "truncate"  # texts over the model's limit; labelled either way
+    embedding_requests_in_flight: int = Field(8, ge=1, le=256)
+    embedding_requests_per_minute: float | None = Field(None, gt=0)  # None: what the service says that it allows
+    embedding_tokens_per_minute: float | None = Field(None, gt=0)
+    embedding_timeout_seconds: float = Field(60, gt=0)  # for one request
+    embedding_patience_seconds: float = Field(120, gt=0)  # the service may fail for so long; then the run goes on
+    # of openai-batch: how long a run waits for what was handed in; tokens under way together, where the service has a
+    # limit for them
+    embedding_batch_wait_minutes: float = Field(0, ge=0)
+    embedding_batch_enqueued_tokens: int | None = Field(None, gt=0)
 
     # --- models ---
     models: list[Family] = ["popularity", "llmseqsim", "bert4rec", "llm2bert4rec"]
@@ -97,7 +138,13 @@ class Settings(BaseSettings):
         for name in value:
             if name not in default_vars():
                 raise ValueError(f"unknown dbt var '{name}': {nearest(name, default_vars())}")
-        return value
+        models = value.get("embedding_models", {})
+        if not isinstance(models, dict) or not all(isinstance(entry, dict) for entry in models.values()):
+            raise ValueError("embedding_models holds tables, such as {your-model: {provider: openai, dimensions: 768}}")
+        # entries are added to the known ones, and change them
+        known = default_vars()["embedding_models"]
+        merged = {**known, **{name: {**known.get(name, {}), **entry} for name, entry in models.items()}}
+        return {**value, "embedding_models": merged} if models else value
 
     @classmethod
     def settings_customise_sources(
@@ -121,6 +168,16 @@ class Settings(BaseSettings):
             return Vars(**self.merged_vars())
         except ValidationError as error:
             raise UsageError(_explain(error)) from error
+
+    def with_embedding(self, model: str | None, provider: str | None) -> "Settings":
+        """Return settings with another embedding model, or another provider of it."""
+        names = self.merged_vars()
+        name = model or names["embedding_model"]
+        chosen: dict[str, Any] = {"embedding_model": name}
+        if provider:
+            entry = {**names["embedding_models"].get(name, {}), "provider": provider}
+            chosen["embedding_models"] = {**names["embedding_models"], name: entry}
+        return self.model_copy(update={"vars": {**self.vars, **chosen}})
 
     def as_environment(self) -> dict[str, str]:
         """Return these settings as variables, so that a job inside a dbt process sees the same ones."""
@@ -167,11 +224,13 @@ def load_settings(**overrides: Any) -> Settings:
         raise UsageError(f"{FILE_NAME} is not valid TOML: {error}") from error
 
 
-def _explain(error: ValidationError) -> str:
+def _explain(error: ValidationError, prefix: str = "") -> str:
     lines = []
     for problem in error.errors():
-        name = ".".join(str(part) for part in problem["loc"])
-        if problem["type"] == "extra_forbidden":
+        name = prefix + ".".join(str(part) for part in problem["loc"])
+        if problem["type"] == "extra_forbidden" and prefix:
+            lines.append(f"unknown setting '{name}': {nearest(name.removeprefix(prefix), EmbeddingModel.model_fields)}")
+        elif problem["type"] == "extra_forbidden":
             lines.append(f"unknown setting '{name}' in {FILE_NAME}: {nearest(name, Settings.model_fields)}")
         else:
             lines.append(f"setting '{name}': {problem['msg']} (got {problem['input']!r})")

@@ -23,6 +23,19 @@ LIVE_MODEL = """
     where models.status = 'live'
 """
 
+BACKLOG = """
+    select status, count(*) as items, min(missing_since) as missing_since, any_value(error order by item_id) as error
+    from catalog.embedding_backlog
+    group by status
+    order by status
+"""
+
+BATCHES = """
+    select batch_id, embedding_model, status, texts, created_at from ml.embedding_batches
+    where ended_at is null
+    order by created_at
+"""
+
 DUE_MODELS = "select model_version, model, deleted_at from ml.models_due order by model_version"
 
 NEWEST_BUILD = """
@@ -52,6 +65,8 @@ def status(connection: Connection, settings: Settings) -> dict[str, Any]:
         "counts": {name: _value(connection, query) for name, query in COUNTS.items()},
         "newest_build": next(iter(_rows(connection, NEWEST_BUILD)), None),
         "freshness": _rows(connection, FRESHNESS),
+        "embedding_backlog": _rows(connection, BACKLOG),
+        "embedding_batches": _rows(connection, BATCHES),
         "last_runs": _rows(connection, LAST_RUNS),
         "live_model": next(iter(_rows(connection, LIVE_MODEL)), None),
         "due_for_retraining": _rows(connection, DUE_MODELS),

@@ -47,7 +47,7 @@ def train(connection: Connection, settings: Settings, run: JobRun) -> None:
         say("nothing to train on yet: no sequence has two steps before the hold-out")
         run.detail["reason"] = "too little history"
         return
-    catalog = read_catalog(connection, names.embedding_dimensions)
+    catalog = read_catalog(connection, names.embedding.dimensions)
     rest, held_out = validation_split(split.train, settings.validation_limit, seed=settings.seed)
     sequences, validation = index_items(rest["items"], catalog), index_cases(held_out, catalog)
     for family, model in models.items():
@@ -101,7 +101,7 @@ def fingerprint(model: Model, settings: Settings, names: Vars) -> str:
         ),
     }
     if model.uses_embeddings:
-        recipe["embedding"] = [names.embedding_model, names.embedding_dimensions]
+        recipe["embedding"] = [names.embedding_model, names.embedding.dimensions]
     return hashlib.sha256(json.dumps(recipe, sort_keys=True).encode()).hexdigest()
 
 

@@ -164,7 +164,7 @@ def job_run(connection: Connection, job: str) -> Iterator[JobRun]:
     try:
         yield run
     except BaseException as error:
-        run.status = "failed"
+        run.status = "interrupted" if isinstance(error, KeyboardInterrupt) else "failed"
         _close_run(connection, run, redact(f"{type(error).__name__}: {error}"))
         raise
     run.status = "done" if run.status == "running" else run.status

@@ -77,7 +77,7 @@
 {%- endmacro %}
 
 {% macro default__embedding_array(column) -%}
-    {{ column }}::float[{{ var('embedding_dimensions') }}]
+    {{ column }}::float[{{ embedding_dimensions() }}]
 {%- endmacro %}
 
 {# Text literals for an IN list, quoted. #}

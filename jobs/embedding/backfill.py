@@ -1,107 +1,135 @@
 """The embed job: texts without a vector get one, bought once and committed batch by batch."""
 
-import math
+import signal
+import threading
 from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import cast
 
-import numpy as np
-import pyarrow as pa
+from jobs.embedding.backlog import Wanted, fitting, label_empty, write_down
+from jobs.embedding.batching import requests
+from jobs.embedding.budget import Budget
+from jobs.embedding.deferred import embed_in_batches
+from jobs.embedding.dispatch import Dispatcher
+from jobs.embedding.provider import BatchProvider, DirectProvider, Rate, provider_for
+from jobs.embedding.store import store_failures, store_vectors
+from jobs.errors import NextmartError, UsageError, redact
+from jobs.progress import progress, say
+from jobs.settings import Settings
+from jobs.warehouse import Connection, JobRun
 
-from jobs.embedding.providers import Provider, Vectors, provider_for
-from jobs.errors import NextmartError
-from jobs.progress import progress
-from jobs.settings import Settings, Vars
-from jobs.warehouse import Connection, JobRun, now
+HAS_VECTORS = """
+    select exists (
+        from ml.embeddings where embedding_model = ? and dimensions = ? and embedding is not null
+    )
+"""
 
-MISSING_TEXTS = """
-    -- equal texts are one; the hash makes the order total
-    select texts.text_hash, any_value(texts.text) as text
-    from catalog.item_texts as texts
-    anti join ml.embeddings as vectors
-        on texts.text_hash = vectors.text_hash
-        and vectors.embedding_model = $embedding_model
-        and vectors.dimensions = $dimensions
-    group by texts.text_hash
-    order by length(any_value(texts.text)), texts.text_hash
+UNDER_WAY = """
+    select exists (
+        from ml.embedding_batches where embedding_model = ? and dimensions = ? and ended_at is null
+    )
 """
 
 
-def embed(connection: Connection, settings: Settings, run: JobRun) -> None:
-    """Give every text of ``catalog.item_texts`` a row in ``ml.embeddings``; what is there stays."""
-    names = settings.job_vars()
-    missing = connection.execute(
-        MISSING_TEXTS, {"embedding_model": names.embedding_model, "dimensions": names.embedding_dimensions}
-    ).fetchall()
-    run.rows_in = len(missing)
-    store_empty(connection, [text_hash for text_hash, text in missing if not text.strip()], names, run)
-    texts = [(text_hash, text) for text_hash, text in missing if text.strip()]
-    run.detail = {"texts": len(texts), "tokens": 0, "embedding_model": names.embedding_model}
-    if not texts:
-        return
-    provider = provider_for(settings, names)
-    with progress("embedding item texts", len(texts)) as advance:
-        for batch in batches(texts, settings.embedding_batch_size):
-            tokens = store_batch(connection, batch, provider, names, run)
-            run.detail["tokens"] += tokens
-            advance(len(batch))
+@dataclass(frozen=True)
+class Wishes:
+    """What a person asks of one run, beyond the settings.
+
+    Attributes
+    ----------
+    max_cost : float or None
+        US dollars; the request that would pass it is not made.
+    retry_failed : bool
+        Ask again about texts that failed before.
+    """
+
+    max_cost: float | None = None
+    retry_failed: bool = False
 
 
-def batches(texts: list[tuple[str, str]], size: int) -> Iterator[list[tuple[str, str]]]:
-    """Cut into batches of nearly equal size, at most ``size`` each."""
-    count = math.ceil(len(texts) / size)
-    for number in range(count):
-        yield texts[len(texts) * number // count : len(texts) * (number + 1) // count]
+def embed(connection: Connection, settings: Settings, run: JobRun, wishes: Wishes = Wishes()) -> None:
+    """Give every text of ``catalog.item_texts`` a row in ``ml.embeddings``; what is there stays.
 
-
-def check_vectors(vectors: Vectors, texts: int, dimensions: int) -> None:
-    """Refuse an answer that must never be stored: wrong shape, not finite, or zero.
+    Where the service fails, the run's status is ``incomplete``: what was bought stays, what is missing is asked for by
+    the next run, and whoever called goes on with the vectors that exist.
 
     Raises
     ------
     NextmartError
-        Names the first wrong row.
+        If the service fails and the model has no vector at all, so that there is nothing to go on with.
     """
-    if vectors.shape != (texts, dimensions):
-        raise NextmartError(
-            f"the model gave vectors of shape {vectors.shape} for {texts} texts; the dbt var embedding_dimensions "
-            f"says {dimensions}"
+    model = settings.job_vars().embedding
+    label_empty(connection, model, run.run_id)
+    wanted = Wanted(model, wishes.retry_failed, settings.embedding_too_long == "truncate")
+    run.rows_in = write_down(connection, wanted)
+    run.detail = {
+        "embedding_model": model.name, "provider": model.provider, "texts": run.rows_in, "failed": 0, "tokens": 0,
+    }  # fmt: skip
+    if not run.rows_in and not connection.execute(UNDER_WAY, [model.name, model.dimensions]).fetchall()[0][0]:
+        return  # nothing to do must cost nothing, not even the loading of a provider
+    provider = provider_for(settings, model)
+    if wishes.max_cost is not None and provider.price is None:
+        raise UsageError(
+            f"--max-cost needs a price: nextmart doesn't know that of {model.name}. Set it, in US dollars a million "
+            f'tokens: [vars.embedding_models."{model.name}"] price = …'
         )
-    norms = np.linalg.norm(vectors, axis=1)
-    wrong = np.flatnonzero(~np.isfinite(norms) | (norms == 0))
-    if len(wrong):
-        raise NextmartError(f"the vector of text {wrong[0]} in its batch is zero or not finite")
+    budget = Budget(provider.price, wishes.max_cost)
+    try:
+        if isinstance(provider, DirectProvider):
+            ended_by = _embed_now(connection, settings, run, provider, budget, wanted) if run.rows_in else None
+        else:
+            ended_by = embed_in_batches(connection, settings, run, cast(BatchProvider, provider), budget, wanted)
+    finally:
+        run.detail["tokens"], run.cost = budget.tokens, budget.cost
+    if ended_by:
+        run.status = "incomplete"
+        run.detail["ended_by"] = redact(str(ended_by))
+        if not connection.execute(HAS_VECTORS, [model.name, model.dimensions]).fetchall()[0][0]:
+            raise ended_by
+        say(f"embed ended early; the vectors that exist will do meanwhile: {run.detail['ended_by']}")
 
 
-def store_batch(
-    connection: Connection, batch: list[tuple[str, str]], provider: Provider, names: Vars, run: JobRun
-) -> int:
-    """Embed one batch and commit it; return the tokens that it cost."""
-    vectors, tokens = provider.embed([text for _, text in batch])
-    check_vectors(vectors, len(batch), names.embedding_dimensions)
-    values = pa.FixedSizeListArray.from_arrays(pa.array(vectors.ravel()), vectors.shape[1])
-    rows = pa.table({"text_hash": [text_hash for text_hash, _ in batch], "embedding": values})
-    connection.register("embedded", rows)
-    connection.execute(
-        "insert into ml.embeddings by name select $embedding_model as embedding_model, $dimensions as dimensions, "
-        "text_hash, embedding::float[] as embedding, 'ok' as status, null as error, "
-        "null as tokens, $run_id as run_id, $created_at as created_at from embedded",
-        {
-            "embedding_model": names.embedding_model, "dimensions": names.embedding_dimensions,
-            "run_id": run.run_id, "created_at": now(),
-        },
-    )  # fmt: skip
-    connection.unregister("embedded")
-    run.rows_out += len(batch)
-    return tokens
+def _embed_now(
+    connection: Connection, settings: Settings, run: JobRun, provider: DirectProvider, budget: Budget, wanted: Wanted
+) -> NextmartError | None:
+    """Ask for one vector after the other; return why the run ended early, if it did."""
+    model = wanted.model
+    rate = Rate(settings.embedding_requests_per_minute, settings.embedding_tokens_per_minute)
+    dispatcher = Dispatcher(provider, model.dimensions, budget, rate, settings.embedding_patience_seconds)
+    texts = fitting(connection, wanted, provider, run)
+    planned = requests(texts, provider.limits, settings.embedding_batch_size)
+    with progress(f"embedding with {model.name}", run.rows_in) as advance, _ending_at_ctrl_c(dispatcher.stop):
+        for outcome in dispatcher.outcomes(planned):
+            if outcome.vectors is not None and len(outcome.texts):
+                store_vectors(connection, model, run.run_id, outcome.texts, outcome.vectors)
+                run.rows_out += len(outcome.texts)
+            if outcome.failed:
+                text, error = outcome.failed
+                store_failures(connection, model, run.run_id, "failed", [(text.text_hash, redact(error))])
+                run.detail["failed"] += 1
+            advance(len(outcome.texts) + bool(outcome.failed), f"${budget.cost:.4f}" if budget.price else "")
+    return dispatcher.ended_by
 
 
-def store_empty(connection: Connection, text_hashes: list[str], names: Vars, run: JobRun) -> None:
-    """Label texts with nothing to embed, so that they are not asked about again."""
-    rows = [
-        (names.embedding_model, names.embedding_dimensions, text_hash, run.run_id, now()) for text_hash in text_hashes
-    ]
-    if rows:
-        connection.executemany(
-            "insert into ml.embeddings (embedding_model, dimensions, text_hash, status, run_id, created_at) "
-            "values (?, ?, ?, 'empty', ?, ?)",
-            rows,
-        )
+@contextmanager
+def _ending_at_ctrl_c(stop: threading.Event) -> Iterator[None]:
+    """Let the first Ctrl-C end the run with what is under way, since that is paid for; the second abandons it."""
+    if threading.current_thread() is not threading.main_thread():  # inside dbt, which listens itself
+        yield
+        return
+
+    def end(*_: object) -> None:
+        say("finishing the requests that are under way; Ctrl-C again abandons them")
+        signal.signal(signal.SIGINT, before)
+        interrupted.set()
+        stop.set()
+
+    interrupted = threading.Event()
+    before = signal.signal(signal.SIGINT, end)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before)
+    if interrupted.is_set():
+        raise KeyboardInterrupt

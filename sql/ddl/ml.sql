@@ -15,6 +15,33 @@ create table if not exists ml.embeddings (
     primary key (embedding_model, dimensions, text_hash)
 );
 
+-- batches of texts handed in for later; written before they are handed in, so that none is lost or bought twice
+-- batch_id: the service's, null until it is known; status: the service's word, at first preparing, or lost where the
+-- service has no such batch; tokens: of all its texts; ended_at: when its results were taken, or there were none
+create table if not exists ml.embedding_batches (
+    submission_id varchar primary key,
+    batch_id varchar,
+    embedding_model varchar not null,
+    dimensions integer not null,
+    status varchar not null,
+    texts bigint not null,
+    tokens bigint not null,
+    results bigint not null,
+    error varchar,
+    run_id varchar not null,
+    created_at timestamptz not null,
+    ended_at timestamptz
+);
+
+-- the texts of batches under way, and those that an ended one left without a vector
+create table if not exists ml.embedding_batch_texts (
+    submission_id varchar not null,
+    text_hash varchar not null,
+    tokens bigint not null,
+    note varchar,
+    primary key (submission_id, text_hash)
+);
+
 -- fingerprint: what the model was made of (family, parameters, protocol, embeddings, code), without the data
 create table if not exists ml.models (
     model_version varchar primary key,

@@ -1,6 +1,8 @@
-{# Days, begun ones included, since the newest moment of a column, for `fail_calc`; none where there is no row yet. #}
-{% test days_since_at_most(model, column_name) %}
-{% set age = minutes_between('max(' ~ column_name ~ ')', "'" ~ run_started_at ~ "'::timestamptz") %}
+{# Days, begun ones included, since the newest (or oldest) moment of a column, for `fail_calc`; none where there is no
+   row yet. #}
+{% test days_since_at_most(model, column_name, newest=true) %}
+{% set moment = ('max(' if newest else 'min(') ~ column_name ~ ')' %}
+{% set age = minutes_between(moment, "'" ~ run_started_at ~ "'::timestamptz") %}
 select ceil({{ age }} / 1440.0)::integer as days
 from {{ model }}
 {% endtest %}

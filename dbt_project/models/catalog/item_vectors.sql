@@ -1,0 +1,24 @@
+{{ config(
+    materialized='incremental', incremental_strategy='delete+insert',
+    unique_key=['item_id', 'embedding_model', 'dimensions'], full_refresh=false,
+    post_hook="delete from {{ this }} where item_id in (
+        select item_id from {{ ref('item_texts') }} where text_status = 'empty'
+    )"
+) }}
+-- depends_on: {{ ref('embed_items') }}
+
+-- never built anew: what an item was called before is written nowhere else
+select
+    texts.item_id,
+    vectors.embedding_model,
+    vectors.dimensions,
+    vectors.text_hash
+from {{ ref('item_texts') }} as texts
+inner join {{ source('ml', 'embeddings') }} as vectors on texts.text_hash = vectors.text_hash
+{% if is_incremental() -%}
+anti join {{ this }} as known
+    on
+        texts.item_id = known.item_id and vectors.embedding_model = known.embedding_model
+        and vectors.dimensions = known.dimensions and vectors.text_hash = known.text_hash
+{% endif -%}
+where {{ of_the_embedding_model('vectors') }} and vectors.embedding is not null

@@ -1,0 +1,243 @@
+"""The embed job with a service that takes batches and answers within a day.
+
+Each run takes what is ready and hands in what is missing; it may wait.
+A batch is written down before it is handed in, under a name that the service keeps with it. So a run that dies at any
+moment leaves nothing in doubt: the next one finds the batch by that name, or knows that there is none.
+"""
+
+import secrets
+import time
+from dataclasses import replace
+from itertools import islice
+
+import numpy as np
+
+from jobs.embedding.backlog import Wanted, fitting, write_down
+from jobs.embedding.batching import Text, requests
+from jobs.embedding.budget import Budget, SpentUp
+from jobs.embedding.provider import BatchProvider, Busy, Result, ServiceError, Unavailable
+from jobs.embedding.store import store_failures, store_vectors, usable
+from jobs.errors import NextmartError, redact
+from jobs.progress import say
+from jobs.settings import Settings
+from jobs.warehouse import Connection, JobRun, now, transaction
+
+BATCHES_A_TEXT = 3  # that may leave a text without a vector before it counts as impossible
+RESULTS_AT_ONCE = 1000  # committed together
+LONGEST_PAUSE = 60.0  # seconds between two looks at what is under way
+
+OPEN = """
+    select submission_id, batch_id from ml.embedding_batches
+    where embedding_model = $embedding_model and dimensions = $dimensions and ended_at is null
+    order by created_at, submission_id
+"""
+
+UNDER_WAY = """
+    select count(*), coalesce(sum(texts), 0)::bigint, coalesce(sum(tokens), 0)::bigint from ml.embedding_batches
+    where embedding_model = $embedding_model and dimensions = $dimensions and ended_at is null
+"""
+
+WRITE_BATCH = """
+    insert into ml.embedding_batches by name
+    select $submission_id as submission_id, $embedding_model as embedding_model, $dimensions as dimensions,
+        'preparing' as status, $texts as texts, $tokens as tokens, 0 as results, $run_id as run_id, $now as created_at
+"""
+
+HOPELESS = """
+    -- texts of a batch that have left enough batches without a vector
+    select texts.text_hash
+    from ml.embedding_batch_texts as texts
+    inner join ml.embedding_batches as batches on texts.submission_id = batches.submission_id
+    where
+        batches.embedding_model = $embedding_model and batches.dimensions = $dimensions and batches.results > 0
+        and texts.text_hash in (from ended)
+    group by texts.text_hash
+    having count(*) >= $enough
+"""
+
+FORGET_SETTLED = """
+    delete from ml.embedding_batch_texts
+    where submission_id in (
+        select submission_id from ml.embedding_batches
+        where embedding_model = $embedding_model and dimensions = $dimensions and ended_at is not null
+    ) and text_hash in (
+        select text_hash from ml.embeddings where embedding_model = $embedding_model and dimensions = $dimensions
+    )
+"""
+
+
+def embed_in_batches(
+    connection: Connection, settings: Settings, run: JobRun, provider: BatchProvider, budget: Budget, wanted: Wanted
+) -> NextmartError | None:
+    """Take results, hand in what is missing, wait as long as the settings say; return why it ended early, if it did."""
+    desk = Desk(connection, settings, run, provider, budget, wanted)
+    deadline = time.monotonic() + 60 * settings.embedding_batch_wait_minutes
+    pause = 1.0
+    try:
+        while True:
+            desk.collect()
+            desk.hand_in()
+            batches, texts, _ = desk.under_way()
+            if not batches or time.monotonic() >= deadline:
+                return None
+            say(f"{texts:,} texts are under way in {batches} batches")
+            time.sleep(min(pause, max(0.0, deadline - time.monotonic())))
+            pause = min(2 * pause, LONGEST_PAUSE)
+    except (ServiceError, SpentUp) as error:
+        return error
+    finally:
+        run.detail["under_way"] = desk.under_way()[1]
+
+
+class Desk:
+    """Where batches of one model are handed in and their results taken."""
+
+    def __init__(
+        self, connection: Connection, settings: Settings, run: JobRun, provider: BatchProvider, budget: Budget,
+        wanted: Wanted,
+    ) -> None:  # fmt: skip
+        self._connection = connection
+        self._settings = settings
+        self._run = run
+        self._provider = provider
+        self._budget = budget
+        self._wanted = wanted
+        self._key = {"embedding_model": wanted.model.name, "dimensions": wanted.model.dimensions}
+
+    def under_way(self) -> tuple[int, int, int]:
+        """Count batches under way, their texts and tokens."""
+        batches, texts, tokens = self._connection.execute(UNDER_WAY, self._key).fetchall()[0]
+        return batches, texts, tokens
+
+    def collect(self) -> None:
+        """Take the results of batches that have ended.
+
+        Raises
+        ------
+        Unavailable
+            If one has ended without any: to hand in its texts again at once would be no use.
+        """
+        for submission_id, batch_id in self._connection.execute(OPEN, self._key).fetchall():
+            found = batch_id or self._provider.find(submission_id)
+            if found is None:  # a run died before the service had it
+                self._update(submission_id, status="lost", ended_at=now())
+                continue
+            state = self._provider.state(found)
+            self._update(submission_id, batch_id=found, status=state.status, error=redact(state.error) or None)
+            if state.has_ended:
+                results = self._take(submission_id, found)
+                if not results:
+                    raise Unavailable(
+                        f"batch {found} has {state.status} without a result: {state.error or 'no reason given'}"
+                    )
+                if state.error:
+                    say(f"batch {found} has {state.status} with {results:,} results: {redact(state.error)}")
+
+    def _take(self, submission_id: str, batch_id: str) -> int:
+        """Store what a batch made of its texts, some at a time; return how many results it had.
+
+        A run that dies in the middle takes them again, which changes nothing and costs nothing.
+        """
+        rows = self._connection.execute(
+            "select text_hash, tokens, note from ml.embedding_batch_texts where submission_id = ?", [submission_id]
+        ).fetchall()
+        texts = {text_hash: Text(text_hash, "", tokens, note or "") for text_hash, tokens, note in rows}
+        count, errors = 0, {}
+        results = self._provider.results(batch_id)
+        while part := list(islice(results, RESULTS_AT_ONCE)):
+            known = [result for result in part if result.key in texts]
+            good = [result for result in known if self._is_usable(result)]
+            if good:
+                vectors = np.stack([result.vector for result in good if result.vector is not None])
+                store_vectors(
+                    self._connection,
+                    self._wanted.model,
+                    self._run.run_id,
+                    [texts[result.key] for result in good],
+                    vectors,
+                )
+            refused = [(result.key, redact(result.error)) for result in known if result.is_final]
+            store_failures(self._connection, self._wanted.model, self._run.run_id, "failed", refused)
+            self._budget.settle(0, sum(result.tokens for result in known))
+            self._run.rows_out += len(good)
+            self._run.detail["failed"] += len(refused)
+            count += len(known)
+            errors.update({result.key: result.error for result in known})
+        with transaction(self._connection):
+            self._update(submission_id, results=count, ended_at=now())
+            self._give_up(set(texts), errors)
+            self._connection.execute(FORGET_SETTLED, self._key)
+        return count
+
+    def _is_usable(self, result: Result) -> bool:
+        dimensions = self._wanted.model.dimensions
+        return (
+            result.vector is not None
+            and len(result.vector) == dimensions
+            and bool(usable(result.vector[None], 1, dimensions)[0])
+        )
+
+    def _give_up(self, texts: set[str], errors: dict[str, str]) -> None:
+        """Label texts that one batch after the other leaves without a vector."""
+        self._connection.execute(
+            "create or replace temp table ended as select unnest($texts) as text_hash", {"texts": list(texts)}
+        )
+        stored = (
+            "select text_hash from ml.embeddings where embedding_model = $embedding_model and dimensions = $dimensions"
+        )
+        hopeless = self._connection.execute(
+            f"{HOPELESS} except {stored}",
+            {**self._key, "enough": BATCHES_A_TEXT},
+        ).fetchall()
+        failures = [
+            (text_hash, redact(errors.get(text_hash) or f"{BATCHES_A_TEXT} batches gave no usable vector"))
+            for (text_hash,) in hopeless
+        ]
+        store_failures(self._connection, self._wanted.model, self._run.run_id, "failed", failures)
+        self._run.detail["failed"] += len(failures)
+
+    def hand_in(self) -> None:
+        """Hand in all that is missing and not under way, in as many batches as it takes."""
+        if not write_down(self._connection, self._wanted):
+            return
+        allowed = self._settings.embedding_batch_enqueued_tokens
+        limits = self._provider.limits
+        most = min(filter(None, (limits.request_tokens, allowed)), default=None)
+        texts = fitting(self._connection, self._wanted, self._provider, self._run)
+        for batch in requests(texts, replace(limits, request_tokens=most), limits.texts):
+            size = sum(text.tokens for text in batch)
+            if allowed is not None and self.under_way()[2] + size > allowed:
+                return  # the next run, or look, hands in more
+            self._budget.reserve(size)
+            self._submit(batch, size)
+
+    def _submit(self, batch: list[Text], tokens: int) -> None:
+        submission_id = f"nextmart-{secrets.token_hex(8)}"
+        with transaction(self._connection):
+            self._connection.execute(
+                WRITE_BATCH,
+                {
+                    **self._key, "submission_id": submission_id, "texts": len(batch), "tokens": tokens,
+                    "run_id": self._run.run_id, "now": now(),
+                },
+            )  # fmt: skip
+            self._connection.executemany(
+                "insert into ml.embedding_batch_texts values (?, ?, ?, ?)",
+                [(submission_id, text.text_hash, text.tokens, text.note or None) for text in batch],
+            )
+        try:
+            batch_id = self._provider.submit(submission_id, {text.text_hash: text.text for text in batch})
+        except (Busy, Unavailable):
+            raise  # it may have arrived all the same: the next run asks
+        except ServiceError as error:
+            self._update(submission_id, status="refused", error=redact(str(error)), ended_at=now())
+            raise
+        self._update(submission_id, batch_id=batch_id, status="submitted")
+        self._run.detail["handed_in"] = self._run.detail.get("handed_in", 0) + len(batch)
+
+    def _update(self, submission_id: str, **values: object) -> None:
+        columns = ", ".join(f"{name} = ${name}" for name in values)
+        self._connection.execute(
+            f"update ml.embedding_batches set {columns} where submission_id = $submission_id",  # noqa: S608
+            {**values, "submission_id": submission_id},
+        )
