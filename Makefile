@@ -28,6 +28,8 @@ benchmarks: $(VENV)/installed-dev
 	$(BIN)/python -m benchmarks.sessions
 	$(BIN)/python -m benchmarks.topk
 	$(BIN)/python -m benchmarks.epoch
+	$(BIN)/python -m benchmarks.embedding
+	$(BIN)/python -m benchmarks.backlog
 
 $(VENV)/bin/python:
 	$(PYTHON) -m venv $(VENV)

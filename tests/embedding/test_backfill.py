@@ -1,26 +1,15 @@
 """The embed job: each text is paid for once, and what was bought stays."""
 
-import hashlib
-
-import duckdb
 import numpy as np
 import pytest
+from catalogue import text_hash
+from fake_openai import DIMENSIONS, vector_of
 
-from jobs.embedding import backfill
-from jobs.errors import NextmartError
-from jobs.runner import run
-from jobs.settings import Settings
-from jobs.warehouse import prepare
-
-DIMENSIONS = 4
-
-
-def text_hash(text):
-    return hashlib.sha256(text.encode()).hexdigest()
-
-
-def vector_of(text):
-    return np.frombuffer(hashlib.sha256(text.encode()).digest()[:DIMENSIONS], np.uint8).astype(np.float32) + 1
+from jobs.embedding import backfill, backlog
+from jobs.embedding.backfill import Wishes
+from jobs.embedding.provider import Answer, Denied, Limits
+from jobs.errors import NextmartError, UsageError
+from jobs.settings import EmbeddingModel
 
 
 class FakeProvider:
@@ -28,10 +17,19 @@ class FakeProvider:
 
     def __init__(self):
         self.made, self.calls, self.answers = 0, [], {}
+        self.limits = Limits(texts=2048)
+        self.price = 1.0
+        self.at_once = 1
 
     @property
     def paid(self):
         return [text for call in self.calls for text in call]
+
+    def count_tokens(self, texts):
+        return [len(text.split()) for text in texts]
+
+    def shorten(self, text, tokens):
+        return " ".join(text.split()[:tokens])
 
     def embed(self, texts):
         answer = self.answers.get(len(self.calls))
@@ -40,14 +38,14 @@ class FakeProvider:
             raise answer
         self.calls.append(texts)
         vectors = np.array([vector_of(text) for text in texts])
-        return (answer(vectors) if answer else vectors), 3 * len(texts)
+        return Answer(answer(vectors) if answer else vectors, sum(self.count_tokens(texts)))
 
 
 @pytest.fixture
 def provider(monkeypatch):
     fake = FakeProvider()
 
-    def make(settings, names):
+    def make(settings, model):
         fake.made += 1
         return fake
 
@@ -55,210 +53,218 @@ def provider(monkeypatch):
     return fake
 
 
-@pytest.fixture
-def connection():
-    with duckdb.connect(":memory:") as connection:
-        connection.execute("set TimeZone = 'UTC'")
-        prepare(connection)
-        connection.execute("create schema catalog")
-        connection.execute(
-            "create table catalog.item_texts "
-            "(item_id varchar, text varchar, text_hash varchar, template_version varchar)"
-        )
-        yield connection
-
-
-def write(connection, **texts):
-    """Make ``catalog.item_texts`` hold these texts by item_id."""
-    connection.execute("delete from catalog.item_texts")
-    for item_id, text in texts.items():
-        connection.execute("insert into catalog.item_texts values (?, ?, ?, 'title')", [item_id, text, text_hash(text)])
-
-
-def embed(connection, batch_size=256, **names):
-    names = {"embedding_model": "fake", "embedding_dimensions": DIMENSIONS, **names}
-    return run("embed", connection, Settings(embedding_batch_size=batch_size, vars=names))
-
-
-def stored(connection):
-    """Vectors by text hash, None where a text has only a label."""
-    rows = connection.execute("select text_hash, embedding from ml.embeddings").fetchall()
-    return {key: None if vector is None else list(vector) for key, vector in rows}
-
-
-def vectors_by_item(connection):
-    rows = connection.execute(
-        "select item_id, embedding from catalog.item_texts inner join ml.embeddings using (text_hash)"
-    ).fetchall()
-    return {item_id: list(vector) for item_id, vector in rows}
-
-
-def test_each_text_gets_its_own_vector(connection, provider):
+def test_each_text_gets_its_own_vector(catalogue, provider):
     texts = {f"item-{number:02}": "word " * (number % 5) + str(number) for number in range(23)}
-    write(connection, **texts)
-    summary = embed(connection, batch_size=4)
-    assert vectors_by_item(connection) == {item_id: vector_of(text).tolist() for item_id, text in texts.items()}
+    words = sum(len(text.split()) for text in texts.values())
+    catalogue.write(**texts)
+    summary = catalogue.embed(embedding_batch_size=4)
+    assert catalogue.by_item() == {item_id: vector_of(text).tolist() for item_id, text in texts.items()}
     assert summary["status"] == "done"
     assert (summary["rows_in"], summary["rows_out"]) == (23, 23)
-    assert summary["detail"] == {"texts": 23, "tokens": 69, "embedding_model": "fake"}
+    assert summary["detail"] == {
+        "embedding_model": "fake", "provider": "openai", "texts": 23, "failed": 0, "tokens": words,
+    }  # fmt: skip
+    assert summary["cost"] == pytest.approx(words / 1e6)
     assert max(map(len, provider.calls)) <= 4
     assert len(provider.calls) == 6
 
 
-def test_rows_say_which_model_and_run_they_are_of(connection, provider):
-    write(connection, a="red shoe")
-    run_id = embed(connection)["run_id"]
-    rows = connection.execute(
+def test_rows_say_which_model_and_run_they_are_of(catalogue, provider):
+    catalogue.write(a="red shoe")
+    run_id = catalogue.embed()["run_id"]
+    rows = catalogue.connection.execute(
         "select embedding_model, dimensions, status, error, run_id, created_at is not null from ml.embeddings"
     ).fetchall()
     assert rows == [("fake", DIMENSIONS, "ok", None, run_id, True)]
 
 
-def test_with_nothing_missing_the_provider_is_not_even_made(connection, provider):
-    write(connection, a="red shoe", b="blue shoe")
-    embed(connection)
-    before = stored(connection)
-    summary = embed(connection)
+def test_with_nothing_missing_the_provider_is_not_even_made(catalogue, provider):
+    catalogue.write(a="red shoe", b="blue shoe")
+    catalogue.embed()
+    before = catalogue.stored()
+    summary = catalogue.embed()
     assert provider.made == 1
     assert len(provider.paid) == 2
     assert summary["rows_in"] == summary["rows_out"] == 0
-    assert stored(connection) == before
+    assert catalogue.stored() == before
 
 
-def test_without_any_item_the_provider_is_not_made(connection, provider):
-    assert embed(connection)["rows_in"] == 0
+def test_without_any_item_the_provider_is_not_made(catalogue, provider):
+    assert catalogue.embed()["rows_in"] == 0
     assert provider.made == 0
 
 
-def test_equal_texts_are_embedded_once(connection, provider):
-    write(connection, a="red shoe", b="red shoe", c="blue shoe", d="red shoe")
-    embed(connection)
+def test_equal_texts_are_embedded_once(catalogue, provider):
+    catalogue.write(a="red shoe", b="red shoe", c="blue shoe", d="red shoe")
+    catalogue.embed()
     assert sorted(provider.paid) == ["blue shoe", "red shoe"]
-    assert vectors_by_item(connection)["d"] == vector_of("red shoe").tolist()
+    assert catalogue.by_item()["d"] == vector_of("red shoe").tolist()
 
 
 @pytest.mark.parametrize("empty", ["", "   ", "\n\t"])
-def test_an_empty_text_is_labelled_and_never_asked_about(connection, provider, empty):
-    write(connection, a=empty, b="red shoe")
-    embed(connection)
+def test_an_empty_text_is_labelled_and_never_asked_about(catalogue, provider, empty):
+    catalogue.write(a=empty, b="red shoe")
+    catalogue.embed()
     assert provider.paid == ["red shoe"]
-    assert stored(connection)[text_hash(empty)] is None
-    (status,) = connection.execute(
+    assert catalogue.stored()[text_hash(empty)] is None
+    (status,) = catalogue.connection.execute(
         "select status from ml.embeddings where text_hash = ?", [text_hash(empty)]
     ).fetchone()
     assert status == "empty"
-    assert embed(connection)["rows_in"] == 0
+    assert catalogue.embed()["rows_in"] == 0
 
 
-def test_empty_texts_alone_need_no_provider(connection, provider):
-    write(connection, a="", b=" ")
-    embed(connection)
+def test_empty_texts_alone_need_no_provider(catalogue, provider):
+    catalogue.write(a="", b=" ")
+    catalogue.embed()
     assert provider.made == 0
-    assert len(stored(connection)) == 2
+    assert len(catalogue.stored()) == 2
 
 
-def test_a_failure_keeps_the_batches_before_it_and_the_next_run_pays_only_for_the_rest(connection, provider):
+def test_a_failure_keeps_the_batches_before_it_and_the_next_run_pays_only_for_the_rest(catalogue, provider):
     texts = {f"item-{number}": f"text {number}" for number in range(10)}
-    write(connection, **texts)
-    provider.answers[3] = NextmartError("the service is away")
-    with pytest.raises(NextmartError, match="away"):
-        embed(connection, batch_size=2)
-    assert len(stored(connection)) == len(provider.paid) == 6
-    runs = connection.execute("select status, rows_in, rows_out, error from ml.job_runs").fetchall()
-    assert runs == [("failed", 10, 6, "NextmartError: the service is away")]
-    summary = embed(connection, batch_size=2)
+    catalogue.write(**texts)
+    provider.answers[3] = Denied("the quota is used up")
+    summary = catalogue.embed(embedding_batch_size=2)
+    assert len(catalogue.stored()) == len(provider.paid) == 6
+    assert (summary["status"], summary["rows_in"], summary["rows_out"]) == ("incomplete", 10, 6)
+    assert summary["detail"]["ended_by"] == "the quota is used up"
+    summary = catalogue.embed(embedding_batch_size=2)
     assert summary["rows_in"] == summary["rows_out"] == 4
     assert sorted(provider.paid) == sorted(texts.values())
-    assert vectors_by_item(connection) == {item_id: vector_of(text).tolist() for item_id, text in texts.items()}
+    assert catalogue.by_item() == {item_id: vector_of(text).tolist() for item_id, text in texts.items()}
 
 
-def test_a_changed_text_gets_a_new_row_and_the_old_vector_stays(connection, provider):
-    write(connection, a="red shoe", b="blue shoe")
-    embed(connection)
-    write(connection, a="red boot", b="blue shoe")
-    embed(connection)
+def test_without_any_vector_there_is_nothing_to_go_on_with(catalogue, provider):
+    catalogue.write(a="red shoe")
+    provider.answers[0] = Denied("the quota is used up")
+    with pytest.raises(NextmartError, match="quota"):
+        catalogue.embed()
+    assert catalogue.rows("select status, error from ml.job_runs") == [("failed", "Denied: the quota is used up")]
+
+
+def test_a_changed_text_gets_a_new_row_and_the_old_vector_stays(catalogue, provider):
+    catalogue.write(a="red shoe", b="blue shoe")
+    catalogue.embed()
+    catalogue.write(a="red boot", b="blue shoe")
+    catalogue.embed()
     assert provider.paid[2:] == ["red boot"]
-    assert stored(connection) == {
+    assert catalogue.stored() == {
         text_hash(text): vector_of(text).tolist() for text in ("red shoe", "blue shoe", "red boot")
     }
-    assert vectors_by_item(connection)["a"] == vector_of("red boot").tolist()
+    assert catalogue.by_item()["a"] == vector_of("red boot").tolist()
 
 
-def test_a_text_that_comes_back_costs_nothing(connection, provider):
+def test_a_text_that_comes_back_costs_nothing(catalogue, provider):
     for text in ("red shoe", "red boot", "red shoe"):
-        write(connection, a=text)
-        embed(connection)
+        catalogue.write(a=text)
+        catalogue.embed()
     assert provider.paid == ["red shoe", "red boot"]
 
 
-def test_items_that_swap_their_texts_swap_their_vectors_for_nothing(connection, provider):
-    write(connection, a="red shoe", b="blue shoe")
-    embed(connection)
-    write(connection, a="blue shoe", b="red shoe")
-    embed(connection)
+def test_items_that_swap_their_texts_swap_their_vectors_for_nothing(catalogue, provider):
+    catalogue.write(a="red shoe", b="blue shoe")
+    catalogue.embed()
+    catalogue.write(a="blue shoe", b="red shoe")
+    catalogue.embed()
     assert len(provider.paid) == 2
-    assert vectors_by_item(connection) == {
+    assert catalogue.by_item() == {
         "a": vector_of("blue shoe").tolist(),
         "b": vector_of("red shoe").tolist(),
     }
 
 
-def test_another_model_or_size_has_vectors_of_its_own(connection, provider):
-    write(connection, a="red shoe")
-    embed(connection)
-    embed(connection, embedding_model="other")
+def test_another_model_or_size_has_vectors_of_its_own(catalogue, provider):
+    catalogue.write(a="red shoe")
+    catalogue.embed()
+    catalogue.embed(
+        vars={"embedding_model": "other", "embedding_models": {"other": {"provider": "openai", "dimensions": 4}}}
+    )
     provider.answers[2] = lambda vectors: vectors[:, :2]
-    embed(connection, embedding_dimensions=2)
+    catalogue.embed(model={"dimensions": 2})
     assert len(provider.paid) == 3
-    rows = connection.execute(
-        "select embedding_model, dimensions, len(embedding) from ml.embeddings order by all"
-    ).fetchall()
-    assert rows == [("fake", 2, 2), ("fake", 4, 4), ("other", 4, 4)]
+    assert catalogue.rows("select embedding_model, dimensions, len(embedding) from ml.embeddings order by all") == [
+        ("fake", 2, 2), ("fake", 4, 4), ("other", 4, 4),
+    ]  # fmt: skip
 
 
-def spoil(value):
-    def answer(vectors):
-        vectors[1] = value
-        return vectors
-
-    return answer
+# --- texts that are too long ---
 
 
-@pytest.mark.parametrize(
-    ("answer", "message"),
-    [
-        (lambda vectors: vectors[:, :3], "embedding_dimensions"),
-        (lambda vectors: vectors[:1], "shape"),
-        (lambda vectors: vectors.ravel(), "shape"),
-        (spoil(0), "text 1 .* zero or not finite"),
-        (spoil(np.nan), "text 1 .* zero or not finite"),
-        (spoil(np.inf), "text 1 .* zero or not finite"),
-    ],
-    ids=["short vectors", "too few", "flat", "zero", "NaN", "infinite"],
-)
-def test_a_wrong_answer_is_refused_and_nothing_of_its_batch_stored(connection, provider, answer, message):
-    write(connection, a="one", b="three", c="eleven", d="thirteen")
-    provider.answers[1] = answer
-    with pytest.raises(NextmartError, match=message):
-        embed(connection, batch_size=2)
-    assert set(stored(connection)) == {text_hash("one"), text_hash("three")}
-    provider.answers.clear()
-    embed(connection, batch_size=2)
-    assert len(stored(connection)) == 4
+@pytest.fixture
+def short_sighted(provider):
+    provider.limits = Limits(texts=2048, text_tokens=3)
+    return provider
 
 
-def test_texts_keep_quotes_newlines_and_other_scripts(connection, provider):
+def test_a_too_long_text_is_cut_and_labelled(catalogue, short_sighted):
+    catalogue.write(a="one two three", b="one two three four")
+    summary = catalogue.embed()
+    assert sorted(short_sighted.paid) == ["one two three", "one two three"]
+    assert catalogue.by_item()["b"] == vector_of("one two three").tolist()
+    assert catalogue.labels() == {"b": ("too_long", "too long: only the first 3 of 4 tokens were embedded")}
+    assert (summary["rows_out"], summary["detail"]["failed"]) == (2, 0)
+    assert catalogue.embed()["rows_in"] == 0
+
+
+def test_or_it_is_labelled_and_left_out_until_the_policy_changes(catalogue, short_sighted):
+    catalogue.write(a="one two three", b="one two three four")
+    summary = catalogue.embed(embedding_too_long="fail")
+    assert short_sighted.paid == ["one two three"]
+    assert catalogue.labels() == {"b": ("too_long", "too long: 4 tokens, the model reads 3")}
+    assert (summary["status"], summary["rows_out"], summary["detail"]["failed"]) == ("done", 1, 1)
+    assert catalogue.embed(embedding_too_long="fail")["rows_in"] == 0
+    assert catalogue.embed()["rows_in"] == 1
+    assert catalogue.by_item()["b"] is not None
+
+
+# --- money ---
+
+
+def test_the_request_that_would_pass_the_limit_is_not_made(catalogue, provider):
+    catalogue.write(**{f"item-{number}": f"text {number}" for number in range(10)})
+    summary = catalogue.embed(wishes=Wishes(max_cost=9e-6), embedding_batch_size=2)  # 2 tokens a text, $1 a million
+    assert len(provider.paid) == 4
+    assert summary["cost"] == pytest.approx(8e-6)
+    assert summary["status"] == "incomplete"
+    assert "$0.000012, over the $9e-06 that --max-cost allows" in summary["detail"]["ended_by"]
+    assert catalogue.embed()["rows_out"] == 6
+
+
+def test_a_limit_that_is_just_enough_is(catalogue, provider):
+    catalogue.write(**{f"item-{number}": f"text {number}" for number in range(10)})
+    assert catalogue.embed(wishes=Wishes(max_cost=20e-6), embedding_batch_size=2)["status"] == "done"
+
+
+def test_nothing_is_bought_where_the_limit_allows_nothing(catalogue, provider):
+    catalogue.write(a="red shoe")
+    with pytest.raises(NextmartError, match="--max-cost"):
+        catalogue.embed(wishes=Wishes(max_cost=0))
+    assert provider.paid == []
+
+
+def test_a_limit_without_a_price_is_refused(catalogue, provider):
+    provider.price = None
+    catalogue.write(a="red shoe")
+    with pytest.raises(UsageError, match=r'\[vars.embedding_models."fake"\] price'):
+        catalogue.embed(wishes=Wishes(max_cost=1))
+    assert provider.paid == []
+
+
+@pytest.mark.parametrize("size", [1, 3, 10, 99])
+def test_the_backlog_is_read_in_portions_in_the_order_of_length(catalogue, size):
+    texts = {f"item-{number}": "x" * (1 + 7 * number % 10) for number in range(10)}
+    catalogue.write(**texts, again="x")
+    wanted = backlog.Wanted(EmbeddingModel(name="fake", model="fake", provider="openai", dimensions=4))
+    assert backlog.write_down(catalogue.connection, wanted) == 10
+    read = list(backlog.portions(catalogue.connection, size))
+    assert [text for rows in read for _, text in rows] == sorted(texts.values(), key=len)
+    assert max(map(len, read)) <= size
+    assert backlog.measure(catalogue.connection, wanted) == (11, 10, 55)
+
+
+def test_texts_keep_quotes_newlines_and_other_scripts(catalogue, provider):
     texts = {"a": 'it\'s "new"', "b": "two\nlines; drop table x", "c": "Schuhgröße 靴 👟"}
-    write(connection, **texts)
-    embed(connection)
+    catalogue.write(**texts)
+    catalogue.embed()
     assert sorted(provider.paid) == sorted(texts.values())
-
-
-@pytest.mark.parametrize(("texts", "size"), [(0, 3), (1, 3), (3, 3), (4, 3), (10, 4), (256, 256), (7, 1)])
-def test_batches_are_whole_in_order_and_of_nearly_equal_size(texts, size):
-    numbers = [(str(number), "") for number in range(texts)]
-    cut = list(backfill.batches(numbers, size))
-    assert [pair for batch in cut for pair in batch] == numbers
-    lengths = [len(batch) for batch in cut] or [0]
-    assert max(lengths) <= size
-    assert max(lengths) - min(lengths) <= 1

@@ -1,0 +1,56 @@
+"""Time the embedding of titles on this machine, beside sentence-transformers' own ``encode`` of the same ones.
+
+The whole job runs, from the backlog in a warehouse to committed rows, and its vectors are compared. Run:
+``python -m benchmarks.embedding --texts 12101``.
+"""
+
+import argparse
+
+import duckdb
+import numpy as np
+import polars as pl
+
+from benchmarks.timing import best_of, data_folder, report
+from jobs.embedding.providers.local import BUNDLED_MODEL, LocalProvider
+from jobs.runner import run
+from jobs.settings import Settings
+from jobs.warehouse import prepare
+
+
+def main() -> None:
+    """Print seconds, ratio to ``encode`` and the largest difference of a vector's entry."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--texts", type=int, default=4000)
+    parser.add_argument("--repeats", type=int, default=2)
+    options = parser.parse_args()
+    items = pl.read_parquet(data_folder() / "amazon_beauty" / "items.parquet").head(options.texts)
+    texts = [title or "Unknown item" for title in items["title"]]
+    encoder = LocalProvider(BUNDLED_MODEL)._encoder
+    with duckdb.connect() as connection:
+        prepare(connection)
+        connection.execute("create schema catalog")
+        connection.register("titles", pl.DataFrame({"place": range(len(texts)), "text": texts}).to_arrow())
+        connection.execute("create table catalog.item_texts as select *, place::varchar as text_hash from titles")
+
+        def ours() -> np.ndarray:
+            connection.execute("delete from ml.embeddings")
+            run("embed", connection, Settings())
+            found = connection.execute("select embedding from ml.embeddings order by text_hash::integer").fetchnumpy()
+            return np.stack(found["embedding"])
+
+        times = best_of(
+            {
+                "encode": lambda: encoder.encode(texts, normalize_embeddings=True, show_progress_bar=False),
+                "nextmart": ours,
+            },
+            options.repeats,
+        )
+    difference = np.abs(times["encode"][1] - times["nextmart"][1]).max()
+    print(f"{len(texts):,} titles of Amazon Beauty, {BUNDLED_MODEL}; largest difference of an entry {difference:.1e}")
+    print("what, seconds, speed relative to encode")
+    for what, (seconds, _) in times.items():
+        report(what, seconds, times["encode"][0] / seconds)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,97 @@
+"""Money is exact: over random faults and kills at random moments each text is paid once, but for what a kill caught.
+
+Every run is a process of its own, which the test kills with SIGKILL after a random time, or lets end. What a killed run
+had bought and not yet stored is lost, and may be no more than the requests that were under way. At the end the server's
+count of every text must be one, plus one for each time that it was so lost; and the store that of an undisturbed run.
+"""
+
+import multiprocessing
+import os
+import random
+import signal
+import time
+from collections import Counter
+from pathlib import Path
+
+import pytest
+from catalogue import Catalogue, text_hash
+from fake_openai import KEY, vector_of
+
+from jobs.warehouse import connect, prepare
+
+RUNS = 200
+BATCH, AT_ONCE = 4, 3
+TEXTS = [f"text {number}" for number in range(40)]
+PASSING = ["429", "429 retry-after", "500", "503", "reset", "cut off", "shuffled", "time-out"]
+
+
+def embed(path, environment):
+    os.environ.update(environment)
+    with connect(path) as connection:
+        done = Catalogue(connection).embed(
+            embedding_batch_size=BATCH, embedding_requests_in_flight=AT_ONCE, embedding_patience_seconds=8
+        )
+    assert done["status"] == "done", done
+
+
+@pytest.mark.skipif(os.name != "posix", reason="kills processes")
+def test_each_text_is_paid_once_whatever_happens(service, tmp_path, monkeypatch):
+    # children of a server that has loaded everything start in a fraction of a second
+    processes = multiprocessing.get_context("forkserver")
+    monkeypatch.setenv("PYTHONPATH", str(Path(__file__).parent))
+    processes.set_forkserver_preload(["warm"])
+    environment = {"OPENAI_API_KEY": KEY, "OPENAI_BASE_URL": service.server.url_for("/v1")}
+    chance = random.Random(0)
+    service.faults = lambda texts: chance.choice(PASSING) if chance.random() < 0.15 else None
+    service.delay = 0.01
+    runs = kills = kills_that_lost = round_ = 0
+    while runs < RUNS:
+        round_ += 1
+        path = tmp_path / f"round_{round_}.duckdb"
+        with connect(path) as connection:
+            prepare(connection)
+            catalogue = Catalogue(connection)
+            catalogue.write(**{f"item-{place}": text for place, text in enumerate([*TEXTS, *TEXTS[:5], "", " "])})
+        service.paid.clear()
+        lost, kills_in_round = Counter(), 0
+        while True:
+            paid_before = service.paid.copy()
+            child = processes.Process(target=embed, args=(path, environment))
+            child.start()
+            runs += 1
+            child.join(chance.uniform(0.03, 0.6) if kills_in_round < 8 else None)
+            child.kill()
+            child.join()
+            killed = child.exitcode == -signal.SIGKILL
+            quiet(service)
+            with connect(path) as connection:
+                stored = Catalogue(connection).stored()
+            gone = {text for text in service.paid - paid_before if text_hash(text) not in stored}
+            lost.update(gone)
+            if not killed:
+                assert child.exitcode == 0
+                assert gone == set()
+                break
+            kills += 1
+            kills_in_round += 1
+            kills_that_lost += bool(gone)
+            assert len(gone) <= BATCH * AT_ONCE
+        assert stored == {
+            **{text_hash(text): vector_of(text).tolist() for text in TEXTS}, text_hash(""): None, text_hash(" "): None,
+        }  # fmt: skip
+        assert service.paid == Counter(TEXTS) + lost
+        with connect(path) as connection:
+            statuses = [
+                status for (status,) in Catalogue(connection).rows("select status from ml.job_runs order by started_at")
+            ]
+        assert statuses[-1] == "done"
+        assert {*statuses[:-1]} <= {"interrupted", "done"}  # killed between its last word and its end
+    assert kills > RUNS / 2
+    assert kills_that_lost > 10, "the kills came at moments that show nothing"
+
+
+def quiet(service):
+    """Wait until the server has dealt with all that reached it."""
+    seen = None
+    while seen != (seen := (len(service.asked), service.under_way)) or service.under_way:
+        time.sleep(0.03)
