@@ -74,15 +74,15 @@ def print_plans(plans: list[Plan]) -> None:
 
 
 def embedded(summary: dict[str, Any]) -> str:
-    """Return an embed run's summary as lines for people."""
-    detail, status = summary["detail"], summary["status"]
-    parts = [f"{summary['rows_out']:,} of {summary['rows_in']:,} texts embedded with {detail['embedding_model']}"]
-    parts += [f"{detail['failed']:,} failed (catalog.embedding_backlog says why after the next build)"] * (
-        detail["failed"] > 0
-    )
-    parts += [f"{detail['under_way']:,} under way in batches"] * (detail.get("under_way", 0) > 0)
-    parts += [f"{detail['tokens']:,} tokens, ${summary['cost']:.4f}"] * (detail["tokens"] > 0)
-    return f"embed: {status}: {'; '.join(parts)}"
+    """Return an embed run's summary as a line for people."""
+    detail = {"under_way": 0, **summary["detail"]}
+    facts = {
+        f"{summary['rows_out']:,} of {summary['rows_in']:,} texts embedded with {detail['embedding_model']}": True,
+        f"{detail['failed']:,} failed (ml.embeddings says why)": detail["failed"],
+        f"{detail['under_way']:,} under way in batches": detail["under_way"],
+        f"{detail['tokens']:,} tokens, ${summary['cost']:.4f}": detail["tokens"],
+    }
+    return f"embed: {summary['status']}: {'; '.join(fact for fact, is_said in facts.items() if is_said)}"
 
 
 def print_status(found: dict[str, Any]) -> None:

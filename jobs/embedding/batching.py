@@ -64,7 +64,7 @@ def requests(texts: Iterable[Text], limits: Limits, size: int) -> Iterator[list[
     weight = 0
     for text in texts:
         # both the tokens and the service's estimate of them have to fit
-        own = max(text.tokens, len(text.text.encode()) // BYTES_A_TOKEN)
+        own = max(text.tokens, -(-len(text.text.encode()) // BYTES_A_TOKEN))
         full = len(request) >= size
         if request and (full or (limits.request_tokens is not None and weight + own > limits.request_tokens)):
             yield request

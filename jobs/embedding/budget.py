@@ -33,7 +33,7 @@ class Pace:
     def wait(self, tokens: int) -> None:
         """Wait until a request of so many tokens may go; shorter when the run is stopped."""
         with self._lock:
-            start = max(time.monotonic(), self._request_at, self._tokens_at)
+            start = max(time.monotonic(), self._paused_until, self._request_at, self._tokens_at)
             if self._rate.requests:
                 self._request_at = start + 60 / self._rate.requests
             if self._rate.tokens:

@@ -1,10 +1,12 @@
 """`nextmart embed --dry-run`: what a run would do, cost and take; nothing is asked for that costs money."""
 
 import time
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass
 from typing import Any
 
 from jobs.embedding.backlog import Wanted, measure, sample
+from jobs.embedding.batching import fitted
 from jobs.embedding.provider import DirectProvider, Provider, Rate, provider_for
 from jobs.settings import EmbeddingModel, Settings
 from jobs.warehouse import Connection
@@ -23,7 +25,7 @@ LAST_RUN = """
     from ml.job_runs
     where
         job = 'embed' and status = 'done' and rows_out >= 1000
-        and detail ->> '$.embedding_model' = $embedding_model and detail ->> '$.provider' = $provider
+        and (detail ->> '$.embedding_model') = $embedding_model and (detail ->> '$.provider') = $provider
     order by started_at desc
     limit 1
 """
@@ -63,7 +65,9 @@ def plans(connection: Connection, settings: Settings, retry_failed: bool = False
     found = []
     for name in same_vectors(model):
         provider = provider_for(settings, model.model_copy(update={"provider": name}))
-        counted = sum(provider.count_tokens(examples)) if examples else 0
+        # what is sent of them; without any, no provider is loaded
+        sent = fitted([("", text) for text in examples], provider, settings.embedding_too_long)[0] if examples else []
+        counted = sum(text.tokens for text in sent)
         # tokens follow bytes closely: the sample gives the ratio
         tokens = round(counted * size / max(1, sum(len(text.encode()) for text in examples)))
         cost = None if provider.price is None else tokens * provider.price / 1e6
@@ -100,8 +104,10 @@ def _minutes(
         return float(texts * last[1] / last[0])
     if provider.price == 0:
         timed = examples[:TIMED]
+        shares = [timed[start :: provider.at_once] for start in range(min(provider.at_once, len(timed)))]
         started = time.perf_counter()
-        provider.embed(timed)
+        with ThreadPoolExecutor(provider.at_once) as pool:  # as a run does
+            list(pool.map(provider.embed, shares))
         return (time.perf_counter() - started) / 60 * texts / len(timed)
     rate = Rate(settings.embedding_requests_per_minute, settings.embedding_tokens_per_minute)
     requests = texts / settings.embedding_batch_size

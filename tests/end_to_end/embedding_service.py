@@ -13,6 +13,16 @@ from werkzeug import Request, Response
 DIMENSIONS = 32
 KEY = "sk-planted-9876543210"
 
+# the service's model, for nextmart.toml
+WORDS = f"""
+    [vars]
+    embedding_model = "words"
+    [vars.embedding_models.words]
+    provider = "openai"
+    dimensions = {DIMENSIONS}
+    price = 1
+"""
+
 
 class EmbeddingService:
     """Answers like OpenAI's endpoint, and counts what it was asked for."""
@@ -21,10 +31,13 @@ class EmbeddingService:
         self.requests = 0
         self.texts: Counter[str] = Counter()
         self.lock = threading.Lock()
+        self.is_down = False
         self.environment = {"OPENAI_API_KEY": KEY, "OPENAI_BASE_URL": server.url_for("/v1")}
         server.expect_request("/v1/embeddings", method="POST").respond_with_handler(self.answer)
 
     def answer(self, request: Request) -> Response:
+        if self.is_down:
+            return Response(json.dumps({"error": {"message": "down for the night"}}), status=503)
         texts = request.json["input"]
         with self.lock:
             self.requests += 1

@@ -11,7 +11,7 @@ from collections.abc import Callable
 from contextlib import suppress
 
 import pytest
-from embedding_service import DIMENSIONS, EmbeddingService
+from embedding_service import WORDS, EmbeddingService
 from polling_reader import polling
 from shop import Shop, visit
 
@@ -24,11 +24,9 @@ BATCH = 8  # texts
 # Everything is due again on the second night: other embeddings, another seed, new events, a new item.
 SECOND_NIGHT = f"""
     seed = 1
-    embedding_provider = "openai"
     embedding_batch_size = {BATCH}
-    [vars]
-    embedding_model = "words"
-    embedding_dimensions = {DIMENSIONS}
+    embedding_requests_in_flight = 1
+    {WORDS}
 """
 
 # What a kill must not change: everything but run ids, times, and the numbers of builds.

@@ -4,7 +4,7 @@ import itertools
 import subprocess
 import sys
 
-from embedding_service import DIMENSIONS, EmbeddingService
+from embedding_service import WORDS, EmbeddingService
 from shop import Shop, visit
 
 from jobs.warehouse import project_folder
@@ -148,13 +148,13 @@ def test_a_failing_test_stops_the_night_and_the_old_file_stays(shop):
 def test_a_failing_job_is_recorded_and_the_old_file_stays(shop, httpserver):
     published = shop.published.read_bytes()
     service = EmbeddingService(httpserver)
-    shop.set(f'embedding_provider = "openai"\n[vars]\nembedding_model = "words"\nembedding_dimensions = {DIMENSIONS}')
+    shop.set(WORDS)
     said = shop.call("run", exit_code=1, **{**service.environment, "OPENAI_API_KEY": "sk-mistyped-0123"})
     assert "nothing was published" in said
     assert shop.published.read_bytes() == published
     failed = shop.job_runs("embed")[-1]
     assert failed["status"] == "failed"
-    assert "embedding service refused" in failed["error"]
+    assert "doesn't accept OPENAI_API_KEY" in failed["error"]
     logged = (shop.folder / ".nextmart" / "logs" / "dbt.log").read_text()
     assert "sk-mistyped-0123" not in said + failed["error"] + logged
     assert len(shop.job_runs("recommend")) == len(shop.job_runs("publish")) == 1

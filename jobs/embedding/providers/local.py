@@ -119,8 +119,8 @@ class LocalProvider:
             return SentenceTransformer(str(folder) if folder.is_dir() else self.model)
         except Exception as error:  # of many libraries, without a common class
             raise NextmartError(
-                f"can't load the embedding model '{self.model}': it is neither the bundled '{BUNDLED_MODEL}' nor a "
-                f"folder with a sentence-transformers model, and as a name of the hub it gives: {error}"
+                f"embedding_models: can't load the model '{self.model}': it is neither the bundled "
+                f"'{BUNDLED_MODEL}' nor a folder with a sentence-transformers model, and as a name of the hub it gives: {error}"
             ) from error
 
 

@@ -50,13 +50,22 @@ class OpenAIProvider:
     def shorten(self, text: str, tokens: int) -> str:
         """Cut between tokens, and before a character that a cut would halve."""
         kept = encoding().encode_ordinary(text)[:tokens]
-        return encoding().decode_bytes(kept).decode(errors="ignore")
+        while True:
+            shorter = encoding().decode_bytes(kept).decode(errors="ignore")
+            if len(encoding().encode_ordinary(shorter)) <= tokens:
+                return shorter
+            kept.pop()  # without the halved character its token may fall into two
 
     def embed(self, texts: list[str]) -> Answer:
         """Embed in one request, which is tried once: who calls knows when to try again."""
+        tokens = 0
         try:
             raw = self.client.embeddings.with_raw_response.create(model=self.model, input=texts, **self.size)
             answer = raw.parse()
+            charged = getattr(answer.usage, "prompt_tokens", None)  # not every such server counts
+            tokens = charged if isinstance(charged, int) else sum(self.count_tokens(texts))
+            vectors = {row.index: np.array(row.embedding, dtype=np.float32).ravel() for row in answer.data}
+            lengths = {len(vector) for vector in vectors.values()}
         except openai.OpenAIError as error:
             raise failure_of(error, self.model) from error
         except (
@@ -65,24 +74,21 @@ class OpenAIProvider:
             TypeError,
             ValueError,
         ) as error:  # the client's, for other JSON than it expects
-            raise WrongAnswer("the embedding service's answer holds no vectors; is OPENAI_BASE_URL right?") from error
-        # not every such server counts
-        tokens = answer.usage.prompt_tokens if answer.usage else sum(self.count_tokens(texts))
-        rows = answer.data or []
-        vectors = {row.index: row.embedding for row in rows}
-        if len(rows) != len(texts) or vectors.keys() != set(range(len(texts))):
             raise WrongAnswer(
-                f"the embedding service answered {len(rows)} vectors for {len(texts)} texts, not one for each",
+                "the embedding service's answer holds no vectors; is OPENAI_BASE_URL right?", tokens=tokens
+            ) from error
+        if len(answer.data) != len(texts) or vectors.keys() != set(range(len(texts))):
+            raise WrongAnswer(
+                f"the embedding service answered {len(answer.data)} vectors for {len(texts)} texts, not one for each",
                 tokens=tokens,
             )
-        lengths = {len(vector) for vector in vectors.values()}
         if lengths != {self.dimensions}:
             raise WrongAnswer(
                 f"the embedding service answered vectors of {', '.join(map(str, sorted(lengths)))} dimensions, "
                 f"embedding_models says {self.dimensions}",
                 tokens=tokens,
             )
-        in_order = np.array([vectors[index] for index in range(len(texts))], dtype=np.float32)
+        in_order = np.array([vectors[index] for index in range(len(texts))])
         return Answer(in_order, tokens, Rate(_number(raw.headers, "requests"), _number(raw.headers, "tokens")))
 
     @property
@@ -146,12 +152,14 @@ def failure_of(error: openai.OpenAIError, model: str) -> ServiceError:
 
 
 def _seconds(headers: Any) -> float | None:
-    """Read how long a service asks to wait; a date instead of seconds counts as no word."""
+    """Read how long a service asks to wait; a date instead of seconds, or no time at all, counts as no word."""
     for name, factor in (("retry-after-ms", 0.001), ("retry-after", 1.0)):
         try:
-            return max(0.0, float(headers[name]) * factor)
+            seconds = float(headers[name]) * factor
         except (KeyError, ValueError):
             continue
+        if seconds > 0:
+            return seconds
     return None
 
 

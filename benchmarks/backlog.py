@@ -1,0 +1,147 @@
+"""Time the planning of a large backlog, and see how much of a service's allowed rate the embed job uses.
+
+The service is a server on this machine that allows so many requests a second, answers each after ``--latency`` and
+refuses those that come too early (429), once with limits announced in its headers and once without a word but
+Retry-After. The ratio printed is texts embedded to texts allowed in the same time.
+Run: ``python -m benchmarks.backlog``.
+"""
+
+import argparse
+import json
+import os
+import resource
+import tempfile
+import threading
+import time
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+
+import duckdb
+
+from benchmarks.timing import report
+from jobs.embedding.plan import plans
+from jobs.runner import run
+from jobs.settings import Settings
+from jobs.warehouse import connect, prepare
+
+TEXTS = """
+    create or replace table catalog.item_texts as
+    select 'i' || item as item_id, 'Thing number ' || item || ' of a brand, in a category > and another' as text,
+        sha256(item::varchar) as text_hash
+    from range(?) as numbers (item)
+"""
+
+MODEL = {
+    "embedding_model": "fake",
+    "embedding_models": {"fake": {"provider": "openai", "dimensions": 8, "price": 0.02}},
+}
+
+
+class Service(ThreadingHTTPServer):
+    """Allows ``rate`` requests a second, with a second's worth in reserve."""
+
+    daemon_threads = True
+
+    def __init__(self, rate: float, latency: float, announces: bool) -> None:
+        super().__init__(("127.0.0.1", 0), Handler)
+        self.rate, self.latency, self.announces = rate, latency, announces
+        self.tokens, self.filled_at = 0.0, time.monotonic()
+        self.refused = 0
+        self.lock = threading.Lock()
+
+    def admits(self) -> float:
+        """Take a request, or say how many seconds it came too early."""
+        with self.lock:
+            now = time.monotonic()
+            self.tokens = min(self.rate, self.tokens + (now - self.filled_at) * self.rate)
+            self.filled_at = now
+            if self.tokens < 1:
+                self.refused += 1
+                return (1 - self.tokens) / self.rate
+            self.tokens -= 1
+            return 0.0
+
+
+class Handler(BaseHTTPRequestHandler):
+    """The embeddings endpoint."""
+
+    protocol_version = "HTTP/1.1"
+    server: Service
+
+    def do_POST(self) -> None:
+        """Answer with vectors, or with a refusal."""
+        body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
+        early = self.server.admits()
+        if early:
+            self._send(429, {"error": {"message": "too early"}}, {"Retry-After": f"{early:.3f}"})
+            return
+        time.sleep(self.server.latency)
+        data = [{"index": index, "embedding": [1.0] * 8} for index in range(len(body["input"]))]
+        tokens = 10 * len(data)
+        announced = {"x-ratelimit-limit-requests": str(60 * self.server.rate)} if self.server.announces else {}
+        self._send(200, {"data": data, "usage": {"prompt_tokens": tokens, "total_tokens": tokens}}, announced)
+
+    def _send(self, status: int, body: dict, headers: dict[str, str]) -> None:
+        content = json.dumps(body).encode()
+        self.send_response(status)
+        for name, value in {**headers, "Content-Type": "application/json", "Content-Length": str(len(content))}.items():
+            self.send_header(name, value)
+        self.end_headers()
+        self.wfile.write(content)
+
+    def log_message(self, *_: object) -> None:
+        """Say nothing."""
+
+
+def keep_busy(texts: int, batch: int, rate: float, latency: float, announces: bool) -> tuple[float, float, int]:
+    """Embed ``texts``; return seconds, the share of the allowed rate that was used, and how many were refused."""
+    server = Service(rate, latency, announces)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    os.environ["OPENAI_API_KEY"] = "sk-of-a-benchmark"
+    os.environ["OPENAI_BASE_URL"] = f"http://127.0.0.1:{server.server_port}/v1"
+    with duckdb.connect() as connection:
+        prepare(connection)
+        connection.execute("create schema catalog")
+        connection.execute(TEXTS, [texts])
+        settings = Settings(vars=MODEL, embedding_batch_size=batch)
+        started = time.perf_counter()
+        done = run("embed", connection, settings)
+        seconds = time.perf_counter() - started
+    server.shutdown()
+    assert done["rows_out"] == texts
+    return seconds, texts / batch / (rate * seconds), server.refused
+
+
+def main() -> None:
+    """Print seconds and ratios."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--planned", type=int, default=10_000_000, help="texts of the backlog to plan")
+    parser.add_argument("--requests", type=int, default=600)
+    parser.add_argument("--rate", type=float, default=20, help="requests a second that the service allows")
+    parser.add_argument("--latency", type=float, default=0.2)
+    options = parser.parse_args()
+    print("what, seconds, share of the allowed rate")
+    for announces in (True, False):
+        seconds, share, refused = keep_busy(8 * options.requests, 8, options.rate, options.latency, announces)
+        how = "announced limit" if announces else "limit not announced"
+        report(f"{options.requests} requests at {options.rate:g} a second, {how} ({refused} refused)", seconds, share)
+
+    with tempfile.TemporaryDirectory() as folder, connect(Path(folder) / "warehouse.duckdb") as connection:
+        connection.execute("set memory_limit = '2GB'")
+        prepare(connection)
+        connection.execute("create schema catalog")
+        connection.execute(TEXTS, [options.planned])
+        before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+        started = time.perf_counter()
+        [plan, *_] = plans(connection, Settings(vars=MODEL))
+        seconds = time.perf_counter() - started
+        started = time.perf_counter()
+        connection.execute("select count(distinct text_hash), sum(strlen(text)) from catalog.item_texts").fetchall()
+        scan = time.perf_counter() - started
+        grown = (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) / 1e6
+    print("what, seconds, ratio to counting the unique hashes")
+    report(f"planning {plan.texts:,} texts, about {plan.tokens:,} tokens, {grown:.1f} GB", seconds, seconds / scan)
+
+
+if __name__ == "__main__":
+    main()
