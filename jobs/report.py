@@ -65,12 +65,17 @@ def print_plans(plans: list[Plan]) -> None:
     for name in ("items", "texts", "tokens", "cost", "minutes"):
         table.add_column(name, justify="right")
     for plan in plans:
-        cost = "unknown" if plan.cost is None else f"${plan.cost:,.4f}"
+        cost = "unknown" if plan.cost is None else money(plan.cost)
         table.add_row(
             plan.provider, plan.embedding_model, f"{plan.items:,}", f"{plan.texts:,}", f"{plan.tokens:,}", cost,
             f"{plan.minutes:,.1f}",
         )  # fmt: skip
     Console(stderr=True).print(table)
+
+
+def money(dollars: float) -> str:
+    """Return an amount with as many digits as a small one needs."""
+    return f"${dollars:,.2f}" if dollars >= 100 or not dollars else f"${dollars:,.6f}"
 
 
 def embedded(summary: dict[str, Any]) -> str:
@@ -80,7 +85,7 @@ def embedded(summary: dict[str, Any]) -> str:
         f"{summary['rows_out']:,} of {summary['rows_in']:,} texts embedded with {detail['embedding_model']}": True,
         f"{detail['failed']:,} failed (ml.embeddings says why)": detail["failed"],
         f"{detail['under_way']:,} under way in batches": detail["under_way"],
-        f"{detail['tokens']:,} tokens, ${summary['cost']:.4f}": detail["tokens"],
+        f"{detail['tokens']:,} tokens, {money(summary['cost'])}": detail["tokens"],
     }
     return f"embed: {summary['status']}: {'; '.join(fact for fact, is_said in facts.items() if is_said)}"
 

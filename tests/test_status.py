@@ -52,3 +52,25 @@ def test_the_newest_build_is_shown(connection, tmp_path, capsys):
     assert "200: 5.0 % late, 2.0 % rejected" in said
     assert "2026-06-01 03:00 UTC" in said
     assert "raw.items" in said
+
+
+def test_texts_that_wait_for_a_vector_are_shown(connection, tmp_path, capsys):
+    connection.execute("""
+        create schema catalog;
+        create table catalog.embedding_backlog
+            (item_id varchar, status varchar, error varchar, missing_since timestamptz);
+        insert into catalog.embedding_backlog values
+            ('a', 'missing', null, '2026-06-01 03:00:00+00'), ('b', 'missing', null, '2026-06-02 03:00:00+00'),
+            ('c', 'failed', 'not allowed', '2026-06-02 03:00:00+00');
+        insert into ml.embedding_batches values
+            ('s1', 'b1', 'ada', 8, 'in_progress', 1200, 9000, 0, null, 'r', '2026-06-03 03:00:00+00', null),
+            ('s2', 'b2', 'ada', 8, 'completed', 1200, 9000, 1200, null, 'r', '2026-06-03 03:00:00+00', now())
+    """)
+    found = status(connection, Settings(published=tmp_path / "published.duckdb"))
+    assert [(row["status"], row["items"]) for row in found["embedding_backlog"]] == [("failed", 1), ("missing", 2)]
+    assert [row["batch_id"] for row in found["embedding_batches"]] == ["b1"]
+    print_status(found)
+    said = " ".join(capsys.readouterr().err.split())
+    assert "embeddings: items failed 1 (not allowed)" in said
+    assert "embeddings: items to come 2 since 2026-06-01 03:00 UTC" in said
+    assert "1,200 texts of ada, in_progress, handed in 2026-06-03 03:00 UTC" in said
