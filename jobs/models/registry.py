@@ -7,8 +7,11 @@ from jobs.models.base import Model
 from jobs.models.bert4rec import BERT4Rec, LLM2BERT4Rec
 from jobs.models.llmseqsim import LLMSeqSim
 from jobs.models.popularity import Popularity
+from jobs.models.sasrec import LLM2SASRec, SASRec
 
-FAMILIES: dict[str, type[Model]] = {family.family: family for family in (Popularity, LLMSeqSim, BERT4Rec, LLM2BERT4Rec)}
+FAMILIES: dict[str, type[Model]] = {
+    family.family: family for family in (Popularity, LLMSeqSim, BERT4Rec, LLM2BERT4Rec, SASRec, LLM2SASRec)
+}
 
 
 def make(family: str, parameters: Mapping[str, Any] | None = None) -> Model:

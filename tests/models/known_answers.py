@@ -50,6 +50,8 @@ EXPECTED = {
     "llmseqsim": Expected(recommends_cold=True),
     "bert4rec": Expected(TRAINED, is_trained=True),
     "llm2bert4rec": Expected({**TRAINED, "initial_std": 0.3}, is_trained=True, recommends_cold=True),
+    "sasrec": Expected(TRAINED, is_trained=True),
+    "llm2sasrec": Expected({**TRAINED, "initial_std": 0.3}, is_trained=True, recommends_cold=True),
 }
 
 

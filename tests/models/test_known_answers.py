@@ -23,7 +23,7 @@ from known_answers import (
 )
 
 from jobs.errors import UsageError
-from jobs.models import bert4rec
+from jobs.models import bert4rec, sasrec
 from jobs.models.base import Cases, Catalog, Fitting, Scorer, reasons, recommend
 from jobs.models.llmseqsim import DECAYS, LLMSeqSim
 from jobs.models.registry import FAMILIES, make
@@ -273,6 +273,8 @@ def test_items_are_recommendable_by_their_events_or_their_embeddings(family):
         "llmseqsim": {no_embedding, neither},
         "bert4rec": {no_events, neither},
         "llm2bert4rec": {neither},
+        "sasrec": {no_events, neither},
+        "llm2sasrec": {neither},
     }
     assert recommendable == set(range(ITEMS)) - lost[family]
 
@@ -371,7 +373,7 @@ def test_parameters_not_given_keep_their_defaults(family):
 # --- what the transformer sees ---
 
 
-@trained_families
+@pytest.mark.parametrize("family", ["bert4rec", "llm2bert4rec"])  # the others' rows are not padded
 def test_padding_is_never_attended_to(family):
     network = fitted(family).network
     long, short = list(range(7)), [3, 4]
@@ -390,13 +392,43 @@ def test_padding_is_never_attended_to(family):
 
 @trained_families
 def test_all_of_the_window_is_read_and_nothing_older(family):
-    newest = [int(item) for item in INDEX[0, :6]]
+    window = EXPECTED[family].parameters["window"] - ("bert4rec" in family)  # one place of it is the mask's
+    newest = [int(item) for item in INDEX[0, : window - 1]]
     rows = [[*older, *newest] for older in ([], [30], [31], [30, 1], [31, 1])]
-    assert len(rows[3]) == EXPECTED[family].parameters["window"]  # one place of it is the mask's
     none, first, second, beyond, beyond_too = fitted(family).scorer(shop()).queries(Sequences.from_lists(rows))
     assert not torch.allclose(none, first, atol=1e-3)
     assert not torch.allclose(first, second, atol=1e-3)
     torch.testing.assert_close(beyond, beyond_too, atol=1e-6, rtol=0)
+
+
+@pytest.mark.parametrize("family", ["sasrec", "llm2sasrec"])
+def test_no_place_sees_a_later_one(family):
+    network = fitted(family).network
+    rows = torch.tensor([[1, 2, 3, 4, 5], [1, 2, 3, 9, 8]])
+    with torch.inference_mode():
+        first, second = network(network.table, rows)
+    torch.testing.assert_close(first[:3], second[:3], atol=1e-6, rtol=0)
+    assert not torch.allclose(first[3], second[3], atol=1e-3)
+
+
+def test_the_sampled_loss_is_that_of_all_items_on_average():
+    torch.manual_seed(0)
+    table, found, targets = torch.randn(50, 8) * 0.2, torch.randn(30, 8), torch.randint(50, (30,))
+    whole = sasrec.softmax_loss(found, table, targets, 0)
+    torch.testing.assert_close(whole, torch.nn.functional.cross_entropy(found @ table.T, targets))
+    torch.testing.assert_close(sasrec.softmax_loss(found, table, targets, 50), whole)
+    sampled = torch.stack([sasrec.softmax_loss(found, table, targets, 30) for _ in range(2000)]).mean()
+    assert abs(sampled - whole) < 0.01 * whole  # without the correction it would be a tenth less
+
+
+def test_batches_hold_each_row_once_and_no_padding():
+    rows = Sequences.from_lists(walks(50, seed=8, shortest=2, longest=6))
+    seen = []
+    for inputs, targets in sasrec.batches_of_one_length(rows, 8, np.random.default_rng(0)):
+        assert len(inputs) <= 8
+        assert (inputs[:, 1:] == targets[:, :-1]).all()
+        seen += [(*row.tolist(), int(last)) for row, last in zip(inputs, targets[:, -1], strict=True)]
+    assert sorted(seen) == sorted(tuple(row.tolist()) for row in rows)
 
 
 def test_a_masked_item_is_nowhere_in_the_networks_input():

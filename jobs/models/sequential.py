@@ -1,0 +1,175 @@
+"""What trained sequence models share: an item table, where it starts, how it is trained, kept and asked.
+
+A family gives its network, its batches and its loss. Its ``LLM2…`` version differs in one thing, where the item table
+starts: from the LLM's embeddings, reduced by PCA (Harte et al. 2023, arXiv 2309.09261, section 3.3).
+"""
+
+from abc import ABC, abstractmethod
+from collections.abc import Iterable
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from jobs.metrics import target_ranks
+from jobs.models.base import Cases, Catalog, Fitting, Floats, Longs, Model, Scorer, State, device, recommend
+from jobs.models.initial_vectors import Projection, fit_pca
+from jobs.models.training import train
+from jobs.sequences import Sequences
+
+
+class SequenceNetwork(nn.Module, ABC):
+    """A network with an item table; ``next_vectors`` is what recommending asks of it."""
+
+    table: nn.Parameter
+
+    @abstractmethod
+    def next_vectors(self, table: Tensor, items: Tensor) -> Tensor:
+        """Return the vectors to compare with the table, of what comes after sequences of one length.
+
+        Parameters
+        ----------
+        table : float (items, width)
+            The vectors to read, usually ``self.table``.
+        items : int64 (rows, length)
+
+        Returns
+        -------
+        float (rows, width)
+        """
+
+
+class SequentialModel(Model):
+    """A model with a :class:`SequenceNetwork`.
+
+    With ``uses_embeddings`` the item table starts from the LLM's embeddings, so that cold items have a vector too.
+    """
+
+    network: Any
+
+    @abstractmethod
+    def _make_network(self, table: Floats) -> SequenceNetwork:
+        """Return the untrained network around an item table, float32 (items, width)."""
+
+    @abstractmethod
+    def _batches(self, rows: Sequences, generator: np.random.Generator) -> Iterable[Any]:
+        """Draw one epoch's batches of rows of at least two items."""
+
+    @abstractmethod
+    def _loss(self, batch: Any) -> Tensor:
+        """Return a batch's mean loss."""
+
+    @property
+    @abstractmethod
+    def _longest_input(self) -> int:
+        """How many items of a sequence are read, the newest ones."""
+
+    @property
+    def _longest_row(self) -> int:
+        """How many items of a training sequence are used, the newest ones."""
+        return int(self.parameters["window"])
+
+    def fit(self, train_sequences: Sequences, validation: Cases, catalog: Catalog, fitting: Fitting) -> None:
+        """Train until ``validation`` no longer gains."""
+        with torch.random.fork_rng():
+            torch.manual_seed(fitting.seed)
+            self.trained_on = catalog
+            self.vocabulary = np.unique(train_sequences.items)
+            self.projection = self._project(catalog)
+            self.network = self._make_network(self._initial_table(catalog, fitting.seed)).to(device())
+        local = np.full(len(catalog), -1, np.int32)
+        local[self.vocabulary] = np.arange(len(self.vocabulary))
+        rows = Sequences(local[train_sequences.items], train_sequences.offsets).last(self._longest_row)
+        rows = rows.take(rows.lengths >= 2)  # one item has nothing to be predicted from
+        train(
+            self.network,
+            lambda generator: self._batches(rows, generator),
+            self._loss,
+            lambda: self._validation_score(validation, catalog),
+            self.parameters,
+            fitting,
+            f"training {self.family}",
+        )
+
+    def _project(self, catalog: Catalog) -> Projection | None:
+        if not self.uses_embeddings or not catalog.has_embedding.any():
+            return None
+        embeddings = catalog.embeddings[catalog.has_embedding]
+        return fit_pca(embeddings, self.parameters["width"], self.parameters["initial_std"])
+
+    def _initial_table(self, catalog: Catalog, seed: int) -> Floats:
+        size = (len(self.vocabulary), self.parameters["width"])
+        table = np.random.default_rng(seed).standard_normal(size, dtype=np.float32)
+        table *= np.float32(self.parameters["initial_std"])
+        if self.projection:
+            given = catalog.has_embedding[self.vocabulary]
+            table[given] = self.projection(catalog.embeddings[self.vocabulary[given]])
+        return table
+
+    def _validation_score(self, cases: Cases, catalog: Catalog) -> float:
+        # nDCG@20 with one relevant item: 1 / log2(rank + 1)
+        if len(cases.targets) == 0:
+            return 0.0
+        _, lists = recommend(self.scorer(catalog), cases.inputs, 20)
+        ranks = target_ranks(lists, cases.targets)
+        return float(np.where(ranks > 0, 1 / np.log2(ranks + 1.0, where=ranks > 0, out=np.ones(len(ranks))), 0).mean())
+
+    def state(self) -> State:
+        """Return the network's weights, the vocabulary, and the projection where there is one."""
+        weights = {f"network.{name}": value.cpu().numpy() for name, value in self.network.state_dict().items()}
+        projection = self.projection.state() if self.projection else {}
+        return {"vocabulary": self.vocabulary, **weights, **projection}
+
+    def restore(self, state: State, trained_on: Catalog) -> None:
+        """Take back a state."""
+        self.trained_on = trained_on
+        self.vocabulary = state["vocabulary"]
+        self.projection = Projection.from_state(state) if "projection.mean" in state else None
+        self.network = self._make_network(state["network.table"])
+        weights = {
+            name.removeprefix("network."): torch.from_numpy(value)
+            for name, value in state.items()
+            if name.startswith("network.")
+        }
+        self.network.load_state_dict(weights)
+        self.network.to(device()).eval()
+
+    def scorer(self, catalog: Catalog) -> Scorer:
+        """Score trained items, and with a projection cold ones too, by the vector they would have started from."""
+        width = self.parameters["width"]
+        vectors = np.zeros((len(catalog), width), np.float32)
+        known = np.zeros(len(catalog), np.bool_)
+        place = catalog.find(self.trained_on.item_ids[self.vocabulary])
+        trained = self.network.table.detach().cpu().numpy()[place >= 0]
+        place = place[place >= 0]
+        if self.projection:
+            known = catalog.has_embedding.copy()
+            vectors[known] = self.projection(catalog.embeddings[known])
+            # training lengthens vectors, and longer ones score higher: cold items are lengthened alike
+            grown = np.linalg.norm(trained), np.linalg.norm(vectors[place])
+            vectors *= grown[0] / grown[1] if min(grown) > 0 else 1
+        vectors[place] = trained
+        known[place] = True
+        table = torch.from_numpy(vectors).to(device())
+        self.network.eval()
+
+        @torch.inference_mode()
+        def queries(sequences: Sequences) -> Tensor:
+            readable = sequences.keep(known).last(self._longest_input)
+            found = torch.zeros(len(sequences), width, device=device())
+            # rows of one length are computed together: no time goes into padding
+            for length in np.unique(readable.lengths[readable.lengths > 0]):
+                rows = np.flatnonzero(readable.lengths == length)
+                items = torch.from_numpy(readable.take(rows).padded(0)).long().to(device())
+                found[rows] = self.network.next_vectors(table, items)
+            return found
+
+        return Scorer(queries, table, known)
+
+
+def batches_of_like_length(lengths: Longs, size: int, generator: np.random.Generator) -> list[Longs]:
+    """Cut a random order into batches whose rows have nearly one length, in random order."""
+    order = np.lexsort((generator.random(len(lengths)), lengths))
+    batches = [order[start : start + size] for start in range(0, len(order), size)]
+    return [batches[place] for place in generator.permutation(len(batches))]
