@@ -11,11 +11,12 @@ from dataclasses import replace
 from itertools import islice
 
 import numpy as np
+import pyarrow as pa
 
 from jobs.embedding.backlog import Wanted, fitting, write_down
 from jobs.embedding.batching import Text, requests
 from jobs.embedding.budget import Budget, SpentUp
-from jobs.embedding.provider import BatchProvider, Busy, Result, ServiceError, Unavailable
+from jobs.embedding.provider import BatchProvider, Denied, Refused, Result, ServiceError, Unavailable
 from jobs.embedding.store import store_failures, store_vectors, usable
 from jobs.errors import NextmartError, redact
 from jobs.progress import say
@@ -43,13 +44,20 @@ WRITE_BATCH = """
         'preparing' as status, $texts as texts, $tokens as tokens, 0 as results, $run_id as run_id, $now as created_at
 """
 
+# by Arrow: as parameters, the 50,000 texts of a batch would take a minute
+WRITE_TEXTS = """
+    insert into ml.embedding_batch_texts by name select *, $submission_id as submission_id from handed_in
+"""
+
 HOPELESS = """
-    -- texts of a batch that have left enough batches without a vector
+    -- texts of a batch that have left enough batches without a vector; what a batch that did not complete leaves out is
+    -- not its texts' fault
     select texts.text_hash
     from ml.embedding_batch_texts as texts
     inner join ml.embedding_batches as batches on texts.submission_id = batches.submission_id
     where
-        batches.embedding_model = $embedding_model and batches.dimensions = $dimensions and batches.results > 0
+        batches.embedding_model = $embedding_model and batches.dimensions = $dimensions
+        and batches.status = 'completed'
         and texts.text_hash in (from ended)
     group by texts.text_hash
     having count(*) >= $enough
@@ -103,6 +111,7 @@ class Desk:
         self._budget = budget
         self._wanted = wanted
         self._key = {"embedding_model": wanted.model.name, "dimensions": wanted.model.dimensions}
+        self._reserved: dict[str, int] = {}  # tokens set aside, by submissions of this run
 
     def under_way(self) -> tuple[int, int, int]:
         """Count batches under way, their texts and tokens."""
@@ -115,26 +124,31 @@ class Desk:
         Raises
         ------
         Unavailable
-            If one has ended without any: to hand in its texts again at once would be no use.
+            If one has ended without a vector: to hand in its texts again at once would be no use.
         """
+        fruitless = []
         for submission_id, batch_id in self._connection.execute(OPEN, self._key).fetchall():
             found = batch_id or self._provider.find(submission_id)
             if found is None:  # a run died before the service had it
                 self._update(submission_id, status="lost", ended_at=now())
                 continue
             state = self._provider.state(found)
-            self._update(submission_id, batch_id=found, status=state.status, error=redact(state.error) or None)
+            error = redact(state.error)
+            self._update(submission_id, batch_id=found, status=state.status, error=error or None)
             if state.has_ended:
-                results = self._take(submission_id, found)
-                if not results:
-                    raise Unavailable(
-                        f"batch {found} has {state.status} without a result: {state.error or 'no reason given'}"
+                settled = self._take(submission_id, found)
+                if not settled:
+                    fruitless.append(
+                        f"batch {found} has {state.status} without a vector of {self._wanted.model.dimensions} "
+                        f"dimensions: {error or 'no reason given'}"
                     )
-                if state.error:
-                    say(f"batch {found} has {state.status} with {results:,} results: {redact(state.error)}")
+                elif error:
+                    say(f"batch {found} has {state.status}, with {settled:,} texts done: {error}")
+        if fruitless:
+            raise Unavailable(fruitless[0])
 
     def _take(self, submission_id: str, batch_id: str) -> int:
-        """Store what a batch made of its texts, some at a time; return how many results it had.
+        """Store what a batch made of its texts, some at a time; return how many are done with.
 
         A run that dies in the middle takes them again, which changes nothing and costs nothing.
         """
@@ -142,10 +156,12 @@ class Desk:
             "select text_hash, tokens, note from ml.embedding_batch_texts where submission_id = ?", [submission_id]
         ).fetchall()
         texts = {text_hash: Text(text_hash, "", tokens, note or "") for text_hash, tokens, note in rows}
-        count, errors = 0, {}
+        settled, charged = 0, 0
+        errors: dict[str, str] = {}  # of all texts that were answered, "" for none
         results = self._provider.results(batch_id)
         while part := list(islice(results, RESULTS_AT_ONCE)):
-            known = [result for result in part if result.key in texts]
+            first = {result.key: result for result in part if result.key in texts and result.key not in errors}
+            known = list(first.values())
             good = [result for result in known if self._is_usable(result)]
             if good:
                 vectors = np.stack([result.vector for result in good if result.vector is not None])
@@ -158,16 +174,19 @@ class Desk:
                 )
             refused = [(result.key, redact(result.error)) for result in known if result.is_final]
             store_failures(self._connection, self._wanted.model, self._run.run_id, "failed", refused)
-            self._budget.settle(0, sum(result.tokens for result in known))
             self._run.rows_out += len(good)
             self._run.detail["failed"] += len(refused)
-            count += len(known)
+            settled += len(good) + len(refused)
+            # not every such server counts
+            charged += sum(result.tokens or texts[result.key].tokens for result in known if result.vector is not None)
             errors.update({result.key: result.error for result in known})
         with transaction(self._connection):
-            self._update(submission_id, results=count, ended_at=now())
-            self._give_up(set(texts), errors)
+            self._update(submission_id, results=len(errors), ended_at=now())
+            self._give_up(list(texts), errors)
             self._connection.execute(FORGET_SETTLED, self._key)
-        return count
+        # not before all are taken: a run that ends in the middle leaves the charge to the one that takes them again
+        self._budget.settle(self._reserved.pop(submission_id, 0), charged)
+        return settled
 
     def _is_usable(self, result: Result) -> bool:
         dimensions = self._wanted.model.dimensions
@@ -177,11 +196,9 @@ class Desk:
             and bool(usable(result.vector[None], 1, dimensions)[0])
         )
 
-    def _give_up(self, texts: set[str], errors: dict[str, str]) -> None:
+    def _give_up(self, texts: list[str], errors: dict[str, str]) -> None:
         """Label texts that one batch after the other leaves without a vector."""
-        self._connection.execute(
-            "create or replace temp table ended as select unnest($texts) as text_hash", {"texts": list(texts)}
-        )
+        self._connection.register("ended", pa.table({"text_hash": pa.array(texts, pa.string())}))
         stored = (
             "select text_hash from ml.embeddings where embedding_model = $embedding_model and dimensions = $dimensions"
         )
@@ -189,6 +206,7 @@ class Desk:
             f"{HOPELESS} except {stored}",
             {**self._key, "enough": BATCHES_A_TEXT},
         ).fetchall()
+        self._connection.unregister("ended")
         failures = [
             (text_hash, redact(errors.get(text_hash) or f"{BATCHES_A_TEXT} batches gave no usable vector"))
             for (text_hash,) in hopeless
@@ -206,13 +224,15 @@ class Desk:
         texts = fitting(self._connection, self._wanted, self._provider, self._run)
         for batch in requests(texts, replace(limits, request_tokens=most), limits.texts):
             size = sum(text.tokens for text in batch)
-            if allowed is not None and self.under_way()[2] + size > allowed:
+            under_way = self.under_way()[2]
+            if allowed is not None and under_way and under_way + size > allowed:
                 return  # the next run, or look, hands in more
             self._budget.reserve(size)
             self._submit(batch, size)
 
     def _submit(self, batch: list[Text], tokens: int) -> None:
         submission_id = f"nextmart-{secrets.token_hex(8)}"
+        self._reserved[submission_id] = tokens
         with transaction(self._connection):
             self._connection.execute(
                 WRITE_BATCH,
@@ -221,15 +241,17 @@ class Desk:
                     "run_id": self._run.run_id, "now": now(),
                 },
             )  # fmt: skip
-            self._connection.executemany(
-                "insert into ml.embedding_batch_texts values (?, ?, ?, ?)",
-                [(submission_id, text.text_hash, text.tokens, text.note or None) for text in batch],
-            )
+            rows = {
+                "text_hash": [text.text_hash for text in batch],
+                "tokens": pa.array([text.tokens for text in batch], pa.int64()),
+                "note": pa.array([text.note or None for text in batch], pa.string()),
+            }
+            self._connection.register("handed_in", pa.table(rows))
+            self._connection.execute(WRITE_TEXTS, {"submission_id": submission_id})
+            self._connection.unregister("handed_in")
         try:
             batch_id = self._provider.submit(submission_id, {text.text_hash: text.text for text in batch})
-        except (Busy, Unavailable):
-            raise  # it may have arrived all the same: the next run asks
-        except ServiceError as error:
+        except (Refused, Denied) as error:  # after any other it may have arrived all the same: the next run asks
             self._update(submission_id, status="refused", error=redact(str(error)), ended_at=now())
             raise
         self._update(submission_id, batch_id=batch_id, status="submitted")

@@ -145,10 +145,10 @@ class FakeBatches:
 
     def _handler(self, kind: str, act: Callable[[Request], Response]) -> Callable[[Request], Response]:
         def handle(request: Request) -> Response:
-            self.asked.append(kind)
+            with self.lock:
+                self.asked.append(kind)
+                fault = (self.faults.get(kind) or [""]).pop(0)
             self._reach(kind)
-            faults = self.faults.get(kind) or [""]
-            fault = faults.pop(0)
             if request.headers["Authorization"] != f"Bearer {KEY}" or fault == "401":
                 return error(401, f"Incorrect API key provided: {KEY}.", "invalid_api_key")
             does_it = fault in ("", "cut off") or fault.startswith("made, ")
@@ -172,7 +172,8 @@ class FakeBatches:
             return Response("<html>welcome</html>", content_type="text/html")
         if fault == "cut off":
             whole = answer.get_data()
-            return Response(whole[: len(whole) // 2], headers={"Content-Length": str(len(whole))})
+            answer.set_data(whole[: len(whole) // 2])
+            answer.headers["Content-Length"] = str(len(whole))  # set last: set_data sets it too
         return answer
 
     def _upload(self, request: Request) -> Response:

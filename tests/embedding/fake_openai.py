@@ -115,7 +115,9 @@ class FakeOpenAI:
         if fault == "cut off":  # the connection ends before the answer does: nothing is charged for
             with self.lock:
                 self.paid.subtract(texts)
-            return Response(answer[:40], headers={"Content-Length": str(len(answer))}, content_type="application/json")
+            half = Response(answer[:40], content_type="application/json")
+            half.headers["Content-Length"] = str(len(answer))  # set last: the constructor sets it too
+            return half
         return Response(
             answer[:-20] if fault == "truncated" else answer, 200, self.headers, content_type="application/json"
         )

@@ -115,12 +115,16 @@ class LocalProvider:
         if self.model == BUNDLED_MODEL:
             return SentenceTransformer(str(bundled_folder()), local_files_only=True)
         folder = Path(self.model).expanduser()
+        if not folder.is_dir() and "/" not in self.model:  # a name of the hub has an owner: don't look for others there
+            raise NextmartError(
+                f"embedding_models: can't load the model '{self.model}': it is neither the bundled '{BUNDLED_MODEL}', "
+                "nor a folder with a sentence-transformers model, nor a name of the hub (owner/model)"
+            )
         try:
             return SentenceTransformer(str(folder) if folder.is_dir() else self.model)
         except Exception as error:  # of many libraries, without a common class
             raise NextmartError(
-                f"embedding_models: can't load the model '{self.model}': it is neither the bundled "
-                f"'{BUNDLED_MODEL}' nor a folder with a sentence-transformers model, and as a name of the hub it gives: {error}"
+                f"embedding_models: can't load the model '{self.model}' as a folder or a name of the hub: {error}"
             ) from error
 
 

@@ -4,13 +4,15 @@ import base64
 import json
 import tempfile
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
+import httpx2
 import numpy as np
 import openai
 
-from jobs.embedding.provider import BatchState, Limits, Result, Vectors
+from jobs.embedding.provider import BatchState, Limits, Result, Unavailable, Vectors
 from jobs.embedding.providers.openai import LIMITS, OpenAIProvider, failure_of
 from jobs.settings import EmbeddingModel, Settings
 
@@ -20,7 +22,9 @@ MOST_TEXTS, MOST_TOKENS = 50_000, 40_000_000
 ENDPOINT = "/v1/embeddings"
 NAME = "nextmart_submission"  # in a batch's metadata
 ENDED = ("completed", "expired", "failed", "cancelled")
+UNREACHED = ("batch_expired", "batch_cancelled")  # what a batch says of texts that it ended too early for
 CLIENT_RETRIES = 5  # of requests that cost nothing
+UNREADABLE = (AttributeError, KeyError, TypeError, ValueError)  # the client's, for other answers than it expects
 
 
 def make(settings: Settings, model: EmbeddingModel) -> "OpenAIBatchProvider":
@@ -62,7 +66,7 @@ class OpenAIBatchProvider:
                 line = {"custom_id": key, "method": "POST", "url": ENDPOINT, "body": body}
                 file.write(json.dumps(line, ensure_ascii=False).encode() + b"\n")
             file.seek(0)
-            try:
+            with self._explained():
                 uploaded = self._patient.files.create(file=(f"{submission_id}.jsonl", file), purpose="batch")
                 made = self.direct.client.batches.create(
                     input_file_id=uploaded.id,
@@ -70,44 +74,49 @@ class OpenAIBatchProvider:
                     completion_window="24h",
                     metadata={NAME: submission_id},
                 )
-            except openai.OpenAIError as error:
-                raise failure_of(error, self.direct.model) from error
-        return str(made.id)
+                return str(made.id)
 
     def find(self, submission_id: str) -> str | None:
         """Look for a batch among all that the service keeps, newest first."""
-        try:
+        with self._explained():
             for batch in self._patient.batches.list(limit=100):
                 if (batch.metadata or {}).get(NAME) == submission_id:
                     return str(batch.id)
-        except openai.OpenAIError as error:
-            raise failure_of(error, self.direct.model) from error
         return None
 
     def state(self, batch_id: str) -> BatchState:
         """Ask how far a batch is, and what is wrong with it as a whole."""
-        batch = self._batch(batch_id)
-        errors = [error.message or error.code or "" for error in (batch.errors.data if batch.errors else None) or []]
-        return BatchState(batch.status, batch.status in ENDED, "; ".join(errors))
+        with self._explained():
+            try:
+                batch = self._patient.batches.retrieve(batch_id)
+            except openai.NotFoundError:
+                return BatchState("gone", True, "the service doesn't know it (any more)")
+            said = (batch.errors.data if batch.errors else None) or []
+            errors = [error.message or error.code or "" for error in said]
+            return BatchState(batch.status, batch.status in ENDED, "; ".join(errors))
 
     def results(self, batch_id: str) -> Iterator[Result]:
         """Read the files of results and of errors line by line; an expired or cancelled batch has them too."""
-        batch = self._batch(batch_id)
-        for file_id in (batch.output_file_id, batch.error_file_id):
-            if file_id:
-                try:
+        with self._explained():
+            try:
+                batch = self._patient.batches.retrieve(batch_id)
+                for file_id in filter(None, (batch.output_file_id, batch.error_file_id)):
                     with self._patient.files.with_streaming_response.content(file_id) as answer:
-                        for line in answer.iter_lines():
-                            if (result := result_of(line)) is not None:
-                                yield result
-                except openai.OpenAIError as error:
-                    raise failure_of(error, self.direct.model) from error
+                        yield from filter(None, map(result_of, answer.iter_lines()))
+            except openai.NotFoundError:  # deleted meanwhile: what is gone is asked for again
+                return
 
-    def _batch(self, batch_id: str) -> Any:
+    @contextmanager
+    def _explained(self) -> Iterator[None]:
+        """Say of whatever the client raises whose fault it is."""
         try:
-            return self._patient.batches.retrieve(batch_id)
+            yield
         except openai.OpenAIError as error:
             raise failure_of(error, self.direct.model) from error
+        except httpx2.HTTPError as error:  # the client lets them pass where an answer is read bit by bit
+            raise Unavailable(f"the embedding service can't be reached: {error}") from error
+        except UNREADABLE as error:
+            raise Unavailable("the embedding service's answer can't be read; is OPENAI_BASE_URL right?") from error
 
     @property
     def _patient(self) -> Any:
@@ -118,20 +127,32 @@ def result_of(line: str) -> Result | None:
     """Read one line of a file of results; None where it is none (its text then counts as unanswered)."""
     try:
         row = json.loads(line)
-        key, response = row["custom_id"], row.get("response") or {}
-        body = response.get("body") or {}
-        if response.get("status_code") == 200:
+        key, response, failure = row["custom_id"], row.get("response") or {}, row.get("error") or {}
+        if not isinstance(key, str) or failure.get("code") in UNREACHED:
+            return None
+        body, status = response.get("body") or {}, response.get("status_code")
+        if status == 200:
             (answer,) = body["data"]
-            return Result(key, vector_of(answer["embedding"]), int(body.get("usage", {}).get("prompt_tokens", 0)))
-        error = body.get("error") or row.get("error") or {}
-        message = f"the embedding service answers {response.get('status_code', 'nothing')}: {error.get('message', '')}"
-        return Result(key, None, 0, message, is_final=response.get("status_code") in (400, 413, 422))
-    except (AttributeError, KeyError, TypeError, ValueError):
+            tokens = (body.get("usage") or {}).get("prompt_tokens") or 0  # not every such server counts
+            return Result(key, vector_of(answer["embedding"]), int(tokens))
+        error = body.get("error") or failure
+        message = f"the embedding service answers {status or 'nothing'}: {error.get('message', '')}"
+        return Result(key, None, 0, message, is_final=status in (400, 413, 422))
+    except (*UNREADABLE, OverflowError, RecursionError):
         return None
 
 
 def vector_of(embedding: str | list[float]) -> Vectors:
-    """Read a vector in either form of the protocol: base64 of little-endian floats, or a list."""
+    """Read a vector in either form of the protocol: base64 of little-endian floats, or a list.
+
+    Raises
+    ------
+    ValueError, TypeError or OverflowError
+        If it is neither.
+    """
     if isinstance(embedding, str):
         return np.frombuffer(base64.b64decode(embedding), dtype="<f4").astype(np.float32)
-    return np.asarray(embedding, dtype=np.float32)
+    vector = np.asarray(embedding, dtype=np.float32)
+    if vector.ndim != 1:
+        raise ValueError(f"an embedding of {vector.ndim} dimensions is no vector")
+    return vector
