@@ -1,0 +1,214 @@
+"""Runs that die, and answers that are lost: no batch is bought twice, and none is forgotten."""
+
+import itertools
+import signal
+import threading
+from contextlib import suppress
+
+import pytest
+from batch_nights import (
+    FIRST,
+    ONCE,
+    PRICE,
+    TEXTS,
+    cost_of_all_nights,
+    is_complete,
+    night,
+    nights_until_complete,
+    nothing_is_left_over,
+    recorded,
+)
+from catalogue import text_hash
+from fake_batches import FAULTS
+
+from jobs.embedding import deferred
+from jobs.embedding.providers import openai_batch
+
+# --- written down first ---
+
+
+@pytest.mark.parametrize("moment", ["upload", "create"])
+def test_a_batch_and_its_texts_are_on_record_before_the_service_hears_of_it(shop, batches, moment):
+    seen = []
+    other = shop.connection.cursor()  # sees only what is committed
+
+    def look():
+        query = "select status, batch_id, texts, tokens, ended_at from ml.embedding_batches"
+        seen.extend(other.execute(query).fetchall())
+        seen.extend(other.execute("select count(*), sum(tokens)::int from ml.embedding_batch_texts").fetchall())
+
+    batches.at[moment] = look
+    night(shop)
+    assert seen == [("preparing", None, 7, 21, None), (7, 21)]
+
+
+MOMENTS = {
+    "upload": "preparing", "uploaded": "preparing", "create": "preparing", "created": "preparing",
+    "retrieve": "submitted", "content": "completed",
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("moment", MOMENTS)
+def test_a_run_interrupted_while_the_service_is_busy_buys_nothing_twice(shop, batches, moment):
+    def interrupt():
+        del batches.at[moment]
+        signal.pthread_kill(threading.main_thread().ident, signal.SIGINT)
+        batches.closing.wait(0.2)  # no answer before it has struck
+
+    batches.at[moment] = interrupt
+    if moment == "create":
+        batches.faults["create"] = ["500"]  # the request doesn't outlive who made it
+    with pytest.raises(KeyboardInterrupt):
+        nights_until_complete(shop, batches)
+    assert {status for status, _, _ in recorded(shop)} == {MOMENTS[moment]}
+    nights_until_complete(shop, batches)
+    assert is_complete(shop)
+    assert batches.paid == ONCE
+    assert nothing_is_left_over(shop)
+    assert shop.rows("select distinct status from ml.job_runs where status not in ('done', 'interrupted')") == []
+
+
+class Dying:
+    """The connection of a process that is killed at its nth statement that writes; no later one is carried out either.
+
+    To be killed at one that reads, or at a request, leaves what being killed at the one before or after leaves.
+    """
+
+    def __init__(self, connection, statements):
+        self.connection, self.left = connection, statements
+
+    def __getattr__(self, name):
+        return getattr(self.connection, name)
+
+    def execute(self, statement, *parameters):
+        self.left -= statement.split()[0] in ("insert", "update", "delete", "begin", "commit")
+        if self.left < 0:
+            raise KeyboardInterrupt
+        return self.connection.execute(statement, *parameters)
+
+
+@pytest.mark.parametrize("dies", ["handing in", "collecting"])
+def test_a_run_killed_at_any_statement_ends_like_one_that_was_not(shop, batches, dies, monkeypatch):
+    """Die at statement n, for n = 1, 2, … until a run goes through; the two nights after each must mend it."""
+    monkeypatch.setattr(deferred, "RESULTS_AT_ONCE", 2)
+    monkeypatch.setattr(openai_batch, "MOST_TEXTS", 4)
+    alive = shop.connection
+    stored = "select text_hash, embedding, status, error, tokens from ml.embeddings order by all"
+    night(shop)
+    batches.end()
+    night(shop)
+    wanted = shop.rows(stored)
+
+    for statements in itertools.count():
+        for table in ("ml.job_runs", "ml.embedding_batches", "ml.embedding_batch_texts"):
+            alive.execute(f"delete from {table}")
+        alive.execute("delete from ml.embeddings where text_hash <> ?", [text_hash(FIRST["first"])])
+        batches.batches.clear()
+        batches.paid.clear()
+        if dies == "collecting":
+            night(shop)
+            batches.end()
+        with alive.cursor() as process:  # its end rolls back what it had begun
+            shop.connection = dying = Dying(process, statements)
+            with suppress(KeyboardInterrupt):
+                night(shop)
+        shop.connection = alive
+        batches.end()
+        nights_until_complete(shop, batches, most=1)
+        assert shop.rows(stored) == wanted, f"killed at statement {statements}"
+        assert batches.paid == ONCE, f"killed at statement {statements}"
+        assert nothing_is_left_over(shop), f"killed at statement {statements}"
+        if dying.left >= 0:
+            break
+    assert statements > 12
+
+
+# --- answers that are lost ---
+
+
+@pytest.mark.parametrize("fault", FAULTS)
+def test_a_batch_is_adopted_if_it_was_made_though_its_answer_was_lost_and_else_handed_in_again(shop, batches, fault):
+    batches.faults["create"] = [fault]
+    summary = night(shop, embedding_timeout_seconds=0.5)
+    assert summary["status"] == "incomplete"
+    assert recorded(shop) == [("preparing", 0, None)], "nobody knows yet"
+    made = fault.startswith("made")
+    assert len(batches.batches) == made
+    nights_until_complete(shop, batches, most=2)
+    assert batches.asked.count("create") == (1 if made else 2)
+    assert is_complete(shop)
+    assert batches.paid == ONCE
+    assert [status for status, _, _ in recorded(shop)] == (["completed"] if made else ["lost", "completed"])
+    assert nothing_is_left_over(shop)
+
+
+def test_a_batch_whose_answer_was_lost_is_found_behind_pages_of_others(shop, batches):
+    batches.faults["create"] = ["made, 500"]
+    night(shop)
+    (mine,) = batches.batches.values()
+    for number in range(5):
+        batches.batches[f"other-{number}"] = {**mine, "id": f"other-{number}", "metadata": None, "status": "failed"}
+    batches.end()
+    night(shop)
+    assert is_complete(shop)
+    assert batches.asked.count("list") == 3
+    assert batches.asked.count("create") == 1
+
+
+def test_where_the_service_cannot_be_asked_for_a_batch_none_is_handed_in_again(shop, batches):
+    batches.faults = {"create": ["made, 500"], "list": ["500"] * 6}
+    night(shop)
+    assert night(shop)["status"] == "incomplete"
+    assert batches.asked.count("create") == 1
+    nights_until_complete(shop, batches)
+    assert batches.paid == ONCE
+
+
+@pytest.mark.parametrize("fault", ["500", "429", "made, 500"])
+def test_an_upload_that_fails_is_tried_again_with_the_whole_file(shop, batches, fault):
+    batches.faults["upload"] = [fault, fault]
+    assert night(shop)["status"] == "done"
+    (batch,) = batches.batches.values()
+    assert sorted(batches.texts(batch)) == sorted(TEXTS.values())
+
+
+@pytest.mark.parametrize(
+    ("kind", "fault"),
+    [
+        ("upload", "500"), ("upload", "a page"), ("upload", "truncated"), ("retrieve", "500"), ("retrieve", "429"),
+        ("retrieve", "a page"), ("retrieve", "truncated"), ("content", "500"), ("content", "cut off"),
+    ],
+)  # fmt: skip
+def test_a_service_that_is_down_ends_the_night_and_no_text_is_blamed(shop, batches, kind, fault):
+    batches.faults[kind] = [fault] * (6 if fault in ("500", "429") else 1)  # the client tries again on its own
+    nights = [night(shop)]
+    batches.end()
+    nights.append(night(shop))
+    (told,) = [summary["detail"]["ended_by"] for summary in nights if summary["status"] == "incomplete"]
+    assert "the embedding service" in told
+    assert shop.labels() == {}
+    nights_until_complete(shop, batches, most=1)
+    assert is_complete(shop)
+    assert batches.paid == ONCE
+
+
+def test_a_passing_fault_is_waited_out(shop, batches):
+    night(shop)
+    batches.end()
+    batches.faults = {"retrieve": ["500", "429"], "content": ["500", "500"]}
+    assert night(shop)["status"] == "done"
+    assert is_complete(shop)
+
+
+def test_results_cut_off_in_the_middle_are_taken_again_and_counted_once(shop, batches, monkeypatch):
+    monkeypatch.setattr(deferred, "RESULTS_AT_ONCE", 2)
+    night(shop)
+    batches.end()
+    batches.faults["content"] = ["cut off"]
+    summary = night(shop)
+    assert summary["status"] == "incomplete"
+    assert 0 < summary["rows_out"] < 7, "what had arrived stays"
+    assert night(shop)["status"] == "done"
+    assert is_complete(shop)
+    assert batches.paid == ONCE
+    assert cost_of_all_nights(shop) == pytest.approx(21 * PRICE)

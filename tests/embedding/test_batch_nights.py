@@ -1,0 +1,220 @@
+"""The embed job by OpenAI's Batch API, against a real server, by OpenAI's own client; each run is one night."""
+
+import json
+
+import pytest
+from batch_nights import (
+    ALL,
+    FIRST,
+    ONCE,
+    PRICE,
+    TEXTS,
+    is_complete,
+    night,
+    nights_until_complete,
+    nothing_is_left_over,
+    recorded,
+)
+from catalogue import text_hash
+from fake_openai import KEY
+
+from jobs.embedding import deferred
+from jobs.embedding.backfill import Wishes
+from jobs.embedding.providers import openai_batch
+from jobs.errors import UsageError
+
+# --- night after night ---
+
+
+@pytest.mark.parametrize("form", ["base64", "lists"])
+def test_texts_are_handed_in_then_left_alone_then_collected_and_paid_once(shop, batches, form):
+    batches.form = form
+    handed_in = night(shop)
+    assert (handed_in["status"], handed_in["rows_in"], handed_in["rows_out"], handed_in["cost"]) == ("done", 7, 0, 0)
+    assert {"handed_in": 7, "under_way": 7, "tokens": 0, "failed": 0}.items() <= handed_in["detail"].items()
+
+    waiting = night(shop)
+    assert (waiting["status"], waiting["rows_in"], waiting["detail"]["under_way"]) == ("done", 0, 7)
+    assert "handed_in" not in waiting["detail"]
+    assert recorded(shop) == [("in_progress", 0, None)]
+
+    batches.end()
+    collected = night(shop)
+    assert is_complete(shop)
+    assert (collected["status"], collected["rows_out"], collected["detail"]["under_way"]) == ("done", 7, 0)
+    assert collected["detail"]["tokens"] == 21
+    assert collected["cost"] == pytest.approx(21 * PRICE)
+    assert recorded(shop) == [("completed", 7, None)]
+    assert batches.paid == ONCE
+    assert nothing_is_left_over(shop)
+
+    asked = len(batches.asked)
+    assert night(shop)["rows_in"] == 0
+    assert (len(batches.asked), len(batches.batches)) == (asked, 1)
+
+
+def test_what_is_under_way_is_not_asked_for_directly_either(shop, batches, service):
+    night(shop)
+    before = len(service.asked)
+    assert night(shop, provider="openai")["rows_in"] == 0
+    assert len(service.asked) == before
+    batches.end()
+    night(shop)
+    assert is_complete(shop)
+
+
+def test_texts_that_arrive_meanwhile_are_handed_in_by_themselves(shop, batches):
+    shop.write(**FIRST, **dict([*TEXTS.items()][:3]))
+    night(shop)
+    shop.write(**ALL)
+    summary = night(shop)
+    assert (summary["detail"]["handed_in"], summary["detail"]["under_way"]) == (4, 7)
+    batches.end()
+    night(shop)
+    assert is_complete(shop)
+    assert batches.paid == ONCE
+
+
+def test_a_text_that_left_the_catalogue_keeps_its_vector_for_when_it_returns(shop, batches):
+    night(shop)
+    shop.write(**FIRST)
+    batches.end()
+    night(shop)
+    shop.write(**ALL)
+    assert night(shop)["rows_in"] == 0
+    assert is_complete(shop)
+
+
+def test_a_file_holds_a_line_a_text_that_asks_as_a_request_would(shop, batches):
+    strange = 'a "quoted"\nline\u2028 and 中文'
+    shop.write(**FIRST, strange=strange)
+    night(shop, vars={})
+    (batch,) = batches.batches.values()
+    (line,) = batches.files[batch["input_file_id"]].split(b"\n")[:-1]
+    assert json.loads(line) == {
+        "custom_id": text_hash(strange),
+        "method": "POST",
+        "url": "/v1/embeddings",
+        "body": {"model": "fake", "input": strange, "encoding_format": "base64"},
+    }
+    [(name,)] = shop.rows("select submission_id from ml.embedding_batches")
+    assert batch["metadata"] == {"nextmart_submission": name}
+    assert (batch["endpoint"], batch["completion_window"]) == ("/v1/embeddings", "24h")
+
+
+def test_a_model_that_has_sizes_is_told_the_one_that_is_wanted(shop, batches):
+    shop.embed(model={"provider": "openai-batch", "model": "text-embedding-3-small", "dimensions": 3})
+    (batch,) = batches.batches.values()
+    bodies = [json.loads(line)["body"] for line in batches.files[batch["input_file_id"]].splitlines()]
+    assert {(body["model"], body["dimensions"]) for body in bodies} == {("text-embedding-3-small", 3)}
+
+
+# --- limits ---
+
+
+def test_no_batch_holds_more_texts_than_the_service_allows(shop, batches, monkeypatch):
+    monkeypatch.setattr(openai_batch, "MOST_TEXTS", 3)
+    assert night(shop)["detail"]["handed_in"] == 7
+    assert [len(batches.texts(batch)) for batch in batches.batches.values()] == [3, 3, 1]
+    batches.end()
+    night(shop)
+    assert is_complete(shop)
+    assert batches.paid == ONCE
+
+
+def test_the_real_limits_are_those_of_the_service():
+    assert openai_batch.MOST_TEXTS == 50_000
+    assert openai_batch.MOST_TOKENS * 4 < 200e6 - 300 * openai_batch.MOST_TEXTS, "a file may have 200 MB"
+
+
+def test_no_more_tokens_are_under_way_than_the_settings_allow(shop, batches):
+    under_way = []
+    batches.at["created"] = lambda: under_way.append(sum(len(batches.texts(batch)) for batch in batches.under_way()))
+    for _ in range(3):
+        night(shop, embedding_batch_enqueued_tokens=8)
+        night(shop, embedding_batch_enqueued_tokens=8)
+        batches.end()
+    night(shop, embedding_batch_enqueued_tokens=8)
+    assert under_way == [2, 2, 2, 1]
+    batches.end()
+    night(shop, embedding_batch_enqueued_tokens=8)
+    assert is_complete(shop)
+    assert batches.paid == ONCE
+
+
+# --- waiting ---
+
+
+def test_one_run_does_all_where_it_may_wait(shop, batches, monkeypatch, capsys):
+    monkeypatch.setattr(deferred, "LONGEST_PAUSE", 0.02)
+    batches.at["retrieve"] = lambda: batches.end() if batches.asked.count("retrieve") > 1 else None
+    summary = night(shop, embedding_batch_wait_minutes=1)
+    assert is_complete(shop)
+    assert (summary["status"], summary["rows_out"], summary["detail"]["under_way"]) == ("done", 7, 0)
+    assert batches.asked.count("create") == 1
+    assert "7 texts are under way in 1 batches" in capsys.readouterr().err
+
+
+def test_a_run_that_waits_hands_in_more_as_soon_as_it_may(shop, batches, monkeypatch):
+    monkeypatch.setattr(deferred, "LONGEST_PAUSE", 0.02)
+    batches.at["retrieve"] = batches.end
+    wishes = Wishes(max_cost=21 * PRICE)  # what was bought must not count as still to be bought too
+    summary = night(shop, wishes, embedding_batch_wait_minutes=1, embedding_batch_enqueued_tokens=8)
+    assert (summary["status"], summary["rows_out"]) == ("done", 7)
+    assert is_complete(shop)
+    assert batches.asked.count("create") == 4
+
+
+def test_a_run_waits_no_longer_than_the_settings_say(shop, batches):
+    summary = night(shop, embedding_batch_wait_minutes=0.9 / 60)
+    assert (summary["status"], summary["detail"]["under_way"]) == ("done", 7)
+    assert batches.asked.count("retrieve") == 1
+
+
+# --- money ---
+
+
+def test_a_batch_that_would_cost_too_much_is_not_handed_in(shop, batches, monkeypatch):
+    monkeypatch.setattr(openai_batch, "MOST_TEXTS", 3)
+    summary = night(shop, Wishes(max_cost=9 * PRICE))
+    assert summary["status"] == "incomplete"
+    assert "--max-cost" in summary["detail"]["ended_by"]
+    assert (summary["detail"]["handed_in"], summary["detail"]["under_way"]) == (3, 3)
+    assert len(batches.batches) == 1
+    assert len(recorded(shop)) == 1
+    night(shop)
+    batches.end()
+    night(shop)
+    assert is_complete(shop)
+    assert batches.paid == ONCE
+
+
+# --- the key ---
+
+
+@pytest.mark.parametrize("kind", ["upload", "create", "list", "retrieve", "content"])
+def test_a_key_that_is_not_accepted_is_told_and_kept_nowhere(shop, batches, kind, capfd):
+    batches.faults = {kind: ["401"], **({"create": ["made, 500"]} if kind == "list" else {})}
+    nights = [night(shop)]
+    batches.end()
+    nights.append(night(shop))
+    told = [summary["detail"].get("ended_by", "") for summary in nights]
+    assert any("doesn't accept OPENAI_API_KEY: check it" in words for words in told)
+    kept = [shop.rows(f"from {table}") for table in ("ml.job_runs", "ml.embedding_batches", "ml.embeddings")]
+    said = capfd.readouterr()
+    assert KEY not in f"{kept} {nights} {said.out} {said.err}"
+    nights_until_complete(shop, batches, most=2)
+    assert is_complete(shop)
+    assert batches.paid == ONCE
+    assert shop.labels() == {}
+
+
+def test_without_a_key_the_variable_to_set_is_named_and_nothing_lost(shop, batches, monkeypatch):
+    monkeypatch.delenv("OPENAI_API_KEY")
+    with pytest.raises(UsageError, match="OPENAI_API_KEY"):
+        night(shop)
+    assert batches.asked == []
+    monkeypatch.setenv("OPENAI_API_KEY", KEY)
+    nights_until_complete(shop, batches, most=2)
+    assert is_complete(shop)
+    assert batches.paid == ONCE
