@@ -174,8 +174,8 @@ class Settings(BaseSettings):
         names = self.merged_vars()
         name = model or names["embedding_model"]
         chosen: dict[str, Any] = {"embedding_model": name}
-        if provider:
-            entry = {**names["embedding_models"].get(name, {}), "provider": provider}
+        if provider and name in names["embedding_models"]:
+            entry = {**names["embedding_models"][name], "provider": provider}
             chosen["embedding_models"] = {**names["embedding_models"], name: entry}
         return self.model_copy(update={"vars": {**self.vars, **chosen}})
 

@@ -64,8 +64,9 @@ def test_a_wrong_entry_is_refused_by_name(entry, says):
 
 
 def test_an_unknown_model_is_refused_with_the_nearest_and_what_to_write():
-    with pytest.raises(UsageError, match=r"'text-embedding-3-smal' .* did you mean 'text-embedding-3-small'"):
-        _ = Settings().with_embedding("text-embedding-3-smal", None).job_vars().embedding
+    for provider in (None, "openai-batch"):
+        with pytest.raises(UsageError, match=r"'text-embedding-3-smal' .* did you mean 'text-embedding-3-small'"):
+            _ = Settings().with_embedding("text-embedding-3-smal", provider).job_vars().embedding
 
 
 def test_entries_that_are_no_tables_are_refused():

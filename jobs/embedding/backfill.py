@@ -1,5 +1,6 @@
 """The embed job: texts without a vector get one, bought once and committed batch by batch."""
 
+import math
 import signal
 import threading
 from collections.abc import Iterator
@@ -60,6 +61,8 @@ def embed(connection: Connection, settings: Settings, run: JobRun, wishes: Wishe
         If the service fails and the model has no vector at all, so that there is nothing to go on with.
     """
     model = settings.job_vars().embedding
+    if wishes.max_cost is not None and math.isnan(wishes.max_cost):
+        raise UsageError("--max-cost is an amount in US dollars, not nan")
     label_empty(connection, model, run.run_id)
     wanted = Wanted(model, wishes.retry_failed, settings.embedding_too_long == "truncate")
     run.rows_in = write_down(connection, wanted)

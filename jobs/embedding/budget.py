@@ -23,7 +23,10 @@ class Pace:
 
     def learn(self, rate: Rate) -> None:
         """Take over what the service says that it allows, where the settings say nothing."""
-        self._rate = Rate(self._set.requests or rate.requests, self._set.tokens or rate.tokens)
+        known = self._rate
+        self._rate = Rate(
+            self._set.requests or rate.requests or known.requests, self._set.tokens or rate.tokens or known.tokens
+        )
 
     def pause(self, seconds: float) -> None:
         """Let nobody ask for so long: the service wants it."""

@@ -34,6 +34,7 @@ from jobs.errors import NextmartError
 
 TRIES = 6  # of a request that fails while others go through
 ANSWERS = 3  # that a request may get, each charged for, before its texts count as impossible
+PROBES = 3  # how often the probe is made where it fails
 PROBE = "Does the embedding service answer?"
 SHORTEST_WAIT, LONGEST_WAIT = 0.5, 60.0  # seconds
 
@@ -196,14 +197,23 @@ class Dispatcher:
             if self.stop.is_set():
                 return False
             try:
-                answer = self._checked(self._provider.embed([PROBE]), 1)
+                answer = self._probe()
             except ServiceError as probed:
+                self._budget.settle(0, probed.tokens)
                 # what is refused or wrong even for the probe is how we ask: the first message says it best
                 self._end(error if isinstance(probed, Refused | WrongAnswer) else probed)
                 return False
             self._budget.settle(0, answer.tokens)
             self._succeeded_at = time.monotonic()
             return True
+
+    def _probe(self) -> Answer:
+        """Ask for a harmless text, some times: one failure of the service proves nothing."""
+        answer: Answer = tenacity.Retrying(
+            retry=tenacity.retry_if_exception_type((Busy, Unavailable)), stop=tenacity.stop_after_attempt(PROBES),
+            wait=self._jitter, sleep=tenacity.sleep_using_event(self.stop), reraise=True,
+        )(lambda: self._checked(self._provider.embed([PROBE]), 1))  # fmt: skip
+        return answer
 
     def _end(self, error: NextmartError) -> None:
         self.ended_by = self.ended_by or error

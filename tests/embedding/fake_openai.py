@@ -3,6 +3,7 @@
 import base64
 import hashlib
 import json
+import os
 import struct
 import threading
 import time
@@ -102,7 +103,7 @@ class FakeOpenAI:
         if fault == "reset":
             connection = request.environ["werkzeug.socket"]
             connection.setsockopt(1, 13, struct.pack("ii", 1, 0))  # SOL_SOCKET, SO_LINGER: close with a reset
-            connection.close()
+            os.close(connection.detach())  # the server's own files keep a socket open that is closed politely
             return Response()
         if self.poison & {*texts}:
             return error(400, "this text is not allowed")

@@ -1,0 +1,202 @@
+"""How texts become requests, and that through all of it each item keeps the vector of its own text."""
+
+import unicodedata
+from itertools import chain, pairwise
+
+from catalogue import text_hash
+from fake_openai import vector_of
+from hypothesis import given
+from hypothesis import strategies as st
+
+from jobs.embedding.batching import Text, fitted, halves, requests
+from jobs.embedding.provider import Limits
+from jobs.embedding.providers.openai import OpenAIProvider
+
+# --- requests ---
+
+texts = st.lists(st.builds(Text, st.uuids().map(str), st.text(max_size=40), st.integers(0, 50)), max_size=40)
+limits = st.builds(Limits, st.integers(1, 8), st.none(), st.none() | st.integers(1, 90))
+sizes = st.integers(1, 10)
+
+
+def weight(request):
+    """What the service may count: the tokens, or a quarter of a token a byte, whichever is more."""
+    return sum(max(text.tokens, len(text.text.encode()) / 4) for text in request)
+
+
+@given(texts, limits, sizes)
+def test_every_text_is_in_one_request_and_in_its_place(texts, limits, size):
+    made = list(requests(texts, limits, size))
+    assert list(chain(*made)) == texts
+    assert all(made)
+
+
+@given(texts, limits, sizes)
+def test_a_request_is_within_every_limit(texts, limits, size):
+    for request in requests(texts, limits, size):
+        assert len(request) <= min(size, limits.texts)
+        if limits.request_tokens is not None and len(request) > 1:
+            assert weight(request) <= limits.request_tokens
+
+
+@given(texts, limits, sizes)
+def test_a_request_ends_only_where_the_next_text_would_break_a_limit(texts, limits, size):
+    for request, following in pairwise(requests(texts, limits, size)):
+        longer = [*request, following[0]]
+        # a text's bytes may end within a token: it counts as whole
+        assert len(longer) > min(size, limits.texts) or (
+            limits.request_tokens is not None and weight(longer) + len(longer) * 3 / 4 > limits.request_tokens
+        )
+
+
+def test_limits_are_used_up():
+    texts = [Text(str(number), "x" * 8, 2) for number in range(10)]
+    assert [len(request) for request in requests(texts, Limits(99, None, 6), 99)] == [3, 3, 3, 1]
+    assert [len(request) for request in requests(texts, Limits(99, None, 7), 99)] == [3, 3, 3, 1]
+    assert [len(request) for request in requests(texts, Limits(4), 99)] == [4, 4, 2]
+    assert [len(request) for request in requests(texts, Limits(99), 7)] == [7, 3]
+
+
+def test_a_text_over_a_requests_limit_is_a_request_of_its_own():
+    small, huge = Text("a", "x", 1), Text("b", "y", 301_000)
+    made = list(requests([small, huge, small], OpenAIProvider("text-embedding-3-small", 4).limits, 256))
+    assert made == [[small], [huge], [small]]
+
+
+def test_openais_own_estimate_of_a_requests_size_is_kept_to():
+    many = [Text(str(number), "x" * 603, 100) for number in range(4096)]  # 150.75 by the estimate
+    for request in requests(many, OpenAIProvider("text-embedding-3-small", 4).limits, 4096):
+        assert sum(len(text.text.encode()) for text in request) / 4 <= 300_000
+
+
+def test_requests_are_made_as_texts_are_read():
+    read = []
+
+    def endless():
+        while True:
+            read.append(Text("hash", "text", 1))
+            yield read[-1]
+
+    made = requests(endless(), Limits(4), 256)
+    next(made)
+    assert len(read) == 5
+    next(made)
+    assert len(read) == 9
+
+
+@given(st.lists(st.builds(Text, st.uuids().map(str), st.just("text"), st.just(1)), min_size=2, max_size=40))
+def test_halves_are_all_of_a_request_and_neither_is_empty(texts):
+    first, second = halves(texts)
+    assert first + second == texts
+    assert 0 <= len(second) - len(first) <= 1
+
+
+# --- what a model reads ---
+
+
+class Words:
+    """Counts words, and reads so many."""
+
+    def __init__(self, most):
+        self.limits = Limits(2048, most)
+
+    def count_tokens(self, texts):
+        return [len(text.split()) for text in texts]
+
+    def shorten(self, text, tokens):
+        return " ".join(text.split()[:tokens])
+
+
+rows = st.lists(
+    st.tuples(st.uuids().map(str), st.lists(st.sampled_from(["red", "靴", "cafe\u0301"]), max_size=9).map(" ".join)),
+    max_size=20,
+)
+
+
+@given(rows, st.none() | st.integers(1, 6))
+def test_too_long_texts_are_cut_in_their_place_and_say_so(rows, most):
+    provider = Words(most)
+    kept, refused = fitted(rows, provider, "truncate")
+    assert refused == []
+    assert [text.text_hash for text in kept] == [key for key, _ in rows]
+    for text, (_, whole) in zip(kept, rows, strict=True):
+        length = len(whole.split())
+        assert whole.startswith(text.text)
+        assert text.tokens == provider.count_tokens([text.text])[0]
+        if most is None or length <= most:
+            assert (text.text, text.note) == (whole, "")
+        else:
+            assert text.tokens == most
+            assert text.note == f"too long: only the first {most} of {length} tokens were embedded"
+
+
+@given(rows, st.none() | st.integers(1, 6))
+def test_or_they_are_left_out_whole_with_their_length(rows, most):
+    kept, refused = fitted(rows, Words(most), "fail")
+    long = [(key, text) for key, text in rows if most is not None and len(text.split()) > most]
+    assert [(text.text_hash, text.text) for text in kept] == [row for row in rows if row not in long]
+    assert [(text.text_hash, text.text) for text in refused] == long
+    assert all(text.note == "" for text in kept)
+    assert [text.note for text in refused] == [
+        f"too long: {len(text.split())} tokens, the model reads {most}" for _, text in long
+    ]
+
+
+# --- identity, by OpenAI's own client ---
+
+SMALL = {"model": "text-embedding-3-small", "dimensions": 3}
+
+
+def right(texts):
+    return {item_id: vector_of(text, 3).tolist() for item_id, text in texts.items()}
+
+
+def test_items_that_swap_texts_or_share_one_each_have_its_vector(catalogue, service):
+    texts = {f"item-{number:02}": f"text {number % 7}" for number in range(20)}
+    catalogue.write(**texts)
+    catalogue.embed(model=SMALL)
+    assert catalogue.by_item() == right(texts)
+    texts["item-00"], texts["item-01"] = texts["item-01"], texts["item-00"]
+    catalogue.write(**texts)
+    catalogue.embed(model=SMALL)
+    assert catalogue.by_item() == right(texts)
+    assert sorted(chain(*service.asked)) == [f"text {number}" for number in range(7)], "each is paid for once"
+
+
+def test_forms_of_one_word_in_unicode_are_texts_of_their_own(catalogue, service):
+    texts = {form: unicodedata.normalize(form, "Schuhgröße für Señor Nguyễn ﬁ") for form in ("NFC", "NFD", "NFKC")}
+    catalogue.write(**texts, again=texts["NFD"])
+    catalogue.embed(model=SMALL)
+    assert catalogue.by_item() == right({**texts, "again": texts["NFD"]})
+    assert len(catalogue.stored()) == 3
+    assert sorted(chain(*service.asked)) == sorted(texts.values()), "what is sent is what was hashed"
+
+
+# of exactly 8,193 tokens, of which the last three are one character
+LONG = " garden" * 8190 + "👟"
+
+
+def test_empty_and_too_long_texts_are_labelled_among_others(catalogue, service):
+    provider = OpenAIProvider(dimensions=3, model=SMALL["model"])
+    assert provider.count_tokens([LONG]) == [8193]
+    cut = provider.shorten(LONG, 8191)
+    assert LONG.startswith(cut)
+    catalogue.write(a="red shoe", b="", c=LONG, d=" \n", e="hose")
+    catalogue.embed(model=SMALL)
+    assert catalogue.labels() == {
+        "b": ("empty", None),
+        "c": ("too_long", "too long: only the first 8,191 of 8,193 tokens were embedded"),
+        "d": ("empty", None),
+    }
+    assert catalogue.by_item() == {**right({"a": "red shoe", "c": cut, "e": "hose"}), "b": None, "d": None}
+    assert sorted(chain(*service.asked)) == sorted(["red shoe", cut, "hose"])
+    # half a character is no text: one token less than the model reads
+    assert catalogue.rows("select tokens from ml.embeddings where text_hash = ?", text_hash(LONG)) == [(8190,)]
+
+
+def test_a_too_long_text_is_not_sent_where_the_settings_say_so(catalogue, service):
+    catalogue.write(a="red shoe", b=LONG)
+    catalogue.embed(model=SMALL, embedding_too_long="fail")
+    assert catalogue.labels() == {"b": ("too_long", "too long: 8,193 tokens, the model reads 8,191")}
+    assert catalogue.by_item() == {**right({"a": "red shoe"}), "b": None}
+    assert service.asked == [["red shoe"]]
