@@ -15,7 +15,7 @@ import pyarrow as pa
 import torch
 
 from jobs.data import index_items, read_catalog
-from jobs.models.base import Bools, Catalog, Floats, Scorer, reasons
+from jobs.models.base import Bools, Catalog, Floats, Scorer
 from jobs.models.base import recommend as rank
 from jobs.models.store import ModelRow, live, load_model
 from jobs.progress import progress
@@ -193,7 +193,7 @@ def _lists(
         found = rank(scorer, sequences, k, allowed=catalog.available, allow_repeats=names.allow_repeats)
     scores, items, from_model = fill_up(found, sequences, popularity, k, names.allow_repeats)
     own = np.where(from_model, items, -1).astype(np.int32)
-    why = reasons(scorer, sequences, own) if scorer else np.full(items.shape, -1, np.int32)
+    why = scorer.reasons(sequences, own) if scorer else np.full(items.shape, -1, np.int32)
     return Recommended(items, scores, from_model, why)
 
 

@@ -29,7 +29,7 @@ FILE_NAME = "nextmart.toml"
 PREFIX = "NEXTMART_"
 NOT_SETTINGS = {"NEXTMART_DATA", "NEXTMART_DEBUG"}  # real data for tests and benchmarks; show tracebacks
 
-Family = Literal["popularity", "llmseqsim", "bert4rec", "llm2bert4rec", "sasrec", "llm2sasrec"]
+Family = Literal["popularity", "llmseqsim", "sknn", "vsknn", "bert4rec", "llm2bert4rec", "sasrec", "llm2sasrec"]
 
 
 class EmbeddingModel(BaseModel):

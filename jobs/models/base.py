@@ -1,6 +1,6 @@
-"""The interface of every model: fit on sequences, then score by inner products.
+"""The interface of every model: fit on sequences, then rank items for sequences.
 
-Each model ends in the same place: a query vector for a sequence, a vector for each item, and exact top-k over
+Most models end in the same place: a query vector for a sequence, a vector for each item, and exact top-k over
 their products. So filtering seen items, ties, chunking and memory are solved once, in ``jobs.topk``.
 """
 
@@ -23,8 +23,13 @@ from jobs.topk import top_k
 
 Bools = npt.NDArray[np.bool_]
 Floats = npt.NDArray[np.float32]
+Ints = npt.NDArray[np.int32]
 Longs = npt.NDArray[np.int64]
 State = dict[str, npt.NDArray[Any]]
+
+REASON_CHUNK = 1024  # sequences explained at once: their items' vectors are held side by side
+REASON_WINDOW = 50  # newest items that may be a reason
+QUERY_CHUNK = 4096  # sequences encoded at once: bounds memory, whatever the number of visitors
 
 
 @dataclass(frozen=True)
@@ -75,9 +80,52 @@ class Cases:
     targets: Longs
 
 
-@dataclass(frozen=True)
-class Scorer:
+class Scorer(ABC):
     """A fitted model, ready for one catalogue.
+
+    Attributes
+    ----------
+    recommendable : bool array (items,)
+        Items that the model can recommend.
+    """
+
+    recommendable: Bools
+
+    @abstractmethod
+    def top(self, sequences: Sequences, k: int, exclude: Sequences | None, allowed: Bools) -> tuple[Floats, Ints]:
+        """Return the exact top k of some sequences; see :func:`recommend`, which cuts them into chunks.
+
+        Parameters
+        ----------
+        exclude : Sequences, optional
+            For each sequence, the items that it must not get.
+        allowed : bool array (items,)
+            Recommendable items that may be recommended.
+
+        Returns
+        -------
+        float32 array (sequences, k), int32 array (sequences, k)
+        """
+
+    def reasons(self, sequences: Sequences, items: Ints) -> Ints:
+        """Return, for each recommended item, the item of its sequence that speaks most for it.
+
+        Parameters
+        ----------
+        items : int32 array (sequences, k)
+            Recommended indices, -1 where there is none.
+
+        Returns
+        -------
+        int32 array (sequences, k)
+            Of equal ones the newest; -1 where the model can't say.
+        """
+        return np.full(items.shape, -1, np.int32)
+
+
+@dataclass(frozen=True)
+class VectorScorer(Scorer):
+    """Scores are inner products of a sequence's vector with the items'.
 
     Attributes
     ----------
@@ -85,15 +133,40 @@ class Scorer:
         A row of zeros means: nothing is known of this sequence.
     item_vectors : float32 tensor (items, width)
         In the catalogue's order.
-    recommendable : bool array (items,)
-        Items for which the model has a vector.
+    explains : bool
+        Whether closeness of item vectors says why an item was recommended.
     """
 
     queries: Callable[[Sequences], Tensor]
     item_vectors: Tensor
     recommendable: Bools
     explains: bool = True
-    """Whether closeness of item vectors says why an item was recommended."""
+
+    def top(self, sequences: Sequences, k: int, exclude: Sequences | None, allowed: Bools) -> tuple[Floats, Ints]:
+        """Multiply, and keep the largest; nothing for a sequence of which nothing is known."""
+        queries = self.queries(sequences)
+        scores, items = top_k(queries, self.item_vectors, k, exclude=exclude, allowed=allowed)
+        unknown = ~queries.any(dim=1).cpu().numpy()
+        scores[unknown], items[unknown] = -np.inf, -1
+        return scores, items
+
+    def reasons(self, sequences: Sequences, items: Ints) -> Ints:
+        """Name the item with the largest cosine in ``item_vectors``."""
+        found = super().reasons(sequences, items)
+        if not self.explains:
+            return found
+        vectors = functional.normalize(self.item_vectors, dim=1)
+        for start in range(0, len(sequences), REASON_CHUNK):
+            rows = slice(start, min(start + REASON_CHUNK, len(sequences)))
+            own = sequences.take(np.arange(rows.start, rows.stop)).keep(self.recommendable).last(REASON_WINDOW)
+            candidates = own.padded(-1)[:, ::-1].copy()
+            if candidates.shape[1] == 0:
+                continue
+            closeness = torch.bmm(vectors[items[rows].clip(min=0)], vectors[candidates.clip(min=0)].transpose(1, 2))
+            closeness = closeness.cpu().masked_fill(torch.from_numpy(candidates < 0)[:, None, :], -2)
+            best = np.take_along_axis(candidates, closeness.argmax(dim=2).numpy(), axis=1)
+            found[rows] = np.where(items[rows] >= 0, best, -1)
+        return found
 
 
 @dataclass(frozen=True)
@@ -149,14 +222,9 @@ class Model(ABC):
         """Return the model ready for ``catalog``, whose items may be newer than the fit's."""
 
 
-REASON_CHUNK = 1024  # sequences explained at once: their items' vectors are held side by side
-REASON_WINDOW = 50  # newest items that may be a reason
-QUERY_CHUNK = 4096  # sequences encoded at once: bounds memory, whatever the number of visitors
-
-
 def recommend(
     scorer: Scorer, sequences: Sequences, k: int, *, allowed: Bools | None = None, allow_repeats: bool = False
-) -> tuple[Floats, npt.NDArray[np.int32]]:
+) -> tuple[Floats, Ints]:
     """Return the exact top k of each sequence.
 
     Parameters
@@ -178,43 +246,8 @@ def recommend(
     for start in range(0, len(sequences), QUERY_CHUNK):
         rows = np.arange(start, min(start + QUERY_CHUNK, len(sequences)))
         chunk = sequences.take(rows)
-        queries = scorer.queries(chunk)
-        exclude = None if allow_repeats else chunk
-        scores[rows], items[rows] = top_k(queries, scorer.item_vectors, k, exclude=exclude, allowed=recommendable)
-        unknown = rows[~queries.any(dim=1).cpu().numpy()]
-        scores[unknown], items[unknown] = -np.inf, -1
+        scores[rows], items[rows] = scorer.top(chunk, k, None if allow_repeats else chunk, recommendable)
     return scores, items
-
-
-def reasons(scorer: Scorer, sequences: Sequences, items: npt.NDArray[np.int32]) -> npt.NDArray[np.int32]:
-    """Return, for each recommended item, the item of its sequence that lies closest to it for the model.
-
-    Parameters
-    ----------
-    items : int32 array (sequences, k)
-        Recommended indices, -1 where there is none.
-
-    Returns
-    -------
-    int32 array (sequences, k)
-        The index of the sequence's item with the largest cosine in ``scorer.item_vectors``, of equal ones the
-        newest; -1 where the model can't say.
-    """
-    found = np.full(items.shape, -1, np.int32)
-    if not scorer.explains:
-        return found
-    vectors = functional.normalize(scorer.item_vectors, dim=1)
-    for start in range(0, len(sequences), REASON_CHUNK):
-        rows = slice(start, min(start + REASON_CHUNK, len(sequences)))
-        own = sequences.take(np.arange(rows.start, rows.stop)).keep(scorer.recommendable).last(REASON_WINDOW)
-        candidates = own.padded(-1)[:, ::-1].copy()
-        if candidates.shape[1] == 0:
-            continue
-        closeness = torch.bmm(vectors[items[rows].clip(min=0)], vectors[candidates.clip(min=0)].transpose(1, 2))
-        closeness = closeness.cpu().masked_fill(torch.from_numpy(candidates < 0)[:, None, :], -2)
-        best = np.take_along_axis(candidates, closeness.argmax(dim=2).numpy(), axis=1)
-        found[rows] = np.where(items[rows] >= 0, best, -1)
-    return found
 
 
 def device() -> torch.device:

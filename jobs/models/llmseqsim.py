@@ -11,7 +11,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from jobs.errors import UsageError
-from jobs.models.base import Cases, Catalog, Fitting, Floats, Longs, Model, Scorer, State
+from jobs.models.base import Cases, Catalog, Fitting, Floats, Longs, Model, Scorer, State, VectorScorer
 from jobs.sequences import Sequences
 
 # weight of the j-th newest item of a sequence, j = 1 for the last
@@ -54,4 +54,4 @@ class LLMSeqSim(Model):
             means.index_add_(0, torch.from_numpy(sequences.rows()), weighted)
             return functional.normalize(means, dim=1)
 
-        return Scorer(queries, vectors, catalog.has_embedding)
+        return VectorScorer(queries, vectors, catalog.has_embedding)

@@ -3,7 +3,7 @@
 import numpy as np
 import torch
 
-from jobs.models.base import Cases, Catalog, Fitting, Model, Scorer, State
+from jobs.models.base import Cases, Catalog, Fitting, Model, Scorer, State, VectorScorer
 from jobs.sequences import Sequences
 
 
@@ -29,7 +29,7 @@ class Popularity(Model):
         """Score items that the fit counted; a constant query turns counts into inner products."""
         place = self.trained_on.find(catalog.item_ids)
         counts = np.where(place >= 0, self.counts[place], 0).astype(np.float32)
-        return Scorer(
+        return VectorScorer(
             queries=lambda sequences: torch.ones(len(sequences), 1),
             item_vectors=torch.from_numpy(counts)[:, None],
             recommendable=counts > 0,

@@ -8,9 +8,10 @@ from jobs.models.bert4rec import BERT4Rec, LLM2BERT4Rec
 from jobs.models.llmseqsim import LLMSeqSim
 from jobs.models.popularity import Popularity
 from jobs.models.sasrec import LLM2SASRec, SASRec
+from jobs.models.sknn import SKNN, VSKNN
 
 FAMILIES: dict[str, type[Model]] = {
-    family.family: family for family in (Popularity, LLMSeqSim, BERT4Rec, LLM2BERT4Rec, SASRec, LLM2SASRec)
+    family.family: family for family in (Popularity, LLMSeqSim, SKNN, VSKNN, BERT4Rec, LLM2BERT4Rec, SASRec, LLM2SASRec)
 }
 
 

@@ -13,7 +13,19 @@ import torch
 from torch import Tensor, nn
 
 from jobs.metrics import target_ranks
-from jobs.models.base import Cases, Catalog, Fitting, Floats, Longs, Model, Scorer, State, device, recommend
+from jobs.models.base import (
+    Cases,
+    Catalog,
+    Fitting,
+    Floats,
+    Longs,
+    Model,
+    Scorer,
+    State,
+    VectorScorer,
+    device,
+    recommend,
+)
 from jobs.models.initial_vectors import Projection, fit_pca
 from jobs.models.training import train
 from jobs.sequences import Sequences
@@ -165,7 +177,7 @@ class SequentialModel(Model):
                 found[rows] = self.network.next_vectors(table, items)
             return found
 
-        return Scorer(queries, table, known)
+        return VectorScorer(queries, table, known)
 
 
 def batches_of_like_length(lengths: Longs, size: int, generator: np.random.Generator) -> list[Longs]:

@@ -43,16 +43,27 @@ class Expected:
     answers_everyone: bool = False  # also a visitor of whom nothing is known
     recommends_cold: bool = False  # items without events that have an embedding
     explains: bool = True  # names a reason
+    ranks_all: bool = True  # else only what stands in a block of the sequence
 
 
 EXPECTED = {
     "popularity": Expected(knows_next=False, answers_everyone=True, explains=False),
     "llmseqsim": Expected(recommends_cold=True),
+    # to it a sequence is a set: what came before is as near as what comes next
+    "sknn": Expected({"neighbours": 400}, knows_next=False, ranks_all=False),
+    "vsknn": Expected({"neighbours": 400}, ranks_all=False),
     "bert4rec": Expected(TRAINED, is_trained=True),
     "llm2bert4rec": Expected({**TRAINED, "initial_std": 0.3}, is_trained=True, recommends_cold=True),
     "sasrec": Expected(TRAINED, is_trained=True),
     "llm2sasrec": Expected({**TRAINED, "initial_std": 0.3}, is_trained=True, recommends_cold=True),
 }
+
+
+def rankable(family: str, own: list[int]) -> set[int]:
+    """The items that a family can rank for a sequence, its own ones included."""
+    if EXPECTED[family].ranks_all:
+        return set(range(ITEMS))
+    return {int(item) for block in INDEX if {*block} & {*own} for item in block}
 
 
 def ring_vector(block: int, place: float) -> np.ndarray:

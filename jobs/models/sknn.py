@@ -1,0 +1,168 @@
+"""SKNN and V-SKNN: recommend what the most similar training sessions hold.
+
+Jannach & Ludewig 2017; Ludewig & Jannach 2018 (arXiv 1803.09587), as evaluated in arXiv 2309.09261.
+"""
+
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+from scipy import sparse
+
+from jobs.errors import UsageError
+from jobs.models.base import Bools, Cases, Catalog, Fitting, Floats, Ints, Model, Scorer, State
+from jobs.models.llmseqsim import DECAYS
+from jobs.sequences import Sequences
+
+Matrix = Any  # scipy's sparse arrays have no types
+Doubles = npt.NDArray[np.float64]
+
+ROWS_AT_ONCE = 512  # their similarities to sessions, and their items' scores, are held side by side
+
+
+class SKNN(Model):
+    """Score of an item = sum of the similarities of the nearest sessions that hold it.
+
+    A session is the set of its items. Of a sequence each item counts once, where it occurs last, weighted by ``decay``.
+    """
+
+    family = "sknn"
+    defaults = {
+        "neighbours": 100,
+        "sample": 0,  # of the sessions that share an item, so many newest are compared; 0: all
+        "similarity": "cosine",  # or dot
+        "decay": "mean",  # weights of a sequence's items by age: last, mean, harmonic, squared_harmonic
+        "idf": False,  # raise the scores of items that few sessions hold, by 1 + ln(sessions / those that hold it)
+    }
+
+    def fit(self, train_sequences: Sequences, validation: Cases, catalog: Catalog, fitting: Fitting) -> None:
+        """Keep the sessions, the newest last."""
+        for name, known in (("decay", [*DECAYS]), ("similarity", ["cosine", "dot"])):
+            if self.parameters[name] not in known:
+                raise UsageError(f"{self.family}'s {name} must be one of {', '.join(known)}")
+        self.trained_on, self.sessions = catalog, train_sequences
+
+    def state(self) -> State:
+        """Return the sessions."""
+        return {"items": self.sessions.items, "offsets": self.sessions.offsets}
+
+    def restore(self, state: State, trained_on: Catalog) -> None:
+        """Take back the sessions."""
+        self.trained_on, self.sessions = trained_on, Sequences(state["items"], state["offsets"])
+
+    def scorer(self, catalog: Catalog) -> Scorer:
+        """Score the items that sessions hold and the catalogue still has."""
+        shape = (len(self.sessions), len(self.trained_on.item_ids))
+        rows, columns = self.sessions.rows(), self.sessions.items
+        holds = sparse.coo_array((np.ones(len(columns)), (rows, columns)), shape=shape).tocsr().tocoo()
+        # lengths count lost items too: the others' scores stay as they were
+        lengths = np.bincount(holds.row, minlength=len(self.sessions))
+        place = catalog.find(self.trained_on.item_ids)[holds.col]
+        found = (np.ones((place >= 0).sum()), (holds.row[place >= 0], place[place >= 0]))
+        return NeighbourScorer(
+            sparse.csr_array(found, shape=(len(self.sessions), len(catalog))), lengths, self.parameters
+        )
+
+
+class VSKNN(SKNN):
+    """SKNN that listens to the newest items most."""
+
+    family = "vsknn"
+    defaults = {**SKNN.defaults, "similarity": "dot", "decay": "harmonic", "idf": True}
+
+
+class NeighbourScorer(Scorer):
+    """Sessions as rows of a sparse matrix: similarities and scores are its products.
+
+    Parameters
+    ----------
+    holds : sparse float64 array (sessions, items)
+        1 where a session holds an item.
+    lengths : int array (sessions,)
+        Items of each session, those included that the catalogue has lost.
+    """
+
+    def __init__(self, holds: Matrix, lengths: npt.NDArray[np.integer], parameters: dict[str, Any]) -> None:
+        sessions, items = holds.shape
+        holders = np.bincount(holds.indices, minlength=items)
+        self.recommendable = holders > 0
+        self._holds = holds
+        self._norms = np.sqrt(np.maximum(lengths, 1))
+        self._rarity = 1 + np.log(sessions / np.maximum(holders, 1)) if parameters["idf"] else np.ones(items)
+        self._parameters = parameters
+
+    def top(self, sequences: Sequences, k: int, exclude: Sequences | None, allowed: Bools) -> tuple[Floats, Ints]:
+        """Score what neighbours hold; a list is shorter than k where they hold too little."""
+        scores = np.full((len(sequences), k), -np.inf, np.float32)
+        items = np.full((len(sequences), k), -1, np.int32)
+        for start in range(0, len(sequences), ROWS_AT_ONCE):
+            rows = np.arange(start, min(start + ROWS_AT_ONCE, len(sequences)))
+            found = self._neighbours(sequences.take(rows)) @ self._holds
+            for place, row in enumerate(rows):
+                held = slice(found.indptr[place], found.indptr[place + 1])
+                candidates = found.indices[held]
+                values = (found.data[held] * self._rarity[candidates]).astype(np.float32)
+                wanted = allowed[candidates]
+                if exclude is not None:
+                    wanted &= ~np.isin(candidates, exclude[int(row)])
+                best = np.lexsort((candidates[wanted], -values[wanted]))[:k]
+                scores[row, : len(best)], items[row, : len(best)] = values[wanted][best], candidates[wanted][best]
+        return scores, items
+
+    def reasons(self, sequences: Sequences, items: Ints) -> Ints:
+        """Name the item that gives the recommended one most of its score: by the neighbours that hold both."""
+        found = super().reasons(sequences, items)
+        for start in range(0, len(sequences), ROWS_AT_ONCE):
+            rows = np.arange(start, min(start + ROWS_AT_ONCE, len(sequences)))
+            chosen = sequences.take(rows)
+            weights, neighbours = self._weights(chosen), self._neighbours(chosen)
+            for place, row in enumerate(rows):
+                own = slice(weights.indptr[place], weights.indptr[place + 1])
+                there = np.flatnonzero(items[row] >= 0)
+                if own.start == own.stop or not len(there):
+                    continue
+                # newest first, so that of equal ones it is named
+                order = np.argsort(-weights.data[own], kind="stable")
+                mine, weight = weights.indices[own][order], weights.data[own][order]
+                near = self._holds[neighbours.indices[neighbours.indptr[place] : neighbours.indptr[place + 1]]]
+                shares = weight[:, None] * (near[:, mine].T @ near[:, items[row, there]]).toarray()
+                found[row, there] = np.where(shares.any(axis=0), mine[shares.argmax(axis=0)], -1)
+        return found
+
+    def _weights(self, sequences: Sequences) -> Matrix:
+        """Return each sequence's items with their weights: sparse (sequences, items)."""
+        rows, columns, weights = [], [], []
+        decay = DECAYS[self._parameters["decay"]]
+        for row in range(len(sequences)):
+            # newest first, each item where it occurs last
+            newest, first = np.unique(sequences[row][::-1], return_index=True)
+            newest = newest[np.argsort(first)]
+            newest = newest[self.recommendable[newest]]
+            rows.append(np.full(len(newest), row))
+            columns.append(newest)
+            weights.append(decay(np.arange(1, len(newest) + 1)))
+        shape = (len(sequences), len(self.recommendable))
+        return sparse.csr_array(
+            (np.concatenate(weights).astype(np.float64), (np.concatenate(rows), np.concatenate(columns))), shape=shape
+        )
+
+    def _neighbours(self, sequences: Sequences) -> Matrix:
+        """Return the nearest sessions with their similarity: sparse (sequences, sessions)."""
+        weights = self._weights(sequences)
+        alike = (weights @ self._holds.T).tocsr()
+        if self._parameters["similarity"] == "cosine":
+            own = np.sqrt(np.maximum(weights.multiply(weights).sum(axis=1), 1e-12))
+            alike.data /= self._norms[alike.indices] * np.repeat(own, np.diff(alike.indptr))
+        kept, counts = [], []
+        for row in range(len(sequences)):
+            near = np.arange(alike.indptr[row], alike.indptr[row + 1])
+            if self._parameters["sample"]:
+                near = near[np.argsort(-alike.indices[near])[: self._parameters["sample"]]]
+            # of equally similar ones the newest
+            near = near[np.lexsort((-alike.indices[near], -alike.data[near]))[: self._parameters["neighbours"]]]
+            kept.append(near)
+            counts.append(len(near))
+        places = np.concatenate(kept)
+        return sparse.csr_array(
+            (alike.data[places], alike.indices[places], np.concatenate([[0], np.cumsum(counts)])), shape=alike.shape
+        )
