@@ -16,7 +16,11 @@ from jobs.warehouse import project_folder
 # zones of the machine and of the connection; the first pair is what the others are held against
 ZONES = [("UTC", "UTC"), ("America/New_York", "Asia/Kolkata"), ("Asia/Kolkata", "America/New_York")]
 # when a build ran, and what is made of that
-OF_THE_CLOCK = {"catalog.item_history": "* exclude (dbt_valid_from, dbt_valid_to, dbt_updated_at, dbt_scd_id)"}
+OF_THE_CLOCK = {
+    "staging.checked_events": "* exclude (built_at)",
+    "catalog.item_history": "* exclude (dbt_valid_from, dbt_valid_to, dbt_updated_at, dbt_scd_id)",
+    "catalog.embedding_backlog": "* exclude (missing_since, seen_at)",
+}
 
 # New York's clocks go from 01:59:59-05:00 to 03:00-04:00 on 2026-03-08, at 07:00 UTC, and from 01:59:59-04:00 to
 # 01:00-05:00 on 2026-11-01, at 06:00 UTC
@@ -81,6 +85,7 @@ def build(folder: Path, zone: str) -> Path:
             "text_hash, list_resize([1.0], 384, 0.5) as embedding, 'ok' as status, 'e' as run_id, "
             "'2026-11-21 00:00:00+00'::timestamptz as created_at from catalog.item_texts"
         )
+    warehouse.run(*options, command="build", select="item_vectors")
     return warehouse.path
 
 

@@ -48,7 +48,16 @@ MOMENTS = {
 }  # fmt: skip
 
 
+@pytest.fixture
+def ctrl_c_is_heard():
+    """Of a shell's job in the background, such as these tests may be, Python leaves the signal ignored."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
 @pytest.mark.parametrize("moment", MOMENTS)
+@pytest.mark.usefixtures("ctrl_c_is_heard")
 def test_a_run_interrupted_while_the_service_is_busy_buys_nothing_twice(shop, batches, moment):
     def interrupt():
         del batches.at[moment]

@@ -8,9 +8,7 @@ from jobs.warehouse import connect
 
 
 def test_amazon_beauty_gives_the_papers_sequences(example):
-    call = example(
-        "amazon_beauty", "amazon_beauty", NEXTMART_MODELS='["popularity"]', NEXTMART_EMBEDDING_PROVIDER="local"
-    )
+    call = example("amazon_beauty", "amazon_beauty", NEXTMART_MODELS='["popularity"]')
     assert "events: 198,502 loaded of 198,502 read (0 repeated, 0 known before)" in call.loaded
     assert "events: 0 loaded of 198,502 read (0 repeated, 198,502 known before)" in call.load()
     call("python", "-c", SQL_SIDE)
