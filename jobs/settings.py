@@ -43,6 +43,11 @@ class EmbeddingModel(BaseModel):
     dimensions: int = Field(gt=0)
     price: float | None = Field(None, ge=0)  # US dollars a million tokens
 
+    @property
+    def key(self) -> dict[str, str | int]:
+        """What its rows are known by, as parameters of a query."""
+        return {"embedding_model": self.name, "dimensions": self.dimensions}
+
 
 class Vars(BaseModel):
     """The dbt vars that jobs read too; their defaults stand in ``dbt_project.yml`` alone."""

@@ -11,7 +11,7 @@ from typing import cast
 from jobs.embedding.backlog import Wanted, fitting, label_empty, write_down
 from jobs.embedding.batching import requests
 from jobs.embedding.budget import Budget
-from jobs.embedding.deferred import embed_in_batches
+from jobs.embedding.deferred import UNDER_WAY, embed_in_batches
 from jobs.embedding.dispatch import Dispatcher
 from jobs.embedding.provider import BatchProvider, DirectProvider, Rate, provider_for
 from jobs.embedding.store import store_failures, store_vectors
@@ -22,13 +22,8 @@ from jobs.warehouse import Connection, JobRun
 
 HAS_VECTORS = """
     select exists (
-        from ml.embeddings where embedding_model = ? and dimensions = ? and embedding is not null
-    )
-"""
-
-UNDER_WAY = """
-    select exists (
-        from ml.embedding_batches where embedding_model = ? and dimensions = ? and ended_at is null
+        from ml.embeddings
+        where embedding_model = $embedding_model and dimensions = $dimensions and embedding is not null
     )
 """
 
@@ -69,7 +64,7 @@ def embed(connection: Connection, settings: Settings, run: JobRun, wishes: Wishe
     run.detail = {
         "embedding_model": model.name, "provider": model.provider, "texts": run.rows_in, "failed": 0, "tokens": 0,
     }  # fmt: skip
-    if not run.rows_in and not connection.execute(UNDER_WAY, [model.name, model.dimensions]).fetchall()[0][0]:
+    if not run.rows_in and not connection.execute(UNDER_WAY, model.key).fetchall()[0][0]:
         return  # nothing to do must cost nothing, not even the loading of a provider
     provider = provider_for(settings, model)
     if wishes.max_cost is not None and provider.price is None:
@@ -88,7 +83,7 @@ def embed(connection: Connection, settings: Settings, run: JobRun, wishes: Wishe
     if ended_by:
         run.status = "incomplete"
         run.detail["ended_by"] = redact(str(ended_by))
-        if not connection.execute(HAS_VECTORS, [model.name, model.dimensions]).fetchall()[0][0]:
+        if not connection.execute(HAS_VECTORS, model.key).fetchall()[0][0]:
             raise ended_by
         say(f"embed ended early; the vectors that exist will do meanwhile: {run.detail['ended_by']}")
 

@@ -71,15 +71,12 @@ class Wanted:
 
     def parameters(self) -> dict[str, object]:
         """Return the parameters of the queries above."""
-        return {
-            "embedding_model": self.model.name, "dimensions": self.model.dimensions,
-            "retry_failed": self.retry_failed, "truncate": self.truncate,
-        }  # fmt: skip
+        return {**self.model.key, "retry_failed": self.retry_failed, "truncate": self.truncate}
 
 
 def label_empty(connection: Connection, model: EmbeddingModel, run_id: str) -> None:
     """Write down texts with nothing to embed, so that nobody looks for their vectors."""
-    connection.execute(EMPTY_TEXTS, {"embedding_model": model.name, "dimensions": model.dimensions, "run_id": run_id})
+    connection.execute(EMPTY_TEXTS, {**model.key, "run_id": run_id})
 
 
 def write_down(connection: Connection, wanted: Wanted) -> int:

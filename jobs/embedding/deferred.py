@@ -1,8 +1,8 @@
 """The embed job with a service that takes batches and answers within a day.
 
-Each run takes what is ready and hands in what is missing; it may wait.
-A batch is written down before it is handed in, under a name that the service keeps with it. So a run that dies at any
-moment leaves nothing in doubt: the next one finds the batch by that name, or knows that there is none.
+Each run takes what is ready and hands in what is missing; it may wait. A batch is written down before it is handed in,
+under a name that the service keeps with it. So a run that dies at any moment leaves nothing in doubt: the next one finds
+the batch by that name, or knows that there is none.
 """
 
 import secrets
@@ -110,7 +110,7 @@ class Desk:
         self._provider = provider
         self._budget = budget
         self._wanted = wanted
-        self._key = {"embedding_model": wanted.model.name, "dimensions": wanted.model.dimensions}
+        self._key = wanted.model.key
         self._reserved: dict[str, int] = {}  # tokens set aside, by submissions of this run
 
     def under_way(self) -> tuple[int, int, int]:

@@ -79,11 +79,7 @@ def plans(connection: Connection, settings: Settings, retry_failed: bool = False
 def same_vectors(model: EmbeddingModel) -> list[str]:
     """Return the model's provider, then others that give the same vectors: OpenAI sells each in two ways."""
     ways = ["openai", "openai-batch"]
-    return (
-        [model.provider, *(way for way in ways if way != model.provider)]
-        if model.provider in ways
-        else [model.provider]
-    )
+    return sorted(ways, key=lambda way: way != model.provider) if model.provider in ways else [model.provider]
 
 
 def summary(found: list[Plan]) -> dict[str, Any]:

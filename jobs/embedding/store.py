@@ -75,10 +75,5 @@ def store_failures(
 
 def _store(connection: Connection, model: EmbeddingModel, run_id: str, rows: pa.Table) -> None:
     connection.register("stored", rows)
-    connection.execute(
-        STORE,
-        {
-            "embedding_model": model.name, "dimensions": model.dimensions, "run_id": run_id, "created_at": now(),
-        },
-    )  # fmt: skip
+    connection.execute(STORE, {**model.key, "run_id": run_id, "created_at": now()})
     connection.unregister("stored")

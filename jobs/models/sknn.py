@@ -15,7 +15,6 @@ from jobs.models.llmseqsim import DECAYS
 from jobs.sequences import Sequences
 
 Matrix = Any  # scipy's sparse arrays have no types
-Doubles = npt.NDArray[np.float64]
 
 ROWS_AT_ONCE = 512  # their similarities to sessions, and their items' scores, are held side by side
 
@@ -115,40 +114,33 @@ class NeighbourScorer(Scorer):
         for start in range(0, len(sequences), ROWS_AT_ONCE):
             rows = np.arange(start, min(start + ROWS_AT_ONCE, len(sequences)))
             chosen = sequences.take(rows)
-            weights, neighbours = self._weights(chosen), self._neighbours(chosen)
+            neighbours = self._neighbours(chosen)
             for place, row in enumerate(rows):
-                own = slice(weights.indptr[place], weights.indptr[place + 1])
+                mine, weight = self._weighted(chosen[place])
                 there = np.flatnonzero(items[row] >= 0)
-                if own.start == own.stop or not len(there):
+                if not len(mine) or not len(there):
                     continue
-                # newest first, so that of equal ones it is named
-                order = np.argsort(-weights.data[own], kind="stable")
-                mine, weight = weights.indices[own][order], weights.data[own][order]
                 near = self._holds[neighbours.indices[neighbours.indptr[place] : neighbours.indptr[place + 1]]]
                 shares = weight[:, None] * (near[:, mine].T @ near[:, items[row, there]]).toarray()
                 found[row, there] = np.where(shares.any(axis=0), mine[shares.argmax(axis=0)], -1)
         return found
 
-    def _weights(self, sequences: Sequences) -> Matrix:
-        """Return each sequence's items with their weights: sparse (sequences, items)."""
-        rows, columns, weights = [], [], []
-        decay = DECAYS[self._parameters["decay"]]
-        for row in range(len(sequences)):
-            # newest first, each item where it occurs last
-            newest, first = np.unique(sequences[row][::-1], return_index=True)
-            newest = newest[np.argsort(first)]
-            newest = newest[self.recommendable[newest]]
-            rows.append(np.full(len(newest), row))
-            columns.append(newest)
-            weights.append(decay(np.arange(1, len(newest) + 1)))
-        shape = (len(sequences), len(self.recommendable))
-        return sparse.csr_array(
-            (np.concatenate(weights).astype(np.float64), (np.concatenate(rows), np.concatenate(columns))), shape=shape
-        )
+    def _weighted(self, sequence: Ints) -> tuple[Ints, Floats]:
+        """Return a sequence's items, each where it occurs last, the newest first, and their weights."""
+        items, first = np.unique(sequence[::-1], return_index=True)
+        items = items[np.argsort(first)]
+        items = items[self.recommendable[items]]
+        weights = DECAYS[self._parameters["decay"]](np.arange(1, len(items) + 1))
+        return items[weights > 0], weights[weights > 0]
 
     def _neighbours(self, sequences: Sequences) -> Matrix:
         """Return the nearest sessions with their similarity: sparse (sequences, sessions)."""
-        weights = self._weights(sequences)
+        columns, values = zip(*(self._weighted(sequences[row]) for row in range(len(sequences))), strict=True)
+        rows = np.repeat(np.arange(len(sequences)), [len(items) for items in columns])
+        weights = sparse.csr_array(
+            (np.concatenate(values).astype(np.float64), (rows, np.concatenate(columns))),
+            shape=(len(sequences), len(self.recommendable)),
+        )
         alike = (weights @ self._holds.T).tocsr()
         if self._parameters["similarity"] == "cosine":
             own = np.sqrt(np.maximum(weights.multiply(weights).sum(axis=1), 1e-12))

@@ -159,7 +159,6 @@ def test_a_service_that_is_down_ends_the_run_in_time_and_no_text_is_blamed(full,
 
 def test_a_wait_without_end_is_not_waited_for(full, service):
     full.embed()
-    service.headers = {}
     full.write(**TEXTS, more="one more")
     service.server.clear()
     service.server.expect_request("/v1/embeddings").respond_with_json(

@@ -62,6 +62,11 @@ def test_the_reason_is_the_item_that_gives_most_of_the_score():
     # c: a gives 1/2 and b 1, by the session of all three; nobody near holds f
     assert scorer(VSKNN).reasons(Sequences.from_lists([[A, B]]), items).tolist() == [[B, B, A, -1]]
     assert scorer(SKNN).reasons(Sequences.from_lists([[B, A]]), items).tolist() == [[A, B, A, -1]], "equal: the newest"
+    assert scorer(SKNN).reasons(Sequences.from_lists([[A, B]]), items).tolist() == [[B, B, A, -1]], "equal: the newest"
+
+
+def test_what_weighs_nothing_finds_no_neighbours():
+    assert scores_of(scorer(SKNN, decay="last"), [A, F]) == pytest.approx({C: 0.5**0.5})
 
 
 def test_an_item_that_the_catalogue_lost_changes_no_other_score():

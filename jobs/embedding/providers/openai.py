@@ -15,9 +15,9 @@ from jobs.settings import EmbeddingModel, Settings
 
 # https://platform.openai.com/docs/api-reference/embeddings/create
 LIMITS = Limits(texts=2048, text_tokens=8191, request_tokens=300_000)
-SHORTENED = (
-    "text-embedding-3"  # models that give vectors of the size that they are asked for; others refuse to be asked
-)
+# models that give vectors of the size that they are asked for; others refuse to be asked
+SHORTENED = "text-embedding-3"
+UNREADABLE = (AttributeError, KeyError, TypeError, ValueError)  # the client's, for other answers than it expects
 
 
 def make(settings: Settings, model: EmbeddingModel) -> "OpenAIProvider":
@@ -68,12 +68,7 @@ class OpenAIProvider:
             lengths = {len(vector) for vector in vectors.values()}
         except openai.OpenAIError as error:
             raise failure_of(error, self.model) from error
-        except (
-            AttributeError,
-            KeyError,
-            TypeError,
-            ValueError,
-        ) as error:  # the client's, for other JSON than it expects
+        except UNREADABLE as error:
             raise WrongAnswer(
                 "the embedding service's answer holds no vectors; is OPENAI_BASE_URL right?", tokens=tokens
             ) from error

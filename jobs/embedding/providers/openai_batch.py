@@ -13,7 +13,7 @@ import numpy as np
 import openai
 
 from jobs.embedding.provider import BatchState, Limits, Result, Unavailable, Vectors
-from jobs.embedding.providers.openai import LIMITS, OpenAIProvider, failure_of
+from jobs.embedding.providers.openai import LIMITS, UNREADABLE, OpenAIProvider, failure_of
 from jobs.settings import EmbeddingModel, Settings
 
 # https://platform.openai.com/docs/guides/batch: 50,000 texts of embeddings a batch and 200 MB a file; in tokens, as
@@ -24,7 +24,6 @@ NAME = "nextmart_submission"  # in a batch's metadata
 ENDED = ("completed", "expired", "failed", "cancelled")
 UNREACHED = ("batch_expired", "batch_cancelled")  # what a batch says of texts that it ended too early for
 CLIENT_RETRIES = 5  # of requests that cost nothing
-UNREADABLE = (AttributeError, KeyError, TypeError, ValueError)  # the client's, for other answers than it expects
 
 
 def make(settings: Settings, model: EmbeddingModel) -> "OpenAIBatchProvider":
