@@ -1,8 +1,8 @@
 """The embed job with a service that takes batches and answers within a day.
 
 Each run takes what is ready and hands in what is missing; it may wait. A batch is written down before it is handed in,
-under a name that the service keeps with it. So a run that dies at any moment leaves nothing in doubt: the next one finds
-the batch by that name, or knows that there is none.
+under a name that the service keeps with it. So a run that dies at any moment leaves nothing in doubt: the next one
+finds the batch by that name, or knows that there is none.
 """
 
 import secrets
