@@ -21,7 +21,7 @@ lint: $(VENV)/installed-dev
 
 # dbt's unit tests run on an empty warehouse; pytest's order is from fast to slow
 unit: $(VENV)/installed-dev
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest --numprocesses 2 --dist loadfile
 
 benchmarks: $(VENV)/installed-dev
 	$(PIP) --editable '.[benchmarks]'

@@ -12,9 +12,14 @@ SEQUENCES = "select sequence_id, visitor_id, items, event_times, ended_at from s
 
 def read_catalog(connection: Connection, dimensions: int) -> Catalog:
     """Read every item, with its embedding where it has one."""
-    item_ids, available = connection.execute(
-        "select item_id, available from catalog.items order by item_id"
-    ).fetchnumpy().values()  # fmt: skip
+    item_ids, available, titles, categories = (
+        np.asarray(column)
+        for column in connection.execute(
+            "select item_id, available, coalesce(title, ''), coalesce(category, '') from catalog.items order by item_id"
+        )
+        .fetchnumpy()
+        .values()
+    )
     embeddings = np.zeros((len(item_ids), dimensions), np.float32)
     vectors = connection.execute(
         "select place, embedding from catalog.item_embeddings "
@@ -23,7 +28,13 @@ def read_catalog(connection: Connection, dimensions: int) -> Catalog:
     ).to_arrow_reader(10_000)
     for batch in vectors:
         embeddings[batch["place"].to_numpy()] = batch["embedding"].flatten().to_numpy().reshape(-1, dimensions)
-    return Catalog(np.asarray(item_ids, dtype=np.object_), embeddings, np.asarray(available, dtype=np.bool_))
+    return Catalog(
+        item_ids.astype(np.object_),
+        embeddings,
+        available.astype(np.bool_),
+        titles.astype(np.object_),
+        categories.astype(np.object_),
+    )
 
 
 def read_sequences(connection: Connection) -> pl.DataFrame:

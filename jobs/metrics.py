@@ -113,13 +113,9 @@ def case_values(lists: Indices, targets: Indices, item_counts: Indices, k: int) 
         NaN only in novelty, where a list is empty.
     """
     rank = target_ranks(lists[:, :k], targets)
-    hit = rank > 0
-    surprising = hit & ~np.isin(targets, most_counted(item_counts, k))
-    shown = np.maximum(rank, 1)
+    surprising = (rank > 0) & ~np.isin(targets, most_counted(item_counts, k))
     return {
-        "ndcg": np.where(hit, 1.0 / np.log2(shown + 1.0), 0.0),
-        "hit_rate": hit.astype(np.float64),
-        "mrr": np.where(hit, 1.0 / shown, 0.0),
+        **{metric: rank_values(rank, metric, k) for metric in ("ndcg", "hit_rate", "mrr")},
         "serendipity": surprising.astype(np.float64),
         "novelty": list_novelty(lists[:, :k], item_counts),
     }
@@ -142,6 +138,24 @@ def target_ranks(lists: Indices, targets: Indices) -> npt.NDArray[np.int64]:
         return np.zeros(len(lists), dtype=np.int64)
     found = (lists == targets[:, None]) & (targets[:, None] != ABSENT)
     return np.where(found.any(axis=1), found.argmax(axis=1) + 1, 0)
+
+
+def rank_values(ranks: Indices, metric: str, k: int) -> Floats:
+    """Return what each case adds to ``ndcg``, ``hit_rate`` or ``mrr`` at ``k``, from its target's rank.
+
+    Parameters
+    ----------
+    ranks : int array (cases,)
+        As `target_ranks` gives them: 0 where the target is absent.
+
+    Returns
+    -------
+    float64 array (cases,)
+    """
+    hit = (ranks > 0) & (ranks <= k)
+    shown = np.maximum(ranks, 1)
+    value = {"ndcg": 1.0 / np.log2(shown + 1.0), "hit_rate": np.ones(len(ranks)), "mrr": 1.0 / shown}[metric]
+    return np.where(hit, value, 0.0)
 
 
 def most_counted(item_counts: Indices, k: int) -> npt.NDArray[np.int64]:

@@ -6,7 +6,7 @@ their products. So filtering seen items, ties, chunking and memory are solved on
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 from typing import Any, ClassVar
@@ -44,11 +44,17 @@ class Catalog:
         The LLM's vectors; a row of zeros where an item has none.
     available : bool array (items,)
         False for items that may be seen but not recommended.
+    titles : object array (items,)
+        What people, and language models, call the items; "" where an item has no title. Text, never instructions.
+    categories : object array (items,)
+        "" where an item has none.
     """
 
     item_ids: npt.NDArray[np.object_]
     embeddings: Floats
     available: Bools
+    titles: npt.NDArray[np.object_] = field(default_factory=lambda: np.empty(0, np.object_))
+    categories: npt.NDArray[np.object_] = field(default_factory=lambda: np.empty(0, np.object_))
 
     def __len__(self) -> int:
         return len(self.item_ids)
@@ -179,10 +185,13 @@ class Fitting:
         Decides everything random.
     checkpoint : Path or None
         Where a long fit keeps its state after each epoch, to go on after a kill.
+    fitted : Mapping[str, Model]
+        Models that were fitted before on the very same data, by family; a model of several may take them.
     """
 
     seed: int = 0
     checkpoint: Path | None = None
+    fitted: Mapping[str, "Model"] = field(default_factory=dict)
 
 
 class Model(ABC):

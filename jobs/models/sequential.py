@@ -12,7 +12,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from jobs.metrics import target_ranks
+from jobs.metrics import rank_values, target_ranks
 from jobs.models.base import (
     Cases,
     Catalog,
@@ -120,12 +120,10 @@ class SequentialModel(Model):
         return table
 
     def _validation_score(self, cases: Cases, catalog: Catalog) -> float:
-        # nDCG@20 with one relevant item: 1 / log2(rank + 1)
         if len(cases.targets) == 0:
             return 0.0
         _, lists = recommend(self.scorer(catalog), cases.inputs, 20)
-        ranks = target_ranks(lists, cases.targets)
-        return float(np.where(ranks > 0, 1 / np.log2(ranks + 1.0, where=ranks > 0, out=np.ones(len(ranks))), 0).mean())
+        return float(rank_values(target_ranks(lists, cases.targets), "ndcg", 20).mean())
 
     def state(self) -> State:
         """Return the network's weights, the vocabulary, and the projection where there is one."""

@@ -74,6 +74,17 @@ create table if not exists ml.model_metrics (
     primary key (model_version, split, metric, k, segment)
 );
 
+-- each case's rank of its target among the first 20, 0 where it is absent, in the order of sequence_id: two models can
+-- be compared case by case where cases_hash, of the cases' ids and targets, is the same. No id of anyone is kept.
+create table if not exists ml.model_ranks (
+    model_version varchar not null,
+    split varchar not null,
+    cases_hash varchar not null,
+    target_ranks integer[] not null,
+    measured_at timestamptz not null,
+    primary key (model_version, split)
+);
+
 -- sequence_hash: of the items that the visitor's rows were made from
 create table if not exists ml.recommendations (
     run_id varchar not null,
