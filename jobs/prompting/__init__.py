@@ -1,0 +1,1 @@
+"""LLMSeqPrompt: a language model that is told a sequence in words, and answers with items in words."""
