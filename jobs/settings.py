@@ -29,7 +29,9 @@ FILE_NAME = "nextmart.toml"
 PREFIX = "NEXTMART_"
 NOT_SETTINGS = {"NEXTMART_DATA", "NEXTMART_DEBUG"}  # real data for tests and benchmarks; show tracebacks
 
-Family = Literal["popularity", "llmseqsim", "sknn", "vsknn", "bert4rec", "llm2bert4rec", "sasrec", "llm2sasrec"]
+Family = Literal[
+    "popularity", "llmseqsim", "sknn", "vsknn", "bert4rec", "llm2bert4rec", "sasrec", "llm2sasrec", "fusion"
+]
 
 
 class EmbeddingModel(BaseModel):
@@ -124,7 +126,8 @@ class Settings(BaseSettings):
     protocol: Literal["cutoff", "paper"] = "cutoff"
     cutoff_at: datetime | None = None  # cutoff protocol; None: so that holdout_share of the steps lie after it
     holdout_share: float = Field(0.1, gt=0, lt=1)
-    validation_limit: int = Field(500, gt=0)  # held-out training sequences: early stopping, choice of the live model
+    # newest training sequences, at most a tenth: when to stop training, which model is live; then they are learnt from
+    validation_limit: int = Field(2000, gt=0)
     selection_metric: Literal["ndcg", "hit_rate", "mrr"] = "ndcg"
 
     # --- recommendations ---

@@ -14,7 +14,6 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Final
 
-import numpy as np
 import polars as pl
 
 SEQUENCE_COLUMNS: Final = ("sequence_id", "visitor_id", "items", "event_times", "ended_at")
@@ -157,13 +156,14 @@ def holdout_cutoff(sequences: pl.DataFrame, share: float) -> datetime:
     return chosen
 
 
-def validation_split(
-    train: pl.DataFrame, limit: int = 500, share: float = 0.1, *, seed: int
-) -> tuple[pl.DataFrame, pl.DataFrame]:
-    """Take a random sample of training sequences away, to decide when to stop training.
+def validation_split(train: pl.DataFrame, limit: int = 2000, share: float = 0.1) -> tuple[pl.DataFrame, pl.DataFrame]:
+    """Take the newest training sequences away, to decide when to stop training and which model is best.
 
-    Of the n sequences with two items or more, min(ceil(share * n), limit) are drawn, but never all; their
-    last item is the target. Source: released code of arXiv 2309.09261 (10 %, at most 500; not put back).
+    Of the n sequences with two items or more, the min(ceil(share * n), limit) that ended last are taken, but never
+    all; their last item is the target. The released code of arXiv 2309.09261 draws 500 at random instead. Those look
+    like the past, and the test part doesn't: on the paper's Beauty data V-SKNN loses 18 % of its test nDCG@20 without
+    the newest tenth of its training sequences, and 3 % without a random tenth. So what is taken here must be put back
+    before a model is used: `jobs.models.base.Model.refit`.
 
     Parameters
     ----------
@@ -172,8 +172,6 @@ def validation_split(
     limit : int
     share : float
         Between 0 and 1, both included.
-    seed : int
-        The draw depends on it and on the set of sequence ids only.
 
     Returns
     -------
@@ -189,11 +187,9 @@ def validation_split(
         raise ValueError(f"share must lie in [0, 1] and limit be >= 0, got {share} and {limit}")
     ordered = _ordered(train)
     usable = ordered.filter(pl.col("items").list.len() >= 2)
-    ids = usable["sequence_id"].sort()
-    size = max(0, min(_part(len(ids), share), limit, len(ids) - 1))
-    drawn = ids.gather(np.random.default_rng(seed).choice(len(ids), size, replace=False) if size else [])
-    held_out = pl.col("sequence_id").is_in(drawn.implode())
-    return ordered.filter(~held_out), _last_as_target(usable.filter(held_out))
+    size = max(0, min(_part(len(usable), share), limit, len(usable) - 1))
+    held_out = usable.tail(size)
+    return ordered.join(held_out, on="sequence_id", how="anti", maintain_order="left"), _last_as_target(held_out)
 
 
 def _ordered(sequences: pl.DataFrame) -> pl.DataFrame:

@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+from dataclasses import dataclass
 from datetime import timedelta
 from importlib.metadata import version
 from pathlib import Path
@@ -17,11 +18,11 @@ from jobs.models.registry import make
 from jobs.models.store import latest, pack
 from jobs.progress import say
 from jobs.sequences import Sequences
-from jobs.settings import Settings, Vars
+from jobs.settings import Family, Settings, Vars
 from jobs.split import Split, cutoff_split, holdout_cutoff, paper_split, validation_split
 from jobs.warehouse import Connection, JobRun, now, transaction
 
-SCHEMA_VERSION = 1  # of the weights and the recipe; a change makes every stored model due for training
+SCHEMA_VERSION = 2  # of the weights and the recipe; a change makes every stored model due for training
 
 
 def train(connection: Connection, settings: Settings, run: JobRun) -> None:
@@ -29,7 +30,7 @@ def train(connection: Connection, settings: Settings, run: JobRun) -> None:
     names = settings.job_vars()
     known = latest(connection)
     oldest = now() - timedelta(days=settings.retrain_after_days)
-    models = {family: make(family, settings.parameters.get(family)) for family in settings.models}
+    models = {family: configured(settings, family) for family in settings.models}
     recipes = {family: fingerprint(model, settings, names) for family, model in models.items()}
     due = {name for (name,) in connection.execute("select model_version from ml.models_due").fetchall()}
     fresh = {
@@ -48,25 +49,15 @@ def train(connection: Connection, settings: Settings, run: JobRun) -> None:
         run.detail["reason"] = "too little history"
         return
     catalog = read_catalog(connection, names.embedding.dimensions)
-    rest, held_out = validation_split(split.train, settings.validation_limit, seed=settings.seed)
-    sequences, validation = index_items(rest["items"], catalog), index_cases(held_out, catalog)
-    for family, model in models.items():
+    data = TrainingData.of(split, catalog, settings.validation_limit)
+    fitted: dict[str, Model] = {}
+    refitted: dict[str, Model] = {}
+    # a fusion comes last: what it is made of may have been fitted by then
+    for family in sorted(models, key=lambda family: family == "fusion"):
         if family not in fresh:
-            checkpoint = _checkpoint(settings.work_folder, recipes[family], sequences, catalog)
-            version_ = _fit(
-                connection,
-                model,
-                recipes[family],
-                settings,
-                sequences,
-                validation,
-                catalog,
-                split,
-                checkpoint,
-            )
+            version_ = _fit(connection, models[family], recipes[family], settings, data, fitted, refitted)
             run.detail["trained"].append(version_)
             run.rows_out += 1
-            checkpoint.unlink(missing_ok=True)
 
 
 def split_history(frame: pl.DataFrame, settings: Settings, names: Vars) -> Split | None:
@@ -105,18 +96,52 @@ def fingerprint(model: Model, settings: Settings, names: Vars) -> str:
     return hashlib.sha256(json.dumps(recipe, sort_keys=True).encode()).hexdigest()
 
 
+def configured(settings: Settings, family: Family) -> Model:
+    """Return an unfitted model with the parameters of the settings; a fusion's parts have theirs too."""
+    own = settings.parameters.get(family, {})
+    if family == "fusion":
+        parts = make(family, own).parameters["parts"]
+        given = {part: settings.parameters[part] for part in parts if part in settings.parameters}
+        own = {**own, "parameters": {**given, **own.get("parameters", {})}}
+    return make(family, own)
+
+
+@dataclass(frozen=True)
+class TrainingData:
+    """One split's training part, as models take it: ``everything``, or ``rest`` and ``validation``."""
+
+    split: Split
+    catalog: Catalog
+    everything: Sequences
+    rest: Sequences
+    validation: Cases
+
+    @classmethod
+    def of(cls, split: Split, catalog: Catalog, validation_limit: int) -> "TrainingData":
+        """Take the validation part away."""
+        rest, held_out = validation_split(split.train, validation_limit)
+        everything, rest_ = (index_items(part["items"], catalog) for part in (split.train, rest))
+        return cls(split, catalog, everything, rest_, index_cases(held_out, catalog))
+
+
 def _fit(
-    connection: Connection, model: Model, recipe: str, settings: Settings, sequences: Sequences, validation: Cases,
-    catalog: Catalog, split: Split, checkpoint: Path,
+    connection: Connection, model: Model, recipe: str, settings: Settings, data: TrainingData,
+    fitted: dict[str, Model], refitted: dict[str, Model],
 ) -> str:  # fmt: skip
+    """Fit, measure on the validation part, fit again with it, and store: what is stored has learnt from all."""
     started_at = now()
-    model.fit(sequences, validation, catalog, Fitting(settings.seed, checkpoint))
-    weights = pack(model, catalog)
+    checkpoints = [
+        _checkpoint(settings.work_folder, recipe, part, data.catalog) for part in (data.rest, data.everything)
+    ]
+    model.fit(data.rest, data.validation, data.catalog, Fitting(settings.seed, checkpoints[0], fitted))
+    fitted[model.family] = model
+    counts = np.bincount(data.rest.items, minlength=len(data.catalog))
+    allow_repeats = settings.job_vars().allow_repeats
+    metrics = measure(model.scorer(data.catalog), data.validation, data.catalog, counts, allow_repeats=allow_repeats)
+    final = model.refit(data.everything, data.catalog, Fitting(settings.seed, checkpoints[1], refitted))
+    refitted[model.family] = final
+    weights = pack(final, data.catalog)
     model_version = f"{model.family}-{started_at:%Y%m%dT%H%M%S}-{recipe[:6]}"
-    counts = np.bincount(sequences.items, minlength=len(catalog))
-    metrics = measure(
-        model.scorer(catalog), validation, catalog, counts, allow_repeats=settings.job_vars().allow_repeats
-    )
     with transaction(connection):
         connection.execute(
             "insert into ml.models by name select $model_version as model_version, $model as model, "
@@ -126,13 +151,16 @@ def _fit(
             "$weights_sha256 as weights_sha256, $code_version as code_version",
             {
                 "model_version": model_version, "model": model.family, "parameters": json.dumps(model.parameters),
-                "fingerprint": recipe, "data_cutoff_at": split.cutoff_at, "training_rows": len(sequences),
+                "fingerprint": recipe, "data_cutoff_at": data.split.cutoff_at, "training_rows": len(data.everything),
                 "embedding_model": settings.job_vars().embedding_model if model.uses_embeddings else None,
                 "seed": settings.seed, "started_at": started_at, "finished_at": now(), "weights": weights,
                 "weights_sha256": hashlib.sha256(weights).hexdigest(), "code_version": version("nextmart"),
             },
         )  # fmt: skip
-        store_metrics(connection, model_version, f"{split.name}/validation", metrics)
+        store_metrics(connection, model_version, f"{data.split.name}/validation", metrics)
+    for path in checkpoints:
+        for made in path.parent.glob(f"{path.stem}*"):  # a fusion's parts have their own
+            made.unlink()
     return model_version
 
 

@@ -256,23 +256,20 @@ def test_holdout_cutoff_needs_two_times(rows):
         holdout_cutoff(frame(rows), 1)
 
 
-def test_validation_split_by_hand():
-    train = frame({f"{i:02}": ("abc", [i, i, i]) for i in range(20)} | {"one": ("a", [1])})
-    rest, held_out = validation_split(train, limit=500, seed=7)
-    assert (len(rest), len(held_out)) == (19, 2)
-    assert "one" in parts(rest)
-    assert set(cases(held_out).values()) == {("ab", "c")}
-    assert set(parts(rest)) | set(cases(held_out)) == set(train["sequence_id"])
+def test_validation_split_takes_the_newest():
+    train = frame({f"{i:02}": ("abc", [i, i, i]) for i in range(20)} | {"one": ("a", [40])})
+    rest, held_out = validation_split(train, limit=500)
+    assert cases(held_out) == {"18": ("ab", "c"), "19": ("ab", "c")}
+    assert set(parts(rest)) == set(train["sequence_id"]) - {"18", "19"}
     assert held_out.columns == list(CASE_COLUMNS)
-    assert len(validation_split(train, limit=1, seed=7)[1]) == 1
-    assert len(validation_split(train, limit=0, seed=7)[1]) == 0
-    assert len(validation_split(train, share=1.0, seed=7)[1]) == 19
-    assert cases(validation_split(train, 10, 0.5, seed=1)[1]) != cases(validation_split(train, 10, 0.5, seed=2)[1])
+    assert set(cases(validation_split(train, limit=1)[1])) == {"19"}
+    assert len(validation_split(train, limit=0)[1]) == 0
+    assert len(validation_split(train, share=1.0)[1]) == 19
 
 
 @pytest.mark.parametrize("rows", [{}, {"one": ("a", [0])}, {"only": ("ab", [0, 1])}])
 def test_validation_split_never_takes_all(rows):
-    rest, held_out = validation_split(frame(rows), seed=0)
+    rest, held_out = validation_split(frame(rows))
     assert parts(rest) == parts(frame(rows))
     assert held_out.is_empty()
 
@@ -280,13 +277,13 @@ def test_validation_split_never_takes_all(rows):
 @pytest.mark.parametrize(("limit", "share"), [(-1, 0.1), (5, -0.1), (5, 1.1)])
 def test_validation_split_checks_its_arguments(limit, share):
     with pytest.raises(ValueError, match="share must lie"):
-        validation_split(frame({}), limit, share, seed=0)
+        validation_split(frame({}), limit, share)
 
 
-@given(histories(), st.integers(0, 3), st.randoms(use_true_random=False))
+@given(histories(), st.randoms(use_true_random=False))
 @settings(max_examples=30, deadline=None)
-def test_validation_split_ignores_row_order(history, seed, random):
+def test_validation_split_ignores_row_order(history, random):
     shuffled = history[random.sample(range(len(history)), len(history))]
-    one, other = (validation_split(part, 5, 0.5, seed=seed) for part in (history, shuffled))
+    one, other = (validation_split(part, 5, 0.5) for part in (history, shuffled))
     assert_frame_equal(one[0], other[0])
     assert_frame_equal(one[1], other[1])

@@ -86,6 +86,9 @@ class Cases:
     targets: Longs
 
 
+NO_CASES = Cases(Sequences.from_lists([]), np.empty(0, np.int64))
+
+
 class Scorer(ABC):
     """A fitted model, ready for one catalogue.
 
@@ -217,6 +220,15 @@ class Model(ABC):
     @abstractmethod
     def fit(self, train_sequences: Sequences, validation: Cases, catalog: Catalog, fitting: Fitting) -> None:
         """Learn from ``train_sequences``; ``validation`` may only decide when to stop."""
+
+    def refit(self, sequences: Sequences, catalog: Catalog, fitting: Fitting) -> "Model":
+        """Return the model fitted on all there is, with what :meth:`fit` found out on its validation part.
+
+        Newest sequences say most of what comes next, and validation takes them away.
+        """
+        model = type(self)(self.parameters)
+        model.fit(sequences, NO_CASES, catalog, fitting)
+        return model
 
     @abstractmethod
     def state(self) -> State:

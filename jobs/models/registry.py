@@ -5,13 +5,15 @@ from typing import Any
 
 from jobs.models.base import Model
 from jobs.models.bert4rec import BERT4Rec, LLM2BERT4Rec
+from jobs.models.fusion import Fusion
 from jobs.models.llmseqsim import LLMSeqSim
 from jobs.models.popularity import Popularity
 from jobs.models.sasrec import LLM2SASRec, SASRec
 from jobs.models.sknn import SKNN, VSKNN
 
 FAMILIES: dict[str, type[Model]] = {
-    family.family: family for family in (Popularity, LLMSeqSim, SKNN, VSKNN, BERT4Rec, LLM2BERT4Rec, SASRec, LLM2SASRec)
+    family.family: family
+    for family in (Popularity, LLMSeqSim, SKNN, VSKNN, BERT4Rec, LLM2BERT4Rec, SASRec, LLM2SASRec, Fusion)
 }
 
 

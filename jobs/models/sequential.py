@@ -14,6 +14,7 @@ from torch import Tensor, nn
 
 from jobs.metrics import rank_values, target_ranks
 from jobs.models.base import (
+    NO_CASES,
     Cases,
     Catalog,
     Fitting,
@@ -83,7 +84,18 @@ class SequentialModel(Model):
         return int(self.parameters["window"])
 
     def fit(self, train_sequences: Sequences, validation: Cases, catalog: Catalog, fitting: Fitting) -> None:
-        """Train until ``validation`` no longer gains."""
+        """Train until ``validation`` no longer gains; without a case there, for all epochs."""
+        self._fit(train_sequences, validation, catalog, fitting, self.parameters["epochs"])
+
+    def refit(self, sequences: Sequences, catalog: Catalog, fitting: Fitting) -> "SequentialModel":
+        """Return the model trained on all there is, for as many epochs as were best on the validation part."""
+        model = type(self)(self.parameters)
+        model._fit(sequences, NO_CASES, catalog, fitting, self.best_epoch)
+        return model
+
+    def _fit(
+        self, train_sequences: Sequences, validation: Cases, catalog: Catalog, fitting: Fitting, epochs: int
+    ) -> None:
         with torch.random.fork_rng():
             torch.manual_seed(fitting.seed)
             self.trained_on = catalog
@@ -94,12 +106,13 @@ class SequentialModel(Model):
         local[self.vocabulary] = np.arange(len(self.vocabulary))
         rows = Sequences(local[train_sequences.items], train_sequences.offsets).last(self._longest_row)
         rows = rows.take(rows.lengths >= 2)  # one item has nothing to be predicted from
-        train(
+        validate = (lambda: self._validation_score(validation, catalog)) if len(validation.targets) else None
+        self.best_epoch = train(
             self.network,
             lambda generator: self._batches(rows, generator),
             self._loss,
-            lambda: self._validation_score(validation, catalog),
-            self.parameters,
+            validate,
+            {**self.parameters, "epochs": epochs},
             fitting,
             f"training {self.family}",
         )
@@ -120,8 +133,6 @@ class SequentialModel(Model):
         return table
 
     def _validation_score(self, cases: Cases, catalog: Catalog) -> float:
-        if len(cases.targets) == 0:
-            return 0.0
         _, lists = recommend(self.scorer(catalog), cases.inputs, 20)
         return float(rank_values(target_ranks(lists, cases.targets), "ndcg", 20).mean())
 

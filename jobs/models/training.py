@@ -22,12 +22,12 @@ def train(
     module: nn.Module,
     epoch_batches: Callable[[np.random.Generator], Iterable[Any]],
     loss_of: Callable[[Any], Tensor],
-    validate: Callable[[], float],
+    validate: Callable[[], float] | None,
     parameters: Mapping[str, Any],
     fitting: Fitting,
     title: str,
-) -> None:
-    """Train ``module`` in place and leave it with the weights of its best epoch.
+) -> int:
+    """Train ``module`` in place, leave it with the weights of its best epoch, and return that epoch's number.
 
     All that is random in an epoch is drawn from (seed, epoch), so a run that was killed and goes on from its
     checkpoint ends with the very weights of one that was not.
@@ -37,8 +37,8 @@ def train(
     epoch_batches : Generator -> batches
         One epoch's batches, drawn with the generator given.
     loss_of : batch -> scalar tensor
-    validate : () -> float
-        Higher is better; decides when to stop and which epoch to keep.
+    validate : () -> float, optional
+        Higher is better; decides when to stop and which epoch to keep. Without it all epochs run, the last is kept.
     parameters : mapping
         Reads learning_rate, weight_decay, epochs (at most), patience (epochs without a gain).
     """
@@ -52,18 +52,21 @@ def train(
             epoch = progressed["epoch"] + 1
             torch.manual_seed(fitting.seed * 1_000_003 + epoch)
             _run_epoch(module, optimizer, epoch_batches(np.random.default_rng([fitting.seed, epoch])), loss_of)
-            score = validate()
-            if score > progressed["best_score"]:
+            score = validate() if validate else None
+            if score is None:
+                progressed["best_epoch"] = epoch
+            elif score > progressed["best_score"]:
                 best = {name: value.detach().clone() for name, value in module.state_dict().items()}
                 progressed.update(best_score=score, since_best=0, best_epoch=epoch)
             else:
                 progressed["since_best"] += 1
             progressed["epoch"] = epoch
             _save(module, optimizer, best, progressed, fitting.checkpoint)
-            advance(1, f"validation nDCG@20 {score:.4f}")
+            advance(1, "" if score is None else f"validation nDCG@20 {score:.4f}")
     if best:
         module.load_state_dict(best)
     module.eval()
+    return int(progressed["best_epoch"])
 
 
 def _run_epoch(

@@ -43,6 +43,7 @@ class Expected:
     answers_everyone: bool = False  # also a visitor of whom nothing is known
     recommends_cold: bool = False  # items without events that have an embedding
     explains: bool = True  # names a reason
+    scores_ranks: bool = False  # an item's score depends on the others' places
     ranks_all: bool = True  # else only what stands in a block of the sequence
 
 
@@ -53,9 +54,10 @@ EXPECTED = {
     "sknn": Expected({"neighbours": 400}, knows_next=False, ranks_all=False),
     "vsknn": Expected({"neighbours": 400}, ranks_all=False),
     "bert4rec": Expected(TRAINED, is_trained=True),
-    "llm2bert4rec": Expected({**TRAINED, "initial_std": 0.3}, is_trained=True, recommends_cold=True),
+    "llm2bert4rec": Expected({**TRAINED, "initial_std": 0.1}, is_trained=True, recommends_cold=True),
     "sasrec": Expected(TRAINED, is_trained=True),
     "llm2sasrec": Expected({**TRAINED, "initial_std": 0.3}, is_trained=True, recommends_cold=True),
+    "fusion": Expected({"parts": ["vsknn", "llmseqsim"]}, recommends_cold=True, scores_ranks=True),
 }
 
 

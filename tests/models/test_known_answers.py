@@ -231,7 +231,8 @@ def test_a_catalogue_with_lost_and_new_items_leaves_the_others_scores(family):
         found = scores_by_id(after[0][row], after[1][row], new)
         stayed = sorted(set(wanted) & set(found))
         assert len(stayed) == len(rankable(family, rows[row]) - {LOST} - set(rows[row]))
-        np.testing.assert_allclose([found[id_] for id_ in stayed], [wanted[id_] for id_ in stayed], atol=1e-5)
+        if not EXPECTED[family].scores_ranks:  # which a new item pushes down
+            np.testing.assert_allclose([found[id_] for id_ in stayed], [wanted[id_] for id_ in stayed], atol=1e-5)
         assert BLANK_ID not in found
 
 
@@ -279,6 +280,7 @@ def test_items_are_recommendable_by_their_events_or_their_embeddings(family):
         "vsknn": {no_events, neither},
         "sasrec": {no_events, neither},
         "llm2sasrec": {neither},
+        "fusion": {neither},
     }
     assert recommendable == set(range(ITEMS)) - lost[family]
 
@@ -480,7 +482,7 @@ def test_the_reason_is_the_visitors_item_nearest_to_the_recommended_one(family):
     found = fitted(family).scorer(shop()).reasons(Sequences.from_lists([row]), items)
     assert found.dtype == np.int32
     assert found[0, 2] == -1
-    if not EXPECTED[family].ranks_all:
+    if not EXPECTED[family].ranks_all or family == "fusion":
         assert found[0, :2].tolist() == [INDEX[1, 2], INDEX[0, 3]]  # of one block, and next to it
     elif EXPECTED[family].explains:
         vectors = fitted(family).scorer(shop()).item_vectors.numpy()

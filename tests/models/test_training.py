@@ -9,7 +9,7 @@ from known_answers import cases, fit, shop, training
 from safetensors import safe_open
 from torch import nn
 
-from jobs.models.base import Fitting
+from jobs.models.base import NO_CASES, Fitting
 from jobs.models.registry import make
 from jobs.models.store import pack
 from jobs.models.training import train
@@ -233,3 +233,17 @@ def test_a_family_killed_in_the_middle_ends_with_the_same_bits(tmp_path, monkeyp
     torch.rand(11)  # another process stands elsewhere in its random numbers
     resumed_model.fit(training(), cases(), shop(), fitting)
     assert pack(resumed_model, shop()) == pack(wanted, shop())
+
+
+def test_without_validation_all_epochs_run_and_the_last_stays():
+    task = Task([])
+    task._validate = None
+    task.run()
+    assert len(task.modes) == 3 * PARAMETERS["epochs"]
+
+
+def test_a_refit_learns_from_all_for_as_many_epochs_as_were_best():
+    model = fit("sasrec", width=8, blocks=1, heads=1, epochs=3)
+    by_hand = make("sasrec", {**model.parameters, "epochs": model.best_epoch})
+    by_hand.fit(training(), NO_CASES, shop(), Fitting())
+    assert pack(model.refit(training(), shop(), Fitting()), shop()) == pack(by_hand, shop())

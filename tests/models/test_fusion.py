@@ -1,0 +1,109 @@
+"""Fusion: what a place in a list is worth, how lists merge, which weights are chosen, which part gives the reason."""
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from known_answers import cases, fit, shop, training
+
+from jobs.errors import UsageError
+from jobs.models.base import Fitting, recommend
+from jobs.models.fusion import Entries, Fusion, best_weights, worth
+from jobs.models.registry import make
+
+ONE = np.array([[1, 2, 3], [5, -1, -1]], np.int32)
+OTHER = np.array([[3, 4, 1], [-1, -1, -1]], np.int32)
+
+
+def ranked(items, constant=60):
+    return items, worth(np.zeros(items.shape, np.float32), items, constant)
+
+
+def test_reciprocal_rank_fusion_by_hand():
+    scores, items = Entries.of([ranked(ONE), ranked(OTHER)]).best(np.array([1.0, 1.0]), 2, 5)
+    # 1: 1/61 + 1/63, 3: 1/63 + 1/61, equal, so by index; then 2 and 4, both 1/62
+    assert items.tolist() == [[1, 3, 2, 4, -1], [5, -1, -1, -1, -1]]
+    np.testing.assert_allclose(scores[0, :4], [1 / 61 + 1 / 63, 1 / 61 + 1 / 63, 1 / 62, 1 / 62], rtol=1e-6)
+    assert scores[1, 1:].tolist() == [-np.inf] * 4
+
+
+def test_a_part_without_weight_adds_no_item():
+    _, items = Entries.of([ranked(ONE), ranked(OTHER)]).best(np.array([0.0, 1.0]), 2, 3)
+    assert items.tolist() == [[3, 4, 1], [-1, -1, -1]]
+
+
+def test_scores_are_scaled_within_their_list():
+    scores = np.array([[8.0, 6.0, 4.0], [7.0, -np.inf, -np.inf], [2.0, 2.0, -np.inf]], np.float32)
+    items = np.array([[0, 1, 2], [3, -1, -1], [4, 5, -1]], np.int32)
+    assert worth(scores, items, None).tolist() == [[1, 0.5, 0.001], [1, 0, 0], [1, 1, 0]]
+
+
+@given(st.integers(0, 2**32 - 1))
+def test_merging_is_adding_up_item_by_item(seed):
+    draw = np.random.default_rng(seed)
+    lists = [ranked(np.stack([draw.permutation(9)[:4] for _ in range(3)]).astype(np.int32), 1) for _ in range(3)]
+    weights = draw.random(3)
+    scores, found = Entries.of(lists).best(weights, 3, 9)
+    for row in range(3):
+        sums = np.zeros(9)
+        for weight, (items, worths) in zip(weights, lists, strict=True):
+            sums[items[row]] += weight * worths[row]
+        order = np.lexsort((np.arange(9), -sums.astype(np.float32)))
+        order = order[sums[order] > 0]
+        assert found[row, : len(order)].tolist() == order.tolist()
+        np.testing.assert_allclose(scores[row, : len(order)], sums[order], rtol=1e-6)
+
+
+def test_the_part_that_is_right_gets_the_weight_and_indistinct_ones_get_equal_weights():
+    right, wrong = np.array([[9, 1], [9, 2]], np.int32), np.array([[4, 5], [6, 7]], np.int32)
+    targets = np.array([1, 2])
+    weights = best_weights(Entries.of([ranked(wrong), ranked(right)]), targets)
+    assert weights[1] > weights[0]
+    assert best_weights(Entries.of([ranked(right), ranked(right)]), targets).tolist() == [0.5, 0.5]
+
+
+def test_a_fusion_takes_parts_that_were_fitted_before_and_fits_twins_with_seeds_of_their_own():
+    tiny = {"width": 8, "blocks": 1, "heads": 1, "epochs": 1}
+    known = fit("sasrec", **tiny)
+    parts = {"parts": ["sasrec", "sasrec", "vsknn"], "parameters": {"sasrec": known.parameters}}
+    fusion = Fusion(parts)
+    fusion.fit(training(), cases(), shop(), Fitting(0, None, {"sasrec": known}))
+    assert fusion.parts[0] is known
+    assert (fusion.parts[1].network.table != known.network.table).any()
+    again = fusion.refit(training(), shop(), Fitting(0))
+    assert again.weights.tolist() == fusion.weights.tolist()
+    other = Fusion({**parts, "parameters": {"sasrec": {**known.parameters, "width": 4}}})
+    other.fit(training(), cases(), shop(), Fitting(0, None, {"sasrec": known}))
+    assert other.parts[0] is not known
+
+
+def test_reasons_are_those_of_the_part_that_speaks_most_for_the_item():
+    fusion = fit("fusion")
+    sequences = cases().inputs
+    _, items = recommend(fusion.scorer(shop()), sequences, 5)
+    said = fusion.scorer(shop()).reasons(sequences, items)
+    by_part = [part.scorer(shop()).reasons(sequences, items) for part in fusion.parts]
+    there = items >= 0
+    assert ((said == by_part[0]) | (said == by_part[1]))[there].all()
+    alone = make("fusion", {"parts": ["vsknn", "llmseqsim"], "equal_weights": True})
+    alone.fit(training(), cases(), shop(), Fitting())
+    alone.weights = np.array([0.0, 1.0])
+    _, items = recommend(alone.scorer(shop()), sequences, 5)
+    np.testing.assert_array_equal(
+        alone.scorer(shop()).reasons(sequences, items), alone.parts[1].scorer(shop()).reasons(sequences, items)
+    )
+
+
+@pytest.mark.parametrize(
+    ("parameters", "said"),
+    [
+        ({"parts": ["vsknn"]}, "two families"),
+        ({"parts": ["vsknn", "llmseqsin"]}, "llmseqsim"),
+        ({"parts": ["vsknn", "fusion"]}, "no family to fuse"),
+        ({"method": "borda"}, "reciprocal_rank or score"),
+        ({"parameters": {"sasrec": {}}}, "sasrec"),
+    ],
+)
+def test_what_can_not_be_fused_is_named(parameters, said):
+    with pytest.raises(UsageError, match=said):
+        make("fusion", parameters)
