@@ -63,6 +63,15 @@ class Sequences:
         counts = np.bincount(self.rows()[kept], minlength=len(self))
         return Sequences(self.items[kept], np.concatenate([[0], counts.cumsum()]).astype(np.int64))
 
+    def distinct(self) -> "Sequences":
+        """Keep each item of a row once, where it occurs last."""
+        rows = self.rows()
+        keys = rows * (int(self.items.max(initial=0)) + 1) + self.items
+        _, from_end = np.unique(keys[::-1], return_index=True)
+        last = np.sort(len(keys) - 1 - from_end)
+        counts = np.bincount(rows[last], minlength=len(self))
+        return Sequences(self.items[last], np.concatenate([[0], counts.cumsum()]).astype(np.int64))
+
     def padded(self, fill: int) -> Ints:
         """Return an int32 matrix (rows, longest), each row at the right, ``fill`` before it."""
         width = int(self.lengths.max(initial=0))

@@ -53,6 +53,13 @@ def test_take_reads_a_mask_too(rows, data):
 
 
 @settings(deadline=None)
+@given(rows_of_items)
+def test_distinct_keeps_each_item_of_a_row_where_it_occurs_last(rows):
+    wanted = [[item for place, item in enumerate(row) if item not in row[place + 1 :]] for row in rows]
+    assert lists(Sequences.from_lists(rows).distinct()) == wanted
+
+
+@settings(deadline=None)
 @given(rows_of_items, st.integers(0, 10))
 def test_last_keeps_the_newest_items(rows, n):
     assert lists(Sequences.from_lists(rows).last(n)) == [row[max(0, len(row) - n) :] for row in rows]

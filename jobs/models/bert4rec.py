@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from jobs.models.base import Floats
+from jobs.models.initial_vectors import REDUCTION_DEFAULTS
 from jobs.models.sequential import SequenceNetwork, SequentialModel, batches_of_like_length
 from jobs.models.transformer import Transformer
 from jobs.sequences import Sequences
@@ -95,9 +96,10 @@ class BERT4Rec(SequentialModel):
 
 
 class LLM2BERT4Rec(BERT4Rec):
-    """BERT4Rec whose item table starts from the LLM's embeddings, reduced by PCA."""
+    """BERT4Rec whose item table starts from the LLM's embeddings, by PCA or another ``reduction``."""
 
     family = "llm2bert4rec"
+    defaults = {**BERT4Rec.defaults, **REDUCTION_DEFAULTS}
     uses_embeddings = True
 
 

@@ -1,57 +1,66 @@
 """LLMSeqSim: recommend what is near the sequence's items in the LLM's embedding space.
 
-Harte et al. 2023 (arXiv 2309.09261), section 3.1; the decays are those of the extended paper (arXiv 2402.01339).
+Harte et al. 2023 (arXiv 2309.09261), section 3.1; decays and reductions are those of the extended paper
+(arXiv 2402.01339).
 """
-
-from collections.abc import Callable
 
 import numpy as np
 import torch
 from torch import Tensor
 from torch.nn import functional
 
-from jobs.errors import UsageError
-from jobs.models.base import Cases, Catalog, Fitting, Floats, Longs, Model, Scorer, State, VectorScorer
+from jobs.models.base import Bools, Cases, Catalog, Fitting, Model, Scorer, State, VectorScorer
+from jobs.models.initial_vectors import REDUCTION_DEFAULTS, Projection
+from jobs.models.session_vectors import DECAYS, check_words, fit_reduction, session_vectors, unit_vectors
 from jobs.sequences import Sequences
-
-# weight of the j-th newest item of a sequence, j = 1 for the last
-DECAYS: dict[str, Callable[[Longs], Floats]] = {
-    "last": lambda j: (j == 1).astype(np.float32),
-    "mean": lambda j: np.ones(len(j), np.float32),
-    "harmonic": lambda j: (1 / j).astype(np.float32),
-    "squared_harmonic": lambda j: (1 / j**2).astype(np.float32),
-}
 
 
 class LLMSeqSim(Model):
-    """Score = cosine of an item with the weighted mean of the sequence's items. Nothing is trained."""
+    """Score = likeness of an item to the weighted mean of the sequence's items. Nothing is trained by gradient.
+
+    Items have vectors of length 1, so all three similarities rank alike; they differ in the scores they give: the
+    cosine, the inner product, or minus the squared Euclidean distance.
+    """
 
     family = "llmseqsim"
-    defaults = {"decay": "squared_harmonic"}
+    defaults = {
+        **REDUCTION_DEFAULTS,
+        "decay": "squared_harmonic",  # weights of a sequence's items by age: a key of DECAYS
+        "similarity": "cosine",  # or dot, euclidean
+        "reduction": "none",  # or as for initial item vectors
+        "width": 256,  # of a reduction
+    }
     uses_embeddings = True
 
     def fit(self, train_sequences: Sequences, validation: Cases, catalog: Catalog, fitting: Fitting) -> None:
-        """Check the parameters: the embeddings are all there is."""
-        if self.parameters["decay"] not in DECAYS:
-            raise UsageError(f"llmseqsim's decay must be one of {', '.join(DECAYS)}")
+        """Fit the reduction, if there is one: the embeddings are all else there is."""
+        check_words(self.family, self.parameters, decay=[*DECAYS], similarity=["cosine", "dot", "euclidean"])
+        self.projection = fit_reduction(self.parameters, catalog, fitting)
 
     def state(self) -> State:
-        """Return nothing: the vectors live in ml.embeddings."""
-        return {}
+        """Return the reduction; the vectors live in ml.embeddings."""
+        return self.projection.state() if self.projection else {}
 
     def restore(self, state: State, trained_on: Catalog) -> None:
-        """Take back nothing."""
+        """Take back the reduction."""
+        self.projection = Projection.from_state(state)
 
     def scorer(self, catalog: Catalog) -> Scorer:
         """Score every item with an embedding, cold ones included."""
-        vectors = functional.normalize(torch.from_numpy(catalog.embeddings), dim=1)
-        decay = DECAYS[self.parameters["decay"]]
+        vectors = unit_vectors(catalog, self.projection)
+        known: Bools = np.asarray(vectors.any(axis=1), dtype=np.bool_)
+        similarity = self.parameters["similarity"]
 
         def queries(sequences: Sequences) -> Tensor:
-            age = np.repeat(sequences.offsets[1:], sequences.lengths) - np.arange(len(sequences.items))
-            weighted = vectors[sequences.items] * torch.from_numpy(decay(age))[:, None]
-            means = torch.zeros(len(sequences), vectors.shape[1])
-            means.index_add_(0, torch.from_numpy(sequences.rows()), weighted)
-            return functional.normalize(means, dim=1)
+            means = torch.from_numpy(session_vectors(vectors, sequences.keep(known), self.parameters["decay"]))
+            if similarity == "cosine":
+                return functional.normalize(means, dim=1)
+            if similarity == "dot":
+                return means
+            # -|m - v|² = 2 m·v - (|m|² + 1): an inner product with (v, 1), as v has length 1
+            distant = -means.square().sum(dim=1, keepdim=True) - 1
+            return torch.cat([2 * means, distant], dim=1) * means.any(dim=1, keepdim=True)
 
-        return VectorScorer(queries, vectors, catalog.has_embedding)
+        one = known[:, None].astype(np.float32)
+        compared = np.hstack([vectors, one]) if similarity == "euclidean" else vectors
+        return VectorScorer(queries, torch.from_numpy(compared), known)

@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from jobs.models.base import Floats
+from jobs.models.initial_vectors import REDUCTION_DEFAULTS
 from jobs.models.sequential import SequenceNetwork, SequentialModel
 from jobs.models.transformer import Transformer
 from jobs.sequences import Sequences
@@ -79,9 +80,10 @@ class SASRec(SequentialModel):
 
 
 class LLM2SASRec(SASRec):
-    """SASRec whose item table starts from the LLM's embeddings, reduced by PCA."""
+    """SASRec whose item table starts from the LLM's embeddings, by PCA or another ``reduction``."""
 
     family = "llm2sasrec"
+    defaults = {**SASRec.defaults, **REDUCTION_DEFAULTS}
     uses_embeddings = True
 
 

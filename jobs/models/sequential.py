@@ -1,7 +1,7 @@
 """What trained sequence models share: an item table, where it starts, how it is trained, kept and asked.
 
 A family gives its network, its batches and its loss. Its ``LLM2…`` version differs in one thing, where the item table
-starts: from the LLM's embeddings, reduced by PCA (Harte et al. 2023, arXiv 2309.09261, section 3.3).
+starts: from the LLM's embeddings, reduced by PCA (Harte et al. 2023, arXiv 2309.09261, section 3.3) or otherwise.
 """
 
 from abc import ABC, abstractmethod
@@ -27,7 +27,7 @@ from jobs.models.base import (
     device,
     recommend,
 )
-from jobs.models.initial_vectors import Projection, fit_pca
+from jobs.models.initial_vectors import Projection, fit_projection
 from jobs.models.training import train
 from jobs.sequences import Sequences
 
@@ -57,6 +57,7 @@ class SequentialModel(Model):
     """A model with a :class:`SequenceNetwork`.
 
     With ``uses_embeddings`` the item table starts from the LLM's embeddings, so that cold items have a vector too.
+    Such a family adds ``REDUCTION_DEFAULTS`` to its parameters.
     """
 
     network: Any
@@ -100,7 +101,7 @@ class SequentialModel(Model):
             torch.manual_seed(fitting.seed)
             self.trained_on = catalog
             self.vocabulary = np.unique(train_sequences.items)
-            self.projection = self._project(catalog)
+            self.projection = self._project(catalog, fitting.seed)
             self.network = self._make_network(self._initial_table(catalog, fitting.seed)).to(device())
         local = np.full(len(catalog), -1, np.int32)
         local[self.vocabulary] = np.arange(len(self.vocabulary))
@@ -117,11 +118,18 @@ class SequentialModel(Model):
             f"training {self.family}",
         )
 
-    def _project(self, catalog: Catalog) -> Projection | None:
-        if not self.uses_embeddings or not catalog.has_embedding.any():
+    def _project(self, catalog: Catalog, seed: int) -> Projection | None:
+        if not self.uses_embeddings:
             return None
-        embeddings = catalog.embeddings[catalog.has_embedding]
-        return fit_pca(embeddings, self.parameters["width"], self.parameters["initial_std"])
+        p = self.parameters
+        return fit_projection(
+            catalog,
+            p["reduction"],
+            p["width"],
+            shrinkage=p["shrinkage"],
+            seed=seed,
+            standard_deviation=p["initial_std"],
+        )
 
     def _initial_table(self, catalog: Catalog, seed: int) -> Floats:
         size = (len(self.vocabulary), self.parameters["width"])
@@ -146,7 +154,7 @@ class SequentialModel(Model):
         """Take back a state."""
         self.trained_on = trained_on
         self.vocabulary = state["vocabulary"]
-        self.projection = Projection.from_state(state) if "projection.mean" in state else None
+        self.projection = Projection.from_state(state)
         self.network = self._make_network(state["network.table"])
         weights = {
             name.removeprefix("network."): torch.from_numpy(value)

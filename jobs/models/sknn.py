@@ -9,11 +9,11 @@ import numpy as np
 import numpy.typing as npt
 from scipy import sparse
 
-from jobs.errors import UsageError
 from jobs.models.base import Bools, Cases, Catalog, Fitting, Floats, Ints, Model, Scorer, State
-from jobs.models.llmseqsim import DECAYS
+from jobs.models.session_vectors import DECAYS, age_weights, check_words
 from jobs.sequences import Sequences
 
+Doubles = npt.NDArray[np.float64]
 Matrix = Any  # scipy's sparse arrays have no types
 
 ROWS_AT_ONCE = 512  # their similarities to sessions, and their items' scores, are held side by side
@@ -30,15 +30,13 @@ class SKNN(Model):
         "neighbours": 100,
         "sample": 0,  # of the sessions that share an item, so many newest are compared; 0: all
         "similarity": "cosine",  # or dot
-        "decay": "mean",  # weights of a sequence's items by age: last, mean, harmonic, squared_harmonic
+        "decay": "mean",  # weights of a sequence's items by age: a key of DECAYS
         "idf": False,  # raise the scores of items that few sessions hold, by 1 + ln(sessions / those that hold it)
     }
 
     def fit(self, train_sequences: Sequences, validation: Cases, catalog: Catalog, fitting: Fitting) -> None:
         """Keep the sessions, the newest last."""
-        for name, known in (("decay", [*DECAYS]), ("similarity", ["cosine", "dot"])):
-            if self.parameters[name] not in known:
-                raise UsageError(f"{self.family}'s {name} must be one of {', '.join(known)}")
+        check_words(self.family, self.parameters, decay=[*DECAYS], similarity=["cosine", "dot"])
         self.trained_on, self.sessions = catalog, train_sequences
 
     def state(self) -> State:
@@ -114,47 +112,64 @@ class NeighbourScorer(Scorer):
         for start in range(0, len(sequences), ROWS_AT_ONCE):
             rows = np.arange(start, min(start + ROWS_AT_ONCE, len(sequences)))
             chosen = sequences.take(rows)
-            neighbours = self._neighbours(chosen)
+            weights, neighbours = self._weights(chosen), self._neighbours(chosen)
             for place, row in enumerate(rows):
-                mine, weight = self._weighted(chosen[place])
+                own = slice(weights.indptr[place], weights.indptr[place + 1])
+                mine, weight = weights.indices[own][::-1], weights.data[own][::-1]  # the newest first
                 there = np.flatnonzero(items[row] >= 0)
                 if not len(mine) or not len(there):
                     continue
-                near = self._holds[neighbours.indices[neighbours.indptr[place] : neighbours.indptr[place + 1]]]
-                shares = weight[:, None] * (near[:, mine].T @ near[:, items[row, there]]).toarray()
+                near = slice(neighbours.indptr[place], neighbours.indptr[place + 1])
+                holds = self._holds[neighbours.indices[near]]
+                credit = self._credit(neighbours.data[near])[:, None]
+                shares = weight[:, None] * (holds[:, mine].T @ (holds[:, items[row, there]] * credit)).toarray()
                 found[row, there] = np.where(shares.any(axis=0), mine[shares.argmax(axis=0)], -1)
         return found
 
-    def _weighted(self, sequence: Ints) -> tuple[Ints, Floats]:
-        """Return a sequence's items, each where it occurs last, the newest first, and their weights."""
-        items, first = np.unique(sequence[::-1], return_index=True)
-        items = items[np.argsort(first)]
-        items = items[self.recommendable[items]]
-        weights = DECAYS[self._parameters["decay"]](np.arange(1, len(items) + 1))
-        return items[weights > 0], weights[weights > 0]
+    def _weights(self, sequences: Sequences) -> Matrix:
+        """Return what each item of a sequence counts, oldest first: sparse (sequences, items)."""
+        own = sequences.distinct().keep(self.recommendable)
+        weights = sparse.csr_array(
+            (age_weights(own, self._parameters["decay"]), own.items, own.offsets),
+            shape=(len(own), len(self.recommendable)),
+        )
+        weights.eliminate_zeros()
+        return weights
+
+    def _similarities(self, sequences: Sequences, weights: Matrix, shared: Matrix) -> Doubles:
+        """Return how alike a sequence and a session are, for each entry of ``shared``: float64 array (entries,).
+
+        Parameters
+        ----------
+        weights : sparse float64 array (sequences, items)
+        shared : sparse float64 array (sequences, sessions)
+            The sum of the weights of the items that both hold.
+        """
+        if self._parameters["similarity"] == "dot":
+            return shared.data  # type: ignore[no-any-return]
+        own = np.sqrt(np.maximum(weights.multiply(weights).sum(axis=1), 1e-12))
+        return shared.data / (self._norms[shared.indices] * np.repeat(own, np.diff(shared.indptr)))  # type: ignore[no-any-return]
+
+    def _credit(self, similarities: Doubles) -> Doubles:
+        """Return what a neighbour adds to an item's score for a shared item of weight 1, up to a common factor."""
+        return np.ones_like(similarities)
 
     def _neighbours(self, sequences: Sequences) -> Matrix:
         """Return the nearest sessions with their similarity: sparse (sequences, sessions)."""
-        columns, values = zip(*(self._weighted(sequences[row]) for row in range(len(sequences))), strict=True)
-        rows = np.repeat(np.arange(len(sequences)), [len(items) for items in columns])
-        weights = sparse.csr_array(
-            (np.concatenate(values).astype(np.float64), (rows, np.concatenate(columns))),
-            shape=(len(sequences), len(self.recommendable)),
-        )
-        alike = (weights @ self._holds.T).tocsr()
-        if self._parameters["similarity"] == "cosine":
-            own = np.sqrt(np.maximum(weights.multiply(weights).sum(axis=1), 1e-12))
-            alike.data /= self._norms[alike.indices] * np.repeat(own, np.diff(alike.indptr))
-        kept, counts = [], []
-        for row in range(len(sequences)):
-            near = np.arange(alike.indptr[row], alike.indptr[row + 1])
-            if self._parameters["sample"]:
-                near = near[np.argsort(-alike.indices[near])[: self._parameters["sample"]]]
-            # of equally similar ones the newest
-            near = near[np.lexsort((-alike.indices[near], -alike.data[near]))[: self._parameters["neighbours"]]]
-            kept.append(near)
-            counts.append(len(near))
-        places = np.concatenate(kept)
-        return sparse.csr_array(
-            (alike.data[places], alike.indices[places], np.concatenate([[0], np.cumsum(counts)])), shape=alike.shape
-        )
+        weights = self._weights(sequences)
+        shared = (weights @ self._holds.T).tocsr()
+        if self._parameters["sample"]:
+            shared = _largest(shared, shared.indices, self._parameters["sample"])
+        shared.data = self._similarities(sequences, weights, shared)
+        return _largest(shared, shared.data, self._parameters["neighbours"])
+
+
+def _largest(matrix: Matrix, values: Doubles, count: int) -> Matrix:
+    """Keep each row's entries with the largest values; of equal ones those of the newest session."""
+    kept = []
+    for start, stop in zip(matrix.indptr, matrix.indptr[1:], strict=False):
+        near = slice(start, stop)
+        kept.append(start + np.lexsort((-matrix.indices[near], -values[near]))[:count])
+    places = np.concatenate([*kept, np.empty(0, np.int64)])
+    offsets = np.concatenate([[0], np.cumsum([len(places) for places in kept])])
+    return sparse.csr_array((matrix.data[places], matrix.indices[places], offsets), shape=matrix.shape)

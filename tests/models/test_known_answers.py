@@ -25,8 +25,7 @@ from known_answers import (
 
 from jobs.errors import UsageError
 from jobs.models import bert4rec, sasrec
-from jobs.models.base import Cases, Catalog, Fitting, VectorScorer, recommend
-from jobs.models.llmseqsim import DECAYS, LLMSeqSim
+from jobs.models.base import Cases, Catalog, VectorScorer, recommend
 from jobs.models.registry import FAMILIES, make
 from jobs.models.store import pack, unpack
 from jobs.sequences import Sequences
@@ -66,30 +65,6 @@ def test_popularity_orders_by_count_and_equal_counts_by_index():
         wanted = [item for item in by_count if item not in own][:10]
         assert lists[row].tolist() == wanted
         assert scores[row].tolist() == counts[wanted].tolist()
-
-
-@pytest.mark.parametrize("decay", sorted(DECAYS))
-def test_llmseqsim_scores_by_cosine_with_the_decayed_mean(decay):
-    weights = {
-        "last": [0, 0, 1],
-        "mean": [1, 1, 1],
-        "harmonic": [1 / 3, 1 / 2, 1],
-        "squared_harmonic": [1 / 9, 1 / 4, 1],
-    }
-    row = [int(INDEX[0, 0]), int(INDEX[2, 1]), int(INDEX[1, 5])]
-    unit = shop().embeddings / np.linalg.norm(shop().embeddings, axis=1, keepdims=True)
-    mean = weights[decay] @ unit[row]
-    wanted = unit @ mean / np.linalg.norm(mean)
-    model = LLMSeqSim({"decay": decay})
-    model.fit(training(), cases(), shop(), Fitting())
-    scores, lists = recommend(model.scorer(shop()), Sequences.from_lists([[], row]), ITEMS - 3)
-    np.testing.assert_allclose(scores[1], wanted[lists[1]], atol=1e-6)
-    assert set(lists[1]) == set(range(ITEMS)) - set(row)
-
-
-def test_llmseqsim_names_the_decays_it_knows():
-    with pytest.raises(UsageError, match="squared_harmonic"):
-        LLMSeqSim({"decay": "cubic"}).fit(training(), cases(), shop(), Fitting())
 
 
 # --- the form of the lists ---

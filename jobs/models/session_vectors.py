@@ -1,0 +1,85 @@
+"""Sequences as points of the LLM's embedding space: means of their items' vectors, weighted by age."""
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from scipy import sparse
+from torch.nn import functional
+
+from jobs.errors import UsageError
+from jobs.models.base import Catalog, Fitting, Floats
+from jobs.models.initial_vectors import Projection, fit_projection
+from jobs.sequences import Sequences
+
+Doubles = npt.NDArray[np.float64]
+
+# Weight of the j-th newest of a sequence's n items, j = 1 for the last, as in the extended paper (arXiv 2402.01339);
+# the linear ones stay above 0, so that nothing is forgotten.
+DECAYS: dict[str, Callable[[Doubles, Doubles], Doubles]] = {
+    "last": lambda j, _: (j == 1).astype(np.float64),
+    "mean": lambda j, _: np.ones_like(j),
+    "constant_linear": lambda j, _: np.maximum(1e-5, 1 - 0.1 * (j - 1)),
+    "scaling_linear": lambda j, n: np.maximum(1e-5, 1 - (j - 1) / n),
+    "scaling_quadratic": lambda j, n: np.maximum(1e-5, 1 - (j - 1) / n) ** 2,
+    "scaling_cubic": lambda j, n: np.maximum(1e-5, 1 - (j - 1) / n) ** 3,
+    "log": lambda j, _: 1 / (1 + np.log(j)),
+    "harmonic": lambda j, _: 1 / j,
+    "squared_harmonic": lambda j, _: 1 / j**2,
+}
+
+
+def check_words(family: str, parameters: dict[str, Any], **known: list[str]) -> None:
+    """Raise UsageError if a parameter is none of the words that are known for it."""
+    for name, words in known.items():
+        if parameters[name] not in words:
+            raise UsageError(f"{family}'s {name} must be one of {', '.join(words)}, not '{parameters[name]}'")
+
+
+def age_weights(sequences: Sequences, decay: str) -> Doubles:
+    """Return the weight of each entry of ``sequences.items`` by its age: float64 array (total,)."""
+    age = np.repeat(sequences.offsets[1:], sequences.lengths) - np.arange(len(sequences.items))
+    return DECAYS[decay](age.astype(np.float64), np.repeat(sequences.lengths, sequences.lengths).astype(np.float64))
+
+
+def session_vectors(vectors: Floats, sequences: Sequences, decay: str) -> Floats:
+    """Return the weighted mean of each sequence's vectors: float32 array (rows, width), zeros for an empty one.
+
+    Parameters
+    ----------
+    vectors : float32 array (items, width)
+    decay : str
+        A key of ``DECAYS``.
+    """
+    weights = age_weights(sequences, decay)
+    weights /= np.bincount(sequences.rows(), weights, minlength=len(sequences))[sequences.rows()]
+    shape = (len(sequences), len(vectors))
+    matrix = sparse.csr_array((weights.astype(np.float32), sequences.items, sequences.offsets), shape=shape)
+    return np.asarray(matrix @ vectors, dtype=np.float32)
+
+
+def fit_reduction(parameters: dict[str, Any], catalog: Catalog, fitting: Fitting) -> Projection | None:
+    """Fit the ``reduction`` of ``parameters``; None where it is "none", or no item has an embedding."""
+    if parameters["reduction"] == "none":
+        return None
+    return fit_projection(
+        catalog,
+        parameters["reduction"],
+        parameters["width"],
+        shrinkage=parameters["shrinkage"],
+        seed=fitting.seed,
+    )
+
+
+def unit_vectors(catalog: Catalog, projection: Projection | None) -> Floats:
+    """Return items' embeddings, reduced, then each of length 1, as the paper does: float32 array (items, width).
+
+    Zeros stay zeros: items without an embedding, or such as the reduction leaves nothing of.
+    """
+    vectors = catalog.embeddings
+    if projection:
+        vectors = np.zeros((len(catalog), projection.components.shape[1]), np.float32)
+        vectors[catalog.has_embedding] = projection(catalog.embeddings[catalog.has_embedding])
+    return np.asarray(functional.normalize(torch.from_numpy(vectors), dim=1))
