@@ -30,8 +30,9 @@ PREFIX = "NEXTMART_"
 NOT_SETTINGS = {"NEXTMART_DATA", "NEXTMART_DEBUG"}  # real data for tests and benchmarks; show tracebacks
 
 Family = Literal[
-    "popularity", "llmseqsim", "sknn", "vsknn", "bert4rec", "llm2bert4rec", "sasrec", "llm2sasrec", "fusion"
-]
+    "popularity", "llmseqsim", "sknn", "vsknn", "bert4rec", "llm2bert4rec", "sasrec", "llm2sasrec", "gru4rec",
+    "llm2gru4rec", "fusion",
+]  # fmt: skip
 
 
 class EmbeddingModel(BaseModel):

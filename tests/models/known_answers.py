@@ -31,6 +31,7 @@ TRAINED = {
     "epochs": 20,
     "patience": 5,
 }
+GRU = {**{name: value for name, value in TRAINED.items() if name != "blocks"}, "hidden": 32}
 
 
 @dataclass(frozen=True)
@@ -58,6 +59,8 @@ EXPECTED = {
     "sasrec": Expected(TRAINED, is_trained=True),
     "llm2sasrec": Expected({**TRAINED, "initial_std": 0.3}, is_trained=True, recommends_cold=True),
     "fusion": Expected({"parts": ["vsknn", "llmseqsim"]}, recommends_cold=True, scores_ranks=True),
+    "gru4rec": Expected(GRU, is_trained=True),
+    "llm2gru4rec": Expected({**GRU, "initial_std": 0.3}, is_trained=True, recommends_cold=True),
 }
 
 

@@ -24,7 +24,7 @@ from known_answers import (
 )
 
 from jobs.errors import UsageError
-from jobs.models import bert4rec, sasrec
+from jobs.models import autoregressive, bert4rec
 from jobs.models.base import Cases, Catalog, VectorScorer, recommend
 from jobs.models.registry import FAMILIES, make
 from jobs.models.store import pack, unpack
@@ -256,6 +256,8 @@ def test_items_are_recommendable_by_their_events_or_their_embeddings(family):
         "sasrec": {no_events, neither},
         "llm2sasrec": {neither},
         "fusion": {neither},
+        "gru4rec": {no_events, neither},
+        "llm2gru4rec": {neither},
     }
     assert recommendable == set(range(ITEMS)) - lost[family]
 
@@ -382,7 +384,7 @@ def test_all_of_the_window_is_read_and_nothing_older(family):
     torch.testing.assert_close(beyond, beyond_too, atol=1e-6, rtol=0)
 
 
-@pytest.mark.parametrize("family", ["sasrec", "llm2sasrec"])
+@pytest.mark.parametrize("family", ["sasrec", "llm2sasrec", "gru4rec"])
 def test_no_place_sees_a_later_one(family):
     network = fitted(family).network
     rows = torch.tensor([[1, 2, 3, 4, 5], [1, 2, 3, 9, 8]])
@@ -395,17 +397,17 @@ def test_no_place_sees_a_later_one(family):
 def test_the_sampled_loss_is_that_of_all_items_on_average():
     torch.manual_seed(0)
     table, found, targets = torch.randn(50, 8) * 0.2, torch.randn(30, 8), torch.randint(50, (30,))
-    whole = sasrec.softmax_loss(found, table, targets, 0)
+    whole = autoregressive.softmax_loss(found, table, targets, 0)
     torch.testing.assert_close(whole, torch.nn.functional.cross_entropy(found @ table.T, targets))
-    torch.testing.assert_close(sasrec.softmax_loss(found, table, targets, 50), whole)
-    sampled = torch.stack([sasrec.softmax_loss(found, table, targets, 30) for _ in range(2000)]).mean()
+    torch.testing.assert_close(autoregressive.softmax_loss(found, table, targets, 50), whole)
+    sampled = torch.stack([autoregressive.softmax_loss(found, table, targets, 30) for _ in range(2000)]).mean()
     assert abs(sampled - whole) < 0.01 * whole  # without the correction it would be a tenth less
 
 
 def test_batches_hold_each_row_once_and_no_padding():
     rows = Sequences.from_lists(walks(50, seed=8, shortest=2, longest=6))
     seen = []
-    for inputs, targets in sasrec.batches_of_one_length(rows, 8, np.random.default_rng(0)):
+    for inputs, targets in autoregressive.batches_of_one_length(rows, 8, np.random.default_rng(0)):
         assert len(inputs) <= 8
         assert (inputs[:, 1:] == targets[:, :-1]).all()
         seen += [(*row.tolist(), int(last)) for row, last in zip(inputs, targets[:, -1], strict=True)]

@@ -214,7 +214,7 @@ def test_a_checkpoint_cut_short_is_left_aside_too(tmp_path):
     assert equal(Task(scores, epochs=3).run(path), wanted)
 
 
-@pytest.mark.parametrize("family", ["bert4rec", "llm2bert4rec", "sasrec", "llm2sasrec"])
+@pytest.mark.parametrize("family", ["bert4rec", "llm2bert4rec", "sasrec", "llm2sasrec", "gru4rec"])
 def test_a_family_killed_in_the_middle_ends_with_the_same_bits(tmp_path, monkeypatch, family):
     wanted = fit(family, epochs=5)
     killed = make(family, wanted.parameters)
