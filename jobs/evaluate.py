@@ -49,7 +49,7 @@ def _measure(connection: Connection, settings: Settings, rows: list[ModelRow], r
         trained = np.bincount(index_items(split.train["items"], catalog).items, minlength=len(catalog)) > 0
         warm = trained[cases.targets]
         segments = {} if warm.all() else {"warm_target": warm, "cold_target": ~warm}
-        scorer = load_model(connection, row).scorer(catalog)
+        scorer = load_model(connection, row, settings).scorer(catalog)
         measured = measure(scorer, cases, catalog, counts, segments=segments, allow_repeats=names.allow_repeats)
         store_metrics(connection, row.model_version, f"{split.name}/test", measured)
         run.rows_out += 1

@@ -16,6 +16,7 @@ def measure(
 ) -> dict[str, pl.DataFrame]:  # fmt: skip
     """Rank the full catalogue for each case and return the metrics of all cases and of each segment.
 
+    Beside those of all cases stand the scorer's own rates, at the longest cut-off.
     Availability plays no part: an item that is withdrawn today could be what came next then.
 
     Parameters
@@ -27,11 +28,16 @@ def measure(
     """
     _, lists = recommend(scorer, cases.inputs, max(CUT_OFFS), allow_repeats=allow_repeats)
     everything = {"all": np.ones(len(cases.targets), np.bool_), **(segments or {})}
-    return {
+    found = {
         name: metrics.evaluate(lists[rows], cases.targets[rows], item_counts, len(catalog), CUT_OFFS)
         for name, rows in everything.items()
         if rows.any()
     }
+    rates = [(name, max(CUT_OFFS), value, len(cases.targets)) for name, value in scorer.rates().items()]
+    if rates and "all" in found:
+        table = pl.DataFrame(rates, schema=dict(list(found["all"].schema.items())[:4]), orient="row")
+        found["all"] = pl.concat([found["all"], table], how="diagonal")
+    return found
 
 
 def store_metrics(connection: Connection, model_version: str, split: str, by_segment: dict[str, pl.DataFrame]) -> None:

@@ -100,7 +100,7 @@ def recommend(connection: Connection, settings: Settings, run: JobRun) -> None:
     if recipe["catalog"] != last_detail.get("catalog") or recipe["similar"] != last_detail.get("similar"):
         _write_similar_items(connection, catalog, names, run)
     connection.execute(KEPT_ROWS, {"run_id": run.run_id, "kept_run_id": kept_id})
-    _write_recommendations(connection, model, catalog, names, run)
+    _write_recommendations(connection, model, catalog, settings, run)
 
 
 def fill_up(
@@ -155,9 +155,10 @@ def _detail(text: str | None) -> dict[str, Any]:
 
 
 def _write_recommendations(
-    connection: Connection, model: ModelRow | None, catalog: Catalog, names: Vars, run: JobRun
+    connection: Connection, model: ModelRow | None, catalog: Catalog, settings: Settings, run: JobRun
 ) -> None:
-    scorer = load_model(connection, model).scorer(catalog) if model else None
+    names = settings.job_vars()
+    scorer = load_model(connection, model, settings).scorer(catalog) if model else None
     popularity = _popularity(connection, catalog)
     source = model.model if model else FALLBACK
     generated_at = now()

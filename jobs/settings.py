@@ -30,8 +30,8 @@ PREFIX = "NEXTMART_"
 NOT_SETTINGS = {"NEXTMART_DATA", "NEXTMART_DEBUG"}  # real data for tests and benchmarks; show tracebacks
 
 Family = Literal[
-    "popularity", "llmseqsim", "sknn", "vsknn", "bert4rec", "llm2bert4rec", "sasrec", "llm2sasrec", "gru4rec",
-    "llm2gru4rec", "fusion",
+    "popularity", "llmseqsim", "llmseqprompt", "sknn", "vsknn", "bert4rec", "llm2bert4rec", "sasrec", "llm2sasrec",
+    "gru4rec", "llm2gru4rec", "fusion",
 ]  # fmt: skip
 
 
@@ -50,6 +50,16 @@ class EmbeddingModel(BaseModel):
     def key(self) -> dict[str, str | int]:
         """What its rows are known by, as parameters of a query."""
         return {"embedding_model": self.name, "dimensions": self.dimensions}
+
+
+class PromptPrice(BaseModel):
+    """What a fine-tuned language model costs, in US dollars a million tokens."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    training: float = Field(ge=0)  # for each epoch
+    input: float = Field(ge=0)  # of questions to the fine-tuned model
+    output: float = Field(ge=0)  # of its answers
 
 
 class Vars(BaseModel):
@@ -122,6 +132,11 @@ class Settings(BaseSettings):
     seed: int = 0
     retrain_after_days: float = Field(7, ge=0)  # the live model is fresh for this long
     models_kept: int = Field(3, ge=1)  # versions of each family whose weights stay
+
+    # --- language models of a service ---
+    # US dollars that one run may spend on llmseqprompt's provider openai; None: nothing, it says what it would cost
+    prompt_max_cost: float | None = Field(None, ge=0, allow_inf_nan=False)
+    prompt_prices: dict[str, PromptPrice] = {}  # by base model, over the known ones of jobs/prompting/prices.py
 
     # --- evaluation ---
     protocol: Literal["cutoff", "paper"] = "cutoff"

@@ -31,6 +31,8 @@ def train(connection: Connection, settings: Settings, run: JobRun) -> None:
     known = latest(connection)
     oldest = now() - timedelta(days=settings.retrain_after_days)
     models = {family: configured(settings, family) for family in settings.models}
+    for model in models.values():
+        model.connect(connection, settings)
     recipes = {family: fingerprint(model, settings, names) for family, model in models.items()}
     due = {name for (name,) in connection.execute("select model_version from ml.models_due").fetchall()}
     fresh = {

@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 import numpy.typing as npt
@@ -20,6 +20,10 @@ from torch.nn import functional
 from jobs.errors import UsageError, nearest
 from jobs.sequences import Sequences
 from jobs.topk import top_k
+
+if TYPE_CHECKING:
+    from jobs.settings import Settings
+    from jobs.warehouse import Connection
 
 Bools = npt.NDArray[np.bool_]
 Floats = npt.NDArray[np.float32]
@@ -131,6 +135,10 @@ class Scorer(ABC):
         """
         return np.full(items.shape, -1, np.int32)
 
+    def rates(self) -> dict[str, float]:
+        """Return shares that say how well the scorer has worked so far, by name, to be kept beside the metrics."""
+        return {}
+
 
 @dataclass(frozen=True)
 class VectorScorer(Scorer):
@@ -216,6 +224,9 @@ class Model(ABC):
                     f"parameter '{name}' of {self.family} must be of type {wanted.__name__}, not {value!r}"
                 )
         self.parameters: dict[str, Any] = {**self.defaults, **parameters}
+
+    def connect(self, connection: "Connection", settings: "Settings") -> None:  # noqa: B027 - most need nothing
+        """Give a model that buys from services the way to them, and to what was bought; before a fit or a restore."""
 
     @abstractmethod
     def fit(self, train_sequences: Sequences, validation: Cases, catalog: Catalog, fitting: Fitting) -> None:

@@ -3,7 +3,6 @@
 BERT4Rec: Sun et al. 2019 (arXiv 1904.06690). LLM2BERT4Rec: Harte et al. 2023 (arXiv 2309.09261), section 3.3.
 """
 
-import math
 from collections.abc import Iterator
 from typing import Any
 
@@ -43,7 +42,7 @@ class Network(SequenceNetwork):
             Positions to compute, so that the costly product is made for these alone.
         """
         vectors = functional.embedding(items.clamp(min=0), table)
-        vectors = torch.where((items == MASK)[:, :, None], self.mask, vectors) * math.sqrt(table.shape[1])
+        vectors = torch.where((items == MASK)[:, :, None], self.mask, vectors)
         return self.head(self.transformer(vectors, items != PADDING)[wanted])  # type: ignore[no-any-return]
 
     def next_vectors(self, table: Tensor, items: Tensor) -> Tensor:

@@ -7,7 +7,7 @@ was seen on the published lists of arXiv 2309.09261: the three of LLM2BERT4Rec, 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from itertools import combinations
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
@@ -17,6 +17,10 @@ from jobs.metrics import rank_values
 from jobs.models import registry
 from jobs.models.base import Bools, Cases, Catalog, Fitting, Floats, Ints, Longs, Model, Scorer, State
 from jobs.sequences import Sequences
+
+if TYPE_CHECKING:
+    from jobs.settings import Settings
+    from jobs.warehouse import Connection
 
 Doubles = npt.NDArray[np.float64]
 
@@ -35,7 +39,7 @@ class Fusion(Model):
         "parts": ["llm2sasrec", "vsknn", "llmseqsim"],
         "parameters": {},  # hyper-parameters of parts by family; those of the settings unless given here
         "method": "reciprocal_rank",  # or score: a list's scores, from its last 0 to its first 1
-        "constant": 60,  # of reciprocal rank, 1 / (constant + rank): the larger, the less first places count
+        "constant": 10,  # of reciprocal rank, 1 / (constant + rank): the larger, the less first places count
         "depth": 100,  # length of the lists that are merged
         "equal_weights": False,
     }
@@ -57,6 +61,11 @@ class Fusion(Model):
             raise UsageError("fusion's method must be reciprocal_rank or score")
         self.parts = [registry.make(family, self.parameters["parameters"].get(family)) for family in families]
         self.weights = np.full(len(families), 1 / len(families))
+
+    def connect(self, connection: "Connection", settings: "Settings") -> None:
+        """Connect the parts."""
+        for part in self.parts:
+            part.connect(connection, settings)
 
     def fit(self, train_sequences: Sequences, validation: Cases, catalog: Catalog, fitting: Fitting) -> None:
         """Fit the parts that were not fitted before, then choose the weights on ``validation``."""

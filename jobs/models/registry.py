@@ -7,6 +7,7 @@ from jobs.models.base import Model
 from jobs.models.bert4rec import BERT4Rec, LLM2BERT4Rec
 from jobs.models.fusion import Fusion
 from jobs.models.gru4rec import GRU4Rec, LLM2GRU4Rec
+from jobs.models.llmseqprompt import LLMSeqPrompt
 from jobs.models.llmseqsim import LLMSeqSim
 from jobs.models.popularity import Popularity
 from jobs.models.sasrec import LLM2SASRec, SASRec
@@ -15,7 +16,8 @@ from jobs.models.sknn import SKNN, VSKNN
 FAMILIES: dict[str, type[Model]] = {
     family.family: family
     for family in (
-        Popularity, LLMSeqSim, SKNN, VSKNN, BERT4Rec, LLM2BERT4Rec, SASRec, LLM2SASRec, GRU4Rec, LLM2GRU4Rec, Fusion
+        Popularity, LLMSeqSim, LLMSeqPrompt, SKNN, VSKNN, BERT4Rec, LLM2BERT4Rec, SASRec, LLM2SASRec, GRU4Rec,
+        LLM2GRU4Rec, Fusion,
     )
 }  # fmt: skip
 

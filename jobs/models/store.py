@@ -3,6 +3,7 @@
 import hashlib
 import json
 import struct
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -13,6 +14,7 @@ from safetensors.numpy import load, save
 from jobs.errors import NextmartError
 from jobs.models.base import Catalog, Model, State
 from jobs.models.registry import make
+from jobs.settings import Settings
 from jobs.warehouse import Connection
 
 ROWS = """
@@ -45,14 +47,18 @@ def pack(model: Model, trained_on: Catalog) -> bytes:
     return save({name: np.ascontiguousarray(value) for name, value in {**model.state(), **ids}.items()})
 
 
-def unpack(family: str, parameters: dict[str, Any], weights: bytes) -> Model:
-    """Return the fitted model that :func:`pack` made bytes of."""
+def unpack(
+    family: str, parameters: dict[str, Any], weights: bytes, connect: Callable[[Model], None] | None = None
+) -> Model:
+    """Return the fitted model that :func:`pack` made bytes of; ``connect`` is called on it before it is restored."""
     state = load(weights)
     text = state.pop("item_ids.bytes").tobytes()
     ends = state.pop("item_ids.lengths").cumsum()
     starts = [0, *ends[:-1]]
     item_ids = np.array([text[start:end].decode() for start, end in zip(starts, ends, strict=False)], np.object_)
     model = make(family, parameters)
+    if connect:
+        connect(model)
     count = len(item_ids)
     model.restore(state, Catalog(item_ids, np.zeros((count, 1), np.float32), np.ones(count, np.bool_)))
     return model
@@ -77,8 +83,8 @@ def _row(values: tuple[Any, ...]) -> ModelRow:
     return ModelRow(model_version, family, json.loads(parameters), *others)
 
 
-def load_model(connection: Connection, row: ModelRow) -> Model:
-    """Load a model's weights.
+def load_model(connection: Connection, row: ModelRow, settings: Settings) -> Model:
+    """Load a model's weights, and connect it.
 
     Raises
     ------
@@ -93,7 +99,7 @@ def load_model(connection: Connection, row: ModelRow) -> Model:
     if hashlib.sha256(found[0]).hexdigest() != found[1]:
         raise NextmartError(f"the weights of model {row.model_version} are damaged; run `nextmart train`")
     try:
-        return unpack(row.model, row.parameters, found[0])
+        return unpack(row.model, row.parameters, found[0], lambda model: model.connect(connection, settings))
     except (KeyError, ValueError, RuntimeError, struct.error) as error:
         raise NextmartError(f"model {row.model_version} was saved by another version of nextmart: {error}") from error
 

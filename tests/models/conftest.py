@@ -2,6 +2,7 @@
 
 import pytest
 import torch
+from fake_language_model import Bigrams
 
 
 @pytest.fixture(autouse=True, scope="package")
@@ -10,5 +11,6 @@ def one_thread_of_the_cpu():
     torch.set_num_threads(1)
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("jobs.models.sequential.device", lambda: torch.device("cpu"))
+        patch.setattr("jobs.models.llmseqprompt.make_language_model", lambda parameters, access: Bigrams())
         yield
     torch.set_num_threads(before)

@@ -51,11 +51,12 @@ class Expected:
 EXPECTED = {
     "popularity": Expected(knows_next=False, answers_everyone=True, explains=False),
     "llmseqsim": Expected(recommends_cold=True),
+    "llmseqprompt": Expected({"mapping": "none"}, recommends_cold=True),
     # to it a sequence is a set: what came before is as near as what comes next
     "sknn": Expected({"neighbours": 400}, knows_next=False, ranks_all=False),
     "vsknn": Expected({"neighbours": 400}, ranks_all=False),
     "bert4rec": Expected(TRAINED, is_trained=True),
-    "llm2bert4rec": Expected({**TRAINED, "initial_std": 0.1}, is_trained=True, recommends_cold=True),
+    "llm2bert4rec": Expected({**TRAINED, "initial_std": 0.3}, is_trained=True, recommends_cold=True),
     "sasrec": Expected(TRAINED, is_trained=True),
     "llm2sasrec": Expected({**TRAINED, "initial_std": 0.3}, is_trained=True, recommends_cold=True),
     "fusion": Expected({"parts": ["vsknn", "llmseqsim"]}, recommends_cold=True, scores_ranks=True),
@@ -87,13 +88,14 @@ def shop() -> Catalog:
         for place in range(RING):
             embeddings[INDEX[block, place]] = ring_vector(block, place)
     item_ids = np.array([f"item-{index:02}" for index in range(ITEMS)], np.object_)
-    return Catalog(item_ids, embeddings, np.ones(ITEMS, np.bool_))
+    titles = np.array([f'No. {index}, "the {index}th"' for index in range(ITEMS)], np.object_)
+    return Catalog(item_ids, embeddings, np.ones(ITEMS, np.bool_), titles)
 
 
 LOST = INDEX[4, 0]
 TWIN_PLACE = (0, 3)  # block and place whose embedding both cold items have
 COLD_IDS = ("item-00-cold", "item-17-cold")
-BLANK_ID = "item-05-blank"  # neither events nor an embedding
+BLANK_ID = "item-05-blank"  # neither events, nor an embedding, nor a title
 
 
 @cache
@@ -107,10 +109,12 @@ def grown_shop() -> Catalog:
     }
     rows |= dict.fromkeys(COLD_IDS, ring_vector(*TWIN_PLACE)) | {BLANK_ID: np.zeros(3 * BLOCKS, np.float32)}
     item_ids = sorted(rows)
+    titles = {**dict(zip(old.item_ids, old.titles, strict=True)), BLANK_ID: ""}
     return Catalog(
         np.array(item_ids, np.object_),
         np.array([rows[item_id] for item_id in item_ids]),
         np.ones(len(rows), np.bool_),
+        np.array([titles.get(item_id, item_id) for item_id in item_ids], np.object_),
     )
 
 

@@ -238,7 +238,7 @@ def test_a_visitor_of_cold_items_alone_gets_items_of_their_block_where_embedding
 
 @every_family
 def test_items_are_recommendable_by_their_events_or_their_embeddings(family):
-    catalog = Catalog(shop().item_ids, shop().embeddings.copy(), shop().available)
+    catalog = Catalog(shop().item_ids, shop().embeddings.copy(), shop().available, shop().titles)
     no_events, no_embedding, neither = 4, 9, 17
     catalog.embeddings[[no_embedding, neither]] = 0
     wanted = np.ones(ITEMS, np.bool_)
@@ -249,6 +249,7 @@ def test_items_are_recommendable_by_their_events_or_their_embeddings(family):
     lost = {
         "popularity": {no_events, neither},
         "llmseqsim": {no_embedding, neither},
+        "llmseqprompt": set(),  # a language model may name whatever has a title
         "bert4rec": {no_events, neither},
         "llm2bert4rec": {neither},
         "sknn": {no_events, neither},
@@ -456,13 +457,14 @@ def test_without_the_sample_whose_last_item_is_masked_bert4rec_gets_clearly_wors
 def test_the_reason_is_the_visitors_item_nearest_to_the_recommended_one(family):
     row = [int(INDEX[0, 0]), int(INDEX[1, 2]), int(INDEX[0, 3])]
     items = np.array([[INDEX[1, 3], INDEX[0, 4], -1]], np.int32)
-    found = fitted(family).scorer(shop()).reasons(Sequences.from_lists([row]), items)
+    scorer = fitted(family).scorer(shop())
+    found = scorer.reasons(Sequences.from_lists([row]), items)
     assert found.dtype == np.int32
     assert found[0, 2] == -1
     if not EXPECTED[family].ranks_all or family == "fusion":
         assert found[0, :2].tolist() == [INDEX[1, 2], INDEX[0, 3]]  # of one block, and next to it
     elif EXPECTED[family].explains:
-        vectors = fitted(family).scorer(shop()).item_vectors.numpy()
+        vectors = (scorer.tasks.near if family == "llmseqprompt" else scorer).item_vectors.numpy()
         unit = vectors / np.linalg.norm(vectors, axis=1, keepdims=True)
         nearest = [row[(unit[row] @ unit[item]).argmax()] for item in items[0, :2]]
         assert found[0, :2].tolist() == nearest

@@ -1,0 +1,56 @@
+"""A language model without words: it learns which name follows which, and needs no time for it."""
+
+import json
+from collections import Counter
+
+import numpy as np
+
+from jobs.prompting.language_model import Conversation, LanguageModel, Sampling
+
+
+def sections(conversation: Conversation) -> dict[str, list[str]]:
+    """Read the names of a conversation back, by the title above them."""
+    found: dict[str, list[str]] = {}
+    title = ""
+    for line in conversation.user.split("\n")[:-1]:
+        if line.startswith('"'):
+            found[title].append(json.loads(line))
+        else:
+            title = line
+            found[title] = []
+    return found
+
+
+class Bigrams(LanguageModel):
+    """Answers what followed the last name most often, always; nothing after a name that it doesn't know."""
+
+    def __init__(self):
+        self.followers: dict[str, Counter[str]] = {}
+
+    def fine_tune(self, examples, held_out, seed, checkpoint):
+        for example in examples:
+            self.followers.setdefault(self.last(example), Counter())[example.answer] += 1
+
+    def last(self, conversation):
+        return sections(conversation)["History:"][-1]
+
+    def best(self, conversation):
+        return [answer for answer, _ in self.followers.get(self.last(conversation), Counter()).most_common()]
+
+    def answer(self, conversations, sampling: Sampling):
+        return [(self.best(one)[:1] or ["  "]) * sampling.samples for one in conversations]
+
+    def choose(self, conversations, choices, k):
+        found = []
+        for one in conversations:
+            first = [choices.index(answer) for answer in self.best(one) if answer in choices]
+            found.append([*first, *(place for place in range(len(choices)) if place not in first)][:k])
+        return found
+
+    def state(self):
+        return {"followers": np.frombuffer(json.dumps(self.followers, sort_keys=True).encode(), np.uint8)}
+
+    def restore(self, state):
+        self.followers = {
+            name: Counter(counts) for name, counts in json.loads(state["followers"].tobytes().decode()).items()
+        }
