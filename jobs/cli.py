@@ -1,6 +1,6 @@
 """The command line: reads settings, opens the warehouse, calls one job, prints what it did.
 
-Results for people and progress go to stderr, a machine's summary (``--json``) to stdout.
+Results for people and progress go to stderr, a machine's summary (``--json``) and an experiment's report to stdout.
 Exit codes: 0 done, 1 failed, 2 wrong usage or settings.
 """
 
@@ -183,6 +183,34 @@ def embed_command(
 _add_job("train", "Train the models that are no longer fresh.")
 _add_job("evaluate", "Measure new models on the hold-out and choose the live one.")
 _add_job("recommend", "Write a run of recommendations with the live model.")
+
+
+@app.command("experiment")
+def experiment_command(
+    file: Annotated[Path, typer.Argument(help="What to compare, as TOML; experiments/ holds examples.")],
+    output: Annotated[
+        Path | None, typer.Option(help="Folder of the report and its plot.", show_default="experiments in work_folder")
+    ] = None,
+    max_cost: Annotated[float, typer.Option(min=0, help="US dollars that vectors of other item texts may cost.")] = 0,
+    warehouse: Warehouse = None, wait: Wait = 0, as_json: Json = False,
+) -> None:  # fmt: skip
+    """Compare models, seeds and settings on one protocol; what is done already is not done again."""
+    from jobs.experiments.command import experiment  # here: the others must not pay for loading torch
+    from jobs.experiments.spec import read_experiment
+
+    what = read_experiment(file)
+    settings = load_settings(warehouse=warehouse)
+    _require_warehouse(settings)
+    folder = output or settings.work_folder / "experiments"
+    with (
+        opened(settings, wait) as connection,
+        _explaining_absent_tables("experiment"),
+        job_run(connection, "experiment") as record,
+    ):
+        text = experiment(connection, settings, record, what, folder, max_cost)
+    print(json.dumps(record.summary(), default=str) if as_json else text)  # noqa: T201
+    if record.status == "incomplete":
+        sys.exit(1)
 
 
 @app.command("forget")

@@ -95,6 +95,25 @@ MODEL_METRICS: Final = {
     "measured_at": "TIMESTAMP WITH TIME ZONE",
 }
 
+EXPERIMENT_RUNS: Final = {
+    "model_version": "VARCHAR",
+    "experiment": "VARCHAR",
+    "label": "VARCHAR",
+    "model": "VARCHAR",
+    "parameters": "JSON",
+    "seed": "BIGINT",
+    "protocol": "VARCHAR",
+    "embedding_model": "VARCHAR",
+    "recipe_hash": "VARCHAR",
+    "status": "VARCHAR",
+    "fit_seconds": "DOUBLE",
+    "recommend_seconds": "DOUBLE",
+    "validation_value": "DOUBLE",
+    "started_at": "TIMESTAMP WITH TIME ZONE",
+    "finished_at": "TIMESTAMP WITH TIME ZONE",
+    "error": "VARCHAR",
+}
+
 RECOMMENDATIONS: Final = {
     "run_id": "VARCHAR",
     "model_version": "VARCHAR",
@@ -151,6 +170,7 @@ JOB_TABLES: Final = {
     "ml.embedding_batch_texts": EMBEDDING_BATCH_TEXTS,
     "ml.models": MODELS,
     "ml.model_metrics": MODEL_METRICS,
+    "ml.experiment_runs": EXPERIMENT_RUNS,
     "ml.recommendations": RECOMMENDATIONS,
     "ml.similar_items": SIMILAR_ITEMS,
     "ml.job_runs": JOB_RUNS,

@@ -3,7 +3,7 @@
 import numpy as np
 import polars as pl
 
-from jobs.models.base import Cases, Catalog
+from jobs.models.base import Cases, Catalog, Floats
 from jobs.sequences import Sequences
 from jobs.warehouse import Connection
 
@@ -20,21 +20,32 @@ def read_catalog(connection: Connection, dimensions: int) -> Catalog:
         .fetchnumpy()
         .values()
     )
-    embeddings = np.zeros((len(item_ids), dimensions), np.float32)
-    vectors = connection.execute(
-        "select place, embedding from catalog.item_embeddings "
-        "inner join (select item_id, row_number() over (order by item_id) - 1 as place from catalog.items) "
-        "using (item_id)"
-    ).to_arrow_reader(10_000)
-    for batch in vectors:
-        embeddings[batch["place"].to_numpy()] = batch["embedding"].flatten().to_numpy().reshape(-1, dimensions)
     return Catalog(
         item_ids.astype(np.object_),
-        embeddings,
+        read_embeddings(connection, len(item_ids), dimensions, "catalog.item_embeddings"),
         available.astype(np.bool_),
         titles.astype(np.object_),
         categories.astype(np.object_),
     )
+
+
+def read_embeddings(
+    connection: Connection, items: int, dimensions: int, relation: str, parameters: dict[str, object] | None = None
+) -> Floats:
+    """Read the columns item_id and embedding of a relation, as in SQL, as float32 array (items, dimensions).
+
+    Rows are in the catalogue's order; one of zeros where an item has no embedding.
+    """
+    embeddings = np.zeros((items, dimensions), np.float32)
+    vectors = connection.execute(
+        f"select place, embedding from {relation} "  # noqa: S608
+        "inner join (select item_id, row_number() over (order by item_id) - 1 as place from catalog.items) "
+        "using (item_id)",
+        parameters or {},
+    ).to_arrow_reader(10_000)
+    for batch in vectors:
+        embeddings[batch["place"].to_numpy()] = batch["embedding"].flatten().to_numpy().reshape(-1, dimensions)
+    return embeddings
 
 
 def read_sequences(connection: Connection) -> pl.DataFrame:

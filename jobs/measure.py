@@ -4,7 +4,7 @@ import numpy as np
 import polars as pl
 
 from jobs import metrics
-from jobs.models.base import Bools, Cases, Catalog, Longs, Scorer, recommend
+from jobs.models.base import Bools, Cases, Catalog, Ints, Longs, Scorer, recommend
 from jobs.warehouse import Connection, now
 
 CUT_OFFS = (10, 20)
@@ -27,6 +27,13 @@ def measure(
         Parts of the cases to measure by themselves; one without a case is left out.
     """
     _, lists = recommend(scorer, cases.inputs, max(CUT_OFFS), allow_repeats=allow_repeats)
+    return measure_lists(lists, cases, catalog, item_counts, segments)
+
+
+def measure_lists(
+    lists: Ints, cases: Cases, catalog: Catalog, item_counts: Longs, segments: dict[str, Bools] | None = None
+) -> dict[str, pl.DataFrame]:
+    """Return the metrics of lists, int32 array (cases, 20), of all cases and of each segment, as :func:`measure`."""
     everything = {"all": np.ones(len(cases.targets), np.bool_), **(segments or {})}
     found = {
         name: metrics.evaluate(lists[rows], cases.targets[rows], item_counts, len(catalog), CUT_OFFS)

@@ -3,7 +3,8 @@
 A frame of sequences has the columns ``sequence_id`` (str, unique), ``visitor_id`` (str), ``items`` (list of
 str, oldest first), ``event_times`` (list of datetime[us, UTC], parallel to items, never decreasing) and
 ``ended_at`` (datetime[us, UTC], the last event). A frame of cases has ``sequence_id``, ``visitor_id``,
-``items`` (what the model sees, at least one) and ``target`` (str, the item that came next).
+``items`` (what the model sees, at least one), ``target`` (str, the item that came next) and ``is_tied`` (bool, whether
+the item before the target has the target's time, so that which of them is last is an accident of the order).
 
 Frames in, frames out. Sequences come sorted by (ended_at, sequence_id), cases by sequence_id: the order of
 the rows given never matters.
@@ -12,12 +13,13 @@ the rows given never matters.
 import math
 from dataclasses import dataclass
 from datetime import datetime
+from itertools import pairwise
 from typing import Final
 
 import polars as pl
 
 SEQUENCE_COLUMNS: Final = ("sequence_id", "visitor_id", "items", "event_times", "ended_at")
-CASE_COLUMNS: Final = ("sequence_id", "visitor_id", "items", "target")
+CASE_COLUMNS: Final = ("sequence_id", "visitor_id", "items", "target", "is_tied")
 
 _ORDER: Final = ("ended_at", "sequence_id")
 _LISTS: Final = ("items", "event_times")
@@ -30,20 +32,24 @@ class Split:
     Attributes
     ----------
     name : str
-        The protocol: ``paper`` or ``cutoff``.
+        The protocol: ``paper``, ``cutoff``, ``leave_one_out``, or ``fold`` with its number.
     train : polars.DataFrame
         Sequences to learn from, in the columns of `SEQUENCE_COLUMNS`.
     test : polars.DataFrame
         Cases, in the columns of `CASE_COLUMNS`.
     cutoff_at : datetime
         Where the test part begins: for ``cutoff``, no event of train is at or after it; for ``paper``, the
-        end of the first test sequence, at which the last training sequences may end as well.
+        end of the first test sequence, at which the last training sequences may end as well; for
+        ``leave_one_out``, the time of the first target, long before most of train.
+    validation : polars.DataFrame, optional
+        Cases to decide with when to stop training, where the protocol has its own; else see `validation_split`.
     """
 
     name: str
     train: pl.DataFrame
     test: pl.DataFrame
     cutoff_at: datetime
+    validation: pl.DataFrame | None = None
 
 
 def paper_split(sequences: pl.DataFrame, test_share: float = 0.2) -> Split:
@@ -77,10 +83,76 @@ def paper_split(sequences: pl.DataFrame, test_share: float = 0.2) -> Split:
     n_test = _part(len(ordered), test_share)
     if not 0 < n_test < len(ordered):
         raise ValueError(f"{len(ordered)} sequences cannot be split with a test share of {test_share}")
-    train, held_out = ordered.head(-n_test), ordered.tail(n_test)
-    known = train["items"].explode().unique()
-    kept = _flat(held_out).filter(pl.col("items").is_in(known.implode()))
-    return Split("paper", train, _last_as_target(_regrouped(kept)), held_out["ended_at"][0])
+    return _whole_sequences("paper", ordered.head(-n_test), ordered.tail(n_test))
+
+
+def forward_folds(train: pl.DataFrame, bins: int = 4) -> list[Split]:
+    """Return folds for a search: train on the sequences that ended first, validate on those that ended next.
+
+    Sequences are sorted by their end and cut into ``bins`` parts of equal size, the first ones larger by one where
+    that can't be; fold i trains on parts 1 to i, and its test part is part i + 1, made into cases as in `paper_split`.
+    Source: released code of arXiv 2309.09261 (forward chaining over the training sequences, 4 bins).
+
+    Parameters
+    ----------
+    train : polars.DataFrame
+        Sequences; not to be mixed with test sequences.
+    bins : int
+        At least 2.
+
+    Returns
+    -------
+    list of Split
+        One fewer than ``bins``.
+
+    Raises
+    ------
+    ValueError
+        If there are fewer sequences than bins, under two bins, or columns or ids are wrong.
+    """
+    ordered = _ordered(train)
+    if not 2 <= bins <= len(ordered):
+        raise ValueError(f"{len(ordered)} sequences cannot be cut into {bins} bins")
+    ends = np.cumsum([len(part) for part in np.array_split(np.arange(len(ordered)), bins)]).tolist()
+    return [
+        _whole_sequences(f"fold {number}", ordered.head(start), ordered[start:end])
+        for number, (start, end) in enumerate(pairwise(ends), start=1)
+    ]
+
+
+def leave_one_out_split(sequences: pl.DataFrame) -> Split:
+    """Test on each sequence's last item, validate on the one before it, train on the rest.
+
+    Of a sequence of three items or more the last is the test target with all before it as input, the last but one
+    the validation target likewise; shorter sequences are train as they are. Targets unknown to train stay.
+    Source: the split of SASRec (arXiv 1808.09781) and most papers after it.
+
+    It leaks: train holds events that are later than most targets, so a model knows of an item's coming popularity,
+    and figures are too high and rank models otherwise than a split in time ("Time to Split", arXiv 2507.16289).
+    It is here to compare with published figures, not to choose a model by.
+
+    Parameters
+    ----------
+    sequences : polars.DataFrame
+
+    Returns
+    -------
+    Split
+        With ``validation``.
+
+    Raises
+    ------
+    ValueError
+        If no sequence has three items, or columns or ids are wrong.
+    """
+    ordered = _ordered(sequences)
+    is_long = pl.col("items").list.len() >= 3
+    long = ordered.filter(is_long)
+    if long.is_empty():
+        raise ValueError("leave-one-out needs a sequence of three items, and there is none")
+    train = pl.concat([ordered.filter(~is_long), _without_last(long, 2)]).sort(_ORDER)
+    test, validation = _last_as_target(long), _last_as_target(_without_last(long, 1))
+    return Split("leave_one_out", train, test, long["ended_at"].min(), validation)  # type: ignore[arg-type]
 
 
 def cutoff_split(sequences: pl.DataFrame, cutoff_at: datetime, allow_repeats: bool = False) -> Split:
@@ -211,6 +283,19 @@ def _part(n: int, share: float) -> int:
     return math.ceil(round(share * n, 6))
 
 
+def _whole_sequences(name: str, train: pl.DataFrame, held_out: pl.DataFrame) -> Split:
+    """Make cases of sequences that were held out whole, from the items that train holds."""
+    known = train["items"].explode().unique()
+    kept = _flat(held_out).filter(pl.col("items").is_in(known.implode()))
+    return Split(name, train, _last_as_target(_regrouped(kept)), held_out["ended_at"][0])
+
+
+def _without_last(sequences: pl.DataFrame, count: int) -> pl.DataFrame:
+    """Sequences less their last items, ended by the last one left."""
+    shorter = [pl.col(name).list.head(pl.col("items").list.len() - count) for name in _LISTS]
+    return sequences.with_columns(shorter).with_columns(pl.col("event_times").list.last().alias("ended_at"))
+
+
 def _flat(sequences: pl.DataFrame) -> pl.DataFrame:
     """One row an event, with its sequence's number (``row``) and its ``position`` from 0."""
     return (
@@ -240,6 +325,7 @@ def _last_as_target(sequences: pl.DataFrame) -> pl.DataFrame:
         .with_columns(
             pl.col("items").list.head(pl.col("items").list.len() - 1),
             pl.col("items").list.last().alias("target"),
+            (pl.col("event_times").list.get(-2) == pl.col("event_times").list.last()).alias("is_tied"),
         )
         .select(CASE_COLUMNS)
         .sort("sequence_id")

@@ -12,7 +12,9 @@ from jobs.split import (
     CASE_COLUMNS,
     SEQUENCE_COLUMNS,
     cutoff_split,
+    forward_folds,
     holdout_cutoff,
+    leave_one_out_split,
     paper_split,
     validation_split,
 )
@@ -132,6 +134,82 @@ def test_paper_split_parts_are_disjoint_and_ignore_row_order(history, random):
     assert not set(split.train["sequence_id"]) & set(split.test["sequence_id"])
     known = set(split.train["items"].explode())
     assert set(split.test["items"].explode()) | set(split.test["target"]) <= known | {None}
+
+
+def test_a_target_is_tied_with_an_item_of_its_own_time_and_no_other():
+    history = {"train": ("abc", [0, 1, 2]), "tied": ("abc", [3, 4, 4]), "free": ("abc", [3, 3, 4])}
+    test = paper_split(frame(history), 2 / 3).test
+    assert dict(test.select("sequence_id", "is_tied").iter_rows()) == {"tied": True, "free": False}
+
+
+def test_a_target_is_no_longer_tied_once_the_other_item_is_dropped():
+    history = {"train": ("abc", [0, 1, 2]), "late": ("azb", [3, 4, 4])}
+    assert paper_split(frame(history), 0.5).test["is_tied"].to_list() == [False]
+
+
+# --- folds for a search
+
+
+def test_forward_folds_train_on_all_that_ended_before():
+    history = frame({name: ("ab", [0, end]) for end, name in enumerate("abcdefg", start=1)})
+    folds = forward_folds(history, bins=3)
+    assert [(fold.name, "".join(fold.train["sequence_id"]), "".join(fold.test["sequence_id"])) for fold in folds] == [
+        ("fold 1", "abc", "de"),
+        ("fold 2", "abcde", "fg"),
+    ]
+    assert [fold.cutoff_at for fold in folds] == [day(4), day(6)]
+
+
+def test_forward_folds_drop_items_that_their_training_part_lacks():
+    first, second = forward_folds(frame({"a": ("ab", [0, 1]), "b": ("acb", [0, 1, 2]), "c": ("bca", [1, 2, 3])}), 3)
+    assert cases(first.test) == {"b": ("a", "b")}
+    assert cases(second.test) == {"c": ("bc", "a")}
+
+
+@pytest.mark.parametrize("bins", [1, 3])
+def test_forward_folds_need_a_sequence_for_each_of_two_bins_or_more(bins):
+    with pytest.raises(ValueError, match="cannot be cut"):
+        forward_folds(frame({"a": ("ab", [0, 1]), "b": ("ab", [0, 1])}), bins)
+
+
+# --- leave one out
+
+
+def test_leave_one_out_takes_the_last_item_and_the_one_before():
+    split = leave_one_out_split(
+        frame({"long": ("abcd", [0, 1, 2, 2]), "three": ("xyz", [1, 5, 6]), "two": ("pq", [0, 9])})
+    )
+    assert split.name == "leave_one_out"
+    assert parts(split.train) == {"long": "ab", "three": "x", "two": "pq"}
+    assert cases(split.validation) == {"long": ("ab", "c"), "three": ("x", "y")}
+    assert cases(split.test) == {"long": ("abc", "d"), "three": ("xy", "z")}
+    assert split.test["is_tied"].to_list() == [True, False]
+    assert split.cutoff_at == day(2)
+    ends = dict(split.train.select("sequence_id", "ended_at").iter_rows())
+    assert ends == {"long": day(1), "three": day(1), "two": day(9)}
+    assert split.train["event_times"].list.len().to_list() == split.train["items"].list.len().to_list()
+
+
+def test_leave_one_out_needs_a_sequence_of_three():
+    with pytest.raises(ValueError, match="three items"):
+        leave_one_out_split(frame({"a": ("ab", [0, 1])}))
+
+
+@given(histories(), st.randoms(use_true_random=False))
+@settings(max_examples=40, deadline=None)
+def test_leave_one_out_parts_make_up_each_sequence(history, random):
+    if history["items"].list.len().max() is None or history["items"].list.len().max() < 3:
+        return
+    split = leave_one_out_split(history)
+    again = leave_one_out_split(history[random.sample(range(len(history)), len(history))])
+    assert_frame_equal(split.train, again.train)
+    assert_frame_equal(split.test, again.test)
+    trained, tested = parts(split.train), cases(split.test)
+    for name, items in parts(history).items():
+        if len(items) < 3:
+            assert trained[name] == items
+        else:
+            assert (trained[name], tested[name]) == (items[:-2], (items[:-1], items[-1]))
 
 
 # --- the split at a date

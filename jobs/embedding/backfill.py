@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import cast
 
-from jobs.embedding.backlog import Wanted, fitting, label_empty, write_down
+from jobs.embedding.backlog import TEXTS, Wanted, fitting, label_empty, write_down
 from jobs.embedding.batching import requests
 from jobs.embedding.budget import Budget
 from jobs.embedding.deferred import UNDER_WAY, embed_in_batches
@@ -38,10 +38,13 @@ class Wishes:
         US dollars; the request that would pass it is not made.
     retry_failed : bool
         Ask again about texts that failed before.
+    texts : str
+        The relation that holds the items' texts, as in SQL.
     """
 
     max_cost: float | None = None
     retry_failed: bool = False
+    texts: str = TEXTS
 
 
 def embed(connection: Connection, settings: Settings, run: JobRun, wishes: Wishes = Wishes()) -> None:
@@ -58,8 +61,8 @@ def embed(connection: Connection, settings: Settings, run: JobRun, wishes: Wishe
     model = settings.job_vars().embedding
     if wishes.max_cost is not None and math.isnan(wishes.max_cost):
         raise UsageError("--max-cost is an amount in US dollars, not nan")
-    label_empty(connection, model, run.run_id)
-    wanted = Wanted(model, wishes.retry_failed, settings.embedding_too_long == "truncate")
+    wanted = Wanted(model, wishes.retry_failed, settings.embedding_too_long == "truncate", wishes.texts)
+    label_empty(connection, wanted, run.run_id)
     run.rows_in = write_down(connection, wanted)
     run.detail = {
         "embedding_model": model.name, "provider": model.provider, "texts": run.rows_in, "failed": 0, "tokens": 0,

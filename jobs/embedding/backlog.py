@@ -26,12 +26,14 @@ SETTLED = """
     where batches.embedding_model = $embedding_model and batches.dimensions = $dimensions and batches.ended_at is null
 """
 
+TEXTS = "catalog.item_texts"  # item_id, text and text_hash of every item
+
 EMPTY_TEXTS = """
     insert into ml.embeddings by name
     select distinct
         $embedding_model as embedding_model, $dimensions as dimensions, text_hash, 'empty' as status,
         $run_id as run_id, now() as created_at
-    from catalog.item_texts
+    from {texts}
     where
         not regexp_matches(text, '\\S')
         and text_hash not in (
@@ -42,7 +44,7 @@ EMPTY_TEXTS = """
 MISSING = f"""
     -- equal texts are one
     select texts.text_hash, any_value(texts.text) as text, count(*) as items
-    from catalog.item_texts as texts
+    from {{texts}} as texts
     anti join ({SETTLED}) as settled on texts.text_hash = settled.text_hash
     where regexp_matches(texts.text, '\\S')
     group by texts.text_hash
@@ -63,25 +65,26 @@ SAMPLE = f"select text from ({MISSING}) order by text_hash limit $size"  # noqa:
 
 @dataclass(frozen=True)
 class Wanted:
-    """Which texts of a model count as missing."""
+    """Which texts of a model count as missing; ``texts`` is the relation that holds them, as in SQL."""
 
     model: EmbeddingModel
     retry_failed: bool = False
     truncate: bool = True
+    texts: str = TEXTS
 
     def parameters(self) -> dict[str, object]:
         """Return the parameters of the queries above."""
         return {**self.model.key, "retry_failed": self.retry_failed, "truncate": self.truncate}
 
 
-def label_empty(connection: Connection, model: EmbeddingModel, run_id: str) -> None:
+def label_empty(connection: Connection, wanted: Wanted, run_id: str) -> None:
     """Write down texts with nothing to embed, so that nobody looks for their vectors."""
-    connection.execute(EMPTY_TEXTS, {**model.key, "run_id": run_id})
+    connection.execute(EMPTY_TEXTS.format(texts=wanted.texts), {**wanted.model.key, "run_id": run_id})
 
 
 def write_down(connection: Connection, wanted: Wanted) -> int:
     """Put what is missing into a temporary table, once; return how many texts that are."""
-    connection.execute(WRITE_DOWN, wanted.parameters())
+    connection.execute(WRITE_DOWN.format(texts=wanted.texts), wanted.parameters())
     found = connection.execute("select count(*) from embedding_backlog").fetchone()
     return int(found[0]) if found else 0
 
@@ -112,11 +115,11 @@ def fitting(connection: Connection, wanted: Wanted, provider: Provider, run: Job
 
 def measure(connection: Connection, wanted: Wanted) -> tuple[int, int, int]:
     """Count what is missing: items, unique texts, and the texts' bytes of UTF-8."""
-    items, texts, size = connection.execute(MEASURE, wanted.parameters()).fetchall()[0]
+    items, texts, size = connection.execute(MEASURE.format(texts=wanted.texts), wanted.parameters()).fetchall()[0]
     return items, texts, size
 
 
 def sample(connection: Connection, wanted: Wanted, size: int) -> list[str]:
     """Return some of the missing texts, as good as drawn at random but always the same: those of the least hashes."""
-    rows = connection.execute(SAMPLE, {**wanted.parameters(), "size": size}).fetchall()
+    rows = connection.execute(SAMPLE.format(texts=wanted.texts), {**wanted.parameters(), "size": size}).fetchall()
     return [text for (text,) in rows]

@@ -228,6 +228,11 @@ class Model(ABC):
     def connect(self, connection: "Connection", settings: "Settings") -> None:  # noqa: B027 - most need nothing
         """Give a model that buys from services the way to them, and to what was bought; before a fit or a restore."""
 
+    @property
+    def is_random(self) -> bool:
+        """Whether another seed gives another model; what is not random needs to be fitted but once."""
+        return True
+
     @abstractmethod
     def fit(self, train_sequences: Sequences, validation: Cases, catalog: Catalog, fitting: Fitting) -> None:
         """Learn from ``train_sequences``; ``validation`` may only decide when to stop."""

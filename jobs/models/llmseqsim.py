@@ -32,6 +32,11 @@ class LLMSeqSim(Model):
     }
     uses_embeddings = True
 
+    @property
+    def is_random(self) -> bool:
+        """Return False: nothing is drawn."""
+        return False
+
     def fit(self, train_sequences: Sequences, validation: Cases, catalog: Catalog, fitting: Fitting) -> None:
         """Fit the reduction, if there is one: the embeddings are all else there is."""
         check_words(self.family, self.parameters, decay=[*DECAYS], similarity=["cosine", "dot", "euclidean"])

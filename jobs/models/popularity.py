@@ -12,6 +12,11 @@ class Popularity(Model):
 
     family = "popularity"
 
+    @property
+    def is_random(self) -> bool:
+        """Return False: nothing is drawn."""
+        return False
+
     def fit(self, train_sequences: Sequences, validation: Cases, catalog: Catalog, fitting: Fitting) -> None:
         """Count."""
         self.trained_on = catalog

@@ -34,6 +34,11 @@ class SKNN(Model):
         "idf": False,  # raise the scores of items that few sessions hold, by 1 + ln(sessions / those that hold it)
     }
 
+    @property
+    def is_random(self) -> bool:
+        """Return False: of the sessions the newest are taken, none is drawn."""
+        return False
+
     def fit(self, train_sequences: Sequences, validation: Cases, catalog: Catalog, fitting: Fitting) -> None:
         """Keep the sessions, the newest last."""
         check_words(self.family, self.parameters, decay=[*DECAYS], similarity=["cosine", "dot"])

@@ -85,6 +85,29 @@ create table if not exists ml.model_ranks (
     primary key (model_version, split)
 );
 
+-- one row a run of an experiment: a model with its parameters and a seed, or a search's best parameters (label search …)
+-- its figures stand in ml.model_metrics and ml.model_ranks, by model_version; none of these models can recommend
+-- seed: null where nothing is random; status: running, done, failed or interrupted; recipe_hash: of all that made it;
+-- validation_value: nDCG@20 on the sequences that decided when to stop, of a search the mean over its folds
+create table if not exists ml.experiment_runs (
+    model_version varchar primary key,
+    experiment varchar not null,
+    label varchar not null,
+    model varchar not null,
+    parameters json not null,
+    seed bigint,
+    protocol varchar not null,
+    embedding_model varchar,
+    recipe_hash varchar not null,
+    status varchar not null,
+    fit_seconds double,
+    recommend_seconds double,
+    validation_value double,
+    started_at timestamptz not null,
+    finished_at timestamptz,
+    error varchar
+);
+
 -- sequence_hash: of the items that the visitor's rows were made from
 create table if not exists ml.recommendations (
     run_id varchar not null,

@@ -1,0 +1,138 @@
+"""The bench on which every model of an experiment is measured: one split of the history, read once."""
+
+import hashlib
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import polars as pl
+
+from jobs.data import index_cases, index_items, read_catalog, read_sequences
+from jobs.errors import NextmartError
+from jobs.metrics import rank_values, target_ranks
+from jobs.models.base import Bools, Cases, Catalog, Ints, Longs, Model, Scorer, recommend
+from jobs.sequences import Sequences
+from jobs.settings import Settings
+from jobs.split import Split, leave_one_out_split, validation_split
+from jobs.train import split_history
+from jobs.warehouse import Connection
+
+
+@dataclass(frozen=True)
+class Bench:
+    """What every model gets, and is measured on.
+
+    Attributes
+    ----------
+    split : Split
+    catalog : Catalog
+        With the vectors of the embedding model that serves.
+    train : Sequences
+        What is fitted on, without the sequences behind ``validation``.
+    validation : Cases
+        The same for every seed, so that what has no randomness comes out the same.
+    cases : Cases
+        The test part, in the order of sequence_id.
+    item_counts : int array (items,)
+        For novelty and serendipity.
+    segments : name -> bool array (cases,)
+        ``tied``: which of the last items is the target is an accident; ``warm_target``: train holds it. A pair that
+        puts all cases on one side is left out.
+    allow_repeats : bool
+    """
+
+    split: Split
+    catalog: Catalog
+    train: Sequences
+    validation: Cases
+    cases: Cases
+    item_counts: Longs
+    segments: dict[str, Bools]
+    allow_repeats: bool
+
+    @property
+    def data_hash(self) -> str:
+        """A hash of all that a model is made of and measured on, but the embeddings."""
+        arrays = [self.catalog.item_ids, self.catalog.titles, self.catalog.categories, self.item_counts]
+        for cases in (Cases(self.train, np.empty(0, np.int64)), self.validation, self.cases):
+            arrays += [cases.inputs.items, cases.inputs.offsets, cases.targets]
+        return hash_of([*arrays, np.array([self.allow_repeats])])
+
+    @property
+    def cases_hash(self) -> str:
+        """A hash of the test cases' ids and targets: ranks are comparable where it is the same."""
+        return hash_of([self.split.test["sequence_id"].to_numpy(), self.split.test["target"].to_numpy()])
+
+
+def hash_of(arrays: Iterable[npt.NDArray[Any]]) -> str:
+    """Return the SHA-256 of arrays, their borders included; texts as UTF-8."""
+    digest = hashlib.sha256()
+    for array in arrays:
+        raw = "\0".join(array.tolist()).encode() if array.dtype == object else np.ascontiguousarray(array).tobytes()
+        digest.update(f"{len(raw)}:".encode() + raw)
+    return digest.hexdigest()
+
+
+def read_bench(connection: Connection, settings: Settings, protocol: str) -> Bench:
+    """Read the history, split it by the protocol, and put the parts into arrays.
+
+    Raises
+    ------
+    NextmartError
+        If the history is too short for the protocol.
+    """
+    names = settings.job_vars()
+    frame = read_sequences(connection)
+    split = _split(frame, settings, protocol)
+    if split is None or split.test.is_empty():
+        raise NextmartError(f"the history is too short for the protocol {protocol}: nothing to train on or to test")
+    catalog = read_catalog(connection, names.embedding.dimensions)
+    train, validation = held_out(split, settings)
+    known = index_items(split.train["items"], catalog)
+    counted = index_items(frame["items"], catalog) if protocol == "paper" else known
+    cases = index_cases(split.test, catalog)
+    warm = (np.bincount(known.items, minlength=len(catalog)) > 0)[cases.targets] & (cases.targets >= 0)
+    tied = split.test["is_tied"].to_numpy()
+    segments = {"tied": tied, "tie_free": ~tied, "warm_target": warm, "cold_target": ~warm}
+    return Bench(
+        split,
+        catalog,
+        index_items(train["items"], catalog),
+        index_cases(validation, catalog),
+        cases,
+        np.bincount(counted.items, minlength=len(catalog)),
+        {name: rows for name, rows in segments.items() if rows.any() and not rows.all()},
+        names.allow_repeats,
+    )
+
+
+def _split(frame: pl.DataFrame, settings: Settings, protocol: str) -> Split | None:
+    if protocol != "leave_one_out":
+        return split_history(frame, settings.model_copy(update={"protocol": protocol}), settings.job_vars())
+    try:
+        return leave_one_out_split(frame)
+    except ValueError:
+        return None
+
+
+def held_out(split: Split, settings: Settings) -> tuple[pl.DataFrame, pl.DataFrame]:
+    """Return what to fit on and the cases that decide when to stop: the protocol's own, or drawn as `train` does."""
+    if split.validation is not None:
+        return split.train, split.validation
+    return validation_split(split.train, settings.validation_limit, seed=settings.seed)
+
+
+def ranks_and_lists(scorer: Scorer, cases: Cases, allow_repeats: bool) -> tuple[Longs, Ints]:
+    """Rank the catalogue for each case: its target's rank (int64, 0: absent) and its list, int32 (cases, 20)."""
+    _, lists = recommend(scorer, cases.inputs, 20, allow_repeats=allow_repeats)
+    return target_ranks(lists, cases.targets), lists
+
+
+def ndcg_at_20(model: Model, catalog: Catalog, cases: Cases, allow_repeats: bool) -> float | None:
+    """Return a fitted model's mean nDCG@20; None without cases."""
+    if not len(cases.targets):
+        return None
+    ranks, _ = ranks_and_lists(model.scorer(catalog), cases, allow_repeats)
+    return float(rank_values(ranks, "ndcg", 20).mean())

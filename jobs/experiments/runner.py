@@ -1,0 +1,135 @@
+"""Running an experiment: each model and seed is fitted, measured on the test part and committed, one by one."""
+
+import hashlib
+import json
+import time
+from dataclasses import dataclass, field, replace
+
+from jobs.experiments import store
+from jobs.experiments.bench import Bench, hash_of, ndcg_at_20, ranks_and_lists
+from jobs.experiments.spec import Experiment
+from jobs.experiments.store import Outcome, Run
+from jobs.measure import measure_lists
+from jobs.models.base import Catalog, Fitting, Floats, Model
+from jobs.models.registry import make
+from jobs.progress import say
+from jobs.settings import Settings
+from jobs.train import SCHEMA_VERSION
+from jobs.warehouse import Connection
+
+COMPOSITE = "fusion"  # takes models that were fitted before, so it comes last
+
+
+@dataclass(frozen=True)
+class Planned:
+    """A run, with what it is run on: a catalogue whose vectors are the variant's."""
+
+    run: Run
+    catalog: Catalog
+    seed: int
+
+
+@dataclass
+class Parts:
+    """Fitted models that later ones may take, by seed, vectors and family.
+
+    Only those with their family's own parameters are kept: so a model of several is what its parameters, its seed and
+    the data say, whatever else stands in the file.
+    """
+
+    models: dict[tuple[int | None, str | None], dict[str, Model]] = field(default_factory=dict)
+
+    def keep(self, run: Run, model: Model) -> None:
+        """Keep a model, if it is one that others may take."""
+        if model.parameters == make(run.family).parameters:
+            self.models.setdefault((run.seed, run.embedding_model), {})[run.family] = model
+
+    def of(self, run: Run) -> dict[str, Model]:
+        """Return what a run may take: models of its seed, and those that have none."""
+        return {
+            family: model
+            for (seed, vectors), models in self.models.items()
+            if seed in (None, run.seed) and vectors in (None, run.embedding_model)
+            for family, model in models.items()
+        }
+
+
+def plan(experiment: Experiment, bench: Bench, vectors: dict[str, tuple[str, Floats]]) -> list[Planned]:
+    """Return every run of an experiment, in the order in which they are run.
+
+    A model without randomness is run once; else once a seed. A run's name is a hash of all that makes it: family,
+    parameters, seed, protocol, data, embeddings, and the code's version.
+
+    Parameters
+    ----------
+    vectors : label -> (name, float32 array (items, dimensions))
+        Each variant's embeddings, in the order of the bench's catalogue, and what they are called.
+    """
+    found = []
+    variants = sorted(experiment.variants(), key=lambda variant: variant.family == COMPOSITE)
+    data_hash = bench.data_hash
+    hashes = {id(array): hash_of([array]) for _, array in vectors.values()}  # most variants share one array
+    for number, seed in enumerate(experiment.seeds):
+        for variant in variants:
+            model = make(variant.family, variant.parameters)
+            if number and not model.is_random:
+                continue
+            name, array = vectors[variant.label] if model.uses_embeddings else (None, bench.catalog.embeddings)
+            run_seed = seed if model.is_random else None
+            recipe = {
+                "family": variant.family,
+                "parameters": model.parameters,
+                "seed": run_seed,
+                "protocol": experiment.protocol,
+                "data": data_hash,
+                "embeddings": [name, hashes[id(array)]] if model.uses_embeddings else None,
+                "schema_version": SCHEMA_VERSION,
+            }
+            recipe_hash = hashlib.sha256(json.dumps(recipe, sort_keys=True).encode()).hexdigest()
+            run = Run(
+                experiment.name, variant.label, variant.family, model.parameters, run_seed, experiment.protocol, name,
+                recipe_hash,
+            )  # fmt: skip
+            found.append(Planned(run, replace(bench.catalog, embeddings=array), seed))
+    return found
+
+
+def run_all(connection: Connection, settings: Settings, planned: list[Planned], bench: Bench) -> dict[str, str]:
+    """Run what is not done yet, and return why each of those failed that did, by model_version.
+
+    Each run is committed when it is done; one that was killed goes on from its checkpoint.
+    """
+    done = store.finished(connection, planned[0].run.experiment) if planned else set()
+    parts, failed = Parts(), {}
+    for number, each in enumerate(planned, start=1):
+        run = each.run
+        checkpoint = settings.work_folder / "checkpoints" / f"{run.recipe_hash[:32]}.safetensors"
+        if run.model_version in done:
+            checkpoint.unlink(missing_ok=True)  # a kill after the commit leaves it
+            continue
+        say(f"{number} of {len(planned)}: {run.label}{'' if run.seed is None else f', seed {run.seed}'}")
+        store.start(connection, run)
+        fitting = Fitting(each.seed, checkpoint, parts.of(run))
+        try:
+            model, outcome = fit_and_measure(run, each.catalog, bench, fitting)
+        except Exception as error:  # whatever is wrong with one model, the others go on
+            failed[run.model_version] = store.fail(connection, run, error)
+            say(f"failed: {failed[run.model_version]}")
+            continue
+        store.finish(connection, run, bench.cases_hash, outcome)
+        checkpoint.unlink(missing_ok=True)
+        parts.keep(run, model)
+    return failed
+
+
+def fit_and_measure(run: Run, catalog: Catalog, bench: Bench, fitting: Fitting) -> tuple[Model, Outcome]:
+    """Fit a run's model and measure it on the test part; the seconds are of the wall clock."""
+    model = make(run.family, run.parameters)
+    started = time.perf_counter()
+    model.fit(bench.train, bench.validation, catalog, fitting)
+    fitted = time.perf_counter()
+    ranks, lists = ranks_and_lists(model.scorer(catalog), bench.cases, bench.allow_repeats)
+    recommended = time.perf_counter()
+    by_segment = measure_lists(lists, bench.cases, catalog, bench.item_counts, bench.segments)
+    value = ndcg_at_20(model, catalog, bench.validation, bench.allow_repeats)
+    return model, Outcome(by_segment, ranks, fitted - started, recommended - fitted, value)

@@ -1,0 +1,203 @@
+"""What an experiment is: a TOML file, checked, and the models that it names one by one."""
+
+import itertools
+import json
+import tomllib
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal, Self
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
+
+from jobs.errors import UsageError, nearest
+from jobs.models.registry import FAMILIES, make
+
+
+class Part(BaseModel):
+    """A table of the file."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class Entry(Part):
+    """One of ``[[models]]``: a family with parameters, or with a grid of them.
+
+    Attributes
+    ----------
+    label : str
+        What the report calls it; the family where it is absent. A grid's values are added to it.
+    grid : parameter -> values
+        Every combination is a model of its own.
+    embedding_model : str, optional
+        One of the dbt var ``embedding_models``; else the one that serves.
+    item_text_template : list of str, optional
+        Other texts of the items, spelt like the dbt var; their vectors are bought by the experiment.
+    """
+
+    family: str
+    label: str = Field("", pattern=r"^[^/|]*$")  # it is a part of model versions, and of a Markdown table
+    parameters: dict[str, Any] = {}
+    grid: dict[str, list[Any]] = {}
+    embedding_model: str | None = None
+    item_text_template: list[str] | None = Field(None, min_length=1)
+
+    @field_validator("family")
+    @classmethod
+    def _known(cls, value: str) -> str:
+        return _known_family(value)
+
+
+class Range(Part):
+    """Numbers from ``low`` to ``high``, both included; whole ones if both ends are."""
+
+    low: int | float
+    high: int | float
+    log: bool = False
+
+    @model_validator(mode="after")
+    def _ordered(self) -> Self:
+        if self.low > self.high or (self.log and self.low <= 0):
+            raise ValueError("a range needs low <= high, and low > 0 with log")
+        return self
+
+
+class Search(Part):
+    """``[search]``: how often to try, and between which values of which families' parameters.
+
+    Parameters that are not searched are those of the family's first entry in ``[[models]]``, else its defaults.
+    """
+
+    trials: int = Field(30, gt=0)
+    seed: int = 0
+    space: dict[str, dict[str, Range | list[Any]]]
+
+    @field_validator("space")
+    @classmethod
+    def _known(cls, value: dict[str, Any]) -> dict[str, Any]:
+        for family, space in value.items():
+            _known_family(family)
+            for name in space:
+                if name not in FAMILIES[family].defaults:
+                    raise ValueError(
+                        f"unknown parameter '{name}' of {family}: {nearest(name, FAMILIES[family].defaults)}"
+                    )
+        return value
+
+
+@dataclass(frozen=True)
+class Variant:
+    """One model of an experiment, but for the seed."""
+
+    label: str
+    family: str
+    parameters: dict[str, Any]
+    embedding_model: str | None = None
+    item_text_template: tuple[str, ...] | None = None
+
+
+class Experiment(Part):
+    """The file.
+
+    Attributes
+    ----------
+    name : str
+        Under which its runs are kept; another file of the same name goes on with them.
+    baseline : str, optional
+        Label of the model that the others are compared with.
+    metric, k
+        What they are compared by.
+    """
+
+    name: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]*$")
+    protocol: Literal["paper", "cutoff", "leave_one_out"] = "cutoff"
+    seeds: list[int] = Field([0], min_length=1)
+    baseline: str | None = None
+    metric: Literal["ndcg", "hit_rate", "mrr"] = "ndcg"
+    k: Literal[10, 20] = 20
+    models: list[Entry] = []
+    search: Search | None = None
+
+    @field_validator("seeds")
+    @classmethod
+    def _distinct(cls, value: list[int]) -> list[int]:
+        if len(set(value)) < len(value) or min(value) < 0:
+            raise ValueError("seeds are distinct and not negative")
+        return value
+
+    @model_validator(mode="after")
+    def _consistent(self) -> Self:
+        if not self.models and not self.search:
+            raise ValueError("nothing to do: the file needs [[models]], a [search], or both")
+        labels = [variant.label for variant in self.variants()]
+        for label in labels:
+            if labels.count(label) > 1:
+                raise ValueError(f"two models are labelled '{label}': give each entry a label of its own")
+        if self.baseline is not None and self.baseline not in labels:
+            raise ValueError(f"the baseline '{self.baseline}' is no model's label: {nearest(self.baseline, labels)}")
+        return self
+
+    def variants(self) -> list[Variant]:
+        """Return every model, in the file's order; of a grid, every combination, the last parameter fastest."""
+        found = []
+        for entry in self.models:
+            for values in itertools.product(*entry.grid.values()):
+                chosen = dict(zip(entry.grid, values, strict=True))
+                words = [f"{name}={value}" for name, value in chosen.items()]
+                template = tuple(entry.item_text_template) if entry.item_text_template else None
+                found.append(
+                    Variant(
+                        " ".join([entry.label or entry.family, *words]),
+                        entry.family,
+                        {**entry.parameters, **chosen},
+                        entry.embedding_model,
+                        template,
+                    )
+                )
+        return found
+
+
+def read_experiment(path: Path) -> Experiment:
+    """Read and check an experiment's file.
+
+    Raises
+    ------
+    UsageError
+        For a file that is absent or no TOML, an unknown key (naming the nearest known one), family, parameter or
+        baseline, or a value of the wrong type.
+    """
+    try:
+        experiment = Experiment(**tomllib.loads(path.read_text(encoding="utf-8")))
+    except (OSError, UnicodeDecodeError) as error:
+        raise UsageError(f"can't read the experiment {path}: {error}") from error
+    except tomllib.TOMLDecodeError as error:
+        raise UsageError(f"{path} is not valid TOML: {error}") from error
+    except ValidationError as error:
+        raise UsageError("\n".join(f"{path}: {_explain(problem)}" for problem in error.errors())) from error
+    for variant in experiment.variants():
+        try:
+            model = make(variant.family, variant.parameters)  # wrong parameters are found before anything is fitted
+        except UsageError as error:
+            raise UsageError(f"{path}: model '{variant.label}': {error}") from error
+        if (variant.embedding_model or variant.item_text_template) and not model.uses_embeddings:
+            raise UsageError(f"{path}: model '{variant.label}': {variant.family} reads no embeddings of item texts")
+    return experiment
+
+
+def _known_family(value: str) -> str:
+    if value not in FAMILIES:
+        raise ValueError(f"unknown family '{value}': {nearest(value, FAMILIES)}")
+    return value
+
+
+def _explain(problem: Any) -> str:
+    place = [part for part in problem["loc"] if part not in ("Range", "list[any]")]
+    name = ".".join(str(part) for part in place)
+    if problem["type"] == "extra_forbidden":
+        tables = {"models": Entry, "search": Range if "space" in place else Search}
+        table = tables.get(str(place[0]), Experiment) if len(place) > 1 else Experiment
+        return f"unknown key '{name}': {nearest(str(place[-1]), table.model_fields)}"
+    if problem["type"] == "value_error":
+        return f"{name + ': ' if name else ''}{problem['ctx']['error']}"
+    if problem["type"] == "missing":
+        return f"'{name}' is missing"
+    return f"'{name}': {problem['msg']} (got {json.dumps(problem['input'], default=str)})"

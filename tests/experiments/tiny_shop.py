@@ -1,0 +1,72 @@
+"""A warehouse with tiny tables made directly in SQL: visitors walk along rings of items, a day a step."""
+
+import numpy as np
+
+from jobs.settings import Settings
+from jobs.warehouse import connect, prepare
+
+RINGS, RING = 3, 6
+DIMENSIONS = 4
+MODELS = {"tiny": {"provider": "local", "dimensions": DIMENSIONS}, "other": {"provider": "local", "dimensions": 3}}
+VARS = {"embedding_model": "tiny", "embedding_models": MODELS, "item_text_template": ["{title}"]}
+TABLES = """
+    create schema if not exists catalog;
+    create schema if not exists sessions;
+    create table catalog.items (
+        item_id varchar, title varchar, brand varchar, category varchar, description varchar, available boolean
+    );
+    create table catalog.item_texts (item_id varchar, text varchar, text_hash varchar);
+    create view catalog.item_embeddings as
+    select item_id, embedding::float[4] as embedding
+    from catalog.item_texts inner join ml.embeddings using (text_hash)
+    where embedding_model = 'tiny' and dimensions = 4;
+    create table sessions.sequences (
+        sequence_id varchar, visitor_id varchar, items varchar[], event_times timestamptz[], ended_at timestamptz
+    );
+"""
+
+
+def vector(ring: int, place: int) -> list[float]:
+    angle = 2 * np.pi * place / RING
+    return [1.0 + ring, np.cos(angle), np.sin(angle), (-1.0) ** ring]
+
+
+def make_shop(path, visitors: int = 60):
+    """Return an open connection to a fresh warehouse."""
+    connection = connect(path)
+    prepare(connection)
+    connection.execute(TABLES)
+    for ring in range(RINGS):
+        for place in range(RING):
+            item = f"i{ring}{place}"
+            connection.execute(
+                "insert into catalog.items values ($1, $2, 'brand', 'ring', null, true)", [item, f"title {item}"]
+            )
+            text_hash = "sha256(strlen($2)::varchar || ':' || $2)"
+            connection.execute(f"insert into catalog.item_texts values ($1, $2, {text_hash})", [item, f"title {item}"])
+            connection.execute(
+                "insert into ml.embeddings (embedding_model, dimensions, text_hash, embedding, status, run_id, "
+                "created_at) select 'tiny', 4, text_hash, $2, 'ok', 'by hand', now() from catalog.item_texts "
+                "where item_id = $1",
+                [item, vector(ring, place)],
+            )
+    generator = np.random.default_rng(0)
+    for visitor in range(visitors):
+        ring, start, length = generator.integers(0, [RINGS, RING, 3]) + [0, 0, 3]
+        items = [f"i{ring}{(start + step) % RING}" for step in range(length)]
+        # every third visitor's last two items carry one day: which of them is the last is an accident
+        days = [visitor + step for step in range(length)]
+        days[-1] -= visitor % 3 == 0
+        connection.execute(
+            "insert into sessions.sequences select $1, $1, $2, times, list_last(times) from (select list_transform("
+            "$3::integer[], lambda day: '2024-01-01'::timestamptz + to_days(day)) as times)",
+            [f"v{visitor:03}", items, days],
+        )
+    return connection
+
+
+def settings(folder, **changes) -> Settings:
+    return Settings(
+        warehouse=folder / "shop.duckdb", work_folder=folder / "work", protocol="paper", vars=VARS,
+        validation_limit=5, **changes,
+    )  # fmt: skip
