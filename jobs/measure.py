@@ -27,11 +27,16 @@ def measure(
         Parts of the cases to measure by themselves; one without a case is left out.
     """
     _, lists = recommend(scorer, cases.inputs, max(CUT_OFFS), allow_repeats=allow_repeats)
-    return measure_lists(lists, cases, catalog, item_counts, segments)
+    return measure_lists(lists, cases, catalog, item_counts, segments, scorer.rates())
 
 
 def measure_lists(
-    lists: Ints, cases: Cases, catalog: Catalog, item_counts: Longs, segments: dict[str, Bools] | None = None
+    lists: Ints,
+    cases: Cases,
+    catalog: Catalog,
+    item_counts: Longs,
+    segments: dict[str, Bools] | None = None,
+    rates: dict[str, float] | None = None,
 ) -> dict[str, pl.DataFrame]:
     """Return the metrics of lists, int32 array (cases, 20), of all cases and of each segment, as :func:`measure`."""
     everything = {"all": np.ones(len(cases.targets), np.bool_), **(segments or {})}
@@ -40,9 +45,9 @@ def measure_lists(
         for name, rows in everything.items()
         if rows.any()
     }
-    rates = [(name, max(CUT_OFFS), value, len(cases.targets)) for name, value in scorer.rates().items()]
-    if rates and "all" in found:
-        table = pl.DataFrame(rates, schema=dict(list(found["all"].schema.items())[:4]), orient="row")
+    rows = [(name, max(CUT_OFFS), value, len(cases.targets)) for name, value in (rates or {}).items()]
+    if rows and "all" in found:
+        table = pl.DataFrame(rows, schema=dict(list(found["all"].schema.items())[:4]), orient="row")
         found["all"] = pl.concat([found["all"], table], how="diagonal")
     return found
 

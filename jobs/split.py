@@ -16,6 +16,7 @@ from datetime import datetime
 from itertools import pairwise
 from typing import Final
 
+import numpy as np
 import polars as pl
 
 SEQUENCE_COLUMNS: Final = ("sequence_id", "visitor_id", "items", "event_times", "ended_at")

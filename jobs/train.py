@@ -161,9 +161,14 @@ def _fit(
         )  # fmt: skip
         store_metrics(connection, model_version, f"{data.split.name}/validation", metrics)
     for path in checkpoints:
-        for made in path.parent.glob(f"{path.stem}*"):  # a fusion's parts have their own
-            made.unlink()
+        drop_checkpoints(path)
     return model_version
+
+
+def drop_checkpoints(path: Path) -> None:
+    """Delete a checkpoint and those of parts and second fits, whose names begin with its own."""
+    for made in path.parent.glob(f"{path.stem}*"):
+        made.unlink()
 
 
 def _checkpoint(folder: Path, recipe: str, sequences: Sequences, catalog: Catalog) -> Path:

@@ -33,6 +33,9 @@ class Bench:
         What is fitted on, without the sequences behind ``validation``.
     validation : Cases
         The same for every seed, so that what has no randomness comes out the same.
+    everything : Sequences or None
+        ``train`` with the sequences behind ``validation``, to be fitted on again; None where the protocol has a
+        validation part of its own.
     cases : Cases
         The test part, in the order of sequence_id.
     item_counts : int array (items,)
@@ -47,6 +50,7 @@ class Bench:
     catalog: Catalog
     train: Sequences
     validation: Cases
+    everything: Sequences | None
     cases: Cases
     item_counts: Longs
     segments: dict[str, Bools]
@@ -101,6 +105,7 @@ def read_bench(connection: Connection, settings: Settings, protocol: str) -> Ben
         catalog,
         index_items(train["items"], catalog),
         index_cases(validation, catalog),
+        known if split.validation is None else None,
         cases,
         np.bincount(counted.items, minlength=len(catalog)),
         {name: rows for name, rows in segments.items() if rows.any() and not rows.all()},
@@ -118,10 +123,10 @@ def _split(frame: pl.DataFrame, settings: Settings, protocol: str) -> Split | No
 
 
 def held_out(split: Split, settings: Settings) -> tuple[pl.DataFrame, pl.DataFrame]:
-    """Return what to fit on and the cases that decide when to stop: the protocol's own, or drawn as `train` does."""
+    """Return what to fit on and the cases that decide when to stop: the protocol's own, or taken as `train` does."""
     if split.validation is not None:
         return split.train, split.validation
-    return validation_split(split.train, settings.validation_limit, seed=settings.seed)
+    return validation_split(split.train, settings.validation_limit)
 
 
 def ranks_and_lists(scorer: Scorer, cases: Cases, allow_repeats: bool) -> tuple[Longs, Ints]:

@@ -14,7 +14,7 @@ from jobs.models.base import Catalog, Fitting, Floats, Model
 from jobs.models.registry import make
 from jobs.progress import say
 from jobs.settings import Settings
-from jobs.train import SCHEMA_VERSION
+from jobs.train import SCHEMA_VERSION, drop_checkpoints
 from jobs.warehouse import Connection
 
 COMPOSITE = "fusion"  # takes models that were fitted before, so it comes last
@@ -100,36 +100,47 @@ def run_all(connection: Connection, settings: Settings, planned: list[Planned], 
     Each run is committed when it is done; one that was killed goes on from its checkpoint.
     """
     done = store.finished(connection, planned[0].run.experiment) if planned else set()
-    parts, failed = Parts(), {}
+    parts, refitted, failed = Parts(), Parts(), {}
     for number, each in enumerate(planned, start=1):
         run = each.run
         checkpoint = settings.work_folder / "checkpoints" / f"{run.recipe_hash[:32]}.safetensors"
         if run.model_version in done:
-            checkpoint.unlink(missing_ok=True)  # a kill after the commit leaves it
+            drop_checkpoints(checkpoint)  # a kill after the commit leaves them
             continue
         say(f"{number} of {len(planned)}: {run.label}{'' if run.seed is None else f', seed {run.seed}'}")
         store.start(connection, run)
-        fitting = Fitting(each.seed, checkpoint, parts.of(run))
+        again = checkpoint.with_stem(f"{checkpoint.stem}-again")
+        fittings = Fitting(each.seed, checkpoint, parts.of(run)), Fitting(each.seed, again, refitted.of(run))
         try:
-            model, outcome = fit_and_measure(run, each.catalog, bench, fitting)
+            model, final, outcome = fit_and_measure(connection, settings, run, each.catalog, bench, fittings)
         except Exception as error:  # whatever is wrong with one model, the others go on
             failed[run.model_version] = store.fail(connection, run, error)
             say(f"failed: {failed[run.model_version]}")
             continue
         store.finish(connection, run, bench.cases_hash, outcome)
-        checkpoint.unlink(missing_ok=True)
+        drop_checkpoints(checkpoint)
         parts.keep(run, model)
+        refitted.keep(run, final)
     return failed
 
 
-def fit_and_measure(run: Run, catalog: Catalog, bench: Bench, fitting: Fitting) -> tuple[Model, Outcome]:
-    """Fit a run's model and measure it on the test part; the seconds are of the wall clock."""
+def fit_and_measure(
+    connection: Connection, settings: Settings, run: Run, catalog: Catalog, bench: Bench,
+    fittings: tuple[Fitting, Fitting],
+) -> tuple[Model, Model, Outcome]:  # fmt: skip
+    """Fit a run's model, fit it again with the validation part, and measure that on the test part.
+
+    The seconds are of the wall clock, both fits together.
+    """
     model = make(run.family, run.parameters)
+    model.connect(connection, settings)
     started = time.perf_counter()
-    model.fit(bench.train, bench.validation, catalog, fitting)
+    model.fit(bench.train, bench.validation, catalog, fittings[0])
+    final = model if bench.everything is None else model.refit(bench.everything, catalog, fittings[1])
     fitted = time.perf_counter()
-    ranks, lists = ranks_and_lists(model.scorer(catalog), bench.cases, bench.allow_repeats)
+    scorer = final.scorer(catalog)
+    ranks, lists = ranks_and_lists(scorer, bench.cases, bench.allow_repeats)
     recommended = time.perf_counter()
-    by_segment = measure_lists(lists, bench.cases, catalog, bench.item_counts, bench.segments)
+    by_segment = measure_lists(lists, bench.cases, catalog, bench.item_counts, bench.segments, scorer.rates())
     value = ndcg_at_20(model, catalog, bench.validation, bench.allow_repeats)
-    return model, Outcome(by_segment, ranks, fitted - started, recommended - fitted, value)
+    return model, final, Outcome(by_segment, ranks, fitted - started, recommended - fitted, value)

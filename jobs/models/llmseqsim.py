@@ -31,6 +31,7 @@ class LLMSeqSim(Model):
         "width": 256,  # of a reduction
     }
     uses_embeddings = True
+    projection: Projection | None = None
 
     @property
     def is_random(self) -> bool:
