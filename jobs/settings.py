@@ -30,8 +30,8 @@ PREFIX = "NEXTMART_"
 NOT_SETTINGS = {"NEXTMART_DATA", "NEXTMART_DEBUG"}  # real data for tests and benchmarks; show tracebacks
 
 Family = Literal[
-    "popularity", "llmseqsim", "llmseqprompt", "sknn", "vsknn", "bert4rec", "llm2bert4rec", "sasrec", "llm2sasrec",
-    "gru4rec", "llm2gru4rec", "fusion",
+    "popularity", "llmseqsim", "llmseqprompt", "sknn", "vsknn", "sknnemb", "bert4rec", "llm2bert4rec", "sasrec",
+    "llm2sasrec", "gru4rec", "llm2gru4rec", "fusion",
 ]  # fmt: skip
 
 

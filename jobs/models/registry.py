@@ -12,11 +12,12 @@ from jobs.models.llmseqsim import LLMSeqSim
 from jobs.models.popularity import Popularity
 from jobs.models.sasrec import LLM2SASRec, SASRec
 from jobs.models.sknn import SKNN, VSKNN
+from jobs.models.sknnemb import SKNNEmb
 
 FAMILIES: dict[str, type[Model]] = {
     family.family: family
     for family in (
-        Popularity, LLMSeqSim, LLMSeqPrompt, SKNN, VSKNN, BERT4Rec, LLM2BERT4Rec, SASRec, LLM2SASRec, GRU4Rec,
+        Popularity, LLMSeqSim, LLMSeqPrompt, SKNN, VSKNN, SKNNEmb, BERT4Rec, LLM2BERT4Rec, SASRec, LLM2SASRec, GRU4Rec,
         LLM2GRU4Rec, Fusion,
     )
 }  # fmt: skip

@@ -54,6 +54,10 @@ class SKNN(Model):
 
     def scorer(self, catalog: Catalog) -> Scorer:
         """Score the items that sessions hold and the catalogue still has."""
+        return NeighbourScorer(*self._held(catalog), self.parameters)
+
+    def _held(self, catalog: Catalog) -> tuple[Matrix, npt.NDArray[np.integer]]:
+        """Return which items a session holds, and how many it held at the fit: see :class:`NeighbourScorer`."""
         shape = (len(self.sessions), len(self.trained_on.item_ids))
         rows, columns = self.sessions.rows(), self.sessions.items
         holds = sparse.coo_array((np.ones(len(columns)), (rows, columns)), shape=shape).tocsr().tocoo()
@@ -61,9 +65,7 @@ class SKNN(Model):
         lengths = np.bincount(holds.row, minlength=len(self.sessions))
         place = catalog.find(self.trained_on.item_ids)[holds.col]
         found = (np.ones((place >= 0).sum()), (holds.row[place >= 0], place[place >= 0]))
-        return NeighbourScorer(
-            sparse.csr_array(found, shape=(len(self.sessions), len(catalog))), lengths, self.parameters
-        )
+        return sparse.csr_array(found, shape=(len(self.sessions), len(catalog))), lengths
 
 
 class VSKNN(SKNN):
@@ -166,6 +168,7 @@ class NeighbourScorer(Scorer):
         if self._parameters["sample"]:
             shared = _largest(shared, shared.indices, self._parameters["sample"])
         shared.data = self._similarities(sequences, weights, shared)
+        shared.eliminate_zeros()
         return _largest(shared, shared.data, self._parameters["neighbours"])
 
 

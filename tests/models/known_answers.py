@@ -55,6 +55,7 @@ EXPECTED = {
     # to it a sequence is a set: what came before is as near as what comes next
     "sknn": Expected({"neighbours": 400}, knows_next=False, ranks_all=False),
     "vsknn": Expected({"neighbours": 400}, ranks_all=False),
+    "sknnemb": Expected({"neighbours": 400}, knows_next=False, ranks_all=False),
     "bert4rec": Expected(TRAINED, is_trained=True),
     "llm2bert4rec": Expected({**TRAINED, "initial_std": 0.3}, is_trained=True, recommends_cold=True),
     "sasrec": Expected(TRAINED, is_trained=True),

@@ -254,6 +254,7 @@ def test_items_are_recommendable_by_their_events_or_their_embeddings(family):
         "llm2bert4rec": {neither},
         "sknn": {no_events, neither},
         "vsknn": {no_events, neither},
+        "sknnemb": {no_events, neither},
         "sasrec": {no_events, neither},
         "llm2sasrec": {neither},
         "fusion": {neither},

@@ -1,0 +1,138 @@
+"""SKNN on embeddings against sums worked out by hand: items are directions in a plane."""
+
+import numpy as np
+import pytest
+
+from jobs.errors import UsageError
+from jobs.models.base import Cases, Catalog, Fitting, recommend
+from jobs.models.sknnemb import SKNNEmb
+from jobs.models.store import pack, unpack
+from jobs.sequences import Sequences
+
+A, B, C, D, E, F = range(6)
+# a and b stand at right angles, c between them, d is opposite to a, e has no vector; lengths do not matter
+VECTORS = np.array([[2, 0], [0, 3], [1, 1], [-1, 0], [0, 0], [0, -1]], np.float32)
+CATALOG = Catalog(np.array(list("abcdef"), np.object_), VECTORS, np.ones(6, np.bool_))
+SESSIONS = [[A, C], [B, C], [A, D], [A, B, E], [B, F]]  # the newest last
+NOTHING = Cases(Sequences.from_lists([]), np.zeros(0, np.int64))
+HALF = 0.5**0.5
+
+
+def fitted(sessions=SESSIONS, catalog=CATALOG, **parameters):
+    model = SKNNEmb(parameters)
+    model.fit(Sequences.from_lists(sessions), NOTHING, catalog, Fitting())
+    return model
+
+
+def scores_of(row, catalog=CATALOG, **parameters):
+    scores, items = recommend(fitted(catalog=catalog, **parameters).scorer(catalog), Sequences.from_lists([row]), 6)
+    return {int(item): float(score) for item, score in zip(items[0], scores[0], strict=True) if item >= 0}
+
+
+def cosine(left, right):
+    return np.dot(left, right) / np.linalg.norm(left) / np.linalg.norm(right)
+
+
+def test_scores_are_sums_of_the_likenesses_of_sessions_that_share_an_item():
+    # of (a): {a, c} points half way to c, {a, d} nowhere, {a, b} at 45 degrees
+    assert scores_of([A]) == pytest.approx({C: cosine([1, 0], [1 + HALF, HALF]), B: HALF, E: HALF})
+
+
+def test_dot_takes_the_lengths_of_the_means():
+    assert scores_of([A], similarity="dot") == pytest.approx({C: (1 + HALF) / 2, B: 1 / 2, E: 1 / 2})
+
+
+def test_items_of_the_sequence_weigh_by_age():
+    # (a, b) is (1/2, 1) by 1/j: {a, c}, {b, c}, {a, d} and {a, b, e} and {b, f} share an item; {b, f} is nowhere
+    query = [1 / 2, 1]
+    by_a, by_b = cosine(query, [1 + HALF, HALF]), cosine(query, [HALF, 1 + HALF])
+    assert scores_of([A, B]) == pytest.approx({C: by_a + by_b, E: cosine(query, [1, 1])})
+    last = scores_of([A, B], decay="last")
+    assert last == pytest.approx({C: cosine([0, 1], [1 + HALF, HALF]) + cosine([0, 1], [HALF, 1 + HALF]), E: HALF})
+
+
+def test_items_of_a_training_session_weigh_by_its_own_decay():
+    found = scores_of([A], training_decay="last")
+    assert found == pytest.approx({C: HALF})  # {a, b, e} is b, the last with a vector, at right angles to a
+    linear = scores_of([A], training_decay="harmonic")
+    assert linear == pytest.approx({C: cosine([1, 0], [1 / 2 + HALF, HALF]), B: 1 / 5**0.5, E: 1 / 5**0.5})
+
+
+def test_what_is_not_alike_is_no_neighbour():
+    assert scores_of([D]) == {}  # {a, d} is nowhere
+    assert scores_of([D], training_decay="harmonic") == pytest.approx({A: 1})
+    assert scores_of([A, D], decay="last", training_decay="harmonic") == pytest.approx({})  # the others hold no d
+
+
+def test_items_without_a_vector_find_sessions_but_say_nothing():
+    assert scores_of([A, E]) == pytest.approx({item: score for item, score in scores_of([A]).items() if item != E})
+    assert scores_of([E]) == {}
+
+
+def test_an_item_counts_once_where_it_occurs_last():
+    assert scores_of([B, A, B, B]) == scores_of([A, B])
+
+
+def test_only_the_nearest_neighbours_count():
+    assert scores_of([A], neighbours=1) == pytest.approx({C: cosine([1, 0], [1 + HALF, HALF])})
+
+
+def test_a_sample_is_of_the_newest_sessions_that_share_an_item():
+    assert scores_of([A], sample=1) == pytest.approx({B: HALF, E: HALF})
+
+
+def test_rare_items_are_raised_where_that_is_wanted():
+    plain, raised = scores_of([A]), scores_of([A], idf=True)
+    holders = {C: 2, B: 3, E: 1}
+    assert raised == pytest.approx({item: plain[item] * (1 + np.log(5 / holders[item])) for item in plain})
+
+
+def test_a_cold_item_of_the_sequence_is_read_but_finds_no_session():
+    grown = Catalog(
+        np.array(list("abcdefg"), np.object_), np.vstack([VECTORS, [[0, 5]]]).astype(np.float32), np.ones(7, np.bool_)
+    )
+    scorer = fitted().scorer(grown)
+    scores, items = recommend(scorer, Sequences.from_lists([[A, 6], [6]]), 6)
+    query = [1 / 2, 1]
+    assert dict(zip(items[0].tolist(), scores[0].tolist(), strict=True)) == pytest.approx(
+        {B: cosine(query, [1, 1]), E: cosine(query, [1, 1]), C: cosine(query, [1 + HALF, HALF]), -1: -np.inf}
+    )
+    assert (items[1] == -1).all()
+
+
+def test_an_item_that_the_catalogue_lost_changes_no_other_score():
+    without_c = [A, B, D, E, F]
+    smaller = Catalog(CATALOG.item_ids[without_c], VECTORS[without_c], np.ones(5, np.bool_))
+    model = unpack("sknnemb", {}, pack(fitted(sessions=[[A, C, D], *SESSIONS[1:]]), CATALOG))
+    scores, items = recommend(model.scorer(smaller), Sequences.from_lists([[0]]), 3)  # 0 is a, 1 b, 2 d, 3 e
+    # {a, c, d} still points to c
+    assert items.tolist() == [[1, 2, 3]]
+    assert scores[0].tolist() == pytest.approx([HALF] * 3)
+
+
+def test_the_reason_is_the_item_that_the_nearest_holders_share():
+    items = np.array([[C, E, D, F, -1]], np.int32)
+    # c: by {b, c} with b more than by {a, c} with a; d: {a, d} is no neighbour; e: by both, so by the newest
+    assert fitted().scorer(CATALOG).reasons(Sequences.from_lists([[A, B]]), items).tolist() == [[B, B, -1, -1, -1]]
+    assert fitted().scorer(CATALOG).reasons(Sequences.from_lists([[B, A]]), items).tolist() == [[A, A, -1, -1, -1]]
+
+
+@pytest.mark.parametrize("reduction", ["pca", "whitening", "random"])
+def test_a_reduction_is_kept_with_the_model(reduction):
+    model = fitted(reduction=reduction, width=2)
+    again = unpack("sknnemb", model.parameters, pack(model, CATALOG))
+    rows = Sequences.from_lists([[A], [A, B], [C], [F]])
+    before, after = (recommend(chosen.scorer(CATALOG), rows, 6) for chosen in (model, again))
+    assert before[0].tolist() == after[0].tolist()
+    assert before[1].tolist() == after[1].tolist()
+    plain = recommend(fitted().scorer(CATALOG), rows, 6)
+    assert before[0].tolist() != plain[0].tolist()
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [("decay", "cubic"), ("training_decay", "cubic"), ("similarity", "euclidean"), ("reduction", "umap")],
+)
+def test_a_word_that_is_not_known_is_refused_with_those_that_are(name, value):
+    with pytest.raises(UsageError, match=f"{name} must be one of "):
+        fitted(**{name: value})
