@@ -41,8 +41,8 @@ class AutoregressiveModel(SequentialModel):
 
     def _loss(self, batch: tuple[Tensor, Tensor]) -> Tensor:
         items, targets = (part.to(self.network.table.device) for part in batch)
-        found = self.network(self.network.table, items).flatten(0, 1)
-        return softmax_loss(found, self.network.table, targets.flatten(), self.parameters["negatives"])
+        found, table = self.network.for_products(self.network(self.network.table, items).flatten(0, 1))
+        return softmax_loss(found, table, targets.flatten(), self.parameters["negatives"])
 
 
 def softmax_loss(found: Tensor, table: Tensor, targets: Tensor, negatives: int) -> Tensor:

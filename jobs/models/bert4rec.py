@@ -69,6 +69,7 @@ class BERT4Rec(SequentialModel):
         "mask_probability": 0.4,
         "random_copies": 1,  # randomly masked copies of a sequence an epoch, beside the one with its last item masked
         "initial_std": 0.05,  # of the item table's entries
+        "item_bias": False,  # whether each item has a number of its own that is added to its score
         "batch_size": 256,
         "learning_rate": 1e-3,
         "weight_decay": 0.01,
@@ -87,8 +88,8 @@ class BERT4Rec(SequentialModel):
     def _loss(self, batch: tuple[Tensor, Tensor]) -> Tensor:
         items, targets = (part.to(self.network.table.device) for part in batch)
         wanted = targets != PADDING
-        found = self.network(self.network.table, items, wanted)
-        return functional.cross_entropy(found @ self.network.table.T, targets[wanted])
+        found, table = self.network.for_products(self.network(self.network.table, items, wanted))
+        return functional.cross_entropy(found @ table.T, targets[wanted])
 
     def _batches(self, rows: Sequences, generator: np.random.Generator) -> Iterator[tuple[Tensor, Tensor]]:
         return masked_batches(rows, self.parameters, generator)

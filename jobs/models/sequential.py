@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 import torch
 from torch import Tensor, nn
+from torch.nn import functional
 
 from jobs.metrics import rank_values, target_ranks
 from jobs.models.base import (
@@ -33,9 +34,35 @@ from jobs.sequences import Sequences
 
 
 class SequenceNetwork(nn.Module, ABC):
-    """A network with an item table; ``next_vectors`` is what recommending asks of it."""
+    """A network with an item table; ``next_vectors`` is what recommending asks of it.
+
+    Attributes
+    ----------
+    table : float (items, width)
+    bias : float (items,), or None
+        What is added to an item's score whatever the sequence.
+    """
 
     table: nn.Parameter
+    bias: nn.Parameter | None
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.register_parameter("bias", None)
+
+    def for_products(self, found: Tensor) -> tuple[Tensor, Tensor]:
+        """Return vectors and table such that their inner products are the scores, the items' biases included.
+
+        With a bias, vectors get a constant 1 as their last column and items their bias: exact top-k and every loss
+        stay what they are without one.
+
+        Parameters
+        ----------
+        found : float (places, width)
+        """
+        if self.bias is None:
+            return found, self.table
+        return functional.pad(found, (0, 1), value=1), torch.cat([self.table, self.bias[:, None]], dim=1)
 
     @abstractmethod
     def next_vectors(self, table: Tensor, items: Tensor) -> Tensor:
@@ -102,7 +129,7 @@ class SequentialModel(Model):
             self.trained_on = catalog
             self.vocabulary = np.unique(train_sequences.items)
             self.projection = self._project(catalog, fitting.seed)
-            self.network = self._make_network(self._initial_table(catalog, fitting.seed)).to(device())
+            self.network = self._network_around(self._initial_table(catalog, fitting.seed)).to(device())
         local = np.full(len(catalog), -1, np.int32)
         local[self.vocabulary] = np.arange(len(self.vocabulary))
         rows = Sequences(local[train_sequences.items], train_sequences.offsets).last(self._longest_row)
@@ -117,6 +144,12 @@ class SequentialModel(Model):
             fitting,
             f"training {self.family}",
         )
+
+    def _network_around(self, table: Floats) -> SequenceNetwork:
+        network = self._make_network(table)
+        if self.parameters["item_bias"]:
+            network.bias = nn.Parameter(torch.zeros(len(table)))
+        return network
 
     def _project(self, catalog: Catalog, seed: int) -> Projection | None:
         if not self.uses_embeddings:
@@ -155,7 +188,7 @@ class SequentialModel(Model):
         self.trained_on = trained_on
         self.vocabulary = state["vocabulary"]
         self.projection = Projection.from_state(state)
-        self.network = self._make_network(state["network.table"])
+        self.network = self._network_around(state["network.table"])
         weights = {
             name.removeprefix("network."): torch.from_numpy(value)
             for name, value in state.items()
@@ -170,8 +203,9 @@ class SequentialModel(Model):
         vectors = np.zeros((len(catalog), width), np.float32)
         known = np.zeros(len(catalog), np.bool_)
         place = catalog.find(self.trained_on.item_ids[self.vocabulary])
-        trained = self.network.table.detach().cpu().numpy()[place >= 0]
-        place = place[place >= 0]
+        in_catalog = place >= 0
+        trained = self.network.table.detach().cpu().numpy()[in_catalog]
+        place = place[in_catalog]
         if self.projection:
             known = catalog.has_embedding.copy()
             vectors[known] = self.projection(catalog.embeddings[known])
@@ -181,20 +215,28 @@ class SequentialModel(Model):
         vectors[place] = trained
         known[place] = True
         table = torch.from_numpy(vectors).to(device())
+        scored = table
+        if self.network.bias is not None:
+            bias = self.network.bias.detach()
+            # a cold item's is the mean: nothing is known for it or against it, as with the length of its vector
+            biases = bias.mean().repeat(len(catalog))
+            biases[place] = bias[torch.from_numpy(in_catalog)]
+            scored = torch.cat([table, biases[:, None]], dim=1)
         self.network.eval()
 
         @torch.inference_mode()
         def queries(sequences: Sequences) -> Tensor:
             readable = sequences.keep(known).last(self._longest_input)
-            found = torch.zeros(len(sequences), width, device=device())
+            found = torch.zeros(len(sequences), scored.shape[1], device=device())
             # rows of one length are computed together: no time goes into padding
             for length in np.unique(readable.lengths[readable.lengths > 0]):
                 rows = np.flatnonzero(readable.lengths == length)
                 items = torch.from_numpy(readable.take(rows).padded(0)).long().to(device())
-                found[rows] = self.network.next_vectors(table, items)
+                found[rows, :width] = self.network.next_vectors(table, items)
+                found[rows, width:] = 1  # what the bias is multiplied with, where there is one
             return found
 
-        return VectorScorer(queries, table, known)
+        return VectorScorer(queries, scored, known)
 
 
 def batches_of_like_length(lengths: Longs, size: int, generator: np.random.Generator) -> list[Longs]:
