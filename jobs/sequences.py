@@ -59,9 +59,11 @@ class Sequences:
 
     def keep(self, wanted: npt.NDArray[np.bool_]) -> "Sequences":
         """Drop the items whose index is not ``wanted`` (bool array over all indices); rows stay, maybe empty."""
-        kept = wanted[self.items]
-        counts = np.bincount(self.rows()[kept], minlength=len(self))
-        return Sequences(self.items[kept], np.concatenate([[0], counts.cumsum()]).astype(np.int64))
+        return self._entries(wanted[self.items])
+
+    def without(self, items: Ints) -> "Sequences":
+        """Drop from each row one item, int32 array (rows,), wherever it occurs; rows stay, maybe empty."""
+        return self._entries(self.items != np.repeat(items, self.lengths))
 
     def distinct(self) -> "Sequences":
         """Keep each item of a row once, where it occurs last."""
@@ -82,6 +84,10 @@ class Sequences:
     def rows(self) -> Offsets:
         """Return the row number of each entry of ``items``: int64 array (total,)."""
         return np.repeat(np.arange(len(self)), self.lengths)
+
+    def _entries(self, kept: npt.NDArray[np.bool_]) -> "Sequences":
+        counts = np.bincount(self.rows()[kept], minlength=len(self))
+        return Sequences(self.items[kept], np.concatenate([[0], counts.cumsum()]).astype(np.int64))
 
     def _gather(self, starts: Offsets, lengths: Offsets) -> "Sequences":
         offsets = np.concatenate([[0], lengths.cumsum()]).astype(np.int64)

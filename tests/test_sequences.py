@@ -72,6 +72,11 @@ def test_keep_drops_items_but_never_rows(rows, wanted):
     assert lists(Sequences.from_lists(rows).keep(mask)) == [[item for item in row if item in wanted] for row in rows]
 
 
+def test_without_drops_one_item_of_each_row_wherever_it_occurs():
+    rows = Sequences.from_lists([[3, 1, 3], [], [2], [1, 2, 2]])
+    assert lists(rows.without(np.array([3, 0, 2, 5], np.int32))) == [[1], [], [], [1, 2, 2]]
+
+
 @settings(deadline=None)
 @given(rows_of_items, st.sampled_from([-1, -2]))
 def test_padded_rows_stand_at_the_right(rows, fill):

@@ -24,11 +24,11 @@ from jobs.models.base import (
     Model,
     Scorer,
     State,
-    VectorScorer,
     device,
     recommend,
 )
 from jobs.models.initial_vectors import Projection, fit_projection
+from jobs.models.leave_one_out import LeaveOneOutScorer
 from jobs.models.training import train
 from jobs.sequences import Sequences
 
@@ -236,7 +236,7 @@ class SequentialModel(Model):
                 found[rows, width:] = 1  # what the bias is multiplied with, where there is one
             return found
 
-        return VectorScorer(queries, scored, known)
+        return LeaveOneOutScorer(queries, scored, known, longest_input=self._longest_input)
 
 
 def batches_of_like_length(lengths: Longs, size: int, generator: np.random.Generator) -> list[Longs]:

@@ -1,0 +1,64 @@
+"""Reasons of trained sequence models: the item without which the recommended one would score least.
+
+Closeness of item vectors says little about a network that reads them in their order; so the network is asked again.
+"""
+
+from dataclasses import dataclass, field
+
+import numpy as np
+import torch
+
+from jobs.models.base import REASON_CHUNK, Ints, VectorScorer
+from jobs.sequences import Sequences
+
+# Newest items that may be a reason: each costs an encoding of the sequence without it. On Beauty (22,363 sequences of 9
+# items, SASRec of two blocks) three take 1.7 times as long as the top 20 themselves and find in 85 % of the rows what
+# all items read would give; five take some 3 times as long and find it in 93 %. The nearest item is it in 51 %.
+CANDIDATES = 3
+
+
+@dataclass(frozen=True)
+class LeaveOneOutScorer(VectorScorer):
+    """Scores as :class:`VectorScorer`; a reason is found by leaving items out.
+
+    Attributes
+    ----------
+    longest_input : int
+        How many items of a sequence the model reads, the newest ones.
+    """
+
+    longest_input: int = field(kw_only=True)
+
+    def reasons(self, sequences: Sequences, items: Ints) -> Ints:
+        """Name the item whose absence from the sequence leaves the recommended one the lowest score.
+
+        Compared are the newest ``CANDIDATES`` different items that the model reads. An item is left out wherever it
+        occurs; one that is all of its sequence is the reason.
+        """
+        found = np.full(items.shape, -1, np.int32)
+        for start in range(0, len(sequences), REASON_CHUNK):
+            rows = np.arange(start, min(start + REASON_CHUNK, len(sequences)))
+            read = sequences.take(rows).keep(self.recommendable).last(self.longest_input)
+            candidates = newest(read, CANDIDATES)
+            row, place = np.nonzero(candidates >= 0)
+            if not len(row):
+                continue
+            queries = self.queries(read.take(row).without(candidates[row, place]))
+            left_out = queries.new_zeros(*candidates.shape, queries.shape[1])
+            left_out[row, place] = queries
+            scores = torch.bmm(self.item_vectors[items[rows].clip(min=0)], left_out.transpose(1, 2)).cpu().numpy()
+            scores = np.where(candidates[:, None, :] >= 0, scores, np.inf)
+            # of those as near as rounding the first, which is the newest
+            lowest = np.isclose(scores, scores.min(axis=2, keepdims=True), rtol=1e-4, atol=1e-5).argmax(axis=2)
+            found[rows] = np.where(items[rows] >= 0, np.take_along_axis(candidates, lowest, axis=1), -1)
+        return found
+
+
+def newest(sequences: Sequences, count: int) -> Ints:
+    """Return each row's newest different items, the newest first: int32 (rows, count), -1 where there are fewer."""
+    left = np.pad(sequences.padded(-1)[:, ::-1], ((0, 0), (0, 1)), constant_values=-1)
+    chosen = np.full((len(sequences), count), -1, np.int32)
+    for place in range(count):
+        chosen[:, place] = left[np.arange(len(left)), (left >= 0).argmax(axis=1)]
+        left[left == chosen[:, [place]]] = -1
+    return chosen

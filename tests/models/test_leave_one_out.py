@@ -1,0 +1,92 @@
+"""Reasons by leaving items out, against answers worked out by hand and by brute force."""
+
+import numpy as np
+import pytest
+import torch
+from known_answers import EXPECTED, INDEX, fitted, shop, walks
+
+from jobs.models import leave_one_out
+from jobs.models.base import VectorScorer, recommend
+from jobs.models.leave_one_out import LeaveOneOutScorer, newest
+from jobs.sequences import Sequences
+
+A, B, C, D, E = range(5)
+# a's vector points where d's does, b's elsewhere
+VECTORS = torch.tensor([[2.0, 0.0], [0.0, 1.0], [0.0, 0.0], [1.0, 0.0], [1.0, 1.0]])
+KNOWN = np.array([True, True, False, True, True])
+
+
+def asked(sequences):
+    """A model in which b alone calls for d, and a for nothing at all."""
+    counts = [[(row == B).sum(), (row == E).sum()] for row in (sequences[place] for place in range(len(sequences)))]
+    return torch.tensor(counts, dtype=torch.float32).reshape(-1, 2)
+
+
+def scorer(window=10):
+    return LeaveOneOutScorer(asked, VECTORS, KNOWN, longest_input=window)
+
+
+def reasons(rows, items, **options):
+    return scorer(**options).reasons(Sequences.from_lists(rows), np.array(items, np.int32)).tolist()
+
+
+def test_the_reason_is_what_the_score_falls_without_even_where_another_is_nearer():
+    rows, items = Sequences.from_lists([[B, A]]), np.array([[D]], np.int32)
+    assert VectorScorer(asked, VECTORS, KNOWN).reasons(rows, items).tolist() == [[A]]
+    assert reasons([[B, A]], [[D]]) == [[B]]
+    assert reasons([[A, B]], [[D]]) == [[B]]
+
+
+def test_an_item_is_left_out_wherever_it_occurs():
+    assert reasons([[B, A, B, A]], [[D]]) == [[B]]
+
+
+def test_of_equal_ones_the_newest():
+    assert reasons([[A, D], [D, A]], [[E], [E]]) == [[D], [A]]
+
+
+def test_the_only_item_is_the_reason():
+    assert reasons([[A], [C, A, A]], [[D, E], [D, -1]]) == [[A, A], [A, -1]]
+
+
+def test_there_is_none_where_nothing_is_known_or_recommended():
+    assert reasons([[], [C], [A, B]], [[D], [D], [-1]]) == [[-1], [-1], [-1]]
+    assert reasons([[]], [[D]]) == [[-1]]
+
+
+def test_only_the_newest_few_that_are_read_are_compared(monkeypatch):
+    row = [B, A, D, E]
+    assert reasons([row], [[D]]) == [[E]]  # b is not among the three newest
+    assert reasons([row], [[D]], window=2) == [[E]]
+    monkeypatch.setattr(leave_one_out, "CANDIDATES", 4)
+    assert reasons([row], [[D]]) == [[B]]
+
+
+def test_the_newest_different_items():
+    rows = Sequences.from_lists([[A, B, A, D], [], [B, B], [D, B, B, D, A]])
+    assert newest(rows, 2).tolist() == [[D, A], [-1, -1], [B, -1], [A, D]]
+
+
+@pytest.mark.parametrize("family", sorted(family for family, expected in EXPECTED.items() if expected.is_trained))
+def test_trained_models_give_the_reason_that_asking_them_one_by_one_gives(family):
+    model = fitted(family).scorer(shop())
+    rows = [*walks(12, seed=5, shortest=1, longest=6), [int(INDEX[0, 1]), int(INDEX[2, 3]), int(INDEX[0, 2])]]
+    _, lists = recommend(model, Sequences.from_lists(rows), 5)
+    found = model.reasons(Sequences.from_lists(rows), lists)
+    assert found.dtype == np.int32
+    for own, items, named in zip(rows, lists, found, strict=True):
+        scores = [
+            (model.queries(Sequences.from_lists([[other for other in own if other != left]])) @ model.item_vectors.T)
+            for left in own[: -leave_one_out.CANDIDATES - 1 : -1]
+        ]
+        chosen = torch.cat(scores).argmin(dim=0)[torch.from_numpy(items).long()]
+        assert named.tolist() == [own[-1 - int(place)] for place in chosen]
+
+
+def test_reasons_do_not_depend_on_the_chunks(monkeypatch):
+    model = fitted("sasrec").scorer(shop())
+    rows = Sequences.from_lists([*walks(20, seed=5, shortest=1, longest=6), [], [4]])
+    _, lists = recommend(model, rows, 5)
+    wanted = model.reasons(rows, lists)
+    monkeypatch.setattr(leave_one_out, "REASON_CHUNK", 3)
+    assert model.reasons(rows, lists).tolist() == wanted.tolist()
