@@ -65,6 +65,33 @@ EMBEDDING_BATCH_TEXTS: Final = {
     "note": "VARCHAR",
 }
 
+FINE_TUNES: Final = {
+    "fine_tune_id": "VARCHAR",
+    "recipe": "VARCHAR",
+    "base_model": "VARCHAR",
+    "status": "VARCHAR",
+    "training_file_id": "VARCHAR",
+    "validation_file_id": "VARCHAR",
+    "job_id": "VARCHAR",
+    "fine_tuned_model": "VARCHAR",
+    "examples": "BIGINT",
+    "tokens": "BIGINT",
+    "cost": "DOUBLE",
+    "error": "VARCHAR",
+    "created_at": "TIMESTAMP WITH TIME ZONE",
+    "ended_at": "TIMESTAMP WITH TIME ZONE",
+}
+
+COMPLETIONS: Final = {
+    "request_hash": "VARCHAR",
+    "language_model": "VARCHAR",
+    "answers": "JSON",
+    "prompt_tokens": "BIGINT",
+    "completion_tokens": "BIGINT",
+    "cost": "DOUBLE",
+    "created_at": "TIMESTAMP WITH TIME ZONE",
+}
+
 MODELS: Final = {
     "model_version": "VARCHAR",
     "model": "VARCHAR",
@@ -168,6 +195,8 @@ JOB_TABLES: Final = {
     "ml.embeddings": EMBEDDINGS,
     "ml.embedding_batches": EMBEDDING_BATCHES,
     "ml.embedding_batch_texts": EMBEDDING_BATCH_TEXTS,
+    "ml.fine_tunes": FINE_TUNES,
+    "ml.completions": COMPLETIONS,
     "ml.models": MODELS,
     "ml.model_metrics": MODEL_METRICS,
     "ml.experiment_runs": EXPERIMENT_RUNS,

@@ -42,6 +42,39 @@ create table if not exists ml.embedding_batch_texts (
     primary key (submission_id, text_hash)
 );
 
+-- language models fine-tuned by a service; written before the service is asked, so that none is lost or bought twice
+-- fine_tune_id: the recipe's hash and the attempt, also with the service; recipe: of the examples and all that is asked;
+-- status: preparing, then the service's word, or lost where it knows the job no more; tokens: all epochs', planned, then
+-- as charged; cost: US dollars, null until it is charged
+create table if not exists ml.fine_tunes (
+    fine_tune_id varchar primary key,
+    recipe varchar not null,
+    base_model varchar not null,
+    status varchar not null,
+    training_file_id varchar,
+    validation_file_id varchar,
+    job_id varchar,
+    fine_tuned_model varchar,
+    examples bigint not null,
+    tokens bigint not null,
+    cost double,
+    error varchar,
+    created_at timestamptz not null,
+    ended_at timestamptz
+);
+
+-- answers of a service's language models: equal questions are paid for once
+-- request_hash: of the model, the messages and how answers are drawn; answers: a list of texts
+create table if not exists ml.completions (
+    request_hash varchar primary key,
+    language_model varchar not null,
+    answers json not null,
+    prompt_tokens bigint not null,
+    completion_tokens bigint not null,
+    cost double not null,
+    created_at timestamptz not null
+);
+
 -- fingerprint: what the model was made of (family, parameters, protocol, embeddings, code), without the data
 create table if not exists ml.models (
     model_version varchar primary key,

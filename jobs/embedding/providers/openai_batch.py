@@ -4,16 +4,14 @@ import base64
 import json
 import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
-import httpx2
 import numpy as np
 import openai
 
-from jobs.embedding.provider import BatchState, Limits, Result, Unavailable, Vectors
-from jobs.embedding.providers.openai import LIMITS, UNREADABLE, OpenAIProvider, failure_of
+from jobs.embedding.provider import BatchState, Limits, Result, Vectors
+from jobs.embedding.providers.openai import LIMITS, UNREADABLE, OpenAIProvider, explained
 from jobs.settings import EmbeddingModel, Settings
 
 # https://platform.openai.com/docs/guides/batch: 50,000 texts of embeddings a batch and 200 MB a file; in tokens, as
@@ -65,7 +63,7 @@ class OpenAIBatchProvider:
                 line = {"custom_id": key, "method": "POST", "url": ENDPOINT, "body": body}
                 file.write(json.dumps(line, ensure_ascii=False).encode() + b"\n")
             file.seek(0)
-            with self._explained():
+            with explained(self.direct.model):
                 uploaded = self._patient.files.create(file=(f"{submission_id}.jsonl", file), purpose="batch")
                 made = self.direct.client.batches.create(
                     input_file_id=uploaded.id,
@@ -77,7 +75,7 @@ class OpenAIBatchProvider:
 
     def find(self, submission_id: str) -> str | None:
         """Look for a batch among all that the service keeps, newest first."""
-        with self._explained():
+        with explained(self.direct.model):
             for batch in self._patient.batches.list(limit=100):
                 if (batch.metadata or {}).get(NAME) == submission_id:
                     return str(batch.id)
@@ -85,7 +83,7 @@ class OpenAIBatchProvider:
 
     def state(self, batch_id: str) -> BatchState:
         """Ask how far a batch is, and what is wrong with it as a whole."""
-        with self._explained():
+        with explained(self.direct.model):
             try:
                 batch = self._patient.batches.retrieve(batch_id)
             except openai.NotFoundError:
@@ -96,7 +94,7 @@ class OpenAIBatchProvider:
 
     def results(self, batch_id: str) -> Iterator[Result]:
         """Read the files of results and of errors line by line; an expired or cancelled batch has them too."""
-        with self._explained():
+        with explained(self.direct.model):
             try:
                 batch = self._patient.batches.retrieve(batch_id)
                 for file_id in filter(None, (batch.output_file_id, batch.error_file_id)):
@@ -104,18 +102,6 @@ class OpenAIBatchProvider:
                         yield from filter(None, map(result_of, answer.iter_lines()))
             except openai.NotFoundError:  # deleted meanwhile: what is gone is asked for again
                 return
-
-    @contextmanager
-    def _explained(self) -> Iterator[None]:
-        """Say of whatever the client raises whose fault it is."""
-        try:
-            yield
-        except openai.OpenAIError as error:
-            raise failure_of(error, self.direct.model) from error
-        except httpx2.HTTPError as error:  # the client lets them pass where an answer is read bit by bit
-            raise Unavailable(f"the embedding service can't be reached: {error}") from error
-        except UNREADABLE as error:
-            raise Unavailable("the embedding service's answer can't be read; is OPENAI_BASE_URL right?") from error
 
     @property
     def _patient(self) -> Any:

@@ -1,0 +1,26 @@
+"""What OpenAI asks for fine-tuned models, as last known; ``prompt_prices`` of the settings wins."""
+
+from jobs.errors import UsageError
+from jobs.settings import PromptPrice, Settings
+
+PRICES = {
+    "gpt-3.5-turbo-1106": PromptPrice(training=8, input=3, output=6),  # the paper's
+    "gpt-4o-mini-2024-07-18": PromptPrice(training=3, input=0.3, output=1.2),
+}
+
+
+def price_of(model: str, settings: Settings) -> PromptPrice:
+    """Return a base model's price.
+
+    Raises
+    ------
+    UsageError
+        If nobody said what it is: without a price nothing is bought.
+    """
+    prices = {**PRICES, **settings.prompt_prices}
+    if model not in prices:
+        raise UsageError(
+            f"nextmart doesn't know the price of '{model}' (known: {', '.join(sorted(prices))}). Set it, in US dollars "
+            f'a million tokens: [prompt_prices."{model}"] training = …, input = …, output = …'
+        )
+    return prices[model]
