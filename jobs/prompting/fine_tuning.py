@@ -30,20 +30,25 @@ class FineTuning:
     row: FineTune
     base: str
 
-    def find(self) -> Any:
-        """Look for the job among all that the service keeps, the newest first; None where it has none."""
-        return self.service.ask(self.base, self._find)
+    def exists(self) -> bool:
+        """Look for the job among all that the service keeps, the newest first."""
+        return self.service.ask(self.base, lambda: self._find() is not None)
 
-    def create(self, files: Mapping[str, bytes], epochs: int, seed: int) -> Any:
-        """Upload examples, by their part (training, validation), and have the job made, unless it is there."""
+    def create(self, files: Mapping[str, bytes], epochs: int, seed: int) -> tuple[str, str]:
+        """Upload examples, by their part (training, validation), and have the job made, unless it is there.
+
+        Returns
+        -------
+        The job's id and its status.
+        """
         file_ids = {}
         for part, content in files.items():
             if content:
                 file_ids[f"{part}_file"] = self._upload(part, content)
                 self.ledger.note(self.row.fine_tune_id, **{f"{part}_file_id": file_ids[f"{part}_file"]})
 
-        def create() -> Any:
-            return self._find() or self.service.client.fine_tuning.jobs.create(
+        def create() -> tuple[str, str]:
+            job = self._find() or self.service.client.fine_tuning.jobs.create(
                 model=self.base,
                 method={"type": "supervised", "supervised": {"hyperparameters": {"n_epochs": epochs}}},
                 metadata={NAME: self.row.fine_tune_id},
@@ -51,6 +56,7 @@ class FineTuning:
                 seed=seed,
                 **file_ids,
             )
+            return str(job.id), str(job.status)
 
         return self.service.ask(self.base, create)
 
@@ -64,9 +70,9 @@ class FineTuning:
         """
         status = self.row.status
         while True:
-            job = self._retrieve(job_id)
-            if job.status != status:
-                status = job.status
+            job, said = self._retrieve(job_id)
+            if said != status:
+                status = said
                 say(f"llmseqprompt: the fine-tuning {job_id} is {status}")
             if status == "succeeded":
                 tokens = job.trained_tokens or self.row.tokens
@@ -85,9 +91,13 @@ class FineTuning:
             self.ledger.note(self.row.fine_tune_id, status=status)
             time.sleep(POLL_SECONDS)
 
-    def _retrieve(self, job_id: str) -> Any:
+    def _retrieve(self, job_id: str) -> tuple[Any, str]:
+        def retrieve() -> tuple[Any, str]:
+            job = self.service.client.fine_tuning.jobs.retrieve(job_id)
+            return job, str(job.status)
+
         try:
-            return self.service.ask(self.base, lambda: self.service.client.fine_tuning.jobs.retrieve(job_id))
+            return self.service.ask(self.base, retrieve)
         except NextmartError as error:
             if isinstance(error.__cause__, openai.NotFoundError):
                 message = f"the service doesn't know the fine-tuning {job_id} (any more)"

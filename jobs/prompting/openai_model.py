@@ -22,7 +22,7 @@ from jobs.progress import progress, say
 from jobs.prompting.access import Access
 from jobs.prompting.fine_tuning import FineTuning
 from jobs.prompting.language_model import Conversation, LanguageModel, Sampling
-from jobs.prompting.ledger import Completion, Ledger
+from jobs.prompting.ledger import Completion, FineTune, Ledger
 from jobs.prompting.prices import price_of
 from jobs.prompting.service import SERVICE, Service, as_jsonl, conversation_tokens, count_tokens, messages
 from jobs.settings import PromptPrice
@@ -69,22 +69,19 @@ class OpenAIModel(LanguageModel):
         recipe = _hash([self.base, self.epochs, seed, *(hashlib.sha256(file).hexdigest() for file in files.values())])
         tokens = self.epochs * sum(map(conversation_tokens, examples))
         cost = tokens * self._price.training / 1e6
-        plan = f"fine-tuning {self.base} on {len(examples):,} examples, {self.epochs} epochs, {tokens:,} tokens"
         row = self._ledger.fine_tune(recipe)
-        if row is None:
-            self._allow(plan, cost)
-            row = self._ledger.begin(recipe, self.base, len(examples), tokens)
-        fine_tuning = FineTuning(self._service, self._ledger, row, self.base)
+        is_asked_for = row is not None and (row.job_id is not None or self._fine_tuning(row).exists())
+        if row is None or not is_asked_for:
+            self._allow(
+                f"fine-tuning {self.base} on {len(examples):,} examples, {self.epochs} epochs, {tokens:,} tokens", cost
+            )
+            row = row or self._ledger.begin(recipe, self.base, len(examples), tokens)
+            self.spent += cost
         job_id = row.job_id
         if job_id is None:
-            job = fine_tuning.find()
-            if job is None:
-                self._allow(plan, cost)
-                job = fine_tuning.create(files, self.epochs, seed)
-                self.spent += cost
-            job_id = str(job.id)
-            self._ledger.note(row.fine_tune_id, job_id=job_id, status=job.status)
-        self.fine_tuned = row.fine_tuned_model or fine_tuning.wait(job_id, self._price.training)
+            job_id, status = self._fine_tuning(row).create(files, self.epochs, seed)
+            self._ledger.note(row.fine_tune_id, job_id=job_id, status=status)
+        self.fine_tuned = row.fine_tuned_model or self._fine_tuning(row).wait(job_id, self._price.training)
 
     def answer(self, conversations: Sequence[Conversation], sampling: Sampling) -> list[list[str]]:
         """Ask the fine-tuned model what was not asked before; a question that the service refuses has no answers.
@@ -128,6 +125,9 @@ class OpenAIModel(LanguageModel):
         """Take back the fine-tuned model's name."""
         self.fine_tuned = state["fine_tuned"].tobytes().decode()
 
+    def _fine_tuning(self, row: FineTune) -> FineTuning:
+        return FineTuning(self._service, self._ledger, row, self.base)
+
     @cached_property
     def _price(self) -> PromptPrice:
         return price_of(self.base, self.settings)
@@ -137,13 +137,13 @@ class OpenAIModel(LanguageModel):
 
     def _allow(self, plan: str, cost: float) -> None:
         """Say what is about to be bought, and refuse where it is too much."""
-        plan = f"llmseqprompt: {plan}: at most ${cost:.2f}"
+        plan = f"llmseqprompt: {plan}: at most ${cost:.4f}"
         limit = self.settings.prompt_max_cost
         if limit is None:
             raise UsageError(f"{plan}. Nothing is bought without a limit: set prompt_max_cost, in US dollars")
         if self.spent + cost > limit:
             raise UsageError(
-                f"{plan}, after ${self.spent:.2f} in this run. That is over prompt_max_cost = {limit:g}: raise it, or "
+                f"{plan}, after ${self.spent:.4f} in this run. That is over prompt_max_cost = {limit:g}: raise it, or "
                 "set a smaller training_limit, fewer epochs or fewer samples"
             )
         say(plan)
@@ -184,7 +184,7 @@ class OpenAIModel(LanguageModel):
                         self._ledger.keep(futures[future], self.fine_tuned, bought)
                         found[futures[future]] = bought.answers
                         self.spent += bought.cost
-                        advance(1, f"${self.spent:.2f}")
+                        advance(1, f"${self.spent:.4f}")
             finally:
                 _cancel(futures, stop)
         failure = ended_by or (None if found else refused)

@@ -24,7 +24,7 @@ def test_items_that_follow_anything_get_a_larger_bias(family):
     rows += [[*generator.choice(range(8, ITEMS), 3), rare] for _ in range(3)]
     bias = biased(family, train=Sequences.from_lists(rows), epochs=4).state()["network.bias"]
     by_item = dict(zip(sorted({int(item) for row in rows for item in row}), bias, strict=True))
-    assert by_item[popular] == max(bias)
+    assert by_item[popular] > np.quantile(bias, 0.9)
     assert by_item[popular] > by_item[rare] + 0.02
 
 
