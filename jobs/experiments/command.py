@@ -10,6 +10,7 @@ from jobs.experiments.markdown import NAMES, markdown
 from jobs.experiments.plot import plot
 from jobs.experiments.report import Found, Line, summarize
 from jobs.experiments.runner import Planned, plan, run_all
+from jobs.experiments.search import search, toml
 from jobs.experiments.spec import Experiment
 from jobs.experiments.vectors import read_vectors
 from jobs.settings import Settings
@@ -24,6 +25,7 @@ def experiment(
     The run's detail is what machines read. Its status is ``incomplete`` where a model failed.
     """
     bench = read_bench(connection, settings, what.protocol)
+    best, searches_failed = search(connection, settings, what, bench)
     vectors = read_vectors(connection, settings, what.variants(), bench.catalog, max_cost)
     planned = plan(what, bench, vectors)
     run.rows_in = len(planned)
@@ -34,9 +36,9 @@ def experiment(
     failures = {
         names[version].label + ("" if names[version].seed is None else f", seed {names[version].seed}"): why
         for version, why in failed.items()
-    }
+    } | searches_failed
     folder.mkdir(parents=True, exist_ok=True)
-    text = markdown(what, lines, failures)
+    text = markdown(what, lines, failures, best)
     report = folder / f"{what.name}.md"
     report.write_text(text, encoding="utf-8")
     run.detail = {
@@ -45,12 +47,15 @@ def experiment(
         "metric": f"{what.metric}@{what.k}",
         "report": str(report),
         "models": [line.as_dict() for line in lines],
+        "best_parameters": {each.family: {"value": each.value, "parameters": each.parameters} for each in best},
         "failed": failures,
     }
+    if best:
+        (folder / f"{what.name}-best.toml").write_text(toml(best), encoding="utf-8")
     picture = folder / f"{what.name}.png"
     if lines and plot(lines, what.name, f"{NAMES[what.metric]}@{what.k}", picture):
         run.detail["plot"] = str(picture)
-    if failed:
+    if failures:
         run.status = "incomplete"
     return text
 

@@ -4,6 +4,7 @@ from collections.abc import Iterable
 
 from jobs.experiments.comparison import Comparison, Estimate
 from jobs.experiments.report import CUT_OFFS, Line
+from jobs.experiments.search import Best, toml
 from jobs.experiments.spec import Experiment
 from jobs.metrics import METRICS
 
@@ -13,12 +14,14 @@ NAMES = {
 }  # fmt: skip
 
 
-def markdown(experiment: Experiment, lines: list[Line], failures: dict[str, str]) -> str:
+def markdown(experiment: Experiment, lines: list[Line], failures: dict[str, str], best: list[Best]) -> str:
     """Return the report: the comparison, all metrics, the segments, the seeds, and what failed.
 
     Parameters
     ----------
     failures : what failed -> why
+    best : list of Best
+        What searches found.
     """
     name = f"{NAMES[experiment.metric]}@{experiment.k}"
     parts = [f"# {experiment.name}", ""]
@@ -30,6 +33,8 @@ def markdown(experiment: Experiment, lines: list[Line], failures: dict[str, str]
             parts += ["", f"{name} by segment:", "", *_segments(lines)]
         if any(len(line.seeds) > 1 for line in lines):
             parts += ["", f"{name} by seed:", "", *_seeds(lines)]
+    if best:
+        parts += ["", "Best parameters on the folds of the training part:", "", "```toml", toml(best).rstrip(), "```"]
     if failures:
         parts += ["", "Failed:", "", *(f"- {label}: {_one_line(why)}" for label, why in failures.items())]
     return "\n".join(parts) + "\n"

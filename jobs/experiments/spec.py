@@ -5,9 +5,9 @@ import json
 import tomllib
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal, Self
+from typing import Annotated, Any, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
+from pydantic import BaseModel, ConfigDict, Discriminator, Field, Tag, ValidationError, field_validator, model_validator
 
 from jobs.errors import UsageError, nearest
 from jobs.models.registry import FAMILIES, make
@@ -61,6 +61,12 @@ class Range(Part):
         return self
 
 
+Values = Annotated[
+    Annotated[Range, Tag("range")] | Annotated[list[Any], Tag("list")],
+    Discriminator(lambda value: "list" if isinstance(value, list) else "range"),
+]
+
+
 class Search(Part):
     """``[search]``: how often to try, and between which values of which families' parameters.
 
@@ -69,18 +75,15 @@ class Search(Part):
 
     trials: int = Field(30, gt=0)
     seed: int = 0
-    space: dict[str, dict[str, Range | list[Any]]]
+    space: dict[str, dict[str, Values]]
 
     @field_validator("space")
     @classmethod
     def _known(cls, value: dict[str, Any]) -> dict[str, Any]:
         for family, space in value.items():
             _known_family(family)
-            for name in space:
-                if name not in FAMILIES[family].defaults:
-                    raise ValueError(
-                        f"unknown parameter '{name}' of {family}: {nearest(name, FAMILIES[family].defaults)}"
-                    )
+            for name, values in space.items():
+                _check_space(family, name, values)
         return value
 
 
@@ -189,8 +192,27 @@ def _known_family(value: str) -> str:
     return value
 
 
+def _check_space(family: str, name: str, values: Range | list[Any]) -> None:
+    known = FAMILIES[family].defaults
+    if name not in known:
+        raise ValueError(f"unknown parameter '{name}' of {family}: {nearest(name, known)}")
+    if isinstance(values, Range):
+        if type(known[name]) not in (int, float):
+            raise ValueError(f"'{name}' of {family} is no number: list its values")
+        if type(known[name]) is int and not (type(values.low) is int and type(values.high) is int):
+            raise ValueError(f"'{name}' of {family} is a whole number, and so are the ends of its range")
+        values = [values.low, values.high]
+    if not values:
+        raise ValueError(f"'{name}' of {family} has no values to choose from")
+    for value in values:
+        try:
+            make(family, {name: value})
+        except UsageError as error:
+            raise ValueError(str(error)) from error
+
+
 def _explain(problem: Any) -> str:
-    place = [part for part in problem["loc"] if part not in ("Range", "list[any]")]
+    place = [part for part in problem["loc"] if part not in ("range", "list")]
     name = ".".join(str(part) for part in place)
     if problem["type"] == "extra_forbidden":
         tables = {"models": Entry, "search": Range if "space" in place else Search}

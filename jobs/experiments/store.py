@@ -13,11 +13,13 @@ from jobs.models.base import Longs
 from jobs.warehouse import Connection, now, transaction
 
 START = """
+    -- the nulls are written out: a row in place of another keeps what is not named
     insert or replace into ml.experiment_runs by name
     select
         $model_version as model_version, $experiment as experiment, $label as label, $model as model,
         $parameters as parameters, $seed as seed, $protocol as protocol, $embedding_model as embedding_model,
-        $recipe_hash as recipe_hash, 'running' as status, $started_at as started_at
+        $recipe_hash as recipe_hash, 'running' as status, $started_at as started_at,
+        null as fit_seconds, null as recommend_seconds, null as validation_value, null as finished_at, null as error
 """
 
 RANKS = """

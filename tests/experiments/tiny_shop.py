@@ -52,7 +52,7 @@ def make_shop(path, visitors: int = 60):
             )
     generator = np.random.default_rng(0)
     for visitor in range(visitors):
-        ring, start, length = [*generator.integers(0, [RINGS, RING, 3]), 0, 0, 3]
+        ring, start, length = generator.integers([0, 0, 3], [RINGS, RING, 6])
         items = [f"i{ring}{(start + step) % RING}" for step in range(length)]
         # every third visitor's last two items carry one day: which of them is the last is an accident
         days = [visitor + step for step in range(length)]

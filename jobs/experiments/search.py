@@ -1,0 +1,208 @@
+"""Hyper-parameter search on forward folds of the training part; the test part is never looked at."""
+
+import hashlib
+import json
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy.typing as npt
+
+from jobs.data import index_cases, index_items
+from jobs.errors import NextmartError, redact
+from jobs.experiments import store
+from jobs.experiments.bench import Bench, hash_of, held_out, ndcg_at_20
+from jobs.experiments.spec import Experiment, Range
+from jobs.experiments.store import Run
+from jobs.models.base import Cases, Fitting
+from jobs.models.registry import make
+from jobs.progress import say
+from jobs.sequences import Sequences
+from jobs.settings import Settings
+from jobs.split import forward_folds
+from jobs.train import SCHEMA_VERSION
+from jobs.warehouse import Connection
+
+RANDOM_TRIALS = 20  # before the sampler goes by what it has seen; the paper's
+KEPT_PERCENT = 80.0  # of the trials after each fold; the paper prunes the worst fifth
+
+
+@dataclass(frozen=True)
+class Fold:
+    """One fold in arrays: what is fitted on, what decides when to stop, and what the fit is judged by."""
+
+    train: Sequences
+    validation: Cases
+    judged: Cases
+
+    def arrays(self) -> list[npt.NDArray[Any]]:
+        """Return all of it, to be hashed."""
+        rows = (self.train, self.validation.inputs, self.judged.inputs)
+        flat = [array for each in rows for array in (each.items, each.offsets)]
+        return [*flat, self.validation.targets, self.judged.targets]
+
+
+@dataclass(frozen=True)
+class Best:
+    """What a search found: a family's best parameters, and their mean nDCG@20 over the folds."""
+
+    family: str
+    parameters: dict[str, Any]
+    value: float
+    trials: int
+
+
+def search(
+    connection: Connection, settings: Settings, experiment: Experiment, bench: Bench
+) -> tuple[list[Best], dict[str, str]]:
+    """Search each family of ``[search.space]``; return what was found, and why those failed that did, by label.
+
+    Trials are kept in a file of the work folder: a search that was killed goes on, with the very trials that it would
+    have made, and one that is given more trials goes on from those it has made. The sampler is TPE (Bergstra et al.
+    2011), the objective the mean nDCG@20 over the folds of the training part, as in arXiv 2309.09261.
+
+    Raises
+    ------
+    NextmartError
+        If Optuna is not installed.
+    """
+    if experiment.search is None:
+        return [], {}
+    folds = make_folds(bench, settings)
+    found, failed = [], {}
+    for family in experiment.search.space:
+        run = _run(experiment, family, bench, folds)
+        store.start(connection, run)
+        started = time.perf_counter()
+        try:
+            best = _search_family(settings, experiment, family, bench, folds, run)
+        except NextmartError as error:
+            failed[run.label] = store.fail(connection, run, error)
+            continue
+        finished = Run(**{**vars(run), "parameters": best.parameters})
+        store.start(connection, finished)
+        store.close(connection, finished, time.perf_counter() - started, None, best.value)
+        found.append(best)
+    return found, failed
+
+
+def make_folds(bench: Bench, settings: Settings) -> list[Fold]:
+    """Cut the training part into folds, each with sequences held out to decide when to stop."""
+    found = []
+    for split in forward_folds(bench.split.train):
+        train, validation = held_out(split, settings)
+        found.append(
+            Fold(
+                index_items(train["items"], bench.catalog),
+                index_cases(validation, bench.catalog),
+                index_cases(split.test, bench.catalog),
+            )
+        )
+    return found
+
+
+def toml(found: list[Best]) -> str:
+    """Return the best parameters as entries of an experiment's file."""
+    return "\n".join(
+        f"# nDCG@20 {best.value:.4f}, the mean of the folds; the best of {best.trials} trials\n"
+        f"[[models]]\nfamily = {json.dumps(best.family)}\nlabel = {json.dumps(best.family + ' tuned')}\n"
+        # JSON's texts, numbers and truth values are TOML's too
+        f"parameters = {{ {', '.join(f'{name} = {json.dumps(value)}' for name, value in best.parameters.items())} }}\n"
+        for best in found
+    )
+
+
+def _base(experiment: Experiment, family: str) -> dict[str, Any]:
+    return next((entry.parameters for entry in experiment.models if entry.family == family), {})
+
+
+def _run(experiment: Experiment, family: str, bench: Bench, folds: list[Fold]) -> Run:
+    assert experiment.search is not None  # noqa: S101 - for the type checker
+    space = experiment.search.model_dump(mode="json")["space"][family]
+    base = make(family, _base(experiment, family))
+    arrays: list[npt.NDArray[Any]] = [bench.catalog.item_ids, bench.catalog.titles, bench.catalog.categories]
+    arrays += [array for fold in folds for array in fold.arrays()]
+    arrays += [bench.catalog.embeddings] if base.uses_embeddings else []
+    recipe = [family, base.parameters, space, experiment.search.seed, bench.allow_repeats, SCHEMA_VERSION]
+    recipe_hash = hashlib.sha256(json.dumps([recipe, hash_of(arrays)]).encode()).hexdigest()
+    return Run(
+        experiment.name, f"search {family}", family, base.parameters, experiment.search.seed, experiment.protocol, None,
+        recipe_hash,
+    )  # fmt: skip
+
+
+def _search_family(
+    settings: Settings, experiment: Experiment, family: str, bench: Bench, folds: list[Fold], run: Run
+) -> Best:
+    try:
+        import optuna
+    except ImportError as error:
+        raise NextmartError("a search needs Optuna: pip install 'nextmart[experiments]' brings it") from error
+    assert experiment.search is not None  # noqa: S101 - for the type checker
+    optuna.logging.set_verbosity(optuna.logging.ERROR)
+    wanted, space = experiment.search, experiment.search.space[family]
+    base = _base(experiment, family)
+    study = optuna.create_study(
+        storage=f"sqlite:///{_file(settings.work_folder, run)}",
+        study_name=run.recipe_hash,
+        pruner=optuna.pruners.PercentilePruner(KEPT_PERCENT),
+        direction="maximize",
+        load_if_exists=True,
+    )
+
+    def objective(trial: Any) -> float:
+        parameters = {**base, **{name: _suggested(trial, family, name, values) for name, values in space.items()}}
+        values: list[float] = []
+        for number, fold in enumerate(folds):
+            values.append(_judged(settings, family, parameters, wanted.seed, bench, fold, f"{run.recipe_hash}{number}"))
+            trial.report(sum(values) / len(values), number)
+            if number + 1 < len(folds) and trial.should_prune():
+                raise optuna.TrialPruned
+        return sum(values) / len(values)
+
+    while (made := sum(trial.state.is_finished() for trial in study.trials)) < wanted.trials:
+        # a sampler of its own for each trial: one that went on from a seed would repeat itself after a kill
+        study.sampler = optuna.samplers.TPESampler(n_startup_trials=RANDOM_TRIALS, seed=wanted.seed * 1_000_003 + made)
+        trial = study.ask()
+        # not study.optimize: it counts a trial that was interrupted as one that failed
+        try:
+            study.tell(trial, objective(trial))
+        except optuna.TrialPruned:
+            study.tell(trial, state=optuna.trial.TrialState.PRUNED)
+        except Exception as error:  # as with parameters that do not go together
+            say(f"search {family}: failed: {redact(str(error))}")
+            study.tell(trial, state=optuna.trial.TrialState.FAIL)
+        last = study.trials[trial.number]
+        value = f" {last.value:.4f}" if last.value is not None else ""
+        say(f"search {family}: trial {made + 1} of {wanted.trials}: {last.state.name.lower()}{value}")
+    if not any(trial.state.name == "COMPLETE" for trial in study.trials):
+        raise NextmartError(f"each of the {made} trials of {family} failed: try its parameters as a model first")
+    return Best(family, {**base, **study.best_params}, float(study.best_value), made)
+
+
+def _file(folder: Path, run: Run) -> Path:
+    path = folder.absolute() / "experiments" / f"{run.experiment}-search.sqlite"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    return path
+
+
+def _suggested(trial: Any, family: str, name: str, values: Range | list[Any]) -> Any:
+    if isinstance(values, list):
+        return trial.suggest_categorical(name, values)
+    if isinstance(make(family).parameters[name], float):
+        return trial.suggest_float(name, values.low, values.high, log=values.log)
+    return trial.suggest_int(name, values.low, values.high, log=values.log)
+
+
+def _judged(
+    settings: Settings, family: str, parameters: dict[str, Any], seed: int, bench: Bench, fold: Fold, key: str
+) -> float:
+    """Fit on a fold, going on from the checkpoint of a trial that was killed, and judge by its later sequences."""
+    named = hashlib.sha256(json.dumps([key, parameters], sort_keys=True).encode()).hexdigest()
+    checkpoint = settings.work_folder / "checkpoints" / f"{named[:32]}.safetensors"
+    model = make(family, parameters)
+    model.fit(fold.train, fold.validation, bench.catalog, Fitting(seed, checkpoint))
+    value = ndcg_at_20(model, bench.catalog, fold.judged, bench.allow_repeats)
+    checkpoint.unlink(missing_ok=True)
+    return value or 0.0

@@ -1,0 +1,107 @@
+"""Experiment files: what they mean, what is wrong with them, and the ones that come with the project."""
+
+from pathlib import Path
+
+import pytest
+
+from jobs.errors import UsageError
+from jobs.experiments.spec import read_experiment
+from jobs.models.registry import FAMILIES
+
+PRESETS = sorted((Path(__file__).resolve().parents[2] / "experiments").glob("*.toml"))
+
+
+@pytest.fixture
+def read(tmp_path):
+    def parse(text):
+        path = tmp_path / "file.toml"
+        path.write_text(text)
+        return read_experiment(path)
+
+    return parse
+
+
+def test_a_grid_is_every_combination_each_labelled(read):
+    found = read("""
+        name = "n"
+        [[models]]
+        family = "popularity"
+        [[models]]
+        family = "vsknn"
+        label = "V"
+        parameters = { idf = false, sample = 3 }
+        grid = { neighbours = [1, 2], sample = [5, 6] }
+    """).variants()
+    assert [(variant.label, variant.parameters) for variant in found] == [
+        ("popularity", {}),
+        ("V neighbours=1 sample=5", {"idf": False, "neighbours": 1, "sample": 5}),
+        ("V neighbours=1 sample=6", {"idf": False, "neighbours": 1, "sample": 6}),
+        ("V neighbours=2 sample=5", {"idf": False, "neighbours": 2, "sample": 5}),
+        ("V neighbours=2 sample=6", {"idf": False, "neighbours": 2, "sample": 6}),
+    ]
+
+
+MODEL = '[[models]]\nfamily = "vsknn"\n'
+SPACE = 'name = "n"\n[search.space.sasrec]\n'
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        (f'name = "n"\nsedes = [1]\n{MODEL}', "unknown key 'sedes': did you mean 'seeds'"),
+        (f'name = "n"\n{MODEL}lable = "x"', "unknown key 'models.0.lable': did you mean 'label'"),
+        ('name = "n"\n[search]\ntrails = 3\nspace = {}', "unknown key 'search.trails': did you mean 'trials'"),
+        (SPACE + "dropout = {lo = 0.1, high = 0.2}", "unknown key 'search.space.sasrec.dropout.lo'"),
+        (SPACE + "dropuot = {low = 0.1, high = 0.2}", "unknown parameter 'dropuot' of sasrec: did you mean 'dropout'"),
+        (SPACE + "dropout = {low = 0.3, high = 0.2}", "low <= high"),
+        (SPACE + "width = {low = 0.5, high = 2}", "is a whole number"),
+        (SPACE + 'width = [8, "9"]', "'width' of sasrec must be of type int, not '9'"),
+        (SPACE + "width = []", "no values"),
+        ('name = "n"\n[[models]]\nfamily = "sasreq"', "unknown family 'sasreq': did you mean 'sasrec'"),
+        (f'name = "n"\n{MODEL}parameters = {{ samples = 3 }}', "unknown parameter 'samples' of vsknn: did you mean"),
+        (f'name = "n"\n{MODEL}grid = {{ sample = [1, "x"] }}', "'sample' of vsknn must be of type int"),
+        (f'name = "n"\nbaseline = "vsnn"\n{MODEL}', "'vsnn' is no model's label: did you mean 'vsknn'"),
+        (f'name = "n"\n{MODEL}{MODEL}', "two models are labelled 'vsknn'"),
+        (f'name = "n"\nseeds = [1, 1]\n{MODEL}', "seeds are distinct"),
+        (f'name = "n"\nk = 5\n{MODEL}', "'k'"),
+        (f'name = "a/b"\n{MODEL}', "'name'"),
+        (MODEL, "'name' is missing"),
+        ('name = "n"', "nothing to do"),
+        ('name = "n"\nname', "is not valid TOML"),
+        (f'name = "n"\n{MODEL}embedding_model = "tiny"', "vsknn reads no embeddings"),
+    ],
+)
+def test_what_is_wrong_is_said(read, text, message):
+    with pytest.raises(UsageError) as raised:
+        read(text)
+    assert message in str(raised.value)
+    assert "file.toml" in str(raised.value)
+
+
+def test_an_absent_file_is_said(tmp_path):
+    with pytest.raises(UsageError, match="can't read the experiment"):
+        read_experiment(tmp_path / "absent.toml")
+
+
+# families and parameters that presets name and that may not be there yet: taken as given then
+LATER_FAMILIES = {"sknnemb", "gru4rec", "llm2gru4rec", "fusion", "llmseqprompt"}
+LATER_PARAMETERS = {"reduction": "", "shrinkage": 0.0, "item_bias": False, "similarity": "", "mapping": ""}
+
+
+def test_there_is_a_preset_for_each_question():
+    assert {path.stem for path in PRESETS} == {"paper", "reductions", "texts", "encoders", "decays", "prompts"}
+
+
+@pytest.mark.parametrize("path", PRESETS, ids=lambda path: path.stem)
+def test_presets_are_valid_and_say_what_they_answer(path, monkeypatch):
+    text = path.read_text(encoding="utf-8")
+    assert text.startswith("# ")
+    assert "?" in text.splitlines()[0]
+    for family in LATER_FAMILIES - set(FAMILIES):
+        monkeypatch.setitem(FAMILIES, family, type(family, (FAMILIES["llm2sasrec"],), {"family": family}))
+    for known in set(FAMILIES.values()):
+        monkeypatch.setattr(known, "defaults", {**LATER_PARAMETERS, **known.defaults})
+    experiment = read_experiment(path)
+    assert experiment.name == path.stem
+    assert experiment.protocol == "paper"
+    assert experiment.baseline

@@ -1,0 +1,266 @@
+"""Runs of an experiment: what is kept of them, what a kill leaves, and what a failing model does to the others."""
+
+import json
+
+import pytest
+import tiny_shop
+
+from jobs.cli import main
+from jobs.experiments import command, runner, store
+from jobs.experiments.command import experiment
+from jobs.experiments.spec import Experiment
+from jobs.models.popularity import Popularity
+from jobs.models.registry import FAMILIES, make
+from jobs.warehouse import connect, job_run
+
+SASREC = {"width": 8, "blocks": 1, "window": 6, "epochs": 2, "batch_size": 16, "negatives": 0}
+MODELS = [
+    {"family": "popularity"},
+    {"family": "llmseqsim", "grid": {"decay": ["last"]}},
+    {"family": "sasrec", "parameters": SASREC},
+]
+KEPT = {
+    "ml.experiment_runs": "model_version, label, model, parameters, seed, protocol, recipe_hash, status, "
+    "validation_value, error",
+    "ml.model_metrics": "* exclude (measured_at)",
+    "ml.model_ranks": "* exclude (measured_at)",
+}
+
+
+def spec(**changes) -> Experiment:
+    return Experiment(
+        **{"name": "t", "protocol": "paper", "seeds": [0, 1], "baseline": "popularity", "models": MODELS, **changes}
+    )
+
+
+def conduct(connection, folder, what=None, **settings):
+    with job_run(connection, "experiment") as record:
+        text = experiment(connection, tiny_shop.settings(folder, **settings), record, what or spec(), folder / "out")
+    return text, record
+
+
+def kept(connection):
+    return {
+        table: connection.execute(f"select {columns} from {table} order by all").fetchall()
+        for table, columns in KEPT.items()
+    }
+
+
+def without_minutes(text: str) -> str:
+    return "\n".join(line.rsplit("|", 2)[0] for line in text.splitlines())
+
+
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory):
+    """Tables and report of an experiment that nobody killed."""
+    folder = tmp_path_factory.mktemp("whole")
+    connection = tiny_shop.make_shop(folder / "shop.duckdb")
+    text, record = conduct(connection, folder)
+    found = kept(connection)
+    connection.close()
+    return found, without_minutes(text), record, folder
+
+
+def test_what_has_no_randomness_runs_once_and_the_rest_once_a_seed(whole):
+    tables, text, record, folder = whole
+    runs = [(row[1], row[4], row[7]) for row in tables["ml.experiment_runs"]]
+    assert sorted(runs, key=str) == [
+        ("llmseqsim decay=last", None, "done"),
+        ("popularity", None, "done"),
+        ("sasrec", 0, "done"),
+        ("sasrec", 1, "done"),
+    ]
+    assert (record.status, record.rows_in, record.rows_out) == ("done", 4, 4)
+    assert (folder / "out" / "t.png").stat().st_size > 5_000
+    assert without_minutes((folder / "out" / "t.md").read_text()) == text
+
+
+def test_all_metrics_of_all_segments_are_kept(whole):
+    tables, *_ = whole
+    versions = {row[0] for row in tables["ml.experiment_runs"]}
+    # 12 metrics of: all, tied, tie_free; every target of the paper's protocol is warm
+    assert len(tables["ml.model_metrics"]) == len(versions) * 12 * 3
+    assert {row[0] for row in tables["ml.model_metrics"]} == versions
+    assert {row[0] for row in tables["ml.model_ranks"]} == versions
+    assert len({row[2] for row in tables["ml.model_ranks"]}) == 1
+
+
+def test_the_leaderboard_knows_none_of_the_models(tiny, tmp_path):
+    conduct(tiny, tmp_path, spec(models=[{"family": "popularity"}]))
+    assert tiny.execute("select count(*) from ml.model_metrics").fetchone()[0] > 0
+    # as model_leaderboard joins them
+    joined = (
+        "ml.model_metrics as metrics inner join ml.models as models on metrics.model_version = models.model_version"
+    )
+    assert tiny.execute(f"select count(*) from {joined}").fetchone() == (0,)
+
+
+def test_a_second_time_nothing_is_fitted(tiny, tmp_path, monkeypatch):
+    conduct(tiny, tmp_path, spec(models=MODELS[:2]))
+    before = kept(tiny)
+    monkeypatch.setattr(runner, "fit_and_measure", lambda *_: pytest.fail("fitted again"))
+    _, record = conduct(tiny, tmp_path, spec(models=MODELS[:2]))
+    assert kept(tiny) == before
+    assert record.rows_out == 2
+
+
+def test_other_data_make_other_runs(tiny, tmp_path):
+    conduct(tiny, tmp_path, spec(models=MODELS[:1]))
+    tiny.execute("update sessions.sequences set items = list_reverse(items) where sequence_id = 'v000'")
+    conduct(tiny, tmp_path, spec(models=MODELS[:1]))
+    assert tiny.execute("select count(*) from ml.experiment_runs").fetchone() == (2,)
+
+
+class Killed(BaseException):
+    """Nothing catches it, as nothing catches SIGKILL."""
+
+
+STEPS = [(name, nth) for nth in range(4) for name in ("start", "fit", "finish", "after finish")]
+
+
+@pytest.mark.parametrize(("step", "nth"), STEPS)
+def test_a_killed_experiment_ends_as_one_that_was_not(tiny, tmp_path, whole, monkeypatch, step, nth):
+    monkeypatch.setattr(command, "plot", lambda *_: False)
+    calls = []
+
+    def dying(original, when):
+        def call(*arguments):
+            found = original(*arguments) if when == "after" else None
+            calls.append(step)
+            if len(calls) > nth:
+                raise Killed
+            return found if when == "after" else original(*arguments)
+
+        return call
+
+    with monkeypatch.context() as patch:
+        if step == "fit":
+            patch.setattr(runner, "fit_and_measure", dying(runner.fit_and_measure, "before"))
+        else:
+            name, when = step.split()[-1], "after" if "after" in step else "before"
+            patch.setattr(store, name, dying(getattr(store, name), when))
+        with pytest.raises(Killed):
+            conduct(tiny, tmp_path)
+    text, _ = conduct(tiny, tmp_path)
+    assert kept(tiny) == whole[0]
+    assert without_minutes(text) == whole[1]
+    assert not list((tmp_path / "work" / "checkpoints").glob("*"))
+
+
+def test_a_training_that_was_killed_goes_on_from_its_checkpoint(tiny, tmp_path, whole, monkeypatch):
+    from jobs.models import training
+
+    epochs, original = [], training._run_epoch
+
+    def counted(*arguments):
+        epochs.append(1)
+        if len(epochs) == 2:
+            raise Killed
+        return original(*arguments)
+
+    monkeypatch.setattr(training, "_run_epoch", counted)
+    what = spec(models=MODELS[-1:], baseline=None)
+    with pytest.raises(Killed):
+        conduct(tiny, tmp_path, what)
+    conduct(tiny, tmp_path, what)
+    assert len(epochs) == 1 + 1 + 1 + 2  # one, the killed one, the rest of seed 0, and seed 1
+    wanted = [row for row in whole[0]["ml.model_ranks"] if "/sasrec/" in row[0]]
+    assert kept(tiny)["ml.model_ranks"] == wanted
+
+
+class Broken(Popularity):
+    family = "broken"
+
+    def fit(self, *_):
+        raise RuntimeError("no luck")
+
+
+def test_a_failing_model_is_recorded_and_the_others_go_on(tiny, tmp_path, monkeypatch):
+    monkeypatch.setitem(FAMILIES, "broken", Broken)
+    what = spec(models=[{"family": "broken"}, {"family": "popularity"}])
+    text, record = conduct(tiny, tmp_path, what)
+    rows = tiny.execute("select label, status, error from ml.experiment_runs order by 1").fetchall()
+    assert rows == [("broken", "failed", "RuntimeError: no luck"), ("popularity", "done", None)]
+    assert (record.status, record.rows_out) == ("incomplete", 1)
+    assert "- broken: RuntimeError: no luck" in text
+    monkeypatch.setattr(Broken, "fit", Popularity.fit)  # mended: only it is tried again
+    _, record = conduct(tiny, tmp_path, what)
+    assert record.status == "done"
+    assert tiny.execute("select status, count(*), max(error) from ml.experiment_runs group by 1").fetchall() == [
+        ("done", 2, None)
+    ]
+
+
+class Fused(Popularity):
+    """Notes the parts that it is given."""
+
+    family = "fusion"
+    given: list = []  # noqa: RUF012
+    is_random = True
+
+    def fit(self, train_sequences, validation, catalog, fitting):
+        self.given.append((fitting.seed, dict(fitting.fitted)))
+        super().fit(train_sequences, validation, catalog, fitting)
+
+
+def test_fusion_comes_last_and_gets_parts_of_its_seed_with_their_own_parameters(tiny, tmp_path, monkeypatch):
+    monkeypatch.setitem(FAMILIES, "fusion", Fused)
+    monkeypatch.setattr(FAMILIES["sasrec"], "defaults", {**FAMILIES["sasrec"].defaults, **SASREC})
+    Fused.given.clear()
+    models = [
+        {"family": "fusion"},
+        {"family": "popularity"},
+        {"family": "sasrec"},
+        {"family": "vsknn", "parameters": {"neighbours": 3}},
+    ]
+    conduct(tiny, tmp_path, spec(models=models))
+    (first, parts), (second, others) = Fused.given
+    assert (first, second) == (0, 1)
+    assert set(parts) == set(others) == {"popularity", "sasrec"}
+    assert parts["popularity"] is others["popularity"]
+    assert parts["sasrec"] is not others["sasrec"]
+
+
+@pytest.mark.parametrize("protocol", ["cutoff", "leave_one_out"])
+def test_other_protocols_run_too(tiny, tmp_path, protocol):
+    _, record = conduct(tiny, tmp_path, spec(models=MODELS[:2], protocol=protocol), holdout_share=0.2)
+    assert record.status == "done"
+    assert tiny.execute("select distinct split from ml.model_metrics").fetchall() == [(f"{protocol}/test",)]
+
+
+def test_the_command_prints_a_report_or_json_and_says_by_its_exit_code_what_failed(tmp_path, monkeypatch, capsys):
+    tiny_shop.make_shop(tmp_path / "shop.duckdb").close()
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "nextmart.toml").write_text(
+        'warehouse = "shop.duckdb"\n[vars]\nembedding_model = "tiny"\n'
+        "[vars.embedding_models.tiny]\nprovider = 'local'\ndimensions = 4\n"
+    )
+    (tmp_path / "file.toml").write_text('name = "c"\nprotocol = "paper"\n[[models]]\nfamily = "popularity"\n')
+
+    def call(*arguments):
+        monkeypatch.setattr("sys.argv", ["nextmart", "experiment", "file.toml", *arguments])
+        with pytest.raises(SystemExit) as raised:
+            main()
+        return raised.value.code or 0, capsys.readouterr().out
+
+    code, out = call()
+    assert code == 0
+    assert out.startswith("# c\n")
+    assert (tmp_path / ".nextmart" / "experiments" / "c.md").read_text() in out
+    code, out = call("--json", "--output", "elsewhere")
+    assert (code, json.loads(out)["detail"]["models"][0]["label"]) == (0, "popularity")
+    assert (tmp_path / "elsewhere" / "c.png").exists()
+    monkeypatch.setitem(FAMILIES, "broken", Broken)
+    (tmp_path / "file.toml").write_text('name = "c"\nprotocol = "paper"\n[[models]]\nfamily = "broken"\n')
+    assert call()[0] == 1
+    (tmp_path / "file.toml").write_text("nmae = 3")
+    assert call()[0] == 2
+    with connect(tmp_path / "shop.duckdb") as connection:
+        statuses = connection.execute("select status from ml.job_runs order by started_at").fetchall()
+    assert statuses == [("done",), ("done",), ("incomplete",)]
+
+
+@pytest.mark.parametrize("family", ["popularity", "llmseqsim", "sknn", "vsknn"])
+def test_families_without_randomness_say_so(family):
+    assert not make(family).is_random
+    assert make("sasrec").is_random

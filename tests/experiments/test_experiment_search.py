@@ -1,0 +1,134 @@
+"""Searches see the training part only, go on where they were, and find the best values."""
+
+import numpy as np
+import optuna
+import pytest
+import tiny_shop
+
+from jobs.experiments import search as searching
+from jobs.experiments.bench import read_bench
+from jobs.experiments.command import experiment
+from jobs.experiments.search import search
+from jobs.experiments.spec import Experiment, read_experiment
+from jobs.models.registry import FAMILIES
+from jobs.models.sknn import VSKNN
+from jobs.warehouse import job_run
+
+SPACE = {"vsknn": {"neighbours": {"low": 1, "high": 40}, "decay": ["last", "mean"]}}
+
+
+def spec(trials=4, **changes):
+    return Experiment(**{"name": "s", "protocol": "paper", "search": {"trials": trials, "space": SPACE}, **changes})
+
+
+def find(connection, folder, what):
+    settings = tiny_shop.settings(folder)
+    return search(connection, settings, what, read_bench(connection, settings, what.protocol))
+
+
+class Watched(VSKNN):
+    family = "vsknn"
+    seen: set = set()  # noqa: RUF012
+
+    def fit(self, train_sequences, validation, catalog, fitting):
+        for rows in (train_sequences, validation.inputs):
+            self.seen.update(catalog.item_ids[rows.items])
+        self.seen.update(catalog.item_ids[validation.targets])
+        super().fit(train_sequences, validation, catalog, fitting)
+
+    def scorer(self, catalog):
+        found = super().scorer(catalog)
+        top = found.top
+
+        def watched(sequences, *rest):
+            self.seen.update(catalog.item_ids[sequences.items])
+            return top(sequences, *rest)
+
+        found.top = watched
+        return found
+
+
+def test_no_test_case_reaches_a_search(tiny, tmp_path, monkeypatch):
+    """A marker stands in every test sequence, and one in every training sequence to show that markers are seen."""
+    bench = read_bench(tiny, tiny_shop.settings(tmp_path), "paper")
+    marked = bench.split.test["sequence_id"].to_list()
+    tiny.execute(
+        "insert into catalog.items values ('marker', 'x', null, null, null, true), ('seen', 'x', null, null, null, true)"
+    )
+    # also at the head of a training sequence, so that the protocol keeps it; that one is left out of the folds' sight
+    for name, rows in (("marker", "list_contains($2, sequence_id)"), ("seen", "not list_contains($2, sequence_id)")):
+        tiny.execute(
+            "update sessions.sequences set items = list_prepend($1, items), "
+            f"event_times = list_prepend(event_times[1], event_times) where {rows}",
+            [name, marked],
+        )
+    monkeypatch.setitem(FAMILIES, "vsknn", Watched)
+    Watched.seen.clear()
+    best, failed = find(tiny, tmp_path, spec())
+    assert (len(best), failed) == (1, {})
+    assert "seen" in Watched.seen
+    assert "marker" not in Watched.seen
+
+
+def test_what_happens_in_the_test_part_changes_nothing(tiny, tmp_path):
+    before, _ = find(tiny, tmp_path / "a", spec())
+    bench = read_bench(tiny, tiny_shop.settings(tmp_path), "paper")
+    tiny.execute(
+        "update sessions.sequences set items = list_reverse(items) where list_contains(?, sequence_id)",
+        [bench.split.test["sequence_id"].to_list()],
+    )
+    after, _ = find(tiny, tmp_path / "b", spec())
+    assert before == after
+
+
+def test_a_killed_search_ends_as_one_that_was_not(tiny, tmp_path, monkeypatch):
+    def trials(folder):
+        (path,) = (folder / "work" / "experiments").glob("*.sqlite")
+        (summary,) = optuna.get_all_study_summaries(f"sqlite:///{path}")
+        study = optuna.load_study(study_name=summary.study_name, storage=f"sqlite:///{path}")
+        return [(trial.params, trial.value) for trial in study.trials if trial.state.is_finished()]
+
+    whole, _ = find(tiny, tmp_path / "whole", spec(5))
+    original, calls = searching.ndcg_at_20, []
+
+    def dying(*arguments):
+        calls.append(1)
+        if len(calls) == 8:
+            raise KeyboardInterrupt
+        return original(*arguments)
+
+    monkeypatch.setattr(searching, "ndcg_at_20", dying)
+    with pytest.raises(KeyboardInterrupt):
+        find(tiny, tmp_path / "killed", spec(5))
+    assert 0 < len(trials(tmp_path / "killed")) < 5
+    assert find(tiny, tmp_path / "killed", spec(5))[0] == whole
+    assert trials(tmp_path / "killed") == trials(tmp_path / "whole")
+    made = len(calls)
+    assert find(tiny, tmp_path / "killed", spec(5))[0] == whole
+    assert len(calls) == made  # nothing is tried again
+
+
+def test_the_best_parameters_are_reported_recorded_and_ready_to_paste(tiny, tmp_path):
+    models = [{"family": "vsknn", "parameters": {"idf": False}}]
+    with job_run(tiny, "experiment") as record:
+        text = experiment(tiny, tiny_shop.settings(tmp_path), record, spec(models=models), tmp_path / "out")
+    pasted = (tmp_path / "out" / "s-best.toml").read_text()
+    assert pasted in text
+    (tmp_path / "pasted.toml").write_text('name = "p"\n' + pasted)
+    (variant,) = read_experiment(tmp_path / "pasted.toml").variants()
+    best = record.detail["best_parameters"]["vsknn"]
+    assert (variant.label, variant.parameters) == ("vsknn tuned", best["parameters"])
+    assert best["parameters"]["idf"] is False
+    rows = tiny.execute(
+        "select status, validation_value, parameters->>'$.decay' from ml.experiment_runs where label = 'search vsknn'"
+    ).fetchall()
+    assert rows == [("done", best["value"], best["parameters"]["decay"])]
+    assert np.isfinite(best["value"])
+
+
+def test_a_search_whose_trials_all_fail_is_recorded(tiny, tmp_path, monkeypatch):
+    monkeypatch.setattr(VSKNN, "fit", lambda *_: 1 / 0)
+    best, failed = find(tiny, tmp_path, spec(2))
+    assert best == []
+    assert "each of the 2 trials of vsknn failed" in failed["search vsknn"]
+    assert tiny.execute("select status from ml.experiment_runs").fetchall() == [("failed",)]

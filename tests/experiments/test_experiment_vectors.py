@@ -1,0 +1,90 @@
+"""The vectors of an experiment's models: of another embedding model, and of other texts."""
+
+import numpy as np
+import pytest
+import tiny_shop
+
+from jobs.data import read_catalog
+from jobs.embedding.provider import Answer, Limits
+from jobs.errors import NextmartError, UsageError
+from jobs.experiments.spec import Variant
+from jobs.experiments.vectors import read_vectors, render
+
+
+class Lengths:
+    """A provider whose vectors say how long a text is."""
+
+    limits, at_once = Limits(100), 1
+
+    def __init__(self, price: float = 0.0) -> None:
+        self.price, self.texts = price, []
+
+    def count_tokens(self, texts):
+        return [len(text) for text in texts]
+
+    def shorten(self, text, tokens):
+        return text[:tokens]
+
+    def embed(self, texts):
+        self.texts += texts
+        return Answer(np.array([[len(text), 1, 0, 0] for text in texts], np.float32), sum(self.count_tokens(texts)))
+
+
+def variant(model=None, template=None):
+    return Variant("A", "llmseqsim", {}, model, template)
+
+
+def read(connection, folder, *variants, **rest):
+    return read_vectors(connection, tiny_shop.settings(folder), list(variants), read_catalog(connection, 4), **rest)
+
+
+def test_vectors_that_are_not_there_are_asked_for_by_name(tiny, tmp_path):
+    with pytest.raises(NextmartError, match="18 texts have no vector of other yet: run `nextmart embed --model other`"):
+        read(tiny, tmp_path, variant("other"))
+    with pytest.raises(UsageError, match="did you mean 'other'"):
+        read(tiny, tmp_path, variant("othre"))
+
+
+def test_another_models_vectors_come_in_the_catalogues_order(tiny, tmp_path):
+    tiny.execute(
+        "insert into ml.embeddings by name select 'other' as embedding_model, 3 as dimensions, text_hash, "
+        "[right(item_id, 2)::float, 1, 2] as embedding, 'ok' as status, 'r' as run_id, now() as created_at "
+        "from catalog.item_texts"
+    )
+    name, vectors = read(tiny, tmp_path, variant("other"))["A"]
+    assert name == "other"
+    item_ids = read_catalog(tiny, 4).item_ids
+    assert vectors.tolist() == [[float(item[1:]), 1, 2] for item in item_ids]
+
+
+def test_other_texts_are_embedded_once(tiny, tmp_path, monkeypatch):
+    provider = Lengths()
+    monkeypatch.setattr("jobs.embedding.backfill.provider_for", lambda *_: provider)
+    wanted = variant(None, ("{title}", "by {brand}", "{description}"))
+    name, vectors = read(tiny, tmp_path, wanted)["A"]
+    assert name == "tiny of {title} by {brand} {description}"
+    assert set(provider.texts) == {f"title {item}. by brand" for item in read_catalog(tiny, 4).item_ids}
+    assert vectors[:, 0].tolist() == [len("title i00. by brand")] * 18
+    read(tiny, tmp_path, wanted)
+    assert len(provider.texts) == 18
+
+
+def test_texts_of_the_warehouses_own_template_have_its_hashes(tiny):
+    render(tiny, ("{title}",))
+    different = tiny.execute("from temp.experiment_texts except from catalog.item_texts").fetchall()
+    assert different == []
+
+
+def test_texts_that_cost_money_need_leave(tiny, tmp_path, monkeypatch):
+    provider = Lengths(price=1e6)
+    monkeypatch.setattr("jobs.embedding.backfill.provider_for", lambda *_: provider)
+    with pytest.raises(NextmartError, match=r"18 texts .* --max-cost"):
+        read(tiny, tmp_path, variant(None, ("{brand} {title}",)))
+    assert provider.texts == []
+    read(tiny, tmp_path, variant(None, ("{brand} {title}",)), max_cost=1_000)
+    assert len(provider.texts) == 18
+
+
+def test_a_template_without_such_a_field_is_refused(tiny):
+    with pytest.raises(UsageError, match="is no field"):
+        render(tiny, ("{colour}",))
