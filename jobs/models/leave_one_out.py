@@ -12,7 +12,7 @@ from jobs.models.base import REASON_CHUNK, Ints, VectorScorer
 from jobs.sequences import Sequences
 
 # Newest items that may be a reason: each costs an encoding of the sequence without it. On Beauty (22,363 sequences of 9
-# items, SASRec of two blocks) three take 1.7 times as long as the top 20 themselves and find in 85 % of the rows what
+# items, SASRec of two blocks) three take 1.8 times as long as the top 20 themselves and find in 85 % of the rows what
 # all items read would give; five take some 3 times as long and find it in 93 %. The nearest item is it in 51 %.
 CANDIDATES = 3
 
