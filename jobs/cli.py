@@ -213,6 +213,32 @@ def experiment_command(
         sys.exit(1)
 
 
+def _choose_live(name: str, warehouse: Path | None, wait: float, as_json: bool, **wishes: Any) -> None:
+    settings = load_settings(warehouse=warehouse)
+    _require_warehouse(settings)
+    with opened(settings, wait) as connection:
+        done = run_job(name, connection, settings, **wishes)
+    show(done, f"{name}: {done['detail']['says']}", as_json)
+
+
+@app.command("pin")
+def pin_command(model_version: str, warehouse: Warehouse = None, wait: Wait = 0, as_json: Json = False) -> None:
+    """Make one model live until `nextmart unpin`; training goes on, and changes nothing about that."""
+    _choose_live("pin", warehouse, wait, as_json, model_version=model_version)
+
+
+@app.command("unpin")
+def unpin_command(warehouse: Warehouse = None, wait: Wait = 0, as_json: Json = False) -> None:
+    """Let the next night choose the live model again."""
+    _choose_live("unpin", warehouse, wait, as_json)
+
+
+@app.command("rollback")
+def rollback_command(warehouse: Warehouse = None, wait: Wait = 0, as_json: Json = False) -> None:
+    """Make the model live, and pin it, that was live before this one."""
+    _choose_live("rollback", warehouse, wait, as_json)
+
+
 @app.command("forget")
 def forget_command(
     visitor: Annotated[str | None, typer.Option(help="A visitor_id.", show_default=False)] = None,

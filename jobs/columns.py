@@ -141,6 +141,27 @@ EXPERIMENT_RUNS: Final = {
     "error": "VARCHAR",
 }
 
+MODEL_RANKS: Final = {
+    "model_version": "VARCHAR",
+    "split": "VARCHAR",
+    "cases_hash": "VARCHAR",
+    "target_ranks": "INTEGER[]",
+    "measured_at": "TIMESTAMP WITH TIME ZONE",
+}
+
+CHAMPIONS: Final = {
+    "changed_at": "TIMESTAMP WITH TIME ZONE",
+    "model_version": "VARCHAR",
+    "family": "VARCHAR",
+    "is_live": "BOOLEAN",
+    "pinned": "BOOLEAN",
+    "reason": "VARCHAR",
+    "compared_with": "VARCHAR",
+    "difference": "DOUBLE",
+    "ci_low": "DOUBLE",
+    "ci_high": "DOUBLE",
+}
+
 RECOMMENDATIONS: Final = {
     "run_id": "VARCHAR",
     "model_version": "VARCHAR",
@@ -200,6 +221,8 @@ JOB_TABLES: Final = {
     "ml.models": MODELS,
     "ml.model_metrics": MODEL_METRICS,
     "ml.experiment_runs": EXPERIMENT_RUNS,
+    "ml.model_ranks": MODEL_RANKS,
+    "ml.champions": CHAMPIONS,
     "ml.recommendations": RECOMMENDATIONS,
     "ml.similar_items": SIMILAR_ITEMS,
     "ml.job_runs": JOB_RUNS,

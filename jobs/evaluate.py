@@ -1,27 +1,28 @@
-"""The evaluate job: measure each newest model on the hold-out, and let the best one recommend.
+"""The evaluate job: measure each newest model on the hold-out, and choose the one that recommends.
 
-The choice looks at the validation part alone; the test part is for people to read.
+The choice (:mod:`jobs.champion`) looks at the validation part alone; the test part is for people to read.
 """
 
 import numpy as np
 
 from jobs.data import index_cases, index_items, read_catalog, read_sequences
-from jobs.measure import measure, store_metrics
+from jobs.measure import hash_cases, measure, store_measured
 from jobs.models.store import ModelRow, drop_old_weights, latest, load_model
-from jobs.progress import say
+from jobs.promotion import promote, unfit
 from jobs.settings import Settings
 from jobs.split import cutoff_split, paper_split
-from jobs.warehouse import Connection, JobRun, transaction
+from jobs.warehouse import Connection, JobRun
 
 
 def evaluate(connection: Connection, settings: Settings, run: JobRun) -> None:
-    """Measure models that have no test figures yet, then make the best of ``settings.models`` live."""
-    models = {family: row for family, row in latest(connection).items() if family in settings.models}
-    unmeasured = [row for row in models.values() if not _is_measured(connection, row)]
+    """Measure models that have no test figures yet, then decide which of ``settings.models`` is live."""
+    newest = latest(connection)
+    models = [newest[family] for family in settings.models if family in newest and not unfit(newest[family], settings)]
+    unmeasured = [row for row in models if not _is_measured(connection, row)]
     run.rows_in = len(models)
     if unmeasured:
         _measure(connection, settings, unmeasured, run)
-    run.detail["live"] = _promote(connection, settings, models)
+    run.detail["live"] = promote(connection, settings, models)
     drop_old_weights(connection, settings.models_kept)
 
 
@@ -51,30 +52,6 @@ def _measure(connection: Connection, settings: Settings, rows: list[ModelRow], r
         segments = {} if warm.all() else {"warm_target": warm, "cold_target": ~warm}
         scorer = load_model(connection, row, settings).scorer(catalog)
         measured = measure(scorer, cases, catalog, counts, segments=segments, allow_repeats=names.allow_repeats)
-        store_metrics(connection, row.model_version, f"{split.name}/test", measured)
+        store_measured(connection, row.model_version, f"{split.name}/test", hash_cases(split.test), measured)
         run.rows_out += 1
         run.detail[row.model_version] = len(cases.targets)
-
-
-def _promote(connection: Connection, settings: Settings, models: dict[str, ModelRow]) -> str | None:
-    """Make one model live: best validation value at 20; equal ones by the order of ``settings.models``."""
-    values = dict(
-        connection.execute(
-            "select model_version, value from ml.model_metrics where ends_with(split, '/validation') "
-            "and segment = 'all' and metric = ? and k = 20",
-            [settings.selection_metric],
-        ).fetchall()
-    )
-    candidates = [models[family] for family in settings.models if family in models]
-    if not candidates:
-        return None
-    best = max(candidates, key=lambda row: values.get(row.model_version) or 0.0)
-    if best.status != "live":
-        say(f"the live model is now {best.model_version}")
-    with transaction(connection):
-        connection.execute(
-            "update ml.models set status = 'retired' where status = 'live' and model_version <> ?",
-            [best.model_version],
-        )
-        connection.execute("update ml.models set status = 'live' where model_version = ?", [best.model_version])
-    return best.model_version

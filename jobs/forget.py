@@ -65,7 +65,8 @@ CONCERNED = """
 """
 
 TABLES_OF_VISITORS = """
-    -- also what a killed dbt left half-built; views follow by themselves
+    -- also what a killed dbt left half-built; views follow by themselves. In ml.model_ranks is nothing to delete: its
+    -- cases have no ids, only a hash of all of them
     select columns.schema_name, columns.table_name
     from duckdb_columns() as columns
     semi join duckdb_tables() as tables on columns.table_oid = tables.table_oid

@@ -119,7 +119,7 @@ def print_status(found: dict[str, Any]) -> None:
     live, published = found["live_model"], found["published"]
     console.print(
         f"live model: {live['model_version']} (history before {live['data_cutoff_at']:%Y-%m-%d}, "
-        f"nDCG@20 {live['ndcg_at_20']:.4f})"
+        f"nDCG@20 {live['ndcg_at_20']:.4f}){', pinned' if live['is_pinned'] else ''}; {live['reason']}"
         if live and live["ndcg_at_20"] is not None
         else "live model: none yet"
     )

@@ -19,6 +19,12 @@ def run(name: str, connection: Connection, settings: Settings, **wishes: Any) ->
         from jobs.evaluate import evaluate as job
     elif name == "recommend":
         from jobs.recommend import recommend as job
+    elif name == "pin":
+        from jobs.promotion import pin as job
+    elif name == "unpin":
+        from jobs.promotion import unpin as job
+    elif name == "rollback":
+        from jobs.promotion import rollback as job
     else:
         raise ValueError(f"no job is called {name}")
     prepare(connection)

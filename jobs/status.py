@@ -15,12 +15,16 @@ LAST_RUNS = """
 """
 
 LIVE_MODEL = """
-    select models.model_version, models.data_cutoff_at, metrics.value as ndcg_at_20
+    select
+        models.model_version, models.data_cutoff_at, metrics.value as ndcg_at_20,
+        coalesce(decisions.pinned, false) as is_pinned, decisions.reason
     from ml.models as models
+    left join ml.champions as decisions on models.model_version = decisions.model_version
     left join ml.model_metrics as metrics
         on models.model_version = metrics.model_version and ends_with(metrics.split, '/test')
         and metrics.metric = 'ndcg' and metrics.k = 20 and metrics.segment = 'all'
     where models.status = 'live'
+    order by decisions.changed_at desc limit 1
 """
 
 BACKLOG = """

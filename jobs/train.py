@@ -12,7 +12,7 @@ import numpy as np
 import polars as pl
 
 from jobs.data import index_cases, index_items, read_catalog, read_sequences
-from jobs.measure import measure, store_metrics
+from jobs.measure import hash_cases, measure, store_measured
 from jobs.models.base import Cases, Catalog, Fitting, Model
 from jobs.models.registry import make
 from jobs.models.store import latest, pack
@@ -26,7 +26,11 @@ SCHEMA_VERSION = 2  # of the weights and the recipe; a change makes every stored
 
 
 def train(connection: Connection, settings: Settings, run: JobRun) -> None:
-    """Fit the families of ``settings.models`` whose newest model is too old, was made otherwise, or is due."""
+    """Fit the families of ``settings.models`` whose newest model is too old, was made otherwise, is due, or lost.
+
+    One that is too old takes the others with it: only models that were measured on the same cases can be compared
+    (:func:`jobs.champion.decide`). Those that a killed run made of the same cases stay.
+    """
     names = settings.job_vars()
     known = latest(connection)
     oldest = now() - timedelta(days=settings.retrain_after_days)
@@ -38,7 +42,7 @@ def train(connection: Connection, settings: Settings, run: JobRun) -> None:
     fresh = {
         family for family in models
         if family in known and known[family].fingerprint == recipes[family] and known[family].finished_at >= oldest
-        and known[family].model_version not in due
+        and known[family].model_version not in due and known[family].has_weights
     }  # fmt: skip
     run.detail = {"fresh": sorted(fresh), "trained": []}
     if len(fresh) == len(models):
@@ -52,6 +56,10 @@ def train(connection: Connection, settings: Settings, run: JobRun) -> None:
         return
     catalog = read_catalog(connection, names.embedding.dimensions)
     data = TrainingData.of(split, catalog, settings.validation_limit)
+    if any(known[family].finished_at < oldest for family in models if family in known):
+        comparable = _measured_on(connection, data.cases_hash)
+        fresh = {family for family in fresh if known[family].model_version in comparable}
+        run.detail["fresh"] = sorted(fresh)
     fitted: dict[str, Model] = {}
     refitted: dict[str, Model] = {}
     # a fusion comes last: what it is made of may have been fitted by then
@@ -60,6 +68,12 @@ def train(connection: Connection, settings: Settings, run: JobRun) -> None:
             version_ = _fit(connection, models[family], recipes[family], settings, data, fitted, refitted)
             run.detail["trained"].append(version_)
             run.rows_out += 1
+
+
+def _measured_on(connection: Connection, cases_hash: str) -> set[str]:
+    """Return the model_versions that were measured on these validation cases."""
+    query = "select model_version from ml.model_ranks where cases_hash = ? and ends_with(split, '/validation')"
+    return {version for (version,) in connection.execute(query, [cases_hash]).fetchall()}
 
 
 def split_history(frame: pl.DataFrame, settings: Settings, names: Vars) -> Split | None:
@@ -117,13 +131,14 @@ class TrainingData:
     everything: Sequences
     rest: Sequences
     validation: Cases
+    cases_hash: str
 
     @classmethod
     def of(cls, split: Split, catalog: Catalog, validation_limit: int) -> "TrainingData":
         """Take the validation part away."""
         rest, held_out = validation_split(split.train, validation_limit)
         everything, rest_ = (index_items(part["items"], catalog) for part in (split.train, rest))
-        return cls(split, catalog, everything, rest_, index_cases(held_out, catalog))
+        return cls(split, catalog, everything, rest_, index_cases(held_out, catalog), hash_cases(held_out))
 
 
 def _fit(
@@ -139,7 +154,7 @@ def _fit(
     fitted[model.family] = model
     counts = np.bincount(data.rest.items, minlength=len(data.catalog))
     allow_repeats = settings.job_vars().allow_repeats
-    metrics = measure(model.scorer(data.catalog), data.validation, data.catalog, counts, allow_repeats=allow_repeats)
+    measured = measure(model.scorer(data.catalog), data.validation, data.catalog, counts, allow_repeats=allow_repeats)
     final = model.refit(data.everything, data.catalog, Fitting(settings.seed, checkpoints[1], refitted))
     refitted[model.family] = final
     weights = pack(final, data.catalog)
@@ -159,7 +174,7 @@ def _fit(
                 "weights_sha256": hashlib.sha256(weights).hexdigest(), "code_version": version("nextmart"),
             },
         )  # fmt: skip
-        store_metrics(connection, model_version, f"{data.split.name}/validation", metrics)
+        store_measured(connection, model_version, f"{data.split.name}/validation", data.cases_hash, measured)
     for path in checkpoints:
         drop_checkpoints(path)
     return model_version

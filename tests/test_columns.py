@@ -46,7 +46,19 @@ def test_a_users_own_view_stands_in_for_a_raw_table():
     [
         ("visitor_recommendations", columns.RECOMMENDATIONS, {"title", "reason", "model"}),
         ("similar_items", columns.SIMILAR_ITEMS, {"title", "similar_title"}),
-        ("model_leaderboard", columns.MODEL_METRICS, {"model", "is_live"}),
+        (
+            "model_leaderboard",
+            columns.MODEL_METRICS,
+            {
+                "model",
+                "is_live",
+                "is_pinned",
+                "decision",
+                "difference",
+                "difference_low",
+                "difference_high",
+            },
+        ),
     ],
 )
 def test_contracts_use_the_names_and_types_of_the_tables_they_show(public, stored, added):

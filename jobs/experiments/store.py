@@ -8,7 +8,7 @@ import numpy as np
 import polars as pl
 
 from jobs.errors import redact
-from jobs.measure import store_metrics
+from jobs.measure import Measured, store_measured
 from jobs.models.base import Longs
 from jobs.warehouse import Connection, now, transaction
 
@@ -20,13 +20,6 @@ START = """
         $parameters as parameters, $seed as seed, $protocol as protocol, $embedding_model as embedding_model,
         $recipe_hash as recipe_hash, 'running' as status, $started_at as started_at,
         null as fit_seconds, null as recommend_seconds, null as validation_value, null as finished_at, null as error
-"""
-
-RANKS = """
-    insert or replace into ml.model_ranks by name
-    select
-        $model_version as model_version, $split as split, $cases_hash as cases_hash, $target_ranks as target_ranks,
-        $measured_at as measured_at
 """
 
 
@@ -60,13 +53,11 @@ class Outcome:
 
     Attributes
     ----------
-    by_segment : segment -> metrics
-        As :func:`jobs.measure.measure` returns them.
-    ranks : int64 array (cases,)
+    measured : Measured
+        Of the test part.
     """
 
-    by_segment: dict[str, pl.DataFrame]
-    ranks: Longs
+    measured: Measured
     fit_seconds: float
     recommend_seconds: float
     validation_value: float | None
@@ -100,14 +91,7 @@ def start(connection: Connection, run: Run) -> None:
 def finish(connection: Connection, run: Run, cases_hash: str, outcome: Outcome) -> None:
     """Commit a run's figures and that it is done, all or nothing."""
     with transaction(connection):
-        store_metrics(connection, run.model_version, run.split, outcome.by_segment)
-        connection.execute(
-            RANKS,
-            {
-                "model_version": run.model_version, "split": run.split, "cases_hash": cases_hash,
-                "target_ranks": outcome.ranks.tolist(), "measured_at": now(),
-            },
-        )  # fmt: skip
+        store_measured(connection, run.model_version, run.split, cases_hash, outcome.measured)
         close(connection, run, outcome.fit_seconds, outcome.recommend_seconds, outcome.validation_value)
 
 

@@ -18,7 +18,8 @@ from jobs.settings import Settings
 from jobs.warehouse import Connection
 
 ROWS = """
-    select model_version, model, parameters, fingerprint, data_cutoff_at, embedding_model, finished_at, status
+    select model_version, model, parameters, fingerprint, data_cutoff_at, embedding_model, finished_at, status,
+        weights is not null as has_weights
     from ml.models
 """
 
@@ -35,6 +36,7 @@ class ModelRow:
     embedding_model: str | None
     finished_at: datetime
     status: str
+    has_weights: bool
 
 
 def pack(model: Model, trained_on: Catalog) -> bytes:
@@ -72,6 +74,12 @@ def latest(connection: Connection) -> dict[str, ModelRow]:
     return {row[1]: _row(row) for row in rows}
 
 
+def stored(connection: Connection) -> list[ModelRow]:
+    """Return every model, newest first."""
+    rows = connection.execute(f"{ROWS} order by finished_at desc, model_version desc").fetchall()
+    return [_row(row) for row in rows]
+
+
 def live(connection: Connection) -> ModelRow | None:
     """Return the model that recommends now, if there is one."""
     rows = connection.execute(f"{ROWS} where status = 'live' order by finished_at desc limit 1").fetchall()
@@ -105,7 +113,7 @@ def load_model(connection: Connection, row: ModelRow, settings: Settings) -> Mod
 
 
 def drop_old_weights(connection: Connection, kept: int) -> None:
-    """Drop the weights (not the row) of all but each family's newest versions and the live model.
+    """Drop the weights (not the row) of all but each family's newest versions and the live model, pinned or not.
 
     Of older versions that have learnt from deleted events, nothing is kept.
     """

@@ -1,5 +1,5 @@
 -- How do the models compare on history that they have not seen? One line a model: its newest version, with the
--- 95 % interval of nDCG; the live one was chosen on other sequences, those of the validation part.
+-- 95 % interval of nDCG; the live one was chosen on other sequences, those of the validation part, as decision says.
 with newest as (
     select *
     from recommendations.model_leaderboard
@@ -15,7 +15,8 @@ select
     round(max(ci_high) filter (where metric = 'ndcg'), 4) as ndcg_high,
     round(max(value) filter (where metric = 'hit_rate'), 4) as hit_rate_at_10,
     round(max(value) filter (where metric = 'coverage'), 4) as coverage_at_10,
-    max(n) as cases
+    max(n) as cases,
+    any_value(decision) as decision
 from newest
 group by model
 order by ndcg_at_10 desc, model;

@@ -108,7 +108,7 @@ create table if not exists ml.model_metrics (
 );
 
 -- each case's rank of its target among the first 20, 0 where it is absent, in the order of sequence_id: two models can
--- be compared case by case where cases_hash, of the cases' ids and targets, is the same. No id of anyone is kept.
+-- be compared case by case where cases_hash, of the cases' ids, items and targets, is the same. No id of anyone is kept.
 create table if not exists ml.model_ranks (
     model_version varchar not null,
     split varchar not null,
@@ -139,6 +139,23 @@ create table if not exists ml.experiment_runs (
     started_at timestamptz not null,
     finished_at timestamptz,
     error varchar
+);
+
+-- what decided which model is live, a row for each model of which a decision said something new: a model's newest row
+-- says what it is, and the newest row with is_live is the live model's. pinned: by hand, until it is unpinned
+-- compared_with: the model that difference, of the selection metric on the same cases, is measured from
+create table if not exists ml.champions (
+    changed_at timestamptz not null,
+    model_version varchar not null,
+    family varchar not null,
+    is_live boolean not null,
+    pinned boolean not null,
+    reason varchar not null,
+    compared_with varchar,
+    difference double,
+    ci_low double,
+    ci_high double,
+    primary key (changed_at, model_version)
 );
 
 -- sequence_hash: of the items that the visitor's rows were made from
