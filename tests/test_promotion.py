@@ -1,0 +1,251 @@
+"""Nights, pins, roll-backs and kills: which model they leave live, and what is written down about it."""
+
+import itertools
+import json
+import sys
+from contextlib import suppress
+from datetime import UTC, datetime, timedelta
+
+import pytest
+from tiny_warehouse import TinyWarehouse, items_of, rings
+
+from jobs.cli import main
+from jobs.errors import NextmartError, UsageError
+from jobs.settings import Settings
+from jobs.status import status
+from jobs.warehouse import JobRun, project_folder
+
+POPULARITY, BOTH = ["popularity"], ["popularity", "vsknn"]
+HISTORY = rings(300)
+
+
+@pytest.fixture(scope="module")
+def filled(tmp_path_factory) -> bytes:
+    path = tmp_path_factory.mktemp("tiny") / "warehouse.duckdb"
+    warehouse = TinyWarehouse(path)
+    warehouse.fill(HISTORY, items_of(HISTORY))
+    warehouse.connection.close()
+    return path.read_bytes()
+
+
+@pytest.fixture
+def tiny(filled, tmp_path, monkeypatch):
+    """A shop of rings: what comes next is certain, and popularity knows nothing of it. Its clock goes by minutes."""
+    minutes = itertools.count()
+    monkeypatch.setattr("jobs.train.now", lambda: datetime(2026, 3, 1, tzinfo=UTC) + timedelta(minutes=next(minutes)))
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "warehouse.duckdb").write_bytes(filled)
+    warehouse = TinyWarehouse(tmp_path / "warehouse.duckdb")
+    yield warehouse
+    warehouse.connection.close()
+
+
+def setting(models=BOTH, **more) -> Settings:
+    return Settings(models=models, **more)
+
+
+def decisions(tiny) -> dict[str, str]:
+    """What the leaderboard says of each model, by family and in the order of training."""
+    query = (project_folder("dbt_project") / "models/recommendations/model_leaderboard.sql").read_text()
+    for table in ("champions", "model_metrics", "models"):
+        query = query.replace(f"{{{{ source('ml', '{table}') }}}}", f"ml.{table}")
+    rows = tiny.rows(
+        f"select distinct model_version, decision from ({query.replace('{{', '').replace('}}', '')}) order by all"
+    )
+    return dict(rows)
+
+
+def test_the_better_family_is_live_from_the_first_night_and_the_leaderboard_says_why(tiny):
+    assert tiny.night(setting()) == "vsknn"
+    said = {version.split("-")[0]: why for version, why in decisions(tiny).items()}
+    assert said["vsknn"].startswith("live: best value, ")
+    assert said["popularity"].startswith("not live: -")
+    assert said["popularity"].endswith("against vsknn, which is better")
+    [(difference, low, high)] = tiny.rows("select difference, ci_low, ci_high from ml.champions where not is_live")
+    assert low <= difference <= high < 0
+
+
+def test_ranks_are_kept_of_both_parts_and_of_the_same_cases(tiny):
+    tiny.night(setting())
+    found = tiny.rows("select split, count(distinct cases_hash), min(len(target_ranks)) from ml.model_ranks group by 1")
+    assert [row[:2] for row in sorted(found)] == [("cutoff/test", 1), ("cutoff/validation", 1)]
+    [(mean, value)] = tiny.rows("""
+        select list_avg(list_transform(target_ranks, lambda rank: if(rank > 0, 1 / log2(rank + 1), 0))), value
+        from ml.model_ranks join ml.model_metrics using (model_version, split)
+        where split = 'cutoff/test' and metric = 'ndcg' and k = 20 and segment = 'all' and model_version like 'vsknn%'
+    """)
+    assert mean == pytest.approx(value)
+
+
+def test_a_new_family_goes_live_only_if_it_wins(tiny):
+    tiny.night(setting(POPULARITY))
+    assert tiny.night(setting()) == "vsknn"
+    assert " over popularity" in decisions(tiny)[tiny.live()]
+    vsknn = tiny.live()
+    assert tiny.night(setting([*BOTH, "sknn"])) == "vsknn", "sknn is as good"
+    assert tiny.live() == vsknn
+
+
+def test_a_night_with_nothing_new_writes_nothing(tiny):
+    tiny.night(setting())
+    before = tiny.rows("from ml.champions order by all"), decisions(tiny)
+    tiny.night(setting())
+    assert (tiny.rows("from ml.champions order by all"), decisions(tiny)) == before
+
+
+def test_a_family_that_is_no_longer_set_makes_room(tiny):
+    tiny.night(setting())
+    assert tiny.night(setting(POPULARITY)) == "popularity"
+    assert "not live: vsknn is none of the setting models" in decisions(tiny).values()
+
+
+def test_lost_weights_are_trained_again_and_the_family_stays(tiny):
+    tiny.night(setting())
+    lost = tiny.live()
+    tiny.connection.execute("update ml.models set weights = null where status = 'live'")
+    tiny.run("evaluate", setting())
+    assert tiny.live().startswith("popularity"), "what has weights serves until then"
+    tiny.connection.execute("update ml.models set status = if(model = 'vsknn', 'live', 'retired')")
+    assert tiny.night(setting()) == "vsknn"
+    assert tiny.live() != lost
+    assert decisions(tiny)[lost] == "not live: its weights are gone"
+
+
+def test_a_model_that_has_learnt_from_deleted_events_is_followed_by_its_family(tiny):
+    tiny.night(setting())
+    due = tiny.live()
+    tiny.connection.execute(
+        "insert into ml.deletions values ('d', '2026-03-01 12:00:00+00', 'visitor', 2, 1, 1, 1, 0, 0, '2026-01-01')"
+    )
+    tiny.run("evaluate", setting())
+    assert tiny.live() == due, "until another is trained"
+    assert tiny.night(setting(seed=1)) == "vsknn"
+    assert tiny.live() != due
+
+
+def test_families_are_trained_together_when_one_is_too_old_and_a_killed_night_goes_on(tiny, monkeypatch):
+    tiny.night(setting())
+    tiny.connection.execute("update ml.models set finished_at = '2025-01-01' where model = 'popularity'")
+    more = rings(330)
+    tiny.fill(more, items_of(more))
+    assert len(tiny.run("train", setting(retrain_after_days=30))["detail"]["trained"]) == 2
+    tiny.connection.execute("update ml.models set finished_at = '2025-01-01' where model = 'vsknn'")
+    assert len(tiny.run("train", setting(retrain_after_days=30))["detail"]["trained"]) == 1, "the cases are the same"
+
+
+def test_a_pinned_model_stays_live_and_keeps_its_weights(tiny):
+    tiny.night(setting())
+    [(version,)] = tiny.rows("select model_version from ml.models where model = 'popularity'")
+    tiny.run("pin", setting(), model_version=version)
+    tiny.run("evaluate", setting())
+    [why] = [why for model, why in decisions(tiny).items() if model.startswith("vsknn")]
+    assert why.startswith("not live: +")
+    assert why.endswith(" over popularity; popularity is pinned")
+    for seed in (1, 2):
+        assert tiny.night(setting(["vsknn"], seed=seed, models_kept=1)) == "popularity"
+    assert tiny.live() == version
+    assert tiny.rows("select weights is not null from ml.models where status = 'live'") == [(True,)]
+    found = status(tiny.connection, setting())["live_model"]
+    assert (found["model_version"], found["is_pinned"], found["reason"]) == (version, True, "live: pinned by hand")
+
+    tiny.run("unpin", setting())
+    assert tiny.live() == version
+    assert tiny.night(setting(seed=2)) == "vsknn"
+    with pytest.raises(NextmartError, match="no model is pinned"):
+        tiny.run("unpin", setting())
+
+
+def test_rollback_brings_back_the_model_before_and_a_night_leaves_it(tiny):
+    tiny.night(setting())
+    first = tiny.live()
+    tiny.night(setting(seed=1))
+    second = tiny.live()
+    assert second != first
+    tiny.run("rollback", setting())
+    assert tiny.live() == first
+    tiny.night(setting(seed=2))
+    assert tiny.live() == first
+    assert decisions(tiny)[first] == "live: rolled back to by hand, from vsknn"
+    tiny.run("rollback", setting())
+    assert tiny.live() == second, "a second time goes forward again"
+
+
+def test_what_can_not_be_pinned_or_rolled_back_to_is_refused_with_what_can(tiny):
+    with pytest.raises(UsageError, match=r"no model 'nope'.*none; run `nextmart train`"):
+        tiny.run("pin", setting(), model_version="nope")
+    tiny.night(setting())
+    first = tiny.live()
+    with pytest.raises(UsageError, match=f"no model 'nope'.*{first}"):
+        tiny.run("pin", setting(), model_version="nope")
+    with pytest.raises(NextmartError, match="no other model was live"):
+        tiny.run("rollback", setting())
+    tiny.night(setting(seed=1))
+    tiny.connection.execute("update ml.models set weights = null where model_version = ?", [first])
+    before = tiny.rows("from ml.champions order by all")
+    for job, wishes in {"rollback": {}, "pin": {"model_version": first}}.items():
+        with pytest.raises(NextmartError, match=f"{first}.*: its weights are gone.*{tiny.live()}"):
+            tiny.run(job, setting(), **wishes)
+    assert tiny.rows("from ml.champions order by all") == before
+
+
+def test_the_commands(tiny, monkeypatch, capsys):
+    tiny.night(setting())
+    live = tiny.live()
+    tiny.connection.close()
+
+    def call(*words):
+        monkeypatch.setattr(sys, "argv", ["nextmart", *words])
+        with pytest.raises(SystemExit) as ended:
+            main()
+        return ended.value.code, *capsys.readouterr()
+
+    code, out, _ = call("pin", live, "--json")
+    assert (code, json.loads(out)["detail"]["live"]) == (0, live)
+    code, _, said = call("status")
+    assert "pinned" in said.split("live model")[1]
+    code, _, said = call("pin", "nope")
+    assert code == 2
+    assert live in said
+    assert call("rollback")[0] == 1
+    code, _, said = call("unpin")
+    assert (code, f"{live} is live until" in said) == (0, True)
+
+
+class Dying:
+    """A connection of a process that is killed at its nth statement: no later one is carried out either."""
+
+    def __init__(self, connection, statements: int) -> None:
+        self.connection, self.left = connection, statements
+
+    def __getattr__(self, name):
+        return getattr(self.connection, name)
+
+    def execute(self, *arguments):
+        self.left -= 1
+        if self.left < 0:
+            raise KeyboardInterrupt
+        return self.connection.execute(*arguments)
+
+
+def test_an_evaluation_killed_at_any_statement_leaves_one_live_model(tiny):
+    from jobs.evaluate import evaluate
+
+    tiny.night(setting(POPULARITY))
+    tiny.run("train", setting())
+    trained = {table: tiny.rows(f"from ml.{table}") for table in ("models", "champions")}
+    for statements in itertools.count():
+        for table, rows in trained.items():
+            tiny.connection.execute(f"truncate ml.{table}")
+            tiny.connection.executemany(f"insert into ml.{table} values ({', '.join('?' * len(rows[0]))})", rows)
+        dying = Dying(tiny.connection, statements)
+        run = JobRun("run", "evaluate", datetime.now(UTC))
+        with suppress(KeyboardInterrupt):
+            evaluate(dying, setting(), run)
+        if dying.left >= 0:
+            break
+        with suppress(Exception):
+            tiny.connection.execute("rollback")  # what the death of the process does
+        [(said,)] = tiny.rows("select model_version from ml.champions where is_live order by changed_at desc limit 1")
+        assert tiny.live() == said, f"killed at statement {statements}"
+    assert statements > 10
+    assert tiny.live().startswith("vsknn")

@@ -1,0 +1,79 @@
+"""A warehouse that train and evaluate can run on, made by hand in a moment: sequences, a catalogue, no dbt."""
+
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+from jobs.runner import run
+from jobs.settings import Settings
+from jobs.warehouse import connect, prepare
+
+DIMENSIONS = 384  # of the embedding model that is set by default
+START = datetime(2026, 1, 1, tzinfo=UTC)
+DAY = timedelta(days=1)
+
+TABLES = """
+    create schema if not exists sessions;
+    create schema if not exists catalog;
+    create table if not exists catalog.item_embeddings (item_id varchar, embedding float[384], text_hash varchar);
+"""
+
+Sequence = tuple[str, list[str], list[datetime]]
+
+
+class TinyWarehouse:
+    """An open warehouse in memory, or at a path, with what the jobs write about it."""
+
+    def __init__(self, path: Path | str = ":memory:") -> None:
+        self.connection = connect(Path(path))
+        prepare(self.connection)
+        self.connection.execute(TABLES)
+
+    def fill(self, sequences: list[Sequence], items: list[str]) -> None:
+        """Replace everything: sequences as (id, items, times), the catalogue as item_ids."""
+        ids, lists, times = zip(*sequences, strict=True)
+        self.connection.execute(
+            """
+            create or replace table sessions.sequences as
+            select sequence_id, 'visitor of ' || sequence_id as visitor_id, items, event_times,
+                event_times[-1] as ended_at
+            from (select unnest($ids) as sequence_id, unnest($lists) as items, unnest($times) as event_times)
+            """,
+            {"ids": list(ids), "lists": list(lists), "times": list(times)},
+        )
+        self.connection.execute(
+            "create or replace table catalog.items as "
+            "select unnest($items) as item_id, '' as title, '' as category, true as available",
+            {"items": items},
+        )
+
+    def run(self, job: str, settings: Settings, **wishes: object) -> dict:
+        return run(job, self.connection, settings, **wishes)
+
+    def night(self, settings: Settings) -> str:
+        """Train and evaluate; return the live model's family."""
+        self.run("train", settings)
+        self.run("evaluate", settings)
+        return self.live().split("-")[0]
+
+    def live(self) -> str:
+        [(version,)] = self.rows("select model_version from ml.models where status = 'live'")
+        return version
+
+    def rows(self, query: str, **parameters: object) -> list[tuple]:
+        return self.connection.execute(query, parameters).fetchall()
+
+
+def rings(count: int, length: int = 6, size: int = 6, rings_: int = 5, days: int = 20) -> list[Sequence]:
+    """Return walks, each along one of a few rings of items, an event a minute, spread over some days."""
+    return [
+        (
+            f"s{number:04}",
+            [f"i{number % rings_}-{(number // rings_ + step) % size}" for step in range(length)],
+            [START + DAY * (number * 7 % days) + timedelta(minutes=step) for step in range(length)],
+        )
+        for number in range(count)
+    ]
+
+
+def items_of(sequences: list[Sequence]) -> list[str]:
+    return sorted({item for _, items, _ in sequences for item in items})
