@@ -30,6 +30,8 @@ benchmarks: $(VENV)/installed-dev
 	$(BIN)/python -m benchmarks.epoch
 	$(BIN)/python -m benchmarks.embedding
 	$(BIN)/python -m benchmarks.backlog
+	$(BIN)/python -m benchmarks.recommending
+	$(BIN)/python -m benchmarks.scale
 
 $(VENV)/bin/python:
 	$(PYTHON) -m venv $(VENV)

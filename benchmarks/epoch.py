@@ -9,28 +9,13 @@ Run: ``python -m benchmarks.epoch``.
 import argparse
 
 import numpy as np
-import polars as pl
 import torch
 
-from benchmarks.timing import best_of, data_folder, report
-from jobs.models.base import Cases, Catalog, Fitting
+from benchmarks.beauty import histories, indexed
+from benchmarks.timing import best_of, report
+from jobs.models.base import Cases, Fitting
 from jobs.models.bert4rec import PADDING, BERT4Rec, masked_batches
 from jobs.sequences import Sequences
-
-
-def beauty(reviewers: int) -> tuple[Sequences, int]:
-    """Return the histories of the first reviewers of Amazon Beauty, and the number of items in them."""
-    path = data_folder() / "amazon_beauty" / "interactions.parquet"
-    if not path.exists():
-        raise SystemExit(f"real data is absent: {path} (set NEXTMART_DATA to the folder that holds amazon_beauty/)")
-    events = (
-        pl.read_parquet(path)
-        .filter(pl.col("reviewer_id").rank("dense") <= reviewers)
-        .with_columns((pl.col("asin").rank("dense") - 1).cast(pl.Int32).alias("item"))
-        .sort("reviewer_id", "unix_review_time", "pos_ticoserec")
-    )
-    rows = events.group_by("reviewer_id", maintain_order=True).agg("item")
-    return Sequences.from_lists(rows["item"].to_list()), events["item"].n_unique()
 
 
 def products(model: BERT4Rec, rows: Sequences, items: int) -> None:
@@ -63,12 +48,8 @@ def main() -> None:
     parser.add_argument("--sequences", type=int, default=4000)
     parser.add_argument("--repeats", type=int, default=2)
     options = parser.parse_args()
-    history, items = beauty(options.sequences)
-    catalog = Catalog(
-        np.array([f"i{item:07}" for item in range(items)], np.object_),
-        np.zeros((items, 1), np.float32),
-        np.ones(items, np.bool_),
-    )
+    history, catalog = indexed(histories().head(options.sequences)["items"])
+    items = len(catalog)
     nothing = Cases(Sequences.from_lists([]), np.zeros(0, np.int64))
     model = BERT4Rec()
     rows = history.last(model.parameters["window"])

@@ -1,0 +1,35 @@
+"""Amazon Beauty as the benchmarks take it: reviewers' whole histories, in the order in which they were written."""
+
+import numpy as np
+import polars as pl
+
+from benchmarks.timing import data_folder
+from jobs.models.base import Catalog
+from jobs.sequences import Sequences
+
+SEQUENCE = {"reviewer_id": "visitor_id", "asin": "items", "review_date": "event_times"}
+
+
+def histories() -> pl.DataFrame:
+    """Return one row a reviewer, in the columns that ``jobs.split`` takes."""
+    path = data_folder() / "amazon_beauty" / "interactions.parquet"
+    if not path.exists():
+        raise SystemExit(f"real data is absent: {path} (set NEXTMART_DATA to the folder that holds amazon_beauty/)")
+    return (
+        pl.read_parquet(path)
+        .sort("reviewer_id", "unix_review_time", "pos_ticoserec")
+        .rename(SEQUENCE)
+        .with_columns(pl.col("event_times").cast(pl.Datetime("us", "UTC")))
+        .group_by("visitor_id", maintain_order=True)
+        .agg("items", "event_times", pl.col("event_times").last().alias("ended_at"))
+        .with_columns(pl.col("visitor_id").alias("sequence_id"))
+    )
+
+
+def indexed(lists: pl.Series) -> tuple[Sequences, Catalog]:
+    """Return lists of item_ids as sequences, and the catalogue of the items in them, without embeddings."""
+    places = lists.explode().rank("dense") - 1
+    item_ids = lists.explode().unique().sort().to_numpy().astype(np.object_)
+    offsets = np.concatenate([[0], lists.list.len().cum_sum().to_numpy()]).astype(np.int64)
+    catalog = Catalog(item_ids, np.zeros((len(item_ids), 1), np.float32), np.ones(len(item_ids), np.bool_))
+    return Sequences(places.cast(pl.Int32).to_numpy(), offsets), catalog

@@ -1,0 +1,69 @@
+"""Time the lists of 20 for every reviewer of Amazon Beauty, by SASRec and by V-SKNN, and the reasons of those lists.
+
+The ratio printed is the time divided by that of the products which the lists can't do without: for SASRec (of random
+weights: they don't change what it costs) sequences' vectors with the items', for V-SKNN the sequences with the
+sessions. Run: ``python -m benchmarks.recommending``.
+"""
+
+import argparse
+
+import numpy as np
+import torch
+from scipy import sparse
+
+from benchmarks.beauty import histories, indexed
+from benchmarks.timing import best_of, report
+from benchmarks.topk import product
+from jobs.models.base import Cases, Catalog, Fitting, Scorer, recommend
+from jobs.models.sasrec import SASRec
+from jobs.models.sknn import ROWS_AT_ONCE, VSKNN
+from jobs.sequences import Sequences
+
+K = 20
+
+
+def vector_products(sequences: Sequences, catalog: Catalog) -> None:
+    """Multiply as many vectors as there are sequences with as many as there are items."""
+    width = SASRec.defaults["width"]
+    product(torch.ones(len(sequences), width), torch.ones(len(catalog), width))
+
+
+def session_products(sequences: Sequences, catalog: Catalog) -> None:
+    """Count the items that every two sequences share."""
+    cells = (np.ones(len(sequences.items)), (sequences.rows(), sequences.items))
+    holds = sparse.coo_array(cells, shape=(len(sequences), len(catalog))).tocsr()
+    for start in range(0, len(sequences), ROWS_AT_ONCE):
+        holds[start : start + ROWS_AT_ONCE] @ holds.T
+
+
+def fitted(model: SASRec | VSKNN, sequences: Sequences, catalog: Catalog) -> Scorer:
+    """Return the model's scorer."""
+    model.fit(sequences, Cases(Sequences.from_lists([]), np.zeros(0, np.int64)), catalog, Fitting())
+    return model.scorer(catalog)
+
+
+def main() -> None:
+    """Print seconds and ratios."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--repeats", type=int, default=2)
+    options = parser.parse_args()
+    sequences, catalog = indexed(histories()["items"])
+    print(f"{len(sequences):,} sequences, {len(catalog):,} items, top {K}, {torch.get_num_threads()} threads")
+    print("what, seconds, ratio to the products")
+    for model, products in ((SASRec({"epochs": 0}), vector_products), (VSKNN(), session_products)):
+        scorer = fitted(model, sequences, catalog)
+        lists = recommend(scorer, sequences, K)[1]
+        times = best_of(
+            {
+                "products": lambda products=products: products(sequences, catalog),
+                "lists": lambda scorer=scorer: recommend(scorer, sequences, K),
+                "reasons": lambda scorer=scorer, lists=lists: scorer.reasons(sequences, lists),
+            },
+            options.repeats,
+        )
+        for what, (seconds, _) in times.items():
+            report(f"{model.family} {what}", seconds, seconds / times["products"][0])
+
+
+if __name__ == "__main__":
+    main()

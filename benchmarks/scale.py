@@ -1,0 +1,103 @@
+"""Recommend at the size of a large shop: a million items, a million visitors, top 20, what they have seen left out.
+
+All visitors' sequences and lists are in memory; lists are made for ``--timed`` of the visitors, as the recommend job
+makes them, and the time for all is that time scaled up: every visitor costs the same product. The ratio printed is
+the time of the bare matrix product of the same vectors in the same chunks, the faster of two ways, divided by the
+line's. Stops if memory ever exceeded 6 GB, or if a list differs from one by a full sort.
+Run: ``python -m benchmarks.scale``.
+"""
+
+import argparse
+import resource
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+from benchmarks.timing import best_of, report
+from benchmarks.topk import product, product_by_workers
+from jobs.models.base import VectorScorer, recommend
+from jobs.recommend import VISITORS_AT_ONCE
+from jobs.sequences import Sequences
+
+K = 20
+GIGABYTES = 6.0
+PER_VISITOR = 10  # items of a sequence
+AVAILABLE = 0.99
+
+
+def shop(items: int, visitors: int, dims: int) -> tuple[VectorScorer, Sequences, np.ndarray]:
+    """Return a scorer of random vectors, random sequences, and which items are available."""
+    rng = np.random.default_rng(0)
+    table = torch.from_numpy(rng.standard_normal((items, dims), dtype=np.float32))
+    seen = rng.integers(0, items, PER_VISITOR * visitors, dtype=np.int32)
+    sequences = Sequences(seen, np.arange(0, len(seen) + 1, PER_VISITOR))
+
+    def queries(some: Sequences) -> Tensor:
+        return functional.embedding_bag(torch.from_numpy(some.items).long(), table, torch.from_numpy(some.offsets[:-1]))
+
+    scorer = VectorScorer(queries, table, np.ones(items, np.bool_))
+    return scorer, sequences, rng.random(items) < AVAILABLE
+
+
+def check(scorer: VectorScorer, sequences: Sequences, available: np.ndarray, lists: np.ndarray) -> None:
+    """Compare the first lists with those that a full sort gives."""
+    scores = scorer.queries(sequences) @ scorer.item_vectors.T
+    scores[:, ~torch.from_numpy(available)] = -torch.inf
+    scores[torch.from_numpy(sequences.rows()), torch.from_numpy(sequences.items).long()] = -torch.inf
+    best = scores.argsort(dim=1, descending=True)[:, :K].numpy()
+    if (best == lists).mean() < 0.99:  # sums in another order round differently
+        raise SystemExit("recommended lists differ from those by a full sort")
+
+
+def main() -> None:
+    """Print memory, seconds and ratios."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--items", type=int, default=1_000_000)
+    parser.add_argument("--visitors", type=int, default=1_000_000)
+    parser.add_argument("--dims", type=int, default=128)
+    parser.add_argument("--timed", type=int, default=4096, help="visitors whose lists are made")
+    parser.add_argument("--threads", nargs="*", type=int, default=[1, 2])
+    parser.add_argument("--repeats", type=int, default=2)
+    options = parser.parse_args()
+    scorer, sequences, available = shop(options.items, options.visitors, options.dims)
+    scores = np.full((options.visitors, K), -np.inf, np.float32)
+    items = np.full((options.visitors, K), -1, np.int32)
+    timed = sequences.take(np.arange(options.timed))
+    queries = scorer.queries(timed)
+
+    def ours() -> None:
+        for start in range(0, options.timed, VISITORS_AT_ONCE):
+            rows = np.arange(start, min(start + VISITORS_AT_ONCE, options.timed))
+            scores[rows], items[rows] = recommend(scorer, timed.take(rows), K, allowed=available)
+
+    size = f"{options.items:,} items x {options.dims}, top {K}"
+    print(f"{size}, lists of {options.timed:,} of {options.visitors:,} visitors, best of {options.repeats}")
+    print("what, seconds, ratio to the faster matrix product")
+    for threads in options.threads:
+        torch.set_num_threads(threads)
+        times = best_of(
+            {
+                "matrix product": lambda: product(queries, scorer.item_vectors),
+                "matrix product by workers": lambda threads=threads: product_by_workers(
+                    queries, scorer.item_vectors, threads
+                ),
+                "recommend": ours,
+            },
+            options.repeats,
+        )
+        fastest = min(seconds for what, (seconds, _) in times.items() if what != "recommend")
+        for what, (seconds, _) in times.items():
+            report(f"{what}, {threads} threads", seconds, fastest / seconds)
+        hours = times["recommend"][0] * options.visitors / options.timed / 3600
+        print(f"  extrapolated to all visitors: {hours:.1f} hours")
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024 / 1e9  # before the check, which sorts whole rows
+    print(f"peak memory {peak:.2f} GB of {GIGABYTES:g} GB allowed")
+    check(scorer, timed.take(np.arange(8)), available, items[:8])
+    if peak > GIGABYTES:
+        raise SystemExit("too much memory")
+
+
+if __name__ == "__main__":
+    main()
