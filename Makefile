@@ -6,7 +6,7 @@ BIN := $(VENV)/bin
 # the set of versions that the tests ran with
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt
 
-.PHONY: demo test lint unit benchmarks clean
+.PHONY: demo test lint unit benchmarks benchmarks-peers clean
 
 demo: $(VENV)/installed
 	$(BIN)/nextmart demo
@@ -32,6 +32,10 @@ benchmarks: $(VENV)/installed-dev
 	$(BIN)/python -m benchmarks.backlog
 	$(BIN)/python -m benchmarks.recommending
 	$(BIN)/python -m benchmarks.scale
+
+# installs the peers into virtual environments of their own
+benchmarks-peers: $(VENV)/installed-dev
+	$(BIN)/python -m benchmarks.peers
 
 $(VENV)/bin/python:
 	$(PYTHON) -m venv $(VENV)

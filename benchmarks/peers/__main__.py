@@ -1,0 +1,111 @@
+"""Time one epoch of SASRec and of BERT4Rec beside RecTools' and RecBole's, on Beauty's training sequences.
+
+All get the same sequences (the paper's split), width, blocks, heads, window, batch size and masking probability, each
+keeps its own loop, optimizer and data loader. Each epoch has a process of its own, the packages take turns, and the
+median round is printed; loading data and the first batches are not in it. The ratio printed is the time divided by
+that of this package with the same loss. What an epoch is differs and is printed too, as its rows: RecBole makes one of
+every prefix of a sequence; BERT4Rec here shows each sequence twice, once with its last item masked.
+The packages are installed into virtual environments under ``--venvs`` if they are not there: about 2.5 GB.
+Run: ``python -m benchmarks.peers``.
+"""
+
+import argparse
+import json
+import os
+import statistics
+import subprocess
+import sys
+import tempfile
+import venv
+from pathlib import Path
+
+import polars as pl
+
+from benchmarks.beauty import histories
+from jobs.split import paper_split
+
+HERE = Path(__file__).parent
+PEERS = {"rectools": ["rectools[torch]==0.19.0"], "recbole": ["recbole==1.2.1", "setuptools<81"]}
+PINS = ["torch==2.13.0", "numpy<2", "pandas<3"]
+OURS = "nextmart"
+# model, loss, and who has it
+RUNS = [
+    ("sasrec", "sampled", [OURS, "rectools"]),
+    ("sasrec", "full", [OURS, "rectools", "recbole"]),
+    ("bert4rec", "full", [OURS, "rectools", "recbole"]),
+]
+SIZES = {
+    "width": 128, "blocks": 2, "heads": 2, "window": 20, "batch_size": 128, "negatives": 512, "mask_probability": 0.4,
+}  # fmt: skip
+
+
+def install(venvs: Path) -> dict[str, str]:
+    """Return each package's interpreter, made if it is not there."""
+    interpreters = {OURS: sys.executable}
+    for name, requirements in PEERS.items():
+        folder = venvs / name
+        interpreters[name] = str(folder / "bin" / "python")
+        if not (folder / "installed").exists():
+            print(f"installing {name} into {folder}", file=sys.stderr)
+            venv.create(folder, with_pip=True)
+            pip = [interpreters[name], "-m", "pip", "install", "--quiet", "--disable-pip-version-check"]
+            subprocess.run([*pip, *PINS, *requirements], check=True)
+            (folder / "installed").touch()
+    return interpreters
+
+
+def epoch(name: str, interpreter: str, model: str, loss: str, events: Path, options: argparse.Namespace) -> dict:
+    """Run one worker and return what it printed: seconds, batches, rows."""
+    threads = {variable: str(options.threads) for variable in ("OMP_NUM_THREADS", "MKL_NUM_THREADS")}
+    # RecBole reads its own files with torch.load
+    environment = {**os.environ, **threads, "TORCH_FORCE_NO_WEIGHTS_ONLY_LOAD": "1", "CUDA_VISIBLE_DEVICES": ""}
+    if name == OURS:
+        environment["PYTHONPATH"] = str(HERE.parents[1])
+    with tempfile.TemporaryDirectory() as folder:
+        script = str(HERE.resolve() / f"{name}_epoch.py")
+        asked = [model, loss, str(events), json.dumps(SIZES), str(options.batches)]
+        ran = subprocess.run(
+            [interpreter, script, *asked], env=environment, cwd=folder, capture_output=True, text=True, check=False
+        )
+    if ran.returncode:
+        raise SystemExit(f"{name} failed on {model}:\n{ran.stderr[-4000:]}")
+    return dict(json.loads(ran.stdout.splitlines()[-1]))
+
+
+def main() -> None:
+    """Print seconds, ratios and rows."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    cache = Path(os.environ.get("XDG_CACHE_HOME", Path.home() / ".cache"))
+    parser.add_argument("--venvs", type=Path, default=cache / "nextmart" / "peers", metavar="FOLDER")
+    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--threads", type=int, default=2)
+    parser.add_argument("--sequences", type=int, help="default: all 17,890")
+    parser.add_argument("--batches", type=int, default=0, help="time so many and scale up; default: the whole epoch")
+    options = parser.parse_args()
+    interpreters = install(options.venvs.absolute())
+    train = paper_split(histories()).train.sort("sequence_id").head(options.sequences or sys.maxsize)
+    # times within a sequence are its places: packages break ties in ways of their own
+    events = train.select(
+        pl.int_range(pl.len()).alias("user"), pl.col("items").alias("item"),
+        pl.int_ranges(pl.col("items").list.len()).alias("time"),
+    ).explode("item", "time")  # fmt: skip
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "events.csv"
+        events.write_csv(path)
+        shown = f"{options.batches} batches, scaled to an epoch" if options.batches else "an epoch"
+        print(f"{len(train):,} Beauty sequences, {options.threads} threads, {shown}, median of {options.rounds}")
+        print("what, seconds, ratio to nextmart, rows an epoch")
+        for model, loss, packages in RUNS:
+            rounds: list[dict[str, dict]] = [
+                {name: epoch(name, interpreters[name], model, loss, path, options) for name in packages}
+                for _ in range(options.rounds)
+            ]
+            seconds = {name: statistics.median(each[name]["seconds"] for each in rounds) for name in packages}
+            for name in packages:
+                what = f"{model}, {loss} softmax, {name}"
+                rows = rounds[0][name]["rows"]
+                print(f"{what}, {seconds[name]:.2f}, {seconds[name] / seconds[OURS]:.2f}, {rows:,}", flush=True)
+
+
+if __name__ == "__main__":
+    main()

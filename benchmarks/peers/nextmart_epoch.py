@@ -1,0 +1,45 @@
+"""One epoch of this package's models, by its own training loop."""
+
+from collections.abc import Iterator
+from itertools import islice
+from typing import Any
+
+import numpy as np
+import polars as pl
+from clock import Clock, arguments
+
+from benchmarks.beauty import indexed
+from jobs.models.base import Cases, Fitting
+from jobs.models.bert4rec import BERT4Rec
+from jobs.models.sasrec import SASRec
+from jobs.sequences import Sequences
+
+FAMILIES = {"sasrec": SASRec, "bert4rec": BERT4Rec}
+
+asked = arguments()
+clock = Clock()
+counted = {}
+
+
+class Watched(FAMILIES[asked.model]):  # type: ignore[misc]
+    """The model, telling the clock of its batches."""
+
+    def _batches(self, rows: Sequences, generator: np.random.Generator) -> Iterator[Any]:
+        batches = list(super()._batches(rows, generator))
+        counted.update(batches=len(batches), rows=sum(len(items) for items, _ in batches))
+        for batch in islice(super()._batches(rows, generator), asked.batches or None):
+            yield batch
+            clock.tick()
+
+
+parameters = {name: asked.sizes[name] for name in ("width", "blocks", "heads", "window", "batch_size")}
+if asked.model == "sasrec":
+    parameters["negatives"] = 0 if asked.loss == "full" else asked.sizes["negatives"]
+else:
+    parameters["mask_probability"] = asked.sizes["mask_probability"]
+events = pl.read_csv(asked.events, schema_overrides={"item": pl.String})
+lists = events.group_by("user", maintain_order=True).agg("item")["item"]
+sequences, catalog = indexed(lists)
+nothing = Cases(Sequences.from_lists([]), np.zeros(0, np.int64))
+Watched({**parameters, "epochs": 1}).fit(sequences, nothing, catalog, Fitting())
+clock.report(counted["batches"], counted["rows"])
