@@ -53,7 +53,8 @@ def test_no_test_case_reaches_a_search(tiny, tmp_path, monkeypatch):
     bench = read_bench(tiny, tiny_shop.settings(tmp_path), "paper")
     marked = bench.split.test["sequence_id"].to_list()
     tiny.execute(
-        "insert into catalog.items values ('marker', 'x', null, null, null, true), ('seen', 'x', null, null, null, true)"
+        "insert into catalog.items values "
+        "('marker', 'x', null, null, null, true), ('seen', 'x', null, null, null, true)"
     )
     # also at the head of a training sequence, so that the protocol keeps it; that one is left out of the folds' sight
     for name, rows in (("marker", "list_contains($2, sequence_id)"), ("seen", "not list_contains($2, sequence_id)")):
