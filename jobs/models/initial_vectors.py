@@ -78,6 +78,9 @@ def fit_projection(
     scale, which happens to suit ada-002; here the scale is explicit: all components are multiplied by one number that
     gives the projected entries the wanted standard deviation.
 
+    Whitening wants many more items than components: as many components as there are items, less one, would set all
+    items equally far apart, and nothing would be alike.
+
     Parameters
     ----------
     reduction : str
