@@ -130,7 +130,7 @@ class Settings(BaseSettings):
     models: list[Family] = ["popularity", "llmseqsim", "bert4rec", "llm2bert4rec"]
     parameters: dict[Family, dict[str, Any]] = {}  # hyper-parameters by family, over the family's defaults
     seed: int = 0
-    retrain_after_days: float = Field(7, ge=0)  # the live model is fresh for this long
+    retrain_after_days: float = Field(7, ge=0)  # models are fresh for this long; one too old takes the others along
     models_kept: int = Field(3, ge=1)  # versions of each family whose weights stay
 
     # --- language models of a service ---
@@ -144,7 +144,7 @@ class Settings(BaseSettings):
     holdout_share: float = Field(0.1, gt=0, lt=1)
     # newest training sequences, at most a tenth: when to stop training, which model is live; then they are learnt from
     validation_limit: int = Field(2000, gt=0)
-    selection_metric: Literal["ndcg", "hit_rate", "mrr"] = "ndcg"
+    selection_metric: Literal["ndcg", "hit_rate", "mrr"] = "ndcg"  # at 20, of validation cases: chooses the live model
 
     # --- recommendations ---
     runs_kept: int = Field(3, ge=1)  # runs of recommendations kept for comparison
