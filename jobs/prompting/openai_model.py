@@ -8,8 +8,9 @@ import hashlib
 import json
 import threading
 from collections.abc import Mapping, Sequence
-from concurrent.futures import CancelledError, Future, ThreadPoolExecutor, as_completed
+from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from functools import cached_property
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -164,29 +165,32 @@ class OpenAIModel(LanguageModel):
         stop = threading.Event()
         ended_by: ServiceError | None = None
         refused: Refused | None = None
-        with (
-            progress(f"asking {self.fine_tuned}", len(bodies)) as advance,
-            ThreadPoolExecutor(min(AT_ONCE, len(bodies))) as pool,
-        ):
-            futures = {pool.submit(self._complete, body, stop): key for key, body in bodies.items()}
+        left = iter(bodies.items())
+        under_way: dict[Future[Completion], str] = {}
+        with progress(f"asking {self.fine_tuned}", len(bodies)) as advance, ThreadPoolExecutor(AT_ONCE) as pool:
             try:
-                for future in as_completed(futures):
-                    try:
-                        bought = future.result()
-                    except CancelledError:
-                        continue
-                    except Refused as error:
-                        refused = error
-                    except ServiceError as error:  # what is under way is paid for, and still taken
-                        ended_by = ended_by or error
-                        _cancel(futures, stop)
-                    else:
-                        self._ledger.keep(futures[future], self.fine_tuned, bought)
-                        found[futures[future]] = bought.answers
-                        self.spent += bought.cost
-                        advance(1, f"${self.spent:.4f}")
+                while True:
+                    # no more are asked or waiting to be stored than can be lost
+                    wanted = 0 if stop.is_set() else AT_ONCE - len(under_way)
+                    under_way |= {pool.submit(self._complete, body, stop): key for key, body in islice(left, wanted)}
+                    if not under_way:
+                        break
+                    for future in wait(under_way, return_when=FIRST_COMPLETED).done:
+                        key = under_way.pop(future)
+                        try:
+                            bought = future.result()
+                        except Refused as error:
+                            refused = error
+                        except ServiceError as error:  # what is under way is paid for, and still taken
+                            ended_by = ended_by or error
+                            stop.set()
+                        else:
+                            self._ledger.keep(key, self.fine_tuned, bought)
+                            found[key] = bought.answers
+                            self.spent += bought.cost
+                            advance(1, f"${self.spent:.4f}")
             finally:
-                _cancel(futures, stop)
+                stop.set()
         failure = ended_by or (None if found else refused)
         if failure:
             raise failure
@@ -211,9 +215,3 @@ class OpenAIModel(LanguageModel):
 
 def _hash(value: Any) -> str:
     return hashlib.sha256(json.dumps(value, sort_keys=True).encode()).hexdigest()
-
-
-def _cancel(futures: Mapping[Future[Completion], str], stop: threading.Event) -> None:
-    stop.set()
-    for future in futures:
-        future.cancel()

@@ -1,0 +1,102 @@
+"""Train, evaluate and recommend with LLMSeqPrompt by a service: the jobs know nothing of it, and pay once."""
+
+from datetime import UTC, datetime, timedelta
+
+import numpy as np
+import pytest
+from fake_fine_tuning import BASE
+from fake_openai import KEY
+
+from jobs.data import read_catalog
+from jobs.evaluate import evaluate
+from jobs.models.base import recommend
+from jobs.models.store import latest, load_model
+from jobs.sequences import Sequences
+from jobs.settings import load_settings
+from jobs.train import train
+from jobs.warehouse import JobRun, now
+
+ITEMS = 6
+SCHEMAS = """
+    create schema sessions;
+    create schema catalog;
+    create table sessions.sequences (
+        sequence_id varchar, visitor_id varchar, items varchar[], event_times timestamptz[], ended_at timestamptz
+    );
+    create table catalog.items (item_id varchar, title varchar, category varchar, available boolean);
+    create table catalog.item_embeddings (item_id varchar, embedding float[]);
+"""
+
+
+@pytest.fixture
+def history(warehouse):
+    """Visitors who go from each item to the next one, around."""
+    warehouse.execute(SCHEMAS)
+    for item in range(ITEMS):
+        warehouse.execute("insert into catalog.items values (?, ?, '', true)", [f"i{item}", f"Item\n“{item}”"])
+        vector = np.eye(384)[item].tolist()
+        warehouse.execute("insert into catalog.item_embeddings values (?, ?)", [f"i{item}", vector])
+    start = datetime(2026, 1, 1, tzinfo=UTC)
+    for row in range(40):
+        times = [start + timedelta(days=row, minutes=step) for step in range(3)]
+        items = [f"i{(row + step) % ITEMS}" for step in range(3)]
+        warehouse.execute(
+            "insert into sessions.sequences values (?, ?, ?, ?, ?)", [f"s{row:02}", f"v{row}", items, times, times[-1]]
+        )
+    return warehouse
+
+
+def settings(tmp_path, **changes):
+    parameters = {"provider": "openai", "language_model": BASE, "mapping": "none", "samples": 4}
+    return load_settings(**{
+        "models": ["llmseqprompt"], "parameters": {"llmseqprompt": parameters}, "protocol": "paper",
+        "work_folder": tmp_path, "prompt_max_cost": 1.0, **changes,
+    })  # fmt: skip
+
+
+def night(job, connection, chosen):
+    run = JobRun(job.__name__, job.__name__, now())
+    job(connection, chosen, run)
+    return run
+
+
+def test_a_night_trains_measures_and_recommends_and_the_next_one_pays_nothing(history, fake, tmp_path, monkeypatch):
+    chosen = settings(tmp_path)
+    night(train, history, chosen)
+    night(evaluate, history, chosen)
+    paid = fake.paid.copy()
+    assert set(paid.values()) == {1}
+    values = dict(
+        history.execute(
+            "select metric, value from ml.model_metrics where split = 'paper/test' and segment = 'all' and k = 20"
+        ).fetchall()
+    )
+    assert values["hit_rate"] == 1
+    assert values["mrr"] > 0.9, "the service has learnt what comes next"
+    assert (values["duplicate_rate"], values["hallucination_rate"], values["invalid_rate"]) == (0.75, 0, 0)
+    catalog = read_catalog(history, 384)
+    model = load_model(history, latest(history)["llmseqprompt"], settings(tmp_path, prompt_max_cost=None))
+    _, items = recommend(model.scorer(catalog), Sequences.from_lists([[0, 1], [3, 4]]), 1)
+    assert items.tolist() == [[2], [5]], "asked before: nothing to pay"
+    night(train, history, settings(tmp_path, retrain_after_days=0))
+    assert fake.paid == paid
+    tables = ("ml.models", "ml.fine_tunes", "ml.completions", "ml.model_metrics")
+    assert not [table for table in tables if KEY in str(history.execute(f"from {table}").fetchall())]
+
+
+def test_made_up_names_get_vectors_of_the_catalogues_model_that_are_kept(history, fake, tmp_path, monkeypatch):
+    chosen = settings(tmp_path, parameters={"llmseqprompt": {"provider": "openai", "language_model": BASE}})
+    night(train, history, chosen)
+    model = load_model(history, latest(history)["llmseqprompt"], chosen)
+    first = model.access.name_vectors(["a red hat", "a red cap", "gravel"])
+    assert first["a red hat"] @ first["a red cap"] > first["a red hat"] @ first["gravel"]
+    assert history.execute("select count(*), min(status) from ml.embeddings").fetchone() == (3, "ok")
+
+    def refuse(*_):
+        raise AssertionError("embedded twice")
+
+    monkeypatch.setattr("jobs.prompting.name_vectors.provider_for", refuse)
+    again = model.access.name_vectors(["gravel", "a red hat"])
+    assert {name: vector.tolist() for name, vector in again.items()} == {
+        name: first[name].tolist() for name in ("gravel", "a red hat")
+    }
