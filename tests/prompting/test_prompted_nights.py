@@ -8,9 +8,12 @@ from fake_fine_tuning import BASE
 from fake_openai import KEY
 
 from jobs.data import read_catalog
+from jobs.embedding.provider import Answer, Limits
+from jobs.errors import UsageError
 from jobs.evaluate import evaluate
 from jobs.models.base import recommend
 from jobs.models.store import latest, load_model
+from jobs.prompting.access import Access
 from jobs.sequences import Sequences
 from jobs.settings import load_settings
 from jobs.train import train
@@ -84,19 +87,41 @@ def test_a_night_trains_measures_and_recommends_and_the_next_one_pays_nothing(hi
     assert not [table for table in tables if KEY in str(history.execute(f"from {table}").fetchall())]
 
 
-def test_made_up_names_get_vectors_of_the_catalogues_model_that_are_kept(history, fake, tmp_path, monkeypatch):
-    chosen = settings(tmp_path, parameters={"llmseqprompt": {"provider": "openai", "language_model": BASE}})
-    night(train, history, chosen)
-    model = load_model(history, latest(history)["llmseqprompt"], chosen)
-    first = model.access.name_vectors(["a red hat", "a red cap", "gravel"])
-    assert first["a red hat"] @ first["a red cap"] > first["a red hat"] @ first["gravel"]
-    assert history.execute("select count(*), min(status) from ml.embeddings").fetchone() == (3, "ok")
+class Lengths:
+    """A provider whose vectors say how long a text is, and which keeps what it was asked."""
 
-    def refuse(*_):
-        raise AssertionError("embedded twice")
+    limits, price, at_once = Limits(texts=2), 0.02, 1
 
-    monkeypatch.setattr("jobs.prompting.name_vectors.provider_for", refuse)
-    again = model.access.name_vectors(["gravel", "a red hat"])
-    assert {name: vector.tolist() for name, vector in again.items()} == {
-        name: first[name].tolist() for name in ("gravel", "a red hat")
-    }
+    def __init__(self):
+        self.asked = []
+
+    def count_tokens(self, texts):
+        return [1000] * len(texts)
+
+    def shorten(self, text, tokens):
+        return text
+
+    def embed(self, texts):
+        self.asked += texts
+        vectors = np.zeros((len(texts), 384), np.float32)
+        vectors[range(len(texts)), [len(text) for text in texts]] = 2
+        return Answer(vectors, 1000 * len(texts))
+
+
+def test_made_up_names_get_vectors_of_the_catalogues_model_which_are_kept(warehouse, monkeypatch):
+    provider = Lengths()
+    monkeypatch.setattr("jobs.prompting.name_vectors.provider_for", lambda settings, model: provider)
+    access = Access(warehouse, load_settings(prompt_max_cost=1.0))
+    assert {name: int(vector.argmax()) for name, vector in access.name_vectors(["hat", "shoe", "cap"]).items()} == {
+        "hat": 3, "shoe": 4, "cap": 3,
+    }  # fmt: skip
+    (norm,) = {float(np.linalg.norm(vector)) for vector in access.name_vectors(["shoe", "hat"]).values()}
+    assert norm == 1
+    assert sorted(provider.asked) == ["cap", "hat", "shoe"], "each once"
+    assert warehouse.execute("select count(*), min(status) from ml.embeddings").fetchone() == (3, "ok")
+
+
+def test_made_up_names_cost_nothing_without_a_limit(warehouse, monkeypatch):
+    monkeypatch.setattr("jobs.prompting.name_vectors.provider_for", lambda settings, model: Lengths())
+    with pytest.raises(UsageError, match="1 made-up names cost more than prompt_max_cost"):
+        Access(warehouse, load_settings()).name_vectors(["hat"])
