@@ -26,6 +26,7 @@ def train(
     parameters: Mapping[str, Any],
     fitting: Fitting,
     title: str,
+    measure: str = "validation nDCG@20",
 ) -> int:
     """Train ``module`` in place, leave it with the weights of its best epoch, and return that epoch's number.
 
@@ -41,6 +42,8 @@ def train(
         Higher is better; decides when to stop and which epoch to keep. Without it all epochs run, the last is kept.
     parameters : mapping
         Reads learning_rate, weight_decay, epochs (at most), patience (epochs without a gain).
+    measure : str
+        What people call what ``validate`` returns.
     """
     optimizer = torch.optim.AdamW(
         module.parameters(), lr=parameters["learning_rate"], weight_decay=parameters["weight_decay"], fused=True
@@ -62,7 +65,7 @@ def train(
                 progressed["since_best"] += 1
             progressed["epoch"] = epoch
             _save(module, optimizer, best, progressed, fitting.checkpoint)
-            advance(1, "" if score is None else f"validation nDCG@20 {score:.4f}")
+            advance(1, "" if score is None else f"{measure} {score:.4f}")
     if best:
         module.load_state_dict(best)
     module.eval()
