@@ -1,8 +1,13 @@
 """The tiny shop, on one thread of the CPU."""
 
+import shutil
+from pathlib import Path
+
 import pytest
 import tiny_shop
 import torch
+
+from jobs.warehouse import connect
 
 
 @pytest.fixture(autouse=True, scope="package")
@@ -15,8 +20,14 @@ def one_thread_of_the_cpu():
     torch.set_num_threads(before)
 
 
+@pytest.fixture(scope="package")
+def shop_file(tmp_path_factory):
+    path = tmp_path_factory.mktemp("tiny") / "shop.duckdb"
+    tiny_shop.make_shop(path).close()
+    return path
+
+
 @pytest.fixture
-def tiny(tmp_path):
-    connection = tiny_shop.make_shop(tmp_path / "shop.duckdb")
-    yield connection
-    connection.close()
+def tiny(tmp_path, shop_file):
+    with connect(Path(shutil.copy(shop_file, tmp_path))) as connection:
+        yield connection

@@ -1,6 +1,8 @@
 """Runs of an experiment: what is kept of them, what a kill leaves, and what a failing model does to the others."""
 
 import json
+import shutil
+from pathlib import Path
 
 import pytest
 import tiny_shop
@@ -51,10 +53,10 @@ def without_minutes(text: str) -> str:
 
 
 @pytest.fixture(scope="module")
-def whole(tmp_path_factory):
+def whole(tmp_path_factory, shop_file):
     """Tables and report of an experiment that nobody killed."""
     folder = tmp_path_factory.mktemp("whole")
-    connection = tiny_shop.make_shop(folder / "shop.duckdb")
+    connection = connect(Path(shutil.copy(shop_file, folder)))
     text, record = conduct(connection, folder)
     found = kept(connection)
     connection.close()
@@ -228,8 +230,8 @@ def test_other_protocols_run_too(tiny, tmp_path, protocol):
     assert tiny.execute("select distinct split from ml.model_metrics").fetchall() == [(f"{protocol}/test",)]
 
 
-def test_the_command_prints_a_report_or_json_and_says_by_its_exit_code_what_failed(tmp_path, monkeypatch, capsys):
-    tiny_shop.make_shop(tmp_path / "shop.duckdb").close()
+def test_the_command_prints_a_report_or_json_and_says_by_its_exit_code_what_failed(tiny, tmp_path, monkeypatch, capsys):
+    tiny.close()
     monkeypatch.chdir(tmp_path)
     (tmp_path / "nextmart.toml").write_text(
         'warehouse = "shop.duckdb"\n[vars]\nembedding_model = "tiny"\n'

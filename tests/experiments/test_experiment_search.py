@@ -17,7 +17,7 @@ from jobs.warehouse import job_run
 SPACE = {"vsknn": {"neighbours": {"low": 1, "high": 40}, "decay": ["last", "mean"]}}
 
 
-def spec(trials=4, **changes):
+def spec(trials=2, **changes):
     return Experiment(**{"name": "s", "protocol": "paper", "search": {"trials": trials, "space": SPACE}, **changes})
 
 
@@ -49,25 +49,22 @@ class Watched(VSKNN):
 
 
 def test_no_test_case_reaches_a_search(tiny, tmp_path, monkeypatch):
-    """A marker stands in every test sequence, and one in every training sequence to show that markers are seen."""
-    bench = read_bench(tiny, tiny_shop.settings(tmp_path), "paper")
-    marked = bench.split.test["sequence_id"].to_list()
+    """Every event from the cut-off on is of a marker item: all that is tested, and nothing else, shows it."""
+    settings = tiny_shop.settings(tmp_path, holdout_share=0.2)
+    cutoff_at = read_bench(tiny, settings, "cutoff").split.cutoff_at
+    tiny.execute("insert into catalog.items (item_id, available) values ('marker', true)")
     tiny.execute(
-        "insert into catalog.items values "
-        "('marker', 'x', null, null, null, true), ('seen', 'x', null, null, null, true)"
+        "update sessions.sequences set items = list_transform(list_zip(items, event_times), "
+        "lambda step: case when step[2] >= ? then 'marker' else step[1] end)",
+        [cutoff_at],
     )
-    # also at the head of a training sequence, so that the protocol keeps it; that one is left out of the folds' sight
-    for name, rows in (("marker", "list_contains($2, sequence_id)"), ("seen", "not list_contains($2, sequence_id)")):
-        tiny.execute(
-            "update sessions.sequences set items = list_prepend($1, items), "
-            f"event_times = list_prepend(event_times[1], event_times) where {rows}",
-            [name, marked],
-        )
+    bench = read_bench(tiny, settings, "cutoff")
+    assert set(bench.catalog.item_ids[bench.cases.targets]) == {"marker"}
     monkeypatch.setitem(FAMILIES, "vsknn", Watched)
     Watched.seen.clear()
-    best, failed = find(tiny, tmp_path, spec())
+    best, failed = search(tiny, settings, spec(2, protocol="cutoff"), bench)
     assert (len(best), failed) == (1, {})
-    assert "seen" in Watched.seen
+    assert len(Watched.seen) > 10
     assert "marker" not in Watched.seen
 
 
@@ -78,6 +75,7 @@ def test_what_happens_in_the_test_part_changes_nothing(tiny, tmp_path):
         "update sessions.sequences set items = list_reverse(items) where list_contains(?, sequence_id)",
         [bench.split.test["sequence_id"].to_list()],
     )
+    assert read_bench(tiny, tiny_shop.settings(tmp_path), "paper").cases_hash != bench.cases_hash
     after, _ = find(tiny, tmp_path / "b", spec())
     assert before == after
 
@@ -89,23 +87,23 @@ def test_a_killed_search_ends_as_one_that_was_not(tiny, tmp_path, monkeypatch):
         study = optuna.load_study(study_name=summary.study_name, storage=f"sqlite:///{path}")
         return [(trial.params, trial.value) for trial in study.trials if trial.state.is_finished()]
 
-    whole, _ = find(tiny, tmp_path / "whole", spec(5))
+    whole, _ = find(tiny, tmp_path / "whole", spec(3))
     original, calls = searching.ndcg_at_20, []
 
     def dying(*arguments):
         calls.append(1)
-        if len(calls) == 8:
+        if len(calls) == 5:
             raise KeyboardInterrupt
         return original(*arguments)
 
     monkeypatch.setattr(searching, "ndcg_at_20", dying)
     with pytest.raises(KeyboardInterrupt):
-        find(tiny, tmp_path / "killed", spec(5))
-    assert 0 < len(trials(tmp_path / "killed")) < 5
-    assert find(tiny, tmp_path / "killed", spec(5))[0] == whole
+        find(tiny, tmp_path / "killed", spec(3))
+    assert 0 < len(trials(tmp_path / "killed")) < 3
+    assert find(tiny, tmp_path / "killed", spec(3))[0] == whole
     assert trials(tmp_path / "killed") == trials(tmp_path / "whole")
     made = len(calls)
-    assert find(tiny, tmp_path / "killed", spec(5))[0] == whole
+    assert find(tiny, tmp_path / "killed", spec(3))[0] == whole
     assert len(calls) == made  # nothing is tried again
 
 
