@@ -5,7 +5,7 @@ come. Two things differ from the released code, as the paper means them: names a
 the prompt are left out.
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from importlib import import_module
 from typing import Any
@@ -88,7 +88,8 @@ class LLMSeqPrompt(Model):
             vectors = self._near(catalog).item_vectors.numpy()
             self.clusters = Clusters.fit(names_of(catalog), self.counts, vectors, fitting.seed)
         tasks = self._tasks(catalog, self.counts)
-        rows = train_sequences.take(train_sequences.lengths >= 2)
+        rows = train_sequences.keep(tasks.named)
+        rows = rows.take(rows.lengths >= 2)
         newest = min(len(rows), self.parameters["training_limit"] or len(rows))
         rows = rows.take(np.arange(len(rows) - newest, len(rows)))
         ends = rows.offsets[1:] - 1
@@ -204,7 +205,7 @@ class PromptScorer(Scorer):
             rows = np.arange(start, min(start + ROWS_AT_ONCE, len(sequences)))
             chosen, excluded = sequences.take(rows), None if exclude is None else exclude.take(rows)
             slates = self._slates(chosen, k, excluded, allowed)
-            taken = [[*(excluded[row] if excluded else ()), *named] for row, (named, _) in enumerate(slates)]
+            taken = [[*(() if excluded is None else excluded[row]), *named] for row, (named, _) in enumerate(slates)]
             filling = self.tasks.near.top(
                 chosen, k, Sequences.from_lists(taken), allowed & self.tasks.near.recommendable
             )
@@ -230,7 +231,7 @@ class PromptScorer(Scorer):
         # constrained answers name a sequence's own items too, which are dropped later
         longest = k + (int(exclude.lengths.max(initial=0)) if exclude is not None else 0)
         samples = self._ask(questions, longest, usable)
-        vectors = self._vectors(questions, samples)
+        replacement = self._replacement(questions, samples)
         slates: list[tuple[list[int], list[float]]] = []
         for row, (question, answers) in enumerate(zip(questions, samples, strict=True)):
             if question is None:
@@ -244,7 +245,7 @@ class PromptScorer(Scorer):
                 shown[[item for items in question.known.values() for item in items]] = True
                 free &= shown
             self.tally.count(answers, question.known)
-            named, shares = slate(answers, question.known, free, self._replacement(question, vectors))
+            named, shares = slate(answers, question.known, free, replacement(question))
             slates.append((named[:k], shares[:k]))
         return slates
 
@@ -263,21 +264,21 @@ class PromptScorer(Scorer):
         by_conversation = dict(zip(asked, answers, strict=True))
         return [by_conversation[question.conversation] if question else [] for question in questions]
 
-    def _vectors(self, questions: list[Question | None], samples: list[list[list[str]]]) -> dict[str, Floats]:
-        """Return the embeddings of made-up names, where they are wanted."""
-        if self.access is None or self.parameters["mapping"] != "embedding" or self.parameters["constrained"]:
-            return {}
+    def _replacement(
+        self, questions: list[Question | None], samples: list[list[list[str]]]
+    ) -> Callable[[Question], Replace]:
+        """Return what replaces made-up names, for a question."""
+        if self.parameters["mapping"] == "fuzzy":
+            return lambda question: Fuzzy(question.known)
         made_up = {
             name
             for question, answers in zip(questions, samples, strict=True) if question
             for names in answers for name in names if name not in question.known
         }  # fmt: skip
-        return self.access.name_vectors(sorted(made_up)) if made_up else {}
-
-    def _replacement(self, question: Question, vectors: dict[str, Floats]) -> Replace:
-        if self.parameters["mapping"] == "fuzzy":
-            return Fuzzy(question.known)
-        return Nearest(self.tasks.near.item_vectors.numpy(), vectors) if vectors else drop
+        wanted = bool(made_up) and self.parameters["mapping"] == "embedding"
+        vectors = self.access.name_vectors(sorted(made_up)) if self.access and wanted else {}
+        replace: Replace = Nearest(self.tasks.near.item_vectors.numpy(), vectors) if vectors else drop
+        return lambda _: replace
 
 
 def _padded(values: list[Any], k: int, fill: float) -> list[Any]:

@@ -150,7 +150,7 @@ class Tasks:
         ]
 
     def asking(self, sequences: Sequences, usable: Bools) -> list[Question | None]:
-        """Return what is asked of each sequence; None for one without a name.
+        """Return what is asked of each sequence; None for one without a name, or without candidates to rank.
 
         Parameters
         ----------
@@ -161,7 +161,7 @@ class Tasks:
         similar = self._similar(sequences, usable) if self.variant == "rank" else [[]] * len(sequences)
         orders = self._by_closeness(sequences, usable) if self.variant == "classify" else similar
         return [
-            self._question(history, candidates, order) if history else None
+            self._question(history, candidates, order) if history and (candidates or self.variant != "rank") else None
             for history, candidates, order in zip(histories, similar, orders, strict=True)
         ]
 

@@ -11,6 +11,10 @@ def one_thread_of_the_cpu():
     torch.set_num_threads(1)
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("jobs.models.sequential.device", lambda: torch.device("cpu"))
-        patch.setattr("jobs.models.llmseqprompt.make_language_model", lambda parameters, access: Bigrams())
         yield
     torch.set_num_threads(before)
+
+
+@pytest.fixture(autouse=True)
+def a_language_model_without_words(monkeypatch):
+    monkeypatch.setattr("jobs.models.llmseqprompt.make_language_model", lambda parameters, access: Bigrams())

@@ -69,10 +69,14 @@ def test_items_without_a_title_are_left_out_of_prompts_and_answers(monkeypatch):
     nameless = [int(INDEX[0, 1]), int(INDEX[0, 4])]
     titles[nameless] = ["", " \n"]
     catalog = Catalog(shop().item_ids, shop().embeddings, shop().available, titles)
-    train = Sequences.from_lists([[INDEX[0, 0], INDEX[0, 1], INDEX[0, 2]], INDEX[0, 3:5], [INDEX[0, 1], INDEX[0, 2]]])
+    rows = [[INDEX[0, 0], INDEX[0, 1], INDEX[0, 2]], INDEX[0, 3:5], INDEX[0, 1:3], INDEX[0, 2:5]]
+    train = Sequences.from_lists(rows)
     _, language_model = fit(monkeypatch, train=train, catalog=catalog)
-    (example,) = language_model.examples
-    assert sections(example)["History:"] == [NAMES[INDEX[0, 0]]]
+    assert [sections(one)["History:"] for one in language_model.examples] == [
+        [NAMES[INDEX[0, place]]] for place in (0, 2)
+    ]
+    answers = [read_answer("item", one.answer) for one in language_model.examples]
+    assert answers == [[NAMES[INDEX[0, place]]] for place in (2, 3)]
     with pytest.raises(UsageError, match="titles"):
         fit(monkeypatch, train=train, catalog=Catalog(shop().item_ids, shop().embeddings, shop().available))
 
@@ -171,6 +175,16 @@ def test_candidates_to_rank_are_llmseqsims_in_an_order_that_says_nothing(monkeyp
     shown = sections(language_model.asked[0])["Options:"]
     assert sorted(shown) == sorted(NAMES[item] for item in near[0])
     assert [NAMES[item] for item in lists[0]] == shown[::-1], "what was not shown can't be chosen"
+
+
+def test_without_embeddings_there_is_nothing_to_rank_or_to_group(monkeypatch):
+    catalog = Catalog(shop().item_ids, np.zeros_like(shop().embeddings), shop().available, shop().titles)
+    model, language_model = fit(monkeypatch, catalog=catalog, variant="rank")
+    _, lists = recommend(model.scorer(catalog), Sequences.from_lists([ROW]), 3)
+    assert lists.tolist() == [[-1, -1, -1]]
+    assert language_model.asked == []
+    with pytest.raises(UsageError, match="nextmart embed"):
+        fit(monkeypatch, catalog=catalog, variant="classify")
 
 
 def test_groups_are_named_by_their_most_popular_item_and_learnt_by_their_distance(monkeypatch):
