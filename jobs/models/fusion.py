@@ -62,6 +62,11 @@ class Fusion(Model):
         self.parts = [registry.make(family, self.parameters["parameters"].get(family)) for family in families]
         self.weights = np.full(len(families), 1 / len(families))
 
+    @property
+    def is_random(self) -> bool:
+        """Tell whether any part is."""
+        return any(part.is_random for part in self.parts)
+
     def connect(self, connection: "Connection", settings: "Settings") -> None:
         """Connect the parts."""
         for part in self.parts:

@@ -219,6 +219,8 @@ class LinearAutoencoder(TransformerMixin, BaseEstimator):  # type: ignore[misc]
 
 # by name: an unfitted transformer for a width, a shrinkage and a seed; the eigendecomposition of the covariance is
 # exact and deterministic, and a matrix of dimensions² is small
+RANDOM_REDUCTIONS = ("random", "autoencoder")  # those that another seed changes
+
 REDUCTIONS: dict[str, Callable[[int, float, int], Any]] = {
     "pca": lambda width, _, __: PCA(width, svd_solver="covariance_eigh"),
     "random": lambda width, _, seed: GaussianRandomProjection(width, random_state=seed),

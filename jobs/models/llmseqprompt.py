@@ -41,7 +41,7 @@ class LLMSeqPrompt(Model):
     family = "llmseqprompt"
     defaults = {
         "provider": "local",
-        "language_model": "SmolLM2-135M-Instruct",
+        "language_model": "smollm2-135m",  # the bundled one, a folder, or a model of the service
         "variant": "item",  # what is asked for: item, list, classify, rank
         "mapping": "embedding",  # a made-up name becomes the item nearest by embedding, by spelling (fuzzy), or none
         "constrained": False,  # the likeliest of the catalogue's names instead of free answers (local, item)
@@ -50,10 +50,12 @@ class LLMSeqPrompt(Model):
         "window": 20,
         "training_limit": 0,  # so many of the newest training sequences are learnt from; 0: all
         "epochs": 3,
-        "patience": 2,
+        # of a local model, see its reasons in jobs/prompting/local.py
+        "patience": 3,
         "batch_size": 16,
-        "learning_rate": 1e-4,
+        "learning_rate": 5e-4,
         "weight_decay": 0.0,
+        "lora_rank": 8,
     }
     uses_embeddings = True
 
@@ -162,9 +164,9 @@ def make_language_model(parameters: Mapping[str, Any], access: Access | None) ->
         If it is a service's and there is no warehouse to keep what is bought.
     """
     if parameters["provider"] == "local":
-        local: LanguageModel = import_module("jobs.prompting.local").LocalModel(
-            parameters["language_model"], parameters
-        )
+        module = import_module("jobs.prompting.local")  # its libraries are an extra
+        known = {name: parameters[name] for name in module.LocalModel.defaults if name in parameters}
+        local: LanguageModel = module.LocalModel(parameters["language_model"], known)
         return local
     if access is None:
         raise UsageError("llmseqprompt's provider 'openai' needs a warehouse: run it by `nextmart train`")

@@ -10,7 +10,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from jobs.models.base import Bools, Cases, Catalog, Fitting, Model, Scorer, State, VectorScorer
-from jobs.models.initial_vectors import REDUCTION_DEFAULTS, Projection
+from jobs.models.initial_vectors import RANDOM_REDUCTIONS, REDUCTION_DEFAULTS, Projection
 from jobs.models.session_vectors import DECAYS, check_words, fit_reduction, session_vectors, unit_vectors
 from jobs.sequences import Sequences
 
@@ -35,8 +35,8 @@ class LLMSeqSim(Model):
 
     @property
     def is_random(self) -> bool:
-        """Return False: nothing is drawn."""
-        return False
+        """Tell whether the reduction draws; nothing else does."""
+        return self.parameters["reduction"] in RANDOM_REDUCTIONS
 
     def fit(self, train_sequences: Sequences, validation: Cases, catalog: Catalog, fitting: Fitting) -> None:
         """Fit the reduction, if there is one: the embeddings are all else there is."""

@@ -12,7 +12,7 @@ import torch
 from torch.nn import functional
 
 from jobs.models.base import Bools, Cases, Catalog, Fitting, Floats, Scorer, State
-from jobs.models.initial_vectors import REDUCTION_DEFAULTS, Projection
+from jobs.models.initial_vectors import RANDOM_REDUCTIONS, REDUCTION_DEFAULTS, Projection
 from jobs.models.session_vectors import DECAYS, check_words, fit_reduction, session_vectors, unit_vectors
 from jobs.models.sknn import SKNN, Doubles, Matrix, NeighbourScorer
 from jobs.sequences import Sequences
@@ -36,6 +36,11 @@ class SKNNEmb(SKNN):
         "width": 256,  # of a reduction
     }
     uses_embeddings = True
+
+    @property
+    def is_random(self) -> bool:
+        """Tell whether the reduction draws; nothing else does."""
+        return self.parameters["reduction"] in RANDOM_REDUCTIONS
 
     def fit(self, train_sequences: Sequences, validation: Cases, catalog: Catalog, fitting: Fitting) -> None:
         """Keep the sessions, and their items' vectors, so that an item the catalogue loses moves no session."""
