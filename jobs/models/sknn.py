@@ -99,18 +99,23 @@ class NeighbourScorer(Scorer):
         """Score what neighbours hold; a list is shorter than k where they hold too little."""
         scores = np.full((len(sequences), k), -np.inf, np.float32)
         items = np.full((len(sequences), k), -1, np.int32)
+        eligible = allowed.copy()
         for start in range(0, len(sequences), ROWS_AT_ONCE):
             rows = np.arange(start, min(start + ROWS_AT_ONCE, len(sequences)))
             found = self._neighbours(sequences.take(rows)) @ self._holds
             for place, row in enumerate(rows):
                 held = slice(found.indptr[place], found.indptr[place + 1])
-                candidates = found.indices[held]
-                values = (found.data[held] * self._rarity[candidates]).astype(np.float32)
-                wanted = allowed[candidates]
-                if exclude is not None:
-                    wanted &= ~np.isin(candidates, exclude[int(row)])
-                best = np.lexsort((candidates[wanted], -values[wanted]))[:k]
-                scores[row, : len(best)], items[row, : len(best)] = values[wanted][best], candidates[wanted][best]
+                own = [] if exclude is None else exclude[int(row)]
+                eligible[own] = False
+                wanted = eligible[found.indices[held]]
+                eligible[own] = allowed[own]
+                candidates = found.indices[held][wanted]
+                values = (found.data[held][wanted] * self._rarity[candidates]).astype(np.float32)
+                if len(values) > k:  # most score too little to be worth sorting
+                    high = values >= np.partition(values, -k)[-k]
+                    candidates, values = candidates[high], values[high]
+                best = np.lexsort((candidates, -values))[:k]
+                scores[row, : len(best)], items[row, : len(best)] = values[best], candidates[best]
         return scores, items
 
     def reasons(self, sequences: Sequences, items: Ints) -> Ints:
