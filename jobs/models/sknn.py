@@ -105,7 +105,7 @@ class NeighbourScorer(Scorer):
             found = self._neighbours(sequences.take(rows)) @ self._holds
             for place, row in enumerate(rows):
                 held = slice(found.indptr[place], found.indptr[place + 1])
-                own = [] if exclude is None else exclude[int(row)]
+                own = np.empty(0, np.int32) if exclude is None else exclude[int(row)]
                 eligible[own] = False
                 wanted = eligible[found.indices[held]]
                 eligible[own] = allowed[own]
