@@ -6,7 +6,6 @@ import pytest
 
 from jobs.errors import UsageError
 from jobs.experiments.spec import read_experiment
-from jobs.models.registry import FAMILIES
 
 PRESETS = sorted((Path(__file__).resolve().parents[2] / "experiments").glob("*.toml"))
 
@@ -84,7 +83,7 @@ def test_an_absent_file_is_said(tmp_path):
 
 
 def test_there_is_a_preset_for_each_question():
-    assert {path.stem for path in PRESETS} == {"paper", "reductions", "texts", "encoders", "decays", "prompts"}
+    assert {path.stem for path in PRESETS} == {"paper", "best", "reductions", "texts", "encoders", "decays", "prompts"}
 
 
 @pytest.mark.parametrize("path", PRESETS, ids=lambda path: path.stem)

@@ -165,7 +165,9 @@ def test_a_training_that_was_killed_goes_on_from_its_checkpoint(tiny, tmp_path, 
     with pytest.raises(Killed):
         conduct(tiny, tmp_path, what)
     conduct(tiny, tmp_path, what)
-    assert len(epochs) == 1 + 1 + 1 + 2  # one, the killed one, the rest of seed 0, and seed 1
+    assert (
+        len(epochs) == 1 + 1 + 1 + 2 + 2 * 2
+    )  # one, the killed one, the rest of seed 0, seed 1, and both again on everything
     wanted = [row for row in whole[0]["ml.model_ranks"] if "/sasrec/" in row[0]]
     assert kept(tiny)["ml.model_ranks"] == wanted
 
@@ -216,7 +218,8 @@ def test_fusion_comes_last_and_gets_parts_of_its_seed_with_their_own_parameters(
         {"family": "vsknn", "parameters": {"neighbours": 3}},
     ]
     conduct(tiny, tmp_path, spec(models=models))
-    (first, parts), (second, others) = Fused.given
+    (first, parts), (_, again), (second, others), _ = Fused.given  # each fitted twice, at last on everything
+    assert again["sasrec"] is not parts["sasrec"]
     assert (first, second) == (0, 1)
     assert set(parts) == set(others) == {"popularity", "sasrec"}
     assert parts["popularity"] is others["popularity"]

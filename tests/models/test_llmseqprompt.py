@@ -1,6 +1,7 @@
 """LLMSeqPrompt with a language model that needs no time: the four variants, and what becomes of odd answers."""
 
 import numpy as np
+import polars as pl
 import pytest
 from fake_language_model import Bigrams, sections
 from known_answers import INDEX, ITEMS, cases, fitted, shop, training, walks
@@ -106,7 +107,8 @@ def test_rates_are_measured_beside_the_metrics(monkeypatch):
     model, _ = fit(monkeypatch, lambda conversation: answers)
     counts = np.bincount(training().items, minlength=ITEMS)
     found = measure(model.scorer(shop()), cases(), shop(), counts, segments={"some": np.arange(200) < 50})
-    rows = {row["metric"]: row for row in found["all"].to_dicts() if row["metric"].endswith("_rate") and row["k"] == 20}
+    table = found.by_segment["all"].filter(pl.col("metric").str.ends_with("_rate"), pl.col("k") == 20)
+    rows = {row["metric"]: row for row in table.to_dicts()}
     rates = {name: row["value"] for name, row in rows.items() if name != "hit_rate"}
     assert rates == pytest.approx({"duplicate_rate": 1 / 3, "hallucination_rate": 1 / 3, "invalid_rate": 1 / 4})
     assert rows["duplicate_rate"]["n"] == 200

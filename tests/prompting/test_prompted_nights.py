@@ -1,5 +1,6 @@
 """Train, evaluate and recommend with LLMSeqPrompt by a service: the jobs know nothing of it, and pay once."""
 
+import time
 from datetime import UTC, datetime, timedelta
 
 import numpy as np
@@ -81,6 +82,7 @@ def test_a_night_trains_measures_and_recommends_and_the_next_one_pays_nothing(hi
     model = load_model(history, latest(history)["llmseqprompt"], settings(tmp_path, prompt_max_cost=None))
     _, items = recommend(model.scorer(catalog), Sequences.from_lists([[0, 1], [3, 4]]), 1)
     assert items.tolist() == [[2], [5]], "asked before: nothing to pay"
+    time.sleep(1)  # a model is named by the second
     night(train, history, settings(tmp_path, retrain_after_days=0))
     assert fake.paid == paid
     tables = ("ml.models", "ml.fine_tunes", "ml.completions", "ml.model_metrics")
