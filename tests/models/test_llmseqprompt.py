@@ -112,7 +112,7 @@ def test_rates_are_measured_beside_the_metrics(monkeypatch):
     rates = {name: row["value"] for name, row in rows.items() if name != "hit_rate"}
     assert rates == pytest.approx({"duplicate_rate": 1 / 3, "hallucination_rate": 1 / 3, "invalid_rate": 1 / 4})
     assert rows["duplicate_rate"]["n"] == 200
-    assert "duplicate_rate" not in found["some"]["metric"].to_list()
+    assert "duplicate_rate" not in found.by_segment["some"]["metric"].to_list()
     plain = measure(fitted("llmseqsim").scorer(shop()), cases(), shop(), counts)
     assert "duplicate_rate" not in plain["all"]["metric"].to_list()
 
