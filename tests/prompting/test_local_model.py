@@ -8,6 +8,7 @@ from tokenizers import Tokenizer, models, pre_tokenizers
 from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
 
 from jobs.errors import NextmartError, UsageError
+from jobs.models.llmseqprompt import LLMSeqPrompt, make_language_model
 from jobs.prompting import local as local_module
 from jobs.prompting import weights
 from jobs.prompting.choosing import Trie, choose
@@ -251,10 +252,16 @@ def test_a_title_cant_end_its_message(make):
     assert answer.index(2) == len(answer) - 1
 
 
+def test_the_family_hands_its_parameters_over(folder):
+    parameters = LLMSeqPrompt({"language_model": str(folder), "epochs": 7}).parameters
+    made = make_language_model(parameters, None)
+    assert made.name == str(folder)
+    assert made.parameters["epochs"] == 7
+    assert LLMSeqPrompt.defaults["language_model"] == weights.BUNDLED_MODEL
+
+
 def test_what_is_wrong_is_said(make, folder, tmp_path, monkeypatch):
-    with pytest.raises(UsageError, match="did you mean 'epochs'"):
-        LocalModel(str(folder), {"epoch": 1})
-    with pytest.raises(UsageError, match="neither the bundled 'smollm2-135m', nor a folder"):
+    with pytest.raises(UsageError, match="neither the bundled 'SmolLM2-135M-Instruct', nor a folder"):
         LocalModel("no-such-model").answer(ASKED, Sampling())
     with pytest.raises(UsageError, match="longer than the 64"):
         make().answer([Conversation("next", "red " * 50)], Sampling(max_tokens=20))
