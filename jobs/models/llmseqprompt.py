@@ -41,7 +41,7 @@ class LLMSeqPrompt(Model):
     family = "llmseqprompt"
     defaults = {
         "provider": "local",
-        "language_model": "smollm2-135m",  # the bundled one, a folder, or a model of the service
+        "language_model": "SmolLM2-135M-Instruct",  # the bundled one, a folder, or a model of the service
         "variant": "item",  # what is asked for: item, list, classify, rank
         "mapping": "embedding",  # a made-up name becomes the item nearest by embedding, by spelling (fuzzy), or none
         "constrained": False,  # the likeliest of the catalogue's names instead of free answers (local, item)
@@ -165,8 +165,7 @@ def make_language_model(parameters: Mapping[str, Any], access: Access | None) ->
     """
     if parameters["provider"] == "local":
         module = import_module("jobs.prompting.local")  # its libraries are an extra
-        known = {name: parameters[name] for name in module.LocalModel.defaults if name in parameters}
-        local: LanguageModel = module.LocalModel(parameters["language_model"], known)
+        local: LanguageModel = module.LocalModel(parameters["language_model"], parameters)
         return local
     if access is None:
         raise UsageError("llmseqprompt's provider 'openai' needs a warehouse: run it by `nextmart train`")
