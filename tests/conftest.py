@@ -47,3 +47,16 @@ def example(tmp_path, real_data):
         return call
 
     return prepare
+
+
+@pytest.fixture(scope="package")
+def one_thread_of_the_cpu():
+    """Train there: small networks are fastest on it, and come to the same bits each time."""
+    import torch  # here: most tests have nothing to do with it
+
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("jobs.models.sequential.device", lambda: torch.device("cpu"))
+        yield
+    torch.set_num_threads(before)

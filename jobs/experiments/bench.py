@@ -11,8 +11,8 @@ import polars as pl
 
 from jobs.data import index_cases, index_items, read_catalog, read_sequences
 from jobs.errors import NextmartError
-from jobs.metrics import rank_values, target_ranks
-from jobs.models.base import Bools, Cases, Catalog, Ints, Longs, Model, Scorer, recommend
+from jobs.measure import hash_cases
+from jobs.models.base import Bools, Cases, Catalog, Longs
 from jobs.sequences import Sequences
 from jobs.settings import Settings
 from jobs.split import Split, leave_one_out_split, validation_split
@@ -67,7 +67,7 @@ class Bench:
     @property
     def cases_hash(self) -> str:
         """A hash of the test cases' ids and targets: ranks are comparable where it is the same."""
-        return hash_of([self.split.test["sequence_id"].to_numpy(), self.split.test["target"].to_numpy()])
+        return hash_cases(self.split.test)
 
 
 def hash_of(arrays: Iterable[npt.NDArray[Any]]) -> str:
@@ -127,17 +127,3 @@ def held_out(split: Split, settings: Settings) -> tuple[pl.DataFrame, pl.DataFra
     if split.validation is not None:
         return split.train, split.validation
     return validation_split(split.train, settings.validation_limit)
-
-
-def ranks_and_lists(scorer: Scorer, cases: Cases, allow_repeats: bool) -> tuple[Longs, Ints]:
-    """Rank the catalogue for each case: its target's rank (int64, 0: absent) and its list, int32 (cases, 20)."""
-    _, lists = recommend(scorer, cases.inputs, 20, allow_repeats=allow_repeats)
-    return target_ranks(lists, cases.targets), lists
-
-
-def ndcg_at_20(model: Model, catalog: Catalog, cases: Cases, allow_repeats: bool) -> float | None:
-    """Return a fitted model's mean nDCG@20; None without cases."""
-    if not len(cases.targets):
-        return None
-    ranks, _ = ranks_and_lists(model.scorer(catalog), cases, allow_repeats)
-    return float(rank_values(ranks, "ndcg", 20).mean())

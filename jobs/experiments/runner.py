@@ -6,11 +6,11 @@ import time
 from dataclasses import dataclass, field, replace
 
 from jobs.experiments import store
-from jobs.experiments.bench import Bench, hash_of, ndcg_at_20, ranks_and_lists
+from jobs.experiments.bench import Bench, hash_of
 from jobs.experiments.spec import Experiment
 from jobs.experiments.store import Outcome, Run
-from jobs.measure import measure_lists
-from jobs.models.base import Catalog, Fitting, Floats, Model
+from jobs.measure import CUT_OFFS, measure_lists
+from jobs.models.base import Catalog, Fitting, Floats, Model, ndcg_at_20, recommend
 from jobs.models.registry import make
 from jobs.progress import say
 from jobs.settings import Settings
@@ -139,8 +139,10 @@ def fit_and_measure(
     final = model if bench.everything is None else model.refit(bench.everything, catalog, fittings[1])
     fitted = time.perf_counter()
     scorer = final.scorer(catalog)
-    _, lists = ranks_and_lists(scorer, bench.cases, bench.allow_repeats)
+    _, lists = recommend(scorer, bench.cases.inputs, max(CUT_OFFS), allow_repeats=bench.allow_repeats)
     recommended = time.perf_counter()
     measured = measure_lists(lists, bench.cases, catalog, bench.item_counts, bench.segments, scorer.rates())
-    value = ndcg_at_20(model, catalog, bench.validation, bench.allow_repeats)
+    value = None
+    if len(bench.validation.targets):
+        value = ndcg_at_20(model.scorer(catalog), bench.validation, allow_repeats=bench.allow_repeats)
     return model, final, Outcome(measured, fitted - started, recommended - fitted, value)

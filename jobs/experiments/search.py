@@ -12,10 +12,10 @@ import numpy.typing as npt
 from jobs.data import index_cases, index_items
 from jobs.errors import NextmartError, redact
 from jobs.experiments import store
-from jobs.experiments.bench import Bench, hash_of, held_out, ndcg_at_20
+from jobs.experiments.bench import Bench, hash_of, held_out
 from jobs.experiments.spec import Experiment, Range
 from jobs.experiments.store import Run
-from jobs.models.base import Cases, Fitting
+from jobs.models.base import Cases, Fitting, ndcg_at_20
 from jobs.models.registry import make
 from jobs.progress import say
 from jobs.sequences import Sequences
@@ -203,6 +203,8 @@ def _judged(
     checkpoint = settings.work_folder / "checkpoints" / f"{named[:32]}.safetensors"
     model = make(family, parameters)
     model.fit(fold.train, fold.validation, bench.catalog, Fitting(seed, checkpoint))
-    value = ndcg_at_20(model, bench.catalog, fold.judged, bench.allow_repeats)
+    value = 0.0
+    if len(fold.judged.targets):
+        value = ndcg_at_20(model.scorer(bench.catalog), fold.judged, bench.allow_repeats)
     checkpoint.unlink(missing_ok=True)
-    return value or 0.0
+    return value

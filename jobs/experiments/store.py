@@ -118,26 +118,23 @@ def fail(connection: Connection, run: Run, error: Exception) -> str:
 
 def read_runs(connection: Connection, versions: list[str]) -> pl.DataFrame:
     """Read the rows of some runs: ``model_version, label, model, seed, status, fit_seconds, …``."""
-    frame = pl.from_arrow(
-        connection.execute(
-            "select model_version, label, model, seed, status, fit_seconds, recommend_seconds, validation_value, error "
-            "from ml.experiment_runs where list_contains(?, model_version)",
-            [versions],
-        ).to_arrow_table()
+    return _rows_of(
+        connection,
+        versions,
+        "select model_version, label, model, seed, status, fit_seconds, recommend_seconds, validation_value, error "
+        "from ml.experiment_runs",
     )
-    assert isinstance(frame, pl.DataFrame)  # noqa: S101 - a table never becomes a Series
-    return frame
 
 
 def read_metrics(connection: Connection, versions: list[str]) -> pl.DataFrame:
     """Read ``model_version, segment, metric, k, value, n`` of some runs."""
-    frame = pl.from_arrow(
-        connection.execute(
-            "select model_version, segment, metric, k, value, n from ml.model_metrics "
-            "where list_contains(?, model_version)",
-            [versions],
-        ).to_arrow_table()
-    )
+    query = "select model_version, segment, metric, k, value, n from ml.model_metrics"
+    return _rows_of(connection, versions, query)
+
+
+def _rows_of(connection: Connection, versions: list[str], query: str) -> pl.DataFrame:
+    found = connection.execute(f"{query} where list_contains(?, model_version)", [versions])
+    frame = pl.from_arrow(found.to_arrow_table())
     assert isinstance(frame, pl.DataFrame)  # noqa: S101 - a table never becomes a Series
     return frame
 

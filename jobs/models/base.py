@@ -18,6 +18,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from jobs.errors import UsageError, nearest
+from jobs.metrics import rank_values, target_ranks
 from jobs.sequences import Sequences
 from jobs.topk import top_k
 
@@ -285,6 +286,12 @@ def recommend(
         chunk = sequences.take(rows)
         scores[rows], items[rows] = scorer.top(chunk, k, None if allow_repeats else chunk, recommendable)
     return scores, items
+
+
+def ndcg_at_20(scorer: Scorer, cases: Cases, allow_repeats: bool = False) -> float:
+    """Return the mean nDCG@20 of cases, of which there is one at least."""
+    _, lists = recommend(scorer, cases.inputs, 20, allow_repeats=allow_repeats)
+    return float(rank_values(target_ranks(lists, cases.targets), "ndcg", 20).mean())
 
 
 def device() -> torch.device:

@@ -75,8 +75,8 @@ class Fusion(Model):
     def fit(self, train_sequences: Sequences, validation: Cases, catalog: Catalog, fitting: Fitting) -> None:
         """Fit the parts that were not fitted before, then choose the weights on ``validation``."""
         for place, own in self._fittings(fitting):
-            known = fitting.fitted.get(self.parts[place].family)
-            if known is not None and own.seed == fitting.seed and known.parameters == self.parts[place].parameters:
+            known = self._fitted_before(place, own, fitting)
+            if known:
                 self.parts[place] = known
             else:
                 self.parts[place].fit(train_sequences, validation, catalog, own)
@@ -91,12 +91,8 @@ class Fusion(Model):
         fused = Fusion(self.parameters)
         fused.weights = self.weights
         for place, own in self._fittings(fitting):
-            known = fitting.fitted.get(self.parts[place].family)
-            shared = known is not None and own.seed == fitting.seed
-            if known is not None and shared and known.parameters == self.parts[place].parameters:
-                fused.parts[place] = known
-            else:
-                fused.parts[place] = self.parts[place].refit(sequences, catalog, own)
+            known = self._fitted_before(place, own, fitting)
+            fused.parts[place] = known or self.parts[place].refit(sequences, catalog, own)
         return fused
 
     def state(self) -> State:
@@ -121,6 +117,12 @@ class Fusion(Model):
         p = self.parameters
         constant = p["constant"] if p["method"] == "reciprocal_rank" else None
         return FusionScorer([part.scorer(catalog) for part in self.parts], self.weights, p["depth"], constant)
+
+    def _fitted_before(self, place: int, own: Fitting, fitting: Fitting) -> Model | None:
+        """Return the model that is what a part would become, where there is one."""
+        known = fitting.fitted.get(self.parts[place].family)
+        same = known is not None and own.seed == fitting.seed and known.parameters == self.parts[place].parameters
+        return known if same else None
 
     def _fittings(self, fitting: Fitting) -> Iterator[tuple[int, Fitting]]:
         """Yield each part's place with a seed and a checkpoint of its own."""

@@ -13,7 +13,6 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from jobs.metrics import rank_values, target_ranks
 from jobs.models.base import (
     NO_CASES,
     Cases,
@@ -25,7 +24,7 @@ from jobs.models.base import (
     Scorer,
     State,
     device,
-    recommend,
+    ndcg_at_20,
 )
 from jobs.models.initial_vectors import Projection, fit_projection
 from jobs.models.leave_one_out import LeaveOneOutScorer
@@ -174,8 +173,7 @@ class SequentialModel(Model):
         return table
 
     def _validation_score(self, cases: Cases, catalog: Catalog) -> float:
-        _, lists = recommend(self.scorer(catalog), cases.inputs, 20)
-        return float(rank_values(target_ranks(lists, cases.targets), "ndcg", 20).mean())
+        return ndcg_at_20(self.scorer(catalog), cases)
 
     def state(self) -> State:
         """Return the network's weights, the vocabulary, and the projection where there is one."""

@@ -5,19 +5,13 @@ from pathlib import Path
 
 import pytest
 import tiny_shop
-import torch
 
 from jobs.warehouse import connect
 
 
 @pytest.fixture(autouse=True, scope="package")
-def one_thread_of_the_cpu():
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("jobs.models.sequential.device", lambda: torch.device("cpu"))
-        yield
-    torch.set_num_threads(before)
+def small_networks(one_thread_of_the_cpu):
+    """All tests here."""
 
 
 @pytest.fixture(scope="package")
