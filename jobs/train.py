@@ -22,7 +22,7 @@ from jobs.settings import Family, Settings, Vars
 from jobs.split import Split, cutoff_split, holdout_cutoff, paper_split, validation_split
 from jobs.warehouse import Connection, JobRun, now, transaction
 
-SCHEMA_VERSION = 2  # of the weights and the recipe; a change makes every stored model due for training
+SCHEMA_VERSION = 3  # of the weights and the recipe; a change makes every stored model due for training
 
 
 def train(connection: Connection, settings: Settings, run: JobRun) -> None:

@@ -153,20 +153,32 @@ class VectorScorer(Scorer):
         In the catalogue's order.
     explains : bool
         Whether closeness of item vectors says why an item was recommended.
+    item_bias : float32 tensor (items,), optional
+        What is added to an item's score whatever the sequence.
     """
 
     queries: Callable[[Sequences], Tensor]
     item_vectors: Tensor
     recommendable: Bools
     explains: bool = True
+    item_bias: Tensor | None = None
 
     def top(self, sequences: Sequences, k: int, exclude: Sequences | None, allowed: Bools) -> tuple[Floats, Ints]:
         """Multiply, and keep the largest; nothing for a sequence of which nothing is known."""
         queries = self.queries(sequences)
-        scores, items = top_k(queries, self.item_vectors, k, exclude=exclude, allowed=allowed)
         unknown = ~queries.any(dim=1).cpu().numpy()
+        if self.item_bias is not None:
+            queries = functional.pad(queries, (0, 1), value=1)
+        scores, items = top_k(queries, self._scored, k, exclude=exclude, allowed=allowed)
         scores[unknown], items[unknown] = -np.inf, -1
         return scores, items
+
+    @cached_property
+    def _scored(self) -> Tensor:
+        """The vectors with the biases as a last column: so exact top-k stays what it is without them."""
+        if self.item_bias is None:
+            return self.item_vectors
+        return torch.cat([self.item_vectors, self.item_bias[:, None]], dim=1)
 
     def reasons(self, sequences: Sequences, items: Ints) -> Ints:
         """Name the item with the largest cosine in ``item_vectors``."""

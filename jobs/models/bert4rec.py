@@ -69,6 +69,7 @@ class BERT4Rec(SequentialModel):
         "mask_probability": 0.4,
         "random_copies": 1,  # randomly masked copies of a sequence an epoch, beside the one with its last item masked
         "initial_std": 0.05,  # of the item table's entries
+        "recency": 1.0,  # weight of what is wanted now; 1: as probabilities ask for, 0: none
         "item_bias": False,  # whether each item has a number of its own that is added to its score
         "batch_size": 256,
         "learning_rate": 1e-3,

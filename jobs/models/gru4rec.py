@@ -46,6 +46,7 @@ class GRU4Rec(AutoregressiveModel):
         "dropout": 0.3,  # of what goes into the unit and what comes out of it
         "negatives": 512,  # items that a batch's targets are told from; 0: all
         "initial_std": 0.05,  # of the item table's entries
+        "recency": 1.0,  # weight of what is wanted now; 1: as probabilities ask for, 0: none
         "item_bias": False,  # whether each item has a number of its own that is added to its score
         "batch_size": 128,
         "learning_rate": 1e-3,

@@ -11,6 +11,7 @@ from torch.nn import functional
 
 from jobs.models.base import Bools, Cases, Catalog, Fitting, Model, Scorer, State, VectorScorer
 from jobs.models.initial_vectors import RANDOM_REDUCTIONS, REDUCTION_DEFAULTS, Projection
+from jobs.models.recency import Recency
 from jobs.models.session_vectors import DECAYS, check_words, fit_reduction, session_vectors, unit_vectors
 from jobs.sequences import Sequences
 
@@ -29,9 +30,11 @@ class LLMSeqSim(Model):
         "similarity": "cosine",  # or dot, euclidean
         "reduction": "none",  # or as for initial item vectors
         "width": 256,  # of a reduction
+        "recency": 0.05,  # weight of what is wanted now; the papers': 0
     }
     uses_embeddings = True
     projection: Projection | None = None
+    recency: Recency | None = None
 
     @property
     def is_random(self) -> bool:
@@ -39,17 +42,20 @@ class LLMSeqSim(Model):
         return self.parameters["reduction"] in RANDOM_REDUCTIONS
 
     def fit(self, train_sequences: Sequences, validation: Cases, catalog: Catalog, fitting: Fitting) -> None:
-        """Fit the reduction, if there is one: the embeddings are all else there is."""
+        """Fit the reduction, if there is one, and count what is wanted now: the embeddings are all else there is."""
         check_words(self.family, self.parameters, decay=[*DECAYS], similarity=["cosine", "dot", "euclidean"])
         self.projection = fit_reduction(self.parameters, catalog, fitting)
+        self.recency = Recency.of(train_sequences, catalog)
 
     def state(self) -> State:
-        """Return the reduction; the vectors live in ml.embeddings."""
-        return self.projection.state() if self.projection else {}
+        """Return the reduction and items' recency; the vectors live in ml.embeddings."""
+        parts = (self.projection, self.recency)
+        return {name: array for part in parts if part for name, array in part.state().items()}
 
     def restore(self, state: State, trained_on: Catalog) -> None:
-        """Take back the reduction."""
+        """Take back a state."""
         self.projection = Projection.from_state(state)
+        self.recency = Recency.from_state(state, trained_on)
 
     def scorer(self, catalog: Catalog) -> Scorer:
         """Score every item with an embedding, cold ones included."""
@@ -69,4 +75,5 @@ class LLMSeqSim(Model):
 
         one = known[:, None].astype(np.float32)
         compared = np.hstack([vectors, one]) if similarity == "euclidean" else vectors
-        return VectorScorer(queries, torch.from_numpy(compared), known)
+        bias = torch.from_numpy(self.parameters["recency"] * self.recency.of_items(catalog)) if self.recency else None
+        return VectorScorer(queries, torch.from_numpy(compared), known, item_bias=bias)

@@ -28,6 +28,7 @@ from jobs.models.base import (
 )
 from jobs.models.initial_vectors import Projection, fit_projection
 from jobs.models.leave_one_out import LeaveOneOutScorer
+from jobs.models.recency import Recency
 from jobs.models.training import train
 from jobs.sequences import Sequences
 
@@ -127,6 +128,7 @@ class SequentialModel(Model):
             torch.manual_seed(fitting.seed)
             self.trained_on = catalog
             self.vocabulary = np.unique(train_sequences.items)
+            self.recency = Recency.of(train_sequences, catalog)
             self.projection = self._project(catalog, fitting.seed)
             self.network = self._network_around(self._initial_table(catalog, fitting.seed)).to(device())
         local = np.full(len(catalog), -1, np.int32)
@@ -176,15 +178,16 @@ class SequentialModel(Model):
         return ndcg_at_20(self.scorer(catalog), cases)
 
     def state(self) -> State:
-        """Return the network's weights, the vocabulary, and the projection where there is one."""
+        """Return the network's weights, the vocabulary, items' recency, and the projection where there is one."""
         weights = {f"network.{name}": value.cpu().numpy() for name, value in self.network.state_dict().items()}
         projection = self.projection.state() if self.projection else {}
-        return {"vocabulary": self.vocabulary, **weights, **projection}
+        return {"vocabulary": self.vocabulary, **self.recency.state(), **weights, **projection}
 
     def restore(self, state: State, trained_on: Catalog) -> None:
         """Take back a state."""
         self.trained_on = trained_on
         self.vocabulary = state["vocabulary"]
+        self.recency = Recency.from_state(state, trained_on)
         self.projection = Projection.from_state(state)
         self.network = self._network_around(state["network.table"])
         weights = {
@@ -213,28 +216,26 @@ class SequentialModel(Model):
         vectors[place] = trained
         known[place] = True
         table = torch.from_numpy(vectors).to(device())
-        scored = table
+        biases = self.parameters["recency"] * torch.from_numpy(self.recency.of_items(catalog)).to(device())
         if self.network.bias is not None:
             bias = self.network.bias.detach()
-            # a cold item's is the mean: nothing is known for it or against it, as with the length of its vector
-            biases = bias.mean().repeat(len(catalog))
-            biases[place] = bias[torch.from_numpy(in_catalog)]
-            scored = torch.cat([table, biases[:, None]], dim=1)
+            learnt = bias.mean().repeat(len(catalog))  # a cold item's: as with the length of its vector
+            learnt[place] = bias[torch.from_numpy(in_catalog)]
+            biases = biases + learnt
         self.network.eval()
 
         @torch.inference_mode()
         def queries(sequences: Sequences) -> Tensor:
             readable = sequences.keep(known).last(self._longest_input)
-            found = torch.zeros(len(sequences), scored.shape[1], device=device())
+            found = torch.zeros(len(sequences), width, device=device())
             # rows of one length are computed together: no time goes into padding
             for length in np.unique(readable.lengths[readable.lengths > 0]):
                 rows = np.flatnonzero(readable.lengths == length)
                 items = torch.from_numpy(readable.take(rows).padded(0)).long().to(device())
-                found[rows, :width] = self.network.next_vectors(table, items)
-                found[rows, width:] = 1  # what the bias is multiplied with, where there is one
+                found[rows] = self.network.next_vectors(table, items)
             return found
 
-        return LeaveOneOutScorer(queries, scored, known, longest_input=self._longest_input)
+        return LeaveOneOutScorer(queries, table, known, item_bias=biases, longest_input=self._longest_input)
 
 
 def batches_of_like_length(lengths: Longs, size: int, generator: np.random.Generator) -> list[Longs]:

@@ -10,6 +10,7 @@ import numpy.typing as npt
 from scipy import sparse
 
 from jobs.models.base import Bools, Cases, Catalog, Fitting, Floats, Ints, Model, Scorer, State
+from jobs.models.recency import Recency
 from jobs.models.session_vectors import DECAYS, age_weights, check_words
 from jobs.sequences import Sequences
 
@@ -32,6 +33,7 @@ class SKNN(Model):
         "similarity": "cosine",  # or dot
         "decay": "mean",  # weights of a sequence's items by age: a key of DECAYS
         "idf": False,  # raise the scores of items that few sessions hold, by 1 + ln(sessions / those that hold it)
+        "recency": 0.7,  # weight of what is wanted now: an item's score is multiplied by (q / p)^weight; the papers': 0
     }
 
     @property
@@ -40,21 +42,23 @@ class SKNN(Model):
         return False
 
     def fit(self, train_sequences: Sequences, validation: Cases, catalog: Catalog, fitting: Fitting) -> None:
-        """Keep the sessions, the newest last."""
+        """Keep the sessions, the newest last, and count what is wanted now."""
         check_words(self.family, self.parameters, decay=[*DECAYS], similarity=["cosine", "dot"])
         self.trained_on, self.sessions = catalog, train_sequences
+        self.recency = Recency.of(train_sequences, catalog)
 
     def state(self) -> State:
-        """Return the sessions."""
-        return {"items": self.sessions.items, "offsets": self.sessions.offsets}
+        """Return the sessions, and items' recency."""
+        return {"items": self.sessions.items, "offsets": self.sessions.offsets, **self.recency.state()}
 
     def restore(self, state: State, trained_on: Catalog) -> None:
-        """Take back the sessions."""
+        """Take back a state."""
         self.trained_on, self.sessions = trained_on, Sequences(state["items"], state["offsets"])
+        self.recency = Recency.from_state(state, trained_on)
 
     def scorer(self, catalog: Catalog) -> Scorer:
         """Score the items that sessions hold and the catalogue still has."""
-        return NeighbourScorer(*self._held(catalog), self.parameters)
+        return NeighbourScorer(*self._held(catalog), self.recency.of_items(catalog), self.parameters)
 
     def _held(self, catalog: Catalog) -> tuple[Matrix, npt.NDArray[np.integer]]:
         """Return which items a session holds, and how many it held at the fit: see :class:`NeighbourScorer`."""
@@ -84,15 +88,20 @@ class NeighbourScorer(Scorer):
         1 where a session holds an item.
     lengths : int array (sessions,)
         Items of each session, those included that the catalogue has lost.
+    gains : float32 array (items,)
+        How much more an item is wanted now, see :class:`Recency`.
     """
 
-    def __init__(self, holds: Matrix, lengths: npt.NDArray[np.integer], parameters: dict[str, Any]) -> None:
+    def __init__(
+        self, holds: Matrix, lengths: npt.NDArray[np.integer], gains: Floats, parameters: dict[str, Any]
+    ) -> None:
         sessions, items = holds.shape
         holders = np.bincount(holds.indices, minlength=items)
         self.recommendable = holders > 0
         self._holds = holds
         self._norms = np.sqrt(np.maximum(lengths, 1))
-        self._rarity = 1 + np.log(sessions / np.maximum(holders, 1)) if parameters["idf"] else np.ones(items)
+        rarity = 1 + np.log(sessions / np.maximum(holders, 1)) if parameters["idf"] else np.ones(items)
+        self._item_weights = rarity * np.exp(parameters["recency"] * gains)
         self._parameters = parameters
 
     def top(self, sequences: Sequences, k: int, exclude: Sequences | None, allowed: Bools) -> tuple[Floats, Ints]:
@@ -110,7 +119,7 @@ class NeighbourScorer(Scorer):
                 wanted = eligible[found.indices[held]]
                 eligible[own] = allowed[own]
                 candidates = found.indices[held][wanted]
-                values = (found.data[held][wanted] * self._rarity[candidates]).astype(np.float32)
+                values = (found.data[held][wanted] * self._item_weights[candidates]).astype(np.float32)
                 if len(values) > k:  # most score too little to be worth sorting
                     high = values >= np.partition(values, -k)[-k]
                     candidates, values = candidates[high], values[high]

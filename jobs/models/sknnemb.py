@@ -67,7 +67,8 @@ class SKNNEmb(SKNN):
         readable = Sequences(index, self.sessions.offsets).distinct().keep(known)
         sessions = session_vectors(self.vectors, readable, self.parameters["training_decay"])
         items = unit_vectors(catalog, self.projection)
-        return EmbeddingScorer(*self._held(catalog), self.parameters, sessions, items)
+        gains = self.recency.of_items(catalog)
+        return EmbeddingScorer(*self._held(catalog), gains, self.parameters, sessions, items)
 
 
 class EmbeddingScorer(NeighbourScorer):
@@ -84,11 +85,12 @@ class EmbeddingScorer(NeighbourScorer):
         self,
         holds: Matrix,
         lengths: npt.NDArray[np.integer],
+        gains: Floats,
         parameters: dict[str, Any],
         sessions: Floats,
         items: Floats,
     ) -> None:
-        super().__init__(holds, lengths, {**parameters, "decay": "mean"})  # any shared item finds a session
+        super().__init__(holds, lengths, gains, {**parameters, "decay": "mean"})  # any shared item finds a session
         self._decay = parameters["decay"]
         self._sessions = self._comparable(sessions)
         self._items = items

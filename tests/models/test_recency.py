@@ -1,0 +1,94 @@
+"""What is wanted now counts, by as much as the newest sequences say, and not at all where nothing has changed."""
+
+import numpy as np
+import pytest
+from known_answers import shop, walks
+from scipy.special import gammaln
+
+from jobs.models.base import NO_CASES, Catalog, Fitting, recommend
+from jobs.models.recency import Recency, concentration
+from jobs.models.registry import make
+from jobs.models.store import pack, unpack
+from jobs.sequences import Sequences
+
+ITEMS = 20
+CATALOG = Catalog(
+    np.array([f"item-{item:02d}" for item in range(ITEMS)], np.object_),
+    np.random.default_rng(0).standard_normal((ITEMS, 8)).astype(np.float32),
+    np.ones(ITEMS, np.bool_),
+)
+
+
+def drifting():
+    """Return 900 sequences of any items but 3, and 100 newer ones of which a third end with it."""
+    generator = np.random.default_rng(5)
+    others = np.delete(np.arange(ITEMS), 3)
+    rows = [generator.permutation(others)[:4].tolist() for _ in range(1000)]
+    for row in rows[900:]:
+        if generator.random() < 1 / 3:
+            row[-1] = 3
+    return Sequences.from_lists(rows)
+
+
+def test_gains_are_the_logarithm_of_shares_now_to_shares_on_the_whole():
+    rows = drifting()
+    found = Recency.of(rows, CATALOG)
+    shares = (np.bincount(rows.items, minlength=ITEMS) + 1) / (len(rows.items) + ITEMS)
+    ends = np.bincount([rows[row][-1] for row in range(900, 1000)], minlength=ITEMS)
+    worth = concentration(ends, shares)
+    wanted = np.log((ends + worth * shares) / (100 + worth) / shares)
+    np.testing.assert_allclose(found.gains, wanted, rtol=1e-5)
+    assert found.gains.argmax() == 3
+    assert np.log(0.1 / shares[3]) < found.gains[3] < np.log(ends[3] / 100 / shares[3]), "shrunk a little"
+
+
+def test_the_worth_of_history_is_the_likeliest():
+    # of 10 draws all fall on the first of two equal shares: drawn from shares of Beta(w/2, w/2)
+    counts, shares = np.array([10, 2]), np.array([0.5, 0.5])
+
+    def log_likelihood(worth):
+        parts = (gammaln(worth * shares + counts) - gammaln(worth * shares)).sum()
+        return parts + gammaln(worth) - gammaln(worth + counts.sum())
+
+    found = concentration(counts, shares)
+    assert all(log_likelihood(found) >= log_likelihood(found * factor) for factor in (0.7, 0.9, 1.1, 1.4))
+
+
+def test_counts_that_chance_explains_say_nothing():
+    shares = np.full(50, 1 / 50)
+    drawn = np.random.default_rng(2).multinomial(400, shares)
+    assert concentration(drawn, shares) is None
+    assert concentration(np.zeros(50, np.int64), shares) is None
+
+
+@pytest.mark.parametrize("rows", [[], [[]], [[4]], [[1, 2]], [[1], [2, 3], []]])
+def test_too_little_history_adds_nothing(rows):
+    assert not Recency.of(Sequences.from_lists(rows), CATALOG).gains.any()
+
+
+def test_where_nothing_drifts_nothing_is_added():
+    assert not Recency.of(Sequences.from_lists(walks(2000, seed=1, shortest=3, longest=5)), shop()).gains.any()
+
+
+def test_an_item_that_the_fit_did_not_know_gets_the_lowest_and_a_lost_one_moves_no_other():
+    found = Recency.of(drifting(), CATALOG)
+    ids = np.array(["a new one", *CATALOG.item_ids[1:]], np.object_)
+    later = found.of_items(Catalog(ids, CATALOG.embeddings, CATALOG.available))
+    assert later[0] == found.gains.min()
+    assert later[1:].tolist() == found.gains[1:].tolist()
+
+
+@pytest.mark.parametrize("family", ["llmseqsim", "sknn", "vsknn", "sknnemb", "sasrec", "llm2bert4rec", "gru4rec"])
+def test_a_model_ranks_what_is_wanted_now_higher_and_is_restored_with_it(family):
+    small = {"width": 8, "epochs": 1} if "rec" in family else {}
+    asked = Sequences.from_lists([[item, other] for item in range(4, 12) for other in range(12, 20)])
+
+    def mean_rank(**parameters):
+        model = make(family, {**small, **parameters})
+        model.fit(drifting(), NO_CASES, CATALOG, Fitting())
+        again = unpack(family, model.parameters, pack(model, CATALOG))
+        lists = [recommend(one.scorer(CATALOG), asked, ITEMS)[1] for one in (model, again)]
+        assert lists[0].tolist() == lists[1].tolist()
+        return (lists[0] == 3).argmax(axis=1).mean()
+
+    assert mean_rank() < mean_rank(recency=0.0) - 0.3
