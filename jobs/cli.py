@@ -310,7 +310,12 @@ def demo(
 def main() -> None:
     """Run the command line; known errors print as one clear message."""
     try:
-        app()
+        if nightly.is_one_of_several():
+            from jobs.models import parallel  # here: one process alone must not pay for loading torch
+
+            parallel.run(app)
+        else:
+            app()
     except UsageError as error:
         _fail(error, 2)
     except (NextmartError, duckdb.Error) as error:

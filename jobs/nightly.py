@@ -6,9 +6,14 @@ import subprocess
 import sys
 from typing import Any
 
-from jobs.errors import NextmartError
+from jobs.errors import NextmartError, UsageError
 from jobs.settings import Settings
 from jobs.warehouse import project_folder
+
+
+def is_one_of_several() -> bool:
+    """Tell whether ``torchrun`` started this process and others, to train together."""
+    return os.environ.get("WORLD_SIZE", "1") != "1"
 
 
 def dbt_build(settings: Settings, extra: tuple[str, ...] = ()) -> None:
@@ -18,7 +23,14 @@ def dbt_build(settings: Settings, extra: tuple[str, ...] = ()) -> None:
     ------
     NextmartError
         If a model or a test failed; dbt has said which on stderr.
+    UsageError
+        Under ``torchrun`` with several processes: dbt's own process, which would train, is none of them.
     """
+    if is_one_of_several():
+        raise UsageError(
+            "torchrun can start `nextmart train` and `nextmart experiment`, not what dbt orchestrates: start "
+            "`nextmart train` with it, then run this without; models that are fresh are not trained again"
+        )
     project = project_folder("dbt_project")
     work = settings.work_folder.absolute()
     # not inherited from `python -m`: the working folder must not shadow packages

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
+from jobs.models import parallel
 from jobs.models.sequential import SequenceNetwork, SequentialModel
 from jobs.sequences import Sequences
 
@@ -42,10 +43,14 @@ class AutoregressiveModel(SequentialModel):
     def _loss(self, batch: tuple[Tensor, Tensor]) -> Tensor:
         items, targets = (part.to(self.network.table.device) for part in batch)
         found, table = self.network.for_products(self.network(self.network.table, items).flatten(0, 1))
-        return softmax_loss(found, table, targets.flatten(), self.parameters["negatives"])
+        return softmax_loss(
+            found, table, targets.flatten(), self.parameters["negatives"], generator=parallel.team.generator
+        )
 
 
-def softmax_loss(found: Tensor, table: Tensor, targets: Tensor, negatives: int) -> Tensor:
+def softmax_loss(
+    found: Tensor, table: Tensor, targets: Tensor, negatives: int, generator: torch.Generator | None = None
+) -> Tensor:
     """Return the mean cross-entropy of the targets, among all items or among sampled ones.
 
     Sampled items are drawn uniformly, without the target's knowledge, and shared by the batch. Each stands for
@@ -59,12 +64,14 @@ def softmax_loss(found: Tensor, table: Tensor, targets: Tensor, negatives: int) 
     targets : int64 (places,)
     negatives : int
         0, or as many as there are items: all items.
+    generator : torch.Generator, optional
+        Of the sampled items, on the table's device; PyTorch's own unless given.
     """
     items = len(table)
     if not 0 < negatives < items:
         return functional.cross_entropy(found @ table.T, targets)
     # with replacement: a draw without one would shuffle the whole catalogue for every batch
-    sampled = torch.randint(items, (negatives,), device=table.device)
+    sampled = torch.randint(items, (negatives,), device=table.device, generator=generator)
     others = found @ table[sampled].T + math.log((items - 1) / negatives)
     others = others.masked_fill(sampled == targets[:, None], -torch.inf)  # the target is there already
     own = (found * table[targets]).sum(dim=1, keepdim=True)

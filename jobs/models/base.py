@@ -6,6 +6,7 @@ their products. So filtering seen items, ties, chunking and memory are solved on
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -309,3 +310,8 @@ def ndcg_at_20(scorer: Scorer, cases: Cases, allow_repeats: bool = False) -> flo
 def device() -> torch.device:
     """Return the device that models run on: CUDA when present."""
     return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+
+
+def fork_random() -> AbstractContextManager[None]:
+    """Leave PyTorch's random numbers behind as they were; of several GPUs, the one in use alone is touched."""
+    return torch.random.fork_rng([torch.cuda.current_device()] if torch.cuda.is_available() else [])

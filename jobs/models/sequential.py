@@ -5,7 +5,7 @@ starts: from the LLM's embeddings, reduced by PCA (Harte et al. 2023, arXiv 2309
 """
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 import numpy as np
@@ -13,6 +13,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from jobs.models import parallel
 from jobs.models.base import (
     NO_CASES,
     Cases,
@@ -24,6 +25,7 @@ from jobs.models.base import (
     Scorer,
     State,
     device,
+    fork_random,
     ndcg_at_20,
 )
 from jobs.models.initial_vectors import Projection, fit_projection
@@ -94,12 +96,12 @@ class SequentialModel(Model):
         """Return the untrained network around an item table, float32 (items, width)."""
 
     @abstractmethod
-    def _batches(self, rows: Sequences, generator: np.random.Generator) -> Iterable[Any]:
+    def _batches(self, rows: Sequences, generator: np.random.Generator) -> Iterable[parallel.Batch]:
         """Draw one epoch's batches of rows of at least two items."""
 
     @abstractmethod
-    def _loss(self, batch: Any) -> Tensor:
-        """Return a batch's mean loss."""
+    def _loss(self, batch: parallel.Batch) -> Tensor:
+        """Return the mean loss of a batch's targets."""
 
     @property
     @abstractmethod
@@ -124,7 +126,7 @@ class SequentialModel(Model):
     def _fit(
         self, train_sequences: Sequences, validation: Cases, catalog: Catalog, fitting: Fitting, epochs: int
     ) -> None:
-        with torch.random.fork_rng():
+        with fork_random():
             torch.manual_seed(fitting.seed)
             self.trained_on = catalog
             self.vocabulary = np.unique(train_sequences.items)
@@ -136,15 +138,27 @@ class SequentialModel(Model):
         rows = Sequences(local[train_sequences.items], train_sequences.offsets).last(self._longest_row)
         rows = rows.take(rows.lengths >= 2)  # one item has nothing to be predicted from
         validate = (lambda: self._validation_score(validation, catalog)) if len(validation.targets) else None
+        parallel.team.announce(self, rows, fitting.seed)
         self.best_epoch = train(
             self.network,
             lambda generator: self._batches(rows, generator),
-            self._loss,
+            self.shared_loss,
             validate,
             {**self.parameters, "epochs": epochs},
             fitting,
             f"training {self.family}",
+            team=parallel.team,
         )
+
+    def prepare(self, rows: Sequences, items: int) -> Callable[[np.random.Generator], Iterable[Any]]:
+        """Make a network for so many items, whose weights are to come, and return what draws an epoch's batches."""
+        self.network = self._network_around(np.zeros((items, self.parameters["width"]), np.float32)).to(device())
+        return lambda generator: self._batches(rows, generator)
+
+    def shared_loss(self, batch: parallel.Batch) -> Tensor:
+        """Return the part that this rank has of a batch's mean loss: alone, all of it."""
+        own, weight = parallel.team.share(batch)
+        return self._loss(own) * weight
 
     def _network_around(self, table: Floats) -> SequenceNetwork:
         network = self._make_network(table)

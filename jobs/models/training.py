@@ -11,11 +11,13 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor, nn
 
-from jobs.models.base import Fitting
+from jobs.models.base import Fitting, fork_random
+from jobs.models.parallel import Alone
 from jobs.progress import progress, say
 from jobs.warehouse import fsync_folder
 
 CLIP_NORM = 5.0  # the paper's; keeps the first steps on a fresh output table tame
+ALONE = Alone()
 
 
 def train(
@@ -27,6 +29,7 @@ def train(
     fitting: Fitting,
     title: str,
     measure: str = "validation nDCG@20",
+    team: Alone = ALONE,
 ) -> int:
     """Train ``module`` in place, leave it with the weights of its best epoch, and return that epoch's number.
 
@@ -44,17 +47,18 @@ def train(
         Reads learning_rate, weight_decay, epochs (at most), patience (epochs without a gain).
     measure : str
         What people call what ``validate`` returns.
+    team : Alone
+        With whom epochs are run; ``loss_of`` then gives this rank's part of a batch's loss.
     """
-    optimizer = torch.optim.AdamW(
-        module.parameters(), lr=parameters["learning_rate"], weight_decay=parameters["weight_decay"], fused=True
-    )
+    optimizer = make_optimizer(module, parameters)
     best, progressed = _resume(module, optimizer, fitting.checkpoint)
-    with progress(title, parameters["epochs"]) as advance, torch.random.fork_rng():
+    team.start_from(lambda: state_of(module, optimizer))
+    with progress(title, parameters["epochs"]) as advance, fork_random():
         advance(progressed["epoch"], "from the checkpoint") if progressed["epoch"] else None
         while progressed["epoch"] < parameters["epochs"] and progressed["since_best"] < parameters["patience"]:
             epoch = progressed["epoch"] + 1
-            torch.manual_seed(fitting.seed * 1_000_003 + epoch)
-            _run_epoch(module, optimizer, epoch_batches(np.random.default_rng([fitting.seed, epoch])), loss_of)
+            with team.epoch(epoch):
+                run_epoch(module, optimizer, epoch_batches, loss_of, fitting.seed, epoch, team)
             score = validate() if validate else None
             if score is None:
                 progressed["best_epoch"] = epoch
@@ -72,21 +76,51 @@ def train(
     return int(progressed["best_epoch"])
 
 
-def _run_epoch(
-    module: nn.Module,
-    optimizer: torch.optim.Optimizer,
-    batches: Iterable[Any],
-    loss_of: Callable[[Any], Tensor],
-) -> None:
+def make_optimizer(module: nn.Module, parameters: Mapping[str, Any]) -> torch.optim.Optimizer:
+    """Return the optimizer of a module; reads learning_rate and weight_decay."""
+    return torch.optim.AdamW(
+        module.parameters(), lr=parameters["learning_rate"], weight_decay=parameters["weight_decay"], fused=True
+    )
+
+
+def run_epoch(
+    module: nn.Module, optimizer: torch.optim.Optimizer, epoch_batches: Callable[[np.random.Generator], Iterable[Any]],
+    loss_of: Callable[[Any], Tensor], seed: int, epoch: int, team: Alone,
+) -> None:  # fmt: skip
+    """Take one step a batch; see :func:`train`."""
+    team.seed(seed * 1_000_003 + epoch)
     module.train()
-    for batch in batches:
+    for batch in epoch_batches(np.random.default_rng([seed, epoch])):
         optimizer.zero_grad(set_to_none=True)
-        with torch.autocast("cuda", torch.bfloat16, enabled=torch.cuda.is_available()):
-            loss = loss_of(batch)
-        loss.backward()  # type: ignore[no-untyped-call]
+        with team.update(module):
+            with torch.autocast("cuda", torch.bfloat16, enabled=torch.cuda.is_available()):
+                loss = loss_of(batch)
+            loss.backward()  # type: ignore[no-untyped-call]
         nn.utils.clip_grad_norm_(module.parameters(), CLIP_NORM)
         optimizer.step()
     module.eval()
+
+
+def state_of(module: nn.Module, optimizer: torch.optim.Optimizer) -> dict[str, Tensor]:
+    """Return the weights and the optimizer's moments on the CPU, by the names that checkpoints give them."""
+    tensors = {f"weights.{name}": value for name, value in module.state_dict().items()}
+    for number, moments in optimizer.state_dict()["state"].items():
+        tensors |= {f"optimizer.{number}.{name}": value for name, value in moments.items()}
+    return {name: value.contiguous().cpu() for name, value in tensors.items()}
+
+
+def take_state(module: nn.Module, optimizer: torch.optim.Optimizer, tensors: Mapping[str, Tensor]) -> None:
+    """Take back :func:`state_of`; other tensors may stand beside."""
+    parts: dict[str, dict[str, Tensor]] = {"weights": {}, "optimizer": {}}
+    for key, value in tensors.items():
+        part, name = key.split(".", 1)
+        parts.setdefault(part, {})[name] = value
+    module.load_state_dict(parts["weights"])
+    moments: dict[int, dict[str, Tensor]] = {}
+    for key, value in parts["optimizer"].items():
+        number, moment = key.split(".")
+        moments.setdefault(int(number), {})[moment] = value
+    optimizer.load_state_dict({**optimizer.state_dict(), "state": moments})
 
 
 def _save(
@@ -95,17 +129,10 @@ def _save(
 ) -> None:  # fmt: skip
     if path is None:
         return
-    tensors = {f"weights.{name}": value for name, value in module.state_dict().items()}
-    tensors |= {f"best.{name}": value for name, value in best.items()}
-    for number, moments in optimizer.state_dict()["state"].items():
-        tensors |= {f"optimizer.{number}.{name}": value for name, value in moments.items()}
+    kept = {f"best.{name}": value.contiguous().cpu() for name, value in best.items()}
     path.parent.mkdir(parents=True, exist_ok=True)
     unfinished = path.with_suffix(".unfinished")
-    save_file(
-        {name: value.contiguous().cpu() for name, value in tensors.items()},
-        unfinished,
-        metadata={"progress": json.dumps(progressed)},
-    )
+    save_file(state_of(module, optimizer) | kept, unfinished, metadata={"progress": json.dumps(progressed)})
     unfinished.replace(path)
     fsync_folder(path.parent)
 
@@ -116,20 +143,13 @@ def _resume(
     start: dict[str, Any] = {"epoch": 0, "since_best": 0, "best_score": float("-inf"), "best_epoch": 0}
     if path is None or not path.exists():
         return {}, start
-    parts: dict[str, dict[str, Tensor]] = {"weights": {}, "best": {}, "optimizer": {}}
     try:
         with safe_open(path, framework="pt") as file:
-            for key in file.keys():  # noqa: SIM118 - safe_open has no other way to ask
-                part, name = key.split(".", 1)
-                parts[part][name] = file.get_tensor(key)
+            tensors = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118 - it has no other way to ask
             progressed = json.loads(file.metadata()["progress"])
     except (SafetensorError, OSError) as error:  # as after a power cut: it must not stop every later night too
         say(f"the checkpoint {path} can't be read ({error}): starting over")
         return {}, start
-    module.load_state_dict(parts["weights"])
-    moments: dict[int, dict[str, Tensor]] = {}
-    for name, value in parts["optimizer"].items():
-        number, moment = name.split(".")
-        moments.setdefault(int(number), {})[moment] = value
-    optimizer.load_state_dict({**optimizer.state_dict(), "state": moments})
-    return parts["best"], progressed
+    take_state(module, optimizer, tensors)
+    best = {key.removeprefix("best."): value for key, value in tensors.items() if key.startswith("best.")}
+    return best, progressed
