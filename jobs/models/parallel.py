@@ -77,9 +77,9 @@ class Team(Alone):
 
     def __init__(self) -> None:
         if torch.cuda.is_available():
-            place, devices = int(os.environ["LOCAL_RANK"]), torch.cuda.device_count()
+            place, devices = int(os.environ.get("LOCAL_RANK", "0")), torch.cuda.device_count()
             if place >= devices:
-                raise UsageError(f"torchrun started more processes than the {devices} GPUs here: --nproc-per-node gpu")
+                raise UsageError(f"more processes were started than there are GPUs, {devices}: --nproc-per-node gpu")
             torch.cuda.set_device(place)  # from now on "cuda" means this one
         # messages go over the CPU in any case: on a GPU a rank that waits would keep it busy
         dist.init_process_group("cpu:gloo,cuda:nccl" if torch.cuda.is_available() else "gloo", timeout=TIMEOUT)
@@ -131,7 +131,7 @@ class Team(Alone):
             return (items[:1], targets[:1]), 0.0
         mine = slice(self.rank, None, self.size)
         asked = (targets >= 0).sum(dim=1)
-        return (items[mine], targets[mine]), float(asked[mine].sum() / asked.sum())
+        return (items[mine], targets[mine]), int(asked[mine].sum()) / int(asked.sum())
 
     @contextmanager
     def update(self, module: nn.Module) -> Iterator[None]:
@@ -180,7 +180,9 @@ class Team(Alone):
             dist.destroy_process_group()
 
 
-team: Alone = Alone()
+ALONE = Alone()
+
+team: Alone = ALONE  # with whom this process fits sequence models
 
 
 def run(lead: Callable[[], None]) -> None:

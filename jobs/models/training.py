@@ -12,12 +12,11 @@ from safetensors.torch import save_file
 from torch import Tensor, nn
 
 from jobs.models.base import Fitting, fork_random
-from jobs.models.parallel import Alone
+from jobs.models.parallel import ALONE, Alone
 from jobs.progress import progress, say
 from jobs.warehouse import fsync_folder
 
 CLIP_NORM = 5.0  # the paper's; keeps the first steps on a fresh output table tame
-ALONE = Alone()
 
 
 def train(
