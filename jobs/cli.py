@@ -102,6 +102,7 @@ def run(
     warehouse: Warehouse = None, published: Published = None, wait: Wait = 0, as_json: Json = False,
 ) -> None:  # fmt: skip
     """Build and test everything with dbt, jobs included, then publish."""
+    nightly.require_one()
     settings = load_settings(warehouse=warehouse, published=published)
     settings.job_vars()  # a wrong var is an error before anything starts
     with opened(settings, wait):
@@ -289,6 +290,7 @@ def demo(
     as_json: Json = False,
 ) -> None:
     """Make a small shop, run everything on it, and print recommendations."""
+    nightly.require_one()
     end = (until or datetime.combine(datetime.now(UTC).date(), time())).replace(tzinfo=UTC)
     settings = load_settings(
         warehouse=folder / "warehouse.duckdb",

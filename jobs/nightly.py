@@ -16,6 +16,21 @@ def is_one_of_several() -> bool:
     return os.environ.get("WORLD_SIZE", "1") != "1"
 
 
+def require_one() -> None:
+    """Refuse to start dbt under ``torchrun``.
+
+    Raises
+    ------
+    UsageError
+        If there are several processes: dbt trains in one of its own, which is none of them.
+    """
+    if is_one_of_several():
+        raise UsageError(
+            "torchrun can start `nextmart train` and `nextmart experiment`, not what dbt orchestrates: start "
+            "`nextmart train` with it, then run this without; models that are fresh are not trained again"
+        )
+
+
 def dbt_build(settings: Settings, extra: tuple[str, ...] = ()) -> None:
     """Run ``dbt build`` in a process of its own, which gives the warehouse back when it ends.
 
@@ -23,14 +38,7 @@ def dbt_build(settings: Settings, extra: tuple[str, ...] = ()) -> None:
     ------
     NextmartError
         If a model or a test failed; dbt has said which on stderr.
-    UsageError
-        Under ``torchrun`` with several processes: dbt's own process, which would train, is none of them.
     """
-    if is_one_of_several():
-        raise UsageError(
-            "torchrun can start `nextmart train` and `nextmart experiment`, not what dbt orchestrates: start "
-            "`nextmart train` with it, then run this without; models that are fresh are not trained again"
-        )
     project = project_folder("dbt_project")
     work = settings.work_folder.absolute()
     # not inherited from `python -m`: the working folder must not shadow packages

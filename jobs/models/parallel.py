@@ -145,7 +145,8 @@ class Team(Alone):
         gradients = [torch.zeros_like(weight) if weight.grad is None else weight.grad for weight in weights]
         failed = gradients[0].new_tensor([error is not None])
         flat = torch.cat([*(gradient.flatten() for gradient in gradients), failed])
-        dist.all_reduce(flat)
+        with self._noticing_a_loss():
+            dist.all_reduce(flat)
         if flat[-1]:
             self._agreed = error or NextmartError("another rank failed; its message says why")
             raise self._agreed
@@ -167,11 +168,18 @@ class Team(Alone):
         return what, facts, {name.removeprefix("tensors."): value for name, value in message.items()}
 
     def _broadcast(self, tensor: Tensor) -> Tensor:
-        try:
+        with self._noticing_a_loss():
             dist.broadcast(tensor, src=0)
-        except RuntimeError as error:
-            raise SystemExit(f"nextmart: rank {self.rank} has lost the other ranks: {error}") from error
         return tensor
+
+    @contextmanager
+    def _noticing_a_loss(self) -> Iterator[None]:
+        try:
+            yield
+        except RuntimeError as error:
+            raise SystemExit(
+                f"nextmart: rank {self.rank} has lost another, which may have said why: {error}"
+            ) from error
 
     def end(self) -> None:
         """Let the workers end. Out of step they can't be told: torchrun ends them when this process has failed."""

@@ -12,10 +12,10 @@ import pytest
 import torch
 from tiny_warehouse import TinyWarehouse, items_of, rings
 
+from jobs import cli
 from jobs.errors import UsageError
 from jobs.models import parallel
 from jobs.models.store import latest, load_model
-from jobs.nightly import dbt_build
 from jobs.settings import Settings
 
 HERE = Path(__file__).parent
@@ -146,7 +146,10 @@ def test_the_command_trains_in_parallel(tmp_path):
     assert close(found, wanted)
 
 
-def test_what_dbt_orchestrates_is_refused_under_torchrun(monkeypatch):
+@pytest.mark.parametrize("command", [cli.run, cli.demo])
+def test_what_dbt_orchestrates_is_refused_before_anything_is_touched(tmp_path, monkeypatch, command):
     monkeypatch.setenv("WORLD_SIZE", "2")
+    monkeypatch.chdir(tmp_path)
     with pytest.raises(UsageError, match="nextmart train"):
-        dbt_build(Settings())
+        command()
+    assert not list(tmp_path.iterdir())
