@@ -114,7 +114,7 @@ class Team(Alone):
         except Exception as error:
             if error is not self._agreed:
                 raise SystemExit(f"nextmart: rank {self.rank}: {redact(f'{type(error).__name__}: {error}')}") from error
-            self._in_step = True
+            self._agreed, self._in_step = None, True  # an error kept would keep its batch's tensors
             raise
         self._in_step = True
 

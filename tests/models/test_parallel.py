@@ -146,6 +146,35 @@ def test_the_command_trains_in_parallel(tmp_path):
     assert close(found, wanted)
 
 
+@pytest.fixture
+def two_gpus(monkeypatch):
+    """What would be asked of them, on a machine that has none."""
+    asked = {}
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
+    monkeypatch.setattr(torch.cuda, "set_device", lambda place: asked.update(device=place))
+    for name in ("get_rank", "get_world_size"):
+        monkeypatch.setattr(parallel.dist, name, lambda: 1)
+    monkeypatch.setattr(
+        parallel.dist, "init_process_group", lambda backend, timeout: asked.update(backend=backend, timeout=timeout)
+    )
+    return asked
+
+
+def test_each_rank_has_a_gpu_of_its_own_and_waits_for_days_on_the_cpu(two_gpus, monkeypatch):
+    monkeypatch.setenv("LOCAL_RANK", "1")
+    parallel.Team()
+    assert two_gpus["device"] == 1
+    assert two_gpus["backend"] == "cpu:gloo,cuda:nccl"
+    assert two_gpus["timeout"].days >= 7
+
+
+def test_more_processes_than_gpus_are_refused(two_gpus, monkeypatch):
+    monkeypatch.setenv("LOCAL_RANK", "2")
+    with pytest.raises(UsageError, match="GPUs, 2: --nproc-per-node gpu"):
+        parallel.Team()
+
+
 @pytest.mark.parametrize("command", [cli.run, cli.demo])
 def test_what_dbt_orchestrates_is_refused_before_anything_is_touched(tmp_path, monkeypatch, command):
     monkeypatch.setenv("WORLD_SIZE", "2")
