@@ -1,5 +1,6 @@
 """Fixtures that every test may use."""
 
+import multiprocessing
 import os
 import shutil
 import subprocess
@@ -47,6 +48,16 @@ def example(tmp_path, real_data):
         return call
 
     return prepare
+
+
+@pytest.fixture
+def processes(monkeypatch):
+    """A way to processes that start in a fraction of a second: children of one that has loaded everything (warm.py)."""
+    context = multiprocessing.get_context("forkserver")
+    helpers = str(Path(__file__).parent / "embedding")
+    monkeypatch.setenv("PYTHONPATH", os.pathsep.join([helpers, os.environ.get("PYTHONPATH", "")]))
+    context.set_forkserver_preload(["warm"])
+    return context
 
 
 @pytest.fixture(scope="package")

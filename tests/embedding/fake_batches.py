@@ -35,7 +35,8 @@ class FakeBatches:
         By kind of request (upload, create, list, retrieve, content), what goes wrong with the next ones; "cut off"
         ends a file's content in the middle.
     at : dict of str to callable
-        By moment ("upload", "uploaded", "create", "created", "list", "retrieve", "content"), what happens then.
+        By moment, what happens then: a request's kind when it comes, "upload, done" when that was done and before it
+        is answered.
     paid, spoiled : Counter
         Texts by how often a right vector, or something else in its place, was made for them.
     asked : list of str
@@ -151,8 +152,11 @@ class FakeBatches:
             self._reach(kind)
             if request.headers["Authorization"] != f"Bearer {KEY}" or fault == "401":
                 return error(401, f"Incorrect API key provided: {KEY}.", "invalid_api_key")
-            does_it = fault in ("", "cut off") or fault.startswith("made, ")
-            return self._spoil(act(request) if does_it else Response(), fault.removeprefix("made, "))
+            answer = Response()
+            if fault in ("", "cut off") or fault.startswith("made, "):
+                answer = act(request)
+                self._reach(f"{kind}, done")
+            return self._spoil(answer, fault.removeprefix("made, "))
 
         return handle
 
@@ -182,7 +186,6 @@ class FakeBatches:
         with self.lock:
             file_id = f"file-{len(self.files)}"
             self.files[file_id] = file.read()
-        self._reach("uploaded")
         size = len(self.files[file_id])
         return shown({
             "id": file_id, "object": "file", "bytes": size, "created_at": 0, "filename": file.filename,
@@ -201,7 +204,6 @@ class FakeBatches:
                 "status": "in_progress", **asked,
             }  # fmt: skip
             self.batches[batch["id"]] = batch
-        self._reach("created")
         return shown(batch)
 
     def _list(self, request: Request) -> Response:

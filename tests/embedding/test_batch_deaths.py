@@ -43,7 +43,7 @@ def test_a_batch_and_its_texts_are_on_record_before_the_service_hears_of_it(shop
 
 
 MOMENTS = {
-    "upload": "preparing", "uploaded": "preparing", "create": "preparing", "created": "preparing",
+    "upload": "preparing", "upload, done": "preparing", "create": "preparing", "create, done": "preparing",
     "retrieve": "submitted", "content": "completed",
 }  # fmt: skip
 

@@ -129,7 +129,11 @@ def test_the_real_limits_are_those_of_the_service():
 
 def test_no_more_tokens_are_under_way_than_the_settings_allow(shop, batches):
     under_way = []
-    batches.at["created"] = lambda: under_way.append(sum(len(batches.texts(batch)) for batch in batches.under_way()))
+
+    def count():
+        under_way.append(sum(len(batches.texts(batch)) for batch in batches.under_way()))
+
+    batches.at["create, done"] = count
     for _ in range(3):
         night(shop, embedding_batch_enqueued_tokens=8)
         night(shop, embedding_batch_enqueued_tokens=8)

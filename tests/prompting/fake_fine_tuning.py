@@ -25,12 +25,15 @@ class FakeFineTuning(FakeBatches):
         As the service shows them; each moves on by one of ``course`` whenever it is asked for.
     paid : Counter
         How often each job's examples were learnt, and each question was answered.
+    questions : list of dict
+        The body of each request for answers.
     """
 
     def __init__(self, server: HTTPServer) -> None:
         super().__init__(server)
         self.names: dict[str, str] = {}
         self.jobs: dict[str, dict] = {}
+        self.questions: list[dict] = []
         self.course = ["validating_files", "running", "succeeded"]
         self.error = None
         self.answers = 0  # so many fewer than asked for
@@ -45,7 +48,7 @@ class FakeFineTuning(FakeBatches):
             server.expect_request(path, method=method).respond_with_handler(self._handler(kind, act))
 
     def forget(self) -> None:
-        for kept in (self.files, self.names, self.jobs, self.paid, self.asked):
+        for kept in (self.files, self.names, self.jobs, self.questions, self.paid, self.asked):
             kept.clear()
 
     def examples(self, job: dict, part: str = "training_file") -> list[list[str]]:
@@ -101,6 +104,7 @@ class FakeFineTuning(FakeBatches):
 
     def _chat(self, request: Request) -> Response:
         asked = request.get_json()
+        self.questions.append(asked)
         question = asked["messages"][-1]["content"]
         (job,) = [job for job in self.jobs.values() if job["fine_tuned_model"] == asked["model"]]
         if self.refuses and self.refuses in question:
