@@ -1,12 +1,18 @@
-"""Reasons of trained sequence models: the item without which the recommended one would score least.
+"""Reasons of trained sequence models: the item without which the recommended one would stand out least.
 
 Closeness of item vectors says little about a network that reads them in their order; so the network is asked again.
+
+An item stands out by its score less the mean score of all items. The score alone won't do: whatever lifts or lowers
+all scores alike changes no list, nor any probability that softmax makes of them, so training leaves it to chance, and
+to leave out an item that does so would look like a reason for, or against, everything.
 """
 
 from dataclasses import dataclass, field
+from functools import cached_property
 
 import numpy as np
 import torch
+from torch import Tensor
 
 from jobs.models.base import REASON_CHUNK, Ints, VectorScorer
 from jobs.sequences import Sequences
@@ -30,10 +36,11 @@ class LeaveOneOutScorer(VectorScorer):
     longest_input: int = field(kw_only=True)
 
     def reasons(self, sequences: Sequences, items: Ints) -> Ints:
-        """Name the item whose absence from the sequence leaves the recommended one the lowest score.
+        """Name the item whose absence leaves the recommended one least above the mean of all recommendable items.
 
-        Compared are the newest ``CANDIDATES`` different items that the model reads. An item is left out wherever it
-        occurs; one that is all of its sequence is the reason.
+        It says why the item and not an average one, nothing of its neighbours in the list. Compared are the newest
+        ``CANDIDATES`` different items that the model reads. An item is left out wherever it occurs; one that is all of
+        its sequence is the reason.
         """
         found = np.full(items.shape, -1, np.int32)
         for start in range(0, len(sequences), REASON_CHUNK):
@@ -46,12 +53,18 @@ class LeaveOneOutScorer(VectorScorer):
             queries = self.queries(read.take(row).without(candidates[row, place]))
             left_out = queries.new_zeros(*candidates.shape, queries.shape[1])
             left_out[row, place] = queries
-            scores = torch.bmm(self.item_vectors[items[rows].clip(min=0)], left_out.transpose(1, 2)).cpu().numpy()
+            distinct = self.item_vectors[items[rows].clip(min=0)] - self._mean_vector
+            scores = torch.bmm(distinct, left_out.transpose(1, 2)).cpu().numpy()
             scores = np.where(candidates[:, None, :] >= 0, scores, np.inf)
             # of those as near as rounding the first, which is the newest
             lowest = np.isclose(scores, scores.min(axis=2, keepdims=True), rtol=1e-4, atol=1e-5).argmax(axis=2)
             found[rows] = np.where(items[rows] >= 0, np.take_along_axis(candidates, lowest, axis=1), -1)
         return found
+
+    @cached_property
+    def _mean_vector(self) -> Tensor:
+        """Its score is the mean score: scores are inner products."""
+        return self.item_vectors[self.recommendable].mean(dim=0)
 
 
 def newest(sequences: Sequences, count: int) -> Ints:

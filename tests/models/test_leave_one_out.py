@@ -11,15 +11,17 @@ from jobs.models.leave_one_out import LeaveOneOutScorer, newest
 from jobs.sequences import Sequences
 
 A, B, C, D, E = range(5)
-# a's vector points where d's does, b's elsewhere
-VECTORS = torch.tensor([[2.0, 0.0], [0.0, 1.0], [0.0, 0.0], [1.0, 0.0], [1.0, 1.0]])
+# The queries are how often b, e and a were read, so a row holds what each of these adds to an item's score. Of a, b, d
+# and e, which the model knows, the mean is (0, 0, 3): above it b adds 2 to a and d, -3 to b and -1 to e; an e adds 3 to
+# a and -3 to b; and an a, which adds 3 to each, adds nothing to any.
+VECTORS = torch.tensor([[2.0, 3.0, 3.0], [-3.0, -3.0, 3.0], [0.0, 0.0, -99.0], [2.0, 0.0, 3.0], [-1.0, 0.0, 3.0]])
 KNOWN = np.array([True, True, False, True, True])
 
 
 def asked(sequences):
-    """A model in which b alone calls for d, and a for nothing at all."""
-    counts = [[(row == B).sum(), (row == E).sum()] for row in (sequences[place] for place in range(len(sequences)))]
-    return torch.tensor(counts, dtype=torch.float32).reshape(-1, 2)
+    rows = [sequences[place] for place in range(len(sequences))]
+    counts = [[(row == item).sum() for item in (B, E, A)] for row in rows]
+    return torch.tensor(counts, dtype=torch.float32).reshape(-1, 3)
 
 
 def scorer(window=10):
@@ -30,18 +32,26 @@ def reasons(rows, items, **options):
     return scorer(**options).reasons(Sequences.from_lists(rows), np.array(items, np.int32)).tolist()
 
 
-def test_the_reason_is_what_the_score_falls_without_even_where_another_is_nearer():
-    rows, items = Sequences.from_lists([[B, A]]), np.array([[D]], np.int32)
-    assert VectorScorer(asked, VECTORS, KNOWN).reasons(rows, items).tolist() == [[A]]
-    assert reasons([[B, A]], [[D]]) == [[B]]
-    assert reasons([[A, B]], [[D]]) == [[B]]
+def test_the_reason_is_what_an_item_stands_out_for_even_where_another_is_nearer():
+    rows, items = Sequences.from_lists([[B, E]]), np.array([[D]], np.int32)
+    # cosines with d: b's 3 / sqrt(13 * 27) = 0.16, e's 7 / sqrt(13 * 10) = 0.61
+    assert VectorScorer(asked, VECTORS, KNOWN).reasons(rows, items).tolist() == [[E]]
+    # d is above the mean by 2 without e, and by 0 without b
+    assert reasons([[B, E], [E, B]], [[D], [D]]) == [[B], [B]]
+
+
+def test_what_lifts_all_items_alike_is_no_reason():
+    # d's score is 2 without a and 3 without b; above the mean it is 2 without a, but 0 without b
+    assert reasons([[B, A], [A, B]], [[D], [D]]) == [[B], [B]]
 
 
 def test_an_item_is_left_out_wherever_it_occurs():
-    assert reasons([[B, A, B, A]], [[D]]) == [[B]]
+    # a is above the mean by 2 + 3 + 2: by 3 without both b, by 4 without e; by 5 with one b left
+    assert reasons([[B, E, B]], [[A]]) == [[B]]
 
 
 def test_of_equal_ones_the_newest():
+    # neither a nor d adds anything
     assert reasons([[A, D], [D, A]], [[E], [E]]) == [[D], [A]]
 
 
@@ -56,7 +66,8 @@ def test_there_is_none_where_nothing_is_known_or_recommended():
 
 def test_only_the_newest_few_that_are_read_are_compared(monkeypatch):
     row = [B, A, D, E]
-    assert reasons([row], [[D]]) == [[E]]  # b is not among the three newest
+    # d is above the mean by 2, by b alone, which is not among the three newest: without each of these it stays so
+    assert reasons([row], [[D]]) == [[E]]
     assert reasons([row], [[D]], window=2) == [[E]]
     monkeypatch.setattr(leave_one_out, "CANDIDATES", 4)
     assert reasons([row], [[D]]) == [[B]]
@@ -75,11 +86,10 @@ def test_trained_models_give_the_reason_that_asking_them_one_by_one_gives(family
     found = model.reasons(Sequences.from_lists(rows), lists)
     assert found.dtype == np.int32
     for own, items, named in zip(rows, lists, found, strict=True):
-        scores = [
-            (model.queries(Sequences.from_lists([[other for other in own if other != left]])) @ model.item_vectors.T)
-            for left in own[: -leave_one_out.CANDIDATES - 1 : -1]
-        ]
-        chosen = torch.cat(scores).argmin(dim=0)[torch.from_numpy(items).long()]
+        without = [[other for other in own if other != left] for left in own[: -leave_one_out.CANDIDATES - 1 : -1]]
+        scores = model.queries(Sequences.from_lists(without)) @ model.item_vectors.T
+        scores -= scores[:, model.recommendable].mean(dim=1, keepdim=True)
+        chosen = scores.argmin(dim=0)[torch.from_numpy(items).long()]
         assert named.tolist() == [own[-1 - int(place)] for place in chosen]
 
 

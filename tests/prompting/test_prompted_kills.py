@@ -152,8 +152,10 @@ def start(processes, fake, prompt_server):
         process.start()
         started.set()
         process.join(60)
+        hangs = process.is_alive()
         process.kill()
         process.join()
+        assert not hangs, (folder / "said").read_text()
         return process.exitcode
 
     return start
