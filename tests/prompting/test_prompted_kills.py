@@ -52,7 +52,7 @@ TABLES = """
         sequence_id varchar, visitor_id varchar, items varchar[], event_times timestamptz[], ended_at timestamptz
     );
     create view sessions.latest_sequences as
-        select visitor_id, items from sessions.sequences order by ended_at desc limit 40;
+        select visitor_id, items from sessions.sequences order by ended_at desc limit 20;
     create view recommendations.popular_items as
         select (row_number() over (order by item_id))::integer as rank, item_id, title, 1.0::double as score
         from catalog.items;
