@@ -54,8 +54,8 @@ def example(tmp_path, real_data):
 def processes(monkeypatch):
     """A way to processes that start in a fraction of a second: children of one that has loaded everything (warm.py)."""
     context = multiprocessing.get_context("forkserver")
-    helpers = str(Path(__file__).parent / "embedding")
-    monkeypatch.setenv("PYTHONPATH", os.pathsep.join([helpers, os.environ.get("PYTHONPATH", "")]))
+    paths = [str(Path(__file__).parent / "embedding"), *filter(None, [os.environ.get("PYTHONPATH")])]
+    monkeypatch.setenv("PYTHONPATH", os.pathsep.join(paths))
     context.set_forkserver_preload(["warm"])
     return context
 

@@ -9,13 +9,17 @@ from jobs.settings import Settings
 from jobs.warehouse import Connection
 
 
-@dataclass(frozen=True)
+@dataclass
 class Access:
-    """A connection of the job that runs, and its settings."""
+    """A connection of the job that runs, its settings, and what a model has spent in it, in US dollars."""
 
     connection: Connection
     settings: Settings
+    spent: float = 0.0
 
     def name_vectors(self, names: Sequence[str]) -> dict[str, Floats]:
         """Return unit vectors of names, see :func:`jobs.prompting.name_vectors.name_vectors`."""
-        return name_vectors(self.connection, self.settings, names)
+        left = max(0.0, (self.settings.prompt_max_cost or 0.0) - self.spent)
+        vectors, cost = name_vectors(self.connection, self.settings, names, left)
+        self.spent += cost
+        return vectors

@@ -99,7 +99,8 @@ class FineTuning:
         try:
             return self.service.ask(self.base, retrieve)
         except NextmartError as error:
-            if isinstance(error.__cause__, openai.NotFoundError):
+            # nor may it be in the list: a wrong address answers so too, and a job once given up is bought again
+            if isinstance(error.__cause__, openai.NotFoundError) and not self.exists():
                 message = f"the service doesn't know the fine-tuning {job_id} (any more)"
                 self.ledger.note(self.row.fine_tune_id, status="lost", error=message, ended_at=now())
                 raise NextmartError(f"{message}: run again, another one will be made") from error

@@ -23,13 +23,24 @@ KEPT = """
 """
 
 
-def name_vectors(connection: Connection, settings: Settings, names: Sequence[str]) -> dict[str, Floats]:
+def name_vectors(
+    connection: Connection, settings: Settings, names: Sequence[str], max_cost: float
+) -> tuple[dict[str, Floats], float]:
     """Return unit vectors of names by the embedding model that is set; names that it gives none for are absent.
+
+    Parameters
+    ----------
+    max_cost : float
+        What is left of ``prompt_max_cost``, in US dollars.
+
+    Returns
+    -------
+    the vectors, and what they cost in US dollars
 
     Raises
     ------
     UsageError
-        If the model is a service's and ``prompt_max_cost`` doesn't allow for the names.
+        If the model is a service's and ``max_cost`` doesn't allow for the names.
     """
     hashes = {name: hashlib.sha256(name.encode()).hexdigest() for name in names}
     model = settings.job_vars().embedding
@@ -40,13 +51,13 @@ def name_vectors(connection: Connection, settings: Settings, names: Sequence[str
         rows = connection.execute(KEPT, {**model.key, "hashes": list(hashes.values())}).fetchall()
         return {text_hash: np.array(vector, np.float32) for text_hash, vector in rows}
 
-    found = kept()
+    found, cost = kept(), 0.0
     missing = [(text_hash, name) for name, text_hash in hashes.items() if text_hash not in found]
     if missing:
         provider = provider_for(settings, model)
         assert isinstance(provider, DirectProvider)  # noqa: S101 - all others are
         rate = Rate(settings.embedding_requests_per_minute, settings.embedding_tokens_per_minute)
-        budget = Budget(provider.price, settings.prompt_max_cost or 0.0)
+        budget = Budget(provider.price, max_cost)
         dispatcher = Dispatcher(provider, model.dimensions, budget, rate, settings.embedding_patience_seconds)
         texts, _ = fitted(missing, provider, "truncate")
         for outcome in dispatcher.outcomes(requests(texts, provider.limits, settings.embedding_batch_size)):
@@ -60,5 +71,6 @@ def name_vectors(connection: Connection, settings: Settings, names: Sequence[str
         if dispatcher.ended_by:
             say(f"llmseqprompt: some made-up names have no embedding and are dropped: {dispatcher.ended_by}")
         found |= kept()
+        cost = budget.cost
     vectors = {name: found[text_hash] for name, text_hash in hashes.items() if text_hash in found}
-    return {name: vector / np.linalg.norm(vector) for name, vector in vectors.items()}
+    return {name: vector / np.linalg.norm(vector) for name, vector in vectors.items()}, cost

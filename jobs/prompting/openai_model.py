@@ -44,9 +44,8 @@ class OpenAIModel(LanguageModel):
     """
 
     def __init__(self, name: str, parameters: Mapping[str, Any], access: Access) -> None:
-        self.base, self.epochs, self.settings = name, int(parameters["epochs"]), access.settings
+        self.base, self.epochs, self.access = name, int(parameters["epochs"]), access
         self.fine_tuned = ""
-        self.spent = 0.0  # US dollars, by this object
         self._ledger = Ledger(access.connection)
         self._service = Service()
 
@@ -77,7 +76,7 @@ class OpenAIModel(LanguageModel):
                 f"fine-tuning {self.base} on {len(examples):,} examples, {self.epochs} epochs, {tokens:,} tokens", cost
             )
             row = row or self._ledger.begin(recipe, self.base, len(examples), tokens)
-            self.spent += cost
+            self.access.spent += cost
         job_id = row.job_id
         if job_id is None:
             job_id, status = self._fine_tuning(row).create(files, self.epochs, seed)
@@ -131,7 +130,7 @@ class OpenAIModel(LanguageModel):
 
     @cached_property
     def _price(self) -> PromptPrice:
-        return price_of(self.base, self.settings)
+        return price_of(self.base, self.access.settings)
 
     def _cost(self, prompt_tokens: int, completion_tokens: int) -> float:
         return float(prompt_tokens * self._price.input + completion_tokens * self._price.output) / 1e6
@@ -139,13 +138,13 @@ class OpenAIModel(LanguageModel):
     def _allow(self, plan: str, cost: float) -> None:
         """Say what is about to be bought, and refuse where it is too much."""
         plan = f"llmseqprompt: {plan}: at most ${cost:.4f}"
-        limit = self.settings.prompt_max_cost
+        limit = self.access.settings.prompt_max_cost
         if limit is None:
             raise UsageError(f"{plan}. Nothing is bought without a limit: set prompt_max_cost, in US dollars")
-        if self.spent + cost > limit:
+        if self.access.spent + cost > limit:
             raise UsageError(
-                f"{plan}, after ${self.spent:.4f} in this run. That is over prompt_max_cost = {limit:g}: raise it, or "
-                "set a smaller training_limit, fewer epochs or fewer samples"
+                f"{plan}, after ${self.access.spent:.4f} in this run. That is over prompt_max_cost = {limit:g}: raise "
+                "it, or set a smaller training_limit, fewer epochs or fewer samples"
             )
         say(plan)
 
@@ -187,8 +186,8 @@ class OpenAIModel(LanguageModel):
                         else:
                             self._ledger.keep(key, self.fine_tuned, bought)
                             found[key] = bought.answers
-                            self.spent += bought.cost
-                            advance(1, f"${self.spent:.4f}")
+                            self.access.spent += bought.cost
+                            advance(1, f"${self.access.spent:.4f}")
             finally:
                 stop.set()
         failure = ended_by or (None if found else refused)

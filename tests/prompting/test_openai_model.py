@@ -201,12 +201,24 @@ def test_a_job_that_fails_says_why_and_another_one_is_made_by_the_next_run(make_
     assert [row[3] for row in warehouse.execute(FINE_TUNES).fetchall()] == ["failed", "succeeded"]
 
 
-def test_a_job_that_is_gone_is_made_anew_by_the_next_run(make_model, fake):
-    fake.faults["job"] = ["404"]
+def test_a_job_that_is_gone_is_made_anew_by_the_next_run(make_model, fake, warehouse):
+    fake.at["job"], fake.faults["job"] = fake.jobs.clear, ["404"]
     with pytest.raises(NextmartError, match="doesn't know the fine-tuning ftjob-0"):
         run(make_model())
+    fake.at.clear()
     assert run(make_model()) == WANTED
-    assert len(fake.jobs) == 2
+    assert [row[3] for row in warehouse.execute(FINE_TUNES).fetchall()] == ["lost", "succeeded"]
+
+
+@pytest.mark.parametrize("kinds", [["job"], ["job", "jobs"]])
+def test_a_job_is_not_given_up_where_only_an_address_is_wrong(make_model, fake, kinds):
+    fake.course = ["running", "succeeded"]
+    fake.at["create, done"] = lambda: fake.faults.update({kind: ["404"] for kind in kinds})
+    with pytest.raises(ServiceError, match="OPENAI_BASE_URL is wrong"):
+        run(make_model())
+    fake.at.clear()
+    assert run(make_model()) == WANTED
+    assert len(fake.jobs) == 1
 
 
 def test_a_question_that_is_refused_has_no_answers_and_the_others_have_theirs(make_model, fake, capsys):

@@ -123,6 +123,17 @@ def test_made_up_names_get_vectors_of_the_catalogues_model_which_are_kept(wareho
     assert warehouse.execute("select count(*), min(status) from ml.embeddings").fetchone() == (3, "ok")
 
 
+def test_made_up_names_and_answers_are_paid_from_one_purse(warehouse, monkeypatch):
+    monkeypatch.setattr("jobs.prompting.name_vectors.provider_for", lambda settings, model: Lengths())
+    access = Access(warehouse, load_settings(prompt_max_cost=7e-5), spent=1e-5)  # a name costs 2e-5
+    access.name_vectors(["hat", "shoe"])
+    assert access.spent == pytest.approx(5e-5)
+    access.name_vectors(["cap"])
+    with pytest.raises(UsageError, match="1 made-up names cost more than prompt_max_cost"):
+        access.name_vectors(["sock"])
+    assert list(access.name_vectors(["shoe", "cap"])) == ["shoe", "cap"], "bought before"
+
+
 def test_made_up_names_cost_nothing_without_a_limit(warehouse, monkeypatch):
     monkeypatch.setattr("jobs.prompting.name_vectors.provider_for", lambda settings, model: Lengths())
     with pytest.raises(UsageError, match="1 made-up names cost more than prompt_max_cost"):
