@@ -55,7 +55,7 @@ def train(connection: Connection, settings: Settings, run: JobRun) -> None:
         run.detail["reason"] = "too little history"
         return
     catalog = read_catalog(connection, names.embedding.dimensions)
-    data = TrainingData.of(split, catalog, settings.validation_limit)
+    data = TrainingData.of(split, catalog, settings.validation_limit, names.allow_repeats)
     if any(known[family].finished_at < oldest for family in models if family in known):
         comparable = _measured_on(connection, data.cases_hash)
         fresh = {family for family in fresh if known[family].model_version in comparable}
@@ -134,9 +134,9 @@ class TrainingData:
     cases_hash: str
 
     @classmethod
-    def of(cls, split: Split, catalog: Catalog, validation_limit: int) -> "TrainingData":
+    def of(cls, split: Split, catalog: Catalog, validation_limit: int, allow_repeats: bool) -> "TrainingData":
         """Take the validation part away."""
-        rest, held_out = validation_split(split.train, validation_limit)
+        rest, held_out = validation_split(split.train, validation_limit, allow_repeats=allow_repeats)
         everything, rest_ = (index_items(part["items"], catalog) for part in (split.train, rest))
         return cls(split, catalog, everything, rest_, index_cases(held_out, catalog), hash_cases(held_out))
 

@@ -345,6 +345,14 @@ def test_validation_split_takes_the_newest():
     assert len(validation_split(train, share=1.0)[1]) == 19
 
 
+def test_validation_split_asks_only_for_new_items_where_repeats_are_not_recommended():
+    train = frame({"0": ("ab", [0, 0]), "1": ("abcab", [1, 2, 3, 4, 5]), "2": ("aa", [6, 7])})
+    rest, held_out = validation_split(train, share=0.6, allow_repeats=False)
+    assert cases(held_out) == {"1": ("ab", "c")}
+    assert set(parts(rest)) == {"0"}
+    assert cases(validation_split(train, share=0.6)[1]) == {"1": ("abca", "b"), "2": ("a", "a")}
+
+
 @pytest.mark.parametrize("rows", [{}, {"one": ("a", [0])}, {"only": ("ab", [0, 1])}])
 def test_validation_split_never_takes_all(rows):
     rest, held_out = validation_split(frame(rows))

@@ -126,4 +126,5 @@ def held_out(split: Split, settings: Settings) -> tuple[pl.DataFrame, pl.DataFra
     """Return what to fit on and the cases that decide when to stop: the protocol's own, or taken as `train` does."""
     if split.validation is not None:
         return split.train, split.validation
-    return validation_split(split.train, settings.validation_limit)
+    allow_repeats = settings.job_vars().allow_repeats
+    return validation_split(split.train, settings.validation_limit, allow_repeats=allow_repeats)
