@@ -83,7 +83,8 @@ def test_an_absent_file_is_said(tmp_path):
 
 
 def test_there_is_a_preset_for_each_question():
-    assert {path.stem for path in PRESETS} == {"paper", "best", "reductions", "texts", "encoders", "decays", "prompts"}
+    questions = {"paper", "best", "reductions", "texts", "encoders", "decays", "prompts", "retail"}
+    assert {path.stem for path in PRESETS} == questions
 
 
 @pytest.mark.parametrize("path", PRESETS, ids=lambda path: path.stem)
@@ -93,5 +94,5 @@ def test_presets_are_valid_and_say_what_they_answer(path):
     assert "?" in text.splitlines()[0]
     experiment = read_experiment(path)
     assert experiment.name == path.stem
-    assert experiment.protocol == "paper"
+    assert experiment.protocol == ("cutoff" if path.stem == "retail" else "paper")
     assert experiment.baseline
