@@ -57,8 +57,8 @@ def compare(values: Floats, baseline: Floats) -> Comparison:
     difference = values - baseline
     interval = bootstrap_interval(difference)
     changed = difference[difference != 0]  # the others are the same either way round, and are most of them
-    if not len(changed):
-        return Comparison(0.0, *interval, 1.0)
+    if len(changed) < 2:  # either way round, one difference is as large as it is; SciPy wants two
+        return Comparison(float(difference.mean()), *interval, 1.0)
     test = permutation_test(
         (changed,), np.mean, permutation_type="samples", n_resamples=RESAMPLES, batch=500, vectorized=True,
         rng=np.random.default_rng(0),

@@ -38,6 +38,11 @@ def test_equal_models_do_not_differ():
     assert (found.mean, found.p_value) == (0, 1)
 
 
+def test_one_case_that_differs_says_nothing():
+    found = compare(np.array([0.0, 0.4, 0.0, 0.0]), np.zeros(4))
+    assert (found.mean, found.p_value) == (pytest.approx(0.1), 1)
+
+
 def test_p_of_many_cases_is_near_the_normal_one_and_the_same_each_time():
     difference = np.random.default_rng(5).normal(0.06, 1, 1_000)
     found = compare(difference, np.zeros(1_000))
