@@ -150,12 +150,12 @@ def _fit(
     checkpoints = [
         _checkpoint(settings.work_folder, recipe, part, data.catalog) for part in (data.rest, data.everything)
     ]
-    model.fit(data.rest, data.validation, data.catalog, Fitting(settings.seed, checkpoints[0], fitted))
+    allow_repeats = settings.job_vars().allow_repeats
+    model.fit(data.rest, data.validation, data.catalog, Fitting(settings.seed, checkpoints[0], fitted, allow_repeats))
     fitted[model.family] = model
     counts = np.bincount(data.rest.items, minlength=len(data.catalog))
-    allow_repeats = settings.job_vars().allow_repeats
     measured = measure(model.scorer(data.catalog), data.validation, data.catalog, counts, allow_repeats=allow_repeats)
-    final = model.refit(data.everything, data.catalog, Fitting(settings.seed, checkpoints[1], refitted))
+    final = model.refit(data.everything, data.catalog, Fitting(settings.seed, checkpoints[1], refitted, allow_repeats))
     refitted[model.family] = final
     weights = pack(final, data.catalog)
     model_version = f"{model.family}-{started_at:%Y%m%dT%H%M%S}-{recipe[:6]}"

@@ -110,7 +110,10 @@ def run_all(connection: Connection, settings: Settings, planned: list[Planned], 
         say(f"{number} of {len(planned)}: {run.label}{'' if run.seed is None else f', seed {run.seed}'}")
         store.start(connection, run)
         again = checkpoint.with_stem(f"{checkpoint.stem}-again")
-        fittings = Fitting(each.seed, checkpoint, parts.of(run)), Fitting(each.seed, again, refitted.of(run))
+        fittings = (
+            Fitting(each.seed, checkpoint, parts.of(run), bench.allow_repeats),
+            Fitting(each.seed, again, refitted.of(run), bench.allow_repeats),
+        )
         try:
             model, final, outcome = fit_and_measure(connection, settings, run, each.catalog, bench, fittings)
         except Exception as error:  # whatever is wrong with one model, the others go on

@@ -202,7 +202,8 @@ def _judged(
     named = hashlib.sha256(json.dumps([key, parameters], sort_keys=True).encode()).hexdigest()
     checkpoint = settings.work_folder / "checkpoints" / f"{named[:32]}.safetensors"
     model = make(family, parameters)
-    model.fit(fold.train, fold.validation, bench.catalog, Fitting(seed, checkpoint))
+    fitting = Fitting(seed, checkpoint, allow_repeats=bench.allow_repeats)
+    model.fit(fold.train, fold.validation, bench.catalog, fitting)
     value = 0.0
     if len(fold.judged.targets):
         value = ndcg_at_20(model.scorer(bench.catalog), fold.judged, bench.allow_repeats)

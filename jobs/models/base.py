@@ -212,11 +212,14 @@ class Fitting:
         Where a long fit keeps its state after each epoch, to go on after a kill.
     fitted : Mapping[str, Model]
         Models that were fitted before on the very same data, by family; a model of several may take them.
+    allow_repeats : bool
+        Whether lists will hold a sequence's own items, and so whether validation has to rank them too.
     """
 
     seed: int = 0
     checkpoint: Path | None = None
     fitted: Mapping[str, "Model"] = field(default_factory=dict)
+    allow_repeats: bool = False
 
 
 class Model(ABC):

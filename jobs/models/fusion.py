@@ -82,9 +82,9 @@ class Fusion(Model):
                 self.parts[place].fit(train_sequences, validation, catalog, own)
         if not self.parameters["equal_weights"] and len(validation.targets):
             scorer = self._fusion(catalog)
-            self.weights = best_weights(
-                Entries.of(scorer.lists(validation.inputs, validation.inputs, scorer.recommendable)), validation.targets
-            )
+            exclude = None if fitting.allow_repeats else validation.inputs
+            lists = scorer.lists(validation.inputs, exclude, scorer.recommendable)
+            self.weights = best_weights(Entries.of(lists), validation.targets)
 
     def refit(self, sequences: Sequences, catalog: Catalog, fitting: Fitting) -> "Fusion":
         """Return the fusion of refitted parts, with the same weights."""

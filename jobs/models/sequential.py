@@ -137,7 +137,8 @@ class SequentialModel(Model):
         local[self.vocabulary] = np.arange(len(self.vocabulary))
         rows = Sequences(local[train_sequences.items], train_sequences.offsets).last(self._longest_row)
         rows = rows.take(rows.lengths >= 2)  # one item has nothing to be predicted from
-        validate = (lambda: self._validation_score(validation, catalog)) if len(validation.targets) else None
+        repeats = fitting.allow_repeats
+        validate = (lambda: self._validation_score(validation, catalog, repeats)) if len(validation.targets) else None
         parallel.team.announce(self, rows, fitting.seed)
         self.best_epoch = train(
             self.network,
@@ -188,8 +189,8 @@ class SequentialModel(Model):
             table[given] = self.projection(catalog.embeddings[self.vocabulary[given]])
         return table
 
-    def _validation_score(self, cases: Cases, catalog: Catalog) -> float:
-        return ndcg_at_20(self.scorer(catalog), cases)
+    def _validation_score(self, cases: Cases, catalog: Catalog, allow_repeats: bool) -> float:
+        return ndcg_at_20(self.scorer(catalog), cases, allow_repeats)
 
     def state(self) -> State:
         """Return the network's weights, the vocabulary, items' recency, and the projection where there is one."""

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from known_answers import cases, fit, shop, training
 
 from jobs.errors import UsageError
-from jobs.models.base import Fitting, recommend
+from jobs.models.base import Cases, Fitting, recommend
 from jobs.models.fusion import Entries, Fusion, best_weights, worth
 from jobs.models.registry import make
 
@@ -75,6 +75,16 @@ def test_a_fusion_takes_parts_that_were_fitted_before_and_fits_twins_with_seeds_
     other = Fusion({**parts, "parameters": {"sasrec": {**known.parameters, "width": 4}}})
     other.fit(training(), cases(), shop(), Fitting(0, None, {"sasrec": known}))
     assert other.parts[0] is not known
+
+
+def test_weights_are_chosen_on_own_items_too_where_lists_hold_them():
+    known = training()
+    again = Cases(known, np.array([known[row][-1] for row in range(len(known))], np.int64))  # all bought before
+    fusion = Fusion({"parts": ["popularity", "llmseqsim"]})
+    fusion.fit(known, again, shop(), Fitting())
+    assert fusion.weights.tolist() == [0.5, 0.5]  # no list holds a target: nothing to choose by
+    fusion.fit(known, again, shop(), Fitting(allow_repeats=True))
+    assert fusion.weights[1] > fusion.weights[0]
 
 
 def test_reasons_are_those_of_the_part_that_speaks_most_for_the_item():

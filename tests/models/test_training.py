@@ -9,6 +9,7 @@ from known_answers import cases, fit, shop, training
 from safetensors import safe_open
 from torch import nn
 
+from jobs.models import sequential
 from jobs.models.base import NO_CASES, Fitting
 from jobs.models.registry import make
 from jobs.models.store import pack
@@ -221,10 +222,10 @@ def test_a_family_killed_in_the_middle_ends_with_the_same_bits(tmp_path, monkeyp
     fitting = Fitting(0, tmp_path / "checkpoint.safetensors")
     epochs = iter([False, False, True])
 
-    def score_or_die(cases, catalog):
+    def score_or_die(*arguments):
         if next(epochs):
             raise Killed
-        return type(killed)._validation_score(killed, cases, catalog)
+        return type(killed)._validation_score(killed, *arguments)
 
     monkeypatch.setattr(killed, "_validation_score", score_or_die)
     with pytest.raises(Killed):
@@ -240,6 +241,15 @@ def test_without_validation_all_epochs_run_and_the_last_stays():
     task._validate = None
     task.run()
     assert len(task.modes) == 3 * PARAMETERS["epochs"]
+
+
+@pytest.mark.parametrize("allow_repeats", [False, True])
+def test_the_epochs_are_judged_by_lists_as_they_will_be(monkeypatch, allow_repeats):
+    judged = []
+    monkeypatch.setattr(sequential, "ndcg_at_20", lambda _scorer, _cases, repeats: judged.append(repeats) or 0.0)
+    model = make("sasrec", {"width": 8, "blocks": 1, "heads": 1, "epochs": 1})
+    model.fit(training(), cases(), shop(), Fitting(allow_repeats=allow_repeats))
+    assert judged == [allow_repeats]
 
 
 def test_a_refit_learns_from_all_for_as_many_epochs_as_were_best():
