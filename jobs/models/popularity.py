@@ -8,7 +8,10 @@ from jobs.sequences import Sequences
 
 
 class Popularity(Model):
-    """Score of an item = how often it occurs in the training sequences (the paper's MostPopular)."""
+    """Score of an item = how many training sequences hold it (the paper's MostPopular, where none holds an item twice).
+
+    As in ``recommendations.popular_items``, one buyer's hundred orders of an item don't make it a bestseller.
+    """
 
     family = "popularity"
 
@@ -20,7 +23,8 @@ class Popularity(Model):
     def fit(self, train_sequences: Sequences, validation: Cases, catalog: Catalog, fitting: Fitting) -> None:
         """Count."""
         self.trained_on = catalog
-        self.counts = np.bincount(train_sequences.items, minlength=len(catalog)).astype(np.float32)
+        held = np.unique(train_sequences.rows().astype(np.int64) * len(catalog) + train_sequences.items)
+        self.counts = np.bincount(held % len(catalog), minlength=len(catalog)).astype(np.float32)
 
     def state(self) -> State:
         """Return the counts."""

@@ -67,6 +67,11 @@ def test_popularity_orders_by_count_and_equal_counts_by_index():
         assert scores[row].tolist() == counts[wanted].tolist()
 
 
+def test_popularity_counts_a_sequence_once_however_often_it_holds_an_item():
+    model = fit("popularity", train=Sequences.from_lists([[2, 5, 2, 2], [5], [5, 1]]))
+    assert model.counts[[1, 2, 5]].tolist() == [1, 1, 3]
+
+
 # --- the form of the lists ---
 
 
