@@ -31,26 +31,27 @@ class Planned:
 
 @dataclass
 class Parts:
-    """Fitted models that later ones may take, by seed, vectors and family.
+    """Fitted models that later ones may take, with their seed and the name of their vectors.
 
-    Only those with their family's own parameters are kept: so a model of several is what its parameters, its seed and
-    the data say, whatever else stands in the file.
+    Only such as a later one would fit itself are taken: it is what its parameters, its seed and the data say, whatever
+    else stands in the file.
     """
 
-    models: dict[tuple[int | None, str | None], dict[str, Model]] = field(default_factory=dict)
+    models: list[tuple[int | None, str | None, Model]] = field(default_factory=list)
 
     def keep(self, run: Run, model: Model) -> None:
-        """Keep a model, if it is one that others may take."""
-        if model.parameters == make(run.family).parameters:
-            self.models.setdefault((run.seed, run.embedding_model), {})[run.family] = model
+        """Keep a model."""
+        self.models.append((run.seed, run.embedding_model, model))
 
     def of(self, run: Run) -> dict[str, Model]:
-        """Return what a run may take: models of its seed, and those that have none."""
+        """Return what a run may take, by family: models of its seed, vectors and parts' parameters."""
+        given = run.parameters.get("parameters", {})
+        wanted = {family: make(family, given.get(family)).parameters for family in run.parameters.get("parts", [])}
         return {
-            family: model
-            for (seed, vectors), models in self.models.items()
+            model.family: model
+            for seed, vectors, model in self.models
             if seed in (None, run.seed) and vectors in (None, run.embedding_model)
-            for family, model in models.items()
+            if model.parameters == wanted.get(model.family)
         }
 
 

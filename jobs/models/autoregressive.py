@@ -1,15 +1,14 @@
 """What SASRec and GRU4Rec share: each item of a sequence is predicted from those before it, at all places at once."""
 
-import math
 from abc import abstractmethod
 from collections.abc import Iterator
 
 import numpy as np
 import torch
 from torch import Tensor
-from torch.nn import functional
 
 from jobs.models import parallel
+from jobs.models.losses import softmax_loss
 from jobs.models.sequential import SequenceNetwork, SequentialModel
 from jobs.sequences import Sequences
 
@@ -46,36 +45,6 @@ class AutoregressiveModel(SequentialModel):
         return softmax_loss(
             found, table, targets.flatten(), self.parameters["negatives"], generator=parallel.team.generator
         )
-
-
-def softmax_loss(
-    found: Tensor, table: Tensor, targets: Tensor, negatives: int, generator: torch.Generator | None = None
-) -> Tensor:
-    """Return the mean cross-entropy of the targets, among all items or among sampled ones.
-
-    Sampled items are drawn uniformly, without the target's knowledge, and shared by the batch. Each stands for
-    items / negatives others, which its score is raised for by the logarithm of that: so the sum over the sample
-    estimates the sum over all (sampled softmax with correction, Jean et al. 2015, arXiv 1412.2007).
-
-    Parameters
-    ----------
-    found : float (places, width)
-    table : float (items, width)
-    targets : int64 (places,)
-    negatives : int
-        0, or as many as there are items: all items.
-    generator : torch.Generator, optional
-        Of the sampled items, on the table's device; PyTorch's own unless given.
-    """
-    items = len(table)
-    if not 0 < negatives < items:
-        return functional.cross_entropy(found @ table.T, targets)
-    # with replacement: a draw without one would shuffle the whole catalogue for every batch
-    sampled = torch.randint(items, (negatives,), device=table.device, generator=generator)
-    others = found @ table[sampled].T + math.log((items - 1) / negatives)
-    others = others.masked_fill(sampled == targets[:, None], -torch.inf)  # the target is there already
-    own = (found * table[targets]).sum(dim=1, keepdim=True)
-    return (torch.cat([own, others], dim=1).logsumexp(dim=1) - own[:, 0]).mean()
 
 
 def batches_of_one_length(

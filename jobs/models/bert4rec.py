@@ -3,6 +3,7 @@
 BERT4Rec: Sun et al. 2019 (arXiv 1904.06690). LLM2BERT4Rec: Harte et al. 2023 (arXiv 2309.09261), section 3.3.
 """
 
+import math
 from collections.abc import Iterator
 from typing import Any
 
@@ -11,15 +12,21 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from jobs.models import parallel
 from jobs.models.base import Floats
 from jobs.models.initial_vectors import REDUCTION_DEFAULTS
+from jobs.models.losses import softmax_loss
 from jobs.models.sequential import SequenceNetwork, SequentialModel, batches_of_like_length
 from jobs.models.transformer import Transformer
 from jobs.sequences import Sequences
 
 
 class Network(SequenceNetwork):
-    """Item table, mask vector, transformer, and the head whose output is compared with the table."""
+    """Item table, mask vector, and a transformer whose output is compared with the table.
+
+    The original's projection head is left out: with it the item table learns more slowly (after two epochs on the
+    newest tenth of Beauty's training sequences nDCG@20 is 0.029 in place of 0.034).
+    """
 
     def __init__(self, table: Tensor, blocks: int, heads: int, window: int, dropout: float) -> None:
         super().__init__()
@@ -27,10 +34,9 @@ class Network(SequenceNetwork):
         self.table = nn.Parameter(table)
         self.mask = nn.Parameter(torch.randn(width) * table.std())
         self.transformer = Transformer(width, blocks, heads, window, dropout)
-        self.head = nn.Sequential(nn.Linear(width, width), nn.GELU(), nn.LayerNorm(width))
 
     def forward(self, table: Tensor, items: Tensor, wanted: Tensor) -> Tensor:
-        """Return the head's output at the wanted positions.
+        """Return what the wanted positions stand for: float (positions, width).
 
         Parameters
         ----------
@@ -41,9 +47,10 @@ class Network(SequenceNetwork):
         wanted : bool (rows, length)
             Positions to compute, so that the costly product is made for these alone.
         """
-        vectors = functional.embedding(items.clamp(min=0), table)
+        # scaled as SASRec's: else the blocks' first, random outputs drown what the items are
+        vectors = functional.embedding(items.clamp(min=0), table) * math.sqrt(table.shape[1])
         vectors = torch.where((items == MASK)[:, :, None], self.mask, vectors)
-        return self.head(self.transformer(vectors, items != PADDING)[wanted])  # type: ignore[no-any-return]
+        return self.transformer(vectors, items != PADDING)[wanted]  # type: ignore[no-any-return]
 
     def next_vectors(self, table: Tensor, items: Tensor) -> Tensor:
         """Ask for what a mask behind the sequence stands for."""
@@ -65,17 +72,19 @@ class BERT4Rec(SequentialModel):
         "blocks": 2,
         "heads": 2,
         "window": 20,  # the paper's; a longer one gains nothing where sequences are short
-        "dropout": 0.2,
+        "dropout": 0.3,
         "mask_probability": 0.4,
-        "random_copies": 1,  # randomly masked copies of a sequence an epoch, beside the one with its last item masked
+        "negatives": 512,  # items that a batch's targets are told from; 0: all, which costs more
+        "random_copies": 2,  # randomly masked copies of a sequence an epoch, beside the one with its last item masked
         "initial_std": 0.05,  # of the item table's entries
         "recency": 1.0,  # weight of what is wanted now; 1: as probabilities ask for, 0: none
         "item_bias": False,  # whether each item has a number of its own that is added to its score
-        "batch_size": 256,
+        "batch_size": 128,
         "learning_rate": 1e-3,
         "weight_decay": 0.01,
+        "averaging": 0.995,  # of the weights, over about the last 1 / (1 - it) steps; 0: the last step's
         "epochs": 40,
-        "patience": 3,
+        "patience": 5,  # masks are drawn anew each epoch: gains come more slowly than SASRec's
     }
 
     @property
@@ -90,7 +99,9 @@ class BERT4Rec(SequentialModel):
         items, targets = (part.to(self.network.table.device) for part in batch)
         wanted = targets != PADDING
         found, table = self.network.for_products(self.network(self.network.table, items, wanted))
-        return functional.cross_entropy(found @ table.T, targets[wanted])
+        return softmax_loss(
+            found, table, targets[wanted], self.parameters["negatives"], generator=parallel.team.generator
+        )
 
     def _batches(self, rows: Sequences, generator: np.random.Generator) -> Iterator[tuple[Tensor, Tensor]]:
         return masked_batches(rows, self.parameters, generator)

@@ -49,6 +49,7 @@ class SASRec(AutoregressiveModel):
         "batch_size": 128,
         "learning_rate": 1e-3,
         "weight_decay": 0.01,
+        "averaging": 0.995,  # of the weights, over about the last 1 / (1 - it) steps; 0: the last step's
         "epochs": 30,
         "patience": 3,
     }

@@ -1,7 +1,8 @@
 """The training loop: epochs with early stopping, and a checkpoint after each that a killed run goes on from."""
 
 import json
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -30,7 +31,7 @@ def train(
     measure: str = "validation nDCG@20",
     team: Alone = ALONE,
 ) -> int:
-    """Train ``module`` in place, leave it with the weights of its best epoch, and return that epoch's number.
+    """Train ``module`` in place, leave it with the averaged weights of its best epoch, and return that epoch's number.
 
     All that is random in an epoch is drawn from (seed, epoch), so a run that was killed and goes on from its
     checkpoint ends with the very weights of one that was not.
@@ -43,34 +44,36 @@ def train(
     validate : () -> float, optional
         Higher is better; decides when to stop and which epoch to keep. Without it all epochs run, the last is kept.
     parameters : mapping
-        Reads learning_rate, weight_decay, epochs (at most), patience (epochs without a gain).
+        Reads learning_rate, weight_decay, averaging (see :class:`Average`), epochs (at most), patience (epochs
+        without a gain).
     measure : str
         What people call what ``validate`` returns.
     team : Alone
         With whom epochs are run; ``loss_of`` then gives this rank's part of a batch's loss.
     """
     optimizer = make_optimizer(module, parameters)
-    best, progressed = _resume(module, optimizer, fitting.checkpoint)
+    average = Average(module, parameters["averaging"])
+    best, progressed = _resume(module, optimizer, average, fitting.checkpoint)
     team.start_from(lambda: state_of(module, optimizer))
     with progress(title, parameters["epochs"]) as advance, fork_random():
         advance(progressed["epoch"], "from the checkpoint") if progressed["epoch"] else None
         while progressed["epoch"] < parameters["epochs"] and progressed["since_best"] < parameters["patience"]:
             epoch = progressed["epoch"] + 1
             with team.epoch(epoch):
-                run_epoch(module, optimizer, epoch_batches, loss_of, fitting.seed, epoch, team)
-            score = validate() if validate else None
+                run_epoch(module, optimizer, epoch_batches, loss_of, fitting.seed, epoch, team, average.update)
+            with average.in_place(module):
+                score = validate() if validate else None
             if score is None:
                 progressed["best_epoch"] = epoch
             elif score > progressed["best_score"]:
-                best = {name: value.detach().clone() for name, value in module.state_dict().items()}
+                best = {name: value.clone() for name, value in average.weights.items()}
                 progressed.update(best_score=score, since_best=0, best_epoch=epoch)
             else:
                 progressed["since_best"] += 1
             progressed["epoch"] = epoch
-            _save(module, optimizer, best, progressed, fitting.checkpoint)
+            _save(module, optimizer, average, best, progressed, fitting.checkpoint)
             advance(1, "" if score is None else f"{measure} {score:.4f}")
-    if best:
-        module.load_state_dict(best)
+    module.load_state_dict(best or average.weights)
     module.eval()
     return int(progressed["best_epoch"])
 
@@ -85,6 +88,7 @@ def make_optimizer(module: nn.Module, parameters: Mapping[str, Any]) -> torch.op
 def run_epoch(
     module: nn.Module, optimizer: torch.optim.Optimizer, epoch_batches: Callable[[np.random.Generator], Iterable[Any]],
     loss_of: Callable[[Any], Tensor], seed: int, epoch: int, team: Alone,
+    after_step: Callable[[nn.Module], None] = lambda _: None,
 ) -> None:  # fmt: skip
     """Take one step a batch; see :func:`train`."""
     team.seed(seed * 1_000_003 + epoch)
@@ -97,7 +101,45 @@ def run_epoch(
             loss.backward()  # type: ignore[no-untyped-call]
         nn.utils.clip_grad_norm_(module.parameters(), CLIP_NORM)
         optimizer.step()
+        after_step(module)
     module.eval()
+
+
+class Average:
+    """The running mean of a module's weights, in which the noise of single steps cancels out.
+
+    Exponential, with a decay that is shorter at the start, where old weights are of no use (Polyak & Juditsky 1992;
+    min(decay, (1 + n) / (10 + n)) as in TensorFlow's ExponentialMovingAverage).
+
+    Attributes
+    ----------
+    weights : dict of tensors
+        By their names in the module.
+    steps : int
+        Updates so far.
+    """
+
+    def __init__(self, module: nn.Module, decay: float) -> None:
+        self.weights = {name: value.detach().clone() for name, value in module.named_parameters()}
+        self.steps = 0
+        self._decay = decay
+
+    @torch.no_grad()
+    def update(self, module: nn.Module) -> None:
+        """Move the mean towards the module's weights."""
+        self.steps += 1
+        decay = min(self._decay, (1 + self.steps) / (10 + self.steps))
+        torch._foreach_lerp_([*self.weights.values()], [*module.parameters()], 1 - decay)
+
+    @contextmanager
+    def in_place(self, module: nn.Module) -> Iterator[None]:
+        """Give the module the mean as its weights while the block runs."""
+        current = {name: value.clone() for name, value in module.state_dict().items()}
+        module.load_state_dict(self.weights)
+        try:
+            yield
+        finally:
+            module.load_state_dict(current)
 
 
 def state_of(module: nn.Module, optimizer: torch.optim.Optimizer) -> dict[str, Tensor]:
@@ -123,12 +165,14 @@ def take_state(module: nn.Module, optimizer: torch.optim.Optimizer, tensors: Map
 
 
 def _save(
-    module: nn.Module, optimizer: torch.optim.Optimizer, best: dict[str, Tensor], progressed: dict[str, Any],
-    path: Path | None,
+    module: nn.Module, optimizer: torch.optim.Optimizer, average: Average, best: dict[str, Tensor],
+    progressed: dict[str, Any], path: Path | None,
 ) -> None:  # fmt: skip
     if path is None:
         return
     kept = {f"best.{name}": value.contiguous().cpu() for name, value in best.items()}
+    kept |= {f"average.{name}": value.contiguous().cpu() for name, value in average.weights.items()}
+    progressed = {**progressed, "steps": average.steps}
     path.parent.mkdir(parents=True, exist_ok=True)
     unfinished = path.with_suffix(".unfinished")
     save_file(state_of(module, optimizer) | kept, unfinished, metadata={"progress": json.dumps(progressed)})
@@ -137,7 +181,7 @@ def _save(
 
 
 def _resume(
-    module: nn.Module, optimizer: torch.optim.Optimizer, path: Path | None
+    module: nn.Module, optimizer: torch.optim.Optimizer, average: Average, path: Path | None
 ) -> tuple[dict[str, Tensor], dict[str, Any]]:
     start: dict[str, Any] = {"epoch": 0, "since_best": 0, "best_score": float("-inf"), "best_epoch": 0}
     if path is None or not path.exists():
@@ -150,5 +194,8 @@ def _resume(
         say(f"the checkpoint {path} can't be read ({error}): starting over")
         return {}, start
     take_state(module, optimizer, tensors)
+    average.steps = progressed.pop("steps")
+    for name, value in average.weights.items():
+        value.copy_(tensors[f"average.{name}"])
     best = {key.removeprefix("best."): value for key, value in tensors.items() if key.startswith("best.")}
     return best, progressed

@@ -51,6 +51,7 @@ class LocalModel(LanguageModel):
         "checks_per_epoch": 4,  # held-out loss and checkpoint: an epoch is long, and its best moment inside it
         "patience": 3,  # checks without a gain
         "learning_rate": 5e-4,  # LoRA takes about ten times full fine-tuning's rate: it moves few weights
+        "averaging": 0.0,  # steps are few
         "weight_decay": 0.0,  # the additions start at nothing, and are small as they are
         "batch_size": 16,  # steadier than single answers of a few tokens; some 2 GB for prompts of 200 tokens
         "lora_rank": 8,  # of the additions to queries and values, as in the LoRA paper: half a million weights of 135

@@ -152,7 +152,7 @@ def test_a_killed_experiment_ends_as_one_that_was_not(tiny, tmp_path, whole, mon
 def test_a_training_that_was_killed_goes_on_from_its_checkpoint(tiny, tmp_path, whole, monkeypatch):
     from jobs.models import training
 
-    epochs, original = [], training._run_epoch
+    epochs, original = [], training.run_epoch
 
     def counted(*arguments):
         epochs.append(1)
@@ -160,7 +160,7 @@ def test_a_training_that_was_killed_goes_on_from_its_checkpoint(tiny, tmp_path, 
             raise Killed
         return original(*arguments)
 
-    monkeypatch.setattr(training, "_run_epoch", counted)
+    monkeypatch.setattr(training, "run_epoch", counted)
     what = spec(models=MODELS[-1:], baseline=None)
     with pytest.raises(Killed):
         conduct(tiny, tmp_path, what)

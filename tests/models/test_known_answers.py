@@ -24,7 +24,7 @@ from known_answers import (
 )
 
 from jobs.errors import UsageError
-from jobs.models import autoregressive, bert4rec
+from jobs.models import autoregressive, bert4rec, losses
 from jobs.models.base import Cases, Catalog, VectorScorer, recommend
 from jobs.models.registry import FAMILIES, make
 from jobs.models.store import pack, unpack
@@ -404,10 +404,10 @@ def test_no_place_sees_a_later_one(family):
 def test_the_sampled_loss_is_that_of_all_items_on_average():
     torch.manual_seed(0)
     table, found, targets = torch.randn(50, 8) * 0.2, torch.randn(30, 8), torch.randint(50, (30,))
-    whole = autoregressive.softmax_loss(found, table, targets, 0)
+    whole = losses.softmax_loss(found, table, targets, 0)
     torch.testing.assert_close(whole, torch.nn.functional.cross_entropy(found @ table.T, targets))
-    torch.testing.assert_close(autoregressive.softmax_loss(found, table, targets, 50), whole)
-    sampled = torch.stack([autoregressive.softmax_loss(found, table, targets, 30) for _ in range(2000)]).mean()
+    torch.testing.assert_close(losses.softmax_loss(found, table, targets, 50), whole)
+    sampled = torch.stack([losses.softmax_loss(found, table, targets, 30) for _ in range(2000)]).mean()
     assert abs(sampled - whole) < 0.01 * whole  # without the correction it would be a tenth less
 
 

@@ -15,7 +15,7 @@ from jobs.models.registry import make
 from jobs.models.store import pack
 from jobs.models.training import train
 
-PARAMETERS = {"learning_rate": 0.1, "weight_decay": 0.01, "epochs": 6, "patience": 2}
+PARAMETERS = {"learning_rate": 0.1, "weight_decay": 0.01, "averaging": 0.0, "epochs": 6, "patience": 2}
 
 
 class Killed(BaseException):
@@ -101,6 +101,31 @@ def test_without_a_usable_score_the_last_epochs_weights_stay():
     assert equal(task.run(), task.after[-1])
 
 
+def test_what_is_validated_and_stays_is_the_mean_of_the_weights_of_the_last_steps():
+    plain, averaged = Task([1, 2], epochs=2), Task([1, 2], epochs=2, averaging=0.9)
+    start = {name: value.double() for name, value in plain.weights().items()}
+    steps = []
+    original = plain._loss
+    plain._loss = lambda batch: steps.append(plain.weights()) or original(batch)
+    ends = [*[plain.run(), *steps][2:], plain.weights()]  # after each of the six steps
+    for number, weights in enumerate(ends, start=1):
+        decay = min(0.9, (1 + number) / (10 + number))
+        start = {name: decay * mean + (1 - decay) * weights[name] for name, mean in start.items()}
+    kept = averaged.run()
+    assert equal(kept, averaged.after[-1])
+    for name, mean in start.items():
+        torch.testing.assert_close(kept[name], mean.float())
+    assert not equal(kept, plain.weights())
+
+
+def test_a_killed_training_goes_on_with_its_mean(tmp_path):
+    whole = Task([1, 2, 3, 2, 1, 0], averaging=0.9).run()
+    path = tmp_path / "checkpoint.safetensors"
+    with pytest.raises(Killed):
+        Task([1, 2, 3], kill_at=3, averaging=0.9).run(path)
+    assert equal(Task([3, 2, 1, 0], averaging=0.9).run(path), whole)
+
+
 def test_dropout_is_on_in_batches_and_off_in_validation_and_afterwards():
     task = Task([1, 2], epochs=2)
     task.run()
@@ -183,7 +208,7 @@ def test_a_checkpoint_is_safetensors_in_one_file_and_is_never_unpickled(tmp_path
     Task([3, 4], epochs=4).run(path)
     assert [file.name for file in tmp_path.iterdir()] == ["checkpoint.safetensors"]
     with safe_open(path, framework="pt") as file:
-        assert {key.split(".")[0] for key in file.keys()} == {"weights", "best", "optimizer"}  # noqa: SIM118
+        assert {key.split(".")[0] for key in file.keys()} == {"weights", "best", "average", "optimizer"}  # noqa: SIM118
 
 
 class Bomb:
