@@ -1,6 +1,5 @@
 """Fixtures that every test may use."""
 
-import multiprocessing
 import os
 import shutil
 import subprocess
@@ -48,16 +47,6 @@ def example(tmp_path, real_data):
         return call
 
     return prepare
-
-
-@pytest.fixture
-def processes(monkeypatch):
-    """A way to processes that start in a fraction of a second: children of one that has loaded everything (warm.py)."""
-    context = multiprocessing.get_context("forkserver")
-    paths = [str(Path(__file__).parent / "embedding"), *filter(None, [os.environ.get("PYTHONPATH")])]
-    monkeypatch.setenv("PYTHONPATH", os.pathsep.join(paths))
-    context.set_forkserver_preload(["warm"])
-    return context
 
 
 @pytest.fixture(scope="package")

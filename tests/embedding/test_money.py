@@ -5,11 +5,13 @@ had bought and not yet stored is lost, and may be no more than the requests that
 count of every text must be one, plus one for each time that it was so lost; and the store that of an undisturbed run.
 """
 
+import multiprocessing
 import os
 import random
 import signal
 import time
 from collections import Counter
+from pathlib import Path
 
 import pytest
 from catalogue import Catalogue, text_hash
@@ -33,7 +35,11 @@ def embed(path, environment):
 
 
 @pytest.mark.skipif(os.name != "posix", reason="kills processes")
-def test_each_text_is_paid_once_whatever_happens(service, tmp_path, processes):
+def test_each_text_is_paid_once_whatever_happens(service, tmp_path, monkeypatch):
+    # children of a server that has loaded everything start in a fraction of a second
+    processes = multiprocessing.get_context("forkserver")
+    monkeypatch.setenv("PYTHONPATH", str(Path(__file__).parent))
+    processes.set_forkserver_preload(["warm"])
     environment = {"OPENAI_API_KEY": KEY, "OPENAI_BASE_URL": service.server.url_for("/v1")}
     chance = random.Random(0)
     service.faults = lambda texts: chance.choice(PASSING) if chance.random() < 0.15 else None

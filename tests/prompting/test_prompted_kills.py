@@ -11,10 +11,11 @@ import os
 import re
 import shutil
 import signal
+import subprocess
+import sys
 import threading
 from datetime import UTC, datetime, timedelta
-from multiprocessing.connection import wait
-from urllib.request import urlopen
+from pathlib import Path
 
 import duckdb
 import numpy as np
@@ -23,15 +24,12 @@ from fake_fine_tuning import BASE
 from fake_openai import KEY
 from werkzeug import Response
 
-from jobs import cli
-from jobs.prompting import fine_tuning, service
 from jobs.prompting.openai_model import AT_ONCE
 from jobs.publish import publish
 from jobs.runner import run
 from jobs.settings import load_settings
 from jobs.warehouse import JobRun, connect, now, prepare, project_folder
 
-COMMANDS = ("train", "evaluate", "recommend", "publish")
 ITEMS = 48
 SETTINGS = f"""
     models = ["llmseqprompt"]
@@ -87,16 +85,6 @@ NIGHTS = [
 ]
 
 
-def night(folder, environment):
-    os.environ.update(environment)
-    os.chdir(folder)
-    os.dup2(os.open("said", os.O_CREAT | os.O_WRONLY | os.O_APPEND), 2)
-    fine_tuning.POLL_SECONDS, service.PATIENCE = 0.01, 5.0
-    for command in COMMANDS:
-        with urlopen(f"{environment['OPENAI_BASE_URL']}/begins/{command}"):
-            cli.app([command], standalone_mode=False)
-
-
 @pytest.fixture
 def shop(tmp_path):
     """A folder with settings and a warehouse, whose visitors go around; published are the popular items."""
@@ -127,7 +115,7 @@ def shop(tmp_path):
 
 
 @pytest.fixture
-def start(processes, fake, prompt_server):
+def start(fake, prompt_server):
     """A way to a night in a folder, which lives on to its end or until a moment comes for the nth time."""
 
     def hear(request):
@@ -135,30 +123,34 @@ def start(processes, fake, prompt_server):
         return Response()
 
     prompt_server.expect_request(re.compile("/v1/begins/")).respond_with_handler(hear)
-    names = ("OPENAI_API_KEY", "OPENAI_BASE_URL", "NO_PROXY", "SSL_CERT_DIR")
+    nights = subprocess.Popen(
+        [sys.executable, Path(__file__).with_name("forked_nights.py")], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True,
+        env={**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))},
+    )  # fmt: skip
 
     def start(folder, moment=None, count=1):
-        process = processes.Process(target=night, args=(folder, {name: os.environ[name] for name in names}))
-        left, started = iter(range(count - 1, -1, -1)), threading.Event()
+        left = iter(range(count - 1, -1, -1))
+        known, dead = threading.Event(), threading.Event()
 
         def strike():
-            started.wait()
+            known.wait()
             if next(left, 1) == 0:
-                os.kill(process.pid, signal.SIGKILL)
-                wait([process.sentinel])
+                os.kill(process, signal.SIGKILL)
+                dead.wait(10)
                 raise ConnectionAbortedError  # the request goes no further
 
         fake.at = {moment: strike} if moment else {}
-        process.start()
-        started.set()
-        process.join(60)
-        hangs = process.is_alive()
-        process.kill()
-        process.join()
-        assert not hangs, (folder / "said").read_text()
-        return process.exitcode
+        print(folder, file=nights.stdin, flush=True)
+        process = int(nights.stdout.readline())
+        known.set()
+        code = int(nights.stdout.readline())
+        dead.set()
+        return code
 
-    return start
+    yield start
+    nights.stdin.close()
+    nights.wait()
+    nights.stdout.close()
 
 
 def rows(folder, copy, queries):
