@@ -17,9 +17,10 @@ from torch import Tensor
 from jobs.models.base import REASON_CHUNK, Ints, VectorScorer
 from jobs.sequences import Sequences
 
-# Newest items that may be a reason: each costs an encoding of the sequence without it. On Beauty (22,363 sequences of 9
-# items, SASRec of two blocks) three take 1.8 times as long as the top 20 themselves and find in 85 % of the rows what
-# all items read would give; five take some 3 times as long and find it in 93 %. The nearest item is it in 51 %.
+# Newest items that may be a reason: each costs an encoding of the sequence without it. On Beauty (3,000 sequences of 9
+# items, SASRec of two blocks after 14 epochs) three take 1.6 times as long as the top 20 themselves, and for 90 % of
+# those items the reason is the one that all items read would give; five take 2.6 times as long, and it is for 95 %. The
+# newest is it for 84 %, the one with the nearest vector for 64 %.
 CANDIDATES = 3
 
 
