@@ -199,6 +199,7 @@ class Fused(Popularity):
     """Notes the parts that it is given."""
 
     family = "fusion"
+    defaults = {"parts": ["sasrec", "popularity", "vsknn", "sknn"], "parameters": {"sknn": {"neighbours": 3}}}  # noqa: RUF012
     given: list = []  # noqa: RUF012
     is_random = True
 
@@ -207,7 +208,7 @@ class Fused(Popularity):
         super().fit(train_sequences, validation, catalog, fitting)
 
 
-def test_fusion_comes_last_and_gets_parts_of_its_seed_with_their_own_parameters(tiny, tmp_path, monkeypatch):
+def test_fusion_comes_last_and_gets_what_it_would_fit_itself_by_seed_and_parameters(tiny, tmp_path, monkeypatch):
     monkeypatch.setitem(FAMILIES, "fusion", Fused)
     monkeypatch.setattr(FAMILIES["sasrec"], "defaults", {**FAMILIES["sasrec"].defaults, **SASREC})
     Fused.given.clear()
@@ -215,13 +216,14 @@ def test_fusion_comes_last_and_gets_parts_of_its_seed_with_their_own_parameters(
         {"family": "fusion"},
         {"family": "popularity"},
         {"family": "sasrec"},
-        {"family": "vsknn", "parameters": {"neighbours": 3}},
+        {"family": "vsknn", "parameters": {"neighbours": 3}},  # not as the fusion wants it
+        {"family": "sknn", "parameters": {"neighbours": 3}},
     ]
     conduct(tiny, tmp_path, spec(models=models))
     (first, parts), (_, again), (second, others), _ = Fused.given  # each fitted twice, at last on everything
     assert again["sasrec"] is not parts["sasrec"]
     assert (first, second) == (0, 1)
-    assert set(parts) == set(others) == {"popularity", "sasrec"}
+    assert set(parts) == set(others) == {"popularity", "sasrec", "sknn"}
     assert parts["popularity"] is others["popularity"]
     assert parts["sasrec"] is not others["sasrec"]
 
