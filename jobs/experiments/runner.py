@@ -4,6 +4,7 @@ import hashlib
 import json
 import time
 from dataclasses import dataclass, field, replace
+from typing import Any
 
 from jobs.experiments import store
 from jobs.experiments.bench import Bench, hash_of
@@ -33,26 +34,32 @@ class Planned:
 class Parts:
     """Fitted models that later ones may take, with their seed and the name of their vectors.
 
-    Only such as a later one would fit itself are taken: it is what its parameters, its seed and the data say, whatever
-    else stands in the file.
+    Only such as a later one would fit itself are kept and taken: it is what its parameters, its seed and the data say,
+    whatever else stands in the file.
     """
 
+    planned: list[Run]
     models: list[tuple[int | None, str | None, Model]] = field(default_factory=list)
 
     def keep(self, run: Run, model: Model) -> None:
-        """Keep a model."""
-        self.models.append((run.seed, run.embedding_model, model))
+        """Keep a model, if a planned run wants it."""
+        if any(model.parameters == parts_of(later).get(model.family) for later in self.planned):
+            self.models.append((run.seed, run.embedding_model, model))
 
     def of(self, run: Run) -> dict[str, Model]:
         """Return what a run may take, by family: models of its seed, vectors and parts' parameters."""
-        given = run.parameters.get("parameters", {})
-        wanted = {family: make(family, given.get(family)).parameters for family in run.parameters.get("parts", [])}
         return {
             model.family: model
             for seed, vectors, model in self.models
             if seed in (None, run.seed) and vectors in (None, run.embedding_model)
-            if model.parameters == wanted.get(model.family)
+            if model.parameters == parts_of(run).get(model.family)
         }
+
+
+def parts_of(run: Run) -> dict[str, dict[str, Any]]:
+    """Return the parameters of the parts that a run is made of, by family; nothing for a model of one."""
+    given = run.parameters.get("parameters", {})
+    return {family: make(family, given.get(family)).parameters for family in run.parameters.get("parts", [])}
 
 
 def plan(experiment: Experiment, bench: Bench, vectors: dict[str, tuple[str, Floats]]) -> list[Planned]:
@@ -101,7 +108,8 @@ def run_all(connection: Connection, settings: Settings, planned: list[Planned], 
     Each run is committed when it is done; one that was killed goes on from its checkpoint.
     """
     done = store.finished(connection, planned[0].run.experiment) if planned else set()
-    parts, refitted, failed = Parts(), Parts(), {}
+    runs = [each.run for each in planned]
+    parts, refitted, failed = Parts(runs), Parts(runs), {}
     for number, each in enumerate(planned, start=1):
         run = each.run
         checkpoint = settings.work_folder / "checkpoints" / f"{run.recipe_hash[:32]}.safetensors"

@@ -252,7 +252,7 @@ class Model(ABC):
 
     @abstractmethod
     def fit(self, train_sequences: Sequences, validation: Cases, catalog: Catalog, fitting: Fitting) -> None:
-        """Learn from ``train_sequences``; ``validation`` may only decide when to stop."""
+        """Learn from ``train_sequences``, the newest last; ``validation`` may only decide when to stop."""
 
     def refit(self, sequences: Sequences, catalog: Catalog, fitting: Fitting) -> "Model":
         """Return the model fitted on all there is, with what :meth:`fit` found out on its validation part.

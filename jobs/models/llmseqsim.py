@@ -19,8 +19,8 @@ from jobs.sequences import Sequences
 class LLMSeqSim(Model):
     """Score = likeness of an item to the weighted mean of the sequence's items. Nothing is trained by gradient.
 
-    Items have vectors of length 1, so all three similarities rank alike; they differ in the scores they give: the
-    cosine, the inner product, or minus the squared Euclidean distance.
+    Items have vectors of length 1, so all three similarities rank alike without recency; they differ in the scores they
+    give: the cosine, the inner product, or minus the squared Euclidean distance. Recency's weight is in their units.
     """
 
     family = "llmseqsim"
@@ -75,5 +75,5 @@ class LLMSeqSim(Model):
 
         one = known[:, None].astype(np.float32)
         compared = np.hstack([vectors, one]) if similarity == "euclidean" else vectors
-        bias = torch.from_numpy(self.parameters["recency"] * self.recency.of_items(catalog)) if self.recency else None
+        bias = self.recency.bias(self.parameters["recency"], catalog) if self.recency else None
         return VectorScorer(queries, torch.from_numpy(compared), known, item_bias=bias)

@@ -14,8 +14,10 @@ from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
+import torch
 from scipy.optimize import minimize_scalar
 from scipy.special import gammaln
+from torch import Tensor
 
 from jobs.models.base import Catalog, Floats, State
 from jobs.sequences import Sequences
@@ -31,7 +33,7 @@ class Recency:
     Attributes
     ----------
     gains : float32 array (items of the fit,)
-        log(q / p).
+        log(q / p); p is that of all steps, each item counted once more.
     trained_on : Catalog
         The items of the fit.
     """
@@ -58,6 +60,11 @@ class Recency:
         """
         place = self.trained_on.find(catalog.item_ids)
         return np.where(place >= 0, self.gains[place], self.gains.min(initial=0)).astype(np.float32)
+
+    def bias(self, weight: float, catalog: Catalog) -> Tensor | None:
+        """Return what is added to the scores of a catalogue's items: float32 tensor (items,); None where nothing is."""
+        gains = weight * self.of_items(catalog)
+        return torch.from_numpy(gains) if gains.any() else None
 
     def state(self) -> State:
         """Return the gains as a named array."""

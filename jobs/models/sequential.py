@@ -231,12 +231,13 @@ class SequentialModel(Model):
         vectors[place] = trained
         known[place] = True
         table = torch.from_numpy(vectors).to(device())
-        biases = self.parameters["recency"] * torch.from_numpy(self.recency.of_items(catalog)).to(device())
+        biases = self.recency.bias(self.parameters["recency"], catalog)
+        biases = None if biases is None else biases.to(device())
         if self.network.bias is not None:
             bias = self.network.bias.detach()
             learnt = bias.mean().repeat(len(catalog))  # a cold item's: as with the length of its vector
             learnt[place] = bias[torch.from_numpy(in_catalog)]
-            biases = biases + learnt
+            biases = learnt if biases is None else biases + learnt
         self.network.eval()
 
         @torch.inference_mode()

@@ -73,7 +73,7 @@ def train(
             progressed["epoch"] = epoch
             _save(module, optimizer, average, best, progressed, fitting.checkpoint)
             advance(1, "" if score is None else f"{measure} {score:.4f}")
-    module.load_state_dict(best or average.weights)
+    module.load_state_dict({**module.state_dict(), **(best or average.weights)})
     module.eval()
     return int(progressed["best_epoch"])
 
@@ -135,7 +135,7 @@ class Average:
     def in_place(self, module: nn.Module) -> Iterator[None]:
         """Give the module the mean as its weights while the block runs."""
         current = {name: value.clone() for name, value in module.state_dict().items()}
-        module.load_state_dict(self.weights)
+        module.load_state_dict({**current, **self.weights})  # what is no weight stays
         try:
             yield
         finally:

@@ -5,7 +5,7 @@ import pytest
 from known_answers import shop, walks
 from scipy.special import gammaln
 
-from jobs.models.base import NO_CASES, Catalog, Fitting, recommend
+from jobs.models.base import NO_CASES, Cases, Catalog, Fitting, recommend
 from jobs.models.recency import Recency, concentration
 from jobs.models.registry import make
 from jobs.models.store import pack, unpack
@@ -76,6 +76,18 @@ def test_an_item_that_the_fit_did_not_know_gets_the_lowest_and_a_lost_one_moves_
     later = found.of_items(Catalog(ids, CATALOG.embeddings, CATALOG.available))
     assert later[0] == found.gains.min()
     assert later[1:].tolist() == found.gains[1:].tolist()
+
+
+@pytest.mark.parametrize("family", ["llmseqsim", "vsknn", "sasrec"])
+def test_validation_says_nothing_of_what_is_wanted_now(family):
+    inputs, targets = Sequences.from_lists([[5, 5, 5], [5, 5]]), np.array([5, 5])
+    gains = []
+    for validation in (NO_CASES, Cases(inputs, targets)):
+        model = make(family, {"width": 8, "epochs": 1} if family == "sasrec" else {})
+        model.fit(drifting(), validation, CATALOG, Fitting())
+        gains.append(model.state()["recency"])
+    assert gains[0].any()
+    assert gains[0].tolist() == gains[1].tolist()
 
 
 @pytest.mark.parametrize("family", ["llmseqsim", "sknn", "vsknn", "sknnemb", "sasrec", "llm2bert4rec", "gru4rec"])

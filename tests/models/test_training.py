@@ -28,6 +28,7 @@ class Task:
     def __init__(self, scores, kill_at=None, **parameters):
         torch.manual_seed(0)
         self.module = nn.Sequential(nn.Linear(4, 8), nn.Dropout(0.5), nn.Linear(8, 1))
+        self.module.register_buffer("kept", torch.ones(1))  # what is no weight has no mean
         self.scores, self.kill_at = scores, kill_at
         self.parameters = {**PARAMETERS, **parameters}
         self.after = []  # the weights after each epoch of this process
