@@ -7,8 +7,6 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from jobs.models import parallel
-from jobs.models.losses import softmax_loss
 from jobs.models.sequential import SequenceNetwork, SequentialModel
 from jobs.sequences import Sequences
 
@@ -41,10 +39,7 @@ class AutoregressiveModel(SequentialModel):
 
     def _loss(self, batch: tuple[Tensor, Tensor]) -> Tensor:
         items, targets = (part.to(self.network.table.device) for part in batch)
-        found, table = self.network.for_products(self.network(self.network.table, items).flatten(0, 1))
-        return softmax_loss(
-            found, table, targets.flatten(), self.parameters["negatives"], generator=parallel.team.generator
-        )
+        return self._softmax_loss(self.network(self.network.table, items).flatten(0, 1), targets.flatten())
 
 
 def batches_of_one_length(

@@ -72,8 +72,11 @@ class Catalog:
 
     def find(self, item_ids: npt.NDArray[np.object_]) -> Longs:
         """Return each id's index, -1 where the catalogue has no such item: int64 array."""
-        index = {item_id: place for place, item_id in enumerate(self.item_ids)}
-        return np.array([index.get(item_id, -1) for item_id in item_ids], dtype=np.int64)
+        return np.array([self._index.get(item_id, -1) for item_id in item_ids], dtype=np.int64)
+
+    @cached_property
+    def _index(self) -> dict[Any, int]:
+        return {item_id: place for place, item_id in enumerate(self.item_ids)}
 
 
 @dataclass(frozen=True)

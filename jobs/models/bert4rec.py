@@ -12,10 +12,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from jobs.models import parallel
 from jobs.models.base import Floats
 from jobs.models.initial_vectors import REDUCTION_DEFAULTS
-from jobs.models.losses import softmax_loss
 from jobs.models.sequential import SequenceNetwork, SequentialModel, batches_of_like_length
 from jobs.models.transformer import Transformer
 from jobs.sequences import Sequences
@@ -98,10 +96,7 @@ class BERT4Rec(SequentialModel):
     def _loss(self, batch: tuple[Tensor, Tensor]) -> Tensor:
         items, targets = (part.to(self.network.table.device) for part in batch)
         wanted = targets != PADDING
-        found, table = self.network.for_products(self.network(self.network.table, items, wanted))
-        return softmax_loss(
-            found, table, targets[wanted], self.parameters["negatives"], generator=parallel.team.generator
-        )
+        return self._softmax_loss(self.network(self.network.table, items, wanted), targets[wanted])
 
     def _batches(self, rows: Sequences, generator: np.random.Generator) -> Iterator[tuple[Tensor, Tensor]]:
         return masked_batches(rows, self.parameters, generator)

@@ -23,8 +23,7 @@ class Popularity(Model):
     def fit(self, train_sequences: Sequences, validation: Cases, catalog: Catalog, fitting: Fitting) -> None:
         """Count."""
         self.trained_on = catalog
-        held = np.unique(train_sequences.rows().astype(np.int64) * len(catalog) + train_sequences.items)
-        self.counts = np.bincount(held % len(catalog), minlength=len(catalog)).astype(np.float32)
+        self.counts = np.bincount(train_sequences.distinct().items, minlength=len(catalog)).astype(np.float32)
 
     def state(self) -> State:
         """Return the counts."""

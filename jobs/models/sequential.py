@@ -30,6 +30,7 @@ from jobs.models.base import (
 )
 from jobs.models.initial_vectors import Projection, fit_projection
 from jobs.models.leave_one_out import LeaveOneOutScorer
+from jobs.models.losses import softmax_loss
 from jobs.models.recency import Recency
 from jobs.models.training import train
 from jobs.sequences import Sequences
@@ -155,6 +156,11 @@ class SequentialModel(Model):
         """Make a network for so many items, whose weights are to come, and return what draws an epoch's batches."""
         self.network = self._network_around(np.zeros((items, self.parameters["width"]), np.float32)).to(device())
         return lambda generator: self._batches(rows, generator)
+
+    def _softmax_loss(self, found: Tensor, targets: Tensor) -> Tensor:
+        """Return the mean loss of the targets, int64 (places,), by the vectors found there, float (places, width)."""
+        found, table = self.network.for_products(found)
+        return softmax_loss(found, table, targets, self.parameters["negatives"], parallel.team.generator)
 
     def shared_loss(self, batch: parallel.Batch) -> Tensor:
         """Return the part that this rank has of a batch's mean loss: alone, all of it."""
