@@ -28,7 +28,7 @@ AVAILABLE = 0.99
 
 
 def shop(items: int, visitors: int, dims: int) -> tuple[VectorScorer, Sequences, np.ndarray]:
-    """Return a scorer of random vectors, random sequences, and which items are available."""
+    """Return a scorer of random vectors and biases, random sequences, and which items are available."""
     rng = np.random.default_rng(0)
     table = torch.from_numpy(rng.standard_normal((items, dims), dtype=np.float32))
     seen = rng.integers(0, items, PER_VISITOR * visitors, dtype=np.int32)
@@ -37,13 +37,14 @@ def shop(items: int, visitors: int, dims: int) -> tuple[VectorScorer, Sequences,
     def queries(some: Sequences) -> Tensor:
         return functional.embedding_bag(torch.from_numpy(some.items).long(), table, torch.from_numpy(some.offsets[:-1]))
 
-    scorer = VectorScorer(queries, table, np.ones(items, np.bool_))
+    bias = torch.from_numpy(rng.standard_normal(items, dtype=np.float32))
+    scorer = VectorScorer(queries, table, np.ones(items, np.bool_), item_bias=bias)
     return scorer, sequences, rng.random(items) < AVAILABLE
 
 
 def check(scorer: VectorScorer, sequences: Sequences, available: np.ndarray, lists: np.ndarray) -> None:
     """Compare the first lists with those that a full sort gives."""
-    scores = scorer.queries(sequences) @ scorer.item_vectors.T
+    scores = scorer.queries(sequences) @ scorer.item_vectors.T + scorer.item_bias
     scores[:, ~torch.from_numpy(available)] = -torch.inf
     scores[torch.from_numpy(sequences.rows()), torch.from_numpy(sequences.items).long()] = -torch.inf
     best = scores.argsort(dim=1, descending=True)[:, :K].numpy()

@@ -107,6 +107,7 @@ MODELS: Final = {
     "weights": "BLOB",
     "weights_sha256": "VARCHAR",
     "code_version": "VARCHAR",
+    "schema_version": "INTEGER",
 }
 
 MODEL_METRICS: Final = {

@@ -11,7 +11,7 @@ import numpy as np
 from jobs.champion import SELECTION_K, Entrant, Incumbent, Verdict, decide
 from jobs.errors import NextmartError, UsageError
 from jobs.metrics import rank_values
-from jobs.models.store import ModelRow, live, stored
+from jobs.models.store import SCHEMA_VERSION, ModelRow, live, stored
 from jobs.progress import say
 from jobs.settings import Settings
 from jobs.warehouse import Connection, JobRun, now, transaction
@@ -120,6 +120,8 @@ def unfit(row: ModelRow, settings: Settings) -> str | None:
     """Say why a model can't recommend, where it can't."""
     if not row.has_weights:
         return "its weights are gone"
+    if row.schema_version != SCHEMA_VERSION:
+        return "its weights are of another version of nextmart"
     if row.embedding_model not in (None, settings.job_vars().embedding_model):
         return f"it was made for the embeddings of {row.embedding_model}"
     return None

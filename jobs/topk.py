@@ -30,12 +30,13 @@ def top_k(
     items: Tensor,
     k: int,
     *,
+    bias: Tensor | None = None,
     exclude: Sequences | None = None,
     allowed: npt.ArrayLike | Tensor | None = None,
     query_chunk: int = QUERY_CHUNK,
     item_chunk: int = ITEM_CHUNK,
 ) -> tuple[Floats, Ints]:
-    """Find each query's ``k`` items of largest inner product.
+    """Find each query's ``k`` items of largest inner product, or of that plus the item's bias.
 
     The order is by score, largest first, and of equal scores the smaller item index first; this also holds
     at the k-th place. Beside the result, each of torch's threads takes a few times
@@ -49,6 +50,8 @@ def top_k(
         Fewer than 2**31 rows.
     k : int
         At least 1; may exceed ``N``.
+    bias : float32 tensor (N,), optional
+        What is added to an item's score, whatever the query.
     exclude : Sequences of n rows, optional
         Row ``i`` holds the item indices that query ``i`` must not get; any order, repeats allowed.
     allowed : bool array or tensor (N,), optional
@@ -68,15 +71,17 @@ def top_k(
     ------
     ValueError
         If shapes, dtypes, devices or sizes do not fit, an excluded index is no item's, a query or an item is
-        not finite (the first such row is named), or the scores could exceed float32.
+        or its bias is not finite (the first such row is named), or the scores could exceed float32.
     """
     queries, items = queries.detach(), items.detach()
-    _check(queries, items, k, query_chunk, item_chunk)
+    bias = None if bias is None else bias.detach()
+    _check(queries, items, bias, k, query_chunk, item_chunk)
     n, width = len(queries), min(k, len(items))
     kept = _kept(allowed, len(items))
     seen = None if exclude is None else _seen(exclude, n, len(items), kept)
     if kept is not None:
-        items = items[torch.from_numpy(kept).to(items.device)]
+        rows = torch.from_numpy(kept).to(items.device)
+        items, bias = items[rows], None if bias is None else bias[rows]
     scores = np.full((n, k), -np.inf, dtype=np.float32)
     indices = np.full((n, k), -1, dtype=np.int32)
     if not len(items):
@@ -84,7 +89,7 @@ def top_k(
 
     def fill(start: int, stop: int) -> None:
         banned = None if seen is None else _by_item(seen, start, stop)
-        best = _search(queries[start:stop], items, width, banned, item_chunk)
+        best = _search(queries[start:stop], items, bias, width, banned, item_chunk)
         values, found = (part.cpu().numpy() for part in _decode(best))
         scores[start:stop, :width] = values
         indices[start:stop, :width] = found if kept is None else np.where(found < 0, -1, kept[found])
@@ -112,7 +117,9 @@ def for_chunks(call: Callable[[int, int], None], n: int, chunk: int, threads: in
         torch.set_num_threads(threads)  # the number is also what threads started later begin with
 
 
-def _search(queries: Tensor, items: Tensor, k: int, banned: tuple[Longs, Longs] | None, item_chunk: int) -> Tensor:
+def _search(
+    queries: Tensor, items: Tensor, bias: Tensor | None, k: int, banned: tuple[Longs, Longs] | None, item_chunk: int
+) -> Tensor:
     """Return the keys of the best ``k`` of all items but the banned: int64 tensor (q, k), descending."""
     q = len(queries)
     queries = _pad_rows(queries, QUERY_PAD)
@@ -124,6 +131,8 @@ def _search(queries: Tensor, items: Tensor, k: int, banned: tuple[Longs, Longs] 
         scores = buffer[: len(queries) * columns].view(len(queries), columns)
         torch.mm(queries, _pad_rows(chunk, BLOCK).T, out=scores)
         scores = scores[:q]
+        if bias is not None:
+            scores[:, : len(chunk)] += bias[start : start + len(chunk)]
         scores[:, len(chunk) :] = -torch.inf
         if banned is not None:
             low, high = np.searchsorted(banned[1], [start, start + len(chunk)])
@@ -214,16 +223,19 @@ def _pad_rows(matrix: Tensor, step: int) -> Tensor:
     return torch.nn.functional.pad(matrix, (0, 0, 0, missing)) if missing else matrix
 
 
-def _check(queries: Tensor, items: Tensor, k: int, query_chunk: int, item_chunk: int) -> None:
+def _check(queries: Tensor, items: Tensor, bias: Tensor | None, k: int, query_chunk: int, item_chunk: int) -> None:
     if queries.ndim != 2 or items.ndim != 2 or queries.shape[1] != items.shape[1]:
         raise ValueError(f"queries {tuple(queries.shape)} and items {tuple(items.shape)} must be (n, d) and (N, d)")
     if queries.dtype != torch.float32 or items.dtype != torch.float32 or queries.device != items.device:
         raise ValueError("queries and items must be float32 and on one device")
+    if bias is not None and (bias.shape, bias.dtype, bias.device) != (items.shape[:1], items.dtype, items.device):
+        raise ValueError(f"bias must be float32 ({len(items)},) and on the items' device")
     if min(k, query_chunk, item_chunk) < 1:
         raise ValueError(f"k, query_chunk and item_chunk must be at least 1: {k}, {query_chunk}, {item_chunk}")
     if len(items) > _INDEX_TOP:
         raise ValueError(f"{len(items)} items are more than an int32 can number")
     bound = _largest(queries, "query") * _largest(items, "item") * queries.shape[1]
+    bound += 0 if bias is None else _largest(bias[:, None], "the bias of item")
     if bound > torch.finfo(torch.float32).max:
         raise ValueError(f"scores could reach {bound:.3g}, more than float32 can hold")
 

@@ -15,14 +15,12 @@ from jobs.data import index_cases, index_items, read_catalog, read_sequences
 from jobs.measure import hash_cases, measure, store_measured
 from jobs.models.base import Cases, Catalog, Fitting, Model
 from jobs.models.registry import make
-from jobs.models.store import latest, pack
+from jobs.models.store import SCHEMA_VERSION, latest, pack
 from jobs.progress import say
 from jobs.sequences import Sequences
 from jobs.settings import Family, Settings, Vars
 from jobs.split import Split, cutoff_split, holdout_cutoff, paper_split, validation_split
 from jobs.warehouse import Connection, JobRun, now, transaction
-
-SCHEMA_VERSION = 3  # of the weights and the recipe; a change makes every stored model due for training
 
 
 def train(connection: Connection, settings: Settings, run: JobRun) -> None:
@@ -165,13 +163,14 @@ def _fit(
             "$parameters as parameters, $fingerprint as fingerprint, $data_cutoff_at as data_cutoff_at, "
             "$training_rows as training_rows, $embedding_model as embedding_model, $seed as seed, "
             "$started_at as started_at, $finished_at as finished_at, 'candidate' as status, $weights as weights, "
-            "$weights_sha256 as weights_sha256, $code_version as code_version",
+            "$weights_sha256 as weights_sha256, $code_version as code_version, $schema_version as schema_version",
             {
                 "model_version": model_version, "model": model.family, "parameters": json.dumps(model.parameters),
                 "fingerprint": recipe, "data_cutoff_at": data.split.cutoff_at, "training_rows": len(data.everything),
                 "embedding_model": settings.job_vars().embedding_model if model.uses_embeddings else None,
                 "seed": settings.seed, "started_at": started_at, "finished_at": now(), "weights": weights,
                 "weights_sha256": hashlib.sha256(weights).hexdigest(), "code_version": version("nextmart"),
+                "schema_version": SCHEMA_VERSION,
             },
         )  # fmt: skip
         store_measured(connection, model_version, f"{data.split.name}/validation", data.cases_hash, measured)

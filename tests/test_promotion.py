@@ -170,6 +170,18 @@ def test_rollback_brings_back_the_model_before_and_a_night_leaves_it(tiny):
     assert tiny.live() == second, "a second time goes forward again"
 
 
+def test_weights_of_another_version_make_room_even_where_they_are_pinned(tiny):
+    tiny.night(setting())
+    old = tiny.live()
+    tiny.run("pin", setting(), model_version=old)
+    tiny.connection.execute("update ml.models set schema_version = null, fingerprint = 'of another version'")
+    with pytest.raises(UsageError, match="can't be pinned: its weights are of another version of nextmart"):
+        tiny.run("pin", setting(), model_version=old)
+    assert tiny.night(setting()) == "vsknn"
+    assert tiny.live() != old
+    assert decisions(tiny)[old] == "not live: its weights are of another version of nextmart"
+
+
 def test_what_can_not_be_pinned_or_rolled_back_to_is_refused_with_what_can(tiny):
     with pytest.raises(UsageError, match=r"no model 'nope'.*none; run `nextmart train`"):
         tiny.run("pin", setting(), model_version="nope")

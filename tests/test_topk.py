@@ -8,8 +8,8 @@ from jobs.sequences import Sequences
 from jobs.topk import top_k
 
 
-def brute(queries, items, k, exclude=None, allowed=None):
-    scores = (queries @ items.T).astype(np.float32) + 0.0
+def brute(queries, items, k, exclude=None, allowed=None, bias=None):
+    scores = (queries @ items.T).astype(np.float32) + 0.0 + (0 if bias is None else bias)
     if allowed is not None:
         scores[:, ~np.asarray(allowed)] = -np.inf
     for row, banned in enumerate(exclude or []):
@@ -23,16 +23,17 @@ def brute(queries, items, k, exclude=None, allowed=None):
     return best, indices
 
 
-def check(queries, items, k, exclude=None, allowed=None, **chunks):
+def check(queries, items, k, exclude=None, allowed=None, bias=None, **chunks):
     got = top_k(
         torch.from_numpy(queries),
         torch.from_numpy(items),
         k,
+        bias=None if bias is None else torch.from_numpy(bias),
         exclude=None if exclude is None else Sequences.from_lists(exclude),
         allowed=allowed,
         **chunks,
     )
-    want = brute(queries, items, k, exclude, allowed)
+    want = brute(queries, items, k, exclude, allowed, bias)
     assert got[0].dtype == np.float32
     assert got[1].dtype == np.int32
     np.testing.assert_array_equal(got[1], want[1])
@@ -53,6 +54,14 @@ def test_known_answer():
     scores, indices = top_k(queries, items, 2)
     assert indices.tolist() == [[1, 2], [2, 1]]
     assert scores.tolist() == [[3.0, 2.0], [1.0, 0.0]]
+
+
+def test_a_bias_is_added_whatever_the_query():
+    queries = torch.tensor([[1.0, 0.0], [0.0, -1.0]])
+    items = torch.tensor([[1.0, 5.0], [3.0, 0.0], [2.0, -1.0]])
+    scores, indices = top_k(queries, items, 2, bias=torch.tensor([4.0, 0.0, 0.5]))
+    assert indices.tolist() == [[0, 1], [2, 1]]
+    assert scores.tolist() == [[5.0, 3.0], [1.5, 0.0]]
 
 
 @pytest.mark.parametrize("item_chunk", [64, 100, 4096])
@@ -140,6 +149,8 @@ def test_values_that_are_not_finite_are_named(bad):
         top_k(broken, good, 2)
     with pytest.raises(ValueError, match="item 4 "):
         top_k(good, broken, 2)
+    with pytest.raises(ValueError, match="bias of item 4 "):
+        top_k(good, good, 2, bias=broken[:, 1])
 
 
 def test_wrong_arguments():
@@ -150,6 +161,9 @@ def test_wrong_arguments():
         lambda: top_k(ones, ones, 0),
         lambda: top_k(ones, ones, 1, item_chunk=0),
         lambda: top_k(ones * 1e30, ones * 1e30, 1),
+        lambda: top_k(ones, ones, 1, bias=torch.ones(2)),
+        lambda: top_k(ones, ones, 1, bias=torch.ones(3).double()),
+        lambda: top_k(ones * 1e19, ones * 1e19, 1, bias=torch.full((3,), 3e38)),
         lambda: top_k(ones, ones, 1, allowed=np.ones(4, bool)),
         lambda: top_k(ones, ones, 1, allowed=np.ones(3)),
         lambda: top_k(ones, ones, 1, exclude=Sequences.from_lists([[1]])),
@@ -173,6 +187,7 @@ def test_equals_a_stable_sort(data):
         data.draw(st.integers(1, 90)),
         data.draw(st.sampled_from([None, exclude])),
         data.draw(st.sampled_from([None, rng.random(size) < 0.5])),
+        data.draw(st.sampled_from([None, integers(seed + 2, size, 1)[:, 0]])),
         query_chunk=data.draw(st.integers(1, 15)),
         item_chunk=data.draw(st.integers(1, 310)),
     )

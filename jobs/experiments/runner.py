@@ -13,9 +13,10 @@ from jobs.experiments.store import Outcome, Run
 from jobs.measure import CUT_OFFS, measure_lists
 from jobs.models.base import Catalog, Fitting, Floats, Model, ndcg_at_20, recommend
 from jobs.models.registry import make
+from jobs.models.store import SCHEMA_VERSION
 from jobs.progress import say
 from jobs.settings import Settings
-from jobs.train import SCHEMA_VERSION, drop_checkpoints
+from jobs.train import drop_checkpoints
 from jobs.warehouse import Connection
 
 COMPOSITE = "fusion"  # takes models that were fitted before, so it comes last

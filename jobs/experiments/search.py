@@ -17,11 +17,11 @@ from jobs.experiments.spec import Experiment, Range
 from jobs.experiments.store import Run
 from jobs.models.base import Cases, Fitting, ndcg_at_20
 from jobs.models.registry import make
+from jobs.models.store import SCHEMA_VERSION
 from jobs.progress import say
 from jobs.sequences import Sequences
 from jobs.settings import Settings
 from jobs.split import forward_folds
-from jobs.train import SCHEMA_VERSION
 from jobs.warehouse import Connection
 
 RANDOM_TRIALS = 20  # before the sampler goes by what it has seen; the paper's

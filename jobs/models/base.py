@@ -171,18 +171,9 @@ class VectorScorer(Scorer):
         """Multiply, and keep the largest; nothing for a sequence of which nothing is known."""
         queries = self.queries(sequences)
         unknown = ~queries.any(dim=1).cpu().numpy()
-        if self.item_bias is not None:
-            queries = functional.pad(queries, (0, 1), value=1)
-        scores, items = top_k(queries, self._scored, k, exclude=exclude, allowed=allowed)
+        scores, items = top_k(queries, self.item_vectors, k, bias=self.item_bias, exclude=exclude, allowed=allowed)
         scores[unknown], items[unknown] = -np.inf, -1
         return scores, items
-
-    @cached_property
-    def _scored(self) -> Tensor:
-        """The vectors with the biases as a last column: so exact top-k stays what it is without them."""
-        if self.item_bias is None:
-            return self.item_vectors
-        return torch.cat([self.item_vectors, self.item_bias[:, None]], dim=1)
 
     def reasons(self, sequences: Sequences, items: Ints) -> Ints:
         """Name the item with the largest cosine in ``item_vectors``."""

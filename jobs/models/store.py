@@ -17,9 +17,11 @@ from jobs.models.registry import make
 from jobs.settings import Settings
 from jobs.warehouse import Connection
 
+SCHEMA_VERSION = 3  # of the weights and the recipe; a change makes every stored model due for training
+
 ROWS = """
     select model_version, model, parameters, fingerprint, data_cutoff_at, embedding_model, finished_at, status,
-        weights is not null as has_weights
+        weights is not null as has_weights, schema_version
     from ml.models
 """
 
@@ -37,6 +39,7 @@ class ModelRow:
     finished_at: datetime
     status: str
     has_weights: bool
+    schema_version: int | None
 
 
 def pack(model: Model, trained_on: Catalog) -> bytes:

@@ -90,8 +90,12 @@ create table if not exists ml.models (
     status varchar not null,
     weights blob,
     weights_sha256 varchar,
-    code_version varchar not null
+    code_version varchar not null,
+    schema_version integer
 );
+
+-- of the weights; null: from before versions were kept
+alter table ml.models add column if not exists schema_version integer;
 
 create table if not exists ml.model_metrics (
     model_version varchar not null,
