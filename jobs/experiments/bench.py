@@ -2,7 +2,7 @@
 
 import hashlib
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -79,8 +79,13 @@ def hash_of(arrays: Iterable[npt.NDArray[Any]]) -> str:
     return digest.hexdigest()
 
 
-def read_bench(connection: Connection, settings: Settings, protocol: str) -> Bench:
+def read_bench(connection: Connection, settings: Settings, protocol: str, test_limit: int = 0) -> Bench:
     """Read the history, split it by the protocol, and put the parts into arrays.
+
+    Parameters
+    ----------
+    test_limit : int
+        So many of the test cases, drawn by chance; 0: all.
 
     Raises
     ------
@@ -92,6 +97,9 @@ def read_bench(connection: Connection, settings: Settings, protocol: str) -> Ben
     split = _split(frame, settings, protocol)
     if split is None or split.test.is_empty():
         raise NextmartError(f"the history is too short for the protocol {protocol}: nothing to train on or to test")
+    if 0 < test_limit < len(split.test):
+        drawn = np.random.default_rng(0).choice(len(split.test), test_limit, replace=False)
+        split = replace(split, test=split.test[np.sort(drawn)])
     catalog = read_catalog(connection, names.embedding.dimensions)
     train, validation = held_out(split, settings)
     known = index_items(split.train["items"], catalog)

@@ -24,7 +24,7 @@ def experiment(
 
     The run's detail is what machines read. Its status is ``incomplete`` where a model failed.
     """
-    bench = read_bench(connection, settings, what.protocol)
+    bench = read_bench(connection, settings, what.protocol, what.test_limit)
     best, searches_failed = search(connection, settings, what, bench)
     vectors = read_vectors(connection, settings, what.variants(), bench.catalog, max_cost)
     planned = plan(what, bench, vectors)

@@ -4,7 +4,6 @@ import hashlib
 import json
 import time
 from dataclasses import dataclass, field, replace
-from typing import Any
 
 from jobs.experiments import store
 from jobs.experiments.bench import Bench, hash_of
@@ -33,34 +32,26 @@ class Planned:
 
 @dataclass
 class Parts:
-    """Fitted models that later ones may take, with their seed and the name of their vectors.
+    """Fitted models that later ones may take, with the runs that made them.
 
-    Only such as a later one would fit itself are kept and taken: it is what its parameters, its seed and the data say,
-    whatever else stands in the file.
+    A run takes what it would fit itself: it is what its parameters, its seed and the data say, whatever else stands in
+    the file.
     """
 
-    planned: list[Run]
-    models: list[tuple[int | None, str | None, Model]] = field(default_factory=list)
+    models: list[tuple[Run, Model]] = field(default_factory=list)
 
-    def keep(self, run: Run, model: Model) -> None:
-        """Keep a model, if a planned run wants it."""
-        if any(model.parameters == parts_of(later).get(model.family) for later in self.planned):
-            self.models.append((run.seed, run.embedding_model, model))
+    def keep(self, run: Run, model: Model, later: list[Run]) -> None:
+        """Keep a model as long as a later run may take it."""
+        self.models = [each for each in [*self.models, (run, model)] if any(_can_take(one, *each) for one in later)]
 
     def of(self, run: Run) -> dict[str, Model]:
-        """Return what a run may take, by family: models of its seed, vectors and parts' parameters."""
-        return {
-            model.family: model
-            for seed, vectors, model in self.models
-            if seed in (None, run.seed) and vectors in (None, run.embedding_model)
-            if model.parameters == parts_of(run).get(model.family)
-        }
+        """Return what a run may take, by family."""
+        return {model.family: model for made_by, model in self.models if _can_take(run, made_by, model)}
 
 
-def parts_of(run: Run) -> dict[str, dict[str, Any]]:
-    """Return the parameters of the parts that a run is made of, by family; nothing for a model of one."""
-    given = run.parameters.get("parameters", {})
-    return {family: make(family, given.get(family)).parameters for family in run.parameters.get("parts", [])}
+def _can_take(run: Run, made_by: Run, model: Model) -> bool:
+    same = made_by.seed in (None, run.seed) and made_by.embedding_model in (None, run.embedding_model)
+    return same and make(run.family, run.parameters).can_take(model)
 
 
 def plan(experiment: Experiment, bench: Bench, vectors: dict[str, tuple[str, Floats]]) -> list[Planned]:
@@ -110,7 +101,7 @@ def run_all(connection: Connection, settings: Settings, planned: list[Planned], 
     """
     done = store.finished(connection, planned[0].run.experiment) if planned else set()
     runs = [each.run for each in planned]
-    parts, refitted, failed = Parts(runs), Parts(runs), {}
+    parts, refitted, failed = Parts(), Parts(), {}
     for number, each in enumerate(planned, start=1):
         run = each.run
         checkpoint = settings.work_folder / "checkpoints" / f"{run.recipe_hash[:32]}.safetensors"
@@ -132,8 +123,8 @@ def run_all(connection: Connection, settings: Settings, planned: list[Planned], 
             continue
         store.finish(connection, run, bench.cases_hash, outcome)
         drop_checkpoints(checkpoint)
-        parts.keep(run, model)
-        refitted.keep(run, final)
+        parts.keep(run, model, runs[number:])
+        refitted.keep(run, final, runs[number:])
     return failed
 
 

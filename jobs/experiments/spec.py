@@ -109,6 +109,8 @@ class Experiment(Part):
         Label of the model that the others are compared with.
     metric, k
         What they are compared by.
+    test_limit : int
+        So many of the test cases are asked for, drawn by chance but the same for all; 0: all.
     """
 
     name: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]*$")
@@ -117,6 +119,7 @@ class Experiment(Part):
     baseline: str | None = None
     metric: Literal["ndcg", "hit_rate", "mrr"] = "ndcg"
     k: Literal[10, 20] = 20
+    test_limit: int = Field(0, ge=0)
     models: list[Entry] = []
     search: Search | None = None
 

@@ -205,7 +205,7 @@ class Fitting:
     checkpoint : Path or None
         Where a long fit keeps its state after each epoch, to go on after a kill.
     fitted : Mapping[str, Model]
-        Models that were fitted before on the very same data, by family; a model of several may take them.
+        Models that were fitted before on the very same data, by family; others may take them, or what they learnt.
     allow_repeats : bool
         Whether lists will hold a sequence's own items, and so whether validation has to rank them too.
     """
@@ -243,6 +243,10 @@ class Model(ABC):
     def is_random(self) -> bool:
         """Whether another seed gives another model; what is not random needs to be fitted but once."""
         return True
+
+    def can_take(self, fitted: "Model") -> bool:
+        """Whether a fit needn't do again what ``fitted`` learnt from the same data and seed (:class:`Fitting`)."""
+        return False
 
     @abstractmethod
     def fit(self, train_sequences: Sequences, validation: Cases, catalog: Catalog, fitting: Fitting) -> None:

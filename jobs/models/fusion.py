@@ -72,6 +72,10 @@ class Fusion(Model):
         for part in self.parts:
             part.connect(connection, settings)
 
+    def can_take(self, fitted: Model) -> bool:
+        """Take models that are what a part would become."""
+        return any(fitted.family == part.family and fitted.parameters == part.parameters for part in self.parts)
+
     def fit(self, train_sequences: Sequences, validation: Cases, catalog: Catalog, fitting: Fitting) -> None:
         """Fit the parts that were not fitted before, then choose the weights on ``validation``."""
         for place, own in self._fittings(fitting):
@@ -120,8 +124,9 @@ class Fusion(Model):
 
     def _fitted_before(self, place: int, own: Fitting, fitting: Fitting) -> Model | None:
         """Return the model that is what a part would become, where there is one."""
-        known = fitting.fitted.get(self.parts[place].family)
-        same = known is not None and own.seed == fitting.seed and known.parameters == self.parts[place].parameters
+        part = self.parts[place]
+        known = fitting.fitted.get(part.family)
+        same = known is not None and own.seed == fitting.seed and known.parameters == part.parameters
         return known if same else None
 
     def _fittings(self, fitting: Fitting) -> Iterator[tuple[int, Fitting]]:

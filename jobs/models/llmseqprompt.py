@@ -25,6 +25,7 @@ from jobs.settings import Settings
 from jobs.warehouse import Connection
 
 ROWS_AT_ONCE = 512  # sequences asked about together: their lists of free items are held side by side
+WHEN_ASKED = ("mapping", "constrained", "samples", "temperature")  # parameters that change nothing of what is learnt
 WORDS = {"provider": ("local", "openai"), "variant": VARIANTS, "mapping": ("embedding", "fuzzy", "none")}
 ITEM_SAMPLES, LIST_SAMPLES = 20, 1  # a list is a ranking by itself
 ITEM_TOKENS, LIST_TOKENS = 50, 1000  # of the longest answer
@@ -58,6 +59,8 @@ class LLMSeqPrompt(Model):
         "lora_rank": 8,
     }
     uses_embeddings = True
+    counts: Longs
+    language_model: LanguageModel
 
     def __init__(self, parameters: Mapping[str, Any] | None = None) -> None:
         super().__init__(parameters)
@@ -78,9 +81,19 @@ class LLMSeqPrompt(Model):
         """Take the way to services and to what was bought from them."""
         self.access = Access(connection, settings)
 
+    def can_take(self, fitted: Model) -> bool:
+        """Take the language model of one that is only asked otherwise."""
+        return fitted.family == self.family and all(
+            fitted.parameters[name] == value for name, value in self.parameters.items() if name not in WHEN_ASKED
+        )
+
     def fit(self, train_sequences: Sequences, validation: Cases, catalog: Catalog, fitting: Fitting) -> None:
         """Fine-tune the language model on each sequence's last item."""
         self.trained_on, self.seed = catalog, fitting.seed
+        before = fitting.fitted.get(self.family)
+        if isinstance(before, LLMSeqPrompt) and self.can_take(before):
+            self.counts, self.clusters, self.language_model = before.counts, before.clusters, before.language_model
+            return
         self.counts = np.bincount(train_sequences.items, minlength=len(catalog)).astype(np.int64)
         if self.parameters["variant"] == "classify":
             if not catalog.has_embedding.any():

@@ -134,12 +134,14 @@ class Average:
     @contextmanager
     def in_place(self, module: nn.Module) -> Iterator[None]:
         """Give the module the mean as its weights while the block runs."""
-        current = {name: value.clone() for name, value in module.state_dict().items()}
-        module.load_state_dict({**current, **self.weights})  # what is no weight stays
+        own = {name: parameter.data for name, parameter in module.named_parameters()}
+        for name, parameter in module.named_parameters():
+            parameter.data = self.weights[name]  # no copy: a table of a million items is held often enough
         try:
             yield
         finally:
-            module.load_state_dict(current)
+            for name, parameter in module.named_parameters():
+                parameter.data = own[name]
 
 
 def state_of(module: nn.Module, optimizer: torch.optim.Optimizer) -> dict[str, Tensor]:

@@ -3,6 +3,7 @@
 LoRA: Hu et al. 2021 (arXiv 2106.09685).
 """
 
+import hashlib
 import math
 from collections.abc import Mapping, Sequence
 from functools import cached_property
@@ -61,6 +62,7 @@ class LocalModel(LanguageModel):
         self.name = name
         given = parameters or {}
         self.parameters: dict[str, Any] = {name: given.get(name, value) for name, value in self.defaults.items()}
+        self._answered: dict[tuple[Conversation, Sampling], list[str]] = {}
 
     def fine_tune(
         self, examples: Sequence[Conversation], held_out: Sequence[Conversation], seed: int, checkpoint: Path | None
@@ -78,6 +80,7 @@ class LocalModel(LanguageModel):
         if not examples:
             raise UsageError("there is nothing to fine-tune a language model on")
         rows, held_out_rows = self._examples(examples), self._examples(held_out)
+        self._answered.clear()
         self._start(seed)
         learnt = _Learnt(self._additions.values())
         checks = min(self.parameters["checks_per_epoch"], math.ceil(len(rows) / self.parameters["batch_size"]))
@@ -94,14 +97,26 @@ class LocalModel(LanguageModel):
 
     @torch.no_grad()
     def answer(self, conversations: Sequence[Conversation], sampling: Sampling) -> list[list[str]]:
-        """Draw answers, each up to its end token; a conversation's depend on the seed and its place alone."""
+        """Draw answers, each up to its end token; a conversation's depend on the seed and its words alone.
+
+        What was asked before is answered as before.
+        """
+        asked = [each for each in dict.fromkeys(conversations) if (each, sampling) not in self._answered]
+        self._answered |= {
+            (each, sampling): said for each, said in zip(asked, self._draw(asked, sampling), strict=True)
+        }
+        return [self._answered[each, sampling] for each in conversations]
+
+    def _draw(self, conversations: Sequence[Conversation], sampling: Sampling) -> list[list[str]]:
         samples = sampling.samples if sampling.temperature > 0 else 1  # else all are one
         said: list[list[str]] = [[] for _ in conversations]
         prompts = self._prompts(conversations, sampling.max_tokens)
         with progress("answering", len(prompts)) as advance:
             for places in self._batches(prompts):
                 draws = [
-                    np.random.default_rng([sampling.seed, place]).random((samples, sampling.max_tokens), np.float32)
+                    np.random.default_rng([sampling.seed, *_words(conversations[place])]).random(
+                        (samples, sampling.max_tokens), np.float32
+                    )
                     for place in places
                 ]
                 found = sample(
@@ -156,6 +171,7 @@ class LocalModel(LanguageModel):
             raise NextmartError(
                 f"what was learnt belongs to another language model than '{self.name}': fine-tune again"
             )
+        self._answered.clear()
         with torch.no_grad():
             for name, value in self._additions.items():
                 value.copy_(torch.from_numpy(state[name]))
@@ -265,6 +281,11 @@ class LocalModel(LanguageModel):
         for mark in self._tokenizer.all_special_tokens:
             text = text.replace(mark, f"{mark[0]} {mark[1:]}")
         return text
+
+
+def _words(conversation: Conversation) -> bytes:
+    """Return what tells a conversation from others, as numbers that a generator starts from."""
+    return hashlib.sha256(f"{conversation.system}\0{conversation.user}".encode()).digest()
 
 
 class _Learnt(nn.Module):

@@ -203,6 +203,10 @@ class Fused(Popularity):
     given: list = []  # noqa: RUF012
     is_random = True
 
+    def can_take(self, fitted):
+        wanted = make(fitted.family, self.parameters["parameters"].get(fitted.family))
+        return fitted.family in self.parameters["parts"] and fitted.parameters == wanted.parameters
+
     def fit(self, train_sequences, validation, catalog, fitting):
         self.given.append((fitting.seed, dict(fitting.fitted)))
         super().fit(train_sequences, validation, catalog, fitting)

@@ -162,7 +162,7 @@ def test_training_stops_when_held_out_answers_get_no_likelier(make, monkeypatch)
     states = []
 
     def measure(self, rows):
-        states.append(self.state())
+        states.append({name: value.copy() for name, value in self.state().items()})
         return next(losses)
 
     monkeypatch.setattr(LocalModel, "_held_out_loss", measure)
@@ -190,8 +190,19 @@ def test_what_is_drawn_depends_on_the_seed_alone(make, monkeypatch):
     first = model.answer(ASKED, Sampling(5, 1.0, 6, seed=1))
     assert model.answer(ASKED, Sampling(5, 1.0, 6, seed=2)) != first
     monkeypatch.setattr(local_module, "AT_ONCE", 1)
-    assert model.answer(ASKED, Sampling(5, 1.0, 6, seed=1)) == first
+    assert make().answer([*ASKED[::-1], ASKED[0]], Sampling(5, 1.0, 6, seed=1)) == [*first[::-1], first[0]]
     assert all(len(answer.split()) <= 6 for each in first for answer in each)
+
+
+def test_what_was_asked_before_is_not_computed_again_unless_more_was_learnt(make, monkeypatch):
+    model, sampling = make(), Sampling(5, 1.0, 6, seed=1)
+    first = model.answer(ASKED[:2], sampling)
+    drawn, draw = [], LocalModel._draw
+    monkeypatch.setattr(LocalModel, "_draw", lambda self, asked, how: drawn.append(asked) or draw(self, asked, how))
+    assert model.answer([*ASKED[:3], ASKED[2]], sampling)[:2] == first
+    model.restore(model.state())
+    assert model.answer(ASKED[:1], sampling) == first[:1]
+    assert drawn == [[ASKED[2]], [ASKED[0]]]
 
 
 def test_the_likeliest_word_without_temperature_is_what_the_model_says(make):
