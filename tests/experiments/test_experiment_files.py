@@ -83,7 +83,7 @@ def test_an_absent_file_is_said(tmp_path):
 
 
 def test_there_is_a_preset_for_each_question():
-    questions = {"paper", "best", "reductions", "texts", "encoders", "decays", "prompts", "retail"}
+    questions = {"paper", "best", "reductions", "texts", "encoders", "decays", "prompts", "asking", "retail"}
     assert {path.stem for path in PRESETS} == questions
 
 

@@ -106,6 +106,17 @@ def test_a_second_time_nothing_is_fitted(tiny, tmp_path, monkeypatch):
     assert record.rows_out == 2
 
 
+def test_of_all_test_cases_some_are_drawn_the_same_for_all_models(tiny, tmp_path):
+    _, record = conduct(tiny, tmp_path, spec(models=MODELS[:2], test_limit=7))
+    ranks = tiny.execute("select cases_hash, len(target_ranks) from ml.model_ranks").fetchall()
+    assert record.rows_out == 2
+    assert len(set(ranks)) == 1
+    assert ranks[0][1] == 7
+    everything = spec(models=MODELS[:2], test_limit=10_000)
+    conduct(tiny, tmp_path, everything)
+    assert len(tiny.execute("select distinct cases_hash from ml.model_ranks").fetchall()) == 2
+
+
 def test_other_data_make_other_runs(tiny, tmp_path):
     conduct(tiny, tmp_path, spec(models=MODELS[:1]))
     tiny.execute("update sessions.sequences set items = list_reverse(items) where sequence_id = 'v000'")

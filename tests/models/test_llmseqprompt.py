@@ -51,6 +51,19 @@ def top(model, rows, k, **options):
     return recommend(model.scorer(shop()), Sequences.from_lists(rows), k, **options)
 
 
+def test_a_model_that_is_only_asked_otherwise_takes_what_another_has_learnt(monkeypatch):
+    first, language_model = fit(monkeypatch)
+    monkeypatch.setattr(language_model, "fine_tune", lambda *_: pytest.fail("tuned again"))
+    other = LLMSeqPrompt({"mapping": "fuzzy", "samples": 3, "temperature": 1.0})
+    assert other.can_take(first)
+    other.fit(training(), cases(), shop(), Fitting(fitted={"llmseqprompt": first}))
+    assert other.language_model is language_model
+    assert recommend(other.scorer(shop()), Sequences.from_lists([ROW]), 1)[1].shape == (1, 1)
+    for learns in ({"epochs": 1}, {"window": 2}, {"variant": "list"}, {"training_limit": 3}, {"lora_rank": 1}):
+        assert not LLMSeqPrompt(learns).can_take(first)
+    assert not first.can_take(LLMSeqSim())
+
+
 def test_an_example_is_the_last_item_after_the_names_before_it(monkeypatch):
     _, language_model = fit(monkeypatch, window=3)
     rows = [[NAMES[item] for item in row] for row in walks(320, seed=1, shortest=3, longest=5)]
