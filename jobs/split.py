@@ -87,7 +87,7 @@ def paper_split(sequences: pl.DataFrame, test_share: float = 0.2) -> Split:
     return _whole_sequences("paper", ordered.head(-n_test), ordered.tail(n_test))
 
 
-def forward_folds(train: pl.DataFrame, bins: int = 4) -> list[Split]:
+def forward_folds(train: pl.DataFrame, bins: int = 4, allow_repeats: bool = True) -> list[Split]:
     """Return folds for a search: train on the sequences that ended first, validate on those that ended next.
 
     Sequences are sorted by their end and cut into ``bins`` parts of equal size, the first ones larger by one where
@@ -100,6 +100,8 @@ def forward_folds(train: pl.DataFrame, bins: int = 4) -> list[Split]:
         Sequences; not to be mixed with test sequences.
     bins : int
         At least 2.
+    allow_repeats : bool
+        As of `validation_split`.
 
     Returns
     -------
@@ -116,7 +118,7 @@ def forward_folds(train: pl.DataFrame, bins: int = 4) -> list[Split]:
         raise ValueError(f"{len(ordered)} sequences cannot be cut into {bins} bins")
     ends = np.cumsum([len(part) for part in np.array_split(np.arange(len(ordered)), bins)]).tolist()
     return [
-        _whole_sequences(f"fold {number}", ordered.head(start), ordered[start:end])
+        _whole_sequences(f"fold {number}", ordered.head(start), ordered[start:end], allow_repeats)
         for number, (start, end) in enumerate(pairwise(ends), start=1)
     ]
 
@@ -290,11 +292,12 @@ def _part(n: int, share: float) -> int:
     return math.ceil(round(share * n, 6))
 
 
-def _whole_sequences(name: str, train: pl.DataFrame, held_out: pl.DataFrame) -> Split:
+def _whole_sequences(name: str, train: pl.DataFrame, held_out: pl.DataFrame, allow_repeats: bool = True) -> Split:
     """Make cases of sequences that were held out whole, from the items that train holds."""
     known = train["items"].explode().unique()
-    kept = _flat(held_out).filter(pl.col("items").is_in(known.implode()))
-    return Split(name, train, _last_as_target(_regrouped(kept)), held_out["ended_at"][0])
+    kept = _regrouped(_flat(held_out).filter(pl.col("items").is_in(known.implode())))
+    cases = _last_as_target(kept if allow_repeats else _until_last_new(kept))
+    return Split(name, train, cases, held_out["ended_at"][0])
 
 
 def _without_last(sequences: pl.DataFrame, count: int) -> pl.DataFrame:

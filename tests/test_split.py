@@ -166,6 +166,12 @@ def test_forward_folds_drop_items_that_their_training_part_lacks():
     assert cases(second.test) == {"c": ("bc", "a")}
 
 
+def test_forward_folds_can_leave_out_targets_that_lists_do_not_hold():
+    rows = {"a": ("ab", [0, 1]), "b": ("aba", [0, 1, 2]), "c": ("bb", [1, 3])}
+    assert [cases(fold.test) for fold in forward_folds(frame(rows), 3)] == [{"b": ("ab", "a")}, {"c": ("b", "b")}]
+    assert [cases(fold.test) for fold in forward_folds(frame(rows), 3, allow_repeats=False)] == [{"b": ("a", "b")}, {}]
+
+
 @pytest.mark.parametrize("bins", [1, 3])
 def test_forward_folds_need_a_sequence_for_each_of_two_bins_or_more(bins):
     with pytest.raises(ValueError, match="cannot be cut"):

@@ -90,7 +90,7 @@ def search(
 def make_folds(bench: Bench, settings: Settings) -> list[Fold]:
     """Cut the training part into folds, each with sequences held out to decide when to stop."""
     found = []
-    for split in forward_folds(bench.split.train):
+    for split in forward_folds(bench.split.train, allow_repeats=bench.allow_repeats):
         train, validation = held_out(split, settings)
         found.append(
             Fold(

@@ -104,6 +104,14 @@ def test_reasons_are_those_of_the_part_that_speaks_most_for_the_item():
     )
 
 
+def test_own_items_that_are_recommended_again_have_reasons_too():
+    scorer, sequences = fit("fusion").scorer(shop()), cases().inputs
+    _, items = recommend(scorer, sequences, 5, allow_repeats=True)
+    is_own = np.array([np.isin(listed, own) for listed, own in zip(items, sequences, strict=True)])
+    assert is_own.any()
+    assert (scorer.reasons(sequences, items)[is_own] >= 0).all()
+
+
 @pytest.mark.parametrize(
     ("parameters", "said"),
     [
