@@ -13,6 +13,14 @@ class Attention(nn.Module):
         self.heads, self.dropout, self.causal = heads, dropout, causal
         self.into = nn.Linear(width, 3 * width)
         self.out = nn.Linear(width, width)
+        # At first what is attended to is handed on as it is, not turned at random: so scores are at once products of
+        # item vectors, and what the vectors know isn't lost. A mask, which has nothing of its own, gains most.
+        for weight, bias in (
+            (self.into.weight[2 * width :], self.into.bias[2 * width :]),
+            (self.out.weight, self.out.bias),
+        ):
+            nn.init.eye_(weight)
+            nn.init.zeros_(bias)
 
     def forward(self, x: Tensor, visible: Tensor | None) -> Tensor:
         """Attend: x float (rows, length, width), visible bool (rows, 1, 1, length), or None for everything."""
