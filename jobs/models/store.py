@@ -17,7 +17,7 @@ from jobs.models.registry import make
 from jobs.settings import Settings
 from jobs.warehouse import Connection
 
-SCHEMA_VERSION = 3  # of the weights and the recipe; a change makes every stored model due for training
+SCHEMA_VERSION = 4  # of the weights and the recipe; a change makes every stored model due for training
 
 ROWS = """
     select model_version, model, parameters, fingerprint, data_cutoff_at, embedding_model, finished_at, status,
