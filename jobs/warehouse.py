@@ -78,7 +78,7 @@ def _held_by(path: Path, message: str) -> str:
 
 
 def prepare(connection: Connection) -> None:
-    """Make the tables that jobs own, where they are absent (``sql/ddl``), and the functions that SQL models call."""
+    """Make the tables and columns that jobs own, where absent (``sql/ddl``), and the functions that SQL models call."""
     sql_functions.register(connection)
     for name in ("raw", "ml"):
         if not _is_complete(connection, name):
@@ -88,13 +88,15 @@ def prepare(connection: Connection) -> None:
 def _is_complete(connection: Connection, schema: str) -> bool:
     # Writing DDL on every connection would wait for other writers; looking first doesn't.
     # A user's own view called raw.events counts as there.
-    wanted = set(re.findall(rf"create table if not exists {schema}\.(\w+)", sql_text(f"ddl/{schema}.sql")))
+    text = sql_text(f"ddl/{schema}.sql")
+    tables = set(re.findall(rf"create table if not exists {schema}\.(\w+)", text))
+    added = set(re.findall(rf"alter table {schema}\.(\w+) add column if not exists (\w+)", text))
     found = connection.execute(
-        "select table_name from information_schema.tables where table_catalog = current_database() "
+        "select table_name, column_name from information_schema.columns where table_catalog = current_database() "
         "and table_schema = ?",
         [schema],
     ).fetchall()
-    return wanted <= {name for (name,) in found}
+    return tables <= {table for table, _ in found} and added <= set(found)
 
 
 def count_rows(connection: Connection, table: str) -> int:

@@ -5,6 +5,7 @@ import pytest
 import yaml
 
 from jobs import columns
+from jobs.models.store import stored
 from jobs.settings import Vars, default_vars
 from jobs.warehouse import JobRun, now, prepare, project_folder
 
@@ -31,6 +32,19 @@ def test_preparing_twice_changes_nothing():
         connection.execute("insert into ml.job_runs (run_id, job, started_at, status) values ('r', 'j', now(), 'done')")
         prepare(connection)
         assert connection.execute("select count(*) from ml.job_runs").fetchone() == (1,)
+
+
+def test_a_warehouse_of_before_gets_the_columns_added_since():
+    with duckdb.connect() as connection:
+        prepare(connection)
+        connection.execute("alter table ml.models drop column schema_version")
+        connection.execute(
+            "insert into ml.models by name select 'm' as model_version, 'popularity' as model, '{}' as parameters, "
+            "'f' as fingerprint, 1 as training_rows, 0 as seed, now() as started_at, now() as finished_at, "
+            "'live' as status, '1' as code_version"
+        )
+        prepare(connection)
+        assert [(row.model_version, row.schema_version) for row in stored(connection)] == [("m", None)]
 
 
 def test_a_users_own_view_stands_in_for_a_raw_table():
