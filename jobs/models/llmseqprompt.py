@@ -82,16 +82,23 @@ class LLMSeqPrompt(Model):
         self.access = Access(connection, settings)
 
     def can_take(self, fitted: Model) -> bool:
-        """Take the language model of one that is only asked otherwise."""
-        return fitted.family == self.family and all(
-            fitted.parameters[name] == value for name, value in self.parameters.items() if name not in WHEN_ASKED
+        """Take the language model of one that is only asked otherwise.
+
+        Not a service's: the warehouse holds what that has learnt, and each model keeps count of what it spends itself.
+        """
+        return (
+            fitted.family == self.family
+            and self.parameters["provider"] == "local"
+            and all(
+                fitted.parameters[name] == value for name, value in self.parameters.items() if name not in WHEN_ASKED
+            )
         )
 
     def fit(self, train_sequences: Sequences, validation: Cases, catalog: Catalog, fitting: Fitting) -> None:
         """Fine-tune the language model on each sequence's last item."""
         self.trained_on, self.seed = catalog, fitting.seed
         before = fitting.fitted.get(self.family)
-        if isinstance(before, LLMSeqPrompt) and self.can_take(before):
+        if isinstance(before, LLMSeqPrompt) and before.seed == self.seed and self.can_take(before):
             self.counts, self.clusters, self.language_model = before.counts, before.clusters, before.language_model
             return
         self.counts = np.bincount(train_sequences.items, minlength=len(catalog)).astype(np.int64)

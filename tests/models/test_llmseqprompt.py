@@ -62,6 +62,18 @@ def test_a_model_that_is_only_asked_otherwise_takes_what_another_has_learnt(monk
     for learns in ({"epochs": 1}, {"window": 2}, {"variant": "list"}, {"training_limit": 3}, {"lora_rank": 1}):
         assert not LLMSeqPrompt(learns).can_take(first)
     assert not first.can_take(LLMSeqSim())
+    bought = LLMSeqPrompt({"provider": "openai"})
+    assert not LLMSeqPrompt({"provider": "openai", "mapping": "fuzzy"}).can_take(bought), (
+        "each pays for its own answers"
+    )
+
+
+def test_what_another_seed_has_learnt_is_not_taken(monkeypatch):
+    first, language_model = fit(monkeypatch)
+    seeds = []
+    monkeypatch.setattr(language_model, "fine_tune", lambda examples, held_out, seed, checkpoint: seeds.append(seed))
+    LLMSeqPrompt({"mapping": "fuzzy"}).fit(training(), cases(), shop(), Fitting(1000, fitted={"llmseqprompt": first}))
+    assert seeds == [1000]
 
 
 def test_an_example_is_the_last_item_after_the_names_before_it(monkeypatch):
