@@ -70,8 +70,8 @@ def top_k(
     Raises
     ------
     ValueError
-        If shapes, dtypes, devices or sizes do not fit, an excluded index is no item's, a query or an item is
-        or its bias is not finite (the first such row is named), or the scores could exceed float32.
+        If shapes, dtypes, devices or sizes do not fit, an excluded index is no item's, a query, an item or its
+        bias is not finite (the first such row is named), or the scores could exceed float32.
     """
     queries, items = queries.detach(), items.detach()
     bias = None if bias is None else bias.detach()
