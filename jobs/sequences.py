@@ -52,8 +52,8 @@ class Sequences:
         chosen = np.arange(len(self))[rows if rows.size else slice(0)]  # an empty list is an array of floats to NumPy
         return self._gather(self.offsets[chosen], self.lengths[chosen])
 
-    def last(self, n: int) -> "Sequences":
-        """Keep at most the last ``n`` items of each row."""
+    def last(self, n: int | Offsets) -> "Sequences":
+        """Keep at most the last ``n`` items of each row: one number for all, or int64 array (rows,)."""
         kept = np.minimum(self.lengths, n)
         return self._gather(self.offsets[1:] - kept, kept)
 

@@ -123,8 +123,9 @@ def run_all(connection: Connection, settings: Settings, planned: list[Planned], 
             continue
         store.finish(connection, run, bench.cases_hash, outcome)
         drop_checkpoints(checkpoint)
-        parts.keep(run, model, runs[number:])
-        refitted.keep(run, final, runs[number:])
+        later = [planned_run for planned_run in runs[number:] if planned_run.model_version not in done]
+        parts.keep(run, model, later)
+        refitted.keep(run, final, later)
     return failed
 
 

@@ -167,11 +167,12 @@ class FusionScorer(Scorer):
     def reasons(self, sequences: Sequences, items: Ints) -> Ints:
         """Ask, for each item, the part that gives it most of its score; where that can't say, the next."""
         found = super().reasons(sequences, items)
-        holds_own = np.isin(_key(np.arange(len(items))[:, None], items), _key(sequences.rows(), sequences.items)).any()
         for start in range(0, len(sequences), ROWS_AT_ONCE):
             rows = np.arange(start, min(start + ROWS_AT_ONCE, len(sequences)))
             chunk, wanted = sequences.take(rows), items[rows]
-            entries = Entries.of(self.lists(chunk, None if holds_own else chunk, self.recommendable))
+            # lists hold a sequence's own items where that is allowed: then they were not left out when these were made
+            repeats = np.isin(_key(np.arange(len(chunk))[:, None], wanted), _key(chunk.rows(), chunk.items)).any(axis=1)
+            entries = Entries.of(self.lists(chunk, chunk.last(np.where(repeats, 0, chunk.lengths)), self.recommendable))
             given = entries.given_to(wanted) * self._weights
             for speaker in np.moveaxis(np.argsort(-given, axis=2, kind="stable"), 2, 0):
                 for part, scorer in enumerate(self._scorers):

@@ -26,6 +26,7 @@ from jobs.prompting.language_model import Conversation, LanguageModel, Sampling
 from jobs.prompting.weights import load
 
 AT_ONCE, AT_ONCE_CUDA = 8, 64  # conversations answered together: bounds memory
+REMEMBERED = 10_000  # conversations whose answers are held: an experiment's, not a shop's
 NO_LOSS = -100  # where a token is not of the answer
 
 Tokens = list[int]
@@ -99,13 +100,16 @@ class LocalModel(LanguageModel):
     def answer(self, conversations: Sequence[Conversation], sampling: Sampling) -> list[list[str]]:
         """Draw answers, each up to its end token; a conversation's depend on the seed and its words alone.
 
-        What was asked before is answered as before.
+        What was asked not long before is answered as before.
         """
         asked = [each for each in dict.fromkeys(conversations) if (each, sampling) not in self._answered]
         self._answered |= {
             (each, sampling): said for each, said in zip(asked, self._draw(asked, sampling), strict=True)
         }
-        return [self._answered[each, sampling] for each in conversations]
+        answers = [self._answered[each, sampling] for each in conversations]
+        for oldest in list(self._answered)[:-REMEMBERED]:
+            del self._answered[oldest]
+        return answers
 
     def _draw(self, conversations: Sequence[Conversation], sampling: Sampling) -> list[list[str]]:
         samples = sampling.samples if sampling.temperature > 0 else 1  # else all are one

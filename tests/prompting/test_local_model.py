@@ -203,6 +203,9 @@ def test_what_was_asked_before_is_not_computed_again_unless_more_was_learnt(make
     model.restore(model.state())
     assert model.answer(ASKED[:1], sampling) == first[:1]
     assert drawn == [[ASKED[2]], [ASKED[0]]]
+    monkeypatch.setattr(local_module, "REMEMBERED", 1)
+    model.answer(ASKED[:2], sampling)
+    assert [asked for asked, _ in model._answered] == [ASKED[1]]
 
 
 def test_the_likeliest_word_without_temperature_is_what_the_model_says(make):
