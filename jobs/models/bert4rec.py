@@ -106,7 +106,11 @@ class LLM2BERT4Rec(BERT4Rec):
     """BERT4Rec whose item table starts from the LLM's embeddings, by PCA or another ``reduction``."""
 
     family = "llm2bert4rec"
-    defaults = {**BERT4Rec.defaults, **REDUCTION_DEFAULTS}
+    defaults = {
+        **BERT4Rec.defaults,
+        **REDUCTION_DEFAULTS,
+        "initial_std": 0.1,  # vectors that know something may weigh more at first than random ones
+    }
     uses_embeddings = True
 
 
