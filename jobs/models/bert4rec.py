@@ -109,7 +109,10 @@ class LLM2BERT4Rec(BERT4Rec):
     defaults = {
         **BERT4Rec.defaults,
         **REDUCTION_DEFAULTS,
-        "initial_std": 0.1,  # vectors that know something may weigh more at first than random ones
+        # vectors that know something may weigh more at first than random ones, and are better kept from running away
+        # (nDCG@20 on the newest tenth of Beauty's training sequences: 0.048, with the first 0.050, with both 0.053)
+        "initial_std": 0.1,
+        "learning_rate": 5e-4,
     }
     uses_embeddings = True
 
