@@ -1,4 +1,4 @@
-"""BERT4Rec, and LLM2BERT4Rec, which differs in one thing: where the item vectors start.
+"""BERT4Rec, and LLM2BERT4Rec, which differs in where the item vectors start, and so in how it best learns.
 
 BERT4Rec: Sun et al. 2019 (arXiv 1904.06690). LLM2BERT4Rec: Harte et al. 2023 (arXiv 2309.09261), section 3.3.
 """

@@ -74,7 +74,7 @@ class Fusion(Model):
 
     def can_take(self, fitted: Model) -> bool:
         """Take models that are what a part would become."""
-        return any(fitted.family == part.family and fitted.parameters == part.parameters for part in self.parts)
+        return any(_is_same(part, fitted) for part in self.parts)
 
     def fit(self, train_sequences: Sequences, validation: Cases, catalog: Catalog, fitting: Fitting) -> None:
         """Fit the parts that were not fitted before, then choose the weights on ``validation``."""
@@ -126,8 +126,7 @@ class Fusion(Model):
         """Return the model that is what a part would become, where there is one."""
         part = self.parts[place]
         known = fitting.fitted.get(part.family)
-        same = known is not None and own.seed == fitting.seed and known.parameters == part.parameters
-        return known if same else None
+        return known if known and own.seed == fitting.seed and _is_same(part, known) else None
 
     def _fittings(self, fitting: Fitting) -> Iterator[tuple[int, Fitting]]:
         """Yield each part's place with a seed and a checkpoint of its own."""
@@ -136,6 +135,10 @@ class Fusion(Model):
             seed = fitting.seed + 1000 * families[:place].count(family)
             path = fitting.checkpoint
             yield place, replace(fitting, seed=seed, checkpoint=path and path.with_stem(f"{path.stem}-{place}"))
+
+
+def _is_same(one: Model, other: Model) -> bool:
+    return one.family == other.family and one.parameters == other.parameters
 
 
 class FusionScorer(Scorer):
