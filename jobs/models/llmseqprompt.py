@@ -53,7 +53,7 @@ class LLMSeqPrompt(Model):
         "epochs": 3,
         # of a local model, see its reasons in jobs/prompting/local.py
         "patience": 3,
-        "batch_size": 16,
+        "batch_size": 8,
         "learning_rate": 5e-4,
         "weight_decay": 0.0,
         "lora_rank": 8,

@@ -26,6 +26,14 @@ def padded(rows: Sequence[Sequence[int]], device: torch.device) -> tuple[Tensor,
     return tuple(torch.from_numpy(part).to(device) for part in (tokens, real, positions))  # type: ignore[return-value]
 
 
+def last_places(count: int, device: torch.device, before: int = 0) -> Tensor:
+    """Return the places of the last ``count`` tokens but ``before``, from the end.
+
+    For ``logits_to_keep``: by a mere count transformers takes a slice, and torch then copies the head for each row.
+    """
+    return torch.arange(-count - before, -before, device=device)
+
+
 class Continuations:
     """Trees of tokens that grow out of prompts, one tree a prompt, level by level.
 
@@ -50,7 +58,11 @@ class Continuations:
         self._model = model
         tokens, real, positions = padded(prompts, model.device)
         answer = model(
-            input_ids=tokens, attention_mask=real.long(), position_ids=positions, use_cache=True, logits_to_keep=1
+            input_ids=tokens,
+            attention_mask=real.long(),
+            position_ids=positions,
+            use_cache=True,
+            logits_to_keep=last_places(1, model.device),
         )
         self._cache, self.logits = answer.past_key_values, answer.logits.float()
         self._seen = real[:, None, :]  # (prompts, nodes of the last level, everything so far)

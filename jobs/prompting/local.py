@@ -21,7 +21,7 @@ from jobs.models.sequential import batches_of_like_length
 from jobs.models.training import train
 from jobs.progress import progress
 from jobs.prompting.choosing import Trie, choose
-from jobs.prompting.continuations import padded, sample
+from jobs.prompting.continuations import last_places, padded, sample
 from jobs.prompting.language_model import Conversation, LanguageModel, Sampling
 from jobs.prompting.weights import load
 
@@ -55,7 +55,7 @@ class LocalModel(LanguageModel):
         "learning_rate": 5e-4,  # LoRA takes about ten times full fine-tuning's rate: it moves few weights
         "averaging": 0.0,  # steps are few
         "weight_decay": 0.0,  # the additions start at nothing, and are small as they are
-        "batch_size": 16,  # steadier than single answers of a few tokens; some 2 GB for prompts of 200 tokens
+        "batch_size": 8,  # steadier than single answers of a few tokens; 3.2 GB for prompts of 220 tokens
         "lora_rank": 8,  # of the additions to queries and values, as in the LoRA paper: half a million weights of 135
     }
 
@@ -227,8 +227,8 @@ class LocalModel(LanguageModel):
         targets = [[NO_LOSS] * (asked - len(answer)) + answer for _, answer in batch]
         logits = self._model(
             input_ids=tokens, attention_mask=real.long(), position_ids=positions, use_cache=False,
-            logits_to_keep=asked + 1,
-        ).logits[:, :-1]  # fmt: skip
+            logits_to_keep=last_places(asked, self._model.device, before=1),
+        ).logits  # fmt: skip
         wanted = torch.tensor(targets, device=logits.device)
         return functional.cross_entropy(logits.float().flatten(0, 1), wanted.flatten(), reduction=reduction)
 
