@@ -5,6 +5,7 @@ LoRA: Hu et al. 2021 (arXiv 2106.09685).
 
 import hashlib
 import math
+import warnings
 from collections.abc import Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
@@ -186,7 +187,8 @@ class LocalModel(LanguageModel):
         from peft import LoraConfig, get_peft_model
 
         rank = self.parameters["lora_rank"]
-        with torch.random.fork_rng():
+        with torch.random.fork_rng(), warnings.catch_warnings():
+            warnings.filterwarnings("ignore", ".*gradient_checkpointing", FutureWarning)  # peft asks for it
             return get_peft_model(model, LoraConfig(r=rank, lora_alpha=2 * rank, task_type="CAUSAL_LM")), tokenizer
 
     @property
