@@ -249,9 +249,9 @@ class PromptScorer(Scorer):
     ) -> list[tuple[list[int], list[float]]]:
         usable = allowed & self.tasks.named
         questions = self.tasks.asking(sequences, allowed)
-        # constrained answers name a sequence's own items too, which are dropped later
-        longest = k + (int(exclude.lengths.max(initial=0)) if exclude is not None else 0)
-        samples = self._ask(questions, longest, usable)
+        # constrained answers name a sequence's own items too, mostly those they were shown, which are dropped later
+        own = 0 if exclude is None else min(self.tasks.window, int(exclude.lengths.max(initial=0)))
+        samples = self._ask(questions, k + own, usable)
         replacement = self._replacement(questions, samples)
         slates: list[tuple[list[int], list[float]]] = []
         for row, (question, answers) in enumerate(zip(questions, samples, strict=True)):
@@ -261,7 +261,7 @@ class PromptScorer(Scorer):
             free = usable.copy()
             if exclude is not None:
                 free[exclude[row]] = False
-            if question.known is not self.tasks.known:  # only what was shown may be meant
+            if self.tasks.variant == "rank":  # only what was shown may be meant
                 shown = np.zeros_like(free)
                 shown[[item for items in question.known.values() for item in items]] = True
                 free &= shown

@@ -98,7 +98,7 @@ class NeighbourScorer(Scorer):
         sessions, items = holds.shape
         holders = np.bincount(holds.indices, minlength=items)
         self.recommendable = holders > 0
-        self._holds = holds
+        self._holds, self._holders = holds, holds.T.tocsr()
         self._norms = np.sqrt(np.maximum(lengths, 1))
         rarity = 1 + np.log(sessions / np.maximum(holders, 1)) if parameters["idf"] else np.ones(items)
         self._item_weights = rarity * np.exp(parameters["recency"] * gains)
@@ -178,7 +178,7 @@ class NeighbourScorer(Scorer):
     def _neighbours(self, sequences: Sequences) -> Matrix:
         """Return the nearest sessions with their similarity: sparse (sequences, sessions)."""
         weights = self._weights(sequences)
-        shared = (weights @ self._holds.T).tocsr()
+        shared = weights @ self._holders
         if self._parameters["sample"]:
             shared = _largest(shared, shared.indices, self._parameters["sample"])
         shared.data = self._similarities(sequences, weights, shared)

@@ -1,7 +1,7 @@
 """What a language model is asked about sequences of items, and which items the names in its answers stand for."""
 
 import hashlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -87,6 +87,43 @@ class Question:
 
 
 @dataclass(frozen=True)
+class Groups(Mapping[str, Sequence[int]]):
+    """Items by the name of their group, those nearest to one sequence first.
+
+    A group is put in order when it is looked up: an answer names few of them, and all of them are the catalogue.
+
+    Attributes
+    ----------
+    members : name -> int64 array (items of the group,)
+    vectors : float32 array (items, dimensions)
+    query : float32 array (dimensions,)
+        The sequence's.
+    """
+
+    members: Mapping[str, Longs]
+    vectors: Floats
+    query: Floats
+
+    def __getitem__(self, name: str) -> list[int]:
+        """Return the group's items; equally near ones by their number."""
+        items = self.members[name]
+        ordered: list[int] = items[np.argsort(-(self.vectors[items] @ self.query), kind="stable")].tolist()
+        return ordered
+
+    def __contains__(self, name: object) -> bool:
+        """Tell whether a group is called so."""
+        return name in self.members
+
+    def __iter__(self) -> Iterator[str]:
+        """Go through the groups' names."""
+        return iter(self.members)
+
+    def __len__(self) -> int:
+        """Count the groups."""
+        return len(self.members)
+
+
+@dataclass(frozen=True)
 class Tasks:
     """One variant's conversations about the items of one catalogue.
 
@@ -158,12 +195,21 @@ class Tasks:
             Items that an answer may stand for.
         """
         histories = self._histories(sequences)
-        similar = self._similar(sequences, usable) if self.variant == "rank" else [[]] * len(sequences)
-        orders = self._by_closeness(sequences, usable) if self.variant == "classify" else similar
-        return [
-            self._question(history, candidates, order) if history and (candidates or self.variant != "rank") else None
-            for history, candidates, order in zip(histories, similar, orders, strict=True)
-        ]
+        if self.variant == "rank":
+            return [
+                self._ranking(history, candidates) if history and candidates else None
+                for history, candidates in zip(histories, self._similar(sequences, usable), strict=True)
+            ]
+        if self.variant == "classify":
+            members, vectors = self._members(usable), self.near.item_vectors.numpy()
+            options = self._clusters.names
+            return [
+                Question(conversation("classify", history, options), Groups(members, vectors, query))
+                if history
+                else None
+                for history, query in zip(histories, self.near.queries(sequences).numpy(), strict=True)
+            ]
+        return [Question(conversation(self.variant, history), self.known) if history else None for history in histories]
 
     def _histories(self, sequences: Sequences) -> list[list[str]]:
         shown = sequences.keep(self.named).last(self.window)
@@ -181,16 +227,9 @@ class Tasks:
         answer = [name, *others][:LIST_LENGTH]
         return conversation(self.variant, history, self._shuffled(answer) if self.variant == "rank" else (), answer)
 
-    def _question(self, history: list[str], candidates: list[int], order: list[int]) -> Question:
-        if self.variant == "rank":
-            names = {str(self.names[item]): [item] for item in candidates}
-            return Question(conversation("rank", history, self._shuffled(list(names))), names)
-        if self.variant == "classify":
-            groups: dict[str, list[int]] = {name: [] for name in self._clusters.names}
-            for item in order:
-                groups[self._clusters.names[self._cluster_of[item]]].append(item)
-            return Question(conversation("classify", history, self._clusters.names), groups)
-        return Question(conversation(self.variant, history), self.known)
+    def _ranking(self, history: list[str], candidates: list[int]) -> Question:
+        names = {str(self.names[item]): [item] for item in candidates}
+        return Question(conversation("rank", history, self._shuffled(list(names))), names)
 
     def _similar(self, sequences: Sequences, usable: Bools) -> list[list[int]]:
         """Return LLMSeqSim's list for each sequence: items with a name, one of each name, none of the sequence's."""
@@ -204,10 +243,10 @@ class Tasks:
             found.append(list(by_name.values())[:LIST_LENGTH])
         return found
 
-    def _by_closeness(self, sequences: Sequences, usable: Bools) -> list[list[int]]:
+    def _members(self, usable: Bools) -> dict[str, Longs]:
+        """Return the usable items of each group, by its name."""
         items = np.flatnonzero(usable & self.near.recommendable)
-        closeness = (self.near.queries(sequences) @ self.near.item_vectors[items].T).numpy()
-        return [items[order].tolist() for order in np.argsort(-closeness, axis=1, kind="stable")]
+        return {name: items[self._cluster_of[items] == place] for place, name in enumerate(self._clusters.names)}
 
     def _shuffled(self, names: list[str]) -> list[str]:
         # drawn from the names: the same question reads the same, whatever else is asked

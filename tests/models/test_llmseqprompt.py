@@ -157,6 +157,22 @@ def test_constrained_answers_are_the_likeliest_names_that_may_be_recommended(mon
     assert scorer.rates() == {}
 
 
+def test_a_long_history_widens_no_choice_by_more_than_what_is_shown_of_it(monkeypatch):
+    widths = []
+
+    class Counting(Bigrams):
+        def choose(self, conversations, choices, k):
+            widths.append(k)
+            return super().choose(conversations, choices, k)
+
+    monkeypatch.setattr("jobs.models.llmseqprompt.make_language_model", lambda parameters, access: Counting())
+    model = LLMSeqPrompt({"constrained": True, "window": 2})
+    model.fit(training(), cases(), shop(), Fitting())
+    _, lists = recommend(model.scorer(shop()), Sequences.from_lists([ROW * 400]), 3)
+    assert widths == [5]
+    assert not set(lists[0]) & set(ROW)
+
+
 def test_made_up_names_are_replaced_by_their_embeddings(monkeypatch):
     class Access:
         def name_vectors(self, names):
