@@ -1,12 +1,16 @@
 #!/usr/bin/env bash
 # Amazon Beauty (the paper's data): a reviewer is a visitor, a review an event. NEXTMART_DATA names the data folder.
 # Reviews carry days, not times: the event_id puts those of one day in the data's published order.
+# An item's attributes are its category, from the top down, behind its brand where that is known.
 set -euo pipefail
 data="${NEXTMART_DATA:?set NEXTMART_DATA to the folder that holds amazon_beauty/}/amazon_beauty"
+categories="['Skin Care', 'Hair Care', 'Makeup', 'Fragrance', 'Bath & Body', 'Tools & Accessories']"
 nextmart load \
   --items "$data/items.parquet" \
   --events "$data/interactions.parquet" \
   --map item_id=asin \
+  --map "brand=case when not list_contains($categories, attributes[1]) then attributes[1] end" \
+  --map "category=array_to_string(list_filter(attributes, (a, i) -> i > 1 or list_contains($categories, a)), ' > ')" \
   --map visitor_id=reviewer_id \
   --map event_at=unix_review_time \
   --map "event_type='review'" \
