@@ -209,7 +209,7 @@ def _check_space(family: str, name: str, values: Range | list[Any]) -> None:
         raise ValueError(f"'{name}' of {family} has no values to choose from")
     for value in values:
         try:
-            make(family, {name: value})
+            FAMILIES[family].check(name, value)  # alone: what it goes together with may be searched too
         except UsageError as error:
             raise ValueError(str(error)) from error
 

@@ -20,6 +20,7 @@ from torch.nn import functional
 
 from jobs.errors import UsageError, nearest
 from jobs.metrics import rank_values, target_ranks
+from jobs.models.parameters import INTERVALS, Interval
 from jobs.sequences import Sequences
 from jobs.topk import top_k
 
@@ -217,24 +218,44 @@ class Fitting:
 
 
 class Model(ABC):
-    """A family of models with its hyper-parameters."""
+    """A family of models with its hyper-parameters.
+
+    Attributes
+    ----------
+    defaults : parameter -> value
+        Every parameter that there is.
+    allowed : parameter -> Interval
+        What a parameter may be, where the family differs from ``INTERVALS``.
+
+    Raises
+    ------
+    UsageError
+        If a parameter is none of the family's or can't be what it is (:meth:`check`), or some don't go together.
+    """
 
     family: ClassVar[str]
     defaults: ClassVar[Mapping[str, Any]] = {}
+    allowed: ClassVar[Mapping[str, Interval]] = {}
     uses_embeddings: ClassVar[bool] = False
 
     def __init__(self, parameters: Mapping[str, Any] | None = None) -> None:
         parameters = parameters or {}
         for name, value in parameters.items():
-            if name not in self.defaults:
-                raise UsageError(f"unknown parameter '{name}' of {self.family}: {nearest(name, self.defaults)}")
-            wanted = type(self.defaults[name])
-            # not isinstance: to Python, True is a number too
-            if type(value) is not wanted and not (wanted is float and type(value) is int):
-                raise UsageError(
-                    f"parameter '{name}' of {self.family} must be of type {wanted.__name__}, not {value!r}"
-                )
+            self.check(name, value)
         self.parameters: dict[str, Any] = {**self.defaults, **parameters}
+
+    @classmethod
+    def check(cls, name: str, value: Any) -> None:
+        """Raise UsageError for what a parameter can't be, whatever the others are."""
+        if name not in cls.defaults:
+            raise UsageError(f"unknown parameter '{name}' of {cls.family}: {nearest(name, cls.defaults)}")
+        wanted = type(cls.defaults[name])
+        # not isinstance: to Python, True is a number too
+        if type(value) is not wanted and not (wanted is float and type(value) is int):
+            raise UsageError(f"parameter '{name}' of {cls.family} must be of type {wanted.__name__}, not {value!r}")
+        allowed = {**INTERVALS, **cls.allowed}.get(name)
+        if allowed and value not in allowed:
+            raise UsageError(f"{cls.family}'s {name} must be {allowed}, not {value!r}")
 
     def connect(self, connection: "Connection", settings: "Settings") -> None:  # noqa: B027 - most need nothing
         """Give a model that buys from services the way to them, and to what was bought; before a fit or a restore."""

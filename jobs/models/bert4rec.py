@@ -14,6 +14,7 @@ from torch.nn import functional
 
 from jobs.models.base import Floats
 from jobs.models.initial_vectors import REDUCTION_DEFAULTS
+from jobs.models.parameters import Interval
 from jobs.models.sequential import SequenceNetwork, SequentialModel, batches_of_like_length
 from jobs.models.transformer import Transformer
 from jobs.sequences import Sequences
@@ -84,6 +85,7 @@ class BERT4Rec(SequentialModel):
         "epochs": 40,
         "patience": 5,  # masks are drawn anew each epoch: gains come more slowly than SASRec's
     }
+    allowed = {"window": Interval(least=2)}  # an item and the mask
 
     @property
     def _longest_input(self) -> int:

@@ -48,12 +48,6 @@ class Fusion(Model):
     def __init__(self, parameters: Mapping[str, Any] | None = None) -> None:
         super().__init__(parameters)
         families = self.parameters["parts"]
-        known = [family for family in registry.FAMILIES if family != self.family]
-        for family in families:
-            if family not in known:
-                raise UsageError(f"fusion's parts: {family!r} is no family to fuse; {nearest(str(family), known)}")
-        if len(families) < 2:
-            raise UsageError("fusion's parts must be two families at least")
         for family in self.parameters["parameters"]:
             if family not in families:
                 raise UsageError(f"fusion's parameters name '{family}': {nearest(family, families)}")
@@ -61,6 +55,18 @@ class Fusion(Model):
             raise UsageError("fusion's method must be reciprocal_rank or score")
         self.parts = [registry.make(family, self.parameters["parameters"].get(family)) for family in families]
         self.weights = np.full(len(families), 1 / len(families))
+
+    @classmethod
+    def check(cls, name: str, value: Any) -> None:
+        """Raise UsageError, too, for parts that are not to be fused."""
+        super().check(name, value)
+        if name == "parts":
+            known = [family for family in registry.FAMILIES if family != cls.family]
+            for family in value:
+                if family not in known:
+                    raise UsageError(f"fusion's parts: {family!r} is no family to fuse; {nearest(str(family), known)}")
+            if len(value) < 2:
+                raise UsageError("fusion's parts must be two families at least")
 
     @property
     def is_random(self) -> bool:

@@ -5,7 +5,7 @@ starts: from the LLM's embeddings, reduced by PCA (Harte et al. 2023, arXiv 2309
 """
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 import numpy as np
@@ -13,6 +13,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from jobs.errors import UsageError
 from jobs.models import parallel
 from jobs.models.base import (
     NO_CASES,
@@ -91,6 +92,12 @@ class SequentialModel(Model):
     """
 
     network: Any
+
+    def __init__(self, parameters: Mapping[str, Any] | None = None) -> None:
+        super().__init__(parameters)
+        width, heads = self.parameters["width"], self.parameters.get("heads", 1)
+        if width % heads:
+            raise UsageError(f"{self.family}'s heads must divide its width, as {heads} doesn't {width}")
 
     @abstractmethod
     def _make_network(self, table: Floats) -> SequenceNetwork:

@@ -56,6 +56,7 @@ SPACE = 'name = "n"\n[search.space.sasrec]\n'
         (SPACE + "width = {low = 0.5, high = 2}", "is a whole number"),
         (SPACE + 'width = [8, "9"]', "'width' of sasrec must be of type int, not '9'"),
         (SPACE + "width = []", "no values"),
+        (SPACE + "dropout = {low = 0.5, high = 1.0}", "sasrec's dropout must be at least 0 and below 1, not 1.0"),
         ('name = "n"\n[[models]]\nfamily = "sasreq"', "unknown family 'sasreq': did you mean 'sasrec'"),
         (f'name = "n"\n{MODEL}parameters = {{ samples = 3 }}', "unknown parameter 'samples' of vsknn: did you mean"),
         (f'name = "n"\n{MODEL}grid = {{ sample = [1, "x"] }}', "'sample' of vsknn must be of type int"),
@@ -75,6 +76,10 @@ def test_what_is_wrong_is_said(read, text, message):
         read(text)
     assert message in str(raised.value)
     assert "file.toml" in str(raised.value)
+
+
+def test_what_goes_together_only_with_other_values_of_a_search_may_be_searched(read):
+    assert read(SPACE + "heads = [3]\nwidth = [96]").search.space["sasrec"] == {"heads": [3], "width": [96]}
 
 
 def test_an_absent_file_is_said(tmp_path):

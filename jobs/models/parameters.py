@@ -1,0 +1,38 @@
+"""Which numbers hyper-parameters may be: families share their names, and mostly what these may be."""
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Interval:
+    """Finite numbers from ``least`` on, or above ``above``, and below ``below``."""
+
+    least: float = -math.inf
+    above: float = -math.inf
+    below: float = math.inf
+
+    def __contains__(self, value: float) -> bool:
+        return self.least <= value and self.above < value < self.below
+
+    def __str__(self) -> str:
+        ends = {"at least": self.least, "above": self.above, "below": self.below}
+        return " and ".join(f"{word} {end:g}" for word, end in ends.items() if math.isfinite(end))
+
+
+INTERVALS: Mapping[str, Interval] = {
+    **dict.fromkeys(
+        ["width", "hidden", "blocks", "heads", "window", "lora_rank", "batch_size", "epochs", "patience", "neighbours",
+         "depth"],
+        Interval(least=1),
+    ),
+    # 0 says all, none, or the usual
+    **dict.fromkeys(
+        ["negatives", "sample", "samples", "training_limit", "random_copies", "constant", "shrinkage", "recency",
+         "weight_decay", "temperature"],
+        Interval(least=0),
+    ),
+    **dict.fromkeys(["learning_rate", "initial_std"], Interval(above=0)),
+    **dict.fromkeys(["dropout", "mask_probability", "averaging"], Interval(least=0, below=1)),
+}  # fmt: skip

@@ -1,0 +1,51 @@
+"""What hyper-parameters may be: every number has its bounds, in every family."""
+
+import math
+import tomllib
+from pathlib import Path
+
+import pytest
+
+from jobs.errors import UsageError
+from jobs.models.parameters import INTERVALS
+from jobs.models.registry import FAMILIES, make
+from jobs.settings import Settings
+from jobs.train import configured
+
+EXAMPLES = sorted((Path(__file__).resolve().parents[2] / "examples").glob("*/nextmart.toml"))
+NUMBERS = [
+    (family, name, type(value))
+    for family, model in FAMILIES.items()
+    for name, value in model.defaults.items()
+    if type(value) in (int, float)
+]
+
+
+@pytest.mark.parametrize(("family", "name", "kind"), NUMBERS, ids=lambda value: getattr(value, "__name__", value))
+def test_a_number_may_be_what_lies_between_its_bounds(family, name, kind):
+    bounds = FAMILIES[family].allowed.get(name) or INTERVALS[name]
+    assert FAMILIES[family].defaults[name] in bounds
+    has_least, step = math.isfinite(bounds.least), 1 if kind is int else 0.01
+    least = kind(bounds.least if has_least else bounds.above + step)
+    inside, outside = [least], [kind(least - step)]
+    if math.isfinite(bounds.below):
+        inside, outside = [*inside, bounds.below - step], [*outside, kind(bounds.below)]
+    for value in inside:
+        FAMILIES[family].check(name, value)
+    for value in [*outside, *([math.nan, math.inf] if kind is float else [])]:
+        with pytest.raises(UsageError, match=f"{family}'s {name} must be {bounds}, not {value}"):
+            make(family, {name: value})
+
+
+@pytest.mark.parametrize("family", ["sasrec", "llm2sasrec", "bert4rec", "llm2bert4rec"])
+def test_heads_must_divide_the_width(family):
+    assert make(family, {"heads": 3, "width": 96}).parameters["heads"] == 3
+    with pytest.raises(UsageError, match=f"{family}'s heads must divide its width, as 3 doesn't 128"):
+        make(family, {"heads": 3})
+
+
+@pytest.mark.parametrize("path", EXAMPLES, ids=lambda path: path.parent.name)
+def test_the_parameters_of_examples_are_allowed(path):
+    settings = Settings(**tomllib.loads(path.read_text(encoding="utf-8")))
+    for family in {*settings.models, *settings.parameters}:
+        configured(settings, family)
