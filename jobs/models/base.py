@@ -5,7 +5,7 @@ their products. So filtering seen items, ties, chunking and memory are solved on
 """
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -224,8 +224,8 @@ class Model(ABC):
     ----------
     defaults : parameter -> value
         Every parameter that there is.
-    allowed : parameter -> Interval
-        What a parameter may be, where the family differs from ``INTERVALS``.
+    allowed : parameter -> Interval or words
+        What a parameter may be; numbers only where the family differs from ``INTERVALS``.
 
     Raises
     ------
@@ -235,7 +235,7 @@ class Model(ABC):
 
     family: ClassVar[str]
     defaults: ClassVar[Mapping[str, Any]] = {}
-    allowed: ClassVar[Mapping[str, Interval]] = {}
+    allowed: ClassVar[Mapping[str, Interval | Collection[str]]] = {}
     uses_embeddings: ClassVar[bool] = False
 
     def __init__(self, parameters: Mapping[str, Any] | None = None) -> None:
@@ -255,7 +255,8 @@ class Model(ABC):
             raise UsageError(f"parameter '{name}' of {cls.family} must be of type {wanted.__name__}, not {value!r}")
         allowed = {**INTERVALS, **cls.allowed}.get(name)
         if allowed and value not in allowed:
-            raise UsageError(f"{cls.family}'s {name} must be {allowed}, not {value!r}")
+            words = allowed if isinstance(allowed, Interval) else f"one of {', '.join(allowed)}"
+            raise UsageError(f"{cls.family}'s {name} must be {words}, not {value!r}")
 
     def connect(self, connection: "Connection", settings: "Settings") -> None:  # noqa: B027 - most need nothing
         """Give a model that buys from services the way to them, and to what was bought; before a fit or a restore."""

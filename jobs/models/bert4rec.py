@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from jobs.models.base import Floats
-from jobs.models.initial_vectors import REDUCTION_DEFAULTS
+from jobs.models.initial_vectors import REDUCTION_DEFAULTS, REDUCTIONS
 from jobs.models.parameters import Interval
 from jobs.models.sequential import SequenceNetwork, SequentialModel, batches_of_like_length
 from jobs.models.transformer import Transformer
@@ -116,6 +116,7 @@ class LLM2BERT4Rec(BERT4Rec):
         "initial_std": 0.1,
         "learning_rate": 5e-4,
     }
+    allowed = {**BERT4Rec.allowed, "reduction": REDUCTIONS}
     uses_embeddings = True
 
 

@@ -43,6 +43,7 @@ class Fusion(Model):
         "depth": 100,  # length of the lists that are merged
         "equal_weights": False,
     }
+    allowed = {"method": ["reciprocal_rank", "score"]}
     uses_embeddings = True
 
     def __init__(self, parameters: Mapping[str, Any] | None = None) -> None:
@@ -51,8 +52,6 @@ class Fusion(Model):
         for family in self.parameters["parameters"]:
             if family not in families:
                 raise UsageError(f"fusion's parameters name '{family}': {nearest(family, families)}")
-        if self.parameters["method"] not in ("reciprocal_rank", "score"):
-            raise UsageError("fusion's method must be reciprocal_rank or score")
         self.parts = [registry.make(family, self.parameters["parameters"].get(family)) for family in families]
         self.weights = np.full(len(families), 1 / len(families))
 

@@ -12,7 +12,7 @@ from torch.nn import functional
 
 from jobs.models.autoregressive import AutoregressiveModel, AutoregressiveNetwork
 from jobs.models.base import Floats
-from jobs.models.initial_vectors import REDUCTION_DEFAULTS
+from jobs.models.initial_vectors import REDUCTION_DEFAULTS, REDUCTIONS
 
 
 class Network(AutoregressiveNetwork):
@@ -65,4 +65,5 @@ class LLM2GRU4Rec(GRU4Rec):
 
     family = "llm2gru4rec"
     defaults = {**GRU4Rec.defaults, **REDUCTION_DEFAULTS}
+    allowed = {"reduction": REDUCTIONS}
     uses_embeddings = True

@@ -99,12 +99,8 @@ def fit_projection(
     Raises
     ------
     UsageError
-        If the reduction is unknown, the width or the shrinkage is out of range, or ``lda`` has too few categories.
+        If ``lda`` has too few categories.
     """
-    if reduction not in REDUCTIONS:
-        raise UsageError(f"reduction must be one of {', '.join(REDUCTIONS)}, not '{reduction}'")
-    if width < 1 or shrinkage < 0:
-        raise UsageError(f"width must be at least 1 and shrinkage at least 0, not {width} and {shrinkage}")
     given = catalog.has_embedding
     if not given.any():
         return None
@@ -217,10 +213,10 @@ class LinearAutoencoder(TransformerMixin, BaseEstimator):  # type: ignore[misc]
         return X @ self.components_.T  # type: ignore[no-any-return]
 
 
-# by name: an unfitted transformer for a width, a shrinkage and a seed; the eigendecomposition of the covariance is
-# exact and deterministic, and a matrix of dimensions² is small
 RANDOM_REDUCTIONS = ("random", "autoencoder")  # those that another seed changes
 
+# by name: an unfitted transformer for a width, a shrinkage and a seed; the eigendecomposition of the covariance is
+# exact and deterministic, and a matrix of dimensions² is small
 REDUCTIONS: dict[str, Callable[[int, float, int], Any]] = {
     "pca": lambda width, _, __: PCA(width, svd_solver="covariance_eigh"),
     "random": lambda width, _, seed: GaussianRandomProjection(width, random_state=seed),

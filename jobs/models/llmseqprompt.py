@@ -26,7 +26,6 @@ from jobs.warehouse import Connection
 
 ROWS_AT_ONCE = 512  # sequences asked about together: their lists of free items are held side by side
 WHEN_ASKED = ("mapping", "constrained", "samples", "temperature")  # parameters that change nothing of what is learnt
-WORDS = {"provider": ("local", "openai"), "variant": VARIANTS, "mapping": ("embedding", "fuzzy", "none")}
 ITEM_SAMPLES, LIST_SAMPLES = 20, 1  # a list is a ranking by itself
 ITEM_TOKENS, LIST_TOKENS = 50, 1000  # of the longest answer
 
@@ -58,15 +57,13 @@ class LLMSeqPrompt(Model):
         "weight_decay": 0.0,
         "lora_rank": 8,
     }
+    allowed = {"provider": ["local", "openai"], "variant": VARIANTS, "mapping": ["embedding", "fuzzy", "none"]}
     uses_embeddings = True
     counts: Longs
     language_model: LanguageModel
 
     def __init__(self, parameters: Mapping[str, Any] | None = None) -> None:
         super().__init__(parameters)
-        for name, words in WORDS.items():
-            if self.parameters[name] not in words:
-                raise UsageError(f"llmseqprompt's {name} must be one of {', '.join(words)}")
         if self.parameters["constrained"] and (
             self.parameters["provider"] != "local" or self.parameters["variant"] != "item"
         ):

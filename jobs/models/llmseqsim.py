@@ -10,9 +10,9 @@ from torch import Tensor
 from torch.nn import functional
 
 from jobs.models.base import Bools, Cases, Catalog, Fitting, Model, Scorer, State, VectorScorer
-from jobs.models.initial_vectors import RANDOM_REDUCTIONS, REDUCTION_DEFAULTS, Projection
+from jobs.models.initial_vectors import RANDOM_REDUCTIONS, REDUCTION_DEFAULTS, REDUCTIONS, Projection
 from jobs.models.recency import Recency
-from jobs.models.session_vectors import DECAYS, check_words, fit_reduction, session_vectors, unit_vectors
+from jobs.models.session_vectors import DECAYS, fit_reduction, session_vectors, unit_vectors
 from jobs.sequences import Sequences
 
 
@@ -26,11 +26,16 @@ class LLMSeqSim(Model):
     family = "llmseqsim"
     defaults = {
         **REDUCTION_DEFAULTS,
-        "decay": "squared_harmonic",  # weights of a sequence's items by age: a key of DECAYS
-        "similarity": "cosine",  # or dot, euclidean
+        "decay": "squared_harmonic",  # weights of a sequence's items by age
+        "similarity": "cosine",
         "reduction": "none",  # or as for initial item vectors
         "width": 256,  # of a reduction
         "recency": 0.05,  # weight of what is wanted now; the papers': 0
+    }
+    allowed = {
+        "decay": DECAYS,
+        "similarity": ["cosine", "dot", "euclidean"],
+        "reduction": ["none", *REDUCTIONS],
     }
     uses_embeddings = True
     projection: Projection | None = None
@@ -43,7 +48,6 @@ class LLMSeqSim(Model):
 
     def fit(self, train_sequences: Sequences, validation: Cases, catalog: Catalog, fitting: Fitting) -> None:
         """Fit the reduction, if there is one, and count what is wanted now: the embeddings are all else there is."""
-        check_words(self.family, self.parameters, decay=[*DECAYS], similarity=["cosine", "dot", "euclidean"])
         self.projection = fit_reduction(self.parameters, catalog, fitting)
         self.recency = Recency.of(train_sequences, catalog)
 

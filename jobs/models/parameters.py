@@ -1,4 +1,4 @@
-"""Which numbers hyper-parameters may be: families share their names, and mostly what these may be."""
+"""What numbers hyper-parameters may be: families share their names, and mostly what these may be."""
 
 import math
 from collections.abc import Mapping

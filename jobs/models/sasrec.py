@@ -12,7 +12,7 @@ from torch.nn import functional
 
 from jobs.models.autoregressive import AutoregressiveModel, AutoregressiveNetwork
 from jobs.models.base import Floats
-from jobs.models.initial_vectors import REDUCTION_DEFAULTS
+from jobs.models.initial_vectors import REDUCTION_DEFAULTS, REDUCTIONS
 from jobs.models.transformer import Transformer
 
 
@@ -64,4 +64,5 @@ class LLM2SASRec(SASRec):
 
     family = "llm2sasrec"
     defaults = {**SASRec.defaults, **REDUCTION_DEFAULTS}
+    allowed = {"reduction": REDUCTIONS}
     uses_embeddings = True

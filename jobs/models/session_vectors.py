@@ -9,7 +9,6 @@ import torch
 from scipy import sparse
 from torch.nn import functional
 
-from jobs.errors import UsageError
 from jobs.models.base import Catalog, Fitting, Floats
 from jobs.models.initial_vectors import Projection, fit_projection
 from jobs.sequences import Sequences
@@ -29,13 +28,6 @@ DECAYS: dict[str, Callable[[Doubles, Doubles], Doubles]] = {
     "harmonic": lambda j, _: 1 / j,
     "squared_harmonic": lambda j, _: 1 / j**2,
 }
-
-
-def check_words(family: str, parameters: dict[str, Any], **known: list[str]) -> None:
-    """Raise UsageError if a parameter is none of the words that are known for it."""
-    for name, words in known.items():
-        if parameters[name] not in words:
-            raise UsageError(f"{family}'s {name} must be one of {', '.join(words)}, not '{parameters[name]}'")
 
 
 def age_weights(sequences: Sequences, decay: str) -> Doubles:

@@ -11,7 +11,7 @@ from scipy import sparse
 
 from jobs.models.base import Bools, Cases, Catalog, Fitting, Floats, Ints, Model, Scorer, State
 from jobs.models.recency import Recency
-from jobs.models.session_vectors import DECAYS, age_weights, check_words
+from jobs.models.session_vectors import DECAYS, age_weights
 from jobs.sequences import Sequences
 
 Doubles = npt.NDArray[np.float64]
@@ -30,11 +30,12 @@ class SKNN(Model):
     defaults = {
         "neighbours": 100,
         "sample": 0,  # of the sessions that share an item, so many newest are compared; 0: all
-        "similarity": "cosine",  # or dot
-        "decay": "mean",  # weights of a sequence's items by age: a key of DECAYS
+        "similarity": "cosine",
+        "decay": "mean",  # weights of a sequence's items by age
         "idf": False,  # raise the scores of items that few sessions hold, by 1 + ln(sessions / those that hold it)
         "recency": 0.7,  # weight of what is wanted now: an item's score is multiplied by (q / p)^weight; the papers': 0
     }
+    allowed = {"similarity": ["cosine", "dot"], "decay": DECAYS}
 
     @property
     def is_random(self) -> bool:
@@ -43,7 +44,6 @@ class SKNN(Model):
 
     def fit(self, train_sequences: Sequences, validation: Cases, catalog: Catalog, fitting: Fitting) -> None:
         """Keep the sessions, the newest last, and count what is wanted now."""
-        check_words(self.family, self.parameters, decay=[*DECAYS], similarity=["cosine", "dot"])
         self.trained_on, self.sessions = catalog, train_sequences
         self.recency = Recency.of(train_sequences, catalog)
 

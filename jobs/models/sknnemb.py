@@ -12,8 +12,8 @@ import torch
 from torch.nn import functional
 
 from jobs.models.base import Bools, Cases, Catalog, Fitting, Floats, Scorer, State
-from jobs.models.initial_vectors import RANDOM_REDUCTIONS, REDUCTION_DEFAULTS, Projection
-from jobs.models.session_vectors import DECAYS, check_words, fit_reduction, session_vectors, unit_vectors
+from jobs.models.initial_vectors import RANDOM_REDUCTIONS, REDUCTION_DEFAULTS, REDUCTIONS, Projection
+from jobs.models.session_vectors import DECAYS, fit_reduction, session_vectors, unit_vectors
 from jobs.models.sknn import SKNN, Doubles, Matrix, NeighbourScorer
 from jobs.sequences import Sequences
 
@@ -30,11 +30,12 @@ class SKNNEmb(SKNN):
         **REDUCTION_DEFAULTS,
         "sample": 1000,  # of the sessions that share an item, so many newest are compared; 0: all
         "similarity": "cosine",  # or dot, which prefers sessions whose items are alike
-        "decay": "harmonic",  # weights by age of the items of the sequence that asks: a key of DECAYS
+        "decay": "harmonic",  # weights by age of the items of the sequence that asks
         "training_decay": "mean",  # the same, of training sessions
         "reduction": "none",  # or as for initial item vectors
         "width": 256,  # of a reduction
     }
+    allowed = {**SKNN.allowed, "training_decay": DECAYS, "reduction": ["none", *REDUCTIONS]}
     uses_embeddings = True
 
     @property
@@ -45,7 +46,6 @@ class SKNNEmb(SKNN):
     def fit(self, train_sequences: Sequences, validation: Cases, catalog: Catalog, fitting: Fitting) -> None:
         """Keep the sessions, and their items' vectors, so that an item the catalogue loses moves no session."""
         super().fit(train_sequences, validation, catalog, fitting)
-        check_words(self.family, self.parameters, training_decay=[*DECAYS])
         self.projection = fit_reduction(self.parameters, catalog, fitting)
         self.vectors = unit_vectors(catalog, self.projection)[np.unique(train_sequences.items)]
 

@@ -60,6 +60,7 @@ SPACE = 'name = "n"\n[search.space.sasrec]\n'
         ('name = "n"\n[[models]]\nfamily = "sasreq"', "unknown family 'sasreq': did you mean 'sasrec'"),
         (f'name = "n"\n{MODEL}parameters = {{ samples = 3 }}', "unknown parameter 'samples' of vsknn: did you mean"),
         (f'name = "n"\n{MODEL}grid = {{ sample = [1, "x"] }}', "'sample' of vsknn must be of type int"),
+        (f'name = "n"\n{MODEL}grid = {{ decay = ["last", "cubic"] }}', "vsknn's decay must be one of last, mean,"),
         (f'name = "n"\nbaseline = "vsnn"\n{MODEL}', "'vsnn' is no model's label: did you mean 'vsknn'"),
         (f'name = "n"\n{MODEL}{MODEL}', "two models are labelled 'vsknn'"),
         (f'name = "n"\nseeds = [1, 1]\n{MODEL}', "seeds are distinct"),

@@ -121,7 +121,7 @@ def test_own_items_that_are_recommended_again_have_reasons_too():
         ({"parts": ["vsknn"]}, "two families"),
         ({"parts": ["vsknn", "llmseqsin"]}, "llmseqsim"),
         ({"parts": ["vsknn", "fusion"]}, "no family to fuse"),
-        ({"method": "borda"}, "reciprocal_rank or score"),
+        ({"method": "borda"}, "one of reciprocal_rank, score, not 'borda'"),
         ({"parameters": {"sasrec": {}}}, "sasrec"),
     ],
 )

@@ -248,12 +248,3 @@ def test_a_projection_survives_as_named_arrays(reduction):
     again = Projection.from_state(projection.state())
     assert again(embeddings).tolist() == projection(embeddings).tolist()
     assert Projection.from_state({}) is None
-
-
-@pytest.mark.parametrize(
-    ("reduction", "width", "shrinkage", "words"),
-    [("tsne", 4, 0.1, "must be one of pca, "), ("pca", 0, 0.1, "width"), ("shrinkage", 4, -1.0, "shrinkage")],
-)
-def test_what_makes_no_sense_is_refused(reduction, width, shrinkage, words):
-    with pytest.raises(UsageError, match=words):
-        fit(correlated(30, 6), reduction, width, shrinkage=shrinkage)

@@ -6,7 +6,6 @@ import numpy as np
 import pytest
 from known_answers import INDEX, ITEMS, cases, grown_shop, shop, training, walks
 
-from jobs.errors import UsageError
 from jobs.models.base import Catalog, Fitting, recommend
 from jobs.models.llmseqsim import LLMSeqSim
 from jobs.models.session_vectors import DECAYS
@@ -110,12 +109,3 @@ def test_without_any_embedding_a_reduction_recommends_nothing():
     bare = Catalog(shop().item_ids, np.zeros_like(shop().embeddings), shop().available)
     _, lists = recommend(fitted_model(bare, reduction="pca").scorer(bare), Sequences.from_lists([ROW]), 5)
     assert (lists == -1).all()
-
-
-@pytest.mark.parametrize(
-    ("name", "value", "words"),
-    [("decay", "cubic", "squared_harmonic"), ("similarity", "jaccard", "euclidean"), ("reduction", "umap", "pca")],
-)
-def test_a_word_that_is_not_known_is_refused_with_those_that_are(name, value, words):
-    with pytest.raises(UsageError, match=f"{name} must be one of .*{words}"):
-        fitted_model(**{name: value})

@@ -1,4 +1,4 @@
-"""What hyper-parameters may be: every number has its bounds, in every family."""
+"""What hyper-parameters may be: in every family, every number has its bounds, and every word others beside it."""
 
 import math
 import tomllib
@@ -19,6 +19,12 @@ NUMBERS = [
     for name, value in model.defaults.items()
     if type(value) in (int, float)
 ]
+WORDS = [
+    (family, name)
+    for family, model in FAMILIES.items()
+    for name, value in model.defaults.items()
+    if type(value) is str and name != "language_model"  # a folder, or what a service has
+]
 
 
 @pytest.mark.parametrize(("family", "name", "kind"), NUMBERS, ids=lambda value: getattr(value, "__name__", value))
@@ -35,6 +41,15 @@ def test_a_number_may_be_what_lies_between_its_bounds(family, name, kind):
     for value in [*outside, *([math.nan, math.inf] if kind is float else [])]:
         with pytest.raises(UsageError, match=f"{family}'s {name} must be {bounds}, not {value}"):
             make(family, {name: value})
+
+
+@pytest.mark.parametrize(("family", "name"), WORDS)
+def test_a_word_that_is_not_known_is_refused_with_those_that_are(family, name):
+    for word in FAMILIES[family].allowed[name]:
+        FAMILIES[family].check(name, word)
+    known = f"one of .*{FAMILIES[family].defaults[name]}.*, not 'jaccard'"
+    with pytest.raises(UsageError, match=f"{family}'s {name} must be {known}"):
+        make(family, {name: "jaccard"})
 
 
 @pytest.mark.parametrize("family", ["sasrec", "llm2sasrec", "bert4rec", "llm2bert4rec"])

@@ -3,7 +3,6 @@
 import numpy as np
 import pytest
 
-from jobs.errors import UsageError
 from jobs.models.base import Cases, Catalog, Fitting, recommend
 from jobs.models.sknn import SKNN, VSKNN
 from jobs.sequences import Sequences
@@ -74,9 +73,3 @@ def test_an_item_that_the_catalogue_lost_changes_no_other_score():
     model.fit(Sequences.from_lists(SESSIONS), NOTHING, CATALOG, Fitting())
     without_d = Catalog(CATALOG.item_ids[[A, B, C, E, F]], np.zeros((5, 1), np.float32), np.ones(5, np.bool_))
     assert scores_of(model.scorer(without_d), [A, B]) == pytest.approx({C: 2 / 6**0.5, D: 0.5})  # d's index is e's now
-
-
-@pytest.mark.parametrize(("name", "value"), [("decay", "cubic"), ("similarity", "jaccard")])
-def test_a_word_that_is_not_known_is_refused_with_those_that_are(name, value):
-    with pytest.raises(UsageError, match=f"sknn's {name} must be one of "):
-        scorer(SKNN, **{name: value})

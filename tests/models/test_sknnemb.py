@@ -3,7 +3,6 @@
 import numpy as np
 import pytest
 
-from jobs.errors import UsageError
 from jobs.models.base import Cases, Catalog, Fitting, recommend
 from jobs.models.sknnemb import SKNNEmb
 from jobs.models.store import pack, unpack
@@ -127,12 +126,3 @@ def test_a_reduction_is_kept_with_the_model(reduction):
     assert before[1].tolist() == after[1].tolist()
     plain = recommend(fitted().scorer(CATALOG), rows, 6)
     assert before[0].tolist() != plain[0].tolist()
-
-
-@pytest.mark.parametrize(
-    ("name", "value"),
-    [("decay", "cubic"), ("training_decay", "cubic"), ("similarity", "euclidean"), ("reduction", "umap")],
-)
-def test_a_word_that_is_not_known_is_refused_with_those_that_are(name, value):
-    with pytest.raises(UsageError, match=f"{name} must be one of "):
-        fitted(**{name: value})
