@@ -107,10 +107,18 @@ def toml(found: list[Best]) -> str:
     return "\n".join(
         f"# nDCG@20 {best.value:.4f}, the mean of the folds; the best of {best.trials} trials\n"
         f"[[models]]\nfamily = {json.dumps(best.family)}\nlabel = {json.dumps(best.family + ' tuned')}\n"
-        # JSON's texts, numbers and truth values are TOML's too
-        f"parameters = {{ {', '.join(f'{name} = {json.dumps(value)}' for name, value in best.parameters.items())} }}\n"
+        f"parameters = {_inline(best.parameters)}\n"
         for best in found
     )
+
+
+def _inline(value: Any) -> str:
+    """Return a value as TOML on one line; the names of tables' entries are families' and parameters'."""
+    if isinstance(value, dict):
+        return f"{{ {', '.join(f'{name} = {_inline(each)}' for name, each in value.items())} }}"
+    if isinstance(value, list):
+        return f"[{', '.join(map(_inline, value))}]"
+    return json.dumps(value, ensure_ascii=False)  # JSON's texts, numbers and truth values are TOML's too
 
 
 def _base(experiment: Experiment, family: str) -> dict[str, Any]:

@@ -1,5 +1,7 @@
 """Searches see the training part only, go on where they were, and find the best values."""
 
+import tomllib
+
 import numpy as np
 import optuna
 import pytest
@@ -8,7 +10,7 @@ import tiny_shop
 from jobs.experiments import search as searching
 from jobs.experiments.bench import read_bench
 from jobs.experiments.command import experiment
-from jobs.experiments.search import search
+from jobs.experiments.search import Best, search, toml
 from jobs.experiments.spec import Experiment, read_experiment
 from jobs.models.registry import FAMILIES
 from jobs.models.sknn import VSKNN
@@ -123,6 +125,16 @@ def test_the_best_parameters_are_reported_recorded_and_ready_to_paste(tiny, tmp_
     ).fetchall()
     assert rows == [("done", best["value"], best["parameters"]["decay"])]
     assert np.isfinite(best["value"])
+
+
+def test_parameters_of_parts_are_ready_to_paste_too():
+    parameters = {
+        "parts": ["llmseqprompt", "sasrec"],
+        "parameters": {"sasrec": {"learning_rate": 1e-5, "item_bias": True}, "llmseqprompt": {}},
+        "method": 'a "method" 😀',
+    }
+    (entry,) = tomllib.loads(toml([Best("fusion", parameters, 0.1, 3)]))["models"]
+    assert entry == {"family": "fusion", "label": "fusion tuned", "parameters": parameters}
 
 
 def test_a_search_whose_trials_all_fail_is_recorded(tiny, tmp_path, monkeypatch):
