@@ -22,6 +22,7 @@ from jobs.progress import say
 from jobs.sequences import Sequences
 from jobs.settings import Settings
 from jobs.split import forward_folds
+from jobs.train import drop_checkpoints
 from jobs.warehouse import Connection
 
 RANDOM_TRIALS = 20  # before the sampler goes by what it has seen; the paper's
@@ -215,5 +216,5 @@ def _judged(
     value = 0.0
     if len(fold.judged.targets):
         value = ndcg_at_20(model.scorer(bench.catalog), fold.judged, bench.allow_repeats)
-    checkpoint.unlink(missing_ok=True)
+    drop_checkpoints(checkpoint)
     return value

@@ -109,6 +109,15 @@ def test_a_killed_search_ends_as_one_that_was_not(tiny, tmp_path, monkeypatch):
     assert len(calls) == made  # nothing is tried again
 
 
+def test_no_checkpoint_of_a_fusions_parts_is_left(tiny, tmp_path):
+    sasrec = {"width": 8, "blocks": 1, "window": 6, "epochs": 1}
+    fusion = {"family": "fusion", "parameters": {"parts": ["sasrec", "popularity"], "parameters": {"sasrec": sasrec}}}
+    space = {"fusion": {"constant": {"low": 1, "high": 60}}}
+    best, failed = find(tiny, tmp_path, spec(models=[fusion], search={"trials": 1, "space": space}))
+    assert (len(best), failed) == (1, {})
+    assert list((tmp_path / "work" / "checkpoints").iterdir()) == []
+
+
 def test_the_best_parameters_are_reported_recorded_and_ready_to_paste(tiny, tmp_path):
     models = [{"family": "vsknn", "parameters": {"idf": False}}]
     with job_run(tiny, "experiment") as record:
