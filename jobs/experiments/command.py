@@ -25,8 +25,8 @@ def experiment(
     The run's detail is what machines read. Its status is ``incomplete`` where a model failed.
     """
     bench = read_bench(connection, settings, what.protocol, what.test_limit)
-    best, searches_failed = search(connection, settings, what, bench)
     vectors = read_vectors(connection, settings, what.variants(), bench.catalog, max_cost)
+    best, searches_failed = search(connection, settings, what, bench, max_cost)
     planned = plan(what, bench, vectors)
     run.rows_in = len(planned)
     failed = run_all(connection, settings, planned, bench)
@@ -47,7 +47,9 @@ def experiment(
         "metric": f"{what.metric}@{what.k}",
         "report": str(report),
         "models": [line.as_dict() for line in lines],
-        "best_parameters": {each.family: {"value": each.value, "parameters": each.parameters} for each in best},
+        "best_parameters": {
+            each.model.family: {"value": each.value, "parameters": each.model.parameters} for each in best
+        },
         "failed": failures,
     }
     if best:

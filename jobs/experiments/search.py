@@ -3,7 +3,7 @@
 import hashlib
 import json
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -13,8 +13,9 @@ from jobs.data import index_cases, index_items
 from jobs.errors import NextmartError, redact
 from jobs.experiments import store
 from jobs.experiments.bench import Bench, hash_of, held_out
-from jobs.experiments.spec import Experiment, Range
+from jobs.experiments.spec import Experiment, Range, Variant
 from jobs.experiments.store import Run
+from jobs.experiments.vectors import read_vectors
 from jobs.models.base import Cases, Fitting, ndcg_at_20
 from jobs.models.registry import make
 from jobs.models.store import SCHEMA_VERSION
@@ -46,16 +47,15 @@ class Fold:
 
 @dataclass(frozen=True)
 class Best:
-    """What a search found: a family's best parameters, and their mean nDCG@20 over the folds."""
+    """What a search found: a family's best model, and its mean nDCG@20 over the folds."""
 
-    family: str
-    parameters: dict[str, Any]
+    model: Variant
     value: float
     trials: int
 
 
 def search(
-    connection: Connection, settings: Settings, experiment: Experiment, bench: Bench
+    connection: Connection, settings: Settings, experiment: Experiment, bench: Bench, max_cost: float = 0.0
 ) -> tuple[list[Best], dict[str, str]]:
     """Search each family of ``[search.space]``; return what was found, and why those failed that did, by label.
 
@@ -66,22 +66,25 @@ def search(
     Raises
     ------
     NextmartError
-        If Optuna is not installed.
+        If Optuna is not installed, or an entry's embeddings are not there (:func:`read_vectors`).
     """
     if experiment.search is None:
         return [], {}
     folds = make_folds(bench, settings)
     found, failed = [], {}
     for family in experiment.search.space:
-        run = _run(experiment, family, bench, folds)
+        base = experiment.base(family)
+        name, vectors = read_vectors(connection, settings, [base], bench.catalog, max_cost)[base.label]
+        own = replace(bench, catalog=replace(bench.catalog, embeddings=vectors))
+        run = _run(experiment, base, name, own, folds)
         store.start(connection, run)
         started = time.perf_counter()
         try:
-            best = _search_family(settings, experiment, family, bench, folds, run)
+            best = _search_family(settings, experiment, base, own, folds, run)
         except NextmartError as error:
             failed[run.label] = store.fail(connection, run, error)
             continue
-        finished = Run(**{**vars(run), "parameters": best.parameters})
+        finished = replace(run, parameters=best.model.parameters)
         store.start(connection, finished)
         store.close(connection, finished, time.perf_counter() - started, None, best.value)
         found.append(best)
@@ -105,44 +108,41 @@ def make_folds(bench: Bench, settings: Settings) -> list[Fold]:
 
 def toml(found: list[Best]) -> str:
     """Return the best parameters as entries of an experiment's file."""
-    return "\n".join(
-        f"# nDCG@20 {best.value:.4f}, the mean of the folds; the best of {best.trials} trials\n"
-        f"[[models]]\nfamily = {json.dumps(best.family)}\nlabel = {json.dumps(best.family + ' tuned')}\n"
-        f"parameters = {_inline(best.parameters)}\n"
-        for best in found
-    )
+    entries = []
+    for best in found:
+        keys = {"family": best.model.family, **vars(best.model)}  # the family first
+        lines = [f"{name} = {_inline(value)}\n" for name, value in keys.items() if value is not None]
+        head = f"# nDCG@20 {best.value:.4f}, the mean of the folds; the best of {best.trials} trials\n[[models]]\n"
+        entries.append("".join([head, *lines]))
+    return "\n".join(entries)
 
 
 def _inline(value: Any) -> str:
     """Return a value as TOML on one line; the names of tables' entries are families' and parameters'."""
     if isinstance(value, dict):
         return f"{{ {', '.join(f'{name} = {_inline(each)}' for name, each in value.items())} }}"
-    if isinstance(value, list):
+    if isinstance(value, list | tuple):
         return f"[{', '.join(map(_inline, value))}]"
     return json.dumps(value, ensure_ascii=False)  # JSON's texts, numbers and truth values are TOML's too
 
 
-def _base(experiment: Experiment, family: str) -> dict[str, Any]:
-    return next((entry.parameters for entry in experiment.models if entry.family == family), {})
-
-
-def _run(experiment: Experiment, family: str, bench: Bench, folds: list[Fold]) -> Run:
+def _run(experiment: Experiment, base: Variant, embedding_model: str, bench: Bench, folds: list[Fold]) -> Run:
     assert experiment.search is not None  # noqa: S101 - for the type checker
+    family, model = base.family, make(base.family, base.parameters)
     space = experiment.search.model_dump(mode="json")["space"][family]
-    base = make(family, _base(experiment, family))
     arrays: list[npt.NDArray[Any]] = [bench.catalog.item_ids, bench.catalog.titles, bench.catalog.categories]
     arrays += [array for fold in folds for array in fold.arrays()]
-    arrays += [bench.catalog.embeddings] if base.uses_embeddings else []
-    recipe = [family, base.parameters, space, experiment.search.seed, bench.allow_repeats, SCHEMA_VERSION]
+    arrays += [bench.catalog.embeddings] if model.uses_embeddings else []
+    recipe = [family, model.parameters, space, experiment.search.seed, bench.allow_repeats, SCHEMA_VERSION]
     recipe_hash = hashlib.sha256(json.dumps([recipe, hash_of(arrays)]).encode()).hexdigest()
     return Run(
-        experiment.name, f"search {family}", family, base.parameters, experiment.search.seed, experiment.protocol, None,
-        recipe_hash,
+        experiment.name, f"search {family}", family, model.parameters, experiment.search.seed, experiment.protocol,
+        embedding_model if model.uses_embeddings else None, recipe_hash,
     )  # fmt: skip
 
 
 def _search_family(
-    settings: Settings, experiment: Experiment, family: str, bench: Bench, folds: list[Fold], run: Run
+    settings: Settings, experiment: Experiment, base: Variant, bench: Bench, folds: list[Fold], run: Run
 ) -> Best:
     try:
         import optuna
@@ -150,8 +150,8 @@ def _search_family(
         raise NextmartError("a search needs Optuna: pip install 'nextmart[experiments]' brings it") from error
     assert experiment.search is not None  # noqa: S101 - for the type checker
     optuna.logging.set_verbosity(optuna.logging.ERROR)
+    family = base.family
     wanted, space = experiment.search, experiment.search.space[family]
-    base = _base(experiment, family)
     study = optuna.create_study(
         storage=f"sqlite:///{_file(settings.work_folder, run)}",
         study_name=run.recipe_hash,
@@ -161,7 +161,8 @@ def _search_family(
     )
 
     def objective(trial: Any) -> float:
-        parameters = {**base, **{name: _suggested(trial, family, name, values) for name, values in space.items()}}
+        suggested = {name: _suggested(trial, family, name, values) for name, values in space.items()}
+        parameters = {**base.parameters, **suggested}
         values: list[float] = []
         for number, fold in enumerate(folds):
             values.append(_judged(settings, family, parameters, wanted.seed, bench, fold, f"{run.recipe_hash}{number}"))
@@ -187,7 +188,8 @@ def _search_family(
         say(f"search {family}: trial {made + 1} of {wanted.trials}: {last.state.name.lower()}{value}")
     if not any(trial.state.name == "COMPLETE" for trial in study.trials):
         raise NextmartError(f"each of the {made} trials of {family} failed: try its parameters as a model first")
-    return Best(family, {**base, **study.best_params}, float(study.best_value), made)
+    found = replace(base, label=f"{family} tuned", parameters={**base.parameters, **study.best_params})
+    return Best(found, float(study.best_value), made)
 
 
 def _file(folder: Path, run: Run) -> Path:

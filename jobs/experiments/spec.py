@@ -3,6 +3,7 @@
 import itertools
 import json
 import tomllib
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
@@ -46,6 +47,17 @@ class Entry(Part):
     def _known(cls, value: str) -> str:
         return _known_family(value)
 
+    def variant(self, chosen: Mapping[str, Any]) -> "Variant":
+        """Return the model with values chosen from the grid."""
+        words = [f"{name}={value}" for name, value in chosen.items()]
+        return Variant(
+            " ".join([self.label or self.family, *words]),
+            self.family,
+            {**self.parameters, **chosen},
+            self.embedding_model,
+            tuple(self.item_text_template) if self.item_text_template else None,
+        )
+
 
 class Range(Part):
     """Numbers from ``low`` to ``high``, both included; whole ones if both ends are."""
@@ -70,7 +82,8 @@ Values = Annotated[
 class Search(Part):
     """``[search]``: how often to try, and between which values of which families' parameters.
 
-    Parameters that are not searched are those of the family's first entry in ``[[models]]``, else its defaults.
+    Parameters that are not searched, and embeddings, are those of the family's first entry in ``[[models]]``, else its
+    defaults.
     """
 
     trials: int = Field(30, gt=0)
@@ -144,22 +157,15 @@ class Experiment(Part):
 
     def variants(self) -> list[Variant]:
         """Return every model, in the file's order; of a grid, every combination, the last parameter fastest."""
-        found = []
-        for entry in self.models:
-            for values in itertools.product(*entry.grid.values()):
-                chosen = dict(zip(entry.grid, values, strict=True))
-                words = [f"{name}={value}" for name, value in chosen.items()]
-                template = tuple(entry.item_text_template) if entry.item_text_template else None
-                found.append(
-                    Variant(
-                        " ".join([entry.label or entry.family, *words]),
-                        entry.family,
-                        {**entry.parameters, **chosen},
-                        entry.embedding_model,
-                        template,
-                    )
-                )
-        return found
+        return [
+            entry.variant(dict(zip(entry.grid, values, strict=True)))
+            for entry in self.models
+            for values in itertools.product(*entry.grid.values())
+        ]
+
+    def base(self, family: str) -> Variant:
+        """Return what a search of a family starts from: its first entry, without the grid, else its defaults."""
+        return next((entry.variant({}) for entry in self.models if entry.family == family), Variant(family, family, {}))
 
 
 def read_experiment(path: Path) -> Experiment:

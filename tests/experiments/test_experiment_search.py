@@ -7,11 +7,13 @@ import optuna
 import pytest
 import tiny_shop
 
+from jobs.errors import NextmartError
 from jobs.experiments import search as searching
 from jobs.experiments.bench import read_bench
 from jobs.experiments.command import experiment
 from jobs.experiments.search import Best, search, toml
-from jobs.experiments.spec import Experiment, read_experiment
+from jobs.experiments.spec import Experiment, Variant, read_experiment
+from jobs.models.llmseqsim import LLMSeqSim
 from jobs.models.registry import FAMILIES
 from jobs.models.sknn import VSKNN
 from jobs.warehouse import job_run
@@ -142,8 +144,45 @@ def test_parameters_of_parts_are_ready_to_paste_too():
         "parameters": {"sasrec": {"learning_rate": 1e-5, "item_bias": True}, "llmseqprompt": {}},
         "method": 'a "method" 😀',
     }
-    (entry,) = tomllib.loads(toml([Best("fusion", parameters, 0.1, 3)]))["models"]
-    assert entry == {"family": "fusion", "label": "fusion tuned", "parameters": parameters}
+    (entry,) = tomllib.loads(toml([Best(Variant("tuned", "fusion", parameters), 0.1, 3)]))["models"]
+    assert entry == {"family": "fusion", "label": "tuned", "parameters": parameters}
+
+
+def of_other_embeddings():
+    models = [{"family": "llmseqsim", "embedding_model": "other", "grid": {"recency": [0.0, 0.1]}}]
+    return spec(models=models, search={"trials": 1, "space": {"llmseqsim": {"decay": ["last", "mean"]}}})
+
+
+def test_nothing_is_tried_before_all_embeddings_are_there(tiny, tmp_path):
+    what, settings = of_other_embeddings(), tiny_shop.settings(tmp_path)
+    what = what.model_copy(update={"search": spec().search})  # of a family that needs none
+    with pytest.raises(NextmartError, match="nextmart embed --model other"), job_run(tiny, "experiment") as record:
+        experiment(tiny, settings, record, what, tmp_path / "out")
+    assert tiny.execute("select count(*) from ml.experiment_runs").fetchone() == (0,)
+
+
+def test_a_search_is_made_with_the_embeddings_of_its_entry(tiny, tmp_path, monkeypatch):
+    what = of_other_embeddings()
+    tiny.execute(
+        "insert into ml.embeddings by name select 'other' as embedding_model, 3 as dimensions, text_hash, "
+        "[right(text, 1)::float, 1, 2] as embedding, 'ok' as status, 'r' as run_id, now() as created_at "
+        "from catalog.item_texts"
+    )
+    seen, fit = set(), LLMSeqSim.fit
+
+    def watched(model, train_sequences, validation, catalog, fitting):
+        seen.add(catalog.embeddings.shape[1])
+        fit(model, train_sequences, validation, catalog, fitting)
+
+    monkeypatch.setattr(LLMSeqSim, "fit", watched)
+    (best,), failed = find(tiny, tmp_path, what)
+    assert (seen, failed) == ({3}, {})
+    (entry,) = tomllib.loads(toml([best]))["models"]
+    assert (entry["label"], entry["embedding_model"]) == ("llmseqsim tuned", "other")
+    find(tiny, tmp_path, what.model_copy(update={"models": []}))
+    assert seen == {3, 4}
+    runs = tiny.execute("select distinct embedding_model, recipe_hash from ml.experiment_runs order by 1").fetchall()
+    assert [name for name, _ in runs] == ["other", "tiny"]
 
 
 def test_a_search_whose_trials_all_fail_is_recorded(tiny, tmp_path, monkeypatch):
