@@ -9,6 +9,7 @@ from jobs.data import index_cases, index_items, read_catalog, read_sequences
 from jobs.measure import hash_cases, measure, store_measured
 from jobs.models.store import ModelRow, drop_old_weights, latest, load_model
 from jobs.promotion import promote, unfit
+from jobs.prompting.access import Access
 from jobs.settings import Settings
 from jobs.split import cutoff_split, paper_split
 from jobs.warehouse import Connection, JobRun
@@ -38,6 +39,7 @@ def _measure(connection: Connection, settings: Settings, rows: list[ModelRow], r
     names = settings.job_vars()
     frame = read_sequences(connection)
     catalog = read_catalog(connection, names.embedding.dimensions)
+    access = Access(connection, settings)
     for row in rows:
         if settings.protocol == "paper":
             split, counted = paper_split(frame), frame["items"]
@@ -50,7 +52,7 @@ def _measure(connection: Connection, settings: Settings, rows: list[ModelRow], r
         trained = np.bincount(index_items(split.train["items"], catalog).items, minlength=len(catalog)) > 0
         warm = trained[cases.targets]
         segments = {} if warm.all() else {"warm_target": warm, "cold_target": ~warm}
-        scorer = load_model(connection, row, settings).scorer(catalog)
+        scorer = load_model(access, row).scorer(catalog)
         measured = measure(scorer, cases, catalog, counts, segments=segments, allow_repeats=names.allow_repeats)
         store_measured(connection, row.model_version, f"{split.name}/test", hash_cases(split.test), measured)
         run.rows_out += 1

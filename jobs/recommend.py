@@ -19,6 +19,7 @@ from jobs.models.base import Bools, Catalog, Floats, Scorer
 from jobs.models.base import recommend as rank
 from jobs.models.store import ModelRow, live, load_model
 from jobs.progress import progress
+from jobs.prompting.access import Access
 from jobs.sequences import Sequences
 from jobs.settings import Settings, Vars
 from jobs.topk import top_k
@@ -158,7 +159,7 @@ def _write_recommendations(
     connection: Connection, model: ModelRow | None, catalog: Catalog, settings: Settings, run: JobRun
 ) -> None:
     names = settings.job_vars()
-    scorer = load_model(connection, model, settings).scorer(catalog) if model else None
+    scorer = load_model(Access(connection, settings), model).scorer(catalog) if model else None
     popularity = _popularity(connection, catalog)
     source = model.model if model else FALLBACK
     generated_at = now()

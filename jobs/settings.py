@@ -134,7 +134,8 @@ class Settings(BaseSettings):
     models_kept: int = Field(3, ge=1)  # versions of each family whose weights stay
 
     # --- language models of a service ---
-    # US dollars that one run may spend on llmseqprompt's provider openai; None: nothing, it says what it would cost
+    # US dollars that all models of a job (train, evaluate, recommend, experiment) may spend together on llmseqprompt's
+    # provider openai; None: nothing, it says what it would cost
     prompt_max_cost: float | None = Field(None, ge=0, allow_inf_nan=False)
     prompt_prices: dict[str, PromptPrice] = {}  # by base model, over the known ones of jobs/prompting/prices.py
 

@@ -17,6 +17,7 @@ from jobs.models.base import Cases, Catalog, Fitting, Model
 from jobs.models.registry import make
 from jobs.models.store import SCHEMA_VERSION, latest, pack
 from jobs.progress import say
+from jobs.prompting.access import Access
 from jobs.sequences import Sequences
 from jobs.settings import Family, Settings, Vars
 from jobs.split import Split, cutoff_split, holdout_cutoff, paper_split, validation_split
@@ -33,8 +34,9 @@ def train(connection: Connection, settings: Settings, run: JobRun) -> None:
     known = latest(connection)
     oldest = now() - timedelta(days=settings.retrain_after_days)
     models = {family: configured(settings, family) for family in settings.models}
+    access = Access(connection, settings)
     for model in models.values():
-        model.connect(connection, settings)
+        model.connect(access)
     recipes = {family: fingerprint(model, settings, names) for family, model in models.items()}
     due = {name for (name,) in connection.execute("select model_version from ml.models_due").fetchall()}
     fresh = {

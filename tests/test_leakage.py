@@ -16,6 +16,7 @@ from jobs.data import index_cases, read_catalog, read_sequences
 from jobs.measure import measure
 from jobs.models.base import Cases, recommend
 from jobs.models.store import latest, load_model
+from jobs.prompting.access import Access
 from jobs.settings import Settings
 from jobs.split import cutoff_split
 
@@ -129,9 +130,8 @@ def test_shuffled_targets_fall_to_chance_and_right_ones_do_not(warehouse, tmp_pa
     shop.run("train", settings(["sasrec"], tmp_path, epochs=12))
     catalog = read_catalog(shop.connection, DIMENSIONS)
     cases = index_cases(cutoff_split(read_sequences(shop.connection), CUTOFF).test, catalog)
-    scorer = load_model(shop.connection, latest(shop.connection)["sasrec"], settings(["sasrec"], tmp_path)).scorer(
-        catalog
-    )
+    access = Access(shop.connection, settings(["sasrec"], tmp_path))
+    scorer = load_model(access, latest(shop.connection)["sasrec"]).scorer(catalog)
     counts = np.ones(len(catalog), np.int64)
 
     def hit_rate(targets) -> float:
@@ -152,10 +152,9 @@ def test_an_item_of_the_test_part_alone_is_in_no_vocabulary_and_in_no_list(wareh
     [unknown] = catalog.find(np.array([FUTURE_ONLY], np.object_))
     sequences = index_cases(cutoff_split(read_sequences(shop.connection), CUTOFF).test, catalog).inputs
     assert unknown in sequences.items
+    access = Access(shop.connection, settings(families, tmp_path))
     for family in families:
-        scorer = load_model(shop.connection, latest(shop.connection)[family], settings(families, tmp_path)).scorer(
-            catalog
-        )
+        scorer = load_model(access, latest(shop.connection)[family]).scorer(catalog)
         assert not scorer.recommendable[unknown], family
         _, lists = recommend(scorer, sequences, 20)
         assert (lists >= 0).any(), family

@@ -14,6 +14,7 @@ from jobs.models.base import Catalog, Fitting, Floats, Model, ndcg_at_20, recomm
 from jobs.models.registry import make
 from jobs.models.store import SCHEMA_VERSION
 from jobs.progress import say
+from jobs.prompting.access import Access
 from jobs.settings import Settings
 from jobs.train import drop_checkpoints
 from jobs.warehouse import Connection
@@ -102,6 +103,7 @@ def run_all(connection: Connection, settings: Settings, planned: list[Planned], 
     done = store.finished(connection, planned[0].run.experiment) if planned else set()
     runs = [each.run for each in planned]
     parts, refitted, failed = Parts(), Parts(), {}
+    access = Access(connection, settings)
     for number, each in enumerate(planned, start=1):
         run = each.run
         checkpoint = settings.work_folder / "checkpoints" / f"{run.recipe_hash[:32]}.safetensors"
@@ -116,7 +118,7 @@ def run_all(connection: Connection, settings: Settings, planned: list[Planned], 
             Fitting(each.seed, again, refitted.of(run), bench.allow_repeats),
         )
         try:
-            model, final, outcome = fit_and_measure(connection, settings, run, each.catalog, bench, fittings)
+            model, final, outcome = fit_and_measure(access, run, each.catalog, bench, fittings)
         except Exception as error:  # whatever is wrong with one model, the others go on
             failed[run.model_version] = store.fail(connection, run, error)
             say(f"failed: {failed[run.model_version]}")
@@ -130,15 +132,14 @@ def run_all(connection: Connection, settings: Settings, planned: list[Planned], 
 
 
 def fit_and_measure(
-    connection: Connection, settings: Settings, run: Run, catalog: Catalog, bench: Bench,
-    fittings: tuple[Fitting, Fitting],
-) -> tuple[Model, Model, Outcome]:  # fmt: skip
+    access: Access, run: Run, catalog: Catalog, bench: Bench, fittings: tuple[Fitting, Fitting]
+) -> tuple[Model, Model, Outcome]:
     """Fit a run's model, fit it again with the validation part, and measure that on the test part.
 
     The seconds are of the wall clock, both fits together.
     """
     model = make(run.family, run.parameters)
-    model.connect(connection, settings)
+    model.connect(access)
     started = time.perf_counter()
     model.fit(bench.train, bench.validation, catalog, fittings[0])
     final = model if bench.everything is None else model.refit(bench.everything, catalog, fittings[1])

@@ -25,8 +25,7 @@ from jobs.sequences import Sequences
 from jobs.topk import top_k
 
 if TYPE_CHECKING:
-    from jobs.settings import Settings
-    from jobs.warehouse import Connection
+    from jobs.prompting.access import Access
 
 Bools = npt.NDArray[np.bool_]
 Floats = npt.NDArray[np.float32]
@@ -258,8 +257,8 @@ class Model(ABC):
             words = allowed if isinstance(allowed, Interval) else f"one of {', '.join(allowed)}"
             raise UsageError(f"{cls.family}'s {name} must be {words}, not {value!r}")
 
-    def connect(self, connection: "Connection", settings: "Settings") -> None:  # noqa: B027 - most need nothing
-        """Give a model that buys from services the way to them, and to what was bought; before a fit or a restore."""
+    def connect(self, access: "Access") -> None:  # noqa: B027 - most need nothing
+        """Give a model that buys from services the job's way to them; before a fit or a restore."""
 
     @property
     def is_random(self) -> bool:

@@ -19,8 +19,7 @@ from jobs.models.base import Bools, Cases, Catalog, Fitting, Floats, Ints, Longs
 from jobs.sequences import Sequences
 
 if TYPE_CHECKING:
-    from jobs.settings import Settings
-    from jobs.warehouse import Connection
+    from jobs.prompting.access import Access
 
 Doubles = npt.NDArray[np.float64]
 
@@ -72,10 +71,10 @@ class Fusion(Model):
         """Tell whether any part is."""
         return any(part.is_random for part in self.parts)
 
-    def connect(self, connection: "Connection", settings: "Settings") -> None:
+    def connect(self, access: "Access") -> None:
         """Connect the parts."""
         for part in self.parts:
-            part.connect(connection, settings)
+            part.connect(access)
 
     def can_take(self, fitted: Model) -> bool:
         """Take models that are what a part would become."""

@@ -21,8 +21,6 @@ from jobs.prompting.prompts import VARIANTS, quoted, read_answer
 from jobs.prompting.slate import Fuzzy, Nearest, Replace, Tally, drop, slate
 from jobs.prompting.tasks import Clusters, Question, Tasks, names_of
 from jobs.sequences import Sequences
-from jobs.settings import Settings
-from jobs.warehouse import Connection
 
 ROWS_AT_ONCE = 512  # sequences asked about together: their lists of free items are held side by side
 WHEN_ASKED = ("mapping", "constrained", "samples", "temperature")  # parameters that change nothing of what is learnt
@@ -74,14 +72,14 @@ class LLMSeqPrompt(Model):
         self.access: Access | None = None
         self.clusters: Clusters | None = None
 
-    def connect(self, connection: Connection, settings: Settings) -> None:
+    def connect(self, access: Access) -> None:
         """Take the way to services and to what was bought from them."""
-        self.access = Access(connection, settings)
+        self.access = access
 
     def can_take(self, fitted: Model) -> bool:
         """Take the language model of one that is only asked otherwise.
 
-        Not a service's: the warehouse holds what that has learnt, and each model keeps count of what it spends itself.
+        Not a service's: the warehouse holds what that has learnt.
         """
         return (
             fitted.family == self.family

@@ -14,7 +14,7 @@ from safetensors.numpy import load, save
 from jobs.errors import NextmartError
 from jobs.models.base import Catalog, Model, State
 from jobs.models.registry import make
-from jobs.settings import Settings
+from jobs.prompting.access import Access
 from jobs.warehouse import Connection
 
 SCHEMA_VERSION = 4  # of the weights and the recipe; a change makes every stored model due for training
@@ -94,7 +94,7 @@ def _row(values: tuple[Any, ...]) -> ModelRow:
     return ModelRow(model_version, family, json.loads(parameters), *others)
 
 
-def load_model(connection: Connection, row: ModelRow, settings: Settings) -> Model:
+def load_model(access: Access, row: ModelRow) -> Model:
     """Load a model's weights, and connect it.
 
     Raises
@@ -102,7 +102,7 @@ def load_model(connection: Connection, row: ModelRow, settings: Settings) -> Mod
     NextmartError
         If the weights are gone, or are not the ones that were saved.
     """
-    found = connection.execute(
+    found = access.connection.execute(
         "select weights, weights_sha256 from ml.models where model_version = ?", [row.model_version]
     ).fetchone()
     if found is None or found[0] is None:
@@ -110,7 +110,7 @@ def load_model(connection: Connection, row: ModelRow, settings: Settings) -> Mod
     if hashlib.sha256(found[0]).hexdigest() != found[1]:
         raise NextmartError(f"the weights of model {row.model_version} are damaged; run `nextmart train`")
     try:
-        return unpack(row.model, row.parameters, found[0], lambda model: model.connect(connection, settings))
+        return unpack(row.model, row.parameters, found[0], lambda model: model.connect(access))
     except (KeyError, ValueError, RuntimeError, struct.error) as error:
         raise NextmartError(f"model {row.model_version} was saved by another version of nextmart: {error}") from error
 

@@ -11,7 +11,10 @@ from jobs.warehouse import Connection
 
 @dataclass
 class Access:
-    """A connection of the job that runs, its settings, and what a model has spent in it, in US dollars."""
+    """A connection of the job that runs, its settings, and what all its models have spent, in US dollars.
+
+    A job makes one, so that ``prompt_max_cost`` is what they may spend together.
+    """
 
     connection: Connection
     settings: Settings

@@ -64,7 +64,7 @@ def test_a_model_that_is_only_asked_otherwise_takes_what_another_has_learnt(monk
     assert not first.can_take(LLMSeqSim())
     bought = LLMSeqPrompt({"provider": "openai"})
     assert not LLMSeqPrompt({"provider": "openai", "mapping": "fuzzy"}).can_take(bought), (
-        "each pays for its own answers"
+        "the warehouse holds what it has learnt"
     )
 
 

@@ -16,6 +16,7 @@ from jobs import cli
 from jobs.errors import UsageError
 from jobs.models import parallel
 from jobs.models.store import latest, load_model
+from jobs.prompting.access import Access
 from jobs.settings import Settings
 
 HERE = Path(__file__).parent
@@ -140,7 +141,7 @@ def test_the_command_trains_in_parallel(tmp_path):
     assert json.loads(done.stdout)["rows_out"] == 2, "and no worker says a word"
     alone.run("train", Settings(**settings))
     found, wanted = (
-        parallel_fits.weights(load_model(each.connection, latest(each.connection)["sasrec"], Settings()))
+        parallel_fits.weights(load_model(Access(each.connection, Settings()), latest(each.connection)["sasrec"]))
         for each in (TinyWarehouse(tmp_path / "shop.duckdb"), alone)
     )
     assert close(found, wanted)

@@ -1,5 +1,6 @@
 """Train, evaluate and recommend with LLMSeqPrompt by a service: the jobs know nothing of it, and pay once."""
 
+import re
 import time
 from datetime import UTC, datetime, timedelta
 
@@ -12,6 +13,9 @@ from jobs.data import read_catalog
 from jobs.embedding.provider import Answer, Limits
 from jobs.errors import UsageError
 from jobs.evaluate import evaluate
+from jobs.experiments.bench import read_bench
+from jobs.experiments.runner import plan, run_all
+from jobs.experiments.spec import Experiment
 from jobs.models.base import recommend
 from jobs.models.store import latest, load_model
 from jobs.prompting.access import Access
@@ -50,10 +54,12 @@ def history(warehouse):
     return warehouse
 
 
+PARAMETERS = {"provider": "openai", "language_model": BASE, "mapping": "none", "samples": 4}
+
+
 def settings(tmp_path, **changes):
-    parameters = {"provider": "openai", "language_model": BASE, "mapping": "none", "samples": 4}
     return load_settings(**{
-        "models": ["llmseqprompt"], "parameters": {"llmseqprompt": parameters}, "protocol": "paper",
+        "models": ["llmseqprompt"], "parameters": {"llmseqprompt": PARAMETERS}, "protocol": "paper",
         "work_folder": tmp_path, "prompt_max_cost": 1.0, **changes,
     })  # fmt: skip
 
@@ -79,7 +85,7 @@ def test_a_night_trains_measures_and_recommends_and_the_next_one_pays_nothing(hi
     assert values["mrr"] > 0.9, "the service has learnt what comes next"
     assert (values["duplicate_rate"], values["hallucination_rate"], values["invalid_rate"]) == (0.75, 0, 0)
     catalog = read_catalog(history, 384)
-    model = load_model(history, latest(history)["llmseqprompt"], settings(tmp_path, prompt_max_cost=None))
+    model = load_model(Access(history, settings(tmp_path, prompt_max_cost=None)), latest(history)["llmseqprompt"])
     _, items = recommend(model.scorer(catalog), Sequences.from_lists([[0, 1], [3, 4]]), 1)
     assert items.tolist() == [[2], [5]], "asked before: nothing to pay"
     time.sleep(1)  # a model is named by the second
@@ -87,6 +93,37 @@ def test_a_night_trains_measures_and_recommends_and_the_next_one_pays_nothing(hi
     assert fake.paid == paid
     tables = ("ml.models", "ml.fine_tunes", "ml.completions", "ml.model_metrics")
     assert not [table for table in tables if KEY in str(history.execute(f"from {table}").fetchall())]
+
+
+def trained(connection, chosen):
+    """Train two models that have learnt for one epoch and for two."""
+    twice = {"parts": ["llmseqprompt", "popularity"], "parameters": {"llmseqprompt": {**PARAMETERS, "epochs": 2}}}
+    parameters = {"llmseqprompt": {**PARAMETERS, "epochs": 1}, "fusion": twice}
+    night(train, connection, chosen.model_copy(update={"models": [*parameters], "parameters": parameters}))
+
+
+def tried(connection, chosen):
+    """Compare two such models in an experiment."""
+    entry = {"family": "llmseqprompt", "parameters": PARAMETERS, "grid": {"epochs": [1, 2]}}
+    what = Experiment(name="epochs", protocol="paper", models=[entry])
+    bench = read_bench(connection, chosen, what.protocol)
+    vectors = {variant.label: ("MiniLM", bench.catalog.embeddings) for variant in what.variants()}
+    for error in run_all(connection, chosen, plan(what, bench, vectors), bench).values():
+        raise UsageError(error)
+
+
+@pytest.mark.parametrize("job", [trained, tried])
+def test_all_models_of_a_job_are_paid_from_one_purse(history, fake, tmp_path, job):
+    prices = {BASE: {"training": 100.0, "input": 0.0, "output": 0.0}}
+    with pytest.raises(UsageError) as told:
+        job(history, settings(tmp_path, prompt_prices=prices, prompt_max_cost=None))
+    once = float(re.search(r"1 epochs, .*: at most \$([\d.]+)\. Nothing is bought", str(told.value))[1])
+    chosen = settings(tmp_path, prompt_prices=prices, prompt_max_cost=2.5 * once)  # enough for one epoch, or for two
+    with pytest.raises(UsageError, match=rf"2 epochs, .* after \${once:.4f} in this run.* over prompt_max_cost"):
+        job(history, chosen)
+    assert len(fake.jobs) == 1
+    job(history, chosen)  # the next one may spend as much again
+    assert len(fake.jobs) == 2
 
 
 class Lengths:
