@@ -36,7 +36,7 @@ class Fusion(Model):
     family = "fusion"
     defaults = {
         "parts": ["llm2sasrec", "vsknn", "llmseqsim"],
-        "parameters": {},  # hyper-parameters of parts by family; those of the settings unless given here
+        "parameters": {},  # of parts, by family, over their defaults; `nextmart train` takes the settings' in between
         "method": "reciprocal_rank",  # or score: a list's scores, from its last 0 to its first 1
         "constant": 10,  # of reciprocal rank, 1 / (constant + rank): the larger, the less first places count
         "depth": 100,  # length of the lists that are merged

@@ -134,7 +134,7 @@ class LLMSeqPrompt(Model):
         }
 
     def restore(self, state: State, trained_on: Catalog) -> None:
-        """Take back a state; the language model is made when it is asked."""
+        """Take back a state; a local language model is loaded for it."""
         self.trained_on, self.counts, self.seed = trained_on, state["counts"], int(state["seed"][0])
         self.clusters = Clusters.from_state(state) if "clusters.centres" in state else None
         self.language_model = make_language_model(self.parameters, self.access)
