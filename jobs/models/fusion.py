@@ -14,7 +14,6 @@ import numpy.typing as npt
 
 from jobs.errors import UsageError, nearest
 from jobs.metrics import rank_values
-from jobs.models import registry
 from jobs.models.base import Bools, Cases, Catalog, Fitting, Floats, Ints, Longs, Model, Scorer, State
 from jobs.sequences import Sequences
 
@@ -46,20 +45,24 @@ class Fusion(Model):
     uses_embeddings = True
 
     def __init__(self, parameters: Mapping[str, Any] | None = None) -> None:
+        from jobs.models.registry import make  # it imports this module
+
         super().__init__(parameters)
         families = self.parameters["parts"]
         for family in self.parameters["parameters"]:
             if family not in families:
                 raise UsageError(f"fusion's parameters name '{family}': {nearest(family, families)}")
-        self.parts = [registry.make(family, self.parameters["parameters"].get(family)) for family in families]
+        self.parts = [make(family, self.parameters["parameters"].get(family)) for family in families]
         self.weights = np.full(len(families), 1 / len(families))
 
     @classmethod
     def check(cls, name: str, value: Any) -> None:
         """Raise UsageError, too, for parts that are not to be fused."""
+        from jobs.models.registry import FAMILIES
+
         super().check(name, value)
         if name == "parts":
-            known = [family for family in registry.FAMILIES if family != cls.family]
+            known = [family for family in FAMILIES if family != cls.family]
             for family in value:
                 if family not in known:
                     raise UsageError(f"fusion's parts: {family!r} is no family to fuse; {nearest(str(family), known)}")

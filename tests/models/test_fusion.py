@@ -1,5 +1,8 @@
 """Fusion: what a place in a list is worth, how lists merge, which weights are chosen, which part gives the reason."""
 
+import subprocess
+import sys
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -113,6 +116,10 @@ def test_own_items_that_are_recommended_again_have_reasons_too():
     assert (said[is_own] >= 0).all()
     alone = [scorer.reasons(sequences.take([row]), items[[row]])[0] for row in range(len(items))]
     np.testing.assert_array_equal(said, alone)
+
+
+def test_the_module_may_be_the_first_that_is_imported():
+    subprocess.run([sys.executable, "-c", "import jobs.models.fusion"], check=True)
 
 
 @pytest.mark.parametrize(
