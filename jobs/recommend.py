@@ -15,10 +15,12 @@ import pyarrow as pa
 import torch
 
 from jobs.data import index_items, read_catalog
+from jobs.errors import NextmartError
 from jobs.models.base import Bools, Catalog, Floats, Scorer
 from jobs.models.base import recommend as rank
-from jobs.models.store import ModelRow, live, load_model
+from jobs.models.store import RENEW, ModelRow, live, load_model
 from jobs.progress import progress
+from jobs.promotion import unfit
 from jobs.prompting.access import Access
 from jobs.sequences import Sequences
 from jobs.settings import Settings, Vars
@@ -83,9 +85,17 @@ class Recommended:
 
 
 def recommend(connection: Connection, settings: Settings, run: JobRun) -> None:
-    """Write a run to ``ml.recommendations``, and ``ml.similar_items`` anew where vectors changed."""
+    """Write a run to ``ml.recommendations``, and ``ml.similar_items`` anew where vectors changed.
+
+    Raises
+    ------
+    NextmartError
+        If the live model can't recommend (:func:`jobs.promotion.unfit`); nothing is written then.
+    """
     names = settings.job_vars()
     model = live(connection)
+    if model and (why := unfit(model, settings)):
+        raise NextmartError(f"the live model {model.model_version} can't recommend: {why}; {RENEW}")
     recipe = _recipe(connection, model, names)
     last = connection.execute(LAST_RUN).fetchone()
     last_id, last_detail = (last[0], _detail(last[1])) if last else (None, {})

@@ -4,10 +4,10 @@ import itertools
 import json
 import sys
 from contextlib import suppress
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 
 import pytest
-from tiny_warehouse import TinyWarehouse, items_of, rings
+from tiny_warehouse import TinyWarehouse, items_of, let_minutes_pass, rings
 
 from jobs.cli import main
 from jobs.errors import NextmartError, UsageError
@@ -31,8 +31,7 @@ def filled(tmp_path_factory) -> bytes:
 @pytest.fixture
 def tiny(filled, tmp_path, monkeypatch):
     """A shop of rings: what comes next is certain, and popularity knows nothing of it. Its clock goes by minutes."""
-    minutes = itertools.count()
-    monkeypatch.setattr("jobs.train.now", lambda: datetime(2026, 3, 1, tzinfo=UTC) + timedelta(minutes=next(minutes)))
+    let_minutes_pass(monkeypatch)
     monkeypatch.chdir(tmp_path)
     (tmp_path / "warehouse.duckdb").write_bytes(filled)
     warehouse = TinyWarehouse(tmp_path / "warehouse.duckdb")

@@ -1,5 +1,6 @@
-"""A warehouse that train and evaluate can run on, made by hand in a moment: sequences, a catalogue, no dbt."""
+"""A warehouse that train, evaluate and recommend can run on, made by hand in a moment: no dbt."""
 
+import itertools
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -14,6 +15,7 @@ DAY = timedelta(days=1)
 TABLES = """
     create schema if not exists sessions;
     create schema if not exists catalog;
+    create schema if not exists recommendations;
     create table if not exists catalog.item_embeddings (item_id varchar, embedding float[384], text_hash varchar);
 """
 
@@ -45,6 +47,12 @@ class TinyWarehouse:
             "select unnest($items) as item_id, '' as title, '' as category, true as available",
             {"items": items},
         )
+        self.connection.execute(
+            "create or replace view sessions.latest_sequences as select visitor_id, items from sessions.sequences;"
+            "create or replace view recommendations.popular_items as "
+            "select row_number() over (order by item_id) as rank, item_id, 0.0 as score from catalog.items "
+            "where available"
+        )
 
     def run(self, job: str, settings: Settings, **wishes: object) -> dict:
         return run(job, self.connection, settings, **wishes)
@@ -61,6 +69,12 @@ class TinyWarehouse:
 
     def rows(self, query: str, **parameters: object) -> list[tuple]:
         return self.connection.execute(query, parameters).fetchall()
+
+
+def let_minutes_pass(monkeypatch) -> None:
+    """Give training a clock that goes by minutes, so that no two models of a family have one name."""
+    minutes = itertools.count()
+    monkeypatch.setattr("jobs.train.now", lambda: datetime(2026, 3, 1, tzinfo=UTC) + timedelta(minutes=next(minutes)))
 
 
 def rings(count: int, length: int = 6, size: int = 6, rings_: int = 5, days: int = 20) -> list[Sequence]:

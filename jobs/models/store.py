@@ -11,13 +11,15 @@ from typing import Any
 import numpy as np
 from safetensors.numpy import load, save
 
-from jobs.errors import NextmartError
+from jobs.errors import NextmartError, UsageError
 from jobs.models.base import Catalog, Model, State
 from jobs.models.registry import make
 from jobs.prompting.access import Access
 from jobs.warehouse import Connection
 
 SCHEMA_VERSION = 4  # of the weights and the recipe; a change makes every stored model due for training
+
+RENEW = "run `nextmart run`, or `nextmart train` and then `nextmart evaluate`"  # where a model can recommend no more
 
 ROWS = """
     select model_version, model, parameters, fingerprint, data_cutoff_at, embedding_model, finished_at, status,
@@ -55,13 +57,22 @@ def pack(model: Model, trained_on: Catalog) -> bytes:
 def unpack(
     family: str, parameters: dict[str, Any], weights: bytes, connect: Callable[[Model], None] | None = None
 ) -> Model:
-    """Return the fitted model that :func:`pack` made bytes of; ``connect`` is called on it before it is restored."""
+    """Return the fitted model that :func:`pack` made bytes of; ``connect`` is called on it before it is restored.
+
+    Raises
+    ------
+    ValueError, KeyError, RuntimeError
+        If the family, its parameters or its weights are none of this version's.
+    """
     state = load(weights)
     text = state.pop("item_ids.bytes").tobytes()
     ends = state.pop("item_ids.lengths").cumsum()
     starts = [0, *ends[:-1]]
     item_ids = np.array([text[start:end].decode() for start, end in zip(starts, ends, strict=False)], np.object_)
-    model = make(family, parameters)
+    try:
+        model = make(family, parameters)
+    except UsageError as error:  # of no setting: these parameters were stored
+        raise ValueError(str(error)) from error
     if connect:
         connect(model)
     count = len(item_ids)
@@ -100,7 +111,7 @@ def load_model(access: Access, row: ModelRow) -> Model:
     Raises
     ------
     NextmartError
-        If the weights are gone, or are not the ones that were saved.
+        If the weights are gone, are not the ones that were saved, or are of another version of nextmart.
     """
     found = access.connection.execute(
         "select weights, weights_sha256 from ml.models where model_version = ?", [row.model_version]
@@ -112,7 +123,9 @@ def load_model(access: Access, row: ModelRow) -> Model:
     try:
         return unpack(row.model, row.parameters, found[0], lambda model: model.connect(access))
     except (KeyError, ValueError, RuntimeError, struct.error) as error:
-        raise NextmartError(f"model {row.model_version} was saved by another version of nextmart: {error}") from error
+        raise NextmartError(
+            f"model {row.model_version} was saved by another version of nextmart ({error}); {RENEW}"
+        ) from error
 
 
 def drop_old_weights(connection: Connection, kept: int) -> None:
