@@ -129,7 +129,7 @@ class Settings(BaseSettings):
     # --- models ---
     models: list[Family] = ["popularity", "llmseqsim", "bert4rec", "llm2bert4rec"]
     parameters: dict[Family, dict[str, Any]] = {}  # hyper-parameters by family, over the family's defaults
-    seed: int = 0
+    seed: int = Field(0, ge=0)
     retrain_after_days: float = Field(7, ge=0)  # models are fresh for this long; one too old takes the others along
     models_kept: int = Field(3, ge=1)  # versions of each family whose weights stay
 
@@ -151,6 +151,16 @@ class Settings(BaseSettings):
     runs_kept: int = Field(3, ge=1)  # runs of recommendations kept for comparison
 
     vars: dict[str, Any] = {}
+
+    @field_validator("models")
+    @classmethod
+    def _each_once(cls, value: list[Family]) -> list[Family]:
+        if not value:
+            raise ValueError("name one family at least, such as popularity")
+        for family in value:
+            if value.count(family) > 1:
+                raise ValueError(f"{family} is named twice; name each family once")
+        return value
 
     @field_validator("cutoff_at")
     @classmethod
