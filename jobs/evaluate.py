@@ -42,15 +42,15 @@ def _measure(connection: Connection, settings: Settings, rows: list[ModelRow], r
     access = Access(connection, settings)
     for row in rows:
         if settings.protocol == "paper":
-            split, counted = paper_split(frame), frame["items"]
+            split = paper_split(frame)
         else:
             assert row.data_cutoff_at is not None  # noqa: S101 - train always writes it
             split = cutoff_split(frame, row.data_cutoff_at, names.allow_repeats)
-            counted = split.train["items"]
+        known = index_items(split.train["items"], catalog)
+        counted = index_items(frame["items"], catalog) if settings.protocol == "paper" else known
         cases = index_cases(split.test, catalog)
-        counts = np.bincount(index_items(counted, catalog).items, minlength=len(catalog))
-        trained = np.bincount(index_items(split.train["items"], catalog).items, minlength=len(catalog)) > 0
-        warm = trained[cases.targets]
+        counts = np.bincount(counted.items, minlength=len(catalog))
+        warm = np.isin(cases.targets, known.items)
         segments = {} if warm.all() else {"warm_target": warm, "cold_target": ~warm}
         scorer = load_model(access, row).scorer(catalog)
         measured = measure(scorer, cases, catalog, counts, segments=segments, allow_repeats=names.allow_repeats)

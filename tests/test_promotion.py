@@ -10,8 +10,10 @@ import pytest
 from tiny_warehouse import TinyWarehouse, items_of, let_minutes_pass, rings
 
 from jobs.cli import main
+from jobs.data import read_sequences
 from jobs.errors import NextmartError, UsageError
 from jobs.settings import Settings
+from jobs.split import cutoff_split
 from jobs.status import status
 from jobs.warehouse import JobRun, project_folder
 
@@ -74,6 +76,16 @@ def test_ranks_are_kept_of_both_parts_and_of_the_same_cases(tiny):
         where split = 'cutoff/test' and metric = 'ndcg' and k = 20 and segment = 'all' and model_version like 'vsknn%'
     """)
     assert mean == pytest.approx(value)
+
+
+def test_targets_that_the_catalogue_lacks_are_cold(tiny):
+    left = items_of(HISTORY)[1::2]
+    tiny.fill(HISTORY, left)
+    tiny.night(setting(POPULARITY))
+    [(cutoff_at,)] = tiny.rows("select data_cutoff_at from ml.models")
+    targets = cutoff_split(read_sequences(tiny.connection), cutoff_at).test["target"].to_list()
+    cold = tiny.rows("select n from ml.model_metrics where segment = 'cold_target' and metric = 'hit_rate' and k = 20")
+    assert cold == [(sum(target not in left for target in targets),)]
 
 
 def test_a_new_family_goes_live_only_if_it_wins(tiny):

@@ -105,7 +105,7 @@ def read_bench(connection: Connection, settings: Settings, protocol: str, test_l
     known = index_items(split.train["items"], catalog)
     counted = index_items(frame["items"], catalog) if protocol == "paper" else known
     cases = index_cases(split.test, catalog)
-    warm = (np.bincount(known.items, minlength=len(catalog)) > 0)[cases.targets] & (cases.targets >= 0)
+    warm = np.isin(cases.targets, known.items)
     tied = split.test["is_tied"].to_numpy()
     segments = {"tied": tied, "tie_free": ~tied, "warm_target": warm, "cold_target": ~warm}
     return Bench(
