@@ -51,7 +51,7 @@ def train(connection: Connection, settings: Settings, run: JobRun) -> None:
     run.rows_in = len(frame)
     split = split_history(frame, settings, names)
     if split is None:
-        say("nothing to train on yet: no sequence has two steps before the hold-out")
+        say("nothing to train on yet: too little history before the hold-out")
         run.detail["reason"] = "too little history"
         return
     catalog = read_catalog(connection, names.embedding.dimensions)
@@ -85,7 +85,11 @@ def split_history(frame: pl.DataFrame, settings: Settings, names: Vars) -> Split
             cutoff_at = settings.cutoff_at or holdout_cutoff(frame, settings.holdout_share)
             split = cutoff_split(frame, cutoff_at, names.allow_repeats)
     except ValueError:
-        if settings.cutoff_at is None and frame["event_times"].explode().n_unique() < 2:
+        if settings.protocol == "paper":
+            is_too_little = len(frame) < 2
+        else:
+            is_too_little = settings.cutoff_at is None and frame["event_times"].explode().n_unique() < 2
+        if is_too_little:
             return None
         raise
     return split if len(split.train) else None

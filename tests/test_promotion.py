@@ -88,6 +88,12 @@ def test_targets_that_the_catalogue_lacks_are_cold(tiny):
     assert cold == [(sum(target not in left for target in targets),)]
 
 
+def test_a_night_goes_by_where_the_history_can_not_be_split_yet(tiny):
+    tiny.fill(HISTORY[:1], HISTORY[0][1])
+    assert tiny.run("train", setting(protocol="paper"))["detail"]["reason"] == "too little history"
+    assert tiny.run("evaluate", setting(protocol="paper"))["detail"] == {"live": None}
+
+
 def test_a_new_family_goes_live_only_if_it_wins(tiny):
     tiny.night(setting(POPULARITY))
     assert tiny.night(setting()) == "vsknn"

@@ -8,6 +8,7 @@ import pytest
 import tiny_shop
 
 from jobs.cli import main
+from jobs.errors import NextmartError
 from jobs.experiments import command, runner, store
 from jobs.experiments.command import experiment
 from jobs.experiments.spec import Experiment
@@ -248,6 +249,12 @@ def test_other_protocols_run_too(tiny, tmp_path, protocol):
     _, record = conduct(tiny, tmp_path, spec(models=MODELS[:2], protocol=protocol), holdout_share=0.2)
     assert record.status == "done"
     assert tiny.execute("select distinct split from ml.model_metrics").fetchall() == [(f"{protocol}/test",)]
+
+
+def test_a_history_that_can_not_be_split_is_told_of_by_the_protocol(tiny, tmp_path):
+    tiny.execute("delete from sessions.sequences where sequence_id <> 'v000'")
+    with pytest.raises(NextmartError, match="too short for the protocol paper"):
+        conduct(tiny, tmp_path)
 
 
 def test_the_command_prints_a_report_or_json_and_says_by_its_exit_code_what_failed(tiny, tmp_path, monkeypatch, capsys):
