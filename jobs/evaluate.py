@@ -12,7 +12,7 @@ from jobs.promotion import promote, unfit
 from jobs.prompting.access import Access
 from jobs.settings import Settings
 from jobs.split import cutoff_split, paper_split
-from jobs.warehouse import Connection, JobRun
+from jobs.warehouse import Connection, JobRun, transaction
 
 
 def evaluate(connection: Connection, settings: Settings, run: JobRun) -> None:
@@ -54,6 +54,7 @@ def _measure(connection: Connection, settings: Settings, rows: list[ModelRow], r
         segments = {} if warm.all() else {"warm_target": warm, "cold_target": ~warm}
         scorer = load_model(access, row).scorer(catalog)
         measured = measure(scorer, cases, catalog, counts, segments=segments, allow_repeats=names.allow_repeats)
-        store_measured(connection, row.model_version, f"{split.name}/test", hash_cases(split.test), measured)
+        with transaction(connection):
+            store_measured(connection, row.model_version, f"{split.name}/test", hash_cases(split.test), measured)
         run.rows_out += 1
         run.detail[row.model_version] = len(cases.targets)

@@ -12,6 +12,7 @@ from tiny_warehouse import TinyWarehouse, items_of, let_minutes_pass, rings
 from jobs.cli import main
 from jobs.data import read_sequences
 from jobs.errors import NextmartError, UsageError
+from jobs.evaluate import evaluate
 from jobs.settings import Settings
 from jobs.split import cutoff_split
 from jobs.status import status
@@ -256,9 +257,34 @@ class Dying:
         return self.connection.execute(*arguments)
 
 
-def test_an_evaluation_killed_at_any_statement_leaves_one_live_model(tiny):
-    from jobs.evaluate import evaluate
+def dies(tiny, statements: int) -> bool:
+    """Evaluate, and be killed at the nth statement; tell whether there was one."""
+    dying = Dying(tiny.connection, statements)
+    with suppress(KeyboardInterrupt):
+        evaluate(dying, setting(), JobRun("run", "evaluate", datetime.now(UTC)))
+    if dying.left < 0:
+        with suppress(Exception):
+            tiny.connection.execute("rollback")  # what the death of the process does
+    return dying.left < 0
 
+
+def test_an_evaluation_killed_at_any_statement_leaves_figures_with_their_ranks(tiny):
+    tiny.run("train", setting())
+    for statements in itertools.count():
+        for table in ("model_metrics", "model_ranks"):
+            tiny.connection.execute(f"delete from ml.{table} where ends_with(split, '/test')")
+        died = dies(tiny, statements)
+        measured, ranked = (
+            tiny.rows(f"select distinct model_version from ml.{table} where ends_with(split, '/test') order by all")
+            for table in ("model_metrics", "model_ranks")
+        )
+        assert measured == ranked, f"killed at statement {statements}"
+        if not died:
+            break
+    assert len(ranked) == len(BOTH)
+
+
+def test_an_evaluation_killed_at_any_statement_leaves_one_live_model(tiny):
     tiny.night(setting(POPULARITY))
     tiny.run("train", setting())
     trained = {table: tiny.rows(f"from ml.{table}") for table in ("models", "champions")}
@@ -266,14 +292,8 @@ def test_an_evaluation_killed_at_any_statement_leaves_one_live_model(tiny):
         for table, rows in trained.items():
             tiny.connection.execute(f"truncate ml.{table}")
             tiny.connection.executemany(f"insert into ml.{table} values ({', '.join('?' * len(rows[0]))})", rows)
-        dying = Dying(tiny.connection, statements)
-        run = JobRun("run", "evaluate", datetime.now(UTC))
-        with suppress(KeyboardInterrupt):
-            evaluate(dying, setting(), run)
-        if dying.left >= 0:
+        if not dies(tiny, statements):
             break
-        with suppress(Exception):
-            tiny.connection.execute("rollback")  # what the death of the process does
         [(said,)] = tiny.rows("select model_version from ml.champions where is_live order by changed_at desc limit 1")
         assert tiny.live() == said, f"killed at statement {statements}"
     assert statements > 10
