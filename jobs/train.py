@@ -154,6 +154,7 @@ def _fit(
     checkpoints = [
         _checkpoint(settings.work_folder, recipe, part, data.catalog) for part in (data.rest, data.everything)
     ]
+    _drop_leftovers(checkpoints)
     allow_repeats = settings.job_vars().allow_repeats
     model.fit(data.rest, data.validation, data.catalog, Fitting(settings.seed, checkpoints[0], fitted, allow_repeats))
     fitted[model.family] = model
@@ -189,6 +190,15 @@ def drop_checkpoints(path: Path) -> None:
     """Delete a checkpoint and those of parts and second fits, whose names begin with its own."""
     for made in path.parent.glob(f"{path.stem}*"):
         made.unlink()
+
+
+def _drop_leftovers(checkpoints: list[Path]) -> None:
+    """Delete what killed fits by the recipe of ``checkpoints`` left of other data: nothing goes on from it."""
+    stems = tuple(path.stem for path in checkpoints)
+    recipe, _ = stems[0].split("-")
+    for made in checkpoints[0].parent.glob(f"{recipe}-*"):
+        if not made.name.startswith(stems):
+            made.unlink()
 
 
 def _checkpoint(folder: Path, recipe: str, sequences: Sequences, catalog: Catalog) -> Path:

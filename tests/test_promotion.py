@@ -13,6 +13,7 @@ from jobs.cli import main
 from jobs.data import read_sequences
 from jobs.errors import NextmartError, UsageError
 from jobs.evaluate import evaluate
+from jobs.models import training
 from jobs.settings import Settings
 from jobs.split import cutoff_split
 from jobs.status import status
@@ -149,6 +150,36 @@ def test_families_are_trained_together_when_one_is_too_old_and_a_killed_night_go
     assert len(tiny.run("train", setting(retrain_after_days=30))["detail"]["trained"]) == 2
     tiny.connection.execute("update ml.models set finished_at = '2025-01-01' where model = 'vsknn'")
     assert len(tiny.run("train", setting(retrain_after_days=30))["detail"]["trained"]) == 1, "the cases are the same"
+
+
+def test_checkpoints_of_killed_nights_go_once_the_data_are_others(tiny, tmp_path, monkeypatch):
+    network = {"width": 8, "blocks": 1, "window": 6, "epochs": 2, "batch_size": 64, "negatives": 0}
+    small = setting(["sasrec"], parameters={"sasrec": network})
+
+    def left() -> set[str]:
+        return {path.name for path in (tmp_path / ".nextmart" / "checkpoints").iterdir()}
+
+    found = []
+    for visits in (300, 330):
+        history = rings(visits)
+        tiny.fill(history, items_of(history))
+        with monkeypatch.context() as patch:
+            patch.setattr(training, "_save", saved_and_killed(training._save))
+            with pytest.raises(KeyboardInterrupt):
+                tiny.run("train", small)
+        found.append(left())
+    assert [len(names) for names in found] == [1, 1]
+    assert found[0] != found[1]
+    tiny.run("train", small)
+    assert left() == set()
+
+
+def saved_and_killed(save):
+    def call(*arguments):
+        save(*arguments)
+        raise KeyboardInterrupt
+
+    return call
 
 
 def test_a_pinned_model_stays_live_and_keeps_its_weights(tiny):
