@@ -16,8 +16,8 @@ def test_amazon_beauty_gives_the_papers_sequences(example):
         sequences = read_sequences(connection)
         assert connection.execute("select count(*) from staging.rejected_events").fetchone() == (0,)
         assert connection.execute("select count(*) from catalog.item_texts where text = ''").fetchone() == (7,)
-        named = "select count(brand), count(distinct brand), count(category), count(distinct category) from catalog.items"
-        assert connection.execute(named).fetchone() == (7_476, 436, 12_101, 227)
+        named = "select count(brand), count(distinct brand), count(category), count(distinct category)"
+        assert connection.execute(f"{named} from catalog.items").fetchone() == (7_476, 436, 12_101, 227)
     assert len(sequences) == 22_363
     assert sequences["items"].list.len().sum() == 198_502
     split = paper_split(sequences)
