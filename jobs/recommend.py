@@ -52,9 +52,29 @@ DUE_VISITORS = """
     create or replace temp table due_visitors as
     with latest as (select visitor_id, items, hash(items) as sequence_hash from sessions.latest_sequences),
     kept as (select distinct visitor_id, sequence_hash from ml.recommendations where run_id = $kept_run_id)
-    select coalesce(latest.visitor_id, kept.visitor_id) as visitor_id, latest.items, latest.sequence_hash
+    select
+        coalesce(latest.visitor_id, kept.visitor_id) as visitor_id, latest.items, latest.sequence_hash,
+        kept.visitor_id is not null as has_rows
     from latest full join kept on latest.visitor_id = kept.visitor_id
     where latest.sequence_hash is distinct from kept.sequence_hash
+"""
+
+SATED_VISITORS = """
+    -- who has no rows and can't get any, having seen all that is available, would be due night after night
+    delete from due_visitors
+    where not has_rows and (
+        not exists (from catalog.items where available)
+        or visitor_id in (
+            select visitor_id
+            from (
+                select visitor_id, unnest(items) as item_id from due_visitors
+                where not $allow_repeats and len(items) >= (select count(*) from catalog.items where available)
+            )
+            semi join (from catalog.items where available) as stock using (item_id)
+            group by visitor_id
+            having count(distinct item_id) = (select count(*) from catalog.items where available)
+        )
+    )
 """
 
 KEPT_ROWS = """
@@ -103,6 +123,7 @@ def recommend(connection: Connection, settings: Settings, run: JobRun) -> None:
     same = {name: last_detail.get(name) for name in recipe} == recipe
     kept_id = last_id if same else None
     connection.execute(DUE_VISITORS, {"kept_run_id": kept_id})
+    connection.execute(SATED_VISITORS, {"allow_repeats": names.allow_repeats})
     if same and connection.execute("select count(*) from due_visitors").fetchone() == (0,):
         run.status = "unchanged"
         return

@@ -74,3 +74,43 @@ def test_stored_parameters_that_are_unknown_now_are_no_fault_of_the_settings(tin
     with pytest.raises(NextmartError, match=f"{version} was saved by another version.*'renamed'.*; run") as raised:
         tiny.run("recommend", setting())
     assert type(raised.value) is NextmartError
+
+
+ITEMS = items_of(HISTORY)
+
+
+def recommended(tiny, **settings) -> tuple[str, int]:
+    """Recommend; return the run's status and how many visitors were due."""
+    done = tiny.run("recommend", setting(**settings))
+    return done["status"], done["rows_in"]
+
+
+def test_a_visitor_who_has_seen_all_that_is_available_is_not_due_again(tiny):
+    sated = ("sated", [*ITEMS, "gone"], [HISTORY[0][2][0]] * (len(ITEMS) + 1))
+    tiny.fill([*HISTORY, sated], ITEMS)
+    assert recommended(tiny) == ("done", len(HISTORY))
+    assert recommended(tiny) == ("unchanged", 0)
+    lists = tiny.rows("select visitor_id, item_id, rank from ml.recommendations order by all")
+
+    tiny.fill([*HISTORY, ("sated", ITEMS[1:], sated[2][2:])], ITEMS)
+    assert recommended(tiny) == ("done", 1), "there is an item to see"
+    found = "select item_id from ml.recommendations where visitor_id = 'visitor of sated'"
+    assert tiny.rows(found) == [(ITEMS[0],)]
+    tiny.fill([*HISTORY, sated], ITEMS)
+    assert recommended(tiny, runs_kept=1) == ("done", 1), "the list of before goes"
+    assert recommended(tiny, runs_kept=1) == ("unchanged", 0)
+    newest = "(select max(run_id) from ml.recommendations)"
+    rows = f"select visitor_id, item_id, rank from ml.recommendations where run_id = {newest} order by all"
+    assert tiny.rows(rows) == lists
+
+
+def test_a_visitor_who_has_seen_all_gets_repeats_where_they_are_allowed(tiny):
+    tiny.fill([("sated", ITEMS, [HISTORY[0][2][0]] * len(ITEMS))], ITEMS)
+    assert recommended(tiny, vars={"allow_repeats": True}) == ("done", 1)
+    assert recommended(tiny, vars={"allow_repeats": True}) == ("unchanged", 0)
+
+
+def test_nobody_is_due_where_nothing_is_available(tiny):
+    tiny.connection.execute("update catalog.items set available = false")
+    assert recommended(tiny) == ("done", 0)
+    assert recommended(tiny) == ("unchanged", 0)
