@@ -4,6 +4,8 @@ import itertools
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
+import polars as pl
+
 from jobs.runner import run
 from jobs.settings import Settings
 from jobs.warehouse import connect, prepare
@@ -32,16 +34,13 @@ class TinyWarehouse:
 
     def fill(self, sequences: list[Sequence], items: list[str]) -> None:
         """Replace everything: sequences as (id, items, times), the catalogue as item_ids."""
-        ids, lists, times = zip(*sequences, strict=True)
+        rows = pl.DataFrame(sequences, schema=["sequence_id", "items", "event_times"], orient="row")
+        self.connection.register("filled", rows.to_arrow())  # lists of times as parameters take seconds
         self.connection.execute(
-            """
-            create or replace table sessions.sequences as
-            select sequence_id, 'visitor of ' || sequence_id as visitor_id, items, event_times,
-                event_times[-1] as ended_at
-            from (select unnest($ids) as sequence_id, unnest($lists) as items, unnest($times) as event_times)
-            """,
-            {"ids": list(ids), "lists": list(lists), "times": list(times)},
+            "create or replace table sessions.sequences as select sequence_id, 'visitor of ' || sequence_id as "
+            "visitor_id, items, event_times, event_times[-1] as ended_at from filled"
         )
+        self.connection.unregister("filled")
         self.connection.execute(
             "create or replace table catalog.items as "
             "select unnest($items) as item_id, '' as title, '' as category, true as available",
