@@ -1,7 +1,7 @@
 """Nothing from at or after the hold-out's date reaches a model, a count, a vocabulary or the choice of the live model.
 
 Planted future events must change no byte; where what comes after the date is drawn by chance, lists must hit by chance,
-or it was known by other ways than from what came before.
+or it was known by other ways than from what came before. Nor may the validation part reach the model it chooses by.
 """
 
 from datetime import timedelta
@@ -13,11 +13,14 @@ from scipy.stats import binom
 from tiny_warehouse import DAY, DIMENSIONS, START, TinyWarehouse, items_of, rings
 
 from jobs.data import index_cases, read_catalog, read_sequences
-from jobs.models.base import recommend
-from jobs.models.store import latest, load_model
+from jobs.metrics import target_ranks
+from jobs.models.base import NO_CASES, Fitting, recommend
+from jobs.models.registry import make
+from jobs.models.store import latest, load_model, pack
 from jobs.prompting.access import Access
 from jobs.settings import Settings
 from jobs.split import cutoff_split
+from jobs.train import TrainingData, split_history
 
 CUTOFF = START + 15 * DAY
 ITEMS_A_RING, RINGS = 12, 10
@@ -140,6 +143,25 @@ def test_steps_drawn_after_the_date_are_hit_by_chance_and_right_ones_more_often(
     assert hits() <= most
     shop.fill(history, catalogue)
     assert hits() > most
+
+
+def test_the_validation_part_measures_a_model_without_it_and_what_is_stored_has_learnt_from_it(warehouse, tmp_path):
+    shop, wanted = warehouse(HISTORY), settings(["popularity"], tmp_path)
+    shop.run("train", wanted)
+    catalog, names = read_catalog(shop.connection, DIMENSIONS), wanted.job_vars()
+    split = split_history(read_sequences(shop.connection), wanted, names)
+    data = TrainingData.of(split, catalog, wanted.validation_limit, names.allow_repeats)
+    ranks, weights = [], []
+    for sequences in (data.rest, data.everything):
+        model = make("popularity")
+        model.fit(sequences, NO_CASES, catalog, Fitting())
+        _, lists = recommend(model.scorer(catalog), data.validation.inputs, 20)
+        ranks.append(target_ranks(lists, data.validation.targets).tolist())
+        weights.append(pack(model, catalog))
+    assert ranks[0] != ranks[1]
+    assert weights[0] != weights[1]
+    assert shop.rows("select target_ranks from ml.model_ranks") == [(ranks[0],)]
+    assert shop.rows("select weights from ml.models") == [(weights[1],)]
 
 
 def test_an_item_of_the_test_part_alone_is_in_no_vocabulary_and_in_no_list(warehouse, tmp_path):
