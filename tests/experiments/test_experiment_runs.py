@@ -1,4 +1,4 @@
-"""Runs of an experiment: what is kept of them, what a kill leaves, and what a failing model does to the others."""
+"""Runs of an experiment: what models get, what is kept, what a kill leaves, what a failing model does to the others."""
 
 import json
 import shutil
@@ -10,6 +10,7 @@ import tiny_shop
 from jobs.cli import main
 from jobs.errors import NextmartError
 from jobs.experiments import command, runner, store
+from jobs.experiments.bench import read_bench
 from jobs.experiments.command import experiment
 from jobs.experiments.spec import Experiment
 from jobs.models.popularity import Popularity
@@ -86,6 +87,13 @@ def test_all_metrics_of_all_segments_are_kept(whole):
     assert {row[0] for row in tables["ml.model_metrics"]} == versions
     assert {row[0] for row in tables["ml.model_ranks"]} == versions
     assert len({row[2] for row in tables["ml.model_ranks"]}) == 1
+
+
+def test_a_case_counts_as_tied_where_its_last_two_items_carry_one_time(tiny, tmp_path):
+    bench = read_bench(tiny, tiny_shop.settings(tmp_path), "paper")
+    every_third = [int(visitor[1:]) % 3 == 0 for visitor in bench.split.test["sequence_id"]]
+    assert bench.segments["tied"].tolist() == every_third
+    assert bench.segments["tie_free"].tolist() == [not is_tied for is_tied in every_third]
 
 
 def test_the_leaderboard_knows_none_of_the_models(tiny, tmp_path):
