@@ -4,15 +4,19 @@ import json
 import shutil
 from pathlib import Path
 
+import numpy as np
 import pytest
 import tiny_shop
 
 from jobs.cli import main
+from jobs.data import index_items
 from jobs.errors import NextmartError
 from jobs.experiments import command, runner, store
 from jobs.experiments.bench import read_bench
 from jobs.experiments.command import experiment
 from jobs.experiments.spec import Experiment
+from jobs.metrics import target_ranks
+from jobs.models.base import NO_CASES, Fitting, ndcg_at_20, recommend
 from jobs.models.popularity import Popularity
 from jobs.models.registry import FAMILIES, make
 from jobs.warehouse import connect, job_run
@@ -94,6 +98,56 @@ def test_a_case_counts_as_tied_where_its_last_two_items_carry_one_time(tiny, tmp
     every_third = [int(visitor[1:]) % 3 == 0 for visitor in bench.split.test["sequence_id"]]
     assert bench.segments["tied"].tolist() == every_third
     assert bench.segments["tie_free"].tolist() == [not is_tied for is_tied in every_third]
+
+
+class Noting(Popularity):
+    """Notes what it is fitted on."""
+
+    family = "noting"
+    uses_embeddings = True
+    given: list = []  # noqa: RUF012
+
+    def fit(self, train_sequences, validation, catalog, fitting):
+        self.given.append((train_sequences, validation, catalog.embeddings))
+        super().fit(train_sequences, validation, catalog, fitting)
+
+
+def test_models_get_the_training_part_alone_at_last_all_of_it_and_their_own_vectors(tiny, tmp_path, monkeypatch):
+    settings = tiny_shop.settings(tmp_path, holdout_share=0.2)
+    tiny_shop.mark_from(tiny, read_bench(tiny, settings, "cutoff").split.cutoff_at)
+    tiny_shop.embed_with_other(tiny)
+    bench = read_bench(tiny, settings, "cutoff")
+    monkeypatch.setitem(FAMILIES, "noting", Noting)
+    Noting.given.clear()
+    models = [{"family": "noting"}, {"family": "noting", "label": "other", "embedding_model": "other"}]
+    conduct(tiny, tmp_path, spec(models=models, baseline=None, protocol="cutoff"), holdout_share=0.2)
+    (first, validation, _), (second, nothing, _), *_ = Noting.given
+    assert first.items.tolist() == bench.train.items.tolist()
+    assert validation.targets.tolist() == bench.validation.targets.tolist()
+    assert second.items.tolist() == index_items(bench.split.train["items"], bench.catalog).items.tolist()
+    assert len(nothing.targets) == 0
+    [marker] = bench.catalog.find(np.array(["marker"], np.object_))
+    assert marker in bench.cases.targets
+    assert marker not in {*first.items, *validation.inputs.items, *validation.targets, *second.items}
+    assert [vectors.shape[1] for *_, vectors in Noting.given] == [4, 4, 3, 3]
+
+
+def test_the_second_fit_is_tested_and_the_first_one_validated(tiny, tmp_path):
+    settings = tiny_shop.settings(tmp_path, holdout_share=0.2)
+    bench = read_bench(tiny, settings, "cutoff")
+    conduct(tiny, tmp_path, spec(models=MODELS[:1], protocol="cutoff"), holdout_share=0.2)
+    ranks, values = [], []
+    for sequences in (bench.train, index_items(bench.split.train["items"], bench.catalog)):
+        model = make("popularity")
+        model.fit(sequences, NO_CASES, bench.catalog, Fitting())
+        scorer = model.scorer(bench.catalog)
+        _, lists = recommend(scorer, bench.cases.inputs, 20)
+        ranks.append(target_ranks(lists, bench.cases.targets).tolist())
+        values.append(ndcg_at_20(scorer, bench.validation))
+    assert ranks[0] != ranks[1]
+    assert values[0] != values[1]
+    assert tiny.execute("select target_ranks from ml.model_ranks").fetchall() == [(ranks[1],)]
+    assert tiny.execute("select validation_value from ml.experiment_runs").fetchall() == [(values[0],)]
 
 
 def test_the_leaderboard_knows_none_of_the_models(tiny, tmp_path):

@@ -53,15 +53,9 @@ class Watched(VSKNN):
 
 
 def test_no_test_case_reaches_a_search(tiny, tmp_path, monkeypatch):
-    """Every event from the cut-off on is of a marker item: all that is tested, and nothing else, shows it."""
     settings = tiny_shop.settings(tmp_path, holdout_share=0.2)
     cutoff_at = read_bench(tiny, settings, "cutoff").split.cutoff_at
-    tiny.execute("insert into catalog.items (item_id, available) values ('marker', true)")
-    tiny.execute(
-        "update sessions.sequences set items = list_transform(list_zip(items, event_times), "
-        "lambda step: case when step[2] >= ? then 'marker' else step[1] end)",
-        [cutoff_at],
-    )
+    tiny_shop.mark_from(tiny, cutoff_at)
     bench = read_bench(tiny, settings, "cutoff")
     assert set(bench.catalog.item_ids[bench.cases.targets]) == {"marker"}
     monkeypatch.setitem(FAMILIES, "vsknn", Watched)
@@ -163,11 +157,7 @@ def test_nothing_is_tried_before_all_embeddings_are_there(tiny, tmp_path):
 
 def test_a_search_is_made_with_the_embeddings_of_its_entry(tiny, tmp_path, monkeypatch):
     what = of_other_embeddings()
-    tiny.execute(
-        "insert into ml.embeddings by name select 'other' as embedding_model, 3 as dimensions, text_hash, "
-        "[right(text, 1)::float, 1, 2] as embedding, 'ok' as status, 'r' as run_id, now() as created_at "
-        "from catalog.item_texts"
-    )
+    tiny_shop.embed_with_other(tiny)
     seen, fit = set(), LLMSeqSim.fit
 
     def watched(model, train_sequences, validation, catalog, fitting):

@@ -46,11 +46,7 @@ def test_vectors_that_are_not_there_are_asked_for_by_name(tiny, tmp_path):
 
 
 def test_another_models_vectors_come_in_the_catalogues_order(tiny, tmp_path):
-    tiny.execute(
-        "insert into ml.embeddings by name select 'other' as embedding_model, 3 as dimensions, text_hash, "
-        "[right(item_id, 2)::float, 1, 2] as embedding, 'ok' as status, 'r' as run_id, now() as created_at "
-        "from catalog.item_texts"
-    )
+    tiny_shop.embed_with_other(tiny)
     name, vectors = read(tiny, tmp_path, variant("other"))["A"]
     assert name == "other"
     item_ids = read_catalog(tiny, 4).item_ids

@@ -65,6 +65,25 @@ def make_shop(path, visitors: int = 60):
     return connection
 
 
+def mark_from(connection, time) -> None:
+    """Make the item of every event from a time on a marker: all that sees one of them, and nothing else, shows it."""
+    connection.execute("insert into catalog.items (item_id, available) values ('marker', true)")
+    connection.execute(
+        "update sessions.sequences set items = list_transform(list_zip(items, event_times), "
+        "lambda step: case when step[2] >= ? then 'marker' else step[1] end)",
+        [time],
+    )
+
+
+def embed_with_other(connection) -> None:
+    """Give each text a vector of the embedding model that does not serve: its item's place in the ring, 1, 2."""
+    connection.execute(
+        "insert into ml.embeddings by name select 'other' as embedding_model, 3 as dimensions, text_hash, "
+        "[right(item_id, 2)::float, 1, 2] as embedding, 'ok' as status, 'r' as run_id, now() as created_at "
+        "from catalog.item_texts"
+    )
+
+
 def settings(folder, **changes) -> Settings:
     return Settings(
         warehouse=folder / "shop.duckdb", work_folder=folder / "work", protocol="paper", vars=VARS,
