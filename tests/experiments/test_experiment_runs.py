@@ -187,6 +187,17 @@ def test_other_data_make_other_runs(tiny, tmp_path):
     assert tiny.execute("select count(*) from ml.experiment_runs").fetchone() == (2,)
 
 
+def test_other_vectors_make_other_runs_of_models_that_read_them(tiny, tmp_path):
+    conduct(tiny, tmp_path, spec(models=MODELS[:2]))
+    tiny.execute(
+        "update ml.embeddings set embedding = [9, 9, 9, 9] "
+        "where text_hash = (select text_hash from catalog.item_texts where item_id = 'i00')"
+    )
+    conduct(tiny, tmp_path, spec(models=MODELS[:2]))
+    runs = tiny.execute("select model, count(*) from ml.experiment_runs group by 1 order by 1").fetchall()
+    assert runs == [("llmseqsim", 2), ("popularity", 1)]
+
+
 class Killed(BaseException):
     """Nothing catches it, as nothing catches SIGKILL."""
 
