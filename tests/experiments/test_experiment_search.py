@@ -11,7 +11,7 @@ from jobs.errors import NextmartError
 from jobs.experiments import search as searching
 from jobs.experiments.bench import read_bench
 from jobs.experiments.command import experiment
-from jobs.experiments.search import Best, search, toml
+from jobs.experiments.search import Best, make_folds, search, toml
 from jobs.experiments.spec import Experiment, Variant, read_experiment
 from jobs.models.llmseqsim import LLMSeqSim
 from jobs.models.registry import FAMILIES
@@ -76,6 +76,21 @@ def test_what_happens_in_the_test_part_changes_nothing(tiny, tmp_path):
     assert read_bench(tiny, tiny_shop.settings(tmp_path), "paper").cases_hash != bench.cases_hash
     after, _ = find(tiny, tmp_path / "b", spec())
     assert before == after
+
+
+def test_each_fold_is_judged_by_what_came_after_it(tiny, tmp_path, monkeypatch):
+    judged, original = [], searching.ndcg_at_20
+
+    def noted(scorer, cases, *rest):
+        judged.append(cases)
+        return original(scorer, cases, *rest)
+
+    monkeypatch.setattr(searching, "ndcg_at_20", noted)
+    find(tiny, tmp_path, spec(1))
+    settings = tiny_shop.settings(tmp_path)
+    folds = make_folds(read_bench(tiny, settings, "paper"), settings)
+    assert [cases.targets.tolist() for cases in judged] == [fold.judged.targets.tolist() for fold in folds]
+    assert [cases.inputs.items.tolist() for cases in judged] == [fold.judged.inputs.items.tolist() for fold in folds]
 
 
 def test_a_killed_search_ends_as_one_that_was_not(tiny, tmp_path, monkeypatch):
