@@ -285,7 +285,8 @@ class PromptScorer(Scorer):
     ) -> Callable[[Question], Replace]:
         """Return what replaces made-up names, for a question."""
         if self.parameters["mapping"] == "fuzzy":
-            return lambda question: Fuzzy(question.known)
+            whole = Fuzzy(self.tasks.known)
+            return lambda question: whole if question.known is self.tasks.known else Fuzzy(question.known)
         made_up = {
             name
             for question, answers in zip(questions, samples, strict=True) if question

@@ -65,6 +65,8 @@ def test_a_made_up_name_becomes_the_item_spelt_most_like_it():
     assert slate(ones("shoes"), KNOWN, usable, Fuzzy({"shoe": [2], "shoe lace": [4]}))[0] == [4], "the next one free"
     assert slate(ones("§§§"), KNOWN, usable, Fuzzy(KNOWN))[0] == [], "like nothing at all"
     assert slate(ones("hat"), {}, usable, Fuzzy({}))[0] == []
+    same_words = Fuzzy({"black beret of wool": [0], "red wool": [1]})
+    assert same_words("wool beret, black", usable) == 0, "whatever their order"
 
 
 def test_rates_count_what_their_names_say():
