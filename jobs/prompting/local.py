@@ -56,7 +56,7 @@ class LocalModel(LanguageModel):
         "learning_rate": 5e-4,  # LoRA takes about ten times full fine-tuning's rate: it moves few weights
         "averaging": 0.0,  # steps are few
         "weight_decay": 0.0,  # the additions start at nothing, and are small as they are
-        "batch_size": 8,  # steadier than single answers of a few tokens; five titles of Beauty a prompt take 8 GB at most
+        "batch_size": 8,  # steadier than single answers of a few tokens; five of Beauty's titles a prompt: 8 GB at most
         "lora_rank": 8,  # of the additions to queries and values, as in the LoRA paper: half a million weights of 135
     }
 
