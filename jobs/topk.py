@@ -122,6 +122,8 @@ def _search(
 ) -> Tensor:
     """Return the keys of the best ``k`` of all items but the banned: int64 tensor (q, k), descending."""
     q = len(queries)
+    if bias is not None:
+        queries = torch.nn.functional.pad(queries, (0, 1), value=1)
     queries = _pad_rows(queries, QUERY_PAD)
     best = _empty_keys(q, k, queries.device)
     buffer = queries.new_empty(len(queries) * _round_up(min(item_chunk, len(items)), BLOCK))
@@ -129,10 +131,10 @@ def _search(
         chunk = items[start : start + item_chunk]
         columns = _round_up(len(chunk), BLOCK)
         scores = buffer[: len(queries) * columns].view(len(queries), columns)
+        if bias is not None:  # as one more factor: added to the scores it would take another pass over all of them
+            chunk = torch.cat([chunk, bias[start : start + len(chunk), None]], dim=1)
         torch.mm(queries, _pad_rows(chunk, BLOCK).T, out=scores)
         scores = scores[:q]
-        if bias is not None:
-            scores[:, : len(chunk)] += bias[start : start + len(chunk)]
         scores[:, len(chunk) :] = -torch.inf
         if banned is not None:
             low, high = np.searchsorted(banned[1], [start, start + len(chunk)])
