@@ -1,8 +1,8 @@
 """Time the lists of 20 for every reviewer of Amazon Beauty, by SASRec and by V-SKNN, and the reasons of those lists.
 
-The ratio printed is the time divided by that of the products which the lists can't do without: for SASRec (of random
-weights: they don't change what it costs) sequences' vectors with the items', for V-SKNN the sequences with the
-sessions. Run: ``python -m benchmarks.recommending``.
+The ratio printed is the time divided by that of the products which the lists can't do without: for SASRec (of one
+epoch: what was learnt doesn't change what it costs) sequences' vectors with the items', for V-SKNN the sequences with
+the sessions. Run: ``python -m benchmarks.recommending``.
 """
 
 import argparse

@@ -61,19 +61,20 @@ DUE_VISITORS = """
 
 SATED_VISITORS = """
     -- who has no rows and can't get any, having seen all that is available, would be due night after night
+    with stock as (select item_id from catalog.items where available),
+    sated as (
+        select visitor_id
+        from (
+            select visitor_id, unnest(items) as item_id from due_visitors
+            where not has_rows and len(items) >= (select count(*) from stock)
+        )
+        semi join stock using (item_id)
+        group by visitor_id
+        having count(distinct item_id) = (select count(*) from stock)
+    )
     delete from due_visitors
     where not has_rows and (
-        not exists (from catalog.items where available)
-        or visitor_id in (
-            select visitor_id
-            from (
-                select visitor_id, unnest(items) as item_id from due_visitors
-                where not $allow_repeats and len(items) >= (select count(*) from catalog.items where available)
-            )
-            semi join (from catalog.items where available) as stock using (item_id)
-            group by visitor_id
-            having count(distinct item_id) = (select count(*) from catalog.items where available)
-        )
+        (select count(*) from stock) = 0 or (not $allow_repeats and visitor_id in (select visitor_id from sated))
     )
 """
 

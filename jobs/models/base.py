@@ -252,7 +252,7 @@ class Model(ABC):
         # not isinstance: to Python, True is a number too
         if type(value) is not wanted and not (wanted is float and type(value) is int):
             raise UsageError(f"parameter '{name}' of {cls.family} must be of type {wanted.__name__}, not {value!r}")
-        allowed = {**INTERVALS, **cls.allowed}.get(name)
+        allowed = cls.allowed.get(name) or INTERVALS.get(name)
         if allowed and value not in allowed:
             words = allowed if isinstance(allowed, Interval) else f"one of {', '.join(allowed)}"
             raise UsageError(f"{cls.family}'s {name} must be {words}, not {value!r}")

@@ -7,6 +7,7 @@ the prompt are left out.
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from functools import cached_property
 from importlib import import_module
 from typing import Any
 
@@ -285,8 +286,7 @@ class PromptScorer(Scorer):
     ) -> Callable[[Question], Replace]:
         """Return what replaces made-up names, for a question."""
         if self.parameters["mapping"] == "fuzzy":
-            whole = Fuzzy(self.tasks.known)
-            return lambda question: whole if question.known is self.tasks.known else Fuzzy(question.known)
+            return lambda question: self._fuzzy if question.known is self.tasks.known else Fuzzy(question.known)
         made_up = {
             name
             for question, answers in zip(questions, samples, strict=True) if question
@@ -296,6 +296,10 @@ class PromptScorer(Scorer):
         vectors = self.access.name_vectors(sorted(made_up)) if self.access and wanted else {}
         replace: Replace = Nearest(self.tasks.near.item_vectors.numpy(), vectors) if vectors else drop
         return lambda _: replace
+
+    @cached_property
+    def _fuzzy(self) -> Fuzzy:
+        return Fuzzy(self.tasks.known)
 
 
 def _padded(values: list[Any], k: int, fill: float) -> list[Any]:
