@@ -40,7 +40,7 @@ def top_k(
 
     The order is by score, largest first, and of equal scores the smaller item index first; this also holds
     at the k-th place. Beside the result, each of torch's threads takes a few times
-    ``query_chunk * item_chunk`` floats; there is a copy of the allowed items if some are not.
+    ``query_chunk * item_chunk`` floats.
 
     Parameters
     ----------
@@ -79,17 +79,15 @@ def top_k(
     n, width = len(queries), min(k, len(items))
     kept = _kept(allowed, len(items))
     seen = None if exclude is None else _seen(exclude, n, len(items), kept)
-    if kept is not None:
-        rows = torch.from_numpy(kept).to(items.device)
-        items, bias = items[rows], None if bias is None else bias[rows]
+    rows = None if kept is None else torch.from_numpy(kept).to(items.device)
     scores = np.full((n, k), -np.inf, dtype=np.float32)
     indices = np.full((n, k), -1, dtype=np.int32)
-    if not len(items):
+    if rows is not None and not len(rows):
         return scores, indices
 
     def fill(start: int, stop: int) -> None:
         banned = None if seen is None else _by_item(seen, start, stop)
-        best = _search(queries[start:stop], items, bias, width, banned, item_chunk)
+        best = _search(queries[start:stop], items, bias, rows, width, banned, item_chunk)
         values, found = (part.cpu().numpy() for part in _decode(best))
         scores[start:stop, :width] = values
         indices[start:stop, :width] = found if kept is None else np.where(found < 0, -1, kept[found])
@@ -118,21 +116,28 @@ def for_chunks(call: Callable[[int, int], None], n: int, chunk: int, threads: in
 
 
 def _search(
-    queries: Tensor, items: Tensor, bias: Tensor | None, k: int, banned: tuple[Longs, Longs] | None, item_chunk: int
+    queries: Tensor,
+    items: Tensor,
+    bias: Tensor | None,
+    kept: Tensor | None,
+    k: int,
+    banned: tuple[Longs, Longs] | None,
+    item_chunk: int,
 ) -> Tensor:
-    """Return the keys of the best ``k`` of all items but the banned: int64 tensor (q, k), descending."""
-    q = len(queries)
+    """Return the keys of the best ``k`` of the kept items but the banned: int64 tensor (q, k), descending.
+
+    The keys' indices, like the banned items', are places among the kept.
+    """
+    q, size = len(queries), len(items if kept is None else kept)
     if bias is not None:
         queries = torch.nn.functional.pad(queries, (0, 1), value=1)
     queries = _pad_rows(queries, QUERY_PAD)
     best = _empty_keys(q, k, queries.device)
-    buffer = queries.new_empty(len(queries) * _round_up(min(item_chunk, len(items)), BLOCK))
-    for start in range(0, len(items), item_chunk):
-        chunk = items[start : start + item_chunk]
+    buffer = queries.new_empty(len(queries) * _round_up(min(item_chunk, size), BLOCK))
+    for start in range(0, size, item_chunk):
+        chunk = _chunk(items, bias, kept, start, min(start + item_chunk, size))
         columns = _round_up(len(chunk), BLOCK)
         scores = buffer[: len(queries) * columns].view(len(queries), columns)
-        if bias is not None:  # as one more factor: added to the scores it would take another pass over all of them
-            chunk = torch.cat([chunk, bias[start : start + len(chunk), None]], dim=1)
         torch.mm(queries, _pad_rows(chunk, BLOCK).T, out=scores)
         scores = scores[:q]
         scores[:, len(chunk) :] = -torch.inf
@@ -145,6 +150,19 @@ def _search(
         rows, columns_hit, values = _candidates(scores, floor, k)
         _merge(best, rows, _encode(values, columns_hit + start))
     return best
+
+
+def _chunk(items: Tensor, bias: Tensor | None, kept: Tensor | None, start: int, stop: int) -> Tensor:
+    """Return vectors of the kept items from ``start`` to ``stop``: copied here, so never all at once.
+
+    A bias is one more factor: added to the scores it would take another pass over all of them.
+    """
+    if kept is None:
+        chunk = items[start:stop]
+        return chunk if bias is None else torch.cat([chunk, bias[start:stop, None]], dim=1)
+    rows = kept[start:stop]  # index_select takes a third of the time of items[rows]
+    chunk = items.index_select(0, rows)
+    return chunk if bias is None else torch.cat([chunk, bias.index_select(0, rows)[:, None]], dim=1)
 
 
 def _candidates(scores: Tensor, floor: Tensor, k: int) -> tuple[Tensor, Tensor, Tensor]:
