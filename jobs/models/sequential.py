@@ -1,7 +1,8 @@
 """What trained sequence models share: an item table, where it starts, how it is trained, kept and asked.
 
-A family gives its network, its batches and its loss. Its ``LLM2…`` version differs in one thing, where the item table
-starts: from the LLM's embeddings, reduced by PCA (Harte et al. 2023, arXiv 2309.09261, section 3.3) or otherwise.
+A family gives its network, its batches and its loss. Its ``LLM2…`` version is the same model, whose item table starts
+from the LLM's embeddings, reduced by PCA (Harte et al. 2023, arXiv 2309.09261, section 3.3) or otherwise. Defaults
+differ where such a start wants others.
 """
 
 from abc import ABC, abstractmethod
