@@ -227,7 +227,7 @@ def _lists(
         found = rank(scorer, sequences, k, allowed=catalog.available, allow_repeats=names.allow_repeats)
     scores, items, from_model = fill_up(found, sequences, popularity, k, names.allow_repeats)
     own = np.where(from_model, items, -1).astype(np.int32)
-    why = scorer.reasons(sequences, own) if scorer else np.full(items.shape, -1, np.int32)
+    why = scorer.reasons(sequences, own, catalog.available) if scorer else np.full(items.shape, -1, np.int32)
     return Recommended(items, scores, from_model, why)
 
 

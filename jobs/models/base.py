@@ -125,13 +125,15 @@ class Scorer(ABC):
         float32 array (sequences, k), int32 array (sequences, k)
         """
 
-    def reasons(self, sequences: Sequences, items: Ints) -> Ints:
+    def reasons(self, sequences: Sequences, items: Ints, allowed: Bools | None = None) -> Ints:
         """Return, for each recommended item, the item of its sequence that speaks most for it.
 
         Parameters
         ----------
         items : int32 array (sequences, k)
             Recommended indices, -1 where there is none.
+        allowed : bool array (items,), optional
+            Items that these lists could hold, as :func:`recommend` was told.
 
         Returns
         -------
@@ -175,7 +177,7 @@ class VectorScorer(Scorer):
         scores[unknown], items[unknown] = -np.inf, -1
         return scores, items
 
-    def reasons(self, sequences: Sequences, items: Ints) -> Ints:
+    def reasons(self, sequences: Sequences, items: Ints, allowed: Bools | None = None) -> Ints:
         """Name the item with the largest cosine in ``item_vectors``."""
         found = super().reasons(sequences, items)
         if not self.explains:

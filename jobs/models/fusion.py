@@ -174,21 +174,23 @@ class FusionScorer(Scorer):
             scores[rows], items[rows] = entries.best(self._weights, len(rows), k)
         return scores, items
 
-    def reasons(self, sequences: Sequences, items: Ints) -> Ints:
+    def reasons(self, sequences: Sequences, items: Ints, allowed: Bools | None = None) -> Ints:
         """Ask, for each item, the part that gives it most of its score; where that can't say, the next."""
         found = super().reasons(sequences, items)
+        could_be_listed = self.recommendable if allowed is None else self.recommendable & allowed
         for start in range(0, len(sequences), ROWS_AT_ONCE):
             rows = np.arange(start, min(start + ROWS_AT_ONCE, len(sequences)))
             chunk, wanted = sequences.take(rows), items[rows]
             # lists hold a sequence's own items where that is allowed: then they were not left out when these were made
             repeats = np.isin(_key(np.arange(len(chunk))[:, None], wanted), _key(chunk.rows(), chunk.items)).any(axis=1)
-            entries = Entries.of(self.lists(chunk, chunk.last(np.where(repeats, 0, chunk.lengths)), self.recommendable))
+            exclude = chunk.last(np.where(repeats, 0, chunk.lengths))
+            entries = Entries.of(self.lists(chunk, exclude, could_be_listed))
             given = entries.given_to(wanted) * self._weights
             for speaker in np.moveaxis(np.argsort(-given, axis=2, kind="stable"), 2, 0):
                 for part, scorer in enumerate(self._scorers):
                     asked = np.where((speaker == part) & (given[:, :, part] > 0) & (found[rows] < 0), wanted, -1)
                     if (asked >= 0).any():
-                        said = scorer.reasons(chunk, asked.astype(np.int32))
+                        said = scorer.reasons(chunk, asked.astype(np.int32), allowed)
                         found[rows] = np.where(asked >= 0, said, found[rows])
         return found
 
@@ -275,8 +277,9 @@ def best_weights(entries: Entries, targets: Longs) -> Doubles:
 
     def ndcg(weights: Doubles) -> float:
         target = own @ weights
-        ahead = entries.rows[entries.values @ weights > target[entries.rows]]
-        ranks = np.bincount(ahead, minlength=len(targets)) + 1
+        fused, reached = (entries.values @ weights).astype(np.float32), target.astype(np.float32)[entries.rows]
+        ahead = (fused > reached) | ((fused == reached) & (entries.items < targets[entries.rows]))  # as in `best`
+        ranks = np.bincount(entries.rows[ahead], minlength=len(targets)) + 1
         return float(rank_values(np.where(target > 0, ranks, 0), "ndcg", 20).mean())
 
     return max([equal, *tried], key=ndcg)

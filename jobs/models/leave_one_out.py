@@ -14,7 +14,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from jobs.models.base import REASON_CHUNK, Ints, VectorScorer
+from jobs.models.base import REASON_CHUNK, Bools, Ints, VectorScorer
 from jobs.sequences import Sequences
 
 # Newest items that may be a reason: each costs an encoding of the sequence without it. On Beauty (3,000 sequences of 9
@@ -36,7 +36,7 @@ class LeaveOneOutScorer(VectorScorer):
 
     longest_input: int = field(kw_only=True)
 
-    def reasons(self, sequences: Sequences, items: Ints) -> Ints:
+    def reasons(self, sequences: Sequences, items: Ints, allowed: Bools | None = None) -> Ints:
         """Name the item whose absence leaves the recommended one least above the mean of all recommendable items.
 
         It says why the item and not an average one, nothing of its neighbours in the list. Compared are the newest

@@ -235,7 +235,7 @@ class PromptScorer(Scorer):
                 )
         return scores, items
 
-    def reasons(self, sequences: Sequences, items: Ints) -> Ints:
+    def reasons(self, sequences: Sequences, items: Ints, allowed: Bools | None = None) -> Ints:
         """Name the item of the sequence with the nearest embedding; -1 for items without one."""
         known = (items >= 0) & self.tasks.near.recommendable[items]
         return self.tasks.near.reasons(sequences, np.where(known, items, -1).astype(np.int32))

@@ -127,7 +127,7 @@ class NeighbourScorer(Scorer):
                 scores[row, : len(best)], items[row, : len(best)] = values[best], candidates[best]
         return scores, items
 
-    def reasons(self, sequences: Sequences, items: Ints) -> Ints:
+    def reasons(self, sequences: Sequences, items: Ints, allowed: Bools | None = None) -> Ints:
         """Name the item that gives the recommended one most of its score: by the neighbours that hold both."""
         found = super().reasons(sequences, items)
         for start in range(0, len(sequences), ROWS_AT_ONCE):
@@ -142,7 +142,7 @@ class NeighbourScorer(Scorer):
                     continue
                 near = slice(neighbours.indptr[place], neighbours.indptr[place + 1])
                 holds = self._holds[neighbours.indices[near]]
-                credit = self._credit(neighbours.data[near])[:, None]
+                credit = self._credit(neighbours.indices[near], neighbours.data[near])[:, None]
                 shares = weight[:, None] * (holds[:, mine].T @ (holds[:, items[row, there]] * credit)).toarray()
                 found[row, there] = np.where(shares.any(axis=0), mine[shares.argmax(axis=0)], -1)
         return found
@@ -171,9 +171,9 @@ class NeighbourScorer(Scorer):
         own = np.sqrt(np.maximum(weights.multiply(weights).sum(axis=1), 1e-12))
         return shared.data / (self._norms[shared.indices] * np.repeat(own, np.diff(shared.indptr)))  # type: ignore[no-any-return]
 
-    def _credit(self, similarities: Doubles) -> Doubles:
-        """Return what a neighbour adds to an item's score for a shared item of weight 1, up to a common factor."""
-        return np.ones_like(similarities)
+    def _credit(self, sessions: npt.NDArray[np.integer], similarities: Doubles) -> Doubles:
+        """Return what near sessions add to an item's score for a shared item of weight 1, up to a common factor."""
+        return np.ones_like(similarities) if self._parameters["similarity"] == "dot" else 1 / self._norms[sessions]
 
     def _neighbours(self, sequences: Sequences) -> Matrix:
         """Return the nearest sessions with their similarity: sparse (sequences, sessions)."""

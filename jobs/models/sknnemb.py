@@ -111,5 +111,5 @@ class EmbeddingScorer(NeighbourScorer):
             found[near] = np.einsum("sw,w->s", self._sessions[shared.indices[near]], query)
         return found.clip(min=0)
 
-    def _credit(self, similarities: Doubles) -> Doubles:
+    def _credit(self, sessions: npt.NDArray[np.integer], similarities: Doubles) -> Doubles:
         return similarities

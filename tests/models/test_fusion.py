@@ -67,6 +67,13 @@ def test_the_part_that_is_right_gets_the_weight_and_indistinct_ones_get_equal_we
     assert best_weights(Entries.of([ranked(right), ranked(right)]), targets).tolist() == [0.5, 0.5]
 
 
+def test_weights_are_judged_by_the_lists_that_they_give_ties_included():
+    wrong, right = np.array([[0]], np.int32), np.array([[5]], np.int32)
+    entries, targets = Entries.of([ranked(wrong), ranked(right)]), np.array([5])
+    weights = best_weights(entries, targets)
+    assert entries.best(weights, 1, 1)[1].tolist() == [[5]], "of equal scores the smaller index is listed first"
+
+
 def test_a_fusion_takes_parts_that_were_fitted_before_and_fits_twins_with_seeds_of_their_own():
     tiny = {"width": 8, "blocks": 1, "heads": 1, "epochs": 1}
     known = fit("sasrec", **tiny)
@@ -123,6 +130,17 @@ def test_reasons_are_those_of_the_part_that_speaks_most_for_the_item():
     np.testing.assert_array_equal(
         alone.scorer(shop()).reasons(sequences, items), alone.parts[1].scorer(shop()).reasons(sequences, items)
     )
+
+
+def test_items_that_may_not_be_listed_take_no_reasons_away():
+    model = make("fusion", {"parts": ["vsknn", "llmseqsim"], "depth": 2})
+    model.fit(training(), cases(), shop(), Fitting())
+    scorer, sequence = model.scorer(shop()), cases().inputs.take([0])
+    _, best = recommend(scorer, sequence, 4)
+    allowed = ~np.isin(np.arange(len(shop())), best)
+    _, items = recommend(scorer, sequence, 2, allowed=allowed)
+    assert (items >= 0).all()
+    assert (scorer.reasons(sequence, items, allowed) >= 0).all()
 
 
 def test_own_items_that_are_recommended_again_have_reasons_too():

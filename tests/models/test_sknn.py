@@ -63,6 +63,13 @@ def test_the_reason_is_the_item_that_gives_most_of_the_score():
     assert scorer(SKNN).reasons(Sequences.from_lists([[B, A]]), items).tolist() == [[A, B, A, -1]], "equal: the newest"
     assert scorer(SKNN).reasons(Sequences.from_lists([[A, B]]), items).tolist() == [[B, B, A, -1]], "equal: the newest"
 
+    # d: a gives 1/√2 by one session of two, b 2 / √9 by two of nine
+    rest = [C, E, F, *range(6, 11)]
+    model, catalog = SKNN(), Catalog(np.arange(11).astype(np.object_), np.zeros((11, 1), np.float32), np.ones(11, bool))
+    model.fit(Sequences.from_lists([[A, D], [B, D, *rest[1:]], [B, D, *rest[1:]]]), NOTHING, catalog, Fitting())
+    found = model.scorer(catalog).reasons(Sequences.from_lists([[A, B]]), np.array([[D]], np.int32))
+    assert found.tolist() == [[A]], "long sessions count less"
+
 
 def test_what_weighs_nothing_finds_no_neighbours():
     assert scores_of(scorer(SKNN, decay="last"), [A, F]) == pytest.approx({C: 0.5**0.5})
