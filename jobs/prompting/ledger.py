@@ -73,6 +73,11 @@ class Ledger:
         ).fetchall()
         return {request_hash: json.loads(answers) for request_hash, answers in rows}
 
+    def has_answers(self, language_model: str) -> bool:
+        """Tell whether answers of a language model are kept."""
+        query = "select 1 from ml.completions where language_model = ? limit 1"
+        return bool(self.connection.execute(query, [language_model]).fetchall())
+
     def keep(self, request_hash: str, language_model: str, bought: Completion) -> None:
         """Write down the answers to a request."""
         self.connection.execute(

@@ -91,7 +91,7 @@ class OpenAIModel(LanguageModel):
         UsageError
             If it might cost more than ``prompt_max_cost``: the message holds the plan.
         ServiceError
-            If the service fails, or refuses everything.
+            If the service fails, or has refused everything that this model was ever asked.
         """
         bodies = [self._body(conversation, sampling) for conversation in conversations]
         hashes = [_hash(body) for body in bodies]
@@ -190,10 +190,11 @@ class OpenAIModel(LanguageModel):
                             advance(1, f"${self.access.spent:.4f}")
             finally:
                 stop.set()
-        failure = ended_by or (None if found else refused)
-        if failure:
-            raise failure
+        if ended_by:
+            raise ended_by
         if refused:
+            if not self._ledger.has_answers(self.fine_tuned):  # then it is not the questions that are wrong
+                raise refused
             say(f"{SERVICE} refused {len(bodies) - len(found):,} of {len(bodies):,} questions: {redact(str(refused))}")
         return found
 

@@ -223,11 +223,21 @@ def test_a_job_is_not_given_up_where_only_an_address_is_wrong(make_model, fake, 
 
 def test_a_question_that_is_refused_has_no_answers_and_the_others_have_theirs(make_model, fake, capsys):
     fake.refuses = "unheard of"
-    assert run(make_model()) == [*WANTED[:2], []]
-    assert "refused 1 of 3 questions" in capsys.readouterr().err
+    for said in ("1 of 3", "1 of 1"):  # the second time the others' answers are kept
+        assert run(make_model()) == [*WANTED[:2], []]
+        assert f"refused {said} questions" in capsys.readouterr().err
+    assert run(make_model(), QUESTIONS[2:]) == [[]]
+    assert set(fake.paid.values()) == {1}
+
+
+def test_a_model_that_is_refused_everything_is_an_error_and_nothing_is_kept(make_model, fake, warehouse):
+    run(make_model(epochs=1))  # another one's answers say nothing of it
+    kept = tables(warehouse)[1]
     fake.refuses = '"'
-    with pytest.raises(ServiceError, match="refuses"):
-        run(make_model(), [conversation("item", ["new"])])
+    for _ in range(2):
+        with pytest.raises(ServiceError, match="refuses"):
+            run(make_model())
+    assert tables(warehouse)[1] == kept
 
 
 def test_fewer_answers_than_were_asked_for_are_an_error_and_are_not_kept(make_model, fake, warehouse):
