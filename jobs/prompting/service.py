@@ -15,6 +15,7 @@ from jobs.prompting.language_model import Conversation
 SERVICE = "the language model's service"  # what errors call it
 TIMEOUT = 120.0  # seconds, of a request
 PATIENCE = 120.0  # seconds for which the service may fail
+TRIES = 3  # that a request has at least: one that times out may use up the patience by itself
 LONGEST_WAIT = 30.0  # seconds between two tries
 ANSWERS = 3  # wrong ones that a request may get, each charged for
 MESSAGE_TOKENS = 4  # around a message; OpenAI's cookbook counts so
@@ -57,7 +58,7 @@ class Service:
             wanted = getattr(error, "retry_after", None)
             return float(jitter(state) if wanted is None else min(wanted, PATIENCE))
 
-        is_over = tenacity.stop_after_delay(PATIENCE)
+        is_over = tenacity.stop_all(tenacity.stop_after_delay(PATIENCE), tenacity.stop_after_attempt(TRIES))
         retrying = tenacity.Retrying(
             retry=tenacity.retry_if_exception_type((Busy, Unavailable, WrongAnswer)),
             stop=lambda state: wrong >= ANSWERS or stop.is_set() or is_over(state),

@@ -177,6 +177,15 @@ def test_a_passing_fault_is_waited_out(make_model, fake, kind, fault):
     assert set(fake.paid.values()) == {1}
 
 
+def test_requests_that_time_out_are_tried_again_however_long_that_took(make_model, fake, monkeypatch):
+    monkeypatch.setattr("jobs.prompting.service.PATIENCE", 0.01)
+    fake.faults["chat"] = ["time-out"] * 2
+    assert run(make_model(), QUESTIONS[:1]) == WANTED[:1]
+    fake.faults["chat"] = ["time-out"] * 3
+    with pytest.raises(ServiceError, match="can't be reached"):
+        run(make_model(), QUESTIONS[1:2])
+
+
 @pytest.mark.parametrize("kind", ["upload", "jobs", "job", "chat"])
 def test_a_service_that_is_down_ends_the_run_with_a_clear_message_and_the_next_goes_on(make_model, fake, kind):
     fake.faults[kind] = ["500"] * 99
