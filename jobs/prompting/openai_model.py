@@ -16,7 +16,7 @@ from typing import Any
 
 import numpy as np
 
-from jobs.embedding.provider import Refused, ServiceError, WrongAnswer
+from jobs.embedding.provider import Denied, Refused, ServiceError, WrongAnswer
 from jobs.errors import UsageError, redact
 from jobs.models.base import State
 from jobs.progress import progress, say
@@ -48,6 +48,7 @@ class OpenAIModel(LanguageModel):
         self.fine_tuned = ""
         self._ledger = Ledger(access.connection)
         self._service = Service()
+        self._spending = threading.Lock()
 
     def fine_tune(
         self,
@@ -91,7 +92,8 @@ class OpenAIModel(LanguageModel):
         UsageError
             If it might cost more than ``prompt_max_cost``: the message holds the plan.
         ServiceError
-            If the service fails, or has refused everything that this model was ever asked.
+            If the service fails, or has refused everything that this model was ever asked, or if wrong answers, which
+            are paid for and in no plan, pass ``prompt_max_cost``.
         """
         bodies = [self._body(conversation, sampling) for conversation in conversations]
         hashes = [_hash(body) for body in bodies]
@@ -186,7 +188,6 @@ class OpenAIModel(LanguageModel):
                         else:
                             self._ledger.keep(key, self.fine_tuned, bought)
                             found[key] = bought.answers
-                            self.access.spent += bought.cost
                             advance(1, f"${self.access.spent:.4f}")
             finally:
                 stop.set()
@@ -200,15 +201,21 @@ class OpenAIModel(LanguageModel):
 
     def _complete(self, body: dict[str, Any], stop: threading.Event) -> Completion:
         def complete() -> Completion:
+            limit = self.access.settings.prompt_max_cost
+            if limit is not None and self.access.spent > limit:  # the plan knows of no wrong answers
+                raise Denied(f"llmseqprompt: ${self.access.spent:.4f} are spent, over prompt_max_cost = {limit:g}")
             answer = self._service.client.chat.completions.create(**body)
             answers = [choice.message.content or "" for choice in answer.choices]
             prompt = answer.usage.prompt_tokens if answer.usage else sum(
                 count_tokens(message["content"]) for message in body["messages"]
             )  # fmt: skip
             completion = answer.usage.completion_tokens if answer.usage else sum(map(count_tokens, answers))
-            if len(answers) != body["n"]:
+            cost = self._cost(prompt, completion)
+            with self._spending:
+                self.access.spent += cost
+            if len(answers) != body["n"]:  # charged for all the same
                 raise WrongAnswer(f"{SERVICE} gave {len(answers)} answers, not the {body['n']} that were asked for")
-            return Completion(answers, prompt, completion, self._cost(prompt, completion))
+            return Completion(answers, prompt, completion, cost)
 
         return self._service.ask(self.fine_tuned, complete, stop)
 

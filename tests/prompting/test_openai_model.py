@@ -286,6 +286,18 @@ def test_a_limit_stops_what_would_pass_it_and_says_after_how_much(make_model, fa
     assert "chat" not in fake.asked
 
 
+def test_wrong_answers_are_paid_for_too_and_end_the_run_where_they_pass_the_limit(make_model, fake):
+    fake.answers = -17  # 20 answers, of 200 tokens
+    prices = {BASE: {"training": 0.0, "input": 0.0, "output": 1.0}}
+    for limit, tries, message in [(1e-3, 3, "gave 20 answers"), (1.3e-4, 1, "spent, over prompt_max_cost")]:
+        fake.paid.clear()
+        model = make_model(prompt_prices=prices, prompt_max_cost=limit)
+        with pytest.raises(ServiceError, match=message):
+            run(model, QUESTIONS[:1])
+        assert model.access.spent == pytest.approx(tries * 2e-4)
+        assert fake.paid[f"answers to {QUESTIONS[0].user}"] == tries
+
+
 def test_a_model_without_a_price_is_not_bought(make_model, fake):
     with pytest.raises(UsageError, match=r'\[prompt_prices."my-model"\]'):
         run(make_model(base="my-model"))
