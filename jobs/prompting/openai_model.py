@@ -9,6 +9,7 @@ import json
 import threading
 from collections.abc import Mapping, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
+from dataclasses import replace
 from functools import cached_property
 from itertools import islice
 from pathlib import Path
@@ -87,6 +88,8 @@ class OpenAIModel(LanguageModel):
     def answer(self, conversations: Sequence[Conversation], sampling: Sampling) -> list[list[str]]:
         """Ask the fine-tuned model what was not asked before; a question that the service refuses has no answers.
 
+        At temperature 0 one answer is bought, and repeated.
+
         Raises
         ------
         UsageError
@@ -95,6 +98,9 @@ class OpenAIModel(LanguageModel):
             If the service fails, or has refused everything that this model was ever asked, or if wrong answers, which
             are paid for and in no plan, pass ``prompt_max_cost``.
         """
+        times = 1
+        if sampling.temperature == 0:  # all answers are one
+            times, sampling = sampling.samples, replace(sampling, samples=1)
         bodies = [self._body(conversation, sampling) for conversation in conversations]
         hashes = [_hash(body) for body in bodies]
         kept = self._ledger.completions(hashes)
@@ -108,7 +114,7 @@ class OpenAIModel(LanguageModel):
                 self._cost(asked, most),
             )
             kept |= self._buy({key: bodies[place] for key, place in missing.items()})
-        return [kept.get(key, []) for key in hashes]
+        return [kept.get(key, []) * times for key in hashes]
 
     def choose(
         self,

@@ -2,7 +2,9 @@
 
 import itertools
 import json
+import re
 from contextlib import suppress
+from dataclasses import replace
 
 import httpx2
 import pytest
@@ -296,6 +298,14 @@ def test_wrong_answers_are_paid_for_too_and_end_the_run_where_they_pass_the_limi
             run(model, QUESTIONS[:1])
         assert model.access.spent == pytest.approx(tries * 2e-4)
         assert fake.paid[f"answers to {QUESTIONS[0].user}"] == tries
+
+
+def test_at_temperature_0_one_answer_is_planned_and_bought_and_counts_as_all(make_model, fake, capsys):
+    model = make_model()
+    model.fine_tune(EXAMPLES, HELD_OUT, 7, None)
+    assert model.answer(QUESTIONS, replace(SAMPLING, temperature=0.0)) == WANTED
+    assert {question["n"] for question in fake.questions} == {1}
+    assert re.search("3 questions, 1 answers each, .* at most 120 out", capsys.readouterr().err)
 
 
 def test_a_model_without_a_price_is_not_bought(make_model, fake):
