@@ -40,7 +40,7 @@ def name_vectors(
     Raises
     ------
     UsageError
-        If the model is a service's and ``max_cost`` doesn't allow for the names.
+        If the model is a service's and nobody said its price, or ``max_cost`` doesn't allow for the names.
     """
     hashes = {name: hashlib.sha256(name.encode()).hexdigest() for name in names}
     model = settings.job_vars().embedding
@@ -56,6 +56,12 @@ def name_vectors(
     if missing:
         provider = provider_for(settings, model)
         assert isinstance(provider, DirectProvider)  # noqa: S101 - all others are
+        if provider.price is None:
+            raise UsageError(
+                f"llmseqprompt: embeddings of made-up names need a price: nextmart doesn't know that of {model.name}. "
+                f'Set it, in US dollars a million tokens: [vars.embedding_models."{model.name}"] price = …, or set '
+                "mapping = 'fuzzy' or 'none'"
+            )
         rate = Rate(settings.embedding_requests_per_minute, settings.embedding_tokens_per_minute)
         budget = Budget(provider.price, max_cost)
         dispatcher = Dispatcher(provider, model.dimensions, budget, rate, settings.embedding_patience_seconds)

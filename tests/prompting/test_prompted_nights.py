@@ -175,3 +175,17 @@ def test_made_up_names_cost_nothing_without_a_limit(warehouse, monkeypatch):
     monkeypatch.setattr("jobs.prompting.name_vectors.provider_for", lambda settings, model: Lengths())
     with pytest.raises(UsageError, match="1 made-up names cost more than prompt_max_cost"):
         Access(warehouse, load_settings()).name_vectors(["hat"])
+
+
+@pytest.mark.parametrize("price", [None, 0.0])
+def test_made_up_names_are_bought_at_a_known_price_alone(warehouse, monkeypatch, price):
+    provider = Lengths()
+    provider.price = price
+    monkeypatch.setattr("jobs.prompting.name_vectors.provider_for", lambda settings, model: provider)
+    access = Access(warehouse, load_settings())
+    if price is None:
+        with pytest.raises(UsageError, match=r"need a price.* price = …, or set mapping = 'fuzzy' or 'none'"):
+            access.name_vectors(["hat"])
+        assert not provider.asked
+    else:  # as on this machine
+        assert list(access.name_vectors(["hat"])) == ["hat"]
