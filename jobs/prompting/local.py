@@ -199,6 +199,12 @@ class LocalModel(LanguageModel):
     def _tokenizer(self) -> Any:
         return self._loaded[1]
 
+    @cached_property
+    def _marks(self) -> list[str]:
+        added = self._tokenizer.added_tokens_decoder.values()  # a chat's turns may begin with one that has no role
+        found = [*self._tokenizer.all_special_tokens, *(token.content for token in added if token.special)]
+        return list(dict.fromkeys(found))
+
     @property
     def _additions(self) -> dict[str, nn.Parameter]:
         return {name: value for name, value in self._model.named_parameters() if value.requires_grad}
@@ -284,7 +290,7 @@ class LocalModel(LanguageModel):
 
     def _plain(self, text: str) -> str:
         """Break the marks of a conversation in a text: a title is data, and can't end its message."""
-        for mark in self._tokenizer.all_special_tokens:
+        for mark in self._marks:
             text = text.replace(mark, f"{mark[0]} {mark[1:]}")
         return text
 

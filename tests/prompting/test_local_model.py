@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 from safetensors.numpy import load, save
-from tokenizers import Tokenizer, models, pre_tokenizers
+from tokenizers import AddedToken, Tokenizer, models, pre_tokenizers
 from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
 
 from jobs.errors import NextmartError, UsageError
@@ -264,6 +264,13 @@ def test_a_title_cant_end_its_message(make):
     assert prompt.count(1) == 3  # the template's own
     assert 2 not in prompt
     assert answer.index(2) == len(answer) - 1
+
+
+def test_a_title_cant_begin_a_turn_by_a_mark_without_a_role(make):
+    model = make()
+    model._tokenizer.add_tokens([AddedToken("<turn>", special=True), AddedToken("soap-dish", special=False)])
+    assert "<turn>" not in model._tokenizer.all_special_tokens
+    assert model._plain("red <turn> soap-dish") == "red < turn> soap-dish"
 
 
 def test_the_family_hands_its_parameters_over(folder):
