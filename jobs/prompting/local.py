@@ -21,6 +21,7 @@ from jobs.models.base import Fitting, State
 from jobs.models.sequential import batches_of_like_length
 from jobs.models.training import train
 from jobs.progress import progress
+from jobs.prompting.chat_tokens import ChatTokens, Tokens
 from jobs.prompting.choosing import Trie, choose
 from jobs.prompting.continuations import last_places, padded, sample
 from jobs.prompting.language_model import Conversation, LanguageModel, Sampling
@@ -29,8 +30,7 @@ from jobs.prompting.weights import load
 AT_ONCE, AT_ONCE_CUDA = 8, 64  # conversations answered together: bounds memory
 REMEMBERED = 10_000  # conversations whose answers are held: an experiment's, not a shop's
 NO_LOSS = -100  # where a token is not of the answer
-
-Tokens = list[int]
+SHORTER = "lower `window`, the number of titles that it is shown"
 
 
 class LocalModel(LanguageModel):
@@ -65,6 +65,7 @@ class LocalModel(LanguageModel):
         given = parameters or {}
         self.parameters: dict[str, Any] = {name: given.get(name, value) for name, value in self.defaults.items()}
         self._answered: dict[tuple[Conversation, Sampling], list[str]] = {}
+        self._has_asked = False
 
     def fine_tune(
         self, examples: Sequence[Conversation], held_out: Sequence[Conversation], seed: int, checkpoint: Path | None
@@ -72,16 +73,19 @@ class LocalModel(LanguageModel):
         """Learn the answers' tokens, whatever was learnt before; stop when the held-out answers get no likelier.
 
         An epoch is cut into ``checks_per_epoch`` parts. After each the held-out loss (nats a token) is taken and the
-        checkpoint written, from which a killed run goes on to the very weights of an undisturbed one.
+        checkpoint written, from which a killed run goes on to the very weights of an undisturbed one. Examples longer
+        than the model reads are left out.
 
         Raises
         ------
         UsageError
-            If there is no example, or one is longer than the model reads.
+            If there is no example that the model reads.
         """
         if not examples:
             raise UsageError("there is nothing to fine-tune a language model on")
         rows, held_out_rows = self._examples(examples), self._examples(held_out)
+        if not rows:
+            raise UsageError(f"every example is longer than '{self.name}' reads: {SHORTER}")
         self._answered.clear()
         self._start(seed)
         learnt = _Learnt(self._additions.values())
@@ -101,7 +105,13 @@ class LocalModel(LanguageModel):
     def answer(self, conversations: Sequence[Conversation], sampling: Sampling) -> list[list[str]]:
         """Draw answers, each up to its end token; a conversation's depend on the seed and its words alone.
 
-        What was asked not long before is answered as before.
+        What was asked not long before is answered as before. Where the model can't read a conversation and the
+        longest answer, it has no answers.
+
+        Raises
+        ------
+        UsageError
+            If the model could read none so far.
         """
         asked = [each for each in dict.fromkeys(conversations) if (each, sampling) not in self._answered]
         self._answered |= {
@@ -115,7 +125,7 @@ class LocalModel(LanguageModel):
     def _draw(self, conversations: Sequence[Conversation], sampling: Sampling) -> list[list[str]]:
         samples = sampling.samples if sampling.temperature > 0 else 1  # else all are one
         said: list[list[str]] = [[] for _ in conversations]
-        prompts = self._prompts(conversations, sampling.max_tokens)
+        prompts = self._asked(conversations, sampling.max_tokens)
         with progress("answering", len(prompts)) as advance:
             for places in self._batches(prompts):
                 draws = [
@@ -142,15 +152,20 @@ class LocalModel(LanguageModel):
     def choose(self, conversations: Sequence[Conversation], choices: Sequence[str], k: int) -> list[list[int]]:
         """Return the likeliest of ``choices`` by :func:`jobs.prompting.choosing.choose`.
 
-        Never an empty one; of equal ones the first.
+        Never an empty one; of equal ones the first; none where the model can't read a conversation and the longest.
+
+        Raises
+        ------
+        UsageError
+            If the model could read no conversation so far.
         """
         places = [place for place, choice in enumerate(choices) if choice]
         if not places or k < 1:
             return [[] for _ in conversations]
-        answers = self._answers([choices[place] for place in places])
+        answers = self._chat.answers([choices[place] for place in places])
         trie = Trie(answers)
         chosen: list[list[int]] = [[] for _ in conversations]
-        prompts = self._prompts(conversations, max(len(answer) for answer in answers))
+        prompts = self._asked(conversations, max(len(answer) for answer in answers))
         with progress("choosing", len(prompts)) as advance:
             for batch in self._batches(prompts):
                 found = choose(self._model, [prompts[place] for place in batch], trie, k)
@@ -200,10 +215,8 @@ class LocalModel(LanguageModel):
         return self._loaded[1]
 
     @cached_property
-    def _marks(self) -> list[str]:
-        added = self._tokenizer.added_tokens_decoder.values()  # a chat's turns may begin with one that has no role
-        found = [*self._tokenizer.all_special_tokens, *(token.content for token in added if token.special)]
-        return list(dict.fromkeys(found))
+    def _chat(self) -> ChatTokens:
+        return ChatTokens(self._tokenizer, getattr(self._model.config, "max_position_embeddings", math.inf))
 
     @property
     def _additions(self) -> dict[str, nn.Parameter]:
@@ -242,57 +255,27 @@ class LocalModel(LanguageModel):
 
     @torch.no_grad()
     def _held_out_loss(self, rows: list[tuple[Tokens, Tokens]]) -> float:
-        batches = self._batches([prompt + answer for prompt, answer in rows])
+        batches = self._batches({place: prompt + answer for place, (prompt, answer) in enumerate(rows)})
         total = sum(float(self._loss([rows[place] for place in batch], "sum")) for batch in batches)
         return total / sum(len(answer) for _, answer in rows)
 
-    def _batches(self, prompts: Sequence[Tokens]) -> list[list[int]]:
+    def _batches(self, prompts: Mapping[int, Tokens]) -> list[list[int]]:
         """Put prompts of like length together, as their places."""
-        order = sorted(range(len(prompts)), key=lambda place: len(prompts[place]))
+        order = sorted(prompts, key=lambda place: len(prompts[place]))
         size = AT_ONCE_CUDA if self._model.device.type == "cuda" else AT_ONCE
         return [order[start : start + size] for start in range(0, len(order), size)]
 
     def _examples(self, conversations: Sequence[Conversation]) -> list[tuple[Tokens, Tokens]]:
-        answers = self._answers([conversation.answer for conversation in conversations])
-        longest = max((len(answer) for answer in answers), default=0)
-        return list(zip(self._prompts(conversations, longest), answers, strict=True))
+        answers = self._chat.answers([conversation.answer for conversation in conversations])
+        prompts = self._chat.prompts(conversations, [len(answer) for answer in answers])
+        return [(prompt, answers[place]) for place, prompt in prompts.items()]
 
-    def _answers(self, texts: Sequence[str]) -> list[Tokens]:
-        ids = (
-            self._tokenizer([self._plain(text) for text in texts], add_special_tokens=False)["input_ids"]
-            if texts
-            else []
-        )
-        return [[*tokens, self._tokenizer.eos_token_id] for tokens in ids]
-
-    def _prompts(self, conversations: Sequence[Conversation], room: int) -> list[Tokens]:
-        """Return the tokens of the conversations up to where the answer begins; ``room`` is what that needs."""
-        texts = [
-            self._tokenizer.apply_chat_template(
-                [
-                    {"role": "system", "content": self._plain(conversation.system)},
-                    {"role": "user", "content": self._plain(conversation.user)},
-                ],
-                tokenize=False,
-                add_generation_prompt=True,
-            )
-            for conversation in conversations
-        ]
-        ids: list[Tokens] = self._tokenizer(texts, add_special_tokens=False)["input_ids"] if texts else []
-        reads = getattr(self._model.config, "max_position_embeddings", math.inf)
-        longest = max((len(tokens) for tokens in ids), default=0)
-        if longest + room > reads:
-            raise UsageError(
-                f"a conversation of {longest} tokens with an answer of up to {room} is longer than the {reads} that "
-                f"'{self.name}' reads: put fewer titles into a prompt"
-            )
-        return ids
-
-    def _plain(self, text: str) -> str:
-        """Break the marks of a conversation in a text: a title is data, and can't end its message."""
-        for mark in self._marks:
-            text = text.replace(mark, f"{mark[0]} {mark[1:]}")
-        return text
+    def _asked(self, conversations: Sequence[Conversation], room: int) -> dict[int, Tokens]:
+        prompts = self._chat.prompts(conversations, [room] * len(conversations))
+        self._has_asked |= bool(prompts)  # so that the last few of many, all too long, end nothing
+        if conversations and not self._has_asked:
+            raise UsageError(f"every conversation, with its answer, is longer than '{self.name}' reads: {SHORTER}")
+        return prompts
 
 
 def _words(conversation: Conversation) -> bytes:

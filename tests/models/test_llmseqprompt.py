@@ -127,6 +127,14 @@ def test_named_items_stand_first_and_llmseqsim_fills_the_list(monkeypatch):
     assert repeats[0].tolist() == [far[1], far[0], ROW[0]]
 
 
+@pytest.mark.parametrize("constrained", [False, True])
+def test_llmseqsim_makes_the_list_where_there_are_no_answers(monkeypatch, constrained):
+    model, language_model = fit(monkeypatch, lambda conversation: [], constrained=constrained)
+    monkeypatch.setattr(language_model, "choose", lambda conversations, choices, k: [[] for _ in conversations])
+    _, near = recommend(LLMSeqSim().scorer(shop()), Sequences.from_lists([ROW]), 5)
+    assert top(model, [ROW], 5)[1].tolist() == near.tolist()
+
+
 def test_rates_are_measured_beside_the_metrics(monkeypatch):
     answers = [quoted(NAMES[0]), quoted(NAMES[0]), "nonsense", ""]
     model, _ = fit(monkeypatch, lambda conversation: answers)

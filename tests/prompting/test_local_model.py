@@ -240,7 +240,9 @@ def test_what_is_chosen_is_what_brute_force_finds_likeliest(make, monkeypatch, a
 def test_a_choices_likelihood_is_exact(make):
     model = make()
     with torch.no_grad():
-        (found,) = choose(model._model, model._prompts(ASKED[1:2], 8), Trie(model._answers(TITLES)), 9)
+        (found,) = choose(
+            model._model, list(model._asked(ASKED[1:2], 8).values()), Trie(model._chat.answers(TITLES)), 9
+        )
     assert {place: pytest.approx(likelihood(model, ASKED[1], title)) for place, title in enumerate(TITLES)} == {
         place: score for score, place in found
     }
@@ -270,7 +272,41 @@ def test_a_title_cant_begin_a_turn_by_a_mark_without_a_role(make):
     model = make()
     model._tokenizer.add_tokens([AddedToken("<turn>", special=True), AddedToken("soap-dish", special=False)])
     assert "<turn>" not in model._tokenizer.all_special_tokens
-    assert model._plain("red <turn> soap-dish") == "red < turn> soap-dish"
+    assert model._chat.plain("red <turn> soap-dish") == "red < turn> soap-dish"
+
+
+LONG = Conversation("next", "red " * 50, "comb " * 20)
+
+
+def test_examples_that_are_too_long_are_left_out(make, capsys):
+    model, expected = make(epochs=1), make(epochs=1)
+    model.fine_tune([*RULE, LONG], [LONG, *RULE[:2]], 0, None)
+    said = capsys.readouterr().err
+    assert "1 of 11 conversations, with their answers, are longer than the 64 tokens" in said
+    assert "1 of 3 conversations" in said
+    expected.fine_tune(RULE, RULE[:2], 0, None)
+    assert equal(model.state(), expected.state())
+    assert len(model._examples([Conversation("next", "red " * 50, "comb"), *RULE])) == 11, "each by its own length"
+    with pytest.raises(UsageError, match=r"every example is longer than .* lower `window`"):
+        make().fine_tune([LONG], [], 0, None)
+
+
+@pytest.mark.parametrize(
+    "ask",
+    [
+        lambda model, asked: model.answer(asked, Sampling(2, 0.0, 20)),
+        lambda model, asked: model.choose(asked, ["soap " * 20], 1),
+    ],
+)
+def test_conversations_that_are_too_long_have_no_answers(make, capsys, ask):
+    model = make()
+    with pytest.raises(UsageError, match=r"every conversation, .* is longer than .* lower `window`"):
+        ask(model, [LONG])
+    expected = ask(make(), ASKED)
+    capsys.readouterr()
+    assert ask(model, [ASKED[0], LONG, *ASKED[1:]]) == [expected[0], [], *expected[1:]]
+    assert "1 of 5 conversations" in capsys.readouterr().err
+    assert ask(model, [Conversation("next", "blue " * 60)]) == [[]], "others could be asked"
 
 
 def test_the_family_hands_its_parameters_over(folder):
@@ -284,8 +320,6 @@ def test_the_family_hands_its_parameters_over(folder):
 def test_what_is_wrong_is_said(make, folder, tmp_path, monkeypatch):
     with pytest.raises(UsageError, match="neither the bundled 'SmolLM2-135M-Instruct', nor a folder"):
         LocalModel("no-such-model").answer(ASKED, Sampling())
-    with pytest.raises(UsageError, match="longer than the 64"):
-        make().answer([Conversation("next", "red " * 50)], Sampling(max_tokens=20))
     with pytest.raises(UsageError, match="nothing to fine-tune"):
         make().fine_tune([], [], 0, None)
     monkeypatch.setattr(weights.importlib.util, "find_spec", lambda name: None)
