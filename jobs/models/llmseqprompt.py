@@ -245,8 +245,9 @@ class PromptScorer(Scorer):
     ) -> list[tuple[list[int], list[float]]]:
         usable = allowed & self.tasks.named
         questions = self.tasks.asking(sequences, allowed)
-        # constrained answers name a sequence's own items too, mostly those they were shown, which are dropped later
-        own = 0 if exclude is None else min(self.tasks.window, int(exclude.lengths.max(initial=0)))
+        # constrained answers name a sequence's own items too, mostly those they were shown, which are dropped later;
+        # as many for all, since the number of beams decides what is found: a list must not depend on who is beside
+        own = 0 if exclude is None else self.tasks.window
         samples = self._ask(questions, k + own, usable)
         replacement = self._replacement(questions, samples)
         slates: list[tuple[list[int], list[float]]] = []

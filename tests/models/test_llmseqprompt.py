@@ -165,7 +165,7 @@ def test_constrained_answers_are_the_likeliest_names_that_may_be_recommended(mon
     assert scorer.rates() == {}
 
 
-def test_a_long_history_widens_no_choice_by_more_than_what_is_shown_of_it(monkeypatch):
+def test_a_choice_is_as_wide_whoever_is_beside_and_however_long_their_histories_are(monkeypatch):
     widths = []
 
     class Counting(Bigrams):
@@ -177,8 +177,10 @@ def test_a_long_history_widens_no_choice_by_more_than_what_is_shown_of_it(monkey
     model = LLMSeqPrompt({"constrained": True, "window": 2})
     model.fit(training(), cases(), shop(), Fitting())
     _, lists = recommend(model.scorer(shop()), Sequences.from_lists([ROW * 400]), 3)
-    assert widths == [5]
     assert not set(lists[0]) & set(ROW)
+    recommend(model.scorer(shop()), Sequences.from_lists([ROW[:1]]), 3)
+    recommend(model.scorer(shop()), Sequences.from_lists([ROW[:1], ROW]), 3)
+    assert widths == [5, 5, 5], "by what is shown"
 
 
 def test_made_up_names_are_replaced_by_their_embeddings(monkeypatch):
