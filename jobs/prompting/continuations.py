@@ -109,7 +109,8 @@ def sample(
     longest : int
         Tokens of a continuation, at most.
     draws : float32 tensor (prompts, samples, longest)
-        Uniform in [0, 1); they alone decide what is drawn.
+        Uniform in [0, 1); they and the model's distributions decide what is drawn. These are rounded otherwise in
+        another batch, which in bfloat16 may change what is drawn, in float32 all but never.
 
     Returns
     -------
@@ -147,7 +148,8 @@ def _choose(logits: Tensor, node: list[dict[int, int]], temperature: float, draw
         return [[likeliest[row][place] for place in places.values()] for row, places in enumerate(node)]
     chosen = []
     for row, places in enumerate(node):
-        # the distribution's inverse at the draw, so that neither the batch nor its order matters
+        # the distribution's inverse at the draw, so that the batch and its order matter by the logits' rounding alone:
+        # not in float32, all but for ties; sometimes in bfloat16
         heaps = (logits[row] / temperature).softmax(dim=1).cumsum(dim=1)
         heaps = heaps[list(places.values())]
         wanted = draws[row, list(places)].to(heaps.device)[:, None] * heaps[:, -1:]

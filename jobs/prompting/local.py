@@ -103,10 +103,11 @@ class LocalModel(LanguageModel):
 
     @torch.no_grad()
     def answer(self, conversations: Sequence[Conversation], sampling: Sampling) -> list[list[str]]:
-        """Draw answers, each up to its end token; a conversation's depend on the seed and its words alone.
+        """Draw answers, each up to its end token, by numbers that depend on the seed and a conversation's words alone.
 
-        What was asked not long before is answered as before. Where the model can't read a conversation and the
-        longest answer, it has no answers.
+        Which answers those make depends, in bfloat16, a little on what is computed beside: its rounding may tip a near
+        draw. In float32 that all but never happens. What was asked not long before is answered as before. Where the
+        model can't read a conversation and the longest answer, it has no answers.
 
         Raises
         ------
