@@ -12,9 +12,12 @@ def softmax_loss(
 ) -> Tensor:
     """Return the mean cross-entropy of the targets, among all items or among sampled ones.
 
-    Sampled items are drawn uniformly, without the target's knowledge, and shared by the batch. Each stands for
-    items / negatives others, which its score is raised for by the logarithm of that: so the sum over the sample
-    estimates the sum over all (sampled softmax with correction, Jean et al. 2015, arXiv 1412.2007).
+    Sampled items are drawn uniformly from all, with replacement, and shared by the batch; a place leaves draws of its
+    own target out. Each of the others stands for (items - 1) / negatives items, which its score is raised for by the
+    logarithm of that: so the sum over the sample estimates the sum over all but the target (sampled softmax with
+    correction, Jean et al. 2015, arXiv 1412.2007). On average it is too small by one part in ``items``, since draws are
+    left out: items / negatives would be right. But that is as if the others' scores were lower by 1 / items, equally
+    for all of them: a thousandth for a thousand items, much less than the draw itself scatters.
 
     Parameters
     ----------

@@ -411,6 +411,12 @@ def test_the_sampled_loss_is_that_of_all_items_on_average():
     assert abs(sampled - whole) < 0.01 * whole  # without the correction it would be a tenth less
 
 
+def test_the_sampled_sum_is_one_part_in_as_many_as_there_are_items_too_small():
+    generator, equal = torch.Generator().manual_seed(0), torch.zeros(5, 2)
+    sums = [losses.softmax_loss(equal[:1], equal, torch.tensor([0]), 4, generator).exp() - 1 for _ in range(2000)]
+    assert torch.stack(sums).mean().item() == pytest.approx(4 * (1 - 1 / 5), abs=0.1)
+
+
 def test_batches_hold_each_row_once_and_no_padding():
     rows = Sequences.from_lists(walks(50, seed=8, shortest=2, longest=6))
     seen = []
