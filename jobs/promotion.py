@@ -11,7 +11,7 @@ import numpy as np
 from jobs.champion import SELECTION_K, Entrant, Incumbent, Verdict, decide
 from jobs.errors import NextmartError, UsageError
 from jobs.metrics import rank_values
-from jobs.models.store import SCHEMA_VERSION, ModelRow, live, stored
+from jobs.models.store import PREVIOUS, SCHEMA_VERSION, ModelRow, live, stored
 from jobs.progress import say
 from jobs.settings import Settings
 from jobs.warehouse import Connection, JobRun, now, transaction
@@ -20,14 +20,6 @@ NEWEST = """
     -- what is known of each model: its newest row
     select model_version, is_live, pinned, reason from ml.champions
     qualify row_number() over (partition by model_version order by changed_at desc) = 1
-"""
-
-PREVIOUS = """
-    -- the model that was live before the one that is
-    select model_version from ml.champions
-    where is_live and model_version <> ?
-    order by changed_at desc
-    limit 1
 """
 
 RANKS = """
@@ -88,7 +80,7 @@ def rollback(connection: Connection, settings: Settings, run: JobRun) -> None:
         If there was none, or it can serve no more.
     """
     row = live(connection)
-    found = connection.execute(PREVIOUS, [row.model_version]).fetchone() if row else None
+    found = connection.execute(PREVIOUS).fetchone() if row else None
     if row is None or found is None:
         raise NextmartError(
             f"there is nothing to roll back to: no other model was live. {_choices(connection, settings)}"

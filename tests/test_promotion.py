@@ -219,6 +219,27 @@ def test_rollback_brings_back_the_model_before_and_a_night_leaves_it(tiny):
     assert tiny.live() == second, "a second time goes forward again"
 
 
+def test_the_model_before_keeps_its_weights_for_a_rollback_however_few_are_kept(tiny):
+    one = setting(POPULARITY, models_kept=1, retrain_after_days=0)
+    tiny.night(one)
+    first = tiny.live()
+    tiny.run("pin", one, model_version=first)
+    tiny.night(one)
+    tiny.run("unpin", one)
+    tiny.night(one)
+    assert tiny.live() != first
+    assert len(tiny.rows("from ml.models where weights is not null")) == 2, "what was never live keeps none"
+    tiny.run("rollback", one)
+    assert tiny.live() == first
+    tiny.run("rollback", one)
+    tiny.connection.execute(
+        "insert into ml.deletions values ('d', '2026-03-01 12:00:00+00', 'visitor', 2, 1, 1, 1, 0, 0, '2026-01-01')"
+    )
+    tiny.run("evaluate", one)
+    left = tiny.rows("select model_version from ml.models where weights is not null")
+    assert left == [(tiny.live(),)], "nothing is kept of what has learnt from deleted events"
+
+
 def test_weights_of_another_version_make_room_even_where_they_are_pinned(tiny):
     tiny.night(setting())
     old = tiny.live()

@@ -27,6 +27,14 @@ ROWS = """
     from ml.models
 """
 
+PREVIOUS = """
+    -- the model that was live before the one that is: what a rollback goes to
+    select model_version from ml.champions
+    where is_live and model_version not in (select model_version from ml.models where status = 'live')
+    order by changed_at desc
+    limit 1
+"""
+
 
 @dataclass(frozen=True)
 class ModelRow:
@@ -129,14 +137,15 @@ def load_model(access: Access, row: ModelRow) -> Model:
 
 
 def drop_old_weights(connection: Connection, kept: int) -> None:
-    """Drop the weights (not the row) of all but each family's newest versions and the live model, pinned or not.
+    """Drop the weights (not the row) of all but each family's newest versions, the live model and the one before it.
 
-    Of older versions that have learnt from deleted events, nothing is kept.
+    Of older versions that have learnt from deleted events, nothing is kept but the live one, pinned or not.
     """
     connection.execute(
-        "update ml.models set weights = null where status <> 'live' and model_version in ("
+        "update ml.models set weights = null where status <> 'live' and model_version in ("  # noqa: S608
         "select model_version from ml.models where weights is not null "
         "qualify row_number() over (partition by model order by finished_at desc, model_version desc) "
-        "> case when model_version in (select model_version from ml.models_due) then 1 else ? end)",
+        "> case when model_version in (select model_version from ml.models_due) then 1 "
+        f"when model_version in ({PREVIOUS}) then 1e9 else ? end)",
         [kept],
     )
