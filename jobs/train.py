@@ -50,12 +50,13 @@ def train(connection: Connection, settings: Settings, run: JobRun) -> None:
     frame = read_sequences(connection)
     run.rows_in = len(frame)
     split = split_history(frame, settings, names)
-    if split is None:
-        say("nothing to train on yet: too little history before the hold-out")
+    catalog = read_catalog(connection, names.embedding.dimensions)
+    data = TrainingData.of(split, catalog, settings.validation_limit, names.allow_repeats) if split else None
+    if data is None or not len(data.rest.items):
+        # without a known item a model would be made of nothing, and stay until it is too old
+        say("nothing to train on yet: too little history before the hold-out, or no item of it in the catalogue")
         run.detail["reason"] = "too little history"
         return
-    catalog = read_catalog(connection, names.embedding.dimensions)
-    data = TrainingData.of(split, catalog, settings.validation_limit, names.allow_repeats)
     if any(known[family].finished_at < oldest for family in models if family in known):
         comparable = _measured_on(connection, data.cases_hash)
         fresh = {family for family in fresh if known[family].model_version in comparable}

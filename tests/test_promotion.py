@@ -96,6 +96,18 @@ def test_a_night_goes_by_where_the_history_can_not_be_split_yet(tiny):
     assert tiny.run("evaluate", setting(protocol="paper"))["detail"] == {"live": None}
 
 
+def test_events_before_items_are_no_history_to_train_on(tiny):
+    four = setting(["popularity", "sknn", "llmseqsim", "sknnemb"])
+    for items in ([], ["never seen"]):
+        tiny.fill(HISTORY, items)
+        assert tiny.run("train", four)["detail"]["reason"] == "too little history"
+        assert tiny.run("recommend", four)["status"] == "done"
+    tiny.fill(HISTORY, items_of(HISTORY))
+    assert len(tiny.run("train", four)["detail"]["trained"]) == 4
+    tiny.run("evaluate", four)
+    assert tiny.run("recommend", four)["rows_out"]
+
+
 def test_a_new_family_goes_live_only_if_it_wins(tiny):
     tiny.night(setting(POPULARITY))
     assert tiny.night(setting()) == "vsknn"
