@@ -23,25 +23,49 @@ from jobs.settings import Family, Settings, Vars
 from jobs.split import Split, cutoff_split, holdout_cutoff, paper_split, validation_split
 from jobs.warehouse import Connection, JobRun, now, transaction
 
+LEFT_BEHIND = """
+    -- models on other cases than a later one that took the place of one too old: a killed run didn't get to them
+    with made as (
+        select
+            models.model_version, models.started_at, models.finished_at, ranks.cases_hash,
+            lag(models.finished_at) over (partition by models.model order by models.finished_at) as before_at
+        from ml.models as models
+        left join ml.model_ranks as ranks
+            on models.model_version = ranks.model_version and ends_with(ranks.split, '/validation')
+    )
+    select earlier.model_version
+    from made as earlier
+    inner join made as later
+        on earlier.finished_at <= later.started_at and earlier.cases_hash <> later.cases_hash
+    where later.before_at < later.started_at - $age
+"""
+
 
 def train(connection: Connection, settings: Settings, run: JobRun) -> None:
     """Fit the families of ``settings.models`` whose newest model is too old, was made otherwise, is due, or lost.
 
     One that is too old takes the others with it: only models that were measured on the same cases can be compared
-    (:func:`jobs.champion.decide`). Those that a killed run made of the same cases stay.
+    (:func:`jobs.champion.decide`). Those that a killed run made of the same cases stay; those that it left on others
+    are trained as if too old.
     """
     names = settings.job_vars()
     known = latest(connection)
-    oldest = now() - timedelta(days=settings.retrain_after_days)
+    age = timedelta(days=settings.retrain_after_days)
+    oldest = now() - age
     models = {family: configured(settings, family) for family in settings.models}
     access = Access(connection, settings)
     for model in models.values():
         model.connect(access)
     recipes = {family: fingerprint(model, settings, names) for family, model in models.items()}
     due = {name for (name,) in connection.execute("select model_version from ml.models_due").fetchall()}
+    left_behind = {name for (name,) in connection.execute(LEFT_BEHIND, {"age": age}).fetchall()}
+    outdated = {
+        family for family in models
+        if family in known and (known[family].finished_at < oldest or known[family].model_version in left_behind)
+    }  # fmt: skip
     fresh = {
         family for family in models
-        if family in known and known[family].fingerprint == recipes[family] and known[family].finished_at >= oldest
+        if family in known and known[family].fingerprint == recipes[family] and family not in outdated
         and known[family].model_version not in due and known[family].has_weights
     }  # fmt: skip
     run.detail = {"fresh": sorted(fresh), "trained": []}
@@ -57,7 +81,7 @@ def train(connection: Connection, settings: Settings, run: JobRun) -> None:
         say("nothing to train on yet: too little history before the hold-out, or no item of it in the catalogue")
         run.detail["reason"] = "too little history"
         return
-    if any(known[family].finished_at < oldest for family in models if family in known):
+    if outdated:
         comparable = _measured_on(connection, data.cases_hash)
         fresh = {family for family in fresh if known[family].model_version in comparable}
         run.detail["fresh"] = sorted(fresh)

@@ -9,6 +9,7 @@ from datetime import UTC, datetime
 import pytest
 from tiny_warehouse import TinyWarehouse, items_of, let_minutes_pass, rings
 
+from jobs import train
 from jobs.cli import main
 from jobs.data import read_sequences
 from jobs.errors import NextmartError, UsageError
@@ -162,6 +163,35 @@ def test_families_are_trained_together_when_one_is_too_old_and_a_killed_night_go
     assert len(tiny.run("train", setting(retrain_after_days=30))["detail"]["trained"]) == 2
     tiny.connection.execute("update ml.models set finished_at = '2025-01-01' where model = 'vsknn'")
     assert len(tiny.run("train", setting(retrain_after_days=30))["detail"]["trained"]) == 1, "the cases are the same"
+
+
+@pytest.mark.parametrize("old", BOTH)
+def test_a_family_that_a_killed_night_left_on_other_cases_is_trained_the_next(tiny, monkeypatch, old):
+    week = setting(retrain_after_days=7)
+    tiny.night(week)
+    tiny.connection.execute("update ml.models set finished_at = '2026-02-01' where model = $old", {"old": old})
+
+    def killed_at_the_second(connection, model, *others):
+        if model.family == BOTH[1]:
+            raise KeyboardInterrupt
+        return fit(connection, model, *others)
+
+    fit = train._fit
+    for visits in (330, 360):
+        history = rings(visits)
+        tiny.fill(history, items_of(history))
+        with monkeypatch.context() as patch:
+            patch.setattr(train, "_fit", killed_at_the_second)
+            with pytest.raises(KeyboardInterrupt):
+                tiny.run("train", week)
+    assert len(tiny.run("train", week)["detail"]["trained"]) == 1, "the cases are those of the killed night"
+    history = rings(390)
+    tiny.fill(history, items_of(history))
+    assert tiny.run("train", week)["detail"]["trained"] == []
+    tiny.run("evaluate", week)
+    newest = "select cases_hash from ml.model_ranks where split = 'cutoff/validation' order by measured_at desc limit 2"
+    assert len(set(tiny.rows(newest))) == 1
+    assert tiny.rows("from ml.champions where contains(reason, 'not measured on the cases')") == []
 
 
 def test_checkpoints_of_killed_nights_go_once_the_data_are_others(tiny, tmp_path, monkeypatch):
