@@ -34,10 +34,21 @@ NO_MODEL = "no-model"  # the model_version of a run for which nothing was traine
 VISITORS_AT_ONCE = 20_000
 
 LAST_RUN = """
-    select run_id, detail from ml.job_runs
-    where job = 'recommend' and status = 'done'
-    order by started_at desc, run_id desc
-    limit 1
+    -- the last one that is done, and whether one that is not came after it: it may have written similar items
+    with done as (
+        select run_id, detail, started_at from ml.job_runs
+        where job = 'recommend' and status = 'done'
+        order by started_at desc, run_id desc
+        limit 1
+    )
+    select
+        run_id, detail,
+        exists(
+            select 1 from ml.job_runs as later
+            where later.job = 'recommend' and later.status in ('interrupted', 'failed')
+                and later.started_at > done.started_at
+        ) as was_cut_short
+    from done
 """
 
 CATALOG_MARK = """
@@ -106,7 +117,7 @@ class Recommended:
 
 
 def recommend(connection: Connection, settings: Settings, run: JobRun) -> None:
-    """Write a run to ``ml.recommendations``, and ``ml.similar_items`` anew where vectors changed.
+    """Write a run to ``ml.recommendations``, and ``ml.similar_items`` anew where vectors changed, or a run died.
 
     Raises
     ------
@@ -119,18 +130,20 @@ def recommend(connection: Connection, settings: Settings, run: JobRun) -> None:
         raise NextmartError(f"the live model {model.model_version} can't recommend: {why}; {RENEW}")
     recipe = _recipe(connection, model, names)
     last = connection.execute(LAST_RUN).fetchone()
-    last_id, last_detail = (last[0], _detail(last[1])) if last else (None, {})
+    last_id, last_detail, was_cut_short = (last[0], _detail(last[1]), last[2]) if last else (None, {}, False)
     run.detail = recipe
-    same = {name: last_detail.get(name) for name in recipe} == recipe
-    kept_id = last_id if same else None
+    changed = {name for name, value in recipe.items() if last_detail.get(name) != value}
+    similar_items_are_old = was_cut_short or not changed.isdisjoint({"catalog", "similar"})
+    kept_id = None if changed else last_id
     connection.execute(DUE_VISITORS, {"kept_run_id": kept_id})
     connection.execute(SATED_VISITORS, {"allow_repeats": names.allow_repeats})
-    if same and connection.execute("select count(*) from due_visitors").fetchone() == (0,):
+    is_anyone_due = connection.execute("select count(*) from due_visitors").fetchone() != (0,)
+    if not (changed or similar_items_are_old or is_anyone_due):
         run.status = "unchanged"
         return
     connection.execute(OLD_ROWS, {"runs_kept": settings.runs_kept})
     catalog = read_catalog(connection, names.embedding.dimensions)
-    if recipe["catalog"] != last_detail.get("catalog") or recipe["similar"] != last_detail.get("similar"):
+    if similar_items_are_old:
         _write_similar_items(connection, catalog, names, run)
     connection.execute(KEPT_ROWS, {"run_id": run.run_id, "kept_run_id": kept_id})
     _write_recommendations(connection, model, catalog, settings, run)

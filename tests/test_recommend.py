@@ -114,3 +114,19 @@ def test_nobody_is_due_where_nothing_is_available(tiny):
     tiny.connection.execute("update catalog.items set available = false")
     assert recommended(tiny) == ("done", 0)
     assert recommended(tiny) == ("unchanged", 0)
+
+
+def test_similar_items_of_a_run_that_died_go_though_the_settings_are_those_of_the_last_whole_one(tiny, monkeypatch):
+    few, more = {"vars": {"similar_items_per_item": 5}}, {"vars": {"similar_items_per_item": 9}}
+
+    def die(*_):
+        raise OSError("killed")
+
+    assert recommended(tiny, **few)[0] == "done"
+    with monkeypatch.context() as patch:
+        patch.setattr("jobs.recommend._write_recommendations", die)
+        with pytest.raises(OSError, match="killed"):
+            recommended(tiny, **more)
+    assert recommended(tiny, **few) == ("done", 0)
+    assert tiny.rows("select max(rank) from ml.similar_items") == [(5,)]
+    assert recommended(tiny, **few) == ("unchanged", 0)
