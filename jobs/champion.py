@@ -1,5 +1,6 @@
 """Which model is live: the rule, on arrays alone. What it reads and writes stands in ``jobs/promotion.py``."""
 
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
@@ -83,7 +84,8 @@ def decide(entrants: Sequence[Entrant], incumbent: Incumbent | None) -> list[Ver
     """Choose the live model, and say of each model why it is or isn't.
 
     - **Nothing is live yet**, or what is can neither stay nor be followed by its family (lost weights, a family that
-      is no longer set): the best value wins; of equal values the first of ``entrants``.
+      is no longer set): the best value wins of those that share their cases with the most others; of equal values, or
+      as large groups, the first of ``entrants``.
     - **A pinned model** stays, whatever the others are worth.
     - **Freshness**: else the newest model of the incumbent's family takes its place without having to be better, as
       it knows newer events. Only where both were measured on the same cases, and the newer one is worse by more than
@@ -154,7 +156,7 @@ def _choose(entrants: Sequence[Entrant], incumbent: Incumbent | None) -> _Chosen
     if holder is None:
         if not entrants:
             return None
-        best = max(entrants, key=lambda entrant: entrant.value)  # of equal ones the first
+        best = max(_largest_group(entrants), key=lambda entrant: entrant.value)  # of equal ones the first
         return _Chosen(best, "live: first model" if len(entrants) == 1 else f"live: best value, {best.value:.4f}")
     won = [(entrant, gap) for entrant in entrants if (gap := compare(entrant, holder)) and gap.is_better]
     if won:
@@ -163,6 +165,15 @@ def _choose(entrants: Sequence[Entrant], incumbent: Incumbent | None) -> _Chosen
     if incumbent and holder.model_version == incumbent.entrant.model_version:
         return _Chosen(holder, incumbent.reason)
     return _Chosen(holder, "live: newest model of the family that was live")
+
+
+def _largest_group(entrants: Sequence[Entrant]) -> Sequence[Entrant]:
+    """Return the entrants of the cases on which most were measured; all of them where no cases are known."""
+    groups = Counter(entrant.cases_hash for entrant in entrants if entrant.cases_hash is not None)
+    if not groups:
+        return entrants
+    [(cases_hash, _)] = groups.most_common(1)  # of equal ones the first
+    return [entrant for entrant in entrants if entrant.cases_hash == cases_hash]
 
 
 def _holder(entrants: Sequence[Entrant], incumbent: Incumbent | None) -> Entrant | None:

@@ -45,6 +45,15 @@ def test_the_first_night_takes_the_best_value():
     assert decide([], None) == []
 
 
+def test_the_first_night_compares_values_of_the_same_cases_alone():
+    apart, unknown = entrant("sasrec", 0.5, cases="easy"), Entrant("sknn-1", "sknn", None, BASE + 0.6)
+    verdicts = decide([unknown, apart, entrant("popularity"), entrant("vsknn", 0.1)], None)
+    assert live(verdicts).model_version == "vsknn-1"
+    for version in ("sasrec-1", "sknn-1"):
+        assert reasons(verdicts)[version].startswith("not live: not measured on the cases of vsknn")
+    assert live(decide([unknown, apart], None)).model_version == "sasrec-1"
+
+
 def test_models_without_a_case_are_taken_in_their_order():
     none = np.empty(0)
     assert live(decide([entrant("sasrec", values=none), entrant("vsknn", values=none)], None)).family == "sasrec"
