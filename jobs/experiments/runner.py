@@ -59,7 +59,7 @@ def plan(experiment: Experiment, bench: Bench, vectors: dict[str, tuple[str, Flo
     """Return every run of an experiment, in the order in which they are run.
 
     A model without randomness is run once; else once a seed. A run's name is a hash of all that makes it: family,
-    parameters, seed, protocol, data, embeddings, and the code's version.
+    parameters, seed, protocol, data, test cases, embeddings, and the code's version.
 
     Parameters
     ----------
@@ -68,7 +68,7 @@ def plan(experiment: Experiment, bench: Bench, vectors: dict[str, tuple[str, Flo
     """
     found = []
     variants = sorted(experiment.variants(), key=lambda variant: variant.family == COMPOSITE)
-    data_hash = bench.data_hash
+    data_hash, cases_hash = bench.data_hash, bench.cases_hash
     hashes = {id(array): hash_of([array]) for _, array in vectors.values()}  # most variants share one array
     for number, seed in enumerate(experiment.seeds):
         for variant in variants:
@@ -83,6 +83,7 @@ def plan(experiment: Experiment, bench: Bench, vectors: dict[str, tuple[str, Flo
                 "seed": run_seed,
                 "protocol": experiment.protocol,
                 "data": data_hash,
+                "cases": cases_hash,  # ranks are read by it, and ids change it that no model sees
                 "embeddings": [name, hashes[id(array)]] if model.uses_embeddings else None,
                 "schema_version": SCHEMA_VERSION,
             }

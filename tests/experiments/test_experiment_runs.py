@@ -187,6 +187,24 @@ def test_other_data_make_other_runs(tiny, tmp_path):
     assert tiny.execute("select count(*) from ml.experiment_runs").fetchone() == (2,)
 
 
+@pytest.mark.parametrize(
+    "change",
+    [
+        "sequence_id = 'visitor ' || sequence_id",
+        "items = list_prepend('gone', items), event_times = list_prepend(event_times[1], event_times)",
+    ],
+)
+def test_cases_of_other_ids_make_other_runs_though_no_model_sees_the_change(tiny, tmp_path, change):
+    settings = tiny_shop.settings(tmp_path)
+    before = read_bench(tiny, settings, "leave_one_out")
+    text, _ = conduct(tiny, tmp_path, spec(models=MODELS[:1], protocol="leave_one_out"))
+    tiny.execute(f"update sessions.sequences set {change}")
+    after = read_bench(tiny, settings, "leave_one_out")
+    assert (after.data_hash, after.cases_hash == before.cases_hash) == (before.data_hash, False)
+    again, _ = conduct(tiny, tmp_path, spec(models=MODELS[:1], protocol="leave_one_out"))
+    assert without_minutes(again) == without_minutes(text)
+
+
 def test_other_vectors_make_other_runs_of_models_that_read_them(tiny, tmp_path):
     conduct(tiny, tmp_path, spec(models=MODELS[:2]))
     tiny.execute(
