@@ -8,6 +8,7 @@ from scipy.stats import permutation_test
 from jobs.metrics import Floats, bootstrap_interval
 
 RESAMPLES = 9_999
+SIGNS_AT_ONCE = 1_000_000  # SciPy takes some 70 bytes for each; how many are drawn at once doesn't change the p-value
 
 
 @dataclass(frozen=True)
@@ -59,8 +60,9 @@ def compare(values: Floats, baseline: Floats) -> Comparison:
     changed = difference[difference != 0]  # the others are the same either way round, and are most of them
     if len(changed) < 2:  # either way round, one difference is as large as it is; SciPy wants two
         return Comparison(float(difference.mean()), *interval, 1.0)
+    batch = max(1, min(500, SIGNS_AT_ONCE // len(changed)))
     test = permutation_test(
-        (changed,), np.mean, permutation_type="samples", n_resamples=RESAMPLES, batch=500, vectorized=True,
+        (changed,), np.mean, permutation_type="samples", n_resamples=RESAMPLES, batch=batch, vectorized=True,
         rng=np.random.default_rng(0),
     )  # fmt: skip
     return Comparison(float(difference.mean()), *interval, float(test.pvalue))

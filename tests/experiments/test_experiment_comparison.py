@@ -2,11 +2,14 @@
 
 import itertools
 import math
+import tracemalloc
 
 import numpy as np
 import polars as pl
 import pytest
+from scipy.stats import permutation_test
 
+from jobs.experiments import comparison
 from jobs.experiments.comparison import Comparison, Estimate, compare, estimate
 from jobs.experiments.markdown import markdown
 from jobs.experiments.report import Found, Line, summarize
@@ -53,6 +56,21 @@ def test_p_of_many_cases_is_near_the_normal_one_and_the_same_each_time():
     normal = 2 * (1 - 0.5 * (1 + math.erf(abs(z) / math.sqrt(2))))
     assert found.p_value == pytest.approx(float(normal), abs=0.015)
     assert found.ci_low < found.mean < found.ci_high
+
+
+def test_many_cases_take_no_more_memory_and_have_the_p_of_any_batch(monkeypatch):
+    monkeypatch.setattr(comparison, "RESAMPLES", 600)
+    difference = np.random.default_rng(5).normal(0.03, 1, 5_000)
+    tracemalloc.start()
+    found = compare(difference, np.zeros(5_000))
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert peak < 100e6
+    wanted = permutation_test(
+        (difference,), np.mean, permutation_type="samples", n_resamples=600, batch=500, vectorized=True,
+        rng=np.random.default_rng(0),
+    )  # fmt: skip
+    assert found.p_value == wanted.pvalue
 
 
 def test_pairing_sees_what_two_intervals_do_not():
