@@ -13,6 +13,7 @@ from jobs.experiments.runner import Planned, plan, run_all
 from jobs.experiments.search import search, toml
 from jobs.experiments.spec import Experiment
 from jobs.experiments.vectors import read_vectors
+from jobs.prompting.access import Access
 from jobs.settings import Settings
 from jobs.warehouse import Connection, JobRun
 
@@ -26,10 +27,11 @@ def experiment(
     """
     bench = read_bench(connection, settings, what.protocol, what.test_limit)
     vectors = read_vectors(connection, settings, what.variants(), bench.catalog, max_cost)
-    best, searches_failed = search(connection, settings, what, bench, max_cost)
+    access = Access(connection, settings)  # prompt_max_cost is for searches and runs together
+    best, searches_failed = search(access, what, bench, max_cost)
     planned = plan(what, bench, vectors)
     run.rows_in = len(planned)
-    failed = run_all(connection, settings, planned, bench)
+    failed = run_all(connection, settings, planned, bench, access)
     run.rows_out = len(planned) - len(failed)
     lines = read_lines(connection, what, bench, planned)
     names = {each.run.model_version: each.run for each in planned}

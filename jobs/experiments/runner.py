@@ -96,15 +96,22 @@ def plan(experiment: Experiment, bench: Bench, vectors: dict[str, tuple[str, Flo
     return found
 
 
-def run_all(connection: Connection, settings: Settings, planned: list[Planned], bench: Bench) -> dict[str, str]:
+def run_all(
+    connection: Connection, settings: Settings, planned: list[Planned], bench: Bench, access: Access | None = None
+) -> dict[str, str]:
     """Run what is not done yet, and return why each of those failed that did, by model_version.
 
     Each run is committed when it is done; one that was killed goes on from its checkpoint.
+
+    Parameters
+    ----------
+    access : Access, optional
+        That of the job, where it has spent before; else a new one.
     """
     done = store.finished(connection, planned[0].run.experiment) if planned else set()
     runs = [each.run for each in planned]
     parts, refitted, failed = Parts(), Parts(), {}
-    access = Access(connection, settings)
+    access = access or Access(connection, settings)
     for number, each in enumerate(planned, start=1):
         run = each.run
         checkpoint = settings.work_folder / "checkpoints" / f"{run.recipe_hash[:32]}.safetensors"

@@ -20,11 +20,11 @@ from jobs.models.base import Cases, Fitting, ndcg_at_20
 from jobs.models.registry import make
 from jobs.models.store import SCHEMA_VERSION
 from jobs.progress import say
+from jobs.prompting.access import Access
 from jobs.sequences import Sequences
 from jobs.settings import Settings
 from jobs.split import forward_folds
 from jobs.train import drop_checkpoints
-from jobs.warehouse import Connection
 
 RANDOM_TRIALS = 20  # before the sampler goes by what it has seen; the paper's
 KEPT_PERCENT = 80.0  # of the trials after each fold; the paper prunes the worst fifth
@@ -55,7 +55,7 @@ class Best:
 
 
 def search(
-    connection: Connection, settings: Settings, experiment: Experiment, bench: Bench, max_cost: float = 0.0
+    access: Access, experiment: Experiment, bench: Bench, max_cost: float = 0.0
 ) -> tuple[list[Best], dict[str, str]]:
     """Search each family of ``[search.space]``; return what was found, and why those failed that did, by label.
 
@@ -70,6 +70,7 @@ def search(
     """
     if experiment.search is None:
         return [], {}
+    connection, settings = access.connection, access.settings
     folds = make_folds(bench, settings)
     found, failed = [], {}
     for family in experiment.search.space:
@@ -80,7 +81,7 @@ def search(
         store.start(connection, run)
         started = time.perf_counter()
         try:
-            best = _search_family(settings, experiment, base, own, folds, run)
+            best = _search_family(access, experiment, base, own, folds, run)
         except NextmartError as error:
             failed[run.label] = store.fail(connection, run, error)
             continue
@@ -142,7 +143,7 @@ def _run(experiment: Experiment, base: Variant, embedding_model: str, bench: Ben
 
 
 def _search_family(
-    settings: Settings, experiment: Experiment, base: Variant, bench: Bench, folds: list[Fold], run: Run
+    access: Access, experiment: Experiment, base: Variant, bench: Bench, folds: list[Fold], run: Run
 ) -> Best:
     try:
         import optuna
@@ -153,7 +154,7 @@ def _search_family(
     family = base.family
     wanted, space = experiment.search, experiment.search.space[family]
     study = optuna.create_study(
-        storage=f"sqlite:///{_file(settings.work_folder, run)}",
+        storage=f"sqlite:///{_file(access.settings.work_folder, run)}",
         study_name=run.recipe_hash,
         pruner=optuna.pruners.PercentilePruner(KEPT_PERCENT),
         direction="maximize",
@@ -165,7 +166,7 @@ def _search_family(
         parameters = {**base.parameters, **suggested}
         values: list[float] = []
         for number, fold in enumerate(folds):
-            values.append(_judged(settings, family, parameters, wanted.seed, bench, fold, f"{run.recipe_hash}{number}"))
+            values.append(_judged(access, family, parameters, wanted.seed, bench, fold, f"{run.recipe_hash}{number}"))
             trial.report(sum(values) / len(values), number)
             if number + 1 < len(folds) and trial.should_prune():
                 raise optuna.TrialPruned
@@ -207,12 +208,13 @@ def _suggested(trial: Any, family: str, name: str, values: Range | list[Any]) ->
 
 
 def _judged(
-    settings: Settings, family: str, parameters: dict[str, Any], seed: int, bench: Bench, fold: Fold, key: str
+    access: Access, family: str, parameters: dict[str, Any], seed: int, bench: Bench, fold: Fold, key: str
 ) -> float:
     """Fit on a fold, going on from the checkpoint of a trial that was killed, and judge by its later sequences."""
     named = hashlib.sha256(json.dumps([key, parameters], sort_keys=True).encode()).hexdigest()
-    checkpoint = settings.work_folder / "checkpoints" / f"{named[:32]}.safetensors"
+    checkpoint = access.settings.work_folder / "checkpoints" / f"{named[:32]}.safetensors"
     model = make(family, parameters)
+    model.connect(access)
     fitting = Fitting(seed, checkpoint, allow_repeats=bench.allow_repeats)
     model.fit(fold.train, fold.validation, bench.catalog, fitting)
     value = 0.0

@@ -16,6 +16,7 @@ from jobs.experiments.spec import Experiment, Variant, read_experiment
 from jobs.models.llmseqsim import LLMSeqSim
 from jobs.models.registry import FAMILIES
 from jobs.models.sknn import VSKNN
+from jobs.prompting.access import Access
 from jobs.warehouse import job_run
 
 SPACE = {"vsknn": {"neighbours": {"low": 1, "high": 40}, "decay": ["last", "mean"]}}
@@ -27,7 +28,7 @@ def spec(trials=2, **changes):
 
 def find(connection, folder, what):
     settings = tiny_shop.settings(folder)
-    return search(connection, settings, what, read_bench(connection, settings, what.protocol))
+    return search(Access(connection, settings), what, read_bench(connection, settings, what.protocol))
 
 
 class Watched(VSKNN):
@@ -60,7 +61,7 @@ def test_no_test_case_reaches_a_search(tiny, tmp_path, monkeypatch):
     assert set(bench.catalog.item_ids[bench.cases.targets]) == {"marker"}
     monkeypatch.setitem(FAMILIES, "vsknn", Watched)
     Watched.seen.clear()
-    best, failed = search(tiny, settings, spec(2, protocol="cutoff"), bench)
+    best, failed = search(Access(tiny, settings), spec(2, protocol="cutoff"), bench)
     assert (len(best), failed) == (1, {})
     assert len(Watched.seen) > 10
     assert "marker" not in Watched.seen
@@ -196,3 +197,18 @@ def test_a_search_whose_trials_all_fail_is_recorded(tiny, tmp_path, monkeypatch)
     assert best == []
     assert "each of the 2 trials of vsknn failed" in failed["search vsknn"]
     assert tiny.execute("select status from ml.experiment_runs").fetchall() == [("failed",)]
+
+
+def test_searches_and_runs_spend_from_one_purse(tiny, tmp_path, monkeypatch):
+    connected, fit = [], VSKNN.fit
+
+    def spending(model, *arguments):
+        connected[-1].spent += 1
+        fit(model, *arguments)
+
+    monkeypatch.setattr(VSKNN, "connect", lambda _, access: connected.append(access))
+    monkeypatch.setattr(VSKNN, "fit", spending)
+    with job_run(tiny, "experiment") as record:
+        experiment(tiny, tiny_shop.settings(tmp_path), record, spec(1, models=[{"family": "vsknn"}]), tmp_path / "out")
+    assert len({id(access) for access in connected}) == 1
+    assert connected[0].spent == 3 + 2  # a trial's folds; a run's fit, and again on everything
