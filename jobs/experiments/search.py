@@ -10,7 +10,7 @@ from typing import Any
 import numpy.typing as npt
 
 from jobs.data import index_cases, index_items
-from jobs.errors import NextmartError, redact
+from jobs.errors import NextmartError, UsageError, redact
 from jobs.experiments import store
 from jobs.experiments.bench import Bench, hash_of, held_out
 from jobs.experiments.spec import Experiment, Range, Variant
@@ -60,8 +60,10 @@ def search(
     """Search each family of ``[search.space]``; return what was found, and why those failed that did, by label.
 
     Trials are kept in a file of the work folder: a search that was killed goes on, with the very trials that it would
-    have made, and one that is given more trials goes on from those it has made. The sampler is TPE (Bergstra et al.
-    2011), the objective the mean nDCG@20 over the folds of the training part, as in arXiv 2309.09261.
+    have made, and one that is given more trials goes on from those it has made. A trial fails for good
+    by its parameters alone; any other error ends the family's search, with which the next call goes on. The sampler is
+    TPE (Bergstra et al. 2011), the objective the mean nDCG@20 over the folds of the training part, as in arXiv
+    2309.09261.
 
     Raises
     ------
@@ -82,7 +84,7 @@ def search(
         started = time.perf_counter()
         try:
             best = _search_family(access, experiment, base, own, folds, run)
-        except NextmartError as error:
+        except Exception as error:  # whatever is wrong with one search, the others go on
             failed[run.label] = store.fail(connection, run, error)
             continue
         finished = replace(run, parameters=best.model.parameters)
@@ -181,14 +183,17 @@ def _search_family(
             study.tell(trial, objective(trial))
         except optuna.TrialPruned:
             study.tell(trial, state=optuna.trial.TrialState.PRUNED)
-        except Exception as error:  # as with parameters that do not go together
-            say(f"search {family}: failed: {redact(str(error))}")
+        except ValueError as error:  # parameters that do not go together; after anything else the trial is made again
+            why = redact(str(error))
+            say(f"search {family}: failed: {why}")
+            trial.set_user_attr("error", why)
             study.tell(trial, state=optuna.trial.TrialState.FAIL)
         last = study.trials[trial.number]
         value = f" {last.value:.4f}" if last.value is not None else ""
         say(f"search {family}: trial {made + 1} of {wanted.trials}: {last.state.name.lower()}{value}")
     if not any(trial.state.name == "COMPLETE" for trial in study.trials):
-        raise NextmartError(f"each of the {made} trials of {family} failed: try its parameters as a model first")
+        reasons = [trial.user_attrs["error"] for trial in study.trials if "error" in trial.user_attrs]
+        raise NextmartError(f"each of the {made} trials of {family} failed, the last with: {' '.join(reasons[-1:])}")
     found = replace(base, label=f"{family} tuned", parameters={**base.parameters, **study.best_params})
     return Best(found, float(study.best_value), made)
 
@@ -213,7 +218,10 @@ def _judged(
     """Fit on a fold, going on from the checkpoint of a trial that was killed, and judge by its later sequences."""
     named = hashlib.sha256(json.dumps([key, parameters], sort_keys=True).encode()).hexdigest()
     checkpoint = access.settings.work_folder / "checkpoints" / f"{named[:32]}.safetensors"
-    model = make(family, parameters)
+    try:
+        model = make(family, parameters)
+    except UsageError as error:  # those of a fit have other reasons: money that is spent, a package that is missing
+        raise ValueError(str(error)) from error
     model.connect(access)
     fitting = Fitting(seed, checkpoint, allow_repeats=bench.allow_repeats)
     model.fit(fold.train, fold.validation, bench.catalog, fitting)

@@ -7,7 +7,7 @@ import optuna
 import pytest
 import tiny_shop
 
-from jobs.errors import NextmartError
+from jobs.errors import NextmartError, UsageError
 from jobs.experiments import search as searching
 from jobs.experiments.bench import read_bench
 from jobs.experiments.command import experiment
@@ -191,12 +191,41 @@ def test_a_search_is_made_with_the_embeddings_of_its_entry(tiny, tmp_path, monke
     assert [name for name, _ in runs] == ["other", "tiny"]
 
 
-def test_a_search_whose_trials_all_fail_is_recorded(tiny, tmp_path, monkeypatch):
-    monkeypatch.setattr(VSKNN, "fit", lambda *_: 1 / 0)
-    best, failed = find(tiny, tmp_path, spec(2))
-    assert best == []
-    assert "each of the 2 trials of vsknn failed" in failed["search vsknn"]
-    assert tiny.execute("select status from ml.experiment_runs").fetchall() == [("failed",)]
+def test_a_search_whose_trials_all_fail_is_recorded_with_the_last_reason(tiny, tmp_path, monkeypatch):
+    def refuse(*_):
+        raise ValueError("too wide")
+
+    monkeypatch.setattr(VSKNN, "fit", refuse)
+    for _ in range(2):  # made once; the second time they are only told of
+        best, failed = find(tiny, tmp_path, spec(2))
+        assert best == []
+        assert "each of the 2 trials of vsknn failed, the last with: too wide" in failed["search vsknn"]
+        assert tiny.execute("select status from ml.experiment_runs").fetchall() == [("failed",)]
+        monkeypatch.undo()
+
+
+def test_parameters_that_do_not_go_together_fail_a_trial_alone(tiny, tmp_path):
+    entry = {"family": "sasrec", "parameters": {"heads": 2, "blocks": 1, "window": 6, "epochs": 1}}
+    search = {"trials": 5, "space": {"sasrec": {"width": [7, 8]}}}
+    (best,), failed = find(tiny, tmp_path, spec(models=[entry], search=search))
+    assert (best.model.parameters["width"], best.trials, failed) == (8, 5, {})
+
+
+@pytest.mark.parametrize("error", [OSError("disk full"), UsageError("over prompt_max_cost")])
+def test_what_no_parameter_causes_leaves_the_trial_to_be_made_again(tiny, tmp_path, monkeypatch, error):
+    whole, _ = find(tiny, tmp_path / "whole", spec(3))
+    original, calls = VSKNN.fit, []
+
+    def failing(*arguments):
+        calls.append(1)
+        if len(calls) == 5:
+            raise error
+        original(*arguments)
+
+    monkeypatch.setattr(VSKNN, "fit", failing)
+    found, failed = find(tiny, tmp_path / "again", spec(3))
+    assert (found, failed) == ([], {"search vsknn": f"{type(error).__name__}: {error}"})
+    assert find(tiny, tmp_path / "again", spec(3)) == (whole, {})
 
 
 def test_searches_and_runs_spend_from_one_purse(tiny, tmp_path, monkeypatch):
