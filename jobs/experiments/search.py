@@ -68,10 +68,12 @@ def search(
     Raises
     ------
     NextmartError
-        If Optuna is not installed, or an entry's embeddings are not there (:func:`read_vectors`).
+        If Optuna is not installed, the training part is too short, or an entry's embeddings are not there
+        (:func:`read_vectors`).
     """
     if experiment.search is None:
         return [], {}
+    _optuna()  # without it nothing is to be fitted
     connection, settings = access.connection, access.settings
     folds = make_folds(bench, settings)
     found, failed = [], {}
@@ -95,9 +97,19 @@ def search(
 
 
 def make_folds(bench: Bench, settings: Settings) -> list[Fold]:
-    """Cut the training part into folds, each with sequences held out to decide when to stop."""
+    """Cut the training part into folds, each with sequences held out to decide when to stop.
+
+    Raises
+    ------
+    NextmartError
+        If the training part has too few sequences.
+    """
     found = []
-    for split in forward_folds(bench.split.train, allow_repeats=bench.allow_repeats):
+    try:
+        splits = forward_folds(bench.split.train, allow_repeats=bench.allow_repeats)
+    except ValueError as error:
+        raise NextmartError(f"the training part is too short for a search: {error}") from error
+    for split in splits:
         train, validation = held_out(split, settings)
         found.append(
             Fold(
@@ -147,10 +159,7 @@ def _run(experiment: Experiment, base: Variant, embedding_model: str, bench: Ben
 def _search_family(
     access: Access, experiment: Experiment, base: Variant, bench: Bench, folds: list[Fold], run: Run
 ) -> Best:
-    try:
-        import optuna
-    except ImportError as error:
-        raise NextmartError("a search needs Optuna: pip install 'nextmart[experiments]' brings it") from error
+    optuna = _optuna()
     assert experiment.search is not None  # noqa: S101 - for the type checker
     optuna.logging.set_verbosity(optuna.logging.ERROR)
     family = base.family
@@ -196,6 +205,14 @@ def _search_family(
         raise NextmartError(f"each of the {made} trials of {family} failed, the last with: {' '.join(reasons[-1:])}")
     found = replace(base, label=f"{family} tuned", parameters={**base.parameters, **study.best_params})
     return Best(found, float(study.best_value), made)
+
+
+def _optuna() -> Any:
+    try:
+        import optuna
+    except ImportError as error:
+        raise NextmartError("a search needs Optuna: pip install 'nextmart[experiments]' brings it") from error
+    return optuna
 
 
 def _file(folder: Path, run: Run) -> Path:

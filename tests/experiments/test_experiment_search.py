@@ -1,5 +1,6 @@
 """Searches see the training part only, go on where they were, and find the best values."""
 
+import sys
 import tomllib
 
 import numpy as np
@@ -226,6 +227,19 @@ def test_what_no_parameter_causes_leaves_the_trial_to_be_made_again(tiny, tmp_pa
     found, failed = find(tiny, tmp_path / "again", spec(3))
     assert (found, failed) == ([], {"search vsknn": f"{type(error).__name__}: {error}"})
     assert find(tiny, tmp_path / "again", spec(3)) == (whole, {})
+
+
+def test_nothing_is_fitted_where_optuna_is_missing(tiny, tmp_path, monkeypatch):
+    monkeypatch.setitem(sys.modules, "optuna", None)
+    with pytest.raises(NextmartError, match=r"nextmart\[experiments\]"), job_run(tiny, "experiment") as record:
+        experiment(tiny, tiny_shop.settings(tmp_path), record, spec(models=[{"family": "vsknn"}]), tmp_path / "out")
+    assert tiny.execute("select count(*) from ml.experiment_runs").fetchone() == (0,)
+
+
+def test_too_few_sequences_for_folds_are_told_of(tiny, tmp_path):
+    tiny.execute("delete from sessions.sequences where sequence_id > 'v003'")
+    with pytest.raises(NextmartError, match="too short for a search: 3 sequences"):
+        find(tiny, tmp_path, spec())
 
 
 def test_searches_and_runs_spend_from_one_purse(tiny, tmp_path, monkeypatch):
