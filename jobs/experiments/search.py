@@ -2,7 +2,6 @@
 
 import hashlib
 import json
-import time
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -76,22 +75,26 @@ def search(
     _optuna()  # without it nothing is to be fitted
     connection, settings = access.connection, access.settings
     folds = make_folds(bench, settings)
+    done = store.finished(connection, experiment.name)
     found, failed = [], {}
     for family in experiment.search.space:
         base = experiment.base(family)
         name, vectors = read_vectors(connection, settings, [base], bench.catalog, max_cost)[base.label]
         own = replace(bench, catalog=replace(bench.catalog, embeddings=vectors))
         run = _run(experiment, base, name, own, folds)
+        study = _study(settings, run)
+        if run.model_version in done and len(_made(study)) >= experiment.search.trials:
+            found.append(_best(base, study))  # its record stays as it is
+            continue
         store.start(connection, run)
-        started = time.perf_counter()
         try:
-            best = _search_family(access, experiment, base, own, folds, run)
+            _try_all(access, experiment, base, own, folds, run, study)
+            best = _best(base, study)
         except Exception as error:  # whatever is wrong with one search, the others go on
             failed[run.label] = store.fail(connection, run, error)
             continue
-        finished = replace(run, parameters=best.model.parameters)
-        store.start(connection, finished)
-        store.close(connection, finished, time.perf_counter() - started, None, best.value)
+        seconds = sum(trial.duration.total_seconds() for trial in _made(study))
+        store.close(connection, replace(run, parameters=best.model.parameters), seconds, None, best.value)
         found.append(best)
     return found, failed
 
@@ -156,21 +159,30 @@ def _run(experiment: Experiment, base: Variant, embedding_model: str, bench: Ben
     )  # fmt: skip
 
 
-def _search_family(
-    access: Access, experiment: Experiment, base: Variant, bench: Bench, folds: list[Fold], run: Run
-) -> Best:
+def _study(settings: Settings, run: Run) -> Any:
     optuna = _optuna()
-    assert experiment.search is not None  # noqa: S101 - for the type checker
     optuna.logging.set_verbosity(optuna.logging.ERROR)
-    family = base.family
-    wanted, space = experiment.search, experiment.search.space[family]
-    study = optuna.create_study(
-        storage=f"sqlite:///{_file(access.settings.work_folder, run)}",
+    return optuna.create_study(
+        storage=f"sqlite:///{_file(settings.work_folder, run)}",
         study_name=run.recipe_hash,
         pruner=optuna.pruners.PercentilePruner(KEPT_PERCENT),
         direction="maximize",
         load_if_exists=True,
     )
+
+
+def _made(study: Any) -> list[Any]:
+    """Return the trials that count, so not those that a kill or an error left."""
+    return [trial for trial in study.trials if trial.state.is_finished()]
+
+
+def _try_all(
+    access: Access, experiment: Experiment, base: Variant, bench: Bench, folds: list[Fold], run: Run, study: Any
+) -> None:
+    optuna = _optuna()
+    assert experiment.search is not None  # noqa: S101 - for the type checker
+    family = base.family
+    wanted, space = experiment.search, experiment.search.space[family]
 
     def objective(trial: Any) -> float:
         suggested = {name: _suggested(trial, family, name, values) for name, values in space.items()}
@@ -183,7 +195,7 @@ def _search_family(
                 raise optuna.TrialPruned
         return sum(values) / len(values)
 
-    while (made := sum(trial.state.is_finished() for trial in study.trials)) < wanted.trials:
+    while (made := len(_made(study))) < wanted.trials:
         # a sampler of its own for each trial: one that went on from a seed would repeat itself after a kill
         study.sampler = optuna.samplers.TPESampler(n_startup_trials=RANDOM_TRIALS, seed=wanted.seed * 1_000_003 + made)
         trial = study.ask()
@@ -200,11 +212,17 @@ def _search_family(
         last = study.trials[trial.number]
         value = f" {last.value:.4f}" if last.value is not None else ""
         say(f"search {family}: trial {made + 1} of {wanted.trials}: {last.state.name.lower()}{value}")
-    if not any(trial.state.name == "COMPLETE" for trial in study.trials):
-        reasons = [trial.user_attrs["error"] for trial in study.trials if "error" in trial.user_attrs]
-        raise NextmartError(f"each of the {made} trials of {family} failed, the last with: {' '.join(reasons[-1:])}")
+
+
+def _best(base: Variant, study: Any) -> Best:
+    family, made = base.family, _made(study)
+    if not any(trial.state.name == "COMPLETE" for trial in made):
+        reasons = [trial.user_attrs["error"] for trial in made if "error" in trial.user_attrs]
+        raise NextmartError(
+            f"each of the {len(made)} trials of {family} failed, the last with: {' '.join(reasons[-1:])}"
+        )
     found = replace(base, label=f"{family} tuned", parameters={**base.parameters, **study.best_params})
-    return Best(found, float(study.best_value), made)
+    return Best(found, float(study.best_value), len(made))
 
 
 def _optuna() -> Any:

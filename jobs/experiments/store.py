@@ -98,11 +98,11 @@ def finish(connection: Connection, run: Run, cases_hash: str, outcome: Outcome) 
 def close(
     connection: Connection, run: Run, fit_seconds: float, recommend_seconds: float | None, value: float | None
 ) -> None:
-    """Write that a run is done, and what it took."""
+    """Write that a run is done, with which parameters, and what it took."""
     connection.execute(
         "update ml.experiment_runs set status = 'done', fit_seconds = ?, recommend_seconds = ?, validation_value = ?, "
-        "finished_at = ? where model_version = ?",
-        [fit_seconds, recommend_seconds, value, now(), run.model_version],
+        "finished_at = ?, parameters = ? where model_version = ?",
+        [fit_seconds, recommend_seconds, value, now(), json.dumps(run.parameters), run.model_version],
     )
 
 

@@ -1,6 +1,7 @@
 """Searches see the training part only, go on where they were, and find the best values."""
 
 import sys
+import time
 import tomllib
 
 import numpy as np
@@ -18,7 +19,7 @@ from jobs.models.llmseqsim import LLMSeqSim
 from jobs.models.registry import FAMILIES
 from jobs.models.sknn import VSKNN
 from jobs.prompting.access import Access
-from jobs.warehouse import job_run
+from jobs.warehouse import job_run, now
 
 SPACE = {"vsknn": {"neighbours": {"low": 1, "high": 40}, "decay": ["last", "mean"]}}
 
@@ -240,6 +241,33 @@ def test_too_few_sequences_for_folds_are_told_of(tiny, tmp_path):
     tiny.execute("delete from sessions.sequences where sequence_id > 'v003'")
     with pytest.raises(NextmartError, match="too short for a search: 3 sequences"):
         find(tiny, tmp_path, spec())
+
+
+def test_what_a_search_took_is_added_up_over_calls_and_stays_when_all_is_made(tiny, tmp_path, monkeypatch):
+    original, calls = VSKNN.fit, []
+
+    def slow(*arguments):
+        calls.append(1)
+        if len(calls) == 4:  # the second trial's first fold
+            raise OSError
+        time.sleep(0.3)
+        original(*arguments)
+
+    def record():
+        rows = "select status, started_at, finished_at, fit_seconds from ml.experiment_runs"
+        return tiny.execute(rows).fetchall()
+
+    monkeypatch.setattr(VSKNN, "fit", slow)
+    find(tiny, tmp_path, spec(2))
+    monkeypatch.setattr(VSKNN, "fit", original)
+    began = now()
+    find(tiny, tmp_path, spec(2))
+    ((status, started_at, finished_at, seconds),) = before = record()
+    assert (status, seconds > 0.9, began <= started_at < finished_at) == ("done", True, True)
+    find(tiny, tmp_path, spec(2))
+    assert record() == before
+    find(tiny, tmp_path, spec(3))  # one trial more
+    assert record()[0][3] > seconds
 
 
 def test_searches_and_runs_spend_from_one_purse(tiny, tmp_path, monkeypatch):
