@@ -41,7 +41,10 @@ def markdown(experiment: Experiment, lines: list[Line], failures: dict[str, str]
 
 
 def _explained(experiment: Experiment, name: str) -> str:
-    text = f"{name} is the mean over seeds, in brackets the 95 % bootstrap interval over cases."
+    text = (
+        f"{name} is the mean over seeds, in brackets the 95 % bootstrap interval over cases. Minutes are of fitting "
+        "and recommending, all seeds together; of a run that was killed, those since it went on."
+    )
     if experiment.baseline is None:
         return text
     return (

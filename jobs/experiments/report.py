@@ -30,7 +30,7 @@ class Line:
         no difference without a baseline, of the baseline itself, or where it has no run that is done.
     cases : segment -> int
     minutes : float
-        Of fitting and recommending, all runs together.
+        Of fitting and recommending, all runs together; of one that was killed, those since it went on.
     """
 
     label: str

@@ -144,7 +144,7 @@ def fit_and_measure(
 ) -> tuple[Model, Model, Outcome]:
     """Fit a run's model, fit it again with the validation part, and measure that on the test part.
 
-    The seconds are of the wall clock, both fits together.
+    The seconds are of the wall clock, both fits together; where they go on from a checkpoint, only what came after.
     """
     model = make(run.family, run.parameters)
     model.connect(access)

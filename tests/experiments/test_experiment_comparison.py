@@ -147,5 +147,6 @@ def test_a_report_tells_each_figure_in_its_place():
     )  # fmt: skip
     text = markdown(what, lines, {}, [])
     assert COMPARED in text
+    assert "of a run that was killed, those since it went on" in text
     assert BY_SEGMENT_AND_SEED in text
     assert "\n| new |  |  | 0.1500 |  |  |  | 0.5000 |  |  |  |  |  |\n" in text
