@@ -31,7 +31,7 @@ def experiment(
     best, searches_failed = search(access, what, bench, max_cost)
     planned = plan(what, bench, vectors)
     run.rows_in = len(planned)
-    failed = run_all(connection, settings, planned, bench, access)
+    failed = run_all(access, planned, bench)
     run.rows_out = len(planned) - len(failed)
     lines = read_lines(connection, what, bench, planned)
     names = {each.run.model_version: each.run for each in planned}

@@ -15,9 +15,7 @@ from jobs.models.registry import make
 from jobs.models.store import SCHEMA_VERSION
 from jobs.progress import say
 from jobs.prompting.access import Access
-from jobs.settings import Settings
 from jobs.train import drop_checkpoints
-from jobs.warehouse import Connection
 
 COMPOSITE = "fusion"  # takes models that were fitted before, so it comes last
 
@@ -96,25 +94,18 @@ def plan(experiment: Experiment, bench: Bench, vectors: dict[str, tuple[str, Flo
     return found
 
 
-def run_all(
-    connection: Connection, settings: Settings, planned: list[Planned], bench: Bench, access: Access | None = None
-) -> dict[str, str]:
+def run_all(access: Access, planned: list[Planned], bench: Bench) -> dict[str, str]:
     """Run what is not done yet, and return why each of those failed that did, by model_version.
 
     Each run is committed when it is done; one that was killed goes on from its checkpoint.
-
-    Parameters
-    ----------
-    access : Access, optional
-        That of the job, where it has spent before; else a new one.
     """
+    connection = access.connection
     done = store.finished(connection, planned[0].run.experiment) if planned else set()
     runs = [each.run for each in planned]
     parts, refitted, failed = Parts(), Parts(), {}
-    access = access or Access(connection, settings)
     for number, each in enumerate(planned, start=1):
         run = each.run
-        checkpoint = settings.work_folder / "checkpoints" / f"{run.recipe_hash[:32]}.safetensors"
+        checkpoint = access.settings.work_folder / "checkpoints" / f"{run.recipe_hash[:32]}.safetensors"
         if run.model_version in done:
             drop_checkpoints(checkpoint)  # a kill after the commit leaves them
             continue

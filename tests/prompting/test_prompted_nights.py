@@ -108,7 +108,7 @@ def tried(connection, chosen):
     what = Experiment(name="epochs", protocol="paper", models=[entry])
     bench = read_bench(connection, chosen, what.protocol)
     vectors = {variant.label: ("MiniLM", bench.catalog.embeddings) for variant in what.variants()}
-    for error in run_all(connection, chosen, plan(what, bench, vectors), bench).values():
+    for error in run_all(Access(connection, chosen), plan(what, bench, vectors), bench).values():
         raise UsageError(error)
 
 
