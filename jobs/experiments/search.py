@@ -59,10 +59,9 @@ def search(
     """Search each family of ``[search.space]``; return what was found, and why those failed that did, by label.
 
     Trials are kept in a file of the work folder: a search that was killed goes on, with the very trials that it would
-    have made, and one that is given more trials goes on from those it has made. A trial fails for good
-    by its parameters alone; any other error ends the family's search, with which the next call goes on. The sampler is
-    TPE (Bergstra et al. 2011), the objective the mean nDCG@20 over the folds of the training part, as in arXiv
-    2309.09261.
+    have made, and one that is given more trials goes on from those it has made. A trial fails for good by its
+    parameters alone; any other error ends the family's search, with which the next call goes on. The sampler is TPE
+    (Bergstra et al. 2011), the objective the mean nDCG@20 over the folds of the training part, as in arXiv 2309.09261.
 
     Raises
     ------
