@@ -157,12 +157,11 @@ def _chunk(items: Tensor, bias: Tensor | None, kept: Tensor | None, start: int, 
 
     A bias is one more factor: added to the scores it would take another pass over all of them.
     """
-    if kept is None:
-        chunk = items[start:stop]
-        return chunk if bias is None else torch.cat([chunk, bias[start:stop, None]], dim=1)
-    rows = kept[start:stop]  # index_select takes a third of the time of items[rows]
-    chunk = items.index_select(0, rows)
-    return chunk if bias is None else torch.cat([chunk, bias.index_select(0, rows)[:, None]], dim=1)
+
+    def part(whole: Tensor) -> Tensor:  # index_select takes a third of the time of whole[kept[start:stop]]
+        return whole[start:stop] if kept is None else whole.index_select(0, kept[start:stop])
+
+    return part(items) if bias is None else torch.cat([part(items), part(bias)[:, None]], dim=1)
 
 
 def _candidates(scores: Tensor, floor: Tensor, k: int) -> tuple[Tensor, Tensor, Tensor]:

@@ -276,8 +276,8 @@ def best_weights(entries: Entries, targets: Longs) -> Doubles:
     tried = sorted(_lattice(parts), key=lambda weights: float(np.abs(weights - equal).sum()))
 
     def ndcg(weights: Doubles) -> float:
-        target = own @ weights
-        fused, reached = (entries.values @ weights).astype(np.float32), target.astype(np.float32)[entries.rows]
+        target, fused = (own @ weights).astype(np.float32), (entries.values @ weights).astype(np.float32)
+        reached = target[entries.rows]
         ahead = (fused > reached) | ((fused == reached) & (entries.items < targets[entries.rows]))  # as in `best`
         ranks = np.bincount(entries.rows[ahead], minlength=len(targets)) + 1
         return float(rank_values(np.where(target > 0, ranks, 0), "ndcg", 20).mean())

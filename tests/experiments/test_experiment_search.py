@@ -33,6 +33,19 @@ def find(connection, folder, what):
     return search(Access(connection, settings), what, read_bench(connection, settings, what.protocol))
 
 
+def failing_at(number, error, function):
+    """Return a function that raises at its so-manieth call, and a list that grows with each."""
+    calls = []
+
+    def failing(*arguments):
+        calls.append(1)
+        if len(calls) == number:
+            raise error
+        return function(*arguments)
+
+    return failing, calls
+
+
 class Watched(VSKNN):
     family = "vsknn"
     seen: set = set()  # noqa: RUF012
@@ -104,14 +117,7 @@ def test_a_killed_search_ends_as_one_that_was_not(tiny, tmp_path, monkeypatch):
         return [(trial.params, trial.value) for trial in study.trials if trial.state.is_finished()]
 
     whole, _ = find(tiny, tmp_path / "whole", spec(3))
-    original, calls = searching.ndcg_at_20, []
-
-    def dying(*arguments):
-        calls.append(1)
-        if len(calls) == 5:
-            raise KeyboardInterrupt
-        return original(*arguments)
-
+    dying, calls = failing_at(5, KeyboardInterrupt(), searching.ndcg_at_20)
     monkeypatch.setattr(searching, "ndcg_at_20", dying)
     with pytest.raises(KeyboardInterrupt):
         find(tiny, tmp_path / "killed", spec(3))
@@ -216,15 +222,7 @@ def test_parameters_that_do_not_go_together_fail_a_trial_alone(tiny, tmp_path):
 @pytest.mark.parametrize("error", [OSError("disk full"), UsageError("over prompt_max_cost")])
 def test_what_no_parameter_causes_leaves_the_trial_to_be_made_again(tiny, tmp_path, monkeypatch, error):
     whole, _ = find(tiny, tmp_path / "whole", spec(3))
-    original, calls = VSKNN.fit, []
-
-    def failing(*arguments):
-        calls.append(1)
-        if len(calls) == 5:
-            raise error
-        original(*arguments)
-
-    monkeypatch.setattr(VSKNN, "fit", failing)
+    monkeypatch.setattr(VSKNN, "fit", failing_at(5, error, VSKNN.fit)[0])
     found, failed = find(tiny, tmp_path / "again", spec(3))
     assert (found, failed) == ([], {"search vsknn": f"{type(error).__name__}: {error}"})
     assert find(tiny, tmp_path / "again", spec(3)) == (whole, {})
@@ -244,12 +242,9 @@ def test_too_few_sequences_for_folds_are_told_of(tiny, tmp_path):
 
 
 def test_what_a_search_took_is_added_up_over_calls_and_stays_when_all_is_made(tiny, tmp_path, monkeypatch):
-    original, calls = VSKNN.fit, []
+    original = VSKNN.fit
 
     def slow(*arguments):
-        calls.append(1)
-        if len(calls) == 4:  # the second trial's first fold
-            raise OSError
         time.sleep(0.3)
         original(*arguments)
 
@@ -257,7 +252,7 @@ def test_what_a_search_took_is_added_up_over_calls_and_stays_when_all_is_made(ti
         rows = "select status, started_at, finished_at, fit_seconds from ml.experiment_runs"
         return tiny.execute(rows).fetchall()
 
-    monkeypatch.setattr(VSKNN, "fit", slow)
+    monkeypatch.setattr(VSKNN, "fit", failing_at(4, OSError(), slow)[0])  # the second trial's first fold
     find(tiny, tmp_path, spec(2))
     monkeypatch.setattr(VSKNN, "fit", original)
     began = now()
