@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime, time
 from pathlib import Path
+from time import monotonic
 from typing import Annotated, Any
 
 import duckdb
@@ -28,7 +29,7 @@ from jobs.errors import NextmartError, UsageError, redact
 from jobs.orchestration.dbt_build import counts_of, dbt_build
 from jobs.orchestration.run_job import run as run_job
 from jobs.orchestration.torchrun import is_one_of_several, require_one
-from jobs.progress import say
+from jobs.progress import say, stage_line
 from jobs.settings import Settings, load_settings
 from jobs.warehouse.connection import Connection, connect, prepare
 from jobs.warehouse.job_runs import job_run
@@ -42,6 +43,7 @@ Warehouse = Annotated[Path | None, typer.Option(help="DuckDB file (setting: ware
 Published = Annotated[Path | None, typer.Option(help="Published file (setting: published).", show_default=False)]
 Json = Annotated[bool, typer.Option("--json", help="Print a machine-readable summary on stdout.")]
 Wait = Annotated[float, typer.Option(help="Seconds to wait while another process holds the warehouse.")]
+Verbose = Annotated[bool, typer.Option("--verbose", help="Show dbt's own log too.")]
 
 
 @contextmanager
@@ -102,6 +104,7 @@ def load_command(
 def run(
     full_refresh: Annotated[bool, typer.Option(help="Rebuild every incremental table from raw.")] = False,
     warehouse: Warehouse = None, published: Published = None, wait: Wait = 0, as_json: Json = False,
+    verbose: Verbose = False,
 ) -> None:  # fmt: skip
     """Build and test everything with dbt, jobs included, then publish."""
     require_one()
@@ -109,7 +112,7 @@ def run(
     settings.job_vars()  # a wrong var is an error before anything starts
     with opened(settings, wait):
         pass  # held by someone else? then say who, before dbt starts
-    dbt_build(settings, ("--full-refresh",) if full_refresh else ())
+    dbt_build(settings, ("--full-refresh",) if full_refresh else (), verbose=verbose)
     summary = _publish(settings, wait)
     show(summary, f"published {settings.published}: {counts_of(summary)}", as_json)
 
@@ -125,8 +128,10 @@ def publish_command(
 
 
 def _publish(settings: Settings, wait: float) -> dict[str, Any]:
+    started_at = monotonic()
     with opened(settings, wait) as connection, job_run(connection, "publish") as record:
         publish(connection, settings.published, record)
+    say(stage_line("publish", f"{record.rows_out:,} rows, verified", monotonic() - started_at))
     return record.summary()
 
 
@@ -290,6 +295,7 @@ def demo(
     ] = None,
     folder: Annotated[Path, typer.Option(help="Where the demo's two files go.")] = Path("demo"),
     as_json: Json = False,
+    verbose: Verbose = False,
 ) -> None:
     """Make a small shop, run everything on it, and print recommendations."""
     require_one()
@@ -303,7 +309,7 @@ def demo(
         path.unlink(missing_ok=True)
     with opened(settings, 0) as connection:
         make_shop(connection, visitors=visitors, items=items, seed=seed, until=end)
-    dbt_build(settings)
+    dbt_build(settings, verbose=verbose)
     summary = _publish(settings, 0)
     if as_json:
         show(summary, "", as_json)

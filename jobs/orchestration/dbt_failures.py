@@ -1,0 +1,46 @@
+"""What failed in a dbt build, for people: the test or model, its message, and rows to look at."""
+
+import json
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import duckdb
+
+from jobs.errors import redact
+from jobs.progress import printable
+from jobs.warehouse.connection import connect
+
+ROWS_SHOWN = 5
+
+
+def failures(target: Path, warehouse: Path) -> Iterator[str]:
+    """Yield a text for each test or model that failed in the newest build.
+
+    Parameters
+    ----------
+    target : Path
+        dbt's target folder, with ``run_results.json`` and compiled queries; nothing is yielded where there are none.
+    warehouse : Path
+        Where the rows that a test found are read, by the test's own query.
+    """
+    results = target / "run_results.json"
+    if not results.exists():
+        return
+    for result in json.loads(results.read_text(encoding="utf-8"))["results"]:
+        if result["status"] in ("fail", "error", "runtime error"):
+            kind, _, name, *_ = result["unique_id"].split(".")
+            message = str(result["message"] or result["status"]).strip()
+            yield printable(redact(f"failed: {kind} {name}: {message}"))
+            if kind == "test" and result["status"] == "fail":
+                yield from _rows_found(result, warehouse)
+
+
+def _rows_found(result: Mapping[str, Any], warehouse: Path) -> Iterator[str]:
+    query = result["compiled_code"] or ""
+    try:
+        with connect(warehouse, read_only=True) as connection:
+            rows = connection.sql(f"from ({query}) limit {ROWS_SHOWN}")
+            yield f"the first rows that it found:\n{printable(str(rows))}"
+    except duckdb.Error:
+        return  # a query of a macro's, or of a table that has gone: dbt's log has it
