@@ -17,6 +17,7 @@ lint: $(VENV)/installed-dev
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+	$(BIN)/lint-imports --no-logo
 	$(BIN)/sqlfluff lint --nocolor --disable-progress-bar dbt_project/models dbt_project/tests sql/ddl sql/analyses
 
 # dbt's unit tests run on an empty warehouse; pytest's order is from fast to slow

@@ -58,8 +58,9 @@ class Stage:
 
     def line(self) -> str:
         """Return the stage's counts and seconds as a line."""
-        counts = [f"{self.tables} tables"] if self.tables else []
-        return stage_line(self.name, ", ".join([*counts, f"{self.tests} tests passed"]), self.seconds)
+        tables = f"{self.tables} {'table' if self.tables == 1 else 'tables'}, " if self.tables else ""
+        tests = f"{self.tests} {'test' if self.tests == 1 else 'tests'} passed"
+        return stage_line(self.name, tables + tests, self.seconds)
 
 
 class BuildProgress:
