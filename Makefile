@@ -6,7 +6,7 @@ BIN := $(VENV)/bin
 # the set of versions that the tests ran with
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt
 
-.PHONY: demo test lint unit benchmarks benchmarks-peers clean
+.PHONY: demo test lint unit docs benchmarks benchmarks-peers clean
 
 demo: $(VENV)/installed
 	$(BIN)/nextmart demo
@@ -22,6 +22,10 @@ lint: $(VENV)/installed-dev
 # dbt's unit tests run on an empty warehouse; pytest's order is from fast to slow
 unit: $(VENV)/installed-dev
 	$(BIN)/python -m pytest --numprocesses 2 --dist loadfile
+
+# the page of settings, from their descriptions in the code; a test fails where it is stale
+docs: $(VENV)/installed
+	$(BIN)/python -m jobs.commands.settings_page > docs/settings.md
 
 benchmarks: $(VENV)/installed-dev
 	$(PIP) --editable '.[benchmarks]'
