@@ -23,9 +23,12 @@ lint: $(VENV)/installed-dev
 unit: $(VENV)/installed-dev
 	$(BIN)/python -m pytest --numprocesses 2 --dist loadfile
 
-# the page of settings, from their descriptions in the code; a test fails where it is stale
+# the pages that are made from descriptions in the code; tests fail where one is stale
 docs: $(VENV)/installed
 	$(BIN)/python -m jobs.commands.settings_page > docs/settings.md
+	NEXTMART_WAREHOUSE=:memory: $(BIN)/dbt --quiet parse --project-dir dbt_project --profiles-dir dbt_project \
+		--target-path $(CURDIR)/build/docs --log-path $(CURDIR)/build/docs
+	$(BIN)/python -m jobs.commands.tables_page build/docs/manifest.json > docs/tables.md
 
 benchmarks: $(VENV)/installed-dev
 	$(PIP) --editable '.[benchmarks]'
