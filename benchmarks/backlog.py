@@ -20,9 +20,9 @@ import duckdb
 
 from benchmarks.timing import report
 from jobs.embedding.plan import plans
-from jobs.runner import run
+from jobs.orchestration.run_job import run
 from jobs.settings import Settings
-from jobs.warehouse import connect, prepare
+from jobs.warehouse.connection import connect, prepare
 
 TEXTS = """
     create or replace table catalog.item_texts as

@@ -4,14 +4,14 @@ import numpy as np
 import polars as pl
 
 from benchmarks.timing import data_folder
-from jobs.models.base import Catalog
-from jobs.sequences import Sequences
+from jobs.core.catalog import Catalog
+from jobs.core.sequences import Sequences
 
 SEQUENCE = {"reviewer_id": "visitor_id", "asin": "items", "review_date": "event_times"}
 
 
 def histories() -> pl.DataFrame:
-    """Return one row a reviewer, in the columns that ``jobs.split`` takes."""
+    """Return one row a reviewer, in the columns that ``jobs.evaluation.splits`` takes."""
     path = data_folder() / "amazon_beauty" / "interactions.parquet"
     if not path.exists():
         raise SystemExit(f"real data is absent: {path} (set NEXTMART_DATA to the folder that holds amazon_beauty/)")

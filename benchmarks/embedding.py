@@ -12,9 +12,9 @@ import polars as pl
 
 from benchmarks.timing import best_of, data_folder, report
 from jobs.embedding.providers.local import BUNDLED_MODEL, LocalProvider
-from jobs.runner import run
+from jobs.orchestration.run_job import run
 from jobs.settings import Settings
-from jobs.warehouse import prepare
+from jobs.warehouse.connection import prepare
 
 
 def main() -> None:

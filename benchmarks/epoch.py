@@ -13,9 +13,10 @@ import torch
 
 from benchmarks.beauty import histories, indexed
 from benchmarks.timing import best_of, report
-from jobs.models.base import Cases, Fitting
-from jobs.models.bert4rec import PADDING, BERT4Rec, masked_batches
-from jobs.sequences import Sequences
+from jobs.core.cases import Cases
+from jobs.core.sequences import Sequences
+from jobs.models.base import FitContext
+from jobs.models.sequential.bert4rec import PADDING, BERT4Rec, masked_batches
 
 
 def products(model: BERT4Rec, rows: Sequences, items: int) -> None:
@@ -56,7 +57,7 @@ def main() -> None:
     times = best_of(
         {
             "products": lambda: products(model, rows, items),
-            "epoch": lambda: BERT4Rec({"epochs": 1}).fit(history, nothing, catalog, Fitting()),
+            "epoch": lambda: BERT4Rec({"epochs": 1}).fit(history, nothing, catalog, FitContext()),
         },
         options.repeats,
     )

@@ -14,7 +14,8 @@ import sys
 import tempfile
 from pathlib import Path
 
-from jobs.warehouse import connect, prepare, project_folder
+from jobs.files import project_folder
+from jobs.warehouse.connection import connect, prepare
 
 # visits of 8 events in less than an hour, spread over 500 days and loaded day by day; one of a hundred comes two days
 # late. What follows the history comes at the same pace.
@@ -48,7 +49,7 @@ nextmart:
   target: warehouse
   outputs:
     warehouse:
-      {{type: duckdb, path: "{path}", threads: 1, plugins: [module: jobs.dbt_plugin],
+      {{type: duckdb, path: "{path}", threads: 1, plugins: [module: jobs.orchestration.dbt_plugin],
         settings: {{memory_limit: {memory}, threads: 2}}}}
 """
 

@@ -14,10 +14,13 @@ from scipy import sparse
 from benchmarks.beauty import histories, indexed
 from benchmarks.timing import best_of, report
 from benchmarks.topk import product
-from jobs.models.base import Cases, Catalog, Fitting, Scorer, recommend
-from jobs.models.sasrec import SASRec
+from jobs.core.cases import Cases
+from jobs.core.catalog import Catalog
+from jobs.core.sequences import Sequences
+from jobs.models.base import FitContext
+from jobs.models.scorer import Scorer, recommend
+from jobs.models.sequential.sasrec import SASRec
 from jobs.models.sknn import ROWS_AT_ONCE, VSKNN
-from jobs.sequences import Sequences
 
 K = 20
 
@@ -38,7 +41,7 @@ def session_products(sequences: Sequences, catalog: Catalog) -> None:
 
 def fitted(model: SASRec | VSKNN, sequences: Sequences, catalog: Catalog) -> Scorer:
     """Return the model's scorer."""
-    model.fit(sequences, Cases(Sequences.from_lists([]), np.zeros(0, np.int64)), catalog, Fitting())
+    model.fit(sequences, Cases(Sequences.from_lists([]), np.zeros(0, np.int64)), catalog, FitContext())
     return model.scorer(catalog)
 
 

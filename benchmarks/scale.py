@@ -17,9 +17,9 @@ from torch.nn import functional
 
 from benchmarks.timing import best_of, report
 from benchmarks.topk import product, product_by_workers
-from jobs.models.base import VectorScorer, recommend
-from jobs.recommend import VISITORS_AT_ONCE
-from jobs.sequences import Sequences
+from jobs.core.sequences import Sequences
+from jobs.models.scorer import VectorScorer, recommend
+from jobs.nightly.recommend import VISITORS_AT_ONCE
 
 K = 20
 GIGABYTES = 6.0

@@ -17,7 +17,8 @@ import duckdb
 import polars as pl
 
 from benchmarks.timing import best_of, report
-from jobs.warehouse import literal, project_folder
+from jobs.files import project_folder
+from jobs.warehouse.connection import literal
 
 EVENTS = """
     create table staging.stg_events as

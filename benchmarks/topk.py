@@ -1,4 +1,4 @@
-"""Time ``jobs.topk`` beside the bare matrix product, faiss and numpy, on random vectors.
+"""Time ``jobs.core.topk`` beside the bare matrix product, faiss and numpy, on random vectors.
 
 The ratio printed is the time of the faster matrix product, by torch's threads together or by single-threaded
 workers as in ``top_k``, divided by the line's: 1 is as fast as the product alone.
@@ -12,10 +12,10 @@ import numpy as np
 import torch
 
 from benchmarks.timing import best_of, report
-from jobs.topk import ITEM_CHUNK, QUERY_CHUNK, Floats, for_chunks, top_k
+from jobs.core.topk import ITEM_CHUNK, QUERY_CHUNK, Floats, for_chunks, top_k
 
 Found = tuple[Floats, np.ndarray] | None
-OURS = "jobs.topk"
+OURS = "jobs.core.topk"
 PRODUCTS = ["matrix product", "matrix product by workers"]
 
 

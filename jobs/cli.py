@@ -16,20 +16,22 @@ from typing import Annotated, Any
 import duckdb
 import typer
 
-from jobs import nightly
-from jobs.demo import make_shop
-from jobs.embedding.backfill import Wishes
+from jobs.commands.demo import make_shop
+from jobs.commands.forget import Person, forget
+from jobs.commands.load import Source, load, parse_maps
+from jobs.commands.publish import publish
+from jobs.commands.status import status
+from jobs.commands.terminal import embedded, print_plans, print_recommendations, print_status
+from jobs.embedding.backfill import EmbedOptions
 from jobs.embedding.plan import plans, summary
 from jobs.errors import NextmartError, UsageError, redact
-from jobs.forget import Person, forget
-from jobs.load import Source, load, parse_maps
+from jobs.orchestration.dbt_build import counts_of, dbt_build
+from jobs.orchestration.run_job import run as run_job
+from jobs.orchestration.torchrun import is_one_of_several, require_one
 from jobs.progress import say
-from jobs.publish import publish
-from jobs.report import embedded, print_plans, print_recommendations, print_status
-from jobs.runner import run as run_job
 from jobs.settings import Settings, load_settings
-from jobs.status import status
-from jobs.warehouse import Connection, connect, job_run, prepare
+from jobs.warehouse.connection import Connection, connect, prepare
+from jobs.warehouse.job_runs import job_run
 
 app = typer.Typer(
     help="Next-item recommendation tables from a warehouse's own events and catalogue.",
@@ -102,14 +104,14 @@ def run(
     warehouse: Warehouse = None, published: Published = None, wait: Wait = 0, as_json: Json = False,
 ) -> None:  # fmt: skip
     """Build and test everything with dbt, jobs included, then publish."""
-    nightly.require_one()
+    require_one()
     settings = load_settings(warehouse=warehouse, published=published)
     settings.job_vars()  # a wrong var is an error before anything starts
     with opened(settings, wait):
         pass  # held by someone else? then say who, before dbt starts
-    nightly.dbt_build(settings, ("--full-refresh",) if full_refresh else ())
+    dbt_build(settings, ("--full-refresh",) if full_refresh else ())
     summary = _publish(settings, wait)
-    show(summary, f"published {settings.published}: {nightly.counts_of(summary)}", as_json)
+    show(summary, f"published {settings.published}: {counts_of(summary)}", as_json)
 
 
 @app.command("publish")
@@ -119,7 +121,7 @@ def publish_command(
     """Swap in a verified copy of the public tables for readers."""
     settings = load_settings(warehouse=warehouse, published=published)
     summary = _publish(settings, wait)
-    show(summary, f"published {settings.published}: {nightly.counts_of(summary)}", as_json)
+    show(summary, f"published {settings.published}: {counts_of(summary)}", as_json)
 
 
 def _publish(settings: Settings, wait: float) -> dict[str, Any]:
@@ -175,7 +177,7 @@ def embed_command(
             else:
                 print_plans(found)
             return
-        done = run_job("embed", connection, settings, wishes=Wishes(max_cost, retry_failed))
+        done = run_job("embed", connection, settings, options=EmbedOptions(max_cost, retry_failed))
     show(done, embedded(done), as_json)
     if done["status"] == "incomplete":
         sys.exit(1)
@@ -214,11 +216,11 @@ def experiment_command(
         sys.exit(1)
 
 
-def _choose_live(name: str, warehouse: Path | None, wait: float, as_json: bool, **wishes: Any) -> None:
+def _choose_live(name: str, warehouse: Path | None, wait: float, as_json: bool, **options: Any) -> None:
     settings = load_settings(warehouse=warehouse)
     _require_warehouse(settings)
     with opened(settings, wait) as connection:
-        done = run_job(name, connection, settings, **wishes)
+        done = run_job(name, connection, settings, **options)
     show(done, f"{name}: {done['detail']['says']}", as_json)
 
 
@@ -290,7 +292,7 @@ def demo(
     as_json: Json = False,
 ) -> None:
     """Make a small shop, run everything on it, and print recommendations."""
-    nightly.require_one()
+    require_one()
     end = (until or datetime.combine(datetime.now(UTC).date(), time())).replace(tzinfo=UTC)
     settings = load_settings(
         warehouse=folder / "warehouse.duckdb",
@@ -301,7 +303,7 @@ def demo(
         path.unlink(missing_ok=True)
     with opened(settings, 0) as connection:
         make_shop(connection, visitors=visitors, items=items, seed=seed, until=end)
-    nightly.dbt_build(settings)
+    dbt_build(settings)
     summary = _publish(settings, 0)
     if as_json:
         show(summary, "", as_json)
@@ -312,10 +314,10 @@ def demo(
 def main() -> None:
     """Run the command line; known errors print as one clear message."""
     try:
-        if nightly.is_one_of_several():
-            from jobs.models import parallel  # here: one process alone must not pay for loading torch
+        if is_one_of_several():
+            from jobs.orchestration import workers  # here: one process alone must not pay for loading torch
 
-            parallel.run(app)
+            workers.run(app)
         else:
             app()
     except UsageError as error:

@@ -24,7 +24,8 @@ from pydantic_settings import (
 )
 
 from jobs.errors import UsageError, nearest
-from jobs.warehouse import project_folder
+from jobs.families import Family
+from jobs.files import project_folder
 
 FILE_NAME = "nextmart.toml"
 PREFIX = "NEXTMART_"
@@ -33,11 +34,6 @@ NOT_SETTINGS = {
     "NEXTMART_DEBUG": "Any value: an error shows its traceback.",
 }
 """Variables with the prefix that are no settings, each with its meaning."""
-
-Family = Literal[
-    "popularity", "llmseqsim", "llmseqprompt", "sknn", "vsknn", "sknnemb", "bert4rec", "llm2bert4rec", "sasrec",
-    "llm2sasrec", "gru4rec", "llm2gru4rec", "fusion",
-]  # fmt: skip
 
 
 class EmbeddingModel(BaseModel):
@@ -246,12 +242,12 @@ class Settings(BaseSettings):
 
     def with_embedding(self, model: str | None, provider: str | None) -> "Settings":
         """Return settings with another embedding model, or another provider of it."""
-        names = self.merged_vars()
-        name = model or names["embedding_model"]
+        dbt_vars = self.merged_vars()
+        name = model or dbt_vars["embedding_model"]
         chosen: dict[str, Any] = {"embedding_model": name}
-        if provider and name in names["embedding_models"]:
-            entry = {**names["embedding_models"][name], "provider": provider}
-            chosen["embedding_models"] = {**names["embedding_models"], name: entry}
+        if provider and name in dbt_vars["embedding_models"]:
+            entry = {**dbt_vars["embedding_models"][name], "provider": provider}
+            chosen["embedding_models"] = {**dbt_vars["embedding_models"], name: entry}
         return self.model_copy(update={"vars": {**self.vars, **chosen}})
 
     def as_environment(self) -> dict[str, str]:

@@ -57,6 +57,6 @@ def one_thread_of_the_cpu():
     before = torch.get_num_threads()
     torch.set_num_threads(1)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("jobs.models.sequential.device", lambda: torch.device("cpu"))
+        patch.setattr("jobs.models.sequential.model.device", lambda: torch.device("cpu"))
         yield
     torch.set_num_threads(before)

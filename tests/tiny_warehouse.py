@@ -6,9 +6,9 @@ from pathlib import Path
 
 import polars as pl
 
-from jobs.runner import run
+from jobs.orchestration.run_job import run
 from jobs.settings import Settings
-from jobs.warehouse import connect, prepare
+from jobs.warehouse.connection import connect, prepare
 
 DIMENSIONS = 384  # of the embedding model that is set by default
 START = datetime(2026, 1, 1, tzinfo=UTC)
@@ -73,7 +73,9 @@ class TinyWarehouse:
 def let_minutes_pass(monkeypatch) -> None:
     """Give training a clock that goes by minutes, so that no two models of a family have one name."""
     minutes = itertools.count()
-    monkeypatch.setattr("jobs.train.now", lambda: datetime(2026, 3, 1, tzinfo=UTC) + timedelta(minutes=next(minutes)))
+    monkeypatch.setattr(
+        "jobs.nightly.train.now", lambda: datetime(2026, 3, 1, tzinfo=UTC) + timedelta(minutes=next(minutes))
+    )
 
 
 def rings(count: int, length: int = 6, size: int = 6, rings_: int = 5, days: int = 20) -> list[Sequence]:

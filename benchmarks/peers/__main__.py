@@ -22,7 +22,7 @@ from pathlib import Path
 import polars as pl
 
 from benchmarks.beauty import histories
-from jobs.split import paper_split
+from jobs.evaluation.splits import paper_split
 
 HERE = Path(__file__).parent
 PEERS = {"rectools": ["rectools[torch]==0.19.0"], "recbole": ["recbole==1.2.1", "setuptools<81"]}

@@ -9,10 +9,11 @@ import polars as pl
 from clock import Clock, arguments
 
 from benchmarks.beauty import indexed
-from jobs.models.base import Cases, Fitting
-from jobs.models.bert4rec import BERT4Rec
-from jobs.models.sasrec import SASRec
-from jobs.sequences import Sequences
+from jobs.core.cases import Cases
+from jobs.core.sequences import Sequences
+from jobs.models.base import FitContext
+from jobs.models.sequential.bert4rec import BERT4Rec
+from jobs.models.sequential.sasrec import SASRec
 
 FAMILIES = {"sasrec": SASRec, "bert4rec": BERT4Rec}
 
@@ -41,5 +42,5 @@ events = pl.read_csv(asked.events, schema_overrides={"item": pl.String})
 lists = events.group_by("user", maintain_order=True).agg("item")["item"]
 sequences, catalog = indexed(lists)
 nothing = Cases(Sequences.from_lists([]), np.zeros(0, np.int64))
-Watched({**parameters, "epochs": 1}).fit(sequences, nothing, catalog, Fitting())
+Watched({**parameters, "epochs": 1}).fit(sequences, nothing, catalog, FitContext())
 clock.report(counted["batches"], counted["rows"])

@@ -1,1 +1,4 @@
-"""Vectors for item texts: providers, batching, and the backfill of what is missing."""
+"""Item texts and their vectors: what is missing, which provider makes it, at what cost, and the embed job.
+
+May import ``core``, ``warehouse`` and ``services``.
+"""

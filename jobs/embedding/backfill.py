@@ -8,17 +8,18 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import cast
 
-from jobs.embedding.backlog import TEXTS, Wanted, fitting, label_empty, write_down
+from jobs.embedding.backlog import TEXTS, MissingTexts, fitting, label_empty, stage_missing_texts
+from jobs.embedding.batch_api import UNDER_WAY, embed_in_batches
 from jobs.embedding.batching import requests
 from jobs.embedding.budget import Budget
-from jobs.embedding.deferred import UNDER_WAY, embed_in_batches
 from jobs.embedding.dispatch import Dispatcher
 from jobs.embedding.provider import BatchProvider, DirectProvider, Rate, provider_for
-from jobs.embedding.store import store_failures, store_vectors
+from jobs.embedding.stored_vectors import store_failures, store_vectors
 from jobs.errors import NextmartError, UsageError, redact
 from jobs.progress import progress, say
 from jobs.settings import Settings
-from jobs.warehouse import Connection, JobRun
+from jobs.warehouse.connection import Connection
+from jobs.warehouse.job_runs import JobRun
 
 HAS_VECTORS = """
     select exists (
@@ -29,7 +30,7 @@ HAS_VECTORS = """
 
 
 @dataclass(frozen=True)
-class Wishes:
+class EmbedOptions:
     """What a person asks of one run, beyond the settings.
 
     Attributes
@@ -47,7 +48,7 @@ class Wishes:
     texts: str = TEXTS
 
 
-def embed(connection: Connection, settings: Settings, run: JobRun, wishes: Wishes = Wishes()) -> None:
+def embed(connection: Connection, settings: Settings, run: JobRun, options: EmbedOptions = EmbedOptions()) -> None:
     """Give every text of ``catalog.item_texts`` a row in ``ml.embeddings``; what is there stays.
 
     Where the service fails, the run's status is ``incomplete``: what was bought stays, what is missing is asked for by
@@ -59,23 +60,23 @@ def embed(connection: Connection, settings: Settings, run: JobRun, wishes: Wishe
         If the service fails and the model has no vector at all, so that there is nothing to go on with.
     """
     model = settings.job_vars().embedding
-    if wishes.max_cost is not None and math.isnan(wishes.max_cost):
+    if options.max_cost is not None and math.isnan(options.max_cost):
         raise UsageError("--max-cost is an amount in US dollars, not nan")
-    wanted = Wanted(model, wishes.retry_failed, settings.embedding_too_long == "truncate", wishes.texts)
+    wanted = MissingTexts(model, options.retry_failed, settings.embedding_too_long == "truncate", options.texts)
     label_empty(connection, wanted, run.run_id)
-    run.rows_in = write_down(connection, wanted)
+    run.rows_in = stage_missing_texts(connection, wanted)
     run.detail = {
         "embedding_model": model.name, "provider": model.provider, "texts": run.rows_in, "failed": 0, "tokens": 0,
     }  # fmt: skip
     if not run.rows_in and not connection.execute(UNDER_WAY, model.key).fetchall()[0][0]:
         return  # nothing to do must cost nothing, not even the loading of a provider
     provider = provider_for(settings, model)
-    if wishes.max_cost is not None and provider.price is None:
+    if options.max_cost is not None and provider.price is None:
         raise UsageError(
             f"--max-cost needs a price: nextmart doesn't know that of {model.name}. Set it, in US dollars a million "
             f'tokens: [vars.embedding_models."{model.name}"] price = …'
         )
-    budget = Budget(provider.price, wishes.max_cost)
+    budget = Budget(provider.price, options.max_cost)
     try:
         if isinstance(provider, DirectProvider):
             ended_by = _embed_now(connection, settings, run, provider, budget, wanted) if run.rows_in else None
@@ -92,7 +93,12 @@ def embed(connection: Connection, settings: Settings, run: JobRun, wishes: Wishe
 
 
 def _embed_now(
-    connection: Connection, settings: Settings, run: JobRun, provider: DirectProvider, budget: Budget, wanted: Wanted
+    connection: Connection,
+    settings: Settings,
+    run: JobRun,
+    provider: DirectProvider,
+    budget: Budget,
+    wanted: MissingTexts,
 ) -> NextmartError | None:
     """Ask for one vector after the other; return why the run ended early, if it did."""
     model = wanted.model

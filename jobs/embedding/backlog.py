@@ -5,9 +5,10 @@ from dataclasses import dataclass
 
 from jobs.embedding.batching import Text, fitted
 from jobs.embedding.provider import Provider
-from jobs.embedding.store import store_failures
+from jobs.embedding.stored_vectors import store_failures
 from jobs.settings import EmbeddingModel
-from jobs.warehouse import Connection, JobRun
+from jobs.warehouse.connection import Connection
+from jobs.warehouse.job_runs import JobRun
 
 PORTION = 20_000  # texts in memory at a time
 
@@ -64,7 +65,7 @@ SAMPLE = f"select text from ({MISSING}) order by text_hash limit $size"  # noqa:
 
 
 @dataclass(frozen=True)
-class Wanted:
+class MissingTexts:
     """Which texts of a model count as missing; ``texts`` is the relation that holds them, as in SQL."""
 
     model: EmbeddingModel
@@ -77,12 +78,12 @@ class Wanted:
         return {**self.model.key, "retry_failed": self.retry_failed, "truncate": self.truncate}
 
 
-def label_empty(connection: Connection, wanted: Wanted, run_id: str) -> None:
+def label_empty(connection: Connection, wanted: MissingTexts, run_id: str) -> None:
     """Write down texts with nothing to embed, so that nobody looks for their vectors."""
     connection.execute(EMPTY_TEXTS.format(texts=wanted.texts), {**wanted.model.key, "run_id": run_id})
 
 
-def write_down(connection: Connection, wanted: Wanted) -> int:
+def stage_missing_texts(connection: Connection, wanted: MissingTexts) -> int:
     """Put what is missing into a temporary table, once; return how many texts that are."""
     connection.execute(WRITE_DOWN.format(texts=wanted.texts), wanted.parameters())
     found = connection.execute("select count(*) from embedding_backlog").fetchone()
@@ -90,7 +91,7 @@ def write_down(connection: Connection, wanted: Wanted) -> int:
 
 
 def portions(connection: Connection, size: int = PORTION) -> Iterator[list[tuple[str, str]]]:
-    """Read (text_hash, text) rows of what :func:`write_down` wrote, the shortest texts first."""
+    """Read (text_hash, text) rows of what :func:`stage_missing_texts` wrote, the shortest texts first."""
     start = 0
     while rows := connection.execute(
         "select text_hash, text from embedding_backlog where rowid >= $start and rowid < $start + $size order by rowid",
@@ -100,8 +101,8 @@ def portions(connection: Connection, size: int = PORTION) -> Iterator[list[tuple
         start += size
 
 
-def fitting(connection: Connection, wanted: Wanted, provider: Provider, run: JobRun) -> Iterator[Text]:
-    """Read what :func:`write_down` wrote as texts that the model can read.
+def fitting(connection: Connection, wanted: MissingTexts, provider: Provider, run: JobRun) -> Iterator[Text]:
+    """Read what :func:`stage_missing_texts` wrote as texts that the model can read.
 
     Those that are too long for it are cut, or labelled and left out, as ``wanted`` says.
     """
@@ -113,13 +114,13 @@ def fitting(connection: Connection, wanted: Wanted, provider: Provider, run: Job
         yield from texts
 
 
-def measure(connection: Connection, wanted: Wanted) -> tuple[int, int, int]:
+def measure(connection: Connection, wanted: MissingTexts) -> tuple[int, int, int]:
     """Count what is missing: items, unique texts, and the texts' bytes of UTF-8."""
     items, texts, size = connection.execute(MEASURE.format(texts=wanted.texts), wanted.parameters()).fetchall()[0]
     return items, texts, size
 
 
-def sample(connection: Connection, wanted: Wanted, size: int) -> list[str]:
+def sample(connection: Connection, wanted: MissingTexts, size: int) -> list[str]:
     """Return some of the missing texts, as good as drawn at random but always the same: those of the least hashes."""
     rows = connection.execute(SAMPLE.format(texts=wanted.texts), {**wanted.parameters(), "size": size}).fetchall()
     return [text for (text,) in rows]

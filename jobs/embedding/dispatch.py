@@ -15,22 +15,13 @@ from dataclasses import dataclass, field
 import numpy as np
 import tenacity
 
+from jobs.core.arrays import Floats
 from jobs.embedding.batching import Text, halves
 from jobs.embedding.budget import Budget, Pace, SpentUp
-from jobs.embedding.provider import (
-    Answer,
-    Busy,
-    Denied,
-    DirectProvider,
-    Rate,
-    Refused,
-    ServiceError,
-    Unavailable,
-    Vectors,
-    WrongAnswer,
-)
-from jobs.embedding.store import usable
+from jobs.embedding.provider import Answer, DirectProvider, Rate
+from jobs.embedding.stored_vectors import usable
 from jobs.errors import NextmartError
+from jobs.services.errors import Busy, Denied, Refused, ServiceError, Unavailable, WrongAnswer
 
 TRIES = 6  # of a request that fails while others go through
 ANSWERS = 3  # that a request may get, each charged for, before its texts count as impossible
@@ -48,7 +39,7 @@ class Outcome:
     """What came of one request: texts with their vectors, or one that is given up."""
 
     texts: list[Text] = field(default_factory=list)
-    vectors: Vectors | None = None
+    vectors: Floats | None = None
     failed: tuple[Text, str] | None = None
     again: list[list[Text]] = field(default_factory=list)  # requests to be made instead
 

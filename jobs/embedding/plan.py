@@ -5,11 +5,11 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from jobs.embedding.backlog import Wanted, measure, sample
+from jobs.embedding.backlog import MissingTexts, measure, sample
 from jobs.embedding.batching import fitted
 from jobs.embedding.provider import DirectProvider, Provider, Rate, provider_for
 from jobs.settings import EmbeddingModel, Settings
-from jobs.warehouse import Connection
+from jobs.warehouse.connection import Connection
 
 SAMPLE = 1000  # texts whose tokens are counted; all of them, where there are no more
 TIMED = 64  # of them embedded, where that is free, to see how fast this machine is
@@ -59,7 +59,7 @@ class Plan:
 def plans(connection: Connection, settings: Settings, retry_failed: bool = False) -> list[Plan]:
     """Return a plan for the embedding model that is set, and for the other way to the same vectors if there is one."""
     model = settings.job_vars().embedding
-    wanted = Wanted(model, retry_failed, settings.embedding_too_long == "truncate")
+    wanted = MissingTexts(model, retry_failed, settings.embedding_too_long == "truncate")
     items, texts, size = measure(connection, wanted)
     examples = sample(connection, wanted, SAMPLE)
     found = []

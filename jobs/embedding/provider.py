@@ -10,14 +10,10 @@ from importlib import import_module
 from pkgutil import iter_modules
 from typing import Protocol, runtime_checkable
 
-import numpy as np
-import numpy.typing as npt
-
+from jobs.core.arrays import Floats
 from jobs.embedding import providers
-from jobs.errors import NextmartError, UsageError, nearest
+from jobs.errors import UsageError, nearest
 from jobs.settings import EmbeddingModel, Settings
-
-Vectors = npt.NDArray[np.float32]
 
 
 @dataclass(frozen=True)
@@ -58,9 +54,9 @@ class Rate:
 
 @dataclass(frozen=True)
 class Answer:
-    """Vectors in the order of the texts, float32 (texts, dimensions), and the tokens charged."""
+    """Floats in the order of the texts, float32 (texts, dimensions), and the tokens charged."""
 
-    vectors: Vectors
+    vectors: Floats
     tokens: int
     rate: Rate = Rate()
 
@@ -92,7 +88,7 @@ class Result:
     """What a batch made of one text: a vector, or an error, ``is_final`` where asking again is no use."""
 
     key: str
-    vector: Vectors | None
+    vector: Floats | None
     tokens: int = 0
     error: str = ""
     is_final: bool = False
@@ -121,35 +117,6 @@ class BatchProvider(Provider, Protocol):
 
     def results(self, batch_id: str) -> Iterator[Result]:
         """Return what an ended batch made of its texts, in any order, maybe not of all."""
-
-
-class ServiceError(NextmartError):
-    """A request failed; ``tokens`` were charged all the same, ``retry_after`` are seconds that the service wants."""
-
-    def __init__(self, message: str, *, tokens: int = 0, retry_after: float | None = None) -> None:
-        super().__init__(message)
-        self.tokens = tokens
-        self.retry_after = retry_after
-
-
-class Busy(ServiceError):
-    """Too many requests: not a failure, the same request goes through later."""
-
-
-class Unavailable(ServiceError):
-    """The service fails, hangs or can't be reached: later it may not."""
-
-
-class WrongAnswer(ServiceError):
-    """An answer that can't be right, which asking again may mend."""
-
-
-class Refused(ServiceError):
-    """The service won't take this request, because of one of its texts or of how it is asked."""
-
-
-class Denied(ServiceError):
-    """Nothing will get through until a person does something: the message says what."""
 
 
 def provider_names() -> list[str]:

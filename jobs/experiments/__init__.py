@@ -1,1 +1,4 @@
-"""Experiments: models x seeds x settings on one protocol, measured alike and compared case by case."""
+"""Experiments: models, seeds and settings compared on one protocol, with a report.
+
+May import ``orchestration`` and every folder that it may import.
+"""

@@ -4,18 +4,19 @@ from pathlib import Path
 
 import polars as pl
 
-from jobs.experiments import store
-from jobs.experiments.bench import Bench, read_bench
+from jobs.experiments import records as store
+from jobs.experiments.evaluation_data import EvaluationData, read_evaluation_data
 from jobs.experiments.markdown import NAMES, markdown
 from jobs.experiments.plot import plot
-from jobs.experiments.report import Found, Line, summarize
+from jobs.experiments.report import ModelSummary, Results, summarize
 from jobs.experiments.runner import Planned, plan, run_all
 from jobs.experiments.search import search, toml
 from jobs.experiments.spec import Experiment
 from jobs.experiments.vectors import read_vectors
-from jobs.prompting.access import Access
+from jobs.language_models.services import Services
 from jobs.settings import Settings
-from jobs.warehouse import Connection, JobRun
+from jobs.warehouse.connection import Connection
+from jobs.warehouse.job_runs import JobRun
 
 
 def experiment(
@@ -25,15 +26,15 @@ def experiment(
 
     The run's detail is what machines read. Its status is ``incomplete`` where a model failed.
     """
-    bench = read_bench(connection, settings, what.protocol, what.test_limit)
-    vectors = read_vectors(connection, settings, what.variants(), bench.catalog, max_cost)
-    access = Access(connection, settings)  # prompt_max_cost is for searches and runs together
-    best, searches_failed = search(access, what, bench, max_cost)
-    planned = plan(what, bench, vectors)
+    data = read_evaluation_data(connection, settings, what.protocol, what.test_limit)
+    vectors = read_vectors(connection, settings, what.variants(), data.catalog, max_cost)
+    services = Services(connection, settings)  # prompt_max_cost is for searches and runs together
+    best, searches_failed = search(services, what, data, max_cost)
+    planned = plan(what, data, vectors)
     run.rows_in = len(planned)
-    failed = run_all(access, planned, bench)
+    failed = run_all(services, planned, data)
     run.rows_out = len(planned) - len(failed)
-    lines = read_lines(connection, what, bench, planned)
+    lines = read_lines(connection, what, data, planned)
     names = {each.run.model_version: each.run for each in planned}
     failures = {
         names[version].label + ("" if names[version].seed is None else f", seed {names[version].seed}"): why
@@ -64,11 +65,13 @@ def experiment(
     return text
 
 
-def read_lines(connection: Connection, what: Experiment, bench: Bench, planned: list[Planned]) -> list[Line]:
+def read_lines(
+    connection: Connection, what: Experiment, data: EvaluationData, planned: list[Planned]
+) -> list[ModelSummary]:
     """Read the figures of the planned runs that are done, and summarize them by label."""
     versions = [each.run.model_version for each in planned]
-    ranks = store.read_ranks(connection, versions, bench.cases_hash)
+    ranks = store.read_ranks(connection, versions, data.cases_hash)
     runs = store.read_runs(connection, versions).filter(pl.col("status") == "done")
-    found = Found(runs, store.read_metrics(connection, versions), ranks)
+    found = Results(runs, store.read_metrics(connection, versions), ranks)
     labels = [variant.label for variant in what.variants()]
-    return summarize(found, bench.segments, labels, what.baseline, what.metric, what.k)
+    return summarize(found, data.segments, labels, what.baseline, what.metric, what.k)

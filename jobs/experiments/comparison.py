@@ -5,7 +5,8 @@ from dataclasses import dataclass
 import numpy as np
 from scipy.stats import permutation_test
 
-from jobs.metrics import Floats, bootstrap_interval
+from jobs.core.arrays import Doubles
+from jobs.core.metrics import bootstrap_interval
 
 RESAMPLES = 9_999
 SIGNS_AT_ONCE = 1_000_000  # SciPy takes some 70 bytes for each; how many are drawn at once doesn't change the p-value
@@ -30,7 +31,7 @@ class Comparison:
     p_value: float
 
 
-def estimate(values: Floats) -> Estimate:
+def estimate(values: Doubles) -> Estimate:
     """Return the mean of a value a case, float64 (cases,), at least one, with its interval.
 
     The interval is about the cases: had there been other visitors. Of a model with several seeds the values are
@@ -39,7 +40,7 @@ def estimate(values: Floats) -> Estimate:
     return Estimate(float(values.mean()), *bootstrap_interval(values))
 
 
-def compare(values: Floats, baseline: Floats) -> Comparison:
+def compare(values: Doubles, baseline: Doubles) -> Comparison:
     """Compare two models' values, float64 (cases,), of the same cases in the same order.
 
     The interval is the paired bootstrap's: cases are drawn, with both models' values. The p-value is that of the

@@ -2,11 +2,11 @@
 
 from collections.abc import Iterable
 
+from jobs.core.metrics import METRICS
 from jobs.experiments.comparison import Comparison, Estimate
-from jobs.experiments.report import CUT_OFFS, Line
+from jobs.experiments.report import CUT_OFFS, ModelSummary
 from jobs.experiments.search import Best, toml
 from jobs.experiments.spec import Experiment
-from jobs.metrics import METRICS
 
 NAMES = {
     "ndcg": "nDCG", "hit_rate": "HR", "mrr": "MRR", "coverage": "coverage", "serendipity": "serendipity",
@@ -14,7 +14,7 @@ NAMES = {
 }  # fmt: skip
 
 
-def markdown(experiment: Experiment, lines: list[Line], failures: dict[str, str], best: list[Best]) -> str:
+def markdown(experiment: Experiment, lines: list[ModelSummary], failures: dict[str, str], best: list[Best]) -> str:
     """Return the report: the comparison, all metrics, the segments, the seeds, and what failed.
 
     Parameters
@@ -53,7 +53,7 @@ def _explained(experiment: Experiment, name: str) -> str:
     )
 
 
-def _comparison(lines: list[Line], name: str) -> list[str]:
+def _comparison(lines: list[ModelSummary], name: str) -> list[str]:
     has_baseline = any(line.differences for line in lines)
     head = ["model", "runs", name, *(["difference", "p"] if has_baseline else []), "minutes"]
     rows = []
@@ -66,25 +66,25 @@ def _comparison(lines: list[Line], name: str) -> list[str]:
     return _table(head, rows)
 
 
-def _all_metrics(lines: list[Line]) -> list[str]:
+def _all_metrics(lines: list[ModelSummary]) -> list[str]:
     columns = {f"{metric}@{k}": f"{NAMES[metric]}@{k}" for k in CUT_OFFS for metric in METRICS}
     rows = [[line.label, *(_number(line.means.get(column)) for column in columns)] for line in lines]
     return _table(["model", *columns.values()], rows)
 
 
-def _segments(lines: list[Line]) -> list[str]:
+def _segments(lines: list[ModelSummary]) -> list[str]:
     names = [name for name in lines[0].cases if name != "all"]
     head = ["model", *(f"{name.replace('_', ' ')} ({lines[0].cases[name]:,})" for name in names)]
     rows = [[line.label, *(_segment(line, name) for name in names)] for line in lines]
     return _table(head, rows)
 
 
-def _segment(line: Line, name: str) -> str:
+def _segment(line: ModelSummary, name: str) -> str:
     compared = line.differences.get(name)
     return _interval(line.estimates[name]) + (f", {compared.mean:+.4f} (p {compared.p_value:.4f})" if compared else "")
 
 
-def _seeds(lines: list[Line]) -> list[str]:
+def _seeds(lines: list[ModelSummary]) -> list[str]:
     rows = []
     for line in lines:
         if len(line.seeds) > 1:

@@ -2,11 +2,11 @@
 
 from pathlib import Path
 
-from jobs.experiments.report import Line
+from jobs.experiments.report import ModelSummary
 from jobs.progress import say
 
 
-def plot(lines: list[Line], title: str, axis: str, path: Path) -> bool:
+def plot(lines: list[ModelSummary], title: str, axis: str, path: Path) -> bool:
     """Write a PNG with a mark and an interval a label, the first on top; False without matplotlib, which is said."""
     try:
         from matplotlib.figure import Figure

@@ -6,15 +6,15 @@ from typing import Any
 import numpy as np
 import polars as pl
 
+from jobs.core.arrays import Bools, Doubles, Longs
+from jobs.core.metrics import METRICS, rank_values
 from jobs.experiments.comparison import Comparison, Estimate, compare, estimate
-from jobs.metrics import METRICS, Floats, rank_values
-from jobs.models.base import Bools, Longs
 
 CUT_OFFS = (10, 20)
 
 
 @dataclass(frozen=True)
-class Line:
+class ModelSummary:
     """What was found of one label.
 
     Attributes
@@ -49,7 +49,7 @@ class Line:
 
 
 @dataclass(frozen=True)
-class Found:
+class Results:
     """An experiment's runs that are done.
 
     Attributes
@@ -67,8 +67,8 @@ class Found:
 
 
 def summarize(
-    found: Found, segments: dict[str, Bools], labels: list[str], baseline: str | None, metric: str, k: int
-) -> list[Line]:
+    found: Results, segments: dict[str, Bools], labels: list[str], baseline: str | None, metric: str, k: int
+) -> list[ModelSummary]:
     """Return a line a label that has a run, in the order of ``labels``.
 
     Parameters
@@ -92,12 +92,12 @@ def summarize(
 
 
 def _line(
-    label: str, runs: pl.DataFrame, metrics: pl.DataFrame, values: Floats, segments: dict[str, Bools],
-    baseline: Floats | None,
-) -> Line:  # fmt: skip
+    label: str, runs: pl.DataFrame, metrics: pl.DataFrame, values: Doubles, segments: dict[str, Bools],
+    baseline: Doubles | None,
+) -> ModelSummary:  # fmt: skip
     own, other = values.mean(axis=0), None if baseline is None else baseline.mean(axis=0)
     parts = {"all": np.ones(len(own), np.bool_), **segments}
-    return Line(
+    return ModelSummary(
         label,
         runs["model"][0],
         runs["seed"].to_list(),

@@ -8,22 +8,24 @@ from typing import Any
 
 import numpy.typing as npt
 
-from jobs.data import index_cases, index_items
+from jobs.core.cases import Cases
+from jobs.core.sequences import Sequences
 from jobs.errors import NextmartError, UsageError, redact
-from jobs.experiments import store
-from jobs.experiments.bench import Bench, hash_of, held_out
+from jobs.evaluation.splits import forward_folds
+from jobs.experiments import records as store
+from jobs.experiments.evaluation_data import EvaluationData, hash_of, held_out
+from jobs.experiments.records import Run
 from jobs.experiments.spec import Experiment, Range, Variant
-from jobs.experiments.store import Run
 from jobs.experiments.vectors import read_vectors
-from jobs.models.base import Cases, Fitting, ndcg_at_20
+from jobs.language_models.services import Services
+from jobs.models.base import FitContext
 from jobs.models.registry import make
-from jobs.models.store import SCHEMA_VERSION
+from jobs.models.scorer import ndcg_at_20
+from jobs.nightly.checkpoints import drop_checkpoints
+from jobs.nightly.model_store import SCHEMA_VERSION
 from jobs.progress import say
-from jobs.prompting.access import Access
-from jobs.sequences import Sequences
 from jobs.settings import Settings
-from jobs.split import forward_folds
-from jobs.train import drop_checkpoints
+from jobs.warehouse.reading import index_cases, index_items
 
 RANDOM_TRIALS = 20  # before the sampler goes by what it has seen; the paper's
 KEPT_PERCENT = 80.0  # of the trials after each fold; the paper prunes the worst fifth
@@ -54,7 +56,7 @@ class Best:
 
 
 def search(
-    access: Access, experiment: Experiment, bench: Bench, max_cost: float = 0.0
+    services: Services, experiment: Experiment, data: EvaluationData, max_cost: float = 0.0
 ) -> tuple[list[Best], dict[str, str]]:
     """Search each family of ``[search.space]``; return what was found, and why those failed that did, by label.
 
@@ -72,14 +74,14 @@ def search(
     if experiment.search is None:
         return [], {}
     _optuna()  # without it nothing is to be fitted
-    connection, settings = access.connection, access.settings
-    folds = make_folds(bench, settings)
+    connection, settings = services.connection, services.settings
+    folds = make_folds(data, settings)
     done = store.finished(connection, experiment.name)
     found, failed = [], {}
     for family in experiment.search.space:
         base = experiment.base(family)
-        name, vectors = read_vectors(connection, settings, [base], bench.catalog, max_cost)[base.label]
-        own = replace(bench, catalog=replace(bench.catalog, embeddings=vectors))
+        name, vectors = read_vectors(connection, settings, [base], data.catalog, max_cost)[base.label]
+        own = replace(data, catalog=replace(data.catalog, embeddings=vectors))
         run = _run(experiment, base, name, own, folds)
         study = _study(settings, run)
         if run.model_version in done and len(_made(study)) >= experiment.search.trials:
@@ -87,7 +89,7 @@ def search(
             continue
         store.start(connection, run)
         try:
-            _try_all(access, experiment, base, own, folds, run, study)
+            _try_all(services, experiment, base, own, folds, run, study)
             best = _best(base, study)
         except Exception as error:  # whatever is wrong with one search, the others go on
             failed[run.label] = store.fail(connection, run, error)
@@ -98,7 +100,7 @@ def search(
     return found, failed
 
 
-def make_folds(bench: Bench, settings: Settings) -> list[Fold]:
+def make_folds(data: EvaluationData, settings: Settings) -> list[Fold]:
     """Cut the training part into folds, each with sequences held out to decide when to stop.
 
     Raises
@@ -108,16 +110,16 @@ def make_folds(bench: Bench, settings: Settings) -> list[Fold]:
     """
     found = []
     try:
-        splits = forward_folds(bench.split.train, allow_repeats=bench.allow_repeats)
+        splits = forward_folds(data.split.train, allow_repeats=data.allow_repeats)
     except ValueError as error:
         raise NextmartError(f"the training part is too short for a search: {error}") from error
     for split in splits:
         train, validation = held_out(split, settings)
         found.append(
             Fold(
-                index_items(train["items"], bench.catalog),
-                index_cases(validation, bench.catalog),
-                index_cases(split.test, bench.catalog),
+                index_items(train["items"], data.catalog),
+                index_cases(validation, data.catalog),
+                index_cases(split.test, data.catalog),
             )
         )
     return found
@@ -143,14 +145,14 @@ def _inline(value: Any) -> str:
     return json.dumps(value, ensure_ascii=False)  # JSON's texts, numbers and truth values are TOML's too
 
 
-def _run(experiment: Experiment, base: Variant, embedding_model: str, bench: Bench, folds: list[Fold]) -> Run:
+def _run(experiment: Experiment, base: Variant, embedding_model: str, data: EvaluationData, folds: list[Fold]) -> Run:
     assert experiment.search is not None  # noqa: S101 - for the type checker
     family, model = base.family, make(base.family, base.parameters)
     space = experiment.search.model_dump(mode="json")["space"][family]
-    arrays: list[npt.NDArray[Any]] = [bench.catalog.item_ids, bench.catalog.titles, bench.catalog.categories]
+    arrays: list[npt.NDArray[Any]] = [data.catalog.item_ids, data.catalog.titles, data.catalog.categories]
     arrays += [array for fold in folds for array in fold.arrays()]
-    arrays += [bench.catalog.embeddings] if model.uses_embeddings else []
-    recipe = [family, model.parameters, space, experiment.search.seed, bench.allow_repeats, SCHEMA_VERSION]
+    arrays += [data.catalog.embeddings] if model.uses_embeddings else []
+    recipe = [family, model.parameters, space, experiment.search.seed, data.allow_repeats, SCHEMA_VERSION]
     recipe_hash = hashlib.sha256(json.dumps([recipe, hash_of(arrays)]).encode()).hexdigest()
     return Run(
         experiment.name, f"search {family}", family, model.parameters, experiment.search.seed, experiment.protocol,
@@ -176,7 +178,13 @@ def _made(study: Any) -> list[Any]:
 
 
 def _try_all(
-    access: Access, experiment: Experiment, base: Variant, bench: Bench, folds: list[Fold], run: Run, study: Any
+    services: Services,
+    experiment: Experiment,
+    base: Variant,
+    data: EvaluationData,
+    folds: list[Fold],
+    run: Run,
+    study: Any,
 ) -> None:
     optuna = _optuna()
     assert experiment.search is not None  # noqa: S101 - for the type checker
@@ -188,7 +196,7 @@ def _try_all(
         parameters = {**base.parameters, **suggested}
         values: list[float] = []
         for number, fold in enumerate(folds):
-            values.append(_judged(access, family, parameters, wanted.seed, bench, fold, f"{run.recipe_hash}{number}"))
+            values.append(_judged(services, family, parameters, wanted.seed, data, fold, f"{run.recipe_hash}{number}"))
             trial.report(sum(values) / len(values), number)
             if number + 1 < len(folds) and trial.should_prune():
                 raise optuna.TrialPruned
@@ -247,20 +255,19 @@ def _suggested(trial: Any, family: str, name: str, values: Range | list[Any]) ->
 
 
 def _judged(
-    access: Access, family: str, parameters: dict[str, Any], seed: int, bench: Bench, fold: Fold, key: str
+    services: Services, family: str, parameters: dict[str, Any], seed: int, data: EvaluationData, fold: Fold, key: str
 ) -> float:
     """Fit on a fold, going on from the checkpoint of a trial that was killed, and judge by its later sequences."""
     named = hashlib.sha256(json.dumps([key, parameters], sort_keys=True).encode()).hexdigest()
-    checkpoint = access.settings.work_folder / "checkpoints" / f"{named[:32]}.safetensors"
+    checkpoint = services.settings.work_folder / "checkpoints" / f"{named[:32]}.safetensors"
     try:
-        model = make(family, parameters)
+        model = make(family, parameters, services)
     except UsageError as error:  # those of a fit have other reasons: money that is spent, a package that is missing
         raise ValueError(str(error)) from error
-    model.connect(access)
-    fitting = Fitting(seed, checkpoint, allow_repeats=bench.allow_repeats)
-    model.fit(fold.train, fold.validation, bench.catalog, fitting)
+    context = FitContext(seed, checkpoint, allow_repeats=data.allow_repeats)
+    model.fit(fold.train, fold.validation, data.catalog, context)
     value = 0.0
     if len(fold.judged.targets):
-        value = ndcg_at_20(model.scorer(bench.catalog), fold.judged, bench.allow_repeats)
+        value = ndcg_at_20(model.scorer(data.catalog), fold.judged, data.allow_repeats)
     drop_checkpoints(checkpoint)
     return value

@@ -11,7 +11,8 @@ from typing import Annotated, Any, Literal, Self
 from pydantic import BaseModel, ConfigDict, Discriminator, Field, Tag, ValidationError, field_validator, model_validator
 
 from jobs.errors import UsageError, nearest
-from jobs.models.registry import FAMILIES, make
+from jobs.evaluation.protocols import Protocol
+from jobs.models.registry import FAMILIES, check, make
 
 
 class Part(BaseModel):
@@ -127,7 +128,7 @@ class Experiment(Part):
     """
 
     name: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]*$")
-    protocol: Literal["paper", "cutoff", "leave_one_out"] = "cutoff"
+    protocol: Protocol = "cutoff"
     seeds: list[int] = Field([0], min_length=1)
     baseline: str | None = None
     metric: Literal["ndcg", "hit_rate", "mrr"] = "ndcg"
@@ -215,7 +216,7 @@ def _check_space(family: str, name: str, values: Range | list[Any]) -> None:
         raise ValueError(f"'{name}' of {family} has no values to choose from")
     for value in values:
         try:
-            FAMILIES[family].check(name, value)  # alone: what it goes together with may be searched too
+            check(family, name, value)  # alone: what it goes together with may be searched too
         except UsageError as error:
             raise ValueError(str(error)) from error
 

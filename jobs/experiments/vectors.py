@@ -5,15 +5,17 @@ from typing import Any, NoReturn
 
 import jinja2
 
-from jobs.data import read_embeddings
-from jobs.embedding.backfill import Wishes
+from jobs.core.arrays import Floats
+from jobs.core.catalog import Catalog
+from jobs.embedding.backfill import EmbedOptions
 from jobs.embedding.backlog import TEXTS
 from jobs.errors import NextmartError, UsageError
 from jobs.experiments.spec import Variant
-from jobs.models.base import Catalog, Floats
-from jobs.runner import run as run_job
+from jobs.files import project_folder
+from jobs.orchestration.run_job import run as run_job
 from jobs.settings import EmbeddingModel, Settings
-from jobs.warehouse import Connection, project_folder
+from jobs.warehouse.connection import Connection
+from jobs.warehouse.reading import read_embeddings
 
 VARIANT_TEXTS = "temp.experiment_texts"
 
@@ -114,7 +116,7 @@ def _bought(
     connection: Connection, settings: Settings, model: EmbeddingModel, items: int, label: str, max_cost: float
 ) -> Floats:
     if _missing(connection, model, VARIANT_TEXTS):
-        run_job("embed", connection, settings, wishes=Wishes(max_cost, texts=VARIANT_TEXTS))
+        run_job("embed", connection, settings, options=EmbedOptions(max_cost, texts=VARIANT_TEXTS))
     if missing := _missing(connection, model, VARIANT_TEXTS):
         raise NextmartError(
             f"model '{label}': {missing:,} texts of its item_text_template have no vector of {model.name}; "

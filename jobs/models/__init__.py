@@ -1,1 +1,4 @@
-"""Model families behind one interface (``base.Model``), found by name in ``registry``."""
+"""The recommendation models: one interface, and a file or folder for each family.
+
+May import ``core``, ``training`` and ``language_models``.
+"""

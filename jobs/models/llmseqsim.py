@@ -9,11 +9,15 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from jobs.models.base import Bools, Cases, Catalog, Fitting, Model, Scorer, State, VectorScorer
-from jobs.models.initial_vectors import RANDOM_REDUCTIONS, REDUCTION_DEFAULTS, REDUCTIONS, Projection
+from jobs.core.arrays import Bools, State
+from jobs.core.cases import Cases
+from jobs.core.catalog import Catalog
+from jobs.core.sequences import Sequences
+from jobs.models.base import FitContext, Model
 from jobs.models.recency import Recency
+from jobs.models.reductions import RANDOM_REDUCTIONS, REDUCTION_DEFAULTS, REDUCTIONS, Projection
+from jobs.models.scorer import Scorer, VectorScorer
 from jobs.models.session_vectors import DECAYS, fit_reduction, session_vectors, unit_vectors
-from jobs.sequences import Sequences
 
 
 class LLMSeqSim(Model):
@@ -46,9 +50,9 @@ class LLMSeqSim(Model):
         """Tell whether the reduction draws; nothing else does."""
         return self.parameters["reduction"] in RANDOM_REDUCTIONS
 
-    def fit(self, train_sequences: Sequences, validation: Cases, catalog: Catalog, fitting: Fitting) -> None:
+    def fit(self, train_sequences: Sequences, validation: Cases, catalog: Catalog, context: FitContext) -> None:
         """Fit the reduction, if there is one, and count what is wanted now: the embeddings are all else there is."""
-        self.projection = fit_reduction(self.parameters, catalog, fitting)
+        self.projection = fit_reduction(self.parameters, catalog, context)
         self.recency = Recency.of(train_sequences, catalog)
 
     def state(self) -> State:

@@ -3,8 +3,12 @@
 import numpy as np
 import torch
 
-from jobs.models.base import Cases, Catalog, Fitting, Model, Scorer, State, VectorScorer
-from jobs.sequences import Sequences
+from jobs.core.arrays import State
+from jobs.core.cases import Cases
+from jobs.core.catalog import Catalog
+from jobs.core.sequences import Sequences
+from jobs.models.base import FitContext, Model
+from jobs.models.scorer import Scorer, VectorScorer
 
 
 class Popularity(Model):
@@ -20,7 +24,7 @@ class Popularity(Model):
         """Return False: nothing is drawn."""
         return False
 
-    def fit(self, train_sequences: Sequences, validation: Cases, catalog: Catalog, fitting: Fitting) -> None:
+    def fit(self, train_sequences: Sequences, validation: Cases, catalog: Catalog, context: FitContext) -> None:
         """Count."""
         self.trained_on = catalog
         self.counts = np.bincount(train_sequences.distinct().items, minlength=len(catalog)).astype(np.float32)

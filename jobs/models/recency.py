@@ -13,14 +13,14 @@ Where nothing drifts that is p itself, and nothing is added.
 from dataclasses import dataclass
 
 import numpy as np
-import numpy.typing as npt
 import torch
 from scipy.optimize import minimize_scalar
 from scipy.special import gammaln
 from torch import Tensor
 
-from jobs.models.base import Catalog, Floats, State
-from jobs.sequences import Sequences
+from jobs.core.arrays import Doubles, Floats, Longs, State
+from jobs.core.catalog import Catalog
+from jobs.core.sequences import Sequences
 
 NEWEST_SHARE = 0.1  # of the training sequences: as much as validation takes; of Beauty's, 3 % to 20 % do as well
 WORTH = (1.0, 1e9)  # bounds of what all of history is worth, in steps: next to nothing, and everything
@@ -76,7 +76,7 @@ class Recency:
         return cls(state["recency"], trained_on)
 
 
-def concentration(counts: npt.NDArray[np.int64], shares: npt.NDArray[np.float64]) -> float | None:
+def concentration(counts: Longs, shares: Doubles) -> float | None:
     """Return how many draws the shares are worth beside the counts: the likeliest of the Dirichlet-multinomial.
 
     Parameters

@@ -4,16 +4,15 @@ from collections.abc import Callable
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 import torch
 from scipy import sparse
 from torch.nn import functional
 
-from jobs.models.base import Catalog, Fitting, Floats
-from jobs.models.initial_vectors import Projection, fit_projection
-from jobs.sequences import Sequences
-
-Doubles = npt.NDArray[np.float64]
+from jobs.core.arrays import Doubles, Floats
+from jobs.core.catalog import Catalog
+from jobs.core.sequences import Sequences
+from jobs.models.base import FitContext
+from jobs.models.reductions import Projection, fit_projection
 
 # Weight of the j-th newest of a sequence's n items, j = 1 for the last, as in the extended paper (arXiv 2402.01339);
 # the linear ones stay above 0, so that nothing is forgotten.
@@ -52,7 +51,7 @@ def session_vectors(vectors: Floats, sequences: Sequences, decay: str) -> Floats
     return np.asarray(matrix @ vectors, dtype=np.float32)
 
 
-def fit_reduction(parameters: dict[str, Any], catalog: Catalog, fitting: Fitting) -> Projection | None:
+def fit_reduction(parameters: dict[str, Any], catalog: Catalog, context: FitContext) -> Projection | None:
     """Fit the ``reduction`` of ``parameters``; None where it is "none", or no item has an embedding."""
     if parameters["reduction"] == "none":
         return None
@@ -61,7 +60,7 @@ def fit_reduction(parameters: dict[str, Any], catalog: Catalog, fitting: Fitting
         parameters["reduction"],
         parameters["width"],
         shrinkage=parameters["shrinkage"],
-        seed=fitting.seed,
+        seed=context.seed,
     )
 
 

@@ -9,12 +9,15 @@ import numpy as np
 import numpy.typing as npt
 from scipy import sparse
 
-from jobs.models.base import Bools, Cases, Catalog, Fitting, Floats, Ints, Model, Scorer, State
+from jobs.core.arrays import Bools, Doubles, Floats, Ints, State
+from jobs.core.cases import Cases
+from jobs.core.catalog import Catalog
+from jobs.core.sequences import Sequences
+from jobs.models.base import FitContext, Model
 from jobs.models.recency import Recency
+from jobs.models.scorer import Scorer
 from jobs.models.session_vectors import DECAYS, age_weights
-from jobs.sequences import Sequences
 
-Doubles = npt.NDArray[np.float64]
 Matrix = Any  # scipy's sparse arrays have no types
 
 ROWS_AT_ONCE = 512  # their similarities to sessions, and their items' scores, are held side by side
@@ -42,7 +45,7 @@ class SKNN(Model):
         """Return False: of the sessions the newest are taken, none is drawn."""
         return False
 
-    def fit(self, train_sequences: Sequences, validation: Cases, catalog: Catalog, fitting: Fitting) -> None:
+    def fit(self, train_sequences: Sequences, validation: Cases, catalog: Catalog, context: FitContext) -> None:
         """Keep the sessions, the newest last, and count what is wanted now."""
         self.trained_on, self.sessions = catalog, train_sequences
         self.recency = Recency.of(train_sequences, catalog)

@@ -11,11 +11,15 @@ import numpy.typing as npt
 import torch
 from torch.nn import functional
 
-from jobs.models.base import Bools, Cases, Catalog, Fitting, Floats, Scorer, State
-from jobs.models.initial_vectors import RANDOM_REDUCTIONS, REDUCTION_DEFAULTS, REDUCTIONS, Projection
+from jobs.core.arrays import Bools, Doubles, Floats, State
+from jobs.core.cases import Cases
+from jobs.core.catalog import Catalog
+from jobs.core.sequences import Sequences
+from jobs.models.base import FitContext
+from jobs.models.reductions import RANDOM_REDUCTIONS, REDUCTION_DEFAULTS, REDUCTIONS, Projection
+from jobs.models.scorer import Scorer
 from jobs.models.session_vectors import DECAYS, fit_reduction, session_vectors, unit_vectors
-from jobs.models.sknn import SKNN, Doubles, Matrix, NeighbourScorer
-from jobs.sequences import Sequences
+from jobs.models.sknn import SKNN, Matrix, NeighbourScorer
 
 
 class SKNNEmb(SKNN):
@@ -43,10 +47,10 @@ class SKNNEmb(SKNN):
         """Tell whether the reduction draws; nothing else does."""
         return self.parameters["reduction"] in RANDOM_REDUCTIONS
 
-    def fit(self, train_sequences: Sequences, validation: Cases, catalog: Catalog, fitting: Fitting) -> None:
+    def fit(self, train_sequences: Sequences, validation: Cases, catalog: Catalog, context: FitContext) -> None:
         """Keep the sessions, and their items' vectors, so that an item the catalogue loses moves no session."""
-        super().fit(train_sequences, validation, catalog, fitting)
-        self.projection = fit_reduction(self.parameters, catalog, fitting)
+        super().fit(train_sequences, validation, catalog, context)
+        self.projection = fit_reduction(self.parameters, catalog, context)
         self.vectors = unit_vectors(catalog, self.projection)[np.unique(train_sequences.items)]
 
     def state(self) -> State:

@@ -11,7 +11,8 @@ import duckdb
 from dbt.adapters.duckdb.connections import DuckDBConnectionManager
 from dbt.cli.main import dbtRunner
 
-from jobs.warehouse import connect, prepare, project_folder
+from jobs.files import project_folder
+from jobs.warehouse.connection import connect, prepare
 
 RAW_COLUMNS = {
     "events": [

@@ -7,11 +7,11 @@ from pathlib import Path
 import pytest
 from harness import Warehouse
 
-from jobs import forget as forgetting
+from jobs.commands import forget as forgetting
+from jobs.commands.forget import Person, forget
 from jobs.errors import NextmartError, UsageError
-from jobs.forget import Person, forget
 from jobs.settings import Settings
-from jobs.warehouse import job_run
+from jobs.warehouse.job_runs import job_run
 
 FIRST_DAY = datetime(2026, 1, 1, tzinfo=UTC)
 FIRST_ARRIVAL = datetime(2026, 2, 1, tzinfo=UTC)

@@ -28,8 +28,8 @@ from hypothesis import find as example_of
 from hypothesis import strategies as st
 from reference import READ_EVENTS, REFERENCE, Event, sessionize
 
-from jobs.forget import Person, delete, find
-from jobs.warehouse import Connection, prepare, transaction
+from jobs.commands.forget import Person, delete, find
+from jobs.warehouse.connection import Connection, prepare, transaction
 
 EXAMPLES = 200
 

@@ -11,7 +11,7 @@ import yaml
 from harness import DbtProject, Warehouse
 from reference import READ_EVENTS, Event, sessionize
 
-from jobs.warehouse import project_folder
+from jobs.files import project_folder
 
 # zones of the machine and of the connection; the first pair is what the others are held against
 ZONES = [("UTC", "UTC"), ("America/New_York", "Asia/Kolkata"), ("Asia/Kolkata", "America/New_York")]

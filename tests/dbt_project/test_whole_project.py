@@ -7,8 +7,8 @@ import sys
 
 import pytest
 
-from jobs.columns import JOB_TABLES
-from jobs.warehouse import project_folder
+from jobs.files import project_folder
+from jobs.warehouse.columns import JOB_TABLES
 
 
 @pytest.fixture(scope="module")

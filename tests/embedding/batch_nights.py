@@ -9,8 +9,8 @@ ONCE = dict.fromkeys(TEXTS.values(), 1)
 PRICE = 0.5 / 1e6  # half of the direct one
 
 
-def night(shop, wishes=None, provider="openai-batch", **settings):
-    return shop.embed(wishes, model={"provider": provider}, **{"embedding_timeout_seconds": 5, **settings})
+def night(shop, options=None, provider="openai-batch", **settings):
+    return shop.embed(options, model={"provider": provider}, **{"embedding_timeout_seconds": 5, **settings})
 
 
 def is_complete(shop, but_for=()):

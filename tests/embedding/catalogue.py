@@ -5,7 +5,7 @@ import hashlib
 import duckdb
 from fake_openai import DIMENSIONS
 
-from jobs.runner import run
+from jobs.orchestration.run_job import run
 from jobs.settings import Settings
 
 FAKE = {
@@ -34,7 +34,7 @@ class Catalogue:
         if rows:
             self.connection.executemany("insert into catalog.item_texts values (?, ?, ?)", rows)
 
-    def embed(self, wishes=None, model: dict | None = None, **settings) -> dict:
+    def embed(self, options=None, model: dict | None = None, **settings) -> dict:
         """Run the job; ``model`` are settings of its embedding model."""
         entry = {**FAKE["embedding_models"]["fake"], **(model or {})}
         names = {"embedding_model": "fake", "embedding_models": {"fake": entry}, **settings.pop("vars", {})}
@@ -42,7 +42,7 @@ class Catalogue:
             "embed",
             self.connection,
             Settings(**{**QUICK, **settings}, vars=names),
-            **({"wishes": wishes} if wishes else {}),
+            **({"wishes": options} if options else {}),
         )
 
     def rows(self, query: str, *parameters) -> list[tuple]:

@@ -8,7 +8,7 @@ from fake_batches import FakeBatches
 from fake_openai import DIMENSIONS, KEY, FakeOpenAI, vector_of
 from pytest_httpserver import HTTPServer
 
-from jobs.warehouse import prepare
+from jobs.warehouse.connection import prepare
 
 
 @pytest.fixture

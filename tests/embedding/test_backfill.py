@@ -6,9 +6,10 @@ from catalogue import text_hash
 from fake_openai import DIMENSIONS, vector_of
 
 from jobs.embedding import backfill, backlog
-from jobs.embedding.backfill import Wishes
-from jobs.embedding.provider import Answer, Denied, Limits
+from jobs.embedding.backfill import EmbedOptions
+from jobs.embedding.provider import Answer, Limits
 from jobs.errors import NextmartError, UsageError
+from jobs.services.errors import Denied
 from jobs.settings import EmbeddingModel
 
 
@@ -223,7 +224,9 @@ def test_or_it_is_labelled_and_left_out_until_the_policy_changes(catalogue, shor
 
 def test_the_request_that_would_pass_the_limit_is_not_made(catalogue, provider):
     catalogue.write(**{f"item-{number}": f"text {number}" for number in range(10)})
-    summary = catalogue.embed(wishes=Wishes(max_cost=9e-6), embedding_batch_size=2)  # 2 tokens a text, $1 a million
+    summary = catalogue.embed(
+        options=EmbedOptions(max_cost=9e-6), embedding_batch_size=2
+    )  # 2 tokens a text, $1 a million
     assert len(provider.paid) == 4
     assert summary["cost"] == pytest.approx(8e-6)
     assert summary["status"] == "incomplete"
@@ -233,13 +236,13 @@ def test_the_request_that_would_pass_the_limit_is_not_made(catalogue, provider):
 
 def test_a_limit_that_is_just_enough_is(catalogue, provider):
     catalogue.write(**{f"item-{number}": f"text {number}" for number in range(10)})
-    assert catalogue.embed(wishes=Wishes(max_cost=20e-6), embedding_batch_size=2)["status"] == "done"
+    assert catalogue.embed(options=EmbedOptions(max_cost=20e-6), embedding_batch_size=2)["status"] == "done"
 
 
 def test_nothing_is_bought_where_the_limit_allows_nothing(catalogue, provider):
     catalogue.write(a="red shoe")
     with pytest.raises(NextmartError, match="--max-cost"):
-        catalogue.embed(wishes=Wishes(max_cost=0))
+        catalogue.embed(options=EmbedOptions(max_cost=0))
     assert provider.paid == []
 
 
@@ -247,7 +250,7 @@ def test_a_limit_without_a_price_is_refused(catalogue, provider):
     provider.price = None
     catalogue.write(a="red shoe")
     with pytest.raises(UsageError, match=r'\[vars.embedding_models."fake"\] price'):
-        catalogue.embed(wishes=Wishes(max_cost=1))
+        catalogue.embed(options=EmbedOptions(max_cost=1))
     assert provider.paid == []
 
 
@@ -255,8 +258,8 @@ def test_a_limit_without_a_price_is_refused(catalogue, provider):
 def test_the_backlog_is_read_in_portions_in_the_order_of_length(catalogue, size):
     texts = {f"item-{number}": "x" * (1 + 7 * number % 10) for number in range(10)}
     catalogue.write(**texts, again="x")
-    wanted = backlog.Wanted(EmbeddingModel(name="fake", model="fake", provider="openai", dimensions=4))
-    assert backlog.write_down(catalogue.connection, wanted) == 10
+    wanted = backlog.MissingTexts(EmbeddingModel(name="fake", model="fake", provider="openai", dimensions=4))
+    assert backlog.stage_missing_texts(catalogue.connection, wanted) == 10
     read = list(backlog.portions(catalogue.connection, size))
     assert [text for rows in read for _, text in rows] == sorted(texts.values(), key=len)
     assert max(map(len, read)) <= size

@@ -21,7 +21,7 @@ from batch_nights import (
 from catalogue import text_hash
 from fake_batches import FAULTS
 
-from jobs.embedding import deferred
+from jobs.embedding import batch_api as deferred
 from jobs.embedding.providers import openai_batch
 
 # --- written down first ---

@@ -18,8 +18,8 @@ from batch_nights import (
 from catalogue import text_hash
 from fake_openai import KEY
 
-from jobs.embedding import deferred
-from jobs.embedding.backfill import Wishes
+from jobs.embedding import batch_api as deferred
+from jobs.embedding.backfill import EmbedOptions
 from jobs.embedding.providers import openai_batch
 from jobs.errors import UsageError
 
@@ -162,8 +162,8 @@ def test_one_run_does_all_where_it_may_wait(shop, batches, monkeypatch, capsys):
 def test_a_run_that_waits_hands_in_more_as_soon_as_it_may(shop, batches, monkeypatch):
     monkeypatch.setattr(deferred, "LONGEST_PAUSE", 0.02)
     batches.at["retrieve"] = batches.end
-    wishes = Wishes(max_cost=21 * PRICE)  # what was bought must not count as still to be bought too
-    summary = night(shop, wishes, embedding_batch_wait_minutes=1, embedding_batch_enqueued_tokens=8)
+    options = EmbedOptions(max_cost=21 * PRICE)  # what was bought must not count as still to be bought too
+    summary = night(shop, options, embedding_batch_wait_minutes=1, embedding_batch_enqueued_tokens=8)
     assert (summary["status"], summary["rows_out"]) == ("done", 7)
     assert is_complete(shop)
     assert batches.asked.count("create") == 4
@@ -180,7 +180,7 @@ def test_a_run_waits_no_longer_than_the_settings_say(shop, batches):
 
 def test_a_batch_that_would_cost_too_much_is_not_handed_in(shop, batches, monkeypatch):
     monkeypatch.setattr(openai_batch, "MOST_TEXTS", 3)
-    summary = night(shop, Wishes(max_cost=9 * PRICE))
+    summary = night(shop, EmbedOptions(max_cost=9 * PRICE))
     assert summary["status"] == "incomplete"
     assert "--max-cost" in summary["detail"]["ended_by"]
     assert (summary["detail"]["handed_in"], summary["detail"]["under_way"]) == (3, 3)

@@ -21,8 +21,8 @@ from batch_nights import (
 from fake_batches import SPOILED
 from fake_openai import KEY
 
-from jobs.embedding import deferred
-from jobs.embedding.backfill import Wishes
+from jobs.embedding import batch_api as deferred
+from jobs.embedding.backfill import EmbedOptions
 from jobs.embedding.providers import openai_batch
 from jobs.embedding.providers.openai_batch import result_of
 from jobs.embedding.providers.openai_batch import vector_of as read_vector
@@ -128,8 +128,8 @@ def test_a_refused_text_is_labelled_and_its_neighbours_go_through(shop, batches)
     assert night(shop)["rows_in"] == 0, "a refused text is not asked about every night"
     assert len(batches.batches) == 1
     batches.lines = {}
-    assert night(shop, Wishes(retry_failed=True))["detail"]["handed_in"] == 1
-    assert night(shop, Wishes(retry_failed=True))["rows_in"] == 0, "it is under way"
+    assert night(shop, EmbedOptions(retry_failed=True))["detail"]["handed_in"] == 1
+    assert night(shop, EmbedOptions(retry_failed=True))["rows_in"] == 0, "it is under way"
     batches.end()
     night(shop)
     assert is_complete(shop)
@@ -160,7 +160,7 @@ def test_texts_without_a_usable_vector_are_asked_for_again_and_given_up_after_so
     assert len(batches.batches) == 3, "they are not asked about every night"
 
     batches.lines = {}
-    night(shop, Wishes(retry_failed=True))
+    night(shop, EmbedOptions(retry_failed=True))
     batches.end()
     night(shop)
     assert shop.labels() == {}

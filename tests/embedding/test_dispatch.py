@@ -11,7 +11,8 @@ from fake_openai import DIMENSIONS, vector_of
 from jobs.embedding.batching import Text
 from jobs.embedding.budget import Budget, SpentUp
 from jobs.embedding.dispatch import ANSWERS, PROBE, TRIES, Dispatcher
-from jobs.embedding.provider import Answer, Busy, Denied, Limits, Rate, Refused, Unavailable, WrongAnswer
+from jobs.embedding.provider import Answer, Limits, Rate
+from jobs.services.errors import Busy, Denied, Refused, Unavailable, WrongAnswer
 
 
 class Function:

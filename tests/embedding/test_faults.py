@@ -10,10 +10,10 @@ import pytest
 from catalogue import Catalogue
 from fake_openai import FAULTS, KEY, SPOILED, vector_of
 
-from jobs.embedding.backfill import Wishes
+from jobs.embedding.backfill import EmbedOptions
 from jobs.embedding.dispatch import PROBE
 from jobs.errors import NextmartError, UsageError
-from jobs.warehouse import connect, prepare
+from jobs.warehouse.connection import connect, prepare
 
 TEXTS = {f"item-{number:02}": f"text {number}" for number in range(12)}
 
@@ -105,7 +105,7 @@ def test_a_refused_text_is_found_and_its_neighbours_go_through(full, service, po
     assert full.embed()["rows_in"] == 0, "a refused text is not asked about every night"
     assert len(service.asked) == before
     service.poison = set()
-    assert full.embed(wishes=Wishes(retry_failed=True))["rows_out"] == len(poison)
+    assert full.embed(options=EmbedOptions(retry_failed=True))["rows_out"] == len(poison)
     assert is_complete(full)
 
 

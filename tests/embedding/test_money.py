@@ -17,7 +17,7 @@ import pytest
 from catalogue import Catalogue, text_hash
 from fake_openai import KEY, vector_of
 
-from jobs.warehouse import connect, prepare
+from jobs.warehouse.connection import connect, prepare
 
 RUNS = 200
 BATCH, AT_ONCE = 4, 3

@@ -12,10 +12,10 @@ from jobs.cli import main
 from jobs.embedding import plan
 from jobs.embedding.plan import plans
 from jobs.embedding.providers import local
-from jobs.embedding.providers.openai import encoding
 from jobs.errors import UsageError
+from jobs.services.tokens import encoding
 from jobs.settings import Settings
-from jobs.warehouse import connect, prepare
+from jobs.warehouse.connection import connect, prepare
 
 TEXTS = {"a": "red shoe", "b": "garden hose, 20 m", "c": "red shoe", "d": "靴 スニーカー", "e": "", "f": " \n"}
 UNIQUE = ["red shoe", "garden hose, 20 m", "靴 スニーカー"]

@@ -23,12 +23,14 @@ from sentence_transformers import SentenceTransformer
 
 from jobs.embedding import providers
 from jobs.embedding.batching import fitted
-from jobs.embedding.provider import Busy, Denied, Limits, Rate, Refused, Unavailable, WrongAnswer, provider_names
+from jobs.embedding.provider import Limits, Rate, provider_names
 from jobs.embedding.provider import provider_for as find
 from jobs.embedding.providers.local import BUNDLED_MODEL, LocalProvider, bundled_folder
-from jobs.embedding.providers.openai import OpenAIProvider, failure_of
+from jobs.embedding.providers.openai import OpenAIProvider
 from jobs.embedding.providers.openai_batch import OpenAIBatchProvider
 from jobs.errors import NextmartError, UsageError
+from jobs.services.client import failure_of
+from jobs.services.errors import Busy, Denied, Refused, Unavailable, WrongAnswer
 from jobs.settings import EmbeddingModel, Settings
 
 # --- local ---

@@ -2,6 +2,6 @@
 
 import catalogue  # noqa: F401
 
-from jobs.embedding.providers.openai import encoding
+from jobs.services.tokens import encoding
 
 encoding()

@@ -11,8 +11,8 @@ from pathlib import Path
 
 import duckdb
 
-from jobs.demo import make_shop
-from jobs.warehouse import connect, prepare
+from jobs.commands.demo import make_shop
+from jobs.warehouse.connection import connect, prepare
 
 UNTIL = datetime(2025, 1, 1, tzinfo=UTC)  # of the demo's history
 

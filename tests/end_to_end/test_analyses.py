@@ -3,7 +3,7 @@
 import duckdb
 import pytest
 
-from jobs.warehouse import project_folder
+from jobs.files import project_folder
 
 ANALYSES = sorted((project_folder("sql") / "analyses").glob("*.sql"))
 

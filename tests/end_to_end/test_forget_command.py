@@ -3,7 +3,7 @@
 import json
 import subprocess
 
-from jobs.warehouse import connect
+from jobs.warehouse.connection import connect
 
 
 def names_of_columns(shop, database: str) -> list[tuple[str, str, str]]:

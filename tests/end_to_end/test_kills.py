@@ -15,9 +15,9 @@ from embedding_service import WORDS, EmbeddingService
 from polling_reader import polling
 from shop import Shop, visit
 
-from jobs.runner import run
+from jobs.orchestration.run_job import run
 from jobs.settings import load_settings
-from jobs.warehouse import Connection, connect
+from jobs.warehouse.connection import Connection, connect
 
 BATCH = 8  # texts
 

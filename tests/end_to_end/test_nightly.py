@@ -7,7 +7,7 @@ import sys
 from embedding_service import WORDS, EmbeddingService
 from shop import Shop, visit
 
-from jobs.warehouse import project_folder
+from jobs.files import project_folder
 
 JOBS = ("embed", "train", "evaluate", "recommend", "publish")
 PUBLIC_TABLES = (

@@ -6,8 +6,8 @@ import numpy as np
 import polars as pl
 import pytest
 
-from jobs.metrics import METRICS, evaluate, target_ranks
-from jobs.split import forward_folds, paper_split
+from jobs.core.metrics import METRICS, evaluate, target_ranks
+from jobs.evaluation.splits import forward_folds, paper_split
 
 # Notebook run_experiments.ipynb of dh-r/LLM-Sequential-Recommendation, tag RecSys23: at 10, then at 20.
 PUBLISHED = {

@@ -2,9 +2,9 @@
 
 import duckdb
 
-from jobs.data import read_sequences
-from jobs.split import paper_split
-from jobs.warehouse import connect
+from jobs.evaluation.splits import paper_split
+from jobs.warehouse.connection import connect
+from jobs.warehouse.reading import read_sequences
 
 
 def test_amazon_beauty_gives_the_papers_sequences(example):

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 import tiny_shop
 
-from jobs.warehouse import connect
+from jobs.warehouse.connection import connect
 
 
 @pytest.fixture(autouse=True, scope="package")

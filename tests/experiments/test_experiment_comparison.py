@@ -12,7 +12,7 @@ from scipy.stats import permutation_test
 from jobs.experiments import comparison
 from jobs.experiments.comparison import Comparison, Estimate, compare, estimate
 from jobs.experiments.markdown import markdown
-from jobs.experiments.report import Found, Line, summarize
+from jobs.experiments.report import ModelSummary, Results, summarize
 from jobs.experiments.spec import Experiment
 
 
@@ -101,7 +101,7 @@ def test_a_summary_averages_seeds_case_by_case():
     )  # fmt: skip
     ranks = {"a0": np.array([1, 0, 2, 0]), "a1": np.array([1, 1, 0, 0]), "b": np.array([0, 4, 0, 1])}
     tied = np.array([True, True, False, False])
-    a, b = summarize(Found(runs, metrics, ranks), {"tied": tied}, ["A", "absent", "B"], "B", "mrr", 20)
+    a, b = summarize(Results(runs, metrics, ranks), {"tied": tied}, ["A", "absent", "B"], "B", "mrr", 20)
     assert (a.label, a.seeds, a.by_seed) == ("A", [0, 1], [0.375, 0.5])
     assert a.estimates["all"].mean == pytest.approx(0.4375)
     assert a.estimates["tied"].mean == pytest.approx(0.75)
@@ -138,8 +138,10 @@ def test_a_report_tells_each_figure_in_its_place():
     gain = {"all": Comparison(0.3, 0.2, 0.35, 0.0123), "tied": Comparison(-0.125, -0.2, 0.0, 0.75)}
     cases = {"all": 1200, "tied": 34}
     lines = [
-        Line("base", "popularity", [None], {"mrr@10": 0.1}, [0.2], plain, {}, cases, 0.04),
-        Line("new", "sasrec", [0, 1], {"ndcg@20": 0.5, "mrr@10": 0.15}, [0.45, 0.55], better, gain, cases, 1234.5),
+        ModelSummary("base", "popularity", [None], {"mrr@10": 0.1}, [0.2], plain, {}, cases, 0.04),
+        ModelSummary(
+            "new", "sasrec", [0, 1], {"ndcg@20": 0.5, "mrr@10": 0.15}, [0.45, 0.55], better, gain, cases, 1234.5
+        ),
     ]
     what = Experiment(
         name="t", protocol="paper", baseline="base", seeds=[0, 1],

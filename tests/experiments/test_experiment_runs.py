@@ -9,17 +9,21 @@ import pytest
 import tiny_shop
 
 from jobs.cli import main
-from jobs.data import index_items
+from jobs.core.cases import NO_CASES
+from jobs.core.metrics import target_ranks
 from jobs.errors import NextmartError
-from jobs.experiments import command, runner, store
-from jobs.experiments.bench import read_bench
+from jobs.experiments import command, runner
+from jobs.experiments import records as store
 from jobs.experiments.command import experiment
+from jobs.experiments.evaluation_data import read_evaluation_data
 from jobs.experiments.spec import Experiment
-from jobs.metrics import target_ranks
-from jobs.models.base import NO_CASES, Fitting, ndcg_at_20, recommend
+from jobs.models.base import FitContext
 from jobs.models.popularity import Popularity
 from jobs.models.registry import FAMILIES, make
-from jobs.warehouse import connect, job_run
+from jobs.models.scorer import ndcg_at_20, recommend
+from jobs.warehouse.connection import connect
+from jobs.warehouse.job_runs import job_run
+from jobs.warehouse.reading import index_items
 
 SASREC = {"width": 8, "blocks": 1, "window": 6, "epochs": 2, "batch_size": 16, "negatives": 0}
 MODELS = [
@@ -94,10 +98,10 @@ def test_all_metrics_of_all_segments_are_kept(whole):
 
 
 def test_a_case_counts_as_tied_where_its_last_two_items_carry_one_time(tiny, tmp_path):
-    bench = read_bench(tiny, tiny_shop.settings(tmp_path), "paper")
-    every_third = [int(visitor[1:]) % 3 == 0 for visitor in bench.split.test["sequence_id"]]
-    assert bench.segments["tied"].tolist() == every_third
-    assert bench.segments["tie_free"].tolist() == [not is_tied for is_tied in every_third]
+    data = read_evaluation_data(tiny, tiny_shop.settings(tmp_path), "paper")
+    every_third = [int(visitor[1:]) % 3 == 0 for visitor in data.split.test["sequence_id"]]
+    assert data.segments["tied"].tolist() == every_third
+    assert data.segments["tie_free"].tolist() == [not is_tied for is_tied in every_third]
 
 
 class Noting(Popularity):
@@ -107,43 +111,43 @@ class Noting(Popularity):
     uses_embeddings = True
     given: list = []  # noqa: RUF012
 
-    def fit(self, train_sequences, validation, catalog, fitting):
+    def fit(self, train_sequences, validation, catalog, context):
         self.given.append((train_sequences, validation, catalog.embeddings))
-        super().fit(train_sequences, validation, catalog, fitting)
+        super().fit(train_sequences, validation, catalog, context)
 
 
 def test_models_get_the_training_part_alone_at_last_all_of_it_and_their_own_vectors(tiny, tmp_path, monkeypatch):
     settings = tiny_shop.settings(tmp_path, holdout_share=0.2)
-    tiny_shop.mark_from(tiny, read_bench(tiny, settings, "cutoff").split.cutoff_at)
+    tiny_shop.mark_from(tiny, read_evaluation_data(tiny, settings, "cutoff").split.cutoff_at)
     tiny_shop.embed_with_other(tiny)
-    bench = read_bench(tiny, settings, "cutoff")
+    data = read_evaluation_data(tiny, settings, "cutoff")
     monkeypatch.setitem(FAMILIES, "noting", Noting)
     Noting.given.clear()
     models = [{"family": "noting"}, {"family": "noting", "label": "other", "embedding_model": "other"}]
     conduct(tiny, tmp_path, spec(models=models, baseline=None, protocol="cutoff"), holdout_share=0.2)
     (first, validation, _), (second, nothing, _), *_ = Noting.given
-    assert first.items.tolist() == bench.train.items.tolist()
-    assert validation.targets.tolist() == bench.validation.targets.tolist()
-    assert second.items.tolist() == index_items(bench.split.train["items"], bench.catalog).items.tolist()
+    assert first.items.tolist() == data.train.items.tolist()
+    assert validation.targets.tolist() == data.validation.targets.tolist()
+    assert second.items.tolist() == index_items(data.split.train["items"], data.catalog).items.tolist()
     assert len(nothing.targets) == 0
-    [marker] = bench.catalog.find(np.array(["marker"], np.object_))
-    assert marker in bench.cases.targets
+    [marker] = data.catalog.find(np.array(["marker"], np.object_))
+    assert marker in data.cases.targets
     assert marker not in {*first.items, *validation.inputs.items, *validation.targets, *second.items}
     assert [vectors.shape[1] for *_, vectors in Noting.given] == [4, 4, 3, 3]
 
 
 def test_the_second_fit_is_tested_and_the_first_one_validated(tiny, tmp_path):
     settings = tiny_shop.settings(tmp_path, holdout_share=0.2)
-    bench = read_bench(tiny, settings, "cutoff")
+    data = read_evaluation_data(tiny, settings, "cutoff")
     conduct(tiny, tmp_path, spec(models=MODELS[:1], protocol="cutoff"), holdout_share=0.2)
     ranks, values = [], []
-    for sequences in (bench.train, index_items(bench.split.train["items"], bench.catalog)):
+    for sequences in (data.train, index_items(data.split.train["items"], data.catalog)):
         model = make("popularity")
-        model.fit(sequences, NO_CASES, bench.catalog, Fitting())
-        scorer = model.scorer(bench.catalog)
-        _, lists = recommend(scorer, bench.cases.inputs, 20)
-        ranks.append(target_ranks(lists, bench.cases.targets).tolist())
-        values.append(ndcg_at_20(scorer, bench.validation))
+        model.fit(sequences, NO_CASES, data.catalog, FitContext())
+        scorer = model.scorer(data.catalog)
+        _, lists = recommend(scorer, data.cases.inputs, 20)
+        ranks.append(target_ranks(lists, data.cases.targets).tolist())
+        values.append(ndcg_at_20(scorer, data.validation))
     assert ranks[0] != ranks[1]
     assert values[0] != values[1]
     assert tiny.execute("select target_ranks from ml.model_ranks").fetchall() == [(ranks[1],)]
@@ -196,10 +200,10 @@ def test_other_data_make_other_runs(tiny, tmp_path):
 )
 def test_cases_of_other_ids_make_other_runs_though_no_model_sees_the_change(tiny, tmp_path, change):
     settings = tiny_shop.settings(tmp_path)
-    before = read_bench(tiny, settings, "leave_one_out")
+    before = read_evaluation_data(tiny, settings, "leave_one_out")
     text, _ = conduct(tiny, tmp_path, spec(models=MODELS[:1], protocol="leave_one_out"))
     tiny.execute(f"update sessions.sequences set {change}")
-    after = read_bench(tiny, settings, "leave_one_out")
+    after = read_evaluation_data(tiny, settings, "leave_one_out")
     assert (after.data_hash, after.cases_hash == before.cases_hash) == (before.data_hash, False)
     again, _ = conduct(tiny, tmp_path, spec(models=MODELS[:1], protocol="leave_one_out"))
     assert without_minutes(again) == without_minutes(text)
@@ -253,7 +257,7 @@ def test_a_killed_experiment_ends_as_one_that_was_not(tiny, tmp_path, whole, mon
 
 
 def test_a_training_that_was_killed_goes_on_from_its_checkpoint(tiny, tmp_path, whole, monkeypatch):
-    from jobs.models import training
+    from jobs.training import loop as training
 
     epochs, original = [], training.run_epoch
 
@@ -306,13 +310,13 @@ class Fused(Popularity):
     given: list = []  # noqa: RUF012
     is_random = True
 
-    def can_take(self, fitted):
+    def can_reuse(self, fitted):
         wanted = make(fitted.family, self.parameters["parameters"].get(fitted.family))
         return fitted.family in self.parameters["parts"] and fitted.parameters == wanted.parameters
 
-    def fit(self, train_sequences, validation, catalog, fitting):
-        self.given.append((fitting.seed, dict(fitting.fitted)))
-        super().fit(train_sequences, validation, catalog, fitting)
+    def fit(self, train_sequences, validation, catalog, context):
+        self.given.append((context.seed, dict(context.fitted)))
+        super().fit(train_sequences, validation, catalog, context)
 
 
 def test_fusion_comes_last_and_gets_what_it_would_fit_itself_by_seed_and_parameters(tiny, tmp_path, monkeypatch):

@@ -11,15 +11,16 @@ import tiny_shop
 
 from jobs.errors import NextmartError, UsageError
 from jobs.experiments import search as searching
-from jobs.experiments.bench import read_bench
 from jobs.experiments.command import experiment
+from jobs.experiments.evaluation_data import read_evaluation_data
 from jobs.experiments.search import Best, make_folds, search, toml
 from jobs.experiments.spec import Experiment, Variant, read_experiment
+from jobs.language_models.services import Services
 from jobs.models.llmseqsim import LLMSeqSim
 from jobs.models.registry import FAMILIES
 from jobs.models.sknn import VSKNN
-from jobs.prompting.access import Access
-from jobs.warehouse import job_run, now
+from jobs.warehouse.clock import now
+from jobs.warehouse.job_runs import job_run
 
 SPACE = {"vsknn": {"neighbours": {"low": 1, "high": 40}, "decay": ["last", "mean"]}}
 
@@ -30,7 +31,7 @@ def spec(trials=2, **changes):
 
 def find(connection, folder, what):
     settings = tiny_shop.settings(folder)
-    return search(Access(connection, settings), what, read_bench(connection, settings, what.protocol))
+    return search(Services(connection, settings), what, read_evaluation_data(connection, settings, what.protocol))
 
 
 def failing_at(number, error, function):
@@ -50,11 +51,11 @@ class Watched(VSKNN):
     family = "vsknn"
     seen: set = set()  # noqa: RUF012
 
-    def fit(self, train_sequences, validation, catalog, fitting):
+    def fit(self, train_sequences, validation, catalog, context):
         for rows in (train_sequences, validation.inputs):
             self.seen.update(catalog.item_ids[rows.items])
         self.seen.update(catalog.item_ids[validation.targets])
-        super().fit(train_sequences, validation, catalog, fitting)
+        super().fit(train_sequences, validation, catalog, context)
 
     def scorer(self, catalog):
         found = super().scorer(catalog)
@@ -70,13 +71,13 @@ class Watched(VSKNN):
 
 def test_no_test_case_reaches_a_search(tiny, tmp_path, monkeypatch):
     settings = tiny_shop.settings(tmp_path, holdout_share=0.2)
-    cutoff_at = read_bench(tiny, settings, "cutoff").split.cutoff_at
+    cutoff_at = read_evaluation_data(tiny, settings, "cutoff").split.cutoff_at
     tiny_shop.mark_from(tiny, cutoff_at)
-    bench = read_bench(tiny, settings, "cutoff")
-    assert set(bench.catalog.item_ids[bench.cases.targets]) == {"marker"}
+    data = read_evaluation_data(tiny, settings, "cutoff")
+    assert set(data.catalog.item_ids[data.cases.targets]) == {"marker"}
     monkeypatch.setitem(FAMILIES, "vsknn", Watched)
     Watched.seen.clear()
-    best, failed = search(Access(tiny, settings), spec(2, protocol="cutoff"), bench)
+    best, failed = search(Services(tiny, settings), spec(2, protocol="cutoff"), data)
     assert (len(best), failed) == (1, {})
     assert len(Watched.seen) > 10
     assert "marker" not in Watched.seen
@@ -84,12 +85,12 @@ def test_no_test_case_reaches_a_search(tiny, tmp_path, monkeypatch):
 
 def test_what_happens_in_the_test_part_changes_nothing(tiny, tmp_path):
     before, _ = find(tiny, tmp_path / "a", spec())
-    bench = read_bench(tiny, tiny_shop.settings(tmp_path), "paper")
+    data = read_evaluation_data(tiny, tiny_shop.settings(tmp_path), "paper")
     tiny.execute(
         "update sessions.sequences set items = list_reverse(items) where list_contains(?, sequence_id)",
-        [bench.split.test["sequence_id"].to_list()],
+        [data.split.test["sequence_id"].to_list()],
     )
-    assert read_bench(tiny, tiny_shop.settings(tmp_path), "paper").cases_hash != bench.cases_hash
+    assert read_evaluation_data(tiny, tiny_shop.settings(tmp_path), "paper").cases_hash != data.cases_hash
     after, _ = find(tiny, tmp_path / "b", spec())
     assert before == after
 
@@ -104,7 +105,7 @@ def test_each_fold_is_judged_by_what_came_after_it(tiny, tmp_path, monkeypatch):
     monkeypatch.setattr(searching, "ndcg_at_20", noted)
     find(tiny, tmp_path, spec(1))
     settings = tiny_shop.settings(tmp_path)
-    folds = make_folds(read_bench(tiny, settings, "paper"), settings)
+    folds = make_folds(read_evaluation_data(tiny, settings, "paper"), settings)
     assert [cases.targets.tolist() for cases in judged] == [fold.judged.targets.tolist() for fold in folds]
     assert [cases.inputs.items.tolist() for cases in judged] == [fold.judged.inputs.items.tolist() for fold in folds]
 
@@ -184,9 +185,9 @@ def test_a_search_is_made_with_the_embeddings_of_its_entry(tiny, tmp_path, monke
     tiny_shop.embed_with_other(tiny)
     seen, fit = set(), LLMSeqSim.fit
 
-    def watched(model, train_sequences, validation, catalog, fitting):
+    def watched(model, train_sequences, validation, catalog, context):
         seen.add(catalog.embeddings.shape[1])
-        fit(model, train_sequences, validation, catalog, fitting)
+        fit(model, train_sequences, validation, catalog, context)
 
     monkeypatch.setattr(LLMSeqSim, "fit", watched)
     (best,), failed = find(tiny, tmp_path, what)
@@ -272,9 +273,9 @@ def test_searches_and_runs_spend_from_one_purse(tiny, tmp_path, monkeypatch):
         connected[-1].spent += 1
         fit(model, *arguments)
 
-    monkeypatch.setattr(VSKNN, "connect", lambda _, access: connected.append(access))
+    monkeypatch.setattr(VSKNN, "connect", lambda _, services: connected.append(services))
     monkeypatch.setattr(VSKNN, "fit", spending)
     with job_run(tiny, "experiment") as record:
         experiment(tiny, tiny_shop.settings(tmp_path), record, spec(1, models=[{"family": "vsknn"}]), tmp_path / "out")
-    assert len({id(access) for access in connected}) == 1
+    assert len({id(services) for services in connected}) == 1
     assert connected[0].spent == 3 + 2  # a trial's folds; a run's fit, and again on everything

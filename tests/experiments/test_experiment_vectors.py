@@ -4,11 +4,11 @@ import numpy as np
 import pytest
 import tiny_shop
 
-from jobs.data import read_catalog
 from jobs.embedding.provider import Answer, Limits
 from jobs.errors import NextmartError, UsageError
 from jobs.experiments.spec import Variant
 from jobs.experiments.vectors import read_vectors, render
+from jobs.warehouse.reading import read_catalog
 
 
 class Lengths:

@@ -3,7 +3,7 @@
 import numpy as np
 
 from jobs.settings import Settings
-from jobs.warehouse import connect, prepare
+from jobs.warehouse.connection import connect, prepare
 
 RINGS, RING = 3, 6
 DIMENSIONS = 4

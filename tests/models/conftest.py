@@ -11,4 +11,4 @@ def small_networks(one_thread_of_the_cpu):
 
 @pytest.fixture(autouse=True)
 def a_language_model_without_words(monkeypatch):
-    monkeypatch.setattr("jobs.models.llmseqprompt.make_language_model", lambda parameters, access: Bigrams())
+    monkeypatch.setattr("jobs.models.llmseqprompt.model.make_language_model", lambda parameters, services: Bigrams())

@@ -5,7 +5,7 @@ from collections import Counter
 
 import numpy as np
 
-from jobs.prompting.language_model import Conversation, LanguageModel, Sampling
+from jobs.language_models.language_model import Conversation, LanguageModel, Sampling
 
 
 def sections(conversation: Conversation) -> dict[str, list[str]]:

@@ -11,9 +11,11 @@ from typing import Any
 
 import numpy as np
 
-from jobs.models.base import Cases, Catalog, Fitting
+from jobs.core.cases import Cases
+from jobs.core.catalog import Catalog
+from jobs.core.sequences import Sequences
+from jobs.models.base import FitContext
 from jobs.models.registry import FAMILIES, make
-from jobs.sequences import Sequences
 
 BLOCKS, RING = 5, 7
 ITEMS = BLOCKS * RING
@@ -149,7 +151,7 @@ def fit(family: str, *, seed: int = 0, train=None, validation=None, catalog=None
     if not EXPECTED[family].is_trained:
         parameters = {}
     model = make(family, {**EXPECTED[family].parameters, **parameters})
-    model.fit(training() if train is None else train, validation or cases(), catalog or shop(), Fitting(seed))
+    model.fit(training() if train is None else train, validation or cases(), catalog or shop(), FitContext(seed))
     return model
 
 

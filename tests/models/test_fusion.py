@@ -9,19 +9,22 @@ from hypothesis import given
 from hypothesis import strategies as st
 from known_answers import cases, fit, shop, training, walks
 
+from jobs.core.cases import Cases
+from jobs.core.sequences import Sequences
 from jobs.errors import UsageError
-from jobs.models.base import Cases, Fitting, recommend
-from jobs.models.fusion import Entries, Fusion, best_weights, worth
+from jobs.models.base import FitContext
+from jobs.models.fusion import Fusion
+from jobs.models.merging import Entries, best_weights, position_scores
 from jobs.models.registry import make
-from jobs.models.store import pack
-from jobs.sequences import Sequences
+from jobs.models.scorer import recommend
+from jobs.nightly.model_store import pack
 
 ONE = np.array([[1, 2, 3], [5, -1, -1]], np.int32)
 OTHER = np.array([[3, 4, 1], [-1, -1, -1]], np.int32)
 
 
 def ranked(items, constant=60):
-    return items, worth(np.zeros(items.shape, np.float32), items, constant)
+    return items, position_scores(np.zeros(items.shape, np.float32), items, constant)
 
 
 def test_reciprocal_rank_fusion_by_hand():
@@ -40,7 +43,7 @@ def test_a_part_without_weight_adds_no_item():
 def test_scores_are_scaled_within_their_list():
     scores = np.array([[8.0, 6.0, 4.0], [7.0, -np.inf, -np.inf], [2.0, 2.0, -np.inf]], np.float32)
     items = np.array([[0, 1, 2], [3, -1, -1], [4, 5, -1]], np.int32)
-    assert worth(scores, items, None).tolist() == [[1, 0.5, 0.001], [1, 0, 0], [1, 1, 0]]
+    assert position_scores(scores, items, None).tolist() == [[1, 0.5, 0.001], [1, 0, 0], [1, 1, 0]]
 
 
 @given(st.integers(0, 2**32 - 1))
@@ -79,22 +82,22 @@ def test_a_fusion_takes_parts_that_were_fitted_before_and_fits_twins_with_seeds_
     known = fit("sasrec", **tiny)
     parts = {"parts": ["sasrec", "sasrec", "vsknn"], "parameters": {"sasrec": known.parameters}}
     fusion = Fusion(parts)
-    fusion.fit(training(), cases(), shop(), Fitting(0, None, {"sasrec": known}))
+    fusion.fit(training(), cases(), shop(), FitContext(0, None, {"sasrec": known}))
     assert fusion.parts[0] is known
     assert (fusion.parts[1].network.table != known.network.table).any()
     other = Fusion({**parts, "parameters": {"sasrec": {**known.parameters, "width": 4}}})
-    other.fit(training(), cases(), shop(), Fitting(0, None, {"sasrec": known}))
+    other.fit(training(), cases(), shop(), FitContext(0, None, {"sasrec": known}))
     assert other.parts[0] is not known
 
 
 def test_a_fusion_fitted_again_is_of_parts_fitted_again_with_the_same_weights():
     fusion = Fusion({"parts": ["popularity", "vsknn"]})
-    fusion.fit(training(), cases(), shop(), Fitting())
+    fusion.fit(training(), cases(), shop(), FitContext())
     more = Sequences.from_lists([*training(), *walks(50, seed=3, shortest=3, longest=5)])
-    again = fusion.refit(more, shop(), Fitting(0))
+    again = fusion.refit(more, shop(), FitContext(0))
     assert again.weights.tolist() == fusion.weights.tolist()
     for before, after in zip(fusion.parts, again.parts, strict=True):
-        assert pack(after, shop()) == pack(before.refit(more, shop(), Fitting(0)), shop())
+        assert pack(after, shop()) == pack(before.refit(more, shop(), FitContext(0)), shop())
         assert pack(after, shop()) != pack(before, shop())
 
 
@@ -102,15 +105,15 @@ def test_weights_are_chosen_on_own_items_too_where_lists_hold_them():
     known = training()
     again = Cases(known, np.array([known[row][-1] for row in range(len(known))], np.int64))  # all bought before
     fusion = Fusion({"parts": ["popularity", "llmseqsim"]})
-    fusion.fit(known, again, shop(), Fitting())
+    fusion.fit(known, again, shop(), FitContext())
     assert fusion.weights.tolist() == [0.5, 0.5]  # no list holds a target: nothing to choose by
-    fusion.fit(known, again, shop(), Fitting(allow_repeats=True))
+    fusion.fit(known, again, shop(), FitContext(allow_repeats=True))
     assert fusion.weights[1] > fusion.weights[0]
 
 
 def test_reasons_are_those_of_the_part_that_speaks_most_for_the_item():
     fusion, sequences = make("fusion", {"parts": ["vsknn", "sknn"], "equal_weights": True}), cases().inputs
-    fusion.fit(training(), cases(), shop(), Fitting())
+    fusion.fit(training(), cases(), shop(), FitContext())
     _, items = recommend(fusion.scorer(shop()), sequences, 5)
     given, said = [], []
     for part in fusion.parts:
@@ -124,7 +127,7 @@ def test_reasons_are_those_of_the_part_that_speaks_most_for_the_item():
     found = fusion.scorer(shop()).reasons(sequences, items)
     np.testing.assert_array_equal(found[there], np.where(first, *said)[there])
     alone = make("fusion", {"parts": ["vsknn", "llmseqsim"], "equal_weights": True})
-    alone.fit(training(), cases(), shop(), Fitting())
+    alone.fit(training(), cases(), shop(), FitContext())
     alone.weights = np.array([0.0, 1.0])
     _, items = recommend(alone.scorer(shop()), sequences, 5)
     np.testing.assert_array_equal(
@@ -134,7 +137,7 @@ def test_reasons_are_those_of_the_part_that_speaks_most_for_the_item():
 
 def test_items_that_may_not_be_listed_take_no_reasons_away():
     model = make("fusion", {"parts": ["vsknn", "llmseqsim"], "depth": 2})
-    model.fit(training(), cases(), shop(), Fitting())
+    model.fit(training(), cases(), shop(), FitContext())
     scorer, sequence = model.scorer(shop()), cases().inputs.take([0])
     _, best = recommend(scorer, sequence, 4)
     allowed = ~np.isin(np.arange(len(shop())), best)

@@ -23,12 +23,14 @@ from known_answers import (
     walks,
 )
 
+from jobs.core.cases import Cases
+from jobs.core.catalog import Catalog
+from jobs.core.sequences import Sequences
 from jobs.errors import UsageError
-from jobs.models import autoregressive, bert4rec, losses
-from jobs.models.base import Cases, Catalog, VectorScorer, recommend
 from jobs.models.registry import FAMILIES, make
-from jobs.models.store import pack, unpack
-from jobs.sequences import Sequences
+from jobs.models.scorer import VectorScorer, recommend
+from jobs.models.sequential import autoregressive, bert4rec, losses
+from jobs.nightly.model_store import pack, unpack
 
 TRAINED_FAMILIES = sorted(family for family, expected in EXPECTED.items() if expected.is_trained)
 
@@ -173,7 +175,7 @@ def test_lists_do_not_depend_on_what_else_is_asked(family):
 def test_lists_do_not_depend_on_the_size_of_chunks(family, monkeypatch):
     rows = walks(30, seed=5, shortest=1, longest=6)
     scores, lists = answer(family, rows, 10)
-    monkeypatch.setattr("jobs.models.base.QUERY_CHUNK", 7)
+    monkeypatch.setattr("jobs.models.scorer.QUERY_CHUNK", 7)
     chunked_scores, chunked_lists = answer(family, rows, 10)
     assert chunked_lists.tolist() == lists.tolist()
     np.testing.assert_allclose(chunked_scores, scores, atol=1e-5)
@@ -518,5 +520,5 @@ def test_reasons_do_not_depend_on_the_size_of_chunks(monkeypatch):
     inputs = Sequences.from_lists([*walks(20, seed=5, shortest=1, longest=6), [], [4]])
     _, lists = recommend(scorer, inputs, RING)
     wanted = scorer.reasons(inputs, lists)
-    monkeypatch.setattr("jobs.models.base.REASON_CHUNK", 3)
+    monkeypatch.setattr("jobs.models.scorer.REASON_CHUNK", 3)
     assert scorer.reasons(inputs, lists).tolist() == wanted.tolist()

@@ -6,11 +6,13 @@ import numpy as np
 import pytest
 from known_answers import INDEX, ITEMS, cases, grown_shop, shop, training, walks
 
-from jobs.models.base import Catalog, Fitting, recommend
+from jobs.core.catalog import Catalog
+from jobs.core.sequences import Sequences
+from jobs.models.base import FitContext
 from jobs.models.llmseqsim import LLMSeqSim
+from jobs.models.scorer import recommend
 from jobs.models.session_vectors import DECAYS
-from jobs.models.store import pack, unpack
-from jobs.sequences import Sequences
+from jobs.nightly.model_store import pack, unpack
 
 # of four items, the oldest first
 WEIGHTS = {
@@ -29,7 +31,7 @@ ROW = [int(INDEX[0, 0]), int(INDEX[2, 1]), int(INDEX[1, 5]), int(INDEX[2, 3])]
 
 def fitted_model(catalog=None, **parameters):
     model = LLMSeqSim(parameters)
-    model.fit(training(), cases(), catalog or shop(), Fitting())
+    model.fit(training(), cases(), catalog or shop(), FitContext())
     return model
 
 

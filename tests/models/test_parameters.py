@@ -9,8 +9,8 @@ import pytest
 from jobs.errors import UsageError
 from jobs.models.parameters import INTERVALS
 from jobs.models.registry import FAMILIES, make
+from jobs.nightly.train import configured
 from jobs.settings import Settings
-from jobs.train import configured
 
 EXAMPLES = sorted((Path(__file__).resolve().parents[2] / "examples").glob("*/nextmart.toml"))
 NUMBERS = [

@@ -5,11 +5,14 @@ import pytest
 from known_answers import shop, walks
 from scipy.special import gammaln
 
-from jobs.models.base import NO_CASES, Cases, Catalog, Fitting, recommend
+from jobs.core.cases import NO_CASES, Cases
+from jobs.core.catalog import Catalog
+from jobs.core.sequences import Sequences
+from jobs.models.base import FitContext
 from jobs.models.recency import Recency, concentration
 from jobs.models.registry import make
-from jobs.models.store import pack, unpack
-from jobs.sequences import Sequences
+from jobs.models.scorer import recommend
+from jobs.nightly.model_store import pack, unpack
 
 ITEMS = 20
 CATALOG = Catalog(
@@ -84,7 +87,7 @@ def test_validation_says_nothing_of_what_is_wanted_now(family):
     gains = []
     for validation in (NO_CASES, Cases(inputs, targets)):
         model = make(family, {"width": 8, "epochs": 1} if family == "sasrec" else {})
-        model.fit(drifting(), validation, CATALOG, Fitting())
+        model.fit(drifting(), validation, CATALOG, FitContext())
         gains.append(model.state()["recency"])
     assert gains[0].any()
     assert gains[0].tolist() == gains[1].tolist()
@@ -97,7 +100,7 @@ def test_a_model_ranks_what_is_wanted_now_higher_and_is_restored_with_it(family)
 
     def mean_rank(**parameters):
         model = make(family, {**small, **parameters})
-        model.fit(drifting(), NO_CASES, CATALOG, Fitting())
+        model.fit(drifting(), NO_CASES, CATALOG, FitContext())
         again = unpack(family, model.parameters, pack(model, CATALOG))
         lists = [recommend(one.scorer(CATALOG), asked, ITEMS)[1] for one in (model, again)]
         assert lists[0].tolist() == lists[1].tolist()

@@ -3,9 +3,12 @@
 import numpy as np
 import pytest
 
-from jobs.models.base import Cases, Catalog, Fitting, recommend
+from jobs.core.cases import Cases
+from jobs.core.catalog import Catalog
+from jobs.core.sequences import Sequences
+from jobs.models.base import FitContext
+from jobs.models.scorer import recommend
 from jobs.models.sknn import SKNN, VSKNN
-from jobs.sequences import Sequences
 
 CATALOG = Catalog(np.array(list("abcdef"), np.object_), np.zeros((6, 1), np.float32), np.ones(6, np.bool_))
 A, B, C, D, E, F = range(6)
@@ -15,7 +18,7 @@ NOTHING = Cases(Sequences.from_lists([]), np.zeros(0, np.int64))
 
 def scorer(family, **parameters):
     model = family(parameters)
-    model.fit(Sequences.from_lists(SESSIONS), NOTHING, CATALOG, Fitting())
+    model.fit(Sequences.from_lists(SESSIONS), NOTHING, CATALOG, FitContext())
     return model.scorer(CATALOG)
 
 
@@ -66,7 +69,7 @@ def test_the_reason_is_the_item_that_gives_most_of_the_score():
     # d: a gives 1/√2 by one session of two, b 2 / √9 by two of nine
     rest = [C, E, F, *range(6, 11)]
     model, catalog = SKNN(), Catalog(np.arange(11).astype(np.object_), np.zeros((11, 1), np.float32), np.ones(11, bool))
-    model.fit(Sequences.from_lists([[A, D], [B, D, *rest[1:]], [B, D, *rest[1:]]]), NOTHING, catalog, Fitting())
+    model.fit(Sequences.from_lists([[A, D], [B, D, *rest[1:]], [B, D, *rest[1:]]]), NOTHING, catalog, FitContext())
     found = model.scorer(catalog).reasons(Sequences.from_lists([[A, B]]), np.array([[D]], np.int32))
     assert found.tolist() == [[A]], "long sessions count less"
 
@@ -77,6 +80,6 @@ def test_what_weighs_nothing_finds_no_neighbours():
 
 def test_an_item_that_the_catalogue_lost_changes_no_other_score():
     model = SKNN()
-    model.fit(Sequences.from_lists(SESSIONS), NOTHING, CATALOG, Fitting())
+    model.fit(Sequences.from_lists(SESSIONS), NOTHING, CATALOG, FitContext())
     without_d = Catalog(CATALOG.item_ids[[A, B, C, E, F]], np.zeros((5, 1), np.float32), np.ones(5, np.bool_))
     assert scores_of(model.scorer(without_d), [A, B]) == pytest.approx({C: 2 / 6**0.5, D: 0.5})  # d's index is e's now

@@ -3,10 +3,13 @@
 import numpy as np
 import pytest
 
-from jobs.models.base import Cases, Catalog, Fitting, recommend
+from jobs.core.cases import Cases
+from jobs.core.catalog import Catalog
+from jobs.core.sequences import Sequences
+from jobs.models.base import FitContext
+from jobs.models.scorer import recommend
 from jobs.models.sknnemb import SKNNEmb
-from jobs.models.store import pack, unpack
-from jobs.sequences import Sequences
+from jobs.nightly.model_store import pack, unpack
 
 A, B, C, D, E, F = range(6)
 # a and b stand at right angles, c between them, d is opposite to a, e has no vector; lengths do not matter
@@ -19,7 +22,7 @@ HALF = 0.5**0.5
 
 def fitted(sessions=SESSIONS, catalog=CATALOG, **parameters):
     model = SKNNEmb(parameters)
-    model.fit(Sequences.from_lists(sessions), NOTHING, catalog, Fitting())
+    model.fit(Sequences.from_lists(sessions), NOTHING, catalog, FitContext())
     return model
 
 

@@ -1,6 +1,6 @@
 def model(dbt, session):
     dbt.ref("train_models")
 
-    from jobs.dbt_entry import run_job
+    from jobs.orchestration.dbt_entry import run_job
 
     return run_job("evaluate", session, dbt.config.get("meta"))

@@ -5,6 +5,6 @@ def model(dbt, session):
     dbt.ref("items")
     dbt.ref("popular_items")
 
-    from jobs.dbt_entry import run_job
+    from jobs.orchestration.dbt_entry import run_job
 
     return run_job("recommend", session, dbt.config.get("meta"))

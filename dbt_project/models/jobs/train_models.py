@@ -3,6 +3,6 @@ def model(dbt, session):
     dbt.ref("sequences")
     dbt.ref("items")
 
-    from jobs.dbt_entry import run_job
+    from jobs.orchestration.dbt_entry import run_job
 
     return run_job("train", session, dbt.config.get("meta"))

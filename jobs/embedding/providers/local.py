@@ -9,7 +9,8 @@ from typing import Any
 
 import numpy as np
 
-from jobs.embedding.provider import Answer, Limits, Vectors
+from jobs.core.arrays import Floats
+from jobs.embedding.provider import Answer, Limits
 from jobs.errors import NextmartError
 from jobs.settings import EmbeddingModel, Settings
 
@@ -71,7 +72,7 @@ class LocalProvider:
         tokens = self._tokens(texts, truncation=True)
         for place, ids in enumerate(tokens):
             lengths.setdefault(len(ids), []).append(place)
-        vectors: Vectors | None = None
+        vectors: Floats | None = None
         torch.set_num_threads(1 if on_cpu else threads)  # of this thread
         try:
             with torch.inference_mode():

@@ -10,8 +10,10 @@ from typing import Any
 import numpy as np
 import openai
 
-from jobs.embedding.provider import BatchState, Limits, Result, Vectors
-from jobs.embedding.providers.openai import LIMITS, UNREADABLE, OpenAIProvider, explained
+from jobs.core.arrays import Floats
+from jobs.embedding.provider import BatchState, Limits, Result
+from jobs.embedding.providers.openai import LIMITS, OpenAIProvider
+from jobs.services.client import UNREADABLE, explained
 from jobs.settings import EmbeddingModel, Settings
 
 # https://platform.openai.com/docs/guides/batch: 50,000 texts of embeddings a batch and 200 MB a file; in tokens, as
@@ -127,7 +129,7 @@ def result_of(line: str) -> Result | None:
         return None
 
 
-def vector_of(embedding: str | list[float]) -> Vectors:
+def vector_of(embedding: str | list[float]) -> Floats:
     """Read a vector in either form of the protocol: base64 of little-endian floats, or a list.
 
     Raises

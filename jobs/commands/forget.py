@@ -1,0 +1,272 @@
+"""`nextmart forget`: what the warehouse and the published file keep of one visitor or user goes.
+
+The published file comes first, then the warehouse in one transaction: a command that is killed finds on its next run
+all that it needs to know in the warehouse. What is recorded (``ml.deletions``) doesn't say who it was.
+"""
+
+import secrets
+from dataclasses import dataclass
+from typing import Literal
+
+import duckdb
+
+from jobs.commands.publish import withdraw
+from jobs.errors import NextmartError, UsageError
+from jobs.settings import Settings
+from jobs.warehouse.clock import now
+from jobs.warehouse.connection import SCHEMAS, Connection, count_rows, quoted, transaction
+from jobs.warehouse.job_runs import JobRun
+
+ARRIVED = """
+    -- ids as staging reads them (macro blank_as_null); a view of the user's own has no row ids, and may lack a user_id
+    create or replace temp view arrived as
+    select
+        place,
+        nullif(trim(visitor_id::varchar), '') as visitor_id,
+        nullif(trim(user_id::varchar), '') as user_id,
+        loaded_at
+    from (
+        select {place} as place, * from raw.events
+        union all by name
+        select null::varchar as user_id where false
+    )
+"""
+
+DEVICES = """
+    -- whose events without a login are the user's too: by their last login, or where no build has seen a login yet
+    create or replace temp table devices as
+    select visitor_id from {user_mapping} where user_id = trim($id)
+    union
+    select visitor_id from arrived
+    where user_id = trim($id) and visitor_id not in (select visitor_id from {user_mapping})
+"""
+
+# what stands in for tables that no build has made yet
+ABSENT = {
+    "sessions.user_mapping": "(select null::varchar as visitor_id, null::varchar as user_id where false)",
+    "staging.checked_events": """(
+        select null::varchar as row_key, null::varchar as event_id, null::varchar as visitor_id,
+            null::varchar as user_id, null::varchar as reject_reason, null::timestamptz as loaded_at, 0 as batch_id
+        where false
+    )""",
+}
+
+EVENTS_OF = {
+    "visitor": "visitor_id = trim($id)",
+    "user": "user_id = trim($id) or (user_id is null and visitor_id in (from devices))",
+}
+
+CONCERNED = """
+    -- visitors who lose all that was made of their events; what others did on a shared device is taken up again
+    create or replace temp table concerned as
+    select visitor_id from forgotten_arrivals where visitor_id is not null
+    union
+    select visitor_id from forgotten_events where visitor_id is not null
+    union
+    from devices
+"""
+
+TABLES_OF_VISITORS = """
+    -- also what a killed dbt left half-built; views follow by themselves. In ml.model_ranks is nothing to delete: its
+    -- cases have no ids, only a hash of all of them
+    select columns.schema_name, columns.table_name
+    from duckdb_columns() as columns
+    semi join duckdb_tables() as tables on columns.table_oid = tables.table_oid
+        and columns.database_oid = tables.database_oid
+    where columns.database_name = current_database() and columns.column_name = 'visitor_id'
+        and list_contains($schemas, columns.schema_name) and columns.schema_name <> 'raw'
+        and (columns.schema_name, columns.table_name) <> ('staging', 'checked_events')
+    order by all
+"""
+
+CLAIMS = """
+    -- of the events under one id the first to arrive is kept (checked_events): where that one goes, the next moves up,
+    -- and those that say the same as it are no conflict any more
+    create or replace temp table claims as
+    select
+        row_key,
+        row_number() over first_come = 1 as moves_up,
+        payload is not distinct from first_value(payload) over first_come as says_the_same
+    from (
+        select *, row(visitor_id, user_id, item_id, event_type, event_at, source_session_id) as payload
+        from staging.checked_events
+        where reject_reason = 'duplicate_event_id'
+    )
+    where
+        event_id in (select event_id from forgotten_events where row_key = event_id)
+        and row_key not in (select row_key from forgotten_events)
+    window first_come as (
+        partition by event_id order by loaded_at, payload, user_agent nulls last, raw_row ->> 'event_at'
+    )
+"""
+
+DROPPED_EVENTS = """
+    delete from staging.checked_events
+    where row_key in (
+        select row_key from forgotten_events union all select row_key from claims where says_the_same and not moves_up
+    )
+"""
+
+MOVED_UP = """
+    update staging.checked_events set
+        row_key = event_id,
+        reject_reason = case when item_id not in (select item_id from staging.stg_items) then 'unknown_item' end,
+        raw_row = case when item_id not in (select item_id from staging.stg_items) then raw_row end,
+        batch_id = $batch_id
+    where row_key in (select row_key from claims where moves_up)
+"""
+
+TAKEN_UP_AGAIN = """
+    -- what remains on shared devices is new to the next build
+    update staging.checked_events set batch_id = $batch_id
+    where visitor_id in (from concerned) and reject_reason is null
+"""
+
+NEXT_BUILD = """
+    -- above 1, which a full refresh begins with
+    select greatest(1, (select max(batch_id) from {events}), (select max(batch_id) from ml.deletions)) + 1
+"""
+
+SETTLED = """
+    -- else the next build would not notice as many rows that slipped past
+    update staging.event_batches set settled_count = settled_count - (
+        select count(*) from forgotten_arrivals where loaded_at < settled_until
+    )
+    where batch_id = (select max(batch_id) from staging.event_batches)
+"""
+
+RECORD = """
+    insert into ml.deletions by name
+    select $deletion_id as deletion_id, $deleted_at as deleted_at, $scope as scope, $batch_id as batch_id,
+        $raw_event_count as raw_event_count, count(*) as usable_event_count, $session_count as session_count,
+        $recommendation_count as recommendation_count, $published_count as published_count,
+        min(loaded_at) as first_loaded_at
+    from forgotten_events
+    where reject_reason is null
+"""
+
+
+@dataclass(frozen=True)
+class Person:
+    """Whom to forget: a visitor, or a user with what was done without a login on the user's devices."""
+
+    scope: Literal["visitor", "user"]
+    id: str
+
+    @classmethod
+    def named(cls, visitor: str | None, user: str | None) -> "Person":
+        """Take the one id that is given.
+
+        Raises
+        ------
+        UsageError
+            If there is none, or both, or it is blank.
+        """
+        if visitor is not None and user is None and visitor.strip():
+            return cls("visitor", visitor)
+        if user is not None and visitor is None and user.strip():
+            return cls("user", user)
+        raise UsageError("say whom to forget: either --visitor ID or --user ID, which can't be blank")
+
+
+def forget(connection: Connection, settings: Settings, person: Person, run: JobRun) -> None:
+    """Delete all that is kept of a person, and record that, without the id, in ``ml.deletions``.
+
+    Raises
+    ------
+    NextmartError
+        If ``raw.events`` is a view of the user's own that still shows the person; nothing is changed then.
+    """
+    try:
+        visitors = find(connection, person)
+        published_count = withdraw(connection, settings.published, visitors)
+        if count_rows(connection, "forgotten_events"):
+            _remove_checkpoints(settings)
+        with transaction(connection):
+            deleted = delete(connection, person, published_count)
+        connection.execute("checkpoint")  # the write-ahead log holds deleted rows too
+    except duckdb.Error as error:
+        # some of DuckDB's messages quote values, and ml.job_runs keeps the message
+        raise NextmartError(str(error).replace(person.id.strip(), "…")) from error
+    run.rows_out = published_count + sum(deleted.values())
+    run.status = "running" if run.rows_out else "unchanged"
+    due = connection.execute("select model_version from ml.models_due order by all").fetchall()
+    run.detail = {"deleted": deleted, "published": published_count, "due_for_retraining": [name for (name,) in due]}
+
+
+def find(connection: Connection, person: Person) -> list[str]:
+    """Write down in temporary tables what is to go; return the visitors whom that concerns."""
+    kinds = _relations(connection)
+    is_view = kinds["raw.events"] == "VIEW"
+    mapping, events = (name if name in kinds else stand_in for name, stand_in in ABSENT.items())
+    whom = {"id": person.id}
+    connection.execute(ARRIVED.format(place="null" if is_view else "rowid"))
+    if person.scope == "user":
+        connection.execute(DEVICES.format(user_mapping=mapping), whom)
+    else:
+        connection.execute("create or replace temp table devices as select trim($id) as visitor_id", whom)
+    for table, source in (("forgotten_arrivals", "arrived"), ("forgotten_events", events)):
+        where = EVENTS_OF[person.scope]
+        connection.execute(f"create or replace temp table {table} as select * from {source} where {where}", whom)
+    if is_view and (count := count_rows(connection, "forgotten_arrivals")):
+        raise NextmartError(
+            f"raw.events is a view of yours, which still shows {count:,} events of this {person.scope}: delete them in "
+            "your own tables first (of a user, also those without a login on the devices that sessions.user_mapping "
+            "gives to the user), then run this again. Nothing was changed."
+        )
+    connection.execute(CONCERNED)
+    return [visitor for (visitor,) in connection.execute("from concerned").fetchall()]
+
+
+def delete(connection: Connection, person: Person, published_count: int) -> dict[str, int]:
+    """Delete what :func:`find` wrote down, in the caller's transaction; return how many rows went, by table."""
+    kinds = _relations(connection)
+    is_built = "staging.checked_events" in kinds
+    events = "staging.checked_events" if is_built else ABSENT["staging.checked_events"]
+    batch_id = _value(connection, NEXT_BUILD.format(events=events))
+    deleted = {}
+    if kinds["raw.events"] != "VIEW":
+        deleted["raw.events"] = _value(
+            connection, "delete from raw.events where rowid in (select place from forgotten_arrivals)"
+        )
+    tables = connection.execute(TABLES_OF_VISITORS, {"schemas": SCHEMAS}).fetchall()
+    for schema, table in tables:
+        of_visitors = "where visitor_id in (from concerned)"
+        deleted[f"{schema}.{table}"] = _value(connection, f"delete from {schema}.{quoted(table)} {of_visitors}")
+    if is_built:
+        connection.execute(CLAIMS)
+        deleted["staging.checked_events"] = _value(connection, DROPPED_EVENTS)
+        connection.execute(MOVED_UP, {"batch_id": batch_id})
+        connection.execute(TAKEN_UP_AGAIN, {"batch_id": batch_id})
+    if "staging.event_batches" in kinds:
+        connection.execute(SETTLED)
+    if published_count or any(deleted.values()):
+        connection.execute(RECORD, {
+            "deletion_id": secrets.token_hex(8), "deleted_at": now(), "scope": person.scope, "batch_id": batch_id,
+            "raw_event_count": deleted.get("raw.events", 0), "published_count": published_count,
+            "session_count": deleted.get("sessions.session_totals", 0),
+            "recommendation_count": deleted["ml.recommendations"],
+        })  # fmt: skip
+    return deleted
+
+
+def _relations(connection: Connection) -> dict[str, str]:
+    """Return every table and view by its name, and which of both it is."""
+    return dict(
+        connection.execute(
+            "select table_schema || '.' || table_name, table_type from information_schema.tables "
+            "where table_catalog = current_database()"
+        ).fetchall()
+    )
+
+
+def _value(connection: Connection, statement: str) -> int:
+    """Return the one number that a statement gives: for a delete, how many rows went."""
+    found = connection.execute(statement).fetchone()
+    return int(found[0]) if found else 0
+
+
+def _remove_checkpoints(settings: Settings) -> None:
+    """Remove what a killed training left: weights, good only for the data that is about to change."""
+    for path in (settings.work_folder / "checkpoints").glob("*"):
+        path.unlink()

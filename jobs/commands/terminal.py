@@ -1,0 +1,135 @@
+"""What the command line shows people: tables on the terminal."""
+
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+from rich.table import Table
+
+from jobs.embedding.plan import Plan
+from jobs.warehouse.connection import connect
+
+EXAMPLES = """
+    -- visitors whose latest sequence is long enough to judge by, and short enough to read
+    select visitor_id, items from sessions.latest_sequences
+    where len(items) between 4 and 5
+    order by visitor_id limit 3
+"""
+
+TITLES = "select item_id, title from catalog.items"
+
+LEADERBOARD = """
+    select
+        model,
+        max(value) filter (where metric = 'ndcg') as ndcg,
+        max(value) filter (where metric = 'hit_rate') as hit_rate,
+        max(value) filter (where metric = 'coverage') as coverage,
+        bool_or(is_live) as is_live
+    from recommendations.model_leaderboard
+    where ends_with(split, '/test') and segment = 'all' and k = 10
+    group by model
+    order by ndcg desc
+"""
+
+
+def print_recommendations(published: Path, warehouse: Path) -> None:
+    """Print the leaderboard, and what a few visitors looked at and get."""
+    console = Console(stderr=True, highlight=False, soft_wrap=True)
+    with connect(warehouse, read_only=True) as connection:
+        titles = dict(connection.execute(TITLES).fetchall())
+        visitors = connection.execute(EXAMPLES).fetchall()
+    with connect(published, read_only=True) as copy:
+        print_leaderboard(console, copy.execute(LEADERBOARD).fetchall())
+        for visitor, items in visitors:
+            console.print(f"\n{visitor} looked at")
+            for item in items:
+                console.print(f"    {titles[item]}")
+            console.print("and gets")
+            chosen = copy.execute("select rank, title, reason from recommendations_for(?)", [visitor]).fetchmany(5)
+            for rank, title, reason in chosen:
+                console.print(f"  {rank} {title}  [dim]({reason})[/dim]")
+    console.print(f"\nQuery it: {published} (README, Three queries)")
+
+
+def print_leaderboard(console: Console, rows: list[tuple[Any, ...]]) -> None:
+    """Print the models, best first."""
+    table = Table("model", "nDCG@10", "hit rate@10", "coverage@10", "live", title="Models on the hold-out")
+    for model, ndcg, hit_rate, coverage, is_live in rows:
+        table.add_row(model, f"{ndcg:.3f}", f"{hit_rate:.3f}", f"{coverage:.2f}", "yes" if is_live else "")
+    console.print(table)
+
+
+def print_plans(plans: list[Plan]) -> None:
+    """Print what embedding would do, cost and take, a line for each way to the same vectors."""
+    table = Table("provider", "model", title="Nothing was spent: a run would embed", title_justify="left")
+    for name in ("items", "texts", "tokens", "cost", "minutes"):
+        table.add_column(name, justify="right")
+    for plan in plans:
+        cost = "unknown" if plan.cost is None else money(plan.cost)
+        table.add_row(
+            plan.provider, plan.embedding_model, f"{plan.items:,}", f"{plan.texts:,}", f"{plan.tokens:,}", cost,
+            f"{plan.minutes:,.1f}",
+        )  # fmt: skip
+    Console(stderr=True).print(table)
+
+
+def money(dollars: float) -> str:
+    """Return an amount with as many digits as a small one needs."""
+    return f"${dollars:,.2f}" if dollars >= 100 or not dollars else f"${dollars:,.6f}"
+
+
+def embedded(summary: dict[str, Any]) -> str:
+    """Return an embed run's summary as a line for people."""
+    detail = {"under_way": 0, **summary["detail"]}
+    facts = {
+        f"{summary['rows_out']:,} of {summary['rows_in']:,} texts embedded with {detail['embedding_model']}": True,
+        f"{detail['failed']:,} failed (ml.embeddings says why)": detail["failed"],
+        f"{detail['under_way']:,} under way in batches": detail["under_way"],
+        f"{detail['tokens']:,} tokens, {money(summary['cost'])}": detail["tokens"],
+    }
+    return f"embed: {summary['status']}: {'; '.join(fact for fact, is_said in facts.items() if is_said)}"
+
+
+def print_status(found: dict[str, Any]) -> None:
+    """Print what :func:`jobs.commands.status.status` found."""
+    console = Console(stderr=True)
+    for name, count in found["counts"].items():
+        console.print(f"{name:<32}{'not built yet' if count is None else f'{count:>12,}'}")
+    for source in found["freshness"]:
+        newest, name = source["newest_loaded_at"], f"newest row of {source['source_table']}"
+        console.print(f"{name:<32}{f'{newest:%Y-%m-%d %H:%M} UTC' if newest else 'none'}")
+    if build := found["newest_build"]:
+        late, rejected = (100 * build[part] / build["event_count"] for part in ("late_count", "rejected_count"))
+        shares = f"{late:.1f} % late, {rejected:.1f} % rejected"
+        console.print(f"{'events of the newest build':<32}{build['event_count']:>12,}: {shares}")
+    for waiting in found["embedding_backlog"]:
+        label = f"embeddings: items {'to come' if waiting['status'] == 'missing' else waiting['status']}"
+        why = f" ({waiting['error']})" if waiting["error"] else f" since {waiting['missing_since']:%Y-%m-%d %H:%M} UTC"
+        console.print(f"{label:<32}{waiting['items']:>12,}{why}")
+    for batch in found["embedding_batches"]:
+        label = f"{batch['texts']:,} texts of {batch['embedding_model']}"
+        console.print(f"under way: {label}, {batch['status']}, handed in {batch['created_at']:%Y-%m-%d %H:%M} UTC")
+    table = Table(title="Last runs", title_justify="left")
+    for name in ("job", "status", "started (UTC)", "rows out", "error"):
+        table.add_column(name)
+    for run in found["last_runs"]:
+        rows = "" if run["rows_out"] is None else f"{run['rows_out']:,}"
+        table.add_row(run["job"], run["status"], f"{run['started_at']:%Y-%m-%d %H:%M}", rows, run["error"] or "")
+    console.print(table)
+    live, published = found["live_model"], found["published"]
+    console.print(
+        f"live model: {live['model_version']} (history before {live['data_cutoff_at']:%Y-%m-%d}, "
+        f"nDCG@20 {live['ndcg_at_20']:.4f}){', pinned' if live['is_pinned'] else ''}; {live['reason']}"
+        if live and live["ndcg_at_20"] is not None
+        else "live model: none yet"
+    )
+    for model in found["due_for_retraining"]:
+        console.print(
+            f"due for retraining: {model['model_version']} (learnt from events deleted "
+            f"{model['deleted_at']:%Y-%m-%d %H:%M} UTC)"
+        )
+    console.print(
+        f"published: {published['file']} at {published['published_at']:%Y-%m-%d %H:%M} UTC"
+        if published
+        else "published: nothing yet"
+    )

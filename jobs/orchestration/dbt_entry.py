@@ -1,0 +1,30 @@
+"""What dbt's Python models call: one job, on a connection of its own, its summary as one row."""
+
+import json
+from typing import Any
+
+import pyarrow as pa
+
+from jobs.orchestration.run_job import run
+from jobs.settings import load_settings
+from jobs.warehouse.connection import Connection
+
+
+def run_job(name: str, session: Connection, meta: dict[str, Any]) -> pa.Table:
+    """Run a job with the vars that dbt resolved (``meta`` of the model, ``_jobs__models.yml``).
+
+    Parameters
+    ----------
+    name : str
+        embed, train, evaluate or recommend.
+    session : Connection
+        dbt's connection; the job works on a cursor, whose commits are its own.
+    meta : dict
+        Values of :class:`jobs.settings.Vars` by name.
+    """
+    settings = load_settings(vars=meta)
+    with session.cursor() as connection:
+        connection.execute("set TimeZone = 'UTC'")
+        summary = run(name, connection, settings)
+    row = {**summary, "detail": json.dumps(summary["detail"])}
+    return pa.table({column: [value] for column, value in row.items()})

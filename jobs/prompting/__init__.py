@@ -1,1 +1,0 @@
-"""LLMSeqPrompt: a language model that is told a sequence in words, and answers with items in words."""

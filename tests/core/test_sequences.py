@@ -1,0 +1,105 @@
+"""Ragged sequences against plain lists."""
+
+import numpy as np
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from jobs.core.sequences import Sequences
+
+ITEMS = 12
+rows_of_items = st.lists(st.lists(st.integers(0, ITEMS - 1), max_size=8), max_size=8)
+
+
+def lists(sequences):
+    """Check the form and turn back into lists."""
+    assert sequences.items.dtype == np.int32
+    assert sequences.offsets.dtype == np.int64
+    assert sequences.offsets[0] == 0
+    assert sequences.offsets[-1] == len(sequences.items)
+    return [sequences[row].tolist() for row in range(len(sequences))]
+
+
+@settings(deadline=None)
+@given(rows_of_items)
+def test_sequences_hold_the_lists_they_were_made_of(rows):
+    sequences = Sequences.from_lists(rows)
+    assert lists(sequences) == rows
+    assert len(sequences) == len(rows)
+    assert sequences.lengths.tolist() == [len(row) for row in rows]
+    assert [row.tolist() for row in sequences] == rows
+
+
+@settings(deadline=None)
+@given(rows_of_items)
+def test_sequences_are_made_of_any_iterables(rows):
+    assert lists(Sequences.from_lists(iter([np.array(row, np.int64) for row in rows]))) == rows
+    assert lists(Sequences.from_lists(tuple(row) for row in rows)) == rows
+
+
+@settings(deadline=None)
+@given(rows_of_items, st.data())
+def test_take_returns_the_rows_in_the_order_asked(rows, data):
+    chosen = data.draw(st.lists(st.sampled_from(range(len(rows))), max_size=12)) if rows else []
+    for form in (chosen, np.array(chosen, np.int64)):
+        assert lists(Sequences.from_lists(rows).take(form)) == [rows[row] for row in chosen]
+
+
+@settings(deadline=None)
+@given(rows_of_items, st.data())
+def test_take_reads_a_mask_too(rows, data):
+    mask = data.draw(st.lists(st.booleans(), min_size=len(rows), max_size=len(rows)))
+    wanted = [row for row, kept in zip(rows, mask, strict=True) if kept]
+    assert lists(Sequences.from_lists(rows).take(np.array(mask, np.bool_))) == wanted
+
+
+@settings(deadline=None)
+@given(rows_of_items)
+def test_distinct_keeps_each_item_of_a_row_where_it_occurs_last(rows):
+    wanted = [[item for place, item in enumerate(row) if item not in row[place + 1 :]] for row in rows]
+    assert lists(Sequences.from_lists(rows).distinct()) == wanted
+
+
+@settings(deadline=None)
+@given(rows_of_items, st.integers(0, 10))
+def test_last_keeps_the_newest_items(rows, n):
+    assert lists(Sequences.from_lists(rows).last(n)) == [row[max(0, len(row) - n) :] for row in rows]
+
+
+@settings(deadline=None)
+@given(rows_of_items, st.sets(st.integers(0, ITEMS - 1)))
+def test_keep_drops_items_but_never_rows(rows, wanted):
+    mask = np.isin(np.arange(ITEMS), list(wanted))
+    assert lists(Sequences.from_lists(rows).keep(mask)) == [[item for item in row if item in wanted] for row in rows]
+
+
+def test_without_drops_one_item_of_each_row_wherever_it_occurs():
+    rows = Sequences.from_lists([[3, 1, 3], [], [2], [1, 2, 2]])
+    assert lists(rows.without(np.array([3, 0, 2, 5], np.int32))) == [[1], [], [], [1, 2, 2]]
+
+
+@settings(deadline=None)
+@given(rows_of_items, st.sampled_from([-1, -2]))
+def test_padded_rows_stand_at_the_right(rows, fill):
+    matrix = Sequences.from_lists(rows).padded(fill)
+    width = max(map(len, rows), default=0)
+    assert matrix.dtype == np.int32
+    assert matrix.shape == (len(rows), width)
+    assert matrix.tolist() == [[fill] * (width - len(row)) + row for row in rows]
+
+
+@settings(deadline=None)
+@given(rows_of_items)
+def test_rows_numbers_every_item_by_its_row(rows):
+    wanted = [number for number, row in enumerate(rows) for _ in row]
+    assert Sequences.from_lists(rows).rows().tolist() == wanted
+
+
+@settings(deadline=None)
+@given(rows_of_items, st.integers(1, 5), st.sets(st.integers(0, ITEMS - 1)), st.data())
+def test_operations_leave_the_original_as_it_was_and_can_follow_each_other(rows, n, wanted, data):
+    original = Sequences.from_lists(rows)
+    mask = np.isin(np.arange(ITEMS), list(wanted))
+    order = data.draw(st.permutations(range(len(rows))))
+    result = original.take(order).keep(mask).last(n)
+    assert lists(result) == [[item for item in rows[row] if item in wanted][-n:] for row in order]
+    assert lists(original) == rows

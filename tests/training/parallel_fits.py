@@ -1,0 +1,122 @@
+"""Run by torchrun, in tests: rank 0 fits models on the known shop, and its workers take part.
+
+Argument: a folder for what rank 0 finds out.
+"""
+
+import json
+import sys
+from pathlib import Path
+
+import numpy as np
+import torch
+from known_answers import cases, shop, training
+
+from jobs.core.cases import NO_CASES
+from jobs.errors import NextmartError
+from jobs.models.base import FitContext
+from jobs.models.registry import make
+from jobs.models.sequential.sasrec import SASRec
+from jobs.nightly.model_store import pack
+from jobs.orchestration import workers
+from jobs.training import loop, team
+
+SMALL = {"width": 8, "window": 5, "dropout": 0.0, "batch_size": 20, "epochs": 3, "blocks": 1, "heads": 2}
+FITS = {"sasrec": {**SMALL, "negatives": 9, "item_bias": True}, "bert4rec": SMALL}
+SCORES = [0.1, 0.5, 0.4, 0.3]  # of an early stop after the fourth epoch
+
+
+FAILING = {6: (0, 1), 7: (1,)}  # window of a model whose loss fails -> on these ranks
+
+
+class Killed(BaseException):
+    """Stands for the end of the process."""
+
+
+def rows():
+    """Sequences of which batches of one length leave a single one over: a rank has none of it."""
+    everything = training()
+    fours, threes = (np.flatnonzero(everything.lengths == length) for length in (4, 3))
+    return everything.take(np.concatenate([fours[: 2 * SMALL["batch_size"] + 1], threes[:30]]))
+
+
+def fit(family, checkpoint=None, validation=NO_CASES, model=None, **changes):
+    model = model or make(family, {**FITS[family], **changes})
+    model.fit(rows(), validation, shop(), FitContext(3, checkpoint))
+    return model
+
+
+def weights(model):
+    """The weights, but for attention's biases of keys: no score depends on them, so Adam makes steps of rounding."""
+    found = {name: value.copy() for name, value in model.state().items() if name.startswith("network.")}
+    for name, value in found.items():
+        if name.endswith("attention.into.bias"):
+            np.split(value, 3)[1][:] = 0
+    return found
+
+
+def stopping(checkpoint, scores, die_in=None):
+    """Fit with dropout and validation scores written beforehand; return the model, and how often it was asked."""
+    model = make("sasrec", {**FITS["sasrec"], "dropout": 0.3, "epochs": 9, "patience": 2})
+    asked = []
+
+    def score(*_):
+        asked.append(len(asked) + 1)
+        if asked[-1] == die_in:
+            raise Killed
+        return scores[asked[-1] - 1]
+
+    model._validation_score = score
+    try:
+        fit("sasrec", checkpoint, cases(), model)
+    except Killed:
+        return None, len(asked)
+    return model, len(asked)
+
+
+def failure(call, *wanted, **changes):
+    try:
+        call("sasrec", **changes)
+    except wanted as error:
+        return f"{type(error).__name__}: {error}"
+    return "none"
+
+
+def lead(folder: Path) -> None:
+    facts = {
+        "on all ranks": failure(fit, MemoryError, window=6),
+        "on the worker": failure(fit, NextmartError, window=7),
+    }
+    for family in FITS:
+        np.savez(folder / f"{family}.npz", **weights(fit(family)))
+    whole, facts["asked"] = stopping(folder / "whole.safetensors", SCORES)
+    facts["best_epoch"] = whole.best_epoch
+    _, facts["killed in"] = stopping(folder / "killed.safetensors", SCORES, die_in=2)
+    resumed, facts["asked after"] = stopping(folder / "killed.safetensors", SCORES[1:])
+    facts["same"] = pack(resumed, shop()) == pack(whole, shop())
+    (folder / "facts.json").write_text(json.dumps(facts))
+    # fails where no rank tells the others, as when memory is out in a step
+    loop.nn.utils.clip_grad_norm_ = no_memory
+    try:
+        fit("sasrec")
+    except Exception:  # as an experiment does, which then goes on
+        (folder / "went-on").touch()
+        fit("bert4rec")
+
+
+def no_memory(*_):
+    raise MemoryError("no room for a step")
+
+
+whole_loss = SASRec._loss
+
+
+def loss_or_failure(model, batch):
+    if team.current.rank in FAILING.get(model.parameters["window"], ()):
+        raise MemoryError("too little of it")
+    return whole_loss(model, batch)
+
+
+if __name__ == "__main__":
+    SASRec._loss = loss_or_failure
+    torch.set_num_threads(1)
+    workers.run(lambda: lead(Path(sys.argv[1])))

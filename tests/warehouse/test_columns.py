@@ -1,0 +1,104 @@
+"""The names in jobs/columns.py, the DDL and the dbt contracts are one."""
+
+import duckdb
+import pytest
+import yaml
+
+from jobs.files import project_folder
+from jobs.nightly.model_store import stored
+from jobs.settings import Vars, default_vars
+from jobs.warehouse import columns
+from jobs.warehouse.clock import now
+from jobs.warehouse.connection import prepare
+from jobs.warehouse.job_runs import JobRun
+
+
+def contracts():
+    path = project_folder("dbt_project") / "models" / "recommendations" / "_recommendations__models.yml"
+    return {
+        model["name"]: {column["name"]: column["data_type"] for column in model["columns"]}
+        for model in yaml.safe_load(path.read_text())["models"]
+    }
+
+
+@pytest.mark.parametrize("table", columns.JOB_TABLES)
+def test_ddl_makes_the_columns_that_python_names(table):
+    with duckdb.connect() as connection:
+        prepare(connection)
+        described = connection.execute(f"describe {table}").fetchall()
+    assert {name: kind for name, kind, *_ in described} == columns.JOB_TABLES[table]
+
+
+def test_preparing_twice_changes_nothing():
+    with duckdb.connect() as connection:
+        prepare(connection)
+        connection.execute("insert into ml.job_runs (run_id, job, started_at, status) values ('r', 'j', now(), 'done')")
+        prepare(connection)
+        assert connection.execute("select count(*) from ml.job_runs").fetchone() == (1,)
+
+
+def test_a_warehouse_of_before_gets_the_columns_added_since():
+    with duckdb.connect() as connection:
+        prepare(connection)
+        connection.execute("alter table ml.models drop column schema_version")
+        connection.execute(
+            "insert into ml.models by name select 'm' as model_version, 'popularity' as model, '{}' as parameters, "
+            "'f' as fingerprint, 1 as training_rows, 0 as seed, now() as started_at, now() as finished_at, "
+            "'live' as status, '1' as code_version"
+        )
+        prepare(connection)
+        assert [(row.model_version, row.schema_version) for row in stored(connection)] == [("m", None)]
+
+
+def test_a_users_own_view_stands_in_for_a_raw_table():
+    with duckdb.connect() as connection:
+        connection.execute("create schema raw; create view raw.events as select 'e' as event_id")
+        prepare(connection)
+        assert connection.execute("select event_id from raw.events").fetchall() == [("e",)]
+        assert connection.execute("select count(*) from raw.items").fetchone() == (0,)
+
+
+@pytest.mark.parametrize(
+    ("public", "stored", "added"),
+    [
+        ("visitor_recommendations", columns.RECOMMENDATIONS, {"title", "reason", "model"}),
+        ("similar_items", columns.SIMILAR_ITEMS, {"title", "similar_title"}),
+        (
+            "model_leaderboard",
+            columns.MODEL_METRICS,
+            {
+                "model",
+                "is_live",
+                "is_pinned",
+                "decision",
+                "difference",
+                "difference_low",
+                "difference_high",
+            },
+        ),
+    ],
+)
+def test_contracts_use_the_names_and_types_of_the_tables_they_show(public, stored, added):
+    contract = contracts()[public]
+    assert set(contract) - set(stored) == added
+    for name, kind in contract.items():
+        assert name in added or kind.upper() == stored[name], name
+
+
+def test_the_wide_table_has_twenty_items():
+    assert [name for name in contracts()["visitor_recommendations_wide"] if name.startswith("item_")] == [
+        f"item_{rank}" for rank in range(1, 21)
+    ]
+
+
+def test_every_var_that_jobs_read_is_a_dbt_var_and_reaches_the_job_models():
+    path = project_folder("dbt_project") / "models" / "jobs" / "_jobs__models.yml"
+    for model in yaml.safe_load(path.read_text())["models"]:
+        assert set(model["config"]["meta"]) == set(Vars.model_fields) <= set(default_vars())
+
+
+def test_what_jobs_return_is_documented_column_by_column():
+    path = project_folder("dbt_project") / "models" / "jobs" / "_jobs__models.yml"
+    returned = set(JobRun("run", "job", now()).summary())
+    for model in yaml.safe_load(path.read_text())["models"]:
+        assert {column["name"] for column in model["columns"] if column["description"]} == returned
