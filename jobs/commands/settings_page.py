@@ -15,7 +15,7 @@ import yaml
 from pydantic import BaseModel
 
 from jobs.settings import NOT_SETTINGS, EmbeddingModel, PromptPrice, Settings, default_vars
-from jobs.warehouse import project_folder
+from jobs.files import project_folder
 
 INTRODUCTION = """\
 <!-- Made by `make docs` from jobs/settings.py and dbt_project/dbt_project.yml: change it there. -->
@@ -110,7 +110,7 @@ def _rows(model: type[BaseModel], defaults: Mapping[str, str] = {}) -> list[Row]
     return [
         Row(
             name,
-            _type(field, schema.get("$defs", {})),
+            _type(field),
             defaults.get(name) or ("unset" if field["default"] is None else f"`{json.dumps(field['default'])}`"),
             " ".join(field["description"].split()),
         )
@@ -118,14 +118,14 @@ def _rows(model: type[BaseModel], defaults: Mapping[str, str] = {}) -> list[Row]
     ]
 
 
-def _type(field: Mapping[str, Any], definitions: Mapping[str, Any]) -> str:
+def _type(field: Mapping[str, Any]) -> str:
     """Return a JSON schema's type in words."""
     if "anyOf" in field:
-        return " or ".join(_type(each, definitions) for each in field["anyOf"] if each.get("type") != "null")
+        return " or ".join(_type(each) for each in field["anyOf"] if each.get("type") != "null")
     if "enum" in field:
         return " or ".join(f"`{word}`" for word in field["enum"])
     if field.get("type") == "array":
-        return "list of families" if "enum" in field["items"] else f"list of {_type(field['items'], definitions)}s"
+        return f"list of {_type(field['items'])}s"
     if field.get("type") == "object":
         return "table"
     words = {"path": "path", "date-time": "time"}.get(field.get("format", ""), field.get("type", ""))
