@@ -14,8 +14,8 @@ from typing import Any
 import yaml
 from pydantic import BaseModel
 
-from jobs.settings import NOT_SETTINGS, EmbeddingModel, PromptPrice, Settings, default_vars
 from jobs.files import project_folder
+from jobs.settings import NOT_SETTINGS, EmbeddingModel, PromptPrice, Settings, default_vars
 
 INTRODUCTION = """\
 <!-- Made by `make docs` from jobs/settings.py and dbt_project/dbt_project.yml: change it there. -->
