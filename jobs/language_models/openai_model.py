@@ -151,8 +151,8 @@ class OpenAIModel(LanguageModel):
             raise UsageError(f"{plan}. Nothing is bought without a limit: set prompt_max_cost, in US dollars")
         if self.services.spent + cost > limit:
             raise UsageError(
-                f"{plan}, after ${self.services.spent:.4f} in this run. That is over prompt_max_cost = {limit:g}: raise it, "
-                "or set a smaller training_limit, fewer epochs or fewer samples"
+                f"{plan}, after ${self.services.spent:.4f} in this run. That is over prompt_max_cost = {limit:g}: "
+                "raise it, or set a smaller training_limit, fewer epochs or fewer samples"
             )
         say(plan)
 

@@ -81,7 +81,7 @@ def train(connection: Connection, settings: Settings, run: JobRun) -> None:
             run.rows_out += 1
 
 
-def configured(settings: Settings, family: Family, services: Services) -> Model:
+def configured(settings: Settings, family: Family, services: Services | None = None) -> Model:
     """Return an unfitted model with the parameters of the settings; a fusion's parts have theirs too."""
     own = settings.parameters.get(family, {})
     if family == "fusion":

@@ -6,7 +6,7 @@ from pathlib import Path
 import duckdb
 import pytest
 
-DEMO_FOLDER = Path(__file__).resolve().parents[1] / "sql" / "demo"
+DEMO_FOLDER = Path(__file__).resolve().parents[2] / "sql" / "demo"
 UNTIL = datetime(2026, 11, 1, tzinfo=UTC)
 ITEM_COLUMNS = ["item_id", "title", "brand", "category", "description", "price", "available", "updated_at"]
 EVENT_COLUMNS = ["event_id", "visitor_id", "user_id", "item_id", "event_type", "event_at"]

@@ -81,17 +81,17 @@ def test_a_fusion_takes_parts_that_were_fitted_before_and_fits_twins_with_seeds_
     tiny = {"width": 8, "blocks": 1, "heads": 1, "epochs": 1}
     known = fit("sasrec", **tiny)
     parts = {"parts": ["sasrec", "sasrec", "vsknn"], "parameters": {"sasrec": known.parameters}}
-    fusion = Fusion(parts)
+    fusion = make("fusion", parts)
     fusion.fit(training(), cases(), shop(), FitContext(0, None, {"sasrec": known}))
     assert fusion.parts[0] is known
     assert (fusion.parts[1].network.table != known.network.table).any()
-    other = Fusion({**parts, "parameters": {"sasrec": {**known.parameters, "width": 4}}})
+    other = make("fusion", {**parts, "parameters": {"sasrec": {**known.parameters, "width": 4}}})
     other.fit(training(), cases(), shop(), FitContext(0, None, {"sasrec": known}))
     assert other.parts[0] is not known
 
 
 def test_a_fusion_fitted_again_is_of_parts_fitted_again_with_the_same_weights():
-    fusion = Fusion({"parts": ["popularity", "vsknn"]})
+    fusion = make("fusion", {"parts": ["popularity", "vsknn"]})
     fusion.fit(training(), cases(), shop(), FitContext())
     more = Sequences.from_lists([*training(), *walks(50, seed=3, shortest=3, longest=5)])
     again = fusion.refit(more, shop(), FitContext(0))
@@ -104,7 +104,7 @@ def test_a_fusion_fitted_again_is_of_parts_fitted_again_with_the_same_weights():
 def test_weights_are_chosen_on_own_items_too_where_lists_hold_them():
     known = training()
     again = Cases(known, np.array([known[row][-1] for row in range(len(known))], np.int64))  # all bought before
-    fusion = Fusion({"parts": ["popularity", "llmseqsim"]})
+    fusion = make("fusion", {"parts": ["popularity", "llmseqsim"]})
     fusion.fit(known, again, shop(), FitContext())
     assert fusion.weights.tolist() == [0.5, 0.5]  # no list holds a target: nothing to choose by
     fusion.fit(known, again, shop(), FitContext(allow_repeats=True))

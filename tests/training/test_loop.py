@@ -10,7 +10,6 @@ from safetensors import safe_open
 from torch import nn
 
 from jobs.core.cases import NO_CASES
-from jobs.models.base import FitContext
 from jobs.models.registry import make
 from jobs.models.sequential import model as sequential
 from jobs.nightly.model_store import pack
@@ -42,8 +41,9 @@ class Task:
             self._loss,
             self._validate,
             self.parameters,
-            FitContext(seed, checkpoint),
             "training the task",
+            seed=seed,
+            checkpoint=checkpoint,
         )
         return self.weights()
 

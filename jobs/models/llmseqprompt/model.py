@@ -195,7 +195,7 @@ def make_language_model(parameters: Mapping[str, Any], services: Services | None
 class PromptScorer(Scorer):
     """Asks about sequences and ranks what is named; LLMSeqSim fills lists and gives reasons.
 
-    A score above 0 is the share of the answers that name the item (see :func:`jobs.models.llmseqprompt.rank_answers.rank_answers`). Those of
+    A score above 0 is the share of the answers that name the item (:func:`rank_answers`). Those of
     LLMSeqSim's items are their cosine less 1, so at most 0. The reason is the sequence's item nearest by embedding
     to the recommended one, which is not what the language model thought.
     """
