@@ -34,13 +34,18 @@ def page(manifest: Mapping[str, Any]) -> str:
     parts = [INTRODUCTION]
     for schema in sorted({table["schema"] for table in tables}, key=_place):
         parts.append(f"## {schema}")
-        for table in sorted((table for table in tables if table["schema"] == schema), key=lambda table: table["name"]):
+        for table in sorted((table for table in tables if table["schema"] == schema), key=_relation):
             parts += [
-                f"### {schema}.{table['name']}",
+                f"### {schema}.{_relation(table)}",
                 _words(table["description"]),
                 _columns(table["columns"].values()),
             ]
     return "\n\n".join(parts) + "\n"
+
+
+def _relation(table: Mapping[str, Any]) -> str:
+    """Return a table's name in the warehouse, which may differ from its model's."""
+    return str(table.get("alias") or table["identifier"])
 
 
 def _place(schema: str) -> tuple[int, str]:
