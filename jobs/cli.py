@@ -17,7 +17,7 @@ from typing import Annotated, Any
 import duckdb
 import typer
 
-from jobs.commands.demo import make_shop
+from jobs.commands.demo import DEMO_SETTINGS, make_shop
 from jobs.commands.forget import Person, forget
 from jobs.commands.load import Source, load, parse_maps
 from jobs.commands.publish import publish
@@ -287,8 +287,8 @@ def status_command(warehouse: Warehouse = None, wait: Wait = 0, as_json: Json = 
 
 @app.command()
 def demo(
-    visitors: Annotated[int, typer.Option(min=20)] = 2000,
-    items: Annotated[int, typer.Option(min=50)] = 600,
+    visitors: Annotated[int, typer.Option(min=20)] = 1000,
+    items: Annotated[int, typer.Option(min=50)] = 1500,
     seed: int = 0,
     until: Annotated[
         datetime | None, typer.Option(help="End of the shop's history (UTC).", show_default="today")
@@ -304,6 +304,7 @@ def demo(
         warehouse=folder / "warehouse.duckdb",
         published=folder / "published.duckdb",
         work_folder=folder / ".nextmart",
+        **DEMO_SETTINGS,
     )
     for path in (settings.warehouse, settings.warehouse.with_name("warehouse.duckdb.wal")):
         path.unlink(missing_ok=True)
