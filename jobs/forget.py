@@ -79,7 +79,7 @@ TABLES_OF_VISITORS = """
 """
 
 CLAIMS = """
-    -- of the rows under one event_id the first to arrive is kept (int_events_checked): where that row goes, the next one
+    -- of the rows of one event_id the first to arrive is kept (int_events_checked): where that row goes, the next one
     -- moves up, and rows that say the same as the next one are no conflict any more
     create or replace temp table claims as
     select
