@@ -129,8 +129,8 @@ create table if not exists ml.model_ranks (
 );
 
 -- one row for each run of an experiment: a model with its parameters and a seed, or the best parameters of a search
--- (its label begins with search) the run's figures are in ml.model_metrics and ml.model_ranks, by model_version; none
--- of these models can recommend
+-- (its label begins with search); its figures are in ml.model_metrics and ml.model_ranks, by model_version; none of
+-- these models can recommend
 -- seed: null where nothing is random; status: running, done, failed or interrupted; recipe_hash: of all that determines
 -- the run; validation_value: nDCG@20 on the sequences that decided when to stop training, of a search the mean over its
 -- folds
