@@ -211,9 +211,8 @@ create table if not exists ml.job_runs (
 
 -- one row for each deletion by `nextmart forget`, without the id of the person
 -- scope: visitor or user; batch_id: a deletion has a number among the builds, under which the events that it left on
--- shared devices are taken up again; session_count: sessions of shared devices included, which the next build makes
--- anew;
--- first_loaded_at: arrival of the first usable event that was deleted, null where none was usable
+-- shared devices are taken up again; session_count: also of sessions on shared devices, which the next build makes
+-- again; first_loaded_at: arrival of the first usable event that was deleted, null where none was usable
 create table if not exists ml.deletions (
     deletion_id varchar primary key,
     deleted_at timestamptz not null,

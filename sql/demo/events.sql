@@ -110,8 +110,7 @@ aimed as (
 ),
 
 looked_at as (
-    -- the item viewed; its number is always below `warm`, so cold items get no events; low variants are the popular
-    -- ones
+    -- the item viewed; its number is always below `warm`, so cold items get no events; low variants are popular
     select
         *,
         case reason
