@@ -7,7 +7,6 @@ from jobs.errors import NextmartError
 from jobs.files import sql_text
 from jobs.warehouse.connection import Connection, transaction
 
-
 _SMALL_SHOP: Final = {"width": 64, "negatives": 0, "epochs": 15}  # few items: the exact loss costs nothing more
 
 DEMO_SETTINGS: Final[dict[str, Any]] = {

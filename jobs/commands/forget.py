@@ -15,15 +15,16 @@ from jobs.errors import NextmartError, UsageError
 from jobs.settings import Settings
 from jobs.warehouse.clock import now
 from jobs.warehouse.connection import SCHEMAS, Connection, count_rows, quoted, transaction
+from jobs.warehouse.dbt_macros import dbt_macros
 from jobs.warehouse.job_runs import JobRun
 
 ARRIVED = """
-    -- ids as staging reads them (macro blank_as_null); a view of the user's own has no row ids, and may lack a user_id
+    -- a view of the user's own has no row ids, and may lack a user_id
     create or replace temp view arrived as
     select
         place,
-        nullif(trim(visitor_id::varchar), '') as visitor_id,
-        nullif(trim(user_id::varchar), '') as user_id,
+        {visitor_id} as visitor_id,
+        {user_id} as user_id,
         loaded_at
     from (
         select {place} as place, * from raw.events
@@ -35,10 +36,10 @@ ARRIVED = """
 DEVICES = """
     -- whose events without a login are the user's too: by their last login, or where no build has seen a login yet
     create or replace temp table devices as
-    select visitor_id from {user_mapping} where user_id = trim($id)
+    select visitor_id from {user_mapping} where user_id = {id}
     union
     select visitor_id from arrived
-    where user_id = trim($id) and visitor_id not in (select visitor_id from {user_mapping})
+    where user_id = {id} and visitor_id not in (select visitor_id from {user_mapping})
 """
 
 # what stands in for tables that no build has made yet
@@ -52,8 +53,8 @@ ABSENT = {
 }
 
 EVENTS_OF = {
-    "visitor": "visitor_id = trim($id)",
-    "user": "user_id = trim($id) or (user_id is null and visitor_id in (from devices))",
+    "visitor": "visitor_id = {id}",
+    "user": "user_id = {id} or (user_id is null and visitor_id in (from devices))",
 }
 
 CONCERNED = """
@@ -80,24 +81,22 @@ TABLES_OF_VISITORS = """
 """
 
 CLAIMS = """
-    -- of the events under one id the first to arrive is kept (checked_events): where that one goes, the next moves up,
-    -- and those that say the same as it are no conflict any more
+    -- of the rows of one event_id the first to arrive is kept (int_events_checked): where that row goes, the next one
+    -- moves up, and rows that say the same as the next one are no conflict any more
     create or replace temp table claims as
     select
         row_key,
         row_number() over first_come = 1 as moves_up,
         payload is not distinct from first_value(payload) over first_come as says_the_same
     from (
-        select *, row(visitor_id, user_id, item_id, event_type, event_at, source_session_id) as payload
+        select *, {payload} as payload
         from staging.checked_events
         where reject_reason = 'duplicate_event_id'
     )
     where
         event_id in (select event_id from forgotten_events where row_key = event_id)
         and row_key not in (select row_key from forgotten_events)
-    window first_come as (
-        partition by event_id order by loaded_at, payload, user_agent nulls last, raw_row ->> 'event_at'
-    )
+    window first_come as (partition by event_id order by {first_come_order})
 """
 
 DROPPED_EVENTS = """
@@ -199,14 +198,14 @@ def find(connection: Connection, person: Person) -> list[str]:
     kinds = _relations(connection)
     is_view = kinds["raw.events"] == "VIEW"
     mapping, events = (name if name in kinds else stand_in for name, stand_in in ABSENT.items())
-    whom = {"id": person.id}
-    connection.execute(ARRIVED.format(place="null" if is_view else "rowid"))
+    rules, whom = _staging_rules(), {"id": person.id}
+    connection.execute(ARRIVED.format(place="null" if is_view else "rowid", **rules))
     if person.scope == "user":
-        connection.execute(DEVICES.format(user_mapping=mapping), whom)
+        connection.execute(DEVICES.format(user_mapping=mapping, **rules), whom)
     else:
-        connection.execute("create or replace temp table devices as select trim($id) as visitor_id", whom)
+        connection.execute(f"create or replace temp table devices as select {rules['id']} as visitor_id", whom)
     for table, source in (("forgotten_arrivals", "arrived"), ("forgotten_events", events)):
-        where = EVENTS_OF[person.scope]
+        where = EVENTS_OF[person.scope].format(**rules)
         connection.execute(f"create or replace temp table {table} as select * from {source} where {where}", whom)
     if is_view and (count := count_rows(connection, "forgotten_arrivals")):
         raise NextmartError(
@@ -234,7 +233,7 @@ def delete(connection: Connection, person: Person, published_count: int) -> dict
         of_visitors = "where visitor_id in (from concerned)"
         deleted[f"{schema}.{table}"] = _value(connection, f"delete from {schema}.{quoted(table)} {of_visitors}")
     if is_built:
-        connection.execute(CLAIMS)
+        connection.execute(CLAIMS.format(**_staging_rules()))
         deleted["staging.checked_events"] = _value(connection, DROPPED_EVENTS)
         connection.execute(MOVED_UP, {"batch_id": batch_id})
         connection.execute(TAKEN_UP_AGAIN, {"batch_id": batch_id})
@@ -248,6 +247,18 @@ def delete(connection: Connection, person: Person, published_count: int) -> dict
             "recommendation_count": deleted["ml.recommendations"],
         })  # fmt: skip
     return deleted
+
+
+def _staging_rules() -> dict[str, str]:
+    """Return the rules that decide in dbt's models which rows are a person's, and which row of an event_id is kept."""
+    macros = dbt_macros("dialect.sql", "events.sql")
+    return {
+        "visitor_id": macros.blank_as_null("visitor_id"),
+        "user_id": macros.blank_as_null("user_id"),
+        "id": macros.blank_as_null("$id"),
+        "payload": macros.event_payload(),
+        "first_come_order": macros.first_come_order("raw_row ->> 'event_at'"),
+    }
 
 
 def _relations(connection: Connection) -> dict[str, str]:
