@@ -36,8 +36,10 @@ from jobs.warehouse.job_runs import job_run
 
 app = typer.Typer(
     help="Next-item recommendation tables from a warehouse's own events and catalogue.",
-    no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False,
-)  # fmt: skip
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+)
 
 Warehouse = Annotated[Path | None, typer.Option(help="DuckDB file (setting: warehouse).", show_default=False)]
 Published = Annotated[Path | None, typer.Option(help="Published file (setting: published).", show_default=False)]
@@ -76,13 +78,18 @@ def load_command(
     items: Annotated[str | None, typer.Option(help="The same, for the catalogue.")] = None,
     map_: Annotated[
         list[str] | None,
-        typer.Option("--map", help="our_column=their_column, or =an SQL expression over theirs; "
-                     "prefix events. or items. where both files are given."),
+        typer.Option(
+            "--map",
+            help="our_column=their_column, or =an SQL expression over theirs; "
+            "prefix events. or items. where both files are given.",
+        ),
     ] = None,
     where_events: Annotated[str | None, typer.Option(help="Load only events for which this SQL is true.")] = None,
     where_items: Annotated[str | None, typer.Option(help="Load only items for which this SQL is true.")] = None,
-    warehouse: Warehouse = None, wait: Wait = 0, as_json: Json = False,
-) -> None:  # fmt: skip
+    warehouse: Warehouse = None,
+    wait: Wait = 0,
+    as_json: Json = False,
+) -> None:
     """Append files to the raw tables; the same file twice changes nothing."""
     settings = load_settings(warehouse=warehouse)
     given = [Source("items", items, where_items)] if items else []
@@ -103,9 +110,12 @@ def load_command(
 @app.command()
 def run(
     full_refresh: Annotated[bool, typer.Option(help="Rebuild every incremental table from raw.")] = False,
-    warehouse: Warehouse = None, published: Published = None, wait: Wait = 0, as_json: Json = False,
+    warehouse: Warehouse = None,
+    published: Published = None,
+    wait: Wait = 0,
+    as_json: Json = False,
     verbose: Verbose = False,
-) -> None:  # fmt: skip
+) -> None:
     """Build and test everything with dbt, jobs included, then publish."""
     require_one()
     settings = load_settings(warehouse=warehouse, published=published)
@@ -163,14 +173,17 @@ def embed_command(
     provider: Annotated[
         str | None, typer.Option(help="Get the same vectors another way: openai-batch.", show_default=False)
     ] = None,
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="Say what it would do, cost and take; spend nothing.")]
-    = False,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Say what it would do, cost and take; spend nothing.")
+    ] = False,
     max_cost: Annotated[
         float | None, typer.Option(min=0, help="US dollars; no request is made that would pass it.", show_default=False)
     ] = None,
     retry_failed: Annotated[bool, typer.Option("--retry-failed", help="Ask again about texts that failed.")] = False,
-    warehouse: Warehouse = None, wait: Wait = 0, as_json: Json = False,
-) -> None:  # fmt: skip
+    warehouse: Warehouse = None,
+    wait: Wait = 0,
+    as_json: Json = False,
+) -> None:
     """Give every item text without an embedding one."""
     settings = load_settings(warehouse=warehouse).with_embedding(model, provider)
     _require_warehouse(settings)
@@ -200,8 +213,10 @@ def experiment_command(
         Path | None, typer.Option(help="Folder of the report and its plot.", show_default="experiments in work_folder")
     ] = None,
     max_cost: Annotated[float, typer.Option(min=0, help="US dollars that vectors of other item texts may cost.")] = 0,
-    warehouse: Warehouse = None, wait: Wait = 0, as_json: Json = False,
-) -> None:  # fmt: skip
+    warehouse: Warehouse = None,
+    wait: Wait = 0,
+    as_json: Json = False,
+) -> None:
     """Compare models, seeds and settings on one protocol; what is done already is not done again."""
     from jobs.experiments.command import experiment  # here: the others must not pay for loading torch
     from jobs.experiments.spec import read_experiment
@@ -253,8 +268,11 @@ def forget_command(
     user: Annotated[
         str | None, typer.Option(help="A user_id; events without a login on their devices go too.", show_default=False)
     ] = None,
-    warehouse: Warehouse = None, published: Published = None, wait: Wait = 0, as_json: Json = False,
-) -> None:  # fmt: skip
+    warehouse: Warehouse = None,
+    published: Published = None,
+    wait: Wait = 0,
+    as_json: Json = False,
+) -> None:
     """Delete all that is kept of one person, in the warehouse and in the published file."""
     person = Person.named(visitor, user)
     settings = load_settings(warehouse=warehouse, published=published)

@@ -32,9 +32,7 @@ def make_shop(connection: Connection, *, visitors: int, items: int, seed: int, u
     NextmartError
         If the warehouse holds raw rows already: a demo never mixes with real data.
     """
-    found = connection.execute(
-        "select exists (from raw.events) or exists (from raw.items)"
-    ).fetchone()  # fmt: skip
+    found = connection.execute("select exists (from raw.events) or exists (from raw.items)").fetchone()
     if found and found[0]:
         raise NextmartError("this warehouse has events or items already; the demo needs one of its own")
     connection.execute(sql_text("demo/vocabulary.sql"))

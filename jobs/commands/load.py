@@ -105,8 +105,11 @@ def load(connection: Connection, sources: list[Source], maps: dict[str, dict[str
             run.rows_in += read
             run.rows_out += loaded
             run.detail[source.table] = {
-                "read": read, "repeated": read - staged, "known": staged - loaded, "loaded": loaded,
-            }  # fmt: skip
+                "read": read,
+                "repeated": read - staged,
+                "known": staged - loaded,
+                "loaded": loaded,
+            }
 
 
 def _stage(connection: Connection, source: Source, chosen: dict[str, str]) -> int:

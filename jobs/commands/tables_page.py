@@ -27,10 +27,11 @@ def page(manifest: Mapping[str, Any]) -> str:
     """Return the whole page, in Markdown."""
     nodes = [*manifest["nodes"].values(), *manifest["sources"].values()]
     tables = [
-        node for node in nodes
+        node
+        for node in nodes
         if node["resource_type"] in ("model", "snapshot", "source")
         and node["schema"] not in (SUMMARIES_OF_RUNS, OWNED_BY_JOBS)
-    ]  # fmt: skip
+    ]
     parts = [INTRODUCTION]
     for schema in sorted({table["schema"] for table in tables}, key=_place):
         parts.append(f"## {schema}")

@@ -69,9 +69,14 @@ def print_plans(plans: list[Plan]) -> None:
     for plan in plans:
         cost = "unknown" if plan.cost is None else money(plan.cost)
         table.add_row(
-            plan.provider, plan.embedding_model, f"{plan.items:,}", f"{plan.texts:,}", f"{plan.tokens:,}", cost,
+            plan.provider,
+            plan.embedding_model,
+            f"{plan.items:,}",
+            f"{plan.texts:,}",
+            f"{plan.tokens:,}",
+            cost,
             f"{plan.minutes:,.1f}",
-        )  # fmt: skip
+        )
     Console(stderr=True).print(table)
 
 
