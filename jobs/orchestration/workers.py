@@ -34,7 +34,7 @@ def _follow(group: team.ProcessGroup) -> None:
             batches = model.prepare(Sequences(tensors["items"].numpy(), tensors["offsets"].numpy()), facts["items"])
             optimizer = loop.make_optimizer(model.network, model.parameters)
         elif what == "state":
-            loop.take_state(model.network, optimizer, tensors)
+            loop.restore_state(model.network, optimizer, tensors)
         elif what == "epoch":
             try:
                 with group.epoch(facts["number"]):
