@@ -15,7 +15,7 @@ from jobs.models.base import FitContext
 from jobs.models.reductions import Projection, fit_projection
 
 # Decay name -> weight of the j-th newest of a sequence's n items, j = 1 for the last item, as in the extended paper
-# (arXiv 2402.01339). Linear, quadratic and cubic weights are at least a small positive number, so that every item counts.
+# (arXiv 2402.01339). The linear decays and their powers stay above 0, so that every item counts.
 DECAYS: dict[str, Callable[[Doubles, Doubles], Doubles]] = {
     "last": lambda j, _: (j == 1).astype(np.float64),
     "mean": lambda j, _: np.ones_like(j),
@@ -73,10 +73,10 @@ def fit_reduction(parameters: dict[str, Any], catalog: Catalog, context: FitCont
 
 
 def unit_vectors(catalog: Catalog, projection: Projection | None) -> Floats:
-    """Return the catalogue's embeddings, reduced and then scaled to length 1: float32 array (items, width).
+    """Return the items' embeddings, reduced and then scaled to length 1: float32 array (items, width).
 
     The vector is zero for an item without an embedding, and for an embedding that the reduction maps to zero.
-    Source: arXiv 2309.09261 and 2402.01339 normalize after the reduction.
+    Source: the extended paper (arXiv 2402.01339).
     """
     vectors = catalog.embeddings
     if projection:

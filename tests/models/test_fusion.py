@@ -13,7 +13,7 @@ from jobs.core.cases import Cases
 from jobs.core.sequences import Sequences
 from jobs.errors import UsageError
 from jobs.models.base import FitContext
-from jobs.models.merging import Entries, best_weights, position_scores
+from jobs.models.merging import MergedLists, best_weights, position_scores
 from jobs.models.registry import make
 from jobs.models.scorer import recommend
 from jobs.nightly.model_store import pack
@@ -27,7 +27,7 @@ def ranked(items, constant=60):
 
 
 def test_reciprocal_rank_fusion_by_hand():
-    scores, items = Entries.of([ranked(ONE), ranked(OTHER)]).best(np.array([1.0, 1.0]), 2, 5)
+    scores, items = MergedLists.from_lists([ranked(ONE), ranked(OTHER)]).top(np.array([1.0, 1.0]), 2, 5)
     # 1: 1/61 + 1/63, 3: 1/63 + 1/61, equal, so by index; then 2 and 4, both 1/62
     assert items.tolist() == [[1, 3, 2, 4, -1], [5, -1, -1, -1, -1]]
     np.testing.assert_allclose(scores[0, :4], [1 / 61 + 1 / 63, 1 / 61 + 1 / 63, 1 / 62, 1 / 62], rtol=1e-6)
@@ -35,7 +35,7 @@ def test_reciprocal_rank_fusion_by_hand():
 
 
 def test_a_part_without_weight_adds_no_item():
-    _, items = Entries.of([ranked(ONE), ranked(OTHER)]).best(np.array([0.0, 1.0]), 2, 3)
+    _, items = MergedLists.from_lists([ranked(ONE), ranked(OTHER)]).top(np.array([0.0, 1.0]), 2, 3)
     assert items.tolist() == [[3, 4, 1], [-1, -1, -1]]
 
 
@@ -50,7 +50,7 @@ def test_merging_is_adding_up_item_by_item(seed):
     draw = np.random.default_rng(seed)
     lists = [ranked(np.stack([draw.permutation(9)[:4] for _ in range(3)]).astype(np.int32), 1) for _ in range(3)]
     weights = draw.random(3)
-    scores, found = Entries.of(lists).best(weights, 3, 9)
+    scores, found = MergedLists.from_lists(lists).top(weights, 3, 9)
     for row in range(3):
         sums = np.zeros(9)
         for weight, (items, worths) in zip(weights, lists, strict=True):
@@ -64,16 +64,16 @@ def test_merging_is_adding_up_item_by_item(seed):
 def test_the_part_that_is_right_gets_the_weight_and_indistinct_ones_get_equal_weights():
     right, wrong = np.array([[9, 1], [9, 2]], np.int32), np.array([[4, 5], [6, 7]], np.int32)
     targets = np.array([1, 2])
-    weights = best_weights(Entries.of([ranked(wrong), ranked(right)]), targets)
+    weights = best_weights(MergedLists.from_lists([ranked(wrong), ranked(right)]), targets)
     assert weights[1] > weights[0]
-    assert best_weights(Entries.of([ranked(right), ranked(right)]), targets).tolist() == [0.5, 0.5]
+    assert best_weights(MergedLists.from_lists([ranked(right), ranked(right)]), targets).tolist() == [0.5, 0.5]
 
 
 def test_weights_are_judged_by_the_lists_that_they_give_ties_included():
     wrong, right = np.array([[0]], np.int32), np.array([[5]], np.int32)
-    entries, targets = Entries.of([ranked(wrong), ranked(right)]), np.array([5])
-    weights = best_weights(entries, targets)
-    assert entries.best(weights, 1, 1)[1].tolist() == [[5]], "of equal scores the smaller index is listed first"
+    merged, targets = MergedLists.from_lists([ranked(wrong), ranked(right)]), np.array([5])
+    weights = best_weights(merged, targets)
+    assert merged.top(weights, 1, 1)[1].tolist() == [[5]], "of equal scores the smaller index is listed first"
 
 
 def test_a_fusion_takes_parts_that_were_fitted_before_and_fits_twins_with_seeds_of_their_own():

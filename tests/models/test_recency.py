@@ -9,7 +9,7 @@ from jobs.core.cases import NO_CASES, Cases
 from jobs.core.catalog import Catalog
 from jobs.core.sequences import Sequences
 from jobs.models.base import FitContext
-from jobs.models.recency import Recency, concentration
+from jobs.models.recency import Recency, dirichlet_concentration
 from jobs.models.registry import make
 from jobs.models.scorer import recommend
 from jobs.nightly.model_store import pack, unpack
@@ -35,14 +35,14 @@ def drifting():
 
 def test_gains_are_the_logarithm_of_shares_now_to_shares_on_the_whole():
     rows = drifting()
-    found = Recency.of(rows, CATALOG)
+    found = Recency.from_sequences(rows, CATALOG)
     shares = (np.bincount(rows.items, minlength=ITEMS) + 1) / (len(rows.items) + ITEMS)
     ends = np.bincount([rows[row][-1] for row in range(900, 1000)], minlength=ITEMS)
-    worth = concentration(ends, shares)
+    worth = dirichlet_concentration(ends, shares)
     wanted = np.log((ends + worth * shares) / (100 + worth) / shares)
-    np.testing.assert_allclose(found.gains, wanted, rtol=1e-5)
-    assert found.gains.argmax() == 3
-    assert np.log(0.1 / shares[3]) < found.gains[3] < np.log(ends[3] / 100 / shares[3]), "shrunk a little"
+    np.testing.assert_allclose(found.log_ratios, wanted, rtol=1e-5)
+    assert found.log_ratios.argmax() == 3
+    assert np.log(0.1 / shares[3]) < found.log_ratios[3] < np.log(ends[3] / 100 / shares[3]), "shrunk a little"
 
 
 def test_the_worth_of_history_is_the_likeliest():
@@ -53,32 +53,34 @@ def test_the_worth_of_history_is_the_likeliest():
         parts = (gammaln(worth * shares + counts) - gammaln(worth * shares)).sum()
         return parts + gammaln(worth) - gammaln(worth + counts.sum())
 
-    found = concentration(counts, shares)
+    found = dirichlet_concentration(counts, shares)
     assert all(log_likelihood(found) >= log_likelihood(found * factor) for factor in (0.7, 0.9, 1.1, 1.4))
 
 
 def test_counts_that_chance_explains_say_nothing():
     shares = np.full(50, 1 / 50)
     drawn = np.random.default_rng(2).multinomial(400, shares)
-    assert concentration(drawn, shares) is None
-    assert concentration(np.zeros(50, np.int64), shares) is None
+    assert dirichlet_concentration(drawn, shares) is None
+    assert dirichlet_concentration(np.zeros(50, np.int64), shares) is None
 
 
 @pytest.mark.parametrize("rows", [[], [[]], [[4]], [[1, 2]], [[1], [2, 3], []]])
 def test_too_little_history_adds_nothing(rows):
-    assert not Recency.of(Sequences.from_lists(rows), CATALOG).gains.any()
+    assert not Recency.from_sequences(Sequences.from_lists(rows), CATALOG).log_ratios.any()
 
 
 def test_where_nothing_drifts_nothing_is_added():
-    assert not Recency.of(Sequences.from_lists(walks(2000, seed=1, shortest=3, longest=5)), shop()).gains.any()
+    assert not Recency.from_sequences(
+        Sequences.from_lists(walks(2000, seed=1, shortest=3, longest=5)), shop()
+    ).log_ratios.any()
 
 
 def test_an_item_that_the_fit_did_not_know_gets_the_lowest_and_a_lost_one_moves_no_other():
-    found = Recency.of(drifting(), CATALOG)
+    found = Recency.from_sequences(drifting(), CATALOG)
     ids = np.array(["a new one", *CATALOG.item_ids[1:]], np.object_)
-    later = found.of_items(Catalog(ids, CATALOG.embeddings, CATALOG.available))
-    assert later[0] == found.gains.min()
-    assert later[1:].tolist() == found.gains[1:].tolist()
+    later = found.for_catalog(Catalog(ids, CATALOG.embeddings, CATALOG.available))
+    assert later[0] == found.log_ratios.min()
+    assert later[1:].tolist() == found.log_ratios[1:].tolist()
 
 
 @pytest.mark.parametrize("family", ["llmseqsim", "vsknn", "sasrec"])

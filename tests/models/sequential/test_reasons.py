@@ -8,7 +8,7 @@ from known_answers import EXPECTED, INDEX, fitted, shop, walks
 from jobs.core.sequences import Sequences
 from jobs.models.scorer import VectorScorer, recommend
 from jobs.models.sequential import reasons as leave_one_out
-from jobs.models.sequential.reasons import LeaveOneOutScorer, newest
+from jobs.models.sequential.reasons import LeaveOneOutScorer, newest_items
 
 A, B, C, D, E = range(5)
 # The queries are how often b, e and a were read, so a row holds what each of these adds to an item's score. Of a, b, d
@@ -75,7 +75,7 @@ def test_only_the_newest_few_that_are_read_are_compared(monkeypatch):
 
 def test_the_newest_different_items():
     rows = Sequences.from_lists([[A, B, A, D], [], [B, B], [D, B, B, D, A]])
-    assert newest(rows, 2).tolist() == [[D, A], [-1, -1], [B, -1], [A, D]]
+    assert newest_items(rows, 2).tolist() == [[D, A], [-1, -1], [B, -1], [A, D]]
 
 
 @pytest.mark.parametrize("family", sorted(family for family, expected in EXPECTED.items() if expected.is_trained))
