@@ -18,8 +18,8 @@ from jobs.core.sequences import Sequences
 QUERY_CHUNK = 1024
 ITEM_CHUNK = 4096
 BLOCK = 64  # items of a block: the block's maximum score decides whether its single scores are looked at
-# Query chunks are padded with zeros to a multiple of this. BLAS rounds differently at the edges of small products:
-# with whole tiles, a query's scores do not depend on how many other queries there are, nor an item's on its position.
+# Query chunks are padded with zeros to a multiple of this number of rows, because BLAS rounds differently at the edges
+# of small products: with whole tiles, a score depends neither on the number of queries nor on the item's position.
 QUERY_PAD = 256
 
 
@@ -167,7 +167,8 @@ def _item_vectors(items: Tensor, bias: Tensor | None, allowed_items: Tensor | No
     over the scores.
     """
 
-    def rows_of(whole: Tensor) -> Tensor:  # index_select takes a third of the time of whole[allowed_items[start:stop]]
+    def rows_of(whole: Tensor) -> Tensor:
+        # index_select takes a third of the time of whole[allowed_items[start:stop]]
         return whole[start:stop] if allowed_items is None else whole.index_select(0, allowed_items[start:stop])
 
     return rows_of(items) if bias is None else torch.cat([rows_of(items), rows_of(bias)[:, None]], dim=1)

@@ -87,7 +87,7 @@ class Model(ABC):
 
     @property
     def is_random(self) -> bool:
-        """Whether another seed gives another model; a model without randomness is fitted for one seed only."""
+        """Whether another seed gives another model; experiments fit a model without randomness for one seed only."""
         return True
 
     def can_reuse(self, fitted: "Model") -> bool:

@@ -35,8 +35,8 @@ class Fusion(Model):
         # parameters of the parts, by family; a parameter not given here has the family's value in the settings when
         # `nextmart train` fits the fusion, and otherwise the family's default
         "parameters": {},
-        "method": "reciprocal_rank",  # or score: the parts' own scores, scaled to 0..1 within a list
-        "constant": 10,  # of reciprocal rank, 1 / (constant + rank): the larger, the less the first positions stand out
+        "method": "reciprocal_rank",  # of an item in each list; or score: the list's scores, scaled to 0..1
+        "constant": 10,  # of the reciprocal rank 1 / (constant + rank): the larger, the less the first ranks stand out
         "depth": 100,  # length of each part's list
         "equal_weights": False,  # True: all parts have the same weight, whatever the validation cases say
     }

@@ -164,7 +164,7 @@ class SpectralShrinkage(TransformerMixin, BaseEstimator):  # type: ignore[misc]
         return self
 
     def transform(self, X: Doubles) -> Doubles:
-        """Map rows (items, dimensions) to (items, n_components)."""
+        """Map rows, float64 (items, dimensions), to the components, float64 (items, n_components)."""
         return (X - self.mean_) @ self.components_.T  # type: ignore[no-any-return]
 
 
@@ -219,7 +219,7 @@ class LinearAutoencoder(TransformerMixin, BaseEstimator):  # type: ignore[misc]
         return self
 
     def transform(self, X: Doubles) -> Doubles:
-        """Map rows (items, dimensions) to (items, n_components)."""
+        """Map rows, float64 (items, dimensions), to the components, float64 (items, n_components)."""
         return X @ self.components_.T  # type: ignore[no-any-return]
 
 
@@ -231,7 +231,7 @@ REDUCTIONS: dict[str, Callable[[int, float, int], Any]] = {
     "pca": lambda width, _, __: PCA(width, svd_solver="covariance_eigh"),
     "random": lambda width, _, seed: GaussianRandomProjection(width, random_state=seed),
     "autoencoder": lambda width, _, seed: LinearAutoencoder(width, random_state=seed),
-    "lda": lambda _, __, ___: LinearDiscriminantAnalysis(),  # finds all discriminants, best first
+    "lda": lambda _, __, ___: LinearDiscriminantAnalysis(),  # computes all discriminants, the best ones first
     "whitening": lambda width, _, __: PCA(width, whiten=True, svd_solver="covariance_eigh"),
     "shrinkage": lambda width, shrinkage, _: SpectralShrinkage(width, shrinkage),
 }

@@ -15,7 +15,7 @@ from jobs.models.base import FitContext
 from jobs.models.reductions import Projection, fit_projection
 
 # Decay name -> weight of the j-th newest of a sequence's n items, j = 1 for the last item, as in the extended paper
-# (arXiv 2402.01339). The linear decays and their powers stay above 0, so that every item counts.
+# (arXiv 2402.01339). The decays that are linear in the age, and their powers, stay above 0, so that every item counts.
 DECAYS: dict[str, Callable[[Doubles, Doubles], Doubles]] = {
     "last": lambda j, _: (j == 1).astype(np.float64),
     "mean": lambda j, _: np.ones_like(j),

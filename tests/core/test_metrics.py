@@ -1,4 +1,4 @@
-"""Metrics of recommendation lists, by hand and by property."""
+"""Metrics of recommendation lists: answers computed by hand, and properties that hold for all lists."""
 
 import math
 
@@ -44,7 +44,7 @@ def cases(draw, least=0):
 
 
 def test_all_metrics_by_hand():
-    # Ranks 1, 2, none, none. Item 0 is the most counted of all, and so no surprise at any cut-off.
+    # The targets' ranks are 1, 2, none, none. Item 0 is the most popular, so a hit on it is never serendipitous.
     at_three = values(LISTS, TARGETS, size=10)
     assert at_three == pytest.approx(
         {
@@ -53,7 +53,7 @@ def test_all_metrics_by_hand():
             "mrr": (1 + 1 / 2) / 4,
             "coverage": 5 / 10,
             "serendipity": 0.0,  # items 0, 1 and 2 are the popular ones at 3
-            "novelty": (2 + 5 / 2 + 9 / 3) / 3,  # the empty list has none
+            "novelty": (2 + 5 / 2 + 9 / 3) / 3,  # the empty list has no novelty
         }
     )
     at_two = values(LISTS, TARGETS, k=2)
@@ -142,7 +142,7 @@ def test_all_lists_empty():
         ([[0, 1]], [0], COUNTS, [0, 1], "cut-offs"),
     ],
 )
-def test_wrong_input_is_named(lists, targets, counts, ks, message):
+def test_wrong_input_is_refused_with_its_cause(lists, targets, counts, ks, message):
     with pytest.raises(ValueError, match=message):
         evaluate(lists, targets, counts, ks=ks)
 

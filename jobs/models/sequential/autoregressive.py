@@ -48,9 +48,8 @@ class AutoregressiveModel(SequentialModel):
 
     @property
     def _longest_row(self) -> int:
-        return (
-            int(self.parameters["window"]) + 1
-        )  # every item but the last is an input, every item but the first is a target
+        # every item of a row but the last is an input, every item but the first is a target
+        return int(self.parameters["window"]) + 1
 
     def _batches(self, rows: Sequences, generator: np.random.Generator) -> Iterator[tuple[Tensor, Tensor]]:
         return batches_of_one_length(rows, self.parameters["batch_size"], generator)

@@ -50,7 +50,7 @@ class Network(SequenceNetwork):
         selected : bool (rows, length)
             Positions to return, so that the costly product with the table is computed for no other position.
         """
-        # scaled as in SASRec: otherwise the blocks' initial, random outputs drown the item vectors
+        # item vectors are scaled up, as in SASRec: otherwise the blocks' initial, random outputs drown them
         vectors = functional.embedding(items.clamp(min=0), table) * math.sqrt(table.shape[1])
         vectors = torch.where((items == MASK)[:, :, None], self.mask, vectors)
         return self.transformer(vectors, items != PADDING)[selected]  # type: ignore[no-any-return]
@@ -74,7 +74,7 @@ class BERT4Rec(SequentialModel):
         "width": 128,
         "blocks": 2,
         "heads": 2,
-        "window": 20,  # newest items read, mask included; the paper's: more gain nothing where sequences are short
+        "window": 20,  # newest items read, and the mask; as in arXiv 2309.09261: more gain nothing for short sequences
         "dropout": 0.3,
         "mask_probability": 0.4,
         "negatives": 512,  # sampled items in the loss, shared by a batch; 0: all items, which costs more
@@ -141,8 +141,8 @@ def masked_batches(
         Inputs with MASK and PADDING; the masked items, PADDING at all other positions.
     """
     size, copies, probability = (parameters[name] for name in ("batch_size", "random_copies", "mask_probability"))
-    # copy 0 has only its last item masked, as an input when recommending has: without it BERT4Rec never learns the
-    # last position
+    # in copy 0 only the last item is masked, as in inputs when recommending: without this copy BERT4Rec never learns
+    # to predict at the last position
     copy = np.repeat(np.arange(1 + copies), len(rows))
     row = np.tile(np.arange(len(rows)), 1 + copies)
     for batch in batches_of_like_length(rows.lengths[row], size, generator):

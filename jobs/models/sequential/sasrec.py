@@ -28,9 +28,9 @@ class Network(AutoregressiveNetwork):
 
     def forward(self, table: Tensor, items: Tensor) -> Tensor:
         """Return the predicted vector of the next item at each position: see the base class."""
-        # scaled as in the original: otherwise the blocks' initial, random outputs drown the item vectors, and with them
-        # the embeddings' information (nDCG@20 on a temporal fold of Beauty: 0.044 after 6 epochs, without scaling 0.040
-        # after 14)
+        # item vectors are scaled up, as in the original: otherwise the blocks' initial, random outputs drown them, and
+        # with them the embeddings' information (nDCG@20 on a temporal fold of Beauty: 0.044 after 6 epochs, without
+        # scaling 0.040 after 14)
         vectors = functional.embedding(items, table) * math.sqrt(table.shape[1])
         return self.transformer(vectors, None)  # type: ignore[no-any-return]
 
@@ -43,7 +43,7 @@ class SASRec(AutoregressiveModel):
         "width": 128,
         "blocks": 2,
         "heads": 2,
-        "window": 20,  # newest items read; the paper's: a longer window gains nothing where sequences are short
+        "window": 20,  # newest items read; as in arXiv 2309.09261: a longer window gains nothing for short sequences
         "dropout": 0.3,
         "negatives": 512,  # sampled items in the loss, shared by a batch; 0: all items, which costs more and gains less
         **SHARED_DEFAULTS,
