@@ -44,8 +44,8 @@ class Catalog:
 
     def find(self, item_ids: Texts) -> Longs:
         """Return the catalogue index of each item_id, -1 for an unknown item_id: int64 array of the same length."""
-        return np.array([self._index.get(item_id, -1) for item_id in item_ids], dtype=np.int64)
+        return np.array([self._index_of.get(item_id, -1) for item_id in item_ids], dtype=np.int64)
 
     @cached_property
-    def _index(self) -> dict[Any, int]:
+    def _index_of(self) -> dict[Any, int]:
         return {item_id: index for index, item_id in enumerate(self.item_ids)}

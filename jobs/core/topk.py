@@ -156,7 +156,7 @@ def _search(
         # Chunks come in index order, so a later item whose score only equals the k-th best cannot enter the list.
         floor = decode_keys(best[:, -1])[0]
         rows, columns_hit, values = _candidates(scores, floor, k)
-        _merge(best, rows, encode_keys(values, columns_hit + start))
+        _merge_into_best(best, rows, encode_keys(values, columns_hit + start))
     return best
 
 
@@ -210,7 +210,7 @@ def _candidates(scores: Tensor, floor: Tensor, k: int) -> tuple[Tensor, Tensor, 
     return block // blocks, block % blocks * BLOCK + lane, members[hit, lane]
 
 
-def _merge(best: Tensor, rows: Tensor, keys: Tensor) -> None:
+def _merge_into_best(best: Tensor, rows: Tensor, keys: Tensor) -> None:
     """Merge new keys (hits,), in ascending order of their rows (hits,), into each row's best keys (q, k), in place."""
     if not len(rows):
         return

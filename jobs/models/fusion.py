@@ -62,7 +62,7 @@ class Fusion(Model):
 
     def can_reuse(self, fitted: Model) -> bool:
         """Whether ``fitted`` has the family and parameters of a part, so that the part need not be fitted again."""
-        return any(_is_same(part, fitted) for part in self.parts)
+        return any(_same_configuration(part, fitted) for part in self.parts)
 
     def fit(self, train_sequences: Sequences, validation: Cases, catalog: Catalog, context: FitContext) -> None:
         """Fit every part that can't be reused from ``context.fitted``, then choose the weights on ``validation``."""
@@ -116,7 +116,7 @@ class Fusion(Model):
         """Return the model of ``context.fitted`` with the family, parameters and seed of a part, or None."""
         part = self.parts[index]
         fitted = context.fitted.get(part.family)
-        return fitted if fitted and part_context.seed == context.seed and _is_same(part, fitted) else None
+        return fitted if fitted and part_context.seed == context.seed and _same_configuration(part, fitted) else None
 
     def _part_contexts(self, context: FitContext) -> Iterator[tuple[int, FitContext]]:
         """Yield the index of each part, and a copy of ``context`` with the part's own checkpoint and seed."""
@@ -127,7 +127,7 @@ class Fusion(Model):
             yield index, replace(context, seed=seed, checkpoint=path and path.with_stem(f"{path.stem}-{index}"))
 
 
-def _is_same(one: Model, other: Model) -> bool:
+def _same_configuration(one: Model, other: Model) -> bool:
     return one.family == other.family and one.parameters == other.parameters
 
 

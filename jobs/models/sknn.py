@@ -147,7 +147,7 @@ class NeighbourScorer(Scorer):
         for start in range(0, len(sequences), ROWS_AT_ONCE):
             rows = np.arange(start, min(start + ROWS_AT_ONCE, len(sequences)))
             chunk = sequences.take(rows)
-            weights, neighbours = self._weights(chunk), self._neighbours(chunk)
+            weights, neighbours = self._age_weights(chunk), self._neighbours(chunk)
             for number, row in enumerate(rows):
                 entries = slice(weights.indptr[number], weights.indptr[number + 1])
                 own_items, own_weights = weights.indices[entries][::-1], weights.data[entries][::-1]  # newest first
@@ -163,7 +163,7 @@ class NeighbourScorer(Scorer):
                 reasons[row, listed] = np.where(contributions.any(axis=0), best, -1)
         return reasons
 
-    def _weights(self, sequences: Sequences) -> SparseMatrix:
+    def _age_weights(self, sequences: Sequences) -> SparseMatrix:
         """Return each distinct item's weight by age: sparse array (sequences, items), a row's oldest item first."""
         distinct = sequences.distinct().keep(self.recommendable)
         weights = sparse.csr_array(
@@ -194,7 +194,7 @@ class NeighbourScorer(Scorer):
 
     def _neighbours(self, sequences: Sequences) -> SparseMatrix:
         """Return the similarities of each sequence's nearest sessions: sparse (sequences, sessions)."""
-        weights = self._weights(sequences)
+        weights = self._age_weights(sequences)
         shared = weights @ self._item_sessions
         if self._parameters["sample"]:
             shared = _keep_largest(shared, shared.indices, self._parameters["sample"])

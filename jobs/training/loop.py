@@ -17,7 +17,7 @@ from jobs.files import fsync_folder
 from jobs.progress import progress, say
 from jobs.training.team import SINGLE_PROCESS, SingleProcess
 
-CLIP_NORM = 5.0  # largest gradient norm, as BERT4Rec's in arXiv 2309.09261: keeps the first steps of a new item table small
+CLIP_NORM = 5.0  # largest gradient norm, as BERT4Rec's in arXiv 2309.09261: keeps first steps of new item tables small
 
 
 def train(

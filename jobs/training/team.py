@@ -6,7 +6,7 @@ every rank computes its share of each batch, and the ranks add up their gradient
 therefore that of one process up to rounding, dropout aside, and all ranks keep the same weights without sending them
 again. A message consists of safetensors and JSON; nothing is unpickled.
 
-This module knows no model family: :meth:`ProcessGroup.announce` passes on plain facts, which
+This module knows no model family: :meth:`ProcessGroup.announce_fit` passes on plain facts, which
 ``jobs.orchestration.workers`` turns into a model.
 """
 
@@ -35,7 +35,7 @@ Tensors = dict[str, Tensor]
 
 # How long a worker waits for a message. Rank 0 may be busy for days with other families, measuring or a slow service.
 # A rank that dies is noticed at once all the same: its connections close, and torchrun ends the other ranks.
-TIMEOUT = timedelta(days=30)
+MESSAGE_TIMEOUT = timedelta(days=30)
 
 
 class SingleProcess:
@@ -43,7 +43,7 @@ class SingleProcess:
 
     generator: torch.Generator | None = None  # for draws that must be equal on all ranks; None: PyTorch's default
 
-    def announce(self, facts: Mapping[str, Any], rows: Sequences) -> None:
+    def announce_fit(self, facts: Mapping[str, Any], rows: Sequences) -> None:
         """Announce the next fit to the workers: plain facts that describe the model, and its training rows."""
 
     def send_start_state(self, state: Callable[[], Tensors]) -> None:
@@ -90,12 +90,12 @@ class ProcessGroup(SingleProcess):
                 raise UsageError(f"more processes were started than there are GPUs, {gpus}: --nproc-per-node gpu")
             torch.cuda.set_device(local_rank)  # from now on "cuda" means this GPU
         # messages always go over the CPU: waiting for a message on the GPU would keep the GPU busy
-        dist.init_process_group("cpu:gloo,cuda:nccl" if torch.cuda.is_available() else "gloo", timeout=TIMEOUT)
+        dist.init_process_group("cpu:gloo,cuda:nccl" if torch.cuda.is_available() else "gloo", timeout=MESSAGE_TIMEOUT)
         self.rank, self.size = dist.get_rank(), dist.get_world_size()
         self._shared_error: Exception | None = None  # the error with which all ranks left an epoch at the same batch
         self._between_epochs = True  # False while an epoch runs, and after one that failed on this rank alone
 
-    def announce(self, facts: Mapping[str, Any], rows: Sequences) -> None:
+    def announce_fit(self, facts: Mapping[str, Any], rows: Sequences) -> None:
         """Send the facts and training rows from which the workers make the same network and the same batches."""
         arrays = {"items": rows.items, "offsets": rows.offsets}
         self.send("fit", dict(facts), {name: torch.from_numpy(value) for name, value in arrays.items()})
@@ -191,7 +191,7 @@ class ProcessGroup(SingleProcess):
                 f"nextmart: rank {self.rank} has lost another, which may have said why: {error}"
             ) from error
 
-    def end(self) -> None:
+    def end_workers(self) -> None:
         """Tell the workers to end, unless an epoch was left halfway: then torchrun ends them after this process."""
         if self._between_epochs:
             self.send("end", {})

@@ -24,7 +24,7 @@ from jobs.training.batches import batches_of_like_length
 MASK, PADDING = -1, -2  # stand for a masked item and for no item in an input's int64 (rows, length)
 
 
-class Network(SequenceNetwork):
+class BERT4RecNetwork(SequenceNetwork):
     """BERT4Rec's network: item vectors, a mask vector, and a bidirectional transformer.
 
     The original's projection head is left out: with it the item table learns more slowly (after two epochs on the
@@ -89,9 +89,9 @@ class BERT4Rec(SequentialModel):
     def _longest_input(self) -> int:
         return int(self.parameters["window"]) - 1  # the mask takes one position
 
-    def _make_network(self, table: Floats) -> Network:
+    def _make_network(self, table: Floats) -> BERT4RecNetwork:
         p = self.parameters
-        return Network(torch.from_numpy(table), p["blocks"], p["heads"], p["window"], p["dropout"])
+        return BERT4RecNetwork(torch.from_numpy(table), p["blocks"], p["heads"], p["window"], p["dropout"])
 
     def _loss(self, batch: tuple[Tensor, Tensor]) -> Tensor:
         items, targets = (part.to(self.network.table.device) for part in batch)

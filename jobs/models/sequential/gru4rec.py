@@ -16,7 +16,7 @@ from jobs.models.sequential.autoregressive import AutoregressiveModel, Autoregre
 from jobs.models.sequential.model import SHARED_DEFAULTS
 
 
-class Network(AutoregressiveNetwork):
+class GRU4RecNetwork(AutoregressiveNetwork):
     """GRU4Rec's network: item vectors, a gated recurrent unit, and a linear layer back to the item vectors' width."""
 
     def __init__(self, table: Tensor, hidden: int, dropout: float) -> None:
@@ -51,8 +51,8 @@ class GRU4Rec(AutoregressiveModel):
         "patience": 3,
     }
 
-    def _make_network(self, table: Floats) -> Network:
-        return Network(torch.from_numpy(table), self.parameters["hidden"], self.parameters["dropout"])
+    def _make_network(self, table: Floats) -> GRU4RecNetwork:
+        return GRU4RecNetwork(torch.from_numpy(table), self.parameters["hidden"], self.parameters["dropout"])
 
 
 class LLM2GRU4Rec(GRU4Rec):

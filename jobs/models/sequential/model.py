@@ -104,7 +104,7 @@ class SequentialModel(Model):
             self.vocabulary = np.unique(train_sequences.items)
             self.recency = Recency.from_sequences(train_sequences, catalog)
             self.projection = self._fit_projection(catalog, context.seed)
-            self.network = self._network_with_bias(self._initial_table(catalog, context.seed)).to(device())
+            self.network = self._network_with_bias(self._initial_item_vectors(catalog, context.seed)).to(device())
         table_row = np.full(len(catalog), -1, np.int32)
         table_row[self.vocabulary] = np.arange(len(self.vocabulary))
         rows = Sequences(table_row[train_sequences.items], train_sequences.offsets).last(self._longest_row)
@@ -117,7 +117,7 @@ class SequentialModel(Model):
             "items": len(self.vocabulary),
             "seed": context.seed,
         }
-        team.current.announce(facts, rows)
+        team.current.announce_fit(facts, rows)
         self.best_epoch = train(
             self.network,
             lambda generator: self._batches(rows, generator),
@@ -130,7 +130,7 @@ class SequentialModel(Model):
             team=team.current,
         )
 
-    def prepare(self, rows: Sequences, items: int) -> Callable[[np.random.Generator], Iterable[Any]]:
+    def prepare_worker(self, rows: Sequences, items: int) -> Callable[[np.random.Generator], Iterable[Any]]:
         """Prepare a worker of several processes to take part in another process's fit of this model.
 
         The network is made without weights: rank 0 sends them.
@@ -181,7 +181,7 @@ class SequentialModel(Model):
             standard_deviation=p["initial_std"],
         )
 
-    def _initial_table(self, catalog: Catalog, seed: int) -> Floats:
+    def _initial_item_vectors(self, catalog: Catalog, seed: int) -> Floats:
         """Return the initial item vectors, float32 (items, width): reduced embeddings, or random for items without."""
         size = (len(self.vocabulary), self.parameters["width"])
         table = np.random.default_rng(seed).standard_normal(size, dtype=np.float32)

@@ -18,7 +18,7 @@ from jobs.models.sequential.model import SHARED_DEFAULTS
 from jobs.models.sequential.transformer import Transformer
 
 
-class Network(AutoregressiveNetwork):
+class SASRecNetwork(AutoregressiveNetwork):
     """SASRec's network: item vectors and a causal transformer."""
 
     def __init__(self, table: Tensor, blocks: int, heads: int, window: int, dropout: float) -> None:
@@ -51,9 +51,9 @@ class SASRec(AutoregressiveModel):
         "patience": 3,
     }
 
-    def _make_network(self, table: Floats) -> Network:
+    def _make_network(self, table: Floats) -> SASRecNetwork:
         p = self.parameters
-        return Network(torch.from_numpy(table), p["blocks"], p["heads"], p["window"], p["dropout"])
+        return SASRecNetwork(torch.from_numpy(table), p["blocks"], p["heads"], p["window"], p["dropout"])
 
 
 class LLM2SASRec(SASRec):

@@ -45,7 +45,7 @@ class Attention(nn.Module):
         return self.out(mixed.transpose(1, 2).reshape(rows, length, width))  # type: ignore[no-any-return]
 
 
-class Block(nn.Module):
+class TransformerBlock(nn.Module):
     """Pre-norm transformer block: attention, then a feed-forward layer; stable at short trainings' learning rates."""
 
     def __init__(self, width: int, heads: int, dropout: float, causal: bool) -> None:
@@ -81,7 +81,7 @@ class Transformer(nn.Module):
         super().__init__()
         self.positions = nn.Parameter(torch.randn(window, width) * 0.02)
         self.dropout = nn.Dropout(dropout)
-        self.blocks = nn.ModuleList(Block(width, heads, dropout, causal) for _ in range(blocks))
+        self.blocks = nn.ModuleList(TransformerBlock(width, heads, dropout, causal) for _ in range(blocks))
         self.norm = nn.LayerNorm(width)
 
     def forward(self, vectors: Tensor, real: Tensor | None) -> Tensor:
