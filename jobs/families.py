@@ -1,6 +1,6 @@
-"""The model families by name, each with its class in ``jobs.models``: the one list of them.
+"""The list of model families: the name of each, and its class in ``jobs.models``.
 
-Settings check names against it without loading any model; :mod:`jobs.models.registry` loads the classes.
+Settings check names against this list without loading any model; :mod:`jobs.models.registry` loads the classes.
 """
 
 from typing import Annotated, Final
@@ -9,7 +9,7 @@ from pydantic import AfterValidator
 
 from jobs.errors import nearest
 
-FAMILIES: Final = {
+CLASS_OF_FAMILY: Final = {
     "popularity": "popularity.Popularity",
     "llmseqsim": "llmseqsim.LLMSeqSim",
     "llmseqprompt": "llmseqprompt.model.LLMSeqPrompt",
@@ -27,16 +27,17 @@ FAMILIES: Final = {
 
 
 def known_family(name: str) -> str:
-    """Return ``name``.
+    """Return ``name`` if it names a model family.
 
     Raises
     ------
     ValueError
-        If no family is called so; the message names the nearest one.
+        If there is no such family; the message suggests the family with the most similar name.
     """
-    if name not in FAMILIES:
-        raise ValueError(f"unknown family '{name}': {nearest(name, FAMILIES)}")
+    if name not in CLASS_OF_FAMILY:
+        raise ValueError(f"unknown family '{name}': {nearest(name, CLASS_OF_FAMILY)}")
     return name
 
 
 Family = Annotated[str, AfterValidator(known_family)]
+"""Name of a model family, as a type that pydantic validates."""

@@ -1,4 +1,4 @@
-"""Arrays and what is computed from them: the catalogue, sequences, exact top-k and metrics.
+"""The numerical core: item sequences, the catalogue, exact top-k search, and ranking metrics.
 
-No database, no network and no clock. Imports nothing of the project but ``errors``.
+The folder opens no database and no network connection, and reads no clock. Of the project it imports only ``errors``.
 """

@@ -1,4 +1,4 @@
-"""Names of the arrays that the code passes around; each name stands for one dtype."""
+"""Type aliases for NumPy arrays: each alias stands for one dtype."""
 
 from typing import Any
 
@@ -13,4 +13,4 @@ Longs = npt.NDArray[np.int64]
 Texts = npt.NDArray[np.object_]
 
 State = dict[str, npt.NDArray[Any]]
-"""What a fitted model has learnt, as arrays by name."""
+"""A fitted model's learnt state: array name -> array."""

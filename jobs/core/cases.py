@@ -1,4 +1,4 @@
-"""Held-out cases, on which a fitted model is measured."""
+"""Held-out cases: the sequences and next items on which a fitted model is measured."""
 
 from dataclasses import dataclass
 
@@ -10,14 +10,14 @@ from jobs.core.sequences import Sequences
 
 @dataclass(frozen=True)
 class Cases:
-    """Held-out cases: what a visitor had, and the item that came next.
+    """Held-out cases: for each, a visitor's earlier items and the item that came next.
 
     Attributes
     ----------
-    inputs : Sequences
-        Items before the target, oldest first.
+    inputs : Sequences (cases rows)
+        The items before the target, oldest first.
     targets : int64 array (cases,)
-        Index of the next item.
+        Catalogue index of the item that came next.
     """
 
     inputs: Sequences

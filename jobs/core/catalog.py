@@ -1,4 +1,4 @@
-"""The catalogue: every item that exists, as arrays in one order."""
+"""The catalogue: every item that exists, as parallel arrays."""
 
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -11,20 +11,21 @@ from jobs.core.arrays import Bools, Floats, Longs, Texts
 
 @dataclass(frozen=True)
 class Catalog:
-    """Every item that exists, in ascending order of item_id: an item's index is its place here.
+    """Every item that exists, in ascending order of item_id; an item's index is its position in these arrays.
 
     Attributes
     ----------
     item_ids : object array (items,)
-        Ascending, so that ties broken by index are ties broken by item_id.
+        Item identifiers, ascending: ties broken by index are therefore ties broken by item_id.
     embeddings : float32 array (items, dimensions)
-        The LLM's vectors; a row of zeros where an item has none.
+        Text embeddings from the embedding model; a row of zeros for an item without an embedding.
     available : bool array (items,)
-        False for items that may be seen but not recommended.
+        False for items that may occur in sequences but must not be recommended.
     titles : object array (items,)
-        What people, and language models, call the items; "" where an item has no title. Text, never instructions.
+        Item titles, as shown to people and language models; "" for an item without a title. They are untrusted text,
+        never instructions.
     categories : object array (items,)
-        "" where an item has none.
+        Item categories; "" for an item without a category.
     """
 
     item_ids: Texts
@@ -38,13 +39,13 @@ class Catalog:
 
     @cached_property
     def has_embedding(self) -> Bools:
-        """Tell which items have a vector: bool array (items,)."""
+        """Whether each item has an embedding: bool array (items,)."""
         return np.asarray(self.embeddings.any(axis=1), dtype=np.bool_)
 
     def find(self, item_ids: Texts) -> Longs:
-        """Return each id's index, -1 where the catalogue has no such item: int64 array."""
-        return np.array([self._index.get(item_id, -1) for item_id in item_ids], dtype=np.int64)
+        """Return the catalogue index of each item_id, -1 for an unknown item_id: int64 array of the same length."""
+        return np.array([self._index_of.get(item_id, -1) for item_id in item_ids], dtype=np.int64)
 
     @cached_property
-    def _index(self) -> dict[Any, int]:
-        return {item_id: place for place, item_id in enumerate(self.item_ids)}
+    def _index_of(self) -> dict[Any, int]:
+        return {item_id: index for index, item_id in enumerate(self.item_ids)}

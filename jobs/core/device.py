@@ -1,4 +1,4 @@
-"""The device that models run on, and its random numbers."""
+"""The PyTorch device that models run on, and saving its random state."""
 
 from contextlib import AbstractContextManager
 
@@ -6,10 +6,10 @@ import torch
 
 
 def device() -> torch.device:
-    """Return the device that models run on: CUDA when present."""
+    """Return the PyTorch device that models run on: the GPU if CUDA is available, otherwise the CPU."""
     return torch.device("cuda" if torch.cuda.is_available() else "cpu")
 
 
 def fork_random() -> AbstractContextManager[None]:
-    """Leave PyTorch's random numbers behind as they were; of several GPUs, the one in use alone is touched."""
+    """Return a context manager that restores PyTorch's random state, of the CPU and of the current GPU, at its end."""
     return torch.random.fork_rng([torch.cuda.current_device()] if torch.cuda.is_available() else [])

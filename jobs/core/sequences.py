@@ -1,4 +1,4 @@
-"""Ragged item sequences as two flat arrays, the form in which every model takes them."""
+"""Item sequences of different lengths, stored in two flat arrays: the input format of every model."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -11,14 +11,14 @@ from jobs.core.arrays import Bools, Ints, Longs
 
 @dataclass(frozen=True)
 class Sequences:
-    """Rows of item indices, oldest first: row ``i`` is ``items[offsets[i]:offsets[i + 1]]``.
+    """Item sequences of different lengths, oldest item first: row ``i`` is ``items[offsets[i]:offsets[i + 1]]``.
 
     Attributes
     ----------
     items : int32 array (total,)
-        Indices into a catalogue's items, row after row.
+        Catalogue indices of all rows' items, row after row.
     offsets : int64 array (rows + 1,)
-        Where each row starts; the last entry is ``len(items)``.
+        Position in ``items`` at which each row starts; the last entry is ``len(items)``.
     """
 
     items: Ints
@@ -26,7 +26,7 @@ class Sequences:
 
     @classmethod
     def from_lists(cls, rows: Iterable[Iterable[int]]) -> "Sequences":
-        """Build from any iterable of iterables of indices."""
+        """Build sequences from an iterable of rows, each an iterable of item indices."""
         arrays = [np.asarray(list(row), dtype=np.int32) for row in rows]
         lengths = np.array([len(row) for row in arrays], dtype=np.int64)
         return cls(
@@ -42,30 +42,31 @@ class Sequences:
 
     @property
     def lengths(self) -> Longs:
-        """Items a row: int64 array (rows,)."""
+        """Number of items in each row: int64 array (rows,)."""
         return np.diff(self.offsets)
 
     def take(self, rows: npt.ArrayLike) -> "Sequences":
-        """Return the chosen rows, in the order given (indices, or a boolean mask)."""
+        """Return the selected rows, in the given order; ``rows`` is an array of row numbers or a boolean mask."""
         rows = np.asarray(rows)
-        chosen = np.arange(len(self))[rows if rows.size else slice(0)]  # an empty list is an array of floats to NumPy
+        # NumPy makes a float array of an empty list, which can't be an index
+        chosen = np.arange(len(self))[rows if rows.size else slice(0)]
         return self._gather(self.offsets[chosen], self.lengths[chosen])
 
     def last(self, n: int | Longs) -> "Sequences":
-        """Keep at most the last ``n`` items of each row: one number for all, or int64 array (rows,)."""
+        """Keep at most the last ``n`` items of each row; ``n`` is one number, or one per row: int64 array (rows,)."""
         kept = np.minimum(self.lengths, n)
         return self._gather(self.offsets[1:] - kept, kept)
 
-    def keep(self, wanted: Bools) -> "Sequences":
-        """Drop the items whose index is not ``wanted`` (bool array over all indices); rows stay, maybe empty."""
-        return self._entries(wanted[self.items])
+    def keep(self, is_kept: Bools) -> "Sequences":
+        """Drop every item for which ``is_kept``, bool (items of the catalogue,), is False; rows may become empty."""
+        return self._select(is_kept[self.items])
 
     def without(self, items: Ints) -> "Sequences":
-        """Drop from each row one item, int32 array (rows,), wherever it occurs; rows stay, maybe empty."""
-        return self._entries(self.items != np.repeat(items, self.lengths))
+        """Drop every occurrence of ``items[i]`` from row ``i``; ``items`` is int32 (rows,); rows may become empty."""
+        return self._select(self.items != np.repeat(items, self.lengths))
 
     def distinct(self) -> "Sequences":
-        """Keep each item of a row once, where it occurs last."""
+        """Keep only the last occurrence of each item in a row."""
         rows = self.rows()
         keys = rows * (int(self.items.max(initial=0)) + 1) + self.items
         _, from_end = np.unique(keys[::-1], return_index=True)
@@ -74,17 +75,17 @@ class Sequences:
         return Sequences(self.items[last], np.concatenate([[0], counts.cumsum()]).astype(np.int64))
 
     def padded(self, fill: int) -> Ints:
-        """Return an int32 matrix (rows, longest), each row at the right, ``fill`` before it."""
+        """Return an int32 matrix (rows, longest row): each row right-aligned, with ``fill`` to its left."""
         width = int(self.lengths.max(initial=0))
         matrix = np.full((len(self), width), fill, np.int32)
         matrix[np.arange(width) >= width - self.lengths[:, None]] = self.items
         return matrix
 
     def rows(self) -> Longs:
-        """Return the row number of each entry of ``items``: int64 array (total,)."""
+        """Return the row number of each element of ``items``: int64 array (total,)."""
         return np.repeat(np.arange(len(self)), self.lengths)
 
-    def _entries(self, kept: Bools) -> "Sequences":
+    def _select(self, kept: Bools) -> "Sequences":
         counts = np.bincount(self.rows()[kept], minlength=len(self))
         return Sequences(self.items[kept], np.concatenate([[0], counts.cumsum()]).astype(np.int64))
 

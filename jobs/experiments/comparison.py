@@ -6,7 +6,7 @@ import numpy as np
 from scipy.stats import permutation_test
 
 from jobs.core.arrays import Doubles
-from jobs.core.metrics import bootstrap_interval
+from jobs.core.bootstrap import bootstrap_interval
 
 RESAMPLES = 9_999
 SIGNS_AT_ONCE = 1_000_000  # SciPy takes some 70 bytes for each; how many are drawn at once doesn't change the p-value

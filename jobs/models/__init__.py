@@ -1,4 +1,4 @@
-"""The recommendation models: one interface, and a file or folder for each family.
+"""The recommendation models: their common interface, and a file or folder for each model family.
 
-May import ``core``, ``training`` and ``language_models``.
+May import ``core``, ``training``, ``language_models`` and the modules beside the folders.
 """

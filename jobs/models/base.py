@@ -1,4 +1,4 @@
-"""The interface of every model family: a model is fitted on sequences, and then gives a scorer for a catalogue."""
+"""The interface of every model family: a model is fitted on item sequences, then makes a scorer for a catalogue."""
 
 from abc import ABC, abstractmethod
 from collections.abc import Collection, Mapping
@@ -17,18 +17,18 @@ from jobs.models.scorer import Scorer
 
 @dataclass(frozen=True)
 class FitContext:
-    """What a fit may use besides the data.
+    """The inputs of a fit besides the data: seed, checkpoint file, and models already fitted on the same data.
 
     Attributes
     ----------
     seed : int
-        Decides everything random.
+        Seed of all random numbers.
     checkpoint : Path or None
-        Where a long fit keeps its state after each epoch, to go on after a kill.
+        File in which a long fit saves its state after each epoch, so that a killed fit can resume.
     fitted : Mapping[str, Model]
-        Models that were fitted before on the very same data, by family; others may take them, or what they learnt.
+        Models already fitted on exactly the same data, by family; a fit may reuse them (:meth:`Model.can_reuse`).
     allow_repeats : bool
-        Whether lists will hold a sequence's own items, and so whether validation has to rank them too.
+        Whether recommendation lists may hold a sequence's own items; if so, validation ranks these items too.
     """
 
     seed: int = 0
@@ -38,19 +38,26 @@ class FitContext:
 
 
 class Model(ABC):
-    """A family of models with its hyper-parameters.
+    """A recommendation model with its hyper-parameters; each subclass is a model family.
 
     Attributes
     ----------
+    family : str
+        The family's name in settings and tables.
     defaults : parameter -> value
-        Every parameter that there is.
+        All parameters of the family with their default values; a default's type is the parameter's type.
     allowed : parameter -> Interval or words
-        What a parameter may be; numbers only where the family differs from ``INTERVALS``.
+        Allowed values of a parameter; a numeric parameter that is not listed here has its interval in ``INTERVALS``.
+    uses_embeddings : bool
+        Whether the family reads the catalogue's embeddings.
+    parameters : dict
+        The model's parameters: the given values over the defaults.
 
     Raises
     ------
     UsageError
-        If a parameter is none of the family's or can't be what it is (:meth:`check`), or some don't go together.
+        If the family has no such parameter, a parameter can't have its value (:meth:`check`), or two parameters
+        contradict each other.
     """
 
     family: ClassVar[str]
@@ -66,13 +73,13 @@ class Model(ABC):
 
     @classmethod
     def check(cls, name: str, value: Any) -> None:
-        """Raise UsageError for what a parameter can't be, whatever the others are."""
+        """Raise UsageError if the family has no parameter ``name``, or the parameter can't have ``value``."""
         if name not in cls.defaults:
             raise UsageError(f"unknown parameter '{name}' of {cls.family}: {nearest(name, cls.defaults)}")
-        wanted = type(cls.defaults[name])
-        # not isinstance: to Python, True is a number too
-        if type(value) is not wanted and not (wanted is float and type(value) is int):
-            raise UsageError(f"parameter '{name}' of {cls.family} must be of type {wanted.__name__}, not {value!r}")
+        expected = type(cls.defaults[name])
+        # types are compared without isinstance, since in Python a bool is an int, too
+        if type(value) is not expected and not (expected is float and type(value) is int):
+            raise UsageError(f"parameter '{name}' of {cls.family} must be of type {expected.__name__}, not {value!r}")
         allowed = cls.allowed.get(name) or INTERVALS.get(name)
         if allowed and value not in allowed:
             words = allowed if isinstance(allowed, Interval) else f"one of {', '.join(allowed)}"
@@ -80,21 +87,25 @@ class Model(ABC):
 
     @property
     def is_random(self) -> bool:
-        """Whether another seed gives another model; what is not random needs to be fitted but once."""
+        """Whether another seed gives another model; experiments fit a model without randomness for one seed only."""
         return True
 
     def can_reuse(self, fitted: "Model") -> bool:
-        """Whether a fit needn't do again what ``fitted`` learnt from the same data and seed (:class:`FitContext`)."""
+        """Whether fitting this model can reuse ``fitted``, a model fitted on the same data with the same seed."""
         return False
 
     @abstractmethod
     def fit(self, train_sequences: Sequences, validation: Cases, catalog: Catalog, context: FitContext) -> None:
-        """Learn from ``train_sequences``, the newest last; ``validation`` may only decide when to stop."""
+        """Fit the model on ``train_sequences``, ordered from oldest to newest.
+
+        ``validation`` may decide only when to stop and how to weight a fusion's parts; it is no training data.
+        """
 
     def refit(self, sequences: Sequences, catalog: Catalog, context: FitContext) -> "Model":
-        """Return the model fitted on all there is, with what :meth:`fit` found out on its validation part.
+        """Return a new model fitted on all sequences, with the choices that :meth:`fit` made on its validation cases.
 
-        Newest sequences say most of what comes next, and validation takes them away.
+        The newest sequences tell most about the next item, but :meth:`fit` can't train on them: they are its
+        validation cases.
         """
         model = type(self)(self.parameters)
         model.fit(sequences, NO_CASES, catalog, context)
@@ -102,12 +113,19 @@ class Model(ABC):
 
     @abstractmethod
     def state(self) -> State:
-        """Return what was learnt as named arrays, enough for :meth:`restore`."""
+        """Return the learnt state as named arrays, from which :meth:`restore` rebuilds the fitted model."""
 
     @abstractmethod
     def restore(self, state: State, trained_on: Catalog) -> None:
-        """Take back a state; ``trained_on`` has the item_ids of the fit, in its order (no embeddings)."""
+        """Load the learnt state that :meth:`state` returned.
+
+        Parameters
+        ----------
+        state : array name -> array
+        trained_on : Catalog
+            The catalogue of the fit, with its item_ids in the same order, but without embeddings.
+        """
 
     @abstractmethod
     def scorer(self, catalog: Catalog) -> Scorer:
-        """Return the model ready for ``catalog``, whose items may be newer than the fit's."""
+        """Return a scorer that ranks the items of ``catalog``, which may hold other items than the fit's catalogue."""

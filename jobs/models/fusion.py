@@ -1,7 +1,7 @@
-"""Fusion: several models' lists merged into one.
+"""Fusion: a model that merges the recommendation lists of several models, its parts, into one list.
 
-Reciprocal-rank fusion: Cormack, Clarke & Büttcher 2009. That lists of unlike models win by it where their hits differ
-was seen on the published lists of arXiv 2309.09261: the three of LLM2BERT4Rec, V-SKNN and LLMSeqSim gain a third.
+Reciprocal-rank fusion: Cormack, Clarke & Büttcher 2009. Fusion pays where unlike models hit different targets: on the
+lists published with arXiv 2309.09261, merging those of LLM2BERT4Rec, V-SKNN and LLMSeqSim gains a third.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -16,26 +16,29 @@ from jobs.core.catalog import Catalog
 from jobs.core.sequences import Sequences
 from jobs.errors import UsageError
 from jobs.models.base import FitContext, Model
-from jobs.models.merging import Entries, best_weights, key_of, position_scores
+from jobs.models.merging import MergedLists, best_weights, position_scores, row_item_keys
 from jobs.models.scorer import Scorer
 
-ROWS_AT_ONCE = 1024  # their lists, of all parts, are held side by side
+ROWS_AT_ONCE = 1024  # sequences ranked at once: bounds memory, since the lists of all parts are held together
 
 
 class Fusion(Model):
-    """Score of an item = weighted sum, over the parts whose list holds it, of what its place there is worth.
+    """Score of an item = weighted sum of its position scores in the lists of the parts.
 
-    The weights are those of the best validation nDCG@20. A part named twice is fitted twice, with seeds of its own.
+    The weights are those with the best validation nDCG@20. A family that is named twice among the parts is fitted
+    twice, with different seeds.
     """
 
     family = "fusion"
     defaults = {
-        "parts": ["llm2sasrec", "vsknn", "llmseqsim"],
-        "parameters": {},  # of parts, by family, over their defaults; `nextmart train` takes the settings' in between
-        "method": "reciprocal_rank",  # or score: a list's scores, from its last 0 to its first 1
-        "constant": 10,  # of reciprocal rank, 1 / (constant + rank): the larger, the less first places count
-        "depth": 100,  # length of the lists that are merged
-        "equal_weights": False,
+        "parts": ["llm2sasrec", "vsknn", "llmseqsim"],  # families of the models whose lists are merged
+        # parameters of the parts, by family; a parameter not given here has the family's value in the settings when
+        # `nextmart train` fits the fusion, and otherwise the family's default
+        "parameters": {},
+        "method": "reciprocal_rank",  # of an item in each list; or score: the list's scores, scaled to 0..1
+        "constant": 10,  # of the reciprocal rank 1 / (constant + rank): the larger, the less the first ranks stand out
+        "depth": 100,  # length of each part's list
+        "equal_weights": False,  # True: all parts have the same weight, whatever the validation cases say
     }
     allowed = {"method": ["reciprocal_rank", "score"]}
     uses_embeddings = True
@@ -47,130 +50,151 @@ class Fusion(Model):
 
     @classmethod
     def check(cls, name: str, value: Any) -> None:
-        """Raise UsageError, too, for fewer than two parts."""
+        """Raise UsageError if a parameter can't have this value, or there are fewer than two parts."""
         super().check(name, value)
         if name == "parts" and len(value) < 2:
             raise UsageError("fusion's parts must be two families at least")
 
     @property
     def is_random(self) -> bool:
-        """Tell whether any part is."""
+        """Whether another seed gives another model: yes if it does for any part."""
         return any(part.is_random for part in self.parts)
 
     def can_reuse(self, fitted: Model) -> bool:
-        """Take models that are what a part would become."""
-        return any(_is_same(part, fitted) for part in self.parts)
+        """Whether ``fitted`` has the family and parameters of a part, so that the part need not be fitted again."""
+        return any(_same_configuration(part, fitted) for part in self.parts)
 
     def fit(self, train_sequences: Sequences, validation: Cases, catalog: Catalog, context: FitContext) -> None:
-        """Fit the parts that were not fitted before, then choose the weights on ``validation``."""
-        for place, own in self._contexts(context):
-            known = self._fitted_before(place, own, context)
-            if known:
-                self.parts[place] = known
+        """Fit every part that can't be reused from ``context.fitted``, then choose the weights on ``validation``."""
+        for index, part_context in self._part_contexts(context):
+            reusable = self._reusable_model(index, part_context, context)
+            if reusable:
+                self.parts[index] = reusable
             else:
-                self.parts[place].fit(train_sequences, validation, catalog, own)
+                self.parts[index].fit(train_sequences, validation, catalog, part_context)
         if not self.parameters["equal_weights"] and len(validation.targets):
-            scorer = self._fusion(catalog)
+            scorer = self._fusion_scorer(catalog)
             exclude = None if context.allow_repeats else validation.inputs
-            lists = scorer.lists(validation.inputs, exclude, scorer.recommendable)
-            self.weights = best_weights(Entries.of(lists), validation.targets)
+            lists = scorer.part_lists(validation.inputs, exclude, scorer.recommendable)
+            self.weights = best_weights(MergedLists.from_lists(lists), validation.targets)
 
     def refit(self, sequences: Sequences, catalog: Catalog, context: FitContext) -> "Fusion":
         """Return the fusion of refitted parts, with the same weights."""
         parts = [
-            self._fitted_before(place, own, context) or self.parts[place].refit(sequences, catalog, own)
-            for place, own in self._contexts(context)
+            self._reusable_model(index, part_context, context)
+            or self.parts[index].refit(sequences, catalog, part_context)
+            for index, part_context in self._part_contexts(context)
         ]
         fused = Fusion(self.parameters, parts)
         fused.weights = self.weights
         return fused
 
     def state(self) -> State:
-        """Return the parts' states, by their place, and the weights."""
+        """Return the weights, and the state of each part with its index as a prefix."""
         return {"weights": self.weights} | {
-            f"{place}.{name}": value for place, part in enumerate(self.parts) for name, value in part.state().items()
+            f"{index}.{name}": value for index, part in enumerate(self.parts) for name, value in part.state().items()
         }
 
     def restore(self, state: State, trained_on: Catalog) -> None:
-        """Take back the parts and the weights."""
+        """Load the weights and the states of the parts."""
         self.weights = state["weights"]
-        for place, part in enumerate(self.parts):
-            prefix = f"{place}."
-            own = {name.removeprefix(prefix): value for name, value in state.items() if name.startswith(prefix)}
-            part.restore(own, trained_on)
+        for index, part in enumerate(self.parts):
+            prefix = f"{index}."
+            part_state = {name.removeprefix(prefix): value for name, value in state.items() if name.startswith(prefix)}
+            part.restore(part_state, trained_on)
 
     def scorer(self, catalog: Catalog) -> Scorer:
-        """Merge the lists of the parts."""
-        return self._fusion(catalog)
+        """Return a scorer that merges the lists of the parts' scorers."""
+        return self._fusion_scorer(catalog)
 
-    def _fusion(self, catalog: Catalog) -> "FusionScorer":
+    def _fusion_scorer(self, catalog: Catalog) -> "FusionScorer":
         p = self.parameters
         constant = p["constant"] if p["method"] == "reciprocal_rank" else None
         return FusionScorer([part.scorer(catalog) for part in self.parts], self.weights, p["depth"], constant)
 
-    def _fitted_before(self, place: int, own: FitContext, context: FitContext) -> Model | None:
-        """Return the model that is what a part would become, where there is one."""
-        part = self.parts[place]
-        known = context.fitted.get(part.family)
-        return known if known and own.seed == context.seed and _is_same(part, known) else None
+    def _reusable_model(self, index: int, part_context: FitContext, context: FitContext) -> Model | None:
+        """Return the model of ``context.fitted`` with the family, parameters and seed of a part, or None."""
+        part = self.parts[index]
+        fitted = context.fitted.get(part.family)
+        return fitted if fitted and part_context.seed == context.seed and _same_configuration(part, fitted) else None
 
-    def _contexts(self, context: FitContext) -> Iterator[tuple[int, FitContext]]:
-        """Yield each part's place with a seed and a checkpoint of its own."""
+    def _part_contexts(self, context: FitContext) -> Iterator[tuple[int, FitContext]]:
+        """Yield the index of each part, and a copy of ``context`` with the part's own checkpoint and seed."""
         families = self.parameters["parts"]
-        for place, family in enumerate(families):
-            seed = context.seed + 1000 * families[:place].count(family)
+        for index, family in enumerate(families):
+            seed = context.seed + 1000 * families[:index].count(family)
             path = context.checkpoint
-            yield place, replace(context, seed=seed, checkpoint=path and path.with_stem(f"{path.stem}-{place}"))
+            yield index, replace(context, seed=seed, checkpoint=path and path.with_stem(f"{path.stem}-{index}"))
 
 
-def _is_same(one: Model, other: Model) -> bool:
+def _same_configuration(one: Model, other: Model) -> bool:
     return one.family == other.family and one.parameters == other.parameters
 
 
 class FusionScorer(Scorer):
-    """The parts' scorers, asked for ``depth`` items each; ``constant`` None: scores are merged, not ranks."""
+    """Scorer that merges the lists of several scorers.
+
+    Parameters
+    ----------
+    scorers : list of Scorer
+        The scorers of the parts.
+    weights : float64 array (parts,)
+    depth : int
+        Length of each part's list.
+    constant : int or None
+        Constant of reciprocal-rank fusion; None merges the parts' scores instead of their ranks.
+    """
 
     def __init__(self, scorers: list[Scorer], weights: Doubles, depth: int, constant: int | None) -> None:
         self.recommendable = np.logical_or.reduce([scorer.recommendable for scorer in scorers])
         self._scorers, self._weights, self._depth, self._constant = scorers, weights, depth, constant
 
-    def lists(self, sequences: Sequences, exclude: Sequences | None, allowed: Bools) -> list[tuple[Ints, Doubles]]:
-        """Return each part's items and what their places are worth: (sequences, depth) each, -1 and 0 past its end."""
-        found = []
+    def part_lists(self, sequences: Sequences, exclude: Sequences | None, allowed: Bools) -> list[tuple[Ints, Doubles]]:
+        """Return each part's recommended items and their position scores.
+
+        Returns
+        -------
+        list of (int32 array (sequences, depth), float64 array (sequences, depth)), one pair per part
+            Items and position scores; -1 and 0 past the end of a shorter list.
+        """
+        lists = []
         for scorer in self._scorers:
             scores, items = scorer.top(sequences, self._depth, exclude, allowed & scorer.recommendable)
-            found.append((items, position_scores(scores, items, self._constant)))
-        return found
+            lists.append((items, position_scores(scores, items, self._constant)))
+        return lists
 
     def top(self, sequences: Sequences, k: int, exclude: Sequences | None, allowed: Bools) -> tuple[Floats, Ints]:
-        """Merge: an item that more, or better placed, lists hold comes first; equal ones by index."""
+        """Return the items with the largest weighted sum of position scores; equal sums are ordered by item index."""
         scores = np.full((len(sequences), k), -np.inf, np.float32)
         items = np.full((len(sequences), k), -1, np.int32)
         for start in range(0, len(sequences), ROWS_AT_ONCE):
             rows = np.arange(start, min(start + ROWS_AT_ONCE, len(sequences)))
-            without = None if exclude is None else exclude.take(rows)
-            entries = Entries.of(self.lists(sequences.take(rows), without, allowed))
-            scores[rows], items[rows] = entries.best(self._weights, len(rows), k)
+            excluded = None if exclude is None else exclude.take(rows)
+            merged = MergedLists.from_lists(self.part_lists(sequences.take(rows), excluded, allowed))
+            scores[rows], items[rows] = merged.top(self._weights, len(rows), k)
         return scores, items
 
     def reasons(self, sequences: Sequences, items: Ints, allowed: Bools | None = None) -> Ints:
-        """Ask, for each item, the part that gives it most of its score; where that can't say, the next."""
-        found = super().reasons(sequences, items)
-        could_be_listed = self.recommendable if allowed is None else self.recommendable & allowed
+        """Return the reason given by the part that contributes most to the item's score.
+
+        If that part can't give a reason, the part with the next largest contribution is asked.
+        """
+        reasons = super().reasons(sequences, items)
+        listable = self.recommendable if allowed is None else self.recommendable & allowed
         for start in range(0, len(sequences), ROWS_AT_ONCE):
             rows = np.arange(start, min(start + ROWS_AT_ONCE, len(sequences)))
-            chunk, wanted = sequences.take(rows), items[rows]
-            # lists hold a sequence's own items where that is allowed: then they were not left out when these were made
-            repeats = np.isin(key_of(np.arange(len(chunk))[:, None], wanted), key_of(chunk.rows(), chunk.items)).any(
-                axis=1
-            )
-            exclude = chunk.last(np.where(repeats, 0, chunk.lengths))
-            entries = Entries.of(self.lists(chunk, exclude, could_be_listed))
-            given = entries.given_to(wanted) * self._weights
-            for speaker in np.moveaxis(np.argsort(-given, axis=2, kind="stable"), 2, 0):
+            chunk, recommended = sequences.take(rows), items[rows]
+            # If a list holds items of its own sequence, then repeats were allowed, and no item was excluded from it.
+            recommended_keys = row_item_keys(np.arange(len(chunk))[:, None], recommended)
+            has_repeats = np.isin(recommended_keys, row_item_keys(chunk.rows(), chunk.items)).any(axis=1)
+            excluded = chunk.last(np.where(has_repeats, 0, chunk.lengths))
+            merged = MergedLists.from_lists(self.part_lists(chunk, excluded, listable))
+            contributions = merged.scores_of(recommended) * self._weights
+            for part_asked in np.moveaxis(np.argsort(-contributions, axis=2, kind="stable"), 2, 0):
                 for part, scorer in enumerate(self._scorers):
-                    asked = np.where((speaker == part) & (given[:, :, part] > 0) & (found[rows] < 0), wanted, -1)
-                    if (asked >= 0).any():
-                        said = scorer.reasons(chunk, asked.astype(np.int32), allowed)
-                        found[rows] = np.where(asked >= 0, said, found[rows])
-        return found
+                    is_asked = (part_asked == part) & (contributions[:, :, part] > 0) & (reasons[rows] < 0)
+                    asked_items = np.where(is_asked, recommended, -1)
+                    if (asked_items >= 0).any():
+                        answers = scorer.reasons(chunk, asked_items.astype(np.int32), allowed)
+                        reasons[rows] = np.where(asked_items >= 0, answers, reasons[rows])
+        return reasons

@@ -1,4 +1,4 @@
-"""LLMSeqSim: recommend what is near the sequence's items in the LLM's embedding space.
+"""LLMSeqSim: recommend the items that are nearest to the sequence's items in the LLM's embedding space.
 
 Harte et al. 2023 (arXiv 2309.09261), section 3.1; decays and reductions are those of the extended paper
 (arXiv 2402.01339).
@@ -21,20 +21,21 @@ from jobs.models.session_vectors import DECAYS, fit_reduction, session_vectors, 
 
 
 class LLMSeqSim(Model):
-    """Score = likeness of an item to the weighted mean of the sequence's items. Nothing is trained by gradient.
+    """Score of an item = similarity of its embedding to the age-weighted mean of the sequence's item embeddings.
 
-    Items have vectors of length 1, so all three similarities rank alike without recency; they differ in the scores they
-    give: the cosine, the inner product, or minus the squared Euclidean distance. Recency's weight is in their units.
+    Nothing is trained by gradient. Item vectors have length 1, so the three similarities (cosine, inner product, minus
+    the squared Euclidean distance) give the same order of items without the recency correction. Their scores differ in
+    scale, and with them the effect of the correction's weight.
     """
 
     family = "llmseqsim"
     defaults = {
         **REDUCTION_DEFAULTS,
-        "decay": "squared_harmonic",  # weights of a sequence's items by age
+        "decay": "squared_harmonic",  # weight of a sequence's items by age
         "similarity": "cosine",
-        "reduction": "none",  # or as for initial item vectors
-        "width": 256,  # of a reduction
-        "recency": 0.05,  # weight of what is wanted now; the papers': 0
+        "reduction": "none",  # or a reduction of the embeddings, as in REDUCTIONS
+        "width": 256,  # size of the reduced vectors
+        "recency": 0.05,  # weight of the recency correction; 0, as in the papers: none
     }
     allowed = {
         "decay": DECAYS,
@@ -47,41 +48,41 @@ class LLMSeqSim(Model):
 
     @property
     def is_random(self) -> bool:
-        """Tell whether the reduction draws; nothing else does."""
+        """Whether another seed gives another model: only with a random reduction of the embeddings."""
         return self.parameters["reduction"] in RANDOM_REDUCTIONS
 
     def fit(self, train_sequences: Sequences, validation: Cases, catalog: Catalog, context: FitContext) -> None:
-        """Fit the reduction, if there is one, and count what is wanted now: the embeddings are all else there is."""
+        """Fit the reduction of the embeddings, if there is one, and the recency correction."""
         self.projection = fit_reduction(self.parameters, catalog, context)
-        self.recency = Recency.of(train_sequences, catalog)
+        self.recency = Recency.from_sequences(train_sequences, catalog)
 
     def state(self) -> State:
-        """Return the reduction and items' recency; the vectors live in ml.embeddings."""
+        """Return the reduction and the recency correction; the embeddings themselves are stored in ml.embeddings."""
         parts = (self.projection, self.recency)
         return {name: array for part in parts if part for name, array in part.state().items()}
 
     def restore(self, state: State, trained_on: Catalog) -> None:
-        """Take back a state."""
+        """Load the reduction and the recency correction that :meth:`state` returned."""
         self.projection = Projection.from_state(state)
         self.recency = Recency.from_state(state, trained_on)
 
     def scorer(self, catalog: Catalog) -> Scorer:
-        """Score every item with an embedding, cold ones included."""
+        """Return a scorer of all items with an embedding, including cold items, which no training sequence holds."""
         vectors = unit_vectors(catalog, self.projection)
-        known: Bools = np.asarray(vectors.any(axis=1), dtype=np.bool_)
+        has_vector: Bools = np.asarray(vectors.any(axis=1), dtype=np.bool_)
         similarity = self.parameters["similarity"]
 
         def queries(sequences: Sequences) -> Tensor:
-            means = torch.from_numpy(session_vectors(vectors, sequences.keep(known), self.parameters["decay"]))
+            means = torch.from_numpy(session_vectors(vectors, sequences.keep(has_vector), self.parameters["decay"]))
             if similarity == "cosine":
                 return functional.normalize(means, dim=1)
             if similarity == "dot":
                 return means
-            # -|m - v|² = 2 m·v - (|m|² + 1): an inner product with (v, 1), as v has length 1
-            distant = -means.square().sum(dim=1, keepdim=True) - 1
-            return torch.cat([2 * means, distant], dim=1) * means.any(dim=1, keepdim=True)
+            # -|m - v|² = 2 m·v - (|m|² + 1), as v has length 1: the inner product of (2 m, -|m|² - 1) and (v, 1)
+            constant = -means.square().sum(dim=1, keepdim=True) - 1
+            return torch.cat([2 * means, constant], dim=1) * means.any(dim=1, keepdim=True)
 
-        one = known[:, None].astype(np.float32)
-        compared = np.hstack([vectors, one]) if similarity == "euclidean" else vectors
+        ones = has_vector[:, None].astype(np.float32)
+        item_vectors = np.hstack([vectors, ones]) if similarity == "euclidean" else vectors
         bias = self.recency.bias(self.parameters["recency"], catalog) if self.recency else None
-        return VectorScorer(queries, torch.from_numpy(compared), known, item_bias=bias)
+        return VectorScorer(queries, torch.from_numpy(item_vectors), has_vector, item_bias=bias)

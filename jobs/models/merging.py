@@ -1,4 +1,4 @@
-"""Merging: the lists of several models in one, and the weights with which the merged lists are best.
+"""Merging the ranked lists of several models, and the weights with which the merged lists are best.
 
 Reciprocal-rank fusion: Cormack, Clarke & Büttcher 2009.
 """
@@ -17,97 +17,151 @@ WEIGHT_STEPS = 10  # weights are multiples of a tenth
 
 
 @dataclass(frozen=True)
-class Entries:
-    """What lists of several parts hold, each item of a row once, in the order of (row, item).
+class MergedLists:
+    """The union of several parts' ranked lists: each (row, item) pair once, with the item's score in every part.
 
     Attributes
     ----------
-    rows, items : int64 arrays (entries,)
-    values : float64 array (entries, parts)
-        What each part gives to the item, 0 where its list lacks it.
+    rows, items : int64 arrays (pairs,)
+        Row number and item index of each pair, ordered by row and then by item.
+    part_scores : float64 array (pairs, parts)
+        Position score of the item in each part's list, 0 if the list lacks it.
     """
 
     rows: Longs
     items: Longs
-    values: Doubles
+    part_scores: Doubles
 
     @classmethod
-    def of(cls, lists: list[tuple[Ints, Doubles]]) -> "Entries":
-        """Gather the parts' lists."""
-        there = [np.nonzero(items >= 0) for items, _ in lists]
-        keys = [key_of(rows, items[rows, places]) for (items, _), (rows, places) in zip(lists, there, strict=True)]
-        distinct, entry = np.unique(np.concatenate(keys), return_inverse=True)
-        values = np.zeros((len(distinct), len(lists)))
-        part = np.repeat(np.arange(len(lists)), [len(own) for own in keys])
-        values[entry, part] = np.concatenate([worths[at] for (_, worths), at in zip(lists, there, strict=True)])
-        return cls(distinct >> 32, distinct & 0xFFFFFFFF, values)
+    def from_lists(cls, lists: list[tuple[Ints, Doubles]]) -> "MergedLists":
+        """Merge the lists of the parts: for each part, items and position scores, arrays (rows, depth)."""
+        listed = [np.nonzero(items >= 0) for items, _ in lists]
+        keys = [
+            row_item_keys(rows, items[rows, ranks]) for (items, _), (rows, ranks) in zip(lists, listed, strict=True)
+        ]
+        distinct, pair = np.unique(np.concatenate(keys), return_inverse=True)
+        part_scores = np.zeros((len(distinct), len(lists)))
+        part = np.repeat(np.arange(len(lists)), [len(part_keys) for part_keys in keys])
+        part_scores[pair, part] = np.concatenate(
+            [scores[cells] for (_, scores), cells in zip(lists, listed, strict=True)]
+        )
+        return cls(distinct >> 32, distinct & 0xFFFFFFFF, part_scores)
 
-    def best(self, weights: Doubles, rows: int, k: int) -> tuple[Floats, Ints]:
-        """Return each row's k largest weighted sums and their items: (rows, k), -inf and -1 where nothing is left."""
+    def top(self, weights: Doubles, rows: int, k: int) -> tuple[Floats, Ints]:
+        """Return each row's ``k`` largest weighted sums of part scores, and their items.
+
+        Parameters
+        ----------
+        weights : float64 array (parts,)
+        rows : int
+            Number of rows of the merged lists.
+
+        Returns
+        -------
+        float32 array (rows, k), int32 array (rows, k)
+            Sums in descending order, equal sums by item index; -inf and -1 past the end of a shorter list.
+        """
         scores, items = np.full((rows, k), -np.inf, np.float32), np.full((rows, k), -1, np.int32)
-        fused = (self.values @ weights).astype(np.float32)
-        order = np.lexsort((self.items, -fused, self.rows))
-        order = order[fused[order] > 0]  # not those of parts without weight alone
+        sums = (self.part_scores @ weights).astype(np.float32)
+        order = np.lexsort((self.items, -sums, self.rows))
+        order = order[sums[order] > 0]  # leaves out items that only parts with weight 0 list
         row = self.rows[order]
-        place = np.arange(len(order)) - np.searchsorted(row, np.arange(rows))[row]
-        order, row, place = order[place < k], row[place < k], place[place < k]
-        scores[row, place], items[row, place] = fused[order], self.items[order]
+        rank = np.arange(len(order)) - np.searchsorted(row, np.arange(rows))[row]
+        order, row, rank = order[rank < k], row[rank < k], rank[rank < k]
+        scores[row, rank], items[row, rank] = sums[order], self.items[order]
         return scores, items
 
-    def given_to(self, items: Ints) -> Doubles:
-        """Return what each part gives to some items (rows, n) of the rows: float64 array (rows, n, parts)."""
+    def scores_of(self, items: Ints) -> Doubles:
+        """Return every part's score of each given item.
+
+        Parameters
+        ----------
+        items : int32 array (rows, n)
+            Items to look up in the same row of the merged lists; -1 for no item.
+
+        Returns
+        -------
+        float64 array (rows, n, parts)
+            0 if the part's list lacks the item.
+        """
         row = np.broadcast_to(np.arange(len(items))[:, None], items.shape)
-        keys, wanted = key_of(self.rows, self.items), key_of(row, np.maximum(items, 0))
-        place = np.minimum(np.searchsorted(keys, wanted), max(len(keys) - 1, 0))
+        keys, item_keys = row_item_keys(self.rows, self.items), row_item_keys(row, np.maximum(items, 0))
+        pair = np.minimum(np.searchsorted(keys, item_keys), max(len(keys) - 1, 0))
         if not len(keys):
-            return np.zeros((*items.shape, self.values.shape[1]))
-        there = (keys[place] == wanted) & (items >= 0)
-        return np.where(there[:, :, None], self.values[place], 0.0)
+            return np.zeros((*items.shape, self.part_scores.shape[1]))
+        is_listed = (keys[pair] == item_keys) & (items >= 0)
+        return np.where(is_listed[:, :, None], self.part_scores[pair], 0.0)
 
 
-def key_of(rows: npt.NDArray[np.integer], items: npt.NDArray[np.integer]) -> Longs:
-    """Return one number for each pair of a row and an item, in the order of (row, item): int64 array."""
+def row_item_keys(rows: npt.NDArray[np.integer], items: npt.NDArray[np.integer]) -> Longs:
+    """Return one int64 key per pair of a row and an item; keys are ordered by row and then by item."""
     return (rows.astype(np.int64) << 32) | items.astype(np.int64)
 
 
 def position_scores(scores: Floats, items: Ints, constant: int | None) -> Doubles:
-    """Return what each place of lists is worth: float64 array (rows, depth), 0 past a list's end.
+    """Return the score that each position of a ranked list contributes to a fusion.
 
-    By rank 1 / (constant + rank). With None by score, scaled so that a list's first is 1 and its last next to nothing:
-    0.001, for being there counts.
+    Parameters
+    ----------
+    scores : float32 array (rows, depth)
+        The model's scores in descending order; only read if ``constant`` is None.
+    items : int32 array (rows, depth)
+        Items of the lists; -1 past the end of a shorter list.
+    constant : int or None
+        The position score is 1 / (constant + rank). With None it is the model's score, scaled linearly within the list
+        to 1 for the first item and 0 for the last, but at least 0.001: being listed at all counts.
+
+    Returns
+    -------
+    float64 array (rows, depth)
+        0 past the end of a list.
     """
-    there = items >= 0
+    is_listed = items >= 0
     if constant is not None:
-        return np.where(there, 1.0 / (constant + np.arange(1, items.shape[1] + 1)), 0.0)
-    known = np.where(there, scores, np.nan).astype(np.float64)
-    first = np.max(known, axis=1, keepdims=True, initial=-np.inf, where=there)
-    last = np.min(known, axis=1, keepdims=True, initial=np.inf, where=there)
-    scaled = np.divide(known - last, first - last, out=np.ones(known.shape), where=there & (first > last))
-    return np.where(there, np.maximum(scaled, 1e-3), 0.0)
+        return np.where(is_listed, 1.0 / (constant + np.arange(1, items.shape[1] + 1)), 0.0)
+    listed_scores = np.where(is_listed, scores, np.nan).astype(np.float64)
+    first = np.max(listed_scores, axis=1, keepdims=True, initial=-np.inf, where=is_listed)
+    last = np.min(listed_scores, axis=1, keepdims=True, initial=np.inf, where=is_listed)
+    scaled = np.ones(listed_scores.shape)  # a list whose scores are all equal keeps the ones
+    np.divide(listed_scores - last, first - last, out=scaled, where=is_listed & (first > last))
+    return np.where(is_listed, np.maximum(scaled, 1e-3), 0.0)
 
 
-def best_weights(entries: Entries, targets: Longs) -> Doubles:
-    """Return the weights, of sum 1, with which the fused lists have the best nDCG@20: float64 array (parts,).
+def best_weights(merged: MergedLists, targets: Longs) -> Doubles:
+    """Return the parts' weights, of sum 1, with which the fused lists have the best nDCG@20.
 
-    All multiples of a tenth are tried. Of equal ones the nearest to equal weights: what the cases can't tell apart
-    should not be told apart by chance.
+    All multiples of a tenth are tried, and equal weights. Of weights with the same nDCG, those nearest to equal weights
+    win: chance should not prefer a part that the cases don't prefer.
+
+    Parameters
+    ----------
+    merged : MergedLists
+        Lists of the validation cases, one row per case.
+    targets : int64 array (cases,)
+        The item that came next in each case.
+
+    Returns
+    -------
+    float64 array (parts,)
     """
-    parts = entries.values.shape[1]
-    own = entries.given_to(targets[:, None].astype(np.int32))[:, 0]
+    parts = merged.part_scores.shape[1]
+    target_part_scores = merged.scores_of(targets[:, None].astype(np.int32))[:, 0]
     equal = np.full(parts, 1 / parts)
-    tried = sorted(_lattice(parts), key=lambda weights: float(np.abs(weights - equal).sum()))
+    candidates = sorted(_weight_grid(parts), key=lambda weights: float(np.abs(weights - equal).sum()))
 
     def ndcg(weights: Doubles) -> float:
-        target, fused = (own @ weights).astype(np.float32), (entries.values @ weights).astype(np.float32)
-        reached = target[entries.rows]
-        ahead = (fused > reached) | ((fused == reached) & (entries.items < targets[entries.rows]))  # as in `best`
-        ranks = np.bincount(entries.rows[ahead], minlength=len(targets)) + 1
-        return float(rank_values(np.where(target > 0, ranks, 0), "ndcg", 20).mean())
+        target_sums = (target_part_scores @ weights).astype(np.float32)
+        sums = (merged.part_scores @ weights).astype(np.float32)
+        target_sum = target_sums[merged.rows]
+        # an item is ahead of the target in the order of MergedLists.top: by sum, then by lower index
+        is_ahead = (sums > target_sum) | ((sums == target_sum) & (merged.items < targets[merged.rows]))
+        ranks = np.bincount(merged.rows[is_ahead], minlength=len(targets)) + 1
+        return float(rank_values(np.where(target_sums > 0, ranks, 0), "ndcg", 20).mean())
 
-    return max([equal, *tried], key=ndcg)
+    return max([equal, *candidates], key=ndcg)
 
 
-def _lattice(parts: int) -> Iterator[Doubles]:
-    """Yield all weights of sum 1 that are multiples of 1 / WEIGHT_STEPS."""
+def _weight_grid(parts: int) -> Iterator[Doubles]:
+    """Yield all weight vectors of sum 1 whose weights are multiples of 1 / WEIGHT_STEPS."""
     for bars in combinations(range(WEIGHT_STEPS + parts - 1), parts - 1):
         yield (np.diff([-1, *bars, WEIGHT_STEPS + parts - 1]) - 1) / WEIGHT_STEPS

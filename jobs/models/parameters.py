@@ -1,4 +1,4 @@
-"""What numbers hyper-parameters may be: families share their names, and mostly what these may be."""
+"""Allowed intervals of numeric hyper-parameters; a name has the same interval in all families, with few exceptions."""
 
 import math
 from collections.abc import Mapping
@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class Interval:
-    """Finite numbers from ``least`` on, or above ``above``, and below ``below``."""
+    """Interval of numbers: at least ``least`` (inclusive), above ``above`` and below ``below`` (both exclusive)."""
 
     least: float = -math.inf
     above: float = -math.inf
@@ -27,7 +27,7 @@ INTERVALS: Mapping[str, Interval] = {
          "depth"],
         Interval(least=1),
     ),
-    # 0 says all, none, or the usual
+    # for these parameters 0 has a meaning of its own: no limit, nothing, or the default of a service
     **dict.fromkeys(
         ["negatives", "sample", "samples", "training_limit", "random_copies", "constant", "shrinkage", "recency",
          "weight_decay", "temperature"],

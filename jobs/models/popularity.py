@@ -1,4 +1,4 @@
-"""Popularity: everyone gets what most sequences contain."""
+"""Popularity: recommend to everyone the items that occur in most training sequences."""
 
 import numpy as np
 import torch
@@ -12,35 +12,36 @@ from jobs.models.scorer import Scorer, VectorScorer
 
 
 class Popularity(Model):
-    """Score of an item = how many training sequences hold it (the paper's MostPopular, where none holds an item twice).
+    """Score of an item = number of training sequences that hold it, at least once.
 
-    As in ``recommendations.popular_items``, one buyer's hundred orders of an item don't make it a bestseller.
+    A hundred orders of an item by one buyer therefore don't make it a bestseller, as in
+    ``recommendations.popular_items``. On sequences without repeated items this is MostPopular of arXiv 2309.09261.
     """
 
     family = "popularity"
 
     @property
     def is_random(self) -> bool:
-        """Return False: nothing is drawn."""
+        """Whether another seed gives another model: no, counting draws nothing."""
         return False
 
     def fit(self, train_sequences: Sequences, validation: Cases, catalog: Catalog, context: FitContext) -> None:
-        """Count."""
+        """Count the training sequences that hold each item."""
         self.trained_on = catalog
         self.counts = np.bincount(train_sequences.distinct().items, minlength=len(catalog)).astype(np.float32)
 
     def state(self) -> State:
-        """Return the counts."""
+        """Return the number of sequences that hold each item."""
         return {"counts": self.counts}
 
     def restore(self, state: State, trained_on: Catalog) -> None:
-        """Take back the counts."""
+        """Load the counts that :meth:`state` returned."""
         self.trained_on, self.counts = trained_on, state["counts"]
 
     def scorer(self, catalog: Catalog) -> Scorer:
-        """Score items that the fit counted; a constant query turns counts into inner products."""
-        place = self.trained_on.find(catalog.item_ids)
-        counts = np.where(place >= 0, self.counts[place], 0).astype(np.float32)
+        """Return a scorer whose scores are the counts: inner products of one-dimensional vectors with the query 1."""
+        trained_index = self.trained_on.find(catalog.item_ids)
+        counts = np.where(trained_index >= 0, self.counts[trained_index], 0).astype(np.float32)
         return VectorScorer(
             queries=lambda sequences: torch.ones(len(sequences), 1),
             item_vectors=torch.from_numpy(counts)[:, None],

@@ -1,7 +1,7 @@
-"""Initial item vectors from the LLM's embeddings, and the projection that gives new items theirs.
+"""Dimensionality reductions of the LLM's embeddings: PCA, random projection, autoencoder, LDA, whitening, shrinkage.
 
-Every reduction is a scikit-learn transformer that is linear on centred rows, so that one stored form, a mean and a
-matrix, serves them all.
+Every reduction is a scikit-learn transformer that is linear on centred rows. A fitted reduction is therefore stored in
+one form, a mean and a matrix, which also maps the embeddings of new items.
 """
 
 from collections.abc import Callable
@@ -21,40 +21,41 @@ from jobs.core.arrays import Doubles, Floats, State, Texts
 from jobs.core.catalog import Catalog
 from jobs.errors import UsageError
 
-SHRINKAGE = 0.04
+SHRINKAGE = 0.04  # default λ of SpectralShrinkage
 
-# What a family with a reduction adds to its parameters, beside its ``width``.
+# Parameters, with their defaults, of every family that reduces embeddings; the size of the result is its ``width``.
 REDUCTION_DEFAULTS = {
     "reduction": "pca",  # pca, random, autoencoder, lda, whitening or shrinkage
-    "shrinkage": SHRINKAGE,  # of reduction = "shrinkage": 0 whitens, and the larger, the nearer to PCA
+    "shrinkage": SHRINKAGE,  # only for reduction = "shrinkage": 0 is whitening; the larger, the closer to PCA
 }
 
 
 @dataclass(frozen=True)
 class Projection:
-    """A linear map of embeddings, fitted once and kept with the model.
+    """A fitted reduction of embeddings: subtract a mean, then multiply by a matrix.
 
     Attributes
     ----------
     mean : float32 array (dimensions,)
+        Mean of the embeddings that the reduction was fitted on.
     components : float32 array (dimensions, width)
-        Scaled, so that the projected training vectors have the wanted spread.
+        Scaled so that the reduced embeddings have the requested standard deviation.
     """
 
     mean: Floats
     components: Floats
 
     def __call__(self, embeddings: Floats) -> Floats:
-        """Project float32 (items, dimensions) to (items, width)."""
+        """Reduce embeddings, float32 (items, dimensions), to vectors, float32 (items, width)."""
         return ((embeddings - self.mean) @ self.components).astype(np.float32)
 
     def state(self) -> State:
-        """Return the arrays, named."""
+        """Return the mean and the matrix as named arrays."""
         return {"projection.mean": self.mean, "projection.components": self.components}
 
     @classmethod
     def from_state(cls, state: State) -> "Projection | None":
-        """Take back :meth:`state`; None where a model has no projection."""
+        """Load the projection from a model's state, or return None if the state holds no projection."""
         if "projection.mean" not in state:
             return None
         return cls(state["projection.mean"], state["projection.components"])
@@ -69,53 +70,60 @@ def fit_projection(
     seed: int = 0,
     standard_deviation: float = 1.0,
 ) -> Projection | None:
-    """Fit a reduction on all items that have an embedding, those without events included.
+    """Fit a reduction on the embeddings of all items that have one, including items without events.
 
     LLM2BERT4Rec reduces by PCA, centred and not whitened (arXiv 2309.09261, section 3.3); random projection, linear
     autoencoder and LDA are those of the extended paper (arXiv 2402.01339). The papers keep each reduction's own
-    scale, which happens to suit ada-002; here the scale is explicit: all components are multiplied by one number that
-    gives the projected entries the wanted standard deviation.
+    scale, which happens to suit ada-002. Here the scale is explicit: all components are multiplied by one number, so
+    that the entries of the reduced vectors have the given standard deviation.
 
-    Whitening wants many more items than components: as many components as there are items, less one, would set all
-    items equally far apart, and nothing would be alike.
+    Whitening needs many more items than components: with n - 1 components, whitened vectors of n items are all
+    equally far apart, so that no item is similar to another.
 
     Parameters
     ----------
+    catalog : Catalog
+        Its embeddings are reduced; LDA also reads its categories.
     reduction : str
         A key of ``REDUCTIONS``.
     width : int
-        Wanted size; where a reduction finds fewer components (few items or categories, short vectors, all equal),
-        the rest is zero.
+        Size of the reduced vectors; if the reduction finds fewer components (few items or categories, short or equal
+        embeddings), the remaining entries are zero.
     shrinkage : float
         See :class:`SpectralShrinkage`.
+    seed : int
+        Seed of the random reductions.
+    standard_deviation : float
+        Root mean square of the reduced vectors' entries on the fitted items.
 
     Returns
     -------
     Projection or None
-        None where no item has an embedding.
+        None if no item has an embedding.
 
     Raises
     ------
     UsageError
-        If ``lda`` has too few categories.
+        If the reduction is ``lda`` and there are fewer than two categories, or as many categories as items.
     """
-    given = catalog.has_embedding
-    if not given.any():
+    has_embedding = catalog.has_embedding
+    if not has_embedding.any():
         return None
-    embeddings = catalog.embeddings[given]
+    embeddings = catalog.embeddings[has_embedding]
     components = np.zeros((embeddings.shape[1], width))
     mean = embeddings.mean(axis=0, dtype=np.float64)
     centred = embeddings - mean
-    rank = _rank(centred, mean)
-    if rank == 0:  # no direction to be found, and any scale would blow up a new item's vector
+    rank = _numerical_rank(centred, mean)
+    if rank == 0:  # all embeddings are equal: there is no direction, and scaling would magnify rounding errors
         return Projection(mean.astype(np.float32), components.astype(np.float32))
     transformer = REDUCTIONS[reduction](min(width, rank), shrinkage, seed)
     if reduction == "lda":
-        labels = _labels(catalog)[given]
+        labels = _category_labels(catalog)[has_embedding]
         transformer.fit(centred[labels != ""], labels[labels != ""])
     else:
         transformer.fit(centred)
-    # what is linear is known by what it makes of the unit vectors; LDA takes off its own items' mean, too
+    # The images of the unit vectors are the rows of the linear map. The image of 0 is subtracted because LDA also
+    # subtracts the mean of the items that it was fitted on.
     dimensions = embeddings.shape[1]
     linear = transformer.transform(np.eye(dimensions)) - transformer.transform(np.zeros((1, dimensions)))
     linear = linear[:, : min(width, rank)]
@@ -126,19 +134,20 @@ def fit_projection(
 
 
 class SpectralShrinkage(TransformerMixin, BaseEstimator):  # type: ignore[misc]
-    """Principal components whose spread is evened out: between whitening and PCA, in closed form.
+    """Principal components with partly equalized variances, between whitening and PCA, in closed form.
 
-    A singular value s of the centred rows becomes sqrt(s² / (s² + λ)) (ACE, arXiv 2605.29322). λ is given relative to
-    the data, so that one value means the same for every embedding model and any number of items: s² counts as its
-    share of the sum of all s², that is as if centred rows had a mean squared length of 1, divided by their number.
-    ACE's best λ, about 500 for 12,101 items, is 0.04 in this unit if its rows are about that long, more if shorter.
+    A singular value s of the centred rows becomes sqrt(s² / (s² + λ)) (ACE, arXiv 2605.29322). λ is relative to the
+    data, so that one value means the same for every embedding model and number of items: s² stands for its share of
+    the sum of all s². That is ACE's formula for centred rows of mean squared length 1, with λ divided by their number.
+    ACE's best λ, about 500 for 12,101 items, is 0.04 in this unit if its rows have about that length, and more if they
+    are shorter.
 
     Parameters
     ----------
     n_components : int
-        At most the rank of the centred rows, for with λ = 0 the components beyond have no scale.
+        At most the rank of the centred rows: with λ = 0, components beyond the rank have no scale.
     shrinkage : float
-        λ, at least 0. 0 is whitening; with a large one all components are scaled alike, as in PCA.
+        λ, at least 0. With λ = 0 the transformer whitens; a large λ scales all components alike, as PCA does.
     """
 
     def __init__(self, n_components: int, shrinkage: float) -> None:
@@ -146,33 +155,36 @@ class SpectralShrinkage(TransformerMixin, BaseEstimator):  # type: ignore[misc]
         self.shrinkage = shrinkage
 
     def fit(self, X: Doubles, y: None = None) -> Self:
-        """Decompose rows (items, dimensions)."""
+        """Compute the scaled principal components of rows, float64 (items, dimensions)."""
         pca = PCA(self.n_components, svd_solver="covariance_eigh").fit(X)
         shares = pca.explained_variance_ratio_
         self.mean_ = pca.mean_
-        # rows @ direction = s u, of which s / sqrt(s² + λ) u is wanted
+        # rows @ direction is s u; dividing the direction by sqrt(s² + λ) makes it s / sqrt(s² + λ) u
         self.components_ = pca.components_ / np.sqrt(shares + self.shrinkage)[:, None]
         return self
 
     def transform(self, X: Doubles) -> Doubles:
-        """Map rows (items, dimensions) to (items, n_components)."""
+        """Map rows, float64 (items, dimensions), to the components, float64 (items, n_components)."""
         return (X - self.mean_) @ self.components_.T  # type: ignore[no-any-return]
 
 
 class LinearAutoencoder(TransformerMixin, BaseEstimator):  # type: ignore[misc]
-    """The encoder of an autoencoder of linear layers alone, as the extended paper trains it (arXiv 2402.01339).
+    """The encoder of a purely linear autoencoder, trained as in the extended paper (arXiv 2402.01339).
 
-    Layers double in width from ``n_components`` up to the input's, and back: mean squared error, Adam, batches of 512.
-    Trained to its end it spans the principal components (Baldi & Hornik 1989). The paper's three epochs stop before
-    that, and with few items hardly leave the random projection that training begins with.
-    The layers have no bias and are multiplied into one matrix, so rows should be centred.
+    Seen from the code of width ``n_components``, each layer doubles the width up to that of the input. Training uses
+    the mean squared error, Adam and batches of 512. A fully trained encoder spans the principal components (Baldi &
+    Hornik 1989); the paper's three epochs stop before that, and with few items the encoder stays close to the random
+    projection of its initial weights. The layers have no bias and are multiplied into one matrix, so rows should be
+    centred.
 
     Parameters
     ----------
     n_components : int
+        Width of the code.
     epochs : int
+        Passes over the rows.
     random_state : int
-        Decides the first weights and the batches: on one machine and number of threads, the same bits each time.
+        Seed of the initial weights and the batches: on one machine and number of threads, the same bits each time.
     """
 
     def __init__(self, n_components: int, epochs: int = 3, random_state: int = 0) -> None:
@@ -181,9 +193,9 @@ class LinearAutoencoder(TransformerMixin, BaseEstimator):  # type: ignore[misc]
         self.random_state = random_state
 
     def fit(self, X: Doubles, y: None = None) -> Self:
-        """Train on centred rows (items, dimensions)."""
+        """Train on centred rows, float64 (items, dimensions)."""
         generator = torch.Generator().manual_seed(self.random_state)
-        rows = torch.from_numpy(X / X.std()).float()  # a step of Adam has one size, whatever the rows'
+        rows = torch.from_numpy(X / X.std()).float()  # to one scale, since the size of Adam's steps ignores the data's
         widths = [self.n_components]
         while 2 * widths[-1] < X.shape[1]:
             widths.append(2 * widths[-1])
@@ -194,8 +206,8 @@ class LinearAutoencoder(TransformerMixin, BaseEstimator):  # type: ignore[misc]
             nn.init.xavier_uniform_(layer, generator=generator).requires_grad_()
         optimizer = torch.optim.Adam(layers)
         for _ in range(self.epochs):
-            for chosen in torch.randperm(len(rows), generator=generator).tensor_split(-(-len(rows) // 512)):
-                batch = rows[chosen]
+            for row_numbers in torch.randperm(len(rows), generator=generator).tensor_split(-(-len(rows) // 512)):
+                batch = rows[row_numbers]
                 loss = nn.functional.mse_loss(torch.linalg.multi_dot([batch, *layers]), batch)
                 optimizer.zero_grad()
                 loss.backward()  # type: ignore[no-untyped-call]
@@ -207,39 +219,39 @@ class LinearAutoencoder(TransformerMixin, BaseEstimator):  # type: ignore[misc]
         return self
 
     def transform(self, X: Doubles) -> Doubles:
-        """Map rows (items, dimensions) to (items, n_components)."""
+        """Map rows, float64 (items, dimensions), to the components, float64 (items, n_components)."""
         return X @ self.components_.T  # type: ignore[no-any-return]
 
 
-RANDOM_REDUCTIONS = ("random", "autoencoder")  # those that another seed changes
+RANDOM_REDUCTIONS = ("random", "autoencoder")  # names of the reductions whose result depends on the seed
 
-# by name: an unfitted transformer for a width, a shrinkage and a seed; the eigendecomposition of the covariance is
-# exact and deterministic, and a matrix of dimensions² is small
+# Reduction name -> function that makes the unfitted transformer for a width, a shrinkage and a seed. PCA decomposes the
+# covariance matrix: that is exact and deterministic, and the matrix (dimensions, dimensions) is small.
 REDUCTIONS: dict[str, Callable[[int, float, int], Any]] = {
     "pca": lambda width, _, __: PCA(width, svd_solver="covariance_eigh"),
     "random": lambda width, _, seed: GaussianRandomProjection(width, random_state=seed),
     "autoencoder": lambda width, _, seed: LinearAutoencoder(width, random_state=seed),
-    "lda": lambda _, __, ___: LinearDiscriminantAnalysis(),  # as many components as there are, the best ones first
+    "lda": lambda _, __, ___: LinearDiscriminantAnalysis(),  # computes all discriminants, the best ones first
     "whitening": lambda width, _, __: PCA(width, whiten=True, svd_solver="covariance_eigh"),
     "shrinkage": lambda width, shrinkage, _: SpectralShrinkage(width, shrinkage),
 }
 
 
-def _rank(centred: Doubles, mean: Doubles) -> int:
-    """Count the directions in which rows differ by more than the rounding of float32 vectors of their length."""
+def _numerical_rank(centred: Doubles, mean: Doubles) -> int:
+    """Count the principal directions in which rows differ by more than the rounding errors of float32."""
     covariance = centred.T @ centred / len(centred)
     smallest = 10 * np.finfo(np.float32).eps * np.sqrt(np.trace(covariance) + mean @ mean)
     return int((np.sqrt(np.linalg.eigvalsh(covariance).clip(min=0)) > smallest).sum())
 
 
-def _labels(catalog: Catalog) -> Texts:
-    """Return each item's category, "" where it has none; refuse what no discriminant can be found for."""
+def _category_labels(catalog: Catalog) -> Texts:
+    """Return the category of each item, "" for none; raise UsageError if there are too few categories for LDA."""
     labels = catalog.categories if len(catalog.categories) else np.full(len(catalog), "", np.object_)
-    used = labels[catalog.has_embedding & (labels != "")]
-    if not 2 <= len(np.unique(used)) < len(used):
+    labelled = labels[catalog.has_embedding & (labels != "")]
+    if not 2 <= len(np.unique(labelled)) < len(labelled):
         raise UsageError(
             "reduction 'lda' needs items of at least two categories, and more items than categories: the "
-            f"{len(used)} items with a category and an embedding have {len(np.unique(used))}. "
+            f"{len(labelled)} items with a category and an embedding have {len(np.unique(labelled))}. "
             "Fill in the catalogue's category, or choose another reduction"
         )
     return labels

@@ -1,38 +1,43 @@
-"""Model families by name: the one place where models are made."""
+"""The registry of model families: it makes a model from a family's name and hyper-parameters."""
 
 from collections.abc import Mapping
 from importlib import import_module
 from typing import Any
 
-from jobs import families
 from jobs.errors import UsageError, nearest
+from jobs.families import CLASS_OF_FAMILY
 from jobs.language_models.services import Services
 from jobs.models.base import Model
 from jobs.models.fusion import Fusion
 from jobs.models.llmseqprompt.model import LLMSeqPrompt
 
 
-def _class_of(family: str) -> type[Model]:
-    module, _, name = families.FAMILIES[family].rpartition(".")
-    found: type[Model] = getattr(import_module(f"jobs.models.{module}"), name)
-    return found
+def _import_class(path: str) -> type[Model]:
+    module, _, name = path.rpartition(".")
+    model_class: type[Model] = getattr(import_module(f"jobs.models.{module}"), name)
+    return model_class
 
 
-FAMILIES: dict[str, type[Model]] = {family: _class_of(family) for family in families.FAMILIES}
+FAMILIES: dict[str, type[Model]] = {family: _import_class(path) for family, path in CLASS_OF_FAMILY.items()}
+"""Family name -> model class."""
 
 
 def make(family: str, parameters: Mapping[str, Any] | None = None, services: Services | None = None) -> Model:
-    """Return an unfitted model of a family, with ``parameters`` over the family's defaults.
+    """Return an unfitted model of a family; parameters that are not given keep the family's defaults.
 
     Parameters
     ----------
+    family : str
+        A key of ``FAMILIES``.
+    parameters : mapping, optional
+        Hyper-parameter name -> value.
     services : Services, optional
-        For LLMSeqPrompt alone, by itself or as a part of a fusion: what it buys from.
+        Paid language-model services, which only LLMSeqPrompt uses, by itself or as a part of a fusion.
 
     Raises
     ------
     UsageError
-        If a parameter is none of the family's, or can't be what it is.
+        If the family has no such parameter, or the parameter can't have this value.
     """
     parameters = parameters or {}
     if family == Fusion.family:
@@ -43,22 +48,25 @@ def make(family: str, parameters: Mapping[str, Any] | None = None, services: Ser
 
 
 def check(family: str, name: str, value: Any) -> None:
-    """Raise UsageError for a value that a family's parameter can't have, whatever the other parameters are."""
+    """Raise UsageError if a family has no parameter ``name``, or the parameter can't have ``value``.
+
+    Each parameter is checked by itself: combinations of parameters are checked when a model is made.
+    """
     FAMILIES[family].check(name, value)
     if family == Fusion.family and name == "parts":
-        known = [each for each in FAMILIES if each != Fusion.family]
+        fusible = [other for other in FAMILIES if other != Fusion.family]
         for part in value:
-            if part not in known:
-                raise UsageError(f"fusion's parts: {part!r} is no family to fuse; {nearest(str(part), known)}")
+            if part not in fusible:
+                raise UsageError(f"fusion's parts: {part!r} is no family to fuse; {nearest(str(part), fusible)}")
 
 
 def _make_fusion(parameters: Mapping[str, Any], services: Services | None) -> Fusion:
     for name, value in parameters.items():
         check(Fusion.family, name, value)
-    chosen = {**Fusion.defaults, **parameters}
-    families_of_parts, their_parameters = chosen["parts"], chosen["parameters"]
-    for family in their_parameters:
-        if family not in families_of_parts:
-            raise UsageError(f"fusion's parameters name '{family}': {nearest(family, families_of_parts)}")
-    parts = [make(family, their_parameters.get(family), services) for family in families_of_parts]
+    with_defaults = {**Fusion.defaults, **parameters}
+    part_families, part_parameters = with_defaults["parts"], with_defaults["parameters"]
+    for family in part_parameters:
+        if family not in part_families:
+            raise UsageError(f"fusion's parameters name '{family}': {nearest(family, part_families)}")
+    parts = [make(family, part_parameters.get(family), services) for family in part_families]
     return Fusion(parameters, parts)

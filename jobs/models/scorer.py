@@ -1,7 +1,7 @@
-"""Scorers: fitted models that are ready to rank one catalogue's items.
+"""Scorers: fitted models that are ready to rank the items of one catalogue.
 
-Most models end in the same place: a query vector for a sequence, a vector for each item, and the exact top-k of their
-inner products. Filtering of seen items, ties, chunking and memory are therefore solved once, in ``jobs.core.topk``.
+Most models end the same way: a query vector per sequence, a vector per item, and the exact top-k of their inner
+products. Excluded items, ties, chunks and memory are therefore dealt with once, in ``jobs.core.topk``.
 """
 
 from abc import ABC, abstractmethod
@@ -19,74 +19,79 @@ from jobs.core.metrics import rank_values, target_ranks
 from jobs.core.sequences import Sequences
 from jobs.core.topk import top_k
 
-REASON_CHUNK = 1024  # sequences explained at once: their items' vectors are held side by side
-REASON_WINDOW = 50  # newest items that may be a reason
+REASON_CHUNK = 1024  # sequences explained at once: bounds memory, since the vectors of all their items are gathered
+REASON_WINDOW = 50  # only a sequence's newest items, at most this many, can be given as reasons
 QUERY_CHUNK = 4096  # sequences encoded at once: bounds memory, whatever the number of visitors
 
 
 class Scorer(ABC):
-    """A fitted model, ready for one catalogue.
+    """A fitted model that ranks the items of one catalogue.
 
     Attributes
     ----------
     recommendable : bool array (items,)
-        Items that the model can recommend.
+        Whether the model can score each item of the catalogue, and so recommend it.
     """
 
     recommendable: Bools
 
     @abstractmethod
     def top(self, sequences: Sequences, k: int, exclude: Sequences | None, allowed: Bools) -> tuple[Floats, Ints]:
-        """Return the exact top k of some sequences; see :func:`recommend`, which cuts them into chunks.
+        """Return the ``k`` best items of each sequence; callers use :func:`recommend`, which passes chunks.
 
         Parameters
         ----------
+        sequences : Sequences
+            Item indices, oldest first.
         exclude : Sequences, optional
             For each sequence, the items that it must not get.
         allowed : bool array (items,)
-            Recommendable items that may be recommended.
+            True for items that may be recommended; only recommendable items are True.
 
         Returns
         -------
         float32 array (sequences, k), int32 array (sequences, k)
+            Scores and item indices, as :func:`recommend` returns them.
         """
 
     def reasons(self, sequences: Sequences, items: Ints, allowed: Bools | None = None) -> Ints:
-        """Return, for each recommended item, the item of its sequence that speaks most for it.
+        """Return the reason for each recommended item: the item of the sequence that contributes most to its score.
 
         Parameters
         ----------
+        sequences : Sequences
+            Item indices, oldest first.
         items : int32 array (sequences, k)
-            Recommended indices, -1 where there is none.
+            Recommended items; -1 past the end of a list.
         allowed : bool array (items,), optional
-            Items that these lists could hold, as :func:`recommend` was told.
+            The value that was passed to :func:`recommend` for these lists.
 
         Returns
         -------
         int32 array (sequences, k)
-            Of equal ones the newest; -1 where the model can't say.
+            Items of the sequences; of equal contributions, the newest item. -1 if the model can't give a reason.
         """
         return np.full(items.shape, -1, np.int32)
 
     def rates(self) -> dict[str, float]:
-        """Return shares that say how well the scorer has worked so far, by name, to be kept beside the metrics."""
+        """Return the scorer's own quality measures so far, rate name -> share, to be stored beside the metrics."""
         return {}
 
 
 @dataclass(frozen=True)
 class VectorScorer(Scorer):
-    """Scores are inner products of a sequence's vector with the items'.
+    """Scorer whose score is the inner product of a sequence's query vector and an item's vector, plus a bias.
 
     Attributes
     ----------
-    queries : Sequences -> float32 tensor (rows, width)
-        A row of zeros means: nothing is known of this sequence.
+    queries : Sequences -> float32 tensor (sequences, width)
+        Computes the query vectors; a row of zeros means that the model can read none of the sequence's items.
     item_vectors : float32 tensor (items, width)
         In the catalogue's order.
     explains : bool
-        Whether closeness of item vectors says why an item was recommended.
+        Whether an item's nearest vector in the sequence is the reason for recommending it.
     item_bias : float32 tensor (items,), optional
-        What is added to an item's score whatever the sequence.
+        Added to each item's score, for every sequence.
     """
 
     queries: Callable[[Sequences], Tensor]
@@ -96,49 +101,51 @@ class VectorScorer(Scorer):
     item_bias: Tensor | None = None
 
     def top(self, sequences: Sequences, k: int, exclude: Sequences | None, allowed: Bools) -> tuple[Floats, Ints]:
-        """Multiply, and keep the largest; nothing for a sequence of which nothing is known."""
+        """Return the items with the largest inner products; a sequence whose query is zero gets an empty list."""
         queries = self.queries(sequences)
-        unknown = ~queries.any(dim=1).cpu().numpy()
+        unreadable = ~queries.any(dim=1).cpu().numpy()
         scores, items = top_k(queries, self.item_vectors, k, bias=self.item_bias, exclude=exclude, allowed=allowed)
-        scores[unknown], items[unknown] = -np.inf, -1
+        scores[unreadable], items[unreadable] = -np.inf, -1
         return scores, items
 
     def reasons(self, sequences: Sequences, items: Ints, allowed: Bools | None = None) -> Ints:
-        """Name the item with the largest cosine in ``item_vectors``."""
-        found = super().reasons(sequences, items)
+        """Return the item of the sequence whose vector has the largest cosine with the recommended item's vector."""
+        reasons = super().reasons(sequences, items)
         if not self.explains:
-            return found
+            return reasons
         vectors = functional.normalize(self.item_vectors, dim=1)
         for start in range(0, len(sequences), REASON_CHUNK):
             rows = slice(start, min(start + REASON_CHUNK, len(sequences)))
-            own = sequences.take(np.arange(rows.start, rows.stop)).keep(self.recommendable).last(REASON_WINDOW)
-            candidates = own.padded(-1)[:, ::-1].copy()
+            chunk = sequences.take(np.arange(rows.start, rows.stop)).keep(self.recommendable).last(REASON_WINDOW)
+            candidates = chunk.padded(-1)[:, ::-1].copy()  # newest first, so that of equal cosines the newest item wins
             if candidates.shape[1] == 0:
                 continue
-            closeness = torch.bmm(vectors[items[rows].clip(min=0)], vectors[candidates.clip(min=0)].transpose(1, 2))
-            closeness = closeness.cpu().masked_fill(torch.from_numpy(candidates < 0)[:, None, :], -2)
-            best = np.take_along_axis(candidates, closeness.argmax(dim=2).numpy(), axis=1)
-            found[rows] = np.where(items[rows] >= 0, best, -1)
-        return found
+            cosines = torch.bmm(vectors[items[rows].clip(min=0)], vectors[candidates.clip(min=0)].transpose(1, 2))
+            cosines = cosines.cpu().masked_fill(torch.from_numpy(candidates < 0)[:, None, :], -2)
+            best = np.take_along_axis(candidates, cosines.argmax(dim=2).numpy(), axis=1)
+            reasons[rows] = np.where(items[rows] >= 0, best, -1)
+        return reasons
 
 
 def recommend(
     scorer: Scorer, sequences: Sequences, k: int, *, allowed: Bools | None = None, allow_repeats: bool = False
 ) -> tuple[Floats, Ints]:
-    """Return the exact top k of each sequence.
+    """Return the ``k`` best items of each sequence, with their scores.
 
     Parameters
     ----------
+    sequences : Sequences
+        Item indices, oldest first.
     allowed : bool array (items,), optional
-        Items that may be recommended at all.
+        True for items that may be recommended; by default all.
     allow_repeats : bool
-        If false, a sequence's own items are left out.
+        Whether a sequence's own items may be recommended.
 
     Returns
     -------
     float32 array (sequences, k), int32 array (sequences, k)
-        Scores in descending order and item indices; -inf and -1 where nothing is left, or where nothing is
-        known of the sequence. Equal scores are ordered by index.
+        Scores in descending order and item indices, equal scores ordered by index; -inf and -1 past the end of a
+        shorter list. The list is empty if the model can read none of the sequence's items.
     """
     recommendable = scorer.recommendable if allowed is None else scorer.recommendable & allowed
     scores = np.full((len(sequences), k), -np.inf, np.float32)
@@ -151,6 +158,6 @@ def recommend(
 
 
 def ndcg_at_20(scorer: Scorer, cases: Cases, allow_repeats: bool = False) -> float:
-    """Return the mean nDCG@20 of cases, of which there is one at least."""
+    """Return a scorer's mean nDCG@20 on cases, at least one."""
     _, lists = recommend(scorer, cases.inputs, 20, allow_repeats=allow_repeats)
     return float(rank_values(target_ranks(lists, cases.targets), "ndcg", 20).mean())

@@ -1,4 +1,4 @@
-"""Sequences as points of the LLM's embedding space: means of their items' vectors, weighted by age."""
+"""Session vectors: the mean of a sequence's item embeddings, weighted by age."""
 
 from collections.abc import Callable
 from typing import Any
@@ -14,8 +14,8 @@ from jobs.core.sequences import Sequences
 from jobs.models.base import FitContext
 from jobs.models.reductions import Projection, fit_projection
 
-# Weight of the j-th newest of a sequence's n items, j = 1 for the last, as in the extended paper (arXiv 2402.01339);
-# the linear ones stay above 0, so that nothing is forgotten.
+# Decay name -> weight of the j-th newest of a sequence's n items, j = 1 for the last item, as in the extended paper
+# (arXiv 2402.01339). The decays that are linear in the age, and their powers, stay above 0, so that every item counts.
 DECAYS: dict[str, Callable[[Doubles, Doubles], Doubles]] = {
     "last": lambda j, _: (j == 1).astype(np.float64),
     "mean": lambda j, _: np.ones_like(j),
@@ -30,19 +30,27 @@ DECAYS: dict[str, Callable[[Doubles, Doubles], Doubles]] = {
 
 
 def age_weights(sequences: Sequences, decay: str) -> Doubles:
-    """Return the weight of each entry of ``sequences.items`` by its age: float64 array (total,)."""
+    """Return the weight of each element of ``sequences.items`` by its age in its row: float64 array (total,)."""
     age = np.repeat(sequences.offsets[1:], sequences.lengths) - np.arange(len(sequences.items))
     return DECAYS[decay](age.astype(np.float64), np.repeat(sequences.lengths, sequences.lengths).astype(np.float64))
 
 
 def session_vectors(vectors: Floats, sequences: Sequences, decay: str) -> Floats:
-    """Return the weighted mean of each sequence's vectors: float32 array (rows, width), zeros for an empty one.
+    """Return the age-weighted mean of each sequence's item vectors.
 
     Parameters
     ----------
     vectors : float32 array (items, width)
+        Vector of each item that the sequences index.
+    sequences : Sequences
+        Item indices, oldest first.
     decay : str
-        A key of ``DECAYS``.
+        A key of ``DECAYS``: the weights by age.
+
+    Returns
+    -------
+    float32 array (sequences, width)
+        Zeros for an empty sequence.
     """
     weights = age_weights(sequences, decay)
     weights /= np.bincount(sequences.rows(), weights, minlength=len(sequences))[sequences.rows()]
@@ -52,7 +60,7 @@ def session_vectors(vectors: Floats, sequences: Sequences, decay: str) -> Floats
 
 
 def fit_reduction(parameters: dict[str, Any], catalog: Catalog, context: FitContext) -> Projection | None:
-    """Fit the ``reduction`` of ``parameters``; None where it is "none", or no item has an embedding."""
+    """Fit the dimensionality reduction that ``parameters`` name; None if it is "none", or no item has an embedding."""
     if parameters["reduction"] == "none":
         return None
     return fit_projection(
@@ -65,9 +73,10 @@ def fit_reduction(parameters: dict[str, Any], catalog: Catalog, context: FitCont
 
 
 def unit_vectors(catalog: Catalog, projection: Projection | None) -> Floats:
-    """Return items' embeddings, reduced, then each of length 1, as the paper does: float32 array (items, width).
+    """Return the items' embeddings, reduced and then scaled to length 1: float32 array (items, width).
 
-    Zeros stay zeros: items without an embedding, or such as the reduction leaves nothing of.
+    The vector is zero for an item without an embedding, and for an embedding that the reduction maps to zero.
+    Source: the extended paper (arXiv 2402.01339).
     """
     vectors = catalog.embeddings
     if projection:

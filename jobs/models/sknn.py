@@ -1,4 +1,4 @@
-"""SKNN and V-SKNN: recommend what the most similar training sessions hold.
+"""SKNN and V-SKNN: recommend the items of the most similar training sessions, by nearest neighbours.
 
 Jannach & Ludewig 2017; Ludewig & Jannach 2018 (arXiv 1803.09587), as evaluated in arXiv 2309.09261.
 """
@@ -18,112 +18,120 @@ from jobs.models.recency import Recency
 from jobs.models.scorer import Scorer
 from jobs.models.session_vectors import DECAYS, age_weights
 
-Matrix = Any  # scipy's sparse arrays have no types
+SparseMatrix = Any  # SciPy's sparse arrays have no type hints
 
-ROWS_AT_ONCE = 512  # their similarities to sessions, and their items' scores, are held side by side
+ROWS_AT_ONCE = 512  # sequences ranked at once: bounds memory for their similarities to sessions and scores of items
 
 
 class SKNN(Model):
-    """Score of an item = sum of the similarities of the nearest sessions that hold it.
+    """Score of an item = sum of the similarities of the nearest training sessions that hold the item.
 
-    A session is the set of its items. Of a sequence each item counts once, where it occurs last, weighted by ``decay``.
+    A session is the set of its items. In the sequence to recommend for, each item counts once, at its last occurrence,
+    with a weight by age (``decay``).
     """
 
     family = "sknn"
     defaults = {
-        "neighbours": 100,
-        "sample": 0,  # of the sessions that share an item, so many newest are compared; 0: all
+        "neighbours": 100,  # number of nearest sessions
+        "sample": 0,  # compare only this many of the newest sessions that share an item with the sequence; 0: all
         "similarity": "cosine",
-        "decay": "mean",  # weights of a sequence's items by age
-        "idf": False,  # raise the scores of items that few sessions hold, by 1 + ln(sessions / those that hold it)
-        "recency": 0.7,  # weight of what is wanted now: an item's score is multiplied by (q / p)^weight; the papers': 0
+        "decay": "mean",  # weight of a sequence's items by age
+        "idf": False,  # multiply an item's score by 1 + ln(sessions / sessions that hold the item)
+        "recency": 0.7,  # weight of the recency correction: scores are multiplied by (q / p)^weight; in the papers 0
     }
     allowed = {"similarity": ["cosine", "dot"], "decay": DECAYS}
 
     @property
     def is_random(self) -> bool:
-        """Return False: of the sessions the newest are taken, none is drawn."""
+        """Whether another seed gives another model: no, a sample takes the newest sessions, not random ones."""
         return False
 
     def fit(self, train_sequences: Sequences, validation: Cases, catalog: Catalog, context: FitContext) -> None:
-        """Keep the sessions, the newest last, and count what is wanted now."""
+        """Store the training sessions, ordered from oldest to newest, and estimate the recency correction."""
         self.trained_on, self.sessions = catalog, train_sequences
-        self.recency = Recency.of(train_sequences, catalog)
+        self.recency = Recency.from_sequences(train_sequences, catalog)
 
     def state(self) -> State:
-        """Return the sessions, and items' recency."""
+        """Return the training sessions and the recency correction."""
         return {"items": self.sessions.items, "offsets": self.sessions.offsets, **self.recency.state()}
 
     def restore(self, state: State, trained_on: Catalog) -> None:
-        """Take back a state."""
+        """Load the training sessions and the recency correction that :meth:`state` returned."""
         self.trained_on, self.sessions = trained_on, Sequences(state["items"], state["offsets"])
         self.recency = Recency.from_state(state, trained_on)
 
     def scorer(self, catalog: Catalog) -> Scorer:
-        """Score the items that sessions hold and the catalogue still has."""
-        return NeighbourScorer(*self._held(catalog), self.recency.of_items(catalog), self.parameters)
+        """Return a scorer of the items that training sessions hold and that are still in the catalogue."""
+        return NeighbourScorer(*self._session_items(catalog), self.recency.for_catalog(catalog), self.parameters)
 
-    def _held(self, catalog: Catalog) -> tuple[Matrix, npt.NDArray[np.integer]]:
-        """Return which items a session holds, and how many it held at the fit: see :class:`NeighbourScorer`."""
+    def _session_items(self, catalog: Catalog) -> tuple[SparseMatrix, npt.NDArray[np.integer]]:
+        """Return the parameters ``session_items`` and ``lengths`` of :class:`NeighbourScorer`."""
         shape = (len(self.sessions), len(self.trained_on.item_ids))
         rows, columns = self.sessions.rows(), self.sessions.items
-        holds = sparse.coo_array((np.ones(len(columns)), (rows, columns)), shape=shape).tocsr().tocoo()
-        # lengths count lost items too: the others' scores stay as they were
-        lengths = np.bincount(holds.row, minlength=len(self.sessions))
-        place = catalog.find(self.trained_on.item_ids)[holds.col]
-        found = (np.ones((place >= 0).sum()), (holds.row[place >= 0], place[place >= 0]))
-        return sparse.csr_array(found, shape=(len(self.sessions), len(catalog))), lengths
+        trained_items = sparse.coo_array((np.ones(len(columns)), (rows, columns)), shape=shape).tocsr().tocoo()
+        # items that the catalogue has lost count too, so that the scores of the other items do not change
+        lengths = np.bincount(trained_items.row, minlength=len(self.sessions))
+        index = catalog.find(self.trained_on.item_ids)[trained_items.col]
+        in_catalog = index >= 0
+        entries = (np.ones(in_catalog.sum()), (trained_items.row[in_catalog], index[in_catalog]))
+        return sparse.csr_array(entries, shape=(len(self.sessions), len(catalog))), lengths
 
 
 class VSKNN(SKNN):
-    """SKNN that listens to the newest items most."""
+    """V-SKNN: SKNN in which a sequence's newest items weigh most, and rare items score higher."""
 
     family = "vsknn"
     defaults = {**SKNN.defaults, "similarity": "dot", "decay": "harmonic", "idf": True}
 
 
 class NeighbourScorer(Scorer):
-    """Sessions as rows of a sparse matrix: similarities and scores are its products.
+    """Scorer by nearest training sessions, stored as a sparse matrix: similarities and scores are matrix products.
 
     Parameters
     ----------
-    holds : sparse float64 array (sessions, items)
-        1 where a session holds an item.
+    session_items : sparse float64 array (sessions, items)
+        1 where a session holds an item of the catalogue, else 0.
     lengths : int array (sessions,)
-        Items of each session, those included that the catalogue has lost.
-    gains : float32 array (items,)
-        How much more an item is wanted now, see :class:`Recency`.
+        Number of distinct items of each session, including items that are no longer in the catalogue.
+    recency : float32 array (items,)
+        Log-ratio of the recency correction of each item, see :class:`Recency`.
+    parameters : dict
+        The parameters of the model.
     """
 
     def __init__(
-        self, holds: Matrix, lengths: npt.NDArray[np.integer], gains: Floats, parameters: dict[str, Any]
+        self,
+        session_items: SparseMatrix,
+        lengths: npt.NDArray[np.integer],
+        recency: Floats,
+        parameters: dict[str, Any],
     ) -> None:
-        sessions, items = holds.shape
-        holders = np.bincount(holds.indices, minlength=items)
+        sessions, items = session_items.shape
+        holders = np.bincount(session_items.indices, minlength=items)  # number of sessions that hold each item
         self.recommendable = holders > 0
-        self._holds, self._holders = holds, holds.T.tocsr()
+        self._session_items, self._item_sessions = session_items, session_items.T.tocsr()
         self._norms = np.sqrt(np.maximum(lengths, 1))
-        rarity = 1 + np.log(sessions / np.maximum(holders, 1)) if parameters["idf"] else np.ones(items)
-        self._item_weights = rarity * np.exp(parameters["recency"] * gains)
+        idf = 1 + np.log(sessions / np.maximum(holders, 1)) if parameters["idf"] else np.ones(items)
+        self._item_weights = idf * np.exp(parameters["recency"] * recency)
         self._parameters = parameters
 
     def top(self, sequences: Sequences, k: int, exclude: Sequences | None, allowed: Bools) -> tuple[Floats, Ints]:
-        """Score what neighbours hold; a list is shorter than k where they hold too little."""
+        """Return the best ``k`` items that the nearest sessions hold; fewer if these sessions hold fewer items."""
         scores = np.full((len(sequences), k), -np.inf, np.float32)
         items = np.full((len(sequences), k), -1, np.int32)
         eligible = allowed.copy()
         for start in range(0, len(sequences), ROWS_AT_ONCE):
             rows = np.arange(start, min(start + ROWS_AT_ONCE, len(sequences)))
-            found = self._neighbours(sequences.take(rows)) @ self._holds
-            for place, row in enumerate(rows):
-                held = slice(found.indptr[place], found.indptr[place + 1])
-                own = np.empty(0, np.int32) if exclude is None else exclude[int(row)]
-                eligible[own] = False
-                wanted = eligible[found.indices[held]]
-                eligible[own] = allowed[own]
-                candidates = found.indices[held][wanted]
-                values = (found.data[held][wanted] * self._item_weights[candidates]).astype(np.float32)
-                if len(values) > k:  # most score too little to be worth sorting
+            item_sums = self._neighbours(sequences.take(rows)) @ self._session_items
+            for number, row in enumerate(rows):
+                entries = slice(item_sums.indptr[number], item_sums.indptr[number + 1])
+                excluded = np.empty(0, np.int32) if exclude is None else exclude[int(row)]
+                eligible[excluded] = False
+                is_candidate = eligible[item_sums.indices[entries]]
+                eligible[excluded] = allowed[excluded]
+                candidates = item_sums.indices[entries][is_candidate]
+                values = (item_sums.data[entries][is_candidate] * self._item_weights[candidates]).astype(np.float32)
+                if len(values) > k:  # sorting only the candidates from the k-th best score on saves time
                     high = values >= np.partition(values, -k)[-k]
                     candidates, values = candidates[high], values[high]
                 best = np.lexsort((candidates, -values))[:k]
@@ -131,70 +139,76 @@ class NeighbourScorer(Scorer):
         return scores, items
 
     def reasons(self, sequences: Sequences, items: Ints, allowed: Bools | None = None) -> Ints:
-        """Name the item that gives the recommended one most of its score: by the neighbours that hold both."""
-        found = super().reasons(sequences, items)
+        """Return the item of the sequence that adds most to the recommended item's score, through shared neighbours.
+
+        An item of the sequence adds to the score through every neighbour session that holds both items.
+        """
+        reasons = super().reasons(sequences, items)
         for start in range(0, len(sequences), ROWS_AT_ONCE):
             rows = np.arange(start, min(start + ROWS_AT_ONCE, len(sequences)))
-            chosen = sequences.take(rows)
-            weights, neighbours = self._weights(chosen), self._neighbours(chosen)
-            for place, row in enumerate(rows):
-                own = slice(weights.indptr[place], weights.indptr[place + 1])
-                mine, weight = weights.indices[own][::-1], weights.data[own][::-1]  # the newest first
-                there = np.flatnonzero(items[row] >= 0)
-                if not len(mine) or not len(there):
+            chunk = sequences.take(rows)
+            weights, neighbours = self._age_weights(chunk), self._neighbours(chunk)
+            for number, row in enumerate(rows):
+                entries = slice(weights.indptr[number], weights.indptr[number + 1])
+                own_items, own_weights = weights.indices[entries][::-1], weights.data[entries][::-1]  # newest first
+                listed = np.flatnonzero(items[row] >= 0)
+                if not len(own_items) or not len(listed):
                     continue
-                near = slice(neighbours.indptr[place], neighbours.indptr[place + 1])
-                holds = self._holds[neighbours.indices[near]]
-                credit = self._credit(neighbours.indices[near], neighbours.data[near])[:, None]
-                shares = weight[:, None] * (holds[:, mine].T @ (holds[:, items[row, there]] * credit)).toarray()
-                found[row, there] = np.where(shares.any(axis=0), mine[shares.argmax(axis=0)], -1)
-        return found
+                nearest = slice(neighbours.indptr[number], neighbours.indptr[number + 1])
+                held = self._session_items[neighbours.indices[nearest]]
+                unit = self._contribution(neighbours.indices[nearest], neighbours.data[nearest])[:, None]
+                pairs = held[:, own_items].T @ (held[:, items[row, listed]] * unit)
+                contributions = own_weights[:, None] * pairs.toarray()
+                best = own_items[contributions.argmax(axis=0)]
+                reasons[row, listed] = np.where(contributions.any(axis=0), best, -1)
+        return reasons
 
-    def _weights(self, sequences: Sequences) -> Matrix:
-        """Return what each item of a sequence counts, oldest first: sparse (sequences, items)."""
-        own = sequences.distinct().keep(self.recommendable)
+    def _age_weights(self, sequences: Sequences) -> SparseMatrix:
+        """Return each distinct item's weight by age: sparse array (sequences, items), a row's oldest item first."""
+        distinct = sequences.distinct().keep(self.recommendable)
         weights = sparse.csr_array(
-            (age_weights(own, self._parameters["decay"]), own.items, own.offsets),
-            shape=(len(own), len(self.recommendable)),
+            (age_weights(distinct, self._parameters["decay"]), distinct.items, distinct.offsets),
+            shape=(len(distinct), len(self.recommendable)),
         )
         weights.eliminate_zeros()
         return weights
 
-    def _similarities(self, sequences: Sequences, weights: Matrix, shared: Matrix) -> Doubles:
-        """Return how alike a sequence and a session are, for each entry of ``shared``: float64 array (entries,).
+    def _similarities(self, sequences: Sequences, weights: SparseMatrix, shared: SparseMatrix) -> Doubles:
+        """Return the similarity of the sequence and the session of each entry of ``shared``: float64 array (entries,).
 
         Parameters
         ----------
         weights : sparse float64 array (sequences, items)
+            As :meth:`_weights` returns them.
         shared : sparse float64 array (sequences, sessions)
-            The sum of the weights of the items that both hold.
+            Sum of the weights of the items that the sequence shares with the session.
         """
         if self._parameters["similarity"] == "dot":
             return shared.data  # type: ignore[no-any-return]
-        own = np.sqrt(np.maximum(weights.multiply(weights).sum(axis=1), 1e-12))
-        return shared.data / (self._norms[shared.indices] * np.repeat(own, np.diff(shared.indptr)))  # type: ignore[no-any-return]
+        norms = np.sqrt(np.maximum(weights.multiply(weights).sum(axis=1), 1e-12))
+        return shared.data / (self._norms[shared.indices] * np.repeat(norms, np.diff(shared.indptr)))  # type: ignore[no-any-return]
 
-    def _credit(self, sessions: npt.NDArray[np.integer], similarities: Doubles) -> Doubles:
-        """Return what near sessions add to an item's score for a shared item of weight 1, up to a common factor."""
+    def _contribution(self, sessions: npt.NDArray[np.integer], similarities: Doubles) -> Doubles:
+        """Return how much each session adds to its items' scores for a shared item of weight 1, up to a constant."""
         return np.ones_like(similarities) if self._parameters["similarity"] == "dot" else 1 / self._norms[sessions]
 
-    def _neighbours(self, sequences: Sequences) -> Matrix:
-        """Return the nearest sessions with their similarity: sparse (sequences, sessions)."""
-        weights = self._weights(sequences)
-        shared = weights @ self._holders
+    def _neighbours(self, sequences: Sequences) -> SparseMatrix:
+        """Return the similarities of each sequence's nearest sessions: sparse (sequences, sessions)."""
+        weights = self._age_weights(sequences)
+        shared = weights @ self._item_sessions
         if self._parameters["sample"]:
-            shared = _largest(shared, shared.indices, self._parameters["sample"])
+            shared = _keep_largest(shared, shared.indices, self._parameters["sample"])
         shared.data = self._similarities(sequences, weights, shared)
         shared.eliminate_zeros()
-        return _largest(shared, shared.data, self._parameters["neighbours"])
+        return _keep_largest(shared, shared.data, self._parameters["neighbours"])
 
 
-def _largest(matrix: Matrix, values: Doubles, count: int) -> Matrix:
-    """Keep each row's entries with the largest values; of equal ones those of the newest session."""
+def _keep_largest(matrix: SparseMatrix, values: Doubles, count: int) -> SparseMatrix:
+    """Keep the ``count`` largest values of each row; of equal values, those of the newest sessions (columns)."""
     kept = []
     for start, stop in zip(matrix.indptr, matrix.indptr[1:], strict=False):
-        near = slice(start, stop)
-        kept.append(start + np.lexsort((-matrix.indices[near], -values[near]))[:count])
-    places = np.concatenate([*kept, np.empty(0, np.int64)])
-    offsets = np.concatenate([[0], np.cumsum([len(places) for places in kept])])
-    return sparse.csr_array((matrix.data[places], matrix.indices[places], offsets), shape=matrix.shape)
+        entries = slice(start, stop)
+        kept.append(start + np.lexsort((-matrix.indices[entries], -values[entries]))[:count])
+    positions = np.concatenate([*kept, np.empty(0, np.int64)])
+    offsets = np.concatenate([[0], np.cumsum([len(row) for row in kept])])
+    return sparse.csr_array((matrix.data[positions], matrix.indices[positions], offsets), shape=matrix.shape)

@@ -1,7 +1,7 @@
-"""SKNN on embeddings: neighbours are the training sessions nearest in the LLM's embedding space.
+"""SKNNEmb: nearest-neighbour recommendation whose neighbours are nearest in the LLM's embedding space.
 
-The extended paper's SKNNEmb (Boz et al. 2024, arXiv 2402.01339). Its published code weighs training sessions by the
-decay of the sequence that asks; here each has its own.
+Source: the extended paper's SKNNEmb (Boz et al. 2024, arXiv 2402.01339). Its published code weights the items of
+training sessions by the same decay as the items of the sequence to recommend for; here each has its own decay.
 """
 
 from typing import Any
@@ -19,101 +19,114 @@ from jobs.models.base import FitContext
 from jobs.models.reductions import RANDOM_REDUCTIONS, REDUCTION_DEFAULTS, REDUCTIONS, Projection
 from jobs.models.scorer import Scorer
 from jobs.models.session_vectors import DECAYS, fit_reduction, session_vectors, unit_vectors
-from jobs.models.sknn import SKNN, Matrix, NeighbourScorer
+from jobs.models.sknn import SKNN, NeighbourScorer, SparseMatrix
 
 
 class SKNNEmb(SKNN):
-    """SKNN whose sessions, sharing an item, are compared by the weighted means of their items' unit vectors.
+    """SKNN that compares sessions by the age-weighted means of their items' unit embeddings.
 
-    A sequence's items without events are read too, where they have an embedding, but find no sessions.
+    Only training sessions that share an item with the sequence are compared with it. An item that no training session
+    holds counts in the sequence's mean if it has an embedding, but is shared with no session.
     """
 
     family = "sknnemb"
     defaults = {
         **SKNN.defaults,
         **REDUCTION_DEFAULTS,
-        "sample": 1000,  # of the sessions that share an item, so many newest are compared; 0: all
-        "similarity": "cosine",  # or dot, which prefers sessions whose items are alike
-        "decay": "harmonic",  # weights by age of the items of the sequence that asks
-        "training_decay": "mean",  # the same, of training sessions
-        "reduction": "none",  # or as for initial item vectors
-        "width": 256,  # of a reduction
+        "sample": 1000,  # compare only this many of the newest sessions that share an item with the sequence; 0: all
+        "similarity": "cosine",  # or dot, which prefers sessions whose items are similar to each other
+        "decay": "harmonic",  # weight by age of the items of the sequence to recommend for
+        "training_decay": "mean",  # weight by age of the items of training sessions
+        "reduction": "none",  # or a reduction of the embeddings, as in REDUCTIONS
+        "width": 256,  # size of the reduced vectors
     }
     allowed = {**SKNN.allowed, "training_decay": DECAYS, "reduction": ["none", *REDUCTIONS]}
     uses_embeddings = True
 
     @property
     def is_random(self) -> bool:
-        """Tell whether the reduction draws; nothing else does."""
+        """Whether another seed gives another model: only with a random reduction of the embeddings."""
         return self.parameters["reduction"] in RANDOM_REDUCTIONS
 
     def fit(self, train_sequences: Sequences, validation: Cases, catalog: Catalog, context: FitContext) -> None:
-        """Keep the sessions, and their items' vectors, so that an item the catalogue loses moves no session."""
+        """Store the training sessions, the unit vectors of their items, and the recency correction.
+
+        With the vectors stored, a session's mean stays the same when the catalogue loses one of its items.
+        """
         super().fit(train_sequences, validation, catalog, context)
         self.projection = fit_reduction(self.parameters, catalog, context)
         self.vectors = unit_vectors(catalog, self.projection)[np.unique(train_sequences.items)]
 
     def state(self) -> State:
-        """Return the sessions, the vectors of the items that they hold, and the reduction where there is one."""
+        """Return the state of SKNN, the unit vectors of the sessions' items, and the reduction if there is one."""
         projection = self.projection.state() if self.projection else {}
         return {**super().state(), "vectors": self.vectors, **projection}
 
     def restore(self, state: State, trained_on: Catalog) -> None:
-        """Take back a state."""
+        """Load the sessions, vectors and reduction that :meth:`state` returned."""
         super().restore(state, trained_on)
         self.projection = Projection.from_state(state)
         self.vectors = state["vectors"]
 
     def scorer(self, catalog: Catalog) -> Scorer:
-        """Score the items that sessions hold and the catalogue still has."""
-        index = np.unique(self.sessions.items, return_inverse=True)[1].astype(np.int32)
-        known: Bools = np.asarray(self.vectors.any(axis=1), dtype=np.bool_)
-        readable = Sequences(index, self.sessions.offsets).distinct().keep(known)
+        """Return a scorer of the items that training sessions hold and that are still in the catalogue."""
+        vector_index = np.unique(self.sessions.items, return_inverse=True)[1].astype(np.int32)
+        has_vector: Bools = np.asarray(self.vectors.any(axis=1), dtype=np.bool_)
+        readable = Sequences(vector_index, self.sessions.offsets).distinct().keep(has_vector)
         sessions = session_vectors(self.vectors, readable, self.parameters["training_decay"])
         items = unit_vectors(catalog, self.projection)
-        gains = self.recency.of_items(catalog)
-        return EmbeddingScorer(*self._held(catalog), gains, self.parameters, sessions, items)
+        recency = self.recency.for_catalog(catalog)
+        return EmbeddingScorer(*self._session_items(catalog), recency, self.parameters, sessions, items)
 
 
 class EmbeddingScorer(NeighbourScorer):
-    """A sequence is compared with the vectors of the sessions that share an item; what isn't alike is no neighbour.
+    """Scorer by nearest training sessions, whose similarity to a sequence is that of their session vectors.
+
+    Only sessions that share an item with the sequence are compared; a similarity of 0 or less makes no neighbour.
 
     Parameters
     ----------
+    session_items, lengths, recency, parameters
+        See :class:`NeighbourScorer`.
     sessions : float32 array (sessions, width)
-        Held in memory, as ``items`` are.
+        Session vectors of the training sessions.
     items : float32 array (items, width)
+        Unit vectors of the catalogue's items; zeros for an item without an embedding.
     """
 
     def __init__(
         self,
-        holds: Matrix,
+        session_items: SparseMatrix,
         lengths: npt.NDArray[np.integer],
-        gains: Floats,
+        recency: Floats,
         parameters: dict[str, Any],
         sessions: Floats,
         items: Floats,
     ) -> None:
-        super().__init__(holds, lengths, gains, {**parameters, "decay": "mean"})  # any shared item finds a session
+        # the decay "mean" gives no item weight 0, so that any shared item makes a session comparable
+        super().__init__(session_items, lengths, recency, {**parameters, "decay": "mean"})
         self._decay = parameters["decay"]
-        self._sessions = self._comparable(sessions)
+        self._sessions = self._normalized(sessions)
         self._items = items
-        self._known: Bools = np.asarray(items.any(axis=1), dtype=np.bool_)
+        self._has_vector: Bools = np.asarray(items.any(axis=1), dtype=np.bool_)
 
-    def _comparable(self, vectors: Floats) -> Floats:
+    def _normalized(self, vectors: Floats) -> Floats:
+        """Return vectors of length 1 for cosine similarity, and the vectors themselves for the inner product."""
         if self._parameters["similarity"] == "dot":
             return vectors
         return np.asarray(functional.normalize(torch.from_numpy(vectors), dim=1))
 
-    def _similarities(self, sequences: Sequences, weights: Matrix, shared: Matrix) -> Doubles:
-        readable = sequences.distinct().keep(self._known)
-        queries = self._comparable(session_vectors(self._items, readable, self._decay))
-        found = np.zeros(len(shared.data))
+    def _similarities(self, sequences: Sequences, weights: SparseMatrix, shared: SparseMatrix) -> Doubles:
+        """Return the similarity of the session vectors of each entry of ``shared``, negative ones set to 0."""
+        readable = sequences.distinct().keep(self._has_vector)
+        queries = self._normalized(session_vectors(self._items, readable, self._decay))
+        similarities = np.zeros(len(shared.data))
         for row, query in enumerate(queries):
-            near = slice(shared.indptr[row], shared.indptr[row + 1])
-            # unlike BLAS, einsum gives equal sessions equal bits, wherever they stand
-            found[near] = np.einsum("sw,w->s", self._sessions[shared.indices[near]], query)
-        return found.clip(min=0)
+            entries = slice(shared.indptr[row], shared.indptr[row + 1])
+            # unlike BLAS, einsum gives equal sessions bitwise equal similarities, at any position in the matrix
+            similarities[entries] = np.einsum("sw,w->s", self._sessions[shared.indices[entries]], query)
+        return similarities.clip(min=0)
 
-    def _credit(self, sessions: npt.NDArray[np.integer], similarities: Doubles) -> Doubles:
+    def _contribution(self, sessions: npt.NDArray[np.integer], similarities: Doubles) -> Doubles:
+        """Return how much each session adds to its items' scores: its similarity, whichever item is shared."""
         return similarities

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from jobs.core.arrays import Doubles
-from jobs.core.metrics import bootstrap_interval
+from jobs.core.bootstrap import bootstrap_interval
 
 SELECTION_K = 20
 """Length of the lists on which models are compared."""

@@ -21,7 +21,7 @@ def run(lead: Callable[[], None]) -> None:
     try:
         lead()
     finally:
-        joined.end()
+        joined.end_workers()
 
 
 def _follow(group: team.ProcessGroup) -> None:
@@ -31,10 +31,12 @@ def _follow(group: team.ProcessGroup) -> None:
         if what == "fit":
             seed = facts["seed"]
             model: Any = registry.make(facts["family"], facts["parameters"])
-            batches = model.prepare(Sequences(tensors["items"].numpy(), tensors["offsets"].numpy()), facts["items"])
+            batches = model.prepare_worker(
+                Sequences(tensors["items"].numpy(), tensors["offsets"].numpy()), facts["items"]
+            )
             optimizer = loop.make_optimizer(model.network, model.parameters)
         elif what == "state":
-            loop.take_state(model.network, optimizer, tensors)
+            loop.restore_state(model.network, optimizer, tensors)
         elif what == "epoch":
             try:
                 with group.epoch(facts["number"]):

@@ -1,4 +1,4 @@
-"""The training loop, batches, and the group of processes that share them. It knows no model family.
+"""Training by gradient: the loop with early stopping and checkpoints, batches, and several processes at once.
 
-May import ``core``.
+The folder knows no model family. May import ``core`` and the modules beside the folders.
 """

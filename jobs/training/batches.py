@@ -1,4 +1,4 @@
-"""Batches of training rows: rows of one length, or of nearly one length, so that little time goes into padding."""
+"""Batches of training rows of equal or nearly equal length, so that little time goes into padding."""
 
 from collections.abc import Iterator
 
@@ -11,24 +11,51 @@ from jobs.core.sequences import Sequences
 
 
 def batches_of_like_length(lengths: Longs, size: int, generator: np.random.Generator) -> list[Longs]:
-    """Cut a random order into batches whose rows have nearly one length, in random order."""
+    """Group rows of similar length into batches, and return the batches in random order.
+
+    Parameters
+    ----------
+    lengths : int64 array (rows,)
+        Length of each row.
+    size : int
+        Rows per batch; the last one of the sorted rows may be smaller.
+    generator : numpy Generator
+        Decides the order of rows of one length, and the order of the batches.
+
+    Returns
+    -------
+    list of int64 arrays (rows of the batch,)
+        Row numbers.
+    """
     order = np.lexsort((generator.random(len(lengths)), lengths))
     batches = [order[start : start + size] for start in range(0, len(order), size)]
-    return [batches[place] for place in generator.permutation(len(batches))]
+    return [batches[number] for number in generator.permutation(len(batches))]
 
 
 def batches_of_one_length(
     rows: Sequences, size: int, generator: np.random.Generator
 ) -> Iterator[tuple[Tensor, Tensor]]:
-    """Yield (inputs, targets), int64 (rows, length) each, of rows of one length: nothing is padded.
+    """Yield random batches of rows of equal length, without padding, as inputs and the items that follow them.
 
-    The rows' order, and so the batches and theirs, is drawn anew.
+    Parameters
+    ----------
+    rows : Sequences
+        Training rows of at least two items.
+    size : int
+        Largest number of rows in a batch.
+    generator : numpy Generator
+        Decides which rows share a batch, and the order of the batches.
+
+    Yields
+    ------
+    inputs, targets : int64 tensors (rows, length - 1)
+        A row without its last item, and the same row without its first item.
     """
     order = generator.permutation(len(rows))
     batches = []
     for length in np.unique(rows.lengths):
-        chosen = order[rows.lengths[order] == length]
-        batches += [chosen[start : start + size] for start in range(0, len(chosen), size)]
-    for place in generator.permutation(len(batches)):
-        items = torch.from_numpy(rows.take(batches[place]).padded(0)).long()
+        same_length = order[rows.lengths[order] == length]
+        batches += [same_length[start : start + size] for start in range(0, len(same_length), size)]
+    for number in generator.permutation(len(batches)):
+        items = torch.from_numpy(rows.take(batches[number]).padded(0)).long()
         yield items[:, :-1], items[:, 1:]

@@ -1,4 +1,4 @@
-"""The training loop: epochs with early stopping, and a checkpoint after each that a killed run goes on from."""
+"""The training loop: epochs with early stopping, and a checkpoint after each epoch from which a killed run resumes."""
 
 import json
 from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -17,7 +17,7 @@ from jobs.files import fsync_folder
 from jobs.progress import progress, say
 from jobs.training.team import SINGLE_PROCESS, SingleProcess
 
-CLIP_NORM = 5.0  # the paper's; keeps the first steps on a fresh output table tame
+CLIP_NORM = 5.0  # largest gradient norm, as BERT4Rec's in arXiv 2309.09261: keeps first steps of new item tables small
 
 
 def train(
@@ -33,77 +33,88 @@ def train(
     measure: str = "validation nDCG@20",
     team: SingleProcess = SINGLE_PROCESS,
 ) -> int:
-    """Train ``module`` in place, leave it with the averaged weights of its best epoch, and return that epoch's number.
+    """Train a module in place with early stopping, and return the number of its best epoch.
 
-    All that is random in an epoch is drawn from (seed, epoch), so a run that was killed and goes on from its
-    checkpoint ends with the very weights of one that was not.
+    The module ends with the averaged weights of that epoch, in evaluation mode. All random numbers of an epoch are
+    drawn from (seed, epoch), so a killed run that resumes from its checkpoint ends with exactly the same weights as a
+    run that was not killed.
 
     Parameters
     ----------
-    epoch_batches : Generator -> batches
-        One epoch's batches, drawn with the generator given.
+    epoch_batches : numpy Generator -> iterable of batches
+        Draws one epoch's batches.
     loss_of : batch -> scalar tensor
+        Mean loss of a batch; with several processes, this rank's part of it.
     validate : () -> float, optional
-        Higher is better; decides when to stop and which epoch to keep. Without it all epochs run, the last is kept.
+        Validation score, higher is better: it decides when to stop and which epoch to keep. Without it all epochs
+        run, and the last one is kept.
     parameters : mapping
-        Reads learning_rate, weight_decay, averaging (see :class:`Average`), epochs (at most), patience (epochs
-        without a gain).
+        Hyper-parameters: learning_rate, weight_decay, averaging (see :class:`WeightAverage`), epochs (the largest
+        number of epochs), patience (training stops after this many epochs without a better score).
     title : str
-        What the progress line calls the fit.
+        Name of the fit in the progress line.
     seed : int
-        Decides everything random.
+        Seed of all random numbers.
     checkpoint : Path, optional
-        Where the state is kept after each epoch, for a killed run to go on from.
+        File that holds the training state after each epoch; a killed run resumes from it.
     measure : str
-        What people call what ``validate`` returns.
+        Name of the validation score in the progress line.
     team : SingleProcess
-        With whom epochs are run; ``loss_of`` then gives this rank's part of a batch's loss.
+        The processes that run each epoch together.
     """
     optimizer = make_optimizer(module, parameters)
-    average = Average(module, parameters["averaging"])
-    best, progressed = _resume(module, optimizer, average, checkpoint)
-    team.start_from(lambda: state_of(module, optimizer))
+    average = WeightAverage(module, parameters["averaging"])
+    best, status = _resume(module, optimizer, average, checkpoint)
+    team.send_start_state(lambda: state_of(module, optimizer))
     with progress(title, parameters["epochs"]) as advance, fork_random():
-        advance(progressed["epoch"], "from the checkpoint") if progressed["epoch"] else None
-        while progressed["epoch"] < parameters["epochs"] and progressed["since_best"] < parameters["patience"]:
-            epoch = progressed["epoch"] + 1
+        advance(status["epoch"], "from the checkpoint") if status["epoch"] else None
+        while status["epoch"] < parameters["epochs"] and status["since_best"] < parameters["patience"]:
+            epoch = status["epoch"] + 1
             with team.epoch(epoch):
                 run_epoch(module, optimizer, epoch_batches, loss_of, seed, epoch, team, average.update)
-            with average.in_place(module):
+            with average.applied_to(module):
                 score = validate() if validate else None
             if score is None:
-                progressed["best_epoch"] = epoch
-            elif score > progressed["best_score"]:
+                status["best_epoch"] = epoch
+            elif score > status["best_score"]:
                 best = {name: value.clone() for name, value in average.weights.items()}
-                progressed.update(best_score=score, since_best=0, best_epoch=epoch)
+                status.update(best_score=score, since_best=0, best_epoch=epoch)
             else:
-                progressed["since_best"] += 1
-            progressed["epoch"] = epoch
-            _save(module, optimizer, average, best, progressed, checkpoint)
+                status["since_best"] += 1
+            status["epoch"] = epoch
+            _save_checkpoint(module, optimizer, average, best, status, checkpoint)
             advance(1, "" if score is None else f"{measure} {score:.4f}")
     module.load_state_dict({**module.state_dict(), **(best or average.weights)})
     module.eval()
-    return int(progressed["best_epoch"])
+    return int(status["best_epoch"])
 
 
 def make_optimizer(module: nn.Module, parameters: Mapping[str, Any]) -> torch.optim.Optimizer:
-    """Return the optimizer of a module; reads learning_rate and weight_decay."""
+    """Return the AdamW optimizer of a module's parameters, with the given learning_rate and weight_decay."""
     return torch.optim.AdamW(
         module.parameters(), lr=parameters["learning_rate"], weight_decay=parameters["weight_decay"], fused=True
     )
 
 
 def run_epoch(
-    module: nn.Module, optimizer: torch.optim.Optimizer, epoch_batches: Callable[[np.random.Generator], Iterable[Any]],
-    loss_of: Callable[[Any], Tensor], seed: int, epoch: int, team: SingleProcess,
+    module: nn.Module,
+    optimizer: torch.optim.Optimizer,
+    epoch_batches: Callable[[np.random.Generator], Iterable[Any]],
+    loss_of: Callable[[Any], Tensor],
+    seed: int,
+    epoch: int,
+    team: SingleProcess,
     after_step: Callable[[nn.Module], None] = lambda _: None,
-) -> None:  # fmt: skip
-    """Take one step a batch; see :func:`train`."""
+) -> None:
+    """Train a module for one epoch: one optimizer step per batch, each followed by ``after_step(module)``.
+
+    The other parameters are those of :func:`train`.
+    """
     team.seed(seed * 1_000_003 + epoch)
     module.train()
     for batch in epoch_batches(np.random.default_rng([seed, epoch])):
         optimizer.zero_grad(set_to_none=True)
-        with team.update(module):
+        with team.sum_gradients(module):
             with torch.autocast("cuda", torch.bfloat16, enabled=torch.cuda.is_available()):
                 loss = loss_of(batch)
             loss.backward()  # type: ignore[no-untyped-call]
@@ -113,18 +124,18 @@ def run_epoch(
     module.eval()
 
 
-class Average:
-    """The running mean of a module's weights, in which the noise of single steps cancels out.
+class WeightAverage:
+    """Exponential moving average of a module's weights, in which the noise of single steps cancels out.
 
-    Exponential, with a decay that is shorter at the start, where old weights are of no use (Polyak & Juditsky 1992;
-    min(decay, (1 + n) / (10 + n)) as in TensorFlow's ExponentialMovingAverage).
+    Averaging: Polyak & Juditsky 1992. After n steps the decay is min(decay, (1 + n) / (10 + n)), as in TensorFlow's
+    ExponentialMovingAverage: it is smaller at the start, when old weights are of no use.
 
     Attributes
     ----------
     weights : dict of tensors
-        By their names in the module.
+        Averaged weights: parameter name -> tensor.
     steps : int
-        Updates so far.
+        Number of updates so far.
     """
 
     def __init__(self, module: nn.Module, decay: float) -> None:
@@ -134,34 +145,34 @@ class Average:
 
     @torch.no_grad()
     def update(self, module: nn.Module) -> None:
-        """Move the mean towards the module's weights."""
+        """Move the average towards the module's current weights."""
         self.steps += 1
         decay = min(self._decay, (1 + self.steps) / (10 + self.steps))
         torch._foreach_lerp_([*self.weights.values()], [*module.parameters()], 1 - decay)
 
     @contextmanager
-    def in_place(self, module: nn.Module) -> Iterator[None]:
-        """Give the module the mean as its weights while the block runs."""
-        own = {name: parameter.data for name, parameter in module.named_parameters()}
+    def applied_to(self, module: nn.Module) -> Iterator[None]:
+        """Let the module use the averaged weights while the ``with`` block runs, and its own weights afterwards."""
+        trained = {name: parameter.data for name, parameter in module.named_parameters()}
         for name, parameter in module.named_parameters():
-            parameter.data = self.weights[name]  # no copy: a table of a million items is held often enough
+            parameter.data = self.weights[name]  # not copied, to save memory: item tables may hold a million items
         try:
             yield
         finally:
             for name, parameter in module.named_parameters():
-                parameter.data = own[name]
+                parameter.data = trained[name]
 
 
 def state_of(module: nn.Module, optimizer: torch.optim.Optimizer) -> dict[str, Tensor]:
-    """Return the weights and the optimizer's moments on the CPU, by the names that checkpoints give them."""
+    """Return a module's weights and its optimizer's moments as CPU tensors, under the names used in checkpoints."""
     tensors = {f"weights.{name}": value for name, value in module.state_dict().items()}
     for number, moments in optimizer.state_dict()["state"].items():
         tensors |= {f"optimizer.{number}.{name}": value for name, value in moments.items()}
     return {name: value.contiguous().cpu() for name, value in tensors.items()}
 
 
-def take_state(module: nn.Module, optimizer: torch.optim.Optimizer, tensors: Mapping[str, Tensor]) -> None:
-    """Take back :func:`state_of`; other tensors may stand beside."""
+def restore_state(module: nn.Module, optimizer: torch.optim.Optimizer, tensors: Mapping[str, Tensor]) -> None:
+    """Load the tensors that :func:`state_of` returned into a module and its optimizer; other tensors are ignored."""
     parts: dict[str, dict[str, Tensor]] = {"weights": {}, "optimizer": {}}
     for key, value in tensors.items():
         part, name = key.split(".", 1)
@@ -174,38 +185,45 @@ def take_state(module: nn.Module, optimizer: torch.optim.Optimizer, tensors: Map
     optimizer.load_state_dict({**optimizer.state_dict(), "state": moments})
 
 
-def _save(
-    module: nn.Module, optimizer: torch.optim.Optimizer, average: Average, best: dict[str, Tensor],
-    progressed: dict[str, Any], path: Path | None,
-) -> None:  # fmt: skip
+def _save_checkpoint(
+    module: nn.Module,
+    optimizer: torch.optim.Optimizer,
+    average: WeightAverage,
+    best: dict[str, Tensor],
+    status: dict[str, Any],
+    path: Path | None,
+) -> None:
+    """Write the training state to ``path``, atomically and durably; do nothing without a path."""
     if path is None:
         return
-    kept = {f"best.{name}": value.contiguous().cpu() for name, value in best.items()}
-    kept |= {f"average.{name}": value.contiguous().cpu() for name, value in average.weights.items()}
-    progressed = {**progressed, "steps": average.steps}
+    averages = {f"best.{name}": value.contiguous().cpu() for name, value in best.items()}
+    averages |= {f"average.{name}": value.contiguous().cpu() for name, value in average.weights.items()}
+    status = {**status, "steps": average.steps}
     path.parent.mkdir(parents=True, exist_ok=True)
     unfinished = path.with_suffix(".unfinished")
-    save_file(state_of(module, optimizer) | kept, unfinished, metadata={"progress": json.dumps(progressed)})
+    save_file(state_of(module, optimizer) | averages, unfinished, metadata={"progress": json.dumps(status)})
     unfinished.replace(path)
     fsync_folder(path.parent)
 
 
 def _resume(
-    module: nn.Module, optimizer: torch.optim.Optimizer, average: Average, path: Path | None
+    module: nn.Module, optimizer: torch.optim.Optimizer, average: WeightAverage, path: Path | None
 ) -> tuple[dict[str, Tensor], dict[str, Any]]:
+    """Load a checkpoint, if there is a readable one, and return the best weights so far and the status of training."""
     start: dict[str, Any] = {"epoch": 0, "since_best": 0, "best_score": float("-inf"), "best_epoch": 0}
     if path is None or not path.exists():
         return {}, start
     try:
         with safe_open(path, framework="pt") as file:
-            tensors = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118 - it has no other way to ask
-            progressed = json.loads(file.metadata()["progress"])
-    except (SafetensorError, OSError) as error:  # as after a power cut: it must not stop every later night too
+            tensors = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118 - the file is no mapping
+            status = json.loads(file.metadata()["progress"])
+    except (SafetensorError, OSError) as error:
+        # a file damaged by a power cut, for example, must not make every later training fail
         say(f"the checkpoint {path} can't be read ({error}): starting over")
         return {}, start
-    take_state(module, optimizer, tensors)
-    average.steps = progressed.pop("steps")
+    restore_state(module, optimizer, tensors)
+    average.steps = status.pop("steps")
     for name, value in average.weights.items():
         value.copy_(tensors[f"average.{name}"])
     best = {key.removeprefix("best."): value for key, value in tensors.items() if key.startswith("best.")}
-    return best, progressed
+    return best, status

@@ -1,4 +1,4 @@
-"""Ragged sequences against plain lists."""
+"""Sequences in flat arrays against plain lists of lists."""
 
 import numpy as np
 from hypothesis import given, settings
@@ -11,7 +11,7 @@ rows_of_items = st.lists(st.lists(st.integers(0, ITEMS - 1), max_size=8), max_si
 
 
 def lists(sequences):
-    """Check the form and turn back into lists."""
+    """Check the arrays of sequences, and return the rows as lists."""
     assert sequences.items.dtype == np.int32
     assert sequences.offsets.dtype == np.int64
     assert sequences.offsets[0] == 0

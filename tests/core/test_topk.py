@@ -1,3 +1,5 @@
+"""Exact top-k search against brute force, with ties, exclusions, chunks and biases."""
+
 import numpy as np
 import pytest
 import torch

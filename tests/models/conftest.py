@@ -1,4 +1,4 @@
-"""Small networks train fastest on one thread of the CPU, and there to the same bits each time."""
+"""Fixtures of the models' tests: one CPU thread, on which small networks train fastest and reproducibly bit by bit."""
 
 import pytest
 from fake_language_model import Bigrams
@@ -6,7 +6,7 @@ from fake_language_model import Bigrams
 
 @pytest.fixture(autouse=True, scope="package")
 def small_networks(one_thread_of_the_cpu):
-    """All tests here."""
+    """Run all tests of this folder on one thread of the CPU."""
 
 
 @pytest.fixture(autouse=True)

@@ -1,4 +1,4 @@
-"""A language model without words: it learns which name follows which, and needs no time for it."""
+"""A fake language model for tests: it counts which item name follows which, and answers with the most frequent one."""
 
 import json
 from collections import Counter
@@ -9,7 +9,7 @@ from jobs.language_models.language_model import Conversation, LanguageModel, Sam
 
 
 def sections(conversation: Conversation) -> dict[str, list[str]]:
-    """Read the names of a conversation back, by the title above them."""
+    """Parse the item names of a conversation's prompt: section title -> names."""
     found: dict[str, list[str]] = {}
     title = ""
     for line in conversation.user.split("\n")[:-1]:
@@ -22,7 +22,7 @@ def sections(conversation: Conversation) -> dict[str, list[str]]:
 
 
 class Bigrams(LanguageModel):
-    """Answers what followed the last name most often, always; nothing after a name that it doesn't know."""
+    """Always answers the name that most often followed the last name; a blank answer after an unknown name."""
 
     def __init__(self):
         self.followers: dict[str, Counter[str]] = {}

@@ -1,8 +1,9 @@
-"""A small shop whose right answers are known, and what each family is expected to make of them.
+"""A small shop with known right answers, and the behaviour that is expected of each model family on it.
 
-Items stand in blocks, each block a ring; a visitor walks along one ring, always to the next item. The embeddings of a
-block share a centre and lie on a circle in the ring's order, so the next item is also the nearest not yet seen.
-A new family joins by an entry in ``EXPECTED``; every test of ``test_known_answers`` then runs on it.
+Items are arranged in blocks, and in each block as a ring; a visitor walks along one ring, always to the next item. The
+embeddings of a block share a centre and lie on a circle in the ring's order, so the next item is also the nearest item
+that the visitor has not seen. A new family needs an entry in ``EXPECTED``; every test of ``test_known_answers`` then
+runs on it.
 """
 
 from dataclasses import dataclass, field
@@ -20,7 +21,7 @@ from jobs.models.registry import FAMILIES, make
 BLOCKS, RING = 5, 7
 ITEMS = BLOCKS * RING
 
-# block and place -> index: mixed, so that no answer follows from the order of the ids
+# block and position in its ring -> item index; shuffled, so that no answer follows from the order of the ids
 INDEX = np.random.default_rng(1).permutation(ITEMS).reshape(BLOCKS, RING)
 
 TRAINED = {
@@ -38,23 +39,23 @@ GRU = {**{name: value for name, value in TRAINED.items() if name != "blocks"}, "
 
 @dataclass(frozen=True)
 class Expected:
-    """What is true of one family; every other behaviour is common to all."""
+    """Expected behaviour of one family; all other behaviour is common to all families."""
 
     parameters: dict[str, Any] = field(default_factory=dict)
-    knows_next: bool = True  # the next item of the ring comes first
-    is_trained: bool = False  # weights depend on the seed
-    answers_everyone: bool = False  # also a visitor of whom nothing is known
-    recommends_cold: bool = False  # items without events that have an embedding
-    explains: bool = True  # names a reason
-    scores_ranks: bool = False  # an item's score depends on the others' places
-    ranks_all: bool = True  # else only what stands in a block of the sequence
+    knows_next: bool = True  # whether the next item of the ring is recommended first
+    is_trained: bool = False  # whether the model is trained by gradient, so that its weights depend on the seed
+    answers_everyone: bool = False  # whether visitors without readable items get recommendations
+    recommends_cold: bool = False  # whether items without events but with an embedding are recommended
+    explains: bool = True  # whether the family gives reasons
+    scores_ranks: bool = False  # whether an item's score depends on other items' ranks
+    ranks_all: bool = True  # whether all items are ranked, or only those of the blocks in the sequence
 
 
 EXPECTED = {
     "popularity": Expected(knows_next=False, answers_everyone=True, explains=False),
     "llmseqsim": Expected(recommends_cold=True),
     "llmseqprompt": Expected({"mapping": "none"}, recommends_cold=True),
-    # to it a sequence is a set: what came before is as near as what comes next
+    # SKNN reads a sequence as a set, so that the previous item of the ring is as near as the next one
     "sknn": Expected({"neighbours": 400}, knows_next=False, ranks_all=False),
     "vsknn": Expected({"neighbours": 400}, ranks_all=False),
     "sknnemb": Expected({"neighbours": 400}, knows_next=False, ranks_all=False),
@@ -76,7 +77,7 @@ def rankable(family: str, own: list[int]) -> set[int]:
 
 
 def ring_vector(block: int, place: float) -> np.ndarray:
-    """The embedding at a place of a block's ring."""
+    """The embedding at a position of a block's ring."""
     vector = np.zeros(3 * BLOCKS, np.float32)
     angle = 2 * np.pi * place / RING
     vector[3 * block : 3 * block + 3] = 1, np.cos(angle) / 2, np.sin(angle) / 2
@@ -96,14 +97,14 @@ def shop() -> Catalog:
 
 
 LOST = INDEX[4, 0]
-TWIN_PLACE = (0, 3)  # block and place whose embedding both cold items have
+TWIN_PLACE = (0, 3)  # block and ring position whose embedding both cold items have
 COLD_IDS = ("item-00-cold", "item-17-cold")
-BLANK_ID = "item-05-blank"  # neither events, nor an embedding, nor a title
+BLANK_ID = "item-05-blank"  # an item without events, embedding and title
 
 
 @cache
 def grown_shop() -> Catalog:
-    """The catalogue some days later: one item lost, three new ones, hence most items at another index."""
+    """The catalogue some days later: one item is gone and three are new, so most items have another index."""
     old = shop()
     rows = {
         item_id: vector
@@ -147,7 +148,7 @@ def cases() -> Cases:
 
 
 def fit(family: str, *, seed: int = 0, train=None, validation=None, catalog=None, **parameters):
-    """Fit a family on the shop, or on what is given instead."""
+    """Fit a family on the shop's data, or on the given sequences, cases or catalogue instead."""
     if not EXPECTED[family].is_trained:
         parameters = {}
     model = make(family, {**EXPECTED[family].parameters, **parameters})
@@ -157,7 +158,7 @@ def fit(family: str, *, seed: int = 0, train=None, validation=None, catalog=None
 
 @cache
 def fitted(family: str):
-    """The family fitted on the shop once for all tests, which must not change it."""
+    """The family's model fitted on the shop, once for all tests; tests must not change the model."""
     return fit(family)
 
 

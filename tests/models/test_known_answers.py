@@ -1,4 +1,4 @@
-"""What every family has in common, and what each is known to answer on the shop of ``known_answers``."""
+"""Behaviour common to all model families, and each family's known answers on the shop of ``known_answers``."""
 
 import numpy as np
 import pytest
@@ -10,7 +10,6 @@ from known_answers import (
     INDEX,
     ITEMS,
     LOST,
-    RING,
     TWIN_PLACE,
     cases,
     fit,
@@ -26,10 +25,8 @@ from known_answers import (
 from jobs.core.cases import Cases
 from jobs.core.catalog import Catalog
 from jobs.core.sequences import Sequences
-from jobs.errors import UsageError
-from jobs.models.registry import FAMILIES, make
-from jobs.models.scorer import VectorScorer, recommend
-from jobs.models.sequential import autoregressive, bert4rec, losses
+from jobs.models.registry import FAMILIES
+from jobs.models.scorer import recommend
 from jobs.nightly.model_store import pack, unpack
 
 TRAINED_FAMILIES = sorted(family for family, expected in EXPECTED.items() if expected.is_trained)
@@ -44,7 +41,7 @@ def restored(family):
 
 
 def answer(family, rows, k, catalog=None, **options):
-    """Lists of the fitted family: as it is for the shop, restored for another catalogue."""
+    """Recommend with a fitted family: the fitted model on the shop, its restored copy on another catalogue."""
     model = fitted(family) if catalog is None else restored(family)
     return recommend(model.scorer(catalog or shop()), Sequences.from_lists(rows), k, **options)
 
@@ -56,22 +53,6 @@ def answer(family, rows, k, catalog=None, **options):
 def test_the_next_item_of_the_ring_comes_first(family):
     _, lists = recommend(fitted(family).scorer(shop()), cases().inputs, 1)
     assert (lists[:, 0] == cases().targets).mean() > 0.9
-
-
-def test_popularity_orders_by_count_and_equal_counts_by_index():
-    rows = [[], [3], [5, 1, 20]]
-    counts = np.bincount(training().items, minlength=ITEMS)
-    by_count = np.argsort(-counts, kind="stable")
-    scores, lists = answer("popularity", rows, 10)
-    for row, own in enumerate(rows):
-        wanted = [item for item in by_count if item not in own][:10]
-        assert lists[row].tolist() == wanted
-        assert scores[row].tolist() == counts[wanted].tolist()
-
-
-def test_popularity_counts_a_sequence_once_however_often_it_holds_an_item():
-    model = fit("popularity", train=Sequences.from_lists([[2, 5, 2, 2], [5], [5, 1]]))
-    assert model.counts[[1, 2, 5]].tolist() == [1, 1, 3]
 
 
 # --- the form of the lists ---
@@ -138,12 +119,12 @@ def test_equal_scores_are_ordered_by_index(family):
     scores, lists = answer(family, rows, len(catalog), catalog=catalog)
     equal = (scores[:, 1:] == scores[:, :-1]) & (lists[:, 1:] >= 0)
     assert (np.diff(lists)[equal] > 0).all()
-    if EXPECTED[family].recommends_cold:  # both cold items have one vector, so there are equal scores
+    if EXPECTED[family].recommends_cold:  # the two cold items have the same vector, so there are equal scores
         assert equal.any()
 
 
 @every_family
-def test_nothing_is_recommended_to_those_of_whom_nothing_is_known(family):
+def test_without_readable_items_only_families_that_answer_everyone_recommend(family):
     catalog = grown_shop()
     blank = int(catalog.find(np.array([BLANK_ID], np.object_))[0])
     rows = [[], [blank], [blank, blank]]
@@ -162,7 +143,7 @@ def test_no_sequences_give_no_lists(family):
 
 
 @every_family
-def test_lists_do_not_depend_on_what_else_is_asked(family):
+def test_lists_do_not_depend_on_the_other_sequences(family):
     rows = [*walks(30, seed=5, shortest=1, longest=6), [], [*INDEX[0], *INDEX[1]]]
     scores, lists = answer(family, rows, 10)
     for row, own in enumerate(rows):
@@ -213,7 +194,7 @@ def test_a_catalogue_with_lost_and_new_items_leaves_the_others_scores(family):
         found = scores_by_id(after[0][row], after[1][row], new)
         stayed = sorted(set(wanted) & set(found))
         assert len(stayed) == len(rankable(family, rows[row]) - {LOST} - set(rows[row]))
-        if not EXPECTED[family].scores_ranks:  # which a new item pushes down
+        if not EXPECTED[family].scores_ranks:  # a new item lowers the ranks of others, and with them such scores
             np.testing.assert_allclose([found[id_] for id_ in stayed], [wanted[id_] for id_ in stayed], atol=1e-5)
         assert BLANK_ID not in found
 
@@ -256,7 +237,7 @@ def test_items_are_recommendable_by_their_events_or_their_embeddings(family):
     lost = {
         "popularity": {no_events, neither},
         "llmseqsim": {no_embedding, neither},
-        "llmseqprompt": set(),  # a language model may name whatever has a title
+        "llmseqprompt": set(),  # a language model can name any item that has a title
         "bert4rec": {no_events, neither},
         "llm2bert4rec": {neither},
         "sknn": {no_events, neither},
@@ -296,7 +277,7 @@ def test_a_fit_leaves_the_callers_random_numbers_alone(family):
 
 
 @every_family
-def test_targets_without_a_pattern_are_guessed_by_chance_alone(family):
+def test_targets_without_a_pattern_are_hit_by_chance_alone(family):
     generator = np.random.default_rng(9)
     rows = [generator.permutation(ITEMS)[: generator.integers(3, 7)].tolist() for _ in range(720)]
     tests = held_out(rows[420:])
@@ -311,7 +292,7 @@ def test_targets_without_a_pattern_are_guessed_by_chance_alone(family):
 def test_validation_targets_decide_nothing_but_when_to_stop(family):
     shuffled = Cases(cases().inputs, np.random.default_rng(3).permutation(cases().targets))
     first, second = (fit(family, validation=chosen, epochs=1) for chosen in (cases(), shuffled))
-    if family == "fusion":  # its weights are what validation is for
+    if family == "fusion":  # validation chooses the weights of a fusion
         assert not np.array_equal(first.weights, second.weights)
         second.weights = first.weights
     assert pack(first, shop()) == pack(second, shop())
@@ -325,146 +306,9 @@ def test_a_fit_needs_no_validation_cases(family):
 
 
 @trained_families
-def test_sequences_of_one_item_teach_nothing_and_break_nothing(family):
+def test_sequences_of_one_item_do_not_change_a_trained_model(family):
     extra = Sequences.from_lists([*walks(320, seed=1, shortest=3, longest=5), [0], [], [1]])
     assert pack(fit(family, train=extra, epochs=1), shop()) == pack(fit(family, epochs=1), shop())
-
-
-# --- parameters ---
-
-
-@every_family
-def test_an_unknown_parameter_is_refused_with_a_hint(family):
-    with pytest.raises(UsageError, match="unknown parameter 'widht'"):
-        make(family, {"widht": 3})
-
-
-@pytest.mark.parametrize(
-    ("family", "name", "value"),
-    [
-        ("llmseqsim", "decay", 3),
-        ("bert4rec", "width", "64"),
-        ("bert4rec", "width", 64.0),
-        ("bert4rec", "epochs", True),
-        ("llm2bert4rec", "learning_rate", "fast"),
-        ("llm2bert4rec", "dropout", False),
-        ("llm2bert4rec", "dropout", None),
-    ],
-)
-def test_a_parameter_of_the_wrong_type_is_refused(family, name, value):
-    with pytest.raises(UsageError, match=f"parameter '{name}' of {family} must be of type"):
-        make(family, {name: value})
-
-
-def test_a_whole_number_will_do_where_a_float_is_wanted():
-    assert make("bert4rec", {"dropout": 0}).parameters["dropout"] == 0
-
-
-@every_family
-def test_parameters_not_given_keep_their_defaults(family):
-    assert make(family).parameters == FAMILIES[family].defaults
-
-
-# --- what the transformer sees ---
-
-
-@pytest.mark.parametrize("family", ["bert4rec", "llm2bert4rec"])  # the others' rows are not padded
-def test_padding_is_never_attended_to(family):
-    network = fitted(family).network
-    long, short = list(range(7)), [3, 4]
-    padded = torch.from_numpy(Sequences.from_lists([short, long]).padded(bert4rec.PADDING)).long()
-    alone = padded[:1, -len(short) :]
-    with torch.inference_mode():
-        table = network.table
-        wanted = network(table, alone, torch.ones_like(alone, dtype=torch.bool))
-        beside = network(table, padded, padded != bert4rec.PADDING)[: len(short)]
-        other_table = table.clone()
-        other_table[0] += 100  # what stands behind the padding must not matter
-        disturbed = network(other_table, padded[:1], padded[:1] != bert4rec.PADDING)
-    torch.testing.assert_close(beside, wanted, atol=1e-5, rtol=0)
-    torch.testing.assert_close(disturbed, wanted, atol=1e-5, rtol=0)
-
-
-@trained_families
-def test_all_of_the_window_is_read_and_nothing_older(family):
-    window = EXPECTED[family].parameters["window"] - ("bert4rec" in family)  # one place of it is the mask's
-    newest = [int(item) for item in INDEX[0, : window - 1]]
-    rows = [[*older, *newest] for older in ([], [30], [31], [30, 1], [31, 1])]
-    none, first, second, beyond, beyond_too = fitted(family).scorer(shop()).queries(Sequences.from_lists(rows))
-    assert not torch.allclose(none, first, atol=1e-3)
-    assert not torch.allclose(first, second, atol=1e-3)
-    torch.testing.assert_close(beyond, beyond_too, atol=1e-6, rtol=0)
-
-
-@pytest.mark.parametrize("family", ["sasrec", "llm2sasrec", "gru4rec"])
-def test_no_place_sees_a_later_one(family):
-    network = fitted(family).network
-    rows = torch.tensor([[1, 2, 3, 4, 5], [1, 2, 3, 9, 8]])
-    with torch.inference_mode():
-        first, second = network(network.table, rows)
-    torch.testing.assert_close(first[:3], second[:3], atol=1e-6, rtol=0)
-    assert not torch.allclose(first[3], second[3], atol=1e-3)
-
-
-def test_the_sampled_loss_is_that_of_all_items_on_average():
-    torch.manual_seed(0)
-    table, found, targets = torch.randn(50, 8) * 0.2, torch.randn(30, 8), torch.randint(50, (30,))
-    whole = losses.softmax_loss(found, table, targets, 0)
-    torch.testing.assert_close(whole, torch.nn.functional.cross_entropy(found @ table.T, targets))
-    torch.testing.assert_close(losses.softmax_loss(found, table, targets, 50), whole)
-    sampled = torch.stack([losses.softmax_loss(found, table, targets, 30) for _ in range(2000)]).mean()
-    assert abs(sampled - whole) < 0.01 * whole  # without the correction it would be a tenth less
-
-
-def test_the_sampled_sum_is_one_part_in_as_many_as_there_are_items_too_small():
-    generator, equal = torch.Generator().manual_seed(0), torch.zeros(5, 2)
-    sums = [losses.softmax_loss(equal[:1], equal, torch.tensor([0]), 4, generator).exp() - 1 for _ in range(2000)]
-    assert torch.stack(sums).mean().item() == pytest.approx(4 * (1 - 1 / 5), abs=0.1)
-
-
-def test_batches_hold_each_row_once_and_no_padding():
-    rows = Sequences.from_lists(walks(50, seed=8, shortest=2, longest=6))
-    seen = []
-    for inputs, targets in autoregressive.batches_of_one_length(rows, 8, np.random.default_rng(0)):
-        assert len(inputs) <= 8
-        assert (inputs[:, 1:] == targets[:, :-1]).all()
-        seen += [(*row.tolist(), int(last)) for row, last in zip(inputs, targets[:, -1], strict=True)]
-    assert sorted(seen) == sorted(tuple(row.tolist()) for row in rows)
-
-
-def test_a_masked_item_is_nowhere_in_the_networks_input():
-    rows = Sequences.from_lists(walks(50, seed=8, shortest=2, longest=6))
-    parameters = {"batch_size": 16, "random_copies": 2, "mask_probability": 0.4}
-    seen, last_only = [], 0
-    for items, targets in bert4rec.masked_batches(rows, parameters, np.random.default_rng(0)):
-        masked = targets != bert4rec.PADDING
-        assert masked.any(dim=1).all()
-        assert (items[masked] == bert4rec.MASK).all()
-        assert ((items == bert4rec.MASK) == masked).all()
-        whole = torch.where(masked, targets, items)
-        seen += [tuple(row[row != bert4rec.PADDING].tolist()) for row in whole]
-        last_only += int((masked[:, -1] & (masked.sum(dim=1) == 1)).sum())
-    assert sorted(seen) == sorted(tuple(row.tolist()) for row in rows for _ in range(3))
-    assert last_only >= len(rows)
-
-
-def test_without_the_sample_whose_last_item_is_masked_bert4rec_gets_clearly_worse(monkeypatch):
-    def random_masks_alone(rows, parameters, generator):
-        for items, targets in batches(rows, parameters, generator):
-            masked = targets != bert4rec.PADDING
-            others = ~masked[:, -1] | (masked.sum(dim=1) > 1)
-            if others.any():
-                yield items[others], targets[others]
-
-    def hit_rate():
-        model = fit("bert4rec", epochs=12)
-        _, lists = recommend(model.scorer(shop()), cases().inputs, 1)
-        return (lists[:, 0] == cases().targets).mean()
-
-    batches = bert4rec.masked_batches
-    whole = hit_rate()
-    monkeypatch.setattr(bert4rec, "masked_batches", random_masks_alone)
-    assert hit_rate() < whole - 0.2
 
 
 # --- reasons ---
@@ -479,8 +323,8 @@ def test_the_reason_is_the_visitors_item_nearest_to_the_recommended_one(family):
     assert found.dtype == np.int32
     assert found[0, 2] == -1
     if not EXPECTED[family].ranks_all or family == "fusion":
-        assert found[0, :2].tolist() == [INDEX[1, 2], INDEX[0, 3]]  # of one block, and next to it
-    elif EXPECTED[family].is_trained:  # see test_leave_one_out
+        assert found[0, :2].tolist() == [INDEX[1, 2], INDEX[0, 3]]  # the item of the same block, next in the ring
+    elif EXPECTED[family].is_trained:  # sequential/test_reasons.py tests the exact reasons
         assert set(found[0, :2]) <= set(row)
     elif EXPECTED[family].explains:
         vectors = (scorer.tasks.near if family == "llmseqprompt" else scorer).item_vectors.numpy()
@@ -489,36 +333,3 @@ def test_the_reason_is_the_visitors_item_nearest_to_the_recommended_one(family):
         assert found[0, :2].tolist() == nearest
     else:
         assert (found == -1).all()
-
-
-def test_llmseqsim_explains_an_item_by_its_neighbour_in_the_ring():
-    row = [int(INDEX[0, 0]), int(INDEX[1, 2]), int(INDEX[0, 3])]
-    items = np.array([[INDEX[1, 3], INDEX[0, 4], INDEX[0, 6]]], np.int32)
-    found = fitted("llmseqsim").scorer(shop()).reasons(Sequences.from_lists([row]), items)
-    assert found.tolist() == [[INDEX[1, 2], INDEX[0, 3], INDEX[0, 0]]]
-
-
-def scorer_of(vectors):
-    vectors = torch.tensor(vectors)
-    return VectorScorer(lambda sequences: torch.ones(len(sequences), 2), vectors, vectors.any(dim=1).numpy())
-
-
-def test_of_equally_near_items_the_newest_is_the_reason():
-    scorer = scorer_of([[1.0, 0.0], [2.0, 0.0], [0.0, 1.0], [3.0, 0.1]])
-    found = scorer.reasons(Sequences.from_lists([[1, 0, 2], [0, 1, 2]]), np.array([[3], [3]], np.int32))
-    assert found.tolist() == [[0], [1]]
-
-
-def test_items_that_the_model_has_no_vector_for_are_never_a_reason():
-    scorer = scorer_of([[1.0, 0.0], [0.0, 0.0], [-1.0, 0.0]])
-    found = scorer.reasons(Sequences.from_lists([[2, 1], [1], []]), np.array([[0], [0], [0]], np.int32))
-    assert found.tolist() == [[2], [-1], [-1]]
-
-
-def test_reasons_do_not_depend_on_the_size_of_chunks(monkeypatch):
-    scorer = fitted("llmseqsim").scorer(shop())
-    inputs = Sequences.from_lists([*walks(20, seed=5, shortest=1, longest=6), [], [4]])
-    _, lists = recommend(scorer, inputs, RING)
-    wanted = scorer.reasons(inputs, lists)
-    monkeypatch.setattr("jobs.models.scorer.REASON_CHUNK", 3)
-    assert scorer.reasons(inputs, lists).tolist() == wanted.tolist()

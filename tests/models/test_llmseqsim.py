@@ -4,7 +4,7 @@ import math
 
 import numpy as np
 import pytest
-from known_answers import INDEX, ITEMS, cases, grown_shop, shop, training, walks
+from known_answers import INDEX, ITEMS, cases, fitted, grown_shop, shop, training, walks
 
 from jobs.core.catalog import Catalog
 from jobs.core.sequences import Sequences
@@ -14,7 +14,7 @@ from jobs.models.scorer import recommend
 from jobs.models.session_vectors import DECAYS
 from jobs.nightly.model_store import pack, unpack
 
-# of four items, the oldest first
+# decay -> weights of four items, the oldest first
 WEIGHTS = {
     "last": [0, 0, 0, 1],
     "mean": [1, 1, 1, 1],
@@ -54,7 +54,7 @@ def test_scores_are_likenesses_to_the_decayed_mean(decay, similarity):
     np.testing.assert_allclose(scores[1, :-4], wanted, atol=2e-6)
 
 
-def test_a_linear_decay_never_forgets_wholly():
+def test_a_linear_decay_gives_every_item_some_weight():
     far = int(INDEX[4, 0])
     row = [far, *[int(INDEX[0, place % 7]) for place in range(30)]]
     scorer = fitted_model(decay="constant_linear", similarity="dot").scorer(shop())
@@ -73,7 +73,7 @@ def test_similarities_rank_alike(reduction):
         )[1]
         for similarity in ("cosine", "dot", "euclidean")
     ]
-    # a vector and its mirror image in the ring are equally near: compare where rounding decides nothing
+    # a vector and its mirror image in the ring are equally near, so that rounding decides the order of some items
     assert (found[0] == found[1]).mean() > 0.9
     assert (found[0] == found[2]).mean() > 0.9
 
@@ -111,3 +111,10 @@ def test_without_any_embedding_a_reduction_recommends_nothing():
     bare = Catalog(shop().item_ids, np.zeros_like(shop().embeddings), shop().available)
     _, lists = recommend(fitted_model(bare, reduction="pca").scorer(bare), Sequences.from_lists([ROW]), 5)
     assert (lists == -1).all()
+
+
+def test_llmseqsim_explains_an_item_by_its_neighbour_in_the_ring():
+    row = [int(INDEX[0, 0]), int(INDEX[1, 2]), int(INDEX[0, 3])]
+    items = np.array([[INDEX[1, 3], INDEX[0, 4], INDEX[0, 6]]], np.int32)
+    found = fitted("llmseqsim").scorer(shop()).reasons(Sequences.from_lists([row]), items)
+    assert found.tolist() == [[INDEX[1, 2], INDEX[0, 3], INDEX[0, 0]]]

@@ -1,4 +1,4 @@
-"""What hyper-parameters may be: in every family, every number has its bounds, and every word others beside it."""
+"""Allowed values of hyper-parameters: in every family, every number has an interval, and every word a list of words."""
 
 import math
 import tomllib
@@ -23,7 +23,7 @@ WORDS = [
     (family, name)
     for family, model in FAMILIES.items()
     for name, value in model.defaults.items()
-    if type(value) is str and name != "language_model"  # a folder, or what a service has
+    if type(value) is str and name != "language_model"  # any folder, or any model of a service
 ]
 
 
@@ -64,3 +64,35 @@ def test_the_parameters_of_examples_are_allowed(path):
     settings = Settings(**tomllib.loads(path.read_text(encoding="utf-8")))
     for family in {*settings.models, *settings.parameters}:
         configured(settings, family)
+
+
+@pytest.mark.parametrize("family", sorted(FAMILIES))
+def test_an_unknown_parameter_is_refused_with_a_hint(family):
+    with pytest.raises(UsageError, match="unknown parameter 'widht'"):
+        make(family, {"widht": 3})
+
+
+@pytest.mark.parametrize(
+    ("family", "name", "value"),
+    [
+        ("llmseqsim", "decay", 3),
+        ("bert4rec", "width", "64"),
+        ("bert4rec", "width", 64.0),
+        ("bert4rec", "epochs", True),
+        ("llm2bert4rec", "learning_rate", "fast"),
+        ("llm2bert4rec", "dropout", False),
+        ("llm2bert4rec", "dropout", None),
+    ],
+)
+def test_a_parameter_of_the_wrong_type_is_refused(family, name, value):
+    with pytest.raises(UsageError, match=f"parameter '{name}' of {family} must be of type"):
+        make(family, {name: value})
+
+
+def test_a_whole_number_will_do_where_a_float_is_wanted():
+    assert make("bert4rec", {"dropout": 0}).parameters["dropout"] == 0
+
+
+@pytest.mark.parametrize("family", sorted(FAMILIES))
+def test_parameters_not_given_keep_their_defaults(family):
+    assert make(family).parameters == FAMILIES[family].defaults

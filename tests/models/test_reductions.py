@@ -1,4 +1,4 @@
-"""The reductions of the LLM's embeddings to initial item vectors, and the projection that all of them become."""
+"""Reductions of the LLM's embeddings, and the projection that each fitted reduction is stored as."""
 
 import numpy as np
 import pytest
@@ -70,7 +70,7 @@ def test_with_fewer_components_than_wanted_the_rest_of_a_vector_is_zero(items, d
     assert projected.shape == (items, 16)
     assert np.isfinite(projected).all()
     assert (projected[:, min(items, dimensions) :] == 0).all()
-    # its own spread counts n - 1, so few items lie a little closer
+    # the reduction's scale divides by n - 1 items, so the root mean square over n items is a little smaller
     assert projected.std() == pytest.approx(0.05 * np.sqrt((items - 1) / items), rel=0.01)
 
 
@@ -136,7 +136,7 @@ def test_a_map_is_affine_so_a_new_item_between_two_gets_a_vector_between_theirs(
 @pytest.mark.parametrize("factor", [0.01, 100])
 def test_the_scale_of_embeddings_does_not_matter(reduction, factor):
     embeddings = correlated(300, 12)
-    embeddings -= embeddings.mean(axis=0)  # LDA and the autoencoder see another rounding
+    embeddings -= embeddings.mean(axis=0)  # otherwise rounding differs more, which LDA and the autoencoder magnify
     wanted = fit(embeddings, reduction, 5)(embeddings)
     found = fit(factor * embeddings, reduction, 5)(factor * embeddings)
     np.testing.assert_allclose(found, wanted, atol=0.02)
@@ -166,7 +166,7 @@ def test_shrinkage_is_the_published_formula_of_singular_values():
     embeddings = correlated(200, 6)
     centred = (embeddings - embeddings.mean(axis=0)).astype(np.float64)
     left, singular, _ = np.linalg.svd(centred, full_matrices=False)
-    published = 0.3 * np.square(centred).sum()  # its λ is that of rows as they are
+    published = 0.3 * np.square(centred).sum()  # the paper's λ is not relative to the rows' lengths
     wanted = left * np.sqrt(singular**2 / (singular**2 + published))
     found = fit(embeddings, "shrinkage", 6, shrinkage=0.3)(embeddings)
     ratios = np.linalg.norm(found, axis=0) / np.linalg.norm(wanted, axis=0)
@@ -175,9 +175,9 @@ def test_shrinkage_is_the_published_formula_of_singular_values():
 
 
 @pytest.mark.parametrize("reduction", ["whitening", "shrinkage"])
-def test_rounding_is_never_blown_up_to_a_direction(reduction):
+def test_rounding_errors_are_never_scaled_up_to_a_component(reduction):
     embeddings = correlated(300, 12)
-    embeddings[:, 6:] = embeddings[:, :6] * 2 + 1  # six directions, as float32 rounds them
+    embeddings[:, 6:] = embeddings[:, :6] * 2 + 1  # only six independent directions, up to the rounding of float32
     projected = fit(embeddings, reduction, 12, shrinkage=0)(embeddings)
     assert projected.any(axis=0).sum() == 6
 
@@ -191,7 +191,7 @@ def clusters(count, seed=0):
     return embeddings.astype(np.float32), labels
 
 
-def test_lda_finds_what_tells_categories_apart_also_for_new_items():
+def test_lda_separates_categories_also_for_new_items():
     embeddings, labels = clusters(300)
     projection = fit(embeddings, "lda", 4, categories=[*np.array(["x", "y", "z"])[labels]])
     new, new_labels = clusters(100, seed=1)
@@ -201,7 +201,7 @@ def test_lda_finds_what_tells_categories_apart_also_for_new_items():
     assert not projection(new)[:, 2:].any(), "three categories have two discriminants"
 
 
-def test_lda_does_not_take_having_no_category_for_one():
+def test_lda_does_not_treat_a_missing_category_as_a_category():
     embeddings, labels = clusters(300)
     categories = np.array(["x", "y", "z"], np.object_)[labels]
     without = np.arange(300) % 5 == 0
@@ -214,12 +214,12 @@ def test_lda_does_not_take_having_no_category_for_one():
 
 
 @pytest.mark.parametrize("categories", [[], [""] * 6, ["a"] * 6, ["a"] * 5 + [""], [*"abcdef"]])
-def test_lda_says_when_there_are_too_few_categories(categories):
+def test_lda_is_refused_with_too_few_categories(categories):
     with pytest.raises(UsageError, match="at least two categories"):
         fit(correlated(6, 4), "lda", 2, categories=categories)
 
 
-def test_an_autoencoder_that_is_trained_to_its_end_keeps_what_pca_keeps():
+def test_a_fully_trained_autoencoder_keeps_as_much_variance_as_pca():
     embeddings = correlated(3000, 24)
     centred = embeddings.astype(np.float64) - embeddings.mean(axis=0)
 

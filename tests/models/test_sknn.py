@@ -28,14 +28,15 @@ def scores_of(found, row, k=6):
 
 
 def test_sknn_sums_the_cosines_of_the_sessions_that_hold_an_item():
-    # of {a, b}: with {a, b, c} 2/√6, {a, b} 1, {b, d} 1/2, {e, a} 1/2
+    # cosines of {a, b}: with {a, b, c} 2/√6, {a, b} 1, {b, d} 1/2, {e, a} 1/2
     found = scores_of(scorer(SKNN), [A, B])
     assert found == pytest.approx({C: 2 / 6**0.5, D: 0.5, E: 0.5})
     assert [*found] == [C, D, E], "equal ones by index"
 
 
 def test_vsknn_weighs_by_age_and_raises_rare_items():
-    # a is the older one and weighs 1/2: {a, b, c} 3/2, {b, d} 1, {e, a} 1/2; c is in 2 of 5 sessions, d and e in 1
+    # a is older than b and weighs 1/2: similarity of {a, b, c} 3/2, {b, d} 1, {e, a} 1/2; c is in 2 of 5 sessions, d
+    # and e are in 1
     found = scores_of(scorer(VSKNN), [A, B])
     assert found == pytest.approx({C: 1.5 * (1 + np.log(5 / 2)), D: 1 + np.log(5), E: 0.5 * (1 + np.log(5))})
 
@@ -61,12 +62,12 @@ def test_neighbours_may_hold_fewer_items_than_are_asked_for():
 
 def test_the_reason_is_the_item_that_gives_most_of_the_score():
     items = np.array([[C, D, E, F]], np.int32)
-    # c: a gives 1/2 and b 1, by the session of all three; nobody near holds f
+    # c: a contributes 1/2 and b 1, through the session {a, b, c}; no neighbour holds f
     assert scorer(VSKNN).reasons(Sequences.from_lists([[A, B]]), items).tolist() == [[B, B, A, -1]]
     assert scorer(SKNN).reasons(Sequences.from_lists([[B, A]]), items).tolist() == [[A, B, A, -1]], "equal: the newest"
     assert scorer(SKNN).reasons(Sequences.from_lists([[A, B]]), items).tolist() == [[B, B, A, -1]], "equal: the newest"
 
-    # d: a gives 1/√2 by one session of two, b 2 / √9 by two of nine
+    # d: a contributes 1/√2 through one session of two items, b 2 / √9 through two sessions of nine items
     rest = [C, E, F, *range(6, 11)]
     model, catalog = SKNN(), Catalog(np.arange(11).astype(np.object_), np.zeros((11, 1), np.float32), np.ones(11, bool))
     model.fit(Sequences.from_lists([[A, D], [B, D, *rest[1:]], [B, D, *rest[1:]]]), NOTHING, catalog, FitContext())
@@ -74,7 +75,7 @@ def test_the_reason_is_the_item_that_gives_most_of_the_score():
     assert found.tolist() == [[A]], "long sessions count less"
 
 
-def test_what_weighs_nothing_finds_no_neighbours():
+def test_items_of_weight_zero_find_no_neighbours():
     assert scores_of(scorer(SKNN, decay="last"), [A, F]) == pytest.approx({C: 0.5**0.5})
 
 
@@ -82,4 +83,6 @@ def test_an_item_that_the_catalogue_lost_changes_no_other_score():
     model = SKNN()
     model.fit(Sequences.from_lists(SESSIONS), NOTHING, CATALOG, FitContext())
     without_d = Catalog(CATALOG.item_ids[[A, B, C, E, F]], np.zeros((5, 1), np.float32), np.ones(5, np.bool_))
-    assert scores_of(model.scorer(without_d), [A, B]) == pytest.approx({C: 2 / 6**0.5, D: 0.5})  # d's index is e's now
+    assert scores_of(model.scorer(without_d), [A, B]) == pytest.approx(
+        {C: 2 / 6**0.5, D: 0.5}
+    )  # the new index of e is the old one of d

@@ -12,7 +12,7 @@ from jobs.models.sknnemb import SKNNEmb
 from jobs.nightly.model_store import pack, unpack
 
 A, B, C, D, E, F = range(6)
-# a and b stand at right angles, c between them, d is opposite to a, e has no vector; lengths do not matter
+# a and b are at right angles, c is half way between them, d is opposite to a, e has no vector; lengths do not matter
 VECTORS = np.array([[2, 0], [0, 3], [1, 1], [-1, 0], [0, 0], [0, -1]], np.float32)
 CATALOG = Catalog(np.array(list("abcdef"), np.object_), VECTORS, np.ones(6, np.bool_))
 SESSIONS = [[A, C], [B, C], [A, D], [A, B, E], [B, F]]  # the newest last
@@ -36,7 +36,7 @@ def cosine(left, right):
 
 
 def test_scores_are_sums_of_the_likenesses_of_sessions_that_share_an_item():
-    # of (a): {a, c} points half way to c, {a, d} nowhere, {a, b} at 45 degrees
+    # similarity to (a): the mean of {a, c} is half way to c, that of {a, d} is zero, that of {a, b} is at 45 degrees
     assert scores_of([A]) == pytest.approx({C: cosine([1, 0], [1 + HALF, HALF]), B: HALF, E: HALF})
 
 
@@ -45,7 +45,7 @@ def test_dot_takes_the_lengths_of_the_means():
 
 
 def test_items_of_the_sequence_weigh_by_age():
-    # (a, b) is (1/2, 1) by 1/j: {a, c}, {b, c}, {a, d} and {a, b, e} and {b, f} share an item; {b, f} is nowhere
+    # (a, b) is (1/2, 1) by 1/j: {a, c}, {b, c}, {a, d}, {a, b, e} and {b, f} share an item; the mean of {b, f} is zero
     query = [1 / 2, 1]
     by_a, by_b = cosine(query, [1 + HALF, HALF]), cosine(query, [HALF, 1 + HALF])
     assert scores_of([A, B]) == pytest.approx({C: by_a + by_b, E: cosine(query, [1, 1])})
@@ -55,18 +55,20 @@ def test_items_of_the_sequence_weigh_by_age():
 
 def test_items_of_a_training_session_weigh_by_its_own_decay():
     found = scores_of([A], training_decay="last")
-    assert found == pytest.approx({C: HALF})  # {a, b, e} is b, the last with a vector, at right angles to a
+    assert found == pytest.approx(
+        {C: HALF}
+    )  # {a, b, e} is represented by b, its last item with a vector, at right angles to a
     linear = scores_of([A], training_decay="harmonic")
     assert linear == pytest.approx({C: cosine([1, 0], [1 / 2 + HALF, HALF]), B: 1 / 5**0.5, E: 1 / 5**0.5})
 
 
-def test_what_is_not_alike_is_no_neighbour():
-    assert scores_of([D]) == {}  # {a, d} is nowhere
+def test_dissimilar_sessions_are_no_neighbours():
+    assert scores_of([D]) == {}  # the mean of {a, d} is zero
     assert scores_of([D], training_decay="harmonic") == pytest.approx({A: 1})
-    assert scores_of([A, D], decay="last", training_decay="harmonic") == pytest.approx({})  # the others hold no d
+    assert scores_of([A, D], decay="last", training_decay="harmonic") == pytest.approx({})  # no other session holds d
 
 
-def test_items_without_a_vector_find_sessions_but_say_nothing():
+def test_items_without_a_vector_find_sessions_but_add_nothing_to_the_query():
     assert scores_of([A, E]) == pytest.approx({item: score for item, score in scores_of([A]).items() if item != E})
     assert scores_of([E]) == {}
 
@@ -83,7 +85,7 @@ def test_a_sample_is_of_the_newest_sessions_that_share_an_item():
     assert scores_of([A], sample=1) == pytest.approx({B: HALF, E: HALF})
 
 
-def test_rare_items_are_raised_where_that_is_wanted():
+def test_idf_raises_the_scores_of_rare_items():
     plain, raised = scores_of([A]), scores_of([A], idf=True)
     holders = {C: 2, B: 3, E: 1}
     assert raised == pytest.approx({item: plain[item] * (1 + np.log(5 / holders[item])) for item in plain})
@@ -107,14 +109,15 @@ def test_an_item_that_the_catalogue_lost_changes_no_other_score():
     smaller = Catalog(CATALOG.item_ids[without_c], VECTORS[without_c], np.ones(5, np.bool_))
     model = unpack("sknnemb", {}, pack(fitted(sessions=[[A, C, D], *SESSIONS[1:]]), CATALOG))
     scores, items = recommend(model.scorer(smaller), Sequences.from_lists([[0]]), 3)  # 0 is a, 1 b, 2 d, 3 e
-    # {a, c, d} still points to c
+    # the mean of {a, c, d} still points to c
     assert items.tolist() == [[1, 2, 3]]
     assert scores[0].tolist() == pytest.approx([HALF] * 3)
 
 
 def test_the_reason_is_the_item_that_the_nearest_holders_share():
     items = np.array([[C, E, D, F, -1]], np.int32)
-    # c: by {b, c} with b more than by {a, c} with a; d: {a, d} is no neighbour; e: by both, so by the newest
+    # c: b contributes more through {b, c} than a through {a, c}; d: {a, d} is no neighbour; e: a and b contribute
+    # equally, so the newest is the reason
     assert fitted().scorer(CATALOG).reasons(Sequences.from_lists([[A, B]]), items).tolist() == [[B, B, -1, -1, -1]]
     assert fitted().scorer(CATALOG).reasons(Sequences.from_lists([[B, A]]), items).tolist() == [[A, A, -1, -1, -1]]
 

@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from jobs.core.metrics import bootstrap_interval
+from jobs.core.bootstrap import bootstrap_interval
 from jobs.nightly.champion import FEWEST_DIFFERENCES, Entrant, Incumbent, compare, decide
 
 CASES = 200

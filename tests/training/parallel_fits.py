@@ -1,6 +1,6 @@
-"""Run by torchrun, in tests: rank 0 fits models on the known shop, and its workers take part.
+"""Program that tests run under torchrun: rank 0 fits models on the known shop, and its workers take part.
 
-Argument: a folder for what rank 0 finds out.
+Argument: a folder for the fitted weights and the other results of rank 0.
 """
 
 import json
@@ -22,10 +22,8 @@ from jobs.training import loop, team
 
 SMALL = {"width": 8, "window": 5, "dropout": 0.0, "batch_size": 20, "epochs": 3, "blocks": 1, "heads": 2}
 FITS = {"sasrec": {**SMALL, "negatives": 9, "item_bias": True}, "bert4rec": SMALL}
-SCORES = [0.1, 0.5, 0.4, 0.3]  # of an early stop after the fourth epoch
-
-
-FAILING = {6: (0, 1), 7: (1,)}  # window of a model whose loss fails -> on these ranks
+SCORES = [0.1, 0.5, 0.4, 0.3]  # validation scores that stop training after the fourth epoch
+FAILING = {6: (0, 1), 7: (1,)}  # window of a model -> ranks on which its loss raises an error
 
 
 class Killed(BaseException):
@@ -33,7 +31,7 @@ class Killed(BaseException):
 
 
 def rows():
-    """Sequences of which batches of one length leave a single one over: a rank has none of it."""
+    """Training sequences with a last batch of a single row, of which one of two ranks gets none."""
     everything = training()
     fours, threes = (np.flatnonzero(everything.lengths == length) for length in (4, 3))
     return everything.take(np.concatenate([fours[: 2 * SMALL["batch_size"] + 1], threes[:30]]))
@@ -46,7 +44,7 @@ def fit(family, checkpoint=None, validation=NO_CASES, model=None, **changes):
 
 
 def weights(model):
-    """The weights, but for attention's biases of keys: no score depends on them, so Adam makes steps of rounding."""
+    """The weights, with attention's key biases set to 0: no score depends on them, so Adam moves them by rounding."""
     found = {name: value.copy() for name, value in model.state().items() if name.startswith("network.")}
     for name, value in found.items():
         if name.endswith("attention.into.bias"):
@@ -55,7 +53,7 @@ def weights(model):
 
 
 def stopping(checkpoint, scores, die_in=None):
-    """Fit with dropout and validation scores written beforehand; return the model, and how often it was asked."""
+    """Fit with dropout and given validation scores; return the model, and how often it was validated."""
     model = make("sasrec", {**FITS["sasrec"], "dropout": 0.3, "epochs": 9, "patience": 2})
     asked = []
 
@@ -94,11 +92,11 @@ def lead(folder: Path) -> None:
     resumed, facts["asked after"] = stopping(folder / "killed.safetensors", SCORES[1:])
     facts["same"] = pack(resumed, shop()) == pack(whole, shop())
     (folder / "facts.json").write_text(json.dumps(facts))
-    # fails where no rank tells the others, as when memory is out in a step
+    # fails in a place where no rank tells the others, as when memory runs out in an optimizer step
     loop.nn.utils.clip_grad_norm_ = no_memory
     try:
         fit("sasrec")
-    except Exception:  # as an experiment does, which then goes on
+    except Exception:  # an experiment, too, catches a failed fit and goes on
         (folder / "went-on").touch()
         fit("bert4rec")
 

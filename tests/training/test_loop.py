@@ -1,4 +1,4 @@
-"""The training loop: which epoch's weights stay, and what a checkpoint is good for."""
+"""The training loop: which epoch's weights are kept, and how a killed training resumes from its checkpoint."""
 
 import pickle
 
@@ -24,12 +24,12 @@ class Killed(BaseException):
 
 
 class Task:
-    """A little regression with dropout and random batches, whose validation scores are written beforehand."""
+    """A small regression with dropout and random batches, whose validation scores are given in advance."""
 
     def __init__(self, scores, kill_at=None, **parameters):
         torch.manual_seed(0)
         self.module = nn.Sequential(nn.Linear(4, 8), nn.Dropout(0.5), nn.Linear(8, 1))
-        self.module.register_buffer("kept", torch.ones(1))  # what is no weight has no mean
+        self.module.register_buffer("kept", torch.ones(1))  # a buffer is no weight, so it is not averaged
         self.scores, self.kill_at = scores, kill_at
         self.parameters = {**PARAMETERS, **parameters}
         self.after = []  # the weights after each epoch of this process
@@ -73,7 +73,7 @@ def equal(first, second):
     return first.keys() == second.keys() and all(torch.equal(first[name], second[name]) for name in first)
 
 
-def test_the_best_epochs_weights_stay_and_patience_ends_the_training():
+def test_the_best_epochs_weights_are_kept_and_patience_ends_the_training():
     task = Task([0.1, 0.5, 0.4, 0.3, 0.9, 0.9])
     kept = task.run()
     assert len(task.after) == 4  # the second was best; two epochs without a gain
@@ -99,12 +99,12 @@ def test_training_ends_at_the_last_epoch_while_scores_still_gain():
     assert len(task.after) == 6
 
 
-def test_without_a_usable_score_the_last_epochs_weights_stay():
+def test_without_a_usable_score_the_last_epochs_weights_are_kept():
     task = Task([float("nan")] * 6)
     assert equal(task.run(), task.after[-1])
 
 
-def test_what_is_validated_and_stays_is_the_mean_of_the_weights_of_the_last_steps():
+def test_the_averaged_weights_are_validated_and_kept():
     plain, averaged = Task([1, 2], epochs=2), Task([1, 2], epochs=2, averaging=0.9)
     start = {name: value.double() for name, value in plain.weights().items()}
     steps = []
@@ -122,7 +122,7 @@ def test_what_is_validated_and_stays_is_the_mean_of_the_weights_of_the_last_step
     assert not equal(kept, plain.weights())
 
 
-def test_a_killed_training_goes_on_with_its_mean(tmp_path):
+def test_a_killed_training_resumes_with_its_averaged_weights(tmp_path):
     whole = Task([1, 2, 3, 2, 1, 0], averaging=0.9).run()
     path = tmp_path / "checkpoint.safetensors"
     with pytest.raises(Killed):
@@ -156,12 +156,12 @@ def resumed(path, scores, kill_at, seed=3):
         first.run(path, seed)
     second = Task(scores[kill_at - 1 :])
     for value in second.module.parameters():
-        nn.init.zeros_(value)  # nothing may come from the fresh start
+        nn.init.zeros_(value)  # the weights must come from the checkpoint, none from a fresh start
     return second, second.run(path, seed)
 
 
 @pytest.mark.parametrize("kill_at", [2, 3, 4])
-def test_a_killed_training_goes_on_to_the_very_weights_of_an_undisturbed_one(tmp_path, kill_at):
+def test_a_resumed_training_ends_with_the_weights_of_an_undisturbed_one(tmp_path, kill_at):
     scores = [0.1, 0.5, 0.4, 0.7, 0.6, 0.2]
     whole = Task(scores)
     wanted = whole.run(tmp_path / "whole.safetensors")
@@ -179,7 +179,7 @@ def test_the_best_epoch_may_lie_before_the_kill(tmp_path):
     assert len(second.after) == 1
 
 
-def test_a_checkpoint_of_a_finished_training_trains_no_further(tmp_path):
+def test_a_finished_training_is_not_trained_further_from_its_checkpoint(tmp_path):
     path = tmp_path / "checkpoint.safetensors"
     wanted = Task([3, 2, 1]).run(path)
     again = Task([9, 9, 9])
@@ -227,7 +227,7 @@ def explode():
 
 
 @pytest.mark.parametrize("content", [b"", b"no checkpoint at all", pickle.dumps(Bomb())])
-def test_a_checkpoint_that_is_none_is_left_aside_and_training_starts_over(tmp_path, content, capsys):
+def test_a_file_that_is_no_checkpoint_is_ignored_and_training_starts_over(tmp_path, content, capsys):
     path = tmp_path / "checkpoint.safetensors"
     path.write_bytes(content)
     scores = [0.1, 0.5, 0.4]
@@ -236,7 +236,7 @@ def test_a_checkpoint_that_is_none_is_left_aside_and_training_starts_over(tmp_pa
     assert "starting over" in capsys.readouterr().err
 
 
-def test_a_checkpoint_cut_short_is_left_aside_too(tmp_path):
+def test_a_truncated_checkpoint_is_ignored_too(tmp_path):
     path = tmp_path / "checkpoint.safetensors"
     scores = [0.1, 0.5, 0.4]
     wanted = Task(scores, epochs=3).run(path)
@@ -260,12 +260,12 @@ def test_a_family_killed_in_the_middle_ends_with_the_same_bits(tmp_path, monkeyp
     with pytest.raises(Killed):
         killed.fit(training(), cases(), shop(), context)
     resumed_model = make(family, wanted.parameters)
-    torch.rand(11)  # another process stands elsewhere in its random numbers
+    torch.rand(11)  # in another process the random generator has another state
     resumed_model.fit(training(), cases(), shop(), context)
     assert pack(resumed_model, shop()) == pack(wanted, shop())
 
 
-def test_without_validation_all_epochs_run_and_the_last_stays():
+def test_without_validation_all_epochs_run_and_the_last_is_kept():
     task = Task([])
     task._validate = None
     task.run()
@@ -273,7 +273,7 @@ def test_without_validation_all_epochs_run_and_the_last_stays():
 
 
 @pytest.mark.parametrize("allow_repeats", [False, True])
-def test_the_epochs_are_judged_by_lists_as_they_will_be(monkeypatch, allow_repeats):
+def test_validation_ranks_repeated_items_only_where_lists_may_hold_them(monkeypatch, allow_repeats):
     judged = []
     monkeypatch.setattr(sequential, "ndcg_at_20", lambda _scorer, _cases, repeats: judged.append(repeats) or 0.0)
     model = make("sasrec", {"width": 8, "blocks": 1, "heads": 1, "epochs": 1})
@@ -281,7 +281,7 @@ def test_the_epochs_are_judged_by_lists_as_they_will_be(monkeypatch, allow_repea
     assert judged == [allow_repeats]
 
 
-def test_a_refit_learns_from_all_for_as_many_epochs_as_were_best():
+def test_a_refit_trains_on_all_sequences_for_the_best_number_of_epochs():
     model = fit("sasrec", width=8, blocks=1, heads=1, epochs=3)
     by_hand = make("sasrec", {**model.parameters, "epochs": model.best_epoch})
     by_hand.fit(training(), NO_CASES, shop(), FitContext())

@@ -1,4 +1,4 @@
-"""Several processes under torchrun train as one does; whatever fails, none of them waits for ever."""
+"""Several processes under torchrun train as one process does; whatever fails, none of them waits for ever."""
 
 import json
 import os
@@ -20,25 +20,33 @@ from jobs.settings import Settings
 from jobs.training import team
 
 HERE = Path(__file__).parent
-PACKAGES = (HERE.parents[1], HERE.parent / "models")
 
 
 def torchrun(*command, **settings):
-    """Start two processes, on the CPU."""
+    """Run a command in two processes, on the CPU."""
     folders = [str(Path(sys.executable).parent), os.environ["PATH"]]
+    # the processes must import this checkout and the helpers of the models' tests, wherever they start
+    packages = [str(HERE.parents[1]), str(HERE.parent / "models"), os.environ.get("PYTHONPATH", "")]
     environment = {
-        **os.environ, "PATH": os.pathsep.join(folders), "OMP_NUM_THREADS": "1", "CUDA_VISIBLE_DEVICES": "",
-        # the package that these tests import, wherever the processes start
-        "PYTHONPATH": os.pathsep.join([*map(str, PACKAGES), os.environ.get("PYTHONPATH", "")]), **settings,
-    }  # fmt: skip
+        **os.environ,
+        "PATH": os.pathsep.join(folders),
+        "OMP_NUM_THREADS": "1",
+        "CUDA_VISIBLE_DEVICES": "",
+        "PYTHONPATH": os.pathsep.join(packages),
+        **settings,
+    }
     return subprocess.run(
         [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2", *command],
-        env=environment, capture_output=True, text=True, check=False, timeout=300,
-    )  # fmt: skip
+        env=environment,
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=300,
+    )
 
 
 def close(found, wanted):
-    """Tell whether weights differ by no more than rounding makes of them in some steps."""
+    """Tell whether two models' weights agree up to the rounding errors of some training steps."""
     return found.keys() == wanted.keys() and all(
         np.allclose(found[name], value, rtol=0, atol=1e-6) for name, value in wanted.items()
     )
@@ -54,7 +62,7 @@ def ran(tmp_path_factory):
 
 
 @pytest.mark.parametrize("family", parallel_fits.FITS)
-def test_two_processes_come_to_the_weights_of_one(ran, family):
+def test_two_processes_learn_the_weights_of_one_process(ran, family):
     wanted = parallel_fits.weights(parallel_fits.fit(family))
     assert close(np.load(ran[0] / f"{family}.npz"), wanted)
 
@@ -66,11 +74,11 @@ def test_checkpoints_and_early_stops_are_those_of_one_process(ran):
     assert facts["same"], "resumed, it ends with the very weights of an undisturbed fit of as many processes"
 
 
-def test_a_fit_that_fails_on_any_rank_fails_on_all_and_the_next_goes_on(ran):
-    _, facts, said = ran
+def test_a_fit_that_fails_on_any_rank_fails_on_all_and_the_next_fit_runs(ran):
+    _, facts, stderr = ran
     assert facts["on all ranks"] == "MemoryError: too little of it"
     assert facts["on the worker"] == "NextmartError: another rank failed; its message says why"
-    assert "rank 1: MemoryError: too little of it" in said
+    assert "rank 1: MemoryError: too little of it" in stderr
 
 
 def test_only_rank_0_shows_progress(ran):
@@ -78,45 +86,45 @@ def test_only_rank_0_shows_progress(ran):
 
 
 def test_a_rank_out_of_step_ends_all(ran):
-    folder, _, said = ran
-    assert "nextmart: rank 0: MemoryError: no room for a step" in said
+    folder, _, stderr = ran
+    assert "nextmart: rank 0: MemoryError: no room for a step" in stderr
     assert not (folder / "went-on").exists()
 
 
 @pytest.fixture
-def of_three():
-    """Ranks of three, without their processes."""
+def three_ranks():
+    """The process groups of three ranks, without the processes."""
 
-    def of(rank):
+    def process_group(rank):
         group = object.__new__(team.ProcessGroup)
         group.rank, group.size = rank, 3
         return group
 
-    return [of(rank) for rank in range(3)]
+    return [process_group(rank) for rank in range(3)]
 
 
-def test_shares_hold_each_row_once_and_weigh_what_is_asked_of_it(of_three):
+def test_shares_hold_each_row_once_and_are_weighted_by_their_targets(three_ranks):
     items = torch.arange(8).view(4, 2)
     targets = torch.tensor([[1, -2], [1, 1], [1, -2], [-2, 1]])
-    parts = [team.share((items, targets)) for team in of_three]
+    parts = [group.share((items, targets)) for group in three_ranks]
     assert [part[0].tolist() for part, _ in parts] == [[[0, 1], [6, 7]], [[2, 3]], [[4, 5]]]
     assert [weight for _, weight in parts] == [2 / 5, 2 / 5, 1 / 5]
 
 
-def test_a_rank_without_a_row_takes_part_with_one_that_counts_nothing(of_three):
-    parts = [team.share((torch.ones(2, 1), torch.ones(2, 1))) for team in of_three]
+def test_a_rank_without_a_row_takes_part_with_a_row_of_weight_zero(three_ranks):
+    parts = [group.share((torch.ones(2, 1), torch.ones(2, 1))) for group in three_ranks]
     assert [len(part[0]) for part, _ in parts] == [1, 1, 1]
     assert [weight for _, weight in parts] == [0.5, 0.5, 0]
 
 
-def test_all_ranks_draw_alike_what_one_process_would_and_the_rest_apart(of_three):
+def test_shared_draws_are_those_of_one_process_and_other_draws_differ_by_rank(three_ranks):
     torch.manual_seed(5)
     wanted = torch.rand(3)
     alike, apart = [], set()
     with torch.random.fork_rng():
-        for team in of_three:
-            team.seed(5)
-            alike.append(torch.equal(torch.rand(3, generator=team.generator), wanted))
+        for group in three_ranks:
+            group.seed(5)
+            alike.append(torch.equal(torch.rand(3, generator=group.generator), wanted))
             apart.add(float(torch.rand(())))
     assert alike == [True] * 3
     assert len(apart) == 3
@@ -150,7 +158,7 @@ def test_the_command_trains_in_parallel(tmp_path):
 
 @pytest.fixture
 def two_gpus(monkeypatch):
-    """What would be asked of them, on a machine that has none."""
+    """Pretend that there are two GPUs, and return what the code asks of PyTorch."""
     asked = {}
     monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
     monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)

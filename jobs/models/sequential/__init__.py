@@ -1,1 +1,1 @@
-"""Sequence models that are trained by gradient: BERT4Rec, SASRec and GRU4Rec, each without and with LLM embeddings."""
+"""Sequence models trained by gradient: BERT4Rec, SASRec and GRU4Rec, each with random or LLM-based item vectors."""

@@ -1,4 +1,4 @@
-"""What SASRec and GRU4Rec share: each item of a sequence is predicted from those before it, at all places at once."""
+"""The common base of SASRec and GRU4Rec: at every position, predict the next item from the items up to there."""
 
 from abc import abstractmethod
 from collections.abc import Iterator
@@ -7,24 +7,40 @@ import numpy as np
 from torch import Tensor
 
 from jobs.core.sequences import Sequences
-from jobs.models.sequential.model import SequenceNetwork, SequentialModel
+from jobs.models.sequential.model import SequentialModel
+from jobs.models.sequential.network import SequenceNetwork
 from jobs.training.batches import batches_of_one_length
 
 
 class AutoregressiveNetwork(SequenceNetwork):
-    """A network in which no place of a sequence sees a later one."""
+    """A causal network: the output at a position depends only on the items up to that position."""
 
     @abstractmethod
     def forward(self, table: Tensor, items: Tensor) -> Tensor:
-        """Return what comes next at each place: float (rows, length, width) for int64 (rows, length)."""
+        """Return the predicted vector of the next item at each position.
+
+        Parameters
+        ----------
+        table : float (items, width)
+            The item vectors to read, usually ``self.table``.
+        items : int64 (rows, length)
+            Rows of the table, oldest item first.
+
+        Returns
+        -------
+        float (rows, length, width)
+        """
 
     def next_vectors(self, table: Tensor, items: Tensor) -> Tensor:
-        """Take the last place's."""
+        """Return the predicted vector of the item after each sequence: the output at the last position."""
         return self(table, items)[:, -1]  # type: ignore[no-any-return]
 
 
 class AutoregressiveModel(SequentialModel):
-    """Predict each item of a sequence from those before it; reads the parameters window, batch_size, negatives."""
+    """A model that is trained to predict each item of a sequence from the items before it.
+
+    Reads the parameters window, batch_size and negatives.
+    """
 
     @property
     def _longest_input(self) -> int:
@@ -32,7 +48,8 @@ class AutoregressiveModel(SequentialModel):
 
     @property
     def _longest_row(self) -> int:
-        return int(self.parameters["window"]) + 1  # each item but the last is an input, each but the first a target
+        # every item of a row but the last is an input, every item but the first is a target
+        return int(self.parameters["window"]) + 1
 
     def _batches(self, rows: Sequences, generator: np.random.Generator) -> Iterator[tuple[Tensor, Tensor]]:
         return batches_of_one_length(rows, self.parameters["batch_size"], generator)

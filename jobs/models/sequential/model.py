@@ -1,18 +1,17 @@
-"""What trained sequence models share: an item table, where it starts, how it is trained, kept and asked.
+"""The common base of trained sequence models: initial item vectors, training, storing, and scoring.
 
-A family gives its network, its batches and its loss. Its ``LLM2…`` version is the same model, whose item table starts
-from the LLM's embeddings, reduced by PCA (Harte et al. 2023, arXiv 2309.09261, section 3.3) or otherwise. Defaults
-differ where such a start wants others.
+A family adds its network, its batches and its loss. Its ``LLM2…`` version is the same model, but its item vectors start
+from the LLM's embeddings, reduced by PCA (Harte et al. 2023, arXiv 2309.09261, section 3.3) or another reduction; some
+of its defaults differ to suit such a start.
 """
 
-from abc import ABC, abstractmethod
+from abc import abstractmethod
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor, nn
-from torch.nn import functional
 
 from jobs.core.arrays import Floats, State
 from jobs.core.cases import NO_CASES, Cases
@@ -25,64 +24,35 @@ from jobs.models.recency import Recency
 from jobs.models.reductions import Projection, fit_projection
 from jobs.models.scorer import Scorer, ndcg_at_20
 from jobs.models.sequential.losses import softmax_loss
+from jobs.models.sequential.network import SequenceNetwork
 from jobs.models.sequential.reasons import LeaveOneOutScorer
 from jobs.training import team
 from jobs.training.loop import train
 from jobs.training.team import Batch
 
-
-class SequenceNetwork(nn.Module, ABC):
-    """A network with an item table; ``next_vectors`` is what recommending asks of it.
-
-    Attributes
-    ----------
-    table : float (items, width)
-    bias : float (items,), or None
-        What is added to an item's score whatever the sequence.
-    """
-
-    table: nn.Parameter
-    bias: nn.Parameter | None
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.register_parameter("bias", None)
-
-    def for_products(self, found: Tensor) -> tuple[Tensor, Tensor]:
-        """Return vectors and table such that their inner products are the scores, the items' biases included.
-
-        With a bias, vectors get a constant 1 as their last column and items their bias: exact top-k and every loss
-        stay what they are without one.
-
-        Parameters
-        ----------
-        found : float (places, width)
-        """
-        if self.bias is None:
-            return found, self.table
-        return functional.pad(found, (0, 1), value=1), torch.cat([self.table, self.bias[:, None]], dim=1)
-
-    @abstractmethod
-    def next_vectors(self, table: Tensor, items: Tensor) -> Tensor:
-        """Return the vectors to compare with the table, of what comes after sequences of one length.
-
-        Parameters
-        ----------
-        table : float (items, width)
-            The vectors to read, usually ``self.table``.
-        items : int64 (rows, length)
-
-        Returns
-        -------
-        float (rows, width)
-        """
+# Parameters, with their defaults, that are the same in every family of trained sequence models.
+SHARED_DEFAULTS = {
+    "initial_std": 0.05,  # standard deviation of the initial item vectors' entries
+    "recency": 1.0,  # weight of the recency correction: 1 as derived, 0 off
+    "item_bias": False,  # whether each item has a trained bias that is added to its score
+    "batch_size": 128,
+    "learning_rate": 1e-3,
+    "weight_decay": 0.01,
+    # decay of the average of the weights, over about the last 1 / (1 - averaging) steps; 0: the last step's weights
+    "averaging": 0.995,
+}
 
 
 class SequentialModel(Model):
-    """A model with a :class:`SequenceNetwork`.
+    """A sequence model that is trained by gradient, with a :class:`SequenceNetwork`.
 
-    With ``uses_embeddings`` the item table starts from the LLM's embeddings, so that cold items have a vector too.
-    Such a family adds ``REDUCTION_DEFAULTS`` to its parameters.
+    In a family with ``uses_embeddings``, item vectors start from the LLM's embeddings, so that cold items, which no
+    training sequence holds, have a vector too. Such a family adds ``REDUCTION_DEFAULTS`` to its parameters.
+
+    Raises
+    ------
+    UsageError
+        If the number of attention heads does not divide the width, beside the errors of :class:`Model`.
     """
 
     network: Any
@@ -95,11 +65,11 @@ class SequentialModel(Model):
 
     @abstractmethod
     def _make_network(self, table: Floats) -> SequenceNetwork:
-        """Return the untrained network around an item table, float32 (items, width)."""
+        """Return an untrained network with the given initial item vectors, float32 (items, width)."""
 
     @abstractmethod
     def _batches(self, rows: Sequences, generator: np.random.Generator) -> Iterable[Batch]:
-        """Draw one epoch's batches of rows of at least two items."""
+        """Draw one epoch's batches from training rows, each of at least two items."""
 
     @abstractmethod
     def _loss(self, batch: Batch) -> Tensor:
@@ -108,19 +78,19 @@ class SequentialModel(Model):
     @property
     @abstractmethod
     def _longest_input(self) -> int:
-        """How many items of a sequence are read, the newest ones."""
+        """Number of items, the newest of a sequence, that the model reads to recommend."""
 
     @property
     def _longest_row(self) -> int:
-        """How many items of a training sequence are used, the newest ones."""
+        """Number of items, the newest of a training sequence, that training uses."""
         return int(self.parameters["window"])
 
     def fit(self, train_sequences: Sequences, validation: Cases, catalog: Catalog, context: FitContext) -> None:
-        """Train until ``validation`` no longer gains; without a case there, for all epochs."""
+        """Train until the validation nDCG@20 stops improving; without validation cases, for all epochs."""
         self._fit(train_sequences, validation, catalog, context, self.parameters["epochs"])
 
     def refit(self, sequences: Sequences, catalog: Catalog, context: FitContext) -> "SequentialModel":
-        """Return the model trained on all there is, for as many epochs as were best on the validation part."""
+        """Return a new model trained on all sequences, for the number of epochs that was best on validation cases."""
         model = type(self)(self.parameters)
         model._fit(sequences, NO_CASES, catalog, context, self.best_epoch)
         return model
@@ -132,13 +102,13 @@ class SequentialModel(Model):
             torch.manual_seed(context.seed)
             self.trained_on = catalog
             self.vocabulary = np.unique(train_sequences.items)
-            self.recency = Recency.of(train_sequences, catalog)
-            self.projection = self._project(catalog, context.seed)
-            self.network = self._network_around(self._initial_table(catalog, context.seed)).to(device())
-        local = np.full(len(catalog), -1, np.int32)
-        local[self.vocabulary] = np.arange(len(self.vocabulary))
-        rows = Sequences(local[train_sequences.items], train_sequences.offsets).last(self._longest_row)
-        rows = rows.take(rows.lengths >= 2)  # one item has nothing to be predicted from
+            self.recency = Recency.from_sequences(train_sequences, catalog)
+            self.projection = self._fit_projection(catalog, context.seed)
+            self.network = self._network_with_bias(self._initial_item_vectors(catalog, context.seed)).to(device())
+        table_row = np.full(len(catalog), -1, np.int32)
+        table_row[self.vocabulary] = np.arange(len(self.vocabulary))
+        rows = Sequences(table_row[train_sequences.items], train_sequences.offsets).last(self._longest_row)
+        rows = rows.take(rows.lengths >= 2)  # the item of a one-item sequence has no items to be predicted from
         repeats = context.allow_repeats
         validate = (lambda: self._validation_score(validation, catalog, repeats)) if len(validation.targets) else None
         facts = {
@@ -147,7 +117,7 @@ class SequentialModel(Model):
             "items": len(self.vocabulary),
             "seed": context.seed,
         }
-        team.current.announce(facts, rows)
+        team.current.announce_fit(facts, rows)
         self.best_epoch = train(
             self.network,
             lambda generator: self._batches(rows, generator),
@@ -160,28 +130,45 @@ class SequentialModel(Model):
             team=team.current,
         )
 
-    def prepare(self, rows: Sequences, items: int) -> Callable[[np.random.Generator], Iterable[Any]]:
-        """Make a network for so many items, whose weights are to come, and return what draws an epoch's batches."""
-        self.network = self._network_around(np.zeros((items, self.parameters["width"]), np.float32)).to(device())
+    def prepare_worker(self, rows: Sequences, items: int) -> Callable[[np.random.Generator], Iterable[Any]]:
+        """Prepare a worker of several processes to take part in another process's fit of this model.
+
+        The network is made without weights: rank 0 sends them.
+
+        Parameters
+        ----------
+        rows : Sequences
+            Training rows: rows of the item table, oldest item first.
+        items : int
+            Number of items in the item table.
+
+        Returns
+        -------
+        numpy Generator -> iterable of batches
+            Draws one epoch's batches, as in the process that fits.
+        """
+        self.network = self._network_with_bias(np.zeros((items, self.parameters["width"]), np.float32)).to(device())
         return lambda generator: self._batches(rows, generator)
 
-    def _softmax_loss(self, found: Tensor, targets: Tensor) -> Tensor:
-        """Return the mean loss of the targets, int64 (places,), by the vectors found there, float (places, width)."""
-        found, table = self.network.for_products(found)
-        return softmax_loss(found, table, targets, self.parameters["negatives"], team.current.generator)
+    def _softmax_loss(self, vectors: Tensor, targets: Tensor) -> Tensor:
+        """Return the mean loss of predicted vectors, float (positions, width), and targets, int64 (positions,)."""
+        vectors, table = self.network.with_bias_column(vectors)
+        return softmax_loss(vectors, table, targets, self.parameters["negatives"], team.current.generator)
 
     def shared_loss(self, batch: Batch) -> Tensor:
-        """Return the part that this rank has of a batch's mean loss: alone, all of it."""
-        own, weight = team.current.share(batch)
-        return self._loss(own) * weight
+        """Return this process's part of a batch's mean loss; the parts of all processes add up to the loss."""
+        part, weight = team.current.share(batch)
+        return self._loss(part) * weight
 
-    def _network_around(self, table: Floats) -> SequenceNetwork:
+    def _network_with_bias(self, table: Floats) -> SequenceNetwork:
+        """Return an untrained network with the given item vectors, and zero biases if ``item_bias`` is set."""
         network = self._make_network(table)
         if self.parameters["item_bias"]:
             network.bias = nn.Parameter(torch.zeros(len(table)))
         return network
 
-    def _project(self, catalog: Catalog, seed: int) -> Projection | None:
+    def _fit_projection(self, catalog: Catalog, seed: int) -> Projection | None:
+        """Fit the reduction of the embeddings; None if the family uses no embeddings, or no item has one."""
         if not self.uses_embeddings:
             return None
         p = self.parameters
@@ -194,31 +181,32 @@ class SequentialModel(Model):
             standard_deviation=p["initial_std"],
         )
 
-    def _initial_table(self, catalog: Catalog, seed: int) -> Floats:
+    def _initial_item_vectors(self, catalog: Catalog, seed: int) -> Floats:
+        """Return the initial item vectors, float32 (items, width): reduced embeddings, or random for items without."""
         size = (len(self.vocabulary), self.parameters["width"])
         table = np.random.default_rng(seed).standard_normal(size, dtype=np.float32)
         table *= np.float32(self.parameters["initial_std"])
         if self.projection:
-            given = catalog.has_embedding[self.vocabulary]
-            table[given] = self.projection(catalog.embeddings[self.vocabulary[given]])
+            has_embedding = catalog.has_embedding[self.vocabulary]
+            table[has_embedding] = self.projection(catalog.embeddings[self.vocabulary[has_embedding]])
         return table
 
     def _validation_score(self, cases: Cases, catalog: Catalog, allow_repeats: bool) -> float:
         return ndcg_at_20(self.scorer(catalog), cases, allow_repeats)
 
     def state(self) -> State:
-        """Return the network's weights, the vocabulary, items' recency, and the projection where there is one."""
+        """Return the network's weights, the vocabulary, the recency correction, and the projection if there is one."""
         weights = {f"network.{name}": value.cpu().numpy() for name, value in self.network.state_dict().items()}
         projection = self.projection.state() if self.projection else {}
         return {"vocabulary": self.vocabulary, **self.recency.state(), **weights, **projection}
 
     def restore(self, state: State, trained_on: Catalog) -> None:
-        """Take back a state."""
+        """Load the weights, vocabulary, recency correction and projection that :meth:`state` returned."""
         self.trained_on = trained_on
         self.vocabulary = state["vocabulary"]
         self.recency = Recency.from_state(state, trained_on)
         self.projection = Projection.from_state(state)
-        self.network = self._network_around(state["network.table"])
+        self.network = self._network_with_bias(state["network.table"])
         weights = {
             name.removeprefix("network."): torch.from_numpy(value)
             for name, value in state.items()
@@ -228,41 +216,44 @@ class SequentialModel(Model):
         self.network.to(device()).eval()
 
     def scorer(self, catalog: Catalog) -> Scorer:
-        """Score trained items, and with a projection cold ones too, by the vector they would have started from."""
+        """Return a scorer of the trained items and, in a family that uses embeddings, of cold items with an embedding.
+
+        A cold item's vector is the vector that it would have started from in training, its reduced embedding.
+        """
         width = self.parameters["width"]
         vectors = np.zeros((len(catalog), width), np.float32)
-        known = np.zeros(len(catalog), np.bool_)
-        place = catalog.find(self.trained_on.item_ids[self.vocabulary])
-        in_catalog = place >= 0
+        has_vector = np.zeros(len(catalog), np.bool_)
+        index = catalog.find(self.trained_on.item_ids[self.vocabulary])
+        in_catalog = index >= 0
         trained = self.network.table.detach().cpu().numpy()[in_catalog]
-        place = place[in_catalog]
+        index = index[in_catalog]
         if self.projection:
-            known = catalog.has_embedding.copy()
-            vectors[known] = self.projection(catalog.embeddings[known])
-            # training lengthens vectors, and longer ones score higher: cold items are lengthened alike
-            grown = np.linalg.norm(trained), np.linalg.norm(vectors[place])
-            vectors *= grown[0] / grown[1] if min(grown) > 0 else 1
-        vectors[place] = trained
-        known[place] = True
+            has_vector = catalog.has_embedding.copy()
+            vectors[has_vector] = self.projection(catalog.embeddings[has_vector])
+            # training lengthens vectors, and longer vectors score higher: cold items' vectors are lengthened as much
+            norms = np.linalg.norm(trained), np.linalg.norm(vectors[index])
+            vectors *= norms[0] / norms[1] if min(norms) > 0 else 1
+        vectors[index] = trained
+        has_vector[index] = True
         table = torch.from_numpy(vectors).to(device())
-        biases = self.recency.bias(self.parameters["recency"], catalog)
-        biases = None if biases is None else biases.to(device())
+        item_bias = self.recency.bias(self.parameters["recency"], catalog)
+        item_bias = None if item_bias is None else item_bias.to(device())
         if self.network.bias is not None:
-            bias = self.network.bias.detach()
-            learnt = bias.mean().repeat(len(catalog))  # a cold item's: as with the length of its vector
-            learnt[place] = bias[torch.from_numpy(in_catalog)]
-            biases = learnt if biases is None else biases + learnt
+            trained_bias = self.network.bias.detach()
+            learnt = trained_bias.mean().repeat(len(catalog))  # a cold item gets the mean bias of the trained items
+            learnt[index] = trained_bias[torch.from_numpy(in_catalog)]
+            item_bias = learnt if item_bias is None else item_bias + learnt
         self.network.eval()
 
         @torch.inference_mode()
         def queries(sequences: Sequences) -> Tensor:
-            readable = sequences.keep(known).last(self._longest_input)
-            found = torch.zeros(len(sequences), width, device=device())
-            # rows of one length are computed together: no time goes into padding
+            readable = sequences.keep(has_vector).last(self._longest_input)
+            predicted = torch.zeros(len(sequences), width, device=device())
+            # rows of equal length are computed together, so that no time goes into padding
             for length in np.unique(readable.lengths[readable.lengths > 0]):
                 rows = np.flatnonzero(readable.lengths == length)
                 items = torch.from_numpy(readable.take(rows).padded(0)).long().to(device())
-                found[rows] = self.network.next_vectors(table, items)
-            return found
+                predicted[rows] = self.network.next_vectors(table, items)
+            return predicted
 
-        return LeaveOneOutScorer(queries, table, known, item_bias=biases, longest_input=self._longest_input)
+        return LeaveOneOutScorer(queries, table, has_vector, item_bias=item_bias, longest_input=self._longest_input)

@@ -1,4 +1,4 @@
-"""The transformer that sequence models share: vectors of a window in, vectors of the same window out."""
+"""The transformer encoder of BERT4Rec and SASRec: it maps the vectors of a window of items to as many vectors."""
 
 import torch
 from torch import Tensor, nn
@@ -6,17 +6,18 @@ from torch.nn import functional
 
 
 class Attention(nn.Module):
-    """Multi-head attention that never looks at padding, nor, where it is causal, ahead."""
+    """Multi-head self-attention that ignores padding and, if it is causal, later positions."""
 
     def __init__(self, width: int, heads: int, dropout: float, causal: bool) -> None:
         super().__init__()
         self.heads, self.dropout, self.causal = heads, dropout, causal
         self.into = nn.Linear(width, 3 * width)
         self.out = nn.Linear(width, width)
-        # At first what is attended to is handed on as it is, not turned at random: so scores are at once products of
-        # item vectors, and what the vectors know isn't lost. A mask, which has nothing of its own, gains most (nDCG@20
-        # on the newest tenth of Beauty's training sequences: BERT4Rec 0.034 to 0.039, LLM2BERT4Rec 0.041 to 0.048,
-        # LLM2SASRec 0.053 to 0.058).
+        # The value and output projections start as the identity, so that attention first passes on the attended vectors
+        # unchanged instead of rotating them at random. Scores are then inner products of item vectors from the start,
+        # and the information in the vectors isn't lost. The mask, which has no item vector of its own, gains most
+        # (nDCG@20 on the newest tenth of Beauty's training sequences: BERT4Rec 0.034 to 0.039, LLM2BERT4Rec 0.041 to
+        # 0.048, LLM2SASRec 0.053 to 0.058).
         for weight, bias in (
             (self.into.weight[2 * width :], self.into.bias[2 * width :]),
             (self.out.weight, self.out.bias),
@@ -25,7 +26,14 @@ class Attention(nn.Module):
             nn.init.zeros_(bias)
 
     def forward(self, x: Tensor, visible: Tensor | None) -> Tensor:
-        """Attend: x float (rows, length, width), visible bool (rows, 1, 1, length), or None for everything."""
+        """Return the attention's output, float (rows, length, width).
+
+        Parameters
+        ----------
+        x : float (rows, length, width)
+        visible : bool (rows, 1, 1, length), optional
+            False for positions that no position may attend to, such as padding; None if all are visible.
+        """
         rows, length, width = x.shape
         query, key, value = (
             part.view(rows, length, self.heads, -1).transpose(1, 2) for part in self.into(x).chunk(3, dim=-1)
@@ -37,8 +45,8 @@ class Attention(nn.Module):
         return self.out(mixed.transpose(1, 2).reshape(rows, length, width))  # type: ignore[no-any-return]
 
 
-class Block(nn.Module):
-    """Pre-norm block: stable at the learning rates that a short training wants."""
+class TransformerBlock(nn.Module):
+    """Pre-norm transformer block: attention, then a feed-forward layer; stable at short trainings' learning rates."""
 
     def __init__(self, width: int, heads: int, dropout: float, causal: bool) -> None:
         super().__init__()
@@ -49,37 +57,44 @@ class Block(nn.Module):
         self.dropout = nn.Dropout(dropout)
 
     def forward(self, x: Tensor, visible: Tensor | None) -> Tensor:
-        """Return float (rows, length, width)."""
+        """Return the block's output, float (rows, length, width); the parameters are those of :class:`Attention`."""
         x = x + self.dropout(self.attention(self.attention_norm(x), visible))
         return x + self.dropout(self.feed(self.feed_norm(x)))  # type: ignore[no-any-return]
 
 
 class Transformer(nn.Module):
-    """Blocks over item vectors plus learned positions, counted from the newest item.
+    """Transformer encoder over item vectors, with learned positions that are counted from the newest item.
 
     Parameters
     ----------
     width, blocks, heads : int
-        Sizes; heads must divide width.
+        Size of the vectors, number of blocks, and number of attention heads, which must divide the width.
     window : int
-        Longest input.
+        Largest number of positions in an input.
     dropout : float
-        Share dropped after the embedding, attention and feed-forward steps.
+        Share of values dropped after the embedding, attention and feed-forward steps.
     causal : bool
-        Whether no place sees a later one. Rows are not padded then.
+        Whether a position can't attend to later positions; inputs of a causal transformer must not be padded.
     """
 
     def __init__(self, width: int, blocks: int, heads: int, window: int, dropout: float, causal: bool = False) -> None:
         super().__init__()
         self.positions = nn.Parameter(torch.randn(window, width) * 0.02)
         self.dropout = nn.Dropout(dropout)
-        self.blocks = nn.ModuleList(Block(width, heads, dropout, causal) for _ in range(blocks))
+        self.blocks = nn.ModuleList(TransformerBlock(width, heads, dropout, causal) for _ in range(blocks))
         self.norm = nn.LayerNorm(width)
 
     def forward(self, vectors: Tensor, real: Tensor | None) -> Tensor:
-        """Encode float (rows, length, width); ``real`` bool (rows, length) is false on padding, at the left."""
+        """Encode item vectors into vectors of the same shape, float (rows, length, width).
+
+        Parameters
+        ----------
+        vectors : float (rows, length, width)
+        real : bool (rows, length), optional
+            False on padding, which stands at the left; None if no row is padded.
+        """
         length = vectors.shape[1]
-        # counting from the right: the newest item has the same position in every row, whatever its length
+        # positions are counted from the right, so that the newest item has the same position in rows of any length
         x = self.dropout(vectors + self.positions[-length:])
         visible = None if real is None else real[:, None, None, :]
         for block in self.blocks:

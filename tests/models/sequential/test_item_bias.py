@@ -1,4 +1,4 @@
-"""The bias that each item may have: what is learnt, kept and scored."""
+"""Item biases: how they are trained, stored and added to scores."""
 
 import numpy as np
 import pytest
@@ -17,7 +17,7 @@ def biased(family, **options):
 
 
 @families
-def test_items_that_follow_anything_get_a_larger_bias(family):
+def test_popular_items_get_a_larger_bias(family):
     generator = np.random.default_rng(0)
     popular, rare = 4, 7
     rows = [[*generator.choice(range(8, ITEMS), 3), popular] for _ in range(300)]
@@ -44,9 +44,9 @@ def test_a_score_is_the_product_plus_the_bias_and_a_cold_items_bias_is_the_mean(
     scores, items = recommend(scorer, rows, len(catalog))
     plain = without.queries(rows) @ without.item_vectors.T
     for row in range(2):
-        there = items[row] >= 0
+        listed = items[row, items[row] >= 0]
         np.testing.assert_allclose(
-            scores[row, there], plain[row, items[row, there]].numpy() + wanted[items[row, there]], rtol=1e-5, atol=1e-5
+            scores[row, items[row] >= 0], plain[row, listed].numpy() + wanted[listed], rtol=1e-5, atol=1e-5
         )
     cold = set(catalog.find(np.array(COLD_IDS, np.object_)))
     assert bool(cold & set(items[0])) == EXPECTED[family].recommends_cold
@@ -62,7 +62,7 @@ def test_a_model_with_biases_is_restored_with_them(family):
 
 
 @families
-def test_nothing_is_recommended_to_the_unknown_whatever_the_biases(family):
+def test_an_empty_sequence_gets_an_empty_list_whatever_the_biases(family):
     _, items = recommend(biased(family, epochs=1).scorer(shop()), Sequences.from_lists([[]]), 3)
     assert (items == -1).all()
 

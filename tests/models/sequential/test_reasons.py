@@ -8,12 +8,12 @@ from known_answers import EXPECTED, INDEX, fitted, shop, walks
 from jobs.core.sequences import Sequences
 from jobs.models.scorer import VectorScorer, recommend
 from jobs.models.sequential import reasons as leave_one_out
-from jobs.models.sequential.reasons import LeaveOneOutScorer, newest
+from jobs.models.sequential.reasons import LeaveOneOutScorer, newest_items
 
 A, B, C, D, E = range(5)
-# The queries are how often b, e and a were read, so a row holds what each of these adds to an item's score. Of a, b, d
-# and e, which the model knows, the mean is (0, 0, 3): above it b adds 2 to a and d, -3 to b and -1 to e; an e adds 3 to
-# a and -3 to b; and an a, which adds 3 to each, adds nothing to any.
+# A query counts how often b, e and a occur in the sequence, so an item's vector holds what each of these three items
+# adds to its score. The model knows a, b, d and e, whose mean vector is (0, 0, 3). Relative to the mean, b adds 2 to a
+# and d, -3 to b and -1 to e; e adds 3 to a and -3 to b; a adds 3 to every score, and so nothing relative to the mean.
 VECTORS = torch.tensor([[2.0, 3.0, 3.0], [-3.0, -3.0, 3.0], [0.0, 0.0, -99.0], [2.0, 0.0, 3.0], [-1.0, 0.0, 3.0]])
 KNOWN = np.array([True, True, False, True, True])
 
@@ -32,7 +32,7 @@ def reasons(rows, items, **options):
     return scorer(**options).reasons(Sequences.from_lists(rows), np.array(items, np.int32)).tolist()
 
 
-def test_the_reason_is_what_an_item_stands_out_for_even_where_another_is_nearer():
+def test_the_reason_can_be_another_item_than_the_nearest():
     rows, items = Sequences.from_lists([[B, E]]), np.array([[D]], np.int32)
     # cosines with d: b's 3 / sqrt(13 * 27) = 0.16, e's 7 / sqrt(13 * 10) = 0.61
     assert VectorScorer(asked, VECTORS, KNOWN).reasons(rows, items).tolist() == [[E]]
@@ -40,17 +40,17 @@ def test_the_reason_is_what_an_item_stands_out_for_even_where_another_is_nearer(
     assert reasons([[B, E], [E, B]], [[D], [D]]) == [[B], [B]]
 
 
-def test_what_lifts_all_items_alike_is_no_reason():
+def test_an_item_that_raises_all_scores_alike_is_no_reason():
     # d's score is 2 without a and 3 without b; above the mean it is 2 without a, but 0 without b
     assert reasons([[B, A], [A, B]], [[D], [D]]) == [[B], [B]]
 
 
 def test_an_item_is_left_out_wherever_it_occurs():
-    # a is above the mean by 2 + 3 + 2: by 3 without both b, by 4 without e; by 5 with one b left
+    # a is above the mean by 2 + 3 + 2: by 3 without both b, by 4 without e; by 5 if only one b were left out
     assert reasons([[B, E, B]], [[A]]) == [[B]]
 
 
-def test_of_equal_ones_the_newest():
+def test_of_equal_candidates_the_newest_is_the_reason():
     # neither a nor d adds anything
     assert reasons([[A, D], [D, A]], [[E], [E]]) == [[D], [A]]
 
@@ -59,27 +59,28 @@ def test_the_only_item_is_the_reason():
     assert reasons([[A], [C, A, A]], [[D, E], [D, -1]]) == [[A, A], [A, -1]]
 
 
-def test_there_is_none_where_nothing_is_known_or_recommended():
+def test_there_is_no_reason_without_readable_or_recommended_items():
     assert reasons([[], [C], [A, B]], [[D], [D], [-1]]) == [[-1], [-1], [-1]]
     assert reasons([[]], [[D]]) == [[-1]]
 
 
-def test_only_the_newest_few_that_are_read_are_compared(monkeypatch):
+def test_only_the_newest_items_that_are_read_are_candidates(monkeypatch):
     row = [B, A, D, E]
-    # d is above the mean by 2, by b alone, which is not among the three newest: without each of these it stays so
+    # d is above the mean by 2, because of b alone, which is not among the three newest items: leaving out any of these
+    # three changes nothing
     assert reasons([row], [[D]]) == [[E]]
     assert reasons([row], [[D]], window=2) == [[E]]
     monkeypatch.setattr(leave_one_out, "CANDIDATES", 4)
     assert reasons([row], [[D]]) == [[B]]
 
 
-def test_the_newest_different_items():
+def test_newest_items_are_distinct():
     rows = Sequences.from_lists([[A, B, A, D], [], [B, B], [D, B, B, D, A]])
-    assert newest(rows, 2).tolist() == [[D, A], [-1, -1], [B, -1], [A, D]]
+    assert newest_items(rows, 2).tolist() == [[D, A], [-1, -1], [B, -1], [A, D]]
 
 
 @pytest.mark.parametrize("family", sorted(family for family, expected in EXPECTED.items() if expected.is_trained))
-def test_trained_models_give_the_reason_that_asking_them_one_by_one_gives(family):
+def test_reasons_equal_those_of_leaving_out_items_one_by_one(family):
     model = fitted(family).scorer(shop())
     rows = [*walks(12, seed=5, shortest=1, longest=6), [int(INDEX[0, 1]), int(INDEX[2, 3]), int(INDEX[0, 2])]]
     _, lists = recommend(model, Sequences.from_lists(rows), 5)
@@ -90,7 +91,7 @@ def test_trained_models_give_the_reason_that_asking_them_one_by_one_gives(family
         scores = model.queries(Sequences.from_lists(without)) @ model.item_vectors.T
         scores -= scores[:, model.recommendable].mean(dim=1, keepdim=True)
         scores = scores[:, torch.from_numpy(items).long()].numpy()
-        # of those as near as rounding the newest
+        # of scores that differ only by rounding, that of the newest item
         chosen = np.isclose(scores, scores.min(axis=0), rtol=1e-4, atol=1e-5).argmax(axis=0)
         assert named.tolist() == [own[-1 - int(place)] for place in chosen]
 

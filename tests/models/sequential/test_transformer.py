@@ -1,11 +1,11 @@
-"""The transformer before anything is learnt."""
+"""The untrained transformer."""
 
 import torch
 
 from jobs.models.sequential.transformer import Transformer
 
 
-def test_attention_begins_by_handing_on_what_it_attends_to():
+def test_attention_starts_as_the_identity():
     width = 6
     for block in Transformer(width, blocks=2, heads=2, window=4, dropout=0.0).blocks:
         into, out = block.attention.into, block.attention.out

@@ -1,0 +1,71 @@
+"""Percentile bootstrap confidence interval of a mean."""
+
+from typing import Final
+
+import numpy as np
+import numpy.typing as npt
+
+from jobs.core.arrays import Doubles, Longs
+
+_MAX_BINS: Final = 1024
+
+
+def bootstrap_interval(
+    values: npt.ArrayLike,
+    *,
+    resamples: int = 1000,
+    confidence: float = 0.95,
+    seed: int | tuple[int, ...] = 0,
+) -> tuple[float | None, float | None]:
+    """Return the percentile bootstrap confidence interval of a mean over cases.
+
+    A resample of n cases with replacement is drawn as one multinomial draw of how often each distinct value occurs.
+    The distribution is the same, for a small part of the work and in memory that does not grow with n. More than
+    1,024 distinct values are first grouped into 1,024 bins of equal width, each represented by its mean: the overall
+    mean is unchanged, and the variance shrinks by less than (range / 1024)^2 / 4.
+    Source: B. Efron, R. Tibshirani, An Introduction to the Bootstrap (1993), chapter 13.
+
+    Parameters
+    ----------
+    values : float array (n,)
+        One number per case, none NaN. For a paired comparison, the difference of two models' values per case.
+    resamples : int
+        Number of bootstrap resamples; with 0 no interval is computed.
+    confidence : float
+        Share of the resampled means inside the interval.
+    seed : int or tuple of int
+        Seed of NumPy's random generator.
+
+    Returns
+    -------
+    tuple of float or None
+        Lower and upper end of the interval; (None, None) if there are no values or no resamples.
+
+    Raises
+    ------
+    ValueError
+        If ``confidence`` is not between 0 and 1, or ``resamples`` is negative.
+    """
+    if not 0 < confidence < 1 or resamples < 0:
+        raise ValueError(f"confidence must lie in (0, 1) and resamples be >= 0: {confidence}, {resamples}")
+    sample = np.asarray(values, dtype=np.float64)
+    if not len(sample) or not resamples:
+        return None, None
+    means, occurrences = _histogram(sample)
+    shares = occurrences / len(sample)
+    drawn = np.random.default_rng(seed).multinomial(len(sample), shares, size=resamples)
+    tail = (1 - confidence) / 2
+    low, high = np.quantile(drawn @ means / len(sample), [tail, 1 - tail])
+    return float(low), float(high)
+
+
+def _histogram(sample: Doubles) -> tuple[Doubles, Longs]:
+    """Return the distinct values and their counts, or the means and counts of equal-width bins if there are many."""
+    distinct, occurrences = np.unique(sample, return_counts=True)
+    if len(distinct) <= _MAX_BINS:
+        return distinct, occurrences
+    width = (distinct[-1] - distinct[0]) / _MAX_BINS
+    bins = np.minimum(((sample - distinct[0]) / width).astype(np.int64), _MAX_BINS - 1)
+    occurrences = np.bincount(bins, minlength=_MAX_BINS)
+    used = occurrences > 0
+    return np.bincount(bins, sample, _MAX_BINS)[used] / occurrences[used], occurrences[used]

@@ -1,0 +1,61 @@
+"""The interface of the networks of trained sequence models: item vectors in, the next item's vector out."""
+
+from abc import ABC, abstractmethod
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+
+class SequenceNetwork(nn.Module, ABC):
+    """A network with a vector for each item, which predicts the vector of a sequence's next item.
+
+    Attributes
+    ----------
+    table : float (items, width)
+        The item vectors.
+    bias : float (items,), or None
+        Added to each item's score, for every sequence.
+    """
+
+    table: nn.Parameter
+    bias: nn.Parameter | None
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.register_parameter("bias", None)
+
+    def with_bias_column(self, vectors: Tensor) -> tuple[Tensor, Tensor]:
+        """Return predicted vectors and item vectors whose inner products are the scores, biases included.
+
+        If there are biases, predicted vectors get a last column of ones, and item vectors a last column of biases: a
+        loss on inner products then needs no separate biases.
+
+        Parameters
+        ----------
+        vectors : float (positions, width)
+            Predicted item vectors.
+
+        Returns
+        -------
+        float (positions, width or width + 1), float (items, width or width + 1)
+        """
+        if self.bias is None:
+            return vectors, self.table
+        return functional.pad(vectors, (0, 1), value=1), torch.cat([self.table, self.bias[:, None]], dim=1)
+
+    @abstractmethod
+    def next_vectors(self, table: Tensor, items: Tensor) -> Tensor:
+        """Return the predicted vector of the item after each sequence; the sequences have equal length.
+
+        Parameters
+        ----------
+        table : float (items, width)
+            The item vectors to read, usually ``self.table``.
+        items : int64 (rows, length)
+            Rows of the table, oldest item first.
+
+        Returns
+        -------
+        float (rows, width)
+        """

@@ -1,0 +1,64 @@
+"""Merging ranked lists: position scores, merged lists, and the choice of weights."""
+
+import numpy as np
+from hypothesis import given
+from hypothesis import strategies as st
+
+from jobs.models.merging import MergedLists, best_weights, position_scores
+
+ONE = np.array([[1, 2, 3], [5, -1, -1]], np.int32)
+OTHER = np.array([[3, 4, 1], [-1, -1, -1]], np.int32)
+
+
+def ranked(items, constant=60):
+    return items, position_scores(np.zeros(items.shape, np.float32), items, constant)
+
+
+def test_reciprocal_rank_fusion_by_hand():
+    scores, items = MergedLists.from_lists([ranked(ONE), ranked(OTHER)]).top(np.array([1.0, 1.0]), 2, 5)
+    # 1: 1/61 + 1/63, 3: 1/63 + 1/61, equal, so by index; then 2 and 4, both 1/62
+    assert items.tolist() == [[1, 3, 2, 4, -1], [5, -1, -1, -1, -1]]
+    np.testing.assert_allclose(scores[0, :4], [1 / 61 + 1 / 63, 1 / 61 + 1 / 63, 1 / 62, 1 / 62], rtol=1e-6)
+    assert scores[1, 1:].tolist() == [-np.inf] * 4
+
+
+def test_a_part_without_weight_adds_no_item():
+    _, items = MergedLists.from_lists([ranked(ONE), ranked(OTHER)]).top(np.array([0.0, 1.0]), 2, 3)
+    assert items.tolist() == [[3, 4, 1], [-1, -1, -1]]
+
+
+def test_scores_are_scaled_within_their_list():
+    scores = np.array([[8.0, 6.0, 4.0], [7.0, -np.inf, -np.inf], [2.0, 2.0, -np.inf]], np.float32)
+    items = np.array([[0, 1, 2], [3, -1, -1], [4, 5, -1]], np.int32)
+    assert position_scores(scores, items, None).tolist() == [[1, 0.5, 0.001], [1, 0, 0], [1, 1, 0]]
+
+
+@given(st.integers(0, 2**32 - 1))
+def test_merging_adds_up_the_scores_item_by_item(seed):
+    draw = np.random.default_rng(seed)
+    lists = [ranked(np.stack([draw.permutation(9)[:4] for _ in range(3)]).astype(np.int32), 1) for _ in range(3)]
+    weights = draw.random(3)
+    scores, found = MergedLists.from_lists(lists).top(weights, 3, 9)
+    for row in range(3):
+        sums = np.zeros(9)
+        for weight, (items, list_scores) in zip(weights, lists, strict=True):
+            sums[items[row]] += weight * list_scores[row]
+        order = np.lexsort((np.arange(9), -sums.astype(np.float32)))
+        order = order[sums[order] > 0]
+        assert found[row, : len(order)].tolist() == order.tolist()
+        np.testing.assert_allclose(scores[row, : len(order)], sums[order], rtol=1e-6)
+
+
+def test_the_better_part_gets_more_weight_and_equal_parts_get_equal_weights():
+    right, wrong = np.array([[9, 1], [9, 2]], np.int32), np.array([[4, 5], [6, 7]], np.int32)
+    targets = np.array([1, 2])
+    weights = best_weights(MergedLists.from_lists([ranked(wrong), ranked(right)]), targets)
+    assert weights[1] > weights[0]
+    assert best_weights(MergedLists.from_lists([ranked(right), ranked(right)]), targets).tolist() == [0.5, 0.5]
+
+
+def test_weights_are_chosen_by_the_fused_lists_including_their_ties():
+    wrong, right = np.array([[0]], np.int32), np.array([[5]], np.int32)
+    merged, targets = MergedLists.from_lists([ranked(wrong), ranked(right)]), np.array([5])
+    weights = best_weights(merged, targets)
+    assert merged.top(weights, 1, 1)[1].tolist() == [[5]], "of equal scores the smaller index is listed first"
