@@ -42,7 +42,7 @@ class Catalogue:
             "embed",
             self.connection,
             Settings(**{**QUICK, **settings}, vars=names),
-            **({"wishes": options} if options else {}),
+            **({"options": options} if options else {}),
         )
 
     def rows(self, query: str, *parameters) -> list[tuple]:

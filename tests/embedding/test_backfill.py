@@ -20,7 +20,7 @@ class FakeProvider:
         self.made, self.calls, self.answers = 0, [], {}
         self.limits = Limits(texts=2048)
         self.price = 1.0
-        self.at_once = 1
+        self.requests_in_flight = 1
 
     @property
     def paid(self):
@@ -260,10 +260,10 @@ def test_the_backlog_is_read_in_portions_in_the_order_of_length(catalogue, size)
     catalogue.write(**texts, again="x")
     wanted = backlog.MissingTexts(EmbeddingModel(name="fake", model="fake", provider="openai", dimensions=4))
     assert backlog.stage_missing_texts(catalogue.connection, wanted) == 10
-    read = list(backlog.portions(catalogue.connection, size))
+    read = list(backlog.staged_portions(catalogue.connection, size))
     assert [text for rows in read for _, text in rows] == sorted(texts.values(), key=len)
     assert max(map(len, read)) <= size
-    assert backlog.measure(catalogue.connection, wanted) == (11, 10, 55)
+    assert backlog.count_missing(catalogue.connection, wanted) == (11, 10, 55)
 
 
 def test_texts_keep_quotes_newlines_and_other_scripts(catalogue, provider):

@@ -21,7 +21,7 @@ from batch_nights import (
 from catalogue import text_hash
 from fake_batches import FAULTS
 
-from jobs.embedding import batch_api as deferred
+from jobs.embedding import batch_api
 from jobs.embedding.providers import openai_batch
 
 # --- written down first ---
@@ -99,7 +99,7 @@ class Dying:
 @pytest.mark.parametrize("dies", ["handing in", "collecting"])
 def test_a_run_killed_at_any_statement_ends_like_one_that_was_not(shop, batches, dies, monkeypatch):
     """Die at statement n, for n = 1, 2, … until a run goes through; the two nights after each must mend it."""
-    monkeypatch.setattr(deferred, "RESULTS_AT_ONCE", 2)
+    monkeypatch.setattr(batch_api, "RESULTS_PER_COMMIT", 2)
     monkeypatch.setattr(openai_batch, "MOST_TEXTS", 4)
     alive = shop.connection
     stored = "select text_hash, embedding, status, error, tokens from ml.embeddings order by all"
@@ -210,7 +210,7 @@ def test_a_passing_fault_is_waited_out(shop, batches):
 
 
 def test_results_cut_off_in_the_middle_are_taken_again_and_counted_once(shop, batches, monkeypatch):
-    monkeypatch.setattr(deferred, "RESULTS_AT_ONCE", 2)
+    monkeypatch.setattr(batch_api, "RESULTS_PER_COMMIT", 2)
     night(shop)
     batches.end()
     batches.faults["content"] = ["cut off"]

@@ -18,7 +18,7 @@ from batch_nights import (
 from catalogue import text_hash
 from fake_openai import KEY
 
-from jobs.embedding import batch_api as deferred
+from jobs.embedding import batch_api
 from jobs.embedding.backfill import EmbedOptions
 from jobs.embedding.providers import openai_batch
 from jobs.errors import UsageError
@@ -150,7 +150,7 @@ def test_no_more_tokens_are_under_way_than_the_settings_allow(shop, batches):
 
 
 def test_one_run_does_all_where_it_may_wait(shop, batches, monkeypatch, capsys):
-    monkeypatch.setattr(deferred, "LONGEST_PAUSE", 0.02)
+    monkeypatch.setattr(batch_api, "LONGEST_PAUSE", 0.02)
     batches.at["retrieve"] = lambda: batches.end() if batches.asked.count("retrieve") > 1 else None
     summary = night(shop, embedding_batch_wait_minutes=1)
     assert is_complete(shop)
@@ -160,7 +160,7 @@ def test_one_run_does_all_where_it_may_wait(shop, batches, monkeypatch, capsys):
 
 
 def test_a_run_that_waits_hands_in_more_as_soon_as_it_may(shop, batches, monkeypatch):
-    monkeypatch.setattr(deferred, "LONGEST_PAUSE", 0.02)
+    monkeypatch.setattr(batch_api, "LONGEST_PAUSE", 0.02)
     batches.at["retrieve"] = batches.end
     options = EmbedOptions(max_cost=21 * PRICE)  # what was bought must not count as still to be bought too
     summary = night(shop, options, embedding_batch_wait_minutes=1, embedding_batch_enqueued_tokens=8)

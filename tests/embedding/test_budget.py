@@ -7,7 +7,7 @@ from random import Random
 
 import pytest
 
-from jobs.embedding.budget import Budget, Pace, SpentUp
+from jobs.embedding.budget import Budget, BudgetExceeded, Pace
 from jobs.embedding.provider import Rate
 
 SLACK = 0.6  # seconds that a busy machine may add
@@ -128,7 +128,7 @@ def test_what_is_charged_takes_the_place_of_what_was_set_aside():
 def test_a_request_that_would_pass_the_limit_is_not_made_while_others_are_under_way():
     budget = Budget(price=1.0, max_cost=0.001)
     budget.reserve(600)
-    with pytest.raises(SpentUp, match=r"the cost to \$0.001001, over the \$0.001 that --max-cost allows"):
+    with pytest.raises(BudgetExceeded, match=r"the cost to \$0.001001, over the \$0.001 that --max-cost allows"):
         budget.reserve(401)
     budget.reserve(400)
     budget.settle(600, 0)
@@ -143,7 +143,7 @@ def test_exactly_enough_is_allowed_however_it_is_added_up(price):
         budget.reserve(1_234_567)
         budget.settle(1_234_567, 1_234_567)
     assert budget.tokens == tokens
-    with pytest.raises(SpentUp):
+    with pytest.raises(BudgetExceeded):
         budget.reserve(1)
 
 
@@ -151,13 +151,13 @@ def test_what_was_charged_beyond_the_estimate_counts():
     budget = Budget(price=1.0, max_cost=0.001)
     budget.reserve(500)
     budget.settle(500, 900)
-    with pytest.raises(SpentUp):
+    with pytest.raises(BudgetExceeded):
         budget.reserve(101)
     budget.reserve(100)
 
 
 def test_nothing_may_be_spent_where_the_limit_is_nought_but_what_is_free_is_free():
-    with pytest.raises(SpentUp):
+    with pytest.raises(BudgetExceeded):
         Budget(price=0.02, max_cost=0).reserve(1)
     Budget(price=0, max_cost=0).reserve(10**9)
 
@@ -180,7 +180,7 @@ def test_threads_lose_no_token_and_never_reserve_more_than_there_is():
             tokens = chance.randint(1, 20)
             try:
                 budget.reserve(tokens)
-            except SpentUp:
+            except BudgetExceeded:
                 refused.append(tokens)
             else:
                 cost = chance.choice([0, tokens])
@@ -192,5 +192,5 @@ def test_threads_lose_no_token_and_never_reserve_more_than_there_is():
     assert budget.tokens == sum(charged) <= 50_000
     assert refused
     budget.reserve(50_000 - budget.tokens)  # nothing is left set aside
-    with pytest.raises(SpentUp):
+    with pytest.raises(BudgetExceeded):
         budget.reserve(1)

@@ -11,7 +11,7 @@ from catalogue import Catalogue
 from fake_openai import FAULTS, KEY, SPOILED, vector_of
 
 from jobs.embedding.backfill import EmbedOptions
-from jobs.embedding.dispatch import PROBE
+from jobs.embedding.dispatch import PROBE_TEXT
 from jobs.errors import NextmartError, UsageError
 from jobs.warehouse.connection import connect, prepare
 
@@ -25,7 +25,7 @@ def full(catalogue, service):
 
 
 def bought(service):
-    return {text: count for text, count in service.paid.items() if text != PROBE and count}
+    return {text: count for text, count in service.paid.items() if text != PROBE_TEXT and count}
 
 
 def is_complete(catalogue, texts=TEXTS):
@@ -58,10 +58,10 @@ def test_a_shuffled_answer_is_put_right_by_index(full, service):
 
 
 @pytest.mark.parametrize("fault", FAULTS)
-@pytest.mark.parametrize("at_once", [1, 3])
-def test_a_passing_fault_is_waited_out_and_costs_nothing(full, service, fault, at_once):
+@pytest.mark.parametrize("requests_in_flight", [1, 3])
+def test_a_passing_fault_is_waited_out_and_costs_nothing(full, service, fault, requests_in_flight):
     service.in_turn(fault, None, fault)
-    summary = full.embed(embedding_requests_in_flight=at_once)
+    summary = full.embed(embedding_requests_in_flight=requests_in_flight)
     assert is_complete(full)
     assert summary["status"] == "done"
     assert bought(service) == dict.fromkeys(TEXTS.values(), 1)
@@ -240,7 +240,7 @@ import sys
 from pathlib import Path
 sys.path[:0] = [{tests!r}]
 from catalogue import Catalogue
-from jobs.warehouse import connect
+from jobs.warehouse.connection import connect
 with connect(Path({path!r})) as connection:
     try:
         Catalogue(connection).embed(embedding_requests_in_flight=2, embedding_timeout_seconds=5)

@@ -13,7 +13,7 @@ from jobs.embedding import plan
 from jobs.embedding.plan import plans
 from jobs.embedding.providers import local
 from jobs.errors import UsageError
-from jobs.services.tokens import encoding
+from jobs.services.tokens import cl100k_base
 from jobs.settings import Settings
 from jobs.warehouse.connection import connect, prepare
 
@@ -28,7 +28,7 @@ def settings_of(model=None, **settings):
 
 
 def tokens_of(texts):
-    return sum(len(encoding().encode_ordinary(text)) for text in texts)
+    return sum(len(cl100k_base().encode_ordinary(text)) for text in texts)
 
 
 def everything(catalogue):
@@ -126,8 +126,8 @@ def test_tokens_of_many_texts_are_estimated_closely(catalogue, planned):
     assert (found.items, found.texts) == (4500, 4000)
     assert found.tokens == pytest.approx(tokens_of(texts), rel=0.05)
     assert found == planned()[0], "the same is said each time"
-    write_many(catalogue, texts[: plan.SAMPLE])
-    assert planned()[0].tokens == tokens_of(texts[: plan.SAMPLE]), "so many are simply counted"
+    write_many(catalogue, texts[: plan.SAMPLE_SIZE])
+    assert planned()[0].tokens == tokens_of(texts[: plan.SAMPLE_SIZE]), "so many are simply counted"
 
 
 def test_a_too_long_text_costs_what_is_sent_of_it(catalogue, planned):
@@ -200,7 +200,7 @@ def test_the_way_a_run_embeds_is_the_way_that_is_timed(catalogue, planned, monke
     """All threads together, each with its share."""
     write_many(catalogue, [f"text {place}" for place in range(1000)])
     shares = []
-    monkeypatch.setattr(local.LocalProvider, "at_once", 3)
+    monkeypatch.setattr(local.LocalProvider, "requests_in_flight", 3)
     monkeypatch.setattr(local.LocalProvider, "embed", lambda self, texts: shares.append(len(texts)))
     planned({"provider": "local", "model": "all-MiniLM-L6-v2", "dimensions": 384})
     assert sorted(shares) == [21, 21, 22]

@@ -22,14 +22,14 @@ from hypothesis import strategies as st
 from sentence_transformers import SentenceTransformer
 
 from jobs.embedding import providers
-from jobs.embedding.batching import fitted
+from jobs.embedding.batching import fit_to_limit
 from jobs.embedding.provider import Limits, Rate, provider_names
 from jobs.embedding.provider import provider_for as find
 from jobs.embedding.providers.local import BUNDLED_MODEL, LocalProvider, bundled_folder
 from jobs.embedding.providers.openai import OpenAIProvider
 from jobs.embedding.providers.openai_batch import OpenAIBatchProvider
 from jobs.errors import NextmartError, UsageError
-from jobs.services.client import failure_of
+from jobs.services.client import service_error
 from jobs.services.errors import Busy, Denied, Refused, Unavailable, WrongAnswer
 from jobs.settings import EmbeddingModel, Settings
 
@@ -130,7 +130,7 @@ def test_a_text_is_cut_behind_a_token_and_no_earlier_than_it_has_to(local, words
 def test_a_text_over_the_limit_has_the_vector_of_its_beginning(local, reference):
     assert local.limits == Limits(texts=256, text_tokens=256)
     long = "embeddings of garden hoses " * 60
-    ((text,), _) = fitted([("hash", long)], local, "truncate")
+    ((text,), _) = fit_to_limit([("hash", long)], local, "truncate")
     assert (text.tokens, len(text.text) < len(long)) == (256, True)
     assert text.note == "too long: only the first 256 of 482 tokens were embedded"
     # the library cuts by itself
@@ -404,7 +404,7 @@ def test_a_server_that_is_not_there_is_its_own_fault_too(monkeypatch):
 
 def test_an_error_of_the_client_about_the_answers_form_is_a_wrong_answer():
     failed = openai.APIResponseValidationError(SimpleNamespace(request=None, status_code=200), body=None)
-    assert type(failure_of(failed, "fake")) is WrongAnswer
+    assert type(service_error(failed, "fake")) is WrongAnswer
 
 
 # --- finding one ---
@@ -423,7 +423,7 @@ def test_every_file_of_the_folder_is_found_by_its_name():
 
 def test_a_provider_is_made_of_the_settings():
     settings = Settings(embedding_requests_in_flight=3, embedding_timeout_seconds=5, embedding_batch_size=7)
-    assert find(settings, named("openai")) == OpenAIProvider("mine", 4, 1, at_once=3, timeout=5)
+    assert find(settings, named("openai")) == OpenAIProvider("mine", 4, 1, requests_in_flight=3, timeout=5)
     assert find(settings, named("openai-batch")).price == 0.5
     assert find(settings, named("local")).batch_size == 7
 

@@ -2,6 +2,6 @@
 
 import catalogue  # noqa: F401
 
-from jobs.services.tokens import encoding
+from jobs.services.tokens import cl100k_base
 
-encoding()
+cl100k_base()

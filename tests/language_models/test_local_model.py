@@ -222,10 +222,10 @@ def test_the_likeliest_word_without_temperature_is_what_the_model_says(make):
         assert answer == model._tokenizer.decode(said[start:], skip_special_tokens=True)
 
 
-@pytest.mark.parametrize("at_once", [1, 3])
-def test_what_is_chosen_is_what_brute_force_finds_likeliest(make, monkeypatch, at_once):
+@pytest.mark.parametrize("requests_in_flight", [1, 3])
+def test_what_is_chosen_is_what_brute_force_finds_likeliest(make, monkeypatch, requests_in_flight):
     model = make()
-    monkeypatch.setattr(local_module, "AT_ONCE", at_once)
+    monkeypatch.setattr(local_module, "AT_ONCE", requests_in_flight)
     expected = []
     for conversation in ASKED:
         likely = np.array([likelihood(model, conversation, title) for title in TITLES])

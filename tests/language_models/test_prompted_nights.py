@@ -130,7 +130,7 @@ def test_all_models_of_a_job_are_paid_from_one_purse(history, fake, tmp_path, jo
 class Lengths:
     """A provider whose vectors say how long a text is, and which keeps what it was asked."""
 
-    limits, price, at_once = Limits(texts=2), 0.02, 1
+    limits, price, requests_in_flight = Limits(texts=2), 0.02, 1
 
     def __init__(self):
         self.asked = []

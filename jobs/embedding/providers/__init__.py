@@ -1,1 +1,1 @@
-"""Providers of embeddings, one a file that bears its name (see ``jobs.embedding.provider``)."""
+"""Providers of embeddings: each module is one, named as in the settings (see ``jobs.embedding.provider``)."""
