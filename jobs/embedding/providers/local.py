@@ -34,8 +34,8 @@ class LocalProvider:
     """One sentence-transformers model, on a CUDA device if there is one, else on the CPU.
 
     On the CPU each thread embeds its own texts, equally long texts (in tokens) together: no time is lost on padding, or
-    on threads that wait for each other within one small matrix product. With MiniLM on two cores that is about 1.5 times
-    as fast as ``SentenceTransformer.encode`` (``benchmarks/embedding.py``).
+    on threads that wait for each other within one small matrix product. With MiniLM on two cores that is about one and
+    a half times as fast as ``SentenceTransformer.encode`` (``benchmarks/embedding.py``).
 
     Attributes
     ----------
