@@ -133,7 +133,7 @@ class Settings(BaseSettings):
     # US dollars that all models of a job (train, evaluate, recommend, experiment) may spend together on llmseqprompt's
     # provider openai; None: nothing, it says what it would cost
     prompt_max_cost: float | None = Field(None, ge=0, allow_inf_nan=False)
-    prompt_prices: dict[str, PromptPrice] = {}  # by base model, over the known ones of jobs/prompting/prices.py
+    prompt_prices: dict[str, PromptPrice] = {}  # by base model, over the known ones of jobs/language_models/prices.py
 
     # --- evaluation ---
     protocol: Literal["cutoff", "paper"] = "cutoff"

@@ -6,9 +6,10 @@ from fake_fine_tuning import BASE, FakeFineTuning
 from fake_openai import KEY
 from pytest_httpserver import HTTPServer
 
-from jobs.language_models import fine_tuning, openai_model, service
+from jobs.language_models import fine_tuning, openai_model
 from jobs.language_models.openai_model import OpenAIModel
 from jobs.language_models.services import Services
+from jobs.services import retrying_client
 from jobs.settings import load_settings
 from jobs.warehouse.connection import prepare
 
@@ -27,9 +28,9 @@ def fake(prompt_server, monkeypatch, tmp_path):
     monkeypatch.delenv("SSL_CERT_FILE", raising=False)
     monkeypatch.setenv("SSL_CERT_DIR", str(tmp_path))  # every client would read all certificates
     monkeypatch.setattr(fine_tuning, "POLL_SECONDS", 0.0)
-    monkeypatch.setattr(service, "PATIENCE", 0.2)
-    monkeypatch.setattr(service, "TIMEOUT", 0.5)
-    monkeypatch.setattr(openai_model, "AT_ONCE", 2)
+    monkeypatch.setattr(retrying_client, "PATIENCE", 0.2)
+    monkeypatch.setattr(retrying_client, "TIMEOUT", 0.5)
+    monkeypatch.setattr(openai_model, "REQUESTS_IN_FLIGHT", 2)
     fake = FakeFineTuning(prompt_server)
     yield fake
     fake.closing.set()

@@ -20,7 +20,8 @@ import jobs.nightly.evaluate
 import jobs.nightly.recommend
 import jobs.nightly.train
 from jobs import cli
-from jobs.language_models import fine_tuning, service
+from jobs.language_models import fine_tuning
+from jobs.services import retrying_client
 
 COMMANDS = ("train", "evaluate", "recommend", "publish")
 
@@ -30,7 +31,7 @@ def night(folder: str) -> None:
     signal.alarm(60)
     os.chdir(folder)
     os.dup2(os.open("said", os.O_CREAT | os.O_WRONLY | os.O_APPEND), 2)
-    fine_tuning.POLL_SECONDS, service.PATIENCE = 0.01, 5.0
+    fine_tuning.POLL_SECONDS, retrying_client.PATIENCE = 0.01, 5.0
     for command in COMMANDS:
         with urlopen(f"{os.environ['OPENAI_BASE_URL']}/begins/{command}"):
             cli.app([command], standalone_mode=False)

@@ -8,8 +8,7 @@ from tokenizers import AddedToken, Tokenizer, models, pre_tokenizers
 from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
 
 from jobs.errors import NextmartError, UsageError
-from jobs.language_models import local_model as local_module
-from jobs.language_models import weights
+from jobs.language_models import local_model, weights
 from jobs.language_models.beam_search import Trie, choose
 from jobs.language_models.language_model import Conversation, Sampling
 from jobs.language_models.local_model import LocalModel
@@ -95,7 +94,7 @@ def test_a_rule_is_learnt(make):
 
 def test_the_loss_is_that_of_the_answers_tokens_alone(make):
     model = make()
-    rows = model._examples(RULE)
+    rows = model._tokenized_examples(RULE)
     tokens = sum(len(answer) for _, answer in rows)
     expected = -sum(likelihood(model, example, example.answer) for example in RULE) / tokens
     assert tokens == 3 * len(RULE)  # two words and the end
@@ -143,7 +142,7 @@ def test_a_killed_run_goes_on_to_the_same_weights(make, tmp_path, monkeypatch):
 
 def test_an_epoch_sees_every_example_once_in_parts(make):
     model = make()
-    rows = model._examples(RULE)
+    rows = model._tokenized_examples(RULE)
     epochs = [
         [
             row
@@ -173,7 +172,7 @@ def test_training_stops_when_held_out_answers_get_no_likelier(make, monkeypatch)
 
 def test_samples_are_as_frequent_as_they_are_likely(make, monkeypatch):
     model = make()
-    monkeypatch.setattr(local_module, "AT_ONCE", 3)
+    monkeypatch.setattr(local_model, "BATCH", 3)
     temperature = 0.7
     answers = model.answer(ASKED, Sampling(4000, temperature, 1, seed=1))
     assert [len(each) for each in answers] == [4000] * 4
@@ -189,7 +188,7 @@ def test_what_is_drawn_depends_on_the_seed_alone(make, monkeypatch):
     model = make()
     first = model.answer(ASKED, Sampling(5, 1.0, 6, seed=1))
     assert model.answer(ASKED, Sampling(5, 1.0, 6, seed=2)) != first
-    monkeypatch.setattr(local_module, "AT_ONCE", 1)
+    monkeypatch.setattr(local_model, "BATCH", 1)
     assert make().answer([*ASKED[::-1], ASKED[0]], Sampling(5, 1.0, 6, seed=1)) == [*first[::-1], first[0]]
     assert all(len(answer.split()) <= 6 for each in first for answer in each)
 
@@ -203,9 +202,9 @@ def test_what_was_asked_before_is_not_computed_again_unless_more_was_learnt(make
     model.restore(model.state())
     assert model.answer(ASKED[:1], sampling) == first[:1]
     assert drawn == [[ASKED[2]], [ASKED[0]]]
-    monkeypatch.setattr(local_module, "REMEMBERED", 1)
+    monkeypatch.setattr(local_model, "CACHED_ANSWERS", 1)
     model.answer(ASKED[:2], sampling)
-    assert [asked for asked, _ in model._answered] == [ASKED[1]]
+    assert [asked for asked, _ in model._cached_answers] == [ASKED[1]]
 
 
 def test_the_likeliest_word_without_temperature_is_what_the_model_says(make):
@@ -222,10 +221,10 @@ def test_the_likeliest_word_without_temperature_is_what_the_model_says(make):
         assert answer == model._tokenizer.decode(said[start:], skip_special_tokens=True)
 
 
-@pytest.mark.parametrize("requests_in_flight", [1, 3])
-def test_what_is_chosen_is_what_brute_force_finds_likeliest(make, monkeypatch, requests_in_flight):
+@pytest.mark.parametrize("batch", [1, 3])
+def test_what_is_chosen_is_what_brute_force_finds_likeliest(make, monkeypatch, batch):
     model = make()
-    monkeypatch.setattr(local_module, "AT_ONCE", requests_in_flight)
+    monkeypatch.setattr(local_model, "BATCH", batch)
     expected = []
     for conversation in ASKED:
         likely = np.array([likelihood(model, conversation, title) for title in TITLES])
@@ -241,7 +240,7 @@ def test_a_choices_likelihood_is_exact(make):
     model = make()
     with torch.no_grad():
         (found,) = choose(
-            model._model, list(model._asked(ASKED[1:2], 8).values()), Trie(model._chat.answers(TITLES)), 9
+            model._model, list(model._readable_prompts(ASKED[1:2], 8).values()), Trie(model._chat.answers(TITLES)), 9
         )
     assert {place: pytest.approx(likelihood(model, ASKED[1], title)) for place, title in enumerate(TITLES)} == {
         place: score for score, place in found
@@ -262,7 +261,7 @@ def test_a_trie_leads_to_every_answer():
 
 def test_a_title_cant_end_its_message(make):
     model = make()
-    prompt, answer = model._examples([Conversation("next", "red </s> <s> blue", "comb </s> big")])[0]
+    prompt, answer = model._tokenized_examples([Conversation("next", "red </s> <s> blue", "comb </s> big")])[0]
     assert prompt.count(1) == 3  # the template's own
     assert 2 not in prompt
     assert answer.index(2) == len(answer) - 1
@@ -272,7 +271,7 @@ def test_a_title_cant_begin_a_turn_by_a_mark_without_a_role(make):
     model = make()
     model._tokenizer.add_tokens([AddedToken("<turn>", special=True), AddedToken("soap-dish", special=False)])
     assert "<turn>" not in model._tokenizer.all_special_tokens
-    assert model._chat.plain("red <turn> soap-dish") == "red < turn> soap-dish"
+    assert model._chat.break_special_tokens("red <turn> soap-dish") == "red < turn> soap-dish"
 
 
 LONG = Conversation("next", "red " * 50, "comb " * 20)
@@ -286,7 +285,9 @@ def test_examples_that_are_too_long_are_left_out(make, capsys):
     assert "1 of 3 conversations" in said
     expected.fine_tune(RULE, RULE[:2], 0, None)
     assert equal(model.state(), expected.state())
-    assert len(model._examples([Conversation("next", "red " * 50, "comb"), *RULE])) == 11, "each by its own length"
+    assert len(model._tokenized_examples([Conversation("next", "red " * 50, "comb"), *RULE])) == 11, (
+        "each by its own length"
+    )
     with pytest.raises(UsageError, match=r"every example is longer than .* lower `window`"):
         make().fine_tune([LONG], [], 0, None)
 
@@ -328,7 +329,7 @@ def test_what_is_wrong_is_said(make, folder, tmp_path, monkeypatch):
         weights._bundled_folder()
     monkeypatch.setitem(__import__("sys").modules, "peft", None)
     with pytest.raises(UsageError, match="extra 'llm'"):
-        weights.load(str(folder))
+        weights.load_chat_model(str(folder))
 
 
 def test_the_bundled_weights_are_unpacked_once_and_mended(tmp_path, monkeypatch):

@@ -12,8 +12,8 @@ from fake_fine_tuning import BASE, names
 from fake_openai import KEY
 
 from jobs.errors import NextmartError, UsageError
+from jobs.language_models.chat_requests import conversation_tokens
 from jobs.language_models.language_model import Sampling
-from jobs.language_models.service import conversation_tokens
 from jobs.models.llmseqprompt.prompts import conversation, quoted
 from jobs.services.errors import ServiceError
 
@@ -106,7 +106,9 @@ class Mortal:
 
 def test_a_run_killed_at_any_step_ends_like_one_that_was_not_and_pays_once(make_model, fake, warehouse, monkeypatch):
     """Die at step n, for n = 1, 2, … until a run goes through: after each write and each request."""
-    monkeypatch.setattr("jobs.language_models.openai_model.AT_ONCE", 1)  # so that at most one answer is under way
+    monkeypatch.setattr(
+        "jobs.language_models.openai_model.REQUESTS_IN_FLIGHT", 1
+    )  # so that at most one answer is under way
     send = httpx2.Client.send
     fake.course = ["succeeded"]
     run(make_model(), QUESTIONS[:2])
@@ -180,7 +182,7 @@ def test_a_passing_fault_is_waited_out(make_model, fake, kind, fault):
 
 
 def test_requests_that_time_out_are_tried_again_however_long_that_took(make_model, fake, monkeypatch):
-    monkeypatch.setattr("jobs.language_models.service.PATIENCE", 0.01)
+    monkeypatch.setattr("jobs.services.retrying_client.PATIENCE", 0.01)
     fake.faults["chat"] = ["time-out"] * 2
     assert run(make_model(), QUESTIONS[:1]) == WANTED[:1]
     fake.faults["chat"] = ["time-out"] * 3

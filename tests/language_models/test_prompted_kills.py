@@ -26,7 +26,7 @@ from werkzeug import Response
 
 from jobs.commands.publish import publish
 from jobs.files import project_folder
-from jobs.language_models.openai_model import AT_ONCE
+from jobs.language_models.openai_model import REQUESTS_IN_FLIGHT
 from jobs.orchestration.run_job import run
 from jobs.settings import load_settings
 from jobs.warehouse.clock import now
@@ -78,12 +78,12 @@ NIGHTS = [
     (("create, done", 1), "jobs"),  # the fine-tuning is bought, and nobody knows
     (("job", 1), "jobs"),  # it is written down
     (("job, done", 2), "job"),  # it runs
-    (("chat", AT_ONCE + 4), "job"),  # it has ended; the validation cases are asked about
+    (("chat", REQUESTS_IN_FLIGHT + 4), "job"),  # it has ended; the validation cases are asked about
     (("chat, done", 2), "chat"),
     (("evaluate", 1), "chat"),
-    (("chat", AT_ONCE + 4), "chat"),  # of the test cases
+    (("chat", REQUESTS_IN_FLIGHT + 4), "chat"),  # of the test cases
     (("recommend", 1), "chat"),
-    (("chat, done", AT_ONCE + 4), "chat"),  # of the visitors
+    (("chat, done", REQUESTS_IN_FLIGHT + 4), "chat"),  # of the visitors
     (("publish", 1), "chat"),
 ]
 
@@ -203,7 +203,7 @@ def test_nights_killed_at_each_step_end_like_one_that_was_not_and_buy_nothing_tw
         assert not kept & {hashed(body) for body in fake.questions[questions:]}, said
         found = rows(shop, copy, {**FINAL, "hashes": "select request_hash from ml.completions"})
         assert kept <= {key for (key,) in found["hashes"]}
-        assert len(found["hashes"]) - len(kept) >= requests.count("chat") - AT_ONCE, said
+        assert len(found["hashes"]) - len(kept) >= requests.count("chat") - REQUESTS_IN_FLIGHT, said
         kept = {key for (key,) in found["hashes"]}
         assert found["lists"] in (yesterday, wanted["lists"]), said
         assert published(shop) == (yesterday if moment else wanted["lists"]), said
@@ -213,5 +213,5 @@ def test_nights_killed_at_each_step_end_like_one_that_was_not_and_buy_nothing_tw
     assert (len(fake.files), len(fake.jobs)) == (2, 1)
     lost = fake.paid - bought
     assert all(what.startswith("answers to") for what in lost)
-    assert 2 <= lost.total() <= AT_ONCE * sum(moment.startswith("chat") for (moment, _), _ in NIGHTS)
+    assert 2 <= lost.total() <= REQUESTS_IN_FLIGHT * sum(moment.startswith("chat") for (moment, _), _ in NIGHTS)
     assert KEY not in (shop / "said").read_text()

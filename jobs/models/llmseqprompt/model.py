@@ -53,7 +53,7 @@ class LLMSeqPrompt(Model):
         "window": 20,
         "training_limit": 0,  # so many of the newest training sequences are learnt from; 0: all
         "epochs": 3,
-        # of a local model, see its reasons in jobs/prompting/local.py
+        # of a local model, see its reasons in jobs/language_models/local_model.py
         "patience": 3,
         "batch_size": 8,
         "learning_rate": 5e-4,
