@@ -44,12 +44,12 @@ def choose(model: Any, prompts: Sequence[Sequence[int]], trie: Trie, k: int) -> 
 
     An answer's log-likelihood is the sum of the log-probabilities of its tokens, including the end token, under the
     model itself. It is not renormalised over the trie, which would favour a beam that was forced into a dead end. It is
-    not divided by the length either: with its end token an answer is a complete event, whose probability can be compared
-    with any other's, while the mean over tokens would favour long titles with predictable endings.
+    not divided by the length either: with its end token an answer is a complete event, whose probability can be
+    compared with any other's, while the mean over tokens would favour long titles with predictable endings.
 
-    Beams are the k likeliest unfinished prefixes of each length. A prefix less likely than k finished answers is dropped,
-    which loses nothing, since longer answers are less likely still. So the result is exact as long as no more than k
-    prefixes of one length compete; otherwise it is the approximation of beam search.
+    Beams are the k likeliest unfinished prefixes of each length. A prefix less likely than k finished answers is
+    dropped, which loses nothing, since longer answers are less likely still. So the result is exact as long as no more
+    than k prefixes of one length compete; otherwise it is the approximation of beam search.
 
     Parameters
     ----------

@@ -75,8 +75,8 @@ class LocalModel(LanguageModel):
     ) -> None:
         """Fine-tune the model on the answers' tokens, from its original weights, until the held-out loss stops falling.
 
-        An epoch is cut into ``checks_per_epoch`` parts. After each part the held-out loss (nats a token) is measured and
-        a checkpoint written; a run that was killed continues from it to exactly the weights of an undisturbed run.
+        An epoch is cut into ``checks_per_epoch`` parts. After each part the held-out loss (nats a token) is measured
+        and a checkpoint written; a run that was killed continues from it to exactly the weights of an undisturbed run.
         Examples that are longer than the model reads are left out.
 
         Raises
@@ -107,7 +107,7 @@ class LocalModel(LanguageModel):
 
     @torch.no_grad()
     def answer(self, conversations: Sequence[Conversation], sampling: Sampling) -> list[list[str]]:
-        """Draw answers to each conversation, by random numbers that depend only on the seed and the conversation's text.
+        """Draw answers to each conversation, by random numbers that depend only on the seed and the conversation.
 
         In bfloat16 an answer may still depend a little on the other conversations of its batch, whose rounding may tip
         a close draw; in float32 that hardly ever happens. Recent answers are cached. A conversation that with the
@@ -184,7 +184,7 @@ class LocalModel(LanguageModel):
         return chosen
 
     def state(self) -> State:
-        """Return the low-rank additions as float32 arrays, by their names in the model; the model itself is not kept."""
+        """Return the low-rank additions as float32 arrays, by their names in the model; the rest never changes."""
         return {name: value.detach().float().cpu().numpy() for name, value in self._additions.items()}
 
     def restore(self, state: State) -> None:

@@ -13,7 +13,15 @@ from torch import Tensor, nn
 
 
 def with_additions(model: Any, rank: int) -> Any:
-    """Return a causal language model of transformers whose queries and values have additions of a rank, to be trained."""
+    """Return a causal language model with untrained additions to its queries and values.
+
+    Parameters
+    ----------
+    model
+        Of transformers.
+    rank : int
+        Rank of each addition.
+    """
     from peft import LoraConfig, get_peft_model
 
     with torch.random.fork_rng(), warnings.catch_warnings():

@@ -1,7 +1,7 @@
 """A language model that OpenAI, or a compatible server (``OPENAI_BASE_URL``), fine-tunes and runs.
 
-Nothing is bought before it is planned, within the spending limit, and recorded; and nothing is bought twice. Answers are
-committed as they come: a run that is killed loses at most the answers to ``REQUESTS_IN_FLIGHT`` requests.
+Nothing is bought before it is planned, within the spending limit, and recorded; and nothing is bought twice. Answers
+are committed as they come: a run that is killed loses at most the answers to ``REQUESTS_IN_FLIGHT`` requests.
 """
 
 import hashlib

@@ -42,9 +42,9 @@ def last_positions(count: int, device: torch.device, before: int = 0) -> Tensor:
 class TokenTrees:
     """Trees of tokens that continue prompts: one tree for each prompt, grown level by level.
 
-    Keys and values of a prompt are computed once, and so are those of a beginning that several continuations share. Each
-    node of a level attends to its prompt, its own ancestors and itself. A mask says which tokens these are, so that the
-    cache only grows at its end and is never copied for a continuation. For models with full attention.
+    Keys and values of a prompt are computed once, and so are those of a beginning that several continuations share.
+    Each node of a level attends to its prompt, its own ancestors and itself. A mask says which tokens these are, so
+    that the cache only grows at its end and is never copied for a continuation. For models with full attention.
 
     Parameters
     ----------
@@ -71,9 +71,7 @@ class TokenTrees:
         )
         self._cache, self.logits = output.past_key_values, output.logits.float()
         self._attended = is_real[:, None, :]  # bool tensor (prompts, nodes of the last level, all tokens so far)
-        self._next_position = (
-            positions[:, -1:] + 1
-        )  # the position of the next level's tokens: int64 tensor (prompts, 1)
+        self._next_position = positions[:, -1:] + 1  # of the next level's tokens: int64 tensor (prompts, 1)
 
     def grow(self, parents: Sequence[Sequence[int]], tokens: Sequence[Sequence[int]]) -> None:
         """Add a level of nodes to each tree.

