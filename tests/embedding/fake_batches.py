@@ -187,10 +187,17 @@ class FakeBatches:
             file_id = f"file-{len(self.files)}"
             self.files[file_id] = file.read()
         size = len(self.files[file_id])
-        return shown({
-            "id": file_id, "object": "file", "bytes": size, "created_at": 0, "filename": file.filename,
-            "purpose": "batch", "status": "processed",
-        })  # fmt: skip
+        return shown(
+            {
+                "id": file_id,
+                "object": "file",
+                "bytes": size,
+                "created_at": 0,
+                "filename": file.filename,
+                "purpose": "batch",
+                "status": "processed",
+            }
+        )
 
     def _content(self, request: Request) -> Response:
         return Response(self.files[request.path.split("/")[3]], content_type="application/octet-stream")
@@ -200,9 +207,12 @@ class FakeBatches:
         assert asked["endpoint"] == "/v1/embeddings"
         with self.lock:
             batch = {
-                "id": f"batch-{len(self.batches)}", "object": "batch", "created_at": len(self.batches),
-                "status": "in_progress", **asked,
-            }  # fmt: skip
+                "id": f"batch-{len(self.batches)}",
+                "object": "batch",
+                "created_at": len(self.batches),
+                "status": "in_progress",
+                **asked,
+            }
             self.batches[batch["id"]] = batch
         return shown(batch)
 

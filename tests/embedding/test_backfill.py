@@ -63,8 +63,12 @@ def test_each_text_gets_its_own_vector(catalogue, provider):
     assert summary["status"] == "done"
     assert (summary["rows_in"], summary["rows_out"]) == (23, 23)
     assert summary["detail"] == {
-        "embedding_model": "fake", "provider": "openai", "texts": 23, "failed": 0, "tokens": words,
-    }  # fmt: skip
+        "embedding_model": "fake",
+        "provider": "openai",
+        "texts": 23,
+        "failed": 0,
+        "tokens": words,
+    }
     assert summary["cost"] == pytest.approx(words / 1e6)
     assert max(map(len, provider.calls)) <= 4
     assert len(provider.calls) == 6
@@ -185,8 +189,10 @@ def test_another_model_or_size_has_vectors_of_its_own(catalogue, provider):
     catalogue.embed(model={"dimensions": 2})
     assert len(provider.paid) == 3
     assert catalogue.rows("select embedding_model, dimensions, len(embedding) from ml.embeddings order by all") == [
-        ("fake", 2, 2), ("fake", 4, 4), ("other", 4, 4),
-    ]  # fmt: skip
+        ("fake", 2, 2),
+        ("fake", 4, 4),
+        ("other", 4, 4),
+    ]
 
 
 # --- texts that are too long ---

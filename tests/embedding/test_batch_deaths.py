@@ -43,9 +43,13 @@ def test_a_batch_and_its_texts_are_on_record_before_the_service_hears_of_it(shop
 
 
 MOMENTS = {
-    "upload": "preparing", "upload, done": "preparing", "create": "preparing", "create, done": "preparing",
-    "retrieve": "submitted", "content": "completed",
-}  # fmt: skip
+    "upload": "preparing",
+    "upload, done": "preparing",
+    "create": "preparing",
+    "create, done": "preparing",
+    "retrieve": "submitted",
+    "content": "completed",
+}
 
 
 @pytest.fixture

@@ -150,7 +150,7 @@ def test_texts_without_a_usable_vector_are_asked_for_again_and_given_up_after_so
     assert labels.pop("500") == ("failed", "the embedding service answers 500: the model stumbled")
     assert labels == {
         fault: ("failed", "3 batches gave no usable vector") for fault in wrong.values() if fault != "500"
-    }  # fmt: skip
+    }
     assert batches.paid == ONCE
     assert batches.spoiled == dict.fromkeys((text for text, fault in wrong.items() if fault in SPOILED), 3)
     readable = 7 + 3 * len({"NaN", "zeros", "dimensions"})  # of other lines nobody can say what they cost

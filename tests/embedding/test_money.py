@@ -78,8 +78,10 @@ def test_each_text_is_paid_once_whatever_happens(service, tmp_path, monkeypatch)
             kills_that_lost += bool(gone)
             assert len(gone) <= BATCH * AT_ONCE
         assert stored == {
-            **{text_hash(text): vector_of(text).tolist() for text in TEXTS}, text_hash(""): None, text_hash(" "): None,
-        }  # fmt: skip
+            **{text_hash(text): vector_of(text).tolist() for text in TEXTS},
+            text_hash(""): None,
+            text_hash(" "): None,
+        }
         assert service.paid == Counter(TEXTS) + lost
         with connect(path) as connection:
             statuses = [

@@ -327,8 +327,10 @@ KINDS = {
 
 
 def test_a_status_tells_whose_fault_a_failure_is(service):
-    found = {kind: [answer for answer in answers if type(failure(service, *answer)) is kind]
-             for kind, answers in KINDS.items()}  # fmt: skip
+    found = {
+        kind: [answer for answer in answers if type(failure(service, *answer)) is kind]
+        for kind, answers in KINDS.items()
+    }
     assert found == KINDS
 
 

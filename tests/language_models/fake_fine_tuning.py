@@ -66,9 +66,14 @@ class FakeFineTuning(FakeBatches):
 
     def _shown_file(self, file_id: str) -> dict:
         return {
-            "id": file_id, "object": "file", "bytes": len(self.files[file_id]), "created_at": 0,
-            "filename": self.names[file_id], "purpose": "fine-tune", "status": "processed",
-        }  # fmt: skip
+            "id": file_id,
+            "object": "file",
+            "bytes": len(self.files[file_id]),
+            "created_at": 0,
+            "filename": self.names[file_id],
+            "purpose": "fine-tune",
+            "status": "processed",
+        }
 
     def _files(self, request: Request) -> Response:
         assert request.args["purpose"] == "fine-tune"
@@ -79,10 +84,19 @@ class FakeFineTuning(FakeBatches):
         with self.lock:
             number = len(self.jobs)
             job = {
-                "id": f"ftjob-{number}", "object": "fine_tuning.job", "created_at": number, "status": "queued",
-                "hyperparameters": {}, "result_files": [], "trained_tokens": None, "fine_tuned_model": None,
-                "organization_id": "org", "error": None, "course": list(self.course), **asked,
-            }  # fmt: skip
+                "id": f"ftjob-{number}",
+                "object": "fine_tuning.job",
+                "created_at": number,
+                "status": "queued",
+                "hyperparameters": {},
+                "result_files": [],
+                "trained_tokens": None,
+                "fine_tuned_model": None,
+                "organization_id": "org",
+                "error": None,
+                "course": list(self.course),
+                **asked,
+            }
             self.jobs[job["id"]] = job
             self.paid[f"fine-tuning of {self.files[job['training_file']].decode()}"] += 1
         return shown(job)
@@ -118,7 +132,13 @@ class FakeFineTuning(FakeBatches):
             for place in range(asked["n"] - self.answers)
         ]
         usage = {"prompt_tokens": 100, "completion_tokens": 10 * len(choices), "total_tokens": 0}
-        return shown({
-            "id": "chat", "object": "chat.completion", "created": 0, "model": asked["model"], "choices": choices,
-            "usage": usage if self.usage else None,
-        })  # fmt: skip
+        return shown(
+            {
+                "id": "chat",
+                "object": "chat.completion",
+                "created": 0,
+                "model": asked["model"],
+                "choices": choices,
+                "usage": usage if self.usage else None,
+            }
+        )

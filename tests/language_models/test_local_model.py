@@ -29,8 +29,11 @@ TITLES = [
     "red soap small",
 ]
 # a rule: the same colour's soap comes next
-RULE = [Conversation("next", f"{colour} {thing}", f"{colour} soap") for colour in ("red", "blue")
-        for thing in ("comb", "cream", "brush", "comb big", "fine cream")]  # fmt: skip
+RULE = [
+    Conversation("next", f"{colour} {thing}", f"{colour} soap")
+    for colour in ("red", "blue")
+    for thing in ("comb", "cream", "brush", "comb big", "fine cream")
+]
 ASKED = [Conversation("next", text) for text in ("red comb", "blue cream fine brush", "comb", "small")]
 PARAMETERS = {"epochs": 8, "checks_per_epoch": 2, "batch_size": 4, "learning_rate": 0.05, "patience": 99}
 
@@ -46,11 +49,18 @@ def folder(tmp_path_factory):
     torch.manual_seed(0)
     LlamaForCausalLM(
         LlamaConfig(
-            vocab_size=len(MARKS + WORDS), hidden_size=32, intermediate_size=64, num_hidden_layers=2,
-            num_attention_heads=4, num_key_value_heads=2, max_position_embeddings=64, initializer_range=0.3,
-            bos_token_id=1, eos_token_id=2,
+            vocab_size=len(MARKS + WORDS),
+            hidden_size=32,
+            intermediate_size=64,
+            num_hidden_layers=2,
+            num_attention_heads=4,
+            num_key_value_heads=2,
+            max_position_embeddings=64,
+            initializer_range=0.3,
+            bos_token_id=1,
+            eos_token_id=2,
         )
-    ).save_pretrained(path)  # fmt: skip
+    ).save_pretrained(path)
     return path
 
 

@@ -128,9 +128,11 @@ def start(fake, prompt_server):
     prompt_server.expect_request(re.compile("/v1/begins/")).respond_with_handler(hear)
     nights = subprocess.Popen(
         [sys.executable, Path(__file__).with_name("forked_nights.py")],
-        stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True,
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
         env={**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))},
-    )  # fmt: skip
+    )
 
     def start(folder, moment=None, count=1):
         left = iter(range(count - 1, -1, -1))

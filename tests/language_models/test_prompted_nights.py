@@ -59,10 +59,16 @@ PARAMETERS = {"provider": "openai", "language_model": BASE, "mapping": "none", "
 
 
 def settings(tmp_path, **changes):
-    return load_settings(**{
-        "models": ["llmseqprompt"], "parameters": {"llmseqprompt": PARAMETERS}, "protocol": "paper",
-        "work_folder": tmp_path, "prompt_max_cost": 1.0, **changes,
-    })  # fmt: skip
+    return load_settings(
+        **{
+            "models": ["llmseqprompt"],
+            "parameters": {"llmseqprompt": PARAMETERS},
+            "protocol": "paper",
+            "work_folder": tmp_path,
+            "prompt_max_cost": 1.0,
+            **changes,
+        }
+    )
 
 
 def night(job, connection, chosen):
@@ -153,8 +159,10 @@ def test_made_up_names_get_vectors_of_the_catalogues_model_which_are_kept(wareho
     monkeypatch.setattr("jobs.language_models.name_vectors.provider_for", lambda settings, model: provider)
     services = Services(warehouse, load_settings(prompt_max_cost=1.0))
     assert {name: int(vector.argmax()) for name, vector in services.name_vectors(["hat", "shoe", "cap"]).items()} == {
-        "hat": 3, "shoe": 4, "cap": 3,
-    }  # fmt: skip
+        "hat": 3,
+        "shoe": 4,
+        "cap": 3,
+    }
     (norm,) = {float(np.linalg.norm(vector)) for vector in services.name_vectors(["shoe", "hat"]).values()}
     assert norm == 1
     assert sorted(provider.asked) == ["cap", "hat", "shoe"], "each once"
