@@ -10,10 +10,10 @@ from jobs.settings import EmbeddingModel
 from jobs.warehouse.connection import Connection
 from jobs.warehouse.job_runs import JobRun
 
-PORTION = 20_000  # texts in memory at a time
+PORTION_SIZE = 20_000  # texts that are read into memory at a time
 
 # Texts to leave alone: they have a vector, are known to get none, or are part of a batch that has not ended.
-SETTLED = """
+SETTLED_TEXTS = """
     select text_hash from ml.embeddings
     where
         embedding_model = $embedding_model and dimensions = $dimensions
@@ -41,11 +41,11 @@ LABEL_EMPTY = """
         )
 """
 
-MISSING = f"""
+SELECT_MISSING = f"""
     -- one row for each distinct text
     select texts.text_hash, any_value(texts.text) as text, count(*) as items
     from {{texts}} as texts
-    anti join ({SETTLED}) as settled on texts.text_hash = settled.text_hash
+    anti join ({SETTLED_TEXTS}) as settled on texts.text_hash = settled.text_hash
     where regexp_matches(texts.text, '\\S')
     group by texts.text_hash
 """  # noqa: S608
@@ -53,14 +53,14 @@ MISSING = f"""
 # Sorted by length, since texts of similar length share a request best; text_hash makes the order total.
 STAGE_MISSING = f"""
     create or replace temp table embedding_backlog as
-    select text_hash, text from ({MISSING}) order by strlen(text), text_hash
+    select text_hash, text from ({SELECT_MISSING}) order by strlen(text), text_hash
 """  # noqa: S608
 
 COUNT_MISSING = f"""
-    select coalesce(sum(items), 0)::bigint, count(*), coalesce(sum(strlen(text)), 0)::bigint from ({MISSING})
+    select coalesce(sum(items), 0)::bigint, count(*), coalesce(sum(strlen(text)), 0)::bigint from ({SELECT_MISSING})
 """  # noqa: S608
 
-SAMPLE_MISSING = f"select text from ({MISSING}) order by text_hash limit $size"  # noqa: S608
+SAMPLE_MISSING = f"select text from ({SELECT_MISSING}) order by text_hash limit $size"  # noqa: S608
 
 
 @dataclass(frozen=True)
@@ -84,7 +84,7 @@ class MissingTexts:
     texts: str = ITEM_TEXTS
 
     def parameters(self) -> dict[str, object]:
-        """Return the parameters of the queries that use ``SETTLED``."""
+        """Return the parameters of the queries that use ``SETTLED_TEXTS``."""
         return {**self.model.key, "retry_failed": self.retry_failed, "truncate": self.truncate}
 
 
@@ -100,7 +100,7 @@ def stage_missing_texts(connection: Connection, missing: MissingTexts) -> int:
     return int(row[0]) if row else 0
 
 
-def staged_portions(connection: Connection, size: int = PORTION) -> Iterator[list[tuple[str, str]]]:
+def staged_portions(connection: Connection, size: int = PORTION_SIZE) -> Iterator[list[tuple[str, str]]]:
     """Yield the (text_hash, text) rows that :func:`stage_missing_texts` wrote, the shortest texts first."""
     start = 0
     while rows := connection.execute(

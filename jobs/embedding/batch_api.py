@@ -26,8 +26,8 @@ from jobs.warehouse.clock import now
 from jobs.warehouse.connection import Connection, transaction
 from jobs.warehouse.job_runs import JobRun
 
-BATCHES_PER_TEXT = 3  # a text is recorded as failed after so many batches left it without a vector
-RESULTS_PER_COMMIT = 1000  # results of a batch that are stored together
+BATCHES_PER_TEXT = 3  # completed batches without a vector for a text, after which the text counts as failed
+RESULTS_PER_COMMIT = 1000  # results of a batch that are stored with one insert
 LONGEST_PAUSE = 60.0  # seconds between two looks at the batches under way, at most
 
 OPEN_BATCHES = """
@@ -47,7 +47,7 @@ WRITE_BATCH = """
         'preparing' as status, $texts as texts, $tokens as tokens, 0 as results, $run_id as run_id, $now as created_at
 """
 
-# The texts come as an Arrow table: the 50,000 of a batch would take a minute as parameters.
+# The texts are read from an Arrow table: as query parameters, the 50,000 texts of a batch would take a minute.
 WRITE_TEXTS = """
     insert into ml.embedding_batch_texts by name select *, $submission_id as submission_id from handed_in
 """
@@ -145,7 +145,7 @@ class BatchQueue:
         Unavailable
             If a batch has ended without any vector: its texts would fail again if they were submitted at once.
         """
-        fruitless = []
+        fruitless_batches = []
         for submission_id, recorded_id in self._connection.execute(OPEN_BATCHES, self._key).fetchall():
             batch_id = recorded_id or self._provider.find(submission_id)
             if batch_id is None:  # an earlier run was killed before the service got the batch
@@ -157,14 +157,14 @@ class BatchQueue:
             if state.has_ended:
                 settled = self._store_results(submission_id, batch_id)
                 if not settled:
-                    fruitless.append(
+                    fruitless_batches.append(
                         f"batch {batch_id} has {state.status} without a vector of {self._missing.model.dimensions} "
                         f"dimensions: {error or 'no reason given'}"
                     )
                 elif error:
                     say(f"batch {batch_id} has {state.status}, with {settled:,} texts done: {error}")
-        if fruitless:
-            raise Unavailable(fruitless[0])
+        if fruitless_batches:
+            raise Unavailable(fruitless_batches[0])
 
     def _store_results(self, submission_id: str, batch_id: str) -> int:
         """Store the results of an ended batch, some at a time; return how many texts got a vector or a final error.
@@ -200,7 +200,7 @@ class BatchQueue:
             self._update(submission_id, results=len(errors), ended_at=now())
             self._give_up(list(texts), errors)
             self._connection.execute(DELETE_SETTLED_TEXTS, self._key)
-        # Charged only now that all results are stored: the run after a killed one charges them itself.
+        # Charged only when all results are stored: after a kill, the next run stores and charges them again.
         self._budget.settle(self._reserved.pop(submission_id, 0), charged)
         return settled
 
@@ -247,14 +247,14 @@ class BatchQueue:
         """
         if not stage_missing_texts(self._connection, self._missing):
             return
-        most_under_way = self._settings.embedding_batch_enqueued_tokens
+        max_tokens_under_way = self._settings.embedding_batch_enqueued_tokens
         limits = self._provider.limits
-        batch_tokens = min(filter(None, (limits.request_tokens, most_under_way)), default=None)
+        batch_tokens = min(filter(None, (limits.request_tokens, max_tokens_under_way)), default=None)
         texts = staged_texts(self._connection, self._missing, self._provider, self._run)
         for batch in pack_requests(texts, replace(limits, request_tokens=batch_tokens), limits.texts):
             tokens = sum(text.tokens for text in batch)
             under_way = self.under_way()[2]
-            if most_under_way is not None and under_way and under_way + tokens > most_under_way:
+            if max_tokens_under_way is not None and under_way and under_way + tokens > max_tokens_under_way:
                 return  # the rest is submitted later, when batches under way have ended
             self._budget.reserve(tokens)
             self._submit(batch, tokens)

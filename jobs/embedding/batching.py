@@ -68,13 +68,13 @@ def pack_requests(texts: Iterable[Text], limits: Limits, batch_size: int) -> Ite
 
     A text that exceeds the limit of a whole request gets a request to itself: the service decides about it.
     """
-    most_texts = min(batch_size, limits.texts)
+    max_texts = min(batch_size, limits.texts)
     request: list[Text] = []
     request_tokens = 0
     for text in texts:
         # Both our count of the tokens and the service's estimate of them have to stay within the limit.
         tokens = max(text.tokens, -(-len(text.text.encode()) // BYTES_PER_TOKEN))
-        is_full = len(request) >= most_texts
+        is_full = len(request) >= max_texts
         is_too_large = limits.request_tokens is not None and request_tokens + tokens > limits.request_tokens
         if request and (is_full or is_too_large):
             yield request

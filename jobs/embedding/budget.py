@@ -26,8 +26,8 @@ class Pace:
         self._rate = rate
         self._stop = stop
         self._lock = threading.Lock()
-        # times of time.monotonic() before which no further request may start
-        self._requests_allow = self._tokens_allow = self._paused_until = 0.0
+        # moments (of time.monotonic) before which the next request may not start
+        self._next_by_requests = self._next_by_tokens = self._paused_until = 0.0
 
     def learn(self, announced: Rate) -> None:
         """Adopt the limits that the service announces, unless the settings give others."""
@@ -45,11 +45,11 @@ class Pace:
     def wait(self, tokens: int) -> None:
         """Wait until a request of so many tokens may start, or the run is stopped."""
         with self._lock:
-            start = max(time.monotonic(), self._paused_until, self._requests_allow, self._tokens_allow)
+            start = max(time.monotonic(), self._paused_until, self._next_by_requests, self._next_by_tokens)
             if self._rate.requests:
-                self._requests_allow = start + 60 / self._rate.requests
+                self._next_by_requests = start + 60 / self._rate.requests
             if self._rate.tokens:
-                self._tokens_allow = start + 60 * tokens / self._rate.tokens
+                self._next_by_tokens = start + 60 * tokens / self._rate.tokens
         while (seconds := max(start, self._paused_until) - time.monotonic()) > 0:
             if self._stop.wait(seconds):
                 return

@@ -22,11 +22,11 @@ from jobs.embedding.provider import Answer, DirectProvider, Rate
 from jobs.embedding.stored_vectors import usable_rows
 from jobs.errors import NextmartError
 from jobs.services.errors import Busy, Denied, Refused, ServiceError, Unavailable, WrongAnswer
-from jobs.services.retries import Tries, jitter, retry
+from jobs.services.retries import Tries, exponential_jitter, retry
 
-MOST_FAILURES = 6  # a request is given up after so many failures if other requests succeed meanwhile
-MOST_WRONG_ANSWERS = 3  # a request is given up after so many wrong answers, since each is charged for
-MOST_PROBES = 3  # tries of a failing probe before the service counts as down
+MAX_FAILURES = 6  # failed tries after which a request is given up, if other requests succeed meanwhile
+MAX_WRONG_ANSWERS = 3  # wrong answers after which a request is given up, since each is charged for
+MAX_PROBES = 3  # failed tries of the probe after which the service counts as down
 PROBE_TEXT = "Does the embedding service answer?"
 LONGEST_WAIT = 60.0  # seconds between two tries of a request, at most
 
@@ -87,7 +87,7 @@ class Dispatcher:
         self._budget = budget
         self._pace = Pace(rate, self.stop)
         self._patience = patience
-        self._waits = jitter(patience, min(LONGEST_WAIT, patience / 4))
+        self._jitter = exponential_jitter(patience, min(LONGEST_WAIT, patience / 4))
         self._succeeded_at = float("-inf")
         self._probe_lock = threading.Lock()
 
@@ -119,7 +119,7 @@ class Dispatcher:
                 self.stop.set()
 
     def _outcome(self, texts: list[Text]) -> Outcome:
-        began = time.monotonic()
+        started = time.monotonic()
         try:
             answer = self._ask(texts)
         except RunStopped:
@@ -128,22 +128,22 @@ class Dispatcher:
             self._end_run(error)
             return Outcome()
         except ServiceError as error:
-            if not self._service_works(error, since=self._success_needed_since(error, texts, began)):
+            if not self._service_works(error, since=self._success_needed_since(error, texts, started)):
                 return Outcome()
             if len(texts) == 1:
                 return Outcome(failed=(texts[0], str(error)))
             return Outcome(follow_ups=halves(texts))
         usable = usable_rows(answer.vectors, len(texts), self._dimensions)
         embedded = [text for text, is_usable in zip(texts, usable, strict=True) if is_usable]
-        rest = [text for text, is_usable in zip(texts, usable, strict=True) if not is_usable]
-        return Outcome(embedded, answer.vectors[usable], follow_ups=[rest] if rest else [])
+        unusable = [text for text, is_usable in zip(texts, usable, strict=True) if not is_usable]
+        return Outcome(embedded, answer.vectors[usable], follow_ups=[unusable] if unusable else [])
 
     def _ask(self, texts: list[Text]) -> Answer:
         """Make a request with retries."""
-        began = time.monotonic()
+        started = time.monotonic()
         tokens = sum(text.tokens for text in texts)
 
-        def once() -> Answer:
+        def try_once() -> Answer:
             self._pace.wait(tokens)
             if self.stop.is_set():
                 raise RunStopped
@@ -161,20 +161,20 @@ class Dispatcher:
                 self._budget.settle(tokens, charged)
 
         def gives_up(tries: Tries) -> bool:
-            silence = time.monotonic() - max(began, self._succeeded_at)
-            others_succeed = self._succeeded_at > began
+            silence = time.monotonic() - max(started, self._succeeded_at)
+            others_succeed = self._succeeded_at > started
             return (
-                tries.wrong_answers >= MOST_WRONG_ANSWERS
-                or (others_succeed and tries.failures >= MOST_FAILURES)
+                tries.wrong_answers >= MAX_WRONG_ANSWERS
+                or (others_succeed and tries.failures >= MAX_FAILURES)
                 or silence > self._patience
             )
 
         def pause_all(seconds: float) -> float:
-            # The service means all requests. A pause longer than our patience ends the run, so it is cut short.
+            # The service asks all requests to wait. A wait longer than our patience ends the run, so it is cut short.
             self._pace.pause(min(seconds, self._patience))
             return 0.0
 
-        answer = retry(once, gives_up=gives_up, waits=self._waits, stop=self.stop, after=pause_all)
+        answer = retry(try_once, gives_up=gives_up, jitter=self._jitter, stop=self.stop, obey_retry_after=pause_all)
         self._succeeded_at = time.monotonic()
         return answer
 
@@ -188,16 +188,16 @@ class Dispatcher:
             raise WrongAnswer("the provider gave only vectors that are zero or not finite")
         return answer
 
-    def _success_needed_since(self, error: ServiceError, texts: list[Text], began: float) -> float:
+    def _success_needed_since(self, error: ServiceError, texts: list[Text], started: float) -> float:
         """Return the time since when another request's success proves that a text is at fault, not the service."""
         if isinstance(error, Refused | WrongAnswer):
-            return float("-inf")  # any success of this run shows that its parameters are right
-        # Before a single text is given up for good, the service has to answer at this very moment.
-        return began if len(texts) > 1 else time.monotonic()
+            return float("-inf")  # one success in this run shows that the model and other parameters are right
+        # Before a single text is given up for good, the service has to answer another request at this very moment.
+        return started if len(texts) > 1 else time.monotonic()
 
     def _service_works(self, error: ServiceError, since: float) -> bool:
         """Tell whether the service answers other requests, if need be by a probe; if it does not, end the run."""
-        with self._probe_lock:  # one probe answers for all threads that wait here
+        with self._probe_lock:  # threads whose requests fail together share one probe
             if self._succeeded_at > since:
                 return True
             if self.stop.is_set():
@@ -217,8 +217,8 @@ class Dispatcher:
         """Embed a harmless text, with retries, since one failure of the service proves nothing."""
         return retry(
             lambda: self._with_usable_vectors(self._provider.embed([PROBE_TEXT]), 1),
-            gives_up=lambda tries: tries.count >= MOST_PROBES,
-            waits=self._waits,
+            gives_up=lambda tries: tries.count >= MAX_PROBES,
+            jitter=self._jitter,
             stop=self.stop,
             errors=(Busy, Unavailable),
         )

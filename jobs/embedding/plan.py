@@ -13,7 +13,7 @@ from jobs.warehouse.connection import Connection
 
 SAMPLE_SIZE = 1000  # texts whose tokens are counted, or all texts if there are fewer
 TIMED_TEXTS = 64  # texts of the sample that a free provider embeds, to measure the speed of this machine
-# The limits a minute of a new OpenAI customer (tier 1, text-embedding-3-small), for settings that give none.
+# Limits a minute of a new OpenAI customer (tier 1, text-embedding-3-small), for settings that give none.
 NEW_CUSTOMER_RATE = Rate(requests=3000, tokens=1_000_000)
 BATCH_MINUTES = 24 * 60.0  # minutes that OpenAI's Batch API may take
 
@@ -78,7 +78,7 @@ def plans(connection: Connection, settings: Settings, retry_failed: bool = False
     for name in equivalent_providers(model):
         provider = provider_for(settings, model.model_copy(update={"provider": name}))
         rows = [("", text) for text in sample]
-        # With nothing to count, the provider's tokenizer is not loaded.
+        # If no text is missing, the provider's tokenizer is not loaded.
         accepted = fit_to_limit(rows, provider, settings.embedding_too_long)[0] if sample else []
         sample_tokens = sum(text.tokens for text in accepted)
         # The number of tokens is nearly proportional to the bytes: the sample gives the ratio.

@@ -11,8 +11,8 @@ from jobs.settings import EmbeddingModel
 from jobs.warehouse.clock import now
 from jobs.warehouse.connection import Connection
 
-# "or replace" is for a text that failed before and has a vector now: its row is replaced.
-STORE = """
+# A text that failed before and has a vector now has a row already: that row is replaced.
+STORE_ROWS = """
     insert or replace into ml.embeddings by name
     select *, $embedding_model as embedding_model, $dimensions as dimensions, $run_id as run_id,
         $created_at as created_at
@@ -86,5 +86,5 @@ def store_failures(
 
 def _store(connection: Connection, model: EmbeddingModel, run_id: str, rows: pa.Table) -> None:
     connection.register("stored", rows)
-    connection.execute(STORE, {**model.key, "run_id": run_id, "created_at": now()})
+    connection.execute(STORE_ROWS, {**model.key, "run_id": run_id, "created_at": now()})
     connection.unregister("stored")

@@ -64,8 +64,10 @@ def choose(model: Any, prompts: Sequence[Sequence[int]], trie: Trie, k: int) -> 
         Equally likely answers are ordered by place.
     """
     trees = TokenTrees(model, prompts)
-    finished: list[list[tuple[float, int]]] = [[] for _ in prompts]  # heaps of answers, the least likely on top
-    beams = [[(0.0, 0)] for _ in prompts]  # (log-likelihood, node of the trie) of unfinished prefixes
+    finished: list[list[tuple[float, int]]] = [
+        [] for _ in prompts
+    ]  # for each prompt, a heap of answers, the least likely on top
+    beams = [[(0.0, 0)] for _ in prompts]  # for each prompt, unfinished prefixes as (log-likelihood, node of the trie)
     while any(beams):
         log_probabilities = trees.logits.log_softmax(dim=2)
         parents: list[list[int]] = []
@@ -82,7 +84,7 @@ def choose(model: Any, prompts: Sequence[Sequence[int]], trie: Trie, k: int) -> 
             # Only the log-probabilities of tokens that the trie allows are copied from the device.
             score = log_probabilities[row, parent, token].cpu().numpy() + np.array([score for score, _ in beam])[parent]
             for place in np.flatnonzero(target < 0):
-                _push(finished[row], (float(score[place]), int(1 + target[place])), k)
+                _keep_largest(finished[row], (float(score[place]), int(1 + target[place])), k)
             least = finished[row][0][0] if len(finished[row]) == k else -np.inf
             unfinished = np.flatnonzero((target >= 0) & (score > least))
             for place in unfinished[np.argsort(-score[unfinished], kind="stable")[:k]]:
@@ -94,7 +96,7 @@ def choose(model: Any, prompts: Sequence[Sequence[int]], trie: Trie, k: int) -> 
     return [[(score, -place) for score, place in sorted(row, reverse=True)] for row in finished]
 
 
-def _push(heap: list[tuple[float, int]], candidate: tuple[float, int], k: int) -> None:
+def _keep_largest(heap: list[tuple[float, int]], candidate: tuple[float, int], k: int) -> None:
     """Add a (log-likelihood, minus the answer's place) to a heap that keeps the k largest."""
     if len(heap) < k:
         heapq.heappush(heap, candidate)

@@ -25,12 +25,12 @@ from jobs.training.batches import batches_of_like_length
 from jobs.training.loop import train
 
 # Conversations that are answered together, on the CPU and on a CUDA device: more would need more memory.
-BATCH, BATCH_CUDA = 8, 64
+BATCH_SIZE, BATCH_SIZE_CUDA = 8, 64
 CACHED_ANSWERS = 10_000  # conversations whose answers stay in memory: enough for an experiment, not for a whole shop
 IGNORED_TARGET = -100  # the target of tokens that are not part of the answer: cross_entropy ignores it
 WINDOW_HINT = "lower `window`, the number of titles that it is shown"
 
-Example = tuple[Tokens, Tokens]  # the tokens of a conversation up to the answer, and of the answer
+Example = tuple[Tokens, Tokens]  # (tokens of a conversation up to the answer, tokens of the answer)
 
 
 class LocalModel(LanguageModel):
@@ -54,12 +54,12 @@ class LocalModel(LanguageModel):
 
     defaults: Mapping[str, Any] = {
         "epochs": 3,  # at most: the held-out loss decides when to stop
-        "checks_per_epoch": 4,  # held-out losses and checkpoints in an epoch: it is long, and may be best in the middle
-        "patience": 3,  # checks without a better held-out loss before fine-tuning stops
+        "checks_per_epoch": 4,  # held-out losses and checkpoints in each epoch, since an epoch takes long
+        "patience": 3,  # checks without a better held-out loss, after which fine-tuning stops
         "learning_rate": 5e-4,  # LoRA needs about ten times the rate of full fine-tuning, since it trains few weights
-        "averaging": 0.0,  # no average over steps, which are few
-        "weight_decay": 0.0,  # the additions start at zero and stay small without it
-        "batch_size": 8,  # larger than 1 for a steadier loss; needs at most 8 GB with five of Beauty's titles a prompt
+        "averaging": 0.0,  # no averaging of weights over steps: fine-tuning has few steps
+        "weight_decay": 0.0,  # none: the low-rank additions start at zero and stay small
+        "batch_size": 8,  # steadier than single examples; at most 8 GB of memory with five titles of Beauty a prompt
         "lora_rank": 8,  # rank of the additions to queries and values, as in the LoRA paper: 0.5 of 135 million weights
     }
 
@@ -118,15 +118,16 @@ class LocalModel(LanguageModel):
         UsageError
             If the model could read none of all conversations so far.
         """
-        new = [each for each in dict.fromkeys(conversations) if (each, sampling) not in self._cached_answers]
-        drawn = self._draw(new, sampling)
-        self._cached_answers |= {(each, sampling): answers for each, answers in zip(new, drawn, strict=True)}
+        uncached = [each for each in dict.fromkeys(conversations) if (each, sampling) not in self._cached_answers]
+        drawn = self._draw(uncached, sampling)
+        self._cached_answers |= {(each, sampling): answers for each, answers in zip(uncached, drawn, strict=True)}
         result = [self._cached_answers[each, sampling] for each in conversations]
         for oldest in list(self._cached_answers)[:-CACHED_ANSWERS]:
             del self._cached_answers[oldest]
         return result
 
     def _draw(self, conversations: Sequence[Conversation], sampling: Sampling) -> list[list[str]]:
+        """Draw answers without the cache; see :meth:`answer`."""
         samples = sampling.samples if sampling.temperature > 0 else 1  # at temperature 0 all answers are equal
         result: list[list[str]] = [[] for _ in conversations]
         prompts = self._readable_prompts(conversations, sampling.max_tokens)
@@ -206,18 +207,18 @@ class LocalModel(LanguageModel):
                 value.copy_(torch.from_numpy(state[name]))
 
     @cached_property
-    def _loaded(self) -> tuple[Any, Any]:
+    def _model_and_tokenizer(self) -> tuple[Any, Any]:
         """The model with its additions, and the tokenizer."""
         model, tokenizer = load_chat_model(self.name)
         return with_additions(model, self.parameters["lora_rank"]), tokenizer
 
     @property
     def _model(self) -> Any:
-        return self._loaded[0]
+        return self._model_and_tokenizer[0]
 
     @property
     def _tokenizer(self) -> Any:
-        return self._loaded[1]
+        return self._model_and_tokenizer[1]
 
     @cached_property
     def _chat(self) -> ChatTokens:
@@ -247,7 +248,7 @@ class LocalModel(LanguageModel):
             attention_mask=is_real.long(),
             position_ids=positions,
             use_cache=False,
-            logits_to_keep=last_positions(longest, self._model.device, before=1),
+            logits_to_keep=last_positions(longest, self._model.device, ignored=1),
         ).logits
         target = torch.tensor(targets, device=logits.device)
         return functional.cross_entropy(logits.float().flatten(0, 1), target.flatten(), reduction=reduction)
@@ -262,10 +263,11 @@ class LocalModel(LanguageModel):
     def _batches(self, prompts: Mapping[int, Tokens]) -> list[list[int]]:
         """Cut prompts into batches of similar length; a batch is a list of keys of ``prompts``."""
         order = sorted(prompts, key=lambda place: len(prompts[place]))
-        size = BATCH_CUDA if self._model.device.type == "cuda" else BATCH
+        size = BATCH_SIZE_CUDA if self._model.device.type == "cuda" else BATCH_SIZE
         return [order[start : start + size] for start in range(0, len(order), size)]
 
     def _tokenized_examples(self, conversations: Sequence[Conversation]) -> list[Example]:
+        """Return the tokens of training examples, without those that are longer than the model reads."""
         answers = self._chat.answers([conversation.answer for conversation in conversations])
         prompts = self._chat.prompts(conversations, [len(answer) for answer in answers])
         return [(prompt, answers[place]) for place, prompt in prompts.items()]

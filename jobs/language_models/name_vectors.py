@@ -52,7 +52,7 @@ def name_vectors(
     vectors, cost = _stored_vectors(connection, model, list(hashes.values())), 0.0
     missing = [(text_hash, name) for name, text_hash in hashes.items() if text_hash not in vectors]
     if missing:
-        cost = _buy(connection, settings, model, missing, max_cost)
+        cost = _buy_vectors(connection, settings, model, missing, max_cost)
         vectors |= _stored_vectors(connection, model, list(hashes.values()))
     by_name = {name: vectors[text_hash] for name, text_hash in hashes.items() if text_hash in vectors}
     return {name: vector / np.linalg.norm(vector) for name, vector in by_name.items()}, cost
@@ -63,7 +63,7 @@ def _stored_vectors(connection: Connection, model: EmbeddingModel, hashes: list[
     return {text_hash: np.array(vector, np.float32) for text_hash, vector in rows}
 
 
-def _buy(
+def _buy_vectors(
     connection: Connection,
     settings: Settings,
     model: EmbeddingModel,

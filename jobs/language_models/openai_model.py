@@ -77,7 +77,7 @@ class OpenAIModel(LanguageModel):
         """
         files = {"training": as_jsonl(examples), "validation": as_jsonl(held_out)}
         file_hashes = [hashlib.sha256(file).hexdigest() for file in files.values()]
-        recipe = _hash([self.base_model, self.epochs, seed, *file_hashes])
+        recipe = _json_hash([self.base_model, self.epochs, seed, *file_hashes])
         tokens = self.epochs * sum(map(conversation_tokens, examples))
         cost = tokens * self._price.training / 1e6
         row = self._purchases.find_fine_tune(recipe)
@@ -113,16 +113,16 @@ class OpenAIModel(LanguageModel):
         if sampling.temperature == 0:
             repeats, sampling = sampling.samples, replace(sampling, samples=1)
         bodies = [self._request_body(conversation, sampling) for conversation in conversations]
-        hashes = [_hash(body) for body in bodies]
+        hashes = [_json_hash(body) for body in bodies]
         answers = self._purchases.find_answers(hashes)
         missing = {key: place for place, key in enumerate(hashes) if key not in answers}
         if missing:
             prompt_tokens = sum(conversation_tokens(conversations[place]) for place in missing.values())
-            most_tokens = len(missing) * sampling.samples * sampling.max_tokens
+            max_answer_tokens = len(missing) * sampling.samples * sampling.max_tokens
             self._require_within_limit(
                 f"asking {self.fine_tuned} {len(missing):,} questions, {sampling.samples} answers each, "
-                f"{prompt_tokens:,} tokens in and at most {most_tokens:,} out",
-                self._cost(prompt_tokens, most_tokens),
+                f"{prompt_tokens:,} tokens in and at most {max_answer_tokens:,} out",
+                self._cost(prompt_tokens, max_answer_tokens),
             )
             answers |= self._buy_answers({key: bodies[place] for key, place in missing.items()})
         return [answers.get(key, []) * repeats for key in hashes]
@@ -203,9 +203,12 @@ class OpenAIModel(LanguageModel):
         ):
             try:
                 while True:
-                    # A finished request counts as in flight until its answers are recorded: a kill loses no more.
-                    free = 0 if stop.is_set() else REQUESTS_IN_FLIGHT - len(in_flight)
-                    in_flight |= {pool.submit(self._complete, body, stop): key for key, body in islice(planned, free)}
+                    # A finished request counts as in flight until its answers are recorded: so a kill loses at most
+                    # these.
+                    free_slots = 0 if stop.is_set() else REQUESTS_IN_FLIGHT - len(in_flight)
+                    in_flight |= {
+                        pool.submit(self._complete, body, stop): key for key, body in islice(planned, free_slots)
+                    }
                     if not in_flight:
                         break
                     for future in wait(in_flight, return_when=FIRST_COMPLETED).done:
@@ -226,7 +229,9 @@ class OpenAIModel(LanguageModel):
         if ended_by:
             raise ended_by
         if refusal:
-            if not self._purchases.has_answers(self.fine_tuned):  # all were refused: not the fault of the questions
+            if not self._purchases.has_answers(
+                self.fine_tuned
+            ):  # the service never answered: no single question is at fault
                 raise refusal
             count = len(bodies) - len(answers)
             say(f"{SERVICE_NAME} refused {count:,} of {len(bodies):,} questions: {redact(str(refusal))}")
@@ -237,7 +242,7 @@ class OpenAIModel(LanguageModel):
 
         def complete() -> Completion:
             limit = self.services.settings.prompt_max_cost
-            if limit is not None and self.services.spent > limit:  # wrong answers, which nobody planned, cost too much
+            if limit is not None and self.services.spent > limit:  # wrong answers are charged for but not in the plan
                 raise Denied(f"llmseqprompt: ${self.services.spent:.4f} are spent, over prompt_max_cost = {limit:g}")
             response = self._client.client.chat.completions.create(**body)
             answers = [choice.message.content or "" for choice in response.choices]
@@ -258,5 +263,5 @@ class OpenAIModel(LanguageModel):
         return self._client.ask(self.fine_tuned, complete, stop)
 
 
-def _hash(value: Any) -> str:
+def _json_hash(value: Any) -> str:
     return hashlib.sha256(json.dumps(value, sort_keys=True).encode()).hexdigest()

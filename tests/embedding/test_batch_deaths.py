@@ -104,7 +104,7 @@ class Dying:
 def test_a_run_killed_at_any_statement_ends_like_one_that_was_not(shop, batches, dies, monkeypatch):
     """Die at statement n, for n = 1, 2, … until a run goes through; the two nights after each must mend it."""
     monkeypatch.setattr(batch_api, "RESULTS_PER_COMMIT", 2)
-    monkeypatch.setattr(openai_batch, "MOST_TEXTS", 4)
+    monkeypatch.setattr(openai_batch, "MAX_TEXTS", 4)
     alive = shop.connection
     stored = "select text_hash, embedding, status, error, tokens from ml.embeddings order by all"
     night(shop)

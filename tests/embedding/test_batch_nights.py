@@ -113,7 +113,7 @@ def test_a_model_that_has_sizes_is_told_the_one_that_is_wanted(shop, batches):
 
 
 def test_no_batch_holds_more_texts_than_the_service_allows(shop, batches, monkeypatch):
-    monkeypatch.setattr(openai_batch, "MOST_TEXTS", 3)
+    monkeypatch.setattr(openai_batch, "MAX_TEXTS", 3)
     assert night(shop)["detail"]["handed_in"] == 7
     assert [len(batches.texts(batch)) for batch in batches.batches.values()] == [3, 3, 1]
     batches.end()
@@ -123,8 +123,8 @@ def test_no_batch_holds_more_texts_than_the_service_allows(shop, batches, monkey
 
 
 def test_the_real_limits_are_those_of_the_service():
-    assert openai_batch.MOST_TEXTS == 50_000
-    assert openai_batch.MOST_TOKENS * 4 < 200e6 - 300 * openai_batch.MOST_TEXTS, "a file may have 200 MB"
+    assert openai_batch.MAX_TEXTS == 50_000
+    assert openai_batch.MAX_TOKENS * 4 < 200e6 - 300 * openai_batch.MAX_TEXTS, "a file may have 200 MB"
 
 
 def test_no_more_tokens_are_under_way_than_the_settings_allow(shop, batches):
@@ -179,7 +179,7 @@ def test_a_run_waits_no_longer_than_the_settings_say(shop, batches):
 
 
 def test_a_batch_that_would_cost_too_much_is_not_handed_in(shop, batches, monkeypatch):
-    monkeypatch.setattr(openai_batch, "MOST_TEXTS", 3)
+    monkeypatch.setattr(openai_batch, "MAX_TEXTS", 3)
     summary = night(shop, EmbedOptions(max_cost=9 * PRICE))
     assert summary["status"] == "incomplete"
     assert "--max-cost" in summary["detail"]["ended_by"]

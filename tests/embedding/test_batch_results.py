@@ -74,7 +74,7 @@ def test_a_text_that_was_never_reached_is_never_blamed(shop, batches, reached):
 
 
 def test_one_failed_batch_does_not_keep_the_results_of_another_waiting(shop, batches, monkeypatch):
-    monkeypatch.setattr(openai_batch, "MOST_TEXTS", 4)
+    monkeypatch.setattr(openai_batch, "MAX_TEXTS", 4)
     night(shop)
     first, _ = batches.under_way()
     first["status"] = "failed"

@@ -10,7 +10,7 @@ from fake_openai import DIMENSIONS, vector_of
 
 from jobs.embedding.batching import Text
 from jobs.embedding.budget import Budget, BudgetExceeded
-from jobs.embedding.dispatch import MOST_FAILURES, MOST_WRONG_ANSWERS, PROBE_TEXT, Dispatcher
+from jobs.embedding.dispatch import MAX_FAILURES, MAX_WRONG_ANSWERS, PROBE_TEXT, Dispatcher
 from jobs.embedding.provider import Answer, Limits, Rate
 from jobs.services.errors import Busy, Denied, Refused, Unavailable, WrongAnswer
 
@@ -263,7 +263,7 @@ def test_a_text_at_which_the_service_always_fails_is_given_up_after_so_many_trie
     vectors, failed = dispatched(dispatcher_of(provider, patience=0.4), cut(texts, 1))
     assert (vectors, failed) == (right(texts[:5]), {"text 5": "again"})
     if kind is WrongAnswer:
-        assert provider.asked.count(["text 5"]) == MOST_WRONG_ANSWERS
+        assert provider.asked.count(["text 5"]) == MAX_WRONG_ANSWERS
     else:
         assert provider.asked.count(["text 5"]) >= 2
 
@@ -281,7 +281,7 @@ def test_a_request_is_not_tried_for_ever_while_others_go_through():
     began = time.monotonic()
     _, failed = dispatched(dispatcher_of(provider, patience=1), cut(texts, 1))
     assert failed.keys() == {"text 0"}
-    assert provider.asked.count(["text 0"]) == MOST_FAILURES
+    assert provider.asked.count(["text 0"]) == MAX_FAILURES
     assert time.monotonic() - began < 15
 
 
@@ -320,12 +320,12 @@ def test_a_short_time_of_being_busy_is_waited_out_however_often():
     provider = Function(fails, requests_in_flight=2)
     texts = texts_of(8)
     assert dispatched(dispatcher_of(provider, patience=5), cut(texts, 2)) == (right(texts), {})
-    assert len(provider.asked) > 4 + 2 * MOST_FAILURES, "being busy is not a failure"
+    assert len(provider.asked) > 4 + 2 * MAX_FAILURES, "being busy is not a failure"
     assert provider.probes == 0
 
 
 def test_a_request_that_is_told_to_wait_has_not_failed_while_others_go_through():
-    left = [Busy("later", retry_after=0.01)] * 3 * MOST_FAILURES
+    left = [Busy("later", retry_after=0.01)] * 3 * MAX_FAILURES
 
     def fails(texts):
         if texts == ["text 0"] and left:
@@ -335,7 +335,7 @@ def test_a_request_that_is_told_to_wait_has_not_failed_while_others_go_through()
     provider = Function(fails, requests_in_flight=2)
     texts = texts_of(60)
     assert dispatched(dispatcher_of(provider, patience=5), cut(texts, 1)) == (right(texts), {})
-    assert provider.asked.count(["text 0"]) == 3 * MOST_FAILURES + 1
+    assert provider.asked.count(["text 0"]) == 3 * MAX_FAILURES + 1
     assert provider.probes == 0
 
 

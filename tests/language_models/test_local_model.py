@@ -182,7 +182,7 @@ def test_training_stops_when_held_out_answers_get_no_likelier(make, monkeypatch)
 
 def test_samples_are_as_frequent_as_they_are_likely(make, monkeypatch):
     model = make()
-    monkeypatch.setattr(local_model, "BATCH", 3)
+    monkeypatch.setattr(local_model, "BATCH_SIZE", 3)
     temperature = 0.7
     answers = model.answer(ASKED, Sampling(4000, temperature, 1, seed=1))
     assert [len(each) for each in answers] == [4000] * 4
@@ -198,7 +198,7 @@ def test_what_is_drawn_depends_on_the_seed_alone(make, monkeypatch):
     model = make()
     first = model.answer(ASKED, Sampling(5, 1.0, 6, seed=1))
     assert model.answer(ASKED, Sampling(5, 1.0, 6, seed=2)) != first
-    monkeypatch.setattr(local_model, "BATCH", 1)
+    monkeypatch.setattr(local_model, "BATCH_SIZE", 1)
     assert make().answer([*ASKED[::-1], ASKED[0]], Sampling(5, 1.0, 6, seed=1)) == [*first[::-1], first[0]]
     assert all(len(answer.split()) <= 6 for each in first for answer in each)
 
@@ -234,7 +234,7 @@ def test_the_likeliest_word_without_temperature_is_what_the_model_says(make):
 @pytest.mark.parametrize("batch", [1, 3])
 def test_what_is_chosen_is_what_brute_force_finds_likeliest(make, monkeypatch, batch):
     model = make()
-    monkeypatch.setattr(local_model, "BATCH", batch)
+    monkeypatch.setattr(local_model, "BATCH_SIZE", batch)
     expected = []
     for conversation in ASKED:
         likely = np.array([likelihood(model, conversation, title) for title in TITLES])

@@ -15,8 +15,8 @@ from jobs.errors import NextmartError
 from jobs.settings import EmbeddingModel, Settings
 
 BUNDLED_MODEL = "all-MiniLM-L6-v2"
-# SHA-256 of the weights that sentence-transformers/all-MiniLM-L6-v2 has on the Hugging Face Hub: a package of somebody
-# else carries them, who need not be trusted.
+# SHA-256 of the weights that sentence-transformers/all-MiniLM-L6-v2 has on the Hugging Face Hub: the
+# package that carries them here has another author, who need not be trusted.
 BUNDLED_WEIGHTS_SHA256 = "53aa51172d142c89d9012cce15ae4d6cc0ca6895895114379cacb4fab128d9db"
 
 # Tokens of equally long texts that are computed together: more would not fit into the processor's caches, fewer would
@@ -85,7 +85,7 @@ class LocalProvider:
         for place, ids in enumerate(tokens):
             places_by_length.setdefault(len(ids), []).append(place)
         vectors: Floats | None = None
-        torch.set_num_threads(1 if on_cpu else threads)  # applies to the calling thread
+        torch.set_num_threads(1 if on_cpu else threads)  # torch sets this for the calling thread
         try:
             with torch.inference_mode():
                 for length, places in places_by_length.items():
@@ -95,12 +95,12 @@ class LocalProvider:
                         rows = torch.tensor([tokens[place] for place in group], device=self._encoder.device)
                         output = self._encoder({"input_ids": rows, "attention_mask": torch.ones_like(rows)})
                         embeddings = output["sentence_embedding"].float()
-                        unit = torch.nn.functional.normalize(embeddings, dim=1).cpu().numpy()
+                        unit_vectors = torch.nn.functional.normalize(embeddings, dim=1).cpu().numpy()
                         if vectors is None:
-                            vectors = np.empty((len(texts), unit.shape[1]), np.float32)
-                        vectors[group] = unit
+                            vectors = np.empty((len(texts), unit_vectors.shape[1]), np.float32)
+                        vectors[group] = unit_vectors
         finally:
-            torch.set_num_threads(threads)  # also the number that threads started later begin with
+            torch.set_num_threads(threads)  # threads that are started later begin with this number too
         return Answer(vectors if vectors is not None else np.empty((0, 0), np.float32), tokens=0)
 
     def _tokens(self, texts: list[str], truncation: bool = False) -> list[list[int]]:
@@ -116,16 +116,18 @@ class LocalProvider:
 
     @cached_property
     def _threads(self) -> int:
+        """The number of threads that torch uses on the CPU."""
         import torch
 
         return torch.get_num_threads()
 
     @cached_property
     def _encoder(self) -> Any:
+        """The loaded sentence-transformers model."""
         from sentence_transformers import SentenceTransformer
         from transformers.utils import logging
 
-        logging.disable_progress_bar()  # type: ignore[no-untyped-call]  # jobs.progress shows a more telling one
+        logging.disable_progress_bar()  # type: ignore[no-untyped-call]  # nextmart shows a progress bar of its own
         if self.model == BUNDLED_MODEL:
             return SentenceTransformer(str(bundled_folder()), local_files_only=True)
         folder = Path(self.model).expanduser()

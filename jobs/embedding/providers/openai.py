@@ -8,7 +8,7 @@ import numpy as np
 import openai
 
 from jobs.embedding.provider import Answer, Limits, Rate
-from jobs.services.client import UNREADABLE, make_client, service_error
+from jobs.services.client import UNREADABLE_ANSWER, make_client, service_error
 from jobs.services.errors import WrongAnswer
 from jobs.services.tokens import cl100k_base
 from jobs.settings import EmbeddingModel, Settings
@@ -94,7 +94,7 @@ class OpenAIProvider:
             lengths = {len(vector) for vector in vectors.values()}
         except openai.OpenAIError as error:
             raise service_error(error, self.model) from error
-        except UNREADABLE as error:
+        except UNREADABLE_ANSWER as error:
             raise WrongAnswer(
                 "the embedding service's answer holds no vectors; is OPENAI_BASE_URL right?", tokens=tokens
             ) from error

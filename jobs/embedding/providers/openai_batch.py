@@ -13,16 +13,16 @@ import openai
 from jobs.core.arrays import Floats
 from jobs.embedding.provider import BatchState, Limits, Result
 from jobs.embedding.providers.openai import LIMITS, OpenAIProvider
-from jobs.services.client import UNREADABLE, translated_errors
+from jobs.services.client import UNREADABLE_ANSWER, translated_errors
 from jobs.settings import EmbeddingModel, Settings
 
 # OpenAI allows 50,000 texts a batch and 200 MB a file (https://platform.openai.com/docs/guides/batch). At four bytes a
 # token, 40 million tokens are 160 MB of text: the rest is for the JSON around each text.
-MOST_TEXTS, MOST_TOKENS = 50_000, 40_000_000
+MAX_TEXTS, MAX_TOKENS = 50_000, 40_000_000
 ENDPOINT = "/v1/embeddings"
 METADATA_KEY = "nextmart_submission"  # the key of a batch's metadata that holds our submission_id
-ENDED = ("completed", "expired", "failed", "cancelled")  # statuses of batches that have ended
-UNREACHED = ("batch_expired", "batch_cancelled")  # error codes of texts that a batch had not reached when it ended
+ENDED_STATUSES = ("completed", "expired", "failed", "cancelled")  # statuses of batches that have ended
+UNREACHED_CODES = ("batch_expired", "batch_cancelled")  # errors of texts that a batch did not reach before its end
 CLIENT_RETRIES = 5  # retries by OpenAI's client, for requests that cost nothing
 
 
@@ -52,7 +52,7 @@ class OpenAIBatchProvider:
     @property
     def limits(self) -> Limits:
         """The texts and tokens that one batch may hold."""
-        return Limits(MOST_TEXTS, self.direct.limits.text_tokens or LIMITS.text_tokens, MOST_TOKENS)
+        return Limits(MAX_TEXTS, self.direct.limits.text_tokens or LIMITS.text_tokens, MAX_TOKENS)
 
     def count_tokens(self, texts: list[str]) -> list[int]:
         """Count tokens as :meth:`OpenAIProvider.count_tokens` does."""
@@ -105,7 +105,7 @@ class OpenAIBatchProvider:
                 return BatchState("gone", True, "the service doesn't know it (any more)")
             errors = (batch.errors.data if batch.errors else None) or []
             messages = [error.message or error.code or "" for error in errors]
-            return BatchState(batch.status, batch.status in ENDED, "; ".join(messages))
+            return BatchState(batch.status, batch.status in ENDED_STATUSES, "; ".join(messages))
 
     def results(self, batch_id: str) -> Iterator[Result]:
         """Yield the results in a batch's output file and error file; an expired or cancelled batch has both too."""
@@ -115,11 +115,14 @@ class OpenAIBatchProvider:
                 for file_id in filter(None, (batch.output_file_id, batch.error_file_id)):
                     with self._retrying_client.files.with_streaming_response.content(file_id) as answer:
                         yield from filter(None, map(result_of, answer.iter_lines()))
-            except openai.NotFoundError:  # a file was deleted: texts without a result are submitted again
+            except (
+                openai.NotFoundError
+            ):  # the service deleted the batch or a file: texts without a result are submitted again
                 return
 
     @property
     def _retrying_client(self) -> Any:
+        """OpenAI's client with its own retries, for requests that cost nothing."""
         return self.direct.client.with_options(max_retries=CLIENT_RETRIES)
 
 
@@ -134,7 +137,7 @@ def result_of(line: str) -> Result | None:
     try:
         row = json.loads(line)
         key, response, failure = row["custom_id"], row.get("response") or {}, row.get("error") or {}
-        if not isinstance(key, str) or failure.get("code") in UNREACHED:
+        if not isinstance(key, str) or failure.get("code") in UNREACHED_CODES:
             return None
         body, status = response.get("body") or {}, response.get("status_code")
         if status == 200:
@@ -144,7 +147,7 @@ def result_of(line: str) -> Result | None:
         error = body.get("error") or failure
         message = f"the embedding service answers {status or 'nothing'}: {error.get('message', '')}"
         return Result(key, None, 0, message, is_final=status in (400, 413, 422))
-    except (*UNREADABLE, OverflowError, RecursionError):
+    except (*UNREADABLE_ANSWER, OverflowError, RecursionError):
         return None
 
 

@@ -8,7 +8,7 @@ import torch
 
 from jobs.core.arrays import Floats, Longs, State, Texts
 
-MOST_CLUSTERS = 200  # groups that the language model chooses from, as in the paper
+MAX_CLUSTERS = 200  # groups that the language model chooses from, as in the paper
 
 
 @dataclass(frozen=True)
@@ -43,7 +43,7 @@ class Clusters:
         from sklearn.cluster import KMeans
 
         embedded = np.flatnonzero(vectors.any(axis=1))
-        k_means = KMeans(min(MOST_CLUSTERS, len(embedded)), n_init=3, random_state=seed).fit(vectors[embedded])
+        k_means = KMeans(min(MAX_CLUSTERS, len(embedded)), n_init=3, random_state=seed).fit(vectors[embedded])
         cluster_of_name: dict[str, int] = {}
         for item in embedded[np.lexsort((embedded, -counts[embedded]))]:
             cluster = int(k_means.labels_[np.searchsorted(embedded, item)])

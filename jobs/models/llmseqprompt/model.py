@@ -26,10 +26,11 @@ from jobs.models.llmseqprompt.scorer import PromptScorer
 from jobs.models.llmseqsim import LLMSeqSim
 from jobs.models.scorer import Scorer, VectorScorer
 
-# Parameters that are used only when the model is asked: they change nothing of what is learnt.
+# Parameters of asking the language model: they change nothing of what fine-tuning learns.
 ASKING_PARAMETERS = ("mapping", "constrained", "samples", "temperature")
-ITEM_SAMPLES, LIST_SAMPLES = 20, 1  # answers to a question, if they are one name or a whole list, which is a ranking
-ITEM_TOKENS, LIST_TOKENS = 50, 1000  # tokens of an answer, at most, if it is one name or a whole list
+# Answers to each question: 20 if an answer is one name, and 1 if an answer is a ranked list of names.
+ITEM_SAMPLES, LIST_SAMPLES = 20, 1
+ITEM_TOKENS, LIST_TOKENS = 50, 1000  # tokens of an answer at most: for one name, and for a list of names
 
 
 class LLMSeqPrompt(Model):
@@ -42,7 +43,7 @@ class LLMSeqPrompt(Model):
 
     family = "llmseqprompt"
     defaults = {
-        "provider": "local",  # local, or openai
+        "provider": "local",  # where the language model runs: local (on this machine) or openai (at a service)
         "language_model": "SmolLM2-135M-Instruct",  # the bundled model, a folder with a model, or a model of OpenAI
         "variant": "item",  # what the language model is asked for: item, list, classify or rank
         "mapping": "embedding",  # a made-up name becomes the nearest item by embedding, by spelling (fuzzy), or none
@@ -155,11 +156,11 @@ class LLMSeqPrompt(Model):
         """Return a scorer that recommends items with a title or an embedding, also items without any event."""
         place = self.trained_on.find(catalog.item_ids)
         counts = np.where(place >= 0, self.counts[place], 0)
-        is_item = self.parameters["variant"] == "item"
+        asks_for_item = self.parameters["variant"] == "item"
         sampling = Sampling(
-            self.parameters["samples"] or (ITEM_SAMPLES if is_item else LIST_SAMPLES),
+            self.parameters["samples"] or (ITEM_SAMPLES if asks_for_item else LIST_SAMPLES),
             self.parameters["temperature"],
-            ITEM_TOKENS if is_item else LIST_TOKENS,
+            ITEM_TOKENS if asks_for_item else LIST_TOKENS,
             self.seed,
         )
         writer = self._question_writer(catalog, counts)
@@ -199,5 +200,5 @@ def make_language_model(parameters: Mapping[str, Any], services: Services | None
     if services is None:
         raise UsageError("llmseqprompt's provider 'openai' needs a warehouse: run it by `nextmart train`")
     module = import_module("jobs.language_models.openai_model")
-    bought: LanguageModel = module.OpenAIModel(parameters["language_model"], parameters, services)
-    return bought
+    openai_model: LanguageModel = module.OpenAIModel(parameters["language_model"], parameters, services)
+    return openai_model

@@ -91,7 +91,7 @@ def _section(title: str, names: Sequence[str]) -> str:
 
 def _read_line(line: str) -> str:
     """Return the name on one line of an answer."""
-    # First without removing any numbering: a name may begin with a number and a dot.
+    # The whole line is tried first, with its numbering: a name may itself begin with a number and a dot.
     for text in (line, NUMBERING.sub("", line)):
         if text.startswith('"'):
             try:

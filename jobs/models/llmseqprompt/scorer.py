@@ -78,9 +78,9 @@ class PromptScorer(Scorer):
                 chunk, k, Sequences.from_lists(taken), allowed & llmseqsim.recommendable
             )
             for row, (named, named_scores) in enumerate(rankings):
-                is_item = fill_items[row] >= 0
-                cosines = np.minimum(fill_scores[row][is_item] - 1, 0)
-                items[start + row] = _padded([*named, *fill_items[row][is_item]], k, -1)
+                is_filled = fill_items[row] >= 0
+                cosines = np.minimum(fill_scores[row][is_filled] - 1, 0)
+                items[start + row] = _padded([*named, *fill_items[row][is_filled]], k, -1)
                 scores[start + row] = _padded([*named_scores, *cosines], k, -np.inf)
         return scores, items
 
@@ -97,8 +97,8 @@ class PromptScorer(Scorer):
         # Constrained answers also name items of the sequence itself, which are dropped later: mostly those shown, at
         # most ``window``. All sequences get equally many more answers, since the number of beams decides what is found:
         # a list must not depend on the other sequences of its chunk.
-        extra = 0 if exclude is None else self.writer.window
-        samples = self._ask(questions, k + extra, usable)
+        extra_names = 0 if exclude is None else self.writer.window
+        samples = self._ask(questions, k + extra_names, usable)
         replacement_for = self._replacements(questions, samples)
         rankings: list[Ranking] = []
         for row, (question, answers) in enumerate(zip(questions, samples, strict=True)):
@@ -117,12 +117,12 @@ class PromptScorer(Scorer):
             rankings.append((named[:k], scores[:k]))
         return rankings
 
-    def _ask(self, questions: list[Question | None], most_names: int, usable: Bools) -> list[list[list[str]]]:
+    def _ask(self, questions: list[Question | None], max_names: int, usable: Bools) -> list[list[list[str]]]:
         """Return the names in the answers to each question.
 
         Parameters
         ----------
-        most_names : int
+        max_names : int
             Names in a constrained answer, at most.
         usable : bool array (items,)
             Items that a constrained answer may name.
@@ -135,7 +135,7 @@ class PromptScorer(Scorer):
         conversations = list(dict.fromkeys(question.conversation for question in questions if question))
         if self.parameters["constrained"]:
             names = [name for name, items in self.writer.items_by_name.items() if usable[items].any()]
-            choices, k = [quoted(name) for name in names], min(len(names), most_names)
+            choices, k = [quoted(name) for name in names], min(len(names), max_names)
             chosen = self.language_model.choose(conversations, choices, k) if names else []
             answers = [[[names[place] for place in places]] for places in chosen] or [[] for _ in conversations]
         else:
