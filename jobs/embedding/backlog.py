@@ -125,7 +125,7 @@ def staged_texts(connection: Connection, missing: MissingTexts, provider: Provid
 
 
 def count_missing(connection: Connection, missing: MissingTexts) -> tuple[int, int, int]:
-    """Count what is missing.
+    """Count the items and texts that have no vector yet.
 
     Returns
     -------

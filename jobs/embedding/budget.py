@@ -56,7 +56,7 @@ class Pace:
 
 
 class BudgetExceeded(NextmartError):
-    """The next request would cost more than the run may spend."""
+    """Raised if the next request might cost more than the run may spend."""
 
 
 class Budget:

@@ -32,12 +32,12 @@ LONGEST_WAIT = 60.0  # seconds between two tries of a request, at most
 
 
 class RunStopped(NextmartError):
-    """The run has been stopped, so a waiting request is not made any more."""
+    """Raised for a request that was waiting when the run was stopped."""
 
 
 @dataclass(frozen=True)
 class Outcome:
-    """What came of one request.
+    """The outcome of one request: vectors, a text that is given up, or smaller requests to make instead.
 
     Attributes
     ----------

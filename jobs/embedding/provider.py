@@ -18,7 +18,7 @@ from jobs.settings import EmbeddingModel, Settings
 
 @dataclass(frozen=True)
 class Limits:
-    """What one request to a provider may hold.
+    """The limits of one request to a provider.
 
     Attributes
     ----------
@@ -131,7 +131,7 @@ class Result:
 
 @dataclass(frozen=True)
 class BatchState:
-    """How far a batch is.
+    """The progress of a batch at the service.
 
     Attributes
     ----------
@@ -158,7 +158,7 @@ class BatchProvider(Provider, Protocol):
         """Return the id of the batch that was submitted as ``submission_id``; None if the service has no such batch."""
 
     def state(self, batch_id: str) -> BatchState:
-        """Ask the service how far a batch is."""
+        """Ask the service for the progress of a batch."""
 
     def results(self, batch_id: str) -> Iterator[Result]:
         """Yield the results of an ended batch, in any order; some texts may have none."""

@@ -17,7 +17,7 @@ T = TypeVar("T")
 
 @dataclass
 class Tries:
-    """What the tries of one request have come to so far.
+    """Counts of the tries of one request so far, by which a caller decides when to give up.
 
     Attributes
     ----------

@@ -1,4 +1,4 @@
-"""The embed job: each text is paid for once, and what was bought stays."""
+"""The embed job: each text is paid for once, and vectors that were bought stay."""
 
 import numpy as np
 import pytest
@@ -14,7 +14,7 @@ from jobs.settings import EmbeddingModel
 
 
 class FakeProvider:
-    """Counts what it is paid for; answers differently or fails in the calls that are named."""
+    """A provider that counts what it is paid for; ``answers`` says in which calls it answers differently or fails."""
 
     def __init__(self):
         self.made, self.calls, self.answers = 0, [], {}
@@ -232,7 +232,7 @@ def test_the_request_that_would_pass_the_limit_is_not_made(catalogue, provider):
     catalogue.write(**{f"item-{number}": f"text {number}" for number in range(10)})
     summary = catalogue.embed(
         options=EmbedOptions(max_cost=9e-6), embedding_batch_size=2
-    )  # 2 tokens a text, $1 a million
+    )  # a text has 2 tokens; a million tokens cost $1
     assert len(provider.paid) == 4
     assert summary["cost"] == pytest.approx(8e-6)
     assert summary["status"] == "incomplete"

@@ -1,4 +1,4 @@
-"""The embed job by OpenAI's Batch API, against a real server, by OpenAI's own client; each run is one night."""
+"""The embed job with OpenAI's Batch API: OpenAI's own client against a fake service; each run is one night."""
 
 import json
 
@@ -162,7 +162,7 @@ def test_one_run_does_all_where_it_may_wait(shop, batches, monkeypatch, capsys):
 def test_a_run_that_waits_hands_in_more_as_soon_as_it_may(shop, batches, monkeypatch):
     monkeypatch.setattr(batch_api, "LONGEST_PAUSE", 0.02)
     batches.at["retrieve"] = batches.end
-    options = EmbedOptions(max_cost=21 * PRICE)  # what was bought must not count as still to be bought too
+    options = EmbedOptions(max_cost=21 * PRICE)  # just enough if texts that were bought no longer count as reserved
     summary = night(shop, options, embedding_batch_wait_minutes=1, embedding_batch_enqueued_tokens=8)
     assert (summary["status"], summary["rows_out"]) == ("done", 7)
     assert is_complete(shop)
@@ -193,7 +193,7 @@ def test_a_batch_that_would_cost_too_much_is_not_handed_in(shop, batches, monkey
     assert batches.paid == ONCE
 
 
-# --- the key ---
+# --- the API key ---
 
 
 @pytest.mark.parametrize("kind", ["upload", "create", "list", "retrieve", "content"])

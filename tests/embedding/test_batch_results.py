@@ -1,4 +1,4 @@
-"""Batches that end otherwise than hoped, and lines that are wrong."""
+"""Batches that expire, fail or are cancelled, and wrong lines in the files of results."""
 
 import base64
 import json
@@ -28,7 +28,7 @@ from jobs.embedding.providers.openai_batch import result_of
 from jobs.embedding.providers.openai_batch import vector_of as read_vector
 from jobs.errors import NextmartError
 
-# --- batches that end otherwise ---
+# --- batches that do not complete ---
 
 
 @pytest.mark.parametrize("status", ["expired", "cancelled"])
@@ -112,7 +112,7 @@ def test_a_failed_batch_is_an_error_where_there_is_no_vector_at_all(catalogue, b
     assert KEY not in str(raised.value)
 
 
-# --- lines that are wrong ---
+# --- wrong lines in results ---
 
 
 def test_a_refused_text_is_labelled_and_its_neighbours_go_through(shop, batches):
@@ -153,7 +153,7 @@ def test_texts_without_a_usable_vector_are_asked_for_again_and_given_up_after_so
     }
     assert batches.paid == ONCE
     assert batches.spoiled == dict.fromkeys((text for text, fault in wrong.items() if fault in SPOILED), 3)
-    readable = 7 + 3 * len({"NaN", "zeros", "dimensions"})  # of other lines nobody can say what they cost
+    readable = 7 + 3 * len({"NaN", "zeros", "dimensions"})  # other wrong lines do not say what they cost
     assert cost_of_all_nights(shop) == pytest.approx(3 * readable * PRICE)
     assert nothing_is_left_over(shop)
     night(shop)
@@ -202,7 +202,7 @@ def test_a_service_that_does_not_count_tokens_loses_no_vector(shop, batches):
     assert is_complete(shop)
 
 
-# --- reading lines ---
+# --- parsing lines of results ---
 
 
 def line(**changes):

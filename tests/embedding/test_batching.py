@@ -1,4 +1,4 @@
-"""How texts become requests, and that through all of it each item keeps the vector of its own text."""
+"""Texts become requests, and each item gets the vector of its own text."""
 
 import unicodedata
 from itertools import chain, pairwise
@@ -20,7 +20,7 @@ sizes = st.integers(1, 10)
 
 
 def weight(request):
-    """What the service may count: the tokens, or a quarter of a token a byte, whichever is more."""
+    """Return the larger of a request's tokens and the service's estimate of them, a quarter of a token a byte."""
     return sum(max(text.tokens, len(text.text.encode()) / 4) for text in request)
 
 
@@ -43,7 +43,7 @@ def test_a_request_is_within_every_limit(texts, limits, size):
 def test_a_request_ends_only_where_the_next_text_would_break_a_limit(texts, limits, size):
     for request, following in pairwise(pack_requests(texts, limits, size)):
         longer = [*request, following[0]]
-        # a text's bytes may end within a token: it counts as whole
+        # the bytes of each text are rounded up to whole tokens
         assert len(longer) > min(size, limits.texts) or (
             limits.request_tokens is not None and weight(longer) + len(longer) * 3 / 4 > limits.request_tokens
         )
@@ -64,7 +64,9 @@ def test_a_text_over_a_requests_limit_is_a_request_of_its_own():
 
 
 def test_openais_own_estimate_of_a_requests_size_is_kept_to():
-    many = [Text(str(number), "x" * 603, 100) for number in range(4096)]  # 150.75 by the estimate
+    many = [
+        Text(str(number), "x" * 603, 100) for number in range(4096)
+    ]  # each text has 150.75 tokens by the service's estimate
     for request in pack_requests(many, OpenAIProvider("text-embedding-3-small", 4).limits, 4096):
         assert sum(len(text.text.encode()) for text in request) / 4 <= 300_000
 
@@ -91,11 +93,11 @@ def test_halves_are_all_of_a_request_and_neither_is_empty(texts):
     assert 0 <= len(second) - len(first) <= 1
 
 
-# --- what a model reads ---
+# --- texts that are too long for a model ---
 
 
 class Words:
-    """Counts words, and reads so many."""
+    """A provider that counts words as tokens, and reads at most so many."""
 
     def __init__(self, most):
         self.limits = Limits(2048, most)
@@ -142,7 +144,7 @@ def test_or_they_are_left_out_whole_with_their_length(rows, most):
     ]
 
 
-# --- identity, by OpenAI's own client ---
+# --- each item has the vector of its text (with OpenAI's own client) ---
 
 SMALL = {"model": "text-embedding-3-small", "dimensions": 3}
 
@@ -172,7 +174,7 @@ def test_forms_of_one_word_in_unicode_are_texts_of_their_own(catalogue, service)
     assert sorted(chain(*service.asked)) == sorted(texts.values()), "what is sent is what was hashed"
 
 
-# of exactly 8,193 tokens, of which the last three are one character
+# A text of exactly 8,193 tokens, of which the last three are one character.
 LONG = " garden" * 8190 + "👟"
 
 
@@ -190,7 +192,7 @@ def test_empty_and_too_long_texts_are_labelled_among_others(catalogue, service):
     }
     assert catalogue.by_item() == {**right({"a": "red shoe", "c": cut, "e": "hose"}), "b": None, "d": None}
     assert sorted(chain(*service.asked)) == sorted(["red shoe", cut, "hose"])
-    # half a character is no text: one token less than the model reads
+    # one token less than the model reads, since a character is never cut in half
     assert catalogue.rows("select tokens from ml.embeddings where text_hash = ?", text_hash(LONG)) == [(8190,)]
 
 

@@ -1,4 +1,4 @@
-"""Requests from several threads to a provider that is only a function: how many, how often, and when they end."""
+"""Requests from several threads to a provider in memory: how many run at once, are retried, or end the run."""
 
 import threading
 import time
@@ -16,7 +16,7 @@ from jobs.services.errors import Busy, Denied, Refused, Unavailable, WrongAnswer
 
 
 class Function:
-    """A provider that calls ``fails`` before it answers; what that raises is the failure."""
+    """A provider in memory that calls ``fails`` before each answer and fails with the error that ``fails`` raises."""
 
     def __init__(self, fails=lambda texts: None, requests_in_flight=1, delay=0.0):
         self.limits, self.price, self.requests_in_flight = Limits(2048), 1.0, requests_in_flight
@@ -61,7 +61,7 @@ def dispatcher_of(provider, patience=0.5, budget=None):
 
 
 def dispatched(dispatcher, requests):
-    """Vectors and failures by text."""
+    """Make requests; return the vectors and the errors by text."""
     vectors, failed = {}, {}
     for outcome in dispatcher.outcomes(requests):
         if outcome.vectors is not None:
@@ -96,11 +96,11 @@ def test_so_many_requests_are_under_way_and_no_more(requests_in_flight):
 
 
 def test_what_is_not_stored_yet_counts_as_under_way():
-    """So that a kill loses no more than so many requests."""
+    """A kill must not lose more requests than may be in flight."""
     provider = Function(requests_in_flight=3)
     stored = 0
     for outcome in dispatcher_of(provider).outcomes(cut(texts_of(30), 1)):
-        time.sleep(0.01)  # time enough for others to be made, were there any
+        time.sleep(0.01)  # time enough for further requests, which must not be made
         assert len(provider.asked) - stored <= 3
         stored += len(outcome.texts)
     assert stored == len(provider.asked) == 30
@@ -162,7 +162,7 @@ def test_a_wrong_answer_that_was_charged_for_is_counted():
     budget = Budget(1.0, None)
     assert dispatched(dispatcher_of(Function(twice), budget=budget), [texts_of(3)])[1] == {}
     assert budget.tokens == 5 + 0 + 3
-    budget.reserve(10**9)  # there is no limit, and nothing raises
+    budget.reserve(10**9)  # raises nothing, since there is no limit
 
 
 @pytest.mark.parametrize("wrong", ["NaN", "short"])
@@ -209,7 +209,7 @@ def test_nothing_stays_set_aside_however_requests_end():
             raise Unavailable("again")
 
     provider = Function(fails, requests_in_flight=3)
-    budget = Budget(1.0, max_cost=0.001)  # 1,000 tokens
+    budget = Budget(1.0, max_cost=0.001)  # enough for 1,000 tokens
     texts = texts_of(40)
     _, failed = dispatched(dispatcher_of(provider, patience=2, budget=budget), cut(texts, 4))
     assert failed.keys() == {"text 3"}
@@ -228,7 +228,7 @@ def test_the_limit_holds_for_all_threads_together():
     assert isinstance(dispatcher.ended_by, BudgetExceeded)
 
 
-# --- whose fault ---
+# --- whether a text or the service is at fault ---
 
 
 @pytest.mark.parametrize("poison", [0, 77, 255])
@@ -269,7 +269,7 @@ def test_a_text_at_which_the_service_always_fails_is_given_up_after_so_many_trie
 
 
 def test_a_request_is_not_tried_for_ever_while_others_go_through():
-    """Each success shows that the service works: so many failures are then the request's own."""
+    """While other requests succeed, repeated failures of one request are its own fault."""
 
     def fails(texts):
         if texts == ["text 0"]:

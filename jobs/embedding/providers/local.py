@@ -1,4 +1,4 @@
-"""Embeddings computed on this machine by sentence-transformers: the bundled MiniLM, a local folder, or a Hub model."""
+"""Embeddings computed on this machine by sentence-transformers: a bundled model, a folder, or a Hugging Face model."""
 
 import hashlib
 import threading
@@ -25,7 +25,7 @@ TOKENS_PER_GROUP, TOKENS_PER_GROUP_CUDA = 1024, 65_536
 
 
 def make(settings: Settings, model: EmbeddingModel) -> "LocalProvider":
-    """Return the provider; the model is loaded when it is first needed."""
+    """Return the provider for an embedding model; the model is loaded when it is first needed."""
     return LocalProvider(model.model, settings.embedding_batch_size)
 
 

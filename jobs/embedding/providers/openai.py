@@ -20,7 +20,7 @@ RESIZABLE_PREFIX = "text-embedding-3"
 
 
 def make(settings: Settings, model: EmbeddingModel) -> "OpenAIProvider":
-    """Return the provider; the API key is checked when the provider is first asked."""
+    """Return the provider for an embedding model; the API key is checked when the provider is first asked."""
     return OpenAIProvider(
         model.model,
         model.dimensions,

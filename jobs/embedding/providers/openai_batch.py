@@ -27,7 +27,7 @@ CLIENT_RETRIES = 5  # retries by OpenAI's client, for requests that cost nothing
 
 
 def make(settings: Settings, model: EmbeddingModel) -> "OpenAIBatchProvider":
-    """Return the provider; the API key is checked when the provider is first asked."""
+    """Return the provider for an embedding model; the API key is checked when the provider is first asked."""
     price = None if model.price is None else model.price / 2
     return OpenAIBatchProvider(
         OpenAIProvider(model.model, model.dimensions, model.price, timeout=settings.embedding_timeout_seconds), price
@@ -97,7 +97,7 @@ class OpenAIBatchProvider:
         return None
 
     def state(self, batch_id: str) -> BatchState:
-        """Ask the service how far a batch is; the status is ``gone`` if the service does not know the batch."""
+        """Ask the service for the progress of a batch; the status of an unknown batch is ``gone``."""
         with translated_errors(self.direct.model):
             try:
                 batch = self._retrying_client.batches.retrieve(batch_id)

@@ -142,7 +142,7 @@ class QuestionWriter:
         return [[str(name) for name in self.names[shown[row]]] for row in range(len(shown))]
 
     def _example(self, history: list[str], target: int, options: list[int]) -> Conversation:
-        """Return a training example.
+        """Return the training example of one sequence.
 
         Parameters
         ----------

@@ -147,7 +147,7 @@ class PromptScorer(Scorer):
     def _replacements(
         self, questions: list[Question | None], samples: list[list[list[str]]]
     ) -> Callable[[Question], Replacement]:
-        """Return a function from a question to what replaces made-up names in its answers."""
+        """Return a function that maps a question to the Replacement for made-up names in its answers."""
         catalogue = self.writer.items_by_name
         if self.parameters["mapping"] == "fuzzy":
             return lambda question: (

@@ -1,4 +1,4 @@
-"""From names to a list: frequency decides, equal names share items, made-up ones are replaced or dropped."""
+"""Ranking answered names: the most frequent name is first, and made-up names are replaced or dropped."""
 
 import numpy as np
 import pytest
@@ -10,7 +10,7 @@ ALL = np.ones(5, np.bool_)
 
 
 def ones(text):
-    """One answer a word."""
+    """Return one answer for each word of a text."""
     return [[name] for name in text.split()]
 
 
@@ -46,7 +46,7 @@ VECTORS = np.array([[1, 0], [0.6, 0.8], [0, 1], [0, 0], [0.8, 0.6]], np.float32)
 
 def test_a_made_up_name_becomes_the_nearest_item_that_no_name_has_taken():
     replace = ByEmbedding(VECTORS, {"beret": np.array([1, 0], np.float32), "clog": np.array([1, 0], np.float32)})
-    # beret is named most, but cap (0) is a real name's; clog comes after beret
+    # beret is the most frequent name, but item 0 belongs to the real name cap; clog is replaced after beret
     items, _ = rank_answers(ones("beret beret clog cap"), KNOWN, ALL, replace)
     assert items == [4, 1, 0]
 
