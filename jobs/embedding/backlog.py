@@ -3,18 +3,17 @@
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from jobs.embedding.batching import Text, fitted
+from jobs.embedding.batching import Text, fit_to_limit
 from jobs.embedding.provider import Provider
 from jobs.embedding.stored_vectors import store_failures
 from jobs.settings import EmbeddingModel
 from jobs.warehouse.connection import Connection
 from jobs.warehouse.job_runs import JobRun
 
-PORTION = 20_000  # texts in memory at a time
+PORTION_SIZE = 20_000  # texts that are read into memory at a time
 
-# Texts that are not to be asked about: those that have a vector, that were found to have none, or that are being
-# bought right now in a batch.
-SETTLED = """
+# Texts to leave alone: they have a vector, are known to get none, or are part of a batch that has not ended.
+SETTLED_TEXTS = """
     select text_hash from ml.embeddings
     where
         embedding_model = $embedding_model and dimensions = $dimensions
@@ -27,9 +26,9 @@ SETTLED = """
     where batches.embedding_model = $embedding_model and batches.dimensions = $dimensions and batches.ended_at is null
 """
 
-TEXTS = "catalog.item_texts"  # item_id, text and text_hash of every item
+ITEM_TEXTS = "catalog.item_texts"  # the relation with item_id, text and text_hash of every item
 
-EMPTY_TEXTS = """
+LABEL_EMPTY = """
     insert into ml.embeddings by name
     select distinct
         $embedding_model as embedding_model, $dimensions as dimensions, text_hash, 'empty' as status,
@@ -42,56 +41,67 @@ EMPTY_TEXTS = """
         )
 """
 
-MISSING = f"""
-    -- equal texts are one
+SELECT_MISSING = f"""
+    -- one row for each distinct text
     select texts.text_hash, any_value(texts.text) as text, count(*) as items
     from {{texts}} as texts
-    anti join ({SETTLED}) as settled on texts.text_hash = settled.text_hash
+    anti join ({SETTLED_TEXTS}) as settled on texts.text_hash = settled.text_hash
     where regexp_matches(texts.text, '\\S')
     group by texts.text_hash
 """  # noqa: S608
 
-# in the order of length, since texts of one length share a request best; the hash makes the order total
-WRITE_DOWN = f"""
+# Sorted by length, since texts of similar length share a request best; text_hash makes the order total.
+STAGE_MISSING = f"""
     create or replace temp table embedding_backlog as
-    select text_hash, text from ({MISSING}) order by strlen(text), text_hash
+    select text_hash, text from ({SELECT_MISSING}) order by strlen(text), text_hash
 """  # noqa: S608
 
-MEASURE = f"""
-    select coalesce(sum(items), 0)::bigint, count(*), coalesce(sum(strlen(text)), 0)::bigint from ({MISSING})
+COUNT_MISSING = f"""
+    select coalesce(sum(items), 0)::bigint, count(*), coalesce(sum(strlen(text)), 0)::bigint from ({SELECT_MISSING})
 """  # noqa: S608
 
-SAMPLE = f"select text from ({MISSING}) order by text_hash limit $size"  # noqa: S608
+SAMPLE_MISSING = f"select text from ({SELECT_MISSING}) order by text_hash limit $size"  # noqa: S608
 
 
 @dataclass(frozen=True)
 class MissingTexts:
-    """Which texts of a model count as missing; ``texts`` is the relation that holds them, as in SQL."""
+    """Says which texts count as missing a vector of an embedding model.
+
+    Attributes
+    ----------
+    model : EmbeddingModel
+    retry_failed : bool
+        Whether texts that failed before count as missing.
+    truncate : bool
+        Whether texts that are too long for the model are cut; if not, they are rejected.
+    texts : str
+        The relation that holds the items' texts, as written in SQL.
+    """
 
     model: EmbeddingModel
     retry_failed: bool = False
     truncate: bool = True
-    texts: str = TEXTS
+    texts: str = ITEM_TEXTS
 
     def parameters(self) -> dict[str, object]:
-        """Return the parameters of the queries above."""
+        """Return the parameters of the queries that use ``SETTLED_TEXTS``."""
         return {**self.model.key, "retry_failed": self.retry_failed, "truncate": self.truncate}
 
 
-def label_empty(connection: Connection, wanted: MissingTexts, run_id: str) -> None:
-    """Write down texts with nothing to embed, so that nobody looks for their vectors."""
-    connection.execute(EMPTY_TEXTS.format(texts=wanted.texts), {**wanted.model.key, "run_id": run_id})
+def label_empty_texts(connection: Connection, missing: MissingTexts, run_id: str) -> None:
+    """Label blank texts as ``empty`` in ``ml.embeddings``, so that no run asks for their vectors."""
+    connection.execute(LABEL_EMPTY.format(texts=missing.texts), {**missing.model.key, "run_id": run_id})
 
 
-def stage_missing_texts(connection: Connection, wanted: MissingTexts) -> int:
-    """Put what is missing into a temporary table, once; return how many texts that are."""
-    connection.execute(WRITE_DOWN.format(texts=wanted.texts), wanted.parameters())
-    found = connection.execute("select count(*) from embedding_backlog").fetchone()
-    return int(found[0]) if found else 0
+def stage_missing_texts(connection: Connection, missing: MissingTexts) -> int:
+    """Write the distinct missing texts into the temporary table ``embedding_backlog``; return their number."""
+    connection.execute(STAGE_MISSING.format(texts=missing.texts), missing.parameters())
+    row = connection.execute("select count(*) from embedding_backlog").fetchone()
+    return int(row[0]) if row else 0
 
 
-def portions(connection: Connection, size: int = PORTION) -> Iterator[list[tuple[str, str]]]:
-    """Read (text_hash, text) rows of what :func:`stage_missing_texts` wrote, the shortest texts first."""
+def staged_portions(connection: Connection, size: int = PORTION_SIZE) -> Iterator[list[tuple[str, str]]]:
+    """Yield the (text_hash, text) rows that :func:`stage_missing_texts` wrote, the shortest texts first."""
     start = 0
     while rows := connection.execute(
         "select text_hash, text from embedding_backlog where rowid >= $start and rowid < $start + $size order by rowid",
@@ -101,26 +111,34 @@ def portions(connection: Connection, size: int = PORTION) -> Iterator[list[tuple
         start += size
 
 
-def fitting(connection: Connection, wanted: MissingTexts, provider: Provider, run: JobRun) -> Iterator[Text]:
-    """Read what :func:`stage_missing_texts` wrote as texts that the model can read.
+def staged_texts(connection: Connection, missing: MissingTexts, provider: Provider, run: JobRun) -> Iterator[Text]:
+    """Yield the texts that :func:`stage_missing_texts` wrote, at a length that the provider's model reads.
 
-    Those that are too long for it are cut, or labelled and left out, as ``wanted`` says.
+    Texts that are too long are cut, or labelled ``too_long`` and left out, as ``missing.truncate`` says.
     """
-    for rows in portions(connection):
-        texts, too_long = fitted(rows, provider, "truncate" if wanted.truncate else "fail")
-        failures = [(text.text_hash, text.note) for text in too_long]
-        store_failures(connection, wanted.model, run.run_id, "too_long", failures)
+    for rows in staged_portions(connection):
+        texts, rejected = fit_to_limit(rows, provider, "truncate" if missing.truncate else "fail")
+        failures = [(text.text_hash, text.note) for text in rejected]
+        store_failures(connection, missing.model, run.run_id, "too_long", failures)
         run.detail["failed"] += len(failures)
         yield from texts
 
 
-def measure(connection: Connection, wanted: MissingTexts) -> tuple[int, int, int]:
-    """Count what is missing: items, unique texts, and the texts' bytes of UTF-8."""
-    items, texts, size = connection.execute(MEASURE.format(texts=wanted.texts), wanted.parameters()).fetchall()[0]
+def count_missing(connection: Connection, missing: MissingTexts) -> tuple[int, int, int]:
+    """Count the items and texts that have no vector yet.
+
+    Returns
+    -------
+    items, texts, size : int
+        Items without a vector, their distinct texts, and the bytes of those texts in UTF-8.
+    """
+    query = COUNT_MISSING.format(texts=missing.texts)
+    items, texts, size = connection.execute(query, missing.parameters()).fetchall()[0]
     return items, texts, size
 
 
-def sample(connection: Connection, wanted: MissingTexts, size: int) -> list[str]:
-    """Return some of the missing texts, as good as drawn at random but always the same: those of the least hashes."""
-    rows = connection.execute(SAMPLE.format(texts=wanted.texts), {**wanted.parameters(), "size": size}).fetchall()
+def sample_missing(connection: Connection, missing: MissingTexts, size: int) -> list[str]:
+    """Return a repeatable sample of the missing texts: those with the smallest hashes."""
+    query = SAMPLE_MISSING.format(texts=missing.texts)
+    rows = connection.execute(query, {**missing.parameters(), "size": size}).fetchall()
     return [text for (text,) in rows]

@@ -1,8 +1,8 @@
-"""The embed job with a service that takes batches and answers within a day.
+"""The embed job with a provider that takes batches of texts and answers within a day (such as OpenAI's Batch API).
 
-Each run takes what is ready and hands in what is missing; it may wait. A batch is written down before it is handed in,
-under a name that the service keeps with it. So a run that dies at any moment leaves nothing in doubt: the next one
-finds the batch by that name, or knows that there is none.
+Each run collects the results of ended batches and submits the texts that are missing; it may wait for them. A batch is
+written to the warehouse before it is submitted, under a name that the service keeps with the batch. So a run that is
+killed at any moment leaves nothing in doubt: the next run finds the batch by that name, or learns that there is none.
 """
 
 import secrets
@@ -13,11 +13,11 @@ from itertools import islice
 import numpy as np
 import pyarrow as pa
 
-from jobs.embedding.backlog import MissingTexts, fitting, stage_missing_texts
-from jobs.embedding.batching import Text, requests
-from jobs.embedding.budget import Budget, SpentUp
+from jobs.embedding.backlog import MissingTexts, stage_missing_texts, staged_texts
+from jobs.embedding.batching import Text, pack_requests
+from jobs.embedding.budget import Budget, BudgetExceeded
 from jobs.embedding.provider import BatchProvider, Result
-from jobs.embedding.stored_vectors import store_failures, store_vectors, usable
+from jobs.embedding.stored_vectors import store_failures, store_vectors, usable_rows
 from jobs.errors import NextmartError, redact
 from jobs.progress import say
 from jobs.services.errors import Denied, Refused, ServiceError, Unavailable
@@ -26,17 +26,17 @@ from jobs.warehouse.clock import now
 from jobs.warehouse.connection import Connection, transaction
 from jobs.warehouse.job_runs import JobRun
 
-BATCHES_A_TEXT = 3  # that may leave a text without a vector before it counts as impossible
-RESULTS_AT_ONCE = 1000  # committed together
-LONGEST_PAUSE = 60.0  # seconds between two looks at what is under way
+BATCHES_PER_TEXT = 3  # completed batches without a vector for a text, after which the text counts as failed
+RESULTS_PER_COMMIT = 1000  # results of a batch that are stored with one insert
+LONGEST_PAUSE = 60.0  # seconds between two looks at the batches under way, at most
 
-OPEN = """
+OPEN_BATCHES = """
     select submission_id, batch_id from ml.embedding_batches
     where embedding_model = $embedding_model and dimensions = $dimensions and ended_at is null
     order by created_at, submission_id
 """
 
-UNDER_WAY = """
+COUNT_UNDER_WAY = """
     select count(*), coalesce(sum(texts), 0)::bigint, coalesce(sum(tokens), 0)::bigint from ml.embedding_batches
     where embedding_model = $embedding_model and dimensions = $dimensions and ended_at is null
 """
@@ -47,14 +47,14 @@ WRITE_BATCH = """
         'preparing' as status, $texts as texts, $tokens as tokens, 0 as results, $run_id as run_id, $now as created_at
 """
 
-# by Arrow: as parameters, the 50,000 texts of a batch would take a minute
+# The texts are read from an Arrow table: as query parameters, the 50,000 texts of a batch would take a minute.
 WRITE_TEXTS = """
     insert into ml.embedding_batch_texts by name select *, $submission_id as submission_id from handed_in
 """
 
-HOPELESS = """
-    -- texts of a batch that have left enough batches without a vector; what a batch that did not complete leaves out is
-    -- not its texts' fault
+HOPELESS_TEXTS = """
+    -- texts of an ended batch that $enough completed batches have left without a vector; a batch that did not complete
+    -- says nothing about its texts
     select texts.text_hash
     from ml.embedding_batch_texts as texts
     inner join ml.embedding_batches as batches on texts.submission_id = batches.submission_id
@@ -66,7 +66,7 @@ HOPELESS = """
     having count(*) >= $enough
 """
 
-FORGET_SETTLED = """
+DELETE_SETTLED_TEXTS = """
     delete from ml.embedding_batch_texts
     where submission_id in (
         select submission_id from ml.embedding_batches
@@ -83,183 +83,200 @@ def embed_in_batches(
     run: JobRun,
     provider: BatchProvider,
     budget: Budget,
-    wanted: MissingTexts,
+    missing: MissingTexts,
 ) -> NextmartError | None:
-    """Take results, hand in what is missing, wait as long as the settings say; return why it ended early, if it did."""
-    desk = BatchQueue(connection, settings, run, provider, budget, wanted)
+    """Collect results, submit missing texts, and wait as long as the settings say.
+
+    Returns
+    -------
+    NextmartError or None
+        Why the run ended early; None if it did not.
+    """
+    queue = BatchQueue(connection, settings, run, provider, budget, missing)
     deadline = time.monotonic() + 60 * settings.embedding_batch_wait_minutes
     pause = 1.0
     try:
         while True:
-            desk.collect()
-            desk.hand_in()
-            batches, texts, _ = desk.under_way()
+            queue.collect()
+            queue.submit_missing()
+            batches, texts, _ = queue.under_way()
             if not batches or time.monotonic() >= deadline:
                 return None
             say(f"{texts:,} texts are under way in {batches} batches")
             time.sleep(min(pause, max(0.0, deadline - time.monotonic())))
             pause = min(2 * pause, LONGEST_PAUSE)
-    except (ServiceError, SpentUp) as error:
+    except (ServiceError, BudgetExceeded) as error:
         return error
     finally:
-        run.detail["under_way"] = desk.under_way()[1]
+        run.detail["under_way"] = queue.under_way()[1]
 
 
 class BatchQueue:
-    """Where batches of one model are handed in and their results taken."""
+    """The batches of one embedding model: submitted, tracked in the warehouse, and collected when they have ended."""
 
     def __init__(
-        self, connection: Connection, settings: Settings, run: JobRun, provider: BatchProvider, budget: Budget,
-        wanted: MissingTexts,
-    ) -> None:  # fmt: skip
+        self,
+        connection: Connection,
+        settings: Settings,
+        run: JobRun,
+        provider: BatchProvider,
+        budget: Budget,
+        missing: MissingTexts,
+    ) -> None:
         self._connection = connection
         self._settings = settings
         self._run = run
         self._provider = provider
         self._budget = budget
-        self._wanted = wanted
-        self._key = wanted.model.key
-        self._reserved: dict[str, int] = {}  # tokens set aside, by submissions of this run
+        self._missing = missing
+        self._key = missing.model.key
+        self._reserved: dict[str, int] = {}  # reserved tokens by submission_id, of batches that this run submitted
 
     def under_way(self) -> tuple[int, int, int]:
-        """Count batches under way, their texts and tokens."""
-        batches, texts, tokens = self._connection.execute(UNDER_WAY, self._key).fetchall()[0]
+        """Count the batches that have not ended, their texts and their tokens."""
+        batches, texts, tokens = self._connection.execute(COUNT_UNDER_WAY, self._key).fetchall()[0]
         return batches, texts, tokens
 
     def collect(self) -> None:
-        """Take the results of batches that have ended.
+        """Store the results of batches that have ended.
 
         Raises
         ------
         Unavailable
-            If one has ended without a vector: to hand in its texts again at once would be no use.
+            If a batch has ended without any vector: its texts would fail again if they were submitted at once.
         """
-        fruitless = []
-        for submission_id, batch_id in self._connection.execute(OPEN, self._key).fetchall():
-            found = batch_id or self._provider.find(submission_id)
-            if found is None:  # a run died before the service had it
+        fruitless_batches = []
+        for submission_id, recorded_id in self._connection.execute(OPEN_BATCHES, self._key).fetchall():
+            batch_id = recorded_id or self._provider.find(submission_id)
+            if batch_id is None:  # an earlier run was killed before the service got the batch
                 self._update(submission_id, status="lost", ended_at=now())
                 continue
-            state = self._provider.state(found)
+            state = self._provider.state(batch_id)
             error = redact(state.error)
-            self._update(submission_id, batch_id=found, status=state.status, error=error or None)
+            self._update(submission_id, batch_id=batch_id, status=state.status, error=error or None)
             if state.has_ended:
-                settled = self._take(submission_id, found)
+                settled = self._store_results(submission_id, batch_id)
                 if not settled:
-                    fruitless.append(
-                        f"batch {found} has {state.status} without a vector of {self._wanted.model.dimensions} "
+                    fruitless_batches.append(
+                        f"batch {batch_id} has {state.status} without a vector of {self._missing.model.dimensions} "
                         f"dimensions: {error or 'no reason given'}"
                     )
                 elif error:
-                    say(f"batch {found} has {state.status}, with {settled:,} texts done: {error}")
-        if fruitless:
-            raise Unavailable(fruitless[0])
+                    say(f"batch {batch_id} has {state.status}, with {settled:,} texts done: {error}")
+        if fruitless_batches:
+            raise Unavailable(fruitless_batches[0])
 
-    def _take(self, submission_id: str, batch_id: str) -> int:
-        """Store what a batch made of its texts, some at a time; return how many are done with.
+    def _store_results(self, submission_id: str, batch_id: str) -> int:
+        """Store the results of an ended batch, some at a time; return how many texts got a vector or a final error.
 
-        A run that dies in the middle takes them again, which changes nothing and costs nothing.
+        If a run is killed in the middle, the next run stores the same results again, at no cost.
         """
         rows = self._connection.execute(
             "select text_hash, tokens, note from ml.embedding_batch_texts where submission_id = ?", [submission_id]
         ).fetchall()
         texts = {text_hash: Text(text_hash, "", tokens, note or "") for text_hash, tokens, note in rows}
         settled, charged = 0, 0
-        errors: dict[str, str] = {}  # of all texts that were answered, "" for none
+        errors: dict[str, str] = {}  # error by text_hash, "" for none, of every text that has a result
         results = self._provider.results(batch_id)
-        while part := list(islice(results, RESULTS_AT_ONCE)):
-            first = {result.key: result for result in part if result.key in texts and result.key not in errors}
-            known = list(first.values())
-            good = [result for result in known if self._is_usable(result)]
-            if good:
-                vectors = np.stack([result.vector for result in good if result.vector is not None])
-                store_vectors(
-                    self._connection,
-                    self._wanted.model,
-                    self._run.run_id,
-                    [texts[result.key] for result in good],
-                    vectors,
-                )
-            refused = [(result.key, redact(result.error)) for result in known if result.is_final]
-            store_failures(self._connection, self._wanted.model, self._run.run_id, "failed", refused)
-            self._run.rows_out += len(good)
-            self._run.detail["failed"] += len(refused)
-            settled += len(good) + len(refused)
-            # not every such server counts
-            charged += sum(result.tokens or texts[result.key].tokens for result in known if result.vector is not None)
-            errors.update({result.key: result.error for result in known})
+        while part := list(islice(results, RESULTS_PER_COMMIT)):
+            by_key = {result.key: result for result in part if result.key in texts and result.key not in errors}
+            answered = list(by_key.values())
+            usable = [result for result in answered if self._is_usable(result)]
+            if usable:
+                vectors = np.stack([result.vector for result in usable if result.vector is not None])
+                embedded = [texts[result.key] for result in usable]
+                store_vectors(self._connection, self._missing.model, self._run.run_id, embedded, vectors)
+            rejected = [(result.key, redact(result.error)) for result in answered if result.is_final]
+            store_failures(self._connection, self._missing.model, self._run.run_id, "failed", rejected)
+            self._run.rows_out += len(usable)
+            self._run.detail["failed"] += len(rejected)
+            settled += len(usable) + len(rejected)
+            # A server that reports no tokens is taken to charge for the tokens that were counted here.
+            charged += sum(
+                result.tokens or texts[result.key].tokens for result in answered if result.vector is not None
+            )
+            errors.update({result.key: result.error for result in answered})
         with transaction(self._connection):
             self._update(submission_id, results=len(errors), ended_at=now())
             self._give_up(list(texts), errors)
-            self._connection.execute(FORGET_SETTLED, self._key)
-        # not before all are taken: a run that ends in the middle leaves the charge to the one that takes them again
+            self._connection.execute(DELETE_SETTLED_TEXTS, self._key)
+        # Charged only when all results are stored: after a kill, the next run stores and charges them again.
         self._budget.settle(self._reserved.pop(submission_id, 0), charged)
         return settled
 
     def _is_usable(self, result: Result) -> bool:
-        dimensions = self._wanted.model.dimensions
+        dimensions = self._missing.model.dimensions
         return (
             result.vector is not None
             and len(result.vector) == dimensions
-            and bool(usable(result.vector[None], 1, dimensions)[0])
+            and bool(usable_rows(result.vector[None], 1, dimensions)[0])
         )
 
     def _give_up(self, texts: list[str], errors: dict[str, str]) -> None:
-        """Label texts that one batch after the other leaves without a vector."""
+        """Record as failed the texts that ``BATCHES_PER_TEXT`` completed batches have left without a vector.
+
+        Parameters
+        ----------
+        texts : list of text_hash
+            The texts of the batch that has just ended.
+        errors : text_hash -> error
+            Errors of that batch.
+        """
         self._connection.register("ended", pa.table({"text_hash": pa.array(texts, pa.string())}))
         stored = (
             "select text_hash from ml.embeddings where embedding_model = $embedding_model and dimensions = $dimensions"
         )
         hopeless = self._connection.execute(
-            f"{HOPELESS} except {stored}",
-            {**self._key, "enough": BATCHES_A_TEXT},
+            f"{HOPELESS_TEXTS} except {stored}", {**self._key, "enough": BATCHES_PER_TEXT}
         ).fetchall()
         self._connection.unregister("ended")
         failures = [
-            (text_hash, redact(errors.get(text_hash) or f"{BATCHES_A_TEXT} batches gave no usable vector"))
+            (text_hash, redact(errors.get(text_hash) or f"{BATCHES_PER_TEXT} batches gave no usable vector"))
             for (text_hash,) in hopeless
         ]
-        store_failures(self._connection, self._wanted.model, self._run.run_id, "failed", failures)
+        store_failures(self._connection, self._missing.model, self._run.run_id, "failed", failures)
         self._run.detail["failed"] += len(failures)
 
-    def hand_in(self) -> None:
-        """Hand in all that is missing and not under way, in as many batches as it takes."""
-        if not stage_missing_texts(self._connection, self._wanted):
+    def submit_missing(self) -> None:
+        """Submit all texts that are missing and not under way, in as many batches as the service's limits need.
+
+        Raises
+        ------
+        BudgetExceeded
+            If the next batch might cost more than the run may spend.
+        """
+        if not stage_missing_texts(self._connection, self._missing):
             return
-        allowed = self._settings.embedding_batch_enqueued_tokens
+        max_tokens_under_way = self._settings.embedding_batch_enqueued_tokens
         limits = self._provider.limits
-        most = min(filter(None, (limits.request_tokens, allowed)), default=None)
-        texts = fitting(self._connection, self._wanted, self._provider, self._run)
-        for batch in requests(texts, replace(limits, request_tokens=most), limits.texts):
-            size = sum(text.tokens for text in batch)
+        batch_tokens = min(filter(None, (limits.request_tokens, max_tokens_under_way)), default=None)
+        texts = staged_texts(self._connection, self._missing, self._provider, self._run)
+        for batch in pack_requests(texts, replace(limits, request_tokens=batch_tokens), limits.texts):
+            tokens = sum(text.tokens for text in batch)
             under_way = self.under_way()[2]
-            if allowed is not None and under_way and under_way + size > allowed:
-                return  # the next run, or look, hands in more
-            self._budget.reserve(size)
-            self._submit(batch, size)
+            if max_tokens_under_way is not None and under_way and under_way + tokens > max_tokens_under_way:
+                return  # the rest is submitted later, when batches under way have ended
+            self._budget.reserve(tokens)
+            self._submit(batch, tokens)
 
     def _submit(self, batch: list[Text], tokens: int) -> None:
+        """Write a batch of so many tokens to the warehouse, then submit it to the service."""
         submission_id = f"nextmart-{secrets.token_hex(8)}"
         self._reserved[submission_id] = tokens
+        row = {"submission_id": submission_id, "texts": len(batch), "tokens": tokens}
         with transaction(self._connection):
-            self._connection.execute(
-                WRITE_BATCH,
-                {
-                    **self._key, "submission_id": submission_id, "texts": len(batch), "tokens": tokens,
-                    "run_id": self._run.run_id, "now": now(),
-                },
-            )  # fmt: skip
-            rows = {
+            self._connection.execute(WRITE_BATCH, {**self._key, **row, "run_id": self._run.run_id, "now": now()})
+            columns = {
                 "text_hash": [text.text_hash for text in batch],
                 "tokens": pa.array([text.tokens for text in batch], pa.int64()),
                 "note": pa.array([text.note or None for text in batch], pa.string()),
             }
-            self._connection.register("handed_in", pa.table(rows))
+            self._connection.register("handed_in", pa.table(columns))
             self._connection.execute(WRITE_TEXTS, {"submission_id": submission_id})
             self._connection.unregister("handed_in")
         try:
             batch_id = self._provider.submit(submission_id, {text.text_hash: text.text for text in batch})
-        except (Refused, Denied) as error:  # after any other it may have arrived all the same: the next run asks
+        except (Refused, Denied) as error:  # after any other error the batch may exist: the next run looks for it
             self._update(submission_id, status="refused", error=redact(str(error)), ended_at=now())
             raise
         self._update(submission_id, batch_id=batch_id, status="submitted")

@@ -1,4 +1,4 @@
-"""How texts become requests: cut to what a model reads, and packed into as few requests as the limits allow."""
+"""Texts become requests: cut to the length that a model reads, and packed into as few requests as the limits allow."""
 
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
@@ -6,19 +6,22 @@ from typing import Literal
 
 from jobs.embedding.provider import Limits, Provider
 
-BYTES_A_TOKEN = 4  # OpenAI checks a request's size with its own estimate: a quarter of a token a byte of UTF-8
+# OpenAI checks the size of a request with its own estimate: four bytes of UTF-8 count as one token.
+BYTES_PER_TOKEN = 4
 
 
 @dataclass(frozen=True)
 class Text:
-    """A text that is to be embedded.
+    """A text to embed.
 
     Attributes
     ----------
+    text_hash : str
+        Identifies the item's whole text.
     text : str
-        What is sent: a beginning of the item's text where that is too long for the model.
+        What is sent to the provider: only a beginning of the item's text if that is too long for the model.
     tokens : int
-        How many tokens that will be charged for.
+        How many tokens will be charged for the text.
     note : str
         What was cut off; "" for a whole text.
     """
@@ -29,53 +32,60 @@ class Text:
     note: str = ""
 
 
-def fitted(
+def fit_to_limit(
     rows: Sequence[tuple[str, str]], provider: Provider, policy: Literal["truncate", "fail"]
 ) -> tuple[list[Text], list[Text]]:
-    """Count the tokens of (text_hash, text) rows, and hold too long ones to the policy.
+    """Count the tokens of each text, and cut or reject texts that are too long for the provider's model.
+
+    Parameters
+    ----------
+    rows : sequence of (text_hash, text)
+    policy : str
+        ``truncate`` cuts texts that are too long, ``fail`` rejects them.
 
     Returns
     -------
-    fitting, too_long : lists of Text
-        In the order of the rows. With ``truncate`` the second is empty; with ``fail`` its notes say how long each is.
+    accepted, rejected : lists of Text
+        In the order of the rows. The note of a rejected text says how long the text is.
     """
     counts = provider.count_tokens([text for _, text in rows])
     limit = provider.limits.text_tokens
-    fitting, refused = [], []
+    accepted, rejected = [], []
     for (text_hash, text), tokens in zip(rows, counts, strict=True):
         if limit is None or tokens <= limit:
-            fitting.append(Text(text_hash, text, tokens))
+            accepted.append(Text(text_hash, text, tokens))
         elif policy == "truncate":
             shorter = provider.shorten(text, limit)
             note = f"too long: only the first {limit:,} of {tokens:,} tokens were embedded"
-            fitting.append(Text(text_hash, shorter, provider.count_tokens([shorter])[0], note))
+            accepted.append(Text(text_hash, shorter, provider.count_tokens([shorter])[0], note))
         else:
-            refused.append(Text(text_hash, text, tokens, f"too long: {tokens:,} tokens, the model reads {limit:,}"))
-    return fitting, refused
+            rejected.append(Text(text_hash, text, tokens, f"too long: {tokens:,} tokens, the model reads {limit:,}"))
+    return accepted, rejected
 
 
-def requests(texts: Iterable[Text], limits: Limits, size: int) -> Iterator[list[Text]]:
-    """Cut texts into requests, in their order: at most ``size`` texts each, and within the limits.
+def pack_requests(texts: Iterable[Text], limits: Limits, batch_size: int) -> Iterator[list[Text]]:
+    """Pack texts into requests, in the order of the texts, within the limits and at most ``batch_size`` texts each.
 
-    A text that is over the request's limit by itself is a request of its own, for the service to judge.
+    A text that exceeds the limit of a whole request gets a request to itself: the service decides about it.
     """
-    size = min(size, limits.texts)
+    max_texts = min(batch_size, limits.texts)
     request: list[Text] = []
-    weight = 0
+    request_tokens = 0
     for text in texts:
-        # both the tokens and the service's estimate of them have to fit
-        own = max(text.tokens, -(-len(text.text.encode()) // BYTES_A_TOKEN))
-        full = len(request) >= size
-        if request and (full or (limits.request_tokens is not None and weight + own > limits.request_tokens)):
+        # Both our count of the tokens and the service's estimate of them have to stay within the limit.
+        tokens = max(text.tokens, -(-len(text.text.encode()) // BYTES_PER_TOKEN))
+        is_full = len(request) >= max_texts
+        is_too_large = limits.request_tokens is not None and request_tokens + tokens > limits.request_tokens
+        if request and (is_full or is_too_large):
             yield request
-            request, weight = [], 0
+            request, request_tokens = [], 0
         request.append(text)
-        weight += own
+        request_tokens += tokens
     if request:
         yield request
 
 
 def halves(texts: list[Text]) -> list[list[Text]]:
-    """Cut a request in two, to find the text that a service won't take."""
+    """Split a request into two halves, to narrow down which text the service rejects."""
     middle = len(texts) // 2
     return [texts[:middle], texts[middle:]]

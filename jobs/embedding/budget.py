@@ -1,4 +1,4 @@
-"""What all requests under way share: the service's pace, and the money that a run may spend."""
+"""What all requests of a run share: the rate that the service allows, and the money that the run may spend."""
 
 import threading
 import time
@@ -8,50 +8,67 @@ from jobs.errors import NextmartError
 
 
 class Pace:
-    """When the next request may go, so that a service's limits are kept and used up.
+    """Schedules requests so that a service's limits a minute are kept and used up.
 
-    Requests are spread evenly (the generic cell rate algorithm without a burst): a service that counts by the second
-    is as content as one that counts by the minute. Limits that the settings leave open are learnt from the answers.
+    Requests are spread evenly (the generic cell rate algorithm without a burst), so that limits hold for every second
+    as well as for every minute. Limits that the settings leave open are learnt from the service's answers.
+
+    Parameters
+    ----------
+    rate : Rate
+        Limits of the settings.
+    stop : threading.Event
+        Ends all waiting when it is set.
     """
 
     def __init__(self, rate: Rate, stop: threading.Event) -> None:
-        self._set = rate
+        self._configured_rate = rate
         self._rate = rate
         self._stop = stop
         self._lock = threading.Lock()
-        self._request_at = self._tokens_at = self._paused_until = 0.0
+        # moments (of time.monotonic) before which the next request may not start
+        self._next_by_requests = self._next_by_tokens = self._paused_until = 0.0
 
-    def learn(self, rate: Rate) -> None:
-        """Take over what the service says that it allows, where the settings say nothing."""
-        known = self._rate
+    def learn(self, announced: Rate) -> None:
+        """Adopt the limits that the service announces, unless the settings give others."""
+        configured, current = self._configured_rate, self._rate
         self._rate = Rate(
-            self._set.requests or rate.requests or known.requests, self._set.tokens or rate.tokens or known.tokens
+            configured.requests or announced.requests or current.requests,
+            configured.tokens or announced.tokens or current.tokens,
         )
 
     def pause(self, seconds: float) -> None:
-        """Let nobody ask for so long: the service wants it."""
+        """Start no request for some seconds, because the service asks for that."""
         with self._lock:
             self._paused_until = max(self._paused_until, time.monotonic() + seconds)
 
     def wait(self, tokens: int) -> None:
-        """Wait until a request of so many tokens may go; shorter when the run is stopped."""
+        """Wait until a request of so many tokens may start, or the run is stopped."""
         with self._lock:
-            start = max(time.monotonic(), self._paused_until, self._request_at, self._tokens_at)
+            start = max(time.monotonic(), self._paused_until, self._next_by_requests, self._next_by_tokens)
             if self._rate.requests:
-                self._request_at = start + 60 / self._rate.requests
+                self._next_by_requests = start + 60 / self._rate.requests
             if self._rate.tokens:
-                self._tokens_at = start + 60 * tokens / self._rate.tokens
-        while (left := max(start, self._paused_until) - time.monotonic()) > 0:
-            if self._stop.wait(left):
+                self._next_by_tokens = start + 60 * tokens / self._rate.tokens
+        while (seconds := max(start, self._paused_until) - time.monotonic()) > 0:
+            if self._stop.wait(seconds):
                 return
 
 
-class SpentUp(NextmartError):
-    """The next request would cost more than the run may spend."""
+class BudgetExceeded(NextmartError):
+    """Raised if the next request might cost more than the run may spend."""
 
 
 class Budget:
-    """Tokens charged so far, and those of requests under way; ``max_cost`` in US dollars, as ``price`` a million."""
+    """The tokens that a run was charged for, and those reserved for requests that are not answered yet.
+
+    Parameters
+    ----------
+    price : float or None
+        US dollars a million tokens; None if the price is unknown.
+    max_cost : float or None
+        US dollars that the run may spend; None for no limit.
+    """
 
     def __init__(self, price: float | None, max_cost: float | None) -> None:
         self.price = price
@@ -62,28 +79,28 @@ class Budget:
 
     @property
     def cost(self) -> float:
-        """US dollars spent, 0 where the price is unknown."""
+        """US dollars spent; 0 if the price is unknown."""
         return self.tokens * (self.price or 0) / 1e6
 
     def reserve(self, tokens: int) -> None:
-        """Set aside what a request will cost.
+        """Reserve the tokens that a request will be charged for.
 
         Raises
         ------
-        SpentUp
-            If that might pass the limit.
+        BudgetExceeded
+            If the run might then cost more than ``max_cost``.
         """
         with self._lock:
             cost = (self.tokens + self._reserved + tokens) * (self.price or 0) / 1e6
             if self._max_cost is not None and cost > self._max_cost * (1 + 1e-9):
-                raise SpentUp(
+                raise BudgetExceeded(
                     f"stopped before a request that would bring the cost to ${cost:.6f}, over the ${self._max_cost:g} "
                     "that --max-cost allows"
                 )
             self._reserved += tokens
 
     def settle(self, reserved: int, charged: int) -> None:
-        """Write down what a request did cost in place of what was set aside for it."""
+        """Replace the tokens reserved for a request by the tokens that the service charged for it."""
         with self._lock:
             self._reserved -= reserved
             self.tokens += charged

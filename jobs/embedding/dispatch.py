@@ -1,8 +1,9 @@
-"""Requests in parallel: paced, tried again while that may help, cut in two where one text spoils them.
+"""Requests for embeddings from several threads: paced, retried, and split to find a text that the service rejects.
 
-What a failure means is found out, not guessed. A request that can't be brought through is either its texts' fault or
-the service's: where others go through meanwhile, or a harmless probe does, it is cut in halves until the guilty text
-stands alone and is given up by name. Where nothing goes through, the run ends and the texts stay to be asked for later.
+Who causes a failure is tested, not guessed. A request that still fails after its retries is either the fault of one of
+its texts or of the service. If other requests succeed meanwhile, or a harmless probe does, the request is split in
+halves until the failing text stands alone, and that text is recorded as failed. If nothing succeeds, the run ends and
+its texts stay for the next run.
 """
 
 import threading
@@ -13,44 +14,67 @@ from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass, field
 
 import numpy as np
-import tenacity
 
 from jobs.core.arrays import Floats
 from jobs.embedding.batching import Text, halves
-from jobs.embedding.budget import Budget, Pace, SpentUp
+from jobs.embedding.budget import Budget, BudgetExceeded, Pace
 from jobs.embedding.provider import Answer, DirectProvider, Rate
-from jobs.embedding.stored_vectors import usable
+from jobs.embedding.stored_vectors import usable_rows
 from jobs.errors import NextmartError
 from jobs.services.errors import Busy, Denied, Refused, ServiceError, Unavailable, WrongAnswer
+from jobs.services.retries import Tries, exponential_jitter, retry
 
-TRIES = 6  # of a request that fails while others go through
-ANSWERS = 3  # that a request may get, each charged for, before its texts count as impossible
-PROBES = 3  # how often the probe is made where it fails
-PROBE = "Does the embedding service answer?"
-SHORTEST_WAIT, LONGEST_WAIT = 0.5, 60.0  # seconds
+MAX_FAILURES = 6  # failed tries after which a request is given up, if other requests succeed meanwhile
+MAX_WRONG_ANSWERS = 3  # wrong answers after which a request is given up, since each is charged for
+MAX_PROBES = 3  # failed tries of the probe after which the service counts as down
+PROBE_TEXT = "Does the embedding service answer?"
+LONGEST_WAIT = 60.0  # seconds between two tries of a request, at most
 
 
-class Stopped(NextmartError):
-    """The run has ended; a request that waited is not made any more."""
+class RunStopped(NextmartError):
+    """Raised for a request that was waiting when the run was stopped."""
 
 
 @dataclass(frozen=True)
 class Outcome:
-    """What came of one request: texts with their vectors, or one that is given up."""
+    """The outcome of one request: vectors, a text that is given up, or smaller requests to make instead.
+
+    Attributes
+    ----------
+    texts : list of Text
+        Texts that got a vector.
+    vectors : float32 array (texts, dimensions) or None
+        Their vectors.
+    failed : (Text, str) or None
+        A text that is given up, and the error.
+    follow_ups : list of requests
+        Smaller requests, for the texts of this one that have neither a vector nor an error yet.
+    """
 
     texts: list[Text] = field(default_factory=list)
     vectors: Floats | None = None
     failed: tuple[Text, str] | None = None
-    again: list[list[Text]] = field(default_factory=list)  # requests to be made instead
+    follow_ups: list[list[Text]] = field(default_factory=list)
 
 
 class Dispatcher:
-    """Sends requests to a provider from several threads, and hands out what comes back.
+    """Sends requests to a provider from several threads and yields their outcomes.
+
+    Parameters
+    ----------
+    provider : DirectProvider
+    dimensions : int
+        Length of the vectors.
+    budget : Budget
+    rate : Rate
+        Limits of the settings.
+    patience : float
+        Seconds for which the service may fail before the run ends.
 
     Attributes
     ----------
     stop : threading.Event
-        Set it, from anywhere, to let requests under way end and make no others.
+        Set it, from any thread, to let running requests end and start no others.
     ended_by : NextmartError or None
         Why the run ended before all requests were made.
     """
@@ -63,149 +87,142 @@ class Dispatcher:
         self._budget = budget
         self._pace = Pace(rate, self.stop)
         self._patience = patience
-        self._jitter = tenacity.wait_random_exponential(
-            multiplier=min(SHORTEST_WAIT, patience / 16), max=min(LONGEST_WAIT, patience / 4)
-        )
+        self._jitter = exponential_jitter(patience, min(LONGEST_WAIT, patience / 4))
         self._succeeded_at = float("-inf")
-        self._lock = threading.Lock()
+        self._probe_lock = threading.Lock()
 
     def outcomes(self, requests: Iterable[list[Text]]) -> Iterator[Outcome]:
-        """Make requests, at most ``provider.at_once`` together, and yield each one's outcome as it comes.
+        """Make requests, at most ``provider.requests_in_flight`` at a time, and yield each outcome as it comes.
 
-        ``requests`` is advanced, and outcomes are used, in the caller's thread alone. No more requests are made or
-        waiting to be stored than ``at_once``: so many can be lost, at most, when the process is killed.
+        ``requests`` is advanced, and outcomes are used, in the caller's thread alone. A finished request counts as in
+        flight until its outcome was used: so many requests can be lost, at most, when the process is killed.
         """
-        left = iter(requests)
-        again: deque[list[Text]] = deque()
-        under_way: set[Future[Outcome]] = set()
-        with ThreadPoolExecutor(self._provider.at_once) as pool:
+        planned = iter(requests)
+        follow_ups: deque[list[Text]] = deque()
+        in_flight: set[Future[Outcome]] = set()
+        with ThreadPoolExecutor(self._provider.requests_in_flight) as pool:
             try:
                 while True:
-                    while len(under_way) < self._provider.at_once and not self.stop.is_set():
-                        request = again.popleft() if again else next(left, [])
+                    while len(in_flight) < self._provider.requests_in_flight and not self.stop.is_set():
+                        request = follow_ups.popleft() if follow_ups else next(planned, [])
                         if not request:
                             break
-                        under_way.add(pool.submit(self._outcome, request))
-                    if not under_way:
+                        in_flight.add(pool.submit(self._outcome, request))
+                    if not in_flight:
                         return
-                    done, under_way = wait(under_way, return_when=FIRST_COMPLETED)
+                    done, in_flight = wait(in_flight, return_when=FIRST_COMPLETED)
                     for future in done:
                         outcome = future.result()
-                        again.extend(outcome.again)
+                        follow_ups.extend(outcome.follow_ups)
                         yield outcome
             finally:
                 self.stop.set()
 
     def _outcome(self, texts: list[Text]) -> Outcome:
-        began = time.monotonic()
+        started = time.monotonic()
         try:
             answer = self._ask(texts)
-        except Stopped:
+        except RunStopped:
             return Outcome()
-        except (Denied, SpentUp) as error:
-            self._end(error)
+        except (Denied, BudgetExceeded) as error:
+            self._end_run(error)
             return Outcome()
         except ServiceError as error:
-            if not self._answers(error, since=self._fair_moment(error, texts, began)):
+            if not self._service_works(error, since=self._success_needed_since(error, texts, started)):
                 return Outcome()
             if len(texts) == 1:
                 return Outcome(failed=(texts[0], str(error)))
-            return Outcome(again=halves(texts))
-        good = usable(answer.vectors, len(texts), self._dimensions)
-        chosen = [text for text, is_good in zip(texts, good, strict=True) if is_good]
-        spoiled = [text for text, is_good in zip(texts, good, strict=True) if not is_good]
-        return Outcome(chosen, answer.vectors[good], again=[spoiled] if spoiled else [])
+            return Outcome(follow_ups=halves(texts))
+        usable = usable_rows(answer.vectors, len(texts), self._dimensions)
+        embedded = [text for text, is_usable in zip(texts, usable, strict=True) if is_usable]
+        unusable = [text for text, is_usable in zip(texts, usable, strict=True) if not is_usable]
+        return Outcome(embedded, answer.vectors[usable], follow_ups=[unusable] if unusable else [])
 
     def _ask(self, texts: list[Text]) -> Answer:
-        """Make a request, again and again while that may help."""
-        began = time.monotonic()
-        failures, answers = 0, 0
+        """Make a request with retries."""
+        started = time.monotonic()
         tokens = sum(text.tokens for text in texts)
 
-        def once() -> Answer:
-            nonlocal failures, answers
+        def try_once() -> Answer:
             self._pace.wait(tokens)
             if self.stop.is_set():
-                raise Stopped
+                raise RunStopped
             self._budget.reserve(tokens)
             charged = 0
             try:
                 answer = self._provider.embed([text.text for text in texts])
                 charged = answer.tokens
                 self._pace.learn(answer.rate)
-                return self._checked(answer, len(texts))
+                return self._with_usable_vectors(answer, len(texts))
             except ServiceError as error:
                 charged = error.tokens or charged
-                failures += not isinstance(error, Busy)
-                answers += isinstance(error, WrongAnswer)
                 raise
             finally:
                 self._budget.settle(tokens, charged)
 
-        def is_hopeless(_: tenacity.RetryCallState) -> bool:
-            quiet = time.monotonic() - max(began, self._succeeded_at)
-            others_succeed = self._succeeded_at > began
-            return answers >= ANSWERS or (others_succeed and failures >= TRIES) or quiet > self._patience
+        def gives_up(tries: Tries) -> bool:
+            silence = time.monotonic() - max(started, self._succeeded_at)
+            others_succeed = self._succeeded_at > started
+            return (
+                tries.wrong_answers >= MAX_WRONG_ANSWERS
+                or (others_succeed and tries.failures >= MAX_FAILURES)
+                or silence > self._patience
+            )
 
-        def pause(state: tenacity.RetryCallState) -> float:
-            error = state.outcome.exception() if state.outcome else None
-            wanted = getattr(error, "retry_after", None)
-            if wanted is None:
-                return self._jitter(state)
-            # the service means everybody; what it wants beyond our patience is an end, not a pause
-            self._pace.pause(min(wanted, self._patience))
+        def pause_all(seconds: float) -> float:
+            # The service asks all requests to wait. A wait longer than our patience ends the run, so it is cut short.
+            self._pace.pause(min(seconds, self._patience))
             return 0.0
 
-        answer: Answer = tenacity.Retrying(
-            retry=tenacity.retry_if_exception_type((Busy, Unavailable, WrongAnswer)),
-            stop=is_hopeless, wait=pause, sleep=tenacity.sleep_using_event(self.stop), reraise=True,
-        )(once)  # fmt: skip
+        answer = retry(try_once, gives_up=gives_up, jitter=self._jitter, stop=self.stop, obey_retry_after=pause_all)
         self._succeeded_at = time.monotonic()
         return answer
 
-    def _checked(self, answer: Answer, texts: int) -> Answer:
-        """Refuse an answer of which nothing can be used; one with some wrong vectors passes."""
+    def _with_usable_vectors(self, answer: Answer, texts: int) -> Answer:
+        """Return an answer that has at least one usable vector; else raise WrongAnswer."""
         try:
-            good = usable(answer.vectors, texts, self._dimensions)
+            usable = usable_rows(answer.vectors, texts, self._dimensions)
         except ValueError as error:
             raise WrongAnswer(f"the provider gave {error}") from error
-        if not np.any(good):
+        if not np.any(usable):
             raise WrongAnswer("the provider gave only vectors that are zero or not finite")
         return answer
 
-    def _fair_moment(self, error: ServiceError, texts: list[Text], began: float) -> float:
-        """Return since when a success of others proves that the texts are at fault, not the service."""
+    def _success_needed_since(self, error: ServiceError, texts: list[Text], started: float) -> float:
+        """Return the time since when another request's success proves that a text is at fault, not the service."""
         if isinstance(error, Refused | WrongAnswer):
-            return float("-inf")  # that it took any request of this run shows how it wants to be asked
-        # before a text is given up for good, the service has to answer at this very moment
-        return began if len(texts) > 1 else time.monotonic()
+            return float("-inf")  # one success in this run shows that the model and other parameters are right
+        # Before a single text is given up for good, the service has to answer another request at this very moment.
+        return started if len(texts) > 1 else time.monotonic()
 
-    def _answers(self, error: ServiceError, since: float) -> bool:
-        """Find out whether the service works, all the same; if not, end the run."""
-        with self._lock:  # one probe is enough
+    def _service_works(self, error: ServiceError, since: float) -> bool:
+        """Tell whether the service answers other requests, if need be by a probe; if it does not, end the run."""
+        with self._probe_lock:  # threads whose requests fail together share one probe
             if self._succeeded_at > since:
                 return True
             if self.stop.is_set():
                 return False
             try:
                 answer = self._probe()
-            except ServiceError as probed:
-                self._budget.settle(0, probed.tokens)
-                # what is refused or wrong even for the probe is how we ask: the first message says it best
-                self._end(error if isinstance(probed, Refused | WrongAnswer) else probed)
+            except ServiceError as probe_error:
+                self._budget.settle(0, probe_error.tokens)
+                # If even the probe is rejected, our parameters are wrong, which the request's own error says best.
+                self._end_run(error if isinstance(probe_error, Refused | WrongAnswer) else probe_error)
                 return False
             self._budget.settle(0, answer.tokens)
             self._succeeded_at = time.monotonic()
             return True
 
     def _probe(self) -> Answer:
-        """Ask for a harmless text, some times: one failure of the service proves nothing."""
-        answer: Answer = tenacity.Retrying(
-            retry=tenacity.retry_if_exception_type((Busy, Unavailable)), stop=tenacity.stop_after_attempt(PROBES),
-            wait=self._jitter, sleep=tenacity.sleep_using_event(self.stop), reraise=True,
-        )(lambda: self._checked(self._provider.embed([PROBE]), 1))  # fmt: skip
-        return answer
+        """Embed a harmless text, with retries, since one failure of the service proves nothing."""
+        return retry(
+            lambda: self._with_usable_vectors(self._provider.embed([PROBE_TEXT]), 1),
+            gives_up=lambda tries: tries.count >= MAX_PROBES,
+            jitter=self._jitter,
+            stop=self.stop,
+            errors=(Busy, Unavailable),
+        )
 
-    def _end(self, error: NextmartError) -> None:
+    def _end_run(self, error: NextmartError) -> None:
         self.ended_by = self.ended_by or error
         self.stop.set()

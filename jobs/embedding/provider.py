@@ -1,37 +1,40 @@
-"""What a provider of embeddings is: its interface, its limits, and the ways in which it may fail.
-
-A file of ``jobs/embedding/providers`` is a provider, called by its name; its function ``make(settings, model)`` returns
-one and loads nothing yet. Another file there is another provider: nothing else has to know of it.
-"""
+"""The interface of embedding providers: what a provider can do, its limits, and its answers."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from importlib import import_module
-from pkgutil import iter_modules
 from typing import Protocol, runtime_checkable
 
 from jobs.core.arrays import Floats
-from jobs.embedding import providers
-from jobs.errors import UsageError, nearest
-from jobs.settings import EmbeddingModel, Settings
 
 
 @dataclass(frozen=True)
 class Limits:
-    """What one request may hold; None is no limit."""
-
-    texts: int
-    text_tokens: int | None = None  # tokens a text
-    request_tokens: int | None = None  # tokens of all texts together
-
-
-class Provider(Protocol):
-    """What planning needs to know of every provider.
+    """The limits of one request to a provider.
 
     Attributes
     ----------
+    texts : int
+        Texts, at most.
+    text_tokens : int or None
+        Tokens of one text, at most; None for no limit.
+    request_tokens : int or None
+        Tokens of all texts together, at most; None for no limit.
+    """
+
+    texts: int
+    text_tokens: int | None = None
+    request_tokens: int | None = None
+
+
+class Provider(Protocol):
+    """A provider of embeddings, as far as planning a run needs it.
+
+    Attributes
+    ----------
+    limits : Limits
+        What one request may hold.
     price : float or None
-        US dollars a million tokens; None where nobody said.
+        US dollars a million tokens; None if the price is unknown.
     """
 
     limits: Limits
@@ -46,7 +49,7 @@ class Provider(Protocol):
 
 @dataclass(frozen=True)
 class Rate:
-    """How much a service allows a minute; None where it doesn't say."""
+    """How many requests and tokens a service allows a minute; None if it does not say."""
 
     requests: float | None = None
     tokens: float | None = None
@@ -54,7 +57,17 @@ class Rate:
 
 @dataclass(frozen=True)
 class Answer:
-    """Floats in the order of the texts, float32 (texts, dimensions), and the tokens charged."""
+    """The vectors that a provider made of one request's texts.
+
+    Attributes
+    ----------
+    vectors : float32 array (texts, dimensions)
+        In the order of the texts.
+    tokens : int
+        Tokens charged.
+    rate : Rate
+        What the service says that it allows.
+    """
 
     vectors: Floats
     tokens: int
@@ -63,15 +76,15 @@ class Answer:
 
 @runtime_checkable
 class DirectProvider(Provider, Protocol):
-    """Answers a request at once.
+    """A provider that answers each request at once.
 
     Attributes
     ----------
-    at_once : int
-        Requests that may be under way together; ``embed`` is called from as many threads.
+    requests_in_flight : int
+        Requests that may run at the same time; ``embed`` is called from as many threads.
     """
 
-    at_once: int
+    requests_in_flight: int
 
     def embed(self, texts: list[str]) -> Answer:
         """Return a vector for each text.
@@ -79,13 +92,26 @@ class DirectProvider(Provider, Protocol):
         Raises
         ------
         ServiceError
-            One of the classes below, which say whose fault it is and so what to do next.
+            A class of :mod:`jobs.services.errors`, which says who caused the failure and so what to do next.
         """
 
 
 @dataclass(frozen=True)
 class Result:
-    """What a batch made of one text: a vector, or an error, ``is_final`` where asking again is no use."""
+    """What a batch made of one text: a vector or an error.
+
+    Attributes
+    ----------
+    key : str
+        The key that the text was submitted with.
+    vector : float32 array (dimensions,) or None
+    tokens : int
+        Tokens charged; 0 if the service does not say.
+    error : str
+        Why there is no vector; "" if there is one.
+    is_final : bool
+        Whether the text would fail again in another batch.
+    """
 
     key: str
     vector: Floats | None
@@ -96,7 +122,17 @@ class Result:
 
 @dataclass(frozen=True)
 class BatchState:
-    """How far a batch is; one that has ended may hold results for all, some or none of its texts."""
+    """The progress of a batch at the service.
+
+    Attributes
+    ----------
+    status : str
+        The service's word for it.
+    has_ended : bool
+        Whether results can be read: of all texts of the batch, of some, or of none.
+    error : str
+        What is wrong with the batch as a whole; "" for nothing.
+    """
 
     status: str
     has_ended: bool
@@ -104,39 +140,16 @@ class BatchState:
 
 
 class BatchProvider(Provider, Protocol):
-    """Takes files of texts and answers within a day."""
+    """A provider that takes files of texts (batches) and answers each within a day."""
 
     def submit(self, submission_id: str, texts: dict[str, str]) -> str:
-        """Hand in texts by their keys and return the batch's id; the service keeps ``submission_id`` with it."""
+        """Submit texts by their keys, and return the batch's id; the service keeps ``submission_id`` with the batch."""
 
     def find(self, submission_id: str) -> str | None:
-        """Return the id of the batch that was handed in under this name, if the service has one."""
+        """Return the id of the batch that was submitted as ``submission_id``; None if the service has no such batch."""
 
     def state(self, batch_id: str) -> BatchState:
-        """Ask how far a batch is."""
+        """Ask the service for the progress of a batch."""
 
     def results(self, batch_id: str) -> Iterator[Result]:
-        """Return what an ended batch made of its texts, in any order, maybe not of all."""
-
-
-def provider_names() -> list[str]:
-    """Return the names of all providers."""
-    return sorted(module.name.replace("_", "-") for module in iter_modules(providers.__path__))
-
-
-def provider_for(settings: Settings, model: EmbeddingModel) -> Provider:
-    """Return the provider that serves a model; it loads and contacts nothing yet.
-
-    Raises
-    ------
-    UsageError
-        If there is no such provider.
-    """
-    if model.provider not in provider_names():
-        raise UsageError(
-            f"embedding_models: '{model.provider}', the provider of {model.name}, is none; "
-            f"{nearest(model.provider, provider_names())}"
-        )
-    module = import_module(f"{providers.__name__}.{model.provider.replace('-', '_')}")
-    provider: Provider = module.make(settings, model)
-    return provider
+        """Yield the results of an ended batch, in any order; some texts may have none."""

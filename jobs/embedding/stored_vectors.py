@@ -1,4 +1,4 @@
-"""Writing to ``ml.embeddings``: vectors that were checked, and labels for texts that have none."""
+"""Writing to ``ml.embeddings``: checked vectors, and labels for texts that have no vector."""
 
 from collections.abc import Sequence
 
@@ -11,8 +11,8 @@ from jobs.settings import EmbeddingModel
 from jobs.warehouse.clock import now
 from jobs.warehouse.connection import Connection
 
-# a text that failed before, and goes through now, gets another row in place of the old one
-STORE = """
+# A text that failed before and has a vector now has a row already: that row is replaced.
+STORE_ROWS = """
     insert or replace into ml.embeddings by name
     select *, $embedding_model as embedding_model, $dimensions as dimensions, $run_id as run_id,
         $created_at as created_at
@@ -20,34 +20,38 @@ STORE = """
 """
 
 
-def usable(vectors: Floats, texts: int, dimensions: int) -> Bools:
-    """Tell which rows of an answer may be stored: finite ones that are not zero.
+def usable_rows(vectors: Floats, texts: int, dimensions: int) -> Bools:
+    """Tell which vectors of an answer may be stored: finite ones that are not zero.
 
     Parameters
     ----------
     vectors : float32 array (texts, dimensions)
 
+    Returns
+    -------
+    bool array (texts,)
+
     Raises
     ------
     ValueError
-        If the array has another shape: then no row can be trusted.
+        If the array has another shape, since then no row can be trusted.
     """
     if vectors.shape != (texts, dimensions):
         raise ValueError(f"vectors of shape {vectors.shape} for {texts} texts of {dimensions} dimensions")
     norms = np.linalg.norm(vectors.astype(np.float64), axis=1)
-    found: Bools = np.isfinite(norms) & (norms > 0)
-    return found
+    usable: Bools = np.isfinite(norms) & (norms > 0)
+    return usable
 
 
 def store_vectors(
     connection: Connection, model: EmbeddingModel, run_id: str, texts: Sequence[Text], vectors: Floats
 ) -> None:
-    """Commit a vector for each text; one that was cut is labelled too_long, with what was left out.
+    """Commit a vector for each text; the status of a text that was cut is ``too_long``, with its note as the error.
 
     Parameters
     ----------
     vectors : float32 array (texts, dimensions)
-        Rows that :func:`usable` let pass.
+        Rows that :func:`usable_rows` accepts.
     """
     values = pa.FixedSizeListArray.from_arrays(pa.array(vectors.ravel()), vectors.shape[1])
     rows = {
@@ -63,7 +67,14 @@ def store_vectors(
 def store_failures(
     connection: Connection, model: EmbeddingModel, run_id: str, status: str, failures: Sequence[tuple[str, str]]
 ) -> None:
-    """Commit a label, ``failed`` or ``too_long``, for (text_hash, error) pairs."""
+    """Commit a label for texts without a vector.
+
+    Parameters
+    ----------
+    status : str
+        ``failed`` or ``too_long``.
+    failures : sequence of (text_hash, error)
+    """
     if failures:
         rows = {
             "text_hash": [text_hash for text_hash, _ in failures],
@@ -75,5 +86,5 @@ def store_failures(
 
 def _store(connection: Connection, model: EmbeddingModel, run_id: str, rows: pa.Table) -> None:
     connection.register("stored", rows)
-    connection.execute(STORE, {**model.key, "run_id": run_id, "created_at": now()})
+    connection.execute(STORE_ROWS, {**model.key, "run_id": run_id, "created_at": now()})
     connection.unregister("stored")

@@ -3,7 +3,7 @@
 from jobs.core.arrays import Floats
 from jobs.core.catalog import Catalog
 from jobs.embedding.backfill import EmbedOptions
-from jobs.embedding.backlog import TEXTS
+from jobs.embedding.backlog import ITEM_TEXTS
 from jobs.errors import NextmartError
 from jobs.experiments.spec import Variant
 from jobs.orchestration.run_job import run as run_job
@@ -67,12 +67,12 @@ def read_vectors(
                 _bought(connection, chosen, model, len(catalog), variant.label, max_cost),
             )
         else:
-            if missing := _missing(connection, model, TEXTS):
+            if missing := _missing(connection, model, ITEM_TEXTS):
                 raise NextmartError(
                     f"model '{variant.label}': {missing:,} texts have no vector of {name} yet: "
                     f"run `nextmart embed --model {name}`"
                 )
-            read[key] = name, _read(connection, model, len(catalog), TEXTS)
+            read[key] = name, _read(connection, model, len(catalog), ITEM_TEXTS)
     return {variant.label: read[variant.embedding_model or serving, variant.item_text_template] for variant in variants}
 
 

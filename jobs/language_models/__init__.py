@@ -1,4 +1,4 @@
-"""Language models, local and of a service: fine-tuning, answers, and the record of what was bought.
+"""Language models, on this machine and at a service: fine-tuning, answers, and a record of all that was bought.
 
 May import ``core``, ``warehouse``, ``services``, ``embedding`` and ``training``.
 """

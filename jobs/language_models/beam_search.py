@@ -1,4 +1,4 @@
-"""Choose among given answers by their likelihood: beam search over a trie of their tokens."""
+"""Choosing among given answers by their likelihood: beam search over a trie of the answers' tokens."""
 
 import heapq
 from collections.abc import Sequence
@@ -11,17 +11,18 @@ from jobs.language_models.token_trees import TokenTrees
 
 
 class Trie:
-    """Answers by their tokens; each path ends with the end token, so no answer is only another's beginning.
+    """A prefix tree of tokenized answers; each path ends with the end token, so no answer is a prefix of another.
 
     Parameters
     ----------
     answers : sequences of tokens
-        Each ends with the end token, which is nowhere else. Of equal ones the first stands for all.
+        Each ends with the end token, which occurs nowhere else. Of equal answers only the first is kept.
 
     Attributes
     ----------
     tokens, targets : lists of int64 arrays
-        For each node, the tokens that may follow, and where they lead: a node, or ``-1 - place`` of an answer.
+        For each node, the tokens that may follow, and the node that each token leads to; an end token leads to
+        ``-1 - place`` instead, the answer at that place of ``answers``.
     """
 
     def __init__(self, answers: Sequence[Sequence[int]]) -> None:
@@ -39,54 +40,64 @@ class Trie:
 
 
 def choose(model: Any, prompts: Sequence[Sequence[int]], trie: Trie, k: int) -> list[list[tuple[float, int]]]:
-    """Return each prompt's k likeliest answers, the likeliest first, with their log-likelihoods.
+    """Return the k likeliest answers of a trie to each prompt, the likeliest first, with their log-likelihoods.
 
-    An answer's log-likelihood is the sum of its tokens' log-probabilities, the end token's included, under the
-    model itself: not renormalised over the trie, which would forgive a dead end that a beam was forced into. It is not
-    divided by the length either: with its end an answer is a whole event, whose probability can be compared with
-    any other's, and the mean would favour long titles for their predictable tails.
+    An answer's log-likelihood is the sum of the log-probabilities of its tokens, including the end token, under the
+    model itself. It is not renormalised over the trie, which would favour a beam that was forced into a dead end. It is
+    not divided by the length either: with its end token an answer is a complete event, whose probability can be
+    compared with any other's, while the mean over tokens would favour long titles with predictable endings.
 
-    Beams are the k likeliest unfinished beginnings of each length. A beginning less likely than k finished answers
-    is dropped, which loses nothing: it can only get less likely. So the result is exact wherever no more than k
-    beginnings of one length compete, and otherwise that of beam search.
+    Beams are the k likeliest unfinished prefixes of each length. A prefix less likely than k finished answers is
+    dropped, which loses nothing, since longer answers are less likely still. So the result is exact as long as no more
+    than k prefixes of one length compete; otherwise it is the approximation of beam search.
+
+    Parameters
+    ----------
+    model
+        A causal language model of transformers.
+    prompts : sequences of tokens
+        At least one token each.
 
     Returns
     -------
-    for each prompt, (log-likelihood, place of the answer), equal ones by place
+    for each prompt, a list of (log-likelihood, place of the answer)
+        Equally likely answers are ordered by place.
     """
     trees = TokenTrees(model, prompts)
-    found: list[list[tuple[float, int]]] = [[] for _ in prompts]  # heaps, the least likely on top
-    beams = [[(0.0, 0)] for _ in prompts]  # (log-likelihood, node of the trie)
+    finished: list[list[tuple[float, int]]] = [
+        [] for _ in prompts
+    ]  # for each prompt, a heap of answers, the least likely on top
+    beams = [[(0.0, 0)] for _ in prompts]  # for each prompt, unfinished prefixes as (log-likelihood, node of the trie)
     while any(beams):
-        logs = trees.logits.log_softmax(dim=2)
+        log_probabilities = trees.logits.log_softmax(dim=2)
         parents: list[list[int]] = []
         tokens: list[list[int]] = []
-        for row, own in enumerate(beams):
+        for row, beam in enumerate(beams):
             beams[row] = []
             parents.append([])
             tokens.append([])
-            if not own:
+            if not beam:
                 continue
-            parent = np.repeat(np.arange(len(own)), [len(trie.tokens[node]) for _, node in own])
-            token = np.concatenate([trie.tokens[node] for _, node in own])
-            target = np.concatenate([trie.targets[node] for _, node in own])
-            # only what the trie allows leaves the device
-            score = logs[row, parent, token].cpu().numpy() + np.array([score for score, _ in own])[parent]
+            parent = np.repeat(np.arange(len(beam)), [len(trie.tokens[node]) for _, node in beam])
+            token = np.concatenate([trie.tokens[node] for _, node in beam])
+            target = np.concatenate([trie.targets[node] for _, node in beam])
+            # Only the log-probabilities of tokens that the trie allows are copied from the device.
+            score = log_probabilities[row, parent, token].cpu().numpy() + np.array([score for score, _ in beam])[parent]
             for place in np.flatnonzero(target < 0):
-                _push(found[row], (float(score[place]), int(1 + target[place])), k)
-            least = found[row][0][0] if len(found[row]) == k else -np.inf
-            open_ = np.flatnonzero((target >= 0) & (score > least))
-            for place in open_[np.argsort(-score[open_], kind="stable")[:k]]:
+                _keep_largest(finished[row], (float(score[place]), int(1 + target[place])), k)
+            least = finished[row][0][0] if len(finished[row]) == k else -np.inf
+            unfinished = np.flatnonzero((target >= 0) & (score > least))
+            for place in unfinished[np.argsort(-score[unfinished], kind="stable")[:k]]:
                 beams[row].append((float(score[place]), int(target[place])))
                 parents[row].append(int(parent[place]))
                 tokens[row].append(int(token[place]))
         if any(beams):
             trees.grow(parents, tokens)
-    return [[(score, -place) for score, place in sorted(row, reverse=True)] for row in found]
+    return [[(score, -place) for score, place in sorted(row, reverse=True)] for row in finished]
 
 
-def _push(heap: list[tuple[float, int]], candidate: tuple[float, int], k: int) -> None:
-    """Keep the k largest (log-likelihood, minus the place)."""
+def _keep_largest(heap: list[tuple[float, int]], candidate: tuple[float, int], k: int) -> None:
+    """Add a (log-likelihood, minus the answer's place) to a heap that keeps the k largest."""
     if len(heap) < k:
         heapq.heappush(heap, candidate)
     else:

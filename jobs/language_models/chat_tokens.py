@@ -1,4 +1,4 @@
-"""Conversations as the tokens of a chat model; titles in them are data, whatever marks they hold."""
+"""Conversations as the tokens of a chat model; special tokens inside titles are broken up, since titles are data."""
 
 from collections.abc import Sequence
 from functools import cached_property
@@ -11,38 +11,36 @@ Tokens = list[int]
 
 
 class ChatTokens:
-    """A chat model's tokenizer, for conversations.
+    """Tokenizes conversations with a chat model's tokenizer.
 
     Parameters
     ----------
     tokenizer
         Of transformers, with a chat template and an end token.
-    reads : float
-        Tokens that the model reads at most.
+    max_tokens : float
+        Tokens that the model reads, at most.
     """
 
-    def __init__(self, tokenizer: Any, reads: float) -> None:
-        self._tokenizer, self._reads = tokenizer, reads
+    def __init__(self, tokenizer: Any, max_tokens: float) -> None:
+        self._tokenizer, self._max_tokens = tokenizer, max_tokens
 
     def answers(self, texts: Sequence[str]) -> list[Tokens]:
-        """Return the tokens of answers, each with the end token."""
-        ids = (
-            self._tokenizer([self.plain(text) for text in texts], add_special_tokens=False)["input_ids"]
-            if texts
-            else []
-        )
+        """Return the tokens of answers, each followed by the end token."""
+        answers = [self.break_special_tokens(text) for text in texts]
+        ids = self._tokenizer(answers, add_special_tokens=False)["input_ids"] if answers else []
         return [[*tokens, self._tokenizer.eos_token_id] for tokens in ids]
 
-    def prompts(self, conversations: Sequence[Conversation], rooms: Sequence[int]) -> dict[int, Tokens]:
-        """Return the tokens of conversations up to where the answer begins, by their places.
+    def prompts(self, conversations: Sequence[Conversation], answer_lengths: Sequence[int]) -> dict[int, Tokens]:
+        """Return the tokens of conversations up to the beginning of the answer, by the conversation's position.
 
-        Those that the model can't read together with an answer of ``rooms`` tokens are left out, which is said.
+        A conversation is left out, and reported, if with an answer of ``answer_lengths`` tokens it is longer than the
+        model reads.
         """
         texts = [
             self._tokenizer.apply_chat_template(
                 [
-                    {"role": "system", "content": self.plain(conversation.system)},
-                    {"role": "user", "content": self.plain(conversation.user)},
+                    {"role": "system", "content": self.break_special_tokens(conversation.system)},
+                    {"role": "user", "content": self.break_special_tokens(conversation.user)},
                 ],
                 tokenize=False,
                 add_generation_prompt=True,
@@ -50,22 +48,25 @@ class ChatTokens:
             for conversation in conversations
         ]
         ids: list[Tokens] = self._tokenizer(texts, add_special_tokens=False)["input_ids"] if texts else []
-        prompts = {place: tokens for place, tokens in enumerate(ids) if len(tokens) + rooms[place] <= self._reads}
+        prompts = {
+            place: tokens for place, tokens in enumerate(ids) if len(tokens) + answer_lengths[place] <= self._max_tokens
+        }
         if len(prompts) < len(ids):
             say(
                 f"llmseqprompt: {len(ids) - len(prompts):,} of {len(ids):,} conversations, with their answers, are "
-                f"longer than the {self._reads:,} tokens that the language model reads, and are left out"
+                f"longer than the {self._max_tokens:,} tokens that the language model reads, and are left out"
             )
         return prompts
 
-    def plain(self, text: str) -> str:
-        """Break the marks of a conversation in a text: a title is data, and can't end its message."""
-        for mark in self._marks:
-            text = text.replace(mark, f"{mark[0]} {mark[1:]}")
+    def break_special_tokens(self, text: str) -> str:
+        """Insert a blank into every special token in a text, so that a title can't end its message."""
+        for token in self._special_tokens:
+            text = text.replace(token, f"{token[0]} {token[1:]}")
         return text
 
     @cached_property
-    def _marks(self) -> list[str]:
-        added = self._tokenizer.added_tokens_decoder.values()  # a chat's turns may begin with one that has no role
-        found = [*self._tokenizer.all_special_tokens, *(token.content for token in added if token.special)]
-        return list(dict.fromkeys(found))
+    def _special_tokens(self) -> list[str]:
+        # all_special_tokens holds only tokens with a role such as end of text; a chat template may use others as well.
+        added = self._tokenizer.added_tokens_decoder.values()
+        tokens = [*self._tokenizer.all_special_tokens, *(token.content for token in added if token.special)]
+        return list(dict.fromkeys(tokens))

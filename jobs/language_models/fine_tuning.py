@@ -1,7 +1,8 @@
-"""One fine-tuning, from the files of its examples to its model's name; begun, killed and gone on with, made once.
+"""One fine-tuning at OpenAI: examples are uploaded, a job is created, and its end awaited.
 
-A job whose creation was asked for, and whose answer was lost, is found again by a name of ours in its metadata. Files,
-which cost nothing, are found by their names.
+A run that was killed is continued by the next one, and no job is created twice: a job whose creation was requested, but
+whose answer was lost, is found again by our name for it in its metadata. Uploaded files, which cost nothing, are found
+by their file names.
 """
 
 import time
@@ -12,107 +13,139 @@ from typing import Any
 import openai
 
 from jobs.errors import NextmartError, redact
-from jobs.language_models.purchases import FAILED, FineTune, Purchases
-from jobs.language_models.service import Service
+from jobs.language_models.purchases import FAILED_STATUSES, FineTune, Purchases
 from jobs.progress import say
+from jobs.services.retrying_client import RetryingClient
 from jobs.warehouse.clock import now
 
-NAME = "nextmart_fine_tune"  # in a job's metadata
-POLL_SECONDS = 30.0
+METADATA_KEY = "nextmart_fine_tune"  # the key of a job's metadata that holds our fine_tune_id
+POLL_SECONDS = 30.0  # seconds between two looks at a running job
 
 
 @dataclass(frozen=True)
 class FineTuning:
-    """A row of ``ml.fine_tunes``, and what the service makes of it."""
+    """A fine-tuning job at the service, and its row of ``ml.fine_tunes``.
 
-    service: Service
-    ledger: Purchases
+    Attributes
+    ----------
+    service : RetryingClient
+    purchases : Purchases
+        The record that holds the row.
+    row : FineTune
+        The row as it was when the run began.
+    base_model : str
+        The model that is fine-tuned, as the service calls it.
+    """
+
+    service: RetryingClient
+    purchases: Purchases
     row: FineTune
-    base: str
+    base_model: str
 
     def exists(self) -> bool:
-        """Look for the job among all that the service keeps, the newest first."""
-        return self.service.ask(self.base, lambda: self._find() is not None)
+        """Tell whether the service has the job."""
+        return self.service.ask(self.base_model, lambda: self._find() is not None)
 
     def create(self, files: Mapping[str, bytes], epochs: int, seed: int) -> tuple[str, str]:
-        """Upload examples, by their part (training, validation), and have the job made, unless it is there.
+        """Upload the files of examples and create the job, unless the service has it already.
+
+        Parameters
+        ----------
+        files : part -> content
+            Examples as JSON Lines for the parts ``training`` and ``validation``; an empty file is not uploaded.
 
         Returns
         -------
-        The job's id and its status.
+        job_id, status : str
+
+        Raises
+        ------
+        ServiceError
+            If the service fails or refuses the job.
         """
         file_ids = {}
         for part, content in files.items():
             if content:
                 file_ids[f"{part}_file"] = self._upload(part, content)
-                self.ledger.note(self.row.fine_tune_id, **{f"{part}_file_id": file_ids[f"{part}_file"]})
+                self._record(**{f"{part}_file_id": file_ids[f"{part}_file"]})
 
         def create() -> tuple[str, str]:
             job = self._find() or self.service.client.fine_tuning.jobs.create(
-                model=self.base,
+                model=self.base_model,
                 method={"type": "supervised", "supervised": {"hyperparameters": {"n_epochs": epochs}}},
-                metadata={NAME: self.row.fine_tune_id},
+                metadata={METADATA_KEY: self.row.fine_tune_id},
                 suffix="nextmart",
                 seed=seed,
                 **file_ids,
             )
             return str(job.id), str(job.status)
 
-        return self.service.ask(self.base, create)
+        return self.service.ask(self.base_model, create)
 
     def wait(self, job_id: str, price: float) -> str:
-        """Wait for a job's end, write down what it cost (``price`` a million tokens), and return its model's name.
+        """Wait until a job has ended, record its cost, and return the name of the fine-tuned model.
+
+        Parameters
+        ----------
+        price : float
+            US dollars a million tokens.
 
         Raises
         ------
         NextmartError
-            If the job fails, is cancelled or is gone.
+            If the job fails, is cancelled, or is unknown to the service.
         """
-        status = self.row.status
+        last_status = self.row.status
         while True:
-            job, said = self._retrieve(job_id)
-            if said != status:
-                status = said
+            job, status = self._retrieve(job_id)
+            if status != last_status:
                 say(f"llmseqprompt: the fine-tuning {job_id} is {status}")
+                last_status = status
             if status == "succeeded":
-                tokens = job.trained_tokens or self.row.tokens
-                self.ledger.note(
-                    self.row.fine_tune_id, status=status, fine_tuned_model=job.fine_tuned_model, tokens=tokens,
-                    cost=tokens * price / 1e6, ended_at=now(),
-                )  # fmt: skip
-                return str(job.fine_tuned_model)
-            if status in FAILED:
+                model, tokens = job.fine_tuned_model, job.trained_tokens or self.row.tokens
+                cost = tokens * price / 1e6
+                self._record(status=status, fine_tuned_model=model, tokens=tokens, cost=cost, ended_at=now())
+                return str(model)
+            if status in FAILED_STATUSES:
                 message = redact((job.error.message if job.error else "") or "the service gives no reason")
-                self.ledger.note(self.row.fine_tune_id, status=status, error=message, ended_at=now())
+                self._record(status=status, error=message, ended_at=now())
                 raise NextmartError(
-                    f"the fine-tuning {job_id} of {self.base} is {status}: {message}. Mend that, then run again: "
+                    f"the fine-tuning {job_id} of {self.base_model} is {status}: {message}. Mend that, then run again: "
                     "another one will be made"
                 )
-            self.ledger.note(self.row.fine_tune_id, status=status)
+            self._record(status=status)
             time.sleep(POLL_SECONDS)
 
+    def _record(self, **columns: Any) -> None:
+        self.purchases.update_fine_tune(self.row.fine_tune_id, **columns)
+
     def _retrieve(self, job_id: str) -> tuple[Any, str]:
+        """Return a job and its status."""
+
         def retrieve() -> tuple[Any, str]:
             job = self.service.client.fine_tuning.jobs.retrieve(job_id)
             return job, str(job.status)
 
         try:
-            return self.service.ask(self.base, retrieve)
+            return self.service.ask(self.base_model, retrieve)
         except NextmartError as error:
-            # nor may it be in the list: a wrong address answers so too, and a job once given up is bought again
+            # A wrong OPENAI_BASE_URL gives "not found" too. So the job counts as lost only if the service's list lacks
+            # it as well: a lost job is created, and paid for, again.
             if isinstance(error.__cause__, openai.NotFoundError) and not self.exists():
                 message = f"the service doesn't know the fine-tuning {job_id} (any more)"
-                self.ledger.note(self.row.fine_tune_id, status="lost", error=message, ended_at=now())
+                self._record(status="lost", error=message, ended_at=now())
                 raise NextmartError(f"{message}: run again, another one will be made") from error
             raise
 
     def _find(self) -> Any:
+        """Return the job with our name among all that the service keeps, the newest first; None if there is none."""
         for job in self.service.client.fine_tuning.jobs.list(limit=100):
-            if (job.metadata or {}).get(NAME) == self.row.fine_tune_id:
+            if (job.metadata or {}).get(METADATA_KEY) == self.row.fine_tune_id:
                 return job
         return None
 
     def _upload(self, part: str, content: bytes) -> str:
+        """Upload a file of examples, unless the service has it already, and return the service's id of the file."""
         name = f"{self.row.fine_tune_id}-{part}.jsonl"
 
         def upload() -> str:
@@ -121,4 +154,4 @@ class FineTuning:
                     return str(file.id)
             return str(self.service.client.files.create(file=(name, content), purpose="fine-tune").id)
 
-        return self.service.ask(self.base, upload)
+        return self.service.ask(self.base_model, upload)

@@ -1,4 +1,4 @@
-"""What LLMSeqPrompt asks of a language model: to learn from conversations, and to answer new ones, several times."""
+"""The interface of language models: fine-tuning on conversations, and answering or ranking answers to new ones."""
 
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
@@ -10,16 +10,16 @@ from jobs.core.arrays import State
 
 @dataclass(frozen=True)
 class Conversation:
-    """A task in words.
+    """One exchange with a chat model: instructions, data, and the answer if it is known.
 
     Attributes
     ----------
     system : str
-        What is wanted; the project's own words, never the catalogue's.
+        The instructions: the project's own words, never the catalogue's.
     user : str
-        The data: titles of the catalogue, as data.
+        The data: titles of the catalogue.
     answer : str
-        The right answer, to learn from; "" where it is asked for.
+        The right answer, for fine-tuning; "" when the model is to answer.
     """
 
     system: str
@@ -29,17 +29,18 @@ class Conversation:
 
 @dataclass(frozen=True)
 class Sampling:
-    """How answers are drawn.
+    """How a language model draws answers.
 
     Attributes
     ----------
     samples : int
-        Answers a conversation.
+        Answers to each conversation.
     temperature : float
-        0: always the likeliest word.
+        The logits are divided by it; 0 always takes the likeliest token.
     max_tokens : int
-        Longest answer.
+        Tokens of an answer, at most.
     seed : int
+        Decides which answers are drawn.
     """
 
     samples: int = 20
@@ -49,32 +50,36 @@ class Sampling:
 
 
 class LanguageModel(ABC):
-    """A language model, ours or a service's."""
+    """A language model, on this machine or at a service."""
 
     @abstractmethod
     def fine_tune(
         self, examples: Sequence[Conversation], held_out: Sequence[Conversation], seed: int, checkpoint: Path | None
     ) -> None:
-        """Learn the answers of ``examples``; ``held_out`` may only decide when to stop."""
+        """Learn the answers of ``examples``; ``held_out`` conversations may only decide when to stop."""
 
     @abstractmethod
     def answer(self, conversations: Sequence[Conversation], sampling: Sampling) -> list[list[str]]:
-        """Return ``sampling.samples`` answers to each conversation, in the order drawn."""
+        """Return ``sampling.samples`` answers to each conversation, in the order in which they are drawn."""
 
     @abstractmethod
     def choose(self, conversations: Sequence[Conversation], choices: Sequence[str], k: int) -> list[list[int]]:
-        """Return each conversation's ``k`` likeliest of some answers, the likeliest first, as places in ``choices``.
+        """Return the ``k`` likeliest of the given answers to each conversation, the likeliest first.
+
+        Returns
+        -------
+        for each conversation, a list of positions in ``choices``
 
         Raises
         ------
         UsageError
-            If the model's probabilities can't be seen, as with a service.
+            If the model's probabilities can't be read, as at a service.
         """
 
     @abstractmethod
     def state(self) -> State:
-        """Return what was learnt as named arrays."""
+        """Return what fine-tuning has learnt, as named arrays."""
 
     @abstractmethod
     def restore(self, state: State) -> None:
-        """Take back a state."""
+        """Load what :meth:`state` returned."""

@@ -1,7 +1,7 @@
-"""A language model that OpenAI, or a server that speaks like it (``OPENAI_BASE_URL``), fine-tunes and runs.
+"""A language model that OpenAI, or a compatible server (``OPENAI_BASE_URL``), fine-tunes and runs.
 
-Nothing is bought before it is planned, allowed and written down, and nothing twice. Answers are committed as they come:
-a run that is killed loses those to the requests that were under way, at most ``AT_ONCE``.
+Nothing is bought before it is planned, within the spending limit, and recorded; and nothing is bought twice. Answers
+are committed as they come: a run that is killed loses at most the answers to ``REQUESTS_IN_FLIGHT`` requests.
 """
 
 import hashlib
@@ -19,102 +19,113 @@ import numpy as np
 
 from jobs.core.arrays import State
 from jobs.errors import UsageError, redact
+from jobs.language_models.chat_requests import as_jsonl, conversation_tokens, count_tokens, messages
 from jobs.language_models.fine_tuning import FineTuning
 from jobs.language_models.language_model import Conversation, LanguageModel, Sampling
 from jobs.language_models.prices import price_of
 from jobs.language_models.purchases import Completion, FineTune, Purchases
-from jobs.language_models.service import SERVICE, Service, as_jsonl, conversation_tokens, count_tokens, messages
 from jobs.language_models.services import Services
 from jobs.progress import progress, say
 from jobs.services.errors import Denied, Refused, ServiceError, WrongAnswer
+from jobs.services.retrying_client import RetryingClient
 from jobs.settings import PromptPrice
 
-AT_ONCE = 8  # requests for answers
+REQUESTS_IN_FLIGHT = 8  # questions that are asked at the same time
+SERVICE_NAME = "the language model's service"  # what error messages call the service
 
 
 class OpenAIModel(LanguageModel):
-    """One base model and what becomes of it.
+    """A base model of the service, and the fine-tuned model that is made of it.
 
     Parameters
     ----------
     name : str
         The base model, as the service calls it.
     parameters : mapping
-        Reads ``epochs``; the service chooses the rest.
+        Of LLMSeqPrompt; only ``epochs`` is read, the service chooses the rest.
     services : Services
+        The record of purchases and the spending limit.
+
+    Attributes
+    ----------
+    fine_tuned : str
+        The service's name of the fine-tuned model; "" before fine-tuning.
     """
 
     def __init__(self, name: str, parameters: Mapping[str, Any], services: Services) -> None:
-        self.base, self.epochs, self.services = name, int(parameters["epochs"]), services
+        self.base_model, self.epochs, self.services = name, int(parameters["epochs"]), services
         self.fine_tuned = ""
-        self._ledger = Purchases(services.connection)
-        self._service = Service()
-        self._spending = threading.Lock()
+        self._purchases = Purchases(services.connection)
+        self._client = RetryingClient(SERVICE_NAME)
+        self._spending_lock = threading.Lock()
 
     def fine_tune(
         self,
         examples: Sequence[Conversation],
         held_out: Sequence[Conversation],
         seed: int,
-        checkpoint: Path | None,  # noqa: ARG002 - the warehouse holds how far it is
+        checkpoint: Path | None,  # noqa: ARG002 - the warehouse records how far the fine-tuning is
     ) -> None:
-        """Have the base model fine-tuned, or go on waiting for it; equal examples are learnt from once.
+        """Let the service fine-tune the base model, or continue waiting for an earlier request of the same fine-tuning.
 
         Raises
         ------
         UsageError
-            If it would cost more than ``prompt_max_cost``: the message holds the plan.
+            If the fine-tuning would exceed ``prompt_max_cost``; the message holds the plan.
         NextmartError
-            If the service fails, or the job does.
+            If the service fails, or the fine-tuning does.
         """
         files = {"training": as_jsonl(examples), "validation": as_jsonl(held_out)}
-        recipe = _hash([self.base, self.epochs, seed, *(hashlib.sha256(file).hexdigest() for file in files.values())])
+        file_hashes = [hashlib.sha256(file).hexdigest() for file in files.values()]
+        recipe = _json_hash([self.base_model, self.epochs, seed, *file_hashes])
         tokens = self.epochs * sum(map(conversation_tokens, examples))
         cost = tokens * self._price.training / 1e6
-        row = self._ledger.fine_tune(recipe)
-        is_asked_for = row is not None and (row.job_id is not None or self._fine_tuning(row).exists())
-        if row is None or not is_asked_for:
-            self._allow(
-                f"fine-tuning {self.base} on {len(examples):,} examples, {self.epochs} epochs, {tokens:,} tokens", cost
+        row = self._purchases.find_fine_tune(recipe)
+        is_bought = row is not None and (row.job_id is not None or self._fine_tuning(row).exists())
+        if row is None or not is_bought:
+            self._require_within_limit(
+                f"fine-tuning {self.base_model} on {len(examples):,} examples, {self.epochs} epochs, {tokens:,} tokens",
+                cost,
             )
-            row = row or self._ledger.begin(recipe, self.base, len(examples), tokens)
+            row = row or self._purchases.add_fine_tune(recipe, self.base_model, len(examples), tokens)
             self.services.spent += cost
         job_id = row.job_id
         if job_id is None:
             job_id, status = self._fine_tuning(row).create(files, self.epochs, seed)
-            self._ledger.note(row.fine_tune_id, job_id=job_id, status=status)
+            self._purchases.update_fine_tune(row.fine_tune_id, job_id=job_id, status=status)
         self.fine_tuned = row.fine_tuned_model or self._fine_tuning(row).wait(job_id, self._price.training)
 
     def answer(self, conversations: Sequence[Conversation], sampling: Sampling) -> list[list[str]]:
-        """Ask the fine-tuned model what was not asked before; a question that the service refuses has no answers.
+        """Return answers of the fine-tuned model; only questions without recorded answers are asked, and paid for.
 
-        At temperature 0 one answer is bought, and repeated.
+        A question that the service refuses has no answers. At temperature 0 all answers are equal: one is bought, and
+        repeated.
 
         Raises
         ------
         UsageError
-            If it might cost more than ``prompt_max_cost``: the message holds the plan.
+            If the answers might exceed ``prompt_max_cost``; the message holds the plan.
         ServiceError
-            If the service fails, or has refused everything that this model was ever asked, or if wrong answers, which
-            are paid for and in no plan, pass ``prompt_max_cost``.
+            If the service fails, if it has refused every question that this model was ever asked, or if wrong answers,
+            which are charged for but not planned, exceed ``prompt_max_cost``.
         """
-        times = 1
-        if sampling.temperature == 0:  # all answers are one
-            times, sampling = sampling.samples, replace(sampling, samples=1)
-        bodies = [self._body(conversation, sampling) for conversation in conversations]
-        hashes = [_hash(body) for body in bodies]
-        kept = self._ledger.completions(hashes)
-        missing = {key: place for place, key in enumerate(hashes) if key not in kept}
+        repeats = 1
+        if sampling.temperature == 0:
+            repeats, sampling = sampling.samples, replace(sampling, samples=1)
+        bodies = [self._request_body(conversation, sampling) for conversation in conversations]
+        hashes = [_json_hash(body) for body in bodies]
+        answers = self._purchases.find_answers(hashes)
+        missing = {key: place for place, key in enumerate(hashes) if key not in answers}
         if missing:
-            asked = sum(conversation_tokens(conversations[place]) for place in missing.values())
-            most = len(missing) * sampling.samples * sampling.max_tokens
-            self._allow(
+            prompt_tokens = sum(conversation_tokens(conversations[place]) for place in missing.values())
+            max_answer_tokens = len(missing) * sampling.samples * sampling.max_tokens
+            self._require_within_limit(
                 f"asking {self.fine_tuned} {len(missing):,} questions, {sampling.samples} answers each, "
-                f"{asked:,} tokens in and at most {most:,} out",
-                self._cost(asked, most),
+                f"{prompt_tokens:,} tokens in and at most {max_answer_tokens:,} out",
+                self._cost(prompt_tokens, max_answer_tokens),
             )
-            kept |= self._buy({key: bodies[place] for key, place in missing.items()})
-        return [kept.get(key, []) * times for key in hashes]
+            answers |= self._buy_answers({key: bodies[place] for key, place in missing.items()})
+        return [answers.get(key, []) * repeats for key in hashes]
 
     def choose(
         self,
@@ -122,29 +133,30 @@ class OpenAIModel(LanguageModel):
         choices: Sequence[str],  # noqa: ARG002
         k: int,  # noqa: ARG002
     ) -> list[list[int]]:
-        """Refuse: the service shows no probabilities of given answers."""
+        """Raise UsageError: the service does not show the probabilities of given answers."""
         raise UsageError("constrained answers need provider = 'local': a service's probabilities can't be seen")
 
     def state(self) -> State:
-        """Return the fine-tuned model's name."""
+        """Return the name of the fine-tuned model, as UTF-8 bytes."""
         return {"fine_tuned": np.frombuffer(self.fine_tuned.encode(), np.uint8)}
 
     def restore(self, state: State) -> None:
-        """Take back the fine-tuned model's name."""
+        """Load the name of the fine-tuned model."""
         self.fine_tuned = state["fine_tuned"].tobytes().decode()
 
     def _fine_tuning(self, row: FineTune) -> FineTuning:
-        return FineTuning(self._service, self._ledger, row, self.base)
+        return FineTuning(self._client, self._purchases, row, self.base_model)
 
     @cached_property
     def _price(self) -> PromptPrice:
-        return price_of(self.base, self.services.settings)
+        return price_of(self.base_model, self.services.settings)
 
     def _cost(self, prompt_tokens: int, completion_tokens: int) -> float:
+        """Return the US dollars that questions and answers of so many tokens cost."""
         return float(prompt_tokens * self._price.input + completion_tokens * self._price.output) / 1e6
 
-    def _allow(self, plan: str, cost: float) -> None:
-        """Say what is about to be bought, and refuse where it is too much."""
+    def _require_within_limit(self, plan: str, cost: float) -> None:
+        """Print a planned purchase and its cost in US dollars; raise UsageError if it exceeds ``prompt_max_cost``."""
         plan = f"llmseqprompt: {plan}: at most ${cost:.4f}"
         limit = self.services.settings.prompt_max_cost
         if limit is None:
@@ -156,7 +168,8 @@ class OpenAIModel(LanguageModel):
             )
         say(plan)
 
-    def _body(self, conversation: Conversation, sampling: Sampling) -> dict[str, Any]:
+    def _request_body(self, conversation: Conversation, sampling: Sampling) -> dict[str, Any]:
+        """Return the body of the HTTP request that asks for answers; its hash identifies recorded answers."""
         return {
             "model": self.fine_tuned,
             "messages": messages(conversation),
@@ -166,65 +179,89 @@ class OpenAIModel(LanguageModel):
             "seed": sampling.seed,
         }
 
-    def _buy(self, bodies: Mapping[str, dict[str, Any]]) -> dict[str, list[str]]:
-        """Ask several questions at a time and keep each one's answers as they come."""
-        found: dict[str, list[str]] = {}
+    def _buy_answers(self, bodies: Mapping[str, dict[str, Any]]) -> dict[str, list[str]]:
+        """Ask several questions at a time, record the answers as they come, and return them.
+
+        Parameters
+        ----------
+        bodies : request hash -> request body
+
+        Returns
+        -------
+        request hash -> answers
+            Without questions that the service refuses.
+        """
+        answers: dict[str, list[str]] = {}
         stop = threading.Event()
         ended_by: ServiceError | None = None
-        refused: Refused | None = None
-        left = iter(bodies.items())
-        under_way: dict[Future[Completion], str] = {}
-        with progress(f"asking {self.fine_tuned}", len(bodies)) as advance, ThreadPoolExecutor(AT_ONCE) as pool:
+        refusal: Refused | None = None
+        planned = iter(bodies.items())
+        in_flight: dict[Future[Completion], str] = {}
+        with (
+            progress(f"asking {self.fine_tuned}", len(bodies)) as advance,
+            ThreadPoolExecutor(REQUESTS_IN_FLIGHT) as pool,
+        ):
             try:
                 while True:
-                    # no more are asked or waiting to be stored than can be lost
-                    wanted = 0 if stop.is_set() else AT_ONCE - len(under_way)
-                    under_way |= {pool.submit(self._complete, body, stop): key for key, body in islice(left, wanted)}
-                    if not under_way:
+                    # A finished request counts as in flight until its answers are recorded: so a kill loses at most
+                    # these.
+                    free_slots = 0 if stop.is_set() else REQUESTS_IN_FLIGHT - len(in_flight)
+                    in_flight |= {
+                        pool.submit(self._complete, body, stop): key for key, body in islice(planned, free_slots)
+                    }
+                    if not in_flight:
                         break
-                    for future in wait(under_way, return_when=FIRST_COMPLETED).done:
-                        key = under_way.pop(future)
+                    for future in wait(in_flight, return_when=FIRST_COMPLETED).done:
+                        key = in_flight.pop(future)
                         try:
-                            bought = future.result()
+                            completion = future.result()
                         except Refused as error:
-                            refused = error
-                        except ServiceError as error:  # what is under way is paid for, and still taken
+                            refusal = error
+                        except ServiceError as error:  # requests in flight are charged for, so their answers are kept
                             ended_by = ended_by or error
                             stop.set()
                         else:
-                            self._ledger.keep(key, self.fine_tuned, bought)
-                            found[key] = bought.answers
+                            self._purchases.add_completion(key, self.fine_tuned, completion)
+                            answers[key] = completion.answers
                             advance(1, f"${self.services.spent:.4f}")
             finally:
                 stop.set()
         if ended_by:
             raise ended_by
-        if refused:
-            if not self._ledger.has_answers(self.fine_tuned):  # then it is not the questions that are wrong
-                raise refused
-            say(f"{SERVICE} refused {len(bodies) - len(found):,} of {len(bodies):,} questions: {redact(str(refused))}")
-        return found
+        if refusal:
+            if not self._purchases.has_answers(
+                self.fine_tuned
+            ):  # the service never answered: no single question is at fault
+                raise refusal
+            count = len(bodies) - len(answers)
+            say(f"{SERVICE_NAME} refused {count:,} of {len(bodies):,} questions: {redact(str(refusal))}")
+        return answers
 
     def _complete(self, body: dict[str, Any], stop: threading.Event) -> Completion:
+        """Ask one question, with retries, and return its answers."""
+
         def complete() -> Completion:
             limit = self.services.settings.prompt_max_cost
-            if limit is not None and self.services.spent > limit:  # the plan knows of no wrong answers
+            if limit is not None and self.services.spent > limit:  # wrong answers are charged for but not in the plan
                 raise Denied(f"llmseqprompt: ${self.services.spent:.4f} are spent, over prompt_max_cost = {limit:g}")
-            answer = self._service.client.chat.completions.create(**body)
-            answers = [choice.message.content or "" for choice in answer.choices]
-            prompt = answer.usage.prompt_tokens if answer.usage else sum(
-                count_tokens(message["content"]) for message in body["messages"]
-            )  # fmt: skip
-            completion = answer.usage.completion_tokens if answer.usage else sum(map(count_tokens, answers))
-            cost = self._cost(prompt, completion)
-            with self._spending:
+            response = self._client.client.chat.completions.create(**body)
+            answers = [choice.message.content or "" for choice in response.choices]
+            if response.usage:
+                prompt_tokens, answer_tokens = response.usage.prompt_tokens, response.usage.completion_tokens
+            else:
+                prompt_tokens = sum(count_tokens(message["content"]) for message in body["messages"])
+                answer_tokens = sum(map(count_tokens, answers))
+            cost = self._cost(prompt_tokens, answer_tokens)
+            with self._spending_lock:
                 self.services.spent += cost
-            if len(answers) != body["n"]:  # charged for all the same
-                raise WrongAnswer(f"{SERVICE} gave {len(answers)} answers, not the {body['n']} that were asked for")
-            return Completion(answers, prompt, completion, cost)
+            if len(answers) != body["n"]:
+                raise WrongAnswer(
+                    f"{SERVICE_NAME} gave {len(answers)} answers, not the {body['n']} that were asked for"
+                )
+            return Completion(answers, prompt_tokens, answer_tokens, cost)
 
-        return self._service.ask(self.fine_tuned, complete, stop)
+        return self._client.ask(self.fine_tuned, complete, stop)
 
 
-def _hash(value: Any) -> str:
+def _json_hash(value: Any) -> str:
     return hashlib.sha256(json.dumps(value, sort_keys=True).encode()).hexdigest()

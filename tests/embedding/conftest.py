@@ -1,4 +1,4 @@
-"""A catalogue in memory, and a service on loopback."""
+"""Fixtures: a warehouse in memory, and a fake embedding service on the loopback interface."""
 
 import duckdb
 import pytest
@@ -21,7 +21,7 @@ def catalogue():
 
 @pytest.fixture(scope="session")
 def server():
-    """One for all tests: to stop one takes half a second."""
+    """One HTTP server for all tests, since stopping a server takes half a second."""
     with HTTPServer("127.0.0.1", threaded=True) as server:
         yield server
 
@@ -32,7 +32,7 @@ def service(server, monkeypatch, tmp_path):
     monkeypatch.setenv("OPENAI_BASE_URL", server.url_for("/v1"))
     monkeypatch.setenv("NO_PROXY", "*")
     monkeypatch.delenv("SSL_CERT_FILE", raising=False)
-    monkeypatch.setenv("SSL_CERT_DIR", str(tmp_path))  # every run would read all certificates, and needs none here
+    monkeypatch.setenv("SSL_CERT_DIR", str(tmp_path))  # empty, since every run would read all certificates
     fake = FakeOpenAI(server)
     yield fake
     fake.closing.set()
@@ -48,7 +48,7 @@ def batches(service):
 
 @pytest.fixture
 def shop(catalogue, batches):
-    """A catalogue that has a vector already, so that a night that fails is incomplete and no error."""
+    """A catalogue with one vector already, so that a failing night ends as incomplete instead of raising an error."""
     catalogue.write(**ALL)
     catalogue.connection.execute(
         "insert into ml.embeddings values ('fake', ?, ?, ?, 'ok', null, 3, 'embed-first', now())",

@@ -1,4 +1,4 @@
-"""Files and batches of a service on this machine: it ends a batch when a test says so, and misbehaves on purpose."""
+"""A fake of OpenAI's Batch API on this machine: it ends batches when a test says so, and misbehaves on purpose."""
 
 import base64
 import json
@@ -13,16 +13,16 @@ from fake_openai import KEY, error, vector_of
 from pytest_httpserver import HTTPServer
 from werkzeug import Request, Response
 
-# what may be wrong with the one line of a text; those of SPOILED hold no usable vector, but are charged for
+# What may be wrong with the output line of a text. Lines of SPOILED hold no usable vector, but are charged for.
 SPOILED = ["NaN", "zeros", "dimensions", "table", "null", "no vector", "broken", "page", "other id", "id that is none"]
 ERRORS = {"400": "this text is not allowed", "500": "the model stumbled", "expired": "the window has closed"}
 
-# what may go wrong with a request; of "made, …" the service does what it is asked, and its answer is lost
+# What may go wrong with a request. With "made, …" the service does what it is asked, but its answer is lost.
 FAULTS = ["500", "429", "time-out", "truncated", "made, 500", "made, time-out", "made, truncated", "made, a page"]
 
 
 class FakeBatches:
-    """Batches beside the embeddings of a FakeOpenAI on the same server.
+    """The Batch API of a fake service, on the same server as its embeddings (:class:`FakeOpenAI`).
 
     Attributes
     ----------
@@ -54,7 +54,7 @@ class FakeBatches:
         self.asked: list[str] = []
         self.form = "base64"
         self.usage = True
-        self.page = 2  # batches of one page, however many a client asks for
+        self.page = 2  # batches on one page of a list, however many the client asks for
         self.lock = threading.RLock()
         self.closing = threading.Event()
         for method, path, kind, act in [
@@ -66,17 +66,17 @@ class FakeBatches:
         ]:
             server.expect_request(path, method=method).respond_with_handler(self._handler(kind, act))
 
-    # --- what a test says ---
+    # --- what a test controls ---
 
     def texts(self, batch: dict) -> list[str]:
-        """Return what a batch was asked for."""
+        """Return the texts of a batch."""
         return [text for _, text in self._inputs(batch)]
 
     def under_way(self) -> list[dict]:
         return [batch for batch in self.batches.values() if batch["status"] == "in_progress"]
 
     def end(self, status: str = "completed", reached: int | None = None, reason: str = "") -> None:
-        """End all batches under way, after so many of each one's texts; None is all, a failed batch reaches none."""
+        """End all batches under way after so many texts (None: after all); a failed batch reaches no text."""
         with self.lock:
             for batch in self.under_way():
                 self._end(batch, status, 0 if status == "failed" else reached, reason)
@@ -95,7 +95,7 @@ class FakeBatches:
             elif fault != "missing":
                 (self.spoiled if fault in SPOILED else self.paid)[text] += 1
                 output += [self._line(key, text, fault)] * (2 if fault == "twice" else 1)
-        if status != "failed":  # one that failed has no files at all
+        if status != "failed":  # a failed batch has no files
             random.Random(0).shuffle(output)
             batch["output_file_id"] = self._keep(output)
             batch["error_file_id"] = self._keep(errors)
@@ -118,7 +118,7 @@ class FakeBatches:
         if fault == "dimensions":
             vector = vector[:-1]
         spelt: object = base64.b64encode(vector.tobytes()).decode() if self.form == "base64" else vector.tolist()
-        if fault == "table":  # as many rows as there are dimensions
+        if fault == "table":  # a table with as many rows as the vector has dimensions
             spelt = [vector.tolist()] * len(vector)
         if fault == "null":
             spelt = None
@@ -177,7 +177,7 @@ class FakeBatches:
         if fault == "cut off":
             whole = answer.get_data()
             answer.set_data(whole[: len(whole) // 2])
-            answer.headers["Content-Length"] = str(len(whole))  # set last: set_data sets it too
+            answer.headers["Content-Length"] = str(len(whole))  # set last, since set_data sets this header too
         return answer
 
     def _upload(self, request: Request) -> Response:
@@ -187,10 +187,17 @@ class FakeBatches:
             file_id = f"file-{len(self.files)}"
             self.files[file_id] = file.read()
         size = len(self.files[file_id])
-        return shown({
-            "id": file_id, "object": "file", "bytes": size, "created_at": 0, "filename": file.filename,
-            "purpose": "batch", "status": "processed",
-        })  # fmt: skip
+        return shown(
+            {
+                "id": file_id,
+                "object": "file",
+                "bytes": size,
+                "created_at": 0,
+                "filename": file.filename,
+                "purpose": "batch",
+                "status": "processed",
+            }
+        )
 
     def _content(self, request: Request) -> Response:
         return Response(self.files[request.path.split("/")[3]], content_type="application/octet-stream")
@@ -200,9 +207,12 @@ class FakeBatches:
         assert asked["endpoint"] == "/v1/embeddings"
         with self.lock:
             batch = {
-                "id": f"batch-{len(self.batches)}", "object": "batch", "created_at": len(self.batches),
-                "status": "in_progress", **asked,
-            }  # fmt: skip
+                "id": f"batch-{len(self.batches)}",
+                "object": "batch",
+                "created_at": len(self.batches),
+                "status": "in_progress",
+                **asked,
+            }
             self.batches[batch["id"]] = batch
         return shown(batch)
 

@@ -1,4 +1,4 @@
-"""A service on this machine that speaks like OpenAI's, counts what it sells, and misbehaves on purpose."""
+"""A fake of OpenAI's embeddings endpoint on this machine: it counts what it sells, and misbehaves on purpose."""
 
 import base64
 import hashlib
@@ -17,7 +17,7 @@ from werkzeug import Request, Response
 KEY = "sk-planted-0123456789"
 DIMENSIONS = 4
 
-# what may go wrong with one request; those of SPOILED are answered, and so charged for
+# What may go wrong with one request. Faults of SPOILED are in the answer, so they are charged for.
 FAULTS = ["429", "429 retry-after", "500", "503", "time-out", "hang", "reset", "cut off"]
 SPOILED = ["truncated", "short", "doubled", "dimensions", "NaN", "zeros", "other keys", "a page"]
 
@@ -32,7 +32,7 @@ def error(status: int, message: str, code: str | None = None, **headers: str) ->
 
 
 class FakeOpenAI:
-    """Embeddings, files and batches.
+    """The embeddings endpoint of a fake service.
 
     Attributes
     ----------
@@ -67,7 +67,7 @@ class FakeOpenAI:
         server.expect_request("/v1/embeddings", method="POST").respond_with_handler(self._embeddings)
 
     def in_turn(self, *faults: str | None) -> None:
-        """Let these go wrong with the first requests; all later ones are answered."""
+        """Spoil the first requests with these faults (None for no fault); all later requests are answered."""
         left = list(faults)
         self.faults = lambda texts: left.pop(0) if left else None
 
@@ -103,7 +103,9 @@ class FakeOpenAI:
         if fault == "reset":
             connection = request.environ["werkzeug.socket"]
             connection.setsockopt(1, 13, struct.pack("ii", 1, 0))  # SOL_SOCKET, SO_LINGER: close with a reset
-            os.close(connection.detach())  # the server's own files keep a socket open that is closed politely
+            os.close(
+                connection.detach()
+            )  # close() would not reset the connection, since the server's own files keep the socket open
             return Response()
         if self.poison & {*texts}:
             return error(400, "this text is not allowed")
@@ -113,11 +115,11 @@ class FakeOpenAI:
         answer = self._body(texts, fault, request.get_json().get("dimensions", self.dimensions))
         if fault == "a page":
             return Response("<html>welcome</html>", content_type="text/html")
-        if fault == "cut off":  # the connection ends before the answer does: nothing is charged for
+        if fault == "cut off":  # the connection ends before the answer does, so nothing is charged
             with self.lock:
                 self.paid.subtract(texts)
             half = Response(answer[:40], content_type="application/json")
-            half.headers["Content-Length"] = str(len(answer))  # set last: the constructor sets it too
+            half.headers["Content-Length"] = str(len(answer))  # set last, since the constructor sets this header too
             return half
         return Response(
             answer[:-20] if fault == "truncated" else answer, 200, self.headers, content_type="application/json"
@@ -128,7 +130,7 @@ class FakeOpenAI:
         order = list(range(len(texts)))
         if fault == "dimensions":
             vectors = [vector[:-1] for vector in vectors]
-        if fault in ("NaN", "zeros"):  # one of them
+        if fault in ("NaN", "zeros"):  # one vector of the answer is wrong
             place = next((place for place, text in enumerate(texts) if text in self.cursed), -1)
             vectors[place] = vectors[place] * (np.nan if fault == "NaN" else 0)
         if fault == "short":

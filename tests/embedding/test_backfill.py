@@ -1,4 +1,4 @@
-"""The embed job: each text is paid for once, and what was bought stays."""
+"""The embed job: each text is paid for once, and vectors that were bought stay."""
 
 import numpy as np
 import pytest
@@ -14,13 +14,13 @@ from jobs.settings import EmbeddingModel
 
 
 class FakeProvider:
-    """Counts what it is paid for; answers differently or fails in the calls that are named."""
+    """A provider that counts what it is paid for; ``answers`` says in which calls it answers differently or fails."""
 
     def __init__(self):
         self.made, self.calls, self.answers = 0, [], {}
         self.limits = Limits(texts=2048)
         self.price = 1.0
-        self.at_once = 1
+        self.requests_in_flight = 1
 
     @property
     def paid(self):
@@ -63,8 +63,12 @@ def test_each_text_gets_its_own_vector(catalogue, provider):
     assert summary["status"] == "done"
     assert (summary["rows_in"], summary["rows_out"]) == (23, 23)
     assert summary["detail"] == {
-        "embedding_model": "fake", "provider": "openai", "texts": 23, "failed": 0, "tokens": words,
-    }  # fmt: skip
+        "embedding_model": "fake",
+        "provider": "openai",
+        "texts": 23,
+        "failed": 0,
+        "tokens": words,
+    }
     assert summary["cost"] == pytest.approx(words / 1e6)
     assert max(map(len, provider.calls)) <= 4
     assert len(provider.calls) == 6
@@ -185,8 +189,10 @@ def test_another_model_or_size_has_vectors_of_its_own(catalogue, provider):
     catalogue.embed(model={"dimensions": 2})
     assert len(provider.paid) == 3
     assert catalogue.rows("select embedding_model, dimensions, len(embedding) from ml.embeddings order by all") == [
-        ("fake", 2, 2), ("fake", 4, 4), ("other", 4, 4),
-    ]  # fmt: skip
+        ("fake", 2, 2),
+        ("fake", 4, 4),
+        ("other", 4, 4),
+    ]
 
 
 # --- texts that are too long ---
@@ -226,7 +232,7 @@ def test_the_request_that_would_pass_the_limit_is_not_made(catalogue, provider):
     catalogue.write(**{f"item-{number}": f"text {number}" for number in range(10)})
     summary = catalogue.embed(
         options=EmbedOptions(max_cost=9e-6), embedding_batch_size=2
-    )  # 2 tokens a text, $1 a million
+    )  # a text has 2 tokens; a million tokens cost $1
     assert len(provider.paid) == 4
     assert summary["cost"] == pytest.approx(8e-6)
     assert summary["status"] == "incomplete"
@@ -260,10 +266,10 @@ def test_the_backlog_is_read_in_portions_in_the_order_of_length(catalogue, size)
     catalogue.write(**texts, again="x")
     wanted = backlog.MissingTexts(EmbeddingModel(name="fake", model="fake", provider="openai", dimensions=4))
     assert backlog.stage_missing_texts(catalogue.connection, wanted) == 10
-    read = list(backlog.portions(catalogue.connection, size))
+    read = list(backlog.staged_portions(catalogue.connection, size))
     assert [text for rows in read for _, text in rows] == sorted(texts.values(), key=len)
     assert max(map(len, read)) <= size
-    assert backlog.measure(catalogue.connection, wanted) == (11, 10, 55)
+    assert backlog.count_missing(catalogue.connection, wanted) == (11, 10, 55)
 
 
 def test_texts_keep_quotes_newlines_and_other_scripts(catalogue, provider):

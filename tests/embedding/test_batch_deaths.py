@@ -1,4 +1,4 @@
-"""Runs that die, and answers that are lost: no batch is bought twice, and none is forgotten."""
+"""Runs that are killed, and answers that are lost: no batch is bought twice, and none is forgotten."""
 
 import itertools
 import signal
@@ -21,16 +21,16 @@ from batch_nights import (
 from catalogue import text_hash
 from fake_batches import FAULTS
 
-from jobs.embedding import batch_api as deferred
+from jobs.embedding import batch_api
 from jobs.embedding.providers import openai_batch
 
-# --- written down first ---
+# --- batches are recorded before they are submitted ---
 
 
 @pytest.mark.parametrize("moment", ["upload", "create"])
 def test_a_batch_and_its_texts_are_on_record_before_the_service_hears_of_it(shop, batches, moment):
     seen = []
-    other = shop.connection.cursor()  # sees only what is committed
+    other = shop.connection.cursor()  # another connection, which sees only committed rows
 
     def look():
         query = "select status, batch_id, texts, tokens, ended_at from ml.embedding_batches"
@@ -43,14 +43,18 @@ def test_a_batch_and_its_texts_are_on_record_before_the_service_hears_of_it(shop
 
 
 MOMENTS = {
-    "upload": "preparing", "upload, done": "preparing", "create": "preparing", "create, done": "preparing",
-    "retrieve": "submitted", "content": "completed",
-}  # fmt: skip
+    "upload": "preparing",
+    "upload, done": "preparing",
+    "create": "preparing",
+    "create, done": "preparing",
+    "retrieve": "submitted",
+    "content": "completed",
+}
 
 
 @pytest.fixture
 def ctrl_c_is_heard():
-    """Of a shell's job in the background, such as these tests may be, Python leaves the signal ignored."""
+    """Handle SIGINT, which Python ignores in a background job of a shell, where these tests may run."""
     before = signal.signal(signal.SIGINT, signal.default_int_handler)
     yield
     signal.signal(signal.SIGINT, before)
@@ -62,11 +66,11 @@ def test_a_run_interrupted_while_the_service_is_busy_buys_nothing_twice(shop, ba
     def interrupt():
         del batches.at[moment]
         signal.pthread_kill(threading.main_thread().ident, signal.SIGINT)
-        batches.closing.wait(0.2)  # no answer before it has struck
+        batches.closing.wait(0.2)  # answer only after the signal has arrived
 
     batches.at[moment] = interrupt
     if moment == "create":
-        batches.faults["create"] = ["500"]  # the request doesn't outlive who made it
+        batches.faults["create"] = ["500"]  # the killed client's request creates no batch
     with pytest.raises(KeyboardInterrupt):
         nights_until_complete(shop, batches)
     assert {status for status, _, _ in recorded(shop)} == {MOMENTS[moment]}
@@ -78,9 +82,10 @@ def test_a_run_interrupted_while_the_service_is_busy_buys_nothing_twice(shop, ba
 
 
 class Dying:
-    """The connection of a process that is killed at its nth statement that writes; no later one is carried out either.
+    """A connection of a process that is killed at its nth writing statement; later statements are not executed either.
 
-    To be killed at one that reads, or at a request, leaves what being killed at the one before or after leaves.
+    A kill at a reading statement, or at a request, leaves the same state as one at the writing statement before or
+    after.
     """
 
     def __init__(self, connection, statements):
@@ -98,9 +103,9 @@ class Dying:
 
 @pytest.mark.parametrize("dies", ["handing in", "collecting"])
 def test_a_run_killed_at_any_statement_ends_like_one_that_was_not(shop, batches, dies, monkeypatch):
-    """Die at statement n, for n = 1, 2, … until a run goes through; the two nights after each must mend it."""
-    monkeypatch.setattr(deferred, "RESULTS_AT_ONCE", 2)
-    monkeypatch.setattr(openai_batch, "MOST_TEXTS", 4)
+    """Kill a run at statement n, for n = 1, 2, … until one ends by itself; two more nights must repair each."""
+    monkeypatch.setattr(batch_api, "RESULTS_PER_COMMIT", 2)
+    monkeypatch.setattr(openai_batch, "MAX_TEXTS", 4)
     alive = shop.connection
     stored = "select text_hash, embedding, status, error, tokens from ml.embeddings order by all"
     night(shop)
@@ -117,7 +122,7 @@ def test_a_run_killed_at_any_statement_ends_like_one_that_was_not(shop, batches,
         if dies == "collecting":
             night(shop)
             batches.end()
-        with alive.cursor() as process:  # its end rolls back what it had begun
+        with alive.cursor() as process:  # closing it rolls back an open transaction
             shop.connection = dying = Dying(process, statements)
             with suppress(KeyboardInterrupt):
                 night(shop)
@@ -132,7 +137,7 @@ def test_a_run_killed_at_any_statement_ends_like_one_that_was_not(shop, batches,
     assert statements > 12
 
 
-# --- answers that are lost ---
+# --- lost answers ---
 
 
 @pytest.mark.parametrize("fault", FAULTS)
@@ -189,7 +194,7 @@ def test_an_upload_that_fails_is_tried_again_with_the_whole_file(shop, batches, 
     ],
 )  # fmt: skip
 def test_a_service_that_is_down_ends_the_night_and_no_text_is_blamed(shop, batches, kind, fault):
-    batches.faults[kind] = [fault] * (6 if fault in ("500", "429") else 1)  # the client tries again on its own
+    batches.faults[kind] = [fault] * (6 if fault in ("500", "429") else 1)  # OpenAI's client retries these by itself
     nights = [night(shop)]
     batches.end()
     nights.append(night(shop))
@@ -210,7 +215,7 @@ def test_a_passing_fault_is_waited_out(shop, batches):
 
 
 def test_results_cut_off_in_the_middle_are_taken_again_and_counted_once(shop, batches, monkeypatch):
-    monkeypatch.setattr(deferred, "RESULTS_AT_ONCE", 2)
+    monkeypatch.setattr(batch_api, "RESULTS_PER_COMMIT", 2)
     night(shop)
     batches.end()
     batches.faults["content"] = ["cut off"]

@@ -1,4 +1,4 @@
-"""The embed job by OpenAI's Batch API, against a real server, by OpenAI's own client; each run is one night."""
+"""The embed job with OpenAI's Batch API: OpenAI's own client against a fake service; each run is one night."""
 
 import json
 
@@ -18,7 +18,7 @@ from batch_nights import (
 from catalogue import text_hash
 from fake_openai import KEY
 
-from jobs.embedding import batch_api as deferred
+from jobs.embedding import batch_api
 from jobs.embedding.backfill import EmbedOptions
 from jobs.embedding.providers import openai_batch
 from jobs.errors import UsageError
@@ -113,7 +113,7 @@ def test_a_model_that_has_sizes_is_told_the_one_that_is_wanted(shop, batches):
 
 
 def test_no_batch_holds_more_texts_than_the_service_allows(shop, batches, monkeypatch):
-    monkeypatch.setattr(openai_batch, "MOST_TEXTS", 3)
+    monkeypatch.setattr(openai_batch, "MAX_TEXTS", 3)
     assert night(shop)["detail"]["handed_in"] == 7
     assert [len(batches.texts(batch)) for batch in batches.batches.values()] == [3, 3, 1]
     batches.end()
@@ -123,8 +123,8 @@ def test_no_batch_holds_more_texts_than_the_service_allows(shop, batches, monkey
 
 
 def test_the_real_limits_are_those_of_the_service():
-    assert openai_batch.MOST_TEXTS == 50_000
-    assert openai_batch.MOST_TOKENS * 4 < 200e6 - 300 * openai_batch.MOST_TEXTS, "a file may have 200 MB"
+    assert openai_batch.MAX_TEXTS == 50_000
+    assert openai_batch.MAX_TOKENS * 4 < 200e6 - 300 * openai_batch.MAX_TEXTS, "a file may have 200 MB"
 
 
 def test_no_more_tokens_are_under_way_than_the_settings_allow(shop, batches):
@@ -150,7 +150,7 @@ def test_no_more_tokens_are_under_way_than_the_settings_allow(shop, batches):
 
 
 def test_one_run_does_all_where_it_may_wait(shop, batches, monkeypatch, capsys):
-    monkeypatch.setattr(deferred, "LONGEST_PAUSE", 0.02)
+    monkeypatch.setattr(batch_api, "LONGEST_PAUSE", 0.02)
     batches.at["retrieve"] = lambda: batches.end() if batches.asked.count("retrieve") > 1 else None
     summary = night(shop, embedding_batch_wait_minutes=1)
     assert is_complete(shop)
@@ -160,9 +160,9 @@ def test_one_run_does_all_where_it_may_wait(shop, batches, monkeypatch, capsys):
 
 
 def test_a_run_that_waits_hands_in_more_as_soon_as_it_may(shop, batches, monkeypatch):
-    monkeypatch.setattr(deferred, "LONGEST_PAUSE", 0.02)
+    monkeypatch.setattr(batch_api, "LONGEST_PAUSE", 0.02)
     batches.at["retrieve"] = batches.end
-    options = EmbedOptions(max_cost=21 * PRICE)  # what was bought must not count as still to be bought too
+    options = EmbedOptions(max_cost=21 * PRICE)  # just enough if texts that were bought no longer count as reserved
     summary = night(shop, options, embedding_batch_wait_minutes=1, embedding_batch_enqueued_tokens=8)
     assert (summary["status"], summary["rows_out"]) == ("done", 7)
     assert is_complete(shop)
@@ -179,7 +179,7 @@ def test_a_run_waits_no_longer_than_the_settings_say(shop, batches):
 
 
 def test_a_batch_that_would_cost_too_much_is_not_handed_in(shop, batches, monkeypatch):
-    monkeypatch.setattr(openai_batch, "MOST_TEXTS", 3)
+    monkeypatch.setattr(openai_batch, "MAX_TEXTS", 3)
     summary = night(shop, EmbedOptions(max_cost=9 * PRICE))
     assert summary["status"] == "incomplete"
     assert "--max-cost" in summary["detail"]["ended_by"]
@@ -193,7 +193,7 @@ def test_a_batch_that_would_cost_too_much_is_not_handed_in(shop, batches, monkey
     assert batches.paid == ONCE
 
 
-# --- the key ---
+# --- the API key ---
 
 
 @pytest.mark.parametrize("kind", ["upload", "create", "list", "retrieve", "content"])

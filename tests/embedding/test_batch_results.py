@@ -1,4 +1,4 @@
-"""Batches that end otherwise than hoped, and lines that are wrong."""
+"""Batches that expire, fail or are cancelled, and wrong lines in the files of results."""
 
 import base64
 import json
@@ -21,14 +21,14 @@ from batch_nights import (
 from fake_batches import SPOILED
 from fake_openai import KEY
 
-from jobs.embedding import batch_api as deferred
+from jobs.embedding import batch_api
 from jobs.embedding.backfill import EmbedOptions
 from jobs.embedding.providers import openai_batch
 from jobs.embedding.providers.openai_batch import result_of
 from jobs.embedding.providers.openai_batch import vector_of as read_vector
 from jobs.errors import NextmartError
 
-# --- batches that end otherwise ---
+# --- batches that do not complete ---
 
 
 @pytest.mark.parametrize("status", ["expired", "cancelled"])
@@ -66,7 +66,7 @@ def test_a_batch_that_ends_without_a_result_is_told_and_handed_in_again_the_next
 
 @pytest.mark.parametrize("reached", [0, 2])
 def test_a_text_that_was_never_reached_is_never_blamed(shop, batches, reached):
-    for _ in range(deferred.BATCHES_A_TEXT + 1):
+    for _ in range(batch_api.BATCHES_PER_TEXT + 1):
         batches.end("expired", reached=reached)
         night(shop)
         night(shop)
@@ -74,7 +74,7 @@ def test_a_text_that_was_never_reached_is_never_blamed(shop, batches, reached):
 
 
 def test_one_failed_batch_does_not_keep_the_results_of_another_waiting(shop, batches, monkeypatch):
-    monkeypatch.setattr(openai_batch, "MOST_TEXTS", 4)
+    monkeypatch.setattr(openai_batch, "MAX_TEXTS", 4)
     night(shop)
     first, _ = batches.under_way()
     first["status"] = "failed"
@@ -112,7 +112,7 @@ def test_a_failed_batch_is_an_error_where_there_is_no_vector_at_all(catalogue, b
     assert KEY not in str(raised.value)
 
 
-# --- lines that are wrong ---
+# --- wrong lines in results ---
 
 
 def test_a_refused_text_is_labelled_and_its_neighbours_go_through(shop, batches):
@@ -139,7 +139,7 @@ def test_texts_without_a_usable_vector_are_asked_for_again_and_given_up_after_so
     wrong = {f"a text whose line is {fault}": fault for fault in ["500", "missing", *SPOILED]}
     shop.write(**ALL, **{fault: text for text, fault in wrong.items()})
     batches.lines = wrong
-    nights_until_batches(shop, batches, deferred.BATCHES_A_TEXT)
+    nights_until_batches(shop, batches, batch_api.BATCHES_PER_TEXT)
     assert is_complete(shop, but_for=wrong.values())
     assert [len(batches.texts(batch)) for batch in batches.batches.values()] == [7 + len(wrong), len(wrong), len(wrong)]
     assert shop.labels() == {}
@@ -150,10 +150,10 @@ def test_texts_without_a_usable_vector_are_asked_for_again_and_given_up_after_so
     assert labels.pop("500") == ("failed", "the embedding service answers 500: the model stumbled")
     assert labels == {
         fault: ("failed", "3 batches gave no usable vector") for fault in wrong.values() if fault != "500"
-    }  # fmt: skip
+    }
     assert batches.paid == ONCE
     assert batches.spoiled == dict.fromkeys((text for text, fault in wrong.items() if fault in SPOILED), 3)
-    readable = 7 + 3 * len({"NaN", "zeros", "dimensions"})  # of other lines nobody can say what they cost
+    readable = 7 + 3 * len({"NaN", "zeros", "dimensions"})  # other wrong lines do not say what they cost
     assert cost_of_all_nights(shop) == pytest.approx(3 * readable * PRICE)
     assert nothing_is_left_over(shop)
     night(shop)
@@ -170,7 +170,7 @@ def test_texts_without_a_usable_vector_are_asked_for_again_and_given_up_after_so
 @pytest.mark.parametrize("fault", ["500", "NaN"])
 def test_a_text_that_is_only_unlucky_is_not_given_up(shop, batches, fault):
     batches.lines = {"text 3": fault}
-    nights_until_batches(shop, batches, deferred.BATCHES_A_TEXT)
+    nights_until_batches(shop, batches, batch_api.BATCHES_PER_TEXT)
     batches.lines = {}
     batches.end()
     night(shop)
@@ -182,7 +182,7 @@ def test_a_text_that_is_only_unlucky_is_not_given_up(shop, batches, fault):
 def test_a_service_that_never_gives_a_vector_is_not_paid_for_ever(shop, batches, fault):
     batches.lines = dict.fromkeys(TEXTS.values(), fault)
     nights_until_complete(shop, batches, most=7)
-    assert len(batches.batches) == deferred.BATCHES_A_TEXT
+    assert len(batches.batches) == batch_api.BATCHES_PER_TEXT
     assert {status for status, _ in shop.labels().values()} == {"failed"}
 
 
@@ -202,7 +202,7 @@ def test_a_service_that_does_not_count_tokens_loses_no_vector(shop, batches):
     assert is_complete(shop)
 
 
-# --- reading lines ---
+# --- parsing lines of results ---
 
 
 def line(**changes):

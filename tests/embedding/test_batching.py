@@ -1,4 +1,4 @@
-"""How texts become requests, and that through all of it each item keeps the vector of its own text."""
+"""Texts become requests, and each item gets the vector of its own text."""
 
 import unicodedata
 from itertools import chain, pairwise
@@ -8,7 +8,7 @@ from fake_openai import vector_of
 from hypothesis import given
 from hypothesis import strategies as st
 
-from jobs.embedding.batching import Text, fitted, halves, requests
+from jobs.embedding.batching import Text, fit_to_limit, halves, pack_requests
 from jobs.embedding.provider import Limits
 from jobs.embedding.providers.openai import OpenAIProvider
 
@@ -20,20 +20,20 @@ sizes = st.integers(1, 10)
 
 
 def weight(request):
-    """What the service may count: the tokens, or a quarter of a token a byte, whichever is more."""
+    """Return the larger of a request's tokens and the service's estimate of them, a quarter of a token a byte."""
     return sum(max(text.tokens, len(text.text.encode()) / 4) for text in request)
 
 
 @given(texts, limits, sizes)
 def test_every_text_is_in_one_request_and_in_its_place(texts, limits, size):
-    made = list(requests(texts, limits, size))
+    made = list(pack_requests(texts, limits, size))
     assert list(chain(*made)) == texts
     assert all(made)
 
 
 @given(texts, limits, sizes)
 def test_a_request_is_within_every_limit(texts, limits, size):
-    for request in requests(texts, limits, size):
+    for request in pack_requests(texts, limits, size):
         assert len(request) <= min(size, limits.texts)
         if limits.request_tokens is not None and len(request) > 1:
             assert weight(request) <= limits.request_tokens
@@ -41,9 +41,9 @@ def test_a_request_is_within_every_limit(texts, limits, size):
 
 @given(texts, limits, sizes)
 def test_a_request_ends_only_where_the_next_text_would_break_a_limit(texts, limits, size):
-    for request, following in pairwise(requests(texts, limits, size)):
+    for request, following in pairwise(pack_requests(texts, limits, size)):
         longer = [*request, following[0]]
-        # a text's bytes may end within a token: it counts as whole
+        # the bytes of each text are rounded up to whole tokens
         assert len(longer) > min(size, limits.texts) or (
             limits.request_tokens is not None and weight(longer) + len(longer) * 3 / 4 > limits.request_tokens
         )
@@ -51,21 +51,23 @@ def test_a_request_ends_only_where_the_next_text_would_break_a_limit(texts, limi
 
 def test_limits_are_used_up():
     texts = [Text(str(number), "x" * 8, 2) for number in range(10)]
-    assert [len(request) for request in requests(texts, Limits(99, None, 6), 99)] == [3, 3, 3, 1]
-    assert [len(request) for request in requests(texts, Limits(99, None, 7), 99)] == [3, 3, 3, 1]
-    assert [len(request) for request in requests(texts, Limits(4), 99)] == [4, 4, 2]
-    assert [len(request) for request in requests(texts, Limits(99), 7)] == [7, 3]
+    assert [len(request) for request in pack_requests(texts, Limits(99, None, 6), 99)] == [3, 3, 3, 1]
+    assert [len(request) for request in pack_requests(texts, Limits(99, None, 7), 99)] == [3, 3, 3, 1]
+    assert [len(request) for request in pack_requests(texts, Limits(4), 99)] == [4, 4, 2]
+    assert [len(request) for request in pack_requests(texts, Limits(99), 7)] == [7, 3]
 
 
 def test_a_text_over_a_requests_limit_is_a_request_of_its_own():
     small, huge = Text("a", "x", 1), Text("b", "y", 301_000)
-    made = list(requests([small, huge, small], OpenAIProvider("text-embedding-3-small", 4).limits, 256))
+    made = list(pack_requests([small, huge, small], OpenAIProvider("text-embedding-3-small", 4).limits, 256))
     assert made == [[small], [huge], [small]]
 
 
 def test_openais_own_estimate_of_a_requests_size_is_kept_to():
-    many = [Text(str(number), "x" * 603, 100) for number in range(4096)]  # 150.75 by the estimate
-    for request in requests(many, OpenAIProvider("text-embedding-3-small", 4).limits, 4096):
+    many = [
+        Text(str(number), "x" * 603, 100) for number in range(4096)
+    ]  # each text has 150.75 tokens by the service's estimate
+    for request in pack_requests(many, OpenAIProvider("text-embedding-3-small", 4).limits, 4096):
         assert sum(len(text.text.encode()) for text in request) / 4 <= 300_000
 
 
@@ -77,7 +79,7 @@ def test_requests_are_made_as_texts_are_read():
             read.append(Text("hash", "text", 1))
             yield read[-1]
 
-    made = requests(endless(), Limits(4), 256)
+    made = pack_requests(endless(), Limits(4), 256)
     next(made)
     assert len(read) == 5
     next(made)
@@ -91,11 +93,11 @@ def test_halves_are_all_of_a_request_and_neither_is_empty(texts):
     assert 0 <= len(second) - len(first) <= 1
 
 
-# --- what a model reads ---
+# --- texts that are too long for a model ---
 
 
 class Words:
-    """Counts words, and reads so many."""
+    """A provider that counts words as tokens, and reads at most so many."""
 
     def __init__(self, most):
         self.limits = Limits(2048, most)
@@ -116,7 +118,7 @@ rows = st.lists(
 @given(rows, st.none() | st.integers(1, 6))
 def test_too_long_texts_are_cut_in_their_place_and_say_so(rows, most):
     provider = Words(most)
-    kept, refused = fitted(rows, provider, "truncate")
+    kept, refused = fit_to_limit(rows, provider, "truncate")
     assert refused == []
     assert [text.text_hash for text in kept] == [key for key, _ in rows]
     for text, (_, whole) in zip(kept, rows, strict=True):
@@ -132,7 +134,7 @@ def test_too_long_texts_are_cut_in_their_place_and_say_so(rows, most):
 
 @given(rows, st.none() | st.integers(1, 6))
 def test_or_they_are_left_out_whole_with_their_length(rows, most):
-    kept, refused = fitted(rows, Words(most), "fail")
+    kept, refused = fit_to_limit(rows, Words(most), "fail")
     long = [(key, text) for key, text in rows if most is not None and len(text.split()) > most]
     assert [(text.text_hash, text.text) for text in kept] == [row for row in rows if row not in long]
     assert [(text.text_hash, text.text) for text in refused] == long
@@ -142,7 +144,7 @@ def test_or_they_are_left_out_whole_with_their_length(rows, most):
     ]
 
 
-# --- identity, by OpenAI's own client ---
+# --- each item has the vector of its text (with OpenAI's own client) ---
 
 SMALL = {"model": "text-embedding-3-small", "dimensions": 3}
 
@@ -172,7 +174,7 @@ def test_forms_of_one_word_in_unicode_are_texts_of_their_own(catalogue, service)
     assert sorted(chain(*service.asked)) == sorted(texts.values()), "what is sent is what was hashed"
 
 
-# of exactly 8,193 tokens, of which the last three are one character
+# A text of exactly 8,193 tokens, of which the last three are one character.
 LONG = " garden" * 8190 + "👟"
 
 
@@ -190,7 +192,7 @@ def test_empty_and_too_long_texts_are_labelled_among_others(catalogue, service):
     }
     assert catalogue.by_item() == {**right({"a": "red shoe", "c": cut, "e": "hose"}), "b": None, "d": None}
     assert sorted(chain(*service.asked)) == sorted(["red shoe", cut, "hose"])
-    # half a character is no text: one token less than the model reads
+    # one token less than the model reads, since a character is never cut in half
     assert catalogue.rows("select tokens from ml.embeddings where text_hash = ?", text_hash(LONG)) == [(8190,)]
 
 

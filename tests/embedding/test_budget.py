@@ -1,4 +1,4 @@
-"""What requests under way share: their pace, and the money that they may spend."""
+"""What all requests of a run share: their rate, and the money that the run may spend."""
 
 import threading
 import time
@@ -7,7 +7,7 @@ from random import Random
 
 import pytest
 
-from jobs.embedding.budget import Budget, Pace, SpentUp
+from jobs.embedding.budget import Budget, BudgetExceeded, Pace
 from jobs.embedding.provider import Rate
 
 SLACK = 0.6  # seconds that a busy machine may add
@@ -19,7 +19,7 @@ def stop():
 
 
 def times(pace, requests, tokens=1, threads=4, since=None):
-    """When each request may go, in seconds since that moment, or the first call."""
+    """Return when each request may start, sorted, in seconds after ``since`` (default: now)."""
     began = since or time.monotonic()
 
     def go(_):
@@ -35,7 +35,7 @@ def times(pace, requests, tokens=1, threads=4, since=None):
     ("rate", "tokens"), [(Rate(6000, None), 1), (Rate(None, 60_000), 10), (Rate(6000, 10_000_000), 10)]
 )
 def test_requests_are_spread_evenly_at_the_tighter_limit(stop, rate, tokens, threads):
-    went = times(Pace(rate, stop), 20, tokens, threads)  # one in 10 ms
+    went = times(Pace(rate, stop), 20, tokens, threads)  # one request every 10 ms
     for place, moment in enumerate(went):
         assert moment >= 0.01 * place - 0.0005, "at no moment have more gone than the limit allows"
     assert went[-1] < 0.19 + SLACK
@@ -72,7 +72,7 @@ def test_a_pause_holds_everybody_also_who_waits_already(stop):
         time.sleep(0.01)
         paused = time.monotonic()
         pace.pause(0.3)
-        pace.pause(0.05)  # a shorter one doesn't end it
+        pace.pause(0.05)  # a shorter pause does not end the longer one
         later = times(pace, 4, since=paused)
         assert waiting.result() >= 0.3
     assert later[0] >= 0.3
@@ -120,19 +120,19 @@ def test_what_is_charged_takes_the_place_of_what_was_set_aside():
     assert (budget.tokens, budget.cost) == (0, 0), "nothing is spent before it is charged"
     budget.settle(300_000, 250_000)
     assert (budget.tokens, budget.cost) == (250_000, 0.5)
-    budget.settle(100_000, 0)  # a request that failed
+    budget.settle(100_000, 0)  # a failed request, which is not charged for
     assert budget.cost == 0.5
-    budget.reserve(250_000)  # all of the rest
+    budget.reserve(250_000)  # all that is left
 
 
 def test_a_request_that_would_pass_the_limit_is_not_made_while_others_are_under_way():
     budget = Budget(price=1.0, max_cost=0.001)
     budget.reserve(600)
-    with pytest.raises(SpentUp, match=r"the cost to \$0.001001, over the \$0.001 that --max-cost allows"):
+    with pytest.raises(BudgetExceeded, match=r"the cost to \$0.001001, over the \$0.001 that --max-cost allows"):
         budget.reserve(401)
     budget.reserve(400)
     budget.settle(600, 0)
-    budget.reserve(600)  # what was refused set nothing aside
+    budget.reserve(600)  # the refused request reserved nothing
 
 
 @pytest.mark.parametrize("price", [0.02, 0.1, 0.13, 1 / 3])
@@ -143,7 +143,7 @@ def test_exactly_enough_is_allowed_however_it_is_added_up(price):
         budget.reserve(1_234_567)
         budget.settle(1_234_567, 1_234_567)
     assert budget.tokens == tokens
-    with pytest.raises(SpentUp):
+    with pytest.raises(BudgetExceeded):
         budget.reserve(1)
 
 
@@ -151,13 +151,13 @@ def test_what_was_charged_beyond_the_estimate_counts():
     budget = Budget(price=1.0, max_cost=0.001)
     budget.reserve(500)
     budget.settle(500, 900)
-    with pytest.raises(SpentUp):
+    with pytest.raises(BudgetExceeded):
         budget.reserve(101)
     budget.reserve(100)
 
 
 def test_nothing_may_be_spent_where_the_limit_is_nought_but_what_is_free_is_free():
-    with pytest.raises(SpentUp):
+    with pytest.raises(BudgetExceeded):
         Budget(price=0.02, max_cost=0).reserve(1)
     Budget(price=0, max_cost=0).reserve(10**9)
 
@@ -171,7 +171,7 @@ def test_without_a_limit_or_a_price_tokens_are_counted_all_the_same():
 
 
 def test_threads_lose_no_token_and_never_reserve_more_than_there_is():
-    budget = Budget(price=1.0, max_cost=0.05)  # 50,000 tokens
+    budget = Budget(price=1.0, max_cost=0.05)  # enough for 50,000 tokens
     charged, refused = [], []
 
     def buy(seed):
@@ -180,7 +180,7 @@ def test_threads_lose_no_token_and_never_reserve_more_than_there_is():
             tokens = chance.randint(1, 20)
             try:
                 budget.reserve(tokens)
-            except SpentUp:
+            except BudgetExceeded:
                 refused.append(tokens)
             else:
                 cost = chance.choice([0, tokens])
@@ -191,6 +191,6 @@ def test_threads_lose_no_token_and_never_reserve_more_than_there_is():
         list(pool.map(buy, range(32)))
     assert budget.tokens == sum(charged) <= 50_000
     assert refused
-    budget.reserve(50_000 - budget.tokens)  # nothing is left set aside
-    with pytest.raises(SpentUp):
+    budget.reserve(50_000 - budget.tokens)  # nothing is still reserved
+    with pytest.raises(BudgetExceeded):
         budget.reserve(1)

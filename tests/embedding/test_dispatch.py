@@ -1,4 +1,4 @@
-"""Requests from several threads to a provider that is only a function: how many, how often, and when they end."""
+"""Requests from several threads to a provider in memory: how many run at once, are retried, or end the run."""
 
 import threading
 import time
@@ -9,17 +9,17 @@ import pytest
 from fake_openai import DIMENSIONS, vector_of
 
 from jobs.embedding.batching import Text
-from jobs.embedding.budget import Budget, SpentUp
-from jobs.embedding.dispatch import ANSWERS, PROBE, TRIES, Dispatcher
+from jobs.embedding.budget import Budget, BudgetExceeded
+from jobs.embedding.dispatch import MAX_FAILURES, MAX_WRONG_ANSWERS, PROBE_TEXT, Dispatcher
 from jobs.embedding.provider import Answer, Limits, Rate
 from jobs.services.errors import Busy, Denied, Refused, Unavailable, WrongAnswer
 
 
 class Function:
-    """A provider that calls ``fails`` before it answers; what that raises is the failure."""
+    """A provider in memory that calls ``fails`` before each answer and fails with the error that ``fails`` raises."""
 
-    def __init__(self, fails=lambda texts: None, at_once=1, delay=0.0):
-        self.limits, self.price, self.at_once = Limits(2048), 1.0, at_once
+    def __init__(self, fails=lambda texts: None, requests_in_flight=1, delay=0.0):
+        self.limits, self.price, self.requests_in_flight = Limits(2048), 1.0, requests_in_flight
         self.fails, self.delay = fails, delay
         self.asked, self.answered = [], []
         self.under_way = self.most_under_way = 0
@@ -45,7 +45,7 @@ class Function:
 
     @property
     def probes(self):
-        return self.asked.count([PROBE])
+        return self.asked.count([PROBE_TEXT])
 
 
 def texts_of(number):
@@ -61,7 +61,7 @@ def dispatcher_of(provider, patience=0.5, budget=None):
 
 
 def dispatched(dispatcher, requests):
-    """Vectors and failures by text."""
+    """Make requests; return the vectors and the errors by text."""
     vectors, failed = {}, {}
     for outcome in dispatcher.outcomes(requests):
         if outcome.vectors is not None:
@@ -85,22 +85,22 @@ def refusing(*poison):
     return fails
 
 
-@pytest.mark.parametrize("at_once", [1, 3])
-def test_so_many_requests_are_under_way_and_no_more(at_once):
-    provider = Function(at_once=at_once, delay=0.02)
+@pytest.mark.parametrize("requests_in_flight", [1, 3])
+def test_so_many_requests_are_under_way_and_no_more(requests_in_flight):
+    provider = Function(requests_in_flight=requests_in_flight, delay=0.02)
     texts = texts_of(24)
     vectors, failed = dispatched(dispatcher_of(provider), cut(texts, 2))
     assert (vectors, failed) == (right(texts), {})
-    assert provider.most_under_way == at_once
+    assert provider.most_under_way == requests_in_flight
     assert len(provider.asked) == 12
 
 
 def test_what_is_not_stored_yet_counts_as_under_way():
-    """So that a kill loses no more than so many requests."""
-    provider = Function(at_once=3)
+    """A kill must not lose more requests than may be in flight."""
+    provider = Function(requests_in_flight=3)
     stored = 0
     for outcome in dispatcher_of(provider).outcomes(cut(texts_of(30), 1)):
-        time.sleep(0.01)  # time enough for others to be made, were there any
+        time.sleep(0.01)  # time enough for further requests, which must not be made
         assert len(provider.asked) - stored <= 3
         stored += len(outcome.texts)
     assert stored == len(provider.asked) == 30
@@ -114,12 +114,12 @@ def test_requests_are_planned_and_outcomes_used_in_the_callers_thread():
             threads.add(threading.current_thread())
             yield request
 
-    dispatched(dispatcher_of(Function(at_once=2)), planned())
+    dispatched(dispatcher_of(Function(requests_in_flight=2)), planned())
     assert threads == {threading.current_thread()}, "a connection to DuckDB serves one thread"
 
 
 def test_stop_lets_what_is_under_way_end_and_makes_no_other_request():
-    provider = Function(at_once=2, delay=0.1)
+    provider = Function(requests_in_flight=2, delay=0.1)
     dispatcher = dispatcher_of(provider)
     threading.Timer(0.05, dispatcher.stop.set).start()
     texts = texts_of(20)
@@ -141,7 +141,7 @@ def test_stop_ends_a_wait_for_a_better_time():
 
 
 def test_an_outcome_that_cant_be_stored_ends_the_requests():
-    provider = Function(at_once=2)
+    provider = Function(requests_in_flight=2)
     outcomes = dispatcher_of(provider).outcomes(cut(texts_of(40), 2))
     next(outcomes)
     outcomes.close()
@@ -162,7 +162,7 @@ def test_a_wrong_answer_that_was_charged_for_is_counted():
     budget = Budget(1.0, None)
     assert dispatched(dispatcher_of(Function(twice), budget=budget), [texts_of(3)])[1] == {}
     assert budget.tokens == 5 + 0 + 3
-    budget.reserve(10**9)  # there is no limit, and nothing raises
+    budget.reserve(10**9)  # raises nothing, since there is no limit
 
 
 @pytest.mark.parametrize("wrong", ["NaN", "short"])
@@ -205,30 +205,30 @@ def test_nothing_stays_set_aside_however_requests_end():
     def fails(texts):
         if "text 3" in texts:
             raise Refused("not this text")
-        if len(provider.asked) % 3 == 0 and texts != [PROBE]:
+        if len(provider.asked) % 3 == 0 and texts != [PROBE_TEXT]:
             raise Unavailable("again")
 
-    provider = Function(fails, at_once=3)
-    budget = Budget(1.0, max_cost=0.001)  # 1,000 tokens
+    provider = Function(fails, requests_in_flight=3)
+    budget = Budget(1.0, max_cost=0.001)  # enough for 1,000 tokens
     texts = texts_of(40)
     _, failed = dispatched(dispatcher_of(provider, patience=2, budget=budget), cut(texts, 4))
     assert failed.keys() == {"text 3"}
     assert budget.tokens == sum(map(len, provider.answered))
     budget.reserve(1000 - budget.tokens)
-    with pytest.raises(SpentUp):
+    with pytest.raises(BudgetExceeded):
         budget.reserve(1)
 
 
 def test_the_limit_holds_for_all_threads_together():
-    provider = Function(at_once=4, delay=0.01)
+    provider = Function(requests_in_flight=4, delay=0.01)
     budget = Budget(1.0, max_cost=11e-6)
     dispatcher = dispatcher_of(provider, budget=budget)
     vectors, failed = dispatched(dispatcher, cut(texts_of(40), 2))
     assert (len(vectors), failed, budget.tokens) == (10, {}, 10)
-    assert isinstance(dispatcher.ended_by, SpentUp)
+    assert isinstance(dispatcher.ended_by, BudgetExceeded)
 
 
-# --- whose fault ---
+# --- whether a text or the service is at fault ---
 
 
 @pytest.mark.parametrize("poison", [0, 77, 255])
@@ -240,7 +240,7 @@ def test_a_refused_text_among_many_is_found_in_few_requests(poison):
     assert vectors == right([*texts[:poison], *texts[poison + 1 :]])
     assert len(provider.asked) <= 1 + 2 * log2(256) + 2
     assert provider.probes <= 1
-    paid = [text for request in provider.answered for text in request if text != PROBE]
+    paid = [text for request in provider.answered for text in request if text != PROBE_TEXT]
     assert len(paid) == len({*paid}) == 255, "the others are paid for once"
 
 
@@ -263,25 +263,25 @@ def test_a_text_at_which_the_service_always_fails_is_given_up_after_so_many_trie
     vectors, failed = dispatched(dispatcher_of(provider, patience=0.4), cut(texts, 1))
     assert (vectors, failed) == (right(texts[:5]), {"text 5": "again"})
     if kind is WrongAnswer:
-        assert provider.asked.count(["text 5"]) == ANSWERS
+        assert provider.asked.count(["text 5"]) == MAX_WRONG_ANSWERS
     else:
         assert provider.asked.count(["text 5"]) >= 2
 
 
 def test_a_request_is_not_tried_for_ever_while_others_go_through():
-    """Each success shows that the service works: so many failures are then the request's own."""
+    """While other requests succeed, repeated failures of one request are its own fault."""
 
     def fails(texts):
         if texts == ["text 0"]:
             raise Unavailable("again")
         time.sleep(0.01)
 
-    provider = Function(fails, at_once=2)
+    provider = Function(fails, requests_in_flight=2)
     texts = texts_of(400)
     began = time.monotonic()
     _, failed = dispatched(dispatcher_of(provider, patience=1), cut(texts, 1))
     assert failed.keys() == {"text 0"}
-    assert provider.asked.count(["text 0"]) == TRIES
+    assert provider.asked.count(["text 0"]) == MAX_FAILURES
     assert time.monotonic() - began < 15
 
 
@@ -289,7 +289,7 @@ def test_a_service_that_is_busy_for_ever_ends_the_run_when_patience_does():
     def busy(texts):
         raise Busy("later")
 
-    provider = Function(busy, at_once=3)
+    provider = Function(busy, requests_in_flight=3)
     dispatcher = dispatcher_of(provider, patience=0.6)
     began = time.monotonic()
     assert dispatched(dispatcher, cut(texts_of(12), 2)) == ({}, {}), "no text is blamed"
@@ -303,7 +303,7 @@ def test_a_pause_that_the_service_wants_is_no_reason_to_wait_beyond_patience(wan
     def busy(texts):
         raise Busy("later", retry_after=wanted)
 
-    dispatcher = dispatcher_of(Function(busy, at_once=2), patience=0.5)
+    dispatcher = dispatcher_of(Function(busy, requests_in_flight=2), patience=0.5)
     began = time.monotonic()
     assert dispatched(dispatcher, cut(texts_of(8), 2)) == ({}, {})
     assert 0.5 <= time.monotonic() - began < 3
@@ -317,25 +317,25 @@ def test_a_short_time_of_being_busy_is_waited_out_however_often():
         if time.monotonic() < busy_until:
             raise Busy("later", retry_after=0.02)
 
-    provider = Function(fails, at_once=2)
+    provider = Function(fails, requests_in_flight=2)
     texts = texts_of(8)
     assert dispatched(dispatcher_of(provider, patience=5), cut(texts, 2)) == (right(texts), {})
-    assert len(provider.asked) > 4 + 2 * TRIES, "being busy is not a failure"
+    assert len(provider.asked) > 4 + 2 * MAX_FAILURES, "being busy is not a failure"
     assert provider.probes == 0
 
 
 def test_a_request_that_is_told_to_wait_has_not_failed_while_others_go_through():
-    left = [Busy("later", retry_after=0.01)] * 3 * TRIES
+    left = [Busy("later", retry_after=0.01)] * 3 * MAX_FAILURES
 
     def fails(texts):
         if texts == ["text 0"] and left:
             raise left.pop()
         time.sleep(0.01)
 
-    provider = Function(fails, at_once=2)
+    provider = Function(fails, requests_in_flight=2)
     texts = texts_of(60)
     assert dispatched(dispatcher_of(provider, patience=5), cut(texts, 1)) == (right(texts), {})
-    assert provider.asked.count(["text 0"]) == 3 * TRIES + 1
+    assert provider.asked.count(["text 0"]) == 3 * MAX_FAILURES + 1
     assert provider.probes == 0
 
 
@@ -348,7 +348,7 @@ def test_one_probe_serves_all_requests_that_fail_together():
             raise Refused("one at a time")
         time.sleep(0.05)
 
-    provider = Function(fails, at_once=6)
+    provider = Function(fails, requests_in_flight=6)
     texts = texts_of(12)
     assert dispatched(dispatcher_of(provider), cut(texts, 2)) == (right(texts), {})
     assert provider.probes == 1
@@ -358,11 +358,11 @@ def test_one_failed_probe_ends_the_run_for_all():
     together = threading.Barrier(4)
 
     def fails(texts):
-        if texts != [PROBE]:
+        if texts != [PROBE_TEXT]:
             together.wait(10)
         raise Refused(f"wrong parameter, asked for {len(texts)}")
 
-    provider = Function(fails, at_once=4)
+    provider = Function(fails, requests_in_flight=4)
     dispatcher = dispatcher_of(provider)
     assert dispatched(dispatcher, cut(texts_of(40), 2)) == ({}, {})
     assert (provider.probes, len(provider.asked)) == (1, 5)
@@ -373,7 +373,7 @@ def test_what_a_person_has_to_mend_is_asked_once_by_each_thread_and_no_more():
     def fails(texts):
         raise Denied("check the key")
 
-    provider = Function(fails, at_once=3, delay=0.01)
+    provider = Function(fails, requests_in_flight=3, delay=0.01)
     dispatcher = dispatcher_of(provider)
     assert dispatched(dispatcher, cut(texts_of(40), 2)) == ({}, {})
     assert len(provider.asked) <= 3

@@ -1,4 +1,4 @@
-"""The embed job against a real server, by OpenAI's own client, when things go wrong on purpose."""
+"""The embed job with OpenAI's own client against a fake service that fails on purpose."""
 
 import signal
 import subprocess
@@ -11,7 +11,7 @@ from catalogue import Catalogue
 from fake_openai import FAULTS, KEY, SPOILED, vector_of
 
 from jobs.embedding.backfill import EmbedOptions
-from jobs.embedding.dispatch import PROBE
+from jobs.embedding.dispatch import PROBE_TEXT
 from jobs.errors import NextmartError, UsageError
 from jobs.warehouse.connection import connect, prepare
 
@@ -25,7 +25,7 @@ def full(catalogue, service):
 
 
 def bought(service):
-    return {text: count for text, count in service.paid.items() if text != PROBE and count}
+    return {text: count for text, count in service.paid.items() if text != PROBE_TEXT and count}
 
 
 def is_complete(catalogue, texts=TEXTS):
@@ -58,10 +58,10 @@ def test_a_shuffled_answer_is_put_right_by_index(full, service):
 
 
 @pytest.mark.parametrize("fault", FAULTS)
-@pytest.mark.parametrize("at_once", [1, 3])
-def test_a_passing_fault_is_waited_out_and_costs_nothing(full, service, fault, at_once):
+@pytest.mark.parametrize("requests_in_flight", [1, 3])
+def test_a_passing_fault_is_waited_out_and_costs_nothing(full, service, fault, requests_in_flight):
     service.in_turn(fault, None, fault)
-    summary = full.embed(embedding_requests_in_flight=at_once)
+    summary = full.embed(embedding_requests_in_flight=requests_in_flight)
     assert is_complete(full)
     assert summary["status"] == "done"
     assert bought(service) == dict.fromkeys(TEXTS.values(), 1)
@@ -73,9 +73,9 @@ def test_a_wrong_answer_is_never_stored_and_asked_for_again(full, service, fault
     summary = full.embed(embedding_requests_in_flight=1)
     assert is_complete(full)
     assert summary["status"] == "done"
-    again = {"NaN": 1, "zeros": 1}.get(fault, 4)  # a wrong vector among right ones is asked for alone
+    again = {"NaN": 1, "zeros": 1}.get(fault, 4)  # only the one wrong vector is asked for again
     assert sum(bought(service).values()) + sum(service.spoiled.values()) == 12 + again
-    if fault not in ("truncated", "other keys", "a page"):  # answers that say what they cost
+    if fault not in ("truncated", "other keys", "a page"):  # these answers don't say what they cost
         assert summary["detail"]["tokens"] == 3 * (12 + again)
 
 
@@ -138,7 +138,7 @@ def test_what_only_a_person_can_mend_ends_the_run_at_once(full, service, fault, 
     assert bought(service) == dict.fromkeys(TEXTS.values(), 1)
 
 
-# wrong vectors come one in a request: that is a text's fault, see above
+# Without NaN and zeros: a single wrong vector is the fault of its text, see the tests above.
 @pytest.mark.parametrize("fault", [*FAULTS, *(fault for fault in SPOILED if fault not in ("NaN", "zeros")), "400"])
 def test_a_service_that_is_down_ends_the_run_in_time_and_no_text_is_blamed(full, service, fault):
     service.in_turn(None, None, None)
@@ -183,12 +183,15 @@ def test_retry_after_holds_everybody_back(full, service):
 
 
 def test_limits_that_the_service_announces_are_kept(catalogue, service):
-    service.headers = {"x-ratelimit-limit-requests": "1200", "x-ratelimit-limit-tokens": "99999"}  # one in 50 ms
+    service.headers = {
+        "x-ratelimit-limit-requests": "1200",
+        "x-ratelimit-limit-tokens": "99999",
+    }  # one request every 50 ms
     catalogue.write(**{f"item-{number:02}": f"text {number}" for number in range(80)})
     started = time.monotonic()
     catalogue.embed()
     assert len(service.asked) == 20
-    assert time.monotonic() - started > 0.05 * 11  # eight may go before the first answer says so
+    assert time.monotonic() - started > 0.05 * 11  # eight requests may start before the first answer tells the limit
 
 
 @pytest.mark.parametrize("key", [None, "", "  ", KEY + "\n"])
@@ -209,12 +212,12 @@ def test_one_request_carries_its_texts_the_model_and_the_size_where_the_model_ha
     assert {(body["model"], body.get("dimensions")) for body in service.bodies[-2:]} == {("text-embedding-3-small", 3)}
 
 
-# --- secrets ---
+# --- the API key stays secret ---
 
 
 @pytest.mark.parametrize("fault", [None, "400", "401", "quota", "500", "reset", "a page", "short"])
 def test_the_key_is_nowhere_afterwards(service, tmp_path, monkeypatch, fault, capfd, caplog):
-    """In no error, no output, no log line, and no file."""
+    """The key is in no error, no output, no log line and no file."""
     caplog.set_level("DEBUG")
     with connect(tmp_path / "warehouse.duckdb") as connection:
         prepare(connection)

@@ -1,4 +1,4 @@
-"""Money is exact: over random faults and kills at random moments each text is paid once, but for what a kill caught.
+"""Despite random faults and kills at random moments each text is paid for once, except requests in flight at a kill.
 
 Every run is a process of its own, which the test kills with SIGKILL after a random time, or lets end. What a killed run
 had bought and not yet stored is lost, and may be no more than the requests that were under way. At the end the server's
@@ -9,6 +9,7 @@ import multiprocessing
 import os
 import random
 import signal
+import sys
 import time
 from collections import Counter
 from pathlib import Path
@@ -36,9 +37,9 @@ def embed(path, environment):
 
 @pytest.mark.skipif(os.name != "posix", reason="kills processes")
 def test_each_text_is_paid_once_whatever_happens(service, tmp_path, monkeypatch):
-    # children of a server that has loaded everything start in a fraction of a second
+    # processes forked from a server that has loaded everything start in a fraction of a second
     processes = multiprocessing.get_context("forkserver")
-    monkeypatch.setenv("PYTHONPATH", str(Path(__file__).parent))
+    monkeypatch.setenv("PYTHONPATH", os.pathsep.join([str(Path(__file__).parent), *filter(None, sys.path)]))
     processes.set_forkserver_preload(["warm"])
     environment = {"OPENAI_API_KEY": KEY, "OPENAI_BASE_URL": service.server.url_for("/v1")}
     chance = random.Random(0)
@@ -77,21 +78,23 @@ def test_each_text_is_paid_once_whatever_happens(service, tmp_path, monkeypatch)
             kills_that_lost += bool(gone)
             assert len(gone) <= BATCH * AT_ONCE
         assert stored == {
-            **{text_hash(text): vector_of(text).tolist() for text in TEXTS}, text_hash(""): None, text_hash(" "): None,
-        }  # fmt: skip
+            **{text_hash(text): vector_of(text).tolist() for text in TEXTS},
+            text_hash(""): None,
+            text_hash(" "): None,
+        }
         assert service.paid == Counter(TEXTS) + lost
         with connect(path) as connection:
             statuses = [
                 status for (status,) in Catalogue(connection).rows("select status from ml.job_runs order by started_at")
             ]
         assert statuses[-1] == "done"
-        assert {*statuses[:-1]} <= {"interrupted", "done"}  # killed between its last word and its end
+        assert {*statuses[:-1]} <= {"interrupted", "done"}  # done: killed after it had recorded its end
     assert kills > RUNS / 2
     assert kills_that_lost > 10, "the kills came at moments that show nothing"
 
 
 def quiet(service):
-    """Wait until the server has dealt with all that reached it."""
+    """Wait until the server has handled all requests that reached it."""
     seen = None
     while seen != (seen := (len(service.asked), service.under_way)) or service.under_way:
         time.sleep(0.03)

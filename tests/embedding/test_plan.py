@@ -1,4 +1,4 @@
-"""`nextmart embed --dry-run`: what it says is what a run then does and costs, and saying so costs nothing."""
+"""`nextmart embed --dry-run`: its plan is what a run then does and costs, and planning costs nothing."""
 
 import json
 import sys
@@ -13,7 +13,7 @@ from jobs.embedding import plan
 from jobs.embedding.plan import plans
 from jobs.embedding.providers import local
 from jobs.errors import UsageError
-from jobs.services.tokens import encoding
+from jobs.services.tokens import cl100k_base
 from jobs.settings import Settings
 from jobs.warehouse.connection import connect, prepare
 
@@ -28,7 +28,7 @@ def settings_of(model=None, **settings):
 
 
 def tokens_of(texts):
-    return sum(len(encoding().encode_ordinary(text)) for text in texts)
+    return sum(len(cl100k_base().encode_ordinary(text)) for text in texts)
 
 
 def everything(catalogue):
@@ -37,7 +37,7 @@ def everything(catalogue):
 
 @pytest.fixture
 def planned(catalogue, service):
-    """Make plans, of which nothing may come: no row, and no request."""
+    """Return a function that makes plans, and checks that planning writes no row and sends no request."""
 
     def make(model=None, retry_failed=False, **settings):
         before, asked = everything(catalogue), len(service.server.log)
@@ -71,7 +71,7 @@ def test_a_plan_comes_true(catalogue, service, planned):
     texts, tokens = planned()[0].texts, planned()[0].tokens
     summary = catalogue.embed()
     assert summary["rows_in"] == summary["rows_out"] == texts
-    # the service's count is its own, ours is stored
+    # the tokens that were counted here are stored, not those that the service reports
     assert catalogue.rows("select sum(tokens) from ml.embeddings") == [(tokens,)]
     found = planned()
     assert [(row.items, row.texts, row.tokens, row.cost, row.minutes) for row in found] == [(0, 0, 0, 0.0, 0.0)] * 2
@@ -126,8 +126,8 @@ def test_tokens_of_many_texts_are_estimated_closely(catalogue, planned):
     assert (found.items, found.texts) == (4500, 4000)
     assert found.tokens == pytest.approx(tokens_of(texts), rel=0.05)
     assert found == planned()[0], "the same is said each time"
-    write_many(catalogue, texts[: plan.SAMPLE])
-    assert planned()[0].tokens == tokens_of(texts[: plan.SAMPLE]), "so many are simply counted"
+    write_many(catalogue, texts[: plan.SAMPLE_SIZE])
+    assert planned()[0].tokens == tokens_of(texts[: plan.SAMPLE_SIZE]), "so many are simply counted"
 
 
 def test_a_too_long_text_costs_what_is_sent_of_it(catalogue, planned):
@@ -146,7 +146,7 @@ def test_an_unknown_price_is_an_unknown_cost(catalogue, planned):
 def test_minutes_follow_from_what_the_service_allows(catalogue, planned):
     catalogue.write(**TEXTS)
     for settings, minutes in [
-        ({"embedding_batch_size": 1}, 3 / 3000),  # a request a text, at a new customer's rate
+        ({"embedding_batch_size": 1}, 3 / 3000),  # one text a request, at the rate of a new customer
         ({"embedding_batch_size": 1, "embedding_requests_per_minute": 2}, 3 / 2),
         ({"embedding_tokens_per_minute": 5}, tokens_of(UNIQUE) / 5),
         ({"embedding_requests_per_minute": 1, "embedding_tokens_per_minute": 10**9}, 3 / 256),
@@ -197,10 +197,10 @@ def test_with_nothing_missing_no_model_is_loaded(catalogue, planned, monkeypatch
 
 
 def test_the_way_a_run_embeds_is_the_way_that_is_timed(catalogue, planned, monkeypatch):
-    """All threads together, each with its share."""
+    """The timing shares the texts out among all threads."""
     write_many(catalogue, [f"text {place}" for place in range(1000)])
     shares = []
-    monkeypatch.setattr(local.LocalProvider, "at_once", 3)
+    monkeypatch.setattr(local.LocalProvider, "requests_in_flight", 3)
     monkeypatch.setattr(local.LocalProvider, "embed", lambda self, texts: shares.append(len(texts)))
     planned({"provider": "local", "model": "all-MiniLM-L6-v2", "dimensions": 384})
     assert sorted(shares) == [21, 21, 22]
@@ -235,7 +235,7 @@ dimensions = 4
 
 @pytest.fixture
 def nextmart(service, tmp_path, monkeypatch, capsys):
-    """Run a command on a small warehouse; returns its exit code, and what it said on stdout and stderr."""
+    """Return a function that runs a command on a small warehouse, and returns its exit code, stdout and stderr."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("COLUMNS", "200")
     (tmp_path / "nextmart.toml").write_text(SETTINGS)

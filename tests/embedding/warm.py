@@ -1,7 +1,12 @@
-"""What a forked process need not load again."""
+"""Modules and the tokenizer, loaded once in the server that test_money forks its processes from."""
+# ruff: noqa: F401
 
-import catalogue  # noqa: F401
+import catalogue
+import httpcore2  # loaded in advance, like the next one, which would be loaded only when first used
+import openai.resources.embeddings
 
-from jobs.services.tokens import encoding
+import jobs.embedding.backfill
+import jobs.embedding.providers.openai
+from jobs.services.tokens import cl100k_base
 
-encoding()
+cl100k_base()

@@ -14,7 +14,7 @@ from jobs.warehouse.reading import read_catalog
 class Lengths:
     """A provider whose vectors say how long a text is."""
 
-    limits, at_once = Limits(100), 1
+    limits, requests_in_flight = Limits(100), 1
 
     def __init__(self, price: float = 0.0) -> None:
         self.price, self.texts = price, []

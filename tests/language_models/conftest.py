@@ -1,4 +1,4 @@
-"""A warehouse in memory, and a service on loopback."""
+"""Fixtures: a warehouse in memory, and a fake fine-tuning service on the loopback interface."""
 
 import duckdb
 import pytest
@@ -6,9 +6,10 @@ from fake_fine_tuning import BASE, FakeFineTuning
 from fake_openai import KEY
 from pytest_httpserver import HTTPServer
 
-from jobs.language_models import fine_tuning, openai_model, service
+from jobs.language_models import fine_tuning, openai_model
 from jobs.language_models.openai_model import OpenAIModel
 from jobs.language_models.services import Services
+from jobs.services import retrying_client
 from jobs.settings import load_settings
 from jobs.warehouse.connection import prepare
 
@@ -25,11 +26,11 @@ def fake(prompt_server, monkeypatch, tmp_path):
     monkeypatch.setenv("OPENAI_BASE_URL", prompt_server.url_for("/v1"))
     monkeypatch.setenv("NO_PROXY", "*")
     monkeypatch.delenv("SSL_CERT_FILE", raising=False)
-    monkeypatch.setenv("SSL_CERT_DIR", str(tmp_path))  # every client would read all certificates
+    monkeypatch.setenv("SSL_CERT_DIR", str(tmp_path))  # empty, since every client would read all certificates
     monkeypatch.setattr(fine_tuning, "POLL_SECONDS", 0.0)
-    monkeypatch.setattr(service, "PATIENCE", 0.2)
-    monkeypatch.setattr(service, "TIMEOUT", 0.5)
-    monkeypatch.setattr(openai_model, "AT_ONCE", 2)
+    monkeypatch.setattr(retrying_client, "PATIENCE", 0.2)
+    monkeypatch.setattr(retrying_client, "TIMEOUT", 0.5)
+    monkeypatch.setattr(openai_model, "REQUESTS_IN_FLIGHT", 2)
     fake = FakeFineTuning(prompt_server)
     yield fake
     fake.closing.set()
@@ -46,7 +47,7 @@ def warehouse():
 
 @pytest.fixture
 def make_model(warehouse, fake):
-    """A way to a new process's model."""
+    """A function that makes a new OpenAIModel, as a new process would."""
 
     def make(connection=None, base=BASE, epochs=2, **settings):
         services = Services(connection or warehouse, load_settings(**{"prompt_max_cost": 5.0, **settings}))

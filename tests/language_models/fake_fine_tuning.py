@@ -1,4 +1,4 @@
-"""Files, fine-tunings and chats of a service on this machine, which counts what it sells and misbehaves on purpose."""
+"""A fake of OpenAI's fine-tuning and chat on this machine: it counts what it sells, and misbehaves on purpose."""
 
 import json
 import re
@@ -15,7 +15,7 @@ def names(user: str) -> list[str]:
 
 
 class FakeFineTuning(FakeBatches):
-    """Learns which name follows which, and answers that.
+    """A fake service whose models learn which name follows which other name, and answer with it.
 
     ``faults`` and ``at`` know the kinds files, upload, jobs, create, job, chat.
 
@@ -36,8 +36,8 @@ class FakeFineTuning(FakeBatches):
         self.questions: list[dict] = []
         self.course = ["validating_files", "running", "succeeded"]
         self.error = None
-        self.answers = 0  # so many fewer than asked for
-        self.refuses = ""  # a name for which a question is refused
+        self.answers = 0  # how many answers fewer than asked for the service gives
+        self.refuses = ""  # questions that hold this name are refused
         for method, path, kind, act in [
             ("GET", "/v1/files", "files", self._files),
             ("POST", "/v1/fine_tuning/jobs", "create", self._create_job),
@@ -66,9 +66,14 @@ class FakeFineTuning(FakeBatches):
 
     def _shown_file(self, file_id: str) -> dict:
         return {
-            "id": file_id, "object": "file", "bytes": len(self.files[file_id]), "created_at": 0,
-            "filename": self.names[file_id], "purpose": "fine-tune", "status": "processed",
-        }  # fmt: skip
+            "id": file_id,
+            "object": "file",
+            "bytes": len(self.files[file_id]),
+            "created_at": 0,
+            "filename": self.names[file_id],
+            "purpose": "fine-tune",
+            "status": "processed",
+        }
 
     def _files(self, request: Request) -> Response:
         assert request.args["purpose"] == "fine-tune"
@@ -79,10 +84,19 @@ class FakeFineTuning(FakeBatches):
         with self.lock:
             number = len(self.jobs)
             job = {
-                "id": f"ftjob-{number}", "object": "fine_tuning.job", "created_at": number, "status": "queued",
-                "hyperparameters": {}, "result_files": [], "trained_tokens": None, "fine_tuned_model": None,
-                "organization_id": "org", "error": None, "course": list(self.course), **asked,
-            }  # fmt: skip
+                "id": f"ftjob-{number}",
+                "object": "fine_tuning.job",
+                "created_at": number,
+                "status": "queued",
+                "hyperparameters": {},
+                "result_files": [],
+                "trained_tokens": None,
+                "fine_tuned_model": None,
+                "organization_id": "org",
+                "error": None,
+                "course": list(self.course),
+                **asked,
+            }
             self.jobs[job["id"]] = job
             self.paid[f"fine-tuning of {self.files[job['training_file']].decode()}"] += 1
         return shown(job)
@@ -118,7 +132,13 @@ class FakeFineTuning(FakeBatches):
             for place in range(asked["n"] - self.answers)
         ]
         usage = {"prompt_tokens": 100, "completion_tokens": 10 * len(choices), "total_tokens": 0}
-        return shown({
-            "id": "chat", "object": "chat.completion", "created": 0, "model": asked["model"], "choices": choices,
-            "usage": usage if self.usage else None,
-        })  # fmt: skip
+        return shown(
+            {
+                "id": "chat",
+                "object": "chat.completion",
+                "created": 0,
+                "model": asked["model"],
+                "choices": choices,
+                "usage": usage if self.usage else None,
+            }
+        )

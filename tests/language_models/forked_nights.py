@@ -1,6 +1,6 @@
-"""Nights, each in a process of its own, forked from this one, which has loaded what all of them need.
+"""Runs each night in a process of its own, forked from this process, which has loaded all modules.
 
-Each line of standard input is a folder; answered are the process's id and, when it has ended, its exit code.
+Reads a folder from each line of standard input; prints the id of the night's process, and at its end the exit code.
 """
 # ruff: noqa: F401, T201
 
@@ -10,7 +10,7 @@ import sys
 import traceback
 from urllib.request import urlopen
 
-import httpcore2  # this and the next three are else loaded when they are first used
+import httpcore2  # loaded in advance, like the next three, which would be loaded only when first used
 import openai.resources.chat
 import openai.resources.fine_tuning
 import pyarrow.dataset
@@ -20,17 +20,18 @@ import jobs.nightly.evaluate
 import jobs.nightly.recommend
 import jobs.nightly.train
 from jobs import cli
-from jobs.language_models import fine_tuning, service
+from jobs.language_models import fine_tuning
+from jobs.services import retrying_client
 
 COMMANDS = ("train", "evaluate", "recommend", "publish")
 
 
 def night(folder: str) -> None:
-    """Run the commands, and tell the service before each."""
+    """Run the commands of a night in a folder, and tell the service before each command."""
     signal.alarm(60)
     os.chdir(folder)
     os.dup2(os.open("said", os.O_CREAT | os.O_WRONLY | os.O_APPEND), 2)
-    fine_tuning.POLL_SECONDS, service.PATIENCE = 0.01, 5.0
+    fine_tuning.POLL_SECONDS, retrying_client.PATIENCE = 0.01, 5.0
     for command in COMMANDS:
         with urlopen(f"{os.environ['OPENAI_BASE_URL']}/begins/{command}"):
             cli.app([command], standalone_mode=False)

@@ -1,4 +1,4 @@
-"""The local language model, on a tiny random Llama whose words are the test's own."""
+"""The local language model, with a tiny random Llama that has a vocabulary of ten words."""
 
 import numpy as np
 import pytest
@@ -8,8 +8,7 @@ from tokenizers import AddedToken, Tokenizer, models, pre_tokenizers
 from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
 
 from jobs.errors import NextmartError, UsageError
-from jobs.language_models import local_model as local_module
-from jobs.language_models import weights
+from jobs.language_models import local_model, weights
 from jobs.language_models.beam_search import Trie, choose
 from jobs.language_models.language_model import Conversation, Sampling
 from jobs.language_models.local_model import LocalModel
@@ -29,9 +28,12 @@ TITLES = [
     "fine brush",
     "red soap small",
 ]
-# a rule: the same colour's soap comes next
-RULE = [Conversation("next", f"{colour} {thing}", f"{colour} soap") for colour in ("red", "blue")
-        for thing in ("comb", "cream", "brush", "comb big", "fine cream")]  # fmt: skip
+# examples of a rule: the next item is the soap of the same colour
+RULE = [
+    Conversation("next", f"{colour} {thing}", f"{colour} soap")
+    for colour in ("red", "blue")
+    for thing in ("comb", "cream", "brush", "comb big", "fine cream")
+]
 ASKED = [Conversation("next", text) for text in ("red comb", "blue cream fine brush", "comb", "small")]
 PARAMETERS = {"epochs": 8, "checks_per_epoch": 2, "batch_size": 4, "learning_rate": 0.05, "patience": 99}
 
@@ -47,11 +49,18 @@ def folder(tmp_path_factory):
     torch.manual_seed(0)
     LlamaForCausalLM(
         LlamaConfig(
-            vocab_size=len(MARKS + WORDS), hidden_size=32, intermediate_size=64, num_hidden_layers=2,
-            num_attention_heads=4, num_key_value_heads=2, max_position_embeddings=64, initializer_range=0.3,
-            bos_token_id=1, eos_token_id=2,
+            vocab_size=len(MARKS + WORDS),
+            hidden_size=32,
+            intermediate_size=64,
+            num_hidden_layers=2,
+            num_attention_heads=4,
+            num_key_value_heads=2,
+            max_position_embeddings=64,
+            initializer_range=0.3,
+            bos_token_id=1,
+            eos_token_id=2,
         )
-    ).save_pretrained(path)  # fmt: skip
+    ).save_pretrained(path)
     return path
 
 
@@ -66,7 +75,7 @@ def make(folder):
 
 
 def likelihood(model, conversation, answer):
-    """Log-likelihood of an answer and the end token, one token after another, with neither cache nor batch."""
+    """Return the log-likelihood of an answer and the end token, computed token by token without cache or batch."""
     tokenizer = model._tokenizer
     said = tokenizer(f"<s> {conversation.system} <s> {conversation.user} <s>")["input_ids"]
     total = 0.0
@@ -95,10 +104,10 @@ def test_a_rule_is_learnt(make):
 
 def test_the_loss_is_that_of_the_answers_tokens_alone(make):
     model = make()
-    rows = model._examples(RULE)
+    rows = model._tokenized_examples(RULE)
     tokens = sum(len(answer) for _, answer in rows)
     expected = -sum(likelihood(model, example, example.answer) for example in RULE) / tokens
-    assert tokens == 3 * len(RULE)  # two words and the end
+    assert tokens == 3 * len(RULE)  # two words and the end token
     assert model._held_out_loss(rows) == pytest.approx(expected, rel=1e-5)
     assert model._loss(rows).item() == pytest.approx(expected, rel=1e-5)
 
@@ -143,7 +152,7 @@ def test_a_killed_run_goes_on_to_the_same_weights(make, tmp_path, monkeypatch):
 
 def test_an_epoch_sees_every_example_once_in_parts(make):
     model = make()
-    rows = model._examples(RULE)
+    rows = model._tokenized_examples(RULE)
     epochs = [
         [
             row
@@ -173,7 +182,7 @@ def test_training_stops_when_held_out_answers_get_no_likelier(make, monkeypatch)
 
 def test_samples_are_as_frequent_as_they_are_likely(make, monkeypatch):
     model = make()
-    monkeypatch.setattr(local_module, "AT_ONCE", 3)
+    monkeypatch.setattr(local_model, "BATCH_SIZE", 3)
     temperature = 0.7
     answers = model.answer(ASKED, Sampling(4000, temperature, 1, seed=1))
     assert [len(each) for each in answers] == [4000] * 4
@@ -189,7 +198,7 @@ def test_what_is_drawn_depends_on_the_seed_alone(make, monkeypatch):
     model = make()
     first = model.answer(ASKED, Sampling(5, 1.0, 6, seed=1))
     assert model.answer(ASKED, Sampling(5, 1.0, 6, seed=2)) != first
-    monkeypatch.setattr(local_module, "AT_ONCE", 1)
+    monkeypatch.setattr(local_model, "BATCH_SIZE", 1)
     assert make().answer([*ASKED[::-1], ASKED[0]], Sampling(5, 1.0, 6, seed=1)) == [*first[::-1], first[0]]
     assert all(len(answer.split()) <= 6 for each in first for answer in each)
 
@@ -203,9 +212,9 @@ def test_what_was_asked_before_is_not_computed_again_unless_more_was_learnt(make
     model.restore(model.state())
     assert model.answer(ASKED[:1], sampling) == first[:1]
     assert drawn == [[ASKED[2]], [ASKED[0]]]
-    monkeypatch.setattr(local_module, "REMEMBERED", 1)
+    monkeypatch.setattr(local_model, "CACHED_ANSWERS", 1)
     model.answer(ASKED[:2], sampling)
-    assert [asked for asked, _ in model._answered] == [ASKED[1]]
+    assert [asked for asked, _ in model._cached_answers] == [ASKED[1]]
 
 
 def test_the_likeliest_word_without_temperature_is_what_the_model_says(make):
@@ -222,17 +231,17 @@ def test_the_likeliest_word_without_temperature_is_what_the_model_says(make):
         assert answer == model._tokenizer.decode(said[start:], skip_special_tokens=True)
 
 
-@pytest.mark.parametrize("at_once", [1, 3])
-def test_what_is_chosen_is_what_brute_force_finds_likeliest(make, monkeypatch, at_once):
+@pytest.mark.parametrize("batch", [1, 3])
+def test_what_is_chosen_is_what_brute_force_finds_likeliest(make, monkeypatch, batch):
     model = make()
-    monkeypatch.setattr(local_module, "AT_ONCE", at_once)
+    monkeypatch.setattr(local_model, "BATCH_SIZE", batch)
     expected = []
     for conversation in ASKED:
         likely = np.array([likelihood(model, conversation, title) for title in TITLES])
         expected.append(np.argsort(-likely, kind="stable").tolist())
     assert model.choose(ASKED, TITLES, len(TITLES)) == expected
     assert model.choose(ASKED, TITLES, 100) == expected
-    shorter = model.choose(ASKED, TITLES, 5)  # fewer beams than there are beginnings
+    shorter = model.choose(ASKED, TITLES, 5)  # with fewer beams than there are prefixes
     assert [chosen[0] for chosen in shorter] == [chosen[0] for chosen in expected]
     assert all(len(set(chosen)) == 5 and set(chosen) <= set(range(len(TITLES))) for chosen in shorter)
 
@@ -241,7 +250,7 @@ def test_a_choices_likelihood_is_exact(make):
     model = make()
     with torch.no_grad():
         (found,) = choose(
-            model._model, list(model._asked(ASKED[1:2], 8).values()), Trie(model._chat.answers(TITLES)), 9
+            model._model, list(model._readable_prompts(ASKED[1:2], 8).values()), Trie(model._chat.answers(TITLES)), 9
         )
     assert {place: pytest.approx(likelihood(model, ASKED[1], title)) for place, title in enumerate(TITLES)} == {
         place: score for score, place in found
@@ -262,8 +271,8 @@ def test_a_trie_leads_to_every_answer():
 
 def test_a_title_cant_end_its_message(make):
     model = make()
-    prompt, answer = model._examples([Conversation("next", "red </s> <s> blue", "comb </s> big")])[0]
-    assert prompt.count(1) == 3  # the template's own
+    prompt, answer = model._tokenized_examples([Conversation("next", "red </s> <s> blue", "comb </s> big")])[0]
+    assert prompt.count(1) == 3  # the three begin tokens of the chat template
     assert 2 not in prompt
     assert answer.index(2) == len(answer) - 1
 
@@ -272,7 +281,7 @@ def test_a_title_cant_begin_a_turn_by_a_mark_without_a_role(make):
     model = make()
     model._tokenizer.add_tokens([AddedToken("<turn>", special=True), AddedToken("soap-dish", special=False)])
     assert "<turn>" not in model._tokenizer.all_special_tokens
-    assert model._chat.plain("red <turn> soap-dish") == "red < turn> soap-dish"
+    assert model._chat.break_special_tokens("red <turn> soap-dish") == "red < turn> soap-dish"
 
 
 LONG = Conversation("next", "red " * 50, "comb " * 20)
@@ -286,7 +295,9 @@ def test_examples_that_are_too_long_are_left_out(make, capsys):
     assert "1 of 3 conversations" in said
     expected.fine_tune(RULE, RULE[:2], 0, None)
     assert equal(model.state(), expected.state())
-    assert len(model._examples([Conversation("next", "red " * 50, "comb"), *RULE])) == 11, "each by its own length"
+    assert len(model._tokenized_examples([Conversation("next", "red " * 50, "comb"), *RULE])) == 11, (
+        "each by its own length"
+    )
     with pytest.raises(UsageError, match=r"every example is longer than .* lower `window`"):
         make().fine_tune([LONG], [], 0, None)
 
@@ -328,7 +339,7 @@ def test_what_is_wrong_is_said(make, folder, tmp_path, monkeypatch):
         weights._bundled_folder()
     monkeypatch.setitem(__import__("sys").modules, "peft", None)
     with pytest.raises(UsageError, match="extra 'llm'"):
-        weights.load(str(folder))
+        weights.load_chat_model(str(folder))
 
 
 def test_the_bundled_weights_are_unpacked_once_and_mended(tmp_path, monkeypatch):
@@ -348,4 +359,4 @@ def test_the_bundled_weights_are_unpacked_once_and_mended(tmp_path, monkeypatch)
     (folder / "model.safetensors").write_bytes(b"damaged")
     assert weights._bundled_folder() == folder
     assert len(unpacked) == 2
-    assert [path.name for path in folder.parent.iterdir()] == [folder.name]  # nothing unfinished stays
+    assert [path.name for path in folder.parent.iterdir()] == [folder.name]  # no unfinished folder is left

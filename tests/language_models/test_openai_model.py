@@ -1,4 +1,4 @@
-"""Money spent on a service's language model: planned, limited, written down first, and never spent twice."""
+"""Purchases from a service's language model: planned, limited, recorded first, and never made twice."""
 
 import itertools
 import json
@@ -12,8 +12,8 @@ from fake_fine_tuning import BASE, names
 from fake_openai import KEY
 
 from jobs.errors import NextmartError, UsageError
+from jobs.language_models.chat_requests import conversation_tokens
 from jobs.language_models.language_model import Sampling
-from jobs.language_models.service import conversation_tokens
 from jobs.models.llmseqprompt.prompts import conversation, quoted
 from jobs.services.errors import ServiceError
 
@@ -65,7 +65,7 @@ def test_nothing_is_bought_twice_by_later_runs_and_equal_questions_are_one(make_
     assert run(first, [*QUESTIONS, QUESTIONS[0]]) == [*WANTED, WANTED[0]]
     paid = fake.paid.copy()
     assert set(paid.values()) == {1}
-    second = make_model(prompt_max_cost=0.0)  # what is bought already may be used without any money
+    second = make_model(prompt_max_cost=0.0)  # answers that were bought before cost nothing
     assert run(second) == WANTED
     again = make_model(prompt_max_cost=0.0)
     again.restore(first.state())
@@ -75,17 +75,17 @@ def test_nothing_is_bought_twice_by_later_runs_and_equal_questions_are_one(make_
         again.answer(QUESTIONS, Sampling(samples=4, temperature=0.5, max_tokens=40, seed=7))
 
 
-# --- killed anywhere ---
+# --- runs that are killed ---
 
 
 class Death(BaseException):
-    """Stands for the end of the process."""
+    """Raised in place of killing the process."""
 
 
 class Mortal:
-    """Counts what a process does to the warehouse and the service, and ends it after the nth such step.
+    """Counts the writes and requests of a process, and ends the process after the nth of these steps.
 
-    To be killed before one leaves what being killed after the one before leaves.
+    A kill before a step leaves the same state as one after the previous step.
     """
 
     def __init__(self, connection, steps):
@@ -105,8 +105,10 @@ class Mortal:
 
 
 def test_a_run_killed_at_any_step_ends_like_one_that_was_not_and_pays_once(make_model, fake, warehouse, monkeypatch):
-    """Die at step n, for n = 1, 2, … until a run goes through: after each write and each request."""
-    monkeypatch.setattr("jobs.language_models.openai_model.AT_ONCE", 1)  # so that at most one answer is under way
+    """Kill a run after step n (a write or a request), for n = 1, 2, … until a run ends by itself."""
+    monkeypatch.setattr(
+        "jobs.language_models.openai_model.REQUESTS_IN_FLIGHT", 1
+    )  # so that a kill loses one answer at most
     send = httpx2.Client.send
     fake.course = ["succeeded"]
     run(make_model(), QUESTIONS[:2])
@@ -146,7 +148,7 @@ FAULTS = ["500", "time-out", "made, 500", "made, time-out", "made, a page"]
 @pytest.mark.parametrize("fault", FAULTS)
 def test_a_fine_tuning_whose_answer_was_lost_is_found_again(make_model, fake, warehouse, fault):
     fake.faults["create"] = [fault]
-    with suppress(ServiceError):  # it may have given up by then: the next run finds it
+    with suppress(ServiceError):  # the run may give up, and then the next run finds the job
         run(make_model())
     assert run(make_model()) == WANTED
     assert len(fake.jobs) == 1
@@ -180,7 +182,7 @@ def test_a_passing_fault_is_waited_out(make_model, fake, kind, fault):
 
 
 def test_requests_that_time_out_are_tried_again_however_long_that_took(make_model, fake, monkeypatch):
-    monkeypatch.setattr("jobs.language_models.service.PATIENCE", 0.01)
+    monkeypatch.setattr("jobs.services.retrying_client.PATIENCE", 0.01)
     fake.faults["chat"] = ["time-out"] * 2
     assert run(make_model(), QUESTIONS[:1]) == WANTED[:1]
     fake.faults["chat"] = ["time-out"] * 3
@@ -234,7 +236,7 @@ def test_a_job_is_not_given_up_where_only_an_address_is_wrong(make_model, fake, 
 
 def test_a_question_that_is_refused_has_no_answers_and_the_others_have_theirs(make_model, fake, capsys):
     fake.refuses = "unheard of"
-    for said in ("1 of 3", "1 of 1"):  # the second time the others' answers are kept
+    for said in ("1 of 3", "1 of 1"):  # the second time, the other two questions have recorded answers
         assert run(make_model()) == [*WANTED[:2], []]
         assert f"refused {said} questions" in capsys.readouterr().err
     assert run(make_model(), QUESTIONS[2:]) == [[]]
@@ -242,7 +244,7 @@ def test_a_question_that_is_refused_has_no_answers_and_the_others_have_theirs(ma
 
 
 def test_a_model_that_is_refused_everything_is_an_error_and_nothing_is_kept(make_model, fake, warehouse):
-    run(make_model(epochs=1))  # another one's answers say nothing of it
+    run(make_model(epochs=1))  # the answers of another model, which must not count
     kept = tables(warehouse)[1]
     fake.refuses = '"'
     for _ in range(2):
@@ -289,7 +291,7 @@ def test_a_limit_stops_what_would_pass_it_and_says_after_how_much(make_model, fa
 
 
 def test_wrong_answers_are_paid_for_too_and_end_the_run_where_they_pass_the_limit(make_model, fake):
-    fake.answers = -17  # 20 answers, of 200 tokens
+    fake.answers = -17  # 17 answers more than asked for: 20 answers, of 200 tokens
     prices = {BASE: {"training": 0.0, "input": 0.0, "output": 1.0}}
     for limit, tries, message in [(1e-3, 3, "gave 20 answers"), (1.3e-4, 1, "spent, over prompt_max_cost")]:
         fake.paid.clear()
@@ -320,12 +322,12 @@ def test_the_service_shows_no_probabilities(make_model):
         make_model().choose(QUESTIONS, ["a"], 1)
 
 
-# --- what is a secret, and what is data ---
+# --- the key is secret, and names are data ---
 
 
 def test_the_key_is_in_no_table_and_no_message(make_model, fake, warehouse, monkeypatch, capsys):
     run(make_model())
-    fake.faults["jobs"] = ["401"]  # the message repeats the key
+    fake.faults["jobs"] = ["401"]  # the error message repeats the key
     with pytest.raises(NextmartError) as refused:
         make_model().fine_tune(EXAMPLES[:1], [], 7, None)
     assert "<OPENAI_API_KEY>" in str(refused.value)

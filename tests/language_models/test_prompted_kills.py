@@ -1,4 +1,4 @@
-"""Nights of LLMSeqPrompt by a service, killed with SIGKILL at each of their steps and started again.
+"""Nights with LLMSeqPrompt at a fake service, killed with SIGKILL at each step and started again.
 
 A night is a process of its own: the commands train, evaluate, recommend and publish, OpenAI's client, a warehouse file.
 The service kills it, when a request comes or when that is done and not answered yet; so does a word that the process
@@ -26,7 +26,7 @@ from werkzeug import Response
 
 from jobs.commands.publish import publish
 from jobs.files import project_folder
-from jobs.language_models.openai_model import AT_ONCE
+from jobs.language_models.openai_model import REQUESTS_IN_FLIGHT
 from jobs.orchestration.run_job import run
 from jobs.settings import load_settings
 from jobs.warehouse.clock import now
@@ -60,7 +60,7 @@ TABLES = """
     create view recommendations.similar_items as select *, '' as similar_title from ml.similar_items;
 """
 PUBLIC = "select * exclude (generated_at, model_version) from recommendations.visitor_recommendations order by all"
-# what a kill must not change
+# Tables that a kill must not change.
 FINAL = {
     "fine-tunings": "select * exclude (created_at, ended_at) from ml.fine_tunes order by all",
     "answers": "select * exclude (created_at) from ml.completions order by all",
@@ -69,28 +69,28 @@ FINAL = {
     "models": "select model, status from ml.models",
 }
 
-# A night each: where it dies, and what it asks the service for first, which shows where the one before had got to.
+# One entry for each night: the moment it is killed, and its first request, which shows how far the last night got.
 NIGHTS = [
-    (("files", 1), "files"),  # written down is only that a fine-tuning is wanted
-    (("upload, done", 1), "jobs"),  # the training file is there, and nobody knows
-    (("upload", 1), "jobs"),  # it is written down; of the validation file there is nothing yet
+    (("files", 1), "files"),  # only the plan of a fine-tuning is recorded
+    (("upload, done", 1), "jobs"),  # the training file is uploaded, but not recorded
+    (("upload", 1), "jobs"),  # the training file is recorded, the validation file not uploaded
     (("create", 1), "jobs"),
-    (("create, done", 1), "jobs"),  # the fine-tuning is bought, and nobody knows
-    (("job", 1), "jobs"),  # it is written down
-    (("job, done", 2), "job"),  # it runs
-    (("chat", AT_ONCE + 4), "job"),  # it has ended; the validation cases are asked about
+    (("create, done", 1), "jobs"),  # the job is created, but not recorded
+    (("job", 1), "jobs"),  # the job is recorded
+    (("job, done", 2), "job"),  # the job is running
+    (("chat", REQUESTS_IN_FLIGHT + 4), "job"),  # the job has ended; questions about the validation cases
     (("chat, done", 2), "chat"),
     (("evaluate", 1), "chat"),
-    (("chat", AT_ONCE + 4), "chat"),  # of the test cases
+    (("chat", REQUESTS_IN_FLIGHT + 4), "chat"),  # questions about the test cases
     (("recommend", 1), "chat"),
-    (("chat, done", AT_ONCE + 4), "chat"),  # of the visitors
+    (("chat, done", REQUESTS_IN_FLIGHT + 4), "chat"),  # questions about the visitors
     (("publish", 1), "chat"),
 ]
 
 
 @pytest.fixture
 def shop(tmp_path):
-    """A folder with settings and a warehouse, whose visitors go around; published are the popular items."""
+    """A folder with settings, a warehouse whose visitors go around all items, and published popular items."""
     folder = tmp_path / "shop"
     folder.mkdir()
     (folder / "nextmart.toml").write_text(SETTINGS)
@@ -119,7 +119,7 @@ def shop(tmp_path):
 
 @pytest.fixture
 def start(fake, prompt_server):
-    """A way to a night in a folder, which lives on to its end or until a moment comes for the nth time."""
+    """A function that runs a night in a folder, to its end or until a moment occurs for the nth time."""
 
     def hear(request):
         fake._reach(request.path.rpartition("/")[2])
@@ -128,9 +128,11 @@ def start(fake, prompt_server):
     prompt_server.expect_request(re.compile("/v1/begins/")).respond_with_handler(hear)
     nights = subprocess.Popen(
         [sys.executable, Path(__file__).with_name("forked_nights.py")],
-        stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True,
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
         env={**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))},
-    )  # fmt: skip
+    )
 
     def start(folder, moment=None, count=1):
         left = iter(range(count - 1, -1, -1))
@@ -141,7 +143,7 @@ def start(fake, prompt_server):
             if next(left, 1) == 0:
                 os.kill(process, signal.SIGKILL)
                 dead.wait(10)
-                raise ConnectionAbortedError  # the request goes no further
+                raise ConnectionAbortedError  # the service drops the request
 
         fake.at = {moment: strike} if moment else {}
         print(folder, file=nights.stdin, flush=True)
@@ -158,7 +160,7 @@ def start(fake, prompt_server):
 
 
 def rows(folder, copy, queries):
-    """Read a copy of a warehouse, so that only the next night finds out what the last one left."""
+    """Query a copy of a warehouse, so that only the next night opens the files that the last night left."""
     for name in ("warehouse.duckdb", "warehouse.duckdb.wal"):
         (copy / name).unlink(missing_ok=True)
         if (folder / name).exists():
@@ -191,7 +193,7 @@ def test_nights_killed_at_each_step_end_like_one_that_was_not_and_buy_nothing_tw
     assert set(bought.values()) == {1}
     fake.forget()
 
-    kept = set()  # answers on record
+    kept = set()  # hashes of the requests whose answers are recorded
     lives = [*NIGHTS, ((None, 0), "chat")]
     for (moment, count), first in lives:
         asked, questions = len(fake.asked), len(fake.questions)
@@ -203,7 +205,7 @@ def test_nights_killed_at_each_step_end_like_one_that_was_not_and_buy_nothing_tw
         assert not kept & {hashed(body) for body in fake.questions[questions:]}, said
         found = rows(shop, copy, {**FINAL, "hashes": "select request_hash from ml.completions"})
         assert kept <= {key for (key,) in found["hashes"]}
-        assert len(found["hashes"]) - len(kept) >= requests.count("chat") - AT_ONCE, said
+        assert len(found["hashes"]) - len(kept) >= requests.count("chat") - REQUESTS_IN_FLIGHT, said
         kept = {key for (key,) in found["hashes"]}
         assert found["lists"] in (yesterday, wanted["lists"]), said
         assert published(shop) == (yesterday if moment else wanted["lists"]), said
@@ -213,5 +215,5 @@ def test_nights_killed_at_each_step_end_like_one_that_was_not_and_buy_nothing_tw
     assert (len(fake.files), len(fake.jobs)) == (2, 1)
     lost = fake.paid - bought
     assert all(what.startswith("answers to") for what in lost)
-    assert 2 <= lost.total() <= AT_ONCE * sum(moment.startswith("chat") for (moment, _), _ in NIGHTS)
+    assert 2 <= lost.total() <= REQUESTS_IN_FLIGHT * sum(moment.startswith("chat") for (moment, _), _ in NIGHTS)
     assert KEY not in (shop / "said").read_text()

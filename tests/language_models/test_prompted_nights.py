@@ -1,4 +1,4 @@
-"""Train, evaluate and recommend with LLMSeqPrompt by a service: the jobs know nothing of it, and pay once."""
+"""The jobs train, evaluate and recommend with LLMSeqPrompt at a fake service: everything is bought once."""
 
 import re
 import time
@@ -39,7 +39,7 @@ SCHEMAS = """
 
 @pytest.fixture
 def history(warehouse):
-    """Visitors who go from each item to the next one, around."""
+    """A warehouse whose visitors go from each item to the next one, in a circle."""
     warehouse.execute(SCHEMAS)
     for item in range(ITEMS):
         warehouse.execute("insert into catalog.items values (?, ?, '', true)", [f"i{item}", f"Item\n“{item}”"])
@@ -59,10 +59,16 @@ PARAMETERS = {"provider": "openai", "language_model": BASE, "mapping": "none", "
 
 
 def settings(tmp_path, **changes):
-    return load_settings(**{
-        "models": ["llmseqprompt"], "parameters": {"llmseqprompt": PARAMETERS}, "protocol": "paper",
-        "work_folder": tmp_path, "prompt_max_cost": 1.0, **changes,
-    })  # fmt: skip
+    return load_settings(
+        **{
+            "models": ["llmseqprompt"],
+            "parameters": {"llmseqprompt": PARAMETERS},
+            "protocol": "paper",
+            "work_folder": tmp_path,
+            "prompt_max_cost": 1.0,
+            **changes,
+        }
+    )
 
 
 def night(job, connection, chosen):
@@ -89,7 +95,7 @@ def test_a_night_trains_measures_and_recommends_and_the_next_one_pays_nothing(hi
     model = load_model(Services(history, settings(tmp_path, prompt_max_cost=None)), latest(history)["llmseqprompt"])
     _, items = recommend(model.scorer(catalog), Sequences.from_lists([[0, 1], [3, 4]]), 1)
     assert items.tolist() == [[2], [5]], "asked before: nothing to pay"
-    time.sleep(1)  # a model is named by the second
+    time.sleep(1)  # the name of a model holds the second of its training
     night(train, history, settings(tmp_path, retrain_after_days=0))
     assert fake.paid == paid
     tables = ("ml.models", "ml.fine_tunes", "ml.completions", "ml.model_metrics")
@@ -97,19 +103,19 @@ def test_a_night_trains_measures_and_recommends_and_the_next_one_pays_nothing(hi
 
 
 def trained(connection, chosen):
-    """Train two models that have learnt for one epoch and for two."""
+    """Train two models, one for one epoch and one for two epochs."""
     twice = {"parts": ["llmseqprompt", "popularity"], "parameters": {"llmseqprompt": {**PARAMETERS, "epochs": 2}}}
     parameters = {"llmseqprompt": {**PARAMETERS, "epochs": 1}, "fusion": twice}
     night(train, connection, chosen.model_copy(update={"models": [*parameters], "parameters": parameters}))
 
 
 def tried(connection, chosen):
-    """Compare two such models in an experiment."""
+    """Compare models of one epoch and of two epochs in an experiment."""
     entry = {"family": "llmseqprompt", "parameters": PARAMETERS, "grid": {"epochs": [1, 2]}}
     what = Experiment(name="epochs", protocol="paper", models=[entry])
-    bench = read_evaluation_data(connection, chosen, what.protocol)
-    vectors = {variant.label: ("MiniLM", bench.catalog.embeddings) for variant in what.variants()}
-    for error in run_all(Services(connection, chosen), plan(what, bench, vectors), bench).values():
+    data = read_evaluation_data(connection, chosen, what.protocol)
+    vectors = {variant.label: ("MiniLM", data.catalog.embeddings) for variant in what.variants()}
+    for error in run_all(Services(connection, chosen), plan(what, data, vectors), data).values():
         raise UsageError(error)
 
 
@@ -119,18 +125,20 @@ def test_all_models_of_a_job_are_paid_from_one_purse(history, fake, tmp_path, jo
     with pytest.raises(UsageError) as told:
         job(history, settings(tmp_path, prompt_prices=prices, prompt_max_cost=None))
     once = float(re.search(r"1 epochs, .*: at most \$([\d.]+)\. Nothing is bought", str(told.value))[1])
-    chosen = settings(tmp_path, prompt_prices=prices, prompt_max_cost=2.5 * once)  # enough for one epoch, or for two
+    chosen = settings(
+        tmp_path, prompt_prices=prices, prompt_max_cost=2.5 * once
+    )  # enough for a model of one epoch or one of two, not for both
     with pytest.raises(UsageError, match=rf"2 epochs, .* after \${once:.4f} in this run.* over prompt_max_cost"):
         job(history, chosen)
     assert len(fake.jobs) == 1
-    job(history, chosen)  # the next one may spend as much again
+    job(history, chosen)  # the next job may spend the limit again
     assert len(fake.jobs) == 2
 
 
 class Lengths:
-    """A provider whose vectors say how long a text is, and which keeps what it was asked."""
+    """A provider whose vectors show the length of a text; it records the texts that it was asked for."""
 
-    limits, price, at_once = Limits(texts=2), 0.02, 1
+    limits, price, requests_in_flight = Limits(texts=2), 0.02, 1
 
     def __init__(self):
         self.asked = []
@@ -153,8 +161,10 @@ def test_made_up_names_get_vectors_of_the_catalogues_model_which_are_kept(wareho
     monkeypatch.setattr("jobs.language_models.name_vectors.provider_for", lambda settings, model: provider)
     services = Services(warehouse, load_settings(prompt_max_cost=1.0))
     assert {name: int(vector.argmax()) for name, vector in services.name_vectors(["hat", "shoe", "cap"]).items()} == {
-        "hat": 3, "shoe": 4, "cap": 3,
-    }  # fmt: skip
+        "hat": 3,
+        "shoe": 4,
+        "cap": 3,
+    }
     (norm,) = {float(np.linalg.norm(vector)) for vector in services.name_vectors(["shoe", "hat"]).values()}
     assert norm == 1
     assert sorted(provider.asked) == ["cap", "hat", "shoe"], "each once"
@@ -163,7 +173,7 @@ def test_made_up_names_get_vectors_of_the_catalogues_model_which_are_kept(wareho
 
 def test_made_up_names_and_answers_are_paid_from_one_purse(warehouse, monkeypatch):
     monkeypatch.setattr("jobs.language_models.name_vectors.provider_for", lambda settings, model: Lengths())
-    services = Services(warehouse, load_settings(prompt_max_cost=7e-5), spent=1e-5)  # a name costs 2e-5
+    services = Services(warehouse, load_settings(prompt_max_cost=7e-5), spent=1e-5)  # embedding a name costs $2e-5
     services.name_vectors(["hat", "shoe"])
     assert services.spent == pytest.approx(5e-5)
     services.name_vectors(["cap"])
@@ -188,5 +198,5 @@ def test_made_up_names_are_bought_at_a_known_price_alone(warehouse, monkeypatch,
         with pytest.raises(UsageError, match=r"need a price.* price = …, or set mapping = 'fuzzy' or 'none'"):
             services.name_vectors(["hat"])
         assert not provider.asked
-    else:  # as on this machine
+    else:  # a price of 0, like that of the local provider
         assert list(services.name_vectors(["hat"])) == ["hat"]

@@ -1,4 +1,4 @@
-"""The embeddings endpoint of OpenAI, or of any server that speaks like it (``OPENAI_BASE_URL``)."""
+"""Embeddings by OpenAI's embeddings endpoint, or by that of a compatible server (``OPENAI_BASE_URL``)."""
 
 from dataclasses import dataclass
 from functools import cached_property
@@ -8,66 +8,93 @@ import numpy as np
 import openai
 
 from jobs.embedding.provider import Answer, Limits, Rate
-from jobs.services.client import UNREADABLE, client, failure_of
+from jobs.services.client import UNREADABLE_ANSWER, make_client, service_error
 from jobs.services.errors import WrongAnswer
-from jobs.services.tokens import encoding
+from jobs.services.tokens import cl100k_base
 from jobs.settings import EmbeddingModel, Settings
 
-# https://platform.openai.com/docs/api-reference/embeddings/create
+# Limits of OpenAI's service: https://platform.openai.com/docs/api-reference/embeddings/create
 LIMITS = Limits(texts=2048, text_tokens=8191, request_tokens=300_000)
-# models that give vectors of the size that they are asked for; others refuse to be asked
-SHORTENED = "text-embedding-3"
+# Models whose name begins so accept the parameter ``dimensions``; the service refuses it for other models.
+RESIZABLE_PREFIX = "text-embedding-3"
 
 
 def make(settings: Settings, model: EmbeddingModel) -> "OpenAIProvider":
-    """Return the provider; the key is looked at when it is first asked."""
+    """Return the provider for an embedding model; the API key is checked when the provider is first asked."""
     return OpenAIProvider(
-        model.model, model.dimensions, model.price,
-        at_once=settings.embedding_requests_in_flight, timeout=settings.embedding_timeout_seconds,
-    )  # fmt: skip
+        model.model,
+        model.dimensions,
+        model.price,
+        requests_in_flight=settings.embedding_requests_in_flight,
+        timeout=settings.embedding_timeout_seconds,
+    )
 
 
 @dataclass
 class OpenAIProvider:
-    """One model of the service."""
+    """One embedding model of OpenAI or of a compatible server.
+
+    Attributes
+    ----------
+    model : str
+        As the service calls it.
+    dimensions : int
+        Length of the vectors.
+    price : float or None
+        US dollars a million tokens; None if the price is unknown.
+    requests_in_flight : int
+        Requests that may run at the same time.
+    timeout : float
+        Seconds that one request may take.
+    """
 
     model: str
     dimensions: int
     price: float | None = None
-    at_once: int = 8
+    requests_in_flight: int = 8
     timeout: float = 60
 
     @property
     def limits(self) -> Limits:
-        """What OpenAI's service takes; of another server's models nothing is known of the length of texts."""
-        return LIMITS if is_openais(self.model) else Limits(LIMITS.texts, None, LIMITS.request_tokens)
+        """OpenAI's limits; for a model that is not OpenAI's, the longest text that it reads is unknown."""
+        return LIMITS if is_of_openai(self.model) else Limits(LIMITS.texts, None, LIMITS.request_tokens)
 
     def count_tokens(self, texts: list[str]) -> list[int]:
-        """Count as OpenAI's embedding models do (cl100k_base); for other models this is an estimate."""
-        return [len(tokens) for tokens in encoding().encode_ordinary_batch(texts)]
+        """Count tokens of cl100k_base, which OpenAI's embedding models read; for other models this is an estimate."""
+        return [len(tokens) for tokens in cl100k_base().encode_ordinary_batch(texts)]
 
     def shorten(self, text: str, tokens: int) -> str:
-        """Cut between tokens, and before a character that a cut would halve."""
-        kept = encoding().encode_ordinary(text)[:tokens]
+        """Cut a text between two tokens, and never within a character."""
+        tokenizer = cl100k_base()
+        kept = tokenizer.encode_ordinary(text)[:tokens]
         while True:
-            shorter = encoding().decode_bytes(kept).decode(errors="ignore")
-            if len(encoding().encode_ordinary(shorter)) <= tokens:
+            shorter = tokenizer.decode_bytes(kept).decode(errors="ignore")
+            if len(tokenizer.encode_ordinary(shorter)) <= tokens:
                 return shorter
-            kept.pop()  # without the halved character its token may fall into two
+            kept.pop()  # dropping half a character may split the token before it into two
 
     def embed(self, texts: list[str]) -> Answer:
-        """Embed in one request, which is tried once: who calls knows when to try again."""
+        """Embed texts in one request, without retries: the caller retries.
+
+        Raises
+        ------
+        ServiceError
+            A class of :mod:`jobs.services.errors`; WrongAnswer if the answer is not one vector of the right length for
+            each text.
+        UsageError
+            If the environment holds no usable key.
+        """
         tokens = 0
         try:
-            raw = self.client.embeddings.with_raw_response.create(model=self.model, input=texts, **self.size)
+            raw = self.client.embeddings.with_raw_response.create(model=self.model, input=texts, **self.size_parameter)
             answer = raw.parse()
-            charged = getattr(answer.usage, "prompt_tokens", None)  # not every such server counts
+            charged = getattr(answer.usage, "prompt_tokens", None)  # not every compatible server reports tokens
             tokens = charged if isinstance(charged, int) else sum(self.count_tokens(texts))
             vectors = {row.index: np.array(row.embedding, dtype=np.float32).ravel() for row in answer.data}
             lengths = {len(vector) for vector in vectors.values()}
         except openai.OpenAIError as error:
-            raise failure_of(error, self.model) from error
-        except UNREADABLE as error:
+            raise service_error(error, self.model) from error
+        except UNREADABLE_ANSWER as error:
             raise WrongAnswer(
                 "the embedding service's answer holds no vectors; is OPENAI_BASE_URL right?", tokens=tokens
             ) from error
@@ -83,32 +110,35 @@ class OpenAIProvider:
                 tokens=tokens,
             )
         in_order = np.array([vectors[index] for index in range(len(texts))])
-        return Answer(in_order, tokens, Rate(_number(raw.headers, "requests"), _number(raw.headers, "tokens")))
+        return Answer(
+            in_order, tokens, Rate(_announced_limit(raw.headers, "requests"), _announced_limit(raw.headers, "tokens"))
+        )
 
     @property
-    def size(self) -> dict[str, int]:
-        """The request's parameter for the vectors' size, for models that have it."""
-        return {"dimensions": self.dimensions} if self.model.startswith(SHORTENED) else {}
+    def size_parameter(self) -> dict[str, int]:
+        """The request's parameter for the length of vectors; none for models whose vectors have one length only."""
+        return {"dimensions": self.dimensions} if self.model.startswith(RESIZABLE_PREFIX) else {}
 
     @cached_property
     def client(self) -> Any:
-        """OpenAI's own client, which tries each request once.
+        """OpenAI's client, without its own retries.
 
         Raises
         ------
         UsageError
-            Without a usable key in the environment.
+            If the environment holds no usable key.
         """
-        return client(self.timeout)
+        return make_client(self.timeout)
 
 
-def is_openais(model: str) -> bool:
-    """Tell whether a model is one of OpenAI's, whose tokenizer and limits are known."""
+def is_of_openai(model: str) -> bool:
+    """Tell by its name whether an embedding model is OpenAI's, so that its tokenizer and limits are known."""
     return model.startswith("text-embedding-")
 
 
-def _number(headers: Any, what: str) -> float | None:
+def _announced_limit(headers: Any, unit: str) -> float | None:
+    """Return how many requests or tokens (``unit``) the service allows a minute, as its response headers say."""
     try:
-        return float(headers[f"x-ratelimit-limit-{what}"]) or None
+        return float(headers[f"x-ratelimit-limit-{unit}"]) or None
     except (KeyError, ValueError):
         return None

@@ -1,4 +1,4 @@
-"""OpenAI's Batch API: files of texts, answered within a day, at half the price and outside the usual limits."""
+"""Embeddings by OpenAI's Batch API: files of texts, answered within a day, at half the price, with separate limits."""
 
 import base64
 import json
@@ -13,21 +13,21 @@ import openai
 from jobs.core.arrays import Floats
 from jobs.embedding.provider import BatchState, Limits, Result
 from jobs.embedding.providers.openai import LIMITS, OpenAIProvider
-from jobs.services.client import UNREADABLE, explained
+from jobs.services.client import UNREADABLE_ANSWER, translated_errors
 from jobs.settings import EmbeddingModel, Settings
 
-# https://platform.openai.com/docs/guides/batch: 50,000 texts of embeddings a batch and 200 MB a file; in tokens, as
-# texts are packed (a quarter of a token a byte), that leaves room for what stands around them
-MOST_TEXTS, MOST_TOKENS = 50_000, 40_000_000
+# OpenAI allows 50,000 texts a batch and 200 MB a file (https://platform.openai.com/docs/guides/batch). At four bytes a
+# token, 40 million tokens are 160 MB of text: the rest is for the JSON around each text.
+MAX_TEXTS, MAX_TOKENS = 50_000, 40_000_000
 ENDPOINT = "/v1/embeddings"
-NAME = "nextmart_submission"  # in a batch's metadata
-ENDED = ("completed", "expired", "failed", "cancelled")
-UNREACHED = ("batch_expired", "batch_cancelled")  # what a batch says of texts that it ended too early for
-CLIENT_RETRIES = 5  # of requests that cost nothing
+METADATA_KEY = "nextmart_submission"  # the key of a batch's metadata that holds our submission_id
+ENDED_STATUSES = ("completed", "expired", "failed", "cancelled")  # statuses of batches that have ended
+UNREACHED_CODES = ("batch_expired", "batch_cancelled")  # errors of texts that a batch did not reach before its end
+CLIENT_RETRIES = 5  # retries by OpenAI's client, for requests that cost nothing
 
 
 def make(settings: Settings, model: EmbeddingModel) -> "OpenAIBatchProvider":
-    """Return the provider; the key is looked at when it is first asked."""
+    """Return the provider for an embedding model; the API key is checked when the provider is first asked."""
     price = None if model.price is None else model.price / 2
     return OpenAIBatchProvider(
         OpenAIProvider(model.model, model.dimensions, model.price, timeout=settings.embedding_timeout_seconds), price
@@ -36,106 +36,132 @@ def make(settings: Settings, model: EmbeddingModel) -> "OpenAIBatchProvider":
 
 @dataclass
 class OpenAIBatchProvider:
-    """The models of :class:`OpenAIProvider`, by another way."""
+    """One model of :class:`OpenAIProvider`, asked in batches.
+
+    Attributes
+    ----------
+    direct : OpenAIProvider
+        The same model, asked directly.
+    price : float or None
+        US dollars a million tokens, half of the direct price; None if the price is unknown.
+    """
 
     direct: OpenAIProvider
     price: float | None
 
     @property
     def limits(self) -> Limits:
-        """What one batch may hold."""
-        return Limits(MOST_TEXTS, self.direct.limits.text_tokens or LIMITS.text_tokens, MOST_TOKENS)
+        """The texts and tokens that one batch may hold."""
+        return Limits(MAX_TEXTS, self.direct.limits.text_tokens or LIMITS.text_tokens, MAX_TOKENS)
 
     def count_tokens(self, texts: list[str]) -> list[int]:
-        """Count as the models do."""
+        """Count tokens as :meth:`OpenAIProvider.count_tokens` does."""
         return self.direct.count_tokens(texts)
 
     def shorten(self, text: str, tokens: int) -> str:
-        """Cut between tokens."""
+        """Cut a text as :meth:`OpenAIProvider.shorten` does."""
         return self.direct.shorten(text, tokens)
 
     def submit(self, submission_id: str, texts: dict[str, str]) -> str:
-        """Upload a file and make a batch of it.
+        """Upload a file with the texts, and create a batch of it.
 
-        Making it is tried once: a request whose answer is lost may have made one, which :meth:`find` will find.
+        The creation is not retried: a request whose answer is lost may have created a batch, which :meth:`find` finds.
         """
         with tempfile.TemporaryFile() as file:
             for key, text in texts.items():
-                body = {"model": self.direct.model, "input": text, "encoding_format": "base64", **self.direct.size}
+                body = {
+                    "model": self.direct.model,
+                    "input": text,
+                    "encoding_format": "base64",
+                    **self.direct.size_parameter,
+                }
                 line = {"custom_id": key, "method": "POST", "url": ENDPOINT, "body": body}
                 file.write(json.dumps(line, ensure_ascii=False).encode() + b"\n")
             file.seek(0)
-            with explained(self.direct.model):
-                uploaded = self._patient.files.create(file=(f"{submission_id}.jsonl", file), purpose="batch")
-                made = self.direct.client.batches.create(
+            with translated_errors(self.direct.model):
+                uploaded = self._retrying_client.files.create(file=(f"{submission_id}.jsonl", file), purpose="batch")
+                batch = self.direct.client.batches.create(
                     input_file_id=uploaded.id,
                     endpoint=ENDPOINT,
                     completion_window="24h",
-                    metadata={NAME: submission_id},
+                    metadata={METADATA_KEY: submission_id},
                 )
-                return str(made.id)
+                return str(batch.id)
 
     def find(self, submission_id: str) -> str | None:
-        """Look for a batch among all that the service keeps, newest first."""
-        with explained(self.direct.model):
-            for batch in self._patient.batches.list(limit=100):
-                if (batch.metadata or {}).get(NAME) == submission_id:
+        """Look for a batch by its submission_id among all batches that the service keeps, newest first."""
+        with translated_errors(self.direct.model):
+            for batch in self._retrying_client.batches.list(limit=100):
+                if (batch.metadata or {}).get(METADATA_KEY) == submission_id:
                     return str(batch.id)
         return None
 
     def state(self, batch_id: str) -> BatchState:
-        """Ask how far a batch is, and what is wrong with it as a whole."""
-        with explained(self.direct.model):
+        """Ask the service for the progress of a batch; the status of an unknown batch is ``gone``."""
+        with translated_errors(self.direct.model):
             try:
-                batch = self._patient.batches.retrieve(batch_id)
+                batch = self._retrying_client.batches.retrieve(batch_id)
             except openai.NotFoundError:
                 return BatchState("gone", True, "the service doesn't know it (any more)")
-            said = (batch.errors.data if batch.errors else None) or []
-            errors = [error.message or error.code or "" for error in said]
-            return BatchState(batch.status, batch.status in ENDED, "; ".join(errors))
+            errors = (batch.errors.data if batch.errors else None) or []
+            messages = [error.message or error.code or "" for error in errors]
+            return BatchState(batch.status, batch.status in ENDED_STATUSES, "; ".join(messages))
 
     def results(self, batch_id: str) -> Iterator[Result]:
-        """Read the files of results and of errors line by line; an expired or cancelled batch has them too."""
-        with explained(self.direct.model):
+        """Yield the results in a batch's output file and error file; an expired or cancelled batch has both too."""
+        with translated_errors(self.direct.model):
             try:
-                batch = self._patient.batches.retrieve(batch_id)
+                batch = self._retrying_client.batches.retrieve(batch_id)
                 for file_id in filter(None, (batch.output_file_id, batch.error_file_id)):
-                    with self._patient.files.with_streaming_response.content(file_id) as answer:
+                    with self._retrying_client.files.with_streaming_response.content(file_id) as answer:
                         yield from filter(None, map(result_of, answer.iter_lines()))
-            except openai.NotFoundError:  # deleted meanwhile: what is gone is asked for again
+            except (
+                openai.NotFoundError
+            ):  # the service deleted the batch or a file: texts without a result are submitted again
                 return
 
     @property
-    def _patient(self) -> Any:
+    def _retrying_client(self) -> Any:
+        """OpenAI's client with its own retries, for requests that cost nothing."""
         return self.direct.client.with_options(max_retries=CLIENT_RETRIES)
 
 
 def result_of(line: str) -> Result | None:
-    """Read one line of a file of results; None where it is none (its text then counts as unanswered)."""
+    """Parse one line of a batch's output or error file.
+
+    Returns
+    -------
+    Result or None
+        None for a line that can't be read and for a text that the batch did not reach: such a text has no result yet.
+    """
     try:
         row = json.loads(line)
         key, response, failure = row["custom_id"], row.get("response") or {}, row.get("error") or {}
-        if not isinstance(key, str) or failure.get("code") in UNREACHED:
+        if not isinstance(key, str) or failure.get("code") in UNREACHED_CODES:
             return None
         body, status = response.get("body") or {}, response.get("status_code")
         if status == 200:
             (answer,) = body["data"]
-            tokens = (body.get("usage") or {}).get("prompt_tokens") or 0  # not every such server counts
+            tokens = (body.get("usage") or {}).get("prompt_tokens") or 0  # not every compatible server reports tokens
             return Result(key, vector_of(answer["embedding"]), int(tokens))
         error = body.get("error") or failure
         message = f"the embedding service answers {status or 'nothing'}: {error.get('message', '')}"
         return Result(key, None, 0, message, is_final=status in (400, 413, 422))
-    except (*UNREADABLE, OverflowError, RecursionError):
+    except (*UNREADABLE_ANSWER, OverflowError, RecursionError):
         return None
 
 
 def vector_of(embedding: str | list[float]) -> Floats:
-    """Read a vector in either form of the protocol: base64 of little-endian floats, or a list.
+    """Parse a vector in either form of OpenAI's API: base64 of little-endian float32 values, or a list of numbers.
+
+    Returns
+    -------
+    float32 array (dimensions,)
 
     Raises
     ------
     ValueError, TypeError or OverflowError
-        If it is neither.
+        If ``embedding`` has neither form.
     """
     if isinstance(embedding, str):
         return np.frombuffer(base64.b64decode(embedding), dtype="<f4").astype(np.float32)

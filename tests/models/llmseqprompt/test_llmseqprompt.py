@@ -1,4 +1,4 @@
-"""LLMSeqPrompt with a language model that needs no time: the four variants, and what becomes of odd answers."""
+"""LLMSeqPrompt with a scripted language model: the four variants, and the handling of odd answers."""
 
 import numpy as np
 import polars as pl
@@ -12,21 +12,21 @@ from jobs.core.sequences import Sequences
 from jobs.errors import UsageError
 from jobs.evaluation.measure import measure
 from jobs.models.base import FitContext
+from jobs.models.llmseqprompt.item_groups import Clusters
 from jobs.models.llmseqprompt.model import LLMSeqPrompt, make_language_model
 from jobs.models.llmseqprompt.prompts import LIST_LENGTH, name_of, quoted, read_answer
-from jobs.models.llmseqprompt.questions import Clusters
 from jobs.models.llmseqsim import LLMSeqSim
 from jobs.models.scorer import recommend
 
-MAKE = make_language_model  # the real one: tests replace it in its module
+MAKE = make_language_model  # the real function, which tests replace in its module
 NAMES = [name_of(title) for title in shop().titles]
 ROW = [int(item) for item in INDEX[0, :3]]
-FAR = ITEMS - 2  # in another block, and the last of those that are equally unlike the row
+FAR = ITEMS - 2  # in another block of similar items than ROW; the last of all items that are equally unlike ROW
 assert FAR not in INDEX[0]
 
 
 class Scripted(Bigrams):
-    """Keeps what it was asked, and answers what a test says."""
+    """A language model that records its questions, and answers what a test says."""
 
     def __init__(self, script=lambda conversation: ""):
         super().__init__()
@@ -248,7 +248,7 @@ def test_without_embeddings_there_is_nothing_to_rank_or_to_group(monkeypatch):
 
 
 def test_groups_are_named_by_their_most_popular_item_and_learnt_by_their_distance(monkeypatch):
-    monkeypatch.setattr("jobs.models.llmseqprompt.questions.CLUSTERS", 5)
+    monkeypatch.setattr("jobs.models.llmseqprompt.item_groups.MAX_CLUSTERS", 5)
     model, language_model = fit(monkeypatch, variant="classify")
     counts = np.bincount(training().items, minlength=ITEMS)
     best = {int(block[np.lexsort((block, -counts[block]))[0]]) for block in INDEX}
@@ -262,7 +262,7 @@ def test_groups_are_named_by_their_most_popular_item_and_learnt_by_their_distanc
     again = Clusters.from_state(model.state())
     assert again.names == model.clusters.names
     assert (again.centres == model.clusters.centres).all()
-    # each group that is named gives its item most like the sequence
+    # each named group contributes its item most similar to the sequence
     language_model.script = lambda one: "\n".join(map(quoted, sections(one)["Options:"]))
     _, lists = top(model, [ROW], 5)
     assert [block_of[NAMES[item]] for item in lists[0]] == [block_of[name] for name in model.clusters.names]

@@ -1,21 +1,21 @@
-"""From names to a list: frequency decides, equal names share items, made-up ones are replaced or dropped."""
+"""Ranking answered names: the most frequent name is first, and made-up names are replaced or dropped."""
 
 import numpy as np
 import pytest
 
-from jobs.models.llmseqprompt.rank_answers import ByEmbedding, BySpelling, Tally, drop, rank_answers
+from jobs.models.llmseqprompt.rank_answers import AnswerCounts, ByEmbedding, BySpelling, drop_name, rank_answers
 
 KNOWN = {"hat": [3, 1], "cap": [0], "shoe": [2]}
 ALL = np.ones(5, np.bool_)
 
 
 def ones(text):
-    """One answer a word."""
+    """Return one answer for each word of a text."""
     return [[name] for name in text.split()]
 
 
 def test_names_are_ranked_by_frequency_and_equal_ones_by_first_appearance():
-    items, scores = rank_answers(ones("cap shoe hat hat shoe"), KNOWN, ALL, drop)
+    items, scores = rank_answers(ones("cap shoe hat hat shoe"), KNOWN, ALL, drop_name)
     assert items == [2, 3, 0]
     assert scores == sorted(scores, reverse=True)
     assert len(set(scores)) == 3
@@ -25,19 +25,19 @@ def test_names_are_ranked_by_frequency_and_equal_ones_by_first_appearance():
 def test_the_most_popular_usable_item_of_a_name_stands_for_it():
     usable = ALL.copy()
     usable[3] = False
-    assert rank_answers(ones("hat"), KNOWN, ALL, drop)[0] == [3]
-    assert rank_answers(ones("hat"), KNOWN, usable, drop)[0] == [1]
+    assert rank_answers(ones("hat"), KNOWN, ALL, drop_name)[0] == [3]
+    assert rank_answers(ones("hat"), KNOWN, usable, drop_name)[0] == [1]
     usable[1] = False
-    assert rank_answers(ones("hat cap"), KNOWN, usable, drop)[0] == [0], "a name that may not be shown is dropped"
+    assert rank_answers(ones("hat cap"), KNOWN, usable, drop_name)[0] == [0], "a name that may not be shown is dropped"
 
 
 def test_an_answer_that_is_a_list_is_a_ranking():
-    assert rank_answers([["shoe", "cap", "hat"]], KNOWN, ALL, drop)[0] == [2, 0, 3]
+    assert rank_answers([["shoe", "cap", "hat"]], KNOWN, ALL, drop_name)[0] == [2, 0, 3]
 
 
 def test_scores_of_others_stay_where_a_name_becomes_unknown():
-    with_hat = dict(zip(*rank_answers(ones("hat cap shoe hat"), KNOWN, ALL, drop), strict=True))
-    without = dict(zip(*rank_answers(ones("hat cap shoe hat"), {"cap": [0], "shoe": [2]}, ALL, drop), strict=True))
+    with_hat = dict(zip(*rank_answers(ones("hat cap shoe hat"), KNOWN, ALL, drop_name), strict=True))
+    without = dict(zip(*rank_answers(ones("hat cap shoe hat"), {"cap": [0], "shoe": [2]}, ALL, drop_name), strict=True))
     assert without == {item: score for item, score in with_hat.items() if item != 3}
 
 
@@ -46,7 +46,7 @@ VECTORS = np.array([[1, 0], [0.6, 0.8], [0, 1], [0, 0], [0.8, 0.6]], np.float32)
 
 def test_a_made_up_name_becomes_the_nearest_item_that_no_name_has_taken():
     replace = ByEmbedding(VECTORS, {"beret": np.array([1, 0], np.float32), "clog": np.array([1, 0], np.float32)})
-    # beret is named most, but cap (0) is a real name's; clog comes after beret
+    # beret is the most frequent name, but item 0 belongs to the real name cap; clog is replaced after beret
     items, _ = rank_answers(ones("beret beret clog cap"), KNOWN, ALL, replace)
     assert items == [4, 1, 0]
 
@@ -72,8 +72,10 @@ def test_a_made_up_name_becomes_the_item_spelt_most_like_it():
 
 
 def test_rates_count_what_their_names_say():
-    tally = Tally()
-    tally.count([["hat"], ["hat"], ["beret"], []], KNOWN)
-    tally.count([["cap", "beret"], ["cap", "beret"]], KNOWN)
-    assert tally.rates() == pytest.approx({"duplicate_rate": 3 / 7, "hallucination_rate": 3 / 7, "invalid_rate": 1 / 6})
-    assert set(Tally().rates().values()) == {0.0}
+    counts = AnswerCounts()
+    counts.add([["hat"], ["hat"], ["beret"], []], KNOWN)
+    counts.add([["cap", "beret"], ["cap", "beret"]], KNOWN)
+    assert counts.rates() == pytest.approx(
+        {"duplicate_rate": 3 / 7, "hallucination_rate": 3 / 7, "invalid_rate": 1 / 6}
+    )
+    assert set(AnswerCounts().rates().values()) == {0.0}

@@ -1,0 +1,179 @@
+"""The scorer of LLMSeqPrompt: asks a language model about each sequence, and ranks the items that its answers name."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+
+from jobs.core.arrays import Bools, Floats, Ints
+from jobs.core.sequences import Sequences
+from jobs.language_models.language_model import LanguageModel, Sampling
+from jobs.language_models.services import Services
+from jobs.models.llmseqprompt.prompts import quoted, read_answer
+from jobs.models.llmseqprompt.questions import Question, QuestionWriter
+from jobs.models.llmseqprompt.rank_answers import (
+    AnswerCounts,
+    ByEmbedding,
+    BySpelling,
+    Replacement,
+    drop_name,
+    rank_answers,
+)
+from jobs.models.scorer import Scorer
+
+SEQUENCES_PER_CHUNK = 512  # sequences asked about together: more would need more memory for their free items
+
+Ranking = tuple[list[int], list[float]]  # the items that answers name, the best first, and their scores
+
+
+@dataclass
+class PromptScorer(Scorer):
+    """Ranks the items that a language model names; LLMSeqSim fills up lists and gives the reasons.
+
+    The score of a named item is above 0: the share of the answers that name it (:func:`rank_answers`). The score of an
+    item that LLMSeqSim adds is its cosine minus 1, so at most 0. The reason for a recommended item is the item of the
+    sequence with the nearest embedding, which says nothing about why the language model named it.
+
+    Attributes
+    ----------
+    writer : QuestionWriter
+    language_model : LanguageModel
+        Fine-tuned.
+    sampling : Sampling
+    parameters : mapping
+        Of LLMSeqPrompt.
+    services : Services or None
+        Embeds made-up names; without it such names are dropped.
+    counts : AnswerCounts
+        Counts of all answers so far.
+    """
+
+    writer: QuestionWriter
+    language_model: LanguageModel
+    sampling: Sampling
+    parameters: Mapping[str, Any]
+    services: Services | None
+    counts: AnswerCounts = field(default_factory=AnswerCounts)
+
+    def __post_init__(self) -> None:
+        self.recommendable = self.writer.has_name | self.writer.llmseqsim.recommendable
+
+    def rates(self) -> dict[str, float]:
+        """Return the shares of invalid answers, duplicates and hallucinations so far, see :class:`AnswerCounts`."""
+        return {} if self.parameters["constrained"] else self.counts.rates()
+
+    def top(self, sequences: Sequences, k: int, exclude: Sequences | None, allowed: Bools) -> tuple[Floats, Ints]:
+        """Ask about each sequence, and fill up its list; equal sequences are asked about once."""
+        scores = np.full((len(sequences), k), -np.inf, np.float32)
+        items = np.full((len(sequences), k), -1, np.int32)
+        llmseqsim = self.writer.llmseqsim
+        for start in range(0, len(sequences), SEQUENCES_PER_CHUNK):
+            rows = np.arange(start, min(start + SEQUENCES_PER_CHUNK, len(sequences)))
+            chunk, excluded = sequences.take(rows), None if exclude is None else exclude.take(rows)
+            rankings = self._rankings(chunk, k, excluded, allowed)
+            taken = [[*(() if excluded is None else excluded[row]), *named] for row, (named, _) in enumerate(rankings)]
+            fill_scores, fill_items = llmseqsim.top(
+                chunk, k, Sequences.from_lists(taken), allowed & llmseqsim.recommendable
+            )
+            for row, (named, named_scores) in enumerate(rankings):
+                is_filled = fill_items[row] >= 0
+                cosines = np.minimum(fill_scores[row][is_filled] - 1, 0)
+                items[start + row] = _padded([*named, *fill_items[row][is_filled]], k, -1)
+                scores[start + row] = _padded([*named_scores, *cosines], k, -np.inf)
+        return scores, items
+
+    def reasons(self, sequences: Sequences, items: Ints, allowed: Bools | None = None) -> Ints:
+        """Return the item of the sequence with the nearest embedding; -1 for recommended items without an embedding."""
+        llmseqsim = self.writer.llmseqsim
+        has_embedding = (items >= 0) & llmseqsim.recommendable[items]
+        return llmseqsim.reasons(sequences, np.where(has_embedding, items, -1).astype(np.int32))
+
+    def _rankings(self, sequences: Sequences, k: int, exclude: Sequences | None, allowed: Bools) -> list[Ranking]:
+        """Return the ranking of each sequence by the language model's answers, at most k items long."""
+        usable = allowed & self.writer.has_name
+        questions = self.writer.questions(sequences, allowed)
+        # Constrained answers also name items of the sequence itself, which are dropped later: mostly those shown, at
+        # most ``window``. All sequences get equally many more answers, since the number of beams decides what is found:
+        # a list must not depend on the other sequences of its chunk.
+        extra_names = 0 if exclude is None else self.writer.window
+        samples = self._ask(questions, k + extra_names, usable)
+        replacement_for = self._replacements(questions, samples)
+        rankings: list[Ranking] = []
+        for row, (question, answers) in enumerate(zip(questions, samples, strict=True)):
+            if question is None:
+                rankings.append(([], []))
+                continue
+            free = usable.copy()
+            if exclude is not None:
+                free[exclude[row]] = False
+            if self.writer.variant == "rank":  # an answer stands for the candidates shown, and for no other items
+                is_shown = np.zeros_like(free)
+                is_shown[[item for items in question.items_by_name.values() for item in items]] = True
+                free &= is_shown
+            self.counts.add(answers, question.items_by_name)
+            named, scores = rank_answers(answers, question.items_by_name, free, replacement_for(question))
+            rankings.append((named[:k], scores[:k]))
+        return rankings
+
+    def _ask(self, questions: list[Question | None], max_names: int, usable: Bools) -> list[list[list[str]]]:
+        """Return the names in the answers to each question.
+
+        Parameters
+        ----------
+        max_names : int
+            Names in a constrained answer, at most.
+        usable : bool array (items,)
+            Items that a constrained answer may name.
+
+        Returns
+        -------
+        for each question, for each answer, a list of names
+            Without answers for None.
+        """
+        conversations = list(dict.fromkeys(question.conversation for question in questions if question))
+        if self.parameters["constrained"]:
+            names = [name for name, items in self.writer.items_by_name.items() if usable[items].any()]
+            choices, k = [quoted(name) for name in names], min(len(names), max_names)
+            chosen = self.language_model.choose(conversations, choices, k) if names else []
+            answers = [[[names[place] for place in places]] for places in chosen] or [[] for _ in conversations]
+        else:
+            texts = self.language_model.answer(conversations, self.sampling) if conversations else []
+            answers = [[read_answer(self.writer.variant, text) for text in drawn] for drawn in texts]
+        by_conversation = dict(zip(conversations, answers, strict=True))
+        return [by_conversation[question.conversation] if question else [] for question in questions]
+
+    def _replacements(
+        self, questions: list[Question | None], samples: list[list[list[str]]]
+    ) -> Callable[[Question], Replacement]:
+        """Return a function that maps a question to the Replacement for made-up names in its answers."""
+        catalogue = self.writer.items_by_name
+        if self.parameters["mapping"] == "fuzzy":
+            return lambda question: (
+                self._catalogue_by_spelling
+                if question.items_by_name is catalogue
+                else BySpelling(question.items_by_name)
+            )
+        made_up = {
+            name
+            for question, answers in zip(questions, samples, strict=True)
+            if question
+            for names in answers
+            for name in names
+            if name not in question.items_by_name
+        }
+        is_embedded = bool(made_up) and self.parameters["mapping"] == "embedding"
+        vectors = self.services.name_vectors(sorted(made_up)) if self.services and is_embedded else {}
+        item_vectors = self.writer.llmseqsim.item_vectors.numpy()
+        replacement: Replacement = ByEmbedding(item_vectors, vectors) if vectors else drop_name
+        return lambda _: replacement
+
+    @cached_property
+    def _catalogue_by_spelling(self) -> BySpelling:
+        return BySpelling(self.writer.items_by_name)
+
+
+def _padded(values: list[Any], k: int, fill: float) -> list[Any]:
+    """Return exactly k values: the first ones, then ``fill``."""
+    return [*values[:k], *[fill] * (k - len(values))]

@@ -1,0 +1,79 @@
+"""Retries of a request to a service: which errors are retried, how long a wait is, and when a request is given up."""
+
+import threading
+import time
+
+import pytest
+
+from jobs.services.errors import Busy, Denied, Unavailable, WrongAnswer
+from jobs.services.retries import Tries, exponential_jitter, retry
+
+NO_WAIT = exponential_jitter(patience=0.0, longest_wait=0.0)
+
+
+def failing_with(*errors):
+    """Return a request that fails with each error in turn and then succeeds."""
+    left = list(errors)
+
+    def request():
+        if left:
+            raise left.pop(0)
+        return "answer"
+
+    return request
+
+
+def retried(request, gives_up=lambda tries: False, stop=None, **options):
+    return retry(request, gives_up=gives_up, jitter=NO_WAIT, stop=stop or threading.Event(), **options)
+
+
+def test_passing_errors_are_retried_and_counted_by_their_kind():
+    seen = []
+
+    def gives_up(tries):
+        seen.append(Tries(tries.count, 0.0, tries.failures, tries.wrong_answers))
+        return False
+
+    assert retried(failing_with(Busy(""), Unavailable(""), WrongAnswer("")), gives_up) == "answer"
+    assert seen == [Tries(1, 0.0, 0, 0), Tries(2, 0.0, 1, 0), Tries(3, 0.0, 2, 1)], "a busy service is no failure"
+
+
+def test_an_error_that_no_retry_mends_is_raised_at_once():
+    asked = []
+    with pytest.raises(Denied):
+        retried(failing_with(Denied("check the key")), asked.append)
+    with pytest.raises(WrongAnswer):
+        retried(failing_with(WrongAnswer("")), asked.append, errors=(Busy, Unavailable))
+    assert asked == []
+
+
+def test_a_request_that_is_given_up_raises_its_last_error():
+    with pytest.raises(Unavailable, match="second"):
+        retried(failing_with(Unavailable("first"), Unavailable("second")), lambda tries: tries.count == 2)
+
+
+def test_the_time_that_a_service_asks_to_wait_replaces_the_jitter():
+    waits = []
+    errors = [Busy("", retry_after=7.0), Busy(""), Unavailable("", retry_after=3.0)]
+    retried(failing_with(*errors), obey_retry_after=lambda seconds: waits.append(seconds) or 0.0)
+    assert waits == [7.0, 3.0]
+
+
+def test_stop_ends_a_wait():
+    stop = threading.Event()
+    threading.Timer(0.05, stop.set).start()
+    started = time.monotonic()
+    with pytest.raises(Busy):
+        retried(
+            failing_with(*[Busy("", retry_after=60.0)] * 9),
+            lambda tries: stop.is_set(),
+            stop,
+            obey_retry_after=lambda seconds: seconds,
+        )
+    assert time.monotonic() - started < 5
+
+
+def test_jitter_grows_with_each_try_up_to_the_longest_wait():
+    jitter = exponential_jitter(patience=120.0, longest_wait=1.5)
+    assert (jitter.multiplier, jitter.max) == (0.5, 1.5)
+    assert exponential_jitter(patience=1.6, longest_wait=0.4).multiplier == pytest.approx(0.1)
