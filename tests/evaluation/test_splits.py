@@ -8,16 +8,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from polars.testing import assert_frame_equal
 
-from jobs.evaluation.splits import (
-    CASE_COLUMNS,
-    SEQUENCE_COLUMNS,
-    cutoff_split,
-    forward_folds,
-    holdout_cutoff,
-    leave_one_out_split,
-    paper_split,
-    validation_split,
-)
+from jobs.evaluation.sequence_frames import CASE_COLUMNS, SEQUENCE_COLUMNS
+from jobs.evaluation.splits import cutoff_split, holdout_cutoff, leave_one_out_split, paper_split
+from jobs.evaluation.validation import forward_folds, validation_split
 
 START = datetime(2024, 1, 1, tzinfo=UTC)
 SCHEMA = {

@@ -8,12 +8,12 @@ import numpy as np
 import pytest
 import tiny_shop
 
+from jobs import families
 from jobs.cli import main
 from jobs.core.cases import NO_CASES
 from jobs.core.metrics import target_ranks
 from jobs.errors import NextmartError
-from jobs.experiments import command, runner
-from jobs.experiments import records as store
+from jobs.experiments import command, records, runner
 from jobs.experiments.command import experiment
 from jobs.experiments.evaluation_data import read_evaluation_data
 from jobs.experiments.spec import Experiment
@@ -104,6 +104,12 @@ def test_a_case_counts_as_tied_where_its_last_two_items_carry_one_time(tiny, tmp
     assert data.segments["tie_free"].tolist() == [not is_tied for is_tied in every_third]
 
 
+def add_family(monkeypatch, model) -> None:
+    """Make a class of this file a model family."""
+    monkeypatch.setitem(families.FAMILIES, model.family, "")
+    monkeypatch.setitem(FAMILIES, model.family, model)
+
+
 class Noting(Popularity):
     """Notes what it is fitted on."""
 
@@ -121,7 +127,7 @@ def test_models_get_the_training_part_alone_at_last_all_of_it_and_their_own_vect
     tiny_shop.mark_from(tiny, read_evaluation_data(tiny, settings, "cutoff").split.cutoff_at)
     tiny_shop.embed_with_other(tiny)
     data = read_evaluation_data(tiny, settings, "cutoff")
-    monkeypatch.setitem(FAMILIES, "noting", Noting)
+    add_family(monkeypatch, Noting)
     Noting.given.clear()
     models = [{"family": "noting"}, {"family": "noting", "label": "other", "embedding_model": "other"}]
     conduct(tiny, tmp_path, spec(models=models, baseline=None, protocol="cutoff"), holdout_share=0.2)
@@ -224,7 +230,7 @@ class Killed(BaseException):
     """Nothing catches it, as nothing catches SIGKILL."""
 
 
-STEPS = [(name, nth) for nth in range(4) for name in ("start", "fit", "finish", "after finish")]
+STEPS = [(name, nth) for nth in range(4) for name in ("start_run", "fit", "finish_run", "after finish_run")]
 
 
 @pytest.mark.parametrize(("step", "nth"), STEPS)
@@ -247,7 +253,7 @@ def test_a_killed_experiment_ends_as_one_that_was_not(tiny, tmp_path, whole, mon
             patch.setattr(runner, "fit_and_measure", dying(runner.fit_and_measure, "before"))
         else:
             name, when = step.split()[-1], "after" if "after" in step else "before"
-            patch.setattr(store, name, dying(getattr(store, name), when))
+            patch.setattr(records, name, dying(getattr(records, name), when))
         with pytest.raises(Killed):
             conduct(tiny, tmp_path)
     text, _ = conduct(tiny, tmp_path)
@@ -287,7 +293,7 @@ class Broken(Popularity):
 
 
 def test_a_failing_model_is_recorded_and_the_others_go_on(tiny, tmp_path, monkeypatch):
-    monkeypatch.setitem(FAMILIES, "broken", Broken)
+    add_family(monkeypatch, Broken)
     what = spec(models=[{"family": "broken"}, {"family": "popularity"}])
     text, record = conduct(tiny, tmp_path, what)
     rows = tiny.execute("select label, status, error from ml.experiment_runs order by 1").fetchall()
@@ -320,7 +326,7 @@ class Fused(Popularity):
 
 
 def test_fusion_comes_last_and_gets_what_it_would_fit_itself_by_seed_and_parameters(tiny, tmp_path, monkeypatch):
-    monkeypatch.setitem(FAMILIES, "fusion", Fused)
+    add_family(monkeypatch, Fused)
     monkeypatch.setattr(FAMILIES["sasrec"], "defaults", {**FAMILIES["sasrec"].defaults, **SASREC})
     Fused.given.clear()
     models = [
@@ -374,7 +380,7 @@ def test_the_command_prints_a_report_or_json_and_says_by_its_exit_code_what_fail
     code, out = call("--json", "--output", "elsewhere")
     assert (code, json.loads(out)["detail"]["models"][0]["label"]) == (0, "popularity")
     assert (tmp_path / "elsewhere" / "c.png").exists()
-    monkeypatch.setitem(FAMILIES, "broken", Broken)
+    add_family(monkeypatch, Broken)
     (tmp_path / "file.toml").write_text('name = "c"\nprotocol = "paper"\n[[models]]\nfamily = "broken"\n')
     assert call()[0] == 1
     (tmp_path / "file.toml").write_text("nmae = 3")

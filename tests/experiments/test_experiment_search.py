@@ -10,6 +10,7 @@ import pytest
 import tiny_shop
 
 from jobs.errors import NextmartError, UsageError
+from jobs.experiments import runner
 from jobs.experiments import search as searching
 from jobs.experiments.command import experiment
 from jobs.experiments.evaluation_data import read_evaluation_data
@@ -17,7 +18,7 @@ from jobs.experiments.search import Best, make_folds, search, toml
 from jobs.experiments.spec import Experiment, Variant, read_experiment
 from jobs.language_models.services import Services
 from jobs.models.llmseqsim import LLMSeqSim
-from jobs.models.registry import FAMILIES
+from jobs.models.registry import FAMILIES, make
 from jobs.models.sknn import VSKNN
 from jobs.warehouse.clock import now
 from jobs.warehouse.job_runs import job_run
@@ -106,8 +107,8 @@ def test_each_fold_is_judged_by_what_came_after_it(tiny, tmp_path, monkeypatch):
     find(tiny, tmp_path, spec(1))
     settings = tiny_shop.settings(tmp_path)
     folds = make_folds(read_evaluation_data(tiny, settings, "paper"), settings)
-    assert [cases.targets.tolist() for cases in judged] == [fold.judged.targets.tolist() for fold in folds]
-    assert [cases.inputs.items.tolist() for cases in judged] == [fold.judged.inputs.items.tolist() for fold in folds]
+    assert [cases.targets.tolist() for cases in judged] == [fold.test.targets.tolist() for fold in folds]
+    assert [cases.inputs.items.tolist() for cases in judged] == [fold.test.inputs.items.tolist() for fold in folds]
 
 
 def test_a_killed_search_ends_as_one_that_was_not(tiny, tmp_path, monkeypatch):
@@ -267,15 +268,21 @@ def test_what_a_search_took_is_added_up_over_calls_and_stays_when_all_is_made(ti
 
 
 def test_searches_and_runs_spend_from_one_purse(tiny, tmp_path, monkeypatch):
-    connected, fit = [], VSKNN.fit
+    purses, fit = [], VSKNN.fit
+
+    def noting(family, parameters=None, services=None):
+        if services:
+            purses.append(services)
+        return make(family, parameters, services)
 
     def spending(model, *arguments):
-        connected[-1].spent += 1
+        purses[-1].spent += 1
         fit(model, *arguments)
 
-    monkeypatch.setattr(VSKNN, "connect", lambda _, services: connected.append(services))
+    for module in (searching, runner):
+        monkeypatch.setattr(module, "make", noting)
     monkeypatch.setattr(VSKNN, "fit", spending)
     with job_run(tiny, "experiment") as record:
         experiment(tiny, tiny_shop.settings(tmp_path), record, spec(1, models=[{"family": "vsknn"}]), tmp_path / "out")
-    assert len({id(services) for services in connected}) == 1
-    assert connected[0].spent == 3 + 2  # a trial's folds; a run's fit, and again on everything
+    assert len({id(services) for services in purses}) == 1
+    assert purses[0].spent == 3 + 2  # a trial's folds; a run's fit, and again on everything

@@ -65,7 +65,7 @@ def test_a_challenger_wins_by_more_than_noise_and_says_by_how_much():
     verdicts = decide([old, entrant("sasrec", 0.05)], incumbent(old))
     chosen = live(verdicts)
     assert chosen.reason == "live: +0.0500 [0.0500, 0.0500] over vsknn"
-    assert (chosen.comparison.compared_with, chosen.comparison.difference) == ("vsknn-1", pytest.approx(0.05))
+    assert (chosen.compared_with, chosen.comparison.mean) == ("vsknn-1", pytest.approx(0.05))
     assert reasons(verdicts)["vsknn-1"] == "not live: -0.0500 [-0.0500, -0.0500] against sasrec, which is better"
 
 

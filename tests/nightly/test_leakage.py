@@ -20,7 +20,7 @@ from jobs.language_models.services import Services
 from jobs.models.base import FitContext
 from jobs.models.registry import make
 from jobs.models.scorer import recommend
-from jobs.nightly.model_store import latest, load_model, pack
+from jobs.nightly.model_store import load_model, newest_models, pack
 from jobs.nightly.train import TrainingData
 from jobs.settings import Settings
 from jobs.warehouse.reading import index_cases, read_catalog, read_sequences
@@ -134,7 +134,7 @@ def test_steps_drawn_after_the_date_are_hit_by_chance_and_right_ones_more_often(
     shop, wanted = warehouse(drawn, catalogue), settings(["vsknn"], tmp_path)
     shop.run("train", wanted)
     catalog = read_catalog(shop.connection, DIMENSIONS)
-    row = latest(shop.connection)["vsknn"]
+    row = newest_models(shop.connection)["vsknn"]
     scorer = load_model(Services(shop.connection, wanted), row).scorer(catalog)
 
     def hits() -> int:
@@ -177,7 +177,7 @@ def test_an_item_of_the_test_part_alone_is_in_no_vocabulary_and_in_no_list(wareh
     assert unknown in sequences.items
     services = Services(shop.connection, settings(families, tmp_path))
     for family in families:
-        scorer = load_model(services, latest(shop.connection)[family]).scorer(catalog)
+        scorer = load_model(services, newest_models(shop.connection)[family]).scorer(catalog)
         assert not scorer.recommendable[unknown], family
         _, lists = recommend(scorer, sequences, 20)
         assert (lists >= 0).any(), family
