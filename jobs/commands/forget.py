@@ -1,7 +1,8 @@
-"""`nextmart forget`: what the warehouse and the published file keep of one visitor or user goes.
+"""`nextmart forget`: delete one visitor or user from the warehouse and the published file.
 
-The published file comes first, then the warehouse in one transaction: a command that is killed finds on its next run
-all that it needs to know in the warehouse. What is recorded (``ml.deletions``) doesn't say who it was.
+The published file is changed first, then the warehouse in one transaction. So a command that was killed in between
+still finds the person's events in the warehouse when it is run again. ``ml.deletions`` records the deletion without the
+id of the person.
 """
 
 import secrets
@@ -41,7 +42,7 @@ DEVICES = """
     where user_id = trim($id) and visitor_id not in (select visitor_id from {user_mapping})
 """
 
-# what stands in for tables that no build has made yet
+# empty relations that replace tables of dbt which no build has made yet
 ABSENT = {
     "sessions.user_mapping": "(select null::varchar as visitor_id, null::varchar as user_id where false)",
     "staging.checked_events": """(
@@ -148,19 +149,22 @@ RECORD = """
 
 @dataclass(frozen=True)
 class Person:
-    """Whom to forget: a visitor, or a user with what was done without a login on the user's devices."""
+    """The person to forget: a visitor, or a user.
+
+    A user's events include those without a login on the user's devices.
+    """
 
     scope: Literal["visitor", "user"]
     id: str
 
     @classmethod
     def named(cls, visitor: str | None, user: str | None) -> "Person":
-        """Take the one id that is given.
+        """Return the person whose id is given, either as a visitor or as a user.
 
         Raises
         ------
         UsageError
-            If there is none, or both, or it is blank.
+            If no id is given, or both are, or the id is blank.
         """
         if visitor is not None and user is None and visitor.strip():
             return cls("visitor", visitor)
@@ -170,12 +174,12 @@ class Person:
 
 
 def forget(connection: Connection, settings: Settings, person: Person, run: JobRun) -> None:
-    """Delete all that is kept of a person, and record that, without the id, in ``ml.deletions``.
+    """Delete a person from the warehouse and the published file; record the deletion, without the person's id.
 
     Raises
     ------
     NextmartError
-        If ``raw.events`` is a view of the user's own that still shows the person; nothing is changed then.
+        If ``raw.events`` is a view of the user's own that still shows events of the person; then nothing is changed.
     """
     try:
         visitors = find(connection, person)
@@ -186,7 +190,7 @@ def forget(connection: Connection, settings: Settings, person: Person, run: JobR
             deleted = delete(connection, person, published_count)
         connection.execute("checkpoint")  # the write-ahead log holds deleted rows too
     except duckdb.Error as error:
-        # some of DuckDB's messages quote values, and ml.job_runs keeps the message
+        # DuckDB's message may quote the person's id, and ml.job_runs keeps the message
         raise NextmartError(str(error).replace(person.id.strip(), "…")) from error
     run.rows_out = published_count + sum(deleted.values())
     run.status = "running" if run.rows_out else "unchanged"
@@ -195,7 +199,7 @@ def forget(connection: Connection, settings: Settings, person: Person, run: JobR
 
 
 def find(connection: Connection, person: Person) -> list[str]:
-    """Write down in temporary tables what is to go; return the visitors whom that concerns."""
+    """Collect the rows to delete in temporary tables; return the visitors who lose events or rows made from them."""
     kinds = _relations(connection)
     is_view = kinds["raw.events"] == "VIEW"
     mapping, events = (name if name in kinds else stand_in for name, stand_in in ABSENT.items())
@@ -219,7 +223,7 @@ def find(connection: Connection, person: Person) -> list[str]:
 
 
 def delete(connection: Connection, person: Person, published_count: int) -> dict[str, int]:
-    """Delete what :func:`find` wrote down, in the caller's transaction; return how many rows went, by table."""
+    """Delete the rows that :func:`find` collected, in the caller's transaction; return the deleted rows by table."""
     kinds = _relations(connection)
     is_built = "staging.checked_events" in kinds
     events = "staging.checked_events" if is_built else ABSENT["staging.checked_events"]
@@ -241,17 +245,22 @@ def delete(connection: Connection, person: Person, published_count: int) -> dict
     if "staging.event_batches" in kinds:
         connection.execute(SETTLED)
     if published_count or any(deleted.values()):
-        connection.execute(RECORD, {
-            "deletion_id": secrets.token_hex(8), "deleted_at": now(), "scope": person.scope, "batch_id": batch_id,
-            "raw_event_count": deleted.get("raw.events", 0), "published_count": published_count,
+        record = {
+            "deletion_id": secrets.token_hex(8),
+            "deleted_at": now(),
+            "scope": person.scope,
+            "batch_id": batch_id,
+            "raw_event_count": deleted.get("raw.events", 0),
+            "published_count": published_count,
             "session_count": deleted.get("sessions.session_totals", 0),
             "recommendation_count": deleted["ml.recommendations"],
-        })  # fmt: skip
+        }
+        connection.execute(RECORD, record)
     return deleted
 
 
 def _relations(connection: Connection) -> dict[str, str]:
-    """Return every table and view by its name, and which of both it is."""
+    """Return the type, such as ``VIEW``, of every table and view, by its name with the schema."""
     return dict(
         connection.execute(
             "select table_schema || '.' || table_name, table_type from information_schema.tables "
@@ -261,12 +270,12 @@ def _relations(connection: Connection) -> dict[str, str]:
 
 
 def _value(connection: Connection, statement: str) -> int:
-    """Return the one number that a statement gives: for a delete, how many rows went."""
-    found = connection.execute(statement).fetchone()
-    return int(found[0]) if found else 0
+    """Return the single number that a statement gives; a delete gives the number of deleted rows."""
+    number = connection.execute(statement).fetchone()
+    return int(number[0]) if number else 0
 
 
 def _remove_checkpoints(settings: Settings) -> None:
-    """Remove what a killed training left: weights, good only for the data that is about to change."""
+    """Remove checkpoints of killed fits: their weights have learnt from the events that will be deleted."""
     for path in (settings.work_folder / "checkpoints").glob("*"):
         path.unlink()

@@ -41,7 +41,19 @@ PREVIOUS_LIVE = """
 
 @dataclass(frozen=True)
 class ModelRow:
-    """A row of ``ml.models`` without its weights."""
+    """A row of ``ml.models`` without its weights.
+
+    Attributes
+    ----------
+    model : str
+        The family.
+    fingerprint : str
+        The hash of all that determines the model except the data (:func:`jobs.nightly.freshness.fingerprint`).
+    status : str
+        ``candidate`` until the first decision about it, then ``live`` or ``retired``.
+    schema_version : int or None
+        None for models of versions of nextmart that did not store it.
+    """
 
     model_version: str
     model: str
