@@ -13,7 +13,7 @@ from jobs.evaluation.comparison import compare, estimate
 
 
 def p_by_enumeration(difference) -> float:
-    """Two-sided sign-flip p-value, every one of the 2^n flips counted."""
+    """Return the two-sided p-value of the sign-flip test, from each of the 2^n flips."""
     flips = np.array(list(itertools.product([1, -1], repeat=len(difference))))
     sums = np.abs(flips @ difference)
     return float((sums >= abs(difference.sum()) - 1e-12).mean())
@@ -28,7 +28,7 @@ def test_five_wins_of_five_have_p_of_two_in_thirty_two():
 @pytest.mark.parametrize("seed", range(3))
 def test_p_of_few_cases_is_that_of_every_flip(seed):
     difference = np.random.default_rng(seed).normal(0.3, 1, 8).round(2)
-    ties = np.zeros(4)  # cases on which both are equal change nothing
+    ties = np.zeros(4)  # cases with equal values do not change the p-value
     found = compare(np.concatenate([difference, ties]), np.zeros(12))
     assert found.p_value == pytest.approx(p_by_enumeration(difference))
     assert found.mean == pytest.approx(difference.sum() / 12)
@@ -63,9 +63,14 @@ def test_many_cases_take_no_more_memory_and_have_the_p_of_any_batch(monkeypatch)
     tracemalloc.stop()
     assert peak < 100e6
     wanted = permutation_test(
-        (difference,), np.mean, permutation_type="samples", n_resamples=600, batch=500, vectorized=True,
+        (difference,),
+        np.mean,
+        permutation_type="samples",
+        n_resamples=600,
+        batch=500,
+        vectorized=True,
         rng=np.random.default_rng(0),
-    )  # fmt: skip
+    )
     assert found.p_value == wanted.pvalue
 
 

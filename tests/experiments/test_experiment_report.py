@@ -13,16 +13,23 @@ from jobs.experiments.spec import Experiment
 def test_a_summary_averages_seeds_case_by_case():
     runs = pl.DataFrame(
         {
-            "model_version": ["a0", "a1", "b"], "label": ["A", "A", "B"], "model": ["sasrec", "sasrec", "popularity"],
-            "seed": [0, 1, None], "fit_seconds": [60.0, 120.0, 0.0], "recommend_seconds": [0.0, 0.0, 6.0],
+            "model_version": ["a0", "a1", "b"],
+            "label": ["A", "A", "B"],
+            "model": ["sasrec", "sasrec", "popularity"],
+            "seed": [0, 1, None],
+            "fit_seconds": [60.0, 120.0, 0.0],
+            "recommend_seconds": [0.0, 0.0, 6.0],
         }
-    )  # fmt: skip
+    )
     metrics = pl.DataFrame(
         {
-            "model_version": ["a0", "a1", "a1", "b"], "segment": ["all", "all", "tied", "all"], "metric": ["mrr"] * 4,
-            "k": [20] * 4, "value": [0.2, 0.4, 9.0, 0.1],
+            "model_version": ["a0", "a1", "a1", "b"],
+            "segment": ["all", "all", "tied", "all"],
+            "metric": ["mrr"] * 4,
+            "k": [20] * 4,
+            "value": [0.2, 0.4, 9.0, 0.1],
         }
-    )  # fmt: skip
+    )
     ranks = {"a0": np.array([1, 0, 2, 0]), "a1": np.array([1, 1, 0, 0]), "b": np.array([0, 4, 0, 1])}
     tied = np.array([True, True, False, False])
     a, b = summarize(Results(runs, metrics, ranks), {"tied": tied}, ["A", "absent", "B"], "B", "mrr", 20)
@@ -68,9 +75,12 @@ def test_a_report_tells_each_figure_in_its_place():
         ),
     ]
     what = Experiment(
-        name="t", protocol="paper", baseline="base", seeds=[0, 1],
+        name="t",
+        protocol="paper",
+        baseline="base",
+        seeds=[0, 1],
         models=[{"family": "popularity", "label": "base"}, {"family": "sasrec", "label": "new"}],
-    )  # fmt: skip
+    )
     text = markdown(what, lines, {}, [])
     assert COMPARED in text
     assert "of a run that was killed, those since it went on" in text

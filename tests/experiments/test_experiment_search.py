@@ -1,4 +1,4 @@
-"""Searches see the training part only, go on where they were, and find the best values."""
+"""Searches use the training part only, continue after a kill, and find the best values."""
 
 import sys
 import time
@@ -36,7 +36,7 @@ def find(connection, folder, what):
 
 
 def failing_at(number, error, function):
-    """Return a function that raises at its so-manieth call, and a list that grows with each."""
+    """Return a function that raises ``error`` at its call ``number``, and a list that grows with each call."""
     calls = []
 
     def failing(*arguments):
@@ -128,7 +128,7 @@ def test_a_killed_search_ends_as_one_that_was_not(tiny, tmp_path, monkeypatch):
     assert trials(tmp_path / "killed") == trials(tmp_path / "whole")
     made = len(calls)
     assert find(tiny, tmp_path / "killed", spec(3))[0] == whole
-    assert len(calls) == made  # nothing is tried again
+    assert len(calls) == made  # no trial is repeated
 
 
 def test_no_checkpoint_of_a_fusions_parts_is_left(tiny, tmp_path):
@@ -175,7 +175,7 @@ def of_other_embeddings():
 
 def test_nothing_is_tried_before_all_embeddings_are_there(tiny, tmp_path):
     what, settings = of_other_embeddings(), tiny_shop.settings(tmp_path)
-    what = what.model_copy(update={"search": spec().search})  # of a family that needs none
+    what = what.model_copy(update={"search": spec().search})  # a search of a family that reads no embeddings
     with pytest.raises(NextmartError, match="nextmart embed --model other"), job_run(tiny, "experiment") as record:
         experiment(tiny, settings, record, what, tmp_path / "out")
     assert tiny.execute("select count(*) from ml.experiment_runs").fetchone() == (0,)
@@ -206,7 +206,7 @@ def test_a_search_whose_trials_all_fail_is_recorded_with_the_last_reason(tiny, t
         raise ValueError("too wide")
 
     monkeypatch.setattr(VSKNN, "fit", refuse)
-    for _ in range(2):  # made once; the second time they are only told of
+    for _ in range(2):  # trials are made once; the second call only reports them
         best, failed = find(tiny, tmp_path, spec(2))
         assert best == []
         assert "each of the 2 trials of vsknn failed, the last with: too wide" in failed["search vsknn"]
@@ -254,7 +254,7 @@ def test_what_a_search_took_is_added_up_over_calls_and_stays_when_all_is_made(ti
         rows = "select status, started_at, finished_at, fit_seconds from ml.experiment_runs"
         return tiny.execute(rows).fetchall()
 
-    monkeypatch.setattr(VSKNN, "fit", failing_at(4, OSError(), slow)[0])  # the second trial's first fold
+    monkeypatch.setattr(VSKNN, "fit", failing_at(4, OSError(), slow)[0])  # fails at the first fold of the second trial
     find(tiny, tmp_path, spec(2))
     monkeypatch.setattr(VSKNN, "fit", original)
     began = now()
@@ -263,7 +263,7 @@ def test_what_a_search_took_is_added_up_over_calls_and_stays_when_all_is_made(ti
     assert (status, seconds > 0.9, began <= started_at < finished_at) == ("done", True, True)
     find(tiny, tmp_path, spec(2))
     assert record() == before
-    find(tiny, tmp_path, spec(3))  # one trial more
+    find(tiny, tmp_path, spec(3))  # makes one trial more
     assert record()[0][3] > seconds
 
 
@@ -285,4 +285,4 @@ def test_searches_and_runs_spend_from_one_purse(tiny, tmp_path, monkeypatch):
     with job_run(tiny, "experiment") as record:
         experiment(tiny, tiny_shop.settings(tmp_path), record, spec(1, models=[{"family": "vsknn"}]), tmp_path / "out")
     assert len({id(services) for services in purses}) == 1
-    assert purses[0].spent == 3 + 2  # a trial's folds; a run's fit, and again on everything
+    assert purses[0].spent == 3 + 2  # the folds of one trial; the first and the second fit of one run

@@ -1,4 +1,4 @@
-"""The names in jobs/warehouse/columns.py, the DDL and the dbt contracts are one."""
+"""The columns in jobs/warehouse/columns.py, in the DDL and in the dbt contracts are the same."""
 
 import duckdb
 import pytest
