@@ -6,7 +6,7 @@ BIN := $(VENV)/bin
 # the set of versions that the tests ran with
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt
 
-.PHONY: demo test lint unit benchmarks benchmarks-peers clean
+.PHONY: demo test lint unit docs benchmarks benchmarks-peers clean
 
 demo: $(VENV)/installed
 	$(BIN)/nextmart demo
@@ -17,11 +17,19 @@ lint: $(VENV)/installed-dev
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+	$(BIN)/lint-imports --no-logo
 	$(BIN)/sqlfluff lint --nocolor --disable-progress-bar dbt_project/models dbt_project/tests sql/ddl sql/analyses
 
 # dbt's unit tests run on an empty warehouse; pytest's order is from fast to slow
 unit: $(VENV)/installed-dev
 	$(BIN)/python -m pytest --numprocesses 2 --dist loadfile
+
+# the pages that are made from descriptions in the code; tests fail where one is stale
+docs: $(VENV)/installed
+	$(BIN)/python -m jobs.commands.settings_page > docs/settings.md
+	NEXTMART_WAREHOUSE=:memory: $(BIN)/dbt --quiet parse --project-dir dbt_project --profiles-dir dbt_project \
+		--target-path $(CURDIR)/build/docs --log-path $(CURDIR)/build/docs
+	$(BIN)/python -m jobs.commands.tables_page build/docs/manifest.json > docs/tables.md
 
 benchmarks: $(VENV)/installed-dev
 	$(PIP) --editable '.[benchmarks]'

@@ -71,7 +71,7 @@ def dbt_run(folder: Path, *arguments: str) -> dict[str, float]:
         sys.executable, "-c", "import sys; from dbt.cli.main import cli; sys.exit(cli())", "--quiet", "run",
         "--project-dir", str(project_folder("dbt_project")), "--profiles-dir", str(folder),
         "--target-path", str(folder / "target"), "--log-path", str(folder / "logs"),
-        "--select", "staging", "sessions", *arguments,
+        "--select", "staging", "intermediate", "sessions", *arguments,
     ]  # fmt: skip
     subprocess.run(command, check=True, env={**os.environ, "DO_NOT_TRACK": "1"}, stdout=sys.stderr)
     results = json.loads((folder / "target" / "run_results.json").read_text())["results"]

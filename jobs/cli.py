@@ -11,12 +11,13 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime, time
 from pathlib import Path
+from time import monotonic
 from typing import Annotated, Any
 
 import duckdb
 import typer
 
-from jobs.commands.demo import make_shop
+from jobs.commands.demo import DEMO_SETTINGS, make_shop
 from jobs.commands.forget import Person, forget
 from jobs.commands.load import Source, load, parse_maps
 from jobs.commands.publish import publish
@@ -28,20 +29,23 @@ from jobs.errors import NextmartError, UsageError, redact
 from jobs.orchestration.dbt_build import counts_of, dbt_build
 from jobs.orchestration.run_job import run as run_job
 from jobs.orchestration.torchrun import is_one_of_several, require_one
-from jobs.progress import say
+from jobs.progress import say, stage_line
 from jobs.settings import Settings, load_settings
 from jobs.warehouse.connection import Connection, connect, prepare
 from jobs.warehouse.job_runs import job_run
 
 app = typer.Typer(
     help="Next-item recommendation tables from a warehouse's own events and catalogue.",
-    no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False,
-)  # fmt: skip
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+)
 
 Warehouse = Annotated[Path | None, typer.Option(help="DuckDB file (setting: warehouse).", show_default=False)]
 Published = Annotated[Path | None, typer.Option(help="Published file (setting: published).", show_default=False)]
 Json = Annotated[bool, typer.Option("--json", help="Print a machine-readable summary on stdout.")]
 Wait = Annotated[float, typer.Option(help="Seconds to wait while another process holds the warehouse.")]
+Verbose = Annotated[bool, typer.Option("--verbose", help="Show dbt's own log too.")]
 
 
 @contextmanager
@@ -74,13 +78,18 @@ def load_command(
     items: Annotated[str | None, typer.Option(help="The same, for the catalogue.")] = None,
     map_: Annotated[
         list[str] | None,
-        typer.Option("--map", help="our_column=their_column, or =an SQL expression over theirs; "
-                     "prefix events. or items. where both files are given."),
+        typer.Option(
+            "--map",
+            help="our_column=their_column, or =an SQL expression over theirs; "
+            "prefix events. or items. where both files are given.",
+        ),
     ] = None,
     where_events: Annotated[str | None, typer.Option(help="Load only events for which this SQL is true.")] = None,
     where_items: Annotated[str | None, typer.Option(help="Load only items for which this SQL is true.")] = None,
-    warehouse: Warehouse = None, wait: Wait = 0, as_json: Json = False,
-) -> None:  # fmt: skip
+    warehouse: Warehouse = None,
+    wait: Wait = 0,
+    as_json: Json = False,
+) -> None:
     """Append files to the raw tables; the same file twice changes nothing."""
     settings = load_settings(warehouse=warehouse)
     given = [Source("items", items, where_items)] if items else []
@@ -101,15 +110,19 @@ def load_command(
 @app.command()
 def run(
     full_refresh: Annotated[bool, typer.Option(help="Rebuild every incremental table from raw.")] = False,
-    warehouse: Warehouse = None, published: Published = None, wait: Wait = 0, as_json: Json = False,
-) -> None:  # fmt: skip
+    warehouse: Warehouse = None,
+    published: Published = None,
+    wait: Wait = 0,
+    as_json: Json = False,
+    verbose: Verbose = False,
+) -> None:
     """Build and test everything with dbt, jobs included, then publish."""
     require_one()
     settings = load_settings(warehouse=warehouse, published=published)
     settings.job_vars()  # a wrong var is an error before anything starts
     with opened(settings, wait):
         pass  # held by someone else? then say who, before dbt starts
-    dbt_build(settings, ("--full-refresh",) if full_refresh else ())
+    dbt_build(settings, ("--full-refresh",) if full_refresh else (), verbose=verbose)
     summary = _publish(settings, wait)
     show(summary, f"published {settings.published}: {counts_of(summary)}", as_json)
 
@@ -125,8 +138,10 @@ def publish_command(
 
 
 def _publish(settings: Settings, wait: float) -> dict[str, Any]:
+    started_at = monotonic()
     with opened(settings, wait) as connection, job_run(connection, "publish") as record:
         publish(connection, settings.published, record)
+    say(stage_line("publish", f"{record.rows_out:,} rows, verified", monotonic() - started_at))
     return record.summary()
 
 
@@ -158,14 +173,17 @@ def embed_command(
     provider: Annotated[
         str | None, typer.Option(help="Get the same vectors another way: openai-batch.", show_default=False)
     ] = None,
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="Say what it would do, cost and take; spend nothing.")]
-    = False,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Say what it would do, cost and take; spend nothing.")
+    ] = False,
     max_cost: Annotated[
         float | None, typer.Option(min=0, help="US dollars; no request is made that would pass it.", show_default=False)
     ] = None,
     retry_failed: Annotated[bool, typer.Option("--retry-failed", help="Ask again about texts that failed.")] = False,
-    warehouse: Warehouse = None, wait: Wait = 0, as_json: Json = False,
-) -> None:  # fmt: skip
+    warehouse: Warehouse = None,
+    wait: Wait = 0,
+    as_json: Json = False,
+) -> None:
     """Give every item text without an embedding one."""
     settings = load_settings(warehouse=warehouse).with_embedding(model, provider)
     _require_warehouse(settings)
@@ -195,8 +213,10 @@ def experiment_command(
         Path | None, typer.Option(help="Folder of the report and its plot.", show_default="experiments in work_folder")
     ] = None,
     max_cost: Annotated[float, typer.Option(min=0, help="US dollars that vectors of other item texts may cost.")] = 0,
-    warehouse: Warehouse = None, wait: Wait = 0, as_json: Json = False,
-) -> None:  # fmt: skip
+    warehouse: Warehouse = None,
+    wait: Wait = 0,
+    as_json: Json = False,
+) -> None:
     """Compare models, seeds and settings on one protocol; what is done already is not done again."""
     from jobs.experiments.command import experiment  # here: the others must not pay for loading torch
     from jobs.experiments.spec import read_experiment
@@ -248,8 +268,11 @@ def forget_command(
     user: Annotated[
         str | None, typer.Option(help="A user_id; events without a login on their devices go too.", show_default=False)
     ] = None,
-    warehouse: Warehouse = None, published: Published = None, wait: Wait = 0, as_json: Json = False,
-) -> None:  # fmt: skip
+    warehouse: Warehouse = None,
+    published: Published = None,
+    wait: Wait = 0,
+    as_json: Json = False,
+) -> None:
     """Delete all that is kept of one person, in the warehouse and in the published file."""
     person = Person.named(visitor, user)
     settings = load_settings(warehouse=warehouse, published=published)
@@ -282,14 +305,15 @@ def status_command(warehouse: Warehouse = None, wait: Wait = 0, as_json: Json = 
 
 @app.command()
 def demo(
-    visitors: Annotated[int, typer.Option(min=20)] = 2000,
-    items: Annotated[int, typer.Option(min=50)] = 600,
+    visitors: Annotated[int, typer.Option(min=20)] = 1000,
+    items: Annotated[int, typer.Option(min=50)] = 1500,
     seed: int = 0,
     until: Annotated[
         datetime | None, typer.Option(help="End of the shop's history (UTC).", show_default="today")
     ] = None,
     folder: Annotated[Path, typer.Option(help="Where the demo's two files go.")] = Path("demo"),
     as_json: Json = False,
+    verbose: Verbose = False,
 ) -> None:
     """Make a small shop, run everything on it, and print recommendations."""
     require_one()
@@ -298,12 +322,13 @@ def demo(
         warehouse=folder / "warehouse.duckdb",
         published=folder / "published.duckdb",
         work_folder=folder / ".nextmart",
+        **DEMO_SETTINGS,
     )
     for path in (settings.warehouse, settings.warehouse.with_name("warehouse.duckdb.wal")):
         path.unlink(missing_ok=True)
     with opened(settings, 0) as connection:
         make_shop(connection, visitors=visitors, items=items, seed=seed, until=end)
-    dbt_build(settings)
+    dbt_build(settings, verbose=verbose)
     summary = _publish(settings, 0)
     if as_json:
         show(summary, "", as_json)

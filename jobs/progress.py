@@ -25,6 +25,16 @@ def say(text: str) -> None:
     print(text, file=sys.stderr, flush=True)  # noqa: T201
 
 
+def printable(text: str) -> str:
+    """Return text of others without control characters, which could move a terminal's cursor or hide other text."""
+    return "".join(character if character.isprintable() or character == "\n" else "�" for character in text)
+
+
+def stage_line(name: str, counts: str, seconds: float) -> str:
+    """Return one line about a stage that has ended: its name, what it did, and how long it took."""
+    return f"{name:<17}{counts:<50}{seconds:>7.1f} s"
+
+
 @contextmanager
 def progress(title: str, total: int) -> Iterator[Advance]:
     """Show how far a long step of ``total`` units is, how fast it goes and how long it will take."""

@@ -1,7 +1,8 @@
-"""Settings: ``nextmart.toml`` in the working folder, then ``NEXTMART_*`` environment variables.
+"""Settings: ``nextmart.toml`` in the working folder, overridden by ``NEXTMART_*`` environment variables.
 
-What SQL reads is a dbt var, documented in ``dbt_project/dbt_project.yml`` and overridden under ``[vars]``.
-What only jobs read is a field here. Secrets (``OPENAI_API_KEY``) are never settings.
+What SQL reads is a dbt var: it is described in ``dbt_project/dbt_project.yml`` and set under ``[vars]``. What only jobs
+read is a field here. The text below a field is its description in ``docs/settings.md``, which ``make docs`` writes.
+Secrets (``OPENAI_API_KEY``) are never settings.
 """
 
 import json
@@ -28,19 +29,28 @@ from jobs.files import project_folder
 
 FILE_NAME = "nextmart.toml"
 PREFIX = "NEXTMART_"
-NOT_SETTINGS = {"NEXTMART_DATA", "NEXTMART_DEBUG"}  # real data for tests and benchmarks; show tracebacks
+NOT_SETTINGS = {
+    "NEXTMART_DATA": "Folder of the real data sets that tests, benchmarks and examples read.",
+    "NEXTMART_DEBUG": "Any value: an error shows its traceback.",
+}
+"""Variables with the prefix that are no settings, each with its meaning."""
 
 
 class EmbeddingModel(BaseModel):
     """One entry of the var ``embedding_models``."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True, protected_namespaces=())
+    model_config = ConfigDict(extra="forbid", frozen=True, protected_namespaces=(), use_attribute_docstrings=True)
 
-    name: str  # in ml.embeddings
-    model: str  # as the provider calls it
+    name: str
+    """The entry's own name, under which `ml.embeddings` keeps the vectors; not written in the entry."""
+    model: str
+    """What the provider calls the model; the entry's name unless given."""
     provider: str
+    """How vectors are made: `local`, `openai` or `openai-batch`, a file of `jobs/embedding/providers`."""
     dimensions: int = Field(gt=0)
-    price: float | None = Field(None, ge=0)  # US dollars a million tokens
+    """Length of a vector."""
+    price: float | None = Field(None, ge=0)
+    """US dollars a million tokens; unset: unknown."""
 
     @property
     def key(self) -> dict[str, str | int]:
@@ -51,11 +61,14 @@ class EmbeddingModel(BaseModel):
 class PromptPrice(BaseModel):
     """What a fine-tuned language model costs, in US dollars a million tokens."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True)
 
-    training: float = Field(ge=0)  # for each epoch
-    input: float = Field(ge=0)  # of questions to the fine-tuned model
-    output: float = Field(ge=0)  # of its answers
+    training: float = Field(ge=0)
+    """Price of training, for each epoch."""
+    input: float = Field(ge=0)
+    """Price of questions to the fine-tuned model."""
+    output: float = Field(ge=0)
+    """Price of the fine-tuned model's answers."""
 
 
 class Vars(BaseModel):
@@ -102,51 +115,78 @@ class Settings(BaseSettings):
         extra="forbid",
         frozen=True,
         nested_model_default_partial_update=True,
+        use_attribute_docstrings=True,
     )
 
-    # --- files ---
+    # --- Files ---
     warehouse: Path = Path("warehouse.duckdb")
+    """DuckDB file of the warehouse. It can't have the name of one of its schemas, such as `raw.duckdb`."""
     published: Path = Path("published.duckdb")
-    work_folder: Path = Path(".nextmart")  # dbt's artefacts, training checkpoints
+    """DuckDB file that readers open."""
+    work_folder: Path = Path(".nextmart")
+    """Folder of dbt's artefacts and log, of training checkpoints, and of experiments' reports."""
 
-    # --- embedding ---
-    embedding_batch_size: int = Field(256, gt=0)  # texts of a request, committed together
-    embedding_too_long: Literal["truncate", "fail"] = "truncate"  # texts over the model's limit; labelled either way
+    # --- Embedding ---
+    embedding_batch_size: int = Field(256, gt=0)
+    """Most texts of one request; their vectors are committed together."""
+    embedding_too_long: Literal["truncate", "fail"] = "truncate"
+    """What happens to a text over the model's limit: it is cut, or left out. Either way it is labelled."""
     embedding_requests_in_flight: int = Field(8, ge=1, le=256)
-    embedding_requests_per_minute: float | None = Field(None, gt=0)  # None: what the service says that it allows
+    """Most requests to a service that are under way together."""
+    embedding_requests_per_minute: float | None = Field(None, gt=0)
+    """Most requests a minute; unset: what the service says that it allows."""
     embedding_tokens_per_minute: float | None = Field(None, gt=0)
-    embedding_timeout_seconds: float = Field(60, gt=0)  # for one request
-    embedding_patience_seconds: float = Field(120, gt=0)  # the service may fail for so long; then the run goes on
-    # of openai-batch: how long a run waits for what was handed in; tokens under way together, where the service has a
-    # limit for them
+    """Most tokens a minute; unset: what the service says that it allows."""
+    embedding_timeout_seconds: float = Field(60, gt=0)
+    """Longest wait for the answer to one request."""
+    embedding_patience_seconds: float = Field(120, gt=0)
+    """How long the service may fail before the run goes on with the vectors that exist."""
     embedding_batch_wait_minutes: float = Field(0, ge=0)
+    """Provider `openai-batch`: how long a run waits for the batches that it has handed in."""
     embedding_batch_enqueued_tokens: int | None = Field(None, gt=0)
+    """Provider `openai-batch`: most tokens under way together, where the service has a limit; unset: no limit."""
 
-    # --- models ---
+    # --- Models ---
     models: list[Family] = ["popularity", "llmseqsim", "bert4rec", "llm2bert4rec"]
-    parameters: dict[Family, dict[str, Any]] = {}  # hyper-parameters by family, over the family's defaults
+    """Families that are trained and compared each night, each named once."""
+    parameters: dict[Family, dict[str, Any]] = {}
+    """Hyper-parameters by family, over the family's defaults (`docs/models.md`)."""
     seed: int = Field(0, ge=0)
-    retrain_after_days: float = Field(7, ge=0)  # models are fresh for this long; one too old takes the others along
-    models_kept: int = Field(3, ge=1)  # versions of each family whose weights stay
+    """Decides everything random: same data, same seed, same tables."""
+    retrain_after_days: float = Field(7, ge=0)
+    """How long a model stays fresh. When one is too old, the other families are trained with it."""
+    models_kept: int = Field(3, ge=1)
+    """Versions of each family whose weights are kept."""
 
-    # --- language models of a service ---
-    # US dollars that all models of a job (train, evaluate, recommend, experiment) may spend together on llmseqprompt's
-    # provider openai; None: nothing, it says what it would cost
+    # --- Language models of a service ---
     prompt_max_cost: float | None = Field(None, ge=0, allow_inf_nan=False)
-    prompt_prices: dict[str, PromptPrice] = {}  # by base model, over the known ones of jobs/prompting/prices.py
+    """US dollars that all models of one job (train, evaluate, recommend, experiment) may spend together on
+    llmseqprompt's provider `openai`. Unset: nothing is bought, and the error says what it would cost."""
+    prompt_prices: dict[str, PromptPrice] = {}
+    """Prices by base model, over the known ones of `jobs/language_models/prices.py`."""
 
-    # --- evaluation ---
+    # --- Evaluation ---
     protocol: Literal["cutoff", "paper"] = "cutoff"
-    cutoff_at: datetime | None = None  # cutoff protocol; None: so that holdout_share of the steps lie after it
+    """How history is divided: `cutoff` trains before a date and tests after it; `paper` tests on the fifth of the
+    sequences that ended last."""
+    cutoff_at: datetime | None = None
+    """Date of the cutoff protocol, UTC unless it has a zone; unset: the date after which `holdout_share` of the steps
+    of sequences lie."""
     holdout_share: float = Field(0.1, gt=0, lt=1)
-    # newest training sequences, at most a tenth: when to stop training, which model is live; then they are learnt from
+    """Share of the steps of sequences that the cutoff protocol holds out for the test."""
     validation_limit: int = Field(2000, gt=0)
-    selection_metric: Literal["ndcg", "hit_rate", "mrr"] = "ndcg"  # at 20, of validation cases: chooses the live model
+    """Most validation cases. They are the newest tenth of the training sequences, at most; they decide when to stop
+    training and which model is live, and models then learn from them too."""
+    selection_metric: Literal["ndcg", "hit_rate", "mrr"] = "ndcg"
+    """Metric that chooses the live model, at 20, on the validation cases."""
 
-    # --- recommendations ---
-    runs_kept: int = Field(3, ge=1)  # runs of recommendations kept for comparison
+    # --- Recommendations ---
+    runs_kept: int = Field(3, ge=1)
+    """Runs of recommendations that `ml.recommendations` keeps for comparison."""
 
+    # --- Vars ---
     vars: dict[str, Any] = {}
+    """Values of dbt vars: the table `[vars]`."""
 
     @field_validator("models")
     @classmethod

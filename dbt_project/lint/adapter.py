@@ -1,8 +1,8 @@
-"""dbt's ``adapter`` for sqlfluff, which renders macros without dbt: a dispatched macro reads as a function call."""
+"""Stand-in for dbt's ``adapter`` in sqlfluff, which renders macros without dbt."""
 
 from collections.abc import Callable
 
 
 def dispatch(name: str, package: str) -> Callable[..., str]:  # noqa: ARG001
-    """Return a stand-in for the macro ``name``."""
+    """Return a stand-in for the macro ``name``: one that renders as a call of an SQL function."""
     return lambda *arguments: f"{name}(1)"  # noqa: ARG005

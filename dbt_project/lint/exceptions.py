@@ -1,6 +1,6 @@
-"""dbt's ``exceptions`` for sqlfluff, under which every var has a made-up value."""
+"""Stand-in for dbt's ``exceptions`` in sqlfluff, which gives every var a made-up value."""
 
 
 def raise_compiler_error(message: str) -> str:  # noqa: ARG001
-    """Let a check of a var pass."""
+    """Return text instead of an error, so that the check of a made-up value passes."""
     return "checked"

@@ -1,17 +1,20 @@
-{# The range of loaded_at that a build of checked_events takes up. #}
+{# The range of loaded_at that a build of int_events_checked reads from raw.events. #}
 
-{# Until when all that arrived was there for the builds so far, but for slow transactions: a loaded_at in the future
-   says nothing of what arrives until then, and one that is null (`least` would skip over it) nothing at all. #}
-{% macro arrived_until_build() -%}
+{# The latest arrival time that earlier builds have seen completely, apart from slow transactions. A loaded_at after the
+   start of its build counts as that start: what arrives between the two has not been seen. Rows without a loaded_at
+   count for nothing; `least` alone would give such a row its build's start. #}
+{% macro arrivals_seen_until() -%}
     max(case when loaded_at is not null then least(loaded_at, built_at) end)
 {%- endmacro %}
 
-{# The overlap lets in rows that a slow transaction committed after the last build. No older row should appear. #}
+{# The arrival time before which no later build looks for rows. It lies `arrival_overlap_minutes` before the arrivals
+   seen, because a slow transaction may commit rows with an older loaded_at after a build. #}
 {% macro settled_until() -%}
-    {{ arrived_until_build() }} - {{ minutes(var('arrival_overlap_minutes')) }}
+    {{ arrivals_seen_until() }} - {{ minutes(var('arrival_overlap_minutes')) }}
 {%- endmacro %}
 
-{% macro arrival_watermark() -%}
+{# Query for the earliest loaded_at that the build reads. #}
+{% macro earliest_arrival() -%}
     {% if is_incremental() %}
     select {{ settled_until() }} from {{ this }}
     {% else %}
@@ -19,15 +22,16 @@
     {% endif %}
 {%- endmacro %}
 
-{# A backfill goes in portions: the oldest arrivals that hold max_events_per_build events, and never half an arrival. #}
-{% macro arrival_cap() -%}
+{# Query for the latest loaded_at that the build reads. With `max_events_per_build` a backfill is read in portions: the
+   oldest arrivals that hold so many events. Rows of one loaded_at always come together. #}
+{% macro latest_arrival() -%}
     {% if var('max_events_per_build') %}
     select min(loaded_at)
     from (
         select loaded_at, sum(count(*)) over (order by loaded_at) as events_so_far
         from {{ source('raw', 'events') }}
         {% if is_incremental() %}
-        where loaded_at > (select {{ arrived_until_build() }} from {{ this }})
+        where loaded_at > (select {{ arrivals_seen_until() }} from {{ this }})
         {% endif %}
         group by loaded_at
     ) as arrivals

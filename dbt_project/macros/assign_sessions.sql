@@ -1,16 +1,19 @@
 {#
-Gives each of `events` (a relation or a CTE) its session_id, its position in it, visit_started_at and cut_reason. The
-events of a visitor have to be complete as far as their visits may reach; `condition` chooses visitors.
+A query that divides `events` (a relation or CTE) into sessions. To each event it adds session_id, position (its 1-based
+place in the session), visit_started_at and cut_reason. `condition` chooses visitors. For each visit that it finds,
+`events` must hold all events.
+A visit is a row of events without a gap, or one session of the tracker. A visit that passes a limit is cut into several
+sessions; any other visit is one session.
 #}
 {% macro assign_sessions(events, condition) -%}
 {%- set gap = minutes(var('session_gap_minutes')) -%}
 {%- set is_cut = var('max_session_minutes') or var('max_session_events') -%}
 with visit_starts as (
-    -- equal times are ordered by event_id, never by where a row happens to lie
+    -- event_id orders events of equal time: the place of a row on disk must not matter
     select
         *,
         row_number() over by_visitor as place,
-        -- the tracker's sessions stand as they are; the gap rule divides the events that have none
+        -- the tracker's sessions stay whole; the gap rule divides only events without one
         lag(event_at) over by_visitor is null
         or (source_session_id is null and event_at > lag(event_at) over by_visitor + {{ gap }}) as starts_visit
     from {{ events }}
@@ -19,7 +22,7 @@ with visit_starts as (
 ),
 
 visits as (
-    -- places are counted from the start's: a window over sessions would sort everything once more
+    -- position is counted from the place of the visit's start: a window over session_id would sort all rows once more
     select
         * exclude (starts_visit, place),
         last_value(case when starts_visit then {{ session_key() }} end ignore nulls) over so_far as session_id,
@@ -34,6 +37,7 @@ visits as (
 ){% if is_cut %},
 
 measured as (
+    -- which stretch of max_session_minutes, and which portion of max_session_events, of its visit an event falls into
     select
         *,
         {{ minutes_between('visit_started_at', 'event_at') }} // {{ var('max_session_minutes') or 'null' }} as stretch,
@@ -42,12 +46,15 @@ measured as (
 ),
 
 cut_visits as (
-    -- a visit that doesn't end (a kiosk, a script) is cut where it passes a limit
+    -- a visit that never pauses (a kiosk, a script) is cut where it passes a limit
     select
         * exclude (stretch, portion) replace (
             first_value({{ session_key() }}) over piece as session_id,
             row_number() over piece as position,
-            case when stretch > 0 then 'max_session_minutes' when portion > 0 then 'max_session_events' end as cut_reason
+            case
+                when stretch > 0 then 'max_session_minutes'
+                when portion > 0 then 'max_session_events'
+            end as cut_reason
         )
     from measured
     window piece as (

@@ -1,4 +1,5 @@
-{# What only DuckDB spells this way; another warehouse adds its own `<adapter>__` version here. #}
+{# SQL that only DuckDB spells this way. For another warehouse, add a macro `<adapter>__<name>` beside
+   `default__<name>`. #}
 
 {% macro try_cast(column, type) -%}
     {{ return(adapter.dispatch('try_cast', 'nextmart')(column, type)) }}
@@ -8,7 +9,7 @@
     try_cast({{ column }} as {{ type }})
 {%- endmacro %}
 
-{# Text to a finite number, or null. #}
+{# Text as a finite number; null for any other text. #}
 {% macro try_number(column) -%}
     {{ return(adapter.dispatch('try_number', 'nextmart')(column)) }}
 {%- endmacro %}
@@ -17,14 +18,16 @@
     case when isfinite(try_cast({{ column }} as double)) then try_cast({{ column }} as double) end
 {%- endmacro %}
 
-{# Text to an instant: ISO text (without a zone: UTC), or Unix seconds, milli- or microseconds, told by size. #}
+{# Text as an instant; null for any other text. The text is an ISO time (UTC where it names no zone), or Unix time in
+   seconds, milliseconds or microseconds, told apart by size. #}
 {% macro to_timestamp_utc(column) -%}
     {{ return(adapter.dispatch('to_timestamp_utc', 'nextmart')(column)) }}
 {%- endmacro %}
 
 {% macro default__to_timestamp_utc(column) -%}
     case
-        -- apart from those with a zone: cast together, DuckDB 1.5 lends one row's named zone to the rows after it
+        -- times without a zone have a cast of their own: in one cast for all, DuckDB 1.5 gives a row's named zone to
+        -- the rows after it
         when regexp_full_match({{ column }}, '[0-9]+[-/][0-9]+[-/][0-9]+([ Tt]+[0-9:.]*)?')
             then try_cast({{ column }} as timestamp) at time zone 'UTC'
         when not regexp_full_match({{ column }}, '-?[0-9]{5,}') then try_cast({{ column }} as timestamptz)
@@ -45,12 +48,13 @@
     {{ return(adapter.dispatch('minutes_between', 'nextmart')(earlier, later)) }}
 {%- endmacro %}
 
-{# Whole minutes of elapsed time, not of minute marks that were passed. #}
+{# Whole minutes of elapsed time, not the number of minute marks passed. #}
 {% macro default__minutes_between(earlier, later) -%}
     datesub('minute', {{ earlier }}, {{ later }})
 {%- endmacro %}
 
-{# A list in a total order, so that equal times never fall back on physical row order. #}
+{# The values as a list, ordered by `keys`. The keys must make a total order: otherwise the order of equal rows would
+   depend on where they lie on disk. #}
 {% macro ordered_list(value, keys) -%}
     {{ return(adapter.dispatch('ordered_list', 'nextmart')(value, keys)) }}
 {%- endmacro %}
@@ -59,7 +63,7 @@
     list({{ value }} order by {{ keys }})
 {%- endmacro %}
 
-{# SHA-256 over length-framed fields: ('ab', 'c') and ('a', 'bc') differ. #}
+{# SHA-256 of several texts, each preceded by its length, so that ('ab', 'c') and ('a', 'bc') give different hashes. #}
 {% macro framed_hash(columns) -%}
     {{ return(adapter.dispatch('framed_hash', 'nextmart')(columns)) }}
 {%- endmacro %}
@@ -80,7 +84,7 @@
     {{ column }}::float[{{ embedding_dimensions() }}]
 {%- endmacro %}
 
-{# Text literals for an IN list, quoted. #}
+{# A list of texts as quoted SQL literals, for an IN list. #}
 {% macro text_list(values) -%}
     {%- for value in values -%}
         '{{ value | replace("'", "''") }}'{{ ', ' if not loop.last }}
@@ -99,7 +103,7 @@
     nullif(trim(cast({{ column }} as varchar)), '')
 {%- endmacro %}
 
-{# One of `parts` equal parts of the visitors; all of them where there is one part. #}
+{# Whether a visitor is in number `part` of `parts` parts of about equal size, counted from 0. #}
 {% macro visitor_part(part, parts) -%}
     {{ return(adapter.dispatch('visitor_part', 'nextmart')(part, parts)) }}
 {%- endmacro %}
@@ -108,7 +112,7 @@
     {% if parts > 1 %}hash(visitor_id) % {{ parts }} = {{ part }}{% else %}true{% endif %}
 {%- endmacro %}
 
-{# An error that says `message`, an SQL expression: a test's failure alone is but a number of rows. #}
+{# Raise an error with `message`, an SQL expression. A failing test by itself reports only a number of rows. #}
 {% macro stop_with(message) -%}
     {{ return(adapter.dispatch('stop_with', 'nextmart')(message)) }}
 {%- endmacro %}

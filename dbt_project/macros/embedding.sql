@@ -1,5 +1,7 @@
-{# Which vectors serve: the var `embedding_model` names one of `embedding_models`. #}
+{# The embedding model in use: the var `embedding_model`, which names one of `embedding_models`. #}
 
+{# The length of the model's vectors.
+   Raises a compiler error if `embedding_models` has no such model. #}
 {% macro embedding_dimensions() -%}
     {%- set models, name = var('embedding_models'), var('embedding_model') -%}
     {%- if name not in models -%}
@@ -9,8 +11,8 @@
     {{ models[name].dimensions }}
 {%- endmacro %}
 
-{# Of a relation with the columns embedding_model and dimensions, the rows of the model that is set. #}
-{% macro of_the_embedding_model(relation) -%}
+{# Whether a row of `relation`, which has the columns embedding_model and dimensions, belongs to the model in use. #}
+{% macro is_active_embedding(relation) -%}
     {{ relation }}.embedding_model = {{ text_list([var('embedding_model')]) }}
     and {{ relation }}.dimensions = {{ embedding_dimensions() }}
 {%- endmacro %}

@@ -1,14 +1,22 @@
-{# Rows that can be used, now or once the catalogue knows their item. #}
-{% macro names_an_event() -%}
+{# Conditions and values that the models of events share. `nextmart forget` renders them too. #}
+
+{# Whether a row is an event in its own right, usable now or as soon as the catalogue has its item. #}
+{% macro is_identified_event() -%}
     (reject_reason is null or reject_reason = 'unknown_item')
 {%- endmacro %}
 
-{# What must agree for two rows of one event_id to be the same event. #}
+{# What two rows of one event_id must agree on to be the same event. #}
 {% macro event_payload() -%}
     row(visitor_id, user_id, item_id, event_type, event_at, source_session_id)
 {%- endmacro %}
 
-{# A rejected row as it was read (blank text reads as null), for people to look at. #}
+{# The order in which rows of one event_id count: the first to arrive is kept. Rows of one arrival are ordered by their
+   content, so that the order is total. `event_at_text` is the time as loaded. #}
+{% macro first_come_order(event_at_text) -%}
+    loaded_at, {{ event_payload() }}, user_agent nulls last, {{ event_at_text }}
+{%- endmacro %}
+
+{# A rejected row as JSON for people to look at: as it was loaded, except that blank text is null. #}
 {% macro raw_event_json() -%}
     {{ return(adapter.dispatch('raw_event_json', 'nextmart')()) }}
 {%- endmacro %}

@@ -1,4 +1,5 @@
-{# Schemas are an interface (staging, sessions, catalog, recommendations): no prefix of the target's. #}
+{# The schema as configured. dbt would put the target's schema before it, but users query these names (staging,
+   sessions, catalog, recommendations). #}
 {% macro generate_schema_name(custom_schema_name, node) -%}
     {{ (custom_schema_name or target.schema) | trim }}
 {%- endmacro %}

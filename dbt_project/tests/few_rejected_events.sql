@@ -1,12 +1,14 @@
 {{ config(fail_calc='count(message)') }}
--- A feed that breaks must stop the build before its gaps reach a recommendation. One bad night drowns in a long history,
--- so the newest builds are judged too: as many as hold 100 events together, since a handful proves nothing. A bad build
--- stays among them until 100 newer events came: to run again with a few new rows doesn't get past it. It blocks no
--- longer, since its rows never change: what is wrong with them is put right by loading them again, as new arrivals.
--- It reads checked_events alone: a test of event_batches too would hold back only what depends on both.
+-- A broken feed must stop the build before its gaps reach a recommendation. The rejected share is judged twice.
+-- 1. Of all events.
+-- 2. Of the newest builds, because one bad night changes little in a long history. So many builds are taken that they
+--    hold 100 events together: fewer events prove nothing.
+-- A bad build is judged until 100 newer events have come, so a second run with a few new rows doesn't pass. Afterwards
+-- it stops nothing any more. Its rows never change: to mend them, load them again, as new arrivals. The test reads
+-- int_events_checked alone. If it read event_batches too, its failure would stop only the models that depend on both.
 with reasons as (
     select batch_id, reject_reason, count(*) as events
-    from {{ ref('checked_events') }}
+    from {{ ref('int_events_checked') }}
     group by batch_id, reject_reason
 ),
 
@@ -19,37 +21,37 @@ newest as (
 ),
 
 judged as (
-    select 'events' as which, * from reasons
+    select 'events' as judged_events, * from reasons
 
     union all by name
-    select 'events of the newest builds' as which, reasons.*
+    select 'events of the newest builds' as judged_events, reasons.*
     from reasons
     semi join newest on reasons.batch_id = newest.batch_id
 ),
 
 totals as (
-    select which, reject_reason, sum(events) as events
+    select judged_events, reject_reason, sum(events) as events
     from judged
-    group by which, reject_reason
+    group by judged_events, reject_reason
 ),
 
 shares as (
     select
-        which,
+        judged_events,
         sum(events)::bigint as events,
         coalesce(sum(events) filter (where reject_reason is not null), 0)::bigint as rejected,
         arg_max(reject_reason, (events, reject_reason)) filter (where reject_reason is not null) as frequent_reason
     from totals
-    group by which
+    group by judged_events
 ),
 
 worst as (
     select * from shares
     where rejected > {{ var('max_rejected_share') }} * events
-    order by which
+    order by judged_events
     limit 1
 )
 
 select {{ stop_with("format('{:,} of {:,} {} are rejected, most of them for {}; see staging.rejected_events',"
-    ~ " rejected, events, which, frequent_reason)") }} as message
+    ~ " rejected, events, judged_events, frequent_reason)") }} as message
 from worst

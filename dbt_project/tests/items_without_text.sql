@@ -1,5 +1,5 @@
 {{ config(severity='warn') }}
--- an item without any words is recommended for its clicks alone: the embedding models can't see it
+-- embedding models know nothing of an item without text: it can be recommended only for its clicks
 select item_id
 from {{ ref('item_texts') }}
 where text_status = 'empty'

@@ -1,4 +1,4 @@
--- every visitor has k rows, or all that the catalogue leaves once the own sequence is taken out
+-- every visitor has k rows, or all available items that are not in the visitor's own sequence where these are fewer
 with stock as (
     select count(*) as items from {{ ref('items') }} where available
 ),

@@ -1,5 +1,5 @@
 {{ config(enabled=not var('allow_repeats')) }}
--- a visitor is never recommended what the sequence that it was made from already holds
+-- no recommended item is in the visitor sequence that the recommendations were made from
 select chosen.visitor_id, chosen.item_id
 from {{ ref('visitor_recommendations') }} as chosen
 inner join {{ ref('latest_sequences') }} as latest on chosen.visitor_id = latest.visitor_id

@@ -1,4 +1,4 @@
--- neither a withdrawn item nor one that the catalogue lacks is ever recommended
+-- no recommended or similar item is withdrawn or absent from the catalogue
 select chosen.visitor_id as for_whom, chosen.item_id
 from {{ ref('visitor_recommendations') }} as chosen
 left join {{ ref('items') }} as items on chosen.item_id = items.item_id

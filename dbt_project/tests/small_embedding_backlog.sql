@@ -4,7 +4,7 @@
     warn_if="> " ~ var("backlog_warn_percent"),
     error_if="> " ~ (var("backlog_error_percent") or 0)
 ) }}
--- items that the embedding models see by an older text, or not at all; `nextmart status` says why
+-- share of the items whose vector is that of an older text, or absent; `nextmart status` says why
 select ceil(100.0 * (select count(*) from {{ ref('embedding_backlog') }}) / count(*))::integer as percent
 from {{ ref('item_texts') }}
 having count(*) > 0

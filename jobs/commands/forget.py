@@ -16,15 +16,16 @@ from jobs.errors import NextmartError, UsageError
 from jobs.settings import Settings
 from jobs.warehouse.clock import now
 from jobs.warehouse.connection import SCHEMAS, Connection, count_rows, quoted, transaction
+from jobs.warehouse.dbt_macros import dbt_macros
 from jobs.warehouse.job_runs import JobRun
 
 ARRIVED = """
-    -- ids as staging reads them (macro blank_as_null); a view of the user's own has no row ids, and may lack a user_id
+    -- The events of raw.events with their row ids (place). A user's own view has no row ids, and may lack a user_id
     create or replace temp view arrived as
     select
         place,
-        nullif(trim(visitor_id::varchar), '') as visitor_id,
-        nullif(trim(user_id::varchar), '') as user_id,
+        {visitor_id} as visitor_id,
+        {user_id} as user_id,
         loaded_at
     from (
         select {place} as place, * from raw.events
@@ -34,12 +35,13 @@ ARRIVED = """
 """
 
 DEVICES = """
-    -- whose events without a login are the user's too: by their last login, or where no build has seen a login yet
+    -- Devices (visitors) whose events without a login belong to the user: the last login was the user's, or the user
+    -- has logged in there and no build has seen a login yet
     create or replace temp table devices as
-    select visitor_id from {user_mapping} where user_id = trim($id)
+    select visitor_id from {user_mapping} where user_id = {id}
     union
     select visitor_id from arrived
-    where user_id = trim($id) and visitor_id not in (select visitor_id from {user_mapping})
+    where user_id = {id} and visitor_id not in (select visitor_id from {user_mapping})
 """
 
 # empty relations that replace tables of dbt which no build has made yet
@@ -53,12 +55,12 @@ ABSENT = {
 }
 
 EVENTS_OF = {
-    "visitor": "visitor_id = trim($id)",
-    "user": "user_id = trim($id) or (user_id is null and visitor_id in (from devices))",
+    "visitor": "visitor_id = {id}",
+    "user": "user_id = {id} or (user_id is null and visitor_id in (from devices))",
 }
 
 CONCERNED = """
-    -- visitors who lose all that was made of their events; what others did on a shared device is taken up again
+    -- Visitors whose derived rows are deleted. The next build makes the rows of other people on a shared device again
     create or replace temp table concerned as
     select visitor_id from forgotten_arrivals where visitor_id is not null
     union
@@ -68,8 +70,8 @@ CONCERNED = """
 """
 
 TABLES_OF_VISITORS = """
-    -- also what a killed dbt left half-built; views follow by themselves. In ml.model_ranks is nothing to delete: its
-    -- cases have no ids, only a hash of all of them
+    -- Tables with rows of visitors, also tables that a killed dbt left half-built; views need no deletion. The table
+    -- ml.model_ranks is not among them: its cases have no ids, only a hash of all of them
     select columns.schema_name, columns.table_name
     from duckdb_columns() as columns
     semi join duckdb_tables() as tables on columns.table_oid = tables.table_oid
@@ -81,27 +83,27 @@ TABLES_OF_VISITORS = """
 """
 
 CLAIMS = """
-    -- of the events under one id the first to arrive is kept (checked_events): where that one goes, the next moves up,
-    -- and those that say the same as it are no conflict any more
+    -- Rejected rows that have the event_id of a deleted row. Of the rows of one event_id the first to arrive is kept
+    -- (int_events_checked). If the kept row is deleted, the next one moves up in its place, and rows with the same values
+    -- as the next one are no conflict any more
     create or replace temp table claims as
     select
         row_key,
         row_number() over first_come = 1 as moves_up,
         payload is not distinct from first_value(payload) over first_come as says_the_same
     from (
-        select *, row(visitor_id, user_id, item_id, event_type, event_at, source_session_id) as payload
+        select *, {payload} as payload
         from staging.checked_events
         where reject_reason = 'duplicate_event_id'
     )
     where
         event_id in (select event_id from forgotten_events where row_key = event_id)
         and row_key not in (select row_key from forgotten_events)
-    window first_come as (
-        partition by event_id order by loaded_at, payload, user_agent nulls last, raw_row ->> 'event_at'
-    )
+    window first_come as (partition by event_id order by {first_come_order})
 """
 
 DROPPED_EVENTS = """
+    -- The events of the person, and rejected rows that are no conflict any more
     delete from staging.checked_events
     where row_key in (
         select row_key from forgotten_events union all select row_key from claims where says_the_same and not moves_up
@@ -109,6 +111,7 @@ DROPPED_EVENTS = """
 """
 
 MOVED_UP = """
+    -- The next row of an event_id takes the place of the deleted one, as if it had arrived first
     update staging.checked_events set
         row_key = event_id,
         reject_reason = case when item_id not in (select item_id from staging.stg_items) then 'unknown_item' end,
@@ -118,18 +121,19 @@ MOVED_UP = """
 """
 
 TAKEN_UP_AGAIN = """
-    -- what remains on shared devices is new to the next build
+    -- Events that remain on shared devices get the new batch_id, so that the next build processes them again
     update staging.checked_events set batch_id = $batch_id
     where visitor_id in (from concerned) and reject_reason is null
 """
 
 NEXT_BUILD = """
-    -- above 1, which a full refresh begins with
+    -- The batch_id of the next build: above every earlier one, and above 1, with which a full refresh begins
     select greatest(1, (select max(batch_id) from {events}), (select max(batch_id) from ml.deletions)) + 1
 """
 
 SETTLED = """
-    -- else the next build would not notice as many rows that slipped past
+    -- Subtracts deleted rows from the count of rows that are complete; without this, the next build would not notice
+    -- as many rows that arrived late
     update staging.event_batches set settled_count = settled_count - (
         select count(*) from forgotten_arrivals where loaded_at < settled_until
     )
@@ -203,14 +207,14 @@ def find(connection: Connection, person: Person) -> list[str]:
     kinds = _relations(connection)
     is_view = kinds["raw.events"] == "VIEW"
     mapping, events = (name if name in kinds else stand_in for name, stand_in in ABSENT.items())
-    whom = {"id": person.id}
-    connection.execute(ARRIVED.format(place="null" if is_view else "rowid"))
+    rules, whom = _staging_rules(), {"id": person.id}
+    connection.execute(ARRIVED.format(place="null" if is_view else "rowid", **rules))
     if person.scope == "user":
-        connection.execute(DEVICES.format(user_mapping=mapping), whom)
+        connection.execute(DEVICES.format(user_mapping=mapping, **rules), whom)
     else:
-        connection.execute("create or replace temp table devices as select trim($id) as visitor_id", whom)
+        connection.execute(f"create or replace temp table devices as select {rules['id']} as visitor_id", whom)
     for table, source in (("forgotten_arrivals", "arrived"), ("forgotten_events", events)):
-        where = EVENTS_OF[person.scope]
+        where = EVENTS_OF[person.scope].format(**rules)
         connection.execute(f"create or replace temp table {table} as select * from {source} where {where}", whom)
     if is_view and (count := count_rows(connection, "forgotten_arrivals")):
         raise NextmartError(
@@ -238,7 +242,7 @@ def delete(connection: Connection, person: Person, published_count: int) -> dict
         of_visitors = "where visitor_id in (from concerned)"
         deleted[f"{schema}.{table}"] = _value(connection, f"delete from {schema}.{quoted(table)} {of_visitors}")
     if is_built:
-        connection.execute(CLAIMS)
+        connection.execute(CLAIMS.format(**_staging_rules()))
         deleted["staging.checked_events"] = _value(connection, DROPPED_EVENTS)
         connection.execute(MOVED_UP, {"batch_id": batch_id})
         connection.execute(TAKEN_UP_AGAIN, {"batch_id": batch_id})
@@ -257,6 +261,18 @@ def delete(connection: Connection, person: Person, published_count: int) -> dict
         }
         connection.execute(RECORD, record)
     return deleted
+
+
+def _staging_rules() -> dict[str, str]:
+    """Return the rules that decide in dbt's models which rows are a person's, and which row of an event_id is kept."""
+    macros = dbt_macros("dialect.sql", "events.sql")
+    return {
+        "visitor_id": macros.blank_as_null("visitor_id"),
+        "user_id": macros.blank_as_null("user_id"),
+        "id": macros.blank_as_null("$id"),
+        "payload": macros.event_payload(),
+        "first_come_order": macros.first_come_order("raw_row ->> 'event_at'"),
+    }
 
 
 def _relations(connection: Connection) -> dict[str, str]:

@@ -4,9 +4,11 @@ from pathlib import Path
 from typing import Any
 
 from rich.console import Console
+from rich.markup import escape
 from rich.table import Table
 
 from jobs.embedding.plan import Plan
+from jobs.progress import printable
 from jobs.warehouse.connection import connect
 
 EXAMPLES = """
@@ -41,13 +43,13 @@ def print_recommendations(published: Path, warehouse: Path) -> None:
     with connect(published, read_only=True) as copy:
         print_leaderboard(console, copy.execute(LEADERBOARD).fetchall())
         for visitor, items in visitors:
-            console.print(f"\n{visitor} looked at")
+            console.print(f"\n{escape(printable(visitor))} looked at")
             for item in items:
-                console.print(f"    {titles[item]}")
+                console.print(f"    {escape(printable(titles[item]))}")
             console.print("and gets")
             chosen = copy.execute("select rank, title, reason from recommendations_for(?)", [visitor]).fetchmany(5)
             for rank, title, reason in chosen:
-                console.print(f"  {rank} {title}  [dim]({reason})[/dim]")
+                console.print(f"  {rank} {escape(printable(title))}  [dim]({escape(printable(reason))})[/dim]")
     console.print(f"\nQuery it: {published} (README, Three queries)")
 
 
@@ -67,9 +69,14 @@ def print_plans(plans: list[Plan]) -> None:
     for plan in plans:
         cost = "unknown" if plan.cost is None else money(plan.cost)
         table.add_row(
-            plan.provider, plan.embedding_model, f"{plan.items:,}", f"{plan.texts:,}", f"{plan.tokens:,}", cost,
+            plan.provider,
+            plan.embedding_model,
+            f"{plan.items:,}",
+            f"{plan.texts:,}",
+            f"{plan.tokens:,}",
+            cost,
             f"{plan.minutes:,.1f}",
-        )  # fmt: skip
+        )
     Console(stderr=True).print(table)
 
 
@@ -88,6 +95,20 @@ def embedded(summary: dict[str, Any]) -> str:
         f"{detail['tokens']:,} tokens, {money(summary['cost'])}": detail["tokens"],
     }
     return f"embed: {summary['status']}: {'; '.join(fact for fact, is_said in facts.items() if is_said)}"
+
+
+def job_counts(summary: dict[str, Any]) -> str:
+    """Return what a job of a build did, in a few words for people."""
+    detail, rows_in, rows_out = summary["detail"], summary["rows_in"], summary["rows_out"]
+    match summary["job"]:
+        case "embed":
+            return f"{rows_out:,} of {rows_in:,} texts embedded" if rows_in else "every text has a vector"
+        case "train":
+            return f"{len(detail['trained'])} models trained, {len(detail['fresh'])} fresh"
+        case "evaluate":
+            return f"{rows_out} models measured, live: {(detail['live'] or 'none').split('-')[0]}"
+        case _:
+            return "nothing changed" if summary["status"] == "unchanged" else f"lists for {rows_in:,} visitors"
 
 
 def print_status(found: dict[str, Any]) -> None:

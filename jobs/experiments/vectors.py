@@ -1,20 +1,15 @@
 """The embeddings that an experiment's models read: the warehouse's, or of another embedding model or other texts."""
 
-from types import SimpleNamespace
-from typing import Any, NoReturn
-
-import jinja2
-
 from jobs.core.arrays import Floats
 from jobs.core.catalog import Catalog
 from jobs.embedding.backfill import EmbedOptions
 from jobs.embedding.backlog import TEXTS
-from jobs.errors import NextmartError, UsageError
+from jobs.errors import NextmartError
 from jobs.experiments.spec import Variant
-from jobs.files import project_folder
 from jobs.orchestration.run_job import run as run_job
 from jobs.settings import EmbeddingModel, Settings
 from jobs.warehouse.connection import Connection
+from jobs.warehouse.dbt_macros import dbt_macros
 from jobs.warehouse.reading import read_embeddings
 
 VARIANT_TEXTS = "temp.experiment_texts"
@@ -100,27 +95,13 @@ def render(connection: Connection, template: tuple[str, ...]) -> None:
     UsageError
         If a part of the template names no field, or a field that does not exist.
     """
-    macros = _item_text_macros()
+    macros = dbt_macros("item_text.sql", "dialect.sql")  # the hashes depend on every character of the SQL
     parts = [str(macros.item_text_part(part)) for part in template]
     text, text_hash = f"concat_ws('. ', {', '.join(parts)})", macros.default__framed_hash(parts)
     connection.execute(
         f"create or replace temp table experiment_texts as "  # noqa: S608 - the macros quote what is the user's
         f"select item_id, {text} as text, {text_hash} as text_hash from catalog.items"
     )
-
-
-def _item_text_macros() -> Any:
-    """Return the dbt project's own macros for item texts: SQL that is written differently would give other hashes."""
-
-    def raise_usage_error(message: str) -> NoReturn:
-        raise UsageError(message)
-
-    folder = project_folder("dbt_project") / "macros"
-    text = "\n".join((folder / name).read_text(encoding="utf-8") for name in ("item_text.sql", "dialect.sql"))
-    # SQL, not HTML; values are quoted by the macros
-    environment = jinja2.Environment(extensions=["jinja2.ext.do"], autoescape=False)  # noqa: S701
-    environment.globals["exceptions"] = SimpleNamespace(raise_compiler_error=raise_usage_error)
-    return environment.from_string(text).module
 
 
 def _buy_vectors(

@@ -1,5 +1,5 @@
--- How do the models compare on history that they have not seen? One line a model: its newest version, with the
--- 95 % interval of nDCG; the live one was chosen on other sequences, those of the validation part, as decision says.
+-- How do the models compare on history that they have not seen? One row a model, for its newest version, with the 95 %
+-- interval of nDCG. The live model was chosen on other sequences, those of the validation part; decision says why.
 with newest as (
     select *
     from recommendations.model_leaderboard

@@ -1,4 +1,4 @@
--- What is like an item? By default the most popular one; put another item_id in its place.
+-- Which items are like a given one? Here the given one is the most popular item; put another item_id in its place.
 select
     pairs.title,
     pairs.rank,

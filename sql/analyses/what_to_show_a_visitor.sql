@@ -1,5 +1,5 @@
--- What do we show one visitor, and why? Put another visitor_id in place of the one chosen here; one that nobody has
--- seen before gets the popular items.
+-- What do we show one visitor, and why? Put another visitor_id in place of the one chosen here; a visitor without
+-- recommendations gets the popular items.
 set variable visitor = (select min(visitor_id) from recommendations.visitor_recommendations);
 
 select

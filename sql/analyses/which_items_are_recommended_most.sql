@@ -1,6 +1,7 @@
--- Which items are recommended most, and how much of all that is shown goes to the first of them?
+-- Which items are recommended most, and which share of all recommendations do they have, each and together?
 -- If the popular items' share here is far above their share of visitors, the model only repeats the bestsellers.
 with exposed as (
+    -- in how many visitors' lists an item stands
     select
         item_id,
         any_value(title) as title,

@@ -1,6 +1,7 @@
--- Which items that nobody has clicked yet are shown already, to how many visitors, and beside how many items?
--- These are the ones that a catalogue owner looks for after adding them.
+-- Which items without any events are shown already, to how many visitors, and as similar to how many items?
+-- A catalogue owner who has added items can look for them here.
 with without_events as (
+    -- an item that nobody has clicked has popularity 0
     select item_id, title
     from recommendations.popular_items
     where score = 0

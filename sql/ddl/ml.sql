@@ -1,7 +1,8 @@
--- What the jobs write, each on a connection of its own, committed as work proceeds.
+-- The tables that the jobs write. Each job has a connection of its own, and commits while its work proceeds.
 create schema if not exists ml;
 
--- one vector a text and model: equal texts are paid for once
+-- one vector for each text, embedding model and length; equal texts are paid for once
+-- status: ok, too_long (the text was cut, or has no vector) or failed; run_id: of ml.job_runs
 create table if not exists ml.embeddings (
     embedding_model varchar not null,
     dimensions integer not null,
@@ -15,9 +16,11 @@ create table if not exists ml.embeddings (
     primary key (embedding_model, dimensions, text_hash)
 );
 
--- batches of texts handed in for later; written before they are handed in, so that none is lost or bought twice
--- batch_id: the service's, null until it is known; status: the service's word, at first preparing, or lost where the
--- service has no such batch; tokens: of all its texts; ended_at: when its results were taken, or there were none
+-- batches of texts that a service embeds within a day; a row is written before its batch is handed in, so that no batch
+-- is lost or bought twice
+-- batch_id: the service's id, null until it is known; status: preparing, then the service's word, or lost where the
+-- service has no such batch; tokens: of all texts of the batch; ended_at: when the results were taken, or it was known
+-- that there are none
 create table if not exists ml.embedding_batches (
     submission_id varchar primary key,
     batch_id varchar,
@@ -33,7 +36,7 @@ create table if not exists ml.embedding_batches (
     ended_at timestamptz
 );
 
--- the texts of batches under way, and those that an ended one left without a vector
+-- the texts of batches under way, and texts that an ended batch left without a vector
 create table if not exists ml.embedding_batch_texts (
     submission_id varchar not null,
     text_hash varchar not null,
@@ -42,10 +45,11 @@ create table if not exists ml.embedding_batch_texts (
     primary key (submission_id, text_hash)
 );
 
--- language models fine-tuned by a service; written before the service is asked, so that none is lost or bought twice
--- fine_tune_id: the recipe's hash and the attempt, also with the service; recipe: of the examples and all that is asked;
--- status: preparing, then the service's word, or lost where it knows the job no more; tokens: all epochs', planned, then
--- as charged; cost: US dollars, null until it is charged
+-- language models that a service fine-tunes; a row is written before the service is asked, so that no fine-tuning is
+-- lost or bought twice
+-- fine_tune_id: hash of the recipe and number of the attempt, which the service knows too; recipe: hash of the examples
+-- and of all that is asked for; status: preparing, then the service's word, or lost where the service knows the job no
+-- more; tokens: of all epochs, as planned, later as charged; cost: US dollars, null until it is charged
 create table if not exists ml.fine_tunes (
     fine_tune_id varchar primary key,
     recipe varchar not null,
@@ -63,8 +67,8 @@ create table if not exists ml.fine_tunes (
     ended_at timestamptz
 );
 
--- answers of a service's language models: equal questions are paid for once
--- request_hash: of the model, the messages and how answers are drawn; answers: a list of texts
+-- answers of a service's language models; equal questions are paid for once
+-- request_hash: of the model, the messages and the way answers are drawn; answers: a list of texts; cost: US dollars
 create table if not exists ml.completions (
     request_hash varchar primary key,
     language_model varchar not null,
@@ -75,7 +79,8 @@ create table if not exists ml.completions (
     created_at timestamptz not null
 );
 
--- fingerprint: what the model was made of (family, parameters, protocol, embeddings, code), without the data
+-- fitted models with their weights; status: candidate, live or retired
+-- fingerprint: hash of what made the model (family, parameters, protocol, embeddings, code), without the data
 create table if not exists ml.models (
     model_version varchar primary key,
     model varchar not null,
@@ -94,7 +99,7 @@ create table if not exists ml.models (
     schema_version integer
 );
 
--- of the weights; null: from before versions were kept
+-- schema_version: of the weights' layout; null for models older than this column
 alter table ml.models add column if not exists schema_version integer;
 
 create table if not exists ml.model_metrics (
@@ -111,8 +116,9 @@ create table if not exists ml.model_metrics (
     primary key (model_version, split, metric, k, segment)
 );
 
--- each case's rank of its target among the first 20, 0 where it is absent, in the order of sequence_id: two models can
--- be compared case by case where cases_hash, of the cases' ids, items and targets, is the same. No id of anyone is kept.
+-- each held-out case's rank of its target among the first 20 items, 0 where it is absent, in the order of sequence_id
+-- cases_hash: of the cases' ids, items and targets; two models with the same hash can be compared case by case. No id
+-- of a visitor or user is kept.
 create table if not exists ml.model_ranks (
     model_version varchar not null,
     split varchar not null,
@@ -122,10 +128,12 @@ create table if not exists ml.model_ranks (
     primary key (model_version, split)
 );
 
--- one row a run of an experiment: a model with its parameters and a seed, or a search's best parameters (label search …)
--- its figures stand in ml.model_metrics and ml.model_ranks, by model_version; none of these models can recommend
--- seed: null where nothing is random; status: running, done, failed or interrupted; recipe_hash: of all that made it;
--- validation_value: nDCG@20 on the sequences that decided when to stop, of a search the mean over its folds
+-- one row for each run of an experiment: a model with its parameters and a seed, or the best parameters of a search
+-- (its label begins with search); its figures are in ml.model_metrics and ml.model_ranks, by model_version; none of
+-- these models can recommend
+-- seed: null where nothing is random; status: running, done, failed or interrupted; recipe_hash: of all that determines
+-- the run; validation_value: nDCG@20 on the sequences that decided when to stop training, of a search the mean over its
+-- folds
 create table if not exists ml.experiment_runs (
     model_version varchar primary key,
     experiment varchar not null,
@@ -145,9 +153,10 @@ create table if not exists ml.experiment_runs (
     error varchar
 );
 
--- what decided which model is live, a row for each model of which a decision said something new: a model's newest row
--- says what it is, and the newest row with is_live is the live model's. pinned: by hand, until it is unpinned
--- compared_with: the model that difference, of the selection metric on the same cases, is measured from
+-- decisions about which model is live, one row for each model about which a decision said something new; a model's
+-- newest row holds for it, and the newest row with is_live is that of the live model
+-- pinned: made live by hand, until it is unpinned; compared_with: the model whose mean is subtracted; difference: of
+-- the means of the selection metric on the same cases, with its 95 % interval from ci_low to ci_high
 create table if not exists ml.champions (
     changed_at timestamptz not null,
     model_version varchar not null,
@@ -162,7 +171,7 @@ create table if not exists ml.champions (
     primary key (changed_at, model_version)
 );
 
--- sequence_hash: of the items that the visitor's rows were made from
+-- the rows of recent runs; sequence_hash: of the items that the visitor's rows were made from
 create table if not exists ml.recommendations (
     run_id varchar not null,
     model_version varchar not null,
@@ -176,6 +185,7 @@ create table if not exists ml.recommendations (
     generated_at timestamptz not null
 );
 
+-- the nearest available items of each item, by their texts' embeddings
 create table if not exists ml.similar_items (
     run_id varchar not null,
     embedding_model varchar not null,
@@ -185,6 +195,7 @@ create table if not exists ml.similar_items (
     score double not null
 );
 
+-- one row for each run of a job; status: running, done, unchanged (nothing was due), failed or interrupted
 create table if not exists ml.job_runs (
     run_id varchar primary key,
     job varchar not null,
@@ -198,10 +209,10 @@ create table if not exists ml.job_runs (
     error varchar
 );
 
--- one row a `nextmart forget`, without the id of the person
--- scope: visitor or user; batch_id: a deletion counts as a build of its own, in which the events that it left on shared
--- devices are taken up again; session_count: those of shared devices included, which the next build makes anew;
--- first_loaded_at: when the first of the usable events had arrived, null where none was usable
+-- one row for each deletion by `nextmart forget`, without the id of the person
+-- scope: visitor or user; batch_id: a deletion has a number among the builds, under which the events that it left on
+-- shared devices are taken up again; session_count: also of sessions on shared devices, which the next build makes
+-- again; first_loaded_at: arrival of the first usable event that was deleted, null where none was usable
 create table if not exists ml.deletions (
     deletion_id varchar primary key,
     deleted_at timestamptz not null,
@@ -215,7 +226,7 @@ create table if not exists ml.deletions (
     first_loaded_at timestamptz
 );
 
--- due for retraining: models whose weights hold what was learnt from events that have been deleted since
+-- models to be trained again, because their weights hold what was learnt from events that have been deleted since
 create or replace view ml.models_due as
 select
     models.model_version,

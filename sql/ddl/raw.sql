@@ -1,5 +1,5 @@
--- What the user's own tools, or `nextmart load`, fill. Ids and times stay text here:
--- a row that can't be typed must still arrive, to be set aside with its reason.
+-- The tables that the user's own tools, or `nextmart load`, fill. Ids and times are text here, because a row that can't
+-- be typed must still arrive, to be set aside with the reason.
 create schema if not exists raw;
 
 create table if not exists raw.events (

@@ -1,14 +1,14 @@
 -- The demo shop's visitors: one row per event, every column as text, as a raw layer would hold it.
 -- Run vocabulary.sql first. Parameters: $items, $visitors, $seed, $until.
--- No join on data, no window, no sort: rows stream, so the same text makes a thousand events or many millions.
+-- Rows stream without a join on data, a window or a sort, so the query makes a thousand events or many millions.
 
 with numbers as materialized (
-    -- range() itself runs on one thread; what is materialised is read by all of them
+    -- range() runs on one thread, but all threads read a materialised CTE
     select visitor from range($visitors) as numbers (visitor)
 ),
 
 visitors as (
-    -- lasting habits: a hobby (some are commoner), a style, a rival style to compare it with
+    -- lasting habits of a visitor: a hobby (some are more common), a style, and a rival style to compare it with
     select
         numbers.visitor,
         shape.*,
@@ -19,7 +19,7 @@ visitors as (
         -- most come once or twice, a few come all the time
         least(16, 1 + floor(-1.9 * ln(1 - demo_draw($seed, visitor, 'visits'))))::bigint as visit_count,
         demo_draw($seed, visitor, 'arrival') as arrival,
-        -- a third have an account and log in at some visit, now and then not before the last
+        -- 35 % have an account and log in at one of the first three visits, if they come that often
         case
             when demo_draw($seed, visitor, 'account') < 0.35
                 then floor(3 * demo_draw($seed, visitor, 'login'))::bigint
@@ -29,7 +29,7 @@ visitors as (
 ),
 
 visits as (
-    -- visits come in pairs: the second goes on where the first broke off
+    -- visits come in pairs: the second continues where the first stopped
     select
         *,
         unnest(range(visit_count)) as visit
@@ -37,7 +37,7 @@ visits as (
 ),
 
 plans as (
-    -- drawn per visit or per pair, so that every view of a visit agrees on them
+    -- the course of a visit, drawn once for a visit or a pair of visits, so that all its views agree
     select
         *,
         visitor * 16 + visit as visit_key,
@@ -49,7 +49,8 @@ plans as (
             else floor(themes * demo_draw($seed, pair_key, 'theme'))::bigint
         end as theme,
         floor(6 * pow(demo_draw($seed, pair_key, 'start'), 1.5))::bigint as first_step,
-        -- how many alternatives of a step they compare before the next: only the order of views shows it
+        -- the number of views that compare alternatives of one step before the next step: only the order of views
+        -- shows it
         case
             when pace < 0.25 then 1
             when pace < 0.70 then 2
@@ -72,7 +73,8 @@ views as (
 ),
 
 chosen as (
-    -- noise, so that no method can be right every time: bestsellers, stray looks elsewhere, skipped steps
+    -- what leads to a view; a quarter of it is noise (a bestseller, a stray look elsewhere, a skipped step), so that no
+    -- method of recommending can always be right
     select
         *,
         visit_key * 16 + position as view_key,
@@ -93,8 +95,8 @@ chosen as (
 ),
 
 aimed as (
-    -- the journey's step in the visitor's own style, or in a rival's when comparing;
-    -- like is compared with like: within a step most looks go to the same variant
+    -- the cell that a view of the journey is aimed at: its step in the visitor's own style, or in the rival style when
+    -- comparing; within a step most views go to the same variant, because people compare like with like
     select
         *,
         case
@@ -108,7 +110,7 @@ aimed as (
 ),
 
 looked_at as (
-    -- every draw stays below `warm`, so cold items get no events; low variants are the popular ones
+    -- the item viewed; its number is always below `warm`, so cold items get no events; low variants are popular
     select
         *,
         case reason
@@ -116,8 +118,8 @@ looked_at as (
             when 'stray' then floor(warm * pick)::bigint
             else cell + cells * floor(((warm - 1 - cell) // cells + 1) * pow(kind, 2.5))::bigint
         end as item,
-        -- about one row in a thousand is broken, in four ways; tied to the visitor's number so that
-        -- even a tiny shop has one of each
+        -- about one row in a thousand is broken, in one of four ways; the visitor's number decides, so that even a tiny
+        -- shop has one row of each
         case
             when visit = 0 and position = view_count - 1 then
                 case visitor % 267
@@ -131,7 +133,7 @@ looked_at as (
 ),
 
 deeds as (
-    -- the funnel: what is bought was put in the cart, and what is in the cart was viewed
+    -- one row per event: an item that is bought was put in the cart before, and one put in the cart was viewed before
     select
         *,
         unnest(
@@ -157,7 +159,7 @@ select
     case deed when 'again' then 'purchase' else deed end as event_type,
     case
         when flaw = 'no time' then 'yesterday'
-        -- cart and purchase fall before the next view
+        -- cart and purchase come before the next view
         else demo_time(floor(view_second + seconds_per_view * case deed
             when 'cart' then 0.15 + 0.15 * demo_draw($seed, view_key, 'cart')
             when 'purchase' then 0.35 + 0.2 * demo_draw($seed, view_key, 'purchase')

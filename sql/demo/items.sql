@@ -2,8 +2,8 @@
 -- Run vocabulary.sql first. Parameters: $items, $seed, $until.
 
 with numbered as (
-    -- the number's remainder is the (theme, step, style) cell, its quotient the variant within it:
-    -- events.sql does the same sum backwards
+    -- an item's number divided by the number of cells: the remainder is its cell of theme, step and style, the quotient
+    -- its variant within the cell; events.sql calculates the number from these
     select
         numbers.item,
         shape.warm,
@@ -16,7 +16,7 @@ with numbered as (
 ),
 
 worded as (
-    -- the variant's digits choose the words, so titles cannot collide; the shift by theme and step
+    -- the digits of the variant's number choose the words, so no two titles are equal; the shift by theme and step
     -- only keeps a small shop from using the first word of every list
     select
         numbered.*,
@@ -52,7 +52,7 @@ dated as (
 select
     demo_item_id(item) as item_id,
     brand || ' ' || word || ' ' || noun || ' ' || purpose
-    -- only a large catalogue needs the last two to tell its titles apart
+    -- only a large catalogue needs a detail and an edition to tell its titles apart
     || case when variant >= 12 then ', ' || detail else '' end
     || case when edition > 0 then ', edition ' || (edition + 1) else '' end as title,
     brand,

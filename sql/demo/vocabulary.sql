@@ -1,8 +1,8 @@
--- What the demo shop is made of: run this file once on the connection, before items.sql and events.sql.
--- An item's number alone says its theme, step, style and variant, so both files need no look-up to agree.
+-- Words, prices and shape of the demo shop. Run this file once on a connection, before items.sql and events.sql.
+-- An item's theme, step, style and variant follow from its number alone, so those two files agree without a join.
 
--- one row per hobby; neighbours in this order are hobbies that people go on to next;
--- the uses say the same thing in different words, so that a title's meaning counts for more than a keyword
+-- one row per hobby; visitors who change their hobby go on to its neighbour in this order;
+-- the uses say the same in different words, so that the meaning of a title tells more than its keywords
 create or replace temp table demo_themes as
 select *
 from (
@@ -21,7 +21,7 @@ from (
     (11, 'Painting', ['for painters', 'for art class', 'for the artist''s studio'])
 ) as themes (theme, theme_name, uses);
 
--- a visitor keeps to one style: the words differ between variants, the meaning does not
+-- one row per style, which a visitor mostly keeps to; the words of a style differ between variants but mean the same
 create or replace temp table demo_styles as
 select *
 from (
@@ -54,7 +54,7 @@ from (
     )
 ) as styles (style, price_factor, words, brands, promise);
 
--- what tells apart two variants that share a noun and a style word
+-- the details that tell apart two variants with the same noun and style word
 create or replace temp table demo_details as
 select *
 from (
@@ -66,7 +66,7 @@ from (
     ('count', ['single', 'pack of 2', 'pack of 3', 'pack of 4', 'pack of 6', 'pack of 8', 'pack of 10', 'pack of 12'])
 ) as details (detail, options);
 
--- one row per theme and step, the steps in the order in which people buy them
+-- one row per theme and step; the steps are in the order in which people buy them
 create or replace temp table demo_steps as
 select *
 from (
@@ -169,8 +169,8 @@ from (
     (11, 7, 'Frames', 'colour', 32, ['picture mount', 'wooden canvas frame', 'hanging art rail'])
 ) as steps (theme, step, step_name, detail, base_price, nouns);
 
--- the catalogue's shape: the newest 4 % are cold, nobody has seen them yet;
--- a small shop keeps fewer styles and themes, so that no combination is empty
+-- the catalogue's shape: warm items, and the newest 4 %, which are cold because nobody has seen them yet;
+-- a small shop has fewer styles and themes, so that each combination (a cell) has an item
 create or replace temp macro demo_shape(item_count) as table
     select
         item_count - greatest(1, item_count // 25) as warm,
@@ -178,12 +178,12 @@ create or replace temp macro demo_shape(item_count) as table
         least(12, warm // (8 * styles)) as themes,
         8 * styles * themes as cells;
 
--- the only source of chance: a number in [0, 1) that depends on nothing but its arguments;
--- the outer hash is needed because hash(a, b) of two salts gives draws that move together
+-- the only source of chance: a number in [0, 1) that depends on its arguments alone;
+-- the outer hash is needed because hash(a, b) with two salts gives correlated draws
 create or replace temp macro demo_draw(seed, who, salt) as
 hash(xor(hash(seed::bigint, salt), hash(who::bigint))) / 18446744073709551616.0;
 
--- views in one visit: some people leave at once
+-- number of views in one visit; some people leave after one
 create or replace temp macro demo_visit_length(draw) as
 case when draw < 0.12 then 1 else 2 + floor(8 * (draw - 0.12) / 0.88) end::bigint;
 

@@ -1,4 +1,4 @@
--- What is like an item.
+-- The items that are like a given one. For example:
 -- select * from similar_to('i00042');
 create or replace macro similar_to(wanted_item_id) as table
 select rank, similar_item_id, similar_title, score

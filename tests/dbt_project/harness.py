@@ -83,7 +83,7 @@ class Warehouse:
             with self.open() as connection:
                 connection.executemany(f"insert into raw.{table} values ({', '.join('?' * len(columns))})", values)
 
-    def run(self, *arguments: str, command: str = "run", select: str = "staging sessions"):
+    def run(self, *arguments: str, command: str = "run", select: str = "staging intermediate sessions"):
         """Run the SQL models in front of the jobs (``build``: with their data tests)."""
         if command == "build":
             # the unit tests have their own inputs, and tests across all tables need all tables

@@ -81,7 +81,7 @@ def test_a_withdrawn_item_is_not_recommended_and_still_counts(warehouse):
     ]  # fmt: skip
     warehouse.add("items", items, loaded_at="2026-06-01 00:00:00+00")
     warehouse.add("events", viewed, loaded_at="2026-06-01 00:00:00+00")
-    warehouse.run(select="staging sessions items item_texts")
+    warehouse.run(select="staging intermediate sessions items item_texts")
     with warehouse.open() as connection:
         connection.execute(
             "insert into ml.embeddings by name select 'all-MiniLM-L6-v2' as embedding_model, 384 as dimensions, "
@@ -92,7 +92,7 @@ def test_a_withdrawn_item_is_not_recommended_and_still_counts(warehouse):
             "insert into ml.similar_items by name select 'r' as run_id, 'all-MiniLM-L6-v2' as embedding_model, "
             "'lamp' as item_id, 1 as rank, 'mug' as similar_item_id, 0.5 as score"
         )
-    warehouse.run(select="item_vectors item_embeddings popular_items similar_items")
+    warehouse.run(select="item_embedding_keys item_embeddings popular_items similar_items")
 
     assert warehouse.rows("recommendations.popular_items", ["rank", "item_id"]) == [("1", "mug")]
     for kept in ("staging.stg_events", "sessions.session_items", "catalog.item_texts", "catalog.item_embeddings"):

@@ -7,7 +7,7 @@ from harness import DbtProject, Warehouse
 
 MINILM, ADA = ("all-MiniLM-L6-v2", 384), ("text-embedding-ada-002", 1536)
 ADA_SET = "{embedding_model: text-embedding-ada-002}"
-CATALOG = "stg_items items item_texts item_vectors item_embeddings embedding_backlog small_embedding_backlog"
+CATALOG = "stg_items items item_texts item_embedding_keys item_embeddings embedding_backlog small_embedding_backlog"
 
 
 def buy(warehouse, value, model=MINILM, status="ok"):
@@ -171,7 +171,7 @@ def test_an_unknown_model_is_refused_by_name(shop):
 
 
 def test_what_serves_is_of_one_model(shop):
-    shop.run(select="staging sessions catalog recommendations", command="run")
+    shop.run(select="staging intermediate sessions catalog recommendations", command="run")
     shop.run(command="test", select="one_embedding_model")
     with shop.open() as connection:
         connection.execute(

@@ -14,7 +14,7 @@ STYLES_AND_IMAGES = {"css", "js", "png", "jpg", "jpeg", "gif", "ico", "svg", "tt
 
 def build(warehouse, call):
     vars_ = tomllib.loads((call.folder / "nextmart.toml").read_text()).get("vars", {})
-    warehouse.run("--vars", json.dumps(vars_), command="build", select="staging sessions catalog")
+    warehouse.run("--vars", json.dumps(vars_), command="build", select="staging intermediate sessions catalog")
 
 
 def read(warehouse, query):

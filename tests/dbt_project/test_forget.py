@@ -67,9 +67,9 @@ def two_builds(tmp_path_factory, dbt_project):
     warehouse = Warehouse(tmp_path_factory.mktemp("lived-in") / "warehouse.duckdb", dbt_project)
     warehouse.add("items", [{"item_id": "lamp"}], FIRST_ARRIVAL)
     warehouse.add("events", EVENTS[:6], FIRST_ARRIVAL)
-    warehouse.run(select="staging sessions")
+    warehouse.run(select="staging intermediate sessions")
     warehouse.add("events", EVENTS[6:], FIRST_ARRIVAL + timedelta(days=1))
-    warehouse.run(select="staging sessions")
+    warehouse.run(select="staging intermediate sessions")
     with warehouse.open() as connection:
         connection.execute(LISTS)
     return warehouse
@@ -109,9 +109,9 @@ def contents(warehouse) -> dict[str, list]:
 
 
 def assert_equal_to_a_full_refresh(warehouse) -> None:
-    warehouse.run(select="staging sessions")
+    warehouse.run(select="staging intermediate sessions")
     incremental = contents(warehouse)
-    warehouse.run("--full-refresh", select="staging sessions")
+    warehouse.run("--full-refresh", select="staging intermediate sessions")
     assert incremental == contents(warehouse)
 
 

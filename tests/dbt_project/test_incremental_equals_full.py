@@ -156,7 +156,7 @@ def in_order(nodes: dict) -> list:
 def rendered(dbt_project, path) -> dict[str, tuple]:
     """Run the models once: by name, the node, its SQL and the hooks, as dbt ran them."""
     heard = []
-    results = dbt_project.invoke(path, "run", "--select", "staging", "sessions", heard=heard).results
+    results = dbt_project.invoke(path, "run", "--select", "staging", "intermediate", "sessions", heard=heard).results
     statements = defaultdict(list)
     for event in heard:
         if event.info.name == "SQLQuery":
@@ -312,7 +312,9 @@ def test_any_split_into_builds_gives_the_tables_of_one_build(memory, history):
     ("right", "wrong"),
     [
         pytest.param(
-            "getvariable('touched_from')", "getvariable('near_from')", id="a_window_cuts_sessions_at_its_edge"
+            "getvariable('earliest_affected_visit')",
+            "getvariable('earliest_nearby_event')",
+            id="a_window_cuts_sessions_at_its_edge",
         ),
         pytest.param(
             "last_value(case when starts_visit then md5(visitor_id || ':' || event_id) end ignore nulls) over so_far",
@@ -320,8 +322,8 @@ def test_any_split_into_builds_gives_the_tables_of_one_build(memory, history):
             id="sessions_are_numbered",
         ),
         pytest.param(
-            "known.source_session_id is not distinct from touched_visits.source_session_id",
-            "known.source_session_id = touched_visits.source_session_id",
+            "known.source_session_id is not distinct from affected_visits.source_session_id",
+            "known.source_session_id = affected_visits.source_session_id",
             id="a_comparison_drops_nulls",
         ),
     ],

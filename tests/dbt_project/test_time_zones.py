@@ -78,14 +78,14 @@ def build(folder: Path, zone: str) -> Path:
         ]
         warehouse.add("items", items, arrived)
         warehouse.add("events", rows_of(events), arrived)
-        warehouse.run(*options, command="build", select="staging sessions catalog item_history")
+        warehouse.run(*options, command="build", select="staging intermediate sessions catalog item_history")
     with warehouse.open() as connection:
         connection.execute(
             "insert into ml.embeddings by name select 'all-MiniLM-L6-v2' as embedding_model, 384 as dimensions, "
             "text_hash, list_resize([1.0], 384, 0.5) as embedding, 'ok' as status, 'e' as run_id, "
             "'2026-11-21 00:00:00+00'::timestamptz as created_at from catalog.item_texts"
         )
-    warehouse.run(*options, command="build", select="item_vectors")
+    warehouse.run(*options, command="build", select="item_embedding_keys")
     return warehouse.path
 
 

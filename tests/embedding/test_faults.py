@@ -240,7 +240,7 @@ import sys
 from pathlib import Path
 sys.path[:0] = [{tests!r}]
 from catalogue import Catalogue
-from jobs.warehouse import connect
+from jobs.warehouse.connection import connect
 with connect(Path({path!r})) as connection:
     try:
         Catalogue(connection).embed(embedding_requests_in_flight=2, embedding_timeout_seconds=5)
@@ -258,6 +258,7 @@ def test_ctrl_c_keeps_what_is_under_way_and_asks_for_nothing_more(service, tmp_p
     code = INTERRUPTED.format(tests=str(Path(__file__).parent), path=str(path))
     process = subprocess.Popen([sys.executable, "-c", code], stderr=subprocess.PIPE, text=True)
     while len(service.asked) < 2:
+        assert process.poll() is None, process.stderr.read()
         time.sleep(0.01)
     process.send_signal(signal.SIGINT)
     _, said = process.communicate(timeout=20)

@@ -13,7 +13,6 @@ from jobs.core.cases import Cases
 from jobs.core.sequences import Sequences
 from jobs.errors import UsageError
 from jobs.models.base import FitContext
-from jobs.models.fusion import Fusion
 from jobs.models.merging import Entries, best_weights, position_scores
 from jobs.models.registry import make
 from jobs.models.scorer import recommend

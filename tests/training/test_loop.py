@@ -10,6 +10,7 @@ from safetensors import safe_open
 from torch import nn
 
 from jobs.core.cases import NO_CASES
+from jobs.models.base import FitContext
 from jobs.models.registry import make
 from jobs.models.sequential import model as sequential
 from jobs.nightly.model_store import pack

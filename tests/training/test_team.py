@@ -20,6 +20,7 @@ from jobs.settings import Settings
 from jobs.training import team
 
 HERE = Path(__file__).parent
+PACKAGES = (HERE.parents[1], HERE.parent / "models")
 
 
 def torchrun(*command, **settings):
@@ -28,7 +29,7 @@ def torchrun(*command, **settings):
     environment = {
         **os.environ, "PATH": os.pathsep.join(folders), "OMP_NUM_THREADS": "1", "CUDA_VISIBLE_DEVICES": "",
         # the package that these tests import, wherever the processes start
-        "PYTHONPATH": os.pathsep.join([str(HERE.parents[1]), str(HERE.parent / "models"), os.environ.get("PYTHONPATH", "")]), **settings,
+        "PYTHONPATH": os.pathsep.join([*map(str, PACKAGES), os.environ.get("PYTHONPATH", "")]), **settings,
     }  # fmt: skip
     return subprocess.run(
         [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2", *command],

@@ -10,8 +10,8 @@ select
     {{ embedding_dimensions() }} as dimensions,
     coalesce(vectors.status, 'missing') as status,
     vectors.error,
-    items.item_id is not null as has_older_vector,
-    -- since when this text waits for a vector of this model
+    older.item_id is not null as has_older_vector,
+    -- a known row keeps its time as long as the item waits with the same text for a vector of the same model
     {% if is_incremental() -%}
     coalesce(known.missing_since, '{{ run_started_at }}'::timestamptz) as missing_since,
     {%- else -%}
@@ -20,13 +20,13 @@ select
     '{{ run_started_at }}'::timestamptz as seen_at
 from {{ ref('item_texts') }} as texts
 left join {{ source('ml', 'embeddings') }} as vectors
-    on texts.text_hash = vectors.text_hash and {{ of_the_embedding_model('vectors') }}
-left join {{ ref('item_vectors') }} as items
-    on texts.item_id = items.item_id and {{ of_the_embedding_model('items') }}
+    on texts.text_hash = vectors.text_hash and {{ is_active_embedding('vectors') }}
+left join {{ ref('item_embedding_keys') }} as older
+    on texts.item_id = older.item_id and {{ is_active_embedding('older') }}
 {% if is_incremental() -%}
 left join {{ this }} as known
     on
         texts.item_id = known.item_id and texts.text_hash = known.text_hash
-        and {{ of_the_embedding_model('known') }}
+        and {{ is_active_embedding('known') }}
 {% endif -%}
 where texts.text_status <> 'empty' and vectors.embedding is null

@@ -1,19 +1,19 @@
 {{ config(materialized='view') }}
 
 select
-    items.item_id,
+    keys.item_id,
     vectors.embedding_model,
     vectors.dimensions,
     vectors.text_hash,
     {{ embedding_array('vectors.embedding') }} as embedding,
     vectors.created_at as embedded_at,
-    -- false while a new text waits for its vector
+    -- false while the item's present text waits for a vector and an older text's vector serves
     vectors.text_hash = texts.text_hash as is_current
-from {{ ref('item_vectors') }} as items
-inner join {{ ref('item_texts') }} as texts on items.item_id = texts.item_id
+from {{ ref('item_embedding_keys') }} as keys
+inner join {{ ref('item_texts') }} as texts on keys.item_id = texts.item_id
 inner join {{ source('ml', 'embeddings') }} as vectors
     on
-        items.embedding_model = vectors.embedding_model
-        and items.dimensions = vectors.dimensions
-        and items.text_hash = vectors.text_hash
-where {{ of_the_embedding_model('items') }}
+        keys.embedding_model = vectors.embedding_model
+        and keys.dimensions = vectors.dimensions
+        and keys.text_hash = vectors.text_hash
+where {{ is_active_embedding('keys') }}

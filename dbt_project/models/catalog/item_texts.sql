@@ -6,7 +6,7 @@
 {% for part in template %}{% do parts.append(item_text_part(part)) %}{% endfor %}
 
 with rendered as (
-    -- a part is null, and leaves no mark in the text, where the item lacks a field of it
+    -- a part is null where the item lacks a field of it, and concat_ws leaves it out
     select
         item_id,
         concat_ws('. ', {{ parts | join(', ') }}) as text,

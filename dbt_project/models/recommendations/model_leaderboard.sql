@@ -1,7 +1,7 @@
 -- depends_on: {{ ref('evaluate_models') }}
 
 with decisions as (
-    -- what was last said of each model
+    -- the newest decision about each model
     select * from {{ source('ml', 'champions') }}
     qualify row_number() over (partition by model_version order by changed_at desc) = 1
 )

@@ -1,5 +1,5 @@
 with counted as (
-    -- a visitor counts once an item, by the weightiest thing done, so that one reload loop can't make a bestseller
+    -- a visitor counts once for an item, by the event of largest weight: reloading a page can't make a bestseller
     select items.visitor_id, items.item_id, max({{ event_weight() }}) as weight
     from {{ ref('session_items') }} as items
     anti join {{ ref('bot_visitors') }} as bots on items.visitor_id = bots.visitor_id

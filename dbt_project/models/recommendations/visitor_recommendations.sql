@@ -1,7 +1,7 @@
 -- depends_on: {{ ref('recommend_items') }}
 
 with live_run as (
-    -- rows of a run that was killed half-way are never chosen
+    -- the newest complete run: rows of a run that was killed are never shown
     select run_id
     from {{ source('ml', 'job_runs') }}
     where job = 'recommend' and status = 'done'

@@ -1,4 +1,4 @@
--- a fixed width: tools that read this table can't follow a changing one
+-- always twenty items, whatever recommendations_per_visitor is: the tools that read this table need fixed columns
 select
     visitor_id,
     {% for rank in range(1, 21) -%}

@@ -1,6 +1,6 @@
 {{ config(materialized='view') }}
 
--- one such session tells what the visitor is, the slow ones included
+-- one session with a bot_reason makes the visitor a bot, and so the visitor's other sessions a bot's too
 select
     visitor_id,
     min(bot_reason) as reason,

@@ -2,10 +2,10 @@
 -- depends_on: {{ ref('sessions') }}
 -- depends_on: {{ ref('sequences') }}
 
--- what each visitor's recommendations are made from
+-- the sequence that a visitor's recommendations are made from
 {% if var('sequence_scope') == 'user' %}
 with owners as (
-    -- on a shared device, whoever acted last
+    -- a device may be shared: its sequence is that of the user who acted last
     select visitor_id, arg_max({{ sequence_key() }}, (ended_at, session_id)) as sequence_id
     from {{ ref('sessions') }} as sessions
     where not is_bot

@@ -8,7 +8,7 @@ with counted as (
     {% if var('sequence_scope') == 'user' -%}
     inner join {{ ref('sessions') }} as sessions on items.session_id = sessions.session_id
     {% endif -%}
-    -- nothing is learnt from bots, nor recommended to them
+    -- no model learns from bots, and they get no recommendations
     anti join {{ ref('bot_visitors') }} as bots on items.visitor_id = bots.visitor_id
     {% if var('sequence_event_types') -%}
     where items.event_type in ({{ text_list(var('sequence_event_types')) }})
@@ -16,7 +16,7 @@ with counted as (
 ),
 
 steps as (
-    -- a view, then the cart, then the purchase of one item are one step, not three
+    -- view, cart and purchase of one item in a row are one step, not three
     select *
     from counted
     {% if var('collapse_repeats') -%}
@@ -26,7 +26,7 @@ steps as (
 
 select
     sequence_id,
-    -- a user's devices share one sequence: the last one stands for them
+    -- the devices of a user share one sequence: the device used last represents them
     arg_max(visitor_id, (event_at, event_id)) as visitor_id,
     {{ ordered_list('item_id', 'event_at, event_id') }} as items,
     {{ ordered_list('event_at', 'event_at, event_id') }} as event_times,

@@ -1,20 +1,21 @@
 {{ config(
     materialized='incremental', incremental_strategy='append',
-    pre_hook="{{ remember('changes_after', newest_build('batch_id')) }}"
+    pre_hook="{{ set_build_bound('session_changes_last_build', newest_build('batch_id')) }}"
 ) }}
 
 with assigned as (
+    -- is_new tells new events from known ones that a build assigned again beside them
     select
         assigned_batch_id as batch_id, session_id, position, event_at, source_session_id,
-        batch_id > {{ remembered('changes_after', 0) }}
-        -- taken up again after a deletion
+        batch_id > {{ build_bound('session_changes_last_build', 0) }}
+        -- events that a deletion left on shared devices have its number, but are not new
         and batch_id not in (select batch_id from {{ source('ml', 'deletions') }}) as is_new
     from {{ ref('session_items') }}
-    where assigned_batch_id > {{ remembered('changes_after', 0) }}
+    where assigned_batch_id > {{ build_bound('session_changes_last_build', 0) }}
 ),
 
 changed as (
-    -- neighbours that were assigned again as they were don't count
+    -- sessions with a new event; a session of known events alone was assigned again but has not changed
     select
         batch_id,
         session_id,
@@ -27,21 +28,25 @@ changed as (
     having bool_or(is_new)
 ),
 
+known_gaps as (
+    -- whether a known event lies more than one gap after the known event before it
+    select
+        assigned.session_id,
+        assigned.event_at - lag(assigned.event_at) over by_session
+        > {{ minutes(var('session_gap_minutes')) }} as is_apart
+    from assigned
+    semi join changed
+        on
+            assigned.session_id = changed.session_id and changed.is_joined_late
+            and changed.source_session_id is null
+    where not assigned.is_new
+    window by_session as (partition by assigned.session_id order by assigned.event_at, assigned.position)
+),
+
 merged as (
-    -- sessions whose older events alone lie further apart than one gap: there were several of them before
+    -- without the new events these sessions would be several, as they were before
     select distinct session_id
-    from (
-        select
-            assigned.session_id,
-            assigned.event_at - lag(assigned.event_at) over by_session > {{ minutes(var('session_gap_minutes')) }} as is_apart
-        from assigned
-        semi join changed
-            on
-                assigned.session_id = changed.session_id and changed.is_joined_late
-                and changed.source_session_id is null
-        where not assigned.is_new
-        window by_session as (partition by assigned.session_id order by assigned.event_at, assigned.position)
-    ) as older
+    from known_gaps
     where is_apart
 )
 

@@ -1,11 +1,11 @@
 {{ config(materialized='view') }}
 
--- a view, so that a login or a bot's first fast session shows on all sessions at once, and rewrites none
+-- a view, so that a login, or a bot's first fast session, shows on all sessions of the visitor without rewriting them
 select
     totals.session_id,
     totals.visitor_id,
     totals.user_id,
-    -- who acted: the session's own login; else who logged in last on this device, before or after
+    -- the user who acted: the session's own login, else the last login on this device, be it earlier or later
     coalesce(totals.user_id, mapping.user_id) as stitched_user_id,
     totals.first_event_id,
     totals.source_session_id,

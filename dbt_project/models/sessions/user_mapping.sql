@@ -1,12 +1,12 @@
 {{ config(
     materialized='incremental', incremental_strategy='delete+insert', unique_key='visitor_id',
-    pre_hook="{{ remember('users_after', newest_build('batch_id')) }}"
+    pre_hook="{{ set_build_bound('user_mapping_last_build', newest_build('batch_id')) }}"
 ) }}
 
 with logins as (
     select visitor_id, user_id, event_at, event_id, batch_id
     from {{ ref('stg_events') }}
-    where user_id is not null and batch_id > {{ remembered('users_after', 0) }}
+    where user_id is not null and batch_id > {{ build_bound('user_mapping_last_build', 0) }}
 
     {% if is_incremental() %}
     union all by name
@@ -17,7 +17,7 @@ with logins as (
 
 select
     visitor_id,
-    -- on a shared device the last one counts: who had it before may have moved on
+    -- on a shared device the last login counts: an earlier user may have passed the device on
     arg_max(user_id, (event_at, event_id)) as user_id,
     max(event_at) as logged_in_at,
     arg_max(event_id, (event_at, event_id)) as event_id,

@@ -12,5 +12,5 @@ select
     bot_reason,
     loaded_at,
     batch_id
-from {{ ref('checked_events') }}
+from {{ ref('int_events_checked') }}
 where reject_reason is null

@@ -1,7 +1,7 @@
 {{ config(materialized='table') }}
 
 with arrived as (
-    -- a user's own view may lack optional columns: beside this empty relation they read as null
+    -- a user's own view may stand in for raw.items and lack the optional columns: they read as null
     select * from {{ source('raw', 'items') }}
     union all by name
     select
@@ -23,7 +23,7 @@ typed as (
         category::varchar as category,
         description::varchar as description,
         {{ try_number('price') }} as price,
-        -- 0 or a clear no withdraws an item, and nothing else does
+        -- only the number 0 or a clear no withdraws an item
         coalesce(
             {{ try_number('available') }} <> 0, {{ try_cast(blank_as_null('available'), 'boolean') }}, true
         ) as available,
@@ -33,8 +33,8 @@ typed as (
 ),
 
 dated as (
-    -- without a date, or with one that a broken clock set after the arrival, a row counts from its arrival: a date in
-    -- the future would win for ever
+    -- a row without a date counts from its arrival, and so does a row whose date lies after its arrival: a date in the
+    -- future, from a broken clock, would win over every later row
     select
         *,
         case
@@ -45,7 +45,7 @@ dated as (
 ),
 
 latest as (
-    -- the latest row is the item; the other columns make the order total
+    -- the latest row is the item; the columns after the times only make the order total
     select *
     from dated
     where item_id is not null
@@ -58,6 +58,7 @@ latest as (
     ) = 1
 )
 
+-- only the rows that win are cleaned
 select
     item_id,
     {{ clean_text('title') }} as title,

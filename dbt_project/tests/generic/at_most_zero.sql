@@ -1,3 +1,4 @@
+{# No value of the column is above zero. #}
 {% test at_most_zero(model, column_name) %}
 select *
 from {{ model }}

@@ -1,5 +1,5 @@
-{# Days, begun ones included, since the newest (or oldest) moment of a column, for `fail_calc`; none where there is no
-   row yet. #}
+{# Days since the newest time in a column, or since the oldest; a part of a day counts as one. For `fail_calc`. Null
+   where there is no row yet. #}
 {% test days_since_at_most(model, column_name, newest=true) %}
 {% set moment = ('max(' if newest else 'min(') ~ column_name ~ ')' %}
 {% set age = minutes_between(moment, "'" ~ run_started_at ~ "'::timestamptz") %}

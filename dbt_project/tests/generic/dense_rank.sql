@@ -1,4 +1,4 @@
-{# Ranks of a group are 1, 2, …, n without a gap. #}
+{# The ranks of each group are 1, 2, …, n, each once. #}
 {% test dense_rank(model, group) %}
 select {{ group }} as grouped_by, count(*) as row_count, min(rank) as lowest, max(rank) as highest
 from {{ model }}

@@ -1,4 +1,5 @@
-{# NaN sorts before every number in descending order: one of them would top every list. #}
+{# The column is never NaN or infinite. NaN sorts before every number in descending order, so it would top every list.
+   #}
 {% test finite(model, column_name) %}
 select *
 from {{ model }}

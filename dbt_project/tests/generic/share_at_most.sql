@@ -1,4 +1,5 @@
-{# Percent of the newest build's rows, for `fail_calc`; a handful proves nothing, nor does the first build of all. #}
+{# The percentage that `part` is of `whole` in the newest build, for `fail_calc`. The first build is left out, and so is
+   a build with less than 100 of `whole`: it proves nothing. #}
 {% test share_at_most(model, part, whole) %}
 select batch_id, ceil(100.0 * {{ part }} / {{ whole }})::integer as percent
 from {{ model }}

@@ -1,3 +1,4 @@
+{# No two rows agree in all of the columns. #}
 {% test unique_together(model, columns) %}
 select {{ columns | join(', ') }}, count(*) as copies
 from {{ model }}

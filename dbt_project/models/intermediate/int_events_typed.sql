@@ -4,13 +4,13 @@ with arrived as (
     select *
     from {{ source('raw', 'events') }}
     where
-        -- the range of arrival that the present build takes up (pre-hooks of checked_events); all of it for a reader
+        -- while int_events_checked is built, the arrivals that its pre-hooks chose; at any other time all of them
         loaded_at is null
-        or loaded_at between {{ remembered('arrived_from', "'-infinity'::timestamptz") }}
-        and {{ remembered('arrived_until', "'infinity'::timestamptz") }}
+        or loaded_at between {{ build_bound('earliest_arrival', "'-infinity'::timestamptz") }}
+        and {{ build_bound('latest_arrival', "'infinity'::timestamptz") }}
 
     union all by name
-    -- a view of the user's own may lack the optional columns: they read as null
+    -- a user's own view may stand in for raw.events and lack the optional columns: they read as null
     select null::varchar as user_id, null::varchar as source_session_id, null::varchar as user_agent
     where false
 ),
@@ -36,7 +36,7 @@ typed as (
 
 select
     *,
-    -- the first reason that applies; nulls are asked about before anything is compared with them
+    -- the first reason that applies; a column is tested for null before it is compared
     case
         when event_id is null then 'missing_event_id'
         when visitor_id is null then 'missing_visitor_id'
@@ -51,7 +51,7 @@ select
         when event_type not in ({{ text_list(var('known_event_types')) }}) then 'unknown_event_type'
         {% endif %}
     end as reject_reason,
-    -- no reason to reject: a bot's events are counted, but nothing is learnt from them
+    -- a bot's event is usable: it is counted, but no model learns from it
     case
         when {{ matches('user_agent', var('bot_user_agents')) }} then 'user_agent'
         when {{ var('bot_rule') }} then 'rule'

@@ -6,5 +6,5 @@ select
     raw_row,
     loaded_at,
     batch_id
-from {{ ref('checked_events') }}
+from {{ ref('int_events_checked') }}
 where reject_reason is not null

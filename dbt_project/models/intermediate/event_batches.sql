@@ -1,14 +1,14 @@
 {{ config(
     materialized='incremental', incremental_strategy='append',
-    pre_hook="{{ remember('batches_after', newest_build('batch_id')) }}"
+    pre_hook="{{ set_build_bound('event_batches_last_build', newest_build('batch_id')) }}"
 ) }}
 
 with new_events as (
     select batch_id, event_at, loaded_at, reject_reason is null as is_usable
-    from {{ ref('checked_events') }}
+    from {{ ref('int_events_checked') }}
     where
-        batch_id > {{ remembered('batches_after', 0) }}
-        -- taken up again after a deletion: they arrived before
+        batch_id > {{ build_bound('event_batches_last_build', 0) }}
+        -- events that a deletion left on shared devices have its number, but arrived long before
         and batch_id not in (select batch_id from {{ source('ml', 'deletions') }})
 ),
 
@@ -26,7 +26,7 @@ arrivals as (
 ),
 
 fronts as (
-    -- how far in event time the builds before had come (more than one build is new where one was interrupted)
+    -- the newest event time that earlier builds had seen; several builds are new where one was interrupted
     select
         batch_id,
         greatest(
@@ -37,6 +37,7 @@ fronts as (
 ),
 
 late as (
+    -- an event is late if it is older than its build's front, by more than the limit
     select
         new_events.batch_id,
         count(*) as late_count,
@@ -49,10 +50,10 @@ late as (
     group by new_events.batch_id
 ),
 
-front as (
-    -- how far in arrivals all builds so far have come
+progress as (
+    -- the arrival times that all builds so far have reached
     select max(loaded_at) as newest_loaded_at, {{ settled_until() }} as settled_until
-    from {{ ref('checked_events') }}
+    from {{ ref('int_events_checked') }}
 ){% if is_incremental() %},
 
 previous as (
@@ -66,22 +67,23 @@ select
     coalesce(late.late_count, 0) as late_count,
     coalesce(late.very_late_count, 0) as very_late_count,
     (
-        -- left for later builds by max_events_per_build
+        -- events that max_events_per_build left for later builds
         select count(*) from {{ source('raw', 'events') }}
-        where loaded_at > (select newest_loaded_at from front)
+        where loaded_at > (select newest_loaded_at from progress)
     ) as waiting_count,
-    front.settled_until,
+    progress.settled_until,
     (
-        -- no more rows should appear here: the next build looks no further back
+        -- no later build reads these arrivals, so this count should stay as it is
         select count(*) from {{ source('raw', 'events') }}
-        where loaded_at < (select settled_until from front)
+        where loaded_at < (select settled_until from progress)
     ) as settled_count,
     {% if is_incremental() %}
+    -- rows that appeared among the settled arrivals after the build before: no build has read them
     greatest(0, (
         select count(*) from {{ source('raw', 'events') }}
         where loaded_at < (select settled_until from previous)
     ) - (select settled_count from previous))
     {% else %}0{% endif %} as slipped_count
 from arrivals
-cross join front
+cross join progress
 left join late on arrivals.batch_id = late.batch_id

@@ -1,4 +1,5 @@
 {{ config(
+    alias='item_vectors',
     materialized='incremental', incremental_strategy='delete+insert',
     unique_key=['item_id', 'embedding_model', 'dimensions'], full_refresh=false,
     post_hook="delete from {{ this }} where item_id in (
@@ -7,7 +8,9 @@
 ) }}
 -- depends_on: {{ ref('embed_items') }}
 
--- never built anew: what an item was called before is written nowhere else
+-- The key in ml.embeddings of each item's vector. An item keeps the key of its older text until the new text has a
+-- vector. No full refresh: only this table knows which older text an item had. For the same reason its relation keeps
+-- the name catalog.item_vectors, which users query.
 select
     texts.item_id,
     vectors.embedding_model,
@@ -21,4 +24,4 @@ anti join {{ this }} as known
         texts.item_id = known.item_id and vectors.embedding_model = known.embedding_model
         and vectors.dimensions = known.dimensions and vectors.text_hash = known.text_hash
 {% endif -%}
-where {{ of_the_embedding_model('vectors') }} and vectors.embedding is not null
+where {{ is_active_embedding('vectors') }} and vectors.embedding is not null

@@ -1,0 +1,163 @@
+"""Print ``docs/settings.md``, the page of every setting and dbt var: ``python -m jobs.commands.settings_page``.
+
+Descriptions are read from where settings and vars are defined: below the fields of ``jobs/settings.py``, and above the
+vars of ``dbt_project.yml``. Both files divide them into sections by lines such as ``# --- Events ---``.
+"""
+
+import inspect
+import json
+import re
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import yaml
+from pydantic import BaseModel
+
+from jobs.files import project_folder
+from jobs.settings import NOT_SETTINGS, EmbeddingModel, PromptPrice, Settings, default_vars
+
+INTRODUCTION = """\
+<!-- Made by `make docs` from jobs/settings.py and dbt_project/dbt_project.yml: change it there. -->
+
+# Settings
+
+Settings are read from `nextmart.toml` in the working folder. An environment variable wins over the file: its name is
+`NEXTMART_` and the setting's name in capitals, such as `NEXTMART_SEED`; lists and tables are written as JSON in it. A
+command's own option, such as `--warehouse`, wins over both. An unknown name, or a value of the wrong type, stops the
+command with exit code 2.
+
+The keys of an API (`OPENAI_API_KEY`) are never settings: they are read from the environment alone, as
+`OPENAI_BASE_URL` is."""
+
+VARS = """\
+What SQL reads too is a dbt var. Set it in the table `[vars]` of `nextmart.toml`, or with dbt's `--vars`. An unknown var
+stops the command."""
+
+LONGEST_IN_TABLE = 60  # characters of a default; longer ones stand below the table
+
+
+@dataclass(frozen=True)
+class Row:
+    """One row of a table of the page: a setting with its type, default and meaning."""
+
+    name: str
+    type: str
+    default: str
+    meaning: str
+
+
+def page() -> str:
+    """Return the whole page, in Markdown."""
+    parts = [
+        INTRODUCTION,
+        "## Settings of jobs",
+        *(part for title, names in sections(inspect.getsource(Settings)) for part in _section(title, _settings(names))),
+        "### An entry of `prompt_prices`",
+        "US dollars a million tokens.",
+        _table(_rows(PromptPrice)),
+        "## dbt vars",
+        VARS,
+        *(part for title, names in sections(_vars_text()) for part in _section(title, dbt_vars(names))),
+        "### An entry of `embedding_models`",
+        _table([row for row in _rows(EmbeddingModel, {"model": "the entry's name"}) if row.name != "name"]),
+        "## Environment variables that are no settings",
+        "\n".join(f"- `{name}`: {meaning}" for name, meaning in NOT_SETTINGS.items()),
+    ]
+    return "\n\n".join(parts) + "\n"
+
+
+def sections(text: str) -> Iterator[tuple[str, list[str]]]:
+    """Yield each section of a file's text, from ``# --- Title ---`` to the next, with the names defined in it."""
+    _, *pieces = re.split(r"^ *# --- (.+) ---$", text, flags=re.MULTILINE)
+    for title, body in zip(pieces[::2], pieces[1::2], strict=True):
+        yield title, re.findall(r"^ {2,4}(\w+):", body, flags=re.MULTILINE)
+
+
+def dbt_vars(names: list[str]) -> list[Row]:
+    """Return rows of dbt vars, with the type and the meaning that the comment above each one gives.
+
+    Raises
+    ------
+    ValueError
+        If a var has no comment above it that begins with a type in brackets.
+    """
+    comments = dict(re.findall(r"((?:^  # .*\n)+)^  (\w+):", _vars_text(), flags=re.MULTILINE))
+    by_name = {name: re.sub(r"\s*^  # ", " ", text, flags=re.MULTILINE).strip() for text, name in comments.items()}
+    rows = []
+    for name in names:
+        described = re.fullmatch(r"\[(.+?)\] (.+)", by_name.get(name, ""))
+        if not described:
+            raise ValueError(f"dbt_project.yml: the comment above the var '{name}' must be: [type] meaning")
+        rows.append(Row(name, described[1], f"`{json.dumps(default_vars()[name])}`", described[2]))
+    return rows
+
+
+def _vars_text() -> str:
+    text = (project_folder("dbt_project") / "dbt_project.yml").read_text(encoding="utf-8")
+    return text.split("\nvars:\n")[1].split("\nmodels:\n")[0]
+
+
+def _settings(names: list[str]) -> list[Row]:
+    known = {row.name: row for row in _rows(Settings)}
+    return [known[name] for name in names if name in known]
+
+
+def _rows(model: type[BaseModel], defaults: Mapping[str, str] = {}) -> list[Row]:
+    """Return a row for each field of a model of settings.
+
+    Parameters
+    ----------
+    defaults : field -> text, optional
+        Descriptions of defaults that the code computes.
+    """
+    schema = model.model_json_schema()
+    defaults = {**dict.fromkeys(schema.get("required", ()), "required"), **defaults}
+    return [
+        Row(
+            name,
+            _type(field),
+            defaults.get(name) or ("unset" if field["default"] is None else f"`{json.dumps(field['default'])}`"),
+            " ".join(field["description"].split()),
+        )
+        for name, field in schema["properties"].items()
+    ]
+
+
+def _type(field: Mapping[str, Any]) -> str:
+    """Return a JSON schema's type in words."""
+    if "anyOf" in field:
+        return " or ".join(_type(each) for each in field["anyOf"] if each.get("type") != "null")
+    if "enum" in field:
+        return " or ".join(f"`{word}`" for word in field["enum"])
+    if field.get("type") == "array":
+        return f"list of {_type(field['items'])}s"
+    if field.get("type") == "object":
+        return "table"
+    words = {"path": "path", "date-time": "time"}.get(field.get("format", ""), field.get("type", ""))
+    bounds = {"minimum": "at least", "exclusiveMinimum": "above", "maximum": "at most", "exclusiveMaximum": "below"}
+    limits = [f"{word} {field[bound]:g}" for bound, word in bounds.items() if bound in field]
+    return ", ".join(["text" if words == "string" else words, *limits])
+
+
+def _section(title: str, rows: list[Row]) -> Iterator[str]:
+    yield f"### {title}"
+    yield _table(rows)
+    for row in rows:
+        if len(row.default) > LONGEST_IN_TABLE:
+            default = {row.name: json.loads(row.default.strip("`"))}
+            yield f"Default of `{row.name}`:"
+            yield f"```yaml\n{yaml.safe_dump(default, width=110, sort_keys=False)}```"
+
+
+def _table(rows: list[Row]) -> str:
+    lines = ["| name | type | default | meaning |", "|---|---|---|---|"]
+    for row in rows:
+        default = "below" if len(row.default) > LONGEST_IN_TABLE else row.default
+        cells = f"`{row.name}`", row.type, default, row.meaning
+        lines.append("| " + " | ".join(cell.replace("|", "\\|") for cell in cells) + " |")
+    return "\n".join(lines)
+
+
+if __name__ == "__main__":
+    print(page(), end="")  # noqa: T201

@@ -1,0 +1,127 @@
+"""A dbt build as people follow it: one line for each stage, made from the events of dbt's log.
+
+With ``--log-format json`` dbt writes one event a line. A stage is a folder of models with their tests; job models are
+left out, for each job prints a line of its own when it ends.
+"""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any
+
+from jobs.progress import stage_line
+
+JOBS_FOLDER = "jobs"
+RUN_BY_BUILD = ("model", "snapshot", "seed", "test")
+
+
+@dataclass
+class Stage:
+    """A folder of models, with what the build has done of it so far.
+
+    Attributes
+    ----------
+    unfinished : set of str
+        dbt's ids of the models and tests that are still to come.
+    tables, tests : int
+        Models and snapshots built, and tests passed.
+    seconds : float
+        Time during which something of the stage was running.
+    """
+
+    name: str
+    unfinished: set[str]
+    tables: int = 0
+    tests: int = 0
+    seconds: float = 0.0
+    is_broken: bool = False
+    _running: set[str] = field(default_factory=set)
+    _busy_since: datetime | None = None
+
+    def start(self, node: str, at: datetime) -> None:
+        """Note that a model or test of the stage has begun."""
+        if not self._running:
+            self._busy_since = at
+        self._running.add(node)
+
+    def end(self, node: str, at: datetime, is_test: bool, has_passed: bool) -> None:
+        """Note that a model or test of the stage has ended, or is skipped."""
+        self._running.discard(node)
+        self.unfinished.discard(node)
+        if self._busy_since and not self._running:
+            self.seconds += (at - self._busy_since).total_seconds()
+            self._busy_since = None
+        self.is_broken |= not has_passed
+        if has_passed:
+            self.tests += is_test
+            self.tables += not is_test
+
+    def line(self) -> str:
+        """Return the stage's counts and seconds as a line."""
+        tables = f"{self.tables} {'table' if self.tables == 1 else 'tables'}, " if self.tables else ""
+        tests = f"{self.tests} {'test' if self.tests == 1 else 'tests'} passed"
+        return stage_line(self.name, tables + tests, self.seconds)
+
+
+class BuildProgress:
+    """The stages of one build, in the order of the flow.
+
+    Parameters
+    ----------
+    manifest : mapping
+        dbt's ``manifest.json``, which dbt writes before it builds anything.
+    """
+
+    def __init__(self, manifest: Mapping[str, Any]) -> None:
+        folders = {node: folder for node, folder in _folders(manifest["nodes"]).items() if folder != JOBS_FOLDER}
+        stages = {
+            folder: Stage(folder, {node for node in folders if folders[node] == folder}) for folder in folders.values()
+        }
+        self._stage_of = {node: stages[folder] for node, folder in folders.items()}
+
+    def follow(self, event: Mapping[str, Any]) -> str | None:
+        """Take one event of dbt's log; return a line for people where it ends a stage or is a warning."""
+        node = event["data"].get("node_info", {})
+        stage = self._stage_of.get(node.get("unique_id", ""))
+        name, at = event["info"]["name"], datetime.fromisoformat(event["info"]["ts"])
+        if stage is None:
+            return None
+        if name == "LogStartLine":
+            stage.start(node["unique_id"], at)
+            return None
+        if node["unique_id"] not in stage.unfinished or not _is_end(name, node):
+            return None
+        is_test, status = node["resource_type"] == "test", node["node_status"]
+        stage.end(node["unique_id"], at, is_test, status in ("success", "pass", "warn"))
+        if status == "warn":
+            return f"warning: {node['node_name']} found {event['data'].get('num_failures', 0):,} rows"
+        return stage.line() if not stage.unfinished and not stage.is_broken else None
+
+
+def _is_end(name: str, node: Mapping[str, Any]) -> bool:
+    return bool(node.get("node_finished_at")) or name.startswith(("Skipping", "LogSkip"))
+
+
+def _folders(nodes: Mapping[str, Mapping[str, Any]]) -> dict[str, str]:
+    """Return the folder of every node that a build runs; a test's is that of the last model that the test reads."""
+    built = {name: node for name, node in nodes.items() if node["resource_type"] in RUN_BY_BUILD}
+    folders = {
+        name: _folder(node)
+        for name, node in built.items()
+        if node["resource_type"] != "test" and node["config"]["materialized"] != "ephemeral"
+    }
+    tests = {}
+    for name, node in built.items():
+        if node["resource_type"] == "test":
+            read = [parent for parent in _read_by(node) if parent in folders]
+            tests[name] = folders[read[-1]] if read else "sources"
+    return {**folders, **tests}
+
+
+def _folder(node: Mapping[str, Any]) -> str:
+    return "catalog" if node["resource_type"] == "snapshot" else str(node["path"]).split("/", 1)[0]
+
+
+def _read_by(test: Mapping[str, Any]) -> Iterable[str]:
+    attached = test.get("attached_node")
+    return [attached] if attached else test["depends_on"]["nodes"]

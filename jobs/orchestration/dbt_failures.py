@@ -1,0 +1,58 @@
+"""What failed in a dbt build, for people: the test or model, its message, and rows to look at."""
+
+import json
+import re
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import duckdb
+
+from jobs.errors import redact
+from jobs.progress import printable
+from jobs.warehouse.connection import connect
+
+ROWS_SHOWN = 5
+
+
+def failures(target: Path, warehouse: Path) -> Iterator[str]:
+    """Yield a text for each test or model that failed in the newest build.
+
+    Parameters
+    ----------
+    target : Path
+        dbt's target folder, with ``run_results.json`` and compiled queries; nothing is yielded where there are none.
+    warehouse : Path
+        Where the rows that a test found are read, by the test's own query.
+    """
+    results = target / "run_results.json"
+    if not results.exists():
+        return
+    for result in json.loads(results.read_text(encoding="utf-8"))["results"]:
+        if result["status"] in ("fail", "error", "runtime error"):
+            kind, _, name, *_ = result["unique_id"].split(".")
+            message = _without_traceback(str(result["message"] or result["status"]).strip())
+            yield printable(redact(f"failed: {kind} {name}: {message}"))
+            if kind == "test" and result["status"] == "fail":
+                yield from _rows_found(result, warehouse)
+
+
+def _without_traceback(message: str) -> str:
+    """Return what a Python job raised; the way to it stands in dbt's log."""
+    lines = message.splitlines()
+    frames = [number for number, line in enumerate(lines) if line.lstrip().startswith('File "')]
+    if not frames:
+        return message
+    depth = len(lines[frames[-1]]) - len(lines[frames[-1]].lstrip())
+    after = (number for number in range(frames[-1], len(lines)) if not lines[number].startswith(" " * depth))
+    return re.sub(r"^jobs\.[\w.]+: ", "", "\n".join(lines[next(after, 0) :]).strip())
+
+
+def _rows_found(result: Mapping[str, Any], warehouse: Path) -> Iterator[str]:
+    query = result["compiled_code"] or ""
+    try:
+        with connect(warehouse, read_only=True) as connection:
+            rows = connection.sql(f"from ({query}) limit {ROWS_SHOWN}")
+            yield f"the first rows that it found:\n{printable(str(rows))}"
+    except duckdb.Error:
+        return  # a query of a macro's, or of a table that has gone: dbt's log has it

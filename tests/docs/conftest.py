@@ -1,0 +1,44 @@
+"""A small shop on which the documentation's SQL and commands run."""
+
+import random
+from datetime import datetime, timedelta
+from pathlib import Path
+
+import duckdb
+import pytest
+from shop import Shop
+
+MODELS = '["popularity", "llmseqsim", "vsknn"]'  # fitted in a moment
+
+
+@pytest.fixture(scope="session")
+def documented_shop(tmp_path_factory) -> Shop:
+    """The demo's shop, smaller, after its first night, with what readers have beside it. Copy it to change it."""
+    shop = Shop(tmp_path_factory.mktemp("documented"))
+    shop.set(f"models = {MODELS}\n")
+    shop.fill()
+    shop.call("run")
+    write_files_of_readers(shop.folder)
+    return shop
+
+
+def write_files_of_readers(folder: Path) -> None:
+    """Write the files that the documentation's commands read, with the columns that it says they have."""
+    draw = random.Random(0)
+    clicks = [
+        (f"c{client}", f"lamp-{draw.randrange(30)}", datetime(2026, 3, 1) + timedelta(minutes=draw.randrange(50_000)))
+        for client in range(1, 61)
+        for _ in range(8)
+    ]
+    with duckdb.connect() as files:
+        files.execute("create table events (client_id varchar, item_id varchar, ts timestamp)")
+        files.executemany("insert into events values (?, ?, ?)", clicks)
+        files.execute("create table items as select distinct item_id, 'Desk ' || item_id as title from events")
+        files.execute(
+            "create table orders as select item_id as code, 'Desk ' || item_id as name, 9.95 as price, "
+            "client_id as customer, ts as ordered_at, 1 as quantity from events"
+        )
+        (folder / "events").mkdir()
+        files.execute(f"copy events to '{folder}/events/march.parquet'")
+        for table in ("events", "items", "orders"):
+            files.execute(f"copy {table} to '{folder}/{table}.csv'")
