@@ -84,7 +84,7 @@ TABLES_OF_VISITORS = """
 
 CLAIMS = """
     -- Rejected rows that have the event_id of a deleted row. Of the rows of one event_id the first to arrive is kept
-    -- (int_events_checked). If the kept row is deleted, the next one moves up in its place, and rows with the same values
+    -- (int_events_checked). If the kept row is deleted, the next one moves up, and rows with the same values
     -- as the next one are no conflict any more
     create or replace temp table claims as
     select
