@@ -19,7 +19,7 @@ from jobs.warehouse.connection import SCHEMAS, Connection, count_rows, quoted, t
 from jobs.warehouse.dbt_macros import dbt_macros
 from jobs.warehouse.job_runs import JobRun
 
-ARRIVED = """
+CREATE_ARRIVED = """
     -- The events of raw.events with their row ids (place). A user's own view has no row ids, and may lack a user_id
     create or replace temp view arrived as
     select
@@ -34,7 +34,7 @@ ARRIVED = """
     )
 """
 
-DEVICES = """
+CREATE_DEVICES = """
     -- Devices (visitors) whose events without a login belong to the user: the last login was the user's, or the user
     -- has logged in there and no build has seen a login yet
     create or replace temp table devices as
@@ -45,7 +45,7 @@ DEVICES = """
 """
 
 # empty relations that replace tables of dbt which no build has made yet
-ABSENT = {
+EMPTY_RELATIONS = {
     "sessions.user_mapping": "(select null::varchar as visitor_id, null::varchar as user_id where false)",
     "staging.checked_events": """(
         select null::varchar as row_key, null::varchar as event_id, null::varchar as visitor_id,
@@ -54,12 +54,12 @@ ABSENT = {
     )""",
 }
 
-EVENTS_OF = {
+PERSON_FILTERS = {
     "visitor": "visitor_id = {id}",
     "user": "user_id = {id} or (user_id is null and visitor_id in (from devices))",
 }
 
-CONCERNED = """
+CREATE_CONCERNED = """
     -- Visitors whose derived rows are deleted. The next build makes the rows of other people on a shared device again
     create or replace temp table concerned as
     select visitor_id from forgotten_arrivals where visitor_id is not null
@@ -82,7 +82,7 @@ TABLES_OF_VISITORS = """
     order by all
 """
 
-CLAIMS = """
+CREATE_CLAIMS = """
     -- Rejected rows that have the event_id of a deleted row. Of the rows of one event_id the first to arrive is kept
     -- (int_events_checked). If the kept row is deleted, the next one moves up, and rows with the same values
     -- as the next one are no conflict any more
@@ -102,7 +102,7 @@ CLAIMS = """
     window first_come as (partition by event_id order by {first_come_order})
 """
 
-DROPPED_EVENTS = """
+DELETE_EVENTS = """
     -- The events of the person, and rejected rows that are no conflict any more
     delete from staging.checked_events
     where row_key in (
@@ -110,7 +110,7 @@ DROPPED_EVENTS = """
     )
 """
 
-MOVED_UP = """
+MOVE_UP_CLAIMS = """
     -- The next row of an event_id takes the place of the deleted one, as if it had arrived first
     update staging.checked_events set
         row_key = event_id,
@@ -120,18 +120,18 @@ MOVED_UP = """
     where row_key in (select row_key from claims where moves_up)
 """
 
-TAKEN_UP_AGAIN = """
+REPROCESS_SHARED_DEVICES = """
     -- Events that remain on shared devices get the new batch_id, so that the next build processes them again
     update staging.checked_events set batch_id = $batch_id
     where visitor_id in (from concerned) and reject_reason is null
 """
 
-NEXT_BUILD = """
+NEXT_BATCH_ID = """
     -- The batch_id of the next build: above every earlier one, and above 1, with which a full refresh begins
     select greatest(1, (select max(batch_id) from {events}), (select max(batch_id) from ml.deletions)) + 1
 """
 
-SETTLED = """
+REDUCE_SETTLED_COUNT = """
     -- Subtracts deleted rows from the count of rows that are complete; without this, the next build would not notice
     -- as many rows that arrived late
     update staging.event_batches set settled_count = settled_count - (
@@ -140,7 +140,7 @@ SETTLED = """
     where batch_id = (select max(batch_id) from staging.event_batches)
 """
 
-RECORD = """
+INSERT_DELETION = """
     insert into ml.deletions by name
     select $deletion_id as deletion_id, $deleted_at as deleted_at, $scope as scope, $batch_id as batch_id,
         $raw_event_count as raw_event_count, count(*) as usable_event_count, $session_count as session_count,
@@ -186,12 +186,12 @@ def forget(connection: Connection, settings: Settings, person: Person, run: JobR
         If ``raw.events`` is a view of the user's own that still shows events of the person; then nothing is changed.
     """
     try:
-        visitors = find(connection, person)
+        visitors = collect_rows(connection, person)
         published_count = withdraw(connection, settings.published, visitors)
         if count_rows(connection, "forgotten_events"):
             _remove_checkpoints(settings)
         with transaction(connection):
-            deleted = delete(connection, person, published_count)
+            deleted = delete_rows(connection, person, published_count)
         connection.execute("checkpoint")  # the write-ahead log holds deleted rows too
     except duckdb.Error as error:
         # DuckDB's message may quote the person's id, and ml.job_runs keeps the message
@@ -202,19 +202,19 @@ def forget(connection: Connection, settings: Settings, person: Person, run: JobR
     run.detail = {"deleted": deleted, "published": published_count, "due_for_retraining": [name for (name,) in due]}
 
 
-def find(connection: Connection, person: Person) -> list[str]:
+def collect_rows(connection: Connection, person: Person) -> list[str]:
     """Collect the rows to delete in temporary tables; return the visitors who lose events or rows made from them."""
-    kinds = _relations(connection)
-    is_view = kinds["raw.events"] == "VIEW"
-    mapping, events = (name if name in kinds else stand_in for name, stand_in in ABSENT.items())
+    relation_types = _relations(connection)
+    is_view = relation_types["raw.events"] == "VIEW"
+    mapping, events = (name if name in relation_types else stand_in for name, stand_in in EMPTY_RELATIONS.items())
     rules, whom = _staging_rules(), {"id": person.id}
-    connection.execute(ARRIVED.format(place="null" if is_view else "rowid", **rules))
+    connection.execute(CREATE_ARRIVED.format(place="null" if is_view else "rowid", **rules))
     if person.scope == "user":
-        connection.execute(DEVICES.format(user_mapping=mapping, **rules), whom)
+        connection.execute(CREATE_DEVICES.format(user_mapping=mapping, **rules), whom)
     else:
         connection.execute(f"create or replace temp table devices as select {rules['id']} as visitor_id", whom)
     for table, source in (("forgotten_arrivals", "arrived"), ("forgotten_events", events)):
-        where = EVENTS_OF[person.scope].format(**rules)
+        where = PERSON_FILTERS[person.scope].format(**rules)
         connection.execute(f"create or replace temp table {table} as select * from {source} where {where}", whom)
     if is_view and (count := count_rows(connection, "forgotten_arrivals")):
         raise NextmartError(
@@ -222,18 +222,18 @@ def find(connection: Connection, person: Person) -> list[str]:
             "your own tables first (of a user, also those without a login on the devices that sessions.user_mapping "
             "gives to the user), then run this again. Nothing was changed."
         )
-    connection.execute(CONCERNED)
+    connection.execute(CREATE_CONCERNED)
     return [visitor for (visitor,) in connection.execute("from concerned").fetchall()]
 
 
-def delete(connection: Connection, person: Person, published_count: int) -> dict[str, int]:
-    """Delete the rows that :func:`find` collected, in the caller's transaction; return the deleted rows by table."""
-    kinds = _relations(connection)
-    is_built = "staging.checked_events" in kinds
-    events = "staging.checked_events" if is_built else ABSENT["staging.checked_events"]
-    batch_id = _value(connection, NEXT_BUILD.format(events=events))
+def delete_rows(connection: Connection, person: Person, published_count: int) -> dict[str, int]:
+    """Delete the collected rows, in the caller's transaction; return the number of deleted rows by table."""
+    relation_types = _relations(connection)
+    is_built = "staging.checked_events" in relation_types
+    events = "staging.checked_events" if is_built else EMPTY_RELATIONS["staging.checked_events"]
+    batch_id = _value(connection, NEXT_BATCH_ID.format(events=events))
     deleted = {}
-    if kinds["raw.events"] != "VIEW":
+    if relation_types["raw.events"] != "VIEW":
         deleted["raw.events"] = _value(
             connection, "delete from raw.events where rowid in (select place from forgotten_arrivals)"
         )
@@ -242,12 +242,12 @@ def delete(connection: Connection, person: Person, published_count: int) -> dict
         of_visitors = "where visitor_id in (from concerned)"
         deleted[f"{schema}.{table}"] = _value(connection, f"delete from {schema}.{quoted(table)} {of_visitors}")
     if is_built:
-        connection.execute(CLAIMS.format(**_staging_rules()))
-        deleted["staging.checked_events"] = _value(connection, DROPPED_EVENTS)
-        connection.execute(MOVED_UP, {"batch_id": batch_id})
-        connection.execute(TAKEN_UP_AGAIN, {"batch_id": batch_id})
-    if "staging.event_batches" in kinds:
-        connection.execute(SETTLED)
+        connection.execute(CREATE_CLAIMS.format(**_staging_rules()))
+        deleted["staging.checked_events"] = _value(connection, DELETE_EVENTS)
+        connection.execute(MOVE_UP_CLAIMS, {"batch_id": batch_id})
+        connection.execute(REPROCESS_SHARED_DEVICES, {"batch_id": batch_id})
+    if "staging.event_batches" in relation_types:
+        connection.execute(REDUCE_SETTLED_COUNT)
     if published_count or any(deleted.values()):
         record = {
             "deletion_id": secrets.token_hex(8),
@@ -259,12 +259,12 @@ def delete(connection: Connection, person: Person, published_count: int) -> dict
             "session_count": deleted.get("sessions.session_totals", 0),
             "recommendation_count": deleted["ml.recommendations"],
         }
-        connection.execute(RECORD, record)
+        connection.execute(INSERT_DELETION, record)
     return deleted
 
 
 def _staging_rules() -> dict[str, str]:
-    """Return the rules that decide in dbt's models which rows are a person's, and which row of an event_id is kept."""
+    """Return the SQL of dbt's rules that tell which rows are a person's, and which row of an event_id is kept."""
     macros = dbt_macros("dialect.sql", "events.sql")
     return {
         "visitor_id": macros.blank_as_null("visitor_id"),

@@ -194,7 +194,7 @@ def holdout_cutoff(sequences: pl.DataFrame, share: float) -> datetime:
 
 
 def part_size(n: int, share: float) -> int:
-    """Return ceil(share * n); rounding first makes 7 of 0.07 * 100, which as a product of floats is a little more."""
+    """Return ceil(share * n) without float error: 7 for 0.07 * 100, whose product is a little more than 7."""
     return math.ceil(round(share * n, 6))
 
 

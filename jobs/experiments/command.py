@@ -22,12 +22,14 @@ from jobs.warehouse.job_runs import JobRun
 def experiment(
     connection: Connection, settings: Settings, run: JobRun, spec: Experiment, folder: Path, max_cost: float = 0.0
 ) -> str:
-    """Do what of an experiment is not done yet, write its report and plot to ``folder``, and return the report.
+    """Make an experiment's searches and runs that are not done yet, write the report and plot, and return the report.
 
     The run's detail contains the same results for machines. Its status is ``incomplete`` if a model or search failed.
 
     Parameters
     ----------
+    folder : Path
+        The folder of the report and the plot.
     max_cost : float
         The most that vectors of other item texts may cost, in US dollars.
     """

@@ -6,7 +6,7 @@ from jobs.core.metrics import METRICS
 from jobs.evaluation.comparison import Comparison, Estimate
 from jobs.evaluation.measure import CUT_OFFS
 from jobs.experiments.report import ModelSummary
-from jobs.experiments.search import Best, toml
+from jobs.experiments.search import SearchResult, toml
 from jobs.experiments.spec import Experiment
 
 METRIC_NAMES = {
@@ -20,14 +20,16 @@ METRIC_NAMES = {
 """The metrics' names in reports."""
 
 
-def markdown(experiment: Experiment, summaries: list[ModelSummary], failures: dict[str, str], best: list[Best]) -> str:
+def markdown(
+    experiment: Experiment, summaries: list[ModelSummary], failures: dict[str, str], best: list[SearchResult]
+) -> str:
     """Return the report as Markdown: the comparison, all metrics, segments, seeds, best parameters, and failures.
 
     Parameters
     ----------
     failures : label -> reason
         The runs and searches that failed.
-    best : list of Best
+    best : list of SearchResult
         The best parameters that each search found.
     """
     metric = f"{METRIC_NAMES[experiment.metric]}@{experiment.k}"
@@ -91,6 +93,7 @@ def _segments_table(summaries: list[ModelSummary]) -> list[str]:
 
 
 def _segment_cell(summary: ModelSummary, segment: str) -> str:
+    """Return a model's value on a segment, with its difference to the baseline."""
     difference = summary.differences.get(segment)
     compared = f", {difference.mean:+.4f} (p {difference.p_value:.4f})" if difference else ""
     return _with_interval(summary.estimates[segment]) + compared

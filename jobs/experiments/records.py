@@ -1,4 +1,4 @@
-"""The record of an experiment's runs in ``ml.experiment_runs``, and their figures in ``ml.model_metrics`` and ranks."""
+"""The record of an experiment's runs in ``ml.experiment_runs``, and reading and storing their metrics and ranks."""
 
 import json
 from dataclasses import dataclass
@@ -54,7 +54,7 @@ class Run:
 
     @property
     def label_and_seed(self) -> str:
-        """The run's name for people."""
+        """The run's label and seed as one text, for messages and reports."""
         return self.label if self.seed is None else f"{self.label}, seed {self.seed}"
 
     @property
@@ -164,6 +164,7 @@ def read_metrics(connection: Connection, versions: list[str]) -> pl.DataFrame:
 
 
 def _read_rows(connection: Connection, versions: list[str], query: str) -> pl.DataFrame:
+    """Return the rows of a query that belong to the given model_versions."""
     table = connection.execute(f"{query} where list_contains(?, model_version)", [versions]).to_arrow_table()
     frame = pl.from_arrow(table)
     assert isinstance(frame, pl.DataFrame)  # noqa: S101 - a table never becomes a Series
@@ -171,7 +172,7 @@ def _read_rows(connection: Connection, versions: list[str], query: str) -> pl.Da
 
 
 def read_ranks(connection: Connection, versions: list[str], cases_hash: str) -> dict[str, Longs]:
-    """Read the ranks, int64 array (cases,), of the given runs, of those that were measured on these very cases."""
+    """Read the ranks, int64 array (cases,), of those of the given runs that were measured on the cases of this hash."""
     rows = connection.execute(
         "select model_version, target_ranks from ml.model_ranks where list_contains(?, model_version) "
         "and cases_hash = ?",

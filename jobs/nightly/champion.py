@@ -140,8 +140,8 @@ def compare(one: Entrant, other: Entrant) -> Comparison | None:
 
 def is_better(one: Entrant, other: Entrant) -> bool:
     """Tell whether ``one`` is better than ``other`` by more than noise, on the same validation cases."""
-    found = compare(one, other)
-    if found is None or found.ci_low is None or found.ci_low <= 0:
+    gap = compare(one, other)
+    if gap is None or gap.ci_low is None or gap.ci_low <= 0:
         return False
     return bool(np.count_nonzero(one.values - other.values) >= FEWEST_DIFFERENCES)
 

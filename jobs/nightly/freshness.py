@@ -67,7 +67,8 @@ def due_families(
     learnt_deleted = {name for (name,) in connection.execute("select model_version from ml.models_due").fetchall()}
     left_behind = {name for (name,) in connection.execute(LEFT_BEHIND, {"max_age": max_age}).fetchall()}
 
-    def why(row: ModelRow | None, fingerprint: str) -> Due | None:
+    def why_due(row: ModelRow | None, fingerprint: str) -> Due | None:
+        """Return why the family of a newest model has to be trained; None if it is fresh."""
         if row is None:
             return Due.NO_MODEL
         checks = {
@@ -79,7 +80,7 @@ def due_families(
         }
         return next((reason for reason, applies in checks.items() if applies), None)
 
-    reasons = {family: why(newest.get(family), fingerprint) for family, fingerprint in fingerprints.items()}
+    reasons = {family: why_due(newest.get(family), fingerprint) for family, fingerprint in fingerprints.items()}
     return {family: reason for family, reason in reasons.items() if reason}
 
 

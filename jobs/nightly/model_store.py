@@ -21,7 +21,7 @@ from jobs.warehouse.connection import Connection
 SCHEMA_VERSION = 4
 """Version of the format of weights and fingerprints; after a change every stored model has to be trained again."""
 
-RENEW = "run `nextmart run`, or `nextmart train` and then `nextmart evaluate`"
+RENEWAL_ADVICE = "run `nextmart run`, or `nextmart train` and then `nextmart evaluate`"
 """What a message advises if the live model can no longer recommend."""
 
 MODEL_ROWS = """
@@ -149,7 +149,7 @@ def load_model(services: Services, row: ModelRow) -> Model:
         return unpack(row.model, row.parameters, weights, services)
     except (KeyError, ValueError, RuntimeError, struct.error) as error:
         raise NextmartError(
-            f"model {row.model_version} was saved by another version of nextmart ({error}); {RENEW}"
+            f"model {row.model_version} was saved by another version of nextmart ({error}); {RENEWAL_ADVICE}"
         ) from error
 
 

@@ -21,7 +21,7 @@ from jobs.models.scorer import Scorer
 from jobs.models.scorer import recommend as rank
 from jobs.nightly.due_visitors import find_due_visitors
 from jobs.nightly.last_run import NO_MODEL, read_last_run, read_recipe
-from jobs.nightly.model_store import RENEW, ModelRow, live_model, load_model
+from jobs.nightly.model_store import RENEWAL_ADVICE, ModelRow, live_model, load_model
 from jobs.nightly.promotion import why_unusable
 from jobs.nightly.similar_items import write_similar_items
 from jobs.progress import progress
@@ -55,7 +55,7 @@ OLD_ROWS = """
 
 
 @dataclass(frozen=True)
-class Recommended:
+class RecommendedLists:
     """The lists of some visitors, as index arrays (visitors, k); -1 ends a list that is shorter than k.
 
     Attributes
@@ -88,7 +88,7 @@ def recommend(connection: Connection, settings: Settings, run: JobRun) -> None:
     dbt_vars = settings.job_vars()
     model = live_model(connection)
     if model and (why := why_unusable(model, settings)):
-        raise NextmartError(f"the live model {model.model_version} can't recommend: {why}; {RENEW}")
+        raise NextmartError(f"the live model {model.model_version} can't recommend: {why}; {RENEWAL_ADVICE}")
     recipe, last_run = read_recipe(connection, model, dbt_vars), read_last_run(connection)
     run.detail = recipe
     changed = last_run.changed_parts(recipe)
@@ -177,7 +177,7 @@ def _write_recommendations(
 
 def _make_lists(
     scorer: Scorer | None, sequences: Sequences, catalog: Catalog, popularity: Floats, dbt_vars: Vars
-) -> Recommended:
+) -> RecommendedLists:
     """Return the list of each sequence, filled up with popular items; without a scorer, of popular items alone."""
     k = dbt_vars.recommendations_per_visitor
     if scorer is None:
@@ -188,10 +188,10 @@ def _make_lists(
     model_items = np.where(from_model, items, -1).astype(np.int32)
     no_reasons = np.full(items.shape, -1, np.int32)
     reasons = scorer.reasons(sequences, model_items, catalog.available) if scorer else no_reasons
-    return Recommended(items, scores, from_model, reasons)
+    return RecommendedLists(items, scores, from_model, reasons)
 
 
-def _recommendation_rows(lists: Recommended, visitors: pl.DataFrame, catalog: Catalog, source: str) -> pa.Table:
+def _recommendation_rows(lists: RecommendedLists, visitors: pl.DataFrame, catalog: Catalog, source: str) -> pa.Table:
     """Return one row for each entry of the lists, in columns of ``ml.recommendations``."""
     row, column = np.nonzero(lists.items >= 0)
     item_ids = np.array([*catalog.item_ids, None], dtype=np.object_)  # index -1 gives null

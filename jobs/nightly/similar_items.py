@@ -13,7 +13,7 @@ from jobs.warehouse.job_runs import JobRun
 
 
 def write_similar_items(connection: Connection, catalog: Catalog, dbt_vars: Vars, run: JobRun) -> None:
-    """Replace the rows of the present embedding model in ``ml.similar_items``, and count the new ones in the run."""
+    """Replace the rows of the present embedding model in ``ml.similar_items``; the run's detail gets their number."""
     pairs = similar_items(catalog, dbt_vars.similar_items_per_item)
     connection.register("pairs", pairs)
     with transaction(connection):

@@ -81,6 +81,7 @@ def job_run(connection: Connection, job: str) -> Iterator[JobRun]:
 
 
 def _record_end(connection: Connection, run: JobRun, error: str | None) -> None:
+    """Update the row of a run with its end, its results and the error's message, if it failed."""
     connection.execute(
         "update ml.job_runs set finished_at = ?, status = ?, rows_in = ?, rows_out = ?, cost = ?, "
         "detail = ?, error = ? where run_id = ?",

@@ -10,11 +10,11 @@ import pytest
 import tiny_shop
 
 from jobs.errors import NextmartError, UsageError
-from jobs.experiments import runner
-from jobs.experiments import search as searching
+from jobs.experiments import runner, trials
 from jobs.experiments.command import experiment
 from jobs.experiments.evaluation_data import read_evaluation_data
-from jobs.experiments.search import Best, make_folds, search, toml
+from jobs.experiments.folds import make_folds
+from jobs.experiments.search import SearchResult, search, toml
 from jobs.experiments.spec import Experiment, Variant, read_experiment
 from jobs.language_models.services import Services
 from jobs.models.llmseqsim import LLMSeqSim
@@ -97,13 +97,13 @@ def test_what_happens_in_the_test_part_changes_nothing(tiny, tmp_path):
 
 
 def test_each_fold_is_judged_by_what_came_after_it(tiny, tmp_path, monkeypatch):
-    judged, original = [], searching.ndcg_at_20
+    judged, original = [], trials.ndcg_at_20
 
     def noted(scorer, cases, *rest):
         judged.append(cases)
         return original(scorer, cases, *rest)
 
-    monkeypatch.setattr(searching, "ndcg_at_20", noted)
+    monkeypatch.setattr(trials, "ndcg_at_20", noted)
     find(tiny, tmp_path, spec(1))
     settings = tiny_shop.settings(tmp_path)
     folds = make_folds(read_evaluation_data(tiny, settings, "paper"), settings)
@@ -112,20 +112,20 @@ def test_each_fold_is_judged_by_what_came_after_it(tiny, tmp_path, monkeypatch):
 
 
 def test_a_killed_search_ends_as_one_that_was_not(tiny, tmp_path, monkeypatch):
-    def trials(folder):
+    def finished(folder):
         (path,) = (folder / "work" / "experiments").glob("*.sqlite")
         (summary,) = optuna.get_all_study_summaries(f"sqlite:///{path}")
         study = optuna.load_study(study_name=summary.study_name, storage=f"sqlite:///{path}")
         return [(trial.params, trial.value) for trial in study.trials if trial.state.is_finished()]
 
     whole, _ = find(tiny, tmp_path / "whole", spec(3))
-    dying, calls = failing_at(5, KeyboardInterrupt(), searching.ndcg_at_20)
-    monkeypatch.setattr(searching, "ndcg_at_20", dying)
+    dying, calls = failing_at(5, KeyboardInterrupt(), trials.ndcg_at_20)
+    monkeypatch.setattr(trials, "ndcg_at_20", dying)
     with pytest.raises(KeyboardInterrupt):
         find(tiny, tmp_path / "killed", spec(3))
-    assert 0 < len(trials(tmp_path / "killed")) < 3
+    assert 0 < len(finished(tmp_path / "killed")) < 3
     assert find(tiny, tmp_path / "killed", spec(3))[0] == whole
-    assert trials(tmp_path / "killed") == trials(tmp_path / "whole")
+    assert finished(tmp_path / "killed") == finished(tmp_path / "whole")
     made = len(calls)
     assert find(tiny, tmp_path / "killed", spec(3))[0] == whole
     assert len(calls) == made  # no trial is repeated
@@ -164,7 +164,7 @@ def test_parameters_of_parts_are_ready_to_paste_too():
         "parameters": {"sasrec": {"learning_rate": 1e-5, "item_bias": True}, "llmseqprompt": {}},
         "method": 'a "method" 😀',
     }
-    (entry,) = tomllib.loads(toml([Best(Variant("tuned", "fusion", parameters), 0.1, 3)]))["models"]
+    (entry,) = tomllib.loads(toml([SearchResult(Variant("tuned", "fusion", parameters), 0.1, 3)]))["models"]
     assert entry == {"family": "fusion", "label": "tuned", "parameters": parameters}
 
 
@@ -279,7 +279,7 @@ def test_searches_and_runs_spend_from_one_purse(tiny, tmp_path, monkeypatch):
         purses[-1].spent += 1
         fit(model, *arguments)
 
-    for module in (searching, runner):
+    for module in (trials, runner):
         monkeypatch.setattr(module, "make", noting)
     monkeypatch.setattr(VSKNN, "fit", spending)
     with job_run(tiny, "experiment") as record:
