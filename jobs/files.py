@@ -1,23 +1,23 @@
-"""Files: the project's own folders, wherever the package is installed, and writes that survive a power cut."""
+"""Files: the folders ``dbt_project`` and ``sql``, wherever the package is installed, and durable renames."""
 
 import os
 from pathlib import Path
 
 
 def project_folder(name: str) -> Path:
-    """Return ``dbt_project`` or ``sql``: inside the package when installed, beside it in a checkout."""
+    """Return the folder ``dbt_project`` or ``sql``: inside the installed package, or beside it in a checkout."""
     here = Path(__file__).resolve().parent
     packaged = here / name
     return packaged if packaged.is_dir() else here.parent / name
 
 
 def sql_text(name: str) -> str:
-    """Read one file of ``sql/``, such as ``ddl/ml.sql``."""
+    """Return the text of one file in the folder ``sql``, such as ``ddl/ml.sql``."""
     return (project_folder("sql") / name).read_text(encoding="utf-8")
 
 
 def fsync_folder(folder: Path) -> None:
-    """Make a rename inside ``folder`` durable (a folder can't be opened for this on Windows)."""
+    """Make a rename inside ``folder`` survive a power cut; on Windows, which can't open folders, do nothing."""
     if os.name == "posix":
         descriptor = os.open(folder, os.O_RDONLY)
         try:

@@ -1,7 +1,8 @@
-"""`nextmart forget`: what the warehouse and the published file keep of one visitor or user goes.
+"""`nextmart forget`: delete one visitor or user from the warehouse and the published file.
 
-The published file comes first, then the warehouse in one transaction: a command that is killed finds on its next run
-all that it needs to know in the warehouse. What is recorded (``ml.deletions``) doesn't say who it was.
+The published file is changed first, then the warehouse in one transaction. So a command that was killed in between
+still finds the person's events in the warehouse when it is run again. ``ml.deletions`` records the deletion without the
+id of the person.
 """
 
 import secrets
@@ -18,8 +19,8 @@ from jobs.warehouse.connection import SCHEMAS, Connection, count_rows, quoted, t
 from jobs.warehouse.dbt_macros import dbt_macros
 from jobs.warehouse.job_runs import JobRun
 
-ARRIVED = """
-    -- a view of the user's own has no row ids, and may lack a user_id
+CREATE_ARRIVED = """
+    -- The events of raw.events with their row ids (place). A user's own view has no row ids, and may lack a user_id
     create or replace temp view arrived as
     select
         place,
@@ -33,8 +34,9 @@ ARRIVED = """
     )
 """
 
-DEVICES = """
-    -- whose events without a login are the user's too: by their last login, or where no build has seen a login yet
+CREATE_DEVICES = """
+    -- Devices (visitors) whose events without a login belong to the user: the last login was the user's, or the user
+    -- has logged in there and no build has seen a login yet
     create or replace temp table devices as
     select visitor_id from {user_mapping} where user_id = {id}
     union
@@ -42,8 +44,8 @@ DEVICES = """
     where user_id = {id} and visitor_id not in (select visitor_id from {user_mapping})
 """
 
-# what stands in for tables that no build has made yet
-ABSENT = {
+# empty relations that replace tables of dbt which no build has made yet
+EMPTY_RELATIONS = {
     "sessions.user_mapping": "(select null::varchar as visitor_id, null::varchar as user_id where false)",
     "staging.checked_events": """(
         select null::varchar as row_key, null::varchar as event_id, null::varchar as visitor_id,
@@ -52,13 +54,13 @@ ABSENT = {
     )""",
 }
 
-EVENTS_OF = {
+PERSON_FILTERS = {
     "visitor": "visitor_id = {id}",
     "user": "user_id = {id} or (user_id is null and visitor_id in (from devices))",
 }
 
-CONCERNED = """
-    -- visitors who lose all that was made of their events; what others did on a shared device is taken up again
+CREATE_CONCERNED = """
+    -- Visitors whose derived rows are deleted. The next build makes the rows of other people on a shared device again
     create or replace temp table concerned as
     select visitor_id from forgotten_arrivals where visitor_id is not null
     union
@@ -68,8 +70,8 @@ CONCERNED = """
 """
 
 TABLES_OF_VISITORS = """
-    -- also what a killed dbt left half-built; views follow by themselves. In ml.model_ranks is nothing to delete: its
-    -- cases have no ids, only a hash of all of them
+    -- Tables with rows of visitors, also tables that a killed dbt left half-built; views need no deletion. The table
+    -- ml.model_ranks is not among them: its cases have no ids, only a hash of all of them
     select columns.schema_name, columns.table_name
     from duckdb_columns() as columns
     semi join duckdb_tables() as tables on columns.table_oid = tables.table_oid
@@ -80,9 +82,10 @@ TABLES_OF_VISITORS = """
     order by all
 """
 
-CLAIMS = """
-    -- of the rows of one event_id the first to arrive is kept (int_events_checked): where that row goes, the next one
-    -- moves up, and rows that say the same as the next one are no conflict any more
+CREATE_CLAIMS = """
+    -- Rejected rows that have the event_id of a deleted row. Of the rows of one event_id the first to arrive is kept
+    -- (int_events_checked). If the kept row is deleted, the next one moves up, and rows with the same values
+    -- as the next one are no conflict any more
     create or replace temp table claims as
     select
         row_key,
@@ -99,14 +102,16 @@ CLAIMS = """
     window first_come as (partition by event_id order by {first_come_order})
 """
 
-DROPPED_EVENTS = """
+DELETE_EVENTS = """
+    -- The events of the person, and rejected rows that are no conflict any more
     delete from staging.checked_events
     where row_key in (
         select row_key from forgotten_events union all select row_key from claims where says_the_same and not moves_up
     )
 """
 
-MOVED_UP = """
+MOVE_UP_CLAIMS = """
+    -- The next row of an event_id takes the place of the deleted one, as if it had arrived first
     update staging.checked_events set
         row_key = event_id,
         reject_reason = case when item_id not in (select item_id from staging.stg_items) then 'unknown_item' end,
@@ -115,26 +120,27 @@ MOVED_UP = """
     where row_key in (select row_key from claims where moves_up)
 """
 
-TAKEN_UP_AGAIN = """
-    -- what remains on shared devices is new to the next build
+REPROCESS_SHARED_DEVICES = """
+    -- Events that remain on shared devices get the new batch_id, so that the next build processes them again
     update staging.checked_events set batch_id = $batch_id
     where visitor_id in (from concerned) and reject_reason is null
 """
 
-NEXT_BUILD = """
-    -- above 1, which a full refresh begins with
+NEXT_BATCH_ID = """
+    -- The batch_id of the next build: above every earlier one, and above 1, with which a full refresh begins
     select greatest(1, (select max(batch_id) from {events}), (select max(batch_id) from ml.deletions)) + 1
 """
 
-SETTLED = """
-    -- else the next build would not notice as many rows that slipped past
+REDUCE_SETTLED_COUNT = """
+    -- Subtracts deleted rows from the count of rows that are complete; without this, the next build would not notice
+    -- as many rows that arrived late
     update staging.event_batches set settled_count = settled_count - (
         select count(*) from forgotten_arrivals where loaded_at < settled_until
     )
     where batch_id = (select max(batch_id) from staging.event_batches)
 """
 
-RECORD = """
+INSERT_DELETION = """
     insert into ml.deletions by name
     select $deletion_id as deletion_id, $deleted_at as deleted_at, $scope as scope, $batch_id as batch_id,
         $raw_event_count as raw_event_count, count(*) as usable_event_count, $session_count as session_count,
@@ -147,19 +153,22 @@ RECORD = """
 
 @dataclass(frozen=True)
 class Person:
-    """Whom to forget: a visitor, or a user with what was done without a login on the user's devices."""
+    """The person to forget: a visitor, or a user.
+
+    A user's events include those without a login on the user's devices.
+    """
 
     scope: Literal["visitor", "user"]
     id: str
 
     @classmethod
     def named(cls, visitor: str | None, user: str | None) -> "Person":
-        """Take the one id that is given.
+        """Return the person whose id is given, either as a visitor or as a user.
 
         Raises
         ------
         UsageError
-            If there is none, or both, or it is blank.
+            If no id is given, or both are, or the id is blank.
         """
         if visitor is not None and user is None and visitor.strip():
             return cls("visitor", visitor)
@@ -169,23 +178,23 @@ class Person:
 
 
 def forget(connection: Connection, settings: Settings, person: Person, run: JobRun) -> None:
-    """Delete all that is kept of a person, and record that, without the id, in ``ml.deletions``.
+    """Delete a person from the warehouse and the published file; record the deletion, without the person's id.
 
     Raises
     ------
     NextmartError
-        If ``raw.events`` is a view of the user's own that still shows the person; nothing is changed then.
+        If ``raw.events`` is a view of the user's own that still shows events of the person; then nothing is changed.
     """
     try:
-        visitors = find(connection, person)
+        visitors = collect_rows(connection, person)
         published_count = withdraw(connection, settings.published, visitors)
         if count_rows(connection, "forgotten_events"):
             _remove_checkpoints(settings)
         with transaction(connection):
-            deleted = delete(connection, person, published_count)
+            deleted = delete_rows(connection, person, published_count)
         connection.execute("checkpoint")  # the write-ahead log holds deleted rows too
     except duckdb.Error as error:
-        # some of DuckDB's messages quote values, and ml.job_runs keeps the message
+        # DuckDB's message may quote the person's id, and ml.job_runs keeps the message
         raise NextmartError(str(error).replace(person.id.strip(), "…")) from error
     run.rows_out = published_count + sum(deleted.values())
     run.status = "running" if run.rows_out else "unchanged"
@@ -193,19 +202,19 @@ def forget(connection: Connection, settings: Settings, person: Person, run: JobR
     run.detail = {"deleted": deleted, "published": published_count, "due_for_retraining": [name for (name,) in due]}
 
 
-def find(connection: Connection, person: Person) -> list[str]:
-    """Write down in temporary tables what is to go; return the visitors whom that concerns."""
-    kinds = _relations(connection)
-    is_view = kinds["raw.events"] == "VIEW"
-    mapping, events = (name if name in kinds else stand_in for name, stand_in in ABSENT.items())
+def collect_rows(connection: Connection, person: Person) -> list[str]:
+    """Collect the rows to delete in temporary tables; return the visitors who lose events or rows made from them."""
+    relation_types = _relations(connection)
+    is_view = relation_types["raw.events"] == "VIEW"
+    mapping, events = (name if name in relation_types else stand_in for name, stand_in in EMPTY_RELATIONS.items())
     rules, whom = _staging_rules(), {"id": person.id}
-    connection.execute(ARRIVED.format(place="null" if is_view else "rowid", **rules))
+    connection.execute(CREATE_ARRIVED.format(place="null" if is_view else "rowid", **rules))
     if person.scope == "user":
-        connection.execute(DEVICES.format(user_mapping=mapping, **rules), whom)
+        connection.execute(CREATE_DEVICES.format(user_mapping=mapping, **rules), whom)
     else:
         connection.execute(f"create or replace temp table devices as select {rules['id']} as visitor_id", whom)
     for table, source in (("forgotten_arrivals", "arrived"), ("forgotten_events", events)):
-        where = EVENTS_OF[person.scope].format(**rules)
+        where = PERSON_FILTERS[person.scope].format(**rules)
         connection.execute(f"create or replace temp table {table} as select * from {source} where {where}", whom)
     if is_view and (count := count_rows(connection, "forgotten_arrivals")):
         raise NextmartError(
@@ -213,18 +222,18 @@ def find(connection: Connection, person: Person) -> list[str]:
             "your own tables first (of a user, also those without a login on the devices that sessions.user_mapping "
             "gives to the user), then run this again. Nothing was changed."
         )
-    connection.execute(CONCERNED)
+    connection.execute(CREATE_CONCERNED)
     return [visitor for (visitor,) in connection.execute("from concerned").fetchall()]
 
 
-def delete(connection: Connection, person: Person, published_count: int) -> dict[str, int]:
-    """Delete what :func:`find` wrote down, in the caller's transaction; return how many rows went, by table."""
-    kinds = _relations(connection)
-    is_built = "staging.checked_events" in kinds
-    events = "staging.checked_events" if is_built else ABSENT["staging.checked_events"]
-    batch_id = _value(connection, NEXT_BUILD.format(events=events))
+def delete_rows(connection: Connection, person: Person, published_count: int) -> dict[str, int]:
+    """Delete the collected rows, in the caller's transaction; return the number of deleted rows by table."""
+    relation_types = _relations(connection)
+    is_built = "staging.checked_events" in relation_types
+    events = "staging.checked_events" if is_built else EMPTY_RELATIONS["staging.checked_events"]
+    batch_id = _value(connection, NEXT_BATCH_ID.format(events=events))
     deleted = {}
-    if kinds["raw.events"] != "VIEW":
+    if relation_types["raw.events"] != "VIEW":
         deleted["raw.events"] = _value(
             connection, "delete from raw.events where rowid in (select place from forgotten_arrivals)"
         )
@@ -233,24 +242,29 @@ def delete(connection: Connection, person: Person, published_count: int) -> dict
         of_visitors = "where visitor_id in (from concerned)"
         deleted[f"{schema}.{table}"] = _value(connection, f"delete from {schema}.{quoted(table)} {of_visitors}")
     if is_built:
-        connection.execute(CLAIMS.format(**_staging_rules()))
-        deleted["staging.checked_events"] = _value(connection, DROPPED_EVENTS)
-        connection.execute(MOVED_UP, {"batch_id": batch_id})
-        connection.execute(TAKEN_UP_AGAIN, {"batch_id": batch_id})
-    if "staging.event_batches" in kinds:
-        connection.execute(SETTLED)
+        connection.execute(CREATE_CLAIMS.format(**_staging_rules()))
+        deleted["staging.checked_events"] = _value(connection, DELETE_EVENTS)
+        connection.execute(MOVE_UP_CLAIMS, {"batch_id": batch_id})
+        connection.execute(REPROCESS_SHARED_DEVICES, {"batch_id": batch_id})
+    if "staging.event_batches" in relation_types:
+        connection.execute(REDUCE_SETTLED_COUNT)
     if published_count or any(deleted.values()):
-        connection.execute(RECORD, {
-            "deletion_id": secrets.token_hex(8), "deleted_at": now(), "scope": person.scope, "batch_id": batch_id,
-            "raw_event_count": deleted.get("raw.events", 0), "published_count": published_count,
+        record = {
+            "deletion_id": secrets.token_hex(8),
+            "deleted_at": now(),
+            "scope": person.scope,
+            "batch_id": batch_id,
+            "raw_event_count": deleted.get("raw.events", 0),
+            "published_count": published_count,
             "session_count": deleted.get("sessions.session_totals", 0),
             "recommendation_count": deleted["ml.recommendations"],
-        })  # fmt: skip
+        }
+        connection.execute(INSERT_DELETION, record)
     return deleted
 
 
 def _staging_rules() -> dict[str, str]:
-    """Return the rules that decide in dbt's models which rows are a person's, and which row of an event_id is kept."""
+    """Return the SQL of dbt's rules that tell which rows are a person's, and which row of an event_id is kept."""
     macros = dbt_macros("dialect.sql", "events.sql")
     return {
         "visitor_id": macros.blank_as_null("visitor_id"),
@@ -262,7 +276,7 @@ def _staging_rules() -> dict[str, str]:
 
 
 def _relations(connection: Connection) -> dict[str, str]:
-    """Return every table and view by its name, and which of both it is."""
+    """Return the type, such as ``VIEW``, of every table and view, by its name with the schema."""
     return dict(
         connection.execute(
             "select table_schema || '.' || table_name, table_type from information_schema.tables "
@@ -272,12 +286,12 @@ def _relations(connection: Connection) -> dict[str, str]:
 
 
 def _value(connection: Connection, statement: str) -> int:
-    """Return the one number that a statement gives: for a delete, how many rows went."""
-    found = connection.execute(statement).fetchone()
-    return int(found[0]) if found else 0
+    """Return the single number that a statement gives; a delete gives the number of deleted rows."""
+    number = connection.execute(statement).fetchone()
+    return int(number[0]) if number else 0
 
 
 def _remove_checkpoints(settings: Settings) -> None:
-    """Remove what a killed training left: weights, good only for the data that is about to change."""
+    """Remove checkpoints of killed fits: their weights have learnt from the events that will be deleted."""
     for path in (settings.work_folder / "checkpoints").glob("*"):
         path.unlink()

@@ -1,4 +1,4 @@
-"""`nextmart load`: files into ``raw``, read by DuckDB, appended so that the same file twice changes nothing."""
+"""`nextmart load`: append the new rows of files to ``raw.events`` and ``raw.items``; known rows are not added again."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -9,16 +9,17 @@ import duckdb
 from jobs.errors import NextmartError, UsageError, nearest
 from jobs.warehouse.clock import now
 from jobs.warehouse.columns import RAW_EVENTS, RAW_ITEMS
-from jobs.warehouse.connection import Connection, count_rows, literal, transaction
+from jobs.warehouse.connection import Connection, count_rows, literal, quoted, transaction
 from jobs.warehouse.job_runs import JobRun
 
-COLUMNS = {
+TABLE_COLUMNS = {
     "events": [name for name in RAW_EVENTS if name != "loaded_at"],
     "items": [name for name in RAW_ITEMS if name != "loaded_at"],
 }
-REQUIRED = {"events": ("visitor_id", "item_id", "event_at"), "items": ("item_id",)}
+REQUIRED_COLUMNS = {"events": ("visitor_id", "item_id", "event_at"), "items": ("item_id",)}
 
-# text stays text: an id such as 007 must not become a number; a file with a broken line must not lose its first ones
+# All values are read as text, because an id such as 007 must not become a number. The header is stated, because DuckDB
+# would otherwise guess at it, and skip the first lines of a file with a broken line
 _CSV = "read_csv({}, all_varchar = true, header = true, skip = 0, union_by_name = true)"
 _JSON_LINES = "read_json({}, format = 'newline_delimited', union_by_name = true)"
 READERS = {
@@ -31,6 +32,7 @@ READERS = {
 }
 
 NEW_EVENTS = """
+    -- A row of events is new if no row of raw.events has the same values
     insert into raw.events by name
     select incoming.*, $loaded_at as loaded_at
     from incoming
@@ -38,7 +40,8 @@ NEW_EVENTS = """
 """
 
 NEW_ITEMS = """
-    -- an item's row is new if it differs from the item's newest one; with a date of its own, if it never came before
+    -- A row of an item is new if it differs from the item's newest row. A row with a date (updated_at) is new only if
+    -- it differs from all rows of the item
     insert into raw.items by name
     with known as (
         select *, row_number() over (partition by item_id order by loaded_at desc, updated_at desc nulls last) as age
@@ -53,7 +56,17 @@ NEW_ITEMS = """
 
 @dataclass(frozen=True)
 class Source:
-    """One input: files of one table, how their columns are called, and which rows are wanted."""
+    """The files to load into one table.
+
+    Attributes
+    ----------
+    table : str
+        ``events`` or ``items``.
+    path : str
+        A path, which may be a glob.
+    where : str, optional
+        SQL over the files' columns: only rows for which it is true are loaded.
+    """
 
     table: str
     path: str
@@ -61,26 +74,27 @@ class Source:
 
 
 def parse_maps(texts: Iterable[str]) -> dict[str, dict[str, str]]:
-    """Read ``--map`` arguments: ``[events.|items.]our_column=their_column_or_SQL``, by table.
+    """Parse ``--map`` arguments of the form ``[events.|items.]our_column=their_column_or_SQL``.
+
+    Returns
+    -------
+    table -> our column -> their column, or SQL over their columns
 
     Raises
     ------
     UsageError
-        For a column that nextmart does not have, or an argument without ``=``.
+        If nextmart has no such column, or an argument has no ``=``.
     """
     maps: dict[str, dict[str, str]] = {"events": {}, "items": {}}
     for text in texts:
         ours, equals, theirs = text.partition("=")
         table, dot, column = ours.strip().rpartition(".")
-        tables = [table] if dot else [name for name, columns in COLUMNS.items() if column in columns]
+        tables = [table] if dot else [name for name, columns in TABLE_COLUMNS.items() if column in columns]
         if not equals or not theirs.strip():
             raise UsageError(f"--map {text}: write our_column=their_column")
-        if not tables or tables[0] not in COLUMNS or column not in COLUMNS[tables[0]]:
-            known = (
-                {*COLUMNS["events"], *COLUMNS["items"]}
-                if tables == [] or tables[0] not in COLUMNS
-                else COLUMNS[tables[0]]
-            )
+        if not tables or tables[0] not in TABLE_COLUMNS or column not in TABLE_COLUMNS[tables[0]]:
+            all_columns = {*TABLE_COLUMNS["events"], *TABLE_COLUMNS["items"]}
+            known = TABLE_COLUMNS.get(tables[0], all_columns) if tables else all_columns
             raise UsageError(f"--map {text}: nextmart has no column '{ours.strip()}'; {nearest(column, known)}")
         for name in tables:
             maps[name][column] = theirs.strip()
@@ -88,12 +102,12 @@ def parse_maps(texts: Iterable[str]) -> dict[str, dict[str, str]]:
 
 
 def load(connection: Connection, sources: list[Source], maps: dict[str, dict[str, str]], run: JobRun) -> None:
-    """Append what is new in ``sources`` to ``raw``; all of them, or nothing on an error."""
+    """Append the new rows of all sources to the raw tables, in one transaction: an error leaves nothing loaded."""
     with transaction(connection):
         for source in sources:
             read = _stage(connection, source, maps[source.table])
             staged = count_rows(connection, "incoming")
-            columns = COLUMNS[source.table]
+            columns = TABLE_COLUMNS[source.table]
             same = " and ".join(f"incoming.{column} is not distinct from known.{column}" for column in columns)
             insert = (NEW_EVENTS if source.table == "events" else NEW_ITEMS).format(same=same)
             before = count_rows(connection, f"raw.{source.table}")
@@ -112,30 +126,35 @@ def load(connection: Connection, sources: list[Source], maps: dict[str, dict[str
             }
 
 
-def _stage(connection: Connection, source: Source, chosen: dict[str, str]) -> int:
-    """Fill the temporary table ``incoming`` with the mapped, distinct rows; return how many were read."""
+def _stage(connection: Connection, source: Source, column_map: dict[str, str]) -> int:
+    """Fill the temporary table ``incoming`` with the mapped rows of a source, each once; return how many were read.
+
+    Parameters
+    ----------
+    column_map : our column -> their column, or SQL over their columns
+    """
     suffix = "".join(Path(source.path).suffixes[-2:]).lower().removesuffix(".gz").removesuffix(".zst")
     reader = READERS.get(Path("x" + suffix).suffix)
     if reader is None:
         raise UsageError(f"{source.path}: can't tell its format; known endings: {', '.join(READERS)}")
     files = reader.format(literal(source.path))
-    types = _types(connection, source, files)
+    types = _column_types(connection, source, files)
     if files.startswith("read_json("):
-        # left alone, the reader guesses at dates, UUIDs and decimals, file by file, and spells them its own way
-        texts = (f"{literal(name)}: {literal(kind if _nested(kind) else 'VARCHAR')}" for name, kind in types.items())
+        # without types, the reader guesses in each file which texts are dates, UUIDs or decimals, and respells them
+        texts = (f"{literal(name)}: {literal(kind if _is_nested(kind) else 'VARCHAR')}" for name, kind in types.items())
         files = files.removesuffix(")") + f", columns = {{{', '.join(texts)}}})"
-    found = {name.lower(): name for name in types}
-    fields = {column: _expression(column, source, chosen, found) for column in COLUMNS[source.table]}
+    file_columns = {name.lower(): name for name in types}
+    fields = {column: _expression(column, source, column_map, file_columns) for column in TABLE_COLUMNS[source.table]}
     if source.table == "events":
-        if "event_id" not in chosen and "event_id" not in found:
-            # the row names itself: the same row has the same id in every file
+        if "event_id" not in column_map and "event_id" not in file_columns:
+            # a hash of the row's values, so that the same row has the same id in every file
             framed = (
                 f"coalesce(length({text})::varchar || ':' || {text}, '-')"
                 for name, text in fields.items()
-                if name not in ("event_id", "user_agent")  # the browser says nothing of what happened
+                if name not in ("event_id", "user_agent")  # the browser does not distinguish two events
             )
             fields["event_id"] = f"md5(concat({', '.join(framed)}))"
-        if "event_type" not in chosen and "event_type" not in found:
+        if "event_type" not in column_map and "event_type" not in file_columns:
             fields["event_type"] = "'view'"
     selected = ", ".join(f"{text} as {column}" for column, text in fields.items())
     where = f"where {source.where}" if source.where else ""
@@ -150,15 +169,19 @@ def _stage(connection: Connection, source: Source, chosen: dict[str, str]) -> in
         raise NextmartError(
             f"{source.path} holds no rows{' that --where keeps' if source.where else ''}; nothing was loaded"
         )
-    connection.execute(_distinct(source.table))
+    connection.execute(_deduplicate_sql(source.table))
     return read
 
 
-def _distinct(table: str) -> str:
+def _deduplicate_sql(table: str) -> str:
+    """Return the SQL that leaves each event once in ``incoming``, or one row for each item.
+
+    A file may have many rows of an item (orders, for example): the latest row is left. The order of rows is total, so
+    that the same file always leaves the same row.
+    """
     if table == "events":
         return "create or replace temp table incoming as select distinct * from incoming"
-    # a file with many rows an item (orders, say) gives the item its latest text; the order is total
-    others = ", ".join(f"{column} nulls last" for column in COLUMNS["items"])
+    others = ", ".join(f"{column} nulls last" for column in TABLE_COLUMNS["items"])
     return (
         "create or replace temp table incoming as select * from incoming qualify row_number() over ("
         "partition by item_id order by try_cast(updated_at as timestamptz) desc nulls last, "
@@ -166,8 +189,14 @@ def _distinct(table: str) -> str:
     )
 
 
-def _types(connection: Connection, source: Source, files: str) -> dict[str, str]:
-    """Return the file's columns as written, with their types; an error for a file of no bytes."""
+def _column_types(connection: Connection, source: Source, files: str) -> dict[str, str]:
+    """Return the types of the files' columns, by the column's name as the files spell it.
+
+    Raises
+    ------
+    NextmartError
+        If DuckDB can't read the files, or they have no bytes.
+    """
     try:
         described = connection.execute(f"describe select * from {files}").fetchall()
         size = connection.execute(f"select sum(size) from read_blob({literal(source.path)})").fetchone()
@@ -178,29 +207,40 @@ def _types(connection: Connection, source: Source, files: str) -> dict[str, str]
     return {row[0]: row[1] for row in described}
 
 
-def _nested(kind: str) -> bool:
+def _is_nested(kind: str) -> bool:
+    """Tell whether a DuckDB type is a struct, a map or a list."""
     return kind.endswith((")", "]"))
 
 
-def _expression(column: str, source: Source, chosen: dict[str, str], found: dict[str, str]) -> str:
-    """Return SQL text for one of our columns: a column of the file, an expression over its columns, or null."""
-    theirs = chosen.get(column, column)
-    if theirs.lower() in found:
-        quoted = '"' + found[theirs.lower()].replace('"', '""') + '"'
-        return f"cast({quoted} as varchar)"
-    if column in chosen:
+def _expression(column: str, source: Source, column_map: dict[str, str], file_columns: dict[str, str]) -> str:
+    """Return the SQL for one of nextmart's columns: a column of the files, the mapped expression, or null.
+
+    Parameters
+    ----------
+    file_columns : name in lower case -> name as the files spell it
+
+    Raises
+    ------
+    UsageError
+        If the column is required, and neither the files nor the map have it.
+    """
+    theirs = column_map.get(column, column)
+    if theirs.lower() in file_columns:
+        return f"cast({quoted(file_columns[theirs.lower()])} as varchar)"
+    if column in column_map:
         return f"cast(({theirs}) as varchar)"
-    if column in REQUIRED[source.table]:
-        optional = [name for name in COLUMNS[source.table] if name not in REQUIRED[source.table]]
+    required = REQUIRED_COLUMNS[source.table]
+    if column in required:
+        optional = [name for name in TABLE_COLUMNS[source.table] if name not in required]
         raise UsageError(
             f"{source.path} has no column {column}.\n"
-            f"It has: {', '.join(found.values())}.\n"
-            f"{source.table} need {', '.join(REQUIRED[source.table])}; they may have {', '.join(optional)}.\n"
+            f"It has: {', '.join(file_columns.values())}.\n"
+            f"{source.table} need {', '.join(required)}; they may have {', '.join(optional)}.\n"
             f"Say which one it is: --map {source.table}.{column}=THEIR_COLUMN (or SQL over their columns)."
         )
     return "cast(null as varchar)"
 
 
 def _reason(error: Exception) -> str:
-    """Return the part of DuckDB's message that says what is wrong, without its advice about SQL."""
+    """Return the first paragraph of DuckDB's message, which gives the reason; advice about SQL follows it."""
     return str(error).strip().split("\n\n")[0]

@@ -1,7 +1,8 @@
-"""The publish job: one verified, read-only DuckDB file, swapped in whole by a rename.
+"""`nextmart publish`: copy the public tables to a new DuckDB file, verify it, and replace the old file by a rename.
 
-A reader that has the old file open keeps it; one that opens the name afterwards gets the new file; nobody ever
-sees a half. The file holds copies, so analysts and the nightly build never wait for each other's locks.
+A reader that has the old file open keeps it, and a reader that opens the path afterwards gets the new file. No reader
+ever sees an incomplete file. Since the file holds copies, analysts and the nightly build never wait for each other's
+locks.
 """
 
 import os
@@ -22,7 +23,7 @@ PUBLIC_TABLES = """
 """
 
 COMMENTS = """
-    -- of the columns, and under no column's name of the table itself
+    -- Comments of a table's columns, and the comment of the table itself, whose column_name is null
     select column_name, comment from duckdb_columns()
     where database_name = current_database() and schema_name = 'recommendations' and table_name = $table
         and comment is not null
@@ -42,37 +43,39 @@ WAREHOUSE_PATH = "select path from duckdb_databases() where database_name = curr
 
 
 def publish(connection: Connection, target: Path, run: JobRun) -> None:
-    """Copy the ``recommendations`` schema of the open warehouse to ``target``.
+    """Publish the schema ``recommendations`` of the open warehouse as the file ``target``.
 
     Raises
     ------
     NextmartError
-        If there is nothing to publish, or the copy is not what was written; the old file then stays.
+        If there is nothing to publish, ``target`` can't be the published file, or the copy lacks rows; then the old
+        file stays as it is.
     """
-    _refuse_other_files(connection, target)
-    contents = _contents(connection)
-    if "visitor_recommendations" not in contents:
+    _check_target(connection, target)
+    queries = _public_queries(connection)
+    if "visitor_recommendations" not in queries:
         raise NextmartError("there are no recommendation tables yet: run `nextmart run`")
-    contents["publication"] = (
+    queries["publication"] = (
         f"select {literal(now().isoformat())}::timestamptz as published_at, {literal(run.run_id)} as publish_run_id, "
         "(select max(model_version) from recommendations.visitor_recommendations) as model_version"
     )
     target.parent.mkdir(parents=True, exist_ok=True)
-    counts = _replace(connection, target, contents)
+    counts = _replace(connection, target, queries)
     del counts["publication"]
     run.rows_out = sum(counts.values())
     run.detail = {"file": str(target), "rows": counts}
 
 
 def withdraw(connection: Connection, target: Path, visitors: list[str]) -> int:
-    """Put a copy without the rows of ``visitors`` in the published file's place; return how many rows those were.
+    """Delete the rows of ``visitors`` from the published file; return how many rows were deleted.
 
-    It is a copy of what is published, not of the warehouse's tables, which may be those of an unfinished night. And a
-    new file, since deleted rows stay in an old one as bytes.
+    The published file is replaced by a copy of itself without these rows. It is not copied from the warehouse, whose
+    tables may be those of an unfinished night. And it is not changed in place, because the bytes of deleted rows would
+    stay in the file.
     """
     if not target.exists():
         return 0
-    _refuse_other_files(connection, target)
+    _check_target(connection, target)
     with duckdb.connect() as copying:
         copying.execute("set TimeZone = 'UTC'")
         copying.execute(f"attach {literal(str(target))} as published (read_only)")
@@ -80,39 +83,46 @@ def withdraw(connection: Connection, target: Path, visitors: list[str]) -> int:
         copying.execute(
             "create temp table withdrawn as select unnest($visitors::varchar[]) as visitor_id", {"visitors": visitors}
         )
-        everything = _contents(copying)
-        contents = everything | {
-            table: f"{everything[table]} where visitor_id not in (from withdrawn)"
+        published = _public_queries(copying)
+        remaining = published | {
+            table: f"{published[table]} where visitor_id not in (from withdrawn)"
             for (table,) in copying.execute(VISITOR_TABLES).fetchall()
         }
         count = sum(
-            count_rows(copying, f"({everything[table]})") - count_rows(copying, f"({contents[table]})")
-            for table in contents
+            count_rows(copying, f"({published[table]})") - count_rows(copying, f"({remaining[table]})")
+            for table in published
         )
         if count:
-            _replace(copying, target, contents)
+            _replace(copying, target, remaining)
         return count
 
 
-def _refuse_other_files(connection: Connection, target: Path) -> None:
+def _check_target(connection: Connection, target: Path) -> None:
+    """Raise NextmartError if the published file has the name of a schema, or is the warehouse itself."""
     if target.stem in SCHEMAS:
         raise NextmartError(f"the published file can't be called '{target.name}': that is the name of a schema in it")
-    found = connection.execute(WAREHOUSE_PATH).fetchone()
-    if found and found[0] and target.exists() and target.samefile(found[0]):
+    warehouse = connection.execute(WAREHOUSE_PATH).fetchone()
+    if warehouse and warehouse[0] and target.exists() and target.samefile(warehouse[0]):
         raise NextmartError(f"the published file can't be '{target}': that is the warehouse itself")
 
 
-def _contents(connection: Connection) -> dict[str, str]:
-    """Return the public tables by name, each with the query of its rows."""
+def _public_queries(connection: Connection) -> dict[str, str]:
+    """Return for each public table the query that gives its rows, by the table's name."""
     return {table: f"from recommendations.{quoted(table)}" for (table,) in connection.execute(PUBLIC_TABLES).fetchall()}
 
 
-def _replace(connection: Connection, target: Path, contents: dict[str, str]) -> dict[str, int]:
-    """Write tables to a new file and, once it is verified, put it in the place of ``target``; return their rows."""
+def _replace(connection: Connection, target: Path, queries: dict[str, str]) -> dict[str, int]:
+    """Write tables to a new file, verify it, and replace ``target`` by it; return the number of rows by table.
+
+    Parameters
+    ----------
+    queries : table -> SQL
+        The query that gives the table's rows.
+    """
     unfinished = target.with_name(f".{target.name}.unfinished")
-    _remove(unfinished)  # a killed run's
+    _remove(unfinished)  # a killed run may have left one
     try:
-        counts = _copy(connection, unfinished, contents)
+        counts = _copy(connection, unfinished, queries)
         _add_macros(unfinished)
         _verify(unfinished, counts)
         _swap(unfinished, target)
@@ -121,17 +131,18 @@ def _replace(connection: Connection, target: Path, contents: dict[str, str]) -> 
     return counts
 
 
-def _copy(connection: Connection, path: Path, contents: dict[str, str]) -> dict[str, int]:
+def _copy(connection: Connection, path: Path, queries: dict[str, str]) -> dict[str, int]:
+    """Create the tables with their comments in the file at ``path``; return the number of rows by table."""
     counts = {}
     connection.execute(f"attach {literal(str(path))} as published_copy")
     try:
         connection.execute("create schema published_copy.recommendations")
-        for table, query in contents.items():
+        for table, query in queries.items():
             copy = f"published_copy.recommendations.{quoted(table)}"
             connection.execute(f"create table {copy} as {query}")
             for column, comment in connection.execute(COMMENTS, {"table": table}).fetchall():
-                what = f"column {copy}.{quoted(column)}" if column else f"table {copy}"
-                connection.execute(f"comment on {what} is {literal(comment)}")
+                commented = f"column {copy}.{quoted(column)}" if column else f"table {copy}"
+                connection.execute(f"comment on {commented} is {literal(comment)}")
             counts[table] = count_rows(connection, f"({query})")
     finally:
         connection.execute("detach published_copy")
@@ -139,6 +150,7 @@ def _copy(connection: Connection, path: Path, contents: dict[str, str]) -> dict[
 
 
 def _add_macros(path: Path) -> None:
+    """Create the macros of ``sql/macros`` in the file at ``path``."""
     with duckdb.connect(str(path)) as copy:
         for macro in sorted((project_folder("sql") / "macros").glob("*.sql")):
             copy.execute(macro.read_text(encoding="utf-8"))
@@ -146,24 +158,27 @@ def _add_macros(path: Path) -> None:
 
 
 def _verify(path: Path, counts: dict[str, int]) -> None:
+    """Raise NextmartError if the file at ``path`` was not closed cleanly, or a table has another number of rows."""
     if path.with_name(path.name + ".wal").exists():
         raise NextmartError(f"{path} was not closed cleanly: a write-ahead log is left")
     with duckdb.connect(str(path), read_only=True) as copy:
         for table, expected in counts.items():
-            found = count_rows(copy, f"recommendations.{quoted(table)}")
-            if found != expected:
-                raise NextmartError(f"the copy of {table} holds {found} rows, not {expected}; nothing was published")
+            count = count_rows(copy, f"recommendations.{quoted(table)}")
+            if count != expected:
+                raise NextmartError(f"the copy of {table} holds {count} rows, not {expected}; nothing was published")
 
 
 def _swap(unfinished: Path, target: Path) -> None:
+    """Replace ``target`` by the finished file with a rename that survives a power cut."""
     with unfinished.open("rb") as file:
         os.fsync(file.fileno())
-    # a log left beside the old file would make every reader of the new one fail
+    # the write-ahead log of an old file would make every reader of the new file fail
     target.with_name(target.name + ".wal").unlink(missing_ok=True)
     unfinished.replace(target)
     fsync_folder(target.absolute().parent)
 
 
 def _remove(path: Path) -> None:
+    """Delete a DuckDB file and its write-ahead log, if they exist."""
     for name in (path.name, path.name + ".wal"):
         path.with_name(name).unlink(missing_ok=True)

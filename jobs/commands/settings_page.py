@@ -1,7 +1,7 @@
-"""``python -m jobs.commands.settings_page`` prints ``docs/settings.md``: every setting and dbt var, read from the code.
+"""Print ``docs/settings.md``, the page of every setting and dbt var: ``python -m jobs.commands.settings_page``.
 
-Descriptions stand where settings and vars are defined: below the fields of ``jobs/settings.py``, and above the vars of
-``dbt_project.yml``. Both files divide them into sections by lines such as ``# --- Events ---``.
+Descriptions are read from where settings and vars are defined: below the fields of ``jobs/settings.py``, and above the
+vars of ``dbt_project.yml``. Both files divide them into sections by lines such as ``# --- Events ---``.
 """
 
 import inspect
@@ -39,7 +39,7 @@ LONGEST_IN_TABLE = 60  # characters of a default; longer ones stand below the ta
 
 @dataclass(frozen=True)
 class Row:
-    """One line of a table: what can be set, and how."""
+    """One row of a table of the page: a setting with its type, default and meaning."""
 
     name: str
     type: str
@@ -84,13 +84,13 @@ def dbt_vars(names: list[str]) -> list[Row]:
     """
     comments = dict(re.findall(r"((?:^  # .*\n)+)^  (\w+):", _vars_text(), flags=re.MULTILINE))
     by_name = {name: re.sub(r"\s*^  # ", " ", text, flags=re.MULTILINE).strip() for text, name in comments.items()}
-    found = []
+    rows = []
     for name in names:
         described = re.fullmatch(r"\[(.+?)\] (.+)", by_name.get(name, ""))
         if not described:
             raise ValueError(f"dbt_project.yml: the comment above the var '{name}' must be: [type] meaning")
-        found.append(Row(name, described[1], f"`{json.dumps(default_vars()[name])}`", described[2]))
-    return found
+        rows.append(Row(name, described[1], f"`{json.dumps(default_vars()[name])}`", described[2]))
+    return rows
 
 
 def _vars_text() -> str:
@@ -104,7 +104,13 @@ def _settings(names: list[str]) -> list[Row]:
 
 
 def _rows(model: type[BaseModel], defaults: Mapping[str, str] = {}) -> list[Row]:
-    """Return a row for each field; ``defaults`` are in words, for fields whose default the code works out."""
+    """Return a row for each field of a model of settings.
+
+    Parameters
+    ----------
+    defaults : field -> text, optional
+        Descriptions of defaults that the code computes.
+    """
     schema = model.model_json_schema()
     defaults = {**dict.fromkeys(schema.get("required", ()), "required"), **defaults}
     return [

@@ -1,4 +1,4 @@
-"""`nextmart status`: what a person asks in the morning, read from the warehouse."""
+"""`nextmart status`: counts, last runs, the live model, missing vectors and the published file, at a glance."""
 
 from pathlib import Path
 from typing import Any
@@ -27,29 +27,31 @@ LIVE_MODEL = """
     order by decisions.changed_at desc limit 1
 """
 
-BACKLOG = """
+EMBEDDING_BACKLOG = """
     select status, count(*) as items, min(missing_since) as missing_since, any_value(error order by item_id) as error
     from catalog.embedding_backlog
     group by status
     order by status
 """
 
-BATCHES = """
+OPEN_BATCHES = """
     select batch_id, embedding_model, status, texts, created_at from ml.embedding_batches
     where ended_at is null
     order by created_at
 """
 
-DUE_MODELS = "select model_version, model, deleted_at from ml.models_due order by model_version"
+MODELS_DUE = "select model_version, model, deleted_at from ml.models_due order by model_version"
 
 NEWEST_BUILD = """
     select batch_id, event_count, rejected_count, late_count, very_late_count from staging.event_batches
     order by batch_id desc limit 1
 """
 
-FRESHNESS = "select source_table, newest_loaded_at, newest_at from staging.source_freshness order by source_table"
+SOURCE_FRESHNESS = (
+    "select source_table, newest_loaded_at, newest_at from staging.source_freshness order by source_table"
+)
 
-COUNTS = {
+COUNT_QUERIES = {
     "raw events": "select count(*) from raw.events",
     "rejected events": "select count(*) from staging.rejected_events",
     "events left for the next run": "select waiting_count from staging.event_batches order by batch_id desc limit 1",
@@ -63,38 +65,44 @@ COUNTS = {
 
 
 def status(connection: Connection, settings: Settings) -> dict[str, Any]:
-    """Return counts, the newest build, the last runs, the live model, models due, what is published; absent is null."""
+    """Return the state of the warehouse and of the published file as a dictionary, ready for JSON.
+
+    A count of a table that is not built yet, and a build, model or published file that does not exist, is None.
+    """
     return {
         "warehouse": str(settings.warehouse),
-        "counts": {name: _value(connection, query) for name, query in COUNTS.items()},
+        "counts": {name: _value(connection, query) for name, query in COUNT_QUERIES.items()},
         "newest_build": next(iter(_rows(connection, NEWEST_BUILD)), None),
-        "freshness": _rows(connection, FRESHNESS),
-        "embedding_backlog": _rows(connection, BACKLOG),
-        "embedding_batches": _rows(connection, BATCHES),
+        "freshness": _rows(connection, SOURCE_FRESHNESS),
+        "embedding_backlog": _rows(connection, EMBEDDING_BACKLOG),
+        "embedding_batches": _rows(connection, OPEN_BATCHES),
         "last_runs": _rows(connection, LAST_RUNS),
         "live_model": next(iter(_rows(connection, LIVE_MODEL)), None),
-        "due_for_retraining": _rows(connection, DUE_MODELS),
+        "due_for_retraining": _rows(connection, MODELS_DUE),
         "published": _published(settings.published),
     }
 
 
 def _published(path: Path) -> dict[str, Any] | None:
+    """Return the path of the published file and when it was published; None if there is no such file."""
     if not path.exists():
         return None
     with connect(path, read_only=True) as copy:
-        found = _rows(copy, "from recommendations.publication")
-    return {"file": str(path), **found[0]} if found else None
+        publications = _rows(copy, "from recommendations.publication")
+    return {"file": str(path), **publications[0]} if publications else None
 
 
 def _value(connection: Connection, query: str) -> int | None:
+    """Return the single value of a query; None if a table of the query is not built yet."""
     rows = _rows(connection, query)
     return next(iter(rows[0].values())) if rows else None
 
 
 def _rows(connection: Connection, query: str) -> list[dict[str, Any]]:
+    """Return the rows of a query as dictionaries; no rows if a table of the query is not built yet."""
     try:
         result = connection.execute(query)
-    except duckdb.CatalogException:  # not built yet
+    except duckdb.CatalogException:  # a table is not built yet
         return []
-    names = [column[0] for column in result.description or []]
-    return [dict(zip(names, row, strict=True)) for row in result.fetchall()]
+    columns = [column[0] for column in result.description or []]
+    return [dict(zip(columns, row, strict=True)) for row in result.fetchall()]

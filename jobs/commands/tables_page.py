@@ -1,4 +1,4 @@
-"""``python -m jobs.commands.tables_page MANIFEST`` prints ``docs/tables.md``: every table with its columns.
+"""Print ``docs/tables.md``, the page of every table with its columns: ``python -m jobs.commands.tables_page MANIFEST``.
 
 The descriptions are those of the dbt project's YAML, as dbt writes them to its ``manifest.json``.
 """
@@ -50,7 +50,7 @@ def _relation(table: Mapping[str, Any]) -> str:
 
 
 def _place(schema: str) -> tuple[int, str]:
-    """Return what schemas are sorted by: those that people query most come first, others by name."""
+    """Return the sort key of a schema: those that people query most come first, the others follow by name."""
     known = FIRST_SCHEMAS.index(schema) if schema in FIRST_SCHEMAS else len(FIRST_SCHEMAS)
     return known, schema
 

@@ -1,4 +1,4 @@
-"""Evaluation: splits of the history, the protocols that choose them, and measuring a model on held-out cases.
+"""Evaluation: splits of the history, the protocols that choose a split, measuring a model, and comparing two models.
 
 May import ``core``, ``warehouse`` and ``models``.
 """

@@ -1,4 +1,4 @@
-"""Measuring a fitted model on held-out cases, and keeping what was found: its metrics, and its ranks case by case."""
+"""Measuring a fitted model on held-out cases, and storing its metrics and the rank of each case's target."""
 
 import hashlib
 import json
@@ -17,18 +17,20 @@ from jobs.warehouse.clock import now
 from jobs.warehouse.connection import Connection
 
 CUT_OFFS = (10, 20)
+"""The lengths k of lists at which every metric is computed."""
 
 
 @dataclass(frozen=True, eq=False)
 class Measured:
-    """What a model did on held-out cases.
+    """A model's metrics on held-out cases, and the rank that it gave each case's target.
 
     Attributes
     ----------
     by_segment : segment -> polars.DataFrame
-        As :func:`jobs.core.metrics.evaluate` returns it.
+        Metrics of the cases of a segment, as :func:`jobs.core.metrics.evaluate` returns them; "all" is every case.
     ranks : int64 array (cases,)
-        As :func:`jobs.core.metrics.target_ranks` gives them, among the first ``max(CUT_OFFS)``.
+        Ranks of the targets among the first ``max(CUT_OFFS)`` items, as :func:`jobs.core.metrics.target_ranks` gives
+        them: 0 where the target is not among these items.
     """
 
     by_segment: dict[str, pl.DataFrame]
@@ -36,20 +38,27 @@ class Measured:
 
 
 def measure(
-    scorer: Scorer, cases: Cases, catalog: Catalog, item_counts: Longs, *, segments: dict[str, Bools] | None = None,
+    scorer: Scorer,
+    cases: Cases,
+    catalog: Catalog,
+    item_counts: Longs,
+    *,
+    segments: dict[str, Bools] | None = None,
     allow_repeats: bool = False,
-) -> Measured:  # fmt: skip
+) -> Measured:
     """Rank the full catalogue for each case, and compute the metrics of all cases and of each segment.
 
-    Beside those of all cases stand the scorer's own rates, at the longest cut-off.
-    Availability plays no part: an item that is withdrawn today could be what came next then.
+    The metrics of all cases include the scorer's own rates, at the longest cut-off. Items that are not available
+    today are ranked too: they may have been on sale when the case happened.
 
     Parameters
     ----------
-    item_counts : int array (items,)
-        For novelty and serendipity, see :func:`jobs.core.metrics.evaluate`.
+    item_counts : int64 array (items,)
+        How often each item occurs, for novelty and serendipity (:func:`jobs.core.metrics.evaluate`).
     segments : name -> bool array (cases,), optional
-        Parts of the cases to measure by themselves; one without a case is left out.
+        Parts of the cases that are measured separately; a segment without a case is left out.
+    allow_repeats : bool
+        Whether a list may contain the items of the case's own input.
     """
     _, lists = recommend(scorer, cases.inputs, max(CUT_OFFS), allow_repeats=allow_repeats)
     return measure_lists(lists, cases, catalog, item_counts, segments, scorer.rates())
@@ -63,22 +72,30 @@ def measure_lists(
     segments: dict[str, Bools] | None = None,
     rates: dict[str, float] | None = None,
 ) -> Measured:
-    """Compute what :func:`measure` does, of lists: int32 array (cases, 20)."""
-    everything = {"all": np.ones(len(cases.targets), np.bool_), **(segments or {})}
+    """Compute the metrics of lists that a model has already made; the other parameters are those of :func:`measure`.
+
+    Parameters
+    ----------
+    lists : int32 array (cases, 20)
+        Recommended item indices, best first; -1 ends a shorter list.
+    rates : name -> value, optional
+        The scorer's own rates (:meth:`jobs.models.scorer.Scorer.rates`).
+    """
+    parts = {"all": np.ones(len(cases.targets), np.bool_), **(segments or {})}
     by_segment = {
-        name: metrics.evaluate(lists[rows], cases.targets[rows], item_counts, len(catalog), CUT_OFFS)
-        for name, rows in everything.items()
-        if rows.any()
+        name: metrics.evaluate(lists[part], cases.targets[part], item_counts, len(catalog), CUT_OFFS)
+        for name, part in parts.items()
+        if part.any()
     }
-    rows = [(name, max(CUT_OFFS), value, len(cases.targets)) for name, value in (rates or {}).items()]
-    if rows and "all" in by_segment:
-        table = pl.DataFrame(rows, schema=dict(list(by_segment["all"].schema.items())[:4]), orient="row")
+    rate_rows = [(name, max(CUT_OFFS), value, len(cases.targets)) for name, value in (rates or {}).items()]
+    if rate_rows and "all" in by_segment:
+        table = pl.DataFrame(rate_rows, schema=dict(list(by_segment["all"].schema.items())[:4]), orient="row")
         by_segment["all"] = pl.concat([by_segment["all"], table], how="diagonal")
     return Measured(by_segment, metrics.target_ranks(lists, cases.targets))
 
 
 def hash_cases(cases: pl.DataFrame) -> str:
-    """Return the SHA-256 of a frame of cases, as a split has them: of ids, items shown and targets."""
+    """Return the SHA-256 of a split's cases: of their ids, input items and targets."""
     rows = cases.sort("sequence_id").select("sequence_id", "items", "target").iter_rows()
     digest = hashlib.sha256()
     for row in rows:
@@ -87,7 +104,15 @@ def hash_cases(cases: pl.DataFrame) -> str:
 
 
 def store_measured(connection: Connection, model_version: str, split: str, cases_hash: str, measured: Measured) -> None:
-    """Write metrics and ranks, in place of earlier ones of the same model and split; without a case, nothing."""
+    """Store a model's metrics and ranks on a split, replacing earlier ones; if there is no case, nothing is stored.
+
+    Parameters
+    ----------
+    split : str
+        The protocol and the part, such as ``cutoff/test``.
+    cases_hash : str
+        The hash of the cases (:func:`hash_cases`): only ranks of the same cases can be compared.
+    """
     if not len(measured.ranks):
         return
     key = {"model_version": model_version, "split": split, "measured_at": now()}

@@ -1,31 +1,58 @@
-"""Evaluation protocols: a protocol's name and the settings give one split of the history."""
+"""Evaluation protocols: the name of a protocol and the settings give one split of the history."""
 
+from dataclasses import dataclass
 from datetime import datetime
 from typing import Literal
 
+import numpy as np
 import polars as pl
 
+from jobs.core.arrays import Bools, Longs
+from jobs.core.cases import Cases
 from jobs.core.catalog import Catalog
 from jobs.core.sequences import Sequences
 from jobs.evaluation.splits import Split, cutoff_split, holdout_cutoff, leave_one_out_split, paper_split
 from jobs.settings import Settings
-from jobs.warehouse.reading import index_items
+from jobs.warehouse.reading import index_cases, index_items
 
 Protocol = Literal["cutoff", "paper", "leave_one_out"]
+
+
+@dataclass(frozen=True, eq=False)
+class IndexedSplit:
+    """A split as arrays of catalogue indices, with what the metrics of its test part need.
+
+    Attributes
+    ----------
+    train : Sequences
+        The training part.
+    cases : Cases
+        The test part, in the order of sequence_id.
+    item_counts : int64 array (items,)
+        How often each item occurs in what is known when training ends, for novelty and serendipity. The paper counts
+        the whole history, its test part included.
+    has_warm_target : bool array (cases,)
+        Whether the training part contains the case's target.
+    """
+
+    train: Sequences
+    cases: Cases
+    item_counts: Longs
+    has_warm_target: Bools
 
 
 def split_history(
     history: pl.DataFrame, protocol: Protocol, settings: Settings, cutoff_at: datetime | None = None
 ) -> Split | None:
-    """Split the history by a protocol; None where there is too little of it to train on.
+    """Split the history by a protocol; return None if the history is too short to train on.
 
     Parameters
     ----------
     history : polars.DataFrame
-        Sequences, in the columns of ``jobs.evaluation.splits.SEQUENCE_COLUMNS``.
+        Sequences, in the columns of ``jobs.evaluation.sequence_frames.SEQUENCE_COLUMNS``.
     cutoff_at : datetime, optional
-        The date of the protocol ``cutoff``; by default that of the settings, or the one that leaves ``holdout_share``
-        of the events after it.
+        The date of the protocol ``cutoff``; by default the setting ``cutoff_at``, or else the date that leaves
+        ``holdout_share`` of the events after it.
 
     Raises
     ------
@@ -44,15 +71,16 @@ def split_history(
     return split if len(split.train) else None
 
 
-def counted_sequences(history: pl.DataFrame, split: Split, catalog: Catalog) -> Sequences:
-    """Return the sequences whose items count for novelty and serendipity: what was known when training ended.
-
-    The paper counts the whole history, its test part included.
-    """
-    return index_items((history if split.name == "paper" else split.train)["items"], catalog)
+def index_split(split: Split, history: pl.DataFrame, catalog: Catalog) -> IndexedSplit:
+    """Turn a split of ``history`` into arrays of catalogue indices; items that the catalogue lacks are dropped."""
+    train, cases = index_items(split.train["items"], catalog), index_cases(split.test, catalog)
+    counted = index_items(history["items"], catalog) if split.name == "paper" else train
+    item_counts = np.bincount(counted.items, minlength=len(catalog))
+    return IndexedSplit(train, cases, item_counts, np.isin(cases.targets, train.items))
 
 
 def _is_long_enough(history: pl.DataFrame, protocol: Protocol, cutoff_at: datetime | None) -> bool:
+    """Tell whether the history has enough sequences, items or times for the protocol to divide it."""
     if protocol == "paper":
         return len(history) >= 2
     if protocol == "leave_one_out":

@@ -1,4 +1,4 @@
-"""The bench on which every model of an experiment is measured: one split of the history, read once."""
+"""The data on which every model of an experiment is fitted and measured: one split of the history, read once."""
 
 import hashlib
 from collections.abc import Iterable
@@ -15,8 +15,9 @@ from jobs.core.catalog import Catalog
 from jobs.core.sequences import Sequences
 from jobs.errors import NextmartError
 from jobs.evaluation.measure import hash_cases
-from jobs.evaluation.protocols import Protocol, counted_sequences, split_history
-from jobs.evaluation.splits import Split, validation_split
+from jobs.evaluation.protocols import Protocol, index_split, split_history
+from jobs.evaluation.splits import Split
+from jobs.evaluation.validation import validation_split
 from jobs.settings import Settings
 from jobs.warehouse.connection import Connection
 from jobs.warehouse.reading import index_cases, index_items, read_catalog, read_sequences
@@ -24,28 +25,31 @@ from jobs.warehouse.reading import index_cases, index_items, read_catalog, read_
 
 @dataclass(frozen=True)
 class EvaluationData:
-    """What every model gets, and is measured on.
+    """The data that every model of an experiment is fitted and measured on.
 
     Attributes
     ----------
     split : Split
     catalog : Catalog
-        With the vectors of the embedding model that serves.
+        With the vectors of the embedding model that the warehouse serves.
     train : Sequences
-        What is fitted on, without the sequences behind ``validation``.
+        The sequences to fit on, without those held out for ``validation``.
     validation : Cases
-        The same for every seed, so that what has no randomness comes out the same.
+        The cases that decide when training stops. They are the same for every seed, so that a model without randomness
+        gives the same result for each.
     everything : Sequences or None
-        ``train`` with the sequences behind ``validation``, to be fitted on again; None where the protocol has a
-        validation part of its own.
+        ``train`` with the sequences held out for ``validation``, for the second fit; None if the protocol defines its
+        own validation cases, as then there is no second fit.
     cases : Cases
         The test part, in the order of sequence_id.
-    item_counts : int array (items,)
-        For novelty and serendipity.
+    item_counts : int64 array (items,)
+        How often each item occurs, for novelty and serendipity.
     segments : name -> bool array (cases,)
-        ``tied``: which of the last items is the target is an accident; ``warm_target``: train holds it. A pair that
-        puts all cases on one side is left out.
+        Parts of the test cases. ``tied``: the last two items have the same time, so that only the order of the rows
+        decides which is the target; ``tie_free``: the others. ``warm_target``: the training part contains the target;
+        ``cold_target``: the others. Two segments of which one would contain all cases are left out.
     allow_repeats : bool
+        Whether a list may contain the items of the case's own input.
     """
 
     split: Split
@@ -60,20 +64,20 @@ class EvaluationData:
 
     @property
     def data_hash(self) -> str:
-        """A hash of all that a model is made of and measured on, but the embeddings."""
+        """A hash of all data that models are fitted and measured on, except the embeddings."""
         arrays = [self.catalog.item_ids, self.catalog.titles, self.catalog.categories, self.item_counts]
         for cases in (Cases(self.train, np.empty(0, np.int64)), self.validation, self.cases):
             arrays += [cases.inputs.items, cases.inputs.offsets, cases.targets]
-        return hash_of([*arrays, np.array([self.allow_repeats])])
+        return hash_arrays([*arrays, np.array([self.allow_repeats])])
 
     @property
     def cases_hash(self) -> str:
-        """A hash of the test cases' ids and targets: ranks are comparable where it is the same."""
+        """A hash of the ids, inputs and targets of the test cases: only ranks of equal hashes can be compared."""
         return hash_cases(self.split.test)
 
 
-def hash_of(arrays: Iterable[npt.NDArray[Any]]) -> str:
-    """Return the SHA-256 of arrays, their borders included; texts as UTF-8."""
+def hash_arrays(arrays: Iterable[npt.NDArray[Any]]) -> str:
+    """Return the SHA-256 of arrays, each with its length in bytes before it; texts are encoded as UTF-8."""
     digest = hashlib.sha256()
     for array in arrays:
         raw = "\0".join(array.tolist()).encode() if array.dtype == object else np.ascontiguousarray(array).tobytes()
@@ -84,12 +88,12 @@ def hash_of(arrays: Iterable[npt.NDArray[Any]]) -> str:
 def read_evaluation_data(
     connection: Connection, settings: Settings, protocol: Protocol, test_limit: int = 0
 ) -> EvaluationData:
-    """Read the history, split it by the protocol, and put the parts into arrays.
+    """Read the history, split it by the protocol, and turn the parts into arrays.
 
     Parameters
     ----------
     test_limit : int
-        So many of the test cases, drawn by chance; 0: all.
+        The most test cases to keep, drawn at random with a fixed seed; 0 keeps all.
 
     Raises
     ------
@@ -97,19 +101,17 @@ def read_evaluation_data(
         If the history is too short for the protocol.
     """
     dbt_vars = settings.job_vars()
-    frame = read_sequences(connection)
-    split = split_history(frame, protocol, settings)
+    history = read_sequences(connection)
+    split = split_history(history, protocol, settings)
     if split is None or split.test.is_empty():
         raise NextmartError(f"the history is too short for the protocol {protocol}: nothing to train on or to test")
     if 0 < test_limit < len(split.test):
         drawn = np.random.default_rng(0).choice(len(split.test), test_limit, replace=False)
         split = replace(split, test=split.test[np.sort(drawn)])
     catalog = read_catalog(connection, dbt_vars.embedding.dimensions)
-    train, validation = held_out(split, settings)
-    known = index_items(split.train["items"], catalog)
-    counted = counted_sequences(frame, split, catalog)
-    cases = index_cases(split.test, catalog)
-    warm = np.isin(cases.targets, known.items)
+    train, validation = hold_out_validation(split, settings)
+    indexed = index_split(split, history, catalog)
+    warm = indexed.has_warm_target
     tied = split.test["is_tied"].to_numpy()
     segments = {"tied": tied, "tie_free": ~tied, "warm_target": warm, "cold_target": ~warm}
     return EvaluationData(
@@ -117,16 +119,19 @@ def read_evaluation_data(
         catalog,
         index_items(train["items"], catalog),
         index_cases(validation, catalog),
-        known if split.validation is None else None,
-        cases,
-        np.bincount(counted.items, minlength=len(catalog)),
+        indexed.train if split.validation is None else None,
+        indexed.cases,
+        indexed.item_counts,
         {name: rows for name, rows in segments.items() if rows.any() and not rows.all()},
         dbt_vars.allow_repeats,
     )
 
 
-def held_out(split: Split, settings: Settings) -> tuple[pl.DataFrame, pl.DataFrame]:
-    """Return what to fit on and the cases that decide when to stop: the protocol's own, or taken as `train` does."""
+def hold_out_validation(split: Split, settings: Settings) -> tuple[pl.DataFrame, pl.DataFrame]:
+    """Return the sequences to fit on and the validation cases, which decide when training stops.
+
+    They are the protocol's own if the split has validation cases; else they are taken as the train job takes them.
+    """
     if split.validation is not None:
         return split.train, split.validation
     allow_repeats = settings.job_vars().allow_repeats

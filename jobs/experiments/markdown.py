@@ -3,36 +3,45 @@
 from collections.abc import Iterable
 
 from jobs.core.metrics import METRICS
-from jobs.experiments.comparison import Comparison, Estimate
-from jobs.experiments.report import CUT_OFFS, ModelSummary
-from jobs.experiments.search import Best, toml
+from jobs.evaluation.comparison import Comparison, Estimate
+from jobs.evaluation.measure import CUT_OFFS
+from jobs.experiments.report import ModelSummary
+from jobs.experiments.search import SearchResult, toml
 from jobs.experiments.spec import Experiment
 
-NAMES = {
-    "ndcg": "nDCG", "hit_rate": "HR", "mrr": "MRR", "coverage": "coverage", "serendipity": "serendipity",
+METRIC_NAMES = {
+    "ndcg": "nDCG",
+    "hit_rate": "HR",
+    "mrr": "MRR",
+    "coverage": "coverage",
+    "serendipity": "serendipity",
     "novelty": "novelty",
-}  # fmt: skip
+}
+"""The metrics' names in reports."""
 
 
-def markdown(experiment: Experiment, lines: list[ModelSummary], failures: dict[str, str], best: list[Best]) -> str:
-    """Return the report: the comparison, all metrics, the segments, the seeds, and what failed.
+def markdown(
+    experiment: Experiment, summaries: list[ModelSummary], failures: dict[str, str], best: list[SearchResult]
+) -> str:
+    """Return the report as Markdown: the comparison, all metrics, segments, seeds, best parameters, and failures.
 
     Parameters
     ----------
-    failures : what failed -> why
-    best : list of Best
-        What searches found.
+    failures : label -> reason
+        The runs and searches that failed.
+    best : list of SearchResult
+        The best parameters that each search found.
     """
-    name = f"{NAMES[experiment.metric]}@{experiment.k}"
+    metric = f"{METRIC_NAMES[experiment.metric]}@{experiment.k}"
     parts = [f"# {experiment.name}", ""]
-    if lines:
-        cases = lines[0].cases["all"]
-        parts += [f"Protocol {experiment.protocol}, {cases:,} test cases. {_explained(experiment, name)}", ""]
-        parts += [*_comparison(lines, name), "", *_all_metrics(lines)]
-        if len(lines[0].cases) > 1:
-            parts += ["", f"{name} by segment:", "", *_segments(lines)]
-        if any(len(line.seeds) > 1 for line in lines):
-            parts += ["", f"{name} by seed:", "", *_seeds(lines)]
+    if summaries:
+        case_count = summaries[0].cases["all"]
+        parts += [f"Protocol {experiment.protocol}, {case_count:,} test cases. {_explanation(experiment, metric)}", ""]
+        parts += [*_comparison_table(summaries, metric), "", *_metrics_table(summaries)]
+        if len(summaries[0].cases) > 1:
+            parts += ["", f"{metric} by segment:", "", *_segments_table(summaries)]
+        if any(len(summary.seeds) > 1 for summary in summaries):
+            parts += ["", f"{metric} by seed:", "", *_seeds_table(summaries)]
     if best:
         parts += ["", "Best parameters on the folds of the training part:", "", "```toml", toml(best).rstrip(), "```"]
     if failures:
@@ -40,9 +49,10 @@ def markdown(experiment: Experiment, lines: list[ModelSummary], failures: dict[s
     return "\n".join(parts) + "\n"
 
 
-def _explained(experiment: Experiment, name: str) -> str:
+def _explanation(experiment: Experiment, metric: str) -> str:
+    """Return the sentences that tell how to read the figures."""
     text = (
-        f"{name} is the mean over seeds, in brackets the 95 % bootstrap interval over cases. Minutes are of fitting "
+        f"{metric} is the mean over seeds, in brackets the 95 % bootstrap interval over cases. Minutes are of fitting "
         "and recommending, all seeds together; of a run that was killed, those since it went on."
     )
     if experiment.baseline is None:
@@ -53,50 +63,58 @@ def _explained(experiment: Experiment, name: str) -> str:
     )
 
 
-def _comparison(lines: list[ModelSummary], name: str) -> list[str]:
-    has_baseline = any(line.differences for line in lines)
-    head = ["model", "runs", name, *(["difference", "p"] if has_baseline else []), "minutes"]
+def _comparison_table(summaries: list[ModelSummary], metric: str) -> list[str]:
+    """Return a table of the models: their runs, the experiment's metric, the difference to the baseline, minutes."""
+    has_baseline = any(summary.differences for summary in summaries)
+    head = ["model", "runs", metric, *(["difference", "p"] if has_baseline else []), "minutes"]
     rows = []
-    for line in lines:
-        row = [line.label, str(len(line.seeds)), _interval(line.estimates["all"])]
+    for summary in summaries:
+        row = [summary.label, str(len(summary.seeds)), _with_interval(summary.estimates["all"])]
         if has_baseline:
-            compared = line.differences.get("all")
-            row += [_interval(compared), f"{compared.p_value:.4f}"] if compared else ["", ""]
-        rows.append([*row, f"{line.minutes:,.1f}"])
+            difference = summary.differences.get("all")
+            row += [_with_interval(difference), f"{difference.p_value:.4f}"] if difference else ["", ""]
+        rows.append([*row, f"{summary.minutes:,.1f}"])
     return _table(head, rows)
 
 
-def _all_metrics(lines: list[ModelSummary]) -> list[str]:
-    columns = {f"{metric}@{k}": f"{NAMES[metric]}@{k}" for k in CUT_OFFS for metric in METRICS}
-    rows = [[line.label, *(_number(line.means.get(column)) for column in columns)] for line in lines]
+def _metrics_table(summaries: list[ModelSummary]) -> list[str]:
+    """Return a table of all metrics at all cut-offs."""
+    columns = {f"{metric}@{k}": f"{METRIC_NAMES[metric]}@{k}" for k in CUT_OFFS for metric in METRICS}
+    rows = [[summary.label, *(_number(summary.means.get(column)) for column in columns)] for summary in summaries]
     return _table(["model", *columns.values()], rows)
 
 
-def _segments(lines: list[ModelSummary]) -> list[str]:
-    names = [name for name in lines[0].cases if name != "all"]
-    head = ["model", *(f"{name.replace('_', ' ')} ({lines[0].cases[name]:,})" for name in names)]
-    rows = [[line.label, *(_segment(line, name) for name in names)] for line in lines]
+def _segments_table(summaries: list[ModelSummary]) -> list[str]:
+    """Return a table of the experiment's metric on each segment, with the difference to the baseline there."""
+    segments = [segment for segment in summaries[0].cases if segment != "all"]
+    head = ["model", *(f"{segment.replace('_', ' ')} ({summaries[0].cases[segment]:,})" for segment in segments)]
+    rows = [[summary.label, *(_segment_cell(summary, segment) for segment in segments)] for summary in summaries]
     return _table(head, rows)
 
 
-def _segment(line: ModelSummary, name: str) -> str:
-    compared = line.differences.get(name)
-    return _interval(line.estimates[name]) + (f", {compared.mean:+.4f} (p {compared.p_value:.4f})" if compared else "")
+def _segment_cell(summary: ModelSummary, segment: str) -> str:
+    """Return a model's value on a segment, with its difference to the baseline."""
+    difference = summary.differences.get(segment)
+    compared = f", {difference.mean:+.4f} (p {difference.p_value:.4f})" if difference else ""
+    return _with_interval(summary.estimates[segment]) + compared
 
 
-def _seeds(lines: list[ModelSummary]) -> list[str]:
-    rows = []
-    for line in lines:
-        if len(line.seeds) > 1:
-            for seed, value in zip(line.seeds, line.by_seed, strict=True):
-                rows.append([line.label, str(seed), f"{value:.4f}"])
+def _seeds_table(summaries: list[ModelSummary]) -> list[str]:
+    """Return a table of the experiment's metric for each seed of the models that have several."""
+    rows = [
+        [summary.label, str(seed), f"{value:.4f}"]
+        for summary in summaries
+        if len(summary.seeds) > 1
+        for seed, value in zip(summary.seeds, summary.by_seed, strict=True)
+    ]
     return _table(["model", "seed", "value"], rows)
 
 
-def _interval(found: Estimate | Comparison) -> str:
-    sign = "+" if isinstance(found, Comparison) else ""
-    ends = "" if found.ci_low is None else f" [{found.ci_low:{sign}.4f}, {found.ci_high:{sign}.4f}]"
-    return f"{found.mean:{sign}.4f}{ends}"
+def _with_interval(estimate: Estimate) -> str:
+    """Return a mean with its interval as text; those of a difference have a sign."""
+    sign = "+" if isinstance(estimate, Comparison) else ""
+    interval = "" if estimate.ci_low is None else f" [{estimate.ci_low:{sign}.4f}, {estimate.ci_high:{sign}.4f}]"
+    return f"{estimate.mean:{sign}.4f}{interval}"
 
 
 def _number(value: float | None) -> str:
@@ -108,5 +126,6 @@ def _one_line(text: str) -> str:
 
 
 def _table(head: list[str], rows: Iterable[list[str]]) -> list[str]:
-    marks = ["---", *["---:"] * (len(head) - 1)]
-    return [f"| {' | '.join(row)} |" for row in (head, marks, *rows)]
+    """Return the lines of a Markdown table: the first column is aligned left, the others right."""
+    alignment = ["---", *["---:"] * (len(head) - 1)]
+    return [f"| {' | '.join(row)} |" for row in (head, alignment, *rows)]

@@ -1,4 +1,4 @@
-"""The record of an experiment's runs in ``ml.experiment_runs``, and their figures beside it."""
+"""The record of an experiment's runs in ``ml.experiment_runs``, and reading and storing their metrics and ranks."""
 
 import json
 from dataclasses import dataclass
@@ -13,8 +13,8 @@ from jobs.evaluation.measure import Measured, store_measured
 from jobs.warehouse.clock import now
 from jobs.warehouse.connection import Connection, transaction
 
-START = """
-    -- the nulls are written out: a row in place of another keeps what is not named
+START_RUN = """
+    -- Nulls are written explicitly: a row that replaces another keeps the values of columns that are not named
     insert or replace into ml.experiment_runs by name
     select
         $model_version as model_version, $experiment as experiment, $label as label, $model as model,
@@ -26,7 +26,17 @@ START = """
 
 @dataclass(frozen=True)
 class Run:
-    """One fit of an experiment: what it is made of, and the name under which its figures are kept."""
+    """One run of an experiment: a model with its parameters and seed, which is fitted and measured once.
+
+    Attributes
+    ----------
+    seed : int or None
+        None for a model without randomness.
+    embedding_model : str or None
+        The name of the embeddings; None if the model reads none.
+    recipe_hash : str
+        A hash of all that determines the run's figures.
+    """
 
     experiment: str
     label: str
@@ -39,23 +49,32 @@ class Run:
 
     @property
     def model_version(self) -> str:
-        """Its name in ``ml.model_metrics`` and ``ml.model_ranks``; never one of ``ml.models``."""
+        """The run's name in ``ml.model_metrics`` and ``ml.model_ranks``; no model of ``ml.models`` has such a name."""
         return f"experiment/{self.experiment}/{self.label}/{self.recipe_hash[:12]}"
 
     @property
+    def label_and_seed(self) -> str:
+        """The run's label and seed as one text, for messages and reports."""
+        return self.label if self.seed is None else f"{self.label}, seed {self.seed}"
+
+    @property
     def split(self) -> str:
-        """The part it is measured on, spelt as everywhere in ``ml.model_metrics``."""
+        """The test part on which the run is measured, as ``ml.model_metrics`` names it."""
         return f"{self.protocol}/test"
 
 
 @dataclass(frozen=True)
 class Outcome:
-    """What a run found.
+    """The figures of a run.
 
     Attributes
     ----------
     measured : Measured
-        Of the test part.
+        Metrics and ranks of the test part.
+    fit_seconds, recommend_seconds : float
+        Wall-clock time.
+    validation_value : float or None
+        Mean nDCG@20 of the validation cases; None if there is no such case.
     """
 
     measured: Measured
@@ -64,8 +83,8 @@ class Outcome:
     validation_value: float | None
 
 
-def finished(connection: Connection, experiment: str) -> set[str]:
-    """Return the model_versions that need not be run again; what a killed process left running is interrupted."""
+def finished_runs(connection: Connection, experiment: str) -> set[str]:
+    """Return the model_versions of the runs that are done, and mark runs that a killed process left as interrupted."""
     connection.execute(
         "update ml.experiment_runs set status = 'interrupted', finished_at = ? "
         "where experiment = ? and status = 'running'",
@@ -77,38 +96,49 @@ def finished(connection: Connection, experiment: str) -> set[str]:
     return {name for (name,) in rows}
 
 
-def start(connection: Connection, run: Run) -> None:
-    """Write that a run has begun, in place of what an earlier try left."""
+def start_run(connection: Connection, run: Run) -> None:
+    """Record that a run has begun, replacing the record of an earlier try."""
     connection.execute(
-        START,
+        START_RUN,
         {
-            "model_version": run.model_version, "experiment": run.experiment, "label": run.label, "model": run.family,
-            "parameters": json.dumps(run.parameters), "seed": run.seed, "protocol": run.protocol,
-            "embedding_model": run.embedding_model, "recipe_hash": run.recipe_hash, "started_at": now(),
+            "model_version": run.model_version,
+            "experiment": run.experiment,
+            "label": run.label,
+            "model": run.family,
+            "parameters": json.dumps(run.parameters),
+            "seed": run.seed,
+            "protocol": run.protocol,
+            "embedding_model": run.embedding_model,
+            "recipe_hash": run.recipe_hash,
+            "started_at": now(),
         },
-    )  # fmt: skip
-
-
-def finish(connection: Connection, run: Run, cases_hash: str, outcome: Outcome) -> None:
-    """Commit a run's figures and that it is done, all or nothing."""
-    with transaction(connection):
-        store_measured(connection, run.model_version, run.split, cases_hash, outcome.measured)
-        close(connection, run, outcome.fit_seconds, outcome.recommend_seconds, outcome.validation_value)
-
-
-def close(
-    connection: Connection, run: Run, fit_seconds: float, recommend_seconds: float | None, value: float | None
-) -> None:
-    """Write that a run is done, with which parameters, and what it took."""
-    connection.execute(
-        "update ml.experiment_runs set status = 'done', fit_seconds = ?, recommend_seconds = ?, validation_value = ?, "
-        "finished_at = ?, parameters = ? where model_version = ?",
-        [fit_seconds, recommend_seconds, value, now(), json.dumps(run.parameters), run.model_version],
     )
 
 
-def fail(connection: Connection, run: Run, error: Exception) -> str:
-    """Write that a run failed, and return why."""
+def finish_run(connection: Connection, run: Run, cases_hash: str, outcome: Outcome) -> None:
+    """Store a run's figures and record that it is done, in one transaction."""
+    with transaction(connection):
+        store_measured(connection, run.model_version, run.split, cases_hash, outcome.measured)
+        record_done(connection, run, outcome.fit_seconds, outcome.recommend_seconds, outcome.validation_value)
+
+
+def record_done(
+    connection: Connection,
+    run: Run,
+    fit_seconds: float,
+    recommend_seconds: float | None,
+    validation_value: float | None,
+) -> None:
+    """Record that a run or a search is done, with its parameters, its seconds and its validation value."""
+    connection.execute(
+        "update ml.experiment_runs set status = 'done', fit_seconds = ?, recommend_seconds = ?, validation_value = ?, "
+        "finished_at = ?, parameters = ? where model_version = ?",
+        [fit_seconds, recommend_seconds, validation_value, now(), json.dumps(run.parameters), run.model_version],
+    )
+
+
+def fail_run(connection: Connection, run: Run, error: Exception) -> str:
+    """Record that a run failed, and return the reason, without secrets."""
     reason = redact(f"{type(error).__name__}: {error}")
     connection.execute(
         "update ml.experiment_runs set status = 'failed', error = ?, finished_at = ? where model_version = ?",
@@ -118,8 +148,8 @@ def fail(connection: Connection, run: Run, error: Exception) -> str:
 
 
 def read_runs(connection: Connection, versions: list[str]) -> pl.DataFrame:
-    """Read the rows of some runs: ``model_version, label, model, seed, status, fit_seconds, …``."""
-    return _rows_of(
+    """Read the records of the given runs: ``model_version, label, model, seed, status, fit_seconds, …``."""
+    return _read_rows(
         connection,
         versions,
         "select model_version, label, model, seed, status, fit_seconds, recommend_seconds, validation_value, error "
@@ -128,20 +158,21 @@ def read_runs(connection: Connection, versions: list[str]) -> pl.DataFrame:
 
 
 def read_metrics(connection: Connection, versions: list[str]) -> pl.DataFrame:
-    """Read ``model_version, segment, metric, k, value, n`` of some runs."""
+    """Read the metrics of the given runs: ``model_version, segment, metric, k, value, n``."""
     query = "select model_version, segment, metric, k, value, n from ml.model_metrics"
-    return _rows_of(connection, versions, query)
+    return _read_rows(connection, versions, query)
 
 
-def _rows_of(connection: Connection, versions: list[str], query: str) -> pl.DataFrame:
-    found = connection.execute(f"{query} where list_contains(?, model_version)", [versions])
-    frame = pl.from_arrow(found.to_arrow_table())
+def _read_rows(connection: Connection, versions: list[str], query: str) -> pl.DataFrame:
+    """Return the rows of a query that belong to the given model_versions."""
+    table = connection.execute(f"{query} where list_contains(?, model_version)", [versions]).to_arrow_table()
+    frame = pl.from_arrow(table)
     assert isinstance(frame, pl.DataFrame)  # noqa: S101 - a table never becomes a Series
     return frame
 
 
 def read_ranks(connection: Connection, versions: list[str], cases_hash: str) -> dict[str, Longs]:
-    """Read the ranks, int64 array (cases,), of runs on the very same cases."""
+    """Read the ranks, int64 array (cases,), of those of the given runs that were measured on the cases of this hash."""
     rows = connection.execute(
         "select model_version, target_ranks from ml.model_ranks where list_contains(?, model_version) "
         "and cases_hash = ?",

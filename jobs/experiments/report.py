@@ -1,4 +1,4 @@
-"""What an experiment found, a summary a label: means, intervals, differences to the baseline, by segment and seed."""
+"""Summaries of an experiment's models: means, intervals, and differences to the baseline, by segment and seed."""
 
 from dataclasses import asdict, dataclass
 from typing import Any
@@ -8,29 +8,32 @@ import polars as pl
 
 from jobs.core.arrays import Bools, Doubles, Longs
 from jobs.core.metrics import METRICS, rank_values
-from jobs.experiments.comparison import Comparison, Estimate, compare, estimate
-
-CUT_OFFS = (10, 20)
+from jobs.evaluation.comparison import Comparison, Estimate, compare, estimate
+from jobs.evaluation.measure import CUT_OFFS
 
 
 @dataclass(frozen=True)
 class ModelSummary:
-    """What was found of one label.
+    """The results of one model of an experiment, over all its seeds.
 
     Attributes
     ----------
     seeds : list of int or None
-        Of its runs that are done, ascending; None for a model without randomness.
+        The seeds of the model's finished runs, ascending; None for a model without randomness.
     means : "metric@k" -> float
-        Over the seeds, of all test cases; a metric that has no value is left out.
+        Each metric's mean over the seeds, on all test cases; a metric without a value is left out.
     by_seed : list of float
-        The experiment's own metric, in the order of ``seeds``.
-    estimates, differences : segment -> Estimate, Comparison
-        Of the experiment's own metric, its values averaged over the seeds case by case; "all" is every case. There is
-        no difference without a baseline, of the baseline itself, or where it has no run that is done.
+        The experiment's own metric for each seed, in the order of ``seeds``.
+    estimates : segment -> Estimate
+        The experiment's own metric on each segment, with its interval; "all" is every test case. The values of each
+        case are averaged over the seeds first.
+    differences : segment -> Comparison
+        The difference to the baseline on each segment. Empty if there is no baseline, for the baseline itself, and if
+        no run of the baseline is done.
     cases : segment -> int
+        The number of test cases.
     minutes : float
-        Of fitting and recommending, all runs together; of one that was killed, those since it went on.
+        The time of fitting and recommending, all runs together; of a run that was killed, the time since it continued.
     """
 
     label: str
@@ -44,13 +47,13 @@ class ModelSummary:
     minutes: float
 
     def as_dict(self) -> dict[str, Any]:
-        """Return it for machines."""
+        """Return the summary as dictionaries, lists and numbers, ready for JSON."""
         return asdict(self)
 
 
 @dataclass(frozen=True)
 class Results:
-    """An experiment's runs that are done.
+    """The runs of an experiment that are done, with their metrics and ranks.
 
     Attributes
     ----------
@@ -59,6 +62,7 @@ class Results:
     metrics : polars.DataFrame
         ``model_version, segment, metric, k, value``.
     ranks : model_version -> int64 array (cases,)
+        The rank of each test case's target, 0 where the list lacks it.
     """
 
     runs: pl.DataFrame
@@ -67,51 +71,77 @@ class Results:
 
 
 def summarize(
-    found: Results, segments: dict[str, Bools], labels: list[str], baseline: str | None, metric: str, k: int
+    results: Results, segments: dict[str, Bools], labels: list[str], baseline: str | None, metric: str, k: int
 ) -> list[ModelSummary]:
-    """Return a line a label that has a run, in the order of ``labels``.
+    """Return a summary for each label that has a finished run, in the order of ``labels``.
 
     Parameters
     ----------
     segments : name -> bool array (cases,)
-        Besides "all".
-    metric, k
-        ``ndcg``, ``hit_rate`` or ``mrr``, at 10 or 20: what a rank says.
+        Parts of the test cases, besides "all".
+    baseline : str, optional
+        The label of the model with which the others are compared.
+    metric : str
+        ``ndcg``, ``hit_rate`` or ``mrr``: the metrics that follow from a target's rank.
+    k : int
+        The cut-off: 10 or 20.
     """
-    rows = {label: found.runs.filter(pl.col("label") == label).sort("seed") for label in labels}
-    values = {
-        label: np.array([rank_values(found.ranks[name], metric, k) for name in runs["model_version"]])
-        for label, runs in rows.items()
+    runs_by_label = {label: results.runs.filter(pl.col("label") == label).sort("seed") for label in labels}
+    values_by_label = {
+        label: np.array([rank_values(results.ranks[version], metric, k) for version in runs["model_version"]])
+        for label, runs in runs_by_label.items()
         if len(runs)
     }
-    other = values.get(baseline) if baseline else None
+    baseline_values = values_by_label.get(baseline) if baseline else None
     return [
-        _line(label, rows[label], found.metrics, each, segments, None if label == baseline else other)
-        for label, each in values.items()
+        _summarize_label(
+            label,
+            runs_by_label[label],
+            results.metrics,
+            values,
+            segments,
+            None if label == baseline else baseline_values,
+        )
+        for label, values in values_by_label.items()
     ]
 
 
-def _line(
-    label: str, runs: pl.DataFrame, metrics: pl.DataFrame, values: Doubles, segments: dict[str, Bools],
-    baseline: Doubles | None,
-) -> ModelSummary:  # fmt: skip
-    own, other = values.mean(axis=0), None if baseline is None else baseline.mean(axis=0)
-    parts = {"all": np.ones(len(own), np.bool_), **segments}
+def _summarize_label(
+    label: str,
+    runs: pl.DataFrame,
+    metrics: pl.DataFrame,
+    values: Doubles,
+    segments: dict[str, Bools],
+    baseline_values: Doubles | None,
+) -> ModelSummary:
+    """Return the summary of one label.
+
+    Parameters
+    ----------
+    values, baseline_values : float64 arrays (seeds, cases)
+        The experiment's own metric for each seed and case.
+    """
+    mean_values = values.mean(axis=0)
+    baseline_means = None if baseline_values is None else baseline_values.mean(axis=0)
+    parts = {"all": np.ones(len(mean_values), np.bool_), **segments}
+    differences = {}
+    if baseline_means is not None:
+        differences = {name: compare(mean_values[part], baseline_means[part]) for name, part in parts.items()}
     return ModelSummary(
         label,
         runs["model"][0],
         runs["seed"].to_list(),
-        means(metrics.filter(pl.col("model_version").is_in(runs["model_version"].implode()))),
+        metric_means(metrics.filter(pl.col("model_version").is_in(runs["model_version"].implode()))),
         values.mean(axis=1).tolist(),
-        {name: estimate(own[part]) for name, part in parts.items()},
-        {} if other is None else {name: compare(own[part], other[part]) for name, part in parts.items()},
+        {name: estimate(mean_values[part]) for name, part in parts.items()},
+        differences,
         {name: int(part.sum()) for name, part in parts.items()},
         sum(runs["fit_seconds"].to_list() + runs["recommend_seconds"].to_list()) / 60,
     )
 
 
-def means(metrics: pl.DataFrame) -> dict[str, float]:
-    """Return each metric's mean over the runs in the rows, of all test cases, by "metric@k"."""
+def metric_means(metrics: pl.DataFrame) -> dict[str, float]:
+    """Return each metric's mean over the given runs, on all test cases, by "metric@k"."""
     rows = metrics.filter((pl.col("segment") == "all") & pl.col("value").is_not_null())
-    found = {(metric, k): value for metric, k, value in rows.group_by("metric", "k").agg(pl.mean("value")).iter_rows()}
-    return {f"{metric}@{k}": found[metric, k] for k in CUT_OFFS for metric in METRICS if (metric, k) in found}
+    means = {(metric, k): value for metric, k, value in rows.group_by("metric", "k").agg(pl.mean("value")).iter_rows()}
+    return {f"{metric}@{k}": means[metric, k] for k in CUT_OFFS for metric in METRICS if (metric, k) in means}

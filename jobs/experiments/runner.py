@@ -8,8 +8,8 @@ from dataclasses import dataclass, field, replace
 from jobs.core.arrays import Floats
 from jobs.core.catalog import Catalog
 from jobs.evaluation.measure import CUT_OFFS, measure_lists
-from jobs.experiments import records as store
-from jobs.experiments.evaluation_data import EvaluationData, hash_of
+from jobs.experiments import records
+from jobs.experiments.evaluation_data import EvaluationData, hash_arrays
 from jobs.experiments.records import Outcome, Run
 from jobs.experiments.spec import Experiment
 from jobs.language_models.services import Services
@@ -20,12 +20,18 @@ from jobs.nightly.checkpoints import drop_checkpoints
 from jobs.nightly.model_store import SCHEMA_VERSION
 from jobs.progress import say
 
-COMPOSITE = "fusion"  # takes models that were fitted before, so it comes last
+FUSION = "fusion"  # reuses models that were fitted before, so its runs come last
 
 
 @dataclass(frozen=True)
-class Planned:
-    """A run, with what it is run on: a catalogue whose vectors are the variant's."""
+class PlannedRun:
+    """A run with its seed and its catalogue, whose vectors are those of the run's embeddings.
+
+    Attributes
+    ----------
+    seed : int
+        The seed to fit with; ``run.seed`` is None for a model without randomness.
+    """
 
     run: Run
     catalog: Catalog
@@ -34,47 +40,54 @@ class Planned:
 
 @dataclass
 class FittedModels:
-    """Fitted models that later ones may take, with the runs that made them.
+    """Fitted models that later runs can reuse, each with the run that fitted it.
 
-    A run takes what it would fit itself: it is what its parameters, its seed and the data say, whatever else stands in
-    the file.
+    A run reuses only models that it would fit itself in the same way. So its result depends on its parameters, its seed
+    and the data alone, whatever other models the experiment has.
     """
 
     models: list[tuple[Run, Model]] = field(default_factory=list)
 
     def keep(self, run: Run, model: Model, later: list[Run]) -> None:
-        """Keep a model as long as a later run may take it."""
-        self.models = [each for each in [*self.models, (run, model)] if any(_can_reuse(one, *each) for one in later)]
+        """Add a model, and forget all models that none of the later runs can reuse."""
+        candidates = [*self.models, (run, model)]
+        self.models = [
+            (fitting_run, fitted)
+            for fitting_run, fitted in candidates
+            if any(_can_reuse(later_run, fitting_run, fitted) for later_run in later)
+        ]
 
-    def of(self, run: Run) -> dict[str, Model]:
-        """Return what a run may take, by family."""
-        return {model.family: model for made_by, model in self.models if _can_reuse(run, made_by, model)}
+    def reusable_by(self, run: Run) -> dict[str, Model]:
+        """Return the models that a run can reuse, by family."""
+        return {model.family: model for fitting_run, model in self.models if _can_reuse(run, fitting_run, model)}
 
 
-def _can_reuse(run: Run, made_by: Run, model: Model) -> bool:
-    same = made_by.seed in (None, run.seed) and made_by.embedding_model in (None, run.embedding_model)
-    return same and make(run.family, run.parameters).can_reuse(model)
+def _can_reuse(run: Run, fitting_run: Run, model: Model) -> bool:
+    """Tell whether ``run`` would fit the same model as ``fitting_run`` did, and could reuse it."""
+    has_same_seed = fitting_run.seed in (None, run.seed)
+    has_same_embeddings = fitting_run.embedding_model in (None, run.embedding_model)
+    return has_same_seed and has_same_embeddings and make(run.family, run.parameters).can_reuse(model)
 
 
-def plan(experiment: Experiment, data: EvaluationData, vectors: dict[str, tuple[str, Floats]]) -> list[Planned]:
-    """Return every run of an experiment, in the order in which they are run.
+def plan(experiment: Experiment, data: EvaluationData, vectors: dict[str, tuple[str, Floats]]) -> list[PlannedRun]:
+    """Return every run of an experiment, in the order in which the runs are made.
 
-    A model without randomness is run once; else once a seed. A run's name is a hash of all that makes it: family,
-    parameters, seed, protocol, data, test cases, embeddings, and the code's version.
+    A model without randomness is run once, others once for each seed. A run's name has a hash of all that determines
+    its figures: family, parameters, seed, protocol, data, test cases, embeddings, and the version of the weights.
 
     Parameters
     ----------
     vectors : label -> (name, float32 array (items, dimensions))
-        Each variant's embeddings, in the order of the bench's catalogue, and what they are called.
+        The name and the vectors of each variant's embeddings, in the order of ``data.catalog``.
     """
-    found = []
-    variants = sorted(experiment.variants(), key=lambda variant: variant.family == COMPOSITE)
+    planned = []
+    variants = sorted(experiment.variants(), key=lambda variant: variant.family == FUSION)
     data_hash, cases_hash = data.data_hash, data.cases_hash
-    hashes = {id(array): hash_of([array]) for _, array in vectors.values()}  # most variants share one array
-    for number, seed in enumerate(experiment.seeds):
+    hashes = {id(array): hash_arrays([array]) for _, array in vectors.values()}  # most variants share one array
+    for seed_number, seed in enumerate(experiment.seeds):
         for variant in variants:
             model = make(variant.family, variant.parameters)
-            if number and not model.is_random:
+            if seed_number and not model.is_random:
                 continue
             name, array = vectors[variant.label] if model.uses_embeddings else (None, data.catalog.embeddings)
             run_seed = seed if model.is_random else None
@@ -84,51 +97,56 @@ def plan(experiment: Experiment, data: EvaluationData, vectors: dict[str, tuple[
                 "seed": run_seed,
                 "protocol": experiment.protocol,
                 "data": data_hash,
-                "cases": cases_hash,  # ranks are read by it, and ids change it that no model sees
+                "cases": cases_hash,  # has ids, which no model sees, but by which ranks are read
                 "embeddings": [name, hashes[id(array)]] if model.uses_embeddings else None,
                 "schema_version": SCHEMA_VERSION,
             }
-            recipe_hash = hashlib.sha256(json.dumps(recipe, sort_keys=True).encode()).hexdigest()
             run = Run(
-                experiment.name, variant.label, variant.family, model.parameters, run_seed, experiment.protocol, name,
-                recipe_hash,
-            )  # fmt: skip
-            found.append(Planned(run, replace(data.catalog, embeddings=array), seed))
-    return found
+                experiment=experiment.name,
+                label=variant.label,
+                family=variant.family,
+                parameters=model.parameters,
+                seed=run_seed,
+                protocol=experiment.protocol,
+                embedding_model=name,
+                recipe_hash=hashlib.sha256(json.dumps(recipe, sort_keys=True).encode()).hexdigest(),
+            )
+            planned.append(PlannedRun(run, replace(data.catalog, embeddings=array), seed))
+    return planned
 
 
-def run_all(services: Services, planned: list[Planned], data: EvaluationData) -> dict[str, str]:
-    """Run what is not done yet, and return why each of those failed that did, by model_version.
+def run_all(services: Services, planned: list[PlannedRun], data: EvaluationData) -> dict[str, str]:
+    """Make the runs that are not done yet; return the reason of each run that failed, by model_version.
 
-    Each run is committed when it is done; one that was killed goes on from its checkpoint.
+    Each run is committed when it is done. A run that was killed continues from its checkpoint.
     """
     connection = services.connection
-    done = store.finished(connection, planned[0].run.experiment) if planned else set()
-    runs = [each.run for each in planned]
-    parts, refitted, failed = FittedModels(), FittedModels(), {}
-    for number, each in enumerate(planned, start=1):
-        run = each.run
+    done = records.finished_runs(connection, planned[0].run.experiment) if planned else set()
+    fitted, refitted = FittedModels(), FittedModels()
+    failed = {}
+    for number, next_run in enumerate(planned, start=1):
+        run, seed = next_run.run, next_run.seed
         checkpoint = services.settings.work_folder / "checkpoints" / f"{run.recipe_hash[:32]}.safetensors"
         if run.model_version in done:
-            drop_checkpoints(checkpoint)  # a kill after the commit leaves them
+            drop_checkpoints(checkpoint)  # a process that was killed just after the commit leaves some
             continue
-        say(f"{number} of {len(planned)}: {run.label}{'' if run.seed is None else f', seed {run.seed}'}")
-        store.start(connection, run)
-        again = checkpoint.with_stem(f"{checkpoint.stem}-again")
+        say(f"{number} of {len(planned)}: {run.label_and_seed}")
+        records.start_run(connection, run)
+        second_checkpoint = checkpoint.with_stem(f"{checkpoint.stem}-again")
         contexts = (
-            FitContext(each.seed, checkpoint, parts.of(run), data.allow_repeats),
-            FitContext(each.seed, again, refitted.of(run), data.allow_repeats),
+            FitContext(seed, checkpoint, fitted.reusable_by(run), data.allow_repeats),
+            FitContext(seed, second_checkpoint, refitted.reusable_by(run), data.allow_repeats),
         )
         try:
-            model, final, outcome = fit_and_measure(services, run, each.catalog, data, contexts)
-        except Exception as error:  # whatever is wrong with one model, the others go on
-            failed[run.model_version] = store.fail(connection, run, error)
+            model, final, outcome = fit_and_measure(services, run, next_run.catalog, data, contexts)
+        except Exception as error:  # whatever is wrong with one model, the other runs go on
+            failed[run.model_version] = records.fail_run(connection, run, error)
             say(f"failed: {failed[run.model_version]}")
             continue
-        store.finish(connection, run, data.cases_hash, outcome)
+        records.finish_run(connection, run, data.cases_hash, outcome)
         drop_checkpoints(checkpoint)
-        later = [planned_run for planned_run in runs[number:] if planned_run.model_version not in done]
-        parts.keep(run, model, later)
+        later = [later_run.run for later_run in planned[number:] if later_run.run.model_version not in done]
+        fitted.keep(run, model, later)
         refitted.keep(run, final, later)
     return failed
 
@@ -136,9 +154,20 @@ def run_all(services: Services, planned: list[Planned], data: EvaluationData) ->
 def fit_and_measure(
     services: Services, run: Run, catalog: Catalog, data: EvaluationData, contexts: tuple[FitContext, FitContext]
 ) -> tuple[Model, Model, Outcome]:
-    """Fit a run's model, fit it again with the validation part, and measure that on the test part.
+    """Fit a run's model, fit it again with the validation cases, and measure the second fit on the test part.
 
-    The seconds are of the wall clock, both fits together; where they go on from a checkpoint, only what came after.
+    The seconds are those of the wall clock, both fits together. If a fit continues from a checkpoint, only the time
+    after that counts.
+
+    Parameters
+    ----------
+    contexts : tuple of two FitContext
+        For the first and the second fit.
+
+    Returns
+    -------
+    tuple of Model, Model, Outcome
+        The first fit, the second fit (the same model if the protocol has no second fit), and the run's figures.
     """
     model = make(run.family, run.parameters, services)
     started = time.perf_counter()
@@ -149,7 +178,7 @@ def fit_and_measure(
     _, lists = recommend(scorer, data.cases.inputs, max(CUT_OFFS), allow_repeats=data.allow_repeats)
     recommended = time.perf_counter()
     measured = measure_lists(lists, data.cases, catalog, data.item_counts, data.segments, scorer.rates())
-    value = None
+    validation_value = None
     if len(data.validation.targets):
-        value = ndcg_at_20(model.scorer(catalog), data.validation, allow_repeats=data.allow_repeats)
-    return model, final, Outcome(measured, fitted - started, recommended - fitted, value)
+        validation_value = ndcg_at_20(model.scorer(catalog), data.validation, allow_repeats=data.allow_repeats)
+    return model, final, Outcome(measured, fitted - started, recommended - fitted, validation_value)

@@ -1,4 +1,4 @@
-"""What an experiment is: a TOML file, checked, and the models that it names one by one."""
+"""The file of an experiment: reading and checking the TOML, and the models that it asks for."""
 
 import itertools
 import json
@@ -12,44 +12,41 @@ from pydantic import BaseModel, ConfigDict, Discriminator, Field, Tag, Validatio
 
 from jobs.errors import UsageError, nearest
 from jobs.evaluation.protocols import Protocol
+from jobs.families import Family, known_family
 from jobs.models.registry import FAMILIES, check, make
 
 
-class Part(BaseModel):
-    """A table of the file."""
+class Table(BaseModel):
+    """A table of the experiment file, in which unknown keys are errors."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
 
-class Entry(Part):
-    """One of ``[[models]]``: a family with parameters, or with a grid of them.
+class Entry(Table):
+    """An entry of ``[[models]]``: a family with parameters, or with a grid of parameters.
 
     Attributes
     ----------
     label : str
-        What the report calls it; the family where it is absent. A grid's values are added to it.
+        The model's name in the report; by default the family. The values of a grid are added to it.
     grid : parameter -> values
-        Every combination is a model of its own.
+        Every combination of values is a model.
     embedding_model : str, optional
-        One of the dbt var ``embedding_models``; else the one that serves.
+        One of the dbt var ``embedding_models``; by default the one that the warehouse serves.
     item_text_template : list of str, optional
-        Other texts of the items, spelt like the dbt var; their vectors are bought by the experiment.
+        A template of item texts, written like the dbt var of this name, if the texts differ from the warehouse's; the
+        experiment buys their vectors.
     """
 
-    family: str
-    label: str = Field("", pattern=r"^[^/|]*$")  # it is a part of model versions, and of a Markdown table
+    family: Family
+    label: str = Field("", pattern=r"^[^/|]*$")  # a label is a part of model versions, and of a Markdown table
     parameters: dict[str, Any] = {}
     grid: dict[str, list[Any]] = {}
     embedding_model: str | None = None
     item_text_template: list[str] | None = Field(None, min_length=1)
 
-    @field_validator("family")
-    @classmethod
-    def _known(cls, value: str) -> str:
-        return _known_family(value)
-
     def variant(self, chosen: Mapping[str, Any]) -> "Variant":
-        """Return the model with values chosen from the grid."""
+        """Return the model with one combination of the grid's values, by parameter."""
         words = [f"{name}={value}" for name, value in chosen.items()]
         return Variant(
             " ".join([self.label or self.family, *words]),
@@ -60,15 +57,15 @@ class Entry(Part):
         )
 
 
-class Range(Part):
-    """Numbers from ``low`` to ``high``, both included; whole ones if both ends are."""
+class Range(Table):
+    """A range of numbers from ``low`` to ``high``, both included; ``log`` searches it on a logarithmic scale."""
 
     low: int | float
     high: int | float
     log: bool = False
 
     @model_validator(mode="after")
-    def _ordered(self) -> Self:
+    def _check_order(self) -> Self:
         if self.low > self.high or (self.log and self.low <= 0):
             raise ValueError("a range needs low <= high, and low > 0 with log")
         return self
@@ -80,11 +77,17 @@ Values = Annotated[
 ]
 
 
-class Search(Part):
-    """``[search]``: how often to try, and between which values of which families' parameters.
+class Search(Table):
+    """The table ``[search]``: the number of trials, and the values to try for parameters of some families.
 
-    Parameters that are not searched, and embeddings, are those of the family's first entry in ``[[models]]``, else its
-    defaults.
+    Parameters that are not searched, and the embeddings, are those of the family's first entry in ``[[models]]``; if it
+    has none, they are the defaults.
+
+    Attributes
+    ----------
+    trials : int
+        For each family.
+    space : family -> parameter -> values
     """
 
     trials: int = Field(30, gt=0)
@@ -93,9 +96,9 @@ class Search(Part):
 
     @field_validator("space")
     @classmethod
-    def _known(cls, value: dict[str, Any]) -> dict[str, Any]:
+    def _check_parameters(cls, value: dict[str, Any]) -> dict[str, Any]:
         for family, space in value.items():
-            _known_family(family)
+            known_family(family)
             for name, values in space.items():
                 _check_space(family, name, values)
         return value
@@ -103,7 +106,7 @@ class Search(Part):
 
 @dataclass(frozen=True)
 class Variant:
-    """One model of an experiment, but for the seed."""
+    """One model of an experiment, for any seed."""
 
     label: str
     family: str
@@ -112,19 +115,19 @@ class Variant:
     item_text_template: tuple[str, ...] | None = None
 
 
-class Experiment(Part):
-    """The file.
+class Experiment(Table):
+    """An experiment as its file defines it.
 
     Attributes
     ----------
     name : str
-        Under which its runs are kept; another file of the same name goes on with them.
+        The name under which runs are kept; another file of the same name continues with these runs.
     baseline : str, optional
-        Label of the model that the others are compared with.
+        The label of the model with which the others are compared.
     metric, k
-        What they are compared by.
+        The metric, and its cut-off, by which models are compared.
     test_limit : int
-        So many of the test cases are asked for, drawn by chance but the same for all; 0: all.
+        The most test cases to measure on, drawn at random but the same for all models; 0: all.
     """
 
     name: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]*$")
@@ -139,13 +142,13 @@ class Experiment(Part):
 
     @field_validator("seeds")
     @classmethod
-    def _distinct(cls, value: list[int]) -> list[int]:
+    def _check_seeds(cls, value: list[int]) -> list[int]:
         if len(set(value)) < len(value) or min(value) < 0:
             raise ValueError("seeds are distinct and not negative")
         return value
 
     @model_validator(mode="after")
-    def _consistent(self) -> Self:
+    def _check_labels(self) -> Self:
         if not self.models and not self.search:
             raise ValueError("nothing to do: the file needs [[models]], a [search], or both")
         labels = [variant.label for variant in self.variants()]
@@ -157,7 +160,7 @@ class Experiment(Part):
         return self
 
     def variants(self) -> list[Variant]:
-        """Return every model, in the file's order; of a grid, every combination, the last parameter fastest."""
+        """Return every model in the order of the file; a grid gives every combination, the last parameter fastest."""
         return [
             entry.variant(dict(zip(entry.grid, values, strict=True)))
             for entry in self.models
@@ -165,18 +168,21 @@ class Experiment(Part):
         ]
 
     def base(self, family: str) -> Variant:
-        """Return what a search of a family starts from: its first entry, without the grid, else its defaults."""
+        """Return the model from which a search of the family takes all that it does not search.
+
+        That is the family's first entry without its grid; if the family has no entry, the model has its defaults.
+        """
         return next((entry.variant({}) for entry in self.models if entry.family == family), Variant(family, family, {}))
 
 
 def read_experiment(path: Path) -> Experiment:
-    """Read and check an experiment's file.
+    """Read and check the file of an experiment.
 
     Raises
     ------
     UsageError
-        For a file that is absent or no TOML, an unknown key (naming the nearest known one), family, parameter or
-        baseline, or a value of the wrong type.
+        If the file is absent or no TOML, or has an unknown key, family, parameter or baseline (the message names the
+        nearest known one), or a value of the wrong type.
     """
     try:
         experiment = Experiment(**tomllib.loads(path.read_text(encoding="utf-8")))
@@ -188,7 +194,7 @@ def read_experiment(path: Path) -> Experiment:
         raise UsageError("\n".join(f"{path}: {_explain(problem)}" for problem in error.errors())) from error
     for variant in experiment.variants():
         try:
-            model = make(variant.family, variant.parameters)  # wrong parameters are found before anything is fitted
+            model = make(variant.family, variant.parameters)  # finds wrong parameters before anything is fitted
         except UsageError as error:
             raise UsageError(f"{path}: model '{variant.label}': {error}") from error
         if (variant.embedding_model or variant.item_text_template) and not model.uses_embeddings:
@@ -196,32 +202,34 @@ def read_experiment(path: Path) -> Experiment:
     return experiment
 
 
-def _known_family(value: str) -> str:
-    if value not in FAMILIES:
-        raise ValueError(f"unknown family '{value}': {nearest(value, FAMILIES)}")
-    return value
-
-
 def _check_space(family: str, name: str, values: Range | list[Any]) -> None:
-    known = FAMILIES[family].defaults
-    if name not in known:
-        raise ValueError(f"unknown parameter '{name}' of {family}: {nearest(name, known)}")
+    """Check the values to try for one parameter.
+
+    Raises
+    ------
+    ValueError
+        If the family has no such parameter, or the parameter can't have one of the values.
+    """
+    defaults = FAMILIES[family].defaults
+    if name not in defaults:
+        raise ValueError(f"unknown parameter '{name}' of {family}: {nearest(name, defaults)}")
     if isinstance(values, Range):
-        if type(known[name]) not in (int, float):
+        if type(defaults[name]) not in (int, float):
             raise ValueError(f"'{name}' of {family} is no number: list its values")
-        if type(known[name]) is int and not (type(values.low) is int and type(values.high) is int):
+        if type(defaults[name]) is int and not (type(values.low) is int and type(values.high) is int):
             raise ValueError(f"'{name}' of {family} is a whole number, and so are the ends of its range")
         values = [values.low, values.high]
     if not values:
         raise ValueError(f"'{name}' of {family} has no values to choose from")
     for value in values:
         try:
-            check(family, name, value)  # alone: what it goes together with may be searched too
+            check(family, name, value)  # without the other parameters, which may be searched too
         except UsageError as error:
             raise ValueError(str(error)) from error
 
 
 def _explain(problem: Any) -> str:
+    """Return one of pydantic's problems as a message for people."""
     place = [part for part in problem["loc"] if part not in ("range", "list")]
     name = ".".join(str(part) for part in place)
     if problem["type"] == "extra_forbidden":

@@ -1,4 +1,4 @@
-"""The embeddings of an experiment's models: those that serve, another embedding model's, or those of other texts."""
+"""The embeddings that an experiment's models read: the warehouse's, or of another embedding model or other texts."""
 
 from jobs.core.arrays import Floats
 from jobs.core.catalog import Catalog
@@ -13,8 +13,10 @@ from jobs.warehouse.dbt_macros import dbt_macros
 from jobs.warehouse.reading import read_embeddings
 
 VARIANT_TEXTS = "temp.experiment_texts"
+"""The table of the item texts of one model with an ``item_text_template``."""
 
-MISSING = """
+MISSING_VECTORS = """
+    -- The number of texts that have no vector of an embedding model yet
     select count(distinct text_hash) from {texts}
     where regexp_matches(text, '\\S') and text_hash not in (
         select text_hash from ml.embeddings
@@ -22,7 +24,8 @@ MISSING = """
     )
 """
 
-VECTORS = """
+ITEM_VECTORS = """
+    -- The vector of each item whose text has one
     (
         select texts.item_id, vectors.embedding
         from {texts} as texts
@@ -37,16 +40,26 @@ VECTORS = """
 def read_vectors(
     connection: Connection, settings: Settings, variants: list[Variant], catalog: Catalog, max_cost: float = 0.0
 ) -> dict[str, tuple[str, Floats]]:
-    """Return each variant's embeddings, by label: what they are called, and float32 array (items, dimensions).
+    """Read the embeddings of each variant, and buy those of other item texts.
 
-    Texts of an ``item_text_template`` are rendered from ``catalog.items`` and embedded by the embed job, into
-    ``ml.embeddings``: each is paid for once, also if the template becomes the warehouse's.
+    Texts of an ``item_text_template`` are rendered from ``catalog.items``. The embed job writes their vectors to
+    ``ml.embeddings``, so each text is paid for once, even if the template later becomes the warehouse's.
+
+    Parameters
+    ----------
+    max_cost : float
+        The most that vectors of other item texts may cost, in US dollars.
+
+    Returns
+    -------
+    label -> (str, float32 array (items, dimensions))
+        The name of the variant's embeddings, and the vectors in the order of the catalogue.
 
     Raises
     ------
     NextmartError
-        If another embedding model's vectors are not in the warehouse, or those of other texts could not be bought for
-        ``max_cost`` US dollars.
+        If the warehouse lacks vectors of another embedding model, or vectors of other texts could not be bought for
+        ``max_cost``.
     """
     read: dict[tuple[str, tuple[str, ...] | None], tuple[str, Floats]] = {}
     serving = settings.job_vars().embedding_model
@@ -58,31 +71,29 @@ def read_vectors(
         if key == (serving, None):
             read[key] = serving, catalog.embeddings
             continue
-        chosen = settings.with_embedding(name, None)
-        model = chosen.job_vars().embedding
+        settings_of_model = settings.with_embedding(name, None)
+        model = settings_of_model.job_vars().embedding
         if variant.item_text_template:
             render(connection, variant.item_text_template)
-            read[key] = (
-                f"{name} of {' '.join(variant.item_text_template)}",
-                _bought(connection, chosen, model, len(catalog), variant.label, max_cost),
-            )
+            vectors = _buy_vectors(connection, settings_of_model, model, len(catalog), variant.label, max_cost)
+            read[key] = f"{name} of {' '.join(variant.item_text_template)}", vectors
         else:
-            if missing := _missing(connection, model, ITEM_TEXTS):
+            if missing := _count_missing(connection, model, ITEM_TEXTS):
                 raise NextmartError(
                     f"model '{variant.label}': {missing:,} texts have no vector of {name} yet: "
                     f"run `nextmart embed --model {name}`"
                 )
-            read[key] = name, _read(connection, model, len(catalog), ITEM_TEXTS)
+            read[key] = name, _read_item_vectors(connection, model, len(catalog), ITEM_TEXTS)
     return {variant.label: read[variant.embedding_model or serving, variant.item_text_template] for variant in variants}
 
 
 def render(connection: Connection, template: tuple[str, ...]) -> None:
-    """Write the items' texts by a template into a temporary table, with the hashes that dbt would give them.
+    """Write the item texts of a template to ``temp.experiment_texts``, with the same hashes that dbt gives to texts.
 
     Raises
     ------
     UsageError
-        If a part of the template names no field, or one that does not exist.
+        If a part of the template names no field, or a field that does not exist.
     """
     macros = dbt_macros("item_text.sql", "dialect.sql")  # the hashes depend on every character of the SQL
     parts = [str(macros.item_text_part(part)) for part in template]
@@ -93,23 +104,26 @@ def render(connection: Connection, template: tuple[str, ...]) -> None:
     )
 
 
-def _bought(
-    connection: Connection, settings: Settings, model: EmbeddingModel, items: int, label: str, max_cost: float
+def _buy_vectors(
+    connection: Connection, settings: Settings, model: EmbeddingModel, item_count: int, label: str, max_cost: float
 ) -> Floats:
-    if _missing(connection, model, VARIANT_TEXTS):
+    """Embed the texts of ``temp.experiment_texts`` that have no vector yet, and return the vectors of all items."""
+    if _count_missing(connection, model, VARIANT_TEXTS):
         run_job("embed", connection, settings, options=EmbedOptions(max_cost, texts=VARIANT_TEXTS))
-    if missing := _missing(connection, model, VARIANT_TEXTS):
+    if missing := _count_missing(connection, model, VARIANT_TEXTS):
         raise NextmartError(
             f"model '{label}': {missing:,} texts of its item_text_template have no vector of {model.name}; "
             "ml.job_runs says why. Where they cost money, --max-cost says how much an experiment may spend."
         )
-    return _read(connection, model, items, VARIANT_TEXTS)
+    return _read_item_vectors(connection, model, item_count, VARIANT_TEXTS)
 
 
-def _missing(connection: Connection, model: EmbeddingModel, texts: str) -> int:
-    found = connection.execute(MISSING.format(texts=texts), model.key).fetchone()
-    return int(found[0]) if found else 0
+def _count_missing(connection: Connection, model: EmbeddingModel, texts: str) -> int:
+    """Return how many texts of a table have no vector of an embedding model yet."""
+    count = connection.execute(MISSING_VECTORS.format(texts=texts), model.key).fetchone()
+    return int(count[0]) if count else 0
 
 
-def _read(connection: Connection, model: EmbeddingModel, items: int, texts: str) -> Floats:
-    return read_embeddings(connection, items, model.dimensions, VECTORS.format(texts=texts), dict(model.key))
+def _read_item_vectors(connection: Connection, model: EmbeddingModel, item_count: int, texts: str) -> Floats:
+    """Return an embedding model's vectors of the texts in a table, float32 array (items, dimensions)."""
+    return read_embeddings(connection, item_count, model.dimensions, ITEM_VECTORS.format(texts=texts), dict(model.key))

@@ -1,4 +1,7 @@
-"""Which model is live: the rule, on arrays alone. What it reads and writes stands in ``jobs/promotion.py``."""
+"""The rule that chooses the live model, the one that recommends. Arrays in, verdicts out.
+
+:mod:`jobs.nightly.promotion` reads what the rule needs from the warehouse, and writes what the rule decides.
+"""
 
 from collections import Counter
 from collections.abc import Sequence
@@ -7,26 +10,27 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from jobs.core.arrays import Doubles
-from jobs.core.bootstrap import bootstrap_interval
+from jobs.evaluation import comparison
+from jobs.evaluation.comparison import Comparison
 
 SELECTION_K = 20
 """Length of the lists on which models are compared."""
 
 FEWEST_DIFFERENCES = 6
-"""Cases on which two models must differ for a difference to be more than noise. Were both equally good, one of them
-would be the better on all of 5 such cases with a chance of 2 / 2^5 > 5 %, of 6 with 2 / 2^6 < 5 % (sign test)."""
+"""The fewest cases on which two models must differ before one of them can count as better (sign test). Of two equally
+good models, one is better on all of 5 such cases with a chance of 2 / 2^5 > 5 %, on all of 6 with 2 / 2^6 < 5 %."""
 
 
 @dataclass(frozen=True, eq=False)
 class Entrant:
-    """A fitted model with what each validation case adds to its value.
+    """A fitted model with its value of the selection metric on each validation case.
 
     Attributes
     ----------
+    cases_hash : str or None
+        The hash of the validation cases and their order; None if the cases are not known.
     values : float64 array (cases,)
         As :func:`jobs.core.metrics.rank_values` gives them for the selection metric.
-    cases_hash : str or None
-        Names the cases and their order; None where they are not known.
     """
 
     model_version: str
@@ -36,18 +40,18 @@ class Entrant:
 
     @property
     def value(self) -> float:
-        """The mean over the cases; 0 without a case."""
+        """The mean value over the cases; 0 if there is no case."""
         return float(self.values.mean()) if len(self.values) else 0.0
 
 
 @dataclass(frozen=True, eq=False)
 class Incumbent:
-    """The model that is live now, with the reason that was written down when it became so.
+    """The model that is live before a decision, with the recorded reason why it became live.
 
     Attributes
     ----------
     why_unusable : str or None
-        Why it can't stay, where it can't: "its weights are gone".
+        Why the model can't stay live, such as "its weights are gone"; None if it can.
     """
 
     entrant: Entrant
@@ -57,51 +61,48 @@ class Incumbent:
 
 
 @dataclass(frozen=True)
-class Comparison:
-    """A paired difference of two models' means over the same cases, with its 95 % bootstrap interval."""
-
-    compared_with: str
-    difference: float
-    ci_low: float
-    ci_high: float
-    is_better: bool
-
-    def __str__(self) -> str:
-        return f"{self.difference:+.4f} [{self.ci_low:.4f}, {self.ci_high:.4f}]"
-
-
-@dataclass(frozen=True)
 class Verdict:
-    """What a decision says of one model."""
+    """A decision about one model: whether it is live, and why.
+
+    Attributes
+    ----------
+    compared_with : str or None
+        The model_version of the other model of ``comparison``.
+    comparison : Comparison or None
+        This model's values less those of ``compared_with``; None if the decision rests on no comparison.
+    """
 
     model_version: str
     family: str
     is_live: bool
     reason: str
+    compared_with: str | None = None
     comparison: Comparison | None = None
 
 
 def decide(entrants: Sequence[Entrant], incumbent: Incumbent | None) -> list[Verdict]:
-    """Choose the live model, and say of each model why it is or isn't.
+    """Choose the live model, and state for each model why it is live or not.
 
-    - **Nothing is live yet**, or what is can neither stay nor be followed by its family (lost weights, a family that
-      is no longer set): the best value wins of those that share their cases with the most others; of equal values, or
-      as large groups, the first of ``entrants``.
-    - **A pinned model** stays, whatever the others are worth.
-    - **Freshness**: else the newest model of the incumbent's family takes its place without having to be better, as
-      it knows newer events. Only where both were measured on the same cases, and the newer one is worse by more than
-      noise, does the older one stay.
-    - **A challenger** of another family wins if it is better than that model by more than noise: the paired
-      difference on the same validation cases has a 95 % bootstrap interval above zero, and the two differ on
-      ``FEWEST_DIFFERENCES`` cases or more. Of several the one with the best value wins, of equal ones the first.
-    - **Models are only compared where their cases are the same** (``cases_hash``). To measure an older model on newer
-      cases would be no test: it may have learnt from them. Families that are trained in one night share their cases,
-      and the train job trains them together when one gets too old; what was trained by itself in between (another
-      parameter, a new family) waits until then.
+    - **No model is live yet**, or the live model can't stay and no newer model of its family exists (lost weights, a
+      family that is not set any more): the entrant with the best value wins, among the entrants that share their cases
+      with the most others. Between equal values, or equally large groups, the first in ``entrants`` wins.
+    - **A pinned model** stays live, however good the others are.
+    - **Freshness**: otherwise the newest model of the incumbent's family takes the incumbent's place. It needs not be
+      better, because it knows newer events. The older model stays only if both were measured on the same cases and the
+      newer one is worse by more than noise.
+    - **A challenger**, a model of another family, wins if it is better than that model by more than noise: the paired
+      difference on the same validation cases has a 95 % bootstrap interval above zero, and the two differ on at least
+      ``FEWEST_DIFFERENCES`` cases. Of several such challengers the one with the best value wins; between equal values,
+      the first.
+    - **Models are compared only on the same cases** (``cases_hash``). To measure an older model on newer cases would be
+      no test: it may have learnt from them. Families that are trained in one night share their cases, and the train job
+      trains all of them together when one gets too old. A family that was trained alone in between (another parameter,
+      a new family) waits until then.
 
-    Each challenger is judged by itself: of n that are all as good as the incumbent, one wins by chance with up to about
-    n * 3.5 %. Of exact intervals that would be 2.5 %; the bootstrap's are too narrow where few cases differ (simulated:
-    3.5 % on 50 cases, 3.3 % on 500, 2.4 % on 2,000). Test cases play no part: they are in no argument.
+    Each challenger is judged separately: of n challengers that are exactly as good as the incumbent, one wins by chance
+    with a probability of up to about n * 3.5 %. Exact intervals would give 2.5 %; the bootstrap's are too narrow where
+    few cases differ (simulated: 3.5 % on 50 cases, 3.3 % on 500, 2.4 % on 2,000). Test cases have no influence: no
+    argument contains them.
 
     Parameters
     ----------
@@ -112,64 +113,72 @@ def decide(entrants: Sequence[Entrant], incumbent: Incumbent | None) -> list[Ver
     Returns
     -------
     list of Verdict
-        The live model first, then the other entrants, then an incumbent that is neither; empty without a model. Said
-        again with the chosen model as incumbent, it chooses the same.
+        The live model first, then the other entrants, then an incumbent that is neither; empty if there is no model.
+        Idempotent: deciding again with the chosen model as incumbent chooses the same model.
     """
-    chosen = _choose(entrants, incumbent)
-    if chosen is None:
+    choice = _choose(entrants, incumbent)
+    if choice is None:
         return []
-    live = chosen.entrant
-    verdicts = [Verdict(live.model_version, live.family, True, chosen.reason, chosen.won_by)]
+    live = choice.entrant
+    verdicts = [Verdict(live.model_version, live.family, True, choice.reason, choice.compared_with, choice.comparison)]
     for entrant in entrants:
         if entrant.model_version != live.model_version:
-            verdicts.append(_beside(entrant, live, chosen.is_pinned))
+            verdicts.append(_verdict_on_loser(entrant, live, choice.is_pinned))
     if incumbent and incumbent.entrant.model_version not in {verdict.model_version for verdict in verdicts}:
         old = incumbent.entrant
-        why = incumbent.why_unusable or f"{_named(live, old)} took its place"
+        why = incumbent.why_unusable or f"{_name_of(live, old)} took its place"
         verdicts.append(Verdict(old.model_version, old.family, False, f"not live: {why}"))
     return verdicts
 
 
 def compare(one: Entrant, other: Entrant) -> Comparison | None:
-    """Return by how much ``one`` is better than ``other``; None where they were not measured on the same cases."""
-    if one.cases_hash is None or one.cases_hash != other.cases_hash:
+    """Compare ``one`` with ``other`` on their validation cases; return None if these are not the same, or empty."""
+    if one.cases_hash is None or one.cases_hash != other.cases_hash or not len(one.values):
         return None
-    gaps = one.values - other.values
-    low, high = bootstrap_interval(gaps)
-    if low is None or high is None:
-        return None
-    is_better = low > 0 and np.count_nonzero(gaps) >= FEWEST_DIFFERENCES
-    return Comparison(other.model_version, float(gaps.mean()), low, high, bool(is_better))
+    return comparison.compare(one.values, other.values, with_p_value=False)
+
+
+def is_better(one: Entrant, other: Entrant) -> bool:
+    """Tell whether ``one`` is better than ``other`` by more than noise, on the same validation cases."""
+    gap = compare(one, other)
+    if gap is None or gap.ci_low is None or gap.ci_low <= 0:
+        return False
+    return bool(np.count_nonzero(one.values - other.values) >= FEWEST_DIFFERENCES)
 
 
 @dataclass(frozen=True)
-class _Chosen:
+class _Choice:
+    """The entrant chosen to be live, why, and the comparison by which it won, if it had to win one."""
+
     entrant: Entrant
     reason: str
-    won_by: Comparison | None = None
+    compared_with: str | None = None
+    comparison: Comparison | None = None
     is_pinned: bool = False
 
 
-def _choose(entrants: Sequence[Entrant], incumbent: Incumbent | None) -> _Chosen | None:
-    holder = _holder(entrants, incumbent)
-    if incumbent and holder and incumbent.is_pinned and not incumbent.why_unusable:
-        return _Chosen(holder, incumbent.reason, is_pinned=True)
-    if holder is None:
+def _choose(entrants: Sequence[Entrant], incumbent: Incumbent | None) -> _Choice | None:
+    """Return the choice of the live model; None if there is no entrant to choose and no incumbent to keep."""
+    defender = _defender(entrants, incumbent)
+    if incumbent and defender and incumbent.is_pinned and not incumbent.why_unusable:
+        return _Choice(defender, incumbent.reason, is_pinned=True)
+    if defender is None:
         if not entrants:
             return None
         best = max(_largest_group(entrants), key=lambda entrant: entrant.value)  # of equal ones the first
-        return _Chosen(best, "live: first model" if len(entrants) == 1 else f"live: best value, {best.value:.4f}")
-    won = [(entrant, gap) for entrant in entrants if (gap := compare(entrant, holder)) and gap.is_better]
-    if won:
-        winner, gap = max(won, key=lambda pair: pair[0].value)
-        return _Chosen(winner, f"live: {gap} over {holder.family}", gap)
-    if incumbent and holder.model_version == incumbent.entrant.model_version:
-        return _Chosen(holder, incumbent.reason)
-    return _Chosen(holder, "live: newest model of the family that was live")
+        return _Choice(best, "live: first model" if len(entrants) == 1 else f"live: best value, {best.value:.4f}")
+    winners = [entrant for entrant in entrants if is_better(entrant, defender)]
+    if winners:
+        winner = max(winners, key=lambda entrant: entrant.value)  # of equal ones the first
+        gap = compare(winner, defender)
+        return _Choice(winner, f"live: {_gap_text(gap)} over {defender.family}", defender.model_version, gap)
+    if incumbent and defender.model_version == incumbent.entrant.model_version:
+        return _Choice(defender, incumbent.reason)
+    return _Choice(defender, "live: newest model of the family that was live")
 
 
 def _largest_group(entrants: Sequence[Entrant]) -> Sequence[Entrant]:
-    """Return the entrants of the cases on which most were measured; all of them where no cases are known."""
+    """Return the entrants that share their cases with the most others; all entrants if no cases are known."""
     groups = Counter(entrant.cases_hash for entrant in entrants if entrant.cases_hash is not None)
     if not groups:
         return entrants
@@ -177,32 +186,40 @@ def _largest_group(entrants: Sequence[Entrant]) -> Sequence[Entrant]:
     return [entrant for entrant in entrants if entrant.cases_hash == cases_hash]
 
 
-def _holder(entrants: Sequence[Entrant], incumbent: Incumbent | None) -> Entrant | None:
-    """Return the model that challengers have to beat: the incumbent, or the newest of its family."""
+def _defender(entrants: Sequence[Entrant], incumbent: Incumbent | None) -> Entrant | None:
+    """Return the model that challengers have to beat: the incumbent, or the newest model of its family."""
     if incumbent is None:
         return None
     newest = next((entrant for entrant in entrants if entrant.family == incumbent.entrant.family), None)
     if incumbent.why_unusable:
         return newest
-    regression = compare(incumbent.entrant, newest) if newest else None
-    stays = incumbent.is_pinned or newest is None or (regression and regression.is_better)
-    return incumbent.entrant if stays else newest
+    if incumbent.is_pinned or newest is None or is_better(incumbent.entrant, newest):
+        return incumbent.entrant
+    return newest
 
 
-def _beside(entrant: Entrant, live: Entrant, is_pinned: bool) -> Verdict:
+def _verdict_on_loser(entrant: Entrant, live: Entrant, is_pinned: bool) -> Verdict:
+    """Return why an entrant is not live, by its comparison with the live model."""
     gap = compare(entrant, live)
-    name = _named(live, entrant)
+    name = _name_of(live, entrant)
     if gap is None:
         why = f"not measured on the cases of {name}; that takes a night that trains both"
-    elif gap.is_better:
-        why = f"{gap} over {name}"
-    elif gap.ci_high < 0:
-        why = f"{gap} against {name}, which is better"
+    elif is_better(entrant, live):
+        why = f"{_gap_text(gap)} over {name}"
+    elif gap.ci_high is not None and gap.ci_high < 0:
+        why = f"{_gap_text(gap)} against {name}, which is better"
     else:
-        why = f"{gap} over {name} is within noise"
+        why = f"{_gap_text(gap)} over {name} is within noise"
     pinned = f"; {name} is pinned" if is_pinned else ""
-    return Verdict(entrant.model_version, entrant.family, False, f"not live: {why}{pinned}", gap)
+    compared_with = live.model_version if gap else None
+    return Verdict(entrant.model_version, entrant.family, False, f"not live: {why}{pinned}", compared_with, gap)
 
 
-def _named(live: Entrant, beside: Entrant) -> str:
-    return f"another {live.family}" if live.family == beside.family else live.family
+def _gap_text(gap: Comparison | None) -> str:
+    """Return a difference and its interval as reasons show them."""
+    return f"{gap.mean:+.4f} [{gap.ci_low:.4f}, {gap.ci_high:.4f}]" if gap else ""
+
+
+def _name_of(live: Entrant, other: Entrant) -> str:
+    """Return the live model's family, as a reason about the other model names it."""
+    return f"another {live.family}" if live.family == other.family else live.family

@@ -1,4 +1,4 @@
-"""Checkpoints of fits that a killed run goes on from: one file for each recipe and data."""
+"""Checkpoint files of fits: a killed run continues from them. The file's name tells the recipe and the data."""
 
 import hashlib
 from pathlib import Path
@@ -9,25 +9,37 @@ from jobs.core.catalog import Catalog
 from jobs.core.sequences import Sequences
 
 
+def checkpoint_path(folder: Path, recipe: str, sequences: Sequences, catalog: Catalog) -> Path:
+    """Return the path of a fit's checkpoint; its name is a hash of the recipe and a hash of the training data.
+
+    Parameters
+    ----------
+    recipe : str
+        The fingerprint of the model (:func:`jobs.nightly.freshness.fingerprint`).
+    """
+    data = hashlib.sha256()
+    for array in (sequences.items, sequences.offsets, catalog.embeddings):
+        data.update(np.ascontiguousarray(array).tobytes())
+    data.update("\0".join(catalog.item_ids).encode())
+    return folder / "checkpoints" / f"{recipe[:16]}-{data.hexdigest()[:16]}.safetensors"
+
+
 def drop_checkpoints(path: Path) -> None:
-    """Delete a checkpoint and those of parts and second fits, whose names begin with its own."""
-    for made in path.parent.glob(f"{path.stem}*"):
-        made.unlink()
+    """Delete a fit's checkpoint and those of its parts and second fits, whose names begin with the same stem."""
+    for file in path.parent.glob(f"{path.stem}*"):
+        file.unlink()
 
 
 def drop_leftovers(checkpoints: list[Path]) -> None:
-    """Delete what killed fits by the recipe of ``checkpoints`` left of other data: nothing goes on from it."""
+    """Delete the checkpoints that killed fits of the same recipe left for other data: no fit will use them again.
+
+    Parameters
+    ----------
+    checkpoints : list of Path
+        The checkpoints of one recipe that are still of use.
+    """
     stems = tuple(path.stem for path in checkpoints)
     recipe, _ = stems[0].split("-")
-    for made in checkpoints[0].parent.glob(f"{recipe}-*"):
-        if not made.name.startswith(stems):
-            made.unlink()
-
-
-def checkpoint_path(folder: Path, recipe: str, sequences: Sequences, catalog: Catalog) -> Path:
-    """Return where the checkpoint of a recipe and its data stands: it is of no use to a fit on other data."""
-    data = hashlib.sha256()
-    for part in (sequences.items, sequences.offsets, catalog.embeddings):
-        data.update(np.ascontiguousarray(part).tobytes())
-    data.update("\0".join(catalog.item_ids).encode())
-    return folder / "checkpoints" / f"{recipe[:16]}-{data.hexdigest()[:16]}.safetensors"
+    for file in checkpoints[0].parent.glob(f"{recipe}-*"):
+        if not file.name.startswith(stems):
+            file.unlink()

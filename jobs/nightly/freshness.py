@@ -1,40 +1,119 @@
-"""Which models are fresh, and which have to be trained."""
+"""Which families have to be trained, and why. A family that needs no training is called fresh."""
 
 import hashlib
 import json
+from collections.abc import Mapping
+from datetime import datetime, timedelta
+from enum import Enum
 from typing import Any
 
 from jobs.models.base import Model
-from jobs.nightly.model_store import SCHEMA_VERSION
+from jobs.nightly.model_store import SCHEMA_VERSION, ModelRow
 from jobs.settings import Settings, Vars
 from jobs.warehouse.connection import Connection
 
 LEFT_BEHIND = """
-    -- models on other cases than a later one that took the place of one too old: a killed run didn't get to them
-    with made as (
+    -- Models measured on other validation cases than a newer model that replaced one too old: a killed run trained the
+    -- newer model, and ended before it retrained these
+    with trained as (
         select
             models.model_version, models.started_at, models.finished_at, ranks.cases_hash,
-            lag(models.finished_at) over (partition by models.model order by models.finished_at) as before_at
+            lag(models.finished_at) over (partition by models.model order by models.finished_at)
+                as predecessor_finished_at
         from ml.models as models
         left join ml.model_ranks as ranks
             on models.model_version = ranks.model_version and ends_with(ranks.split, '/validation')
     )
     select earlier.model_version
-    from made as earlier
-    inner join made as later
+    from trained as earlier
+    inner join trained as later
         on earlier.finished_at <= later.started_at and earlier.cases_hash <> later.cases_hash
-    where later.before_at < later.started_at - $age
+    where later.predecessor_finished_at < later.started_at - $max_age
 """
 
+MEASURED_ON = "select model_version from ml.model_ranks where cases_hash = ? and ends_with(split, '/validation')"
 
-def measured_on(connection: Connection, cases_hash: str) -> set[str]:
-    """Return the model_versions that were measured on these validation cases."""
-    query = "select model_version from ml.model_ranks where cases_hash = ? and ends_with(split, '/validation')"
-    return {version for (version,) in connection.execute(query, [cases_hash]).fetchall()}
+
+class Due(Enum):
+    """Why a family has to be trained; each value completes the sentence "The family ..."."""
+
+    NO_MODEL = "has no model yet"
+    TOO_OLD = "has a newest model that is older than retrain_after_days"
+    LEFT_BEHIND = "was not retrained by a killed run that retrained another family because of its age"
+    CONFIGURED_DIFFERENTLY = "has other parameters, settings or vars than its newest model"
+    LEARNT_DELETED_EVENTS = "has a newest model that has learnt from events that were deleted"
+    NO_WEIGHTS = "has a newest model whose weights are gone"
+    OTHER_CASES = "was measured on other validation cases than the families that are trained because of their age"
+
+
+def due_families(
+    connection: Connection,
+    newest: Mapping[str, ModelRow],
+    fingerprints: Mapping[str, str],
+    now: datetime,
+    max_age: timedelta,
+) -> dict[str, Due]:
+    """Return the families that have to be trained, each with the reason; the others are fresh.
+
+    Parameters
+    ----------
+    newest : family -> ModelRow
+        The newest model of each family that has one.
+    fingerprints : family -> str
+        The families to look at, each with the fingerprint that a model trained now would have.
+    max_age : timedelta
+        How long a model is fresh.
+    """
+    learnt_deleted = {name for (name,) in connection.execute("select model_version from ml.models_due").fetchall()}
+    left_behind = {name for (name,) in connection.execute(LEFT_BEHIND, {"max_age": max_age}).fetchall()}
+
+    def why_due(row: ModelRow | None, fingerprint: str) -> Due | None:
+        """Return why the family of a newest model has to be trained; None if it is fresh."""
+        if row is None:
+            return Due.NO_MODEL
+        checks = {
+            Due.TOO_OLD: row.finished_at < now - max_age,
+            Due.LEFT_BEHIND: row.model_version in left_behind,
+            Due.CONFIGURED_DIFFERENTLY: row.fingerprint != fingerprint,
+            Due.LEARNT_DELETED_EVENTS: row.model_version in learnt_deleted,
+            Due.NO_WEIGHTS: not row.has_weights,
+        }
+        return next((reason for reason, applies in checks.items() if applies), None)
+
+    reasons = {family: why_due(newest.get(family), fingerprint) for family, fingerprint in fingerprints.items()}
+    return {family: reason for family, reason in reasons.items() if reason}
+
+
+def due_for_same_cases(
+    connection: Connection, newest: Mapping[str, ModelRow], due: Mapping[str, Due], cases_hash: str
+) -> dict[str, Due]:
+    """Return the families that have to be trained because others are, so that all are measured on the same cases.
+
+    When a family is trained because of its age, the validation cases have changed with the history, and only models
+    that were measured on the same cases can be compared (:mod:`jobs.nightly.champion`). A model that a killed run has
+    already measured on these cases stays.
+
+    Parameters
+    ----------
+    newest : family -> ModelRow
+        The newest model of each family.
+    due : family -> Due
+        As :func:`due_families` returns it.
+    cases_hash : str
+        The hash of the validation cases on which models trained now are measured.
+    """
+    if not {Due.TOO_OLD, Due.LEFT_BEHIND} & set(due.values()):
+        return {}
+    measured = {version for (version,) in connection.execute(MEASURED_ON, [cases_hash]).fetchall()}
+    return {
+        family: Due.OTHER_CASES
+        for family, row in newest.items()
+        if family not in due and row.model_version not in measured
+    }
 
 
 def fingerprint(model: Model, settings: Settings, dbt_vars: Vars) -> str:
-    """Return a hash of all that makes a model what it is, but the data: while it stays, a model can be fresh."""
+    """Return a hash of all that determines a model except the data: the family, its parameters, settings and vars."""
     recipe: dict[str, Any] = {
         "family": model.family,
         "parameters": model.parameters,

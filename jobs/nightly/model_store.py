@@ -1,4 +1,4 @@
-"""Fitted models in ``ml.models``: safetensors bytes with their SHA-256, nothing pickled."""
+"""Fitted models in ``ml.models``: their weights as safetensors bytes with a SHA-256; nothing is pickled."""
 
 import hashlib
 import json
@@ -18,18 +18,20 @@ from jobs.models.base import Model
 from jobs.models.registry import make
 from jobs.warehouse.connection import Connection
 
-SCHEMA_VERSION = 4  # of the weights and the recipe; a change makes every stored model due for training
+SCHEMA_VERSION = 4
+"""Version of the format of weights and fingerprints; after a change every stored model has to be trained again."""
 
-RENEW = "run `nextmart run`, or `nextmart train` and then `nextmart evaluate`"  # where a model can recommend no more
+RENEWAL_ADVICE = "run `nextmart run`, or `nextmart train` and then `nextmart evaluate`"
+"""What a message advises if the live model can no longer recommend."""
 
-ROWS = """
+MODEL_ROWS = """
     select model_version, model, parameters, fingerprint, data_cutoff_at, embedding_model, finished_at, status,
         weights is not null as has_weights, schema_version
     from ml.models
 """
 
-PREVIOUS = """
-    -- the model that was live before the one that is: what a rollback goes to
+PREVIOUS_LIVE = """
+    -- The model that was live before the present live model: a rollback makes it live again
     select model_version from ml.champions
     where is_live and model_version not in (select model_version from ml.models where status = 'live')
     order by changed_at desc
@@ -39,7 +41,19 @@ PREVIOUS = """
 
 @dataclass(frozen=True)
 class ModelRow:
-    """A row of ``ml.models`` without its weights."""
+    """A row of ``ml.models`` without its weights.
+
+    Attributes
+    ----------
+    model : str
+        The family.
+    fingerprint : str
+        The hash of all that determines the model except the data (:func:`jobs.nightly.freshness.fingerprint`).
+    status : str
+        ``candidate`` until the first decision about it, then ``live`` or ``retired``.
+    schema_version : int or None
+        None for models of versions of nextmart that did not store it.
+    """
 
     model_version: str
     model: str
@@ -54,22 +68,28 @@ class ModelRow:
 
 
 def pack(model: Model, trained_on: Catalog) -> bytes:
-    """Return a model's state and the item_ids that its indices stand for, as safetensors bytes."""
+    """Return a model's state as safetensors bytes, with the item_ids that its indices stand for.
+
+    Parameters
+    ----------
+    trained_on : Catalog
+        The catalogue of the fit.
+    """
     encoded = [item_id.encode() for item_id in trained_on.item_ids]
-    ids: State = {
+    item_ids: State = {
         "item_ids.bytes": np.frombuffer(b"".join(encoded), np.uint8),
         "item_ids.lengths": np.array([len(item_id) for item_id in encoded], np.int32),
     }
-    return save({name: np.ascontiguousarray(value) for name, value in {**model.state(), **ids}.items()})
+    return save({name: np.ascontiguousarray(array) for name, array in {**model.state(), **item_ids}.items()})
 
 
 def unpack(family: str, parameters: dict[str, Any], weights: bytes, services: Services | None = None) -> Model:
-    """Return the fitted model that :func:`pack` made bytes of.
+    """Return the fitted model whose state :func:`pack` turned into bytes.
 
     Raises
     ------
     ValueError, KeyError, RuntimeError
-        If the family, its parameters or its weights are none of this version's.
+        If this version of nextmart does not know the family or its parameters, or can't read its weights.
     """
     state = load(weights)
     text = state.pop("item_ids.bytes").tobytes()
@@ -78,71 +98,72 @@ def unpack(family: str, parameters: dict[str, Any], weights: bytes, services: Se
     item_ids = np.array([text[start:end].decode() for start, end in zip(starts, ends, strict=False)], np.object_)
     try:
         model = make(family, parameters, services)
-    except UsageError as error:  # of no setting: these parameters were stored
+    except UsageError as error:  # no setting is wrong: the parameters come from ml.models
         raise ValueError(str(error)) from error
     count = len(item_ids)
     model.restore(state, Catalog(item_ids, np.zeros((count, 1), np.float32), np.ones(count, np.bool_)))
     return model
 
 
-def latest(connection: Connection) -> dict[str, ModelRow]:
-    """Return each family's newest model."""
+def newest_models(connection: Connection) -> dict[str, ModelRow]:
+    """Return the newest model of each family, by family."""
     rows = connection.execute(
-        f"{ROWS} qualify row_number() over (partition by model order by finished_at desc, model_version desc) = 1"
+        f"{MODEL_ROWS} qualify row_number() over (partition by model order by finished_at desc, model_version desc) = 1"
     ).fetchall()
-    return {row[1]: _row(row) for row in rows}
+    return {model.model: model for model in map(_model_row, rows)}
 
 
-def stored(connection: Connection) -> list[ModelRow]:
-    """Return every model, newest first."""
-    rows = connection.execute(f"{ROWS} order by finished_at desc, model_version desc").fetchall()
-    return [_row(row) for row in rows]
+def all_models(connection: Connection) -> list[ModelRow]:
+    """Return every model of ``ml.models``, newest first."""
+    rows = connection.execute(f"{MODEL_ROWS} order by finished_at desc, model_version desc").fetchall()
+    return [_model_row(row) for row in rows]
 
 
-def live(connection: Connection) -> ModelRow | None:
-    """Return the model that recommends now, if there is one."""
-    rows = connection.execute(f"{ROWS} where status = 'live' order by finished_at desc limit 1").fetchall()
-    return _row(rows[0]) if rows else None
+def live_model(connection: Connection) -> ModelRow | None:
+    """Return the live model, the one that recommends; None if there is none."""
+    rows = connection.execute(f"{MODEL_ROWS} where status = 'live' order by finished_at desc limit 1").fetchall()
+    return _model_row(rows[0]) if rows else None
 
 
-def _row(values: tuple[Any, ...]) -> ModelRow:
+def _model_row(values: tuple[Any, ...]) -> ModelRow:
     model_version, family, parameters, *others = values
     return ModelRow(model_version, family, json.loads(parameters), *others)
 
 
 def load_model(services: Services, row: ModelRow) -> Model:
-    """Load a model's weights.
+    """Load the weights of a model of ``ml.models`` and return the fitted model.
 
     Raises
     ------
     NextmartError
-        If the weights are gone, are not the ones that were saved, or are of another version of nextmart.
+        If the weights are gone, differ from those that were saved, or were saved by another version of nextmart.
     """
-    found = services.connection.execute(
+    weights, weights_sha256 = services.connection.execute(
         "select weights, weights_sha256 from ml.models where model_version = ?", [row.model_version]
-    ).fetchone()
-    if found is None or found[0] is None:
+    ).fetchone() or (None, None)
+    if weights is None:
         raise NextmartError(f"the weights of model {row.model_version} are gone; run `nextmart train`")
-    if hashlib.sha256(found[0]).hexdigest() != found[1]:
+    if hashlib.sha256(weights).hexdigest() != weights_sha256:
         raise NextmartError(f"the weights of model {row.model_version} are damaged; run `nextmart train`")
     try:
-        return unpack(row.model, row.parameters, found[0], services)
+        return unpack(row.model, row.parameters, weights, services)
     except (KeyError, ValueError, RuntimeError, struct.error) as error:
         raise NextmartError(
-            f"model {row.model_version} was saved by another version of nextmart ({error}); {RENEW}"
+            f"model {row.model_version} was saved by another version of nextmart ({error}); {RENEWAL_ADVICE}"
         ) from error
 
 
 def drop_old_weights(connection: Connection, kept: int) -> None:
-    """Drop the weights (not the row) of all but each family's newest versions, the live model and the one before it.
+    """Drop the weights of old models; their rows stay in ``ml.models``.
 
-    Of older versions that have learnt from deleted events, nothing is kept but the live one, pinned or not.
+    Weights are kept of the ``kept`` newest models of each family, of the live model, and of the model that was live
+    before it. Of models that have learnt from deleted events only the newest of a family and the live one keep theirs.
     """
     connection.execute(
         "update ml.models set weights = null where status <> 'live' and model_version in ("  # noqa: S608
         "select model_version from ml.models where weights is not null "
         "qualify row_number() over (partition by model order by finished_at desc, model_version desc) "
         "> case when model_version in (select model_version from ml.models_due) then 1 "
-        f"when model_version in ({PREVIOUS}) then 1e9 else ? end)",
+        f"when model_version in ({PREVIOUS_LIVE}) then 1e9 else ? end)",
         [kept],
     )

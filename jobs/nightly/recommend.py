@@ -1,12 +1,10 @@
-"""The recommend job: the live model's top k for every visitor, and each item's most similar items.
+"""The recommend job: the live model's list for every visitor, and each item's most similar items.
 
-Visitors whose sequence did not change since the last run keep their rows, as long as model and catalogue stay
-the same: a night's cost follows the night's events.
+A visitor whose sequence did not change since the last run keeps the rows of that run, as long as the model, the
+catalogue and the vars are the same: so a night's work grows with the night's events, not with all visitors.
 """
 
-import json
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 import polars as pl
@@ -21,83 +19,32 @@ from jobs.errors import NextmartError
 from jobs.language_models.services import Services
 from jobs.models.scorer import Scorer
 from jobs.models.scorer import recommend as rank
-from jobs.nightly.model_store import RENEW, ModelRow, live, load_model
+from jobs.nightly.due_visitors import find_due_visitors
+from jobs.nightly.last_run import NO_MODEL, read_last_run, read_recipe
+from jobs.nightly.model_store import RENEWAL_ADVICE, ModelRow, live_model, load_model
 from jobs.nightly.promotion import why_unusable
+from jobs.nightly.similar_items import write_similar_items
 from jobs.progress import progress
 from jobs.settings import Settings, Vars
 from jobs.warehouse.clock import now
-from jobs.warehouse.connection import Connection, transaction
+from jobs.warehouse.connection import Connection
 from jobs.warehouse.job_runs import JobRun
 from jobs.warehouse.reading import index_items, read_catalog
 
-FALLBACK = "popularity"  # the source of rows that fill up a list which the model could not
-NO_MODEL = "no-model"  # the model_version of a run for which nothing was trained yet
-VISITORS_AT_ONCE = 20_000
+FALLBACK = "popularity"
+"""The source of rows that fill up a list when the model recommends fewer than k items."""
 
-LAST_RUN = """
-    -- the last one that is done, and whether one that is not came after it: it may have written similar items
-    with done as (
-        select run_id, detail, started_at from ml.job_runs
-        where job = 'recommend' and status = 'done'
-        order by started_at desc, run_id desc
-        limit 1
-    )
-    select
-        run_id, detail,
-        exists(
-            select 1 from ml.job_runs as later
-            where later.job = 'recommend' and later.status in ('interrupted', 'failed')
-                and later.started_at > done.started_at
-        ) as was_cut_short
-    from done
-"""
-
-CATALOG_MARK = """
-    -- changes when an item comes, goes, is withdrawn, or gets another vector
-    select count(*) || ':' || coalesce(bit_xor(hash(items.item_id, items.available, vectors.text_hash)), 0)
-    from catalog.items as items
-    left join catalog.item_embeddings as vectors on items.item_id = vectors.item_id
-"""
-
-DUE_VISITORS = """
-    -- whose latest sequence is not the one that their rows were made from; items is null where all events are gone
-    create or replace temp table due_visitors as
-    with latest as (select visitor_id, items, hash(items) as sequence_hash from sessions.latest_sequences),
-    kept as (select distinct visitor_id, sequence_hash from ml.recommendations where run_id = $kept_run_id)
-    select
-        coalesce(latest.visitor_id, kept.visitor_id) as visitor_id, latest.items, latest.sequence_hash,
-        kept.visitor_id is not null as has_rows
-    from latest full join kept on latest.visitor_id = kept.visitor_id
-    where latest.sequence_hash is distinct from kept.sequence_hash
-"""
-
-SATED_VISITORS = """
-    -- who has no rows and can't get any, having seen all that is available, would be due night after night
-    with stock as (select item_id from catalog.items where available),
-    sated as (
-        select visitor_id
-        from (
-            select visitor_id, unnest(items) as item_id from due_visitors
-            where not has_rows and len(items) >= (select count(*) from stock)
-        )
-        semi join stock using (item_id)
-        group by visitor_id
-        having count(distinct item_id) = (select count(*) from stock)
-    )
-    delete from due_visitors
-    where not has_rows and (
-        (select count(*) from stock) = 0 or (not $allow_repeats and visitor_id in (select visitor_id from sated))
-    )
-"""
+VISITORS_AT_ONCE = 20_000  # visitors whose lists are made together: bounds memory
 
 KEPT_ROWS = """
+    -- The rows of visitors who are not due are copied from the kept run
     insert into ml.recommendations by name
     select * replace ($run_id as run_id) from ml.recommendations
     where run_id = $kept_run_id and visitor_id not in (select visitor_id from due_visitors)
 """
 
 OLD_ROWS = """
-    -- runs past their keep, and what a killed run left
+    -- Rows of runs that are older than the runs to keep, and rows that an unfinished run left
     delete from ml.recommendations where run_id not in (
         select run_id from ml.job_runs
         where job = 'recommend' and status = 'done'
@@ -108,8 +55,19 @@ OLD_ROWS = """
 
 
 @dataclass(frozen=True)
-class Recommended:
-    """Lists for a chunk of visitors, as index arrays (visitors, k); -1 ends a list that is shorter."""
+class RecommendedLists:
+    """The lists of some visitors, as index arrays (visitors, k); -1 ends a list that is shorter than k.
+
+    Attributes
+    ----------
+    items : int32 array (visitors, k)
+        Item indices, best first.
+    scores : float32 array (visitors, k)
+    from_model : bool array (visitors, k)
+        False for entries that fill up the list with popular items.
+    reasons : int32 array (visitors, k)
+        The item of the visitor's sequence that explains the entry; -1 if there is none.
+    """
 
     items: Ints
     scores: Floats
@@ -118,7 +76,9 @@ class Recommended:
 
 
 def recommend(connection: Connection, settings: Settings, run: JobRun) -> None:
-    """Write a run to ``ml.recommendations``, and ``ml.similar_items`` anew where vectors changed, or a run died.
+    """Write a run of lists to ``ml.recommendations``, and replace ``ml.similar_items`` if vectors or settings changed.
+
+    The similar items are also replaced if a run was cut short after the last finished run.
 
     Raises
     ------
@@ -126,88 +86,75 @@ def recommend(connection: Connection, settings: Settings, run: JobRun) -> None:
         If the live model can't recommend (:func:`jobs.nightly.promotion.why_unusable`); nothing is written then.
     """
     dbt_vars = settings.job_vars()
-    model = live(connection)
+    model = live_model(connection)
     if model and (why := why_unusable(model, settings)):
-        raise NextmartError(f"the live model {model.model_version} can't recommend: {why}; {RENEW}")
-    recipe = _recipe(connection, model, dbt_vars)
-    last = connection.execute(LAST_RUN).fetchone()
-    last_id, last_detail, was_cut_short = (last[0], _detail(last[1]), last[2]) if last else (None, {}, False)
+        raise NextmartError(f"the live model {model.model_version} can't recommend: {why}; {RENEWAL_ADVICE}")
+    recipe, last_run = read_recipe(connection, model, dbt_vars), read_last_run(connection)
     run.detail = recipe
-    changed = {name for name, value in recipe.items() if last_detail.get(name) != value}
-    similar_items_are_old = was_cut_short or not changed.isdisjoint({"catalog", "similar"})
-    kept_id = None if changed else last_id
-    connection.execute(DUE_VISITORS, {"kept_run_id": kept_id})
-    connection.execute(SATED_VISITORS, {"allow_repeats": dbt_vars.allow_repeats})
-    is_anyone_due = connection.execute("select count(*) from due_visitors").fetchone() != (0,)
-    if not (changed or similar_items_are_old or is_anyone_due):
+    changed = last_run.changed_parts(recipe)
+    similar_items_are_old = last_run.was_cut_short or not changed.isdisjoint({"catalog", "similar"})
+    kept_run_id = None if changed else last_run.run_id
+    due_count = find_due_visitors(connection, kept_run_id, dbt_vars.allow_repeats)
+    if not (changed or similar_items_are_old or due_count):
         run.status = "unchanged"
         return
     connection.execute(OLD_ROWS, {"runs_kept": settings.runs_kept})
     catalog = read_catalog(connection, dbt_vars.embedding.dimensions)
     if similar_items_are_old:
-        _write_similar_items(connection, catalog, dbt_vars, run)
-    connection.execute(KEPT_ROWS, {"run_id": run.run_id, "kept_run_id": kept_id})
+        write_similar_items(connection, catalog, dbt_vars, run)
+    connection.execute(KEPT_ROWS, {"run_id": run.run_id, "kept_run_id": kept_run_id})
     _write_recommendations(connection, model, catalog, settings, run)
 
 
 def fill_up(
-    found: tuple[Floats, Ints], sequences: Sequences, popularity: Floats, k: int, allow_repeats: bool
+    ranked: tuple[Floats, Ints], sequences: Sequences, popularity: Floats, k: int, allow_repeats: bool
 ) -> tuple[Floats, Ints, Bools]:
-    """Fill lists up to k with the most popular items that they and their sequences lack.
+    """Fill up short lists to k items with the most popular items that neither the list nor the sequence contains.
 
     Parameters
     ----------
-    found : float32 and int32 arrays (rows, k)
-        Scores and indices of the model's lists, -1 from where a list ends.
+    ranked : float32 and int32 arrays (rows, k)
+        Scores and item indices of the model's lists; -1 from where a list ends.
     popularity : float32 array (items,)
-        -inf for items that may not be recommended. Equal ones are taken by index.
+        Scores of the items; -inf for items that may not be recommended. Equal scores are ordered by index.
+    allow_repeats : bool
+        Whether a list may contain items of its own sequence.
 
     Returns
     -------
-    scores, items, bool array that is true for the model's own entries; all (rows, k)
+    scores : float32 array (rows, k)
+    items : int32 array (rows, k)
+    from_model : bool array (rows, k)
+        True for the entries of the model's own lists.
     """
-    scores, items = found[0].copy(), found[1].copy()
+    scores, items = ranked[0].copy(), ranked[1].copy()
     from_model = items >= 0
     short = np.flatnonzero(~from_model.all(axis=1))
     if len(short):
-        taken = [
+        excluded = [
             np.concatenate([items[row][from_model[row]], () if allow_repeats else sequences[int(row)]]) for row in short
         ]
         allowed = np.isfinite(popularity)
         column = torch.from_numpy(np.where(allowed, popularity, 0).astype(np.float32))[:, None]
-        extra_scores, extra = top_k(
-            torch.ones(len(short), 1), column, k, exclude=Sequences.from_lists(taken), allowed=allowed
+        popular_scores, popular = top_k(
+            torch.ones(len(short), 1), column, k, exclude=Sequences.from_lists(excluded), allowed=allowed
         )
         for place, row in enumerate(short):
-            own = int(from_model[row].sum())
-            scores[row, own:], items[row, own:] = extra_scores[place, : k - own], extra[place, : k - own]
+            length = int(from_model[row].sum())
+            scores[row, length:] = popular_scores[place, : k - length]
+            items[row, length:] = popular[place, : k - length]
     return scores, items, from_model
-
-
-def _recipe(connection: Connection, model: ModelRow | None, dbt_vars: Vars) -> dict[str, Any]:
-    mark = connection.execute(CATALOG_MARK).fetchone()
-    return {
-        "model_version": model.model_version if model else NO_MODEL,
-        "catalog": f"{dbt_vars.embedding_model}/{dbt_vars.embedding.dimensions}/{mark[0] if mark else ''}",
-        "similar": dbt_vars.similar_items_per_item,
-        "lists": [
-            dbt_vars.recommendations_per_visitor, dbt_vars.allow_repeats, dbt_vars.sequence_scope,
-            sorted(dbt_vars.sequence_event_types),
-        ],
-    }  # fmt: skip
-
-
-def _detail(text: str | None) -> dict[str, Any]:
-    return dict(json.loads(text or "{}"))
 
 
 def _write_recommendations(
     connection: Connection, model: ModelRow | None, catalog: Catalog, settings: Settings, run: JobRun
 ) -> None:
+    """Make the lists of all due visitors, chunk by chunk, and insert them into ``ml.recommendations``."""
     dbt_vars = settings.job_vars()
     scorer = load_model(Services(connection, settings), model).scorer(catalog) if model else None
-    popularity = _popularity(connection, catalog)
+    popularity = _read_popularity(connection, catalog)
     source = model.model if model else FALLBACK
+    model_version = model.model_version if model else NO_MODEL
     generated_at = now()
     visitors = connection.execute("from due_visitors where items is not null order by visitor_id").to_arrow_table()
     run.rows_in = len(visitors)
@@ -216,83 +163,55 @@ def _write_recommendations(
             chunk = pl.from_arrow(batch)
             assert isinstance(chunk, pl.DataFrame)  # noqa: S101 - a batch never becomes a Series
             sequences = index_items(chunk["items"], catalog)
-            lists = _lists(scorer, sequences, catalog, popularity, dbt_vars)
-            rows = _as_rows(lists, chunk, catalog, source)
+            lists = _make_lists(scorer, sequences, catalog, popularity, dbt_vars)
+            rows = _recommendation_rows(lists, chunk, catalog, source)
             connection.register("ranked", rows)
             connection.execute(
                 "insert into ml.recommendations by name select *, $run_id as run_id, "
                 "$model_version as model_version, $generated_at as generated_at from ranked",
-                {
-                    "run_id": run.run_id, "generated_at": generated_at,
-                    "model_version": model.model_version if model else NO_MODEL,
-                },
-            )  # fmt: skip
+                {"run_id": run.run_id, "model_version": model_version, "generated_at": generated_at},
+            )
             run.rows_out += len(rows)
             advance(len(chunk))
 
 
-def _lists(
+def _make_lists(
     scorer: Scorer | None, sequences: Sequences, catalog: Catalog, popularity: Floats, dbt_vars: Vars
-) -> Recommended:
+) -> RecommendedLists:
+    """Return the list of each sequence, filled up with popular items; without a scorer, of popular items alone."""
     k = dbt_vars.recommendations_per_visitor
     if scorer is None:
-        found = np.full((len(sequences), k), -np.inf, np.float32), np.full((len(sequences), k), -1, np.int32)
+        ranked = np.full((len(sequences), k), -np.inf, np.float32), np.full((len(sequences), k), -1, np.int32)
     else:
-        found = rank(scorer, sequences, k, allowed=catalog.available, allow_repeats=dbt_vars.allow_repeats)
-    scores, items, from_model = fill_up(found, sequences, popularity, k, dbt_vars.allow_repeats)
-    own = np.where(from_model, items, -1).astype(np.int32)
-    why = scorer.reasons(sequences, own, catalog.available) if scorer else np.full(items.shape, -1, np.int32)
-    return Recommended(items, scores, from_model, why)
+        ranked = rank(scorer, sequences, k, allowed=catalog.available, allow_repeats=dbt_vars.allow_repeats)
+    scores, items, from_model = fill_up(ranked, sequences, popularity, k, dbt_vars.allow_repeats)
+    model_items = np.where(from_model, items, -1).astype(np.int32)
+    no_reasons = np.full(items.shape, -1, np.int32)
+    reasons = scorer.reasons(sequences, model_items, catalog.available) if scorer else no_reasons
+    return RecommendedLists(items, scores, from_model, reasons)
 
 
-def _as_rows(lists: Recommended, visitors: pl.DataFrame, catalog: Catalog, source: str) -> pa.Table:
+def _recommendation_rows(lists: RecommendedLists, visitors: pl.DataFrame, catalog: Catalog, source: str) -> pa.Table:
+    """Return one row for each entry of the lists, in columns of ``ml.recommendations``."""
     row, column = np.nonzero(lists.items >= 0)
-    names = np.array([*catalog.item_ids, None], dtype=np.object_)  # index -1: none
+    item_ids = np.array([*catalog.item_ids, None], dtype=np.object_)  # index -1 gives null
     return pa.table(
         {
             "visitor_id": pa.array(visitors["visitor_id"].to_numpy()[row], pa.string()),
             "sequence_hash": pa.array(visitors["sequence_hash"].to_numpy()[row], pa.uint64()),
             "rank": pa.array(column + 1, pa.int32()),
-            "item_id": pa.array(names[lists.items[row, column]], pa.string()),
+            "item_id": pa.array(item_ids[lists.items[row, column]], pa.string()),
             "score": pa.array(lists.scores[row, column], pa.float64()),
             "source": pa.array(np.where(lists.from_model[row, column], source, FALLBACK), pa.string()),
-            "reason_item_id": pa.array(names[lists.reasons[row, column]], pa.string()),
+            "reason_item_id": pa.array(item_ids[lists.reasons[row, column]], pa.string()),
         }
     )
 
 
-def _popularity(connection: Connection, catalog: Catalog) -> Floats:
-    item_ids, scores = connection.execute(
-        "select item_id, score from recommendations.popular_items order by rank"
-    ).fetchnumpy().values()  # fmt: skip
+def _read_popularity(connection: Connection, catalog: Catalog) -> Floats:
+    """Return the popularity of each item, float32 array (items,); -inf for items that may not be recommended."""
+    popular = connection.execute("select item_id, score from recommendations.popular_items order by rank").fetchnumpy()
     popularity = np.full(len(catalog), -np.inf, np.float32)
-    places = catalog.find(item_ids)
-    popularity[places[places >= 0]] = scores[places >= 0]
+    places = catalog.find(popular["item_id"])
+    popularity[places[places >= 0]] = popular["score"][places >= 0]
     return popularity
-
-
-def _write_similar_items(connection: Connection, catalog: Catalog, dbt_vars: Vars, run: JobRun) -> None:
-    vectors = torch.nn.functional.normalize(torch.from_numpy(catalog.embeddings), dim=1)
-    embedded = np.flatnonzero(catalog.has_embedding)
-    itself = Sequences(embedded.astype(np.int32), np.arange(len(embedded) + 1))
-    allowed = catalog.has_embedding & catalog.available
-    scores, items = top_k(vectors[embedded], vectors, dbt_vars.similar_items_per_item, exclude=itself, allowed=allowed)
-    row, column = np.nonzero(items >= 0)
-    pairs = pa.table(
-        {
-            "item_id": pa.array(catalog.item_ids[embedded[row]], pa.string()),
-            "rank": pa.array(column + 1, pa.int32()),
-            "similar_item_id": pa.array(catalog.item_ids[items[row, column]], pa.string()),
-            "score": pa.array(scores[row, column], pa.float64()),
-        }
-    )
-    connection.register("pairs", pairs)
-    with transaction(connection):
-        connection.execute("delete from ml.similar_items where embedding_model = ?", [dbt_vars.embedding_model])
-        connection.execute(
-            "insert into ml.similar_items by name select *, $run_id as run_id, $embedding_model as embedding_model "
-            "from pairs",
-            {"run_id": run.run_id, "embedding_model": dbt_vars.embedding_model},
-        )
-    connection.unregister("pairs")
-    run.detail["similar_items"] = len(pairs)

@@ -1,4 +1,4 @@
-"""The one clock that commands and jobs read; cores never do."""
+"""The clock: the only place where commands and jobs read the time. Code that computes gets the time as an argument."""
 
 from datetime import UTC, datetime
 

@@ -1,7 +1,6 @@
-"""The columns of every table that two sides share, named once.
+"""The columns and types of every table that jobs create, which SQL and dbt use too.
 
-The DDL in ``sql/ddl`` and the dbt contracts are held against these by ``tests/test_columns.py``;
-jobs take the names from here instead of spelling them again.
+``tests/warehouse/test_columns.py`` compares them with the DDL in ``sql/ddl`` and with the dbt contracts.
 """
 
 from typing import Final
@@ -17,7 +16,7 @@ RAW_EVENTS: Final = {
     "user_agent": "VARCHAR",
     "loaded_at": "TIMESTAMP WITH TIME ZONE",
 }
-"""As loaded: ids and times are still text, so that a row that can't be used can be kept and shown."""
+"""Events as loaded: ids and times are still text, so that a row that can't be used can be kept and shown."""
 
 RAW_ITEMS: Final = {
     "item_id": "VARCHAR",
@@ -229,4 +228,4 @@ JOB_TABLES: Final = {
     "ml.job_runs": JOB_RUNS,
     "ml.deletions": DELETIONS,
 }
-"""Tables that jobs make and write, by their qualified name."""
+"""The columns of every table that jobs create and write, by the table's qualified name."""

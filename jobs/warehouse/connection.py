@@ -1,10 +1,11 @@
-"""The warehouse file: connections, the tables that jobs own, and the record of their runs."""
+"""The warehouse file: connections, transactions, quoting for SQL, and the tables that jobs own."""
 
 import re
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Final
 
 import duckdb
 
@@ -14,18 +15,19 @@ from jobs.warehouse import sql_functions
 
 Connection = duckdb.DuckDBPyConnection
 
-SCHEMAS = ("raw", "staging", "sessions", "catalog", "jobs", "ml", "recommendations")
+SCHEMAS: Final = ("raw", "staging", "sessions", "catalog", "jobs", "ml", "recommendations")
 
 
 def connect(path: Path, *, read_only: bool = False, wait_seconds: float = 0) -> Connection:
-    """Open the warehouse in UTC, waiting up to ``wait_seconds`` while another process holds it.
+    """Open the warehouse with the time zone UTC, waiting up to ``wait_seconds`` while another process has it open.
 
     Raises
     ------
     UsageError
-        If the file's name equals one of its schemas (DuckDB then finds every name ambiguous).
+        If the file is named like one of its schemas: DuckDB would then find every name ambiguous.
     NextmartError
-        If the file is no DuckDB database, or is still held when the time is up: names the holder.
+        If the file is no DuckDB database, or another process still has it open after ``wait_seconds``; the message
+        names that process.
     """
     if path.stem in SCHEMAS:
         raise UsageError(
@@ -44,15 +46,16 @@ def connect(path: Path, *, read_only: bool = False, wait_seconds: float = 0) -> 
             if "Could not set lock" not in str(error):
                 raise NextmartError(f"can't open {path} as a DuckDB database: {error}") from error
             if time.monotonic() >= deadline:
-                raise NextmartError(_held_by(path, str(error))) from error
+                raise NextmartError(_lock_message(path, str(error))) from error
             time.sleep(min(0.5, max(0.0, deadline - time.monotonic())))
 
 
-def _held_by(path: Path, message: str) -> str:
-    found = re.search(r"held in (.*?) \(PID (\d+)\)", message)
+def _lock_message(path: Path, duckdb_message: str) -> str:
+    """Return a message that names the process which has the warehouse open, as far as DuckDB's message tells."""
+    lock = re.search(r"held in (.*?) \(PID (\d+)\)", duckdb_message)
     holder = "another process"
-    if found:
-        program, pid = found.groups()
+    if lock:
+        program, pid = lock.groups()
         command_line = Path(f"/proc/{pid}/cmdline")
         if command_line.exists():
             program = command_line.read_bytes().replace(b"\0", b" ").decode(errors="replace").strip()[:200]
@@ -61,46 +64,48 @@ def _held_by(path: Path, message: str) -> str:
 
 
 def prepare(connection: Connection) -> None:
-    """Make the tables and columns that jobs own, where absent (``sql/ddl``), and the functions that SQL models call."""
+    """Create the tables and columns of ``sql/ddl`` that are missing, and the functions that dbt's SQL models call."""
     sql_functions.register(connection)
-    for name in ("raw", "ml"):
-        if not _is_complete(connection, name):
-            connection.execute(sql_text(f"ddl/{name}.sql"))
+    for schema in ("raw", "ml"):
+        if not _is_complete(connection, schema):
+            connection.execute(sql_text(f"ddl/{schema}.sql"))
 
 
 def _is_complete(connection: Connection, schema: str) -> bool:
-    # Writing DDL on every connection would wait for other writers; looking first doesn't.
-    # A user's own view called raw.events counts as there.
-    text = sql_text(f"ddl/{schema}.sql")
-    tables = set(re.findall(rf"create table if not exists {schema}\.(\w+)", text))
-    added = set(re.findall(rf"alter table {schema}\.(\w+) add column if not exists (\w+)", text))
-    found = connection.execute(
+    """Tell whether a schema has every table and column of its DDL; a user's own view ``raw.events`` counts too.
+
+    A connection that executes DDL has to wait for other writers. One that looks first does not.
+    """
+    ddl = sql_text(f"ddl/{schema}.sql")
+    tables = set(re.findall(rf"create table if not exists {schema}\.(\w+)", ddl))
+    added_columns = set(re.findall(rf"alter table {schema}\.(\w+) add column if not exists (\w+)", ddl))
+    existing = connection.execute(
         "select table_name, column_name from information_schema.columns where table_catalog = current_database() "
         "and table_schema = ?",
         [schema],
     ).fetchall()
-    return tables <= {table for table, _ in found} and added <= set(found)
+    return tables <= {table for table, _ in existing} and added_columns <= set(existing)
 
 
 def count_rows(connection: Connection, table: str) -> int:
-    """Count the rows of a table, named as in SQL."""
-    found = connection.execute(f"select count(*) from {table}").fetchone()  # noqa: S608
-    return int(found[0]) if found else 0
+    """Return the number of rows of a table or a query in parentheses, given as SQL text."""
+    count = connection.execute(f"select count(*) from {table}").fetchone()  # noqa: S608
+    return int(count[0]) if count else 0
 
 
 def literal(text: str) -> str:
-    """Quote text for SQL, for the places where DuckDB takes no parameter (file names, comments)."""
+    """Return text as an SQL string, for places where DuckDB takes no parameter (file names, comments)."""
     return "'" + text.replace("'", "''") + "'"
 
 
 def quoted(identifier: str) -> str:
-    """Quote a table's or column's name for SQL."""
+    """Return the name of a table or column as a quoted SQL identifier."""
     return '"' + identifier.replace('"', '""') + '"'
 
 
 @contextmanager
 def transaction(connection: Connection) -> Iterator[None]:
-    """Commit what the block did, or nothing of it."""
+    """Run a block in a transaction: commit at its end, roll back if it raises an error."""
     connection.execute("begin")
     try:
         yield

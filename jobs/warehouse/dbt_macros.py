@@ -1,4 +1,4 @@
-"""Macros of the dbt project, rendered without dbt: a rule that jobs share with dbt's models is written once, there."""
+"""Rendering macros of the dbt project without dbt, so that jobs use the same SQL rules as dbt's models."""
 
 from types import SimpleNamespace
 from typing import Any, NoReturn
@@ -10,23 +10,28 @@ from jobs.files import project_folder
 
 
 def dbt_macros(*files: str) -> Any:
-    """Return the macros of some files of ``dbt_project/macros`` as functions that give SQL text.
+    """Return the macros of the given files of ``dbt_project/macros``, as attributes that are functions and return SQL.
 
-    A macro that dispatches by adapter is called by its own name, such as ``default__framed_hash``. A macro that refers
-    to models, sources or vars can't be rendered.
+    A macro that dbt dispatches by adapter is called by its full name, such as ``default__framed_hash``. A macro that
+    refers to models, sources or vars can't be rendered.
+
+    Parameters
+    ----------
+    *files : str
+        Names of files in ``dbt_project/macros``.
 
     Raises
     ------
     UsageError
-        When a macro that is called raises a compiler error.
+        When a macro is called and raises a compiler error.
     """
 
-    def stop(message: str) -> NoReturn:
+    def raise_usage_error(message: str) -> NoReturn:
         raise UsageError(message)
 
     folder = project_folder("dbt_project") / "macros"
     text = "\n".join((folder / file).read_text(encoding="utf-8") for file in files)
     # the text is SQL, not HTML; the macros quote values
     environment = jinja2.Environment(extensions=["jinja2.ext.do"], autoescape=False)  # noqa: S701
-    environment.globals["exceptions"] = SimpleNamespace(raise_compiler_error=stop)
+    environment.globals["exceptions"] = SimpleNamespace(raise_compiler_error=raise_usage_error)
     return environment.from_string(text).module

@@ -1,4 +1,4 @@
-"""The record of jobs' runs in ``ml.job_runs``."""
+"""The table ``ml.job_runs``: one row for each run of a job or a command."""
 
 import json
 import secrets
@@ -15,7 +15,19 @@ from jobs.warehouse.connection import Connection
 
 @dataclass
 class JobRun:
-    """What a job says of itself while it runs; kept in ``ml.job_runs``."""
+    """One run of a job or a command, as ``ml.job_runs`` records it. The job fills in its counts while it runs.
+
+    Attributes
+    ----------
+    rows_in, rows_out : int
+        Rows that the job read to work on, and rows that it wrote.
+    cost : float
+        US dollars.
+    detail : dict
+        What the job reports besides, ready for JSON.
+    status : str
+        ``running``, then ``done``, ``failed``, ``interrupted``, or what the job sets (``unchanged``, ``incomplete``).
+    """
 
     run_id: str
     job: str
@@ -27,7 +39,7 @@ class JobRun:
     status: str = "running"
 
     def summary(self) -> dict[str, Any]:
-        """Return the row that commands print with ``--json`` and dbt's job models hold."""
+        """Return the run's results as commands print them with ``--json`` and as dbt's job models store them."""
         return {
             "run_id": self.run_id,
             "job": self.job,
@@ -41,10 +53,12 @@ class JobRun:
 
 @contextmanager
 def job_run(connection: Connection, job: str) -> Iterator[JobRun]:
-    """Record a run of ``job`` from its start, so that one that is killed leaves a trace too.
+    """Record a run of ``job`` in ``ml.job_runs``: insert a row at its start, and update the row at its end.
 
-    On success the row says ``done``, or what the job set (``unchanged``: there was nothing to do); on an error
-    ``failed`` with the redacted message. Rows that a killed run left as ``running`` become ``interrupted``.
+    The row is there from the start, so that a killed run leaves a trace.
+    The status becomes ``done`` on success, unless the job has set another (``unchanged``: there was nothing to do). On
+    an error it becomes ``failed``, with the error's message without secrets. Rows of the same job that a killed run
+    left as ``running`` become ``interrupted``.
     """
     started_at = now()
     run = JobRun(f"{job}-{started_at:%Y%m%dT%H%M%S}-{secrets.token_hex(3)}", job, started_at)
@@ -60,13 +74,14 @@ def job_run(connection: Connection, job: str) -> Iterator[JobRun]:
         yield run
     except BaseException as error:
         run.status = "interrupted" if isinstance(error, KeyboardInterrupt) else "failed"
-        _close_run(connection, run, redact(f"{type(error).__name__}: {error}"))
+        _record_end(connection, run, redact(f"{type(error).__name__}: {error}"))
         raise
     run.status = "done" if run.status == "running" else run.status
-    _close_run(connection, run, None)
+    _record_end(connection, run, None)
 
 
-def _close_run(connection: Connection, run: JobRun, error: str | None) -> None:
+def _record_end(connection: Connection, run: JobRun, error: str | None) -> None:
+    """Update the row of a run with its end, its results and the error's message, if it failed."""
     connection.execute(
         "update ml.job_runs set finished_at = ?, status = ?, rows_in = ?, rows_out = ?, cost = ?, "
         "detail = ?, error = ? where run_id = ?",

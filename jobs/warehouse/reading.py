@@ -1,4 +1,4 @@
-"""Reading the catalogue and the sequences out of the warehouse, into the arrays that models take."""
+"""Reading the catalogue and the sequences from the warehouse, as the arrays that models take."""
 
 import numpy as np
 import polars as pl
@@ -9,11 +9,17 @@ from jobs.core.catalog import Catalog
 from jobs.core.sequences import Sequences
 from jobs.warehouse.connection import Connection
 
-SEQUENCES = "select sequence_id, visitor_id, items, event_times, ended_at from sessions.sequences"
+SEQUENCE_ROWS = "select sequence_id, visitor_id, items, event_times, ended_at from sessions.sequences"
 
 
 def read_catalog(connection: Connection, dimensions: int) -> Catalog:
-    """Read every item, with its embedding where it has one."""
+    """Read every item of ``catalog.items``, with its embedding; items without one get a vector of zeros.
+
+    Parameters
+    ----------
+    dimensions : int
+        The length of the embeddings.
+    """
     item_ids, available, titles, categories = (
         np.asarray(column)
         for column in connection.execute(
@@ -32,41 +38,55 @@ def read_catalog(connection: Connection, dimensions: int) -> Catalog:
 
 
 def read_embeddings(
-    connection: Connection, items: int, dimensions: int, relation: str, parameters: dict[str, object] | None = None
+    connection: Connection, item_count: int, dimensions: int, relation: str, parameters: dict[str, object] | None = None
 ) -> Floats:
-    """Read the columns item_id and embedding of a relation, as in SQL, as float32 array (items, dimensions).
+    """Read the embeddings of the catalogue's items from a table or query.
 
-    Rows are in the catalogue's order; one of zeros where an item has no embedding.
+    Parameters
+    ----------
+    item_count : int
+        The number of items in ``catalog.items``.
+    dimensions : int
+        The length of the embeddings.
+    relation : str
+        SQL text of a relation with the columns ``item_id`` and ``embedding``.
+    parameters : dict, optional
+        Query parameters of ``relation``.
+
+    Returns
+    -------
+    float32 array (items, dimensions)
+        In the order of the catalogue; zeros for items without an embedding.
     """
-    embeddings = np.zeros((items, dimensions), np.float32)
-    vectors = connection.execute(
+    embeddings = np.zeros((item_count, dimensions), np.float32)
+    batches = connection.execute(
         f"select place, embedding from {relation} "  # noqa: S608
         "inner join (select item_id, row_number() over (order by item_id) - 1 as place from catalog.items) "
         "using (item_id)",
         parameters or {},
     ).to_arrow_reader(10_000)
-    for batch in vectors:
+    for batch in batches:
         embeddings[batch["place"].to_numpy()] = batch["embedding"].flatten().to_numpy().reshape(-1, dimensions)
     return embeddings
 
 
 def read_sequences(connection: Connection) -> pl.DataFrame:
-    """Read ``sessions.sequences``, in the order of sequence_id."""
-    frame = pl.from_arrow(connection.execute(f"{SEQUENCES} order by sequence_id").to_arrow_table())
+    """Read the table ``sessions.sequences`` in the order of sequence_id, one row for each sequence."""
+    frame = pl.from_arrow(connection.execute(f"{SEQUENCE_ROWS} order by sequence_id").to_arrow_table())
     assert isinstance(frame, pl.DataFrame)  # noqa: S101 - a table never becomes a Series
     return frame
 
 
 def index_items(lists: pl.Series, catalog: Catalog) -> Sequences:
-    """Turn lists of item_ids into sequences of catalogue indices; ids that the catalogue lacks are dropped."""
+    """Turn lists of item_ids into sequences of catalogue indices; item_ids that the catalogue lacks are dropped."""
     places = pl.DataFrame({"item_id": pl.Series(catalog.item_ids, dtype=pl.String)}).with_row_index("place")
     flat = pl.DataFrame({"row": np.arange(len(lists)), "item_id": lists}).explode("item_id")
-    found = flat.join(places, on="item_id", how="inner", maintain_order="left")
-    lengths = np.bincount(found["row"].to_numpy(), minlength=len(lists))
+    indexed = flat.join(places, on="item_id", how="inner", maintain_order="left")
+    lengths = np.bincount(indexed["row"].to_numpy(), minlength=len(lists))
     offsets = np.concatenate([[0], lengths.cumsum()]).astype(np.int64)
-    return Sequences(found["place"].cast(pl.Int32).to_numpy(), offsets)
+    return Sequences(indexed["place"].cast(pl.Int32).to_numpy(), offsets)
 
 
 def index_cases(cases: pl.DataFrame, catalog: Catalog) -> Cases:
-    """Turn a frame of cases (``items``, ``target``) into indices; a target that the catalogue lacks is -1."""
+    """Turn a frame of cases (``items``, ``target``) into catalogue indices; a target that the catalogue lacks is -1."""
     return Cases(index_items(cases["items"], catalog), catalog.find(cases["target"].to_numpy()))

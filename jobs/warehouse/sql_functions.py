@@ -1,4 +1,4 @@
-"""SQL functions that dbt's models call and DuckDB lacks."""
+"""SQL functions written in Python, which dbt's models call because DuckDB has none like them."""
 
 import html
 
@@ -8,19 +8,19 @@ from duckdb.func import PythonUDFType
 
 
 def register(connection: duckdb.DuckDBPyConnection) -> None:
-    """Make the functions known to every connection of this process to the same file."""
-    found = connection.execute("select count(*) from duckdb_functions() where function_name = 'unescape_html'")
-    if found.fetchone() == (0,):
-        # by Arrow arrays: called row by row, a million texts took two minutes instead of a second
+    """Register the functions for all connections of this process to the same file, unless that was done before."""
+    registered = connection.execute("select count(*) from duckdb_functions() where function_name = 'unescape_html'")
+    if registered.fetchone() == (0,):
+        # takes Arrow arrays: called for each row, a million texts took two minutes instead of a second
         connection.create_function("unescape_html", _unescape_array, ["VARCHAR"], "VARCHAR", type=PythonUDFType.ARROW)
 
 
 def unescape_html(text: str) -> str:
-    """Replace HTML's character references until none is left.
+    """Replace HTML's character references, such as ``&amp;``, again and again until none is left.
 
-    Feeds escape a text once, twice (``&amp;amp;``) or not at all, and a shop's feed changes its mind: so each of them
-    gives the same text, and a text that is cleaned again stays as it is. Every replacement is shorter than its
-    reference, so this ends.
+    A shop's feed may escape a text once, twice (``&amp;amp;``) or not at all, and may change over time. All of these
+    give the same text, and cleaning a text a second time changes nothing. Every replacement is shorter than its
+    reference, so the loop ends.
     """
     while (plain := html.unescape(text)) != text:
         text = plain

@@ -1,4 +1,4 @@
-"""The demo shop's SQL: repeatable, small or large, and broken only where it means to be."""
+"""The SQL of the demo shop: repeatable at every size, with wrong rows only where they are intended."""
 
 from datetime import UTC, datetime
 from pathlib import Path
@@ -13,7 +13,7 @@ EVENT_COLUMNS = ["event_id", "visitor_id", "user_id", "item_id", "event_type", "
 
 
 def build_shop(items: int, visitors: int, seed: int = 1, threads: int = 2, settings: str = ""):
-    """Run the three files as a caller would, into the tables items and events."""
+    """Run the three SQL files as the demo command does, and return a connection with the tables items and events."""
     connection = duckdb.connect(config={"threads": threads})
     connection.execute(settings)
     connection.execute((DEMO_FOLDER / "vocabulary.sql").read_text(encoding="utf-8"))
@@ -171,7 +171,7 @@ def test_some_log_in_and_stay_logged_in(shop):
 
 
 def test_the_next_item_depends_on_the_last_one(shop):
-    """Held-out last views: counting transitions finds far more of them than popularity does."""
+    """Counting transitions predicts visitors' last views, which are held out, far more often than popularity does."""
     shop.execute("""
         create temp table pairs as
         select

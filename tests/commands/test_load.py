@@ -1,4 +1,4 @@
-"""`nextmart load`: what gets into ``raw``, what does not, and what its user is told."""
+"""`nextmart load`: which rows get into the raw tables, and which messages the user gets."""
 
 import gzip
 import hashlib
@@ -22,7 +22,7 @@ ITEMS = "item_id,title,brand,category,description,price,available,updated_at\n"
 
 
 class Shell:
-    """A folder with a warehouse, in which commands are run as a user runs them, but inside this process."""
+    """A folder with a warehouse, in which commands run as for a user, but inside this process."""
 
     def __init__(self, folder, monkeypatch, capsys):
         self.folder = folder
@@ -105,9 +105,13 @@ def test_every_format_gives_the_same_rows_and_ids_stay_text(shell, name, content
 
 def test_json_text_is_not_respelt(shell):
     row = {
-        "event_id": "0B3F2A10-1111-4222-8333-ABCDEFABCDEF", "visitor_id": "12:30", "item_id": 12345678901234567890,
-        "event_type": None, "event_at": "2026-01-01T10:00:00+05:30", "user_id": "2026-01-01T00:00:00",
-    }  # fmt: skip
+        "event_id": "0B3F2A10-1111-4222-8333-ABCDEFABCDEF",
+        "visitor_id": "12:30",
+        "item_id": 12345678901234567890,
+        "event_type": None,
+        "event_at": "2026-01-01T10:00:00+05:30",
+        "user_id": "2026-01-01T00:00:00",
+    }
     shell.load("--events", shell.write("e.jsonl", [row]))
     query = "select event_id, visitor_id, item_id, event_type, event_at, user_id from raw.events"
     assert shell.rows(query) == [tuple(None if value is None else str(value) for value in row.values())]
@@ -151,14 +155,23 @@ def test_mapping_by_column_by_expression_and_by_table(shell):
     shell.write("log.csv", "Session;sku;Seconds;kind\n1;0042;1767261600;buy\n2;0043;1767261660;look\n")
     shell.write("shop.csv", "sku;name;Maker\n0042;Lamp;ACME\n")
     shell.load(
-        "--events", "log.csv", "--items", "shop.csv",
-        "--map", "item_id=sku",
-        "--map", "visitor_id=session",
-        "--map", "event_at=to_timestamp(seconds::bigint)",
-        "--map", "events.event_type=case kind when 'buy' then 'purchase' else 'view' end",
-        "--map", "items.title=name || ' (new)'",
-        "--map", "items.brand=maker",
-    )  # fmt: skip
+        "--events",
+        "log.csv",
+        "--items",
+        "shop.csv",
+        "--map",
+        "item_id=sku",
+        "--map",
+        "visitor_id=session",
+        "--map",
+        "event_at=to_timestamp(seconds::bigint)",
+        "--map",
+        "events.event_type=case kind when 'buy' then 'purchase' else 'view' end",
+        "--map",
+        "items.title=name || ' (new)'",
+        "--map",
+        "items.brand=maker",
+    )
     assert shell.rows("select visitor_id, item_id, event_type, event_at, user_id from raw.events order by all") == [
         ("1", "0042", "purchase", "2026-01-01 10:00:00+00", None),
         ("2", "0043", "view", "2026-01-01 10:01:00+00", None),
@@ -207,7 +220,7 @@ def test_an_unknown_column_of_ours_names_the_nearest(shell, argument, hint):
     assert hint in said.partition(";")[2]
 
 
-# --- again and again ---
+# --- loading again ---
 
 
 def test_the_same_file_twice_changes_nothing(shell):
@@ -242,16 +255,16 @@ def test_an_event_without_an_id_is_named_by_its_content_whatever_the_file(shell)
     shell.load("--events", shell.write("e.csv", "visitor_id,item_id,event_at\nv,0042,2026-01-01T10:00:00\n"))
     for file in (shell.write("e.jsonl", [row]), shell.write("e.parquet", [row])):
         assert shell.load("--events", file)["events"] == {"read": 1, "repeated": 0, "known": 1, "loaded": 0}
-    # more rows, in another order and with another column that says nothing, rename none
+    # more rows, another order and an unused column change no id
     shell.write("f.csv", "user_id,event_at,visitor_id,item_id\n,2026-01-02,v,1\n,2026-01-01T10:00:00,v,0042\n")
     assert shell.load("--events", "f.csv")["events"]["loaded"] == 1
-    # fields are framed: ('v', '10') and ('v1', '0') differ
+    # each value is hashed with its length: ('v', '10') and ('v1', '0') differ
     shell.write("g.csv", "visitor_id,item_id,event_at\nw,10,2026-01-03\nw1,0,2026-01-03\n")
     shell.load("--events", "g.csv")
     assert shell.rows("select count(*), count(distinct event_id), min(length(event_id)) from raw.events") == [
         (4, 4, 32)
     ]
-    # pinned: another id for the same event would load a shop's history a second time
+    # the id must never change: with another id for the same event, a shop's history would be loaded a second time
     # visitor_id, user_id, item_id, event_type, event_at, source_session_id
     name = hashlib.md5(b"1:v-4:0042-19:2026-01-01T10:00:00-").hexdigest()
     assert shell.rows("select event_id, event_type from raw.events where item_id = '0042'") == [(name, "view")]
@@ -288,8 +301,13 @@ def assert_nothing_loaded(shell):
 def test_a_missing_column_lists_what_is_there_and_what_is_needed(shell):
     code, said = shell("load", "--events", shell.write("e.csv", "Customer,item_id,event_at\nv,i,2026-01-01\n"))
     assert code == 2
-    for word in ("e.csv has no column visitor_id", "Customer, item_id, event_at", "visitor_id, item_id, event_at",
-                 "event_id, user_id, event_type, source_session_id", "--map events.visitor_id="):  # fmt: skip
+    for word in (
+        "e.csv has no column visitor_id",
+        "Customer, item_id, event_at",
+        "visitor_id, item_id, event_at",
+        "event_id, user_id, event_type, source_session_id",
+        "--map events.visitor_id=",
+    ):
         assert word in said
     assert_nothing_loaded(shell)
 

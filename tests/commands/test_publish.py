@@ -1,4 +1,4 @@
-"""Publishing: the file is complete, and nothing that happens on the way reaches a reader."""
+"""Publishing: the file is complete, and readers never see an unfinished file or a failure."""
 
 import itertools
 import os
@@ -19,7 +19,7 @@ from jobs.warehouse.job_runs import job_run
 
 VISITORS = 40
 
-# Every row carries the generation of its night, so that a mixture of two would show.
+# Every row has the number of its night, so that a mixture of two nights would be noticed.
 NIGHT = """
     create schema if not exists recommendations;
     create or replace table recommendations.visitor_recommendations as
@@ -112,7 +112,7 @@ def test_the_file_holds_every_public_table_and_nothing_else(warehouse, target):
     for table in run.detail["rows"]:
         query = f"from recommendations.{table} order by all"
         assert read(target, query) == warehouse.execute(query).fetchall()
-    assert run.rows_out == rows_of(1) - 1  # all but the one that says which publication this is
+    assert run.rows_out == rows_of(1) - 1  # all rows but the one of the table publication
     assert read(target, "select publish_run_id, model_version from recommendations.publication") == [
         (run.run_id, "g0001")
     ]
@@ -167,7 +167,7 @@ def test_a_write_ahead_log_left_beside_the_target_goes_away(warehouse, target):
 
 
 def test_what_a_killed_publish_left_goes_away(warehouse, target, monkeypatch):
-    monkeypatch.setattr(publishing, "_remove", lambda path: None)  # a killed process cleans nothing up
+    monkeypatch.setattr(publishing, "_remove", lambda path: None)  # a killed process does not clean up
     monkeypatch.setattr(publishing, "_swap", fails)
     with pytest.raises(OSError, match="disk"):
         publish_from(warehouse, target)
@@ -246,7 +246,7 @@ def test_a_copy_that_lacks_rows_is_not_published(warehouse, target, monkeypatch)
 
 
 class FailingConnection:
-    """A connection whose statements count as steps."""
+    """A connection that calls ``step`` at each statement."""
 
     def __init__(self, connection, step: Callable[[], None]) -> None:
         self.connection, self.step = connection, step
@@ -258,7 +258,7 @@ class FailingConnection:
 
 @pytest.mark.parametrize("moment", ["before", "after"])
 def test_a_failure_at_any_step_leaves_one_whole_file(tmp_path, target, monkeypatch, moment):
-    """Fail just before or after step n, for n = 1, 2, … until a publish goes through."""
+    """Fail just before or after step n, for n = 1, 2, … until publishing succeeds."""
     path = tmp_path / "warehouse.duckdb"
     with connect(path) as connection:
         prepare(connection)
@@ -275,9 +275,14 @@ def test_a_failure_at_any_step_leaves_one_whole_file(tmp_path, target, monkeypat
 
         with monkeypatch.context() as patch, connect(path) as connection:
             for owner, name in (
-                (publishing, "_copy"), (publishing, "_add_macros"), (publishing, "_verify"), (publishing, "_swap"),
-                (os, "fsync"), (Path, "replace"), (publishing, "fsync_folder"),
-            ):  # fmt: skip
+                (publishing, "_copy"),
+                (publishing, "_add_macros"),
+                (publishing, "_verify"),
+                (publishing, "_swap"),
+                (os, "fsync"),
+                (Path, "replace"),
+                (publishing, "fsync_folder"),
+            ):
                 patch.setattr(owner, name, counted(getattr(owner, name), step, moment))
             try:
                 publish_from(connection, target) if moment == "after" else publish_through(connection, step, target)

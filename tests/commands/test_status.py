@@ -44,8 +44,12 @@ def test_the_newest_build_is_shown(connection, tmp_path, capsys):
     assert found["counts"]["events left for the next run"] == 700
     assert found["counts"]["visitors that are bots"] == 3
     assert found["newest_build"] == {
-        "batch_id": 2, "event_count": 200, "rejected_count": 4, "late_count": 10, "very_late_count": 1,
-    }  # fmt: skip
+        "batch_id": 2,
+        "event_count": 200,
+        "rejected_count": 4,
+        "late_count": 10,
+        "very_late_count": 1,
+    }
     assert found["freshness"][0]["newest_loaded_at"] == datetime(2026, 6, 1, 3, tzinfo=UTC)
     print_status(found)
     said = capsys.readouterr().err

@@ -1,4 +1,4 @@
-"""The parts of a split, by hand and by property."""
+"""Splits of small histories against parts written by hand, and properties that hold for every history."""
 
 from datetime import UTC, datetime, timedelta
 
@@ -8,16 +8,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from polars.testing import assert_frame_equal
 
-from jobs.evaluation.splits import (
-    CASE_COLUMNS,
-    SEQUENCE_COLUMNS,
-    cutoff_split,
-    forward_folds,
-    holdout_cutoff,
-    leave_one_out_split,
-    paper_split,
-    validation_split,
-)
+from jobs.evaluation.sequence_frames import CASE_COLUMNS, SEQUENCE_COLUMNS
+from jobs.evaluation.splits import cutoff_split, holdout_cutoff, leave_one_out_split, paper_split
+from jobs.evaluation.validation import forward_folds, validation_split
 
 START = datetime(2024, 1, 1, tzinfo=UTC)
 SCHEMA = {
@@ -34,7 +27,7 @@ def day(number: int) -> datetime:
 
 
 def frame(rows: dict[str, tuple[str, list[int]]]) -> pl.DataFrame:
-    """Sequences from ``{id: ("abc", [0, 1, 2])}``: a letter an item, a number a day."""
+    """Return sequences made from ``{id: ("abc", [0, 1, 2])}``: each letter is an item, each number a day."""
     return pl.DataFrame(
         [
             (name, f"visitor of {name}", list(items), [day(n) for n in days], day(days[-1]) if days else None)
@@ -329,7 +322,7 @@ def test_holdout_cutoff_takes_the_closest_side_of_a_tie():
     crowded = frame({"a": ("abcdefghij", [0, 1, 5, 5, 5, 5, 5, 5, 8, 9])})
     assert holdout_cutoff(crowded, 0.3) == day(8)
     assert holdout_cutoff(crowded, 0.7) == day(5)
-    assert holdout_cutoff(crowded, 0.5) == day(8)  # as far from 0.2 as from 0.8: the later
+    assert holdout_cutoff(crowded, 0.5) == day(8)  # 0.2 and 0.8 are equally far: the later time wins
 
 
 @pytest.mark.parametrize("rows", [{}, {"empty": ("", [])}, {"once": ("abc", [3, 3, 3])}])

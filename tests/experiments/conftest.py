@@ -1,4 +1,4 @@
-"""The tiny shop, on one thread of the CPU."""
+"""Fixtures for the tests of experiments: a tiny shop, and training on one thread of the CPU."""
 
 import shutil
 from pathlib import Path
@@ -11,7 +11,7 @@ from jobs.warehouse.connection import connect
 
 @pytest.fixture(autouse=True, scope="package")
 def small_networks(one_thread_of_the_cpu):
-    """All tests here."""
+    """Apply the fixture to all tests of this folder."""
 
 
 @pytest.fixture(scope="package")

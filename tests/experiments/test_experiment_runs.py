@@ -1,4 +1,4 @@
-"""Runs of an experiment: what models get, what is kept, what a kill leaves, what a failing model does to the others."""
+"""Runs of an experiment: the data that models get, the tables, what a kill leaves, and models that fail."""
 
 import json
 import shutil
@@ -8,16 +8,17 @@ import numpy as np
 import pytest
 import tiny_shop
 
+from jobs import families
 from jobs.cli import main
 from jobs.core.cases import NO_CASES
 from jobs.core.metrics import target_ranks
 from jobs.errors import NextmartError
-from jobs.experiments import command, runner
-from jobs.experiments import records as store
+from jobs.experiments import command, records, runner
 from jobs.experiments.command import experiment
 from jobs.experiments.evaluation_data import read_evaluation_data
 from jobs.experiments.spec import Experiment
 from jobs.models.base import FitContext
+from jobs.models.fusion import Fusion
 from jobs.models.popularity import Popularity
 from jobs.models.registry import FAMILIES, make
 from jobs.models.scorer import ndcg_at_20, recommend
@@ -64,7 +65,7 @@ def without_minutes(text: str) -> str:
 
 @pytest.fixture(scope="module")
 def whole(tmp_path_factory, shop_file):
-    """Tables and report of an experiment that nobody killed."""
+    """Return tables and report of an experiment that was not killed."""
     folder = tmp_path_factory.mktemp("whole")
     connection = connect(Path(shutil.copy(shop_file, folder)))
     text, record = conduct(connection, folder)
@@ -104,8 +105,14 @@ def test_a_case_counts_as_tied_where_its_last_two_items_carry_one_time(tiny, tmp
     assert data.segments["tie_free"].tolist() == [not is_tied for is_tied in every_third]
 
 
+def add_family(monkeypatch, model) -> None:
+    """Make a class of this file a model family."""
+    monkeypatch.setitem(families.FAMILIES, model.family, "")
+    monkeypatch.setitem(FAMILIES, model.family, model)
+
+
 class Noting(Popularity):
-    """Notes what it is fitted on."""
+    """A model that notes the data on which it is fitted."""
 
     family = "noting"
     uses_embeddings = True
@@ -121,7 +128,7 @@ def test_models_get_the_training_part_alone_at_last_all_of_it_and_their_own_vect
     tiny_shop.mark_from(tiny, read_evaluation_data(tiny, settings, "cutoff").split.cutoff_at)
     tiny_shop.embed_with_other(tiny)
     data = read_evaluation_data(tiny, settings, "cutoff")
-    monkeypatch.setitem(FAMILIES, "noting", Noting)
+    add_family(monkeypatch, Noting)
     Noting.given.clear()
     models = [{"family": "noting"}, {"family": "noting", "label": "other", "embedding_model": "other"}]
     conduct(tiny, tmp_path, spec(models=models, baseline=None, protocol="cutoff"), holdout_share=0.2)
@@ -157,7 +164,7 @@ def test_the_second_fit_is_tested_and_the_first_one_validated(tiny, tmp_path):
 def test_the_leaderboard_knows_none_of_the_models(tiny, tmp_path):
     conduct(tiny, tmp_path, spec(models=[{"family": "popularity"}]))
     assert tiny.execute("select count(*) from ml.model_metrics").fetchone()[0] > 0
-    # as model_leaderboard joins them
+    # the join of model_leaderboard
     joined = (
         "ml.model_metrics as metrics inner join ml.models as models on metrics.model_version = models.model_version"
     )
@@ -221,10 +228,10 @@ def test_other_vectors_make_other_runs_of_models_that_read_them(tiny, tmp_path):
 
 
 class Killed(BaseException):
-    """Nothing catches it, as nothing catches SIGKILL."""
+    """An exception that no handler catches, as no handler catches SIGKILL."""
 
 
-STEPS = [(name, nth) for nth in range(4) for name in ("start", "fit", "finish", "after finish")]
+STEPS = [(name, nth) for nth in range(4) for name in ("start_run", "fit", "finish_run", "after finish_run")]
 
 
 @pytest.mark.parametrize(("step", "nth"), STEPS)
@@ -247,7 +254,7 @@ def test_a_killed_experiment_ends_as_one_that_was_not(tiny, tmp_path, whole, mon
             patch.setattr(runner, "fit_and_measure", dying(runner.fit_and_measure, "before"))
         else:
             name, when = step.split()[-1], "after" if "after" in step else "before"
-            patch.setattr(store, name, dying(getattr(store, name), when))
+            patch.setattr(records, name, dying(getattr(records, name), when))
         with pytest.raises(Killed):
             conduct(tiny, tmp_path)
     text, _ = conduct(tiny, tmp_path)
@@ -272,9 +279,8 @@ def test_a_training_that_was_killed_goes_on_from_its_checkpoint(tiny, tmp_path, 
     with pytest.raises(Killed):
         conduct(tiny, tmp_path, what)
     conduct(tiny, tmp_path, what)
-    assert (
-        len(epochs) == 1 + 1 + 1 + 2 + 2 * 2
-    )  # one, the killed one, the rest of seed 0, seed 1, and both again on everything
+    # epoch 1, the killed epoch, the rest of seed 0, seed 1, and both seeds again on everything
+    assert len(epochs) == 1 + 1 + 1 + 2 + 2 * 2
     wanted = [row for row in whole[0]["ml.model_ranks"] if "/sasrec/" in row[0]]
     assert kept(tiny)["ml.model_ranks"] == wanted
 
@@ -287,14 +293,14 @@ class Broken(Popularity):
 
 
 def test_a_failing_model_is_recorded_and_the_others_go_on(tiny, tmp_path, monkeypatch):
-    monkeypatch.setitem(FAMILIES, "broken", Broken)
+    add_family(monkeypatch, Broken)
     what = spec(models=[{"family": "broken"}, {"family": "popularity"}])
     text, record = conduct(tiny, tmp_path, what)
     rows = tiny.execute("select label, status, error from ml.experiment_runs order by 1").fetchall()
     assert rows == [("broken", "failed", "RuntimeError: no luck"), ("popularity", "done", None)]
     assert (record.status, record.rows_out) == ("incomplete", 1)
     assert "- broken: RuntimeError: no luck" in text
-    monkeypatch.setattr(Broken, "fit", Popularity.fit)  # mended: only it is tried again
+    monkeypatch.setattr(Broken, "fit", Popularity.fit)  # repaired: only this model is run again
     _, record = conduct(tiny, tmp_path, what)
     assert record.status == "done"
     assert tiny.execute("select status, count(*), max(error) from ml.experiment_runs group by 1").fetchall() == [
@@ -302,36 +308,32 @@ def test_a_failing_model_is_recorded_and_the_others_go_on(tiny, tmp_path, monkey
     ]
 
 
-class Fused(Popularity):
-    """Notes the parts that it is given."""
-
-    family = "fusion"
-    defaults = {"parts": ["sasrec", "popularity", "vsknn", "sknn"], "parameters": {"sknn": {"neighbours": 3}}}  # noqa: RUF012
-    given: list = []  # noqa: RUF012
-    is_random = True
-
-    def can_reuse(self, fitted):
-        wanted = make(fitted.family, self.parameters["parameters"].get(fitted.family))
-        return fitted.family in self.parameters["parts"] and fitted.parameters == wanted.parameters
-
-    def fit(self, train_sequences, validation, catalog, context):
-        self.given.append((context.seed, dict(context.fitted)))
-        super().fit(train_sequences, validation, catalog, context)
+FUSION = {"parts": ["sasrec", "popularity", "vsknn", "sknn"], "parameters": {"sknn": {"neighbours": 3}}}
 
 
 def test_fusion_comes_last_and_gets_what_it_would_fit_itself_by_seed_and_parameters(tiny, tmp_path, monkeypatch):
-    monkeypatch.setitem(FAMILIES, "fusion", Fused)
     monkeypatch.setattr(FAMILIES["sasrec"], "defaults", {**FAMILIES["sasrec"].defaults, **SASREC})
-    Fused.given.clear()
+    given = []
+
+    def noting(fit):
+        def call(model, *arguments):
+            context = arguments[-1]
+            given.append((context.seed, dict(context.fitted)))
+            return fit(model, *arguments)
+
+        return call
+
+    for name in ("fit", "refit"):
+        monkeypatch.setattr(Fusion, name, noting(getattr(Fusion, name)))
     models = [
-        {"family": "fusion"},
+        {"family": "fusion", "parameters": FUSION},
         {"family": "popularity"},
         {"family": "sasrec"},
-        {"family": "vsknn", "parameters": {"neighbours": 3}},  # not as the fusion wants it
+        {"family": "vsknn", "parameters": {"neighbours": 3}},  # differs from the fusion's part
         {"family": "sknn", "parameters": {"neighbours": 3}},
     ]
     conduct(tiny, tmp_path, spec(models=models))
-    (first, parts), (_, again), (second, others), _ = Fused.given  # each fitted twice, at last on everything
+    (first, parts), (_, again), (second, others), _ = given  # for each seed a fit, and a second one on everything
     assert again["sasrec"] is not parts["sasrec"]
     assert (first, second) == (0, 1)
     assert set(parts) == set(others) == {"popularity", "sasrec", "sknn"}
@@ -374,7 +376,7 @@ def test_the_command_prints_a_report_or_json_and_says_by_its_exit_code_what_fail
     code, out = call("--json", "--output", "elsewhere")
     assert (code, json.loads(out)["detail"]["models"][0]["label"]) == (0, "popularity")
     assert (tmp_path / "elsewhere" / "c.png").exists()
-    monkeypatch.setitem(FAMILIES, "broken", Broken)
+    add_family(monkeypatch, Broken)
     (tmp_path / "file.toml").write_text('name = "c"\nprotocol = "paper"\n[[models]]\nfamily = "broken"\n')
     assert call()[0] == 1
     (tmp_path / "file.toml").write_text("nmae = 3")

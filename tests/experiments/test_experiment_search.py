@@ -1,4 +1,4 @@
-"""Searches see the training part only, go on where they were, and find the best values."""
+"""Searches use the training part only, continue after a kill, and find the best values."""
 
 import sys
 import time
@@ -10,14 +10,15 @@ import pytest
 import tiny_shop
 
 from jobs.errors import NextmartError, UsageError
-from jobs.experiments import search as searching
+from jobs.experiments import runner, trials
 from jobs.experiments.command import experiment
 from jobs.experiments.evaluation_data import read_evaluation_data
-from jobs.experiments.search import Best, make_folds, search, toml
+from jobs.experiments.folds import make_folds
+from jobs.experiments.search import SearchResult, search, toml
 from jobs.experiments.spec import Experiment, Variant, read_experiment
 from jobs.language_models.services import Services
 from jobs.models.llmseqsim import LLMSeqSim
-from jobs.models.registry import FAMILIES
+from jobs.models.registry import FAMILIES, make
 from jobs.models.sknn import VSKNN
 from jobs.warehouse.clock import now
 from jobs.warehouse.job_runs import job_run
@@ -35,7 +36,7 @@ def find(connection, folder, what):
 
 
 def failing_at(number, error, function):
-    """Return a function that raises at its so-manieth call, and a list that grows with each."""
+    """Return a function that raises ``error`` at its call ``number``, and a list that grows with each call."""
     calls = []
 
     def failing(*arguments):
@@ -96,38 +97,38 @@ def test_what_happens_in_the_test_part_changes_nothing(tiny, tmp_path):
 
 
 def test_each_fold_is_judged_by_what_came_after_it(tiny, tmp_path, monkeypatch):
-    judged, original = [], searching.ndcg_at_20
+    judged, original = [], trials.ndcg_at_20
 
     def noted(scorer, cases, *rest):
         judged.append(cases)
         return original(scorer, cases, *rest)
 
-    monkeypatch.setattr(searching, "ndcg_at_20", noted)
+    monkeypatch.setattr(trials, "ndcg_at_20", noted)
     find(tiny, tmp_path, spec(1))
     settings = tiny_shop.settings(tmp_path)
     folds = make_folds(read_evaluation_data(tiny, settings, "paper"), settings)
-    assert [cases.targets.tolist() for cases in judged] == [fold.judged.targets.tolist() for fold in folds]
-    assert [cases.inputs.items.tolist() for cases in judged] == [fold.judged.inputs.items.tolist() for fold in folds]
+    assert [cases.targets.tolist() for cases in judged] == [fold.test.targets.tolist() for fold in folds]
+    assert [cases.inputs.items.tolist() for cases in judged] == [fold.test.inputs.items.tolist() for fold in folds]
 
 
 def test_a_killed_search_ends_as_one_that_was_not(tiny, tmp_path, monkeypatch):
-    def trials(folder):
+    def finished(folder):
         (path,) = (folder / "work" / "experiments").glob("*.sqlite")
         (summary,) = optuna.get_all_study_summaries(f"sqlite:///{path}")
         study = optuna.load_study(study_name=summary.study_name, storage=f"sqlite:///{path}")
         return [(trial.params, trial.value) for trial in study.trials if trial.state.is_finished()]
 
     whole, _ = find(tiny, tmp_path / "whole", spec(3))
-    dying, calls = failing_at(5, KeyboardInterrupt(), searching.ndcg_at_20)
-    monkeypatch.setattr(searching, "ndcg_at_20", dying)
+    dying, calls = failing_at(5, KeyboardInterrupt(), trials.ndcg_at_20)
+    monkeypatch.setattr(trials, "ndcg_at_20", dying)
     with pytest.raises(KeyboardInterrupt):
         find(tiny, tmp_path / "killed", spec(3))
-    assert 0 < len(trials(tmp_path / "killed")) < 3
+    assert 0 < len(finished(tmp_path / "killed")) < 3
     assert find(tiny, tmp_path / "killed", spec(3))[0] == whole
-    assert trials(tmp_path / "killed") == trials(tmp_path / "whole")
+    assert finished(tmp_path / "killed") == finished(tmp_path / "whole")
     made = len(calls)
     assert find(tiny, tmp_path / "killed", spec(3))[0] == whole
-    assert len(calls) == made  # nothing is tried again
+    assert len(calls) == made  # no trial is repeated
 
 
 def test_no_checkpoint_of_a_fusions_parts_is_left(tiny, tmp_path):
@@ -163,7 +164,7 @@ def test_parameters_of_parts_are_ready_to_paste_too():
         "parameters": {"sasrec": {"learning_rate": 1e-5, "item_bias": True}, "llmseqprompt": {}},
         "method": 'a "method" 😀',
     }
-    (entry,) = tomllib.loads(toml([Best(Variant("tuned", "fusion", parameters), 0.1, 3)]))["models"]
+    (entry,) = tomllib.loads(toml([SearchResult(Variant("tuned", "fusion", parameters), 0.1, 3)]))["models"]
     assert entry == {"family": "fusion", "label": "tuned", "parameters": parameters}
 
 
@@ -174,7 +175,7 @@ def of_other_embeddings():
 
 def test_nothing_is_tried_before_all_embeddings_are_there(tiny, tmp_path):
     what, settings = of_other_embeddings(), tiny_shop.settings(tmp_path)
-    what = what.model_copy(update={"search": spec().search})  # of a family that needs none
+    what = what.model_copy(update={"search": spec().search})  # a search of a family that reads no embeddings
     with pytest.raises(NextmartError, match="nextmart embed --model other"), job_run(tiny, "experiment") as record:
         experiment(tiny, settings, record, what, tmp_path / "out")
     assert tiny.execute("select count(*) from ml.experiment_runs").fetchone() == (0,)
@@ -205,7 +206,7 @@ def test_a_search_whose_trials_all_fail_is_recorded_with_the_last_reason(tiny, t
         raise ValueError("too wide")
 
     monkeypatch.setattr(VSKNN, "fit", refuse)
-    for _ in range(2):  # made once; the second time they are only told of
+    for _ in range(2):  # trials are made once; the second call only reports them
         best, failed = find(tiny, tmp_path, spec(2))
         assert best == []
         assert "each of the 2 trials of vsknn failed, the last with: too wide" in failed["search vsknn"]
@@ -253,7 +254,7 @@ def test_what_a_search_took_is_added_up_over_calls_and_stays_when_all_is_made(ti
         rows = "select status, started_at, finished_at, fit_seconds from ml.experiment_runs"
         return tiny.execute(rows).fetchall()
 
-    monkeypatch.setattr(VSKNN, "fit", failing_at(4, OSError(), slow)[0])  # the second trial's first fold
+    monkeypatch.setattr(VSKNN, "fit", failing_at(4, OSError(), slow)[0])  # fails at the first fold of the second trial
     find(tiny, tmp_path, spec(2))
     monkeypatch.setattr(VSKNN, "fit", original)
     began = now()
@@ -262,20 +263,26 @@ def test_what_a_search_took_is_added_up_over_calls_and_stays_when_all_is_made(ti
     assert (status, seconds > 0.9, began <= started_at < finished_at) == ("done", True, True)
     find(tiny, tmp_path, spec(2))
     assert record() == before
-    find(tiny, tmp_path, spec(3))  # one trial more
+    find(tiny, tmp_path, spec(3))  # makes one trial more
     assert record()[0][3] > seconds
 
 
 def test_searches_and_runs_spend_from_one_purse(tiny, tmp_path, monkeypatch):
-    connected, fit = [], VSKNN.fit
+    purses, fit = [], VSKNN.fit
+
+    def noting(family, parameters=None, services=None):
+        if services:
+            purses.append(services)
+        return make(family, parameters, services)
 
     def spending(model, *arguments):
-        connected[-1].spent += 1
+        purses[-1].spent += 1
         fit(model, *arguments)
 
-    monkeypatch.setattr(VSKNN, "connect", lambda _, services: connected.append(services))
+    for module in (trials, runner):
+        monkeypatch.setattr(module, "make", noting)
     monkeypatch.setattr(VSKNN, "fit", spending)
     with job_run(tiny, "experiment") as record:
         experiment(tiny, tiny_shop.settings(tmp_path), record, spec(1, models=[{"family": "vsknn"}]), tmp_path / "out")
-    assert len({id(services) for services in connected}) == 1
-    assert connected[0].spent == 3 + 2  # a trial's folds; a run's fit, and again on everything
+    assert len({id(services) for services in purses}) == 1
+    assert purses[0].spent == 3 + 2  # the folds of one trial; the first and the second fit of one run

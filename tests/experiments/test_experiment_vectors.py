@@ -1,4 +1,4 @@
-"""The vectors of an experiment's models: of another embedding model, and of other texts."""
+"""The embeddings of an experiment's models: of another embedding model, and of other item texts."""
 
 import numpy as np
 import pytest
@@ -12,7 +12,7 @@ from jobs.warehouse.reading import read_catalog
 
 
 class Lengths:
-    """A provider whose vectors say how long a text is."""
+    """A provider whose vectors contain the length of the text."""
 
     limits, requests_in_flight = Limits(100), 1
 

@@ -1,4 +1,4 @@
-"""A warehouse with tiny tables made directly in SQL: visitors walk along rings of items, a day a step."""
+"""A warehouse with tiny tables made directly in SQL: visitors walk along rings of items, one step a day."""
 
 import numpy as np
 
@@ -54,7 +54,7 @@ def make_shop(path, visitors: int = 60):
     for visitor in range(visitors):
         ring, start, length = generator.integers([0, 0, 3], [RINGS, RING, 6])
         items = [f"i{ring}{(start + step) % RING}" for step in range(length)]
-        # every third visitor's last two items carry one day: which of them is the last is an accident
+        # the last two items of every third visitor have the same day, so that only the order of rows tells the last one
         days = [visitor + step for step in range(length)]
         days[-1] -= visitor % 3 == 0
         connection.execute(
@@ -66,7 +66,7 @@ def make_shop(path, visitors: int = 60):
 
 
 def mark_from(connection, time) -> None:
-    """Make the item of every event from a time on a marker: all that sees one of them, and nothing else, shows it."""
+    """Replace the item of every event at or after a time by ``marker``, which shows who has seen such an event."""
     connection.execute("insert into catalog.items (item_id, available) values ('marker', true)")
     connection.execute(
         "update sessions.sequences set items = list_transform(list_zip(items, event_times), "
@@ -76,7 +76,7 @@ def mark_from(connection, time) -> None:
 
 
 def embed_with_other(connection) -> None:
-    """Give each text a vector of the embedding model that does not serve: its item's place in the ring, 1, 2."""
+    """Give each text a vector of the embedding model ``other``: the number in its item's id, 1, 2."""
     connection.execute(
         "insert into ml.embeddings by name select 'other' as embedding_model, 3 as dimensions, text_hash, "
         "[right(item_id, 2)::float, 1, 2] as embedding, 'ok' as status, 'r' as run_id, now() as created_at "
@@ -86,6 +86,10 @@ def embed_with_other(connection) -> None:
 
 def settings(folder, **changes) -> Settings:
     return Settings(
-        warehouse=folder / "shop.duckdb", work_folder=folder / "work", protocol="paper", vars=VARS,
-        validation_limit=5, **changes,
-    )  # fmt: skip
+        warehouse=folder / "shop.duckdb",
+        work_folder=folder / "work",
+        protocol="paper",
+        vars=VARS,
+        validation_limit=5,
+        **changes,
+    )

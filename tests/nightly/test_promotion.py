@@ -1,4 +1,4 @@
-"""Nights, pins, roll-backs and kills: which model they leave live, and what is written down about it."""
+"""Nights, pins, rollbacks and kills: which model is live after them, and which reason is recorded."""
 
 import itertools
 import json
@@ -36,7 +36,7 @@ def filled(tmp_path_factory) -> bytes:
 
 @pytest.fixture
 def tiny(filled, tmp_path, monkeypatch):
-    """A shop of rings: what comes next is certain, and popularity knows nothing of it. Its clock goes by minutes."""
+    """A shop where the next item is certain, but not by popularity. Its clock moves on by a minute at each reading."""
     let_minutes_pass(monkeypatch)
     monkeypatch.chdir(tmp_path)
     (tmp_path / "warehouse.duckdb").write_bytes(filled)
@@ -50,7 +50,7 @@ def setting(models=BOTH, **more) -> Settings:
 
 
 def decisions(tiny) -> dict[str, str]:
-    """What the leaderboard says of each model, by family and in the order of training."""
+    """Return the leaderboard's decision about each model, by family and in the order of training."""
     query = (project_folder("dbt_project") / "models/recommendations/model_leaderboard.sql").read_text()
     for table in ("champions", "model_metrics", "models"):
         query = query.replace(f"{{{{ source('ml', '{table}') }}}}", f"ml.{table}")
@@ -337,7 +337,7 @@ def test_the_commands(tiny, monkeypatch, capsys):
 
 
 class Dying:
-    """A connection of a process that is killed at its nth statement: no later one is carried out either."""
+    """A connection of a process that is killed at its nth statement: neither that nor a later statement is executed."""
 
     def __init__(self, connection, statements: int) -> None:
         self.connection, self.left = connection, statements
@@ -353,13 +353,13 @@ class Dying:
 
 
 def dies(tiny, statements: int) -> bool:
-    """Evaluate, and be killed at the nth statement; tell whether there was one."""
+    """Evaluate in a process that is killed at its nth statement; tell whether there was an nth statement."""
     dying = Dying(tiny.connection, statements)
     with suppress(KeyboardInterrupt):
         evaluate(dying, setting(), JobRun("run", "evaluate", datetime.now(UTC)))
     if dying.left < 0:
         with suppress(Exception):
-            tiny.connection.execute("rollback")  # what the death of the process does
+            tiny.connection.execute("rollback")  # as DuckDB does when the process dies
     return dying.left < 0
 
 

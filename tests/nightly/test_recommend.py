@@ -1,4 +1,4 @@
-"""The recommend job on a tiny warehouse: which model it takes, and for whom it makes lists anew."""
+"""The recommend job on a tiny warehouse: which model recommends, and which visitors get a new list."""
 
 import pytest
 from tiny_warehouse import TinyWarehouse, items_of, let_minutes_pass, rings
@@ -59,9 +59,12 @@ def test_a_live_model_that_can_not_recommend_is_refused_until_a_night_has_renewe
 
 def test_a_model_of_other_embeddings_is_refused_though_they_have_as_many_dimensions(tiny):
     pinned(tiny, "llmseqsim")
-    other = setting(vars={
-        "embedding_model": "other", "embedding_models": {"other": {"provider": "local", "dimensions": 384}},
-    })  # fmt: skip
+    other = setting(
+        vars={
+            "embedding_model": "other",
+            "embedding_models": {"other": {"provider": "local", "dimensions": 384}},
+        }
+    )
     with pytest.raises(NextmartError, match=r"llmseqsim.* was made for the embeddings of all-MiniLM-L6-v2; run"):
         tiny.run("recommend", other)
     tiny.night(other)
@@ -80,7 +83,7 @@ ITEMS = items_of(HISTORY)
 
 
 def recommended(tiny, **settings) -> tuple[str, int]:
-    """Recommend; return the run's status and how many visitors were due."""
+    """Run the recommend job; return its status and the number of visitors who were due."""
     done = tiny.run("recommend", setting(**settings))
     return done["status"], done["rows_in"]
 

@@ -15,7 +15,7 @@ from tiny_warehouse import TinyWarehouse, items_of, rings
 from jobs import cli
 from jobs.errors import UsageError
 from jobs.language_models.services import Services
-from jobs.nightly.model_store import latest, load_model
+from jobs.nightly.model_store import load_model, newest_models
 from jobs.settings import Settings
 from jobs.training import team
 
@@ -150,7 +150,9 @@ def test_the_command_trains_in_parallel(tmp_path):
     assert json.loads(done.stdout)["rows_out"] == 2, "and no worker says a word"
     alone.run("train", Settings(**settings))
     found, wanted = (
-        parallel_fits.weights(load_model(Services(each.connection, Settings()), latest(each.connection)["sasrec"]))
+        parallel_fits.weights(
+            load_model(Services(each.connection, Settings()), newest_models(each.connection)["sasrec"])
+        )
         for each in (TinyWarehouse(tmp_path / "shop.duckdb"), alone)
     )
     assert close(found, wanted)

@@ -1,11 +1,11 @@
-"""The names in jobs/columns.py, the DDL and the dbt contracts are one."""
+"""The columns in jobs/warehouse/columns.py, in the DDL and in the dbt contracts are the same."""
 
 import duckdb
 import pytest
 import yaml
 
 from jobs.files import project_folder
-from jobs.nightly.model_store import stored
+from jobs.nightly.model_store import all_models
 from jobs.settings import Vars, default_vars
 from jobs.warehouse import columns
 from jobs.warehouse.clock import now
@@ -47,7 +47,7 @@ def test_a_warehouse_of_before_gets_the_columns_added_since():
             "'live' as status, '1' as code_version"
         )
         prepare(connection)
-        assert [(row.model_version, row.schema_version) for row in stored(connection)] == [("m", None)]
+        assert [(row.model_version, row.schema_version) for row in all_models(connection)] == [("m", None)]
 
 
 def test_a_users_own_view_stands_in_for_a_raw_table():

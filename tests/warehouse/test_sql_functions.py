@@ -1,4 +1,4 @@
-"""HTML's character references in SQL."""
+"""The SQL function unescape_html, which replaces HTML's character references."""
 
 import duckdb
 import pytest

@@ -1,7 +1,7 @@
 """Providers of embeddings, found by name: each module of this folder is the provider that is named like the module.
 
-A module's function ``make(settings, model)`` returns the provider without loading or contacting anything. A new provider
-is a new module here and nothing else; its interface is in ``jobs.embedding.provider``.
+A module's function ``make(settings, model)`` returns the provider without loading or contacting anything. A new
+provider is a new module here and nothing else; its interface is in ``jobs.embedding.provider``.
 """
 
 from importlib import import_module

@@ -1,0 +1,106 @@
+"""Comparing two models on the same cases: the paired difference, its interval and its p-value. Arrays in, numbers out.
+
+Sources: Smucker, Allan, Carterette, CIKM 2007, for the paired bootstrap and the paired permutation test in the
+evaluation of rankings; ``scipy.stats.permutation_test``.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+from scipy.stats import permutation_test
+
+from jobs.core.arrays import Doubles
+from jobs.core.bootstrap import bootstrap_interval
+
+RESAMPLES = 9_999
+"""Random sign flips of a permutation test that has too many cases to try every flip."""
+
+SIGNS_PER_BATCH = 1_000_000  # SciPy takes about 70 bytes for each sign; the size of a batch doesn't change the p-value
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """A mean over cases with its 95 % bootstrap interval; the ends are None if no interval can be given."""
+
+    mean: float
+    ci_low: float | None
+    ci_high: float | None
+
+
+@dataclass(frozen=True)
+class Comparison(Estimate):
+    """The mean difference of two models over the same cases, with its 95 % paired bootstrap interval.
+
+    Attributes
+    ----------
+    p_value : float or None
+        Of the two-sided paired permutation test; None if no test was asked for.
+    """
+
+    p_value: float | None = None
+
+
+def estimate(values: Doubles) -> Estimate:
+    """Return the mean of one model's values with its 95 % bootstrap interval.
+
+    The interval covers the choice of cases: other visitors would have given other cases. The values of a model with
+    several seeds are averaged over the seeds first. So the interval is about the mean of the seeds, and says nothing
+    of how much one seed differs from another.
+
+    Parameters
+    ----------
+    values : float64 array (cases,)
+        One value for each case; at least one case.
+    """
+    return Estimate(float(values.mean()), *bootstrap_interval(values))
+
+
+def compare(values: Doubles, baseline: Doubles, *, with_p_value: bool = True) -> Comparison:
+    """Compare two models by the mean difference of their values on the same cases, in the same order.
+
+    The interval is that of the paired bootstrap: cases are drawn, each with the values of both models.
+
+    Parameters
+    ----------
+    values, baseline : float64 arrays (cases,)
+        One value for each case; at least one case.
+    with_p_value : bool
+        Whether to make the permutation test, which takes most of the time.
+
+    Raises
+    ------
+    ValueError
+        If the two arrays have different shapes, or there is no case.
+    """
+    if values.shape != baseline.shape or not len(values):
+        raise ValueError(f"values of shapes {values.shape} and {baseline.shape} can't be compared")
+    difference = values - baseline
+    p_value = permutation_p_value(difference) if with_p_value else None
+    return Comparison(float(difference.mean()), *bootstrap_interval(difference), p_value)
+
+
+def permutation_p_value(difference: Doubles) -> float:
+    """Return the p-value of the two-sided paired permutation test of the mean difference.
+
+    If two models are equally good, each case's two values could as well be exchanged, which flips the sign of the
+    difference. For few cases the p-value is exact, from every flip; else it comes from 9,999 random flips of a fixed
+    seed. It is not corrected for the number of models compared.
+
+    Parameters
+    ----------
+    difference : float64 array (cases,)
+        The difference of two models' values on each case.
+    """
+    changed = difference[difference != 0]  # a flip leaves zeros as they are, and most differences are zero
+    if len(changed) < 2:  # SciPy wants two; a single difference is as large with either sign
+        return 1.0
+    test = permutation_test(
+        (changed,),
+        np.mean,
+        permutation_type="samples",
+        n_resamples=RESAMPLES,
+        batch=max(1, min(500, SIGNS_PER_BATCH // len(changed))),
+        vectorized=True,
+        rng=np.random.default_rng(0),
+    )
+    return float(test.pvalue)

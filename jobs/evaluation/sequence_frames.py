@@ -1,0 +1,105 @@
+"""Data frames of sequences and of cases: their columns, their order, and the steps that every split is made of.
+
+A frame of sequences has the columns ``sequence_id`` (str, unique), ``visitor_id`` (str), ``items`` (list of str, oldest
+first), ``event_times`` (list of datetime[us, UTC], parallel to items, never decreasing) and ``ended_at``
+(datetime[us, UTC], the time of the last event).
+
+A frame of cases has ``sequence_id``, ``visitor_id``, ``items`` (what the model sees, at least one item), ``target``
+(str, the item that came next) and ``is_tied`` (bool, whether the target and the item before it have the same time, so
+that only the order of the rows made one of them the last).
+
+Functions take frames and return frames. The order of the rows in an argument never matters: sequences are returned
+sorted by (ended_at, sequence_id), cases by sequence_id.
+"""
+
+from typing import Final
+
+import polars as pl
+
+SEQUENCE_COLUMNS: Final = ("sequence_id", "visitor_id", "items", "event_times", "ended_at")
+CASE_COLUMNS: Final = ("sequence_id", "visitor_id", "items", "target", "is_tied")
+
+SEQUENCE_ORDER: Final = ("ended_at", "sequence_id")
+_LIST_COLUMNS: Final = ("items", "event_times")
+
+
+def check_sequences(sequences: pl.DataFrame) -> pl.DataFrame:
+    """Return the frame with the columns of `SEQUENCE_COLUMNS` alone.
+
+    Raises
+    ------
+    ValueError
+        If a column is missing, or a ``sequence_id`` is null or occurs twice.
+    """
+    missing = set(SEQUENCE_COLUMNS) - set(sequences.columns)
+    if missing:
+        raise ValueError(f"sequences lack the columns {sorted(missing)}")
+    if sequences["sequence_id"].is_duplicated().any() or sequences["sequence_id"].has_nulls():
+        raise ValueError("sequence_id must be unique and never null")
+    return sequences.select(SEQUENCE_COLUMNS)
+
+
+def sort_by_end(sequences: pl.DataFrame) -> pl.DataFrame:
+    """Check the sequences and sort them by their end, equal ends by sequence_id.
+
+    Raises
+    ------
+    ValueError
+        As `check_sequences`.
+    """
+    return check_sequences(sequences).sort(SEQUENCE_ORDER)
+
+
+def explode_events(sequences: pl.DataFrame) -> pl.DataFrame:
+    """Return one row for each event, with the number of its sequence (``row``) and its place there (``position``).
+
+    Both numbers count from 0. Sequences without an event are left out.
+    """
+    return (
+        sequences.with_row_index("row")
+        .filter(pl.col("items").list.len() > 0)
+        .with_columns(pl.int_ranges(pl.col("items").list.len()).alias("position"))
+        .explode(*_LIST_COLUMNS, "position")
+    )
+
+
+def collect_events(events: pl.DataFrame) -> pl.DataFrame:
+    """Put rows of `explode_events` together into sequences again; each ends with the last event that it still has."""
+    return (
+        events.group_by("row", maintain_order=True)
+        .agg(
+            pl.col("sequence_id", "visitor_id").first(),
+            pl.col(_LIST_COLUMNS),
+            pl.col("event_times").last().alias("ended_at"),
+        )
+        .select(SEQUENCE_COLUMNS)
+    )
+
+
+def drop_last_items(sequences: pl.DataFrame, count: int) -> pl.DataFrame:
+    """Drop the last ``count`` items of each sequence, which must have more than that, and set the new end."""
+    shorter = [pl.col(name).list.head(pl.col("items").list.len() - count) for name in _LIST_COLUMNS]
+    return sequences.with_columns(shorter).with_columns(pl.col("event_times").list.last().alias("ended_at"))
+
+
+def cut_after_last_new_item(sequences: pl.DataFrame) -> pl.DataFrame:
+    """Drop the events after the last item that is new to its sequence: all of them are repeats."""
+    events = explode_events(sequences)
+    new = events.filter(pl.struct("row", "items").is_first_distinct())
+    ends = new.group_by("row").agg(pl.col("position").max().alias("end"))
+    kept = events.join(ends, on="row", maintain_order="left").filter(pl.col("position") <= pl.col("end"))
+    return collect_events(kept)
+
+
+def make_cases(sequences: pl.DataFrame) -> pl.DataFrame:
+    """Make a case of each sequence of two items or more: its last item is the target, the model sees those before."""
+    return (
+        sequences.filter(pl.col("items").list.len() >= 2)
+        .with_columns(
+            pl.col("items").list.head(pl.col("items").list.len() - 1),
+            pl.col("items").list.last().alias("target"),
+            (pl.col("event_times").list.get(-2) == pl.col("event_times").list.last()).alias("is_tied"),
+        )
+        .select(CASE_COLUMNS)
+        .sort("sequence_id")
+    )

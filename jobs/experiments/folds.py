@@ -1,0 +1,64 @@
+"""Forward folds of the training part, on which a search measures parameters."""
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy.typing as npt
+
+from jobs.core.cases import Cases
+from jobs.core.sequences import Sequences
+from jobs.errors import NextmartError
+from jobs.evaluation.validation import forward_folds
+from jobs.experiments.evaluation_data import EvaluationData, hold_out_validation
+from jobs.settings import Settings
+from jobs.warehouse.reading import index_cases, index_items
+
+
+@dataclass(frozen=True)
+class Fold:
+    """One fold of the training part, as arrays of catalogue indices.
+
+    Attributes
+    ----------
+    train : Sequences
+        The sequences to fit on.
+    validation : Cases
+        The cases that decide when training stops.
+    test : Cases
+        The cases on which the fit is measured; they are a part of the training part, too.
+    """
+
+    train: Sequences
+    validation: Cases
+    test: Cases
+
+    def arrays(self) -> list[npt.NDArray[Any]]:
+        """Return all arrays of the fold, for a hash."""
+        parts = (self.train, self.validation.inputs, self.test.inputs)
+        flat = [array for sequences in parts for array in (sequences.items, sequences.offsets)]
+        return [*flat, self.validation.targets, self.test.targets]
+
+
+def make_folds(data: EvaluationData, settings: Settings) -> list[Fold]:
+    """Cut the training part into forward folds, each with validation cases that decide when training stops.
+
+    Raises
+    ------
+    NextmartError
+        If the training part has too few sequences.
+    """
+    folds = []
+    try:
+        splits = forward_folds(data.split.train, allow_repeats=data.allow_repeats)
+    except ValueError as error:
+        raise NextmartError(f"the training part is too short for a search: {error}") from error
+    for split in splits:
+        train, validation = hold_out_validation(split, settings)
+        folds.append(
+            Fold(
+                index_items(train["items"], data.catalog),
+                index_cases(validation, data.catalog),
+                index_cases(split.test, data.catalog),
+            )
+        )
+    return folds

@@ -1,0 +1,146 @@
+"""Trials of a search: an Optuna study suggests parameters, which are measured on each fold.
+
+The sampler is TPE (Bergstra et al. 2011), the objective is the mean nDCG@20 over the folds, as in arXiv 2309.09261.
+"""
+
+import hashlib
+import json
+from pathlib import Path
+from typing import Any
+
+from jobs.errors import NextmartError, UsageError, redact
+from jobs.experiments.evaluation_data import EvaluationData
+from jobs.experiments.folds import Fold
+from jobs.experiments.records import Run
+from jobs.experiments.spec import Range, Search, Variant
+from jobs.language_models.services import Services
+from jobs.models.base import FitContext
+from jobs.models.registry import make
+from jobs.models.scorer import ndcg_at_20
+from jobs.nightly.checkpoints import drop_checkpoints
+from jobs.progress import say
+from jobs.settings import Settings
+
+RANDOM_TRIALS = 20
+"""Trials with random parameters, before the sampler uses the results of earlier trials; as in arXiv 2309.09261."""
+
+KEPT_PERCENT = 80.0
+"""Percentage of trials that go on after each fold: the worst fifth is pruned, as in arXiv 2309.09261."""
+
+
+def import_optuna() -> Any:
+    """Return the module optuna, which is an optional dependency."""
+    try:
+        import optuna
+    except ImportError as error:
+        raise NextmartError("a search needs Optuna: pip install 'nextmart[experiments]' brings it") from error
+    return optuna
+
+
+def open_study(settings: Settings, run: Run) -> Any:
+    """Open the Optuna study of a search, with the trials that earlier calls made."""
+    optuna = import_optuna()
+    optuna.logging.set_verbosity(optuna.logging.ERROR)
+    return optuna.create_study(
+        storage=f"sqlite:///{_study_file(settings.work_folder, run)}",
+        study_name=run.recipe_hash,
+        pruner=optuna.pruners.PercentilePruner(KEPT_PERCENT),
+        direction="maximize",
+        load_if_exists=True,
+    )
+
+
+def _study_file(folder: Path, run: Run) -> Path:
+    """Return the file of an experiment's studies, in a folder that exists."""
+    path = folder.absolute() / "experiments" / f"{run.experiment}-search.sqlite"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    return path
+
+
+def finished_trials(study: Any) -> list[Any]:
+    """Return the trials of a study that are complete, pruned or failed, without those that a kill or an error left."""
+    return [trial for trial in study.trials if trial.state.is_finished()]
+
+
+def make_trials(
+    services: Services,
+    search: Search,
+    base: Variant,
+    data: EvaluationData,
+    folds: list[Fold],
+    run: Run,
+    study: Any,
+) -> None:
+    """Make trials until the study has ``search.trials`` finished ones."""
+    optuna = import_optuna()
+    family, space = base.family, search.space[base.family]
+
+    def objective(trial: Any) -> float:
+        """Return the mean nDCG@20 over the folds, unless the trial is pruned on the way."""
+        suggested = {name: _suggest(trial, family, name, values) for name, values in space.items()}
+        parameters = {**base.parameters, **suggested}
+        values: list[float] = []
+        for number, fold in enumerate(folds):
+            key = f"{run.recipe_hash}{number}"
+            values.append(_measure_on_fold(services, family, parameters, search.seed, data, fold, key))
+            trial.report(sum(values) / len(values), number)
+            if number + 1 < len(folds) and trial.should_prune():
+                raise optuna.TrialPruned
+        return sum(values) / len(values)
+
+    while (made := len(finished_trials(study))) < search.trials:
+        # each trial has a sampler of its own: one sampler for all would repeat its random numbers after a kill
+        study.sampler = optuna.samplers.TPESampler(n_startup_trials=RANDOM_TRIALS, seed=search.seed * 1_000_003 + made)
+        trial = study.ask()
+        # not study.optimize: it counts a trial that was interrupted as one that failed
+        try:
+            study.tell(trial, objective(trial))
+        except optuna.TrialPruned:
+            study.tell(trial, state=optuna.trial.TrialState.PRUNED)
+        except ValueError as error:  # parameters that do not go together; after any other error the trial is repeated
+            why = redact(str(error))
+            say(f"search {family}: failed: {why}")
+            trial.set_user_attr("error", why)
+            study.tell(trial, state=optuna.trial.TrialState.FAIL)
+        last = study.trials[trial.number]
+        value = f" {last.value:.4f}" if last.value is not None else ""
+        say(f"search {family}: trial {made + 1} of {search.trials}: {last.state.name.lower()}{value}")
+
+
+def _suggest(trial: Any, family: str, name: str, values: Range | list[Any]) -> Any:
+    """Return the value of a parameter that the sampler suggests for a trial."""
+    if isinstance(values, list):
+        return trial.suggest_categorical(name, values)
+    if isinstance(make(family).parameters[name], float):
+        return trial.suggest_float(name, values.low, values.high, log=values.log)
+    return trial.suggest_int(name, values.low, values.high, log=values.log)
+
+
+def _measure_on_fold(
+    services: Services, family: str, parameters: dict[str, Any], seed: int, data: EvaluationData, fold: Fold, key: str
+) -> float:
+    """Fit on a fold, and return the nDCG@20 of its test cases; a trial that was killed continues from its checkpoint.
+
+    Parameters
+    ----------
+    key : str
+        Names the search and the fold; with the parameters it names the checkpoint.
+
+    Raises
+    ------
+    ValueError
+        If the parameters do not go together.
+    """
+    checkpoint_name = hashlib.sha256(json.dumps([key, parameters], sort_keys=True).encode()).hexdigest()[:32]
+    checkpoint = services.settings.work_folder / "checkpoints" / f"{checkpoint_name}.safetensors"
+    try:
+        model = make(family, parameters, services)
+    except UsageError as error:  # a UsageError of a fit has other reasons: the money is spent, a package is missing
+        raise ValueError(str(error)) from error
+    context = FitContext(seed, checkpoint, allow_repeats=data.allow_repeats)
+    model.fit(fold.train, fold.validation, data.catalog, context)
+    value = 0.0
+    if len(fold.test.targets):
+        value = ndcg_at_20(model.scorer(data.catalog), fold.test, data.allow_repeats)
+    drop_checkpoints(checkpoint)
+    return value

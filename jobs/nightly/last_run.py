@@ -1,0 +1,85 @@
+"""The last finished run of the recommend job: what it was made from, and whether a later run was cut short."""
+
+import json
+from dataclasses import dataclass
+from typing import Any
+
+from jobs.nightly.model_store import ModelRow
+from jobs.settings import Vars
+from jobs.warehouse.connection import Connection
+
+NO_MODEL = "no-model"
+"""The model_version of a run that recommends before any model was trained."""
+
+LAST_RUN = """
+    -- The last finished run. A later run that was interrupted or failed may have written similar items already
+    with done as (
+        select run_id, detail, started_at from ml.job_runs
+        where job = 'recommend' and status = 'done'
+        order by started_at desc, run_id desc
+        limit 1
+    )
+    select
+        run_id, detail,
+        exists(
+            select 1 from ml.job_runs as later
+            where later.job = 'recommend' and later.status in ('interrupted', 'failed')
+                and later.started_at > done.started_at
+        ) as was_cut_short
+    from done
+"""
+
+CATALOG_MARK = """
+    -- A text that changes when an item comes, goes, is withdrawn, or gets another vector
+    select count(*) || ':' || coalesce(bit_xor(hash(items.item_id, items.available, vectors.text_hash)), 0)
+    from catalog.items as items
+    left join catalog.item_embeddings as vectors on items.item_id = vectors.item_id
+"""
+
+
+@dataclass(frozen=True)
+class LastRun:
+    """The last finished run of the recommend job.
+
+    Attributes
+    ----------
+    run_id : str or None
+        None if no run has finished yet.
+    recipe : dict
+        What the run was made from, as :func:`read_recipe` returns it; empty if no run has finished yet.
+    was_cut_short : bool
+        Whether a later run was interrupted or failed: it may have replaced the similar items.
+    """
+
+    run_id: str | None
+    recipe: dict[str, Any]
+    was_cut_short: bool
+
+    def changed_parts(self, recipe: dict[str, Any]) -> set[str]:
+        """Return the names of the parts in which ``recipe`` differs from the recipe of the last run."""
+        return {name for name, value in recipe.items() if self.recipe.get(name) != value}
+
+
+def read_last_run(connection: Connection) -> LastRun:
+    """Read the last finished run of the recommend job from ``ml.job_runs``."""
+    row = connection.execute(LAST_RUN).fetchone()
+    if row is None:
+        return LastRun(None, {}, False)
+    run_id, detail, was_cut_short = row
+    return LastRun(run_id, json.loads(detail or "{}"), was_cut_short)
+
+
+def read_recipe(connection: Connection, model: ModelRow | None, dbt_vars: Vars) -> dict[str, Any]:
+    """Return all that determines the lists of a run besides the visitors' sequences: the model, catalogue and vars."""
+    mark = connection.execute(CATALOG_MARK).fetchone()
+    return {
+        "model_version": model.model_version if model else NO_MODEL,
+        "catalog": f"{dbt_vars.embedding_model}/{dbt_vars.embedding.dimensions}/{mark[0] if mark else ''}",
+        "similar": dbt_vars.similar_items_per_item,
+        "lists": [
+            dbt_vars.recommendations_per_visitor,
+            dbt_vars.allow_repeats,
+            dbt_vars.sequence_scope,
+            sorted(dbt_vars.sequence_event_types),
+        ],
+    }
