@@ -1,5 +1,5 @@
--- vectors of two embedding models can't be compared: all tables that users see are made with the model that the var
--- `embedding_model` names
+-- vectors of two embedding models can't be compared: all tables that users see are made with the model that the dbt
+-- var `embedding_model` names
 select 'recommendations' as shown_in, models.embedding_model
 from {{ source('ml', 'models') }} as models
 semi join {{ ref('visitor_recommendations') }} as recommended on models.model_version = recommended.model_version

@@ -115,7 +115,8 @@ aimed_views as (
 ),
 
 viewed_items as (
-    -- the item viewed; its number is always below `warm_count`, so cold items get no events; low variants are popular
+    -- the item viewed; its number is always below `warm_count`, so cold items get no events; variants of low number
+    -- are popular
     select
         *,
         case reason

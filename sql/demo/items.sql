@@ -65,7 +65,7 @@ select
     -- prices end in .95, as in a shop
     (greatest(1, round(usual_price * (0.85 + 0.3 * demo_draw($seed, item, 'price')))) - 0.05)::decimal(10, 2)::varchar
         as price,
-    -- one in every fifty is out of stock
+    -- one item in every fifty is out of stock
     case when item % 50 = floor(50 * demo_draw($seed, item // 50, 'stock')) then 'false' else 'true' end as available,
     demo_time(updated_second) as updated_at
 from dated_items

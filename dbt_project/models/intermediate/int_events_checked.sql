@@ -31,7 +31,7 @@ with judged_events as (
 
 {% if is_incremental() %}
 known_events as (
-    -- events of earlier builds whose event_id is among the new rows again
+    -- events of earlier builds whose event_id a new row has too
     select * exclude (row_key, raw_row, batch_id), false as is_new
     from {{ this }}
     where

@@ -1,6 +1,6 @@
 with visitor_weights as (
-    -- a visitor counts once for an item, by the event of largest weight, so that reloading a page can't make it a
-    -- bestseller
+    -- a visitor counts once for an item, by the event of largest weight, so that reloading its page can't make an
+    -- item a bestseller
     select items.visitor_id, items.item_id, max({{ event_weight() }}) as weight
     from {{ ref('session_items') }} as items
     anti join {{ ref('bot_visitors') }} as bots on items.visitor_id = bots.visitor_id

@@ -2,7 +2,7 @@
 -- depends_on: {{ ref('sessions') }}
 -- depends_on: {{ ref('sequences') }}
 
--- the sequence from which each visitor's recommendations are made: the one that ended last
+-- for each visitor, the sequence from which the recommendations are made
 {% if var('sequence_scope') == 'user' %}
 with last_user_sequences as (
     -- several users may share a device: it gets the sequence of the user who acted on it last

@@ -9,7 +9,7 @@
 ) }}
 
 with reassigned_events as (
-    -- session_items rewrites whole visits, so these rows are complete sessions
+    -- the events of all changed sessions; the sessions are complete, because session_items rewrites whole visits
     select *
     from {{ ref('session_items') }}
     where assigned_batch_id > {{ build_bound('session_totals_last_build', 0) }}
