@@ -4,7 +4,7 @@ with arrived_events as (
     select *
     from {{ source('raw', 'events') }}
     where
-        -- while int_events_checked is built, only the rows whose arrival its pre-hooks chose; at any other time all rows
+        -- while int_events_checked is built, only the arrivals that its pre-hooks chose; at other times all arrivals
         loaded_at is null
         or loaded_at between {{ build_bound('earliest_arrival', "'-infinity'::timestamptz") }}
         and {{ build_bound('latest_arrival', "'infinity'::timestamptz") }}
