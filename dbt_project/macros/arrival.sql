@@ -1,19 +1,19 @@
-{# The range of loaded_at that a build of int_events_checked reads from raw.events. #}
+{# Macros for the range of loaded_at that a build of int_events_checked reads from raw.events. #}
 
 {# The latest arrival time that earlier builds have seen completely, apart from slow transactions. A loaded_at after the
-   start of its build counts as that start: what arrives between the two has not been seen. Rows without a loaded_at
-   count for nothing; `least` alone would give such a row its build's start. #}
+   start of its build counts as that start, because rows that arrive between the two have not been seen. Rows without a
+   loaded_at are ignored; `least` alone would give such a row the start of its build. #}
 {% macro arrivals_seen_until() -%}
     max(case when loaded_at is not null then least(loaded_at, built_at) end)
 {%- endmacro %}
 
-{# The arrival time before which no later build looks for rows. It lies `arrival_overlap_minutes` before the arrivals
-   seen, because a slow transaction may commit rows with an older loaded_at after a build. #}
+{# The arrival time before which no later build looks for rows. It lies `arrival_overlap_minutes` before
+   arrivals_seen_until, because a slow transaction may commit rows with an older loaded_at after a build. #}
 {% macro settled_until() -%}
     {{ arrivals_seen_until() }} - {{ minutes(var('arrival_overlap_minutes')) }}
 {%- endmacro %}
 
-{# Query for the earliest loaded_at that the build reads. #}
+{# Query for the earliest loaded_at that a build of int_events_checked reads from raw.events. #}
 {% macro earliest_arrival() -%}
     {% if is_incremental() %}
     select {{ settled_until() }} from {{ this }}
@@ -22,8 +22,9 @@
     {% endif %}
 {%- endmacro %}
 
-{# Query for the latest loaded_at that the build reads. With `max_events_per_build` a backfill is read in portions: the
-   oldest arrivals that hold so many events. Rows of one loaded_at always come together. #}
+{# Query for the latest loaded_at that a build of int_events_checked reads from raw.events. With `max_events_per_build`
+   a backfill is read in portions: a build reads the oldest arrivals that hold so many events together. Rows of one
+   loaded_at are always in the same portion. #}
 {% macro latest_arrival() -%}
     {% if var('max_events_per_build') %}
     select min(loaded_at)
@@ -34,7 +35,7 @@
         where loaded_at > (select {{ arrivals_seen_until() }} from {{ this }})
         {% endif %}
         group by loaded_at
-    ) as arrivals
+    ) as arrival_counts
     where events_so_far >= {{ var('max_events_per_build') }}
     {% else %}
     select 'infinity'::timestamptz

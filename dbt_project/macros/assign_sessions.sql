@@ -1,19 +1,19 @@
 {#
-A query that divides `events` (a relation or CTE) into sessions. To each event it adds session_id, position (its 1-based
-place in the session), visit_started_at and cut_reason. `condition` chooses visitors. For each visit that it finds,
-`events` must hold all events.
-A visit is a row of events without a gap, or one session of the tracker. A visit that passes a limit is cut into several
-sessions; any other visit is one session.
+A query that divides the rows of `events` (a relation or CTE) into sessions. To each event it adds session_id, position
+(1-based, within the session), visit_started_at and cut_reason. `condition` is an SQL condition that chooses visitors.
+If `events` holds one event of a visit, it must hold all events of that visit.
+A visit is a series of a visitor's events without a gap, or one session of the tracker. A visit that passes a limit is
+cut into several sessions; any other visit is one session.
 #}
 {% macro assign_sessions(events, condition) -%}
 {%- set gap = minutes(var('session_gap_minutes')) -%}
 {%- set is_cut = var('max_session_minutes') or var('max_session_events') -%}
-with visit_starts as (
-    -- event_id orders events of equal time: the place of a row on disk must not matter
+with events_with_starts as (
+    -- event_id orders events of equal time, so that the order of rows on disk doesn't matter
     select
         *,
-        row_number() over by_visitor as place,
-        -- the tracker's sessions stay whole; the gap rule divides only events without one
+        row_number() over by_visitor as event_number,
+        -- the tracker's sessions stay whole; the gap rule divides only events without a session of the tracker
         lag(event_at) over by_visitor is null
         or (source_session_id is null and event_at > lag(event_at) over by_visitor + {{ gap }}) as starts_visit
     from {{ events }}
@@ -21,46 +21,46 @@ with visit_starts as (
     window by_visitor as (partition by visitor_id, source_session_id order by event_at, event_id)
 ),
 
-visits as (
-    -- position is counted from the place of the visit's start: a window over session_id would sort all rows once more
+events_in_visits as (
+    -- position is counted from the visit's first event_number: a window over session_id would sort all rows again
     select
-        * exclude (starts_visit, place),
-        last_value(case when starts_visit then {{ session_key() }} end ignore nulls) over so_far as session_id,
-        last_value(case when starts_visit then event_at end ignore nulls) over so_far as visit_started_at,
-        place - max(case when starts_visit then place end) over so_far + 1 as position,
+        * exclude (starts_visit, event_number),
+        last_value(case when starts_visit then {{ session_key() }} end ignore nulls) over rows_so_far as session_id,
+        last_value(case when starts_visit then event_at end ignore nulls) over rows_so_far as visit_started_at,
+        event_number - max(case when starts_visit then event_number end) over rows_so_far + 1 as position,
         null as cut_reason
-    from visit_starts
-    window so_far as (
+    from events_with_starts
+    window rows_so_far as (
         partition by visitor_id, source_session_id order by event_at, event_id
         rows between unbounded preceding and current row
     )
 ){% if is_cut %},
 
-measured as (
-    -- which stretch of max_session_minutes, and which portion of max_session_events, of its visit an event falls into
+measured_events as (
+    -- in which stretch of max_session_minutes, and in which portion of max_session_events, of its visit an event lies
     select
         *,
         {{ minutes_between('visit_started_at', 'event_at') }} // {{ var('max_session_minutes') or 'null' }} as stretch,
         (position - 1) // {{ var('max_session_events') or 'null' }} as portion
-    from visits
+    from events_in_visits
 ),
 
-cut_visits as (
-    -- a visit that never pauses (a kiosk, a script) is cut where it passes a limit
+events_in_cut_visits as (
+    -- a visit that never pauses (of a kiosk or a script) is cut into sessions where it passes a limit
     select
         * exclude (stretch, portion) replace (
-            first_value({{ session_key() }}) over piece as session_id,
-            row_number() over piece as position,
+            first_value({{ session_key() }}) over session_part as session_id,
+            row_number() over session_part as position,
             case
                 when stretch > 0 then 'max_session_minutes'
                 when portion > 0 then 'max_session_events'
             end as cut_reason
         )
-    from measured
-    window piece as (
+    from measured_events
+    window session_part as (
         partition by visitor_id, source_session_id, visit_started_at, stretch, portion order by event_at, event_id
     )
 ){% endif %}
 
-select * from {% if is_cut %}cut_visits{% else %}visits{% endif %}
+select * from {% if is_cut %}events_in_cut_visits{% else %}events_in_visits{% endif %}
 {%- endmacro %}

@@ -1,4 +1,4 @@
-{# SQL that only DuckDB spells this way. For another warehouse, add a macro `<adapter>__<name>` beside
+{# Macros for SQL that only DuckDB spells this way. For another warehouse, add a macro `<adapter>__<name>` beside
    `default__<name>`. #}
 
 {% macro try_cast(column, type) -%}
@@ -9,7 +9,7 @@
     try_cast({{ column }} as {{ type }})
 {%- endmacro %}
 
-{# Text as a finite number; null for any other text. #}
+{# Text as a finite number; null if the text is no finite number. #}
 {% macro try_number(column) -%}
     {{ return(adapter.dispatch('try_number', 'nextmart')(column)) }}
 {%- endmacro %}
@@ -18,16 +18,16 @@
     case when isfinite(try_cast({{ column }} as double)) then try_cast({{ column }} as double) end
 {%- endmacro %}
 
-{# Text as an instant; null for any other text. The text is an ISO time (UTC where it names no zone), or Unix time in
-   seconds, milliseconds or microseconds, told apart by size. #}
+{# Text as an instant; null if the text is no time. A time is an ISO time (UTC if it names no zone), or Unix time in
+   seconds, milliseconds or microseconds, which are told apart by the size of the number. #}
 {% macro to_timestamp_utc(column) -%}
     {{ return(adapter.dispatch('to_timestamp_utc', 'nextmart')(column)) }}
 {%- endmacro %}
 
 {% macro default__to_timestamp_utc(column) -%}
     case
-        -- times without a zone have a cast of their own: in one cast for all, DuckDB 1.5 gives a row's named zone to
-        -- the rows after it
+        -- times without a zone have a cast of their own: in one cast for all times, DuckDB 1.5 gives the zone that one
+        -- row names to the rows after it
         when regexp_full_match({{ column }}, '[0-9]+[-/][0-9]+[-/][0-9]+([ Tt]+[0-9:.]*)?')
             then try_cast({{ column }} as timestamp) at time zone 'UTC'
         when not regexp_full_match({{ column }}, '-?[0-9]{5,}') then try_cast({{ column }} as timestamptz)
@@ -48,13 +48,13 @@
     {{ return(adapter.dispatch('minutes_between', 'nextmart')(earlier, later)) }}
 {%- endmacro %}
 
-{# Whole minutes of elapsed time, not the number of minute marks passed. #}
+{# Whole minutes of elapsed time between two instants, not the number of times that the clock's minute changes. #}
 {% macro default__minutes_between(earlier, later) -%}
     datesub('minute', {{ earlier }}, {{ later }})
 {%- endmacro %}
 
-{# The values as a list, ordered by `keys`. The keys must make a total order: otherwise the order of equal rows would
-   depend on where they lie on disk. #}
+{# Aggregate that collects values into a list, ordered by `keys`. The keys must make a total order: otherwise the order
+   of rows with equal keys would depend on where the rows lie on disk. #}
 {% macro ordered_list(value, keys) -%}
     {{ return(adapter.dispatch('ordered_list', 'nextmart')(value, keys)) }}
 {%- endmacro %}
@@ -103,7 +103,7 @@
     nullif(trim(cast({{ column }} as varchar)), '')
 {%- endmacro %}
 
-{# Whether a visitor is in number `part` of `parts` parts of about equal size, counted from 0. #}
+{# Condition that a visitor is in part number `part`, from 0, of `parts` parts of about equal size. #}
 {% macro visitor_part(part, parts) -%}
     {{ return(adapter.dispatch('visitor_part', 'nextmart')(part, parts)) }}
 {%- endmacro %}
@@ -112,7 +112,8 @@
     {% if parts > 1 %}hash(visitor_id) % {{ parts }} = {{ part }}{% else %}true{% endif %}
 {%- endmacro %}
 
-{# Raise an error with `message`, an SQL expression. A failing test by itself reports only a number of rows. #}
+{# SQL expression that raises an error with `message`, an SQL expression too. Without such a message, a failing dbt test
+   reports only a number of rows. #}
 {% macro stop_with(message) -%}
     {{ return(adapter.dispatch('stop_with', 'nextmart')(message)) }}
 {%- endmacro %}

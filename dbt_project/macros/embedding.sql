@@ -1,7 +1,7 @@
-{# The embedding model in use: the var `embedding_model`, which names one of `embedding_models`. #}
+{# Macros about the active embedding model: the one of `embedding_models` that the dbt var `embedding_model` names. #}
 
-{# The length of the model's vectors.
-   Raises a compiler error if `embedding_models` has no such model. #}
+{# The length of the active embedding model's vectors. Raises a compiler error if `embedding_models` has no such
+   model. #}
 {% macro embedding_dimensions() -%}
     {%- set models, name = var('embedding_models'), var('embedding_model') -%}
     {%- if name not in models -%}
@@ -11,7 +11,8 @@
     {{ models[name].dimensions }}
 {%- endmacro %}
 
-{# Whether a row of `relation`, which has the columns embedding_model and dimensions, belongs to the model in use. #}
+{# Condition that a row of `relation`, which has the columns embedding_model and dimensions, belongs to the active
+   embedding model. #}
 {% macro is_active_embedding(relation) -%}
     {{ relation }}.embedding_model = {{ text_list([var('embedding_model')]) }}
     and {{ relation }}.dimensions = {{ embedding_dimensions() }}

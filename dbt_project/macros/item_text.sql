@@ -1,6 +1,5 @@
 {# One part of the var `item_text_template`, such as "by {brand}", as an SQL expression. It is null for an item that
-   lacks a field which the part names. Raises a compiler error if the part names no field, or one that does not exist.
-   #}
+   lacks a field which the part names. Raises a compiler error if the part names no field or an unknown one. #}
 {% macro item_text_part(part) -%}
     {%- set fields = ['title', 'brand', 'category', 'description'] -%}
     {%- set pieces = part.split('{') -%}

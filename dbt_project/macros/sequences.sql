@@ -1,10 +1,11 @@
-{# The key of the sequence that an event belongs to, by the var `sequence_scope`. The caller joins session_items as
-   `items`, and for the scope user sessions as `sessions`. #}
+{# The key of the sequence to which an event belongs: the dbt var `sequence_scope` says whether a sequence belongs to a
+   session, a visitor or a user. The query that uses the key must have session_items under the alias `items`, or, if the
+   scope is user, sessions under the alias `sessions`. #}
 {% macro sequence_key() -%}
     {%- if var('sequence_scope') == 'session' -%} items.session_id
     {%- elif var('sequence_scope') == 'visitor' -%} items.visitor_id
     {%- elif var('sequence_scope') == 'user' -%}
-        {#- the prefixes keep a user's id apart from an equal id of somebody else's device #}
+        {#- the prefixes tell a user's id from an equal visitor_id of somebody else's device #}
         coalesce('user:' || sessions.stitched_user_id, 'visitor:' || sessions.visitor_id)
     {%- else -%}
         {{ exceptions.raise_compiler_error(
@@ -12,7 +13,8 @@
     {%- endif -%}
 {%- endmacro %}
 
-{# What an event adds to its item's popularity, by the var `event_weights`; 1 for a type without a weight. #}
+{# What an event adds to its item's popularity: the weight of its event_type in the dbt var `event_weights`, or 1 if
+   the type has no weight there. #}
 {% macro event_weight() -%}
     {%- if var('event_weights') is mapping and var('event_weights') -%}
     case event_type

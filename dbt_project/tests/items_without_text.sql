@@ -1,5 +1,5 @@
 {{ config(severity='warn') }}
--- embedding models know nothing of an item without text: it can be recommended only for its clicks
+-- an item without text has no embedding, so it can be recommended only because of the events on it
 select item_id
 from {{ ref('item_texts') }}
 where text_status = 'empty'

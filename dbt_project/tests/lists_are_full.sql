@@ -1,23 +1,26 @@
--- every visitor has k rows, or all available items that are not in the visitor's own sequence where these are fewer
-with stock as (
-    select count(*) as items from {{ ref('items') }} where available
+-- every visitor has `recommendations_per_visitor` rows, or one row for each available item outside the visitor's own
+-- sequence if these items are fewer
+with available_count as (
+    select count(*) as item_count from {{ ref('items') }} where available
 ),
 
-lists as (
+list_lengths as (
     select visitor_id, count(*) as length
     from {{ ref('visitor_recommendations') }}
     group by visitor_id
 ),
 
-own as (
-    select visitor_id, len(list_distinct(items)) as items
+sequence_lengths as (
+    select visitor_id, len(list_distinct(items)) as item_count
     from {{ ref('latest_sequences') }}
 )
 
-select lists.visitor_id, lists.length
-from lists
-cross join stock
-left join own on lists.visitor_id = own.visitor_id
+select list_lengths.visitor_id, list_lengths.length
+from list_lengths
+cross join available_count
+left join sequence_lengths on list_lengths.visitor_id = sequence_lengths.visitor_id
 where
-    lists.length > {{ var('recommendations_per_visitor') }}
-    or lists.length < least({{ var('recommendations_per_visitor') }}, stock.items - coalesce(own.items, 0))
+    list_lengths.length > {{ var('recommendations_per_visitor') }}
+    or list_lengths.length < least(
+        {{ var('recommendations_per_visitor') }}, available_count.item_count - coalesce(sequence_lengths.item_count, 0)
+    )

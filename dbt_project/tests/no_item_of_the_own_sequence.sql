@@ -1,6 +1,6 @@
 {{ config(enabled=not var('allow_repeats')) }}
--- no recommended item is in the visitor sequence that the recommendations were made from
-select chosen.visitor_id, chosen.item_id
-from {{ ref('visitor_recommendations') }} as chosen
-inner join {{ ref('latest_sequences') }} as latest on chosen.visitor_id = latest.visitor_id
-where list_contains(latest.items, chosen.item_id)
+-- no item is recommended to a visitor whose latest sequence already has it
+select recommended.visitor_id, recommended.item_id
+from {{ ref('visitor_recommendations') }} as recommended
+inner join {{ ref('latest_sequences') }} as sequences on recommended.visitor_id = sequences.visitor_id
+where list_contains(sequences.items, recommended.item_id)

@@ -1,7 +1,8 @@
--- vectors of two embedding models can't be compared: all that users see is made with the one of the var embedding_model
+-- vectors of two embedding models can't be compared: all tables that users see are made with the model that the dbt
+-- var `embedding_model` names
 select 'recommendations' as shown_in, models.embedding_model
 from {{ source('ml', 'models') }} as models
-semi join {{ ref('visitor_recommendations') }} as served on models.model_version = served.model_version
+semi join {{ ref('visitor_recommendations') }} as recommended on models.model_version = recommended.model_version
 where models.embedding_model <> {{ text_list([var('embedding_model')]) }}
 
 union all

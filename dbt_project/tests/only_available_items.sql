@@ -1,12 +1,12 @@
--- no recommended or similar item is withdrawn or absent from the catalogue
-select chosen.visitor_id as for_whom, chosen.item_id
-from {{ ref('visitor_recommendations') }} as chosen
-left join {{ ref('items') }} as items on chosen.item_id = items.item_id
+-- every recommended item and every similar item is in the catalogue and available
+select recommended.visitor_id as for_whom, recommended.item_id
+from {{ ref('visitor_recommendations') }} as recommended
+left join {{ ref('items') }} as items on recommended.item_id = items.item_id
 where items.item_id is null or not items.available
 
 union all
 
-select pairs.item_id, pairs.similar_item_id
-from {{ ref('similar_items') }} as pairs
-left join {{ ref('items') }} as items on pairs.similar_item_id = items.item_id
+select similar_pairs.item_id, similar_pairs.similar_item_id
+from {{ ref('similar_items') }} as similar_pairs
+left join {{ ref('items') }} as items on similar_pairs.similar_item_id = items.item_id
 where items.item_id is null or not items.available

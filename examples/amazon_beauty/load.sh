@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
-# Amazon Beauty (the paper's data): a reviewer is a visitor, a review an event. NEXTMART_DATA names the data folder.
-# Reviews carry days, not times: the event_id puts those of one day in the data's published order.
-# An item's attributes are its category, from the top down, behind its brand where that is known.
+# Amazon Beauty (the data of arXiv 2309.09261): a reviewer is a visitor, a review an event. NEXTMART_DATA names the data
+# folder. A review has a day but no time: the event_id puts the reviews of one day in the data's published order.
+# An item's attributes are its brand, if it is known, and then its categories from the top down.
 set -euo pipefail
 data="${NEXTMART_DATA:?set NEXTMART_DATA to the folder that holds amazon_beauty/}/amazon_beauty"
 categories="['Skin Care', 'Hair Care', 'Makeup', 'Fragrance', 'Bath & Body', 'Tools & Accessories']"

@@ -1,14 +1,14 @@
 #!/usr/bin/env bash
 # An Apache access log of semicomplete.com: raw hits of a blog. NEXTMART_DATA names the data folder.
-# An item is a page: the path without its query, which says where a reader came from and how lists are sorted. Its
-# title is the path's words, the only text that a log has (the home page has none).
-# A visitor is an address with a user agent, since an office shares one address; hashed, because recommendations are
-# published and addresses are people's.
-# A page view is a GET that was answered with the page (200), or with "you have it already" (304). Left out are what a
-# page brings along (styles, scripts, images, fonts), feeds (?flav=), which programs fetch by the hour and nobody reads
-# there, redirects (the page that follows counts), parts of downloads (206) and errors.
-# robots.txt is let in, though no page: who asks for it is a robot (bot_rule in nextmart.toml). As an item it is
-# withdrawn, so that it is recommended to nobody.
+# An item is a page: the path without its query, because a query only says where a reader came from or how a list is
+# sorted. The title of a page is the words of its path, the only text that a log has (the home page has none).
+# A visitor is an IP address with a user agent, since an office shares one address. Both are hashed, because
+# recommendations are published and an IP address may identify a person.
+# A page view is a GET that was answered with the page (200), or with "not modified" (304). Left out are the files
+# that a page loads (styles, scripts, images, fonts), feeds (?flav=), which programs fetch every hour, redirects (the
+# page that follows counts), parts of downloads (206) and errors.
+# robots.txt is loaded although it is no page, because a visitor that asks for it is a bot (bot_rule in nextmart.toml).
+# As an item it is withdrawn, so that it is recommended to nobody.
 # The log's times all lie in the fifth minute of an hour, so a session is what a visitor read in an hour; line_no keeps
 # the log's order within a second.
 # Expect 3,294 views of 806 pages; 323 of the 1,286 visitors are bots, with 1,674 of the views.

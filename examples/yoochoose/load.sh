@@ -1,10 +1,11 @@
 #!/usr/bin/env bash
 # YooChoose clicks (RecSys Challenge 2015), a sample: real clicks of a shop. NEXTMART_DATA names the data folder.
-# The set knows no visitors: a session of its is all there is, so it is the visitor too, and stands as the tracker
-# cut it, however long its silences (551 sessions have one of more than 30 minutes).
-# It has no catalogue either. The items are the distinct ids of the clicks, without a word of text, so the models that
-# read texts can't be used (nextmart.toml), no item has similar ones, and dbt's test items_without_text warns of all
-# 2,933. The full set's clicks have a category code and purchases in a file of their own, which this sample lacks.
+# The data set has sessions but no visitors, so each session is a visitor too. A session stays as the tracker made it,
+# however long its silences (551 sessions have a silence of more than 30 minutes).
+# The data set has no catalogue: the items are the distinct item_ids of the clicks, without any text. So models that
+# read texts can't be used (nextmart.toml leaves them out), no item has similar items, and dbt's test items_without_text
+# warns of all 2,933 items. The full data set has a category code for each click, and purchases in another file; this
+# sample lacks both.
 # Expect 83,845 events of 83,846 read (one click comes twice) and 21,210 sessions.
 set -euo pipefail
 clicks="${NEXTMART_DATA:?set NEXTMART_DATA to the folder that holds yoochoose_clicks/}/yoochoose_clicks/clicks.parquet"

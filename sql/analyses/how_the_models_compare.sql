@@ -1,6 +1,7 @@
--- How do the models compare on history that they have not seen? One row a model, for its newest version, with the 95 %
--- interval of nDCG. The live model was chosen on other sequences, those of the validation part; decision says why.
-with newest as (
+-- How do the models compare on history that they have not seen? One row a family, for its newest version, with the
+-- 95 % interval of nDCG. The live model was chosen on other sequences, those of the validation part; the column
+-- `decision` says why.
+with newest_metrics as (
     select *
     from recommendations.model_leaderboard
     where ends_with(split, '/test') and segment = 'all' and k = 10
@@ -17,6 +18,6 @@ select
     round(max(value) filter (where metric = 'coverage'), 4) as coverage_at_10,
     max(n) as cases,
     any_value(decision) as decision
-from newest
+from newest_metrics
 group by model
 order by ndcg_at_10 desc, model;

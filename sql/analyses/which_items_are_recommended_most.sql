@@ -1,7 +1,7 @@
--- Which items are recommended most, and which share of all recommendations do they have, each and together?
+-- Which items are recommended most, and which share of all recommendations does each have, alone and with those above?
 -- If the popular items' share here is far above their share of visitors, the model only repeats the bestsellers.
-with exposed as (
-    -- in how many visitors' lists an item stands
+with list_counts as (
+    -- for each item, the number of visitors to whom it is recommended
     select
         item_id,
         any_value(title) as title,
@@ -12,14 +12,18 @@ with exposed as (
 
 select
     row_number() over by_lists as place,
-    exposed.title,
-    exposed.lists,
-    round(exposed.lists / sum(exposed.lists) over (), 4) as share_of_all_shown,
-    round(sum(exposed.lists) over by_lists / sum(exposed.lists) over (), 4) as share_up_to_here,
+    list_counts.title,
+    list_counts.lists,
+    round(list_counts.lists / sum(list_counts.lists) over (), 4) as share_of_all_shown,
+    round(sum(list_counts.lists) over by_lists / sum(list_counts.lists) over (), 4) as share_up_to_here,
     popular.rank as popularity_rank,
     popular.score as visitors
-from exposed
-left join recommendations.popular_items as popular on exposed.item_id = popular.item_id
-window by_lists as (order by exposed.lists desc, exposed.item_id rows between unbounded preceding and current row)
+from list_counts
+left join recommendations.popular_items as popular on list_counts.item_id = popular.item_id
+window
+    by_lists as (
+        order by list_counts.lists desc, list_counts.item_id
+        rows between unbounded preceding and current row
+    )
 order by place
 limit 20;

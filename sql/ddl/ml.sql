@@ -1,8 +1,9 @@
--- The tables that the jobs write. Each job has a connection of its own, and commits while its work proceeds.
+-- The tables that the jobs write. Each job has its own connection, and commits rows while it still works.
 create schema if not exists ml;
 
--- one vector for each text, embedding model and length; equal texts are paid for once
--- status: ok, too_long (the text was cut, or has no vector) or failed; run_id: of ml.job_runs
+-- one vector for each text, embedding model and number of dimensions; equal texts are paid for once
+-- `status`: ok, too_long (the text was cut, or has no vector) or failed; `run_id`: key in ml.job_runs of the run that
+-- wrote the row
 create table if not exists ml.embeddings (
     embedding_model varchar not null,
     dimensions integer not null,
@@ -16,11 +17,11 @@ create table if not exists ml.embeddings (
     primary key (embedding_model, dimensions, text_hash)
 );
 
--- batches of texts that a service embeds within a day; a row is written before its batch is handed in, so that no batch
--- is lost or bought twice
--- batch_id: the service's id, null until it is known; status: preparing, then the service's word, or lost where the
--- service has no such batch; tokens: of all texts of the batch; ended_at: when the results were taken, or it was known
--- that there are none
+-- batches of texts that a service embeds within a day; a row is written before its batch is submitted, so that no batch
+-- is lost or paid for twice
+-- `batch_id`: the service's id of the batch, null until it is known; `status`: preparing, then the status that the
+-- service reports, or lost if the service does not know the batch; `tokens`: number of tokens of all texts of the
+-- batch; `ended_at`: when the results were stored, or when it became known that there are no results
 create table if not exists ml.embedding_batches (
     submission_id varchar primary key,
     batch_id varchar,
@@ -36,7 +37,7 @@ create table if not exists ml.embedding_batches (
     ended_at timestamptz
 );
 
--- the texts of batches under way, and texts that an ended batch left without a vector
+-- the texts of batches that have not ended, and texts that an ended batch left without a vector
 create table if not exists ml.embedding_batch_texts (
     submission_id varchar not null,
     text_hash varchar not null,
@@ -45,11 +46,12 @@ create table if not exists ml.embedding_batch_texts (
     primary key (submission_id, text_hash)
 );
 
--- language models that a service fine-tunes; a row is written before the service is asked, so that no fine-tuning is
--- lost or bought twice
--- fine_tune_id: hash of the recipe and number of the attempt, which the service knows too; recipe: hash of the examples
--- and of all that is asked for; status: preparing, then the service's word, or lost where the service knows the job no
--- more; tokens: of all epochs, as planned, later as charged; cost: US dollars, null until it is charged
+-- language models that a service fine-tunes; a row is written before the fine-tuning job is submitted, so that no job
+-- is lost or paid for twice
+-- `fine_tune_id`: hash of the recipe and number of the attempt, sent to the service too; `recipe`: hash of the examples
+-- and of all that the request asks for; `status`: preparing, then the status that the service reports, or lost if the
+-- service no longer knows the job; `tokens`: number of tokens of all epochs, first as planned, later as charged;
+-- `cost`: US dollars, null until it is charged
 create table if not exists ml.fine_tunes (
     fine_tune_id varchar primary key,
     recipe varchar not null,
@@ -67,8 +69,9 @@ create table if not exists ml.fine_tunes (
     ended_at timestamptz
 );
 
--- answers of a service's language models; equal questions are paid for once
--- request_hash: of the model, the messages and the way answers are drawn; answers: a list of texts; cost: US dollars
+-- answers of a service's language models; equal requests are paid for once
+-- `request_hash`: hash of the model, the messages and the sampling parameters; `answers`: a list of texts; `cost`: US
+-- dollars
 create table if not exists ml.completions (
     request_hash varchar primary key,
     language_model varchar not null,
@@ -79,8 +82,8 @@ create table if not exists ml.completions (
     created_at timestamptz not null
 );
 
--- fitted models with their weights; status: candidate, live or retired
--- fingerprint: hash of what made the model (family, parameters, protocol, embeddings, code), without the data
+-- fitted models with their weights; `status`: candidate, live or retired; `fingerprint`: hash of everything but the
+-- data that determines the model (family, parameters, protocol, embeddings, code)
 create table if not exists ml.models (
     model_version varchar primary key,
     model varchar not null,
@@ -99,7 +102,7 @@ create table if not exists ml.models (
     schema_version integer
 );
 
--- schema_version: of the weights' layout; null for models older than this column
+-- `schema_version`: version of the weights' layout; null for models that are older than this column
 alter table ml.models add column if not exists schema_version integer;
 
 create table if not exists ml.model_metrics (
@@ -116,9 +119,10 @@ create table if not exists ml.model_metrics (
     primary key (model_version, split, metric, k, segment)
 );
 
--- each held-out case's rank of its target among the first 20 items, 0 where it is absent, in the order of sequence_id
--- cases_hash: of the cases' ids, items and targets; two models with the same hash can be compared case by case. No id
--- of a visitor or user is kept.
+-- `target_ranks`: for each held-out case, the rank of the target item among the first 20 recommended items, 0 if it is
+-- not among them; the cases are in the order of sequence_id
+-- `cases_hash`: hash of the cases' ids, items and targets; two models with the same hash can be compared case by case.
+-- No id of a visitor or user is kept.
 create table if not exists ml.model_ranks (
     model_version varchar not null,
     split varchar not null,
@@ -128,12 +132,12 @@ create table if not exists ml.model_ranks (
     primary key (model_version, split)
 );
 
--- one row for each run of an experiment: a model with its parameters and a seed, or the best parameters of a search
--- (its label begins with search); its figures are in ml.model_metrics and ml.model_ranks, by model_version; none of
--- these models can recommend
--- seed: null where nothing is random; status: running, done, failed or interrupted; recipe_hash: of all that determines
--- the run; validation_value: nDCG@20 on the sequences that decided when to stop training, of a search the mean over its
--- folds
+-- one row for each run of an experiment: a model with its parameters and a seed, or the best parameters of a
+-- hyper-parameter search (its `label` begins with search); the figures of the run are in ml.model_metrics and
+-- ml.model_ranks under its `model_version`; models of experiments never become live
+-- `seed`: null if nothing in the run is random; `status`: running, done, failed or interrupted; `recipe_hash`: hash of
+-- all that determines the run; `validation_value`: nDCG@20 on the sequences that decided when to stop training, or, for
+-- a hyper-parameter search, the mean over its folds
 create table if not exists ml.experiment_runs (
     model_version varchar primary key,
     experiment varchar not null,
@@ -153,10 +157,11 @@ create table if not exists ml.experiment_runs (
     error varchar
 );
 
--- decisions about which model is live, one row for each model about which a decision said something new; a model's
--- newest row holds for it, and the newest row with is_live is that of the live model
--- pinned: made live by hand, until it is unpinned; compared_with: the model whose mean is subtracted; difference: of
--- the means of the selection metric on the same cases, with its 95 % interval from ci_low to ci_high
+-- decisions about which model is live, with one row for each model about which a decision said something new; a model's
+-- newest row is the valid one, and the newest row with `is_live` is that of the live model
+-- `pinned`: whether the model was made live by hand and not unpinned since; `compared_with`: the model whose mean is
+-- subtracted; `difference`: difference of the two models' means of the selection metric on the same cases, with its
+-- 95 % interval from `ci_low` to `ci_high`
 create table if not exists ml.champions (
     changed_at timestamptz not null,
     model_version varchar not null,
@@ -171,7 +176,8 @@ create table if not exists ml.champions (
     primary key (changed_at, model_version)
 );
 
--- the rows of recent runs; sequence_hash: of the items that the visitor's rows were made from
+-- recommendations of recent runs; `sequence_hash`: hash of the items of the sequence from which the visitor's rows were
+-- made
 create table if not exists ml.recommendations (
     run_id varchar not null,
     model_version varchar not null,
@@ -185,7 +191,7 @@ create table if not exists ml.recommendations (
     generated_at timestamptz not null
 );
 
--- the nearest available items of each item, by their texts' embeddings
+-- for each item, the available items whose embeddings are nearest to its own
 create table if not exists ml.similar_items (
     run_id varchar not null,
     embedding_model varchar not null,
@@ -195,7 +201,7 @@ create table if not exists ml.similar_items (
     score double not null
 );
 
--- one row for each run of a job; status: running, done, unchanged (nothing was due), failed or interrupted
+-- one row for each run of a job; `status`: running, done, unchanged (there was nothing to do), failed or interrupted
 create table if not exists ml.job_runs (
     run_id varchar primary key,
     job varchar not null,
@@ -210,9 +216,10 @@ create table if not exists ml.job_runs (
 );
 
 -- one row for each deletion by `nextmart forget`, without the id of the person
--- scope: visitor or user; batch_id: a deletion has a number among the builds, under which the events that it left on
--- shared devices are taken up again; session_count: also of sessions on shared devices, which the next build makes
--- again; first_loaded_at: arrival of the first usable event that was deleted, null where none was usable
+-- `scope`: visitor or user; `batch_id`: a deletion takes a number among the builds, and the events of shared devices
+-- that it did not delete get this number, so that later models read them again; `session_count`: number of deleted
+-- sessions, also those on shared devices, which the next build makes again; `first_loaded_at`: arrival of the first
+-- usable event that was deleted, null if none was usable
 create table if not exists ml.deletions (
     deletion_id varchar primary key,
     deleted_at timestamptz not null,
@@ -226,7 +233,7 @@ create table if not exists ml.deletions (
     first_loaded_at timestamptz
 );
 
--- models to be trained again, because their weights hold what was learnt from events that have been deleted since
+-- models that must be trained again, because they were trained on events that have been deleted since
 create or replace view ml.models_due as
 select
     models.model_version,

@@ -1,5 +1,5 @@
--- The tables that the user's own tools, or `nextmart load`, fill. Ids and times are text here, because a row that can't
--- be typed must still arrive, to be set aside with the reason.
+-- The tables that the user's own tools, or `nextmart load`, fill. Ids and times are text here, so that a row with a
+-- malformed value arrives all the same and can be listed with the reason why it is rejected.
 create schema if not exists raw;
 
 create table if not exists raw.events (

@@ -1,65 +1,66 @@
--- The demo shop's visitors: one row per event, every column as text, as a raw layer would hold it.
+-- The events of the demo shop's visitors: one row per event, every column as text, as in raw.events.
 -- Run vocabulary.sql first. Parameters: $items, $visitors, $seed, $until.
--- Rows stream without a join on data, a window or a sort, so the query makes a thousand events or many millions.
+-- The query has no window, no sort and no join of large tables, so its rows stream: it makes a thousand events or many
+-- millions.
 
-with numbers as materialized (
+with visitor_numbers as materialized (
     -- range() runs on one thread, but all threads read a materialised CTE
-    select visitor from range($visitors) as numbers (visitor)
+    select visitor from range($visitors) as visitor_numbers (visitor)
 ),
 
 visitors as (
-    -- lasting habits of a visitor: a hobby (some are more common), a style, and a rival style to compare it with
+    -- a visitor's lasting habits: a hobby (some are more common), a style, and a rival style to compare that style with
     select
-        numbers.visitor,
+        visitor_numbers.visitor,
         shape.*,
-        least(12, shape.warm // 4) as bestsellers,
-        floor(shape.themes * pow(demo_draw($seed, visitor, 'hobby'), 1.4))::bigint as hobby,
-        floor(shape.styles * pow(demo_draw($seed, visitor, 'style'), 1.3))::bigint as own_style,
-        1 + floor((shape.styles - 1) * demo_draw($seed, visitor, 'rival'))::bigint as rival_gap,
-        -- most come once or twice, a few come all the time
+        least(12, shape.warm_count // 4) as bestseller_count,
+        floor(shape.theme_count * pow(demo_draw($seed, visitor, 'hobby'), 1.4))::bigint as hobby,
+        floor(shape.style_count * pow(demo_draw($seed, visitor, 'style'), 1.3))::bigint as own_style,
+        1 + floor((shape.style_count - 1) * demo_draw($seed, visitor, 'rival'))::bigint as rival_gap,
+        -- most visitors come once or twice, a few come up to 16 times
         least(16, 1 + floor(-1.9 * ln(1 - demo_draw($seed, visitor, 'visits'))))::bigint as visit_count,
-        demo_draw($seed, visitor, 'arrival') as arrival,
-        -- 35 % have an account and log in at one of the first three visits, if they come that often
+        demo_draw($seed, visitor, 'arrival') as arrival_draw,
+        -- 35 % of the visitors have an account and log in at one of their first three visits, if they come that often
         case
             when demo_draw($seed, visitor, 'account') < 0.35
                 then floor(3 * demo_draw($seed, visitor, 'login'))::bigint
         end as login_visit
-    from numbers
+    from visitor_numbers
     cross join demo_shape($items) as shape
 ),
 
 visits as (
-    -- visits come in pairs: the second continues where the first stopped
+    -- visits come in pairs: the second visit continues where the first stopped
     select
         *,
         unnest(range(visit_count)) as visit
     from visitors
 ),
 
-plans as (
+planned_visits as (
     -- the course of a visit, drawn once for a visit or a pair of visits, so that all its views agree
     select
         *,
         visitor * 16 + visit as visit_key,
         visit_key - visit % 2 as pair_key,
-        demo_draw($seed, visitor, 'pace') as pace,
-        -- the next pair often turns to the neighbouring hobby
+        demo_draw($seed, visitor, 'pace') as pace_draw,
+        -- the next pair of visits mostly goes on to the neighbouring hobby
         case
-            when demo_draw($seed, pair_key, 'stay') < 0.8 then (hobby + visit // 2) % themes
-            else floor(themes * demo_draw($seed, pair_key, 'theme'))::bigint
+            when demo_draw($seed, pair_key, 'stay') < 0.8 then (hobby + visit // 2) % theme_count
+            else floor(theme_count * demo_draw($seed, pair_key, 'theme'))::bigint
         end as theme,
         floor(6 * pow(demo_draw($seed, pair_key, 'start'), 1.5))::bigint as first_step,
-        -- the number of views that compare alternatives of one step before the next step: only the order of views
-        -- shows it
+        -- how many views compare alternatives of one step before the next step: only models that know the order of
+        -- views can learn this number
         case
-            when pace < 0.25 then 1
-            when pace < 0.70 then 2
+            when pace_draw < 0.25 then 1
+            when pace_draw < 0.70 then 2
             else 3
         end as views_per_step,
         case when visit % 2 = 1 then demo_visit_length(demo_draw($seed, pair_key, 'length')) else 0 end as views_before,
         demo_visit_length(demo_draw($seed, visit_key, 'length')) as view_count,
         -- each visit has a slot of ten hours or more in the sixty days, which keeps visits apart and in order
-        epoch($until::timestamptz) - (5184000 - (5184000 - 36000 * visit_count) * arrival)
+        epoch($until::timestamptz) - (5184000 - (5184000 - 36000 * visit_count) * arrival_draw)
         * (1 - (visit + 0.6 * demo_draw($seed, visit_key, 'hour')) / visit_count) as visit_second,
         60 + 300 * demo_draw($seed, visit_key, 'haste') as seconds_per_view
     from visits
@@ -69,57 +70,62 @@ views as (
     select
         *,
         unnest(range(view_count)) as position
-    from plans
+    from planned_visits
 ),
 
-chosen as (
-    -- what leads to a view; a quarter of it is noise (a bestseller, a stray look elsewhere, a skipped step), so that no
-    -- method of recommending can always be right
+drawn_views as (
+    -- why each view happens; about a quarter of the views are noise (a bestseller, a stray look elsewhere, a skipped
+    -- step), so that no method of recommending can always be right
     select
         *,
         visit_key * 16 + position as view_key,
         (views_before + position) // views_per_step as steps_taken,
-        (views_before + position) % views_per_step as comparing,
-        demo_draw($seed, view_key, 'whim') as whim,
+        (views_before + position) % views_per_step as alternative,
+        demo_draw($seed, view_key, 'whim') as reason_draw,
         case
-            when whim < 0.08 then 'bestseller'
-            when whim < 0.16 then 'stray'
-            when whim < 0.24 then 'skip'
+            when reason_draw < 0.08 then 'bestseller'
+            when reason_draw < 0.16 then 'stray'
+            when reason_draw < 0.24 then 'skip'
             else 'journey'
         end as reason,
-        demo_draw($seed, view_key, 'taste') as taste,
-        demo_draw($seed, view_key, 'pick') as pick,
-        demo_draw($seed, view_key, 'buy') as buy,
+        demo_draw($seed, view_key, 'taste') as style_draw,
+        demo_draw($seed, view_key, 'pick') as item_draw,
+        demo_draw($seed, view_key, 'buy') as purchase_draw,
         visit_second + seconds_per_view * (position + 0.4 * demo_draw($seed, view_key, 'pause')) as view_second
     from views
 ),
 
-aimed as (
-    -- the cell that a view of the journey is aimed at: its step in the visitor's own style, or in the rival style when
-    -- comparing; within a step most views go to the same variant, because people compare like with like
+aimed_views as (
+    -- the cell (theme, step and style) at which a view is aimed: the journey's step in the visitor's own style, or in
+    -- the rival style when the view compares alternatives; within a step most views go to the same variant, because
+    -- people compare like with like
     select
         *,
         case
-            when taste < 0.8 then (own_style + comparing * rival_gap) % styles
-            else floor(styles * (taste - 0.8) / 0.2)::bigint
+            when style_draw < 0.8 then (own_style + alternative * rival_gap) % style_count
+            else floor(style_count * (style_draw - 0.8) / 0.2)::bigint
         end as style,
         (first_step + steps_taken + (reason = 'skip')::bigint) % 8 as step,
-        themes * (8 * style + step) + theme as cell,
-        case when pick < 0.7 then demo_draw($seed, pair_key * 8 + step, 'kind') else (pick - 0.7) / 0.3 end as kind
-    from chosen
+        theme_count * (8 * style + step) + theme as cell,
+        case
+            when item_draw < 0.7 then demo_draw($seed, pair_key * 8 + step, 'kind')
+            else (item_draw - 0.7) / 0.3
+        end as variant_draw
+    from drawn_views
 ),
 
-looked_at as (
-    -- the item viewed; its number is always below `warm`, so cold items get no events; low variants are popular
+viewed_items as (
+    -- the item viewed; its number is always below `warm_count`, so cold items get no events; variants of low number
+    -- are popular
     select
         *,
         case reason
-            when 'bestseller' then (37 * floor(bestsellers * pow(pick, 1.6))::bigint) % cells
-            when 'stray' then floor(warm * pick)::bigint
-            else cell + cells * floor(((warm - 1 - cell) // cells + 1) * pow(kind, 2.5))::bigint
+            when 'bestseller' then (37 * floor(bestseller_count * pow(item_draw, 1.6))::bigint) % cell_count
+            when 'stray' then floor(warm_count * item_draw)::bigint
+            else cell + cell_count * floor(((warm_count - 1 - cell) // cell_count + 1) * pow(variant_draw, 2.5))::bigint
         end as item,
-        -- about one row in a thousand is broken, in one of four ways; the visitor's number decides, so that even a tiny
-        -- shop has one row of each
+        -- about one row in a thousand has a flaw, one of four; the visitor's number decides which, so that even a tiny
+        -- shop has a row with each flaw
         case
             when visit = 0 and position = view_count - 1 then
                 case visitor % 267
@@ -129,26 +135,26 @@ looked_at as (
                     when 15 then 'same id'
                 end
         end as flaw
-    from aimed
+    from aimed_views
 ),
 
-deeds as (
+actions as (
     -- one row per event: an item that is bought was put in the cart before, and one put in the cart was viewed before
     select
         *,
         unnest(
             case
                 when flaw = 'same id' then ['view', 'again']
-                when buy < 0.07 then ['view', 'cart', 'purchase']
-                when buy < 0.16 then ['view', 'cart']
+                when purchase_draw < 0.07 then ['view', 'cart', 'purchase']
+                when purchase_draw < 0.16 then ['view', 'cart']
                 else ['view']
             end
-        ) as deed
-    from looked_at
+        ) as action
+    from viewed_items
 )
 
 select
-    'e' || lpad(view_key::varchar, 11, '0') || case deed when 'cart' then 'c' when 'purchase' then 'p' else 'v' end
+    'e' || lpad(view_key::varchar, 11, '0') || case action when 'cart' then 'c' when 'purchase' then 'p' else 'v' end
         as event_id,
     case when flaw = 'no visitor' then null else 'v' || lpad(visitor::varchar, 8, '0') end as visitor_id,
     case
@@ -156,15 +162,15 @@ select
             then 'u' || lpad((visitor * 7 + 1)::varchar, 9, '0')
     end as user_id,
     case when flaw = 'no such item' then 'sku-retired' else demo_item_id(item) end as item_id,
-    case deed when 'again' then 'purchase' else deed end as event_type,
+    case action when 'again' then 'purchase' else action end as event_type,
     case
         when flaw = 'no time' then 'yesterday'
-        -- cart and purchase come before the next view
-        else demo_time(floor(view_second + seconds_per_view * case deed
+        -- an item is put in the cart and bought before the visitor's next view
+        else demo_time(floor(view_second + seconds_per_view * case action
             when 'cart' then 0.15 + 0.15 * demo_draw($seed, view_key, 'cart')
             when 'purchase' then 0.35 + 0.2 * demo_draw($seed, view_key, 'purchase')
             when 'again' then 0.3
             else 0
         end))
     end as event_at
-from deeds
+from actions

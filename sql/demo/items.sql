@@ -1,52 +1,55 @@
--- The demo shop's catalogue: one row per item, every column as text, as a raw layer would hold it.
+-- The demo shop's catalogue: one row per item, every column as text, as in raw.items.
 -- Run vocabulary.sql first. Parameters: $items, $seed, $until.
 
-with numbered as (
-    -- an item's number divided by the number of cells: the remainder is its cell of theme, step and style, the quotient
-    -- its variant within the cell; events.sql calculates the number from these
+with numbered_items as (
+    -- an item's number divided by the number of cells: the remainder is its cell (one combination of theme, step and
+    -- style), the quotient its variant within the cell; events.sql computes the number from cell and variant
     select
-        numbers.item,
-        shape.warm,
-        numbers.item // shape.cells as variant,
-        numbers.item % shape.themes as theme,
-        (numbers.item // shape.themes) % 8 as step,
-        (numbers.item % shape.cells) // (8 * shape.themes) as style
-    from range($items) as numbers (item)
+        item_numbers.item,
+        shape.warm_count,
+        item_numbers.item // shape.cell_count as variant,
+        item_numbers.item % shape.theme_count as theme,
+        (item_numbers.item // shape.theme_count) % 8 as step,
+        (item_numbers.item % shape.cell_count) // (8 * shape.theme_count) as style
+    from range($items) as item_numbers (item)
     cross join demo_shape($items) as shape
 ),
 
-worded as (
-    -- the digits of the variant's number choose the words, so no two titles are equal; the shift by theme and step
-    -- only keeps a small shop from using the first word of every list
+described_items as (
+    -- the variant's number, written in digits, chooses the words, so no two titles are equal; theme, step and style
+    -- shift the choice, so that a small shop doesn't use only the first word of every list
     select
-        numbered.*,
+        numbered_items.*,
         themes.theme_name || ' > ' || steps.step_name as category,
-        themes.uses[1 + (numbered.variant // 3 + numbered.step + numbered.style // 3) % 3] as purpose,
+        themes.uses[1 + (numbered_items.variant // 3 + numbered_items.step + numbered_items.style // 3) % 3] as purpose,
         styles.promise,
-        styles.brands[1 + numbered.theme % 4] as brand,
-        styles.words[1 + (numbered.variant // 3 + 3 * numbered.theme + numbered.step) % 4] as word,
-        steps.nouns[1 + (numbered.variant + numbered.theme + numbered.step) % 3] as noun,
-        details.options[1 + (numbered.variant // 12 + numbered.theme + 3 * numbered.step + 2 * numbered.style) % 8]
-            as detail,
-        numbered.variant // 96 as edition,
+        styles.brands[1 + numbered_items.theme % 4] as brand,
+        styles.words[1 + (numbered_items.variant // 3 + 3 * numbered_items.theme + numbered_items.step) % 4] as word,
+        steps.nouns[1 + (numbered_items.variant + numbered_items.theme + numbered_items.step) % 3] as noun,
+        details.options[
+            1 + (
+                numbered_items.variant // 12 + numbered_items.theme + 3 * numbered_items.step + 2 * numbered_items.style
+            ) % 8
+        ] as detail,
+        numbered_items.variant // 96 as edition,
         steps.base_price * styles.price_factor as usual_price
-    from numbered
+    from numbered_items
     inner join demo_themes as themes using (theme)
     inner join demo_styles as styles using (style)
     inner join demo_steps as steps using (theme, step)
     inner join demo_details as details using (detail)
 ),
 
-dated as (
-    -- cold items arrived in the last week, so that a fallback for new items has work to do
+dated_items as (
+    -- cold items (without events) arrived in the last week, so that a fallback for new items is put to use
     select
         *,
         epoch($until::timestamptz) - 3600
         - floor(86400 * case
-            when item >= warm then 7 * demo_draw($seed, item, 'updated')
+            when item >= warm_count then 7 * demo_draw($seed, item, 'updated')
             else 60 + 300 * demo_draw($seed, item, 'updated')
         end) as updated_second
-    from worded
+    from described_items
 )
 
 select
@@ -62,7 +65,7 @@ select
     -- prices end in .95, as in a shop
     (greatest(1, round(usual_price * (0.85 + 0.3 * demo_draw($seed, item, 'price')))) - 0.05)::decimal(10, 2)::varchar
         as price,
-    -- one in every fifty is out of stock
+    -- one item in every fifty is out of stock
     case when item % 50 = floor(50 * demo_draw($seed, item // 50, 'stock')) then 'false' else 'true' end as available,
     demo_time(updated_second) as updated_at
-from dated
+from dated_items

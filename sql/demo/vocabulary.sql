@@ -1,8 +1,9 @@
--- Words, prices and shape of the demo shop. Run this file once on a connection, before items.sql and events.sql.
--- An item's theme, step, style and variant follow from its number alone, so those two files agree without a join.
+-- Words, prices and size of the demo shop. Run this file once on a connection, before items.sql and events.sql.
+-- An item's theme, step, style and variant follow from its number alone, so items.sql and events.sql agree on them
+-- without a join.
 
--- one row per hobby; visitors who change their hobby go on to its neighbour in this order;
--- the uses say the same in different words, so that the meaning of a title tells more than its keywords
+-- one row per theme, which is a visitor's hobby; a visitor who changes hobby goes on to the next one in this order;
+-- the uses of a theme mean the same in different words, so that the meaning of a title tells more than its keywords
 create or replace temp table demo_themes as
 select *
 from (
@@ -21,7 +22,7 @@ from (
     (11, 'Painting', ['for painters', 'for art class', 'for the artist''s studio'])
 ) as themes (theme, theme_name, uses);
 
--- one row per style, which a visitor mostly keeps to; the words of a style differ between variants but mean the same
+-- one row per style; a visitor mostly keeps to one style; a style's words differ between variants but mean the same
 create or replace temp table demo_styles as
 select *
 from (
@@ -54,7 +55,7 @@ from (
     )
 ) as styles (style, price_factor, words, brands, promise);
 
--- the details that tell apart two variants with the same noun and style word
+-- details, such as a colour or a size, that tell apart two variants with the same noun and style word
 create or replace temp table demo_details as
 select *
 from (
@@ -66,7 +67,7 @@ from (
     ('count', ['single', 'pack of 2', 'pack of 3', 'pack of 4', 'pack of 6', 'pack of 8', 'pack of 10', 'pack of 12'])
 ) as details (detail, options);
 
--- one row per theme and step; the steps are in the order in which people buy them
+-- one row per theme and step; people buy the kinds of products of a theme step by step, in this order
 create or replace temp table demo_steps as
 select *
 from (
@@ -169,21 +170,22 @@ from (
     (11, 7, 'Frames', 'colour', 32, ['picture mount', 'wooden canvas frame', 'hanging art rail'])
 ) as steps (theme, step, step_name, detail, base_price, nouns);
 
--- the catalogue's shape: warm items, and the newest 4 %, which are cold because nobody has seen them yet;
--- a small shop has fewer styles and themes, so that each combination (a cell) has an item
+-- how many items are warm (can have events), and how many styles, themes and cells the catalogue has; the newest 4 % of
+-- the items are cold, because nobody has seen them yet; a cell is a combination of theme, step and style, and a small
+-- shop has fewer styles and themes, so that each cell has an item
 create or replace temp macro demo_shape(item_count) as table
     select
-        item_count - greatest(1, item_count // 25) as warm,
-        least(6, greatest(2, warm // 24)) as styles,
-        least(12, warm // (8 * styles)) as themes,
-        8 * styles * themes as cells;
+        item_count - greatest(1, item_count // 25) as warm_count,
+        least(6, greatest(2, warm_count // 24)) as style_count,
+        least(12, warm_count // (8 * style_count)) as theme_count,
+        8 * style_count * theme_count as cell_count;
 
--- the only source of chance: a number in [0, 1) that depends on its arguments alone;
--- the outer hash is needed because hash(a, b) with two salts gives correlated draws
-create or replace temp macro demo_draw(seed, who, salt) as
-hash(xor(hash(seed::bigint, salt), hash(who::bigint))) / 18446744073709551616.0;
+-- a pseudo-random number in [0, 1) that depends on its arguments alone, the only source of chance in the demo shop;
+-- the outer hash is needed because hash(a, b) of two salts gives correlated numbers
+create or replace temp macro demo_draw(seed, subject, salt) as
+hash(xor(hash(seed::bigint, salt), hash(subject::bigint))) / 18446744073709551616.0;
 
--- number of views in one visit; some people leave after one
+-- number of views in one visit: one for 12 % of the draws, else 2 to 9
 create or replace temp macro demo_visit_length(draw) as
 case when draw < 0.12 then 1 else 2 + floor(8 * (draw - 0.12) / 0.88) end::bigint;
 

@@ -1,4 +1,4 @@
--- The items to show one visitor; a visitor without recommendations gets the 20 most popular ones. For example:
+-- The items to show one visitor; a visitor without recommendations gets the 20 most popular items. For example:
 -- select * from recommendations_for('v42');
 create or replace macro recommendations_for(wanted_visitor_id) as table
 select rank, item_id, title, score, source, reason

@@ -10,10 +10,10 @@ select
     {{ embedding_dimensions() }} as dimensions,
     coalesce(vectors.status, 'missing') as status,
     vectors.error,
-    older.item_id is not null as has_older_vector,
-    -- a known row keeps its time as long as the item waits with the same text for a vector of the same model
+    older_vectors.item_id is not null as has_older_vector,
+    -- an item keeps its missing_since as long as it waits with the same text for a vector of the same model
     {% if is_incremental() -%}
-    coalesce(known.missing_since, '{{ run_started_at }}'::timestamptz) as missing_since,
+    coalesce(known_items.missing_since, '{{ run_started_at }}'::timestamptz) as missing_since,
     {%- else -%}
     '{{ run_started_at }}'::timestamptz as missing_since,
     {%- endif %}
@@ -21,12 +21,12 @@ select
 from {{ ref('item_texts') }} as texts
 left join {{ source('ml', 'embeddings') }} as vectors
     on texts.text_hash = vectors.text_hash and {{ is_active_embedding('vectors') }}
-left join {{ ref('item_embedding_keys') }} as older
-    on texts.item_id = older.item_id and {{ is_active_embedding('older') }}
+left join {{ ref('item_embedding_keys') }} as older_vectors
+    on texts.item_id = older_vectors.item_id and {{ is_active_embedding('older_vectors') }}
 {% if is_incremental() -%}
-left join {{ this }} as known
+left join {{ this }} as known_items
     on
-        texts.item_id = known.item_id and texts.text_hash = known.text_hash
-        and {{ is_active_embedding('known') }}
+        texts.item_id = known_items.item_id and texts.text_hash = known_items.text_hash
+        and {{ is_active_embedding('known_items') }}
 {% endif -%}
 where texts.text_status <> 'empty' and vectors.embedding is null

@@ -8,9 +8,9 @@
 ) }}
 -- depends_on: {{ ref('embed_items') }}
 
--- The key in ml.embeddings of each item's vector. An item keeps the key of its older text until the new text has a
--- vector. No full refresh: only this table knows which older text an item had. For the same reason its relation keeps
--- the name catalog.item_vectors, which users query.
+-- Each item's text_hash: the key of its vector in ml.embeddings. An item keeps the key of its older text until the new
+-- text has a vector. A full refresh is off, because only this table knows which older text an item had. For the same
+-- reason the relation keeps the name catalog.item_vectors, which users query.
 select
     texts.item_id,
     vectors.embedding_model,
@@ -19,9 +19,9 @@ select
 from {{ ref('item_texts') }} as texts
 inner join {{ source('ml', 'embeddings') }} as vectors on texts.text_hash = vectors.text_hash
 {% if is_incremental() -%}
-anti join {{ this }} as known
+anti join {{ this }} as known_keys
     on
-        texts.item_id = known.item_id and vectors.embedding_model = known.embedding_model
-        and vectors.dimensions = known.dimensions and vectors.text_hash = known.text_hash
+        texts.item_id = known_keys.item_id and vectors.embedding_model = known_keys.embedding_model
+        and vectors.dimensions = known_keys.dimensions and vectors.text_hash = known_keys.text_hash
 {% endif -%}
 where {{ is_active_embedding('vectors') }} and vectors.embedding is not null

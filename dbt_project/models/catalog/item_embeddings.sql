@@ -7,7 +7,7 @@ select
     vectors.text_hash,
     {{ embedding_array('vectors.embedding') }} as embedding,
     vectors.created_at as embedded_at,
-    -- false while the item's present text waits for a vector and an older text's vector serves
+    -- is_current is false while the vector is that of an older text, because the present text has no vector yet
     vectors.text_hash = texts.text_hash as is_current
 from {{ ref('item_embedding_keys') }} as keys
 inner join {{ ref('item_texts') }} as texts on keys.item_id = texts.item_id

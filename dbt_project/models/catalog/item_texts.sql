@@ -5,8 +5,8 @@
 {% set parts = [] %}
 {% for part in template %}{% do parts.append(item_text_part(part)) %}{% endfor %}
 
-with rendered as (
-    -- a part is null where the item lacks a field of it, and concat_ws leaves it out
+with rendered_texts as (
+    -- a part of the template is null for an item that lacks a field of the part, and concat_ws leaves the part out
     select
         item_id,
         concat_ws('. ', {{ parts | join(', ') }}) as text,
@@ -20,4 +20,4 @@ select
     text_hash,
     case when text = '' then 'empty' else 'ok' end as text_status,
     {{ text_list([template | string ~ ' cleaning ' ~ cleaning_version()]) }} as template_version
-from rendered
+from rendered_texts

@@ -8,11 +8,11 @@ with new_events as (
     from {{ ref('int_events_checked') }}
     where
         batch_id > {{ build_bound('event_batches_last_build', 0) }}
-        -- events that a deletion left on shared devices have its number, but arrived long before
+        -- events that `nextmart forget` left on shared devices have the deletion's batch_id, but arrived long before it
         and batch_id not in (select batch_id from {{ source('ml', 'deletions') }})
 ),
 
-arrivals as (
+new_batches as (
     select
         batch_id,
         min(loaded_at) as first_loaded_at,
@@ -25,65 +25,68 @@ arrivals as (
     group by batch_id
 ),
 
-fronts as (
-    -- the newest event time that earlier builds had seen; several builds are new where one was interrupted
+times_seen_before as (
+    -- the newest event time that the builds before each build had seen; after an interrupted build, several builds
+    -- are new to this table
     select
         batch_id,
         greatest(
             max(newest_event_at) over (order by batch_id rows between unbounded preceding and 1 preceding),
             {% if is_incremental() %}(select max(newest_event_at) from {{ this }}){% else %}null{% endif %}
         ) as seen_until
-    from arrivals
+    from new_batches
 ),
 
-late as (
-    -- an event is late if it is older than its build's front, by more than the limit
+late_counts as (
+    -- an event is late if it is older, by more than late_event_minutes, than the newest event of earlier builds
     select
         new_events.batch_id,
         count(*) as late_count,
         count(*) filter (
-            where new_events.event_at < fronts.seen_until - interval '{{ var("lateness_window_days") }} days'
+            where new_events.event_at < times_seen_before.seen_until - interval '{{ var("lateness_window_days") }} days'
         ) as very_late_count
     from new_events
-    inner join fronts on new_events.batch_id = fronts.batch_id
-    where new_events.is_usable and new_events.event_at < fronts.seen_until - {{ minutes(var('late_event_minutes')) }}
+    inner join times_seen_before on new_events.batch_id = times_seen_before.batch_id
+    where
+        new_events.is_usable
+        and new_events.event_at < times_seen_before.seen_until - {{ minutes(var('late_event_minutes')) }}
     group by new_events.batch_id
 ),
 
-progress as (
-    -- the arrival times that all builds so far have reached
+arrival_progress as (
+    -- the latest arrival that all builds so far have read, and the arrival before which no later build looks for rows
     select max(loaded_at) as newest_loaded_at, {{ settled_until() }} as settled_until
     from {{ ref('int_events_checked') }}
 ){% if is_incremental() %},
 
-previous as (
+previous_batch as (
     select settled_until, settled_count from {{ this }}
     order by batch_id desc
     limit 1
 ){% endif %}
 
 select
-    arrivals.*,
-    coalesce(late.late_count, 0) as late_count,
-    coalesce(late.very_late_count, 0) as very_late_count,
+    new_batches.*,
+    coalesce(late_counts.late_count, 0) as late_count,
+    coalesce(late_counts.very_late_count, 0) as very_late_count,
     (
-        -- events that max_events_per_build left for later builds
+        -- raw events that max_events_per_build left for later builds
         select count(*) from {{ source('raw', 'events') }}
-        where loaded_at > (select newest_loaded_at from progress)
+        where loaded_at > (select newest_loaded_at from arrival_progress)
     ) as waiting_count,
-    progress.settled_until,
+    arrival_progress.settled_until,
     (
-        -- no later build reads these arrivals, so this count should stay as it is
+        -- no later build reads rows that arrived before settled_until, so this count should never change
         select count(*) from {{ source('raw', 'events') }}
-        where loaded_at < (select settled_until from progress)
+        where loaded_at < (select settled_until from arrival_progress)
     ) as settled_count,
     {% if is_incremental() %}
-    -- rows that appeared among the settled arrivals after the build before: no build has read them
+    -- rows that appeared since the previous build but arrived before its settled_until: no build has read them
     greatest(0, (
         select count(*) from {{ source('raw', 'events') }}
-        where loaded_at < (select settled_until from previous)
-    ) - (select settled_count from previous))
+        where loaded_at < (select settled_until from previous_batch)
+    ) - (select settled_count from previous_batch))
     {% else %}0{% endif %} as slipped_count
-from arrivals
-cross join progress
-left join late on arrivals.batch_id = late.batch_id
+from new_batches
+cross join arrival_progress
+left join late_counts on new_batches.batch_id = late_counts.batch_id

@@ -1,12 +1,12 @@
 {#
-Judges every raw event once: usable, waiting for its item, or rejected with a reason.
+Judges every raw event once: it is usable, waits for its item, or is rejected with a reason.
 1. A build reads the new arrivals from int_events_typed, and rejects an event whose item the catalogue lacks.
-2. Of several rows under one event_id the first to arrive is kept; a later row is dropped if it says the same, else
-   rejected as duplicate_event_id.
+2. Of several rows under one event_id the first to arrive is kept. A later row is dropped if its payload is the same,
+   else rejected as duplicate_event_id.
 3. An event that was rejected for its unknown item becomes usable in the first build whose catalogue has the item.
-4. Builds overlap: each reads the newest known arrivals again, in case a slow transaction has added rows to them. Rule 2
-   and the row_key of rejected rows keep out what earlier builds have judged.
-5. batch_id numbers builds, so that later models can ask for the rows that are new to them.
+4. Builds overlap: each build reads the last arrivals of the builds before it again, in case a slow transaction has
+   added rows to them. Rule 2 and the row_key of rejected rows keep out the rows that earlier builds have judged.
+5. batch_id is the number of the build, by which the models that read this one select the rows that are new to them.
 #}
 {{ config(
     alias='checked_events',
@@ -18,7 +18,7 @@ Judges every raw event once: usable, waiting for its item, or rejected with a re
     ]
 ) }}
 
-with judged as (
+with judged_events as (
     select
         events.* replace (
             coalesce(events.reject_reason, case when items.item_id is null then 'unknown_item' end) as reject_reason
@@ -30,8 +30,8 @@ with judged as (
 ),
 
 {% if is_incremental() %}
-known as (
-    -- events of earlier builds whose event_id comes again
+known_events as (
+    -- events of earlier builds whose event_id a new row has too
     select * exclude (row_key, raw_row, batch_id), false as is_new
     from {{ this }}
     where
@@ -41,76 +41,76 @@ known as (
 {% endif %}
 
 repeated_ids as (
-    -- most ids come once: only the rows of the others have to be compared
+    -- event_ids of more than one row; most event_ids have one row, and their rows need no comparison
     select event_id from {{ ref('int_events_typed') }}
     where event_id is not null
     group by event_id
     having count(*) > 1
     {% if is_incremental() %}
     union
-    select event_id from known
+    select event_id from known_events
     {% endif %}
 ),
 
-repeated as (
-    select * from judged
+repeated_events as (
+    select * from judged_events
     where {{ is_identified_event() }} and event_id in (select event_id from repeated_ids)
     {% if is_incremental() %}
     union all by name
-    select * from known
+    select * from known_events
     {% endif %}
 ),
 
-compared as (
-    -- one event_id is one event: the first row to arrive is kept, and one of an earlier build before any new row
+compared_events as (
+    -- one event_id is one event: its first row to arrive is kept; a row of an earlier build comes before any new row
     select
         *,
         {{ event_payload() }} as payload,
-        row_number() over first_come as place,
+        row_number() over first_come as arrival_rank,
         first_value({{ event_payload() }}) over first_come as kept_payload
-    from repeated
+    from repeated_events
     window first_come as (partition by event_id order by is_new, {{ first_come_order('event_at_text') }})
 ),
 
-identified as (
-    select * from judged
+identified_events as (
+    select * from judged_events
     where
         {{ is_identified_event() }}
         and event_id not in (select event_id from repeated_ids)
 
     union all by name
-    select * exclude (payload, place, kept_payload) from compared
-    where place = 1 and is_new
+    select * exclude (payload, arrival_rank, kept_payload) from compared_events
+    where arrival_rank = 1 and is_new
 
     {% if is_incremental() %}
     union all by name
-    -- an event may arrive before its item: it becomes usable once the catalogue has the item
+    -- an event that arrived before its item becomes usable once the catalogue has the item
     select * exclude (row_key, raw_row, batch_id) replace (null as reject_reason)
     from {{ this }}
     where reject_reason = 'unknown_item' and item_id in (select item_id from {{ ref('stg_items') }})
     {% endif %}
 ),
 
-rejected as (
-    select distinct * from judged
+rejected_rows as (
+    select distinct * from judged_events
     where reject_reason <> 'unknown_item'
 
     union all by name
-    -- a later row that says the same is dropped; one that says something else is a conflict for people to look at
-    select distinct * exclude (payload, place, kept_payload) replace ('duplicate_event_id' as reject_reason)
-    from compared
-    where place > 1 and is_new and payload is distinct from kept_payload
+    -- a later row of an event_id is dropped if its payload is the same, else it is a conflict for people to look at
+    select distinct * exclude (payload, arrival_rank, kept_payload) replace ('duplicate_event_id' as reject_reason)
+    from compared_events
+    where arrival_rank > 1 and is_new and payload is distinct from kept_payload
 ),
 
-keyed as (
-    select *, event_id as row_key from identified
+keyed_events as (
+    select *, event_id as row_key from identified_events
 
     union all by name
     -- a rejected row may lack an event_id, or share it with the event that was kept
     select
         *,
         'rejected-' || md5({{ raw_event_json() }}::varchar || coalesce(loaded_at::varchar, '')) as row_key
-    from rejected
+    from rejected_rows
 )
 
 select
@@ -127,7 +127,7 @@ select
     reject_reason,
     case when reject_reason is not null then {{ raw_event_json() }} end as raw_row,
     row_key,
-    -- a deletion has a number among the builds too: after it the newest build may have no row left
+    -- a deletion by `nextmart forget` takes a batch_id too: after it, the newest build may have no row left
     {% if is_incremental() %}
     (
         select
@@ -138,10 +138,10 @@ select
     )
     {% else %}1{% endif %} as batch_id,
     coalesce(built_at, '{{ run_started_at }}'::timestamptz) as built_at
-from keyed
+from keyed_events
 {% if is_incremental() %}
 where
-    -- rejected rows that earlier builds hold already
+    -- leaves out rejected rows that earlier builds have stored already
     row_key not in (
         select row_key from {{ this }}
         where reject_reason is not null and reject_reason <> 'unknown_item'

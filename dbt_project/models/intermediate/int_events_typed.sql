@@ -1,21 +1,21 @@
 {{ config(materialized='view') }}
 
-with arrived as (
+with arrived_events as (
     select *
     from {{ source('raw', 'events') }}
     where
-        -- while int_events_checked is built, the arrivals that its pre-hooks chose; at any other time all of them
+        -- while int_events_checked is built, only the arrivals that its pre-hooks chose; at other times all arrivals
         loaded_at is null
         or loaded_at between {{ build_bound('earliest_arrival', "'-infinity'::timestamptz") }}
         and {{ build_bound('latest_arrival', "'infinity'::timestamptz") }}
 
     union all by name
-    -- a user's own view may stand in for raw.events and lack the optional columns: they read as null
+    -- a view of the user's may take the place of raw.events; optional columns that it lacks are null
     select null::varchar as user_id, null::varchar as source_session_id, null::varchar as user_agent
     where false
 ),
 
-trimmed as (
+trimmed_events as (
     select
         {{ blank_as_null('event_id') }} as event_id,
         {{ blank_as_null('visitor_id') }} as visitor_id,
@@ -26,17 +26,17 @@ trimmed as (
         {{ blank_as_null('user_agent') }} as user_agent,
         {{ blank_as_null('event_at') }} as event_at_text,
         loaded_at
-    from arrived
+    from arrived_events
 ),
 
-typed as (
+typed_events as (
     select *, {{ to_timestamp_utc('event_at_text') }} as event_at
-    from trimmed
+    from trimmed_events
 )
 
 select
     *,
-    -- the first reason that applies; a column is tested for null before it is compared
+    -- the first reason that applies to the event; a column is tested for null before it is compared
     case
         when event_id is null then 'missing_event_id'
         when visitor_id is null then 'missing_visitor_id'
@@ -56,4 +56,4 @@ select
         when {{ matches('user_agent', var('bot_user_agents')) }} then 'user_agent'
         when {{ var('bot_rule') }} then 'rule'
     end as bot_reason
-from typed
+from typed_events

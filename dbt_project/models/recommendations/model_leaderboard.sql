@@ -1,6 +1,6 @@
 -- depends_on: {{ ref('evaluate_models') }}
 
-with decisions as (
+with newest_decisions as (
     -- the newest decision about each model
     select * from {{ source('ml', 'champions') }}
     qualify row_number() over (partition by model_version order by changed_at desc) = 1
@@ -18,13 +18,13 @@ select
     metrics.ci_high,
     metrics.n,
     models.status = 'live' as is_live,
-    coalesce(decisions.pinned, false) as is_pinned,
-    decisions.reason as decision,
-    decisions.difference,
-    decisions.ci_low as difference_low,
-    decisions.ci_high as difference_high,
+    coalesce(newest_decisions.pinned, false) as is_pinned,
+    newest_decisions.reason as decision,
+    newest_decisions.difference,
+    newest_decisions.ci_low as difference_low,
+    newest_decisions.ci_high as difference_high,
     metrics.measured_at
 from {{ source('ml', 'model_metrics') }} as metrics
 inner join {{ source('ml', 'models') }} as models on metrics.model_version = models.model_version
-left join decisions on metrics.model_version = decisions.model_version
+left join newest_decisions on metrics.model_version = newest_decisions.model_version
 order by metrics.split, metrics.segment, metrics.metric, metrics.k, metrics.value desc, metrics.model_version

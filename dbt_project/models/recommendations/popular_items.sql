@@ -1,5 +1,6 @@
-with counted as (
-    -- a visitor counts once for an item, by the event of largest weight: reloading a page can't make a bestseller
+with visitor_weights as (
+    -- a visitor counts once for an item, by the event of largest weight, so that reloading its page can't make an
+    -- item a bestseller
     select items.visitor_id, items.item_id, max({{ event_weight() }}) as weight
     from {{ ref('session_items') }} as items
     anti join {{ ref('bot_visitors') }} as bots on items.visitor_id = bots.visitor_id
@@ -9,17 +10,17 @@ with counted as (
     group by items.visitor_id, items.item_id
 ),
 
-scored as (
+item_scores as (
     select item_id, sum(weight) as score
-    from counted
+    from visitor_weights
     group by item_id
 )
 
 select
-    row_number() over (order by coalesce(scored.score, 0) desc, items.item_id)::integer as rank,
+    row_number() over (order by coalesce(item_scores.score, 0) desc, items.item_id)::integer as rank,
     items.item_id,
     items.title,
-    coalesce(scored.score, 0)::double as score
+    coalesce(item_scores.score, 0)::double as score
 from {{ ref('items') }} as items
-left join scored on items.item_id = scored.item_id
+left join item_scores on items.item_id = item_scores.item_id
 where items.available

@@ -1,4 +1,4 @@
--- always twenty items, whatever recommendations_per_visitor is: the tools that read this table need fixed columns
+-- always twenty item columns, whatever `recommendations_per_visitor` is: tools that read this table need fixed columns
 select
     visitor_id,
     {% for rank in range(1, 21) -%}

@@ -1,6 +1,6 @@
 {{ config(materialized='view') }}
 
--- one session with a bot_reason makes the visitor a bot, and so the visitor's other sessions a bot's too
+-- one session with a bot_reason makes the visitor a bot, and all of the visitor's sessions then count as a bot's
 select
     visitor_id,
     min(bot_reason) as reason,

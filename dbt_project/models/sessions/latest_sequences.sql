@@ -2,19 +2,19 @@
 -- depends_on: {{ ref('sessions') }}
 -- depends_on: {{ ref('sequences') }}
 
--- the sequence that a visitor's recommendations are made from
+-- for each visitor, the sequence from which the recommendations are made
 {% if var('sequence_scope') == 'user' %}
-with owners as (
-    -- a device may be shared: its sequence is that of the user who acted last
+with last_user_sequences as (
+    -- several users may share a device: it gets the sequence of the user who acted on it last
     select visitor_id, arg_max({{ sequence_key() }}, (ended_at, session_id)) as sequence_id
     from {{ ref('sessions') }} as sessions
     where not is_bot
     group by visitor_id
 )
 
-select owners.visitor_id, sequences.sequence_id, sequences.items, sequences.ended_at
-from owners
-inner join {{ ref('sequences') }} as sequences on owners.sequence_id = sequences.sequence_id
+select last_user_sequences.visitor_id, sequences.sequence_id, sequences.items, sequences.ended_at
+from last_user_sequences
+inner join {{ ref('sequences') }} as sequences on last_user_sequences.sequence_id = sequences.sequence_id
 {% else %}
 select visitor_id, sequence_id, items, ended_at
 from {{ ref('sequences') }}

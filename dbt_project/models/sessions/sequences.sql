@@ -1,7 +1,7 @@
 {{ config(materialized='view') }}
 -- depends_on: {{ ref('sessions') }}
 
-with counted as (
+with counted_events as (
     select
         {{ sequence_key() }} as sequence_id, items.visitor_id, items.item_id, items.event_at, items.event_id
     from {{ ref('session_items') }} as items
@@ -15,10 +15,10 @@ with counted as (
     {% endif -%}
 ),
 
-steps as (
-    -- view, cart and purchase of one item in a row are one step, not three
+sequence_steps as (
+    -- consecutive events on one item, such as view, cart and purchase, are one step of the sequence
     select *
-    from counted
+    from counted_events
     {% if var('collapse_repeats') -%}
     qualify item_id is distinct from lag(item_id) over (partition by sequence_id order by event_at, event_id)
     {% endif -%}
@@ -26,11 +26,11 @@ steps as (
 
 select
     sequence_id,
-    -- the devices of a user share one sequence: the device used last represents them
+    -- the devices of a user share one sequence; its visitor_id is the device used last
     arg_max(visitor_id, (event_at, event_id)) as visitor_id,
     {{ ordered_list('item_id', 'event_at, event_id') }} as items,
     {{ ordered_list('event_at', 'event_at, event_id') }} as event_times,
     max(event_at) as ended_at,
     count(*)::integer as item_count
-from steps
+from sequence_steps
 group by sequence_id

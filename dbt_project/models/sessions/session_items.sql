@@ -20,7 +20,7 @@ with new_events as not materialized (
 
 {% if is_incremental() %}
 nearby_spans as (
-    -- from one gap before a visitor's first new event to one gap after the last
+    -- the time from one session gap before a visitor's first new event to one gap after the last
     select
         visitor_id, source_session_id,
         min(event_at) - {{ gap }} as starts_at, max(event_at) + {{ gap }} as ends_at
@@ -29,47 +29,50 @@ nearby_spans as (
 ),
 
 affected_visits as (
-    -- by the gap rule, a new event can join, bridge or precede only visits with an event within one gap of it
-    select known.visitor_id, known.source_session_id, known.visit_started_at
-    from {{ this }} as known
+    -- by the gap rule, a new event can change only visits that have an event within one gap of it
+    select known_events.visitor_id, known_events.source_session_id, known_events.visit_started_at
+    from {{ this }} as known_events
     inner join nearby_spans
         on
-            known.visitor_id = nearby_spans.visitor_id
-            and known.event_at between nearby_spans.starts_at and nearby_spans.ends_at
+            known_events.visitor_id = nearby_spans.visitor_id
+            and known_events.event_at between nearby_spans.starts_at and nearby_spans.ends_at
     where
-        known.source_session_id is null and nearby_spans.source_session_id is null
-        and known.event_at >= {{ build_bound('earliest_nearby_event', "'-infinity'::timestamptz") }}
+        known_events.source_session_id is null and nearby_spans.source_session_id is null
+        and known_events.event_at >= {{ build_bound('earliest_nearby_event', "'-infinity'::timestamptz") }}
 
     union
-    -- an event with the tracker's session joins that session, however far away
-    select known.visitor_id, known.source_session_id, known.visit_started_at
-    from {{ this }} as known
+    -- an event with a session of the tracker joins that session, however far away its other events are
+    select known_events.visitor_id, known_events.source_session_id, known_events.visit_started_at
+    from {{ this }} as known_events
     inner join nearby_spans
-        on known.visitor_id = nearby_spans.visitor_id and known.source_session_id = nearby_spans.source_session_id
-    where known.event_at >= {{ build_bound('earliest_affected_visit', "'-infinity'::timestamptz") }}
+        on
+            known_events.visitor_id = nearby_spans.visitor_id
+            and known_events.source_session_id = nearby_spans.source_session_id
+    where known_events.event_at >= {{ build_bound('earliest_affected_visit', "'-infinity'::timestamptz") }}
 ),
 {% endif %}
 
 events_to_assign as not materialized (
-    -- new events, and all events of the visits that they may change
+    -- new events, and all events of the visits that the new events may change
     select * from new_events
     {% if is_incremental() %}
     union all by name
     select
-        known.event_id, known.visitor_id, known.user_id, known.item_id, known.event_type, known.event_at,
-        known.source_session_id, known.bot_reason, known.batch_id
-    from {{ this }} as known
+        known_events.event_id, known_events.visitor_id, known_events.user_id, known_events.item_id,
+        known_events.event_type, known_events.event_at, known_events.source_session_id, known_events.bot_reason,
+        known_events.batch_id
+    from {{ this }} as known_events
     semi join affected_visits
         on
-            known.visitor_id = affected_visits.visitor_id
-            and known.source_session_id is not distinct from affected_visits.source_session_id
-            and known.visit_started_at = affected_visits.visit_started_at
-    where known.event_at >= {{ build_bound('earliest_affected_visit', "'-infinity'::timestamptz") }}
+            known_events.visitor_id = affected_visits.visitor_id
+            and known_events.source_session_id is not distinct from affected_visits.source_session_id
+            and known_events.visit_started_at = affected_visits.visit_started_at
+    where known_events.event_at >= {{ build_bound('earliest_affected_visit', "'-infinity'::timestamptz") }}
     {% endif %}
 ),
 
-assigned as (
-    -- a full refresh assigns one part of the visitors after the other: a part's sort needs less memory
+assigned_events as (
+    -- a full refresh assigns the events of one part of the visitors after the other, to sort with less memory
     {% for part in range(parts) %}
     ({{ assign_sessions('events_to_assign', visitor_part(part, parts)) }})
     {{ 'union all' if not loop.last }}
@@ -90,6 +93,6 @@ select
     cut_reason::varchar as cut_reason,
     bot_reason,
     batch_id,
-    -- the present build: later models ask for the rows that it has assigned
+    -- number of the present build, by which later models select the rows that it has assigned
     (select max(batch_id) from {{ ref('stg_events') }}) as assigned_batch_id
-from assigned
+from assigned_events

@@ -8,14 +8,14 @@
     post_hook="delete from {{ this }} where event_count = 0"
 ) }}
 
-with reassigned as (
-    -- session_items rewrites whole visits, so these rows are complete sessions
+with reassigned_events as (
+    -- the events of all changed sessions; the sessions are complete, because session_items rewrites whole visits
     select *
     from {{ ref('session_items') }}
     where assigned_batch_id > {{ build_bound('session_totals_last_build', 0) }}
 ),
 
-counted as (
+counted_sessions as (
     select
         session_id,
         visitor_id,
@@ -27,17 +27,17 @@ counted as (
         count(*) as event_count,
         count(distinct item_id) as item_count,
         count(*) filter (where event_type = 'purchase') as purchase_count,
-        -- the last login of the session
+        -- the user of the session's last login
         arg_max(user_id, (event_at, event_id)) as user_id,
         max(cut_reason) as cut_reason,
         min(bot_reason) as bot_reason,
         max(assigned_batch_id) as assigned_batch_id
-    from reassigned
+    from reassigned_events
     group by session_id, visitor_id, source_session_id, visit_started_at
 ),
 
-judged as (
-    -- a session whose events give no bot away is still a bot's if it is too fast
+judged_sessions as (
+    -- a session without a bot_reason of its events is still a bot's if it exceeds bot_events_per_minute
     select
         * replace (
             coalesce(
@@ -49,19 +49,19 @@ judged as (
                 end
             ) as bot_reason
         )
-    from counted
+    from counted_sessions
 )
 
-select * from judged
+select * from judged_sessions
 
 {% if is_incremental() %}
 union all by name
--- a session has ceased to exist when its first event now lies in another session: a row without events replaces it
+-- a session no longer exists when its first event now lies in another session: a row with event_count 0 replaces it
 -- here, and the post-hook deletes that row in the same transaction
-select ceased.* replace (0 as event_count)
-from {{ this }} as ceased
-inner join reassigned on ceased.first_event_id = reassigned.event_id
+select ceased_sessions.* replace (0 as event_count)
+from {{ this }} as ceased_sessions
+inner join reassigned_events on ceased_sessions.first_event_id = reassigned_events.event_id
 where
-    ceased.session_id <> reassigned.session_id
-    and ceased.started_at >= {{ build_bound('earliest_changed_session', "'-infinity'::timestamptz") }}
+    ceased_sessions.session_id <> reassigned_events.session_id
+    and ceased_sessions.started_at >= {{ build_bound('earliest_changed_session', "'-infinity'::timestamptz") }}
 {% endif %}

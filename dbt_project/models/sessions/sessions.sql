@@ -1,6 +1,6 @@
 {{ config(materialized='view') }}
 
--- a view, so that a login, or a bot's first fast session, shows on all sessions of the visitor without rewriting them
+-- a view, not a table, so that a login or a bot's first fast session shows in all sessions of the visitor at once
 select
     totals.session_id,
     totals.visitor_id,

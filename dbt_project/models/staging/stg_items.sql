@@ -1,7 +1,7 @@
 {{ config(materialized='table') }}
 
-with arrived as (
-    -- a user's own view may stand in for raw.items and lack the optional columns: they read as null
+with arrived_rows as (
+    -- a view of the user's may take the place of raw.items; optional columns that it lacks are null
     select * from {{ source('raw', 'items') }}
     union all by name
     select
@@ -15,7 +15,7 @@ with arrived as (
     where false
 ),
 
-typed as (
+typed_rows as (
     select
         {{ blank_as_null('item_id') }} as item_id,
         title::varchar as title,
@@ -23,31 +23,31 @@ typed as (
         category::varchar as category,
         description::varchar as description,
         {{ try_number('price') }} as price,
-        -- only the number 0 or a clear no withdraws an item
+        -- only the number 0 or a word for false withdraws an item
         coalesce(
             {{ try_number('available') }} <> 0, {{ try_cast(blank_as_null('available'), 'boolean') }}, true
         ) as available,
         {{ to_timestamp_utc(blank_as_null('updated_at')) }} as stated_at,
         loaded_at
-    from arrived
+    from arrived_rows
 ),
 
-dated as (
-    -- a row without a date counts from its arrival, and so does a row whose date lies after its arrival: a date in the
-    -- future, from a broken clock, would win over every later row
+dated_rows as (
+    -- a row without a date counts from its arrival, and so does a row whose date lies after its arrival: a future date,
+    -- from a broken clock, would win over every later row of the item
     select
         *,
         case
             when stated_at > loaded_at + {{ minutes(var('clock_skew_minutes')) }} then loaded_at
             else coalesce(stated_at, loaded_at)
         end as updated_at
-    from typed
+    from typed_rows
 ),
 
-latest as (
-    -- the latest row is the item; the columns after the times only make the order total
+latest_rows as (
+    -- the latest row of each item; the columns after the times only make the order total
     select *
-    from dated
+    from dated_rows
     where item_id is not null
     qualify row_number() over (
         partition by item_id
@@ -58,7 +58,7 @@ latest as (
     ) = 1
 )
 
--- only the rows that win are cleaned
+-- texts are cleaned last, so that only the rows that are kept cost the time
 select
     item_id,
     {{ clean_text('title') }} as title,
@@ -69,4 +69,4 @@ select
     available,
     updated_at,
     loaded_at
-from latest
+from latest_rows

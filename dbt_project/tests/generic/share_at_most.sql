@@ -1,5 +1,5 @@
-{# The percentage that `part` is of `whole` in the newest build, for `fail_calc`. The first build is left out, and so is
-   a build with less than 100 of `whole`: it proves nothing. #}
+{# The test's `fail_calc` compares `percent` with a limit: the column `part` as a percentage of the column `whole`, in
+   the newest build. The first build is left out, and so is a build whose `whole` is below 100: it proves nothing. #}
 {% test share_at_most(model, part, whole) %}
 select batch_id, ceil(100.0 * {{ part }} / {{ whole }})::integer as percent
 from {{ model }}

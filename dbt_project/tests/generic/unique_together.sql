@@ -1,4 +1,4 @@
-{# No two rows agree in all of the columns. #}
+{# No two rows have the same values in all of `columns`. #}
 {% test unique_together(model, columns) %}
 select {{ columns | join(', ') }}, count(*) as copies
 from {{ model }}
