@@ -1,4 +1,4 @@
-"""The interface of the networks of trained sequence models: item vectors in, the next item's vector out."""
+"""The interface of the networks of trained sequence models: they map a sequence to the vector of its next item."""
 
 from abc import ABC, abstractmethod
 
@@ -13,7 +13,7 @@ class SequenceNetwork(nn.Module, ABC):
     Attributes
     ----------
     table : float (items, width)
-        The item vectors.
+        The trained item vectors.
     bias : float (items,), or None
         Added to each item's score, for every sequence.
     """
@@ -26,10 +26,10 @@ class SequenceNetwork(nn.Module, ABC):
         self.register_parameter("bias", None)
 
     def with_bias_column(self, vectors: Tensor) -> tuple[Tensor, Tensor]:
-        """Return predicted vectors and item vectors whose inner products are the scores, biases included.
+        """Return predicted vectors and item vectors whose inner products are the scores, including any biases.
 
-        If there are biases, predicted vectors get a last column of ones, and item vectors a last column of biases: a
-        loss on inner products then needs no separate biases.
+        If items have biases, predicted vectors get a last column of ones, and item vectors a last column of biases.
+        A loss on inner products then needs no separate biases.
 
         Parameters
         ----------
@@ -53,7 +53,7 @@ class SequenceNetwork(nn.Module, ABC):
         table : float (items, width)
             The item vectors to read, usually ``self.table``.
         items : int64 (rows, length)
-            Rows of the table, oldest item first.
+            Row numbers in ``table`` of a sequence's items, oldest item first.
 
         Returns
         -------
