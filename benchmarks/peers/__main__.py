@@ -5,7 +5,7 @@ masking probability; each keeps its own loop, optimizer and data loader. Each ep
 packages take turns, and the median over the rounds is printed, without the loading of data and the first batches. The
 printed ratio is the time divided by that of nextmart with the same loss. The packages differ in what an epoch is, so
 its number of rows is printed too: RecBole makes a row of every prefix of a sequence; BERT4Rec here shows each sequence
-several times, once with its last item masked. Missing packages are installed into virtual environments under
+three times, once with its last item masked. Missing packages are installed into virtual environments under
 ``--venvs``: about 2.5 GB. Run: ``python -m benchmarks.peers``.
 """
 

@@ -54,9 +54,9 @@ class Sequences:
         chosen = np.arange(len(self))[rows if rows.size else slice(0)]
         return self._gather(self.offsets[chosen], self.lengths[chosen])
 
-    def last(self, n: int | Longs) -> "Sequences":
-        """Keep at most the last ``n`` items of each row; ``n`` is one number, or one per row: int64 array (rows,)."""
-        kept = np.minimum(self.lengths, n)
+    def last(self, count: int | Longs) -> "Sequences":
+        """Keep at most the last ``count`` items of each row; ``count`` is one number, or int64 (rows,), one per row."""
+        kept = np.minimum(self.lengths, count)
         return self._gather(self.offsets[1:] - kept, kept)
 
     def keep(self, is_kept: Bools) -> "Sequences":

@@ -236,8 +236,8 @@ def _merge_into_best(best_keys: Tensor, rows: Tensor, new_keys: Tensor) -> None:
     best_keys[touched] = table.topk(k, dim=1).values
 
 
-def _round_up(size: int, multiple_of: int) -> int:
-    return -(-size // multiple_of) * multiple_of
+def _round_up(number: int, multiple_of: int) -> int:
+    return -(-number // multiple_of) * multiple_of
 
 
 def _pad_rows(matrix: Tensor, multiple_of: int) -> Tensor:
@@ -301,14 +301,14 @@ def _renumber_excluded(exclude: Sequences, query_count: int, item_count: int, al
     return Sequences(renumbered[renumbered >= 0], before[exclude.offsets])
 
 
-def _excluded_pairs(excluded: Sequences, start: int, stop: int) -> tuple[Longs, Longs]:
-    """Return the excluded items of rows ``start`` to ``stop``, ordered by item, with their rows counted from ``start``.
+def _excluded_pairs(excluded: Sequences, first_row: int, end_row: int) -> tuple[Longs, Longs]:
+    """Return the excluded items of rows ``first_row`` to ``end_row``, ordered by item; rows count from 0 again.
 
     Returns
     -------
     rows, items : int64 arrays (pairs,)
     """
-    items = excluded.items[excluded.offsets[start] : excluded.offsets[stop]].astype(np.int64)
-    rows = np.repeat(np.arange(stop - start), np.diff(excluded.offsets[start : stop + 1]))
+    items = excluded.items[excluded.offsets[first_row] : excluded.offsets[end_row]].astype(np.int64)
+    rows = np.repeat(np.arange(end_row - first_row), np.diff(excluded.offsets[first_row : end_row + 1]))
     order = items.argsort(kind="stable")
     return rows[order], items[order]

@@ -1,6 +1,6 @@
 """Fusion: a model that merges the recommendation lists of several models, called its parts, into one list.
 
-Reciprocal-rank fusion: Cormack, Clarke & Büttcher 2009. Fusion is worthwhile when the parts' lists contain the target in
+Reciprocal-rank fusion: Cormack, Clarke & Büttcher 2009. Fusion is worthwhile if the parts rank the target high in
 different cases: on the lists published with arXiv 2309.09261, merging those of LLM2BERT4Rec, V-SKNN and LLMSeqSim
 gains a third in accuracy.
 """

@@ -130,7 +130,7 @@ def position_scores(scores: Floats, items: Ints, constant: int | None) -> Double
     return np.where(is_listed, np.maximum(scaled, 1e-3), 0.0)
 
 
-def best_weights(merged: MergedLists, targets: Longs) -> Doubles:
+def best_weights(merged_lists: MergedLists, targets: Longs) -> Doubles:
     """Return the weights of the parts, of sum 1, with which the merged lists have the best nDCG@20.
 
     Equal weights and all multiples of a tenth are tried. Of weights with the same nDCG@20, those nearest to equal
@@ -138,7 +138,7 @@ def best_weights(merged: MergedLists, targets: Longs) -> Doubles:
 
     Parameters
     ----------
-    merged : MergedLists
+    merged_lists : MergedLists
         Lists of the validation cases, one row per case.
     targets : int64 array (cases,)
         The item that came next in each case.
@@ -147,18 +147,18 @@ def best_weights(merged: MergedLists, targets: Longs) -> Doubles:
     -------
     float64 array (parts,)
     """
-    parts = merged.part_scores.shape[1]
-    target_part_scores = merged.scores_of(targets[:, None].astype(np.int32))[:, 0]
+    parts = merged_lists.part_scores.shape[1]
+    target_part_scores = merged_lists.scores_of(targets[:, None].astype(np.int32))[:, 0]
     equal = np.full(parts, 1 / parts)
     candidates = sorted(_weight_grid(parts), key=lambda weights: float(np.abs(weights - equal).sum()))
 
     def ndcg(weights: Doubles) -> float:
         target_sums = (target_part_scores @ weights).astype(np.float32)
-        sums = (merged.part_scores @ weights).astype(np.float32)
-        target_sum = target_sums[merged.rows]
+        sums = (merged_lists.part_scores @ weights).astype(np.float32)
+        target_sum = target_sums[merged_lists.rows]
         # ordered as by MergedLists.top: an item with a larger sum, or an equal sum and a lower index, is ahead
-        is_ahead = (sums > target_sum) | ((sums == target_sum) & (merged.items < targets[merged.rows]))
-        ranks = np.bincount(merged.rows[is_ahead], minlength=len(targets)) + 1
+        is_ahead = (sums > target_sum) | ((sums == target_sum) & (merged_lists.items < targets[merged_lists.rows]))
+        ranks = np.bincount(merged_lists.rows[is_ahead], minlength=len(targets)) + 1
         return float(rank_values(np.where(target_sums > 0, ranks, 0), "ndcg", 20).mean())
 
     return max([equal, *candidates], key=ndcg)

@@ -189,20 +189,21 @@ class NeighbourScorer(Scorer):
         weights.eliminate_zeros()
         return weights
 
-    def _similarities(self, sequences: Sequences, weights: SparseMatrix, shared: SparseMatrix) -> Doubles:
+    def _similarities(self, sequences: Sequences, weights: SparseMatrix, shared_weights: SparseMatrix) -> Doubles:
         """Return the similarity of each pair of a sequence and a session that share items: float64 array (pairs,).
 
         Parameters
         ----------
         weights : sparse float64 array (sequences, items)
             Age weights of the sequences' items, as :meth:`_age_weights` returns them.
-        shared : sparse float64 array (sequences, sessions)
+        shared_weights : sparse float64 array (sequences, sessions)
             Sum of the age weights of the items that a sequence shares with a session; one entry per pair.
         """
         if self._parameters["similarity"] == "dot":
-            return shared.data  # type: ignore[no-any-return]
+            return shared_weights.data  # type: ignore[no-any-return]
         norms = np.sqrt(np.maximum(weights.multiply(weights).sum(axis=1), 1e-12))
-        return shared.data / (self._norms[shared.indices] * np.repeat(norms, np.diff(shared.indptr)))  # type: ignore[no-any-return]
+        sequence_norms = np.repeat(norms, np.diff(shared_weights.indptr))
+        return shared_weights.data / (self._norms[shared_weights.indices] * sequence_norms)  # type: ignore[no-any-return]
 
     def _contribution(self, sessions: npt.NDArray[np.integer], similarities: Doubles) -> Doubles:
         """Return how much each session adds to its items' scores for a shared item of weight 1, up to a factor."""

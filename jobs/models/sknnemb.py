@@ -132,16 +132,16 @@ class EmbeddingScorer(NeighbourScorer):
             return vectors
         return np.asarray(functional.normalize(torch.from_numpy(vectors), dim=1))
 
-    def _similarities(self, sequences: Sequences, weights: SparseMatrix, shared: SparseMatrix) -> Doubles:
-        """Return the similarity of the session vectors of each pair in ``shared``; negative ones are set to 0."""
+    def _similarities(self, sequences: Sequences, weights: SparseMatrix, shared_weights: SparseMatrix) -> Doubles:
+        """Return the similarity of the session vectors of each pair in ``shared_weights``, 0 for negative ones."""
         readable = sequences.distinct().keep(self._has_vector)
         queries = self._normalized(session_vectors(self._items, readable, self._decay))
-        similarities = np.zeros(len(shared.data))
+        similarities = np.zeros(len(shared_weights.data))
         for row, query in enumerate(queries):
-            entries = slice(shared.indptr[row], shared.indptr[row + 1])
+            entries = slice(shared_weights.indptr[row], shared_weights.indptr[row + 1])
             # equal sessions must get bitwise equal similarities, wherever they stand in the matrix: einsum ensures it,
             # BLAS not
-            similarities[entries] = np.einsum("sw,w->s", self._sessions[shared.indices[entries]], query)
+            similarities[entries] = np.einsum("sw,w->s", self._sessions[shared_weights.indices[entries]], query)
         return similarities.clip(min=0)
 
     def _contribution(self, sessions: npt.NDArray[np.integer], similarities: Doubles) -> Doubles:

@@ -47,7 +47,7 @@ class SingleProcess:
     def announce_fit(self, description: Mapping[str, Any], rows: Sequences) -> None:
         """Send the workers a description of the model that is fitted next, and its training sequences."""
 
-    def send_start_state(self, state: Callable[[], Tensors]) -> None:
+    def send_start_state(self, make_state: Callable[[], Tensors]) -> None:
         """Send the workers the training state to start from, see :func:`jobs.training.loop.training_state`."""
 
     @contextmanager
@@ -101,9 +101,9 @@ class ProcessGroup(SingleProcess):
         arrays = {"items": rows.items, "offsets": rows.offsets}
         self.send("fit", dict(description), {name: torch.from_numpy(value) for name, value in arrays.items()})
 
-    def send_start_state(self, state: Callable[[], Tensors]) -> None:
-        """Send the workers the training state to start from."""
-        self.send("state", {}, state())
+    def send_start_state(self, make_state: Callable[[], Tensors]) -> None:
+        """Send the workers the training state that ``make_state`` returns, to start from."""
+        self.send("state", {}, make_state())
 
     @contextmanager
     def epoch(self, epoch_number: int) -> Iterator[None]:

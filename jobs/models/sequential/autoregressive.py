@@ -16,24 +16,24 @@ class AutoregressiveNetwork(SequenceNetwork):
     """A causal network: the output at a position depends only on the items up to that position."""
 
     @abstractmethod
-    def forward(self, table: Tensor, items: Tensor) -> Tensor:
+    def forward(self, item_vectors: Tensor, items: Tensor) -> Tensor:
         """Return the predicted vector of the next item at each position.
 
         Parameters
         ----------
-        table : float (items, width)
+        item_vectors : float (items, width)
             The item vectors to read, usually ``self.table``.
         items : int64 (rows, length)
-            Row numbers in ``table`` of a sequence's items, oldest item first.
+            Row numbers in ``item_vectors`` of a sequence's items, oldest item first.
 
         Returns
         -------
         float (rows, length, width)
         """
 
-    def next_vectors(self, table: Tensor, items: Tensor) -> Tensor:
+    def next_vectors(self, item_vectors: Tensor, items: Tensor) -> Tensor:
         """Return the predicted vector of the item after each sequence: the output at the last position."""
-        return self(table, items)[:, -1]  # type: ignore[no-any-return]
+        return self(item_vectors, items)[:, -1]  # type: ignore[no-any-return]
 
 
 class AutoregressiveModel(SequentialModel):

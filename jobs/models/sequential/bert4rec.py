@@ -32,36 +32,36 @@ class BERT4RecNetwork(SequenceNetwork):
     newest tenth of Beauty's training sequences, nDCG@20 is 0.029 with the head and 0.034 without).
     """
 
-    def __init__(self, table: Tensor, blocks: int, heads: int, window: int, dropout: float) -> None:
+    def __init__(self, initial_vectors: Tensor, blocks: int, heads: int, window: int, dropout: float) -> None:
         super().__init__()
-        width = table.shape[1]
-        self.table = nn.Parameter(table)
-        self.mask = nn.Parameter(torch.randn(width) * table.std())
+        width = initial_vectors.shape[1]
+        self.table = nn.Parameter(initial_vectors)
+        self.mask = nn.Parameter(torch.randn(width) * initial_vectors.std())
         self.transformer = Transformer(width, blocks, heads, window, dropout)
 
-    def forward(self, table: Tensor, items: Tensor, selected: Tensor) -> Tensor:
+    def forward(self, item_vectors: Tensor, items: Tensor, is_selected: Tensor) -> Tensor:
         """Return the predicted item vectors at the selected positions: float (selected positions, width).
 
         Parameters
         ----------
-        table : float (items, width)
+        item_vectors : float (items, width)
             The item vectors to read, usually ``self.table``.
         items : int64 (rows, length)
-            Row numbers in ``table`` of a sequence's items, oldest item first, or ``MASK`` or ``PADDING``.
-        selected : bool (rows, length)
-            Positions to return. The costly product with the table is then computed for no other position.
+            Row numbers in ``item_vectors`` of a sequence's items, oldest item first, or ``MASK`` or ``PADDING``.
+        is_selected : bool (rows, length)
+            Positions to return. The costly product with all item vectors is then computed for no other position.
         """
         # item vectors are scaled up, as in SASRec: otherwise the random initial outputs of the blocks outweigh them
-        vectors = functional.embedding(items.clamp(min=0), table) * math.sqrt(table.shape[1])
+        vectors = functional.embedding(items.clamp(min=0), item_vectors) * math.sqrt(item_vectors.shape[1])
         vectors = torch.where((items == MASK)[:, :, None], self.mask, vectors)
-        return self.transformer(vectors, items != PADDING)[selected]  # type: ignore[no-any-return]
+        return self.transformer(vectors, items != PADDING)[is_selected]  # type: ignore[no-any-return]
 
-    def next_vectors(self, table: Tensor, items: Tensor) -> Tensor:
+    def next_vectors(self, item_vectors: Tensor, items: Tensor) -> Tensor:
         """Return the predicted vector of the item after each sequence: the output at a mask appended to it."""
         items = functional.pad(items, (0, 1), value=MASK)
         is_last = torch.zeros_like(items, dtype=torch.bool)
         is_last[:, -1] = True
-        return self(table, items, is_last)  # type: ignore[no-any-return]
+        return self(item_vectors, items, is_last)  # type: ignore[no-any-return]
 
 
 class BERT4Rec(SequentialModel):
@@ -109,9 +109,9 @@ class BERT4Rec(SequentialModel):
     def _longest_input(self) -> int:
         return int(self.parameters["window"]) - 1  # the mask takes one position
 
-    def _make_network(self, table: Floats) -> BERT4RecNetwork:
+    def _make_network(self, initial_vectors: Floats) -> BERT4RecNetwork:
         p = self.parameters
-        return BERT4RecNetwork(torch.from_numpy(table), p["blocks"], p["heads"], p["window"], p["dropout"])
+        return BERT4RecNetwork(torch.from_numpy(initial_vectors), p["blocks"], p["heads"], p["window"], p["dropout"])
 
     def _loss(self, batch: tuple[Tensor, Tensor]) -> Tensor:
         items, targets = (part.to(self.network.table.device) for part in batch)

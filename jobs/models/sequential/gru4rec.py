@@ -19,19 +19,19 @@ from jobs.models.sequential.model import SHARED_DEFAULTS
 class GRU4RecNetwork(AutoregressiveNetwork):
     """GRU4Rec's network: item vectors, a gated recurrent unit, and a linear layer back to the item vectors' width."""
 
-    def __init__(self, table: Tensor, hidden: int, dropout: float) -> None:
+    def __init__(self, initial_vectors: Tensor, hidden: int, dropout: float) -> None:
         super().__init__()
-        width = table.shape[1]
-        self.table = nn.Parameter(table)
+        width = initial_vectors.shape[1]
+        self.table = nn.Parameter(initial_vectors)
         self.dropout = nn.Dropout(dropout)
         self.gru = nn.GRU(width, hidden, batch_first=True)
         self.head = nn.Linear(hidden, width)
 
-    def forward(self, table: Tensor, items: Tensor) -> Tensor:
+    def forward(self, item_vectors: Tensor, items: Tensor) -> Tensor:
         """Return the predicted vector of the next item at each position, see :meth:`AutoregressiveNetwork.forward`."""
         # Item vectors are scaled up, as in SASRec: with inputs near 0 the gates open equally for all items (nDCG@20 on
         # 500 held-out training sequences of Beauty after 8 epochs: 0.038, without scaling 0.026).
-        vectors = functional.embedding(items, table) * math.sqrt(table.shape[1])
+        vectors = functional.embedding(items, item_vectors) * math.sqrt(item_vectors.shape[1])
         states, _ = self.gru(self.dropout(vectors))
         return self.head(self.dropout(states))  # type: ignore[no-any-return]
 
@@ -69,8 +69,8 @@ class GRU4Rec(AutoregressiveModel):
         "patience": 3,
     }
 
-    def _make_network(self, table: Floats) -> GRU4RecNetwork:
-        return GRU4RecNetwork(torch.from_numpy(table), self.parameters["hidden"], self.parameters["dropout"])
+    def _make_network(self, initial_vectors: Floats) -> GRU4RecNetwork:
+        return GRU4RecNetwork(torch.from_numpy(initial_vectors), self.parameters["hidden"], self.parameters["dropout"])
 
 
 class LLM2GRU4Rec(GRU4Rec):

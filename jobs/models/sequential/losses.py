@@ -8,7 +8,7 @@ from torch.nn import functional
 
 
 def softmax_loss(
-    vectors: Tensor, table: Tensor, targets: Tensor, negatives: int, generator: torch.Generator | None = None
+    vectors: Tensor, item_vectors: Tensor, targets: Tensor, negatives: int, generator: torch.Generator | None = None
 ) -> Tensor:
     """Return the mean softmax cross-entropy of the targets, over all items or over sampled items.
 
@@ -24,25 +24,25 @@ def softmax_loss(
     ----------
     vectors : float (positions, width)
         Predicted item vectors.
-    table : float (items, width)
+    item_vectors : float (items, width)
         Item vectors; scores are inner products.
     targets : int64 (positions,)
-        Row numbers in ``table`` of the items to predict.
+        Row numbers in ``item_vectors`` of the items to predict.
     negatives : int
         Number of sampled items. If it is 0 or not below the number of items, all items are used.
     generator : torch.Generator, optional
-        Draws the sampled items; it is on the table's device. By default PyTorch's default generator.
+        Draws the sampled items; it is on the device of ``item_vectors``. By default PyTorch's default generator.
 
     Returns
     -------
     scalar tensor
     """
-    items = len(table)
+    items = len(item_vectors)
     if not 0 < negatives < items:
-        return functional.cross_entropy(vectors @ table.T, targets)
+        return functional.cross_entropy(vectors @ item_vectors.T, targets)
     # with replacement: a draw without replacement would shuffle the whole catalogue for every batch
-    sampled = torch.randint(items, (negatives,), device=table.device, generator=generator)
-    sampled_scores = vectors @ table[sampled].T + math.log((items - 1) / negatives)
+    sampled = torch.randint(items, (negatives,), device=item_vectors.device, generator=generator)
+    sampled_scores = vectors @ item_vectors[sampled].T + math.log((items - 1) / negatives)
     sampled_scores = sampled_scores.masked_fill(sampled == targets[:, None], -torch.inf)  # counts a target only once
-    target_scores = (vectors * table[targets]).sum(dim=1, keepdim=True)
+    target_scores = (vectors * item_vectors[targets]).sum(dim=1, keepdim=True)
     return (torch.cat([target_scores, sampled_scores], dim=1).logsumexp(dim=1) - target_scores[:, 0]).mean()

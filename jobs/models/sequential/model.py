@@ -66,7 +66,7 @@ class SequentialModel(Model):
             raise UsageError(f"{self.family}'s heads must divide its width, as {heads} doesn't {width}")
 
     @abstractmethod
-    def _make_network(self, table: Floats) -> SequenceNetwork:
+    def _make_network(self, initial_vectors: Floats) -> SequenceNetwork:
         """Return an untrained network with the given initial item vectors, float32 (items, width)."""
 
     @abstractmethod
@@ -162,11 +162,11 @@ class SequentialModel(Model):
         part, weight = team.current.share(batch)
         return self._loss(part) * weight
 
-    def _network_with_bias(self, table: Floats) -> SequenceNetwork:
+    def _network_with_bias(self, initial_vectors: Floats) -> SequenceNetwork:
         """Return an untrained network with the given item vectors, and zero biases if ``item_bias`` is set."""
-        network = self._make_network(table)
+        network = self._make_network(initial_vectors)
         if self.parameters["item_bias"]:
-            network.bias = nn.Parameter(torch.zeros(len(table)))
+            network.bias = nn.Parameter(torch.zeros(len(initial_vectors)))
         return network
 
     def _fit_projection(self, catalog: Catalog, seed: int) -> Projection | None:

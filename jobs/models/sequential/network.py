@@ -45,15 +45,15 @@ class SequenceNetwork(nn.Module, ABC):
         return functional.pad(vectors, (0, 1), value=1), torch.cat([self.table, self.bias[:, None]], dim=1)
 
     @abstractmethod
-    def next_vectors(self, table: Tensor, items: Tensor) -> Tensor:
+    def next_vectors(self, item_vectors: Tensor, items: Tensor) -> Tensor:
         """Return the predicted vector of the item after each sequence; the sequences have equal length.
 
         Parameters
         ----------
-        table : float (items, width)
+        item_vectors : float (items, width)
             The item vectors to read, usually ``self.table``.
         items : int64 (rows, length)
-            Row numbers in ``table`` of a sequence's items, oldest item first.
+            Row numbers in ``item_vectors`` of a sequence's items, oldest item first.
 
         Returns
         -------

@@ -21,17 +21,17 @@ from jobs.models.sequential.transformer import Transformer
 class SASRecNetwork(AutoregressiveNetwork):
     """SASRec's network: item vectors and a causal transformer."""
 
-    def __init__(self, table: Tensor, blocks: int, heads: int, window: int, dropout: float) -> None:
+    def __init__(self, initial_vectors: Tensor, blocks: int, heads: int, window: int, dropout: float) -> None:
         super().__init__()
-        self.table = nn.Parameter(table)
-        self.transformer = Transformer(table.shape[1], blocks, heads, window, dropout, causal=True)
+        self.table = nn.Parameter(initial_vectors)
+        self.transformer = Transformer(initial_vectors.shape[1], blocks, heads, window, dropout, causal=True)
 
-    def forward(self, table: Tensor, items: Tensor) -> Tensor:
+    def forward(self, item_vectors: Tensor, items: Tensor) -> Tensor:
         """Return the predicted vector of the next item at each position, see :meth:`AutoregressiveNetwork.forward`."""
         # Item vectors are scaled up, as in the original: otherwise the random initial outputs of the transformer blocks
         # outweigh them, and the embeddings' information is lost (nDCG@20 on a temporal fold of Beauty: 0.044 after 6
         # epochs, without scaling 0.040 after 14).
-        vectors = functional.embedding(items, table) * math.sqrt(table.shape[1])
+        vectors = functional.embedding(items, item_vectors) * math.sqrt(item_vectors.shape[1])
         return self.transformer(vectors, None)  # type: ignore[no-any-return]
 
 
@@ -65,9 +65,9 @@ class SASRec(AutoregressiveModel):
         "patience": 3,
     }
 
-    def _make_network(self, table: Floats) -> SASRecNetwork:
+    def _make_network(self, initial_vectors: Floats) -> SASRecNetwork:
         p = self.parameters
-        return SASRecNetwork(torch.from_numpy(table), p["blocks"], p["heads"], p["window"], p["dropout"])
+        return SASRecNetwork(torch.from_numpy(initial_vectors), p["blocks"], p["heads"], p["window"], p["dropout"])
 
 
 class LLM2SASRec(SASRec):
