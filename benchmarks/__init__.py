@@ -1,1 +1,1 @@
-"""Timings and quality figures, each run as ``python -m benchmarks.<name>``."""
+"""Benchmarks of speed and quality; each is run as ``python -m benchmarks.<name>``."""

@@ -1,8 +1,8 @@
-"""Time the planning of a large backlog, and see how much of a service's allowed rate the embed job uses.
+"""Time the planning of a large backlog, and measure how much of a service's allowed rate the embed job uses.
 
-The service is a server on this machine that allows so many requests a second, answers each after ``--latency`` and
-refuses those that come too early (429), once with limits announced in its headers and once without a word but
-Retry-After. The ratio printed is texts embedded to texts allowed in the same time.
+The service is a local server that allows ``--rate`` requests a second, answers each after ``--latency`` seconds and
+refuses those that come too early (status 429). It is run twice: with limits announced in its headers, and with no other
+hint than Retry-After. The printed ratio is texts embedded divided by texts allowed in the same time.
 Run: ``python -m benchmarks.backlog``.
 """
 
@@ -38,7 +38,7 @@ MODEL = {
 
 
 class Service(ThreadingHTTPServer):
-    """Allows ``rate`` requests a second, with a second's worth in reserve."""
+    """A server that allows ``rate`` requests a second; up to a second's worth of unused requests is kept in reserve."""
 
     daemon_threads = True
 
@@ -49,8 +49,8 @@ class Service(ThreadingHTTPServer):
         self.refused = 0
         self.lock = threading.Lock()
 
-    def admits(self) -> float:
-        """Take a request, or say how many seconds it came too early."""
+    def seconds_too_early(self) -> float:
+        """Admit a request and return 0, or refuse it and return the seconds by which it came too early."""
         with self.lock:
             now = time.monotonic()
             self.tokens = min(self.rate, self.tokens + (now - self.filled_at) * self.rate)
@@ -63,15 +63,15 @@ class Service(ThreadingHTTPServer):
 
 
 class Handler(BaseHTTPRequestHandler):
-    """The embeddings endpoint."""
+    """The handler of requests to the server's embeddings endpoint."""
 
     protocol_version = "HTTP/1.1"
     server: Service
 
     def do_POST(self) -> None:
-        """Answer with vectors, or with a refusal."""
+        """Answer a request with vectors, or refuse it."""
         body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
-        early = self.server.admits()
+        early = self.server.seconds_too_early()
         if early:
             self._send(429, {"error": {"message": "too early"}}, {"Retry-After": f"{early:.3f}"})
             return
@@ -90,11 +90,11 @@ class Handler(BaseHTTPRequestHandler):
         self.wfile.write(content)
 
     def log_message(self, *_: object) -> None:
-        """Say nothing."""
+        """Log nothing."""
 
 
 def keep_busy(texts: int, batch: int, rate: float, latency: float, announces: bool) -> tuple[float, float, int]:
-    """Embed ``texts``; return seconds, the share of the allowed rate that was used, and how many were refused."""
+    """Embed ``texts`` texts; return seconds, the used share of the allowed rate, and the number of refused requests."""
     server = Service(rate, latency, announces)
     threading.Thread(target=server.serve_forever, daemon=True).start()
     os.environ["OPENAI_API_KEY"] = "sk-of-a-benchmark"
@@ -113,7 +113,7 @@ def keep_busy(texts: int, batch: int, rate: float, latency: float, announces: bo
 
 
 def main() -> None:
-    """Print seconds and ratios."""
+    """Run the benchmark and print seconds and ratios."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--planned", type=int, default=10_000_000, help="texts of the backlog to plan")
     parser.add_argument("--requests", type=int, default=600)

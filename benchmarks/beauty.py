@@ -1,4 +1,4 @@
-"""Amazon Beauty as the benchmarks take it: reviewers' whole histories, in the order in which they were written."""
+"""Amazon Beauty as the benchmarks use it: each reviewer's whole history of reviews, oldest first."""
 
 import numpy as np
 import polars as pl
@@ -11,7 +11,7 @@ SEQUENCE = {"reviewer_id": "visitor_id", "asin": "items", "review_date": "event_
 
 
 def histories() -> pl.DataFrame:
-    """Return one row a reviewer, in the columns that ``jobs.evaluation.splits`` takes."""
+    """Return the history of each reviewer as a row with the columns that ``jobs.evaluation.splits`` reads."""
     path = data_folder() / "amazon_beauty" / "interactions.parquet"
     if not path.exists():
         raise SystemExit(f"real data is absent: {path} (set NEXTMART_DATA to the folder that holds amazon_beauty/)")
@@ -27,9 +27,9 @@ def histories() -> pl.DataFrame:
 
 
 def indexed(lists: pl.Series) -> tuple[Sequences, Catalog]:
-    """Return lists of item_ids as sequences, and the catalogue of the items in them, without embeddings."""
-    places = lists.explode().rank("dense") - 1
+    """Return lists of item identifiers as sequences, and the catalogue of their items, without embeddings."""
+    indices = lists.explode().rank("dense") - 1
     item_ids = lists.explode().unique().sort().to_numpy().astype(np.object_)
     offsets = np.concatenate([[0], lists.list.len().cum_sum().to_numpy()]).astype(np.int64)
     catalog = Catalog(item_ids, np.zeros((len(item_ids), 1), np.float32), np.ones(len(item_ids), np.bool_))
-    return Sequences(places.cast(pl.Int32).to_numpy(), offsets), catalog
+    return Sequences(indices.cast(pl.Int32).to_numpy(), offsets), catalog

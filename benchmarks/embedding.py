@@ -1,6 +1,7 @@
-"""Time the embedding of titles on this machine, beside sentence-transformers' own ``encode`` of the same ones.
+"""Time the embedding of titles on this machine, compared with sentence-transformers' ``encode`` of the same titles.
 
-The whole job runs, from the backlog in a warehouse to committed rows, and its vectors are compared. Run:
+The embed job runs as a whole, from the backlog in a warehouse to committed rows, and its vectors are compared with
+those of ``encode``. Run:
 ``python -m benchmarks.embedding --texts 12101``.
 """
 
@@ -18,7 +19,7 @@ from jobs.warehouse.connection import prepare
 
 
 def main() -> None:
-    """Print seconds, ratio to ``encode`` and the largest difference of a vector's entry."""
+    """Print seconds, the ratio to ``encode`` and the largest difference between two vectors' entries."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--texts", type=int, default=4000)
     parser.add_argument("--repeats", type=int, default=2)
@@ -29,19 +30,19 @@ def main() -> None:
     with duckdb.connect() as connection:
         prepare(connection)
         connection.execute("create schema catalog")
-        connection.register("titles", pl.DataFrame({"place": range(len(texts)), "text": texts}).to_arrow())
-        connection.execute("create table catalog.item_texts as select *, place::varchar as text_hash from titles")
+        connection.register("titles", pl.DataFrame({"number": range(len(texts)), "text": texts}).to_arrow())
+        connection.execute("create table catalog.item_texts as select *, number::varchar as text_hash from titles")
 
-        def ours() -> np.ndarray:
+        def embed_job() -> np.ndarray:
             connection.execute("delete from ml.embeddings")
             run("embed", connection, Settings())
-            found = connection.execute("select embedding from ml.embeddings order by text_hash::integer").fetchnumpy()
-            return np.stack(found["embedding"])
+            rows = connection.execute("select embedding from ml.embeddings order by text_hash::integer").fetchnumpy()
+            return np.stack(rows["embedding"])
 
         times = best_of(
             {
                 "encode": lambda: encoder.encode(texts, normalize_embeddings=True, show_progress_bar=False),
-                "nextmart": ours,
+                "nextmart": embed_job,
             },
             options.repeats,
         )

@@ -1,8 +1,8 @@
-"""Time one training epoch of BERT4Rec beside its matrix products alone, forward and backward.
+"""Time one training epoch of BERT4Rec, compared with its matrix products alone, forward and backward.
 
-The products are those that no implementation of this model can do without: every linear layer over every token
-that is not padding, attention's own products, and the scores of every masked position against every item. The
-ratio printed is the time divided by the products': 1 would be an epoch that does nothing else.
+The products are those that every implementation of this model needs: all linear layers for every token that is not
+padding, the products of attention, and the scores of all items at every masked position. The printed ratio is the time
+of the epoch divided by the time of the products: 1 would be an epoch that does nothing else.
 Run: ``python -m benchmarks.epoch``.
 """
 
@@ -20,7 +20,7 @@ from jobs.models.sequential.bert4rec import PADDING, BERT4Rec, masked_batches
 
 
 def products(model: BERT4Rec, rows: Sequences, items: int) -> None:
-    """Do the epoch's matrix products: each forward, and the two that its backward needs."""
+    """Compute the matrix products of one epoch: each product, and the two products of its gradient."""
     width, blocks = model.parameters["width"], model.parameters["blocks"]
     table = torch.randn(items, width)
     weights = [torch.randn(width, size) for size in (3 * width, width, 4 * width)] + [torch.randn(4 * width, width)]

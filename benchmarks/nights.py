@@ -1,9 +1,9 @@
-"""Time what a night costs beside a full refresh: dbt's models from raw events to sessions, over growing histories.
+"""Time a nightly dbt run, compared with a full refresh, from raw events to sessions, for histories of several sizes.
 
-For each size of history: a full refresh, then a night with 1 % new events, then one with ``--night`` new events,
-whatever the history. The last column is the time divided by the full refresh's. Times are dbt's own, summed over the
-models, so dbt's start (some seconds at any size) is not in them. Run: ``python -m benchmarks.nights --events 1000000
-10000000``; 100 million want half an hour and 40 GB of disk.
+For each size of history there are three runs: a full refresh, a night with 1 % new events, and a night with ``--night``
+new events. The printed ratio is the time divided by that of the full refresh. Times are reported by dbt and summed over
+the models, so they exclude the start of dbt, which takes some seconds at any size. Run: ``python -m benchmarks.nights
+--events 1000000 10000000``; 100 million want half an hour and 40 GB of disk.
 """
 
 import argparse
@@ -17,8 +17,8 @@ from pathlib import Path
 from jobs.files import project_folder
 from jobs.warehouse.connection import connect, prepare
 
-# visits of 8 events in less than an hour, spread over 500 days and loaded day by day; one of a hundred comes two days
-# late. What follows the history comes at the same pace.
+# Each visit has 8 events in less than an hour. The visits of the history are spread over 500 days and loaded day by
+# day, one visit of a hundred two days late. The events of the nights follow at the same pace.
 EVENTS = """
     insert into raw.events by name
     select
@@ -66,7 +66,7 @@ def add_events(warehouse: Path, memory: str, history: int, first: int, until: in
 
 
 def dbt_run(folder: Path, *arguments: str) -> dict[str, float]:
-    """Run the models up to sessions; return each one's seconds, the slowest first."""
+    """Run the dbt models up to ``sessions``; return the seconds of each model, the slowest first."""
     command = [
         sys.executable, "-c", "import sys; from dbt.cli.main import cli; sys.exit(cli())", "--quiet", "run",
         "--project-dir", str(project_folder("dbt_project")), "--profiles-dir", str(folder),
@@ -80,7 +80,7 @@ def dbt_run(folder: Path, *arguments: str) -> dict[str, float]:
 
 
 def main() -> None:
-    """Print a line for each build: history, what, new events, seconds, ratio to the full refresh, slowest models."""
+    """Print a line for each dbt run: its events, seconds, ratio to the full refresh, and slowest models."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--events", type=int, nargs="+", default=[1_000_000])
     parser.add_argument("--night", type=int, default=10_000)

@@ -1,8 +1,8 @@
-"""Time the lists of 20 for every reviewer of Amazon Beauty, by SASRec and by V-SKNN, and the reasons of those lists.
+"""Time top-20 lists for every reviewer of Amazon Beauty, made by SASRec and by V-SKNN, and the reasons of these lists.
 
-The ratio printed is the time divided by that of the products which the lists can't do without: for SASRec (of one
-epoch: what was learnt doesn't change what it costs) sequences' vectors with the items', for V-SKNN the sequences with
-the sessions. Run: ``python -m benchmarks.recommending``.
+The printed ratio is the time divided by that of the matrix products that the lists need: for SASRec, of sequence
+vectors with item vectors; for V-SKNN, of sequences with sessions. SASRec is trained for one epoch only, since its time
+per list does not depend on what it has learnt. Run: ``python -m benchmarks.recommending``.
 """
 
 import argparse
@@ -26,27 +26,27 @@ K = 20
 
 
 def vector_products(sequences: Sequences, catalog: Catalog) -> None:
-    """Multiply as many vectors as there are sequences with as many as there are items."""
+    """Multiply one vector per sequence with one vector per item, of SASRec's width."""
     width = SASRec.defaults["width"]
     product(torch.ones(len(sequences), width), torch.ones(len(catalog), width))
 
 
 def session_products(sequences: Sequences, catalog: Catalog) -> None:
-    """Count the items that every two sequences share."""
+    """Count the items that each pair of sequences shares, by sparse matrix products."""
     cells = (np.ones(len(sequences.items)), (sequences.rows(), sequences.items))
     holds = sparse.coo_array(cells, shape=(len(sequences), len(catalog))).tocsr()
     for start in range(0, len(sequences), ROWS_AT_ONCE):
         holds[start : start + ROWS_AT_ONCE] @ holds.T
 
 
-def fitted(model: SASRec | VSKNN, sequences: Sequences, catalog: Catalog) -> Scorer:
-    """Return the model's scorer."""
+def fitted_scorer(model: SASRec | VSKNN, sequences: Sequences, catalog: Catalog) -> Scorer:
+    """Fit the model, and return its scorer."""
     model.fit(sequences, Cases(Sequences.from_lists([]), np.zeros(0, np.int64)), catalog, FitContext())
     return model.scorer(catalog)
 
 
 def main() -> None:
-    """Print seconds and ratios."""
+    """Run the benchmark and print seconds and ratios."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--repeats", type=int, default=2)
     options = parser.parse_args()
@@ -54,7 +54,7 @@ def main() -> None:
     print(f"{len(sequences):,} sequences, {len(catalog):,} items, top {K}, {torch.get_num_threads()} threads")
     print("what, seconds, ratio to the products")
     for model, products in ((SASRec({"epochs": 1}), vector_products), (VSKNN(), session_products)):
-        scorer = fitted(model, sequences, catalog)
+        scorer = fitted_scorer(model, sequences, catalog)
         lists = recommend(scorer, sequences, K)[1]
         times = best_of(
             {

@@ -1,9 +1,9 @@
-"""Recommend at the size of a large shop: a million items, a million visitors, top 20, what they have seen left out.
+"""Time top-20 lists at the size of a large shop: a million items and a million visitors, without items seen before.
 
-All visitors' sequences and lists are in memory; lists are made for ``--timed`` of the visitors, as the recommend job
-makes them, and the time for all is that time scaled up: every visitor costs the same product. The ratio printed is
-the time of the bare matrix product of the same vectors in the same chunks, the faster of two ways, divided by the
-line's. Stops if memory ever exceeded 6 GB, or if a list differs from one by a full sort.
+The sequences and lists of all visitors are in memory. Lists are made for ``--timed`` visitors, as the recommend job
+makes them, and their time is scaled up to all visitors, each of whom costs the same product. The printed ratio is the
+time of the matrix product alone (same vectors, same chunks, the faster of two ways) divided by the time measured. The
+benchmark fails if memory ever exceeded 6 GB, or if a list differs from that of a full sort.
 Run: ``python -m benchmarks.scale``.
 """
 
@@ -23,12 +23,12 @@ from jobs.nightly.recommend import VISITORS_AT_ONCE
 
 K = 20
 GIGABYTES = 6.0
-PER_VISITOR = 10  # items of a sequence
-AVAILABLE = 0.99
+PER_VISITOR = 10  # number of items in a visitor's sequence
+AVAILABLE = 0.99  # share of items that may be recommended
 
 
 def shop(items: int, visitors: int, dims: int) -> tuple[VectorScorer, Sequences, np.ndarray]:
-    """Return a scorer of random vectors and biases, random sequences, and which items are available."""
+    """Return a scorer with random vectors and biases, random sequences, and a mask of the available items."""
     rng = np.random.default_rng(0)
     table = torch.from_numpy(rng.standard_normal((items, dims), dtype=np.float32))
     seen = rng.integers(0, items, PER_VISITOR * visitors, dtype=np.int32)
@@ -43,7 +43,7 @@ def shop(items: int, visitors: int, dims: int) -> tuple[VectorScorer, Sequences,
 
 
 def check(scorer: VectorScorer, sequences: Sequences, available: np.ndarray, lists: np.ndarray) -> None:
-    """Compare the first lists with those that a full sort gives."""
+    """Stop if the given lists differ from those of a full sort of all scores."""
     scores = scorer.queries(sequences) @ scorer.item_vectors.T + scorer.item_bias
     scores[:, ~torch.from_numpy(available)] = -torch.inf
     scores[torch.from_numpy(sequences.rows()), torch.from_numpy(sequences.items).long()] = -torch.inf
@@ -53,7 +53,7 @@ def check(scorer: VectorScorer, sequences: Sequences, available: np.ndarray, lis
 
 
 def main() -> None:
-    """Print memory, seconds and ratios."""
+    """Run the benchmark and print memory, seconds and ratios."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--items", type=int, default=1_000_000)
     parser.add_argument("--visitors", type=int, default=1_000_000)
@@ -93,7 +93,9 @@ def main() -> None:
             report(f"{what}, {threads} threads", seconds, fastest / seconds)
         hours = times["recommend"][0] * options.visitors / options.timed / 3600
         print(f"  extrapolated to all visitors: {hours:.1f} hours")
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024 / 1e9  # before the check, which sorts whole rows
+    peak = (
+        resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024 / 1e9
+    )  # measured before the check, which sorts all scores
     print(f"peak memory {peak:.2f} GB of {GIGABYTES:g} GB allowed")
     check(scorer, timed.take(np.arange(8)), available, items[:8])
     if peak > GIGABYTES:

@@ -1,8 +1,8 @@
-"""Time a full assignment of events to sessions beside DuckDB's own sort of the same rows, and beside Polars.
+"""Time the assignment of all events to sessions, compared with DuckDB's sort of the same rows and with Polars.
 
-Nothing that assigns events to sessions can be cheaper than ordering them; the ratio printed is the time divided
-by the sort's: 1 is as fast as sorting alone. Polars applies the same rule to the same rows, from Parquet to Parquet,
-without a limit on its memory. Run: ``python -m benchmarks.sessions --events 100000000 --repeats 1 --no-polars``.
+To assign events to sessions, one has to sort them first. The printed ratio is the time divided by that of the sort: 1
+is as fast as sorting alone. Polars assigns the same rows by the same rule, from Parquet to Parquet, without a limit on
+its memory. Run: ``python -m benchmarks.sessions --events 100000000 --repeats 1 --no-polars``.
 """
 
 import argparse
@@ -43,8 +43,8 @@ SORT = "create or replace table sorted as from staging.stg_events order by visit
 VISIT = ["visitor_id", "source_session_id"]
 
 
-def compiled(folder: Path) -> str:
-    """Return the full-refresh SQL of session_items, as dbt writes it for the warehouse in ``folder``."""
+def compiled_sql(folder: Path) -> str:
+    """Return the full-refresh SQL of the dbt model ``session_items``, compiled for the warehouse in ``folder``."""
     project = str(project_folder("dbt_project"))
     command = [
         sys.executable, "-c", "import sys; from dbt.cli.main import cli; sys.exit(cli())", "--quiet", "compile",
@@ -57,7 +57,7 @@ def compiled(folder: Path) -> str:
 
 
 def with_polars(events: Path, target: Path) -> None:
-    """Write the events in their sessions, by the same rule, with Polars' streaming engine."""
+    """Assign the events to sessions with Polars' streaming engine, by the rule of ``session_items``."""
     started = (pl.col("event_at").diff().over(VISIT) > timedelta(minutes=30)).fill_null(True)
     visit = [*VISIT, "visit"]
     (
@@ -75,7 +75,7 @@ def with_polars(events: Path, target: Path) -> None:
 
 
 def main() -> None:
-    """Print the timings and their ratios."""
+    """Run the benchmark and print the times and their ratios."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--events", type=int, default=5_000_000)
     parser.add_argument("--visitors", type=int, help="default: one for 100 events")
@@ -86,7 +86,7 @@ def main() -> None:
     visitors = options.visitors or options.events // 100
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
-        sessionize = f"create or replace table sessionized as {compiled(folder)}"
+        sessionize = f"create or replace table sessionized as {compiled_sql(folder)}"
         with duckdb.connect(
             str(folder / "warehouse.duckdb"), config={"threads": 2, "memory_limit": options.memory}
         ) as connection:

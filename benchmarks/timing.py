@@ -1,4 +1,4 @@
-"""What every benchmark shares: where the data lies, the clock, and how figures are printed."""
+"""Helpers of all benchmarks: the folder of data sets, the timing of calls, and the printing of results."""
 
 import os
 import time
@@ -10,18 +10,18 @@ Result = TypeVar("Result")
 
 
 def data_folder() -> Path:
-    """Return the folder of data sets: $NEXTMART_DATA, or ``shared/data`` beside the checkout."""
+    """Return the folder of data sets: ``$NEXTMART_DATA`` if it is set, else ``shared/data`` beside the checkout."""
     default = Path(__file__).resolve().parents[2] / "shared" / "data"
     return Path(os.environ.get("NEXTMART_DATA", default))
 
 
 def best_of(calls: dict[str, Callable[[], Result]], repeats: int) -> dict[str, tuple[float, Result]]:
-    """Time each call ``repeats`` times, in turns so that a slow spell of the machine strikes all alike.
+    """Time each call ``repeats`` times, in turns, so that a slow period of the machine affects all calls.
 
     Returns
     -------
     dict of (float, result)
-        By name, the least wall time in seconds and the last result.
+        Call name -> shortest wall time in seconds, and the last result.
     """
     best: dict[str, tuple[float, Result]] = {}
     for _ in range(repeats):
@@ -34,5 +34,5 @@ def best_of(calls: dict[str, Callable[[], Result]], repeats: int) -> dict[str, t
 
 
 def report(what: str, seconds: float, ratio: float) -> None:
-    """Print one line: what, seconds, ratio."""
+    """Print a line with the name of what was timed, its seconds, and a ratio."""
     print(f"{what}, {seconds:.3f}, {ratio:.2f}", flush=True)

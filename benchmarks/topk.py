@@ -1,7 +1,7 @@
-"""Time ``jobs.core.topk`` beside the bare matrix product, faiss and numpy, on random vectors.
+"""Time ``jobs.core.topk`` on random vectors, compared with the matrix product alone, faiss and NumPy.
 
-The ratio printed is the time of the faster matrix product, by torch's threads together or by single-threaded
-workers as in ``top_k``, divided by the line's: 1 is as fast as the product alone.
+The product is computed in two ways: by PyTorch's threads together, and by single-threaded workers as in ``top_k``. The
+printed ratio is the time of the faster product divided by the time measured: 1 is as fast as the product alone.
 """
 
 import argparse
@@ -20,7 +20,7 @@ PRODUCTS = ["matrix product", "matrix product by workers"]
 
 
 def product(queries: torch.Tensor, items: torch.Tensor) -> None:
-    """Multiply in the chunks that ``top_k`` uses, into one buffer, and look at nothing."""
+    """Compute the matrix product in the chunks of ``top_k``, into one buffer, without reading the scores."""
     buffer = torch.empty(QUERY_CHUNK * ITEM_CHUNK)
     for some in torch.split(queries, QUERY_CHUNK):
         for chunk in torch.split(items, ITEM_CHUNK):
@@ -28,12 +28,12 @@ def product(queries: torch.Tensor, items: torch.Tensor) -> None:
 
 
 def product_by_workers(queries: torch.Tensor, items: torch.Tensor, threads: int) -> None:
-    """Multiply the same chunks with one thread for each chunk of queries."""
+    """Compute the matrix product in the chunks of ``top_k``, one thread for each chunk of queries."""
     for_chunks(lambda start, stop: product(queries[start:stop], items), len(queries), QUERY_CHUNK, threads)
 
 
 def by_faiss(queries: Floats, items: Floats, k: int, threads: int) -> Callable[[], Found] | None:
-    """Return a search in a flat index already filled, or None if faiss is not installed."""
+    """Return a function that searches a filled flat index of faiss, or None if faiss is not installed."""
     if importlib.util.find_spec("faiss") is None:
         return None
     import faiss
@@ -45,7 +45,7 @@ def by_faiss(queries: Floats, items: Floats, k: int, threads: int) -> Callable[[
 
 
 def by_numpy(queries: Floats, items: Floats, k: int) -> Found:
-    """Partition whole rows of scores, as many as fit in the same buffer."""
+    """Find the best items by NumPy's partition of whole rows of scores, as many rows at once as fit in the buffer."""
     rows = max(1, QUERY_CHUNK * ITEM_CHUNK // len(items))
     parts = []
     for start in range(0, len(queries), rows):
@@ -68,7 +68,7 @@ def check(name: str, found: Found, ours: Found) -> None:
 
 
 def compare(n: int, size: int, dims: int, k: int, threads: int, repeats: int) -> None:
-    """Run one size and print its lines."""
+    """Time all ways at one size and print a line for each."""
     rng = np.random.default_rng(0)
     queries = rng.standard_normal((n, dims), dtype=np.float32)
     items = rng.standard_normal((size, dims), dtype=np.float32)
@@ -93,7 +93,7 @@ def compare(n: int, size: int, dims: int, k: int, threads: int, repeats: int) ->
 
 
 def main() -> None:
-    """Run the sizes asked for."""
+    """Run the benchmark for the sizes given on the command line."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--sizes", nargs="*", default=["20000x12000x384", "2048x200000x128"], metavar="nxNxd")
     parser.add_argument("-k", type=int, default=20)

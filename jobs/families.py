@@ -1,6 +1,6 @@
-"""The list of model families: the name of each, and its class in ``jobs.models``.
+"""The list of the recommendation model families: each family's name and its Python class in ``jobs.models``.
 
-Settings check names against this list without loading any model; :mod:`jobs.models.registry` loads the classes.
+Settings check family names against this list without loading any model; :mod:`jobs.models.registry` loads the classes.
 """
 
 from typing import Annotated, Final
@@ -27,7 +27,7 @@ CLASS_OF_FAMILY: Final = {
 
 
 def known_family(name: str) -> str:
-    """Return ``name`` if it names a model family.
+    """Return ``name`` unchanged if it is the name of a model family.
 
     Raises
     ------

@@ -1,1 +1,1 @@
-"""One epoch of SASRec and of BERT4Rec, here and in public packages, each run by an interpreter of its own."""
+"""Timing of one epoch of SASRec and BERT4Rec in nextmart and in public packages, each run by its own interpreter."""

@@ -1,12 +1,12 @@
-"""Time one epoch of SASRec and of BERT4Rec beside RecTools' and RecBole's, on Beauty's training sequences.
+"""Time one epoch of SASRec and of BERT4Rec, compared with RecTools and RecBole, on Beauty's training sequences.
 
-All get the same sequences (the paper's split), width, blocks, heads, window, batch size and masking probability, each
-keeps its own loop, optimizer and data loader. Each epoch has a process of its own, the packages take turns, and the
-median round is printed; loading data and the first batches are not in it. The ratio printed is the time divided by
-that of this package with the same loss. What an epoch is differs and is printed too, as its rows: RecBole makes one of
-every prefix of a sequence; BERT4Rec here shows each sequence twice, once with its last item masked.
-The packages are installed into virtual environments under ``--venvs`` if they are not there: about 2.5 GB.
-Run: ``python -m benchmarks.peers``.
+All packages get the same sequences (the split of arXiv 2309.09261), width, blocks, heads, window, batch size and
+masking probability; each keeps its own loop, optimizer and data loader. Each epoch runs in a process of its own, the
+packages take turns, and the median over the rounds is printed, without the loading of data and the first batches. The
+printed ratio is the time divided by that of nextmart with the same loss. The packages differ in what an epoch is, so
+its number of rows is printed too: RecBole makes a row of every prefix of a sequence; BERT4Rec here shows each sequence
+three times, once with its last item masked. Missing packages are installed into virtual environments under
+``--venvs``: about 2.5 GB. Run: ``python -m benchmarks.peers``.
 """
 
 import argparse
@@ -28,7 +28,7 @@ HERE = Path(__file__).parent
 PEERS = {"rectools": ["rectools[torch]==0.19.0"], "recbole": ["recbole==1.2.1", "setuptools<81"]}
 PINS = ["torch==2.13.0", "numpy<2", "pandas<3"]
 OURS = "nextmart"
-# model, loss, and who has it
+# model, loss, and the packages that offer this pair
 RUNS = [
     ("sasrec", "sampled", [OURS, "rectools"]),
     ("sasrec", "full", [OURS, "rectools", "recbole"]),
@@ -40,7 +40,7 @@ SIZES = {
 
 
 def install(venvs: Path) -> dict[str, str]:
-    """Return each package's interpreter, made if it is not there."""
+    """Return the path of each package's Python interpreter, installing the package if it is missing."""
     interpreters = {OURS: sys.executable}
     for name, requirements in PEERS.items():
         folder = venvs / name
@@ -55,7 +55,7 @@ def install(venvs: Path) -> dict[str, str]:
 
 
 def epoch(name: str, interpreter: str, model: str, loss: str, events: Path, options: argparse.Namespace) -> dict:
-    """Run one worker and return what it printed: seconds, batches, rows."""
+    """Time one epoch in a new process, and return the seconds, batches and rows that the process printed."""
     threads = {variable: str(options.threads) for variable in ("OMP_NUM_THREADS", "MKL_NUM_THREADS")}
     # RecBole reads its own files with torch.load
     environment = {**os.environ, **threads, "TORCH_FORCE_NO_WEIGHTS_ONLY_LOAD": "1", "CUDA_VISIBLE_DEVICES": ""}
@@ -73,7 +73,7 @@ def epoch(name: str, interpreter: str, model: str, loss: str, events: Path, opti
 
 
 def main() -> None:
-    """Print seconds, ratios and rows."""
+    """Run the benchmark and print seconds, ratios and rows."""
     parser = argparse.ArgumentParser(description=__doc__)
     cache = Path(os.environ.get("XDG_CACHE_HOME", Path.home() / ".cache"))
     parser.add_argument("--venvs", type=Path, default=cache / "nextmart" / "peers", metavar="FOLDER")
@@ -84,7 +84,7 @@ def main() -> None:
     options = parser.parse_args()
     interpreters = install(options.venvs.absolute())
     train = paper_split(histories()).train.sort("sequence_id").head(options.sequences or sys.maxsize)
-    # times within a sequence are its places: packages break ties in ways of their own
+    # an event's time is its position in the sequence: packages would order equal times differently
     events = train.select(
         pl.int_range(pl.len()).alias("user"), pl.col("items").alias("item"),
         pl.int_ranges(pl.col("items").list.len()).alias("time"),

@@ -1,4 +1,4 @@
-"""What every worker shares: its arguments, and the clock. Read by the peers' own interpreters: nothing but Python."""
+"""Arguments and clock of the timed processes; other packages' interpreters import it, so it needs Python alone."""
 
 import argparse
 import json
@@ -7,7 +7,7 @@ from pathlib import Path
 
 
 def arguments() -> argparse.Namespace:
-    """Return what is to be timed, on which sequences, and the sizes that all packages are given."""
+    """Return the command-line arguments: model, loss, events, sizes of the model, and number of batches."""
     parser = argparse.ArgumentParser()
     parser.add_argument("model", choices=["sasrec", "bert4rec"])
     parser.add_argument("loss", choices=["full", "sampled"])
@@ -18,9 +18,9 @@ def arguments() -> argparse.Namespace:
 
 
 class Clock:
-    """Told of each batch that ends, it says what an epoch takes.
+    """A clock that is told when a batch ends, and prints the seconds of a whole epoch.
 
-    The first batches are a warm-up: they count as much as the mean of the others.
+    The first batches are a warm-up: each counts as the mean time of the others.
     """
 
     def __init__(self, warm_up: int = 10) -> None:
@@ -28,11 +28,11 @@ class Clock:
         self.ticks: list[float] = []
 
     def tick(self) -> None:
-        """Note that a batch ended."""
+        """Record that a batch has ended."""
         self.ticks.append(time.perf_counter())
 
     def report(self, batches: int, rows: int) -> None:
-        """Print an epoch's seconds as JSON, given how many batches and rows of items it has."""
+        """Print the seconds of an epoch with the given numbers of batches and rows, as JSON."""
         warm = min(self.warm_up, len(self.ticks) - 2)
         each = (self.ticks[-1] - self.ticks[warm]) / (len(self.ticks) - 1 - warm)
         print(json.dumps({"seconds": each * batches, "batches": batches, "rows": rows}))

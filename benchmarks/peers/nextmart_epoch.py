@@ -1,4 +1,4 @@
-"""One epoch of this package's models, by its own training loop."""
+"""Time one epoch of nextmart's models in its own training loop."""
 
 from collections.abc import Iterator
 from itertools import islice
@@ -23,7 +23,7 @@ counted = {}
 
 
 class Watched(FAMILIES[asked.model]):  # type: ignore[misc]
-    """The model, telling the clock of its batches."""
+    """The timed model: it tells the clock when a batch has ended."""
 
     def _batches(self, rows: Sequences, generator: np.random.Generator) -> Iterator[Any]:
         batches = list(super()._batches(rows, generator))

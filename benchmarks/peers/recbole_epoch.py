@@ -1,4 +1,4 @@
-"""One epoch of RecBole's models, by its own trainer, on the events in RecBole's file format."""
+"""Time one epoch of RecBole's models in its own trainer, on events in RecBole's file format."""
 
 import logging
 import tempfile
@@ -18,7 +18,7 @@ sizes = asked.sizes
 
 
 def watched(batches):
-    """Pass batches on, and tell the clock of each."""
+    """Yield the batches, and tell the clock when each has ended."""
     for batch in islice(batches, asked.batches or None):
         yield batch
         clock.tick()

@@ -1,4 +1,4 @@
-"""One epoch of RecTools' models, by its own trainer."""
+"""Time one epoch of RecTools' models in its own trainer."""
 
 import warnings
 
@@ -15,15 +15,15 @@ clock = Clock()
 
 
 class Watching(Callback):
-    """Tells the clock of each batch."""
+    """A callback that tells the clock when a batch has ended."""
 
     def on_train_batch_end(self, *_: object) -> None:
-        """Note that a batch ended."""
+        """Record that a batch has ended."""
         clock.tick()
 
 
 def trainer() -> Trainer:
-    """Return RecTools' default trainer, for one epoch, watched."""
+    """Return RecTools' default trainer for one epoch, with the callback that tells the clock."""
     return Trainer(
         max_epochs=1,
         limit_train_batches=asked.batches or 1.0,

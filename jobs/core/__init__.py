@@ -1,4 +1,5 @@
 """The numerical core: item sequences, the catalogue, exact top-k search, and ranking metrics.
 
-The folder opens no database and no network connection, and reads no clock. Of the project it imports only ``errors``.
+Modules in this folder open no database and no network connection, and read no clock. The only other module of the
+project that they import is ``jobs.errors``.
 """

@@ -19,10 +19,10 @@ def bootstrap_interval(
 ) -> tuple[float | None, float | None]:
     """Return the percentile bootstrap confidence interval of a mean over cases.
 
-    A resample of n cases with replacement is drawn as one multinomial draw of how often each distinct value occurs.
-    The distribution is the same, for a small part of the work and in memory that does not grow with n. More than
-    1,024 distinct values are first grouped into 1,024 bins of equal width, each represented by its mean: the overall
-    mean is unchanged, and the variance shrinks by less than (range / 1024)^2 / 4.
+    A resample of n cases with replacement is drawn as one multinomial draw of how often each distinct value occurs. The
+    distribution is that of drawing the cases one by one, for a small part of the work and in memory that does not grow
+    with n. More than 1,024 distinct values are first grouped into 1,024 bins of equal width, each represented by its
+    mean: the overall mean is unchanged, and the variance shrinks by less than (range / 1024)^2 / 4.
     Source: B. Efron, R. Tibshirani, An Introduction to the Bootstrap (1993), chapter 13.
 
     Parameters
@@ -59,13 +59,13 @@ def bootstrap_interval(
     return float(low), float(high)
 
 
-def _histogram(sample: Doubles) -> tuple[Doubles, Longs]:
-    """Return the distinct values and their counts, or the means and counts of equal-width bins if there are many."""
-    distinct, occurrences = np.unique(sample, return_counts=True)
+def _histogram(values: Doubles) -> tuple[Doubles, Longs]:
+    """Return the distinct values and their counts; above 1,024 distinct values, bins' means and counts instead."""
+    distinct, occurrences = np.unique(values, return_counts=True)
     if len(distinct) <= _MAX_BINS:
         return distinct, occurrences
     width = (distinct[-1] - distinct[0]) / _MAX_BINS
-    bins = np.minimum(((sample - distinct[0]) / width).astype(np.int64), _MAX_BINS - 1)
+    bins = np.minimum(((values - distinct[0]) / width).astype(np.int64), _MAX_BINS - 1)
     occurrences = np.bincount(bins, minlength=_MAX_BINS)
     used = occurrences > 0
-    return np.bincount(bins, sample, _MAX_BINS)[used] / occurrences[used], occurrences[used]
+    return np.bincount(bins, values, _MAX_BINS)[used] / occurrences[used], occurrences[used]

@@ -11,12 +11,12 @@ from jobs.core.arrays import Bools, Floats, Longs, Texts
 
 @dataclass(frozen=True)
 class Catalog:
-    """Every item that exists, in ascending order of item_id; an item's index is its position in these arrays.
+    """Every item that exists, in ascending order of ``item_id``; an item's index is its position in these arrays.
 
     Attributes
     ----------
     item_ids : object array (items,)
-        Item identifiers, ascending: ties broken by index are therefore ties broken by item_id.
+        Item identifiers, ascending; items with equal scores, which are ordered by index, are thus ordered by item_id.
     embeddings : float32 array (items, dimensions)
         Text embeddings from the embedding model; a row of zeros for an item without an embedding.
     available : bool array (items,)
@@ -43,7 +43,7 @@ class Catalog:
         return np.asarray(self.embeddings.any(axis=1), dtype=np.bool_)
 
     def find(self, item_ids: Texts) -> Longs:
-        """Return the catalogue index of each item_id, -1 for an unknown item_id: int64 array of the same length."""
+        """Return the catalogue index of each of ``item_ids``, -1 for an unknown one: int64 array (item_ids,)."""
         return np.array([self._index_of.get(item_id, -1) for item_id in item_ids], dtype=np.int64)
 
     @cached_property

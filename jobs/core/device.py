@@ -1,4 +1,4 @@
-"""The PyTorch device that models run on, and saving its random state."""
+"""The PyTorch device that models run on, and protection of PyTorch's random state."""
 
 from contextlib import AbstractContextManager
 
@@ -11,5 +11,5 @@ def device() -> torch.device:
 
 
 def fork_random() -> AbstractContextManager[None]:
-    """Return a context manager that restores PyTorch's random state, of the CPU and of the current GPU, at its end."""
+    """Return a context manager that, at its end, restores PyTorch's random state of the CPU and of the current GPU."""
     return torch.random.fork_rng([torch.cuda.current_device()] if torch.cuda.is_available() else [])

@@ -1,10 +1,10 @@
 """Metrics of recommendation lists: accuracy, coverage, serendipity and novelty, with confidence intervals.
 
-Every case has one recommendation list and one relevant item, its target. The metrics are defined as in the code
+Every test case has one recommendation list and one relevant item, its target. The metrics are defined as in the code
 released with arXiv 2309.09261 (dh-r/LLM-Sequential-Recommendation, tag RecSys23), and reproduce its published figures
 to six decimals. All functions are pure: arrays in, arrays or a data frame out.
 
-A segment of the cases is measured by passing only its rows: ``evaluate(lists[mask], targets[mask], ...)``.
+To measure a segment of the cases, pass only its rows: ``evaluate(lists[mask], targets[mask], ...)``.
 Two models are compared on the same cases by the bootstrap interval of the difference of their `case_values`.
 """
 
@@ -58,7 +58,7 @@ def evaluate(
     targets : int array (cases,)
         The item that came next; -1 for an item outside the catalogue, which no list can hit.
     item_counts : int array (items,)
-        Number of interactions of each item, for serendipity and novelty. The paper counts all its data, test
+        Number of interactions of each item, for serendipity and novelty. arXiv 2309.09261 counts all its data, test
         included; a hold-out by date must count only the interactions before that date.
     catalogue_size : int, optional
         Number of items that could be recommended, the denominator of coverage; ``len(item_counts)`` by default.
@@ -71,8 +71,8 @@ def evaluate(
     -------
     polars.DataFrame
         One row per metric and cut-off: ``metric, k, value, n, ci_low, ci_high``. ``n`` is the number of cases behind
-        the value; if it is 0, the value is null. Coverage has no interval: it is the size of a union, and
-        resampling, which loses about 37 % of the cases, would only push it down.
+        the value; if it is 0, the value is null. Coverage has no interval: it is the share of items
+        in the union of all lists, and resampling, which loses about 37 % of the cases, would only push it down.
 
     Raises
     ------
@@ -96,7 +96,7 @@ def evaluate(
 
 
 def case_values(lists: Indices, targets: Indices, item_counts: Indices, k: int) -> dict[str, Doubles]:
-    """Return each case's value of every metric at cut-off ``k``, except coverage, which is no mean over cases.
+    """Return each case's value of every metric at cut-off ``k``, except coverage, which has no value for a single case.
 
     With r the target's rank among the first k items, ndcg is 1 / log2(r + 1), mrr is 1 / r and hit_rate is 1; all
     three are 0 if the target is absent (there is one relevant item, so the ideal DCG is 1). serendipity is hit_rate,
@@ -167,8 +167,8 @@ def rank_values(ranks: Indices, metric: str, k: int) -> Doubles:
 def most_popular(item_counts: Indices, k: int) -> Longs:
     """Return the indices of the ``k`` items with the highest counts; items with count 0 are left out.
 
-    Items are ordered by descending count, equal counts by ascending index. (The paper leaves ties open; on its Beauty
-    data neither cut-off falls on a tie, so any order gives its figures.)
+    Items are ordered by descending count, equal counts by ascending index. (arXiv 2309.09261 does not say how it orders
+    equal counts; on its Beauty data neither cut-off falls between equal counts, so any order gives its figures.)
     """
     order = np.argsort(-item_counts.astype(np.int64), kind="stable")[:k]
     return order[item_counts[order] > 0]
@@ -195,7 +195,7 @@ def list_novelty(lists: Indices, item_counts: Indices) -> Doubles:
     total = int(item_counts.sum())
     if not total:
         return np.full(len(lists), np.nan)
-    surprise = np.append(-np.log2(np.maximum(item_counts, 1) / total), 0.0)  # NO_ITEM, -1, indexes the final 0.0
+    surprise = np.append(-np.log2(np.maximum(item_counts, 1) / total), 0.0)  # index -1 (NO_ITEM) reads the final 0.0
     length = (lists != NO_ITEM).sum(axis=1)
     return np.where(length > 0, surprise[lists].sum(axis=1) / np.maximum(length, 1), np.nan)
 
@@ -203,7 +203,8 @@ def list_novelty(lists: Indices, item_counts: Indices) -> Doubles:
 def coverage(lists: Indices, k: int, catalogue_size: int) -> float | None:
     """Return the share of the catalogue's items that appear among the first ``k`` items of at least one list.
 
-    Source: the released code of arXiv 2309.09261 (union of the cut lists, divided by the number of items in the data).
+    Source: the released code of arXiv 2309.09261 (number of items in the union of the lists, each cut at ``k``,
+    divided by the number of items in the data).
 
     Returns
     -------

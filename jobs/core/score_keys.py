@@ -1,17 +1,17 @@
-"""Sort keys: a score and an item index in one int64, so that the largest keys are the best items.
+"""Sort keys: a score and an item index packed into one int64, so that the largest keys belong to the best items.
 
-A key's order is that of its score, and of equal scores the lower index first.
+A larger score gives a larger key; of two equal scores, the lower item index gives the larger key.
 """
 
 import torch
 from torch import Tensor
 
-MAX_INDEX = 0x7FFFFFFF  # the largest int32
+MAX_INDEX = 0x7FFFFFFF  # the largest int32: item indices fit into the lower half of a key
 
 
 def encode_keys(scores: Tensor, indices: Tensor) -> Tensor:
-    """Pack each score and item index into one int64 key: a larger score, then a lower index, gives a larger key."""
-    bits = (scores + 0.0).view(torch.int32)  # adding 0.0 turns -0.0, which has other bits, into 0.0
+    """Pack a score and an item index into one int64 key; the larger score, then the lower index, has the larger key."""
+    bits = (scores + 0.0).view(torch.int32)  # adding 0.0 turns -0.0 into 0.0, whose bits differ
     ordered = bits ^ ((bits >> 31) & MAX_INDEX)
     return (ordered.long() << 32) | (MAX_INDEX - indices)
 
@@ -24,6 +24,6 @@ def decode_keys(keys: Tensor) -> tuple[Tensor, Tensor]:
 
 
 def empty_keys(rows: int, columns: int, device: torch.device) -> Tensor:
-    """Return an int64 matrix of keys lower than every item's: score -inf, decoded index -1."""
+    """Return an int64 matrix (rows, columns) of the lowest key, which decodes to score -inf and item index -1."""
     lowest = encode_keys(torch.tensor(-torch.inf), torch.tensor(-1))
     return torch.full((rows, columns), int(lowest), dtype=torch.int64, device=device)

@@ -11,7 +11,9 @@ from jobs.core.arrays import Bools, Ints, Longs
 
 @dataclass(frozen=True)
 class Sequences:
-    """Item sequences of different lengths, oldest item first: row ``i`` is ``items[offsets[i]:offsets[i + 1]]``.
+    """Item sequences of different lengths, oldest item first: sequence ``i`` is ``items[offsets[i]:offsets[i + 1]]``.
+
+    A sequence is also called a row.
 
     Attributes
     ----------
@@ -48,22 +50,22 @@ class Sequences:
     def take(self, rows: npt.ArrayLike) -> "Sequences":
         """Return the selected rows, in the given order; ``rows`` is an array of row numbers or a boolean mask."""
         rows = np.asarray(rows)
-        # NumPy makes a float array of an empty list, which can't be an index
+        # NumPy turns an empty list into a float array, which can't index another array
         chosen = np.arange(len(self))[rows if rows.size else slice(0)]
         return self._gather(self.offsets[chosen], self.lengths[chosen])
 
-    def last(self, n: int | Longs) -> "Sequences":
-        """Keep at most the last ``n`` items of each row; ``n`` is one number, or one per row: int64 array (rows,)."""
-        kept = np.minimum(self.lengths, n)
+    def last(self, count: int | Longs) -> "Sequences":
+        """Keep at most the last ``count`` items of each row; ``count`` is one number, or int64 (rows,), one per row."""
+        kept = np.minimum(self.lengths, count)
         return self._gather(self.offsets[1:] - kept, kept)
 
     def keep(self, is_kept: Bools) -> "Sequences":
-        """Drop every item for which ``is_kept``, bool (items of the catalogue,), is False; rows may become empty."""
+        """Drop all occurrences of the items that are False in ``is_kept``, bool (catalogue,); rows may become empty."""
         return self._select(is_kept[self.items])
 
-    def without(self, items: Ints) -> "Sequences":
-        """Drop every occurrence of ``items[i]`` from row ``i``; ``items`` is int32 (rows,); rows may become empty."""
-        return self._select(self.items != np.repeat(items, self.lengths))
+    def without(self, removed: Ints) -> "Sequences":
+        """Drop every occurrence of the item ``removed[i]``, int32 (rows,), from row ``i``; rows may become empty."""
+        return self._select(self.items != np.repeat(removed, self.lengths))
 
     def distinct(self) -> "Sequences":
         """Keep only the last occurrence of each item in a row."""
@@ -74,10 +76,10 @@ class Sequences:
         counts = np.bincount(rows[last], minlength=len(self))
         return Sequences(self.items[last], np.concatenate([[0], counts.cumsum()]).astype(np.int64))
 
-    def padded(self, fill: int) -> Ints:
-        """Return an int32 matrix (rows, longest row): each row right-aligned, with ``fill`` to its left."""
+    def padded(self, fill_value: int) -> Ints:
+        """Return an int32 matrix (rows, longest row): each row right-aligned, with ``fill_value`` to its left."""
         width = int(self.lengths.max(initial=0))
-        matrix = np.full((len(self), width), fill, np.int32)
+        matrix = np.full((len(self), width), fill_value, np.int32)
         matrix[np.arange(width) >= width - self.lengths[:, None]] = self.items
         return matrix
 
@@ -85,9 +87,9 @@ class Sequences:
         """Return the row number of each element of ``items``: int64 array (total,)."""
         return np.repeat(np.arange(len(self)), self.lengths)
 
-    def _select(self, kept: Bools) -> "Sequences":
-        counts = np.bincount(self.rows()[kept], minlength=len(self))
-        return Sequences(self.items[kept], np.concatenate([[0], counts.cumsum()]).astype(np.int64))
+    def _select(self, is_kept: Bools) -> "Sequences":
+        counts = np.bincount(self.rows()[is_kept], minlength=len(self))
+        return Sequences(self.items[is_kept], np.concatenate([[0], counts.cumsum()]).astype(np.int64))
 
     def _gather(self, starts: Longs, lengths: Longs) -> "Sequences":
         offsets = np.concatenate([[0], lengths.cumsum()]).astype(np.int64)

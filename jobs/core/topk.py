@@ -1,4 +1,4 @@
-"""Exact top-k search: the items with the largest inner products, computed in chunks of queries and items."""
+"""Exact top-k search: each query's items with the largest inner products, computed chunk by chunk."""
 
 import math
 from collections.abc import Callable
@@ -13,13 +13,15 @@ from jobs.core.arrays import Floats, Ints, Longs
 from jobs.core.score_keys import MAX_INDEX, decode_keys, empty_keys, encode_keys
 from jobs.core.sequences import Sequences
 
-# Queries and items multiplied at once: a chunk's scores stay in the processor's cache. Larger and smaller chunks were
-# no faster.
+# Numbers of queries and of items in one matrix product: its scores stay in the processor's cache. Larger and smaller
+# chunks were no faster.
 QUERY_CHUNK = 1024
 ITEM_CHUNK = 4096
-BLOCK = 64  # items of a block: the block's maximum score decides whether its single scores are looked at
+# Number of items in a block. Only if a block's maximum score is high enough are the block's single scores compared.
+BLOCK = 64
+
 # Query chunks are padded with zeros to a multiple of this number of rows, because BLAS rounds differently at the edges
-# of small products: with whole tiles, a score depends neither on the number of queries nor on the item's position.
+# of small products: without edges, a score depends neither on the number of queries nor on the item's position.
 QUERY_PAD = 256
 
 
@@ -36,9 +38,9 @@ def top_k(
 ) -> tuple[Floats, Ints]:
     """Return each query's ``k`` items with the largest score: inner product plus the item's bias.
 
-    Items are ordered by descending score, equal scores by ascending item index; this also decides which item takes
-    the k-th place. Beside the result, each of torch's threads needs memory for a few times
-    ``query_chunk * item_chunk`` floats.
+    Items are ordered by descending score, equal scores by ascending item index; this order also decides which of
+    several items with equal scores takes the k-th place. Beside the result, each of PyTorch's threads needs memory for
+    a few times ``query_chunk * item_chunk`` floats.
 
     Parameters
     ----------
@@ -56,7 +58,7 @@ def top_k(
         False for items that no query may get.
     query_chunk, item_chunk : int
         Largest number of queries and of items multiplied at once. A query chunk is one CPU thread's work; on
-        another device larger chunks than the defaults may pay.
+        a GPU, larger chunks than the defaults may be faster.
 
     Returns
     -------
@@ -96,24 +98,24 @@ def top_k(
     return scores, indices
 
 
-def for_chunks(call: Callable[[int, int], None], n: int, chunk: int, threads: int) -> None:
-    """Call ``call(start, stop)`` for each chunk of ``n`` rows, in up to ``threads`` parallel threads.
+def for_chunks(process_chunk: Callable[[int, int], None], row_count: int, chunk_size: int, threads: int) -> None:
+    """Split ``row_count`` rows into chunks, and call ``process_chunk(start, stop)`` for each, in parallel threads.
 
-    Inside a parallel call PyTorch uses one thread: threads that work on separate chunks never wait for each other,
-    unlike threads that share every small operation.
+    In each of up to ``threads`` parallel threads, PyTorch uses one thread: threads that work on separate chunks never
+    wait for each other, unlike threads that share every small operation.
     """
-    chunk = min(chunk, _round_up(max(1, -(-n // threads)), QUERY_PAD))
-    starts = range(0, n, chunk)
-    stops = [min(start + chunk, n) for start in starts]
+    chunk_size = min(chunk_size, _round_up(max(1, -(-row_count // threads)), QUERY_PAD))
+    starts = range(0, row_count, chunk_size)
+    stops = [min(start + chunk_size, row_count) for start in starts]
     if threads == 1 or len(starts) < 2:
         for start, stop in zip(starts, stops, strict=True):
-            call(start, stop)
+            process_chunk(start, stop)
         return
     try:
         with ThreadPoolExecutor(threads, initializer=torch.set_num_threads, initargs=(1,)) as pool:
-            list(pool.map(call, starts, stops))
+            list(pool.map(process_chunk, starts, stops))
     finally:
-        torch.set_num_threads(threads)  # a pool thread's setting of 1 is also the default of threads started later
+        torch.set_num_threads(threads)  # a pool thread's set_num_threads(1) also applies to threads that start later
 
 
 def _search(
@@ -125,16 +127,16 @@ def _search(
     excluded: tuple[Longs, Longs] | None,
     item_chunk: int,
 ) -> Tensor:
-    """Return the keys of each query's best ``k`` allowed items: int64 tensor (q, k), descending.
+    """Return the sort keys of each query's best ``k`` allowed items: int64 tensor (queries, k), descending.
 
-    The item indices in the keys and in ``excluded`` are positions among the allowed items.
+    In the keys and in ``excluded``, an item is numbered by its position among the allowed items.
 
     Parameters
     ----------
     allowed_items : int64 tensor (allowed,), optional
         Indices of the allowed items; None if all items are allowed.
     excluded : two int64 arrays (pairs,), optional
-        Query numbers and items that must not be paired, ordered by item.
+        Query numbers and the items that these queries must not get, ordered by item.
     """
     q, size = len(queries), len(items if allowed_items is None else allowed_items)
     if bias is not None:
@@ -153,9 +155,9 @@ def _search(
             low, high = np.searchsorted(excluded[1], [start, start + len(chunk)])
             row, item = (torch.from_numpy(part[low:high]).to(scores.device) for part in excluded)
             scores[row, item - start] = -torch.inf
-        # Chunks come in index order, so a later item whose score only equals the k-th best cannot enter the list.
-        floor = decode_keys(best[:, -1])[0]
-        rows, columns_hit, values = _candidates(scores, floor, k)
+        # Chunks come in order of item index: a later item enters a list only if it scores above the k-th best.
+        kth_best_scores = decode_keys(best[:, -1])[0]
+        rows, columns_hit, values = _candidate_scores(scores, kth_best_scores, k)
         _merge_into_best(best, rows, encode_keys(values, columns_hit + start))
     return best
 
@@ -163,26 +165,26 @@ def _search(
 def _item_vectors(items: Tensor, bias: Tensor | None, allowed_items: Tensor | None, start: int, stop: int) -> Tensor:
     """Return the vectors of the allowed items from ``start`` to ``stop``, with the bias as an additional last column.
 
-    Selected rows are copied chunk by chunk, so never all of them at once. As a column, the bias needs no further pass
-    over the scores.
+    The rows of allowed items are copied chunk by chunk, never all at once. With the bias as a column, the matrix
+    product adds it to the scores, which saves a pass over them.
     """
 
-    def rows_of(whole: Tensor) -> Tensor:
-        # index_select takes a third of the time of whole[allowed_items[start:stop]]
-        return whole[start:stop] if allowed_items is None else whole.index_select(0, allowed_items[start:stop])
+    def allowed_rows(tensor: Tensor) -> Tensor:
+        # index_select takes a third of the time of tensor[allowed_items[start:stop]]
+        return tensor[start:stop] if allowed_items is None else tensor.index_select(0, allowed_items[start:stop])
 
-    return rows_of(items) if bias is None else torch.cat([rows_of(items), rows_of(bias)[:, None]], dim=1)
+    return allowed_rows(items) if bias is None else torch.cat([allowed_rows(items), allowed_rows(bias)[:, None]], dim=1)
 
 
-def _candidates(scores: Tensor, floor: Tensor, k: int) -> tuple[Tensor, Tensor, Tensor]:
-    """Return a superset of each row's best ``k`` scores that are above the row's floor.
+def _candidate_scores(scores: Tensor, thresholds: Tensor, k: int) -> tuple[Tensor, Tensor, Tensor]:
+    """Return all scores that are above their row's threshold and among its best ``k``, and possibly some others.
 
     Parameters
     ----------
-    scores : float32 tensor (q, m)
-        ``m`` is a multiple of ``BLOCK``.
-    floor : float32 tensor (q,)
-        Only larger scores are returned.
+    scores : float32 tensor (queries, items of the chunk)
+        The number of columns is a multiple of ``BLOCK``.
+    thresholds : float32 tensor (queries,)
+        A row's scores up to its threshold are not returned.
 
     Returns
     -------
@@ -193,45 +195,54 @@ def _candidates(scores: Tensor, floor: Tensor, k: int) -> tuple[Tensor, Tensor, 
     """
     blocks = scores.shape[1] // BLOCK
     maxima = scores.view(-1, blocks, BLOCK).amax(2)
-    passing = maxima > floor[:, None]
+    passing = maxima > thresholds[:, None]
     crowded = (passing.sum(1) > k).nonzero()[:, 0]
     if len(crowded):
-        # Ordered by score, then by lower index, the best k scores lie in the k blocks with the best maxima, and no
-        # score among the best k is below the k-th best maximum.
+        # If scores are ordered, equal ones by lower index, a row's best k scores lie in the k blocks with the best
+        # maxima, and none of them is below the k-th best maximum.
         keys = encode_keys(maxima[crowded], torch.arange(blocks, device=scores.device))
         kth, chosen = decode_keys(keys.topk(k, dim=1).values)
         passing[crowded] = torch.zeros_like(passing[crowded]).scatter_(1, chosen.long(), True)
         below = torch.nextafter(kth[:, -1], torch.tensor(-torch.inf, device=scores.device))
-        floor = floor.index_put((crowded,), torch.maximum(floor[crowded], below))
-    passing_blocks = passing.view(-1).nonzero()[:, 0]  # numbered across all rows: row * blocks + block
+        thresholds = thresholds.index_put((crowded,), torch.maximum(thresholds[crowded], below))
+    passing_blocks = passing.view(-1).nonzero()[:, 0]  # block numbers across all rows: row * blocks + block
     members = scores.view(-1, BLOCK).index_select(0, passing_blocks)
-    hit, lane = (members > floor[passing_blocks // blocks, None]).nonzero(as_tuple=True)
+    hit, lane = (members > thresholds[passing_blocks // blocks, None]).nonzero(as_tuple=True)
     block = passing_blocks[hit]
     return block // blocks, block % blocks * BLOCK + lane, members[hit, lane]
 
 
-def _merge_into_best(best: Tensor, rows: Tensor, keys: Tensor) -> None:
-    """Merge new keys (hits,), in ascending order of their rows (hits,), into each row's best keys (q, k), in place."""
+def _merge_into_best(best_keys: Tensor, rows: Tensor, new_keys: Tensor) -> None:
+    """Merge new sort keys into each row's best keys, in place.
+
+    Parameters
+    ----------
+    best_keys : int64 tensor (queries, k)
+        Each row's best keys so far.
+    rows : int64 tensor (new keys,)
+        Row of each new key, ascending.
+    new_keys : int64 tensor (new keys,)
+    """
     if not len(rows):
         return
-    k = best.shape[1]
-    counts = torch.bincount(rows, minlength=len(best))
+    k = best_keys.shape[1]
+    counts = torch.bincount(rows, minlength=len(best_keys))
     rank = torch.arange(len(rows), device=rows.device) - (counts.cumsum(0) - counts)[rows]
     touched = counts.nonzero()[:, 0]
     slot = (counts > 0).cumsum(0) - 1
-    table = empty_keys(len(touched), k + int(counts.max()), best.device)
-    table[:, :k] = best[touched]
-    table[slot[rows], k + rank] = keys
-    best[touched] = table.topk(k, dim=1).values
+    table = empty_keys(len(touched), k + int(counts.max()), best_keys.device)
+    table[:, :k] = best_keys[touched]
+    table[slot[rows], k + rank] = new_keys
+    best_keys[touched] = table.topk(k, dim=1).values
 
 
-def _round_up(size: int, step: int) -> int:
-    return -(-size // step) * step
+def _round_up(number: int, multiple_of: int) -> int:
+    return -(-number // multiple_of) * multiple_of
 
 
-def _pad_rows(matrix: Tensor, step: int) -> Tensor:
-    """Append rows of zeros up to a multiple of ``step``; a matrix that needs none is returned itself."""
-    missing = -len(matrix) % step
+def _pad_rows(matrix: Tensor, multiple_of: int) -> Tensor:
+    """Append rows of zeros until the number of rows is a multiple of ``multiple_of``."""
+    missing = -len(matrix) % multiple_of
     return torch.nn.functional.pad(matrix, (0, 0, 0, missing)) if missing else matrix
 
 
@@ -265,34 +276,39 @@ def _largest_magnitude(matrix: Tensor, row_name: str) -> float:
     raise ValueError(f"{row_name} {row} has a value that is not finite")
 
 
-def _allowed_indices(allowed: npt.ArrayLike | Tensor | None, items: int) -> Longs | None:
+def _allowed_indices(allowed: npt.ArrayLike | Tensor | None, item_count: int) -> Longs | None:
     """Return the indices of the allowed items, or None if every item is allowed."""
     if allowed is None:
         return None
     mask = allowed.cpu().numpy() if isinstance(allowed, Tensor) else np.asarray(allowed)
-    if mask.shape != (items,) or mask.dtype != np.bool_:
-        raise ValueError(f"allowed must be bool ({items},), not {mask.dtype} {mask.shape}")
+    if mask.shape != (item_count,) or mask.dtype != np.bool_:
+        raise ValueError(f"allowed must be bool ({item_count},), not {mask.dtype} {mask.shape}")
     return None if mask.all() else np.flatnonzero(mask)
 
 
-def _renumber_excluded(exclude: Sequences, n: int, items: int, allowed_items: Longs | None) -> Sequences:
+def _renumber_excluded(exclude: Sequences, query_count: int, item_count: int, allowed_items: Longs | None) -> Sequences:
     """Check the excluded item indices, and replace each by its position among the allowed items."""
-    if len(exclude) != n:
-        raise ValueError(f"exclude has {len(exclude)} rows for {n} queries")
-    if len(exclude.items) and not 0 <= exclude.items.min() <= exclude.items.max() < items:
-        raise ValueError(f"exclude has an index outside 0..{items - 1}")
+    if len(exclude) != query_count:
+        raise ValueError(f"exclude has {len(exclude)} rows for {query_count} queries")
+    if len(exclude.items) and not 0 <= exclude.items.min() <= exclude.items.max() < item_count:
+        raise ValueError(f"exclude has an index outside 0..{item_count - 1}")
     if allowed_items is None:
         return exclude
-    position = np.full(items, -1, dtype=np.int32)
+    position = np.full(item_count, -1, dtype=np.int32)
     position[allowed_items] = np.arange(len(allowed_items))
     renumbered = position[exclude.items]
     before = np.concatenate([[0], (renumbered >= 0).cumsum()])
     return Sequences(renumbered[renumbered >= 0], before[exclude.offsets])
 
 
-def _excluded_pairs(excluded: Sequences, start: int, stop: int) -> tuple[Longs, Longs]:
-    """Return the row numbers, counted from ``start``, and items of rows ``start`` to ``stop``, ordered by item."""
-    items = excluded.items[excluded.offsets[start] : excluded.offsets[stop]].astype(np.int64)
-    rows = np.repeat(np.arange(stop - start), np.diff(excluded.offsets[start : stop + 1]))
+def _excluded_pairs(excluded: Sequences, first_row: int, end_row: int) -> tuple[Longs, Longs]:
+    """Return the excluded items of rows ``first_row`` to ``end_row``, ordered by item; rows count from 0 again.
+
+    Returns
+    -------
+    rows, items : int64 arrays (pairs,)
+    """
+    items = excluded.items[excluded.offsets[first_row] : excluded.offsets[end_row]].astype(np.int64)
+    rows = np.repeat(np.arange(end_row - first_row), np.diff(excluded.offsets[first_row : end_row + 1]))
     order = items.argsort(kind="stable")
     return rows[order], items[order]

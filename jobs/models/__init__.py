@@ -1,4 +1,5 @@
 """The recommendation models: their common interface, and a file or folder for each model family.
 
-May import ``core``, ``training``, ``language_models`` and the modules beside the folders.
+Modules in this folder may import ``jobs.core``, ``jobs.training``, ``jobs.language_models`` and modules directly in
+``jobs``, such as ``jobs.errors``.
 """

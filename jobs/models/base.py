@@ -17,7 +17,7 @@ from jobs.models.scorer import Scorer
 
 @dataclass(frozen=True)
 class FitContext:
-    """The inputs of a fit besides the data: seed, checkpoint file, and models already fitted on the same data.
+    """The inputs of a fit besides the data: seed, checkpoint file, models fitted before, and whether items may repeat.
 
     Attributes
     ----------
@@ -28,7 +28,7 @@ class FitContext:
     fitted : Mapping[str, Model]
         Models already fitted on exactly the same data, by family; a fit may reuse them (:meth:`Model.can_reuse`).
     allow_repeats : bool
-        Whether recommendation lists may hold a sequence's own items; if so, validation ranks these items too.
+        Whether a list may recommend items that its sequence already holds; if so, validation ranks these items too.
     """
 
     seed: int = 0
@@ -45,18 +45,18 @@ class Model(ABC):
     family : str
         The family's name in settings and tables.
     defaults : parameter -> value
-        All parameters of the family with their default values; a default's type is the parameter's type.
+        All hyper-parameters of the family with their default values; a default's type is the parameter's type.
     allowed : parameter -> Interval or words
-        Allowed values of a parameter; a numeric parameter that is not listed here has its interval in ``INTERVALS``.
+        Allowed values of a hyper-parameter; a numeric one that is missing here has its interval in ``INTERVALS``.
     uses_embeddings : bool
         Whether the family reads the catalogue's embeddings.
     parameters : dict
-        The model's parameters: the given values over the defaults.
+        This model's hyper-parameters: the given values, and the defaults of all others.
 
     Raises
     ------
     UsageError
-        If the family has no such parameter, a parameter can't have its value (:meth:`check`), or two parameters
+        If a given parameter is unknown in the family or its value is not allowed (:meth:`check`), or if two parameters
         contradict each other.
     """
 
@@ -73,11 +73,11 @@ class Model(ABC):
 
     @classmethod
     def check(cls, name: str, value: Any) -> None:
-        """Raise UsageError if the family has no parameter ``name``, or the parameter can't have ``value``."""
+        """Raise UsageError if the family has no hyper-parameter ``name``, or ``value`` is not allowed for it."""
         if name not in cls.defaults:
             raise UsageError(f"unknown parameter '{name}' of {cls.family}: {nearest(name, cls.defaults)}")
         expected = type(cls.defaults[name])
-        # types are compared without isinstance, since in Python a bool is an int, too
+        # not isinstance: for Python a bool is also an int
         if type(value) is not expected and not (expected is float and type(value) is int):
             raise UsageError(f"parameter '{name}' of {cls.family} must be of type {expected.__name__}, not {value!r}")
         allowed = cls.allowed.get(name) or INTERVALS.get(name)
@@ -87,7 +87,7 @@ class Model(ABC):
 
     @property
     def is_random(self) -> bool:
-        """Whether another seed gives another model; experiments fit a model without randomness for one seed only."""
+        """Whether the fitted model depends on the seed; if not, experiments fit the model with one seed only."""
         return True
 
     def can_reuse(self, fitted: "Model") -> bool:
@@ -95,20 +95,20 @@ class Model(ABC):
         return False
 
     @abstractmethod
-    def fit(self, train_sequences: Sequences, validation: Cases, catalog: Catalog, context: FitContext) -> None:
+    def fit(self, train_sequences: Sequences, validation: Cases, catalog: Catalog, fit_context: FitContext) -> None:
         """Fit the model on ``train_sequences``, ordered from oldest to newest.
 
-        ``validation`` may decide only when to stop and how to weight a fusion's parts; it is no training data.
+        ``validation`` only decides when to stop training, or how to weight the parts of a fusion; it is not trained on.
         """
 
-    def refit(self, sequences: Sequences, catalog: Catalog, context: FitContext) -> "Model":
-        """Return a new model fitted on all sequences, with the choices that :meth:`fit` made on its validation cases.
+    def refit(self, sequences: Sequences, catalog: Catalog, fit_context: FitContext) -> "Model":
+        """Return a new model fitted on all sequences, with the choices that :meth:`fit` made by its validation cases.
 
         The newest sequences tell most about the next item, but :meth:`fit` can't train on them: they are its
-        validation cases.
+        validation cases. A refit can.
         """
         model = type(self)(self.parameters)
-        model.fit(sequences, NO_CASES, catalog, context)
+        model.fit(sequences, NO_CASES, catalog, fit_context)
         return model
 
     @abstractmethod
@@ -123,9 +123,9 @@ class Model(ABC):
         ----------
         state : array name -> array
         trained_on : Catalog
-            The catalogue of the fit, with its item_ids in the same order, but without embeddings.
+            The catalogue that the model was fitted on: the same ``item_ids`` in the same order; it has no embeddings.
         """
 
     @abstractmethod
     def scorer(self, catalog: Catalog) -> Scorer:
-        """Return a scorer that ranks the items of ``catalog``, which may hold other items than the fit's catalogue."""
+        """Return a scorer of the items of ``catalog``, which may differ from those of the catalogue used in the fit."""

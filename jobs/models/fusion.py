@@ -1,7 +1,8 @@
-"""Fusion: a model that merges the recommendation lists of several models, its parts, into one list.
+"""Fusion: a model that merges the recommendation lists of several models, called its parts, into one list.
 
-Reciprocal-rank fusion: Cormack, Clarke & Büttcher 2009. Fusion pays where unlike models hit different targets: on the
-lists published with arXiv 2309.09261, merging those of LLM2BERT4Rec, V-SKNN and LLMSeqSim gains a third.
+Reciprocal-rank fusion: Cormack, Clarke & Büttcher 2009. Fusion is worthwhile if the parts rank the target high in
+different cases: on the lists published with arXiv 2309.09261, merging those of LLM2BERT4Rec, V-SKNN and LLMSeqSim
+gains a third in accuracy.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -19,7 +20,7 @@ from jobs.models.base import FitContext, Model
 from jobs.models.merging import MergedLists, best_weights, position_scores, row_item_keys
 from jobs.models.scorer import Scorer
 
-ROWS_AT_ONCE = 1024  # sequences ranked at once: bounds memory, since the lists of all parts are held together
+ROWS_AT_ONCE = 1024  # number of sequences ranked at once: bounds memory, which holds the lists of all parts
 
 
 class Fusion(Model):
@@ -27,18 +28,32 @@ class Fusion(Model):
 
     The weights are those with the best validation nDCG@20. A family that is named twice among the parts is fitted
     twice, with different seeds.
+
+    Hyper-parameters
+    ----------------
+    parts : list of str
+        Families of the models whose lists are merged.
+    parameters : dict
+        Hyper-parameters of the parts, by family. A hyper-parameter not given here has the family's value in the
+        settings if ``nextmart train`` fits the fusion, and otherwise the family's default.
+    method : str
+        Position score of an item in a part's list: ``reciprocal_rank``, or ``score``, the part's score scaled to 0..1.
+    constant : int
+        Constant c of the reciprocal rank 1 / (c + rank); the larger, the less the first ranks stand out.
+    depth : int
+        Length of each part's list.
+    equal_weights : bool
+        True gives all parts the same weight, without using the validation cases.
     """
 
     family = "fusion"
     defaults = {
-        "parts": ["llm2sasrec", "vsknn", "llmseqsim"],  # families of the models whose lists are merged
-        # parameters of the parts, by family; a parameter not given here has the family's value in the settings when
-        # `nextmart train` fits the fusion, and otherwise the family's default
+        "parts": ["llm2sasrec", "vsknn", "llmseqsim"],
         "parameters": {},
-        "method": "reciprocal_rank",  # of an item in each list; or score: the list's scores, scaled to 0..1
-        "constant": 10,  # of the reciprocal rank 1 / (constant + rank): the larger, the less the first ranks stand out
-        "depth": 100,  # length of each part's list
-        "equal_weights": False,  # True: all parts have the same weight, whatever the validation cases say
+        "method": "reciprocal_rank",
+        "constant": 10,
+        "depth": 100,
+        "equal_weights": False,
     }
     allowed = {"method": ["reciprocal_rank", "score"]}
     uses_embeddings = True
@@ -50,53 +65,53 @@ class Fusion(Model):
 
     @classmethod
     def check(cls, name: str, value: Any) -> None:
-        """Raise UsageError if a parameter can't have this value, or there are fewer than two parts."""
+        """Raise UsageError if ``value`` is not allowed for parameter ``name``, or the parts are fewer than two."""
         super().check(name, value)
         if name == "parts" and len(value) < 2:
             raise UsageError("fusion's parts must be two families at least")
 
     @property
     def is_random(self) -> bool:
-        """Whether another seed gives another model: yes if it does for any part."""
+        """Whether the fitted model depends on the seed: it does if any part does."""
         return any(part.is_random for part in self.parts)
 
     def can_reuse(self, fitted: Model) -> bool:
-        """Whether ``fitted`` has the family and parameters of a part, so that the part need not be fitted again."""
+        """Whether the model ``fitted`` can serve as a part: it has the same family and hyper-parameters."""
         return any(_same_configuration(part, fitted) for part in self.parts)
 
-    def fit(self, train_sequences: Sequences, validation: Cases, catalog: Catalog, context: FitContext) -> None:
-        """Fit every part that can't be reused from ``context.fitted``, then choose the weights on ``validation``."""
-        for index, part_context in self._part_contexts(context):
-            reusable = self._reusable_model(index, part_context, context)
+    def fit(self, train_sequences: Sequences, validation: Cases, catalog: Catalog, fit_context: FitContext) -> None:
+        """Fit the parts, except those found in ``fit_context.fitted``; then choose the weights by ``validation``."""
+        for index, part_context in self._part_contexts(fit_context):
+            reusable = self._reusable_model(index, part_context, fit_context)
             if reusable:
                 self.parts[index] = reusable
             else:
                 self.parts[index].fit(train_sequences, validation, catalog, part_context)
         if not self.parameters["equal_weights"] and len(validation.targets):
             scorer = self._fusion_scorer(catalog)
-            exclude = None if context.allow_repeats else validation.inputs
+            exclude = None if fit_context.allow_repeats else validation.inputs
             lists = scorer.part_lists(validation.inputs, exclude, scorer.recommendable)
             self.weights = best_weights(MergedLists.from_lists(lists), validation.targets)
 
-    def refit(self, sequences: Sequences, catalog: Catalog, context: FitContext) -> "Fusion":
-        """Return the fusion of refitted parts, with the same weights."""
+    def refit(self, sequences: Sequences, catalog: Catalog, fit_context: FitContext) -> "Fusion":
+        """Return a new fusion: each part is fitted again on all sequences, and the weights are kept."""
         parts = [
-            self._reusable_model(index, part_context, context)
+            self._reusable_model(index, part_context, fit_context)
             or self.parts[index].refit(sequences, catalog, part_context)
-            for index, part_context in self._part_contexts(context)
+            for index, part_context in self._part_contexts(fit_context)
         ]
         fused = Fusion(self.parameters, parts)
         fused.weights = self.weights
         return fused
 
     def state(self) -> State:
-        """Return the weights, and the state of each part with its index as a prefix."""
+        """Return the weights and the learnt arrays of all parts, each name prefixed by the index of its part."""
         return {"weights": self.weights} | {
             f"{index}.{name}": value for index, part in enumerate(self.parts) for name, value in part.state().items()
         }
 
     def restore(self, state: State, trained_on: Catalog) -> None:
-        """Load the weights and the states of the parts."""
+        """Load the weights and the learnt arrays of all parts."""
         self.weights = state["weights"]
         for index, part in enumerate(self.parts):
             prefix = f"{index}."
@@ -112,23 +127,25 @@ class Fusion(Model):
         constant = p["constant"] if p["method"] == "reciprocal_rank" else None
         return FusionScorer([part.scorer(catalog) for part in self.parts], self.weights, p["depth"], constant)
 
-    def _reusable_model(self, index: int, part_context: FitContext, context: FitContext) -> Model | None:
-        """Return the model of ``context.fitted`` with the family, parameters and seed of a part, or None."""
+    def _reusable_model(self, index: int, part_context: FitContext, fit_context: FitContext) -> Model | None:
+        """Return the model of ``fit_context.fitted`` with the family, parameters and seed of a part, or None."""
         part = self.parts[index]
-        fitted = context.fitted.get(part.family)
-        return fitted if fitted and part_context.seed == context.seed and _same_configuration(part, fitted) else None
+        fitted = fit_context.fitted.get(part.family)
+        return (
+            fitted if fitted and part_context.seed == fit_context.seed and _same_configuration(part, fitted) else None
+        )
 
-    def _part_contexts(self, context: FitContext) -> Iterator[tuple[int, FitContext]]:
-        """Yield the index of each part, and a copy of ``context`` with the part's own checkpoint and seed."""
+    def _part_contexts(self, fit_context: FitContext) -> Iterator[tuple[int, FitContext]]:
+        """Yield the index of each part, and a copy of ``fit_context`` with that part's checkpoint and seed."""
         families = self.parameters["parts"]
         for index, family in enumerate(families):
-            seed = context.seed + 1000 * families[:index].count(family)
-            path = context.checkpoint
-            yield index, replace(context, seed=seed, checkpoint=path and path.with_stem(f"{path.stem}-{index}"))
+            seed = fit_context.seed + 1000 * families[:index].count(family)
+            path = fit_context.checkpoint
+            yield index, replace(fit_context, seed=seed, checkpoint=path and path.with_stem(f"{path.stem}-{index}"))
 
 
-def _same_configuration(one: Model, other: Model) -> bool:
-    return one.family == other.family and one.parameters == other.parameters
+def _same_configuration(model: Model, other_model: Model) -> bool:
+    return model.family == other_model.family and model.parameters == other_model.parameters
 
 
 class FusionScorer(Scorer):
@@ -139,6 +156,7 @@ class FusionScorer(Scorer):
     scorers : list of Scorer
         The scorers of the parts.
     weights : float64 array (parts,)
+        Weight of each part.
     depth : int
         Length of each part's list.
     constant : int or None
@@ -150,7 +168,7 @@ class FusionScorer(Scorer):
         self._scorers, self._weights, self._depth, self._constant = scorers, weights, depth, constant
 
     def part_lists(self, sequences: Sequences, exclude: Sequences | None, allowed: Bools) -> list[tuple[Ints, Doubles]]:
-        """Return each part's recommended items and their position scores.
+        """Return each part's recommended items and their position scores, see :func:`position_scores`.
 
         Returns
         -------
@@ -164,7 +182,7 @@ class FusionScorer(Scorer):
         return lists
 
     def top(self, sequences: Sequences, k: int, exclude: Sequences | None, allowed: Bools) -> tuple[Floats, Ints]:
-        """Return the items with the largest weighted sum of position scores; equal sums are ordered by item index."""
+        """Return the items with the largest weighted sums of position scores; equal sums are ordered by item index."""
         scores = np.full((len(sequences), k), -np.inf, np.float32)
         items = np.full((len(sequences), k), -1, np.int32)
         for start in range(0, len(sequences), ROWS_AT_ONCE):
@@ -175,16 +193,16 @@ class FusionScorer(Scorer):
         return scores, items
 
     def reasons(self, sequences: Sequences, items: Ints, allowed: Bools | None = None) -> Ints:
-        """Return the reason given by the part that contributes most to the item's score.
+        """Return the reason given by the part that contributes most to the recommended item's score.
 
-        If that part can't give a reason, the part with the next largest contribution is asked.
+        If that part can't give a reason, the reason comes from the part with the next largest contribution.
         """
         reasons = super().reasons(sequences, items)
         listable = self.recommendable if allowed is None else self.recommendable & allowed
         for start in range(0, len(sequences), ROWS_AT_ONCE):
             rows = np.arange(start, min(start + ROWS_AT_ONCE, len(sequences)))
             chunk, recommended = sequences.take(rows), items[rows]
-            # If a list holds items of its own sequence, then repeats were allowed, and no item was excluded from it.
+            # A list that holds items of its own sequence was made with repeats allowed: no item was excluded from it.
             recommended_keys = row_item_keys(np.arange(len(chunk))[:, None], recommended)
             has_repeats = np.isin(recommended_keys, row_item_keys(chunk.rows(), chunk.items)).any(axis=1)
             excluded = chunk.last(np.where(has_repeats, 0, chunk.lengths))

@@ -1,6 +1,6 @@
 """LLMSeqSim: recommend the items that are nearest to the sequence's items in the LLM's embedding space.
 
-Harte et al. 2023 (arXiv 2309.09261), section 3.1; decays and reductions are those of the extended paper
+Source: Harte et al. 2023 (arXiv 2309.09261), section 3.1. Decays and reductions are those of the extended paper
 (arXiv 2402.01339).
 """
 
@@ -23,19 +23,32 @@ from jobs.models.session_vectors import DECAYS, fit_reduction, session_vectors, 
 class LLMSeqSim(Model):
     """Score of an item = similarity of its embedding to the age-weighted mean of the sequence's item embeddings.
 
-    Nothing is trained by gradient. Item vectors have length 1, so the three similarities (cosine, inner product, minus
-    the squared Euclidean distance) give the same order of items without the recency correction. Their scores differ in
-    scale, and with them the effect of the correction's weight.
+    Nothing is trained by gradient descent. Item vectors have length 1, so without the recency correction the three
+    similarities (cosine, inner product, minus the squared Euclidean distance) order the items alike. Their scales
+    differ, and with the scale the effect of the correction's weight.
+
+    Hyper-parameters
+    ----------------
+    decay : str
+        Weight of a sequence's items by age, a key of ``DECAYS``.
+    similarity : str
+        ``cosine``, ``dot`` or ``euclidean``.
+    reduction : str
+        ``none``, or a reduction of the embeddings, a key of ``REDUCTIONS``.
+    width : int
+        Size of the reduced vectors.
+    recency : float
+        Weight of the recency correction; 0 switches it off, as in arXiv 2309.09261 and 2402.01339.
     """
 
     family = "llmseqsim"
     defaults = {
         **REDUCTION_DEFAULTS,
-        "decay": "squared_harmonic",  # weight of a sequence's items by age
+        "decay": "squared_harmonic",
         "similarity": "cosine",
-        "reduction": "none",  # or a reduction of the embeddings, as in REDUCTIONS
-        "width": 256,  # size of the reduced vectors
-        "recency": 0.05,  # weight of the recency correction; 0, as in the papers: none
+        "reduction": "none",
+        "width": 256,
+        "recency": 0.05,
     }
     allowed = {
         "decay": DECAYS,
@@ -48,16 +61,16 @@ class LLMSeqSim(Model):
 
     @property
     def is_random(self) -> bool:
-        """Whether another seed gives another model: only with a random reduction of the embeddings."""
+        """Whether the fitted model depends on the seed: only if the reduction of the embeddings is random."""
         return self.parameters["reduction"] in RANDOM_REDUCTIONS
 
-    def fit(self, train_sequences: Sequences, validation: Cases, catalog: Catalog, context: FitContext) -> None:
+    def fit(self, train_sequences: Sequences, validation: Cases, catalog: Catalog, fit_context: FitContext) -> None:
         """Fit the reduction of the embeddings, if there is one, and the recency correction."""
-        self.projection = fit_reduction(self.parameters, catalog, context)
+        self.projection = fit_reduction(self.parameters, catalog, fit_context)
         self.recency = Recency.from_sequences(train_sequences, catalog)
 
     def state(self) -> State:
-        """Return the reduction and the recency correction; the embeddings themselves are stored in ml.embeddings."""
+        """Return the reduction and the recency correction; the embeddings are in the table ``ml.embeddings``."""
         parts = (self.projection, self.recency)
         return {name: array for part in parts if part for name, array in part.state().items()}
 
@@ -67,7 +80,7 @@ class LLMSeqSim(Model):
         self.recency = Recency.from_state(state, trained_on)
 
     def scorer(self, catalog: Catalog) -> Scorer:
-        """Return a scorer of all items with an embedding, including cold items, which no training sequence holds."""
+        """Return a scorer of all items with an embedding, cold items (without training sequences) included."""
         vectors = unit_vectors(catalog, self.projection)
         has_vector: Bools = np.asarray(vectors.any(axis=1), dtype=np.bool_)
         similarity = self.parameters["similarity"]

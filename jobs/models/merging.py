@@ -1,6 +1,6 @@
-"""Merging the ranked lists of several models, and the weights with which the merged lists are best.
+"""Merging the ranked lists of several models (parts of a fusion), and the choice of the parts' weights.
 
-Reciprocal-rank fusion: Cormack, Clarke & Büttcher 2009.
+Source of reciprocal-rank fusion: Cormack, Clarke & Büttcher 2009.
 """
 
 from collections.abc import Iterator
@@ -13,12 +13,14 @@ import numpy.typing as npt
 from jobs.core.arrays import Doubles, Floats, Ints, Longs
 from jobs.core.metrics import rank_values
 
-WEIGHT_STEPS = 10  # weights are multiples of a tenth
+WEIGHT_STEPS = 10  # the weights tried for a part are multiples of 1 / WEIGHT_STEPS
 
 
 @dataclass(frozen=True)
 class MergedLists:
-    """The union of several parts' ranked lists: each (row, item) pair once, with the item's score in every part.
+    """The union of several parts' ranked lists: each pair of a row and an item once, with its score in each part.
+
+    A row is the sequence that the lists were made for.
 
     Attributes
     ----------
@@ -34,7 +36,7 @@ class MergedLists:
 
     @classmethod
     def from_lists(cls, lists: list[tuple[Ints, Doubles]]) -> "MergedLists":
-        """Merge the lists of the parts: for each part, items and position scores, arrays (rows, depth)."""
+        """Merge ranked lists, given as two arrays (rows, depth) for each part: items, and their position scores."""
         listed = [np.nonzero(items >= 0) for items, _ in lists]
         keys = [
             row_item_keys(rows, items[rows, ranks]) for (items, _), (rows, ranks) in zip(lists, listed, strict=True)
@@ -53,6 +55,7 @@ class MergedLists:
         Parameters
         ----------
         weights : float64 array (parts,)
+            Weight of each part.
         rows : int
             Number of rows of the merged lists.
 
@@ -64,7 +67,7 @@ class MergedLists:
         scores, items = np.full((rows, k), -np.inf, np.float32), np.full((rows, k), -1, np.int32)
         sums = (self.part_scores @ weights).astype(np.float32)
         order = np.lexsort((self.items, -sums, self.rows))
-        order = order[sums[order] > 0]  # leaves out items that only parts with weight 0 list
+        order = order[sums[order] > 0]  # drop items that are listed only by parts with weight 0
         row = self.rows[order]
         rank = np.arange(len(order)) - np.searchsorted(row, np.arange(rows))[row]
         order, row, rank = order[rank < k], row[rank < k], rank[rank < k]
@@ -77,7 +80,7 @@ class MergedLists:
         Parameters
         ----------
         items : int32 array (rows, n)
-            Items to look up in the same row of the merged lists; -1 for no item.
+            Items to look up, each in its own row of the merged lists; -1 for no item.
 
         Returns
         -------
@@ -94,7 +97,7 @@ class MergedLists:
 
 
 def row_item_keys(rows: npt.NDArray[np.integer], items: npt.NDArray[np.integer]) -> Longs:
-    """Return one int64 key per pair of a row and an item; keys are ordered by row and then by item."""
+    """Return an int64 key for each pair of a row number and an item index; keys sort by row, then by item."""
     return (rows.astype(np.int64) << 32) | items.astype(np.int64)
 
 
@@ -108,8 +111,8 @@ def position_scores(scores: Floats, items: Ints, constant: int | None) -> Double
     items : int32 array (rows, depth)
         Items of the lists; -1 past the end of a shorter list.
     constant : int or None
-        The position score is 1 / (constant + rank). With None it is the model's score, scaled linearly within the list
-        to 1 for the first item and 0 for the last, but at least 0.001: being listed at all counts.
+        The position score is 1 / (constant + rank). If None, it is the model's score, scaled linearly within the list
+        to 1 for the first item and 0 for the last, but at least 0.001, since being listed at all counts.
 
     Returns
     -------
@@ -122,20 +125,20 @@ def position_scores(scores: Floats, items: Ints, constant: int | None) -> Double
     listed_scores = np.where(is_listed, scores, np.nan).astype(np.float64)
     first = np.max(listed_scores, axis=1, keepdims=True, initial=-np.inf, where=is_listed)
     last = np.min(listed_scores, axis=1, keepdims=True, initial=np.inf, where=is_listed)
-    scaled = np.ones(listed_scores.shape)  # a list whose scores are all equal keeps the ones
+    scaled = np.ones(listed_scores.shape)  # if all scores of a list are equal, each is scaled to 1
     np.divide(listed_scores - last, first - last, out=scaled, where=is_listed & (first > last))
     return np.where(is_listed, np.maximum(scaled, 1e-3), 0.0)
 
 
-def best_weights(merged: MergedLists, targets: Longs) -> Doubles:
-    """Return the parts' weights, of sum 1, with which the fused lists have the best nDCG@20.
+def best_weights(merged_lists: MergedLists, targets: Longs) -> Doubles:
+    """Return the weights of the parts, of sum 1, with which the merged lists have the best nDCG@20.
 
-    All multiples of a tenth are tried, and equal weights. Of weights with the same nDCG, those nearest to equal weights
-    win: chance should not prefer a part that the cases don't prefer.
+    Equal weights and all multiples of a tenth are tried. Of weights with the same nDCG@20, those nearest to equal
+    weights are chosen, so that no part is preferred by chance.
 
     Parameters
     ----------
-    merged : MergedLists
+    merged_lists : MergedLists
         Lists of the validation cases, one row per case.
     targets : int64 array (cases,)
         The item that came next in each case.
@@ -144,24 +147,24 @@ def best_weights(merged: MergedLists, targets: Longs) -> Doubles:
     -------
     float64 array (parts,)
     """
-    parts = merged.part_scores.shape[1]
-    target_part_scores = merged.scores_of(targets[:, None].astype(np.int32))[:, 0]
+    parts = merged_lists.part_scores.shape[1]
+    target_part_scores = merged_lists.scores_of(targets[:, None].astype(np.int32))[:, 0]
     equal = np.full(parts, 1 / parts)
     candidates = sorted(_weight_grid(parts), key=lambda weights: float(np.abs(weights - equal).sum()))
 
     def ndcg(weights: Doubles) -> float:
         target_sums = (target_part_scores @ weights).astype(np.float32)
-        sums = (merged.part_scores @ weights).astype(np.float32)
-        target_sum = target_sums[merged.rows]
-        # an item is ahead of the target in the order of MergedLists.top: by sum, then by lower index
-        is_ahead = (sums > target_sum) | ((sums == target_sum) & (merged.items < targets[merged.rows]))
-        ranks = np.bincount(merged.rows[is_ahead], minlength=len(targets)) + 1
+        sums = (merged_lists.part_scores @ weights).astype(np.float32)
+        target_sum = target_sums[merged_lists.rows]
+        # ordered as by MergedLists.top: an item with a larger sum, or an equal sum and a lower index, is ahead
+        is_ahead = (sums > target_sum) | ((sums == target_sum) & (merged_lists.items < targets[merged_lists.rows]))
+        ranks = np.bincount(merged_lists.rows[is_ahead], minlength=len(targets)) + 1
         return float(rank_values(np.where(target_sums > 0, ranks, 0), "ndcg", 20).mean())
 
     return max([equal, *candidates], key=ndcg)
 
 
-def _weight_grid(parts: int) -> Iterator[Doubles]:
-    """Yield all weight vectors of sum 1 whose weights are multiples of 1 / WEIGHT_STEPS."""
-    for bars in combinations(range(WEIGHT_STEPS + parts - 1), parts - 1):
-        yield (np.diff([-1, *bars, WEIGHT_STEPS + parts - 1]) - 1) / WEIGHT_STEPS
+def _weight_grid(part_count: int) -> Iterator[Doubles]:
+    """Yield all vectors of ``part_count`` weights of sum 1 that are multiples of 1 / ``WEIGHT_STEPS``."""
+    for bars in combinations(range(WEIGHT_STEPS + part_count - 1), part_count - 1):
+        yield (np.diff([-1, *bars, WEIGHT_STEPS + part_count - 1]) - 1) / WEIGHT_STEPS

@@ -1,4 +1,7 @@
-"""Allowed intervals of numeric hyper-parameters; a name has the same interval in all families, with few exceptions."""
+"""The allowed intervals of numeric hyper-parameters.
+
+With few exceptions, a hyper-parameter has the same interval in all model families that have it.
+"""
 
 import math
 from collections.abc import Mapping
@@ -7,7 +10,7 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class Interval:
-    """Interval of numbers: at least ``least`` (inclusive), above ``above`` and below ``below`` (both exclusive)."""
+    """Interval of numbers: at least ``least``, above ``above`` and below ``below``; each bound is optional."""
 
     least: float = -math.inf
     above: float = -math.inf
@@ -27,7 +30,7 @@ INTERVALS: Mapping[str, Interval] = {
          "depth"],
         Interval(least=1),
     ),
-    # for these parameters 0 has a meaning of its own: no limit, nothing, or the default of a service
+    # for these hyper-parameters 0 has a special meaning: no limit, switched off, or the default of a service
     **dict.fromkeys(
         ["negatives", "sample", "samples", "training_limit", "random_copies", "constant", "shrinkage", "recency",
          "weight_decay", "temperature"],

@@ -14,7 +14,7 @@ from jobs.models.scorer import Scorer, VectorScorer
 class Popularity(Model):
     """Score of an item = number of training sequences that hold it, at least once.
 
-    A hundred orders of an item by one buyer therefore don't make it a bestseller, as in
+    A hundred orders of an item by one buyer therefore don't make it a bestseller, nor do they in the table
     ``recommendations.popular_items``. On sequences without repeated items this is MostPopular of arXiv 2309.09261.
     """
 
@@ -22,10 +22,10 @@ class Popularity(Model):
 
     @property
     def is_random(self) -> bool:
-        """Whether another seed gives another model: no, counting draws nothing."""
+        """Whether the fitted model depends on the seed: no, counting uses no random numbers."""
         return False
 
-    def fit(self, train_sequences: Sequences, validation: Cases, catalog: Catalog, context: FitContext) -> None:
+    def fit(self, train_sequences: Sequences, validation: Cases, catalog: Catalog, fit_context: FitContext) -> None:
         """Count the training sequences that hold each item."""
         self.trained_on = catalog
         self.counts = np.bincount(train_sequences.distinct().items, minlength=len(catalog)).astype(np.float32)
@@ -39,7 +39,7 @@ class Popularity(Model):
         self.trained_on, self.counts = trained_on, state["counts"]
 
     def scorer(self, catalog: Catalog) -> Scorer:
-        """Return a scorer whose scores are the counts: inner products of one-dimensional vectors with the query 1."""
+        """Return a scorer of the counts, as inner products of one-number item vectors and the query vector 1."""
         trained_index = self.trained_on.find(catalog.item_ids)
         counts = np.where(trained_index >= 0, self.counts[trained_index], 0).astype(np.float32)
         return VectorScorer(

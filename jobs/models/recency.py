@@ -1,14 +1,14 @@
-"""Recency correction of scores: items that are in demand today rank higher than their share of all history says.
+"""Recency correction of scores: items in demand today rank higher than their share of the whole history suggests.
 
-Models learn from the transitions of all of history, but have to predict today's next item. If scores are
-log-probabilities, learnt from data in which items have the shares p, then adding log(q / p) makes them right for data
-in which items have the shares q (Saerens, Latinne & Decaestecker 2002; as "logit adjustment", Menon et al. 2021, arXiv
-2007.07314). Here q is estimated from the last items of the newest training sequences. Scores of other kinds gain by
-the correction too, with a weight chosen by validation.
+Models learn from the transitions of the whole history, but have to predict today's next item. If scores are
+log-probabilities, learnt from data in which an item has the share p, then adding log(q / p) makes them right for data
+in which the item has the share q (Saerens, Latinne & Decaestecker 2002; as "logit adjustment", Menon et al. 2021, arXiv
+2007.07314). Here q is estimated from the last items of the newest training sequences. The correction improves scores of
+other kinds too, with a weight chosen by validation.
 
-The newest sequences are few, so most of the difference between their last items and all of history is chance. q is
+The newest sequences are few, so most of the difference between their last items and the whole history is chance. q is
 therefore estimated by empirical Bayes: the posterior mean under a Dirichlet prior around p, with the concentration
-that makes the observed last items most likely. If nothing drifts, q is p itself, and nothing is added.
+that makes the observed last items most likely. If demand does not drift, q equals p, and nothing is added.
 """
 
 from dataclasses import dataclass
@@ -23,22 +23,24 @@ from jobs.core.arrays import Doubles, Floats, Longs, State
 from jobs.core.catalog import Catalog
 from jobs.core.sequences import Sequences
 
-# Share of the training sequences that count as newest: as many as validation takes; 3 % to 20 % do as well on Beauty.
+# Share of the training sequences that count as newest: that of the validation cases. On Amazon Beauty, shares from 3 %
+# to 20 % do as well.
 NEWEST_SHARE = 0.1
-CONCENTRATION_BOUNDS = (1.0, 1e9)  # in counts: the prior around all of history weighs next to nothing, or everything
+# Bounds of the Dirichlet prior's concentration, in counts: at 1 the prior weighs next to nothing, at 1e9 everything.
+CONCENTRATION_BOUNDS = (1.0, 1e9)
 
 
 @dataclass(frozen=True)
 class Recency:
-    """The recency correction of each item: the log-ratio of its share of demand today to its share of all history.
+    """The recency correction of each item: the log-ratio of its share of today's demand to its share of all history.
 
     Attributes
     ----------
     log_ratios : float32 array (items of the fit,)
-        log(q / p), see the module. p is an item's share of all items in the training sequences, each item counted
-        once more.
+        log(q / p), with q an item's share of today's demand, and p its share of all items in the training sequences,
+        for which each item is counted once more.
     trained_on : Catalog
-        The catalogue of the fit.
+        The catalogue that the model was fitted on.
     """
 
     log_ratios: Floats
@@ -46,7 +48,7 @@ class Recency:
 
     @classmethod
     def from_sequences(cls, sequences: Sequences, catalog: Catalog) -> "Recency":
-        """Estimate the correction from the last items of the newest sequences; ``sequences`` is ordered by age."""
+        """Estimate the correction from the last items of the newest sequences; order ``sequences`` oldest first."""
         sequences = sequences.take(sequences.lengths >= 2)  # one-item sequences have no transition to learn from
         counts = np.bincount(sequences.items, minlength=len(catalog)) + 1.0
         overall = counts / counts.sum()
@@ -62,14 +64,14 @@ class Recency:
     def for_catalog(self, catalog: Catalog) -> Floats:
         """Return the log-ratio of each item of a catalogue: float32 array (items,).
 
-        An item that was not in the fit's catalogue gets the lowest log-ratio: no newest sequence ends with it.
+        An item that is new since the fit gets the lowest log-ratio, since none of the newest sequences ends with it.
         """
         trained_index = self.trained_on.find(catalog.item_ids)
         known = trained_index >= 0
         return np.where(known, self.log_ratios[trained_index], self.log_ratios.min(initial=0)).astype(np.float32)
 
     def bias(self, weight: float, catalog: Catalog) -> Tensor | None:
-        """Return ``weight`` times each item's log-ratio: float32 tensor (items,), or None if all are 0."""
+        """Return ``weight`` times each item's log-ratio: float32 tensor (items,), or None if all products are 0."""
         bias = weight * self.for_catalog(catalog)
         return torch.from_numpy(bias) if bias.any() else None
 
@@ -86,19 +88,20 @@ class Recency:
 def dirichlet_concentration(counts: Longs, shares: Doubles) -> float | None:
     """Return the concentration of a Dirichlet prior around ``shares`` under which ``counts`` are most likely.
 
-    The likelihood is that of the Dirichlet-multinomial distribution. In a posterior mean, the prior weighs as much as
-    this many counts.
+    The likelihood is that of the Dirichlet-multinomial distribution. A prior of concentration c weighs as much in the
+    posterior mean as c counts.
 
     Parameters
     ----------
     counts : int64 array (items,)
+        How often each item was observed.
     shares : float64 array (items,)
-        All above 0, with sum 1.
+        Expected share of each item: all above 0, with sum 1.
 
     Returns
     -------
     float or None
-        None if, by Akaike's information criterion, the shares themselves explain the counts as well.
+        None if, by Akaike's information criterion, a multinomial with the given shares explains the counts as well.
     """
     observed = counts > 0
     observed_counts, expected = counts[observed], shares[observed]

@@ -1,7 +1,7 @@
 """Dimensionality reductions of the LLM's embeddings: PCA, random projection, autoencoder, LDA, whitening, shrinkage.
 
-Every reduction is a scikit-learn transformer that is linear on centred rows. A fitted reduction is therefore stored in
-one form, a mean and a matrix, which also maps the embeddings of new items.
+Every reduction is a scikit-learn transformer that is linear on centred rows. Each fitted reduction is therefore stored
+as a mean and a matrix, which also reduce the embeddings of new items.
 """
 
 from collections.abc import Callable
@@ -21,12 +21,14 @@ from jobs.core.arrays import Doubles, Floats, State, Texts
 from jobs.core.catalog import Catalog
 from jobs.errors import UsageError
 
-SHRINKAGE = 0.04  # default λ of SpectralShrinkage
+SHRINKAGE = 0.04  # default strength λ of the reduction "shrinkage", see SpectralShrinkage
 
-# Parameters, with their defaults, of every family that reduces embeddings; the size of the result is its ``width``.
+# Hyper-parameters, with their defaults, that all families which reduce embeddings share. ``reduction`` is a key of
+# ``REDUCTIONS``. ``shrinkage`` is only read if ``reduction`` is "shrinkage": 0 is whitening, and the larger it is, the
+# closer to PCA. The family's ``width`` is the size of the reduced vectors.
 REDUCTION_DEFAULTS = {
-    "reduction": "pca",  # pca, random, autoencoder, lda, whitening or shrinkage
-    "shrinkage": SHRINKAGE,  # only for reduction = "shrinkage": 0 is whitening; the larger, the closer to PCA
+    "reduction": "pca",
+    "shrinkage": SHRINKAGE,
 }
 
 
@@ -39,7 +41,7 @@ class Projection:
     mean : float32 array (dimensions,)
         Mean of the embeddings that the reduction was fitted on.
     components : float32 array (dimensions, width)
-        Scaled so that the reduced embeddings have the requested standard deviation.
+        The matrix, scaled so that the reduced embeddings have the requested standard deviation.
     """
 
     mean: Floats
@@ -70,12 +72,13 @@ def fit_projection(
     seed: int = 0,
     standard_deviation: float = 1.0,
 ) -> Projection | None:
-    """Fit a reduction on the embeddings of all items that have one, including items without events.
+    """Fit a reduction on the embeddings of all items that have an embedding, even those without events.
 
     LLM2BERT4Rec reduces by PCA, centred and not whitened (arXiv 2309.09261, section 3.3); random projection, linear
-    autoencoder and LDA are those of the extended paper (arXiv 2402.01339). The papers keep each reduction's own
-    scale, which happens to suit ada-002. Here the scale is explicit: all components are multiplied by one number, so
-    that the entries of the reduced vectors have the given standard deviation.
+    autoencoder and LDA are those of the extended paper (arXiv 2402.01339). In the papers the vectors keep the scale
+    that a reduction gives them, which happens to suit the embedding model ada-002. Here the scale is explicit: all
+    components are multiplied by one number, so that the entries of the reduced vectors have the given standard
+    deviation.
 
     Whitening needs many more items than components: with n - 1 components, whitened vectors of n items are all
     equally far apart, so that no item is similar to another.
@@ -83,14 +86,14 @@ def fit_projection(
     Parameters
     ----------
     catalog : Catalog
-        Its embeddings are reduced; LDA also reads its categories.
+        The items whose embeddings are reduced; LDA also reads their categories.
     reduction : str
         A key of ``REDUCTIONS``.
     width : int
-        Size of the reduced vectors; if the reduction finds fewer components (few items or categories, short or equal
-        embeddings), the remaining entries are zero.
+        Size of the reduced vectors. If the reduction finds fewer components, because items, categories or dimensions
+        are few or embeddings are equal, the remaining entries are zero.
     shrinkage : float
-        See :class:`SpectralShrinkage`.
+        Strength λ of the reduction ``shrinkage``, see :class:`SpectralShrinkage`.
     seed : int
         Seed of the random reductions.
     standard_deviation : float
@@ -114,7 +117,7 @@ def fit_projection(
     mean = embeddings.mean(axis=0, dtype=np.float64)
     centred = embeddings - mean
     rank = _numerical_rank(centred, mean)
-    if rank == 0:  # all embeddings are equal: there is no direction, and scaling would magnify rounding errors
+    if rank == 0:  # all embeddings are equal: they differ in no direction, and scaling would magnify rounding errors
         return Projection(mean.astype(np.float32), components.astype(np.float32))
     transformer = REDUCTIONS[reduction](min(width, rank), shrinkage, seed)
     if reduction == "lda":
@@ -122,8 +125,8 @@ def fit_projection(
         transformer.fit(centred[labels != ""], labels[labels != ""])
     else:
         transformer.fit(centred)
-    # The images of the unit vectors are the rows of the linear map. The image of 0 is subtracted because LDA also
-    # subtracts the mean of the items that it was fitted on.
+    # The rows of the matrix are the transformed unit vectors, less the transformed zero vector: LDA subtracts a mean,
+    # that of the items with a category, before it applies its matrix.
     dimensions = embeddings.shape[1]
     linear = transformer.transform(np.eye(dimensions)) - transformer.transform(np.zeros((1, dimensions)))
     linear = linear[:, : min(width, rank)]
@@ -134,20 +137,20 @@ def fit_projection(
 
 
 class SpectralShrinkage(TransformerMixin, BaseEstimator):  # type: ignore[misc]
-    """Principal components with partly equalized variances, between whitening and PCA, in closed form.
+    """Principal components whose variances are partly equalized: a reduction between whitening and PCA.
 
-    A singular value s of the centred rows becomes sqrt(s² / (s² + λ)) (ACE, arXiv 2605.29322). λ is relative to the
-    data, so that one value means the same for every embedding model and number of items: s² stands for its share of
-    the sum of all s². That is ACE's formula for centred rows of mean squared length 1, with λ divided by their number.
-    ACE's best λ, about 500 for 12,101 items, is 0.04 in this unit if its rows have about that length, and more if they
-    are shorter.
+    A singular value s of the centred rows becomes sqrt(s² / (s² + λ)), the closed form of ACE (arXiv 2605.29322). Here
+    s² is divided by the sum of all s², so that a λ means the same for every embedding model and number of items. This
+    equals ACE's formula if the centred rows have a mean squared length of 1 and ACE's λ is divided by their number.
+    ACE's best λ, about 500 for 12,101 items, is then 0.04; if its rows are shorter, it is more.
 
     Parameters
     ----------
     n_components : int
-        At most the rank of the centred rows: with λ = 0, components beyond the rank have no scale.
+        Number of components, at most the rank of the centred rows: with λ = 0, components beyond the rank have no
+        scale.
     shrinkage : float
-        λ, at least 0. With λ = 0 the transformer whitens; a large λ scales all components alike, as PCA does.
+        The λ of the formula, at least 0: with 0 the transformer whitens; a large λ scales all components alike, as PCA.
     """
 
     def __init__(self, n_components: int, shrinkage: float) -> None:
@@ -159,7 +162,8 @@ class SpectralShrinkage(TransformerMixin, BaseEstimator):  # type: ignore[misc]
         pca = PCA(self.n_components, svd_solver="covariance_eigh").fit(X)
         shares = pca.explained_variance_ratio_
         self.mean_ = pca.mean_
-        # rows @ direction is s u; dividing the direction by sqrt(s² + λ) makes it s / sqrt(s² + λ) u
+        # a row's coordinate along a component is proportional to the singular value s: dividing the component by
+        # sqrt(s² + λ) changes s to s / sqrt(s² + λ)
         self.components_ = pca.components_ / np.sqrt(shares + self.shrinkage)[:, None]
         return self
 
@@ -171,20 +175,21 @@ class SpectralShrinkage(TransformerMixin, BaseEstimator):  # type: ignore[misc]
 class LinearAutoencoder(TransformerMixin, BaseEstimator):  # type: ignore[misc]
     """The encoder of a purely linear autoencoder, trained as in the extended paper (arXiv 2402.01339).
 
-    Seen from the code of width ``n_components``, each layer doubles the width up to that of the input. Training uses
-    the mean squared error, Adam and batches of 512. A fully trained encoder spans the principal components (Baldi &
-    Hornik 1989); the paper's three epochs stop before that, and with few items the encoder stays close to the random
-    projection of its initial weights. The layers have no bias and are multiplied into one matrix, so rows should be
-    centred.
+    The decoder starts at the code, of width ``n_components``; each of its layers doubles the width, up to that of the
+    input; the encoder is its mirror image. Training uses the mean squared error, Adam and batches of 512. A fully
+    trained encoder spans the principal components (Baldi & Hornik 1989); the paper's three epochs stop before that, and
+    with few items the encoder stays close to the random projection of its initial weights. The layers have no bias and
+    are multiplied into one matrix, so rows should be centred.
 
     Parameters
     ----------
     n_components : int
-        Width of the code.
+        Width of the code, the reduced vector.
     epochs : int
         Passes over the rows.
     random_state : int
-        Seed of the initial weights and the batches: on one machine and number of threads, the same bits each time.
+        Seed of the initial weights and the batches. The result is the same bit for bit on the same machine with the
+        same number of threads.
     """
 
     def __init__(self, n_components: int, epochs: int = 3, random_state: int = 0) -> None:
@@ -195,7 +200,7 @@ class LinearAutoencoder(TransformerMixin, BaseEstimator):  # type: ignore[misc]
     def fit(self, X: Doubles, y: None = None) -> Self:
         """Train on centred rows, float64 (items, dimensions)."""
         generator = torch.Generator().manual_seed(self.random_state)
-        rows = torch.from_numpy(X / X.std()).float()  # to one scale, since the size of Adam's steps ignores the data's
+        rows = torch.from_numpy(X / X.std()).float()  # to standard deviation 1: Adam's steps ignore the data's scale
         widths = [self.n_components]
         while 2 * widths[-1] < X.shape[1]:
             widths.append(2 * widths[-1])
@@ -223,29 +228,29 @@ class LinearAutoencoder(TransformerMixin, BaseEstimator):  # type: ignore[misc]
         return X @ self.components_.T  # type: ignore[no-any-return]
 
 
-RANDOM_REDUCTIONS = ("random", "autoencoder")  # names of the reductions whose result depends on the seed
+RANDOM_REDUCTIONS = ("random", "autoencoder")  # the reductions whose result depends on the seed
 
-# Reduction name -> function that makes the unfitted transformer for a width, a shrinkage and a seed. PCA decomposes the
-# covariance matrix: that is exact and deterministic, and the matrix (dimensions, dimensions) is small.
+# Reduction name -> function that makes the unfitted transformer from a width, a shrinkage and a seed. PCA decomposes
+# the covariance matrix (dimensions, dimensions), which is small; the result is exact and deterministic.
 REDUCTIONS: dict[str, Callable[[int, float, int], Any]] = {
     "pca": lambda width, _, __: PCA(width, svd_solver="covariance_eigh"),
     "random": lambda width, _, seed: GaussianRandomProjection(width, random_state=seed),
     "autoencoder": lambda width, _, seed: LinearAutoencoder(width, random_state=seed),
-    "lda": lambda _, __, ___: LinearDiscriminantAnalysis(),  # computes all discriminants, the best ones first
+    "lda": lambda _, __, ___: LinearDiscriminantAnalysis(),  # finds all discriminants, the best first
     "whitening": lambda width, _, __: PCA(width, whiten=True, svd_solver="covariance_eigh"),
     "shrinkage": lambda width, shrinkage, _: SpectralShrinkage(width, shrinkage),
 }
 
 
-def _numerical_rank(centred: Doubles, mean: Doubles) -> int:
+def _numerical_rank(centred_rows: Doubles, mean: Doubles) -> int:
     """Count the principal directions in which rows differ by more than the rounding errors of float32."""
-    covariance = centred.T @ centred / len(centred)
+    covariance = centred_rows.T @ centred_rows / len(centred_rows)
     smallest = 10 * np.finfo(np.float32).eps * np.sqrt(np.trace(covariance) + mean @ mean)
     return int((np.sqrt(np.linalg.eigvalsh(covariance).clip(min=0)) > smallest).sum())
 
 
 def _category_labels(catalog: Catalog) -> Texts:
-    """Return the category of each item, "" for none; raise UsageError if there are too few categories for LDA."""
+    """Return each item's category, "" for none; raise UsageError if items or categories are too few for LDA."""
     labels = catalog.categories if len(catalog.categories) else np.full(len(catalog), "", np.object_)
     labelled = labels[catalog.has_embedding & (labels != "")]
     if not 2 <= len(np.unique(labelled)) < len(labelled):

@@ -12,8 +12,8 @@ from jobs.models.fusion import Fusion
 from jobs.models.llmseqprompt.model import LLMSeqPrompt
 
 
-def _import_class(path: str) -> type[Model]:
-    module, _, name = path.rpartition(".")
+def _import_class(class_path: str) -> type[Model]:
+    module, _, name = class_path.rpartition(".")
     model_class: type[Model] = getattr(import_module(f"jobs.models.{module}"), name)
     return model_class
 
@@ -23,7 +23,7 @@ FAMILIES: dict[str, type[Model]] = {family: _import_class(path) for family, path
 
 
 def make(family: str, parameters: Mapping[str, Any] | None = None, services: Services | None = None) -> Model:
-    """Return an unfitted model of a family; parameters that are not given keep the family's defaults.
+    """Return an unfitted model of a family; hyper-parameters that are not given keep the family's defaults.
 
     Parameters
     ----------
@@ -32,12 +32,12 @@ def make(family: str, parameters: Mapping[str, Any] | None = None, services: Ser
     parameters : mapping, optional
         Hyper-parameter name -> value.
     services : Services, optional
-        Paid language-model services, which only LLMSeqPrompt uses, by itself or as a part of a fusion.
+        Paid language-model services. Only LLMSeqPrompt uses them, by itself or as a part of a fusion.
 
     Raises
     ------
     UsageError
-        If the family has no such parameter, or the parameter can't have this value.
+        If the family lacks a given hyper-parameter, or its value is not allowed.
     """
     parameters = parameters or {}
     if family == Fusion.family:
@@ -48,9 +48,9 @@ def make(family: str, parameters: Mapping[str, Any] | None = None, services: Ser
 
 
 def check(family: str, name: str, value: Any) -> None:
-    """Raise UsageError if a family has no parameter ``name``, or the parameter can't have ``value``.
+    """Raise UsageError if a family has no hyper-parameter ``name``, or ``value`` is not allowed for it.
 
-    Each parameter is checked by itself: combinations of parameters are checked when a model is made.
+    The hyper-parameter is checked by itself. Combinations are checked when a model is made.
     """
     FAMILIES[family].check(name, value)
     if family == Fusion.family and name == "parts":

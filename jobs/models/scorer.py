@@ -1,7 +1,7 @@
 """Scorers: fitted models that are ready to rank the items of one catalogue.
 
-Most models end the same way: a query vector per sequence, a vector per item, and the exact top-k of their inner
-products. Excluded items, ties, chunks and memory are therefore dealt with once, in ``jobs.core.topk``.
+Most models rank in the same way: they compute a query vector per sequence and a vector per item, and take the k items
+with the largest inner products. ``jobs.core.topk`` does this for all of them, with excluded items, ties and chunks.
 """
 
 from abc import ABC, abstractmethod
@@ -19,9 +19,14 @@ from jobs.core.metrics import rank_values, target_ranks
 from jobs.core.sequences import Sequences
 from jobs.core.topk import top_k
 
-REASON_CHUNK = 1024  # sequences explained at once: bounds memory, since the vectors of all their items are gathered
-REASON_WINDOW = 50  # only a sequence's newest items, at most this many, can be given as reasons
-QUERY_CHUNK = 4096  # sequences encoded at once: bounds memory, whatever the number of visitors
+# Number of sequences whose reasons are found at once: bounds memory, which holds the vectors of all their items.
+REASON_CHUNK = 1024
+
+# Number of a sequence's newest items that can be reasons.
+REASON_WINDOW = 50
+
+# Number of sequences ranked at once: bounds memory, whatever the number of visitors.
+QUERY_CHUNK = 4096
 
 
 class Scorer(ABC):
@@ -30,23 +35,23 @@ class Scorer(ABC):
     Attributes
     ----------
     recommendable : bool array (items,)
-        Whether the model can score each item of the catalogue, and so recommend it.
+        True for each item of the catalogue that the model can score and therefore recommend.
     """
 
     recommendable: Bools
 
     @abstractmethod
     def top(self, sequences: Sequences, k: int, exclude: Sequences | None, allowed: Bools) -> tuple[Floats, Ints]:
-        """Return the ``k`` best items of each sequence; callers use :func:`recommend`, which passes chunks.
+        """Return the ``k`` best items of each sequence. Other code calls :func:`recommend`, which bounds memory.
 
         Parameters
         ----------
         sequences : Sequences
             Item indices, oldest first.
         exclude : Sequences, optional
-            For each sequence, the items that it must not get.
+            Row ``i`` holds the items that must not be recommended for sequence ``i``.
         allowed : bool array (items,)
-            True for items that may be recommended; only recommendable items are True.
+            True for items that may be recommended; False at least for those that are not ``recommendable``.
 
         Returns
         -------
@@ -64,17 +69,18 @@ class Scorer(ABC):
         items : int32 array (sequences, k)
             Recommended items; -1 past the end of a list.
         allowed : bool array (items,), optional
-            The value that was passed to :func:`recommend` for these lists.
+            The argument ``allowed`` of the call of :func:`recommend` that made these lists.
 
         Returns
         -------
         int32 array (sequences, k)
-            Items of the sequences; of equal contributions, the newest item. -1 if the model can't give a reason.
+            An item of the sequence for each recommended item: of items that contribute equally, the newest. -1 if the
+            model can't give a reason.
         """
         return np.full(items.shape, -1, np.int32)
 
     def rates(self) -> dict[str, float]:
-        """Return the scorer's own quality measures so far, rate name -> share, to be stored beside the metrics."""
+        """Return further quality measures of the lists made so far, to be stored beside the metrics: name -> share."""
         return {}
 
 
@@ -85,11 +91,11 @@ class VectorScorer(Scorer):
     Attributes
     ----------
     queries : Sequences -> float32 tensor (sequences, width)
-        Computes the query vectors; a row of zeros means that the model can read none of the sequence's items.
+        Computes the query vectors; that of a sequence none of whose items the model knows is zero.
     item_vectors : float32 tensor (items, width)
-        In the catalogue's order.
+        The vectors of the catalogue's items, in the catalogue's order.
     explains : bool
-        Whether an item's nearest vector in the sequence is the reason for recommending it.
+        Whether the scorer gives reasons: the sequence's item whose vector is nearest to the recommended item's.
     item_bias : float32 tensor (items,), optional
         Added to each item's score, for every sequence.
     """
@@ -117,7 +123,7 @@ class VectorScorer(Scorer):
         for start in range(0, len(sequences), REASON_CHUNK):
             rows = slice(start, min(start + REASON_CHUNK, len(sequences)))
             chunk = sequences.take(np.arange(rows.start, rows.stop)).keep(self.recommendable).last(REASON_WINDOW)
-            candidates = chunk.padded(-1)[:, ::-1].copy()  # newest first, so that of equal cosines the newest item wins
+            candidates = chunk.padded(-1)[:, ::-1].copy()  # newest first: argmax then takes the newest of equal cosines
             if candidates.shape[1] == 0:
                 continue
             cosines = torch.bmm(vectors[items[rows].clip(min=0)], vectors[candidates.clip(min=0)].transpose(1, 2))
@@ -145,7 +151,7 @@ def recommend(
     -------
     float32 array (sequences, k), int32 array (sequences, k)
         Scores in descending order and item indices, equal scores ordered by index; -inf and -1 past the end of a
-        shorter list. The list is empty if the model can read none of the sequence's items.
+        shorter list. The list is empty if the model knows none of the sequence's items.
     """
     recommendable = scorer.recommendable if allowed is None else scorer.recommendable & allowed
     scores = np.full((len(sequences), k), -np.inf, np.float32)
@@ -158,6 +164,6 @@ def recommend(
 
 
 def ndcg_at_20(scorer: Scorer, cases: Cases, allow_repeats: bool = False) -> float:
-    """Return a scorer's mean nDCG@20 on cases, at least one."""
+    """Return a scorer's mean nDCG@20 on held-out cases, of which there must be at least one."""
     _, lists = recommend(scorer, cases.inputs, 20, allow_repeats=allow_repeats)
     return float(rank_values(target_ranks(lists, cases.targets), "ndcg", 20).mean())

@@ -1,4 +1,4 @@
-"""Session vectors: the mean of a sequence's item embeddings, weighted by age."""
+"""Session vectors: the mean of the embeddings of a sequence's items, in which newer items weigh more."""
 
 from collections.abc import Callable
 from typing import Any
@@ -14,8 +14,9 @@ from jobs.core.sequences import Sequences
 from jobs.models.base import FitContext
 from jobs.models.reductions import Projection, fit_projection
 
-# Decay name -> weight of the j-th newest of a sequence's n items, j = 1 for the last item, as in the extended paper
-# (arXiv 2402.01339). The decays that are linear in the age, and their powers, stay above 0, so that every item counts.
+# Decay name -> function of j and n that returns the weight of the j-th newest of a sequence's n items (j = 1 for the
+# last item). The formulas are those of arXiv 2402.01339. Linear decays and their powers stay above 0: every item
+# counts.
 DECAYS: dict[str, Callable[[Doubles, Doubles], Doubles]] = {
     "last": lambda j, _: (j == 1).astype(np.float64),
     "mean": lambda j, _: np.ones_like(j),
@@ -30,7 +31,7 @@ DECAYS: dict[str, Callable[[Doubles, Doubles], Doubles]] = {
 
 
 def age_weights(sequences: Sequences, decay: str) -> Doubles:
-    """Return the weight of each element of ``sequences.items`` by its age in its row: float64 array (total,)."""
+    """Return the weight of each element of ``sequences.items`` by its age in its sequence: float64 array (items,)."""
     age = np.repeat(sequences.offsets[1:], sequences.lengths) - np.arange(len(sequences.items))
     return DECAYS[decay](age.astype(np.float64), np.repeat(sequences.lengths, sequences.lengths).astype(np.float64))
 
@@ -45,7 +46,7 @@ def session_vectors(vectors: Floats, sequences: Sequences, decay: str) -> Floats
     sequences : Sequences
         Item indices, oldest first.
     decay : str
-        A key of ``DECAYS``: the weights by age.
+        A key of ``DECAYS``, which decides how an item's weight falls with its age.
 
     Returns
     -------
@@ -59,8 +60,8 @@ def session_vectors(vectors: Floats, sequences: Sequences, decay: str) -> Floats
     return np.asarray(matrix @ vectors, dtype=np.float32)
 
 
-def fit_reduction(parameters: dict[str, Any], catalog: Catalog, context: FitContext) -> Projection | None:
-    """Fit the dimensionality reduction that ``parameters`` name; None if it is "none", or no item has an embedding."""
+def fit_reduction(parameters: dict[str, Any], catalog: Catalog, fit_context: FitContext) -> Projection | None:
+    """Fit the reduction named by ``parameters["reduction"]``; None if that is "none", or no item has an embedding."""
     if parameters["reduction"] == "none":
         return None
     return fit_projection(
@@ -68,14 +69,14 @@ def fit_reduction(parameters: dict[str, Any], catalog: Catalog, context: FitCont
         parameters["reduction"],
         parameters["width"],
         shrinkage=parameters["shrinkage"],
-        seed=context.seed,
+        seed=fit_context.seed,
     )
 
 
 def unit_vectors(catalog: Catalog, projection: Projection | None) -> Floats:
     """Return the items' embeddings, reduced and then scaled to length 1: float32 array (items, width).
 
-    The vector is zero for an item without an embedding, and for an embedding that the reduction maps to zero.
+    The vector is zero for an item without an embedding, and for an item whose embedding the reduction maps to zero.
     Source: the extended paper (arXiv 2402.01339).
     """
     vectors = catalog.embeddings

@@ -1,6 +1,6 @@
-"""SKNN and V-SKNN: recommend the items of the most similar training sessions, by nearest neighbours.
+"""SKNN and V-SKNN: recommend the items of the training sessions that are most similar to a sequence, its neighbours.
 
-Jannach & Ludewig 2017; Ludewig & Jannach 2018 (arXiv 1803.09587), as evaluated in arXiv 2309.09261.
+Sources: Jannach & Ludewig 2017; Ludewig & Jannach 2018 (arXiv 1803.09587), as evaluated in arXiv 2309.09261.
 """
 
 from typing import Any
@@ -20,33 +20,49 @@ from jobs.models.session_vectors import DECAYS, age_weights
 
 SparseMatrix = Any  # SciPy's sparse arrays have no type hints
 
-ROWS_AT_ONCE = 512  # sequences ranked at once: bounds memory for their similarities to sessions and scores of items
+ROWS_AT_ONCE = 512  # sequences ranked at once: bounds memory for similarities and scores
 
 
 class SKNN(Model):
     """Score of an item = sum of the similarities of the nearest training sessions that hold the item.
 
     A session is the set of its items. In the sequence to recommend for, each item counts once, at its last occurrence,
-    with a weight by age (``decay``).
+    with a weight by age.
+
+    Hyper-parameters
+    ----------------
+    neighbours : int
+        Number of nearest sessions.
+    sample : int
+        Number of sessions to compare with the sequence: the newest that share an item with it; 0 means all of these.
+    similarity : str
+        ``cosine`` or ``dot``.
+    decay : str
+        Weight of a sequence's items by age, a key of ``DECAYS``.
+    idf : bool
+        Whether an item's score is multiplied by 1 + ln(sessions / sessions that hold the item).
+    recency : float
+        Weight of the recency correction: scores are multiplied by (an item's share of today's demand / its share of
+        all history)^weight. SKNN as published has none: 0.
     """
 
     family = "sknn"
     defaults = {
-        "neighbours": 100,  # number of nearest sessions
-        "sample": 0,  # compare only this many of the newest sessions that share an item with the sequence; 0: all
+        "neighbours": 100,
+        "sample": 0,
         "similarity": "cosine",
-        "decay": "mean",  # weight of a sequence's items by age
-        "idf": False,  # multiply an item's score by 1 + ln(sessions / sessions that hold the item)
-        "recency": 0.7,  # weight of the recency correction: scores are multiplied by (q / p)^weight; in the papers 0
+        "decay": "mean",
+        "idf": False,
+        "recency": 0.7,
     }
     allowed = {"similarity": ["cosine", "dot"], "decay": DECAYS}
 
     @property
     def is_random(self) -> bool:
-        """Whether another seed gives another model: no, a sample takes the newest sessions, not random ones."""
+        """Whether the fitted model depends on the seed: no, a sample takes the newest sessions, not random ones."""
         return False
 
-    def fit(self, train_sequences: Sequences, validation: Cases, catalog: Catalog, context: FitContext) -> None:
+    def fit(self, train_sequences: Sequences, validation: Cases, catalog: Catalog, fit_context: FitContext) -> None:
         """Store the training sessions, ordered from oldest to newest, and estimate the recency correction."""
         self.trained_on, self.sessions = catalog, train_sequences
         self.recency = Recency.from_sequences(train_sequences, catalog)
@@ -69,7 +85,7 @@ class SKNN(Model):
         shape = (len(self.sessions), len(self.trained_on.item_ids))
         rows, columns = self.sessions.rows(), self.sessions.items
         trained_items = sparse.coo_array((np.ones(len(columns)), (rows, columns)), shape=shape).tocsr().tocoo()
-        # items that the catalogue has lost count too, so that the scores of the other items do not change
+        # items removed from the catalogue count in the lengths, so that the scores of the other items do not change
         lengths = np.bincount(trained_items.row, minlength=len(self.sessions))
         index = catalog.find(self.trained_on.item_ids)[trained_items.col]
         in_catalog = index >= 0
@@ -78,25 +94,25 @@ class SKNN(Model):
 
 
 class VSKNN(SKNN):
-    """V-SKNN: SKNN in which a sequence's newest items weigh most, and rare items score higher."""
+    """V-SKNN: a variant of SKNN in which a sequence's newest items weigh most, and rare items score higher."""
 
     family = "vsknn"
     defaults = {**SKNN.defaults, "similarity": "dot", "decay": "harmonic", "idf": True}
 
 
 class NeighbourScorer(Scorer):
-    """Scorer by nearest training sessions, stored as a sparse matrix: similarities and scores are matrix products.
+    """Scorer of SKNN: it finds a sequence's nearest training sessions and scores their items.
 
     Parameters
     ----------
     session_items : sparse float64 array (sessions, items)
-        1 where a session holds an item of the catalogue, else 0.
+        1 if the session holds the item of the catalogue, else 0.
     lengths : int array (sessions,)
         Number of distinct items of each session, including items that are no longer in the catalogue.
     recency : float32 array (items,)
-        Log-ratio of the recency correction of each item, see :class:`Recency`.
+        Log-ratio of each item's recency correction, see :class:`Recency`.
     parameters : dict
-        The parameters of the model.
+        The hyper-parameters of the model.
     """
 
     def __init__(
@@ -107,7 +123,7 @@ class NeighbourScorer(Scorer):
         parameters: dict[str, Any],
     ) -> None:
         sessions, items = session_items.shape
-        holders = np.bincount(session_items.indices, minlength=items)  # number of sessions that hold each item
+        holders = np.bincount(session_items.indices, minlength=items)  # number of sessions with each item
         self.recommendable = holders > 0
         self._session_items, self._item_sessions = session_items, session_items.T.tocsr()
         self._norms = np.sqrt(np.maximum(lengths, 1))
@@ -116,7 +132,7 @@ class NeighbourScorer(Scorer):
         self._parameters = parameters
 
     def top(self, sequences: Sequences, k: int, exclude: Sequences | None, allowed: Bools) -> tuple[Floats, Ints]:
-        """Return the best ``k`` items that the nearest sessions hold; fewer if these sessions hold fewer items."""
+        """Return the ``k`` best items of each sequence's nearest sessions; fewer if these sessions hold fewer items."""
         scores = np.full((len(sequences), k), -np.inf, np.float32)
         items = np.full((len(sequences), k), -1, np.int32)
         eligible = allowed.copy()
@@ -131,7 +147,7 @@ class NeighbourScorer(Scorer):
                 eligible[excluded] = allowed[excluded]
                 candidates = item_sums.indices[entries][is_candidate]
                 values = (item_sums.data[entries][is_candidate] * self._item_weights[candidates]).astype(np.float32)
-                if len(values) > k:  # sorting only the candidates from the k-th best score on saves time
+                if len(values) > k:  # sorting only scores that reach the k-th best saves time
                     high = values >= np.partition(values, -k)[-k]
                     candidates, values = candidates[high], values[high]
                 best = np.lexsort((candidates, -values))[:k]
@@ -139,9 +155,9 @@ class NeighbourScorer(Scorer):
         return scores, items
 
     def reasons(self, sequences: Sequences, items: Ints, allowed: Bools | None = None) -> Ints:
-        """Return the item of the sequence that adds most to the recommended item's score, through shared neighbours.
+        """Return the item of the sequence that adds most to the recommended item's score.
 
-        An item of the sequence adds to the score through every neighbour session that holds both items.
+        An item of the sequence adds to the score through each neighbour session that holds it and the recommended item.
         """
         reasons = super().reasons(sequences, items)
         for start in range(0, len(sequences), ROWS_AT_ONCE):
@@ -164,7 +180,7 @@ class NeighbourScorer(Scorer):
         return reasons
 
     def _age_weights(self, sequences: Sequences) -> SparseMatrix:
-        """Return each distinct item's weight by age: sparse array (sequences, items), a row's oldest item first."""
+        """Return the age weights of each sequence's distinct items, oldest first: sparse array (sequences, items)."""
         distinct = sequences.distinct().keep(self.recommendable)
         weights = sparse.csr_array(
             (age_weights(distinct, self._parameters["decay"]), distinct.items, distinct.offsets),
@@ -173,27 +189,28 @@ class NeighbourScorer(Scorer):
         weights.eliminate_zeros()
         return weights
 
-    def _similarities(self, sequences: Sequences, weights: SparseMatrix, shared: SparseMatrix) -> Doubles:
-        """Return the similarity of the sequence and the session of each entry of ``shared``: float64 array (entries,).
+    def _similarities(self, sequences: Sequences, weights: SparseMatrix, shared_weights: SparseMatrix) -> Doubles:
+        """Return the similarity of each pair of a sequence and a session that share items: float64 array (pairs,).
 
         Parameters
         ----------
         weights : sparse float64 array (sequences, items)
-            As :meth:`_weights` returns them.
-        shared : sparse float64 array (sequences, sessions)
-            Sum of the weights of the items that the sequence shares with the session.
+            Age weights of the sequences' items, as :meth:`_age_weights` returns them.
+        shared_weights : sparse float64 array (sequences, sessions)
+            Sum of the age weights of the items that a sequence shares with a session; one entry per pair.
         """
         if self._parameters["similarity"] == "dot":
-            return shared.data  # type: ignore[no-any-return]
+            return shared_weights.data  # type: ignore[no-any-return]
         norms = np.sqrt(np.maximum(weights.multiply(weights).sum(axis=1), 1e-12))
-        return shared.data / (self._norms[shared.indices] * np.repeat(norms, np.diff(shared.indptr)))  # type: ignore[no-any-return]
+        sequence_norms = np.repeat(norms, np.diff(shared_weights.indptr))
+        return shared_weights.data / (self._norms[shared_weights.indices] * sequence_norms)  # type: ignore[no-any-return]
 
     def _contribution(self, sessions: npt.NDArray[np.integer], similarities: Doubles) -> Doubles:
-        """Return how much each session adds to its items' scores for a shared item of weight 1, up to a constant."""
+        """Return how much each session adds to its items' scores for a shared item of weight 1, up to a factor."""
         return np.ones_like(similarities) if self._parameters["similarity"] == "dot" else 1 / self._norms[sessions]
 
     def _neighbours(self, sequences: Sequences) -> SparseMatrix:
-        """Return the similarities of each sequence's nearest sessions: sparse (sequences, sessions)."""
+        """Return the similarities of each sequence to its nearest sessions: sparse array (sequences, sessions)."""
         weights = self._age_weights(sequences)
         shared = weights @ self._item_sessions
         if self._parameters["sample"]:
@@ -204,7 +221,7 @@ class NeighbourScorer(Scorer):
 
 
 def _keep_largest(matrix: SparseMatrix, values: Doubles, count: int) -> SparseMatrix:
-    """Keep the ``count`` largest values of each row; of equal values, those of the newest sessions (columns)."""
+    """Keep each row's ``count`` entries with the largest values; of equal values, the newest sessions (columns)."""
     kept = []
     for start, stop in zip(matrix.indptr, matrix.indptr[1:], strict=False):
         entries = slice(start, stop)

@@ -1,7 +1,7 @@
-"""SKNNEmb: nearest-neighbour recommendation whose neighbours are nearest in the LLM's embedding space.
+"""SKNNEmb: recommend the items of the training sessions that are nearest to a sequence in the LLM's embedding space.
 
-Source: the extended paper's SKNNEmb (Boz et al. 2024, arXiv 2402.01339). Its published code weights the items of
-training sessions by the same decay as the items of the sequence to recommend for; here each has its own decay.
+Source: Boz et al. 2024 (arXiv 2402.01339). Their published code weights the items of training sessions by the same
+decay as the items of the sequence to recommend for; here each of the two has its own decay.
 """
 
 from typing import Any
@@ -25,36 +25,51 @@ from jobs.models.sknn import SKNN, NeighbourScorer, SparseMatrix
 class SKNNEmb(SKNN):
     """SKNN that compares sessions by the age-weighted means of their items' unit embeddings.
 
-    Only training sessions that share an item with the sequence are compared with it. An item that no training session
-    holds counts in the sequence's mean if it has an embedding, but is shared with no session.
+    Only training sessions that share an item with the sequence are compared with it. A cold item of the sequence, which
+    no training session holds, counts in the sequence's mean if it has an embedding.
+
+    Hyper-parameters
+    ----------------
+    sample : int
+        Number of sessions to compare with the sequence: the newest that share an item with it; 0 means all of these.
+    similarity : str
+        ``cosine``, or ``dot``, which prefers sessions whose items are similar to each other.
+    decay : str
+        Weight by age of the items of the sequence to recommend for, a key of ``DECAYS``.
+    training_decay : str
+        Weight by age of the items of training sessions, a key of ``DECAYS``.
+    reduction : str
+        ``none``, or a reduction of the embeddings, a key of ``REDUCTIONS``.
+    width : int
+        Size of the reduced vectors.
     """
 
     family = "sknnemb"
     defaults = {
         **SKNN.defaults,
         **REDUCTION_DEFAULTS,
-        "sample": 1000,  # compare only this many of the newest sessions that share an item with the sequence; 0: all
-        "similarity": "cosine",  # or dot, which prefers sessions whose items are similar to each other
-        "decay": "harmonic",  # weight by age of the items of the sequence to recommend for
-        "training_decay": "mean",  # weight by age of the items of training sessions
-        "reduction": "none",  # or a reduction of the embeddings, as in REDUCTIONS
-        "width": 256,  # size of the reduced vectors
+        "sample": 1000,
+        "similarity": "cosine",
+        "decay": "harmonic",
+        "training_decay": "mean",
+        "reduction": "none",
+        "width": 256,
     }
     allowed = {**SKNN.allowed, "training_decay": DECAYS, "reduction": ["none", *REDUCTIONS]}
     uses_embeddings = True
 
     @property
     def is_random(self) -> bool:
-        """Whether another seed gives another model: only with a random reduction of the embeddings."""
+        """Whether the fitted model depends on the seed: only if the reduction of the embeddings is random."""
         return self.parameters["reduction"] in RANDOM_REDUCTIONS
 
-    def fit(self, train_sequences: Sequences, validation: Cases, catalog: Catalog, context: FitContext) -> None:
+    def fit(self, train_sequences: Sequences, validation: Cases, catalog: Catalog, fit_context: FitContext) -> None:
         """Store the training sessions, the unit vectors of their items, and the recency correction.
 
-        With the vectors stored, a session's mean stays the same when the catalogue loses one of its items.
+        The vectors are stored so that a session's mean stays the same when an item leaves the catalogue.
         """
-        super().fit(train_sequences, validation, catalog, context)
-        self.projection = fit_reduction(self.parameters, catalog, context)
+        super().fit(train_sequences, validation, catalog, fit_context)
+        self.projection = fit_reduction(self.parameters, catalog, fit_context)
         self.vectors = unit_vectors(catalog, self.projection)[np.unique(train_sequences.items)]
 
     def state(self) -> State:
@@ -80,9 +95,10 @@ class SKNNEmb(SKNN):
 
 
 class EmbeddingScorer(NeighbourScorer):
-    """Scorer by nearest training sessions, whose similarity to a sequence is that of their session vectors.
+    """Scorer of SKNNEmb: the similarity of a training session to a sequence is that of their session vectors.
 
-    Only sessions that share an item with the sequence are compared; a similarity of 0 or less makes no neighbour.
+    Only sessions that share an item with the sequence are compared. A session with a similarity of 0 or less is not a
+    neighbour.
 
     Parameters
     ----------
@@ -103,7 +119,7 @@ class EmbeddingScorer(NeighbourScorer):
         sessions: Floats,
         items: Floats,
     ) -> None:
-        # the decay "mean" gives no item weight 0, so that any shared item makes a session comparable
+        # the decay "mean" gives every item a weight above 0, so that any shared item makes a session comparable
         super().__init__(session_items, lengths, recency, {**parameters, "decay": "mean"})
         self._decay = parameters["decay"]
         self._sessions = self._normalized(sessions)
@@ -111,20 +127,21 @@ class EmbeddingScorer(NeighbourScorer):
         self._has_vector: Bools = np.asarray(items.any(axis=1), dtype=np.bool_)
 
     def _normalized(self, vectors: Floats) -> Floats:
-        """Return vectors of length 1 for cosine similarity, and the vectors themselves for the inner product."""
+        """Return the vectors scaled to length 1 for cosine similarity, and unchanged for the inner product."""
         if self._parameters["similarity"] == "dot":
             return vectors
         return np.asarray(functional.normalize(torch.from_numpy(vectors), dim=1))
 
-    def _similarities(self, sequences: Sequences, weights: SparseMatrix, shared: SparseMatrix) -> Doubles:
-        """Return the similarity of the session vectors of each entry of ``shared``, negative ones set to 0."""
+    def _similarities(self, sequences: Sequences, weights: SparseMatrix, shared_weights: SparseMatrix) -> Doubles:
+        """Return the similarity of the session vectors of each pair in ``shared_weights``, 0 for negative ones."""
         readable = sequences.distinct().keep(self._has_vector)
         queries = self._normalized(session_vectors(self._items, readable, self._decay))
-        similarities = np.zeros(len(shared.data))
+        similarities = np.zeros(len(shared_weights.data))
         for row, query in enumerate(queries):
-            entries = slice(shared.indptr[row], shared.indptr[row + 1])
-            # unlike BLAS, einsum gives equal sessions bitwise equal similarities, at any position in the matrix
-            similarities[entries] = np.einsum("sw,w->s", self._sessions[shared.indices[entries]], query)
+            entries = slice(shared_weights.indptr[row], shared_weights.indptr[row + 1])
+            # equal sessions must get bitwise equal similarities, wherever they stand in the matrix: einsum ensures it,
+            # BLAS not
+            similarities[entries] = np.einsum("sw,w->s", self._sessions[shared_weights.indices[entries]], query)
         return similarities.clip(min=0)
 
     def _contribution(self, sessions: npt.NDArray[np.integer], similarities: Doubles) -> Doubles:

@@ -1,4 +1,5 @@
-"""Training by gradient: the loop with early stopping and checkpoints, batches, and several processes at once.
+"""Training by gradient descent: the loop with early stopping and checkpoints, batches, and data-parallel processes.
 
-The folder knows no model family. May import ``core`` and the modules beside the folders.
+Modules in this folder know no model family. They may import ``jobs.core`` and modules directly in ``jobs``, such as
+``jobs.errors``.
 """

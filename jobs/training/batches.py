@@ -1,4 +1,4 @@
-"""Batches of training rows of equal or nearly equal length, so that little time goes into padding."""
+"""Batches of training sequences of equal or nearly equal length, so that little time goes into padding."""
 
 from collections.abc import Iterator
 
@@ -10,30 +10,30 @@ from jobs.core.arrays import Longs
 from jobs.core.sequences import Sequences
 
 
-def batches_of_like_length(lengths: Longs, size: int, generator: np.random.Generator) -> list[Longs]:
+def batches_of_like_length(lengths: Longs, batch_size: int, generator: np.random.Generator) -> list[Longs]:
     """Group rows of similar length into batches, and return the batches in random order.
 
     Parameters
     ----------
     lengths : int64 array (rows,)
         Length of each row.
-    size : int
-        Rows per batch; the last one of the sorted rows may be smaller.
+    batch_size : int
+        Rows per batch; the batch with the longest rows may be smaller.
     generator : numpy Generator
-        Decides the order of rows of one length, and the order of the batches.
+        Decides the order of rows of equal length, and the order of the batches.
 
     Returns
     -------
     list of int64 arrays (rows of the batch,)
-        Row numbers.
+        The row numbers of each batch.
     """
     order = np.lexsort((generator.random(len(lengths)), lengths))
-    batches = [order[start : start + size] for start in range(0, len(order), size)]
+    batches = [order[start : start + batch_size] for start in range(0, len(order), batch_size)]
     return [batches[number] for number in generator.permutation(len(batches))]
 
 
 def batches_of_one_length(
-    rows: Sequences, size: int, generator: np.random.Generator
+    rows: Sequences, batch_size: int, generator: np.random.Generator
 ) -> Iterator[tuple[Tensor, Tensor]]:
     """Yield random batches of rows of equal length, without padding, as inputs and the items that follow them.
 
@@ -41,7 +41,7 @@ def batches_of_one_length(
     ----------
     rows : Sequences
         Training rows of at least two items.
-    size : int
+    batch_size : int
         Largest number of rows in a batch.
     generator : numpy Generator
         Decides which rows share a batch, and the order of the batches.
@@ -55,7 +55,7 @@ def batches_of_one_length(
     batches = []
     for length in np.unique(rows.lengths):
         same_length = order[rows.lengths[order] == length]
-        batches += [same_length[start : start + size] for start in range(0, len(same_length), size)]
+        batches += [same_length[start : start + batch_size] for start in range(0, len(same_length), batch_size)]
     for number in generator.permutation(len(batches)):
         items = torch.from_numpy(rows.take(batches[number]).padded(0)).long()
         yield items[:, :-1], items[:, 1:]

@@ -17,7 +17,8 @@ from jobs.files import fsync_folder
 from jobs.progress import progress, say
 from jobs.training.team import SINGLE_PROCESS, SingleProcess
 
-CLIP_NORM = 5.0  # largest gradient norm, as BERT4Rec's in arXiv 2309.09261: keeps first steps of new item tables small
+# Largest gradient norm, that of BERT4Rec in arXiv 2309.09261: it keeps the first training steps small.
+CLIP_NORM = 5.0
 
 
 def train(
@@ -35,24 +36,25 @@ def train(
 ) -> int:
     """Train a module in place with early stopping, and return the number of its best epoch.
 
-    The module ends with the averaged weights of that epoch, in evaluation mode. All random numbers of an epoch are
-    drawn from (seed, epoch), so a killed run that resumes from its checkpoint ends with exactly the same weights as a
-    run that was not killed.
+    At the end the module has the averaged weights of that epoch, and is in evaluation mode. All random numbers of an
+    epoch are drawn from (seed, epoch), so a killed run that resumes from its checkpoint ends with exactly the same
+    weights as a run that was not killed.
 
     Parameters
     ----------
     epoch_batches : numpy Generator -> iterable of batches
         Draws one epoch's batches.
     loss_of : batch -> scalar tensor
-        Mean loss of a batch; with several processes, this rank's part of it.
+        Mean loss of a batch; with several processes, this process's part of the mean loss.
     validate : () -> float, optional
-        Validation score, higher is better: it decides when to stop and which epoch to keep. Without it all epochs
-        run, and the last one is kept.
+        Validation score, higher is better: it decides when to stop and which epoch's weights to keep. Without it all
+        epochs run, and the last epoch's weights are kept.
     parameters : mapping
-        Hyper-parameters: learning_rate, weight_decay, averaging (see :class:`WeightAverage`), epochs (the largest
-        number of epochs), patience (training stops after this many epochs without a better score).
+        Hyper-parameters: ``learning_rate``, ``weight_decay``, ``averaging`` (decay of :class:`WeightAverage`),
+        ``epochs`` (largest number of epochs), ``patience`` (training stops after this many epochs without a better
+        score).
     title : str
-        Name of the fit in the progress line.
+        Text that names this training in the progress line.
     seed : int
         Seed of all random numbers.
     checkpoint : Path, optional
@@ -64,8 +66,8 @@ def train(
     """
     optimizer = make_optimizer(module, parameters)
     average = WeightAverage(module, parameters["averaging"])
-    best, status = _resume(module, optimizer, average, checkpoint)
-    team.send_start_state(lambda: state_of(module, optimizer))
+    best, status = _load_checkpoint(module, optimizer, average, checkpoint)
+    team.send_start_state(lambda: training_state(module, optimizer))
     with progress(title, parameters["epochs"]) as advance, fork_random():
         advance(status["epoch"], "from the checkpoint") if status["epoch"] else None
         while status["epoch"] < parameters["epochs"] and status["since_best"] < parameters["patience"]:
@@ -90,7 +92,7 @@ def train(
 
 
 def make_optimizer(module: nn.Module, parameters: Mapping[str, Any]) -> torch.optim.Optimizer:
-    """Return the AdamW optimizer of a module's parameters, with the given learning_rate and weight_decay."""
+    """Return an AdamW optimizer for a module, with the hyper-parameters ``learning_rate`` and ``weight_decay``."""
     return torch.optim.AdamW(
         module.parameters(), lr=parameters["learning_rate"], weight_decay=parameters["weight_decay"], fused=True
     )
@@ -127,15 +129,16 @@ def run_epoch(
 class WeightAverage:
     """Exponential moving average of a module's weights, in which the noise of single steps cancels out.
 
-    Averaging: Polyak & Juditsky 1992. After n steps the decay is min(decay, (1 + n) / (10 + n)), as in TensorFlow's
-    ExponentialMovingAverage: it is smaller at the start, when old weights are of no use.
+    At step n the average keeps a share of min(decay, (1 + n) / (10 + n)) of its value, as in TensorFlow's
+    ExponentialMovingAverage: less in the first steps, so that the initial weights are soon forgotten. Source of
+    averaging: Polyak & Juditsky 1992.
 
     Attributes
     ----------
     weights : dict of tensors
         Averaged weights: parameter name -> tensor.
     steps : int
-        Number of updates so far.
+        Number of calls of :meth:`update` so far.
     """
 
     def __init__(self, module: nn.Module, decay: float) -> None:
@@ -152,10 +155,10 @@ class WeightAverage:
 
     @contextmanager
     def applied_to(self, module: nn.Module) -> Iterator[None]:
-        """Let the module use the averaged weights while the ``with`` block runs, and its own weights afterwards."""
+        """Give the module the averaged weights while the ``with`` block runs, and its own weights again afterwards."""
         trained = {name: parameter.data for name, parameter in module.named_parameters()}
         for name, parameter in module.named_parameters():
-            parameter.data = self.weights[name]  # not copied, to save memory: item tables may hold a million items
+            parameter.data = self.weights[name]  # no copy, to save memory: item vectors may number a million
         try:
             yield
         finally:
@@ -163,8 +166,8 @@ class WeightAverage:
                 parameter.data = trained[name]
 
 
-def state_of(module: nn.Module, optimizer: torch.optim.Optimizer) -> dict[str, Tensor]:
-    """Return a module's weights and its optimizer's moments as CPU tensors, under the names used in checkpoints."""
+def training_state(module: nn.Module, optimizer: torch.optim.Optimizer) -> dict[str, Tensor]:
+    """Return a module's weights and its optimizer's moments: tensor name in checkpoints -> CPU tensor."""
     tensors = {f"weights.{name}": value for name, value in module.state_dict().items()}
     for number, moments in optimizer.state_dict()["state"].items():
         tensors |= {f"optimizer.{number}.{name}": value for name, value in moments.items()}
@@ -172,7 +175,7 @@ def state_of(module: nn.Module, optimizer: torch.optim.Optimizer) -> dict[str, T
 
 
 def restore_state(module: nn.Module, optimizer: torch.optim.Optimizer, tensors: Mapping[str, Tensor]) -> None:
-    """Load the tensors that :func:`state_of` returned into a module and its optimizer; other tensors are ignored."""
+    """Load the tensors that :func:`training_state` returned into a module and its optimizer; ignore other tensors."""
     parts: dict[str, dict[str, Tensor]] = {"weights": {}, "optimizer": {}}
     for key, value in tensors.items():
         part, name = key.split(".", 1)
@@ -189,37 +192,40 @@ def _save_checkpoint(
     module: nn.Module,
     optimizer: torch.optim.Optimizer,
     average: WeightAverage,
-    best: dict[str, Tensor],
+    best_weights: dict[str, Tensor],
     status: dict[str, Any],
-    path: Path | None,
+    checkpoint: Path | None,
 ) -> None:
-    """Write the training state to ``path``, atomically and durably; do nothing without a path."""
-    if path is None:
+    """Write the training state to the file ``checkpoint``, atomically and durably; without a file, do nothing."""
+    if checkpoint is None:
         return
-    averages = {f"best.{name}": value.contiguous().cpu() for name, value in best.items()}
+    averages = {f"best.{name}": value.contiguous().cpu() for name, value in best_weights.items()}
     averages |= {f"average.{name}": value.contiguous().cpu() for name, value in average.weights.items()}
     status = {**status, "steps": average.steps}
-    path.parent.mkdir(parents=True, exist_ok=True)
-    unfinished = path.with_suffix(".unfinished")
-    save_file(state_of(module, optimizer) | averages, unfinished, metadata={"progress": json.dumps(status)})
-    unfinished.replace(path)
-    fsync_folder(path.parent)
+    checkpoint.parent.mkdir(parents=True, exist_ok=True)
+    unfinished = checkpoint.with_suffix(".unfinished")
+    save_file(training_state(module, optimizer) | averages, unfinished, metadata={"progress": json.dumps(status)})
+    unfinished.replace(checkpoint)
+    fsync_folder(checkpoint.parent)
 
 
-def _resume(
-    module: nn.Module, optimizer: torch.optim.Optimizer, average: WeightAverage, path: Path | None
+def _load_checkpoint(
+    module: nn.Module, optimizer: torch.optim.Optimizer, average: WeightAverage, checkpoint: Path | None
 ) -> tuple[dict[str, Tensor], dict[str, Any]]:
-    """Load a checkpoint, if there is a readable one, and return the best weights so far and the status of training."""
+    """Restore training from a checkpoint, if there is a readable one; return the best weights and the status so far.
+
+    The status holds the number of the last epoch, of the best epoch, and of epochs since then, and the best score.
+    """
     start: dict[str, Any] = {"epoch": 0, "since_best": 0, "best_score": float("-inf"), "best_epoch": 0}
-    if path is None or not path.exists():
+    if checkpoint is None or not checkpoint.exists():
         return {}, start
     try:
-        with safe_open(path, framework="pt") as file:
-            tensors = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118 - the file is no mapping
+        with safe_open(checkpoint, framework="pt") as file:
+            tensors = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118 - a safetensors file is not a mapping
             status = json.loads(file.metadata()["progress"])
     except (SafetensorError, OSError) as error:
-        # a file damaged by a power cut, for example, must not make every later training fail
-        say(f"the checkpoint {path} can't be read ({error}): starting over")
+        # a checkpoint damaged by a power cut, for example, must not make every later training fail
+        say(f"the checkpoint {checkpoint} can't be read ({error}): starting over")
         return {}, start
     restore_state(module, optimizer, tensors)
     average.steps = status.pop("steps")

@@ -92,7 +92,7 @@ class LLMSeqPrompt(Model):
             )
         )
 
-    def fit(self, train_sequences: Sequences, validation: Cases, catalog: Catalog, context: FitContext) -> None:
+    def fit(self, train_sequences: Sequences, validation: Cases, catalog: Catalog, fit_context: FitContext) -> None:
         """Fine-tune the language model to name each sequence's last item after the names before it.
 
         Raises
@@ -101,8 +101,8 @@ class LLMSeqPrompt(Model):
             If no training sequence can be learnt from, if ``classify`` finds no embedding, or if the language model is
             missing or may not be bought.
         """
-        self.trained_on, self.seed = catalog, context.seed
-        earlier = context.fitted.get(self.family)
+        self.trained_on, self.seed = catalog, fit_context.seed
+        earlier = fit_context.fitted.get(self.family)
         if isinstance(earlier, LLMSeqPrompt) and earlier.seed == self.seed and self.can_reuse(earlier):
             self.counts, self.clusters, self.language_model = earlier.counts, earlier.clusters, earlier.language_model
             return
@@ -113,7 +113,7 @@ class LLMSeqPrompt(Model):
                     "llmseqprompt's variant 'classify' needs items with an embedding: run `nextmart embed`"
                 )
             vectors = _llmseqsim(catalog).item_vectors.numpy()
-            self.clusters = Clusters.fit(names_of(catalog), self.counts, vectors, context.seed)
+            self.clusters = Clusters.fit(names_of(catalog), self.counts, vectors, fit_context.seed)
         writer = self._question_writer(catalog, self.counts)
         rows = train_sequences.keep(writer.has_name)
         rows = rows.take(rows.lengths >= 2)
@@ -126,9 +126,9 @@ class LLMSeqPrompt(Model):
             raise UsageError("llmseqprompt needs training sequences whose items have titles; there are none")
         self.language_model = make_language_model(self.parameters, self.services)
         held_out = writer.examples(validation.inputs, validation.targets)
-        self.language_model.fine_tune(examples, held_out, context.seed, context.checkpoint)
+        self.language_model.fine_tune(examples, held_out, fit_context.seed, fit_context.checkpoint)
 
-    def refit(self, sequences: Sequences, catalog: Catalog, context: FitContext) -> "LLMSeqPrompt":
+    def refit(self, sequences: Sequences, catalog: Catalog, fit_context: FitContext) -> "LLMSeqPrompt":
         """Return the model unchanged: a second fine-tuning would cost as much time or money as the first."""
         return self
 

@@ -1,1 +1,1 @@
-"""Sequence models trained by gradient: BERT4Rec, SASRec and GRU4Rec, each with random or LLM-based item vectors."""
+"""Sequence models trained by gradient descent: BERT4Rec, SASRec, GRU4Rec, and versions with LLM-based item vectors."""

@@ -1,4 +1,4 @@
-"""The common base of SASRec and GRU4Rec: at every position, predict the next item from the items up to there."""
+"""The common base of SASRec and GRU4Rec: predict each item of a sequence from the items before it."""
 
 from abc import abstractmethod
 from collections.abc import Iterator
@@ -16,30 +16,30 @@ class AutoregressiveNetwork(SequenceNetwork):
     """A causal network: the output at a position depends only on the items up to that position."""
 
     @abstractmethod
-    def forward(self, table: Tensor, items: Tensor) -> Tensor:
+    def forward(self, item_vectors: Tensor, items: Tensor) -> Tensor:
         """Return the predicted vector of the next item at each position.
 
         Parameters
         ----------
-        table : float (items, width)
+        item_vectors : float (items, width)
             The item vectors to read, usually ``self.table``.
         items : int64 (rows, length)
-            Rows of the table, oldest item first.
+            Row numbers in ``item_vectors`` of a sequence's items, oldest item first.
 
         Returns
         -------
         float (rows, length, width)
         """
 
-    def next_vectors(self, table: Tensor, items: Tensor) -> Tensor:
+    def next_vectors(self, item_vectors: Tensor, items: Tensor) -> Tensor:
         """Return the predicted vector of the item after each sequence: the output at the last position."""
-        return self(table, items)[:, -1]  # type: ignore[no-any-return]
+        return self(item_vectors, items)[:, -1]  # type: ignore[no-any-return]
 
 
 class AutoregressiveModel(SequentialModel):
     """A model that is trained to predict each item of a sequence from the items before it.
 
-    Reads the parameters window, batch_size and negatives.
+    Uses the hyper-parameters ``window``, ``batch_size`` and ``negatives``.
     """
 
     @property
@@ -48,7 +48,7 @@ class AutoregressiveModel(SequentialModel):
 
     @property
     def _longest_row(self) -> int:
-        # every item of a row but the last is an input, every item but the first is a target
+        # in training, each item but the last is an input, and each item but the first is a target
         return int(self.parameters["window"]) + 1
 
     def _batches(self, rows: Sequences, generator: np.random.Generator) -> Iterator[tuple[Tensor, Tensor]]:

@@ -1,8 +1,8 @@
 """The common base of trained sequence models: initial item vectors, training, storing, and scoring.
 
-A family adds its network, its batches and its loss. Its ``LLM2…`` version is the same model, but its item vectors start
-from the LLM's embeddings, reduced by PCA (Harte et al. 2023, arXiv 2309.09261, section 3.3) or another reduction; some
-of its defaults differ to suit such a start.
+A model family adds its network, its batches and its loss. The ``LLM2…`` version of a family is the same model, except
+that its item vectors start from the LLM's embeddings, reduced by PCA (Harte et al. 2023, arXiv 2309.09261, section 3.3)
+or another reduction, and that some defaults are chosen to suit such a start.
 """
 
 from abc import abstractmethod
@@ -30,29 +30,31 @@ from jobs.training import team
 from jobs.training.loop import train
 from jobs.training.team import Batch
 
-# Parameters, with their defaults, that are the same in every family of trained sequence models.
+# Hyper-parameters, with their defaults, that all families of trained sequence models share. `initial_std` is the
+# standard deviation of the initial item vectors' entries, `recency` the weight of the recency correction (1 as derived,
+# 0 off). `item_bias` decides whether each item has a trained bias that is added to its score. `averaging` is the decay
+# of the average of the weights, over about the last 1 / (1 - averaging) steps; 0 keeps the last step's weights.
 SHARED_DEFAULTS = {
-    "initial_std": 0.05,  # standard deviation of the initial item vectors' entries
-    "recency": 1.0,  # weight of the recency correction: 1 as derived, 0 off
-    "item_bias": False,  # whether each item has a trained bias that is added to its score
+    "initial_std": 0.05,
+    "recency": 1.0,
+    "item_bias": False,
     "batch_size": 128,
     "learning_rate": 1e-3,
     "weight_decay": 0.01,
-    # decay of the average of the weights, over about the last 1 / (1 - averaging) steps; 0: the last step's weights
     "averaging": 0.995,
 }
 
 
 class SequentialModel(Model):
-    """A sequence model that is trained by gradient, with a :class:`SequenceNetwork`.
+    """A sequence model whose :class:`SequenceNetwork` is trained by gradient descent.
 
     In a family with ``uses_embeddings``, item vectors start from the LLM's embeddings, so that cold items, which no
-    training sequence holds, have a vector too. Such a family adds ``REDUCTION_DEFAULTS`` to its parameters.
+    training sequence holds, have a vector too. Such a family adds ``REDUCTION_DEFAULTS`` to its hyper-parameters.
 
     Raises
     ------
     UsageError
-        If the number of attention heads does not divide the width, beside the errors of :class:`Model`.
+        If the number of attention heads does not divide the width, or for the reasons named at :class:`Model`.
     """
 
     network: Any
@@ -64,60 +66,60 @@ class SequentialModel(Model):
             raise UsageError(f"{self.family}'s heads must divide its width, as {heads} doesn't {width}")
 
     @abstractmethod
-    def _make_network(self, table: Floats) -> SequenceNetwork:
+    def _make_network(self, initial_vectors: Floats) -> SequenceNetwork:
         """Return an untrained network with the given initial item vectors, float32 (items, width)."""
 
     @abstractmethod
     def _batches(self, rows: Sequences, generator: np.random.Generator) -> Iterable[Batch]:
-        """Draw one epoch's batches from training rows, each of at least two items."""
+        """Draw one epoch's batches from training sequences of at least two items each."""
 
     @abstractmethod
     def _loss(self, batch: Batch) -> Tensor:
-        """Return the mean loss of a batch's targets."""
+        """Return the mean loss of the items to predict in a batch."""
 
     @property
     @abstractmethod
     def _longest_input(self) -> int:
-        """Number of items, the newest of a sequence, that the model reads to recommend."""
+        """Number of newest items of a sequence that the model reads when it recommends."""
 
     @property
     def _longest_row(self) -> int:
-        """Number of items, the newest of a training sequence, that training uses."""
+        """Number of newest items of a training sequence that training uses."""
         return int(self.parameters["window"])
 
-    def fit(self, train_sequences: Sequences, validation: Cases, catalog: Catalog, context: FitContext) -> None:
-        """Train until the validation nDCG@20 stops improving; without validation cases, for all epochs."""
-        self._fit(train_sequences, validation, catalog, context, self.parameters["epochs"])
+    def fit(self, train_sequences: Sequences, validation: Cases, catalog: Catalog, fit_context: FitContext) -> None:
+        """Train until the validation nDCG@20 stops improving; without validation cases, train for all epochs."""
+        self._fit(train_sequences, validation, catalog, fit_context, self.parameters["epochs"])
 
-    def refit(self, sequences: Sequences, catalog: Catalog, context: FitContext) -> "SequentialModel":
+    def refit(self, sequences: Sequences, catalog: Catalog, fit_context: FitContext) -> "SequentialModel":
         """Return a new model trained on all sequences, for the number of epochs that was best on validation cases."""
         model = type(self)(self.parameters)
-        model._fit(sequences, NO_CASES, catalog, context, self.best_epoch)
+        model._fit(sequences, NO_CASES, catalog, fit_context, self.best_epoch)
         return model
 
     def _fit(
-        self, train_sequences: Sequences, validation: Cases, catalog: Catalog, context: FitContext, epochs: int
+        self, train_sequences: Sequences, validation: Cases, catalog: Catalog, fit_context: FitContext, epochs: int
     ) -> None:
         with fork_random():
-            torch.manual_seed(context.seed)
+            torch.manual_seed(fit_context.seed)
             self.trained_on = catalog
             self.vocabulary = np.unique(train_sequences.items)
             self.recency = Recency.from_sequences(train_sequences, catalog)
-            self.projection = self._fit_projection(catalog, context.seed)
-            self.network = self._network_with_bias(self._initial_item_vectors(catalog, context.seed)).to(device())
+            self.projection = self._fit_projection(catalog, fit_context.seed)
+            self.network = self._network_with_bias(self._initial_item_vectors(catalog, fit_context.seed)).to(device())
         table_row = np.full(len(catalog), -1, np.int32)
         table_row[self.vocabulary] = np.arange(len(self.vocabulary))
         rows = Sequences(table_row[train_sequences.items], train_sequences.offsets).last(self._longest_row)
-        rows = rows.take(rows.lengths >= 2)  # the item of a one-item sequence has no items to be predicted from
-        repeats = context.allow_repeats
+        rows = rows.take(rows.lengths >= 2)  # a one-item sequence has no earlier items to predict its item from
+        repeats = fit_context.allow_repeats
         validate = (lambda: self._validation_score(validation, catalog, repeats)) if len(validation.targets) else None
-        facts = {
+        description = {
             "family": self.family,
             "parameters": self.parameters,
             "items": len(self.vocabulary),
-            "seed": context.seed,
+            "seed": fit_context.seed,
         }
-        team.current.announce_fit(facts, rows)
+        team.current.announce_fit(description, rows)
         self.best_epoch = train(
             self.network,
             lambda generator: self._batches(rows, generator),
@@ -125,27 +127,27 @@ class SequentialModel(Model):
             validate,
             {**self.parameters, "epochs": epochs},
             f"training {self.family}",
-            seed=context.seed,
-            checkpoint=context.checkpoint,
+            seed=fit_context.seed,
+            checkpoint=fit_context.checkpoint,
             team=team.current,
         )
 
     def prepare_worker(self, rows: Sequences, items: int) -> Callable[[np.random.Generator], Iterable[Any]]:
-        """Prepare a worker of several processes to take part in another process's fit of this model.
+        """Prepare this process, a worker, to take part in a fit of this model that rank 0 leads.
 
-        The network is made without weights: rank 0 sends them.
+        The weights of the new network are placeholders: rank 0 sends the real ones.
 
         Parameters
         ----------
         rows : Sequences
-            Training rows: rows of the item table, oldest item first.
+            Training sequences of row numbers in the table of item vectors, oldest item first.
         items : int
-            Number of items in the item table.
+            Number of item vectors.
 
         Returns
         -------
         numpy Generator -> iterable of batches
-            Draws one epoch's batches, as in the process that fits.
+            Draws one epoch's batches, the same as on rank 0.
         """
         self.network = self._network_with_bias(np.zeros((items, self.parameters["width"]), np.float32)).to(device())
         return lambda generator: self._batches(rows, generator)
@@ -160,15 +162,15 @@ class SequentialModel(Model):
         part, weight = team.current.share(batch)
         return self._loss(part) * weight
 
-    def _network_with_bias(self, table: Floats) -> SequenceNetwork:
+    def _network_with_bias(self, initial_vectors: Floats) -> SequenceNetwork:
         """Return an untrained network with the given item vectors, and zero biases if ``item_bias`` is set."""
-        network = self._make_network(table)
+        network = self._make_network(initial_vectors)
         if self.parameters["item_bias"]:
-            network.bias = nn.Parameter(torch.zeros(len(table)))
+            network.bias = nn.Parameter(torch.zeros(len(initial_vectors)))
         return network
 
     def _fit_projection(self, catalog: Catalog, seed: int) -> Projection | None:
-        """Fit the reduction of the embeddings; None if the family uses no embeddings, or no item has one."""
+        """Fit the reduction of the embeddings; None if the family uses no embeddings, or no item has an embedding."""
         if not self.uses_embeddings:
             return None
         p = self.parameters
@@ -182,7 +184,7 @@ class SequentialModel(Model):
         )
 
     def _initial_item_vectors(self, catalog: Catalog, seed: int) -> Floats:
-        """Return the initial item vectors, float32 (items, width): reduced embeddings, or random for items without."""
+        """Return the initial item vectors, float32 (items, width): reduced embeddings, random for items without one."""
         size = (len(self.vocabulary), self.parameters["width"])
         table = np.random.default_rng(seed).standard_normal(size, dtype=np.float32)
         table *= np.float32(self.parameters["initial_std"])
@@ -218,7 +220,7 @@ class SequentialModel(Model):
     def scorer(self, catalog: Catalog) -> Scorer:
         """Return a scorer of the trained items and, in a family that uses embeddings, of cold items with an embedding.
 
-        A cold item's vector is the vector that it would have started from in training, its reduced embedding.
+        Cold items are in no training sequence. Their vectors are their reduced embeddings, as before training.
         """
         width = self.parameters["width"]
         vectors = np.zeros((len(catalog), width), np.float32)
@@ -230,7 +232,8 @@ class SequentialModel(Model):
         if self.projection:
             has_vector = catalog.has_embedding.copy()
             vectors[has_vector] = self.projection(catalog.embeddings[has_vector])
-            # training lengthens vectors, and longer vectors score higher: cold items' vectors are lengthened as much
+            # training lengthens item vectors, and longer vectors score higher: cold items' are lengthened by the same
+            # factor
             norms = np.linalg.norm(trained), np.linalg.norm(vectors[index])
             vectors *= norms[0] / norms[1] if min(norms) > 0 else 1
         vectors[index] = trained

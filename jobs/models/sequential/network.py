@@ -1,4 +1,4 @@
-"""The interface of the networks of trained sequence models: item vectors in, the next item's vector out."""
+"""The interface of the networks of trained sequence models: they map a sequence to the vector of its next item."""
 
 from abc import ABC, abstractmethod
 
@@ -13,7 +13,7 @@ class SequenceNetwork(nn.Module, ABC):
     Attributes
     ----------
     table : float (items, width)
-        The item vectors.
+        The trained item vectors.
     bias : float (items,), or None
         Added to each item's score, for every sequence.
     """
@@ -26,10 +26,10 @@ class SequenceNetwork(nn.Module, ABC):
         self.register_parameter("bias", None)
 
     def with_bias_column(self, vectors: Tensor) -> tuple[Tensor, Tensor]:
-        """Return predicted vectors and item vectors whose inner products are the scores, biases included.
+        """Return predicted vectors and item vectors whose inner products are the scores, including any biases.
 
-        If there are biases, predicted vectors get a last column of ones, and item vectors a last column of biases: a
-        loss on inner products then needs no separate biases.
+        If items have biases, predicted vectors get a last column of ones, and item vectors a last column of biases.
+        A loss on inner products then needs no separate biases.
 
         Parameters
         ----------
@@ -45,15 +45,15 @@ class SequenceNetwork(nn.Module, ABC):
         return functional.pad(vectors, (0, 1), value=1), torch.cat([self.table, self.bias[:, None]], dim=1)
 
     @abstractmethod
-    def next_vectors(self, table: Tensor, items: Tensor) -> Tensor:
+    def next_vectors(self, item_vectors: Tensor, items: Tensor) -> Tensor:
         """Return the predicted vector of the item after each sequence; the sequences have equal length.
 
         Parameters
         ----------
-        table : float (items, width)
+        item_vectors : float (items, width)
             The item vectors to read, usually ``self.table``.
         items : int64 (rows, length)
-            Rows of the table, oldest item first.
+            Row numbers in ``item_vectors`` of a sequence's items, oldest item first.
 
         Returns
         -------

@@ -1,11 +1,11 @@
-"""Reasons of trained sequence models, by leave-one-out: the item without which the recommended item scores lowest.
+"""Reasons for the recommendations of trained sequence models, found by leaving out one item of the sequence at a time.
 
-The similarity of item vectors says little about a network that reads the items in order. The network is therefore
-evaluated again on the sequence without each candidate.
+The reason is the item without which the recommended item scores lowest. The network computes the scores again for each
+shortened sequence, since the similarity of item vectors says little about a network that reads the items in order.
 
-Scores are compared after subtracting the mean score of all items. An input that raises or lowers all scores alike
-changes no list and no softmax probability, so training leaves such a shift to chance. Without the subtraction, an item
-that causes a shift would look like a reason for, or against, every recommendation.
+Scores are compared after subtracting the mean score of all items. An input item that raises or lowers all scores
+equally changes no list and no softmax probability, so training leaves such a shift to chance. Without the subtraction,
+this item would look like a reason for, or against, every recommendation.
 """
 
 from dataclasses import dataclass, field
@@ -19,22 +19,22 @@ from jobs.core.arrays import Bools, Ints
 from jobs.core.sequences import Sequences
 from jobs.models.scorer import REASON_CHUNK, VectorScorer
 
-# Number of newest items that may be a reason; each needs an encoding of the sequence without it. On Beauty (3,000
-# sequences of 9 items, SASRec of two blocks after 14 epochs) three candidates take 1.6 times as long as the top-20
-# lists themselves, and for 90 % of the listed items give the same reason as if every item read were a candidate. Five
-# candidates take 2.6 times as long and agree for 95 %. Always naming the newest item agrees for 84 %, and naming the
-# item with the nearest vector for 64 %.
+# Number of newest items of a sequence that may be a reason; the network runs once without each of them. On Beauty
+# (3,000 sequences of 9 items, SASRec of two blocks after 14 epochs) three candidates take 1.6 times as long as the
+# top-20 lists themselves, and for 90 % of the listed items give the same reason as if every item read were a candidate.
+# Five candidates take 2.6 times as long and agree for 95 %. Always naming the newest item agrees for 84 %, and always
+# naming the item with the nearest vector for 64 %.
 CANDIDATES = 3
 
 
 @dataclass(frozen=True)
 class LeaveOneOutScorer(VectorScorer):
-    """Vector scorer whose reasons are found by leaving out items of the sequence, one at a time.
+    """Vector scorer that finds reasons by leaving out items of the sequence, one at a time.
 
     Attributes
     ----------
     longest_input : int
-        Number of items, the newest of a sequence, that the model reads.
+        Number of newest items of a sequence that the model reads.
     """
 
     longest_input: int = field(kw_only=True)
@@ -42,9 +42,10 @@ class LeaveOneOutScorer(VectorScorer):
     def reasons(self, sequences: Sequences, items: Ints, allowed: Bools | None = None) -> Ints:
         """Return the item without which the recommended item's score is lowest, relative to the mean score.
 
-        The mean is over all recommendable items: the reason explains why this item scores above an average item, not
-        why it ranks above its neighbours in the list. Candidates are the newest ``CANDIDATES`` distinct items that the
-        model reads. A candidate is left out at all its occurrences; the only item of a sequence is always the reason.
+        The mean is over all recommendable items: the reason explains why the recommended item scores above an average
+        item, not why it ranks above its neighbours in the list. Candidates are the newest ``CANDIDATES`` distinct items
+        that the model reads. A candidate is left out at all its occurrences. If a sequence has only one item, this item
+        is the reason.
         """
         reasons = np.full(items.shape, -1, np.int32)
         for start in range(0, len(sequences), REASON_CHUNK):
@@ -60,14 +61,14 @@ class LeaveOneOutScorer(VectorScorer):
             centred_vectors = self.item_vectors[items[rows].clip(min=0)] - self._mean_vector
             scores = torch.bmm(centred_vectors, queries_without.transpose(1, 2)).cpu().numpy()
             scores = np.where(candidates[:, None, :] >= 0, scores, np.inf)
-            # of scores that differ only by rounding, the first is taken: that of the newest candidate
+            # of scores that differ only by rounding, argmax takes the first, which is that of the newest candidate
             lowest = np.isclose(scores, scores.min(axis=2, keepdims=True), rtol=1e-4, atol=1e-5).argmax(axis=2)
             reasons[rows] = np.where(items[rows] >= 0, np.take_along_axis(candidates, lowest, axis=1), -1)
         return reasons
 
     @cached_property
     def _mean_vector(self) -> Tensor:
-        """Mean vector of the recommendable items; its score is their mean score, since scores are inner products."""
+        """Mean vector of the recommendable items: as scores are inner products, it gives the items' mean score."""
         return self.item_vectors[self.recommendable].mean(dim=0)
 
 

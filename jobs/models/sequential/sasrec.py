@@ -1,8 +1,8 @@
-"""SASRec and LLM2SASRec: the second starts its item vectors from LLM embeddings, and is otherwise the same.
+"""SASRec, and LLM2SASRec, which is the same model with item vectors that start from LLM embeddings.
 
-SASRec: Kang & McAuley 2018 (arXiv 1808.09781), with the loss of gSASRec's and eSASRec's comparisons: softmax over
-sampled items instead of one negative item (arXiv 2309.07602, 2508.06450). LLM2SASRec: Boz et al. 2024 (arXiv
-2402.01339).
+Sources: SASRec by Kang & McAuley 2018 (arXiv 1808.09781), LLM2SASRec by Boz et al. 2024 (arXiv 2402.01339). SASRec's
+loss with one negative item is replaced by softmax over sampled items, as in the comparisons of gSASRec (arXiv
+2309.07602) and eSASRec (arXiv 2508.06450).
 """
 
 import math
@@ -21,39 +21,53 @@ from jobs.models.sequential.transformer import Transformer
 class SASRecNetwork(AutoregressiveNetwork):
     """SASRec's network: item vectors and a causal transformer."""
 
-    def __init__(self, table: Tensor, blocks: int, heads: int, window: int, dropout: float) -> None:
+    def __init__(self, initial_vectors: Tensor, blocks: int, heads: int, window: int, dropout: float) -> None:
         super().__init__()
-        self.table = nn.Parameter(table)
-        self.transformer = Transformer(table.shape[1], blocks, heads, window, dropout, causal=True)
+        self.table = nn.Parameter(initial_vectors)
+        self.transformer = Transformer(initial_vectors.shape[1], blocks, heads, window, dropout, causal=True)
 
-    def forward(self, table: Tensor, items: Tensor) -> Tensor:
-        """Return the predicted vector of the next item at each position: see the base class."""
-        # item vectors are scaled up, as in the original: otherwise the blocks' initial, random outputs drown them, and
-        # with them the embeddings' information (nDCG@20 on a temporal fold of Beauty: 0.044 after 6 epochs, without
-        # scaling 0.040 after 14)
-        vectors = functional.embedding(items, table) * math.sqrt(table.shape[1])
+    def forward(self, item_vectors: Tensor, items: Tensor) -> Tensor:
+        """Return the predicted vector of the next item at each position, see :meth:`AutoregressiveNetwork.forward`."""
+        # Item vectors are scaled up, as in the original: otherwise the random initial outputs of the transformer blocks
+        # outweigh them, and the embeddings' information is lost (nDCG@20 on a temporal fold of Beauty: 0.044 after 6
+        # epochs, without scaling 0.040 after 14).
+        vectors = functional.embedding(items, item_vectors) * math.sqrt(item_vectors.shape[1])
         return self.transformer(vectors, None)  # type: ignore[no-any-return]
 
 
 class SASRec(AutoregressiveModel):
-    """A transformer model that predicts each item of a sequence from the items before it."""
+    """A transformer model that predicts each item of a sequence from the items before it.
+
+    Hyper-parameters
+    ----------------
+    width, blocks, heads, dropout
+        See :class:`Transformer`.
+    window : int
+        Number of newest items read. 20 as in arXiv 2309.09261: a longer window gains nothing for short sequences.
+    negatives : int
+        Number of sampled items in the loss, shared by a batch; 0 means all items, which costs more and gains less.
+    epochs, patience : int
+        Largest number of epochs, and number of epochs without a better score after which training stops.
+
+    The others are described at ``SHARED_DEFAULTS``.
+    """
 
     family = "sasrec"
     defaults = {
         "width": 128,
         "blocks": 2,
         "heads": 2,
-        "window": 20,  # newest items read; as in arXiv 2309.09261: a longer window gains nothing for short sequences
+        "window": 20,
         "dropout": 0.3,
-        "negatives": 512,  # sampled items in the loss, shared by a batch; 0: all items, which costs more and gains less
+        "negatives": 512,
         **SHARED_DEFAULTS,
-        "epochs": 30,  # at most; patience usually stops training earlier
+        "epochs": 30,
         "patience": 3,
     }
 
-    def _make_network(self, table: Floats) -> SASRecNetwork:
+    def _make_network(self, initial_vectors: Floats) -> SASRecNetwork:
         p = self.parameters
-        return SASRecNetwork(torch.from_numpy(table), p["blocks"], p["heads"], p["window"], p["dropout"])
+        return SASRecNetwork(torch.from_numpy(initial_vectors), p["blocks"], p["heads"], p["window"], p["dropout"])
 
 
 class LLM2SASRec(SASRec):

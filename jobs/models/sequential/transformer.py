@@ -1,4 +1,4 @@
-"""The transformer encoder of BERT4Rec and SASRec: it maps the vectors of a window of items to as many vectors."""
+"""The transformer encoder of BERT4Rec and SASRec: it maps the vectors of a sequence's items to as many vectors."""
 
 import torch
 from torch import Tensor, nn
@@ -13,9 +13,9 @@ class Attention(nn.Module):
         self.heads, self.dropout, self.causal = heads, dropout, causal
         self.into = nn.Linear(width, 3 * width)
         self.out = nn.Linear(width, width)
-        # The value and output projections start as the identity, so that attention first passes on the attended vectors
-        # unchanged instead of rotating them at random. Scores are then inner products of item vectors from the start,
-        # and the information in the vectors isn't lost. The mask, which has no item vector of its own, gains most
+        # The value and output projections start as the identity, so that attention first passes on vectors unchanged,
+        # where random projections would rotate them. Scores are then inner products of item vectors from the start, and
+        # the information in the vectors isn't lost. The BERT4Rec families, whose mask has no item vector, gain most
         # (nDCG@20 on the newest tenth of Beauty's training sequences: BERT4Rec 0.034 to 0.039, LLM2BERT4Rec 0.041 to
         # 0.048, LLM2SASRec 0.053 to 0.058).
         for weight, bias in (
@@ -25,28 +25,31 @@ class Attention(nn.Module):
             nn.init.eye_(weight)
             nn.init.zeros_(bias)
 
-    def forward(self, x: Tensor, visible: Tensor | None) -> Tensor:
+    def forward(self, vectors: Tensor, is_visible: Tensor | None) -> Tensor:
         """Return the attention's output, float (rows, length, width).
 
         Parameters
         ----------
-        x : float (rows, length, width)
-        visible : bool (rows, 1, 1, length), optional
+        vectors : float (rows, length, width)
+        is_visible : bool (rows, 1, 1, length), optional
             False for positions that no position may attend to, such as padding; None if all are visible.
         """
-        rows, length, width = x.shape
+        rows, length, width = vectors.shape
         query, key, value = (
-            part.view(rows, length, self.heads, -1).transpose(1, 2) for part in self.into(x).chunk(3, dim=-1)
+            part.view(rows, length, self.heads, -1).transpose(1, 2) for part in self.into(vectors).chunk(3, dim=-1)
         )
         dropout = self.dropout if self.training else 0.0
         mixed = functional.scaled_dot_product_attention(
-            query, key, value, attn_mask=visible, dropout_p=dropout, is_causal=self.causal
+            query, key, value, attn_mask=is_visible, dropout_p=dropout, is_causal=self.causal
         )
         return self.out(mixed.transpose(1, 2).reshape(rows, length, width))  # type: ignore[no-any-return]
 
 
 class TransformerBlock(nn.Module):
-    """Pre-norm transformer block: attention, then a feed-forward layer; stable at short trainings' learning rates."""
+    """Transformer block: attention, then a feed-forward layer, each with a layer norm before it.
+
+    Norms before the layers keep training stable at the learning rates of short trainings.
+    """
 
     def __init__(self, width: int, heads: int, dropout: float, causal: bool) -> None:
         super().__init__()
@@ -56,14 +59,14 @@ class TransformerBlock(nn.Module):
         self.feed = nn.Sequential(nn.Linear(width, 4 * width), nn.GELU(), nn.Linear(4 * width, width))
         self.dropout = nn.Dropout(dropout)
 
-    def forward(self, x: Tensor, visible: Tensor | None) -> Tensor:
+    def forward(self, vectors: Tensor, is_visible: Tensor | None) -> Tensor:
         """Return the block's output, float (rows, length, width); the parameters are those of :class:`Attention`."""
-        x = x + self.dropout(self.attention(self.attention_norm(x), visible))
-        return x + self.dropout(self.feed(self.feed_norm(x)))  # type: ignore[no-any-return]
+        vectors = vectors + self.dropout(self.attention(self.attention_norm(vectors), is_visible))
+        return vectors + self.dropout(self.feed(self.feed_norm(vectors)))  # type: ignore[no-any-return]
 
 
 class Transformer(nn.Module):
-    """Transformer encoder over item vectors, with learned positions that are counted from the newest item.
+    """Transformer encoder over item vectors, with trained position vectors that are counted from the newest item.
 
     Parameters
     ----------
@@ -84,19 +87,19 @@ class Transformer(nn.Module):
         self.blocks = nn.ModuleList(TransformerBlock(width, heads, dropout, causal) for _ in range(blocks))
         self.norm = nn.LayerNorm(width)
 
-    def forward(self, vectors: Tensor, real: Tensor | None) -> Tensor:
+    def forward(self, vectors: Tensor, is_item: Tensor | None) -> Tensor:
         """Encode item vectors into vectors of the same shape, float (rows, length, width).
 
         Parameters
         ----------
         vectors : float (rows, length, width)
-        real : bool (rows, length), optional
-            False on padding, which stands at the left; None if no row is padded.
+        is_item : bool (rows, length), optional
+            False on padding, which is at the left; None if no row is padded.
         """
         length = vectors.shape[1]
-        # positions are counted from the right, so that the newest item has the same position in rows of any length
+        # positions are counted from the right: the newest item has the same position in sequences of any length
         x = self.dropout(vectors + self.positions[-length:])
-        visible = None if real is None else real[:, None, None, :]
+        is_visible = None if is_item is None else is_item[:, None, None, :]
         for block in self.blocks:
-            x = block(x, visible)
+            x = block(x, is_visible)
         return self.norm(x)  # type: ignore[no-any-return]
