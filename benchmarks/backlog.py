@@ -69,7 +69,7 @@ class Handler(BaseHTTPRequestHandler):
     server: Service
 
     def do_POST(self) -> None:
-        """Answer with vectors, or with a refusal."""
+        """EmbeddingAnswer with vectors, or with a refusal."""
         body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
         early = self.server.admits()
         if early:
