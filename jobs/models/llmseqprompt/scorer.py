@@ -100,8 +100,8 @@ class PromptScorer(Scorer):
         usable = allowed & self.writer.has_name
         questions = self.writer.questions(sequences, allowed)
         # Constrained answers also name items of the sequence itself, which are dropped later: mostly the items shown,
-        # at most ``window``. So ``window`` more names are asked for, for all sequences alike: the number of beams decides
-        # which names are found, and a list must not depend on the other sequences of its chunk.
+        # at most ``window``. So ``window`` more names are asked for, for all sequences alike: the number of beams
+        # decides which names are found, and a list must not depend on the other sequences of its chunk.
         extra_names = 0 if exclude is None else self.writer.window
         answers_by_question = self._ask(questions, k + extra_names, usable)
         replacement_for = self._replacements(questions, answers_by_question)
