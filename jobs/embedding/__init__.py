@@ -1,4 +1,4 @@
-"""Item texts and their vectors: what is missing, which provider makes it, at what cost, and the embed job.
+"""Embedding of item texts: which texts lack a vector, which provider makes it, at what cost, and the embed job.
 
 May import ``core``, ``warehouse`` and ``services``.
 """

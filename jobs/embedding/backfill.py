@@ -1,4 +1,4 @@
-"""The embed job: texts without a vector get one, each bought once and committed request by request."""
+"""The embed job: get a vector for each text that has none; buy each once, and commit after each request."""
 
 import math
 import signal
@@ -9,11 +9,11 @@ from dataclasses import dataclass
 from typing import cast
 
 from jobs.embedding.backlog import ITEM_TEXTS, MissingTexts, label_empty_texts, stage_missing_texts, staged_texts
-from jobs.embedding.batch_api import COUNT_UNDER_WAY, embed_in_batches
+from jobs.embedding.batch_api import COUNT_BATCHES_UNDER_WAY, embed_in_batches
 from jobs.embedding.batching import pack_requests
 from jobs.embedding.budget import Budget
 from jobs.embedding.dispatch import Dispatcher
-from jobs.embedding.provider import BatchProvider, DirectProvider, Rate
+from jobs.embedding.provider import BatchProvider, DirectProvider, RateLimits
 from jobs.embedding.providers import provider_for
 from jobs.embedding.stored_vectors import store_failures, store_vectors
 from jobs.errors import NextmartError, UsageError, redact
@@ -37,22 +37,22 @@ class EmbedOptions:
     Attributes
     ----------
     max_cost : float or None
-        US dollars; a request that would make the run cost more is not made. None for no limit.
+        US dollars that the run may cost: a request that would exceed them is not made. None for no limit.
     retry_failed : bool
-        Whether texts that failed before are tried again.
-    texts : str
-        The relation that holds the items' texts, as written in SQL.
+        Whether to try again the texts whose embedding failed in an earlier run.
+    texts_relation : str
+        Name in SQL of the table or view that holds the items' texts.
     """
 
     max_cost: float | None = None
     retry_failed: bool = False
-    texts: str = ITEM_TEXTS
+    texts_relation: str = ITEM_TEXTS
 
 
-def embed(connection: Connection, settings: Settings, run: JobRun, options: EmbedOptions = EmbedOptions()) -> None:
-    """Give every text of ``catalog.item_texts`` a row in ``ml.embeddings``; existing rows stay.
+def embed(connection: Connection, settings: Settings, record: JobRun, options: EmbedOptions = EmbedOptions()) -> None:
+    """Write a row of ``ml.embeddings`` for each text of ``catalog.item_texts`` that has none.
 
-    If the service fails, the run's status is ``incomplete``: vectors bought so far stay, the next run asks for the
+    If the service fails, the job run's status is ``incomplete``: vectors bought so far stay, the next run asks for the
     rest, and the caller goes on with the vectors that exist.
 
     Raises
@@ -60,23 +60,25 @@ def embed(connection: Connection, settings: Settings, run: JobRun, options: Embe
     NextmartError
         If the service fails and the embedding model has no vector at all.
     UsageError
-        If ``options.max_cost`` is not a number, or limits the cost of a model without a known price.
+        If ``options.max_cost`` is not a number, or if it is set and the price of the embedding model is unknown.
     """
     model = settings.job_vars().embedding
     if options.max_cost is not None and math.isnan(options.max_cost):
         raise UsageError("--max-cost is an amount in US dollars, not nan")
-    missing = MissingTexts(model, options.retry_failed, settings.embedding_too_long == "truncate", options.texts)
-    label_empty_texts(connection, missing, run.run_id)
-    run.rows_in = stage_missing_texts(connection, missing)
-    run.detail = {
+    missing = MissingTexts(
+        model, options.retry_failed, settings.embedding_too_long == "truncate", options.texts_relation
+    )
+    label_empty_texts(connection, missing, record.run_id)
+    record.rows_in = stage_missing_texts(connection, missing)
+    record.detail = {
         "embedding_model": model.name,
         "provider": model.provider,
-        "texts": run.rows_in,
+        "texts": record.rows_in,
         "failed": 0,
         "tokens": 0,
     }
-    if not run.rows_in and not connection.execute(COUNT_UNDER_WAY, model.key).fetchall()[0][0]:
-        return  # a run without work costs nothing, not even the loading of a provider
+    if not record.rows_in and not connection.execute(COUNT_BATCHES_UNDER_WAY, model.key).fetchall()[0][0]:
+        return  # without texts to embed or batches to collect, no provider is loaded
     provider = provider_for(settings, model)
     if options.max_cost is not None and provider.price is None:
         raise UsageError(
@@ -86,52 +88,57 @@ def embed(connection: Connection, settings: Settings, run: JobRun, options: Embe
     budget = Budget(provider.price, options.max_cost)
     try:
         if isinstance(provider, DirectProvider):
-            ended_by = _embed_directly(connection, settings, run, provider, budget, missing) if run.rows_in else None
+            ended_by = (
+                _embed_directly(connection, settings, record, provider, budget, missing) if record.rows_in else None
+            )
         else:
-            ended_by = embed_in_batches(connection, settings, run, cast(BatchProvider, provider), budget, missing)
+            ended_by = embed_in_batches(connection, settings, record, cast(BatchProvider, provider), budget, missing)
     finally:
-        run.detail["tokens"], run.cost = budget.tokens, budget.cost
+        record.detail["tokens"], record.cost = budget.tokens, budget.cost
     if ended_by:
-        run.status = "incomplete"
-        run.detail["ended_by"] = redact(str(ended_by))
+        record.status = "incomplete"
+        record.detail["ended_by"] = redact(str(ended_by))
         if not connection.execute(HAS_VECTORS, model.key).fetchall()[0][0]:
             raise ended_by
-        say(f"embed ended early; the vectors that exist will do meanwhile: {run.detail['ended_by']}")
+        say(f"embed ended early; the vectors that exist will do meanwhile: {record.detail['ended_by']}")
 
 
 def _embed_directly(
     connection: Connection,
     settings: Settings,
-    run: JobRun,
+    record: JobRun,
     provider: DirectProvider,
     budget: Budget,
     missing: MissingTexts,
 ) -> NextmartError | None:
-    """Embed the staged texts with a provider that answers at once; return why the run ended early, None if it did not.
+    """Embed the staged texts with a provider that answers at once, and commit each request's vectors as they arrive.
 
-    Each request's vectors are committed as soon as they arrive.
+    Returns
+    -------
+    NextmartError or None
+        The error that ended the run early; None if all requests were made.
     """
     model = missing.model
-    rate = Rate(settings.embedding_requests_per_minute, settings.embedding_tokens_per_minute)
+    rate = RateLimits(settings.embedding_requests_per_minute, settings.embedding_tokens_per_minute)
     dispatcher = Dispatcher(provider, model.dimensions, budget, rate, settings.embedding_patience_seconds)
-    texts = staged_texts(connection, missing, provider, run)
+    texts = staged_texts(connection, missing, provider, record)
     requests = pack_requests(texts, provider.limits, settings.embedding_batch_size)
-    with progress(f"embedding with {model.name}", run.rows_in) as advance, _stopping_at_ctrl_c(dispatcher.stop):
+    with progress(f"embedding with {model.name}", record.rows_in) as advance, _stopping_at_ctrl_c(dispatcher.stop):
         for outcome in dispatcher.outcomes(requests):
             if outcome.vectors is not None and len(outcome.texts):
-                store_vectors(connection, model, run.run_id, outcome.texts, outcome.vectors)
-                run.rows_out += len(outcome.texts)
+                store_vectors(connection, model, record.run_id, outcome.texts, outcome.vectors)
+                record.rows_out += len(outcome.texts)
             if outcome.failed:
                 text, error = outcome.failed
-                store_failures(connection, model, run.run_id, "failed", [(text.text_hash, redact(error))])
-                run.detail["failed"] += 1
+                store_failures(connection, model, record.run_id, "failed", [(text.text_hash, redact(error))])
+                record.detail["failed"] += 1
             advance(len(outcome.texts) + bool(outcome.failed), f"${budget.cost:.4f}" if budget.price else "")
     return dispatcher.ended_by
 
 
 @contextmanager
 def _stopping_at_ctrl_c(stop: threading.Event) -> Iterator[None]:
-    """Set ``stop`` at the first Ctrl-C, so that requests in flight, which are paid for, are kept; the second aborts."""
+    """Set ``stop`` at the first Ctrl-C, so that paid requests in flight can end; a second Ctrl-C aborts."""
     if threading.current_thread() is not threading.main_thread():  # dbt runs jobs in threads and handles Ctrl-C itself
         yield
         return

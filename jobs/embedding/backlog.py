@@ -1,4 +1,4 @@
-"""Texts of the catalogue that have no vector yet, read in portions so that memory stays bounded."""
+"""The catalogue's texts that have no vector yet, read in portions so that memory stays bounded."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -10,9 +10,9 @@ from jobs.settings import EmbeddingModel
 from jobs.warehouse.connection import Connection
 from jobs.warehouse.job_runs import JobRun
 
-PORTION_SIZE = 20_000  # texts that are read into memory at a time
+PORTION_SIZE = 20_000  # texts that are read into memory at once
 
-# Texts to leave alone: they have a vector, are known to get none, or are part of a batch that has not ended.
+# Texts that are not sent to a provider: they have a vector, are known to get none, or wait in an unfinished batch.
 SETTLED_TEXTS = """
     select text_hash from ml.embeddings
     where
@@ -26,9 +26,9 @@ SETTLED_TEXTS = """
     where batches.embedding_model = $embedding_model and batches.dimensions = $dimensions and batches.ended_at is null
 """
 
-ITEM_TEXTS = "catalog.item_texts"  # the relation with item_id, text and text_hash of every item
+ITEM_TEXTS = "catalog.item_texts"  # the dbt model with ``item_id``, ``text`` and ``text_hash`` of every item
 
-LABEL_EMPTY = """
+LABEL_EMPTY_TEXTS = """
     insert into ml.embeddings by name
     select distinct
         $embedding_model as embedding_model, $dimensions as dimensions, text_hash, 'empty' as status,
@@ -41,8 +41,8 @@ LABEL_EMPTY = """
         )
 """
 
-SELECT_MISSING = f"""
-    -- one row for each distinct text
+SELECT_MISSING_TEXTS = f"""
+    -- one row for each distinct text without a vector
     select texts.text_hash, any_value(texts.text) as text, count(*) as items
     from {{texts}} as texts
     anti join ({SETTLED_TEXTS}) as settled on texts.text_hash = settled.text_hash
@@ -50,58 +50,59 @@ SELECT_MISSING = f"""
     group by texts.text_hash
 """  # noqa: S608
 
-# Sorted by length, since texts of similar length share a request best; text_hash makes the order total.
-STAGE_MISSING = f"""
+# Texts are sorted by length, since texts of similar length share a request best; ``text_hash`` orders equal lengths.
+STAGE_MISSING_TEXTS = f"""
     create or replace temp table embedding_backlog as
-    select text_hash, text from ({SELECT_MISSING}) order by strlen(text), text_hash
+    select text_hash, text from ({SELECT_MISSING_TEXTS}) order by strlen(text), text_hash
 """  # noqa: S608
 
-COUNT_MISSING = f"""
-    select coalesce(sum(items), 0)::bigint, count(*), coalesce(sum(strlen(text)), 0)::bigint from ({SELECT_MISSING})
+COUNT_MISSING_TEXTS = f"""
+    select coalesce(sum(items), 0)::bigint, count(*), coalesce(sum(strlen(text)), 0)::bigint
+    from ({SELECT_MISSING_TEXTS})
 """  # noqa: S608
 
-SAMPLE_MISSING = f"select text from ({SELECT_MISSING}) order by text_hash limit $size"  # noqa: S608
+SAMPLE_MISSING_TEXTS = f"select text from ({SELECT_MISSING_TEXTS}) order by text_hash limit $size"  # noqa: S608
 
 
 @dataclass(frozen=True)
 class MissingTexts:
-    """Says which texts count as missing a vector of an embedding model.
+    """Describes the texts that lack a vector of an embedding model.
 
     Attributes
     ----------
     model : EmbeddingModel
     retry_failed : bool
-        Whether texts that failed before count as missing.
+        Whether a text whose embedding failed before counts as missing.
     truncate : bool
-        Whether texts that are too long for the model are cut; if not, they are rejected.
-    texts : str
-        The relation that holds the items' texts, as written in SQL.
+        Whether texts that are too long for the model are cut; otherwise they are rejected.
+    texts_relation : str
+        Name in SQL of the table or view that holds the items' texts.
     """
 
     model: EmbeddingModel
     retry_failed: bool = False
     truncate: bool = True
-    texts: str = ITEM_TEXTS
+    texts_relation: str = ITEM_TEXTS
 
-    def parameters(self) -> dict[str, object]:
-        """Return the parameters of the queries that use ``SETTLED_TEXTS``."""
+    def query_parameters(self) -> dict[str, object]:
+        """Return the parameters of the SQL queries for missing texts."""
         return {**self.model.key, "retry_failed": self.retry_failed, "truncate": self.truncate}
 
 
 def label_empty_texts(connection: Connection, missing: MissingTexts, run_id: str) -> None:
-    """Label blank texts as ``empty`` in ``ml.embeddings``, so that no run asks for their vectors."""
-    connection.execute(LABEL_EMPTY.format(texts=missing.texts), {**missing.model.key, "run_id": run_id})
+    """Record blank texts in ``ml.embeddings`` with the status ``empty``, so that no run asks for their vectors."""
+    connection.execute(LABEL_EMPTY_TEXTS.format(texts=missing.texts_relation), {**missing.model.key, "run_id": run_id})
 
 
 def stage_missing_texts(connection: Connection, missing: MissingTexts) -> int:
-    """Write the distinct missing texts into the temporary table ``embedding_backlog``; return their number."""
-    connection.execute(STAGE_MISSING.format(texts=missing.texts), missing.parameters())
+    """Write the distinct texts without a vector into the temporary table ``embedding_backlog``; return their number."""
+    connection.execute(STAGE_MISSING_TEXTS.format(texts=missing.texts_relation), missing.query_parameters())
     row = connection.execute("select count(*) from embedding_backlog").fetchone()
     return int(row[0]) if row else 0
 
 
 def staged_portions(connection: Connection, size: int = PORTION_SIZE) -> Iterator[list[tuple[str, str]]]:
-    """Yield the (text_hash, text) rows that :func:`stage_missing_texts` wrote, the shortest texts first."""
+    """Yield lists of at most ``size`` (text_hash, text) rows of ``embedding_backlog``, the shortest texts first."""
     start = 0
     while rows := connection.execute(
         "select text_hash, text from embedding_backlog where rowid >= $start and rowid < $start + $size order by rowid",
@@ -111,34 +112,34 @@ def staged_portions(connection: Connection, size: int = PORTION_SIZE) -> Iterato
         start += size
 
 
-def staged_texts(connection: Connection, missing: MissingTexts, provider: Provider, run: JobRun) -> Iterator[Text]:
-    """Yield the texts that :func:`stage_missing_texts` wrote, at a length that the provider's model reads.
+def staged_texts(connection: Connection, missing: MissingTexts, provider: Provider, record: JobRun) -> Iterator[Text]:
+    """Yield the texts of ``embedding_backlog``, at a length that the provider's model reads.
 
-    Texts that are too long are cut, or labelled ``too_long`` and left out, as ``missing.truncate`` says.
+    Texts that are too long are cut if ``missing.truncate``; else they get the status ``too_long`` and are left out.
     """
     for rows in staged_portions(connection):
         texts, rejected = fit_to_limit(rows, provider, "truncate" if missing.truncate else "fail")
         failures = [(text.text_hash, text.note) for text in rejected]
-        store_failures(connection, missing.model, run.run_id, "too_long", failures)
-        run.detail["failed"] += len(failures)
+        store_failures(connection, missing.model, record.run_id, "too_long", failures)
+        record.detail["failed"] += len(failures)
         yield from texts
 
 
-def count_missing(connection: Connection, missing: MissingTexts) -> tuple[int, int, int]:
+def count_missing_texts(connection: Connection, missing: MissingTexts) -> tuple[int, int, int]:
     """Count the items and texts that have no vector yet.
 
     Returns
     -------
-    items, texts, size : int
-        Items without a vector, their distinct texts, and the bytes of those texts in UTF-8.
+    item_count, text_count, total_bytes : int
+        Items without a vector, their distinct texts, and the size of those texts in bytes of UTF-8.
     """
-    query = COUNT_MISSING.format(texts=missing.texts)
-    items, texts, size = connection.execute(query, missing.parameters()).fetchall()[0]
-    return items, texts, size
+    query = COUNT_MISSING_TEXTS.format(texts=missing.texts_relation)
+    item_count, text_count, total_bytes = connection.execute(query, missing.query_parameters()).fetchall()[0]
+    return item_count, text_count, total_bytes
 
 
-def sample_missing(connection: Connection, missing: MissingTexts, size: int) -> list[str]:
-    """Return a repeatable sample of the missing texts: those with the smallest hashes."""
-    query = SAMPLE_MISSING.format(texts=missing.texts)
-    rows = connection.execute(query, {**missing.parameters(), "size": size}).fetchall()
+def sample_missing_texts(connection: Connection, missing: MissingTexts, size: int) -> list[str]:
+    """Return a repeatable sample of ``size`` texts without a vector: those with the smallest hashes."""
+    query = SAMPLE_MISSING_TEXTS.format(texts=missing.texts_relation)
+    rows = connection.execute(query, {**missing.query_parameters(), "size": size}).fetchall()
     return [text for (text,) in rows]

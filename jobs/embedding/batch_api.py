@@ -1,8 +1,8 @@
 """The embed job with a provider that takes batches of texts and answers within a day (such as OpenAI's Batch API).
 
-Each run collects the results of ended batches and submits the texts that are missing; it may wait for them. A batch is
-written to the warehouse before it is submitted, under a name that the service keeps with the batch. So a run that is
-killed at any moment leaves nothing in doubt: the next run finds the batch by that name, or learns that there is none.
+Each run of the job collects the results of ended batches and submits the texts that have no vector yet; it may wait for
+their batches. A batch is recorded in the warehouse before it is submitted, under a name that the service keeps with the
+batch. If a run is killed at any moment, the next run finds the batch by that name, or learns that there is none.
 """
 
 import secrets
@@ -16,7 +16,7 @@ import pyarrow as pa
 from jobs.embedding.backlog import MissingTexts, stage_missing_texts, staged_texts
 from jobs.embedding.batching import Text, pack_requests
 from jobs.embedding.budget import Budget, BudgetExceeded
-from jobs.embedding.provider import BatchProvider, Result
+from jobs.embedding.provider import BatchProvider, BatchResult
 from jobs.embedding.stored_vectors import store_failures, store_vectors, usable_rows
 from jobs.errors import NextmartError, redact
 from jobs.progress import say
@@ -26,9 +26,9 @@ from jobs.warehouse.clock import now
 from jobs.warehouse.connection import Connection, transaction
 from jobs.warehouse.job_runs import JobRun
 
-BATCHES_PER_TEXT = 3  # completed batches without a vector for a text, after which the text counts as failed
+BATCHES_PER_TEXT = 3  # number of completed batches without a vector for a text, after which the text counts as failed
 RESULTS_PER_COMMIT = 1000  # results of a batch that are stored with one insert
-LONGEST_PAUSE = 60.0  # seconds between two looks at the batches under way, at most
+LONGEST_PAUSE = 60.0  # seconds between two checks of the batches under way, at most
 
 OPEN_BATCHES = """
     select submission_id, batch_id from ml.embedding_batches
@@ -36,7 +36,7 @@ OPEN_BATCHES = """
     order by created_at, submission_id
 """
 
-COUNT_UNDER_WAY = """
+COUNT_BATCHES_UNDER_WAY = """
     select count(*), coalesce(sum(texts), 0)::bigint, coalesce(sum(tokens), 0)::bigint from ml.embedding_batches
     where embedding_model = $embedding_model and dimensions = $dimensions and ended_at is null
 """
@@ -47,23 +47,23 @@ WRITE_BATCH = """
         'preparing' as status, $texts as texts, $tokens as tokens, 0 as results, $run_id as run_id, $now as created_at
 """
 
-# The texts are read from an Arrow table: as query parameters, the 50,000 texts of a batch would take a minute.
+# A batch's texts are inserted from an Arrow table: as query parameters, 50,000 texts would take a minute.
 WRITE_TEXTS = """
-    insert into ml.embedding_batch_texts by name select *, $submission_id as submission_id from handed_in
+    insert into ml.embedding_batch_texts by name select *, $submission_id as submission_id from batch_texts
 """
 
 HOPELESS_TEXTS = """
-    -- texts of an ended batch that $enough completed batches have left without a vector; a batch that did not complete
-    -- says nothing about its texts
+    -- texts of the batch that has just ended which got no vector from $max_batches completed batches; only completed
+    -- batches count, since a batch that did not complete says nothing about its texts
     select texts.text_hash
     from ml.embedding_batch_texts as texts
     inner join ml.embedding_batches as batches on texts.submission_id = batches.submission_id
     where
         batches.embedding_model = $embedding_model and batches.dimensions = $dimensions
         and batches.status = 'completed'
-        and texts.text_hash in (from ended)
+        and texts.text_hash in (from ended_batch_texts)
     group by texts.text_hash
-    having count(*) >= $enough
+    having count(*) >= $max_batches
 """
 
 DELETE_SETTLED_TEXTS = """
@@ -80,19 +80,19 @@ DELETE_SETTLED_TEXTS = """
 def embed_in_batches(
     connection: Connection,
     settings: Settings,
-    run: JobRun,
+    record: JobRun,
     provider: BatchProvider,
     budget: Budget,
     missing: MissingTexts,
 ) -> NextmartError | None:
-    """Collect results, submit missing texts, and wait as long as the settings say.
+    """Collect results of batches, submit texts without a vector, and wait as long as the settings say.
 
     Returns
     -------
     NextmartError or None
-        Why the run ended early; None if it did not.
+        The error that ended the run early; None if there was none.
     """
-    queue = BatchQueue(connection, settings, run, provider, budget, missing)
+    queue = BatchQueue(connection, settings, record, provider, budget, missing)
     deadline = time.monotonic() + 60 * settings.embedding_batch_wait_minutes
     pause = 1.0
     try:
@@ -108,33 +108,33 @@ def embed_in_batches(
     except (ServiceError, BudgetExceeded) as error:
         return error
     finally:
-        run.detail["under_way"] = queue.under_way()[1]
+        record.detail["under_way"] = queue.under_way()[1]
 
 
 class BatchQueue:
-    """The batches of one embedding model: submitted, tracked in the warehouse, and collected when they have ended."""
+    """Submits the batches of one embedding model, tracks them in the warehouse, and collects those that have ended."""
 
     def __init__(
         self,
         connection: Connection,
         settings: Settings,
-        run: JobRun,
+        record: JobRun,
         provider: BatchProvider,
         budget: Budget,
         missing: MissingTexts,
     ) -> None:
         self._connection = connection
         self._settings = settings
-        self._run = run
+        self._record = record
         self._provider = provider
         self._budget = budget
         self._missing = missing
         self._key = missing.model.key
-        self._reserved: dict[str, int] = {}  # reserved tokens by submission_id, of batches that this run submitted
+        self._reserved_tokens: dict[str, int] = {}  # by ``submission_id``, for batches that this run submitted
 
     def under_way(self) -> tuple[int, int, int]:
         """Count the batches that have not ended, their texts and their tokens."""
-        batches, texts, tokens = self._connection.execute(COUNT_UNDER_WAY, self._key).fetchall()[0]
+        batches, texts, tokens = self._connection.execute(COUNT_BATCHES_UNDER_WAY, self._key).fetchall()[0]
         return batches, texts, tokens
 
     def collect(self) -> None:
@@ -143,7 +143,7 @@ class BatchQueue:
         Raises
         ------
         Unavailable
-            If a batch has ended without any vector: its texts would fail again if they were submitted at once.
+            If a batch has ended without any vector: its texts, if submitted again at once, would fail again.
         """
         fruitless_batches = []
         for submission_id, recorded_id in self._connection.execute(OPEN_BATCHES, self._key).fetchall():
@@ -167,44 +167,46 @@ class BatchQueue:
             raise Unavailable(fruitless_batches[0])
 
     def _store_results(self, submission_id: str, batch_id: str) -> int:
-        """Store the results of an ended batch, some at a time; return how many texts got a vector or a final error.
+        """Store the results of an ended batch in parts; return how many texts got a vector or a final error.
 
-        If a run is killed in the middle, the next run stores the same results again, at no cost.
+        If the run is killed before the last part, the next run stores all results again, at no cost.
         """
         rows = self._connection.execute(
             "select text_hash, tokens, note from ml.embedding_batch_texts where submission_id = ?", [submission_id]
         ).fetchall()
         texts = {text_hash: Text(text_hash, "", tokens, note or "") for text_hash, tokens, note in rows}
         settled, charged = 0, 0
-        errors: dict[str, str] = {}  # error by text_hash, "" for none, of every text that has a result
+        errors: dict[str, str] = {}  # for each text with a result, by ``text_hash``: its error, or ""
         results = self._provider.results(batch_id)
-        while part := list(islice(results, RESULTS_PER_COMMIT)):
-            by_key = {result.key: result for result in part if result.key in texts and result.key not in errors}
-            answered = list(by_key.values())
-            usable = [result for result in answered if self._is_usable(result)]
-            if usable:
-                vectors = np.stack([result.vector for result in usable if result.vector is not None])
-                embedded = [texts[result.key] for result in usable]
-                store_vectors(self._connection, self._missing.model, self._run.run_id, embedded, vectors)
-            rejected = [(result.key, redact(result.error)) for result in answered if result.is_final]
-            store_failures(self._connection, self._missing.model, self._run.run_id, "failed", rejected)
-            self._run.rows_out += len(usable)
-            self._run.detail["failed"] += len(rejected)
-            settled += len(usable) + len(rejected)
-            # A server that reports no tokens is taken to charge for the tokens that were counted here.
+        while results_part := list(islice(results, RESULTS_PER_COMMIT)):
+            results_by_key = {
+                result.key: result for result in results_part if result.key in texts and result.key not in errors
+            }
+            new_results = list(results_by_key.values())
+            usable_results = [result for result in new_results if self._is_usable(result)]
+            if usable_results:
+                vectors = np.stack([result.vector for result in usable_results if result.vector is not None])
+                embedded = [texts[result.key] for result in usable_results]
+                store_vectors(self._connection, self._missing.model, self._record.run_id, embedded, vectors)
+            rejected = [(result.key, redact(result.error)) for result in new_results if result.is_final]
+            store_failures(self._connection, self._missing.model, self._record.run_id, "failed", rejected)
+            self._record.rows_out += len(usable_results)
+            self._record.detail["failed"] += len(rejected)
+            settled += len(usable_results) + len(rejected)
+            # If the server reports no tokens for a text, it is assumed to charge for the tokens that nextmart counted.
             charged += sum(
-                result.tokens or texts[result.key].tokens for result in answered if result.vector is not None
+                result.tokens or texts[result.key].tokens for result in new_results if result.vector is not None
             )
-            errors.update({result.key: result.error for result in answered})
+            errors.update({result.key: result.error for result in new_results})
         with transaction(self._connection):
             self._update(submission_id, results=len(errors), ended_at=now())
-            self._give_up(list(texts), errors)
+            self._record_hopeless_texts(list(texts), errors)
             self._connection.execute(DELETE_SETTLED_TEXTS, self._key)
-        # Charged only when all results are stored: after a kill, the next run stores and charges them again.
-        self._budget.settle(self._reserved.pop(submission_id, 0), charged)
+        # The budget is charged after all results are stored: after a kill, the next run stores and charges them again.
+        self._budget.settle(self._reserved_tokens.pop(submission_id, 0), charged)
         return settled
 
-    def _is_usable(self, result: Result) -> bool:
+    def _is_usable(self, result: BatchResult) -> bool:
         dimensions = self._missing.model.dimensions
         return (
             result.vector is not None
@@ -212,7 +214,7 @@ class BatchQueue:
             and bool(usable_rows(result.vector[None], 1, dimensions)[0])
         )
 
-    def _give_up(self, texts: list[str], errors: dict[str, str]) -> None:
+    def _record_hopeless_texts(self, texts: list[str], errors: dict[str, str]) -> None:
         """Record as failed the texts that ``BATCHES_PER_TEXT`` completed batches have left without a vector.
 
         Parameters
@@ -220,67 +222,70 @@ class BatchQueue:
         texts : list of text_hash
             The texts of the batch that has just ended.
         errors : text_hash -> error
-            Errors of that batch.
+            The errors that the ended batch reports.
         """
-        self._connection.register("ended", pa.table({"text_hash": pa.array(texts, pa.string())}))
+        self._connection.register("ended_batch_texts", pa.table({"text_hash": pa.array(texts, pa.string())}))
         stored = (
             "select text_hash from ml.embeddings where embedding_model = $embedding_model and dimensions = $dimensions"
         )
-        hopeless = self._connection.execute(
-            f"{HOPELESS_TEXTS} except {stored}", {**self._key, "enough": BATCHES_PER_TEXT}
+        hopeless_rows = self._connection.execute(
+            f"{HOPELESS_TEXTS} except {stored}", {**self._key, "max_batches": BATCHES_PER_TEXT}
         ).fetchall()
-        self._connection.unregister("ended")
+        self._connection.unregister("ended_batch_texts")
         failures = [
             (text_hash, redact(errors.get(text_hash) or f"{BATCHES_PER_TEXT} batches gave no usable vector"))
-            for (text_hash,) in hopeless
+            for (text_hash,) in hopeless_rows
         ]
-        store_failures(self._connection, self._missing.model, self._run.run_id, "failed", failures)
-        self._run.detail["failed"] += len(failures)
+        store_failures(self._connection, self._missing.model, self._record.run_id, "failed", failures)
+        self._record.detail["failed"] += len(failures)
 
     def submit_missing(self) -> None:
-        """Submit all texts that are missing and not under way, in as many batches as the service's limits need.
+        """Submit all texts that have no vector and are in no open batch, as many batches as the service's limits need.
 
         Raises
         ------
         BudgetExceeded
-            If the next batch might cost more than the run may spend.
+            If the next batch might cost more than the run may still spend.
         """
         if not stage_missing_texts(self._connection, self._missing):
             return
         max_tokens_under_way = self._settings.embedding_batch_enqueued_tokens
         limits = self._provider.limits
         batch_tokens = min(filter(None, (limits.request_tokens, max_tokens_under_way)), default=None)
-        texts = staged_texts(self._connection, self._missing, self._provider, self._run)
+        texts = staged_texts(self._connection, self._missing, self._provider, self._record)
         for batch in pack_requests(texts, replace(limits, request_tokens=batch_tokens), limits.texts):
             tokens = sum(text.tokens for text in batch)
             under_way = self.under_way()[2]
             if max_tokens_under_way is not None and under_way and under_way + tokens > max_tokens_under_way:
-                return  # the rest is submitted later, when batches under way have ended
+                return  # the remaining texts are submitted when batches under way have ended
             self._budget.reserve(tokens)
             self._submit(batch, tokens)
 
     def _submit(self, batch: list[Text], tokens: int) -> None:
-        """Write a batch of so many tokens to the warehouse, then submit it to the service."""
+        """Record a batch, which has ``tokens`` tokens, in the warehouse; then submit it to the service."""
         submission_id = f"nextmart-{secrets.token_hex(8)}"
-        self._reserved[submission_id] = tokens
+        self._reserved_tokens[submission_id] = tokens
         row = {"submission_id": submission_id, "texts": len(batch), "tokens": tokens}
         with transaction(self._connection):
-            self._connection.execute(WRITE_BATCH, {**self._key, **row, "run_id": self._run.run_id, "now": now()})
+            self._connection.execute(WRITE_BATCH, {**self._key, **row, "run_id": self._record.run_id, "now": now()})
             columns = {
                 "text_hash": [text.text_hash for text in batch],
                 "tokens": pa.array([text.tokens for text in batch], pa.int64()),
                 "note": pa.array([text.note or None for text in batch], pa.string()),
             }
-            self._connection.register("handed_in", pa.table(columns))
+            self._connection.register("batch_texts", pa.table(columns))
             self._connection.execute(WRITE_TEXTS, {"submission_id": submission_id})
-            self._connection.unregister("handed_in")
+            self._connection.unregister("batch_texts")
         try:
             batch_id = self._provider.submit(submission_id, {text.text_hash: text.text for text in batch})
-        except (Refused, Denied) as error:  # after any other error the batch may exist: the next run looks for it
+        except (
+            Refused,
+            Denied,
+        ) as error:  # after other errors the service may have the batch
             self._update(submission_id, status="refused", error=redact(str(error)), ended_at=now())
             raise
         self._update(submission_id, batch_id=batch_id, status="submitted")
-        self._run.detail["handed_in"] = self._run.detail.get("handed_in", 0) + len(batch)
+        self._record.detail["handed_in"] = self._record.detail.get("handed_in", 0) + len(batch)
 
     def _update(self, submission_id: str, **values: object) -> None:
         columns = ", ".join(f"{name} = ${name}" for name in values)

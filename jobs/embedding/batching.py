@@ -1,10 +1,10 @@
-"""Texts become requests: cut to the length that a model reads, and packed into as few requests as the limits allow."""
+"""Make requests from texts: cut each text to the length that a model reads, and pack texts into few requests."""
 
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-from jobs.embedding.provider import Limits, Provider
+from jobs.embedding.provider import Provider, RequestLimits
 
 # OpenAI checks the size of a request with its own estimate: four bytes of UTF-8 count as one token.
 BYTES_PER_TOKEN = 4
@@ -19,11 +19,11 @@ class Text:
     text_hash : str
         Identifies the item's whole text.
     text : str
-        What is sent to the provider: only a beginning of the item's text if that is too long for the model.
+        The text that is sent to the provider: if the item's whole text is too long for the model, its beginning.
     tokens : int
-        How many tokens will be charged for the text.
+        Tokens that the provider will charge for the text.
     note : str
-        What was cut off; "" for a whole text.
+        Says how much was cut off; "" for a whole text.
     """
 
     text_hash: str
@@ -46,7 +46,7 @@ def fit_to_limit(
     Returns
     -------
     accepted, rejected : lists of Text
-        In the order of the rows. The note of a rejected text says how long the text is.
+        In the order of ``rows``. The ``note`` of a rejected text says how long the text is.
     """
     counts = provider.count_tokens([text for _, text in rows])
     limit = provider.limits.text_tokens
@@ -63,16 +63,16 @@ def fit_to_limit(
     return accepted, rejected
 
 
-def pack_requests(texts: Iterable[Text], limits: Limits, batch_size: int) -> Iterator[list[Text]]:
+def pack_requests(texts: Iterable[Text], limits: RequestLimits, batch_size: int) -> Iterator[list[Text]]:
     """Pack texts into requests, in the order of the texts, within the limits and at most ``batch_size`` texts each.
 
-    A text that exceeds the limit of a whole request gets a request to itself: the service decides about it.
+    A text that alone exceeds the token limit of a request is sent alone: the service decides about it.
     """
     max_texts = min(batch_size, limits.texts)
     request: list[Text] = []
     request_tokens = 0
     for text in texts:
-        # Both our count of the tokens and the service's estimate of them have to stay within the limit.
+        # Both nextmart's count of the tokens and the service's estimate have to stay within the limit of a request.
         tokens = max(text.tokens, -(-len(text.text.encode()) // BYTES_PER_TOKEN))
         is_full = len(request) >= max_texts
         is_too_large = limits.request_tokens is not None and request_tokens + tokens > limits.request_tokens
@@ -85,7 +85,7 @@ def pack_requests(texts: Iterable[Text], limits: Limits, batch_size: int) -> Ite
         yield request
 
 
-def halves(texts: list[Text]) -> list[list[Text]]:
+def split_request(texts: list[Text]) -> list[list[Text]]:
     """Split a request into two halves, to narrow down which text the service rejects."""
     middle = len(texts) // 2
     return [texts[:middle], texts[middle:]]

@@ -1,49 +1,49 @@
-"""What all requests of a run share: the rate that the service allows, and the money that the run may spend."""
+"""Two limits on all requests of a run together: the service's rate limits, and the money that the run may spend."""
 
 import threading
 import time
 
-from jobs.embedding.provider import Rate
+from jobs.embedding.provider import RateLimits
 from jobs.errors import NextmartError
 
 
-class Pace:
-    """Schedules requests so that a service's limits a minute are kept and used up.
+class RequestPacer:
+    """Delays requests so that they use, but never exceed, the requests and tokens that a service allows a minute.
 
-    Requests are spread evenly (the generic cell rate algorithm without a burst), so that limits hold for every second
-    as well as for every minute. Limits that the settings leave open are learnt from the service's answers.
+    Requests are spread evenly (the generic cell rate algorithm without a burst), so that the limits hold for every
+    second as well as for every minute. Limits that the settings leave open are taken from the service's answers.
 
     Parameters
     ----------
-    rate : Rate
-        Limits of the settings.
+    rate : RateLimits
+        Limits that the settings give.
     stop : threading.Event
-        Ends all waiting when it is set.
+        When this event is set, all waits end.
     """
 
-    def __init__(self, rate: Rate, stop: threading.Event) -> None:
+    def __init__(self, rate: RateLimits, stop: threading.Event) -> None:
         self._configured_rate = rate
         self._rate = rate
         self._stop = stop
         self._lock = threading.Lock()
-        # moments (of time.monotonic) before which the next request may not start
+        # times of ``time.monotonic()`` before which the next request may not start
         self._next_by_requests = self._next_by_tokens = self._paused_until = 0.0
 
-    def learn(self, announced: Rate) -> None:
-        """Adopt the limits that the service announces, unless the settings give others."""
+    def adopt_limits(self, announced: RateLimits) -> None:
+        """Adopt the rate limits that the service announces, except those that the settings give."""
         configured, current = self._configured_rate, self._rate
-        self._rate = Rate(
+        self._rate = RateLimits(
             configured.requests or announced.requests or current.requests,
             configured.tokens or announced.tokens or current.tokens,
         )
 
     def pause(self, seconds: float) -> None:
-        """Start no request for some seconds, because the service asks for that."""
+        """Start no request for ``seconds`` seconds, because the service asks for a pause."""
         with self._lock:
             self._paused_until = max(self._paused_until, time.monotonic() + seconds)
 
     def wait(self, tokens: int) -> None:
-        """Wait until a request of so many tokens may start, or the run is stopped."""
+        """Wait until a request that holds ``tokens`` tokens may start, or until the run is stopped."""
         with self._lock:
             start = max(time.monotonic(), self._paused_until, self._next_by_requests, self._next_by_tokens)
             if self._rate.requests:
@@ -56,11 +56,11 @@ class Pace:
 
 
 class BudgetExceeded(NextmartError):
-    """Raised if the next request might cost more than the run may spend."""
+    """Raised when the next request might cost more than the run may still spend."""
 
 
 class Budget:
-    """The tokens that a run was charged for, and those reserved for requests that are not answered yet.
+    """Counts the tokens that a run was charged for, and those reserved for requests that are not answered yet.
 
     Parameters
     ----------
@@ -79,16 +79,16 @@ class Budget:
 
     @property
     def cost(self) -> float:
-        """US dollars spent; 0 if the price is unknown."""
+        """US dollars that the run has spent; 0 if the price is unknown."""
         return self.tokens * (self.price or 0) / 1e6
 
     def reserve(self, tokens: int) -> None:
-        """Reserve the tokens that a request will be charged for.
+        """Reserve the tokens that the service will charge for a request.
 
         Raises
         ------
         BudgetExceeded
-            If the run might then cost more than ``max_cost``.
+            If the run, with this request, might cost more than ``max_cost``.
         """
         with self._lock:
             cost = (self.tokens + self._reserved + tokens) * (self.price or 0) / 1e6

@@ -1,7 +1,7 @@
-"""Requests for embeddings from several threads: paced, retried, and split to find a text that the service rejects.
+"""Sends requests for embeddings from several threads: paces and retries them, and isolates a text that is rejected.
 
-Who causes a failure is tested, not guessed. A request that still fails after its retries is either the fault of one of
-its texts or of the service. If other requests succeed meanwhile, or a harmless probe does, the request is split in
+Who causes a failure is tested, not guessed. If a request still fails after its retries, either one of its texts or the
+service is at fault. If other requests succeed meanwhile, or a harmless probe does, the request is split in
 halves until the failing text stands alone, and that text is recorded as failed. If nothing succeeds, the run ends and
 its texts stay for the next run.
 """
@@ -16,39 +16,39 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from jobs.core.arrays import Floats
-from jobs.embedding.batching import Text, halves
-from jobs.embedding.budget import Budget, BudgetExceeded, Pace
-from jobs.embedding.provider import Answer, DirectProvider, Rate
+from jobs.embedding.batching import Text, split_request
+from jobs.embedding.budget import Budget, BudgetExceeded, RequestPacer
+from jobs.embedding.provider import DirectProvider, EmbeddingAnswer, RateLimits
 from jobs.embedding.stored_vectors import usable_rows
 from jobs.errors import NextmartError
 from jobs.services.errors import Busy, Denied, Refused, ServiceError, Unavailable, WrongAnswer
 from jobs.services.retries import Tries, exponential_jitter, retry
 
-MAX_FAILURES = 6  # failed tries after which a request is given up, if other requests succeed meanwhile
-MAX_WRONG_ANSWERS = 3  # wrong answers after which a request is given up, since each is charged for
-MAX_PROBES = 3  # failed tries of the probe after which the service counts as down
+MAX_FAILURES = 6  # failed tries after which a request is given up while other requests succeed
+MAX_WRONG_ANSWERS = 3  # wrong answers after which a request is given up, since the service charges for each
+MAX_PROBES = 3  # failed tries of the probe (a test request) after which the service counts as down
 PROBE_TEXT = "Does the embedding service answer?"
 LONGEST_WAIT = 60.0  # seconds between two tries of a request, at most
 
 
 class RunStopped(NextmartError):
-    """Raised for a request that was waiting when the run was stopped."""
+    """Raised for a request that had not started when the run was stopped."""
 
 
 @dataclass(frozen=True)
-class Outcome:
-    """The outcome of one request: vectors, a text that is given up, or smaller requests to make instead.
+class RequestOutcome:
+    """The outcome of one request for embeddings: vectors, a text that is given up, or smaller requests to make instead.
 
     Attributes
     ----------
     texts : list of Text
         Texts that got a vector.
     vectors : float32 array (texts, dimensions) or None
-        Their vectors.
+        The vectors of ``texts``; None if there are none.
     failed : (Text, str) or None
-        A text that is given up, and the error.
+        The text that is given up, and its error; None if there is no such text.
     follow_ups : list of requests
-        Smaller requests, for the texts of this one that have neither a vector nor an error yet.
+        Smaller requests, to make next, for those texts of the request that have neither a vector nor an error yet.
     """
 
     texts: list[Text] = field(default_factory=list)
@@ -66,40 +66,42 @@ class Dispatcher:
     dimensions : int
         Length of the vectors.
     budget : Budget
-    rate : Rate
-        Limits of the settings.
+    rate : RateLimits
+        Limits that the settings give.
     patience : float
         Seconds for which the service may fail before the run ends.
 
     Attributes
     ----------
     stop : threading.Event
-        Set it, from any thread, to let running requests end and start no others.
+        Once this event is set, from any thread, running requests end and no others start.
     ended_by : NextmartError or None
-        Why the run ended before all requests were made.
+        The error that ended the run before all requests were made; None if there was none.
     """
 
-    def __init__(self, provider: DirectProvider, dimensions: int, budget: Budget, rate: Rate, patience: float) -> None:
+    def __init__(
+        self, provider: DirectProvider, dimensions: int, budget: Budget, rate: RateLimits, patience: float
+    ) -> None:
         self.stop = threading.Event()
         self.ended_by: NextmartError | None = None
         self._provider = provider
         self._dimensions = dimensions
         self._budget = budget
-        self._pace = Pace(rate, self.stop)
+        self._pace = RequestPacer(rate, self.stop)
         self._patience = patience
         self._jitter = exponential_jitter(patience, min(LONGEST_WAIT, patience / 4))
         self._succeeded_at = float("-inf")
         self._probe_lock = threading.Lock()
 
-    def outcomes(self, requests: Iterable[list[Text]]) -> Iterator[Outcome]:
+    def outcomes(self, requests: Iterable[list[Text]]) -> Iterator[RequestOutcome]:
         """Make requests, at most ``provider.requests_in_flight`` at a time, and yield each outcome as it comes.
 
-        ``requests`` is advanced, and outcomes are used, in the caller's thread alone. A finished request counts as in
-        flight until its outcome was used: so many requests can be lost, at most, when the process is killed.
+        The iterator ``requests`` is advanced in the caller's thread alone. A finished request counts as in flight until
+        the caller has used its outcome: a kill of the process loses at most ``provider.requests_in_flight`` requests.
         """
         planned = iter(requests)
         follow_ups: deque[list[Text]] = deque()
-        in_flight: set[Future[Outcome]] = set()
+        in_flight: set[Future[RequestOutcome]] = set()
         with ThreadPoolExecutor(self._provider.requests_in_flight) as pool:
             try:
                 while True:
@@ -118,32 +120,32 @@ class Dispatcher:
             finally:
                 self.stop.set()
 
-    def _outcome(self, texts: list[Text]) -> Outcome:
+    def _outcome(self, texts: list[Text]) -> RequestOutcome:
         started = time.monotonic()
         try:
             answer = self._ask(texts)
         except RunStopped:
-            return Outcome()
+            return RequestOutcome()
         except (Denied, BudgetExceeded) as error:
             self._end_run(error)
-            return Outcome()
+            return RequestOutcome()
         except ServiceError as error:
             if not self._service_works(error, since=self._success_needed_since(error, texts, started)):
-                return Outcome()
+                return RequestOutcome()
             if len(texts) == 1:
-                return Outcome(failed=(texts[0], str(error)))
-            return Outcome(follow_ups=halves(texts))
+                return RequestOutcome(failed=(texts[0], str(error)))
+            return RequestOutcome(follow_ups=split_request(texts))
         usable = usable_rows(answer.vectors, len(texts), self._dimensions)
         embedded = [text for text, is_usable in zip(texts, usable, strict=True) if is_usable]
         unusable = [text for text, is_usable in zip(texts, usable, strict=True) if not is_usable]
-        return Outcome(embedded, answer.vectors[usable], follow_ups=[unusable] if unusable else [])
+        return RequestOutcome(embedded, answer.vectors[usable], follow_ups=[unusable] if unusable else [])
 
-    def _ask(self, texts: list[Text]) -> Answer:
-        """Make a request with retries."""
+    def _ask(self, texts: list[Text]) -> EmbeddingAnswer:
+        """Ask the provider for the vectors of ``texts``, with retries."""
         started = time.monotonic()
         tokens = sum(text.tokens for text in texts)
 
-        def try_once() -> Answer:
+        def try_once() -> EmbeddingAnswer:
             self._pace.wait(tokens)
             if self.stop.is_set():
                 raise RunStopped
@@ -152,7 +154,7 @@ class Dispatcher:
             try:
                 answer = self._provider.embed([text.text for text in texts])
                 charged = answer.tokens
-                self._pace.learn(answer.rate)
+                self._pace.adopt_limits(answer.rate)
                 return self._with_usable_vectors(answer, len(texts))
             except ServiceError as error:
                 charged = error.tokens or charged
@@ -160,7 +162,7 @@ class Dispatcher:
             finally:
                 self._budget.settle(tokens, charged)
 
-        def gives_up(tries: Tries) -> bool:
+        def should_give_up(tries: Tries) -> bool:
             silence = time.monotonic() - max(started, self._succeeded_at)
             others_succeed = self._succeeded_at > started
             return (
@@ -170,16 +172,18 @@ class Dispatcher:
             )
 
         def pause_all(seconds: float) -> float:
-            # The service asks all requests to wait. A wait longer than our patience ends the run, so it is cut short.
+            # The service asks all requests to wait. The wait is at most ``patience`` seconds, after which the run ends.
             self._pace.pause(min(seconds, self._patience))
             return 0.0
 
-        answer = retry(try_once, gives_up=gives_up, jitter=self._jitter, stop=self.stop, obey_retry_after=pause_all)
+        answer = retry(
+            try_once, should_give_up=should_give_up, jitter=self._jitter, stop=self.stop, obey_retry_after=pause_all
+        )
         self._succeeded_at = time.monotonic()
         return answer
 
-    def _with_usable_vectors(self, answer: Answer, texts: int) -> Answer:
-        """Return an answer that has at least one usable vector; else raise WrongAnswer."""
+    def _with_usable_vectors(self, answer: EmbeddingAnswer, texts: int) -> EmbeddingAnswer:
+        """Return ``answer`` if it has at least one usable vector; else raise WrongAnswer."""
         try:
             usable = usable_rows(answer.vectors, texts, self._dimensions)
         except ValueError as error:
@@ -189,10 +193,10 @@ class Dispatcher:
         return answer
 
     def _success_needed_since(self, error: ServiceError, texts: list[Text], started: float) -> float:
-        """Return the time since when another request's success proves that a text is at fault, not the service."""
+        """Return a time: if another request has succeeded since, a text caused the error, not the service."""
         if isinstance(error, Refused | WrongAnswer):
-            return float("-inf")  # one success in this run shows that the model and other parameters are right
-        # Before a single text is given up for good, the service has to answer another request at this very moment.
+            return float("-inf")  # any earlier success in this run shows that the model and other parameters are right
+        # A single text is given up for good only if the service answers another request from now on.
         return started if len(texts) > 1 else time.monotonic()
 
     def _service_works(self, error: ServiceError, since: float) -> bool:
@@ -206,18 +210,18 @@ class Dispatcher:
                 answer = self._probe()
             except ServiceError as probe_error:
                 self._budget.settle(0, probe_error.tokens)
-                # If even the probe is rejected, our parameters are wrong, which the request's own error says best.
+                # If even the probe is rejected, the parameters are wrong: the first request's error explains that best.
                 self._end_run(error if isinstance(probe_error, Refused | WrongAnswer) else probe_error)
                 return False
             self._budget.settle(0, answer.tokens)
             self._succeeded_at = time.monotonic()
             return True
 
-    def _probe(self) -> Answer:
-        """Embed a harmless text, with retries, since one failure of the service proves nothing."""
+    def _probe(self) -> EmbeddingAnswer:
+        """Embed a harmless text to test the service, with retries, since one failure proves nothing."""
         return retry(
             lambda: self._with_usable_vectors(self._provider.embed([PROBE_TEXT]), 1),
-            gives_up=lambda tries: tries.count >= MAX_PROBES,
+            should_give_up=lambda tries: tries.count >= MAX_PROBES,
             jitter=self._jitter,
             stop=self.stop,
             errors=(Busy, Unavailable),

@@ -1,4 +1,4 @@
-"""The interface of embedding providers: what a provider can do, its limits, and its answers."""
+"""The interface of embedding providers: their methods, limits and answers."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -8,17 +8,17 @@ from jobs.core.arrays import Floats
 
 
 @dataclass(frozen=True)
-class Limits:
-    """The limits of one request to a provider.
+class RequestLimits:
+    """The limits of one request to an embedding provider.
 
     Attributes
     ----------
     texts : int
-        Texts, at most.
+        Texts in a request, at most.
     text_tokens : int or None
-        Tokens of one text, at most; None for no limit.
+        Tokens in one text, at most; None for no limit.
     request_tokens : int or None
-        Tokens of all texts together, at most; None for no limit.
+        Tokens in all texts of a request together, at most; None for no limit.
     """
 
     texts: int
@@ -27,51 +27,51 @@ class Limits:
 
 
 class Provider(Protocol):
-    """A provider of embeddings, as far as planning a run needs it.
+    """The part of an embedding provider that planning a run needs.
 
     Attributes
     ----------
-    limits : Limits
-        What one request may hold.
+    limits : RequestLimits
+        How many texts and tokens one request may hold.
     price : float or None
         US dollars a million tokens; None if the price is unknown.
     """
 
-    limits: Limits
+    limits: RequestLimits
     price: float | None
 
     def count_tokens(self, texts: list[str]) -> list[int]:
-        """Return how many tokens each text will be charged for."""
+        """Return the number of tokens that the provider will charge for each text."""
 
     def shorten(self, text: str, tokens: int) -> str:
-        """Return a beginning of ``text`` that has at most ``tokens`` tokens."""
+        """Return the beginning of ``text``, at most ``tokens`` tokens long."""
 
 
 @dataclass(frozen=True)
-class Rate:
-    """How many requests and tokens a service allows a minute; None if it does not say."""
+class RateLimits:
+    """How many requests and tokens a service allows a minute; None if the limit is unknown."""
 
     requests: float | None = None
     tokens: float | None = None
 
 
 @dataclass(frozen=True)
-class Answer:
-    """The vectors that a provider made of one request's texts.
+class EmbeddingAnswer:
+    """A provider's answer to one request: the vectors of its texts.
 
     Attributes
     ----------
     vectors : float32 array (texts, dimensions)
         In the order of the texts.
     tokens : int
-        Tokens charged.
-    rate : Rate
-        What the service says that it allows.
+        Tokens that the service charged.
+    rate : RateLimits
+        The limits that the service announces.
     """
 
     vectors: Floats
     tokens: int
-    rate: Rate = Rate()
+    rate: RateLimits = RateLimits()
 
 
 @runtime_checkable
@@ -81,34 +81,34 @@ class DirectProvider(Provider, Protocol):
     Attributes
     ----------
     requests_in_flight : int
-        Requests that may run at the same time; ``embed`` is called from as many threads.
+        Requests that may run at the same time, each in a thread of its own that calls ``embed``.
     """
 
     requests_in_flight: int
 
-    def embed(self, texts: list[str]) -> Answer:
+    def embed(self, texts: list[str]) -> EmbeddingAnswer:
         """Return a vector for each text.
 
         Raises
         ------
         ServiceError
-            A class of :mod:`jobs.services.errors`, which says who caused the failure and so what to do next.
+            One of the classes in :mod:`jobs.services.errors`: the class says who caused the failure.
         """
 
 
 @dataclass(frozen=True)
-class Result:
-    """What a batch made of one text: a vector or an error.
+class BatchResult:
+    """The result for one text of a batch: a vector or an error.
 
     Attributes
     ----------
     key : str
-        The key that the text was submitted with.
+        The key under which the text was submitted.
     vector : float32 array (dimensions,) or None
     tokens : int
-        Tokens charged; 0 if the service does not say.
+        Tokens that the service charged for the text; 0 if it does not say.
     error : str
-        Why there is no vector; "" if there is one.
+        Why the text has no vector; "" if it has one.
     is_final : bool
         Whether the text would fail again in another batch.
     """
@@ -127,11 +127,11 @@ class BatchState:
     Attributes
     ----------
     status : str
-        The service's word for it.
+        The service's word for the progress.
     has_ended : bool
-        Whether results can be read: of all texts of the batch, of some, or of none.
+        Whether the batch is finished, so that its results, which some texts may lack, can be read.
     error : str
-        What is wrong with the batch as a whole; "" for nothing.
+        What is wrong with the batch as a whole; "" if nothing is.
     """
 
     status: str
@@ -143,7 +143,7 @@ class BatchProvider(Provider, Protocol):
     """A provider that takes files of texts (batches) and answers each within a day."""
 
     def submit(self, submission_id: str, texts: dict[str, str]) -> str:
-        """Submit texts by their keys, and return the batch's id; the service keeps ``submission_id`` with the batch."""
+        """Submit a batch of texts (key -> text), and return its id; the service keeps ``submission_id`` with it."""
 
     def find(self, submission_id: str) -> str | None:
         """Return the id of the batch that was submitted as ``submission_id``; None if the service has no such batch."""
@@ -151,5 +151,5 @@ class BatchProvider(Provider, Protocol):
     def state(self, batch_id: str) -> BatchState:
         """Ask the service for the progress of a batch."""
 
-    def results(self, batch_id: str) -> Iterator[Result]:
-        """Yield the results of an ended batch, in any order; some texts may have none."""
+    def results(self, batch_id: str) -> Iterator[BatchResult]:
+        """Yield the results of an ended batch, in any order; some texts may have no result."""

@@ -1,4 +1,4 @@
-"""Writing to ``ml.embeddings``: checked vectors, and labels for texts that have no vector."""
+"""Writing to ``ml.embeddings``: checked vectors, and the status of texts that have no vector."""
 
 from collections.abc import Sequence
 
@@ -11,17 +11,17 @@ from jobs.settings import EmbeddingModel
 from jobs.warehouse.clock import now
 from jobs.warehouse.connection import Connection
 
-# A text that failed before and has a vector now has a row already: that row is replaced.
+# A text whose embedding failed before has a row already; its vector replaces that row.
 STORE_ROWS = """
     insert or replace into ml.embeddings by name
     select *, $embedding_model as embedding_model, $dimensions as dimensions, $run_id as run_id,
         $created_at as created_at
-    from stored
+    from new_embeddings
 """
 
 
 def usable_rows(vectors: Floats, texts: int, dimensions: int) -> Bools:
-    """Tell which vectors of an answer may be stored: finite ones that are not zero.
+    """Tell which vectors of a provider's answer may be stored: those that are finite and not zero.
 
     Parameters
     ----------
@@ -34,7 +34,7 @@ def usable_rows(vectors: Floats, texts: int, dimensions: int) -> Bools:
     Raises
     ------
     ValueError
-        If the array has another shape, since then no row can be trusted.
+        If ``vectors`` has another shape than (texts, dimensions), since then no row can be trusted.
     """
     if vectors.shape != (texts, dimensions):
         raise ValueError(f"vectors of shape {vectors.shape} for {texts} texts of {dimensions} dimensions")
@@ -46,12 +46,14 @@ def usable_rows(vectors: Floats, texts: int, dimensions: int) -> Bools:
 def store_vectors(
     connection: Connection, model: EmbeddingModel, run_id: str, texts: Sequence[Text], vectors: Floats
 ) -> None:
-    """Commit a vector for each text; the status of a text that was cut is ``too_long``, with its note as the error.
+    """Commit a vector for each text to ``ml.embeddings``.
+
+    A text that was cut has the status ``too_long`` and its note in the column ``error``.
 
     Parameters
     ----------
     vectors : float32 array (texts, dimensions)
-        Rows that :func:`usable_rows` accepts.
+        Vectors that :func:`usable_rows` accepts.
     """
     values = pa.FixedSizeListArray.from_arrays(pa.array(vectors.ravel()), vectors.shape[1])
     rows = {
@@ -67,7 +69,7 @@ def store_vectors(
 def store_failures(
     connection: Connection, model: EmbeddingModel, run_id: str, status: str, failures: Sequence[tuple[str, str]]
 ) -> None:
-    """Commit a label for texts without a vector.
+    """Commit to ``ml.embeddings`` why texts have no vector.
 
     Parameters
     ----------
@@ -85,6 +87,6 @@ def store_failures(
 
 
 def _store(connection: Connection, model: EmbeddingModel, run_id: str, rows: pa.Table) -> None:
-    connection.register("stored", rows)
+    connection.register("new_embeddings", rows)
     connection.execute(STORE_ROWS, {**model.key, "run_id": run_id, "created_at": now()})
-    connection.unregister("stored")
+    connection.unregister("new_embeddings")

@@ -109,7 +109,7 @@ def _buy_vectors(
 ) -> Floats:
     """Embed the texts of ``temp.experiment_texts`` that have no vector yet, and return the vectors of all items."""
     if _count_missing(connection, model, VARIANT_TEXTS):
-        run_job("embed", connection, settings, options=EmbedOptions(max_cost, texts=VARIANT_TEXTS))
+        run_job("embed", connection, settings, options=EmbedOptions(max_cost, texts_relation=VARIANT_TEXTS))
     if missing := _count_missing(connection, model, VARIANT_TEXTS):
         raise NextmartError(
             f"model '{label}': {missing:,} texts of its item_text_template have no vector of {model.name}; "

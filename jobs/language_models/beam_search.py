@@ -1,4 +1,4 @@
-"""Choosing among given answers by their likelihood: beam search over a trie of the answers' tokens."""
+"""Beam search for the likeliest of given answers, over a trie (prefix tree) of the answers' tokens."""
 
 import heapq
 from collections.abc import Sequence
@@ -16,36 +16,38 @@ class Trie:
     Parameters
     ----------
     answers : sequences of tokens
-        Each ends with the end token, which occurs nowhere else. Of equal answers only the first is kept.
+        Each answer ends with the end token, which occurs nowhere else. Of equal answers only the first is kept.
 
     Attributes
     ----------
     tokens, targets : lists of int64 arrays
         For each node, the tokens that may follow, and the node that each token leads to; an end token leads to
-        ``-1 - place`` instead, the answer at that place of ``answers``.
+        ``-1 - position`` instead, the answer at that position of ``answers``.
     """
 
     def __init__(self, answers: Sequence[Sequence[int]]) -> None:
         children: list[dict[int, int]] = [{}]
-        for place, answer in enumerate(answers):
+        for position, answer in enumerate(answers):
             node = 0
             for token in answer[:-1]:
                 if token not in children[node]:
                     children[node][token] = len(children)
                     children.append({})
                 node = children[node][token]
-            children[node].setdefault(answer[-1], -1 - place)
+            children[node].setdefault(answer[-1], -1 - position)
         self.tokens: list[Longs] = [np.fromiter(node, np.int64, len(node)) for node in children]
         self.targets: list[Longs] = [np.fromiter(node.values(), np.int64, len(node)) for node in children]
 
 
-def choose(model: Any, prompts: Sequence[Sequence[int]], trie: Trie, k: int) -> list[list[tuple[float, int]]]:
+def likeliest_answers(
+    model: Any, prompts: Sequence[Sequence[int]], trie: Trie, k: int
+) -> list[list[tuple[float, int]]]:
     """Return the k likeliest answers of a trie to each prompt, the likeliest first, with their log-likelihoods.
 
     An answer's log-likelihood is the sum of the log-probabilities of its tokens, including the end token, under the
-    model itself. It is not renormalised over the trie, which would favour a beam that was forced into a dead end. It is
-    not divided by the length either: with its end token an answer is a complete event, whose probability can be
-    compared with any other's, while the mean over tokens would favour long titles with predictable endings.
+    model itself. The sum is not renormalised over the trie, which would favour a beam that was forced into a dead end.
+    The sum is not divided by the length either: with its end token an answer is a complete event, whose probability can
+    be compared with any other's, while the mean over tokens would favour long titles with predictable endings.
 
     Beams are the k likeliest unfinished prefixes of each length. A prefix less likely than k finished answers is
     dropped, which loses nothing, since longer answers are less likely still. So the result is exact as long as no more
@@ -60,14 +62,14 @@ def choose(model: Any, prompts: Sequence[Sequence[int]], trie: Trie, k: int) -> 
 
     Returns
     -------
-    for each prompt, a list of (log-likelihood, place of the answer)
-        Equally likely answers are ordered by place.
+    for each prompt, a list of (log-likelihood, position of the answer)
+        Equally likely answers are ordered by position.
     """
     trees = TokenTrees(model, prompts)
-    finished: list[list[tuple[float, int]]] = [
-        [] for _ in prompts
-    ]  # for each prompt, a heap of answers, the least likely on top
-    beams = [[(0.0, 0)] for _ in prompts]  # for each prompt, unfinished prefixes as (log-likelihood, node of the trie)
+    # For each prompt: a heap of finished answers, the least likely on top, as (log-likelihood, minus the position).
+    finished: list[list[tuple[float, int]]] = [[] for _ in prompts]
+    # For each prompt: unfinished prefixes of answers, as (log-likelihood, node of the trie).
+    beams = [[(0.0, 0)] for _ in prompts]
     while any(beams):
         log_probabilities = trees.logits.log_softmax(dim=2)
         parents: list[list[int]] = []
@@ -83,21 +85,21 @@ def choose(model: Any, prompts: Sequence[Sequence[int]], trie: Trie, k: int) -> 
             target = np.concatenate([trie.targets[node] for _, node in beam])
             # Only the log-probabilities of tokens that the trie allows are copied from the device.
             score = log_probabilities[row, parent, token].cpu().numpy() + np.array([score for score, _ in beam])[parent]
-            for place in np.flatnonzero(target < 0):
-                _keep_largest(finished[row], (float(score[place]), int(1 + target[place])), k)
+            for position in np.flatnonzero(target < 0):
+                _keep_largest(finished[row], (float(score[position]), int(1 + target[position])), k)
             least = finished[row][0][0] if len(finished[row]) == k else -np.inf
             unfinished = np.flatnonzero((target >= 0) & (score > least))
-            for place in unfinished[np.argsort(-score[unfinished], kind="stable")[:k]]:
-                beams[row].append((float(score[place]), int(target[place])))
-                parents[row].append(int(parent[place]))
-                tokens[row].append(int(token[place]))
+            for position in unfinished[np.argsort(-score[unfinished], kind="stable")[:k]]:
+                beams[row].append((float(score[position]), int(target[position])))
+                parents[row].append(int(parent[position]))
+                tokens[row].append(int(token[position]))
         if any(beams):
             trees.grow(parents, tokens)
-    return [[(score, -place) for score, place in sorted(row, reverse=True)] for row in finished]
+    return [[(score, -position) for score, position in sorted(row, reverse=True)] for row in finished]
 
 
 def _keep_largest(heap: list[tuple[float, int]], candidate: tuple[float, int], k: int) -> None:
-    """Add a (log-likelihood, minus the answer's place) to a heap that keeps the k largest."""
+    """Add a pair (log-likelihood, minus the answer's position) to a heap that keeps the k largest pairs."""
     if len(heap) < k:
         heapq.heappush(heap, candidate)
     else:

@@ -1,4 +1,4 @@
-"""Conversations as the tokens of a chat model; special tokens inside titles are broken up, since titles are data."""
+"""Conversations as tokens of a chat model; special tokens that stand in titles are broken up, as titles are data."""
 
 from collections.abc import Sequence
 from functools import cached_property
@@ -16,9 +16,9 @@ class ChatTokens:
     Parameters
     ----------
     tokenizer
-        Of transformers, with a chat template and an end token.
+        A tokenizer of transformers with a chat template and an end token.
     max_tokens : float
-        Tokens that the model reads, at most.
+        Tokens that the model reads at most.
     """
 
     def __init__(self, tokenizer: Any, max_tokens: float) -> None:
@@ -33,8 +33,8 @@ class ChatTokens:
     def prompts(self, conversations: Sequence[Conversation], answer_lengths: Sequence[int]) -> dict[int, Tokens]:
         """Return the tokens of conversations up to the beginning of the answer, by the conversation's position.
 
-        A conversation is left out, and reported, if with an answer of ``answer_lengths`` tokens it is longer than the
-        model reads.
+        A conversation is left out, and reported to the user, if the conversation and an answer of ``answer_lengths``
+        tokens together are longer than the model reads.
         """
         texts = [
             self._tokenizer.apply_chat_template(
@@ -49,7 +49,9 @@ class ChatTokens:
         ]
         ids: list[Tokens] = self._tokenizer(texts, add_special_tokens=False)["input_ids"] if texts else []
         prompts = {
-            place: tokens for place, tokens in enumerate(ids) if len(tokens) + answer_lengths[place] <= self._max_tokens
+            position: tokens
+            for position, tokens in enumerate(ids)
+            if len(tokens) + answer_lengths[position] <= self._max_tokens
         }
         if len(prompts) < len(ids):
             say(
@@ -66,7 +68,7 @@ class ChatTokens:
 
     @cached_property
     def _special_tokens(self) -> list[str]:
-        # all_special_tokens holds only tokens with a role such as end of text; a chat template may use others as well.
+        # ``all_special_tokens`` holds only tokens with a role, such as end of text; a chat template may use others too.
         added = self._tokenizer.added_tokens_decoder.values()
         tokens = [*self._tokenizer.all_special_tokens, *(token.content for token in added if token.special)]
         return list(dict.fromkeys(tokens))

@@ -1,8 +1,8 @@
-"""One fine-tuning at OpenAI: examples are uploaded, a job is created, and its end awaited.
+"""One fine-tuning at OpenAI: upload the examples, create a job, and wait until it has ended.
 
-A run that was killed is continued by the next one, and no job is created twice: a job whose creation was requested, but
-whose answer was lost, is found again by our name for it in its metadata. Uploaded files, which cost nothing, are found
-by their file names.
+The next run continues a run that was killed, and no job is created twice. If a job was requested but the service's
+answer was lost, the job is found again by nextmart's name in its metadata; uploaded files, which cost nothing, are
+found by their file names.
 """
 
 import time
@@ -18,23 +18,23 @@ from jobs.progress import say
 from jobs.services.retrying_client import RetryingClient
 from jobs.warehouse.clock import now
 
-METADATA_KEY = "nextmart_fine_tune"  # the key of a job's metadata that holds our fine_tune_id
-POLL_SECONDS = 30.0  # seconds between two looks at a running job
+METADATA_KEY = "nextmart_fine_tune"  # the metadata key under which a job holds nextmart's ``fine_tune_id``
+POLL_SECONDS = 30.0  # seconds between two checks of a running job
 
 
 @dataclass(frozen=True)
 class FineTuning:
-    """A fine-tuning job at the service, and its row of ``ml.fine_tunes``.
+    """A fine-tuning job at the service, and its row in ``ml.fine_tunes``.
 
     Attributes
     ----------
     service : RetryingClient
     purchases : Purchases
-        The record that holds the row.
+        The record of purchases, which holds the row.
     row : FineTune
-        The row as it was when the run began.
+        The job's row as it was when the run began.
     base_model : str
-        The model that is fine-tuned, as the service calls it.
+        The service's name of the model that is fine-tuned.
     """
 
     service: RetryingClient
@@ -43,11 +43,11 @@ class FineTuning:
     base_model: str
 
     def exists(self) -> bool:
-        """Tell whether the service has the job."""
+        """Tell whether the service has the fine-tuning job."""
         return self.service.ask(self.base_model, lambda: self._find() is not None)
 
     def create(self, files: Mapping[str, bytes], epochs: int, seed: int) -> tuple[str, str]:
-        """Upload the files of examples and create the job, unless the service has it already.
+        """Upload the files of examples and create the fine-tuning job, unless the service has it already.
 
         Parameters
         ----------
@@ -83,7 +83,7 @@ class FineTuning:
         return self.service.ask(self.base_model, create)
 
     def wait(self, job_id: str, price: float) -> str:
-        """Wait until a job has ended, record its cost, and return the name of the fine-tuned model.
+        """Wait until a fine-tuning job has ended, record its cost, and return the name of the fine-tuned model.
 
         Parameters
         ----------
@@ -120,7 +120,7 @@ class FineTuning:
         self.purchases.update_fine_tune(self.row.fine_tune_id, **columns)
 
     def _retrieve(self, job_id: str) -> tuple[Any, str]:
-        """Return a job and its status."""
+        """Return a fine-tuning job and its status, as the service reports them."""
 
         def retrieve() -> tuple[Any, str]:
             job = self.service.client.fine_tuning.jobs.retrieve(job_id)
@@ -129,8 +129,8 @@ class FineTuning:
         try:
             return self.service.ask(self.base_model, retrieve)
         except NextmartError as error:
-            # A wrong OPENAI_BASE_URL gives "not found" too. So the job counts as lost only if the service's list lacks
-            # it as well: a lost job is created, and paid for, again.
+            # A wrong ``OPENAI_BASE_URL`` gives "not found" too. So a job counts as lost only if it is absent from the
+            # service's list as well: a lost job is created, and paid for, again.
             if isinstance(error.__cause__, openai.NotFoundError) and not self.exists():
                 message = f"the service doesn't know the fine-tuning {job_id} (any more)"
                 self._record(status="lost", error=message, ended_at=now())
@@ -138,14 +138,14 @@ class FineTuning:
             raise
 
     def _find(self) -> Any:
-        """Return the job with our name among all that the service keeps, the newest first; None if there is none."""
+        """Return the newest job at the service whose metadata holds this ``fine_tune_id``; None if there is none."""
         for job in self.service.client.fine_tuning.jobs.list(limit=100):
             if (job.metadata or {}).get(METADATA_KEY) == self.row.fine_tune_id:
                 return job
         return None
 
     def _upload(self, part: str, content: bytes) -> str:
-        """Upload a file of examples, unless the service has it already, and return the service's id of the file."""
+        """Upload a file of examples, unless the service has it already; return the service's id of the file."""
         name = f"{self.row.fine_tune_id}-{part}.jsonl"
 
         def upload() -> str:

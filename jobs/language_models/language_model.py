@@ -1,4 +1,4 @@
-"""The interface of language models: fine-tuning on conversations, and answering or ranking answers to new ones."""
+"""The interface of language models: fine-tuning on conversations, drawing answers, and choosing among answers."""
 
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
@@ -10,12 +10,12 @@ from jobs.core.arrays import State
 
 @dataclass(frozen=True)
 class Conversation:
-    """One exchange with a chat model: instructions, data, and the answer if it is known.
+    """One exchange with a chat model: instructions, data, and the right answer if it is known.
 
     Attributes
     ----------
     system : str
-        The instructions: the project's own words, never the catalogue's.
+        The instructions: nextmart's own words, never words of the catalogue.
     user : str
         The data: titles of the catalogue.
     answer : str
@@ -40,7 +40,7 @@ class Sampling:
     max_tokens : int
         Tokens of an answer, at most.
     seed : int
-        Decides which answers are drawn.
+        Seed of the random numbers by which answers are drawn.
     """
 
     samples: int = 20
@@ -50,21 +50,21 @@ class Sampling:
 
 
 class LanguageModel(ABC):
-    """A language model, on this machine or at a service."""
+    """A language model, on the local machine or at a service."""
 
     @abstractmethod
     def fine_tune(
         self, examples: Sequence[Conversation], held_out: Sequence[Conversation], seed: int, checkpoint: Path | None
     ) -> None:
-        """Learn the answers of ``examples``; ``held_out`` conversations may only decide when to stop."""
+        """Learn to give the answers of ``examples``; the ``held_out`` conversations only decide when to stop."""
 
     @abstractmethod
     def answer(self, conversations: Sequence[Conversation], sampling: Sampling) -> list[list[str]]:
-        """Return ``sampling.samples`` answers to each conversation, in the order in which they are drawn."""
+        """Draw ``sampling.samples`` answers to each conversation, and return them in the order drawn."""
 
     @abstractmethod
     def choose(self, conversations: Sequence[Conversation], choices: Sequence[str], k: int) -> list[list[int]]:
-        """Return the ``k`` likeliest of the given answers to each conversation, the likeliest first.
+        """Return, for each conversation, which ``k`` of the answers ``choices`` are likeliest, the likeliest first.
 
         Returns
         -------
@@ -73,7 +73,7 @@ class LanguageModel(ABC):
         Raises
         ------
         UsageError
-            If the model's probabilities can't be read, as at a service.
+            If the model runs at a service, which does not show its probabilities.
         """
 
     @abstractmethod

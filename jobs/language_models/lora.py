@@ -12,31 +12,31 @@ import torch
 from torch import Tensor, nn
 
 
-def with_additions(model: Any, rank: int) -> Any:
-    """Return a causal language model with untrained additions to its queries and values.
+def with_lora_additions(model: Any, rank: int) -> Any:
+    """Return a causal language model with untrained LoRA additions to its attention queries and values.
 
     Parameters
     ----------
     model
-        Of transformers.
+        A causal language model of transformers.
     rank : int
-        Rank of each addition.
+        Rank of the matrix of each addition.
     """
     from peft import LoraConfig, get_peft_model
 
     with torch.random.fork_rng(), warnings.catch_warnings():
-        # peft uses a part of transformers that is deprecated.
+        # The library peft uses a deprecated part of transformers, whose warning is hidden.
         warnings.filterwarnings("ignore", ".*gradient_checkpointing", FutureWarning)
         return get_peft_model(model, LoraConfig(r=rank, lora_alpha=2 * rank, task_type="CAUSAL_LM"))
 
 
-def additions_of(model: Any) -> dict[str, nn.Parameter]:
-    """Return the additions of a model by their names in it."""
+def lora_additions(model: Any) -> dict[str, nn.Parameter]:
+    """Return a language model's LoRA additions, its only trainable weights, by their names in the model."""
     return {name: value for name, value in model.named_parameters() if value.requires_grad}
 
 
-def reset_additions(additions: Mapping[str, nn.Parameter], seed: int) -> None:
-    """Draw one factor of each addition at random and set the other to zero, so that the model is the original one."""
+def reset_lora_additions(additions: Mapping[str, nn.Parameter], seed: int) -> None:
+    """Reset LoRA additions: one factor of each is drawn at random, the other is 0, so that the sum adds nothing."""
     generator = torch.Generator().manual_seed(seed)
     with torch.no_grad():
         for name, value in additions.items():
@@ -45,8 +45,8 @@ def reset_additions(additions: Mapping[str, nn.Parameter], seed: int) -> None:
             value.copy_(drawn if "lora_A" in name else torch.zeros_like(drawn))
 
 
-class TrainedPart(nn.Module):
-    """The additions and the number of parts of epochs that they were trained on: all that a checkpoint has to hold."""
+class TrainedAdditions(nn.Module):
+    """What a checkpoint of fine-tuning holds: the LoRA additions, and the number of parts of epochs begun so far."""
 
     parts: Tensor
 
@@ -56,6 +56,6 @@ class TrainedPart(nn.Module):
         self.register_buffer("parts", torch.zeros((), dtype=torch.int64))
 
     def next_part(self) -> int:
-        """Return the number of the next part, counted from 0 over all epochs."""
+        """Count the next part of an epoch as begun, and return its number, from 0 over all epochs."""
         self.parts += 1
         return int(self.parts) - 1

@@ -1,4 +1,4 @@
-"""Embeddings of names that a language model made up: bought once, and kept in ``ml.embeddings`` beside the items'."""
+"""Embeddings of names that a language model made up: bought once, and kept in ``ml.embeddings`` like those of items."""
 
 import hashlib
 from collections.abc import Sequence
@@ -9,7 +9,7 @@ from jobs.core.arrays import Floats
 from jobs.embedding.batching import fit_to_limit, pack_requests
 from jobs.embedding.budget import Budget, BudgetExceeded
 from jobs.embedding.dispatch import Dispatcher
-from jobs.embedding.provider import DirectProvider, Rate
+from jobs.embedding.provider import DirectProvider, RateLimits
 from jobs.embedding.providers import provider_for
 from jobs.embedding.stored_vectors import store_vectors
 from jobs.errors import UsageError
@@ -27,19 +27,19 @@ STORED_VECTORS = """
 def name_vectors(
     connection: Connection, settings: Settings, names: Sequence[str], max_cost: float
 ) -> tuple[dict[str, Floats], float]:
-    """Return unit vectors of names by the embedding model that is set; a name may have none.
+    """Return the embeddings of names, of unit length, by the embedding model of the settings.
 
     Parameters
     ----------
     max_cost : float
-        US dollars that the vectors may cost.
+        US dollars that the embeddings may cost.
 
     Returns
     -------
     vectors : name -> float32 array (dimensions,)
-        Names that the embedding model gave no vector are absent.
+        Names without a vector are absent.
     cost : float
-        US dollars.
+        US dollars that were spent.
 
     Raises
     ------
@@ -48,7 +48,7 @@ def name_vectors(
     """
     hashes = {name: hashlib.sha256(name.encode()).hexdigest() for name in names}
     model = settings.job_vars().embedding
-    if model.provider == "openai-batch":  # batches take up to a day; asked directly, OpenAI gives the same vectors
+    if model.provider == "openai-batch":  # a batch takes up to a day; direct requests give the same vectors
         model = model.model_copy(update={"provider": "openai"})
     vectors, cost = _stored_vectors(connection, model, list(hashes.values())), 0.0
     missing = [(text_hash, name) for name, text_hash in hashes.items() if text_hash not in vectors]
@@ -71,16 +71,16 @@ def _buy_vectors(
     missing: list[tuple[str, str]],
     max_cost: float,
 ) -> float:
-    """Embed (text_hash, name) rows, store the vectors, and return the cost in US dollars."""
+    """Buy and store the vectors of ``missing``, rows of (text_hash, name); return the cost in US dollars."""
     provider = provider_for(settings, model)
-    assert isinstance(provider, DirectProvider)  # noqa: S101 - openai-batch is the only other kind
+    assert isinstance(provider, DirectProvider)  # noqa: S101 - only the provider openai-batch is not direct
     if provider.price is None:
         raise UsageError(
             f"llmseqprompt: embeddings of made-up names need a price: nextmart doesn't know that of {model.name}. "
             f'Set it, in US dollars a million tokens: [vars.embedding_models."{model.name}"] price = …, or set '
             "mapping = 'fuzzy' or 'none'"
         )
-    rate = Rate(settings.embedding_requests_per_minute, settings.embedding_tokens_per_minute)
+    rate = RateLimits(settings.embedding_requests_per_minute, settings.embedding_tokens_per_minute)
     budget = Budget(provider.price, max_cost)
     dispatcher = Dispatcher(provider, model.dimensions, budget, rate, settings.embedding_patience_seconds)
     texts, _ = fit_to_limit(missing, provider, "truncate")

@@ -1,7 +1,7 @@
 """A language model that OpenAI, or a compatible server (``OPENAI_BASE_URL``), fine-tunes and runs.
 
-Nothing is bought before it is planned, within the spending limit, and recorded; and nothing is bought twice. Answers
-are committed as they come: a run that is killed loses at most the answers to ``REQUESTS_IN_FLIGHT`` requests.
+Each purchase is planned, checked against the spending limit and recorded before it is made; nothing is bought twice.
+Answers are committed as they come: a run that is killed loses at most the answers to ``REQUESTS_IN_FLIGHT`` requests.
 """
 
 import hashlib
@@ -19,10 +19,10 @@ import numpy as np
 
 from jobs.core.arrays import State
 from jobs.errors import UsageError, redact
-from jobs.language_models.chat_requests import as_jsonl, conversation_tokens, count_tokens, messages
+from jobs.language_models.chat_requests import chat_messages, conversation_tokens, count_tokens, training_file
 from jobs.language_models.fine_tuning import FineTuning
 from jobs.language_models.language_model import Conversation, LanguageModel, Sampling
-from jobs.language_models.prices import price_of
+from jobs.language_models.prices import prompt_price
 from jobs.language_models.purchases import Completion, FineTune, Purchases
 from jobs.language_models.services import Services
 from jobs.progress import progress, say
@@ -30,19 +30,19 @@ from jobs.services.errors import Denied, Refused, ServiceError, WrongAnswer
 from jobs.services.retrying_client import RetryingClient
 from jobs.settings import PromptPrice
 
-REQUESTS_IN_FLIGHT = 8  # questions that are asked at the same time
-SERVICE_NAME = "the language model's service"  # what error messages call the service
+REQUESTS_IN_FLIGHT = 8  # questions that are asked at the same time, at most
+SERVICE_NAME = "the language model's service"  # name of the service in error messages
 
 
 class OpenAIModel(LanguageModel):
-    """A base model of the service, and the fine-tuned model that is made of it.
+    """A language model at the service: a base model, and the fine-tuned model made from it.
 
     Parameters
     ----------
     name : str
-        The base model, as the service calls it.
+        The service's name of the base model.
     parameters : mapping
-        Of LLMSeqPrompt; only ``epochs`` is read, the service chooses the rest.
+        Parameters of LLMSeqPrompt; only ``epochs`` is read, since the service chooses the others.
     services : Services
         The record of purchases and the spending limit.
 
@@ -64,18 +64,18 @@ class OpenAIModel(LanguageModel):
         examples: Sequence[Conversation],
         held_out: Sequence[Conversation],
         seed: int,
-        checkpoint: Path | None,  # noqa: ARG002 - the warehouse records how far the fine-tuning is
+        checkpoint: Path | None,  # noqa: ARG002 - the warehouse records a fine-tuning's progress
     ) -> None:
-        """Let the service fine-tune the base model, or continue waiting for an earlier request of the same fine-tuning.
+        """Let the service fine-tune the base model, or wait for the same fine-tuning if an earlier run requested it.
 
         Raises
         ------
         UsageError
-            If the fine-tuning would exceed ``prompt_max_cost``; the message holds the plan.
+            If the fine-tuning would cost more than ``prompt_max_cost``; the message holds the plan.
         NextmartError
-            If the service fails, or the fine-tuning does.
+            If the service or the fine-tuning fails.
         """
-        files = {"training": as_jsonl(examples), "validation": as_jsonl(held_out)}
+        files = {"training": training_file(examples), "validation": training_file(held_out)}
         file_hashes = [hashlib.sha256(file).hexdigest() for file in files.values()]
         recipe = _json_hash([self.base_model, self.epochs, seed, *file_hashes])
         tokens = self.epochs * sum(map(conversation_tokens, examples))
@@ -98,8 +98,8 @@ class OpenAIModel(LanguageModel):
     def answer(self, conversations: Sequence[Conversation], sampling: Sampling) -> list[list[str]]:
         """Return answers of the fine-tuned model; only questions without recorded answers are asked, and paid for.
 
-        A question that the service refuses has no answers. At temperature 0 all answers are equal: one is bought, and
-        repeated.
+        A question that the service refuses has no answers. At temperature 0 all answers to a question are equal: one is
+        bought and repeated.
 
         Raises
         ------
@@ -107,7 +107,7 @@ class OpenAIModel(LanguageModel):
             If the answers might exceed ``prompt_max_cost``; the message holds the plan.
         ServiceError
             If the service fails, if it has refused every question that this model was ever asked, or if wrong answers,
-            which are charged for but not planned, exceed ``prompt_max_cost``.
+            which are charged for but not planned, bring the cost over ``prompt_max_cost``.
         """
         repeats = 1
         if sampling.temperature == 0:
@@ -115,16 +115,16 @@ class OpenAIModel(LanguageModel):
         bodies = [self._request_body(conversation, sampling) for conversation in conversations]
         hashes = [_json_hash(body) for body in bodies]
         answers = self._purchases.find_answers(hashes)
-        missing = {key: place for place, key in enumerate(hashes) if key not in answers}
+        missing = {key: position for position, key in enumerate(hashes) if key not in answers}
         if missing:
-            prompt_tokens = sum(conversation_tokens(conversations[place]) for place in missing.values())
+            prompt_tokens = sum(conversation_tokens(conversations[position]) for position in missing.values())
             max_answer_tokens = len(missing) * sampling.samples * sampling.max_tokens
             self._require_within_limit(
                 f"asking {self.fine_tuned} {len(missing):,} questions, {sampling.samples} answers each, "
                 f"{prompt_tokens:,} tokens in and at most {max_answer_tokens:,} out",
                 self._cost(prompt_tokens, max_answer_tokens),
             )
-            answers |= self._buy_answers({key: bodies[place] for key, place in missing.items()})
+            answers |= self._buy_answers({key: bodies[position] for key, position in missing.items()})
         return [answers.get(key, []) * repeats for key in hashes]
 
     def choose(
@@ -133,7 +133,7 @@ class OpenAIModel(LanguageModel):
         choices: Sequence[str],  # noqa: ARG002
         k: int,  # noqa: ARG002
     ) -> list[list[int]]:
-        """Raise UsageError: the service does not show the probabilities of given answers."""
+        """Raise UsageError: a service does not show the probabilities of candidate answers."""
         raise UsageError("constrained answers need provider = 'local': a service's probabilities can't be seen")
 
     def state(self) -> State:
@@ -149,14 +149,14 @@ class OpenAIModel(LanguageModel):
 
     @cached_property
     def _price(self) -> PromptPrice:
-        return price_of(self.base_model, self.services.settings)
+        return prompt_price(self.base_model, self.services.settings)
 
     def _cost(self, prompt_tokens: int, completion_tokens: int) -> float:
-        """Return the US dollars that questions and answers of so many tokens cost."""
+        """Return the cost in US dollars of the tokens of questions and of answers."""
         return float(prompt_tokens * self._price.input + completion_tokens * self._price.output) / 1e6
 
     def _require_within_limit(self, plan: str, cost: float) -> None:
-        """Print a planned purchase and its cost in US dollars; raise UsageError if it exceeds ``prompt_max_cost``."""
+        """Print a planned purchase and its cost in US dollars; raise UsageError if that exceeds ``prompt_max_cost``."""
         plan = f"llmseqprompt: {plan}: at most ${cost:.4f}"
         limit = self.services.settings.prompt_max_cost
         if limit is None:
@@ -169,10 +169,10 @@ class OpenAIModel(LanguageModel):
         say(plan)
 
     def _request_body(self, conversation: Conversation, sampling: Sampling) -> dict[str, Any]:
-        """Return the body of the HTTP request that asks for answers; its hash identifies recorded answers."""
+        """Return the body of the HTTP request for answers; recorded answers are found by the hash of the body."""
         return {
             "model": self.fine_tuned,
-            "messages": messages(conversation),
+            "messages": chat_messages(conversation),
             "n": sampling.samples,
             "temperature": sampling.temperature,
             "max_tokens": sampling.max_tokens,
@@ -180,7 +180,7 @@ class OpenAIModel(LanguageModel):
         }
 
     def _buy_answers(self, bodies: Mapping[str, dict[str, Any]]) -> dict[str, list[str]]:
-        """Ask several questions at a time, record the answers as they come, and return them.
+        """Ask the service several questions at a time, record the answers as they come, and return them.
 
         Parameters
         ----------
@@ -189,7 +189,7 @@ class OpenAIModel(LanguageModel):
         Returns
         -------
         request hash -> answers
-            Without questions that the service refuses.
+            Questions that the service refuses are absent.
         """
         answers: dict[str, list[str]] = {}
         stop = threading.Event()
@@ -203,11 +203,11 @@ class OpenAIModel(LanguageModel):
         ):
             try:
                 while True:
-                    # A finished request counts as in flight until its answers are recorded: so a kill loses at most
-                    # these.
+                    # A finished request counts as in flight until its answers are recorded, so a kill loses at most the
+                    # answers to requests in flight.
                     free_slots = 0 if stop.is_set() else REQUESTS_IN_FLIGHT - len(in_flight)
                     in_flight |= {
-                        pool.submit(self._complete, body, stop): key for key, body in islice(planned, free_slots)
+                        pool.submit(self._ask_question, body, stop): key for key, body in islice(planned, free_slots)
                     }
                     if not in_flight:
                         break
@@ -217,7 +217,9 @@ class OpenAIModel(LanguageModel):
                             completion = future.result()
                         except Refused as error:
                             refusal = error
-                        except ServiceError as error:  # requests in flight are charged for, so their answers are kept
+                        except (
+                            ServiceError
+                        ) as error:  # other requests in flight are charged for: their answers are kept
                             ended_by = ended_by or error
                             stop.set()
                         else:
@@ -229,18 +231,17 @@ class OpenAIModel(LanguageModel):
         if ended_by:
             raise ended_by
         if refusal:
-            if not self._purchases.has_answers(
-                self.fine_tuned
-            ):  # the service never answered: no single question is at fault
+            # If the service has never answered, it is at fault, not a single question.
+            if not self._purchases.has_answers(self.fine_tuned):
                 raise refusal
             count = len(bodies) - len(answers)
             say(f"{SERVICE_NAME} refused {count:,} of {len(bodies):,} questions: {redact(str(refusal))}")
         return answers
 
-    def _complete(self, body: dict[str, Any], stop: threading.Event) -> Completion:
-        """Ask one question, with retries, and return its answers."""
+    def _ask_question(self, body: dict[str, Any], stop: threading.Event) -> Completion:
+        """Ask the service one question, with retries, and return its answers and their cost."""
 
-        def complete() -> Completion:
+        def try_once() -> Completion:
             limit = self.services.settings.prompt_max_cost
             if limit is not None and self.services.spent > limit:  # wrong answers are charged for but not in the plan
                 raise Denied(f"llmseqprompt: ${self.services.spent:.4f} are spent, over prompt_max_cost = {limit:g}")
@@ -260,7 +261,7 @@ class OpenAIModel(LanguageModel):
                 )
             return Completion(answers, prompt_tokens, answer_tokens, cost)
 
-        return self._client.ask(self.fine_tuned, complete, stop)
+        return self._client.ask(self.fine_tuned, try_once, stop)
 
 
 def _json_hash(value: Any) -> str:

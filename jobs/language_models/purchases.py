@@ -1,4 +1,4 @@
-"""The record of what was bought from services of language models: ``ml.fine_tunes`` and ``ml.completions``."""
+"""The record of purchases from services of language models: ``ml.fine_tunes`` and ``ml.completions``."""
 
 import json
 from collections.abc import Iterable
@@ -8,7 +8,7 @@ from typing import Any
 from jobs.warehouse.clock import now
 from jobs.warehouse.connection import Connection
 
-FAILED_STATUSES = ("failed", "cancelled", "lost")  # statuses of fine-tunings that gave no model
+FAILED_STATUSES = ("failed", "cancelled", "lost")  # statuses of fine-tunings that ended without a model
 
 
 @dataclass(frozen=True)
@@ -18,15 +18,15 @@ class FineTune:
     Attributes
     ----------
     fine_tune_id : str
-        Our name for it, which the service keeps with the job.
+        nextmart's name of the fine-tuning, which the service keeps with the job.
     status : str
-        ``preparing`` until the service has the job, then the service's word for it, or ``lost``.
+        ``preparing`` until the service has the job; then the service's word for the job's status, or ``lost``.
     job_id : str or None
-        The service's id of the job; None until it is known.
+        The service's id of the fine-tuning job; None until it is known.
     fine_tuned_model : str or None
         The service's name of the resulting model; None until the job has succeeded.
     tokens : int
-        Tokens of all epochs: as planned, then as charged.
+        Tokens of all epochs: planned at first, charged once the job has succeeded.
     """
 
     fine_tune_id: str
@@ -38,7 +38,7 @@ class FineTune:
 
 @dataclass(frozen=True)
 class Completion:
-    """The answers to one request, and what the request cost.
+    """The answers to one question, and their cost.
 
     Attributes
     ----------
@@ -57,17 +57,17 @@ class Completion:
 
 @dataclass(frozen=True)
 class Purchases:
-    """Reads and writes the record of purchases in a warehouse; each write is committed before the next purchase."""
+    """Reads and writes the record of purchases in the warehouse; each write is committed before the next purchase."""
 
     connection: Connection
 
     def find_fine_tune(self, recipe: str) -> FineTune | None:
-        """Return the newest fine-tuning of a recipe that is under way or has succeeded; None if there is none.
+        """Return the newest fine-tuning with this recipe that is under way or has succeeded; None if there is none.
 
         Parameters
         ----------
         recipe : str
-            The hash of the examples and of everything else that the service is asked for.
+            The hash of the training and held-out examples, the base model, the number of epochs and the seed.
         """
         rows = self.connection.execute(
             "select fine_tune_id, status, job_id, fine_tuned_model, tokens from ml.fine_tunes "
@@ -77,7 +77,7 @@ class Purchases:
         return FineTune(*rows[0]) if rows else None
 
     def add_fine_tune(self, recipe: str, base_model: str, examples: int, tokens: int) -> FineTune:
-        """Record a fine-tuning, with its number of examples and tokens, before the service is asked for it."""
+        """Record a fine-tuning, with its numbers of examples and tokens, before the service is asked for it."""
         attempts = self.connection.execute("select count(*) from ml.fine_tunes where recipe = ?", [recipe]).fetchall()
         fine_tune_id = f"{recipe[:32]}-{attempts[0][0] + 1}"
         self.connection.execute(
@@ -88,15 +88,15 @@ class Purchases:
         return FineTune(fine_tune_id, "preparing", None, None, tokens)
 
     def update_fine_tune(self, fine_tune_id: str, **columns: Any) -> None:
-        """Change columns of a recorded fine-tuning."""
+        """Change columns of a fine-tuning's row in ``ml.fine_tunes``."""
         changes = ", ".join(f"{name} = ${name}" for name in columns)
         self.connection.execute(
-            f"update ml.fine_tunes set {changes} where fine_tune_id = $fine_tune_id",  # noqa: S608 - our own names
+            f"update ml.fine_tunes set {changes} where fine_tune_id = $fine_tune_id",  # noqa: S608 - column names from nextmart's own code
             {**columns, "fine_tune_id": fine_tune_id},
         )
 
     def find_answers(self, request_hashes: Iterable[str]) -> dict[str, list[str]]:
-        """Return the recorded answers to requests, by the hash of the request; requests without answers are absent."""
+        """Return recorded answers, by the hash of the request; requests without recorded answers are absent."""
         rows = self.connection.execute(
             "select request_hash, answers from ml.completions where request_hash in (select unnest(?::varchar[]))",
             [list(request_hashes)],
@@ -109,7 +109,7 @@ class Purchases:
         return bool(self.connection.execute(query, [language_model]).fetchall())
 
     def add_completion(self, request_hash: str, language_model: str, completion: Completion) -> None:
-        """Record the answers to a request."""
+        """Record the answers to one question."""
         row = [
             request_hash,
             language_model,

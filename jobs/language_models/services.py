@@ -1,4 +1,4 @@
-"""What a model of LLMSeqPrompt needs to buy from services: the warehouse, the settings, and the money spent so far."""
+"""Access of LLMSeqPrompt models to paid services: the warehouse, the settings, and the money spent so far."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -11,12 +11,12 @@ from jobs.warehouse.connection import Connection
 
 @dataclass
 class Services:
-    """Access to services, which all models of one job share, and with it one spending limit (``prompt_max_cost``).
+    """Access to paid services; all models of one job share it, and its spending limit (``prompt_max_cost``).
 
     Attributes
     ----------
     connection : Connection
-        The warehouse, which keeps whatever was bought, so that nothing is bought twice.
+        The warehouse, which keeps all purchases, so that nothing is bought twice.
     settings : Settings
     spent : float
         US dollars that the job's models have spent so far.
@@ -27,7 +27,7 @@ class Services:
     spent: float = 0.0
 
     def name_vectors(self, names: Sequence[str]) -> dict[str, Floats]:
-        """Return unit vectors of names; see :func:`jobs.language_models.name_vectors.name_vectors`."""
+        """Return embeddings of names, of unit length; see :func:`jobs.language_models.name_vectors.name_vectors`."""
         left_to_spend = max(0.0, (self.settings.prompt_max_cost or 0.0) - self.spent)
         vectors, cost = name_vectors(self.connection, self.settings, names, left_to_spend)
         self.spent += cost

@@ -1,4 +1,4 @@
-"""Several continuations of each prompt, computed as a tree of tokens: a shared beginning is computed only once."""
+"""Several continuations of each prompt, computed as a tree of tokens: what continuations share is computed once."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -9,7 +9,7 @@ from torch import Tensor
 
 
 def left_padded(rows: Sequence[Sequence[int]], device: torch.device) -> tuple[Tensor, Tensor, Tensor]:
-    """Return rows of tokens as one array, shorter rows padded at the left.
+    """Return rows of tokens as one tensor; shorter rows are padded at the left.
 
     Returns
     -------
@@ -17,14 +17,14 @@ def left_padded(rows: Sequence[Sequence[int]], device: torch.device) -> tuple[Te
     is_real : bool tensor (rows, longest row)
         False for padding.
     positions : int64 tensor (rows, longest row)
-        Each token's position in its row.
+        Each token's position in its row, counted without padding.
     """
     longest = max(len(row) for row in rows)
     tokens = np.zeros((len(rows), longest), np.int64)
     is_real = np.zeros((len(rows), longest), np.bool_)
-    for place, row in enumerate(rows):
-        tokens[place, longest - len(row) :] = row
-        is_real[place, longest - len(row) :] = True
+    for index, row in enumerate(rows):
+        tokens[index, longest - len(row) :] = row
+        is_real[index, longest - len(row) :] = True
     positions = (is_real.cumsum(axis=1) - 1).clip(min=0)
     arrays = (tokens, is_real, positions)
     return tuple(torch.from_numpy(array).to(device) for array in arrays)  # type: ignore[return-value]
@@ -33,8 +33,8 @@ def left_padded(rows: Sequence[Sequence[int]], device: torch.device) -> tuple[Te
 def last_positions(count: int, device: torch.device, ignored: int = 0) -> Tensor:
     """Return the positions of the last ``count`` tokens before the last ``ignored`` ones, as negative indices.
 
-    Meant for ``logits_to_keep``. Given a mere number, transformers takes a slice, for which torch copies the output
-    layer's weights for each row.
+    Meant for the argument ``logits_to_keep`` of transformers: for a mere number transformers takes a slice, for which
+    torch copies the output layer's weights for each row.
     """
     return torch.arange(-count - ignored, -ignored, device=device)
 
@@ -42,9 +42,9 @@ def last_positions(count: int, device: torch.device, ignored: int = 0) -> Tensor
 class TokenTrees:
     """Trees of tokens that continue prompts: one tree for each prompt, grown level by level.
 
-    Keys and values of a prompt are computed once, and so are those of a beginning that several continuations share.
-    Each node of a level attends to its prompt, its own ancestors and itself. A mask says which tokens these are, so
-    that the cache only grows at its end and is never copied for a continuation. For models with full attention.
+    The attention keys and values of a prompt are computed once, and so are those of tokens that several continuations
+    share. Each node attends to its prompt, its ancestors and itself. A mask says which tokens these are, so that the
+    cache of keys and values only grows at its end, and is never copied. Works for models with full attention.
 
     Parameters
     ----------
@@ -56,7 +56,7 @@ class TokenTrees:
     Attributes
     ----------
     logits : float32 tensor (prompts, nodes of the last level, vocabulary)
-        Of the token after each node. At first a prompt's only node is its last token.
+        Logits of the token after each node. Before the first level, a prompt's only node is its last token.
     """
 
     def __init__(self, model: Any, prompts: Sequence[Sequence[int]]) -> None:
@@ -79,9 +79,9 @@ class TokenTrees:
         Parameters
         ----------
         parents : for each prompt, a list of int
-            Each new node's parent: a node's place in the last level. At the first level every parent is 0.
+            Each new node's parent: the index of a node in the last level. At the first level every parent is 0.
         tokens : for each prompt, a list of int
-            Each new node's token. Lists may have different lengths: logits beyond the end of a list mean nothing.
+            Each new node's token. Lists may have different lengths: ``logits`` beyond the end of a list mean nothing.
         """
         width = max(len(row) for row in tokens)
         filled = [[[*row, *[0] * (width - len(row))] for row in rows] for rows in (parents, tokens)]
@@ -100,8 +100,8 @@ class TokenTrees:
         self._next_position = self._next_position + 1
 
 
-def sample(
-    model: Any, prompts: Sequence[Sequence[int]], end: int, temperature: float, longest: int, draws: Tensor
+def sample_continuations(
+    model: Any, prompts: Sequence[Sequence[int]], end_token: int, temperature: float, max_tokens: int, draws: Tensor
 ) -> list[list[list[int]]]:
     """Draw random continuations of each prompt.
 
@@ -111,15 +111,16 @@ def sample(
         A causal language model of transformers.
     prompts : sequences of tokens
         At least one token each.
-    end : int
+    end_token : int
         The token that ends a continuation; it is not part of the continuation.
     temperature : float
         The logits are divided by it; 0 always takes the likeliest token.
-    longest : int
+    max_tokens : int
         Tokens of a continuation, at most.
-    draws : float32 tensor (prompts, samples, longest)
-        Uniform in [0, 1). Draws and the model's distributions determine the continuations. In another batch the
-        distributions are rounded differently, which in bfloat16 may change a continuation, in float32 hardly ever.
+    draws : float32 tensor (prompts, samples, max_tokens)
+        Random numbers, uniform in [0, 1). They and the model's distributions determine the continuations. In another
+        batch of prompts the distributions are rounded differently, which in bfloat16 may change a continuation, in
+        float32 hardly ever.
 
     Returns
     -------
@@ -128,24 +129,24 @@ def sample(
     trees = TokenTrees(model, prompts)
     samples = draws.shape[1]
     continuations: list[list[list[int]]] = [[[] for _ in range(samples)] for _ in prompts]
-    # for each prompt, the node at which each unfinished sample stands: sample -> node of the last level
+    # For each prompt: unfinished sample -> the node of the last level at which the sample stands.
     node_of: list[dict[int, int]] = [dict.fromkeys(range(samples), 0) for _ in prompts]
-    for step in range(longest):
+    for step in range(max_tokens):
         parents: list[list[int]] = []
         tokens: list[list[int]] = []
         drawn = _draw_tokens(trees.logits, node_of, temperature, draws[:, :, step])
         for row, nodes in enumerate(node_of):
             # Samples with the same tokens so far share a node: (parent, token) -> new node.
             new_nodes: dict[tuple[int, int], int] = {}
-            for place, token in zip(list(nodes), drawn[row], strict=True):
-                if token == end:
-                    del nodes[place]
+            for sample, token in zip(list(nodes), drawn[row], strict=True):
+                if token == end_token:
+                    del nodes[sample]
                 else:
-                    continuations[row][place].append(token)
-                    nodes[place] = new_nodes.setdefault((nodes[place], token), len(new_nodes))
+                    continuations[row][sample].append(token)
+                    nodes[sample] = new_nodes.setdefault((nodes[sample], token), len(new_nodes))
             parents.append([parent for parent, _ in new_nodes])
             tokens.append([token for _, token in new_nodes])
-        if step + 1 == longest or not any(tokens):
+        if step + 1 == max_tokens or not any(tokens):
             break
         trees.grow(parents, tokens)
     return continuations
@@ -158,7 +159,7 @@ def _draw_tokens(logits: Tensor, node_of: list[dict[int, int]], temperature: flo
         return [[likeliest[row][node] for node in nodes.values()] for row, nodes in enumerate(node_of)]
     drawn = []
     for row, nodes in enumerate(node_of):
-        # Inverse transform sampling: unlike torch.multinomial, it depends on the batch only by the logits' rounding.
+        # Inverse transform sampling, unlike torch.multinomial, depends on the batch only by the rounding of the logits.
         cumulative = (logits[row] / temperature).softmax(dim=1).cumsum(dim=1)
         cumulative = cumulative[list(nodes.values())]
         thresholds = draws[row, list(nodes)].to(cumulative.device)[:, None] * cumulative[:, -1:]

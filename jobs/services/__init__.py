@@ -1,4 +1,4 @@
-"""What talks to a provider over HTTP: the client, the meaning of its errors, retries, and OpenAI's tokenizer.
+"""Requests to services over HTTP: OpenAI's client, the errors of a service, retries, and OpenAI's tokenizer.
 
-May import the modules beside the folders.
+May import the modules of ``jobs`` that lie in no folder, such as ``jobs.errors``.
 """

@@ -11,9 +11,9 @@ import openai
 from jobs.errors import UsageError, redact
 from jobs.services.errors import Busy, Denied, Refused, ServiceError, Unavailable, WrongAnswer
 
-EMBEDDING_SERVICE = "the embedding service"  # what error messages call the service that embeds texts
+EMBEDDING_SERVICE = "the embedding service"  # name of the service that embeds texts, in error messages
 
-# Exceptions raised by code that reads an answer of an unexpected form, be it in OpenAI's client or here.
+# Exceptions that OpenAI's client or nextmart raises when it reads a service's answer of an unexpected form.
 UNREADABLE_ANSWER = (AttributeError, KeyError, TypeError, ValueError)
 
 
@@ -31,21 +31,21 @@ def make_client(timeout: float) -> openai.OpenAI:
         If the environment holds no usable key.
     """
     key = os.environ.get("OPENAI_API_KEY", "")
-    # A key with a line break can't be sent in an HTTP header: requests would fail like those to a service that is down.
+    # A key with a line break can't be sent in an HTTP header: requests would fail as if the service were down.
     if not key or key != key.strip():
         raise UsageError("the openai provider needs the environment variable OPENAI_API_KEY, without blanks around it")
     return openai.OpenAI(max_retries=0, timeout=timeout)
 
 
 def service_error(error: openai.OpenAIError, model: str, service: str = EMBEDDING_SERVICE) -> ServiceError:
-    """Translate an error of OpenAI's client into the ServiceError that says who caused it, with the key redacted.
+    """Translate an error of OpenAI's client into a ServiceError whose class says who caused it; redact the API key.
 
     Parameters
     ----------
     model : str
-        The model that was asked, for the message.
+        The model that the request asked for; the message names it.
     service : str
-        What the message calls the service.
+        Name of the service in the message.
     """
     message = redact(str(error))
     if not isinstance(error, openai.APIStatusError):
@@ -84,14 +84,17 @@ def translated_errors(model: str, service: str = EMBEDDING_SERVICE) -> Iterator[
         yield
     except openai.OpenAIError as error:
         raise service_error(error, model, service) from error
-    except httpx2.HTTPError as error:  # OpenAI's client lets errors of HTTP pass while it streams an answer
+    except httpx2.HTTPError as error:  # while it streams an answer, OpenAI's client does not catch HTTP errors
         raise Unavailable(f"{service} can't be reached: {error}") from error
     except UNREADABLE_ANSWER as error:
         raise Unavailable(f"{service}'s answer can't be read; is OPENAI_BASE_URL right?") from error
 
 
 def _retry_after(headers: Any) -> float | None:
-    """Return the seconds that a response asks to wait; None for a date, for no positive number, or no such header."""
+    """Return how many seconds a response asks the client to wait.
+
+    None if the header is absent, is a date, or is not a positive number.
+    """
     for name, factor in (("retry-after-ms", 0.001), ("retry-after", 1.0)):
         try:
             seconds = float(headers[name]) * factor

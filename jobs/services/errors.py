@@ -1,4 +1,4 @@
-"""Errors of a service: each class says who caused the failure, and so what to do next."""
+"""Errors of a service: each error class says who caused the failure, and so what to do next."""
 
 from jobs.errors import NextmartError
 
@@ -21,19 +21,19 @@ class ServiceError(NextmartError):
 
 
 class Busy(ServiceError):
-    """The service got too many requests: the same request will succeed later, so this is not counted as a failure."""
+    """The service got too many requests: the same request will succeed later, so it does not count as failed."""
 
 
 class Unavailable(ServiceError):
-    """The service fails, does not answer in time or can't be reached: a later request may succeed."""
+    """The service fails, does not answer in time, or can't be reached: a later request may succeed."""
 
 
 class WrongAnswer(ServiceError):
-    """The service gave an answer that can't be right: the same request may get a right one."""
+    """The service's answer can't be right: if the same request is made again, it may get a right answer."""
 
 
 class Refused(ServiceError):
-    """The service rejects a request for its content: for one of its texts or for its parameters."""
+    """The service rejects a request because of its content: one of its texts, or its parameters."""
 
 
 class Denied(ServiceError):

@@ -10,25 +10,25 @@ import tenacity
 from jobs.services.errors import Busy, ServiceError, Unavailable, WrongAnswer
 
 RETRIED_ERRORS = (Busy, Unavailable, WrongAnswer)
-SHORTEST_WAIT = 0.5  # seconds: the upper bound of the random wait after the first try
+SHORTEST_WAIT = 0.5  # seconds: upper bound of the random wait after a request's first try
 
-T = TypeVar("T")
+Reply = TypeVar("Reply")
 
 
 @dataclass
 class Tries:
-    """Counts of the tries of one request so far, by which a caller decides when to give up.
+    """Counts the tries of one request so far; from these counts the caller decides when to give up.
 
     Attributes
     ----------
     count : int
         Tries that have ended.
     seconds : float
-        Time from the start of the first try to the end of the last.
+        Seconds from the start of the first try to the end of the last.
     failures : int
         Tries that failed; a busy service (:class:`Busy`) is no failure.
     wrong_answers : int
-        Tries that the service answered wrongly, and charged for.
+        Tries that got a wrong answer, which the service charges for.
     """
 
     count: int = 0
@@ -43,56 +43,56 @@ def exponential_jitter(patience: float, longest_wait: float) -> tenacity.wait_ra
     Parameters
     ----------
     patience : float
-        Seconds for which the service may fail: the first bound is at most a sixteenth of them.
+        Seconds for which the service may fail: the upper bound of the first wait is at most a sixteenth of them.
     longest_wait : float
-        Seconds that a wait takes at most.
+        Seconds that each wait takes at most.
     """
     return tenacity.wait_random_exponential(multiplier=min(SHORTEST_WAIT, patience / 16), max=longest_wait)
 
 
 def retry(
-    request: Callable[[], T],
+    request: Callable[[], Reply],
     *,
-    gives_up: Callable[[Tries], bool],
+    should_give_up: Callable[[Tries], bool],
     jitter: tenacity.wait_random_exponential,
     stop: threading.Event,
     obey_retry_after: Callable[[float], float] | None = None,
     errors: tuple[type[ServiceError], ...] = RETRIED_ERRORS,
-) -> T:
+) -> Reply:
     """Make a request again and again until it succeeds, and return its answer.
 
     Parameters
     ----------
-    gives_up : Tries -> bool
-        Asked after each failed try; if true, the try's error is raised.
+    should_give_up : Tries -> bool
+        Called after each failed try; if it returns true, the error of that try is raised.
     jitter : tenacity.wait_random_exponential
         Waits between tries, see :func:`exponential_jitter`.
     stop : threading.Event
         Ends a wait at once when it is set.
     obey_retry_after : seconds -> seconds, optional
-        Turns the time that the service asks to wait (``retry_after``) into this request's wait. Without it that time
-        is ignored.
+        Maps the wait that the service asks for (``retry_after``) to the wait before the next try. If this function
+        is None, the service's wish is ignored.
     errors : tuple of classes
-        Errors that are retried; any other is raised at once.
+        Error classes that are retried; any other error is raised at once.
     """
     tries = Tries()
 
-    def is_over(state: tenacity.RetryCallState) -> bool:
+    def stops_retrying(state: tenacity.RetryCallState) -> bool:
         error = state.outcome.exception() if state.outcome else None
         tries.count, tries.seconds = state.attempt_number, state.seconds_since_start or 0.0
         tries.failures += not isinstance(error, Busy)
         tries.wrong_answers += isinstance(error, WrongAnswer)
-        return gives_up(tries)
+        return should_give_up(tries)
 
-    def wait(state: tenacity.RetryCallState) -> float:
+    def seconds_to_wait(state: tenacity.RetryCallState) -> float:
         error = state.outcome.exception() if state.outcome else None
         retry_after = error.retry_after if isinstance(error, ServiceError) else None
         return jitter(state) if obey_retry_after is None or retry_after is None else obey_retry_after(retry_after)
 
     return tenacity.Retrying(
         retry=tenacity.retry_if_exception_type(errors),
-        stop=is_over,
-        wait=wait,
+        stop=stops_retrying,
+        wait=seconds_to_wait,
         sleep=tenacity.sleep_using_event(stop),
         reraise=True,
     )(request)

@@ -1,4 +1,4 @@
-"""OpenAI's client, with retries that bridge a short failure of the service."""
+"""OpenAI's client, with retries that outlast a short failure of the service."""
 
 import threading
 from collections.abc import Callable
@@ -9,13 +9,13 @@ from typing import Any, TypeVar
 from jobs.services.client import make_client, translated_errors
 from jobs.services.retries import Tries, exponential_jitter, retry
 
-TIMEOUT = 120.0  # seconds that one request may take
+TIMEOUT = 120.0  # seconds that one request may take at most
 PATIENCE = 120.0  # seconds after which a failing request is given up
-MIN_TRIES = 3  # tries that a request gets at least, since one time-out may use up all of PATIENCE
-LONGEST_WAIT = 30.0  # seconds between two tries, at most
-MAX_WRONG_ANSWERS = 3  # wrong answers after which a request is given up, since each is charged for
+MIN_TRIES = 3  # a request is tried at least so often, since one time-out may use up all of PATIENCE
+LONGEST_WAIT = 30.0  # seconds between two tries of a request, at most
+MAX_WRONG_ANSWERS = 3  # wrong answers after which a request is given up, since the service charges for each
 
-T = TypeVar("T")
+Reply = TypeVar("Reply")
 
 
 @dataclass
@@ -25,7 +25,7 @@ class RetryingClient:
     Attributes
     ----------
     service : str
-        What error messages call the service.
+        Name of the service in error messages.
     """
 
     service: str
@@ -35,36 +35,36 @@ class RetryingClient:
         """OpenAI's client, without its own retries; see :func:`jobs.services.client.make_client`."""
         return make_client(TIMEOUT)
 
-    def ask(self, model: str, request: Callable[[], T], stop: threading.Event | None = None) -> T:
+    def ask(self, model: str, request: Callable[[], Reply], stop: threading.Event | None = None) -> Reply:
         """Make a request with retries, and return its answer.
 
         Parameters
         ----------
         model : str
-            The model that the request is about, for error messages.
+            The model that the request asks for; error messages name it.
         request : () -> answer
-            Makes the request once, with :attr:`client`.
+            Makes the request once, through :attr:`client`.
         stop : threading.Event, optional
-            No further try is made once it is set.
+            Once this event is set, the request is not tried again.
 
         Raises
         ------
         ServiceError
-            A class of :mod:`jobs.services.errors`, which says who caused the failure.
+            One of the classes in :mod:`jobs.services.errors`: the class says who caused the failure.
         """
         stop = stop or threading.Event()
 
-        def try_once() -> T:
+        def try_once() -> Reply:
             with translated_errors(model, self.service):
                 return request()
 
-        def gives_up(tries: Tries) -> bool:
+        def should_give_up(tries: Tries) -> bool:
             is_out_of_patience = tries.seconds >= PATIENCE and tries.count >= MIN_TRIES
             return is_out_of_patience or tries.wrong_answers >= MAX_WRONG_ANSWERS or stop.is_set()
 
         return retry(
             try_once,
-            gives_up=gives_up,
+            should_give_up=should_give_up,
             jitter=exponential_jitter(PATIENCE, LONGEST_WAIT),
             stop=stop,
             obey_retry_after=lambda seconds: min(seconds, PATIENCE),

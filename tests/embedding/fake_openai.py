@@ -90,9 +90,9 @@ class FakeOpenAI:
         if request.headers["Authorization"] != f"Bearer {KEY}" or fault == "401":
             return error(401, f"Incorrect API key provided: {KEY}.", "invalid_api_key")
         if fault == "429":
-            return error(429, "Rate limit reached", "rate_limit_exceeded")
+            return error(429, "RateLimits limit reached", "rate_limit_exceeded")
         if fault == "429 retry-after":
-            return error(429, "Rate limit reached", "rate_limit_exceeded", **{"Retry-After-Ms": "50"})
+            return error(429, "RateLimits limit reached", "rate_limit_exceeded", **{"Retry-After-Ms": "50"})
         if fault == "quota":
             return error(429, "You exceeded your current quota", "insufficient_quota")
         if fault in ("400", "404", "500", "503"):

@@ -7,7 +7,7 @@ from fake_openai import DIMENSIONS, vector_of
 
 from jobs.embedding import backfill, backlog
 from jobs.embedding.backfill import EmbedOptions
-from jobs.embedding.provider import Answer, Limits
+from jobs.embedding.provider import EmbeddingAnswer, RequestLimits
 from jobs.errors import NextmartError, UsageError
 from jobs.services.errors import Denied
 from jobs.settings import EmbeddingModel
@@ -18,7 +18,7 @@ class FakeProvider:
 
     def __init__(self):
         self.made, self.calls, self.answers = 0, [], {}
-        self.limits = Limits(texts=2048)
+        self.limits = RequestLimits(texts=2048)
         self.price = 1.0
         self.requests_in_flight = 1
 
@@ -39,7 +39,7 @@ class FakeProvider:
             raise answer
         self.calls.append(texts)
         vectors = np.array([vector_of(text) for text in texts])
-        return Answer(answer(vectors) if answer else vectors, sum(self.count_tokens(texts)))
+        return EmbeddingAnswer(answer(vectors) if answer else vectors, sum(self.count_tokens(texts)))
 
 
 @pytest.fixture
@@ -200,7 +200,7 @@ def test_another_model_or_size_has_vectors_of_its_own(catalogue, provider):
 
 @pytest.fixture
 def short_sighted(provider):
-    provider.limits = Limits(texts=2048, text_tokens=3)
+    provider.limits = RequestLimits(texts=2048, text_tokens=3)
     return provider
 
 
@@ -269,7 +269,7 @@ def test_the_backlog_is_read_in_portions_in_the_order_of_length(catalogue, size)
     read = list(backlog.staged_portions(catalogue.connection, size))
     assert [text for rows in read for _, text in rows] == sorted(texts.values(), key=len)
     assert max(map(len, read)) <= size
-    assert backlog.count_missing(catalogue.connection, wanted) == (11, 10, 55)
+    assert backlog.count_missing_texts(catalogue.connection, wanted) == (11, 10, 55)
 
 
 def test_texts_keep_quotes_newlines_and_other_scripts(catalogue, provider):

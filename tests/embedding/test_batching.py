@@ -8,14 +8,14 @@ from fake_openai import vector_of
 from hypothesis import given
 from hypothesis import strategies as st
 
-from jobs.embedding.batching import Text, fit_to_limit, halves, pack_requests
-from jobs.embedding.provider import Limits
+from jobs.embedding.batching import Text, fit_to_limit, pack_requests, split_request
+from jobs.embedding.provider import RequestLimits
 from jobs.embedding.providers.openai import OpenAIProvider
 
 # --- requests ---
 
 texts = st.lists(st.builds(Text, st.uuids().map(str), st.text(max_size=40), st.integers(0, 50)), max_size=40)
-limits = st.builds(Limits, st.integers(1, 8), st.none(), st.none() | st.integers(1, 90))
+limits = st.builds(RequestLimits, st.integers(1, 8), st.none(), st.none() | st.integers(1, 90))
 sizes = st.integers(1, 10)
 
 
@@ -51,10 +51,10 @@ def test_a_request_ends_only_where_the_next_text_would_break_a_limit(texts, limi
 
 def test_limits_are_used_up():
     texts = [Text(str(number), "x" * 8, 2) for number in range(10)]
-    assert [len(request) for request in pack_requests(texts, Limits(99, None, 6), 99)] == [3, 3, 3, 1]
-    assert [len(request) for request in pack_requests(texts, Limits(99, None, 7), 99)] == [3, 3, 3, 1]
-    assert [len(request) for request in pack_requests(texts, Limits(4), 99)] == [4, 4, 2]
-    assert [len(request) for request in pack_requests(texts, Limits(99), 7)] == [7, 3]
+    assert [len(request) for request in pack_requests(texts, RequestLimits(99, None, 6), 99)] == [3, 3, 3, 1]
+    assert [len(request) for request in pack_requests(texts, RequestLimits(99, None, 7), 99)] == [3, 3, 3, 1]
+    assert [len(request) for request in pack_requests(texts, RequestLimits(4), 99)] == [4, 4, 2]
+    assert [len(request) for request in pack_requests(texts, RequestLimits(99), 7)] == [7, 3]
 
 
 def test_a_text_over_a_requests_limit_is_a_request_of_its_own():
@@ -79,7 +79,7 @@ def test_requests_are_made_as_texts_are_read():
             read.append(Text("hash", "text", 1))
             yield read[-1]
 
-    made = pack_requests(endless(), Limits(4), 256)
+    made = pack_requests(endless(), RequestLimits(4), 256)
     next(made)
     assert len(read) == 5
     next(made)
@@ -88,7 +88,7 @@ def test_requests_are_made_as_texts_are_read():
 
 @given(st.lists(st.builds(Text, st.uuids().map(str), st.just("text"), st.just(1)), min_size=2, max_size=40))
 def test_halves_are_all_of_a_request_and_neither_is_empty(texts):
-    first, second = halves(texts)
+    first, second = split_request(texts)
     assert first + second == texts
     assert 0 <= len(second) - len(first) <= 1
 
@@ -100,7 +100,7 @@ class Words:
     """A provider that counts words as tokens, and reads at most so many."""
 
     def __init__(self, most):
-        self.limits = Limits(2048, most)
+        self.limits = RequestLimits(2048, most)
 
     def count_tokens(self, texts):
         return [len(text.split()) for text in texts]

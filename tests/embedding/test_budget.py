@@ -7,8 +7,8 @@ from random import Random
 
 import pytest
 
-from jobs.embedding.budget import Budget, BudgetExceeded, Pace
-from jobs.embedding.provider import Rate
+from jobs.embedding.budget import Budget, BudgetExceeded, RequestPacer
+from jobs.embedding.provider import RateLimits
 
 SLACK = 0.6  # seconds that a busy machine may add
 
@@ -32,17 +32,18 @@ def times(pace, requests, tokens=1, threads=4, since=None):
 
 @pytest.mark.parametrize("threads", [1, 20])
 @pytest.mark.parametrize(
-    ("rate", "tokens"), [(Rate(6000, None), 1), (Rate(None, 60_000), 10), (Rate(6000, 10_000_000), 10)]
+    ("rate", "tokens"),
+    [(RateLimits(6000, None), 1), (RateLimits(None, 60_000), 10), (RateLimits(6000, 10_000_000), 10)],
 )
 def test_requests_are_spread_evenly_at_the_tighter_limit(stop, rate, tokens, threads):
-    went = times(Pace(rate, stop), 20, tokens, threads)  # one request every 10 ms
+    went = times(RequestPacer(rate, stop), 20, tokens, threads)  # one request every 10 ms
     for place, moment in enumerate(went):
         assert moment >= 0.01 * place - 0.0005, "at no moment have more gone than the limit allows"
     assert went[-1] < 0.19 + SLACK
 
 
 def test_a_large_request_is_followed_by_a_longer_wait(stop):
-    pace = Pace(Rate(None, 60_000), stop)
+    pace = RequestPacer(RateLimits(None, 60_000), stop)
     began = time.monotonic()
     pace.wait(300)
     assert time.monotonic() - began < SLACK / 2, "the first goes at once"
@@ -53,18 +54,18 @@ def test_a_large_request_is_followed_by_a_longer_wait(stop):
 
 
 def test_time_without_requests_is_not_made_up_for_by_a_burst(stop):
-    pace = Pace(Rate(6000, None), stop)
+    pace = RequestPacer(RateLimits(6000, None), stop)
     pace.wait(1)
     time.sleep(0.2)
     assert times(pace, 6)[-1] >= 0.0495
 
 
 def test_without_limits_nobody_waits(stop):
-    assert times(Pace(Rate(), stop), 1000, tokens=10**9)[-1] < SLACK
+    assert times(RequestPacer(RateLimits(), stop), 1000, tokens=10**9)[-1] < SLACK
 
 
 def test_a_pause_holds_everybody_also_who_waits_already(stop):
-    pace = Pace(Rate(60 / 0.05, None), stop)
+    pace = RequestPacer(RateLimits(60 / 0.05, None), stop)
     pace.wait(1)
     with ThreadPoolExecutor(1) as pool:
         began = time.monotonic()
@@ -80,7 +81,7 @@ def test_a_pause_holds_everybody_also_who_waits_already(stop):
 
 
 def test_after_a_pause_requests_do_not_go_all_at_once(stop):
-    pace = Pace(Rate(6000, None), stop)
+    pace = RequestPacer(RateLimits(6000, None), stop)
     paused = time.monotonic()
     pace.pause(0.1)
     went = times(pace, 8, threads=8, since=paused)
@@ -89,19 +90,19 @@ def test_after_a_pause_requests_do_not_go_all_at_once(stop):
 
 
 def test_limits_are_learnt_only_where_the_settings_are_silent(stop):
-    set_by_hand = Pace(Rate(None, 60_000), stop)
-    set_by_hand.learn(Rate(6000, 60_000_000))
+    set_by_hand = RequestPacer(RateLimits(None, 60_000), stop)
+    set_by_hand.adopt_limits(RateLimits(6000, 60_000_000))
     assert times(set_by_hand, 5, tokens=50)[-1] >= 0.1995, "50 ms each for tokens, as set"
-    silent = Pace(Rate(), stop)
-    silent.learn(Rate(6000, None))
+    silent = RequestPacer(RateLimits(), stop)
+    silent.adopt_limits(RateLimits(6000, None))
     assert times(silent, 11)[-1] >= 0.0995
-    silent.learn(Rate(3000, None))
+    silent.adopt_limits(RateLimits(3000, None))
     assert times(silent, 11)[-1] >= 0.1995, "the newest word counts"
 
 
 @pytest.mark.parametrize("holds", [lambda pace: pace.pause(60), lambda pace: pace.wait(10**6)])
 def test_a_wait_ends_at_once_when_the_run_is_stopped(stop, holds):
-    pace = Pace(Rate(None, 1_000_000), stop)
+    pace = RequestPacer(RateLimits(None, 1_000_000), stop)
     holds(pace)
     began = time.monotonic()
     threading.Timer(0.1, stop.set).start()

@@ -11,7 +11,7 @@ from fake_openai import DIMENSIONS, vector_of
 from jobs.embedding.batching import Text
 from jobs.embedding.budget import Budget, BudgetExceeded
 from jobs.embedding.dispatch import MAX_FAILURES, MAX_WRONG_ANSWERS, PROBE_TEXT, Dispatcher
-from jobs.embedding.provider import Answer, Limits, Rate
+from jobs.embedding.provider import EmbeddingAnswer, RateLimits, RequestLimits
 from jobs.services.errors import Busy, Denied, Refused, Unavailable, WrongAnswer
 
 
@@ -19,7 +19,7 @@ class Function:
     """A provider in memory that calls ``fails`` before each answer and fails with the error that ``fails`` raises."""
 
     def __init__(self, fails=lambda texts: None, requests_in_flight=1, delay=0.0):
-        self.limits, self.price, self.requests_in_flight = Limits(2048), 1.0, requests_in_flight
+        self.limits, self.price, self.requests_in_flight = RequestLimits(2048), 1.0, requests_in_flight
         self.fails, self.delay = fails, delay
         self.asked, self.answered = [], []
         self.under_way = self.most_under_way = 0
@@ -38,7 +38,7 @@ class Function:
             self.fails(texts)
             with self.lock:
                 self.answered.append(texts)
-            return Answer(np.array([vector_of(text) for text in texts]), len(texts))
+            return EmbeddingAnswer(np.array([vector_of(text) for text in texts]), len(texts))
         finally:
             with self.lock:
                 self.under_way -= 1
@@ -57,7 +57,7 @@ def cut(texts, size):
 
 
 def dispatcher_of(provider, patience=0.5, budget=None):
-    return Dispatcher(provider, DIMENSIONS, budget or Budget(1.0, None), Rate(), patience)
+    return Dispatcher(provider, DIMENSIONS, budget or Budget(1.0, None), RateLimits(), patience)
 
 
 def dispatched(dispatcher, requests):
@@ -176,7 +176,7 @@ def test_an_answer_without_a_usable_vector_is_counted_too(wrong):
         if spoilt:
             return good
         spoilt.append(texts)
-        return Answer(good.vectors * np.nan if wrong == "NaN" else good.vectors[:-1], good.tokens)
+        return EmbeddingAnswer(good.vectors * np.nan if wrong == "NaN" else good.vectors[:-1], good.tokens)
 
     provider.embed = embed
     budget = Budget(1.0, None)

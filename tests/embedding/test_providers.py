@@ -23,7 +23,7 @@ from sentence_transformers import SentenceTransformer
 
 from jobs.embedding import providers
 from jobs.embedding.batching import fit_to_limit
-from jobs.embedding.provider import Limits, Rate
+from jobs.embedding.provider import RateLimits, RequestLimits
 from jobs.embedding.provider import provider_for as find
 from jobs.embedding.providers import provider_names
 from jobs.embedding.providers.local import BUNDLED_MODEL, LocalProvider, bundled_folder
@@ -129,7 +129,7 @@ def test_a_text_is_cut_behind_a_token_and_no_earlier_than_it_has_to(local, words
 
 
 def test_a_text_over_the_limit_has_the_vector_of_its_beginning(local, reference):
-    assert local.limits == Limits(texts=256, text_tokens=256)
+    assert local.limits == RequestLimits(texts=256, text_tokens=256)
     long = "embeddings of garden hoses " * 60
     ((text,), _) = fit_to_limit([("hash", long)], local, "truncate")
     assert (text.tokens, len(text.text) < len(long)) == (256, True)
@@ -235,8 +235,8 @@ def test_a_mark_of_the_tokenizer_in_a_text_is_cut_like_any_text():
 
 def test_limits_are_known_of_openais_models_and_not_of_other_servers():
     for model in ("text-embedding-3-small", "text-embedding-3-large", "text-embedding-ada-002"):
-        assert OpenAIProvider(model, 4).limits == Limits(texts=2048, text_tokens=8191, request_tokens=300_000)
-    assert OpenAIProvider("nomic-embed-text", 4).limits == Limits(2048, None, 300_000)
+        assert OpenAIProvider(model, 4).limits == RequestLimits(texts=2048, text_tokens=8191, request_tokens=300_000)
+    assert OpenAIProvider("nomic-embed-text", 4).limits == RequestLimits(2048, None, 300_000)
 
 
 # --- OpenAI: answers ---
@@ -291,10 +291,10 @@ def test_ada_002_is_not_asked_for_a_size(service):
 
 def test_an_answer_tells_how_much_the_service_allows(service):
     for headers, rate in [
-        ({}, Rate()),
-        ({"x-ratelimit-limit-requests": "3000"}, Rate(3000, None)),
-        ({"x-ratelimit-limit-requests": "500", "x-ratelimit-limit-tokens": "1000000"}, Rate(500, 1_000_000)),
-        ({"x-ratelimit-limit-requests": "0", "x-ratelimit-limit-tokens": "many"}, Rate()),
+        ({}, RateLimits()),
+        ({"x-ratelimit-limit-requests": "3000"}, RateLimits(3000, None)),
+        ({"x-ratelimit-limit-requests": "500", "x-ratelimit-limit-tokens": "1000000"}, RateLimits(500, 1_000_000)),
+        ({"x-ratelimit-limit-requests": "0", "x-ratelimit-limit-tokens": "many"}, RateLimits()),
     ]:
         service.headers = headers
         assert OpenAIProvider("fake", 4).embed(["hose"]).rate == rate

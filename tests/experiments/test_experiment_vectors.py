@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import tiny_shop
 
-from jobs.embedding.provider import Answer, Limits
+from jobs.embedding.provider import EmbeddingAnswer, RequestLimits
 from jobs.errors import NextmartError, UsageError
 from jobs.experiments.spec import Variant
 from jobs.experiments.vectors import read_vectors, render
@@ -14,7 +14,7 @@ from jobs.warehouse.reading import read_catalog
 class Lengths:
     """A provider whose vectors contain the length of the text."""
 
-    limits, requests_in_flight = Limits(100), 1
+    limits, requests_in_flight = RequestLimits(100), 1
 
     def __init__(self, price: float = 0.0) -> None:
         self.price, self.texts = price, []
@@ -27,7 +27,9 @@ class Lengths:
 
     def embed(self, texts):
         self.texts += texts
-        return Answer(np.array([[len(text), 1, 0, 0] for text in texts], np.float32), sum(self.count_tokens(texts)))
+        return EmbeddingAnswer(
+            np.array([[len(text), 1, 0, 0] for text in texts], np.float32), sum(self.count_tokens(texts))
+        )
 
 
 def variant(model=None, template=None):

@@ -9,7 +9,7 @@ from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
 
 from jobs.errors import NextmartError, UsageError
 from jobs.language_models import local_model, weights
-from jobs.language_models.beam_search import Trie, choose
+from jobs.language_models.beam_search import Trie, likeliest_answers
 from jobs.language_models.language_model import Conversation, Sampling
 from jobs.language_models.local_model import LocalModel
 from jobs.models.llmseqprompt.model import LLMSeqPrompt, make_language_model
@@ -66,7 +66,7 @@ def folder(tmp_path_factory):
 
 @pytest.fixture(autouse=True)
 def _exact(monkeypatch):
-    monkeypatch.setattr(weights, "precision", lambda: torch.float32)
+    monkeypatch.setattr(weights, "weights_dtype", lambda: torch.float32)
 
 
 @pytest.fixture
@@ -249,7 +249,7 @@ def test_what_is_chosen_is_what_brute_force_finds_likeliest(make, monkeypatch, b
 def test_a_choices_likelihood_is_exact(make):
     model = make()
     with torch.no_grad():
-        (found,) = choose(
+        (found,) = likeliest_answers(
             model._model, list(model._readable_prompts(ASKED[1:2], 8).values()), Trie(model._chat.answers(TITLES)), 9
         )
     assert {place: pytest.approx(likelihood(model, ASKED[1], title)) for place, title in enumerate(TITLES)} == {

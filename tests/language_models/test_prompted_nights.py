@@ -10,7 +10,7 @@ from fake_fine_tuning import BASE
 from fake_openai import KEY
 
 from jobs.core.sequences import Sequences
-from jobs.embedding.provider import Answer, Limits
+from jobs.embedding.provider import EmbeddingAnswer, RequestLimits
 from jobs.errors import UsageError
 from jobs.experiments.evaluation_data import read_evaluation_data
 from jobs.experiments.runner import plan, run_all
@@ -140,7 +140,7 @@ def test_all_models_of_a_job_are_paid_from_one_purse(history, fake, tmp_path, jo
 class Lengths:
     """A provider whose vectors show the length of a text; it records the texts that it was asked for."""
 
-    limits, price, requests_in_flight = Limits(texts=2), 0.02, 1
+    limits, price, requests_in_flight = RequestLimits(texts=2), 0.02, 1
 
     def __init__(self):
         self.asked = []
@@ -155,7 +155,7 @@ class Lengths:
         self.asked += texts
         vectors = np.zeros((len(texts), 384), np.float32)
         vectors[range(len(texts)), [len(text) for text in texts]] = 2
-        return Answer(vectors, 1000 * len(texts))
+        return EmbeddingAnswer(vectors, 1000 * len(texts))
 
 
 def test_made_up_names_get_vectors_of_the_catalogues_model_which_are_kept(warehouse, monkeypatch):

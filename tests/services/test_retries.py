@@ -23,18 +23,18 @@ def failing_with(*errors):
     return request
 
 
-def retried(request, gives_up=lambda tries: False, stop=None, **options):
-    return retry(request, gives_up=gives_up, jitter=NO_WAIT, stop=stop or threading.Event(), **options)
+def retried(request, should_give_up=lambda tries: False, stop=None, **options):
+    return retry(request, should_give_up=should_give_up, jitter=NO_WAIT, stop=stop or threading.Event(), **options)
 
 
 def test_passing_errors_are_retried_and_counted_by_their_kind():
     seen = []
 
-    def gives_up(tries):
+    def should_give_up(tries):
         seen.append(Tries(tries.count, 0.0, tries.failures, tries.wrong_answers))
         return False
 
-    assert retried(failing_with(Busy(""), Unavailable(""), WrongAnswer("")), gives_up) == "answer"
+    assert retried(failing_with(Busy(""), Unavailable(""), WrongAnswer("")), should_give_up) == "answer"
     assert seen == [Tries(1, 0.0, 0, 0), Tries(2, 0.0, 1, 0), Tries(3, 0.0, 2, 1)], "a busy service is no failure"
 
 

@@ -1,7 +1,7 @@
-"""Providers of embeddings, found by name: each module of this folder is the provider that is named like the module.
+"""Providers of embeddings: each module of this folder defines the provider that has the module's name.
 
 A module's function ``make(settings, model)`` returns the provider without loading or contacting anything. A new
-provider is a new module here and nothing else; its interface is in ``jobs.embedding.provider``.
+provider is a new module in this folder and nothing else; its interface is in ``jobs.embedding.provider``.
 """
 
 from importlib import import_module
@@ -18,12 +18,12 @@ def provider_names() -> list[str]:
 
 
 def provider_for(settings: Settings, model: EmbeddingModel) -> Provider:
-    """Return the provider that serves an embedding model, without loading or contacting anything yet.
+    """Return the provider that an embedding model names, without loading or contacting anything yet.
 
     Raises
     ------
     UsageError
-        If there is no such provider.
+        If no provider has that name.
     """
     if model.provider not in provider_names():
         raise UsageError(

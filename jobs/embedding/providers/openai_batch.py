@@ -1,4 +1,4 @@
-"""Embeddings by OpenAI's Batch API: files of texts, answered within a day, at half the price, with separate limits."""
+"""Embeddings from OpenAI's Batch API: files of texts, answered within a day, at half the price, under other limits."""
 
 import base64
 import json
@@ -11,23 +11,26 @@ import numpy as np
 import openai
 
 from jobs.core.arrays import Floats
-from jobs.embedding.provider import BatchState, Limits, Result
+from jobs.embedding.provider import BatchResult, BatchState, RequestLimits
 from jobs.embedding.providers.openai import LIMITS, OpenAIProvider
 from jobs.services.client import UNREADABLE_ANSWER, translated_errors
 from jobs.settings import EmbeddingModel, Settings
 
 # OpenAI allows 50,000 texts a batch and 200 MB a file (https://platform.openai.com/docs/guides/batch). At four bytes a
-# token, 40 million tokens are 160 MB of text: the rest is for the JSON around each text.
+# token, 40 million tokens are 160 MB of text: the remaining 40 MB are for the JSON around each text.
 MAX_TEXTS, MAX_TOKENS = 50_000, 40_000_000
 ENDPOINT = "/v1/embeddings"
-METADATA_KEY = "nextmart_submission"  # the key of a batch's metadata that holds our submission_id
-ENDED_STATUSES = ("completed", "expired", "failed", "cancelled")  # statuses of batches that have ended
-UNREACHED_CODES = ("batch_expired", "batch_cancelled")  # errors of texts that a batch did not reach before its end
-CLIENT_RETRIES = 5  # retries by OpenAI's client, for requests that cost nothing
+METADATA_KEY = "nextmart_submission"  # the metadata key under which a batch holds nextmart's ``submission_id``
+ENDED_STATUSES = ("completed", "expired", "failed", "cancelled")  # OpenAI's statuses of batches that have ended
+UNREACHED_CODES = (
+    "batch_expired",
+    "batch_cancelled",
+)  # error codes of texts that a batch did not process
+CLIENT_RETRIES = 5  # tries after the first, by OpenAI's client, of a request that costs nothing
 
 
 def make(settings: Settings, model: EmbeddingModel) -> "OpenAIBatchProvider":
-    """Return the provider for an embedding model; the API key is checked when the provider is first asked."""
+    """Return the provider for an embedding model; the API key is checked at the first request."""
     price = None if model.price is None else model.price / 2
     return OpenAIBatchProvider(
         OpenAIProvider(model.model, model.dimensions, model.price, timeout=settings.embedding_timeout_seconds), price
@@ -36,12 +39,12 @@ def make(settings: Settings, model: EmbeddingModel) -> "OpenAIBatchProvider":
 
 @dataclass
 class OpenAIBatchProvider:
-    """One model of :class:`OpenAIProvider`, asked in batches.
+    """One embedding model of OpenAI, asked through the Batch API.
 
     Attributes
     ----------
     direct : OpenAIProvider
-        The same model, asked directly.
+        The provider of the same model without batches.
     price : float or None
         US dollars a million tokens, half of the direct price; None if the price is unknown.
     """
@@ -50,9 +53,9 @@ class OpenAIBatchProvider:
     price: float | None
 
     @property
-    def limits(self) -> Limits:
+    def limits(self) -> RequestLimits:
         """The texts and tokens that one batch may hold."""
-        return Limits(MAX_TEXTS, self.direct.limits.text_tokens or LIMITS.text_tokens, MAX_TOKENS)
+        return RequestLimits(MAX_TEXTS, self.direct.limits.text_tokens or LIMITS.text_tokens, MAX_TOKENS)
 
     def count_tokens(self, texts: list[str]) -> list[int]:
         """Count tokens as :meth:`OpenAIProvider.count_tokens` does."""
@@ -63,7 +66,7 @@ class OpenAIBatchProvider:
         return self.direct.shorten(text, tokens)
 
     def submit(self, submission_id: str, texts: dict[str, str]) -> str:
-        """Upload a file with the texts, and create a batch of it.
+        """Upload a file with the texts, create a batch from the file, and return the batch's id.
 
         The creation is not retried: a request whose answer is lost may have created a batch, which :meth:`find` finds.
         """
@@ -89,7 +92,7 @@ class OpenAIBatchProvider:
                 return str(batch.id)
 
     def find(self, submission_id: str) -> str | None:
-        """Look for a batch by its submission_id among all batches that the service keeps, newest first."""
+        """Return the id of the batch with this ``submission_id`` that the service keeps; None if there is none."""
         with translated_errors(self.direct.model):
             for batch in self._retrying_client.batches.list(limit=100):
                 if (batch.metadata or {}).get(METADATA_KEY) == submission_id:
@@ -107,7 +110,7 @@ class OpenAIBatchProvider:
             messages = [error.message or error.code or "" for error in errors]
             return BatchState(batch.status, batch.status in ENDED_STATUSES, "; ".join(messages))
 
-    def results(self, batch_id: str) -> Iterator[Result]:
+    def results(self, batch_id: str) -> Iterator[BatchResult]:
         """Yield the results in a batch's output file and error file; an expired or cancelled batch has both too."""
         with translated_errors(self.direct.model):
             try:
@@ -115,9 +118,7 @@ class OpenAIBatchProvider:
                 for file_id in filter(None, (batch.output_file_id, batch.error_file_id)):
                     with self._retrying_client.files.with_streaming_response.content(file_id) as answer:
                         yield from filter(None, map(result_of, answer.iter_lines()))
-            except (
-                openai.NotFoundError
-            ):  # the service deleted the batch or a file: texts without a result are submitted again
+            except openai.NotFoundError:  # the batch or a file was deleted: texts without a result are submitted again
                 return
 
     @property
@@ -126,13 +127,13 @@ class OpenAIBatchProvider:
         return self.direct.client.with_options(max_retries=CLIENT_RETRIES)
 
 
-def result_of(line: str) -> Result | None:
-    """Parse one line of a batch's output or error file.
+def result_of(line: str) -> BatchResult | None:
+    """Parse one line of a batch's output file or error file.
 
     Returns
     -------
-    Result or None
-        None for a line that can't be read and for a text that the batch did not reach: such a text has no result yet.
+    BatchResult or None
+        None if the line can't be read, or if the batch did not process the text: then the text has no result yet.
     """
     try:
         row = json.loads(line)
@@ -142,11 +143,11 @@ def result_of(line: str) -> Result | None:
         body, status = response.get("body") or {}, response.get("status_code")
         if status == 200:
             (answer,) = body["data"]
-            tokens = (body.get("usage") or {}).get("prompt_tokens") or 0  # not every compatible server reports tokens
-            return Result(key, vector_of(answer["embedding"]), int(tokens))
+            tokens = (body.get("usage") or {}).get("prompt_tokens") or 0  # some compatible servers report no tokens
+            return BatchResult(key, vector_of(answer["embedding"]), int(tokens))
         error = body.get("error") or failure
         message = f"the embedding service answers {status or 'nothing'}: {error.get('message', '')}"
-        return Result(key, None, 0, message, is_final=status in (400, 413, 422))
+        return BatchResult(key, None, 0, message, is_final=status in (400, 413, 422))
     except (*UNREADABLE_ANSWER, OverflowError, RecursionError):
         return None
 

@@ -8,18 +8,18 @@ import torch
 
 from jobs.core.arrays import Floats, Longs, State, Texts
 
-MAX_CLUSTERS = 200  # groups that the language model chooses from, as in the paper
+MAX_CLUSTERS = 200  # groups that the language model chooses from, as in LLMSeqPrompt's paper (arXiv 2309.09261)
 
 
 @dataclass(frozen=True)
 class Clusters:
-    """Groups of items with similar embeddings; each is named after its most popular item.
+    """Groups of items with similar embeddings; each group is named after its most popular item.
 
     Attributes
     ----------
     centres : float32 array (clusters, dimensions)
     names : list of str
-        All different.
+        A different name for each group.
     """
 
     centres: Floats
@@ -29,31 +29,31 @@ class Clusters:
     def fit(cls, names: Texts, counts: Longs, vectors: Floats, seed: int) -> "Clusters":
         """Group the items that have an embedding by k-means.
 
-        A group whose items have no name, or only names of other groups, is left out.
+        A group is left out if its items have no names, or if other groups already have all of their names.
 
         Parameters
         ----------
         names : object array (items,)
-            "" for items without a name.
+            The name of each item; "" for items without a name.
         counts : int64 array (items,)
-            How popular each item is.
+            Number of training events of each item.
         vectors : float32 array (items, dimensions)
-            Zeros for items without an embedding.
+            Embeddings of the items; zeros for items without one.
         """
         from sklearn.cluster import KMeans
 
         embedded = np.flatnonzero(vectors.any(axis=1))
         k_means = KMeans(min(MAX_CLUSTERS, len(embedded)), n_init=3, random_state=seed).fit(vectors[embedded])
-        cluster_of_name: dict[str, int] = {}
+        cluster_by_name: dict[str, int] = {}
         for item in embedded[np.lexsort((embedded, -counts[embedded]))]:
             cluster = int(k_means.labels_[np.searchsorted(embedded, item)])
-            if names[item] and names[item] not in cluster_of_name and cluster not in cluster_of_name.values():
-                cluster_of_name[str(names[item])] = cluster
-        centres = k_means.cluster_centers_[list(cluster_of_name.values())].astype(np.float32)
-        return cls(centres, list(cluster_of_name))
+            if names[item] and names[item] not in cluster_by_name and cluster not in cluster_by_name.values():
+                cluster_by_name[str(names[item])] = cluster
+        centres = k_means.cluster_centers_[list(cluster_by_name.values())].astype(np.float32)
+        return cls(centres, list(cluster_by_name))
 
     def nearest(self, vectors: Floats) -> Longs:
-        """Return the clusters in the order of their distance from each vector (Euclidean), the nearest first.
+        """Return the clusters in the order of their Euclidean distance from each vector, the nearest first.
 
         Parameters
         ----------
@@ -66,29 +66,29 @@ class Clusters:
         return np.asarray(torch.cdist(torch.from_numpy(vectors), torch.from_numpy(self.centres)).argsort(stable=True))
 
     def state(self) -> State:
-        """Return the centres and the names as arrays; names are separated by line breaks, which no name holds."""
+        """Return the groups' centres and names as arrays; names are joined by line breaks, which no name holds."""
         text = "\n".join(self.names).encode()
         return {"clusters.centres": self.centres, "clusters.names": np.frombuffer(text, np.uint8)}
 
     @classmethod
     def from_state(cls, state: State) -> "Clusters":
-        """Restore clusters from what :meth:`state` returned."""
+        """Return the clusters whose :meth:`state` returned ``state``."""
         return cls(state["clusters.centres"], state["clusters.names"].tobytes().decode().split("\n"))
 
 
 @dataclass(frozen=True)
 class ItemsByGroup(Mapping[str, Sequence[int]]):
-    """Maps a group's name to its items, those nearest to one sequence first.
+    """Maps the name of a group to its items, those nearest to one sequence first.
 
-    A group is sorted only when it is looked up: an answer names few groups, while all groups together are the
-    catalogue.
+    The items of a group are sorted only when the group is looked up: an answer names few groups, but all groups
+    together hold the whole catalogue.
 
     Attributes
     ----------
     members : name -> int64 array (items of the group,)
     vectors : float32 array (items, dimensions)
     query : float32 array (dimensions,)
-        The sequence's vector.
+        The vector of the sequence.
     """
 
     members: Mapping[str, Longs]
@@ -96,7 +96,7 @@ class ItemsByGroup(Mapping[str, Sequence[int]]):
     query: Floats
 
     def __getitem__(self, name: str) -> list[int]:
-        """Return the group's items; equally near items are ordered by index."""
+        """Return the items of the group ``name``, the nearest first; equally near items are ordered by index."""
         items = self.members[name]
         ordered: list[int] = items[np.argsort(-(self.vectors[items] @ self.query), kind="stable")].tolist()
         return ordered

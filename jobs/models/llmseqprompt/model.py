@@ -1,8 +1,8 @@
 """LLMSeqPrompt: a language model that was fine-tuned on sequences of names is asked which name comes next.
 
 Harte et al. 2023 (arXiv 2309.09261), section 3.2, and its extended version (arXiv 2402.01339), the source of the
-variants. Two things follow the paper rather than its released code: names are ranked by frequency, and items of the
-prompt are not recommended.
+variants. Two details follow that paper, not its released code: names are ranked by frequency, and items of the prompt
+are not recommended.
 """
 
 from collections.abc import Mapping
@@ -21,37 +21,37 @@ from jobs.language_models.services import Services
 from jobs.models.base import FitContext, Model
 from jobs.models.llmseqprompt.item_groups import Clusters
 from jobs.models.llmseqprompt.prompts import VARIANTS
-from jobs.models.llmseqprompt.questions import QuestionWriter, names_of
+from jobs.models.llmseqprompt.questions import QuestionWriter, item_names
 from jobs.models.llmseqprompt.scorer import PromptScorer
 from jobs.models.llmseqsim import LLMSeqSim
 from jobs.models.scorer import Scorer, VectorScorer
 
-# Parameters of asking the language model: they change nothing of what fine-tuning learns.
+# Parameters that change how the language model is asked, and nothing that fine-tuning learns.
 ASKING_PARAMETERS = ("mapping", "constrained", "samples", "temperature")
-# Answers to each question: 20 if an answer is one name, and 1 if an answer is a ranked list of names.
+# Answers to each question by default: 20 if an answer is one name, 1 if an answer is a list of names.
 ITEM_SAMPLES, LIST_SAMPLES = 20, 1
-ITEM_TOKENS, LIST_TOKENS = 50, 1000  # tokens of an answer at most: for one name, and for a list of names
+ITEM_TOKENS, LIST_TOKENS = 50, 1000  # tokens of an answer, at most: of one name, and of a list of names
 
 
 class LLMSeqPrompt(Model):
-    """Recommends the items whose names a language model answers, the most frequent first.
+    """Recommends the items that a language model names in its answers, the most frequently named first.
 
-    A list that is not full is filled up with the items that LLMSeqSim recommends for the same sequence; otherwise,
-    lists at a low temperature would have few items. The paper's code also fills lists by nearness in the embedding
-    space, but to repeated answers.
+    Lists are filled up with the items that LLMSeqSim recommends for the same sequence; otherwise, lists at a low
+    temperature would have few items. The code of the paper (arXiv 2309.09261) also fills lists, with the items whose
+    embeddings are nearest to repeated answers.
     """
 
     family = "llmseqprompt"
     defaults = {
         "provider": "local",  # where the language model runs: local (on this machine) or openai (at a service)
-        "language_model": "SmolLM2-135M-Instruct",  # the bundled model, a folder with a model, or a model of OpenAI
-        "variant": "item",  # what the language model is asked for: item, list, classify or rank
-        "mapping": "embedding",  # a made-up name becomes the nearest item by embedding, by spelling (fuzzy), or none
-        "constrained": False,  # the likeliest names of the catalogue, not free answers (needs local and item)
-        "samples": 0,  # answers for each sequence; 0: 20 for the variant item, 1 for the others
+        "language_model": "SmolLM2-135M-Instruct",  # the bundled model, a chat model's folder, or a model of OpenAI
+        "variant": "item",  # kind of question: item, list, classify or rank; see prompts.py
+        "mapping": "embedding",  # how a made-up name finds an item: by embedding, by spelling (fuzzy), or not (none)
+        "constrained": False,  # only names of the catalogue as answers (needs local and item)
+        "samples": 0,  # answers for each sequence; 0 means 20 for the variant item, 1 for the others
         "temperature": 0.25,
-        "window": 20,  # names of a sequence that the language model is shown, the newest
-        "training_limit": 0,  # how many of the newest training sequences are learnt from; 0: all
+        "window": 20,  # how many names of a sequence the language model is shown: the newest
+        "training_limit": 0,  # the number of training sequences to fine-tune on, the newest ones; 0 means all
         "epochs": 3,
         # parameters of a local model, explained in jobs/language_models/local_model.py
         "patience": 3,
@@ -80,7 +80,7 @@ class LLMSeqPrompt(Model):
     def can_reuse(self, fitted: Model) -> bool:
         """Tell whether this model differs from a fitted one only in how its language model is asked.
 
-        Not for a service's language model: the warehouse holds what that has learnt.
+        The answer is False for a language model at a service, whose fine-tuning the warehouse records.
         """
         return (
             fitted.family == self.family
@@ -112,8 +112,8 @@ class LLMSeqPrompt(Model):
                 raise UsageError(
                     "llmseqprompt's variant 'classify' needs items with an embedding: run `nextmart embed`"
                 )
-            vectors = _llmseqsim(catalog).item_vectors.numpy()
-            self.clusters = Clusters.fit(names_of(catalog), self.counts, vectors, fit_context.seed)
+            vectors = _llmseqsim_scorer(catalog).item_vectors.numpy()
+            self.clusters = Clusters.fit(item_names(catalog), self.counts, vectors, fit_context.seed)
         writer = self._question_writer(catalog, self.counts)
         rows = train_sequences.keep(writer.has_name)
         rows = rows.take(rows.lengths >= 2)
@@ -133,7 +133,7 @@ class LLMSeqPrompt(Model):
         return self
 
     def state(self) -> State:
-        """Return what the language model learnt, the popularity of items, and the groups of the variant classify."""
+        """Return the language model's learnt state, the popularity of items, and the item groups of ``classify``."""
         learnt = {f"language_model.{name}": value for name, value in self.language_model.state().items()}
         return {
             "counts": self.counts,
@@ -153,9 +153,9 @@ class LLMSeqPrompt(Model):
         )
 
     def scorer(self, catalog: Catalog) -> Scorer:
-        """Return a scorer that recommends items with a title or an embedding, also items without any event."""
-        place = self.trained_on.find(catalog.item_ids)
-        counts = np.where(place >= 0, self.counts[place], 0)
+        """Return a scorer that recommends items with a title or an embedding, even those without any event."""
+        trained_positions = self.trained_on.find(catalog.item_ids)
+        counts = np.where(trained_positions >= 0, self.counts[trained_positions], 0)
         asks_for_item = self.parameters["variant"] == "item"
         sampling = Sampling(
             self.parameters["samples"] or (ITEM_SAMPLES if asks_for_item else LIST_SAMPLES),
@@ -169,29 +169,29 @@ class LLMSeqPrompt(Model):
     def _question_writer(self, catalog: Catalog, counts: Longs) -> QuestionWriter:
         return QuestionWriter(
             self.parameters["variant"],
-            names_of(catalog),
+            item_names(catalog),
             counts,
-            _llmseqsim(catalog),
+            _llmseqsim_scorer(catalog),
             self.clusters,
             self.parameters["window"],
             self.seed,
         )
 
 
-def _llmseqsim(catalog: Catalog) -> VectorScorer:
-    """Return the scorer of LLMSeqSim with its default parameters, which need no fit."""
+def _llmseqsim_scorer(catalog: Catalog) -> VectorScorer:
+    """Return the scorer of an LLMSeqSim model with default parameters: such a model needs no training."""
     scorer = LLMSeqSim().scorer(catalog)
-    assert isinstance(scorer, VectorScorer)  # noqa: S101 - LLMSeqSim has no other scorer
+    assert isinstance(scorer, VectorScorer)  # noqa: S101 - LLMSeqSim makes no other kind of scorer
     return scorer
 
 
 def make_language_model(parameters: Mapping[str, Any], services: Services | None) -> LanguageModel:
-    """Return the language model that the parameters name, before any fine-tuning.
+    """Return the language model that LLMSeqPrompt's parameters name, before any fine-tuning.
 
     Raises
     ------
     UsageError
-        If the model is OpenAI's and ``services`` is None: there is no warehouse to record what is bought.
+        If the model is OpenAI's and ``services`` is None: there is no warehouse to record purchases in.
     """
     if parameters["provider"] == "local":
         module = import_module("jobs.language_models.local_model")  # its libraries belong to the extra 'llm'

@@ -1,10 +1,10 @@
-"""Writing conversations about names of the catalogue, and reading the names in a language model's answers.
+"""Writing conversations about item names, and reading the names in a language model's answers.
 
 The four variants of LLMSeqPrompt: GenItem, GenList, Classify and Rank (arXiv 2309.09261 and, extended, 2402.01339).
 
-Names of the catalogue may come from anybody, so they are treated as data. Each name stands on a line of its own as a
-JSON string of printable characters, so that no name can end its line, its string or the list; and the system message
-says that names are never instructions.
+Item names may come from anybody, so they are treated as data. Each name stands on its own line as a JSON string of
+printable characters, so that no name can end its line, its string or the list; and the system message says that names
+are never instructions.
 """
 
 import json
@@ -14,9 +14,9 @@ from collections.abc import Mapping, Sequence
 from jobs.language_models.language_model import Conversation
 
 VARIANTS = ("item", "list", "classify", "rank")
-LIST_LENGTH = 20  # names in a list that the language model is asked for, as in the paper
+LIST_LENGTH = 20  # names that an answered list should have, as in the paper (arXiv 2309.09261)
 
-# Characters of a name, at most: the rest of a longer title says little, and costs tokens in every prompt.
+# Characters of a name, at most: more of a long title says little, and costs tokens in every prompt.
 LONGEST_NAME = 200
 
 NAMES_ARE_DATA = (
@@ -37,12 +37,12 @@ INSTRUCTIONS: Mapping[str, str] = {
     "JSON strings and nothing else.",
 }
 
-NUMBERING = re.compile(r"^(?:\d{1,3}\s*[.):]|[-*•])\s*")  # a number or bullet at the beginning of a list's line
+NUMBERING = re.compile(r"^(?:\d{1,3}\s*[.):]|[-*•])\s*")  # the number or bullet before a line of a list
 QUOTATION_MARKS = "\"'`“”„‘’«»"
 
 
-def name_of(title: str) -> str:
-    """Return the name made of a title: one line of printable characters; "" if the title has none."""
+def name_from_title(title: str) -> str:
+    """Return the name made from an item's title: one line of printable characters; "" if the title has none."""
     printable = "".join(character if character.isprintable() else " " for character in title)
     return " ".join(printable.split())[:LONGEST_NAME].rstrip()
 
@@ -52,21 +52,21 @@ def quoted(name: str) -> str:
     return json.dumps(name, ensure_ascii=False)
 
 
-def conversation(
+def write_conversation(
     variant: str, history: Sequence[str], options: Sequence[str] = (), answer: Sequence[str] = ()
 ) -> Conversation:
-    """Return the conversation that asks a language model for the items after a history.
+    """Return the conversation that asks a language model for the next items after a history.
 
     Parameters
     ----------
     variant : str
         One of ``VARIANTS``.
     history : sequence of str
-        Names made by :func:`name_of`, oldest first.
+        Names made by :func:`name_from_title`, oldest first.
     options : sequence of str
-        Names to choose from: groups for ``classify``, candidates for ``rank``.
+        Names to choose from: of groups for ``classify``, of candidate items for ``rank``.
     answer : sequence of str
-        The right names, for a training example; none for a question. For ``item`` it is one name.
+        For a training example, the right names (for ``item`` one name); for a question, empty.
     """
     user = _section("History:", history) + (_section("Options:", options) if options else "")
     lines = [quoted(name) for name in answer]
@@ -76,26 +76,27 @@ def conversation(
 
 
 def read_answer(variant: str, answer: str) -> list[str]:
-    """Return the names in an answer, in their order and without duplicates; any other text counts as a name too.
+    """Return the names in a language model's answer, in their order and without duplicates.
 
-    A JSON string is read as such. From other lines, numbering, bullets and quotation marks are removed.
+    Every line that is not empty gives a name: the content of its JSON string, or else the line without numbering,
+    bullet and quotation marks.
     """
     names = [name for line in answer.splitlines() if (name := _read_line(line.strip()))]
     return list(dict.fromkeys(names[:1] if variant == "item" else names))
 
 
 def _section(title: str, names: Sequence[str]) -> str:
-    """Return a title and names, each on a line of its own."""
+    """Return a title and the names below it, each on its own line."""
     return "".join(f"{line}\n" for line in (title, *map(quoted, names)))
 
 
 def _read_line(line: str) -> str:
-    """Return the name on one line of an answer."""
+    """Return the name on one line of a language model's answer."""
     # The whole line is tried first, with its numbering: a name may itself begin with a number and a dot.
     for text in (line, NUMBERING.sub("", line)):
         if text.startswith('"'):
             try:
-                return name_of(json.JSONDecoder(strict=False).raw_decode(text)[0])
-            except ValueError:  # the string was cut off at the longest answer, or is not JSON
+                return name_from_title(json.JSONDecoder(strict=False).raw_decode(text)[0])
+            except ValueError:  # the string is not JSON, or was cut off at the longest answer
                 continue
-    return name_of(NUMBERING.sub("", line).strip(QUOTATION_MARKS))
+    return name_from_title(NUMBERING.sub("", line).strip(QUOTATION_MARKS))

@@ -23,9 +23,9 @@ from jobs.models.llmseqprompt.rank_answers import (
 )
 from jobs.models.scorer import Scorer
 
-SEQUENCES_PER_CHUNK = 512  # sequences asked about together: more would need more memory for their free items
+SEQUENCES_PER_CHUNK = 512  # sequences that are asked about together: memory limits their number
 
-Ranking = tuple[list[int], list[float]]  # the items that answers name, the best first, and their scores
+Ranking = tuple[list[int], list[float]]  # the items that answers name, the best first; their scores
 
 
 @dataclass
@@ -40,14 +40,14 @@ class PromptScorer(Scorer):
     ----------
     writer : QuestionWriter
     language_model : LanguageModel
-        Fine-tuned.
+        The fine-tuned language model.
     sampling : Sampling
     parameters : mapping
-        Of LLMSeqPrompt.
+        Parameters of LLMSeqPrompt.
     services : Services or None
-        Embeds made-up names; without it such names are dropped.
+        Embeds made-up names; if it is None, such names are dropped.
     counts : AnswerCounts
-        Counts of all answers so far.
+        Counts what was wrong with the answers so far.
     """
 
     writer: QuestionWriter
@@ -61,11 +61,14 @@ class PromptScorer(Scorer):
         self.recommendable = self.writer.has_name | self.writer.llmseqsim.recommendable
 
     def rates(self) -> dict[str, float]:
-        """Return the shares of invalid answers, duplicates and hallucinations so far, see :class:`AnswerCounts`."""
+        """Return the shares of invalid answers, repeated names and made-up names; see :class:`AnswerCounts`."""
         return {} if self.parameters["constrained"] else self.counts.rates()
 
     def top(self, sequences: Sequences, k: int, exclude: Sequences | None, allowed: Bools) -> tuple[Floats, Ints]:
-        """Ask about each sequence, and fill up its list; equal sequences are asked about once."""
+        """Rank the items that the language model names for each sequence, and fill up the lists by LLMSeqSim.
+
+        The language model is asked about equal sequences once.
+        """
         scores = np.full((len(sequences), k), -np.inf, np.float32)
         items = np.full((len(sequences), k), -1, np.int32)
         llmseqsim = self.writer.llmseqsim
@@ -73,9 +76,11 @@ class PromptScorer(Scorer):
             rows = np.arange(start, min(start + SEQUENCES_PER_CHUNK, len(sequences)))
             chunk, excluded = sequences.take(rows), None if exclude is None else exclude.take(rows)
             rankings = self._rankings(chunk, k, excluded, allowed)
-            taken = [[*(() if excluded is None else excluded[row]), *named] for row, (named, _) in enumerate(rankings)]
+            taken_items = [
+                [*(() if excluded is None else excluded[row]), *named] for row, (named, _) in enumerate(rankings)
+            ]
             fill_scores, fill_items = llmseqsim.top(
-                chunk, k, Sequences.from_lists(taken), allowed & llmseqsim.recommendable
+                chunk, k, Sequences.from_lists(taken_items), allowed & llmseqsim.recommendable
             )
             for row, (named, named_scores) in enumerate(rankings):
                 is_filled = fill_items[row] >= 0
@@ -85,7 +90,7 @@ class PromptScorer(Scorer):
         return scores, items
 
     def reasons(self, sequences: Sequences, items: Ints, allowed: Bools | None = None) -> Ints:
-        """Return the item of the sequence with the nearest embedding; -1 for recommended items without an embedding."""
+        """Return, for each recommended item, the sequence's item with the nearest embedding; -1 without embedding."""
         llmseqsim = self.writer.llmseqsim
         has_embedding = (items >= 0) & llmseqsim.recommendable[items]
         return llmseqsim.reasons(sequences, np.where(has_embedding, items, -1).astype(np.int32))
@@ -94,31 +99,31 @@ class PromptScorer(Scorer):
         """Return the ranking of each sequence by the language model's answers, at most k items long."""
         usable = allowed & self.writer.has_name
         questions = self.writer.questions(sequences, allowed)
-        # Constrained answers also name items of the sequence itself, which are dropped later: mostly those shown, at
-        # most ``window``. All sequences get equally many more answers, since the number of beams decides what is found:
-        # a list must not depend on the other sequences of its chunk.
+        # Constrained answers also name items of the sequence itself, which are dropped later: mostly the items shown,
+        # at most ``window``. So ``window`` more names are asked for, for all sequences alike: the number of beams
+        # decides which names are found, and a list must not depend on the other sequences of its chunk.
         extra_names = 0 if exclude is None else self.writer.window
-        samples = self._ask(questions, k + extra_names, usable)
-        replacement_for = self._replacements(questions, samples)
+        answers_by_question = self._ask(questions, k + extra_names, usable)
+        replacement_for = self._replacements(questions, answers_by_question)
         rankings: list[Ranking] = []
-        for row, (question, answers) in enumerate(zip(questions, samples, strict=True)):
+        for row, (question, answers) in enumerate(zip(questions, answers_by_question, strict=True)):
             if question is None:
                 rankings.append(([], []))
                 continue
-            free = usable.copy()
+            free_items = usable.copy()
             if exclude is not None:
-                free[exclude[row]] = False
-            if self.writer.variant == "rank":  # an answer stands for the candidates shown, and for no other items
-                is_shown = np.zeros_like(free)
+                free_items[exclude[row]] = False
+            if self.writer.variant == "rank":  # an answer can only stand for the candidates shown
+                is_shown = np.zeros_like(free_items)
                 is_shown[[item for items in question.items_by_name.values() for item in items]] = True
-                free &= is_shown
+                free_items &= is_shown
             self.counts.add(answers, question.items_by_name)
-            named, scores = rank_answers(answers, question.items_by_name, free, replacement_for(question))
+            named, scores = rank_answers(answers, question.items_by_name, free_items, replacement_for(question))
             rankings.append((named[:k], scores[:k]))
         return rankings
 
     def _ask(self, questions: list[Question | None], max_names: int, usable: Bools) -> list[list[list[str]]]:
-        """Return the names in the answers to each question.
+        """Ask the language model all questions, and return the names in the answers to each.
 
         Parameters
         ----------
@@ -130,14 +135,16 @@ class PromptScorer(Scorer):
         Returns
         -------
         for each question, for each answer, a list of names
-            Without answers for None.
+            A question that is None has no answers.
         """
         conversations = list(dict.fromkeys(question.conversation for question in questions if question))
         if self.parameters["constrained"]:
             names = [name for name, items in self.writer.items_by_name.items() if usable[items].any()]
             choices, k = [quoted(name) for name in names], min(len(names), max_names)
             chosen = self.language_model.choose(conversations, choices, k) if names else []
-            answers = [[[names[place] for place in places]] for places in chosen] or [[] for _ in conversations]
+            answers = [[[names[position] for position in positions]] for positions in chosen] or [
+                [] for _ in conversations
+            ]
         else:
             texts = self.language_model.answer(conversations, self.sampling) if conversations else []
             answers = [[read_answer(self.writer.variant, text) for text in drawn] for drawn in texts]
@@ -145,9 +152,9 @@ class PromptScorer(Scorer):
         return [by_conversation[question.conversation] if question else [] for question in questions]
 
     def _replacements(
-        self, questions: list[Question | None], samples: list[list[list[str]]]
+        self, questions: list[Question | None], answers_by_question: list[list[list[str]]]
     ) -> Callable[[Question], Replacement]:
-        """Return a function that maps a question to the Replacement for made-up names in its answers."""
+        """Return a function that maps a question to the rule that replaces made-up names in its answers."""
         catalogue = self.writer.items_by_name
         if self.parameters["mapping"] == "fuzzy":
             return lambda question: (
@@ -157,7 +164,7 @@ class PromptScorer(Scorer):
             )
         made_up = {
             name
-            for question, answers in zip(questions, samples, strict=True)
+            for question, answers in zip(questions, answers_by_question, strict=True)
             if question
             for names in answers
             for name in names
@@ -175,5 +182,5 @@ class PromptScorer(Scorer):
 
 
 def _padded(values: list[Any], k: int, fill: float) -> list[Any]:
-    """Return exactly k values: the first ones, then ``fill``."""
+    """Return exactly k values: the first k of ``values``, then ``fill`` as often as needed."""
     return [*values[:k], *[fill] * (k - len(values))]

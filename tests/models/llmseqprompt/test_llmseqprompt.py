@@ -14,12 +14,12 @@ from jobs.evaluation.measure import measure
 from jobs.models.base import FitContext
 from jobs.models.llmseqprompt.item_groups import Clusters
 from jobs.models.llmseqprompt.model import LLMSeqPrompt, make_language_model
-from jobs.models.llmseqprompt.prompts import LIST_LENGTH, name_of, quoted, read_answer
+from jobs.models.llmseqprompt.prompts import LIST_LENGTH, name_from_title, quoted, read_answer
 from jobs.models.llmseqsim import LLMSeqSim
 from jobs.models.scorer import recommend
 
 MAKE = make_language_model  # the real function, which tests replace in its module
-NAMES = [name_of(title) for title in shop().titles]
+NAMES = [name_from_title(title) for title in shop().titles]
 ROW = [int(item) for item in INDEX[0, :3]]
 FAR = ITEMS - 2  # in another block of similar items than ROW; the last of all items that are equally unlike ROW
 assert FAR not in INDEX[0]
