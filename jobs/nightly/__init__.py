@@ -1,5 +1,5 @@
-"""The jobs of a night (train, evaluate, recommend) and what they decide: freshness, the live model, who gets lists.
+"""The jobs of a night (train, evaluate, recommend) and their decisions: which models are fresh, which one is live, and which visitors get new lists.
 
-May import every folder above: ``core``, ``warehouse``, ``services``, ``embedding``, ``training``, ``language_models``,
+May import ``core``, ``warehouse``, ``services``, ``embedding``, ``training``, ``language_models``,
 ``models`` and ``evaluation``.
 """

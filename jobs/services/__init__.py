@@ -1,4 +1,4 @@
-"""What talks to a provider over HTTP: the client, the meaning of its errors, retries, and OpenAI's tokenizer.
+"""Requests to a provider over HTTP: the client, the meaning of its errors, retries, and OpenAI's tokenizer.
 
-May import the modules beside the folders.
+May import only the modules directly in ``jobs``, such as ``errors``.
 """
