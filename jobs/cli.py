@@ -51,7 +51,7 @@ Verbose = Annotated[bool, typer.Option("--verbose", help="Show dbt's own log too
 
 @contextmanager
 def open_warehouse(settings: Settings, wait: float) -> Iterator[Connection]:
-    """Open the warehouse, create the jobs' tables that are missing, and close it at the end of the block."""
+    """Open the warehouse, create missing tables of jobs, and close the warehouse at the end of the block."""
     connection = connect(settings.warehouse, wait_seconds=wait)
     try:
         prepare_warehouse(connection)

@@ -17,7 +17,7 @@ def sql_text(name: str) -> str:
 
 
 def fsync_folder(folder: Path) -> None:
-    """Make a rename inside ``folder`` survive a power cut; on Windows, which can't open a folder as a file, do nothing."""
+    """Make a rename inside ``folder`` survive a power cut; do nothing on Windows, which can't open folders."""
     if os.name == "posix":
         descriptor = os.open(folder, os.O_RDONLY)
         try:

@@ -37,7 +37,7 @@ def stage_line(name: str, counts: str, seconds: float) -> str:
 
 @contextmanager
 def progress(title: str, total: int) -> Iterator[Advance]:
-    """Show the progress of a long step of ``total`` units, its speed and the time left; yields the reporting function."""
+    """Show the progress, speed and time left of a long step of ``total`` units; yield the function to report units."""
     console = Console(stderr=True)
     started_at = last_line_at = time.monotonic()
     done = 0

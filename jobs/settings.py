@@ -1,8 +1,8 @@
 """Settings: ``nextmart.toml`` in the working folder, overridden by ``NEXTMART_*`` environment variables.
 
-A value that SQL reads is a dbt var: it is described in ``dbt_project/dbt_project.yml`` and set under ``[vars]``. A value
-that only jobs read is a field of ``Settings``. The text below a field is its description in ``docs/settings.md``, which
-``make docs`` writes. Secrets (``OPENAI_API_KEY``) are never settings.
+A value that SQL reads is a dbt var: it is described in ``dbt_project/dbt_project.yml`` and set under ``[vars]``. A
+value that only jobs read is a field of ``Settings``. The text below a field is its description in ``docs/settings.md``,
+which ``make docs`` writes. Secrets (``OPENAI_API_KEY``) are never settings.
 """
 
 import json
@@ -46,7 +46,7 @@ class EmbeddingModel(BaseModel):
     model: str
     """The name by which the provider knows the model; by default the entry's name."""
     provider: str
-    """The provider that makes the vectors: `local`, `openai` or `openai-batch`, each a file of `jobs/embedding/providers`."""
+    """The provider that makes the vectors: `local`, `openai` or `openai-batch`, files of `jobs/embedding/providers`."""
     dimensions: int = Field(gt=0)
     """Length of the model's vectors."""
     price: float | None = Field(None, ge=0)
@@ -156,15 +156,15 @@ class Settings(BaseSettings):
     seed: int = Field(0, ge=0)
     """Seed of every random choice: the same data and the same seed give the same tables."""
     retrain_after_days: float = Field(7, ge=0)
-    """Age in days at which a model has to be trained again. When one family is trained because of its age, the others are
-    trained with it."""
+    """Age in days at which a model is trained again. When one family is trained because of its age, the others are
+    too."""
     models_kept: int = Field(3, ge=1)
     """The number of newest models of each family whose weights are kept."""
 
     # --- Language models of a service ---
     prompt_max_cost: float | None = Field(None, ge=0, allow_inf_nan=False)
     """The most US dollars that all models of one job (train, evaluate, recommend, experiment) may spend together on the
-    provider `openai` of the family `llmseqprompt`. Unset: nothing is bought, and the error states what it would cost."""
+    provider `openai` of the family `llmseqprompt`. Unset: nothing is bought, and the error states the cost."""
     prompt_prices: dict[str, PromptPrice] = {}
     """Prices by base model; they replace those of `jobs/language_models/prices.py`."""
 
@@ -178,7 +178,7 @@ class Settings(BaseSettings):
     holdout_share: float = Field(0.1, gt=0, lt=1)
     """Share of all events in sequences that the protocol `cutoff` holds out for the test."""
     validation_limit: int = Field(2000, gt=0)
-    """The most validation cases. They are made of the newest training sequences, at most a tenth of all. They decide when
+    """The most validation cases. They are made of the newest training sequences, at most a tenth. They decide when
     training stops and which model is live; models are then fitted again with them."""
     selection_metric: Literal["ndcg", "hit_rate", "mrr"] = "ndcg"
     """Metric by which the live model is chosen, on lists of 20 items for the validation cases."""
@@ -229,7 +229,7 @@ class Settings(BaseSettings):
         dotenv_settings: PydanticBaseSettingsSource,  # noqa: ARG003
         file_secret_settings: PydanticBaseSettingsSource,  # noqa: ARG003
     ) -> tuple[PydanticBaseSettingsSource, ...]:
-        """Return the sources of settings: environment variables win over ``nextmart.toml``; dotenv files are not read."""
+        """Return where settings are read: environment variables win over ``nextmart.toml``; dotenv files are unread."""
         return init_settings, env_settings, TomlConfigSettingsSource(settings_cls)
 
     def merged_vars(self) -> dict[str, Any]:
@@ -244,7 +244,7 @@ class Settings(BaseSettings):
             raise UsageError(_explain(error)) from error
 
     def with_embedding(self, model: str | None, provider: str | None) -> "Settings":
-        """Return settings with another embedding model, or with another provider of the same model; None changes nothing."""
+        """Return settings with another embedding model or another provider of the model; None: as it is."""
         dbt_vars = self.merged_vars()
         name = model or dbt_vars["embedding_model"]
         chosen: dict[str, Any] = {"embedding_model": name}

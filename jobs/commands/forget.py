@@ -71,8 +71,8 @@ CREATE_CONCERNED = """
 """
 
 TABLES_OF_VISITORS = """
-    -- Tables with rows of visitors, including tables that a killed dbt left half-built; views need no deletion. The table
-    -- ml.model_ranks has no such rows: it holds no ids of cases, only a hash of all cases
+    -- Tables with rows of visitors, including tables that a killed dbt left half-built; views need no deletion. The
+    -- table ml.model_ranks has no such rows: it holds no ids of cases, only a hash of all cases
     select columns.schema_name, columns.table_name
     from duckdb_columns() as columns
     semi join duckdb_tables() as tables on columns.table_oid = tables.table_oid
@@ -133,8 +133,8 @@ NEXT_BATCH_ID = """
 """
 
 REDUCE_SETTLED_COUNT = """
-    -- Subtracts deleted rows from settled_count, the number of rows that a build has seen completely; otherwise the next
-    -- build would overlook as many rows that arrived late
+    -- Subtracts deleted rows from settled_count, the number of rows that a build has seen completely; otherwise the
+    -- next build would overlook as many rows that arrived late
     update staging.event_batches set settled_count = settled_count - (
         select count(*) from forgotten_arrivals where loaded_at < settled_until
     )
@@ -204,7 +204,7 @@ def forget(connection: Connection, settings: Settings, person: Person, record: J
 
 
 def collect_rows(connection: Connection, person: Person) -> list[str]:
-    """Collect the rows to delete in temporary tables; return the visitor_ids that lose events or rows made from events."""
+    """Collect the rows to delete in temporary tables; return the visitors who lose events or rows made from events."""
     relation_types = _relations(connection)
     is_view = relation_types["raw.events"] == "VIEW"
     mapping, events = (name if name in relation_types else stand_in for name, stand_in in EMPTY_RELATIONS.items())

@@ -56,7 +56,8 @@ def publish(connection: Connection, target: Path, record: JobRun) -> None:
     if "visitor_recommendations" not in queries:
         raise NextmartError("there are no recommendation tables yet: run `nextmart run`")
     queries["publication"] = (
-        f"select {literal(now().isoformat())}::timestamptz as published_at, {literal(record.run_id)} as publish_run_id, "
+        f"select {literal(now().isoformat())}::timestamptz as published_at, "
+        f"{literal(record.run_id)} as publish_run_id, "
         "(select max(model_version) from recommendations.visitor_recommendations) as model_version"
     )
     target.parent.mkdir(parents=True, exist_ok=True)

@@ -43,9 +43,9 @@ class Comparison(Estimate):
 def estimate(values: Doubles) -> Estimate:
     """Return the mean of one model's values with its 95 % bootstrap interval.
 
-    The interval reflects the random choice of cases: other visitors would have given other cases. The values of a model with
-    several seeds are averaged over the seeds first. So the interval is that of the mean over seeds, and does not show
-    how much one seed differs from another.
+    The interval reflects the random choice of cases: other visitors would have given other cases. The values of a model
+    with several seeds are averaged over the seeds first. So the interval is that of the mean over seeds, and does not
+    show how much one seed differs from another.
 
     Parameters
     ----------
@@ -83,8 +83,8 @@ def permutation_p_value(difference: Doubles) -> float:
     """Return the p-value of the two-sided paired permutation test of the mean difference.
 
     If two models are equally good, the two values of a case can be exchanged, which flips the sign of their
-    difference. For few cases the p-value is exact, because every combination of signs is tried; else it is computed from
-    9,999 random combinations with a fixed seed. It is not corrected for the number of models compared.
+    difference. For few cases the p-value is exact, because every combination of signs is tried; else it is computed
+    from 9,999 random combinations with a fixed seed. It is not corrected for the number of models compared.
 
     Parameters
     ----------

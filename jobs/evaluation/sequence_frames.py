@@ -77,7 +77,7 @@ def collect_events(events: pl.DataFrame) -> pl.DataFrame:
 
 
 def drop_last_items(sequences: pl.DataFrame, count: int) -> pl.DataFrame:
-    """Drop the last ``count`` items of each sequence and update ``ended_at``; each must have more than ``count`` items."""
+    """Drop the last ``count`` items of each sequence, which must have more items, and update ``ended_at``."""
     shorter = [pl.col(name).list.head(pl.col("items").list.len() - count) for name in _LIST_COLUMNS]
     return sequences.with_columns(shorter).with_columns(pl.col("event_times").list.last().alias("ended_at"))
 
@@ -92,7 +92,7 @@ def cut_after_last_new_item(sequences: pl.DataFrame) -> pl.DataFrame:
 
 
 def make_cases(sequences: pl.DataFrame) -> pl.DataFrame:
-    """Make a case of each sequence of two items or more: the last item is the target, the items before are the input."""
+    """Make a case of each sequence of two items or more: the last item is the target, those before it the input."""
     return (
         sequences.filter(pl.col("items").list.len() >= 2)
         .with_columns(

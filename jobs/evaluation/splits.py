@@ -59,8 +59,8 @@ def paper_split(sequences: pl.DataFrame, test_share: float = 0.2) -> Split:
     the sequences are split in time: a test sequence may begin long before training ends.
     Source: released code of arXiv 2309.09261 (split and ``filter_non_trained_test_items``). That code sorts sequences
     of the same end in an unstable order; here ``sequence_id`` breaks the tie. On the Beauty data of
-    arXiv 2309.09261, whose times are days, both give 17,890 training sequences and 4,469 cases. 12 of the cases differ, all among the 58 sequences
-    that end on the day where the two parts meet.
+    arXiv 2309.09261, whose times are days, both give 17,890 training sequences and 4,469 cases. 12 of the cases differ,
+    all among the 58 sequences that end on the day where the two parts meet.
 
     Parameters
     ----------

@@ -80,8 +80,8 @@ def forward_folds(train: pl.DataFrame, bins: int = 4, allow_repeats: bool = True
     Raises
     ------
     ValueError
-        If there are fewer sequences than bins, fewer than two bins, a column is missing, or a ``sequence_id`` is null or
-        occurs twice.
+        If there are fewer sequences than bins, fewer than two bins, a column is missing, or a ``sequence_id`` is null
+        or occurs twice.
     """
     ordered = sort_by_end(train)
     if not 2 <= bins <= len(ordered):

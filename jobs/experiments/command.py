@@ -24,7 +24,8 @@ def experiment(
 ) -> str:
     """Make an experiment's searches and runs that are not done yet, write the report and plot, and return the report.
 
-    ``record.detail`` gets the same results for machines. ``record.status`` is ``incomplete`` if a model or search failed.
+    ``record.detail`` gets the same results for machines. ``record.status`` is ``incomplete`` if a model or search
+    failed.
 
     Parameters
     ----------

@@ -72,7 +72,7 @@ class EvaluationData:
 
     @property
     def cases_hash(self) -> str:
-        """A hash of the ids, inputs and targets of the test cases: only ranks on cases of equal hash can be compared."""
+        """A hash of the ids, inputs and targets of the test cases: ranks can be compared only if it is equal."""
         return hash_cases(self.split.test)
 
 

@@ -49,7 +49,7 @@ class ExperimentRun:
 
     @property
     def model_version(self) -> str:
-        """The run's ``model_version`` in ``ml.model_metrics`` and ``ml.model_ranks``; no model of ``ml.models`` has it."""
+        """The run's ``model_version`` in ``ml.model_metrics`` and ``ml.model_ranks``; ``ml.models`` never has it."""
         return f"experiment/{self.experiment}/{self.label}/{self.recipe_hash[:12]}"
 
     @property

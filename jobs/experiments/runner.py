@@ -1,4 +1,4 @@
-"""Running an experiment: each model is fitted with each seed, measured on the test part and committed, one run after another."""
+"""Running an experiment: each model is fitted with each seed, measured on the test part, and committed."""
 
 import hashlib
 import json
@@ -73,7 +73,8 @@ def plan_runs(experiment: Experiment, data: EvaluationData, vectors: dict[str, t
     """Return the runs of an experiment, in the order in which they are made.
 
     A model without randomness has one run, other models one for each seed. A run's ``model_version`` contains a hash of
-    all that determines its results: family, parameters, seed, protocol, data, test cases, embeddings, and the version of the weights.
+    all that determines its results: family, parameters, seed, protocol, data, test cases, embeddings, and the version
+    of the weights.
 
     Parameters
     ----------

@@ -58,7 +58,7 @@ class Entry(Table):
 
 
 class Range(Table):
-    """A range of numbers from ``low`` to ``high``, both included; with ``log``, values are drawn on a logarithmic scale."""
+    """A range of numbers from ``low`` to ``high``, both included; ``log``: values are drawn on a logarithmic scale."""
 
     low: int | float
     high: int | float

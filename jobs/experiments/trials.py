@@ -106,9 +106,8 @@ def make_trials(
             study.tell(trial, state=optuna.trial.TrialState.FAIL)
         finished_trial = study.trials[trial.number]
         value = f" {finished_trial.value:.4f}" if finished_trial.value is not None else ""
-        say(
-            f"search {family}: trial {finished_count + 1} of {search.trials}: {finished_trial.state.name.lower()}{value}"
-        )
+        outcome = f"{finished_trial.state.name.lower()}{value}"
+        say(f"search {family}: trial {finished_count + 1} of {search.trials}: {outcome}")
 
 
 def _suggest(trial: Any, family: str, name: str, values: Range | list[Any]) -> Any:

@@ -90,14 +90,14 @@ def choose_live_model(entrants: Sequence[Entrant], incumbent: Incumbent | None) 
     - **Freshness**: otherwise the newest model of the incumbent's family takes the incumbent's place. It needs not be
       better, because it knows newer events. The older model stays only if both were measured on the same cases and the
       newer one is worse by more than noise.
-    - **A challenger**, a model of another family, wins if it is better than the model that would stay live by more than noise: the paired
-      difference on the same validation cases has a 95 % bootstrap interval above zero, and the two differ on at least
-      ``FEWEST_DIFFERING_CASES`` cases. Of several such challengers the one with the best value wins; between equal
-      values, the first.
+    - **A challenger**, a model of another family, wins if it is better than the model that would stay live by more than
+      noise: the paired difference on the same validation cases has a 95 % bootstrap interval above zero, and the two
+      differ on at least ``FEWEST_DIFFERING_CASES`` cases. Of several such challengers the one with the best value wins;
+      between equal values, the first.
     - **Models are compared only on the same cases** (``cases_hash``). An older model can't be tested on newer cases,
-      because it may have learnt from them. Families that are trained in one night share their cases, and when one family gets too
-      old, the train job trains all of them together. A family that was trained alone in between (another parameter,
-      a new family) is compared after the next such night.
+      because it may have learnt from them. Families that are trained in one night share their cases, and when one
+      family gets too old, the train job trains all of them together. A family that was trained alone in between
+      (another parameter, a new family) is compared after the next such night.
 
     Each challenger is judged separately: of n challengers that are exactly as good as the incumbent, one wins by chance
     with a probability of up to about n * 3.5 %. Exact intervals would give 2.5 %; the bootstrap's are too narrow where
@@ -112,9 +112,9 @@ def choose_live_model(entrants: Sequence[Entrant], incumbent: Incumbent | None) 
 
     Returns
     -------
-    list of Verdict
-        The live model first, then the other entrants, then the incumbent if it is none of these; empty if there is no model.
-        Idempotent: deciding again with the chosen model as incumbent chooses the same model.
+    list of Decision
+        The live model first, then the other entrants, then the incumbent if it is none of these; empty if there is no
+        model. Idempotent: deciding again with the chosen model as incumbent chooses the same model.
     """
     choice = _choose(entrants, incumbent)
     if choice is None:
@@ -225,5 +225,5 @@ def _difference_text(difference: Comparison | None) -> str:
 
 
 def _name_in_reason(live: Entrant, other: Entrant) -> str:
-    """Return how a reason about the ``other`` model names the live model: by family, or "another" of the same family."""
+    """Return the live model's name in a reason about ``other``: its family, or "another" one of the same family."""
     return f"another {live.family}" if live.family == other.family else live.family

@@ -30,7 +30,8 @@ REMOVE_SATED_VISITORS = """
     )
     delete from due_visitors
     where not has_rows and (
-        (select count(*) from available_items) = 0 or (not $allow_repeats and visitor_id in (select visitor_id from sated_visitors))
+        (select count(*) from available_items) = 0
+        or (not $allow_repeats and visitor_id in (select visitor_id from sated_visitors))
     )
 """
 
@@ -41,7 +42,8 @@ def find_due_visitors(connection: Connection, kept_run_id: str | None, allow_rep
     Parameters
     ----------
     kept_run_id : str or None
-        The recommend run whose rows are kept for visitors who are not due. None: no rows are kept, every visitor is due.
+        The recommend run whose rows are kept for visitors who are not due. None: no rows are kept, every visitor is
+        due.
     allow_repeats : bool
         Whether a list may contain items that the visitor's sequence already contains.
     """

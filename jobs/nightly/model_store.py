@@ -161,8 +161,8 @@ def drop_old_weights(connection: Connection, models_kept: int) -> None:
     """Drop the weights of old models; their rows stay in ``ml.models``.
 
     Weights are kept of the ``models_kept`` newest models of each family, of the live model, and of the model that was
-    live before the live one. Of models that have learnt from deleted events, only the newest of each family and the live
-    model keep their weights.
+    live before the live one. Of models that have learnt from deleted events, only the newest of each family and the
+    live model keep their weights.
     """
     connection.execute(
         "update ml.models set weights = null where status <> 'live' and model_version in ("  # noqa: S608

@@ -1,6 +1,7 @@
 """Decisions about the live model, written to ``ml.champions`` in the transaction in which they take effect.
 
-Each night the evaluate job decides (:func:`jobs.nightly.champion.choose_live_model`); people decide by pin, unpin and rollback.
+Each night the evaluate job decides (:func:`jobs.nightly.champion.choose_live_model`); people decide by pin, unpin and
+rollback.
 """
 
 from collections.abc import Sequence
@@ -139,7 +140,7 @@ def _pin(connection: Connection, row: ModelRow, reason: str, record: JobRun) -> 
 
 
 def _incumbent(connection: Connection, settings: Settings, row: ModelRow) -> Incumbent:
-    """Return the live model as an argument of the rule, with the reason why the model can't stay live, if there is one."""
+    """Return the live model as an argument of the rule, with the reason why it can't stay live, if any."""
     reason, is_pinned = _last_decision(connection, row)
     why = why_unusable(row, settings)
     if not is_pinned and why is None:

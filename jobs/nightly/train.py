@@ -69,7 +69,7 @@ def train(connection: Connection, settings: Settings, record: JobRun) -> None:
 
 
 def make_configured_model(settings: Settings, family: Family, services: Services | None = None) -> Model:
-    """Return an unfitted model with the parameters that the settings give its family; a fusion also gets those of its parts."""
+    """Return an unfitted model with its family's parameters from the settings; a fusion also gets its parts'."""
     parameters = settings.parameters.get(family, {})
     if family == "fusion":
         parts = make(family, parameters).parameters["parts"]

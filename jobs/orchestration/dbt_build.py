@@ -20,7 +20,8 @@ from jobs.settings import Settings
 def dbt_build(settings: Settings, extra_arguments: tuple[str, ...] = (), *, verbose: bool = False) -> None:
     """Run ``dbt build`` in a process of its own, which holds the warehouse until it ends.
 
-    People see a line for each stage, and each failure. dbt's own log goes to a file and, with ``verbose``, to stderr too.
+    People see a line for each stage, and each failure. dbt's own log goes to a file and, with ``verbose``, to stderr
+    too.
 
     Raises
     ------

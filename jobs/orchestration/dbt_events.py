@@ -80,7 +80,7 @@ class BuildProgress:
         self._stage_of = {node: stages[folder] for node, folder in folders.items()}
 
     def follow(self, event: Mapping[str, Any]) -> str | None:
-        """Process one event of dbt's log; return a line for people if the event ends a stage or is a warning, else None."""
+        """Process one event of dbt's log; return a line for people if it ends a stage or is a warning."""
         node = event["data"].get("node_info", {})
         stage = self._stage_of.get(node.get("unique_id", ""))
         name, event_time = event["info"]["name"], datetime.fromisoformat(event["info"]["ts"])
@@ -103,7 +103,7 @@ def _is_end(name: str, node: Mapping[str, Any]) -> bool:
 
 
 def _folders(nodes: Mapping[str, Mapping[str, Any]]) -> dict[str, str]:
-    """Return the folder of every node that a build runs; a test belongs to the folder of the last model that it reads."""
+    """Return the folder of each node that a build runs; a test has the folder of the last model that it reads."""
     built_nodes = {name: node for name, node in nodes.items() if node["resource_type"] in RUN_BY_BUILD}
     folders = {
         name: _folder(node)

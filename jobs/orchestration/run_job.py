@@ -9,7 +9,7 @@ from jobs.warehouse.job_runs import job_run
 
 
 def run(name: str, connection: Connection, settings: Settings, **options: Any) -> dict[str, Any]:
-    """Run one job, record it in ``ml.job_runs`` and return its summary; ``options`` are further arguments of the job."""
+    """Run one job, record it in ``ml.job_runs`` and return its summary; ``options`` are its further arguments."""
     # imported here: a job with nothing to do must not pay for loading torch
     job: Callable[..., None]
     if name == "embed":

@@ -1,4 +1,4 @@
-"""The DuckDB warehouse: connections, the record of each run of a job, and reading its tables into the arrays of ``core``.
+"""The DuckDB warehouse: connections, the table of job runs, and reading tables into the arrays of ``core``.
 
 May import ``core`` and the modules directly in ``jobs`` (``settings``, ``errors``, ``progress``, ``files``).
 """
