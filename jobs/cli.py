@@ -82,7 +82,7 @@ def load_command(
         typer.Option(
             "--map",
             help="our_column=their_column, or =an SQL expression over theirs; "
-            "prefix events. or items. where both files are sources.",
+            "prefix events. or items. where both files are given.",
         ),
     ] = None,
     where_events: Annotated[str | None, typer.Option(help="Load only events for which this SQL is true.")] = None,
