@@ -275,7 +275,7 @@ def test_a_failure_at_any_step_leaves_one_whole_file(tmp_path, target, monkeypat
 
         with monkeypatch.context() as patch, connect(path) as connection:
             for owner, name in (
-                (publishing, "_copy"),
+                (publishing, "_write_tables"),
                 (publishing, "_add_macros"),
                 (publishing, "_verify"),
                 (publishing, "_swap"),
