@@ -22,7 +22,7 @@ from benchmarks.timing import report
 from jobs.embedding.plan import plans
 from jobs.orchestration.run_job import run
 from jobs.settings import Settings
-from jobs.warehouse.connection import connect, prepare
+from jobs.warehouse.connection import connect, prepare_warehouse
 
 TEXTS = """
     create or replace table catalog.item_texts as
@@ -100,7 +100,7 @@ def keep_busy(texts: int, batch: int, rate: float, latency: float, announces: bo
     os.environ["OPENAI_API_KEY"] = "sk-of-a-benchmark"
     os.environ["OPENAI_BASE_URL"] = f"http://127.0.0.1:{server.server_port}/v1"
     with duckdb.connect() as connection:
-        prepare(connection)
+        prepare_warehouse(connection)
         connection.execute("create schema catalog")
         connection.execute(TEXTS, [texts])
         settings = Settings(vars=MODEL, embedding_batch_size=batch)
@@ -128,7 +128,7 @@ def main() -> None:
 
     with tempfile.TemporaryDirectory() as folder, connect(Path(folder) / "warehouse.duckdb") as connection:
         connection.execute("set memory_limit = '2GB'")
-        prepare(connection)
+        prepare_warehouse(connection)
         connection.execute("create schema catalog")
         connection.execute(TEXTS, [options.planned])
         before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss

@@ -15,7 +15,7 @@ from benchmarks.timing import best_of, data_folder, report
 from jobs.embedding.providers.local import BUNDLED_MODEL, LocalProvider
 from jobs.orchestration.run_job import run
 from jobs.settings import Settings
-from jobs.warehouse.connection import prepare
+from jobs.warehouse.connection import prepare_warehouse
 
 
 def main() -> None:
@@ -28,7 +28,7 @@ def main() -> None:
     texts = [title or "Unknown item" for title in items["title"]]
     encoder = LocalProvider(BUNDLED_MODEL)._encoder
     with duckdb.connect() as connection:
-        prepare(connection)
+        prepare_warehouse(connection)
         connection.execute("create schema catalog")
         connection.register("titles", pl.DataFrame({"number": range(len(texts)), "text": texts}).to_arrow())
         connection.execute("create table catalog.item_texts as select *, number::varchar as text_hash from titles")

@@ -15,7 +15,7 @@ import tempfile
 from pathlib import Path
 
 from jobs.files import project_folder
-from jobs.warehouse.connection import connect, prepare
+from jobs.warehouse.connection import connect, prepare_warehouse
 
 # Each visit has 8 events in less than an hour. The visits of the history are spread over 500 days and loaded day by
 # day, one visit of a hundred two days late. The events of the nights follow at the same pace.
@@ -59,7 +59,7 @@ def add_events(warehouse: Path, memory: str, history: int, first: int, until: in
     with connect(warehouse) as connection:
         connection.execute(f"set memory_limit = '{memory}'")
         connection.execute("set threads = 2")
-        prepare(connection)
+        prepare_warehouse(connection)
         if first == 0:
             connection.execute(ITEMS)
         connection.execute(EVENTS, {"history": history, "first": first, "until": until})

@@ -19,7 +19,7 @@ from benchmarks.timing import best_of, report
 from benchmarks.topk import product, product_by_workers
 from jobs.core.sequences import Sequences
 from jobs.models.scorer import VectorScorer, recommend
-from jobs.nightly.recommend import VISITORS_AT_ONCE
+from jobs.nightly.recommend import VISITORS_PER_CHUNK
 
 K = 20
 GIGABYTES = 6.0
@@ -69,8 +69,8 @@ def main() -> None:
     queries = scorer.queries(timed)
 
     def ours() -> None:
-        for start in range(0, options.timed, VISITORS_AT_ONCE):
-            rows = np.arange(start, min(start + VISITORS_AT_ONCE, options.timed))
+        for start in range(0, options.timed, VISITORS_PER_CHUNK):
+            rows = np.arange(start, min(start + VISITORS_PER_CHUNK, options.timed))
             scores[rows], items[rows] = recommend(scorer, timed.take(rows), K, allowed=available)
 
     size = f"{options.items:,} items x {options.dims}, top {K}"

@@ -1,6 +1,7 @@
-"""The command line: reads settings, opens the warehouse, calls one job, prints what it did.
+"""The command line: reads settings, opens the warehouse, calls one job, prints the result.
 
-Results for people and progress go to stderr, a machine's summary (``--json``) and an experiment's report to stdout.
+Results for people and progress lines go to stderr. The summary for machines (``--json``) and an experiment's report
+go to stdout.
 Exit codes: 0 done, 1 failed, 2 wrong usage or settings.
 """
 
@@ -19,19 +20,19 @@ import typer
 
 from jobs.commands.demo import DEMO_SETTINGS, make_shop
 from jobs.commands.forget import Person, forget
-from jobs.commands.load import Source, load, parse_maps
+from jobs.commands.load import SourceFiles, load, parse_maps
 from jobs.commands.publish import publish
 from jobs.commands.status import status
-from jobs.commands.terminal import embedded, print_plans, print_recommendations, print_status
+from jobs.commands.terminal import embed_summary_line, print_plans, print_recommendations, print_status
 from jobs.embedding.backfill import EmbedOptions
 from jobs.embedding.plan import plans, summary
 from jobs.errors import NextmartError, UsageError, redact
-from jobs.orchestration.dbt_build import counts_of, dbt_build
+from jobs.orchestration.dbt_build import dbt_build, published_counts
 from jobs.orchestration.run_job import run as run_job
-from jobs.orchestration.torchrun import is_one_of_several, require_one
+from jobs.orchestration.torchrun import is_one_of_several_processes, require_single_process
 from jobs.progress import say, stage_line
 from jobs.settings import Settings, load_settings
-from jobs.warehouse.connection import Connection, connect, prepare
+from jobs.warehouse.connection import Connection, connect, prepare_warehouse
 from jobs.warehouse.job_runs import job_run
 
 app = typer.Typer(
@@ -49,11 +50,11 @@ Verbose = Annotated[bool, typer.Option("--verbose", help="Show dbt's own log too
 
 
 @contextmanager
-def opened(settings: Settings, wait: float) -> Iterator[Connection]:
-    """Open the warehouse with the jobs' tables in it, and close it again."""
+def open_warehouse(settings: Settings, wait: float) -> Iterator[Connection]:
+    """Open the warehouse, create missing tables of jobs, and close the warehouse at the end of the block."""
     connection = connect(settings.warehouse, wait_seconds=wait)
     try:
-        prepare(connection)
+        prepare_warehouse(connection)
         yield connection
     finally:
         connection.close()
@@ -64,8 +65,8 @@ def _require_warehouse(settings: Settings) -> None:
         raise NextmartError(f"there is no warehouse {settings.warehouse} yet: start with `nextmart load` or `demo`")
 
 
-def show(summary: dict[str, Any], text: str, as_json: bool) -> None:
-    """Print the outcome for people on stderr or, when asked, for machines on stdout."""
+def print_outcome(summary: dict[str, Any], text: str, as_json: bool) -> None:
+    """Print the outcome: ``text`` on stderr for people, or ``summary`` as JSON on stdout for machines."""
     if as_json:
         print(json.dumps(summary, default=str))  # noqa: T201
     else:
@@ -92,19 +93,19 @@ def load_command(
 ) -> None:
     """Append files to the raw tables; the same file twice changes nothing."""
     settings = load_settings(warehouse=warehouse)
-    given = [Source("items", items, where_items)] if items else []
-    given += [Source("events", events, where_events)] if events else []
-    if not given:
+    sources = [SourceFiles("items", items, where_items)] if items else []
+    sources += [SourceFiles("events", events, where_events)] if events else []
+    if not sources:
         raise UsageError("say what to load: --events FILE, --items FILE, or both")
     maps = parse_maps(map_ or [])
-    with opened(settings, wait) as connection, job_run(connection, "load") as record:
-        load(connection, given, maps, record)
+    with open_warehouse(settings, wait) as connection, job_run(connection, "load") as record:
+        load(connection, sources, maps, record)
     lines = [
         f"{table}: {n['loaded']:,} loaded of {n['read']:,} read "
         f"({n['repeated']:,} repeated, {n['known']:,} known before)"
         for table, n in record.detail.items()
     ]
-    show(record.summary(), "\n".join(lines), as_json)
+    print_outcome(record.summary(), "\n".join(lines), as_json)
 
 
 @app.command()
@@ -117,14 +118,14 @@ def run(
     verbose: Verbose = False,
 ) -> None:
     """Build and test everything with dbt, jobs included, then publish."""
-    require_one()
+    require_single_process()
     settings = load_settings(warehouse=warehouse, published=published)
-    settings.job_vars()  # a wrong var is an error before anything starts
-    with opened(settings, wait):
-        pass  # held by someone else? then say who, before dbt starts
+    settings.job_vars()  # so that a wrong dbt var is an error before the build starts
+    with open_warehouse(settings, wait):
+        pass  # if another process holds the warehouse, the error names that process before dbt starts
     dbt_build(settings, ("--full-refresh",) if full_refresh else (), verbose=verbose)
     summary = _publish(settings, wait)
-    show(summary, f"published {settings.published}: {counts_of(summary)}", as_json)
+    print_outcome(summary, f"published {settings.published}: {published_counts(summary)}", as_json)
 
 
 @app.command("publish")
@@ -134,19 +135,19 @@ def publish_command(
     """Swap in a verified copy of the public tables for readers."""
     settings = load_settings(warehouse=warehouse, published=published)
     summary = _publish(settings, wait)
-    show(summary, f"published {settings.published}: {counts_of(summary)}", as_json)
+    print_outcome(summary, f"published {settings.published}: {published_counts(summary)}", as_json)
 
 
 def _publish(settings: Settings, wait: float) -> dict[str, Any]:
     started_at = monotonic()
-    with opened(settings, wait) as connection, job_run(connection, "publish") as record:
+    with open_warehouse(settings, wait) as connection, job_run(connection, "publish") as record:
         publish(connection, settings.published, record)
     say(stage_line("publish", f"{record.rows_out:,} rows, verified", monotonic() - started_at))
     return record.summary()
 
 
 @contextmanager
-def _explaining_absent_tables(job: str) -> Iterator[None]:
+def _explain_missing_tables(job: str) -> Iterator[None]:
     try:
         yield
     except duckdb.CatalogException as error:
@@ -158,9 +159,9 @@ def _explaining_absent_tables(job: str) -> Iterator[None]:
 def _add_job(name: str, help_text: str) -> None:
     def command(warehouse: Warehouse = None, wait: Wait = 0, as_json: Json = False) -> None:
         settings = load_settings(warehouse=warehouse)
-        with opened(settings, wait) as connection, _explaining_absent_tables(name):
+        with open_warehouse(settings, wait) as connection, _explain_missing_tables(name):
             done = run_job(name, connection, settings)
-        show(done, f"{name}: {done['status']}, {done['rows_out']:,} rows written {done['detail']}", as_json)
+        print_outcome(done, f"{name}: {done['status']}, {done['rows_out']:,} rows written {done['detail']}", as_json)
 
     app.command(name, help=help_text)(command)
 
@@ -187,16 +188,16 @@ def embed_command(
     """Give every item text without an embedding one."""
     settings = load_settings(warehouse=warehouse).with_embedding(model, provider)
     _require_warehouse(settings)
-    with opened(settings, wait) as connection, _explaining_absent_tables("embed"):
+    with open_warehouse(settings, wait) as connection, _explain_missing_tables("embed"):
         if dry_run:
-            found = plans(connection, settings, retry_failed)
+            embedding_plans = plans(connection, settings, retry_failed)
             if as_json:
-                show(summary(found), "", as_json)
+                print_outcome(summary(embedding_plans), "", as_json)
             else:
-                print_plans(found)
+                print_plans(embedding_plans)
             return
         done = run_job("embed", connection, settings, options=EmbedOptions(max_cost, retry_failed))
-    show(done, embedded(done), as_json)
+    print_outcome(done, embed_summary_line(done), as_json)
     if done["status"] == "incomplete":
         sys.exit(1)
 
@@ -218,19 +219,19 @@ def experiment_command(
     as_json: Json = False,
 ) -> None:
     """Compare models, seeds and settings on one protocol; what is done already is not done again."""
-    from jobs.experiments.command import experiment  # here: the others must not pay for loading torch
+    from jobs.experiments.command import experiment  # imported here: other commands must not pay for loading torch
     from jobs.experiments.spec import read_experiment
 
-    what = read_experiment(file)
+    spec = read_experiment(file)
     settings = load_settings(warehouse=warehouse)
     _require_warehouse(settings)
     folder = output or settings.work_folder / "experiments"
     with (
-        opened(settings, wait) as connection,
-        _explaining_absent_tables("experiment"),
+        open_warehouse(settings, wait) as connection,
+        _explain_missing_tables("experiment"),
         job_run(connection, "experiment") as record,
     ):
-        text = experiment(connection, settings, record, what, folder, max_cost)
+        text = experiment(connection, settings, record, spec, folder, max_cost)
     print(json.dumps(record.summary(), default=str) if as_json else text)  # noqa: T201
     if record.status == "incomplete":
         sys.exit(1)
@@ -239,9 +240,9 @@ def experiment_command(
 def _choose_live(name: str, warehouse: Path | None, wait: float, as_json: bool, **options: Any) -> None:
     settings = load_settings(warehouse=warehouse)
     _require_warehouse(settings)
-    with opened(settings, wait) as connection:
+    with open_warehouse(settings, wait) as connection:
         done = run_job(name, connection, settings, **options)
-    show(done, f"{name}: {done['detail']['says']}", as_json)
+    print_outcome(done, f"{name}: {done['detail']['says']}", as_json)
 
 
 @app.command("pin")
@@ -277,14 +278,14 @@ def forget_command(
     person = Person.named(visitor, user)
     settings = load_settings(warehouse=warehouse, published=published)
     _require_warehouse(settings)
-    with opened(settings, wait) as connection, job_run(connection, "forget") as record:
+    with open_warehouse(settings, wait) as connection, job_run(connection, "forget") as record:
         forget(connection, settings, person, record)
     deleted, due = record.detail["deleted"], record.detail["due_for_retraining"]
     rows = [f"{count:,} of {table}" for table, count in deleted.items() if count]
     rows += [f"{record.detail['published']:,} published"] if record.detail["published"] else []
     lines = [f"forgotten, in rows: {', '.join(rows)}" if rows else f"nothing is kept of this {person.scope}"]
     lines += [f"due for retraining, which the next `nextmart run` does: {', '.join(due)}"] if rows and due else []
-    show(record.summary(), "\n".join(lines), as_json)
+    print_outcome(record.summary(), "\n".join(lines), as_json)
 
 
 @app.command("status")
@@ -294,13 +295,13 @@ def status_command(warehouse: Warehouse = None, wait: Wait = 0, as_json: Json = 
     _require_warehouse(settings)
     connection = connect(settings.warehouse, read_only=True, wait_seconds=wait)
     try:
-        found = status(connection, settings)
+        state = status(connection, settings)
     finally:
         connection.close()
     if as_json:
-        show(found, "", as_json)
+        print_outcome(state, "", as_json)
     else:
-        print_status(found)
+        print_status(state)
 
 
 @app.command()
@@ -316,7 +317,7 @@ def demo(
     verbose: Verbose = False,
 ) -> None:
     """Make a small shop, run everything on it, and print recommendations."""
-    require_one()
+    require_single_process()
     end = (until or datetime.combine(datetime.now(UTC).date(), time())).replace(tzinfo=UTC)
     settings = load_settings(
         warehouse=folder / "warehouse.duckdb",
@@ -326,12 +327,12 @@ def demo(
     )
     for path in (settings.warehouse, settings.warehouse.with_name("warehouse.duckdb.wal")):
         path.unlink(missing_ok=True)
-    with opened(settings, 0) as connection:
+    with open_warehouse(settings, 0) as connection:
         make_shop(connection, visitors=visitors, items=items, seed=seed, until=end)
     dbt_build(settings, verbose=verbose)
     summary = _publish(settings, 0)
     if as_json:
-        show(summary, "", as_json)
+        print_outcome(summary, "", as_json)
     else:
         print_recommendations(settings.published, settings.warehouse)
 
@@ -339,8 +340,8 @@ def demo(
 def main() -> None:
     """Run the command line; known errors print as one clear message."""
     try:
-        if is_one_of_several():
-            from jobs.orchestration import workers  # here: one process alone must not pay for loading torch
+        if is_one_of_several_processes():
+            from jobs.orchestration import workers  # imported here: a single process must not pay for loading torch
 
             workers.run(app)
         else:

@@ -1,4 +1,4 @@
-"""Errors that a user can act on: the command line prints their text and no traceback."""
+"""Errors that a user can act on: the command line prints the error's message without a traceback."""
 
 import difflib
 import os

@@ -1,14 +1,14 @@
-"""Files: the folders ``dbt_project`` and ``sql``, wherever the package is installed, and durable renames."""
+"""Paths of the folders ``dbt_project`` and ``sql``, wherever the package is installed; and making renames durable."""
 
 import os
 from pathlib import Path
 
 
 def project_folder(name: str) -> Path:
-    """Return the folder ``dbt_project`` or ``sql``: inside the installed package, or beside it in a checkout."""
-    here = Path(__file__).resolve().parent
-    packaged = here / name
-    return packaged if packaged.is_dir() else here.parent / name
+    """Return the path of ``dbt_project`` or ``sql``: in the installed package, or in a checkout beside the package."""
+    package = Path(__file__).resolve().parent
+    packaged = package / name
+    return packaged if packaged.is_dir() else package.parent / name
 
 
 def sql_text(name: str) -> str:
@@ -17,7 +17,7 @@ def sql_text(name: str) -> str:
 
 
 def fsync_folder(folder: Path) -> None:
-    """Make a rename inside ``folder`` survive a power cut; on Windows, which can't open folders, do nothing."""
+    """Make a rename inside ``folder`` survive a power cut; do nothing on Windows, which can't open folders."""
     if os.name == "posix":
         descriptor = os.open(folder, os.O_RDONLY)
         try:

@@ -1,4 +1,4 @@
-"""Progress on stderr: a bar on a terminal, a line now and then elsewhere."""
+"""Progress on stderr: a bar if stderr is a terminal, else a line every ten seconds."""
 
 import sys
 import time
@@ -14,32 +14,32 @@ LINE_EVERY_SECONDS = 10.0
 
 
 class Advance(Protocol):
-    """Called as work gets done."""
+    """A function that a long step calls to report how much of its work is done."""
 
-    def __call__(self, amount: int = 1, note: str = "") -> None:
-        """Say that ``amount`` more units are done, with a short note."""
+    def __call__(self, steps: int = 1, note: str = "") -> None:
+        """Report that ``steps`` more units of work are done; ``note`` is a short text to show."""
 
 
 def say(text: str) -> None:
-    """Write one line for people."""
+    """Write one line for people to stderr."""
     print(text, file=sys.stderr, flush=True)  # noqa: T201
 
 
 def printable(text: str) -> str:
-    """Return text of others without control characters, which could move a terminal's cursor or hide other text."""
+    """Return ``text`` with each control character replaced: one could move a terminal's cursor or hide other text."""
     return "".join(character if character.isprintable() or character == "\n" else "�" for character in text)
 
 
 def stage_line(name: str, counts: str, seconds: float) -> str:
-    """Return one line about a stage that has ended: its name, what it did, and how long it took."""
+    """Return the line about a stage of a build that has ended: its name, its counts, and its seconds."""
     return f"{name:<17}{counts:<50}{seconds:>7.1f} s"
 
 
 @contextmanager
 def progress(title: str, total: int) -> Iterator[Advance]:
-    """Show how far a long step of ``total`` units is, how fast it goes and how long it will take."""
+    """Show the progress, speed and time left of a long step of ``total`` units; yield the function to report units."""
     console = Console(stderr=True)
-    started_at = said_at = time.monotonic()
+    started_at = last_line_at = time.monotonic()
     done = 0
 
     def rate() -> float:
@@ -50,22 +50,22 @@ def progress(title: str, total: int) -> Iterator[Advance]:
         with Progress(*columns, TextColumn("{task.fields[note]}"), console=console) as bar:
             task = bar.add_task(title, total=total, note="")
 
-            def move(amount: int = 1, note: str = "") -> None:
+            def move_bar(steps: int = 1, note: str = "") -> None:
                 nonlocal done
-                done += amount
-                facts = [f"{rate():,.1f}/s", *([note] if note else [])]
-                bar.update(task, advance=amount, note=" ".join(facts))
+                done += steps
+                notes = [f"{rate():,.1f}/s", *([note] if note else [])]
+                bar.update(task, advance=steps, note=" ".join(notes))
 
-            yield move
+            yield move_bar
         return
 
-    def advance(amount: int = 1, note: str = "") -> None:
-        nonlocal done, said_at
-        done += amount
-        if done >= total or time.monotonic() - said_at >= LINE_EVERY_SECONDS:
-            said_at = time.monotonic()
-            left = timedelta(seconds=round((total - done) / rate())) if done else "unknown time"
-            facts = [f"{rate():,.1f} a second", f"{left} left", *([note] if note else [])]
-            say(f"{title}: {done:,} of {total:,} ({', '.join(facts)})")
+    def print_line(steps: int = 1, note: str = "") -> None:
+        nonlocal done, last_line_at
+        done += steps
+        if done >= total or time.monotonic() - last_line_at >= LINE_EVERY_SECONDS:
+            last_line_at = time.monotonic()
+            time_left = timedelta(seconds=round((total - done) / rate())) if done else "unknown time"
+            notes = [f"{rate():,.1f} a second", f"{time_left} left", *([note] if note else [])]
+            say(f"{title}: {done:,} of {total:,} ({', '.join(notes)})")
 
-    yield advance
+    yield print_line

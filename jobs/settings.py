@@ -1,8 +1,8 @@
 """Settings: ``nextmart.toml`` in the working folder, overridden by ``NEXTMART_*`` environment variables.
 
-What SQL reads is a dbt var: it is described in ``dbt_project/dbt_project.yml`` and set under ``[vars]``. What only jobs
-read is a field here. The text below a field is its description in ``docs/settings.md``, which ``make docs`` writes.
-Secrets (``OPENAI_API_KEY``) are never settings.
+A value that SQL reads is a dbt var: it is described in ``dbt_project/dbt_project.yml`` and set under ``[vars]``. A
+value that only jobs read is a field of ``Settings``. The text below a field is its description in ``docs/settings.md``,
+which ``make docs`` writes. Secrets (``OPENAI_API_KEY``) are never settings.
 """
 
 import json
@@ -33,46 +33,46 @@ NOT_SETTINGS = {
     "NEXTMART_DATA": "Folder of the real data sets that tests, benchmarks and examples read.",
     "NEXTMART_DEBUG": "Any value: an error shows its traceback.",
 }
-"""Variables with the prefix that are no settings, each with its meaning."""
+"""Environment variables that begin with ``NEXTMART_`` but are no settings, each with its meaning."""
 
 
 class EmbeddingModel(BaseModel):
-    """One entry of the var ``embedding_models``."""
+    """One entry of the dbt var ``embedding_models``."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, protected_namespaces=(), use_attribute_docstrings=True)
 
     name: str
-    """The entry's own name, under which `ml.embeddings` keeps the vectors; not written in the entry."""
+    """The key of the entry, under which `ml.embeddings` keeps the vectors; it is no field of the entry itself."""
     model: str
-    """What the provider calls the model; the entry's name unless given."""
+    """The name by which the provider knows the model; by default the entry's name."""
     provider: str
-    """How vectors are made: `local`, `openai` or `openai-batch`, a file of `jobs/embedding/providers`."""
+    """The provider that makes the vectors: `local`, `openai` or `openai-batch`, files of `jobs/embedding/providers`."""
     dimensions: int = Field(gt=0)
-    """Length of a vector."""
+    """Length of the model's vectors."""
     price: float | None = Field(None, ge=0)
-    """US dollars a million tokens; unset: unknown."""
+    """Price in US dollars for each million tokens; unset: the price is unknown."""
 
     @property
     def key(self) -> dict[str, str | int]:
-        """What its rows are known by, as parameters of a query."""
+        """The columns that identify the model's rows in ``ml.embeddings``, as parameters of a query."""
         return {"embedding_model": self.name, "dimensions": self.dimensions}
 
 
 class PromptPrice(BaseModel):
-    """What a fine-tuned language model costs, in US dollars a million tokens."""
+    """Prices of a fine-tuned language model, in US dollars for each million tokens."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True)
 
     training: float = Field(ge=0)
-    """Price of training, for each epoch."""
+    """Price of training, paid for each epoch."""
     input: float = Field(ge=0)
-    """Price of questions to the fine-tuned model."""
+    """Price of the questions that the fine-tuned model is asked."""
     output: float = Field(ge=0)
     """Price of the fine-tuned model's answers."""
 
 
 class Vars(BaseModel):
-    """The dbt vars that jobs read too; their defaults stand in ``dbt_project.yml`` alone."""
+    """The dbt vars that both SQL and jobs read; only ``dbt_project.yml`` gives their defaults."""
 
     model_config = ConfigDict(extra="ignore", frozen=True)
 
@@ -87,12 +87,12 @@ class Vars(BaseModel):
 
     @property
     def embedding(self) -> EmbeddingModel:
-        """The embedding model that is set.
+        """The embedding model that the dbt var ``embedding_model`` names.
 
         Raises
         ------
         UsageError
-            If it is none of ``embedding_models``, or its entry there is wrong.
+            If ``embedding_models`` has no such entry, or the entry is wrong.
         """
         name = self.embedding_model
         if name not in self.embedding_models:
@@ -107,7 +107,7 @@ class Vars(BaseModel):
 
 
 class Settings(BaseSettings):
-    """What only jobs need to know. Every field can be set in the file or the environment."""
+    """The settings that only jobs read. Each field can be set in ``nextmart.toml`` or by an environment variable."""
 
     model_config = SettingsConfigDict(
         env_prefix=PREFIX,
@@ -120,73 +120,76 @@ class Settings(BaseSettings):
 
     # --- Files ---
     warehouse: Path = Path("warehouse.duckdb")
-    """DuckDB file of the warehouse. It can't have the name of one of its schemas, such as `raw.duckdb`."""
+    """DuckDB file of the warehouse. The file can't be named like a schema in it, as `raw.duckdb` would be."""
     published: Path = Path("published.duckdb")
-    """DuckDB file that readers open."""
+    """DuckDB file with the recommendations, which analysts and applications open."""
     work_folder: Path = Path(".nextmart")
     """Folder of dbt's artefacts and log, of training checkpoints, and of experiments' reports."""
 
     # --- Embedding ---
     embedding_batch_size: int = Field(256, gt=0)
-    """Most texts of one request; their vectors are committed together."""
+    """The most texts in one request; the vectors of a request are committed together."""
     embedding_too_long: Literal["truncate", "fail"] = "truncate"
-    """What happens to a text over the model's limit: it is cut, or left out. Either way it is labelled."""
+    """What happens to a text that is longer than the model allows: `truncate` cuts it, `fail` leaves it out. Either way
+    `ml.embeddings` notes it."""
     embedding_requests_in_flight: int = Field(8, ge=1, le=256)
-    """Most requests to a service that are under way together."""
+    """The most requests to a service that are unanswered at the same time."""
     embedding_requests_per_minute: float | None = Field(None, gt=0)
-    """Most requests a minute; unset: what the service says that it allows."""
+    """The most requests per minute; unset: the limit that the service reports."""
     embedding_tokens_per_minute: float | None = Field(None, gt=0)
-    """Most tokens a minute; unset: what the service says that it allows."""
+    """The most tokens per minute; unset: the limit that the service reports."""
     embedding_timeout_seconds: float = Field(60, gt=0)
     """Longest wait for the answer to one request."""
     embedding_patience_seconds: float = Field(120, gt=0)
-    """How long the service may fail before the run goes on with the vectors that exist."""
+    """How many seconds the service may fail before the run goes on with the vectors that exist."""
     embedding_batch_wait_minutes: float = Field(0, ge=0)
-    """Provider `openai-batch`: how long a run waits for the batches that it has handed in."""
+    """Provider `openai-batch`: how many minutes a run waits for the batches that it has submitted."""
     embedding_batch_enqueued_tokens: int | None = Field(None, gt=0)
-    """Provider `openai-batch`: most tokens under way together, where the service has a limit; unset: no limit."""
+    """Provider `openai-batch`: the most tokens in unfinished batches, if the service has such a limit; unset:
+    no limit."""
 
     # --- Models ---
     models: list[Family] = ["popularity", "llmseqsim", "bert4rec", "llm2bert4rec"]
-    """Families that are trained and compared each night, each named once."""
+    """Model families that are trained and compared each night, each named once."""
     parameters: dict[Family, dict[str, Any]] = {}
-    """Hyper-parameters by family, over the family's defaults (`docs/models.md`)."""
+    """Hyper-parameters by model family; they replace the family's defaults (`docs/models.md`)."""
     seed: int = Field(0, ge=0)
-    """Decides everything random: same data, same seed, same tables."""
+    """Seed of every random choice: the same data and the same seed give the same tables."""
     retrain_after_days: float = Field(7, ge=0)
-    """How long a model stays fresh. When one is too old, the other families are trained with it."""
+    """Age in days at which a model is trained again. When one family is trained because of its age, the others are
+    too."""
     models_kept: int = Field(3, ge=1)
-    """Versions of each family whose weights are kept."""
+    """The number of newest models of each family whose weights are kept."""
 
     # --- Language models of a service ---
     prompt_max_cost: float | None = Field(None, ge=0, allow_inf_nan=False)
-    """US dollars that all models of one job (train, evaluate, recommend, experiment) may spend together on
-    llmseqprompt's provider `openai`. Unset: nothing is bought, and the error says what it would cost."""
+    """The most US dollars that all models of one job (train, evaluate, recommend, experiment) may spend together on the
+    provider `openai` of the family `llmseqprompt`. Unset: nothing is bought, and the error states the cost."""
     prompt_prices: dict[str, PromptPrice] = {}
-    """Prices by base model, over the known ones of `jobs/language_models/prices.py`."""
+    """Prices by base model; they replace those of `jobs/language_models/prices.py`."""
 
     # --- Evaluation ---
     protocol: Literal["cutoff", "paper"] = "cutoff"
     """How history is divided: `cutoff` trains before a date and tests after it; `paper` tests on the fifth of the
     sequences that ended last."""
     cutoff_at: datetime | None = None
-    """Date of the cutoff protocol, UTC unless it has a zone; unset: the date after which `holdout_share` of the steps
-    of sequences lie."""
+    """Date of the protocol `cutoff`, in UTC unless it has a time zone; unset: the date after which the share
+    `holdout_share` of all events in sequences lies."""
     holdout_share: float = Field(0.1, gt=0, lt=1)
-    """Share of the steps of sequences that the cutoff protocol holds out for the test."""
+    """Share of all events in sequences that the protocol `cutoff` holds out for the test."""
     validation_limit: int = Field(2000, gt=0)
-    """Most validation cases. They are the newest tenth of the training sequences, at most; they decide when to stop
-    training and which model is live, and models then learn from them too."""
+    """The most validation cases. They are made of the newest training sequences, at most a tenth. They decide when
+    training stops and which model is live; models are then fitted again with them."""
     selection_metric: Literal["ndcg", "hit_rate", "mrr"] = "ndcg"
-    """Metric that chooses the live model, at 20, on the validation cases."""
+    """Metric by which the live model is chosen, on lists of 20 items for the validation cases."""
 
     # --- Recommendations ---
     runs_kept: int = Field(3, ge=1)
-    """Runs of recommendations that `ml.recommendations` keeps for comparison."""
+    """The number of newest runs of the recommend job whose rows `ml.recommendations` keeps for comparison."""
 
     # --- Vars ---
     vars: dict[str, Any] = {}
-    """Values of dbt vars: the table `[vars]`."""
+    """Values of dbt vars, from the table `[vars]`."""
 
     @field_validator("models")
     @classmethod
@@ -212,7 +215,7 @@ class Settings(BaseSettings):
         models = value.get("embedding_models", {})
         if not isinstance(models, dict) or not all(isinstance(entry, dict) for entry in models.values()):
             raise ValueError("embedding_models holds tables, such as {your-model: {provider: openai, dimensions: 768}}")
-        # entries are added to the known ones, and change them
+        # the user's entries are added to the default ones; an entry of the same name changes the default one
         known = default_vars()["embedding_models"]
         merged = {**known, **{name: {**known.get(name, {}), **entry} for name, entry in models.items()}}
         return {**value, "embedding_models": merged} if models else value
@@ -226,7 +229,7 @@ class Settings(BaseSettings):
         dotenv_settings: PydanticBaseSettingsSource,  # noqa: ARG003
         file_secret_settings: PydanticBaseSettingsSource,  # noqa: ARG003
     ) -> tuple[PydanticBaseSettingsSource, ...]:
-        """Let the environment win over the file, and neither read dotenv nor secret files."""
+        """Return where settings are read: environment variables win over ``nextmart.toml``; dotenv files are unread."""
         return init_settings, env_settings, TomlConfigSettingsSource(settings_cls)
 
     def merged_vars(self) -> dict[str, Any]:
@@ -241,7 +244,7 @@ class Settings(BaseSettings):
             raise UsageError(_explain(error)) from error
 
     def with_embedding(self, model: str | None, provider: str | None) -> "Settings":
-        """Return settings with another embedding model, or another provider of it."""
+        """Return settings with another embedding model or another provider of the model; None: as it is."""
         dbt_vars = self.merged_vars()
         name = model or dbt_vars["embedding_model"]
         chosen: dict[str, Any] = {"embedding_model": name}
@@ -251,7 +254,7 @@ class Settings(BaseSettings):
         return self.model_copy(update={"vars": {**self.vars, **chosen}})
 
     def as_environment(self) -> dict[str, str]:
-        """Return these settings as variables, so that a job inside a dbt process sees the same ones."""
+        """Return the settings as environment variables, so that a job inside a dbt process reads the same values."""
         dumped = json.loads(self.model_dump_json(exclude_none=True))
         paths = {name: str(getattr(self, name).absolute()) for name in ("warehouse", "published", "work_folder")}
         return {
@@ -289,7 +292,7 @@ def load_settings(**overrides: Any) -> Settings:
         return Settings(**{name: value for name, value in overrides.items() if value is not None})
     except ValidationError as error:
         raise UsageError(_explain(error)) from error
-    except SettingsError as error:  # a variable whose value should be JSON and isn't
+    except SettingsError as error:  # the value of an environment variable should be JSON and isn't
         raise UsageError(f"{error}; lists and tables are written as JSON in a variable") from error
     except tomllib.TOMLDecodeError as error:
         raise UsageError(f"{FILE_NAME} is not valid TOML: {error}") from error

@@ -8,7 +8,7 @@ import polars as pl
 
 from jobs.orchestration.run_job import run
 from jobs.settings import Settings
-from jobs.warehouse.connection import connect, prepare
+from jobs.warehouse.connection import connect, prepare_warehouse
 
 DIMENSIONS = 384  # of the embedding model that is set by default
 START = datetime(2026, 1, 1, tzinfo=UTC)
@@ -29,7 +29,7 @@ class TinyWarehouse:
 
     def __init__(self, path: Path | str = ":memory:") -> None:
         self.connection = connect(Path(path))
-        prepare(self.connection)
+        prepare_warehouse(self.connection)
         self.connection.execute(TABLES)
 
     def fill(self, sequences: list[Sequence], items: list[str]) -> None:

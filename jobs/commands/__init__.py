@@ -1,4 +1,4 @@
-"""What the command line does beside the jobs: load, publish, forget, status, the demo shop, and tables for people.
+"""Commands that are no jobs: load, publish, forget, status and the demo shop; and the tables that people see printed.
 
 May import ``nightly`` and every folder that ``nightly`` may import.
 """

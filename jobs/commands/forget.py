@@ -1,6 +1,6 @@
 """`nextmart forget`: delete one visitor or user from the warehouse and the published file.
 
-The published file is changed first, then the warehouse in one transaction. So a command that was killed in between
+The published file is changed first, then the warehouse in one transaction. So a command that was killed between the two
 still finds the person's events in the warehouse when it is run again. ``ml.deletions`` records the deletion without the
 id of the person.
 """
@@ -11,7 +11,7 @@ from typing import Literal
 
 import duckdb
 
-from jobs.commands.publish import withdraw
+from jobs.commands.publish import withdraw_visitors
 from jobs.errors import NextmartError, UsageError
 from jobs.settings import Settings
 from jobs.warehouse.clock import now
@@ -20,23 +20,24 @@ from jobs.warehouse.dbt_macros import dbt_macros
 from jobs.warehouse.job_runs import JobRun
 
 CREATE_ARRIVED = """
-    -- The events of raw.events with their row ids (place). A user's own view has no row ids, and may lack a user_id
+    -- The rows of raw.events with their row ids (raw_row_id). If raw.events is a view, it has no row ids, and may lack
+    -- the column user_id
     create or replace temp view arrived as
     select
-        place,
+        raw_row_id,
         {visitor_id} as visitor_id,
         {user_id} as user_id,
         loaded_at
     from (
-        select {place} as place, * from raw.events
+        select {raw_row_id} as raw_row_id, * from raw.events
         union all by name
         select null::varchar as user_id where false
     )
 """
 
 CREATE_DEVICES = """
-    -- Devices (visitors) whose events without a login belong to the user: the last login was the user's, or the user
-    -- has logged in there and no build has seen a login yet
+    -- Devices (visitor_ids) whose events without a login belong to the user: the last login on the device was the
+    -- user's, or the user has logged in there and no build has processed a login on it yet
     create or replace temp table devices as
     select visitor_id from {user_mapping} where user_id = {id}
     union
@@ -44,7 +45,7 @@ CREATE_DEVICES = """
     where user_id = {id} and visitor_id not in (select visitor_id from {user_mapping})
 """
 
-# empty relations that replace tables of dbt which no build has made yet
+# empty relations, which are read in place of dbt tables that no build has made yet
 EMPTY_RELATIONS = {
     "sessions.user_mapping": "(select null::varchar as visitor_id, null::varchar as user_id where false)",
     "staging.checked_events": """(
@@ -70,8 +71,8 @@ CREATE_CONCERNED = """
 """
 
 TABLES_OF_VISITORS = """
-    -- Tables with rows of visitors, also tables that a killed dbt left half-built; views need no deletion. The table
-    -- ml.model_ranks is not among them: its cases have no ids, only a hash of all of them
+    -- Tables with rows of visitors, including tables that a killed dbt left half-built; views need no deletion. The
+    -- table ml.model_ranks has no such rows: it holds no ids of cases, only a hash of all cases
     select columns.schema_name, columns.table_name
     from duckdb_columns() as columns
     semi join duckdb_tables() as tables on columns.table_oid = tables.table_oid
@@ -83,9 +84,9 @@ TABLES_OF_VISITORS = """
 """
 
 CREATE_CLAIMS = """
-    -- Rejected rows that have the event_id of a deleted row. Of the rows of one event_id the first to arrive is kept
-    -- (int_events_checked). If the kept row is deleted, the next one moves up, and rows with the same values
-    -- as the next one are no conflict any more
+    -- Rejected rows that have the event_id of a deleted row. Of all rows with one event_id, the first to arrive is kept
+    -- (int_events_checked). If the kept row is deleted, the next row takes its place, and rows with the same values as
+    -- the next row are no longer in conflict with the kept one
     create or replace temp table claims as
     select
         row_key,
@@ -103,7 +104,7 @@ CREATE_CLAIMS = """
 """
 
 DELETE_EVENTS = """
-    -- The events of the person, and rejected rows that are no conflict any more
+    -- Deletes the events of the person, and rejected rows that are no longer in conflict with a kept row
     delete from staging.checked_events
     where row_key in (
         select row_key from forgotten_events union all select row_key from claims where says_the_same and not moves_up
@@ -121,7 +122,7 @@ MOVE_UP_CLAIMS = """
 """
 
 REPROCESS_SHARED_DEVICES = """
-    -- Events that remain on shared devices get the new batch_id, so that the next build processes them again
+    -- Gives the remaining events on shared devices the new batch_id, so that the next build processes them again
     update staging.checked_events set batch_id = $batch_id
     where visitor_id in (from concerned) and reject_reason is null
 """
@@ -132,8 +133,8 @@ NEXT_BATCH_ID = """
 """
 
 REDUCE_SETTLED_COUNT = """
-    -- Subtracts deleted rows from the count of rows that are complete; without this, the next build would not notice
-    -- as many rows that arrived late
+    -- Subtracts deleted rows from settled_count, the number of rows that a build has seen completely; otherwise the
+    -- next build would overlook as many rows that arrived late
     update staging.event_batches set settled_count = settled_count - (
         select count(*) from forgotten_arrivals where loaded_at < settled_until
     )
@@ -177,7 +178,7 @@ class Person:
         raise UsageError("say whom to forget: either --visitor ID or --user ID, which can't be blank")
 
 
-def forget(connection: Connection, settings: Settings, person: Person, run: JobRun) -> None:
+def forget(connection: Connection, settings: Settings, person: Person, record: JobRun) -> None:
     """Delete a person from the warehouse and the published file; record the deletion, without the person's id.
 
     Raises
@@ -187,7 +188,7 @@ def forget(connection: Connection, settings: Settings, person: Person, run: JobR
     """
     try:
         visitors = collect_rows(connection, person)
-        published_count = withdraw(connection, settings.published, visitors)
+        published_count = withdraw_visitors(connection, settings.published, visitors)
         if count_rows(connection, "forgotten_events"):
             _remove_checkpoints(settings)
         with transaction(connection):
@@ -196,26 +197,26 @@ def forget(connection: Connection, settings: Settings, person: Person, run: JobR
     except duckdb.Error as error:
         # DuckDB's message may quote the person's id, and ml.job_runs keeps the message
         raise NextmartError(str(error).replace(person.id.strip(), "…")) from error
-    run.rows_out = published_count + sum(deleted.values())
-    run.status = "running" if run.rows_out else "unchanged"
+    record.rows_out = published_count + sum(deleted.values())
+    record.status = "running" if record.rows_out else "unchanged"
     due = connection.execute("select model_version from ml.models_due order by all").fetchall()
-    run.detail = {"deleted": deleted, "published": published_count, "due_for_retraining": [name for (name,) in due]}
+    record.detail = {"deleted": deleted, "published": published_count, "due_for_retraining": [name for (name,) in due]}
 
 
 def collect_rows(connection: Connection, person: Person) -> list[str]:
-    """Collect the rows to delete in temporary tables; return the visitors who lose events or rows made from them."""
+    """Collect the rows to delete in temporary tables; return the visitors who lose events or rows made from events."""
     relation_types = _relations(connection)
     is_view = relation_types["raw.events"] == "VIEW"
     mapping, events = (name if name in relation_types else stand_in for name, stand_in in EMPTY_RELATIONS.items())
-    rules, whom = _staging_rules(), {"id": person.id}
-    connection.execute(CREATE_ARRIVED.format(place="null" if is_view else "rowid", **rules))
+    rules, person_id = _staging_rules(), {"id": person.id}
+    connection.execute(CREATE_ARRIVED.format(raw_row_id="null" if is_view else "rowid", **rules))
     if person.scope == "user":
-        connection.execute(CREATE_DEVICES.format(user_mapping=mapping, **rules), whom)
+        connection.execute(CREATE_DEVICES.format(user_mapping=mapping, **rules), person_id)
     else:
-        connection.execute(f"create or replace temp table devices as select {rules['id']} as visitor_id", whom)
+        connection.execute(f"create or replace temp table devices as select {rules['id']} as visitor_id", person_id)
     for table, source in (("forgotten_arrivals", "arrived"), ("forgotten_events", events)):
         where = PERSON_FILTERS[person.scope].format(**rules)
-        connection.execute(f"create or replace temp table {table} as select * from {source} where {where}", whom)
+        connection.execute(f"create or replace temp table {table} as select * from {source} where {where}", person_id)
     if is_view and (count := count_rows(connection, "forgotten_arrivals")):
         raise NextmartError(
             f"raw.events is a view of yours, which still shows {count:,} events of this {person.scope}: delete them in "
@@ -235,7 +236,7 @@ def delete_rows(connection: Connection, person: Person, published_count: int) ->
     deleted = {}
     if relation_types["raw.events"] != "VIEW":
         deleted["raw.events"] = _value(
-            connection, "delete from raw.events where rowid in (select place from forgotten_arrivals)"
+            connection, "delete from raw.events where rowid in (select raw_row_id from forgotten_arrivals)"
         )
     tables = connection.execute(TABLES_OF_VISITORS, {"schemas": SCHEMAS}).fetchall()
     for schema, table in tables:
@@ -249,7 +250,7 @@ def delete_rows(connection: Connection, person: Person, published_count: int) ->
     if "staging.event_batches" in relation_types:
         connection.execute(REDUCE_SETTLED_COUNT)
     if published_count or any(deleted.values()):
-        record = {
+        deletion_row = {
             "deletion_id": secrets.token_hex(8),
             "deleted_at": now(),
             "scope": person.scope,
@@ -259,12 +260,12 @@ def delete_rows(connection: Connection, person: Person, published_count: int) ->
             "session_count": deleted.get("sessions.session_totals", 0),
             "recommendation_count": deleted["ml.recommendations"],
         }
-        connection.execute(INSERT_DELETION, record)
+        connection.execute(INSERT_DELETION, deletion_row)
     return deleted
 
 
 def _staging_rules() -> dict[str, str]:
-    """Return the SQL of dbt's rules that tell which rows are a person's, and which row of an event_id is kept."""
+    """Return SQL of dbt's rules: which rows belong to a person, and which of several rows with one event_id is kept."""
     macros = dbt_macros("dialect.sql", "events.sql")
     return {
         "visitor_id": macros.blank_as_null("visitor_id"),
@@ -276,7 +277,7 @@ def _staging_rules() -> dict[str, str]:
 
 
 def _relations(connection: Connection) -> dict[str, str]:
-    """Return the type, such as ``VIEW``, of every table and view, by its name with the schema."""
+    """Return the type, such as ``VIEW``, of every table and view, by its name (``schema.table``)."""
     return dict(
         connection.execute(
             "select table_schema || '.' || table_name, table_type from information_schema.tables "
@@ -286,7 +287,7 @@ def _relations(connection: Connection) -> dict[str, str]:
 
 
 def _value(connection: Connection, statement: str) -> int:
-    """Return the single number that a statement gives; a delete gives the number of deleted rows."""
+    """Execute a statement and return its single number; for a delete, that is the number of deleted rows."""
     number = connection.execute(statement).fetchone()
     return int(number[0]) if number else 0
 

@@ -18,8 +18,8 @@ TABLE_COLUMNS = {
 }
 REQUIRED_COLUMNS = {"events": ("visitor_id", "item_id", "event_at"), "items": ("item_id",)}
 
-# All values are read as text, because an id such as 007 must not become a number. The header is stated, because DuckDB
-# would otherwise guess at it, and skip the first lines of a file with a broken line
+# All values of a CSV file are read as text, because an id such as 007 must not become a number. The header is stated,
+# because DuckDB would otherwise guess whether there is one, and skip the first lines of a file with a broken line
 _CSV = "read_csv({}, all_varchar = true, header = true, skip = 0, union_by_name = true)"
 _JSON_LINES = "read_json({}, format = 'newline_delimited', union_by_name = true)"
 READERS = {
@@ -40,8 +40,8 @@ NEW_EVENTS = """
 """
 
 NEW_ITEMS = """
-    -- A row of an item is new if it differs from the item's newest row. A row with a date (updated_at) is new only if
-    -- it differs from all rows of the item
+    -- A row of an item is new if it differs from the newest row that raw.items has of the item. A row with a date
+    -- (updated_at) is new only if it differs from all rows of the item
     insert into raw.items by name
     with known as (
         select *, row_number() over (partition by item_id order by loaded_at desc, updated_at desc nulls last) as age
@@ -55,7 +55,7 @@ NEW_ITEMS = """
 
 
 @dataclass(frozen=True)
-class Source:
+class SourceFiles:
     """The files to load into one table.
 
     Attributes
@@ -101,33 +101,33 @@ def parse_maps(texts: Iterable[str]) -> dict[str, dict[str, str]]:
     return maps
 
 
-def load(connection: Connection, sources: list[Source], maps: dict[str, dict[str, str]], run: JobRun) -> None:
-    """Append the new rows of all sources to the raw tables, in one transaction: an error leaves nothing loaded."""
+def load(connection: Connection, sources: list[SourceFiles], maps: dict[str, dict[str, str]], record: JobRun) -> None:
+    """Append the new rows of all sources to the raw tables, in one transaction: after an error nothing is loaded."""
     with transaction(connection):
         for source in sources:
-            read = _stage(connection, source, maps[source.table])
-            staged = count_rows(connection, "incoming")
+            read_count = _fill_incoming(connection, source, maps[source.table])
+            incoming_count = count_rows(connection, "incoming")
             columns = TABLE_COLUMNS[source.table]
             same = " and ".join(f"incoming.{column} is not distinct from known.{column}" for column in columns)
             insert = (NEW_EVENTS if source.table == "events" else NEW_ITEMS).format(same=same)
-            before = count_rows(connection, f"raw.{source.table}")
+            count_before = count_rows(connection, f"raw.{source.table}")
             try:
                 connection.execute(insert, {"loaded_at": now()})
             except duckdb.CatalogException as error:
                 raise NextmartError(f"can't load into raw.{source.table}: is it a view of yours? {error}") from error
-            loaded = count_rows(connection, f"raw.{source.table}") - before
-            run.rows_in += read
-            run.rows_out += loaded
-            run.detail[source.table] = {
-                "read": read,
-                "repeated": read - staged,
-                "known": staged - loaded,
-                "loaded": loaded,
+            loaded_count = count_rows(connection, f"raw.{source.table}") - count_before
+            record.rows_in += read_count
+            record.rows_out += loaded_count
+            record.detail[source.table] = {
+                "read": read_count,
+                "repeated": read_count - incoming_count,
+                "known": incoming_count - loaded_count,
+                "loaded": loaded_count,
             }
 
 
-def _stage(connection: Connection, source: Source, column_map: dict[str, str]) -> int:
-    """Fill the temporary table ``incoming`` with the mapped rows of a source, each once; return how many were read.
+def _fill_incoming(connection: Connection, source: SourceFiles, column_map: dict[str, str]) -> int:
+    """Fill the temporary table ``incoming`` with a source's mapped rows, each once; return the number of rows read.
 
     Parameters
     ----------
@@ -140,44 +140,49 @@ def _stage(connection: Connection, source: Source, column_map: dict[str, str]) -
     files = reader.format(literal(source.path))
     types = _column_types(connection, source, files)
     if files.startswith("read_json("):
-        # without types, the reader guesses in each file which texts are dates, UUIDs or decimals, and respells them
-        texts = (f"{literal(name)}: {literal(kind if _is_nested(kind) else 'VARCHAR')}" for name, kind in types.items())
+        # without types, DuckDB guesses for each file which texts are dates, UUIDs or decimals, and respells them
+        texts = (
+            f"{literal(name)}: {literal(type_name if _is_nested(type_name) else 'VARCHAR')}"
+            for name, type_name in types.items()
+        )
         files = files.removesuffix(")") + f", columns = {{{', '.join(texts)}}})"
     file_columns = {name.lower(): name for name in types}
-    fields = {column: _expression(column, source, column_map, file_columns) for column in TABLE_COLUMNS[source.table]}
+    expressions = {
+        column: _expression(column, source, column_map, file_columns) for column in TABLE_COLUMNS[source.table]
+    }
     if source.table == "events":
         if "event_id" not in column_map and "event_id" not in file_columns:
             # a hash of the row's values, so that the same row has the same id in every file
-            framed = (
+            framed_values = (
                 f"coalesce(length({text})::varchar || ':' || {text}, '-')"
-                for name, text in fields.items()
+                for name, text in expressions.items()
                 if name not in ("event_id", "user_agent")  # the browser does not distinguish two events
             )
-            fields["event_id"] = f"md5(concat({', '.join(framed)}))"
+            expressions["event_id"] = f"md5(concat({', '.join(framed_values)}))"
         if "event_type" not in column_map and "event_type" not in file_columns:
-            fields["event_type"] = "'view'"
-    selected = ", ".join(f"{text} as {column}" for column, text in fields.items())
+            expressions["event_type"] = "'view'"
+    selected = ", ".join(f"{text} as {column}" for column, text in expressions.items())
     where = f"where {source.where}" if source.where else ""
     try:
         connection.execute(f"create or replace temp table incoming as select {selected} from {files} {where}")
     except duckdb.Error as error:
         raise NextmartError(
-            f"can't read {source.path}: {_reason(error)}\nIts columns: {', '.join(types)}. Nothing was loaded."
+            f"can't read {source.path}: {_first_paragraph(error)}\nIts columns: {', '.join(types)}. Nothing was loaded."
         ) from error
-    read = count_rows(connection, "incoming")
-    if read == 0:
+    read_count = count_rows(connection, "incoming")
+    if read_count == 0:
         raise NextmartError(
             f"{source.path} holds no rows{' that --where keeps' if source.where else ''}; nothing was loaded"
         )
     connection.execute(_deduplicate_sql(source.table))
-    return read
+    return read_count
 
 
 def _deduplicate_sql(table: str) -> str:
-    """Return the SQL that leaves each event once in ``incoming``, or one row for each item.
+    """Return the SQL that removes repeated rows from ``incoming``: each event stays once, each item has one row.
 
-    A file may have many rows of an item (orders, for example): the latest row is left. The order of rows is total, so
-    that the same file always leaves the same row.
+    A file may have many rows of an item (a file of orders, for example); the latest row stays. The order of rows is
+    total, so that of the same file always the same row stays.
     """
     if table == "events":
         return "create or replace temp table incoming as select distinct * from incoming"
@@ -189,7 +194,7 @@ def _deduplicate_sql(table: str) -> str:
     )
 
 
-def _column_types(connection: Connection, source: Source, files: str) -> dict[str, str]:
+def _column_types(connection: Connection, source: SourceFiles, files: str) -> dict[str, str]:
     """Return the types of the files' columns, by the column's name as the files spell it.
 
     Raises
@@ -201,18 +206,18 @@ def _column_types(connection: Connection, source: Source, files: str) -> dict[st
         described = connection.execute(f"describe select * from {files}").fetchall()
         size = connection.execute(f"select sum(size) from read_blob({literal(source.path)})").fetchone()
     except duckdb.Error as error:
-        raise NextmartError(f"can't read {source.path}: {_reason(error)}\nNothing was loaded.") from error
+        raise NextmartError(f"can't read {source.path}: {_first_paragraph(error)}\nNothing was loaded.") from error
     if size and size[0] == 0:
         raise NextmartError(f"{source.path} is empty; nothing was loaded")
     return {row[0]: row[1] for row in described}
 
 
-def _is_nested(kind: str) -> bool:
+def _is_nested(type_name: str) -> bool:
     """Tell whether a DuckDB type is a struct, a map or a list."""
-    return kind.endswith((")", "]"))
+    return type_name.endswith((")", "]"))
 
 
-def _expression(column: str, source: Source, column_map: dict[str, str], file_columns: dict[str, str]) -> str:
+def _expression(column: str, source: SourceFiles, column_map: dict[str, str], file_columns: dict[str, str]) -> str:
     """Return the SQL for one of nextmart's columns: a column of the files, the mapped expression, or null.
 
     Parameters
@@ -241,6 +246,6 @@ def _expression(column: str, source: Source, column_map: dict[str, str], file_co
     return "cast(null as varchar)"
 
 
-def _reason(error: Exception) -> str:
-    """Return the first paragraph of DuckDB's message, which gives the reason; advice about SQL follows it."""
+def _first_paragraph(error: Exception) -> str:
+    """Return the first paragraph of an error message of DuckDB: the reason, without the advice about SQL after it."""
     return str(error).strip().split("\n\n")[0]

@@ -42,7 +42,7 @@ VISITOR_TABLES = """
 WAREHOUSE_PATH = "select path from duckdb_databases() where database_name = current_database()"
 
 
-def publish(connection: Connection, target: Path, run: JobRun) -> None:
+def publish(connection: Connection, target: Path, record: JobRun) -> None:
     """Publish the schema ``recommendations`` of the open warehouse as the file ``target``.
 
     Raises
@@ -56,17 +56,18 @@ def publish(connection: Connection, target: Path, run: JobRun) -> None:
     if "visitor_recommendations" not in queries:
         raise NextmartError("there are no recommendation tables yet: run `nextmart run`")
     queries["publication"] = (
-        f"select {literal(now().isoformat())}::timestamptz as published_at, {literal(run.run_id)} as publish_run_id, "
+        f"select {literal(now().isoformat())}::timestamptz as published_at, "
+        f"{literal(record.run_id)} as publish_run_id, "
         "(select max(model_version) from recommendations.visitor_recommendations) as model_version"
     )
     target.parent.mkdir(parents=True, exist_ok=True)
     counts = _replace(connection, target, queries)
     del counts["publication"]
-    run.rows_out = sum(counts.values())
-    run.detail = {"file": str(target), "rows": counts}
+    record.rows_out = sum(counts.values())
+    record.detail = {"file": str(target), "rows": counts}
 
 
-def withdraw(connection: Connection, target: Path, visitors: list[str]) -> int:
+def withdraw_visitors(connection: Connection, target: Path, visitors: list[str]) -> int:
     """Delete the rows of ``visitors`` from the published file; return how many rows were deleted.
 
     The published file is replaced by a copy of itself without these rows. It is not copied from the warehouse, whose
@@ -76,24 +77,25 @@ def withdraw(connection: Connection, target: Path, visitors: list[str]) -> int:
     if not target.exists():
         return 0
     _check_target(connection, target)
-    with duckdb.connect() as copying:
-        copying.execute("set TimeZone = 'UTC'")
-        copying.execute(f"attach {literal(str(target))} as published (read_only)")
-        copying.execute("use published")
-        copying.execute(
+    with duckdb.connect() as file_connection:
+        file_connection.execute("set TimeZone = 'UTC'")
+        file_connection.execute(f"attach {literal(str(target))} as published (read_only)")
+        file_connection.execute("use published")
+        file_connection.execute(
             "create temp table withdrawn as select unnest($visitors::varchar[]) as visitor_id", {"visitors": visitors}
         )
-        published = _public_queries(copying)
-        remaining = published | {
-            table: f"{published[table]} where visitor_id not in (from withdrawn)"
-            for (table,) in copying.execute(VISITOR_TABLES).fetchall()
+        published_queries = _public_queries(file_connection)
+        remaining_queries = published_queries | {
+            table: f"{published_queries[table]} where visitor_id not in (from withdrawn)"
+            for (table,) in file_connection.execute(VISITOR_TABLES).fetchall()
         }
         count = sum(
-            count_rows(copying, f"({published[table]})") - count_rows(copying, f"({remaining[table]})")
-            for table in published
+            count_rows(file_connection, f"({published_queries[table]})")
+            - count_rows(file_connection, f"({remaining_queries[table]})")
+            for table in published_queries
         )
         if count:
-            _replace(copying, target, remaining)
+            _replace(file_connection, target, remaining_queries)
         return count
 
 
@@ -107,7 +109,7 @@ def _check_target(connection: Connection, target: Path) -> None:
 
 
 def _public_queries(connection: Connection) -> dict[str, str]:
-    """Return for each public table the query that gives its rows, by the table's name."""
+    """Return the query that selects the rows of each public table, by the table's name."""
     return {table: f"from recommendations.{quoted(table)}" for (table,) in connection.execute(PUBLIC_TABLES).fetchall()}
 
 
@@ -119,19 +121,19 @@ def _replace(connection: Connection, target: Path, queries: dict[str, str]) -> d
     queries : table -> SQL
         The query that gives the table's rows.
     """
-    unfinished = target.with_name(f".{target.name}.unfinished")
-    _remove(unfinished)  # a killed run may have left one
+    unfinished_file = target.with_name(f".{target.name}.unfinished")
+    _remove_database(unfinished_file)  # a killed run may have left such a file
     try:
-        counts = _copy(connection, unfinished, queries)
-        _add_macros(unfinished)
-        _verify(unfinished, counts)
-        _swap(unfinished, target)
+        counts = _write_tables(connection, unfinished_file, queries)
+        _add_macros(unfinished_file)
+        _verify(unfinished_file, counts)
+        _swap(unfinished_file, target)
     finally:
-        _remove(unfinished)
+        _remove_database(unfinished_file)
     return counts
 
 
-def _copy(connection: Connection, path: Path, queries: dict[str, str]) -> dict[str, int]:
+def _write_tables(connection: Connection, path: Path, queries: dict[str, str]) -> dict[str, int]:
     """Create the tables with their comments in the file at ``path``; return the number of rows by table."""
     counts = {}
     connection.execute(f"attach {literal(str(path))} as published_copy")
@@ -168,17 +170,17 @@ def _verify(path: Path, counts: dict[str, int]) -> None:
                 raise NextmartError(f"the copy of {table} holds {count} rows, not {expected}; nothing was published")
 
 
-def _swap(unfinished: Path, target: Path) -> None:
-    """Replace ``target`` by the finished file with a rename that survives a power cut."""
-    with unfinished.open("rb") as file:
+def _swap(unfinished_file: Path, target: Path) -> None:
+    """Replace ``target`` by the new file, which is complete now, with a rename that survives a power cut."""
+    with unfinished_file.open("rb") as file:
         os.fsync(file.fileno())
     # the write-ahead log of an old file would make every reader of the new file fail
     target.with_name(target.name + ".wal").unlink(missing_ok=True)
-    unfinished.replace(target)
+    unfinished_file.replace(target)
     fsync_folder(target.absolute().parent)
 
 
-def _remove(path: Path) -> None:
+def _remove_database(path: Path) -> None:
     """Delete a DuckDB file and its write-ahead log, if they exist."""
     for name in (path.name, path.name + ".wal"):
         path.with_name(name).unlink(missing_ok=True)

@@ -1,7 +1,7 @@
 """Print ``docs/settings.md``, the page of every setting and dbt var: ``python -m jobs.commands.settings_page``.
 
-Descriptions are read from where settings and vars are defined: below the fields of ``jobs/settings.py``, and above the
-vars of ``dbt_project.yml``. Both files divide them into sections by lines such as ``# --- Events ---``.
+Descriptions are read from the definitions: below each field in ``jobs/settings.py``, and above each var in
+``dbt_project.yml``. Both files divide them into sections by lines such as ``# --- Events ---``.
 """
 
 import inspect
@@ -34,12 +34,12 @@ VARS = """\
 What SQL reads too is a dbt var. Set it in the table `[vars]` of `nextmart.toml`, or with dbt's `--vars`. An unknown var
 stops the command."""
 
-LONGEST_IN_TABLE = 60  # characters of a default; longer ones stand below the table
+LONGEST_IN_TABLE = 60  # the most characters of a default in the table; longer defaults are printed below it
 
 
 @dataclass(frozen=True)
-class Row:
-    """One row of a table of the page: a setting with its type, default and meaning."""
+class SettingRow:
+    """One row of a table on the page of settings: a setting with its type, default and meaning."""
 
     name: str
     type: str
@@ -48,7 +48,7 @@ class Row:
 
 
 def page() -> str:
-    """Return the whole page, in Markdown."""
+    """Return the whole page of settings, in Markdown."""
     parts = [
         INTRODUCTION,
         "## Settings of jobs",
@@ -68,14 +68,14 @@ def page() -> str:
 
 
 def sections(text: str) -> Iterator[tuple[str, list[str]]]:
-    """Yield each section of a file's text, from ``# --- Title ---`` to the next, with the names defined in it."""
+    """Yield the title of each section of a file (``# --- Title ---``), with the names that the section defines."""
     _, *pieces = re.split(r"^ *# --- (.+) ---$", text, flags=re.MULTILINE)
     for title, body in zip(pieces[::2], pieces[1::2], strict=True):
         yield title, re.findall(r"^ {2,4}(\w+):", body, flags=re.MULTILINE)
 
 
-def dbt_vars(names: list[str]) -> list[Row]:
-    """Return rows of dbt vars, with the type and the meaning that the comment above each one gives.
+def dbt_vars(names: list[str]) -> list[SettingRow]:
+    """Return the rows of dbt vars; the comment above each var gives its type and meaning.
 
     Raises
     ------
@@ -89,7 +89,7 @@ def dbt_vars(names: list[str]) -> list[Row]:
         described = re.fullmatch(r"\[(.+?)\] (.+)", by_name.get(name, ""))
         if not described:
             raise ValueError(f"dbt_project.yml: the comment above the var '{name}' must be: [type] meaning")
-        rows.append(Row(name, described[1], f"`{json.dumps(default_vars()[name])}`", described[2]))
+        rows.append(SettingRow(name, described[1], f"`{json.dumps(default_vars()[name])}`", described[2]))
     return rows
 
 
@@ -98,23 +98,23 @@ def _vars_text() -> str:
     return text.split("\nvars:\n")[1].split("\nmodels:\n")[0]
 
 
-def _settings(names: list[str]) -> list[Row]:
-    known = {row.name: row for row in _rows(Settings)}
-    return [known[name] for name in names if name in known]
+def _settings(names: list[str]) -> list[SettingRow]:
+    row_by_name = {row.name: row for row in _rows(Settings)}
+    return [row_by_name[name] for name in names if name in row_by_name]
 
 
-def _rows(model: type[BaseModel], defaults: Mapping[str, str] = {}) -> list[Row]:
-    """Return a row for each field of a model of settings.
+def _rows(model: type[BaseModel], defaults: Mapping[str, str] = {}) -> list[SettingRow]:
+    """Return a row for each field of a pydantic model.
 
     Parameters
     ----------
     defaults : field -> text, optional
-        Descriptions of defaults that the code computes.
+        Texts for defaults that code computes.
     """
     schema = model.model_json_schema()
     defaults = {**dict.fromkeys(schema.get("required", ()), "required"), **defaults}
     return [
-        Row(
+        SettingRow(
             name,
             _type(field),
             defaults.get(name) or ("unset" if field["default"] is None else f"`{json.dumps(field['default'])}`"),
@@ -127,7 +127,7 @@ def _rows(model: type[BaseModel], defaults: Mapping[str, str] = {}) -> list[Row]
 def _type(field: Mapping[str, Any]) -> str:
     """Return a JSON schema's type in words."""
     if "anyOf" in field:
-        return " or ".join(_type(each) for each in field["anyOf"] if each.get("type") != "null")
+        return " or ".join(_type(alternative) for alternative in field["anyOf"] if alternative.get("type") != "null")
     if "enum" in field:
         return " or ".join(f"`{word}`" for word in field["enum"])
     if field.get("type") == "array":
@@ -140,7 +140,7 @@ def _type(field: Mapping[str, Any]) -> str:
     return ", ".join(["text" if words == "string" else words, *limits])
 
 
-def _section(title: str, rows: list[Row]) -> Iterator[str]:
+def _section(title: str, rows: list[SettingRow]) -> Iterator[str]:
     yield f"### {title}"
     yield _table(rows)
     for row in rows:
@@ -150,7 +150,7 @@ def _section(title: str, rows: list[Row]) -> Iterator[str]:
             yield f"```yaml\n{yaml.safe_dump(default, width=110, sort_keys=False)}```"
 
 
-def _table(rows: list[Row]) -> str:
+def _table(rows: list[SettingRow]) -> str:
     lines = ["| name | type | default | meaning |", "|---|---|---|---|"]
     for row in rows:
         default = "below" if len(row.default) > LONGEST_IN_TABLE else row.default

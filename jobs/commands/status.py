@@ -79,11 +79,11 @@ def status(connection: Connection, settings: Settings) -> dict[str, Any]:
         "last_runs": _rows(connection, LAST_RUNS),
         "live_model": next(iter(_rows(connection, LIVE_MODEL)), None),
         "due_for_retraining": _rows(connection, MODELS_DUE),
-        "published": _published(settings.published),
+        "published": _read_publication(settings.published),
     }
 
 
-def _published(path: Path) -> dict[str, Any] | None:
+def _read_publication(path: Path) -> dict[str, Any] | None:
     """Return the path of the published file and when it was published; None if there is no such file."""
     if not path.exists():
         return None

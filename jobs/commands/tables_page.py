@@ -1,6 +1,6 @@
 """Print ``docs/tables.md``, the page of every table with its columns: ``python -m jobs.commands.tables_page MANIFEST``.
 
-The descriptions are those of the dbt project's YAML, as dbt writes them to its ``manifest.json``.
+The descriptions come from the dbt project's YAML files; dbt writes them to its ``manifest.json``.
 """
 
 import json
@@ -19,12 +19,12 @@ schemas are in the warehouse, for whoever wants to look behind a recommendation.
 [analysts.md](analysts.md#history)."""
 
 FIRST_SCHEMAS = ("recommendations", "sessions", "catalog", "staging", "raw")
-SUMMARIES_OF_RUNS = "jobs"  # a schema of tables that hold what ml.job_runs has
+SUMMARIES_OF_RUNS = "jobs"  # the schema of dbt's job models, whose rows repeat those of ml.job_runs
 OWNED_BY_JOBS = "ml"
 
 
 def page(manifest: Mapping[str, Any]) -> str:
-    """Return the whole page, in Markdown."""
+    """Return the whole page of tables, in Markdown."""
     nodes = [*manifest["nodes"].values(), *manifest["sources"].values()]
     tables = [
         node
@@ -33,7 +33,7 @@ def page(manifest: Mapping[str, Any]) -> str:
         and node["schema"] not in (SUMMARIES_OF_RUNS, OWNED_BY_JOBS)
     ]
     parts = [INTRODUCTION]
-    for schema in sorted({table["schema"] for table in tables}, key=_place):
+    for schema in sorted({table["schema"] for table in tables}, key=_schema_order):
         parts.append(f"## {schema}")
         for table in sorted((table for table in tables if table["schema"] == schema), key=_relation):
             parts += [
@@ -45,14 +45,14 @@ def page(manifest: Mapping[str, Any]) -> str:
 
 
 def _relation(table: Mapping[str, Any]) -> str:
-    """Return a table's name in the warehouse, which may differ from its model's."""
+    """Return a table's name in the warehouse, which may differ from the name of its dbt model."""
     return str(table.get("alias") or table["identifier"])
 
 
-def _place(schema: str) -> tuple[int, str]:
-    """Return the sort key of a schema: those that people query most come first, the others follow by name."""
-    known = FIRST_SCHEMAS.index(schema) if schema in FIRST_SCHEMAS else len(FIRST_SCHEMAS)
-    return known, schema
+def _schema_order(schema: str) -> tuple[int, str]:
+    """Return the sort key of a schema: schemas that people query most come first, others follow by name."""
+    position = FIRST_SCHEMAS.index(schema) if schema in FIRST_SCHEMAS else len(FIRST_SCHEMAS)
+    return position, schema
 
 
 def _columns(columns: Iterable[Mapping[str, Any]]) -> str:

@@ -1,4 +1,4 @@
-"""What the command line shows people: tables on the terminal."""
+"""Printing results for people: the tables and lines that commands show on the terminal."""
 
 from pathlib import Path
 from typing import Any
@@ -11,8 +11,8 @@ from jobs.embedding.plan import Plan
 from jobs.progress import printable
 from jobs.warehouse.connection import connect
 
-EXAMPLES = """
-    -- visitors whose latest sequence is long enough to judge by, and short enough to read
+EXAMPLE_VISITORS = """
+    -- Visitors whose latest sequence is long enough to judge recommendations by, and short enough to read
     select visitor_id, items from sessions.latest_sequences
     where len(items) between 4 and 5
     order by visitor_id limit 3
@@ -35,11 +35,11 @@ LEADERBOARD = """
 
 
 def print_recommendations(published: Path, warehouse: Path) -> None:
-    """Print the leaderboard, and what a few visitors looked at and get."""
+    """Print the leaderboard of models, and for a few visitors the items they looked at and their recommendations."""
     console = Console(stderr=True, highlight=False, soft_wrap=True)
     with connect(warehouse, read_only=True) as connection:
         titles = dict(connection.execute(TITLES).fetchall())
-        visitors = connection.execute(EXAMPLES).fetchall()
+        visitors = connection.execute(EXAMPLE_VISITORS).fetchall()
     with connect(published, read_only=True) as copy:
         print_leaderboard(console, copy.execute(LEADERBOARD).fetchall())
         for visitor, items in visitors:
@@ -62,12 +62,12 @@ def print_leaderboard(console: Console, rows: list[tuple[Any, ...]]) -> None:
 
 
 def print_plans(plans: list[Plan]) -> None:
-    """Print what embedding would do, cost and take, a line for each way to the same vectors."""
+    """Print the plans of an embed run, one for each provider of the same vectors: items, texts, cost and minutes."""
     table = Table("provider", "model", title="Nothing was spent: a run would embed", title_justify="left")
     for name in ("items", "texts", "tokens", "cost", "minutes"):
         table.add_column(name, justify="right")
     for plan in plans:
-        cost = "unknown" if plan.cost is None else money(plan.cost)
+        cost = "unknown" if plan.cost is None else format_dollars(plan.cost)
         table.add_row(
             plan.provider,
             plan.embedding_model,
@@ -80,25 +80,25 @@ def print_plans(plans: list[Plan]) -> None:
     Console(stderr=True).print(table)
 
 
-def money(dollars: float) -> str:
-    """Return an amount with as many digits as a small one needs."""
+def format_dollars(dollars: float) -> str:
+    """Return an amount of US dollars as text: two decimals from 100 dollars on, six below."""
     return f"${dollars:,.2f}" if dollars >= 100 or not dollars else f"${dollars:,.6f}"
 
 
-def embedded(summary: dict[str, Any]) -> str:
+def embed_summary_line(summary: dict[str, Any]) -> str:
     """Return an embed run's summary as a line for people."""
     detail = {"under_way": 0, **summary["detail"]}
-    facts = {
+    clauses = {
         f"{summary['rows_out']:,} of {summary['rows_in']:,} texts embedded with {detail['embedding_model']}": True,
         f"{detail['failed']:,} failed (ml.embeddings says why)": detail["failed"],
         f"{detail['under_way']:,} under way in batches": detail["under_way"],
-        f"{detail['tokens']:,} tokens, {money(summary['cost'])}": detail["tokens"],
+        f"{detail['tokens']:,} tokens, {format_dollars(summary['cost'])}": detail["tokens"],
     }
-    return f"embed: {summary['status']}: {'; '.join(fact for fact, is_said in facts.items() if is_said)}"
+    return f"embed: {summary['status']}: {'; '.join(fact for fact, applies in clauses.items() if applies)}"
 
 
-def job_counts(summary: dict[str, Any]) -> str:
-    """Return what a job of a build did, in a few words for people."""
+def job_summary_line(summary: dict[str, Any]) -> str:
+    """Return the results of a job that a build ran, in a few words for people."""
     detail, rows_in, rows_out = summary["detail"], summary["rows_in"], summary["rows_out"]
     match summary["job"]:
         case "embed":
@@ -111,40 +111,40 @@ def job_counts(summary: dict[str, Any]) -> str:
             return "nothing changed" if summary["status"] == "unchanged" else f"lists for {rows_in:,} visitors"
 
 
-def print_status(found: dict[str, Any]) -> None:
-    """Print what :func:`jobs.commands.status.status` found."""
+def print_status(state: dict[str, Any]) -> None:
+    """Print the state of the warehouse (:func:`jobs.commands.status.status`)."""
     console = Console(stderr=True)
-    for name, count in found["counts"].items():
+    for name, count in state["counts"].items():
         console.print(f"{name:<32}{'not built yet' if count is None else f'{count:>12,}'}")
-    for source in found["freshness"]:
+    for source in state["freshness"]:
         newest, name = source["newest_loaded_at"], f"newest row of {source['source_table']}"
         console.print(f"{name:<32}{f'{newest:%Y-%m-%d %H:%M} UTC' if newest else 'none'}")
-    if build := found["newest_build"]:
+    if build := state["newest_build"]:
         late, rejected = (100 * build[part] / build["event_count"] for part in ("late_count", "rejected_count"))
         shares = f"{late:.1f} % late, {rejected:.1f} % rejected"
         console.print(f"{'events of the newest build':<32}{build['event_count']:>12,}: {shares}")
-    for waiting in found["embedding_backlog"]:
+    for waiting in state["embedding_backlog"]:
         label = f"embeddings: items {'to come' if waiting['status'] == 'missing' else waiting['status']}"
         why = f" ({waiting['error']})" if waiting["error"] else f" since {waiting['missing_since']:%Y-%m-%d %H:%M} UTC"
         console.print(f"{label:<32}{waiting['items']:>12,}{why}")
-    for batch in found["embedding_batches"]:
+    for batch in state["embedding_batches"]:
         label = f"{batch['texts']:,} texts of {batch['embedding_model']}"
         console.print(f"under way: {label}, {batch['status']}, handed in {batch['created_at']:%Y-%m-%d %H:%M} UTC")
     table = Table(title="Last runs", title_justify="left")
     for name in ("job", "status", "started (UTC)", "rows out", "error"):
         table.add_column(name)
-    for run in found["last_runs"]:
+    for run in state["last_runs"]:
         rows = "" if run["rows_out"] is None else f"{run['rows_out']:,}"
         table.add_row(run["job"], run["status"], f"{run['started_at']:%Y-%m-%d %H:%M}", rows, run["error"] or "")
     console.print(table)
-    live, published = found["live_model"], found["published"]
+    live, published = state["live_model"], state["published"]
     console.print(
         f"live model: {live['model_version']} (history before {live['data_cutoff_at']:%Y-%m-%d}, "
         f"nDCG@20 {live['ndcg_at_20']:.4f}){', pinned' if live['is_pinned'] else ''}; {live['reason']}"
         if live and live["ndcg_at_20"] is not None
         else "live model: none yet"
     )
-    for model in found["due_for_retraining"]:
+    for model in state["due_for_retraining"]:
         console.print(
             f"due for retraining: {model['model_version']} (learnt from events deleted "
             f"{model['deleted_at']:%Y-%m-%d %H:%M} UTC)"

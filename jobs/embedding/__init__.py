@@ -1,4 +1,4 @@
-"""Embedding of item texts: which texts lack a vector, which provider makes it, at what cost, and the embed job.
+"""The vectors of item texts: which are missing, which provider makes them, what they cost, and the embed job.
 
 May import ``core``, ``warehouse`` and ``services``.
 """

@@ -1,4 +1,4 @@
-"""Comparing two models on the same cases: the paired difference, its interval and its p-value. Arrays in, numbers out.
+"""Comparing two models on the same cases: the mean paired difference, its interval and its p-value.
 
 Sources: Smucker, Allan, Carterette, CIKM 2007, for the paired bootstrap and the paired permutation test in the
 evaluation of rankings; ``scipy.stats.permutation_test``.
@@ -13,14 +13,14 @@ from jobs.core.arrays import Doubles
 from jobs.core.bootstrap import bootstrap_interval
 
 RESAMPLES = 9_999
-"""Random sign flips of a permutation test that has too many cases to try every flip."""
+"""Number of random sign flips of a permutation test with too many cases to try every combination of signs."""
 
-SIGNS_PER_BATCH = 1_000_000  # SciPy takes about 70 bytes for each sign; the size of a batch doesn't change the p-value
+SIGNS_PER_BATCH = 1_000_000  # SciPy needs about 70 bytes of memory for each sign; the p-value does not depend on this
 
 
 @dataclass(frozen=True)
 class Estimate:
-    """A mean over cases with its 95 % bootstrap interval; the ends are None if no interval can be given."""
+    """A mean over cases with its 95 % bootstrap interval; the interval's ends are None if it can't be computed."""
 
     mean: float
     ci_low: float | None
@@ -34,7 +34,7 @@ class Comparison(Estimate):
     Attributes
     ----------
     p_value : float or None
-        Of the two-sided paired permutation test; None if no test was asked for.
+        The p-value of the two-sided paired permutation test; None if the test was not made.
     """
 
     p_value: float | None = None
@@ -43,9 +43,9 @@ class Comparison(Estimate):
 def estimate(values: Doubles) -> Estimate:
     """Return the mean of one model's values with its 95 % bootstrap interval.
 
-    The interval covers the choice of cases: other visitors would have given other cases. The values of a model with
-    several seeds are averaged over the seeds first. So the interval is about the mean of the seeds, and says nothing
-    of how much one seed differs from another.
+    The interval reflects the random choice of cases: other visitors would have given other cases. The values of a model
+    with several seeds are averaged over the seeds first. So the interval is that of the mean over seeds, and does not
+    show how much one seed differs from another.
 
     Parameters
     ----------
@@ -65,7 +65,7 @@ def compare(values: Doubles, baseline: Doubles, *, with_p_value: bool = True) ->
     values, baseline : float64 arrays (cases,)
         One value for each case; at least one case.
     with_p_value : bool
-        Whether to make the permutation test, which takes most of the time.
+        Whether to make the permutation test, which takes most of the computing time.
 
     Raises
     ------
@@ -82,17 +82,17 @@ def compare(values: Doubles, baseline: Doubles, *, with_p_value: bool = True) ->
 def permutation_p_value(difference: Doubles) -> float:
     """Return the p-value of the two-sided paired permutation test of the mean difference.
 
-    If two models are equally good, each case's two values could as well be exchanged, which flips the sign of the
-    difference. For few cases the p-value is exact, from every flip; else it comes from 9,999 random flips of a fixed
-    seed. It is not corrected for the number of models compared.
+    If two models are equally good, the two values of a case can be exchanged, which flips the sign of their
+    difference. For few cases the p-value is exact, because every combination of signs is tried; else it is computed
+    from 9,999 random combinations with a fixed seed. It is not corrected for the number of models compared.
 
     Parameters
     ----------
     difference : float64 array (cases,)
         The difference of two models' values on each case.
     """
-    changed = difference[difference != 0]  # a flip leaves zeros as they are, and most differences are zero
-    if len(changed) < 2:  # SciPy wants two; a single difference is as large with either sign
+    changed = difference[difference != 0]  # flipping the sign of zero changes nothing, and most differences are zero
+    if len(changed) < 2:  # SciPy needs two differences; the mean of one is equally large with either sign
         return 1.0
     test = permutation_test(
         (changed,),

@@ -17,20 +17,20 @@ from jobs.warehouse.clock import now
 from jobs.warehouse.connection import Connection
 
 CUT_OFFS = (10, 20)
-"""The lengths k of lists at which every metric is computed."""
+"""The list lengths k for which every metric is computed."""
 
 
 @dataclass(frozen=True, eq=False)
-class Measured:
-    """A model's metrics on held-out cases, and the rank that it gave each case's target.
+class Measurement:
+    """A model's metrics on held-out cases, and the rank at which it listed each case's target.
 
     Attributes
     ----------
     by_segment : segment -> polars.DataFrame
-        Metrics of the cases of a segment, as :func:`jobs.core.metrics.evaluate` returns them; "all" is every case.
+        The metrics of each segment of the cases (:func:`jobs.core.metrics.evaluate`); the segment "all" has every case.
     ranks : int64 array (cases,)
-        Ranks of the targets among the first ``max(CUT_OFFS)`` items, as :func:`jobs.core.metrics.target_ranks` gives
-        them: 0 where the target is not among these items.
+        The rank of each case's target among the first ``max(CUT_OFFS)`` items of the list; 0 if the target is not among
+        them (:func:`jobs.core.metrics.target_ranks`).
     """
 
     by_segment: dict[str, pl.DataFrame]
@@ -45,20 +45,20 @@ def measure(
     *,
     segments: dict[str, Bools] | None = None,
     allow_repeats: bool = False,
-) -> Measured:
+) -> Measurement:
     """Rank the full catalogue for each case, and compute the metrics of all cases and of each segment.
 
-    The metrics of all cases include the scorer's own rates, at the longest cut-off. Items that are not available
-    today are ranked too: they may have been on sale when the case happened.
+    The metrics of all cases include the scorer's own rates (:meth:`jobs.models.scorer.Scorer.rates`), at the longest
+    cut-off. Items that are not available today are ranked too: they may have been available at the time of the case.
 
     Parameters
     ----------
     item_counts : int64 array (items,)
-        How often each item occurs, for novelty and serendipity (:func:`jobs.core.metrics.evaluate`).
+        How often each item occurs, which novelty and serendipity need (:func:`jobs.core.metrics.evaluate`).
     segments : name -> bool array (cases,), optional
-        Parts of the cases that are measured separately; a segment without a case is left out.
+        Parts of the cases that are also measured separately; a segment without any case is left out.
     allow_repeats : bool
-        Whether a list may contain the items of the case's own input.
+        Whether a list may contain items of the case's input sequence.
     """
     _, lists = recommend(scorer, cases.inputs, max(CUT_OFFS), allow_repeats=allow_repeats)
     return measure_lists(lists, cases, catalog, item_counts, segments, scorer.rates())
@@ -71,8 +71,8 @@ def measure_lists(
     item_counts: Longs,
     segments: dict[str, Bools] | None = None,
     rates: dict[str, float] | None = None,
-) -> Measured:
-    """Compute the metrics of lists that a model has already made; the other parameters are those of :func:`measure`.
+) -> Measurement:
+    """Compute the metrics of recommendation lists; parameters that are not described here are those of :func:`measure`.
 
     Parameters
     ----------
@@ -91,11 +91,11 @@ def measure_lists(
     if rate_rows and "all" in by_segment:
         table = pl.DataFrame(rate_rows, schema=dict(list(by_segment["all"].schema.items())[:4]), orient="row")
         by_segment["all"] = pl.concat([by_segment["all"], table], how="diagonal")
-    return Measured(by_segment, metrics.target_ranks(lists, cases.targets))
+    return Measurement(by_segment, metrics.target_ranks(lists, cases.targets))
 
 
 def hash_cases(cases: pl.DataFrame) -> str:
-    """Return the SHA-256 of a split's cases: of their ids, input items and targets."""
+    """Return the SHA-256 of a frame of cases: of their ids, input items and targets."""
     rows = cases.sort("sequence_id").select("sequence_id", "items", "target").iter_rows()
     digest = hashlib.sha256()
     for row in rows:
@@ -103,13 +103,15 @@ def hash_cases(cases: pl.DataFrame) -> str:
     return digest.hexdigest()
 
 
-def store_measured(connection: Connection, model_version: str, split: str, cases_hash: str, measured: Measured) -> None:
-    """Store a model's metrics and ranks on a split, replacing earlier ones; if there is no case, nothing is stored.
+def store_measurement(
+    connection: Connection, model_version: str, split: str, cases_hash: str, measured: Measurement
+) -> None:
+    """Store a model's metrics and ranks on a split, replacing earlier ones; without any case, nothing is stored.
 
     Parameters
     ----------
     split : str
-        The protocol and the part, such as ``cutoff/test``.
+        The protocol and the part of the split, such as ``cutoff/test``.
     cases_hash : str
         The hash of the cases (:func:`hash_cases`): only ranks of the same cases can be compared.
     """

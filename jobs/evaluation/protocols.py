@@ -1,4 +1,4 @@
-"""Evaluation protocols: the name of a protocol and the settings give one split of the history."""
+"""Evaluation protocols: making a split of the history from the name of a protocol and the settings."""
 
 from dataclasses import dataclass
 from datetime import datetime
@@ -20,7 +20,7 @@ Protocol = Literal["cutoff", "paper", "leave_one_out"]
 
 @dataclass(frozen=True, eq=False)
 class IndexedSplit:
-    """A split as arrays of catalogue indices, with what the metrics of its test part need.
+    """A split as arrays of catalogue indices, with the item counts and target flags that its metrics need.
 
     Attributes
     ----------
@@ -29,8 +29,8 @@ class IndexedSplit:
     cases : Cases
         The test part, in the order of sequence_id.
     item_counts : int64 array (items,)
-        How often each item occurs in what is known when training ends, for novelty and serendipity. The paper counts
-        the whole history, its test part included.
+        How often each item occurs in the training part, which novelty and serendipity need. With the protocol ``paper``
+        the whole history is counted, its test part included, as arXiv 2309.09261 does.
     has_warm_target : bool array (cases,)
         Whether the training part contains the case's target.
     """
@@ -51,13 +51,13 @@ def split_history(
     history : polars.DataFrame
         Sequences, in the columns of ``jobs.evaluation.sequence_frames.SEQUENCE_COLUMNS``.
     cutoff_at : datetime, optional
-        The date of the protocol ``cutoff``; by default the setting ``cutoff_at``, or else the date that leaves
-        ``holdout_share`` of the events after it.
+        The date of the protocol ``cutoff``; by default the setting ``cutoff_at``; if that is unset, the date after
+        which the share ``holdout_share`` of the events lies.
 
     Raises
     ------
     ValueError
-        If columns or ids of the history are wrong.
+        If the history lacks a column, or a ``sequence_id`` is null or occurs twice.
     """
     if not _is_long_enough(history, protocol, cutoff_at or settings.cutoff_at):
         return None
@@ -80,7 +80,7 @@ def index_split(split: Split, history: pl.DataFrame, catalog: Catalog) -> Indexe
 
 
 def _is_long_enough(history: pl.DataFrame, protocol: Protocol, cutoff_at: datetime | None) -> bool:
-    """Tell whether the history has enough sequences, items or times for the protocol to divide it."""
+    """Tell whether the history has enough sequences, items or event times to be split by the protocol."""
     if protocol == "paper":
         return len(history) >= 2
     if protocol == "leave_one_out":

@@ -1,12 +1,12 @@
-"""Data frames of sequences and of cases: their columns, their order, and the steps that every split is made of.
+"""Data frames of sequences and of cases: their columns, their row order, and the functions from which splits are built.
 
 A frame of sequences has the columns ``sequence_id`` (str, unique), ``visitor_id`` (str), ``items`` (list of str, oldest
 first), ``event_times`` (list of datetime[us, UTC], parallel to items, never decreasing) and ``ended_at``
 (datetime[us, UTC], the time of the last event).
 
-A frame of cases has ``sequence_id``, ``visitor_id``, ``items`` (what the model sees, at least one item), ``target``
-(str, the item that came next) and ``is_tied`` (bool, whether the target and the item before it have the same time, so
-that only the order of the rows made one of them the last).
+A frame of cases has ``sequence_id``, ``visitor_id``, ``items`` (the input of the model, at least one item),
+``target`` (str, the item that came next) and ``is_tied`` (bool, whether the target and the item before it have the same
+time, so that only the order of the rows decides which of the two is the target).
 
 Functions take frames and return frames. The order of the rows in an argument never matters: sequences are returned
 sorted by (ended_at, sequence_id), cases by sequence_id.
@@ -24,7 +24,7 @@ _LIST_COLUMNS: Final = ("items", "event_times")
 
 
 def check_sequences(sequences: pl.DataFrame) -> pl.DataFrame:
-    """Return the frame with the columns of `SEQUENCE_COLUMNS` alone.
+    """Check a frame of sequences, and return it with only the columns of `SEQUENCE_COLUMNS`.
 
     Raises
     ------
@@ -40,18 +40,18 @@ def check_sequences(sequences: pl.DataFrame) -> pl.DataFrame:
 
 
 def sort_by_end(sequences: pl.DataFrame) -> pl.DataFrame:
-    """Check the sequences and sort them by their end, equal ends by sequence_id.
+    """Check the sequences, and sort them by the time of their last event and then by ``sequence_id``.
 
     Raises
     ------
     ValueError
-        As `check_sequences`.
+        For the same reasons as `check_sequences`.
     """
     return check_sequences(sequences).sort(SEQUENCE_ORDER)
 
 
 def explode_events(sequences: pl.DataFrame) -> pl.DataFrame:
-    """Return one row for each event, with the number of its sequence (``row``) and its place there (``position``).
+    """Return one row for each event, with the number of its sequence (``row``) and its place in it (``position``).
 
     Both numbers count from 0. Sequences without an event are left out.
     """
@@ -64,7 +64,7 @@ def explode_events(sequences: pl.DataFrame) -> pl.DataFrame:
 
 
 def collect_events(events: pl.DataFrame) -> pl.DataFrame:
-    """Put rows of `explode_events` together into sequences again; each ends with the last event that it still has."""
+    """Collect rows of `explode_events` into sequences again; ``ended_at`` is the time of the last remaining event."""
     return (
         events.group_by("row", maintain_order=True)
         .agg(
@@ -77,13 +77,13 @@ def collect_events(events: pl.DataFrame) -> pl.DataFrame:
 
 
 def drop_last_items(sequences: pl.DataFrame, count: int) -> pl.DataFrame:
-    """Drop the last ``count`` items of each sequence, which must have more than that, and set the new end."""
+    """Drop the last ``count`` items of each sequence, which must have more items, and update ``ended_at``."""
     shorter = [pl.col(name).list.head(pl.col("items").list.len() - count) for name in _LIST_COLUMNS]
     return sequences.with_columns(shorter).with_columns(pl.col("event_times").list.last().alias("ended_at"))
 
 
 def cut_after_last_new_item(sequences: pl.DataFrame) -> pl.DataFrame:
-    """Drop the events after the last item that is new to its sequence: all of them are repeats."""
+    """Cut each sequence after its last item that is not a repeat; the events after that item are all repeats."""
     events = explode_events(sequences)
     new = events.filter(pl.struct("row", "items").is_first_distinct())
     ends = new.group_by("row").agg(pl.col("position").max().alias("end"))
@@ -92,7 +92,7 @@ def cut_after_last_new_item(sequences: pl.DataFrame) -> pl.DataFrame:
 
 
 def make_cases(sequences: pl.DataFrame) -> pl.DataFrame:
-    """Make a case of each sequence of two items or more: its last item is the target, the model sees those before."""
+    """Make a case of each sequence of two items or more: the last item is the target, those before it the input."""
     return (
         sequences.filter(pl.col("items").list.len() >= 2)
         .with_columns(

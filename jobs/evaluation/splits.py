@@ -1,4 +1,4 @@
-"""Splits of the history into a training part and a test part: the paper's, leave-one-out, and the split at a date.
+"""Splits of the history into a training and a test part: as in arXiv 2309.09261, leave-one-out, and at a date.
 
 Frames of sequences and of cases are described in :mod:`jobs.evaluation.sequence_frames`.
 """
@@ -50,16 +50,17 @@ class Split:
 
 
 def paper_split(sequences: pl.DataFrame, test_share: float = 0.2) -> Split:
-    """Split the sequences as the paper does: those that ended last are the test part, and no sequence is cut in two.
+    """Split as arXiv 2309.09261 does: the sequences that ended last are the test part, and no sequence is cut in two.
 
-    Sequences are sorted by their end. The last ceil(test_share * n) are the test part, the others train, unchanged.
-    The test part loses the items that no training sequence has, and then the sequences of fewer than two items. Of
+    Sequences are sorted by their end. The last ceil(test_share * n) of n sequences are the test part, the others
+    the training part, unchanged.
+    From the test part, items that no training sequence has are removed, and then sequences of fewer than two items. Of
     each remaining test sequence the last item is the target and the items before it are the input. Only the ends of
     the sequences are split in time: a test sequence may begin long before training ends.
     Source: released code of arXiv 2309.09261 (split and ``filter_non_trained_test_items``). That code sorts sequences
-    of the same end in an unstable order; here ``sequence_id`` breaks the tie. On the paper's Beauty data, whose times
-    are days, both give 17,890 training sequences and 4,469 cases. 12 of the cases differ, all among the 58 sequences
-    that end on the day where the two parts meet.
+    of the same end in an unstable order; here ``sequence_id`` breaks the tie. On the Beauty data of
+    arXiv 2309.09261, whose times are days, both give 17,890 training sequences and 4,469 cases. 12 of the cases differ,
+    all among the 58 sequences that end on the day where the two parts meet.
 
     Parameters
     ----------
@@ -74,7 +75,8 @@ def paper_split(sequences: pl.DataFrame, test_share: float = 0.2) -> Split:
     Raises
     ------
     ValueError
-        If there are fewer than two sequences, the share leaves none for training, or columns or ids are wrong.
+        If there are fewer than two sequences, the share leaves none for training, a column is missing, or a
+        ``sequence_id`` is null or occurs twice.
     """
     ordered = sort_by_end(sequences)
     n_test = part_size(len(ordered), test_share)
@@ -84,7 +86,7 @@ def paper_split(sequences: pl.DataFrame, test_share: float = 0.2) -> Split:
 
 
 def leave_one_out_split(sequences: pl.DataFrame) -> Split:
-    """Test on each sequence's last item, validate on the one before it, train on the rest.
+    """Split each sequence: test on its last item, validate on its last but one, train on the items before.
 
     In a sequence of three items or more the last item is the test target, and the last but one is the validation
     target; the input is every item before the target. Shorter sequences belong to train unchanged. Targets that train
@@ -102,12 +104,12 @@ def leave_one_out_split(sequences: pl.DataFrame) -> Split:
     Returns
     -------
     Split
-        With ``validation``.
+        Its field ``validation`` is set.
 
     Raises
     ------
     ValueError
-        If no sequence has three items, or columns or ids are wrong.
+        If no sequence has three items, a column is missing, or a ``sequence_id`` is null or occurs twice.
     """
     ordered = sort_by_end(sequences)
     has_three_items = pl.col("items").list.len() >= 3
@@ -122,10 +124,10 @@ def leave_one_out_split(sequences: pl.DataFrame) -> Split:
 def cutoff_split(sequences: pl.DataFrame, cutoff_at: datetime, allow_repeats: bool = False) -> Split:
     """Split the history at a date: train on the events before it, and test on each sequence's next item after it.
 
-    Train has the events strictly before the date: of each sequence the first part, if that has two items or more. The
-    end of such a sequence is the time of its last event before the date. A sequence gives a case if an event at or
+    The training part has the events strictly before the date: the first part of each sequence, if it has two items or
+    more. Its ``ended_at`` is the time of its last event before the date. A sequence gives a case if an event at or
     after the date follows another event of the sequence. The item of the first such event is the target, and all
-    items before it are the input. The input may contain items after the date, where the sequence began after it or
+    items before it are the input. The input may contain items after the date, if the sequence began after it or
     went on with repeats. Targets that train does not contain are kept: a model that can't recommend a new item
     misses these cases.
     Source: the global temporal split that "Time to Split" (arXiv 2507.16289) argues for, with one target for each
@@ -147,7 +149,7 @@ def cutoff_split(sequences: pl.DataFrame, cutoff_at: datetime, allow_repeats: bo
     Raises
     ------
     ValueError
-        If the date has no time zone, or columns or ids are wrong.
+        If the date has no time zone, a column is missing, or a ``sequence_id`` is null or occurs twice.
     """
     if cutoff_at.tzinfo is None:
         raise ValueError("cutoff_at needs a time zone")
@@ -166,7 +168,7 @@ def cutoff_split(sequences: pl.DataFrame, cutoff_at: datetime, allow_repeats: bo
 
 
 def holdout_cutoff(sequences: pl.DataFrame, share: float) -> datetime:
-    """Return the event time that leaves closest to ``share`` of the events at or after it.
+    """Return the event time for which the share of events at or after it is closest to ``share``.
 
     At least one event is before that time. Of two times that come equally close, the later one is returned.
 
@@ -179,7 +181,7 @@ def holdout_cutoff(sequences: pl.DataFrame, share: float) -> datetime:
     Raises
     ------
     ValueError
-        If all events have the same time or there are none, or the share or the columns are wrong.
+        If all events have the same time, there are no events, the share is out of range, or a column is missing.
     """
     if not 0 < share < 1:
         raise ValueError(f"share must lie between 0 and 1, got {share}")
@@ -199,12 +201,12 @@ def part_size(n: int, share: float) -> int:
 
 
 def split_whole_sequences(name: str, train: pl.DataFrame, held_out: pl.DataFrame, allow_repeats: bool = True) -> Split:
-    """Return a split whose test cases are made of whole sequences, from the items that ``train`` contains.
+    """Return a split whose test cases are made of whole sequences, without the items that ``train`` lacks.
 
     Parameters
     ----------
     train, held_out : polars.DataFrame
-        Sequences; those of ``held_out`` come sorted by their end.
+        Sequences to train on and to test on; ``held_out`` must be sorted by ``ended_at``.
     allow_repeats : bool
         Whether an item may be the target if its sequence already contains it.
     """

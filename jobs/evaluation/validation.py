@@ -1,4 +1,4 @@
-"""Held-out parts of the training part: sequences to stop and choose by, and folds for a search."""
+"""Held-out parts of the training part: validation cases, and folds for a hyper-parameter search."""
 
 from itertools import pairwise
 
@@ -17,23 +17,23 @@ def validation_split(
     Of the n sequences with two items or more, those that ended last are held out: min(ceil(share * n), limit) of them,
     but never all. Their last item is the target.
 
-    The released code of arXiv 2309.09261 holds out 500 random sequences instead. Random sequences look like the past,
-    the test part does not. The newest sequences matter for the fit: on the paper's Beauty data V-SKNN loses 18 % of
+    The released code of arXiv 2309.09261 holds out 500 random sequences instead. Random sequences resemble the past,
+    but the test part does not. The newest sequences matter for the fit: on the paper's Beauty data V-SKNN loses 18 % of
     its test nDCG@20 without the newest tenth of its training sequences, and 3 % without a random tenth. So a model
     must be fitted again with the held-out sequences before it is used (`jobs.models.base.Model.refit`).
 
     Parameters
     ----------
     train : polars.DataFrame
-        Training sequences; none of the test part.
+        Training sequences, without the test part.
     limit : int
         The most sequences to hold out, at least 0.
     share : float
         Between 0 and 1, both included.
     allow_repeats : bool
         Whether an item may be the target if its sequence already contains it. If not, the target is the last item
-        that is new to its sequence, and what follows is dropped: a list that leaves out the sequence's own items
-        could never contain a repeat. Of UCI Online Retail's cases 43 % would ask for a repeat.
+        that is new to its sequence, and what follows is dropped: a list without the items of its sequence could
+        never contain a repeat. Of the cases of UCI Online Retail, 43 % would have a repeat as target.
 
     Returns
     -------
@@ -43,7 +43,7 @@ def validation_split(
     Raises
     ------
     ValueError
-        If the share or the limit is out of range, or columns or ids are wrong.
+        If the share or the limit is out of range, a column is missing, or a ``sequence_id`` is null or occurs twice.
     """
     if not 0 <= share <= 1 or limit < 0:
         raise ValueError(f"share must lie in [0, 1] and limit be >= 0, got {share} and {limit}")
@@ -56,7 +56,7 @@ def validation_split(
 
 
 def forward_folds(train: pl.DataFrame, bins: int = 4, allow_repeats: bool = True) -> list[Split]:
-    """Return folds for a search: each trains on the sequences that ended first, and tests on those that ended next.
+    """Return folds for a hyper-parameter search: each trains on sequences that ended first, and tests on the next ones.
 
     Sequences are sorted by their end and cut into ``bins`` parts of equal size; if the number of sequences is not
     divisible, the first parts have one more. Fold i trains on parts 1 to i. Its test part is part i + 1, made into
@@ -66,11 +66,11 @@ def forward_folds(train: pl.DataFrame, bins: int = 4, allow_repeats: bool = True
     Parameters
     ----------
     train : polars.DataFrame
-        Training sequences; none of the test part.
+        Training sequences, without the test part.
     bins : int
         At least 2.
     allow_repeats : bool
-        As in `validation_split`.
+        Whether an item may be the target if its sequence already contains it (`validation_split`).
 
     Returns
     -------
@@ -80,7 +80,8 @@ def forward_folds(train: pl.DataFrame, bins: int = 4, allow_repeats: bool = True
     Raises
     ------
     ValueError
-        If there are fewer sequences than bins, fewer than two bins, or columns or ids are wrong.
+        If there are fewer sequences than bins, fewer than two bins, a column is missing, or a ``sequence_id`` is null
+        or occurs twice.
     """
     ordered = sort_by_end(train)
     if not 2 <= bins <= len(ordered):

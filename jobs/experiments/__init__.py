@@ -1,4 +1,4 @@
 """Experiments: models, seeds and settings compared on one protocol, with a report.
 
-May import ``orchestration`` and every folder that it may import.
+May import ``orchestration`` and every folder that ``orchestration`` may import.
 """

@@ -31,25 +31,25 @@ class EvaluationData:
     ----------
     split : Split
     catalog : Catalog
-        With the vectors of the embedding model that the warehouse serves.
+        The catalogue, with the vectors of the embedding model that the warehouse serves.
     train : Sequences
         The sequences to fit on, without those held out for ``validation``.
     validation : Cases
         The cases that decide when training stops. They are the same for every seed, so that a model without randomness
-        gives the same result for each.
+        gives the same result for every seed.
     everything : Sequences or None
         ``train`` with the sequences held out for ``validation``, for the second fit; None if the protocol defines its
-        own validation cases, as then there is no second fit.
+        own validation cases, because there is no second fit then.
     cases : Cases
         The test part, in the order of sequence_id.
     item_counts : int64 array (items,)
-        How often each item occurs, for novelty and serendipity.
+        How often each item occurs, which novelty and serendipity need.
     segments : name -> bool array (cases,)
         Parts of the test cases. ``tied``: the last two items have the same time, so that only the order of the rows
         decides which is the target; ``tie_free``: the others. ``warm_target``: the training part contains the target;
-        ``cold_target``: the others. Two segments of which one would contain all cases are left out.
+        ``cold_target``: the others. If one of two such segments contains all cases, both are left out.
     allow_repeats : bool
-        Whether a list may contain the items of the case's own input.
+        Whether a list may contain items of the case's input sequence.
     """
 
     split: Split
@@ -72,12 +72,12 @@ class EvaluationData:
 
     @property
     def cases_hash(self) -> str:
-        """A hash of the ids, inputs and targets of the test cases: only ranks of equal hashes can be compared."""
+        """A hash of the ids, inputs and targets of the test cases: ranks can be compared only if it is equal."""
         return hash_cases(self.split.test)
 
 
 def hash_arrays(arrays: Iterable[npt.NDArray[Any]]) -> str:
-    """Return the SHA-256 of arrays, each with its length in bytes before it; texts are encoded as UTF-8."""
+    """Return the SHA-256 of arrays, each preceded by its length in bytes; texts are encoded as UTF-8."""
     digest = hashlib.sha256()
     for array in arrays:
         raw = "\0".join(array.tolist()).encode() if array.dtype == object else np.ascontiguousarray(array).tobytes()
@@ -98,7 +98,7 @@ def read_evaluation_data(
     Raises
     ------
     NextmartError
-        If the history is too short for the protocol.
+        If the history is too short to be split by the protocol.
     """
     dbt_vars = settings.job_vars()
     history = read_sequences(connection)
@@ -130,7 +130,8 @@ def read_evaluation_data(
 def hold_out_validation(split: Split, settings: Settings) -> tuple[pl.DataFrame, pl.DataFrame]:
     """Return the sequences to fit on and the validation cases, which decide when training stops.
 
-    They are the protocol's own if the split has validation cases; else they are taken as the train job takes them.
+    If the protocol defines validation cases, the split contains both; else the newest training sequences are held out,
+    as the train job does.
     """
     if split.validation is not None:
         return split.train, split.validation

@@ -1,4 +1,4 @@
-"""Forward folds of the training part, on which a search measures parameters."""
+"""Forward folds of the training part, on which a hyper-parameter search measures its trials."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -25,7 +25,7 @@ class Fold:
     validation : Cases
         The cases that decide when training stops.
     test : Cases
-        The cases on which the fit is measured; they are a part of the training part, too.
+        The cases on which the fitted model is measured; they too come from the training part of the split.
     """
 
     train: Sequences
@@ -33,7 +33,7 @@ class Fold:
     test: Cases
 
     def arrays(self) -> list[npt.NDArray[Any]]:
-        """Return all arrays of the fold, for a hash."""
+        """Return all arrays of the fold, which determine the fold's hash."""
         parts = (self.train, self.validation.inputs, self.test.inputs)
         flat = [array for sequences in parts for array in (sequences.items, sequences.offsets)]
         return [*flat, self.validation.targets, self.test.targets]

@@ -6,7 +6,7 @@ from jobs.core.metrics import METRICS
 from jobs.evaluation.comparison import Comparison, Estimate
 from jobs.evaluation.measure import CUT_OFFS
 from jobs.experiments.report import ModelSummary
-from jobs.experiments.search import SearchResult, toml
+from jobs.experiments.search import SearchResult, parameters_as_toml
 from jobs.experiments.spec import Experiment
 
 METRIC_NAMES = {
@@ -17,19 +17,19 @@ METRIC_NAMES = {
     "serendipity": "serendipity",
     "novelty": "novelty",
 }
-"""The metrics' names in reports."""
+"""The name of each metric in reports."""
 
 
 def markdown(
-    experiment: Experiment, summaries: list[ModelSummary], failures: dict[str, str], best: list[SearchResult]
+    experiment: Experiment, summaries: list[ModelSummary], failures: dict[str, str], search_results: list[SearchResult]
 ) -> str:
-    """Return the report as Markdown: the comparison, all metrics, segments, seeds, best parameters, and failures.
+    """Return the report as Markdown: tables of the comparison, metrics, segments and seeds; best parameters; failures.
 
     Parameters
     ----------
     failures : label -> reason
         The runs and searches that failed.
-    best : list of SearchResult
+    search_results : list of SearchResult
         The best parameters that each search found.
     """
     metric = f"{METRIC_NAMES[experiment.metric]}@{experiment.k}"
@@ -42,15 +42,22 @@ def markdown(
             parts += ["", f"{metric} by segment:", "", *_segments_table(summaries)]
         if any(len(summary.seeds) > 1 for summary in summaries):
             parts += ["", f"{metric} by seed:", "", *_seeds_table(summaries)]
-    if best:
-        parts += ["", "Best parameters on the folds of the training part:", "", "```toml", toml(best).rstrip(), "```"]
+    if search_results:
+        parts += [
+            "",
+            "Best parameters on the folds of the training part:",
+            "",
+            "```toml",
+            parameters_as_toml(search_results).rstrip(),
+            "```",
+        ]
     if failures:
         parts += ["", "Failed:", "", *(f"- {label}: {_one_line(why)}" for label, why in failures.items())]
     return "\n".join(parts) + "\n"
 
 
 def _explanation(experiment: Experiment, metric: str) -> str:
-    """Return the sentences that tell how to read the figures."""
+    """Return the sentences of the report that explain its figures."""
     text = (
         f"{metric} is the mean over seeds, in brackets the 95 % bootstrap interval over cases. Minutes are of fitting "
         "and recommending, all seeds together; of a run that was killed, those since it went on."
@@ -64,7 +71,7 @@ def _explanation(experiment: Experiment, metric: str) -> str:
 
 
 def _comparison_table(summaries: list[ModelSummary], metric: str) -> list[str]:
-    """Return a table of the models: their runs, the experiment's metric, the difference to the baseline, minutes."""
+    """Return the table of models: runs, the experiment's metric, its difference to the baseline's, and minutes."""
     has_baseline = any(summary.differences for summary in summaries)
     head = ["model", "runs", metric, *(["difference", "p"] if has_baseline else []), "minutes"]
     rows = []
@@ -78,14 +85,14 @@ def _comparison_table(summaries: list[ModelSummary], metric: str) -> list[str]:
 
 
 def _metrics_table(summaries: list[ModelSummary]) -> list[str]:
-    """Return a table of all metrics at all cut-offs."""
+    """Return a table of every metric of each model, at every cut-off."""
     columns = {f"{metric}@{k}": f"{METRIC_NAMES[metric]}@{k}" for k in CUT_OFFS for metric in METRICS}
     rows = [[summary.label, *(_number(summary.means.get(column)) for column in columns)] for summary in summaries]
     return _table(["model", *columns.values()], rows)
 
 
 def _segments_table(summaries: list[ModelSummary]) -> list[str]:
-    """Return a table of the experiment's metric on each segment, with the difference to the baseline there."""
+    """Return a table of the experiment's metric on each segment, with its difference to the baseline's."""
     segments = [segment for segment in summaries[0].cases if segment != "all"]
     head = ["model", *(f"{segment.replace('_', ' ')} ({summaries[0].cases[segment]:,})" for segment in segments)]
     rows = [[summary.label, *(_segment_cell(summary, segment) for segment in segments)] for summary in summaries]
@@ -93,14 +100,14 @@ def _segments_table(summaries: list[ModelSummary]) -> list[str]:
 
 
 def _segment_cell(summary: ModelSummary, segment: str) -> str:
-    """Return a model's value on a segment, with its difference to the baseline."""
+    """Return a table cell: a model's value on a segment, with its difference to the baseline's."""
     difference = summary.differences.get(segment)
     compared = f", {difference.mean:+.4f} (p {difference.p_value:.4f})" if difference else ""
     return _with_interval(summary.estimates[segment]) + compared
 
 
 def _seeds_table(summaries: list[ModelSummary]) -> list[str]:
-    """Return a table of the experiment's metric for each seed of the models that have several."""
+    """Return a table of the experiment's metric for each seed, of models that were run with several seeds."""
     rows = [
         [summary.label, str(seed), f"{value:.4f}"]
         for summary in summaries
@@ -111,7 +118,7 @@ def _seeds_table(summaries: list[ModelSummary]) -> list[str]:
 
 
 def _with_interval(estimate: Estimate) -> str:
-    """Return a mean with its interval as text; those of a difference have a sign."""
+    """Return a mean with its interval as text; if it is the mean of a difference, numbers have a sign."""
     sign = "+" if isinstance(estimate, Comparison) else ""
     interval = "" if estimate.ci_low is None else f" [{estimate.ci_low:{sign}.4f}, {estimate.ci_high:{sign}.4f}]"
     return f"{estimate.mean:{sign}.4f}{interval}"
@@ -126,6 +133,6 @@ def _one_line(text: str) -> str:
 
 
 def _table(head: list[str], rows: Iterable[list[str]]) -> list[str]:
-    """Return the lines of a Markdown table: the first column is aligned left, the others right."""
+    """Return the lines of a Markdown table: the first column is aligned left, other columns right."""
     alignment = ["---", *["---:"] * (len(head) - 1)]
     return [f"| {' | '.join(row)} |" for row in (head, alignment, *rows)]

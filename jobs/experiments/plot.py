@@ -1,4 +1,4 @@
-"""A picture of an experiment's means with their intervals."""
+"""Drawing an experiment's plot: the mean of each model with its interval."""
 
 from pathlib import Path
 
@@ -6,37 +6,37 @@ from jobs.experiments.report import ModelSummary
 from jobs.progress import say
 
 
-def plot(summaries: list[ModelSummary], title: str, axis: str, path: Path) -> bool:
-    """Draw each model's mean, interval and seeds, the first model on top, and write the picture as a PNG.
+def plot(summaries: list[ModelSummary], title: str, metric_name: str, path: Path) -> bool:
+    """Plot the mean, the interval and the seeds of each model, the first model on top, and write a PNG file.
 
     Parameters
     ----------
-    axis : str
-        The name of the metric.
+    metric_name : str
+        The metric's name, for the label of the horizontal axis.
 
     Returns
     -------
     bool
-        False if matplotlib is not installed: then nothing is written, and a message tells so.
+        False if matplotlib is not installed: then no file is written, and a message says so.
     """
     try:
         from matplotlib.figure import Figure
     except ImportError:
         say("no plot: matplotlib is not installed; pip install 'nextmart[experiments]' brings it")
         return False
-    # not pyplot: it keeps global state, and looks for a screen
+    # pyplot is not used, because it keeps global state and looks for a screen
     figure = Figure(figsize=(8, 1.2 + 0.35 * len(summaries)), layout="constrained")
     axes = figure.subplots()
-    places = range(len(summaries))
-    for place, summary in enumerate(summaries):
+    rows = range(len(summaries))
+    for row, summary in enumerate(summaries):
         estimate = summary.estimates["all"]
         if estimate.ci_low is not None and estimate.ci_high is not None:
-            axes.plot([estimate.ci_low, estimate.ci_high], [place, place], color="0.5", linewidth=2)
-        axes.plot(summary.by_seed, [place] * len(summary.by_seed), "|", color="tab:blue", markersize=10)
-        axes.plot([estimate.mean], [place], "o", color="black")
-    axes.set_yticks(places, [summary.label for summary in summaries])
+            axes.plot([estimate.ci_low, estimate.ci_high], [row, row], color="0.5", linewidth=2)
+        axes.plot(summary.by_seed, [row] * len(summary.by_seed), "|", color="tab:blue", markersize=10)
+        axes.plot([estimate.mean], [row], "o", color="black")
+    axes.set_yticks(rows, [summary.label for summary in summaries])
     axes.invert_yaxis()
-    axes.set_xlabel(f"{axis}: mean, 95 % interval over cases, and each seed (|)")
+    axes.set_xlabel(f"{metric_name}: mean, 95 % interval over cases, and each seed (|)")
     axes.set_title(title)
     figure.savefig(path, dpi=150, metadata={"Software": None})
     return True

@@ -1,4 +1,4 @@
-"""The record of an experiment's runs in ``ml.experiment_runs``, and reading and storing their metrics and ranks."""
+"""Recording the runs of experiments in ``ml.experiment_runs``; storing and reading their metrics and ranks."""
 
 import json
 from dataclasses import dataclass
@@ -9,12 +9,12 @@ import polars as pl
 
 from jobs.core.arrays import Longs
 from jobs.errors import redact
-from jobs.evaluation.measure import Measured, store_measured
+from jobs.evaluation.measure import Measurement, store_measurement
 from jobs.warehouse.clock import now
 from jobs.warehouse.connection import Connection, transaction
 
 START_RUN = """
-    -- Nulls are written explicitly: a row that replaces another keeps the values of columns that are not named
+    -- Nulls are written explicitly, because a row that replaces another keeps the values of unnamed columns
     insert or replace into ml.experiment_runs by name
     select
         $model_version as model_version, $experiment as experiment, $label as label, $model as model,
@@ -25,7 +25,7 @@ START_RUN = """
 
 
 @dataclass(frozen=True)
-class Run:
+class ExperimentRun:
     """One run of an experiment: a model with its parameters and seed, which is fitted and measured once.
 
     Attributes
@@ -35,7 +35,7 @@ class Run:
     embedding_model : str or None
         The name of the embeddings; None if the model reads none.
     recipe_hash : str
-        A hash of all that determines the run's figures.
+        A hash of all that determines the run's metrics and ranks.
     """
 
     experiment: str
@@ -49,7 +49,7 @@ class Run:
 
     @property
     def model_version(self) -> str:
-        """The run's name in ``ml.model_metrics`` and ``ml.model_ranks``; no model of ``ml.models`` has such a name."""
+        """The run's ``model_version`` in ``ml.model_metrics`` and ``ml.model_ranks``; ``ml.models`` never has it."""
         return f"experiment/{self.experiment}/{self.label}/{self.recipe_hash[:12]}"
 
     @property
@@ -65,26 +65,26 @@ class Run:
 
 @dataclass(frozen=True)
 class Outcome:
-    """The figures of a run.
+    """The results of one run of an experiment.
 
     Attributes
     ----------
     measured : Measured
         Metrics and ranks of the test part.
     fit_seconds, recommend_seconds : float
-        Wall-clock time.
+        Wall-clock time of fitting, and of recommending for all test cases.
     validation_value : float or None
-        Mean nDCG@20 of the validation cases; None if there is no such case.
+        Mean nDCG@20 of the validation cases; None if there is no validation case.
     """
 
-    measured: Measured
+    measured: Measurement
     fit_seconds: float
     recommend_seconds: float
     validation_value: float | None
 
 
 def finished_runs(connection: Connection, experiment: str) -> set[str]:
-    """Return the model_versions of the runs that are done, and mark runs that a killed process left as interrupted."""
+    """Return the ``model_version`` of each run that is done; set runs that a killed process left to ``interrupted``."""
     connection.execute(
         "update ml.experiment_runs set status = 'interrupted', finished_at = ? "
         "where experiment = ? and status = 'running'",
@@ -96,8 +96,8 @@ def finished_runs(connection: Connection, experiment: str) -> set[str]:
     return {name for (name,) in rows}
 
 
-def start_run(connection: Connection, run: Run) -> None:
-    """Record that a run has begun, replacing the record of an earlier try."""
+def start_run(connection: Connection, run: ExperimentRun) -> None:
+    """Record that a run has begun; this replaces the row of an earlier attempt."""
     connection.execute(
         START_RUN,
         {
@@ -115,16 +115,16 @@ def start_run(connection: Connection, run: Run) -> None:
     )
 
 
-def finish_run(connection: Connection, run: Run, cases_hash: str, outcome: Outcome) -> None:
-    """Store a run's figures and record that it is done, in one transaction."""
+def finish_run(connection: Connection, run: ExperimentRun, cases_hash: str, outcome: Outcome) -> None:
+    """Store a run's results and record that the run is done, in one transaction."""
     with transaction(connection):
-        store_measured(connection, run.model_version, run.split, cases_hash, outcome.measured)
+        store_measurement(connection, run.model_version, run.split, cases_hash, outcome.measured)
         record_done(connection, run, outcome.fit_seconds, outcome.recommend_seconds, outcome.validation_value)
 
 
 def record_done(
     connection: Connection,
-    run: Run,
+    run: ExperimentRun,
     fit_seconds: float,
     recommend_seconds: float | None,
     validation_value: float | None,
@@ -137,8 +137,8 @@ def record_done(
     )
 
 
-def fail_run(connection: Connection, run: Run, error: Exception) -> str:
-    """Record that a run failed, and return the reason, without secrets."""
+def fail_run(connection: Connection, run: ExperimentRun, error: Exception) -> str:
+    """Record that a run failed; return the reason, which is the error's message without secrets."""
     reason = redact(f"{type(error).__name__}: {error}")
     connection.execute(
         "update ml.experiment_runs set status = 'failed', error = ?, finished_at = ? where model_version = ?",
@@ -164,7 +164,7 @@ def read_metrics(connection: Connection, versions: list[str]) -> pl.DataFrame:
 
 
 def _read_rows(connection: Connection, versions: list[str], query: str) -> pl.DataFrame:
-    """Return the rows of a query that belong to the given model_versions."""
+    """Return the rows of a query whose ``model_version`` is one of ``versions``."""
     table = connection.execute(f"{query} where list_contains(?, model_version)", [versions]).to_arrow_table()
     frame = pl.from_arrow(table)
     assert isinstance(frame, pl.DataFrame)  # noqa: S101 - a table never becomes a Series
@@ -172,7 +172,7 @@ def _read_rows(connection: Connection, versions: list[str], query: str) -> pl.Da
 
 
 def read_ranks(connection: Connection, versions: list[str], cases_hash: str) -> dict[str, Longs]:
-    """Read the ranks, int64 array (cases,), of those of the given runs that were measured on the cases of this hash."""
+    """Read the target ranks of each run that was measured on the cases of a hash: model_version -> int64 (cases,)."""
     rows = connection.execute(
         "select model_version, target_ranks from ml.model_ranks where list_contains(?, model_version) "
         "and cases_hash = ?",

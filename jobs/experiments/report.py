@@ -25,15 +25,15 @@ class ModelSummary:
     by_seed : list of float
         The experiment's own metric for each seed, in the order of ``seeds``.
     estimates : segment -> Estimate
-        The experiment's own metric on each segment, with its interval; "all" is every test case. The values of each
-        case are averaged over the seeds first.
+        The mean of the experiment's own metric on each segment, with its interval; "all" is every test case. The values
+        of each case are first averaged over the seeds.
     differences : segment -> Comparison
-        The difference to the baseline on each segment. Empty if there is no baseline, for the baseline itself, and if
-        no run of the baseline is done.
+        The mean difference to the baseline on each segment. Empty for the baseline itself, if there is no baseline, and
+        if no run of the baseline is done.
     cases : segment -> int
-        The number of test cases.
+        The number of test cases of each segment.
     minutes : float
-        The time of fitting and recommending, all runs together; of a run that was killed, the time since it continued.
+        The time of fitting and recommending, summed over runs; for a run that was killed, the time since it continued.
     """
 
     label: str
@@ -62,7 +62,7 @@ class Results:
     metrics : polars.DataFrame
         ``model_version, segment, metric, k, value``.
     ranks : model_version -> int64 array (cases,)
-        The rank of each test case's target, 0 where the list lacks it.
+        The rank of each test case's target, 0 if the list lacks the target.
     """
 
     runs: pl.DataFrame
@@ -78,7 +78,7 @@ def summarize(
     Parameters
     ----------
     segments : name -> bool array (cases,)
-        Parts of the test cases, besides "all".
+        Parts of the test cases that are also summarized, besides all cases.
     baseline : str, optional
         The label of the model with which the others are compared.
     metric : str
@@ -114,7 +114,7 @@ def _summarize_label(
     segments: dict[str, Bools],
     baseline_values: Doubles | None,
 ) -> ModelSummary:
-    """Return the summary of one label.
+    """Return the summary of the model with a label.
 
     Parameters
     ----------

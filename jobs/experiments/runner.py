@@ -1,4 +1,4 @@
-"""Running an experiment: each model and seed is fitted, measured on the test part and committed, one by one."""
+"""Running an experiment: each model is fitted with each seed, measured on the test part, and committed."""
 
 import hashlib
 import json
@@ -10,7 +10,7 @@ from jobs.core.catalog import Catalog
 from jobs.evaluation.measure import CUT_OFFS, measure_lists
 from jobs.experiments import records
 from jobs.experiments.evaluation_data import EvaluationData, hash_arrays
-from jobs.experiments.records import Outcome, Run
+from jobs.experiments.records import ExperimentRun, Outcome
 from jobs.experiments.spec import Experiment
 from jobs.language_models.services import Services
 from jobs.models.base import FitContext, Model
@@ -20,12 +20,12 @@ from jobs.nightly.checkpoints import drop_checkpoints
 from jobs.nightly.model_store import SCHEMA_VERSION
 from jobs.progress import say
 
-FUSION = "fusion"  # reuses models that were fitted before, so its runs come last
+FUSION = "fusion"  # runs of this family come last, because they reuse models that were fitted before
 
 
 @dataclass(frozen=True)
 class PlannedRun:
-    """A run with its seed and its catalogue, whose vectors are those of the run's embeddings.
+    """A run to make, with its seed and the catalogue that has the vectors of the run's embedding model.
 
     Attributes
     ----------
@@ -33,7 +33,7 @@ class PlannedRun:
         The seed to fit with; ``run.seed`` is None for a model without randomness.
     """
 
-    run: Run
+    run: ExperimentRun
     catalog: Catalog
     seed: int
 
@@ -42,14 +42,14 @@ class PlannedRun:
 class FittedModels:
     """Fitted models that later runs can reuse, each with the run that fitted it.
 
-    A run reuses only models that it would fit itself in the same way. So its result depends on its parameters, its seed
-    and the data alone, whatever other models the experiment has.
+    A run reuses a model only if it would fit exactly this model itself. So its result depends only on its parameters,
+    its seed and the data, whatever other models the experiment has.
     """
 
-    models: list[tuple[Run, Model]] = field(default_factory=list)
+    models: list[tuple[ExperimentRun, Model]] = field(default_factory=list)
 
-    def keep(self, run: Run, model: Model, later: list[Run]) -> None:
-        """Add a model, and forget all models that none of the later runs can reuse."""
+    def keep(self, run: ExperimentRun, model: Model, later: list[ExperimentRun]) -> None:
+        """Add a fitted model, and drop the models that none of the later runs can reuse."""
         candidates = [*self.models, (run, model)]
         self.models = [
             (fitting_run, fitted)
@@ -57,23 +57,24 @@ class FittedModels:
             if any(_can_reuse(later_run, fitting_run, fitted) for later_run in later)
         ]
 
-    def reusable_by(self, run: Run) -> dict[str, Model]:
+    def reusable_by(self, run: ExperimentRun) -> dict[str, Model]:
         """Return the models that a run can reuse, by family."""
         return {model.family: model for fitting_run, model in self.models if _can_reuse(run, fitting_run, model)}
 
 
-def _can_reuse(run: Run, fitting_run: Run, model: Model) -> bool:
-    """Tell whether ``run`` would fit the same model as ``fitting_run`` did, and could reuse it."""
+def _can_reuse(run: ExperimentRun, fitting_run: ExperimentRun, model: Model) -> bool:
+    """Tell whether ``run`` can reuse ``model`` of ``fitting_run``, because it would fit the same model itself."""
     has_same_seed = fitting_run.seed in (None, run.seed)
     has_same_embeddings = fitting_run.embedding_model in (None, run.embedding_model)
     return has_same_seed and has_same_embeddings and make(run.family, run.parameters).can_reuse(model)
 
 
-def plan(experiment: Experiment, data: EvaluationData, vectors: dict[str, tuple[str, Floats]]) -> list[PlannedRun]:
-    """Return every run of an experiment, in the order in which the runs are made.
+def plan_runs(experiment: Experiment, data: EvaluationData, vectors: dict[str, tuple[str, Floats]]) -> list[PlannedRun]:
+    """Return the runs of an experiment, in the order in which they are made.
 
-    A model without randomness is run once, others once for each seed. A run's name has a hash of all that determines
-    its figures: family, parameters, seed, protocol, data, test cases, embeddings, and the version of the weights.
+    A model without randomness has one run, other models one for each seed. A run's ``model_version`` contains a hash of
+    all that determines its results: family, parameters, seed, protocol, data, test cases, embeddings, and the version
+    of the weights.
 
     Parameters
     ----------
@@ -97,11 +98,11 @@ def plan(experiment: Experiment, data: EvaluationData, vectors: dict[str, tuple[
                 "seed": run_seed,
                 "protocol": experiment.protocol,
                 "data": data_hash,
-                "cases": cases_hash,  # has ids, which no model sees, but by which ranks are read
+                "cases": cases_hash,  # includes the ids of cases, which no model sees, but by which ranks are matched
                 "embeddings": [name, hashes[id(array)]] if model.uses_embeddings else None,
                 "schema_version": SCHEMA_VERSION,
             }
-            run = Run(
+            run = ExperimentRun(
                 experiment=experiment.name,
                 label=variant.label,
                 family=variant.family,
@@ -128,7 +129,7 @@ def run_all(services: Services, planned: list[PlannedRun], data: EvaluationData)
         run, seed = next_run.run, next_run.seed
         checkpoint = services.settings.work_folder / "checkpoints" / f"{run.recipe_hash[:32]}.safetensors"
         if run.model_version in done:
-            drop_checkpoints(checkpoint)  # a process that was killed just after the commit leaves some
+            drop_checkpoints(checkpoint)  # a process that was killed just after its commit leaves checkpoints
             continue
         say(f"{number} of {len(planned)}: {run.label_and_seed}")
         records.start_run(connection, run)
@@ -139,7 +140,7 @@ def run_all(services: Services, planned: list[PlannedRun], data: EvaluationData)
         )
         try:
             model, final, outcome = fit_and_measure(services, run, next_run.catalog, data, contexts)
-        except Exception as error:  # whatever is wrong with one model, the other runs go on
+        except Exception as error:  # an error in one model must not stop the other runs
             failed[run.model_version] = records.fail_run(connection, run, error)
             say(f"failed: {failed[run.model_version]}")
             continue
@@ -152,22 +153,26 @@ def run_all(services: Services, planned: list[PlannedRun], data: EvaluationData)
 
 
 def fit_and_measure(
-    services: Services, run: Run, catalog: Catalog, data: EvaluationData, contexts: tuple[FitContext, FitContext]
+    services: Services,
+    run: ExperimentRun,
+    catalog: Catalog,
+    data: EvaluationData,
+    contexts: tuple[FitContext, FitContext],
 ) -> tuple[Model, Model, Outcome]:
-    """Fit a run's model, fit it again with the validation cases, and measure the second fit on the test part.
+    """Fit a run's model, fit it again on all training sequences, and measure the second fit on the test part.
 
-    The seconds are those of the wall clock, both fits together. If a fit continues from a checkpoint, only the time
-    after that counts.
+    ``fit_seconds`` is the wall-clock time of both fits together. If a fit continues from a checkpoint, only the time
+    since then counts.
 
     Parameters
     ----------
     contexts : tuple of two FitContext
-        For the first and the second fit.
+        The contexts of the first and of the second fit.
 
     Returns
     -------
     tuple of Model, Model, Outcome
-        The first fit, the second fit (the same model if the protocol has no second fit), and the run's figures.
+        The model of the first fit, that of the second fit (the same model if there is no second fit), and the results.
     """
     model = make(run.family, run.parameters, services)
     started = time.perf_counter()

@@ -1,4 +1,4 @@
-"""Hyper-parameter search on forward folds of the training part; no test case has any influence."""
+"""Hyper-parameter search on forward folds of the training part; test cases do not influence the search."""
 
 import hashlib
 import json
@@ -11,7 +11,7 @@ from jobs.errors import NextmartError
 from jobs.experiments import records
 from jobs.experiments.evaluation_data import EvaluationData, hash_arrays
 from jobs.experiments.folds import Fold, make_folds
-from jobs.experiments.records import Run
+from jobs.experiments.records import ExperimentRun
 from jobs.experiments.spec import Experiment, Variant
 from jobs.experiments.trials import finished_trials, import_optuna, make_trials, open_study
 from jobs.experiments.vectors import read_vectors
@@ -22,7 +22,7 @@ from jobs.nightly.model_store import SCHEMA_VERSION
 
 @dataclass(frozen=True)
 class SearchResult:
-    """The result of a search: a family's best parameters, and their mean nDCG@20 over the folds.
+    """The result of a hyper-parameter search: a family's best parameters, and their mean nDCG@20 over the folds.
 
     Attributes
     ----------
@@ -38,11 +38,11 @@ class SearchResult:
 def search(
     services: Services, experiment: Experiment, data: EvaluationData, max_cost: float = 0.0
 ) -> tuple[list[SearchResult], dict[str, str]]:
-    """Search for the best parameters of each family in ``[search.space]``.
+    """Search for the best hyper-parameters of each family in the table ``[search.space]`` of the experiment file.
 
     Trials are kept in a file of the work folder. So a search that was killed continues with exactly the trials that it
-    would have made, and a search that is given more trials continues after the trials that it has. Only parameters that
-    do not go together make a trial fail for good; any other error ends the family's search, and the next call continues
+    would have made, and if more trials are asked for, a search continues after those that it has. Only parameters that
+    can't be combined make a trial fail for good; any other error ends the family's search, and the next call continues
     it. The objective is the mean nDCG@20 over the folds of the training part (:mod:`jobs.experiments.trials`).
 
     Parameters
@@ -55,12 +55,12 @@ def search(
     list of SearchResult
         One for each search that succeeded.
     dict
-        The reason of each search that failed, by label.
+        The reason why each failed search failed, by label.
 
     Raises
     ------
     NextmartError
-        If Optuna is not installed, the training part is too short, or an entry's embeddings are not there
+        If Optuna is not installed, the training part is too short, or vectors of the embeddings are missing
         (:func:`read_vectors`).
     """
     if experiment.search is None:
@@ -77,13 +77,13 @@ def search(
         run = _search_run(experiment, base, name, data_of_family, folds)
         study = open_study(settings, run)
         if run.model_version in done and len(finished_trials(study)) >= experiment.search.trials:
-            results.append(_best(base, study))  # the record of the search stays as it is
+            results.append(_best(base, study))  # the search needs no new row in ml.experiment_runs
             continue
         records.start_run(connection, run)
         try:
             make_trials(services, experiment.search, base, data_of_family, folds, run, study)
             best = _best(base, study)
-        except Exception as error:  # whatever is wrong with one search, the others go on
+        except Exception as error:  # an error in one search must not stop the other searches
             failed[run.label] = records.fail_run(connection, run, error)
             continue
         seconds = sum(trial.duration.total_seconds() for trial in finished_trials(study))
@@ -94,8 +94,8 @@ def search(
 
 def _search_run(
     experiment: Experiment, base: Variant, embedding_model: str, data: EvaluationData, folds: list[Fold]
-) -> Run:
-    """Return the run under which a family's search is recorded; its hash covers all that determines the result."""
+) -> ExperimentRun:
+    """Return the run that records a family's search; its hash covers all that determines the search's result."""
     assert experiment.search is not None  # noqa: S101 - for the type checker
     family, model = base.family, make(base.family, base.parameters)
     space = experiment.search.model_dump(mode="json")["space"][family]
@@ -104,7 +104,7 @@ def _search_run(
     arrays += [data.catalog.embeddings] if model.uses_embeddings else []
     recipe = [family, model.parameters, space, experiment.search.seed, data.allow_repeats, SCHEMA_VERSION]
     recipe_hash = hashlib.sha256(json.dumps([recipe, hash_arrays(arrays)]).encode()).hexdigest()
-    return Run(
+    return ExperimentRun(
         experiment=experiment.name,
         label=f"search {family}",
         family=family,
@@ -117,7 +117,7 @@ def _search_run(
 
 
 def _best(base: Variant, study: Any) -> SearchResult:
-    """Return the best trial of a study.
+    """Return the result of a search: the best trial of its Optuna study.
 
     Raises
     ------
@@ -134,11 +134,11 @@ def _best(base: Variant, study: Any) -> SearchResult:
     return SearchResult(tuned, float(study.best_value), len(trials))
 
 
-def toml(results: list[SearchResult]) -> str:
+def parameters_as_toml(results: list[SearchResult]) -> str:
     """Return the best parameters as ``[[models]]`` entries of an experiment file."""
     entries = []
     for best in results:
-        keys = {"family": best.model.family, **vars(best.model)}  # the family first
+        keys = {"family": best.model.family, **vars(best.model)}  # so that the family comes first
         lines = [f"{name} = {_inline_toml(value)}\n" for name, value in keys.items() if value is not None]
         head = f"# nDCG@20 {best.value:.4f}, the mean of the folds; the best of {best.trials} trials\n[[models]]\n"
         entries.append("".join([head, *lines]))

@@ -1,4 +1,4 @@
-"""The file of an experiment: reading and checking the TOML, and the models that it asks for."""
+"""The experiment file: reading and checking its TOML, and the models that it defines."""
 
 import itertools
 import json
@@ -28,25 +28,25 @@ class Entry(Table):
     Attributes
     ----------
     label : str
-        The model's name in the report; by default the family. The values of a grid are added to it.
+        The model's name in the report; by default the family. If there is a grid, its values are added to the label.
     grid : parameter -> values
-        Every combination of values is a model.
+        The values to combine; every combination is a model.
     embedding_model : str, optional
         One of the dbt var ``embedding_models``; by default the one that the warehouse serves.
     item_text_template : list of str, optional
-        A template of item texts, written like the dbt var of this name, if the texts differ from the warehouse's; the
-        experiment buys their vectors.
+        A template of item texts, written like the dbt var ``item_text_template``; by default the warehouse's texts are
+        used. The experiment buys the vectors of other texts.
     """
 
     family: Family
-    label: str = Field("", pattern=r"^[^/|]*$")  # a label is a part of model versions, and of a Markdown table
+    label: str = Field("", pattern=r"^[^/|]*$")  # a label stands in model versions and in a Markdown table
     parameters: dict[str, Any] = {}
     grid: dict[str, list[Any]] = {}
     embedding_model: str | None = None
     item_text_template: list[str] | None = Field(None, min_length=1)
 
     def variant(self, chosen: Mapping[str, Any]) -> "Variant":
-        """Return the model with one combination of the grid's values, by parameter."""
+        """Return the model of this entry with one combination of the grid's values, ``chosen`` (parameter -> value)."""
         words = [f"{name}={value}" for name, value in chosen.items()]
         return Variant(
             " ".join([self.label or self.family, *words]),
@@ -58,7 +58,7 @@ class Entry(Table):
 
 
 class Range(Table):
-    """A range of numbers from ``low`` to ``high``, both included; ``log`` searches it on a logarithmic scale."""
+    """A range of numbers from ``low`` to ``high``, both included; ``log``: values are drawn on a logarithmic scale."""
 
     low: int | float
     high: int | float
@@ -78,16 +78,17 @@ Values = Annotated[
 
 
 class Search(Table):
-    """The table ``[search]``: the number of trials, and the values to try for parameters of some families.
+    """The table ``[search]``: the number of trials, and the values to try for the parameters of each family.
 
-    Parameters that are not searched, and the embeddings, are those of the family's first entry in ``[[models]]``; if it
-    has none, they are the defaults.
+    Parameters that are not searched, and the embeddings, are those of the family's first entry in ``[[models]]``, or
+    the defaults if the family has no entry.
 
     Attributes
     ----------
     trials : int
-        For each family.
+        The number of trials of each family.
     space : family -> parameter -> values
+        The values to try: a list, or a range.
     """
 
     trials: int = Field(30, gt=0)
@@ -106,7 +107,7 @@ class Search(Table):
 
 @dataclass(frozen=True)
 class Variant:
-    """One model of an experiment, for any seed."""
+    """One model of an experiment, with its parameters and embeddings but without a seed."""
 
     label: str
     family: str
@@ -116,18 +117,18 @@ class Variant:
 
 
 class Experiment(Table):
-    """An experiment as its file defines it.
+    """What an experiment compares, as the experiment file defines it.
 
     Attributes
     ----------
     name : str
-        The name under which runs are kept; another file of the same name continues with these runs.
+        The name under which runs are recorded; another file with this name shares these runs.
     baseline : str, optional
         The label of the model with which the others are compared.
     metric, k
         The metric, and its cut-off, by which models are compared.
     test_limit : int
-        The most test cases to measure on, drawn at random but the same for all models; 0: all.
+        The most test cases to measure on; 0: all. They are drawn at random, and are the same for all models.
     """
 
     name: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]*$")
@@ -168,9 +169,9 @@ class Experiment(Table):
         ]
 
     def base(self, family: str) -> Variant:
-        """Return the model from which a search of the family takes all that it does not search.
+        """Return the model that gives a search of the family the values of parameters that are not searched.
 
-        That is the family's first entry without its grid; if the family has no entry, the model has its defaults.
+        It is the family's first entry without its grid, or a model of default parameters if the family has no entry.
         """
         return next((entry.variant({}) for entry in self.models if entry.family == family), Variant(family, family, {}))
 
@@ -194,7 +195,9 @@ def read_experiment(path: Path) -> Experiment:
         raise UsageError("\n".join(f"{path}: {_explain(problem)}" for problem in error.errors())) from error
     for variant in experiment.variants():
         try:
-            model = make(variant.family, variant.parameters)  # finds wrong parameters before anything is fitted
+            model = make(
+                variant.family, variant.parameters
+            )  # raises an error about wrong parameters before anything is fitted
         except UsageError as error:
             raise UsageError(f"{path}: model '{variant.label}': {error}") from error
         if (variant.embedding_model or variant.item_text_template) and not model.uses_embeddings:
@@ -223,13 +226,13 @@ def _check_space(family: str, name: str, values: Range | list[Any]) -> None:
         raise ValueError(f"'{name}' of {family} has no values to choose from")
     for value in values:
         try:
-            check(family, name, value)  # without the other parameters, which may be searched too
+            check(family, name, value)  # other parameters are not checked with it, because they may be searched too
         except UsageError as error:
             raise ValueError(str(error)) from error
 
 
 def _explain(problem: Any) -> str:
-    """Return one of pydantic's problems as a message for people."""
+    """Return a message for people about one error that pydantic found."""
     place = [part for part in problem["loc"] if part not in ("range", "list")]
     name = ".".join(str(part) for part in place)
     if problem["type"] == "extra_forbidden":

@@ -1,4 +1,4 @@
-"""Trials of a search: an Optuna study suggests parameters, which are measured on each fold.
+"""Trials of a hyper-parameter search: Optuna suggests parameters, and a model with them is measured on each fold.
 
 The sampler is TPE (Bergstra et al. 2011), the objective is the mean nDCG@20 over the folds, as in arXiv 2309.09261.
 """
@@ -11,7 +11,7 @@ from typing import Any
 from jobs.errors import NextmartError, UsageError, redact
 from jobs.experiments.evaluation_data import EvaluationData
 from jobs.experiments.folds import Fold
-from jobs.experiments.records import Run
+from jobs.experiments.records import ExperimentRun
 from jobs.experiments.spec import Range, Search, Variant
 from jobs.language_models.services import Services
 from jobs.models.base import FitContext
@@ -22,14 +22,14 @@ from jobs.progress import say
 from jobs.settings import Settings
 
 RANDOM_TRIALS = 20
-"""Trials with random parameters, before the sampler uses the results of earlier trials; as in arXiv 2309.09261."""
+"""The number of first trials, whose parameters are random; later ones use earlier results, as in arXiv 2309.09261."""
 
 KEPT_PERCENT = 80.0
-"""Percentage of trials that go on after each fold: the worst fifth is pruned, as in arXiv 2309.09261."""
+"""Percentage of trials that are continued after each fold: the worst fifth is pruned, as in arXiv 2309.09261."""
 
 
 def import_optuna() -> Any:
-    """Return the module optuna, which is an optional dependency."""
+    """Import Optuna, an optional dependency, and return the module."""
     try:
         import optuna
     except ImportError as error:
@@ -37,8 +37,8 @@ def import_optuna() -> Any:
     return optuna
 
 
-def open_study(settings: Settings, run: Run) -> Any:
-    """Open the Optuna study of a search, with the trials that earlier calls made."""
+def open_study(settings: Settings, run: ExperimentRun) -> Any:
+    """Open the Optuna study of a hyper-parameter search, with the trials that earlier calls made."""
     optuna = import_optuna()
     optuna.logging.set_verbosity(optuna.logging.ERROR)
     return optuna.create_study(
@@ -50,15 +50,15 @@ def open_study(settings: Settings, run: Run) -> Any:
     )
 
 
-def _study_file(folder: Path, run: Run) -> Path:
-    """Return the file of an experiment's studies, in a folder that exists."""
+def _study_file(folder: Path, run: ExperimentRun) -> Path:
+    """Return the path of the file with an experiment's Optuna studies; create its folder if it is missing."""
     path = folder.absolute() / "experiments" / f"{run.experiment}-search.sqlite"
     path.parent.mkdir(parents=True, exist_ok=True)
     return path
 
 
 def finished_trials(study: Any) -> list[Any]:
-    """Return the trials of a study that are complete, pruned or failed, without those that a kill or an error left."""
+    """Return the complete, pruned and failed trials of a study, without trials that a kill or an error interrupted."""
     return [trial for trial in study.trials if trial.state.is_finished()]
 
 
@@ -68,43 +68,46 @@ def make_trials(
     base: Variant,
     data: EvaluationData,
     folds: list[Fold],
-    run: Run,
+    run: ExperimentRun,
     study: Any,
 ) -> None:
-    """Make trials until the study has ``search.trials`` finished ones."""
+    """Make trials of a family's parameters until the study has ``search.trials`` finished trials."""
     optuna = import_optuna()
     family, space = base.family, search.space[base.family]
 
     def objective(trial: Any) -> float:
-        """Return the mean nDCG@20 over the folds, unless the trial is pruned on the way."""
-        suggested = {name: _suggest(trial, family, name, values) for name, values in space.items()}
-        parameters = {**base.parameters, **suggested}
+        """Return the mean nDCG@20 of a trial over the folds; raise ``TrialPruned`` if the trial is pruned."""
+        suggested_parameters = {name: _suggest(trial, family, name, values) for name, values in space.items()}
+        parameters = {**base.parameters, **suggested_parameters}
         values: list[float] = []
         for number, fold in enumerate(folds):
-            key = f"{run.recipe_hash}{number}"
-            values.append(_measure_on_fold(services, family, parameters, search.seed, data, fold, key))
+            search_and_fold = f"{run.recipe_hash}{number}"
+            values.append(_measure_on_fold(services, family, parameters, search.seed, data, fold, search_and_fold))
             trial.report(sum(values) / len(values), number)
             if number + 1 < len(folds) and trial.should_prune():
                 raise optuna.TrialPruned
         return sum(values) / len(values)
 
-    while (made := len(finished_trials(study))) < search.trials:
-        # each trial has a sampler of its own: one sampler for all would repeat its random numbers after a kill
-        study.sampler = optuna.samplers.TPESampler(n_startup_trials=RANDOM_TRIALS, seed=search.seed * 1_000_003 + made)
+    while (finished_count := len(finished_trials(study))) < search.trials:
+        # each trial has its own sampler: a sampler for all trials would repeat its random numbers after a kill
+        study.sampler = optuna.samplers.TPESampler(
+            n_startup_trials=RANDOM_TRIALS, seed=search.seed * 1_000_003 + finished_count
+        )
         trial = study.ask()
-        # not study.optimize: it counts a trial that was interrupted as one that failed
+        # study.optimize is not used, because it counts an interrupted trial as failed
         try:
             study.tell(trial, objective(trial))
         except optuna.TrialPruned:
             study.tell(trial, state=optuna.trial.TrialState.PRUNED)
-        except ValueError as error:  # parameters that do not go together; after any other error the trial is repeated
-            why = redact(str(error))
-            say(f"search {family}: failed: {why}")
-            trial.set_user_attr("error", why)
+        except ValueError as error:  # these parameters can't be combined; after other errors a trial is repeated
+            reason = redact(str(error))
+            say(f"search {family}: failed: {reason}")
+            trial.set_user_attr("error", reason)
             study.tell(trial, state=optuna.trial.TrialState.FAIL)
-        last = study.trials[trial.number]
-        value = f" {last.value:.4f}" if last.value is not None else ""
-        say(f"search {family}: trial {made + 1} of {search.trials}: {last.state.name.lower()}{value}")
+        finished_trial = study.trials[trial.number]
+        value = f" {finished_trial.value:.4f}" if finished_trial.value is not None else ""
+        outcome = f"{finished_trial.state.name.lower()}{value}"
+        say(f"search {family}: trial {finished_count + 1} of {search.trials}: {outcome}")
 
 
 def _suggest(trial: Any, family: str, name: str, values: Range | list[Any]) -> Any:
@@ -117,25 +120,33 @@ def _suggest(trial: Any, family: str, name: str, values: Range | list[Any]) -> A
 
 
 def _measure_on_fold(
-    services: Services, family: str, parameters: dict[str, Any], seed: int, data: EvaluationData, fold: Fold, key: str
+    services: Services,
+    family: str,
+    parameters: dict[str, Any],
+    seed: int,
+    data: EvaluationData,
+    fold: Fold,
+    search_and_fold: str,
 ) -> float:
     """Fit on a fold, and return the nDCG@20 of its test cases; a trial that was killed continues from its checkpoint.
 
     Parameters
     ----------
-    key : str
-        Names the search and the fold; with the parameters it names the checkpoint.
+    search_and_fold : str
+        A text that identifies the search and the fold; with the parameters it gives the checkpoint's name.
 
     Raises
     ------
     ValueError
-        If the parameters do not go together.
+        If the parameters can't be combined.
     """
-    checkpoint_name = hashlib.sha256(json.dumps([key, parameters], sort_keys=True).encode()).hexdigest()[:32]
+    checkpoint_name = hashlib.sha256(json.dumps([search_and_fold, parameters], sort_keys=True).encode()).hexdigest()[
+        :32
+    ]
     checkpoint = services.settings.work_folder / "checkpoints" / f"{checkpoint_name}.safetensors"
     try:
         model = make(family, parameters, services)
-    except UsageError as error:  # a UsageError of a fit has other reasons: the money is spent, a package is missing
+    except UsageError as error:  # only of make: a UsageError of a fit means other things, such as spent money
         raise ValueError(str(error)) from error
     context = FitContext(seed, checkpoint, allow_repeats=data.allow_repeats)
     model.fit(fold.train, fold.validation, data.catalog, context)

@@ -1,4 +1,4 @@
-"""The embeddings that an experiment's models read: the warehouse's, or of another embedding model or other texts."""
+"""Reading the embeddings for an experiment: the warehouse's, or those of another embedding model or of other texts."""
 
 from jobs.core.arrays import Floats
 from jobs.core.catalog import Catalog
@@ -13,7 +13,7 @@ from jobs.warehouse.dbt_macros import dbt_macros
 from jobs.warehouse.reading import read_embeddings
 
 VARIANT_TEXTS = "temp.experiment_texts"
-"""The table of the item texts of one model with an ``item_text_template``."""
+"""The temporary table with the item texts that a model's ``item_text_template`` makes."""
 
 MISSING_VECTORS = """
     -- The number of texts that have no vector of an embedding model yet
@@ -25,7 +25,7 @@ MISSING_VECTORS = """
 """
 
 ITEM_VECTORS = """
-    -- The vector of each item whose text has one
+    -- The vector of each item whose text has a vector
     (
         select texts.item_id, vectors.embedding
         from {texts} as texts
@@ -40,7 +40,7 @@ ITEM_VECTORS = """
 def read_vectors(
     connection: Connection, settings: Settings, variants: list[Variant], catalog: Catalog, max_cost: float = 0.0
 ) -> dict[str, tuple[str, Floats]]:
-    """Read the embeddings of each variant, and buy those of other item texts.
+    """Read the embeddings of each variant; buy those of item texts that the warehouse does not have.
 
     Texts of an ``item_text_template`` are rendered from ``catalog.items``. The embed job writes their vectors to
     ``ml.embeddings``, so each text is paid for once, even if the template later becomes the warehouse's.
@@ -48,7 +48,7 @@ def read_vectors(
     Parameters
     ----------
     max_cost : float
-        The most that vectors of other item texts may cost, in US dollars.
+        The most US dollars that vectors of item texts other than the warehouse's may cost.
 
     Returns
     -------
@@ -61,33 +61,36 @@ def read_vectors(
         If the warehouse lacks vectors of another embedding model, or vectors of other texts could not be bought for
         ``max_cost``.
     """
-    read: dict[tuple[str, tuple[str, ...] | None], tuple[str, Floats]] = {}
-    serving = settings.job_vars().embedding_model
+    embeddings_by_key: dict[tuple[str, tuple[str, ...] | None], tuple[str, Floats]] = {}
+    served_model = settings.job_vars().embedding_model
     for variant in variants:
-        name = variant.embedding_model or serving
+        name = variant.embedding_model or served_model
         key = name, variant.item_text_template
-        if key in read:
+        if key in embeddings_by_key:
             continue
-        if key == (serving, None):
-            read[key] = serving, catalog.embeddings
+        if key == (served_model, None):
+            embeddings_by_key[key] = served_model, catalog.embeddings
             continue
         settings_of_model = settings.with_embedding(name, None)
         model = settings_of_model.job_vars().embedding
         if variant.item_text_template:
-            render(connection, variant.item_text_template)
+            render_item_texts(connection, variant.item_text_template)
             vectors = _buy_vectors(connection, settings_of_model, model, len(catalog), variant.label, max_cost)
-            read[key] = f"{name} of {' '.join(variant.item_text_template)}", vectors
+            embeddings_by_key[key] = f"{name} of {' '.join(variant.item_text_template)}", vectors
         else:
             if missing := _count_missing(connection, model, ITEM_TEXTS):
                 raise NextmartError(
                     f"model '{variant.label}': {missing:,} texts have no vector of {name} yet: "
                     f"run `nextmart embed --model {name}`"
                 )
-            read[key] = name, _read_item_vectors(connection, model, len(catalog), ITEM_TEXTS)
-    return {variant.label: read[variant.embedding_model or serving, variant.item_text_template] for variant in variants}
+            embeddings_by_key[key] = name, _read_item_vectors(connection, model, len(catalog), ITEM_TEXTS)
+    return {
+        variant.label: embeddings_by_key[variant.embedding_model or served_model, variant.item_text_template]
+        for variant in variants
+    }
 
 
-def render(connection: Connection, template: tuple[str, ...]) -> None:
+def render_item_texts(connection: Connection, template: tuple[str, ...]) -> None:
     """Write the item texts of a template to ``temp.experiment_texts``, with the same hashes that dbt gives to texts.
 
     Raises
@@ -95,11 +98,11 @@ def render(connection: Connection, template: tuple[str, ...]) -> None:
     UsageError
         If a part of the template names no field, or a field that does not exist.
     """
-    macros = dbt_macros("item_text.sql", "dialect.sql")  # the hashes depend on every character of the SQL
+    macros = dbt_macros("item_text.sql", "dialect.sql")  # text hashes depend on every character of this SQL
     parts = [str(macros.item_text_part(part)) for part in template]
     text, text_hash = f"concat_ws('. ', {', '.join(parts)})", macros.default__framed_hash(parts)
     connection.execute(
-        f"create or replace temp table experiment_texts as "  # noqa: S608 - the macros quote what is the user's
+        f"create or replace temp table experiment_texts as "  # noqa: S608 - the macros quote the user's values
         f"select item_id, {text} as text, {text_hash} as text_hash from catalog.items"
     )
 

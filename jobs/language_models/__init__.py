@@ -1,4 +1,4 @@
-"""Language models, on the local machine or at a service: fine-tuning, answers, and a record of all purchases.
+"""Language models, on this machine and at a service: fine-tuning, questions, and the record of all that was bought.
 
 May import ``core``, ``warehouse``, ``services``, ``embedding`` and ``training``.
 """

@@ -1,5 +1,7 @@
-"""The jobs of a night (train, evaluate, recommend) and what they decide: freshness, the live model, who gets lists.
+"""The jobs of a night: train, evaluate and recommend.
 
-May import every folder above: ``core``, ``warehouse``, ``services``, ``embedding``, ``training``, ``language_models``,
+They decide which models are fresh, which model is live, and which visitors get new lists.
+
+May import ``core``, ``warehouse``, ``services``, ``embedding``, ``training``, ``language_models``,
 ``models`` and ``evaluation``.
 """

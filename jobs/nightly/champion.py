@@ -1,4 +1,4 @@
-"""The rule that chooses the live model, the one that recommends. Arrays in, verdicts out.
+"""The rule that chooses the live model, which makes the recommendations. Its input is arrays, its output decisions.
 
 :mod:`jobs.nightly.promotion` reads what the rule needs from the warehouse, and writes what the rule decides.
 """
@@ -16,14 +16,14 @@ from jobs.evaluation.comparison import Comparison
 SELECTION_K = 20
 """Length of the lists on which models are compared."""
 
-FEWEST_DIFFERENCES = 6
+FEWEST_DIFFERING_CASES = 6
 """The fewest cases on which two models must differ before one of them can count as better (sign test). Of two equally
 good models, one is better on all of 5 such cases with a chance of 2 / 2^5 > 5 %, on all of 6 with 2 / 2^6 < 5 %."""
 
 
 @dataclass(frozen=True, eq=False)
 class Entrant:
-    """A fitted model with its value of the selection metric on each validation case.
+    """A model that can become live, with its value of the selection metric on each validation case.
 
     Attributes
     ----------
@@ -61,7 +61,7 @@ class Incumbent:
 
 
 @dataclass(frozen=True)
-class Verdict:
+class Decision:
     """A decision about one model: whether it is live, and why.
 
     Attributes
@@ -80,7 +80,7 @@ class Verdict:
     comparison: Comparison | None = None
 
 
-def decide(entrants: Sequence[Entrant], incumbent: Incumbent | None) -> list[Verdict]:
+def choose_live_model(entrants: Sequence[Entrant], incumbent: Incumbent | None) -> list[Decision]:
     """Choose the live model, and state for each model why it is live or not.
 
     - **No model is live yet**, or the live model can't stay and no newer model of its family exists (lost weights, a
@@ -90,19 +90,19 @@ def decide(entrants: Sequence[Entrant], incumbent: Incumbent | None) -> list[Ver
     - **Freshness**: otherwise the newest model of the incumbent's family takes the incumbent's place. It needs not be
       better, because it knows newer events. The older model stays only if both were measured on the same cases and the
       newer one is worse by more than noise.
-    - **A challenger**, a model of another family, wins if it is better than that model by more than noise: the paired
-      difference on the same validation cases has a 95 % bootstrap interval above zero, and the two differ on at least
-      ``FEWEST_DIFFERENCES`` cases. Of several such challengers the one with the best value wins; between equal values,
-      the first.
-    - **Models are compared only on the same cases** (``cases_hash``). To measure an older model on newer cases would be
-      no test: it may have learnt from them. Families that are trained in one night share their cases, and the train job
-      trains all of them together when one gets too old. A family that was trained alone in between (another parameter,
-      a new family) waits until then.
+    - **A challenger**, a model of another family, wins if it is better than the model that would stay live by more than
+      noise: the paired difference on the same validation cases has a 95 % bootstrap interval above zero, and the two
+      differ on at least ``FEWEST_DIFFERING_CASES`` cases. Of several such challengers the one with the best value wins;
+      between equal values, the first.
+    - **Models are compared only on the same cases** (``cases_hash``). An older model can't be tested on newer cases,
+      because it may have learnt from them. Families that are trained in one night share their cases, and when one
+      family gets too old, the train job trains all of them together. A family that was trained alone in between
+      (another parameter, a new family) is compared after the next such night.
 
     Each challenger is judged separately: of n challengers that are exactly as good as the incumbent, one wins by chance
     with a probability of up to about n * 3.5 %. Exact intervals would give 2.5 %; the bootstrap's are too narrow where
     few cases differ (simulated: 3.5 % on 50 cases, 3.3 % on 500, 2.4 % on 2,000). Test cases have no influence: no
-    argument contains them.
+    argument contains any.
 
     Parameters
     ----------
@@ -112,43 +112,45 @@ def decide(entrants: Sequence[Entrant], incumbent: Incumbent | None) -> list[Ver
 
     Returns
     -------
-    list of Verdict
-        The live model first, then the other entrants, then an incumbent that is neither; empty if there is no model.
-        Idempotent: deciding again with the chosen model as incumbent chooses the same model.
+    list of Decision
+        The live model first, then the other entrants, then the incumbent if it is none of these; empty if there is no
+        model. Idempotent: deciding again with the chosen model as incumbent chooses the same model.
     """
     choice = _choose(entrants, incumbent)
     if choice is None:
         return []
     live = choice.entrant
-    verdicts = [Verdict(live.model_version, live.family, True, choice.reason, choice.compared_with, choice.comparison)]
+    decisions = [
+        Decision(live.model_version, live.family, True, choice.reason, choice.compared_with, choice.comparison)
+    ]
     for entrant in entrants:
         if entrant.model_version != live.model_version:
-            verdicts.append(_verdict_on_loser(entrant, live, choice.is_pinned))
-    if incumbent and incumbent.entrant.model_version not in {verdict.model_version for verdict in verdicts}:
+            decisions.append(_decision_about_loser(entrant, live, choice.is_pinned))
+    if incumbent and incumbent.entrant.model_version not in {decision.model_version for decision in decisions}:
         old = incumbent.entrant
-        why = incumbent.why_unusable or f"{_name_of(live, old)} took its place"
-        verdicts.append(Verdict(old.model_version, old.family, False, f"not live: {why}"))
-    return verdicts
+        why = incumbent.why_unusable or f"{_name_in_reason(live, old)} took its place"
+        decisions.append(Decision(old.model_version, old.family, False, f"not live: {why}"))
+    return decisions
 
 
 def compare(one: Entrant, other: Entrant) -> Comparison | None:
-    """Compare ``one`` with ``other`` on their validation cases; return None if these are not the same, or empty."""
+    """Compare two models on their validation cases; return None if the cases are not the same, or there are none."""
     if one.cases_hash is None or one.cases_hash != other.cases_hash or not len(one.values):
         return None
     return comparison.compare(one.values, other.values, with_p_value=False)
 
 
 def is_better(one: Entrant, other: Entrant) -> bool:
-    """Tell whether ``one`` is better than ``other`` by more than noise, on the same validation cases."""
-    gap = compare(one, other)
-    if gap is None or gap.ci_low is None or gap.ci_low <= 0:
+    """Tell whether model ``one`` is better than ``other`` by more than noise, on the same validation cases."""
+    difference = compare(one, other)
+    if difference is None or difference.ci_low is None or difference.ci_low <= 0:
         return False
-    return bool(np.count_nonzero(one.values - other.values) >= FEWEST_DIFFERENCES)
+    return bool(np.count_nonzero(one.values - other.values) >= FEWEST_DIFFERING_CASES)
 
 
 @dataclass(frozen=True)
 class _Choice:
-    """The entrant chosen to be live, why, and the comparison by which it won, if it had to win one."""
+    """The entrant chosen to be live, the reason, and the comparison by which it won; None if no comparison decided."""
 
     entrant: Entrant
     reason: str
@@ -165,13 +167,15 @@ def _choose(entrants: Sequence[Entrant], incumbent: Incumbent | None) -> _Choice
     if defender is None:
         if not entrants:
             return None
-        best = max(_largest_group(entrants), key=lambda entrant: entrant.value)  # of equal ones the first
+        best = max(_largest_group(entrants), key=lambda entrant: entrant.value)  # the first of equal values
         return _Choice(best, "live: first model" if len(entrants) == 1 else f"live: best value, {best.value:.4f}")
     winners = [entrant for entrant in entrants if is_better(entrant, defender)]
     if winners:
-        winner = max(winners, key=lambda entrant: entrant.value)  # of equal ones the first
-        gap = compare(winner, defender)
-        return _Choice(winner, f"live: {_gap_text(gap)} over {defender.family}", defender.model_version, gap)
+        winner = max(winners, key=lambda entrant: entrant.value)  # the first of equal values
+        difference = compare(winner, defender)
+        return _Choice(
+            winner, f"live: {_difference_text(difference)} over {defender.family}", defender.model_version, difference
+        )
     if incumbent and defender.model_version == incumbent.entrant.model_version:
         return _Choice(defender, incumbent.reason)
     return _Choice(defender, "live: newest model of the family that was live")
@@ -182,7 +186,7 @@ def _largest_group(entrants: Sequence[Entrant]) -> Sequence[Entrant]:
     groups = Counter(entrant.cases_hash for entrant in entrants if entrant.cases_hash is not None)
     if not groups:
         return entrants
-    [(cases_hash, _)] = groups.most_common(1)  # of equal ones the first
+    [(cases_hash, _)] = groups.most_common(1)  # the first of equally large groups
     return [entrant for entrant in entrants if entrant.cases_hash == cases_hash]
 
 
@@ -198,28 +202,28 @@ def _defender(entrants: Sequence[Entrant], incumbent: Incumbent | None) -> Entra
     return newest
 
 
-def _verdict_on_loser(entrant: Entrant, live: Entrant, is_pinned: bool) -> Verdict:
-    """Return why an entrant is not live, by its comparison with the live model."""
-    gap = compare(entrant, live)
-    name = _name_of(live, entrant)
-    if gap is None:
+def _decision_about_loser(entrant: Entrant, live: Entrant, is_pinned: bool) -> Decision:
+    """Return the decision that an entrant is not live, with the reason: its comparison with the live model."""
+    difference = compare(entrant, live)
+    name = _name_in_reason(live, entrant)
+    if difference is None:
         why = f"not measured on the cases of {name}; that takes a night that trains both"
     elif is_better(entrant, live):
-        why = f"{_gap_text(gap)} over {name}"
-    elif gap.ci_high is not None and gap.ci_high < 0:
-        why = f"{_gap_text(gap)} against {name}, which is better"
+        why = f"{_difference_text(difference)} over {name}"
+    elif difference.ci_high is not None and difference.ci_high < 0:
+        why = f"{_difference_text(difference)} against {name}, which is better"
     else:
-        why = f"{_gap_text(gap)} over {name} is within noise"
+        why = f"{_difference_text(difference)} over {name} is within noise"
     pinned = f"; {name} is pinned" if is_pinned else ""
-    compared_with = live.model_version if gap else None
-    return Verdict(entrant.model_version, entrant.family, False, f"not live: {why}{pinned}", compared_with, gap)
+    compared_with = live.model_version if difference else None
+    return Decision(entrant.model_version, entrant.family, False, f"not live: {why}{pinned}", compared_with, difference)
 
 
-def _gap_text(gap: Comparison | None) -> str:
-    """Return a difference and its interval as reasons show them."""
-    return f"{gap.mean:+.4f} [{gap.ci_low:.4f}, {gap.ci_high:.4f}]" if gap else ""
+def _difference_text(difference: Comparison | None) -> str:
+    """Return a difference and its interval as text for a reason; empty if there is no comparison."""
+    return f"{difference.mean:+.4f} [{difference.ci_low:.4f}, {difference.ci_high:.4f}]" if difference else ""
 
 
-def _name_of(live: Entrant, other: Entrant) -> str:
-    """Return the live model's family, as a reason about the other model names it."""
+def _name_in_reason(live: Entrant, other: Entrant) -> str:
+    """Return the live model's name in a reason about ``other``: its family, or "another" one of the same family."""
     return f"another {live.family}" if live.family == other.family else live.family

@@ -1,4 +1,4 @@
-"""Checkpoint files of fits: a killed run continues from them. The file's name tells the recipe and the data."""
+"""Checkpoint files, from which a killed fit continues. A file's name contains hashes of the model and of the data."""
 
 import hashlib
 from pathlib import Path
@@ -9,37 +9,40 @@ from jobs.core.catalog import Catalog
 from jobs.core.sequences import Sequences
 
 
-def checkpoint_path(folder: Path, recipe: str, sequences: Sequences, catalog: Catalog) -> Path:
-    """Return the path of a fit's checkpoint; its name is a hash of the recipe and a hash of the training data.
+def checkpoint_path(folder: Path, fingerprint: str, sequences: Sequences, catalog: Catalog) -> Path:
+    """Return the path of a fit's checkpoint; its name is made of the model's fingerprint and a hash of the data.
 
     Parameters
     ----------
-    recipe : str
-        The fingerprint of the model (:func:`jobs.nightly.freshness.fingerprint`).
+    fingerprint : str
+        The hash of all that determines the model except the data (:func:`jobs.nightly.freshness.fingerprint`).
     """
-    data = hashlib.sha256()
+    data_hash = hashlib.sha256()
     for array in (sequences.items, sequences.offsets, catalog.embeddings):
-        data.update(np.ascontiguousarray(array).tobytes())
-    data.update("\0".join(catalog.item_ids).encode())
-    return folder / "checkpoints" / f"{recipe[:16]}-{data.hexdigest()[:16]}.safetensors"
+        data_hash.update(np.ascontiguousarray(array).tobytes())
+    data_hash.update("\0".join(catalog.item_ids).encode())
+    return folder / "checkpoints" / f"{fingerprint[:16]}-{data_hash.hexdigest()[:16]}.safetensors"
 
 
 def drop_checkpoints(path: Path) -> None:
-    """Delete a fit's checkpoint and those of its parts and second fits, whose names begin with the same stem."""
+    """Delete all checkpoints of a fit: the file at ``path``, and files whose names begin with its stem.
+
+    Such files belong to the parts of a fusion and to second fits.
+    """
     for file in path.parent.glob(f"{path.stem}*"):
         file.unlink()
 
 
-def drop_leftovers(checkpoints: list[Path]) -> None:
-    """Delete the checkpoints that killed fits of the same recipe left for other data: no fit will use them again.
+def drop_leftover_checkpoints(usable_checkpoints: list[Path]) -> None:
+    """Delete checkpoints that killed fits of the same model left for other data: no fit will use them again.
 
     Parameters
     ----------
-    checkpoints : list of Path
-        The checkpoints of one recipe that are still of use.
+    usable_checkpoints : list of Path
+        The checkpoints of one fingerprint that are kept, because a fit may still continue from them.
     """
-    stems = tuple(path.stem for path in checkpoints)
-    recipe, _ = stems[0].split("-")
-    for file in checkpoints[0].parent.glob(f"{recipe}-*"):
+    stems = tuple(path.stem for path in usable_checkpoints)
+    fingerprint, _ = stems[0].split("-")
+    for file in usable_checkpoints[0].parent.glob(f"{fingerprint}-*"):
         if not file.name.startswith(stems):
             file.unlink()

@@ -1,10 +1,10 @@
 """The evaluate job: measure new models on the test part, and choose the live model.
 
-The choice (:mod:`jobs.nightly.champion`) uses figures of the validation part only; figures of the test part are for
+The choice (:mod:`jobs.nightly.champion`) uses only metrics of the validation cases; metrics of the test cases are for
 people to read.
 """
 
-from jobs.evaluation.measure import hash_cases, measure, store_measured
+from jobs.evaluation.measure import hash_cases, measure, store_measurement
 from jobs.evaluation.protocols import index_split, split_history
 from jobs.language_models.services import Services
 from jobs.nightly.model_store import ModelRow, drop_old_weights, load_model, newest_models
@@ -15,22 +15,22 @@ from jobs.warehouse.job_runs import JobRun
 from jobs.warehouse.reading import read_catalog, read_sequences
 
 
-def evaluate(connection: Connection, settings: Settings, run: JobRun) -> None:
-    """Measure the models that have no test figures yet, then decide which of ``settings.models`` is live."""
+def evaluate(connection: Connection, settings: Settings, record: JobRun) -> None:
+    """Measure the models that have no test metrics yet, then choose the live model among ``settings.models``."""
     newest = newest_models(connection)
-    usable = [
+    usable_models = [
         newest[family] for family in settings.models if family in newest and not why_unusable(newest[family], settings)
     ]
-    unmeasured = [row for row in usable if not _is_measured(connection, row)]
-    run.rows_in = len(usable)
-    if unmeasured:
-        _measure_on_test(connection, settings, unmeasured, run)
-    run.detail["live"] = promote(connection, settings, usable)
+    unmeasured_models = [row for row in usable_models if not _is_measured(connection, row)]
+    record.rows_in = len(usable_models)
+    if unmeasured_models:
+        _measure_on_test(connection, settings, unmeasured_models, record)
+    record.detail["live"] = promote(connection, settings, usable_models)
     drop_old_weights(connection, settings.models_kept)
 
 
 def _is_measured(connection: Connection, row: ModelRow) -> bool:
-    """Tell whether a model has test figures in ``ml.model_metrics``."""
+    """Tell whether ``ml.model_metrics`` has test metrics of a model."""
     count = connection.execute(
         "select count(*) from ml.model_metrics where model_version = ? and ends_with(split, '/test')",
         [row.model_version],
@@ -38,8 +38,8 @@ def _is_measured(connection: Connection, row: ModelRow) -> bool:
     return count != (0,)
 
 
-def _measure_on_test(connection: Connection, settings: Settings, rows: list[ModelRow], run: JobRun) -> None:
-    """Measure models on the test part, and commit the figures of each model when it is measured."""
+def _measure_on_test(connection: Connection, settings: Settings, rows: list[ModelRow], record: JobRun) -> None:
+    """Measure models on the test cases, and commit the metrics of each model as soon as it is measured."""
     dbt_vars = settings.job_vars()
     history = read_sequences(connection)
     catalog = read_catalog(connection, dbt_vars.embedding.dimensions)
@@ -49,8 +49,8 @@ def _measure_on_test(connection: Connection, settings: Settings, rows: list[Mode
         if split is None:  # the history has been deleted since the model was trained
             continue
         indexed = index_split(split, history, catalog)
-        warm = indexed.has_warm_target
-        segments = {} if warm.all() else {"warm_target": warm, "cold_target": ~warm}
+        has_warm_target = indexed.has_warm_target
+        segments = {} if has_warm_target.all() else {"warm_target": has_warm_target, "cold_target": ~has_warm_target}
         scorer = load_model(services, row).scorer(catalog)
         measured = measure(
             scorer,
@@ -61,6 +61,6 @@ def _measure_on_test(connection: Connection, settings: Settings, rows: list[Mode
             allow_repeats=dbt_vars.allow_repeats,
         )
         with transaction(connection):
-            store_measured(connection, row.model_version, f"{split.name}/test", hash_cases(split.test), measured)
-        run.rows_out += 1
-        run.detail[row.model_version] = len(indexed.cases.targets)
+            store_measurement(connection, row.model_version, f"{split.name}/test", hash_cases(split.test), measured)
+        record.rows_out += 1
+        record.detail[row.model_version] = len(indexed.cases.targets)

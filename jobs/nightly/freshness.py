@@ -1,4 +1,4 @@
-"""Which families have to be trained, and why. A family that needs no training is called fresh."""
+"""Decides which model families have to be trained, and why. A family that needs no training is called fresh."""
 
 import hashlib
 import json
@@ -12,9 +12,9 @@ from jobs.nightly.model_store import SCHEMA_VERSION, ModelRow
 from jobs.settings import Settings, Vars
 from jobs.warehouse.connection import Connection
 
-LEFT_BEHIND = """
-    -- Models measured on other validation cases than a newer model that replaced one too old: a killed run trained the
-    -- newer model, and ended before it retrained these
+LEFT_BEHIND_MODELS = """
+    -- Models measured on other validation cases than a newer model, of any family, that replaced one that was too old:
+    -- a killed run trained the newer model, and ended before it retrained these
     with trained as (
         select
             models.model_version, models.started_at, models.finished_at, ranks.cases_hash,
@@ -31,10 +31,12 @@ LEFT_BEHIND = """
     where later.predecessor_finished_at < later.started_at - $max_age
 """
 
-MEASURED_ON = "select model_version from ml.model_ranks where cases_hash = ? and ends_with(split, '/validation')"
+MODELS_MEASURED_ON_CASES = (
+    "select model_version from ml.model_ranks where cases_hash = ? and ends_with(split, '/validation')"
+)
 
 
-class Due(Enum):
+class DueReason(Enum):
     """Why a family has to be trained; each value completes the sentence "The family ..."."""
 
     NO_MODEL = "has no model yet"
@@ -52,31 +54,31 @@ def due_families(
     fingerprints: Mapping[str, str],
     now: datetime,
     max_age: timedelta,
-) -> dict[str, Due]:
-    """Return the families that have to be trained, each with the reason; the others are fresh.
+) -> dict[str, DueReason]:
+    """Return the families that have to be trained, each with the reason; all other families are fresh.
 
     Parameters
     ----------
     newest : family -> ModelRow
         The newest model of each family that has one.
     fingerprints : family -> str
-        The families to look at, each with the fingerprint that a model trained now would have.
+        The families to check, each with the fingerprint that a model trained now would have.
     max_age : timedelta
-        How long a model is fresh.
+        The age at which a model has to be trained again.
     """
     learnt_deleted = {name for (name,) in connection.execute("select model_version from ml.models_due").fetchall()}
-    left_behind = {name for (name,) in connection.execute(LEFT_BEHIND, {"max_age": max_age}).fetchall()}
+    left_behind = {name for (name,) in connection.execute(LEFT_BEHIND_MODELS, {"max_age": max_age}).fetchall()}
 
-    def why_due(row: ModelRow | None, fingerprint: str) -> Due | None:
-        """Return why the family of a newest model has to be trained; None if it is fresh."""
+    def why_due(row: ModelRow | None, fingerprint: str) -> DueReason | None:
+        """Return why a family has to be trained, given its newest model; None if the family is fresh."""
         if row is None:
-            return Due.NO_MODEL
+            return DueReason.NO_MODEL
         checks = {
-            Due.TOO_OLD: row.finished_at < now - max_age,
-            Due.LEFT_BEHIND: row.model_version in left_behind,
-            Due.CONFIGURED_DIFFERENTLY: row.fingerprint != fingerprint,
-            Due.LEARNT_DELETED_EVENTS: row.model_version in learnt_deleted,
-            Due.NO_WEIGHTS: not row.has_weights,
+            DueReason.TOO_OLD: row.finished_at < now - max_age,
+            DueReason.LEFT_BEHIND: row.model_version in left_behind,
+            DueReason.CONFIGURED_DIFFERENTLY: row.fingerprint != fingerprint,
+            DueReason.LEARNT_DELETED_EVENTS: row.model_version in learnt_deleted,
+            DueReason.NO_WEIGHTS: not row.has_weights,
         }
         return next((reason for reason, applies in checks.items() if applies), None)
 
@@ -85,9 +87,9 @@ def due_families(
 
 
 def due_for_same_cases(
-    connection: Connection, newest: Mapping[str, ModelRow], due: Mapping[str, Due], cases_hash: str
-) -> dict[str, Due]:
-    """Return the families that have to be trained because others are, so that all are measured on the same cases.
+    connection: Connection, newest: Mapping[str, ModelRow], due: Mapping[str, DueReason], cases_hash: str
+) -> dict[str, DueReason]:
+    """Return the families to train because other families are trained, so that all share their validation cases.
 
     When a family is trained because of its age, the validation cases have changed with the history, and only models
     that were measured on the same cases can be compared (:mod:`jobs.nightly.champion`). A model that a killed run has
@@ -102,11 +104,11 @@ def due_for_same_cases(
     cases_hash : str
         The hash of the validation cases on which models trained now are measured.
     """
-    if not {Due.TOO_OLD, Due.LEFT_BEHIND} & set(due.values()):
+    if not {DueReason.TOO_OLD, DueReason.LEFT_BEHIND} & set(due.values()):
         return {}
-    measured = {version for (version,) in connection.execute(MEASURED_ON, [cases_hash]).fetchall()}
+    measured = {version for (version,) in connection.execute(MODELS_MEASURED_ON_CASES, [cases_hash]).fetchall()}
     return {
-        family: Due.OTHER_CASES
+        family: DueReason.OTHER_CASES
         for family, row in newest.items()
         if family not in due and row.model_version not in measured
     }

@@ -1,4 +1,4 @@
-"""The last finished run of the recommend job: what it was made from, and whether a later run was cut short."""
+"""The last finished run of the recommend job: what its lists were made from, and whether a later run was cut short."""
 
 import json
 from dataclasses import dataclass
@@ -9,11 +9,12 @@ from jobs.settings import Vars
 from jobs.warehouse.connection import Connection
 
 NO_MODEL = "no-model"
-"""The model_version of a run that recommends before any model was trained."""
+"""The ``model_version`` of lists that were made before any model was trained."""
 
 LAST_RUN = """
-    -- The last finished run. A later run that was interrupted or failed may have written similar items already
-    with done as (
+    -- The last finished run of the recommend job. A later run that was interrupted or failed may already have written
+    -- similar items
+    with last_finished as (
         select run_id, detail, started_at from ml.job_runs
         where job = 'recommend' and status = 'done'
         order by started_at desc, run_id desc
@@ -24,13 +25,13 @@ LAST_RUN = """
         exists(
             select 1 from ml.job_runs as later
             where later.job = 'recommend' and later.status in ('interrupted', 'failed')
-                and later.started_at > done.started_at
+                and later.started_at > last_finished.started_at
         ) as was_cut_short
-    from done
+    from last_finished
 """
 
-CATALOG_MARK = """
-    -- A text that changes when an item comes, goes, is withdrawn, or gets another vector
+CATALOG_FINGERPRINT = """
+    -- A text that changes when an item is added or removed, becomes available or unavailable, or gets another vector
     select count(*) || ':' || coalesce(bit_xor(hash(items.item_id, items.available, vectors.text_hash)), 0)
     from catalog.items as items
     left join catalog.item_embeddings as vectors on items.item_id = vectors.item_id
@@ -46,9 +47,10 @@ class LastRun:
     run_id : str or None
         None if no run has finished yet.
     recipe : dict
-        What the run was made from, as :func:`read_recipe` returns it; empty if no run has finished yet.
+        All that determined the run's lists besides the visitors' sequences, as :func:`read_recipe` returns it; empty if
+        no run has finished yet.
     was_cut_short : bool
-        Whether a later run was interrupted or failed: it may have replaced the similar items.
+        Whether a later run was interrupted or failed; that run may have replaced the similar items.
     """
 
     run_id: str | None
@@ -71,10 +73,11 @@ def read_last_run(connection: Connection) -> LastRun:
 
 def read_recipe(connection: Connection, model: ModelRow | None, dbt_vars: Vars) -> dict[str, Any]:
     """Return all that determines the lists of a run besides the visitors' sequences: the model, catalogue and vars."""
-    mark = connection.execute(CATALOG_MARK).fetchone()
+    row = connection.execute(CATALOG_FINGERPRINT).fetchone()
+    fingerprint = row[0] if row else ""
     return {
         "model_version": model.model_version if model else NO_MODEL,
-        "catalog": f"{dbt_vars.embedding_model}/{dbt_vars.embedding.dimensions}/{mark[0] if mark else ''}",
+        "catalog": f"{dbt_vars.embedding_model}/{dbt_vars.embedding.dimensions}/{fingerprint}",
         "similar": dbt_vars.similar_items_per_item,
         "lists": [
             dbt_vars.recommendations_per_visitor,

@@ -1,4 +1,4 @@
-"""Fitted models in ``ml.models``: their weights as safetensors bytes with a SHA-256; nothing is pickled."""
+"""Storing fitted models in ``ml.models``: weights are safetensors bytes with a SHA-256; nothing is pickled."""
 
 import hashlib
 import json
@@ -19,10 +19,10 @@ from jobs.models.registry import make
 from jobs.warehouse.connection import Connection
 
 SCHEMA_VERSION = 4
-"""Version of the format of weights and fingerprints; after a change every stored model has to be trained again."""
+"""Version of the format of weights and fingerprints; when it changes, every stored model has to be trained again."""
 
 RENEWAL_ADVICE = "run `nextmart run`, or `nextmart train` and then `nextmart evaluate`"
-"""What a message advises if the live model can no longer recommend."""
+"""The advice in error messages when the live model can no longer recommend."""
 
 MODEL_ROWS = """
     select model_version, model, parameters, fingerprint, data_cutoff_at, embedding_model, finished_at, status,
@@ -31,7 +31,7 @@ MODEL_ROWS = """
 """
 
 PREVIOUS_LIVE = """
-    -- The model that was live before the present live model: a rollback makes it live again
+    -- The model that was live before the present live model; a rollback makes the earlier model live again
     select model_version from ml.champions
     where is_live and model_version not in (select model_version from ml.models where status = 'live')
     order by changed_at desc
@@ -46,13 +46,13 @@ class ModelRow:
     Attributes
     ----------
     model : str
-        The family.
+        The model family.
     fingerprint : str
         The hash of all that determines the model except the data (:func:`jobs.nightly.freshness.fingerprint`).
     status : str
         ``candidate`` until the first decision about it, then ``live`` or ``retired``.
     schema_version : int or None
-        None for models of versions of nextmart that did not store it.
+        ``SCHEMA_VERSION`` when the model was stored; None if that version of nextmart did not store it.
     """
 
     model_version: str
@@ -67,13 +67,13 @@ class ModelRow:
     schema_version: int | None
 
 
-def pack(model: Model, trained_on: Catalog) -> bytes:
-    """Return a model's state as safetensors bytes, with the item_ids that its indices stand for.
+def model_to_bytes(model: Model, trained_on: Catalog) -> bytes:
+    """Return a model's state as safetensors bytes, with the item_id of each catalogue index that the state uses.
 
     Parameters
     ----------
     trained_on : Catalog
-        The catalogue of the fit.
+        The catalogue that the model was fitted with.
     """
     encoded = [item_id.encode() for item_id in trained_on.item_ids]
     item_ids: State = {
@@ -83,8 +83,10 @@ def pack(model: Model, trained_on: Catalog) -> bytes:
     return save({name: np.ascontiguousarray(array) for name, array in {**model.state(), **item_ids}.items()})
 
 
-def unpack(family: str, parameters: dict[str, Any], weights: bytes, services: Services | None = None) -> Model:
-    """Return the fitted model whose state :func:`pack` turned into bytes.
+def model_from_bytes(
+    family: str, parameters: dict[str, Any], weights: bytes, services: Services | None = None
+) -> Model:
+    """Return the fitted model whose state :func:`model_to_bytes` turned into ``weights``.
 
     Raises
     ------
@@ -92,13 +94,15 @@ def unpack(family: str, parameters: dict[str, Any], weights: bytes, services: Se
         If this version of nextmart does not know the family or its parameters, or can't read its weights.
     """
     state = load(weights)
-    text = state.pop("item_ids.bytes").tobytes()
-    ends = state.pop("item_ids.lengths").cumsum()
-    starts = [0, *ends[:-1]]
-    item_ids = np.array([text[start:end].decode() for start, end in zip(starts, ends, strict=False)], np.object_)
+    joined_ids = state.pop("item_ids.bytes").tobytes()
+    id_ends = state.pop("item_ids.lengths").cumsum()
+    id_starts = [0, *id_ends[:-1]]
+    item_ids = np.array(
+        [joined_ids[start:end].decode() for start, end in zip(id_starts, id_ends, strict=False)], np.object_
+    )
     try:
         model = make(family, parameters, services)
-    except UsageError as error:  # no setting is wrong: the parameters come from ml.models
+    except UsageError as error:  # not an error of the user: the parameters come from ml.models, not from settings
         raise ValueError(str(error)) from error
     count = len(item_ids)
     model.restore(state, Catalog(item_ids, np.zeros((count, 1), np.float32), np.ones(count, np.bool_)))
@@ -106,7 +110,7 @@ def unpack(family: str, parameters: dict[str, Any], weights: bytes, services: Se
 
 
 def newest_models(connection: Connection) -> dict[str, ModelRow]:
-    """Return the newest model of each family, by family."""
+    """Return the newest model of each family of ``ml.models``, by family."""
     rows = connection.execute(
         f"{MODEL_ROWS} qualify row_number() over (partition by model order by finished_at desc, model_version desc) = 1"
     ).fetchall()
@@ -120,14 +124,14 @@ def all_models(connection: Connection) -> list[ModelRow]:
 
 
 def live_model(connection: Connection) -> ModelRow | None:
-    """Return the live model, the one that recommends; None if there is none."""
+    """Return the live model, which makes the recommendations; None if no model is live."""
     rows = connection.execute(f"{MODEL_ROWS} where status = 'live' order by finished_at desc limit 1").fetchall()
     return _model_row(rows[0]) if rows else None
 
 
 def _model_row(values: tuple[Any, ...]) -> ModelRow:
-    model_version, family, parameters, *others = values
-    return ModelRow(model_version, family, json.loads(parameters), *others)
+    model_version, family, parameters, *other_columns = values
+    return ModelRow(model_version, family, json.loads(parameters), *other_columns)
 
 
 def load_model(services: Services, row: ModelRow) -> Model:
@@ -146,18 +150,19 @@ def load_model(services: Services, row: ModelRow) -> Model:
     if hashlib.sha256(weights).hexdigest() != weights_sha256:
         raise NextmartError(f"the weights of model {row.model_version} are damaged; run `nextmart train`")
     try:
-        return unpack(row.model, row.parameters, weights, services)
+        return model_from_bytes(row.model, row.parameters, weights, services)
     except (KeyError, ValueError, RuntimeError, struct.error) as error:
         raise NextmartError(
             f"model {row.model_version} was saved by another version of nextmart ({error}); {RENEWAL_ADVICE}"
         ) from error
 
 
-def drop_old_weights(connection: Connection, kept: int) -> None:
+def drop_old_weights(connection: Connection, models_kept: int) -> None:
     """Drop the weights of old models; their rows stay in ``ml.models``.
 
-    Weights are kept of the ``kept`` newest models of each family, of the live model, and of the model that was live
-    before it. Of models that have learnt from deleted events only the newest of a family and the live one keep theirs.
+    Weights are kept of the ``models_kept`` newest models of each family, of the live model, and of the model that was
+    live before the live one. Of models that have learnt from deleted events, only the newest of each family and the
+    live model keep their weights.
     """
     connection.execute(
         "update ml.models set weights = null where status <> 'live' and model_version in ("  # noqa: S608
@@ -165,5 +170,5 @@ def drop_old_weights(connection: Connection, kept: int) -> None:
         "qualify row_number() over (partition by model order by finished_at desc, model_version desc) "
         "> case when model_version in (select model_version from ml.models_due) then 1 "
         f"when model_version in ({PREVIOUS_LIVE}) then 1e9 else ? end)",
-        [kept],
+        [models_kept],
     )

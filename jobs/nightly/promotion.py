@@ -1,6 +1,7 @@
 """Decisions about the live model, written to ``ml.champions`` in the transaction in which they take effect.
 
-Each night the evaluate job decides (:func:`jobs.nightly.champion.decide`); people decide by pin, unpin and rollback.
+Each night the evaluate job decides (:func:`jobs.nightly.champion.choose_live_model`); people decide by pin, unpin and
+rollback.
 """
 
 from collections.abc import Sequence
@@ -10,7 +11,7 @@ import numpy as np
 
 from jobs.core.metrics import rank_values
 from jobs.errors import NextmartError, UsageError
-from jobs.nightly.champion import SELECTION_K, Entrant, Incumbent, Verdict, decide
+from jobs.nightly.champion import SELECTION_K, Decision, Entrant, Incumbent, choose_live_model
 from jobs.nightly.model_store import PREVIOUS_LIVE, SCHEMA_VERSION, ModelRow, all_models, live_model
 from jobs.progress import say
 from jobs.settings import Settings
@@ -33,23 +34,23 @@ LEARNT_DELETED_EVENTS = "select deleted_at from ml.models_due where model_versio
 
 
 def promote(connection: Connection, settings: Settings, models: Sequence[ModelRow]) -> str | None:
-    """Decide which model is live now, record why, and return its model_version; None if there is no model.
+    """Choose the live model, record the reason, and return its ``model_version``; None if there is no model.
 
     Parameters
     ----------
     models : sequence of ModelRow
-        The newest model of each family that is set, in the order of ``settings.models``, without unusable ones.
+        The newest usable model of each family of ``settings.models``, in that order.
     """
     row = live_model(connection)
     incumbent = _incumbent(connection, settings, row) if row else None
-    verdicts = decide([_entrant(connection, settings, model) for model in models], incumbent)
-    if not verdicts:
+    decisions = choose_live_model([_entrant(connection, settings, model) for model in models], incumbent)
+    if not decisions:
         return None
     stays_pinned = incumbent is not None and incumbent.is_pinned and not incumbent.why_unusable
     if incumbent and incumbent.is_pinned and incumbent.why_unusable:
         say(f"the pin of {incumbent.entrant.model_version} is lifted: {incumbent.why_unusable}")
-    _record(connection, verdicts, pinned=stays_pinned)
-    live = verdicts[0]
+    _write_decisions(connection, decisions, pinned=stays_pinned)
+    live = decisions[0]
     if row is None or row.model_version != live.model_version:
         say(f"the live model is now {live.model_version} ({live.reason})")
     elif stays_pinned:
@@ -57,7 +58,7 @@ def promote(connection: Connection, settings: Settings, models: Sequence[ModelRo
     return live.model_version
 
 
-def pin(connection: Connection, settings: Settings, run: JobRun, model_version: str) -> None:
+def pin(connection: Connection, settings: Settings, record: JobRun, model_version: str) -> None:
     """Make one model live until :func:`unpin`; nights still train other models, but do not make them live.
 
     Raises
@@ -70,10 +71,10 @@ def pin(connection: Connection, settings: Settings, run: JobRun, model_version: 
         raise UsageError(f"there is no model '{model_version}'. {_pinnable_models(connection, settings)}")
     if why := why_unusable(row, settings):
         raise UsageError(f"model {model_version} can't be pinned: {why}. {_pinnable_models(connection, settings)}")
-    _pin(connection, row, "live: pinned by hand", run)
+    _pin(connection, row, "live: pinned by hand", record)
 
 
-def rollback(connection: Connection, settings: Settings, run: JobRun) -> None:
+def rollback(connection: Connection, settings: Settings, record: JobRun) -> None:
     """Make the previous live model live again, and pin it; a second rollback returns to the newer model.
 
     Raises
@@ -87,14 +88,14 @@ def rollback(connection: Connection, settings: Settings, run: JobRun) -> None:
         raise NextmartError(
             f"there is nothing to roll back to: no other model was live. {_pinnable_models(connection, settings)}"
         )
-    before = next((model for model in all_models(connection) if model.model_version == previous[0]), None)
-    if why := why_unusable(before, settings) if before else "it is gone from ml.models":
+    previous_model = next((model for model in all_models(connection) if model.model_version == previous[0]), None)
+    if why := why_unusable(previous_model, settings) if previous_model else "it is gone from ml.models":
         raise NextmartError(f"can't roll back to {previous[0]}: {why}. {_pinnable_models(connection, settings)}")
-    assert before is not None  # noqa: S101 - an absent model has a reason why not
-    _pin(connection, before, f"live: rolled back to by hand, from {row.model}", run)
+    assert previous_model is not None  # noqa: S101 - an absent model has raised the error above
+    _pin(connection, previous_model, f"live: rolled back to by hand, from {row.model}", record)
 
 
-def unpin(connection: Connection, settings: Settings, run: JobRun) -> None:  # noqa: ARG001 - the arguments of every job
+def unpin(connection: Connection, settings: Settings, record: JobRun) -> None:  # noqa: ARG001 - all jobs have these
     """Remove the pin: the live model stays live until a night chooses another.
 
     Raises
@@ -106,8 +107,10 @@ def unpin(connection: Connection, settings: Settings, run: JobRun) -> None:  # n
     _, is_pinned = _last_decision(connection, row) if row else ("", False)
     if row is None or not is_pinned:
         raise NextmartError("no model is pinned")
-    _record(connection, [Verdict(row.model_version, row.model, True, "live: was pinned by hand")], pinned=False)
-    run.detail = {"live": row.model_version, "says": f"{row.model_version} is live until a night chooses another"}
+    _write_decisions(
+        connection, [Decision(row.model_version, row.model, True, "live: was pinned by hand")], pinned=False
+    )
+    record.detail = {"live": row.model_version, "says": f"{row.model_version} is live until a night chooses another"}
 
 
 def why_unusable(row: ModelRow, settings: Settings) -> str | None:
@@ -121,15 +124,15 @@ def why_unusable(row: ModelRow, settings: Settings) -> str | None:
     return None
 
 
-def _pin(connection: Connection, row: ModelRow, reason: str, run: JobRun) -> None:
-    """Make a model live and pinned, record it and why the model before is not live, and fill the run's detail."""
+def _pin(connection: Connection, row: ModelRow, reason: str, record: JobRun) -> None:
+    """Make a model live and pinned, record why it is live and the earlier model is not, and fill ``record.detail``."""
     before = live_model(connection)
-    verdicts = [Verdict(row.model_version, row.model, True, reason)]
+    decisions = [Decision(row.model_version, row.model, True, reason)]
     if before and before.model_version != row.model_version:
-        verdicts.append(Verdict(before.model_version, before.model, False, f"not live: {row.model} is pinned"))
-    _record(connection, verdicts, pinned=True)
+        decisions.append(Decision(before.model_version, before.model, False, f"not live: {row.model} is pinned"))
+    _write_decisions(connection, decisions, pinned=True)
     _warn_if_learnt_deleted_events(connection, row.model_version)
-    run.detail = {
+    record.detail = {
         "live": row.model_version,
         "before": before.model_version if before else None,
         "says": f"{row.model_version} is live and pinned; the next `nextmart run` recommends with it",
@@ -137,7 +140,7 @@ def _pin(connection: Connection, row: ModelRow, reason: str, run: JobRun) -> Non
 
 
 def _incumbent(connection: Connection, settings: Settings, row: ModelRow) -> Incumbent:
-    """Return the live model as the rule takes it, with the reason why it can't stay live, if there is one."""
+    """Return the live model as an argument of the rule, with the reason why it can't stay live, if any."""
     reason, is_pinned = _last_decision(connection, row)
     why = why_unusable(row, settings)
     if not is_pinned and why is None:
@@ -149,7 +152,7 @@ def _incumbent(connection: Connection, settings: Settings, row: ModelRow) -> Inc
 
 
 def _last_decision(connection: Connection, row: ModelRow) -> tuple[str, bool]:
-    """Return why the live model is live, and whether it is pinned."""
+    """Return the recorded reason why the live model is live, and whether the model is pinned."""
     decisions = {version: (reason, pinned) for version, _, pinned, reason in _last_decisions(connection)}
     return decisions.get(row.model_version, ("live: since before reasons were kept", False))
 
@@ -160,7 +163,7 @@ def _last_decisions(connection: Connection) -> list[tuple[Any, ...]]:
 
 
 def _entrant(connection: Connection, settings: Settings, row: ModelRow) -> Entrant:
-    """Return a model as the rule takes it, with its value on each validation case."""
+    """Return a model as an argument of the rule, with its value of the selection metric on each validation case."""
     ranked = connection.execute(VALIDATION_RANKS, [row.model_version]).fetchone()
     if ranked is None:
         return Entrant(row.model_version, row.model)
@@ -169,40 +172,40 @@ def _entrant(connection: Connection, settings: Settings, row: ModelRow) -> Entra
     return Entrant(row.model_version, row.model, cases_hash, values)
 
 
-def _record(connection: Connection, verdicts: Sequence[Verdict], *, pinned: bool) -> None:
-    """Make the first verdict's model live, and insert the verdicts that are new, in one transaction."""
+def _write_decisions(connection: Connection, decisions: Sequence[Decision], *, pinned: bool) -> None:
+    """Make the first decision's model live, and insert the decisions that are new, in one transaction."""
     recorded = {version: tuple(rest) for version, *rest in _last_decisions(connection)}
-    live, changed_at = verdicts[0].model_version, now()
+    live, changed_at = decisions[0].model_version, now()
     with transaction(connection):
         connection.execute(
             "update ml.models set status = if(model_version = $live, 'live', 'retired') "
             "where (model_version = $live) <> (status = 'live')",
             {"live": live},
         )
-        for verdict in verdicts:
-            is_pinned = pinned and verdict.is_live
-            if recorded.get(verdict.model_version) != (verdict.is_live, is_pinned, verdict.reason):
+        for decision in decisions:
+            is_pinned = pinned and decision.is_live
+            if recorded.get(decision.model_version) != (decision.is_live, is_pinned, decision.reason):
                 connection.execute(
                     "insert into ml.champions by name select $changed_at as changed_at, "
                     "$model_version as model_version, $family as family, $is_live as is_live, $pinned as pinned, "
                     "$reason as reason, $compared_with as compared_with, $difference as difference, "
                     "$ci_low as ci_low, $ci_high as ci_high",
-                    {"changed_at": changed_at, "pinned": is_pinned, **_champion_columns(verdict)},
+                    {"changed_at": changed_at, "pinned": is_pinned, **_champion_columns(decision)},
                 )
 
 
-def _champion_columns(verdict: Verdict) -> dict[str, Any]:
-    """Return a verdict as columns of ``ml.champions``."""
-    gap = verdict.comparison
+def _champion_columns(decision: Decision) -> dict[str, Any]:
+    """Return a decision as the columns of a row of ``ml.champions``."""
+    difference = decision.comparison
     return {
-        "model_version": verdict.model_version,
-        "family": verdict.family,
-        "is_live": verdict.is_live,
-        "reason": verdict.reason,
-        "compared_with": verdict.compared_with,
-        "difference": gap.mean if gap else None,
-        "ci_low": gap.ci_low if gap else None,
-        "ci_high": gap.ci_high if gap else None,
+        "model_version": decision.model_version,
+        "family": decision.family,
+        "is_live": decision.is_live,
+        "reason": decision.reason,
+        "compared_with": decision.compared_with,
+        "difference": difference.mean if difference else None,
+        "ci_low": difference.ci_low if difference else None,
+        "ci_high": difference.ci_high if difference else None,
     }
 
 

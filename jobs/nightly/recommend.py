@@ -1,7 +1,8 @@
 """The recommend job: the live model's list for every visitor, and each item's most similar items.
 
 A visitor whose sequence did not change since the last run keeps the rows of that run, as long as the model, the
-catalogue and the vars are the same: so a night's work grows with the night's events, not with all visitors.
+catalogue and the dbt vars are the same. So the work of a night grows with that night's events, not with the number of
+all visitors.
 """
 
 from dataclasses import dataclass
@@ -32,19 +33,19 @@ from jobs.warehouse.job_runs import JobRun
 from jobs.warehouse.reading import index_items, read_catalog
 
 FALLBACK = "popularity"
-"""The source of rows that fill up a list when the model recommends fewer than k items."""
+"""Value of the column ``source`` in rows that fill up a list because the model recommended fewer than k items."""
 
-VISITORS_AT_ONCE = 20_000  # visitors whose lists are made together: bounds memory
+VISITORS_PER_CHUNK = 20_000  # the number of visitors whose lists are made at once, which limits the memory needed
 
-KEPT_ROWS = """
-    -- The rows of visitors who are not due are copied from the kept run
+COPY_KEPT_ROWS = """
+    -- Copies the rows of visitors who are not due from an earlier run, the kept run
     insert into ml.recommendations by name
     select * replace ($run_id as run_id) from ml.recommendations
     where run_id = $kept_run_id and visitor_id not in (select visitor_id from due_visitors)
 """
 
-OLD_ROWS = """
-    -- Rows of runs that are older than the runs to keep, and rows that an unfinished run left
+DELETE_OLD_ROWS = """
+    -- Deletes rows of runs that are older than the runs to keep, and rows that an unfinished run left
     delete from ml.recommendations where run_id not in (
         select run_id from ml.job_runs
         where job = 'recommend' and status = 'done'
@@ -56,7 +57,7 @@ OLD_ROWS = """
 
 @dataclass(frozen=True)
 class RecommendedLists:
-    """The lists of some visitors, as index arrays (visitors, k); -1 ends a list that is shorter than k.
+    """The recommendation lists of a chunk of visitors; the index -1 ends a list that is shorter than k.
 
     Attributes
     ----------
@@ -75,8 +76,8 @@ class RecommendedLists:
     reasons: Ints
 
 
-def recommend(connection: Connection, settings: Settings, run: JobRun) -> None:
-    """Write a run of lists to ``ml.recommendations``, and replace ``ml.similar_items`` if vectors or settings changed.
+def recommend(connection: Connection, settings: Settings, record: JobRun) -> None:
+    """Write a new run of lists to ``ml.recommendations``; replace ``ml.similar_items`` if vectors or settings changed.
 
     The similar items are also replaced if a run was cut short after the last finished run.
 
@@ -90,35 +91,35 @@ def recommend(connection: Connection, settings: Settings, run: JobRun) -> None:
     if model and (why := why_unusable(model, settings)):
         raise NextmartError(f"the live model {model.model_version} can't recommend: {why}; {RENEWAL_ADVICE}")
     recipe, last_run = read_recipe(connection, model, dbt_vars), read_last_run(connection)
-    run.detail = recipe
+    record.detail = recipe
     changed = last_run.changed_parts(recipe)
     similar_items_are_old = last_run.was_cut_short or not changed.isdisjoint({"catalog", "similar"})
     kept_run_id = None if changed else last_run.run_id
     due_count = find_due_visitors(connection, kept_run_id, dbt_vars.allow_repeats)
     if not (changed or similar_items_are_old or due_count):
-        run.status = "unchanged"
+        record.status = "unchanged"
         return
-    connection.execute(OLD_ROWS, {"runs_kept": settings.runs_kept})
+    connection.execute(DELETE_OLD_ROWS, {"runs_kept": settings.runs_kept})
     catalog = read_catalog(connection, dbt_vars.embedding.dimensions)
     if similar_items_are_old:
-        write_similar_items(connection, catalog, dbt_vars, run)
-    connection.execute(KEPT_ROWS, {"run_id": run.run_id, "kept_run_id": kept_run_id})
-    _write_recommendations(connection, model, catalog, settings, run)
+        write_similar_items(connection, catalog, dbt_vars, record)
+    connection.execute(COPY_KEPT_ROWS, {"run_id": record.run_id, "kept_run_id": kept_run_id})
+    _write_recommendations(connection, model, catalog, settings, record)
 
 
-def fill_up(
-    ranked: tuple[Floats, Ints], sequences: Sequences, popularity: Floats, k: int, allow_repeats: bool
+def fill_short_lists(
+    model_lists: tuple[Floats, Ints], sequences: Sequences, popularity: Floats, k: int, allow_repeats: bool
 ) -> tuple[Floats, Ints, Bools]:
     """Fill up short lists to k items with the most popular items that neither the list nor the sequence contains.
 
     Parameters
     ----------
-    ranked : float32 and int32 arrays (rows, k)
-        Scores and item indices of the model's lists; -1 from where a list ends.
+    model_lists : float32 and int32 arrays (rows, k)
+        Scores and item indices of the model's lists; index -1 after the last item of a list.
     popularity : float32 array (items,)
-        Scores of the items; -inf for items that may not be recommended. Equal scores are ordered by index.
+        Popularity of the items; -inf for items that may not be recommended. Equally popular items are ordered by index.
     allow_repeats : bool
-        Whether a list may contain items of its own sequence.
+        Whether a list may contain items that the visitor's sequence already contains.
 
     Returns
     -------
@@ -127,29 +128,34 @@ def fill_up(
     from_model : bool array (rows, k)
         True for the entries of the model's own lists.
     """
-    scores, items = ranked[0].copy(), ranked[1].copy()
+    scores, items = model_lists[0].copy(), model_lists[1].copy()
     from_model = items >= 0
-    short = np.flatnonzero(~from_model.all(axis=1))
-    if len(short):
+    short_rows = np.flatnonzero(~from_model.all(axis=1))
+    if len(short_rows):
         excluded = [
-            np.concatenate([items[row][from_model[row]], () if allow_repeats else sequences[int(row)]]) for row in short
+            np.concatenate([items[row][from_model[row]], () if allow_repeats else sequences[int(row)]])
+            for row in short_rows
         ]
         allowed = np.isfinite(popularity)
-        column = torch.from_numpy(np.where(allowed, popularity, 0).astype(np.float32))[:, None]
-        popular_scores, popular = top_k(
-            torch.ones(len(short), 1), column, k, exclude=Sequences.from_lists(excluded), allowed=allowed
+        popularity_column = torch.from_numpy(np.where(allowed, popularity, 0).astype(np.float32))[:, None]
+        popular_scores, popular_items = top_k(
+            torch.ones(len(short_rows), 1),
+            popularity_column,
+            k,
+            exclude=Sequences.from_lists(excluded),
+            allowed=allowed,
         )
-        for place, row in enumerate(short):
+        for short_row, row in enumerate(short_rows):
             length = int(from_model[row].sum())
-            scores[row, length:] = popular_scores[place, : k - length]
-            items[row, length:] = popular[place, : k - length]
+            scores[row, length:] = popular_scores[short_row, : k - length]
+            items[row, length:] = popular_items[short_row, : k - length]
     return scores, items, from_model
 
 
 def _write_recommendations(
-    connection: Connection, model: ModelRow | None, catalog: Catalog, settings: Settings, run: JobRun
+    connection: Connection, model: ModelRow | None, catalog: Catalog, settings: Settings, record: JobRun
 ) -> None:
-    """Make the lists of all due visitors, chunk by chunk, and insert them into ``ml.recommendations``."""
+    """Make the lists of all due visitors, chunk by chunk, and insert the lists into ``ml.recommendations``."""
     dbt_vars = settings.job_vars()
     scorer = load_model(Services(connection, settings), model).scorer(catalog) if model else None
     popularity = _read_popularity(connection, catalog)
@@ -157,34 +163,34 @@ def _write_recommendations(
     model_version = model.model_version if model else NO_MODEL
     generated_at = now()
     visitors = connection.execute("from due_visitors where items is not null order by visitor_id").to_arrow_table()
-    run.rows_in = len(visitors)
-    with progress("recommending", run.rows_in) as advance:
-        for batch in visitors.to_batches(VISITORS_AT_ONCE):
+    record.rows_in = len(visitors)
+    with progress("recommending", record.rows_in) as advance:
+        for batch in visitors.to_batches(VISITORS_PER_CHUNK):
             chunk = pl.from_arrow(batch)
             assert isinstance(chunk, pl.DataFrame)  # noqa: S101 - a batch never becomes a Series
             sequences = index_items(chunk["items"], catalog)
             lists = _make_lists(scorer, sequences, catalog, popularity, dbt_vars)
             rows = _recommendation_rows(lists, chunk, catalog, source)
-            connection.register("ranked", rows)
+            connection.register("recommendation_rows", rows)
             connection.execute(
                 "insert into ml.recommendations by name select *, $run_id as run_id, "
-                "$model_version as model_version, $generated_at as generated_at from ranked",
-                {"run_id": run.run_id, "model_version": model_version, "generated_at": generated_at},
+                "$model_version as model_version, $generated_at as generated_at from recommendation_rows",
+                {"run_id": record.run_id, "model_version": model_version, "generated_at": generated_at},
             )
-            run.rows_out += len(rows)
+            record.rows_out += len(rows)
             advance(len(chunk))
 
 
 def _make_lists(
     scorer: Scorer | None, sequences: Sequences, catalog: Catalog, popularity: Floats, dbt_vars: Vars
 ) -> RecommendedLists:
-    """Return the list of each sequence, filled up with popular items; without a scorer, of popular items alone."""
+    """Return a list for each sequence, filled up with popular items; without a scorer, lists of popular items alone."""
     k = dbt_vars.recommendations_per_visitor
     if scorer is None:
-        ranked = np.full((len(sequences), k), -np.inf, np.float32), np.full((len(sequences), k), -1, np.int32)
+        model_lists = np.full((len(sequences), k), -np.inf, np.float32), np.full((len(sequences), k), -1, np.int32)
     else:
-        ranked = rank(scorer, sequences, k, allowed=catalog.available, allow_repeats=dbt_vars.allow_repeats)
-    scores, items, from_model = fill_up(ranked, sequences, popularity, k, dbt_vars.allow_repeats)
+        model_lists = rank(scorer, sequences, k, allowed=catalog.available, allow_repeats=dbt_vars.allow_repeats)
+    scores, items, from_model = fill_short_lists(model_lists, sequences, popularity, k, dbt_vars.allow_repeats)
     model_items = np.where(from_model, items, -1).astype(np.int32)
     no_reasons = np.full(items.shape, -1, np.int32)
     reasons = scorer.reasons(sequences, model_items, catalog.available) if scorer else no_reasons
@@ -192,9 +198,9 @@ def _make_lists(
 
 
 def _recommendation_rows(lists: RecommendedLists, visitors: pl.DataFrame, catalog: Catalog, source: str) -> pa.Table:
-    """Return one row for each entry of the lists, in columns of ``ml.recommendations``."""
+    """Return a table with a row for each entry of the lists, in columns of ``ml.recommendations``."""
     row, column = np.nonzero(lists.items >= 0)
-    item_ids = np.array([*catalog.item_ids, None], dtype=np.object_)  # index -1 gives null
+    item_ids = np.array([*catalog.item_ids, None], dtype=np.object_)  # index -1 selects the last entry, null
     return pa.table(
         {
             "visitor_id": pa.array(visitors["visitor_id"].to_numpy()[row], pa.string()),
@@ -210,8 +216,10 @@ def _recommendation_rows(lists: RecommendedLists, visitors: pl.DataFrame, catalo
 
 def _read_popularity(connection: Connection, catalog: Catalog) -> Floats:
     """Return the popularity of each item, float32 array (items,); -inf for items that may not be recommended."""
-    popular = connection.execute("select item_id, score from recommendations.popular_items order by rank").fetchnumpy()
+    popular_items = connection.execute(
+        "select item_id, score from recommendations.popular_items order by rank"
+    ).fetchnumpy()
     popularity = np.full(len(catalog), -np.inf, np.float32)
-    places = catalog.find(popular["item_id"])
-    popularity[places[places >= 0]] = popular["score"][places >= 0]
+    item_indices = catalog.find(popular_items["item_id"])
+    popularity[item_indices[item_indices >= 0]] = popular_items["score"][item_indices >= 0]
     return popularity

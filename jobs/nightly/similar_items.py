@@ -12,19 +12,19 @@ from jobs.warehouse.connection import Connection, transaction
 from jobs.warehouse.job_runs import JobRun
 
 
-def write_similar_items(connection: Connection, catalog: Catalog, dbt_vars: Vars, run: JobRun) -> None:
-    """Replace the rows of the present embedding model in ``ml.similar_items``; the run's detail gets their number."""
-    pairs = similar_items(catalog, dbt_vars.similar_items_per_item)
-    connection.register("pairs", pairs)
+def write_similar_items(connection: Connection, catalog: Catalog, dbt_vars: Vars, record: JobRun) -> None:
+    """Replace the rows of the embedding model in ``ml.similar_items``; write their number to ``record.detail``."""
+    similar_pairs = similar_items(catalog, dbt_vars.similar_items_per_item)
+    connection.register("similar_pairs", similar_pairs)
     with transaction(connection):
         connection.execute("delete from ml.similar_items where embedding_model = ?", [dbt_vars.embedding_model])
         connection.execute(
             "insert into ml.similar_items by name select *, $run_id as run_id, $embedding_model as embedding_model "
-            "from pairs",
-            {"run_id": run.run_id, "embedding_model": dbt_vars.embedding_model},
+            "from similar_pairs",
+            {"run_id": record.run_id, "embedding_model": dbt_vars.embedding_model},
         )
-    connection.unregister("pairs")
-    run.detail["similar_items"] = len(pairs)
+    connection.unregister("similar_pairs")
+    record.detail["similar_items"] = len(similar_pairs)
 
 
 def similar_items(catalog: Catalog, k: int) -> pa.Table:
@@ -37,9 +37,9 @@ def similar_items(catalog: Catalog, k: int) -> pa.Table:
     """
     vectors = torch.nn.functional.normalize(torch.from_numpy(catalog.embeddings), dim=1)
     embedded = np.flatnonzero(catalog.has_embedding)
-    itself = Sequences(embedded.astype(np.int32), np.arange(len(embedded) + 1))
+    own_item = Sequences(embedded.astype(np.int32), np.arange(len(embedded) + 1))
     allowed = catalog.has_embedding & catalog.available
-    scores, items = top_k(vectors[embedded], vectors, k, exclude=itself, allowed=allowed)
+    scores, items = top_k(vectors[embedded], vectors, k, exclude=own_item, allowed=allowed)
     row, column = np.nonzero(items >= 0)
     return pa.table(
         {

@@ -1,4 +1,4 @@
-"""The train job: fit every family that is due, on the history before the hold-out."""
+"""The train job: fit every model family that is due, on the history before the held-out test part."""
 
 import hashlib
 import json
@@ -11,7 +11,7 @@ import numpy as np
 from jobs.core.cases import Cases
 from jobs.core.catalog import Catalog
 from jobs.core.sequences import Sequences
-from jobs.evaluation.measure import hash_cases, measure, store_measured
+from jobs.evaluation.measure import hash_cases, measure, store_measurement
 from jobs.evaluation.protocols import split_history
 from jobs.evaluation.splits import Split
 from jobs.evaluation.validation import validation_split
@@ -19,9 +19,9 @@ from jobs.families import Family
 from jobs.language_models.services import Services
 from jobs.models.base import FitContext, Model
 from jobs.models.registry import make
-from jobs.nightly.checkpoints import checkpoint_path, drop_checkpoints, drop_leftovers
+from jobs.nightly.checkpoints import checkpoint_path, drop_checkpoints, drop_leftover_checkpoints
 from jobs.nightly.freshness import due_families, due_for_same_cases, fingerprint
-from jobs.nightly.model_store import SCHEMA_VERSION, newest_models, pack
+from jobs.nightly.model_store import SCHEMA_VERSION, model_to_bytes, newest_models
 from jobs.progress import say
 from jobs.settings import Settings
 from jobs.warehouse.clock import now
@@ -30,64 +30,64 @@ from jobs.warehouse.job_runs import JobRun
 from jobs.warehouse.reading import index_cases, index_items, read_catalog, read_sequences
 
 
-def train(connection: Connection, settings: Settings, run: JobRun) -> None:
+def train(connection: Connection, settings: Settings, record: JobRun) -> None:
     """Train each family whose newest model is stale, configured differently, affected by a deletion or without weights.
 
-    A family that is trained because of its age takes the others with it, so that all are measured on the same
+    When a family is trained because of its age, the others are trained too, so that all are measured on the same
     validation cases (:func:`jobs.nightly.freshness.due_for_same_cases`).
     """
     dbt_vars = settings.job_vars()
     services = Services(connection, settings)
-    models = {family: configured(settings, family, services) for family in settings.models}
+    models = {family: make_configured_model(settings, family, services) for family in settings.models}
     fingerprints = {family: fingerprint(model, settings, dbt_vars) for family, model in models.items()}
     newest = {family: row for family, row in newest_models(connection).items() if family in models}
     max_age = timedelta(days=settings.retrain_after_days)
     due = due_families(connection, newest, fingerprints, now(), max_age)
-    run.detail = {"fresh": sorted(models.keys() - due), "trained": []}
+    record.detail = {"fresh": sorted(models.keys() - due), "trained": []}
     if not due:
         return
     history = read_sequences(connection)
-    run.rows_in = len(history)
+    record.rows_in = len(history)
     split = split_history(history, settings.protocol, settings)
     catalog = read_catalog(connection, dbt_vars.embedding.dimensions)
     data = TrainingData.of(split, catalog, settings.validation_limit, dbt_vars.allow_repeats) if split else None
     if data is None or not len(data.rest.items):
-        # a model of no known item would be empty, and count as fresh until it is too old
+        # a model trained on no known item would be empty, but would count as fresh until it is too old
         say("nothing to train on yet: too little history before the hold-out, or no item of it in the catalogue")
-        run.detail["reason"] = "too little history"
+        record.detail["reason"] = "too little history"
         return
     due |= due_for_same_cases(connection, newest, due, data.cases_hash)
-    run.detail["fresh"] = sorted(models.keys() - due)
+    record.detail["fresh"] = sorted(models.keys() - due)
     fitted: dict[str, Model] = {}
     refitted: dict[str, Model] = {}
-    # a fusion comes last: by then its parts may have been fitted
+    # a fusion is fitted last, because it can then reuse parts that were fitted before
     for family in sorted(models, key=lambda family: family == "fusion"):
         if family in due:
             model_version = _fit(connection, models[family], fingerprints[family], settings, data, fitted, refitted)
-            run.detail["trained"].append(model_version)
-            run.rows_out += 1
+            record.detail["trained"].append(model_version)
+            record.rows_out += 1
 
 
-def configured(settings: Settings, family: Family, services: Services | None = None) -> Model:
-    """Return an unfitted model with the parameters of the settings; the parts of a fusion have theirs too."""
+def make_configured_model(settings: Settings, family: Family, services: Services | None = None) -> Model:
+    """Return an unfitted model with its family's parameters from the settings; a fusion also gets its parts'."""
     parameters = settings.parameters.get(family, {})
     if family == "fusion":
         parts = make(family, parameters).parameters["parts"]
-        of_parts = {part: settings.parameters[part] for part in parts if part in settings.parameters}
-        parameters = {**parameters, "parameters": {**of_parts, **parameters.get("parameters", {})}}
+        part_parameters = {part: settings.parameters[part] for part in parts if part in settings.parameters}
+        parameters = {**parameters, "parameters": {**part_parameters, **parameters.get("parameters", {})}}
     return make(family, parameters, services)
 
 
 @dataclass(frozen=True)
 class TrainingData:
-    """The training part of a split as models take it, with and without the newest sequences, which are held out.
+    """The arrays that models are fitted on: the training part of a split, with and without its newest sequences.
 
     Attributes
     ----------
     everything : Sequences
         All training sequences.
     rest : Sequences
-        The training sequences without those held out for ``validation``.
+        The training sequences without the newest ones, which are held out for ``validation``.
     validation : Cases
         The cases made of the held-out sequences.
     cases_hash : str
@@ -118,26 +118,28 @@ class TrainingData:
 def _fit(
     connection: Connection,
     model: Model,
-    recipe: str,
+    model_fingerprint: str,
     settings: Settings,
     data: TrainingData,
     fitted: dict[str, Model],
     refitted: dict[str, Model],
 ) -> str:
-    """Fit a model, measure it on the validation cases, fit it again on everything, and store it; return its version.
+    """Fit a model, measure it on the validation cases, fit it again on all sequences, store it; return its version.
 
     Parameters
     ----------
-    recipe : str
+    model_fingerprint : str
         The model's fingerprint.
     fitted, refitted : family -> Model
-        Models fitted before on ``data.rest`` and on ``data.everything``, which a fusion may reuse; this model is added.
+        Models fitted before on ``data.rest`` and on ``data.everything``, which a fusion may reuse. The new model is
+        added to both.
     """
     started_at = now()
     checkpoints = [
-        checkpoint_path(settings.work_folder, recipe, part, data.catalog) for part in (data.rest, data.everything)
+        checkpoint_path(settings.work_folder, model_fingerprint, part, data.catalog)
+        for part in (data.rest, data.everything)
     ]
-    drop_leftovers(checkpoints)
+    drop_leftover_checkpoints(checkpoints)
     allow_repeats = settings.job_vars().allow_repeats
     first_context = FitContext(settings.seed, checkpoints[0], fitted, allow_repeats)
     model.fit(data.rest, data.validation, data.catalog, first_context)
@@ -147,13 +149,13 @@ def _fit(
     second_context = FitContext(settings.seed, checkpoints[1], refitted, allow_repeats)
     final = model.refit(data.everything, data.catalog, second_context)
     refitted[model.family] = final
-    weights = pack(final, data.catalog)
-    model_version = f"{model.family}-{started_at:%Y%m%dT%H%M%S}-{recipe[:6]}"
+    weights = model_to_bytes(final, data.catalog)
+    model_version = f"{model.family}-{started_at:%Y%m%dT%H%M%S}-{model_fingerprint[:6]}"
     row = {
         "model_version": model_version,
         "model": model.family,
         "parameters": json.dumps(model.parameters),
-        "fingerprint": recipe,
+        "fingerprint": model_fingerprint,
         "data_cutoff_at": data.split.cutoff_at,
         "training_rows": len(data.everything),
         "embedding_model": settings.job_vars().embedding_model if model.uses_embeddings else None,
@@ -169,7 +171,7 @@ def _fit(
     with transaction(connection):
         columns = ", ".join(f"${column} as {column}" for column in row)
         connection.execute(f"insert into ml.models by name select {columns}", row)
-        store_measured(connection, model_version, f"{data.split.name}/validation", data.cases_hash, measured)
+        store_measurement(connection, model_version, f"{data.split.name}/validation", data.cases_hash, measured)
     for path in checkpoints:
         drop_checkpoints(path)
     return model_version

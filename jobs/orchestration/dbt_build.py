@@ -1,4 +1,4 @@
-"""`nextmart run`: dbt builds and tests everything, jobs included; what passed is published."""
+"""The build of `nextmart run`: dbt builds and tests all tables and runs the jobs in a process of its own."""
 
 import json
 import os
@@ -12,15 +12,16 @@ from typing import Any
 from jobs.errors import NextmartError, redact
 from jobs.files import project_folder
 from jobs.orchestration.dbt_events import BuildProgress
-from jobs.orchestration.dbt_failures import failures
+from jobs.orchestration.dbt_failures import failure_texts
 from jobs.progress import say, stage_line
 from jobs.settings import Settings
 
 
-def dbt_build(settings: Settings, extra: tuple[str, ...] = (), *, verbose: bool = False) -> None:
-    """Run ``dbt build`` in a process of its own, which gives the warehouse back when it ends.
+def dbt_build(settings: Settings, extra_arguments: tuple[str, ...] = (), *, verbose: bool = False) -> None:
+    """Run ``dbt build`` in a process of its own, which holds the warehouse until it ends.
 
-    People see a line for each stage, and what failed; dbt's own log goes to a file and, with ``verbose``, to stderr.
+    People see a line for each stage, and each failure. dbt's own log goes to a file and, with ``verbose``, to stderr
+    too.
 
     Raises
     ------
@@ -28,16 +29,18 @@ def dbt_build(settings: Settings, extra: tuple[str, ...] = (), *, verbose: bool 
         If a model or a test failed.
     """
     project = project_folder("dbt_project")
-    work = settings.work_folder.absolute()
-    target = work / "target"
-    (target / "run_results.json").unlink(missing_ok=True)  # of the build before: this one may end without any
+    work_folder = settings.work_folder.absolute()
+    target = work_folder / "target"
+    (target / "run_results.json").unlink(
+        missing_ok=True
+    )  # results of the last build: this build may end without writing results
     # not inherited from `python -m`: the working folder must not shadow packages
     command = [
         sys.executable, "-c", "import sys; from dbt.cli.main import cli; sys.exit(cli())", "--log-format", "json",
         "build", "--project-dir", str(project), "--profiles-dir", str(project),
-        "--target-path", str(target), "--log-path", str(work / "logs"), "--log-format-file", "text",
-        # unit tests check the SQL, not tonight's data: they belong to `make test`
-        "--exclude-resource-type", "unit_test", "--vars", json.dumps(settings.vars), *extra,
+        "--target-path", str(target), "--log-path", str(work_folder / "logs"), "--log-format-file", "text",
+        # unit tests check the SQL, not the night's data; `make test` runs them
+        "--exclude-resource-type", "unit_test", "--vars", json.dumps(settings.vars), *extra_arguments,
     ]  # fmt: skip
     environment = {**os.environ, **settings.as_environment(), "DO_NOT_TRACK": "1"}
     with subprocess.Popen(  # noqa: S603 - the command is made above
@@ -47,23 +50,24 @@ def dbt_build(settings: Settings, extra: tuple[str, ...] = (), *, verbose: bool 
         for line in log_lines(build.stdout, target / "manifest.json", verbose):
             say(line)
     if build.returncode:
-        for text in failures(target, settings.warehouse):
+        for text in failure_texts(target, settings.warehouse):
             say(text)
         raise NextmartError(
             "dbt build failed, so nothing was published; the file published before stays. "
-            f"Log: {work / 'logs' / 'dbt.log'}"
+            f"Log: {work_folder / 'logs' / 'dbt.log'}"
         )
 
 
 def log_lines(log: Iterable[str], manifest: Path, verbose: bool) -> Iterator[str]:
-    """Yield what people see of dbt's log: with ``verbose`` every message, else stages, warnings and errors.
+    """Yield the lines of dbt's log that people see: with ``verbose`` every message, else stages, warnings and errors.
 
     Parameters
     ----------
-    log : lines
-        JSON events; a line that is none (printed by a package, for example) is yielded as it is.
+    log : iterable of str
+        Lines of dbt's log, each a JSON event. A line that is not JSON (printed by a package, for example) is yielded
+        unchanged, without secrets.
     manifest : Path
-        Read when dbt begins to build, by when dbt has written it.
+        Path of dbt's ``manifest.json``. It is read when dbt starts to build models, because dbt has written it by then.
     """
     stages: BuildProgress | None = None
     began_at: datetime | None = None
@@ -87,6 +91,6 @@ def log_lines(log: Iterable[str], manifest: Path, verbose: bool) -> Iterator[str
             yield text
 
 
-def counts_of(summary: dict[str, Any]) -> str:
-    """Return a summary's published row counts as a line for people."""
+def published_counts(summary: dict[str, Any]) -> str:
+    """Return the row counts of the published tables as one line for people."""
     return ", ".join(f"{count:,} {table}" for table, count in summary["detail"]["rows"].items())

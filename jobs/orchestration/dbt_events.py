@@ -1,7 +1,7 @@
-"""A dbt build as people follow it: one line for each stage, made from the events of dbt's log.
+"""The progress of a dbt build for people: one line for each stage, made from the events of dbt's log.
 
-With ``--log-format json`` dbt writes one event a line. A stage is a folder of models with their tests; job models are
-left out, for each job prints a line of its own when it ends.
+With ``--log-format json`` dbt writes one event a line. A stage is a folder of dbt models with their tests. The
+folder of job models is left out, because each job prints its own line when it ends.
 """
 
 from collections.abc import Iterable, Mapping
@@ -17,16 +17,16 @@ RUN_BY_BUILD = ("model", "snapshot", "seed", "test")
 
 @dataclass
 class Stage:
-    """A folder of models, with what the build has done of it so far.
+    """A folder of dbt models with their tests, and the counts of those that a build has finished.
 
     Attributes
     ----------
     unfinished : set of str
-        dbt's ids of the models and tests that are still to come.
+        dbt's ids of the models and tests that have not ended yet.
     tables, tests : int
-        Models and snapshots built, and tests passed.
+        The numbers of models and snapshots built, and of tests passed.
     seconds : float
-        Time during which something of the stage was running.
+        Time during which a model or test of the stage was running.
     """
 
     name: str
@@ -38,18 +38,18 @@ class Stage:
     _running: set[str] = field(default_factory=set)
     _busy_since: datetime | None = None
 
-    def start(self, node: str, at: datetime) -> None:
+    def start(self, node: str, event_time: datetime) -> None:
         """Note that a model or test of the stage has begun."""
         if not self._running:
-            self._busy_since = at
+            self._busy_since = event_time
         self._running.add(node)
 
-    def end(self, node: str, at: datetime, is_test: bool, has_passed: bool) -> None:
-        """Note that a model or test of the stage has ended, or is skipped."""
+    def end(self, node: str, event_time: datetime, is_test: bool, has_passed: bool) -> None:
+        """Note that a model or test of the stage has ended or was skipped."""
         self._running.discard(node)
         self.unfinished.discard(node)
         if self._busy_since and not self._running:
-            self.seconds += (at - self._busy_since).total_seconds()
+            self.seconds += (event_time - self._busy_since).total_seconds()
             self._busy_since = None
         self.is_broken |= not has_passed
         if has_passed:
@@ -57,19 +57,19 @@ class Stage:
             self.tables += not is_test
 
     def line(self) -> str:
-        """Return the stage's counts and seconds as a line."""
+        """Return the stage's line for people: its name, counts and seconds."""
         tables = f"{self.tables} {'table' if self.tables == 1 else 'tables'}, " if self.tables else ""
         tests = f"{self.tests} {'test' if self.tests == 1 else 'tests'} passed"
         return stage_line(self.name, tables + tests, self.seconds)
 
 
 class BuildProgress:
-    """The stages of one build, in the order of the flow.
+    """The stages of one dbt build, updated by the events of dbt's log.
 
     Parameters
     ----------
     manifest : mapping
-        dbt's ``manifest.json``, which dbt writes before it builds anything.
+        The content of ``manifest.json``, which dbt writes before it builds any model.
     """
 
     def __init__(self, manifest: Mapping[str, Any]) -> None:
@@ -80,19 +80,19 @@ class BuildProgress:
         self._stage_of = {node: stages[folder] for node, folder in folders.items()}
 
     def follow(self, event: Mapping[str, Any]) -> str | None:
-        """Take one event of dbt's log; return a line for people where it ends a stage or is a warning."""
+        """Process one event of dbt's log; return a line for people if it ends a stage or is a warning."""
         node = event["data"].get("node_info", {})
         stage = self._stage_of.get(node.get("unique_id", ""))
-        name, at = event["info"]["name"], datetime.fromisoformat(event["info"]["ts"])
+        name, event_time = event["info"]["name"], datetime.fromisoformat(event["info"]["ts"])
         if stage is None:
             return None
         if name == "LogStartLine":
-            stage.start(node["unique_id"], at)
+            stage.start(node["unique_id"], event_time)
             return None
         if node["unique_id"] not in stage.unfinished or not _is_end(name, node):
             return None
         is_test, status = node["resource_type"] == "test", node["node_status"]
-        stage.end(node["unique_id"], at, is_test, status in ("success", "pass", "warn"))
+        stage.end(node["unique_id"], event_time, is_test, status in ("success", "pass", "warn"))
         if status == "warn":
             return f"warning: {node['node_name']} found {event['data'].get('num_failures', 0):,} rows"
         return stage.line() if not stage.unfinished and not stage.is_broken else None
@@ -103,17 +103,17 @@ def _is_end(name: str, node: Mapping[str, Any]) -> bool:
 
 
 def _folders(nodes: Mapping[str, Mapping[str, Any]]) -> dict[str, str]:
-    """Return the folder of every node that a build runs; a test's is that of the last model that the test reads."""
-    built = {name: node for name, node in nodes.items() if node["resource_type"] in RUN_BY_BUILD}
+    """Return the folder of each node that a build runs; a test has the folder of the last model that it reads."""
+    built_nodes = {name: node for name, node in nodes.items() if node["resource_type"] in RUN_BY_BUILD}
     folders = {
         name: _folder(node)
-        for name, node in built.items()
+        for name, node in built_nodes.items()
         if node["resource_type"] != "test" and node["config"]["materialized"] != "ephemeral"
     }
     tests = {}
-    for name, node in built.items():
+    for name, node in built_nodes.items():
         if node["resource_type"] == "test":
-            read = [parent for parent in _read_by(node) if parent in folders]
+            read = [parent for parent in _nodes_read_by(node) if parent in folders]
             tests[name] = folders[read[-1]] if read else "sources"
     return {**folders, **tests}
 
@@ -122,6 +122,6 @@ def _folder(node: Mapping[str, Any]) -> str:
     return "catalog" if node["resource_type"] == "snapshot" else str(node["path"]).split("/", 1)[0]
 
 
-def _read_by(test: Mapping[str, Any]) -> Iterable[str]:
+def _nodes_read_by(test: Mapping[str, Any]) -> Iterable[str]:
     attached = test.get("attached_node")
     return [attached] if attached else test["depends_on"]["nodes"]

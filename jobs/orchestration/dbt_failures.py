@@ -1,4 +1,4 @@
-"""What failed in a dbt build, for people: the test or model, its message, and rows to look at."""
+"""Describing the failures of a dbt build for people: the test or model, its message, and some of the rows it found."""
 
 import json
 import re
@@ -15,15 +15,15 @@ from jobs.warehouse.connection import connect
 ROWS_SHOWN = 5
 
 
-def failures(target: Path, warehouse: Path) -> Iterator[str]:
-    """Yield a text for each test or model that failed in the newest build.
+def failure_texts(target: Path, warehouse: Path) -> Iterator[str]:
+    """Yield texts for people about each test or model that failed in the newest build.
 
     Parameters
     ----------
     target : Path
-        dbt's target folder, with ``run_results.json`` and compiled queries; nothing is yielded where there are none.
+        dbt's target folder, with ``run_results.json`` and compiled queries; nothing is yielded if that file is missing.
     warehouse : Path
-        Where the rows that a test found are read, by the test's own query.
+        The file in which the query of a failed test is run again, to show rows that the test found.
     """
     results = target / "run_results.json"
     if not results.exists():
@@ -38,7 +38,7 @@ def failures(target: Path, warehouse: Path) -> Iterator[str]:
 
 
 def _without_traceback(message: str) -> str:
-    """Return what a Python job raised; the way to it stands in dbt's log."""
+    """Return the error's own text from a message of a Python model, without the traceback, which dbt's log has."""
     lines = message.splitlines()
     frames = [number for number, line in enumerate(lines) if line.lstrip().startswith('File "')]
     if not frames:
@@ -55,4 +55,4 @@ def _rows_found(result: Mapping[str, Any], warehouse: Path) -> Iterator[str]:
             rows = connection.sql(f"from ({query}) limit {ROWS_SHOWN}")
             yield f"the first rows that it found:\n{printable(str(rows))}"
     except duckdb.Error:
-        return  # a query of a macro's, or of a table that has gone: dbt's log has it
+        return  # the query is not plain SQL, or its table no longer exists; dbt's log has the query

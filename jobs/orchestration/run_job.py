@@ -1,15 +1,15 @@
-"""Jobs by name: the one place from which both the command line and dbt start them."""
+"""Starting a job by its name; both the command line and dbt start jobs here."""
 
 from collections.abc import Callable
 from typing import Any
 
 from jobs.settings import Settings
-from jobs.warehouse.connection import Connection, prepare
+from jobs.warehouse.connection import Connection, prepare_warehouse
 from jobs.warehouse.job_runs import job_run
 
 
 def run(name: str, connection: Connection, settings: Settings, **options: Any) -> dict[str, Any]:
-    """Run one job, record it in ``ml.job_runs`` and return its summary; ``options`` are arguments of the job's own."""
+    """Run one job, record it in ``ml.job_runs`` and return its summary; ``options`` are its further arguments."""
     # imported here: a job with nothing to do must not pay for loading torch
     job: Callable[..., None]
     if name == "embed":
@@ -28,7 +28,7 @@ def run(name: str, connection: Connection, settings: Settings, **options: Any) -
         from jobs.nightly.promotion import rollback as job
     else:
         raise ValueError(f"no job is called {name}")
-    prepare(connection)
+    prepare_warehouse(connection)
     with job_run(connection, name) as record:
         job(connection, settings, record, **options)
     return record.summary()

@@ -1,24 +1,24 @@
-"""Several processes that ``torchrun`` started: what nextmart does in them, and what it refuses to do."""
+"""Recognizing processes that ``torchrun`` started, and refusing commands that can't run in several processes."""
 
 import os
 
 from jobs.errors import UsageError
 
 
-def is_one_of_several() -> bool:
-    """Tell whether ``torchrun`` started this process and others, to train together."""
+def is_one_of_several_processes() -> bool:
+    """Tell whether ``torchrun`` started this process together with others, to train on several processes."""
     return os.environ.get("WORLD_SIZE", "1") != "1"
 
 
-def require_one() -> None:
+def require_single_process() -> None:
     """Refuse to start dbt under ``torchrun``.
 
     Raises
     ------
     UsageError
-        If there are several processes: dbt trains in one of its own, which is none of them.
+        If ``torchrun`` started several processes: dbt trains in a separate process, which can't use them.
     """
-    if is_one_of_several():
+    if is_one_of_several_processes():
         raise UsageError(
             "torchrun can start `nextmart train` and `nextmart experiment`, not what dbt orchestrates: start "
             "`nextmart train` with it, then run this without; models that are fresh are not trained again"

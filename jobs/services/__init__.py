@@ -1,4 +1,4 @@
-"""Requests to services over HTTP: OpenAI's client, the errors of a service, retries, and OpenAI's tokenizer.
+"""Requests to a provider over HTTP: the client, the meaning of its errors, retries, and OpenAI's tokenizer.
 
-May import the modules of ``jobs`` that lie in no folder, such as ``jobs.errors``.
+May import only the modules directly in ``jobs``, such as ``errors``.
 """

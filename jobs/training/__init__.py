@@ -1,5 +1,4 @@
-"""Training by gradient descent: the loop with early stopping and checkpoints, batches, and data-parallel processes.
+"""Training by gradient: the loop with early stopping and checkpoints, batches, and several processes at once.
 
-Modules in this folder know no model family. They may import ``jobs.core`` and modules directly in ``jobs``, such as
-``jobs.errors``.
+Nothing here depends on a model family. May import ``core`` and the modules directly in ``jobs``, such as ``errors``.
 """

@@ -1,4 +1,4 @@
-"""The DuckDB warehouse: connections, the record of jobs' runs, and reading its tables into the arrays of ``core``.
+"""The DuckDB warehouse: connections, the table of job runs, and reading tables into the arrays of ``core``.
 
-May import ``core`` and the modules beside the folders (``settings``, ``errors``, ``progress``, ``files``).
+May import ``core`` and the modules directly in ``jobs`` (``settings``, ``errors``, ``progress``, ``files``).
 """

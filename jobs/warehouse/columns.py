@@ -1,4 +1,4 @@
-"""The columns and types of every table that jobs create, which SQL and dbt use too.
+"""The columns and types of every table that jobs create; SQL files and dbt models use these tables too.
 
 ``tests/warehouse/test_columns.py`` compares them with the DDL in ``sql/ddl`` and with the dbt contracts.
 """
@@ -16,7 +16,7 @@ RAW_EVENTS: Final = {
     "user_agent": "VARCHAR",
     "loaded_at": "TIMESTAMP WITH TIME ZONE",
 }
-"""Events as loaded: ids and times are still text, so that a row that can't be used can be kept and shown."""
+"""Columns of ``raw.events``, rows as loaded: ids and times are text, so that unusable rows can be kept and shown."""
 
 RAW_ITEMS: Final = {
     "item_id": "VARCHAR",

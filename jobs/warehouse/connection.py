@@ -24,7 +24,7 @@ def connect(path: Path, *, read_only: bool = False, wait_seconds: float = 0) -> 
     Raises
     ------
     UsageError
-        If the file is named like one of its schemas: DuckDB would then find every name ambiguous.
+        If the file is named like one of the schemas in it, because DuckDB would then find table names ambiguous.
     NextmartError
         If the file is no DuckDB database, or another process still has it open after ``wait_seconds``; the message
         names that process.
@@ -63,8 +63,8 @@ def _lock_message(path: Path, duckdb_message: str) -> str:
     return f"{path} is held by {holder}. End that process, or let this command wait for it: --wait SECONDS."
 
 
-def prepare(connection: Connection) -> None:
-    """Create the tables and columns of ``sql/ddl`` that are missing, and the functions that dbt's SQL models call."""
+def prepare_warehouse(connection: Connection) -> None:
+    """Create missing tables and columns of ``sql/ddl``, and register the functions that dbt's SQL models call."""
     sql_functions.register(connection)
     for schema in ("raw", "ml"):
         if not _is_complete(connection, schema):
@@ -74,7 +74,7 @@ def prepare(connection: Connection) -> None:
 def _is_complete(connection: Connection, schema: str) -> bool:
     """Tell whether a schema has every table and column of its DDL; a user's own view ``raw.events`` counts too.
 
-    A connection that executes DDL has to wait for other writers. One that looks first does not.
+    Executing DDL has to wait for other writers; this check does not.
     """
     ddl = sql_text(f"ddl/{schema}.sql")
     tables = set(re.findall(rf"create table if not exists {schema}\.(\w+)", ddl))

@@ -10,7 +10,7 @@ from jobs.files import project_folder
 
 
 def dbt_macros(*files: str) -> Any:
-    """Return the macros of the given files of ``dbt_project/macros``, as attributes that are functions and return SQL.
+    """Return an object whose attributes are the macros of files of ``dbt_project/macros``: functions that return SQL.
 
     A macro that dbt dispatches by adapter is called by its full name, such as ``default__framed_hash``. A macro that
     refers to models, sources or vars can't be rendered.

@@ -15,16 +15,16 @@ from jobs.warehouse.connection import Connection
 
 @dataclass
 class JobRun:
-    """One run of a job or a command, as ``ml.job_runs`` records it. The job fills in its counts while it runs.
+    """One run of a job or a command, as ``ml.job_runs`` records it. The job updates its counts while it runs.
 
     Attributes
     ----------
     rows_in, rows_out : int
-        Rows that the job read to work on, and rows that it wrote.
+        The numbers of rows that the job read and that it wrote.
     cost : float
-        US dollars.
+        The money spent, in US dollars.
     detail : dict
-        What the job reports besides, ready for JSON.
+        Further results of the job, ready for JSON.
     status : str
         ``running``, then ``done``, ``failed``, ``interrupted``, or what the job sets (``unchanged``, ``incomplete``).
     """
@@ -55,35 +55,45 @@ class JobRun:
 def job_run(connection: Connection, job: str) -> Iterator[JobRun]:
     """Record a run of ``job`` in ``ml.job_runs``: insert a row at its start, and update the row at its end.
 
-    The row is there from the start, so that a killed run leaves a trace.
-    The status becomes ``done`` on success, unless the job has set another (``unchanged``: there was nothing to do). On
+    The row is inserted at the start, so that a killed run leaves a trace.
+    The status becomes ``done`` on success, unless the job has set another status (``unchanged``: there was nothing
+    to do). On
     an error it becomes ``failed``, with the error's message without secrets. Rows of the same job that a killed run
     left as ``running`` become ``interrupted``.
     """
     started_at = now()
-    run = JobRun(f"{job}-{started_at:%Y%m%dT%H%M%S}-{secrets.token_hex(3)}", job, started_at)
+    record = JobRun(f"{job}-{started_at:%Y%m%dT%H%M%S}-{secrets.token_hex(3)}", job, started_at)
     connection.execute(
         "update ml.job_runs set status = 'interrupted', finished_at = ? where job = ? and status = 'running'",
         [started_at, job],
     )
     connection.execute(
         "insert into ml.job_runs (run_id, job, started_at, status) values (?, ?, ?, 'running')",
-        [run.run_id, job, started_at],
+        [record.run_id, job, started_at],
     )
     try:
-        yield run
+        yield record
     except BaseException as error:
-        run.status = "interrupted" if isinstance(error, KeyboardInterrupt) else "failed"
-        _record_end(connection, run, redact(f"{type(error).__name__}: {error}"))
+        record.status = "interrupted" if isinstance(error, KeyboardInterrupt) else "failed"
+        _record_end(connection, record, redact(f"{type(error).__name__}: {error}"))
         raise
-    run.status = "done" if run.status == "running" else run.status
-    _record_end(connection, run, None)
+    record.status = "done" if record.status == "running" else record.status
+    _record_end(connection, record, None)
 
 
-def _record_end(connection: Connection, run: JobRun, error: str | None) -> None:
+def _record_end(connection: Connection, record: JobRun, error: str | None) -> None:
     """Update the row of a run with its end, its results and the error's message, if it failed."""
     connection.execute(
         "update ml.job_runs set finished_at = ?, status = ?, rows_in = ?, rows_out = ?, cost = ?, "
         "detail = ?, error = ? where run_id = ?",
-        [now(), run.status, run.rows_in, run.rows_out, run.cost, json.dumps(run.detail), error, run.run_id],
+        [
+            now(),
+            record.status,
+            record.rows_in,
+            record.rows_out,
+            record.cost,
+            json.dumps(record.detail),
+            error,
+            record.run_id,
+        ],
     )

@@ -60,13 +60,13 @@ def read_embeddings(
     """
     embeddings = np.zeros((item_count, dimensions), np.float32)
     batches = connection.execute(
-        f"select place, embedding from {relation} "  # noqa: S608
-        "inner join (select item_id, row_number() over (order by item_id) - 1 as place from catalog.items) "
+        f"select item_index, embedding from {relation} "  # noqa: S608
+        "inner join (select item_id, row_number() over (order by item_id) - 1 as item_index from catalog.items) "
         "using (item_id)",
         parameters or {},
     ).to_arrow_reader(10_000)
     for batch in batches:
-        embeddings[batch["place"].to_numpy()] = batch["embedding"].flatten().to_numpy().reshape(-1, dimensions)
+        embeddings[batch["item_index"].to_numpy()] = batch["embedding"].flatten().to_numpy().reshape(-1, dimensions)
     return embeddings
 
 
@@ -79,14 +79,14 @@ def read_sequences(connection: Connection) -> pl.DataFrame:
 
 def index_items(lists: pl.Series, catalog: Catalog) -> Sequences:
     """Turn lists of item_ids into sequences of catalogue indices; item_ids that the catalogue lacks are dropped."""
-    places = pl.DataFrame({"item_id": pl.Series(catalog.item_ids, dtype=pl.String)}).with_row_index("place")
+    item_indices = pl.DataFrame({"item_id": pl.Series(catalog.item_ids, dtype=pl.String)}).with_row_index("item_index")
     flat = pl.DataFrame({"row": np.arange(len(lists)), "item_id": lists}).explode("item_id")
-    indexed = flat.join(places, on="item_id", how="inner", maintain_order="left")
+    indexed = flat.join(item_indices, on="item_id", how="inner", maintain_order="left")
     lengths = np.bincount(indexed["row"].to_numpy(), minlength=len(lists))
     offsets = np.concatenate([[0], lengths.cumsum()]).astype(np.int64)
-    return Sequences(indexed["place"].cast(pl.Int32).to_numpy(), offsets)
+    return Sequences(indexed["item_index"].cast(pl.Int32).to_numpy(), offsets)
 
 
 def index_cases(cases: pl.DataFrame, catalog: Catalog) -> Cases:
-    """Turn a frame of cases (``items``, ``target``) into catalogue indices; a target that the catalogue lacks is -1."""
+    """Turn a frame of cases into arrays of catalogue indices; the index of a target that the catalogue lacks is -1."""
     return Cases(index_items(cases["items"], catalog), catalog.find(cases["target"].to_numpy()))

@@ -1,4 +1,4 @@
-"""SQL functions written in Python, which dbt's models call because DuckDB has none like them."""
+"""SQL functions written in Python, which dbt's models call because DuckDB has no such functions."""
 
 import html
 
@@ -8,10 +8,10 @@ from duckdb.func import PythonUDFType
 
 
 def register(connection: duckdb.DuckDBPyConnection) -> None:
-    """Register the functions for all connections of this process to the same file, unless that was done before."""
+    """Register the SQL functions for all connections of this process to a DuckDB file, unless they are registered."""
     registered = connection.execute("select count(*) from duckdb_functions() where function_name = 'unescape_html'")
     if registered.fetchone() == (0,):
-        # takes Arrow arrays: called for each row, a million texts took two minutes instead of a second
+        # takes Arrow arrays: with a call for each row, a million texts took two minutes instead of a second
         connection.create_function("unescape_html", _unescape_array, ["VARCHAR"], "VARCHAR", type=PythonUDFType.ARROW)
 
 

@@ -12,9 +12,9 @@ import pytest
 from polling_reader import polling
 
 from jobs.commands import publish as publishing
-from jobs.commands.publish import publish, withdraw
+from jobs.commands.publish import publish, withdraw_visitors
 from jobs.errors import NextmartError
-from jobs.warehouse.connection import connect, prepare
+from jobs.warehouse.connection import connect, prepare_warehouse
 from jobs.warehouse.job_runs import job_run
 
 VISITORS = 40
@@ -65,7 +65,7 @@ def rows_of(generation: int) -> int:
 def warehouse(tmp_path):
     """A warehouse with public tables of night 1."""
     with connect(tmp_path / "warehouse.duckdb") as connection:
-        prepare(connection)
+        prepare_warehouse(connection)
         make_night(connection, 1)
         yield connection
 
@@ -167,7 +167,7 @@ def test_a_write_ahead_log_left_beside_the_target_goes_away(warehouse, target):
 
 
 def test_what_a_killed_publish_left_goes_away(warehouse, target, monkeypatch):
-    monkeypatch.setattr(publishing, "_remove", lambda path: None)  # a killed process does not clean up
+    monkeypatch.setattr(publishing, "_remove_database", lambda path: None)  # a killed process does not clean up
     monkeypatch.setattr(publishing, "_swap", fails)
     with pytest.raises(OSError, match="disk"):
         publish_from(warehouse, target)
@@ -221,7 +221,7 @@ def test_the_warehouse_is_never_replaced_by_its_own_copy(warehouse, target):
 
 def test_nothing_to_publish_is_a_clear_error(tmp_path, target):
     with connect(tmp_path / "empty.duckdb") as empty:
-        prepare(empty)
+        prepare_warehouse(empty)
         with pytest.raises(NextmartError, match="run `nextmart run`"):
             publish_from(empty, target)
         [(status, error)] = empty.execute("select status, error from ml.job_runs").fetchall()
@@ -261,7 +261,7 @@ def test_a_failure_at_any_step_leaves_one_whole_file(tmp_path, target, monkeypat
     """Fail just before or after step n, for n = 1, 2, … until publishing succeeds."""
     path = tmp_path / "warehouse.duckdb"
     with connect(path) as connection:
-        prepare(connection)
+        prepare_warehouse(connection)
         make_night(connection, 1)
         publish_from(connection, target)
         make_night(connection, 2)
@@ -275,7 +275,7 @@ def test_a_failure_at_any_step_leaves_one_whole_file(tmp_path, target, monkeypat
 
         with monkeypatch.context() as patch, connect(path) as connection:
             for owner, name in (
-                (publishing, "_copy"),
+                (publishing, "_write_tables"),
                 (publishing, "_add_macros"),
                 (publishing, "_verify"),
                 (publishing, "_swap"),
@@ -352,7 +352,7 @@ def test_withdrawn_visitors_leave_the_published_file_and_nothing_else_does(wareh
     explained = read(target, comments)
     make_night(warehouse, 2)  # the tables of a night that was never published
     with duckdb.connect(str(target), read_only=True) as reader:
-        assert withdraw(warehouse, target, ["v7", "nobody"]) == 6
+        assert withdraw_visitors(warehouse, target, ["v7", "nobody"]) == 6
         assert reader.execute("select count(*) from recommendations_for('v7')").fetchone() == (5,)
     assert read(target, "from recommendations.visitor_recommendations order by all") == before
     assert {table: read(target, f"from recommendations.{table} order by all") for table in untouched} == untouched
@@ -362,9 +362,9 @@ def test_withdrawn_visitors_leave_the_published_file_and_nothing_else_does(wareh
 
 
 def test_withdrawing_whom_the_file_does_not_show_leaves_it_alone(warehouse, target):
-    assert withdraw(warehouse, target, ["v7"]) == 0
+    assert withdraw_visitors(warehouse, target, ["v7"]) == 0
     publish_from(warehouse, target)
     content = target.read_bytes()
     for visitors in ([], ["nobody"]):
-        assert withdraw(warehouse, target, visitors) == 0
+        assert withdraw_visitors(warehouse, target, visitors) == 0
     assert target.read_bytes() == content

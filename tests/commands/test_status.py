@@ -8,14 +8,14 @@ import pytest
 from jobs.commands.status import status
 from jobs.commands.terminal import print_status
 from jobs.settings import Settings
-from jobs.warehouse.connection import prepare
+from jobs.warehouse.connection import prepare_warehouse
 
 
 @pytest.fixture
 def connection():
     with duckdb.connect() as connection:
         connection.execute("set TimeZone = 'UTC'")
-        prepare(connection)
+        prepare_warehouse(connection)
         yield connection
 
 

@@ -12,7 +12,7 @@ from dbt.adapters.duckdb.connections import DuckDBConnectionManager
 from dbt.cli.main import dbtRunner
 
 from jobs.files import project_folder
-from jobs.warehouse.connection import connect, prepare
+from jobs.warehouse.connection import connect, prepare_warehouse
 
 RAW_COLUMNS = {
     "events": [
@@ -72,7 +72,7 @@ class Warehouse:
 
     def open(self) -> duckdb.DuckDBPyConnection:
         connection = connect(self.path)
-        prepare(connection)
+        prepare_warehouse(connection)
         return connection
 
     def add(self, table: str, rows: Iterable[dict[str, str | None]], loaded_at: datetime | str) -> None:

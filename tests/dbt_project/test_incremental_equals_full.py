@@ -29,7 +29,7 @@ from hypothesis import strategies as st
 from reference import READ_EVENTS, REFERENCE, Event, sessionize
 
 from jobs.commands.forget import Person, collect_rows, delete_rows
-from jobs.warehouse.connection import Connection, prepare, transaction
+from jobs.warehouse.connection import Connection, prepare_warehouse, transaction
 
 EXAMPLES = 200
 
@@ -94,7 +94,7 @@ class MemoryWarehouse:
         self.models = models
         connection.execute("attach ':memory:' as warehouse; use warehouse; set TimeZone = 'UTC'")
         connection.execute("create schema staging; create schema sessions")
-        prepare(connection)
+        prepare_warehouse(connection)
 
     def add(self, batch: "Batch") -> None:
         columns = [*RAW_COLUMNS["events"], "loaded_at"]

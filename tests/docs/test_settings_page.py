@@ -27,7 +27,7 @@ TYPES = {
 }
 
 
-def all_vars() -> list[settings_page.Row]:
+def all_vars() -> list[settings_page.SettingRow]:
     return [
         row for _, names in settings_page.sections(settings_page._vars_text()) for row in settings_page.dbt_vars(names)
     ]

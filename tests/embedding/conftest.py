@@ -8,14 +8,14 @@ from fake_batches import FakeBatches
 from fake_openai import DIMENSIONS, KEY, FakeOpenAI, vector_of
 from pytest_httpserver import HTTPServer
 
-from jobs.warehouse.connection import prepare
+from jobs.warehouse.connection import prepare_warehouse
 
 
 @pytest.fixture
 def catalogue():
     with duckdb.connect(":memory:") as connection:
         connection.execute("set TimeZone = 'UTC'")
-        prepare(connection)
+        prepare_warehouse(connection)
         yield Catalogue(connection)
 
 

@@ -13,7 +13,7 @@ from fake_openai import FAULTS, KEY, SPOILED, vector_of
 from jobs.embedding.backfill import EmbedOptions
 from jobs.embedding.dispatch import PROBE_TEXT
 from jobs.errors import NextmartError, UsageError
-from jobs.warehouse.connection import connect, prepare
+from jobs.warehouse.connection import connect, prepare_warehouse
 
 TEXTS = {f"item-{number:02}": f"text {number}" for number in range(12)}
 
@@ -220,7 +220,7 @@ def test_the_key_is_nowhere_afterwards(service, tmp_path, monkeypatch, fault, ca
     """The key is in no error, no output, no log line and no file."""
     caplog.set_level("DEBUG")
     with connect(tmp_path / "warehouse.duckdb") as connection:
-        prepare(connection)
+        prepare_warehouse(connection)
         catalogue = Catalogue(connection)
         catalogue.write(**TEXTS)
         service.in_turn(None, *[fault] * 99)
@@ -255,7 +255,7 @@ with connect(Path({path!r})) as connection:
 def test_ctrl_c_keeps_what_is_under_way_and_asks_for_nothing_more(service, tmp_path):
     path = tmp_path / "warehouse.duckdb"
     with connect(path) as connection:
-        prepare(connection)
+        prepare_warehouse(connection)
         Catalogue(connection).write(**TEXTS)
     service.delay = 1.0
     code = INTERRUPTED.format(tests=str(Path(__file__).parent), path=str(path))

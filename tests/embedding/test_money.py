@@ -18,7 +18,7 @@ import pytest
 from catalogue import Catalogue, text_hash
 from fake_openai import KEY, vector_of
 
-from jobs.warehouse.connection import connect, prepare
+from jobs.warehouse.connection import connect, prepare_warehouse
 
 RUNS = 200
 BATCH, AT_ONCE = 4, 3
@@ -50,7 +50,7 @@ def test_each_text_is_paid_once_whatever_happens(service, tmp_path, monkeypatch)
         round_ += 1
         path = tmp_path / f"round_{round_}.duckdb"
         with connect(path) as connection:
-            prepare(connection)
+            prepare_warehouse(connection)
             catalogue = Catalogue(connection)
             catalogue.write(**{f"item-{place}": text for place, text in enumerate([*TEXTS, *TEXTS[:5], "", " "])})
         service.paid.clear()

@@ -15,7 +15,7 @@ from jobs.embedding.providers import local
 from jobs.errors import UsageError
 from jobs.services.tokens import cl100k_base
 from jobs.settings import Settings
-from jobs.warehouse.connection import connect, prepare
+from jobs.warehouse.connection import connect, prepare_warehouse
 
 TEXTS = {"a": "red shoe", "b": "garden hose, 20 m", "c": "red shoe", "d": "靴 スニーカー", "e": "", "f": " \n"}
 UNIQUE = ["red shoe", "garden hose, 20 m", "靴 スニーカー"]
@@ -240,7 +240,7 @@ def nextmart(service, tmp_path, monkeypatch, capsys):
     monkeypatch.setenv("COLUMNS", "200")
     (tmp_path / "nextmart.toml").write_text(SETTINGS)
     with connect(tmp_path / "shop.duckdb") as connection:
-        prepare(connection)
+        prepare_warehouse(connection)
         Catalogue(connection).write(**TEXTS)
 
     def call(*words):
@@ -354,7 +354,7 @@ def test_money_that_does_not_suffice_ends_a_run_early_too(nextmart, service):
 
 def test_without_the_tables_the_command_to_build_them_is_named(nextmart, tmp_path):
     with connect(tmp_path / "empty.duckdb") as connection:
-        prepare(connection)
+        prepare_warehouse(connection)
     code, _, said = nextmart("embed", "--dry-run", "--warehouse", "empty.duckdb")
     assert code == 1
     assert "run `nextmart run` once" in said

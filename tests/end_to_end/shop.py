@@ -12,7 +12,7 @@ from pathlib import Path
 import duckdb
 
 from jobs.commands.demo import make_shop
-from jobs.warehouse.connection import connect, prepare
+from jobs.warehouse.connection import connect, prepare_warehouse
 
 UNTIL = datetime(2025, 1, 1, tzinfo=UTC)  # of the demo's history
 
@@ -111,7 +111,7 @@ class Shop:
 
     def fill(self, visitors: int = 60, items: int = 60) -> None:
         with connect(self.warehouse) as connection:
-            prepare(connection)
+            prepare_warehouse(connection)
             make_shop(connection, visitors=visitors, items=items, seed=0, until=UNTIL)
 
     def set(self, text: str = "") -> None:

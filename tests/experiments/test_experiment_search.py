@@ -14,7 +14,7 @@ from jobs.experiments import runner, trials
 from jobs.experiments.command import experiment
 from jobs.experiments.evaluation_data import read_evaluation_data
 from jobs.experiments.folds import make_folds
-from jobs.experiments.search import SearchResult, search, toml
+from jobs.experiments.search import SearchResult, parameters_as_toml, search
 from jobs.experiments.spec import Experiment, Variant, read_experiment
 from jobs.language_models.services import Services
 from jobs.models.llmseqsim import LLMSeqSim
@@ -164,7 +164,9 @@ def test_parameters_of_parts_are_ready_to_paste_too():
         "parameters": {"sasrec": {"learning_rate": 1e-5, "item_bias": True}, "llmseqprompt": {}},
         "method": 'a "method" 😀',
     }
-    (entry,) = tomllib.loads(toml([SearchResult(Variant("tuned", "fusion", parameters), 0.1, 3)]))["models"]
+    (entry,) = tomllib.loads(parameters_as_toml([SearchResult(Variant("tuned", "fusion", parameters), 0.1, 3)]))[
+        "models"
+    ]
     assert entry == {"family": "fusion", "label": "tuned", "parameters": parameters}
 
 
@@ -193,7 +195,7 @@ def test_a_search_is_made_with_the_embeddings_of_its_entry(tiny, tmp_path, monke
     monkeypatch.setattr(LLMSeqSim, "fit", watched)
     (best,), failed = find(tiny, tmp_path, what)
     assert (seen, failed) == ({3}, {})
-    (entry,) = tomllib.loads(toml([best]))["models"]
+    (entry,) = tomllib.loads(parameters_as_toml([best]))["models"]
     assert (entry["label"], entry["embedding_model"]) == ("llmseqsim tuned", "other")
     find(tiny, tmp_path, what.model_copy(update={"models": []}))
     assert seen == {3, 4}

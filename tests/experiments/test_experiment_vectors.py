@@ -7,7 +7,7 @@ import tiny_shop
 from jobs.embedding.provider import EmbeddingAnswer, RequestLimits
 from jobs.errors import NextmartError, UsageError
 from jobs.experiments.spec import Variant
-from jobs.experiments.vectors import read_vectors, render
+from jobs.experiments.vectors import read_vectors, render_item_texts
 from jobs.warehouse.reading import read_catalog
 
 
@@ -68,7 +68,7 @@ def test_other_texts_are_embedded_once(tiny, tmp_path, monkeypatch):
 
 
 def test_texts_of_the_warehouses_own_template_have_its_hashes(tiny):
-    render(tiny, ("{title}",))
+    render_item_texts(tiny, ("{title}",))
     different = tiny.execute("from temp.experiment_texts except from catalog.item_texts").fetchall()
     assert different == []
 
@@ -85,4 +85,4 @@ def test_texts_that_cost_money_need_leave(tiny, tmp_path, monkeypatch):
 
 def test_a_template_without_such_a_field_is_refused(tiny):
     with pytest.raises(UsageError, match="is no field"):
-        render(tiny, ("{colour}",))
+        render_item_texts(tiny, ("{colour}",))

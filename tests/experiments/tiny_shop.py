@@ -3,7 +3,7 @@
 import numpy as np
 
 from jobs.settings import Settings
-from jobs.warehouse.connection import connect, prepare
+from jobs.warehouse.connection import connect, prepare_warehouse
 
 RINGS, RING = 3, 6
 DIMENSIONS = 4
@@ -34,7 +34,7 @@ def vector(ring: int, place: int) -> list[float]:
 def make_shop(path, visitors: int = 60):
     """Return an open connection to a fresh warehouse."""
     connection = connect(path)
-    prepare(connection)
+    prepare_warehouse(connection)
     connection.execute(TABLES)
     for ring in range(RINGS):
         for place in range(RING):

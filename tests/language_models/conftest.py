@@ -11,7 +11,7 @@ from jobs.language_models.openai_model import OpenAIModel
 from jobs.language_models.services import Services
 from jobs.services import retrying_client
 from jobs.settings import load_settings
-from jobs.warehouse.connection import prepare
+from jobs.warehouse.connection import prepare_warehouse
 
 
 @pytest.fixture(scope="session")
@@ -41,7 +41,7 @@ def fake(prompt_server, monkeypatch, tmp_path):
 def warehouse():
     with duckdb.connect(":memory:") as connection:
         connection.execute("set TimeZone = 'UTC'")
-        prepare(connection)
+        prepare_warehouse(connection)
         yield connection
 
 

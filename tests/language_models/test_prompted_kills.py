@@ -30,7 +30,7 @@ from jobs.language_models.openai_model import REQUESTS_IN_FLIGHT
 from jobs.orchestration.run_job import run
 from jobs.settings import load_settings
 from jobs.warehouse.clock import now
-from jobs.warehouse.connection import connect, prepare
+from jobs.warehouse.connection import connect, prepare_warehouse
 from jobs.warehouse.job_runs import JobRun
 
 ITEMS = 48
@@ -96,7 +96,7 @@ def shop(tmp_path):
     (folder / "nextmart.toml").write_text(SETTINGS)
     start = datetime(2026, 1, 1, tzinfo=UTC)
     with connect(folder / "warehouse.duckdb") as connection:
-        prepare(connection)
+        prepare_warehouse(connection)
         connection.execute(TABLES)
         for item in range(ITEMS):
             connection.execute("insert into catalog.items values (?, ?, '', true)", [f"i{item:02}", f"Item {item}"])

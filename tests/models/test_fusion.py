@@ -13,7 +13,7 @@ from jobs.errors import UsageError
 from jobs.models.base import FitContext
 from jobs.models.registry import make
 from jobs.models.scorer import recommend
-from jobs.nightly.model_store import pack
+from jobs.nightly.model_store import model_to_bytes
 
 
 def test_a_fusion_reuses_fitted_models_and_fits_a_repeated_family_with_another_seed():
@@ -36,8 +36,8 @@ def test_a_refitted_fusion_has_refitted_parts_and_the_same_weights():
     again = fusion.refit(more, shop(), FitContext(0))
     assert again.weights.tolist() == fusion.weights.tolist()
     for before, after in zip(fusion.parts, again.parts, strict=True):
-        assert pack(after, shop()) == pack(before.refit(more, shop(), FitContext(0)), shop())
-        assert pack(after, shop()) != pack(before, shop())
+        assert model_to_bytes(after, shop()) == model_to_bytes(before.refit(more, shop(), FitContext(0)), shop())
+        assert model_to_bytes(after, shop()) != model_to_bytes(before, shop())
 
 
 def test_weights_are_chosen_on_repeated_items_too_where_lists_may_hold_them():

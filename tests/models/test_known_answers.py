@@ -27,7 +27,7 @@ from jobs.core.catalog import Catalog
 from jobs.core.sequences import Sequences
 from jobs.models.registry import FAMILIES
 from jobs.models.scorer import recommend
-from jobs.nightly.model_store import pack, unpack
+from jobs.nightly.model_store import model_from_bytes, model_to_bytes
 
 TRAINED_FAMILIES = sorted(family for family, expected in EXPECTED.items() if expected.is_trained)
 
@@ -37,7 +37,7 @@ trained_families = pytest.mark.parametrize("family", TRAINED_FAMILIES)
 
 def restored(family):
     model = fitted(family)
-    return unpack(family, model.parameters, pack(model, shop()))
+    return model_from_bytes(family, model.parameters, model_to_bytes(model, shop()))
 
 
 def answer(family, rows, k, catalog=None, **options):
@@ -175,7 +175,7 @@ def test_a_stored_model_gives_identical_lists(family):
 
 @every_family
 def test_a_model_stored_twice_is_the_same_bytes(family):
-    assert pack(restored(family), shop()) == pack(fitted(family), shop())
+    assert model_to_bytes(restored(family), shop()) == model_to_bytes(fitted(family), shop())
 
 
 def scores_by_id(scores, items, catalog):
@@ -257,7 +257,7 @@ def test_items_are_recommendable_by_their_events_or_their_embeddings(family):
 
 @every_family
 def test_the_same_seed_gives_the_same_weights(family):
-    first, second = (pack(fit(family, seed=7, epochs=2), shop()) for _ in range(2))
+    first, second = (model_to_bytes(fit(family, seed=7, epochs=2), shop()) for _ in range(2))
     assert first == second
 
 
@@ -295,7 +295,7 @@ def test_validation_targets_decide_nothing_but_when_to_stop(family):
     if family == "fusion":  # validation chooses the weights of a fusion
         assert not np.array_equal(first.weights, second.weights)
         second.weights = first.weights
-    assert pack(first, shop()) == pack(second, shop())
+    assert model_to_bytes(first, shop()) == model_to_bytes(second, shop())
 
 
 @every_family
@@ -308,7 +308,7 @@ def test_a_fit_needs_no_validation_cases(family):
 @trained_families
 def test_sequences_of_one_item_do_not_change_a_trained_model(family):
     extra = Sequences.from_lists([*walks(320, seed=1, shortest=3, longest=5), [0], [], [1]])
-    assert pack(fit(family, train=extra, epochs=1), shop()) == pack(fit(family, epochs=1), shop())
+    assert model_to_bytes(fit(family, train=extra, epochs=1), shop()) == model_to_bytes(fit(family, epochs=1), shop())
 
 
 # --- reasons ---

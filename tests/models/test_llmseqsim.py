@@ -12,7 +12,7 @@ from jobs.models.base import FitContext
 from jobs.models.llmseqsim import LLMSeqSim
 from jobs.models.scorer import recommend
 from jobs.models.session_vectors import DECAYS
-from jobs.nightly.model_store import pack, unpack
+from jobs.nightly.model_store import model_from_bytes, model_to_bytes
 
 # decay -> weights of four items, the oldest first
 WEIGHTS = {
@@ -93,7 +93,7 @@ def test_items_without_a_vector_are_neither_read_nor_recommended(similarity):
 
 def test_a_reduction_is_kept_and_gives_cold_items_their_vector():
     model = fitted_model(reduction="pca", width=6, decay="last")
-    again = unpack("llmseqsim", model.parameters, pack(model, shop()))
+    again = model_from_bytes("llmseqsim", model.parameters, model_to_bytes(model, shop()))
     catalog = grown_shop()
     rows = Sequences.from_lists([[place] for place in range(len(catalog))])
     before, after = (recommend(chosen.scorer(catalog), rows, 10) for chosen in (model, again))

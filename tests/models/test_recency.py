@@ -12,7 +12,7 @@ from jobs.models.base import FitContext
 from jobs.models.recency import Recency, dirichlet_concentration
 from jobs.models.registry import make
 from jobs.models.scorer import recommend
-from jobs.nightly.model_store import pack, unpack
+from jobs.nightly.model_store import model_from_bytes, model_to_bytes
 
 ITEMS = 20
 CATALOG = Catalog(
@@ -103,7 +103,7 @@ def test_a_model_ranks_items_in_demand_today_higher_also_when_restored(family):
     def mean_rank(**parameters):
         model = make(family, {**small, **parameters})
         model.fit(drifting(), NO_CASES, CATALOG, FitContext())
-        again = unpack(family, model.parameters, pack(model, CATALOG))
+        again = model_from_bytes(family, model.parameters, model_to_bytes(model, CATALOG))
         lists = [recommend(one.scorer(CATALOG), asked, ITEMS)[1] for one in (model, again)]
         assert lists[0].tolist() == lists[1].tolist()
         return (lists[0] == 3).argmax(axis=1).mean()

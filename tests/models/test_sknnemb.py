@@ -9,7 +9,7 @@ from jobs.core.sequences import Sequences
 from jobs.models.base import FitContext
 from jobs.models.scorer import recommend
 from jobs.models.sknnemb import SKNNEmb
-from jobs.nightly.model_store import pack, unpack
+from jobs.nightly.model_store import model_from_bytes, model_to_bytes
 
 A, B, C, D, E, F = range(6)
 # a and b are at right angles, c is half way between them, d is opposite to a, e has no vector; lengths do not matter
@@ -107,7 +107,7 @@ def test_a_cold_item_of_the_sequence_is_read_but_finds_no_session():
 def test_an_item_that_the_catalogue_lost_changes_no_other_score():
     without_c = [A, B, D, E, F]
     smaller = Catalog(CATALOG.item_ids[without_c], VECTORS[without_c], np.ones(5, np.bool_))
-    model = unpack("sknnemb", {}, pack(fitted(sessions=[[A, C, D], *SESSIONS[1:]]), CATALOG))
+    model = model_from_bytes("sknnemb", {}, model_to_bytes(fitted(sessions=[[A, C, D], *SESSIONS[1:]]), CATALOG))
     scores, items = recommend(model.scorer(smaller), Sequences.from_lists([[0]]), 3)  # 0 is a, 1 b, 2 d, 3 e
     # the mean of {a, c, d} still points to c
     assert items.tolist() == [[1, 2, 3]]
@@ -125,7 +125,7 @@ def test_the_reason_is_the_item_that_the_nearest_holders_share():
 @pytest.mark.parametrize("reduction", ["pca", "whitening", "random"])
 def test_a_reduction_is_kept_with_the_model(reduction):
     model = fitted(reduction=reduction, width=2)
-    again = unpack("sknnemb", model.parameters, pack(model, CATALOG))
+    again = model_from_bytes("sknnemb", model.parameters, model_to_bytes(model, CATALOG))
     rows = Sequences.from_lists([[A], [A, B], [C], [F]])
     before, after = (recommend(chosen.scorer(CATALOG), rows, 6) for chosen in (model, again))
     assert before[0].tolist() == after[0].tolist()

@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from jobs.core.bootstrap import bootstrap_interval
-from jobs.nightly.champion import FEWEST_DIFFERENCES, Entrant, Incumbent, compare, decide
+from jobs.nightly.champion import FEWEST_DIFFERING_CASES, Entrant, Incumbent, choose_live_model, compare
 
 CASES = 200
 BASE = np.random.default_rng(0).random(CASES) / 2
@@ -26,117 +26,124 @@ def noisy(seed, spread=0.4):
     return drawn - drawn.mean()
 
 
-def live(verdicts):
-    [chosen] = [verdict for verdict in verdicts if verdict.is_live]
-    assert chosen is verdicts[0]
+def live(decisions):
+    [chosen] = [decision for decision in decisions if decision.is_live]
+    assert chosen is decisions[0]
     return chosen
 
 
-def reasons(verdicts):
-    return {verdict.model_version: verdict.reason for verdict in verdicts}
+def reasons(decisions):
+    return {decision.model_version: decision.reason for decision in decisions}
 
 
 def test_the_first_night_takes_the_best_value():
-    verdicts = decide([entrant("popularity"), entrant("vsknn", 0.1), entrant("sasrec", 0.1)], None)
-    assert live(verdicts).model_version == "vsknn-1", "of equal ones the first that is set"
-    assert live(verdicts).reason.startswith("live: best value, 0.3")
-    assert reasons(verdicts)["popularity-1"] == "not live: -0.1000 [-0.1000, -0.1000] against vsknn, which is better"
-    assert live(decide([entrant("popularity")], None)).reason == "live: first model"
-    assert decide([], None) == []
+    decisions = choose_live_model([entrant("popularity"), entrant("vsknn", 0.1), entrant("sasrec", 0.1)], None)
+    assert live(decisions).model_version == "vsknn-1", "of equal ones the first that is set"
+    assert live(decisions).reason.startswith("live: best value, 0.3")
+    assert reasons(decisions)["popularity-1"] == "not live: -0.1000 [-0.1000, -0.1000] against vsknn, which is better"
+    assert live(choose_live_model([entrant("popularity")], None)).reason == "live: first model"
+    assert choose_live_model([], None) == []
 
 
 def test_the_first_night_compares_values_of_the_same_cases_alone():
     apart, unknown = entrant("sasrec", 0.5, cases="easy"), Entrant("sknn-1", "sknn", None, BASE + 0.6)
-    verdicts = decide([unknown, apart, entrant("popularity"), entrant("vsknn", 0.1)], None)
-    assert live(verdicts).model_version == "vsknn-1"
+    decisions = choose_live_model([unknown, apart, entrant("popularity"), entrant("vsknn", 0.1)], None)
+    assert live(decisions).model_version == "vsknn-1"
     for version in ("sasrec-1", "sknn-1"):
-        assert reasons(verdicts)[version].startswith("not live: not measured on the cases of vsknn")
-    assert live(decide([unknown, apart], None)).model_version == "sasrec-1"
+        assert reasons(decisions)[version].startswith("not live: not measured on the cases of vsknn")
+    assert live(choose_live_model([unknown, apart], None)).model_version == "sasrec-1"
 
 
 def test_models_without_a_case_are_taken_in_their_order():
     none = np.empty(0)
-    assert live(decide([entrant("sasrec", values=none), entrant("vsknn", values=none)], None)).family == "sasrec"
-    assert live(decide([Entrant("vsknn-1", "vsknn")], incumbent(Entrant("vsknn-0", "vsknn")))).family == "vsknn"
+    assert (
+        live(choose_live_model([entrant("sasrec", values=none), entrant("vsknn", values=none)], None)).family
+        == "sasrec"
+    )
+    assert (
+        live(choose_live_model([Entrant("vsknn-1", "vsknn")], incumbent(Entrant("vsknn-0", "vsknn")))).family == "vsknn"
+    )
 
 
 def test_a_challenger_wins_by_more_than_noise_and_says_by_how_much():
     old = entrant("vsknn")
-    verdicts = decide([old, entrant("sasrec", 0.05)], incumbent(old))
-    chosen = live(verdicts)
+    decisions = choose_live_model([old, entrant("sasrec", 0.05)], incumbent(old))
+    chosen = live(decisions)
     assert chosen.reason == "live: +0.0500 [0.0500, 0.0500] over vsknn"
     assert (chosen.compared_with, chosen.comparison.mean) == ("vsknn-1", pytest.approx(0.05))
-    assert reasons(verdicts)["vsknn-1"] == "not live: -0.0500 [-0.0500, -0.0500] against sasrec, which is better"
+    assert reasons(decisions)["vsknn-1"] == "not live: -0.0500 [-0.0500, -0.0500] against sasrec, which is better"
 
 
 def test_a_challenger_within_noise_does_not():
     old, challenger = entrant("vsknn"), entrant("sasrec", 0.01 + noisy(1))
     assert challenger.value > old.value
-    verdicts = decide([old, challenger], incumbent(old))
-    assert live(verdicts).reason == "live: it won"
-    assert reasons(verdicts)["sasrec-1"].startswith("not live: +0.0")
-    assert reasons(verdicts)["sasrec-1"].endswith("over vsknn is within noise")
+    decisions = choose_live_model([old, challenger], incumbent(old))
+    assert live(decisions).reason == "live: it won"
+    assert reasons(decisions)["sasrec-1"].startswith("not live: +0.0")
+    assert reasons(decisions)["sasrec-1"].endswith("over vsknn is within noise")
 
 
-@pytest.mark.parametrize(("differing", "wins"), [(FEWEST_DIFFERENCES - 1, False), (FEWEST_DIFFERENCES, True)])
+@pytest.mark.parametrize(("differing", "wins"), [(FEWEST_DIFFERING_CASES - 1, False), (FEWEST_DIFFERING_CASES, True)])
 def test_a_handful_of_cases_is_noise_whatever_they_say(differing, wins):
     old, challenger = (entrant("vsknn", values=np.zeros(differing)), entrant("sasrec", 1, values=np.zeros(differing)))
-    assert (live(decide([old, challenger], incumbent(old))).family == "sasrec") == wins
+    assert (live(choose_live_model([old, challenger], incumbent(old))).family == "sasrec") == wins
 
 
 def test_of_several_winners_the_best_value_is_taken_then_the_order():
     old = entrant("vsknn")
     winners = [entrant("bert4rec", 0.05), entrant("sasrec", 0.1), entrant("llm2sasrec", 0.1)]
-    verdicts = decide([*winners, old], incumbent(old))
-    assert live(verdicts).family == "sasrec"
-    assert "within noise" in reasons(verdicts)["llm2sasrec-1"]
+    decisions = choose_live_model([*winners, old], incumbent(old))
+    assert live(decisions).family == "sasrec"
+    assert "within noise" in reasons(decisions)["llm2sasrec-1"]
 
 
 def test_a_newer_model_of_the_same_family_follows_without_a_contest():
     old, new = entrant("vsknn", cases="old"), entrant("vsknn", -0.2, version="2", cases="new")
-    verdicts = decide([new, entrant("sasrec", cases="new", gain=-0.2 + noisy(3))], incumbent(old))
-    assert live(verdicts).model_version == "vsknn-2"
-    assert reasons(verdicts)["vsknn-1"] == "not live: another vsknn took its place"
+    decisions = choose_live_model([new, entrant("sasrec", cases="new", gain=-0.2 + noisy(3))], incumbent(old))
+    assert live(decisions).model_version == "vsknn-2"
+    assert reasons(decisions)["vsknn-1"] == "not live: another vsknn took its place"
 
 
 def test_but_stays_out_if_it_is_worse_on_the_same_cases():
     old, new = entrant("vsknn"), entrant("vsknn", -0.2, version="2")
-    verdicts = decide([new], incumbent(old))
-    assert live(verdicts).model_version == "vsknn-1"
-    assert reasons(verdicts)["vsknn-2"].endswith("against another vsknn, which is better")
-    assert live(decide([new], incumbent(old, why_unusable="its weights are gone"))).model_version == "vsknn-2"
+    decisions = choose_live_model([new], incumbent(old))
+    assert live(decisions).model_version == "vsknn-1"
+    assert reasons(decisions)["vsknn-2"].endswith("against another vsknn, which is better")
+    assert (
+        live(choose_live_model([new], incumbent(old, why_unusable="its weights are gone"))).model_version == "vsknn-2"
+    )
 
 
 def test_a_challenger_has_to_beat_the_newest_of_the_family():
     old, new = entrant("vsknn", cases="old"), entrant("vsknn", version="2")
-    assert live(decide([new, entrant("sasrec", 0.1)], incumbent(old))).family == "sasrec"
+    assert live(choose_live_model([new, entrant("sasrec", 0.1)], incumbent(old))).family == "sasrec"
 
 
 def test_models_of_other_cases_are_not_compared():
     old = entrant("vsknn", cases="old")
-    verdicts = decide([old, entrant("sasrec", 0.5, cases="new")], incumbent(old))
-    assert live(verdicts).family == "vsknn"
-    assert reasons(verdicts)["sasrec-1"].startswith("not live: not measured on the cases of vsknn")
+    decisions = choose_live_model([old, entrant("sasrec", 0.5, cases="new")], incumbent(old))
+    assert live(decisions).family == "vsknn"
+    assert reasons(decisions)["sasrec-1"].startswith("not live: not measured on the cases of vsknn")
     assert compare(Entrant("a", "a"), Entrant("b", "b")) is None, "unknown cases are not the same"
 
 
 def test_a_pinned_model_stays_even_if_its_family_is_not_set_any_more():
     pinned = entrant("popularity")
-    verdicts = decide([entrant("sasrec", 0.5)], incumbent(pinned, is_pinned=True))
-    assert live(verdicts).model_version == "popularity-1"
-    assert reasons(verdicts)["sasrec-1"].endswith("over popularity; popularity is pinned")
+    decisions = choose_live_model([entrant("sasrec", 0.5)], incumbent(pinned, is_pinned=True))
+    assert live(decisions).model_version == "popularity-1"
+    assert reasons(decisions)["sasrec-1"].endswith("over popularity; popularity is pinned")
     newer = entrant("popularity", version="2", cases="new")
-    assert live(decide([newer], incumbent(pinned, is_pinned=True))).model_version == "popularity-1"
+    assert live(choose_live_model([newer], incumbent(pinned, is_pinned=True))).model_version == "popularity-1"
 
 
 @pytest.mark.parametrize("is_pinned", [False, True])
 def test_a_model_that_can_not_stay_is_followed_by_its_family_else_by_the_best(is_pinned):
     gone = incumbent(entrant("vsknn"), is_pinned=is_pinned, why_unusable="its weights are gone")
     newer, better = entrant("vsknn", version="2", cases="new"), entrant("sasrec", 0.2)
-    assert live(decide([better, newer], gone)).model_version == "vsknn-2"
-    verdicts = decide([entrant("popularity"), better], gone)
-    assert live(verdicts).family == "sasrec"
-    assert reasons(verdicts)["vsknn-1"] == "not live: its weights are gone"
+    assert live(choose_live_model([better, newer], gone)).model_version == "vsknn-2"
+    decisions = choose_live_model([entrant("popularity"), better], gone)
+    assert live(decisions).family == "sasrec"
+    assert reasons(decisions)["vsknn-1"] == "not live: its weights are gone"
 
 
 FAMILIES = ("popularity", "vsknn", "bert4rec", "sasrec")
@@ -154,9 +161,9 @@ def test_a_challenger_within_noise_never_changes_the_live_model(world):
         for name in families
     ]
     old = models[int(generator.integers(len(models)))]
-    chosen = live(decide(models, incumbent(old)))
+    chosen = live(choose_live_model(models, incumbent(old)))
     beaten_by = {model.family for model in models if cases and bootstrap_interval(model.values - old.values)[0] > 0}
     assert chosen.family in beaten_by | {old.family}
-    again = decide(models, Incumbent(next(m for m in models if m.family == chosen.family), chosen.reason))
+    again = choose_live_model(models, Incumbent(next(m for m in models if m.family == chosen.family), chosen.reason))
     assert live(again).model_version == chosen.model_version, "the choice stands when nothing is new"
     assert live(again).reason == chosen.reason

@@ -20,7 +20,7 @@ from jobs.language_models.services import Services
 from jobs.models.base import FitContext
 from jobs.models.registry import make
 from jobs.models.scorer import recommend
-from jobs.nightly.model_store import load_model, newest_models, pack
+from jobs.nightly.model_store import load_model, model_to_bytes, newest_models
 from jobs.nightly.train import TrainingData
 from jobs.settings import Settings
 from jobs.warehouse.reading import index_cases, read_catalog, read_sequences
@@ -170,7 +170,7 @@ def test_the_validation_part_measures_a_model_without_it_and_what_is_stored_has_
         model.fit(sequences, NO_CASES, catalog, FitContext())
         _, lists = recommend(model.scorer(catalog), data.validation.inputs, 20)
         ranks.append(target_ranks(lists, data.validation.targets).tolist())
-        weights.append(pack(model, catalog))
+        weights.append(model_to_bytes(model, catalog))
     assert ranks[0] != ranks[1]
     assert weights[0] != weights[1]
     assert shop.rows("select target_ranks from ml.model_ranks") == [(ranks[0],)]

@@ -207,7 +207,7 @@ def test_checkpoints_of_killed_nights_go_once_the_data_are_others(tiny, tmp_path
         history = rings(visits)
         tiny.fill(history, items_of(history))
         with monkeypatch.context() as patch:
-            patch.setattr(training, "_save", saved_and_killed(training._save))
+            patch.setattr(training, "_save_checkpoint", saved_and_killed(training._save_checkpoint))
             with pytest.raises(KeyboardInterrupt):
                 tiny.run("train", small)
         found.append(left())

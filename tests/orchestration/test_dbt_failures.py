@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from jobs.orchestration.dbt_failures import failures
+from jobs.orchestration.dbt_failures import failure_texts
 from jobs.warehouse.connection import connect
 
 TRACEBACK = """Runtime Error in model train_models (models/jobs/train_models.py)
@@ -32,7 +32,7 @@ def warehouse(tmp_path):
 def of(tmp_path, warehouse, *results):
     full = [{"message": None, "compiled_code": None, **result} for result in results]
     (tmp_path / "run_results.json").write_text(json.dumps({"results": full}))
-    return list(failures(tmp_path, warehouse))
+    return list(failure_texts(tmp_path, warehouse))
 
 
 def failed_test(query):
@@ -70,4 +70,4 @@ def test_what_passed_was_skipped_or_warned_is_no_failure(tmp_path, warehouse):
 
 
 def test_a_build_that_ended_before_it_had_results_has_none(tmp_path, warehouse):
-    assert list(failures(tmp_path, warehouse)) == []
+    assert list(failure_texts(tmp_path, warehouse)) == []

@@ -16,7 +16,7 @@ from jobs.errors import NextmartError
 from jobs.models.base import FitContext
 from jobs.models.registry import make
 from jobs.models.sequential.sasrec import SASRec
-from jobs.nightly.model_store import pack
+from jobs.nightly.model_store import model_to_bytes
 from jobs.orchestration import workers
 from jobs.training import loop, team
 
@@ -90,7 +90,7 @@ def lead(folder: Path) -> None:
     facts["best_epoch"] = whole.best_epoch
     _, facts["killed in"] = stopping(folder / "killed.safetensors", SCORES, die_in=2)
     resumed, facts["asked after"] = stopping(folder / "killed.safetensors", SCORES[1:])
-    facts["same"] = pack(resumed, shop()) == pack(whole, shop())
+    facts["same"] = model_to_bytes(resumed, shop()) == model_to_bytes(whole, shop())
     (folder / "facts.json").write_text(json.dumps(facts))
     # fails in a place where no rank tells the others, as when memory runs out in an optimizer step
     loop.nn.utils.clip_grad_norm_ = no_memory

@@ -13,7 +13,7 @@ from jobs.core.cases import NO_CASES
 from jobs.models.base import FitContext
 from jobs.models.registry import make
 from jobs.models.sequential import model as sequential
-from jobs.nightly.model_store import pack
+from jobs.nightly.model_store import model_to_bytes
 from jobs.training.loop import train
 
 PARAMETERS = {"learning_rate": 0.1, "weight_decay": 0.01, "averaging": 0.0, "epochs": 6, "patience": 2}
@@ -262,7 +262,7 @@ def test_a_family_killed_in_the_middle_ends_with_the_same_bits(tmp_path, monkeyp
     resumed_model = make(family, wanted.parameters)
     torch.rand(11)  # in another process the random generator has another state
     resumed_model.fit(training(), cases(), shop(), context)
-    assert pack(resumed_model, shop()) == pack(wanted, shop())
+    assert model_to_bytes(resumed_model, shop()) == model_to_bytes(wanted, shop())
 
 
 def test_without_validation_all_epochs_run_and_the_last_is_kept():
@@ -285,4 +285,4 @@ def test_a_refit_trains_on_all_sequences_for_the_best_number_of_epochs():
     model = fit("sasrec", width=8, blocks=1, heads=1, epochs=3)
     by_hand = make("sasrec", {**model.parameters, "epochs": model.best_epoch})
     by_hand.fit(training(), NO_CASES, shop(), FitContext())
-    assert pack(model.refit(training(), shop(), FitContext()), shop()) == pack(by_hand, shop())
+    assert model_to_bytes(model.refit(training(), shop(), FitContext()), shop()) == model_to_bytes(by_hand, shop())

@@ -9,7 +9,7 @@ from jobs.nightly.model_store import all_models
 from jobs.settings import Vars, default_vars
 from jobs.warehouse import columns
 from jobs.warehouse.clock import now
-from jobs.warehouse.connection import prepare
+from jobs.warehouse.connection import prepare_warehouse
 from jobs.warehouse.job_runs import JobRun
 
 
@@ -24,36 +24,36 @@ def contracts():
 @pytest.mark.parametrize("table", columns.JOB_TABLES)
 def test_ddl_makes_the_columns_that_python_names(table):
     with duckdb.connect() as connection:
-        prepare(connection)
+        prepare_warehouse(connection)
         described = connection.execute(f"describe {table}").fetchall()
     assert {name: kind for name, kind, *_ in described} == columns.JOB_TABLES[table]
 
 
 def test_preparing_twice_changes_nothing():
     with duckdb.connect() as connection:
-        prepare(connection)
+        prepare_warehouse(connection)
         connection.execute("insert into ml.job_runs (run_id, job, started_at, status) values ('r', 'j', now(), 'done')")
-        prepare(connection)
+        prepare_warehouse(connection)
         assert connection.execute("select count(*) from ml.job_runs").fetchone() == (1,)
 
 
 def test_a_warehouse_of_before_gets_the_columns_added_since():
     with duckdb.connect() as connection:
-        prepare(connection)
+        prepare_warehouse(connection)
         connection.execute("alter table ml.models drop column schema_version")
         connection.execute(
             "insert into ml.models by name select 'm' as model_version, 'popularity' as model, '{}' as parameters, "
             "'f' as fingerprint, 1 as training_rows, 0 as seed, now() as started_at, now() as finished_at, "
             "'live' as status, '1' as code_version"
         )
-        prepare(connection)
+        prepare_warehouse(connection)
         assert [(row.model_version, row.schema_version) for row in all_models(connection)] == [("m", None)]
 
 
 def test_a_users_own_view_stands_in_for_a_raw_table():
     with duckdb.connect() as connection:
         connection.execute("create schema raw; create view raw.events as select 'e' as event_id")
-        prepare(connection)
+        prepare_warehouse(connection)
         assert connection.execute("select event_id from raw.events").fetchall() == [("e",)]
         assert connection.execute("select count(*) from raw.items").fetchone() == (0,)
 

@@ -7,7 +7,7 @@ from known_answers import COLD_IDS, EXPECTED, ITEMS, cases, fit, fitted, grown_s
 
 from jobs.core.sequences import Sequences
 from jobs.models.scorer import recommend
-from jobs.nightly.model_store import pack, unpack
+from jobs.nightly.model_store import model_from_bytes, model_to_bytes
 
 families = pytest.mark.parametrize("family", ["bert4rec", "llm2bert4rec", "llm2sasrec", "gru4rec"])
 
@@ -55,7 +55,7 @@ def test_a_score_is_the_product_plus_the_bias_and_a_cold_items_bias_is_the_mean(
 @families
 def test_a_model_with_biases_is_restored_with_them(family):
     model = biased(family, epochs=2)
-    again = unpack(family, model.parameters, pack(model, shop()))
+    again = model_from_bytes(family, model.parameters, model_to_bytes(model, shop()))
     assert np.abs(again.state()["network.bias"]).max() > 0
     wanted, found = (recommend(one.scorer(shop()), cases().inputs, 5) for one in (model, again))
     assert [part.tolist() for part in found] == [part.tolist() for part in wanted]
