@@ -94,7 +94,7 @@ class BuildProgress:
         is_test, status = node["resource_type"] == "test", node["node_status"]
         stage.end(node["unique_id"], event_time, is_test, status in ("success", "pass", "warn"))
         if status == "warn":
-            return f"warning: {node['node_name']} found {event['data'].get('num_failures', 0):,} rows"
+            return f"WARN: test {node['node_name']}, rows found: {event['data'].get('num_failures', 0):,}"
         return stage.line() if not stage.unfinished and not stage.is_broken else None
 
 

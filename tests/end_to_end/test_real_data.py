@@ -57,7 +57,7 @@ def test_uci_online_retail_runs_to_published_tables(example):
 
 
 SQL_SIDE = """
-from jobs import nightly
+from jobs.orchestration.dbt_build import dbt_build
 from jobs.settings import load_settings
-nightly.dbt_build(load_settings(), ("--exclude", "tag:job"))
+dbt_build(load_settings(), ("--exclude", "tag:job"))
 """

@@ -327,7 +327,7 @@ def test_the_reason_is_the_visitors_item_nearest_to_the_recommended_one(family):
     elif EXPECTED[family].is_trained:  # sequential/test_reasons.py tests the exact reasons
         assert set(found[0, :2]) <= set(row)
     elif EXPECTED[family].explains:
-        vectors = (scorer.tasks.near if family == "llmseqprompt" else scorer).item_vectors.numpy()
+        vectors = (scorer.writer.llmseqsim if family == "llmseqprompt" else scorer).item_vectors.numpy()
         unit = vectors / np.linalg.norm(vectors, axis=1, keepdims=True)
         nearest = [row[(unit[row] @ unit[item]).argmax()] for item in items[0, :2]]
         assert found[0, :2].tolist() == nearest

@@ -96,7 +96,7 @@ def test_a_stage_of_which_something_failed_or_was_skipped_has_no_line(manifest, 
 
 def test_a_warning_names_its_test_and_its_rows(manifest):
     log = [begin(), *run("test.shop.gaps", 1, 2, "warn", num_failures=1234)]
-    assert lines(log, manifest) == ["warning: gaps found 1,234 rows"]
+    assert lines(log, manifest) == ["WARN: test gaps, rows found: 1,234"]
 
 
 def test_the_project_is_a_line_when_dbt_has_read_it(manifest):
