@@ -63,9 +63,9 @@ class Sequences:
         """Drop all occurrences of the items that are False in ``is_kept``, bool (catalogue,); rows may become empty."""
         return self._select(is_kept[self.items])
 
-    def without(self, removed: Ints) -> "Sequences":
-        """Drop every occurrence of the item ``removed[i]``, int32 (rows,), from row ``i``; rows may become empty."""
-        return self._select(self.items != np.repeat(removed, self.lengths))
+    def without(self, removed_items: Ints) -> "Sequences":
+        """Drop every occurrence of one item a row: ``removed_items[i]``, int32 (rows,), from row ``i``."""
+        return self._select(self.items != np.repeat(removed_items, self.lengths))
 
     def distinct(self) -> "Sequences":
         """Keep only the last occurrence of each item in a row."""

@@ -240,10 +240,10 @@ def _round_up(number: int, multiple_of: int) -> int:
     return -(-number // multiple_of) * multiple_of
 
 
-def _pad_rows(matrix: Tensor, multiple_of: int) -> Tensor:
+def _pad_rows(vectors: Tensor, multiple_of: int) -> Tensor:
     """Append rows of zeros until the number of rows is a multiple of ``multiple_of``."""
-    missing = -len(matrix) % multiple_of
-    return torch.nn.functional.pad(matrix, (0, 0, 0, missing)) if missing else matrix
+    missing = -len(vectors) % multiple_of
+    return torch.nn.functional.pad(vectors, (0, 0, 0, missing)) if missing else vectors
 
 
 def _check_arguments(
@@ -265,14 +265,14 @@ def _check_arguments(
         raise ValueError(f"scores could reach {bound:.3g}, more than float32 can hold")
 
 
-def _largest_magnitude(matrix: Tensor, row_name: str) -> float:
-    """Return the largest absolute value of a matrix; raise ValueError if a value is not finite."""
-    if not matrix.numel():
+def _largest_magnitude(vectors: Tensor, row_name: str) -> float:
+    """Return the largest absolute value of vectors, one a row; raise ValueError if a value is not finite."""
+    if not vectors.numel():
         return 0.0
-    low, high = (float(end) for end in torch.aminmax(matrix))
+    low, high = (float(end) for end in torch.aminmax(vectors))
     if math.isfinite(low) and math.isfinite(high):
         return max(-low, high)
-    row = int((~matrix.isfinite().all(1)).nonzero()[0])
+    row = int((~vectors.isfinite().all(1)).nonzero()[0])
     raise ValueError(f"{row_name} {row} has a value that is not finite")
 
 

@@ -24,7 +24,7 @@ STORED_VECTORS = """
 """
 
 
-def name_vectors(
+def embed_names(
     connection: Connection, settings: Settings, names: Sequence[str], max_cost: float
 ) -> tuple[dict[str, Floats], float]:
     """Return the embeddings of names, of unit length, by the embedding model of the settings.

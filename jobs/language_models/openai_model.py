@@ -264,5 +264,5 @@ class OpenAIModel(LanguageModel):
         return self._client.ask(self.fine_tuned, try_once, stop)
 
 
-def _json_hash(value: Any) -> str:
-    return hashlib.sha256(json.dumps(value, sort_keys=True).encode()).hexdigest()
+def _json_hash(content: Any) -> str:
+    return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()

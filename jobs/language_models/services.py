@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from jobs.core.arrays import Floats
-from jobs.language_models.name_vectors import name_vectors
+from jobs.language_models.name_vectors import embed_names
 from jobs.settings import Settings
 from jobs.warehouse.connection import Connection
 
@@ -26,9 +26,9 @@ class Services:
     settings: Settings
     spent: float = 0.0
 
-    def name_vectors(self, names: Sequence[str]) -> dict[str, Floats]:
-        """Return embeddings of names, of unit length; see :func:`jobs.language_models.name_vectors.name_vectors`."""
+    def embed_names(self, names: Sequence[str]) -> dict[str, Floats]:
+        """Return embeddings of names, of unit length; see :func:`jobs.language_models.name_vectors.embed_names`."""
         left_to_spend = max(0.0, (self.settings.prompt_max_cost or 0.0) - self.spent)
-        vectors, cost = name_vectors(self.connection, self.settings, names, left_to_spend)
+        vectors, cost = embed_names(self.connection, self.settings, names, left_to_spend)
         self.spent += cost
         return vectors

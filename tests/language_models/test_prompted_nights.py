@@ -162,12 +162,12 @@ def test_made_up_names_get_vectors_of_the_catalogues_model_which_are_kept(wareho
     provider = Lengths()
     monkeypatch.setattr("jobs.language_models.name_vectors.provider_for", lambda settings, model: provider)
     services = Services(warehouse, load_settings(prompt_max_cost=1.0))
-    assert {name: int(vector.argmax()) for name, vector in services.name_vectors(["hat", "shoe", "cap"]).items()} == {
+    assert {name: int(vector.argmax()) for name, vector in services.embed_names(["hat", "shoe", "cap"]).items()} == {
         "hat": 3,
         "shoe": 4,
         "cap": 3,
     }
-    (norm,) = {float(np.linalg.norm(vector)) for vector in services.name_vectors(["shoe", "hat"]).values()}
+    (norm,) = {float(np.linalg.norm(vector)) for vector in services.embed_names(["shoe", "hat"]).values()}
     assert norm == 1
     assert sorted(provider.asked) == ["cap", "hat", "shoe"], "each once"
     assert warehouse.execute("select count(*), min(status) from ml.embeddings").fetchone() == (3, "ok")
@@ -176,18 +176,18 @@ def test_made_up_names_get_vectors_of_the_catalogues_model_which_are_kept(wareho
 def test_made_up_names_and_answers_are_paid_from_one_purse(warehouse, monkeypatch):
     monkeypatch.setattr("jobs.language_models.name_vectors.provider_for", lambda settings, model: Lengths())
     services = Services(warehouse, load_settings(prompt_max_cost=7e-5), spent=1e-5)  # embedding a name costs $2e-5
-    services.name_vectors(["hat", "shoe"])
+    services.embed_names(["hat", "shoe"])
     assert services.spent == pytest.approx(5e-5)
-    services.name_vectors(["cap"])
+    services.embed_names(["cap"])
     with pytest.raises(UsageError, match="1 made-up names cost more than prompt_max_cost"):
-        services.name_vectors(["sock"])
-    assert list(services.name_vectors(["shoe", "cap"])) == ["shoe", "cap"], "bought before"
+        services.embed_names(["sock"])
+    assert list(services.embed_names(["shoe", "cap"])) == ["shoe", "cap"], "bought before"
 
 
 def test_made_up_names_cost_nothing_without_a_limit(warehouse, monkeypatch):
     monkeypatch.setattr("jobs.language_models.name_vectors.provider_for", lambda settings, model: Lengths())
     with pytest.raises(UsageError, match="1 made-up names cost more than prompt_max_cost"):
-        Services(warehouse, load_settings()).name_vectors(["hat"])
+        Services(warehouse, load_settings()).embed_names(["hat"])
 
 
 @pytest.mark.parametrize("price", [None, 0.0])
@@ -198,7 +198,7 @@ def test_made_up_names_are_bought_at_a_known_price_alone(warehouse, monkeypatch,
     services = Services(warehouse, load_settings())
     if price is None:
         with pytest.raises(UsageError, match=r"need a price.* price = …, or set mapping = 'fuzzy' or 'none'"):
-            services.name_vectors(["hat"])
+            services.embed_names(["hat"])
         assert not provider.asked
     else:  # a price of 0, like that of the local provider
-        assert list(services.name_vectors(["hat"])) == ["hat"]
+        assert list(services.embed_names(["hat"])) == ["hat"]

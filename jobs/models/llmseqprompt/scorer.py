@@ -171,7 +171,7 @@ class PromptScorer(Scorer):
             if name not in question.items_by_name
         }
         is_embedded = bool(made_up) and self.parameters["mapping"] == "embedding"
-        vectors = self.services.name_vectors(sorted(made_up)) if self.services and is_embedded else {}
+        vectors = self.services.embed_names(sorted(made_up)) if self.services and is_embedded else {}
         item_vectors = self.writer.llmseqsim.item_vectors.numpy()
         replacement: Replacement = ByEmbedding(item_vectors, vectors) if vectors else drop_name
         return lambda _: replacement

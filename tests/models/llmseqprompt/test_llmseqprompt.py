@@ -192,7 +192,7 @@ def test_a_choice_is_as_wide_whoever_is_beside_and_however_long_their_histories_
 
 def test_made_up_names_are_replaced_by_their_embeddings(monkeypatch):
     class Services:
-        def name_vectors(self, names):
+        def embed_names(self, names):
             asked.append(names)
             return {name: shop().embeddings[INDEX[2, 5]] for name in names}
 
