@@ -31,9 +31,8 @@ def dbt_build(settings: Settings, extra_arguments: tuple[str, ...] = (), *, verb
     project = project_folder("dbt_project")
     work_folder = settings.work_folder.absolute()
     target = work_folder / "target"
-    (target / "run_results.json").unlink(
-        missing_ok=True
-    )  # results of the last build: this build may end without writing results
+    # results of the last build: this build may end without writing any
+    (target / "run_results.json").unlink(missing_ok=True)
     # not inherited from `python -m`: the working folder must not shadow packages
     command = [
         sys.executable, "-c", "import sys; from dbt.cli.main import cli; sys.exit(cli())", "--log-format", "json",
