@@ -200,7 +200,7 @@ class Dispatcher:
         return started if len(texts) > 1 else time.monotonic()
 
     def _service_works(self, error: ServiceError, since: float) -> bool:
-        """Tell whether the service answers other requests, if need be by a probe; if it does not, end the run."""
+        """Return whether the service answers other requests, after a probe if need be; end the run if it does not."""
         with self._probe_lock:  # threads whose requests fail together share one probe
             if self._succeeded_at > since:
                 return True

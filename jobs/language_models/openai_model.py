@@ -44,7 +44,7 @@ class OpenAIModel(LanguageModel):
     parameters : mapping
         Parameters of LLMSeqPrompt; only ``epochs`` is read, since the service chooses the others.
     services : Services
-        The record of purchases and the spending limit.
+        What keeps the record of paid requests, and the spending limit.
 
     Attributes
     ----------

@@ -236,7 +236,7 @@ REDUCTIONS: dict[str, Callable[[int, float, int], Any]] = {
     "pca": lambda width, _, __: PCA(width, svd_solver="covariance_eigh"),
     "random": lambda width, _, seed: GaussianRandomProjection(width, random_state=seed),
     "autoencoder": lambda width, _, seed: LinearAutoencoder(width, random_state=seed),
-    "lda": lambda _, __, ___: LinearDiscriminantAnalysis(),  # finds all discriminants, the best first
+    "lda": lambda _width, _shrinkage, _seed: LinearDiscriminantAnalysis(),  # finds all discriminants, the best first
     "whitening": lambda width, _, __: PCA(width, whiten=True, svd_solver="covariance_eigh"),
     "shrinkage": lambda width, shrinkage, _: SpectralShrinkage(width, shrinkage),
 }

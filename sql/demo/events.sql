@@ -44,7 +44,7 @@ planned_visits as (
         visitor * 16 + visit as visit_key,
         visit_key - visit % 2 as pair_key,
         demo_draw($seed, visitor, 'pace') as pace_draw,
-        -- the next pair of visits mostly goes on to the neighbouring hobby
+        -- after every second visit, a visitor's interest mostly moves on to a neighbouring hobby of the demo's vocabulary
         case
             when demo_draw($seed, pair_key, 'stay') < 0.8 then (hobby + visit // 2) % theme_count
             else floor(theme_count * demo_draw($seed, pair_key, 'theme'))::bigint

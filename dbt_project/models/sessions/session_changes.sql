@@ -29,7 +29,7 @@ changed_sessions as (
 ),
 
 known_gaps as (
-    -- whether a known event lies more than one gap after the known event before it
+    -- whether an event that an earlier build had read lies more than one session gap after the previous such event
     select
         assigned_events.session_id,
         assigned_events.event_at - lag(assigned_events.event_at) over by_session

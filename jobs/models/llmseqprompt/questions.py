@@ -95,10 +95,10 @@ class QuestionWriter:
         targets : int64 array (sequences,)
             The item after each sequence; -1 for an item that the catalogue lacks.
         """
-        usable = (targets >= 0) & self.has_name[targets] & (inputs.keep(self.has_name).lengths > 0)
+        usable_items = (targets >= 0) & self.has_name[targets] & (inputs.keep(self.has_name).lengths > 0)
         if self.variant == "classify":
-            usable &= self.llmseqsim.recommendable[targets]
-        inputs, targets = inputs.take(usable), targets[usable]
+            usable_items &= self.llmseqsim.recommendable[targets]
+        inputs, targets = inputs.take(usable_items), targets[usable_items]
         # The options of a sequence are the target's nearest clusters (classify) or LLMSeqSim's candidates (list, rank).
         if self.variant == "item" or not len(targets):
             options: list[list[int]] = [[] for _ in targets]
@@ -108,22 +108,22 @@ class QuestionWriter:
             options = self._candidates(inputs, self.has_name)
         return [self._example(*row) for row in zip(self._histories(inputs), targets.tolist(), options, strict=True)]
 
-    def questions(self, sequences: Sequences, usable: Bools) -> list[Question | None]:
+    def questions(self, sequences: Sequences, usable_items: Bools) -> list[Question | None]:
         """Return a question for each sequence; None if the sequence has no names, or no candidates to rank.
 
         Parameters
         ----------
-        usable : bool array (items,)
+        usable_items : bool array (items,)
             Items that an answer may stand for.
         """
         histories = self._histories(sequences)
         if self.variant == "rank":
             return [
                 self._ranking_question(history, candidates) if history and candidates else None
-                for history, candidates in zip(histories, self._candidates(sequences, usable), strict=True)
+                for history, candidates in zip(histories, self._candidates(sequences, usable_items), strict=True)
             ]
         if self.variant == "classify":
-            members, vectors = self._group_members(usable), self.llmseqsim.item_vectors.numpy()
+            members, vectors = self._group_members(usable_items), self.llmseqsim.item_vectors.numpy()
             queries = self.llmseqsim.queries(sequences).numpy()
             return [
                 Question(
@@ -170,9 +170,9 @@ class QuestionWriter:
         items_by_name = {str(self.names[item]): [item] for item in candidates}
         return Question(write_conversation("rank", history, self._shuffled(list(items_by_name))), items_by_name)
 
-    def _candidates(self, sequences: Sequences, usable: Bools) -> list[list[int]]:
+    def _candidates(self, sequences: Sequences, usable_items: Bools) -> list[list[int]]:
         """Return the items that LLMSeqSim recommends for each sequence; they have different names."""
-        allowed = self.llmseqsim.recommendable & self.has_name & usable
+        allowed = self.llmseqsim.recommendable & self.has_name & usable_items
         _, lists = self.llmseqsim.top(sequences, LIST_LENGTH + SPARE_CANDIDATES, sequences, allowed)
         candidates = []
         for row in lists:
@@ -182,9 +182,9 @@ class QuestionWriter:
             candidates.append(list(item_by_name.values())[:LIST_LENGTH])
         return candidates
 
-    def _group_members(self, usable: Bools) -> dict[str, Longs]:
+    def _group_members(self, usable_items: Bools) -> dict[str, Longs]:
         """Return the usable items of each cluster, by the cluster's name."""
-        items = np.flatnonzero(usable & self.llmseqsim.recommendable)
+        items = np.flatnonzero(usable_items & self.llmseqsim.recommendable)
         return {name: items[self._cluster_of[items] == cluster] for cluster, name in enumerate(self._clusters.names)}
 
     def _shuffled(self, names: list[str]) -> list[str]:

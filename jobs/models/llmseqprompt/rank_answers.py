@@ -68,7 +68,10 @@ class AnswerCounts:
 
 
 def rank_answers(
-    answers: Sequence[Sequence[str]], items_by_name: Mapping[str, Sequence[int]], usable: Bools, replace: Replacement
+    answers: Sequence[Sequence[str]],
+    items_by_name: Mapping[str, Sequence[int]],
+    usable_items: Bools,
+    replace: Replacement,
 ) -> tuple[list[int], list[float]]:
     """Rank the items that are named by several answers to one question.
 
@@ -80,7 +83,7 @@ def rank_answers(
     answers : for each answer, the names in it
         No name occurs twice within an answer.
     items_by_name : name -> item indices, the most popular first
-    usable : bool array (items,)
+    usable_items : bool array (items,)
         Items that may be ranked; usually not the items of the prompt.
     replace : Replacement
         Finds the item for each name that is not in ``items_by_name``, the most frequent first, after all other names
@@ -100,7 +103,7 @@ def rank_answers(
     for name in names:
         counts[name] += 1
     order = sorted(counts, key=lambda name: (-counts[name], first_position[name]))
-    free_items = usable.copy()
+    free_items = usable_items.copy()
     chosen_item: dict[str, int] = {}
 
     def take(name: str, item: int) -> None:

@@ -97,20 +97,20 @@ class PromptScorer(Scorer):
 
     def _rankings(self, sequences: Sequences, k: int, exclude: Sequences | None, allowed: Bools) -> list[Ranking]:
         """Return the ranking of each sequence by the language model's answers, at most k items long."""
-        usable = allowed & self.writer.has_name
+        usable_items = allowed & self.writer.has_name
         questions = self.writer.questions(sequences, allowed)
         # Constrained answers also name items of the sequence itself, which are dropped later: mostly the items shown,
         # at most ``window``. So ``window`` more names are asked for, for all sequences alike: the number of beams
         # decides which names are found, and a list must not depend on the other sequences of its chunk.
         extra_names = 0 if exclude is None else self.writer.window
-        answers_by_question = self._ask(questions, k + extra_names, usable)
+        answers_by_question = self._ask(questions, k + extra_names, usable_items)
         replacement_for = self._replacements(questions, answers_by_question)
         rankings: list[Ranking] = []
         for row, (question, answers) in enumerate(zip(questions, answers_by_question, strict=True)):
             if question is None:
                 rankings.append(([], []))
                 continue
-            free_items = usable.copy()
+            free_items = usable_items.copy()
             if exclude is not None:
                 free_items[exclude[row]] = False
             if self.writer.variant == "rank":  # an answer can only stand for the candidates shown
@@ -122,14 +122,14 @@ class PromptScorer(Scorer):
             rankings.append((named[:k], scores[:k]))
         return rankings
 
-    def _ask(self, questions: list[Question | None], max_names: int, usable: Bools) -> list[list[list[str]]]:
+    def _ask(self, questions: list[Question | None], max_names: int, usable_items: Bools) -> list[list[list[str]]]:
         """Ask the language model all questions, and return the names in the answers to each.
 
         Parameters
         ----------
         max_names : int
             Names in a constrained answer, at most.
-        usable : bool array (items,)
+        usable_items : bool array (items,)
             Items that a constrained answer may name.
 
         Returns
@@ -139,7 +139,7 @@ class PromptScorer(Scorer):
         """
         conversations = list(dict.fromkeys(question.conversation for question in questions if question))
         if self.parameters["constrained"]:
-            names = [name for name, items in self.writer.items_by_name.items() if usable[items].any()]
+            names = [name for name, items in self.writer.items_by_name.items() if usable_items[items].any()]
             choices, k = [quoted(name) for name in names], min(len(names), max_names)
             chosen = self.language_model.choose(conversations, choices, k) if names else []
             answers = [[[names[position] for position in positions]] for positions in chosen] or [
