@@ -24,7 +24,7 @@ from sentence_transformers import SentenceTransformer
 from jobs.embedding import providers
 from jobs.embedding.batching import fit_to_limit
 from jobs.embedding.provider import RateLimits, RequestLimits
-from jobs.embedding.provider import provider_for as find
+from jobs.embedding.providers import provider_for as find
 from jobs.embedding.providers import provider_names
 from jobs.embedding.providers.local import BUNDLED_MODEL, LocalProvider, bundled_folder
 from jobs.embedding.providers.openai import OpenAIProvider

@@ -107,7 +107,7 @@ def test_a_case_counts_as_tied_where_its_last_two_items_carry_one_time(tiny, tmp
 
 def add_family(monkeypatch, model) -> None:
     """Make a class of this file a model family."""
-    monkeypatch.setitem(families.FAMILIES, model.family, "")
+    monkeypatch.setitem(families.CLASS_OF_FAMILY, model.family, "")
     monkeypatch.setitem(FAMILIES, model.family, model)
 
 

@@ -13,7 +13,7 @@ from jobs.core.sequences import Sequences
 from jobs.embedding.provider import EmbeddingAnswer, RequestLimits
 from jobs.errors import UsageError
 from jobs.experiments.evaluation_data import read_evaluation_data
-from jobs.experiments.runner import plan, run_all
+from jobs.experiments.runner import plan_runs, run_all
 from jobs.experiments.spec import Experiment
 from jobs.language_models.services import Services
 from jobs.models.scorer import recommend
@@ -117,7 +117,7 @@ def tried(connection, chosen):
     what = Experiment(name="epochs", protocol="paper", models=[entry])
     data = read_evaluation_data(connection, chosen, what.protocol)
     vectors = {variant.label: ("MiniLM", data.catalog.embeddings) for variant in what.variants()}
-    for error in run_all(Services(connection, chosen), plan(what, data, vectors), data).values():
+    for error in run_all(Services(connection, chosen), plan_runs(what, data, vectors), data).values():
         raise UsageError(error)
 
 

@@ -9,7 +9,7 @@ import pytest
 from jobs.errors import UsageError
 from jobs.models.parameters import INTERVALS
 from jobs.models.registry import FAMILIES, make
-from jobs.nightly.train import configured
+from jobs.nightly.train import make_configured_model
 from jobs.settings import Settings
 
 EXAMPLES = sorted((Path(__file__).resolve().parents[2] / "examples").glob("*/nextmart.toml"))
@@ -63,7 +63,7 @@ def test_heads_must_divide_the_width(family):
 def test_the_parameters_of_examples_are_allowed(path):
     settings = Settings(**tomllib.loads(path.read_text(encoding="utf-8")))
     for family in {*settings.models, *settings.parameters}:
-        configured(settings, family)
+        make_configured_model(settings, family)
 
 
 @pytest.mark.parametrize("family", sorted(FAMILIES))
