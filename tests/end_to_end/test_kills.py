@@ -57,15 +57,20 @@ WHOLE_PUBLICATION = """
 
 
 class Night:
-    """A ``nextmart run`` that can be killed with all its children."""
+    """A ``nextmart run`` that can be killed with all its children; dbt's log tells which model has begun."""
 
     def __init__(self, shop: Shop, environment: dict[str, str]) -> None:
         self.started_at = time.monotonic()
         self.lines: list[str] = []
         self.process = subprocess.Popen(
-            shop.command("run"), cwd=shop.folder, env=shop.environment(**environment), start_new_session=True,
-            stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True,
-        )  # fmt: skip
+            shop.command("run", "--verbose"),
+            cwd=shop.folder,
+            env=shop.environment(**environment),
+            start_new_session=True,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
         threading.Thread(target=lambda: self.lines.extend(self.process.stderr), daemon=True).start()
 
     def has_begun(self, model: str) -> bool:
