@@ -86,8 +86,8 @@ def log_lines(log: Iterable[str], manifest: Path, verbose: bool) -> Iterator[str
             stages = BuildProgress(json.loads(manifest.read_text(encoding="utf-8")))
         if verbose or (stages is None and level == "error"):
             yield redact(message)
-        elif stages and (text := stages.follow(event)):
-            yield text
+        elif stages:
+            yield from stages.follow(event)
 
 
 def published_counts(summary: dict[str, Any]) -> str:

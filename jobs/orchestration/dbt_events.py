@@ -4,7 +4,7 @@ With ``--log-format json`` dbt writes one event a line. A stage is a folder of d
 folder of job models is left out, because each job prints its own line when it ends.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
@@ -44,17 +44,16 @@ class Stage:
             self._busy_since = event_time
         self._running.add(node)
 
-    def end(self, node: str, event_time: datetime, is_test: bool, has_passed: bool) -> None:
-        """Note that a model or test of the stage has ended or was skipped."""
+    def end(self, node: str, event_time: datetime, status: str) -> None:
+        """Note that a model or test of the stage has ended or was skipped, with dbt's status of it."""
         self._running.discard(node)
         self.unfinished.discard(node)
         if self._busy_since and not self._running:
             self.seconds += (event_time - self._busy_since).total_seconds()
             self._busy_since = None
-        self.is_broken |= not has_passed
-        if has_passed:
-            self.tests += is_test
-            self.tables += not is_test
+        self.is_broken |= status not in ("success", "pass", "warn")
+        self.tables += status == "success"
+        self.tests += status == "pass"
 
     def line(self) -> str:
         """Return the stage's line for people: its name, counts and seconds."""
@@ -79,23 +78,21 @@ class BuildProgress:
         }
         self._stage_of = {node: stages[folder] for node, folder in folders.items()}
 
-    def follow(self, event: Mapping[str, Any]) -> str | None:
-        """Process one event of dbt's log; return a line for people if it ends a stage or is a warning."""
+    def follow(self, event: Mapping[str, Any]) -> Iterator[str]:
+        """Process one event of dbt's log; yield a line for people if it is a warning, and one if it ends a stage."""
         node = event["data"].get("node_info", {})
         stage = self._stage_of.get(node.get("unique_id", ""))
         name, event_time = event["info"]["name"], datetime.fromisoformat(event["info"]["ts"])
         if stage is None:
-            return None
+            return
         if name == "LogStartLine":
             stage.start(node["unique_id"], event_time)
-            return None
-        if node["unique_id"] not in stage.unfinished or not _is_end(name, node):
-            return None
-        is_test, status = node["resource_type"] == "test", node["node_status"]
-        stage.end(node["unique_id"], event_time, is_test, status in ("success", "pass", "warn"))
-        if status == "warn":
-            return f"WARN: test {node['node_name']}, rows found: {event['data'].get('num_failures', 0):,}"
-        return stage.line() if not stage.unfinished and not stage.is_broken else None
+        elif node["unique_id"] in stage.unfinished and _is_end(name, node):
+            stage.end(node["unique_id"], event_time, node["node_status"])
+            if node["node_status"] == "warn":
+                yield f"WARN: test {node['node_name']}, rows found: {event['data'].get('num_failures', 0):,}"
+            if not stage.unfinished and not stage.is_broken:
+                yield stage.line()
 
 
 def _is_end(name: str, node: Mapping[str, Any]) -> bool:

@@ -8,7 +8,7 @@ from typing import Any
 
 import duckdb
 
-from jobs.errors import redact
+from jobs.errors import NextmartError, redact
 from jobs.progress import printable
 from jobs.warehouse.connection import connect
 
@@ -54,5 +54,5 @@ def _rows_found(result: Mapping[str, Any], warehouse: Path) -> Iterator[str]:
         with connect(warehouse, read_only=True) as connection:
             rows = connection.sql(f"from ({query}) limit {ROWS_SHOWN}")
             yield f"the first rows that it found:\n{printable(str(rows))}"
-    except duckdb.Error:
-        return  # the query is not plain SQL, or its table no longer exists; dbt's log has the query
+    except (duckdb.Error, NextmartError):
+        return  # a query that is not plain SQL, a table that is gone, a file that is held: dbt's log has the query

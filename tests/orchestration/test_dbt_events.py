@@ -99,6 +99,15 @@ def test_a_warning_names_its_test_and_its_rows(manifest):
     assert lines(log, manifest) == ["WARN: test gaps, rows found: 1,234"]
 
 
+def test_a_stage_whose_last_test_warns_has_its_line_too(manifest):
+    log = [begin(), *run("model.shop.sessions", 0, 1), *run("test.shop.gaps", 1, 2, "pass")]
+    log += run("test.shop.unique_sessions", 2, 3, "warn", num_failures=1)
+    assert lines(log, manifest) == [
+        "WARN: test unique_sessions, rows found: 1",
+        "sessions 1 table, 1 test passed 3.0 s",
+    ]
+
+
 def test_the_project_is_a_line_when_dbt_has_read_it(manifest):
     log = [event("MainReportVersion", 0), event("FoundStats", 8, stat_line="29 models, 92 data tests, 14 sources")]
     assert lines(log, manifest) == ["project 29 models, 92 data tests 8.0 s"]

@@ -51,6 +51,11 @@ def test_rows_that_cant_be_read_are_left_out(tmp_path, warehouse):
     assert len(of(tmp_path, warehouse, failed_test("select * from no_such_table"))) == 1
 
 
+def test_a_warehouse_that_cant_be_opened_leaves_the_failure_as_it_is(tmp_path, warehouse):
+    warehouse.write_bytes(b"no database, as far as DuckDB can tell")
+    assert len(of(tmp_path, warehouse, failed_test("select 1"))) == 1
+
+
 def test_a_job_that_failed_shows_what_it_raised_without_the_traceback(tmp_path, warehouse):
     result = {"status": "error", "unique_id": "model.nextmart.train_models", "message": TRACEBACK}
     assert of(tmp_path, warehouse, result) == [
