@@ -317,13 +317,14 @@ def test_any_split_into_builds_gives_the_tables_of_one_build(memory, history):
             id="a_window_cuts_sessions_at_its_edge",
         ),
         pytest.param(
-            "last_value(case when starts_visit then md5(visitor_id || ':' || event_id) end ignore nulls) over so_far",
-            "md5(visitor_id || ':' || count(*) filter (where starts_visit) over so_far)",
+            "last_value(case when starts_visit then md5(visitor_id || ':' || event_id) end ignore nulls)"
+            " over rows_so_far",
+            "md5(visitor_id || ':' || count(*) filter (where starts_visit) over rows_so_far)",
             id="sessions_are_numbered",
         ),
         pytest.param(
-            "known.source_session_id is not distinct from affected_visits.source_session_id",
-            "known.source_session_id = affected_visits.source_session_id",
+            "known_events.source_session_id is not distinct from affected_visits.source_session_id",
+            "known_events.source_session_id = affected_visits.source_session_id",
             id="a_comparison_drops_nulls",
         ),
     ],
