@@ -45,14 +45,16 @@ app = typer.Typer(
 Warehouse = Annotated[Path | None, typer.Option(help="DuckDB file (setting: warehouse).", show_default=False)]
 Published = Annotated[Path | None, typer.Option(help="Published file (setting: published).", show_default=False)]
 Json = Annotated[bool, typer.Option("--json", help="Print a machine-readable summary on stdout.")]
-Wait = Annotated[float, typer.Option(help="Seconds to wait while another process holds the warehouse.")]
+WaitSeconds = Annotated[
+    float, typer.Option("--wait", help="Seconds to wait while another process holds the warehouse.")
+]
 Verbose = Annotated[bool, typer.Option("--verbose", help="Show dbt's own log too.")]
 
 
 @contextmanager
-def open_warehouse(settings: Settings, wait: float) -> Iterator[Connection]:
+def open_warehouse(settings: Settings, wait_seconds: float) -> Iterator[Connection]:
     """Open the warehouse, create missing tables of jobs, and close the warehouse at the end of the block."""
-    connection = connect(settings.warehouse, wait_seconds=wait)
+    connection = connect(settings.warehouse, wait_seconds=wait_seconds)
     try:
         prepare_warehouse(connection)
         yield connection
@@ -88,7 +90,7 @@ def load_command(
     where_events: Annotated[str | None, typer.Option(help="Load only events for which this SQL is true.")] = None,
     where_items: Annotated[str | None, typer.Option(help="Load only items for which this SQL is true.")] = None,
     warehouse: Warehouse = None,
-    wait: Wait = 0,
+    wait_seconds: WaitSeconds = 0,
     as_json: Json = False,
 ) -> None:
     """Append files to the raw tables; the same file twice changes nothing."""
@@ -98,14 +100,14 @@ def load_command(
     if not sources:
         raise UsageError("say what to load: --events FILE, --items FILE, or both")
     maps = parse_maps(map_ or [])
-    with open_warehouse(settings, wait) as connection, job_run(connection, "load") as record:
-        load(connection, sources, maps, record)
+    with open_warehouse(settings, wait_seconds) as connection, job_run(connection, "load") as run_record:
+        load(connection, sources, maps, run_record)
     lines = [
         f"{table}: {n['loaded']:,} loaded of {n['read']:,} read "
         f"({n['repeated']:,} repeated, {n['known']:,} known before)"
-        for table, n in record.detail.items()
+        for table, n in run_record.detail.items()
     ]
-    print_outcome(record.summary(), "\n".join(lines), as_json)
+    print_outcome(run_record.summary(), "\n".join(lines), as_json)
 
 
 @app.command()
@@ -113,7 +115,7 @@ def run(
     full_refresh: Annotated[bool, typer.Option(help="Rebuild every incremental table from raw.")] = False,
     warehouse: Warehouse = None,
     published: Published = None,
-    wait: Wait = 0,
+    wait_seconds: WaitSeconds = 0,
     as_json: Json = False,
     verbose: Verbose = False,
 ) -> None:
@@ -121,29 +123,29 @@ def run(
     require_single_process()
     settings = load_settings(warehouse=warehouse, published=published)
     settings.job_vars()  # so that a wrong dbt var is an error before the build starts
-    with open_warehouse(settings, wait):
+    with open_warehouse(settings, wait_seconds):
         pass  # if another process holds the warehouse, the error names that process before dbt starts
     dbt_build(settings, ("--full-refresh",) if full_refresh else (), verbose=verbose)
-    summary = _publish(settings, wait)
+    summary = _publish(settings, wait_seconds)
     print_outcome(summary, f"published {settings.published}: {published_counts(summary)}", as_json)
 
 
 @app.command("publish")
 def publish_command(
-    warehouse: Warehouse = None, published: Published = None, wait: Wait = 0, as_json: Json = False
+    warehouse: Warehouse = None, published: Published = None, wait_seconds: WaitSeconds = 0, as_json: Json = False
 ) -> None:
     """Swap in a verified copy of the public tables for readers."""
     settings = load_settings(warehouse=warehouse, published=published)
-    summary = _publish(settings, wait)
+    summary = _publish(settings, wait_seconds)
     print_outcome(summary, f"published {settings.published}: {published_counts(summary)}", as_json)
 
 
-def _publish(settings: Settings, wait: float) -> dict[str, Any]:
+def _publish(settings: Settings, wait_seconds: float) -> dict[str, Any]:
     started_at = monotonic()
-    with open_warehouse(settings, wait) as connection, job_run(connection, "publish") as record:
-        publish(connection, settings.published, record)
-    say(stage_line("publish", f"{record.rows_out:,} rows, verified", monotonic() - started_at))
-    return record.summary()
+    with open_warehouse(settings, wait_seconds) as connection, job_run(connection, "publish") as run_record:
+        publish(connection, settings.published, run_record)
+    say(stage_line("publish", f"{run_record.rows_out:,} rows, verified", monotonic() - started_at))
+    return run_record.summary()
 
 
 @contextmanager
@@ -157,9 +159,9 @@ def _explain_missing_tables(job: str) -> Iterator[None]:
 
 
 def _add_job(name: str, help_text: str) -> None:
-    def command(warehouse: Warehouse = None, wait: Wait = 0, as_json: Json = False) -> None:
+    def command(warehouse: Warehouse = None, wait_seconds: WaitSeconds = 0, as_json: Json = False) -> None:
         settings = load_settings(warehouse=warehouse)
-        with open_warehouse(settings, wait) as connection, _explain_missing_tables(name):
+        with open_warehouse(settings, wait_seconds) as connection, _explain_missing_tables(name):
             done = run_job(name, connection, settings)
         print_outcome(done, f"{name}: {done['status']}, {done['rows_out']:,} rows written {done['detail']}", as_json)
 
@@ -182,13 +184,13 @@ def embed_command(
     ] = None,
     retry_failed: Annotated[bool, typer.Option("--retry-failed", help="Ask again about texts that failed.")] = False,
     warehouse: Warehouse = None,
-    wait: Wait = 0,
+    wait_seconds: WaitSeconds = 0,
     as_json: Json = False,
 ) -> None:
     """Give every item text without an embedding one."""
     settings = load_settings(warehouse=warehouse).with_embedding(model, provider)
     _require_warehouse(settings)
-    with open_warehouse(settings, wait) as connection, _explain_missing_tables("embed"):
+    with open_warehouse(settings, wait_seconds) as connection, _explain_missing_tables("embed"):
         if dry_run:
             embedding_plans = plans(connection, settings, retry_failed)
             if as_json:
@@ -215,7 +217,7 @@ def experiment_command(
     ] = None,
     max_cost: Annotated[float, typer.Option(min=0, help="US dollars that vectors of other item texts may cost.")] = 0,
     warehouse: Warehouse = None,
-    wait: Wait = 0,
+    wait_seconds: WaitSeconds = 0,
     as_json: Json = False,
 ) -> None:
     """Compare models, seeds and settings on one protocol; what is done already is not done again."""
@@ -227,40 +229,42 @@ def experiment_command(
     _require_warehouse(settings)
     folder = output or settings.work_folder / "experiments"
     with (
-        open_warehouse(settings, wait) as connection,
+        open_warehouse(settings, wait_seconds) as connection,
         _explain_missing_tables("experiment"),
-        job_run(connection, "experiment") as record,
+        job_run(connection, "experiment") as run_record,
     ):
-        text = experiment(connection, settings, record, spec, folder, max_cost)
-    print(json.dumps(record.summary(), default=str) if as_json else text)  # noqa: T201
-    if record.status == "incomplete":
+        text = experiment(connection, settings, run_record, spec, folder, max_cost)
+    print(json.dumps(run_record.summary(), default=str) if as_json else text)  # noqa: T201
+    if run_record.status == "incomplete":
         sys.exit(1)
 
 
-def _choose_live(name: str, warehouse: Path | None, wait: float, as_json: bool, **options: Any) -> None:
+def _choose_live(name: str, warehouse: Path | None, wait_seconds: float, as_json: bool, **options: Any) -> None:
     settings = load_settings(warehouse=warehouse)
     _require_warehouse(settings)
-    with open_warehouse(settings, wait) as connection:
+    with open_warehouse(settings, wait_seconds) as connection:
         done = run_job(name, connection, settings, **options)
     print_outcome(done, f"{name}: {done['detail']['says']}", as_json)
 
 
 @app.command("pin")
-def pin_command(model_version: str, warehouse: Warehouse = None, wait: Wait = 0, as_json: Json = False) -> None:
+def pin_command(
+    model_version: str, warehouse: Warehouse = None, wait_seconds: WaitSeconds = 0, as_json: Json = False
+) -> None:
     """Make one model live until `nextmart unpin`; training goes on, and changes nothing about that."""
-    _choose_live("pin", warehouse, wait, as_json, model_version=model_version)
+    _choose_live("pin", warehouse, wait_seconds, as_json, model_version=model_version)
 
 
 @app.command("unpin")
-def unpin_command(warehouse: Warehouse = None, wait: Wait = 0, as_json: Json = False) -> None:
+def unpin_command(warehouse: Warehouse = None, wait_seconds: WaitSeconds = 0, as_json: Json = False) -> None:
     """Let the next night choose the live model again."""
-    _choose_live("unpin", warehouse, wait, as_json)
+    _choose_live("unpin", warehouse, wait_seconds, as_json)
 
 
 @app.command("rollback")
-def rollback_command(warehouse: Warehouse = None, wait: Wait = 0, as_json: Json = False) -> None:
+def rollback_command(warehouse: Warehouse = None, wait_seconds: WaitSeconds = 0, as_json: Json = False) -> None:
     """Make the model live, and pin it, that was live before this one."""
-    _choose_live("rollback", warehouse, wait, as_json)
+    _choose_live("rollback", warehouse, wait_seconds, as_json)
 
 
 @app.command("forget")
@@ -271,29 +275,29 @@ def forget_command(
     ] = None,
     warehouse: Warehouse = None,
     published: Published = None,
-    wait: Wait = 0,
+    wait_seconds: WaitSeconds = 0,
     as_json: Json = False,
 ) -> None:
     """Delete all that is kept of one person, in the warehouse and in the published file."""
     person = Person.named(visitor, user)
     settings = load_settings(warehouse=warehouse, published=published)
     _require_warehouse(settings)
-    with open_warehouse(settings, wait) as connection, job_run(connection, "forget") as record:
-        forget(connection, settings, person, record)
-    deleted, due = record.detail["deleted"], record.detail["due_for_retraining"]
+    with open_warehouse(settings, wait_seconds) as connection, job_run(connection, "forget") as run_record:
+        forget(connection, settings, person, run_record)
+    deleted, due = run_record.detail["deleted"], run_record.detail["due_for_retraining"]
     rows = [f"{count:,} of {table}" for table, count in deleted.items() if count]
-    rows += [f"{record.detail['published']:,} published"] if record.detail["published"] else []
+    rows += [f"{run_record.detail['published']:,} published"] if run_record.detail["published"] else []
     lines = [f"forgotten, in rows: {', '.join(rows)}" if rows else f"nothing is kept of this {person.scope}"]
     lines += [f"due for retraining, which the next `nextmart run` does: {', '.join(due)}"] if rows and due else []
-    print_outcome(record.summary(), "\n".join(lines), as_json)
+    print_outcome(run_record.summary(), "\n".join(lines), as_json)
 
 
 @app.command("status")
-def status_command(warehouse: Warehouse = None, wait: Wait = 0, as_json: Json = False) -> None:
+def status_command(warehouse: Warehouse = None, wait_seconds: WaitSeconds = 0, as_json: Json = False) -> None:
     """Show counts, the last run of each job, the live model and what is published."""
     settings = load_settings(warehouse=warehouse)
     _require_warehouse(settings)
-    connection = connect(settings.warehouse, read_only=True, wait_seconds=wait)
+    connection = connect(settings.warehouse, read_only=True, wait_seconds=wait_seconds)
     try:
         state = status(connection, settings)
     finally:

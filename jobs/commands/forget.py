@@ -178,7 +178,7 @@ class Person:
         raise UsageError("say whom to forget: either --visitor ID or --user ID, which can't be blank")
 
 
-def forget(connection: Connection, settings: Settings, person: Person, record: JobRun) -> None:
+def forget(connection: Connection, settings: Settings, person: Person, run_record: JobRun) -> None:
     """Delete a person from the warehouse and the published file; record the deletion, without the person's id.
 
     Raises
@@ -197,10 +197,14 @@ def forget(connection: Connection, settings: Settings, person: Person, record: J
     except duckdb.Error as error:
         # DuckDB's message may quote the person's id, and ml.job_runs keeps the message
         raise NextmartError(str(error).replace(person.id.strip(), "…")) from error
-    record.rows_out = published_count + sum(deleted.values())
-    record.status = "running" if record.rows_out else "unchanged"
+    run_record.rows_out = published_count + sum(deleted.values())
+    run_record.status = "running" if run_record.rows_out else "unchanged"
     due = connection.execute("select model_version from ml.models_due order by all").fetchall()
-    record.detail = {"deleted": deleted, "published": published_count, "due_for_retraining": [name for (name,) in due]}
+    run_record.detail = {
+        "deleted": deleted,
+        "published": published_count,
+        "due_for_retraining": [name for (name,) in due],
+    }
 
 
 def collect_rows(connection: Connection, person: Person) -> list[str]:

@@ -101,7 +101,9 @@ def parse_maps(texts: Iterable[str]) -> dict[str, dict[str, str]]:
     return maps
 
 
-def load(connection: Connection, sources: list[SourceFiles], maps: dict[str, dict[str, str]], record: JobRun) -> None:
+def load(
+    connection: Connection, sources: list[SourceFiles], maps: dict[str, dict[str, str]], run_record: JobRun
+) -> None:
     """Append the new rows of all sources to the raw tables, in one transaction: after an error nothing is loaded."""
     with transaction(connection):
         for source in sources:
@@ -116,9 +118,9 @@ def load(connection: Connection, sources: list[SourceFiles], maps: dict[str, dic
             except duckdb.CatalogException as error:
                 raise NextmartError(f"can't load into raw.{source.table}: is it a view of yours? {error}") from error
             loaded_count = count_rows(connection, f"raw.{source.table}") - count_before
-            record.rows_in += read_count
-            record.rows_out += loaded_count
-            record.detail[source.table] = {
+            run_record.rows_in += read_count
+            run_record.rows_out += loaded_count
+            run_record.detail[source.table] = {
                 "read": read_count,
                 "repeated": read_count - incoming_count,
                 "known": incoming_count - loaded_count,

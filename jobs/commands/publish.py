@@ -42,7 +42,7 @@ VISITOR_TABLES = """
 WAREHOUSE_PATH = "select path from duckdb_databases() where database_name = current_database()"
 
 
-def publish(connection: Connection, target: Path, record: JobRun) -> None:
+def publish(connection: Connection, target: Path, run_record: JobRun) -> None:
     """Publish the schema ``recommendations`` of the open warehouse as the file ``target``.
 
     Raises
@@ -57,14 +57,14 @@ def publish(connection: Connection, target: Path, record: JobRun) -> None:
         raise NextmartError("there are no recommendation tables yet: run `nextmart run`")
     queries["publication"] = (
         f"select {literal(now().isoformat())}::timestamptz as published_at, "
-        f"{literal(record.run_id)} as publish_run_id, "
+        f"{literal(run_record.run_id)} as publish_run_id, "
         "(select max(model_version) from recommendations.visitor_recommendations) as model_version"
     )
     target.parent.mkdir(parents=True, exist_ok=True)
     counts = _replace(connection, target, queries)
     del counts["publication"]
-    record.rows_out = sum(counts.values())
-    record.detail = {"file": str(target), "rows": counts}
+    run_record.rows_out = sum(counts.values())
+    run_record.detail = {"file": str(target), "rows": counts}
 
 
 def withdraw_visitors(connection: Connection, target: Path, visitors: list[str]) -> int:

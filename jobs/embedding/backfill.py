@@ -49,7 +49,9 @@ class EmbedOptions:
     texts_relation: str = ITEM_TEXTS
 
 
-def embed(connection: Connection, settings: Settings, record: JobRun, options: EmbedOptions = EmbedOptions()) -> None:
+def embed(
+    connection: Connection, settings: Settings, run_record: JobRun, options: EmbedOptions = EmbedOptions()
+) -> None:
     """Write a row of ``ml.embeddings`` for each text of ``catalog.item_texts`` that has none.
 
     If the service fails, the job run's status is ``incomplete``: vectors bought so far stay, the next run asks for the
@@ -68,16 +70,16 @@ def embed(connection: Connection, settings: Settings, record: JobRun, options: E
     missing = MissingTexts(
         model, options.retry_failed, settings.embedding_too_long == "truncate", options.texts_relation
     )
-    label_empty_texts(connection, missing, record.run_id)
-    record.rows_in = stage_missing_texts(connection, missing)
-    record.detail = {
+    label_empty_texts(connection, missing, run_record.run_id)
+    run_record.rows_in = stage_missing_texts(connection, missing)
+    run_record.detail = {
         "embedding_model": model.name,
         "provider": model.provider,
-        "texts": record.rows_in,
+        "texts": run_record.rows_in,
         "failed": 0,
         "tokens": 0,
     }
-    if not record.rows_in and not connection.execute(COUNT_BATCHES_UNDER_WAY, model.key).fetchall()[0][0]:
+    if not run_record.rows_in and not connection.execute(COUNT_BATCHES_UNDER_WAY, model.key).fetchall()[0][0]:
         return  # without texts to embed or batches to collect, no provider is loaded
     provider = provider_for(settings, model)
     if options.max_cost is not None and provider.price is None:
@@ -89,24 +91,28 @@ def embed(connection: Connection, settings: Settings, record: JobRun, options: E
     try:
         if isinstance(provider, DirectProvider):
             ended_by = (
-                _embed_directly(connection, settings, record, provider, budget, missing) if record.rows_in else None
+                _embed_directly(connection, settings, run_record, provider, budget, missing)
+                if run_record.rows_in
+                else None
             )
         else:
-            ended_by = embed_in_batches(connection, settings, record, cast(BatchProvider, provider), budget, missing)
+            ended_by = embed_in_batches(
+                connection, settings, run_record, cast(BatchProvider, provider), budget, missing
+            )
     finally:
-        record.detail["tokens"], record.cost = budget.tokens, budget.cost
+        run_record.detail["tokens"], run_record.cost = budget.tokens, budget.cost
     if ended_by:
-        record.status = "incomplete"
-        record.detail["ended_by"] = redact(str(ended_by))
+        run_record.status = "incomplete"
+        run_record.detail["ended_by"] = redact(str(ended_by))
         if not connection.execute(HAS_VECTORS, model.key).fetchall()[0][0]:
             raise ended_by
-        say(f"embed ended early; the vectors that exist will do meanwhile: {record.detail['ended_by']}")
+        say(f"embed ended early; the vectors that exist will do meanwhile: {run_record.detail['ended_by']}")
 
 
 def _embed_directly(
     connection: Connection,
     settings: Settings,
-    record: JobRun,
+    run_record: JobRun,
     provider: DirectProvider,
     budget: Budget,
     missing: MissingTexts,
@@ -121,17 +127,17 @@ def _embed_directly(
     model = missing.model
     rate = RateLimits(settings.embedding_requests_per_minute, settings.embedding_tokens_per_minute)
     dispatcher = Dispatcher(provider, model.dimensions, budget, rate, settings.embedding_patience_seconds)
-    texts = staged_texts(connection, missing, provider, record)
+    texts = staged_texts(connection, missing, provider, run_record)
     requests = pack_requests(texts, provider.limits, settings.embedding_batch_size)
-    with progress(f"embedding with {model.name}", record.rows_in) as advance, _stopping_at_ctrl_c(dispatcher.stop):
+    with progress(f"embedding with {model.name}", run_record.rows_in) as advance, _stopping_at_ctrl_c(dispatcher.stop):
         for outcome in dispatcher.outcomes(requests):
             if outcome.vectors is not None and len(outcome.texts):
-                store_vectors(connection, model, record.run_id, outcome.texts, outcome.vectors)
-                record.rows_out += len(outcome.texts)
+                store_vectors(connection, model, run_record.run_id, outcome.texts, outcome.vectors)
+                run_record.rows_out += len(outcome.texts)
             if outcome.failed:
                 text, error = outcome.failed
-                store_failures(connection, model, record.run_id, "failed", [(text.text_hash, redact(error))])
-                record.detail["failed"] += 1
+                store_failures(connection, model, run_record.run_id, "failed", [(text.text_hash, redact(error))])
+                run_record.detail["failed"] += 1
             advance(len(outcome.texts) + bool(outcome.failed), f"${budget.cost:.4f}" if budget.price else "")
     return dispatcher.ended_by
 

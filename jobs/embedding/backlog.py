@@ -112,7 +112,9 @@ def staged_portions(connection: Connection, size: int = PORTION_SIZE) -> Iterato
         start += size
 
 
-def staged_texts(connection: Connection, missing: MissingTexts, provider: Provider, record: JobRun) -> Iterator[Text]:
+def staged_texts(
+    connection: Connection, missing: MissingTexts, provider: Provider, run_record: JobRun
+) -> Iterator[Text]:
     """Yield the texts of ``embedding_backlog``, at a length that the provider's model reads.
 
     Texts that are too long are cut if ``missing.truncate``; else they get the status ``too_long`` and are left out.
@@ -120,8 +122,8 @@ def staged_texts(connection: Connection, missing: MissingTexts, provider: Provid
     for rows in staged_portions(connection):
         texts, rejected = fit_to_limit(rows, provider, "truncate" if missing.truncate else "fail")
         failures = [(text.text_hash, text.note) for text in rejected]
-        store_failures(connection, missing.model, record.run_id, "too_long", failures)
-        record.detail["failed"] += len(failures)
+        store_failures(connection, missing.model, run_record.run_id, "too_long", failures)
+        run_record.detail["failed"] += len(failures)
         yield from texts
 
 

@@ -80,7 +80,7 @@ DELETE_SETTLED_TEXTS = """
 def embed_in_batches(
     connection: Connection,
     settings: Settings,
-    record: JobRun,
+    run_record: JobRun,
     provider: BatchProvider,
     budget: Budget,
     missing: MissingTexts,
@@ -92,7 +92,7 @@ def embed_in_batches(
     NextmartError or None
         The error that ended the run early; None if there was none.
     """
-    queue = BatchQueue(connection, settings, record, provider, budget, missing)
+    queue = BatchQueue(connection, settings, run_record, provider, budget, missing)
     deadline = time.monotonic() + 60 * settings.embedding_batch_wait_minutes
     pause = 1.0
     try:
@@ -108,7 +108,7 @@ def embed_in_batches(
     except (ServiceError, BudgetExceeded) as error:
         return error
     finally:
-        record.detail["under_way"] = queue.under_way()[1]
+        run_record.detail["under_way"] = queue.under_way()[1]
 
 
 class BatchQueue:
@@ -118,14 +118,14 @@ class BatchQueue:
         self,
         connection: Connection,
         settings: Settings,
-        record: JobRun,
+        run_record: JobRun,
         provider: BatchProvider,
         budget: Budget,
         missing: MissingTexts,
     ) -> None:
         self._connection = connection
         self._settings = settings
-        self._record = record
+        self._run_record = run_record
         self._provider = provider
         self._budget = budget
         self._missing = missing
@@ -187,11 +187,11 @@ class BatchQueue:
             if usable_results:
                 vectors = np.stack([result.vector for result in usable_results if result.vector is not None])
                 embedded = [texts[result.key] for result in usable_results]
-                store_vectors(self._connection, self._missing.model, self._record.run_id, embedded, vectors)
+                store_vectors(self._connection, self._missing.model, self._run_record.run_id, embedded, vectors)
             rejected = [(result.key, redact(result.error)) for result in new_results if result.is_final]
-            store_failures(self._connection, self._missing.model, self._record.run_id, "failed", rejected)
-            self._record.rows_out += len(usable_results)
-            self._record.detail["failed"] += len(rejected)
+            store_failures(self._connection, self._missing.model, self._run_record.run_id, "failed", rejected)
+            self._run_record.rows_out += len(usable_results)
+            self._run_record.detail["failed"] += len(rejected)
             settled += len(usable_results) + len(rejected)
             # If the server reports no tokens for a text, it is assumed to charge for the tokens that nextmart counted.
             charged += sum(
@@ -236,8 +236,8 @@ class BatchQueue:
             (text_hash, redact(errors.get(text_hash) or f"{BATCHES_PER_TEXT} batches gave no usable vector"))
             for (text_hash,) in hopeless_rows
         ]
-        store_failures(self._connection, self._missing.model, self._record.run_id, "failed", failures)
-        self._record.detail["failed"] += len(failures)
+        store_failures(self._connection, self._missing.model, self._run_record.run_id, "failed", failures)
+        self._run_record.detail["failed"] += len(failures)
 
     def submit_missing(self) -> None:
         """Submit all texts that have no vector and are in no open batch, as many batches as the service's limits need.
@@ -252,7 +252,7 @@ class BatchQueue:
         max_tokens_under_way = self._settings.embedding_batch_enqueued_tokens
         limits = self._provider.limits
         batch_tokens = min(filter(None, (limits.request_tokens, max_tokens_under_way)), default=None)
-        texts = staged_texts(self._connection, self._missing, self._provider, self._record)
+        texts = staged_texts(self._connection, self._missing, self._provider, self._run_record)
         for batch in pack_requests(texts, replace(limits, request_tokens=batch_tokens), limits.texts):
             tokens = sum(text.tokens for text in batch)
             under_way = self.under_way()[2]
@@ -267,7 +267,7 @@ class BatchQueue:
         self._reserved_tokens[submission_id] = tokens
         row = {"submission_id": submission_id, "texts": len(batch), "tokens": tokens}
         with transaction(self._connection):
-            self._connection.execute(WRITE_BATCH, {**self._key, **row, "run_id": self._record.run_id, "now": now()})
+            self._connection.execute(WRITE_BATCH, {**self._key, **row, "run_id": self._run_record.run_id, "now": now()})
             columns = {
                 "text_hash": [text.text_hash for text in batch],
                 "tokens": pa.array([text.tokens for text in batch], pa.int64()),
@@ -285,7 +285,7 @@ class BatchQueue:
             self._update(submission_id, status="refused", error=redact(str(error)), ended_at=now())
             raise
         self._update(submission_id, batch_id=batch_id, status="submitted")
-        self._record.detail["handed_in"] = self._record.detail.get("handed_in", 0) + len(batch)
+        self._run_record.detail["handed_in"] = self._run_record.detail.get("handed_in", 0) + len(batch)
 
     def _update(self, submission_id: str, **values: object) -> None:
         columns = ", ".join(f"{name} = ${name}" for name in values)

@@ -20,12 +20,17 @@ from jobs.warehouse.job_runs import JobRun
 
 
 def experiment(
-    connection: Connection, settings: Settings, record: JobRun, spec: Experiment, folder: Path, max_cost: float = 0.0
+    connection: Connection,
+    settings: Settings,
+    run_record: JobRun,
+    spec: Experiment,
+    folder: Path,
+    max_cost: float = 0.0,
 ) -> str:
     """Make an experiment's searches and runs that are not done yet, write the report and plot, and return the report.
 
-    ``record.detail`` gets the same results for machines. ``record.status`` is ``incomplete`` if a model or search
-    failed.
+    ``run_record.detail`` gets the same results for machines. ``run_record.status`` is ``incomplete`` if a model or
+    search failed.
 
     Parameters
     ----------
@@ -41,9 +46,9 @@ def experiment(
     )  # searches and runs share one object, so that prompt_max_cost limits both together
     search_results, failed_searches = search(services, spec, data, max_cost)
     planned = plan_runs(spec, data, vectors)
-    record.rows_in = len(planned)
+    run_record.rows_in = len(planned)
     failed_runs = run_all(services, planned, data)
-    record.rows_out = len(planned) - len(failed_runs)
+    run_record.rows_out = len(planned) - len(failed_runs)
     summaries = read_summaries(connection, spec, data, planned)
     labels = {planned_run.run.model_version: planned_run.run.label_and_seed for planned_run in planned}
     failures = {labels[version]: why for version, why in failed_runs.items()} | failed_searches
@@ -51,7 +56,7 @@ def experiment(
     text = markdown(spec, summaries, failures, search_results)
     report = folder / f"{spec.name}.md"
     report.write_text(text, encoding="utf-8")
-    record.detail = {
+    run_record.detail = {
         "experiment": spec.name,
         "protocol": spec.protocol,
         "metric": f"{spec.metric}@{spec.k}",
@@ -67,9 +72,9 @@ def experiment(
         (folder / f"{spec.name}-best.toml").write_text(parameters_as_toml(search_results), encoding="utf-8")
     picture = folder / f"{spec.name}.png"
     if summaries and plot(summaries, spec.name, f"{METRIC_NAMES[spec.metric]}@{spec.k}", picture):
-        record.detail["plot"] = str(picture)
+        run_record.detail["plot"] = str(picture)
     if failures:
-        record.status = "incomplete"
+        run_record.status = "incomplete"
     return text
 
 

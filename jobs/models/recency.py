@@ -106,10 +106,10 @@ def dirichlet_concentration(counts: Longs, shares: Doubles) -> float | None:
     observed = counts > 0
     observed_counts, expected = counts[observed], shares[observed]
 
-    def log_likelihood(log_concentration: float) -> float:
+    def negative_log_likelihood(log_concentration: float) -> float:
         concentration = np.exp(log_concentration)
         ratios = (gammaln(concentration * expected + observed_counts) - gammaln(concentration * expected)).sum()
-        return float(ratios + gammaln(concentration) - gammaln(concentration + observed_counts.sum()))
+        return -float(ratios + gammaln(concentration) - gammaln(concentration + observed_counts.sum()))
 
-    best = minimize_scalar(lambda x: -log_likelihood(x), bounds=np.log(CONCENTRATION_BOUNDS), method="bounded")
+    best = minimize_scalar(negative_log_likelihood, bounds=np.log(CONCENTRATION_BOUNDS), method="bounded")
     return float(np.exp(best.x)) if -best.fun - (observed_counts * np.log(expected)).sum() > 1 else None

@@ -233,12 +233,12 @@ RANDOM_REDUCTIONS = ("random", "autoencoder")  # the reductions whose result dep
 # Reduction name -> function that makes the unfitted transformer from a width, a shrinkage and a seed. PCA decomposes
 # the covariance matrix (dimensions, dimensions), which is small; the result is exact and deterministic.
 REDUCTIONS: dict[str, Callable[[int, float, int], Any]] = {
-    "pca": lambda width, _, __: PCA(width, svd_solver="covariance_eigh"),
-    "random": lambda width, _, seed: GaussianRandomProjection(width, random_state=seed),
-    "autoencoder": lambda width, _, seed: LinearAutoencoder(width, random_state=seed),
+    "pca": lambda width, _shrinkage, _seed: PCA(width, svd_solver="covariance_eigh"),
+    "random": lambda width, _shrinkage, seed: GaussianRandomProjection(width, random_state=seed),
+    "autoencoder": lambda width, _shrinkage, seed: LinearAutoencoder(width, random_state=seed),
     "lda": lambda _width, _shrinkage, _seed: LinearDiscriminantAnalysis(),  # finds all discriminants, the best first
-    "whitening": lambda width, _, __: PCA(width, whiten=True, svd_solver="covariance_eigh"),
-    "shrinkage": lambda width, shrinkage, _: SpectralShrinkage(width, shrinkage),
+    "whitening": lambda width, _shrinkage, _seed: PCA(width, whiten=True, svd_solver="covariance_eigh"),
+    "shrinkage": lambda width, shrinkage, _seed: SpectralShrinkage(width, shrinkage),
 }
 
 

@@ -14,19 +14,19 @@ from jobs.core.sequences import Sequences
 from jobs.models.base import FitContext
 from jobs.models.reductions import Projection, fit_projection
 
-# Decay name -> function of j and n that returns the weight of the j-th newest of a sequence's n items (j = 1 for the
-# last item). The formulas are those of arXiv 2402.01339. Linear decays and their powers stay above 0: every item
-# counts.
+# Decay name -> function that returns the weight of an item in its sequence. ``steps_back`` counts from the newest item
+# of the sequence, which is 1; ``length`` is the number of items in the sequence. The formulas are those of
+# arXiv 2402.01339. Linear decays and their powers stay above 0: every item counts.
 DECAYS: dict[str, Callable[[Doubles, Doubles], Doubles]] = {
-    "last": lambda j, _: (j == 1).astype(np.float64),
-    "mean": lambda j, _: np.ones_like(j),
-    "constant_linear": lambda j, _: np.maximum(1e-5, 1 - 0.1 * (j - 1)),
-    "scaling_linear": lambda j, n: np.maximum(1e-5, 1 - (j - 1) / n),
-    "scaling_quadratic": lambda j, n: np.maximum(1e-5, 1 - (j - 1) / n) ** 2,
-    "scaling_cubic": lambda j, n: np.maximum(1e-5, 1 - (j - 1) / n) ** 3,
-    "log": lambda j, _: 1 / (1 + np.log(j)),
-    "harmonic": lambda j, _: 1 / j,
-    "squared_harmonic": lambda j, _: 1 / j**2,
+    "last": lambda steps_back, _length: (steps_back == 1).astype(np.float64),
+    "mean": lambda steps_back, _length: np.ones_like(steps_back),
+    "constant_linear": lambda steps_back, _length: np.maximum(1e-5, 1 - 0.1 * (steps_back - 1)),
+    "scaling_linear": lambda steps_back, length: np.maximum(1e-5, 1 - (steps_back - 1) / length),
+    "scaling_quadratic": lambda steps_back, length: np.maximum(1e-5, 1 - (steps_back - 1) / length) ** 2,
+    "scaling_cubic": lambda steps_back, length: np.maximum(1e-5, 1 - (steps_back - 1) / length) ** 3,
+    "log": lambda steps_back, _length: 1 / (1 + np.log(steps_back)),
+    "harmonic": lambda steps_back, _length: 1 / steps_back,
+    "squared_harmonic": lambda steps_back, _length: 1 / steps_back**2,
 }
 
 

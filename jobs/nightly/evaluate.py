@@ -15,17 +15,17 @@ from jobs.warehouse.job_runs import JobRun
 from jobs.warehouse.reading import read_catalog, read_sequences
 
 
-def evaluate(connection: Connection, settings: Settings, record: JobRun) -> None:
+def evaluate(connection: Connection, settings: Settings, run_record: JobRun) -> None:
     """Measure the models that have no test metrics yet, then choose the live model among ``settings.models``."""
     newest = newest_models(connection)
     usable_models = [
         newest[family] for family in settings.models if family in newest and not why_unusable(newest[family], settings)
     ]
     unmeasured_models = [row for row in usable_models if not _is_measured(connection, row)]
-    record.rows_in = len(usable_models)
+    run_record.rows_in = len(usable_models)
     if unmeasured_models:
-        _measure_on_test(connection, settings, unmeasured_models, record)
-    record.detail["live"] = promote(connection, settings, usable_models)
+        _measure_on_test(connection, settings, unmeasured_models, run_record)
+    run_record.detail["live"] = promote(connection, settings, usable_models)
     drop_old_weights(connection, settings.models_kept)
 
 
@@ -38,7 +38,7 @@ def _is_measured(connection: Connection, row: ModelRow) -> bool:
     return count != (0,)
 
 
-def _measure_on_test(connection: Connection, settings: Settings, rows: list[ModelRow], record: JobRun) -> None:
+def _measure_on_test(connection: Connection, settings: Settings, rows: list[ModelRow], run_record: JobRun) -> None:
     """Measure models on the test cases, and commit the metrics of each model as soon as it is measured."""
     dbt_vars = settings.job_vars()
     history = read_sequences(connection)
@@ -62,5 +62,5 @@ def _measure_on_test(connection: Connection, settings: Settings, rows: list[Mode
         )
         with transaction(connection):
             store_measurement(connection, row.model_version, f"{split.name}/test", hash_cases(split.test), measured)
-        record.rows_out += 1
-        record.detail[row.model_version] = len(indexed.cases.targets)
+        run_record.rows_out += 1
+        run_record.detail[row.model_version] = len(indexed.cases.targets)

@@ -58,7 +58,7 @@ def promote(connection: Connection, settings: Settings, models: Sequence[ModelRo
     return live.model_version
 
 
-def pin(connection: Connection, settings: Settings, record: JobRun, model_version: str) -> None:
+def pin(connection: Connection, settings: Settings, run_record: JobRun, model_version: str) -> None:
     """Make one model live until :func:`unpin`; nights still train other models, but do not make them live.
 
     Raises
@@ -71,10 +71,10 @@ def pin(connection: Connection, settings: Settings, record: JobRun, model_versio
         raise UsageError(f"there is no model '{model_version}'. {_pinnable_models(connection, settings)}")
     if why := why_unusable(row, settings):
         raise UsageError(f"model {model_version} can't be pinned: {why}. {_pinnable_models(connection, settings)}")
-    _pin(connection, row, "live: pinned by hand", record)
+    _pin(connection, row, "live: pinned by hand", run_record)
 
 
-def rollback(connection: Connection, settings: Settings, record: JobRun) -> None:
+def rollback(connection: Connection, settings: Settings, run_record: JobRun) -> None:
     """Make the previous live model live again, and pin it; a second rollback returns to the newer model.
 
     Raises
@@ -92,10 +92,10 @@ def rollback(connection: Connection, settings: Settings, record: JobRun) -> None
     if why := why_unusable(previous_model, settings) if previous_model else "it is gone from ml.models":
         raise NextmartError(f"can't roll back to {previous[0]}: {why}. {_pinnable_models(connection, settings)}")
     assert previous_model is not None  # noqa: S101 - an absent model has raised the error above
-    _pin(connection, previous_model, f"live: rolled back to by hand, from {row.model}", record)
+    _pin(connection, previous_model, f"live: rolled back to by hand, from {row.model}", run_record)
 
 
-def unpin(connection: Connection, settings: Settings, record: JobRun) -> None:  # noqa: ARG001 - all jobs have these
+def unpin(connection: Connection, settings: Settings, run_record: JobRun) -> None:  # noqa: ARG001 - all jobs have these
     """Remove the pin: the live model stays live until a night chooses another.
 
     Raises
@@ -110,7 +110,10 @@ def unpin(connection: Connection, settings: Settings, record: JobRun) -> None:  
     _write_decisions(
         connection, [Decision(row.model_version, row.model, True, "live: was pinned by hand")], pinned=False
     )
-    record.detail = {"live": row.model_version, "says": f"{row.model_version} is live until a night chooses another"}
+    run_record.detail = {
+        "live": row.model_version,
+        "says": f"{row.model_version} is live until a night chooses another",
+    }
 
 
 def why_unusable(row: ModelRow, settings: Settings) -> str | None:
@@ -124,15 +127,15 @@ def why_unusable(row: ModelRow, settings: Settings) -> str | None:
     return None
 
 
-def _pin(connection: Connection, row: ModelRow, reason: str, record: JobRun) -> None:
-    """Make a model live and pinned, record why it is live and the earlier model is not, and fill ``record.detail``."""
+def _pin(connection: Connection, row: ModelRow, reason: str, run_record: JobRun) -> None:
+    """Make a model live and pinned, and record why it is live and the earlier model is not."""
     before = live_model(connection)
     decisions = [Decision(row.model_version, row.model, True, reason)]
     if before and before.model_version != row.model_version:
         decisions.append(Decision(before.model_version, before.model, False, f"not live: {row.model} is pinned"))
     _write_decisions(connection, decisions, pinned=True)
     _warn_if_learnt_deleted_events(connection, row.model_version)
-    record.detail = {
+    run_record.detail = {
         "live": row.model_version,
         "before": before.model_version if before else None,
         "says": f"{row.model_version} is live and pinned; the next `nextmart run` recommends with it",

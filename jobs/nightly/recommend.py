@@ -76,7 +76,7 @@ class RecommendedLists:
     reasons: Ints
 
 
-def recommend(connection: Connection, settings: Settings, record: JobRun) -> None:
+def recommend(connection: Connection, settings: Settings, run_record: JobRun) -> None:
     """Write a new run of lists to ``ml.recommendations``; replace ``ml.similar_items`` if vectors or settings changed.
 
     The similar items are also replaced if a run was cut short after the last finished run.
@@ -91,20 +91,20 @@ def recommend(connection: Connection, settings: Settings, record: JobRun) -> Non
     if model and (why := why_unusable(model, settings)):
         raise NextmartError(f"the live model {model.model_version} can't recommend: {why}; {RENEWAL_ADVICE}")
     recipe, last_run = read_recipe(connection, model, dbt_vars), read_last_run(connection)
-    record.detail = recipe
+    run_record.detail = recipe
     changed = last_run.changed_parts(recipe)
     similar_items_are_old = last_run.was_cut_short or not changed.isdisjoint({"catalog", "similar"})
     kept_run_id = None if changed else last_run.run_id
     due_count = find_due_visitors(connection, kept_run_id, dbt_vars.allow_repeats)
     if not (changed or similar_items_are_old or due_count):
-        record.status = "unchanged"
+        run_record.status = "unchanged"
         return
     connection.execute(DELETE_OLD_ROWS, {"runs_kept": settings.runs_kept})
     catalog = read_catalog(connection, dbt_vars.embedding.dimensions)
     if similar_items_are_old:
-        write_similar_items(connection, catalog, dbt_vars, record)
-    connection.execute(COPY_KEPT_ROWS, {"run_id": record.run_id, "kept_run_id": kept_run_id})
-    _write_recommendations(connection, model, catalog, settings, record)
+        write_similar_items(connection, catalog, dbt_vars, run_record)
+    connection.execute(COPY_KEPT_ROWS, {"run_id": run_record.run_id, "kept_run_id": kept_run_id})
+    _write_recommendations(connection, model, catalog, settings, run_record)
 
 
 def fill_short_lists(
@@ -153,7 +153,7 @@ def fill_short_lists(
 
 
 def _write_recommendations(
-    connection: Connection, model: ModelRow | None, catalog: Catalog, settings: Settings, record: JobRun
+    connection: Connection, model: ModelRow | None, catalog: Catalog, settings: Settings, run_record: JobRun
 ) -> None:
     """Make the lists of all due visitors, chunk by chunk, and insert the lists into ``ml.recommendations``."""
     dbt_vars = settings.job_vars()
@@ -163,8 +163,8 @@ def _write_recommendations(
     model_version = model.model_version if model else NO_MODEL
     generated_at = now()
     visitors = connection.execute("from due_visitors where items is not null order by visitor_id").to_arrow_table()
-    record.rows_in = len(visitors)
-    with progress("recommending", record.rows_in) as advance:
+    run_record.rows_in = len(visitors)
+    with progress("recommending", run_record.rows_in) as advance:
         for batch in visitors.to_batches(VISITORS_PER_CHUNK):
             chunk = pl.from_arrow(batch)
             assert isinstance(chunk, pl.DataFrame)  # noqa: S101 - a batch never becomes a Series
@@ -175,9 +175,9 @@ def _write_recommendations(
             connection.execute(
                 "insert into ml.recommendations by name select *, $run_id as run_id, "
                 "$model_version as model_version, $generated_at as generated_at from recommendation_rows",
-                {"run_id": record.run_id, "model_version": model_version, "generated_at": generated_at},
+                {"run_id": run_record.run_id, "model_version": model_version, "generated_at": generated_at},
             )
-            record.rows_out += len(rows)
+            run_record.rows_out += len(rows)
             advance(len(chunk))
 
 

@@ -12,8 +12,8 @@ from jobs.warehouse.connection import Connection, transaction
 from jobs.warehouse.job_runs import JobRun
 
 
-def write_similar_items(connection: Connection, catalog: Catalog, dbt_vars: Vars, record: JobRun) -> None:
-    """Replace the rows of the embedding model in ``ml.similar_items``; write their number to ``record.detail``."""
+def write_similar_items(connection: Connection, catalog: Catalog, dbt_vars: Vars, run_record: JobRun) -> None:
+    """Replace the rows of the embedding model in ``ml.similar_items``; write their number to ``run_record.detail``."""
     similar_pairs = similar_items(catalog, dbt_vars.similar_items_per_item)
     connection.register("similar_pairs", similar_pairs)
     with transaction(connection):
@@ -21,10 +21,10 @@ def write_similar_items(connection: Connection, catalog: Catalog, dbt_vars: Vars
         connection.execute(
             "insert into ml.similar_items by name select *, $run_id as run_id, $embedding_model as embedding_model "
             "from similar_pairs",
-            {"run_id": record.run_id, "embedding_model": dbt_vars.embedding_model},
+            {"run_id": run_record.run_id, "embedding_model": dbt_vars.embedding_model},
         )
     connection.unregister("similar_pairs")
-    record.detail["similar_items"] = len(similar_pairs)
+    run_record.detail["similar_items"] = len(similar_pairs)
 
 
 def similar_items(catalog: Catalog, k: int) -> pa.Table:

@@ -30,7 +30,7 @@ from jobs.warehouse.job_runs import JobRun
 from jobs.warehouse.reading import index_cases, index_items, read_catalog, read_sequences
 
 
-def train(connection: Connection, settings: Settings, record: JobRun) -> None:
+def train(connection: Connection, settings: Settings, run_record: JobRun) -> None:
     """Train each family whose newest model is stale, configured differently, affected by a deletion or without weights.
 
     When a family is trained because of its age, the others are trained too, so that all are measured on the same
@@ -43,29 +43,29 @@ def train(connection: Connection, settings: Settings, record: JobRun) -> None:
     newest = {family: row for family, row in newest_models(connection).items() if family in models}
     max_age = timedelta(days=settings.retrain_after_days)
     due = due_families(connection, newest, fingerprints, now(), max_age)
-    record.detail = {"fresh": sorted(models.keys() - due), "trained": []}
+    run_record.detail = {"fresh": sorted(models.keys() - due), "trained": []}
     if not due:
         return
     history = read_sequences(connection)
-    record.rows_in = len(history)
+    run_record.rows_in = len(history)
     split = split_history(history, settings.protocol, settings)
     catalog = read_catalog(connection, dbt_vars.embedding.dimensions)
     data = TrainingData.of(split, catalog, settings.validation_limit, dbt_vars.allow_repeats) if split else None
     if data is None or not len(data.rest.items):
         # a model trained on no known item would be empty, but would count as fresh until it is too old
         say("nothing to train on yet: too little history before the hold-out, or no item of it in the catalogue")
-        record.detail["reason"] = "too little history"
+        run_record.detail["reason"] = "too little history"
         return
     due |= due_for_same_cases(connection, newest, due, data.cases_hash)
-    record.detail["fresh"] = sorted(models.keys() - due)
+    run_record.detail["fresh"] = sorted(models.keys() - due)
     fitted: dict[str, Model] = {}
     refitted: dict[str, Model] = {}
     # a fusion is fitted last, because it can then reuse parts that were fitted before
     for family in sorted(models, key=lambda family: family == "fusion"):
         if family in due:
             model_version = _fit(connection, models[family], fingerprints[family], settings, data, fitted, refitted)
-            record.detail["trained"].append(model_version)
-            record.rows_out += 1
+            run_record.detail["trained"].append(model_version)
+            run_record.rows_out += 1
 
 
 def make_configured_model(settings: Settings, family: Family, services: Services | None = None) -> Model:

@@ -29,6 +29,6 @@ def run(name: str, connection: Connection, settings: Settings, **options: Any) -
     else:
         raise ValueError(f"no job is called {name}")
     prepare_warehouse(connection)
-    with job_run(connection, name) as record:
-        job(connection, settings, record, **options)
-    return record.summary()
+    with job_run(connection, name) as run_record:
+        job(connection, settings, run_record, **options)
+    return run_record.summary()

@@ -62,38 +62,38 @@ def job_run(connection: Connection, job: str) -> Iterator[JobRun]:
     left as ``running`` become ``interrupted``.
     """
     started_at = now()
-    record = JobRun(f"{job}-{started_at:%Y%m%dT%H%M%S}-{secrets.token_hex(3)}", job, started_at)
+    run_record = JobRun(f"{job}-{started_at:%Y%m%dT%H%M%S}-{secrets.token_hex(3)}", job, started_at)
     connection.execute(
         "update ml.job_runs set status = 'interrupted', finished_at = ? where job = ? and status = 'running'",
         [started_at, job],
     )
     connection.execute(
         "insert into ml.job_runs (run_id, job, started_at, status) values (?, ?, ?, 'running')",
-        [record.run_id, job, started_at],
+        [run_record.run_id, job, started_at],
     )
     try:
-        yield record
+        yield run_record
     except BaseException as error:
-        record.status = "interrupted" if isinstance(error, KeyboardInterrupt) else "failed"
-        _record_end(connection, record, redact(f"{type(error).__name__}: {error}"))
+        run_record.status = "interrupted" if isinstance(error, KeyboardInterrupt) else "failed"
+        _record_end(connection, run_record, redact(f"{type(error).__name__}: {error}"))
         raise
-    record.status = "done" if record.status == "running" else record.status
-    _record_end(connection, record, None)
+    run_record.status = "done" if run_record.status == "running" else run_record.status
+    _record_end(connection, run_record, None)
 
 
-def _record_end(connection: Connection, record: JobRun, error: str | None) -> None:
+def _record_end(connection: Connection, run_record: JobRun, error: str | None) -> None:
     """Update the row of a run with its end, its results and the error's message, if it failed."""
     connection.execute(
         "update ml.job_runs set finished_at = ?, status = ?, rows_in = ?, rows_out = ?, cost = ?, "
         "detail = ?, error = ? where run_id = ?",
         [
             now(),
-            record.status,
-            record.rows_in,
-            record.rows_out,
-            record.cost,
-            json.dumps(record.detail),
+            run_record.status,
+            run_record.rows_in,
+            run_record.rows_out,
+            run_record.cost,
+            json.dumps(run_record.detail),
             error,
-            record.run_id,
+            run_record.run_id,
         ],
     )
