@@ -19,8 +19,8 @@ from pathlib import Path
 import duckdb
 
 from benchmarks.timing import report
-from jobs.embedding.plan import plans
-from jobs.orchestration.run_job import run
+from jobs.embedding.plan import plan_embedding
+from jobs.orchestration.run_job import run_job
 from jobs.settings import Settings
 from jobs.warehouse.connection import connect, prepare_warehouse
 
@@ -105,7 +105,7 @@ def keep_busy(texts: int, batch: int, rate: float, latency: float, announces: bo
         connection.execute(TEXTS, [texts])
         settings = Settings(vars=MODEL, embedding_batch_size=batch)
         started = time.perf_counter()
-        done = run("embed", connection, settings)
+        done = run_job("embed", connection, settings)
         seconds = time.perf_counter() - started
     server.shutdown()
     assert done["rows_out"] == texts
@@ -133,7 +133,7 @@ def main() -> None:
         connection.execute(TEXTS, [options.planned])
         before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
         started = time.perf_counter()
-        [plan, *_] = plans(connection, Settings(vars=MODEL))
+        [plan, *_] = plan_embedding(connection, Settings(vars=MODEL))
         seconds = time.perf_counter() - started
         started = time.perf_counter()
         connection.execute("select count(distinct text_hash), sum(strlen(text)) from catalog.item_texts").fetchall()

@@ -13,7 +13,7 @@ import polars as pl
 
 from benchmarks.timing import best_of, data_folder, report
 from jobs.embedding.providers.local import BUNDLED_MODEL, LocalProvider
-from jobs.orchestration.run_job import run
+from jobs.orchestration.run_job import run_job
 from jobs.settings import Settings
 from jobs.warehouse.connection import prepare_warehouse
 
@@ -26,7 +26,7 @@ def main() -> None:
     options = parser.parse_args()
     items = pl.read_parquet(data_folder() / "amazon_beauty" / "items.parquet").head(options.texts)
     texts = [title or "Unknown item" for title in items["title"]]
-    encoder = LocalProvider(BUNDLED_MODEL)._encoder
+    encoder = LocalProvider(BUNDLED_MODEL)._loaded_model
     with duckdb.connect() as connection:
         prepare_warehouse(connection)
         connection.execute("create schema catalog")
@@ -35,7 +35,7 @@ def main() -> None:
 
         def embed_job() -> np.ndarray:
             connection.execute("delete from ml.embeddings")
-            run("embed", connection, Settings())
+            run_job("embed", connection, Settings())
             rows = connection.execute("select embedding from ml.embeddings order by text_hash::integer").fetchnumpy()
             return np.stack(rows["embedding"])
 

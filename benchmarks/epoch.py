@@ -53,7 +53,7 @@ def main() -> None:
     items = len(catalog)
     nothing = Cases(Sequences.from_lists([]), np.zeros(0, np.int64))
     model = BERT4Rec()
-    rows = history.last(model.parameters["window"])
+    rows = history.last_items(model.parameters["window"])
     times = best_of(
         {
             "products": lambda: products(model, rows, items),

@@ -33,7 +33,7 @@ def vector_products(sequences: Sequences, catalog: Catalog) -> None:
 
 def session_products(sequences: Sequences, catalog: Catalog) -> None:
     """Count the items that each pair of sequences shares, by sparse matrix products."""
-    cells = (np.ones(len(sequences.items)), (sequences.rows(), sequences.items))
+    cells = (np.ones(len(sequences.items)), (sequences.row_numbers(), sequences.items))
     holds = sparse.coo_array(cells, shape=(len(sequences), len(catalog))).tocsr()
     for start in range(0, len(sequences), ROWS_AT_ONCE):
         holds[start : start + ROWS_AT_ONCE] @ holds.T

@@ -46,7 +46,7 @@ def check(scorer: VectorScorer, sequences: Sequences, available: np.ndarray, lis
     """Stop if the given lists differ from those of a full sort of all scores."""
     scores = scorer.queries(sequences) @ scorer.item_vectors.T + scorer.item_bias
     scores[:, ~torch.from_numpy(available)] = -torch.inf
-    scores[torch.from_numpy(sequences.rows()), torch.from_numpy(sequences.items).long()] = -torch.inf
+    scores[torch.from_numpy(sequences.row_numbers()), torch.from_numpy(sequences.items).long()] = -torch.inf
     best = scores.argsort(dim=1, descending=True)[:, :K].numpy()
     if (best == lists).mean() < 0.99:  # sums in another order round differently
         raise SystemExit("recommended lists differ from those by a full sort")

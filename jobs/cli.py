@@ -25,10 +25,10 @@ from jobs.commands.publish import publish
 from jobs.commands.status import status
 from jobs.commands.terminal import embed_summary_line, print_plans, print_recommendations, print_status
 from jobs.embedding.backfill import EmbedOptions
-from jobs.embedding.plan import plans, summary
+from jobs.embedding.plan import plan_embedding, plans_as_dictionary
 from jobs.errors import NextmartError, UsageError, redact
 from jobs.orchestration.dbt_build import dbt_build, published_counts
-from jobs.orchestration.run_job import run as run_job
+from jobs.orchestration.run_job import run_job
 from jobs.orchestration.torchrun import is_one_of_several_processes, require_single_process
 from jobs.progress import say, stage_line
 from jobs.settings import Settings, load_settings
@@ -53,7 +53,7 @@ Verbose = Annotated[bool, typer.Option("--verbose", help="Show dbt's own log too
 
 @contextmanager
 def open_warehouse(settings: Settings, wait_seconds: float) -> Iterator[Connection]:
-    """Open the warehouse, create missing tables of jobs, and close the warehouse at the end of the block."""
+    """Open the warehouse, create the jobs' tables that are missing, and close the warehouse at the end of the block."""
     connection = connect(settings.warehouse, wait_seconds=wait_seconds)
     try:
         prepare_warehouse(connection)
@@ -110,8 +110,8 @@ def load_command(
     print_outcome(run_record.summary(), "\n".join(lines), as_json)
 
 
-@app.command()
-def run(
+@app.command("run")
+def run_command(
     full_refresh: Annotated[bool, typer.Option(help="Rebuild every incremental table from raw.")] = False,
     warehouse: Warehouse = None,
     published: Published = None,
@@ -122,9 +122,10 @@ def run(
     """Build and test everything with dbt, jobs included, then publish."""
     require_single_process()
     settings = load_settings(warehouse=warehouse, published=published)
-    settings.job_vars()  # so that a wrong dbt var is an error before the build starts
+    settings.job_vars()  # raises an error if a dbt var is wrong, before the build starts
+    # opening the warehouse raises an error that names the process that holds it, if there is one, before dbt starts
     with open_warehouse(settings, wait_seconds):
-        pass  # if another process holds the warehouse, the error names that process before dbt starts
+        pass
     dbt_build(settings, ("--full-refresh",) if full_refresh else (), verbose=verbose)
     summary = _publish(settings, wait_seconds)
     print_outcome(summary, f"published {settings.published}: {published_counts(summary)}", as_json)
@@ -149,23 +150,25 @@ def _publish(settings: Settings, wait_seconds: float) -> dict[str, Any]:
 
 
 @contextmanager
-def _explain_missing_tables(job: str) -> Iterator[None]:
+def _explain_missing_tables(job_name: str) -> Iterator[None]:
     try:
         yield
     except duckdb.CatalogException as error:
         raise NextmartError(
-            f"{job} reads tables that dbt has not built yet: run `nextmart run` once. ({error})"
+            f"{job_name} reads tables that dbt has not built yet: run `nextmart run` once. ({error})"
         ) from error
 
 
-def _add_job(name: str, help_text: str) -> None:
-    def command(warehouse: Warehouse = None, wait_seconds: WaitSeconds = 0, as_json: Json = False) -> None:
+def _add_job_command(job_name: str, help_text: str) -> None:
+    def run_named_job(warehouse: Warehouse = None, wait_seconds: WaitSeconds = 0, as_json: Json = False) -> None:
         settings = load_settings(warehouse=warehouse)
-        with open_warehouse(settings, wait_seconds) as connection, _explain_missing_tables(name):
-            done = run_job(name, connection, settings)
-        print_outcome(done, f"{name}: {done['status']}, {done['rows_out']:,} rows written {done['detail']}", as_json)
+        with open_warehouse(settings, wait_seconds) as connection, _explain_missing_tables(job_name):
+            done = run_job(job_name, connection, settings)
+        print_outcome(
+            done, f"{job_name}: {done['status']}, {done['rows_out']:,} rows written {done['detail']}", as_json
+        )
 
-    app.command(name, help=help_text)(command)
+    app.command(job_name, help=help_text)(run_named_job)
 
 
 @app.command("embed")
@@ -192,9 +195,9 @@ def embed_command(
     _require_warehouse(settings)
     with open_warehouse(settings, wait_seconds) as connection, _explain_missing_tables("embed"):
         if dry_run:
-            embedding_plans = plans(connection, settings, retry_failed)
+            embedding_plans = plan_embedding(connection, settings, retry_failed)
             if as_json:
-                print_outcome(summary(embedding_plans), "", as_json)
+                print_outcome(plans_as_dictionary(embedding_plans), "", as_json)
             else:
                 print_plans(embedding_plans)
             return
@@ -204,9 +207,9 @@ def embed_command(
         sys.exit(1)
 
 
-_add_job("train", "Train the models that are no longer fresh.")
-_add_job("evaluate", "Measure new models on the hold-out and choose the live one.")
-_add_job("recommend", "Write a run of recommendations with the live model.")
+_add_job_command("train", "Train the models that are no longer fresh.")
+_add_job_command("evaluate", "Measure new models on the hold-out and choose the live one.")
+_add_job_command("recommend", "Write a run of recommendations with the live model.")
 
 
 @app.command("experiment")
@@ -221,7 +224,7 @@ def experiment_command(
     as_json: Json = False,
 ) -> None:
     """Compare models, seeds and settings on one protocol; what is done already is not done again."""
-    from jobs.experiments.command import experiment  # imported here: other commands must not pay for loading torch
+    from jobs.experiments.command import experiment  # imported here: other commands must not wait for torch
     from jobs.experiments.spec import read_experiment
 
     spec = read_experiment(file)
@@ -239,12 +242,14 @@ def experiment_command(
         sys.exit(1)
 
 
-def _choose_live(name: str, warehouse: Path | None, wait_seconds: float, as_json: bool, **options: Any) -> None:
+def _run_live_model_job(
+    job_name: str, warehouse: Path | None, wait_seconds: float, as_json: bool, **options: Any
+) -> None:
     settings = load_settings(warehouse=warehouse)
     _require_warehouse(settings)
     with open_warehouse(settings, wait_seconds) as connection:
-        done = run_job(name, connection, settings, **options)
-    print_outcome(done, f"{name}: {done['detail']['says']}", as_json)
+        done = run_job(job_name, connection, settings, **options)
+    print_outcome(done, f"{job_name}: {done['detail']['says']}", as_json)
 
 
 @app.command("pin")
@@ -252,19 +257,19 @@ def pin_command(
     model_version: str, warehouse: Warehouse = None, wait_seconds: WaitSeconds = 0, as_json: Json = False
 ) -> None:
     """Make one model live until `nextmart unpin`; training goes on, and changes nothing about that."""
-    _choose_live("pin", warehouse, wait_seconds, as_json, model_version=model_version)
+    _run_live_model_job("pin", warehouse, wait_seconds, as_json, model_version=model_version)
 
 
 @app.command("unpin")
 def unpin_command(warehouse: Warehouse = None, wait_seconds: WaitSeconds = 0, as_json: Json = False) -> None:
     """Let the next night choose the live model again."""
-    _choose_live("unpin", warehouse, wait_seconds, as_json)
+    _run_live_model_job("unpin", warehouse, wait_seconds, as_json)
 
 
 @app.command("rollback")
 def rollback_command(warehouse: Warehouse = None, wait_seconds: WaitSeconds = 0, as_json: Json = False) -> None:
     """Make the model live, and pin it, that was live before this one."""
-    _choose_live("rollback", warehouse, wait_seconds, as_json)
+    _run_live_model_job("rollback", warehouse, wait_seconds, as_json)
 
 
 @app.command("forget")
@@ -279,7 +284,7 @@ def forget_command(
     as_json: Json = False,
 ) -> None:
     """Delete all that is kept of one person, in the warehouse and in the published file."""
-    person = Person.named(visitor, user)
+    person = Person.from_ids(visitor, user)
     settings = load_settings(warehouse=warehouse, published=published)
     _require_warehouse(settings)
     with open_warehouse(settings, wait_seconds) as connection, job_run(connection, "forget") as run_record:
@@ -308,8 +313,8 @@ def status_command(warehouse: Warehouse = None, wait_seconds: WaitSeconds = 0, a
         print_status(state)
 
 
-@app.command()
-def demo(
+@app.command("demo")
+def demo_command(
     visitors: Annotated[int, typer.Option(min=20)] = 1000,
     items: Annotated[int, typer.Option(min=50)] = 1500,
     seed: int = 0,
@@ -332,7 +337,7 @@ def demo(
     for path in (settings.warehouse, settings.warehouse.with_name("warehouse.duckdb.wal")):
         path.unlink(missing_ok=True)
     with open_warehouse(settings, 0) as connection:
-        make_shop(connection, visitors=visitors, items=items, seed=seed, until=end)
+        make_shop(connection, visitor_count=visitors, item_count=items, seed=seed, history_end=end)
     dbt_build(settings, verbose=verbose)
     summary = _publish(settings, 0)
     if as_json:
@@ -345,22 +350,22 @@ def main() -> None:
     """Run the command line; known errors print as one clear message."""
     try:
         if is_one_of_several_processes():
-            from jobs.orchestration import workers  # imported here: a single process must not pay for loading torch
+            from jobs.orchestration import workers  # imported here: a single process must not wait for torch
 
-            workers.run(app)
+            workers.run_with_workers(app)
         else:
             app()
     except UsageError as error:
-        _fail(error, 2)
+        _print_error_and_exit(error, 2)
     except (NextmartError, duckdb.Error) as error:
-        _fail(error, 1)
+        _print_error_and_exit(error, 1)
     except KeyboardInterrupt:
         say("interrupted; what was committed stays, and the next run goes on from there")
         sys.exit(130)
 
 
-def _fail(error: Exception, code: int) -> None:
+def _print_error_and_exit(error: Exception, exit_code: int) -> None:
     if os.environ.get("NEXTMART_DEBUG"):
         raise error
     say(f"nextmart: {redact(str(error))}")
-    sys.exit(code)
+    sys.exit(exit_code)

@@ -16,11 +16,11 @@ class UsageError(NextmartError):
     """An error in an argument or a setting; the command exits with code 2."""
 
 
-def nearest(name: str, known: Iterable[str]) -> str:
+def nearest(name: str, known_names: Iterable[str]) -> str:
     """Return a hint for an unknown name: the known name that is closest in spelling, or else all known names."""
-    known = sorted(known)
-    close = difflib.get_close_matches(name, known, n=1, cutoff=0.5)
-    return f"did you mean '{close[0]}'?" if close else f"known: {', '.join(known)}"
+    known_names = sorted(known_names)
+    close = difflib.get_close_matches(name, known_names, n=1, cutoff=0.5)
+    return f"did you mean '{close[0]}'?" if close else f"known: {', '.join(known_names)}"
 
 
 def redact(text: str) -> str:

@@ -1,19 +1,19 @@
-"""Paths of the folders ``dbt_project`` and ``sql``, wherever the package is installed; and making renames durable."""
+"""Finding the folders ``dbt_project`` and ``sql``, wherever nextmart is installed, and making renamed files durable."""
 
 import os
 from pathlib import Path
 
 
-def project_folder(name: str) -> Path:
+def project_folder(folder_name: str) -> Path:
     """Return the path of ``dbt_project`` or ``sql``: in the installed package, or in a checkout beside the package."""
     package = Path(__file__).resolve().parent
-    packaged = package / name
-    return packaged if packaged.is_dir() else package.parent / name
+    packaged = package / folder_name
+    return packaged if packaged.is_dir() else package.parent / folder_name
 
 
-def sql_text(name: str) -> str:
+def sql_text(file_name: str) -> str:
     """Return the text of one file in the folder ``sql``, such as ``ddl/ml.sql``."""
-    return (project_folder("sql") / name).read_text(encoding="utf-8")
+    return (project_folder("sql") / file_name).read_text(encoding="utf-8")
 
 
 def fsync_folder(folder: Path) -> None:

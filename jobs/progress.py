@@ -16,8 +16,8 @@ LINE_EVERY_SECONDS = 10.0
 class Advance(Protocol):
     """A function that a long step calls to report how much of its work is done."""
 
-    def __call__(self, steps: int = 1, note: str = "") -> None:
-        """Report that ``steps`` more units of work are done; ``note`` is a short text to show."""
+    def __call__(self, units: int = 1, note: str = "") -> None:
+        """Report that ``units`` more units of work are done; ``note`` is a short text to show."""
 
 
 def say(text: str) -> None:
@@ -26,23 +26,23 @@ def say(text: str) -> None:
 
 
 def printable(text: str) -> str:
-    """Return ``text`` with each control character replaced: one could move a terminal's cursor or hide other text."""
+    """Return ``text`` with its control characters replaced: they could move a terminal's cursor or hide other text."""
     return "".join(character if character.isprintable() or character == "\n" else "�" for character in text)
 
 
-def stage_line(name: str, counts: str, seconds: float) -> str:
+def stage_line(stage_name: str, counts: str, seconds: float) -> str:
     """Return the line about a stage of a build that has ended: its name, its counts, and its seconds."""
-    return f"{name:<17}{counts:<50}{seconds:>7.1f} s"
+    return f"{stage_name:<17}{counts:<50}{seconds:>7.1f} s"
 
 
 @contextmanager
 def progress(title: str, total: int) -> Iterator[Advance]:
-    """Show the progress, speed and time left of a long step of ``total`` units; yield the function to report units."""
+    """Show the progress, speed and time left of ``total`` units of work; yield a function to report finished units."""
     console = Console(stderr=True)
     started_at = last_line_at = time.monotonic()
     done = 0
 
-    def rate() -> float:
+    def units_per_second() -> float:
         return done / max(time.monotonic() - started_at, 1e-9)
 
     if console.is_terminal:
@@ -50,22 +50,22 @@ def progress(title: str, total: int) -> Iterator[Advance]:
         with Progress(*columns, TextColumn("{task.fields[note]}"), console=console) as bar:
             task = bar.add_task(title, total=total, note="")
 
-            def move_bar(steps: int = 1, note: str = "") -> None:
+            def move_bar(units: int = 1, note: str = "") -> None:
                 nonlocal done
-                done += steps
-                notes = [f"{rate():,.1f}/s", *([note] if note else [])]
-                bar.update(task, advance=steps, note=" ".join(notes))
+                done += units
+                notes = [f"{units_per_second():,.1f}/s", *([note] if note else [])]
+                bar.update(task, advance=units, note=" ".join(notes))
 
             yield move_bar
         return
 
-    def print_line(steps: int = 1, note: str = "") -> None:
+    def print_line(units: int = 1, note: str = "") -> None:
         nonlocal done, last_line_at
-        done += steps
+        done += units
         if done >= total or time.monotonic() - last_line_at >= LINE_EVERY_SECONDS:
             last_line_at = time.monotonic()
-            time_left = timedelta(seconds=round((total - done) / rate())) if done else "unknown time"
-            notes = [f"{rate():,.1f} a second", f"{time_left} left", *([note] if note else [])]
+            time_left = timedelta(seconds=round((total - done) / units_per_second())) if done else "unknown time"
+            notes = [f"{units_per_second():,.1f} a second", f"{time_left} left", *([note] if note else [])]
             say(f"{title}: {done:,} of {total:,} ({', '.join(notes)})")
 
     yield print_line

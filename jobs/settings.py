@@ -37,7 +37,7 @@ NOT_SETTINGS = {
 
 
 class EmbeddingModel(BaseModel):
-    """One entry of the dbt var ``embedding_models``."""
+    """An embedding model, as an entry of the dbt var ``embedding_models`` describes it."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, protected_namespaces=(), use_attribute_docstrings=True)
 
@@ -54,7 +54,7 @@ class EmbeddingModel(BaseModel):
 
     @property
     def key(self) -> dict[str, str | int]:
-        """The columns that identify the model's rows in ``ml.embeddings``, as parameters of a query."""
+        """The values that identify the model's rows in ``ml.embeddings``, by column, to be bound in a query."""
         return {"embedding_model": self.name, "dimensions": self.dimensions}
 
 
@@ -103,7 +103,7 @@ class Vars(BaseModel):
         try:
             return EmbeddingModel(**{"name": name, "model": name, **self.embedding_models[name]})
         except ValidationError as error:
-            raise UsageError(_explain(error, f"embedding_models.{name}.")) from error
+            raise UsageError(_describe_errors(error, f"embedding_models.{name}.")) from error
 
 
 class Settings(BaseSettings):
@@ -193,32 +193,32 @@ class Settings(BaseSettings):
 
     @field_validator("models")
     @classmethod
-    def _each_once(cls, value: list[Family]) -> list[Family]:
-        if not value:
+    def _require_each_family_once(cls, families: list[Family]) -> list[Family]:
+        if not families:
             raise ValueError("name one family at least, such as popularity")
-        for family in value:
-            if value.count(family) > 1:
+        for family in families:
+            if families.count(family) > 1:
                 raise ValueError(f"{family} is named twice; name each family once")
-        return value
+        return families
 
     @field_validator("cutoff_at")
     @classmethod
-    def _utc(cls, value: datetime | None) -> datetime | None:
-        return value if value is None or value.tzinfo else value.replace(tzinfo=UTC)
+    def _assume_utc(cls, moment: datetime | None) -> datetime | None:
+        return moment if moment is None or moment.tzinfo else moment.replace(tzinfo=UTC)
 
     @field_validator("vars")
     @classmethod
-    def _known_vars(cls, value: dict[str, Any]) -> dict[str, Any]:
-        for name in value:
+    def _check_and_complete_vars(cls, user_vars: dict[str, Any]) -> dict[str, Any]:
+        for name in user_vars:
             if name not in default_vars():
                 raise ValueError(f"unknown dbt var '{name}': {nearest(name, default_vars())}")
-        models = value.get("embedding_models", {})
+        models = user_vars.get("embedding_models", {})
         if not isinstance(models, dict) or not all(isinstance(entry, dict) for entry in models.values()):
             raise ValueError("embedding_models holds tables, such as {your-model: {provider: openai, dimensions: 768}}")
-        # the user's entries are added to the default ones; an entry of the same name changes the default one
+        # the user's entries are added to the default entries; an entry named like a default one changes it
         known = default_vars()["embedding_models"]
         merged = {**known, **{name: {**known.get(name, {}), **entry} for name, entry in models.items()}}
-        return {**value, "embedding_models": merged} if models else value
+        return {**user_vars, "embedding_models": merged} if models else user_vars
 
     @classmethod
     def settings_customise_sources(
@@ -229,7 +229,7 @@ class Settings(BaseSettings):
         dotenv_settings: PydanticBaseSettingsSource,  # noqa: ARG003
         file_secret_settings: PydanticBaseSettingsSource,  # noqa: ARG003
     ) -> tuple[PydanticBaseSettingsSource, ...]:
-        """Return where settings are read: environment variables win over ``nextmart.toml``; dotenv files are unread."""
+        """Return where settings are read: environment variables win over ``nextmart.toml``; no dotenv file is read."""
         return init_settings, env_settings, TomlConfigSettingsSource(settings_cls)
 
     def merged_vars(self) -> dict[str, Any]:
@@ -237,14 +237,14 @@ class Settings(BaseSettings):
         return {**default_vars(), **self.vars}
 
     def job_vars(self) -> Vars:
-        """Return the dbt vars that jobs read, checked."""
+        """Return the dbt vars that jobs read, after checking their values."""
         try:
             return Vars(**self.merged_vars())
         except ValidationError as error:
-            raise UsageError(_explain(error)) from error
+            raise UsageError(_describe_errors(error)) from error
 
     def with_embedding(self, model: str | None, provider: str | None) -> "Settings":
-        """Return settings with another embedding model or another provider of the model; None: as it is."""
+        """Return settings with another embedding model or provider; None keeps the present model or provider."""
         dbt_vars = self.merged_vars()
         name = model or dbt_vars["embedding_model"]
         chosen: dict[str, Any] = {"embedding_model": name}
@@ -271,12 +271,12 @@ def default_vars() -> dict[str, Any]:
 
 
 def load_settings(**overrides: Any) -> Settings:
-    """Read settings; ``overrides`` that are not None win.
+    """Read the settings; each of ``overrides`` that is not None replaces the setting of its name.
 
     Raises
     ------
     UsageError
-        For an unknown key (naming the nearest known one), a value of the wrong type, a broken file.
+        If a setting is unknown (the error names the most similar one) or wrong, or ``nextmart.toml`` is not valid TOML.
     """
     unknown = {
         name
@@ -291,19 +291,21 @@ def load_settings(**overrides: Any) -> Settings:
     try:
         return Settings(**{name: value for name, value in overrides.items() if value is not None})
     except ValidationError as error:
-        raise UsageError(_explain(error)) from error
-    except SettingsError as error:  # the value of an environment variable should be JSON and isn't
+        raise UsageError(_describe_errors(error)) from error
+    except SettingsError as error:  # an environment variable that holds a list or table is not valid JSON
         raise UsageError(f"{error}; lists and tables are written as JSON in a variable") from error
     except tomllib.TOMLDecodeError as error:
         raise UsageError(f"{FILE_NAME} is not valid TOML: {error}") from error
 
 
-def _explain(error: ValidationError, prefix: str = "") -> str:
+def _describe_errors(error: ValidationError, key_prefix: str = "") -> str:
     lines = []
     for problem in error.errors():
-        name = prefix + ".".join(str(part) for part in problem["loc"])
-        if problem["type"] == "extra_forbidden" and prefix:
-            lines.append(f"unknown setting '{name}': {nearest(name.removeprefix(prefix), EmbeddingModel.model_fields)}")
+        name = key_prefix + ".".join(str(part) for part in problem["loc"])
+        if problem["type"] == "extra_forbidden" and key_prefix:
+            lines.append(
+                f"unknown setting '{name}': {nearest(name.removeprefix(key_prefix), EmbeddingModel.model_fields)}"
+            )
         elif problem["type"] == "extra_forbidden":
             lines.append(f"unknown setting '{name}' in {FILE_NAME}: {nearest(name, Settings.model_fields)}")
         else:

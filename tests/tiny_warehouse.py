@@ -6,7 +6,7 @@ from pathlib import Path
 
 import polars as pl
 
-from jobs.orchestration.run_job import run
+from jobs.orchestration.run_job import run_job
 from jobs.settings import Settings
 from jobs.warehouse.connection import connect, prepare_warehouse
 
@@ -54,7 +54,7 @@ class TinyWarehouse:
         )
 
     def run(self, job: str, settings: Settings, **wishes: object) -> dict:
-        return run(job, self.connection, settings, **wishes)
+        return run_job(job, self.connection, settings, **wishes)
 
     def night(self, settings: Settings) -> str:
         """Train and evaluate; return the live model's family."""

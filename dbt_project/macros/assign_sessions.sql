@@ -8,7 +8,7 @@ cut into several sessions; any other visit is one session.
 {% macro assign_sessions(events, condition) -%}
 {%- set gap = minutes(var('session_gap_minutes')) -%}
 {%- set is_cut = var('max_session_minutes') or var('max_session_events') -%}
-with events_with_starts as (
+with events_with_visit_starts as (
     -- event_id orders events of equal time, so that the order of rows on disk doesn't matter
     select
         *,
@@ -22,22 +22,24 @@ with events_with_starts as (
 ),
 
 events_in_visits as (
-    -- position is counted from the visit's first event_number: a window over session_id would sort all rows again
+    -- an event's position is its event_number less that of the visit's first event, plus 1; row_number() over a window
+    -- by session_id would sort all rows again
     select
         * exclude (starts_visit, event_number),
         last_value(case when starts_visit then {{ session_key() }} end ignore nulls) over rows_so_far as session_id,
         last_value(case when starts_visit then event_at end ignore nulls) over rows_so_far as visit_started_at,
         event_number - max(case when starts_visit then event_number end) over rows_so_far + 1 as position,
         null as cut_reason
-    from events_with_starts
+    from events_with_visit_starts
     window rows_so_far as (
         partition by visitor_id, source_session_id order by event_at, event_id
         rows between unbounded preceding and current row
     )
 ){% if is_cut %},
 
-measured_events as (
-    -- in which stretch of max_session_minutes, and in which portion of max_session_events, of its visit an event lies
+events_in_visit_pieces as (
+    -- the limits divide a visit into stretches of max_session_minutes, and into portions of max_session_events; each
+    -- event gets the numbers, from 0, of its stretch and its portion
     select
         *,
         {{ minutes_between('visit_started_at', 'event_at') }} // {{ var('max_session_minutes') or 'null' }} as stretch,
@@ -46,7 +48,7 @@ measured_events as (
 ),
 
 events_in_cut_visits as (
-    -- a visit that never pauses (of a kiosk or a script) is cut into sessions where it passes a limit
+    -- a visit that never pauses, such as that of a kiosk or a script, is cut into sessions where it passes a limit
     select
         * exclude (stretch, portion) replace (
             first_value({{ session_key() }}) over session_part as session_id,
@@ -56,7 +58,7 @@ events_in_cut_visits as (
                 when portion > 0 then 'max_session_events'
             end as cut_reason
         )
-    from measured_events
+    from events_in_visit_pieces
     window session_part as (
         partition by visitor_id, source_session_id, visit_started_at, stretch, portion order by event_at, event_id
     )

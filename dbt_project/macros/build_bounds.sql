@@ -15,8 +15,8 @@ _macros.yml lists which model sets each bound, and which reads it.
     set variable {{ name }} = ({{ query }})
 {%- endmacro %}
 
-{# The build bound that was set under `name`, or `otherwise` where no pre-hook has run: when somebody queries a view,
-   and in a unit test. #}
+{# SQL expression for the build bound `name`, or for `otherwise` if no pre-hook has set the bound: when somebody queries
+   a view, and in a unit test. #}
 {% macro build_bound(name, otherwise) -%}
     {{ return(adapter.dispatch('build_bound', 'nextmart')(name, otherwise)) }}
 {%- endmacro %}

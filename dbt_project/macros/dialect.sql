@@ -26,8 +26,8 @@
 
 {% macro default__to_timestamp_utc(column) -%}
     case
-        -- times without a zone have a cast of their own: in one cast for all times, DuckDB 1.5 gives the zone that one
-        -- row names to the rows after it
+        -- times without a zone have a cast of their own: if one cast handles all times, DuckDB 1.5 applies the zone
+        -- that one row names to the following rows, which name no zone
         when regexp_full_match({{ column }}, '[0-9]+[-/][0-9]+[-/][0-9]+([ Tt]+[0-9:.]*)?')
             then try_cast({{ column }} as timestamp) at time zone 'UTC'
         when not regexp_full_match({{ column }}, '-?[0-9]{5,}') then try_cast({{ column }} as timestamptz)
@@ -103,7 +103,8 @@
     nullif(trim(cast({{ column }} as varchar)), '')
 {%- endmacro %}
 
-{# Condition that a visitor is in part number `part`, from 0, of `parts` parts of about equal size. #}
+{# Condition that a visitor belongs to part number `part`, from 0, if all visitors are divided into `parts` parts of
+   about equal size. #}
 {% macro visitor_part(part, parts) -%}
     {{ return(adapter.dispatch('visitor_part', 'nextmart')(part, parts)) }}
 {%- endmacro %}

@@ -1,6 +1,6 @@
 {# SQL conditions and expressions that the dbt models of events share. `nextmart forget` uses them too. #}
 
-{# Condition that a judged row is usable, or will be as soon as the catalogue has its item. #}
+{# Condition that an event is usable, or becomes usable as soon as the catalogue has the event's item. #}
 {% macro is_identified_event() -%}
     (reject_reason is null or reject_reason = 'unknown_item')
 {%- endmacro %}

@@ -5,7 +5,7 @@
     {%- if var('sequence_scope') == 'session' -%} items.session_id
     {%- elif var('sequence_scope') == 'visitor' -%} items.visitor_id
     {%- elif var('sequence_scope') == 'user' -%}
-        {#- the prefixes tell a user's id from an equal visitor_id of somebody else's device #}
+        {#- without the prefixes, a user's id could equal the visitor_id of somebody else's device #}
         coalesce('user:' || sessions.stitched_user_id, 'visitor:' || sessions.visitor_id)
     {%- else -%}
         {{ exceptions.raise_compiler_error(

@@ -2,8 +2,8 @@
 -- A broken feed of events must stop the build before wrong recommendations are made. The share of rejected events is
 -- compared with `max_rejected_share` twice:
 -- 1. among all events;
--- 2. among the events of the newest builds, because one bad night changes little in a long history. As many builds are
---    taken as hold 100 events together: fewer events prove nothing.
+-- 2. among the events of the newest builds, because one bad night changes little in a long history. So many builds are
+--    taken that they hold at least 100 events together: fewer events prove nothing.
 -- A bad build is judged until 100 newer events have come, so a second run with a few new rows doesn't pass. Afterwards
 -- the bad build stops nothing any more. Its rows never change: to mend them, load them again, as new arrivals. The test
 -- reads int_events_checked alone. If it read event_batches too, its failure would stop only the models that depend on
@@ -47,7 +47,7 @@ rejected_shares as (
     group by judged_events
 ),
 
-excessive_share as (
+share_above_limit as (
     select * from rejected_shares
     where rejected > {{ var('max_rejected_share') }} * events
     order by judged_events
@@ -56,4 +56,4 @@ excessive_share as (
 
 select {{ stop_with("format('{:,} of {:,} {} are rejected, most of them for {}; see staging.rejected_events',"
     ~ " rejected, events, judged_events, frequent_reason)") }} as message
-from excessive_share
+from share_above_limit

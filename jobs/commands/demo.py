@@ -7,7 +7,8 @@ from jobs.errors import NextmartError
 from jobs.files import sql_text
 from jobs.warehouse.connection import Connection, transaction
 
-_SMALL_SHOP: Final = {"width": 64, "negatives": 0, "epochs": 15}  # with few items, the exact loss takes no more time
+# negatives 0 is the exact loss over all items: with few items, it takes no more time than a sampled loss
+_SMALL_SHOP: Final = {"width": 64, "negatives": 0, "epochs": 15}
 
 DEMO_SETTINGS: Final[dict[str, Any]] = {
     "models": ["popularity", "llmseqsim", "sasrec", "llm2sasrec", "fusion"],
@@ -19,12 +20,12 @@ The models are as large as a shop of a thousand visitors needs, so that the demo
 """
 
 
-def make_shop(connection: Connection, *, visitors: int, items: int, seed: int, until: datetime) -> None:
+def make_shop(connection: Connection, *, visitor_count: int, item_count: int, seed: int, history_end: datetime) -> None:
     """Fill an empty warehouse with the demo shop's items and events; the same arguments make the same rows.
 
     Parameters
     ----------
-    until : datetime
+    history_end : datetime
         The end of the shop's history: every event is earlier, and ``loaded_at`` of every row is this time.
 
     Raises
@@ -36,9 +37,9 @@ def make_shop(connection: Connection, *, visitors: int, items: int, seed: int, u
     if has_rows and has_rows[0]:
         raise NextmartError("this warehouse has events or items already; the demo needs one of its own")
     connection.execute(sql_text("demo/vocabulary.sql"))
-    shop = {"items": items, "seed": seed, "until": until}
+    shop = {"items": item_count, "seed": seed, "until": history_end}
     with transaction(connection):
-        for table, parameters in (("items", shop), ("events", {**shop, "visitors": visitors})):
+        for table, parameters in (("items", shop), ("events", {**shop, "visitors": visitor_count})):
             connection.execute(
                 f"insert into raw.{table} by name select *, $until as loaded_at from ({sql_text(f'demo/{table}.sql')})",
                 parameters,

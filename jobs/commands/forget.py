@@ -45,7 +45,7 @@ CREATE_DEVICES = """
     where user_id = {id} and visitor_id not in (select visitor_id from {user_mapping})
 """
 
-# empty relations, which are read in place of dbt tables that no build has made yet
+# SQL of an empty relation for each dbt table that is read; it replaces the table as long as no build has made it
 EMPTY_RELATIONS = {
     "sessions.user_mapping": "(select null::varchar as visitor_id, null::varchar as user_id where false)",
     "staging.checked_events": """(
@@ -163,7 +163,7 @@ class Person:
     id: str
 
     @classmethod
-    def named(cls, visitor: str | None, user: str | None) -> "Person":
+    def from_ids(cls, visitor_id: str | None, user_id: str | None) -> "Person":
         """Return the person whose id is given, either as a visitor or as a user.
 
         Raises
@@ -171,10 +171,10 @@ class Person:
         UsageError
             If no id is given, or both are, or the id is blank.
         """
-        if visitor is not None and user is None and visitor.strip():
-            return cls("visitor", visitor)
-        if user is not None and visitor is None and user.strip():
-            return cls("user", user)
+        if visitor_id is not None and user_id is None and visitor_id.strip():
+            return cls("visitor", visitor_id)
+        if user_id is not None and visitor_id is None and user_id.strip():
+            return cls("user", user_id)
         raise UsageError("say whom to forget: either --visitor ID or --user ID, which can't be blank")
 
 
@@ -184,16 +184,17 @@ def forget(connection: Connection, settings: Settings, person: Person, run_recor
     Raises
     ------
     NextmartError
-        If ``raw.events`` is a view of the user's own that still shows events of the person; then nothing is changed.
+        If ``raw.events`` is a view, from which nextmart can't delete, and the view still shows events of the person;
+        then nothing is changed.
     """
     try:
-        visitors = collect_rows(connection, person)
+        visitors = collect_rows_to_delete(connection, person)
         published_count = withdraw_visitors(connection, settings.published, visitors)
         if count_rows(connection, "forgotten_events"):
             _remove_checkpoints(settings)
         with transaction(connection):
-            deleted = delete_rows(connection, person, published_count)
-        connection.execute("checkpoint")  # the write-ahead log holds deleted rows too
+            deleted = delete_collected_rows(connection, person, published_count)
+        connection.execute("checkpoint")  # empties the warehouse's write-ahead log, which holds deleted rows too
     except duckdb.Error as error:
         # DuckDB's message may quote the person's id, and ml.job_runs keeps the message
         raise NextmartError(str(error).replace(person.id.strip(), "…")) from error
@@ -207,12 +208,12 @@ def forget(connection: Connection, settings: Settings, person: Person, run_recor
     }
 
 
-def collect_rows(connection: Connection, person: Person) -> list[str]:
-    """Collect the rows to delete in temporary tables; return the visitors who lose events or rows made from events."""
-    relation_types = _relations(connection)
+def collect_rows_to_delete(connection: Connection, person: Person) -> list[str]:
+    """Copy the rows to delete into temporary tables; return the visitors who lose events or rows made from events."""
+    relation_types = _relation_types(connection)
     is_view = relation_types["raw.events"] == "VIEW"
     mapping, events = (name if name in relation_types else stand_in for name, stand_in in EMPTY_RELATIONS.items())
-    rules, person_id = _staging_rules(), {"id": person.id}
+    rules, person_id = _event_rules_sql(), {"id": person.id}
     connection.execute(CREATE_ARRIVED.format(raw_row_id="null" if is_view else "rowid", **rules))
     if person.scope == "user":
         connection.execute(CREATE_DEVICES.format(user_mapping=mapping, **rules), person_id)
@@ -231,24 +232,26 @@ def collect_rows(connection: Connection, person: Person) -> list[str]:
     return [visitor for (visitor,) in connection.execute("from concerned").fetchall()]
 
 
-def delete_rows(connection: Connection, person: Person, published_count: int) -> dict[str, int]:
+def delete_collected_rows(connection: Connection, person: Person, published_count: int) -> dict[str, int]:
     """Delete the collected rows, in the caller's transaction; return the number of deleted rows by table."""
-    relation_types = _relations(connection)
+    relation_types = _relation_types(connection)
     is_built = "staging.checked_events" in relation_types
     events = "staging.checked_events" if is_built else EMPTY_RELATIONS["staging.checked_events"]
-    batch_id = _value(connection, NEXT_BATCH_ID.format(events=events))
+    batch_id = _execute_for_number(connection, NEXT_BATCH_ID.format(events=events))
     deleted = {}
     if relation_types["raw.events"] != "VIEW":
-        deleted["raw.events"] = _value(
+        deleted["raw.events"] = _execute_for_number(
             connection, "delete from raw.events where rowid in (select raw_row_id from forgotten_arrivals)"
         )
     tables = connection.execute(TABLES_OF_VISITORS, {"schemas": SCHEMAS}).fetchall()
     for schema, table in tables:
         of_visitors = "where visitor_id in (from concerned)"
-        deleted[f"{schema}.{table}"] = _value(connection, f"delete from {schema}.{quoted(table)} {of_visitors}")
+        deleted[f"{schema}.{table}"] = _execute_for_number(
+            connection, f"delete from {schema}.{quoted(table)} {of_visitors}"
+        )
     if is_built:
-        connection.execute(CREATE_CLAIMS.format(**_staging_rules()))
-        deleted["staging.checked_events"] = _value(connection, DELETE_EVENTS)
+        connection.execute(CREATE_CLAIMS.format(**_event_rules_sql()))
+        deleted["staging.checked_events"] = _execute_for_number(connection, DELETE_EVENTS)
         connection.execute(MOVE_UP_CLAIMS, {"batch_id": batch_id})
         connection.execute(REPROCESS_SHARED_DEVICES, {"batch_id": batch_id})
     if "staging.event_batches" in relation_types:
@@ -268,8 +271,8 @@ def delete_rows(connection: Connection, person: Person, published_count: int) ->
     return deleted
 
 
-def _staging_rules() -> dict[str, str]:
-    """Return SQL of dbt's rules: which rows belong to a person, and which of several rows with one event_id is kept."""
+def _event_rules_sql() -> dict[str, str]:
+    """Return SQL of dbt's macros that tells which rows are a person's, and which row of an ``event_id`` dbt keeps."""
     macros = dbt_macros("dialect.sql", "events.sql")
     return {
         "visitor_id": macros.blank_as_null("visitor_id"),
@@ -280,7 +283,7 @@ def _staging_rules() -> dict[str, str]:
     }
 
 
-def _relations(connection: Connection) -> dict[str, str]:
+def _relation_types(connection: Connection) -> dict[str, str]:
     """Return the type, such as ``VIEW``, of every table and view, by its name (``schema.table``)."""
     return dict(
         connection.execute(
@@ -290,13 +293,13 @@ def _relations(connection: Connection) -> dict[str, str]:
     )
 
 
-def _value(connection: Connection, statement: str) -> int:
+def _execute_for_number(connection: Connection, statement: str) -> int:
     """Execute a statement and return its single number; for a delete, that is the number of deleted rows."""
     number = connection.execute(statement).fetchone()
     return int(number[0]) if number else 0
 
 
 def _remove_checkpoints(settings: Settings) -> None:
-    """Remove checkpoints of killed fits: their weights have learnt from the events that will be deleted."""
+    """Remove the checkpoints of killed fits: weights in checkpoints have learnt from events that will be deleted."""
     for path in (settings.work_folder / "checkpoints").glob("*"):
         path.unlink()

@@ -18,8 +18,9 @@ TABLE_COLUMNS = {
 }
 REQUIRED_COLUMNS = {"events": ("visitor_id", "item_id", "event_at"), "items": ("item_id",)}
 
-# All values of a CSV file are read as text, because an id such as 007 must not become a number. The header is stated,
-# because DuckDB would otherwise guess whether there is one, and skip the first lines of a file with a broken line
+# All values of a CSV file are read as text, because an id such as 007 must not become a number. The options
+# header and skip are given, because DuckDB would otherwise guess whether there is a header, and skip the first lines of
+# a file in which a line is broken
 _CSV = "read_csv({}, all_varchar = true, header = true, skip = 0, union_by_name = true)"
 _JSON_LINES = "read_json({}, format = 'newline_delimited', union_by_name = true)"
 READERS = {
@@ -73,20 +74,20 @@ class SourceFiles:
     where: str | None = None
 
 
-def parse_maps(texts: Iterable[str]) -> dict[str, dict[str, str]]:
+def parse_maps(map_arguments: Iterable[str]) -> dict[str, dict[str, str]]:
     """Parse ``--map`` arguments of the form ``[events.|items.]our_column=their_column_or_SQL``.
 
     Returns
     -------
-    table -> our column -> their column, or SQL over their columns
+    table -> nextmart's column -> the files' column, or SQL over the files' columns
 
     Raises
     ------
     UsageError
         If nextmart has no such column, or an argument has no ``=``.
     """
-    maps: dict[str, dict[str, str]] = {"events": {}, "items": {}}
-    for text in texts:
+    column_maps: dict[str, dict[str, str]] = {"events": {}, "items": {}}
+    for text in map_arguments:
         ours, equals, theirs = text.partition("=")
         table, dot, column = ours.strip().rpartition(".")
         tables = [table] if dot else [name for name, columns in TABLE_COLUMNS.items() if column in columns]
@@ -97,17 +98,17 @@ def parse_maps(texts: Iterable[str]) -> dict[str, dict[str, str]]:
             known = TABLE_COLUMNS.get(tables[0], all_columns) if tables else all_columns
             raise UsageError(f"--map {text}: nextmart has no column '{ours.strip()}'; {nearest(column, known)}")
         for name in tables:
-            maps[name][column] = theirs.strip()
-    return maps
+            column_maps[name][column] = theirs.strip()
+    return column_maps
 
 
 def load(
-    connection: Connection, sources: list[SourceFiles], maps: dict[str, dict[str, str]], run_record: JobRun
+    connection: Connection, sources: list[SourceFiles], column_maps: dict[str, dict[str, str]], run_record: JobRun
 ) -> None:
-    """Append the new rows of all sources to the raw tables, in one transaction: after an error nothing is loaded."""
+    """Append the new rows of the source files to the raw tables, in one transaction: an error leaves nothing loaded."""
     with transaction(connection):
         for source in sources:
-            read_count = _fill_incoming(connection, source, maps[source.table])
+            read_count = _fill_incoming(connection, source, column_maps[source.table])
             incoming_count = count_rows(connection, "incoming")
             columns = TABLE_COLUMNS[source.table]
             same = " and ".join(f"incoming.{column} is not distinct from known.{column}" for column in columns)
@@ -129,36 +130,38 @@ def load(
 
 
 def _fill_incoming(connection: Connection, source: SourceFiles, column_map: dict[str, str]) -> int:
-    """Fill the temporary table ``incoming`` with a source's mapped rows, each once; return the number of rows read.
+    """Fill the table ``incoming`` with the files' rows in nextmart's columns; return the number of rows read.
+
+    ``incoming`` is temporary, and has no repeated rows; the number of rows read counts repeated rows too.
 
     Parameters
     ----------
-    column_map : our column -> their column, or SQL over their columns
+    column_map : nextmart's column -> the files' column, or SQL over the files' columns
     """
     suffix = "".join(Path(source.path).suffixes[-2:]).lower().removesuffix(".gz").removesuffix(".zst")
     reader = READERS.get(Path("x" + suffix).suffix)
     if reader is None:
         raise UsageError(f"{source.path}: can't tell its format; known endings: {', '.join(READERS)}")
-    files = reader.format(literal(source.path))
-    types = _column_types(connection, source, files)
-    if files.startswith("read_json("):
+    reader_call = reader.format(literal(source.path))
+    types = _column_types(connection, source, reader_call)
+    if reader_call.startswith("read_json("):
         # without types, DuckDB guesses for each file which texts are dates, UUIDs or decimals, and respells them
         texts = (
             f"{literal(name)}: {literal(type_name if _is_nested(type_name) else 'VARCHAR')}"
             for name, type_name in types.items()
         )
-        files = files.removesuffix(")") + f", columns = {{{', '.join(texts)}}})"
+        reader_call = reader_call.removesuffix(")") + f", columns = {{{', '.join(texts)}}})"
     file_columns = {name.lower(): name for name in types}
     expressions = {
-        column: _expression(column, source, column_map, file_columns) for column in TABLE_COLUMNS[source.table]
+        column: _column_sql(column, source, column_map, file_columns) for column in TABLE_COLUMNS[source.table]
     }
     if source.table == "events":
         if "event_id" not in column_map and "event_id" not in file_columns:
-            # a hash of the row's values, so that the same row has the same id in every file
+            # the event_id is a hash of the row's values, so that the same row has the same id in every file
             framed_values = (
                 f"coalesce(length({text})::varchar || ':' || {text}, '-')"
                 for name, text in expressions.items()
-                if name not in ("event_id", "user_agent")  # the browser does not distinguish two events
+                if name not in ("event_id", "user_agent")  # rows that differ in user_agent alone are one event
             )
             expressions["event_id"] = f"md5(concat({', '.join(framed_values)}))"
         if "event_type" not in column_map and "event_type" not in file_columns:
@@ -166,7 +169,7 @@ def _fill_incoming(connection: Connection, source: SourceFiles, column_map: dict
     selected = ", ".join(f"{text} as {column}" for column, text in expressions.items())
     where = f"where {source.where}" if source.where else ""
     try:
-        connection.execute(f"create or replace temp table incoming as select {selected} from {files} {where}")
+        connection.execute(f"create or replace temp table incoming as select {selected} from {reader_call} {where}")
     except duckdb.Error as error:
         raise NextmartError(
             f"can't read {source.path}: {_first_paragraph(error)}\nIts columns: {', '.join(types)}. Nothing was loaded."
@@ -176,27 +179,27 @@ def _fill_incoming(connection: Connection, source: SourceFiles, column_map: dict
         raise NextmartError(
             f"{source.path} holds no rows{' that --where keeps' if source.where else ''}; nothing was loaded"
         )
-    connection.execute(_deduplicate_sql(source.table))
+    connection.execute(_deduplication_sql(source.table))
     return read_count
 
 
-def _deduplicate_sql(table: str) -> str:
+def _deduplication_sql(table: str) -> str:
     """Return the SQL that removes repeated rows from ``incoming``: each event stays once, each item has one row.
 
     A file may have many rows of an item (a file of orders, for example); the latest row stays. The order of rows is
-    total, so that of the same file always the same row stays.
+    total, so that the same row stays whenever the file is loaded.
     """
     if table == "events":
         return "create or replace temp table incoming as select distinct * from incoming"
-    others = ", ".join(f"{column} nulls last" for column in TABLE_COLUMNS["items"])
+    other_columns = ", ".join(f"{column} nulls last" for column in TABLE_COLUMNS["items"])
     return (
         "create or replace temp table incoming as select * from incoming qualify row_number() over ("
         "partition by item_id order by try_cast(updated_at as timestamptz) desc nulls last, "
-        f"try_cast(updated_at as double) desc nulls last, {others}) = 1"
+        f"try_cast(updated_at as double) desc nulls last, {other_columns}) = 1"
     )
 
 
-def _column_types(connection: Connection, source: SourceFiles, files: str) -> dict[str, str]:
+def _column_types(connection: Connection, source: SourceFiles, reader_call: str) -> dict[str, str]:
     """Return the types of the files' columns, by the column's name as the files spell it.
 
     Raises
@@ -205,7 +208,7 @@ def _column_types(connection: Connection, source: SourceFiles, files: str) -> di
         If DuckDB can't read the files, or they have no bytes.
     """
     try:
-        described = connection.execute(f"describe select * from {files}").fetchall()
+        described = connection.execute(f"describe select * from {reader_call}").fetchall()
         size = connection.execute(f"select sum(size) from read_blob({literal(source.path)})").fetchone()
     except duckdb.Error as error:
         raise NextmartError(f"can't read {source.path}: {_first_paragraph(error)}\nNothing was loaded.") from error
@@ -219,8 +222,8 @@ def _is_nested(type_name: str) -> bool:
     return type_name.endswith((")", "]"))
 
 
-def _expression(column: str, source: SourceFiles, column_map: dict[str, str], file_columns: dict[str, str]) -> str:
-    """Return the SQL for one of nextmart's columns: a column of the files, the mapped expression, or null.
+def _column_sql(column: str, source: SourceFiles, column_map: dict[str, str], file_columns: dict[str, str]) -> str:
+    """Return the SQL for one of nextmart's columns: a column of the files, the expression of ``--map``, or null.
 
     Parameters
     ----------

@@ -42,16 +42,16 @@ VISITOR_TABLES = """
 WAREHOUSE_PATH = "select path from duckdb_databases() where database_name = current_database()"
 
 
-def publish(connection: Connection, target: Path, run_record: JobRun) -> None:
-    """Publish the schema ``recommendations`` of the open warehouse as the file ``target``.
+def publish(connection: Connection, published_file: Path, run_record: JobRun) -> None:
+    """Publish the schema ``recommendations`` of the open warehouse as the file ``published_file``.
 
     Raises
     ------
     NextmartError
-        If there is nothing to publish, ``target`` can't be the published file, or the copy lacks rows; then the old
-        file stays as it is.
+        If there is nothing to publish, ``published_file`` is the warehouse or is named like a schema, or the copy lacks
+        rows; then the old file stays as it is.
     """
-    _check_target(connection, target)
+    _check_published_file(connection, published_file)
     queries = _public_queries(connection)
     if "visitor_recommendations" not in queries:
         raise NextmartError("there are no recommendation tables yet: run `nextmart run`")
@@ -60,26 +60,26 @@ def publish(connection: Connection, target: Path, run_record: JobRun) -> None:
         f"{literal(run_record.run_id)} as publish_run_id, "
         "(select max(model_version) from recommendations.visitor_recommendations) as model_version"
     )
-    target.parent.mkdir(parents=True, exist_ok=True)
-    counts = _replace(connection, target, queries)
+    published_file.parent.mkdir(parents=True, exist_ok=True)
+    counts = _replace_published_file(connection, published_file, queries)
     del counts["publication"]
     run_record.rows_out = sum(counts.values())
-    run_record.detail = {"file": str(target), "rows": counts}
+    run_record.detail = {"file": str(published_file), "rows": counts}
 
 
-def withdraw_visitors(connection: Connection, target: Path, visitors: list[str]) -> int:
+def withdraw_visitors(connection: Connection, published_file: Path, visitors: list[str]) -> int:
     """Delete the rows of ``visitors`` from the published file; return how many rows were deleted.
 
     The published file is replaced by a copy of itself without these rows. It is not copied from the warehouse, whose
-    tables may be those of an unfinished night. And it is not changed in place, because the bytes of deleted rows would
-    stay in the file.
+    tables may come from an unfinished nightly build. And it is not changed in place, because the bytes of deleted rows
+    would stay in the file.
     """
-    if not target.exists():
+    if not published_file.exists():
         return 0
-    _check_target(connection, target)
+    _check_published_file(connection, published_file)
     with duckdb.connect() as file_connection:
         file_connection.execute("set TimeZone = 'UTC'")
-        file_connection.execute(f"attach {literal(str(target))} as published (read_only)")
+        file_connection.execute(f"attach {literal(str(published_file))} as published (read_only)")
         file_connection.execute("use published")
         file_connection.execute(
             "create temp table withdrawn as select unnest($visitors::varchar[]) as visitor_id", {"visitors": visitors}
@@ -95,17 +95,19 @@ def withdraw_visitors(connection: Connection, target: Path, visitors: list[str])
             for table in published_queries
         )
         if count:
-            _replace(file_connection, target, remaining_queries)
+            _replace_published_file(file_connection, published_file, remaining_queries)
         return count
 
 
-def _check_target(connection: Connection, target: Path) -> None:
-    """Raise NextmartError if the published file has the name of a schema, or is the warehouse itself."""
-    if target.stem in SCHEMAS:
-        raise NextmartError(f"the published file can't be called '{target.name}': that is the name of a schema in it")
+def _check_published_file(connection: Connection, published_file: Path) -> None:
+    """Raise NextmartError if the published file is named like a schema of nextmart, or is the warehouse itself."""
+    if published_file.stem in SCHEMAS:
+        raise NextmartError(
+            f"the published file can't be called '{published_file.name}': that is the name of a schema in it"
+        )
     warehouse = connection.execute(WAREHOUSE_PATH).fetchone()
-    if warehouse and warehouse[0] and target.exists() and target.samefile(warehouse[0]):
-        raise NextmartError(f"the published file can't be '{target}': that is the warehouse itself")
+    if warehouse and warehouse[0] and published_file.exists() and published_file.samefile(warehouse[0]):
+        raise NextmartError(f"the published file can't be '{published_file}': that is the warehouse itself")
 
 
 def _public_queries(connection: Connection) -> dict[str, str]:
@@ -113,21 +115,21 @@ def _public_queries(connection: Connection) -> dict[str, str]:
     return {table: f"from recommendations.{quoted(table)}" for (table,) in connection.execute(PUBLIC_TABLES).fetchall()}
 
 
-def _replace(connection: Connection, target: Path, queries: dict[str, str]) -> dict[str, int]:
-    """Write tables to a new file, verify it, and replace ``target`` by it; return the number of rows by table.
+def _replace_published_file(connection: Connection, published_file: Path, queries: dict[str, str]) -> dict[str, int]:
+    """Write tables to a new file, verify it, and rename it to ``published_file``; return the number of rows by table.
 
     Parameters
     ----------
     queries : table -> SQL
         The query that gives the table's rows.
     """
-    unfinished_file = target.with_name(f".{target.name}.unfinished")
-    _remove_database(unfinished_file)  # a killed run may have left such a file
+    unfinished_file = published_file.with_name(f".{published_file.name}.unfinished")
+    _remove_database(unfinished_file)  # a publish that was killed may have left an unfinished file
     try:
         counts = _write_tables(connection, unfinished_file, queries)
-        _add_macros(unfinished_file)
-        _verify(unfinished_file, counts)
-        _swap(unfinished_file, target)
+        _create_macros(unfinished_file)
+        _verify_copy(unfinished_file, counts)
+        _replace_by_rename(unfinished_file, published_file)
     finally:
         _remove_database(unfinished_file)
     return counts
@@ -151,7 +153,7 @@ def _write_tables(connection: Connection, path: Path, queries: dict[str, str]) -
     return counts
 
 
-def _add_macros(path: Path) -> None:
+def _create_macros(path: Path) -> None:
     """Create the macros of ``sql/macros`` in the file at ``path``."""
     with duckdb.connect(str(path)) as copy:
         for macro in sorted((project_folder("sql") / "macros").glob("*.sql")):
@@ -159,25 +161,25 @@ def _add_macros(path: Path) -> None:
         copy.execute("checkpoint")
 
 
-def _verify(path: Path, counts: dict[str, int]) -> None:
-    """Raise NextmartError if the file at ``path`` was not closed cleanly, or a table has another number of rows."""
+def _verify_copy(path: Path, expected_row_counts: dict[str, int]) -> None:
+    """Raise NextmartError if the file at ``path`` was not closed cleanly, or a table has not the expected row count."""
     if path.with_name(path.name + ".wal").exists():
         raise NextmartError(f"{path} was not closed cleanly: a write-ahead log is left")
     with duckdb.connect(str(path), read_only=True) as copy:
-        for table, expected in counts.items():
+        for table, expected in expected_row_counts.items():
             count = count_rows(copy, f"recommendations.{quoted(table)}")
             if count != expected:
                 raise NextmartError(f"the copy of {table} holds {count} rows, not {expected}; nothing was published")
 
 
-def _swap(unfinished_file: Path, target: Path) -> None:
-    """Replace ``target`` by the new file, which is complete now, with a rename that survives a power cut."""
+def _replace_by_rename(unfinished_file: Path, published_file: Path) -> None:
+    """Replace ``published_file`` by the new file, which is complete now, with a rename that survives a power cut."""
     with unfinished_file.open("rb") as file:
         os.fsync(file.fileno())
     # the write-ahead log of an old file would make every reader of the new file fail
-    target.with_name(target.name + ".wal").unlink(missing_ok=True)
-    unfinished_file.replace(target)
-    fsync_folder(target.absolute().parent)
+    published_file.with_name(published_file.name + ".wal").unlink(missing_ok=True)
+    unfinished_file.replace(published_file)
+    fsync_folder(published_file.absolute().parent)
 
 
 def _remove_database(path: Path) -> None:

@@ -34,7 +34,7 @@ VARS = """\
 What SQL reads too is a dbt var. Set it in the table `[vars]` of `nextmart.toml`, or with dbt's `--vars`. An unknown var
 stops the command."""
 
-LONGEST_IN_TABLE = 60  # the most characters of a default in the table; longer defaults are printed below it
+LONGEST_IN_TABLE = 60  # a default of more characters is printed below the table of settings, not in it
 
 
 @dataclass(frozen=True)
@@ -52,29 +52,39 @@ def page() -> str:
     parts = [
         INTRODUCTION,
         "## Settings of jobs",
-        *(part for title, names in sections(inspect.getsource(Settings)) for part in _section(title, _settings(names))),
+        *(
+            part
+            for title, names in sections(inspect.getsource(Settings))
+            for part in _section_in_markdown(title, _setting_rows(names))
+        ),
         "### An entry of `prompt_prices`",
         "US dollars a million tokens.",
-        _table(_rows(PromptPrice)),
+        _markdown_table(_field_rows(PromptPrice)),
         "## dbt vars",
         VARS,
-        *(part for title, names in sections(_vars_text()) for part in _section(title, dbt_vars(names))),
+        *(
+            part
+            for title, names in sections(_dbt_vars_yaml())
+            for part in _section_in_markdown(title, dbt_var_rows(names))
+        ),
         "### An entry of `embedding_models`",
-        _table([row for row in _rows(EmbeddingModel, {"model": "the entry's name"}) if row.name != "name"]),
+        _markdown_table(
+            [row for row in _field_rows(EmbeddingModel, {"model": "the entry's name"}) if row.name != "name"]
+        ),
         "## Environment variables that are no settings",
         "\n".join(f"- `{name}`: {meaning}" for name, meaning in NOT_SETTINGS.items()),
     ]
     return "\n\n".join(parts) + "\n"
 
 
-def sections(text: str) -> Iterator[tuple[str, list[str]]]:
+def sections(file_text: str) -> Iterator[tuple[str, list[str]]]:
     """Yield the title of each section of a file (``# --- Title ---``), with the names that the section defines."""
-    _, *pieces = re.split(r"^ *# --- (.+) ---$", text, flags=re.MULTILINE)
+    _, *pieces = re.split(r"^ *# --- (.+) ---$", file_text, flags=re.MULTILINE)
     for title, body in zip(pieces[::2], pieces[1::2], strict=True):
         yield title, re.findall(r"^ {2,4}(\w+):", body, flags=re.MULTILINE)
 
 
-def dbt_vars(names: list[str]) -> list[SettingRow]:
+def dbt_var_rows(var_names: list[str]) -> list[SettingRow]:
     """Return the rows of dbt vars; the comment above each var gives its type and meaning.
 
     Raises
@@ -82,10 +92,10 @@ def dbt_vars(names: list[str]) -> list[SettingRow]:
     ValueError
         If a var has no comment above it that begins with a type in brackets.
     """
-    comments = dict(re.findall(r"((?:^  # .*\n)+)^  (\w+):", _vars_text(), flags=re.MULTILINE))
+    comments = dict(re.findall(r"((?:^  # .*\n)+)^  (\w+):", _dbt_vars_yaml(), flags=re.MULTILINE))
     by_name = {name: re.sub(r"\s*^  # ", " ", text, flags=re.MULTILINE).strip() for text, name in comments.items()}
     rows = []
-    for name in names:
+    for name in var_names:
         described = re.fullmatch(r"\[(.+?)\] (.+)", by_name.get(name, ""))
         if not described:
             raise ValueError(f"dbt_project.yml: the comment above the var '{name}' must be: [type] meaning")
@@ -93,56 +103,59 @@ def dbt_vars(names: list[str]) -> list[SettingRow]:
     return rows
 
 
-def _vars_text() -> str:
+def _dbt_vars_yaml() -> str:
     text = (project_folder("dbt_project") / "dbt_project.yml").read_text(encoding="utf-8")
     return text.split("\nvars:\n")[1].split("\nmodels:\n")[0]
 
 
-def _settings(names: list[str]) -> list[SettingRow]:
-    row_by_name = {row.name: row for row in _rows(Settings)}
-    return [row_by_name[name] for name in names if name in row_by_name]
+def _setting_rows(setting_names: list[str]) -> list[SettingRow]:
+    row_by_name = {row.name: row for row in _field_rows(Settings)}
+    return [row_by_name[name] for name in setting_names if name in row_by_name]
 
 
-def _rows(model: type[BaseModel], defaults: Mapping[str, str] = {}) -> list[SettingRow]:
+def _field_rows(model_class: type[BaseModel], computed_defaults: Mapping[str, str] = {}) -> list[SettingRow]:
     """Return a row for each field of a pydantic model.
 
     Parameters
     ----------
-    defaults : field -> text, optional
-        Texts for defaults that code computes.
+    computed_defaults : field -> text, optional
+        What the page says of a default that code computes.
     """
-    schema = model.model_json_schema()
-    defaults = {**dict.fromkeys(schema.get("required", ()), "required"), **defaults}
+    schema = model_class.model_json_schema()
+    computed_defaults = {**dict.fromkeys(schema.get("required", ()), "required"), **computed_defaults}
     return [
         SettingRow(
             name,
-            _type(field),
-            defaults.get(name) or ("unset" if field["default"] is None else f"`{json.dumps(field['default'])}`"),
+            _type_in_words(field),
+            computed_defaults.get(name)
+            or ("unset" if field["default"] is None else f"`{json.dumps(field['default'])}`"),
             " ".join(field["description"].split()),
         )
         for name, field in schema["properties"].items()
     ]
 
 
-def _type(field: Mapping[str, Any]) -> str:
+def _type_in_words(field_schema: Mapping[str, Any]) -> str:
     """Return a JSON schema's type in words."""
-    if "anyOf" in field:
-        return " or ".join(_type(alternative) for alternative in field["anyOf"] if alternative.get("type") != "null")
-    if "enum" in field:
-        return " or ".join(f"`{word}`" for word in field["enum"])
-    if field.get("type") == "array":
-        return f"list of {_type(field['items'])}s"
-    if field.get("type") == "object":
+    if "anyOf" in field_schema:
+        return " or ".join(
+            _type_in_words(alternative) for alternative in field_schema["anyOf"] if alternative.get("type") != "null"
+        )
+    if "enum" in field_schema:
+        return " or ".join(f"`{word}`" for word in field_schema["enum"])
+    if field_schema.get("type") == "array":
+        return f"list of {_type_in_words(field_schema['items'])}s"
+    if field_schema.get("type") == "object":
         return "table"
-    words = {"path": "path", "date-time": "time"}.get(field.get("format", ""), field.get("type", ""))
+    words = {"path": "path", "date-time": "time"}.get(field_schema.get("format", ""), field_schema.get("type", ""))
     bounds = {"minimum": "at least", "exclusiveMinimum": "above", "maximum": "at most", "exclusiveMaximum": "below"}
-    limits = [f"{word} {field[bound]:g}" for bound, word in bounds.items() if bound in field]
+    limits = [f"{word} {field_schema[bound]:g}" for bound, word in bounds.items() if bound in field_schema]
     return ", ".join(["text" if words == "string" else words, *limits])
 
 
-def _section(title: str, rows: list[SettingRow]) -> Iterator[str]:
+def _section_in_markdown(title: str, rows: list[SettingRow]) -> Iterator[str]:
     yield f"### {title}"
-    yield _table(rows)
+    yield _markdown_table(rows)
     for row in rows:
         if len(row.default) > LONGEST_IN_TABLE:
             default = {row.name: json.loads(row.default.strip("`"))}
@@ -150,7 +163,7 @@ def _section(title: str, rows: list[SettingRow]) -> Iterator[str]:
             yield f"```yaml\n{yaml.safe_dump(default, width=110, sort_keys=False)}```"
 
 
-def _table(rows: list[SettingRow]) -> str:
+def _markdown_table(rows: list[SettingRow]) -> str:
     lines = ["| name | type | default | meaning |", "|---|---|---|---|"]
     for row in rows:
         default = "below" if len(row.default) > LONGEST_IN_TABLE else row.default

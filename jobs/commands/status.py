@@ -71,38 +71,38 @@ def status(connection: Connection, settings: Settings) -> dict[str, Any]:
     """
     return {
         "warehouse": str(settings.warehouse),
-        "counts": {name: _value(connection, query) for name, query in COUNT_QUERIES.items()},
-        "newest_build": next(iter(_rows(connection, NEWEST_BUILD)), None),
-        "freshness": _rows(connection, SOURCE_FRESHNESS),
-        "embedding_backlog": _rows(connection, EMBEDDING_BACKLOG),
-        "embedding_batches": _rows(connection, OPEN_BATCHES),
-        "last_runs": _rows(connection, LAST_RUNS),
-        "live_model": next(iter(_rows(connection, LIVE_MODEL)), None),
-        "due_for_retraining": _rows(connection, MODELS_DUE),
+        "counts": {name: _query_value(connection, query) for name, query in COUNT_QUERIES.items()},
+        "newest_build": next(iter(_query_rows(connection, NEWEST_BUILD)), None),
+        "freshness": _query_rows(connection, SOURCE_FRESHNESS),
+        "embedding_backlog": _query_rows(connection, EMBEDDING_BACKLOG),
+        "embedding_batches": _query_rows(connection, OPEN_BATCHES),
+        "last_runs": _query_rows(connection, LAST_RUNS),
+        "live_model": next(iter(_query_rows(connection, LIVE_MODEL)), None),
+        "due_for_retraining": _query_rows(connection, MODELS_DUE),
         "published": _read_publication(settings.published),
     }
 
 
-def _read_publication(path: Path) -> dict[str, Any] | None:
+def _read_publication(published_file: Path) -> dict[str, Any] | None:
     """Return the path of the published file and when it was published; None if there is no such file."""
-    if not path.exists():
+    if not published_file.exists():
         return None
-    with connect(path, read_only=True) as copy:
-        publications = _rows(copy, "from recommendations.publication")
-    return {"file": str(path), **publications[0]} if publications else None
+    with connect(published_file, read_only=True) as copy:
+        publications = _query_rows(copy, "from recommendations.publication")
+    return {"file": str(published_file), **publications[0]} if publications else None
 
 
-def _value(connection: Connection, query: str) -> int | None:
+def _query_value(connection: Connection, query: str) -> int | None:
     """Return the single value of a query; None if a table of the query is not built yet."""
-    rows = _rows(connection, query)
+    rows = _query_rows(connection, query)
     return next(iter(rows[0].values())) if rows else None
 
 
-def _rows(connection: Connection, query: str) -> list[dict[str, Any]]:
+def _query_rows(connection: Connection, query: str) -> list[dict[str, Any]]:
     """Return the rows of a query as dictionaries; no rows if a table of the query is not built yet."""
     try:
         result = connection.execute(query)
-    except duckdb.CatalogException:  # a table is not built yet
+    except duckdb.CatalogException:
         return []
     columns = [column[0] for column in result.description or []]
     return [dict(zip(columns, row, strict=True)) for row in result.fetchall()]

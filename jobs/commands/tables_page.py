@@ -19,7 +19,7 @@ schemas are in the warehouse, for whoever wants to look behind a recommendation.
 [analysts.md](analysts.md#history)."""
 
 FIRST_SCHEMAS = ("recommendations", "sessions", "catalog", "staging", "raw")
-SUMMARIES_OF_RUNS = "jobs"  # the schema of dbt's job models, whose rows repeat those of ml.job_runs
+SUMMARIES_OF_RUNS = "jobs"  # the schema of the dbt models that run jobs; their rows repeat rows of ml.job_runs
 OWNED_BY_JOBS = "ml"
 
 
@@ -33,37 +33,37 @@ def page(manifest: Mapping[str, Any]) -> str:
         and node["schema"] not in (SUMMARIES_OF_RUNS, OWNED_BY_JOBS)
     ]
     parts = [INTRODUCTION]
-    for schema in sorted({table["schema"] for table in tables}, key=_schema_order):
+    for schema in sorted({table["schema"] for table in tables}, key=_schema_sort_key):
         parts.append(f"## {schema}")
-        for table in sorted((table for table in tables if table["schema"] == schema), key=_relation):
+        for table in sorted((table for table in tables if table["schema"] == schema), key=_relation_name):
             parts += [
-                f"### {schema}.{_relation(table)}",
-                _words(table["description"]),
-                _columns(table["columns"].values()),
+                f"### {schema}.{_relation_name(table)}",
+                _on_one_line(table["description"]),
+                _columns_table(table["columns"].values()),
             ]
     return "\n\n".join(parts) + "\n"
 
 
-def _relation(table: Mapping[str, Any]) -> str:
+def _relation_name(table: Mapping[str, Any]) -> str:
     """Return a table's name in the warehouse, which may differ from the name of its dbt model."""
     return str(table.get("alias") or table["identifier"])
 
 
-def _schema_order(schema: str) -> tuple[int, str]:
+def _schema_sort_key(schema: str) -> tuple[int, str]:
     """Return the sort key of a schema: schemas that people query most come first, others follow by name."""
     position = FIRST_SCHEMAS.index(schema) if schema in FIRST_SCHEMAS else len(FIRST_SCHEMAS)
     return position, schema
 
 
-def _columns(columns: Iterable[Mapping[str, Any]]) -> str:
+def _columns_table(columns: Iterable[Mapping[str, Any]]) -> str:
     lines = ["| column | meaning |", "|---|---|"]
     for column in columns:
         kind = f" ({column['data_type']})" if column.get("data_type") else ""
-        lines.append(f"| `{column['name']}`{kind} | {_words(column['description'])} |")
+        lines.append(f"| `{column['name']}`{kind} | {_on_one_line(column['description'])} |")
     return "\n".join(lines)
 
 
-def _words(description: str) -> str:
+def _on_one_line(description: str) -> str:
     return " ".join(description.split()).replace("|", "\\|")
 
 

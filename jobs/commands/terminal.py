@@ -7,7 +7,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from jobs.embedding.plan import Plan
+from jobs.embedding.plan import EmbedPlan
 from jobs.progress import printable
 from jobs.warehouse.connection import connect
 
@@ -34,13 +34,13 @@ LEADERBOARD = """
 """
 
 
-def print_recommendations(published: Path, warehouse: Path) -> None:
+def print_recommendations(published_file: Path, warehouse_file: Path) -> None:
     """Print the leaderboard of models, and for a few visitors the items they looked at and their recommendations."""
     console = Console(stderr=True, highlight=False, soft_wrap=True)
-    with connect(warehouse, read_only=True) as connection:
+    with connect(warehouse_file, read_only=True) as connection:
         titles = dict(connection.execute(TITLES).fetchall())
         visitors = connection.execute(EXAMPLE_VISITORS).fetchall()
-    with connect(published, read_only=True) as copy:
+    with connect(published_file, read_only=True) as copy:
         print_leaderboard(console, copy.execute(LEADERBOARD).fetchall())
         for visitor, items in visitors:
             console.print(f"\n{escape(printable(visitor))} looked at")
@@ -50,23 +50,23 @@ def print_recommendations(published: Path, warehouse: Path) -> None:
             chosen = copy.execute("select rank, title, reason from recommendations_for(?)", [visitor]).fetchmany(5)
             for rank, title, reason in chosen:
                 console.print(f"  {rank} {escape(printable(title))}  [dim]({escape(printable(reason))})[/dim]")
-    console.print(f"\nQuery it: {published} (README, Three queries)")
+    console.print(f"\nQuery it: {published_file} (README, Three queries)")
 
 
-def print_leaderboard(console: Console, rows: list[tuple[Any, ...]]) -> None:
-    """Print the models, best first."""
+def print_leaderboard(console: Console, leaderboard_rows: list[tuple[Any, ...]]) -> None:
+    """Print the leaderboard: each model's metrics on the hold-out, the best model first."""
     table = Table("model", "nDCG@10", "hit rate@10", "coverage@10", "live", title="Models on the hold-out")
-    for model, ndcg, hit_rate, coverage, is_live in rows:
+    for model, ndcg, hit_rate, coverage, is_live in leaderboard_rows:
         table.add_row(model, f"{ndcg:.3f}", f"{hit_rate:.3f}", f"{coverage:.2f}", "yes" if is_live else "")
     console.print(table)
 
 
-def print_plans(plans: list[Plan]) -> None:
-    """Print the plans of an embed run, one for each provider of the same vectors: items, texts, cost and minutes."""
+def print_plans(embedding_plans: list[EmbedPlan]) -> None:
+    """Print a table of what each provider of the same vectors would embed: items, texts, tokens, cost and minutes."""
     table = Table("provider", "model", title="Nothing was spent: a run would embed", title_justify="left")
     for name in ("items", "texts", "tokens", "cost", "minutes"):
         table.add_column(name, justify="right")
-    for plan in plans:
+    for plan in embedding_plans:
         cost = "unknown" if plan.cost is None else format_dollars(plan.cost)
         table.add_row(
             plan.provider,
@@ -85,22 +85,26 @@ def format_dollars(dollars: float) -> str:
     return f"${dollars:,.2f}" if dollars >= 100 or not dollars else f"${dollars:,.6f}"
 
 
-def embed_summary_line(summary: dict[str, Any]) -> str:
+def embed_summary_line(embed_summary: dict[str, Any]) -> str:
     """Return an embed run's summary as a line for people."""
-    detail = {"under_way": 0, **summary["detail"]}
+    detail, rows_in, rows_out = (
+        {"under_way": 0, **embed_summary["detail"]},
+        embed_summary["rows_in"],
+        embed_summary["rows_out"],
+    )
     clauses = {
-        f"{summary['rows_out']:,} of {summary['rows_in']:,} texts embedded with {detail['embedding_model']}": True,
+        f"{rows_out:,} of {rows_in:,} texts embedded with {detail['embedding_model']}": True,
         f"{detail['failed']:,} failed (ml.embeddings says why)": detail["failed"],
         f"{detail['under_way']:,} under way in batches": detail["under_way"],
-        f"{detail['tokens']:,} tokens, {format_dollars(summary['cost'])}": detail["tokens"],
+        f"{detail['tokens']:,} tokens, {format_dollars(embed_summary['cost'])}": detail["tokens"],
     }
-    return f"embed: {summary['status']}: {'; '.join(fact for fact, applies in clauses.items() if applies)}"
+    return f"embed: {embed_summary['status']}: {'; '.join(fact for fact, applies in clauses.items() if applies)}"
 
 
-def job_summary_line(summary: dict[str, Any]) -> str:
+def job_summary_line(job_summary: dict[str, Any]) -> str:
     """Return the results of a job that a build ran, in a few words for people."""
-    detail, rows_in, rows_out = summary["detail"], summary["rows_in"], summary["rows_out"]
-    match summary["job"]:
+    detail, rows_in, rows_out = job_summary["detail"], job_summary["rows_in"], job_summary["rows_out"]
+    match job_summary["job"]:
         case "embed":
             return f"{rows_out:,} of {rows_in:,} texts embedded" if rows_in else "every text has a vector"
         case "train":
@@ -108,43 +112,43 @@ def job_summary_line(summary: dict[str, Any]) -> str:
         case "evaluate":
             return f"{rows_out} models measured, live: {(detail['live'] or 'none').split('-')[0]}"
         case _:
-            return "nothing changed" if summary["status"] == "unchanged" else f"lists for {rows_in:,} visitors"
+            return "nothing changed" if job_summary["status"] == "unchanged" else f"lists for {rows_in:,} visitors"
 
 
-def print_status(state: dict[str, Any]) -> None:
+def print_status(warehouse_state: dict[str, Any]) -> None:
     """Print the state of the warehouse (:func:`jobs.commands.status.status`)."""
     console = Console(stderr=True)
-    for name, count in state["counts"].items():
+    for name, count in warehouse_state["counts"].items():
         console.print(f"{name:<32}{'not built yet' if count is None else f'{count:>12,}'}")
-    for source in state["freshness"]:
+    for source in warehouse_state["freshness"]:
         newest, name = source["newest_loaded_at"], f"newest row of {source['source_table']}"
         console.print(f"{name:<32}{f'{newest:%Y-%m-%d %H:%M} UTC' if newest else 'none'}")
-    if build := state["newest_build"]:
+    if build := warehouse_state["newest_build"]:
         late, rejected = (100 * build[part] / build["event_count"] for part in ("late_count", "rejected_count"))
         shares = f"{late:.1f} % late, {rejected:.1f} % rejected"
         console.print(f"{'events of the newest build':<32}{build['event_count']:>12,}: {shares}")
-    for waiting in state["embedding_backlog"]:
+    for waiting in warehouse_state["embedding_backlog"]:
         label = f"embeddings: items {'to come' if waiting['status'] == 'missing' else waiting['status']}"
         why = f" ({waiting['error']})" if waiting["error"] else f" since {waiting['missing_since']:%Y-%m-%d %H:%M} UTC"
         console.print(f"{label:<32}{waiting['items']:>12,}{why}")
-    for batch in state["embedding_batches"]:
+    for batch in warehouse_state["embedding_batches"]:
         label = f"{batch['texts']:,} texts of {batch['embedding_model']}"
         console.print(f"under way: {label}, {batch['status']}, handed in {batch['created_at']:%Y-%m-%d %H:%M} UTC")
     table = Table(title="Last runs", title_justify="left")
     for name in ("job", "status", "started (UTC)", "rows out", "error"):
         table.add_column(name)
-    for run in state["last_runs"]:
+    for run in warehouse_state["last_runs"]:
         rows = "" if run["rows_out"] is None else f"{run['rows_out']:,}"
         table.add_row(run["job"], run["status"], f"{run['started_at']:%Y-%m-%d %H:%M}", rows, run["error"] or "")
     console.print(table)
-    live, published = state["live_model"], state["published"]
+    live, published = warehouse_state["live_model"], warehouse_state["published"]
     console.print(
         f"live model: {live['model_version']} (history before {live['data_cutoff_at']:%Y-%m-%d}, "
         f"nDCG@20 {live['ndcg_at_20']:.4f}){', pinned' if live['is_pinned'] else ''}; {live['reason']}"
         if live and live["ndcg_at_20"] is not None
         else "live model: none yet"
     )
-    for model in state["due_for_retraining"]:
+    for model in warehouse_state["due_for_retraining"]:
         console.print(
             f"due for retraining: {model['model_version']} (learnt from events deleted "
             f"{model['deleted_at']:%Y-%m-%d %H:%M} UTC)"

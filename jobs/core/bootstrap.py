@@ -11,7 +11,7 @@ _MAX_BINS: Final = 1024
 
 
 def bootstrap_interval(
-    values: npt.ArrayLike,
+    case_values: npt.ArrayLike,
     *,
     resamples: int = 1000,
     confidence: float = 0.95,
@@ -27,7 +27,7 @@ def bootstrap_interval(
 
     Parameters
     ----------
-    values : float array (n,)
+    case_values : float array (n,)
         One number per case, none NaN. For a paired comparison, the difference of two models' values per case.
     resamples : int
         Number of bootstrap resamples; with 0 no interval is computed.
@@ -48,10 +48,10 @@ def bootstrap_interval(
     """
     if not 0 < confidence < 1 or resamples < 0:
         raise ValueError(f"confidence must lie in (0, 1) and resamples be >= 0: {confidence}, {resamples}")
-    sample = np.asarray(values, dtype=np.float64)
+    sample = np.asarray(case_values, dtype=np.float64)
     if not len(sample) or not resamples:
         return None, None
-    means, occurrences = _histogram(sample)
+    means, occurrences = _distinct_values_or_bins(sample)
     shares = occurrences / len(sample)
     drawn = np.random.default_rng(seed).multinomial(len(sample), shares, size=resamples)
     tail = (1 - confidence) / 2
@@ -59,13 +59,16 @@ def bootstrap_interval(
     return float(low), float(high)
 
 
-def _histogram(values: Doubles) -> tuple[Doubles, Longs]:
-    """Return the distinct values and their counts; above 1,024 distinct values, bins' means and counts instead."""
-    distinct, occurrences = np.unique(values, return_counts=True)
+def _distinct_values_or_bins(sample: Doubles) -> tuple[Doubles, Longs]:
+    """Return the sample's distinct values and how often each occurs; group more than 1,024 of them into bins.
+
+    For bins, return the mean and the number of the sample's values in each.
+    """
+    distinct, occurrences = np.unique(sample, return_counts=True)
     if len(distinct) <= _MAX_BINS:
         return distinct, occurrences
     width = (distinct[-1] - distinct[0]) / _MAX_BINS
-    bins = np.minimum(((values - distinct[0]) / width).astype(np.int64), _MAX_BINS - 1)
+    bins = np.minimum(((sample - distinct[0]) / width).astype(np.int64), _MAX_BINS - 1)
     occurrences = np.bincount(bins, minlength=_MAX_BINS)
     used = occurrences > 0
-    return np.bincount(bins, values, _MAX_BINS)[used] / occurrences[used], occurrences[used]
+    return np.bincount(bins, sample, _MAX_BINS)[used] / occurrences[used], occurrences[used]

@@ -42,10 +42,10 @@ class Catalog:
         """Whether each item has an embedding: bool array (items,)."""
         return np.asarray(self.embeddings.any(axis=1), dtype=np.bool_)
 
-    def find(self, item_ids: Texts) -> Longs:
-        """Return the catalogue index of each of ``item_ids``, -1 for an unknown one: int64 array (item_ids,)."""
-        return np.array([self._index_of.get(item_id, -1) for item_id in item_ids], dtype=np.int64)
+    def find_indices(self, item_ids: Texts) -> Longs:
+        """Return each item's catalogue index, -1 for an item that the catalogue lacks: int64 array (item_ids,)."""
+        return np.array([self._index_by_item_id.get(item_id, -1) for item_id in item_ids], dtype=np.int64)
 
     @cached_property
-    def _index_of(self) -> dict[Any, int]:
+    def _index_by_item_id(self) -> dict[Any, int]:
         return {item_id: index for index, item_id in enumerate(self.item_ids)}

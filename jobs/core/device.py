@@ -1,4 +1,4 @@
-"""The PyTorch device that models run on, and protection of PyTorch's random state."""
+"""The PyTorch device that models run on, and a context manager that restores PyTorch's random state."""
 
 from contextlib import AbstractContextManager
 

@@ -72,7 +72,8 @@ def evaluate(
     polars.DataFrame
         One row per metric and cut-off: ``metric, k, value, n, ci_low, ci_high``. ``n`` is the number of cases behind
         the value; if it is 0, the value is null. Coverage has no interval: it is the share of items
-        in the union of all lists, and resampling, which loses about 37 % of the cases, would only push it down.
+        in the union of all lists, and a resample, which lacks about 37 % of the cases, always has a lower coverage
+        or an equal one.
 
     Raises
     ------
@@ -80,7 +81,7 @@ def evaluate(
         If shapes disagree, an index is out of range, a list repeats an item or has a gap, or a cut-off is
         below 1 or above ``width``.
     """
-    lists, next_items, counts = _validated(recommended, targets, item_counts)
+    lists, next_items, counts = _validated_arrays(recommended, targets, item_counts)
     size = len(counts) if catalogue_size is None else catalogue_size
     rows: list[tuple[object, ...]] = []
     for k in _validated_cut_offs(ks, lists.shape[1]):
@@ -152,7 +153,7 @@ def rank_values(ranks: Indices, metric: str, k: int) -> Doubles:
     metric : str
         ``ndcg``, ``hit_rate`` or ``mrr``.
     k : int
-        Cut-off: a target ranked below it counts as absent.
+        Cut-off: a target that is not among the first ``k`` items counts as absent.
 
     Returns
     -------
@@ -195,7 +196,8 @@ def list_novelty(lists: Indices, item_counts: Indices) -> Doubles:
     total = int(item_counts.sum())
     if not total:
         return np.full(len(lists), np.nan)
-    surprise = np.append(-np.log2(np.maximum(item_counts, 1) / total), 0.0)  # index -1 (NO_ITEM) reads the final 0.0
+    # Index -1 (NO_ITEM) selects the additional last element, 0.0.
+    surprise = np.append(-np.log2(np.maximum(item_counts, 1) / total), 0.0)
     length = (lists != NO_ITEM).sum(axis=1)
     return np.where(length > 0, surprise[lists].sum(axis=1) / np.maximum(length, 1), np.nan)
 
@@ -223,10 +225,10 @@ def coverage(lists: Indices, k: int, catalogue_size: int) -> float | None:
     return distinct / catalogue_size if catalogue_size and len(lists) else None
 
 
-def _validated(
+def _validated_arrays(
     recommended: npt.ArrayLike, targets: npt.ArrayLike, item_counts: npt.ArrayLike
 ) -> tuple[Indices, Indices, Indices]:
-    lists, next_items, counts = (_as_integers(values) for values in (recommended, targets, item_counts))
+    lists, next_items, counts = (_as_integer_array(array_like) for array_like in (recommended, targets, item_counts))
     if lists.ndim != 2 or next_items.shape != lists.shape[:1] or counts.ndim != 1:
         raise ValueError(
             "need lists (cases, width), targets (cases,), item_counts (items,); "
@@ -245,9 +247,9 @@ def _validated(
     return lists, next_items, counts
 
 
-def _as_integers(values: npt.ArrayLike) -> Indices:
-    array = np.asarray(values)
-    if not array.size and array.dtype.kind == "f":  # NumPy makes a float array of an empty list
+def _as_integer_array(array_like: npt.ArrayLike) -> Indices:
+    array = np.asarray(array_like)
+    if not array.size and array.dtype.kind == "f":  # np.asarray([]) is a float array
         return array.astype(np.int64)
     if array.dtype.kind not in "iu":
         raise ValueError(f"indices and counts must be integers, got {array.dtype}")

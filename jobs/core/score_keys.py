@@ -6,12 +6,12 @@ A larger score gives a larger key; of two equal scores, the lower item index giv
 import torch
 from torch import Tensor
 
-MAX_INDEX = 0x7FFFFFFF  # the largest int32: item indices fit into the lower half of a key
+MAX_INDEX = 0x7FFFFFFF  # the largest item index, an int32, which fits into the lower half of a key
 
 
 def encode_keys(scores: Tensor, indices: Tensor) -> Tensor:
     """Pack a score and an item index into one int64 key; the larger score, then the lower index, has the larger key."""
-    bits = (scores + 0.0).view(torch.int32)  # adding 0.0 turns -0.0 into 0.0, whose bits differ
+    bits = (scores + 0.0).view(torch.int32)  # adding 0.0 turns -0.0 into 0.0: equal scores need equal bits
     ordered = bits ^ ((bits >> 31) & MAX_INDEX)
     return (ordered.long() << 32) | (MAX_INDEX - indices)
 
@@ -24,6 +24,6 @@ def decode_keys(keys: Tensor) -> tuple[Tensor, Tensor]:
 
 
 def empty_keys(rows: int, columns: int, device: torch.device) -> Tensor:
-    """Return an int64 matrix (rows, columns) of the lowest key, which decodes to score -inf and item index -1."""
+    """Return an int64 matrix (rows, columns) filled with the lowest key: that of score -inf and item index -1."""
     lowest = encode_keys(torch.tensor(-torch.inf), torch.tensor(-1))
     return torch.full((rows, columns), int(lowest), dtype=torch.int64, device=device)

@@ -50,48 +50,48 @@ class Sequences:
     def take(self, rows: npt.ArrayLike) -> "Sequences":
         """Return the selected rows, in the given order; ``rows`` is an array of row numbers or a boolean mask."""
         rows = np.asarray(rows)
-        # NumPy turns an empty list into a float array, which can't index another array
+        # np.asarray([]) is a float array, and NumPy refuses a float array as an index
         chosen = np.arange(len(self))[rows if rows.size else slice(0)]
-        return self._gather(self.offsets[chosen], self.lengths[chosen])
+        return self._gather_slices(self.offsets[chosen], self.lengths[chosen])
 
-    def last(self, count: int | Longs) -> "Sequences":
-        """Keep at most the last ``count`` items of each row; ``count`` is one number, or int64 (rows,), one per row."""
+    def last_items(self, count: int | Longs) -> "Sequences":
+        """Keep at most the last ``count`` items of each row; an int64 array (rows,) gives each row its own count."""
         kept = np.minimum(self.lengths, count)
-        return self._gather(self.offsets[1:] - kept, kept)
+        return self._gather_slices(self.offsets[1:] - kept, kept)
 
-    def keep(self, is_kept: Bools) -> "Sequences":
+    def keep_items(self, is_kept: Bools) -> "Sequences":
         """Drop all occurrences of the items that are False in ``is_kept``, bool (catalogue,); rows may become empty."""
-        return self._select(is_kept[self.items])
+        return self._select_items(is_kept[self.items])
 
-    def without(self, removed_items: Ints) -> "Sequences":
-        """Drop every occurrence of one item a row: ``removed_items[i]``, int32 (rows,), from row ``i``."""
-        return self._select(self.items != np.repeat(removed_items, self.lengths))
+    def without_items(self, removed_items: Ints) -> "Sequences":
+        """Drop all occurrences of one item from each row: of ``removed_items[i]``, int32 (rows,), from row ``i``."""
+        return self._select_items(self.items != np.repeat(removed_items, self.lengths))
 
-    def distinct(self) -> "Sequences":
+    def without_repeats(self) -> "Sequences":
         """Keep only the last occurrence of each item in a row."""
-        rows = self.rows()
+        rows = self.row_numbers()
         keys = rows * (int(self.items.max(initial=0)) + 1) + self.items
         _, from_end = np.unique(keys[::-1], return_index=True)
         last = np.sort(len(keys) - 1 - from_end)
         counts = np.bincount(rows[last], minlength=len(self))
         return Sequences(self.items[last], np.concatenate([[0], counts.cumsum()]).astype(np.int64))
 
-    def padded(self, fill_value: int) -> Ints:
+    def padded_matrix(self, fill_value: int) -> Ints:
         """Return an int32 matrix (rows, longest row): each row right-aligned, with ``fill_value`` to its left."""
         width = int(self.lengths.max(initial=0))
         matrix = np.full((len(self), width), fill_value, np.int32)
         matrix[np.arange(width) >= width - self.lengths[:, None]] = self.items
         return matrix
 
-    def rows(self) -> Longs:
+    def row_numbers(self) -> Longs:
         """Return the row number of each element of ``items``: int64 array (total,)."""
         return np.repeat(np.arange(len(self)), self.lengths)
 
-    def _select(self, is_kept: Bools) -> "Sequences":
-        counts = np.bincount(self.rows()[is_kept], minlength=len(self))
+    def _select_items(self, is_kept: Bools) -> "Sequences":
+        counts = np.bincount(self.row_numbers()[is_kept], minlength=len(self))
         return Sequences(self.items[is_kept], np.concatenate([[0], counts.cumsum()]).astype(np.int64))
 
-    def _gather(self, starts: Longs, lengths: Longs) -> "Sequences":
+    def _gather_slices(self, starts: Longs, lengths: Longs) -> "Sequences":
         offsets = np.concatenate([[0], lengths.cumsum()]).astype(np.int64)
         index = np.arange(offsets[-1]) + np.repeat(starts - offsets[:-1], lengths)
         return Sequences(self.items[index], offsets)

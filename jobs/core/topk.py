@@ -13,15 +13,17 @@ from jobs.core.arrays import Floats, Ints, Longs
 from jobs.core.score_keys import MAX_INDEX, decode_keys, empty_keys, encode_keys
 from jobs.core.sequences import Sequences
 
-# Numbers of queries and of items in one matrix product: its scores stay in the processor's cache. Larger and smaller
-# chunks were no faster.
+# One matrix product has at most QUERY_CHUNK queries and ITEM_CHUNK items, so that its scores stay in the processor's
+# cache. Larger and smaller numbers were no faster.
 QUERY_CHUNK = 1024
 ITEM_CHUNK = 4096
-# Number of items in a block. Only if a block's maximum score is high enough are the block's single scores compared.
+# A block has this number of items. Only if its maximum score exceeds the query's threshold are its scores looked at
+# one by one.
 BLOCK = 64
 
-# Query chunks are padded with zeros to a multiple of this number of rows, because BLAS rounds differently at the edges
-# of small products: without edges, a score depends neither on the number of queries nor on the item's position.
+# Query chunks are padded with rows of zeros to a multiple of this number, because BLAS rounds the last rows and columns
+# of a matrix product differently. With padding, a score depends neither on the number of queries nor on the position of
+# its item.
 QUERY_PAD = 256
 
 
@@ -87,18 +89,18 @@ def top_k(
 
     def search_chunk(start: int, stop: int) -> None:
         pairs = None if excluded is None else _excluded_pairs(excluded, start, stop)
-        best = _search(queries[start:stop], items, bias, rows, width, pairs, item_chunk)
+        best = _best_keys_of_chunk(queries[start:stop], items, bias, rows, width, pairs, item_chunk)
         values, positions = (part.cpu().numpy() for part in decode_keys(best))
         scores[start:stop, :width] = values
         indices[start:stop, :width] = (
             positions if allowed_items is None else np.where(positions < 0, -1, allowed_items[positions])
         )
 
-    for_chunks(search_chunk, n, query_chunk, torch.get_num_threads() if queries.device.type == "cpu" else 1)
+    process_in_chunks(search_chunk, n, query_chunk, torch.get_num_threads() if queries.device.type == "cpu" else 1)
     return scores, indices
 
 
-def for_chunks(process_chunk: Callable[[int, int], None], row_count: int, chunk_size: int, threads: int) -> None:
+def process_in_chunks(process_chunk: Callable[[int, int], None], row_count: int, chunk_size: int, threads: int) -> None:
     """Split ``row_count`` rows into chunks, and call ``process_chunk(start, stop)`` for each, in parallel threads.
 
     In each of up to ``threads`` parallel threads, PyTorch uses one thread: threads that work on separate chunks never
@@ -115,10 +117,10 @@ def for_chunks(process_chunk: Callable[[int, int], None], row_count: int, chunk_
         with ThreadPoolExecutor(threads, initializer=torch.set_num_threads, initargs=(1,)) as pool:
             list(pool.map(process_chunk, starts, stops))
     finally:
-        torch.set_num_threads(threads)  # a pool thread's set_num_threads(1) also applies to threads that start later
+        torch.set_num_threads(threads)  # otherwise threads that start later have the pool's number, 1
 
 
-def _search(
+def _best_keys_of_chunk(
     queries: Tensor,
     items: Tensor,
     bias: Tensor | None,
@@ -155,7 +157,8 @@ def _search(
             low, high = np.searchsorted(excluded[1], [start, start + len(chunk)])
             row, item = (torch.from_numpy(part[low:high]).to(scores.device) for part in excluded)
             scores[row, item - start] = -torch.inf
-        # Chunks come in order of item index: a later item enters a list only if it scores above the k-th best.
+        # Chunks come in order of item index, so an item of this chunk enters a query's list only if its score is
+        # above the query's k-th best score so far.
         kth_best_scores = decode_keys(best[:, -1])[0]
         rows, columns_hit, values = _candidate_scores(scores, kth_best_scores, k)
         _merge_into_best(best, rows, encode_keys(values, columns_hit + start))
@@ -163,17 +166,19 @@ def _search(
 
 
 def _item_vectors(items: Tensor, bias: Tensor | None, allowed_items: Tensor | None, start: int, stop: int) -> Tensor:
-    """Return the vectors of the allowed items from ``start`` to ``stop``, with the bias as an additional last column.
+    """Return the vectors of the allowed items number ``start`` to ``stop``, with the bias as an additional last column.
 
-    The rows of allowed items are copied chunk by chunk, never all at once. With the bias as a column, the matrix
+    The vectors of allowed items are copied chunk by chunk, never all at once. With the bias as a column, the matrix
     product adds it to the scores, which saves a pass over them.
     """
 
-    def allowed_rows(tensor: Tensor) -> Tensor:
-        # index_select takes a third of the time of tensor[allowed_items[start:stop]]
-        return tensor[start:stop] if allowed_items is None else tensor.index_select(0, allowed_items[start:stop])
+    def rows_of_chunk(item_rows: Tensor) -> Tensor:
+        # index_select takes a third of the time of item_rows[allowed_items[start:stop]]
+        return item_rows[start:stop] if allowed_items is None else item_rows.index_select(0, allowed_items[start:stop])
 
-    return allowed_rows(items) if bias is None else torch.cat([allowed_rows(items), allowed_rows(bias)[:, None]], dim=1)
+    if bias is None:
+        return rows_of_chunk(items)
+    return torch.cat([rows_of_chunk(items), rows_of_chunk(bias)[:, None]], dim=1)
 
 
 def _candidate_scores(scores: Tensor, thresholds: Tensor, k: int) -> tuple[Tensor, Tensor, Tensor]:
@@ -198,14 +203,14 @@ def _candidate_scores(scores: Tensor, thresholds: Tensor, k: int) -> tuple[Tenso
     passing = maxima > thresholds[:, None]
     crowded = (passing.sum(1) > k).nonzero()[:, 0]
     if len(crowded):
-        # If scores are ordered, equal ones by lower index, a row's best k scores lie in the k blocks with the best
-        # maxima, and none of them is below the k-th best maximum.
+        # A row's best k scores lie in the k blocks with the best maxima (of equal scores or maxima, the one of lower
+        # index is better), and no score among the best k is below the k-th best maximum.
         keys = encode_keys(maxima[crowded], torch.arange(blocks, device=scores.device))
         kth, chosen = decode_keys(keys.topk(k, dim=1).values)
         passing[crowded] = torch.zeros_like(passing[crowded]).scatter_(1, chosen.long(), True)
         below = torch.nextafter(kth[:, -1], torch.tensor(-torch.inf, device=scores.device))
         thresholds = thresholds.index_put((crowded,), torch.maximum(thresholds[crowded], below))
-    passing_blocks = passing.view(-1).nonzero()[:, 0]  # block numbers across all rows: row * blocks + block
+    passing_blocks = passing.view(-1).nonzero()[:, 0]  # block b of row r has the number r * blocks + b
     members = scores.view(-1, BLOCK).index_select(0, passing_blocks)
     hit, lane = (members > thresholds[passing_blocks // blocks, None]).nonzero(as_tuple=True)
     block = passing_blocks[hit]
@@ -236,8 +241,8 @@ def _merge_into_best(best_keys: Tensor, rows: Tensor, new_keys: Tensor) -> None:
     best_keys[touched] = table.topk(k, dim=1).values
 
 
-def _round_up(number: int, multiple_of: int) -> int:
-    return -(-number // multiple_of) * multiple_of
+def _round_up(count: int, multiple_of: int) -> int:
+    return -(-count // multiple_of) * multiple_of
 
 
 def _pad_rows(vectors: Tensor, multiple_of: int) -> Tensor:
@@ -259,14 +264,14 @@ def _check_arguments(
         raise ValueError(f"k, query_chunk and item_chunk must be at least 1: {k}, {query_chunk}, {item_chunk}")
     if len(items) > MAX_INDEX:
         raise ValueError(f"{len(items)} items are more than an int32 can number")
-    bound = _largest_magnitude(queries, "query") * _largest_magnitude(items, "item") * queries.shape[1]
-    bound += 0 if bias is None else _largest_magnitude(bias[:, None], "the bias of item")
+    bound = _largest_absolute_value(queries, "query") * _largest_absolute_value(items, "item") * queries.shape[1]
+    bound += 0 if bias is None else _largest_absolute_value(bias[:, None], "the bias of item")
     if bound > torch.finfo(torch.float32).max:
         raise ValueError(f"scores could reach {bound:.3g}, more than float32 can hold")
 
 
-def _largest_magnitude(vectors: Tensor, row_name: str) -> float:
-    """Return the largest absolute value of vectors, one a row; raise ValueError if a value is not finite."""
+def _largest_absolute_value(vectors: Tensor, row_name: str) -> float:
+    """Return the largest absolute value in a matrix of vectors; raise ValueError if a value is not finite."""
     if not vectors.numel():
         return 0.0
     low, high = (float(end) for end in torch.aminmax(vectors))
@@ -287,7 +292,7 @@ def _allowed_indices(allowed: npt.ArrayLike | Tensor | None, item_count: int) ->
 
 
 def _renumber_excluded(exclude: Sequences, query_count: int, item_count: int, allowed_items: Longs | None) -> Sequences:
-    """Check the excluded item indices, and replace each by its position among the allowed items."""
+    """Check the excluded items, and return them as positions among the allowed items, without those not allowed."""
     if len(exclude) != query_count:
         raise ValueError(f"exclude has {len(exclude)} rows for {query_count} queries")
     if len(exclude.items) and not 0 <= exclude.items.min() <= exclude.items.max() < item_count:
@@ -302,7 +307,9 @@ def _renumber_excluded(exclude: Sequences, query_count: int, item_count: int, al
 
 
 def _excluded_pairs(excluded: Sequences, first_row: int, end_row: int) -> tuple[Longs, Longs]:
-    """Return the excluded items of rows ``first_row`` to ``end_row``, ordered by item; rows count from 0 again.
+    """Return pairs of row and excluded item for the rows from ``first_row`` to ``end_row``, ordered by item.
+
+    The first of these rows has the number 0.
 
     Returns
     -------

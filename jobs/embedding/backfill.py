@@ -1,4 +1,4 @@
-"""The embed job: get a vector for each text that has none; buy each once, and commit after each request."""
+"""The embed job: get a vector for each text that has none; buy each vector once, and commit after each request."""
 
 import math
 import signal
@@ -67,11 +67,11 @@ def embed(
     model = settings.job_vars().embedding
     if options.max_cost is not None and math.isnan(options.max_cost):
         raise UsageError("--max-cost is an amount in US dollars, not nan")
-    missing = MissingTexts(
+    missing_texts = MissingTexts(
         model, options.retry_failed, settings.embedding_too_long == "truncate", options.texts_relation
     )
-    label_empty_texts(connection, missing, run_record.run_id)
-    run_record.rows_in = stage_missing_texts(connection, missing)
+    label_empty_texts(connection, missing_texts, run_record.run_id)
+    run_record.rows_in = stage_missing_texts(connection, missing_texts)
     run_record.detail = {
         "embedding_model": model.name,
         "provider": model.provider,
@@ -91,13 +91,13 @@ def embed(
     try:
         if isinstance(provider, DirectProvider):
             ended_by = (
-                _embed_directly(connection, settings, run_record, provider, budget, missing)
+                _embed_directly(connection, settings, run_record, provider, budget, missing_texts)
                 if run_record.rows_in
                 else None
             )
         else:
             ended_by = embed_in_batches(
-                connection, settings, run_record, cast(BatchProvider, provider), budget, missing
+                connection, settings, run_record, cast(BatchProvider, provider), budget, missing_texts
             )
     finally:
         run_record.detail["tokens"], run_record.cost = budget.tokens, budget.cost
@@ -115,7 +115,7 @@ def _embed_directly(
     run_record: JobRun,
     provider: DirectProvider,
     budget: Budget,
-    missing: MissingTexts,
+    missing_texts: MissingTexts,
 ) -> NextmartError | None:
     """Embed the staged texts with a provider that answers at once, and commit each request's vectors as they arrive.
 
@@ -124,10 +124,10 @@ def _embed_directly(
     NextmartError or None
         The error that ended the run early; None if all requests were made.
     """
-    model = missing.model
-    rate = RateLimits(settings.embedding_requests_per_minute, settings.embedding_tokens_per_minute)
-    dispatcher = Dispatcher(provider, model.dimensions, budget, rate, settings.embedding_patience_seconds)
-    texts = staged_texts(connection, missing, provider, run_record)
+    model = missing_texts.model
+    rate_limits = RateLimits(settings.embedding_requests_per_minute, settings.embedding_tokens_per_minute)
+    dispatcher = Dispatcher(provider, model.dimensions, budget, rate_limits, settings.embedding_patience_seconds)
+    texts = staged_texts(connection, missing_texts, provider, run_record)
     requests = pack_requests(texts, provider.limits, settings.embedding_batch_size)
     with progress(f"embedding with {model.name}", run_record.rows_in) as advance, _stopping_at_ctrl_c(dispatcher.stop):
         for outcome in dispatcher.outcomes(requests):
@@ -149,14 +149,14 @@ def _stopping_at_ctrl_c(stop: threading.Event) -> Iterator[None]:
         yield
         return
 
-    def handle(*_: object) -> None:
+    def handle_first_ctrl_c(*_: object) -> None:
         say("finishing the requests that are under way; Ctrl-C again abandons them")
         signal.signal(signal.SIGINT, previous_handler)
         interrupted.set()
         stop.set()
 
     interrupted = threading.Event()
-    previous_handler = signal.signal(signal.SIGINT, handle)
+    previous_handler = signal.signal(signal.SIGINT, handle_first_ctrl_c)
     try:
         yield
     finally:

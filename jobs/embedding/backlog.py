@@ -10,9 +10,10 @@ from jobs.settings import EmbeddingModel
 from jobs.warehouse.connection import Connection
 from jobs.warehouse.job_runs import JobRun
 
-PORTION_SIZE = 20_000  # texts that are read into memory at once
+PORTION_SIZE = 20_000  # number of texts that are read into memory at once
 
-# Texts that are not sent to a provider: they have a vector, are known to get none, or wait in an unfinished batch.
+# Texts that are not sent to a provider: texts with a vector or with a recorded reason for having none, and texts of
+# unfinished batches.
 SETTLED_TEXTS = """
     select text_hash from ml.embeddings
     where
@@ -84,50 +85,52 @@ class MissingTexts:
     truncate: bool = True
     texts_relation: str = ITEM_TEXTS
 
-    def query_parameters(self) -> dict[str, object]:
-        """Return the parameters of the SQL queries for missing texts."""
+    def bound_values(self) -> dict[str, object]:
+        """Return the values that the SQL queries for missing texts bind to their ``$`` parameters."""
         return {**self.model.key, "retry_failed": self.retry_failed, "truncate": self.truncate}
 
 
-def label_empty_texts(connection: Connection, missing: MissingTexts, run_id: str) -> None:
+def label_empty_texts(connection: Connection, missing_texts: MissingTexts, run_id: str) -> None:
     """Record blank texts in ``ml.embeddings`` with the status ``empty``, so that no run asks for their vectors."""
-    connection.execute(LABEL_EMPTY_TEXTS.format(texts=missing.texts_relation), {**missing.model.key, "run_id": run_id})
+    connection.execute(
+        LABEL_EMPTY_TEXTS.format(texts=missing_texts.texts_relation), {**missing_texts.model.key, "run_id": run_id}
+    )
 
 
-def stage_missing_texts(connection: Connection, missing: MissingTexts) -> int:
+def stage_missing_texts(connection: Connection, missing_texts: MissingTexts) -> int:
     """Write the distinct texts without a vector into the temporary table ``embedding_backlog``; return their number."""
-    connection.execute(STAGE_MISSING_TEXTS.format(texts=missing.texts_relation), missing.query_parameters())
+    connection.execute(STAGE_MISSING_TEXTS.format(texts=missing_texts.texts_relation), missing_texts.bound_values())
     row = connection.execute("select count(*) from embedding_backlog").fetchone()
     return int(row[0]) if row else 0
 
 
-def staged_portions(connection: Connection, size: int = PORTION_SIZE) -> Iterator[list[tuple[str, str]]]:
-    """Yield lists of at most ``size`` (text_hash, text) rows of ``embedding_backlog``, the shortest texts first."""
+def staged_portions(connection: Connection, portion_size: int = PORTION_SIZE) -> Iterator[list[tuple[str, str]]]:
+    """Yield lists of at most ``portion_size`` (text_hash, text) rows of ``embedding_backlog``, the shortest first."""
     start = 0
     while rows := connection.execute(
         "select text_hash, text from embedding_backlog where rowid >= $start and rowid < $start + $size order by rowid",
-        {"start": start, "size": size},
+        {"start": start, "size": portion_size},
     ).fetchall():
         yield rows
-        start += size
+        start += portion_size
 
 
 def staged_texts(
-    connection: Connection, missing: MissingTexts, provider: Provider, run_record: JobRun
+    connection: Connection, missing_texts: MissingTexts, provider: Provider, run_record: JobRun
 ) -> Iterator[Text]:
-    """Yield the texts of ``embedding_backlog``, at a length that the provider's model reads.
+    """Yield the texts of ``embedding_backlog``, none longer than the provider's model can read.
 
-    Texts that are too long are cut if ``missing.truncate``; else they get the status ``too_long`` and are left out.
+    A longer text is cut if ``missing_texts.truncate``; else it gets the status ``too_long`` and is left out.
     """
     for rows in staged_portions(connection):
-        texts, rejected = fit_to_limit(rows, provider, "truncate" if missing.truncate else "fail")
+        texts, rejected = fit_to_limit(rows, provider, "truncate" if missing_texts.truncate else "fail")
         failures = [(text.text_hash, text.note) for text in rejected]
-        store_failures(connection, missing.model, run_record.run_id, "too_long", failures)
+        store_failures(connection, missing_texts.model, run_record.run_id, "too_long", failures)
         run_record.detail["failed"] += len(failures)
         yield from texts
 
 
-def count_missing_texts(connection: Connection, missing: MissingTexts) -> tuple[int, int, int]:
+def count_missing_texts(connection: Connection, missing_texts: MissingTexts) -> tuple[int, int, int]:
     """Count the items and texts that have no vector yet.
 
     Returns
@@ -135,13 +138,13 @@ def count_missing_texts(connection: Connection, missing: MissingTexts) -> tuple[
     item_count, text_count, total_bytes : int
         Items without a vector, their distinct texts, and the size of those texts in bytes of UTF-8.
     """
-    query = COUNT_MISSING_TEXTS.format(texts=missing.texts_relation)
-    item_count, text_count, total_bytes = connection.execute(query, missing.query_parameters()).fetchall()[0]
+    query = COUNT_MISSING_TEXTS.format(texts=missing_texts.texts_relation)
+    item_count, text_count, total_bytes = connection.execute(query, missing_texts.bound_values()).fetchall()[0]
     return item_count, text_count, total_bytes
 
 
-def sample_missing_texts(connection: Connection, missing: MissingTexts, size: int) -> list[str]:
-    """Return a repeatable sample of ``size`` texts without a vector: those with the smallest hashes."""
-    query = SAMPLE_MISSING_TEXTS.format(texts=missing.texts_relation)
-    rows = connection.execute(query, {**missing.query_parameters(), "size": size}).fetchall()
+def sample_missing_texts(connection: Connection, missing_texts: MissingTexts, sample_size: int) -> list[str]:
+    """Return a repeatable sample of ``sample_size`` texts without a vector: those with the smallest hashes."""
+    query = SAMPLE_MISSING_TEXTS.format(texts=missing_texts.texts_relation)
+    rows = connection.execute(query, {**missing_texts.bound_values(), "size": sample_size}).fetchall()
     return [text for (text,) in rows]

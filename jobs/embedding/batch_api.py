@@ -17,7 +17,7 @@ from jobs.embedding.backlog import MissingTexts, stage_missing_texts, staged_tex
 from jobs.embedding.batching import Text, pack_requests
 from jobs.embedding.budget import Budget, BudgetExceeded
 from jobs.embedding.provider import BatchProvider, BatchResult
-from jobs.embedding.stored_vectors import store_failures, store_vectors, usable_rows
+from jobs.embedding.stored_vectors import store_failures, store_vectors, usable_vector_mask
 from jobs.errors import NextmartError, redact
 from jobs.progress import say
 from jobs.services.errors import Denied, Refused, ServiceError, Unavailable
@@ -27,8 +27,8 @@ from jobs.warehouse.connection import Connection, transaction
 from jobs.warehouse.job_runs import JobRun
 
 BATCHES_PER_TEXT = 3  # number of completed batches without a vector for a text, after which the text counts as failed
-RESULTS_PER_COMMIT = 1000  # results of a batch that are stored with one insert
-LONGEST_PAUSE = 60.0  # seconds between two checks of the batches under way, at most
+RESULTS_PER_COMMIT = 1000  # number of a batch's results that are stored with one insert
+LONGEST_PAUSE = 60.0  # longest wait, in seconds, between two checks of the batches under way
 
 OPEN_BATCHES = """
     select submission_id, batch_id from ml.embedding_batches
@@ -83,7 +83,7 @@ def embed_in_batches(
     run_record: JobRun,
     provider: BatchProvider,
     budget: Budget,
-    missing: MissingTexts,
+    missing_texts: MissingTexts,
 ) -> NextmartError | None:
     """Collect results of batches, submit texts without a vector, and wait as long as the settings say.
 
@@ -92,14 +92,14 @@ def embed_in_batches(
     NextmartError or None
         The error that ended the run early; None if there was none.
     """
-    queue = BatchQueue(connection, settings, run_record, provider, budget, missing)
+    queue = BatchQueue(connection, settings, run_record, provider, budget, missing_texts)
     deadline = time.monotonic() + 60 * settings.embedding_batch_wait_minutes
     pause = 1.0
     try:
         while True:
             queue.collect()
-            queue.submit_missing()
-            batches, texts, _ = queue.under_way()
+            queue.submit_missing_texts()
+            batches, texts, _ = queue.count_under_way()
             if not batches or time.monotonic() >= deadline:
                 return None
             say(f"{texts:,} texts are under way in {batches} batches")
@@ -108,7 +108,7 @@ def embed_in_batches(
     except (ServiceError, BudgetExceeded) as error:
         return error
     finally:
-        run_record.detail["under_way"] = queue.under_way()[1]
+        run_record.detail["under_way"] = queue.count_under_way()[1]
 
 
 class BatchQueue:
@@ -121,18 +121,18 @@ class BatchQueue:
         run_record: JobRun,
         provider: BatchProvider,
         budget: Budget,
-        missing: MissingTexts,
+        missing_texts: MissingTexts,
     ) -> None:
         self._connection = connection
         self._settings = settings
         self._run_record = run_record
         self._provider = provider
         self._budget = budget
-        self._missing = missing
-        self._key = missing.model.key
-        self._reserved_tokens: dict[str, int] = {}  # by ``submission_id``, for batches that this run submitted
+        self._missing_texts = missing_texts
+        self._key = missing_texts.model.key
+        self._reserved_tokens: dict[str, int] = {}  # ``submission_id`` -> tokens of a batch that this run submitted
 
-    def under_way(self) -> tuple[int, int, int]:
+    def count_under_way(self) -> tuple[int, int, int]:
         """Count the batches that have not ended, their texts and their tokens."""
         batches, texts, tokens = self._connection.execute(COUNT_BATCHES_UNDER_WAY, self._key).fetchall()[0]
         return batches, texts, tokens
@@ -149,17 +149,17 @@ class BatchQueue:
         for submission_id, recorded_id in self._connection.execute(OPEN_BATCHES, self._key).fetchall():
             batch_id = recorded_id or self._provider.find(submission_id)
             if batch_id is None:  # an earlier run was killed before the service got the batch
-                self._update(submission_id, status="lost", ended_at=now())
+                self._update_batch(submission_id, status="lost", ended_at=now())
                 continue
             state = self._provider.state(batch_id)
             error = redact(state.error)
-            self._update(submission_id, batch_id=batch_id, status=state.status, error=error or None)
+            self._update_batch(submission_id, batch_id=batch_id, status=state.status, error=error or None)
             if state.has_ended:
                 settled = self._store_results(submission_id, batch_id)
                 if not settled:
                     fruitless_batches.append(
-                        f"batch {batch_id} has {state.status} without a vector of {self._missing.model.dimensions} "
-                        f"dimensions: {error or 'no reason given'}"
+                        f"batch {batch_id} has {state.status} without a vector of "
+                        f"{self._missing_texts.model.dimensions} dimensions: {error or 'no reason given'}"
                     )
                 elif error:
                     say(f"batch {batch_id} has {state.status}, with {settled:,} texts done: {error}")
@@ -176,7 +176,7 @@ class BatchQueue:
         ).fetchall()
         texts = {text_hash: Text(text_hash, "", tokens, note or "") for text_hash, tokens, note in rows}
         settled, charged = 0, 0
-        errors: dict[str, str] = {}  # for each text with a result, by ``text_hash``: its error, or ""
+        errors: dict[str, str] = {}  # ``text_hash`` -> error of the text's result; "" if the text has a vector
         results = self._provider.results(batch_id)
         while results_part := list(islice(results, RESULTS_PER_COMMIT)):
             results_by_key = {
@@ -187,9 +187,9 @@ class BatchQueue:
             if usable_results:
                 vectors = np.stack([result.vector for result in usable_results if result.vector is not None])
                 embedded = [texts[result.key] for result in usable_results]
-                store_vectors(self._connection, self._missing.model, self._run_record.run_id, embedded, vectors)
+                store_vectors(self._connection, self._missing_texts.model, self._run_record.run_id, embedded, vectors)
             rejected = [(result.key, redact(result.error)) for result in new_results if result.is_final]
-            store_failures(self._connection, self._missing.model, self._run_record.run_id, "failed", rejected)
+            store_failures(self._connection, self._missing_texts.model, self._run_record.run_id, "failed", rejected)
             self._run_record.rows_out += len(usable_results)
             self._run_record.detail["failed"] += len(rejected)
             settled += len(usable_results) + len(rejected)
@@ -199,32 +199,33 @@ class BatchQueue:
             )
             errors.update({result.key: result.error for result in new_results})
         with transaction(self._connection):
-            self._update(submission_id, results=len(errors), ended_at=now())
+            self._update_batch(submission_id, results=len(errors), ended_at=now())
             self._record_hopeless_texts(list(texts), errors)
             self._connection.execute(DELETE_SETTLED_TEXTS, self._key)
-        # The budget is charged after all results are stored: after a kill, the next run stores and charges them again.
+        # The budget is charged after all results are stored: if a kill comes before, the next run stores all results
+        # again, and charges its own budget for them.
         self._budget.settle(self._reserved_tokens.pop(submission_id, 0), charged)
         return settled
 
     def _is_usable(self, result: BatchResult) -> bool:
-        dimensions = self._missing.model.dimensions
+        dimensions = self._missing_texts.model.dimensions
         return (
             result.vector is not None
             and len(result.vector) == dimensions
-            and bool(usable_rows(result.vector[None], 1, dimensions)[0])
+            and bool(usable_vector_mask(result.vector[None], 1, dimensions)[0])
         )
 
-    def _record_hopeless_texts(self, texts: list[str], errors: dict[str, str]) -> None:
+    def _record_hopeless_texts(self, text_hashes: list[str], errors: dict[str, str]) -> None:
         """Record as failed the texts that ``BATCHES_PER_TEXT`` completed batches have left without a vector.
 
         Parameters
         ----------
-        texts : list of text_hash
+        text_hashes : list of str
             The texts of the batch that has just ended.
         errors : text_hash -> error
             The errors that the ended batch reports.
         """
-        self._connection.register("ended_batch_texts", pa.table({"text_hash": pa.array(texts, pa.string())}))
+        self._connection.register("ended_batch_texts", pa.table({"text_hash": pa.array(text_hashes, pa.string())}))
         stored = (
             "select text_hash from ml.embeddings where embedding_model = $embedding_model and dimensions = $dimensions"
         )
@@ -236,26 +237,26 @@ class BatchQueue:
             (text_hash, redact(errors.get(text_hash) or f"{BATCHES_PER_TEXT} batches gave no usable vector"))
             for (text_hash,) in hopeless_rows
         ]
-        store_failures(self._connection, self._missing.model, self._run_record.run_id, "failed", failures)
+        store_failures(self._connection, self._missing_texts.model, self._run_record.run_id, "failed", failures)
         self._run_record.detail["failed"] += len(failures)
 
-    def submit_missing(self) -> None:
-        """Submit all texts that have no vector and are in no open batch, as many batches as the service's limits need.
+    def submit_missing_texts(self) -> None:
+        """Submit all texts that have no vector and are in no open batch, split into batches by the service's limits.
 
         Raises
         ------
         BudgetExceeded
             If the next batch might cost more than the run may still spend.
         """
-        if not stage_missing_texts(self._connection, self._missing):
+        if not stage_missing_texts(self._connection, self._missing_texts):
             return
         max_tokens_under_way = self._settings.embedding_batch_enqueued_tokens
         limits = self._provider.limits
         batch_tokens = min(filter(None, (limits.request_tokens, max_tokens_under_way)), default=None)
-        texts = staged_texts(self._connection, self._missing, self._provider, self._run_record)
+        texts = staged_texts(self._connection, self._missing_texts, self._provider, self._run_record)
         for batch in pack_requests(texts, replace(limits, request_tokens=batch_tokens), limits.texts):
             tokens = sum(text.tokens for text in batch)
-            under_way = self.under_way()[2]
+            under_way = self.count_under_way()[2]
             if max_tokens_under_way is not None and under_way and under_way + tokens > max_tokens_under_way:
                 return  # the remaining texts are submitted when batches under way have ended
             self._budget.reserve(tokens)
@@ -281,15 +282,15 @@ class BatchQueue:
         except (
             Refused,
             Denied,
-        ) as error:  # after other errors the service may have the batch
-            self._update(submission_id, status="refused", error=redact(str(error)), ended_at=now())
+        ) as error:  # an error of another class leaves open whether the service has the batch
+            self._update_batch(submission_id, status="refused", error=redact(str(error)), ended_at=now())
             raise
-        self._update(submission_id, batch_id=batch_id, status="submitted")
+        self._update_batch(submission_id, batch_id=batch_id, status="submitted")
         self._run_record.detail["handed_in"] = self._run_record.detail.get("handed_in", 0) + len(batch)
 
-    def _update(self, submission_id: str, **values: object) -> None:
-        columns = ", ".join(f"{name} = ${name}" for name in values)
+    def _update_batch(self, submission_id: str, **new_values: object) -> None:
+        assignments = ", ".join(f"{column} = ${column}" for column in new_values)
         self._connection.execute(
-            f"update ml.embedding_batches set {columns} where submission_id = $submission_id",  # noqa: S608
-            {**values, "submission_id": submission_id},
+            f"update ml.embedding_batches set {assignments} where submission_id = $submission_id",  # noqa: S608
+            {**new_values, "submission_id": submission_id},
         )

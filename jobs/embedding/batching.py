@@ -33,29 +33,29 @@ class Text:
 
 
 def fit_to_limit(
-    rows: Sequence[tuple[str, str]], provider: Provider, policy: Literal["truncate", "fail"]
+    hashed_texts: Sequence[tuple[str, str]], provider: Provider, too_long_policy: Literal["truncate", "fail"]
 ) -> tuple[list[Text], list[Text]]:
     """Count the tokens of each text, and cut or reject texts that are too long for the provider's model.
 
     Parameters
     ----------
-    rows : sequence of (text_hash, text)
-    policy : str
+    hashed_texts : sequence of (text_hash, text)
+    too_long_policy : str
         ``truncate`` cuts texts that are too long, ``fail`` rejects them.
 
     Returns
     -------
     accepted, rejected : lists of Text
-        In the order of ``rows``. The ``note`` of a rejected text says how long the text is.
+        In the order of ``hashed_texts``. The ``note`` of a rejected text says how long the text is.
     """
-    counts = provider.count_tokens([text for _, text in rows])
+    counts = provider.count_tokens([text for _, text in hashed_texts])
     limit = provider.limits.text_tokens
     accepted, rejected = [], []
-    for (text_hash, text), tokens in zip(rows, counts, strict=True):
+    for (text_hash, text), tokens in zip(hashed_texts, counts, strict=True):
         if limit is None or tokens <= limit:
             accepted.append(Text(text_hash, text, tokens))
-        elif policy == "truncate":
-            shorter = provider.shorten(text, limit)
+        elif too_long_policy == "truncate":
+            shorter = provider.truncate_text(text, limit)
             note = f"too long: only the first {limit:,} of {tokens:,} tokens were embedded"
             accepted.append(Text(text_hash, shorter, provider.count_tokens([shorter])[0], note))
         else:

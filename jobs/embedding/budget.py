@@ -11,30 +11,30 @@ class RequestPacer:
     """Delays requests so that they use, but never exceed, the requests and tokens that a service allows a minute.
 
     Requests are spread evenly (the generic cell rate algorithm without a burst), so that the limits hold for every
-    second as well as for every minute. Limits that the settings leave open are taken from the service's answers.
+    second as well as for every minute. Limits that the settings do not give are taken from the service's answers.
 
     Parameters
     ----------
-    rate : RateLimits
+    rate_limits : RateLimits
         Limits that the settings give.
     stop : threading.Event
         When this event is set, all waits end.
     """
 
-    def __init__(self, rate: RateLimits, stop: threading.Event) -> None:
-        self._configured_rate = rate
-        self._rate = rate
+    def __init__(self, rate_limits: RateLimits, stop: threading.Event) -> None:
+        self._configured_limits = rate_limits
+        self._rate_limits = rate_limits
         self._stop = stop
         self._lock = threading.Lock()
         # times of ``time.monotonic()`` before which the next request may not start
         self._next_by_requests = self._next_by_tokens = self._paused_until = 0.0
 
-    def adopt_limits(self, announced: RateLimits) -> None:
+    def adopt_limits(self, announced_limits: RateLimits) -> None:
         """Adopt the rate limits that the service announces, except those that the settings give."""
-        configured, current = self._configured_rate, self._rate
-        self._rate = RateLimits(
-            configured.requests or announced.requests or current.requests,
-            configured.tokens or announced.tokens or current.tokens,
+        configured, current = self._configured_limits, self._rate_limits
+        self._rate_limits = RateLimits(
+            configured.requests or announced_limits.requests or current.requests,
+            configured.tokens or announced_limits.tokens or current.tokens,
         )
 
     def pause(self, seconds: float) -> None:
@@ -46,10 +46,10 @@ class RequestPacer:
         """Wait until a request that holds ``tokens`` tokens may start, or until the run is stopped."""
         with self._lock:
             start = max(time.monotonic(), self._paused_until, self._next_by_requests, self._next_by_tokens)
-            if self._rate.requests:
-                self._next_by_requests = start + 60 / self._rate.requests
-            if self._rate.tokens:
-                self._next_by_tokens = start + 60 * tokens / self._rate.tokens
+            if self._rate_limits.requests:
+                self._next_by_requests = start + 60 / self._rate_limits.requests
+            if self._rate_limits.tokens:
+                self._next_by_tokens = start + 60 * tokens / self._rate_limits.tokens
         while (seconds := max(start, self._paused_until) - time.monotonic()) > 0:
             if self._stop.wait(seconds):
                 return

@@ -19,7 +19,7 @@ from jobs.core.arrays import Floats
 from jobs.embedding.batching import Text, split_request
 from jobs.embedding.budget import Budget, BudgetExceeded, RequestPacer
 from jobs.embedding.provider import DirectProvider, EmbeddingAnswer, RateLimits
-from jobs.embedding.stored_vectors import usable_rows
+from jobs.embedding.stored_vectors import usable_vector_mask
 from jobs.errors import NextmartError
 from jobs.services.errors import Busy, Denied, Refused, ServiceError, Unavailable, WrongAnswer
 from jobs.services.retries import Tries, exponential_jitter, retry
@@ -28,7 +28,7 @@ MAX_FAILURES = 6  # failed tries after which a request is given up while other r
 MAX_WRONG_ANSWERS = 3  # wrong answers after which a request is given up, since the service charges for each
 MAX_PROBES = 3  # failed tries of the probe (a test request) after which the service counts as down
 PROBE_TEXT = "Does the embedding service answer?"
-LONGEST_WAIT = 60.0  # seconds between two tries of a request, at most
+LONGEST_WAIT = 60.0  # longest wait, in seconds, between two tries of a request
 
 
 class RunStopped(NextmartError):
@@ -66,7 +66,7 @@ class Dispatcher:
     dimensions : int
         Length of the vectors.
     budget : Budget
-    rate : RateLimits
+    rate_limits : RateLimits
         Limits that the settings give.
     patience : float
         Seconds for which the service may fail before the run ends.
@@ -80,14 +80,14 @@ class Dispatcher:
     """
 
     def __init__(
-        self, provider: DirectProvider, dimensions: int, budget: Budget, rate: RateLimits, patience: float
+        self, provider: DirectProvider, dimensions: int, budget: Budget, rate_limits: RateLimits, patience: float
     ) -> None:
         self.stop = threading.Event()
         self.ended_by: NextmartError | None = None
         self._provider = provider
         self._dimensions = dimensions
         self._budget = budget
-        self._pace = RequestPacer(rate, self.stop)
+        self._pace = RequestPacer(rate_limits, self.stop)
         self._patience = patience
         self._jitter = exponential_jitter(patience, min(LONGEST_WAIT, patience / 4))
         self._succeeded_at = float("-inf")
@@ -109,7 +109,7 @@ class Dispatcher:
                         request = follow_ups.popleft() if follow_ups else next(planned, [])
                         if not request:
                             break
-                        in_flight.add(pool.submit(self._outcome, request))
+                        in_flight.add(pool.submit(self._make_request, request))
                     if not in_flight:
                         return
                     done, in_flight = wait(in_flight, return_when=FIRST_COMPLETED)
@@ -120,27 +120,27 @@ class Dispatcher:
             finally:
                 self.stop.set()
 
-    def _outcome(self, texts: list[Text]) -> RequestOutcome:
+    def _make_request(self, texts: list[Text]) -> RequestOutcome:
         started = time.monotonic()
         try:
-            answer = self._ask(texts)
+            answer = self._embed_with_retries(texts)
         except RunStopped:
             return RequestOutcome()
         except (Denied, BudgetExceeded) as error:
             self._end_run(error)
             return RequestOutcome()
         except ServiceError as error:
-            if not self._service_works(error, since=self._success_needed_since(error, texts, started)):
+            if not self._service_works(error, success_after=self._time_success_must_follow(error, texts, started)):
                 return RequestOutcome()
             if len(texts) == 1:
                 return RequestOutcome(failed=(texts[0], str(error)))
             return RequestOutcome(follow_ups=split_request(texts))
-        usable = usable_rows(answer.vectors, len(texts), self._dimensions)
+        usable = usable_vector_mask(answer.vectors, len(texts), self._dimensions)
         embedded = [text for text, is_usable in zip(texts, usable, strict=True) if is_usable]
         unusable = [text for text, is_usable in zip(texts, usable, strict=True) if not is_usable]
         return RequestOutcome(embedded, answer.vectors[usable], follow_ups=[unusable] if unusable else [])
 
-    def _ask(self, texts: list[Text]) -> EmbeddingAnswer:
+    def _embed_with_retries(self, texts: list[Text]) -> EmbeddingAnswer:
         """Ask the provider for the vectors of ``texts``, with retries."""
         started = time.monotonic()
         tokens = sum(text.tokens for text in texts)
@@ -155,7 +155,7 @@ class Dispatcher:
                 answer = self._provider.embed([text.text for text in texts])
                 charged = answer.tokens
                 self._pace.adopt_limits(answer.rate)
-                return self._with_usable_vectors(answer, len(texts))
+                return self._require_usable_vectors(answer, len(texts))
             except ServiceError as error:
                 charged = error.tokens or charged
                 raise
@@ -172,7 +172,8 @@ class Dispatcher:
             )
 
         def pause_all(seconds: float) -> float:
-            # The service asks all requests to wait. The wait is at most ``patience`` seconds, after which the run ends.
+            # A pause that the service asks for delays all requests. The pause lasts at most ``patience`` seconds, after
+            # which the run ends.
             self._pace.pause(min(seconds, self._patience))
             return 0.0
 
@@ -182,27 +183,27 @@ class Dispatcher:
         self._succeeded_at = time.monotonic()
         return answer
 
-    def _with_usable_vectors(self, answer: EmbeddingAnswer, texts: int) -> EmbeddingAnswer:
+    def _require_usable_vectors(self, answer: EmbeddingAnswer, text_count: int) -> EmbeddingAnswer:
         """Return ``answer`` if it has at least one usable vector; else raise WrongAnswer."""
         try:
-            usable = usable_rows(answer.vectors, texts, self._dimensions)
+            usable = usable_vector_mask(answer.vectors, text_count, self._dimensions)
         except ValueError as error:
             raise WrongAnswer(f"the provider gave {error}") from error
         if not np.any(usable):
             raise WrongAnswer("the provider gave only vectors that are zero or not finite")
         return answer
 
-    def _success_needed_since(self, error: ServiceError, texts: list[Text], started: float) -> float:
-        """Return a time: if another request has succeeded since, a text caused the error, not the service."""
+    def _time_success_must_follow(self, error: ServiceError, texts: list[Text], request_started: float) -> float:
+        """Return a time: if another request has succeeded after that time, a text caused the error, not the service."""
         if isinstance(error, Refused | WrongAnswer):
-            return float("-inf")  # any earlier success in this run shows that the model and other parameters are right
+            return float("-inf")  # any earlier success in this run shows that the requests' parameters are right
         # A single text is given up for good only if the service answers another request from now on.
-        return started if len(texts) > 1 else time.monotonic()
+        return request_started if len(texts) > 1 else time.monotonic()
 
-    def _service_works(self, error: ServiceError, since: float) -> bool:
-        """Return whether the service answers other requests, after a probe if need be; end the run if it does not."""
+    def _service_works(self, error: ServiceError, success_after: float) -> bool:
+        """Tell whether the service answers other requests, by a probe if necessary; if it does not, end the run."""
         with self._probe_lock:  # threads whose requests fail together share one probe
-            if self._succeeded_at > since:
+            if self._succeeded_at > success_after:
                 return True
             if self.stop.is_set():
                 return False
@@ -210,7 +211,8 @@ class Dispatcher:
                 answer = self._probe()
             except ServiceError as probe_error:
                 self._budget.settle(0, probe_error.tokens)
-                # If even the probe is rejected, the parameters are wrong: the first request's error explains that best.
+                # If the service rejects even the probe, the requests' parameters are wrong: the error of the first
+                # failed request explains the cause best.
                 self._end_run(error if isinstance(probe_error, Refused | WrongAnswer) else probe_error)
                 return False
             self._budget.settle(0, answer.tokens)
@@ -220,7 +222,7 @@ class Dispatcher:
     def _probe(self) -> EmbeddingAnswer:
         """Embed a harmless text to test the service, with retries, since one failure proves nothing."""
         return retry(
-            lambda: self._with_usable_vectors(self._provider.embed([PROBE_TEXT]), 1),
+            lambda: self._require_usable_vectors(self._provider.embed([PROBE_TEXT]), 1),
             should_give_up=lambda tries: tries.count >= MAX_PROBES,
             jitter=self._jitter,
             stop=self.stop,

@@ -33,7 +33,7 @@ LAST_RUN = """
 
 
 @dataclass(frozen=True)
-class Plan:
+class EmbedPlan:
     """One way to embed the missing texts of an embedding model.
 
     Attributes
@@ -58,8 +58,8 @@ class Plan:
     minutes: float
 
 
-def plans(connection: Connection, settings: Settings, retry_failed: bool = False) -> list[Plan]:
-    """Return plans for the embedding model that is set: one for each provider that gives the same vectors.
+def plan_embedding(connection: Connection, settings: Settings, retry_failed: bool = False) -> list[EmbedPlan]:
+    """Plan the next run of the embed job with the set embedding model: one plan for each provider of the same vectors.
 
     Parameters
     ----------
@@ -72,21 +72,23 @@ def plans(connection: Connection, settings: Settings, retry_failed: bool = False
         If the embedding model or its provider does not exist.
     """
     model = settings.job_vars().embedding
-    missing = MissingTexts(model, retry_failed, settings.embedding_too_long == "truncate")
-    item_count, text_count, total_bytes = count_missing_texts(connection, missing)
-    sampled_texts = sample_missing_texts(connection, missing, SAMPLE_SIZE)
+    missing_texts = MissingTexts(model, retry_failed, settings.embedding_too_long == "truncate")
+    item_count, text_count, total_bytes = count_missing_texts(connection, missing_texts)
+    sampled_texts = sample_missing_texts(connection, missing_texts, SAMPLE_SIZE)
     planned = []
-    for name in equivalent_providers(model):
-        provider = provider_for(settings, model.model_copy(update={"provider": name}))
+    for provider_name in equivalent_providers(model):
+        provider = provider_for(settings, model.model_copy(update={"provider": provider_name}))
         rows = [("", text) for text in sampled_texts]
-        # If no text is missing, the provider's tokenizer is not loaded.
+        # If no text lacks a vector, the provider's tokenizer is not loaded.
         accepted = fit_to_limit(rows, provider, settings.embedding_too_long)[0] if sampled_texts else []
         sample_tokens = sum(text.tokens for text in accepted)
         # A text's number of tokens is nearly proportional to its bytes; the sample gives the ratio.
         tokens = round(sample_tokens * total_bytes / max(1, sum(len(text.encode()) for text in sampled_texts)))
         cost = None if provider.price is None else tokens * provider.price / 1e6
-        minutes = _estimated_minutes(connection, settings, model, name, provider, sampled_texts, text_count, tokens)
-        planned.append(Plan(name, model.name, item_count, text_count, tokens, cost, minutes))
+        minutes = _estimated_minutes(
+            connection, settings, model, provider_name, provider, sampled_texts, text_count, tokens
+        )
+        planned.append(EmbedPlan(provider_name, model.name, item_count, text_count, tokens, cost, minutes))
     return planned
 
 
@@ -96,10 +98,14 @@ def equivalent_providers(model: EmbeddingModel) -> list[str]:
     OpenAI sells the same vectors directly (``openai``) and in batches (``openai-batch``).
     """
     openai = ["openai", "openai-batch"]
-    return sorted(openai, key=lambda name: name != model.provider) if model.provider in openai else [model.provider]
+    return (
+        sorted(openai, key=lambda provider_name: provider_name != model.provider)
+        if model.provider in openai
+        else [model.provider]
+    )
 
 
-def summary(plans: list[Plan]) -> dict[str, Any]:
+def plans_as_dictionary(plans: list[EmbedPlan]) -> dict[str, Any]:
     """Return the plans of the embed job as a dictionary, to be printed as JSON."""
     return {"job": "embed", "status": "planned", "plans": [asdict(plan) for plan in plans]}
 
@@ -108,7 +114,7 @@ def _estimated_minutes(
     connection: Connection,
     settings: Settings,
     model: EmbeddingModel,
-    name: str,
+    provider_name: str,
     provider: Provider,
     sampled_texts: list[str],
     text_count: int,
@@ -116,14 +122,14 @@ def _estimated_minutes(
 ) -> float:
     """Estimate how many minutes a run takes.
 
-    The estimate comes from the last run; without one, from a measurement if the provider is free, else from the
-    service's rate limits.
+    The estimate comes from the last run; if there is no earlier run, from a measurement if the provider is free, else
+    from the service's rate limits.
     """
     if not text_count:
         return 0.0
     if not isinstance(provider, DirectProvider):
         return BATCH_MINUTES
-    last_run = connection.execute(LAST_RUN, {"embedding_model": model.name, "provider": name}).fetchone()
+    last_run = connection.execute(LAST_RUN, {"embedding_model": model.name, "provider": provider_name}).fetchone()
     if last_run and last_run[1]:
         return float(text_count * last_run[1] / last_run[0])
     if provider.price == 0:
@@ -131,12 +137,13 @@ def _estimated_minutes(
         threads = provider.requests_in_flight
         texts_by_thread = [timed_texts[start::threads] for start in range(min(threads, len(timed_texts)))]
         started = time.perf_counter()
-        with ThreadPoolExecutor(threads) as pool:  # as many threads as a run of the embed job uses
+        with ThreadPoolExecutor(threads) as pool:
             list(pool.map(provider.embed, texts_by_thread))
         return (time.perf_counter() - started) / 60 * text_count / len(timed_texts)
-    rate = RateLimits(settings.embedding_requests_per_minute, settings.embedding_tokens_per_minute)
+    rate_limits = RateLimits(settings.embedding_requests_per_minute, settings.embedding_tokens_per_minute)
     requests = text_count / settings.embedding_batch_size
     assert NEW_CUSTOMER_LIMITS.requests and NEW_CUSTOMER_LIMITS.tokens  # noqa: S101, PT018 - tells the type checker that neither is None
     return max(
-        requests / (rate.requests or NEW_CUSTOMER_LIMITS.requests), tokens / (rate.tokens or NEW_CUSTOMER_LIMITS.tokens)
+        requests / (rate_limits.requests or NEW_CUSTOMER_LIMITS.requests),
+        tokens / (rate_limits.tokens or NEW_CUSTOMER_LIMITS.tokens),
     )

@@ -27,7 +27,7 @@ class RequestLimits:
 
 
 class Provider(Protocol):
-    """The part of an embedding provider that planning a run needs.
+    """What every embedding provider has, and what planning a run needs: limits, a price and a tokenizer.
 
     Attributes
     ----------
@@ -43,8 +43,8 @@ class Provider(Protocol):
     def count_tokens(self, texts: list[str]) -> list[int]:
         """Return the number of tokens that the provider will charge for each text."""
 
-    def shorten(self, text: str, tokens: int) -> str:
-        """Return the beginning of ``text``, at most ``tokens`` tokens long."""
+    def truncate_text(self, text: str, max_tokens: int) -> str:
+        """Return the beginning of ``text``, at most ``max_tokens`` tokens long."""
 
 
 @dataclass(frozen=True)
@@ -143,7 +143,7 @@ class BatchProvider(Provider, Protocol):
     """A provider that takes files of texts (batches) and answers each within a day."""
 
     def submit(self, submission_id: str, texts: dict[str, str]) -> str:
-        """Submit a batch of texts (key -> text), and return its id; the service keeps ``submission_id`` with it."""
+        """Submit a batch of texts (key -> text) and return the batch's id; the service stores ``submission_id`` too."""
 
     def find(self, submission_id: str) -> str | None:
         """Return the id of the batch that was submitted as ``submission_id``; None if the service has no such batch."""

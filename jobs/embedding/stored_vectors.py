@@ -20,7 +20,7 @@ STORE_ROWS = """
 """
 
 
-def usable_rows(vectors: Floats, texts: int, dimensions: int) -> Bools:
+def usable_vector_mask(vectors: Floats, text_count: int, dimensions: int) -> Bools:
     """Tell which vectors of a provider's answer may be stored: those that are finite and not zero.
 
     Parameters
@@ -36,8 +36,8 @@ def usable_rows(vectors: Floats, texts: int, dimensions: int) -> Bools:
     ValueError
         If ``vectors`` has another shape than (texts, dimensions), since then no row can be trusted.
     """
-    if vectors.shape != (texts, dimensions):
-        raise ValueError(f"vectors of shape {vectors.shape} for {texts} texts of {dimensions} dimensions")
+    if vectors.shape != (text_count, dimensions):
+        raise ValueError(f"vectors of shape {vectors.shape} for {text_count} texts of {dimensions} dimensions")
     norms = np.linalg.norm(vectors.astype(np.float64), axis=1)
     usable: Bools = np.isfinite(norms) & (norms > 0)
     return usable
@@ -53,23 +53,23 @@ def store_vectors(
     Parameters
     ----------
     vectors : float32 array (texts, dimensions)
-        Vectors that :func:`usable_rows` accepts.
+        Vectors that :func:`usable_vector_mask` accepts.
     """
-    values = pa.FixedSizeListArray.from_arrays(pa.array(vectors.ravel()), vectors.shape[1])
+    embeddings = pa.FixedSizeListArray.from_arrays(pa.array(vectors.ravel()), vectors.shape[1])
     rows = {
         "text_hash": [text.text_hash for text in texts],
-        "embedding": values.cast(pa.list_(pa.float32())),
+        "embedding": embeddings.cast(pa.list_(pa.float32())),
         "status": ["too_long" if text.note else "ok" for text in texts],
         "error": pa.array([text.note or None for text in texts], pa.string()),
         "tokens": pa.array([text.tokens for text in texts], pa.int64()),
     }
-    _store(connection, model, run_id, pa.table(rows))
+    _write_embeddings(connection, model, run_id, pa.table(rows))
 
 
 def store_failures(
     connection: Connection, model: EmbeddingModel, run_id: str, status: str, failures: Sequence[tuple[str, str]]
 ) -> None:
-    """Commit to ``ml.embeddings`` why texts have no vector.
+    """Commit to ``ml.embeddings`` the errors of texts that got no vector.
 
     Parameters
     ----------
@@ -83,10 +83,10 @@ def store_failures(
             "error": [error for _, error in failures],
             "status": [status] * len(failures),
         }
-        _store(connection, model, run_id, pa.table(rows))
+        _write_embeddings(connection, model, run_id, pa.table(rows))
 
 
-def _store(connection: Connection, model: EmbeddingModel, run_id: str, rows: pa.Table) -> None:
+def _write_embeddings(connection: Connection, model: EmbeddingModel, run_id: str, rows: pa.Table) -> None:
     connection.register("new_embeddings", rows)
     connection.execute(STORE_ROWS, {**model.key, "run_id": run_id, "created_at": now()})
     connection.unregister("new_embeddings")

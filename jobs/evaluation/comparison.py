@@ -15,12 +15,14 @@ from jobs.core.bootstrap import bootstrap_interval
 RESAMPLES = 9_999
 """Number of random sign flips of a permutation test with too many cases to try every combination of signs."""
 
-SIGNS_PER_BATCH = 1_000_000  # SciPy needs about 70 bytes of memory for each sign; the p-value does not depend on this
+# The largest number of signs that SciPy draws at once, with about 70 bytes of memory for each. The p-value does not
+# depend on this number.
+SIGNS_PER_BATCH = 1_000_000
 
 
 @dataclass(frozen=True)
 class Estimate:
-    """A mean over cases with its 95 % bootstrap interval; the interval's ends are None if it can't be computed."""
+    """A mean over cases with its 95 % bootstrap interval; both ends are None if the interval can't be computed."""
 
     mean: float
     ci_low: float | None
@@ -40,7 +42,7 @@ class Comparison(Estimate):
     p_value: float | None = None
 
 
-def estimate(values: Doubles) -> Estimate:
+def estimate(case_values: Doubles) -> Estimate:
     """Return the mean of one model's values with its 95 % bootstrap interval.
 
     The interval reflects the random choice of cases: other visitors would have given other cases. The values of a model
@@ -49,21 +51,21 @@ def estimate(values: Doubles) -> Estimate:
 
     Parameters
     ----------
-    values : float64 array (cases,)
+    case_values : float64 array (cases,)
         One value for each case; at least one case.
     """
-    return Estimate(float(values.mean()), *bootstrap_interval(values))
+    return Estimate(float(case_values.mean()), *bootstrap_interval(case_values))
 
 
-def compare(values: Doubles, baseline: Doubles, *, with_p_value: bool = True) -> Comparison:
+def compare(case_values: Doubles, baseline_values: Doubles, *, with_p_value: bool = True) -> Comparison:
     """Compare two models by the mean difference of their values on the same cases, in the same order.
 
     The interval is that of the paired bootstrap: cases are drawn, each with the values of both models.
 
     Parameters
     ----------
-    values, baseline : float64 arrays (cases,)
-        One value for each case; at least one case.
+    case_values, baseline_values : float64 arrays (cases,)
+        Each model's value for each case; at least one case.
     with_p_value : bool
         Whether to make the permutation test, which takes most of the computing time.
 
@@ -72,14 +74,14 @@ def compare(values: Doubles, baseline: Doubles, *, with_p_value: bool = True) ->
     ValueError
         If the two arrays have different shapes, or there is no case.
     """
-    if values.shape != baseline.shape or not len(values):
-        raise ValueError(f"values of shapes {values.shape} and {baseline.shape} can't be compared")
-    difference = values - baseline
-    p_value = permutation_p_value(difference) if with_p_value else None
-    return Comparison(float(difference.mean()), *bootstrap_interval(difference), p_value)
+    if case_values.shape != baseline_values.shape or not len(case_values):
+        raise ValueError(f"values of shapes {case_values.shape} and {baseline_values.shape} can't be compared")
+    differences = case_values - baseline_values
+    p_value = permutation_p_value(differences) if with_p_value else None
+    return Comparison(float(differences.mean()), *bootstrap_interval(differences), p_value)
 
 
-def permutation_p_value(difference: Doubles) -> float:
+def permutation_p_value(differences: Doubles) -> float:
     """Return the p-value of the two-sided paired permutation test of the mean difference.
 
     If two models are equally good, the two values of a case can be exchanged, which flips the sign of their
@@ -88,18 +90,18 @@ def permutation_p_value(difference: Doubles) -> float:
 
     Parameters
     ----------
-    difference : float64 array (cases,)
+    differences : float64 array (cases,)
         The difference of two models' values on each case.
     """
-    changed = difference[difference != 0]  # flipping the sign of zero changes nothing, and most differences are zero
-    if len(changed) < 2:  # SciPy needs two differences; the mean of one is equally large with either sign
+    nonzero = differences[differences != 0]  # a zero has no sign to flip, and most differences are zero
+    if len(nonzero) < 2:  # SciPy needs at least two; a single difference is equally large with either sign
         return 1.0
     test = permutation_test(
-        (changed,),
+        (nonzero,),
         np.mean,
         permutation_type="samples",
         n_resamples=RESAMPLES,
-        batch=max(1, min(500, SIGNS_PER_BATCH // len(changed))),
+        batch=max(1, min(500, SIGNS_PER_BATCH // len(nonzero))),
         vectorized=True,
         rng=np.random.default_rng(0),
     )

@@ -70,7 +70,7 @@ def measure_lists(
     catalog: Catalog,
     item_counts: Longs,
     segments: dict[str, Bools] | None = None,
-    rates: dict[str, float] | None = None,
+    scorer_rates: dict[str, float] | None = None,
 ) -> Measurement:
     """Compute the metrics of recommendation lists; parameters that are not described here are those of :func:`measure`.
 
@@ -78,7 +78,7 @@ def measure_lists(
     ----------
     lists : int32 array (cases, 20)
         Recommended item indices, best first; -1 ends a shorter list.
-    rates : name -> value, optional
+    scorer_rates : name -> value, optional
         The scorer's own rates (:meth:`jobs.models.scorer.Scorer.rates`).
     """
     parts = {"all": np.ones(len(cases.targets), np.bool_), **(segments or {})}
@@ -87,7 +87,7 @@ def measure_lists(
         for name, part in parts.items()
         if part.any()
     }
-    rate_rows = [(name, max(CUT_OFFS), value, len(cases.targets)) for name, value in (rates or {}).items()]
+    rate_rows = [(name, max(CUT_OFFS), value, len(cases.targets)) for name, value in (scorer_rates or {}).items()]
     if rate_rows and "all" in by_segment:
         table = pl.DataFrame(rate_rows, schema=dict(list(by_segment["all"].schema.items())[:4]), orient="row")
         by_segment["all"] = pl.concat([by_segment["all"], table], how="diagonal")
@@ -95,7 +95,7 @@ def measure_lists(
 
 
 def hash_cases(cases: pl.DataFrame) -> str:
-    """Return the SHA-256 of a frame of cases: of their ids, input items and targets."""
+    """Return the SHA-256 of a frame of cases, computed from each case's sequence_id, input items and target."""
     rows = cases.sort("sequence_id").select("sequence_id", "items", "target").iter_rows()
     digest = hashlib.sha256()
     for row in rows:
@@ -106,7 +106,7 @@ def hash_cases(cases: pl.DataFrame) -> str:
 def store_measurement(
     connection: Connection, model_version: str, split: str, cases_hash: str, measured: Measurement
 ) -> None:
-    """Store a model's metrics and ranks on a split, replacing earlier ones; without any case, nothing is stored.
+    """Store a model's metrics and ranks on a split, in place of those stored before; store nothing if there is no case.
 
     Parameters
     ----------

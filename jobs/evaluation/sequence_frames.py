@@ -77,7 +77,10 @@ def collect_events(events: pl.DataFrame) -> pl.DataFrame:
 
 
 def drop_last_items(sequences: pl.DataFrame, count: int) -> pl.DataFrame:
-    """Drop the last ``count`` items of each sequence, which must have more items, and update ``ended_at``."""
+    """Drop the last ``count`` items of each sequence, and update ``ended_at``.
+
+    Every sequence must have more than ``count`` items.
+    """
     shorter = [pl.col(name).list.head(pl.col("items").list.len() - count) for name in _LIST_COLUMNS]
     return sequences.with_columns(shorter).with_columns(pl.col("event_times").list.last().alias("ended_at"))
 

@@ -200,8 +200,10 @@ def part_size(n: int, share: float) -> int:
     return math.ceil(round(share * n, 6))
 
 
-def split_whole_sequences(name: str, train: pl.DataFrame, held_out: pl.DataFrame, allow_repeats: bool = True) -> Split:
-    """Return a split whose test cases are made of whole sequences, without the items that ``train`` lacks.
+def split_whole_sequences(
+    split_name: str, train: pl.DataFrame, held_out: pl.DataFrame, allow_repeats: bool = True
+) -> Split:
+    """Return a split whose test cases are made from the held-out sequences, without the items that ``train`` lacks.
 
     Parameters
     ----------
@@ -213,4 +215,4 @@ def split_whole_sequences(name: str, train: pl.DataFrame, held_out: pl.DataFrame
     train_items = train["items"].explode().unique()
     kept = collect_events(explode_events(held_out).filter(pl.col("items").is_in(train_items.implode())))
     cases = make_cases(kept if allow_repeats else cut_after_last_new_item(kept))
-    return Split(name, train, cases, held_out["ended_at"][0])
+    return Split(split_name, train, cases, held_out["ended_at"][0])

@@ -14,13 +14,13 @@ def validation_split(
 ) -> tuple[pl.DataFrame, pl.DataFrame]:
     """Hold out the newest training sequences, to decide when training stops and which model is best.
 
-    Of the n sequences with two items or more, those that ended last are held out: min(ceil(share * n), limit) of them,
-    but never all. Their last item is the target.
+    Of the n sequences with two items or more, min(ceil(share * n), limit) are held out, but never all: those that ended
+    last. The last item of a held-out sequence is the target.
 
     The released code of arXiv 2309.09261 holds out 500 random sequences instead. Random sequences resemble the past,
-    but the test part does not. The newest sequences matter for the fit: on the paper's Beauty data V-SKNN loses 18 % of
-    its test nDCG@20 without the newest tenth of its training sequences, and 3 % without a random tenth. So a model
-    must be fitted again with the held-out sequences before it is used (`jobs.models.base.Model.refit`).
+    but the test part does not. The newest sequences matter for the fit: on the Beauty data of arXiv 2309.09261, V-SKNN
+    loses 18 % of its test nDCG@20 without the newest tenth of its training sequences, and 3 % without a random tenth.
+    So a model must be fitted again with the held-out sequences before it is used (`jobs.models.base.Model.refit`).
 
     Parameters
     ----------

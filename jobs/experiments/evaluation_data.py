@@ -41,15 +41,15 @@ class EvaluationData:
         ``train`` with the sequences held out for ``validation``, for the second fit; None if the protocol defines its
         own validation cases, because there is no second fit then.
     cases : Cases
-        The test part, in the order of sequence_id.
+        The test cases, in the order of ``sequence_id``.
     item_counts : int64 array (items,)
         How often each item occurs, which novelty and serendipity need.
     segments : name -> bool array (cases,)
         Parts of the test cases. ``tied``: the last two items have the same time, so that only the order of the rows
         decides which is the target; ``tie_free``: the others. ``warm_target``: the training part contains the target;
-        ``cold_target``: the others. If one of two such segments contains all cases, both are left out.
+        ``cold_target``: the others. If one segment of a pair contains all cases, both are left out.
     allow_repeats : bool
-        Whether a list may contain items of the case's input sequence.
+        Whether a recommendation list may contain items of the case's input sequence.
     """
 
     split: Split
@@ -72,7 +72,7 @@ class EvaluationData:
 
     @property
     def cases_hash(self) -> str:
-        """A hash of the ids, inputs and targets of the test cases: ranks can be compared only if it is equal."""
+        """A hash of the test cases' ids, inputs and targets; only ranks with an equal hash can be compared."""
         return hash_cases(self.split.test)
 
 
@@ -130,8 +130,8 @@ def read_evaluation_data(
 def hold_out_validation(split: Split, settings: Settings) -> tuple[pl.DataFrame, pl.DataFrame]:
     """Return the sequences to fit on and the validation cases, which decide when training stops.
 
-    If the protocol defines validation cases, the split contains both; else the newest training sequences are held out,
-    as the train job does.
+    If the protocol defines validation cases, the split contains both results; else the newest training sequences are
+    held out, as the train job does.
     """
     if split.validation is not None:
         return split.train, split.validation

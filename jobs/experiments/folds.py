@@ -32,14 +32,14 @@ class Fold:
     validation: Cases
     test: Cases
 
-    def arrays(self) -> list[npt.NDArray[Any]]:
-        """Return all arrays of the fold, which determine the fold's hash."""
+    def hashed_arrays(self) -> list[npt.NDArray[Any]]:
+        """Return all arrays of the fold, which are a part of the search's hash."""
         parts = (self.train, self.validation.inputs, self.test.inputs)
         flat = [array for sequences in parts for array in (sequences.items, sequences.offsets)]
         return [*flat, self.validation.targets, self.test.targets]
 
 
-def make_folds(data: EvaluationData, settings: Settings) -> list[Fold]:
+def make_folds(evaluation_data: EvaluationData, settings: Settings) -> list[Fold]:
     """Cut the training part into forward folds, each with validation cases that decide when training stops.
 
     Raises
@@ -49,16 +49,16 @@ def make_folds(data: EvaluationData, settings: Settings) -> list[Fold]:
     """
     folds = []
     try:
-        splits = forward_folds(data.split.train, allow_repeats=data.allow_repeats)
+        splits = forward_folds(evaluation_data.split.train, allow_repeats=evaluation_data.allow_repeats)
     except ValueError as error:
         raise NextmartError(f"the training part is too short for a search: {error}") from error
     for split in splits:
         train, validation = hold_out_validation(split, settings)
         folds.append(
             Fold(
-                index_items(train["items"], data.catalog),
-                index_cases(validation, data.catalog),
-                index_cases(split.test, data.catalog),
+                index_items(train["items"], evaluation_data.catalog),
+                index_cases(validation, evaluation_data.catalog),
+                index_cases(split.test, evaluation_data.catalog),
             )
         )
     return folds

@@ -1,4 +1,4 @@
-"""Drawing an experiment's plot: the mean of each model with its interval."""
+"""Drawing an experiment's plot: each model's mean metric with its bootstrap interval."""
 
 from pathlib import Path
 
@@ -7,7 +7,7 @@ from jobs.progress import say
 
 
 def plot(summaries: list[ModelSummary], title: str, metric_name: str, path: Path) -> bool:
-    """Plot the mean, the interval and the seeds of each model, the first model on top, and write a PNG file.
+    """Write a PNG file: each model's mean metric, its interval and its value for each seed, the first model on top.
 
     Parameters
     ----------

@@ -49,7 +49,7 @@ class ExperimentRun:
 
     @property
     def model_version(self) -> str:
-        """The run's ``model_version`` in ``ml.model_metrics`` and ``ml.model_ranks``; ``ml.models`` never has it."""
+        """The run's ``model_version`` in ``ml.model_metrics`` and ``ml.model_ranks``; ``ml.models`` has no such row."""
         return f"experiment/{self.experiment}/{self.label}/{self.recipe_hash[:12]}"
 
     @property
@@ -58,18 +58,18 @@ class ExperimentRun:
         return self.label if self.seed is None else f"{self.label}, seed {self.seed}"
 
     @property
-    def split(self) -> str:
-        """The test part on which the run is measured, as ``ml.model_metrics`` names it."""
+    def split_name(self) -> str:
+        """The name of the test part on which the run is measured: the column ``split`` of ``ml.model_metrics``."""
         return f"{self.protocol}/test"
 
 
 @dataclass(frozen=True)
-class Outcome:
+class RunOutcome:
     """The results of one run of an experiment.
 
     Attributes
     ----------
-    measured : Measured
+    measured : Measurement
         Metrics and ranks of the test part.
     fit_seconds, recommend_seconds : float
         Wall-clock time of fitting, and of recommending for all test cases.
@@ -84,7 +84,7 @@ class Outcome:
 
 
 def finished_runs(connection: Connection, experiment: str) -> set[str]:
-    """Return the ``model_version`` of each run that is done; set runs that a killed process left to ``interrupted``."""
+    """Return the ``model_version`` of each run that is done; mark killed runs as ``interrupted``."""
     connection.execute(
         "update ml.experiment_runs set status = 'interrupted', finished_at = ? "
         "where experiment = ? and status = 'running'",
@@ -96,35 +96,39 @@ def finished_runs(connection: Connection, experiment: str) -> set[str]:
     return {name for (name,) in rows}
 
 
-def start_run(connection: Connection, run: ExperimentRun) -> None:
+def start_run(connection: Connection, experiment_run: ExperimentRun) -> None:
     """Record that a run has begun; this replaces the row of an earlier attempt."""
     connection.execute(
         START_RUN,
         {
-            "model_version": run.model_version,
-            "experiment": run.experiment,
-            "label": run.label,
-            "model": run.family,
-            "parameters": json.dumps(run.parameters),
-            "seed": run.seed,
-            "protocol": run.protocol,
-            "embedding_model": run.embedding_model,
-            "recipe_hash": run.recipe_hash,
+            "model_version": experiment_run.model_version,
+            "experiment": experiment_run.experiment,
+            "label": experiment_run.label,
+            "model": experiment_run.family,
+            "parameters": json.dumps(experiment_run.parameters),
+            "seed": experiment_run.seed,
+            "protocol": experiment_run.protocol,
+            "embedding_model": experiment_run.embedding_model,
+            "recipe_hash": experiment_run.recipe_hash,
             "started_at": now(),
         },
     )
 
 
-def finish_run(connection: Connection, run: ExperimentRun, cases_hash: str, outcome: Outcome) -> None:
+def finish_run(connection: Connection, experiment_run: ExperimentRun, cases_hash: str, outcome: RunOutcome) -> None:
     """Store a run's results and record that the run is done, in one transaction."""
     with transaction(connection):
-        store_measurement(connection, run.model_version, run.split, cases_hash, outcome.measured)
-        record_done(connection, run, outcome.fit_seconds, outcome.recommend_seconds, outcome.validation_value)
+        store_measurement(
+            connection, experiment_run.model_version, experiment_run.split_name, cases_hash, outcome.measured
+        )
+        record_done(
+            connection, experiment_run, outcome.fit_seconds, outcome.recommend_seconds, outcome.validation_value
+        )
 
 
 def record_done(
     connection: Connection,
-    run: ExperimentRun,
+    experiment_run: ExperimentRun,
     fit_seconds: float,
     recommend_seconds: float | None,
     validation_value: float | None,
@@ -133,49 +137,56 @@ def record_done(
     connection.execute(
         "update ml.experiment_runs set status = 'done', fit_seconds = ?, recommend_seconds = ?, validation_value = ?, "
         "finished_at = ?, parameters = ? where model_version = ?",
-        [fit_seconds, recommend_seconds, validation_value, now(), json.dumps(run.parameters), run.model_version],
+        [
+            fit_seconds,
+            recommend_seconds,
+            validation_value,
+            now(),
+            json.dumps(experiment_run.parameters),
+            experiment_run.model_version,
+        ],
     )
 
 
-def fail_run(connection: Connection, run: ExperimentRun, error: Exception) -> str:
+def fail_run(connection: Connection, experiment_run: ExperimentRun, error: Exception) -> str:
     """Record that a run failed; return the reason, which is the error's message without secrets."""
     reason = redact(f"{type(error).__name__}: {error}")
     connection.execute(
         "update ml.experiment_runs set status = 'failed', error = ?, finished_at = ? where model_version = ?",
-        [reason, now(), run.model_version],
+        [reason, now(), experiment_run.model_version],
     )
     return reason
 
 
-def read_runs(connection: Connection, versions: list[str]) -> pl.DataFrame:
+def read_runs(connection: Connection, model_versions: list[str]) -> pl.DataFrame:
     """Read the records of the given runs: ``model_version, label, model, seed, status, fit_seconds, …``."""
     return _read_rows(
         connection,
-        versions,
+        model_versions,
         "select model_version, label, model, seed, status, fit_seconds, recommend_seconds, validation_value, error "
         "from ml.experiment_runs",
     )
 
 
-def read_metrics(connection: Connection, versions: list[str]) -> pl.DataFrame:
+def read_metrics(connection: Connection, model_versions: list[str]) -> pl.DataFrame:
     """Read the metrics of the given runs: ``model_version, segment, metric, k, value, n``."""
     query = "select model_version, segment, metric, k, value, n from ml.model_metrics"
-    return _read_rows(connection, versions, query)
+    return _read_rows(connection, model_versions, query)
 
 
-def _read_rows(connection: Connection, versions: list[str], query: str) -> pl.DataFrame:
-    """Return the rows of a query whose ``model_version`` is one of ``versions``."""
-    table = connection.execute(f"{query} where list_contains(?, model_version)", [versions]).to_arrow_table()
+def _read_rows(connection: Connection, model_versions: list[str], query: str) -> pl.DataFrame:
+    """Return those rows of a query that have one of the ``model_versions``; the query has no filter."""
+    table = connection.execute(f"{query} where list_contains(?, model_version)", [model_versions]).to_arrow_table()
     frame = pl.from_arrow(table)
     assert isinstance(frame, pl.DataFrame)  # noqa: S101 - a table never becomes a Series
     return frame
 
 
-def read_ranks(connection: Connection, versions: list[str], cases_hash: str) -> dict[str, Longs]:
-    """Read the target ranks of each run that was measured on the cases of a hash: model_version -> int64 (cases,)."""
+def read_ranks(connection: Connection, model_versions: list[str], cases_hash: str) -> dict[str, Longs]:
+    """Read each run's target ranks, if its test cases have this hash: ``model_version`` -> int64 array (cases,)."""
     rows = connection.execute(
         "select model_version, target_ranks from ml.model_ranks where list_contains(?, model_version) "
         "and cases_hash = ?",
-        [versions, cases_hash],
+        [model_versions, cases_hash],
     ).fetchall()
     return {name: np.asarray(ranks, dtype=np.int64) for name, ranks in rows}

@@ -52,7 +52,7 @@ class ModelSummary:
 
 
 @dataclass(frozen=True)
-class Results:
+class RunResults:
     """The runs of an experiment that are done, with their metrics and ranks.
 
     Attributes
@@ -71,9 +71,14 @@ class Results:
 
 
 def summarize(
-    results: Results, segments: dict[str, Bools], labels: list[str], baseline: str | None, metric: str, k: int
+    run_results: RunResults,
+    segments: dict[str, Bools],
+    model_labels: list[str],
+    baseline: str | None,
+    metric: str,
+    k: int,
 ) -> list[ModelSummary]:
-    """Return a summary for each label that has a finished run, in the order of ``labels``.
+    """Return a summary for each label that has a finished run, in the order of ``model_labels``.
 
     Parameters
     ----------
@@ -86,9 +91,9 @@ def summarize(
     k : int
         The cut-off: 10 or 20.
     """
-    runs_by_label = {label: results.runs.filter(pl.col("label") == label).sort("seed") for label in labels}
+    runs_by_label = {label: run_results.runs.filter(pl.col("label") == label).sort("seed") for label in model_labels}
     values_by_label = {
-        label: np.array([rank_values(results.ranks[version], metric, k) for version in runs["model_version"]])
+        label: np.array([rank_values(run_results.ranks[version], metric, k) for version in runs["model_version"]])
         for label, runs in runs_by_label.items()
         if len(runs)
     }
@@ -97,7 +102,7 @@ def summarize(
         _summarize_label(
             label,
             runs_by_label[label],
-            results.metrics,
+            run_results.metrics,
             values,
             segments,
             None if label == baseline else baseline_values,
@@ -107,41 +112,41 @@ def summarize(
 
 
 def _summarize_label(
-    label: str,
-    runs: pl.DataFrame,
-    metrics: pl.DataFrame,
-    values: Doubles,
+    model_label: str,
+    finished_runs: pl.DataFrame,
+    metric_rows: pl.DataFrame,
+    case_values: Doubles,
     segments: dict[str, Bools],
-    baseline_values: Doubles | None,
+    baseline_case_values: Doubles | None,
 ) -> ModelSummary:
-    """Return the summary of the model with a label.
+    """Return the summary of one model.
 
     Parameters
     ----------
-    values, baseline_values : float64 arrays (seeds, cases)
+    case_values, baseline_case_values : float64 arrays (seeds, cases)
         The experiment's own metric for each seed and case.
     """
-    mean_values = values.mean(axis=0)
-    baseline_means = None if baseline_values is None else baseline_values.mean(axis=0)
-    parts = {"all": np.ones(len(mean_values), np.bool_), **segments}
+    mean_case_values = case_values.mean(axis=0)
+    baseline_means = None if baseline_case_values is None else baseline_case_values.mean(axis=0)
+    parts = {"all": np.ones(len(mean_case_values), np.bool_), **segments}
     differences = {}
     if baseline_means is not None:
-        differences = {name: compare(mean_values[part], baseline_means[part]) for name, part in parts.items()}
+        differences = {name: compare(mean_case_values[part], baseline_means[part]) for name, part in parts.items()}
     return ModelSummary(
-        label,
-        runs["model"][0],
-        runs["seed"].to_list(),
-        metric_means(metrics.filter(pl.col("model_version").is_in(runs["model_version"].implode()))),
-        values.mean(axis=1).tolist(),
-        {name: estimate(mean_values[part]) for name, part in parts.items()},
+        model_label,
+        finished_runs["model"][0],
+        finished_runs["seed"].to_list(),
+        metric_means(metric_rows.filter(pl.col("model_version").is_in(finished_runs["model_version"].implode()))),
+        case_values.mean(axis=1).tolist(),
+        {name: estimate(mean_case_values[part]) for name, part in parts.items()},
         differences,
         {name: int(part.sum()) for name, part in parts.items()},
-        sum(runs["fit_seconds"].to_list() + runs["recommend_seconds"].to_list()) / 60,
+        sum(finished_runs["fit_seconds"].to_list() + finished_runs["recommend_seconds"].to_list()) / 60,
     )
 
 
-def metric_means(metrics: pl.DataFrame) -> dict[str, float]:
+def metric_means(metric_rows: pl.DataFrame) -> dict[str, float]:
     """Return each metric's mean over the given runs, on all test cases, by "metric@k"."""
-    rows = metrics.filter((pl.col("segment") == "all") & pl.col("value").is_not_null())
+    rows = metric_rows.filter((pl.col("segment") == "all") & pl.col("value").is_not_null())
     means = {(metric, k): value for metric, k, value in rows.group_by("metric", "k").agg(pl.mean("value")).iter_rows()}
     return {f"{metric}@{k}": means[metric, k] for k in CUT_OFFS for metric in METRICS if (metric, k) in means}

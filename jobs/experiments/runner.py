@@ -1,4 +1,4 @@
-"""Running an experiment: each model is fitted with each seed, measured on the test part, and committed."""
+"""Running an experiment: each model is fitted with each seed and measured on the test part; results are committed."""
 
 import hashlib
 import json
@@ -10,7 +10,7 @@ from jobs.core.catalog import Catalog
 from jobs.evaluation.measure import CUT_OFFS, measure_lists
 from jobs.experiments import records
 from jobs.experiments.evaluation_data import EvaluationData, hash_arrays
-from jobs.experiments.records import ExperimentRun, Outcome
+from jobs.experiments.records import ExperimentRun, RunOutcome
 from jobs.experiments.spec import Experiment
 from jobs.language_models.services import Services
 from jobs.models.base import FitContext, Model
@@ -20,7 +20,7 @@ from jobs.nightly.checkpoints import drop_checkpoints
 from jobs.nightly.model_store import SCHEMA_VERSION
 from jobs.progress import say
 
-FUSION = "fusion"  # runs of this family come last, because they reuse models that were fitted before
+FUSION = "fusion"  # the family whose runs come last, because a fusion reuses models of earlier runs
 
 
 @dataclass(frozen=True)
@@ -48,28 +48,34 @@ class FittedModels:
 
     models: list[tuple[ExperimentRun, Model]] = field(default_factory=list)
 
-    def keep(self, run: ExperimentRun, model: Model, later: list[ExperimentRun]) -> None:
+    def keep_if_reusable(
+        self, fitting_run: ExperimentRun, fitted_model: Model, later_runs: list[ExperimentRun]
+    ) -> None:
         """Add a fitted model, and drop the models that none of the later runs can reuse."""
-        candidates = [*self.models, (run, model)]
+        candidates = [*self.models, (fitting_run, fitted_model)]
         self.models = [
-            (fitting_run, fitted)
-            for fitting_run, fitted in candidates
-            if any(_can_reuse(later_run, fitting_run, fitted) for later_run in later)
+            (candidate_run, candidate_model)
+            for candidate_run, candidate_model in candidates
+            if any(_can_reuse(later_run, candidate_run, candidate_model) for later_run in later_runs)
         ]
 
-    def reusable_by(self, run: ExperimentRun) -> dict[str, Model]:
+    def reusable_by(self, later_run: ExperimentRun) -> dict[str, Model]:
         """Return the models that a run can reuse, by family."""
-        return {model.family: model for fitting_run, model in self.models if _can_reuse(run, fitting_run, model)}
+        return {model.family: model for fitting_run, model in self.models if _can_reuse(later_run, fitting_run, model)}
 
 
-def _can_reuse(run: ExperimentRun, fitting_run: ExperimentRun, model: Model) -> bool:
-    """Tell whether ``run`` can reuse ``model`` of ``fitting_run``, because it would fit the same model itself."""
-    has_same_seed = fitting_run.seed in (None, run.seed)
-    has_same_embeddings = fitting_run.embedding_model in (None, run.embedding_model)
-    return has_same_seed and has_same_embeddings and make(run.family, run.parameters).can_reuse(model)
+def _can_reuse(later_run: ExperimentRun, fitting_run: ExperimentRun, fitted_model: Model) -> bool:
+    """Tell whether ``later_run`` can reuse the model of ``fitting_run``, because it would fit the same model itself."""
+    has_same_seed = fitting_run.seed in (None, later_run.seed)
+    has_same_embeddings = fitting_run.embedding_model in (None, later_run.embedding_model)
+    return (
+        has_same_seed and has_same_embeddings and make(later_run.family, later_run.parameters).can_reuse(fitted_model)
+    )
 
 
-def plan_runs(experiment: Experiment, data: EvaluationData, vectors: dict[str, tuple[str, Floats]]) -> list[PlannedRun]:
+def plan_runs(
+    experiment_spec: Experiment, evaluation_data: EvaluationData, embeddings_by_label: dict[str, tuple[str, Floats]]
+) -> list[PlannedRun]:
     """Return the runs of an experiment, in the order in which they are made.
 
     A model without randomness has one run, other models one for each seed. A run's ``model_version`` contains a hash of
@@ -78,87 +84,97 @@ def plan_runs(experiment: Experiment, data: EvaluationData, vectors: dict[str, t
 
     Parameters
     ----------
-    vectors : label -> (name, float32 array (items, dimensions))
+    embeddings_by_label : label -> (name, float32 array (items, dimensions))
         The name and the vectors of each variant's embeddings, in the order of ``data.catalog``.
     """
-    planned = []
-    variants = sorted(experiment.variants(), key=lambda variant: variant.family == FUSION)
-    data_hash, cases_hash = data.data_hash, data.cases_hash
-    hashes = {id(array): hash_arrays([array]) for _, array in vectors.values()}  # most variants share one array
-    for seed_number, seed in enumerate(experiment.seeds):
+    planned_runs = []
+    variants = sorted(experiment_spec.variants(), key=lambda variant: variant.family == FUSION)
+    data_hash, cases_hash = evaluation_data.data_hash, evaluation_data.cases_hash
+    # each array of vectors is hashed once, because most variants share one array
+    hashes = {id(array): hash_arrays([array]) for _, array in embeddings_by_label.values()}
+    for seed_number, seed in enumerate(experiment_spec.seeds):
         for variant in variants:
             model = make(variant.family, variant.parameters)
             if seed_number and not model.is_random:
                 continue
-            name, array = vectors[variant.label] if model.uses_embeddings else (None, data.catalog.embeddings)
+            name, array = (
+                embeddings_by_label[variant.label]
+                if model.uses_embeddings
+                else (None, evaluation_data.catalog.embeddings)
+            )
             run_seed = seed if model.is_random else None
             recipe = {
                 "family": variant.family,
                 "parameters": model.parameters,
                 "seed": run_seed,
-                "protocol": experiment.protocol,
+                "protocol": experiment_spec.protocol,
                 "data": data_hash,
-                "cases": cases_hash,  # includes the ids of cases, which no model sees, but by which ranks are matched
+                # cases_hash includes the ids of cases: no model sees the ids, but ranks of two runs are matched by them
+                "cases": cases_hash,
                 "embeddings": [name, hashes[id(array)]] if model.uses_embeddings else None,
                 "schema_version": SCHEMA_VERSION,
             }
             run = ExperimentRun(
-                experiment=experiment.name,
+                experiment=experiment_spec.name,
                 label=variant.label,
                 family=variant.family,
                 parameters=model.parameters,
                 seed=run_seed,
-                protocol=experiment.protocol,
+                protocol=experiment_spec.protocol,
                 embedding_model=name,
                 recipe_hash=hashlib.sha256(json.dumps(recipe, sort_keys=True).encode()).hexdigest(),
             )
-            planned.append(PlannedRun(run, replace(data.catalog, embeddings=array), seed))
-    return planned
+            planned_runs.append(PlannedRun(run, replace(evaluation_data.catalog, embeddings=array), seed))
+    return planned_runs
 
 
-def run_all(services: Services, planned: list[PlannedRun], data: EvaluationData) -> dict[str, str]:
+def run_all(services: Services, planned_runs: list[PlannedRun], evaluation_data: EvaluationData) -> dict[str, str]:
     """Make the runs that are not done yet; return the reason of each run that failed, by model_version.
 
     Each run is committed when it is done. A run that was killed continues from its checkpoint.
     """
     connection = services.connection
-    done = records.finished_runs(connection, planned[0].run.experiment) if planned else set()
-    fitted, refitted = FittedModels(), FittedModels()
+    done = records.finished_runs(connection, planned_runs[0].run.experiment) if planned_runs else set()
+    fitted_models, refitted_models = FittedModels(), FittedModels()
     failed = {}
-    for number, next_run in enumerate(planned, start=1):
-        run, seed = next_run.run, next_run.seed
-        checkpoint = services.settings.work_folder / "checkpoints" / f"{run.recipe_hash[:32]}.safetensors"
-        if run.model_version in done:
+    for number, next_run in enumerate(planned_runs, start=1):
+        experiment_run, seed = next_run.run, next_run.seed
+        checkpoint = services.settings.work_folder / "checkpoints" / f"{experiment_run.recipe_hash[:32]}.safetensors"
+        if experiment_run.model_version in done:
             drop_checkpoints(checkpoint)  # a process that was killed just after its commit leaves checkpoints
             continue
-        say(f"{number} of {len(planned)}: {run.label_and_seed}")
-        records.start_run(connection, run)
+        say(f"{number} of {len(planned_runs)}: {experiment_run.label_and_seed}")
+        records.start_run(connection, experiment_run)
         second_checkpoint = checkpoint.with_stem(f"{checkpoint.stem}-again")
-        contexts = (
-            FitContext(seed, checkpoint, fitted.reusable_by(run), data.allow_repeats),
-            FitContext(seed, second_checkpoint, refitted.reusable_by(run), data.allow_repeats),
+        fit_contexts = (
+            FitContext(seed, checkpoint, fitted_models.reusable_by(experiment_run), evaluation_data.allow_repeats),
+            FitContext(
+                seed, second_checkpoint, refitted_models.reusable_by(experiment_run), evaluation_data.allow_repeats
+            ),
         )
         try:
-            model, final, outcome = fit_and_measure(services, run, next_run.catalog, data, contexts)
+            model, final, outcome = fit_and_measure(
+                services, experiment_run, next_run.catalog, evaluation_data, fit_contexts
+            )
         except Exception as error:  # an error in one model must not stop the other runs
-            failed[run.model_version] = records.fail_run(connection, run, error)
-            say(f"failed: {failed[run.model_version]}")
+            failed[experiment_run.model_version] = records.fail_run(connection, experiment_run, error)
+            say(f"failed: {failed[experiment_run.model_version]}")
             continue
-        records.finish_run(connection, run, data.cases_hash, outcome)
+        records.finish_run(connection, experiment_run, evaluation_data.cases_hash, outcome)
         drop_checkpoints(checkpoint)
-        later = [later_run.run for later_run in planned[number:] if later_run.run.model_version not in done]
-        fitted.keep(run, model, later)
-        refitted.keep(run, final, later)
+        later_runs = [later_run.run for later_run in planned_runs[number:] if later_run.run.model_version not in done]
+        fitted_models.keep_if_reusable(experiment_run, model, later_runs)
+        refitted_models.keep_if_reusable(experiment_run, final, later_runs)
     return failed
 
 
 def fit_and_measure(
     services: Services,
-    run: ExperimentRun,
+    experiment_run: ExperimentRun,
     catalog: Catalog,
-    data: EvaluationData,
-    contexts: tuple[FitContext, FitContext],
-) -> tuple[Model, Model, Outcome]:
+    evaluation_data: EvaluationData,
+    fit_contexts: tuple[FitContext, FitContext],
+) -> tuple[Model, Model, RunOutcome]:
     """Fit a run's model, fit it again on all training sequences, and measure the second fit on the test part.
 
     ``fit_seconds`` is the wall-clock time of both fits together. If a fit continues from a checkpoint, only the time
@@ -166,7 +182,7 @@ def fit_and_measure(
 
     Parameters
     ----------
-    contexts : tuple of two FitContext
+    fit_contexts : tuple of two FitContext
         The contexts of the first and of the second fit.
 
     Returns
@@ -174,16 +190,26 @@ def fit_and_measure(
     tuple of Model, Model, Outcome
         The model of the first fit, that of the second fit (the same model if there is no second fit), and the results.
     """
-    model = make(run.family, run.parameters, services)
-    started = time.perf_counter()
-    model.fit(data.train, data.validation, catalog, contexts[0])
-    final = model if data.everything is None else model.refit(data.everything, catalog, contexts[1])
-    fitted = time.perf_counter()
+    model = make(experiment_run.family, experiment_run.parameters, services)
+    started_at = time.perf_counter()
+    model.fit(evaluation_data.train, evaluation_data.validation, catalog, fit_contexts[0])
+    final = (
+        model
+        if evaluation_data.everything is None
+        else model.refit(evaluation_data.everything, catalog, fit_contexts[1])
+    )
+    fitted_at = time.perf_counter()
     scorer = final.scorer(catalog)
-    _, lists = recommend(scorer, data.cases.inputs, max(CUT_OFFS), allow_repeats=data.allow_repeats)
-    recommended = time.perf_counter()
-    measured = measure_lists(lists, data.cases, catalog, data.item_counts, data.segments, scorer.rates())
+    _, lists = recommend(
+        scorer, evaluation_data.cases.inputs, max(CUT_OFFS), allow_repeats=evaluation_data.allow_repeats
+    )
+    recommended_at = time.perf_counter()
+    measured = measure_lists(
+        lists, evaluation_data.cases, catalog, evaluation_data.item_counts, evaluation_data.segments, scorer.rates()
+    )
     validation_value = None
-    if len(data.validation.targets):
-        validation_value = ndcg_at_20(model.scorer(catalog), data.validation, allow_repeats=data.allow_repeats)
-    return model, final, Outcome(measured, fitted - started, recommended - fitted, validation_value)
+    if len(evaluation_data.validation.targets):
+        validation_value = ndcg_at_20(
+            model.scorer(catalog), evaluation_data.validation, allow_repeats=evaluation_data.allow_repeats
+        )
+    return model, final, RunOutcome(measured, fitted_at - started_at, recommended_at - fitted_at, validation_value)

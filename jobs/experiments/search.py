@@ -35,8 +35,8 @@ class SearchResult:
     trials: int
 
 
-def search(
-    services: Services, experiment: Experiment, data: EvaluationData, max_cost: float = 0.0
+def search_hyperparameters(
+    services: Services, experiment_spec: Experiment, evaluation_data: EvaluationData, max_cost: float = 0.0
 ) -> tuple[list[SearchResult], dict[str, str]]:
     """Search for the best hyper-parameters of each family in the table ``[search.space]`` of the experiment file.
 
@@ -48,7 +48,7 @@ def search(
     Parameters
     ----------
     max_cost : float
-        The most that vectors of other item texts may cost, in US dollars.
+        The most US dollars to pay for vectors of item texts that the warehouse does not have.
 
     Returns
     -------
@@ -63,60 +63,79 @@ def search(
         If Optuna is not installed, the training part is too short, or vectors of the embeddings are missing
         (:func:`read_vectors`).
     """
-    if experiment.search is None:
+    if experiment_spec.search is None:
         return [], {}
     import_optuna()  # if Optuna is missing, fail before anything is fitted
     connection, settings = services.connection, services.settings
-    folds = make_folds(data, settings)
-    done = records.finished_runs(connection, experiment.name)
+    folds = make_folds(evaluation_data, settings)
+    done = records.finished_runs(connection, experiment_spec.name)
     results, failed = [], {}
-    for family in experiment.search.space:
-        base = experiment.base(family)
-        name, vectors = read_vectors(connection, settings, [base], data.catalog, max_cost)[base.label]
-        data_of_family = replace(data, catalog=replace(data.catalog, embeddings=vectors))
-        run = _search_run(experiment, base, name, data_of_family, folds)
-        study = open_study(settings, run)
-        if run.model_version in done and len(finished_trials(study)) >= experiment.search.trials:
-            results.append(_best(base, study))  # the search needs no new row in ml.experiment_runs
+    for family in experiment_spec.search.space:
+        base_variant = experiment_spec.base_variant(family)
+        name, vectors = read_vectors(connection, settings, [base_variant], evaluation_data.catalog, max_cost)[
+            base_variant.label
+        ]
+        data_of_family = replace(evaluation_data, catalog=replace(evaluation_data.catalog, embeddings=vectors))
+        search_run = _search_run(experiment_spec, base_variant, name, data_of_family, folds)
+        study = open_study(settings, search_run)
+        if search_run.model_version in done and len(finished_trials(study)) >= experiment_spec.search.trials:
+            results.append(_best_result(base_variant, study))  # a finished search keeps its row in ml.experiment_runs
             continue
-        records.start_run(connection, run)
+        records.start_run(connection, search_run)
         try:
-            make_trials(services, experiment.search, base, data_of_family, folds, run, study)
-            best = _best(base, study)
+            make_trials(services, experiment_spec.search, base_variant, data_of_family, folds, search_run, study)
+            best = _best_result(base_variant, study)
         except Exception as error:  # an error in one search must not stop the other searches
-            failed[run.label] = records.fail_run(connection, run, error)
+            failed[search_run.label] = records.fail_run(connection, search_run, error)
             continue
         seconds = sum(trial.duration.total_seconds() for trial in finished_trials(study))
-        records.record_done(connection, replace(run, parameters=best.model.parameters), seconds, None, best.value)
+        records.record_done(
+            connection, replace(search_run, parameters=best.model.parameters), seconds, None, best.value
+        )
         results.append(best)
     return results, failed
 
 
 def _search_run(
-    experiment: Experiment, base: Variant, embedding_model: str, data: EvaluationData, folds: list[Fold]
+    experiment_spec: Experiment,
+    base_variant: Variant,
+    embedding_model: str,
+    evaluation_data: EvaluationData,
+    folds: list[Fold],
 ) -> ExperimentRun:
-    """Return the run that records a family's search; its hash covers all that determines the search's result."""
-    assert experiment.search is not None  # noqa: S101 - for the type checker
-    family, model = base.family, make(base.family, base.parameters)
-    space = experiment.search.model_dump(mode="json")["space"][family]
-    arrays: list[npt.NDArray[Any]] = [data.catalog.item_ids, data.catalog.titles, data.catalog.categories]
-    arrays += [array for fold in folds for array in fold.arrays()]
-    arrays += [data.catalog.embeddings] if model.uses_embeddings else []
-    recipe = [family, model.parameters, space, experiment.search.seed, data.allow_repeats, SCHEMA_VERSION]
+    """Return the run that records a family's search; the run's hash covers all that determines the search's result."""
+    assert experiment_spec.search is not None  # noqa: S101 - for the type checker
+    family, model = base_variant.family, make(base_variant.family, base_variant.parameters)
+    space = experiment_spec.search.model_dump(mode="json")["space"][family]
+    arrays: list[npt.NDArray[Any]] = [
+        evaluation_data.catalog.item_ids,
+        evaluation_data.catalog.titles,
+        evaluation_data.catalog.categories,
+    ]
+    arrays += [array for fold in folds for array in fold.hashed_arrays()]
+    arrays += [evaluation_data.catalog.embeddings] if model.uses_embeddings else []
+    recipe = [
+        family,
+        model.parameters,
+        space,
+        experiment_spec.search.seed,
+        evaluation_data.allow_repeats,
+        SCHEMA_VERSION,
+    ]
     recipe_hash = hashlib.sha256(json.dumps([recipe, hash_arrays(arrays)]).encode()).hexdigest()
     return ExperimentRun(
-        experiment=experiment.name,
+        experiment=experiment_spec.name,
         label=f"search {family}",
         family=family,
         parameters=model.parameters,
-        seed=experiment.search.seed,
-        protocol=experiment.protocol,
+        seed=experiment_spec.search.seed,
+        protocol=experiment_spec.protocol,
         embedding_model=embedding_model if model.uses_embeddings else None,
         recipe_hash=recipe_hash,
     )
 
 
-def _best(base: Variant, study: Any) -> SearchResult:
+def _best_result(base_variant: Variant, study: Any) -> SearchResult:
     """Return the result of a search: the best trial of its Optuna study.
 
     Raises
@@ -124,31 +143,32 @@ def _best(base: Variant, study: Any) -> SearchResult:
     NextmartError
         If every trial failed.
     """
-    family, trials = base.family, finished_trials(study)
+    family, trials = base_variant.family, finished_trials(study)
     if not any(trial.state.name == "COMPLETE" for trial in trials):
         reasons = [trial.user_attrs["error"] for trial in trials if "error" in trial.user_attrs]
         raise NextmartError(
             f"each of the {len(trials)} trials of {family} failed, the last with: {' '.join(reasons[-1:])}"
         )
-    tuned = replace(base, label=f"{family} tuned", parameters={**base.parameters, **study.best_params})
+    tuned = replace(base_variant, label=f"{family} tuned", parameters={**base_variant.parameters, **study.best_params})
     return SearchResult(tuned, float(study.best_value), len(trials))
 
 
-def parameters_as_toml(results: list[SearchResult]) -> str:
+def parameters_as_toml(search_results: list[SearchResult]) -> str:
     """Return the best parameters as ``[[models]]`` entries of an experiment file."""
     entries = []
-    for best in results:
-        keys = {"family": best.model.family, **vars(best.model)}  # so that the family comes first
+    for best in search_results:
+        keys = {"family": best.model.family, **vars(best.model)}  # family is the first key of an entry
         lines = [f"{name} = {_inline_toml(value)}\n" for name, value in keys.items() if value is not None]
         head = f"# nDCG@20 {best.value:.4f}, the mean of the folds; the best of {best.trials} trials\n[[models]]\n"
         entries.append("".join([head, *lines]))
     return "\n".join(entries)
 
 
-def _inline_toml(value: Any) -> str:
+def _inline_toml(toml_value: Any) -> str:
     """Return a value as TOML on one line; keys of tables are names of families or parameters, which need no quotes."""
-    if isinstance(value, dict):
-        return f"{{ {', '.join(f'{name} = {_inline_toml(entry)}' for name, entry in value.items())} }}"
-    if isinstance(value, list | tuple):
-        return f"[{', '.join(map(_inline_toml, value))}]"
-    return json.dumps(value, ensure_ascii=False)  # texts, numbers and truth values are spelt the same in JSON and TOML
+    if isinstance(toml_value, dict):
+        return f"{{ {', '.join(f'{name} = {_inline_toml(entry)}' for name, entry in toml_value.items())} }}"
+    if isinstance(toml_value, list | tuple):
+        return f"[{', '.join(map(_inline_toml, toml_value))}]"
+    # texts, numbers and truth values are spelt the same in JSON and TOML
+    return json.dumps(toml_value, ensure_ascii=False)

@@ -16,13 +16,13 @@ from jobs.families import Family, known_family
 from jobs.models.registry import FAMILIES, check, make
 
 
-class Table(BaseModel):
+class SpecTable(BaseModel):
     """A table of the experiment file, in which unknown keys are errors."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
 
-class Entry(Table):
+class ModelEntry(SpecTable):
     """An entry of ``[[models]]``: a family with parameters, or with a grid of parameters.
 
     Attributes
@@ -39,25 +39,26 @@ class Entry(Table):
     """
 
     family: Family
-    label: str = Field("", pattern=r"^[^/|]*$")  # a label stands in model versions and in a Markdown table
+    # a label has no / and no |, because these divide a model_version and a row of a Markdown table
+    label: str = Field("", pattern=r"^[^/|]*$")
     parameters: dict[str, Any] = {}
     grid: dict[str, list[Any]] = {}
     embedding_model: str | None = None
     item_text_template: list[str] | None = Field(None, min_length=1)
 
-    def variant(self, chosen: Mapping[str, Any]) -> "Variant":
-        """Return the model of this entry with one combination of the grid's values, ``chosen`` (parameter -> value)."""
-        words = [f"{name}={value}" for name, value in chosen.items()]
+    def make_variant(self, grid_values: Mapping[str, Any]) -> "Variant":
+        """Return the entry's model with one combination of the grid's values: ``grid_values``, parameter -> value."""
+        words = [f"{name}={value}" for name, value in grid_values.items()]
         return Variant(
             " ".join([self.label or self.family, *words]),
             self.family,
-            {**self.parameters, **chosen},
+            {**self.parameters, **grid_values},
             self.embedding_model,
             tuple(self.item_text_template) if self.item_text_template else None,
         )
 
 
-class Range(Table):
+class ValueRange(SpecTable):
     """A range of numbers from ``low`` to ``high``, both included; ``log``: values are drawn on a logarithmic scale."""
 
     low: int | float
@@ -65,19 +66,19 @@ class Range(Table):
     log: bool = False
 
     @model_validator(mode="after")
-    def _check_order(self) -> Self:
+    def _check_bounds(self) -> Self:
         if self.low > self.high or (self.log and self.low <= 0):
             raise ValueError("a range needs low <= high, and low > 0 with log")
         return self
 
 
 Values = Annotated[
-    Annotated[Range, Tag("range")] | Annotated[list[Any], Tag("list")],
+    Annotated[ValueRange, Tag("range")] | Annotated[list[Any], Tag("list")],
     Discriminator(lambda value: "list" if isinstance(value, list) else "range"),
 ]
 
 
-class Search(Table):
+class SearchSpec(SpecTable):
     """The table ``[search]``: the number of trials, and the values to try for the parameters of each family.
 
     Parameters that are not searched, and the embeddings, are those of the family's first entry in ``[[models]]``, or
@@ -97,12 +98,12 @@ class Search(Table):
 
     @field_validator("space")
     @classmethod
-    def _check_parameters(cls, value: dict[str, Any]) -> dict[str, Any]:
-        for family, space in value.items():
+    def _check_parameters(cls, space_by_family: dict[str, Any]) -> dict[str, Any]:
+        for family, space in space_by_family.items():
             known_family(family)
             for name, values in space.items():
-                _check_space(family, name, values)
-        return value
+                _check_values_to_try(family, name, values)
+        return space_by_family
 
 
 @dataclass(frozen=True)
@@ -116,7 +117,7 @@ class Variant:
     item_text_template: tuple[str, ...] | None = None
 
 
-class Experiment(Table):
+class Experiment(SpecTable):
     """What an experiment compares, as the experiment file defines it.
 
     Attributes
@@ -138,15 +139,15 @@ class Experiment(Table):
     metric: Literal["ndcg", "hit_rate", "mrr"] = "ndcg"
     k: Literal[10, 20] = 20
     test_limit: int = Field(0, ge=0)
-    models: list[Entry] = []
-    search: Search | None = None
+    models: list[ModelEntry] = []
+    search: SearchSpec | None = None
 
     @field_validator("seeds")
     @classmethod
-    def _check_seeds(cls, value: list[int]) -> list[int]:
-        if len(set(value)) < len(value) or min(value) < 0:
+    def _check_seeds(cls, seeds: list[int]) -> list[int]:
+        if len(set(seeds)) < len(seeds) or min(seeds) < 0:
             raise ValueError("seeds are distinct and not negative")
-        return value
+        return seeds
 
     @model_validator(mode="after")
     def _check_labels(self) -> Self:
@@ -161,19 +162,22 @@ class Experiment(Table):
         return self
 
     def variants(self) -> list[Variant]:
-        """Return every model in the order of the file; a grid gives every combination, the last parameter fastest."""
+        """Return every model in the file's order; a grid gives all combinations, its last parameter changing first."""
         return [
-            entry.variant(dict(zip(entry.grid, values, strict=True)))
+            entry.make_variant(dict(zip(entry.grid, values, strict=True)))
             for entry in self.models
             for values in itertools.product(*entry.grid.values())
         ]
 
-    def base(self, family: str) -> Variant:
-        """Return the model that gives a search of the family the values of parameters that are not searched.
+    def base_variant(self, family: str) -> Variant:
+        """Return the model whose parameters a search of the family starts from: a search replaces some of them.
 
-        It is the family's first entry without its grid, or a model of default parameters if the family has no entry.
+        The model is that of the family's first entry without its grid; if the family has no entry, all parameters are
+        the defaults.
         """
-        return next((entry.variant({}) for entry in self.models if entry.family == family), Variant(family, family, {}))
+        return next(
+            (entry.make_variant({}) for entry in self.models if entry.family == family), Variant(family, family, {})
+        )
 
 
 def read_experiment(path: Path) -> Experiment:
@@ -192,12 +196,11 @@ def read_experiment(path: Path) -> Experiment:
     except tomllib.TOMLDecodeError as error:
         raise UsageError(f"{path} is not valid TOML: {error}") from error
     except ValidationError as error:
-        raise UsageError("\n".join(f"{path}: {_explain(problem)}" for problem in error.errors())) from error
+        raise UsageError("\n".join(f"{path}: {_explain_error(problem)}" for problem in error.errors())) from error
     for variant in experiment.variants():
         try:
-            model = make(
-                variant.family, variant.parameters
-            )  # raises an error about wrong parameters before anything is fitted
+            # make checks the parameters, so that wrong parameters are an error before anything is fitted
+            model = make(variant.family, variant.parameters)
         except UsageError as error:
             raise UsageError(f"{path}: model '{variant.label}': {error}") from error
         if (variant.embedding_model or variant.item_text_template) and not model.uses_embeddings:
@@ -205,7 +208,7 @@ def read_experiment(path: Path) -> Experiment:
     return experiment
 
 
-def _check_space(family: str, name: str, values: Range | list[Any]) -> None:
+def _check_values_to_try(family: str, parameter_name: str, values_to_try: ValueRange | list[Any]) -> None:
     """Check the values to try for one parameter.
 
     Raises
@@ -214,33 +217,36 @@ def _check_space(family: str, name: str, values: Range | list[Any]) -> None:
         If the family has no such parameter, or the parameter can't have one of the values.
     """
     defaults = FAMILIES[family].defaults
-    if name not in defaults:
-        raise ValueError(f"unknown parameter '{name}' of {family}: {nearest(name, defaults)}")
-    if isinstance(values, Range):
-        if type(defaults[name]) not in (int, float):
-            raise ValueError(f"'{name}' of {family} is no number: list its values")
-        if type(defaults[name]) is int and not (type(values.low) is int and type(values.high) is int):
-            raise ValueError(f"'{name}' of {family} is a whole number, and so are the ends of its range")
-        values = [values.low, values.high]
-    if not values:
-        raise ValueError(f"'{name}' of {family} has no values to choose from")
-    for value in values:
+    if parameter_name not in defaults:
+        raise ValueError(f"unknown parameter '{parameter_name}' of {family}: {nearest(parameter_name, defaults)}")
+    if isinstance(values_to_try, ValueRange):
+        if type(defaults[parameter_name]) not in (int, float):
+            raise ValueError(f"'{parameter_name}' of {family} is no number: list its values")
+        if type(defaults[parameter_name]) is int and not (
+            type(values_to_try.low) is int and type(values_to_try.high) is int
+        ):
+            raise ValueError(f"'{parameter_name}' of {family} is a whole number, and so are the ends of its range")
+        values_to_try = [values_to_try.low, values_to_try.high]
+    if not values_to_try:
+        raise ValueError(f"'{parameter_name}' of {family} has no values to choose from")
+    for value in values_to_try:
         try:
-            check(family, name, value)  # other parameters are not checked with it, because they may be searched too
+            # a parameter is checked alone, because the family's other parameters may be searched too
+            check(family, parameter_name, value)
         except UsageError as error:
             raise ValueError(str(error)) from error
 
 
-def _explain(problem: Any) -> str:
+def _explain_error(pydantic_error: Any) -> str:
     """Return a message for people about one error that pydantic found."""
-    place = [part for part in problem["loc"] if part not in ("range", "list")]
+    place = [part for part in pydantic_error["loc"] if part not in ("range", "list")]
     name = ".".join(str(part) for part in place)
-    if problem["type"] == "extra_forbidden":
-        tables = {"models": Entry, "search": Range if "space" in place else Search}
+    if pydantic_error["type"] == "extra_forbidden":
+        tables = {"models": ModelEntry, "search": ValueRange if "space" in place else SearchSpec}
         table = tables.get(str(place[0]), Experiment) if len(place) > 1 else Experiment
         return f"unknown key '{name}': {nearest(str(place[-1]), table.model_fields)}"
-    if problem["type"] == "value_error":
-        return f"{name + ': ' if name else ''}{problem['ctx']['error']}"
-    if problem["type"] == "missing":
+    if pydantic_error["type"] == "value_error":
+        return f"{name + ': ' if name else ''}{pydantic_error['ctx']['error']}"
+    if pydantic_error["type"] == "missing":
         return f"'{name}' is missing"
-    return f"'{name}': {problem['msg']} (got {json.dumps(problem['input'], default=str)})"
+    return f"'{name}': {pydantic_error['msg']} (got {json.dumps(pydantic_error['input'], default=str)})"

@@ -12,7 +12,7 @@ from jobs.errors import NextmartError, UsageError, redact
 from jobs.experiments.evaluation_data import EvaluationData
 from jobs.experiments.folds import Fold
 from jobs.experiments.records import ExperimentRun
-from jobs.experiments.spec import Range, Search, Variant
+from jobs.experiments.spec import SearchSpec, ValueRange, Variant
 from jobs.language_models.services import Services
 from jobs.models.base import FitContext
 from jobs.models.registry import make
@@ -37,22 +37,22 @@ def import_optuna() -> Any:
     return optuna
 
 
-def open_study(settings: Settings, run: ExperimentRun) -> Any:
+def open_study(settings: Settings, search_run: ExperimentRun) -> Any:
     """Open the Optuna study of a hyper-parameter search, with the trials that earlier calls made."""
     optuna = import_optuna()
     optuna.logging.set_verbosity(optuna.logging.ERROR)
     return optuna.create_study(
-        storage=f"sqlite:///{_study_file(settings.work_folder, run)}",
-        study_name=run.recipe_hash,
+        storage=f"sqlite:///{_study_file(settings.work_folder, search_run)}",
+        study_name=search_run.recipe_hash,
         pruner=optuna.pruners.PercentilePruner(KEPT_PERCENT),
         direction="maximize",
         load_if_exists=True,
     )
 
 
-def _study_file(folder: Path, run: ExperimentRun) -> Path:
+def _study_file(work_folder: Path, search_run: ExperimentRun) -> Path:
     """Return the path of the file with an experiment's Optuna studies; create its folder if it is missing."""
-    path = folder.absolute() / "experiments" / f"{run.experiment}-search.sqlite"
+    path = work_folder.absolute() / "experiments" / f"{search_run.experiment}-search.sqlite"
     path.parent.mkdir(parents=True, exist_ok=True)
     return path
 
@@ -64,34 +64,38 @@ def finished_trials(study: Any) -> list[Any]:
 
 def make_trials(
     services: Services,
-    search: Search,
-    base: Variant,
-    data: EvaluationData,
-    folds: list[Fold],
-    run: ExperimentRun,
+    search_spec: SearchSpec,
+    base_variant: Variant,
+    evaluation_data: EvaluationData,
+    training_folds: list[Fold],
+    search_run: ExperimentRun,
     study: Any,
 ) -> None:
     """Make trials of a family's parameters until the study has ``search.trials`` finished trials."""
     optuna = import_optuna()
-    family, space = base.family, search.space[base.family]
+    family, space = base_variant.family, search_spec.space[base_variant.family]
 
     def objective(trial: Any) -> float:
         """Return the mean nDCG@20 of a trial over the folds; raise ``TrialPruned`` if the trial is pruned."""
-        suggested_parameters = {name: _suggest(trial, family, name, values) for name, values in space.items()}
-        parameters = {**base.parameters, **suggested_parameters}
+        suggested_parameters = {name: _suggest_value(trial, family, name, values) for name, values in space.items()}
+        hyperparameters = {**base_variant.parameters, **suggested_parameters}
         values: list[float] = []
-        for number, fold in enumerate(folds):
-            search_and_fold = f"{run.recipe_hash}{number}"
-            values.append(_measure_on_fold(services, family, parameters, search.seed, data, fold, search_and_fold))
+        for number, fold in enumerate(training_folds):
+            search_and_fold = f"{search_run.recipe_hash}{number}"
+            values.append(
+                _measure_on_fold(
+                    services, family, hyperparameters, search_spec.seed, evaluation_data, fold, search_and_fold
+                )
+            )
             trial.report(sum(values) / len(values), number)
-            if number + 1 < len(folds) and trial.should_prune():
+            if number + 1 < len(training_folds) and trial.should_prune():
                 raise optuna.TrialPruned
         return sum(values) / len(values)
 
-    while (finished_count := len(finished_trials(study))) < search.trials:
+    while (finished_count := len(finished_trials(study))) < search_spec.trials:
         # each trial has its own sampler: a sampler for all trials would repeat its random numbers after a kill
         study.sampler = optuna.samplers.TPESampler(
-            n_startup_trials=RANDOM_TRIALS, seed=search.seed * 1_000_003 + finished_count
+            n_startup_trials=RANDOM_TRIALS, seed=search_spec.seed * 1_000_003 + finished_count
         )
         trial = study.ask()
         # study.optimize is not used, because it counts an interrupted trial as failed
@@ -99,7 +103,7 @@ def make_trials(
             study.tell(trial, objective(trial))
         except optuna.TrialPruned:
             study.tell(trial, state=optuna.trial.TrialState.PRUNED)
-        except ValueError as error:  # these parameters can't be combined; after other errors a trial is repeated
+        except ValueError as error:  # the trial's parameters can't be combined; after other errors a trial is repeated
             reason = redact(str(error))
             say(f"search {family}: failed: {reason}")
             trial.set_user_attr("error", reason)
@@ -107,25 +111,25 @@ def make_trials(
         finished_trial = study.trials[trial.number]
         value = f" {finished_trial.value:.4f}" if finished_trial.value is not None else ""
         outcome = f"{finished_trial.state.name.lower()}{value}"
-        say(f"search {family}: trial {finished_count + 1} of {search.trials}: {outcome}")
+        say(f"search {family}: trial {finished_count + 1} of {search_spec.trials}: {outcome}")
 
 
-def _suggest(trial: Any, family: str, name: str, values: Range | list[Any]) -> Any:
+def _suggest_value(trial: Any, family: str, parameter_name: str, values_to_try: ValueRange | list[Any]) -> Any:
     """Return the value of a parameter that the sampler suggests for a trial."""
-    if isinstance(values, list):
-        return trial.suggest_categorical(name, values)
-    if isinstance(make(family).parameters[name], float):
-        return trial.suggest_float(name, values.low, values.high, log=values.log)
-    return trial.suggest_int(name, values.low, values.high, log=values.log)
+    if isinstance(values_to_try, list):
+        return trial.suggest_categorical(parameter_name, values_to_try)
+    if isinstance(make(family).parameters[parameter_name], float):
+        return trial.suggest_float(parameter_name, values_to_try.low, values_to_try.high, log=values_to_try.log)
+    return trial.suggest_int(parameter_name, values_to_try.low, values_to_try.high, log=values_to_try.log)
 
 
 def _measure_on_fold(
     services: Services,
     family: str,
-    parameters: dict[str, Any],
+    hyperparameters: dict[str, Any],
     seed: int,
-    data: EvaluationData,
-    fold: Fold,
+    evaluation_data: EvaluationData,
+    training_fold: Fold,
     search_and_fold: str,
 ) -> float:
     """Fit on a fold, and return the nDCG@20 of its test cases; a trial that was killed continues from its checkpoint.
@@ -133,25 +137,26 @@ def _measure_on_fold(
     Parameters
     ----------
     search_and_fold : str
-        A text that identifies the search and the fold; with the parameters it gives the checkpoint's name.
+        A text that identifies the search and the fold; text and parameters together give the checkpoint's name.
 
     Raises
     ------
     ValueError
         If the parameters can't be combined.
     """
-    checkpoint_name = hashlib.sha256(json.dumps([search_and_fold, parameters], sort_keys=True).encode()).hexdigest()[
-        :32
-    ]
+    checkpoint_name = hashlib.sha256(
+        json.dumps([search_and_fold, hyperparameters], sort_keys=True).encode()
+    ).hexdigest()[:32]
     checkpoint = services.settings.work_folder / "checkpoints" / f"{checkpoint_name}.safetensors"
+    # make raises UsageError if the parameters can't be combined; fit raises it for other reasons, such as spent money
     try:
-        model = make(family, parameters, services)
-    except UsageError as error:  # only of make: a UsageError of a fit means other things, such as spent money
+        model = make(family, hyperparameters, services)
+    except UsageError as error:
         raise ValueError(str(error)) from error
-    context = FitContext(seed, checkpoint, allow_repeats=data.allow_repeats)
-    model.fit(fold.train, fold.validation, data.catalog, context)
+    context = FitContext(seed, checkpoint, allow_repeats=evaluation_data.allow_repeats)
+    model.fit(training_fold.train, training_fold.validation, evaluation_data.catalog, context)
     value = 0.0
-    if len(fold.test.targets):
-        value = ndcg_at_20(model.scorer(data.catalog), fold.test, data.allow_repeats)
+    if len(training_fold.test.targets):
+        value = ndcg_at_20(model.scorer(evaluation_data.catalog), training_fold.test, evaluation_data.allow_repeats)
     drop_checkpoints(checkpoint)
     return value

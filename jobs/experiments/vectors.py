@@ -6,7 +6,7 @@ from jobs.embedding.backfill import EmbedOptions
 from jobs.embedding.backlog import ITEM_TEXTS
 from jobs.errors import NextmartError
 from jobs.experiments.spec import Variant
-from jobs.orchestration.run_job import run as run_job
+from jobs.orchestration.run_job import run_job
 from jobs.settings import EmbeddingModel, Settings
 from jobs.warehouse.connection import Connection
 from jobs.warehouse.dbt_macros import dbt_macros
@@ -48,7 +48,7 @@ def read_vectors(
     Parameters
     ----------
     max_cost : float
-        The most US dollars that vectors of item texts other than the warehouse's may cost.
+        The most US dollars to pay for vectors of item texts that the warehouse does not have.
 
     Returns
     -------
@@ -72,25 +72,27 @@ def read_vectors(
             embeddings_by_key[key] = served_model, catalog.embeddings
             continue
         settings_of_model = settings.with_embedding(name, None)
-        model = settings_of_model.job_vars().embedding
+        embedding_model = settings_of_model.job_vars().embedding
         if variant.item_text_template:
             render_item_texts(connection, variant.item_text_template)
-            vectors = _buy_vectors(connection, settings_of_model, model, len(catalog), variant.label, max_cost)
+            vectors = _buy_vectors(
+                connection, settings_of_model, embedding_model, len(catalog), variant.label, max_cost
+            )
             embeddings_by_key[key] = f"{name} of {' '.join(variant.item_text_template)}", vectors
         else:
-            if missing := _count_missing(connection, model, ITEM_TEXTS):
+            if missing := _count_missing_vectors(connection, embedding_model, ITEM_TEXTS):
                 raise NextmartError(
                     f"model '{variant.label}': {missing:,} texts have no vector of {name} yet: "
                     f"run `nextmart embed --model {name}`"
                 )
-            embeddings_by_key[key] = name, _read_item_vectors(connection, model, len(catalog), ITEM_TEXTS)
+            embeddings_by_key[key] = name, _read_item_vectors(connection, embedding_model, len(catalog), ITEM_TEXTS)
     return {
         variant.label: embeddings_by_key[variant.embedding_model or served_model, variant.item_text_template]
         for variant in variants
     }
 
 
-def render_item_texts(connection: Connection, template: tuple[str, ...]) -> None:
+def render_item_texts(connection: Connection, item_text_template: tuple[str, ...]) -> None:
     """Write the item texts of a template to ``temp.experiment_texts``, with the same hashes that dbt gives to texts.
 
     Raises
@@ -98,8 +100,9 @@ def render_item_texts(connection: Connection, template: tuple[str, ...]) -> None
     UsageError
         If a part of the template names no field, or a field that does not exist.
     """
-    macros = dbt_macros("item_text.sql", "dialect.sql")  # text hashes depend on every character of this SQL
-    parts = [str(macros.item_text_part(part)) for part in template]
+    # the SQL is that of dbt's own macros, because text hashes depend on its every character
+    macros = dbt_macros("item_text.sql", "dialect.sql")
+    parts = [str(macros.item_text_part(part)) for part in item_text_template]
     text, text_hash = f"concat_ws('. ', {', '.join(parts)})", macros.default__framed_hash(parts)
     connection.execute(
         f"create or replace temp table experiment_texts as "  # noqa: S608 - the macros quote the user's values
@@ -108,25 +111,39 @@ def render_item_texts(connection: Connection, template: tuple[str, ...]) -> None
 
 
 def _buy_vectors(
-    connection: Connection, settings: Settings, model: EmbeddingModel, item_count: int, label: str, max_cost: float
+    connection: Connection,
+    settings: Settings,
+    embedding_model: EmbeddingModel,
+    item_count: int,
+    model_label: str,
+    max_cost: float,
 ) -> Floats:
     """Embed the texts of ``temp.experiment_texts`` that have no vector yet, and return the vectors of all items."""
-    if _count_missing(connection, model, VARIANT_TEXTS):
+    if _count_missing_vectors(connection, embedding_model, VARIANT_TEXTS):
         run_job("embed", connection, settings, options=EmbedOptions(max_cost, texts_relation=VARIANT_TEXTS))
-    if missing := _count_missing(connection, model, VARIANT_TEXTS):
+    if missing := _count_missing_vectors(connection, embedding_model, VARIANT_TEXTS):
         raise NextmartError(
-            f"model '{label}': {missing:,} texts of its item_text_template have no vector of {model.name}; "
-            "ml.job_runs says why. Where they cost money, --max-cost says how much an experiment may spend."
+            f"model '{model_label}': {missing:,} texts of its item_text_template have no vector of "
+            f"{embedding_model.name}; ml.job_runs says why. "
+            "Where they cost money, --max-cost says how much an experiment may spend."
         )
-    return _read_item_vectors(connection, model, item_count, VARIANT_TEXTS)
+    return _read_item_vectors(connection, embedding_model, item_count, VARIANT_TEXTS)
 
 
-def _count_missing(connection: Connection, model: EmbeddingModel, texts: str) -> int:
+def _count_missing_vectors(connection: Connection, embedding_model: EmbeddingModel, texts_table: str) -> int:
     """Return how many texts of a table have no vector of an embedding model yet."""
-    count = connection.execute(MISSING_VECTORS.format(texts=texts), model.key).fetchone()
+    count = connection.execute(MISSING_VECTORS.format(texts=texts_table), embedding_model.key).fetchone()
     return int(count[0]) if count else 0
 
 
-def _read_item_vectors(connection: Connection, model: EmbeddingModel, item_count: int, texts: str) -> Floats:
+def _read_item_vectors(
+    connection: Connection, embedding_model: EmbeddingModel, item_count: int, texts_table: str
+) -> Floats:
     """Return an embedding model's vectors of the texts in a table, float32 array (items, dimensions)."""
-    return read_embeddings(connection, item_count, model.dimensions, ITEM_VECTORS.format(texts=texts), dict(model.key))
+    return read_embeddings(
+        connection,
+        item_count,
+        embedding_model.dimensions,
+        ITEM_VECTORS.format(texts=texts_table),
+        dict(embedding_model.key),
+    )

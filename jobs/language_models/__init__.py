@@ -1,4 +1,4 @@
-"""Language models, on this machine and at a service: fine-tuning, questions, and the record of all that was bought.
+"""Language models on the local machine or at OpenAI: fine-tuning them, asking them, and recording paid requests.
 
 May import ``core``, ``warehouse``, ``services``, ``embedding`` and ``training``.
 """

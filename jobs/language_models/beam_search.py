@@ -1,4 +1,4 @@
-"""Beam search for the likeliest of given answers, over a trie (prefix tree) of the answers' tokens."""
+"""Beam search that finds the likeliest answers in a fixed set, over a trie (prefix tree) of the answers' tokens."""
 
 import heapq
 from collections.abc import Sequence
@@ -21,8 +21,8 @@ class Trie:
     Attributes
     ----------
     tokens, targets : lists of int64 arrays
-        For each node, the tokens that may follow, and the node that each token leads to; an end token leads to
-        ``-1 - position`` instead, the answer at that position of ``answers``.
+        For each node, the tokens that may follow, and the node that each token leads to. The target of an end token is
+        ``-1 - position`` instead, where ``position`` is the index of the finished answer in ``answers``.
     """
 
     def __init__(self, answers: Sequence[Sequence[int]]) -> None:
@@ -42,16 +42,17 @@ class Trie:
 def likeliest_answers(
     model: Any, prompts: Sequence[Sequence[int]], trie: Trie, k: int
 ) -> list[list[tuple[float, int]]]:
-    """Return the k likeliest answers of a trie to each prompt, the likeliest first, with their log-likelihoods.
+    """Return, for each prompt, the k answers in a trie that are its likeliest continuations, the likeliest first.
 
-    An answer's log-likelihood is the sum of the log-probabilities of its tokens, including the end token, under the
-    model itself. The sum is not renormalised over the trie, which would favour a beam that was forced into a dead end.
-    The sum is not divided by the length either: with its end token an answer is a complete event, whose probability can
-    be compared with any other's, while the mean over tokens would favour long titles with predictable endings.
+    An answer's log-likelihood is the sum of the log-probabilities that the model gives to the answer's tokens,
+    including the end token. The log-probabilities are those over the whole vocabulary: renormalising them over the
+    tokens that the trie allows would favour prefixes with few possible endings. The sum is not divided by the answer's
+    length: the probabilities of complete answers can be compared as they are, while the mean over tokens would favour
+    long titles with predictable endings.
 
-    Beams are the k likeliest unfinished prefixes of each length. A prefix less likely than k finished answers is
-    dropped, which loses nothing, since longer answers are less likely still. So the result is exact as long as no more
-    than k prefixes of one length compete; otherwise it is the approximation of beam search.
+    The search keeps the k likeliest unfinished prefixes of each length. It also drops every prefix that is less likely
+    than k finished answers; that loses no answer of the result, since an answer is never likelier than its prefix. The
+    result is exact if no more than k prefixes of any length compete; otherwise it is approximate.
 
     Parameters
     ----------
@@ -62,13 +63,13 @@ def likeliest_answers(
 
     Returns
     -------
-    for each prompt, a list of (log-likelihood, position of the answer)
+    for each prompt, a list of (log-likelihood, position of the answer among the trie's ``answers``)
         Equally likely answers are ordered by position.
     """
     trees = TokenTrees(model, prompts)
-    # For each prompt: a heap of finished answers, the least likely on top, as (log-likelihood, minus the position).
+    # For each prompt, a heap of the finished answers, the least likely on top: (log-likelihood, minus the position).
     finished: list[list[tuple[float, int]]] = [[] for _ in prompts]
-    # For each prompt: unfinished prefixes of answers, as (log-likelihood, node of the trie).
+    # For each prompt, the unfinished prefixes of answers that the search keeps: (log-likelihood, node of the trie).
     beams = [[(0.0, 0)] for _ in prompts]
     while any(beams):
         log_probabilities = trees.logits.log_softmax(dim=2)
@@ -83,10 +84,10 @@ def likeliest_answers(
             parent = np.repeat(np.arange(len(beam)), [len(trie.tokens[node]) for _, node in beam])
             token = np.concatenate([trie.tokens[node] for _, node in beam])
             target = np.concatenate([trie.targets[node] for _, node in beam])
-            # Only the log-probabilities of tokens that the trie allows are copied from the device.
+            # Only the log-probabilities of tokens that the trie allows are copied from the model's device to the CPU.
             score = log_probabilities[row, parent, token].cpu().numpy() + np.array([score for score, _ in beam])[parent]
             for position in np.flatnonzero(target < 0):
-                _keep_largest(finished[row], (float(score[position]), int(1 + target[position])), k)
+                _add_finished_answer(finished[row], (float(score[position]), int(1 + target[position])), k)
             least = finished[row][0][0] if len(finished[row]) == k else -np.inf
             unfinished = np.flatnonzero((target >= 0) & (score > least))
             for position in unfinished[np.argsort(-score[unfinished], kind="stable")[:k]]:
@@ -94,13 +95,13 @@ def likeliest_answers(
                 parents[row].append(int(parent[position]))
                 tokens[row].append(int(token[position]))
         if any(beams):
-            trees.grow(parents, tokens)
+            trees.add_level(parents, tokens)
     return [[(score, -position) for score, position in sorted(row, reverse=True)] for row in finished]
 
 
-def _keep_largest(heap: list[tuple[float, int]], candidate: tuple[float, int], k: int) -> None:
-    """Add a pair (log-likelihood, minus the answer's position) to a heap that keeps the k largest pairs."""
+def _add_finished_answer(heap: list[tuple[float, int]], finished_answer: tuple[float, int], k: int) -> None:
+    """Add a finished answer, (log-likelihood, minus its position), to a heap that keeps the k likeliest answers."""
     if len(heap) < k:
-        heapq.heappush(heap, candidate)
+        heapq.heappush(heap, finished_answer)
     else:
-        heapq.heappushpop(heap, candidate)
+        heapq.heappushpop(heap, finished_answer)

@@ -1,4 +1,4 @@
-"""Conversations as requests to OpenAI's chat models and as training files, and their size in tokens."""
+"""Formats conversations as OpenAI's chat messages and training files, and counts their tokens."""
 
 import json
 from collections.abc import Sequence
@@ -16,8 +16,8 @@ def chat_messages(conversation: Conversation) -> list[dict[str, str]]:
     return [{"role": role, "content": content} for role, content in contents.items() if role != "assistant" or content]
 
 
-def training_file(conversations: Sequence[Conversation]) -> bytes:
-    """Return the content of a file of training examples: JSON Lines, one conversation a line."""
+def training_file_content(conversations: Sequence[Conversation]) -> bytes:
+    """Return conversations as the content of a training file for OpenAI: JSON Lines, one conversation a line."""
     lines = (
         json.dumps({"messages": chat_messages(conversation)}, ensure_ascii=False) + "\n"
         for conversation in conversations
@@ -26,10 +26,10 @@ def training_file(conversations: Sequence[Conversation]) -> bytes:
 
 
 def count_tokens(text: str) -> int:
-    """Count the tokens of a text by cl100k_base, the tokenizer of GPT-3.5 and GPT-4; for other models an estimate."""
+    """Count a text's tokens with cl100k_base, the tokenizer of GPT-3.5 and GPT-4; other models' counts may differ."""
     return len(cl100k_base().encode_ordinary(text))
 
 
 def conversation_tokens(conversation: Conversation) -> int:
-    """Count the tokens of a conversation's messages and of the chat format around each message."""
+    """Count the tokens of a conversation's messages, including those that the chat format adds to each message."""
     return sum(count_tokens(message["content"]) + TOKENS_AROUND_MESSAGE for message in chat_messages(conversation))

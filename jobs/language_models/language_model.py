@@ -15,11 +15,11 @@ class Conversation:
     Attributes
     ----------
     system : str
-        The instructions: nextmart's own words, never words of the catalogue.
+        The instructions: nextmart's own words, never text from the catalogue.
     user : str
-        The data: titles of the catalogue.
+        The data: titles of catalogue items.
     answer : str
-        The right answer, for fine-tuning; "" when the model is to answer.
+        The right answer, for fine-tuning; "" if the model is asked for an answer.
     """
 
     system: str
@@ -29,16 +29,16 @@ class Conversation:
 
 @dataclass(frozen=True)
 class Sampling:
-    """How a language model draws answers.
+    """Settings by which a language model draws random answers.
 
     Attributes
     ----------
     samples : int
-        Answers to each conversation.
+        The number of answers to each conversation.
     temperature : float
-        The logits are divided by it; 0 always takes the likeliest token.
+        The divisor of the logits; at 0 the model always takes the likeliest token.
     max_tokens : int
-        Tokens of an answer, at most.
+        The largest number of tokens in an answer.
     seed : int
         Seed of the random numbers by which answers are drawn.
     """
@@ -50,13 +50,13 @@ class Sampling:
 
 
 class LanguageModel(ABC):
-    """A language model, on the local machine or at a service."""
+    """A language model that runs on the local machine or at OpenAI or a compatible service."""
 
     @abstractmethod
     def fine_tune(
         self, examples: Sequence[Conversation], held_out: Sequence[Conversation], seed: int, checkpoint: Path | None
     ) -> None:
-        """Learn to give the answers of ``examples``; the ``held_out`` conversations only decide when to stop."""
+        """Fine-tune the model to give the answers in ``examples``; ``held_out`` examples only decide when to stop."""
 
     @abstractmethod
     def answer(self, conversations: Sequence[Conversation], sampling: Sampling) -> list[list[str]]:
@@ -64,7 +64,7 @@ class LanguageModel(ABC):
 
     @abstractmethod
     def choose(self, conversations: Sequence[Conversation], choices: Sequence[str], k: int) -> list[list[int]]:
-        """Return, for each conversation, which ``k`` of the answers ``choices`` are likeliest, the likeliest first.
+        """Return the ``k`` likeliest answers to each conversation among the texts ``choices``, the likeliest first.
 
         Returns
         -------
@@ -73,13 +73,13 @@ class LanguageModel(ABC):
         Raises
         ------
         UsageError
-            If the model runs at a service, which does not show its probabilities.
+            If the model runs at a service, since a service does not show its probabilities.
         """
 
     @abstractmethod
     def state(self) -> State:
-        """Return what fine-tuning has learnt, as named arrays."""
+        """Return the results of fine-tuning as named arrays, which :meth:`restore` loads."""
 
     @abstractmethod
     def restore(self, state: State) -> None:
-        """Load what :meth:`state` returned."""
+        """Load the results of fine-tuning that :meth:`state` returned."""

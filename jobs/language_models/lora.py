@@ -1,6 +1,6 @@
-"""LoRA: low-rank additions to the attention weights of a language model, the only weights that fine-tuning changes.
+"""LoRA: low-rank additions to a language model's attention weights; fine-tuning changes only these additions.
 
-Hu et al. 2021 (arXiv 2106.09685).
+LoRA is described by Hu et al. 2021 (arXiv 2106.09685).
 """
 
 import math
@@ -20,12 +20,12 @@ def with_lora_additions(model: Any, rank: int) -> Any:
     model
         A causal language model of transformers.
     rank : int
-        Rank of the matrix of each addition.
+        The rank of the matrix that is added to a weight matrix.
     """
     from peft import LoraConfig, get_peft_model
 
     with torch.random.fork_rng(), warnings.catch_warnings():
-        # The library peft uses a deprecated part of transformers, whose warning is hidden.
+        # This hides the warning that the library peft uses a deprecated feature of the library transformers.
         warnings.filterwarnings("ignore", ".*gradient_checkpointing", FutureWarning)
         return get_peft_model(model, LoraConfig(r=rank, lora_alpha=2 * rank, task_type="CAUSAL_LM"))
 
@@ -36,7 +36,7 @@ def lora_additions(model: Any) -> dict[str, nn.Parameter]:
 
 
 def reset_lora_additions(additions: Mapping[str, nn.Parameter], seed: int) -> None:
-    """Reset LoRA additions: one factor of each is drawn at random, the other is 0, so that the sum adds nothing."""
+    """Reset each LoRA addition to zero: of the addition's two factors, draw one at random and set the other to 0."""
     generator = torch.Generator().manual_seed(seed)
     with torch.no_grad():
         for name, value in additions.items():
@@ -45,8 +45,8 @@ def reset_lora_additions(additions: Mapping[str, nn.Parameter], seed: int) -> No
             value.copy_(drawn if "lora_A" in name else torch.zeros_like(drawn))
 
 
-class TrainedAdditions(nn.Module):
-    """What a checkpoint of fine-tuning holds: the LoRA additions, and the number of parts of epochs begun so far."""
+class FineTuningState(nn.Module):
+    """The state that a fine-tuning checkpoint saves: the LoRA additions and the number of epoch parts begun so far."""
 
     parts: Tensor
 
@@ -55,7 +55,7 @@ class TrainedAdditions(nn.Module):
         self.weights = nn.ParameterList(additions.values())
         self.register_buffer("parts", torch.zeros((), dtype=torch.int64))
 
-    def next_part(self) -> int:
-        """Count the next part of an epoch as begun, and return its number, from 0 over all epochs."""
+    def begin_next_part(self) -> int:
+        """Begin the next part of an epoch, and return its number, counted from 0 over all epochs."""
         self.parts += 1
         return int(self.parts) - 1

@@ -1,7 +1,8 @@
 """A language model that OpenAI, or a compatible server (``OPENAI_BASE_URL``), fine-tunes and runs.
 
-Each purchase is planned, checked against the spending limit and recorded before it is made; nothing is bought twice.
-Answers are committed as they come: a run that is killed loses at most the answers to ``REQUESTS_IN_FLIGHT`` requests.
+Each purchase is planned and checked against the spending limit before it is made, and recorded in the warehouse, so
+that nothing is bought twice. Answers are committed as they come: a run that is killed loses at most the answers to
+``REQUESTS_IN_FLIGHT`` requests.
 """
 
 import hashlib
@@ -19,32 +20,33 @@ import numpy as np
 
 from jobs.core.arrays import State
 from jobs.errors import UsageError, redact
-from jobs.language_models.chat_requests import chat_messages, conversation_tokens, count_tokens, training_file
+from jobs.language_models.chat_requests import chat_messages, conversation_tokens, count_tokens, training_file_content
 from jobs.language_models.fine_tuning import FineTuning
 from jobs.language_models.language_model import Conversation, LanguageModel, Sampling
 from jobs.language_models.prices import prompt_price
-from jobs.language_models.purchases import Completion, FineTune, Purchases
+from jobs.language_models.purchases import Completion, FineTune, PurchaseRecord
 from jobs.language_models.services import Services
 from jobs.progress import progress, say
 from jobs.services.errors import Denied, Refused, ServiceError, WrongAnswer
 from jobs.services.retrying_client import RetryingClient
 from jobs.settings import PromptPrice
 
-REQUESTS_IN_FLIGHT = 8  # questions that are asked at the same time, at most
-SERVICE_NAME = "the language model's service"  # name of the service in error messages
+REQUESTS_IN_FLIGHT = 8  # the largest number of questions that are asked at the same time
+SERVICE_NAME = "the language model's service"  # how messages name OpenAI or the compatible server
 
 
 class OpenAIModel(LanguageModel):
-    """A language model at the service: a base model, and the fine-tuned model made from it.
+    """A language model at OpenAI or a compatible service: a base model, and the fine-tuned model made from it.
 
     Parameters
     ----------
     name : str
         The service's name of the base model.
-    parameters : mapping
-        Parameters of LLMSeqPrompt; only ``epochs`` is read, since the service chooses the others.
+    hyperparameters : mapping
+        The recommender LLMSeqPrompt's hyperparameters. Only ``epochs`` is read; the service itself chooses the learning
+        rate, the batch size and the like.
     services : Services
-        What keeps the record of paid requests, and the spending limit.
+        Access to the record of paid requests, and to the spending limit.
 
     Attributes
     ----------
@@ -52,10 +54,10 @@ class OpenAIModel(LanguageModel):
         The service's name of the fine-tuned model; "" before fine-tuning.
     """
 
-    def __init__(self, name: str, parameters: Mapping[str, Any], services: Services) -> None:
-        self.base_model, self.epochs, self.services = name, int(parameters["epochs"]), services
+    def __init__(self, name: str, hyperparameters: Mapping[str, Any], services: Services) -> None:
+        self.base_model, self.epochs, self.services = name, int(hyperparameters["epochs"]), services
         self.fine_tuned = ""
-        self._purchases = Purchases(services.connection)
+        self._purchases = PurchaseRecord(services.connection)
         self._client = RetryingClient(SERVICE_NAME)
         self._spending_lock = threading.Lock()
 
@@ -66,22 +68,22 @@ class OpenAIModel(LanguageModel):
         seed: int,
         checkpoint: Path | None,  # noqa: ARG002 - the warehouse records a fine-tuning's progress
     ) -> None:
-        """Let the service fine-tune the base model, or wait for the same fine-tuning if an earlier run requested it.
+        """Have the service fine-tune the base model; continue the same fine-tuning if an earlier run requested it.
 
         Raises
         ------
         UsageError
-            If the fine-tuning would cost more than ``prompt_max_cost``; the message holds the plan.
+            If the fine-tuning would exceed ``prompt_max_cost``; the message states the planned purchase.
         NextmartError
             If the service or the fine-tuning fails.
         """
-        files = {"training": training_file(examples), "validation": training_file(held_out)}
+        files = {"training": training_file_content(examples), "validation": training_file_content(held_out)}
         file_hashes = [hashlib.sha256(file).hexdigest() for file in files.values()]
         recipe = _json_hash([self.base_model, self.epochs, seed, *file_hashes])
         tokens = self.epochs * sum(map(conversation_tokens, examples))
-        cost = tokens * self._price.training / 1e6
+        cost = tokens * self._prices.training / 1e6
         row = self._purchases.find_fine_tune(recipe)
-        is_bought = row is not None and (row.job_id is not None or self._fine_tuning(row).exists())
+        is_bought = row is not None and (row.job_id is not None or self._fine_tuning(row).job_exists())
         if row is None or not is_bought:
             self._require_within_limit(
                 f"fine-tuning {self.base_model} on {len(examples):,} examples, {self.epochs} epochs, {tokens:,} tokens",
@@ -91,29 +93,29 @@ class OpenAIModel(LanguageModel):
             self.services.spent += cost
         job_id = row.job_id
         if job_id is None:
-            job_id, status = self._fine_tuning(row).create(files, self.epochs, seed)
+            job_id, status = self._fine_tuning(row).create_job(files, self.epochs, seed)
             self._purchases.update_fine_tune(row.fine_tune_id, job_id=job_id, status=status)
-        self.fine_tuned = row.fine_tuned_model or self._fine_tuning(row).wait(job_id, self._price.training)
+        self.fine_tuned = row.fine_tuned_model or self._fine_tuning(row).wait_for_job(job_id, self._prices.training)
 
     def answer(self, conversations: Sequence[Conversation], sampling: Sampling) -> list[list[str]]:
-        """Return answers of the fine-tuned model; only questions without recorded answers are asked, and paid for.
+        """Return the fine-tuned model's answers; only questions without recorded answers are asked, and paid for.
 
-        A question that the service refuses has no answers. At temperature 0 all answers to a question are equal: one is
-        bought and repeated.
+        A question that the service refuses gets no answers. At temperature 0 all answers to a question are equal, so
+        one answer is bought and repeated.
 
         Raises
         ------
         UsageError
-            If the answers might exceed ``prompt_max_cost``; the message holds the plan.
+            If the answers might exceed ``prompt_max_cost``; the message states the planned purchase.
         ServiceError
-            If the service fails, if it has refused every question that this model was ever asked, or if wrong answers,
-            which are charged for but not planned, bring the cost over ``prompt_max_cost``.
+            If the service fails, if it has refused every question that this model was ever asked, or if replies with
+            a wrong number of answers, which cost money without being planned, bring the cost over ``prompt_max_cost``.
         """
         repeats = 1
         if sampling.temperature == 0:
             repeats, sampling = sampling.samples, replace(sampling, samples=1)
-        bodies = [self._request_body(conversation, sampling) for conversation in conversations]
-        hashes = [_json_hash(body) for body in bodies]
+        request_bodies = [self._request_body(conversation, sampling) for conversation in conversations]
+        hashes = [_json_hash(request_body) for request_body in request_bodies]
         answers = self._purchases.find_answers(hashes)
         missing = {key: position for position, key in enumerate(hashes) if key not in answers}
         if missing:
@@ -122,9 +124,9 @@ class OpenAIModel(LanguageModel):
             self._require_within_limit(
                 f"asking {self.fine_tuned} {len(missing):,} questions, {sampling.samples} answers each, "
                 f"{prompt_tokens:,} tokens in and at most {max_answer_tokens:,} out",
-                self._cost(prompt_tokens, max_answer_tokens),
+                self._cost_of_tokens(prompt_tokens, max_answer_tokens),
             )
-            answers |= self._buy_answers({key: bodies[position] for key, position in missing.items()})
+            answers |= self._buy_answers({key: request_bodies[position] for key, position in missing.items()})
         return [answers.get(key, []) * repeats for key in hashes]
 
     def choose(
@@ -137,27 +139,27 @@ class OpenAIModel(LanguageModel):
         raise UsageError("constrained answers need provider = 'local': a service's probabilities can't be seen")
 
     def state(self) -> State:
-        """Return the name of the fine-tuned model, as UTF-8 bytes."""
+        """Return the name of the fine-tuned model, as an array of its UTF-8 bytes."""
         return {"fine_tuned": np.frombuffer(self.fine_tuned.encode(), np.uint8)}
 
     def restore(self, state: State) -> None:
-        """Load the name of the fine-tuned model."""
+        """Load the name of the fine-tuned model, as returned by :meth:`state`."""
         self.fine_tuned = state["fine_tuned"].tobytes().decode()
 
-    def _fine_tuning(self, row: FineTune) -> FineTuning:
-        return FineTuning(self._client, self._purchases, row, self.base_model)
+    def _fine_tuning(self, fine_tune_row: FineTune) -> FineTuning:
+        return FineTuning(self._client, self._purchases, fine_tune_row, self.base_model)
 
     @cached_property
-    def _price(self) -> PromptPrice:
+    def _prices(self) -> PromptPrice:
         return prompt_price(self.base_model, self.services.settings)
 
-    def _cost(self, prompt_tokens: int, completion_tokens: int) -> float:
-        """Return the cost in US dollars of the tokens of questions and of answers."""
-        return float(prompt_tokens * self._price.input + completion_tokens * self._price.output) / 1e6
+    def _cost_of_tokens(self, prompt_tokens: int, completion_tokens: int) -> float:
+        """Return the cost, in US dollars, of asking questions and getting answers with these numbers of tokens."""
+        return float(prompt_tokens * self._prices.input + completion_tokens * self._prices.output) / 1e6
 
-    def _require_within_limit(self, plan: str, cost: float) -> None:
-        """Print a planned purchase and its cost in US dollars; raise UsageError if that exceeds ``prompt_max_cost``."""
-        plan = f"llmseqprompt: {plan}: at most ${cost:.4f}"
+    def _require_within_limit(self, planned_purchase: str, cost: float) -> None:
+        """Print a planned purchase and its cost; raise UsageError if the job would exceed ``prompt_max_cost``."""
+        plan = f"llmseqprompt: {planned_purchase}: at most ${cost:.4f}"
         limit = self.services.settings.prompt_max_cost
         if limit is None:
             raise UsageError(f"{plan}. Nothing is bought without a limit: set prompt_max_cost, in US dollars")
@@ -169,7 +171,7 @@ class OpenAIModel(LanguageModel):
         say(plan)
 
     def _request_body(self, conversation: Conversation, sampling: Sampling) -> dict[str, Any]:
-        """Return the body of the HTTP request for answers; recorded answers are found by the hash of the body."""
+        """Return the body of the HTTP request for answers; the hash of the body is the key of recorded answers."""
         return {
             "model": self.fine_tuned,
             "messages": chat_messages(conversation),
@@ -179,35 +181,36 @@ class OpenAIModel(LanguageModel):
             "seed": sampling.seed,
         }
 
-    def _buy_answers(self, bodies: Mapping[str, dict[str, Any]]) -> dict[str, list[str]]:
+    def _buy_answers(self, request_bodies: Mapping[str, dict[str, Any]]) -> dict[str, list[str]]:
         """Ask the service several questions at a time, record the answers as they come, and return them.
 
         Parameters
         ----------
-        bodies : request hash -> request body
+        request_bodies : request hash -> request body
 
         Returns
         -------
-        request hash -> answers
+        dict : request hash -> answers
             Questions that the service refuses are absent.
         """
         answers: dict[str, list[str]] = {}
         stop = threading.Event()
         ended_by: ServiceError | None = None
         refusal: Refused | None = None
-        planned = iter(bodies.items())
+        planned = iter(request_bodies.items())
         in_flight: dict[Future[Completion], str] = {}
         with (
-            progress(f"asking {self.fine_tuned}", len(bodies)) as advance,
+            progress(f"asking {self.fine_tuned}", len(request_bodies)) as advance,
             ThreadPoolExecutor(REQUESTS_IN_FLIGHT) as pool,
         ):
             try:
                 while True:
-                    # A finished request counts as in flight until its answers are recorded, so a kill loses at most the
-                    # answers to requests in flight.
+                    # Requests in flight include finished ones whose answers are not recorded yet, so a run that is
+                    # killed loses the answers to at most REQUESTS_IN_FLIGHT requests.
                     free_slots = 0 if stop.is_set() else REQUESTS_IN_FLIGHT - len(in_flight)
                     in_flight |= {
-                        pool.submit(self._ask_question, body, stop): key for key, body in islice(planned, free_slots)
+                        pool.submit(self._ask_question, request_body, stop): key
+                        for key, request_body in islice(planned, free_slots)
                     }
                     if not in_flight:
                         break
@@ -217,9 +220,8 @@ class OpenAIModel(LanguageModel):
                             completion = future.result()
                         except Refused as error:
                             refusal = error
-                        except (
-                            ServiceError
-                        ) as error:  # other requests in flight are charged for: their answers are kept
+                        except ServiceError as error:
+                            # The other requests in flight cost money anyway, so the loop still records their answers.
                             ended_by = ended_by or error
                             stop.set()
                         else:
@@ -231,37 +233,38 @@ class OpenAIModel(LanguageModel):
         if ended_by:
             raise ended_by
         if refusal:
-            # If the service has never answered, it is at fault, not a single question.
+            # If the fine-tuned model has never answered, the fault is not in single questions, so the job fails.
             if not self._purchases.has_answers(self.fine_tuned):
                 raise refusal
-            count = len(bodies) - len(answers)
-            say(f"{SERVICE_NAME} refused {count:,} of {len(bodies):,} questions: {redact(str(refusal))}")
+            count = len(request_bodies) - len(answers)
+            say(f"{SERVICE_NAME} refused {count:,} of {len(request_bodies):,} questions: {redact(str(refusal))}")
         return answers
 
-    def _ask_question(self, body: dict[str, Any], stop: threading.Event) -> Completion:
+    def _ask_question(self, request_body: dict[str, Any], stop_asking: threading.Event) -> Completion:
         """Ask the service one question, with retries, and return its answers and their cost."""
 
-        def try_once() -> Completion:
+        def request_answers() -> Completion:
             limit = self.services.settings.prompt_max_cost
-            if limit is not None and self.services.spent > limit:  # wrong answers are charged for but not in the plan
+            # A reply with a wrong number of answers costs money too, so spending can exceed the planned cost.
+            if limit is not None and self.services.spent > limit:
                 raise Denied(f"llmseqprompt: ${self.services.spent:.4f} are spent, over prompt_max_cost = {limit:g}")
-            response = self._client.client.chat.completions.create(**body)
+            response = self._client.client.chat.completions.create(**request_body)
             answers = [choice.message.content or "" for choice in response.choices]
             if response.usage:
                 prompt_tokens, answer_tokens = response.usage.prompt_tokens, response.usage.completion_tokens
             else:
-                prompt_tokens = sum(count_tokens(message["content"]) for message in body["messages"])
+                prompt_tokens = sum(count_tokens(message["content"]) for message in request_body["messages"])
                 answer_tokens = sum(map(count_tokens, answers))
-            cost = self._cost(prompt_tokens, answer_tokens)
+            cost = self._cost_of_tokens(prompt_tokens, answer_tokens)
             with self._spending_lock:
                 self.services.spent += cost
-            if len(answers) != body["n"]:
+            if len(answers) != request_body["n"]:
                 raise WrongAnswer(
-                    f"{SERVICE_NAME} gave {len(answers)} answers, not the {body['n']} that were asked for"
+                    f"{SERVICE_NAME} gave {len(answers)} answers, not the {request_body['n']} that were asked for"
                 )
             return Completion(answers, prompt_tokens, answer_tokens, cost)
 
-        return self._client.ask(self.fine_tuned, try_once, stop)
+        return self._client.ask(self.fine_tuned, request_answers, stop_asking)
 
 
 def _json_hash(content: Any) -> str:

@@ -1,16 +1,18 @@
-"""OpenAI's prices of fine-tuned language models, as last known; the setting ``prompt_prices`` overrides them."""
+"""OpenAI's prices, as last known, of fine-tuning language models and of asking them."""
 
 from jobs.errors import UsageError
 from jobs.settings import PromptPrice, Settings
 
 PRICES = {
-    "gpt-3.5-turbo-1106": PromptPrice(training=8, input=3, output=6),  # the model of LLMSeqPrompt's paper
+    "gpt-3.5-turbo-1106": PromptPrice(training=8, input=3, output=6),  # the model with which LLMSeqPrompt was published
     "gpt-4o-mini-2024-07-18": PromptPrice(training=3, input=0.3, output=1.2),
 }
 
 
-def prompt_price(model: str, settings: Settings) -> PromptPrice:
-    """Return the prices of fine-tuning a base model and of asking the result.
+def prompt_price(base_model: str, settings: Settings) -> PromptPrice:
+    """Return the prices of fine-tuning a base model and of asking the fine-tuned model.
+
+    The setting ``prompt_prices`` overrides the prices in ``PRICES``.
 
     Raises
     ------
@@ -18,9 +20,9 @@ def prompt_price(model: str, settings: Settings) -> PromptPrice:
         If the price is unknown: nothing is bought without a known price.
     """
     prices = {**PRICES, **settings.prompt_prices}
-    if model not in prices:
+    if base_model not in prices:
         raise UsageError(
-            f"nextmart doesn't know the price of '{model}' (known: {', '.join(sorted(prices))}). Set it, in US dollars "
-            f'a million tokens: [prompt_prices."{model}"] training = …, input = …, output = …'
+            f"nextmart doesn't know the price of '{base_model}' (known: {', '.join(sorted(prices))}). Set it, in "
+            f'US dollars a million tokens: [prompt_prices."{base_model}"] training = …, input = …, output = …'
         )
-    return prices[model]
+    return prices[base_model]

@@ -1,4 +1,4 @@
-"""The record of purchases from services of language models: ``ml.fine_tunes`` and ``ml.completions``."""
+"""The record of paid fine-tunings and answers of language models: ``ml.fine_tunes`` and ``ml.completions``."""
 
 import json
 from collections.abc import Iterable
@@ -8,7 +8,7 @@ from typing import Any
 from jobs.warehouse.clock import now
 from jobs.warehouse.connection import Connection
 
-FAILED_STATUSES = ("failed", "cancelled", "lost")  # statuses of fine-tunings that ended without a model
+FAILED_STATUSES = ("failed", "cancelled", "lost")  # the statuses of a fine-tuning that ended without a model
 
 
 @dataclass(frozen=True)
@@ -18,15 +18,16 @@ class FineTune:
     Attributes
     ----------
     fine_tune_id : str
-        nextmart's name of the fine-tuning, which the service keeps with the job.
+        nextmart's name of the fine-tuning, which the service keeps in the job's metadata.
     status : str
-        ``preparing`` until the service has the job; then the service's word for the job's status, or ``lost``.
+        ``preparing`` until the service has the job; then the status that the service reports; ``lost`` if the service
+        no longer has the job.
     job_id : str or None
         The service's id of the fine-tuning job; None until it is known.
     fine_tuned_model : str or None
         The service's name of the resulting model; None until the job has succeeded.
     tokens : int
-        Tokens of all epochs: planned at first, charged once the job has succeeded.
+        The number of training tokens over all epochs: the planned number, and after success the number charged.
     """
 
     fine_tune_id: str
@@ -38,15 +39,15 @@ class FineTune:
 
 @dataclass(frozen=True)
 class Completion:
-    """The answers to one question, and their cost.
+    """A language model's answers to one question, and their cost.
 
     Attributes
     ----------
     answers : list of str
     prompt_tokens, completion_tokens : int
-        Tokens of the question and of all answers.
+        The numbers of tokens of the question and of all its answers.
     cost : float
-        US dollars.
+        The cost of the question and its answers, in US dollars.
     """
 
     answers: list[str]
@@ -56,18 +57,18 @@ class Completion:
 
 
 @dataclass(frozen=True)
-class Purchases:
-    """Reads and writes the record of purchases in the warehouse; each write is committed before the next purchase."""
+class PurchaseRecord:
+    """Reads and writes ``ml.fine_tunes`` and ``ml.completions``; each write is committed before the next purchase."""
 
     connection: Connection
 
     def find_fine_tune(self, recipe: str) -> FineTune | None:
-        """Return the newest fine-tuning with this recipe that is under way or has succeeded; None if there is none.
+        """Return the newest fine-tuning with a recipe that is under way or has succeeded; None if there is none.
 
         Parameters
         ----------
         recipe : str
-            The hash of the training and held-out examples, the base model, the number of epochs and the seed.
+            A hash of a fine-tuning's inputs: examples, held-out examples, base model, number of epochs and seed.
         """
         rows = self.connection.execute(
             "select fine_tune_id, status, job_id, fine_tuned_model, tokens from ml.fine_tunes "
@@ -76,27 +77,27 @@ class Purchases:
         ).fetchall()
         return FineTune(*rows[0]) if rows else None
 
-    def add_fine_tune(self, recipe: str, base_model: str, examples: int, tokens: int) -> FineTune:
-        """Record a fine-tuning, with its numbers of examples and tokens, before the service is asked for it."""
+    def add_fine_tune(self, recipe: str, base_model: str, example_count: int, token_count: int) -> FineTune:
+        """Insert a planned fine-tuning into ``ml.fine_tunes``, before the service is asked to create the job."""
         attempts = self.connection.execute("select count(*) from ml.fine_tunes where recipe = ?", [recipe]).fetchall()
         fine_tune_id = f"{recipe[:32]}-{attempts[0][0] + 1}"
         self.connection.execute(
             "insert into ml.fine_tunes (fine_tune_id, recipe, base_model, status, examples, tokens, created_at) "
             "values (?, ?, ?, 'preparing', ?, ?, ?)",
-            [fine_tune_id, recipe, base_model, examples, tokens, now()],
+            [fine_tune_id, recipe, base_model, example_count, token_count, now()],
         )
-        return FineTune(fine_tune_id, "preparing", None, None, tokens)
+        return FineTune(fine_tune_id, "preparing", None, None, token_count)
 
-    def update_fine_tune(self, fine_tune_id: str, **columns: Any) -> None:
-        """Change columns of a fine-tuning's row in ``ml.fine_tunes``."""
-        changes = ", ".join(f"{name} = ${name}" for name in columns)
+    def update_fine_tune(self, fine_tune_id: str, **changed_columns: Any) -> None:
+        """Set columns of a fine-tuning's row in ``ml.fine_tunes`` to the values of the keyword arguments."""
+        changes = ", ".join(f"{name} = ${name}" for name in changed_columns)
         self.connection.execute(
             f"update ml.fine_tunes set {changes} where fine_tune_id = $fine_tune_id",  # noqa: S608 - column names from nextmart's own code
-            {**columns, "fine_tune_id": fine_tune_id},
+            {**changed_columns, "fine_tune_id": fine_tune_id},
         )
 
     def find_answers(self, request_hashes: Iterable[str]) -> dict[str, list[str]]:
-        """Return recorded answers, by the hash of the request; requests without recorded answers are absent."""
+        """Return the recorded answers to requests, by request hash; requests without recorded answers are absent."""
         rows = self.connection.execute(
             "select request_hash, answers from ml.completions where request_hash in (select unnest(?::varchar[]))",
             [list(request_hashes)],
@@ -104,12 +105,12 @@ class Purchases:
         return {request_hash: json.loads(answers) for request_hash, answers in rows}
 
     def has_answers(self, language_model: str) -> bool:
-        """Tell whether any answer of a language model is recorded."""
+        """Tell whether at least one answer of the language model with this name is recorded."""
         query = "select 1 from ml.completions where language_model = ? limit 1"
         return bool(self.connection.execute(query, [language_model]).fetchall())
 
     def add_completion(self, request_hash: str, language_model: str, completion: Completion) -> None:
-        """Record the answers to one question."""
+        """Record a language model's answers to one question in ``ml.completions``."""
         row = [
             request_hash,
             language_model,

@@ -1,4 +1,4 @@
-"""Access of LLMSeqPrompt models to paid services: the warehouse, the settings, and the money spent so far."""
+"""What a model needs to buy from paid services: the warehouse, the settings, and the money spent so far."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -11,15 +11,15 @@ from jobs.warehouse.connection import Connection
 
 @dataclass
 class Services:
-    """Access to paid services; all models of one job share it, and its spending limit (``prompt_max_cost``).
+    """Access to paid language models and embeddings; all models of one job share its limit, ``prompt_max_cost``.
 
     Attributes
     ----------
     connection : Connection
-        The warehouse, which keeps all purchases, so that nothing is bought twice.
+        A connection to the warehouse, which keeps all purchases, so that nothing is bought twice.
     settings : Settings
     spent : float
-        US dollars that the job's models have spent so far.
+        The money that the job's models have spent so far, in US dollars.
     """
 
     connection: Connection
@@ -27,7 +27,7 @@ class Services:
     spent: float = 0.0
 
     def embed_names(self, names: Sequence[str]) -> dict[str, Floats]:
-        """Return embeddings of names, of unit length; see :func:`jobs.language_models.name_vectors.embed_names`."""
+        """Return unit-length embeddings of names; see :func:`jobs.language_models.name_vectors.embed_names`."""
         left_to_spend = max(0.0, (self.settings.prompt_max_cost or 0.0) - self.spent)
         vectors, cost = embed_names(self.connection, self.settings, names, left_to_spend)
         self.spent += cost

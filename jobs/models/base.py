@@ -47,7 +47,7 @@ class Model(ABC):
     defaults : parameter -> value
         All hyper-parameters of the family with their default values; a default's type is the parameter's type.
     allowed : parameter -> Interval or words
-        Allowed values of a hyper-parameter; a numeric one that is missing here has its interval in ``INTERVALS``.
+        Allowed values of hyper-parameters; a numeric hyper-parameter missing here has its interval in ``INTERVALS``.
     uses_embeddings : bool
         Whether the family reads the catalogue's embeddings.
     parameters : dict
@@ -56,8 +56,8 @@ class Model(ABC):
     Raises
     ------
     UsageError
-        If a given parameter is unknown in the family or its value is not allowed (:meth:`check`), or if two parameters
-        contradict each other.
+        If a given hyper-parameter is unknown in the family or its value is not allowed (:meth:`check`), or if two
+        hyper-parameters contradict each other.
     """
 
     family: ClassVar[str]
@@ -77,7 +77,7 @@ class Model(ABC):
         if name not in cls.defaults:
             raise UsageError(f"unknown parameter '{name}' of {cls.family}: {nearest(name, cls.defaults)}")
         expected = type(cls.defaults[name])
-        # not isinstance: for Python a bool is also an int
+        # types are compared exactly, because isinstance would accept a bool as an int
         if type(value) is not expected and not (expected is float and type(value) is int):
             raise UsageError(f"parameter '{name}' of {cls.family} must be of type {expected.__name__}, not {value!r}")
         allowed = cls.allowed.get(name) or INTERVALS.get(name)
@@ -90,8 +90,8 @@ class Model(ABC):
         """Whether the fitted model depends on the seed; if not, experiments fit the model with one seed only."""
         return True
 
-    def can_reuse(self, fitted: "Model") -> bool:
-        """Whether fitting this model can reuse ``fitted``, a model fitted on the same data with the same seed."""
+    def can_reuse(self, fitted_model: "Model") -> bool:
+        """Whether fitting this model can reuse ``fitted_model``, fitted on the same data with the same seed."""
         return False
 
     @abstractmethod
@@ -102,10 +102,10 @@ class Model(ABC):
         """
 
     def refit(self, sequences: Sequences, catalog: Catalog, fit_context: FitContext) -> "Model":
-        """Return a new model fitted on all sequences, with the choices that :meth:`fit` made by its validation cases.
+        """Return a new model fitted on all sequences, with the choices that :meth:`fit` made on its validation cases.
 
-        The newest sequences tell most about the next item, but :meth:`fit` can't train on them: they are its
-        validation cases. A refit can.
+        The newest sequences tell most about the next item. :meth:`fit` can't train on them, because they are its
+        validation cases; ``refit`` trains on them too.
         """
         model = type(self)(self.parameters)
         model.fit(sequences, NO_CASES, catalog, fit_context)
@@ -128,4 +128,4 @@ class Model(ABC):
 
     @abstractmethod
     def scorer(self, catalog: Catalog) -> Scorer:
-        """Return a scorer of the items of ``catalog``, which may differ from those of the catalogue used in the fit."""
+        """Return a scorer of the items of ``catalog``, which may differ from the catalogue used in the fit."""

@@ -1,8 +1,8 @@
 """Fusion: a model that merges the recommendation lists of several models, called its parts, into one list.
 
 Reciprocal-rank fusion: Cormack, Clarke & Büttcher 2009. Fusion is worthwhile if the parts rank the target high in
-different cases: on the lists published with arXiv 2309.09261, merging those of LLM2BERT4Rec, V-SKNN and LLMSeqSim
-gains a third in accuracy.
+different cases: on the lists published with arXiv 2309.09261, merging the lists of LLM2BERT4Rec, V-SKNN and
+LLMSeqSim gains a third in accuracy.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -20,7 +20,7 @@ from jobs.models.base import FitContext, Model
 from jobs.models.merging import MergedLists, best_weights, position_scores, row_item_keys
 from jobs.models.scorer import Scorer
 
-ROWS_AT_ONCE = 1024  # number of sequences ranked at once: bounds memory, which holds the lists of all parts
+ROWS_AT_ONCE = 1024  # number of sequences ranked at once; it bounds the memory for all parts' lists
 
 
 class Fusion(Model):
@@ -65,7 +65,7 @@ class Fusion(Model):
 
     @classmethod
     def check(cls, name: str, value: Any) -> None:
-        """Raise UsageError if ``value`` is not allowed for parameter ``name``, or the parts are fewer than two."""
+        """Raise UsageError if ``value`` is not allowed for hyper-parameter ``name``, or lists fewer than two parts."""
         super().check(name, value)
         if name == "parts" and len(value) < 2:
             raise UsageError("fusion's parts must be two families at least")
@@ -75,9 +75,9 @@ class Fusion(Model):
         """Whether the fitted model depends on the seed: it does if any part does."""
         return any(part.is_random for part in self.parts)
 
-    def can_reuse(self, fitted: Model) -> bool:
-        """Whether the model ``fitted`` can serve as a part: it has the same family and hyper-parameters."""
-        return any(_same_configuration(part, fitted) for part in self.parts)
+    def can_reuse(self, fitted_model: Model) -> bool:
+        """Whether fitting can reuse ``fitted_model``: whether it has the family and hyper-parameters of a part."""
+        return any(_have_same_configuration(part, fitted_model) for part in self.parts)
 
     def fit(self, train_sequences: Sequences, validation: Cases, catalog: Catalog, fit_context: FitContext) -> None:
         """Fit the parts, except those found in ``fit_context.fitted``; then choose the weights by ``validation``."""
@@ -127,13 +127,12 @@ class Fusion(Model):
         constant = p["constant"] if p["method"] == "reciprocal_rank" else None
         return FusionScorer([part.scorer(catalog) for part in self.parts], self.weights, p["depth"], constant)
 
-    def _reusable_model(self, index: int, part_context: FitContext, fit_context: FitContext) -> Model | None:
-        """Return the model of ``fit_context.fitted`` with the family, parameters and seed of a part, or None."""
-        part = self.parts[index]
-        fitted = fit_context.fitted.get(part.family)
-        return (
-            fitted if fitted and part_context.seed == fit_context.seed and _same_configuration(part, fitted) else None
-        )
+    def _reusable_model(self, part_index: int, part_context: FitContext, fit_context: FitContext) -> Model | None:
+        """Return the already fitted model with a part's family, hyper-parameters and seed, or None if there is none."""
+        part = self.parts[part_index]
+        fitted_model = fit_context.fitted.get(part.family)
+        has_same_seed = part_context.seed == fit_context.seed
+        return fitted_model if fitted_model and has_same_seed and _have_same_configuration(part, fitted_model) else None
 
     def _part_contexts(self, fit_context: FitContext) -> Iterator[tuple[int, FitContext]]:
         """Yield the index of each part, and a copy of ``fit_context`` with that part's checkpoint and seed."""
@@ -144,7 +143,7 @@ class Fusion(Model):
             yield index, replace(fit_context, seed=seed, checkpoint=path and path.with_stem(f"{path.stem}-{index}"))
 
 
-def _same_configuration(model: Model, other_model: Model) -> bool:
+def _have_same_configuration(model: Model, other_model: Model) -> bool:
     return model.family == other_model.family and model.parameters == other_model.parameters
 
 
@@ -193,7 +192,7 @@ class FusionScorer(Scorer):
         return scores, items
 
     def reasons(self, sequences: Sequences, items: Ints, allowed: Bools | None = None) -> Ints:
-        """Return the reason given by the part that contributes most to the recommended item's score.
+        """Return, for each recommended item, the reason given by the part that contributes most to its score.
 
         If that part can't give a reason, the reason comes from the part with the next largest contribution.
         """
@@ -202,12 +201,13 @@ class FusionScorer(Scorer):
         for start in range(0, len(sequences), ROWS_AT_ONCE):
             rows = np.arange(start, min(start + ROWS_AT_ONCE, len(sequences)))
             chunk, recommended = sequences.take(rows), items[rows]
-            # A list that holds items of its own sequence was made with repeats allowed: no item was excluded from it.
+            # A recommended list with items of its own sequence was made with repeats allowed, so no item is excluded
+            # when the parts' lists are made again.
             recommended_keys = row_item_keys(np.arange(len(chunk))[:, None], recommended)
-            has_repeats = np.isin(recommended_keys, row_item_keys(chunk.rows(), chunk.items)).any(axis=1)
-            excluded = chunk.last(np.where(has_repeats, 0, chunk.lengths))
+            has_repeats = np.isin(recommended_keys, row_item_keys(chunk.row_numbers(), chunk.items)).any(axis=1)
+            excluded = chunk.last_items(np.where(has_repeats, 0, chunk.lengths))
             merged = MergedLists.from_lists(self.part_lists(chunk, excluded, listable))
-            contributions = merged.scores_of(recommended) * self._weights
+            contributions = merged.part_scores_of(recommended) * self._weights
             for part_asked in np.moveaxis(np.argsort(-contributions, axis=2, kind="stable"), 2, 0):
                 for part, scorer in enumerate(self._scorers):
                     is_asked = (part_asked == part) & (contributions[:, :, part] > 0) & (reasons[rows] < 0)

@@ -24,8 +24,8 @@ class LLMSeqSim(Model):
     """Score of an item = similarity of its embedding to the age-weighted mean of the sequence's item embeddings.
 
     Nothing is trained by gradient descent. Item vectors have length 1, so without the recency correction the three
-    similarities (cosine, inner product, minus the squared Euclidean distance) order the items alike. Their scales
-    differ, and with the scale the effect of the correction's weight.
+    similarities (cosine, inner product, minus the squared Euclidean distance) order the items alike. They differ
+    in scale, so the same weight of the correction has a different effect on each.
 
     Hyper-parameters
     ----------------
@@ -70,7 +70,7 @@ class LLMSeqSim(Model):
         self.recency = Recency.from_sequences(train_sequences, catalog)
 
     def state(self) -> State:
-        """Return the reduction and the recency correction; the embeddings are in the table ``ml.embeddings``."""
+        """Return the reduction and the recency correction, but not the embeddings, which ``ml.embeddings`` stores."""
         parts = (self.projection, self.recency)
         return {name: array for part in parts if part for name, array in part.state().items()}
 
@@ -86,12 +86,14 @@ class LLMSeqSim(Model):
         similarity = self.parameters["similarity"]
 
         def queries(sequences: Sequences) -> Tensor:
-            means = torch.from_numpy(session_vectors(vectors, sequences.keep(has_vector), self.parameters["decay"]))
+            readable = sequences.keep_items(has_vector)
+            means = torch.from_numpy(session_vectors(vectors, readable, self.parameters["decay"]))
             if similarity == "cosine":
                 return functional.normalize(means, dim=1)
             if similarity == "dot":
                 return means
-            # -|m - v|² = 2 m·v - (|m|² + 1), as v has length 1: the inner product of (2 m, -|m|² - 1) and (v, 1)
+            # Euclidean similarity of the mean m and an item vector v of length 1: -|m - v|² = 2 m·v - (|m|² + 1),
+            # which is the inner product of (2 m, -|m|² - 1) and (v, 1).
             constant = -means.square().sum(dim=1, keepdim=True) - 1
             return torch.cat([2 * means, constant], dim=1) * means.any(dim=1, keepdim=True)
 

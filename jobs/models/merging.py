@@ -20,7 +20,7 @@ WEIGHT_STEPS = 10  # the weights tried for a part are multiples of 1 / WEIGHT_ST
 class MergedLists:
     """The union of several parts' ranked lists: each pair of a row and an item once, with its score in each part.
 
-    A row is the sequence that the lists were made for.
+    A row stands for one sequence, for which each part made a list.
 
     Attributes
     ----------
@@ -35,46 +35,47 @@ class MergedLists:
     part_scores: Doubles
 
     @classmethod
-    def from_lists(cls, lists: list[tuple[Ints, Doubles]]) -> "MergedLists":
-        """Merge ranked lists, given as two arrays (rows, depth) for each part: items, and their position scores."""
-        listed = [np.nonzero(items >= 0) for items, _ in lists]
+    def from_lists(cls, part_lists: list[tuple[Ints, Doubles]]) -> "MergedLists":
+        """Merge the ranked lists of several parts, each given by two arrays (rows, depth): items, position scores."""
+        listed = [np.nonzero(items >= 0) for items, _ in part_lists]
         keys = [
-            row_item_keys(rows, items[rows, ranks]) for (items, _), (rows, ranks) in zip(lists, listed, strict=True)
+            row_item_keys(rows, items[rows, ranks])
+            for (items, _), (rows, ranks) in zip(part_lists, listed, strict=True)
         ]
         distinct, pair = np.unique(np.concatenate(keys), return_inverse=True)
-        part_scores = np.zeros((len(distinct), len(lists)))
-        part = np.repeat(np.arange(len(lists)), [len(part_keys) for part_keys in keys])
+        part_scores = np.zeros((len(distinct), len(part_lists)))
+        part = np.repeat(np.arange(len(part_lists)), [len(part_keys) for part_keys in keys])
         part_scores[pair, part] = np.concatenate(
-            [scores[cells] for (_, scores), cells in zip(lists, listed, strict=True)]
+            [scores[cells] for (_, scores), cells in zip(part_lists, listed, strict=True)]
         )
         return cls(distinct >> 32, distinct & 0xFFFFFFFF, part_scores)
 
-    def top(self, weights: Doubles, rows: int, k: int) -> tuple[Floats, Ints]:
+    def top(self, weights: Doubles, row_count: int, k: int) -> tuple[Floats, Ints]:
         """Return each row's ``k`` largest weighted sums of part scores, and their items.
 
         Parameters
         ----------
         weights : float64 array (parts,)
             Weight of each part.
-        rows : int
+        row_count : int
             Number of rows of the merged lists.
 
         Returns
         -------
-        float32 array (rows, k), int32 array (rows, k)
+        float32 array (row_count, k), int32 array (row_count, k)
             Sums in descending order, equal sums by item index; -inf and -1 past the end of a shorter list.
         """
-        scores, items = np.full((rows, k), -np.inf, np.float32), np.full((rows, k), -1, np.int32)
+        scores, items = np.full((row_count, k), -np.inf, np.float32), np.full((row_count, k), -1, np.int32)
         sums = (self.part_scores @ weights).astype(np.float32)
         order = np.lexsort((self.items, -sums, self.rows))
         order = order[sums[order] > 0]  # drop items that are listed only by parts with weight 0
         row = self.rows[order]
-        rank = np.arange(len(order)) - np.searchsorted(row, np.arange(rows))[row]
+        rank = np.arange(len(order)) - np.searchsorted(row, np.arange(row_count))[row]
         order, row, rank = order[rank < k], row[rank < k], rank[rank < k]
         scores[row, rank], items[row, rank] = sums[order], self.items[order]
         return scores, items
 
-    def scores_of(self, items: Ints) -> Doubles:
+    def part_scores_of(self, items: Ints) -> Doubles:
         """Return every part's score of each given item.
 
         Parameters
@@ -148,7 +149,7 @@ def best_weights(merged_lists: MergedLists, targets: Longs) -> Doubles:
     float64 array (parts,)
     """
     parts = merged_lists.part_scores.shape[1]
-    target_part_scores = merged_lists.scores_of(targets[:, None].astype(np.int32))[:, 0]
+    target_part_scores = merged_lists.part_scores_of(targets[:, None].astype(np.int32))[:, 0]
     equal = np.full(parts, 1 / parts)
     candidates = sorted(_weight_grid(parts), key=lambda weights: float(np.abs(weights - equal).sum()))
 
@@ -156,7 +157,7 @@ def best_weights(merged_lists: MergedLists, targets: Longs) -> Doubles:
         target_sums = (target_part_scores @ weights).astype(np.float32)
         sums = (merged_lists.part_scores @ weights).astype(np.float32)
         target_sum = target_sums[merged_lists.rows]
-        # ordered as by MergedLists.top: an item with a larger sum, or an equal sum and a lower index, is ahead
+        # as in MergedLists.top, an item ranks ahead of the target if its sum is larger, or equal with a lower index
         is_ahead = (sums > target_sum) | ((sums == target_sum) & (merged_lists.items < targets[merged_lists.rows]))
         ranks = np.bincount(merged_lists.rows[is_ahead], minlength=len(targets)) + 1
         return float(rank_values(np.where(target_sums > 0, ranks, 0), "ndcg", 20).mean())

@@ -30,7 +30,7 @@ INTERVALS: Mapping[str, Interval] = {
          "depth"],
         Interval(least=1),
     ),
-    # for these hyper-parameters 0 has a special meaning: no limit, switched off, or the default of a service
+    # for most of these hyper-parameters 0 means no limit, no effect, or a default number
     **dict.fromkeys(
         ["negatives", "sample", "samples", "training_limit", "random_copies", "constant", "shrinkage", "recency",
          "weight_decay", "temperature"],

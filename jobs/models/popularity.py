@@ -14,7 +14,7 @@ from jobs.models.scorer import Scorer, VectorScorer
 class Popularity(Model):
     """Score of an item = number of training sequences that hold it, at least once.
 
-    A hundred orders of an item by one buyer therefore don't make it a bestseller, nor do they in the table
+    A hundred orders of an item by one buyer therefore don't make the item a bestseller, neither here nor in the table
     ``recommendations.popular_items``. On sequences without repeated items this is MostPopular of arXiv 2309.09261.
     """
 
@@ -28,10 +28,10 @@ class Popularity(Model):
     def fit(self, train_sequences: Sequences, validation: Cases, catalog: Catalog, fit_context: FitContext) -> None:
         """Count the training sequences that hold each item."""
         self.trained_on = catalog
-        self.counts = np.bincount(train_sequences.distinct().items, minlength=len(catalog)).astype(np.float32)
+        self.counts = np.bincount(train_sequences.without_repeats().items, minlength=len(catalog)).astype(np.float32)
 
     def state(self) -> State:
-        """Return the number of sequences that hold each item."""
+        """Return the number of training sequences that hold each item, as a named array."""
         return {"counts": self.counts}
 
     def restore(self, state: State, trained_on: Catalog) -> None:
@@ -39,8 +39,8 @@ class Popularity(Model):
         self.trained_on, self.counts = trained_on, state["counts"]
 
     def scorer(self, catalog: Catalog) -> Scorer:
-        """Return a scorer of the counts, as inner products of one-number item vectors and the query vector 1."""
-        trained_index = self.trained_on.find(catalog.item_ids)
+        """Return a scorer whose scores are the counts: each query vector is 1, and an item's vector is its count."""
+        trained_index = self.trained_on.find_indices(catalog.item_ids)
         counts = np.where(trained_index >= 0, self.counts[trained_index], 0).astype(np.float32)
         return VectorScorer(
             queries=lambda sequences: torch.ones(len(sequences), 1),

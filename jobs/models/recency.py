@@ -23,10 +23,11 @@ from jobs.core.arrays import Doubles, Floats, Longs, State
 from jobs.core.catalog import Catalog
 from jobs.core.sequences import Sequences
 
-# Share of the training sequences that count as newest: that of the validation cases. On Amazon Beauty, shares from 3 %
-# to 20 % do as well.
+# Share of the training sequences that count as newest. It equals the share of sequences that are validation cases. On
+# Amazon Beauty, any share from 3 % to 20 % works as well.
 NEWEST_SHARE = 0.1
-# Bounds of the Dirichlet prior's concentration, in counts: at 1 the prior weighs next to nothing, at 1e9 everything.
+# Bounds of the Dirichlet prior's concentration, in counts. At 1 the prior hardly affects the posterior mean; at 1e9 the
+# prior alone decides it.
 CONCENTRATION_BOUNDS = (1.0, 1e9)
 
 
@@ -37,8 +38,8 @@ class Recency:
     Attributes
     ----------
     log_ratios : float32 array (items of the fit,)
-        log(q / p), with q an item's share of today's demand, and p its share of all items in the training sequences,
-        for which each item is counted once more.
+        log(q / p), with q an item's share of today's demand, and p the item's share of all items in the training
+        sequences. One is added to each item's count, so that no share p is 0.
     trained_on : Catalog
         The catalogue that the model was fitted on.
     """
@@ -48,12 +49,12 @@ class Recency:
 
     @classmethod
     def from_sequences(cls, sequences: Sequences, catalog: Catalog) -> "Recency":
-        """Estimate the correction from the last items of the newest sequences; order ``sequences`` oldest first."""
+        """Estimate the correction from the last items of the newest of ``sequences``, ordered oldest first."""
         sequences = sequences.take(sequences.lengths >= 2)  # one-item sequences have no transition to learn from
         counts = np.bincount(sequences.items, minlength=len(catalog)) + 1.0
         overall = counts / counts.sum()
         newest = np.arange(round(len(sequences) * (1 - NEWEST_SHARE)), len(sequences))
-        last_items = np.bincount(sequences.take(newest).last(1).items, minlength=len(catalog))
+        last_items = np.bincount(sequences.take(newest).last_items(1).items, minlength=len(catalog))
         concentration = dirichlet_concentration(last_items, overall)
         if concentration is None:
             today = overall
@@ -66,7 +67,7 @@ class Recency:
 
         An item that is new since the fit gets the lowest log-ratio, since none of the newest sequences ends with it.
         """
-        trained_index = self.trained_on.find(catalog.item_ids)
+        trained_index = self.trained_on.find_indices(catalog.item_ids)
         known = trained_index >= 0
         return np.where(known, self.log_ratios[trained_index], self.log_ratios.min(initial=0)).astype(np.float32)
 

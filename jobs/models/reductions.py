@@ -23,9 +23,9 @@ from jobs.errors import UsageError
 
 SHRINKAGE = 0.04  # default strength λ of the reduction "shrinkage", see SpectralShrinkage
 
-# Hyper-parameters, with their defaults, that all families which reduce embeddings share. ``reduction`` is a key of
-# ``REDUCTIONS``. ``shrinkage`` is only read if ``reduction`` is "shrinkage": 0 is whitening, and the larger it is, the
-# closer to PCA. The family's ``width`` is the size of the reduced vectors.
+# Hyper-parameters, with their defaults, of all families that reduce embeddings. ``reduction`` is a key of
+# ``REDUCTIONS``. ``shrinkage`` is only read if ``reduction`` is "shrinkage": 0 makes the reduction a whitening, and
+# larger values bring the reduction closer to PCA. The family's ``width`` is the size of the reduced vectors.
 REDUCTION_DEFAULTS = {
     "reduction": "pca",
     "shrinkage": SHRINKAGE,
@@ -70,13 +70,13 @@ def fit_projection(
     *,
     shrinkage: float = SHRINKAGE,
     seed: int = 0,
-    standard_deviation: float = 1.0,
+    output_standard_deviation: float = 1.0,
 ) -> Projection | None:
     """Fit a reduction on the embeddings of all items that have an embedding, even those without events.
 
     LLM2BERT4Rec reduces by PCA, centred and not whitened (arXiv 2309.09261, section 3.3); random projection, linear
-    autoencoder and LDA are those of the extended paper (arXiv 2402.01339). In the papers the vectors keep the scale
-    that a reduction gives them, which happens to suit the embedding model ada-002. Here the scale is explicit: all
+    autoencoder and LDA come from the extended paper (arXiv 2402.01339). In the papers the vectors keep the scale that
+    a reduction gives them, a scale that happens to suit the embedding model ada-002. Here the scale is explicit: all
     components are multiplied by one number, so that the entries of the reduced vectors have the given standard
     deviation.
 
@@ -96,7 +96,7 @@ def fit_projection(
         Strength λ of the reduction ``shrinkage``, see :class:`SpectralShrinkage`.
     seed : int
         Seed of the random reductions.
-    standard_deviation : float
+    output_standard_deviation : float
         Root mean square of the reduced vectors' entries on the fitted items.
 
     Returns
@@ -125,14 +125,14 @@ def fit_projection(
         transformer.fit(centred[labels != ""], labels[labels != ""])
     else:
         transformer.fit(centred)
-    # The rows of the matrix are the transformed unit vectors, less the transformed zero vector: LDA subtracts a mean,
-    # that of the items with a category, before it applies its matrix.
+    # Row i of the projection's matrix is the transformed unit vector i minus the transformed zero vector. The zero
+    # vector matters for LDA, which subtracts the mean of the items with a category before it applies its matrix.
     dimensions = embeddings.shape[1]
     linear = transformer.transform(np.eye(dimensions)) - transformer.transform(np.zeros((1, dimensions)))
     linear = linear[:, : min(width, rank)]
     spread = np.sqrt(np.square(centred @ linear).sum() / (len(centred) - 1) / width)
     if spread > 0:
-        components[:, : linear.shape[1]] = linear * (standard_deviation / spread)
+        components[:, : linear.shape[1]] = linear * (output_standard_deviation / spread)
     return Projection(mean.astype(np.float32), components.astype(np.float32))
 
 
@@ -142,7 +142,7 @@ class SpectralShrinkage(TransformerMixin, BaseEstimator):  # type: ignore[misc]
     A singular value s of the centred rows becomes sqrt(s² / (s² + λ)), the closed form of ACE (arXiv 2605.29322). Here
     s² is divided by the sum of all s², so that a λ means the same for every embedding model and number of items. This
     equals ACE's formula if the centred rows have a mean squared length of 1 and ACE's λ is divided by their number.
-    ACE's best λ, about 500 for 12,101 items, is then 0.04; if its rows are shorter, it is more.
+    ACE's best λ, about 500 for 12,101 items, then becomes 0.04; it becomes more if ACE's rows are shorter.
 
     Parameters
     ----------
@@ -175,11 +175,11 @@ class SpectralShrinkage(TransformerMixin, BaseEstimator):  # type: ignore[misc]
 class LinearAutoencoder(TransformerMixin, BaseEstimator):  # type: ignore[misc]
     """The encoder of a purely linear autoencoder, trained as in the extended paper (arXiv 2402.01339).
 
-    The decoder starts at the code, of width ``n_components``; each of its layers doubles the width, up to that of the
-    input; the encoder is its mirror image. Training uses the mean squared error, Adam and batches of 512. A fully
-    trained encoder spans the principal components (Baldi & Hornik 1989); the paper's three epochs stop before that, and
-    with few items the encoder stays close to the random projection of its initial weights. The layers have no bias and
-    are multiplied into one matrix, so rows should be centred.
+    The input of the decoder is the code, of width ``n_components``; each layer of the decoder doubles the width, up to
+    the width of the rows. The encoder has the same layers in reverse order. Training uses the mean squared error, Adam
+    and batches of 512. A fully trained encoder spans the principal components (Baldi & Hornik 1989); the paper's three
+    epochs stop before that, and with few items the encoder stays close to the random projection of its initial weights.
+    The layers have no bias and are multiplied into one matrix, so rows should be centred.
 
     Parameters
     ----------
@@ -200,7 +200,8 @@ class LinearAutoencoder(TransformerMixin, BaseEstimator):  # type: ignore[misc]
     def fit(self, X: Doubles, y: None = None) -> Self:
         """Train on centred rows, float64 (items, dimensions)."""
         generator = torch.Generator().manual_seed(self.random_state)
-        rows = torch.from_numpy(X / X.std()).float()  # to standard deviation 1: Adam's steps ignore the data's scale
+        # the rows are scaled to standard deviation 1, because Adam's step size doesn't depend on the scale of the data
+        rows = torch.from_numpy(X / X.std()).float()
         widths = [self.n_components]
         while 2 * widths[-1] < X.shape[1]:
             widths.append(2 * widths[-1])
@@ -231,19 +232,19 @@ class LinearAutoencoder(TransformerMixin, BaseEstimator):  # type: ignore[misc]
 RANDOM_REDUCTIONS = ("random", "autoencoder")  # the reductions whose result depends on the seed
 
 # Reduction name -> function that makes the unfitted transformer from a width, a shrinkage and a seed. PCA decomposes
-# the covariance matrix (dimensions, dimensions), which is small; the result is exact and deterministic.
+# the covariance matrix (dimensions, dimensions), which is small; its result is exact and deterministic.
 REDUCTIONS: dict[str, Callable[[int, float, int], Any]] = {
     "pca": lambda width, _shrinkage, _seed: PCA(width, svd_solver="covariance_eigh"),
     "random": lambda width, _shrinkage, seed: GaussianRandomProjection(width, random_state=seed),
     "autoencoder": lambda width, _shrinkage, seed: LinearAutoencoder(width, random_state=seed),
-    "lda": lambda _width, _shrinkage, _seed: LinearDiscriminantAnalysis(),  # finds all discriminants, the best first
+    "lda": lambda _width, _shrinkage, _seed: LinearDiscriminantAnalysis(),  # LDA finds all discriminants, best first
     "whitening": lambda width, _shrinkage, _seed: PCA(width, whiten=True, svd_solver="covariance_eigh"),
     "shrinkage": lambda width, shrinkage, _seed: SpectralShrinkage(width, shrinkage),
 }
 
 
 def _numerical_rank(centred_rows: Doubles, mean: Doubles) -> int:
-    """Count the principal directions in which rows differ by more than the rounding errors of float32."""
+    """Count the principal directions in which the centred rows differ by more than float32's rounding errors."""
     covariance = centred_rows.T @ centred_rows / len(centred_rows)
     smallest = 10 * np.finfo(np.float32).eps * np.sqrt(np.trace(covariance) + mean @ mean)
     return int((np.sqrt(np.linalg.eigvalsh(covariance).clip(min=0)) > smallest).sum())

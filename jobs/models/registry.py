@@ -22,14 +22,14 @@ FAMILIES: dict[str, type[Model]] = {family: _import_class(path) for family, path
 """Family name -> model class."""
 
 
-def make(family: str, parameters: Mapping[str, Any] | None = None, services: Services | None = None) -> Model:
+def make(family: str, hyperparameters: Mapping[str, Any] | None = None, services: Services | None = None) -> Model:
     """Return an unfitted model of a family; hyper-parameters that are not given keep the family's defaults.
 
     Parameters
     ----------
     family : str
         A key of ``FAMILIES``.
-    parameters : mapping, optional
+    hyperparameters : mapping, optional
         Hyper-parameter name -> value.
     services : Services, optional
         Paid language-model services. Only LLMSeqPrompt uses them, by itself or as a part of a fusion.
@@ -39,18 +39,18 @@ def make(family: str, parameters: Mapping[str, Any] | None = None, services: Ser
     UsageError
         If the family lacks a given hyper-parameter, or its value is not allowed.
     """
-    parameters = parameters or {}
+    hyperparameters = hyperparameters or {}
     if family == Fusion.family:
-        return _make_fusion(parameters, services)
+        return _make_fusion(hyperparameters, services)
     if family == LLMSeqPrompt.family:
-        return LLMSeqPrompt(parameters, services)
-    return FAMILIES[family](parameters)
+        return LLMSeqPrompt(hyperparameters, services)
+    return FAMILIES[family](hyperparameters)
 
 
 def check(family: str, name: str, value: Any) -> None:
     """Raise UsageError if a family has no hyper-parameter ``name``, or ``value`` is not allowed for it.
 
-    The hyper-parameter is checked by itself. Combinations are checked when a model is made.
+    The hyper-parameter is checked by itself. Combinations of hyper-parameters are checked when a model is made.
     """
     FAMILIES[family].check(name, value)
     if family == Fusion.family and name == "parts":
@@ -60,13 +60,13 @@ def check(family: str, name: str, value: Any) -> None:
                 raise UsageError(f"fusion's parts: {part!r} is no family to fuse; {nearest(str(part), fusible)}")
 
 
-def _make_fusion(parameters: Mapping[str, Any], services: Services | None) -> Fusion:
-    for name, value in parameters.items():
+def _make_fusion(hyperparameters: Mapping[str, Any], services: Services | None) -> Fusion:
+    for name, value in hyperparameters.items():
         check(Fusion.family, name, value)
-    with_defaults = {**Fusion.defaults, **parameters}
+    with_defaults = {**Fusion.defaults, **hyperparameters}
     part_families, part_parameters = with_defaults["parts"], with_defaults["parameters"]
     for family in part_parameters:
         if family not in part_families:
             raise UsageError(f"fusion's parameters name '{family}': {nearest(family, part_families)}")
     parts = [make(family, part_parameters.get(family), services) for family in part_families]
-    return Fusion(parameters, parts)
+    return Fusion(hyperparameters, parts)

@@ -19,13 +19,13 @@ from jobs.core.metrics import rank_values, target_ranks
 from jobs.core.sequences import Sequences
 from jobs.core.topk import top_k
 
-# Number of sequences whose reasons are found at once: bounds memory, which holds the vectors of all their items.
+# Number of sequences whose reasons are found at once; it bounds the memory for the vectors of all their items.
 REASON_CHUNK = 1024
 
-# Number of a sequence's newest items that can be reasons.
+# Number of a sequence's newest items among which a reason is sought.
 REASON_WINDOW = 50
 
-# Number of sequences ranked at once: bounds memory, whatever the number of visitors.
+# Number of sequences ranked at once; it bounds memory for any number of visitors.
 QUERY_CHUNK = 4096
 
 
@@ -42,7 +42,9 @@ class Scorer(ABC):
 
     @abstractmethod
     def top(self, sequences: Sequences, k: int, exclude: Sequences | None, allowed: Bools) -> tuple[Floats, Ints]:
-        """Return the ``k`` best items of each sequence. Other code calls :func:`recommend`, which bounds memory.
+        """Return the ``k`` best items of each sequence.
+
+        Code outside the models should call :func:`recommend`, which ranks chunks of sequences and so bounds memory.
 
         Parameters
         ----------
@@ -80,7 +82,7 @@ class Scorer(ABC):
         return np.full(items.shape, -1, np.int32)
 
     def rates(self) -> dict[str, float]:
-        """Return further quality measures of the lists made so far, to be stored beside the metrics: name -> share."""
+        """Return further quality measures of all lists made so far, stored beside the metrics: name -> share."""
         return {}
 
 
@@ -91,11 +93,12 @@ class VectorScorer(Scorer):
     Attributes
     ----------
     queries : Sequences -> float32 tensor (sequences, width)
-        Computes the query vectors; that of a sequence none of whose items the model knows is zero.
+        Computes the query vectors; a sequence's query vector is zero if the model knows none of the sequence's items.
     item_vectors : float32 tensor (items, width)
         The vectors of the catalogue's items, in the catalogue's order.
     explains : bool
-        Whether the scorer gives reasons: the sequence's item whose vector is nearest to the recommended item's.
+        Whether the scorer gives reasons; a reason is the sequence's item with the vector nearest to the recommended
+        item's vector.
     item_bias : float32 tensor (items,), optional
         Added to each item's score, for every sequence.
     """
@@ -107,7 +110,7 @@ class VectorScorer(Scorer):
     item_bias: Tensor | None = None
 
     def top(self, sequences: Sequences, k: int, exclude: Sequences | None, allowed: Bools) -> tuple[Floats, Ints]:
-        """Return the items with the largest inner products; a sequence whose query is zero gets an empty list."""
+        """Return the items with the largest inner products; a sequence with a zero query vector gets an empty list."""
         queries = self.queries(sequences)
         unreadable = ~queries.any(dim=1).cpu().numpy()
         scores, items = top_k(queries, self.item_vectors, k, bias=self.item_bias, exclude=exclude, allowed=allowed)
@@ -122,8 +125,13 @@ class VectorScorer(Scorer):
         vectors = functional.normalize(self.item_vectors, dim=1)
         for start in range(0, len(sequences), REASON_CHUNK):
             rows = slice(start, min(start + REASON_CHUNK, len(sequences)))
-            chunk = sequences.take(np.arange(rows.start, rows.stop)).keep(self.recommendable).last(REASON_WINDOW)
-            candidates = chunk.padded(-1)[:, ::-1].copy()  # newest first: argmax then takes the newest of equal cosines
+            chunk = (
+                sequences.take(np.arange(rows.start, rows.stop))
+                .keep_items(self.recommendable)
+                .last_items(REASON_WINDOW)
+            )
+            # candidates are ordered newest first, so that argmax takes the newest of those with equal cosines
+            candidates = chunk.padded_matrix(-1)[:, ::-1].copy()
             if candidates.shape[1] == 0:
                 continue
             cosines = torch.bmm(vectors[items[rows].clip(min=0)], vectors[candidates.clip(min=0)].transpose(1, 2))

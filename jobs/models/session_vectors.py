@@ -1,4 +1,4 @@
-"""Session vectors: the mean of the embeddings of a sequence's items, in which newer items weigh more."""
+"""Session vectors: the weighted mean of the embeddings of a sequence's items, in which newer items weigh more."""
 
 from collections.abc import Callable
 from typing import Any
@@ -14,9 +14,9 @@ from jobs.core.sequences import Sequences
 from jobs.models.base import FitContext
 from jobs.models.reductions import Projection, fit_projection
 
-# Decay name -> function that returns the weight of an item in its sequence. ``steps_back`` counts from the newest item
-# of the sequence, which is 1; ``length`` is the number of items in the sequence. The formulas are those of
-# arXiv 2402.01339. Linear decays and their powers stay above 0: every item counts.
+# Decay name -> function that returns the weight of an item in its sequence. ``steps_back`` is 1 for the newest item
+# of the sequence, 2 for the item before it, and so on; ``length`` is the number of items in the sequence. The formulas
+# are those of arXiv 2402.01339. Linear decays and their powers stay above 0, so that every item counts.
 DECAYS: dict[str, Callable[[Doubles, Doubles], Doubles]] = {
     "last": lambda steps_back, _length: (steps_back == 1).astype(np.float64),
     "mean": lambda steps_back, _length: np.ones_like(steps_back),
@@ -36,12 +36,12 @@ def age_weights(sequences: Sequences, decay: str) -> Doubles:
     return DECAYS[decay](age.astype(np.float64), np.repeat(sequences.lengths, sequences.lengths).astype(np.float64))
 
 
-def session_vectors(vectors: Floats, sequences: Sequences, decay: str) -> Floats:
+def session_vectors(item_vectors: Floats, sequences: Sequences, decay: str) -> Floats:
     """Return the age-weighted mean of each sequence's item vectors.
 
     Parameters
     ----------
-    vectors : float32 array (items, width)
+    item_vectors : float32 array (items, width)
         Vector of each item that the sequences index.
     sequences : Sequences
         Item indices, oldest first.
@@ -54,21 +54,21 @@ def session_vectors(vectors: Floats, sequences: Sequences, decay: str) -> Floats
         Zeros for an empty sequence.
     """
     weights = age_weights(sequences, decay)
-    weights /= np.bincount(sequences.rows(), weights, minlength=len(sequences))[sequences.rows()]
-    shape = (len(sequences), len(vectors))
+    weights /= np.bincount(sequences.row_numbers(), weights, minlength=len(sequences))[sequences.row_numbers()]
+    shape = (len(sequences), len(item_vectors))
     matrix = sparse.csr_array((weights.astype(np.float32), sequences.items, sequences.offsets), shape=shape)
-    return np.asarray(matrix @ vectors, dtype=np.float32)
+    return np.asarray(matrix @ item_vectors, dtype=np.float32)
 
 
-def fit_reduction(parameters: dict[str, Any], catalog: Catalog, fit_context: FitContext) -> Projection | None:
-    """Fit the reduction named by ``parameters["reduction"]``; None if that is "none", or no item has an embedding."""
-    if parameters["reduction"] == "none":
+def fit_reduction(hyperparameters: dict[str, Any], catalog: Catalog, fit_context: FitContext) -> Projection | None:
+    """Return the fitted reduction of the embeddings, or None if ``reduction`` is "none" or no item has an embedding."""
+    if hyperparameters["reduction"] == "none":
         return None
     return fit_projection(
         catalog,
-        parameters["reduction"],
-        parameters["width"],
-        shrinkage=parameters["shrinkage"],
+        hyperparameters["reduction"],
+        hyperparameters["width"],
+        shrinkage=hyperparameters["shrinkage"],
         seed=fit_context.seed,
     )
 
@@ -77,7 +77,7 @@ def unit_vectors(catalog: Catalog, projection: Projection | None) -> Floats:
     """Return the items' embeddings, reduced and then scaled to length 1: float32 array (items, width).
 
     The vector is zero for an item without an embedding, and for an item whose embedding the reduction maps to zero.
-    Source: the extended paper (arXiv 2402.01339).
+    Source: arXiv 2402.01339.
     """
     vectors = catalog.embeddings
     if projection:

@@ -20,14 +20,14 @@ from jobs.models.session_vectors import DECAYS, age_weights
 
 SparseMatrix = Any  # SciPy's sparse arrays have no type hints
 
-ROWS_AT_ONCE = 512  # sequences ranked at once: bounds memory for similarities and scores
+ROWS_AT_ONCE = 512  # number of sequences ranked at once; it bounds the memory for similarities and scores
 
 
 class SKNN(Model):
     """Score of an item = sum of the similarities of the nearest training sessions that hold the item.
 
     A session is the set of its items. In the sequence to recommend for, each item counts once, at its last occurrence,
-    with a weight by age.
+    with a weight that depends on its age.
 
     Hyper-parameters
     ----------------
@@ -43,7 +43,7 @@ class SKNN(Model):
         Whether an item's score is multiplied by 1 + ln(sessions / sessions that hold the item).
     recency : float
         Weight of the recency correction: scores are multiplied by (an item's share of today's demand / its share of
-        all history)^weight. SKNN as published has none: 0.
+        all history)^weight. Weight 0 gives SKNN as published, without a correction.
     """
 
     family = "sknn"
@@ -78,16 +78,18 @@ class SKNN(Model):
 
     def scorer(self, catalog: Catalog) -> Scorer:
         """Return a scorer of the items that training sessions hold and that are still in the catalogue."""
-        return NeighbourScorer(*self._session_items(catalog), self.recency.for_catalog(catalog), self.parameters)
+        return NeighbourScorer(
+            *self._session_items_and_lengths(catalog), self.recency.for_catalog(catalog), self.parameters
+        )
 
-    def _session_items(self, catalog: Catalog) -> tuple[SparseMatrix, npt.NDArray[np.integer]]:
-        """Return the parameters ``session_items`` and ``lengths`` of :class:`NeighbourScorer`."""
+    def _session_items_and_lengths(self, catalog: Catalog) -> tuple[SparseMatrix, npt.NDArray[np.integer]]:
+        """Return the arguments ``session_items`` and ``session_lengths`` of :class:`NeighbourScorer`."""
         shape = (len(self.sessions), len(self.trained_on.item_ids))
-        rows, columns = self.sessions.rows(), self.sessions.items
+        rows, columns = self.sessions.row_numbers(), self.sessions.items
         trained_items = sparse.coo_array((np.ones(len(columns)), (rows, columns)), shape=shape).tocsr().tocoo()
-        # items removed from the catalogue count in the lengths, so that the scores of the other items do not change
+        # items removed from the catalogue count in the lengths, so that the scores of other items do not change
         lengths = np.bincount(trained_items.row, minlength=len(self.sessions))
-        index = catalog.find(self.trained_on.item_ids)[trained_items.col]
+        index = catalog.find_indices(self.trained_on.item_ids)[trained_items.col]
         in_catalog = index >= 0
         entries = (np.ones(in_catalog.sum()), (trained_items.row[in_catalog], index[in_catalog]))
         return sparse.csr_array(entries, shape=(len(self.sessions), len(catalog))), lengths
@@ -107,29 +109,29 @@ class NeighbourScorer(Scorer):
     ----------
     session_items : sparse float64 array (sessions, items)
         1 if the session holds the item of the catalogue, else 0.
-    lengths : int array (sessions,)
+    session_lengths : int array (sessions,)
         Number of distinct items of each session, including items that are no longer in the catalogue.
-    recency : float32 array (items,)
+    recency_log_ratios : float32 array (items,)
         Log-ratio of each item's recency correction, see :class:`Recency`.
-    parameters : dict
+    hyperparameters : dict
         The hyper-parameters of the model.
     """
 
     def __init__(
         self,
         session_items: SparseMatrix,
-        lengths: npt.NDArray[np.integer],
-        recency: Floats,
-        parameters: dict[str, Any],
+        session_lengths: npt.NDArray[np.integer],
+        recency_log_ratios: Floats,
+        hyperparameters: dict[str, Any],
     ) -> None:
         sessions, items = session_items.shape
-        holders = np.bincount(session_items.indices, minlength=items)  # number of sessions with each item
+        holders = np.bincount(session_items.indices, minlength=items)  # number of sessions that hold each item
         self.recommendable = holders > 0
         self._session_items, self._item_sessions = session_items, session_items.T.tocsr()
-        self._norms = np.sqrt(np.maximum(lengths, 1))
-        idf = 1 + np.log(sessions / np.maximum(holders, 1)) if parameters["idf"] else np.ones(items)
-        self._item_weights = idf * np.exp(parameters["recency"] * recency)
-        self._parameters = parameters
+        self._norms = np.sqrt(np.maximum(session_lengths, 1))
+        idf = 1 + np.log(sessions / np.maximum(holders, 1)) if hyperparameters["idf"] else np.ones(items)
+        self._item_weights = idf * np.exp(hyperparameters["recency"] * recency_log_ratios)
+        self._hyperparameters = hyperparameters
 
     def top(self, sequences: Sequences, k: int, exclude: Sequences | None, allowed: Bools) -> tuple[Floats, Ints]:
         """Return the ``k`` best items of each sequence's nearest sessions; fewer if these sessions hold fewer items."""
@@ -157,7 +159,8 @@ class NeighbourScorer(Scorer):
     def reasons(self, sequences: Sequences, items: Ints, allowed: Bools | None = None) -> Ints:
         """Return the item of the sequence that adds most to the recommended item's score.
 
-        An item of the sequence adds to the score through each neighbour session that holds it and the recommended item.
+        An item of the sequence adds to the score through each neighbour session that holds both it and the recommended
+        item.
         """
         reasons = super().reasons(sequences, items)
         for start in range(0, len(sequences), ROWS_AT_ONCE):
@@ -166,13 +169,14 @@ class NeighbourScorer(Scorer):
             weights, neighbours = self._age_weights(chunk), self._neighbours(chunk)
             for number, row in enumerate(rows):
                 entries = slice(weights.indptr[number], weights.indptr[number + 1])
-                own_items, own_weights = weights.indices[entries][::-1], weights.data[entries][::-1]  # newest first
+                # own items are ordered newest first, so that argmax takes the newest of those that add equally much
+                own_items, own_weights = weights.indices[entries][::-1], weights.data[entries][::-1]
                 listed = np.flatnonzero(items[row] >= 0)
                 if not len(own_items) or not len(listed):
                     continue
                 nearest = slice(neighbours.indptr[number], neighbours.indptr[number + 1])
                 held = self._session_items[neighbours.indices[nearest]]
-                unit = self._contribution(neighbours.indices[nearest], neighbours.data[nearest])[:, None]
+                unit = self._session_contributions(neighbours.indices[nearest], neighbours.data[nearest])[:, None]
                 pairs = held[:, own_items].T @ (held[:, items[row, listed]] * unit)
                 contributions = own_weights[:, None] * pairs.toarray()
                 best = own_items[contributions.argmax(axis=0)]
@@ -181,51 +185,57 @@ class NeighbourScorer(Scorer):
 
     def _age_weights(self, sequences: Sequences) -> SparseMatrix:
         """Return the age weights of each sequence's distinct items, oldest first: sparse array (sequences, items)."""
-        distinct = sequences.distinct().keep(self.recommendable)
+        distinct = sequences.without_repeats().keep_items(self.recommendable)
         weights = sparse.csr_array(
-            (age_weights(distinct, self._parameters["decay"]), distinct.items, distinct.offsets),
+            (age_weights(distinct, self._hyperparameters["decay"]), distinct.items, distinct.offsets),
             shape=(len(distinct), len(self.recommendable)),
         )
         weights.eliminate_zeros()
         return weights
 
-    def _similarities(self, sequences: Sequences, weights: SparseMatrix, shared_weights: SparseMatrix) -> Doubles:
+    def _similarities(
+        self, sequences: Sequences, age_weight_matrix: SparseMatrix, session_overlaps: SparseMatrix
+    ) -> Doubles:
         """Return the similarity of each pair of a sequence and a session that share items: float64 array (pairs,).
 
         Parameters
         ----------
-        weights : sparse float64 array (sequences, items)
+        age_weight_matrix : sparse float64 array (sequences, items)
             Age weights of the sequences' items, as :meth:`_age_weights` returns them.
-        shared_weights : sparse float64 array (sequences, sessions)
+        session_overlaps : sparse float64 array (sequences, sessions)
             Sum of the age weights of the items that a sequence shares with a session; one entry per pair.
         """
-        if self._parameters["similarity"] == "dot":
-            return shared_weights.data  # type: ignore[no-any-return]
-        norms = np.sqrt(np.maximum(weights.multiply(weights).sum(axis=1), 1e-12))
-        sequence_norms = np.repeat(norms, np.diff(shared_weights.indptr))
-        return shared_weights.data / (self._norms[shared_weights.indices] * sequence_norms)  # type: ignore[no-any-return]
+        if self._hyperparameters["similarity"] == "dot":
+            return session_overlaps.data  # type: ignore[no-any-return]
+        norms = np.sqrt(np.maximum(age_weight_matrix.multiply(age_weight_matrix).sum(axis=1), 1e-12))
+        sequence_norms = np.repeat(norms, np.diff(session_overlaps.indptr))
+        return session_overlaps.data / (self._norms[session_overlaps.indices] * sequence_norms)  # type: ignore[no-any-return]
 
-    def _contribution(self, sessions: npt.NDArray[np.integer], similarities: Doubles) -> Doubles:
-        """Return how much each session adds to its items' scores for a shared item of weight 1, up to a factor."""
-        return np.ones_like(similarities) if self._parameters["similarity"] == "dot" else 1 / self._norms[sessions]
+    def _session_contributions(self, session_numbers: npt.NDArray[np.integer], similarities: Doubles) -> Doubles:
+        """Return what each session adds to its items' scores per shared item of weight 1, up to a common factor."""
+        return (
+            np.ones_like(similarities)
+            if self._hyperparameters["similarity"] == "dot"
+            else 1 / self._norms[session_numbers]
+        )
 
     def _neighbours(self, sequences: Sequences) -> SparseMatrix:
         """Return the similarities of each sequence to its nearest sessions: sparse array (sequences, sessions)."""
         weights = self._age_weights(sequences)
         shared = weights @ self._item_sessions
-        if self._parameters["sample"]:
-            shared = _keep_largest(shared, shared.indices, self._parameters["sample"])
+        if self._hyperparameters["sample"]:
+            shared = _keep_largest_per_row(shared, shared.indices, self._hyperparameters["sample"])
         shared.data = self._similarities(sequences, weights, shared)
         shared.eliminate_zeros()
-        return _keep_largest(shared, shared.data, self._parameters["neighbours"])
+        return _keep_largest_per_row(shared, shared.data, self._hyperparameters["neighbours"])
 
 
-def _keep_largest(matrix: SparseMatrix, values: Doubles, count: int) -> SparseMatrix:
-    """Keep each row's ``count`` entries with the largest values; of equal values, the newest sessions (columns)."""
+def _keep_largest_per_row(matrix: SparseMatrix, entry_values: Doubles, row_limit: int) -> SparseMatrix:
+    """Keep each sequence's (row's) ``row_limit`` sessions (columns) with the largest values, the newest of equals."""
     kept = []
     for start, stop in zip(matrix.indptr, matrix.indptr[1:], strict=False):
         entries = slice(start, stop)
-        kept.append(start + np.lexsort((-matrix.indices[entries], -values[entries]))[:count])
+        kept.append(start + np.lexsort((-matrix.indices[entries], -entry_values[entries]))[:row_limit])
     positions = np.concatenate([*kept, np.empty(0, np.int64)])
     offsets = np.concatenate([[0], np.cumsum([len(row) for row in kept])])
     return sparse.csr_array((matrix.data[positions], matrix.indices[positions], offsets), shape=matrix.shape)

@@ -23,10 +23,11 @@ from jobs.models.sknn import SKNN, NeighbourScorer, SparseMatrix
 
 
 class SKNNEmb(SKNN):
-    """SKNN that compares sessions by the age-weighted means of their items' unit embeddings.
+    """A variant of SKNN that compares sessions by their vectors, the age-weighted means of their items' embeddings.
 
-    Only training sessions that share an item with the sequence are compared with it. A cold item of the sequence, which
-    no training session holds, counts in the sequence's mean if it has an embedding.
+    The embeddings are first scaled to length 1. The sequence to recommend for is compared only with training sessions
+    that share an item with it. A cold item of the sequence, which no training session holds, counts in the sequence's
+    mean if it has an embedding.
 
     Hyper-parameters
     ----------------
@@ -78,7 +79,7 @@ class SKNNEmb(SKNN):
         return {**super().state(), "vectors": self.vectors, **projection}
 
     def restore(self, state: State, trained_on: Catalog) -> None:
-        """Load the sessions, vectors and reduction that :meth:`state` returned."""
+        """Load the state of SKNN, the vectors and the reduction that :meth:`state` returned."""
         super().restore(state, trained_on)
         self.projection = Projection.from_state(state)
         self.vectors = state["vectors"]
@@ -87,63 +88,69 @@ class SKNNEmb(SKNN):
         """Return a scorer of the items that training sessions hold and that are still in the catalogue."""
         vector_index = np.unique(self.sessions.items, return_inverse=True)[1].astype(np.int32)
         has_vector: Bools = np.asarray(self.vectors.any(axis=1), dtype=np.bool_)
-        readable = Sequences(vector_index, self.sessions.offsets).distinct().keep(has_vector)
-        sessions = session_vectors(self.vectors, readable, self.parameters["training_decay"])
-        items = unit_vectors(catalog, self.projection)
+        readable = Sequences(vector_index, self.sessions.offsets).without_repeats().keep_items(has_vector)
+        training_session_vectors = session_vectors(self.vectors, readable, self.parameters["training_decay"])
+        item_vectors = unit_vectors(catalog, self.projection)
         recency = self.recency.for_catalog(catalog)
-        return EmbeddingScorer(*self._session_items(catalog), recency, self.parameters, sessions, items)
+        return EmbeddingScorer(
+            *self._session_items_and_lengths(catalog), recency, self.parameters, training_session_vectors, item_vectors
+        )
 
 
 class EmbeddingScorer(NeighbourScorer):
-    """Scorer of SKNNEmb: the similarity of a training session to a sequence is that of their session vectors.
+    """Scorer of SKNNEmb: a training session and a sequence are as similar as their session vectors.
 
     Only sessions that share an item with the sequence are compared. A session with a similarity of 0 or less is not a
     neighbour.
 
     Parameters
     ----------
-    session_items, lengths, recency, parameters
+    session_items, session_lengths, recency_log_ratios, hyperparameters
         See :class:`NeighbourScorer`.
-    sessions : float32 array (sessions, width)
+    training_session_vectors : float32 array (sessions, width)
         Session vectors of the training sessions.
-    items : float32 array (items, width)
+    item_vectors : float32 array (items, width)
         Unit vectors of the catalogue's items; zeros for an item without an embedding.
     """
 
     def __init__(
         self,
         session_items: SparseMatrix,
-        lengths: npt.NDArray[np.integer],
-        recency: Floats,
-        parameters: dict[str, Any],
-        sessions: Floats,
-        items: Floats,
+        session_lengths: npt.NDArray[np.integer],
+        recency_log_ratios: Floats,
+        hyperparameters: dict[str, Any],
+        training_session_vectors: Floats,
+        item_vectors: Floats,
     ) -> None:
-        # the decay "mean" gives every item a weight above 0, so that any shared item makes a session comparable
-        super().__init__(session_items, lengths, recency, {**parameters, "decay": "mean"})
-        self._decay = parameters["decay"]
-        self._sessions = self._normalized(sessions)
-        self._items = items
-        self._has_vector: Bools = np.asarray(items.any(axis=1), dtype=np.bool_)
+        # The decay "mean" gives every item a weight above 0, so that a training session is compared with the sequence
+        # whichever item they share.
+        super().__init__(session_items, session_lengths, recency_log_ratios, {**hyperparameters, "decay": "mean"})
+        self._decay = hyperparameters["decay"]
+        self._training_session_vectors = self._scaled_for_similarity(training_session_vectors)
+        self._item_vectors = item_vectors
+        self._has_vector: Bools = np.asarray(item_vectors.any(axis=1), dtype=np.bool_)
 
-    def _normalized(self, vectors: Floats) -> Floats:
+    def _scaled_for_similarity(self, vectors: Floats) -> Floats:
         """Return the vectors scaled to length 1 for cosine similarity, and unchanged for the inner product."""
-        if self._parameters["similarity"] == "dot":
+        if self._hyperparameters["similarity"] == "dot":
             return vectors
         return np.asarray(functional.normalize(torch.from_numpy(vectors), dim=1))
 
-    def _similarities(self, sequences: Sequences, weights: SparseMatrix, shared_weights: SparseMatrix) -> Doubles:
-        """Return the similarity of the session vectors of each pair in ``shared_weights``, 0 for negative ones."""
-        readable = sequences.distinct().keep(self._has_vector)
-        queries = self._normalized(session_vectors(self._items, readable, self._decay))
-        similarities = np.zeros(len(shared_weights.data))
+    def _similarities(
+        self, sequences: Sequences, age_weight_matrix: SparseMatrix, session_overlaps: SparseMatrix
+    ) -> Doubles:
+        """Return the similarity of the session vectors of each pair in ``session_overlaps``, or 0 if it is negative."""
+        readable = sequences.without_repeats().keep_items(self._has_vector)
+        queries = self._scaled_for_similarity(session_vectors(self._item_vectors, readable, self._decay))
+        similarities = np.zeros(len(session_overlaps.data))
         for row, query in enumerate(queries):
-            entries = slice(shared_weights.indptr[row], shared_weights.indptr[row + 1])
-            # equal sessions must get bitwise equal similarities, wherever they stand in the matrix: einsum ensures it,
-            # BLAS not
-            similarities[entries] = np.einsum("sw,w->s", self._sessions[shared_weights.indices[entries]], query)
+            entries = slice(session_overlaps.indptr[row], session_overlaps.indptr[row + 1])
+            # einsum, unlike BLAS, gives equal sessions bitwise equal similarities wherever they stand in the matrix
+            similarities[entries] = np.einsum(
+                "sw,w->s", self._training_session_vectors[session_overlaps.indices[entries]], query
+            )
         return similarities.clip(min=0)
 
-    def _contribution(self, sessions: npt.NDArray[np.integer], similarities: Doubles) -> Doubles:
-        """Return how much each session adds to its items' scores: its similarity, whichever item is shared."""
+    def _session_contributions(self, session_numbers: npt.NDArray[np.integer], similarities: Doubles) -> Doubles:
+        """Return what each session adds to its items' scores: its similarity, whichever item it shares."""
         return similarities

@@ -1,4 +1,4 @@
-"""The rule that chooses the live model, which makes the recommendations. Its input is arrays, its output decisions.
+"""The rule that chooses the live model, which makes the recommendations. It takes arrays and returns decisions.
 
 :mod:`jobs.nightly.promotion` reads what the rule needs from the warehouse, and writes what the rule decides.
 """
@@ -30,7 +30,7 @@ class Entrant:
     cases_hash : str or None
         The hash of the validation cases and their order; None if the cases are not known.
     values : float64 array (cases,)
-        As :func:`jobs.core.metrics.rank_values` gives them for the selection metric.
+        The selection metric's value of each case, as :func:`jobs.core.metrics.rank_values` computes it.
     """
 
     model_version: str
@@ -39,8 +39,8 @@ class Entrant:
     values: Doubles = field(default_factory=lambda: np.empty(0))
 
     @property
-    def value(self) -> float:
-        """The mean value over the cases; 0 if there is no case."""
+    def mean_value(self) -> float:
+        """The mean of the selection metric over the validation cases; 0 if there is no case."""
         return float(self.values.mean()) if len(self.values) else 0.0
 
 
@@ -84,8 +84,8 @@ def choose_live_model(entrants: Sequence[Entrant], incumbent: Incumbent | None) 
     """Choose the live model, and state for each model why it is live or not.
 
     - **No model is live yet**, or the live model can't stay and no newer model of its family exists (lost weights, a
-      family that is not set any more): the entrant with the best value wins, among the entrants that share their cases
-      with the most others. Between equal values, or equally large groups, the first in ``entrants`` wins.
+      family that is not set any more): the entrant with the best value wins, among the largest group of entrants that
+      were measured on the same cases. Between equal values, or equally large groups, the first in ``entrants`` wins.
     - **A pinned model** stays live, however good the others are.
     - **Freshness**: otherwise the newest model of the incumbent's family takes the incumbent's place. It needs not be
       better, because it knows newer events. The older model stays only if both were measured on the same cases and the
@@ -95,9 +95,9 @@ def choose_live_model(entrants: Sequence[Entrant], incumbent: Incumbent | None) 
       differ on at least ``FEWEST_DIFFERING_CASES`` cases. Of several such challengers the one with the best value wins;
       between equal values, the first.
     - **Models are compared only on the same cases** (``cases_hash``). An older model can't be tested on newer cases,
-      because it may have learnt from them. Families that are trained in one night share their cases, and when one
-      family gets too old, the train job trains all of them together. A family that was trained alone in between
-      (another parameter, a new family) is compared after the next such night.
+      because it may have learnt from them. Families that are trained in one night are measured on the same cases, and
+      when one family gets too old, the train job trains all families. A family that was trained alone, because it is
+      new or its parameters changed, is compared after the next night that trains all families.
 
     Each challenger is judged separately: of n challengers that are exactly as good as the incumbent, one wins by chance
     with a probability of up to about n * 3.5 %. Exact intervals would give 2.5 %; the bootstrap's are too narrow where
@@ -116,7 +116,7 @@ def choose_live_model(entrants: Sequence[Entrant], incumbent: Incumbent | None) 
         The live model first, then the other entrants, then the incumbent if it is none of these; empty if there is no
         model. Idempotent: deciding again with the chosen model as incumbent chooses the same model.
     """
-    choice = _choose(entrants, incumbent)
+    choice = _choose_entrant(entrants, incumbent)
     if choice is None:
         return []
     live = choice.entrant
@@ -128,29 +128,29 @@ def choose_live_model(entrants: Sequence[Entrant], incumbent: Incumbent | None) 
             decisions.append(_decision_about_loser(entrant, live, choice.is_pinned))
     if incumbent and incumbent.entrant.model_version not in {decision.model_version for decision in decisions}:
         old = incumbent.entrant
-        why = incumbent.why_unusable or f"{_name_in_reason(live, old)} took its place"
+        why = incumbent.why_unusable or f"{_live_model_name(live, old)} took its place"
         decisions.append(Decision(old.model_version, old.family, False, f"not live: {why}"))
     return decisions
 
 
-def compare(one: Entrant, other: Entrant) -> Comparison | None:
+def compare_on_same_cases(entrant: Entrant, opponent: Entrant) -> Comparison | None:
     """Compare two models on their validation cases; return None if the cases are not the same, or there are none."""
-    if one.cases_hash is None or one.cases_hash != other.cases_hash or not len(one.values):
+    if entrant.cases_hash is None or entrant.cases_hash != opponent.cases_hash or not len(entrant.values):
         return None
-    return comparison.compare(one.values, other.values, with_p_value=False)
+    return comparison.compare(entrant.values, opponent.values, with_p_value=False)
 
 
-def is_better(one: Entrant, other: Entrant) -> bool:
-    """Tell whether model ``one`` is better than ``other`` by more than noise, on the same validation cases."""
-    difference = compare(one, other)
+def is_better(entrant: Entrant, opponent: Entrant) -> bool:
+    """Tell whether ``entrant`` is better than ``opponent`` by more than noise, on the same validation cases."""
+    difference = compare_on_same_cases(entrant, opponent)
     if difference is None or difference.ci_low is None or difference.ci_low <= 0:
         return False
-    return bool(np.count_nonzero(one.values - other.values) >= FEWEST_DIFFERING_CASES)
+    return bool(np.count_nonzero(entrant.values - opponent.values) >= FEWEST_DIFFERING_CASES)
 
 
 @dataclass(frozen=True)
 class _Choice:
-    """The entrant chosen to be live, the reason, and the comparison by which it won; None if no comparison decided."""
+    """The entrant that is to be live, with the reason and, if a comparison decided, that comparison."""
 
     entrant: Entrant
     reason: str
@@ -159,20 +159,20 @@ class _Choice:
     is_pinned: bool = False
 
 
-def _choose(entrants: Sequence[Entrant], incumbent: Incumbent | None) -> _Choice | None:
-    """Return the choice of the live model; None if there is no entrant to choose and no incumbent to keep."""
-    defender = _defender(entrants, incumbent)
+def _choose_entrant(entrants: Sequence[Entrant], incumbent: Incumbent | None) -> _Choice | None:
+    """Return the entrant that is to be live, with the reason; None if no model can be live."""
+    defender = _find_defender(entrants, incumbent)
     if incumbent and defender and incumbent.is_pinned and not incumbent.why_unusable:
         return _Choice(defender, incumbent.reason, is_pinned=True)
     if defender is None:
         if not entrants:
             return None
-        best = max(_largest_group(entrants), key=lambda entrant: entrant.value)  # the first of equal values
-        return _Choice(best, "live: first model" if len(entrants) == 1 else f"live: best value, {best.value:.4f}")
+        best = max(_largest_group_with_same_cases(entrants), key=lambda entrant: entrant.mean_value)
+        return _Choice(best, "live: first model" if len(entrants) == 1 else f"live: best value, {best.mean_value:.4f}")
     winners = [entrant for entrant in entrants if is_better(entrant, defender)]
     if winners:
-        winner = max(winners, key=lambda entrant: entrant.value)  # the first of equal values
-        difference = compare(winner, defender)
+        winner = max(winners, key=lambda entrant: entrant.mean_value)
+        difference = compare_on_same_cases(winner, defender)
         return _Choice(
             winner, f"live: {_difference_text(difference)} over {defender.family}", defender.model_version, difference
         )
@@ -181,16 +181,16 @@ def _choose(entrants: Sequence[Entrant], incumbent: Incumbent | None) -> _Choice
     return _Choice(defender, "live: newest model of the family that was live")
 
 
-def _largest_group(entrants: Sequence[Entrant]) -> Sequence[Entrant]:
-    """Return the entrants that share their cases with the most others; all entrants if no cases are known."""
+def _largest_group_with_same_cases(entrants: Sequence[Entrant]) -> Sequence[Entrant]:
+    """Return the largest group of entrants that were measured on the same cases; all entrants if no cases are known."""
     groups = Counter(entrant.cases_hash for entrant in entrants if entrant.cases_hash is not None)
     if not groups:
         return entrants
-    [(cases_hash, _)] = groups.most_common(1)  # the first of equally large groups
+    [(cases_hash, _)] = groups.most_common(1)
     return [entrant for entrant in entrants if entrant.cases_hash == cases_hash]
 
 
-def _defender(entrants: Sequence[Entrant], incumbent: Incumbent | None) -> Entrant | None:
+def _find_defender(entrants: Sequence[Entrant], incumbent: Incumbent | None) -> Entrant | None:
     """Return the model that challengers have to beat: the incumbent, or the newest model of its family."""
     if incumbent is None:
         return None
@@ -202,10 +202,10 @@ def _defender(entrants: Sequence[Entrant], incumbent: Incumbent | None) -> Entra
     return newest
 
 
-def _decision_about_loser(entrant: Entrant, live: Entrant, is_pinned: bool) -> Decision:
-    """Return the decision that an entrant is not live, with the reason: its comparison with the live model."""
-    difference = compare(entrant, live)
-    name = _name_in_reason(live, entrant)
+def _decision_about_loser(entrant: Entrant, live: Entrant, live_is_pinned: bool) -> Decision:
+    """Return the decision that an entrant is not live; the reason is its comparison with the live model."""
+    difference = compare_on_same_cases(entrant, live)
+    name = _live_model_name(live, entrant)
     if difference is None:
         why = f"not measured on the cases of {name}; that takes a night that trains both"
     elif is_better(entrant, live):
@@ -214,16 +214,16 @@ def _decision_about_loser(entrant: Entrant, live: Entrant, is_pinned: bool) -> D
         why = f"{_difference_text(difference)} against {name}, which is better"
     else:
         why = f"{_difference_text(difference)} over {name} is within noise"
-    pinned = f"; {name} is pinned" if is_pinned else ""
+    pinned = f"; {name} is pinned" if live_is_pinned else ""
     compared_with = live.model_version if difference else None
     return Decision(entrant.model_version, entrant.family, False, f"not live: {why}{pinned}", compared_with, difference)
 
 
 def _difference_text(difference: Comparison | None) -> str:
-    """Return a difference and its interval as text for a reason; empty if there is no comparison."""
+    """Return the mean difference of two models and its interval as text; empty if there is no comparison."""
     return f"{difference.mean:+.4f} [{difference.ci_low:.4f}, {difference.ci_high:.4f}]" if difference else ""
 
 
-def _name_in_reason(live: Entrant, other: Entrant) -> str:
-    """Return the live model's name in a reason about ``other``: its family, or "another" one of the same family."""
+def _live_model_name(live: Entrant, other: Entrant) -> str:
+    """Return the live model's name in a reason about ``other``: its family, after "another" if both have the same."""
     return f"another {live.family}" if live.family == other.family else live.family

@@ -24,17 +24,17 @@ def checkpoint_path(folder: Path, fingerprint: str, sequences: Sequences, catalo
     return folder / "checkpoints" / f"{fingerprint[:16]}-{data_hash.hexdigest()[:16]}.safetensors"
 
 
-def drop_checkpoints(path: Path) -> None:
-    """Delete all checkpoints of a fit: the file at ``path``, and files whose names begin with its stem.
+def drop_checkpoints(checkpoint: Path) -> None:
+    """Delete all checkpoints of a fit: the file ``checkpoint``, and files whose names begin with its stem.
 
-    Such files belong to the parts of a fusion and to second fits.
+    The parts of a fusion, and the second fit of a model in an experiment, write the files with longer names.
     """
-    for file in path.parent.glob(f"{path.stem}*"):
+    for file in checkpoint.parent.glob(f"{checkpoint.stem}*"):
         file.unlink()
 
 
 def drop_leftover_checkpoints(usable_checkpoints: list[Path]) -> None:
-    """Delete checkpoints that killed fits of the same model left for other data: no fit will use them again.
+    """Delete checkpoints that killed fits of the same model wrote on other training data: no fit will use them again.
 
     Parameters
     ----------

@@ -1,4 +1,4 @@
-"""Due visitors: their lists have to be made anew, because their sequences changed since their lists were made."""
+"""Due visitors: visitors whose recommendation lists have to be made anew, because their sequences have changed."""
 
 from jobs.warehouse.connection import Connection, count_rows
 
@@ -37,7 +37,7 @@ REMOVE_SATED_VISITORS = """
 
 
 def find_due_visitors(connection: Connection, kept_run_id: str | None, allow_repeats: bool) -> int:
-    """Fill the temporary table ``due_visitors`` with the visitors whose lists have to be made anew; return how many.
+    """Fill the temporary table ``due_visitors`` with the visitors who need new lists; return their number.
 
     Parameters
     ----------

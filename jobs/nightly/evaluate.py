@@ -16,12 +16,12 @@ from jobs.warehouse.reading import read_catalog, read_sequences
 
 
 def evaluate(connection: Connection, settings: Settings, run_record: JobRun) -> None:
-    """Measure the models that have no test metrics yet, then choose the live model among ``settings.models``."""
+    """Measure the models without test metrics, then choose the live model from the families in ``settings.models``."""
     newest = newest_models(connection)
     usable_models = [
         newest[family] for family in settings.models if family in newest and not why_unusable(newest[family], settings)
     ]
-    unmeasured_models = [row for row in usable_models if not _is_measured(connection, row)]
+    unmeasured_models = [model_row for model_row in usable_models if not _has_test_metrics(connection, model_row)]
     run_record.rows_in = len(usable_models)
     if unmeasured_models:
         _measure_on_test(connection, settings, unmeasured_models, run_record)
@@ -29,29 +29,31 @@ def evaluate(connection: Connection, settings: Settings, run_record: JobRun) -> 
     drop_old_weights(connection, settings.models_kept)
 
 
-def _is_measured(connection: Connection, row: ModelRow) -> bool:
+def _has_test_metrics(connection: Connection, model_row: ModelRow) -> bool:
     """Tell whether ``ml.model_metrics`` has test metrics of a model."""
     count = connection.execute(
         "select count(*) from ml.model_metrics where model_version = ? and ends_with(split, '/test')",
-        [row.model_version],
+        [model_row.model_version],
     ).fetchone()
     return count != (0,)
 
 
-def _measure_on_test(connection: Connection, settings: Settings, rows: list[ModelRow], run_record: JobRun) -> None:
+def _measure_on_test(
+    connection: Connection, settings: Settings, model_rows: list[ModelRow], run_record: JobRun
+) -> None:
     """Measure models on the test cases, and commit the metrics of each model as soon as it is measured."""
     dbt_vars = settings.job_vars()
     history = read_sequences(connection)
     catalog = read_catalog(connection, dbt_vars.embedding.dimensions)
     services = Services(connection, settings)
-    for row in rows:
-        split = split_history(history, settings.protocol, settings, row.data_cutoff_at)
-        if split is None:  # the history has been deleted since the model was trained
+    for model_row in model_rows:
+        split = split_history(history, settings.protocol, settings, model_row.data_cutoff_at)
+        if split is None:  # the history was deleted after the model was trained
             continue
         indexed = index_split(split, history, catalog)
         has_warm_target = indexed.has_warm_target
         segments = {} if has_warm_target.all() else {"warm_target": has_warm_target, "cold_target": ~has_warm_target}
-        scorer = load_model(services, row).scorer(catalog)
+        scorer = load_model(services, model_row).scorer(catalog)
         measured = measure(
             scorer,
             indexed.cases,
@@ -61,6 +63,8 @@ def _measure_on_test(connection: Connection, settings: Settings, rows: list[Mode
             allow_repeats=dbt_vars.allow_repeats,
         )
         with transaction(connection):
-            store_measurement(connection, row.model_version, f"{split.name}/test", hash_cases(split.test), measured)
+            store_measurement(
+                connection, model_row.model_version, f"{split.name}/test", hash_cases(split.test), measured
+            )
         run_record.rows_out += 1
-        run_record.detail[row.model_version] = len(indexed.cases.targets)
+        run_record.detail[model_row.model_version] = len(indexed.cases.targets)

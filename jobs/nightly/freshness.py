@@ -1,4 +1,4 @@
-"""Decides which model families have to be trained, and why. A family that needs no training is called fresh."""
+"""The rule that decides which model families are trained, and why. A family that needs no training is called fresh."""
 
 import hashlib
 import json
@@ -50,7 +50,7 @@ class DueReason(Enum):
 
 def due_families(
     connection: Connection,
-    newest: Mapping[str, ModelRow],
+    newest_models: Mapping[str, ModelRow],
     fingerprints: Mapping[str, str],
     now: datetime,
     max_age: timedelta,
@@ -59,7 +59,7 @@ def due_families(
 
     Parameters
     ----------
-    newest : family -> ModelRow
+    newest_models : family -> ModelRow
         The newest model of each family that has one.
     fingerprints : family -> str
         The families to check, each with the fingerprint that a model trained now would have.
@@ -69,53 +69,53 @@ def due_families(
     learnt_deleted = {name for (name,) in connection.execute("select model_version from ml.models_due").fetchall()}
     left_behind = {name for (name,) in connection.execute(LEFT_BEHIND_MODELS, {"max_age": max_age}).fetchall()}
 
-    def why_due(row: ModelRow | None, fingerprint: str) -> DueReason | None:
+    def why_due(newest_model: ModelRow | None, fingerprint: str) -> DueReason | None:
         """Return why a family has to be trained, given its newest model; None if the family is fresh."""
-        if row is None:
+        if newest_model is None:
             return DueReason.NO_MODEL
         checks = {
-            DueReason.TOO_OLD: row.finished_at < now - max_age,
-            DueReason.LEFT_BEHIND: row.model_version in left_behind,
-            DueReason.CONFIGURED_DIFFERENTLY: row.fingerprint != fingerprint,
-            DueReason.LEARNT_DELETED_EVENTS: row.model_version in learnt_deleted,
-            DueReason.NO_WEIGHTS: not row.has_weights,
+            DueReason.TOO_OLD: newest_model.finished_at < now - max_age,
+            DueReason.LEFT_BEHIND: newest_model.model_version in left_behind,
+            DueReason.CONFIGURED_DIFFERENTLY: newest_model.fingerprint != fingerprint,
+            DueReason.LEARNT_DELETED_EVENTS: newest_model.model_version in learnt_deleted,
+            DueReason.NO_WEIGHTS: not newest_model.has_weights,
         }
         return next((reason for reason, applies in checks.items() if applies), None)
 
-    reasons = {family: why_due(newest.get(family), fingerprint) for family, fingerprint in fingerprints.items()}
+    reasons = {family: why_due(newest_models.get(family), fingerprint) for family, fingerprint in fingerprints.items()}
     return {family: reason for family, reason in reasons.items() if reason}
 
 
 def due_for_same_cases(
-    connection: Connection, newest: Mapping[str, ModelRow], due: Mapping[str, DueReason], cases_hash: str
+    connection: Connection, newest_models: Mapping[str, ModelRow], due_reasons: Mapping[str, DueReason], cases_hash: str
 ) -> dict[str, DueReason]:
-    """Return the families to train because other families are trained, so that all share their validation cases.
+    """Return further families to train, so that the newest models of all families are measured on the same cases.
 
     When a family is trained because of its age, the validation cases have changed with the history, and only models
-    that were measured on the same cases can be compared (:mod:`jobs.nightly.champion`). A model that a killed run has
-    already measured on these cases stays.
+    that were measured on the same cases can be compared (:mod:`jobs.nightly.champion`). A family whose newest model is
+    already measured on these cases, by a killed run, is not trained again.
 
     Parameters
     ----------
-    newest : family -> ModelRow
+    newest_models : family -> ModelRow
         The newest model of each family.
-    due : family -> Due
-        As :func:`due_families` returns it.
+    due_reasons : family -> DueReason
+        The families that have to be trained anyway, as :func:`due_families` returns them.
     cases_hash : str
         The hash of the validation cases on which models trained now are measured.
     """
-    if not {DueReason.TOO_OLD, DueReason.LEFT_BEHIND} & set(due.values()):
+    if not {DueReason.TOO_OLD, DueReason.LEFT_BEHIND} & set(due_reasons.values()):
         return {}
     measured = {version for (version,) in connection.execute(MODELS_MEASURED_ON_CASES, [cases_hash]).fetchall()}
     return {
         family: DueReason.OTHER_CASES
-        for family, row in newest.items()
-        if family not in due and row.model_version not in measured
+        for family, row in newest_models.items()
+        if family not in due_reasons and row.model_version not in measured
     }
 
 
 def fingerprint(model: Model, settings: Settings, dbt_vars: Vars) -> str:
-    """Return a hash of all that determines a model except the data: the family, its parameters, settings and vars."""
+    """Return a hash of all that determines a model except the data: family, hyper-parameters, settings and vars."""
     recipe: dict[str, Any] = {
         "family": model.family,
         "parameters": model.parameters,

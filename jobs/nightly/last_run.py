@@ -1,4 +1,4 @@
-"""The last finished run of the recommend job: what its lists were made from, and whether a later run was cut short."""
+"""Reading the last finished run of the recommend job, and what determines the recommendation lists of a run."""
 
 import json
 from dataclasses import dataclass
@@ -57,8 +57,8 @@ class LastRun:
     recipe: dict[str, Any]
     was_cut_short: bool
 
-    def changed_parts(self, recipe: dict[str, Any]) -> set[str]:
-        """Return the names of the parts in which ``recipe`` differs from the recipe of the last run."""
+    def changed_keys(self, recipe: dict[str, Any]) -> set[str]:
+        """Return the keys whose values differ between ``recipe`` and the recipe of the last finished run."""
         return {name for name, value in recipe.items() if self.recipe.get(name) != value}
 
 

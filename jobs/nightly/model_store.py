@@ -52,7 +52,7 @@ class ModelRow:
     status : str
         ``candidate`` until the first decision about it, then ``live`` or ``retired``.
     schema_version : int or None
-        ``SCHEMA_VERSION`` when the model was stored; None if that version of nextmart did not store it.
+        The ``SCHEMA_VERSION`` of the weights; None if they were stored before nextmart recorded that version.
     """
 
     model_version: str
@@ -67,15 +67,15 @@ class ModelRow:
     schema_version: int | None
 
 
-def model_to_bytes(model: Model, trained_on: Catalog) -> bytes:
+def model_to_bytes(model: Model, catalog: Catalog) -> bytes:
     """Return a model's state as safetensors bytes, with the item_id of each catalogue index that the state uses.
 
     Parameters
     ----------
-    trained_on : Catalog
+    catalog : Catalog
         The catalogue that the model was fitted with.
     """
-    encoded = [item_id.encode() for item_id in trained_on.item_ids]
+    encoded = [item_id.encode() for item_id in catalog.item_ids]
     item_ids: State = {
         "item_ids.bytes": np.frombuffer(b"".join(encoded), np.uint8),
         "item_ids.lengths": np.array([len(item_id) for item_id in encoded], np.int32),
@@ -84,7 +84,7 @@ def model_to_bytes(model: Model, trained_on: Catalog) -> bytes:
 
 
 def model_from_bytes(
-    family: str, parameters: dict[str, Any], weights: bytes, services: Services | None = None
+    family: str, hyperparameters: dict[str, Any], weights: bytes, services: Services | None = None
 ) -> Model:
     """Return the fitted model whose state :func:`model_to_bytes` turned into ``weights``.
 
@@ -101,8 +101,8 @@ def model_from_bytes(
         [joined_ids[start:end].decode() for start, end in zip(id_starts, id_ends, strict=False)], np.object_
     )
     try:
-        model = make(family, parameters, services)
-    except UsageError as error:  # not an error of the user: the parameters come from ml.models, not from settings
+        model = make(family, hyperparameters, services)
+    except UsageError as error:  # the user made no error: the hyper-parameters come from ml.models, not from settings
         raise ValueError(str(error)) from error
     count = len(item_ids)
     model.restore(state, Catalog(item_ids, np.zeros((count, 1), np.float32), np.ones(count, np.bool_)))
@@ -129,12 +129,12 @@ def live_model(connection: Connection) -> ModelRow | None:
     return _model_row(rows[0]) if rows else None
 
 
-def _model_row(values: tuple[Any, ...]) -> ModelRow:
-    model_version, family, parameters, *other_columns = values
+def _model_row(columns: tuple[Any, ...]) -> ModelRow:
+    model_version, family, parameters, *other_columns = columns
     return ModelRow(model_version, family, json.loads(parameters), *other_columns)
 
 
-def load_model(services: Services, row: ModelRow) -> Model:
+def load_model(services: Services, model_row: ModelRow) -> Model:
     """Load the weights of a model of ``ml.models`` and return the fitted model.
 
     Raises
@@ -143,26 +143,26 @@ def load_model(services: Services, row: ModelRow) -> Model:
         If the weights are gone, differ from those that were saved, or were saved by another version of nextmart.
     """
     weights, weights_sha256 = services.connection.execute(
-        "select weights, weights_sha256 from ml.models where model_version = ?", [row.model_version]
+        "select weights, weights_sha256 from ml.models where model_version = ?", [model_row.model_version]
     ).fetchone() or (None, None)
     if weights is None:
-        raise NextmartError(f"the weights of model {row.model_version} are gone; run `nextmart train`")
+        raise NextmartError(f"the weights of model {model_row.model_version} are gone; run `nextmart train`")
     if hashlib.sha256(weights).hexdigest() != weights_sha256:
-        raise NextmartError(f"the weights of model {row.model_version} are damaged; run `nextmart train`")
+        raise NextmartError(f"the weights of model {model_row.model_version} are damaged; run `nextmart train`")
     try:
-        return model_from_bytes(row.model, row.parameters, weights, services)
+        return model_from_bytes(model_row.model, model_row.parameters, weights, services)
     except (KeyError, ValueError, RuntimeError, struct.error) as error:
         raise NextmartError(
-            f"model {row.model_version} was saved by another version of nextmart ({error}); {RENEWAL_ADVICE}"
+            f"model {model_row.model_version} was saved by another version of nextmart ({error}); {RENEWAL_ADVICE}"
         ) from error
 
 
 def drop_old_weights(connection: Connection, models_kept: int) -> None:
     """Drop the weights of old models; their rows stay in ``ml.models``.
 
-    Weights are kept of the ``models_kept`` newest models of each family, of the live model, and of the model that was
-    live before the live one. Of models that have learnt from deleted events, only the newest of each family and the
-    live model keep their weights.
+    The ``models_kept`` newest models of each family, the live model, and the model that was live before the live one
+    keep their weights. Of the models that have learnt from deleted events, only the newest of each family and the live
+    model keep their weights.
     """
     connection.execute(
         "update ml.models set weights = null where status <> 'live' and model_version in ("  # noqa: S608

@@ -1,7 +1,7 @@
 """Decisions about the live model, written to ``ml.champions`` in the transaction in which they take effect.
 
-Each night the evaluate job decides (:func:`jobs.nightly.champion.choose_live_model`); people decide by pin, unpin and
-rollback.
+Each night the evaluate job decides (:func:`jobs.nightly.champion.choose_live_model`); people decide with the
+commands pin, unpin and rollback.
 """
 
 from collections.abc import Sequence
@@ -33,25 +33,25 @@ VALIDATION_RANKS = """
 LEARNT_DELETED_EVENTS = "select deleted_at from ml.models_due where model_version = ?"
 
 
-def promote(connection: Connection, settings: Settings, models: Sequence[ModelRow]) -> str | None:
+def promote(connection: Connection, settings: Settings, usable_models: Sequence[ModelRow]) -> str | None:
     """Choose the live model, record the reason, and return its ``model_version``; None if there is no model.
 
     Parameters
     ----------
-    models : sequence of ModelRow
+    usable_models : sequence of ModelRow
         The newest usable model of each family of ``settings.models``, in that order.
     """
-    row = live_model(connection)
-    incumbent = _incumbent(connection, settings, row) if row else None
-    decisions = choose_live_model([_entrant(connection, settings, model) for model in models], incumbent)
+    model_row = live_model(connection)
+    incumbent = _read_incumbent(connection, settings, model_row) if model_row else None
+    decisions = choose_live_model([_read_entrant(connection, settings, model) for model in usable_models], incumbent)
     if not decisions:
         return None
     stays_pinned = incumbent is not None and incumbent.is_pinned and not incumbent.why_unusable
     if incumbent and incumbent.is_pinned and incumbent.why_unusable:
         say(f"the pin of {incumbent.entrant.model_version} is lifted: {incumbent.why_unusable}")
-    _write_decisions(connection, decisions, pinned=stays_pinned)
+    _write_decisions(connection, decisions, is_live_pinned=stays_pinned)
     live = decisions[0]
-    if row is None or row.model_version != live.model_version:
+    if model_row is None or model_row.model_version != live.model_version:
         say(f"the live model is now {live.model_version} ({live.reason})")
     elif stays_pinned:
         _warn_if_learnt_deleted_events(connection, live.model_version)
@@ -59,19 +59,21 @@ def promote(connection: Connection, settings: Settings, models: Sequence[ModelRo
 
 
 def pin(connection: Connection, settings: Settings, run_record: JobRun, model_version: str) -> None:
-    """Make one model live until :func:`unpin`; nights still train other models, but do not make them live.
+    """Make one model live until :func:`unpin`; the train job still trains other models, but none of them becomes live.
 
     Raises
     ------
     UsageError
         If there is no usable model of this name; the message lists the models that can be pinned.
     """
-    row = next((row for row in all_models(connection) if row.model_version == model_version), None)
-    if row is None:
+    model_row = next(
+        (model_row for model_row in all_models(connection) if model_row.model_version == model_version), None
+    )
+    if model_row is None:
         raise UsageError(f"there is no model '{model_version}'. {_pinnable_models(connection, settings)}")
-    if why := why_unusable(row, settings):
+    if why := why_unusable(model_row, settings):
         raise UsageError(f"model {model_version} can't be pinned: {why}. {_pinnable_models(connection, settings)}")
-    _pin(connection, row, "live: pinned by hand", run_record)
+    _make_live_and_pinned(connection, model_row, "live: pinned by hand", run_record)
 
 
 def rollback(connection: Connection, settings: Settings, run_record: JobRun) -> None:
@@ -82,9 +84,9 @@ def rollback(connection: Connection, settings: Settings, run_record: JobRun) -> 
     NextmartError
         If no other model was live before, or that model is unusable.
     """
-    row = live_model(connection)
-    previous = connection.execute(PREVIOUS_LIVE).fetchone() if row else None
-    if row is None or previous is None:
+    model_row = live_model(connection)
+    previous = connection.execute(PREVIOUS_LIVE).fetchone() if model_row else None
+    if model_row is None or previous is None:
         raise NextmartError(
             f"there is nothing to roll back to: no other model was live. {_pinnable_models(connection, settings)}"
         )
@@ -92,92 +94,96 @@ def rollback(connection: Connection, settings: Settings, run_record: JobRun) -> 
     if why := why_unusable(previous_model, settings) if previous_model else "it is gone from ml.models":
         raise NextmartError(f"can't roll back to {previous[0]}: {why}. {_pinnable_models(connection, settings)}")
     assert previous_model is not None  # noqa: S101 - an absent model has raised the error above
-    _pin(connection, previous_model, f"live: rolled back to by hand, from {row.model}", run_record)
+    _make_live_and_pinned(
+        connection, previous_model, f"live: rolled back to by hand, from {model_row.model}", run_record
+    )
 
 
 def unpin(connection: Connection, settings: Settings, run_record: JobRun) -> None:  # noqa: ARG001 - all jobs have these
-    """Remove the pin: the live model stays live until a night chooses another.
+    """Remove the pin: the live model stays live until the evaluate job chooses another.
 
     Raises
     ------
     NextmartError
         If no model is pinned.
     """
-    row = live_model(connection)
-    _, is_pinned = _last_decision(connection, row) if row else ("", False)
-    if row is None or not is_pinned:
+    model_row = live_model(connection)
+    _, is_pinned = _read_last_decision(connection, model_row) if model_row else ("", False)
+    if model_row is None or not is_pinned:
         raise NextmartError("no model is pinned")
     _write_decisions(
-        connection, [Decision(row.model_version, row.model, True, "live: was pinned by hand")], pinned=False
+        connection,
+        [Decision(model_row.model_version, model_row.model, True, "live: was pinned by hand")],
+        is_live_pinned=False,
     )
     run_record.detail = {
-        "live": row.model_version,
-        "says": f"{row.model_version} is live until a night chooses another",
+        "live": model_row.model_version,
+        "says": f"{model_row.model_version} is live until a night chooses another",
     }
 
 
-def why_unusable(row: ModelRow, settings: Settings) -> str | None:
-    """Return why a model can't recommend, as a clause for messages; None if it can."""
-    if not row.has_weights:
+def why_unusable(model_row: ModelRow, settings: Settings) -> str | None:
+    """Return why a model can't make recommendations, as a clause for messages; None if it can."""
+    if not model_row.has_weights:
         return "its weights are gone"
-    if row.schema_version != SCHEMA_VERSION:
+    if model_row.schema_version != SCHEMA_VERSION:
         return "its weights are of another version of nextmart"
-    if row.embedding_model not in (None, settings.job_vars().embedding_model):
-        return f"it was made for the embeddings of {row.embedding_model}"
+    if model_row.embedding_model not in (None, settings.job_vars().embedding_model):
+        return f"it was made for the embeddings of {model_row.embedding_model}"
     return None
 
 
-def _pin(connection: Connection, row: ModelRow, reason: str, run_record: JobRun) -> None:
-    """Make a model live and pinned, and record why it is live and the earlier model is not."""
+def _make_live_and_pinned(connection: Connection, model_row: ModelRow, reason: str, run_record: JobRun) -> None:
+    """Make a model live and pinned; record why it is live, and why the previous live model no longer is."""
     before = live_model(connection)
-    decisions = [Decision(row.model_version, row.model, True, reason)]
-    if before and before.model_version != row.model_version:
-        decisions.append(Decision(before.model_version, before.model, False, f"not live: {row.model} is pinned"))
-    _write_decisions(connection, decisions, pinned=True)
-    _warn_if_learnt_deleted_events(connection, row.model_version)
+    decisions = [Decision(model_row.model_version, model_row.model, True, reason)]
+    if before and before.model_version != model_row.model_version:
+        decisions.append(Decision(before.model_version, before.model, False, f"not live: {model_row.model} is pinned"))
+    _write_decisions(connection, decisions, is_live_pinned=True)
+    _warn_if_learnt_deleted_events(connection, model_row.model_version)
     run_record.detail = {
-        "live": row.model_version,
+        "live": model_row.model_version,
         "before": before.model_version if before else None,
-        "says": f"{row.model_version} is live and pinned; the next `nextmart run` recommends with it",
+        "says": f"{model_row.model_version} is live and pinned; the next `nextmart run` recommends with it",
     }
 
 
-def _incumbent(connection: Connection, settings: Settings, row: ModelRow) -> Incumbent:
-    """Return the live model as an argument of the rule, with the reason why it can't stay live, if any."""
-    reason, is_pinned = _last_decision(connection, row)
-    why = why_unusable(row, settings)
+def _read_incumbent(connection: Connection, settings: Settings, model_row: ModelRow) -> Incumbent:
+    """Return the live model as the :class:`Incumbent`, with the reason why the model can't stay live, if any."""
+    reason, is_pinned = _read_last_decision(connection, model_row)
+    why = why_unusable(model_row, settings)
     if not is_pinned and why is None:
-        if row.model not in settings.models:
-            why = f"{row.model} is none of the setting models"
-        elif connection.execute(LEARNT_DELETED_EVENTS, [row.model_version]).fetchone():
+        if model_row.model not in settings.models:
+            why = f"{model_row.model} is none of the setting models"
+        elif connection.execute(LEARNT_DELETED_EVENTS, [model_row.model_version]).fetchone():
             why = "it has learnt from events that were deleted"
-    return Incumbent(_entrant(connection, settings, row), reason, is_pinned, why)
+    return Incumbent(_read_entrant(connection, settings, model_row), reason, is_pinned, why)
 
 
-def _last_decision(connection: Connection, row: ModelRow) -> tuple[str, bool]:
+def _read_last_decision(connection: Connection, model_row: ModelRow) -> tuple[str, bool]:
     """Return the recorded reason why the live model is live, and whether the model is pinned."""
-    decisions = {version: (reason, pinned) for version, _, pinned, reason in _last_decisions(connection)}
-    return decisions.get(row.model_version, ("live: since before reasons were kept", False))
+    decisions = {version: (reason, pinned) for version, _, pinned, reason in _read_last_decisions(connection)}
+    return decisions.get(model_row.model_version, ("live: since before reasons were kept", False))
 
 
-def _last_decisions(connection: Connection) -> list[tuple[Any, ...]]:
+def _read_last_decisions(connection: Connection) -> list[tuple[Any, ...]]:
     """Return (model_version, is_live, pinned, reason) of the newest decision about each model."""
     return connection.execute(LAST_DECISIONS).fetchall()
 
 
-def _entrant(connection: Connection, settings: Settings, row: ModelRow) -> Entrant:
-    """Return a model as an argument of the rule, with its value of the selection metric on each validation case."""
-    ranked = connection.execute(VALIDATION_RANKS, [row.model_version]).fetchone()
+def _read_entrant(connection: Connection, settings: Settings, model_row: ModelRow) -> Entrant:
+    """Return a model as an :class:`Entrant`, with its value of the selection metric on each validation case."""
+    ranked = connection.execute(VALIDATION_RANKS, [model_row.model_version]).fetchone()
     if ranked is None:
-        return Entrant(row.model_version, row.model)
+        return Entrant(model_row.model_version, model_row.model)
     cases_hash, target_ranks = ranked
     values = rank_values(np.asarray(target_ranks), settings.selection_metric, SELECTION_K)
-    return Entrant(row.model_version, row.model, cases_hash, values)
+    return Entrant(model_row.model_version, model_row.model, cases_hash, values)
 
 
-def _write_decisions(connection: Connection, decisions: Sequence[Decision], *, pinned: bool) -> None:
-    """Make the first decision's model live, and insert the decisions that are new, in one transaction."""
-    recorded = {version: tuple(rest) for version, *rest in _last_decisions(connection)}
+def _write_decisions(connection: Connection, decisions: Sequence[Decision], *, is_live_pinned: bool) -> None:
+    """Make the model of ``decisions[0]`` live, and record the decisions that are new, in one transaction."""
+    recorded = {version: tuple(rest) for version, *rest in _read_last_decisions(connection)}
     live, changed_at = decisions[0].model_version, now()
     with transaction(connection):
         connection.execute(
@@ -186,7 +192,7 @@ def _write_decisions(connection: Connection, decisions: Sequence[Decision], *, p
             {"live": live},
         )
         for decision in decisions:
-            is_pinned = pinned and decision.is_live
+            is_pinned = is_live_pinned and decision.is_live
             if recorded.get(decision.model_version) != (decision.is_live, is_pinned, decision.reason):
                 connection.execute(
                     "insert into ml.champions by name select $changed_at as changed_at, "
@@ -198,7 +204,7 @@ def _write_decisions(connection: Connection, decisions: Sequence[Decision], *, p
 
 
 def _champion_columns(decision: Decision) -> dict[str, Any]:
-    """Return a decision as the columns of a row of ``ml.champions``."""
+    """Return what a decision writes to ``ml.champions``: column -> value."""
     difference = decision.comparison
     return {
         "model_version": decision.model_version,
@@ -213,12 +219,12 @@ def _champion_columns(decision: Decision) -> dict[str, Any]:
 
 
 def _warn_if_learnt_deleted_events(connection: Connection, model_version: str) -> None:
-    """Tell people to unpin a model that has learnt from deleted events: a night does not replace a pinned model."""
+    """Tell the user to unpin a model that learnt from deleted events, because no job replaces a pinned model."""
     if due := connection.execute(LEARNT_DELETED_EVENTS, [model_version]).fetchone():
         say(f"the pinned model {model_version} has learnt from events deleted at {due[0]:%Y-%m-%d %H:%M} UTC: unpin it")
 
 
 def _pinnable_models(connection: Connection, settings: Settings) -> str:
     """Return a sentence that lists the models that can be pinned."""
-    usable = [row.model_version for row in all_models(connection) if not why_unusable(row, settings)]
+    usable = [model_row.model_version for model_row in all_models(connection) if not why_unusable(model_row, settings)]
     return f"Models that can be pinned, newest first: {', '.join(usable) or 'none; run `nextmart train`'}"

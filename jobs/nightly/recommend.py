@@ -1,4 +1,4 @@
-"""The recommend job: the live model's list for every visitor, and each item's most similar items.
+"""The recommend job: it makes the live model's recommendations for every visitor, and each item's most similar items.
 
 A visitor whose sequence did not change since the last run keeps the rows of that run, as long as the model, the
 catalogue and the dbt vars are the same. So the work of a night grows with that night's events, not with the number of
@@ -35,7 +35,7 @@ from jobs.warehouse.reading import index_items, read_catalog
 FALLBACK = "popularity"
 """Value of the column ``source`` in rows that fill up a list because the model recommended fewer than k items."""
 
-VISITORS_PER_CHUNK = 20_000  # the number of visitors whose lists are made at once, which limits the memory needed
+VISITORS_PER_CHUNK = 20_000  # the most visitors whose lists are made at once; it limits the memory needed
 
 COPY_KEPT_ROWS = """
     -- Copies the rows of visitors who are not due from an earlier run, the kept run
@@ -77,9 +77,10 @@ class RecommendedLists:
 
 
 def recommend(connection: Connection, settings: Settings, run_record: JobRun) -> None:
-    """Write a new run of lists to ``ml.recommendations``; replace ``ml.similar_items`` if vectors or settings changed.
+    """Write the recommendation lists of a new run to ``ml.recommendations``, unless nothing has changed.
 
-    The similar items are also replaced if a run was cut short after the last finished run.
+    ``ml.similar_items`` is replaced if the catalogue, its vectors or the number of similar items changed, or if a run
+    was cut short after the last finished run.
 
     Raises
     ------
@@ -92,7 +93,7 @@ def recommend(connection: Connection, settings: Settings, run_record: JobRun) ->
         raise NextmartError(f"the live model {model.model_version} can't recommend: {why}; {RENEWAL_ADVICE}")
     recipe, last_run = read_recipe(connection, model, dbt_vars), read_last_run(connection)
     run_record.detail = recipe
-    changed = last_run.changed_parts(recipe)
+    changed = last_run.changed_keys(recipe)
     similar_items_are_old = last_run.was_cut_short or not changed.isdisjoint({"catalog", "similar"})
     kept_run_id = None if changed else last_run.run_id
     due_count = find_due_visitors(connection, kept_run_id, dbt_vars.allow_repeats)
@@ -184,7 +185,7 @@ def _write_recommendations(
 def _make_lists(
     scorer: Scorer | None, sequences: Sequences, catalog: Catalog, popularity: Floats, dbt_vars: Vars
 ) -> RecommendedLists:
-    """Return a list for each sequence, filled up with popular items; without a scorer, lists of popular items alone."""
+    """Return a list for each sequence, filled up with popular items; only popular items if ``scorer`` is None."""
     k = dbt_vars.recommendations_per_visitor
     if scorer is None:
         model_lists = np.full((len(sequences), k), -np.inf, np.float32), np.full((len(sequences), k), -1, np.int32)
@@ -197,19 +198,21 @@ def _make_lists(
     return RecommendedLists(items, scores, from_model, reasons)
 
 
-def _recommendation_rows(lists: RecommendedLists, visitors: pl.DataFrame, catalog: Catalog, source: str) -> pa.Table:
-    """Return a table with a row for each entry of the lists, in columns of ``ml.recommendations``."""
-    row, column = np.nonzero(lists.items >= 0)
-    item_ids = np.array([*catalog.item_ids, None], dtype=np.object_)  # index -1 selects the last entry, null
+def _recommendation_rows(
+    recommended: RecommendedLists, visitors: pl.DataFrame, catalog: Catalog, source: str
+) -> pa.Table:
+    """Return the entries of the lists as rows with columns of ``ml.recommendations``."""
+    row, column = np.nonzero(recommended.items >= 0)
+    item_ids = np.array([*catalog.item_ids, None], dtype=np.object_)  # the item index -1 selects this last entry, None
     return pa.table(
         {
             "visitor_id": pa.array(visitors["visitor_id"].to_numpy()[row], pa.string()),
             "sequence_hash": pa.array(visitors["sequence_hash"].to_numpy()[row], pa.uint64()),
             "rank": pa.array(column + 1, pa.int32()),
-            "item_id": pa.array(item_ids[lists.items[row, column]], pa.string()),
-            "score": pa.array(lists.scores[row, column], pa.float64()),
-            "source": pa.array(np.where(lists.from_model[row, column], source, FALLBACK), pa.string()),
-            "reason_item_id": pa.array(item_ids[lists.reasons[row, column]], pa.string()),
+            "item_id": pa.array(item_ids[recommended.items[row, column]], pa.string()),
+            "score": pa.array(recommended.scores[row, column], pa.float64()),
+            "source": pa.array(np.where(recommended.from_model[row, column], source, FALLBACK), pa.string()),
+            "reason_item_id": pa.array(item_ids[recommended.reasons[row, column]], pa.string()),
         }
     )
 
@@ -220,6 +223,6 @@ def _read_popularity(connection: Connection, catalog: Catalog) -> Floats:
         "select item_id, score from recommendations.popular_items order by rank"
     ).fetchnumpy()
     popularity = np.full(len(catalog), -np.inf, np.float32)
-    item_indices = catalog.find(popular_items["item_id"])
+    item_indices = catalog.find_indices(popular_items["item_id"])
     popularity[item_indices[item_indices >= 0]] = popular_items["score"][item_indices >= 0]
     return popularity

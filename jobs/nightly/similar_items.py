@@ -13,7 +13,7 @@ from jobs.warehouse.job_runs import JobRun
 
 
 def write_similar_items(connection: Connection, catalog: Catalog, dbt_vars: Vars, run_record: JobRun) -> None:
-    """Replace the rows of the embedding model in ``ml.similar_items``; write their number to ``run_record.detail``."""
+    """Replace the embedding model's rows in ``ml.similar_items``; note the number of rows in ``run_record.detail``."""
     similar_pairs = similar_items(catalog, dbt_vars.similar_items_per_item)
     connection.register("similar_pairs", similar_pairs)
     with transaction(connection):
@@ -28,7 +28,7 @@ def write_similar_items(connection: Connection, catalog: Catalog, dbt_vars: Vars
 
 
 def similar_items(catalog: Catalog, k: int) -> pa.Table:
-    """Return the ``k`` most similar available items of each item that has an embedding, by cosine.
+    """Return, for each item that has an embedding, the ``k`` available items whose embeddings have the largest cosine.
 
     Returns
     -------

@@ -31,7 +31,7 @@ from jobs.warehouse.reading import index_cases, index_items, read_catalog, read_
 
 
 def train(connection: Connection, settings: Settings, run_record: JobRun) -> None:
-    """Train each family whose newest model is stale, configured differently, affected by a deletion or without weights.
+    """Train each model family that is due, for one of the reasons in :class:`jobs.nightly.freshness.DueReason`.
 
     When a family is trained because of its age, the others are trained too, so that all are measured on the same
     validation cases (:func:`jobs.nightly.freshness.due_for_same_cases`).
@@ -50,26 +50,28 @@ def train(connection: Connection, settings: Settings, run_record: JobRun) -> Non
     run_record.rows_in = len(history)
     split = split_history(history, settings.protocol, settings)
     catalog = read_catalog(connection, dbt_vars.embedding.dimensions)
-    data = TrainingData.of(split, catalog, settings.validation_limit, dbt_vars.allow_repeats) if split else None
+    data = TrainingData.from_split(split, catalog, settings.validation_limit, dbt_vars.allow_repeats) if split else None
     if data is None or not len(data.rest.items):
-        # a model trained on no known item would be empty, but would count as fresh until it is too old
+        # a model fitted on no item could recommend nothing, but would count as fresh until it is too old
         say("nothing to train on yet: too little history before the hold-out, or no item of it in the catalogue")
         run_record.detail["reason"] = "too little history"
         return
     due |= due_for_same_cases(connection, newest, due, data.cases_hash)
     run_record.detail["fresh"] = sorted(models.keys() - due)
-    fitted: dict[str, Model] = {}
-    refitted: dict[str, Model] = {}
+    fitted_on_rest: dict[str, Model] = {}
+    fitted_on_everything: dict[str, Model] = {}
     # a fusion is fitted last, because it can then reuse parts that were fitted before
     for family in sorted(models, key=lambda family: family == "fusion"):
         if family in due:
-            model_version = _fit(connection, models[family], fingerprints[family], settings, data, fitted, refitted)
+            model_version = _fit_and_store(
+                connection, models[family], fingerprints[family], settings, data, fitted_on_rest, fitted_on_everything
+            )
             run_record.detail["trained"].append(model_version)
             run_record.rows_out += 1
 
 
 def make_configured_model(settings: Settings, family: Family, services: Services | None = None) -> Model:
-    """Return an unfitted model with its family's parameters from the settings; a fusion also gets its parts'."""
+    """Return an unfitted model with its parameters from the settings; a fusion also gets those of its parts."""
     parameters = settings.parameters.get(family, {})
     if family == "fusion":
         parts = make(family, parameters).parameters["parts"]
@@ -102,8 +104,8 @@ class TrainingData:
     cases_hash: str
 
     @classmethod
-    def of(cls, split: Split, catalog: Catalog, validation_limit: int, allow_repeats: bool) -> "TrainingData":
-        """Hold out the newest training sequences of a split, and turn all parts into arrays of catalogue indices."""
+    def from_split(cls, split: Split, catalog: Catalog, validation_limit: int, allow_repeats: bool) -> "TrainingData":
+        """Hold out the newest training sequences of a split, and turn all sequences into catalogue indices."""
         rest, held_out = validation_split(split.train, validation_limit, allow_repeats=allow_repeats)
         return cls(
             split,
@@ -115,24 +117,24 @@ class TrainingData:
         )
 
 
-def _fit(
+def _fit_and_store(
     connection: Connection,
     model: Model,
     model_fingerprint: str,
     settings: Settings,
     data: TrainingData,
-    fitted: dict[str, Model],
-    refitted: dict[str, Model],
+    fitted_on_rest: dict[str, Model],
+    fitted_on_everything: dict[str, Model],
 ) -> str:
-    """Fit a model, measure it on the validation cases, fit it again on all sequences, store it; return its version.
+    """Fit a model, measure it on the validation cases, refit it on all sequences, store it; return its model_version.
 
     Parameters
     ----------
     model_fingerprint : str
-        The model's fingerprint.
-    fitted, refitted : family -> Model
-        Models fitted before on ``data.rest`` and on ``data.everything``, which a fusion may reuse. The new model is
-        added to both.
+        The hash of all that determines the model except the data (:func:`jobs.nightly.freshness.fingerprint`).
+    fitted_on_rest, fitted_on_everything : family -> Model
+        Models of other families that this job has fitted on ``data.rest`` and on ``data.everything``; a fusion may
+        reuse them. The new model is added to both.
     """
     started_at = now()
     checkpoints = [
@@ -141,14 +143,14 @@ def _fit(
     ]
     drop_leftover_checkpoints(checkpoints)
     allow_repeats = settings.job_vars().allow_repeats
-    first_context = FitContext(settings.seed, checkpoints[0], fitted, allow_repeats)
+    first_context = FitContext(settings.seed, checkpoints[0], fitted_on_rest, allow_repeats)
     model.fit(data.rest, data.validation, data.catalog, first_context)
-    fitted[model.family] = model
+    fitted_on_rest[model.family] = model
     counts = np.bincount(data.rest.items, minlength=len(data.catalog))
     measured = measure(model.scorer(data.catalog), data.validation, data.catalog, counts, allow_repeats=allow_repeats)
-    second_context = FitContext(settings.seed, checkpoints[1], refitted, allow_repeats)
+    second_context = FitContext(settings.seed, checkpoints[1], fitted_on_everything, allow_repeats)
     final = model.refit(data.everything, data.catalog, second_context)
-    refitted[model.family] = final
+    fitted_on_everything[model.family] = final
     weights = model_to_bytes(final, data.catalog)
     model_version = f"{model.family}-{started_at:%Y%m%dT%H%M%S}-{model_fingerprint[:6]}"
     row = {

@@ -31,14 +31,13 @@ def dbt_build(settings: Settings, extra_arguments: tuple[str, ...] = (), *, verb
     project = project_folder("dbt_project")
     work_folder = settings.work_folder.absolute()
     target = work_folder / "target"
-    # results of the last build: this build may end without writing any
+    # the results of the previous build are deleted, because this build may end without writing any
     (target / "run_results.json").unlink(missing_ok=True)
-    # not inherited from `python -m`: the working folder must not shadow packages
     command = [
         sys.executable, "-c", "import sys; from dbt.cli.main import cli; sys.exit(cli())", "--log-format", "json",
         "build", "--project-dir", str(project), "--profiles-dir", str(project),
         "--target-path", str(target), "--log-path", str(work_folder / "logs"), "--log-format-file", "text",
-        # unit tests check the SQL, not the night's data; `make test` runs them
+        # dbt's unit tests are left out, because they check the SQL, not the night's data; `make test` runs them
         "--exclude-resource-type", "unit_test", "--vars", json.dumps(settings.vars), *extra_arguments,
     ]  # fmt: skip
     environment = {**os.environ, **settings.as_environment(), "DO_NOT_TRACK": "1"}
@@ -64,7 +63,7 @@ def log_lines(log: Iterable[str], manifest: Path, verbose: bool) -> Iterator[str
     ----------
     log : iterable of str
         Lines of dbt's log, each a JSON event. A line that is not JSON (printed by a package, for example) is yielded
-        unchanged, without secrets.
+        as it is, but with secrets replaced.
     manifest : Path
         Path of dbt's ``manifest.json``. It is read when dbt starts to build models, because dbt has written it by then.
     """
@@ -87,9 +86,9 @@ def log_lines(log: Iterable[str], manifest: Path, verbose: bool) -> Iterator[str
         if verbose or (stages is None and level == "error"):
             yield redact(message)
         elif stages:
-            yield from stages.follow(event)
+            yield from stages.process_event(event)
 
 
-def published_counts(summary: dict[str, Any]) -> str:
+def published_counts(publish_summary: dict[str, Any]) -> str:
     """Return the row counts of the published tables as one line for people."""
-    return ", ".join(f"{count:,} {table}" for table, count in summary["detail"]["rows"].items())
+    return ", ".join(f"{count:,} {table}" for table, count in publish_summary["detail"]["rows"].items())

@@ -10,29 +10,30 @@ from typing import Any
 import pyarrow as pa
 
 from jobs.commands.terminal import job_summary_line
-from jobs.orchestration.run_job import run
+from jobs.orchestration.run_job import run_job as run_recorded_job
 from jobs.progress import say, stage_line
 from jobs.settings import load_settings
 from jobs.warehouse.connection import Connection
 
 
-def run_job(name: str, session: Connection, meta: dict[str, Any]) -> pa.Table:
+def run_job(job_name: str, session: Connection, meta: dict[str, Any]) -> pa.Table:
     """Run a job with the dbt vars that dbt resolved, and return the job's summary as a table of one row.
 
     Parameters
     ----------
-    name : str
+    job_name : str
         The job: embed, train, evaluate or recommend.
     session : Connection
         dbt's connection; the job works on a cursor, whose commits are its own.
     meta : dict
-        Values of the fields of :class:`jobs.settings.Vars` by name: ``meta`` of the dbt model in ``_jobs__models.yml``.
+        The dbt model's ``meta``, in which ``_jobs__models.yml`` puts the values of the dbt vars: the fields of
+        :class:`jobs.settings.Vars`, by name.
     """
     settings = load_settings(vars=meta)
     with session.cursor() as connection:
         connection.execute("set TimeZone = 'UTC'")
         started_at = time.monotonic()
-        summary = run(name, connection, settings)
-        say(stage_line(name, job_summary_line(summary), time.monotonic() - started_at))
+        summary = run_recorded_job(job_name, connection, settings)
+        say(stage_line(job_name, job_summary_line(summary), time.monotonic() - started_at))
     row = {**summary, "detail": json.dumps(summary["detail"])}
     return pa.table({column: [value] for column, value in row.items()})

@@ -38,16 +38,16 @@ class Stage:
     _running: set[str] = field(default_factory=set)
     _busy_since: datetime | None = None
 
-    def start(self, node: str, event_time: datetime) -> None:
+    def start_node(self, node_id: str, event_time: datetime) -> None:
         """Note that a model or test of the stage has begun."""
         if not self._running:
             self._busy_since = event_time
-        self._running.add(node)
+        self._running.add(node_id)
 
-    def end(self, node: str, event_time: datetime, status: str) -> None:
-        """Note that a model or test of the stage has ended or was skipped, with dbt's status of it."""
-        self._running.discard(node)
-        self.unfinished.discard(node)
+    def end_node(self, node_id: str, event_time: datetime, status: str) -> None:
+        """Note that a model or test of the stage has ended or was skipped; ``status`` is its result, in dbt's words."""
+        self._running.discard(node_id)
+        self.unfinished.discard(node_id)
         if self._busy_since and not self._running:
             self.seconds += (event_time - self._busy_since).total_seconds()
             self._busy_since = None
@@ -55,7 +55,7 @@ class Stage:
         self.tables += status == "success"
         self.tests += status == "pass"
 
-    def line(self) -> str:
+    def summary_line(self) -> str:
         """Return the stage's line for people: its name, counts and seconds."""
         tables = f"{self.tables} {'table' if self.tables == 1 else 'tables'}, " if self.tables else ""
         tests = f"{self.tests} {'test' if self.tests == 1 else 'tests'} passed"
@@ -72,38 +72,38 @@ class BuildProgress:
     """
 
     def __init__(self, manifest: Mapping[str, Any]) -> None:
-        folders = {node: folder for node, folder in _folders(manifest["nodes"]).items() if folder != JOBS_FOLDER}
+        folders = {node: folder for node, folder in _folder_by_node(manifest["nodes"]).items() if folder != JOBS_FOLDER}
         stages = {
             folder: Stage(folder, {node for node in folders if folders[node] == folder}) for folder in folders.values()
         }
         self._stage_of = {node: stages[folder] for node, folder in folders.items()}
 
-    def follow(self, event: Mapping[str, Any]) -> Iterator[str]:
-        """Process one event of dbt's log; yield a line for people if it is a warning, and one if it ends a stage."""
+    def process_event(self, event: Mapping[str, Any]) -> Iterator[str]:
+        """Process one event of dbt's log; yield a line for people if it is a warning, and one if a stage ends."""
         node = event["data"].get("node_info", {})
         stage = self._stage_of.get(node.get("unique_id", ""))
         name, event_time = event["info"]["name"], datetime.fromisoformat(event["info"]["ts"])
         if stage is None:
             return
         if name == "LogStartLine":
-            stage.start(node["unique_id"], event_time)
-        elif node["unique_id"] in stage.unfinished and _is_end(name, node):
-            stage.end(node["unique_id"], event_time, node["node_status"])
+            stage.start_node(node["unique_id"], event_time)
+        elif node["unique_id"] in stage.unfinished and _ends_node(name, node):
+            stage.end_node(node["unique_id"], event_time, node["node_status"])
             if node["node_status"] == "warn":
                 yield f"WARN: test {node['node_name']}, rows found: {event['data'].get('num_failures', 0):,}"
             if not stage.unfinished and not stage.is_broken:
-                yield stage.line()
+                yield stage.summary_line()
 
 
-def _is_end(name: str, node: Mapping[str, Any]) -> bool:
-    return bool(node.get("node_finished_at")) or name.startswith(("Skipping", "LogSkip"))
+def _ends_node(event_name: str, node: Mapping[str, Any]) -> bool:
+    return bool(node.get("node_finished_at")) or event_name.startswith(("Skipping", "LogSkip"))
 
 
-def _folders(nodes: Mapping[str, Mapping[str, Any]]) -> dict[str, str]:
-    """Return the folder of each node that a build runs; a test has the folder of the last model that it reads."""
+def _folder_by_node(nodes: Mapping[str, Mapping[str, Any]]) -> dict[str, str]:
+    """Return the folder of each model and test, by dbt's id; a test gets the folder of the last model that it reads."""
     built_nodes = {name: node for name, node in nodes.items() if node["resource_type"] in RUN_BY_BUILD}
     folders = {
-        name: _folder(node)
+        name: _folder_of_node(node)
         for name, node in built_nodes.items()
         if node["resource_type"] != "test" and node["config"]["materialized"] != "ephemeral"
     }
@@ -115,7 +115,7 @@ def _folders(nodes: Mapping[str, Mapping[str, Any]]) -> dict[str, str]:
     return {**folders, **tests}
 
 
-def _folder(node: Mapping[str, Any]) -> str:
+def _folder_of_node(node: Mapping[str, Any]) -> str:
     return "catalog" if node["resource_type"] == "snapshot" else str(node["path"]).split("/", 1)[0]
 
 

@@ -1,4 +1,4 @@
-"""Describing the failures of a dbt build for people: the test or model, its message, and some of the rows it found."""
+"""Describing the failures of a dbt build for people: the model or test, its message, and rows that the test found."""
 
 import json
 import re
@@ -15,17 +15,17 @@ from jobs.warehouse.connection import connect
 ROWS_SHOWN = 5
 
 
-def failure_texts(target: Path, warehouse: Path) -> Iterator[str]:
+def failure_texts(target_folder: Path, warehouse: Path) -> Iterator[str]:
     """Yield texts for people about each test or model that failed in the newest build.
 
     Parameters
     ----------
-    target : Path
+    target_folder : Path
         dbt's target folder, with ``run_results.json`` and compiled queries; nothing is yielded if that file is missing.
     warehouse : Path
         The file in which the query of a failed test is run again, to show rows that the test found.
     """
-    results = target / "run_results.json"
+    results = target_folder / "run_results.json"
     if not results.exists():
         return
     for result in json.loads(results.read_text(encoding="utf-8"))["results"]:
@@ -34,11 +34,11 @@ def failure_texts(target: Path, warehouse: Path) -> Iterator[str]:
             message = _without_traceback(str(result["message"] or result["status"]).strip())
             yield printable(redact(f"failed: {kind} {name}: {message}"))
             if kind == "test" and result["status"] == "fail":
-                yield from _rows_found(result, warehouse)
+                yield from _first_rows_found(result, warehouse)
 
 
 def _without_traceback(message: str) -> str:
-    """Return the error's own text from a message of a Python model, without the traceback, which dbt's log has."""
+    """Return the message of a failed Python model without the error's traceback, which dbt's log has."""
     lines = message.splitlines()
     frames = [number for number, line in enumerate(lines) if line.lstrip().startswith('File "')]
     if not frames:
@@ -48,11 +48,12 @@ def _without_traceback(message: str) -> str:
     return re.sub(r"^jobs\.[\w.]+: ", "", "\n".join(lines[next(after, 0) :]).strip())
 
 
-def _rows_found(result: Mapping[str, Any], warehouse: Path) -> Iterator[str]:
-    query = result["compiled_code"] or ""
+def _first_rows_found(test_result: Mapping[str, Any], warehouse: Path) -> Iterator[str]:
+    query = test_result["compiled_code"] or ""
     try:
         with connect(warehouse, read_only=True) as connection:
             rows = connection.sql(f"from ({query}) limit {ROWS_SHOWN}")
             yield f"the first rows that it found:\n{printable(str(rows))}"
     except (duckdb.Error, NextmartError):
-        return  # a query that is not plain SQL, a table that is gone, a file that is held: dbt's log has the query
+        # no rows can be shown if the query is not plain SQL, a table is gone, or another process holds the warehouse
+        return

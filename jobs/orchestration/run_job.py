@@ -8,27 +8,27 @@ from jobs.warehouse.connection import Connection, prepare_warehouse
 from jobs.warehouse.job_runs import job_run
 
 
-def run(name: str, connection: Connection, settings: Settings, **options: Any) -> dict[str, Any]:
-    """Run one job, record it in ``ml.job_runs`` and return its summary; ``options`` are its further arguments."""
-    # imported here: a job with nothing to do must not pay for loading torch
+def run_job(job_name: str, connection: Connection, settings: Settings, **options: Any) -> dict[str, Any]:
+    """Run one job, record it in ``ml.job_runs`` and return its summary; ``options`` are passed on to the job."""
+    # jobs are imported here, because a job with nothing to do must not wait until torch is loaded
     job: Callable[..., None]
-    if name == "embed":
+    if job_name == "embed":
         from jobs.embedding.backfill import embed as job
-    elif name == "train":
+    elif job_name == "train":
         from jobs.nightly.train import train as job
-    elif name == "evaluate":
+    elif job_name == "evaluate":
         from jobs.nightly.evaluate import evaluate as job
-    elif name == "recommend":
+    elif job_name == "recommend":
         from jobs.nightly.recommend import recommend as job
-    elif name == "pin":
+    elif job_name == "pin":
         from jobs.nightly.promotion import pin as job
-    elif name == "unpin":
+    elif job_name == "unpin":
         from jobs.nightly.promotion import unpin as job
-    elif name == "rollback":
+    elif job_name == "rollback":
         from jobs.nightly.promotion import rollback as job
     else:
-        raise ValueError(f"no job is called {name}")
+        raise ValueError(f"no job is called {job_name}")
     prepare_warehouse(connection)
-    with job_run(connection, name) as run_record:
+    with job_run(connection, job_name) as run_record:
         job(connection, settings, run_record, **options)
     return run_record.summary()

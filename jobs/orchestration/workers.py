@@ -1,4 +1,4 @@
-"""Training on several processes: the first process runs the command, the others take part in its fits."""
+"""Training on several processes: the first process runs the command, the others help to fit its models."""
 
 from collections.abc import Callable
 from typing import Any
@@ -12,14 +12,14 @@ from jobs.progress import say
 from jobs.training import loop, team
 
 
-def run(command: Callable[[], None]) -> None:
+def run_with_workers(command: Callable[[], None]) -> None:
     """Join the processes that ``torchrun`` started.
 
-    Rank 0 runs ``command``; the other ranks take part in its fits until the command has ended.
+    The process with rank 0 runs ``command``; the others help to fit its models until the command has ended.
     """
     team.current = group = team.ProcessGroup()
     if group.rank:
-        _take_part_in_fits(group)
+        _help_to_fit(group)
         return
     try:
         command()
@@ -27,14 +27,14 @@ def run(command: Callable[[], None]) -> None:
         group.end_workers()
 
 
-def _take_part_in_fits(group: team.ProcessGroup) -> None:
-    """Take part in every fit of rank 0, until rank 0 ends the group."""
+def _help_to_fit(process_group: team.ProcessGroup) -> None:
+    """Help to fit each model that the process with rank 0 fits, until that process ends the process group."""
     while True:
-        message, facts, tensors = group.receive()
+        message, facts, tensors = process_group.receive()
         if message == "fit":
             seed = facts["seed"]
             model: Any = registry.make(facts["family"], facts["parameters"])
-            batches = model.prepare_worker(
+            batches = model.prepare_worker_training(
                 Sequences(tensors["items"].numpy(), tensors["offsets"].numpy()), facts["items"]
             )
             optimizer = loop.make_optimizer(model.network, model.parameters)
@@ -42,10 +42,12 @@ def _take_part_in_fits(group: team.ProcessGroup) -> None:
             loop.restore_state(model.network, optimizer, tensors)
         elif message == "epoch":
             try:
-                with group.epoch(facts["number"]):
-                    loop.run_epoch(model.network, optimizer, batches, model.shared_loss, seed, facts["number"], group)
-            except Exception as error:  # rank 0 gets the same error, and decides what to do
-                say(f"rank {group.rank}: {redact(f'{type(error).__name__}: {error}')}")
+                with process_group.joint_epoch(facts["number"]):
+                    loop.run_epoch(
+                        model.network, optimizer, batches, model.loss_share, seed, facts["number"], process_group
+                    )
+            except Exception as error:  # the process with rank 0 gets the same error, and decides what to do
+                say(f"rank {process_group.rank}: {redact(f'{type(error).__name__}: {error}')}")
         else:
             dist.destroy_process_group()
             return

@@ -11,13 +11,13 @@ import openai
 from jobs.errors import UsageError, redact
 from jobs.services.errors import Busy, Denied, Refused, ServiceError, Unavailable, WrongAnswer
 
-EMBEDDING_SERVICE = "the embedding service"  # name of the service that embeds texts, in error messages
+EMBEDDING_SERVICE = "the embedding service"  # error messages call the service that embeds texts by this name
 
 # Exceptions that OpenAI's client or nextmart raises when it reads a service's answer of an unexpected form.
 UNREADABLE_ANSWER = (AttributeError, KeyError, TypeError, ValueError)
 
 
-def make_client(timeout: float) -> openai.OpenAI:
+def make_openai_client(timeout: float) -> openai.OpenAI:
     """Return OpenAI's client, without its own retries.
 
     Parameters
@@ -84,7 +84,7 @@ def translated_errors(model: str, service: str = EMBEDDING_SERVICE) -> Iterator[
         yield
     except openai.OpenAIError as error:
         raise service_error(error, model, service) from error
-    except httpx2.HTTPError as error:  # while it streams an answer, OpenAI's client does not catch HTTP errors
+    except httpx2.HTTPError as error:  # OpenAI's client does not catch HTTP errors while it streams an answer
         raise Unavailable(f"{service} can't be reached: {error}") from error
     except UNREADABLE_ANSWER as error:
         raise Unavailable(f"{service}'s answer can't be read; is OPENAI_BASE_URL right?") from error

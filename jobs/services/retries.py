@@ -10,7 +10,7 @@ import tenacity
 from jobs.services.errors import Busy, ServiceError, Unavailable, WrongAnswer
 
 RETRIED_ERRORS = (Busy, Unavailable, WrongAnswer)
-SHORTEST_WAIT = 0.5  # seconds: upper bound of the random wait after a request's first try
+SHORTEST_WAIT = 0.5  # upper bound, in seconds, of the random wait after a request's first try
 
 Reply = TypeVar("Reply")
 
@@ -51,7 +51,7 @@ def exponential_jitter(patience: float, longest_wait: float) -> tenacity.wait_ra
 
 
 def retry(
-    request: Callable[[], Reply],
+    try_once: Callable[[], Reply],
     *,
     should_give_up: Callable[[Tries], bool],
     jitter: tenacity.wait_random_exponential,
@@ -71,23 +71,23 @@ def retry(
         Ends a wait at once when it is set.
     obey_retry_after : seconds -> seconds, optional
         Maps the wait that the service asks for (``retry_after``) to the wait before the next try. If this function
-        is None, the service's wish is ignored.
+        is None, the wait that the service asks for is ignored.
     errors : tuple of classes
         Error classes that are retried; any other error is raised at once.
     """
     tries = Tries()
 
-    def stops_retrying(state: tenacity.RetryCallState) -> bool:
-        error = state.outcome.exception() if state.outcome else None
-        tries.count, tries.seconds = state.attempt_number, state.seconds_since_start or 0.0
+    def stops_retrying(retry_state: tenacity.RetryCallState) -> bool:
+        error = retry_state.outcome.exception() if retry_state.outcome else None
+        tries.count, tries.seconds = retry_state.attempt_number, retry_state.seconds_since_start or 0.0
         tries.failures += not isinstance(error, Busy)
         tries.wrong_answers += isinstance(error, WrongAnswer)
         return should_give_up(tries)
 
-    def seconds_to_wait(state: tenacity.RetryCallState) -> float:
-        error = state.outcome.exception() if state.outcome else None
+    def seconds_to_wait(retry_state: tenacity.RetryCallState) -> float:
+        error = retry_state.outcome.exception() if retry_state.outcome else None
         retry_after = error.retry_after if isinstance(error, ServiceError) else None
-        return jitter(state) if obey_retry_after is None or retry_after is None else obey_retry_after(retry_after)
+        return jitter(retry_state) if obey_retry_after is None or retry_after is None else obey_retry_after(retry_after)
 
     return tenacity.Retrying(
         retry=tenacity.retry_if_exception_type(errors),
@@ -95,4 +95,4 @@ def retry(
         wait=seconds_to_wait,
         sleep=tenacity.sleep_using_event(stop),
         reraise=True,
-    )(request)
+    )(try_once)

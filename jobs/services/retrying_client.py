@@ -6,13 +6,13 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, TypeVar
 
-from jobs.services.client import make_client, translated_errors
+from jobs.services.client import make_openai_client, translated_errors
 from jobs.services.retries import Tries, exponential_jitter, retry
 
 TIMEOUT = 120.0  # seconds that one request may take at most
 PATIENCE = 120.0  # seconds after which a failing request is given up
-MIN_TRIES = 3  # a request is tried at least so often, since one time-out may use up all of PATIENCE
-LONGEST_WAIT = 30.0  # seconds between two tries of a request, at most
+MIN_TRIES = 3  # number of tries that each request gets at least, since one time-out may use up all of PATIENCE
+LONGEST_WAIT = 30.0  # longest wait, in seconds, between two tries of a request
 MAX_WRONG_ANSWERS = 3  # wrong answers after which a request is given up, since the service charges for each
 
 Reply = TypeVar("Reply")
@@ -32,8 +32,8 @@ class RetryingClient:
 
     @cached_property
     def client(self) -> Any:
-        """OpenAI's client, without its own retries; see :func:`jobs.services.client.make_client`."""
-        return make_client(TIMEOUT)
+        """OpenAI's client, without its own retries; see :func:`jobs.services.client.make_openai_client`."""
+        return make_openai_client(TIMEOUT)
 
     def ask(self, model: str, request: Callable[[], Reply], stop: threading.Event | None = None) -> Reply:
         """Make a request with retries, and return its answer.

@@ -1,4 +1,4 @@
-"""Training by gradient: the loop with early stopping and checkpoints, batches, and several processes at once.
+"""Training by gradient descent: the loop with early stopping and checkpoints, batches, and several processes at once.
 
 Nothing here depends on a model family. May import ``core`` and the modules directly in ``jobs``, such as ``errors``.
 """

@@ -57,5 +57,5 @@ def batches_of_one_length(
         same_length = order[rows.lengths[order] == length]
         batches += [same_length[start : start + batch_size] for start in range(0, len(same_length), batch_size)]
     for number in generator.permutation(len(batches)):
-        items = torch.from_numpy(rows.take(batches[number]).padded(0)).long()
+        items = torch.from_numpy(rows.take(batches[number]).padded_matrix(0)).long()
         yield items[:, :-1], items[:, 1:]

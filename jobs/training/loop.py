@@ -26,19 +26,19 @@ def train(
     epoch_batches: Callable[[np.random.Generator], Iterable[Any]],
     loss_of: Callable[[Any], Tensor],
     validate: Callable[[], float] | None,
-    parameters: Mapping[str, Any],
-    title: str,
+    hyperparameters: Mapping[str, Any],
+    progress_title: str,
     *,
     seed: int,
     checkpoint: Path | None = None,
-    measure: str = "validation nDCG@20",
+    score_name: str = "validation nDCG@20",
     team: SingleProcess = SINGLE_PROCESS,
 ) -> int:
     """Train a module in place with early stopping, and return the number of its best epoch.
 
-    At the end the module has the averaged weights of that epoch, and is in evaluation mode. All random numbers of an
-    epoch are drawn from (seed, epoch), so a killed run that resumes from its checkpoint ends with exactly the same
-    weights as a run that was not killed.
+    At the end the module has the averaged weights (:class:`WeightAverage`) as they were after its best epoch, and is in
+    evaluation mode. All random numbers of an epoch are drawn from (seed, epoch), so a killed run that resumes from its
+    checkpoint ends with exactly the same weights as a run that was not killed.
 
     Parameters
     ----------
@@ -49,30 +49,30 @@ def train(
     validate : () -> float, optional
         Validation score, higher is better: it decides when to stop and which epoch's weights to keep. Without it all
         epochs run, and the last epoch's weights are kept.
-    parameters : mapping
-        Hyper-parameters: ``learning_rate``, ``weight_decay``, ``averaging`` (decay of :class:`WeightAverage`),
+    hyperparameters : mapping
+        ``learning_rate``, ``weight_decay``, ``averaging`` (decay of :class:`WeightAverage`),
         ``epochs`` (largest number of epochs), ``patience`` (training stops after this many epochs without a better
         score).
-    title : str
+    progress_title : str
         Text that names this training in the progress line.
     seed : int
         Seed of all random numbers.
     checkpoint : Path, optional
         File that holds the training state after each epoch; a killed run resumes from it.
-    measure : str
+    score_name : str
         Name of the validation score in the progress line.
     team : SingleProcess
         The processes that run each epoch together.
     """
-    optimizer = make_optimizer(module, parameters)
-    average = WeightAverage(module, parameters["averaging"])
+    optimizer = make_optimizer(module, hyperparameters)
+    average = WeightAverage(module, hyperparameters["averaging"])
     best, status = _load_checkpoint(module, optimizer, average, checkpoint)
     team.send_start_state(lambda: training_state(module, optimizer))
-    with progress(title, parameters["epochs"]) as advance, fork_random():
+    with progress(progress_title, hyperparameters["epochs"]) as advance, fork_random():
         advance(status["epoch"], "from the checkpoint") if status["epoch"] else None
-        while status["epoch"] < parameters["epochs"] and status["since_best"] < parameters["patience"]:
+        while status["epoch"] < hyperparameters["epochs"] and status["since_best"] < hyperparameters["patience"]:
             epoch = status["epoch"] + 1
-            with team.epoch(epoch):
+            with team.joint_epoch(epoch):
                 run_epoch(module, optimizer, epoch_batches, loss_of, seed, epoch, team, average.update)
             with average.applied_to(module):
                 score = validate() if validate else None
@@ -85,16 +85,19 @@ def train(
                 status["since_best"] += 1
             status["epoch"] = epoch
             _save_checkpoint(module, optimizer, average, best, status, checkpoint)
-            advance(1, "" if score is None else f"{measure} {score:.4f}")
+            advance(1, "" if score is None else f"{score_name} {score:.4f}")
     module.load_state_dict({**module.state_dict(), **(best or average.weights)})
     module.eval()
     return int(status["best_epoch"])
 
 
-def make_optimizer(module: nn.Module, parameters: Mapping[str, Any]) -> torch.optim.Optimizer:
+def make_optimizer(module: nn.Module, hyperparameters: Mapping[str, Any]) -> torch.optim.Optimizer:
     """Return an AdamW optimizer for a module, with the hyper-parameters ``learning_rate`` and ``weight_decay``."""
     return torch.optim.AdamW(
-        module.parameters(), lr=parameters["learning_rate"], weight_decay=parameters["weight_decay"], fused=True
+        module.parameters(),
+        lr=hyperparameters["learning_rate"],
+        weight_decay=hyperparameters["weight_decay"],
+        fused=True,
     )
 
 
@@ -112,7 +115,7 @@ def run_epoch(
 
     The other parameters are those of :func:`train`.
     """
-    team.seed(seed * 1_000_003 + epoch)
+    team.seed_epoch(seed * 1_000_003 + epoch)
     module.train()
     for batch in epoch_batches(np.random.default_rng([seed, epoch])):
         optimizer.zero_grad(set_to_none=True)
@@ -148,7 +151,7 @@ class WeightAverage:
 
     @torch.no_grad()
     def update(self, module: nn.Module) -> None:
-        """Move the average towards the module's current weights."""
+        """Move the averaged weights towards the module's current weights."""
         self.steps += 1
         decay = min(self._decay, (1 + self.steps) / (10 + self.steps))
         torch._foreach_lerp_([*self.weights.values()], [*module.parameters()], 1 - decay)
@@ -158,7 +161,7 @@ class WeightAverage:
         """Give the module the averaged weights while the ``with`` block runs, and its own weights again afterwards."""
         trained = {name: parameter.data for name, parameter in module.named_parameters()}
         for name, parameter in module.named_parameters():
-            parameter.data = self.weights[name]  # no copy, to save memory: item vectors may number a million
+            parameter.data = self.weights[name]  # not copied, because a million item vectors need much memory
         try:
             yield
         finally:
@@ -174,10 +177,10 @@ def training_state(module: nn.Module, optimizer: torch.optim.Optimizer) -> dict[
     return {name: value.contiguous().cpu() for name, value in tensors.items()}
 
 
-def restore_state(module: nn.Module, optimizer: torch.optim.Optimizer, tensors: Mapping[str, Tensor]) -> None:
+def restore_state(module: nn.Module, optimizer: torch.optim.Optimizer, state: Mapping[str, Tensor]) -> None:
     """Load the tensors that :func:`training_state` returned into a module and its optimizer; ignore other tensors."""
     parts: dict[str, dict[str, Tensor]] = {"weights": {}, "optimizer": {}}
-    for key, value in tensors.items():
+    for key, value in state.items():
         part, name = key.split(".", 1)
         parts.setdefault(part, {})[name] = value
     module.load_state_dict(parts["weights"])
@@ -196,7 +199,7 @@ def _save_checkpoint(
     status: dict[str, Any],
     checkpoint: Path | None,
 ) -> None:
-    """Write the training state to the file ``checkpoint``, atomically and durably; without a file, do nothing."""
+    """Write the training state to the file ``checkpoint``, atomically and durably; do nothing if it is None."""
     if checkpoint is None:
         return
     averages = {f"best.{name}": value.contiguous().cpu() for name, value in best_weights.items()}
@@ -214,7 +217,8 @@ def _load_checkpoint(
 ) -> tuple[dict[str, Tensor], dict[str, Any]]:
     """Restore training from a checkpoint, if there is a readable one; return the best weights and the status so far.
 
-    The status holds the number of the last epoch, of the best epoch, and of epochs since then, and the best score.
+    The status holds the number of the last epoch, the number of the best epoch and its score, and how many epochs have
+    passed since the best one.
     """
     start: dict[str, Any] = {"epoch": 0, "since_best": 0, "best_score": float("-inf"), "best_epoch": 0}
     if checkpoint is None or not checkpoint.exists():

@@ -41,25 +41,25 @@ MESSAGE_TIMEOUT = timedelta(days=30)
 class SingleProcess:
     """Training on one process, without workers; :class:`ProcessGroup` has the same interface for several processes."""
 
-    # Draws random numbers that are equal on all ranks; None stands for PyTorch's default generator.
+    # The random generator that draws the same numbers on all ranks; None stands for PyTorch's default generator.
     generator: torch.Generator | None = None
 
-    def announce_fit(self, description: Mapping[str, Any], rows: Sequences) -> None:
+    def announce_fit(self, model_description: Mapping[str, Any], train_sequences: Sequences) -> None:
         """Send the workers a description of the model that is fitted next, and its training sequences."""
 
     def send_start_state(self, make_state: Callable[[], Tensors]) -> None:
-        """Send the workers the training state to start from, see :func:`jobs.training.loop.training_state`."""
+        """Send the workers the training state with which they start (:func:`jobs.training.loop.training_state`)."""
 
     @contextmanager
-    def epoch(self, epoch_number: int) -> Iterator[None]:
+    def joint_epoch(self, epoch_number: int) -> Iterator[None]:
         """Start an epoch on all workers; the ``with`` block runs this process's share of the epoch."""
         yield
 
-    def seed(self, epoch_seed: int) -> None:
+    def seed_epoch(self, epoch_seed: int) -> None:
         """Seed the random numbers of one epoch."""
         torch.manual_seed(epoch_seed)
 
-    def share(self, batch: Batch) -> tuple[Batch, float]:
+    def share_of_batch(self, batch: Batch) -> tuple[Batch, float]:
         """Return this rank's rows of a batch, and the fraction of the batch's targets that these rows hold.
 
         Parameters
@@ -89,24 +89,26 @@ class ProcessGroup(SingleProcess):
             local_rank, gpus = int(os.environ.get("LOCAL_RANK", "0")), torch.cuda.device_count()
             if local_rank >= gpus:
                 raise UsageError(f"more processes were started than there are GPUs, {gpus}: --nproc-per-node gpu")
-            torch.cuda.set_device(local_rank)  # from now on "cuda" means this GPU
-        # messages are always sent between CPUs: waiting for a message on a GPU would keep the GPU busy
+            torch.cuda.set_device(local_rank)  # the device "cuda" is then the GPU of this process
+        # Messages are sent between CPUs even if there are GPUs: a GPU that waits for a message is busy.
         dist.init_process_group("cpu:gloo,cuda:nccl" if torch.cuda.is_available() else "gloo", timeout=MESSAGE_TIMEOUT)
         self.rank, self.size = dist.get_rank(), dist.get_world_size()
-        self._shared_error: Exception | None = None  # the error that ended an epoch on all ranks, at the same batch
-        self._between_epochs = True  # False during an epoch, and after an epoch that failed on this rank only
+        # The error that ended the current epoch on all ranks at the same batch; None if there is no such error.
+        self._shared_error: Exception | None = None
+        # Whether all ranks are outside an epoch: not so during an epoch, nor after one that failed on this rank only.
+        self._between_epochs = True
 
-    def announce_fit(self, description: Mapping[str, Any], rows: Sequences) -> None:
-        """Send the workers a description of the model and its training sequences, to make the same batches from."""
-        arrays = {"items": rows.items, "offsets": rows.offsets}
-        self.send("fit", dict(description), {name: torch.from_numpy(value) for name, value in arrays.items()})
+    def announce_fit(self, model_description: Mapping[str, Any], train_sequences: Sequences) -> None:
+        """Send the workers a description of the model, and the training sequences of which they make batches."""
+        arrays = {"items": train_sequences.items, "offsets": train_sequences.offsets}
+        self.send("fit", dict(model_description), {name: torch.from_numpy(value) for name, value in arrays.items()})
 
     def send_start_state(self, make_state: Callable[[], Tensors]) -> None:
-        """Send the workers the training state that ``make_state`` returns, to start from."""
+        """Send the workers the training state with which they start, as ``make_state`` returns it."""
         self.send("state", {}, make_state())
 
     @contextmanager
-    def epoch(self, epoch_number: int) -> Iterator[None]:
+    def joint_epoch(self, epoch_number: int) -> Iterator[None]:
         """Start an epoch on all ranks; end this process if the epoch fails on this rank only.
 
         Raises
@@ -128,14 +130,17 @@ class ProcessGroup(SingleProcess):
             raise
         self._between_epochs = True
 
-    def seed(self, epoch_seed: int) -> None:
+    def seed_epoch(self, epoch_seed: int) -> None:
         """Seed an epoch: ``generator`` equally on all ranks, PyTorch's default (for dropout) differently on each."""
         self.generator = torch.Generator(device()).manual_seed(epoch_seed)
         rank_seed = np.random.SeedSequence([epoch_seed, self.rank]).generate_state(1, np.uint64)[0]
         torch.manual_seed(int(rank_seed))
 
-    def share(self, batch: Batch) -> tuple[Batch, float]:
-        """Return this rank's rows of a batch, every ``size``-th; if there are none, return one row with weight 0."""
+    def share_of_batch(self, batch: Batch) -> tuple[Batch, float]:
+        """Return this rank's rows of a batch, and the fraction of the batch's targets that these rows hold.
+
+        The rows are dealt to the ranks in turn. A rank that is left without a row gets the first row, with fraction 0.
+        """
         items, targets = batch
         if self.rank >= len(targets):
             return (items[:1], targets[:1]), 0.0
@@ -163,15 +168,15 @@ class ProcessGroup(SingleProcess):
         for weight, total in zip(weights, torch.split(flat, [*map(Tensor.numel, weights), 1]), strict=False):
             weight.grad = total.view_as(weight)
 
-    def send(self, kind: str, content: dict[str, Any], tensors: Tensors | None = None) -> None:
-        """Send every worker a message: a kind ("fit", "state", "epoch" or "end"), content as JSON, and tensors."""
-        text = torch.frombuffer(bytearray(json.dumps([kind, content]).encode()), dtype=torch.uint8)
+    def send(self, kind: str, json_content: dict[str, Any], tensors: Tensors | None = None) -> None:
+        """Send every worker a message: its kind ("fit", "state", "epoch" or "end"), a JSON object, and tensors."""
+        text = torch.frombuffer(bytearray(json.dumps([kind, json_content]).encode()), dtype=torch.uint8)
         message = save({"content": text} | {f"tensors.{name}": value for name, value in (tensors or {}).items()})
         self._broadcast(torch.tensor([len(message)]))
         self._broadcast(torch.frombuffer(bytearray(message), dtype=torch.uint8))
 
     def receive(self) -> tuple[str, dict[str, Any], Tensors]:
-        """Wait for rank 0's next message, and return its kind, its content, and its tensors on the CPU."""
+        """Wait for rank 0's next message, and return the message's kind, JSON object and tensors (on the CPU)."""
         length = self._broadcast(torch.zeros(1, dtype=torch.int64))
         message = load(self._broadcast(torch.zeros(int(length), dtype=torch.uint8)).numpy().tobytes())
         kind, content = json.loads(message.pop("content").numpy().tobytes())
@@ -193,7 +198,7 @@ class ProcessGroup(SingleProcess):
             ) from error
 
     def end_workers(self) -> None:
-        """Tell the workers to end. If an epoch failed halfway, don't: torchrun ends the workers after this process."""
+        """Tell the workers to end, unless an epoch failed halfway: torchrun then ends them after this process."""
         if self._between_epochs:
             self.send("end", {})
             dist.destroy_process_group()
@@ -201,4 +206,5 @@ class ProcessGroup(SingleProcess):
 
 SINGLE_PROCESS = SingleProcess()
 
-current: SingleProcess = SINGLE_PROCESS  # the processes that train sequence models together
+# The process, or the group of processes, that trains each sequence model.
+current: SingleProcess = SINGLE_PROCESS

@@ -1,8 +1,8 @@
-"""The clock: the only place where commands and jobs read the time. Code that computes gets the time as an argument."""
+"""The only place where commands and jobs read the current time. Code that computes gets the time as an argument."""
 
 from datetime import UTC, datetime
 
 
 def now() -> datetime:
-    """Return the present time in UTC."""
+    """Return the current time in UTC."""
     return datetime.now(UTC)

@@ -1,6 +1,7 @@
-"""The columns and types of every table that jobs create; SQL files and dbt models use these tables too.
+"""The columns and types of every table that jobs create.
 
-``tests/warehouse/test_columns.py`` compares them with the DDL in ``sql/ddl`` and with the dbt contracts.
+``tests/warehouse/test_columns.py`` compares them with the DDL in ``sql/ddl`` and with the dbt contracts, since SQL
+files and dbt models use these tables too.
 """
 
 from typing import Final

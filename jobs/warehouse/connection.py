@@ -1,4 +1,4 @@
-"""The warehouse file: connections, transactions, quoting for SQL, and the tables that jobs own."""
+"""Connections to the warehouse file, transactions, quoting for SQL, and creating the tables that jobs write."""
 
 import re
 import time
@@ -19,12 +19,12 @@ SCHEMAS: Final = ("raw", "staging", "sessions", "catalog", "jobs", "ml", "recomm
 
 
 def connect(path: Path, *, read_only: bool = False, wait_seconds: float = 0) -> Connection:
-    """Open the warehouse with the time zone UTC, waiting up to ``wait_seconds`` while another process has it open.
+    """Open the warehouse file with the time zone UTC; wait up to ``wait_seconds`` if another process has it open.
 
     Raises
     ------
     UsageError
-        If the file is named like one of the schemas in it, because DuckDB would then find table names ambiguous.
+        If the file has the name of one of its schemas, because DuckDB would then find table names ambiguous.
     NextmartError
         If the file is no DuckDB database, or another process still has it open after ``wait_seconds``; the message
         names that process.
@@ -51,7 +51,7 @@ def connect(path: Path, *, read_only: bool = False, wait_seconds: float = 0) -> 
 
 
 def _lock_message(path: Path, duckdb_message: str) -> str:
-    """Return a message that names the process which has the warehouse open, as far as DuckDB's message tells."""
+    """Return an error message that names the process that has the warehouse open, if DuckDB's message names it."""
     lock = re.search(r"held in (.*?) \(PID (\d+)\)", duckdb_message)
     holder = "another process"
     if lock:
@@ -64,17 +64,17 @@ def _lock_message(path: Path, duckdb_message: str) -> str:
 
 
 def prepare_warehouse(connection: Connection) -> None:
-    """Create missing tables and columns of ``sql/ddl``, and register the functions that dbt's SQL models call."""
-    sql_functions.register(connection)
+    """Create the missing tables and columns of ``sql/ddl``, and register the functions that dbt's SQL models call."""
+    sql_functions.register_functions(connection)
     for schema in ("raw", "ml"):
-        if not _is_complete(connection, schema):
+        if not _schema_is_complete(connection, schema):
             connection.execute(sql_text(f"ddl/{schema}.sql"))
 
 
-def _is_complete(connection: Connection, schema: str) -> bool:
-    """Tell whether a schema has every table and column of its DDL; a user's own view ``raw.events`` counts too.
+def _schema_is_complete(connection: Connection, schema: str) -> bool:
+    """Tell whether a schema has every table and column that its DDL creates; a view counts as a table.
 
-    Executing DDL has to wait for other writers; this check does not.
+    The table ``raw.events`` may be a user's own view. Executing DDL has to wait for other writers; this check does not.
     """
     ddl = sql_text(f"ddl/{schema}.sql")
     tables = set(re.findall(rf"create table if not exists {schema}\.(\w+)", ddl))
@@ -87,14 +87,14 @@ def _is_complete(connection: Connection, schema: str) -> bool:
     return tables <= {table for table, _ in existing} and added_columns <= set(existing)
 
 
-def count_rows(connection: Connection, table: str) -> int:
-    """Return the number of rows of a table or a query in parentheses, given as SQL text."""
-    count = connection.execute(f"select count(*) from {table}").fetchone()  # noqa: S608
+def count_rows(connection: Connection, relation: str) -> int:
+    """Return the number of rows of a relation: SQL text with a table's name or a query in parentheses."""
+    count = connection.execute(f"select count(*) from {relation}").fetchone()  # noqa: S608
     return int(count[0]) if count else 0
 
 
 def literal(text: str) -> str:
-    """Return text as an SQL string, for places where DuckDB takes no parameter (file names, comments)."""
+    """Return a text as an SQL string literal, for places where DuckDB allows no parameter (file names, comments)."""
     return "'" + text.replace("'", "''") + "'"
 
 
@@ -105,7 +105,7 @@ def quoted(identifier: str) -> str:
 
 @contextmanager
 def transaction(connection: Connection) -> Iterator[None]:
-    """Run a block in a transaction: commit at its end, roll back if it raises an error."""
+    """Run a ``with`` block in a transaction: commit at the end of the block, roll back if the block raises an error."""
     connection.execute("begin")
     try:
         yield

@@ -9,15 +9,15 @@ from jobs.errors import UsageError
 from jobs.files import project_folder
 
 
-def dbt_macros(*files: str) -> Any:
-    """Return an object whose attributes are the macros of files of ``dbt_project/macros``: functions that return SQL.
+def dbt_macros(*file_names: str) -> Any:
+    """Return an object whose attributes are the macros in files of ``dbt_project/macros``: functions that return SQL.
 
-    A macro that dbt dispatches by adapter is called by its full name, such as ``default__framed_hash``. A macro that
-    refers to models, sources or vars can't be rendered.
+    A macro that dbt dispatches by adapter has to be called by its full name, such as ``default__framed_hash``. Macros
+    that refer to models, sources or vars can't be rendered.
 
     Parameters
     ----------
-    *files : str
+    *file_names : str
         Names of files in ``dbt_project/macros``.
 
     Raises
@@ -30,8 +30,8 @@ def dbt_macros(*files: str) -> Any:
         raise UsageError(message)
 
     folder = project_folder("dbt_project") / "macros"
-    text = "\n".join((folder / file).read_text(encoding="utf-8") for file in files)
-    # the text is SQL, not HTML; the macros quote values
+    text = "\n".join((folder / file).read_text(encoding="utf-8") for file in file_names)
+    # Jinja's HTML escaping is off, since the macros return SQL and quote values themselves.
     environment = jinja2.Environment(extensions=["jinja2.ext.do"], autoescape=False)  # noqa: S701
     environment.globals["exceptions"] = SimpleNamespace(raise_compiler_error=raise_usage_error)
     return environment.from_string(text).module

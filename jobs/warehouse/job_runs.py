@@ -24,7 +24,7 @@ class JobRun:
     cost : float
         The money spent, in US dollars.
     detail : dict
-        Further results of the job, ready for JSON.
+        Further results of the job, as values that JSON can hold.
     status : str
         ``running``, then ``done``, ``failed``, ``interrupted``, or what the job sets (``unchanged``, ``incomplete``).
     """
@@ -53,13 +53,12 @@ class JobRun:
 
 @contextmanager
 def job_run(connection: Connection, job: str) -> Iterator[JobRun]:
-    """Record a run of ``job`` in ``ml.job_runs``: insert a row at its start, and update the row at its end.
+    """Record a run of ``job`` in ``ml.job_runs``: insert the run's row at its start, and update the row at its end.
 
-    The row is inserted at the start, so that a killed run leaves a trace.
-    The status becomes ``done`` on success, unless the job has set another status (``unchanged``: there was nothing
-    to do). On
-    an error it becomes ``failed``, with the error's message without secrets. Rows of the same job that a killed run
-    left as ``running`` become ``interrupted``.
+    The row is inserted at the start, so that a killed run leaves a trace. On success the status becomes ``done``,
+    unless the job has set another status (such as ``unchanged``: there was nothing to do). On an error the status
+    becomes ``failed``, and the row gets the error's message without secrets. Rows that killed runs of the same job left
+    as ``running`` become ``interrupted``.
     """
     started_at = now()
     run_record = JobRun(f"{job}-{started_at:%Y%m%dT%H%M%S}-{secrets.token_hex(3)}", job, started_at)
@@ -82,7 +81,7 @@ def job_run(connection: Connection, job: str) -> Iterator[JobRun]:
 
 
 def _record_end(connection: Connection, run_record: JobRun, error: str | None) -> None:
-    """Update the row of a run with its end, its results and the error's message, if it failed."""
+    """Update a run's row with the run's end time, status and results, and with the error's message if it failed."""
     connection.execute(
         "update ml.job_runs set finished_at = ?, status = ?, rows_in = ?, rows_out = ?, cost = ?, "
         "detail = ?, error = ? where run_id = ?",

@@ -13,7 +13,7 @@ SEQUENCE_ROWS = "select sequence_id, visitor_id, items, event_times, ended_at fr
 
 
 def read_catalog(connection: Connection, dimensions: int) -> Catalog:
-    """Read every item of ``catalog.items``, with its embedding; items without one get a vector of zeros.
+    """Read every item of ``catalog.items``, with its embedding; items without an embedding get a vector of zeros.
 
     Parameters
     ----------
@@ -38,9 +38,13 @@ def read_catalog(connection: Connection, dimensions: int) -> Catalog:
 
 
 def read_embeddings(
-    connection: Connection, item_count: int, dimensions: int, relation: str, parameters: dict[str, object] | None = None
+    connection: Connection,
+    item_count: int,
+    dimensions: int,
+    relation: str,
+    bound_values: dict[str, object] | None = None,
 ) -> Floats:
-    """Read the embeddings of the catalogue's items from a table or query.
+    """Read the catalogue items' embeddings from a table or query.
 
     Parameters
     ----------
@@ -49,9 +53,9 @@ def read_embeddings(
     dimensions : int
         The length of the embeddings.
     relation : str
-        SQL text of a relation with the columns ``item_id`` and ``embedding``.
-    parameters : dict, optional
-        Query parameters of ``relation``.
+        SQL text of a table or query with the columns ``item_id`` and ``embedding``.
+    bound_values : dict, optional
+        Values of the named SQL parameters in ``relation``.
 
     Returns
     -------
@@ -63,7 +67,7 @@ def read_embeddings(
         f"select item_index, embedding from {relation} "  # noqa: S608
         "inner join (select item_id, row_number() over (order by item_id) - 1 as item_index from catalog.items) "
         "using (item_id)",
-        parameters or {},
+        bound_values or {},
     ).to_arrow_reader(10_000)
     for batch in batches:
         embeddings[batch["item_index"].to_numpy()] = batch["embedding"].flatten().to_numpy().reshape(-1, dimensions)
@@ -77,16 +81,16 @@ def read_sequences(connection: Connection) -> pl.DataFrame:
     return frame
 
 
-def index_items(lists: pl.Series, catalog: Catalog) -> Sequences:
-    """Turn lists of item_ids into sequences of catalogue indices; item_ids that the catalogue lacks are dropped."""
+def index_items(item_id_lists: pl.Series, catalog: Catalog) -> Sequences:
+    """Turn lists of item_ids into sequences of the items' indices in the catalogue; unknown item_ids are dropped."""
     item_indices = pl.DataFrame({"item_id": pl.Series(catalog.item_ids, dtype=pl.String)}).with_row_index("item_index")
-    flat = pl.DataFrame({"row": np.arange(len(lists)), "item_id": lists}).explode("item_id")
+    flat = pl.DataFrame({"row": np.arange(len(item_id_lists)), "item_id": item_id_lists}).explode("item_id")
     indexed = flat.join(item_indices, on="item_id", how="inner", maintain_order="left")
-    lengths = np.bincount(indexed["row"].to_numpy(), minlength=len(lists))
+    lengths = np.bincount(indexed["row"].to_numpy(), minlength=len(item_id_lists))
     offsets = np.concatenate([[0], lengths.cumsum()]).astype(np.int64)
     return Sequences(indexed["item_index"].cast(pl.Int32).to_numpy(), offsets)
 
 
 def index_cases(cases: pl.DataFrame, catalog: Catalog) -> Cases:
-    """Turn a frame of cases into arrays of catalogue indices; the index of a target that the catalogue lacks is -1."""
-    return Cases(index_items(cases["items"], catalog), catalog.find(cases["target"].to_numpy()))
+    """Turn a table of cases (input items and a target) into arrays of catalogue indices; an unknown target is -1."""
+    return Cases(index_items(cases["items"], catalog), catalog.find_indices(cases["target"].to_numpy()))

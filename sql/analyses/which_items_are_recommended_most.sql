@@ -1,6 +1,7 @@
--- Which items are recommended most, and which share of all recommendations does each have, alone and with those above?
+-- Which items are recommended most? Which share of all recommendations does each item have, alone and together with the
+-- items above it?
 -- If the popular items' share here is far above their share of visitors, the model only repeats the bestsellers.
-with list_counts as (
+with recommended_items as (
     -- for each item, the number of visitors to whom it is recommended
     select
         item_id,
@@ -11,18 +12,19 @@ with list_counts as (
 )
 
 select
-    row_number() over by_lists as place,
-    list_counts.title,
-    list_counts.lists,
-    round(list_counts.lists / sum(list_counts.lists) over (), 4) as share_of_all_shown,
-    round(sum(list_counts.lists) over by_lists / sum(list_counts.lists) over (), 4) as share_up_to_here,
+    row_number() over most_recommended_first as place,
+    recommended_items.title,
+    recommended_items.lists,
+    round(recommended_items.lists / sum(recommended_items.lists) over (), 4) as share_of_all_shown,
+    round(sum(recommended_items.lists) over most_recommended_first / sum(recommended_items.lists) over (), 4)
+        as share_up_to_here,
     popular.rank as popularity_rank,
     popular.score as visitors
-from list_counts
-left join recommendations.popular_items as popular on list_counts.item_id = popular.item_id
+from recommended_items
+left join recommendations.popular_items as popular on recommended_items.item_id = popular.item_id
 window
-    by_lists as (
-        order by list_counts.lists desc, list_counts.item_id
+    most_recommended_first as (
+        order by recommended_items.lists desc, recommended_items.item_id
         rows between unbounded preceding and current row
     )
 order by place

@@ -1,9 +1,9 @@
 -- The tables that the jobs write. Each job has its own connection, and commits rows while it still works.
 create schema if not exists ml;
 
--- one vector for each text, embedding model and number of dimensions; equal texts are paid for once
--- `status`: ok, too_long (the text was cut, or has no vector) or failed; `run_id`: key in ml.job_runs of the run that
--- wrote the row
+-- The vectors of texts: one row for each text, embedding model and number of dimensions. Equal texts are paid for once.
+-- `status`: ok; too_long (the text was too long for the model: it was cut, or `embedding` is null); or failed.
+-- `run_id`: key in ml.job_runs of the run that wrote the row.
 create table if not exists ml.embeddings (
     embedding_model varchar not null,
     dimensions integer not null,
@@ -37,7 +37,7 @@ create table if not exists ml.embedding_batches (
     ended_at timestamptz
 );
 
--- the texts of batches that have not ended, and texts that an ended batch left without a vector
+-- the texts of embedding batches that have not ended, and texts that an ended batch left without a vector
 create table if not exists ml.embedding_batch_texts (
     submission_id varchar not null,
     text_hash varchar not null,
@@ -157,11 +157,12 @@ create table if not exists ml.experiment_runs (
     error varchar
 );
 
--- decisions about which model is live, with one row for each model about which a decision said something new; a model's
--- newest row is the valid one, and the newest row with `is_live` is that of the live model
--- `pinned`: whether the model was made live by hand and not unpinned since; `compared_with`: the model whose mean is
--- subtracted; `difference`: difference of the two models' means of the selection metric on the same cases, with its
--- 95 % interval from `ci_low` to `ci_high`
+-- decisions about which model is live; a decision adds a row for each model whose `is_live`, `pinned` or `reason` has
+-- changed since the model's last row; a model's newest row is the valid one, and the newest row with `is_live` is that
+-- of the live model
+-- `pinned`: whether the model was made live by hand and not unpinned since; `compared_with`: version of the model with
+-- which this model was compared; `difference`: this model's mean of the selection metric less the other model's mean,
+-- on the same cases, with its 95 % interval from `ci_low` to `ci_high`
 create table if not exists ml.champions (
     changed_at timestamptz not null,
     model_version varchar not null,
@@ -216,8 +217,8 @@ create table if not exists ml.job_runs (
 );
 
 -- one row for each deletion by `nextmart forget`, without the id of the person
--- `scope`: visitor or user; `batch_id`: a deletion takes a number among the builds, and the events of shared devices
--- that it did not delete get this number, so that later models read them again; `session_count`: number of deleted
+-- `scope`: visitor or user; `batch_id`: a deletion takes the next number, as a build does; the events that it left on
+-- shared devices get this number, so that later models read these events again; `session_count`: number of deleted
 -- sessions, also those on shared devices, which the next build makes again; `first_loaded_at`: arrival of the first
 -- usable event that was deleted, null if none was usable
 create table if not exists ml.deletions (

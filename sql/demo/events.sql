@@ -9,7 +9,8 @@ with visitor_numbers as materialized (
 ),
 
 visitors as (
-    -- a visitor's lasting habits: a hobby (some are more common), a style, and a rival style to compare that style with
+    -- a visitor's lasting habits: a hobby (some hobbies are more common), a preferred style (own_style), and a rival
+    -- style whose items the visitor compares with those of the preferred style
     select
         visitor_numbers.visitor,
         shape.*,
@@ -38,20 +39,20 @@ visits as (
 ),
 
 planned_visits as (
-    -- the course of a visit, drawn once for a visit or a pair of visits, so that all its views agree
+    -- the course of each visit, drawn once for the visit or for its pair of visits, so that all views of a visit agree
     select
         *,
         visitor * 16 + visit as visit_key,
         visit_key - visit % 2 as pair_key,
         demo_draw($seed, visitor, 'pace') as pace_draw,
-        -- after every second visit, a visitor's interest mostly moves on to a neighbouring hobby of the demo's vocabulary
+        -- after every second visit, a visitor's interest mostly moves on to a neighbouring hobby of the vocabulary
         case
             when demo_draw($seed, pair_key, 'stay') < 0.8 then (hobby + visit // 2) % theme_count
             else floor(theme_count * demo_draw($seed, pair_key, 'theme'))::bigint
         end as theme,
         floor(6 * pow(demo_draw($seed, pair_key, 'start'), 1.5))::bigint as first_step,
-        -- how many views compare alternatives of one step before the next step: only models that know the order of
-        -- views can learn this number
+        -- views_per_step: number of views in which the visitor compares items of one step before going on to the next
+        -- step; only models that know the order of views can learn this number
         case
             when pace_draw < 0.25 then 1
             when pace_draw < 0.70 then 2
@@ -115,8 +116,8 @@ aimed_views as (
 ),
 
 viewed_items as (
-    -- the item viewed; its number is always below `warm_count`, so cold items get no events; variants of low number
-    -- are popular
+    -- `item` is the number of the viewed item; this number is always below `warm_count`, so cold items get no events;
+    -- the variants with the lowest numbers in a cell are the most popular ones
     select
         *,
         case reason
@@ -139,7 +140,7 @@ viewed_items as (
 ),
 
 actions as (
-    -- one row per event: an item that is bought was put in the cart before, and one put in the cart was viewed before
+    -- one row per event: each purchase of an item follows its cart event, each cart event a view of the item
     select
         *,
         unnest(

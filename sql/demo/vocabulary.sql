@@ -181,11 +181,11 @@ create or replace temp macro demo_shape(item_count) as table
         8 * style_count * theme_count as cell_count;
 
 -- a pseudo-random number in [0, 1) that depends on its arguments alone, the only source of chance in the demo shop;
--- the outer hash is needed because hash(a, b) of two salts gives correlated numbers
+-- the outer hash is needed because a plain hash(subject, salt) gives correlated numbers for two different salts
 create or replace temp macro demo_draw(seed, subject, salt) as
 hash(xor(hash(seed::bigint, salt), hash(subject::bigint))) / 18446744073709551616.0;
 
--- number of views in one visit: one for 12 % of the draws, else 2 to 9
+-- number of views in one visit, from a random number `draw` in [0, 1): 1 view in 12 % of the visits, else 2 to 9
 create or replace temp macro demo_visit_length(draw) as
 case when draw < 0.12 then 1 else 2 + floor(8 * (draw - 0.12) / 0.88) end::bigint;
 

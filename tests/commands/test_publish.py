@@ -168,7 +168,7 @@ def test_a_write_ahead_log_left_beside_the_target_goes_away(warehouse, target):
 
 def test_what_a_killed_publish_left_goes_away(warehouse, target, monkeypatch):
     monkeypatch.setattr(publishing, "_remove_database", lambda path: None)  # a killed process does not clean up
-    monkeypatch.setattr(publishing, "_swap", fails)
+    monkeypatch.setattr(publishing, "_replace_by_rename", fails)
     with pytest.raises(OSError, match="disk"):
         publish_from(warehouse, target)
     monkeypatch.undo()
@@ -238,7 +238,7 @@ def test_a_copy_that_lacks_rows_is_not_published(warehouse, target, monkeypatch)
         with duckdb.connect(str(path)) as copy:
             copy.execute("delete from recommendations.similar_items")
 
-    monkeypatch.setattr(publishing, "_add_macros", lose_rows)
+    monkeypatch.setattr(publishing, "_create_macros", lose_rows)
     with pytest.raises(NextmartError, match="the copy of similar_items holds 0 rows"):
         publish_from(warehouse, target)
     assert generation_in(target) == 1
@@ -276,9 +276,9 @@ def test_a_failure_at_any_step_leaves_one_whole_file(tmp_path, target, monkeypat
         with monkeypatch.context() as patch, connect(path) as connection:
             for owner, name in (
                 (publishing, "_write_tables"),
-                (publishing, "_add_macros"),
-                (publishing, "_verify"),
-                (publishing, "_swap"),
+                (publishing, "_create_macros"),
+                (publishing, "_verify_copy"),
+                (publishing, "_replace_by_rename"),
                 (os, "fsync"),
                 (Path, "replace"),
                 (publishing, "fsync_folder"),

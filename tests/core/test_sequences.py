@@ -56,31 +56,33 @@ def test_take_reads_a_mask_too(rows, data):
 @given(rows_of_items)
 def test_distinct_keeps_each_item_of_a_row_where_it_occurs_last(rows):
     wanted = [[item for place, item in enumerate(row) if item not in row[place + 1 :]] for row in rows]
-    assert lists(Sequences.from_lists(rows).distinct()) == wanted
+    assert lists(Sequences.from_lists(rows).without_repeats()) == wanted
 
 
 @settings(deadline=None)
 @given(rows_of_items, st.integers(0, 10))
 def test_last_keeps_the_newest_items(rows, n):
-    assert lists(Sequences.from_lists(rows).last(n)) == [row[max(0, len(row) - n) :] for row in rows]
+    assert lists(Sequences.from_lists(rows).last_items(n)) == [row[max(0, len(row) - n) :] for row in rows]
 
 
 @settings(deadline=None)
 @given(rows_of_items, st.sets(st.integers(0, ITEMS - 1)))
 def test_keep_drops_items_but_never_rows(rows, wanted):
     mask = np.isin(np.arange(ITEMS), list(wanted))
-    assert lists(Sequences.from_lists(rows).keep(mask)) == [[item for item in row if item in wanted] for row in rows]
+    assert lists(Sequences.from_lists(rows).keep_items(mask)) == [
+        [item for item in row if item in wanted] for row in rows
+    ]
 
 
 def test_without_drops_one_item_of_each_row_wherever_it_occurs():
     rows = Sequences.from_lists([[3, 1, 3], [], [2], [1, 2, 2]])
-    assert lists(rows.without(np.array([3, 0, 2, 5], np.int32))) == [[1], [], [], [1, 2, 2]]
+    assert lists(rows.without_items(np.array([3, 0, 2, 5], np.int32))) == [[1], [], [], [1, 2, 2]]
 
 
 @settings(deadline=None)
 @given(rows_of_items, st.sampled_from([-1, -2]))
 def test_padded_rows_stand_at_the_right(rows, fill):
-    matrix = Sequences.from_lists(rows).padded(fill)
+    matrix = Sequences.from_lists(rows).padded_matrix(fill)
     width = max(map(len, rows), default=0)
     assert matrix.dtype == np.int32
     assert matrix.shape == (len(rows), width)
@@ -91,7 +93,7 @@ def test_padded_rows_stand_at_the_right(rows, fill):
 @given(rows_of_items)
 def test_rows_numbers_every_item_by_its_row(rows):
     wanted = [number for number, row in enumerate(rows) for _ in row]
-    assert Sequences.from_lists(rows).rows().tolist() == wanted
+    assert Sequences.from_lists(rows).row_numbers().tolist() == wanted
 
 
 @settings(deadline=None)
@@ -100,6 +102,6 @@ def test_operations_leave_the_original_as_it_was_and_can_follow_each_other(rows,
     original = Sequences.from_lists(rows)
     mask = np.isin(np.arange(ITEMS), list(wanted))
     order = data.draw(st.permutations(range(len(rows))))
-    result = original.take(order).keep(mask).last(n)
+    result = original.take(order).keep_items(mask).last_items(n)
     assert lists(result) == [[item for item in rows[row] if item in wanted][-n:] for row in order]
     assert lists(original) == rows

@@ -268,4 +268,4 @@ def test_checkpoints_go_with_the_events_that_they_have_learnt_from(lived_in, tmp
 @pytest.mark.parametrize("given", [(None, None), ("v", "u"), ("", None), (None, " \t")])
 def test_one_person_has_to_be_named(given):
     with pytest.raises(UsageError, match="either --visitor ID or --user ID"):
-        Person.named(*given)
+        Person.from_ids(*given)

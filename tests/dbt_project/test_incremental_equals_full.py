@@ -28,7 +28,7 @@ from hypothesis import find as example_of
 from hypothesis import strategies as st
 from reference import READ_EVENTS, REFERENCE, Event, sessionize
 
-from jobs.commands.forget import Person, collect_rows, delete_rows
+from jobs.commands.forget import Person, collect_rows_to_delete, delete_collected_rows
 from jobs.warehouse.connection import Connection, prepare_warehouse, transaction
 
 EXAMPLES = 200
@@ -118,9 +118,9 @@ class MemoryWarehouse:
                 model.build(self.connection, first=model.relation not in built)
                 built.add(model.relation)
             if number in (forgotten or {}):
-                collect_rows(self.connection, forgotten[number])
+                collect_rows_to_delete(self.connection, forgotten[number])
                 with transaction(self.connection):
-                    delete_rows(self.connection, forgotten[number], published_count=0)
+                    delete_collected_rows(self.connection, forgotten[number], published_count=0)
 
     def refresh(self) -> None:
         for model in self.models:

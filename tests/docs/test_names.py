@@ -7,7 +7,7 @@ import pages
 import pytest
 
 from jobs.commands import tables_page
-from jobs.experiments.spec import Entry, Experiment, Search
+from jobs.experiments.spec import Experiment, ModelEntry, SearchSpec
 from jobs.models.registry import FAMILIES
 from jobs.warehouse.columns import JOB_TABLES
 
@@ -85,7 +85,7 @@ def test_every_parameter_of_every_family_is_listed_with_its_default():
 def test_every_key_of_an_experiment_is_listed():
     listed = [[pages.names(row[0])[0] for row in rows] for head, rows in pages.tables(DOCS / "experiments.md")
               if head[0] == "key"]  # fmt: skip
-    assert listed == [list(table.model_fields) for table in (Experiment, Entry, Search)]
+    assert listed == [list(table.model_fields) for table in (Experiment, ModelEntry, SearchSpec)]
 
 
 def test_every_experiment_and_every_analysis_is_listed():

@@ -29,7 +29,9 @@ TYPES = {
 
 def all_vars() -> list[settings_page.SettingRow]:
     return [
-        row for _, names in settings_page.sections(settings_page._vars_text()) for row in settings_page.dbt_vars(names)
+        row
+        for _, names in settings_page.sections(settings_page._dbt_vars_yaml())
+        for row in settings_page.dbt_var_rows(names)
     ]
 
 
@@ -51,6 +53,6 @@ def test_each_var_is_described_once_and_its_default_has_the_stated_type():
 
 
 def test_a_var_without_a_description_is_refused(monkeypatch):
-    monkeypatch.setattr(settings_page, "_vars_text", lambda: "  # --- Events ---\n\n  # no type\n  known: 1\n")
+    monkeypatch.setattr(settings_page, "_dbt_vars_yaml", lambda: "  # --- Events ---\n\n  # no type\n  known: 1\n")
     with pytest.raises(ValueError, match="above the var 'known' must be"):
-        settings_page.dbt_vars(["known"])
+        settings_page.dbt_var_rows(["known"])

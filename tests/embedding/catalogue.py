@@ -5,7 +5,7 @@ import hashlib
 import duckdb
 from fake_openai import DIMENSIONS
 
-from jobs.orchestration.run_job import run
+from jobs.orchestration.run_job import run_job
 from jobs.settings import Settings
 
 FAKE = {
@@ -38,7 +38,7 @@ class Catalogue:
         """Run the embed job, with ``model`` as settings of the embedding model."""
         entry = {**FAKE["embedding_models"]["fake"], **(model or {})}
         dbt_vars = {"embedding_model": "fake", "embedding_models": {"fake": entry}, **settings.pop("vars", {})}
-        return run(
+        return run_job(
             "embed",
             self.connection,
             Settings(**{**QUICK, **settings}, vars=dbt_vars),

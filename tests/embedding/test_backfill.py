@@ -29,8 +29,8 @@ class FakeProvider:
     def count_tokens(self, texts):
         return [len(text.split()) for text in texts]
 
-    def shorten(self, text, tokens):
-        return " ".join(text.split()[:tokens])
+    def truncate_text(self, text, max_tokens):
+        return " ".join(text.split()[:max_tokens])
 
     def embed(self, texts):
         answer = self.answers.get(len(self.calls))

@@ -24,8 +24,8 @@ from fake_openai import KEY
 from jobs.embedding import batch_api
 from jobs.embedding.backfill import EmbedOptions
 from jobs.embedding.providers import openai_batch
-from jobs.embedding.providers.openai_batch import result_of
-from jobs.embedding.providers.openai_batch import vector_of as read_vector
+from jobs.embedding.providers.openai_batch import parse_result
+from jobs.embedding.providers.openai_batch import parse_vector as read_vector
 from jobs.errors import NextmartError
 
 # --- batches that do not complete ---
@@ -216,7 +216,7 @@ def answered(**body):
 
 
 def test_a_right_line_is_read():
-    result = result_of(line())
+    result = parse_result(line())
     assert (result.key, result.vector.tolist(), result.tokens, result.error) == ("key", [1, 2], 3, "")
 
 
@@ -240,25 +240,25 @@ def test_a_right_line_is_read():
     ],
 )  # fmt: skip
 def test_a_line_that_holds_no_vector_counts_as_unanswered(text):
-    assert result_of(text) is None
+    assert parse_result(text) is None
 
 
 @pytest.mark.parametrize("usage", [None, {}, {"prompt_tokens": None}])
 def test_a_line_that_does_not_count_tokens_is_read(usage):
-    result = result_of(answered(usage=usage))
+    result = parse_result(answered(usage=usage))
     assert (result.vector.tolist(), result.tokens) == ([1, 2], 0)
 
 
 @pytest.mark.parametrize(("status", "is_final"), [(400, True), (413, True), (422, True), (429, False), (500, False)])
 def test_an_error_line_says_whether_to_ask_again(status, is_final):
-    result = result_of(line(response={"status_code": status, "body": {"error": {"message": "no"}}}))
+    result = parse_result(line(response={"status_code": status, "body": {"error": {"message": "no"}}}))
     assert (result.key, result.vector, result.tokens) == ("key", None, 0)
     assert result.error == f"the embedding service answers {status}: no"
     assert result.is_final is is_final
 
 
 def test_an_error_without_an_answer_is_read_too():
-    result = result_of(line(response=None, error={"code": "request_timeout", "message": "it took too long"}))
+    result = parse_result(line(response=None, error={"code": "request_timeout", "message": "it took too long"}))
     assert result.error == "the embedding service answers nothing: it took too long"
     assert not result.is_final
 

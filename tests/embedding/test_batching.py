@@ -105,8 +105,8 @@ class Words:
     def count_tokens(self, texts):
         return [len(text.split()) for text in texts]
 
-    def shorten(self, text, tokens):
-        return " ".join(text.split()[:tokens])
+    def truncate_text(self, text, max_tokens):
+        return " ".join(text.split()[:max_tokens])
 
 
 rows = st.lists(
@@ -181,7 +181,7 @@ LONG = " garden" * 8190 + "👟"
 def test_empty_and_too_long_texts_are_labelled_among_others(catalogue, service):
     provider = OpenAIProvider(dimensions=3, model=SMALL["model"])
     assert provider.count_tokens([LONG]) == [8193]
-    cut = provider.shorten(LONG, 8191)
+    cut = provider.truncate_text(LONG, 8191)
     assert LONG.startswith(cut)
     catalogue.write(a="red shoe", b="", c=LONG, d=" \n", e="hose")
     catalogue.embed(model=SMALL)

@@ -10,7 +10,7 @@ from catalogue import FAKE, Catalogue, text_hash
 
 from jobs.cli import main
 from jobs.embedding import plan
-from jobs.embedding.plan import plans
+from jobs.embedding.plan import plan_embedding
 from jobs.embedding.providers import local
 from jobs.errors import UsageError
 from jobs.services.tokens import cl100k_base
@@ -41,7 +41,7 @@ def planned(catalogue, service):
 
     def make(model=None, retry_failed=False, **settings):
         before, asked = everything(catalogue), len(service.server.log)
-        found = plans(catalogue.connection, settings_of(model, **settings), retry_failed)
+        found = plan_embedding(catalogue.connection, settings_of(model, **settings), retry_failed)
         assert everything(catalogue) == before
         assert len(service.server.log) == asked
         return found

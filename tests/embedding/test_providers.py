@@ -123,7 +123,7 @@ def test_tokens_are_counted_as_the_model_reads_them_however_long_a_text_is(local
 )
 def test_a_text_is_cut_behind_a_token_and_no_earlier_than_it_has_to(local, words, limit, between):
     text = between.join([*words, *["garden"] * limit])
-    shorter = local.shorten(text, limit)
+    shorter = local.truncate_text(text, limit)
     assert text.startswith(shorter)
     assert local.count_tokens([shorter]) == [limit]
 
@@ -195,7 +195,7 @@ def test_tokens_are_those_of_cl100k_base(cl100k):
 def test_a_text_is_cut_to_the_limit_and_within_no_character(random, parts, limit):
     text = random + "".join(parts)
     provider = OpenAIProvider("text-embedding-3-small", 4)
-    shorter = provider.shorten(text, limit)
+    shorter = provider.truncate_text(text, limit)
     assert text.startswith(shorter)
     assert provider.count_tokens([shorter])[0] <= limit
     if provider.count_tokens([text])[0] <= limit:
@@ -208,7 +208,7 @@ def test_a_cut_text_is_within_the_limit_where_its_last_token_breaks(text):
     text = "靴\n" * 4095 + text
     before = provider.count_tokens(["靴\n" * 4095])[0]
     for limit in range(before, before + 3):
-        shorter = provider.shorten(text, limit)
+        shorter = provider.truncate_text(text, limit)
         assert text.startswith(shorter)
         assert before - 1 <= provider.count_tokens([shorter])[0] <= limit
 
@@ -218,10 +218,10 @@ def test_a_cut_text_is_within_the_limit_where_its_last_token_breaks(text):
 def test_a_text_over_8191_tokens_is_cut_to_them(unit, tokens):
     provider = OpenAIProvider("text-embedding-3-small", 4)
     limit = provider.limits.text_tokens
-    text = provider.shorten(unit * tokens, tokens)
+    text = provider.truncate_text(unit * tokens, tokens)
     (found,) = provider.count_tokens([text])
     assert tokens - 4 < found <= tokens, "the test's text"
-    shorter = provider.shorten(text, limit)
+    shorter = provider.truncate_text(text, limit)
     assert text.startswith(shorter)
     assert "\ufffd" not in shorter
     assert limit - 4 < provider.count_tokens([shorter])[0] <= limit
@@ -230,7 +230,7 @@ def test_a_text_over_8191_tokens_is_cut_to_them(unit, tokens):
 
 def test_a_mark_of_the_tokenizer_in_a_text_is_cut_like_any_text():
     provider = OpenAIProvider("text-embedding-3-small", 4)
-    assert provider.count_tokens([provider.shorten("<|endoftext|>" * 5, 10)]) == [10]
+    assert provider.count_tokens([provider.truncate_text("<|endoftext|>" * 5, 10)]) == [10]
 
 
 def test_limits_are_known_of_openais_models_and_not_of_other_servers():
@@ -449,7 +449,9 @@ def test_an_unknown_provider_is_a_wrong_setting_with_the_nearest_name(name, hint
 
 
 def test_another_file_in_the_folder_is_another_provider(tmp_path, monkeypatch):
-    (tmp_path / "my_house.py").write_text("def make(settings, model):\n    return 'mine', model.name, settings.seed\n")
+    (tmp_path / "my_house.py").write_text(
+        "def make_provider(settings, model):\n    return 'mine', model.name, settings.seed\n"
+    )
     monkeypatch.setattr(providers, "__path__", [*providers.__path__, str(tmp_path)])
     assert provider_names() == ["local", "my-house", "openai", "openai-batch"]
     assert find(Settings(seed=5), named("my-house")) == ("mine", "mine", 5)

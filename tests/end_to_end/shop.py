@@ -112,7 +112,7 @@ class Shop:
     def fill(self, visitors: int = 60, items: int = 60) -> None:
         with connect(self.warehouse) as connection:
             prepare_warehouse(connection)
-            make_shop(connection, visitors=visitors, items=items, seed=0, until=UNTIL)
+            make_shop(connection, visitor_count=visitors, item_count=items, seed=0, history_end=UNTIL)
 
     def set(self, text: str = "") -> None:
         (self.folder / "nextmart.toml").write_text(text + SMALL_MODELS)

@@ -15,7 +15,7 @@ from embedding_service import WORDS, EmbeddingService
 from polling_reader import polling
 from shop import Shop, visit
 
-from jobs.orchestration.run_job import run
+from jobs.orchestration.run_job import run_job
 from jobs.settings import load_settings
 from jobs.warehouse.connection import Connection, connect
 
@@ -194,7 +194,7 @@ def test_recommend_killed_at_any_statement_ends_like_one_that_was_not(shop, tmp_
         ]  # fmt: skip
 
     with connect(shop.warehouse) as connection:
-        run("recommend", connection, settings)
+        run_job("recommend", connection, settings)
     wanted = tables()
 
     for statements in itertools.count():
@@ -202,9 +202,9 @@ def test_recommend_killed_at_any_statement_ends_like_one_that_was_not(shop, tmp_
         with connect(shop.warehouse) as connection:
             dying = Dying(connection, statements)
             with suppress(KeyboardInterrupt):
-                run("recommend", dying, settings)
+                run_job("recommend", dying, settings)
         with connect(shop.warehouse) as connection:
-            run("recommend", connection, settings)
+            run_job("recommend", connection, settings)
         assert tables() == wanted, f"killed at statement {statements}"
         statuses = [recorded["status"] for recorded in shop.job_runs("recommend")]
         assert "running" not in statuses

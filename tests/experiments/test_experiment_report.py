@@ -5,8 +5,8 @@ import polars as pl
 import pytest
 
 from jobs.evaluation.comparison import Comparison, Estimate
-from jobs.experiments.markdown import markdown
-from jobs.experiments.report import ModelSummary, Results, summarize
+from jobs.experiments.markdown import report_as_markdown
+from jobs.experiments.report import ModelSummary, RunResults, summarize
 from jobs.experiments.spec import Experiment
 
 
@@ -32,7 +32,7 @@ def test_a_summary_averages_seeds_case_by_case():
     )
     ranks = {"a0": np.array([1, 0, 2, 0]), "a1": np.array([1, 1, 0, 0]), "b": np.array([0, 4, 0, 1])}
     tied = np.array([True, True, False, False])
-    a, b = summarize(Results(runs, metrics, ranks), {"tied": tied}, ["A", "absent", "B"], "B", "mrr", 20)
+    a, b = summarize(RunResults(runs, metrics, ranks), {"tied": tied}, ["A", "absent", "B"], "B", "mrr", 20)
     assert (a.label, a.seeds, a.by_seed) == ("A", [0, 1], [0.375, 0.5])
     assert a.estimates["all"].mean == pytest.approx(0.4375)
     assert a.estimates["tied"].mean == pytest.approx(0.75)
@@ -81,7 +81,7 @@ def test_a_report_tells_each_figure_in_its_place():
         seeds=[0, 1],
         models=[{"family": "popularity", "label": "base"}, {"family": "sasrec", "label": "new"}],
     )
-    text = markdown(what, lines, {}, [])
+    text = report_as_markdown(what, lines, {}, [])
     assert COMPARED in text
     assert "of a run that was killed, those since it went on" in text
     assert BY_SEGMENT_AND_SEED in text

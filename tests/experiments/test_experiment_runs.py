@@ -137,7 +137,7 @@ def test_models_get_the_training_part_alone_at_last_all_of_it_and_their_own_vect
     assert validation.targets.tolist() == data.validation.targets.tolist()
     assert second.items.tolist() == index_items(data.split.train["items"], data.catalog).items.tolist()
     assert len(nothing.targets) == 0
-    [marker] = data.catalog.find(np.array(["marker"], np.object_))
+    [marker] = data.catalog.find_indices(np.array(["marker"], np.object_))
     assert marker in data.cases.targets
     assert marker not in {*first.items, *validation.inputs.items, *validation.targets, *second.items}
     assert [vectors.shape[1] for *_, vectors in Noting.given] == [4, 4, 3, 3]

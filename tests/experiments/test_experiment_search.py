@@ -14,7 +14,7 @@ from jobs.experiments import runner, trials
 from jobs.experiments.command import experiment
 from jobs.experiments.evaluation_data import read_evaluation_data
 from jobs.experiments.folds import make_folds
-from jobs.experiments.search import SearchResult, parameters_as_toml, search
+from jobs.experiments.search import SearchResult, parameters_as_toml, search_hyperparameters
 from jobs.experiments.spec import Experiment, Variant, read_experiment
 from jobs.language_models.services import Services
 from jobs.models.llmseqsim import LLMSeqSim
@@ -32,7 +32,9 @@ def spec(trials=2, **changes):
 
 def find(connection, folder, what):
     settings = tiny_shop.settings(folder)
-    return search(Services(connection, settings), what, read_evaluation_data(connection, settings, what.protocol))
+    return search_hyperparameters(
+        Services(connection, settings), what, read_evaluation_data(connection, settings, what.protocol)
+    )
 
 
 def failing_at(number, error, function):
@@ -78,7 +80,7 @@ def test_no_test_case_reaches_a_search(tiny, tmp_path, monkeypatch):
     assert set(data.catalog.item_ids[data.cases.targets]) == {"marker"}
     monkeypatch.setitem(FAMILIES, "vsknn", Watched)
     Watched.seen.clear()
-    best, failed = search(Services(tiny, settings), spec(2, protocol="cutoff"), data)
+    best, failed = search_hyperparameters(Services(tiny, settings), spec(2, protocol="cutoff"), data)
     assert (len(best), failed) == (1, {})
     assert len(Watched.seen) > 10
     assert "marker" not in Watched.seen

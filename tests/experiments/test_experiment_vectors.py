@@ -22,8 +22,8 @@ class Lengths:
     def count_tokens(self, texts):
         return [len(text) for text in texts]
 
-    def shorten(self, text, tokens):
-        return text[:tokens]
+    def truncate_text(self, text, max_tokens):
+        return text[:max_tokens]
 
     def embed(self, texts):
         self.texts += texts

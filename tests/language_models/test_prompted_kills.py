@@ -27,7 +27,7 @@ from werkzeug import Response
 from jobs.commands.publish import publish
 from jobs.files import project_folder
 from jobs.language_models.openai_model import REQUESTS_IN_FLIGHT
-from jobs.orchestration.run_job import run
+from jobs.orchestration.run_job import run_job
 from jobs.settings import load_settings
 from jobs.warehouse.clock import now
 from jobs.warehouse.connection import connect, prepare_warehouse
@@ -112,7 +112,7 @@ def shop(tmp_path):
         query = (project_folder("dbt_project") / "models/recommendations/visitor_recommendations.sql").read_text()
         query = re.sub(r"{{ source\('ml', '(\w+)'\) }}", r"ml.\1", query).replace("{{ ref('items') }}", "catalog.items")
         connection.execute("create view recommendations.visitor_recommendations as " + query.partition("}}")[2])
-        run("recommend", connection, load_settings())
+        run_job("recommend", connection, load_settings())
         publish(connection, folder / "published.duckdb", JobRun("publish", "publish", now()))
     return folder
 

@@ -148,7 +148,7 @@ class Lengths:
     def count_tokens(self, texts):
         return [1000] * len(texts)
 
-    def shorten(self, text, tokens):
+    def truncate_text(self, text, max_tokens):
         return text
 
     def embed(self, texts):

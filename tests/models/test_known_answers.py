@@ -115,7 +115,7 @@ def test_nothing_allowed_gives_empty_lists(family):
 @every_family
 def test_equal_scores_are_ordered_by_index(family):
     catalog = grown_shop()
-    rows = [[int(catalog.find(shop().item_ids[[item]])[0])] for item in INDEX[0]]
+    rows = [[int(catalog.find_indices(shop().item_ids[[item]])[0])] for item in INDEX[0]]
     scores, lists = answer(family, rows, len(catalog), catalog=catalog)
     equal = (scores[:, 1:] == scores[:, :-1]) & (lists[:, 1:] >= 0)
     assert (np.diff(lists)[equal] > 0).all()
@@ -126,7 +126,7 @@ def test_equal_scores_are_ordered_by_index(family):
 @every_family
 def test_without_readable_items_only_families_that_answer_everyone_recommend(family):
     catalog = grown_shop()
-    blank = int(catalog.find(np.array([BLANK_ID], np.object_))[0])
+    blank = int(catalog.find_indices(np.array([BLANK_ID], np.object_))[0])
     rows = [[], [blank], [blank, blank]]
     scores, lists = answer(family, rows, 5, catalog=catalog)
     if EXPECTED[family].answers_everyone:
@@ -186,7 +186,7 @@ def scores_by_id(scores, items, catalog):
 def test_a_catalogue_with_lost_and_new_items_leaves_the_others_scores(family):
     old, new = shop(), grown_shop()
     rows = [row for row in walks(30, seed=6, shortest=1, longest=5) if LOST not in row]
-    moved = [new.find(old.item_ids[row]).tolist() for row in rows]
+    moved = [new.find_indices(old.item_ids[row]).tolist() for row in rows]
     before = answer(family, rows, len(old))
     after = answer(family, moved, len(new), catalog=new)
     for row in range(len(rows)):
@@ -203,7 +203,7 @@ def test_a_catalogue_with_lost_and_new_items_leaves_the_others_scores(family):
 def test_cold_items_with_an_embedding_are_recommended_by_families_that_read_embeddings(family):
     catalog = grown_shop()
     block, place = TWIN_PLACE
-    row = catalog.find(shop().item_ids[INDEX[block, place - 3 : place]]).tolist()
+    row = catalog.find_indices(shop().item_ids[INDEX[block, place - 3 : place]]).tolist()
     _, nearest_few = answer(family, [row], 6, catalog=catalog)
     _, all_items = answer(family, [row], len(catalog), catalog=catalog)
     if EXPECTED[family].recommends_cold:
@@ -215,7 +215,7 @@ def test_cold_items_with_an_embedding_are_recommended_by_families_that_read_embe
 @every_family
 def test_a_visitor_of_cold_items_alone_gets_items_of_their_block_where_embeddings_are_read(family):
     catalog = grown_shop()
-    row = catalog.find(np.array(COLD_IDS, np.object_)).tolist()
+    row = catalog.find_indices(np.array(COLD_IDS, np.object_)).tolist()
     _, lists = answer(family, [row], 3, catalog=catalog)
     block = set(shop().item_ids[INDEX[TWIN_PLACE[0]]])
     if EXPECTED[family].recommends_cold:
@@ -231,7 +231,7 @@ def test_items_are_recommendable_by_their_events_or_their_embeddings(family):
     catalog.embeddings[[no_embedding, neither]] = 0
     wanted = np.ones(ITEMS, np.bool_)
     wanted[[no_events, neither]] = False
-    train = training().keep(wanted)
+    train = training().keep_items(wanted)
     model = fit(family, train=train, catalog=catalog, epochs=1)
     recommendable = set(np.flatnonzero(model.scorer(catalog).recommendable))
     lost = {

@@ -25,7 +25,7 @@ def fit(embeddings, reduction, width, *, categories=None, **options):
 
 
 def fit_pca(embeddings, width, standard_deviation):
-    return fit(embeddings, "pca", width, standard_deviation=standard_deviation)
+    return fit(embeddings, "pca", width, output_standard_deviation=standard_deviation)
 
 
 def correlated(items, dimensions, seed=0):
@@ -88,7 +88,7 @@ def test_embeddings_without_any_variance_give_zeros_to_old_and_new_items(items, 
 @pytest.mark.parametrize(("items", "dimensions"), [(9, 40), (200, 6), (3, 3)])
 def test_every_reduction_is_finite_of_the_wanted_size_and_spread(reduction, items, dimensions):
     embeddings = correlated(items, dimensions)
-    projected = fit(embeddings, reduction, 16, standard_deviation=0.05)(embeddings)
+    projected = fit(embeddings, reduction, 16, output_standard_deviation=0.05)(embeddings)
     assert projected.shape == (items, 16)
     assert projected.dtype == np.float32
     assert np.isfinite(projected).all()

@@ -163,7 +163,7 @@ def test_the_validation_part_measures_a_model_without_it_and_what_is_stored_has_
     shop.run("train", wanted)
     catalog, dbt_vars = read_catalog(shop.connection, DIMENSIONS), wanted.job_vars()
     split = split_history(read_sequences(shop.connection), wanted.protocol, wanted)
-    data = TrainingData.of(split, catalog, wanted.validation_limit, dbt_vars.allow_repeats)
+    data = TrainingData.from_split(split, catalog, wanted.validation_limit, dbt_vars.allow_repeats)
     ranks, weights = [], []
     for sequences in (data.rest, data.everything):
         model = make("popularity")
@@ -182,7 +182,7 @@ def test_an_item_of_the_test_part_alone_is_in_no_vocabulary_and_in_no_list(wareh
     shop = warehouse(with_future(HISTORY))
     shop.run("train", settings(families, tmp_path))
     catalog = read_catalog(shop.connection, DIMENSIONS)
-    [unknown] = catalog.find(np.array([FUTURE_ONLY], np.object_))
+    [unknown] = catalog.find_indices(np.array([FUTURE_ONLY], np.object_))
     sequences = index_cases(cutoff_split(read_sequences(shop.connection), CUTOFF).test, catalog).inputs
     assert unknown in sequences.items
     services = Services(shop.connection, settings(families, tmp_path))

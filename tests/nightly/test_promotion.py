@@ -177,12 +177,12 @@ def test_a_family_that_a_killed_night_left_on_other_cases_is_trained_the_next(ti
             raise KeyboardInterrupt
         return fit(connection, model, *others)
 
-    fit = train._fit
+    fit = train._fit_and_store
     for visits in (330, 360):
         history = rings(visits)
         tiny.fill(history, items_of(history))
         with monkeypatch.context() as patch:
-            patch.setattr(train, "_fit", killed_at_the_second)
+            patch.setattr(train, "_fit_and_store", killed_at_the_second)
             with pytest.raises(KeyboardInterrupt):
                 tiny.run("train", week)
     assert len(tiny.run("train", week)["detail"]["trained"]) == 1, "the cases are those of the killed night"

@@ -117,4 +117,4 @@ def loss_or_failure(model, batch):
 if __name__ == "__main__":
     SASRec._loss = loss_or_failure
     torch.set_num_threads(1)
-    workers.run(lambda: lead(Path(sys.argv[1])))
+    workers.run_with_workers(lambda: lead(Path(sys.argv[1])))

@@ -106,13 +106,13 @@ def three_ranks():
 def test_shares_hold_each_row_once_and_are_weighted_by_their_targets(three_ranks):
     items = torch.arange(8).view(4, 2)
     targets = torch.tensor([[1, -2], [1, 1], [1, -2], [-2, 1]])
-    parts = [group.share((items, targets)) for group in three_ranks]
+    parts = [group.share_of_batch((items, targets)) for group in three_ranks]
     assert [part[0].tolist() for part, _ in parts] == [[[0, 1], [6, 7]], [[2, 3]], [[4, 5]]]
     assert [weight for _, weight in parts] == [2 / 5, 2 / 5, 1 / 5]
 
 
 def test_a_rank_without_a_row_takes_part_with_a_row_of_weight_zero(three_ranks):
-    parts = [group.share((torch.ones(2, 1), torch.ones(2, 1))) for group in three_ranks]
+    parts = [group.share_of_batch((torch.ones(2, 1), torch.ones(2, 1))) for group in three_ranks]
     assert [len(part[0]) for part, _ in parts] == [1, 1, 1]
     assert [weight for _, weight in parts] == [0.5, 0.5, 0]
 
@@ -123,7 +123,7 @@ def test_shared_draws_are_those_of_one_process_and_other_draws_differ_by_rank(th
     alike, apart = [], set()
     with torch.random.fork_rng():
         for group in three_ranks:
-            group.seed(5)
+            group.seed_epoch(5)
             alike.append(torch.equal(torch.rand(3, generator=group.generator), wanted))
             apart.add(float(torch.rand(())))
     assert alike == [True] * 3
@@ -187,7 +187,7 @@ def test_more_processes_than_gpus_are_refused(two_gpus, monkeypatch):
         team.ProcessGroup()
 
 
-@pytest.mark.parametrize("command", [cli.run, cli.demo])
+@pytest.mark.parametrize("command", [cli.run_command, cli.demo_command])
 def test_what_dbt_orchestrates_is_refused_before_anything_is_touched(tmp_path, monkeypatch, command):
     monkeypatch.setenv("WORLD_SIZE", "2")
     monkeypatch.chdir(tmp_path)

@@ -3,7 +3,7 @@
 import duckdb
 import pytest
 
-from jobs.warehouse.sql_functions import register
+from jobs.warehouse.sql_functions import register_functions
 
 
 @pytest.mark.parametrize(
@@ -20,7 +20,7 @@ from jobs.warehouse.sql_functions import register
 )
 def test_references_are_replaced_until_none_is_left(escaped, plain):
     with duckdb.connect() as connection:
-        register(connection)
+        register_functions(connection)
         assert connection.execute("select unescape_html(?)", [escaped]).fetchone() == (plain,)
         assert connection.execute("select unescape_html(?)", [plain]).fetchone() == (plain,)
 
@@ -29,13 +29,13 @@ def test_every_connection_to_the_file_knows_the_function_and_registering_again_i
     path = tmp_path / "warehouse.duckdb"
     with duckdb.connect(path) as first, duckdb.connect(path) as second:
         for connection in (first, second, first.cursor()):
-            register(connection)
+            register_functions(connection)
             assert connection.execute("select unescape_html('&lt;')").fetchone() == ("<",)
 
 
 def test_many_rows_come_back_in_their_places():
     with duckdb.connect() as connection:
-        register(connection)
+        register_functions(connection)
         wrong = connection.execute(
             "select count(*) from range(10_000) as numbers (n) "
             "where unescape_html(case when n % 3 > 0 then n || '&amp;' end) is distinct from "

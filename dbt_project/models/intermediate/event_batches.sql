@@ -8,7 +8,7 @@ with new_events as (
     from {{ ref('int_events_checked') }}
     where
         batch_id > {{ build_bound('event_batches_last_build', 0) }}
-        -- events that `nextmart forget` left on shared devices have the deletion's batch_id, but arrived long before it
+        -- a deletion's batch_id is no build: its events are old ones that `nextmart forget` left on shared devices
         and batch_id not in (select batch_id from {{ source('ml', 'deletions') }})
 ),
 
@@ -25,9 +25,9 @@ new_batches as (
     group by batch_id
 ),
 
-times_seen_before as (
-    -- the newest event time that the builds before each build had seen; after an interrupted build, several builds
-    -- are new to this table
+seen_event_times as (
+    -- for each build, the newest event time of all earlier builds; several builds may be new to event_batches, because
+    -- earlier runs of dbt may have been interrupted
     select
         batch_id,
         greatest(
@@ -37,24 +37,25 @@ times_seen_before as (
     from new_batches
 ),
 
-late_counts as (
+late_event_counts as (
     -- an event is late if it is older, by more than late_event_minutes, than the newest event of earlier builds
     select
         new_events.batch_id,
         count(*) as late_count,
         count(*) filter (
-            where new_events.event_at < times_seen_before.seen_until - interval '{{ var("lateness_window_days") }} days'
+            where new_events.event_at < seen_event_times.seen_until - interval '{{ var("lateness_window_days") }} days'
         ) as very_late_count
     from new_events
-    inner join times_seen_before on new_events.batch_id = times_seen_before.batch_id
+    inner join seen_event_times on new_events.batch_id = seen_event_times.batch_id
     where
         new_events.is_usable
-        and new_events.event_at < times_seen_before.seen_until - {{ minutes(var('late_event_minutes')) }}
+        and new_events.event_at < seen_event_times.seen_until - {{ minutes(var('late_event_minutes')) }}
     group by new_events.batch_id
 ),
 
 arrival_progress as (
-    -- the latest arrival that all builds so far have read, and the arrival before which no later build looks for rows
+    -- newest_loaded_at: the latest arrival time that a build has read so far; settled_until: the arrival time before
+    -- which no later build looks for rows
     select max(loaded_at) as newest_loaded_at, {{ settled_until() }} as settled_until
     from {{ ref('int_events_checked') }}
 ){% if is_incremental() %},
@@ -67,21 +68,23 @@ previous_batch as (
 
 select
     new_batches.*,
-    coalesce(late_counts.late_count, 0) as late_count,
-    coalesce(late_counts.very_late_count, 0) as very_late_count,
+    coalesce(late_event_counts.late_count, 0) as late_count,
+    coalesce(late_event_counts.very_late_count, 0) as very_late_count,
     (
-        -- raw events that max_events_per_build left for later builds
+        -- waiting_count counts the raw events that max_events_per_build left for later builds
         select count(*) from {{ source('raw', 'events') }}
         where loaded_at > (select newest_loaded_at from arrival_progress)
     ) as waiting_count,
     arrival_progress.settled_until,
     (
-        -- no later build reads rows that arrived before settled_until, so this count should never change
+        -- settled_count counts the rows that arrived before settled_until; no such row should be added later, because
+        -- no build would read it
         select count(*) from {{ source('raw', 'events') }}
         where loaded_at < (select settled_until from arrival_progress)
     ) as settled_count,
     {% if is_incremental() %}
-    -- rows that appeared since the previous build but arrived before its settled_until: no build has read them
+    -- slipped_count counts rows that appeared since the previous build with an arrival before the previous build's
+    -- settled_until; no build has read these rows
     greatest(0, (
         select count(*) from {{ source('raw', 'events') }}
         where loaded_at < (select settled_until from previous_batch)
@@ -89,4 +92,4 @@ select
     {% else %}0{% endif %} as slipped_count
 from new_batches
 cross join arrival_progress
-left join late_counts on new_batches.batch_id = late_counts.batch_id
+left join late_event_counts on new_batches.batch_id = late_event_counts.batch_id

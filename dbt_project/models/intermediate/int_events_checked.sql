@@ -4,9 +4,10 @@ Judges every raw event once: it is usable, waits for its item, or is rejected wi
 2. Of several rows under one event_id the first to arrive is kept. A later row is dropped if its payload is the same,
    else rejected as duplicate_event_id.
 3. An event that was rejected for its unknown item becomes usable in the first build whose catalogue has the item.
-4. Builds overlap: each build reads the last arrivals of the builds before it again, in case a slow transaction has
-   added rows to them. Rule 2 and the row_key of rejected rows keep out the rows that earlier builds have judged.
-5. batch_id is the number of the build, by which the models that read this one select the rows that are new to them.
+4. Builds overlap: each build reads the last arrivals of earlier builds again, because a slow transaction may have
+   committed more rows with those arrival times. Rule 2 and the row_key of rejected rows keep out the rows that
+   earlier builds have judged.
+5. batch_id is the number of the build. Models that read int_events_checked select their new rows by batch_id.
 #}
 {{ config(
     alias='checked_events',
@@ -31,7 +32,7 @@ with judged_events as (
 
 {% if is_incremental() %}
 known_events as (
-    -- events of earlier builds whose event_id a new row has too
+    -- events of earlier builds whose event_id occurs in a new row too
     select * exclude (row_key, raw_row, batch_id), false as is_new
     from {{ this }}
     where
@@ -41,7 +42,7 @@ known_events as (
 {% endif %}
 
 repeated_ids as (
-    -- event_ids of more than one row; most event_ids have one row, and their rows need no comparison
+    -- event_ids that occur in several rows; most event_ids occur in one row, which needs no comparison
     select event_id from {{ ref('int_events_typed') }}
     where event_id is not null
     group by event_id
@@ -62,7 +63,7 @@ repeated_events as (
 ),
 
 compared_events as (
-    -- one event_id is one event: its first row to arrive is kept; a row of an earlier build comes before any new row
+    -- the rows of one event_id in order of arrival, of which the first is kept; rows of earlier builds precede new rows
     select
         *,
         {{ event_payload() }} as payload,
@@ -72,7 +73,7 @@ compared_events as (
     window first_come as (partition by event_id order by is_new, {{ first_come_order('event_at_text') }})
 ),
 
-identified_events as (
+kept_events as (
     select * from judged_events
     where
         {{ is_identified_event() }}
@@ -102,8 +103,8 @@ rejected_rows as (
     where arrival_rank > 1 and is_new and payload is distinct from kept_payload
 ),
 
-keyed_events as (
-    select *, event_id as row_key from identified_events
+events_with_row_keys as (
+    select *, event_id as row_key from kept_events
 
     union all by name
     -- a rejected row may lack an event_id, or share it with the event that was kept
@@ -138,10 +139,10 @@ select
     )
     {% else %}1{% endif %} as batch_id,
     coalesce(built_at, '{{ run_started_at }}'::timestamptz) as built_at
-from keyed_events
+from events_with_row_keys
 {% if is_incremental() %}
 where
-    -- leaves out rejected rows that earlier builds have stored already
+    -- rejected rows that earlier builds have stored are not stored again
     row_key not in (
         select row_key from {{ this }}
         where reject_reason is not null and reject_reason <> 'unknown_item'

@@ -4,13 +4,15 @@ with arrived_events as (
     select *
     from {{ source('raw', 'events') }}
     where
-        -- while int_events_checked is built, only the arrivals that its pre-hooks chose; at other times all arrivals
+        -- a build of int_events_checked reads only the arrivals that its pre-hooks chose; any other query of
+        -- int_events_typed reads all arrivals
         loaded_at is null
         or loaded_at between {{ build_bound('earliest_arrival', "'-infinity'::timestamptz") }}
         and {{ build_bound('latest_arrival', "'infinity'::timestamptz") }}
 
     union all by name
-    -- a view of the user's may take the place of raw.events; optional columns that it lacks are null
+    -- users may replace the table raw.events by a view of their own; if the view lacks an optional column, the column
+    -- is null here
     select null::varchar as user_id, null::varchar as source_session_id, null::varchar as user_agent
     where false
 ),
@@ -36,7 +38,7 @@ typed_events as (
 
 select
     *,
-    -- the first reason that applies to the event; a column is tested for null before it is compared
+    -- reject_reason is the first reason that applies to the event; null tests come before comparisons
     case
         when event_id is null then 'missing_event_id'
         when visitor_id is null then 'missing_visitor_id'

@@ -5,7 +5,7 @@
 -- for each visitor, the sequence from which the recommendations are made
 {% if var('sequence_scope') == 'user' %}
 with last_user_sequences as (
-    -- several users may share a device: it gets the sequence of the user who acted on it last
+    -- several users may share a device: the device gets the sequence of the user who acted on the device last
     select visitor_id, arg_max({{ sequence_key() }}, (ended_at, session_id)) as sequence_id
     from {{ ref('sessions') }} as sessions
     where not is_bot

@@ -26,7 +26,7 @@ sequence_steps as (
 
 select
     sequence_id,
-    -- the devices of a user share one sequence; its visitor_id is the device used last
+    -- the devices of a user share one sequence; the sequence's visitor_id is the device that the user used last
     arg_max(visitor_id, (event_at, event_id)) as visitor_id,
     {{ ordered_list('item_id', 'event_at, event_id') }} as items,
     {{ ordered_list('event_at', 'event_at, event_id') }} as event_times,

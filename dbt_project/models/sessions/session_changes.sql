@@ -4,11 +4,12 @@
 ) }}
 
 with assigned_events as (
-    -- the events that a build assigned to sessions: new ones, and known ones that it assigned again beside them
+    -- the events that each build assigned to sessions: new events, and known events that a new event made the build
+    -- assign again
     select
         assigned_batch_id as batch_id, session_id, position, event_at, source_session_id,
         batch_id > {{ build_bound('session_changes_last_build', 0) }}
-        -- events that `nextmart forget` left on shared devices have the deletion's batch_id, but are not new
+        -- events with a deletion's batch_id are not new: `nextmart forget` left these old events on shared devices
         and batch_id not in (select batch_id from {{ source('ml', 'deletions') }}) as is_new
     from {{ ref('session_items') }}
     where assigned_batch_id > {{ build_bound('session_changes_last_build', 0) }}
@@ -28,8 +29,9 @@ changed_sessions as (
     having bool_or(is_new)
 ),
 
-known_gaps as (
-    -- whether an event that an earlier build had read lies more than one session gap after the previous such event
+gaps_between_known_events as (
+    -- known events of changed sessions; is_apart tells whether a known event lies more than one session gap after the
+    -- session's previous known event
     select
         assigned_events.session_id,
         assigned_events.event_at - lag(assigned_events.event_at) over by_session
@@ -46,9 +48,9 @@ known_gaps as (
 ),
 
 merged_sessions as (
-    -- sessions that were several before the new events joined them
+    -- sessions that new events joined from several known sessions
     select distinct session_id
-    from known_gaps
+    from gaps_between_known_events
     where is_apart
 )
 

@@ -19,8 +19,8 @@ with new_events as not materialized (
 ),
 
 {% if is_incremental() %}
-nearby_spans as (
-    -- the time from one session gap before a visitor's first new event to one gap after the last
+nearby_time_spans as (
+    -- each span lasts from one session gap before a visitor's first new event to one session gap after the last one
     select
         visitor_id, source_session_id,
         min(event_at) - {{ gap }} as starts_at, max(event_at) + {{ gap }} as ends_at
@@ -29,25 +29,26 @@ nearby_spans as (
 ),
 
 affected_visits as (
-    -- by the gap rule, a new event can change only visits that have an event within one gap of it
+    -- by the gap rule, a new event can change only visits with an event at most one session gap from the new event
     select known_events.visitor_id, known_events.source_session_id, known_events.visit_started_at
     from {{ this }} as known_events
-    inner join nearby_spans
+    inner join nearby_time_spans
         on
-            known_events.visitor_id = nearby_spans.visitor_id
-            and known_events.event_at between nearby_spans.starts_at and nearby_spans.ends_at
+            known_events.visitor_id = nearby_time_spans.visitor_id
+            and known_events.event_at between nearby_time_spans.starts_at and nearby_time_spans.ends_at
     where
-        known_events.source_session_id is null and nearby_spans.source_session_id is null
+        known_events.source_session_id is null and nearby_time_spans.source_session_id is null
         and known_events.event_at >= {{ build_bound('earliest_nearby_event', "'-infinity'::timestamptz") }}
 
     union
-    -- an event with a session of the tracker joins that session, however far away its other events are
+    -- an event with a source_session_id joins that session of the tracker, however far away the session's other events
+    -- are
     select known_events.visitor_id, known_events.source_session_id, known_events.visit_started_at
     from {{ this }} as known_events
-    inner join nearby_spans
+    inner join nearby_time_spans
         on
-            known_events.visitor_id = nearby_spans.visitor_id
-            and known_events.source_session_id = nearby_spans.source_session_id
+            known_events.visitor_id = nearby_time_spans.visitor_id
+            and known_events.source_session_id = nearby_time_spans.source_session_id
     where known_events.event_at >= {{ build_bound('earliest_affected_visit', "'-infinity'::timestamptz") }}
 ),
 {% endif %}
@@ -72,7 +73,8 @@ events_to_assign as not materialized (
 ),
 
 assigned_events as (
-    -- a full refresh assigns the events of one part of the visitors after the other, to sort with less memory
+    -- a full refresh divides the visitors into parts and assigns the events of one part after the other, to sort with
+    -- less memory
     {% for part in range(parts) %}
     ({{ assign_sessions('events_to_assign', visitor_part(part, parts)) }})
     {{ 'union all' if not loop.last }}
@@ -93,6 +95,6 @@ select
     cut_reason::varchar as cut_reason,
     bot_reason,
     batch_id,
-    -- number of the present build, by which later models select the rows that it has assigned
+    -- assigned_batch_id is the number of the present build; later models select by it the rows that the build assigned
     (select max(batch_id) from {{ ref('stg_events') }}) as assigned_batch_id
 from assigned_events

@@ -37,7 +37,8 @@ counted_sessions as (
 ),
 
 judged_sessions as (
-    -- a session without a bot_reason of its events is still a bot's if it exceeds bot_events_per_minute
+    -- a session whose events have no bot_reason still counts as a bot's if the session has more than
+    -- bot_events_per_minute events a minute
     select
         * replace (
             coalesce(

@@ -1,6 +1,7 @@
 {{ config(materialized='view') }}
 
--- a view, not a table, so that a login or a bot's first fast session shows in all sessions of the visitor at once
+-- sessions is a view, not a table, so that a login or a bot's first fast session shows in all of the visitor's sessions
+-- at once
 select
     totals.session_id,
     totals.visitor_id,

@@ -17,7 +17,7 @@ with logins as (
 
 select
     visitor_id,
-    -- of several users of one device, the one who logged in last: an earlier user may have passed the device on
+    -- a device with several users belongs to the user who logged in last: an earlier user may have passed the device on
     arg_max(user_id, (event_at, event_id)) as user_id,
     max(event_at) as logged_in_at,
     arg_max(event_id, (event_at, event_id)) as event_id,

@@ -1,7 +1,8 @@
 {{ config(materialized='table') }}
 
 with arrived_rows as (
-    -- a view of the user's may take the place of raw.items; optional columns that it lacks are null
+    -- users may replace the table raw.items by a view of their own; if the view lacks an optional column, the column is
+    -- null here
     select * from {{ source('raw', 'items') }}
     union all by name
     select
@@ -32,7 +33,7 @@ typed_rows as (
     from arrived_rows
 ),
 
-dated_rows as (
+rows_with_update_times as (
     -- a row without a date counts from its arrival, and so does a row whose date lies after its arrival: a future date,
     -- from a broken clock, would win over every later row of the item
     select
@@ -45,9 +46,9 @@ dated_rows as (
 ),
 
 latest_rows as (
-    -- the latest row of each item; the columns after the times only make the order total
+    -- the latest row of each item; the columns after the three times only decide between rows of equal times
     select *
-    from dated_rows
+    from rows_with_update_times
     where item_id is not null
     qualify row_number() over (
         partition by item_id
@@ -58,7 +59,7 @@ latest_rows as (
     ) = 1
 )
 
--- texts are cleaned last, so that only the rows that are kept cost the time
+-- texts are cleaned last, because cleaning is slow and only the kept rows need it
 select
     item_id,
     {{ clean_text('title') }} as title,

@@ -1,5 +1,6 @@
-{# The test's `fail_calc` compares `days` with a limit: the days since the newest time in a column, or since the oldest
-   one if `newest` is false. A part of a day counts as one day. `days` is null for an empty table. #}
+{# `days` is the number of days since the newest time in a column, or since the oldest time if `newest` is false; the
+   test's `fail_calc` compares `days` with a limit. A part of a day counts as one day. `days` is null for an empty
+   table. #}
 {% test days_since_at_most(model, column_name, newest=true) %}
 {% set moment = ('max(' if newest else 'min(') ~ column_name ~ ')' %}
 {% set age = minutes_between(moment, "'" ~ run_started_at ~ "'::timestamptz") %}

@@ -1,7 +1,7 @@
 """Providers of embeddings: each module of this folder defines the provider that has the module's name.
 
-A module's function ``make(settings, model)`` returns the provider without loading or contacting anything. A new
-provider is a new module in this folder and nothing else; its interface is in ``jobs.embedding.provider``.
+A module's function ``make_provider(settings, model)`` returns the provider without loading or contacting anything. A
+new provider is a new module in this folder and nothing else; a provider's interface is in ``jobs.embedding.provider``.
 """
 
 from importlib import import_module
@@ -31,5 +31,5 @@ def provider_for(settings: Settings, model: EmbeddingModel) -> Provider:
             f"{nearest(model.provider, provider_names())}"
         )
     module = import_module(f"{__name__}.{model.provider.replace('-', '_')}")
-    provider: Provider = module.make(settings, model)
+    provider: Provider = module.make_provider(settings, model)
     return provider

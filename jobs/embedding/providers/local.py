@@ -15,8 +15,8 @@ from jobs.errors import NextmartError
 from jobs.settings import EmbeddingModel, Settings
 
 BUNDLED_MODEL = "all-MiniLM-L6-v2"
-# SHA-256 of the weights of sentence-transformers/all-MiniLM-L6-v2 on the Hugging Face Hub: the Python package that
-# carries a copy has another author, who need not be trusted.
+# SHA-256 of the weights of sentence-transformers/all-MiniLM-L6-v2 on the Hugging Face Hub. The weights come in a Python
+# package of another author: thanks to the checksum, this author need not be trusted.
 BUNDLED_WEIGHTS_SHA256 = "53aa51172d142c89d9012cce15ae4d6cc0ca6895895114379cacb4fab128d9db"
 
 # The number of tokens, in texts of equal length, that are embedded together: more would not fit into the processor's
@@ -24,7 +24,7 @@ BUNDLED_WEIGHTS_SHA256 = "53aa51172d142c89d9012cce15ae4d6cc0ca6895895114379cacb4
 TOKENS_PER_GROUP, TOKENS_PER_GROUP_CUDA = 1024, 65_536
 
 
-def make(settings: Settings, model: EmbeddingModel) -> "LocalProvider":
+def make_provider(settings: Settings, model: EmbeddingModel) -> "LocalProvider":
     """Return the provider for an embedding model; the model is loaded at its first use."""
     return LocalProvider(model.model, settings.embedding_batch_size)
 
@@ -55,74 +55,74 @@ class LocalProvider:
     @property
     def requests_in_flight(self) -> int:
         """Requests that may run at the same time: one for each core of the CPU, or one for a CUDA device."""
-        return self._threads if self._encoder.device.type == "cpu" else 1
+        return self._thread_count if self._loaded_model.device.type == "cpu" else 1
 
     @property
     def limits(self) -> RequestLimits:
         """The limits of a request: the longest text that the model reads, and no limit on the tokens of a request."""
-        return RequestLimits(texts=self.batch_size, text_tokens=self._encoder.max_seq_length)
+        return RequestLimits(texts=self.batch_size, text_tokens=self._loaded_model.max_seq_length)
 
     def count_tokens(self, texts: list[str]) -> list[int]:
         """Count each text's tokens with the model's own tokenizer, including the two special tokens around the text."""
-        return [len(ids) for ids in self._tokens(texts)]
+        return [len(ids) for ids in self._token_ids(texts)]
 
-    def shorten(self, text: str, tokens: int) -> str:
+    def truncate_text(self, text: str, max_tokens: int) -> str:
         """Cut a text after the last token that fits; the two special tokens around the text count too."""
         with self._tokenizer_lock:
-            (encoded,) = self._encoder.tokenizer([text], truncation=False, verbose=False).encodings
+            (encoded,) = self._loaded_model.tokenizer([text], truncation=False, verbose=False).encodings
         is_special = encoded.special_tokens_mask
         ends = [end for (_, end), special in zip(encoded.offsets, is_special, strict=True) if not special]
-        return text[: ends[: tokens - (len(encoded.offsets) - len(ends))][-1]]
+        return text[: ends[: max_tokens - (len(encoded.offsets) - len(ends))][-1]]
 
     def embed(self, texts: list[str]) -> EmbeddingAnswer:
         """Return a vector of unit length for each text."""
         import torch
 
-        threads, on_cpu = self._threads, self._encoder.device.type == "cpu"
+        threads, on_cpu = self._thread_count, self._loaded_model.device.type == "cpu"
         group_tokens = TOKENS_PER_GROUP if on_cpu else TOKENS_PER_GROUP_CUDA
         positions_by_length: dict[int, list[int]] = {}
-        tokens = self._tokens(texts, truncation=True)
+        tokens = self._token_ids(texts, truncate=True)
         for position, ids in enumerate(tokens):
             positions_by_length.setdefault(len(ids), []).append(position)
         vectors: Floats | None = None
-        torch.set_num_threads(1 if on_cpu else threads)  # torch sets the number for the calling thread alone
+        torch.set_num_threads(1 if on_cpu else threads)  # sets the number of threads for the calling thread alone
         try:
             with torch.inference_mode():
                 for length, positions in positions_by_length.items():
                     group_size = max(1, group_tokens // length)
                     for start in range(0, len(positions), group_size):
                         group = positions[start : start + group_size]
-                        rows = torch.tensor([tokens[position] for position in group], device=self._encoder.device)
-                        output = self._encoder({"input_ids": rows, "attention_mask": torch.ones_like(rows)})
+                        rows = torch.tensor([tokens[position] for position in group], device=self._loaded_model.device)
+                        output = self._loaded_model({"input_ids": rows, "attention_mask": torch.ones_like(rows)})
                         embeddings = output["sentence_embedding"].float()
                         unit_vectors = torch.nn.functional.normalize(embeddings, dim=1).cpu().numpy()
                         if vectors is None:
                             vectors = np.empty((len(texts), unit_vectors.shape[1]), np.float32)
                         vectors[group] = unit_vectors
         finally:
-            torch.set_num_threads(threads)  # threads started later inherit this number
+            torch.set_num_threads(threads)  # a thread that is started later inherits this number of threads
         return EmbeddingAnswer(vectors if vectors is not None else np.empty((0, 0), np.float32), tokens=0)
 
-    def _tokens(self, texts: list[str], truncation: bool = False) -> list[list[int]]:
-        """Return each text's token ids; a lock lets one thread at a time use the tokenizer, as it requires."""
+    def _token_ids(self, texts: list[str], truncate: bool = False) -> list[list[int]]:
+        """Return each text's token ids; a lock admits one thread at a time, since the tokenizer is not thread-safe."""
         with self._tokenizer_lock:
-            ids: list[list[int]] = self._encoder.tokenizer(
+            ids: list[list[int]] = self._loaded_model.tokenizer(
                 texts,
-                truncation=truncation,
-                max_length=self._encoder.max_seq_length if truncation else None,
-                verbose=False,  # no warning about texts that are longer than the model reads
+                truncation=truncate,
+                max_length=self._loaded_model.max_seq_length if truncate else None,
+                verbose=False,  # silences the warning about texts that are longer than the model reads
             )["input_ids"]
         return ids
 
     @cached_property
-    def _threads(self) -> int:
+    def _thread_count(self) -> int:
         """The number of threads that torch uses on the CPU."""
         import torch
 
         return torch.get_num_threads()
 
     @cached_property
-    def _encoder(self) -> Any:
+    def _loaded_model(self) -> Any:
         """The loaded sentence-transformers model."""
         from sentence_transformers import SentenceTransformer
         from transformers.utils import logging

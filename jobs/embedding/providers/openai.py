@@ -8,18 +8,19 @@ import numpy as np
 import openai
 
 from jobs.embedding.provider import EmbeddingAnswer, RateLimits, RequestLimits
-from jobs.services.client import UNREADABLE_ANSWER, make_client, service_error
+from jobs.services.client import UNREADABLE_ANSWER, make_openai_client, service_error
 from jobs.services.errors import WrongAnswer
 from jobs.services.tokens import cl100k_base
 from jobs.settings import EmbeddingModel, Settings
 
 # Limits of OpenAI's service: https://platform.openai.com/docs/api-reference/embeddings/create
 LIMITS = RequestLimits(texts=2048, text_tokens=8191, request_tokens=300_000)
-# Models whose name begins with this prefix accept the parameter ``dimensions``; for others the service refuses it.
+# Models whose name begins with this prefix accept the parameter ``dimensions``; with other models the service refuses a
+# request that has it.
 RESIZABLE_PREFIX = "text-embedding-3"
 
 
-def make(settings: Settings, model: EmbeddingModel) -> "OpenAIProvider":
+def make_provider(settings: Settings, model: EmbeddingModel) -> "OpenAIProvider":
     """Return the provider for an embedding model; the API key is checked at the first request."""
     return OpenAIProvider(
         model.model,
@@ -60,18 +61,18 @@ class OpenAIProvider:
         return LIMITS if is_openai_model(self.model) else RequestLimits(LIMITS.texts, None, LIMITS.request_tokens)
 
     def count_tokens(self, texts: list[str]) -> list[int]:
-        """Count tokens by cl100k_base, the tokenizer of OpenAI's embedding models; for others this is an estimate."""
+        """Count tokens by cl100k_base, the tokenizer of OpenAI's embedding models; an estimate for other models."""
         return [len(tokens) for tokens in cl100k_base().encode_ordinary_batch(texts)]
 
-    def shorten(self, text: str, tokens: int) -> str:
-        """Cut a text to at most ``tokens`` tokens, and never within a character."""
+    def truncate_text(self, text: str, max_tokens: int) -> str:
+        """Cut a text to at most ``max_tokens`` tokens, and never within a character."""
         tokenizer = cl100k_base()
-        kept = tokenizer.encode_ordinary(text)[:tokens]
+        kept = tokenizer.encode_ordinary(text)[:max_tokens]
         while True:
             shorter = tokenizer.decode_bytes(kept).decode(errors="ignore")
-            if len(tokenizer.encode_ordinary(shorter)) <= tokens:
+            if len(tokenizer.encode_ordinary(shorter)) <= max_tokens:
                 return shorter
-            kept.pop()  # without its half character, the text may have one token more than before
+            kept.pop()  # once a character cut in half is dropped from the end, the text may have one token more
 
     def embed(self, texts: list[str]) -> EmbeddingAnswer:
         """Embed texts in one request; retries are left to the caller.
@@ -86,7 +87,9 @@ class OpenAIProvider:
         """
         tokens = 0
         try:
-            raw = self.client.embeddings.with_raw_response.create(model=self.model, input=texts, **self.size_parameter)
+            raw = self.client.embeddings.with_raw_response.create(
+                model=self.model, input=texts, **self.dimensions_argument
+            )
             answer = raw.parse()
             charged = getattr(answer.usage, "prompt_tokens", None)  # some compatible servers report no tokens
             tokens = charged if isinstance(charged, int) else sum(self.count_tokens(texts))
@@ -117,8 +120,8 @@ class OpenAIProvider:
         )
 
     @property
-    def size_parameter(self) -> dict[str, int]:
-        """The request parameter ``dimensions``, the length of vectors; no parameter for models with only one length."""
+    def dimensions_argument(self) -> dict[str, int]:
+        """The request's argument ``dimensions``, the length of vectors; empty for models with one fixed length."""
         return {"dimensions": self.dimensions} if self.model.startswith(RESIZABLE_PREFIX) else {}
 
     @cached_property
@@ -130,17 +133,17 @@ class OpenAIProvider:
         UsageError
             If the environment holds no usable key.
         """
-        return make_client(self.timeout)
+        return make_openai_client(self.timeout)
 
 
 def is_openai_model(model: str) -> bool:
-    """Tell by its name whether an embedding model is OpenAI's: only then its tokenizer and limits are known."""
+    """Tell by its name whether an embedding model is OpenAI's: of other models, tokenizer and limits are unknown."""
     return model.startswith("text-embedding-")
 
 
-def _announced_limit(headers: Any, unit: str) -> float | None:
-    """Return how many requests or tokens (``unit``) the service allows a minute, as its response headers say."""
+def _announced_limit(headers: Any, requests_or_tokens: str) -> float | None:
+    """Return how many ``requests`` or ``tokens`` the service allows a minute, as the response headers say."""
     try:
-        return float(headers[f"x-ratelimit-limit-{unit}"]) or None
+        return float(headers[f"x-ratelimit-limit-{requests_or_tokens}"]) or None
     except (KeyError, ValueError):
         return None

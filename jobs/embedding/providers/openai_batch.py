@@ -1,4 +1,4 @@
-"""Embeddings from OpenAI's Batch API: files of texts, answered within a day, at half the price, under other limits."""
+"""Embeddings from OpenAI's Batch API: files of texts, answered within a day at half the price, with other limits."""
 
 import base64
 import json
@@ -25,11 +25,11 @@ ENDED_STATUSES = ("completed", "expired", "failed", "cancelled")  # OpenAI's sta
 UNREACHED_CODES = (
     "batch_expired",
     "batch_cancelled",
-)  # error codes of texts that a batch did not process
-CLIENT_RETRIES = 5  # tries after the first, by OpenAI's client, of a request that costs nothing
+)  # OpenAI's error codes of texts that a batch did not process
+CLIENT_RETRIES = 5  # number of times that OpenAI's client retries a request that costs nothing
 
 
-def make(settings: Settings, model: EmbeddingModel) -> "OpenAIBatchProvider":
+def make_provider(settings: Settings, model: EmbeddingModel) -> "OpenAIBatchProvider":
     """Return the provider for an embedding model; the API key is checked at the first request."""
     price = None if model.price is None else model.price / 2
     return OpenAIBatchProvider(
@@ -39,14 +39,14 @@ def make(settings: Settings, model: EmbeddingModel) -> "OpenAIBatchProvider":
 
 @dataclass
 class OpenAIBatchProvider:
-    """One embedding model of OpenAI, asked through the Batch API.
+    """Embeds texts with one embedding model of OpenAI through the Batch API.
 
     Attributes
     ----------
     direct : OpenAIProvider
         The provider of the same model without batches.
     price : float or None
-        US dollars a million tokens, half of the direct price; None if the price is unknown.
+        US dollars a million tokens, half the price without batches; None if the price is unknown.
     """
 
     direct: OpenAIProvider
@@ -61,9 +61,9 @@ class OpenAIBatchProvider:
         """Count tokens as :meth:`OpenAIProvider.count_tokens` does."""
         return self.direct.count_tokens(texts)
 
-    def shorten(self, text: str, tokens: int) -> str:
-        """Cut a text as :meth:`OpenAIProvider.shorten` does."""
-        return self.direct.shorten(text, tokens)
+    def truncate_text(self, text: str, max_tokens: int) -> str:
+        """Cut a text as :meth:`OpenAIProvider.truncate_text` does."""
+        return self.direct.truncate_text(text, max_tokens)
 
     def submit(self, submission_id: str, texts: dict[str, str]) -> str:
         """Upload a file with the texts, create a batch from the file, and return the batch's id.
@@ -76,7 +76,7 @@ class OpenAIBatchProvider:
                     "model": self.direct.model,
                     "input": text,
                     "encoding_format": "base64",
-                    **self.direct.size_parameter,
+                    **self.direct.dimensions_argument,
                 }
                 line = {"custom_id": key, "method": "POST", "url": ENDPOINT, "body": body}
                 file.write(json.dumps(line, ensure_ascii=False).encode() + b"\n")
@@ -92,7 +92,7 @@ class OpenAIBatchProvider:
                 return str(batch.id)
 
     def find(self, submission_id: str) -> str | None:
-        """Return the id of the batch with this ``submission_id`` that the service keeps; None if there is none."""
+        """Return the id of the batch that was submitted as ``submission_id``; None if the service has no such batch."""
         with translated_errors(self.direct.model):
             for batch in self._retrying_client.batches.list(limit=100):
                 if (batch.metadata or {}).get(METADATA_KEY) == submission_id:
@@ -111,13 +111,13 @@ class OpenAIBatchProvider:
             return BatchState(batch.status, batch.status in ENDED_STATUSES, "; ".join(messages))
 
     def results(self, batch_id: str) -> Iterator[BatchResult]:
-        """Yield the results in a batch's output file and error file; an expired or cancelled batch has both too."""
+        """Yield the results in a batch's output file and error file; expired and cancelled batches also have them."""
         with translated_errors(self.direct.model):
             try:
                 batch = self._retrying_client.batches.retrieve(batch_id)
                 for file_id in filter(None, (batch.output_file_id, batch.error_file_id)):
                     with self._retrying_client.files.with_streaming_response.content(file_id) as answer:
-                        yield from filter(None, map(result_of, answer.iter_lines()))
+                        yield from filter(None, map(parse_result, answer.iter_lines()))
             except openai.NotFoundError:  # the batch or a file was deleted: texts without a result are submitted again
                 return
 
@@ -127,7 +127,7 @@ class OpenAIBatchProvider:
         return self.direct.client.with_options(max_retries=CLIENT_RETRIES)
 
 
-def result_of(line: str) -> BatchResult | None:
+def parse_result(line: str) -> BatchResult | None:
     """Parse one line of a batch's output file or error file.
 
     Returns
@@ -144,7 +144,7 @@ def result_of(line: str) -> BatchResult | None:
         if status == 200:
             (answer,) = body["data"]
             tokens = (body.get("usage") or {}).get("prompt_tokens") or 0  # some compatible servers report no tokens
-            return BatchResult(key, vector_of(answer["embedding"]), int(tokens))
+            return BatchResult(key, parse_vector(answer["embedding"]), int(tokens))
         error = body.get("error") or failure
         message = f"the embedding service answers {status or 'nothing'}: {error.get('message', '')}"
         return BatchResult(key, None, 0, message, is_final=status in (400, 413, 422))
@@ -152,7 +152,7 @@ def result_of(line: str) -> BatchResult | None:
         return None
 
 
-def vector_of(embedding: str | list[float]) -> Floats:
+def parse_vector(encoded_vector: str | list[float]) -> Floats:
     """Parse a vector in either form of OpenAI's API: base64 of little-endian float32 values, or a list of numbers.
 
     Returns
@@ -162,11 +162,11 @@ def vector_of(embedding: str | list[float]) -> Floats:
     Raises
     ------
     ValueError, TypeError or OverflowError
-        If ``embedding`` has neither form.
+        If ``encoded_vector`` has neither form.
     """
-    if isinstance(embedding, str):
-        return np.frombuffer(base64.b64decode(embedding), dtype="<f4").astype(np.float32)
-    vector = np.asarray(embedding, dtype=np.float32)
+    if isinstance(encoded_vector, str):
+        return np.frombuffer(base64.b64decode(encoded_vector), dtype="<f4").astype(np.float32)
+    vector = np.asarray(encoded_vector, dtype=np.float32)
     if vector.ndim != 1:
         raise ValueError(f"an embedding of {vector.ndim} dimensions is no vector")
     return vector

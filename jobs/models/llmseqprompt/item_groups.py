@@ -8,77 +8,84 @@ import torch
 
 from jobs.core.arrays import Floats, Longs, State, Texts
 
-MAX_CLUSTERS = 200  # groups that the language model chooses from, as in LLMSeqPrompt's paper (arXiv 2309.09261)
+MAX_CLUSTERS = 200  # largest number of groups in a question, as in LLMSeqPrompt's paper (arXiv 2309.09261)
 
 
 @dataclass(frozen=True)
 class Clusters:
-    """Groups of items with similar embeddings; each group is named after its most popular item.
+    """Clusters of items with similar embeddings; each cluster is named after its most popular item.
 
     Attributes
     ----------
     centres : float32 array (clusters, dimensions)
+        The mean embedding of each cluster.
     names : list of str
-        A different name for each group.
+        The name of each cluster; all names differ.
     """
 
     centres: Floats
     names: list[str]
 
     @classmethod
-    def fit(cls, names: Texts, counts: Longs, vectors: Floats, seed: int) -> "Clusters":
-        """Group the items that have an embedding by k-means.
+    def from_items(cls, item_names: Texts, event_counts: Longs, embeddings: Floats, seed: int) -> "Clusters":
+        """Cluster the items that have an embedding, by k-means.
 
-        A group is left out if its items have no names, or if other groups already have all of their names.
+        A cluster is left out if its items have no names, or if all names of its items are already those of other
+        clusters.
 
         Parameters
         ----------
-        names : object array (items,)
+        item_names : object array (items,)
             The name of each item; "" for items without a name.
-        counts : int64 array (items,)
+        event_counts : int64 array (items,)
             Number of training events of each item.
-        vectors : float32 array (items, dimensions)
+        embeddings : float32 array (items, dimensions)
             Embeddings of the items; zeros for items without one.
         """
         from sklearn.cluster import KMeans
 
-        embedded = np.flatnonzero(vectors.any(axis=1))
-        k_means = KMeans(min(MAX_CLUSTERS, len(embedded)), n_init=3, random_state=seed).fit(vectors[embedded])
+        embedded = np.flatnonzero(embeddings.any(axis=1))
+        k_means = KMeans(min(MAX_CLUSTERS, len(embedded)), n_init=3, random_state=seed).fit(embeddings[embedded])
         cluster_by_name: dict[str, int] = {}
-        for item in embedded[np.lexsort((embedded, -counts[embedded]))]:
+        for item in embedded[np.lexsort((embedded, -event_counts[embedded]))]:
             cluster = int(k_means.labels_[np.searchsorted(embedded, item)])
-            if names[item] and names[item] not in cluster_by_name and cluster not in cluster_by_name.values():
-                cluster_by_name[str(names[item])] = cluster
+            name = str(item_names[item])
+            if name and name not in cluster_by_name and cluster not in cluster_by_name.values():
+                cluster_by_name[name] = cluster
         centres = k_means.cluster_centers_[list(cluster_by_name.values())].astype(np.float32)
         return cls(centres, list(cluster_by_name))
 
-    def nearest(self, vectors: Floats) -> Longs:
-        """Return the clusters in the order of their Euclidean distance from each vector, the nearest first.
+    def nearest_clusters(self, embeddings: Floats) -> Longs:
+        """Return the indices of all clusters for each embedding, the cluster with the nearest centre first.
+
+        Distances are Euclidean.
 
         Parameters
         ----------
-        vectors : float32 array (vectors, dimensions)
+        embeddings : float32 array (embeddings, dimensions)
 
         Returns
         -------
-        int64 array (vectors, clusters)
+        int64 array (embeddings, clusters)
         """
-        return np.asarray(torch.cdist(torch.from_numpy(vectors), torch.from_numpy(self.centres)).argsort(stable=True))
+        return np.asarray(
+            torch.cdist(torch.from_numpy(embeddings), torch.from_numpy(self.centres)).argsort(stable=True)
+        )
 
     def state(self) -> State:
-        """Return the groups' centres and names as arrays; names are joined by line breaks, which no name holds."""
+        """Return the clusters' centres and names as arrays; the array of names is a text of one name a line."""
         text = "\n".join(self.names).encode()
         return {"clusters.centres": self.centres, "clusters.names": np.frombuffer(text, np.uint8)}
 
     @classmethod
     def from_state(cls, state: State) -> "Clusters":
-        """Return the clusters whose :meth:`state` returned ``state``."""
+        """Make the clusters again from the arrays that :meth:`state` returned."""
         return cls(state["clusters.centres"], state["clusters.names"].tobytes().decode().split("\n"))
 
 
 @dataclass(frozen=True)
 class ItemsByGroup(Mapping[str, Sequence[int]]):
-    """Maps the name of a group to its items, those nearest to one sequence first.
+    """Maps the name of a group of items to the group's items, those nearest to one sequence first.
 
     The items of a group are sorted only when the group is looked up: an answer names few groups, but all groups
     together hold the whole catalogue.
@@ -87,6 +94,7 @@ class ItemsByGroup(Mapping[str, Sequence[int]]):
     ----------
     members : name -> int64 array (items of the group,)
     vectors : float32 array (items, dimensions)
+        Embeddings of all items.
     query : float32 array (dimensions,)
         The vector of the sequence.
     """
@@ -95,20 +103,20 @@ class ItemsByGroup(Mapping[str, Sequence[int]]):
     vectors: Floats
     query: Floats
 
-    def __getitem__(self, name: str) -> list[int]:
-        """Return the items of the group ``name``, the nearest first; equally near items are ordered by index."""
-        items = self.members[name]
+    def __getitem__(self, group_name: str) -> list[int]:
+        """Return the items of a group, those nearest to the sequence first; equally near items are ordered by index."""
+        items = self.members[group_name]
         ordered: list[int] = items[np.argsort(-(self.vectors[items] @ self.query), kind="stable")].tolist()
         return ordered
 
-    def __contains__(self, name: object) -> bool:
-        """Tell whether a group has this name."""
-        return name in self.members
+    def __contains__(self, group_name: object) -> bool:
+        """Tell whether a group of items has the name ``group_name``."""
+        return group_name in self.members
 
     def __iter__(self) -> Iterator[str]:
-        """Iterate over the names of all groups."""
+        """Iterate over the names of all item groups."""
         return iter(self.members)
 
     def __len__(self) -> int:
-        """Return the number of groups."""
+        """Return the number of item groups."""
         return len(self.members)

@@ -1,7 +1,7 @@
 """LLMSeqPrompt: a language model that was fine-tuned on sequences of names is asked which name comes next.
 
-Harte et al. 2023 (arXiv 2309.09261), section 3.2, and its extended version (arXiv 2402.01339), the source of the
-variants. Two details follow that paper, not its released code: names are ranked by frequency, and items of the prompt
+Sources: Harte et al. 2023 (arXiv 2309.09261), section 3.2, and for the variants the paper's extended version (arXiv
+2402.01339). Two details follow the paper, not its released code: names are ranked by frequency, and items of the prompt
 are not recommended.
 """
 
@@ -26,11 +26,11 @@ from jobs.models.llmseqprompt.scorer import PromptScorer
 from jobs.models.llmseqsim import LLMSeqSim
 from jobs.models.scorer import Scorer, VectorScorer
 
-# Parameters that change how the language model is asked, and nothing that fine-tuning learns.
+# Hyper-parameters that change how the language model is asked for recommendations, but not how it is fine-tuned.
 ASKING_PARAMETERS = ("mapping", "constrained", "samples", "temperature")
-# Answers to each question by default: 20 if an answer is one name, 1 if an answer is a list of names.
+# Default number of answers to each question: 20 if an answer is one name, 1 if an answer is a list of names.
 ITEM_SAMPLES, LIST_SAMPLES = 20, 1
-ITEM_TOKENS, LIST_TOKENS = 50, 1000  # tokens of an answer, at most: of one name, and of a list of names
+ITEM_TOKENS, LIST_TOKENS = 50, 1000  # largest numbers of tokens in one answered name, and in an answered list
 
 
 class LLMSeqPrompt(Model):
@@ -43,17 +43,17 @@ class LLMSeqPrompt(Model):
 
     family = "llmseqprompt"
     defaults = {
-        "provider": "local",  # where the language model runs: local (on this machine) or openai (at a service)
+        "provider": "local",  # the language model runs on this machine (local) or at the service of OpenAI (openai)
         "language_model": "SmolLM2-135M-Instruct",  # the bundled model, a chat model's folder, or a model of OpenAI
-        "variant": "item",  # kind of question: item, list, classify or rank; see prompts.py
-        "mapping": "embedding",  # how a made-up name finds an item: by embedding, by spelling (fuzzy), or not (none)
-        "constrained": False,  # only names of the catalogue as answers (needs local and item)
-        "samples": 0,  # answers for each sequence; 0 means 20 for the variant item, 1 for the others
+        "variant": "item",  # the kind of question: item, list, classify or rank, as described in prompts.py
+        "mapping": "embedding",  # made-up names are replaced by embedding or by spelling (fuzzy), or dropped (none)
+        "constrained": False,  # whether answers can only be names of the catalogue (needs local and item)
+        "samples": 0,  # number of answers for each sequence; 0 means 20 for the variant item, 1 for the others
         "temperature": 0.25,
-        "window": 20,  # how many names of a sequence the language model is shown: the newest
-        "training_limit": 0,  # the number of training sequences to fine-tune on, the newest ones; 0 means all
+        "window": 20,  # number of a sequence's newest names that a question shows
+        "training_limit": 0,  # number of newest training sequences used for fine-tuning; 0 means all
         "epochs": 3,
-        # parameters of a local model, explained in jobs/language_models/local_model.py
+        # Hyper-parameters of a local language model are explained in jobs/language_models/local_model.py.
         "patience": 3,
         "batch_size": 8,
         "learning_rate": 5e-4,
@@ -77,28 +77,29 @@ class LLMSeqPrompt(Model):
         self.services = services
         self.clusters: Clusters | None = None
 
-    def can_reuse(self, fitted: Model) -> bool:
-        """Tell whether this model differs from a fitted one only in how its language model is asked.
+    def can_reuse(self, fitted_model: Model) -> bool:
+        """Tell whether the fine-tuned language model of ``fitted_model`` can also serve this model.
 
-        The answer is False for a language model at a service, whose fine-tuning the warehouse records.
+        The two models may differ only in how a language model is asked. The answer is always False for a
+        language model at a service: the warehouse records fine-tunings at a service.
         """
         return (
-            fitted.family == self.family
+            fitted_model.family == self.family
             and self.parameters["provider"] == "local"
             and all(
-                fitted.parameters[name] == value
+                fitted_model.parameters[name] == value
                 for name, value in self.parameters.items()
                 if name not in ASKING_PARAMETERS
             )
         )
 
     def fit(self, train_sequences: Sequences, validation: Cases, catalog: Catalog, fit_context: FitContext) -> None:
-        """Fine-tune the language model to name each sequence's last item after the names before it.
+        """Fine-tune the language model to answer the names of a sequence's earlier items with the last item's name.
 
         Raises
         ------
         UsageError
-            If no training sequence can be learnt from, if ``classify`` finds no embedding, or if the language model is
+            If no training sequence has enough names, if ``classify`` finds no embedding, or if the language model is
             missing or may not be bought.
         """
         self.trained_on, self.seed = catalog, fit_context.seed
@@ -112,28 +113,28 @@ class LLMSeqPrompt(Model):
                 raise UsageError(
                     "llmseqprompt's variant 'classify' needs items with an embedding: run `nextmart embed`"
                 )
-            vectors = _llmseqsim_scorer(catalog).item_vectors.numpy()
-            self.clusters = Clusters.fit(item_names(catalog), self.counts, vectors, fit_context.seed)
+            embeddings = _llmseqsim_scorer(catalog).item_vectors.numpy()
+            self.clusters = Clusters.from_items(item_names(catalog), self.counts, embeddings, fit_context.seed)
         writer = self._question_writer(catalog, self.counts)
-        rows = train_sequences.keep(writer.has_name)
+        rows = train_sequences.keep_items(writer.has_name)
         rows = rows.take(rows.lengths >= 2)
         newest = min(len(rows), self.parameters["training_limit"] or len(rows))
         rows = rows.take(np.arange(len(rows) - newest, len(rows)))
         ends = rows.offsets[1:] - 1
         inputs = Sequences(np.delete(rows.items, ends), rows.offsets - np.arange(len(rows) + 1))
-        examples = writer.examples(inputs, rows.items[ends].astype(np.int64))
+        examples = writer.training_examples(inputs, rows.items[ends].astype(np.int64))
         if not examples:
             raise UsageError("llmseqprompt needs training sequences whose items have titles; there are none")
         self.language_model = make_language_model(self.parameters, self.services)
-        held_out = writer.examples(validation.inputs, validation.targets)
+        held_out = writer.training_examples(validation.inputs, validation.targets)
         self.language_model.fine_tune(examples, held_out, fit_context.seed, fit_context.checkpoint)
 
     def refit(self, sequences: Sequences, catalog: Catalog, fit_context: FitContext) -> "LLMSeqPrompt":
-        """Return the model unchanged: a second fine-tuning would cost as much time or money as the first."""
+        """Return this model unchanged: a second fine-tuning would cost as much time or money as the first."""
         return self
 
     def state(self) -> State:
-        """Return the language model's learnt state, the popularity of items, and the item groups of ``classify``."""
+        """Return the language model's state, the items' event counts, the seed, and the clusters of ``classify``."""
         learnt = {f"language_model.{name}": value for name, value in self.language_model.state().items()}
         return {
             "counts": self.counts,
@@ -143,7 +144,7 @@ class LLMSeqPrompt(Model):
         }
 
     def restore(self, state: State, trained_on: Catalog) -> None:
-        """Load what :meth:`state` returned, into a newly loaded language model."""
+        """Load the language model anew, and restore the fitted model from the arrays that :meth:`state` returned."""
         self.trained_on, self.counts, self.seed = trained_on, state["counts"], int(state["seed"][0])
         self.clusters = Clusters.from_state(state) if "clusters.centres" in state else None
         self.language_model = make_language_model(self.parameters, self.services)
@@ -153,8 +154,8 @@ class LLMSeqPrompt(Model):
         )
 
     def scorer(self, catalog: Catalog) -> Scorer:
-        """Return a scorer that recommends items with a title or an embedding, even those without any event."""
-        trained_positions = self.trained_on.find(catalog.item_ids)
+        """Return a scorer that can recommend every item with a title or an embedding, even an item without events."""
+        trained_positions = self.trained_on.find_indices(catalog.item_ids)
         counts = np.where(trained_positions >= 0, self.counts[trained_positions], 0)
         asks_for_item = self.parameters["variant"] == "item"
         sampling = Sampling(
@@ -166,11 +167,11 @@ class LLMSeqPrompt(Model):
         writer = self._question_writer(catalog, counts)
         return PromptScorer(writer, self.language_model, sampling, self.parameters, self.services)
 
-    def _question_writer(self, catalog: Catalog, counts: Longs) -> QuestionWriter:
+    def _question_writer(self, catalog: Catalog, event_counts: Longs) -> QuestionWriter:
         return QuestionWriter(
             self.parameters["variant"],
             item_names(catalog),
-            counts,
+            event_counts,
             _llmseqsim_scorer(catalog),
             self.clusters,
             self.parameters["window"],
@@ -179,26 +180,27 @@ class LLMSeqPrompt(Model):
 
 
 def _llmseqsim_scorer(catalog: Catalog) -> VectorScorer:
-    """Return the scorer of an LLMSeqSim model with default parameters: such a model needs no training."""
+    """Return the scorer of LLMSeqSim with default hyper-parameters for a catalogue; LLMSeqSim needs no training."""
     scorer = LLMSeqSim().scorer(catalog)
     assert isinstance(scorer, VectorScorer)  # noqa: S101 - LLMSeqSim makes no other kind of scorer
     return scorer
 
 
-def make_language_model(parameters: Mapping[str, Any], services: Services | None) -> LanguageModel:
-    """Return the language model that LLMSeqPrompt's parameters name, before any fine-tuning.
+def make_language_model(hyperparameters: Mapping[str, Any], services: Services | None) -> LanguageModel:
+    """Return the language model that the hyper-parameters of LLMSeqPrompt name, before any fine-tuning.
 
     Raises
     ------
     UsageError
         If the model is OpenAI's and ``services`` is None: there is no warehouse to record purchases in.
     """
-    if parameters["provider"] == "local":
-        module = import_module("jobs.language_models.local_model")  # its libraries belong to the extra 'llm'
-        local: LanguageModel = module.LocalModel(parameters["language_model"], parameters)
+    if hyperparameters["provider"] == "local":
+        # The libraries that local_model imports are installed only with the extra 'llm'.
+        module = import_module("jobs.language_models.local_model")
+        local: LanguageModel = module.LocalModel(hyperparameters["language_model"], hyperparameters)
         return local
     if services is None:
         raise UsageError("llmseqprompt's provider 'openai' needs a warehouse: run it by `nextmart train`")
     module = import_module("jobs.language_models.openai_model")
-    openai_model: LanguageModel = module.OpenAIModel(parameters["language_model"], parameters, services)
+    openai_model: LanguageModel = module.OpenAIModel(hyperparameters["language_model"], hyperparameters, services)
     return openai_model

@@ -14,9 +14,9 @@ from collections.abc import Mapping, Sequence
 from jobs.language_models.language_model import Conversation
 
 VARIANTS = ("item", "list", "classify", "rank")
-LIST_LENGTH = 20  # names that an answered list should have, as in the paper (arXiv 2309.09261)
+LIST_LENGTH = 20  # number of names asked for in an answered list, as in LLMSeqPrompt's paper (arXiv 2309.09261)
 
-# Characters of a name, at most: more of a long title says little, and costs tokens in every prompt.
+# Largest number of characters in a name: the rest of a longer title says little, and costs tokens in every prompt.
 LONGEST_NAME = 200
 
 NAMES_ARE_DATA = (
@@ -37,7 +37,7 @@ INSTRUCTIONS: Mapping[str, str] = {
     "JSON strings and nothing else.",
 }
 
-NUMBERING = re.compile(r"^(?:\d{1,3}\s*[.):]|[-*•])\s*")  # the number or bullet before a line of a list
+NUMBERING = re.compile(r"^(?:\d{1,3}\s*[.):]|[-*•])\s*")  # the number or bullet that begins a list's line
 QUOTATION_MARKS = "\"'`“”„‘’«»"
 
 
@@ -85,18 +85,18 @@ def read_answer(variant: str, answer: str) -> list[str]:
     return list(dict.fromkeys(names[:1] if variant == "item" else names))
 
 
-def _section(title: str, names: Sequence[str]) -> str:
-    """Return a title and the names below it, each on its own line."""
-    return "".join(f"{line}\n" for line in (title, *map(quoted, names)))
+def _section(heading: str, names: Sequence[str]) -> str:
+    """Return a section of a question: a heading, and below it names as JSON strings, each on its own line."""
+    return "".join(f"{line}\n" for line in (heading, *map(quoted, names)))
 
 
 def _read_line(line: str) -> str:
     """Return the name on one line of a language model's answer."""
-    # The whole line is tried first, with its numbering: a name may itself begin with a number and a dot.
+    # The line is read first with and then without numbering, since a name itself may begin with a number and a dot.
     for text in (line, NUMBERING.sub("", line)):
         if text.startswith('"'):
             try:
                 return name_from_title(json.JSONDecoder(strict=False).raw_decode(text)[0])
-            except ValueError:  # the string is not JSON, or was cut off at the longest answer
+            except ValueError:  # the line is not JSON, perhaps as the answer was cut off at its longest
                 continue
     return name_from_title(NUMBERING.sub("", line).strip(QUOTATION_MARKS))

@@ -1,4 +1,4 @@
-"""Questions to a language model about sequences of items, and the items that names in its answers stand for."""
+"""Questions to a language model about sequences of items, and the items that the names in its answers stand for."""
 
 import hashlib
 from collections.abc import Mapping, Sequence
@@ -15,7 +15,7 @@ from jobs.models.llmseqprompt.item_groups import Clusters, ItemsByGroup
 from jobs.models.llmseqprompt.prompts import LIST_LENGTH, name_from_title, write_conversation
 from jobs.models.scorer import VectorScorer
 
-SPARE_CANDIDATES = 20  # extra candidates for a list, since candidates that share a name count once
+SPARE_CANDIDATES = 20  # extra items asked of LLMSeqSim, as candidates with the same name count only once
 
 
 def item_names(catalog: Catalog) -> Texts:
@@ -27,13 +27,13 @@ def item_names(catalog: Catalog) -> Texts:
 
 @dataclass(frozen=True)
 class Question:
-    """A conversation that asks about one sequence, and the items that names in its answers stand for.
+    """A question to a language model about one sequence, with the items that the names in answers stand for.
 
     Attributes
     ----------
     conversation : Conversation
     items_by_name : name -> item indices, the best first
-        An answered name that is absent here stands for no item: the language model made it up.
+        A name in an answer that is not in ``items_by_name`` stands for no item: the language model made the name up.
     """
 
     conversation: Conversation
@@ -49,15 +49,15 @@ class QuestionWriter:
     variant : str
         One of ``VARIANTS`` of :mod:`jobs.models.llmseqprompt.prompts`.
     names : object array (items,)
-        "" for items without a title: such items are left out everywhere.
+        The name of each item; "" for an item without a title, which no example or question shows.
     counts : int64 array (items,)
         Number of training events of each item.
     llmseqsim : VectorScorer
-        Scorer that chooses the candidates to rank, and the order of lists in training examples.
+        LLMSeqSim's scorer, which chooses the candidates to rank, and the answered lists in training examples.
     clusters : Clusters or None
         The item groups of the variant ``classify``; None for other variants.
     window : int
-        How many names of a sequence a question shows: the newest.
+        Number of a sequence's newest names that a question shows.
     seed : int
         Decides the order in which a question shows its candidates.
     """
@@ -84,29 +84,31 @@ class QuestionWriter:
                 items_by_name[str(self.names[item])].append(int(item))
         return items_by_name
 
-    def examples(self, inputs: Sequences, targets: Longs) -> list[Conversation]:
+    def training_examples(self, inputs: Sequences, targets: Longs) -> list[Conversation]:
         """Return a training example (a conversation with its right answer) for each sequence and its next item.
 
-        A sequence is left out if none of its items has a name, or if its target has no name or, for ``classify``, no
-        embedding.
+        A sequence is left out if none of its items has a name, or if its next item has no name or, for ``classify``,
+        no embedding.
 
         Parameters
         ----------
         targets : int64 array (sequences,)
             The item after each sequence; -1 for an item that the catalogue lacks.
         """
-        usable_items = (targets >= 0) & self.has_name[targets] & (inputs.keep(self.has_name).lengths > 0)
+        is_usable = (targets >= 0) & self.has_name[targets] & (inputs.keep_items(self.has_name).lengths > 0)
         if self.variant == "classify":
-            usable_items &= self.llmseqsim.recommendable[targets]
-        inputs, targets = inputs.take(usable_items), targets[usable_items]
-        # The options of a sequence are the target's nearest clusters (classify) or LLMSeqSim's candidates (list, rank).
+            is_usable &= self.llmseqsim.recommendable[targets]
+        inputs, targets = inputs.take(is_usable), targets[is_usable]
+        # Answers consist of the target's nearest clusters (classify) or of LLMSeqSim's candidates (list, rank).
         if self.variant == "item" or not len(targets):
-            options: list[list[int]] = [[] for _ in targets]
+            answer_options: list[list[int]] = [[] for _ in targets]
         elif self.variant == "classify":
-            options = self._clusters.nearest(self.llmseqsim.item_vectors.numpy()[targets])[:, :LIST_LENGTH].tolist()
+            target_embeddings = self.llmseqsim.item_vectors.numpy()[targets]
+            answer_options = self._existing_clusters.nearest_clusters(target_embeddings)[:, :LIST_LENGTH].tolist()
         else:
-            options = self._candidates(inputs, self.has_name)
-        return [self._example(*row) for row in zip(self._histories(inputs), targets.tolist(), options, strict=True)]
+            answer_options = self._candidate_items(inputs, self.has_name)
+        rows = zip(self._histories(inputs), targets.tolist(), answer_options, strict=True)
+        return [self._training_example(*row) for row in rows]
 
     def questions(self, sequences: Sequences, usable_items: Bools) -> list[Question | None]:
         """Return a question for each sequence; None if the sequence has no names, or no candidates to rank.
@@ -120,14 +122,15 @@ class QuestionWriter:
         if self.variant == "rank":
             return [
                 self._ranking_question(history, candidates) if history and candidates else None
-                for history, candidates in zip(histories, self._candidates(sequences, usable_items), strict=True)
+                for history, candidates in zip(histories, self._candidate_items(sequences, usable_items), strict=True)
             ]
         if self.variant == "classify":
-            members, vectors = self._group_members(usable_items), self.llmseqsim.item_vectors.numpy()
+            members, vectors = self._items_by_cluster(usable_items), self.llmseqsim.item_vectors.numpy()
             queries = self.llmseqsim.queries(sequences).numpy()
             return [
                 Question(
-                    write_conversation("classify", history, self._clusters.names), ItemsByGroup(members, vectors, query)
+                    write_conversation("classify", history, self._existing_clusters.names),
+                    ItemsByGroup(members, vectors, query),
                 )
                 if history
                 else None
@@ -140,38 +143,38 @@ class QuestionWriter:
 
     def _histories(self, sequences: Sequences) -> list[list[str]]:
         """Return the names that a question shows of each sequence, oldest first."""
-        shown = sequences.keep(self.has_name).last(self.window)
+        shown = sequences.keep_items(self.has_name).last_items(self.window)
         return [[str(name) for name in self.names[shown[row]]] for row in range(len(shown))]
 
-    def _example(self, history: list[str], target: int, options: list[int]) -> Conversation:
+    def _training_example(self, history: list[str], target_item: int, answer_options: list[int]) -> Conversation:
         """Return the training example of one sequence.
 
         Parameters
         ----------
-        target : int
+        target_item : int
             The index of the right item.
-        options : list of int
-            For ``classify``, clusters, the nearest to the target first; for ``list`` and ``rank``, candidate items.
+        answer_options : list of int
+            For ``classify``, clusters, the nearest to the right item first; for ``list`` and ``rank``, candidate items.
         """
-        name = str(self.names[target])
+        name = str(self.names[target_item])
         if self.variant == "item":
             return write_conversation("item", history, answer=[name])
         if self.variant == "classify":
-            names = self._clusters.names
-            return write_conversation("classify", history, names, [names[cluster] for cluster in options])
-        others = [str(self.names[item]) for item in options if self.names[item] != name]
-        # A target that is no candidate replaces the last candidate: a ranking can only order the candidates shown.
+            names = self._existing_clusters.names
+            return write_conversation("classify", history, names, [names[cluster] for cluster in answer_options])
+        others = [str(self.names[item]) for item in answer_options if self.names[item] != name]
+        # A right item that is no candidate replaces the last candidate: a ranking can only order the candidates shown.
         answer = [name, *others][:LIST_LENGTH]
         return write_conversation(
-            self.variant, history, self._shuffled(answer) if self.variant == "rank" else (), answer
+            self.variant, history, self._shuffled_names(answer) if self.variant == "rank" else (), answer
         )
 
     def _ranking_question(self, history: list[str], candidates: list[int]) -> Question:
         items_by_name = {str(self.names[item]): [item] for item in candidates}
-        return Question(write_conversation("rank", history, self._shuffled(list(items_by_name))), items_by_name)
+        return Question(write_conversation("rank", history, self._shuffled_names(list(items_by_name))), items_by_name)
 
-    def _candidates(self, sequences: Sequences, usable_items: Bools) -> list[list[int]]:
-        """Return the items that LLMSeqSim recommends for each sequence; they have different names."""
+    def _candidate_items(self, sequences: Sequences, usable_items: Bools) -> list[list[int]]:
+        """Return the candidates for each sequence: items with different names that LLMSeqSim recommends."""
         allowed = self.llmseqsim.recommendable & self.has_name & usable_items
         _, lists = self.llmseqsim.top(sequences, LIST_LENGTH + SPARE_CANDIDATES, sequences, allowed)
         candidates = []
@@ -182,23 +185,24 @@ class QuestionWriter:
             candidates.append(list(item_by_name.values())[:LIST_LENGTH])
         return candidates
 
-    def _group_members(self, usable_items: Bools) -> dict[str, Longs]:
-        """Return the usable items of each cluster, by the cluster's name."""
+    def _items_by_cluster(self, usable_items: Bools) -> dict[str, Longs]:
+        """Return the usable items of each cluster: name of the cluster -> item indices."""
         items = np.flatnonzero(usable_items & self.llmseqsim.recommendable)
-        return {name: items[self._cluster_of[items] == cluster] for cluster, name in enumerate(self._clusters.names)}
+        clusters_of_items = self._nearest_cluster[items]
+        return {name: items[clusters_of_items == cluster] for cluster, name in enumerate(self._existing_clusters.names)}
 
-    def _shuffled(self, names: list[str]) -> list[str]:
-        """Return names in a random order that depends only on the seed and the names, so equal questions read alike."""
+    def _shuffled_names(self, names: list[str]) -> list[str]:
+        """Return names in a random order that depends only on the seed and the names, so equal questions stay equal."""
         digest = hashlib.sha256("\n".join([str(self.seed), *names]).encode()).digest()
         generator = np.random.default_rng(int.from_bytes(digest[:8]))
         return [names[position] for position in generator.permutation(len(names))]
 
     @property
-    def _clusters(self) -> Clusters:
+    def _existing_clusters(self) -> Clusters:
         assert self.clusters is not None  # noqa: S101 - ``classify`` always has clusters
         return self.clusters
 
     @cached_property
-    def _cluster_of(self) -> Ints:
-        """The index of the cluster nearest to each item: int32 array (items,)."""
-        return self._clusters.nearest(self.llmseqsim.item_vectors.numpy())[:, 0].astype(np.int32)
+    def _nearest_cluster(self) -> Ints:
+        """The index of the cluster that is nearest to each item: int32 array (items,)."""
+        return self._existing_clusters.nearest_clusters(self.llmseqsim.item_vectors.numpy())[:, 0].astype(np.int32)

@@ -1,7 +1,8 @@
 """Ranking of items by the names in a language model's answers.
 
-LLMSeqPrompt's paper ranks names by how often sampled answers repeat them (arXiv 2309.09261, section 3.2); its released
-code ranks them by first appearance. nextmart ranks by frequency: a name that many answers agree on comes first.
+LLMSeqPrompt's paper ranks names by the number of sampled answers that repeat the name (arXiv 2309.09261, section 3.2);
+the paper's released code ranks names by first appearance. nextmart ranks by frequency: a name that many answers agree
+on comes first.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -22,18 +23,20 @@ An item is free if it may be recommended and no other name stands for it yet.
 
 @dataclass
 class AnswerCounts:
-    """Counts the answers of a language model, and what is wrong with them.
+    """Counts the answers of a language model, the names in the answers, and the faults of both.
 
     Attributes
     ----------
-    answers, invalid : int
-        Number of answers, and of those in which no name could be read.
+    answers : int
+        Number of answers.
+    invalid : int
+        Number of answers in which no name could be read.
     names : int
         Number of names in all answers.
     duplicates : int
-        Names that occur in an earlier answer to the same question.
+        Number of names that already occur in an earlier answer to the same question.
     hallucinated : int
-        Made-up names: they stand for no item of the catalogue, or for none of the candidates to rank.
+        Number of made-up names, which stand for no item of the catalogue, or for none of the candidates to rank.
     """
 
     answers: int = 0
@@ -42,14 +45,14 @@ class AnswerCounts:
     duplicates: int = 0
     hallucinated: int = 0
 
-    def add(self, answers: Sequence[Sequence[str]], items_by_name: Mapping[str, Sequence[int]]) -> None:
-        """Count the answers to one question.
+    def add_answers(self, answers: Sequence[Sequence[str]], items_by_name: Mapping[str, Sequence[int]]) -> None:
+        """Add the answers to one question to the counts.
 
         Parameters
         ----------
         answers : for each answer, the names in it
         items_by_name : name -> item indices
-            Contains all names that stand for items.
+            Contains all names that stand for items; other names are made up.
         """
         names = [name for answer in answers for name in answer]
         self.answers += len(answers)
@@ -59,7 +62,7 @@ class AnswerCounts:
         self.hallucinated += sum(name not in items_by_name for name in names)
 
     def rates(self) -> dict[str, float]:
-        """Return shares: invalid answers of all answers, duplicate names and made-up names of all names."""
+        """Return the share of invalid answers, and the shares of duplicate names and of made-up names in all names."""
         return {
             "duplicate_rate": self.duplicates / max(1, self.names),
             "hallucination_rate": self.hallucinated / max(1, self.names),
@@ -71,12 +74,12 @@ def rank_answers(
     answers: Sequence[Sequence[str]],
     items_by_name: Mapping[str, Sequence[int]],
     usable_items: Bools,
-    replace: Replacement,
+    replacement: Replacement,
 ) -> tuple[list[int], list[float]]:
-    """Rank the items that are named by several answers to one question.
+    """Rank the items that the answers to one question name.
 
-    A name stands for the first of its items that is usable and for which no other name stands yet; a name without such
-    an item is dropped.
+    Frequent names get their items first. A name stands for the first of its items that is usable and that no other name
+    stands for yet; a name without any such item is dropped.
 
     Parameters
     ----------
@@ -84,10 +87,10 @@ def rank_answers(
         No name occurs twice within an answer.
     items_by_name : name -> item indices, the most popular first
     usable_items : bool array (items,)
-        Items that may be ranked; usually not the items of the prompt.
-    replace : Replacement
-        Finds the item for each name that is not in ``items_by_name``, the most frequent first, after all other names
-        have got their items.
+        Items that may be ranked, usually without the items of the prompt.
+    replacement : Replacement
+        Finds an item for each made-up name, which is not in ``items_by_name``: for the most frequent name first, and
+        after all other names have got their items.
 
     Returns
     -------
@@ -95,7 +98,7 @@ def rank_answers(
         Ordered by the number of answers that name the item, then by first appearance.
     scores : list of float
         In (0, 1], strictly descending. If each answer is one name, an item's score is the share of answers that name
-        it, minus less than one answer's share, which grows with the position of its first appearance.
+        the item, minus a tie-breaker: less than one answer's share, and larger the later the item is first named.
     """
     names = [name for answer in answers for name in answer]
     first_position = {name: position for position, name in reversed(list(enumerate(names)))}
@@ -106,44 +109,46 @@ def rank_answers(
     free_items = usable_items.copy()
     chosen_item: dict[str, int] = {}
 
-    def take(name: str, item: int) -> None:
+    def assign_item(name: str, item: int) -> None:
         if item >= 0:
             chosen_item[name], free_items[item] = item, False
 
     for name in order:
         if name in items_by_name:
-            take(name, next((item for item in items_by_name[name] if free_items[item]), -1))
+            assign_item(name, next((item for item in items_by_name[name] if free_items[item]), -1))
     for name in order:
         if name not in items_by_name:
-            take(name, replace(name, free_items))
+            assign_item(name, replacement(name, free_items))
     ranked = [name for name in order if name in chosen_item]
     scores = [(counts[name] - first_position[name] / (len(names) + 1)) / len(names) for name in ranked]
     return [chosen_item[name] for name in ranked], scores
 
 
-def drop_name(name: str, free_items: Bools) -> int:  # noqa: ARG001
-    """Replace a made-up name by no item: return -1."""
+def drop_name(made_up_name: str, free_items: Bools) -> int:  # noqa: ARG001
+    """Return -1, which means that no item replaces the made-up name."""
     return -1
 
 
 @dataclass(frozen=True)
-class ByEmbedding:
-    """Replaces a made-up name by the free item whose embedding has the largest cosine with the name's.
+class EmbeddingReplacement:
+    """Replaces a made-up name by the item whose embedding has the largest cosine with the embedding of the name.
+
+    Only free items are considered: items that may be recommended and that no other name stands for yet.
 
     Attributes
     ----------
     item_vectors : float32 array (items, dimensions)
         Embeddings of the items, of unit length; zeros for items without an embedding, which replace no name.
     name_vectors : name -> float32 array (dimensions,)
-        Embeddings of names; a name that is absent, or whose vector is zero, is dropped.
+        Embeddings of made-up names; a name without an embedding, or whose embedding is zero, is dropped.
     """
 
     item_vectors: Floats
     name_vectors: Mapping[str, Floats]
 
-    def __call__(self, name: str, free_items: Bools) -> int:
-        """Return the free item nearest to ``name``, of equally near ones the first; -1 if there is none."""
-        vector = self.name_vectors.get(name)
+    def __call__(self, made_up_name: str, free_items: Bools) -> int:
+        """Return the free item nearest to the made-up name, the first of equally near items; -1 if no item is found."""
+        vector = self.name_vectors.get(made_up_name)
         candidates = free_items & self._has_vector
         if vector is None or not vector.any() or not candidates.any():
             return -1
@@ -154,15 +159,18 @@ class ByEmbedding:
         return np.asarray(self.item_vectors.any(axis=1), np.bool_)
 
 
-class BySpelling:
-    """Replaces a made-up name by a free item whose name is spelt most similarly, whatever the order of the words.
+class SpellingReplacement:
+    """Replaces a made-up name by an item whose name is spelt most similarly, whatever the order of the words.
 
-    The similarity is RapidFuzz's token sort ratio. The weighted ratio, which the paper uses for its variant Rank, is 20
-    times slower on whole catalogues, and there it ignores the differences between long names that share a word or two.
+    Only free items are considered: items that may be recommended and that no other name stands for yet. The similarity
+    of names is RapidFuzz's token sort ratio. The weighted ratio, which LLMSeqPrompt's paper uses for the variant Rank,
+    is 20 times slower on whole catalogues, and there the weighted ratio ignores the differences between long names that
+    share a word or two.
 
     Parameters
     ----------
     items_by_name : name -> item indices
+        The items that have each name.
     """
 
     def __init__(self, items_by_name: Mapping[str, Sequence[int]]) -> None:
@@ -170,9 +178,9 @@ class BySpelling:
         self._names = list(items_by_name)
         self._sorted_words = [_with_sorted_words(name) for name in self._names]
 
-    def __call__(self, name: str, free_items: Bools) -> int:
+    def __call__(self, made_up_name: str, free_items: Bools) -> int:
         """Return the first free item of the most similar name that has a free item; -1 if no name is similar at all."""
-        matches = process.extract(_with_sorted_words(name), self._sorted_words, scorer=fuzz.ratio, limit=None)
+        matches = process.extract(_with_sorted_words(made_up_name), self._sorted_words, scorer=fuzz.ratio, limit=None)
         for _, similarity, position in matches:
             item = next((item for item in self.items_by_name[self._names[position]] if free_items[item]), -1)
             if item >= 0 and similarity > 0:

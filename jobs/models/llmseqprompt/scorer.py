@@ -15,26 +15,27 @@ from jobs.models.llmseqprompt.prompts import quoted, read_answer
 from jobs.models.llmseqprompt.questions import Question, QuestionWriter
 from jobs.models.llmseqprompt.rank_answers import (
     AnswerCounts,
-    ByEmbedding,
-    BySpelling,
+    EmbeddingReplacement,
     Replacement,
+    SpellingReplacement,
     drop_name,
     rank_answers,
 )
 from jobs.models.scorer import Scorer
 
-SEQUENCES_PER_CHUNK = 512  # sequences that are asked about together: memory limits their number
+SEQUENCES_PER_CHUNK = 512  # number of sequences whose questions are asked together, to bound memory
 
-Ranking = tuple[list[int], list[float]]  # the items that answers name, the best first; their scores
+Ranking = tuple[list[int], list[float]]  # the items that answers name, best first, and the items' scores
 
 
 @dataclass
 class PromptScorer(Scorer):
     """Ranks the items that a language model names; LLMSeqSim fills up lists and gives the reasons.
 
-    The score of a named item is above 0: the share of the answers that name it (:func:`rank_answers`). The score of an
-    item that LLMSeqSim adds is its cosine minus 1, so at most 0. The reason for a recommended item is the item of the
-    sequence with the nearest embedding, which says nothing about why the language model named it.
+    The score of a named item is above 0: the share of answers that name the item (:func:`rank_answers`). The score of
+    an item that LLMSeqSim adds is the item's cosine minus 1, so at most 0. The reason for a recommended item is
+    the item of the sequence with the nearest embedding, which says nothing about why the language model named the
+    recommended item.
 
     Attributes
     ----------
@@ -43,11 +44,11 @@ class PromptScorer(Scorer):
         The fine-tuned language model.
     sampling : Sampling
     parameters : mapping
-        Parameters of LLMSeqPrompt.
+        Hyper-parameters of LLMSeqPrompt.
     services : Services or None
-        Embeds made-up names; if it is None, such names are dropped.
+        Services that embed made-up names; None if made-up names without an embedding are dropped.
     counts : AnswerCounts
-        Counts what was wrong with the answers so far.
+        Counts of the answers so far and of their faults.
     """
 
     writer: QuestionWriter
@@ -67,7 +68,7 @@ class PromptScorer(Scorer):
     def top(self, sequences: Sequences, k: int, exclude: Sequences | None, allowed: Bools) -> tuple[Floats, Ints]:
         """Rank the items that the language model names for each sequence, and fill up the lists by LLMSeqSim.
 
-        The language model is asked about equal sequences once.
+        Equal sequences share one question to the language model.
         """
         scores = np.full((len(sequences), k), -np.inf, np.float32)
         items = np.full((len(sequences), k), -1, np.int32)
@@ -85,26 +86,30 @@ class PromptScorer(Scorer):
             for row, (named, named_scores) in enumerate(rankings):
                 is_filled = fill_items[row] >= 0
                 cosines = np.minimum(fill_scores[row][is_filled] - 1, 0)
-                items[start + row] = _padded([*named, *fill_items[row][is_filled]], k, -1)
-                scores[start + row] = _padded([*named_scores, *cosines], k, -np.inf)
+                items[start + row] = _cut_or_padded([*named, *fill_items[row][is_filled]], k, -1)
+                scores[start + row] = _cut_or_padded([*named_scores, *cosines], k, -np.inf)
         return scores, items
 
     def reasons(self, sequences: Sequences, items: Ints, allowed: Bools | None = None) -> Ints:
-        """Return, for each recommended item, the sequence's item with the nearest embedding; -1 without embedding."""
+        """Return the reasons: the sequence's items whose embeddings are nearest to those of the recommended items.
+
+        The reason is -1 for a recommended item without an embedding.
+        """
         llmseqsim = self.writer.llmseqsim
         has_embedding = (items >= 0) & llmseqsim.recommendable[items]
         return llmseqsim.reasons(sequences, np.where(has_embedding, items, -1).astype(np.int32))
 
     def _rankings(self, sequences: Sequences, k: int, exclude: Sequences | None, allowed: Bools) -> list[Ranking]:
-        """Return the ranking of each sequence by the language model's answers, at most k items long."""
+        """Return a ranking of at most k items for each sequence, made from the language model's answers."""
         usable_items = allowed & self.writer.has_name
         questions = self.writer.questions(sequences, allowed)
-        # Constrained answers also name items of the sequence itself, which are dropped later: mostly the items shown,
-        # at most ``window``. So ``window`` more names are asked for, for all sequences alike: the number of beams
-        # decides which names are found, and a list must not depend on the other sequences of its chunk.
+        # Constrained answers also name items of the sequence itself: mostly the items shown, at most ``window``. These
+        # items are dropped later, so ``window`` more names are asked for. The number of names is the number of
+        # beams, which decides what names are found. The number is equal for all sequences, as a sequence's list must
+        # not depend on the other sequences of the chunk.
         extra_names = 0 if exclude is None else self.writer.window
-        answers_by_question = self._ask(questions, k + extra_names, usable_items)
-        replacement_for = self._replacements(questions, answers_by_question)
+        answers_by_question = self._ask_questions(questions, k + extra_names, usable_items)
+        replacement_for = self._replacement_rules(questions, answers_by_question)
         rankings: list[Ranking] = []
         for row, (question, answers) in enumerate(zip(questions, answers_by_question, strict=True)):
             if question is None:
@@ -113,28 +118,30 @@ class PromptScorer(Scorer):
             free_items = usable_items.copy()
             if exclude is not None:
                 free_items[exclude[row]] = False
-            if self.writer.variant == "rank":  # an answer can only stand for the candidates shown
+            if self.writer.variant == "rank":  # a name can only stand for a candidate that the question shows
                 is_shown = np.zeros_like(free_items)
                 is_shown[[item for items in question.items_by_name.values() for item in items]] = True
                 free_items &= is_shown
-            self.counts.add(answers, question.items_by_name)
+            self.counts.add_answers(answers, question.items_by_name)
             named, scores = rank_answers(answers, question.items_by_name, free_items, replacement_for(question))
             rankings.append((named[:k], scores[:k]))
         return rankings
 
-    def _ask(self, questions: list[Question | None], max_names: int, usable_items: Bools) -> list[list[list[str]]]:
+    def _ask_questions(
+        self, questions: list[Question | None], max_names: int, usable_items: Bools
+    ) -> list[list[list[str]]]:
         """Ask the language model all questions, and return the names in the answers to each.
 
         Parameters
         ----------
         max_names : int
-            Names in a constrained answer, at most.
+            Largest number of names in a constrained answer, which consists of names of the catalogue.
         usable_items : bool array (items,)
             Items that a constrained answer may name.
 
         Returns
         -------
-        for each question, for each answer, a list of names
+        for each question, for each answer to the question, a list of names
             A question that is None has no answers.
         """
         conversations = list(dict.fromkeys(question.conversation for question in questions if question))
@@ -151,16 +158,16 @@ class PromptScorer(Scorer):
         by_conversation = dict(zip(conversations, answers, strict=True))
         return [by_conversation[question.conversation] if question else [] for question in questions]
 
-    def _replacements(
+    def _replacement_rules(
         self, questions: list[Question | None], answers_by_question: list[list[list[str]]]
     ) -> Callable[[Question], Replacement]:
-        """Return a function that maps a question to the rule that replaces made-up names in its answers."""
+        """Return a function that maps a question to the rule that replaces made-up names in the question's answers."""
         catalogue = self.writer.items_by_name
         if self.parameters["mapping"] == "fuzzy":
             return lambda question: (
-                self._catalogue_by_spelling
+                self._catalogue_spelling_replacement
                 if question.items_by_name is catalogue
-                else BySpelling(question.items_by_name)
+                else SpellingReplacement(question.items_by_name)
             )
         made_up = {
             name
@@ -173,14 +180,14 @@ class PromptScorer(Scorer):
         is_embedded = bool(made_up) and self.parameters["mapping"] == "embedding"
         vectors = self.services.embed_names(sorted(made_up)) if self.services and is_embedded else {}
         item_vectors = self.writer.llmseqsim.item_vectors.numpy()
-        replacement: Replacement = ByEmbedding(item_vectors, vectors) if vectors else drop_name
+        replacement: Replacement = EmbeddingReplacement(item_vectors, vectors) if vectors else drop_name
         return lambda _: replacement
 
     @cached_property
-    def _catalogue_by_spelling(self) -> BySpelling:
-        return BySpelling(self.writer.items_by_name)
+    def _catalogue_spelling_replacement(self) -> SpellingReplacement:
+        return SpellingReplacement(self.writer.items_by_name)
 
 
-def _padded(values: list[Any], k: int, fill: float) -> list[Any]:
-    """Return exactly k values: the first k of ``values``, then ``fill`` as often as needed."""
-    return [*values[:k], *[fill] * (k - len(values))]
+def _cut_or_padded(entries: list[Any], length: int, padding: float) -> list[Any]:
+    """Return a list of exactly ``length`` entries: a longer list is cut, a shorter list is filled up by ``padding``."""
+    return [*entries[:length], *[padding] * (length - len(entries))]

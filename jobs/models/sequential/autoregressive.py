@@ -24,7 +24,7 @@ class AutoregressiveNetwork(SequenceNetwork):
         item_vectors : float (items, width)
             The item vectors to read, usually ``self.table``.
         items : int64 (rows, length)
-            Row numbers in ``item_vectors`` of a sequence's items, oldest item first.
+            Sequences of row numbers in ``item_vectors``, oldest item first.
 
         Returns
         -------
@@ -39,15 +39,15 @@ class AutoregressiveNetwork(SequenceNetwork):
 class AutoregressiveModel(SequentialModel):
     """A model that is trained to predict each item of a sequence from the items before it.
 
-    Uses the hyper-parameters ``window``, ``batch_size`` and ``negatives``.
+    The model reads the hyper-parameters ``window``, ``batch_size`` and ``negatives``.
     """
 
     @property
-    def _longest_input(self) -> int:
+    def _max_input_length(self) -> int:
         return int(self.parameters["window"])
 
     @property
-    def _longest_row(self) -> int:
+    def _max_training_length(self) -> int:
         # in training, each item but the last is an input, and each item but the first is a target
         return int(self.parameters["window"]) + 1
 

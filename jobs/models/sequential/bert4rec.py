@@ -22,21 +22,21 @@ from jobs.models.sequential.network import SequenceNetwork
 from jobs.models.sequential.transformer import Transformer
 from jobs.training.batches import batches_of_like_length
 
-MASK, PADDING = -1, -2  # numbers that stand for a masked item and for no item, among row numbers of item vectors
+MASK, PADDING = -1, -2  # entries of item sequences that stand for a masked item and for no item
 
 
 class BERT4RecNetwork(SequenceNetwork):
     """BERT4Rec's network: item vectors, a mask vector, and a bidirectional transformer.
 
-    The original's projection head is left out: with it the item vectors are learnt more slowly (after two epochs on the
-    newest tenth of Beauty's training sequences, nDCG@20 is 0.029 with the head and 0.034 without).
+    The original's projection head is left out: with the head, item vectors are learnt more slowly (after two epochs on
+    the newest tenth of Beauty's training sequences, nDCG@20 is 0.029 with the head and 0.034 without).
     """
 
-    def __init__(self, initial_vectors: Tensor, blocks: int, heads: int, window: int, dropout: float) -> None:
+    def __init__(self, initial_item_vectors: Tensor, blocks: int, heads: int, window: int, dropout: float) -> None:
         super().__init__()
-        width = initial_vectors.shape[1]
-        self.table = nn.Parameter(initial_vectors)
-        self.mask = nn.Parameter(torch.randn(width) * initial_vectors.std())
+        width = initial_item_vectors.shape[1]
+        self.table = nn.Parameter(initial_item_vectors)
+        self.mask = nn.Parameter(torch.randn(width) * initial_item_vectors.std())
         self.transformer = Transformer(width, blocks, heads, window, dropout)
 
     def forward(self, item_vectors: Tensor, items: Tensor, is_selected: Tensor) -> Tensor:
@@ -47,9 +47,10 @@ class BERT4RecNetwork(SequenceNetwork):
         item_vectors : float (items, width)
             The item vectors to read, usually ``self.table``.
         items : int64 (rows, length)
-            Row numbers in ``item_vectors`` of a sequence's items, oldest item first, or ``MASK`` or ``PADDING``.
+            Sequences of row numbers in ``item_vectors``, ``MASK`` and ``PADDING``, oldest item first.
         is_selected : bool (rows, length)
-            Positions to return. The costly product with all item vectors is then computed for no other position.
+            True at the positions whose vectors are returned. The loss then computes the costly product with all item
+            vectors for no other position.
         """
         # item vectors are scaled up, as in SASRec: otherwise the random initial outputs of the blocks outweigh them
         vectors = functional.embedding(items.clamp(min=0), item_vectors) * math.sqrt(item_vectors.shape[1])
@@ -57,7 +58,7 @@ class BERT4RecNetwork(SequenceNetwork):
         return self.transformer(vectors, items != PADDING)[is_selected]  # type: ignore[no-any-return]
 
     def next_vectors(self, item_vectors: Tensor, items: Tensor) -> Tensor:
-        """Return the predicted vector of the item after each sequence: the output at a mask appended to it."""
+        """Return the predicted vector of the item after each sequence: the output at a mask that is appended."""
         items = functional.pad(items, (0, 1), value=MASK)
         is_last = torch.zeros_like(items, dtype=torch.bool)
         is_last[:, -1] = True
@@ -65,7 +66,7 @@ class BERT4RecNetwork(SequenceNetwork):
 
 
 class BERT4Rec(SequentialModel):
-    """A model that is trained to fill in masked items of a sequence from both sides.
+    """A model that is trained to predict masked items of a sequence from the items on both sides.
 
     The next item is predicted as a masked item at the end of the sequence.
 
@@ -74,8 +75,8 @@ class BERT4Rec(SequentialModel):
     width, blocks, heads, dropout
         See :class:`Transformer`.
     window : int
-        Number of positions: the newest items and the mask. 20 as in arXiv 2309.09261: more positions gain nothing for
-        short sequences.
+        Number of positions, which hold the newest items and the mask. 20 as in arXiv 2309.09261: more positions gain
+        nothing for short sequences.
     mask_probability : float
         Share of items masked in a random copy.
     negatives : int
@@ -103,15 +104,17 @@ class BERT4Rec(SequentialModel):
         "epochs": 40,
         "patience": 5,
     }
-    allowed = {"window": Interval(least=2)}  # room for at least one item and the mask
+    allowed = {"window": Interval(least=2)}  # a window has room for at least one item and the mask
 
     @property
-    def _longest_input(self) -> int:
-        return int(self.parameters["window"]) - 1  # the mask takes one position
+    def _max_input_length(self) -> int:
+        return int(self.parameters["window"]) - 1  # the mask takes one position of the window
 
-    def _make_network(self, initial_vectors: Floats) -> BERT4RecNetwork:
+    def _make_network(self, initial_item_vectors: Floats) -> BERT4RecNetwork:
         p = self.parameters
-        return BERT4RecNetwork(torch.from_numpy(initial_vectors), p["blocks"], p["heads"], p["window"], p["dropout"])
+        return BERT4RecNetwork(
+            torch.from_numpy(initial_item_vectors), p["blocks"], p["heads"], p["window"], p["dropout"]
+        )
 
     def _loss(self, batch: tuple[Tensor, Tensor]) -> Tensor:
         items, targets = (part.to(self.network.table.device) for part in batch)
@@ -140,9 +143,9 @@ class LLM2BERT4Rec(BERT4Rec):
 
 
 def masked_batches(
-    rows: Sequences, parameters: dict[str, Any], generator: np.random.Generator
+    rows: Sequences, hyperparameters: dict[str, Any], generator: np.random.Generator
 ) -> Iterator[tuple[Tensor, Tensor]]:
-    """Yield one epoch's batches of masked sequences and the masked items.
+    """Yield one epoch's batches: sequences in which items are masked, and the masked items.
 
     Each sequence comes once with only its last item masked, and ``random_copies`` times with random masks.
 
@@ -150,28 +153,29 @@ def masked_batches(
     ----------
     rows : Sequences
         Training sequences of at least two items.
-    parameters : dict
-        Hyper-parameters, of which ``batch_size``, ``random_copies`` and ``mask_probability`` are read.
+    hyperparameters : dict
+        Hyper-parameters of the model, of which ``batch_size``, ``random_copies`` and ``mask_probability`` are read.
     generator : numpy Generator
         Decides the batches and the masks.
 
     Yields
     ------
-    items, targets : int64 tensors (rows, length)
-        The sequences with ``MASK`` in place of masked items and ``PADDING`` on the left; the masked items, with
-        ``PADDING`` at all other positions.
+    items : int64 tensor (rows, length)
+        The sequences, with ``MASK`` in place of masked items and ``PADDING`` on the left.
+    targets : int64 tensor (rows, length)
+        The masked items, with ``PADDING`` at all other positions.
     """
-    size, copies, probability = (parameters[name] for name in ("batch_size", "random_copies", "mask_probability"))
+    size, copies, probability = (hyperparameters[name] for name in ("batch_size", "random_copies", "mask_probability"))
     # In copy 0 only the last item is masked, as in the inputs for recommending. Without this copy BERT4Rec never learns
     # to predict the last position.
     copy = np.repeat(np.arange(1 + copies), len(rows))
     row = np.tile(np.arange(len(rows)), 1 + copies)
     for batch in batches_of_like_length(rows.lengths[row], size, generator):
-        items = rows.take(row[batch]).padded(PADDING).astype(np.int64)
+        items = rows.take(row[batch]).padded_matrix(PADDING).astype(np.int64)
         draw = generator.random(items.shape)
         draw[items == PADDING] = 2
         masked = draw < probability
-        masked[np.arange(len(items)), draw.argmin(axis=1)] = True  # masks at least one item of each row
+        masked[np.arange(len(items)), draw.argmin(axis=1)] = True  # at least one item of each row is masked
         last_only = copy[batch] == 0
         masked[last_only] = False
         masked[last_only, -1] = True

@@ -19,13 +19,13 @@ from jobs.models.sequential.model import SHARED_DEFAULTS
 class GRU4RecNetwork(AutoregressiveNetwork):
     """GRU4Rec's network: item vectors, a gated recurrent unit, and a linear layer back to the item vectors' width."""
 
-    def __init__(self, initial_vectors: Tensor, hidden: int, dropout: float) -> None:
+    def __init__(self, initial_item_vectors: Tensor, state_size: int, dropout: float) -> None:
         super().__init__()
-        width = initial_vectors.shape[1]
-        self.table = nn.Parameter(initial_vectors)
+        width = initial_item_vectors.shape[1]
+        self.table = nn.Parameter(initial_item_vectors)
         self.dropout = nn.Dropout(dropout)
-        self.gru = nn.GRU(width, hidden, batch_first=True)
-        self.head = nn.Linear(hidden, width)
+        self.gru = nn.GRU(width, state_size, batch_first=True)
+        self.head = nn.Linear(state_size, width)
 
     def forward(self, item_vectors: Tensor, items: Tensor) -> Tensor:
         """Return the predicted vector of the next item at each position, see :meth:`AutoregressiveNetwork.forward`."""
@@ -37,14 +37,14 @@ class GRU4RecNetwork(AutoregressiveNetwork):
 
 
 class GRU4Rec(AutoregressiveModel):
-    """A recurrent model that reads a sequence item by item, and predicts the next item from its state.
+    """A recurrent model that reads a sequence item by item, and predicts the next item from the recurrent state.
 
     Hyper-parameters
     ----------------
     width : int
         Size of the item vectors.
     hidden : int
-        Size of the state, by default twice that of an item vector, as the state has to hold a whole sequence.
+        Size of the recurrent state, by default twice the item vectors' size, as the state holds a whole sequence.
     window : int
         Number of newest items read, by default as in the other families: the state has forgotten older items by then.
     dropout : float
@@ -69,8 +69,10 @@ class GRU4Rec(AutoregressiveModel):
         "patience": 3,
     }
 
-    def _make_network(self, initial_vectors: Floats) -> GRU4RecNetwork:
-        return GRU4RecNetwork(torch.from_numpy(initial_vectors), self.parameters["hidden"], self.parameters["dropout"])
+    def _make_network(self, initial_item_vectors: Floats) -> GRU4RecNetwork:
+        return GRU4RecNetwork(
+            torch.from_numpy(initial_item_vectors), self.parameters["hidden"], self.parameters["dropout"]
+        )
 
 
 class LLM2GRU4Rec(GRU4Rec):

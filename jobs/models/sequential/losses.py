@@ -8,7 +8,11 @@ from torch.nn import functional
 
 
 def softmax_loss(
-    vectors: Tensor, item_vectors: Tensor, targets: Tensor, negatives: int, generator: torch.Generator | None = None
+    predicted_vectors: Tensor,
+    item_vectors: Tensor,
+    targets: Tensor,
+    negatives: int,
+    generator: torch.Generator | None = None,
 ) -> Tensor:
     """Return the mean softmax cross-entropy of the targets, over all items or over sampled items.
 
@@ -22,7 +26,7 @@ def softmax_loss(
 
     Parameters
     ----------
-    vectors : float (positions, width)
+    predicted_vectors : float (positions, width)
         Predicted item vectors.
     item_vectors : float (items, width)
         Item vectors; scores are inner products.
@@ -39,10 +43,11 @@ def softmax_loss(
     """
     items = len(item_vectors)
     if not 0 < negatives < items:
-        return functional.cross_entropy(vectors @ item_vectors.T, targets)
-    # with replacement: a draw without replacement would shuffle the whole catalogue for every batch
+        return functional.cross_entropy(predicted_vectors @ item_vectors.T, targets)
+    # Items are drawn with replacement: a draw without replacement would shuffle the whole catalogue for every batch.
     sampled = torch.randint(items, (negatives,), device=item_vectors.device, generator=generator)
-    sampled_scores = vectors @ item_vectors[sampled].T + math.log((items - 1) / negatives)
-    sampled_scores = sampled_scores.masked_fill(sampled == targets[:, None], -torch.inf)  # counts a target only once
-    target_scores = (vectors * item_vectors[targets]).sum(dim=1, keepdim=True)
+    sampled_scores = predicted_vectors @ item_vectors[sampled].T + math.log((items - 1) / negatives)
+    # A target that is also among the sampled items counts only once.
+    sampled_scores = sampled_scores.masked_fill(sampled == targets[:, None], -torch.inf)
+    target_scores = (predicted_vectors * item_vectors[targets]).sum(dim=1, keepdim=True)
     return (torch.cat([target_scores, sampled_scores], dim=1).logsumexp(dim=1) - target_scores[:, 0]).mean()

@@ -32,8 +32,9 @@ from jobs.training.team import Batch
 
 # Hyper-parameters, with their defaults, that all families of trained sequence models share. `initial_std` is the
 # standard deviation of the initial item vectors' entries, `recency` the weight of the recency correction (1 as derived,
-# 0 off). `item_bias` decides whether each item has a trained bias that is added to its score. `averaging` is the decay
-# of the average of the weights, over about the last 1 / (1 - averaging) steps; 0 keeps the last step's weights.
+# 0 for none). `item_bias` decides whether each item has a trained bias that is added to its score. `averaging` is the
+# decay of the moving average of the network's weights, which spans about the last 1 / (1 - averaging) steps; 0 keeps
+# the last step's weights.
 SHARED_DEFAULTS = {
     "initial_std": 0.05,
     "recency": 1.0,
@@ -66,7 +67,7 @@ class SequentialModel(Model):
             raise UsageError(f"{self.family}'s heads must divide its width, as {heads} doesn't {width}")
 
     @abstractmethod
-    def _make_network(self, initial_vectors: Floats) -> SequenceNetwork:
+    def _make_network(self, initial_item_vectors: Floats) -> SequenceNetwork:
         """Return an untrained network with the given initial item vectors, float32 (items, width)."""
 
     @abstractmethod
@@ -75,29 +76,29 @@ class SequentialModel(Model):
 
     @abstractmethod
     def _loss(self, batch: Batch) -> Tensor:
-        """Return the mean loss of the items to predict in a batch."""
+        """Return the loss of a batch: the mean over the items that the network has to predict."""
 
     @property
     @abstractmethod
-    def _longest_input(self) -> int:
+    def _max_input_length(self) -> int:
         """Number of newest items of a sequence that the model reads when it recommends."""
 
     @property
-    def _longest_row(self) -> int:
+    def _max_training_length(self) -> int:
         """Number of newest items of a training sequence that training uses."""
         return int(self.parameters["window"])
 
     def fit(self, train_sequences: Sequences, validation: Cases, catalog: Catalog, fit_context: FitContext) -> None:
         """Train until the validation nDCG@20 stops improving; without validation cases, train for all epochs."""
-        self._fit(train_sequences, validation, catalog, fit_context, self.parameters["epochs"])
+        self._train_network(train_sequences, validation, catalog, fit_context, self.parameters["epochs"])
 
     def refit(self, sequences: Sequences, catalog: Catalog, fit_context: FitContext) -> "SequentialModel":
         """Return a new model trained on all sequences, for the number of epochs that was best on validation cases."""
         model = type(self)(self.parameters)
-        model._fit(sequences, NO_CASES, catalog, fit_context, self.best_epoch)
+        model._train_network(sequences, NO_CASES, catalog, fit_context, self.best_epoch)
         return model
 
-    def _fit(
+    def _train_network(
         self, train_sequences: Sequences, validation: Cases, catalog: Catalog, fit_context: FitContext, epochs: int
     ) -> None:
         with fork_random():
@@ -109,8 +110,10 @@ class SequentialModel(Model):
             self.network = self._network_with_bias(self._initial_item_vectors(catalog, fit_context.seed)).to(device())
         table_row = np.full(len(catalog), -1, np.int32)
         table_row[self.vocabulary] = np.arange(len(self.vocabulary))
-        rows = Sequences(table_row[train_sequences.items], train_sequences.offsets).last(self._longest_row)
-        rows = rows.take(rows.lengths >= 2)  # a one-item sequence has no earlier items to predict its item from
+        rows = Sequences(table_row[train_sequences.items], train_sequences.offsets).last_items(
+            self._max_training_length
+        )
+        rows = rows.take(rows.lengths >= 2)  # a sequence's only item has no earlier items to be predicted from
         repeats = fit_context.allow_repeats
         validate = (lambda: self._validation_score(validation, catalog, repeats)) if len(validation.targets) else None
         description = {
@@ -123,7 +126,7 @@ class SequentialModel(Model):
         self.best_epoch = train(
             self.network,
             lambda generator: self._batches(rows, generator),
-            self.shared_loss,
+            self.loss_share,
             validate,
             {**self.parameters, "epochs": epochs},
             f"training {self.family}",
@@ -132,45 +135,48 @@ class SequentialModel(Model):
             team=team.current,
         )
 
-    def prepare_worker(self, rows: Sequences, items: int) -> Callable[[np.random.Generator], Iterable[Any]]:
-        """Prepare this process, a worker, to take part in a fit of this model that rank 0 leads.
+    def prepare_worker_training(
+        self, rows: Sequences, item_count: int
+    ) -> Callable[[np.random.Generator], Iterable[Any]]:
+        """Prepare this model, on a worker process, to take part in a training that rank 0 (the main process) leads.
 
-        The weights of the new network are placeholders: rank 0 sends the real ones.
+        The weights of the new network are placeholders: rank 0 sends the real weights.
 
         Parameters
         ----------
         rows : Sequences
             Training sequences of row numbers in the table of item vectors, oldest item first.
-        items : int
+        item_count : int
             Number of item vectors.
 
         Returns
         -------
         numpy Generator -> iterable of batches
-            Draws one epoch's batches, the same as on rank 0.
+            A function that draws one epoch's batches, the same batches as on rank 0.
         """
-        self.network = self._network_with_bias(np.zeros((items, self.parameters["width"]), np.float32)).to(device())
+        placeholders = np.zeros((item_count, self.parameters["width"]), np.float32)
+        self.network = self._network_with_bias(placeholders).to(device())
         return lambda generator: self._batches(rows, generator)
 
-    def _softmax_loss(self, vectors: Tensor, targets: Tensor) -> Tensor:
-        """Return the mean loss of predicted vectors, float (positions, width), and targets, int64 (positions,)."""
-        vectors, table = self.network.with_bias_column(vectors)
-        return softmax_loss(vectors, table, targets, self.parameters["negatives"], team.current.generator)
+    def _softmax_loss(self, predicted_vectors: Tensor, targets: Tensor) -> Tensor:
+        """Return the mean loss of predicted vectors, float (positions, width), for target items, int64 (positions,)."""
+        predicted_vectors, table = self.network.with_bias_column(predicted_vectors)
+        return softmax_loss(predicted_vectors, table, targets, self.parameters["negatives"], team.current.generator)
 
-    def shared_loss(self, batch: Batch) -> Tensor:
-        """Return this process's part of a batch's mean loss; the parts of all processes add up to the loss."""
-        part, weight = team.current.share(batch)
+    def loss_share(self, batch: Batch) -> Tensor:
+        """Return this process's share of a batch's mean loss; the shares of all processes add up to the mean loss."""
+        part, weight = team.current.share_of_batch(batch)
         return self._loss(part) * weight
 
-    def _network_with_bias(self, initial_vectors: Floats) -> SequenceNetwork:
+    def _network_with_bias(self, initial_item_vectors: Floats) -> SequenceNetwork:
         """Return an untrained network with the given item vectors, and zero biases if ``item_bias`` is set."""
-        network = self._make_network(initial_vectors)
+        network = self._make_network(initial_item_vectors)
         if self.parameters["item_bias"]:
-            network.bias = nn.Parameter(torch.zeros(len(initial_vectors)))
+            network.bias = nn.Parameter(torch.zeros(len(initial_item_vectors)))
         return network
 
     def _fit_projection(self, catalog: Catalog, seed: int) -> Projection | None:
-        """Fit the reduction of the embeddings; None if the family uses no embeddings, or no item has an embedding."""
+        """Fit the reduction of embeddings to item vectors; None if the family uses no embeddings or no item has any."""
         if not self.uses_embeddings:
             return None
         p = self.parameters
@@ -180,7 +186,7 @@ class SequentialModel(Model):
             p["width"],
             shrinkage=p["shrinkage"],
             seed=seed,
-            standard_deviation=p["initial_std"],
+            output_standard_deviation=p["initial_std"],
         )
 
     def _initial_item_vectors(self, catalog: Catalog, seed: int) -> Floats:
@@ -193,17 +199,17 @@ class SequentialModel(Model):
             table[has_embedding] = self.projection(catalog.embeddings[self.vocabulary[has_embedding]])
         return table
 
-    def _validation_score(self, cases: Cases, catalog: Catalog, allow_repeats: bool) -> float:
-        return ndcg_at_20(self.scorer(catalog), cases, allow_repeats)
+    def _validation_score(self, validation: Cases, catalog: Catalog, allow_repeats: bool) -> float:
+        return ndcg_at_20(self.scorer(catalog), validation, allow_repeats)
 
     def state(self) -> State:
-        """Return the network's weights, the vocabulary, the recency correction, and the projection if there is one."""
+        """Return the network's weights, the trained items, the recency correction, and any reduction of embeddings."""
         weights = {f"network.{name}": value.cpu().numpy() for name, value in self.network.state_dict().items()}
         projection = self.projection.state() if self.projection else {}
         return {"vocabulary": self.vocabulary, **self.recency.state(), **weights, **projection}
 
     def restore(self, state: State, trained_on: Catalog) -> None:
-        """Load the weights, vocabulary, recency correction and projection that :meth:`state` returned."""
+        """Load the weights, the trained items, the recency correction and the reduction that :meth:`state` returned."""
         self.trained_on = trained_on
         self.vocabulary = state["vocabulary"]
         self.recency = Recency.from_state(state, trained_on)
@@ -218,22 +224,23 @@ class SequentialModel(Model):
         self.network.to(device()).eval()
 
     def scorer(self, catalog: Catalog) -> Scorer:
-        """Return a scorer of the trained items and, in a family that uses embeddings, of cold items with an embedding.
+        """Return a scorer that can recommend every trained item and, if the family uses embeddings, some cold items.
 
-        Cold items are in no training sequence. Their vectors are their reduced embeddings, as before training.
+        Cold items are in no training sequence. The scorer can recommend a cold item that has an embedding: the item's
+        vector is the reduced embedding, lengthened as training lengthens the trained items' vectors.
         """
         width = self.parameters["width"]
         vectors = np.zeros((len(catalog), width), np.float32)
         has_vector = np.zeros(len(catalog), np.bool_)
-        index = catalog.find(self.trained_on.item_ids[self.vocabulary])
+        index = catalog.find_indices(self.trained_on.item_ids[self.vocabulary])
         in_catalog = index >= 0
         trained = self.network.table.detach().cpu().numpy()[in_catalog]
         index = index[in_catalog]
         if self.projection:
             has_vector = catalog.has_embedding.copy()
             vectors[has_vector] = self.projection(catalog.embeddings[has_vector])
-            # training lengthens item vectors, and longer vectors score higher: cold items' are lengthened by the same
-            # factor
+            # Training lengthens item vectors, and items with longer vectors score higher, so the vectors of cold items
+            # are lengthened by the same factor.
             norms = np.linalg.norm(trained), np.linalg.norm(vectors[index])
             vectors *= norms[0] / norms[1] if min(norms) > 0 else 1
         vectors[index] = trained
@@ -249,14 +256,16 @@ class SequentialModel(Model):
         self.network.eval()
 
         @torch.inference_mode()
-        def queries(sequences: Sequences) -> Tensor:
-            readable = sequences.keep(has_vector).last(self._longest_input)
+        def compute_queries(sequences: Sequences) -> Tensor:
+            readable = sequences.keep_items(has_vector).last_items(self._max_input_length)
             predicted = torch.zeros(len(sequences), width, device=device())
-            # rows of equal length are computed together, so that no time goes into padding
+            # sequences of equal length are computed together, so that no time goes into padding
             for length in np.unique(readable.lengths[readable.lengths > 0]):
                 rows = np.flatnonzero(readable.lengths == length)
-                items = torch.from_numpy(readable.take(rows).padded(0)).long().to(device())
+                items = torch.from_numpy(readable.take(rows).padded_matrix(0)).long().to(device())
                 predicted[rows] = self.network.next_vectors(table, items)
             return predicted
 
-        return LeaveOneOutScorer(queries, table, has_vector, item_bias=item_bias, longest_input=self._longest_input)
+        return LeaveOneOutScorer(
+            compute_queries, table, has_vector, item_bias=item_bias, longest_input=self._max_input_length
+        )

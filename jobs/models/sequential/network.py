@@ -15,7 +15,7 @@ class SequenceNetwork(nn.Module, ABC):
     table : float (items, width)
         The trained item vectors.
     bias : float (items,), or None
-        Added to each item's score, for every sequence.
+        A number that is added to the item's score, for every sequence.
     """
 
     table: nn.Parameter
@@ -25,7 +25,7 @@ class SequenceNetwork(nn.Module, ABC):
         super().__init__()
         self.register_parameter("bias", None)
 
-    def with_bias_column(self, vectors: Tensor) -> tuple[Tensor, Tensor]:
+    def with_bias_column(self, predicted_vectors: Tensor) -> tuple[Tensor, Tensor]:
         """Return predicted vectors and item vectors whose inner products are the scores, including any biases.
 
         If items have biases, predicted vectors get a last column of ones, and item vectors a last column of biases.
@@ -33,7 +33,7 @@ class SequenceNetwork(nn.Module, ABC):
 
         Parameters
         ----------
-        vectors : float (positions, width)
+        predicted_vectors : float (positions, width)
             Predicted item vectors.
 
         Returns
@@ -41,8 +41,8 @@ class SequenceNetwork(nn.Module, ABC):
         float (positions, width or width + 1), float (items, width or width + 1)
         """
         if self.bias is None:
-            return vectors, self.table
-        return functional.pad(vectors, (0, 1), value=1), torch.cat([self.table, self.bias[:, None]], dim=1)
+            return predicted_vectors, self.table
+        return functional.pad(predicted_vectors, (0, 1), value=1), torch.cat([self.table, self.bias[:, None]], dim=1)
 
     @abstractmethod
     def next_vectors(self, item_vectors: Tensor, items: Tensor) -> Tensor:
@@ -53,7 +53,7 @@ class SequenceNetwork(nn.Module, ABC):
         item_vectors : float (items, width)
             The item vectors to read, usually ``self.table``.
         items : int64 (rows, length)
-            Row numbers in ``item_vectors`` of a sequence's items, oldest item first.
+            Sequences of row numbers in ``item_vectors``, oldest item first.
 
         Returns
         -------

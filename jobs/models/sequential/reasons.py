@@ -29,7 +29,7 @@ CANDIDATES = 3
 
 @dataclass(frozen=True)
 class LeaveOneOutScorer(VectorScorer):
-    """Vector scorer that finds reasons by leaving out items of the sequence, one at a time.
+    """Vector scorer that finds reasons for recommendations by leaving out items of the sequence, one at a time.
 
     Attributes
     ----------
@@ -40,28 +40,28 @@ class LeaveOneOutScorer(VectorScorer):
     longest_input: int = field(kw_only=True)
 
     def reasons(self, sequences: Sequences, items: Ints, allowed: Bools | None = None) -> Ints:
-        """Return the item without which the recommended item's score is lowest, relative to the mean score.
+        """Return the reason for each recommended item: the input item without which the recommended item scores lowest.
 
-        The mean is over all recommendable items: the reason explains why the recommended item scores above an average
-        item, not why it ranks above its neighbours in the list. Candidates are the newest ``CANDIDATES`` distinct items
-        that the model reads. A candidate is left out at all its occurrences. If a sequence has only one item, this item
-        is the reason.
+        Scores are taken relative to the mean score of all recommendable items: the reason explains why the recommended
+        item scores above an average item, not why the item ranks above its neighbours in the list. Candidates are the
+        newest ``CANDIDATES`` distinct items that the model reads. A candidate is left out at all its occurrences. If a
+        sequence has only one item, this item is the reason.
         """
         reasons = np.full(items.shape, -1, np.int32)
         for start in range(0, len(sequences), REASON_CHUNK):
             rows = np.arange(start, min(start + REASON_CHUNK, len(sequences)))
-            chunk = sequences.take(rows).keep(self.recommendable).last(self.longest_input)
+            chunk = sequences.take(rows).keep_items(self.recommendable).last_items(self.longest_input)
             candidates = newest_items(chunk, CANDIDATES)
             row, column = np.nonzero(candidates >= 0)
             if not len(row):
                 continue
-            queries = self.queries(chunk.take(row).without(candidates[row, column]))
+            queries = self.queries(chunk.take(row).without_items(candidates[row, column]))
             queries_without = queries.new_zeros(*candidates.shape, queries.shape[1])
             queries_without[row, column] = queries
             centred_vectors = self.item_vectors[items[rows].clip(min=0)] - self._mean_vector
             scores = torch.bmm(centred_vectors, queries_without.transpose(1, 2)).cpu().numpy()
             scores = np.where(candidates[:, None, :] >= 0, scores, np.inf)
-            # of scores that differ only by rounding, argmax takes the first, which is that of the newest candidate
+            # Of scores that differ only by rounding, argmax takes the first score, which the newest candidate has.
             lowest = np.isclose(scores, scores.min(axis=2, keepdims=True), rtol=1e-4, atol=1e-5).argmax(axis=2)
             reasons[rows] = np.where(items[rows] >= 0, np.take_along_axis(candidates, lowest, axis=1), -1)
         return reasons
@@ -73,8 +73,8 @@ class LeaveOneOutScorer(VectorScorer):
 
 
 def newest_items(sequences: Sequences, count: int) -> Ints:
-    """Return the newest ``count`` distinct items of each row, newest first: int32 (rows, count), filled up with -1."""
-    remaining = np.pad(sequences.padded(-1)[:, ::-1], ((0, 0), (0, 1)), constant_values=-1)
+    """Return the newest ``count`` distinct items of each sequence, newest first: int32 (rows, count), padded by -1."""
+    remaining = np.pad(sequences.padded_matrix(-1)[:, ::-1], ((0, 0), (0, 1)), constant_values=-1)
     newest = np.full((len(sequences), count), -1, np.int32)
     for column in range(count):
         newest[:, column] = remaining[np.arange(len(remaining)), (remaining >= 0).argmax(axis=1)]

@@ -21,10 +21,10 @@ from jobs.models.sequential.transformer import Transformer
 class SASRecNetwork(AutoregressiveNetwork):
     """SASRec's network: item vectors and a causal transformer."""
 
-    def __init__(self, initial_vectors: Tensor, blocks: int, heads: int, window: int, dropout: float) -> None:
+    def __init__(self, initial_item_vectors: Tensor, blocks: int, heads: int, window: int, dropout: float) -> None:
         super().__init__()
-        self.table = nn.Parameter(initial_vectors)
-        self.transformer = Transformer(initial_vectors.shape[1], blocks, heads, window, dropout, causal=True)
+        self.table = nn.Parameter(initial_item_vectors)
+        self.transformer = Transformer(initial_item_vectors.shape[1], blocks, heads, window, dropout, causal=True)
 
     def forward(self, item_vectors: Tensor, items: Tensor) -> Tensor:
         """Return the predicted vector of the next item at each position, see :meth:`AutoregressiveNetwork.forward`."""
@@ -65,9 +65,9 @@ class SASRec(AutoregressiveModel):
         "patience": 3,
     }
 
-    def _make_network(self, initial_vectors: Floats) -> SASRecNetwork:
+    def _make_network(self, initial_item_vectors: Floats) -> SASRecNetwork:
         p = self.parameters
-        return SASRecNetwork(torch.from_numpy(initial_vectors), p["blocks"], p["heads"], p["window"], p["dropout"])
+        return SASRecNetwork(torch.from_numpy(initial_item_vectors), p["blocks"], p["heads"], p["window"], p["dropout"])
 
 
 class LLM2SASRec(SASRec):

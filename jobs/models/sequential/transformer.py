@@ -1,4 +1,4 @@
-"""The transformer encoder of BERT4Rec and SASRec: it maps the vectors of a sequence's items to as many vectors."""
+"""The transformer encoder of BERT4Rec and SASRec: it maps the item vectors of a sequence to equally many vectors."""
 
 import torch
 from torch import Tensor, nn
@@ -94,7 +94,7 @@ class Transformer(nn.Module):
         ----------
         vectors : float (rows, length, width)
         is_item : bool (rows, length), optional
-            False on padding, which is at the left; None if no row is padded.
+            False at padded positions, which are at the left; None if no row is padded.
         """
         length = vectors.shape[1]
         # positions are counted from the right: the newest item has the same position in sequences of any length

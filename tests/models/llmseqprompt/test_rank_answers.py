@@ -3,7 +3,13 @@
 import numpy as np
 import pytest
 
-from jobs.models.llmseqprompt.rank_answers import AnswerCounts, ByEmbedding, BySpelling, drop_name, rank_answers
+from jobs.models.llmseqprompt.rank_answers import (
+    AnswerCounts,
+    EmbeddingReplacement,
+    SpellingReplacement,
+    drop_name,
+    rank_answers,
+)
 
 KNOWN = {"hat": [3, 1], "cap": [0], "shoe": [2]}
 ALL = np.ones(5, np.bool_)
@@ -45,14 +51,16 @@ VECTORS = np.array([[1, 0], [0.6, 0.8], [0, 1], [0, 0], [0.8, 0.6]], np.float32)
 
 
 def test_a_made_up_name_becomes_the_nearest_item_that_no_name_has_taken():
-    replace = ByEmbedding(VECTORS, {"beret": np.array([1, 0], np.float32), "clog": np.array([1, 0], np.float32)})
+    replace = EmbeddingReplacement(
+        VECTORS, {"beret": np.array([1, 0], np.float32), "clog": np.array([1, 0], np.float32)}
+    )
     # beret is the most frequent name, but item 0 belongs to the real name cap; clog is replaced after beret
     items, _ = rank_answers(ones("beret beret clog cap"), KNOWN, ALL, replace)
     assert items == [4, 1, 0]
 
 
 def test_a_name_without_a_vector_and_items_without_one_replace_nothing():
-    replace = ByEmbedding(VECTORS, {"zero": np.zeros(2, np.float32), "beret": np.array([1, 0], np.float32)})
+    replace = EmbeddingReplacement(VECTORS, {"zero": np.zeros(2, np.float32), "beret": np.array([1, 0], np.float32)})
     assert rank_answers(ones("zero unheard"), KNOWN, ALL, replace)[0] == []
     only_blank = np.array([False, False, False, True, False])
     assert rank_answers(ones("beret"), KNOWN, only_blank, replace)[0] == []
@@ -60,21 +68,21 @@ def test_a_name_without_a_vector_and_items_without_one_replace_nothing():
 
 def test_a_made_up_name_becomes_the_item_spelt_most_like_it():
     usable = ALL.copy()
-    assert rank_answers(ones("shoes"), KNOWN, usable, BySpelling(KNOWN))[0] == [2]
+    assert rank_answers(ones("shoes"), KNOWN, usable, SpellingReplacement(KNOWN))[0] == [2]
     usable[2] = False
-    assert rank_answers(ones("shoes"), KNOWN, usable, BySpelling({"shoe": [2], "shoe lace": [4]}))[0] == [4], (
+    assert rank_answers(ones("shoes"), KNOWN, usable, SpellingReplacement({"shoe": [2], "shoe lace": [4]}))[0] == [4], (
         "the next one free"
     )
-    assert rank_answers(ones("§§§"), KNOWN, usable, BySpelling(KNOWN))[0] == [], "like nothing at all"
-    assert rank_answers(ones("hat"), {}, usable, BySpelling({}))[0] == []
-    same_words = BySpelling({"black beret of wool": [0], "red wool": [1]})
+    assert rank_answers(ones("§§§"), KNOWN, usable, SpellingReplacement(KNOWN))[0] == [], "like nothing at all"
+    assert rank_answers(ones("hat"), {}, usable, SpellingReplacement({}))[0] == []
+    same_words = SpellingReplacement({"black beret of wool": [0], "red wool": [1]})
     assert same_words("wool beret, black", usable) == 0, "whatever their order"
 
 
 def test_rates_count_what_their_names_say():
     counts = AnswerCounts()
-    counts.add([["hat"], ["hat"], ["beret"], []], KNOWN)
-    counts.add([["cap", "beret"], ["cap", "beret"]], KNOWN)
+    counts.add_answers([["hat"], ["hat"], ["beret"], []], KNOWN)
+    counts.add_answers([["cap", "beret"], ["cap", "beret"]], KNOWN)
     assert counts.rates() == pytest.approx(
         {"duplicate_rate": 3 / 7, "hallucination_rate": 3 / 7, "invalid_rate": 1 / 6}
     )

@@ -37,7 +37,7 @@ def test_a_score_is_the_product_plus_the_bias_and_a_cold_items_bias_is_the_mean(
     scorer = model.scorer(catalog)
     model.network.bias = None
     without = model.scorer(catalog)
-    place = catalog.find(shop().item_ids[model.vocabulary])
+    place = catalog.find_indices(shop().item_ids[model.vocabulary])
     wanted = np.full(len(catalog), np.arange(len(place)).mean())
     wanted[place[place >= 0]] = np.flatnonzero(place >= 0)
     rows = Sequences.from_lists([place[[1, 2]].tolist(), [int(place[3])]])
@@ -48,7 +48,7 @@ def test_a_score_is_the_product_plus_the_bias_and_a_cold_items_bias_is_the_mean(
         np.testing.assert_allclose(
             scores[row, items[row] >= 0], plain[row, listed].numpy() + wanted[listed], rtol=1e-5, atol=1e-5
         )
-    cold = set(catalog.find(np.array(COLD_IDS, np.object_)))
+    cold = set(catalog.find_indices(np.array(COLD_IDS, np.object_)))
     assert bool(cold & set(items[0])) == EXPECTED[family].recommends_cold
 
 

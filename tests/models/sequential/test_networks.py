@@ -16,7 +16,7 @@ trained_families = pytest.mark.parametrize(
 def test_padding_is_never_attended_to(family):
     network = fitted(family).network
     long, short = list(range(7)), [3, 4]
-    padded = torch.from_numpy(Sequences.from_lists([short, long]).padded(bert4rec.PADDING)).long()
+    padded = torch.from_numpy(Sequences.from_lists([short, long]).padded_matrix(bert4rec.PADDING)).long()
     alone = padded[:1, -len(short) :]
     with torch.inference_mode():
         table = network.table

@@ -1,13 +1,14 @@
 {# Macros for the range of loaded_at that a build of int_events_checked reads from raw.events. #}
 
-{# The latest arrival time that earlier builds have seen completely, apart from slow transactions. A loaded_at after the
-   start of its build counts as that start, because rows that arrive between the two have not been seen. Rows without a
-   loaded_at are ignored; `least` alone would give such a row the start of its build. #}
+{# The latest arrival time up to which the builds so far have read all rows of raw.events, except rows that a slow
+   transaction commits later. If a row's loaded_at lies after the start of its build, the start counts instead, because
+   rows that arrived between the start and this loaded_at may be unread. Rows without a loaded_at are ignored; `least`
+   alone would give such a row the start of its build. #}
 {% macro arrivals_seen_until() -%}
     max(case when loaded_at is not null then least(loaded_at, built_at) end)
 {%- endmacro %}
 
-{# The arrival time before which no later build looks for rows. It lies `arrival_overlap_minutes` before
+{# The arrival time before which no later build looks for rows. This time lies `arrival_overlap_minutes` before
    arrivals_seen_until, because a slow transaction may commit rows with an older loaded_at after a build. #}
 {% macro settled_until() -%}
     {{ arrivals_seen_until() }} - {{ minutes(var('arrival_overlap_minutes')) }}
@@ -23,8 +24,8 @@
 {%- endmacro %}
 
 {# Query for the latest loaded_at that a build of int_events_checked reads from raw.events. With `max_events_per_build`
-   a backfill is read in portions: a build reads the oldest arrivals that hold so many events together. Rows of one
-   loaded_at are always in the same portion. #}
+   a backfill is read in portions: a build reads the oldest arrivals until they hold `max_events_per_build` events. Rows
+   of one loaded_at are always in the same portion. #}
 {% macro latest_arrival() -%}
     {% if var('max_events_per_build') %}
     select min(loaded_at)
