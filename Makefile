@@ -22,7 +22,7 @@ lint: $(VENV)/installed-dev
 
 # dbt's unit tests run on an empty warehouse; pytest's order is from fast to slow
 unit: $(VENV)/installed-dev
-	$(BIN)/python -m pytest --numprocesses 2 --dist loadfile
+	$(BIN)/python -m pytest --numprocesses 2 --dist loadfile --no-loadscope-reorder
 
 # the pages that are made from descriptions in the code; tests fail where one is stale
 docs: $(VENV)/installed

@@ -18,7 +18,7 @@ from typing import Annotated, Any
 import duckdb
 import typer
 
-from jobs.commands.demo import DEMO_SETTINGS, make_shop
+from jobs.commands.demo_shop import DEMO_SETTINGS, make_shop
 from jobs.commands.forget import Person, forget
 from jobs.commands.load import SourceFiles, load, parse_maps
 from jobs.commands.publish import publish
@@ -160,7 +160,7 @@ def _explain_missing_tables(job_name: str) -> Iterator[None]:
 
 
 def _add_job_command(job_name: str, help_text: str) -> None:
-    def run_named_job(warehouse: Warehouse = None, wait_seconds: WaitSeconds = 0, as_json: Json = False) -> None:
+    def job_command(warehouse: Warehouse = None, wait_seconds: WaitSeconds = 0, as_json: Json = False) -> None:
         settings = load_settings(warehouse=warehouse)
         with open_warehouse(settings, wait_seconds) as connection, _explain_missing_tables(job_name):
             done = run_job(job_name, connection, settings)
@@ -168,7 +168,7 @@ def _add_job_command(job_name: str, help_text: str) -> None:
             done, f"{job_name}: {done['status']}, {done['rows_out']:,} rows written {done['detail']}", as_json
         )
 
-    app.command(job_name, help=help_text)(run_named_job)
+    app.command(job_name, help=help_text)(job_command)
 
 
 @app.command("embed")

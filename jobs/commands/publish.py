@@ -135,13 +135,13 @@ def _replace_published_file(connection: Connection, published_file: Path, querie
     return counts
 
 
-def _write_tables(connection: Connection, path: Path, queries: dict[str, str]) -> dict[str, int]:
+def _write_tables(connection: Connection, path: Path, query_by_table: dict[str, str]) -> dict[str, int]:
     """Create the tables with their comments in the file at ``path``; return the number of rows by table."""
     counts = {}
     connection.execute(f"attach {literal(str(path))} as published_copy")
     try:
         connection.execute("create schema published_copy.recommendations")
-        for table, query in queries.items():
+        for table, query in query_by_table.items():
             copy = f"published_copy.recommendations.{quoted(table)}"
             connection.execute(f"create table {copy} as {query}")
             for column, comment in connection.execute(COMMENTS, {"table": table}).fetchall():

@@ -85,7 +85,7 @@ def sections(file_text: str) -> Iterator[tuple[str, list[str]]]:
 
 
 def dbt_var_rows(var_names: list[str]) -> list[SettingRow]:
-    """Return the rows of dbt vars; the comment above each var gives its type and meaning.
+    """Return a row of the settings page for each dbt var, with the type and meaning from the comment above the var.
 
     Raises
     ------

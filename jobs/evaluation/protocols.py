@@ -42,13 +42,13 @@ class IndexedSplit:
 
 
 def split_history(
-    history: pl.DataFrame, protocol: Protocol, settings: Settings, cutoff_at: datetime | None = None
+    all_sequences: pl.DataFrame, protocol: Protocol, settings: Settings, cutoff_at: datetime | None = None
 ) -> Split | None:
     """Split the history by a protocol; return None if the history is too short to train on.
 
     Parameters
     ----------
-    history : polars.DataFrame
+    all_sequences : polars.DataFrame
         Sequences, in the columns of ``jobs.evaluation.sequence_frames.SEQUENCE_COLUMNS``.
     cutoff_at : datetime, optional
         The date of the protocol ``cutoff``; by default the setting ``cutoff_at``; if that is unset, the date after
@@ -59,30 +59,30 @@ def split_history(
     ValueError
         If the history lacks a column, or a ``sequence_id`` is null or occurs twice.
     """
-    if not _is_long_enough(history, protocol, cutoff_at or settings.cutoff_at):
+    if not _can_be_split(all_sequences, protocol, cutoff_at or settings.cutoff_at):
         return None
     if protocol == "paper":
-        split = paper_split(history)
+        split = paper_split(all_sequences)
     elif protocol == "leave_one_out":
-        split = leave_one_out_split(history)
+        split = leave_one_out_split(all_sequences)
     else:
-        cutoff_at = cutoff_at or settings.cutoff_at or holdout_cutoff(history, settings.holdout_share)
-        split = cutoff_split(history, cutoff_at, settings.job_vars().allow_repeats)
+        cutoff_at = cutoff_at or settings.cutoff_at or holdout_cutoff(all_sequences, settings.holdout_share)
+        split = cutoff_split(all_sequences, cutoff_at, settings.job_vars().allow_repeats)
     return split if len(split.train) else None
 
 
-def index_split(split: Split, history: pl.DataFrame, catalog: Catalog) -> IndexedSplit:
-    """Turn a split of ``history`` into arrays of catalogue indices; items that the catalogue lacks are dropped."""
+def index_split(split: Split, all_sequences: pl.DataFrame, catalog: Catalog) -> IndexedSplit:
+    """Turn a split into arrays of catalogue indices; items that the catalogue lacks are dropped."""
     train, cases = index_items(split.train["items"], catalog), index_cases(split.test, catalog)
-    counted = index_items(history["items"], catalog) if split.name == "paper" else train
+    counted = index_items(all_sequences["items"], catalog) if split.name == "paper" else train
     item_counts = np.bincount(counted.items, minlength=len(catalog))
     return IndexedSplit(train, cases, item_counts, np.isin(cases.targets, train.items))
 
 
-def _is_long_enough(history: pl.DataFrame, protocol: Protocol, cutoff_at: datetime | None) -> bool:
+def _can_be_split(all_sequences: pl.DataFrame, protocol: Protocol, cutoff_at: datetime | None) -> bool:
     """Tell whether the history has enough sequences, items or event times to be split by the protocol."""
     if protocol == "paper":
-        return len(history) >= 2
+        return len(all_sequences) >= 2
     if protocol == "leave_one_out":
-        return bool((history["items"].list.len() >= 3).any())
-    return cutoff_at is not None or history["event_times"].explode().n_unique() >= 2
+        return bool((all_sequences["items"].list.len() >= 3).any())
+    return cutoff_at is not None or all_sequences["event_times"].explode().n_unique() >= 2

@@ -8,7 +8,7 @@ from jobs.experiments import records
 from jobs.experiments.evaluation_data import EvaluationData, read_evaluation_data
 from jobs.experiments.markdown import METRIC_NAMES, report_as_markdown
 from jobs.experiments.plot import plot
-from jobs.experiments.report import ModelSummary, RunResults, summarize
+from jobs.experiments.report import FinishedRuns, ModelSummary, summarize
 from jobs.experiments.runner import PlannedRun, plan_runs, run_all
 from jobs.experiments.search import parameters_as_toml, search_hyperparameters
 from jobs.experiments.spec import Experiment
@@ -88,7 +88,7 @@ def read_summaries(
     versions = [planned_run.run.model_version for planned_run in planned_runs]
     ranks = records.read_ranks(connection, versions, evaluation_data.cases_hash)
     runs = records.read_runs(connection, versions).filter(pl.col("status") == "done")
-    results = RunResults(runs, records.read_metrics(connection, versions), ranks)
+    results = FinishedRuns(runs, records.read_metrics(connection, versions), ranks)
     labels = [variant.label for variant in experiment_spec.variants()]
     return summarize(
         results, evaluation_data.segments, labels, experiment_spec.baseline, experiment_spec.metric, experiment_spec.k

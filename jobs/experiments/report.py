@@ -52,7 +52,7 @@ class ModelSummary:
 
 
 @dataclass(frozen=True)
-class RunResults:
+class FinishedRuns:
     """The runs of an experiment that are done, with their metrics and ranks.
 
     Attributes
@@ -71,7 +71,7 @@ class RunResults:
 
 
 def summarize(
-    run_results: RunResults,
+    finished_runs: FinishedRuns,
     segments: dict[str, Bools],
     model_labels: list[str],
     baseline: str | None,
@@ -91,9 +91,9 @@ def summarize(
     k : int
         The cut-off: 10 or 20.
     """
-    runs_by_label = {label: run_results.runs.filter(pl.col("label") == label).sort("seed") for label in model_labels}
+    runs_by_label = {label: finished_runs.runs.filter(pl.col("label") == label).sort("seed") for label in model_labels}
     values_by_label = {
-        label: np.array([rank_values(run_results.ranks[version], metric, k) for version in runs["model_version"]])
+        label: np.array([rank_values(finished_runs.ranks[version], metric, k) for version in runs["model_version"]])
         for label, runs in runs_by_label.items()
         if len(runs)
     }
@@ -102,7 +102,7 @@ def summarize(
         _summarize_label(
             label,
             runs_by_label[label],
-            run_results.metrics,
+            finished_runs.metrics,
             values,
             segments,
             None if label == baseline else baseline_values,

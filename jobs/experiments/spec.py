@@ -102,7 +102,7 @@ class SearchSpec(SpecTable):
         for family, space in space_by_family.items():
             known_family(family)
             for name, values in space.items():
-                _check_values_to_try(family, name, values)
+                _check_parameter_values(family, name, values)
         return space_by_family
 
 
@@ -208,7 +208,7 @@ def read_experiment(path: Path) -> Experiment:
     return experiment
 
 
-def _check_values_to_try(family: str, parameter_name: str, values_to_try: ValueRange | list[Any]) -> None:
+def _check_parameter_values(family: str, parameter_name: str, parameter_values: ValueRange | list[Any]) -> None:
     """Check the values to try for one parameter.
 
     Raises
@@ -219,17 +219,17 @@ def _check_values_to_try(family: str, parameter_name: str, values_to_try: ValueR
     defaults = FAMILIES[family].defaults
     if parameter_name not in defaults:
         raise ValueError(f"unknown parameter '{parameter_name}' of {family}: {nearest(parameter_name, defaults)}")
-    if isinstance(values_to_try, ValueRange):
+    if isinstance(parameter_values, ValueRange):
         if type(defaults[parameter_name]) not in (int, float):
             raise ValueError(f"'{parameter_name}' of {family} is no number: list its values")
         if type(defaults[parameter_name]) is int and not (
-            type(values_to_try.low) is int and type(values_to_try.high) is int
+            type(parameter_values.low) is int and type(parameter_values.high) is int
         ):
             raise ValueError(f"'{parameter_name}' of {family} is a whole number, and so are the ends of its range")
-        values_to_try = [values_to_try.low, values_to_try.high]
-    if not values_to_try:
+        parameter_values = [parameter_values.low, parameter_values.high]
+    if not parameter_values:
         raise ValueError(f"'{parameter_name}' of {family} has no values to choose from")
-    for value in values_to_try:
+    for value in parameter_values:
         try:
             # a parameter is checked alone, because the family's other parameters may be searched too
             check(family, parameter_name, value)

@@ -71,7 +71,7 @@ def make_trials(
     search_run: ExperimentRun,
     study: Any,
 ) -> None:
-    """Make trials of a family's parameters until the study has ``search.trials`` finished trials."""
+    """Make trials of a family's parameters until the study has ``search.trials`` complete, pruned or failed ones."""
     optuna = import_optuna()
     family, space = base_variant.family, search_spec.space[base_variant.family]
 

@@ -67,7 +67,8 @@ def likeliest_answers(
         Equally likely answers are ordered by position.
     """
     trees = TokenTrees(model, prompts)
-    # For each prompt, a heap of the finished answers, the least likely on top: (log-likelihood, minus the position).
+    # For each prompt, a heap of the finished answers, the least likely on top: (log-likelihood,
+    # minus the position of the answer among the trie's ``answers``).
     finished: list[list[tuple[float, int]]] = [[] for _ in prompts]
     # For each prompt, the unfinished prefixes of answers that the search keeps: (log-likelihood, node of the trie).
     beams = [[(0.0, 0)] for _ in prompts]

@@ -30,7 +30,7 @@ class FineTuning:
     ----------
     service : RetryingClient
     purchases : PurchaseRecord
-        Access to ``ml.fine_tunes``.
+        Reads and writes ``ml.fine_tunes``, the record of fine-tunings that nextmart has paid for.
     row : FineTune
         The job's row in ``ml.fine_tunes`` as it was when nextmart's run began.
     base_model : str

@@ -239,14 +239,14 @@ class LocalModel(LanguageModel):
         return lora_additions(self._model)
 
     def _training_batches(
-        self, examples: list[TokenizedExample], seed: int, parts_per_epoch: int, part: int
+        self, examples: list[TokenizedExample], seed: int, parts_per_epoch: int, part_number: int
     ) -> list[list[TokenizedExample]]:
-        """Return the training batches of one part of an epoch; ``part`` is its number, counted over all epochs."""
-        epoch, part = divmod(part, parts_per_epoch)
+        """Return the training batches of one part of an epoch; ``part_number`` counts parts over all epochs."""
+        epoch, part_of_epoch = divmod(part_number, parts_per_epoch)
         lengths = np.array([len(prompt) + len(answer) for prompt, answer in examples])
         batches = batches_of_like_length(lengths, self.parameters["batch_size"], np.random.default_rng([seed, epoch]))
-        chosen = batches[part * len(batches) // parts_per_epoch : (part + 1) * len(batches) // parts_per_epoch]
-        return [[examples[position] for position in batch] for batch in chosen]
+        start, end = (number * len(batches) // parts_per_epoch for number in (part_of_epoch, part_of_epoch + 1))
+        return [[examples[position] for position in batch] for batch in batches[start:end]]
 
     def _loss(self, batch: Sequence[TokenizedExample], reduction: str = "mean") -> Tensor:
         """Return the cross-entropy of the tokens of a batch's answers, including the end tokens."""

@@ -80,8 +80,11 @@ class Fusion(Model):
         return any(_have_same_configuration(part, fitted_model) for part in self.parts)
 
     def fit(self, train_sequences: Sequences, validation: Cases, catalog: Catalog, fit_context: FitContext) -> None:
-        """Fit the parts, except those found in ``fit_context.fitted``; then choose the weights by ``validation``."""
-        for index, part_context in self._part_contexts(fit_context):
+        """Fit the models that are merged, the parts, and choose each part's weight in merged lists by ``validation``.
+
+        Parts that ``fit_context.fitted`` has are reused.
+        """
+        for index, part_context in self._fit_contexts_of_parts(fit_context):
             reusable = self._reusable_model(index, part_context, fit_context)
             if reusable:
                 self.parts[index] = reusable
@@ -98,7 +101,7 @@ class Fusion(Model):
         parts = [
             self._reusable_model(index, part_context, fit_context)
             or self.parts[index].refit(sequences, catalog, part_context)
-            for index, part_context in self._part_contexts(fit_context)
+            for index, part_context in self._fit_contexts_of_parts(fit_context)
         ]
         fused = Fusion(self.parameters, parts)
         fused.weights = self.weights
@@ -134,7 +137,7 @@ class Fusion(Model):
         has_same_seed = part_context.seed == fit_context.seed
         return fitted_model if fitted_model and has_same_seed and _have_same_configuration(part, fitted_model) else None
 
-    def _part_contexts(self, fit_context: FitContext) -> Iterator[tuple[int, FitContext]]:
+    def _fit_contexts_of_parts(self, fit_context: FitContext) -> Iterator[tuple[int, FitContext]]:
         """Yield the index of each part, and a copy of ``fit_context`` with that part's checkpoint and seed."""
         families = self.parameters["parts"]
         for index, family in enumerate(families):

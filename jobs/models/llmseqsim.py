@@ -14,7 +14,7 @@ from jobs.core.cases import Cases
 from jobs.core.catalog import Catalog
 from jobs.core.sequences import Sequences
 from jobs.models.base import FitContext, Model
-from jobs.models.recency import Recency
+from jobs.models.recency_correction import RecencyCorrection
 from jobs.models.reductions import RANDOM_REDUCTIONS, REDUCTION_DEFAULTS, REDUCTIONS, Projection
 from jobs.models.scorer import Scorer, VectorScorer
 from jobs.models.session_vectors import DECAYS, fit_reduction, session_vectors, unit_vectors
@@ -57,7 +57,7 @@ class LLMSeqSim(Model):
     }
     uses_embeddings = True
     projection: Projection | None = None
-    recency: Recency | None = None
+    recency: RecencyCorrection | None = None
 
     @property
     def is_random(self) -> bool:
@@ -67,7 +67,7 @@ class LLMSeqSim(Model):
     def fit(self, train_sequences: Sequences, validation: Cases, catalog: Catalog, fit_context: FitContext) -> None:
         """Fit the reduction of the embeddings, if there is one, and the recency correction."""
         self.projection = fit_reduction(self.parameters, catalog, fit_context)
-        self.recency = Recency.from_sequences(train_sequences, catalog)
+        self.recency = RecencyCorrection.from_sequences(train_sequences, catalog)
 
     def state(self) -> State:
         """Return the reduction and the recency correction, but not the embeddings, which ``ml.embeddings`` stores."""
@@ -77,7 +77,7 @@ class LLMSeqSim(Model):
     def restore(self, state: State, trained_on: Catalog) -> None:
         """Load the reduction and the recency correction that :meth:`state` returned."""
         self.projection = Projection.from_state(state)
-        self.recency = Recency.from_state(state, trained_on)
+        self.recency = RecencyCorrection.from_state(state, trained_on)
 
     def scorer(self, catalog: Catalog) -> Scorer:
         """Return a scorer of all items with an embedding, cold items (without training sequences) included."""

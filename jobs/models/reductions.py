@@ -231,8 +231,9 @@ class LinearAutoencoder(TransformerMixin, BaseEstimator):  # type: ignore[misc]
 
 RANDOM_REDUCTIONS = ("random", "autoencoder")  # the reductions whose result depends on the seed
 
-# Reduction name -> function that makes the unfitted transformer from a width, a shrinkage and a seed. PCA decomposes
-# the covariance matrix (dimensions, dimensions), which is small; its result is exact and deterministic.
+# Reduction name -> function that makes the unfitted transformer from a width, a shrinkage (the lambda of
+# SpectralShrinkage; the others ignore it) and a seed. PCA decomposes the covariance matrix (dimensions, dimensions),
+# which is small; its result is exact and deterministic.
 REDUCTIONS: dict[str, Callable[[int, float, int], Any]] = {
     "pca": lambda width, _shrinkage, _seed: PCA(width, svd_solver="covariance_eigh"),
     "random": lambda width, _shrinkage, seed: GaussianRandomProjection(width, random_state=seed),

@@ -14,7 +14,7 @@ from jobs.core.cases import Cases
 from jobs.core.catalog import Catalog
 from jobs.core.sequences import Sequences
 from jobs.models.base import FitContext, Model
-from jobs.models.recency import Recency
+from jobs.models.recency_correction import RecencyCorrection
 from jobs.models.scorer import Scorer
 from jobs.models.session_vectors import DECAYS, age_weights
 
@@ -65,7 +65,7 @@ class SKNN(Model):
     def fit(self, train_sequences: Sequences, validation: Cases, catalog: Catalog, fit_context: FitContext) -> None:
         """Store the training sessions, ordered from oldest to newest, and estimate the recency correction."""
         self.trained_on, self.sessions = catalog, train_sequences
-        self.recency = Recency.from_sequences(train_sequences, catalog)
+        self.recency = RecencyCorrection.from_sequences(train_sequences, catalog)
 
     def state(self) -> State:
         """Return the training sessions and the recency correction."""
@@ -74,7 +74,7 @@ class SKNN(Model):
     def restore(self, state: State, trained_on: Catalog) -> None:
         """Load the training sessions and the recency correction that :meth:`state` returned."""
         self.trained_on, self.sessions = trained_on, Sequences(state["items"], state["offsets"])
-        self.recency = Recency.from_state(state, trained_on)
+        self.recency = RecencyCorrection.from_state(state, trained_on)
 
     def scorer(self, catalog: Catalog) -> Scorer:
         """Return a scorer of the items that training sessions hold and that are still in the catalogue."""
@@ -112,7 +112,7 @@ class NeighbourScorer(Scorer):
     session_lengths : int array (sessions,)
         Number of distinct items of each session, including items that are no longer in the catalogue.
     recency_log_ratios : float32 array (items,)
-        Log-ratio of each item's recency correction, see :class:`Recency`.
+        Log-ratio of each item's recency correction, see :class:`RecencyCorrection`.
     hyperparameters : dict
         The hyper-parameters of the model.
     """

@@ -182,7 +182,10 @@ def _read_entrant(connection: Connection, settings: Settings, model_row: ModelRo
 
 
 def _write_decisions(connection: Connection, decisions: Sequence[Decision], *, is_live_pinned: bool) -> None:
-    """Make the model of ``decisions[0]`` live, and record the decisions that are new, in one transaction."""
+    """Make the first decision's model live, and record each decision that differs from its model's last recorded one.
+
+    Both happen in one transaction.
+    """
     recorded = {version: tuple(rest) for version, *rest in _read_last_decisions(connection)}
     live, changed_at = decisions[0].model_version, now()
     with transaction(connection):

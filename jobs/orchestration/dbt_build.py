@@ -89,6 +89,6 @@ def log_lines(log: Iterable[str], manifest: Path, verbose: bool) -> Iterator[str
             yield from stages.process_event(event)
 
 
-def published_counts(publish_summary: dict[str, Any]) -> str:
+def published_counts(publish_run_summary: dict[str, Any]) -> str:
     """Return the row counts of the published tables as one line for people."""
-    return ", ".join(f"{count:,} {table}" for table, count in publish_summary["detail"]["rows"].items())
+    return ", ".join(f"{count:,} {table}" for table, count in publish_run_summary["detail"]["rows"].items())

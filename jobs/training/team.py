@@ -198,7 +198,10 @@ class ProcessGroup(SingleProcess):
             ) from error
 
     def end_workers(self) -> None:
-        """Tell the workers to end, unless an epoch failed halfway: torchrun then ends them after this process."""
+        """Tell the workers to end.
+
+        If an epoch failed halfway, the workers are told nothing: torchrun ends them once this process has ended.
+        """
         if self._between_epochs:
             self.send("end", {})
             dist.destroy_process_group()

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import duckdb
 
-from jobs.commands.demo import make_shop
+from jobs.commands.demo_shop import make_shop
 from jobs.warehouse.connection import connect, prepare_warehouse
 
 UNTIL = datetime(2025, 1, 1, tzinfo=UTC)  # of the demo's history

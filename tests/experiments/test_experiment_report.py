@@ -6,7 +6,7 @@ import pytest
 
 from jobs.evaluation.comparison import Comparison, Estimate
 from jobs.experiments.markdown import report_as_markdown
-from jobs.experiments.report import ModelSummary, RunResults, summarize
+from jobs.experiments.report import FinishedRuns, ModelSummary, summarize
 from jobs.experiments.spec import Experiment
 
 
@@ -32,7 +32,7 @@ def test_a_summary_averages_seeds_case_by_case():
     )
     ranks = {"a0": np.array([1, 0, 2, 0]), "a1": np.array([1, 1, 0, 0]), "b": np.array([0, 4, 0, 1])}
     tied = np.array([True, True, False, False])
-    a, b = summarize(RunResults(runs, metrics, ranks), {"tied": tied}, ["A", "absent", "B"], "B", "mrr", 20)
+    a, b = summarize(FinishedRuns(runs, metrics, ranks), {"tied": tied}, ["A", "absent", "B"], "B", "mrr", 20)
     assert (a.label, a.seeds, a.by_seed) == ("A", [0, 1], [0.375, 0.5])
     assert a.estimates["all"].mean == pytest.approx(0.4375)
     assert a.estimates["tied"].mean == pytest.approx(0.75)

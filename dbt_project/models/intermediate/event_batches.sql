@@ -8,7 +8,8 @@ with new_events as (
     from {{ ref('int_events_checked') }}
     where
         batch_id > {{ build_bound('event_batches_last_build', 0) }}
-        -- a deletion's batch_id is no build: its events are old ones that `nextmart forget` left on shared devices
+        -- `nextmart forget` gives a batch_id of its own to old events of other people that the next build has to
+        -- process again: these events are no arrivals
         and batch_id not in (select batch_id from {{ source('ml', 'deletions') }})
 ),
 

@@ -62,7 +62,7 @@ repeated_events as (
     {% endif %}
 ),
 
-compared_events as (
+repeats_by_arrival as (
     -- the rows of one event_id in order of arrival, of which the first is kept; rows of earlier builds precede new rows
     select
         *,
@@ -80,7 +80,7 @@ kept_events as (
         and event_id not in (select event_id from repeated_ids)
 
     union all by name
-    select * exclude (payload, arrival_rank, kept_payload) from compared_events
+    select * exclude (payload, arrival_rank, kept_payload) from repeats_by_arrival
     where arrival_rank = 1 and is_new
 
     {% if is_incremental() %}
@@ -99,7 +99,7 @@ rejected_rows as (
     union all by name
     -- a later row of an event_id is dropped if its payload is the same, else it is a conflict for people to look at
     select distinct * exclude (payload, arrival_rank, kept_payload) replace ('duplicate_event_id' as reject_reason)
-    from compared_events
+    from repeats_by_arrival
     where arrival_rank > 1 and is_new and payload is distinct from kept_payload
 ),
 

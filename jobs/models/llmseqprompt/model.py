@@ -30,7 +30,8 @@ from jobs.models.scorer import Scorer, VectorScorer
 ASKING_PARAMETERS = ("mapping", "constrained", "samples", "temperature")
 # Default number of answers to each question: 20 if an answer is one name, 1 if an answer is a list of names.
 ITEM_SAMPLES, LIST_SAMPLES = 20, 1
-ITEM_TOKENS, LIST_TOKENS = 50, 1000  # largest numbers of tokens in one answered name, and in an answered list
+# The most tokens that a language model may write in one answer: for a name, and for a list of names.
+ITEM_TOKENS, LIST_TOKENS = 50, 1000
 
 
 class LLMSeqPrompt(Model):

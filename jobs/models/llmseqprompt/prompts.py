@@ -91,7 +91,7 @@ def _section(heading: str, names: Sequence[str]) -> str:
 
 
 def _read_line(line: str) -> str:
-    """Return the name on one line of a language model's answer."""
+    """Return the name, of an item or a group, that one line of a language model's answer gives; "" for none."""
     # The line is read first with and then without numbering, since a name itself may begin with a number and a dot.
     for text in (line, NUMBERING.sub("", line)):
         if text.startswith('"'):

@@ -101,13 +101,13 @@ class QuestionWriter:
         inputs, targets = inputs.take(is_usable), targets[is_usable]
         # Answers consist of the target's nearest clusters (classify) or of LLMSeqSim's candidates (list, rank).
         if self.variant == "item" or not len(targets):
-            answer_options: list[list[int]] = [[] for _ in targets]
+            answer_parts: list[list[int]] = [[] for _ in targets]
         elif self.variant == "classify":
             target_embeddings = self.llmseqsim.item_vectors.numpy()[targets]
-            answer_options = self._existing_clusters.nearest_clusters(target_embeddings)[:, :LIST_LENGTH].tolist()
+            answer_parts = self._existing_clusters.nearest_clusters(target_embeddings)[:, :LIST_LENGTH].tolist()
         else:
-            answer_options = self._candidate_items(inputs, self.has_name)
-        rows = zip(self._histories(inputs), targets.tolist(), answer_options, strict=True)
+            answer_parts = self._candidate_items(inputs, self.has_name)
+        rows = zip(self._histories(inputs), targets.tolist(), answer_parts, strict=True)
         return [self._training_example(*row) for row in rows]
 
     def questions(self, sequences: Sequences, usable_items: Bools) -> list[Question | None]:
@@ -146,23 +146,24 @@ class QuestionWriter:
         shown = sequences.keep_items(self.has_name).last_items(self.window)
         return [[str(name) for name in self.names[shown[row]]] for row in range(len(shown))]
 
-    def _training_example(self, history: list[str], target_item: int, answer_options: list[int]) -> Conversation:
+    def _training_example(self, history: list[str], target_item: int, answer_parts: list[int]) -> Conversation:
         """Return the training example of one sequence.
 
         Parameters
         ----------
         target_item : int
             The index of the right item.
-        answer_options : list of int
-            For ``classify``, clusters, the nearest to the right item first; for ``list`` and ``rank``, candidate items.
+        answer_parts : list of int
+            What the right answer names: for ``classify``, the clusters that are nearest to the right item, the nearest
+            first; for ``list`` and ``rank``, candidate items, which follow the right item.
         """
         name = str(self.names[target_item])
         if self.variant == "item":
             return write_conversation("item", history, answer=[name])
         if self.variant == "classify":
             names = self._existing_clusters.names
-            return write_conversation("classify", history, names, [names[cluster] for cluster in answer_options])
-        others = [str(self.names[item]) for item in answer_options if self.names[item] != name]
+            return write_conversation("classify", history, names, [names[cluster] for cluster in answer_parts])
+        others = [str(self.names[item]) for item in answer_parts if self.names[item] != name]
         # A right item that is no candidate replaces the last candidate: a ranking can only order the candidates shown.
         answer = [name, *others][:LIST_LENGTH]
         return write_conversation(

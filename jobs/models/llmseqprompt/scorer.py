@@ -164,11 +164,16 @@ class PromptScorer(Scorer):
         """Return a function that maps a question to the rule that replaces made-up names in the question's answers."""
         catalogue = self.writer.items_by_name
         if self.parameters["mapping"] == "fuzzy":
-            return lambda question: (
-                self._catalogue_spelling_replacement
-                if question.items_by_name is catalogue
-                else SpellingReplacement(question.items_by_name)
-            )
+
+            def spelling_rule(question: Question) -> Replacement:
+                asks_for_any_item = question.items_by_name is catalogue
+                return (
+                    self._catalogue_spelling_replacement
+                    if asks_for_any_item
+                    else SpellingReplacement(question.items_by_name)
+                )
+
+            return spelling_rule
         made_up = {
             name
             for question, answers in zip(questions, answers_by_question, strict=True)

@@ -20,7 +20,7 @@ from jobs.core.device import device, fork_random
 from jobs.core.sequences import Sequences
 from jobs.errors import UsageError
 from jobs.models.base import FitContext, Model
-from jobs.models.recency import Recency
+from jobs.models.recency_correction import RecencyCorrection
 from jobs.models.reductions import Projection, fit_projection
 from jobs.models.scorer import Scorer, ndcg_at_20
 from jobs.models.sequential.losses import softmax_loss
@@ -105,7 +105,7 @@ class SequentialModel(Model):
             torch.manual_seed(fit_context.seed)
             self.trained_on = catalog
             self.vocabulary = np.unique(train_sequences.items)
-            self.recency = Recency.from_sequences(train_sequences, catalog)
+            self.recency = RecencyCorrection.from_sequences(train_sequences, catalog)
             self.projection = self._fit_projection(catalog, fit_context.seed)
             self.network = self._network_with_bias(self._initial_item_vectors(catalog, fit_context.seed)).to(device())
         table_row = np.full(len(catalog), -1, np.int32)
@@ -212,7 +212,7 @@ class SequentialModel(Model):
         """Load the weights, the trained items, the recency correction and the reduction that :meth:`state` returned."""
         self.trained_on = trained_on
         self.vocabulary = state["vocabulary"]
-        self.recency = Recency.from_state(state, trained_on)
+        self.recency = RecencyCorrection.from_state(state, trained_on)
         self.projection = Projection.from_state(state)
         self.network = self._network_with_bias(state["network.table"])
         weights = {

@@ -9,7 +9,7 @@ from jobs.core.cases import NO_CASES, Cases
 from jobs.core.catalog import Catalog
 from jobs.core.sequences import Sequences
 from jobs.models.base import FitContext
-from jobs.models.recency import Recency, dirichlet_concentration
+from jobs.models.recency_correction import RecencyCorrection, dirichlet_concentration
 from jobs.models.registry import make
 from jobs.models.scorer import recommend
 from jobs.nightly.model_store import model_from_bytes, model_to_bytes
@@ -35,7 +35,7 @@ def drifting():
 
 def test_log_ratios_compare_todays_shares_with_those_of_all_history():
     rows = drifting()
-    found = Recency.from_sequences(rows, CATALOG)
+    found = RecencyCorrection.from_sequences(rows, CATALOG)
     shares = (np.bincount(rows.items, minlength=ITEMS) + 1) / (len(rows.items) + ITEMS)
     ends = np.bincount([rows[row][-1] for row in range(900, 1000)], minlength=ITEMS)
     concentration = dirichlet_concentration(ends, shares)
@@ -66,17 +66,17 @@ def test_counts_that_chance_explains_give_no_concentration():
 
 @pytest.mark.parametrize("rows", [[], [[]], [[4]], [[1, 2]], [[1], [2, 3], []]])
 def test_too_little_history_gives_no_correction(rows):
-    assert not Recency.from_sequences(Sequences.from_lists(rows), CATALOG).log_ratios.any()
+    assert not RecencyCorrection.from_sequences(Sequences.from_lists(rows), CATALOG).log_ratios.any()
 
 
 def test_without_drift_there_is_no_correction():
-    assert not Recency.from_sequences(
+    assert not RecencyCorrection.from_sequences(
         Sequences.from_lists(walks(2000, seed=1, shortest=3, longest=5)), shop()
     ).log_ratios.any()
 
 
 def test_a_new_item_gets_the_lowest_log_ratio_and_a_lost_item_changes_no_other():
-    found = Recency.from_sequences(drifting(), CATALOG)
+    found = RecencyCorrection.from_sequences(drifting(), CATALOG)
     ids = np.array(["a new one", *CATALOG.item_ids[1:]], np.object_)
     later = found.for_catalog(Catalog(ids, CATALOG.embeddings, CATALOG.available))
     assert later[0] == found.log_ratios.min()

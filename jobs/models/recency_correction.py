@@ -32,7 +32,7 @@ CONCENTRATION_BOUNDS = (1.0, 1e9)
 
 
 @dataclass(frozen=True)
-class Recency:
+class RecencyCorrection:
     """The recency correction of each item: the log-ratio of its share of today's demand to its share of all history.
 
     Attributes
@@ -48,7 +48,7 @@ class Recency:
     trained_on: Catalog
 
     @classmethod
-    def from_sequences(cls, sequences: Sequences, catalog: Catalog) -> "Recency":
+    def from_sequences(cls, sequences: Sequences, catalog: Catalog) -> "RecencyCorrection":
         """Estimate the correction from the last items of the newest of ``sequences``, ordered oldest first."""
         sequences = sequences.take(sequences.lengths >= 2)  # one-item sequences have no transition to learn from
         counts = np.bincount(sequences.items, minlength=len(catalog)) + 1.0
@@ -81,7 +81,7 @@ class Recency:
         return {"recency": self.log_ratios}
 
     @classmethod
-    def from_state(cls, state: State, trained_on: Catalog) -> "Recency":
+    def from_state(cls, state: State, trained_on: Catalog) -> "RecencyCorrection":
         """Load the log-ratios that :meth:`state` returned."""
         return cls(state["recency"], trained_on)
 
