@@ -191,7 +191,7 @@ def embed_command(
     as_json: Json = False,
 ) -> None:
     """Give every item text without an embedding one."""
-    settings = load_settings(warehouse=warehouse).with_embedding(model, provider)
+    settings = load_settings(warehouse=warehouse).with_embedding_model(model, provider)
     _require_warehouse(settings)
     with open_warehouse(settings, wait_seconds) as connection, _explain_missing_tables("embed"):
         if dry_run:

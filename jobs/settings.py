@@ -243,7 +243,7 @@ class Settings(BaseSettings):
         except ValidationError as error:
             raise UsageError(_describe_errors(error)) from error
 
-    def with_embedding(self, model: str | None, provider: str | None) -> "Settings":
+    def with_embedding_model(self, model: str | None, provider: str | None) -> "Settings":
         """Return settings with another embedding model or provider; None keeps the present model or provider."""
         dbt_vars = self.merged_vars()
         name = model or dbt_vars["embedding_model"]

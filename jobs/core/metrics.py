@@ -117,7 +117,7 @@ def case_values(lists: Indices, targets: Indices, item_counts: Indices, k: int) 
     rank = target_ranks(lists[:, :k], targets)
     surprising = (rank > 0) & ~np.isin(targets, most_popular(item_counts, k))
     return {
-        **{metric: rank_values(rank, metric, k) for metric in ("ndcg", "hit_rate", "mrr")},
+        **{metric: metric_from_ranks(rank, metric, k) for metric in ("ndcg", "hit_rate", "mrr")},
         "serendipity": surprising.astype(np.float64),
         "novelty": list_novelty(lists[:, :k], item_counts),
     }
@@ -143,7 +143,7 @@ def target_ranks(lists: Indices, targets: Indices) -> Longs:
     return np.where(is_target.any(axis=1), is_target.argmax(axis=1) + 1, 0)
 
 
-def rank_values(ranks: Indices, metric: str, k: int) -> Doubles:
+def metric_from_ranks(ranks: Indices, metric: str, k: int) -> Doubles:
     """Return each case's value of ``ndcg``, ``hit_rate`` or ``mrr`` at cut-off ``k``, from its target's rank.
 
     Parameters

@@ -48,7 +48,7 @@ def measure(
 ) -> Measurement:
     """Rank the full catalogue for each case, and compute the metrics of all cases and of each segment.
 
-    The metrics of all cases include the scorer's own rates (:meth:`jobs.models.scorer.Scorer.rates`), at the longest
+    The metrics of all cases include the scorer's own rates (:meth:`jobs.models.scorer.Scorer.fault_rates`), at the longest
     cut-off. Items that are not available today are ranked too: they may have been available at the time of the case.
 
     Parameters
@@ -61,7 +61,7 @@ def measure(
         Whether a list may contain items of the case's input sequence.
     """
     _, lists = recommend(scorer, cases.inputs, max(CUT_OFFS), allow_repeats=allow_repeats)
-    return measure_lists(lists, cases, catalog, item_counts, segments, scorer.rates())
+    return measure_lists(lists, cases, catalog, item_counts, segments, scorer.fault_rates())
 
 
 def measure_lists(
@@ -70,7 +70,7 @@ def measure_lists(
     catalog: Catalog,
     item_counts: Longs,
     segments: dict[str, Bools] | None = None,
-    scorer_rates: dict[str, float] | None = None,
+    fault_rates: dict[str, float] | None = None,
 ) -> Measurement:
     """Compute the metrics of recommendation lists; parameters that are not described here are those of :func:`measure`.
 
@@ -78,8 +78,8 @@ def measure_lists(
     ----------
     lists : int32 array (cases, 20)
         Recommended item indices, best first; -1 ends a shorter list.
-    scorer_rates : name -> value, optional
-        The scorer's own rates (:meth:`jobs.models.scorer.Scorer.rates`).
+    fault_rates : name -> value, optional
+        The scorer's own rates (:meth:`jobs.models.scorer.Scorer.fault_rates`).
     """
     parts = {"all": np.ones(len(cases.targets), np.bool_), **(segments or {})}
     by_segment = {
@@ -87,7 +87,7 @@ def measure_lists(
         for name, part in parts.items()
         if part.any()
     }
-    rate_rows = [(name, max(CUT_OFFS), value, len(cases.targets)) for name, value in (scorer_rates or {}).items()]
+    rate_rows = [(name, max(CUT_OFFS), value, len(cases.targets)) for name, value in (fault_rates or {}).items()]
     if rate_rows and "all" in by_segment:
         table = pl.DataFrame(rate_rows, schema=dict(list(by_segment["all"].schema.items())[:4]), orient="row")
         by_segment["all"] = pl.concat([by_segment["all"], table], how="diagonal")

@@ -71,7 +71,7 @@ def split_history(
     return split if len(split.train) else None
 
 
-def index_split(split: Split, all_sequences: pl.DataFrame, catalog: Catalog) -> IndexedSplit:
+def split_with_indices(split: Split, all_sequences: pl.DataFrame, catalog: Catalog) -> IndexedSplit:
     """Turn a split into arrays of catalogue indices; items that the catalogue lacks are dropped."""
     train, cases = index_items(split.train["items"], catalog), index_cases(split.test, catalog)
     counted = index_items(all_sequences["items"], catalog) if split.name == "paper" else train

@@ -15,7 +15,7 @@ from jobs.core.catalog import Catalog
 from jobs.core.sequences import Sequences
 from jobs.errors import NextmartError
 from jobs.evaluation.measure import hash_cases
-from jobs.evaluation.protocols import Protocol, index_split, split_history
+from jobs.evaluation.protocols import Protocol, split_with_indices, split_history
 from jobs.evaluation.splits import Split
 from jobs.evaluation.validation import validation_split
 from jobs.settings import Settings
@@ -110,7 +110,7 @@ def read_evaluation_data(
         split = replace(split, test=split.test[np.sort(drawn)])
     catalog = read_catalog(connection, dbt_vars.embedding.dimensions)
     train, validation = hold_out_validation(split, settings)
-    indexed = index_split(split, history, catalog)
+    indexed = split_with_indices(split, history, catalog)
     warm = indexed.has_warm_target
     tied = split.test["is_tied"].to_numpy()
     segments = {"tied": tied, "tie_free": ~tied, "warm_target": warm, "cold_target": ~warm}

@@ -7,7 +7,7 @@ import numpy as np
 import polars as pl
 
 from jobs.core.arrays import Bools, Doubles, Longs
-from jobs.core.metrics import METRICS, rank_values
+from jobs.core.metrics import METRICS, metric_from_ranks
 from jobs.evaluation.comparison import Comparison, Estimate, compare, estimate
 from jobs.evaluation.measure import CUT_OFFS
 
@@ -93,7 +93,9 @@ def summarize(
     """
     runs_by_label = {label: finished_runs.runs.filter(pl.col("label") == label).sort("seed") for label in model_labels}
     values_by_label = {
-        label: np.array([rank_values(finished_runs.ranks[version], metric, k) for version in runs["model_version"]])
+        label: np.array(
+            [metric_from_ranks(finished_runs.ranks[version], metric, k) for version in runs["model_version"]]
+        )
         for label, runs in runs_by_label.items()
         if len(runs)
     }

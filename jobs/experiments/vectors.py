@@ -71,7 +71,7 @@ def read_vectors(
         if key == (served_model, None):
             embeddings_by_key[key] = served_model, catalog.embeddings
             continue
-        settings_of_model = settings.with_embedding(name, None)
+        settings_of_model = settings.with_embedding_model(name, None)
         embedding_model = settings_of_model.job_vars().embedding
         if variant.item_text_template:
             render_item_texts(connection, variant.item_text_template)

@@ -121,7 +121,7 @@ class FineTuning:
         self.purchases.update_fine_tune(self.row.fine_tune_id, **changed_columns)
 
     def _retrieve_job(self, job_id: str) -> tuple[Any, str]:
-        """Ask the fine-tuning service for a job, and return the job and its status."""
+        """Look up a fine-tuning job at the service, and return the job and its status."""
 
         def request_job() -> tuple[Any, str]:
             job = self.service.client.fine_tuning.jobs.retrieve(job_id)

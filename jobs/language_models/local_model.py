@@ -138,7 +138,7 @@ class LocalModel(LanguageModel):
         # At temperature 0 all answers to a conversation are equal, so one answer is drawn and repeated.
         samples = sampling.samples if sampling.temperature > 0 else 1
         result: list[list[str]] = [[] for _ in conversations]
-        prompts = self._readable_prompts(conversations, sampling.max_tokens)
+        prompts = self._prompts_that_fit(conversations, sampling.max_tokens)
         with progress("answering", len(prompts)) as advance:
             for positions in self._inference_batches(prompts):
                 draws = [
@@ -184,7 +184,7 @@ class LocalModel(LanguageModel):
         answers = self._conversation_tokenizer.tokenize_answers([choices[position] for position in positions])
         trie = Trie(answers)
         chosen: list[list[int]] = [[] for _ in conversations]
-        prompts = self._readable_prompts(conversations, max(len(answer) for answer in answers))
+        prompts = self._prompts_that_fit(conversations, max(len(answer) for answer in answers))
         with progress("choosing", len(prompts)) as advance:
             for batch in self._inference_batches(prompts):
                 rankings = likeliest_answers(self._model, [prompts[position] for position in batch], trie, k)
@@ -285,7 +285,7 @@ class LocalModel(LanguageModel):
         prompts = self._conversation_tokenizer.tokenize_prompts(conversations, [len(answer) for answer in answers])
         return [(prompt, answers[position]) for position, prompt in prompts.items()]
 
-    def _readable_prompts(self, conversations: Sequence[Conversation], answer_length: int) -> dict[int, Tokens]:
+    def _prompts_that_fit(self, conversations: Sequence[Conversation], answer_length: int) -> dict[int, Tokens]:
         """Return the tokens of the conversations that the model can read, by their index in ``conversations``.
 
         The model must be able to read a conversation together with an answer of ``answer_length`` tokens. Raises

@@ -17,7 +17,7 @@ from jobs.core.catalog import Catalog
 from jobs.core.sequences import Sequences
 from jobs.errors import UsageError
 from jobs.models.base import FitContext, Model
-from jobs.models.merging import MergedLists, best_weights, position_scores, row_item_keys
+from jobs.models.merging import MergedLists, best_weights, position_scores, pair_keys
 from jobs.models.scorer import Scorer
 
 ROWS_AT_ONCE = 1024  # number of sequences ranked at once; it bounds the memory for all parts' lists
@@ -206,8 +206,8 @@ class FusionScorer(Scorer):
             chunk, recommended = sequences.take(rows), items[rows]
             # A recommended list with items of its own sequence was made with repeats allowed, so no item is excluded
             # when the parts' lists are made again.
-            recommended_keys = row_item_keys(np.arange(len(chunk))[:, None], recommended)
-            has_repeats = np.isin(recommended_keys, row_item_keys(chunk.row_numbers(), chunk.items)).any(axis=1)
+            recommended_keys = pair_keys(np.arange(len(chunk))[:, None], recommended)
+            has_repeats = np.isin(recommended_keys, pair_keys(chunk.row_numbers(), chunk.items)).any(axis=1)
             excluded = chunk.last_items(np.where(has_repeats, 0, chunk.lengths))
             merged = MergedLists.from_lists(self.part_lists(chunk, excluded, listable))
             contributions = merged.part_scores_of(recommended) * self._weights

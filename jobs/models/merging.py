@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from jobs.core.arrays import Doubles, Floats, Ints, Longs
-from jobs.core.metrics import rank_values
+from jobs.core.metrics import metric_from_ranks
 
 WEIGHT_STEPS = 10  # the weights tried for a part are multiples of 1 / WEIGHT_STEPS
 
@@ -39,8 +39,7 @@ class MergedLists:
         """Merge the ranked lists of several parts, each given by two arrays (rows, depth): items, position scores."""
         listed = [np.nonzero(items >= 0) for items, _ in part_lists]
         keys = [
-            row_item_keys(rows, items[rows, ranks])
-            for (items, _), (rows, ranks) in zip(part_lists, listed, strict=True)
+            pair_keys(rows, items[rows, ranks]) for (items, _), (rows, ranks) in zip(part_lists, listed, strict=True)
         ]
         distinct, pair = np.unique(np.concatenate(keys), return_inverse=True)
         part_scores = np.zeros((len(distinct), len(part_lists)))
@@ -89,7 +88,7 @@ class MergedLists:
             0 if the part's list lacks the item.
         """
         row = np.broadcast_to(np.arange(len(items))[:, None], items.shape)
-        keys, item_keys = row_item_keys(self.rows, self.items), row_item_keys(row, np.maximum(items, 0))
+        keys, item_keys = pair_keys(self.rows, self.items), pair_keys(row, np.maximum(items, 0))
         pair = np.minimum(np.searchsorted(keys, item_keys), max(len(keys) - 1, 0))
         if not len(keys):
             return np.zeros((*items.shape, self.part_scores.shape[1]))
@@ -97,9 +96,9 @@ class MergedLists:
         return np.where(is_listed[:, :, None], self.part_scores[pair], 0.0)
 
 
-def row_item_keys(rows: npt.NDArray[np.integer], items: npt.NDArray[np.integer]) -> Longs:
+def pair_keys(row_numbers: npt.NDArray[np.integer], items: npt.NDArray[np.integer]) -> Longs:
     """Return an int64 key for each pair of a row number and an item index; keys sort by row, then by item."""
-    return (rows.astype(np.int64) << 32) | items.astype(np.int64)
+    return (row_numbers.astype(np.int64) << 32) | items.astype(np.int64)
 
 
 def position_scores(scores: Floats, items: Ints, constant: int | None) -> Doubles:
@@ -160,7 +159,7 @@ def best_weights(merged_lists: MergedLists, targets: Longs) -> Doubles:
         # as in MergedLists.top, an item ranks ahead of the target if its sum is larger, or equal with a lower index
         is_ahead = (sums > target_sum) | ((sums == target_sum) & (merged_lists.items < targets[merged_lists.rows]))
         ranks = np.bincount(merged_lists.rows[is_ahead], minlength=len(targets)) + 1
-        return float(rank_values(np.where(target_sums > 0, ranks, 0), "ndcg", 20).mean())
+        return float(metric_from_ranks(np.where(target_sums > 0, ranks, 0), "ndcg", 20).mean())
 
     return max([equal, *candidates], key=ndcg)
 

@@ -63,7 +63,7 @@ class RecencyCorrection:
         return cls(np.log(today / overall).astype(np.float32), catalog)
 
     def for_catalog(self, catalog: Catalog) -> Floats:
-        """Return the log-ratio of each item of a catalogue: float32 array (items,).
+        """Return log(q / p) of each item of a catalogue, the log-ratio of its two shares: float32 array (items,).
 
         An item that is new since the fit gets the lowest log-ratio, since none of the newest sequences ends with it.
         """

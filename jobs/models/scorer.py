@@ -15,7 +15,7 @@ from torch.nn import functional
 
 from jobs.core.arrays import Bools, Floats, Ints
 from jobs.core.cases import Cases
-from jobs.core.metrics import rank_values, target_ranks
+from jobs.core.metrics import metric_from_ranks, target_ranks
 from jobs.core.sequences import Sequences
 from jobs.core.topk import top_k
 
@@ -81,7 +81,7 @@ class Scorer(ABC):
         """
         return np.full(items.shape, -1, np.int32)
 
-    def rates(self) -> dict[str, float]:
+    def fault_rates(self) -> dict[str, float]:
         """Return further quality measures of all lists made so far, stored beside the metrics: name -> share."""
         return {}
 
@@ -174,4 +174,4 @@ def recommend(
 def ndcg_at_20(scorer: Scorer, cases: Cases, allow_repeats: bool = False) -> float:
     """Return a scorer's mean nDCG@20 on held-out cases, of which there must be at least one."""
     _, lists = recommend(scorer, cases.inputs, 20, allow_repeats=allow_repeats)
-    return float(rank_values(target_ranks(lists, cases.targets), "ndcg", 20).mean())
+    return float(metric_from_ranks(target_ranks(lists, cases.targets), "ndcg", 20).mean())

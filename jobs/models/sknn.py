@@ -63,7 +63,7 @@ class SKNN(Model):
         return False
 
     def fit(self, train_sequences: Sequences, validation: Cases, catalog: Catalog, fit_context: FitContext) -> None:
-        """Store the training sessions, ordered from oldest to newest, and estimate the recency correction."""
+        """Keep the training sessions, ordered from oldest to newest, as the model, and estimate the recency correction."""
         self.trained_on, self.sessions = catalog, train_sequences
         self.recency = RecencyCorrection.from_sequences(train_sequences, catalog)
 
@@ -83,7 +83,10 @@ class SKNN(Model):
         )
 
     def _session_items_and_lengths(self, catalog: Catalog) -> tuple[SparseMatrix, npt.NDArray[np.integer]]:
-        """Return the arguments ``session_items`` and ``session_lengths`` of :class:`NeighbourScorer`."""
+        """Return which items each training session holds, and how many: a sparse matrix (sessions, items) and an array.
+
+        They are the arguments ``session_items`` and ``session_lengths`` of :class:`NeighbourScorer`.
+        """
         shape = (len(self.sessions), len(self.trained_on.item_ids))
         rows, columns = self.sessions.row_numbers(), self.sessions.items
         trained_items = sparse.coo_array((np.ones(len(columns)), (rows, columns)), shape=shape).tocsr().tocoo()

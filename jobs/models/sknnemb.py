@@ -65,9 +65,9 @@ class SKNNEmb(SKNN):
         return self.parameters["reduction"] in RANDOM_REDUCTIONS
 
     def fit(self, train_sequences: Sequences, validation: Cases, catalog: Catalog, fit_context: FitContext) -> None:
-        """Store the training sessions, the unit vectors of their items, and the recency correction.
+        """Keep the training sessions and the unit vectors of their items as the model; estimate the recency correction.
 
-        The vectors are stored so that a session's mean stays the same when an item leaves the catalogue.
+        The vectors are kept so that a session's mean stays the same when an item leaves the catalogue.
         """
         super().fit(train_sequences, validation, catalog, fit_context)
         self.projection = fit_reduction(self.parameters, catalog, fit_context)

@@ -30,7 +30,7 @@ class Entrant:
     cases_hash : str or None
         The hash of the validation cases and their order; None if the cases are not known.
     values : float64 array (cases,)
-        The selection metric's value of each case, as :func:`jobs.core.metrics.rank_values` computes it.
+        The selection metric's value of each case, as :func:`jobs.core.metrics.metric_from_ranks` computes it.
     """
 
     model_version: str
@@ -191,7 +191,10 @@ def _largest_group_with_same_cases(entrants: Sequence[Entrant]) -> Sequence[Entr
 
 
 def _find_defender(entrants: Sequence[Entrant], incumbent: Incumbent | None) -> Entrant | None:
-    """Return the model that challengers have to beat: the incumbent, or the newest model of its family."""
+    """Return the model that challengers have to beat: the newest model of the incumbent's family, or the incumbent.
+
+    The incumbent defends if it is usable, and pinned or better than the newest model of its family.
+    """
     if incumbent is None:
         return None
     newest = next((entrant for entrant in entrants if entrant.family == incumbent.entrant.family), None)
@@ -203,7 +206,7 @@ def _find_defender(entrants: Sequence[Entrant], incumbent: Incumbent | None) -> 
 
 
 def _decision_about_loser(entrant: Entrant, live: Entrant, live_is_pinned: bool) -> Decision:
-    """Return the decision that an entrant is not live; the reason is its comparison with the live model."""
+    """Return the decision that an entrant doesn't become live; the reason says how it compares with the live model."""
     difference = compare_on_same_cases(entrant, live)
     name = _live_model_name(live, entrant)
     if difference is None:

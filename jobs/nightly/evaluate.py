@@ -5,7 +5,7 @@ people to read.
 """
 
 from jobs.evaluation.measure import hash_cases, measure, store_measurement
-from jobs.evaluation.protocols import index_split, split_history
+from jobs.evaluation.protocols import split_with_indices, split_history
 from jobs.language_models.services import Services
 from jobs.nightly.model_store import ModelRow, drop_old_weights, load_model, newest_models
 from jobs.nightly.promotion import promote, why_unusable
@@ -48,9 +48,9 @@ def _measure_on_test(
     services = Services(connection, settings)
     for model_row in model_rows:
         split = split_history(history, settings.protocol, settings, model_row.data_cutoff_at)
-        if split is None:  # the history was deleted after the model was trained
+        if split is None:  # after deletions, too little of the history is left to split
             continue
-        indexed = index_split(split, history, catalog)
+        indexed = split_with_indices(split, history, catalog)
         has_warm_target = indexed.has_warm_target
         segments = {} if has_warm_target.all() else {"warm_target": has_warm_target, "cold_target": ~has_warm_target}
         scorer = load_model(services, model_row).scorer(catalog)

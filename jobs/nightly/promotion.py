@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from jobs.core.metrics import rank_values
+from jobs.core.metrics import metric_from_ranks
 from jobs.errors import NextmartError, UsageError
 from jobs.nightly.champion import SELECTION_K, Decision, Entrant, Incumbent, choose_live_model
 from jobs.nightly.model_store import PREVIOUS_LIVE, SCHEMA_VERSION, ModelRow, all_models, live_model
@@ -177,7 +177,7 @@ def _read_entrant(connection: Connection, settings: Settings, model_row: ModelRo
     if ranked is None:
         return Entrant(model_row.model_version, model_row.model)
     cases_hash, target_ranks = ranked
-    values = rank_values(np.asarray(target_ranks), settings.selection_metric, SELECTION_K)
+    values = metric_from_ranks(np.asarray(target_ranks), settings.selection_metric, SELECTION_K)
     return Entrant(model_row.model_version, model_row.model, cases_hash, values)
 
 

@@ -253,7 +253,7 @@ def test_a_choices_likelihood_is_exact(make):
     with torch.no_grad():
         (found,) = likeliest_answers(
             model._model,
-            list(model._readable_prompts(ASKED[1:2], 8).values()),
+            list(model._prompts_that_fit(ASKED[1:2], 8).values()),
             Trie(model._conversation_tokenizer.tokenize_answers(TITLES)),
             9,
         )

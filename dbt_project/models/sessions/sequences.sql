@@ -1,7 +1,7 @@
 {{ config(materialized='view') }}
 -- depends_on: {{ ref('sessions') }}
 
-with counted_events as (
+with sequence_events as (
     select
         {{ sequence_key() }} as sequence_id, items.visitor_id, items.item_id, items.event_at, items.event_id
     from {{ ref('session_items') }} as items
@@ -18,7 +18,7 @@ with counted_events as (
 sequence_steps as (
     -- consecutive events on one item, such as view, cart and purchase, are one step of the sequence
     select *
-    from counted_events
+    from sequence_events
     {% if var('collapse_repeats') -%}
     qualify item_id is distinct from lag(item_id) over (partition by sequence_id order by event_at, event_id)
     {% endif -%}

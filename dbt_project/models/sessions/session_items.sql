@@ -73,7 +73,7 @@ events_to_assign as not materialized (
 ),
 
 assigned_events as (
-    -- a full refresh divides the visitors into parts and assigns the events of one part after the other, to sort with
+    -- a full refresh divides the visitors into parts and assigns their events to sessions part by part, to sort with
     -- less memory
     {% for part in range(parts) %}
     ({{ assign_sessions('events_to_assign', visitor_part(part, parts)) }})

@@ -61,7 +61,7 @@ class AnswerCounts:
         self.duplicates += len(names) - len(set(names))
         self.hallucinated += sum(name not in items_by_name for name in names)
 
-    def rates(self) -> dict[str, float]:
+    def fault_rates(self) -> dict[str, float]:
         """Return the share of invalid answers, and the shares of duplicate names and of made-up names in all names."""
         return {
             "duplicate_rate": self.duplicates / max(1, self.names),

@@ -61,9 +61,9 @@ class PromptScorer(Scorer):
     def __post_init__(self) -> None:
         self.recommendable = self.writer.has_name | self.writer.llmseqsim.recommendable
 
-    def rates(self) -> dict[str, float]:
+    def fault_rates(self) -> dict[str, float]:
         """Return the shares of invalid answers, repeated names and made-up names; see :class:`AnswerCounts`."""
-        return {} if self.parameters["constrained"] else self.counts.rates()
+        return {} if self.parameters["constrained"] else self.counts.fault_rates()
 
     def top(self, sequences: Sequences, k: int, exclude: Sequences | None, allowed: Bools) -> tuple[Floats, Ints]:
         """Rank the items that the language model names for each sequence, and fill up the lists by LLMSeqSim.

@@ -83,7 +83,7 @@ def test_rates_count_what_their_names_say():
     counts = AnswerCounts()
     counts.add_answers([["hat"], ["hat"], ["beret"], []], KNOWN)
     counts.add_answers([["cap", "beret"], ["cap", "beret"]], KNOWN)
-    assert counts.rates() == pytest.approx(
+    assert counts.fault_rates() == pytest.approx(
         {"duplicate_rate": 3 / 7, "hallucination_rate": 3 / 7, "invalid_rate": 1 / 6}
     )
-    assert set(AnswerCounts().rates().values()) == {0.0}
+    assert set(AnswerCounts().fault_rates().values()) == {0.0}
