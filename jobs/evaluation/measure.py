@@ -48,8 +48,9 @@ def measure(
 ) -> Measurement:
     """Rank the full catalogue for each case, and compute the metrics of all cases and of each segment.
 
-    The metrics of all cases include the scorer's own rates (:meth:`jobs.models.scorer.Scorer.fault_rates`), at the longest
-    cut-off. Items that are not available today are ranked too: they may have been available at the time of the case.
+    The metrics of all cases include the scorer's fault rates (:meth:`jobs.models.scorer.Scorer.fault_rates`), at the
+    longest cut-off. Items that are not available today are ranked too: they may have been available at the time of the
+    case.
 
     Parameters
     ----------

@@ -15,7 +15,7 @@ from jobs.core.catalog import Catalog
 from jobs.core.sequences import Sequences
 from jobs.errors import NextmartError
 from jobs.evaluation.measure import hash_cases
-from jobs.evaluation.protocols import Protocol, split_with_indices, split_history
+from jobs.evaluation.protocols import Protocol, split_history, split_with_indices
 from jobs.evaluation.splits import Split
 from jobs.evaluation.validation import validation_split
 from jobs.settings import Settings

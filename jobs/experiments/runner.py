@@ -205,7 +205,12 @@ def fit_and_measure(
     )
     recommended_at = time.perf_counter()
     measured = measure_lists(
-        lists, evaluation_data.cases, catalog, evaluation_data.item_counts, evaluation_data.segments, scorer.rates()
+        lists,
+        evaluation_data.cases,
+        catalog,
+        evaluation_data.item_counts,
+        evaluation_data.segments,
+        scorer.fault_rates(),
     )
     validation_value = None
     if len(evaluation_data.validation.targets):

@@ -17,7 +17,7 @@ from jobs.core.catalog import Catalog
 from jobs.core.sequences import Sequences
 from jobs.errors import UsageError
 from jobs.models.base import FitContext, Model
-from jobs.models.merging import MergedLists, best_weights, position_scores, pair_keys
+from jobs.models.merging import MergedLists, best_weights, pair_keys, position_scores
 from jobs.models.scorer import Scorer
 
 ROWS_AT_ONCE = 1024  # number of sequences ranked at once; it bounds the memory for all parts' lists

@@ -63,7 +63,7 @@ class SKNN(Model):
         return False
 
     def fit(self, train_sequences: Sequences, validation: Cases, catalog: Catalog, fit_context: FitContext) -> None:
-        """Keep the training sessions, ordered from oldest to newest, as the model, and estimate the recency correction."""
+        """Keep the training sessions, oldest first, as the model, and estimate the recency correction."""
         self.trained_on, self.sessions = catalog, train_sequences
         self.recency = RecencyCorrection.from_sequences(train_sequences, catalog)
 

@@ -5,7 +5,7 @@ people to read.
 """
 
 from jobs.evaluation.measure import hash_cases, measure, store_measurement
-from jobs.evaluation.protocols import split_with_indices, split_history
+from jobs.evaluation.protocols import split_history, split_with_indices
 from jobs.language_models.services import Services
 from jobs.nightly.model_store import ModelRow, drop_old_weights, load_model, newest_models
 from jobs.nightly.promotion import promote, why_unusable
