@@ -8,6 +8,10 @@ from pathlib import Path
 
 import pytest
 
+# Tests run in several processes at once, which share the cores: threads beside them would only wait for each other.
+# torch and BLAS read this when they are imported, also in the commands that tests start.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+
 DATA_FOLDER = Path(os.environ.get("NEXTMART_DATA", Path(__file__).resolve().parents[2] / "shared" / "data"))
 
 EXAMPLES = Path(__file__).resolve().parents[1] / "examples"

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import duckdb
 import pytest
-from shop import Shop
+from shop import Shop, built_once
 
 MODELS = '["popularity", "llmseqsim", "vsknn"]'  # fitted in a moment
 
@@ -14,12 +14,14 @@ MODELS = '["popularity", "llmseqsim", "vsknn"]'  # fitted in a moment
 @pytest.fixture(scope="session")
 def documented_shop(tmp_path_factory) -> Shop:
     """The demo's shop, smaller, after its first night, with what readers have beside it. Copy it to change it."""
-    shop = Shop(tmp_path_factory.mktemp("documented"))
-    shop.set(f"models = {MODELS}\n")
-    shop.fill()
-    shop.call("run")
-    write_files_of_readers(shop.folder)
-    return shop
+
+    def build(shop: Shop) -> None:
+        shop.set(f"models = {MODELS}\n")
+        shop.fill()
+        shop.call("run")
+        write_files_of_readers(shop.folder)
+
+    return built_once(tmp_path_factory, "documented", build)
 
 
 def write_files_of_readers(folder: Path) -> None:

@@ -1,17 +1,19 @@
 """Fixtures of the tests that run whole commands."""
 
 import pytest
-from shop import Shop
+from shop import Shop, built_once
 
 
 @pytest.fixture(scope="session")
 def built_shop(tmp_path_factory) -> Shop:
-    """A tiny shop after its first night, with every model family and real embeddings. Copy it to change it."""
-    shop = Shop(tmp_path_factory.mktemp("shop"))
-    shop.set()
-    shop.fill()
-    shop.call("run")
-    return shop
+    """A tiny shop after its first night, with real embeddings. Copy it to change it."""
+
+    def build(shop: Shop) -> None:
+        shop.set()
+        shop.fill()
+        shop.call("run")
+
+    return built_once(tmp_path_factory, "shop", build)
 
 
 @pytest.fixture

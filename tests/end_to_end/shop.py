@@ -5,11 +5,14 @@ import os
 import shutil
 import subprocess
 import sys
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
 import duckdb
+import pytest
+from filelock import FileLock
 
 from jobs.commands.demo_shop import make_shop
 from jobs.warehouse.connection import connect, prepare_warehouse
@@ -86,6 +89,21 @@ INVARIANTS = {
 }
 
 
+def built_once(tmp_path_factory: pytest.TempPathFactory, name: str, build: Callable[["Shop"], None]) -> "Shop":
+    """Return a shop that one process of this test session builds, and that the other processes wait for."""
+    shared = tmp_path_factory.getbasetemp()
+    shared = shared.parent if "PYTEST_XDIST_WORKER" in os.environ else shared
+    shop = Shop(shared / name)
+    with FileLock(f"{shop.folder}.lock"):
+        if not shop.folder.exists():
+            unfinished = Shop(shared / f"{name}-unfinished")
+            shutil.rmtree(unfinished.folder, ignore_errors=True)
+            unfinished.folder.mkdir()
+            build(unfinished)
+            unfinished.folder.rename(shop.folder)
+    return shop
+
+
 def visit(visitor: str, items: list[str], hour: int = 8) -> list[dict[str, str]]:
     """Return one visit's views, a minute apart, on the day after the demo's history."""
     return [
@@ -123,7 +141,8 @@ class Shop:
 
     def environment(self, **more: str) -> dict[str, str]:
         inherited = {name: value for name, value in os.environ.items() if not name.startswith("NEXTMART_")}
-        return {**inherited, **more}
+        # dbt's debug log takes a fifth of dbt's time; the test that reads it asks for it
+        return {**inherited, "DBT_LOG_LEVEL_FILE": "info", **more}
 
     def command(self, *arguments: str) -> list[str]:
         return [str(Path(sys.executable).with_name("nextmart")), *arguments]

@@ -149,7 +149,8 @@ def test_a_failing_job_is_recorded_and_the_old_file_stays(shop, httpserver):
     published = shop.published.read_bytes()
     service = EmbeddingService(httpserver)
     shop.set(WORDS)
-    said = shop.call("run", exit_code=1, **{**service.environment, "OPENAI_API_KEY": "sk-mistyped-0123"})
+    environment = {**service.environment, "OPENAI_API_KEY": "sk-mistyped-0123", "DBT_LOG_LEVEL_FILE": "debug"}
+    said = shop.call("run", exit_code=1, **environment)
     assert "nothing was published" in said
     assert shop.published.read_bytes() == published
     failed = shop.job_runs("embed")[-1]
