@@ -7,7 +7,6 @@ evaluation of rankings; ``scipy.stats.permutation_test``.
 from dataclasses import dataclass
 
 import numpy as np
-from scipy.stats import permutation_test
 
 from jobs.core.arrays import Doubles
 from jobs.core.bootstrap import bootstrap_interval
@@ -96,6 +95,8 @@ def permutation_p_value(differences: Doubles) -> float:
     nonzero = differences[differences != 0]  # a zero has no sign to flip, and most differences are zero
     if len(nonzero) < 2:  # SciPy needs at least two; a single difference is equally large with either sign
         return 1.0
+    from scipy.stats import permutation_test  # here: scipy.stats loads slowly, and few processes compare models
+
     test = permutation_test(
         (nonzero,),
         np.mean,

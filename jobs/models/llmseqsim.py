@@ -14,8 +14,8 @@ from jobs.core.cases import Cases
 from jobs.core.catalog import Catalog
 from jobs.core.sequences import Sequences
 from jobs.models.base import FitContext, Model
+from jobs.models.projection import RANDOM_REDUCTIONS, REDUCTION_DEFAULTS, REDUCTION_NAMES, Projection
 from jobs.models.recency_correction import RecencyCorrection
-from jobs.models.reductions import RANDOM_REDUCTIONS, REDUCTION_DEFAULTS, REDUCTIONS, Projection
 from jobs.models.scorer import Scorer, VectorScorer
 from jobs.models.session_vectors import DECAYS, fit_reduction, session_vectors, unit_vectors
 
@@ -34,7 +34,7 @@ class LLMSeqSim(Model):
     similarity : str
         ``cosine``, ``dot`` or ``euclidean``.
     reduction : str
-        ``none``, or a reduction of the embeddings, a key of ``REDUCTIONS``.
+        ``none``, or a reduction of the embeddings, one of ``REDUCTION_NAMES``.
     width : int
         Size of the reduced vectors.
     recency : float
@@ -53,7 +53,7 @@ class LLMSeqSim(Model):
     allowed = {
         "decay": DECAYS,
         "similarity": ["cosine", "dot", "euclidean"],
-        "reduction": ["none", *REDUCTIONS],
+        "reduction": ["none", *REDUCTION_NAMES],
     }
     uses_embeddings = True
     projection: Projection | None = None

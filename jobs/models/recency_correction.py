@@ -15,7 +15,6 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
-from scipy.optimize import minimize_scalar
 from scipy.special import gammaln
 from torch import Tensor
 
@@ -104,6 +103,8 @@ def dirichlet_concentration(counts: Longs, shares: Doubles) -> float | None:
     float or None
         None if, by Akaike's information criterion, a multinomial with the given shares explains the counts as well.
     """
+    from scipy.optimize import minimize_scalar  # here: scipy.optimize loads slowly, and few processes fit a model
+
     observed = counts > 0
     observed_counts, expected = counts[observed], shares[observed]
 

@@ -12,7 +12,7 @@ from jobs.core.arrays import Doubles, Floats
 from jobs.core.catalog import Catalog
 from jobs.core.sequences import Sequences
 from jobs.models.base import FitContext
-from jobs.models.reductions import Projection, fit_projection
+from jobs.models.projection import Projection, fit_projection
 
 # Decay name -> function that returns the weight of an item in its sequence. ``steps_back`` is 1 for the newest item
 # of the sequence, 2 for the item before it, and so on; ``length`` is the number of items in the sequence. The formulas

@@ -16,7 +16,7 @@ from jobs.core.cases import Cases
 from jobs.core.catalog import Catalog
 from jobs.core.sequences import Sequences
 from jobs.models.base import FitContext
-from jobs.models.reductions import RANDOM_REDUCTIONS, REDUCTION_DEFAULTS, REDUCTIONS, Projection
+from jobs.models.projection import RANDOM_REDUCTIONS, REDUCTION_DEFAULTS, REDUCTION_NAMES, Projection
 from jobs.models.scorer import Scorer
 from jobs.models.session_vectors import DECAYS, fit_reduction, session_vectors, unit_vectors
 from jobs.models.sknn import SKNN, NeighbourScorer, SparseMatrix
@@ -40,7 +40,7 @@ class SKNNEmb(SKNN):
     training_decay : str
         Weight by age of the items of training sessions, a key of ``DECAYS``.
     reduction : str
-        ``none``, or a reduction of the embeddings, a key of ``REDUCTIONS``.
+        ``none``, or a reduction of the embeddings, one of ``REDUCTION_NAMES``.
     width : int
         Size of the reduced vectors.
     """
@@ -56,7 +56,7 @@ class SKNNEmb(SKNN):
         "reduction": "none",
         "width": 256,
     }
-    allowed = {**SKNN.allowed, "training_decay": DECAYS, "reduction": ["none", *REDUCTIONS]}
+    allowed = {**SKNN.allowed, "training_decay": DECAYS, "reduction": ["none", *REDUCTION_NAMES]}
     uses_embeddings = True
 
     @property

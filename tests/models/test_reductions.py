@@ -7,7 +7,13 @@ from sklearn.decomposition import PCA
 
 from jobs.core.catalog import Catalog
 from jobs.errors import UsageError
-from jobs.models.reductions import REDUCTIONS, LinearAutoencoder, Projection, fit_projection
+from jobs.models.projection import REDUCTION_NAMES, Projection, fit_projection
+from jobs.models.reductions import REDUCTIONS, LinearAutoencoder
+
+
+def test_every_reduction_that_may_be_chosen_can_be_made():
+    assert set(REDUCTION_NAMES) == set(REDUCTIONS)
+
 
 every_reduction = pytest.mark.parametrize("reduction", sorted(REDUCTIONS))
 

@@ -16,7 +16,7 @@ from torch.nn import functional
 from jobs.core.arrays import Floats
 from jobs.core.sequences import Sequences
 from jobs.models.parameters import Interval
-from jobs.models.reductions import REDUCTION_DEFAULTS, REDUCTIONS
+from jobs.models.projection import REDUCTION_DEFAULTS, REDUCTION_NAMES
 from jobs.models.sequential.model import SHARED_DEFAULTS, SequentialModel
 from jobs.models.sequential.network import SequenceNetwork
 from jobs.models.sequential.transformer import Transformer
@@ -138,7 +138,7 @@ class LLM2BERT4Rec(BERT4Rec):
         "initial_std": 0.1,
         "learning_rate": 5e-4,
     }
-    allowed = {**BERT4Rec.allowed, "reduction": REDUCTIONS}
+    allowed = {**BERT4Rec.allowed, "reduction": REDUCTION_NAMES}
     uses_embeddings = True
 
 

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from jobs.core.arrays import Floats
-from jobs.models.reductions import REDUCTION_DEFAULTS, REDUCTIONS
+from jobs.models.projection import REDUCTION_DEFAULTS, REDUCTION_NAMES
 from jobs.models.sequential.autoregressive import AutoregressiveModel, AutoregressiveNetwork
 from jobs.models.sequential.model import SHARED_DEFAULTS
 
@@ -80,5 +80,5 @@ class LLM2GRU4Rec(GRU4Rec):
 
     family = "llm2gru4rec"
     defaults = {**GRU4Rec.defaults, **REDUCTION_DEFAULTS}
-    allowed = {"reduction": REDUCTIONS}
+    allowed = {"reduction": REDUCTION_NAMES}
     uses_embeddings = True

@@ -20,8 +20,8 @@ from jobs.core.device import device, fork_random
 from jobs.core.sequences import Sequences
 from jobs.errors import UsageError
 from jobs.models.base import FitContext, Model
+from jobs.models.projection import Projection, fit_projection
 from jobs.models.recency_correction import RecencyCorrection
-from jobs.models.reductions import Projection, fit_projection
 from jobs.models.scorer import Scorer, ndcg_at_20
 from jobs.models.sequential.losses import softmax_loss
 from jobs.models.sequential.network import SequenceNetwork

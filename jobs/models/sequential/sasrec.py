@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from jobs.core.arrays import Floats
-from jobs.models.reductions import REDUCTION_DEFAULTS, REDUCTIONS
+from jobs.models.projection import REDUCTION_DEFAULTS, REDUCTION_NAMES
 from jobs.models.sequential.autoregressive import AutoregressiveModel, AutoregressiveNetwork
 from jobs.models.sequential.model import SHARED_DEFAULTS
 from jobs.models.sequential.transformer import Transformer
@@ -75,5 +75,5 @@ class LLM2SASRec(SASRec):
 
     family = "llm2sasrec"
     defaults = {**SASRec.defaults, **REDUCTION_DEFAULTS}
-    allowed = {"reduction": REDUCTIONS}
+    allowed = {"reduction": REDUCTION_NAMES}
     uses_embeddings = True
