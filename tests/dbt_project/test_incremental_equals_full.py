@@ -60,14 +60,18 @@ class Model:
     incremental_hooks: "Hooks"
     incremental_sql: str
 
-    def build(self, connection: Connection, first: bool) -> None:
+    def build(self, connection: Connection, first: bool, views: dict[str, str]) -> None:
+        """Build the model as dbt does; ``views`` holds the SQL of each view, which is made again if it differs."""
         first = first or self.materialized != "incremental"
         hooks = self.first_hooks if first else self.incremental_hooks
         for statement in hooks.before:
             connection.execute(statement)
-        if first:
-            kind = "view" if self.materialized == "view" else "table"
-            connection.execute(f"create or replace {kind} {self.relation} as {self.first_sql}")
+        if self.materialized == "view":
+            if views.get(self.relation) != self.first_sql:
+                connection.execute(f"create or replace view {self.relation} as {self.first_sql}")
+                views[self.relation] = self.first_sql
+        elif first:
+            connection.execute(f"create or replace table {self.relation} as {self.first_sql}")
         else:
             connection.execute(f"create or replace temp table built as {self.incremental_sql}")
             if self.unique_key:
@@ -92,6 +96,7 @@ class MemoryWarehouse:
     def __init__(self, connection: Connection, models: list[Model]):
         self.connection = connection
         self.models = models
+        self.views = {}
         connection.execute("attach ':memory:' as warehouse; use warehouse; set TimeZone = 'UTC'")
         connection.execute("create schema staging; create schema sessions")
         prepare_warehouse(connection)
@@ -115,7 +120,7 @@ class MemoryWarehouse:
         for number, batch in enumerate(history):
             self.add(batch)
             for model in self.models[: batch.models_run]:
-                model.build(self.connection, first=model.relation not in built)
+                model.build(self.connection, first=model.relation not in built, views=self.views)
                 built.add(model.relation)
             if number in (forgotten or {}):
                 collect_rows_to_delete(self.connection, forgotten[number])
@@ -124,7 +129,7 @@ class MemoryWarehouse:
 
     def refresh(self) -> None:
         for model in self.models:
-            model.build(self.connection, first=True)
+            model.build(self.connection, first=True, views=self.views)
 
     def rows(self, query: str) -> list[tuple]:
         return self.connection.execute(query).fetchall()
