@@ -6,7 +6,9 @@ BIN := $(VENV)/bin
 # the set of versions that the tests ran with
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt
 
-.PHONY: demo test lint unit docs benchmarks benchmarks-peers clean
+.PHONY: install demo test lint unit docs benchmarks benchmarks-peers clean
+
+install: $(VENV)/installed
 
 demo: $(VENV)/installed
 	$(BIN)/nextmart demo
