@@ -6,12 +6,12 @@ BIN := $(VENV)/bin
 # the set of versions that the tests ran with
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt
 
-.PHONY: install demo test lint unit docs benchmarks benchmarks-peers clean
-
-install: $(VENV)/installed
+.PHONY: demo install test lint unit docs benchmarks benchmarks-peers clean
 
 demo: $(VENV)/installed
 	$(BIN)/nextmart demo
+
+install: $(VENV)/installed
 
 test: lint unit
 

@@ -80,7 +80,7 @@ def measure_lists(
     lists : int32 array (cases, 20)
         Recommended item indices, best first; -1 ends a shorter list.
     fault_rates : name -> value, optional
-        The scorer's own rates (:meth:`jobs.models.scorer.Scorer.fault_rates`).
+        The scorer's fault rates (:meth:`jobs.models.scorer.Scorer.fault_rates`).
     """
     parts = {"all": np.ones(len(cases.targets), np.bool_), **(segments or {})}
     by_segment = {

@@ -103,8 +103,6 @@ def fit_projection(
     UsageError
         If the reduction is ``lda`` and there are fewer than two categories, or as many categories as items.
     """
-    from jobs.models.reductions import REDUCTIONS  # here: scikit-learn loads slowly, and few processes fit a reduction
-
     has_embedding = catalog.has_embedding
     if not has_embedding.any():
         return None
@@ -115,6 +113,8 @@ def fit_projection(
     rank = _numerical_rank(centred, mean)
     if rank == 0:  # all embeddings are equal: they differ in no direction, and scaling would magnify rounding errors
         return Projection(mean.astype(np.float32), components.astype(np.float32))
+    from jobs.models.reductions import REDUCTIONS  # here: scikit-learn loads slowly, and few processes fit a reduction
+
     transformer = REDUCTIONS[reduction](min(width, rank), shrinkage, seed)
     if reduction == "lda":
         labels = _category_labels(catalog)[has_embedding]
