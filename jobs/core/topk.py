@@ -89,7 +89,7 @@ def top_k(
 
     def search_chunk(start: int, stop: int) -> None:
         pairs = None if excluded is None else _excluded_pairs(excluded, start, stop)
-        best = _best_keys_of_chunk(queries[start:stop], items, bias, rows, width, pairs, item_chunk)
+        best = _best_sort_keys(queries[start:stop], items, bias, rows, width, pairs, item_chunk)
         values, positions = (part.cpu().numpy() for part in decode_keys(best))
         scores[start:stop, :width] = values
         indices[start:stop, :width] = (
@@ -120,7 +120,7 @@ def process_in_chunks(process_chunk: Callable[[int, int], None], row_count: int,
         torch.set_num_threads(threads)  # otherwise threads that start later have the pool's number, 1
 
 
-def _best_keys_of_chunk(
+def _best_sort_keys(
     queries: Tensor,
     items: Tensor,
     bias: Tensor | None,

@@ -86,7 +86,7 @@ class MissingTexts:
     texts_relation: str = ITEM_TEXTS
 
     def bound_values(self) -> dict[str, object]:
-        """Return the values that the SQL queries for missing texts bind to their ``$`` parameters."""
+        """Return the values of the ``$`` parameters in the SQL queries for missing texts."""
         return {**self.model.key, "retry_failed": self.retry_failed, "truncate": self.truncate}
 
 

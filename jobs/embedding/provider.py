@@ -122,12 +122,12 @@ class BatchResult:
 
 @dataclass(frozen=True)
 class BatchState:
-    """The progress of a batch at the service.
+    """What the service says of a batch: its status, whether it has ended, and what is wrong with it.
 
     Attributes
     ----------
     status : str
-        The service's word for the progress.
+        The service's word for the batch's status.
     has_ended : bool
         Whether the batch is finished, so that its results, which some texts may lack, can be read.
     error : str
@@ -149,7 +149,7 @@ class BatchProvider(Provider, Protocol):
         """Return the id of the batch that was submitted as ``submission_id``; None if the service has no such batch."""
 
     def state(self, batch_id: str) -> BatchState:
-        """Ask the service for the progress of a batch."""
+        """Ask the service whether a batch has ended, and what is wrong with it."""
 
     def results(self, batch_id: str) -> Iterator[BatchResult]:
         """Yield the results of an ended batch, in any order; some texts may have no result."""

@@ -148,7 +148,8 @@ def _measure_on_fold(
         json.dumps([search_and_fold, hyperparameters], sort_keys=True).encode()
     ).hexdigest()[:32]
     checkpoint = services.settings.work_folder / "checkpoints" / f"{checkpoint_name}.safetensors"
-    # make raises UsageError if the parameters can't be combined; fit raises it for other reasons, such as spent money
+    # only make is in the try: its UsageError means that the parameters can't be combined, and fails this trial alone. A
+    # UsageError of fit has other reasons, such as spent money, and has to end the search.
     try:
         model = make(family, hyperparameters, services)
     except UsageError as error:

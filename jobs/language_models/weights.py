@@ -52,7 +52,7 @@ def load_chat_model(name: str) -> tuple[Any, Any]:
         from transformers.utils import logging
     except ImportError as error:
         raise _missing_extra_error(error) from error
-    logging.disable_progress_bar()  # type: ignore[no-untyped-call]  # nextmart shows its own progress bar
+    logging.disable_progress_bar()  # nextmart shows its own progress bar
     folder = _bundled_model_folder() if name == BUNDLED_MODEL else Path(name).expanduser()
     if not (folder / "config.json").is_file():
         raise UsageError(

@@ -66,7 +66,7 @@ class LLMSeqSim(Model):
 
     def fit(self, train_sequences: Sequences, validation: Cases, catalog: Catalog, fit_context: FitContext) -> None:
         """Fit the reduction of the embeddings, if there is one, and the recency correction."""
-        self.projection = fit_reduction(self.parameters, catalog, fit_context)
+        self.projection = fit_reduction(self.parameters, catalog, fit_context.seed)
         self.recency = RecencyCorrection.from_sequences(train_sequences, catalog)
 
     def state(self) -> State:

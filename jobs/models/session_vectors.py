@@ -11,7 +11,6 @@ from torch.nn import functional
 from jobs.core.arrays import Doubles, Floats
 from jobs.core.catalog import Catalog
 from jobs.core.sequences import Sequences
-from jobs.models.base import FitContext
 from jobs.models.projection import Projection, fit_projection
 
 # Decay name -> function that returns the weight of an item in its sequence. ``steps_back`` is 1 for the newest item
@@ -60,7 +59,7 @@ def session_vectors(item_vectors: Floats, sequences: Sequences, decay: str) -> F
     return np.asarray(matrix @ item_vectors, dtype=np.float32)
 
 
-def fit_reduction(hyperparameters: dict[str, Any], catalog: Catalog, fit_context: FitContext) -> Projection | None:
+def fit_reduction(hyperparameters: dict[str, Any], catalog: Catalog, seed: int) -> Projection | None:
     """Return the fitted reduction of the embeddings, or None if ``reduction`` is "none" or no item has an embedding."""
     if hyperparameters["reduction"] == "none":
         return None
@@ -69,7 +68,7 @@ def fit_reduction(hyperparameters: dict[str, Any], catalog: Catalog, fit_context
         hyperparameters["reduction"],
         hyperparameters["width"],
         shrinkage=hyperparameters["shrinkage"],
-        seed=fit_context.seed,
+        seed=seed,
     )
 
 

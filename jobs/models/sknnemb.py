@@ -70,7 +70,7 @@ class SKNNEmb(SKNN):
         The vectors are kept so that a session's mean stays the same when an item leaves the catalogue.
         """
         super().fit(train_sequences, validation, catalog, fit_context)
-        self.projection = fit_reduction(self.parameters, catalog, fit_context)
+        self.projection = fit_reduction(self.parameters, catalog, fit_context.seed)
         self.vectors = unit_vectors(catalog, self.projection)[np.unique(train_sequences.items)]
 
     def state(self) -> State:

@@ -206,7 +206,7 @@ def _find_defender(entrants: Sequence[Entrant], incumbent: Incumbent | None) -> 
 
 
 def _decision_about_loser(entrant: Entrant, live: Entrant, live_is_pinned: bool) -> Decision:
-    """Return the decision that an entrant doesn't become live; the reason says how it compares with the live model."""
+    """Return the decision that an entrant doesn't become live; the reason compares it with the chosen model."""
     difference = compare_on_same_cases(entrant, live)
     name = _live_model_name(live, entrant)
     if difference is None:

@@ -29,9 +29,10 @@ changed_sessions as (
     having bool_or(is_new)
 ),
 
-gaps_between_known_events as (
-    -- known events of changed sessions; is_apart tells whether a known event lies more than one session gap after the
-    -- session's previous known event
+known_events_of_late_joined_sessions as (
+    -- the known events of sessions that new events joined late, without the tracker's own sessions. is_apart: the event
+    -- lies more than one session gap after the session's previous known event, so that they were in different sessions
+    -- before the new events joined them
     select
         assigned_events.session_id,
         assigned_events.event_at - lag(assigned_events.event_at) over by_session
@@ -50,7 +51,7 @@ gaps_between_known_events as (
 merged_sessions as (
     -- sessions that new events joined from several known sessions
     select distinct session_id
-    from gaps_between_known_events
+    from known_events_of_late_joined_sessions
     where is_apart
 )
 

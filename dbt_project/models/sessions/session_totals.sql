@@ -27,7 +27,7 @@ counted_sessions as (
         count(*) as event_count,
         count(distinct item_id) as item_count,
         count(*) filter (where event_type = 'purchase') as purchase_count,
-        -- the user of the session's last login
+        -- the user of the session's last event that has a user_id
         arg_max(user_id, (event_at, event_id)) as user_id,
         max(cut_reason) as cut_reason,
         min(bot_reason) as bot_reason,

@@ -19,7 +19,7 @@ from jobs.errors import UsageError
 from jobs.language_models.language_model import LanguageModel, Sampling
 from jobs.language_models.services import Services
 from jobs.models.base import FitContext, Model
-from jobs.models.llmseqprompt.item_groups import Clusters
+from jobs.models.llmseqprompt.item_clusters import Clusters
 from jobs.models.llmseqprompt.prompts import VARIANTS
 from jobs.models.llmseqprompt.questions import QuestionWriter, item_names
 from jobs.models.llmseqprompt.scorer import PromptScorer
@@ -115,7 +115,7 @@ class LLMSeqPrompt(Model):
                     "llmseqprompt's variant 'classify' needs items with an embedding: run `nextmart embed`"
                 )
             embeddings = _llmseqsim_scorer(catalog).item_vectors.numpy()
-            self.clusters = Clusters.from_items(item_names(catalog), self.counts, embeddings, fit_context.seed)
+            self.clusters = Clusters.from_embeddings(item_names(catalog), self.counts, embeddings, fit_context.seed)
         writer = self._question_writer(catalog, self.counts)
         rows = train_sequences.keep_items(writer.has_name)
         rows = rows.take(rows.lengths >= 2)

@@ -11,7 +11,7 @@ from jobs.core.arrays import Bools, Ints, Longs, Texts
 from jobs.core.catalog import Catalog
 from jobs.core.sequences import Sequences
 from jobs.language_models.language_model import Conversation
-from jobs.models.llmseqprompt.item_groups import Clusters, ItemsByGroup
+from jobs.models.llmseqprompt.item_clusters import Clusters, ItemsByCluster
 from jobs.models.llmseqprompt.prompts import LIST_LENGTH, name_from_title, write_conversation
 from jobs.models.scorer import VectorScorer
 
@@ -130,7 +130,7 @@ class QuestionWriter:
             return [
                 Question(
                     write_conversation("classify", history, self._existing_clusters.names),
-                    ItemsByGroup(members, vectors, query),
+                    ItemsByCluster(members, vectors, query),
                 )
                 if history
                 else None

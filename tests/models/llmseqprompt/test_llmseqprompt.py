@@ -12,7 +12,7 @@ from jobs.core.sequences import Sequences
 from jobs.errors import UsageError
 from jobs.evaluation.measure import measure
 from jobs.models.base import FitContext
-from jobs.models.llmseqprompt.item_groups import Clusters
+from jobs.models.llmseqprompt.item_clusters import Clusters
 from jobs.models.llmseqprompt.model import LLMSeqPrompt, make_language_model
 from jobs.models.llmseqprompt.prompts import LIST_LENGTH, name_from_title, quoted, read_answer
 from jobs.models.llmseqsim import LLMSeqSim
@@ -248,7 +248,7 @@ def test_without_embeddings_there_is_nothing_to_rank_or_to_group(monkeypatch):
 
 
 def test_groups_are_named_by_their_most_popular_item_and_learnt_by_their_distance(monkeypatch):
-    monkeypatch.setattr("jobs.models.llmseqprompt.item_groups.MAX_CLUSTERS", 5)
+    monkeypatch.setattr("jobs.models.llmseqprompt.item_clusters.MAX_CLUSTERS", 5)
     model, language_model = fit(monkeypatch, variant="classify")
     counts = np.bincount(training().items, minlength=ITEMS)
     best = {int(block[np.lexsort((block, -counts[block]))[0]]) for block in INDEX}

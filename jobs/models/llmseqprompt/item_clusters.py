@@ -1,4 +1,4 @@
-"""Groups of similar items, for the variant ``classify``: the language model names groups instead of items."""
+"""Clusters of items with similar embeddings, which the language model names in the variant ``classify``."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -8,7 +8,7 @@ import torch
 
 from jobs.core.arrays import Floats, Longs, State, Texts
 
-MAX_CLUSTERS = 200  # largest number of groups in a question, as in LLMSeqPrompt's paper (arXiv 2309.09261)
+MAX_CLUSTERS = 200  # largest number of clusters in a question, as in LLMSeqPrompt's paper (arXiv 2309.09261)
 
 
 @dataclass(frozen=True)
@@ -27,7 +27,7 @@ class Clusters:
     names: list[str]
 
     @classmethod
-    def from_items(cls, item_names: Texts, event_counts: Longs, embeddings: Floats, seed: int) -> "Clusters":
+    def from_embeddings(cls, item_names: Texts, event_counts: Longs, embeddings: Floats, seed: int) -> "Clusters":
         """Cluster the items that have an embedding, by k-means.
 
         A cluster is left out if its items have no names, or if all names of its items are already those of other
@@ -84,15 +84,15 @@ class Clusters:
 
 
 @dataclass(frozen=True)
-class ItemsByGroup(Mapping[str, Sequence[int]]):
-    """Maps the name of a group of items to the group's items, those nearest to one sequence first.
+class ItemsByCluster(Mapping[str, Sequence[int]]):
+    """Maps the name of a cluster to the cluster's items, those nearest to one sequence first.
 
-    The items of a group are sorted only when the group is looked up: an answer names few groups, but all groups
+    The items of a cluster are sorted only when the cluster is looked up: an answer names few clusters, but all clusters
     together hold the whole catalogue.
 
     Attributes
     ----------
-    members : name -> int64 array (items of the group,)
+    members : name -> int64 array (items of the cluster,)
     vectors : float32 array (items, dimensions)
         Embeddings of all items.
     query : float32 array (dimensions,)
@@ -103,20 +103,20 @@ class ItemsByGroup(Mapping[str, Sequence[int]]):
     vectors: Floats
     query: Floats
 
-    def __getitem__(self, group_name: str) -> list[int]:
-        """Return the items of a group, those nearest to the sequence first; equally near items are ordered by index."""
-        items = self.members[group_name]
+    def __getitem__(self, cluster_name: str) -> list[int]:
+        """Return the items of a cluster, nearest to the sequence first; equally near items are ordered by index."""
+        items = self.members[cluster_name]
         ordered: list[int] = items[np.argsort(-(self.vectors[items] @ self.query), kind="stable")].tolist()
         return ordered
 
-    def __contains__(self, group_name: object) -> bool:
-        """Tell whether a group of items has the name ``group_name``."""
-        return group_name in self.members
+    def __contains__(self, cluster_name: object) -> bool:
+        """Tell whether a cluster has the name ``cluster_name``."""
+        return cluster_name in self.members
 
     def __iter__(self) -> Iterator[str]:
-        """Iterate over the names of all item groups."""
+        """Iterate over the names of all clusters."""
         return iter(self.members)
 
     def __len__(self) -> int:
-        """Return the number of item groups."""
+        """Return the number of clusters."""
         return len(self.members)
