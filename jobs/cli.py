@@ -9,7 +9,7 @@ import json
 import os
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from datetime import UTC, datetime, time
 from pathlib import Path
 from time import monotonic
@@ -20,13 +20,15 @@ import typer
 
 from jobs.commands.demo_shop import DEMO_SETTINGS, make_shop
 from jobs.commands.forget import Person, forget
-from jobs.commands.load import SourceFiles, load, parse_maps
+from jobs.commands.load import check, load, load_texts
 from jobs.commands.publish import publish
 from jobs.commands.status import status
 from jobs.commands.terminal import embed_summary_line, print_plans, print_recommendations, print_status
 from jobs.embedding.backfill import EmbedOptions
 from jobs.embedding.plan import plan_embedding, plans_as_dictionary
 from jobs.errors import NextmartError, UsageError, redact
+from jobs.loading.mapping import parse_maps
+from jobs.loading.sources import LoadRules, SourceFiles, parse_read_options
 from jobs.orchestration.dbt_build import dbt_build, published_counts
 from jobs.orchestration.run_job import run_job
 from jobs.orchestration.torchrun import is_one_of_several_processes, require_single_process
@@ -77,8 +79,11 @@ def print_outcome(summary: dict[str, Any], text: str, as_json: bool) -> None:
 
 @app.command("load")
 def load_command(
-    events: Annotated[str | None, typer.Option(help="CSV, Parquet or JSON lines; globs too.")] = None,
-    items: Annotated[str | None, typer.Option(help="The same, for the catalogue.")] = None,
+    events: Annotated[
+        list[str] | None,
+        typer.Option(help="CSV and other text, JSON, Parquet, Excel; folders and globs too. May be given many times."),
+    ] = None,
+    items: Annotated[list[str] | None, typer.Option(help="The same, for the catalogue.")] = None,
     map_: Annotated[
         list[str] | None,
         typer.Option(
@@ -89,25 +94,76 @@ def load_command(
     ] = None,
     where_events: Annotated[str | None, typer.Option(help="Load only events for which this SQL is true.")] = None,
     where_items: Annotated[str | None, typer.Option(help="Load only items for which this SQL is true.")] = None,
+    format_: Annotated[
+        str | None, typer.Option("--format", help="csv, tsv, json, parquet or xlsx, where the ending does not say it.")
+    ] = None,
+    encoding: Annotated[str | None, typer.Option(help="Encoding of text files, if not UTF-8: cp1252, utf-16.")] = None,
+    delimiter: Annotated[
+        str | None, typer.Option(help="What stands between columns, if the header line does not say it: ';', tab.")
+    ] = None,
+    no_header: Annotated[
+        bool, typer.Option("--no-header", help="The first line is a row: name the --columns.")
+    ] = False,
+    columns: Annotated[
+        str | None, typer.Option(help="Names of all columns of a file without a header, with commas between them.")
+    ] = None,
+    time_format: Annotated[
+        list[str] | None,
+        typer.Option(help="Format of event_at and updated_at, such as '%d/%m/%Y %H:%M' (DuckDB's strptime)."),
+    ] = None,
+    complete: Annotated[
+        bool, typer.Option("--complete", help="The items are the whole catalogue: withdraw those that are missing.")
+    ] = False,
+    allow_mass_withdrawal: Annotated[
+        bool, typer.Option("--allow-mass-withdrawal", help="Withdraw more items than max_withdrawn_share allows.")
+    ] = False,
+    allow_sql_io: Annotated[
+        bool, typer.Option("--allow-sql-io", help="Let the SQL of --map and --where read files.")
+    ] = False,
+    check_only: Annotated[
+        bool, typer.Option("--check", help="Load nothing: only say what the files hold, and what of it can be used.")
+    ] = False,
     warehouse: Warehouse = None,
     wait_seconds: WaitSeconds = 0,
     as_json: Json = False,
 ) -> None:
     """Append files to the raw tables; the same file twice changes nothing."""
     settings = load_settings(warehouse=warehouse)
-    sources = [SourceFiles("items", items, where_items)] if items else []
-    sources += [SourceFiles("events", events, where_events)] if events else []
+    maps = parse_maps(map_ or [])
+    options = parse_read_options(
+        format_=format_,
+        encoding=encoding,
+        delimiter=delimiter,
+        no_header=no_header,
+        columns=columns,
+        max_unreadable_share=settings.max_unreadable_share,
+    )
+    formats = tuple(time_format or ())
+    sources = [
+        SourceFiles(table, path, where, maps[table], options, formats, allow_sql_io)
+        for table, paths, where in (("items", items, where_items), ("events", events, where_events))
+        for path in paths or []
+    ]
     if not sources:
         raise UsageError("say what to load: --events FILE, --items FILE, or both")
-    maps = parse_maps(map_ or [])
-    with open_warehouse(settings, wait_seconds) as connection, job_run(connection, "load") as run_record:
-        load(connection, sources, maps, run_record)
-    lines = [
-        f"{table}: {n['loaded']:,} loaded of {n['read']:,} read "
-        f"({n['repeated']:,} repeated, {n['known']:,} known before)"
-        for table, n in run_record.detail.items()
-    ]
-    print_outcome(run_record.summary(), "\n".join(lines), as_json)
+    if options.columns and len({source.path for source in sources}) > 1:
+        raise UsageError("--columns names the columns of one file: load --events and --items one after the other")
+    if complete and not items:
+        raise UsageError("--complete says that the items are the whole catalogue: give them, --items FILE")
+    max_withdrawn_share = 1.0 if allow_mass_withdrawal else settings.max_withdrawn_share
+    rules = LoadRules(settings.merged_vars(), complete, max_withdrawn_share)
+    if check_only:
+        # without a warehouse, the check needs an empty one that leaves no file
+        path = settings.warehouse if settings.warehouse.exists() else Path(":memory:")
+        with closing(connect(path, wait_seconds=wait_seconds)) as connection:
+            run_record, reports = check(connection, sources, rules)
+    else:
+        with open_warehouse(settings, wait_seconds) as connection, job_run(connection, "load") as run_record:
+            reports = load(connection, sources, run_record, rules)
+    texts = load_texts(run_record.detail, reports, is_check=check_only)
+    print_outcome(run_record.summary(), "\n".join(texts), as_json)
+    if run_record.status == "unusable":
+        sys.exit(1)
 
 
 @app.command("run")

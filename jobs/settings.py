@@ -76,6 +76,9 @@ class Vars(BaseModel):
 
     model_config = ConfigDict(extra="ignore", frozen=True)
 
+    null_words: list[str]
+    price_decimal_sign: Literal[".", ","] | None
+    availability_words: dict[str, bool]
     sequence_scope: Literal["session", "visitor", "user"]
     sequence_event_types: list[str]
     collapse_repeats: bool
@@ -125,6 +128,14 @@ class Settings(BaseSettings):
     """DuckDB file with the recommendations, which analysts and applications open."""
     work_folder: Path = Path(".nextmart")
     """Folder of dbt's artefacts and log, of training checkpoints, and of experiments' reports."""
+
+    # --- Loading ---
+    max_unreadable_share: float = Field(0.01, ge=0, lt=1)
+    """The largest share of a file's rows that `nextmart load` may set aside in `raw.unreadable_rows` because they can't
+    be read. Over it, the load stops, and nothing is loaded. 0 refuses every file with such a row."""
+    max_withdrawn_share: float = Field(0.2, ge=0, le=1)
+    """Largest share of the available items that `nextmart load --complete` withdraws. When a feed lacks more, nothing
+    is loaded, unless the load says `--allow-mass-withdrawal`."""
 
     # --- Embedding ---
     embedding_batch_size: int = Field(256, gt=0)

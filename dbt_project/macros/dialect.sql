@@ -9,37 +9,6 @@
     try_cast({{ column }} as {{ type }})
 {%- endmacro %}
 
-{# Text as a finite number; null if the text is no finite number. #}
-{% macro try_number(column) -%}
-    {{ return(adapter.dispatch('try_number', 'nextmart')(column)) }}
-{%- endmacro %}
-
-{% macro default__try_number(column) -%}
-    case when isfinite(try_cast({{ column }} as double)) then try_cast({{ column }} as double) end
-{%- endmacro %}
-
-{# Text as an instant; null if the text is no time. A time is an ISO time (UTC if it names no zone), or Unix time in
-   seconds, milliseconds or microseconds, which are told apart by the size of the number. #}
-{% macro to_timestamp_utc(column) -%}
-    {{ return(adapter.dispatch('to_timestamp_utc', 'nextmart')(column)) }}
-{%- endmacro %}
-
-{% macro default__to_timestamp_utc(column) -%}
-    case
-        -- times without a zone have a cast of their own: if one cast handles all times, DuckDB 1.5 applies the zone
-        -- that one row names to the following rows, which name no zone
-        when regexp_full_match({{ column }}, '[0-9]+[-/][0-9]+[-/][0-9]+([ Tt]+[0-9:.]*)?')
-            then try_cast({{ column }} as timestamp) at time zone 'UTC'
-        when not regexp_full_match({{ column }}, '-?[0-9]{5,}') then try_cast({{ column }} as timestamptz)
-        when try_cast({{ column }} as bigint) between -99999999999 and 99999999999
-            then make_timestamptz(try_cast({{ column }} as bigint) * 1000000)
-        when try_cast({{ column }} as bigint) between -99999999999999 and 99999999999999
-            then make_timestamptz(try_cast({{ column }} as bigint) * 1000)
-        when try_cast({{ column }} as bigint) between -99999999999999999 and 99999999999999999
-            then make_timestamptz(try_cast({{ column }} as bigint))
-    end
-{%- endmacro %}
-
 {% macro minutes(number) -%}
     interval '{{ number }} minutes'
 {%- endmacro %}

@@ -23,8 +23,9 @@
 
 {% macro default__raw_event_json() -%}
     to_json({
-        'event_id': event_id, 'visitor_id': visitor_id, 'user_id': user_id, 'item_id': item_id,
-        'event_type': event_type, 'event_at': event_at_text, 'source_session_id': source_session_id,
-        'user_agent': user_agent
+        'event_id': event_id, 'visitor_id': coalesce(visitor_id, loaded_ids.visitor_id),
+        'user_id': coalesce(user_id, loaded_ids.user_id), 'item_id': coalesce(item_id, loaded_ids.item_id),
+        'event_type': event_type, 'event_at': event_at_text,
+        'source_session_id': coalesce(source_session_id, loaded_ids.source_session_id), 'user_agent': user_agent
     })
 {%- endmacro %}

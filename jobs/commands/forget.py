@@ -6,6 +6,7 @@ id of the person.
 """
 
 import secrets
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -57,7 +58,7 @@ EMPTY_RELATIONS = {
 
 PERSON_FILTERS = {
     "visitor": "visitor_id = {id}",
-    "user": "user_id = {id} or (user_id is null and visitor_id in (from devices))",
+    "user": "user_id = {id} or ({has_no_user} and visitor_id in (from devices))",
 }
 
 CREATE_CONCERNED = """
@@ -141,6 +142,15 @@ REDUCE_SETTLED_COUNT = """
     where batch_id = (select max(batch_id) from staging.event_batches)
 """
 
+DELETE_UNREADABLE_ROWS = """
+    -- Deletes rows of files of events that could not be read, if an id of the person stands in them as a word
+    delete from raw.unreadable_rows
+    where table_name = 'events' and exists (
+        select 1 from (select trim($id) as id union select visitor_id from devices) as person
+        where regexp_matches(raw_row, '(^|[^0-9A-Za-z])' || regexp_escape(person.id) || '([^0-9A-Za-z]|$)')
+    )
+"""
+
 INSERT_DELETION = """
     insert into ml.deletions by name
     select $deletion_id as deletion_id, $deleted_at as deleted_at, $scope as scope, $batch_id as batch_id,
@@ -188,7 +198,7 @@ def forget(connection: Connection, settings: Settings, person: Person, run_recor
         then nothing is changed.
     """
     try:
-        visitors = collect_rows_to_delete(connection, person)
+        visitors = collect_rows_to_delete(connection, person, settings.job_vars().null_words)
         published_count = withdraw_visitors(connection, settings.published, visitors)
         if count_rows(connection, "forgotten_events"):
             _remove_checkpoints(settings)
@@ -208,12 +218,18 @@ def forget(connection: Connection, settings: Settings, person: Person, run_recor
     }
 
 
-def collect_rows_to_delete(connection: Connection, person: Person) -> list[str]:
-    """Copy the rows to delete into temporary tables; return the visitors who lose events or rows made from events."""
+def collect_rows_to_delete(connection: Connection, person: Person, null_words: Sequence[str] = ()) -> list[str]:
+    """Copy the rows to delete into temporary tables; return the visitors who lose events or rows made from events.
+
+    Parameters
+    ----------
+    null_words : sequence of str, optional
+        The dbt var of that name: an event whose ``user_id`` is one of them has no user.
+    """
     relation_types = _relation_types(connection)
     is_view = relation_types["raw.events"] == "VIEW"
     mapping, events = (name if name in relation_types else stand_in for name, stand_in in EMPTY_RELATIONS.items())
-    rules, person_id = _event_rules_sql(), {"id": person.id}
+    rules, person_id = _event_rules_sql(null_words), {"id": person.id}
     connection.execute(CREATE_ARRIVED.format(raw_row_id="null" if is_view else "rowid", **rules))
     if person.scope == "user":
         connection.execute(CREATE_DEVICES.format(user_mapping=mapping, **rules), person_id)
@@ -243,6 +259,9 @@ def delete_collected_rows(connection: Connection, person: Person, published_coun
         deleted["raw.events"] = _execute_for_number(
             connection, "delete from raw.events where rowid in (select raw_row_id from forgotten_arrivals)"
         )
+    unreadable_count = _execute_for_number(connection, DELETE_UNREADABLE_ROWS, {"id": person.id})
+    if unreadable_count:
+        deleted["raw.unreadable_rows"] = unreadable_count
     tables = connection.execute(TABLES_OF_VISITORS, {"schemas": SCHEMAS}).fetchall()
     for schema, table in tables:
         of_visitors = "where visitor_id in (from concerned)"
@@ -271,12 +290,13 @@ def delete_collected_rows(connection: Connection, person: Person, published_coun
     return deleted
 
 
-def _event_rules_sql() -> dict[str, str]:
+def _event_rules_sql(null_words: Sequence[str] = ()) -> dict[str, str]:
     """Return SQL of dbt's macros that tells which rows are a person's, and which row of an ``event_id`` dbt keeps."""
-    macros = dbt_macros("dialect.sql", "events.sql")
+    macros = dbt_macros("dialect.sql", "values.sql", "events.sql")
     return {
         "visitor_id": macros.blank_as_null("visitor_id"),
         "user_id": macros.blank_as_null("user_id"),
+        "has_no_user": f"(user_id is null or {macros.default__is_null_word('user_id', null_words)})",
         "id": macros.blank_as_null("$id"),
         "payload": macros.event_payload(),
         "first_come_order": macros.first_come_order("raw_row ->> 'event_at'"),
@@ -293,9 +313,9 @@ def _relation_types(connection: Connection) -> dict[str, str]:
     )
 
 
-def _execute_for_number(connection: Connection, statement: str) -> int:
+def _execute_for_number(connection: Connection, statement: str, parameters: dict[str, str] | None = None) -> int:
     """Execute a statement and return its single number; for a delete, that is the number of deleted rows."""
-    number = connection.execute(statement).fetchone()
+    number = connection.execute(statement, parameters).fetchone()
     return int(number[0]) if number else 0
 
 

@@ -1,256 +1,144 @@
 """`nextmart load`: append the new rows of files to ``raw.events`` and ``raw.items``; known rows are not added again."""
 
-from collections.abc import Iterable
-from dataclasses import dataclass
-from pathlib import Path
+from collections.abc import Mapping
+from typing import Any
 
-import duckdb
-
-from jobs.errors import NextmartError, UsageError, nearest
+from jobs.loading.known_items import item_rules
+from jobs.loading.raw_rows import Arrivals, append_arrivals, read_source
+from jobs.loading.report import report_source
+from jobs.loading.report_text import report_lines, report_warnings
+from jobs.loading.source_report import SourceReport
+from jobs.loading.sources import LoadRules, SourceFiles
+from jobs.loading.staging_rules import staging_rules
+from jobs.loading.withdrawals import CompleteFeed
+from jobs.progress import printable, say
 from jobs.warehouse.clock import now
-from jobs.warehouse.columns import RAW_EVENTS, RAW_ITEMS
-from jobs.warehouse.connection import Connection, count_rows, literal, quoted, transaction
+from jobs.warehouse.connection import Connection, prepare_warehouse, rolled_back, transaction
 from jobs.warehouse.job_runs import JobRun
 
-TABLE_COLUMNS = {
-    "events": [name for name in RAW_EVENTS if name != "loaded_at"],
-    "items": [name for name in RAW_ITEMS if name != "loaded_at"],
-}
-REQUIRED_COLUMNS = {"events": ("visitor_id", "item_id", "event_at"), "items": ("item_id",)}
-
-# All values of a CSV file are read as text, because an id such as 007 must not become a number. The options
-# header and skip are given, because DuckDB would otherwise guess whether there is a header, and skip the first lines of
-# a file in which a line is broken
-_CSV = "read_csv({}, all_varchar = true, header = true, skip = 0, union_by_name = true)"
-_JSON_LINES = "read_json({}, format = 'newline_delimited', union_by_name = true)"
-READERS = {
-    ".csv": _CSV,
-    ".tsv": _CSV,
-    ".parquet": "read_parquet({}, union_by_name = true)",
-    ".jsonl": _JSON_LINES,
-    ".ndjson": _JSON_LINES,
-    ".json": "read_json({}, union_by_name = true)",
-}
-
-NEW_EVENTS = """
-    -- A row of events is new if no row of raw.events has the same values
-    insert into raw.events by name
-    select incoming.*, $loaded_at as loaded_at
-    from incoming
-    anti join raw.events as known on {same}
-"""
-
-NEW_ITEMS = """
-    -- A row of an item is new if it differs from the newest row that raw.items has of the item. A row with a date
-    -- (updated_at) is new only if it differs from all rows of the item
-    insert into raw.items by name
-    with known as (
-        select *, row_number() over (partition by item_id order by loaded_at desc, updated_at desc nulls last) as age
-        from raw.items
-        where item_id in (select item_id from incoming)
-    )
-    select incoming.*, $loaded_at as loaded_at
-    from incoming
-    anti join known on {same} and (known.age = 1 or incoming.updated_at is not null)
-"""
-
-
-@dataclass(frozen=True)
-class SourceFiles:
-    """The files to load into one table.
-
-    Attributes
-    ----------
-    table : str
-        ``events`` or ``items``.
-    path : str
-        A path, which may be a glob.
-    where : str, optional
-        SQL over the files' columns: only rows for which it is true are loaded.
-    """
-
-    table: str
-    path: str
-    where: str | None = None
-
-
-def parse_maps(map_arguments: Iterable[str]) -> dict[str, dict[str, str]]:
-    """Parse ``--map`` arguments of the form ``[events.|items.]our_column=their_column_or_SQL``.
-
-    Returns
-    -------
-    table -> nextmart's column -> the files' column, or SQL over the files' columns
-
-    Raises
-    ------
-    UsageError
-        If nextmart has no such column, or an argument has no ``=``.
-    """
-    column_maps: dict[str, dict[str, str]] = {"events": {}, "items": {}}
-    for text in map_arguments:
-        ours, equals, theirs = text.partition("=")
-        table, dot, column = ours.strip().rpartition(".")
-        tables = [table] if dot else [name for name, columns in TABLE_COLUMNS.items() if column in columns]
-        if not equals or not theirs.strip():
-            raise UsageError(f"--map {text}: write our_column=their_column")
-        if not tables or tables[0] not in TABLE_COLUMNS or column not in TABLE_COLUMNS[tables[0]]:
-            all_columns = {*TABLE_COLUMNS["events"], *TABLE_COLUMNS["items"]}
-            known = TABLE_COLUMNS.get(tables[0], all_columns) if tables else all_columns
-            raise UsageError(f"--map {text}: nextmart has no column '{ours.strip()}'; {nearest(column, known)}")
-        for name in tables:
-            column_maps[name][column] = theirs.strip()
-    return column_maps
+UNREADABLE_EXAMPLES = 5
 
 
 def load(
-    connection: Connection, sources: list[SourceFiles], column_maps: dict[str, dict[str, str]], run_record: JobRun
-) -> None:
-    """Append the new rows of the source files to the raw tables, in one transaction: an error leaves nothing loaded."""
+    connection: Connection, sources: list[SourceFiles], run_record: JobRun, rules: LoadRules
+) -> list[SourceReport]:
+    """Append the new rows of all sources to the raw tables, in one transaction: after an error nothing is loaded.
+
+    Rows that can't be read are set aside in ``raw.unreadable_rows``. Notes on the rows, and the first unreadable rows,
+    go to stderr. The record's detail holds, for each table, the sums of its sources' counts; and where a table has
+    several sources, the counts of each under ``files``.
+
+    Returns
+    -------
+    What the rows of each source hold, as the next build will read them
+    """
+    arrivals = _read_sources(connection, sources, rules)
     with transaction(connection):
-        for source in sources:
-            read_count = _fill_incoming(connection, source, column_maps[source.table])
-            incoming_count = count_rows(connection, "incoming")
-            columns = TABLE_COLUMNS[source.table]
-            same = " and ".join(f"incoming.{column} is not distinct from known.{column}" for column in columns)
-            insert = (NEW_EVENTS if source.table == "events" else NEW_ITEMS).format(same=same)
-            count_before = count_rows(connection, f"raw.{source.table}")
-            try:
-                connection.execute(insert, {"loaded_at": now()})
-            except duckdb.CatalogException as error:
-                raise NextmartError(f"can't load into raw.{source.table}: is it a view of yours? {error}") from error
-            loaded_count = count_rows(connection, f"raw.{source.table}") - count_before
-            run_record.rows_in += read_count
-            run_record.rows_out += loaded_count
-            run_record.detail[source.table] = {
-                "read": read_count,
-                "repeated": read_count - incoming_count,
-                "known": incoming_count - loaded_count,
-                "loaded": loaded_count,
-            }
+        return _append_sources(connection, arrivals, run_record, rules)
 
 
-def _fill_incoming(connection: Connection, source: SourceFiles, column_map: dict[str, str]) -> int:
-    """Fill the table ``incoming`` with the files' rows in nextmart's columns; return the number of rows read.
+def check(connection: Connection, sources: list[SourceFiles], rules: LoadRules) -> tuple[JobRun, list[SourceReport]]:
+    """Do what ``load`` does, and take all of it back: the warehouse stays as it was, without a record of this run.
 
-    ``incoming`` is temporary, and has no repeated rows; the number of rows read counts repeated rows too.
+    Returns
+    -------
+    The counts of a load, and what the rows of each source hold
+    """
+    run_record = JobRun(run_id="check", job="load", started_at=now())
+    arrivals = _read_sources(connection, sources, rules)
+    with rolled_back(connection):
+        prepare_warehouse(connection)
+        reports = _append_sources(connection, arrivals, run_record, rules)
+    run_record.status = "checked" if all(report.usable for report in reports) else "unusable"
+    return run_record, reports
+
+
+def load_texts(detail: Mapping[str, Any], reports: list[SourceReport], *, is_check: bool = False) -> list[str]:
+    """Return what a load did with each source, and what the source's rows hold, as lines for people.
 
     Parameters
     ----------
-    column_map : nextmart's column -> the files' column, or SQL over the files' columns
+    detail : mapping
+        The detail of the load's record.
+    reports : list of SourceReport
+        A report for each source, in the order in which the sources were loaded.
     """
-    suffix = "".join(Path(source.path).suffixes[-2:]).lower().removesuffix(".gz").removesuffix(".zst")
-    reader = READERS.get(Path("x" + suffix).suffix)
-    if reader is None:
-        raise UsageError(f"{source.path}: can't tell its format; known endings: {', '.join(READERS)}")
-    reader_call = reader.format(literal(source.path))
-    types = _column_types(connection, source, reader_call)
-    if reader_call.startswith("read_json("):
-        # without types, DuckDB guesses for each file which texts are dates, UUIDs or decimals, and respells them
-        texts = (
-            f"{literal(name)}: {literal(type_name if _is_nested(type_name) else 'VARCHAR')}"
-            for name, type_name in types.items()
-        )
-        reader_call = reader_call.removesuffix(")") + f", columns = {{{', '.join(texts)}}})"
-    file_columns = {name.lower(): name for name in types}
-    expressions = {
-        column: _column_sql(column, source, column_map, file_columns) for column in TABLE_COLUMNS[source.table]
-    }
-    if source.table == "events":
-        if "event_id" not in column_map and "event_id" not in file_columns:
-            # the event_id is a hash of the row's values, so that the same row has the same id in every file
-            framed_values = (
-                f"coalesce(length({text})::varchar || ':' || {text}, '-')"
-                for name, text in expressions.items()
-                if name not in ("event_id", "user_agent")  # rows that differ in user_agent alone are one event
-            )
-            expressions["event_id"] = f"md5(concat({', '.join(framed_values)}))"
-        if "event_type" not in column_map and "event_type" not in file_columns:
-            expressions["event_type"] = "'view'"
-    selected = ", ".join(f"{text} as {column}" for column, text in expressions.items())
-    where = f"where {source.where}" if source.where else ""
-    try:
-        connection.execute(f"create or replace temp table incoming as select {selected} from {reader_call} {where}")
-    except duckdb.Error as error:
-        raise NextmartError(
-            f"can't read {source.path}: {_first_paragraph(error)}\nIts columns: {', '.join(types)}. Nothing was loaded."
-        ) from error
-    read_count = count_rows(connection, "incoming")
-    if read_count == 0:
-        raise NextmartError(
-            f"{source.path} holds no rows{' that --where keeps' if source.where else ''}; nothing was loaded"
-        )
-    connection.execute(_deduplication_sql(source.table))
-    return read_count
+    several = "files" in detail
+    named_counts = (
+        [(counts["file"], counts) for counts in detail["files"]]
+        if several
+        else [(report.table, detail[report.table]) for report in reports]
+    )
+    texts = [
+        _source_text(name, counts, report, is_check)
+        for (name, counts), report in zip(named_counts, reports, strict=True)
+    ]
+    return texts + [
+        _counts_line(table, counts, is_check) for table, counts in detail.items() if several and table != "files"
+    ]
 
 
-def _deduplication_sql(table: str) -> str:
-    """Return the SQL that removes repeated rows from ``incoming``: each event stays once, each item has one row.
+def _source_text(name: str, counts: Mapping[str, Any], report: SourceReport, is_check: bool) -> str:
+    """Return the lines about one source; warnings come last."""
+    warnings = [f"WARN: {warning}" for warning in report_warnings(report)]
+    return "\n".join([_counts_line(name, counts, is_check), *report_lines(report), *warnings])
 
-    A file may have many rows of an item (a file of orders, for example); the latest row stays. The order of rows is
-    total, so that the same row stays whenever the file is loaded.
-    """
-    if table == "events":
-        return "create or replace temp table incoming as select distinct * from incoming"
-    other_columns = ", ".join(f"{column} nulls last" for column in TABLE_COLUMNS["items"])
+
+def _counts_line(name: str, counts: Mapping[str, Any], is_check: bool) -> str:
+    """Return the line with the numbers of rows of a source or a table."""
+    verb = "would be loaded" if is_check else "loaded"
+    unreadable = f", {counts['unreadable']:,} unreadable and set aside" if "unreadable" in counts else ""
+    withdrawn = f", {counts['withdrawn']:,} withdrawn" if "withdrawn" in counts else ""
     return (
-        "create or replace temp table incoming as select * from incoming qualify row_number() over ("
-        "partition by item_id order by try_cast(updated_at as timestamptz) desc nulls last, "
-        f"try_cast(updated_at as double) desc nulls last, {other_columns}) = 1"
+        f"{name}: {counts['loaded']:,} {verb} of {counts['read']:,} read "
+        f"({counts['repeated']:,} repeated, {counts['known']:,} known before{unreadable}){withdrawn}"
     )
 
 
-def _column_types(connection: Connection, source: SourceFiles, reader_call: str) -> dict[str, str]:
-    """Return the types of the files' columns, by the column's name as the files spell it.
-
-    Raises
-    ------
-    NextmartError
-        If DuckDB can't read the files, or they have no bytes.
-    """
-    try:
-        described = connection.execute(f"describe select * from {reader_call}").fetchall()
-        size = connection.execute(f"select sum(size) from read_blob({literal(source.path)})").fetchone()
-    except duckdb.Error as error:
-        raise NextmartError(f"can't read {source.path}: {_first_paragraph(error)}\nNothing was loaded.") from error
-    if size and size[0] == 0:
-        raise NextmartError(f"{source.path} is empty; nothing was loaded")
-    return {row[0]: row[1] for row in described}
-
-
-def _is_nested(type_name: str) -> bool:
-    """Tell whether a DuckDB type is a struct, a map or a list."""
-    return type_name.endswith((")", "]"))
+def _read_sources(connection: Connection, sources: list[SourceFiles], rules: LoadRules) -> list[Arrivals]:
+    """Read the files of all sources into temporary tables, and tell people what they should know of them."""
+    all_arrivals = [
+        read_source(connection, source, rules.variables, f"arrived_rows_{number}")
+        for number, source in enumerate(sources)
+    ]
+    for arrivals in all_arrivals:
+        for note in arrivals.notes:
+            say(printable(note))
+        if arrivals.unreadable_count:
+            say(
+                f"{arrivals.source.path}: {arrivals.unreadable_count:,} rows can't be read; they are set aside in "
+                "raw.unreadable_rows. The first:\n  " + "\n  ".join(arrivals.examples[:UNREADABLE_EXAMPLES])
+            )
+    return all_arrivals
 
 
-def _column_sql(column: str, source: SourceFiles, column_map: dict[str, str], file_columns: dict[str, str]) -> str:
-    """Return the SQL for one of nextmart's columns: a column of the files, the expression of ``--map``, or null.
-
-    Parameters
-    ----------
-    file_columns : name in lower case -> name as the files spell it
-
-    Raises
-    ------
-    UsageError
-        If the column is required, and neither the files nor the map have it.
-    """
-    theirs = column_map.get(column, column)
-    if theirs.lower() in file_columns:
-        return f"cast({quoted(file_columns[theirs.lower()])} as varchar)"
-    if column in column_map:
-        return f"cast(({theirs}) as varchar)"
-    required = REQUIRED_COLUMNS[source.table]
-    if column in required:
-        optional = [name for name in TABLE_COLUMNS[source.table] if name not in required]
-        raise UsageError(
-            f"{source.path} has no column {column}.\n"
-            f"It has: {', '.join(file_columns.values())}.\n"
-            f"{source.table} need {', '.join(required)}; they may have {', '.join(optional)}.\n"
-            f"Say which one it is: --map {source.table}.{column}=THEIR_COLUMN (or SQL over their columns)."
-        )
-    return "cast(null as varchar)"
-
-
-def _first_paragraph(error: Exception) -> str:
-    """Return the first paragraph of an error message of DuckDB: the reason, without the advice about SQL after it."""
-    return str(error).strip().split("\n\n")[0]
+def _append_sources(
+    connection: Connection, all_arrivals: list[Arrivals], run_record: JobRun, rules: LoadRules
+) -> list[SourceReport]:
+    """Append what is new to the raw tables, fill the record, and describe the rows of each source."""
+    items, staging = item_rules(rules.variables), staging_rules(rules.variables)
+    complete_feed = CompleteFeed(connection, items, rules.variables) if rules.complete else None
+    files: list[dict[str, Any]] = []
+    reports = []
+    for arrivals in all_arrivals:
+        table = arrivals.source.table
+        counts = append_arrivals(connection, arrivals, items)
+        if complete_feed and table == "items":
+            complete_feed.list_incoming()
+        report = report_source(connection, table, staging)
+        described = report.as_dictionary() | {"warnings": report_warnings(report)}
+        reports.append(report)
+        files.append({"table": table, "file": arrivals.source.path, **counts, "report": described})
+        known = run_record.detail.get(table, {})
+        sums = {name: known.get(name, 0) + count for name, count in counts.items()}
+        run_record.detail[table] = {**known, **sums, "report": described}
+        run_record.rows_in += counts["read"]
+        run_record.rows_out += counts["loaded"]
+    if complete_feed:
+        withdrawn = complete_feed.withdraw_the_others(now(), rules.max_withdrawn_share)
+        run_record.detail["items"]["withdrawn"] = withdrawn
+    if len(files) > len(run_record.detail):
+        for table in run_record.detail.values():
+            del table["report"]  # each file has its own
+        run_record.detail["files"] = files
+    return reports

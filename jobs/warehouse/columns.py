@@ -31,6 +31,22 @@ RAW_ITEMS: Final = {
     "loaded_at": "TIMESTAMP WITH TIME ZONE",
 }
 
+UNREADABLE_ROWS: Final = {
+    "table_name": "VARCHAR",
+    "file": "VARCHAR",
+    "line": "BIGINT",
+    "raw_row": "VARCHAR",
+    "reason": "VARCHAR",
+    "loaded_at": "TIMESTAMP WITH TIME ZONE",
+}
+"""Columns of ``raw.unreadable_rows``: rows of files that ``nextmart load`` can't read, each with file and line."""
+
+WITHDRAWN_ITEMS: Final = {
+    "item_id": "VARCHAR",
+    "available": "VARCHAR",
+    "loaded_at": "TIMESTAMP WITH TIME ZONE",
+}
+
 EMBEDDINGS: Final = {
     "embedding_model": "VARCHAR",
     "dimensions": "INTEGER",
@@ -214,6 +230,8 @@ DELETIONS: Final = {
 JOB_TABLES: Final = {
     "raw.events": RAW_EVENTS,
     "raw.items": RAW_ITEMS,
+    "raw.unreadable_rows": UNREADABLE_ROWS,
+    "raw.withdrawn_items": WITHDRAWN_ITEMS,
     "ml.embeddings": EMBEDDINGS,
     "ml.embedding_batches": EMBEDDING_BATCHES,
     "ml.embedding_batch_texts": EMBEDDING_BATCH_TEXTS,

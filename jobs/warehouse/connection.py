@@ -113,3 +113,13 @@ def transaction(connection: Connection) -> Iterator[None]:
         connection.execute("rollback")
         raise
     connection.execute("commit")
+
+
+@contextmanager
+def rolled_back(connection: Connection) -> Iterator[None]:
+    """Run a ``with`` block in a transaction that is rolled back at the end, whatever the block has done."""
+    connection.execute("begin")
+    try:
+        yield
+    finally:
+        connection.execute("rollback")

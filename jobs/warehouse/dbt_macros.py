@@ -1,5 +1,7 @@
-"""Rendering macros of the dbt project without dbt, so that jobs use the same SQL rules as dbt's models."""
+"""Rendering macros and models of the dbt project without dbt, so that jobs use the same SQL rules as dbt's models."""
 
+from collections.abc import Mapping
+from functools import cache
 from types import SimpleNamespace
 from typing import Any, NoReturn
 
@@ -8,30 +10,75 @@ import jinja2
 from jobs.errors import UsageError
 from jobs.files import project_folder
 
+VALUE_MACROS = ("dialect.sql", "values.sql", "times.sql", "prices.sql", "availability.sql")
+"""The files with the macros for the meaning of single values: null words, times, prices and availability."""
 
-def dbt_macros(*file_names: str) -> Any:
+
+def dbt_macros(*file_names: str, variables: Mapping[str, Any] | None = None) -> Any:
     """Return an object whose attributes are the macros in files of ``dbt_project/macros``: functions that return SQL.
 
-    A macro that dbt dispatches by adapter has to be called by its full name, such as ``default__framed_hash``. Macros
-    that refer to models, sources or vars can't be rendered.
+    A macro that dbt dispatches by adapter is rendered for DuckDB. Macros that refer to models or sources can't be
+    rendered.
 
     Parameters
     ----------
     *file_names : str
-        Names of files in ``dbt_project/macros``.
+        Names of files in ``dbt_project/macros``; without any name: all files.
+    variables : mapping, optional
+        Values of the dbt vars that the macros read.
 
     Raises
     ------
     UsageError
         When a macro is called and raises a compiler error.
     """
+    folder = project_folder("dbt_project") / "macros"
+    files = [folder / name for name in file_names] or sorted(folder.glob("*.sql"))
+    text = "\n".join(file.read_text(encoding="utf-8") for file in files)
+
+    def dispatch(macro_name: str, _package: str) -> Any:
+        return getattr(module, f"default__{macro_name}")
+
+    values = variables or {}
+    module = _template(text).make_module(
+        {
+            "adapter": SimpleNamespace(dispatch=dispatch),
+            "return": lambda value: value,
+            "var": lambda name, default=None: values.get(name, default),
+        }
+    )
+    return module
+
+
+def dbt_model(file_name: str, variables: Mapping[str, Any]) -> str:
+    """Return the SQL of a dbt model that reads only tables of ``raw``.
+
+    Parameters
+    ----------
+    file_name : str
+        The model's file, relative to ``dbt_project/models``.
+    variables : mapping
+        Values of the dbt vars.
+    """
+    model = (project_folder("dbt_project") / "models" / file_name).read_text(encoding="utf-8")
+    macros = dbt_macros(variables=variables)
+    names = {name: macro for name, macro in vars(macros).items() if not name.startswith("_")}
+    return _template(model).render(
+        **names,
+        config=lambda **_: "",
+        source=lambda schema, table: f"{schema}.{table}",
+        var=lambda name, default=None: variables.get(name, default),
+    )
+
+
+@cache
+def _template(text: str) -> jinja2.Template:
+    """Return the template of a text; to compile all macros takes a fifth of a second."""
 
     def raise_usage_error(message: str) -> NoReturn:
         raise UsageError(message)
 
-    folder = project_folder("dbt_project") / "macros"
-    text = "\n".join((folder / file).read_text(encoding="utf-8") for file in file_names)
     # Jinja's HTML escaping is off, since the macros return SQL and quote values themselves.
     environment = jinja2.Environment(extensions=["jinja2.ext.do"], autoescape=False)  # noqa: S701
     environment.globals["exceptions"] = SimpleNamespace(raise_compiler_error=raise_usage_error)
-    return environment.from_string(text).module
+    return environment.from_string(text)

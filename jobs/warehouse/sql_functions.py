@@ -1,31 +1,36 @@
 """SQL functions that are written in Python, because DuckDB lacks them; dbt's models call these functions."""
 
-import html
+from collections.abc import Callable
 
 import duckdb
 import pyarrow as pa
 from duckdb.func import PythonUDFType
 
+from jobs.warehouse.plain_text import plain_text, unescape_html
+
+FUNCTIONS: dict[str, Callable[[str], str]] = {"unescape_html": unescape_html, "plain_text": plain_text}
+"""The SQL functions of a text that return a text, by name."""
+
 
 def register_functions(connection: duckdb.DuckDBPyConnection) -> None:
     """Register this module's SQL functions, unless they are, for all of this process's connections to a DuckDB file."""
-    registered = connection.execute("select count(*) from duckdb_functions() where function_name = 'unescape_html'")
-    if registered.fetchone() == (0,):
-        # The function takes Arrow arrays: with a call for each row, a million texts took two minutes, not a second.
-        connection.create_function("unescape_html", _unescape_array, ["VARCHAR"], "VARCHAR", type=PythonUDFType.ARROW)
+    registered = {
+        name
+        for (name,) in connection.execute(
+            "select function_name from duckdb_functions() where list_contains($names, function_name)",
+            {"names": list(FUNCTIONS)},
+        ).fetchall()
+    }
+    for name, function in FUNCTIONS.items():
+        if name not in registered:
+            # A function takes Arrow arrays: with a call for each row, a million texts took two minutes, not a second.
+            connection.create_function(name, _of_array(function), ["VARCHAR"], "VARCHAR", type=PythonUDFType.ARROW)
 
 
-def unescape_html(text: str) -> str:
-    """Replace HTML's character references, such as ``&amp;``, again and again until none is left.
+def _of_array(function: Callable[[str], str]) -> Callable[[pa.Array], pa.Array]:
+    """Return the function of an Arrow array of texts that calls ``function`` for each text; null stays null."""
 
-    A shop's feed may escape a text once, twice (``&amp;amp;``) or not at all, and may change over time. The function
-    returns the same text in all these cases, and unescaping a text a second time changes nothing. Every replacement is
-    shorter than its reference, so the loop ends.
-    """
-    while (plain := html.unescape(text)) != text:
-        text = plain
-    return text
+    def of_array(texts: pa.Array) -> pa.Array:
+        return pa.array([None if text is None else function(text) for text in texts.to_pylist()], pa.string())
 
-
-def _unescape_array(texts: pa.Array) -> pa.Array:
-    return pa.array([None if text is None else unescape_html(text) for text in texts.to_pylist()], pa.string())
+    return of_array

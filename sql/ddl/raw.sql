@@ -25,3 +25,23 @@ create table if not exists raw.items (
     updated_at varchar,
     loaded_at timestamptz
 );
+
+-- Rows of files that `nextmart load` can't read: a row with too few or too many columns, an unclosed quote, bytes that
+-- are no text, or malformed JSON. The column raw_row has the row's text, at most 10,000 characters of it.
+create table if not exists raw.unreadable_rows (
+    table_name varchar,
+    file varchar,
+    line bigint,
+    raw_row varchar,
+    reason varchar,
+    loaded_at timestamptz
+);
+
+-- Items that `nextmart load --complete` withdrew because a complete feed lacked them: `loaded_at` is that of the row of
+-- raw.items that withdraws the item, and `available` what the catalogue said before. An item that comes back is
+-- available as before, even if its feed has no column `available`.
+create table if not exists raw.withdrawn_items (
+    item_id varchar,
+    available varchar,
+    loaded_at timestamptz
+);

@@ -13,8 +13,8 @@ import polars as pl
 import pytest
 
 from jobs.cli import main
-from jobs.commands.load import parse_maps
 from jobs.errors import UsageError
+from jobs.loading.mapping import parse_maps
 from jobs.warehouse.connection import connect
 
 EVENTS = "event_id,visitor_id,item_id,event_type,event_at\n"
@@ -52,10 +52,12 @@ class Shell:
         return exit_.value.code or 0, output.err
 
     def load(self, *arguments: str) -> dict[str, dict[str, int]]:
-        """Load, which must succeed, and return the counts by table."""
+        """Load, which must succeed, and return the counts by table; ``self.reports`` says what the rows hold."""
         code, said = self("load", *arguments, "--json")
         assert code == 0, said
-        return json.loads(self.stdout)["detail"]
+        detail = json.loads(self.stdout)["detail"]
+        self.reports = {table: counts.pop("report", None) for table, counts in detail.items() if table != "files"}
+        return detail
 
     def rows(self, query: str) -> list[tuple]:
         with connect(self.folder / "warehouse.duckdb") as connection:
@@ -344,9 +346,19 @@ def test_an_unreadable_file_is_named_with_the_reason(shell, file, content, words
     assert_nothing_loaded(shell)
 
 
-@pytest.mark.parametrize("good_lines", [1, 50, 30_000])
 @pytest.mark.parametrize("broken_line", ["v,i\n", "v,i,2026-01-01,too many\n"])
-def test_a_broken_line_loses_no_other_line(shell, good_lines, broken_line):
+def test_a_broken_line_among_many_is_set_aside_and_loses_no_other_line(shell, broken_line):
+    text = "visitor_id,item_id,event_at\n" + "v,i,2026-01-01\n" * 30_000 + broken_line
+    counts = shell.load("--events", shell.write("e.csv", text))
+    assert counts == {"events": {"read": 30_000, "repeated": 29_999, "known": 0, "loaded": 1, "unreadable": 1}}
+    assert shell.rows("select table_name, file, line, raw_row from raw.unreadable_rows") == [
+        ("events", "e.csv", 30_002, broken_line.rstrip())
+    ]
+
+
+@pytest.mark.parametrize("good_lines", [1, 50])
+@pytest.mark.parametrize("broken_line", ["v,i\n", "v,i,2026-01-01,too many\n"])
+def test_a_broken_line_among_few_refuses_the_file(shell, good_lines, broken_line):
     text = "visitor_id,item_id,event_at\n" + "v,i,2026-01-01\n" * good_lines + broken_line
     code, said = shell("load", "--events", shell.write("e.csv", text))
     assert code in (1, 2)
@@ -514,7 +526,7 @@ def test_a_broken_settings_file_is_named(shell):
 def test_what_people_read_is_on_stderr_and_what_machines_read_on_stdout(shell):
     code, said = shell("load", "--events", shell.write("e.csv", AS_CSV))
     assert (code, shell.stdout) == (0, "")
-    assert said == "events: 2 loaded of 2 read (0 repeated, 0 known before)\n"
+    assert said.startswith("events: 2 loaded of 2 read (0 repeated, 0 known before)\n")
     code, said = shell("load", "--events", "e.csv", "--json")
     assert (code, said) == (0, "")
     assert json.loads(shell.stdout)["status"] == "done"

@@ -11,6 +11,12 @@ from pathlib import Path
 import pytest
 from harness import read_csv
 
+from jobs.commands.load import load
+from jobs.loading.sources import LoadRules, SourceFiles
+from jobs.settings import default_vars
+from jobs.warehouse.clock import now
+from jobs.warehouse.job_runs import JobRun
+
 CASES = sorted((Path(__file__).parent / "catalog_cases").iterdir())
 TABLES = {
     "catalogue": "catalog.items",
@@ -101,6 +107,29 @@ def test_a_withdrawn_item_is_not_recommended_and_still_counts(warehouse):
     assert warehouse.rows("recommendations.similar_items", ["title", "similar_title"]) == [("Lamp", "Mug")]
 
 
+def test_feeds_that_lack_columns_and_items_have_the_right_history(warehouse, tmp_path):
+    feeds = [
+        ("item_id,title,price\nlamp,Lamp,9\nmug,Mug,3\n", False),
+        ("item_id,available\nlamp,0\n", False),  # a stock feed
+        ("item_id,title\nlamp,Lamp\n", True),  # lacks the mug
+        ("item_id,title\nlamp,Desk lamp\nmug,Mug\n", True),  # the mug is back
+    ]
+    for text, is_complete in feeds:
+        (tmp_path / "feed.csv").write_text(text)
+        with warehouse.open() as connection:
+            rules = LoadRules(default_vars(), complete=is_complete, max_withdrawn_share=1)
+            load(connection, [SourceFiles("items", str(tmp_path / "feed.csv"))], JobRun("r", "load", now()), rules)
+        warehouse.run("--exclude-resource-type", "test", command="build", select=CATALOG)
+    with warehouse.open() as connection:
+        history = connection.execute(
+            "select item_id, title, price, available from catalog.item_history order by item_id, dbt_valid_from"
+        ).fetchall()
+    assert history == [
+        ("lamp", "Lamp", 9, True), ("lamp", "Lamp", 9, False), ("lamp", "Desk lamp", 9, False),
+        ("mug", "Mug", 3, True), ("mug", "Mug", 3, False), ("mug", "Mug", 3, True),
+    ]  # fmt: skip
+
+
 def own_view(warehouse, query):
     with warehouse.open() as connection:
         connection.execute(f"drop table raw.items; create view raw.items as {query}")
@@ -128,8 +157,8 @@ def test_another_template_gives_other_texts_hashes_and_versions(warehouse):
     [(_, *after)] = warehouse.rows("catalog.item_texts", ["item_id", "text", "text_hash", "template_version"])
     assert (before[0], after[0]) == ("Lamp. Lux", "Lamp by Lux")
     assert (before[2], after[2]) == (
-        "['{title}', '{brand}', '{category}'] cleaning 1",
-        "['{title} by {brand}'] cleaning 1",
+        "['{title}', '{brand}', '{category}'] cleaning 2",
+        "['{title} by {brand}'] cleaning 2",
     )
     assert before[1] != after[1]
 

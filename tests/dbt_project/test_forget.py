@@ -115,6 +115,12 @@ def assert_equal_to_a_full_refresh(warehouse) -> None:
     assert incremental == contents(warehouse)
 
 
+def test_events_whose_user_is_a_null_word_go_with_the_user_of_their_device(warehouse):
+    warehouse.add("events", [event(1, ANN, 1, USER), event(2, ANN, 2, "NA"), event(3, BOB, 1, "NA")], FIRST_ARRIVAL)
+    go(warehouse, "user", USER)
+    assert warehouse.rows("raw.events", ["event_id"]) == [("e3",)]
+
+
 def test_nothing_of_a_visitor_stays_in_any_table(lived_in):
     assert "staging.checked_events.raw_row" in mentions(lived_in, ANN)
     run = go(lived_in, "visitor", f"{ANN} ")

@@ -20,9 +20,11 @@ TYPES = {
     "regular expression": str,
     "session, visitor or user": str,
     "SQL": str,
+    "table of booleans": dict,
     "table of numbers": dict,
     "table of tables": dict,
     "text": str,
+    "text or null": (str, type(None)),
     "time": str,
 }
 

@@ -32,8 +32,13 @@ with judged_events as (
 
 {% if is_incremental() %}
 known_events as (
-    -- events of earlier builds whose event_id occurs in a new row too
-    select * exclude (row_key, raw_row, batch_id), false as is_new
+    -- events of earlier builds whose event_id occurs in a new row too; a build before may have known fewer null words
+    select
+        * exclude (row_key, raw_row, batch_id) replace (
+            {{ null_word_as_null('user_id') }} as user_id,
+            {{ null_word_as_null('source_session_id') }} as source_session_id
+        ),
+        false as is_new
     from {{ this }}
     where
         event_id in (select event_id from {{ ref('int_events_typed') }})

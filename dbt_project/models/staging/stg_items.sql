@@ -18,16 +18,15 @@ with arrived_rows as (
 
 typed_rows as (
     select
-        {{ blank_as_null('item_id') }} as item_id,
+        {{ null_word_as_null('item_id') }} as item_id,
         title::varchar as title,
         brand::varchar as brand,
         category::varchar as category,
         description::varchar as description,
-        {{ try_number('price') }} as price,
-        -- only the number 0 or a word for false withdraws an item
-        coalesce(
-            {{ try_number('available') }} <> 0, {{ try_cast(blank_as_null('available'), 'boolean') }}, true
-        ) as available,
+        {{ null_word_as_null('price') }} as price_text,
+        {{ to_price('price') }} as price,
+        {{ blank_as_null('available') }} as available_text,
+        {{ to_availability(blank_as_null('available')) }} as stated_available,
         {{ to_timestamp_utc(blank_as_null('updated_at')) }} as stated_at,
         loaded_at
     from arrived_rows
@@ -41,7 +40,11 @@ rows_with_update_times as (
         case
             when stated_at > loaded_at + {{ minutes(var('clock_skew_minutes')) }} then loaded_at
             else coalesce(stated_at, loaded_at)
-        end as updated_at
+        end as updated_at,
+        -- a feed that changes its words must not empty the shop
+        coalesce(stated_available, true) as available,
+        case when price is null then price_text end as unread_price,
+        case when stated_available is null then available_text end as unread_available
     from typed_rows
 ),
 
@@ -55,19 +58,32 @@ latest_rows as (
         order by
             updated_at desc nulls last, loaded_at desc nulls last, stated_at desc nulls last,
             title nulls last, brand nulls last, category nulls last, description nulls last,
-            price nulls last, available
+            price nulls last, available, unread_price nulls last, unread_available nulls last
     ) = 1
+),
+
+cleaned_rows as (
+    -- texts are cleaned last, because cleaning is slow and only the kept rows need it
+    select
+        * replace (
+            {{ clean_text('title') }} as title,
+            {{ clean_text('brand') }} as brand,
+            {{ clean_text('category') }} as category,
+            {{ clean_text('description') }} as description
+        )
+    from latest_rows
 )
 
--- texts are cleaned last, because cleaning is slow and only the kept rows need it
 select
     item_id,
-    {{ clean_text('title') }} as title,
-    {{ clean_text('brand') }} as brand,
-    {{ clean_text('category') }} as category,
-    {{ clean_text('description') }} as description,
+    {{ null_word_as_null('title') }} as title,
+    {{ null_word_as_null('brand') }} as brand,
+    {{ null_word_as_null('category') }} as category,
+    {{ null_word_as_null('description') }} as description,
     price,
     available,
+    unread_price,
+    unread_available,
     updated_at,
     loaded_at
-from latest_rows
+from cleaned_rows

@@ -1,0 +1,52 @@
+{# A word for availability without what doesn't matter in it: case, blanks, hyphens, underscores, and the address of
+   schema.org. #}
+{% macro availability_word(column) -%}
+    {{ return(adapter.dispatch('availability_word', 'nextmart')(column)) }}
+{%- endmacro %}
+
+{% macro default__availability_word(column) -%}
+    regexp_replace(regexp_replace(
+        lower({{ column }}), '^\s*(https?://(www[.])?schema[.]org/|schema:)', ''), '[\s\p{Z}_-]+', '', 'g')
+{%- endmacro %}
+
+{# Whether text, such as `out of stock` or a number in stock, says that an item may be recommended; null if the text
+   says neither. The dbt var `availability_words` goes before all else. Otherwise, a number above 0 means true, and a known
+   word what it says. #}
+{% macro to_availability(column) -%}
+    {{ return(adapter.dispatch('to_availability', 'nextmart')(column, var('availability_words'))) }}
+{%- endmacro %}
+
+{% macro default__to_availability(column, own_words) -%}
+    {#- schema.org, Google, Meta, Shopify, WooCommerce, Magento; English and German. An item that can be ordered before
+        it is in stock is available. Shopify's inventory policy `continue` sells an item without stock; its opposite `deny`
+        is no word here, because most items that are in stock have it -#}
+    {%- set available = "
+        true t yes y on wahr ja j
+        available instock instoreonly onlineonly limitedavailability limitedstock lowstock fewleft
+        preorder presale backorder onbackorder backordered madetoorder availablefororder
+        active enabled publish published visible continue
+        verfügbar verfuegbar lieferbar sofortlieferbar auflager vorrätig vorraetig vorbestellbar aktiv
+    ".split() -%}
+    {%- set unavailable = "
+        false f no n off falsch nein
+        unavailable notavailable outofstock notinstock nostock oos soldout sold discontinued reserved expired
+        temporarilyunavailable currentlyunavailable permanentlyunavailable temporarilyoutofstock endoflife
+        inactive disabled draft autodraft pending private future trash trashed deleted removed withdrawn archived
+        unlisted unpublished hidden
+        nichtverfügbar nichtverfuegbar nichtlieferbar nichtauflager nichtvorrätig nichtvorraetig ausverkauft
+        vergriffen inaktiv
+    ".split() -%}
+    case
+        {%- for word, meaning in (own_words or {}).items() %}
+        {%- if meaning is not boolean -%}
+            {%- do exceptions.raise_compiler_error(
+                "availability_words: '" ~ word ~ "' is true or false, not '" ~ meaning ~ "'") -%}
+        {%- endif %}
+        when {{ default__availability_word(column) }} = {{ default__availability_word(text_list([word | string])) }}
+            then {{ 'true' if meaning else 'false' }}
+        {%- endfor %}
+        when {{ default__try_number(column) }} is not null then {{ default__try_number(column) }} > 0
+        when {{ default__availability_word(column) }} in ({{ text_list(available) }}) then true
+        when {{ default__availability_word(column) }} in ({{ text_list(unavailable) }}) then false
+    end
+{%- endmacro %}

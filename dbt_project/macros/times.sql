@@ -1,0 +1,53 @@
+{# Text as an instant; null if the text is no time, or a time that can be read in two ways, such as 01/02/2021. A time
+   begins with the year, with or without signs between its parts (ISO 8601; UTC if it names no zone), or is Unix time in
+   seconds, milliseconds, microseconds or nanoseconds, which are told apart by the size of the number. A number of eight
+   digits that begins with 19 or 20 is a day, and one of fourteen digits a second: as Unix time, they would mean the
+   year 1970 and years after 2570. #}
+{% macro to_timestamp_utc(column) -%}
+    {{ return(adapter.dispatch('to_timestamp_utc', 'nextmart')(column)) }}
+{%- endmacro %}
+
+{% macro default__to_timestamp_utc(column) -%}
+    {%- set with_seconds =
+        "regexp_replace(" ~ column ~ ", '^([0-9]{8}[Tt ]?[0-9]{4})($|[^0-9])', '\\100\\2')" -%}
+    {%- set iso = "replace(regexp_replace(" ~ with_seconds ~
+        ", '^([0-9]{4})([0-9]{2})([0-9]{2})[Tt ]?([0-9]{2})([0-9]{2})([0-9]{2})', '\\1-\\2-\\3 \\4:\\5:\\6'), ',', '.')"
+    -%}
+    {%- set integer = "try_cast(split_part(" ~ column ~ ", '.', 1) as bigint)" -%}
+    {%- set number = "try_cast(" ~ column ~ " as double)" -%}
+    case
+        -- times without a zone have a cast of their own: if one cast handles all times, DuckDB 1.5 applies the zone
+        -- that one row names to the following rows, which name no zone
+        when regexp_full_match({{ column }}, '[0-9]{4}[-/][0-9]+[-/][0-9]+([ Tt]+[0-9:]*([.,][0-9]*)?)?')
+            then try_cast(replace({{ column }}, ',', '.') as timestamp) at time zone 'UTC'
+        when regexp_full_match({{ column }}, '[0-9]{4}[-/][0-9].*')
+            then try_cast(replace({{ column }}, ',', '.') as timestamptz)
+        when regexp_full_match({{ column }}, '(19|20)[0-9]{6}([.]0*)?')
+            then try_strptime(left({{ column }}, 8), '%Y%m%d') at time zone 'UTC'
+        when regexp_full_match({{ column }}, '(19|20)[0-9]{6}([Tt ][0-9]{4}([0-9]{2})?|[0-9]{6})([.,][0-9]*)?')
+            then try_cast({{ iso }} as timestamp) at time zone 'UTC'
+        when regexp_full_match({{ column }}, '(19|20)[0-9]{6}[Tt ]?[0-9]{4}.*([Zz]|[+-][0-9:]+)')
+            then try_cast({{ iso }} as timestamptz)
+        -- a program that takes numbers for floating-point ones adds .0 to whole numbers
+        when regexp_full_match({{ column }}, '-?[0-9]{5,19}([.]0*)?') then
+            case
+                when {{ integer }} between -99999999999 and 99999999999 then make_timestamptz({{ integer }} * 1000000)
+                when {{ integer }} between -99999999999999 and 99999999999999
+                    then make_timestamptz({{ integer }} * 1000)
+                when {{ integer }} between -99999999999999999 and 99999999999999999
+                    then make_timestamptz({{ integer }})
+                when {{ integer }} between -8999999999999999999 and 8999999999999999999
+                    then make_timestamptz({{ integer }} // 1000)
+            end
+        -- fractions, and numbers with an exponent
+        when regexp_full_match({{ column }}, '-?([0-9]{5,17}[.][0-9]+|[0-9]([.][0-9]*)?[eE][+]?[0-9]{1,2})') then
+            case
+                when abs({{ number }}) < 1e11 then make_timestamptz(cast({{ number }} * 1e6 as bigint))
+                when abs({{ number }}) < 1e14 then make_timestamptz(cast({{ number }} * 1e3 as bigint))
+                when abs({{ number }}) < 1e17 then make_timestamptz(cast({{ number }} as bigint))
+                when abs({{ number }}) < 9e18 then make_timestamptz(cast({{ number }} / 1e3 as bigint))
+            end
+        -- PostgreSQL's words for times
+        when {{ column }} in ('infinity', '-infinity', 'epoch') then try_cast({{ column }} as timestamptz)
+    end
+{%- endmacro %}

@@ -1,0 +1,152 @@
+"""Copies of text files that hold every readable row, and a list of the rows that can't be read.
+
+DuckDB reads a file in which all is well at once. A file that it refuses is read here line by line, in bounded memory.
+"""
+
+import json
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from typing import BinaryIO, Final, TextIO
+
+from jobs.errors import NextmartError
+from jobs.loading.text_heads import TextHead
+from jobs.loading.text_records import NOT_UTF_8, Record, RecordReader, canonical_line, not_utf_8
+
+MAX_RAW_ROW: Final = 10_000
+"""The most characters of an unreadable row that are kept."""
+_EXAMPLES: Final = 5
+_CHUNK = 1 << 20
+
+
+@dataclass
+class UnreadableRows:
+    """The unreadable rows of one file: each is written to ``output`` as a line of JSON, the first ones are kept.
+
+    Attributes
+    ----------
+    file : str
+        The path that the user knows the file by.
+    output : text stream
+        Receives ``{"file": ..., "line": ..., "raw_row": ..., "reason": ...}`` for each row.
+    readable, unreadable : int
+        The numbers of rows of both kinds.
+    longest : int
+        The number of bytes of the longest readable row.
+    examples : list of str
+        The first unreadable rows, each with file, line and reason.
+    """
+
+    file: str
+    output: TextIO
+    readable: int = 0
+    unreadable: int = 0
+    longest: int = 0
+    examples: list[str] = field(default_factory=list)
+
+    def keep(self, line: bytes, target: BinaryIO) -> None:
+        """Write a readable row with its line end."""
+        target.write(line)
+        self.readable += 1
+        self.longest = max(self.longest, len(line))
+
+    def set_aside(self, record: Record) -> None:
+        """Write a row that can't be read to the list of such rows."""
+        text = record.raw.decode("utf-8", errors="backslashreplace")
+        if len(text) > MAX_RAW_ROW:
+            text = f"{text[:MAX_RAW_ROW]}... ({len(text):,} characters)"
+        reason = record.reason
+        if reason.startswith(NOT_UTF_8):
+            reason += "; if the whole file is in another encoding, say it: --encoding cp1252 (or latin-1, ...)"
+        row = {"file": self.file, "line": record.line, "raw_row": text, "reason": reason}
+        self.output.write(json.dumps(row) + "\n")
+        self.unreadable += 1
+        if len(self.examples) < _EXAMPLES:
+            shown = text if len(text) <= 200 else text[:200] + "..."
+            self.examples.append(f"{self.file}, line {record.line:,}: {reason}\n    {shown}")
+
+    def require_few(self, max_share: float, header: str) -> None:
+        """Raise an error if more than ``max_share`` of the file's rows can't be read.
+
+        Raises
+        ------
+        NextmartError
+            The message names the first unreadable rows and what to do.
+        """
+        total = self.readable + self.unreadable
+        if self.unreadable <= max_share * total:
+            return
+        raise NextmartError(
+            f"{self.file}: {self.unreadable:,} of {total:,} rows can't be read; "
+            f"max_unreadable_share = {max_share:g} allows {int(max_share * total):,}. Nothing was loaded.\n"
+            + (f"Its header: {header}\n" if header else "")
+            + "".join(f"  {example}\n" for example in self.examples)
+            + "Mend those lines, name the delimiter (--delimiter) or the encoding (--encoding), or set "
+            "max_unreadable_share in nextmart.toml, so that such rows are set aside in raw.unreadable_rows."
+        )
+
+
+def copy_text(source: BinaryIO, target: BinaryIO, head: TextHead, rows: UnreadableRows) -> None:
+    """Copy the readable records of a delimited text, without its header, to ``target``, each with a plain line end.
+
+    Parameters
+    ----------
+    source : binary stream
+        The file from its beginning, in UTF-8.
+    """
+    source.read(head.offset)
+    lines = _lines(source, head.newline)
+    for record in RecordReader(lines, head.delimiter, len(head.columns), head.skip + head.header_lines + 1):
+        if record.reason:
+            rows.set_aside(record)
+        elif record.fields is not None:
+            rows.keep(canonical_line(record.fields, head.delimiter), target)
+        else:
+            rows.keep(record.raw + b"\n", target)
+
+
+def copy_json_lines(source: BinaryIO, target: BinaryIO, rows: UnreadableRows) -> None:
+    """Copy the lines of a text that are JSON objects to ``target``."""
+    for number, line in enumerate(source, start=1):
+        body = line.rstrip(b"\r\n").removeprefix(b"\xef\xbb\xbf" if number == 1 else b"")
+        if not body.strip():
+            continue
+        reason = _json_reason(body)
+        if reason:
+            rows.set_aside(Record(number, body, None, reason))
+        else:
+            rows.keep(body + b"\n", target)
+
+
+def _json_reason(body: bytes) -> str:
+    """Return the reason why a line is no JSON object in text, or an empty text."""
+    reason = not_utf_8(body)
+    if reason:
+        return reason
+    try:
+        value = json.loads(body)
+    except json.JSONDecodeError as error:
+        return f"Malformed JSON: {error.msg} at column {error.colno:,}"
+    except (RecursionError, ValueError) as error:
+        return f"Malformed JSON: {error}"
+    if not isinstance(value, dict):
+        return "no JSON object: a row is an object, such as {...}"
+    if b"\\u" in body:
+        try:
+            json.dumps(value, ensure_ascii=False).encode("utf-8")
+        except UnicodeEncodeError as error:
+            return f"Malformed JSON: half a character, \\u{ord(error.object[error.start]):04x}, without its other half"
+    return ""
+
+
+def _lines(source: BinaryIO, newline: bytes) -> Iterator[bytes]:
+    """Return the lines of a text with their ends; where the header ends in a carriage return, all lines do."""
+    return iter(source) if newline != b"\r" else _old_mac_lines(source)
+
+
+def _old_mac_lines(source: BinaryIO) -> Iterator[bytes]:
+    rest = b""
+    while chunk := source.read(_CHUNK):
+        *whole, rest = (rest + chunk).split(b"\r")
+        yield from (line + b"\r" for line in whole)
+    if rest:
+        yield rest

@@ -1,0 +1,67 @@
+"""Formats of files: how the files of a source become a relation in SQL, and the columns that they have."""
+
+from pathlib import Path
+from typing import Final
+
+from jobs.errors import NextmartError
+from jobs.loading.file_listing import JSON, JSON_LINES, PARQUET, XLSX, FoundFile, found_files
+from jobs.loading.json_files import json_relation
+from jobs.loading.relations import DUCKDB_COMPRESSION, FileRelation, ReadableFile, column_types, path_list
+from jobs.loading.sources import SourceFiles
+from jobs.loading.text_files import text_relation
+from jobs.loading.unpacking import transcode, unpack, workbook_to_csv
+from jobs.warehouse.connection import Connection
+
+_UTF_8: Final = ("utf-8", "utf8", "utf-8-sig")
+
+
+def file_relation(
+    connection: Connection, source: SourceFiles, folder: Path, *, check_lines: bool = False
+) -> FileRelation:
+    """Return the relation of a source's files.
+
+    Parameters
+    ----------
+    folder : Path
+        An empty folder for copies of files that DuckDB can't read as they are. It has to stay for as long as the
+        relation is used.
+    check_lines : bool
+        Whether to read text files line by line, and to leave out the rows that can't be read. It is slower, and needed
+        only after DuckDB has refused the files.
+
+    Raises
+    ------
+    UsageError
+        If the files' format, encoding or header is not known.
+    NextmartError
+        If the files can't be read, they have no bytes, or too many of a file's rows are unreadable.
+    """
+    found = found_files(connection, source)
+    if all(Path(file.path).is_file() and Path(file.path).stat().st_size == 0 for file in found):
+        raise NextmartError(f"{source.path} is empty; nothing was loaded")
+    files = [_readable(file, number, source, folder) for number, file in enumerate(found)]
+    kind = found[0].kind
+    if kind == PARQUET:
+        sql = f"read_parquet({path_list(files)}, union_by_name = true)"
+        return FileRelation(sql, column_types(connection, source.path, sql))
+    if kind in (JSON, JSON_LINES):
+        filled = [file for file in files if Path(file.path).stat().st_size > 0]
+        return json_relation(connection, source, filled, folder, check=check_lines)
+    return text_relation(source, files, folder, check=check_lines)
+
+
+def _readable(file: FoundFile, number: int, source: SourceFiles, folder: Path) -> ReadableFile:
+    """Return a file as DuckDB can open it: the file itself, or a copy in ``folder``."""
+    copy = folder / f"copy_{number}.txt"
+    encoding = source.options.encoding
+    if file.kind == XLSX:
+        workbook_to_csv(file, copy)
+    elif file.kind == PARQUET:
+        return ReadableFile(file.path, file.path)
+    elif encoding and encoding.lower().replace("_", "-") not in _UTF_8:
+        transcode(file, encoding, copy)
+    elif file.compression not in DUCKDB_COMPRESSION or not file.path.endswith(file.compression):
+        unpack(file, copy)
+    else:
+        return ReadableFile(file.path, file.path, file.compression)
+    return ReadableFile(file.path, str(copy))

@@ -1,0 +1,120 @@
+"""Mapping the columns of people's files to the columns of the raw tables."""
+
+from collections.abc import Iterable, Mapping
+
+from jobs.errors import UsageError, nearest
+from jobs.loading.sources import SourceFiles
+from jobs.warehouse.columns import RAW_EVENTS, RAW_ITEMS
+from jobs.warehouse.connection import quoted
+
+TABLE_COLUMNS = {
+    "events": [name for name in RAW_EVENTS if name != "loaded_at"],
+    "items": [name for name in RAW_ITEMS if name != "loaded_at"],
+}
+REQUIRED_COLUMNS = {"events": ("visitor_id", "item_id", "event_at"), "items": ("item_id",)}
+
+
+def parse_maps(map_arguments: Iterable[str]) -> dict[str, dict[str, str]]:
+    """Parse ``--map`` arguments of the form ``[events.|items.]our_column=their_column_or_SQL``.
+
+    Returns
+    -------
+    table -> nextmart's column -> the files' column, or SQL over the files' columns
+
+    Raises
+    ------
+    UsageError
+        If nextmart has no such column, or an argument has no ``=``.
+    """
+    column_maps: dict[str, dict[str, str]] = {"events": {}, "items": {}}
+    for text in map_arguments:
+        ours, equals, theirs = text.partition("=")
+        table, dot, column = ours.strip().rpartition(".")
+        tables = [table] if dot else [name for name, columns in TABLE_COLUMNS.items() if column in columns]
+        if not equals or not theirs.strip():
+            raise UsageError(f"--map {text}: write our_column=their_column")
+        if not tables or tables[0] not in TABLE_COLUMNS or column not in TABLE_COLUMNS[tables[0]]:
+            all_columns = {*TABLE_COLUMNS["events"], *TABLE_COLUMNS["items"]}
+            known = TABLE_COLUMNS.get(tables[0], all_columns) if tables else all_columns
+            raise UsageError(f"--map {text}: nextmart has no column '{ours.strip()}'; {nearest(column, known)}")
+        for name in tables:
+            column_maps[name][column] = theirs.strip()
+    return column_maps
+
+
+def column_values(source: SourceFiles, column_names: Iterable[str]) -> dict[str, str]:
+    """Return the SQL of the value of each raw column that the files or the map have.
+
+    Parameters
+    ----------
+    column_names : iterable of str
+        The names of the files' columns.
+
+    Returns
+    -------
+    nextmart's column -> a column of the files, or the expression of ``--map``; in the raw table's order
+
+    Raises
+    ------
+    UsageError
+        If a required column is neither in the files nor in the map.
+    """
+    file_columns = {name.lower(): name for name in column_names}
+    values = {}
+    for column in TABLE_COLUMNS[source.table]:
+        theirs = source.column_map.get(column, column)
+        if theirs.lower() in file_columns:
+            values[column] = quoted(file_columns[theirs.lower()])
+        elif column in source.column_map:
+            values[column] = f"({theirs}\n)"  # the line's end ends a comment in the expression
+        elif column in REQUIRED_COLUMNS[source.table]:
+            raise UsageError(_missing_column_message(column, source, file_columns.values()))
+    return values
+
+
+def mapped_expressions(source: SourceFiles, column_names: Iterable[str]) -> dict[str, str]:
+    """Return the SQL expressions that the user wrote for a source, by what stands in front of each on the command line.
+
+    The name of a file's column on the right side of ``--map`` is no expression, even if SQL would need it quoted.
+    """
+    file_columns = {name.lower() for name in column_names}
+    expressions = {
+        f"--map {column}=": theirs for column, theirs in source.column_map.items() if theirs.lower() not in file_columns
+    }
+    return expressions | ({f"--where-{source.table} ": source.where} if source.where else {})
+
+
+def complete_texts(table: str, texts: Mapping[str, str]) -> dict[str, str]:
+    """Return the SQL of the text of every column of a raw table: null where neither the files nor the map have it.
+
+    An event without ``event_id`` gets a hash of its row, and an event without ``event_type`` is a ``view``.
+
+    Parameters
+    ----------
+    texts : nextmart's column -> SQL of the column's text
+    """
+    all_texts = {column: texts.get(column, "cast(null as varchar)") for column in TABLE_COLUMNS[table]}
+    if table == "events":
+        if "event_id" not in texts:
+            # a hash of the row's values, so that the same row has the same id in every file
+            framed_values = (
+                f"coalesce(length({text})::varchar || ':' || {text}, '-')"
+                for name, text in all_texts.items()
+                if name not in ("event_id", "user_agent")  # the browser does not distinguish two events
+            )
+            all_texts["event_id"] = f"md5(concat({', '.join(framed_values)}))"
+        if "event_type" not in texts:
+            all_texts["event_type"] = "'view'"
+    return all_texts
+
+
+def _missing_column_message(column: str, source: SourceFiles, file_columns: Iterable[str]) -> str:
+    """Return the message that neither the files nor the map have a required column."""
+    required = REQUIRED_COLUMNS[source.table]
+    optional = [name for name in TABLE_COLUMNS[source.table] if name not in required]
+    return (
+        f"{source.path} has no column {column}.\n"
+        f"It has: {', '.join(file_columns)}.\n"
+        f"{source.table} need {', '.join(required)}; they may have {', '.join(optional)}.\n"
+        f"Say which one it is: --map {source.table}.{column}=THEIR_COLUMN (or SQL over their columns)."
+    )

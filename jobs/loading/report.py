@@ -1,0 +1,212 @@
+"""What the rows of a load hold, by the rules of dbt's staging models: counted at once, before a build rejects them."""
+
+from typing import Any
+
+from jobs.loading.near_misses import EXAMPLE_COUNT, match_items
+from jobs.loading.source_report import ColumnReport, SourceReport
+from jobs.loading.staging_rules import Rule, StagingRules
+from jobs.warehouse.connection import Connection, count_rows, literal
+
+EXACT_ROWS = 5_000_000
+"""Number of rows above which values are read of a sample, and different visitors are counted approximately."""
+SAMPLE_ROWS = 2_000_000
+"""About how many rows the sample has."""
+EXAMPLE_LENGTH = 80
+"""Number of characters of a value that is shown."""
+TYPE_COUNT = 20
+"""Number of event types that are listed; the most frequent ones are."""
+
+MEASURE_EVENTS = """
+    -- One scan of the incoming events: how many values there are, and how many of them staging reads
+    with typed_events as (
+        select
+            {event_id} as event_id, {visitor_id} as visitor_id, {user_id} as user_id, {item_id} as item_id,
+            {event_type} as event_type, {event_at} as event_at_text, {time} as event_at
+        from {relation}
+    ),
+    dated_events as (
+        select
+            *,
+            event_at < {earliest} as is_too_early,
+            event_at > {latest} as is_in_future,
+            event_at between {earliest} and {latest} as is_in_time
+        from typed_events
+    )
+    select
+        count(*) as measured_rows,
+        count(event_id) as event_id, count(visitor_id) as visitor_id, count(user_id) as user_id,
+        count(item_id) as item_id, count(event_type) as event_type, count(event_at_text) as event_at_given,
+        count(event_at) as event_at,
+        count(*) filter (where is_too_early) as too_early,
+        count(*) filter (where is_in_future) as in_future,
+        {first_time} as first_time,
+        {last_time} as last_time,
+        count(distinct (event_at at time zone 'UTC')::date) filter (where is_in_time) as days,
+        count(*) filter (
+            where is_in_time and event_id is not null and visitor_id is not null and item_id is not null
+            and event_type is not null {and_known_type}
+        ) as usable
+    from dated_events
+"""
+
+MEASURE_ITEMS = """
+    -- One scan of the incoming items: how many values there are, and how many of them staging reads
+    with typed_items as (
+        select
+            {item_id} as item_id,
+            coalesce({title}, {brand}, {category}, {description}) as any_text,
+            {price} as price_text, {price_value} as price,
+            {available} as available_text, {available_value} as available,
+            {updated_at} as updated_at_text, {time} as updated_at
+        from {relation}
+    )
+    select
+        count(*) as measured_rows,
+        count(item_id) as item_id, count(any_text) as texts,
+        count(price_text) as price_given, count(price) as price,
+        count(available_text) as available_given, count(available) as available,
+        count(*) filter (where not available) as withdrawn,
+        count(updated_at_text) as updated_at_given, count(updated_at) as updated_at,
+        {first_time} as first_time,
+        {last_time} as last_time,
+        count(item_id) as usable
+    from typed_items
+"""
+
+
+def report_source(connection: Connection, table: str, rules: StagingRules) -> SourceReport:
+    """Describe the rows of the temporary table ``incoming``, which belong to ``table``, as staging reads them.
+
+    The table ``raw.items`` is the catalogue in which the items of events are looked up.
+    """
+    return _report_events(connection, rules) if table == "events" else _report_items(connection, rules)
+
+
+def _report_events(connection: Connection, rules: StagingRules) -> SourceReport:
+    rows = count_rows(connection, "incoming")
+    names = ("event_id", "visitor_id", "user_id", "item_id", "event_type")
+    texts = {name: rules.text(name) for name in (*names, "event_at")}
+    relation = _measured_relation(rows)
+    known_types = ", ".join(literal(name) for name in rules.known_event_types)
+    found = _only_row(
+        connection,
+        MEASURE_EVENTS.format(
+            **texts,
+            time=rules.time("event_at"),
+            earliest=rules.earliest_event_at,
+            latest=rules.latest_event_at,
+            first_time=_time_text("min(event_at) filter (where is_in_time)"),
+            last_time=_time_text("max(event_at) filter (where is_in_time)"),
+            relation=relation,
+            and_known_type=f"and event_type in ({known_types})" if known_types else "",
+        ),
+    )
+    event_types, type_count = _event_types(connection, texts["event_type"])
+    known_names = rules.known_event_types or tuple(event_types)
+    return SourceReport(
+        table="events",
+        rows=rows,
+        measured_rows=found["measured_rows"],
+        usable=found["usable"],
+        columns={name: ColumnReport(found[name], found[name]) for name in names}
+        | {"event_at": _column(connection, relation, found, "event_at", rules.text, rules.time)},
+        first_time=found["first_time"],
+        last_time=found["last_time"],
+        too_early=found["too_early"],
+        in_future=found["in_future"],
+        days=found["days"],
+        event_types=event_types,
+        more_event_types=type_count - len(event_types),
+        unknown_event_types={name: count for name, count in event_types.items() if name not in known_names},
+        visitors=_different(connection, rows, "visitor_id", texts),
+        users=_different(connection, rows, "user_id", texts),
+        items=match_items(connection, rules.text),
+    )
+
+
+def _report_items(connection: Connection, rules: StagingRules) -> SourceReport:
+    rows = count_rows(connection, "incoming")
+    relation = _measured_relation(rows)
+    names = ("item_id", "title", "brand", "category", "description", "price", "available", "updated_at")
+    found = _only_row(
+        connection,
+        MEASURE_ITEMS.format(
+            **{name: rules.text(name) for name in names},
+            price_value=rules.price("price"),
+            available_value=rules.availability("available"),
+            time=rules.time("updated_at"),
+            first_time=_time_text("min(updated_at)"),
+            last_time=_time_text("max(updated_at)"),
+            relation=relation,
+        ),
+    )
+    optional = {"price": rules.price, "available": rules.availability, "updated_at": rules.time}
+    return SourceReport(
+        table="items",
+        rows=rows,
+        measured_rows=found["measured_rows"],
+        usable=found["usable"],
+        columns={"item_id": ColumnReport(found["item_id"], found["item_id"])}
+        | {name: _column(connection, relation, found, name, rules.text, rule) for name, rule in optional.items()},
+        first_time=found["first_time"],
+        last_time=found["last_time"],
+        texts=found["texts"],
+        withdrawn=found["withdrawn"],
+    )
+
+
+def _measured_relation(rows: int) -> str:
+    """Return the relation whose values are read: all incoming rows, or a sample of whole blocks of rows."""
+    if rows <= EXACT_ROWS:
+        return "incoming"
+    return f"(select * from incoming tablesample system({100 * SAMPLE_ROWS / rows}%) repeatable (1))"
+
+
+def _different(connection: Connection, rows: int, name: str, texts: dict[str, str]) -> int:
+    """Return the number of different ids in a column; an approximate one if there are very many rows."""
+    if rows > EXACT_ROWS:
+        query = f"select approx_count_distinct({name}) from incoming"
+    else:
+        # the rule, which is slow, reads each spelling once
+        query = f"select count(distinct {texts[name]}) from (select distinct {name} from incoming)"
+    (count,) = connection.execute(query).fetchone() or (0,)
+    return int(count)
+
+
+def _column(
+    connection: Connection, relation: str, found: dict[str, Any], name: str, text: Rule, rule: Rule
+) -> ColumnReport:
+    """Return the report of a column, with the most frequent values that ``rule`` can't read, if there are any."""
+    given, read = found[f"{name}_given"], found[name]
+    unread = {}
+    if read < given:
+        query = (
+            f"select left({text(name)}, {EXAMPLE_LENGTH}) as value, count(*) from {relation} "
+            f"where {text(name)} is not null and {rule(name)} is null "
+            f"group by value order by count(*) desc, value limit {EXAMPLE_COUNT}"
+        )
+        unread = dict(connection.execute(query).fetchall())
+    return ColumnReport(given, read, unread)
+
+
+def _event_types(connection: Connection, event_type: str) -> tuple[dict[str, int], int]:
+    """Return the most frequent event types with their numbers of rows, and the number of all types."""
+    found = connection.execute(
+        # the rule, which is slow, reads each spelling once
+        f"select left({event_type}, {EXAMPLE_LENGTH}) as value, sum(row_count)::bigint as row_count, count(*) over () "
+        "from (select event_type, count(*) as row_count from incoming group by event_type) "
+        f"where {event_type} is not null group by value order by row_count desc, value limit {TYPE_COUNT}"
+    ).fetchall()
+    return {value: row_count for value, row_count, _ in found}, found[0][2] if found else 0
+
+
+def _only_row(connection: Connection, query: str) -> dict[str, Any]:
+    """Return the only row of a query's result, by column."""
+    result = connection.execute(query)
+    names = [column[0] for column in result.description or ()]
+    return dict(zip(names, result.fetchone() or (), strict=True))
+
+
+def _time_text(time: str) -> str:
+    """Return SQL for an instant as text in UTC, to the second."""
+    return f"strftime({time} at time zone 'UTC', '%Y-%m-%d %H:%M:%S')"

@@ -1,0 +1,154 @@
+"""The report of a source in words: aligned lines, and warnings of what the next build would reject or misread."""
+
+from collections.abc import Mapping
+
+from jobs.loading.source_report import ColumnReport, ItemMatches, NearMiss, SourceReport
+from jobs.progress import printable
+
+GOOD_SHARE = 0.9
+"""Share of times, ids, known items, prices or words for availability below which a person is warned."""
+NEAR_MISSES_SHOWN = 2
+TYPES_SHOWN = 8
+VALUE_LENGTH = 40
+
+_WHOSE_IDS = {"events": "in the events", "catalogue": "in the catalogue", "both": "in both"}
+_NAMES = {
+    "event_id": "event ids",
+    "visitor_id": "visitor ids",
+    "item_id": "item ids",
+    "event_type": "event types",
+    "event_at": "times",
+    "updated_at": "times of change",
+    "price": "prices",
+    "available": "words for availability",
+}
+
+
+def report_lines(report: SourceReport) -> list[str]:
+    """Return the report as lines for people, of which control characters in the users' values can do no harm."""
+    lines = _event_lines(report) if report.table == "events" else _item_lines(report)
+    if report.is_sampled:
+        lines.append(
+            ("sample", f"shares, times and days are those of {report.measured_rows:,} of {report.rows:,} rows")
+        )
+    return [f"  {title:<10}{printable(text)}" for title, text in lines]
+
+
+def report_warnings(report: SourceReport) -> list[str]:
+    """Return what a person should look at before the next build; one line each, without control characters."""
+    warnings = [
+        f"only {share_text(column.read, of)} of {_NAMES[name]} can be used{_unread_text(column)}"
+        for name, column, of in _shares(report)
+        if of and column.read < GOOD_SHARE * of
+    ]
+    if report.too_early + report.in_future > (1 - GOOD_SHARE) * report.measured_rows:
+        warnings.append(f"times that can't be right: {_outside_text(report)}; the next build rejects these events")
+    if report.unknown_event_types:
+        warnings.append(f"known_event_types lacks {_counts_text(report.unknown_event_types)}; they are rejected")
+    if report.items and report.items.known_rows < GOOD_SHARE * report.items.rows:
+        warnings.append(f"only {_match_text(report.items)}")
+    return [printable(f"{report.table}: {text}") for text in warnings]
+
+
+def share_text(part: int, whole: int) -> str:
+    """Return a share as text such as ``98.7 %``. Only all is called 100 %, and only nothing is called 0 %."""
+    if part == 0 or part == whole:
+        return "100 %" if part else "0 %"
+    return f"{min(999, max(1, round(1000 * part / whole))) / 10:.1f} %"
+
+
+def _shares(report: SourceReport) -> list[tuple[str, ColumnReport, int]]:
+    """Return columns with the number of rows of which staging should read them: all, or those with a value."""
+    required = (
+        ("event_id", "visitor_id", "item_id", "event_type", "event_at") if report.table == "events" else ("item_id",)
+    )
+    optional = ("price", "available", "updated_at") if report.table == "items" else ()
+    return [(name, report.columns[name], report.measured_rows) for name in required] + [
+        (name, report.columns[name], report.columns[name].given) for name in optional
+    ]
+
+
+def _event_lines(report: SourceReport) -> list[tuple[str, str]]:
+    times, visitors, users = (report.columns[name] for name in ("event_at", "visitor_id", "user_id"))
+    about = "about " if report.is_sampled else ""
+    when = f" ({_period_text(report)}, {report.days:,} {'day' if report.days == 1 else 'days'} with events)"
+    types = dict(list(report.event_types.items())[:TYPES_SHOWN])
+    more_types = report.more_event_types + len(report.event_types) - len(types)
+    lines = [
+        (
+            "times",
+            f"{share_text(times.read, report.measured_rows)} read{when if report.first_time else ''}"
+            f"{_unread_text(times)}{_missing_text(times, report.measured_rows)}{_outside_text(report, '; ')}",
+        ),
+        ("visitors", f"{about}{report.visitors:,}{_missing_text(visitors, report.measured_rows)}"),
+    ]
+    if users.read:
+        lines.append(
+            ("users", f"{about}{report.users:,}, named by {share_text(users.read, report.measured_rows)} of the events")
+        )
+    lines.append(("types", f"{_counts_text(types)}{f', and {more_types:,} more types' if more_types > 0 else ''}"))
+    if report.items:
+        missing = _missing_text(report.columns["item_id"], report.measured_rows)
+        lines.append(("items", f"{report.items.ids:,}{missing}; {_match_text(report.items)}"))
+    return lines
+
+
+def _item_lines(report: SourceReport) -> list[tuple[str, str]]:
+    price, available, updated = (report.columns[name] for name in ("price", "available", "updated_at"))
+    ids = f"{report.rows:,}{_missing_text(report.columns['item_id'], report.measured_rows)}"
+    lines = [("items", f"{ids}; {share_text(report.texts, report.measured_rows)} have a text")]
+    for title, column, more in (
+        ("prices", price, ""),
+        ("available", available, f" ({report.withdrawn:,} not available)" if available.read else ""),
+        ("times", updated, f" ({_period_text(report)})" if report.first_time else ""),
+    ):
+        if column.given:
+            given = f", given for {share_text(column.given, report.measured_rows)} of the items"
+            text = f"{share_text(column.read, column.given)} read{more}"
+            lines.append((title, f"{text}{given if column.given < report.measured_rows else ''}{_unread_text(column)}"))
+    return lines
+
+
+def _period_text(report: SourceReport) -> str:
+    first, last = ((time or "").removesuffix(":00") for time in (report.first_time, report.last_time))
+    return f"{first} to {last}"
+
+
+def _unread_text(column: ColumnReport) -> str:
+    return f"; not read: {_counts_text(column.unread, quote=True)}" if column.unread else ""
+
+
+def _missing_text(column: ColumnReport, rows: int) -> str:
+    missing = rows - column.given
+    return f"; {share_text(missing, rows)} of rows ({missing:,}) have none" if missing else ""
+
+
+def _outside_text(report: SourceReport, start: str = "") -> str:
+    counts = [(report.too_early, "too early (earliest_event_at)"), (report.in_future, "in the future")]
+    texts = [f"{count:,} {words}" for count, words in counts if count]
+    return start + ", ".join(texts) if texts else ""
+
+
+def _match_text(items: ItemMatches) -> str:
+    """Return how many events are on items of the catalogue, which items it lacks, and what would make them match."""
+    text = f"{share_text(items.known_rows, items.rows)} of the events are on items of the catalogue"
+    if not items.unknown_ids:
+        return text
+    text += f"; it lacks {items.unknown_ids:,} of {items.ids:,} item ids: {_counts_text(items.unknown, quote=True)}"
+    near_misses = [_near_miss_text(near_miss, items.unknown_ids) for near_miss in items.near_misses[:NEAR_MISSES_SHOWN]]
+    return "; ".join([text, *near_misses])
+
+
+def _near_miss_text(near_miss: NearMiss, unknown_ids: int) -> str:
+    return f"{near_miss.ids:,} of {unknown_ids:,} would match {near_miss.way} ({_WHOSE_IDS[near_miss.where]})"
+
+
+def _counts_text(counts: Mapping[str, int], quote: bool = False) -> str:
+    """Return values with their numbers of rows, such as ``'soon' (12), 'later' (3)``."""
+    texts = []
+    for value, count in counts.items():
+        # a line end in a value must not begin a line that looks like one of nextmart's
+        shown = value.replace("\n", "�")
+        shown = shown if len(shown) <= VALUE_LENGTH else shown[: VALUE_LENGTH - 1] + "…"
+        texts.append(f"'{shown}' ({count:,})" if quote else f"{shown} {count:,}")
+    return ", ".join(texts)

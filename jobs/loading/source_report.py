@@ -1,0 +1,144 @@
+"""What the rows of a source hold, as dbt's staging models read them: counts and examples, and no rows."""
+
+from dataclasses import dataclass, field
+from typing import Any
+
+
+@dataclass(frozen=True)
+class ColumnReport:
+    """How well staging understands one column.
+
+    Attributes
+    ----------
+    given : int
+        The number of rows that have a value.
+    read : int
+        The number of rows whose value staging understands.
+    unread : value -> number of rows
+        The most frequent values that staging doesn't understand.
+    """
+
+    given: int
+    read: int
+    unread: dict[str, int] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class NearMiss:
+    """A way to respell item ids that would make unknown ids match.
+
+    Attributes
+    ----------
+    way : str
+        A key of ``RESPELLINGS``.
+    where : str
+        Whose ids must be respelt: ``events``, ``catalogue`` or ``both``.
+    ids : int
+        The number of unknown ids that would match.
+    """
+
+    way: str
+    where: str
+    ids: int
+
+
+@dataclass(frozen=True)
+class ItemMatches:
+    """How the item ids of events match the catalogue.
+
+    Attributes
+    ----------
+    ids, rows : int
+        The numbers of different item ids, and of rows that have one.
+    known_ids, known_rows : int
+        Those of them that the catalogue has.
+    unknown : item id -> number of rows
+        The most frequent ids that the catalogue lacks.
+    near_misses : tuple of NearMiss
+        Ways to make unknown ids match, the best first.
+    """
+
+    ids: int
+    rows: int
+    known_ids: int
+    known_rows: int
+    unknown: dict[str, int]
+    near_misses: tuple[NearMiss, ...]
+
+    @property
+    def unknown_ids(self) -> int:
+        """The number of different item ids that the catalogue lacks."""
+        return self.ids - self.known_ids
+
+    def as_dictionary(self) -> dict[str, Any]:
+        """Return the matches as values that JSON can hold."""
+        return {**vars(self), "near_misses": [vars(near_miss) for near_miss in self.near_misses]}
+
+
+@dataclass(frozen=True)
+class SourceReport:
+    """What the rows of one source hold, as staging reads them.
+
+    Attributes
+    ----------
+    table : str
+        ``events`` or ``items``.
+    rows : int
+        The number of rows, each counted once however often the files repeat it; one row for each item.
+    measured_rows : int
+        The number of rows whose values were read: all, or of very many rows a sample. Numbers of values, except for
+        those of event types, visitors, users and items, are of these rows.
+    usable : int
+        The number of rows that the next build doesn't reject, except for items that the catalogue lacks.
+    columns : column of the raw table -> ColumnReport
+    first_time, last_time : str, optional
+        The earliest and the latest time in UTC, as ``2026-01-31 10:00:00``; of events, among acceptable times.
+    too_early, in_future : int
+        The numbers of events whose time is read, but lies outside of what staging accepts.
+    days : int
+        The number of days with events.
+    event_types : event type -> number of rows
+        The most frequent types first.
+    more_event_types : int
+        The number of further types, which ``event_types`` leaves out.
+    unknown_event_types : event type -> number of rows
+        Those of ``event_types`` that the dbt var ``known_event_types`` lacks; they are rejected.
+    visitors, users : int
+        The numbers of different visitors and users, approximate if there is a sample.
+    texts, withdrawn : int
+        The numbers of items with a text, and of items that are not available.
+    items : ItemMatches, optional
+        How the item ids of events match the catalogue.
+    """
+
+    table: str
+    rows: int
+    measured_rows: int
+    usable: int
+    columns: dict[str, ColumnReport]
+    first_time: str | None
+    last_time: str | None
+    too_early: int = 0
+    in_future: int = 0
+    days: int = 0
+    event_types: dict[str, int] = field(default_factory=dict)
+    more_event_types: int = 0
+    unknown_event_types: dict[str, int] = field(default_factory=dict)
+    visitors: int = 0
+    users: int = 0
+    texts: int = 0
+    withdrawn: int = 0
+    items: ItemMatches | None = None
+
+    @property
+    def is_sampled(self) -> bool:
+        """Whether values were read of a sample of the rows."""
+        return self.measured_rows < self.rows
+
+    def as_dictionary(self) -> dict[str, Any]:
+        """Return the report as values that JSON can hold."""
+        return {
+            **vars(self),
+            "columns": {name: vars(column) for name, column in self.columns.items()},
+            "items": self.items.as_dictionary() if self.items else None,
+        }

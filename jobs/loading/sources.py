@@ -1,0 +1,128 @@
+"""What is to be loaded: the files of one table, and how they are read."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, Final
+
+from jobs.errors import UsageError, nearest
+
+FORMATS: Final = ("csv", "tsv", "json", "parquet", "xlsx")
+"""The formats that ``--format`` names. ``csv`` and ``tsv`` are text in lines; ``json`` also covers JSON lines."""
+
+_DELIMITER_WORDS = {"\\t": "\t", "tab": "\t", "comma": ",", "semicolon": ";", "pipe": "|", "space": " "}
+
+
+@dataclass(frozen=True)
+class ReadOptions:
+    """How files are read where their names and first lines don't say it, or say it wrongly.
+
+    Attributes
+    ----------
+    format : str, optional
+        One of ``FORMATS``; None: the ending of each file says it.
+    encoding : str, optional
+        The encoding of text files, as Python spells it; None: UTF-8.
+    delimiter : str, optional
+        What stands between the columns of text files, one to four bytes; None: the header line says it.
+    columns : tuple of str, optional
+        The names of the columns of text files that have no header line; None: the first line is the header.
+    max_unreadable_share : float
+        The load stops if more than this share of a file's rows is unreadable.
+    """
+
+    format: str | None = None
+    encoding: str | None = None
+    delimiter: str | None = None
+    columns: tuple[str, ...] | None = None
+    max_unreadable_share: float = 0.01
+
+
+@dataclass(frozen=True)
+class SourceFiles:
+    """The files to load into one table.
+
+    Attributes
+    ----------
+    table : str
+        ``events`` or ``items``.
+    path : str
+        A path of a file or a folder, or a glob.
+    where : str, optional
+        SQL over the files' columns: only rows for which it is true are loaded.
+    column_map : our column -> their column, or SQL over their columns
+    options : ReadOptions
+        How the files are read.
+    time_formats : tuple of str
+        Formats of DuckDB's ``strptime`` in which the files write ``event_at`` or ``updated_at``.
+    allow_sql_io : bool
+        Whether ``where`` and ``column_map`` may read files and call other functions that reach out of the warehouse.
+    """
+
+    table: str
+    path: str
+    where: str | None = None
+    column_map: Mapping[str, str] = field(default_factory=dict)
+    options: ReadOptions = field(default_factory=ReadOptions)
+    time_formats: tuple[str, ...] = ()
+    allow_sql_io: bool = False
+
+
+@dataclass(frozen=True)
+class LoadRules:
+    """What holds for all files of one load.
+
+    Attributes
+    ----------
+    variables : mapping
+        Values of the dbt vars, by which dbt's staging will read the rows.
+    complete : bool
+        Whether the files of items list the whole catalogue, so that an item that they lack is withdrawn.
+    max_withdrawn_share : float
+        The largest share of the available items that may be withdrawn.
+    """
+
+    variables: Mapping[str, Any]
+    complete: bool = False
+    max_withdrawn_share: float = 0.2
+
+
+def parse_read_options(
+    *,
+    format_: str | None,
+    encoding: str | None,
+    delimiter: str | None,
+    no_header: bool,
+    columns: str | None,
+    max_unreadable_share: float,
+) -> ReadOptions:
+    """Return the options that a user has typed, checked.
+
+    Parameters
+    ----------
+    columns : str, optional
+        The names of the files' columns, with commas between them.
+
+    Raises
+    ------
+    UsageError
+        If the format or the encoding is unknown, the delimiter can't be one, or only one of ``--no-header`` and
+        ``--columns`` is given.
+    """
+    if format_ is not None and format_.lower() not in FORMATS:
+        raise UsageError(f"--format {format_}: {nearest(format_, FORMATS)}")
+    if encoding is not None:
+        try:
+            "".encode(encoding)
+        except LookupError as error:
+            known = ("utf-8", "latin-1", "cp1252", "utf-16", "utf-16-le", "utf-16-be", "cp1251", "shift_jis", "gb18030")
+            raise UsageError(f"--encoding {encoding}: unknown; {nearest(encoding, known)}") from error
+    if delimiter is not None:
+        delimiter = _DELIMITER_WORDS.get(delimiter.lower(), delimiter)
+        if not 1 <= len(delimiter.encode()) <= 4 or set(delimiter) & set('"\r\n'):
+            raise UsageError(f"--delimiter {delimiter!r}: give one to four characters, such as ';' or tab or '::'")
+    names = tuple(name.strip() for name in columns.split(",")) if columns else None
+    if no_header != (names is not None):
+        raise UsageError("a file without a header needs both options: --no-header --columns name,name,...")
+    if names and (not all(names) or len({name.lower() for name in names}) < len(names)):
+        raise UsageError(f"--columns {columns}: name each column once, also those that are not loaded")
+    return ReadOptions(format_.lower() if format_ else None, encoding, delimiter, names, max_unreadable_share)

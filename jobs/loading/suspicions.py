@@ -1,0 +1,102 @@
+"""What the rows of a source look like that their owner should know: said as warnings, without changing a row.
+
+Every function reads the temporary table ``incoming`` and returns texts for people.
+"""
+
+from collections.abc import Mapping
+from typing import Any
+
+from jobs.loading.sources import SourceFiles
+from jobs.loading.text_values import ID_COLUMNS, has_decimals, is_floating
+from jobs.warehouse.connection import Connection, count_rows
+from jobs.warehouse.dbt_macros import dbt_macros
+
+LARGEST_EXACT_ID = 2**53
+LONGEST_SESSION_HOURS = 24
+FEW_ORDERS = 3
+"""So many event ids with several items pass without a word: trackers repeat an id now and then."""
+GROUPED_EVENTS = 5_000_000
+"""About how many events are grouped by their ids; of more events, a part is grouped, and counts are extrapolated."""
+
+
+def decimal_id_notes(connection: Connection, value_types: Mapping[str, str]) -> list[str]:
+    """Return a note on the id columns that files hold as decimal numbers.
+
+    Parameters
+    ----------
+    value_types : nextmart's column -> DuckDB type in the files
+    """
+    columns = [
+        name
+        for name, type_name in value_types.items()
+        if name in ID_COLUMNS
+        and has_decimals(type_name)
+        and count_rows(connection, f"incoming where {name} is not null")
+    ]
+    if not columns:
+        return []
+    types = ", ".join(f"{name} ({value_types[name]})" for name in columns)
+    notes = [f"ids that the file holds as decimal numbers are loaded without '.0': {types}"]
+    for name in (name for name in columns if is_floating(value_types[name])):
+        large = f"incoming where abs(try_cast({name} as double)) > {LARGEST_EXACT_ID}"
+        if count := count_rows(connection, large):
+            notes.append(
+                f"warning: {name}: {count:,} ids are too long for the file's floating-point numbers, which keep 15 "
+                "digits: different ids may have become one. Export them as integers or text."
+            )
+    return notes
+
+
+def order_line_notes(connection: Connection, source: SourceFiles) -> list[str]:
+    """Return a warning if event ids name several items, as the lines of an order do."""
+    parts = max(1, count_rows(connection, "incoming") // GROUPED_EVENTS)
+    row = connection.execute(
+        "select count(*), any_value(event_id), any_value(first_item), any_value(last_item) from ("
+        "select event_id, min(item_id) as first_item, max(item_id) as last_item from incoming "
+        f"where event_id is not null and hash(event_id) % {parts} = 0 group by event_id "
+        "having min(item_id) <> max(item_id) and count(distinct visitor_id) <= 1 "
+        "and min(event_at) is not distinct from max(event_at) order by event_id)"
+    ).fetchone()
+    if row is None or row[0] <= FEW_ORDERS:
+        return []
+    count, event_id, first_item, last_item = row
+    ours = {name: source.column_map.get(name, name) for name in ("event_id", "item_id")}
+    return [
+        f"warning: {'about ' if parts > 1 else ''}{count * parts:,} event_ids stand in rows of several items at the "
+        f"same time, as in an order of many products: event_id '{event_id}' has the items '{first_item}' and "
+        f"'{last_item}'. Of each id only one item will count. If each row is an event, load "
+        f"with --map \"events.event_id={ours['event_id']} || '-' || {ours['item_id']}\""
+    ]
+
+
+def session_notes(connection: Connection, variables: Mapping[str, Any]) -> list[str]:
+    """Return a warning if a ``source_session_id`` belongs to several visitors, or lasts longer than a day.
+
+    Parameters
+    ----------
+    variables : mapping
+        Values of the dbt vars.
+    """
+    to_instant = dbt_macros(variables=variables).to_timestamp_utc
+    hours = f"datesub('hour', {to_instant('first_at')}, {to_instant('last_at')})"
+    # the smallest and the largest text of one session are its first and last time, if all times have one form
+    rows = connection.execute(
+        f"with sessions as (select source_session_id, min(visitor_id) <> max(visitor_id) as is_shared, count(*) as "
+        "event_count, min(event_at) as first_at, max(event_at) as last_at from incoming "
+        "where trim(source_session_id) <> '' group by source_session_id), "
+        f"judged as (select *, coalesce({hours}, 0) as hours from sessions) "
+        f"select *, count(*) over () from judged where is_shared or hours > {LONGEST_SESSION_HOURS} "
+        "order by event_count desc, source_session_id limit 1"
+    ).fetchall()
+    if not rows:
+        return []
+    session_id, _, event_count, first_at, last_at, session_hours, session_count = rows[0]
+    visitors = connection.execute(
+        "select count(distinct visitor_id) from incoming where source_session_id = ?", [session_id]
+    ).fetchall()[0][0]
+    return [
+        f"warning: {session_count:,} of the source_session_ids belong to several visitors or last longer than "
+        f"{LONGEST_SESSION_HOURS} hours, such as '{session_id}': {event_count:,} events of {visitors:,} visitors, "
+        f"{session_hours:,} hours from {first_at} to {last_at}. A source session is never cut by silence. If these are "
+        "no real sessions, load with --map source_session_id=null"
+    ]

@@ -1,0 +1,138 @@
+"""Delimited text files as a relation: each file's dialect is told from its own first lines, and none is guessed."""
+
+from collections import defaultdict
+from collections.abc import Iterable, Sequence
+from dataclasses import replace
+from pathlib import Path
+
+from jobs.errors import NextmartError, UsageError
+from jobs.loading.checked_copies import UnreadableRows, copy_text
+from jobs.loading.mapping import TABLE_COLUMNS
+from jobs.loading.relations import DUCKDB_COMPRESSION, FileRelation, ReadableFile, path_list
+from jobs.loading.sources import SourceFiles
+from jobs.loading.text_heads import HEAD_BYTES, TextHead, has_no_header, likely_encoding, text_head, words
+from jobs.loading.unpacking import open_bytes
+from jobs.warehouse.connection import literal
+
+DUCKDB_LINE_SIZE = 2_000_000
+"""The longest line that DuckDB reads unless it is told of longer ones, in bytes."""
+_SHOWN_LINE = 300
+
+
+def text_relation(source: SourceFiles, files: Sequence[ReadableFile], folder: Path, *, check: bool) -> FileRelation:
+    """Return the relation of delimited text files.
+
+    Parameters
+    ----------
+    files : sequence of ReadableFile
+        The files, in UTF-8.
+    folder : Path
+        Receives the copies, if ``check`` is true.
+    check : bool
+        Whether to read the files line by line, and to leave out the rows that can't be read.
+
+    Raises
+    ------
+    NextmartError
+        If a file can't be read or has too many unreadable rows, or all files are empty.
+    UsageError
+        If a file is not in UTF-8, or has no header.
+    """
+    heads = [(file, head) for file in files if (head := _head(source, file))]
+    if not heads:
+        raise NextmartError(f"{source.path} is empty; nothing was loaded")
+    types = {name: "VARCHAR" for _, head in heads for name in head.columns}
+    by_lower_name = {name.lower(): name for name in reversed(types)}
+    types = {name: "VARCHAR" for name in types if by_lower_name[name.lower()] == name}
+    if not check and all(head.has_one_newline for _, head in heads):
+        groups: dict[tuple[TextHead, str], list[ReadableFile]] = defaultdict(list)
+        for file, head in heads:
+            groups[_dialect(head), file.compression].append(file)
+        return FileRelation(_union(_read_csv(group, head) for (head, _), group in groups.items()), types)
+    unreadable_path = folder / "unreadable.jsonl"
+    tables, examples, unreadable_count = [], [], 0
+    with unreadable_path.open("w", encoding="utf-8") as output:
+        for number, (file, head) in enumerate(heads):
+            rows = UnreadableRows(file.origin, output)
+            copy = folder / f"checked_{number}.csv"
+            with open_bytes(file.path, file.compression) as stream, copy.open("wb") as target:
+                copy_text(stream, target, head, rows)
+            rows.require_few(source.options.max_unreadable_share, head.first_line if head.header_lines else "")
+            copied = TextHead(head.delimiter, b"\n", 0, 0, head.columns, "")
+            tables.append(_read_csv([ReadableFile(file.origin, str(copy))], copied, rows.longest))
+            examples += rows.examples
+            unreadable_count += rows.unreadable
+    return FileRelation(_union(tables), types, str(unreadable_path), unreadable_count, tuple(examples), is_checked=True)
+
+
+def _head(source: SourceFiles, file: ReadableFile) -> TextHead | None:
+    """Return how a file is to be read, or None if the file is empty.
+
+    Raises
+    ------
+    UsageError
+        If the file is not in UTF-8, or has no header and none is named.
+    """
+    with open_bytes(file.path, file.compression) as stream:
+        beginning = stream.read(HEAD_BYTES)
+    options = source.options
+    head = text_head(beginning, options.delimiter, options.columns)
+    if head is None:
+        return None
+    encoding = likely_encoding(beginning)
+    header_is_broken = head.header_lines > 0 and "\ufffd" in head.first_line
+    if encoding and (header_is_broken or encoding.startswith("utf-16")):
+        raise UsageError(
+            f"{file.origin} is not utf-8; it looks like {encoding}. Say so: --encoding {encoding}. Nothing was loaded."
+        )
+    if options.columns is None:
+        following = beginning[head.offset :].decode("utf-8", errors="replace").split(head.newline.decode())
+        known = {*TABLE_COLUMNS["events"], *TABLE_COLUMNS["items"], *words(source.column_map.values())}
+        if has_no_header(head, following[:1_000], known):
+            raise UsageError(_no_header_message(source, file, head))
+    return head
+
+
+def _no_header_message(source: SourceFiles, file: ReadableFile, head: TextHead) -> str:
+    """Return a message that shows a file's first line, and what to type for a file without a header."""
+    ours = [name for name in ("visitor_id", "item_id", "event_at") if name in TABLE_COLUMNS[source.table]]
+    example = ",".join(
+        [*ours, *(f"column{number}" for number in range(len(ours), len(head.columns)))][: len(head.columns)]
+    )
+    return (
+        f"{file.origin} has no header: its first line holds values, not the names of columns.\n"
+        f"Its first line: {head.first_line[:_SHOWN_LINE]}\n"
+        f"It has: {', '.join(head.columns)[:_SHOWN_LINE]}.\n"
+        f"Name all {len(head.columns)} columns in the file's order: --no-header --columns {example}\n"
+        "Nothing was loaded."
+    )
+
+
+def _dialect(head: TextHead) -> TextHead:
+    """Return a head without what differs between files that one call of DuckDB can read."""
+    return replace(head, first_line="", offset=0)
+
+
+def _read_csv(files: Sequence[ReadableFile], head: TextHead, longest_row: int = 0) -> str:
+    """Return DuckDB's table function for files of one dialect, in which the first line has one line end.
+
+    The line end is named where DuckDB can be told: DuckDB 1.5 skips all rows, without a word, if it is told of
+    ``CR LF``, or takes another sign for the line end.
+    """
+    columns = ", ".join(f"{literal(name)}: 'VARCHAR'" for name in head.columns)
+    newline = {b"\n": ", new_line = '\\n'", b"\r": ", new_line = '\\r'"}.get(head.newline, "")
+    long_rows = f", max_line_size = {longest_row + 1}" if longest_row >= DUCKDB_LINE_SIZE else ""
+    return (
+        f"read_csv({path_list(files)}, auto_detect = false, columns = {{{columns}}}, "
+        f"header = {str(head.header_lines > 0).lower()}, skip = {head.skip}, delim = {literal(head.delimiter)}, "
+        f"quote = '\"', escape = '\"', comment = '', strict_mode = true, "
+        f"null_padding = false, compression = '{DUCKDB_COMPRESSION[files[0].compression]}'{newline}{long_rows})"
+    )
+
+
+def _union(tables: Iterable[str]) -> str:
+    """Return the union of table functions by the names of their columns."""
+    tables = list(tables)
+    if len(tables) == 1:
+        return tables[0]
+    return "(" + " union all by name ".join(f"select * from {table}" for table in tables) + ")"

@@ -1,0 +1,86 @@
+"""Values of files as the text of raw tables: ids that are decimal numbers, lists, and times of a given format."""
+
+import re
+
+from jobs.warehouse.connection import literal
+
+ID_COLUMNS = ("event_id", "visitor_id", "user_id", "item_id", "source_session_id")
+TIME_COLUMNS = {"events": "event_at", "items": "updated_at"}
+LIST_SEPARATORS = {"category": " > ", "title": ", ", "brand": ", ", "description": ", "}
+
+
+def is_floating(type_name: str) -> bool:
+    """Tell whether a DuckDB type is a floating-point number, which can be NaN."""
+    return type_name in ("DOUBLE", "FLOAT")
+
+
+def has_decimals(type_name: str) -> bool:
+    """Tell whether numbers of a DuckDB type are written with a point: DOUBLE, FLOAT, or DECIMAL with a scale."""
+    scale = re.fullmatch(r"DECIMAL\(\d+,(\d+)\)", type_name)
+    return is_floating(type_name) or bool(scale and int(scale[1]))
+
+
+def text_sql(column: str, value: str, type_name: str, file_type: str | None = None) -> str:
+    """Return the SQL that writes a value as the text of one of nextmart's columns.
+
+    Parameters
+    ----------
+    column : str
+        The name of nextmart's column.
+    value : str
+        SQL of the value.
+    type_name : str
+        DuckDB type of the value.
+    file_type : str, optional
+        DuckDB type that the file gives the value, where the value is read as text all the same (JSON).
+    """
+    file_type = file_type or type_name
+    if column in ID_COLUMNS and has_decimals(type_name):
+        # a whole number is written without a point and without an exponent, however large it is; -0 is 0
+        if not is_floating(type_name):
+            whole = f"cast(cast({value} as hugeint) as varchar)"
+            return f"case when {value} = trunc({value}) then {whole} else cast({value} as varchar) end"
+        return (
+            f"case when isnan({value}) then null when isfinite({value}) and {value} = trunc({value}) "
+            f"then format('{{:.0f}}', {value} + 0) else cast({value} as varchar) end"
+        )
+    if is_floating(type_name):
+        return f"case when not isnan({value}) then cast({value} as varchar) end"
+    if column in ID_COLUMNS and has_decimals(file_type):
+        return f"regexp_replace({value}, '^(-?[0-9]+)[.]0+$', '\\1')"
+    if column in LIST_SEPARATORS and type_name.endswith("]"):
+        return _joined_sql(value, type_name, literal(LIST_SEPARATORS[column]))
+    if column in LIST_SEPARATORS and file_type == "JSON":
+        # a JSON column whose rows are texts in part and lists in part
+        return (
+            f"case when json_valid({value}) and json_type({value}) = 'ARRAY' "
+            f"then {_joined_sql(f'cast({value} as json[])', 'JSON[]', literal(LIST_SEPARATORS[column]))} "
+            f"else cast({value} as varchar) end"
+        )
+    return f"cast({value} as varchar)"
+
+
+def _joined_sql(value: str, type_name: str, separator: str) -> str:
+    """Return the SQL that joins the texts of a list, or of lists in a list; nulls and blanks are dropped."""
+    element_type = re.sub(r"(\[\d*\])+$", "", type_name)
+    if element_type.startswith(("STRUCT", "MAP")):
+        return f"cast({value} as varchar)"
+    list_type = re.sub(r"\[\d+\]", "[]", type_name)  # lists of a fixed length become lists of any
+    value = f"cast({value} as {list_type})"
+    for _ in range(list_type.count("[]") - 1):
+        value = f"flatten({value})"
+    texts = (
+        f"list_transform({value}, lambda element: element ->> '$')"
+        if element_type == "JSON"
+        else f"cast({value} as varchar[])"
+    )
+    return f"nullif(array_to_string(list_filter({texts}, lambda element: trim(element) <> ''), {separator}), '')"
+
+
+def formatted_time_sql(text: str, time_formats: tuple[str, ...]) -> str:
+    """Return the SQL that writes a time of the given formats as an ISO time; null if the text has none of the formats.
+
+    A text that two formats read as two different times is null too: nothing says which of the two is right.
+    """
+    readings = ", ".join(f"cast(try_strptime(trim({text}), {literal(form)}) as varchar)" for form in time_formats)
+    return f"case when len(list_distinct([{readings}])) = 1 then list_distinct([{readings}])[1] end"

@@ -1,0 +1,108 @@
+"""Times that can't be read as they stand: which formats would read them, and what the user should type."""
+
+import re
+from collections.abc import Mapping
+from itertools import product
+from typing import Any
+
+import duckdb
+
+from jobs.errors import UsageError
+from jobs.loading.text_values import formatted_time_sql
+from jobs.warehouse.connection import Connection, count_rows, literal
+from jobs.warehouse.dbt_macros import dbt_macros
+
+SAMPLE_ROWS = 20_000
+_DAYS = [
+    *(sign.join(parts) for sign in "/.-" for parts in (("%d", "%m", "%Y"), ("%m", "%d", "%Y"))),
+    *(sign.join(parts) for sign in "/.-" for parts in (("%d", "%m", "%y"), ("%m", "%d", "%y"), ("%y", "%m", "%d"))),
+    *("%Y-%m-%d", "%d %b %Y", "%d-%b-%Y", "%b %d, %Y", "%d %B %Y", "%B %d, %Y", "%a, %d %b %Y"),
+]
+_CLOCKS = [
+    *("", " %H:%M", " %H:%M:%S", " %H:%M:%S.%f", " %H:%M:%S,%f", " %I:%M %p", " %I:%M:%S %p", ", %H:%M", ", %H:%M:%S"),
+    *("T%H:%M:%S", " %H:%M:%S %z"),
+]
+FORMATS = [
+    *map("".join, product(_DAYS, _CLOCKS)),
+    *("%a, %d %b %Y %H:%M:%S %Z", "%a %b %d %H:%M:%S %Y", "%d/%b/%Y:%H:%M:%S %z", "[%d/%b/%Y:%H:%M:%S %z]"),
+]
+"""Formats that are proposed, of which the first of those that read equally much comes first."""
+DAY_OR_MONTH_FIRST = "[0-9]{1,2}[/.-][0-9]{1,2}[/.-]([0-9]{4}|[0-9]{2})([ T,].*)?"
+"""A pattern of times in which day and month can be mistaken for each other; dbt's staging may read some of them."""
+
+
+def require_formats(connection: Connection, time_formats: tuple[str, ...]) -> None:
+    """Check that DuckDB understands each format of times, and that each names a year.
+
+    Raises
+    ------
+    UsageError
+        If DuckDB doesn't know a part of a format, or a format names no year: its times would lie in the year 1900.
+    """
+    for form in time_formats:
+        try:
+            connection.execute(f"select try_strptime('', {literal(form)})")
+        except duckdb.Error as error:
+            raise UsageError(f"--time-format {form}: {error}") from error
+        if not re.search("%-?[YyGcx]", form):
+            raise UsageError(f"--time-format {form}: a format must name a year (%Y), as '%d/%m/%Y %H:%M' does")
+
+
+def unread_time_notes(connection: Connection, column: str, variables: Mapping[str, Any]) -> list[str]:
+    """Return a warning with the format to type, if ``incoming`` has times that dbt's staging can't read for certain.
+
+    Parameters
+    ----------
+    column : str
+        ``event_at`` or ``updated_at``.
+    variables : mapping
+        Values of the dbt vars.
+    """
+    macros = dbt_macros(variables=variables)
+    text = str(macros.blank_as_null(column))
+    unread = (
+        f"{text} is not null and ({macros.to_timestamp_utc(text)} is null "
+        f"or regexp_full_match({text}, {literal(DAY_OR_MONTH_FIRST)}))"
+    )
+    sample = f"(select {column} from incoming using sample reservoir({SAMPLE_ROWS} rows) repeatable (0))"
+    connection.execute(
+        f"create or replace temp table unread_times as select distinct {text} as time_text from {sample} where {unread}"
+    )
+    example = connection.execute("select min(time_text) from unread_times").fetchall()[0][0]
+    if example is None:
+        return []
+    count, all_count = (count_rows(connection, f"incoming where {part}") for part in (unread, f"{text} is not null"))
+    said = f"warning: {column}: {count:,} of {all_count:,} times can't be read for certain"
+    readings = _best_readings(connection)
+    if not readings:
+        return [
+            f"{said}, such as '{example}'. Say their format: --time-format '%d.%m.%Y %H:%M' (or another of strptime)"
+        ]
+    told_apart = ", or ".join(f"{instant} with --time-format '{form}'" for form, (_, instant) in readings.items())
+    example = next(iter(readings.values()))[0]
+    return [f"{said}. '{example}' is {told_apart}. Say which: nothing was guessed, the texts are loaded as they are."]
+
+
+def _best_readings(connection: Connection) -> dict[str, tuple[str, str]]:
+    """Return the formats that read most of the table ``unread_times``, each with one text and that text's reading.
+
+    If the formats read a text differently, the text is one of those.
+    """
+    readings = [f"try_strptime(time_text, {literal(form)})" for form in FORMATS]
+    counts = connection.execute(
+        f"select {', '.join(f'count({sql})' for sql in readings)} from unread_times"
+    ).fetchall()[0]
+    if not max(counts):
+        return {}
+    best = [form for form, count in zip(FORMATS, counts, strict=True) if count == max(counts)]
+    selected = ", ".join(formatted_time_sql("time_text", (form,)) for form in best)
+    first = formatted_time_sql("time_text", (best[0],))
+    row = connection.execute(
+        f"select time_text, {selected} from unread_times where {first} is not null "
+        f"order by len(list_distinct([{selected}])) desc, time_text limit 1"
+    ).fetchall()[0]
+    unlike: dict[str, tuple[str, str]] = {}
+    for form, instant in zip(best, row[1:], strict=True):
+        if instant is not None and instant not in [known for _, known in unlike.values()]:
+            unlike[form] = (row[0], instant)
+    return unlike

@@ -1,0 +1,84 @@
+"""Complete feeds: an available item that a complete feed lacks is withdrawn, unless suspiciously many would be."""
+
+from collections.abc import Mapping
+from datetime import datetime
+from typing import Any
+
+from jobs.errors import NextmartError
+from jobs.loading.known_items import ItemRules, known_items_sql
+from jobs.loading.mapping import TABLE_COLUMNS
+from jobs.warehouse.connection import Connection, count_rows
+from jobs.warehouse.dbt_macros import dbt_model
+
+EXAMPLES_SHOWN = 5
+
+
+class CompleteFeed:
+    """What a complete feed lists, collected file by file, and what the catalogue had available before."""
+
+    def __init__(self, connection: Connection, rules: ItemRules, variables: Mapping[str, Any]):
+        """Remember which items are available, as dbt's staging reads ``raw.items``.
+
+        Parameters
+        ----------
+        variables : mapping
+            Values of the dbt vars.
+        """
+        self.connection = connection
+        self.rules = rules
+        staged = dbt_model("staging/stg_items.sql", variables)
+        connection.execute(
+            f"create or replace temp table available_before as select item_id from ({staged}) where available"
+        )
+        connection.execute("create or replace temp table listed_items (item_id varchar)")
+
+    def list_incoming(self) -> None:
+        """Note the items of the table ``incoming`` as listed by the feed."""
+        self.connection.execute(f"insert into listed_items select {self.rules.key} from incoming")
+
+    def withdraw_the_others(self, loaded_at: datetime, max_share: float) -> int:
+        """Append a row with ``available`` = false of each available item that the feed doesn't list.
+
+        Parameters
+        ----------
+        max_share : float
+            The largest share of the available items that may be withdrawn.
+
+        Returns
+        -------
+        Number of items that were withdrawn.
+
+        Raises
+        ------
+        NextmartError
+            If more than the largest share of the available items would be withdrawn.
+        """
+        self.connection.execute(
+            "create or replace temp table unlisted_items as "
+            "from available_before anti join listed_items using (item_id)"
+        )
+        available, unlisted = (count_rows(self.connection, name) for name in ("available_before", "unlisted_items"))
+        if unlisted > max_share * available:
+            ids = self.connection.execute(f"from unlisted_items order by item_id limit {EXAMPLES_SHOWN}").fetchall()
+            examples = ", ".join(row[0] for row in ids) + (", …" if unlisted > EXAMPLES_SHOWN else "")
+            raise NextmartError(
+                f"the complete feed of items lacks {unlisted:,} of the {available:,} items that are available "
+                f"({unlisted / available:.1%}): {examples}.\nmax_withdrawn_share allows {max_share:.1%}. Is the feed "
+                "whole? If so, add --allow-mass-withdrawal, and all of these are withdrawn. Nothing was loaded."
+            )
+        names = [name for name in TABLE_COLUMNS["items"] if name != "available"]
+        self.connection.execute(
+            "create or replace temp table withdrawn_now as "
+            f"select * from ({known_items_sql(self.rules, 'select item_id from unlisted_items')}) where age = 1"
+        )
+        self.connection.execute(
+            f"insert into raw.items by name select {', '.join(names)}, 'false' as available, $loaded_at as loaded_at "
+            "from withdrawn_now",
+            {"loaded_at": loaded_at},
+        )
+        self.connection.execute(
+            "insert into raw.withdrawn_items by name "
+            "select item_key as item_id, available, $loaded_at as loaded_at from withdrawn_now",
+            {"loaded_at": loaded_at},
+        )
+        return unlisted
