@@ -18,17 +18,18 @@ from typing import Annotated, Any
 import duckdb
 import typer
 
+from jobs.commands import load_options
 from jobs.commands.demo_shop import DEMO_SETTINGS, make_shop
 from jobs.commands.forget import Person, forget
-from jobs.commands.load import check, load, load_texts
+from jobs.commands.load import check, load
+from jobs.commands.load_texts import load_texts
 from jobs.commands.publish import publish
 from jobs.commands.status import status
 from jobs.commands.terminal import embed_summary_line, print_plans, print_recommendations, print_status
 from jobs.embedding.backfill import EmbedOptions
 from jobs.embedding.plan import plan_embedding, plans_as_dictionary
 from jobs.errors import NextmartError, UsageError, redact
-from jobs.loading.mapping import parse_maps
-from jobs.loading.sources import LoadRules, SourceFiles, parse_read_options
+from jobs.loading.sources import LoadRules
 from jobs.orchestration.dbt_build import dbt_build, published_counts
 from jobs.orchestration.run_job import run_job
 from jobs.orchestration.torchrun import is_one_of_several_processes, require_single_process
@@ -79,79 +80,42 @@ def print_outcome(summary: dict[str, Any], text: str, as_json: bool) -> None:
 
 @app.command("load")
 def load_command(
-    events: Annotated[
-        list[str] | None,
-        typer.Option(help="CSV and other text, JSON, Parquet, Excel; folders and globs too. May be given many times."),
-    ] = None,
-    items: Annotated[list[str] | None, typer.Option(help="The same, for the catalogue.")] = None,
-    map_: Annotated[
-        list[str] | None,
-        typer.Option(
-            "--map",
-            help="our_column=their_column, or =an SQL expression over theirs; "
-            "prefix events. or items. where both files are given.",
-        ),
-    ] = None,
-    where_events: Annotated[str | None, typer.Option(help="Load only events for which this SQL is true.")] = None,
-    where_items: Annotated[str | None, typer.Option(help="Load only items for which this SQL is true.")] = None,
-    format_: Annotated[
-        str | None, typer.Option("--format", help="csv, tsv, json, parquet or xlsx, where the ending does not say it.")
-    ] = None,
-    encoding: Annotated[str | None, typer.Option(help="Encoding of text files, if not UTF-8: cp1252, utf-16.")] = None,
-    delimiter: Annotated[
-        str | None, typer.Option(help="What stands between columns, if the header line does not say it: ';', tab.")
-    ] = None,
-    no_header: Annotated[
-        bool, typer.Option("--no-header", help="The first line is a row: name the --columns.")
-    ] = False,
-    columns: Annotated[
-        str | None, typer.Option(help="Names of all columns of a file without a header, with commas between them.")
-    ] = None,
-    time_format: Annotated[
-        list[str] | None,
-        typer.Option(help="Format of event_at and updated_at, such as '%d/%m/%Y %H:%M' (DuckDB's strptime)."),
-    ] = None,
-    complete: Annotated[
-        bool, typer.Option("--complete", help="The items are the whole catalogue: withdraw those that are missing.")
-    ] = False,
-    allow_mass_withdrawal: Annotated[
-        bool, typer.Option("--allow-mass-withdrawal", help="Withdraw more items than max_withdrawn_share allows.")
-    ] = False,
-    allow_sql_io: Annotated[
-        bool, typer.Option("--allow-sql-io", help="Let the SQL of --map and --where read files.")
-    ] = False,
-    check_only: Annotated[
-        bool, typer.Option("--check", help="Load nothing: only say what the files hold, and what of it can be used.")
-    ] = False,
+    feeds: load_options.Feeds = None,
+    events: load_options.Events = None,
+    items: load_options.Items = None,
+    map_: load_options.Maps = None,
+    where_events: load_options.WhereEvents = None,
+    where_items: load_options.WhereItems = None,
+    format_: load_options.Format = None,
+    encoding: load_options.Encoding = None,
+    delimiter: load_options.Delimiter = None,
+    no_header: load_options.NoHeader = False,
+    columns: load_options.Columns = None,
+    time_format: load_options.TimeFormats = None,
+    complete: load_options.Complete = False,
+    allow_mass_withdrawal: load_options.AllowMassWithdrawal = False,
+    allow_sql_io: load_options.AllowSqlIo = False,
+    check_only: load_options.Check = False,
     warehouse: Warehouse = None,
     wait_seconds: WaitSeconds = 0,
     as_json: Json = False,
 ) -> None:
-    """Append files to the raw tables; the same file twice changes nothing."""
+    """Append what is new of feeds, or files, to the raw tables; the same file twice changes nothing."""
     settings = load_settings(warehouse=warehouse)
-    maps = parse_maps(map_ or [])
-    options = parse_read_options(
-        format_=format_,
-        encoding=encoding,
-        delimiter=delimiter,
-        no_header=no_header,
-        columns=columns,
-        max_unreadable_share=settings.max_unreadable_share,
-    )
-    formats = tuple(time_format or ())
-    sources = [
-        SourceFiles(table, path, where, maps[table], options, formats, allow_sql_io)
-        for table, paths, where in (("items", items, where_items), ("events", events, where_events))
-        for path in paths or []
-    ]
-    if not sources:
-        raise UsageError("say what to load: --events FILE, --items FILE, or both")
-    if options.columns and len({source.path for source in sources}) > 1:
-        raise UsageError("--columns names the columns of one file: load --events and --items one after the other")
-    if complete and not items:
-        raise UsageError("--complete says that the items are the whole catalogue: give them, --items FILE")
-    max_withdrawn_share = 1.0 if allow_mass_withdrawal else settings.max_withdrawn_share
-    rules = LoadRules(settings.merged_vars(), complete, max_withdrawn_share)
+    file_options = {
+        "--map": map_,
+        "--where-events": where_events,
+        "--where-items": where_items,
+        "--format": format_,
+        "--encoding": encoding,
+        "--delimiter": delimiter,
+        "--no-header": no_header,
+        "--columns": columns,
+        "--time-format": time_format,
+        "--complete": complete,
+    }
+    sources = load_options.chosen_sources(settings, feeds or [], events or [], items or [], file_options, allow_sql_io)
+    rules = LoadRules(settings.merged_vars(), 1.0 if allow_mass_withdrawal else settings.max_withdrawn_share)
     if check_only:
         # without a warehouse, the check needs an empty one that leaves no file
         path = settings.warehouse if settings.warehouse.exists() else Path(":memory:")
@@ -161,7 +125,7 @@ def load_command(
         with open_warehouse(settings, wait_seconds) as connection, job_run(connection, "load") as run_record:
             reports = load(connection, sources, run_record, rules)
     texts = load_texts(run_record.detail, reports, is_check=check_only)
-    print_outcome(run_record.summary(), "\n".join(texts), as_json)
+    print_outcome(run_record.summary(), "\n".join(texts) or "nothing is new", as_json)
     if run_record.status == "unusable":
         sys.exit(1)
 

@@ -134,8 +134,10 @@ class Settings(BaseSettings):
     """The largest share of a file's rows that `nextmart load` may set aside in `raw.unreadable_rows` because they can't
     be read. Over it, the load stops, and nothing is loaded. 0 refuses every file with such a row."""
     max_withdrawn_share: float = Field(0.2, ge=0, le=1)
-    """Largest share of the available items that `nextmart load --complete` withdraws. When a feed lacks more, nothing
-    is loaded, unless the load says `--allow-mass-withdrawal`."""
+    """Largest share of the available items that a complete feed, or `nextmart load --complete`, withdraws. When the
+    feed lacks more, nothing is loaded, unless the load says `--allow-mass-withdrawal`."""
+    feeds: dict[str, dict[str, Any]] = {}
+    """Feeds of files, of which `nextmart load` takes what is new: each feed is a table `[feeds.NAME]` (below)."""
 
     # --- Embedding ---
     embedding_batch_size: int = Field(256, gt=0)
@@ -266,7 +268,7 @@ class Settings(BaseSettings):
 
     def as_environment(self) -> dict[str, str]:
         """Return the settings as environment variables, so that a job inside a dbt process reads the same values."""
-        dumped = json.loads(self.model_dump_json(exclude_none=True))
+        dumped = json.loads(self.model_dump_json(exclude_none=True, exclude={"feeds"}))  # no job reads feeds
         paths = {name: str(getattr(self, name).absolute()) for name in ("warehouse", "published", "work_folder")}
         return {
             PREFIX + name.upper(): value if isinstance(value, str) else json.dumps(value)

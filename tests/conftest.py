@@ -46,7 +46,7 @@ def example(tmp_path, real_data):
             return done.stderr
 
         call.folder = tmp_path
-        call.load = lambda: call("bash", str(EXAMPLES / name / "load.sh"))
+        call.load = lambda: call("nextmart", "load")
         call.loaded = call.load()
         return call
 

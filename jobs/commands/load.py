@@ -1,12 +1,18 @@
 """`nextmart load`: append the new rows of files to ``raw.events`` and ``raw.items``; known rows are not added again."""
 
-from collections.abc import Mapping
+from collections.abc import Sequence
+from itertools import count
 from typing import Any
 
+from jobs.errors import NextmartError
+from jobs.loading.feed_rows import Batch, feed_text, file_counts, named_errors, read_news
+from jobs.loading.feed_settings import Feed
+from jobs.loading.feeds import FeedNews, feed_news
 from jobs.loading.known_items import item_rules
+from jobs.loading.loaded_files import remember_file, remember_time
 from jobs.loading.raw_rows import Arrivals, append_arrivals, read_source
 from jobs.loading.report import report_source
-from jobs.loading.report_text import report_lines, report_warnings
+from jobs.loading.report_text import report_warnings
 from jobs.loading.source_report import SourceReport
 from jobs.loading.sources import LoadRules, SourceFiles
 from jobs.loading.staging_rules import staging_rules
@@ -20,24 +26,34 @@ UNREADABLE_EXAMPLES = 5
 
 
 def load(
-    connection: Connection, sources: list[SourceFiles], run_record: JobRun, rules: LoadRules
+    connection: Connection, sources: Sequence[SourceFiles | Feed], run_record: JobRun, rules: LoadRules
 ) -> list[SourceReport]:
     """Append the new rows of all sources to the raw tables, in one transaction: after an error nothing is loaded.
 
-    Rows that can't be read are set aside in ``raw.unreadable_rows``. Notes on the rows, and the first unreadable rows,
-    go to stderr. The record's detail holds, for each table, the sums of its sources' counts; and where a table has
-    several sources, the counts of each under ``files``.
+    Of a feed, the files are read that are new; ``raw.loaded_files`` remembers them in the same transaction. Rows that
+    can't be read are set aside in ``raw.unreadable_rows``. Notes on feeds and rows, and the first unreadable rows, go
+    to stderr. The record's detail holds, for each table, the sums of its sources' counts; where a table has several
+    sources, or there are feeds, the counts of each under ``files``; and what happened to each feed under ``feeds``.
 
     Returns
     -------
     What the rows of each source hold, as the next build will read them
     """
-    arrivals = _read_sources(connection, sources, rules)
+    news, batches = _read_sources(connection, sources, rules)
     with transaction(connection):
-        return _append_sources(connection, arrivals, run_record, rules)
+        reports = _append_batches(connection, batches, run_record, rules)
+        for each in news:
+            for seen in each.rewritten:
+                remember_time(connection, each.feed.name, seen)
+    _describe_feeds(news, run_record)
+    if not batches:
+        run_record.status = "unchanged"
+    return reports
 
 
-def check(connection: Connection, sources: list[SourceFiles], rules: LoadRules) -> tuple[JobRun, list[SourceReport]]:
+def check(
+    connection: Connection, sources: Sequence[SourceFiles | Feed], rules: LoadRules
+) -> tuple[JobRun, list[SourceReport]]:
     """Do what ``load`` does, and take all of it back: the warehouse stays as it was, without a record of this run.
 
     Returns
@@ -45,100 +61,135 @@ def check(connection: Connection, sources: list[SourceFiles], rules: LoadRules) 
     The counts of a load, and what the rows of each source hold
     """
     run_record = JobRun(run_id="check", job="load", started_at=now())
-    arrivals = _read_sources(connection, sources, rules)
+    news, batches = _read_sources(connection, sources, rules)
     with rolled_back(connection):
         prepare_warehouse(connection)
-        reports = _append_sources(connection, arrivals, run_record, rules)
+        reports = _append_batches(connection, batches, run_record, rules)
+    _describe_feeds(news, run_record)
     run_record.status = "checked" if all(report.usable for report in reports) else "unusable"
     return run_record, reports
 
 
-def load_texts(detail: Mapping[str, Any], reports: list[SourceReport], *, is_check: bool = False) -> list[str]:
-    """Return what a load did with each source, and what the source's rows hold, as lines for people.
+def _read_sources(
+    connection: Connection, sources: Sequence[SourceFiles | Feed], rules: LoadRules
+) -> tuple[list[FeedNews], list[Batch]]:
+    """Read the files of all sources into temporary tables, and tell people what they should know of them.
 
-    Parameters
-    ----------
-    detail : mapping
-        The detail of the load's record.
-    reports : list of SourceReport
-        A report for each source, in the order in which the sources were loaded.
+    Raises
+    ------
+    NextmartError
+        If a file can't be read, or a required feed has no new file with rows.
     """
-    several = "files" in detail
-    named_counts = (
-        [(counts["file"], counts) for counts in detail["files"]]
-        if several
-        else [(report.table, detail[report.table]) for report in reports]
+
+    def read(source: SourceFiles, relation: str) -> Arrivals:
+        return read_source(connection, source, rules.variables, relation)
+
+    relations = (f"arrived_rows_{number}" for number in count())
+    batches = [Batch(read(source, next(relations))) for source in sources if isinstance(source, SourceFiles)]
+    # the catalogue first, so that the items of events are looked up in the newest one
+    feeds = sorted(
+        (source for source in sources if isinstance(source, Feed)), key=lambda feed: feed.settings.kind == "events"
     )
-    texts = [
-        _source_text(name, counts, report, is_check)
-        for (name, counts), report in zip(named_counts, reports, strict=True)
-    ]
-    return texts + [
-        _counts_line(table, counts, is_check) for table, counts in detail.items() if several and table != "files"
-    ]
+    news = [feed_news(connection, feed) for feed in feeds]
+    for each in news:
+        for note in each.notes:
+            say(printable(feed_text(each.feed, note)))
+        _require(each, has_rows=bool(each.files or each.feed.path))
+    for each in news:
+        of_feed = read_news(connection, each, read, relations)
+        _require(each, has_rows=any(batch.arrivals for batch in of_feed))
+        batches += of_feed
+    for batch in batches:
+        _say_notes(batch)
+    return news, batches
 
 
-def _source_text(name: str, counts: Mapping[str, Any], report: SourceReport, is_check: bool) -> str:
-    """Return the lines about one source; warnings come last."""
-    warnings = [f"WARN: {warning}" for warning in report_warnings(report)]
-    return "\n".join([_counts_line(name, counts, is_check), *report_lines(report), *warnings])
+def _require(news: FeedNews, *, has_rows: bool) -> None:
+    """Raise an error if a feed that has to bring rows brings none."""
+    if news.feed.settings.required and not has_rows:
+        reason = "its table has no rows" if news.feed.path else "its new files have no rows"
+        if news.notes and not news.files:
+            reason = news.notes[-1]
+        raise NextmartError(
+            feed_text(news.feed, f"{reason}. The feed says required = true, so nothing was loaded of any feed.")
+        )
 
 
-def _counts_line(name: str, counts: Mapping[str, Any], is_check: bool) -> str:
-    """Return the line with the numbers of rows of a source or a table."""
-    verb = "would be loaded" if is_check else "loaded"
-    unreadable = f", {counts['unreadable']:,} unreadable and set aside" if "unreadable" in counts else ""
-    withdrawn = f", {counts['withdrawn']:,} withdrawn" if "withdrawn" in counts else ""
-    return (
-        f"{name}: {counts['loaded']:,} {verb} of {counts['read']:,} read "
-        f"({counts['repeated']:,} repeated, {counts['known']:,} known before{unreadable}){withdrawn}"
-    )
+def _say_notes(batch: Batch) -> None:
+    """Tell people what they should know of the rows of a batch."""
+    arrivals, feed = batch.arrivals, batch.feed
+    if arrivals is None:
+        assert feed is not None  # noqa: S101 - files of a command line without rows are an error
+        kept = " that `where` keeps" if feed.settings.where else ""
+        for name in [part.seen.file.name for part in batch.parts] or [f"the table {feed.path}"]:
+            say(printable(f"feed {feed.name}: {name} has no rows{kept}"))
+        return
+    for note in arrivals.notes:
+        say(printable(note))
+    if arrivals.unreadable_count:
+        name = f"feed {feed.name}, {arrivals.source.path}" if feed else arrivals.source.path
+        say(
+            f"{name}: {arrivals.unreadable_count:,} rows can't be read; they are set aside in "
+            "raw.unreadable_rows. The first:\n  " + "\n  ".join(arrivals.examples[:UNREADABLE_EXAMPLES])
+        )
 
 
-def _read_sources(connection: Connection, sources: list[SourceFiles], rules: LoadRules) -> list[Arrivals]:
-    """Read the files of all sources into temporary tables, and tell people what they should know of them."""
-    all_arrivals = [
-        read_source(connection, source, rules.variables, f"arrived_rows_{number}")
-        for number, source in enumerate(sources)
-    ]
-    for arrivals in all_arrivals:
-        for note in arrivals.notes:
-            say(printable(note))
-        if arrivals.unreadable_count:
-            say(
-                f"{arrivals.source.path}: {arrivals.unreadable_count:,} rows can't be read; they are set aside in "
-                "raw.unreadable_rows. The first:\n  " + "\n  ".join(arrivals.examples[:UNREADABLE_EXAMPLES])
-            )
-    return all_arrivals
-
-
-def _append_sources(
-    connection: Connection, all_arrivals: list[Arrivals], run_record: JobRun, rules: LoadRules
+def _append_batches(
+    connection: Connection, batches: Sequence[Batch], run_record: JobRun, rules: LoadRules
 ) -> list[SourceReport]:
     """Append what is new to the raw tables, fill the record, and describe the rows of each source."""
     items, staging = item_rules(rules.variables), staging_rules(rules.variables)
-    complete_feed = CompleteFeed(connection, items, rules.variables) if rules.complete else None
+    sources = [batch.arrivals.source for batch in batches if batch.arrivals]
+    complete_feed = None
+    if any(source.complete for source in sources):
+        complete_feed = CompleteFeed(connection, items, rules.variables)
     files: list[dict[str, Any]] = []
     reports = []
-    for arrivals in all_arrivals:
-        table = arrivals.source.table
-        counts = append_arrivals(connection, arrivals, items)
-        if complete_feed and table == "items":
-            complete_feed.list_incoming()
-        report = report_source(connection, table, staging)
-        described = report.as_dictionary() | {"warnings": report_warnings(report)}
-        reports.append(report)
-        files.append({"table": table, "file": arrivals.source.path, **counts, "report": described})
-        known = run_record.detail.get(table, {})
-        sums = {name: known.get(name, 0) + count for name, count in counts.items()}
-        run_record.detail[table] = {**known, **sums, "report": described}
-        run_record.rows_in += counts["read"]
-        run_record.rows_out += counts["loaded"]
+    for batch in batches:
+        arrivals, loaded_at = (
+            batch.arrivals,
+            now(),
+        )  # later for each source, since the sources of a table count in order
+        counts: dict[str, int] = {}
+        if arrivals:
+            table = arrivals.source.table
+            with named_errors(batch.feed):
+                counts = append_arrivals(connection, arrivals, items, loaded_at)
+            if complete_feed and arrivals.source.complete:
+                complete_feed.list_incoming(is_superseded=arrivals.source.is_superseded)
+            report = report_source(connection, table, staging)
+            described = report.as_dictionary() | {"warnings": report_warnings(report)}
+            reports.append(report)
+            files.append({"table": table, "file": arrivals.source.path, **counts, "report": described})
+            known = run_record.detail.get(table, {})
+            sums = {name: known.get(name, 0) + number for name, number in counts.items()}
+            run_record.detail[table] = {**known, **sums, "report": described}
+            run_record.rows_in += counts["read"]
+            run_record.rows_out += counts["loaded"]
+        if batch.feed:
+            per_file = file_counts(connection, batch, counts, loaded_at)
+            for part, numbers in zip(batch.parts, per_file, strict=True):
+                remember_file(connection, batch.feed.name, part.seen, batch.feed.definition, numbers, loaded_at)
+            if arrivals:
+                files[-1] |= {"feed": batch.feed.name, "parts": [part.seen.file.name for part in batch.parts]}
     if complete_feed:
-        withdrawn = complete_feed.withdraw_the_others(now(), rules.max_withdrawn_share)
+        feed = next((batch.feed for batch in batches if batch.arrivals and batch.arrivals.source.complete), None)
+        with named_errors(feed):
+            withdrawn = complete_feed.withdraw_the_others(now(), rules.max_withdrawn_share)
         run_record.detail["items"]["withdrawn"] = withdrawn
-    if len(files) > len(run_record.detail):
-        for table in run_record.detail.values():
-            del table["report"]  # each file has its own
+        if feed:
+            next(entry for entry in reversed(files) if entry.get("feed") == feed.name)["withdrawn"] = withdrawn
+    if len(files) > len(run_record.detail) or any(batch.feed for batch in batches):
+        for table_detail in run_record.detail.values():
+            del table_detail["report"]  # each file has its own
         run_record.detail["files"] = files
     return reports
+
+
+def _describe_feeds(news: Sequence[FeedNews], run_record: JobRun) -> None:
+    """Add what happened to each feed to the record's detail."""
+    if news:
+        run_record.detail["feeds"] = {
+            each.feed.name: {"files": [seen.file.name for seen in each.files], "notes": list(each.notes)}
+            for each in news
+        }

@@ -15,6 +15,7 @@ import yaml
 from pydantic import BaseModel
 
 from jobs.files import project_folder
+from jobs.loading.feed_settings import FeedSettings
 from jobs.settings import NOT_SETTINGS, EmbeddingModel, PromptPrice, Settings, default_vars
 
 INTRODUCTION = """\
@@ -57,6 +58,9 @@ def page() -> str:
             for title, names in sections(inspect.getsource(Settings))
             for part in _section_in_markdown(title, _setting_rows(names))
         ),
+        "### A feed: `[feeds.NAME]`",
+        "Of each feed, `nextmart load` takes what is new ([loading.md](loading.md#feeds)). An unknown key stops it.",
+        _markdown_table(_field_rows(FeedSettings, {"kind": "the feed's name"})),
         "### An entry of `prompt_prices`",
         "US dollars a million tokens.",
         _markdown_table(_field_rows(PromptPrice)),

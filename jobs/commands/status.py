@@ -1,10 +1,12 @@
-"""`nextmart status`: counts, last runs, the live model, missing vectors and the published file, at a glance."""
+"""`nextmart status`: counts, feeds, last runs, the live model, missing vectors and the published file, at a glance."""
 
 from pathlib import Path
 from typing import Any
 
 import duckdb
 
+from jobs.loading.feed_settings import read_feeds
+from jobs.loading.feed_states import feed_states
 from jobs.settings import Settings
 from jobs.warehouse.connection import Connection, connect
 
@@ -74,6 +76,7 @@ def status(connection: Connection, settings: Settings) -> dict[str, Any]:
         "counts": {name: _query_value(connection, query) for name, query in COUNT_QUERIES.items()},
         "newest_build": next(iter(_query_rows(connection, NEWEST_BUILD)), None),
         "freshness": _query_rows(connection, SOURCE_FRESHNESS),
+        "feeds": feed_states(connection, read_feeds(settings.feeds, settings.max_unreadable_share)),
         "embedding_backlog": _query_rows(connection, EMBEDDING_BACKLOG),
         "embedding_batches": _query_rows(connection, OPEN_BATCHES),
         "last_runs": _query_rows(connection, LAST_RUNS),

@@ -11,6 +11,8 @@ from jobs.embedding.plan import EmbedPlan
 from jobs.progress import printable
 from jobs.warehouse.connection import connect
 
+FILES_SHOWN = 3
+
 EXAMPLE_VISITORS = """
     -- Visitors whose latest sequence is long enough to judge recommendations by, and short enough to read
     select visitor_id, items from sessions.latest_sequences
@@ -115,6 +117,25 @@ def job_summary_line(job_summary: dict[str, Any]) -> str:
             return "nothing changed" if job_summary["status"] == "unchanged" else f"lists for {rows_in:,} visitors"
 
 
+def feed_line(feed: dict[str, Any]) -> str:
+    """Return what was loaded of a feed (:func:`jobs.loading.feed_states.feed_states`) as lines for people."""
+    label = f"{'feed ' + feed['feed']:<32}"
+    if feed["table"]:
+        return printable(f"{label}table {feed['table']}")
+    if not feed["files"]:
+        return f"{label}nothing loaded yet"
+    files = f"{feed['files']:,} file{'' if feed['files'] == 1 else 's'}"
+    newest = f"newest {feed['newest_file']}, loaded {feed['newest_loaded_at']:%Y-%m-%d %H:%M} UTC"
+    text = f"{label}{feed['rows_loaded']:>12,} rows of {files}, {newest}"
+    if feed["missing"]:
+        more = feed["missing"] - FILES_SHOWN
+        names = ", ".join(feed["missing_files"][:FILES_SHOWN]) + (f" and {more:,} more" if more > 0 else "")
+        text += f"\n{'':<32}{feed['missing']:>12,} of them can't be found: {names}"
+    if feed["problem"]:
+        text += f"\n{feed['problem']}"
+    return printable(text)
+
+
 def print_status(warehouse_state: dict[str, Any]) -> None:
     """Print the state of the warehouse (:func:`jobs.commands.status.status`)."""
     console = Console(stderr=True)
@@ -123,6 +144,8 @@ def print_status(warehouse_state: dict[str, Any]) -> None:
     for source in warehouse_state["freshness"]:
         newest, name = source["newest_loaded_at"], f"newest row of {source['source_table']}"
         console.print(f"{name:<32}{f'{newest:%Y-%m-%d %H:%M} UTC' if newest else 'none'}")
+    for feed in warehouse_state["feeds"]:
+        console.print(feed_line(feed), markup=False, soft_wrap=True)
     if build := warehouse_state["newest_build"]:
         late, rejected = (100 * build[part] / build["event_count"] for part in ("late_count", "rejected_count"))
         shares = f"{late:.1f} % late, {rejected:.1f} % rejected"

@@ -91,13 +91,13 @@ def _paths(connection: Connection, path: str) -> list[str]:
     """Return the paths of a source's files, in order; hidden files of a folder are left out."""
     if Path(path).is_dir():
         inside = (file for file in Path(path).rglob("*") if file.is_file())
-        return sorted(str(file) for file in inside if not _is_hidden(file.relative_to(path).parts))
+        return sorted(str(file) for file in inside if not is_hidden(file.relative_to(path).parts))
     if Path(path).is_file():
         return [path]
     return sorted(row[0] for row in connection.execute("select file from glob(?)", [path]).fetchall())
 
 
-def _is_hidden(names: Iterable[str]) -> bool:
+def is_hidden(names: Iterable[str]) -> bool:
     """Tell whether a path's part is hidden, or is a marker of a tool, such as ``_SUCCESS``."""
     return any(name.startswith((".", "_")) for name in names)
 

@@ -3,11 +3,10 @@
 from pathlib import Path
 from typing import Final
 
-from jobs.errors import NextmartError
 from jobs.loading.file_listing import JSON, JSON_LINES, PARQUET, XLSX, FoundFile, found_files
 from jobs.loading.json_files import json_relation
 from jobs.loading.relations import DUCKDB_COMPRESSION, FileRelation, ReadableFile, column_types, path_list
-from jobs.loading.sources import SourceFiles
+from jobs.loading.sources import NoRowsError, SourceFiles
 from jobs.loading.text_files import text_relation
 from jobs.loading.unpacking import transcode, unpack, workbook_to_csv
 from jobs.warehouse.connection import Connection
@@ -38,7 +37,7 @@ def file_relation(
     """
     found = found_files(connection, source)
     if all(Path(file.path).is_file() and Path(file.path).stat().st_size == 0 for file in found):
-        raise NextmartError(f"{source.path} is empty; nothing was loaded")
+        raise NoRowsError(f"{source.path} is empty; nothing was loaded")
     files = [_readable(file, number, source, folder) for number, file in enumerate(found)]
     kind = found[0].kind
     if kind == PARQUET:

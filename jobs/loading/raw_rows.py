@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from datetime import datetime
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -14,11 +15,10 @@ from jobs.loading.formats import file_relation
 from jobs.loading.known_items import ItemRules, item_rules, new_items_sql
 from jobs.loading.mapping import TABLE_COLUMNS, column_values, complete_texts, mapped_expressions
 from jobs.loading.relations import FileRelation, first_paragraph
-from jobs.loading.sources import SourceFiles
+from jobs.loading.sources import NoRowsError, SourceFiles
 from jobs.loading.suspicions import decimal_id_notes, order_line_notes, session_notes
 from jobs.loading.text_values import TIME_COLUMNS, formatted_time_sql, text_sql
 from jobs.loading.time_formats import require_formats, unread_time_notes
-from jobs.warehouse.clock import now
 from jobs.warehouse.connection import Connection, count_rows, literal, quoted
 
 NEW_EVENTS = """
@@ -76,10 +76,17 @@ class Arrivals:
     examples: tuple[str, ...] = ()
 
 
-def append_arrivals(connection: Connection, arrivals: Arrivals, rules: ItemRules) -> dict[str, int]:
+def append_arrivals(
+    connection: Connection, arrivals: Arrivals, rules: ItemRules, loaded_at: datetime
+) -> dict[str, int]:
     """Append the new rows of a source to its raw table, and return the numbers of rows.
 
     The source's mapped rows are in the temporary view ``incoming`` afterwards.
+
+    Parameters
+    ----------
+    loaded_at : datetime
+        The time of loading that the new rows get.
 
     Returns
     -------
@@ -99,7 +106,6 @@ def append_arrivals(connection: Connection, arrivals: Arrivals, rules: ItemRules
         insert = NEW_EVENTS.format(same=same)
     else:
         insert = new_items_sql(rules, set(arrivals.given_columns))
-    loaded_at = now()  # later for each source, since the sources of a table count in their order
     count_before = count_rows(connection, f"raw.{table}")
     try:
         connection.execute(insert, {"loaded_at": loaded_at})
@@ -241,12 +247,12 @@ def _arrivals(
 
     Raises
     ------
-    NextmartError
+    NoRowsError
         If there are no rows.
     """
     read_count = count_rows(connection, relation)
     if read_count == 0:
-        raise NextmartError(
+        raise NoRowsError(
             f"{source.path} holds no rows{' that --where keeps' if source.where else ''}; nothing was loaded"
         )
     connection.execute(_deduplication_sql(source.table, relation, item_rules(variables)))

@@ -1,15 +1,19 @@
 """What is to be loaded: the files of one table, and how they are read."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final
 
-from jobs.errors import UsageError, nearest
+from jobs.errors import NextmartError, UsageError, nearest
 
 FORMATS: Final = ("csv", "tsv", "json", "parquet", "xlsx")
 """The formats that ``--format`` names. ``csv`` and ``tsv`` are text in lines; ``json`` also covers JSON lines."""
 
 _DELIMITER_WORDS = {"\\t": "\t", "tab": "\t", "comma": ",", "semicolon": ";", "pipe": "|", "space": " "}
+
+
+class NoRowsError(NextmartError):
+    """A source has no rows: its files are empty, have only a header, or no row that the source's condition keeps."""
 
 
 @dataclass(frozen=True)
@@ -56,6 +60,13 @@ class SourceFiles:
         Formats of DuckDB's ``strptime`` in which the files write ``event_at`` or ``updated_at``.
     allow_sql_io : bool
         Whether ``where`` and ``column_map`` may read files and call other functions that reach out of the warehouse.
+    complete : bool
+        Whether the files belong to a list of the whole catalogue: an item that all complete sources of a load lack is
+        withdrawn.
+    is_superseded : bool
+        Whether a later source of the same load is a newer list of the whole catalogue than this complete source.
+    feed : str, optional
+        The feed of ``nextmart.toml`` that the files belong to; None: the command line names them.
     """
 
     table: str
@@ -65,6 +76,9 @@ class SourceFiles:
     options: ReadOptions = field(default_factory=ReadOptions)
     time_formats: tuple[str, ...] = ()
     allow_sql_io: bool = False
+    complete: bool = False
+    is_superseded: bool = False
+    feed: str | None = None
 
 
 @dataclass(frozen=True)
@@ -75,14 +89,11 @@ class LoadRules:
     ----------
     variables : mapping
         Values of the dbt vars, by which dbt's staging will read the rows.
-    complete : bool
-        Whether the files of items list the whole catalogue, so that an item that they lack is withdrawn.
     max_withdrawn_share : float
         The largest share of the available items that may be withdrawn.
     """
 
     variables: Mapping[str, Any]
-    complete: bool = False
     max_withdrawn_share: float = 0.2
 
 
@@ -92,15 +103,15 @@ def parse_read_options(
     encoding: str | None,
     delimiter: str | None,
     no_header: bool,
-    columns: str | None,
+    columns: str | Sequence[str] | None,
     max_unreadable_share: float,
 ) -> ReadOptions:
     """Return the options that a user has typed, checked.
 
     Parameters
     ----------
-    columns : str, optional
-        The names of the files' columns, with commas between them.
+    columns : str or sequence of str, optional
+        The names of the files' columns, as one text with commas between them, or as texts.
 
     Raises
     ------
@@ -120,7 +131,8 @@ def parse_read_options(
         delimiter = _DELIMITER_WORDS.get(delimiter.lower(), delimiter)
         if not 1 <= len(delimiter.encode()) <= 4 or set(delimiter) & set('"\r\n'):
             raise UsageError(f"--delimiter {delimiter!r}: give one to four characters, such as ';' or tab or '::'")
-    names = tuple(name.strip() for name in columns.split(",")) if columns else None
+    listed = columns.split(",") if isinstance(columns, str) else columns
+    names = tuple(name.strip() for name in listed) if listed else None
     if no_header != (names is not None):
         raise UsageError("a file without a header needs both options: --no-header --columns name,name,...")
     if names and (not all(names) or len({name.lower() for name in names}) < len(names)):

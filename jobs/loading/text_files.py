@@ -5,11 +5,11 @@ from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from jobs.errors import NextmartError, UsageError
+from jobs.errors import UsageError
 from jobs.loading.checked_copies import UnreadableRows, copy_text
 from jobs.loading.mapping import TABLE_COLUMNS
 from jobs.loading.relations import DUCKDB_COMPRESSION, FileRelation, ReadableFile, path_list
-from jobs.loading.sources import SourceFiles
+from jobs.loading.sources import NoRowsError, SourceFiles
 from jobs.loading.text_heads import HEAD_BYTES, TextHead, has_no_header, likely_encoding, text_head, words
 from jobs.loading.unpacking import open_bytes
 from jobs.warehouse.connection import literal
@@ -40,7 +40,7 @@ def text_relation(source: SourceFiles, files: Sequence[ReadableFile], folder: Pa
     """
     heads = [(file, head) for file in files if (head := _head(source, file))]
     if not heads:
-        raise NextmartError(f"{source.path} is empty; nothing was loaded")
+        raise NoRowsError(f"{source.path} is empty; nothing was loaded")
     types = {name: "VARCHAR" for _, head in heads for name in head.columns}
     by_lower_name = {name.lower(): name for name in reversed(types)}
     types = {name: "VARCHAR" for name in types if by_lower_name[name.lower()] == name}

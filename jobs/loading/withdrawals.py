@@ -14,7 +14,10 @@ EXAMPLES_SHOWN = 5
 
 
 class CompleteFeed:
-    """What a complete feed lists, collected file by file, and what the catalogue had available before."""
+    """What a complete feed lists, collected source by source, and what the catalogue had available before.
+
+    Lists of the whole catalogue that are loaded together count in their order: the last one says what is withdrawn.
+    """
 
     def __init__(self, connection: Connection, rules: ItemRules, variables: Mapping[str, Any]):
         """Remember which items are available, as dbt's staging reads ``raw.items``.
@@ -26,23 +29,25 @@ class CompleteFeed:
         """
         self.connection = connection
         self.rules = rules
-        staged = dbt_model("staging/stg_items.sql", variables)
-        connection.execute(
-            f"create or replace temp table available_before as select item_id from ({staged}) where available"
-        )
-        connection.execute("create or replace temp table listed_items (item_id varchar)")
+        self.available_items = f"select item_id from ({dbt_model('staging/stg_items.sql', variables)}) where available"
+        connection.execute(f"create or replace temp table available_before as {self.available_items}")
+        for name in ("listed_items", "listed_earlier"):
+            connection.execute(f"create or replace temp table {name} (item_id varchar)")
 
-    def list_incoming(self) -> None:
-        """Note the items of the table ``incoming`` as listed by the feed."""
-        self.connection.execute(f"insert into listed_items select {self.rules.key} from incoming")
+    def list_incoming(self, *, is_superseded: bool = False) -> None:
+        """Note the items of the table ``incoming`` as listed by the feed, or by an earlier, superseded list of it."""
+        table = "listed_earlier" if is_superseded else "listed_items"
+        self.connection.execute(f"insert into {table} select {self.rules.key} from incoming")
 
     def withdraw_the_others(self, loaded_at: datetime, max_share: float) -> int:
         """Append a row with ``available`` = false of each available item that the feed doesn't list.
 
+        Items that only earlier lists of this load have are withdrawn too.
+
         Parameters
         ----------
         max_share : float
-            The largest share of the available items that may be withdrawn.
+            The largest share of the items available before the load that may be withdrawn.
 
         Returns
         -------
@@ -51,8 +56,18 @@ class CompleteFeed:
         Raises
         ------
         NextmartError
-            If more than the largest share of the available items would be withdrawn.
+            If more than the largest share of the available items would be withdrawn, or the last list has no item of
+            the earlier lists, as if they were parts of one list.
         """
+        earlier, common = (
+            count_rows(self.connection, name)
+            for name in ("listed_earlier", "(from listed_earlier semi join listed_items using (item_id))")
+        )
+        if earlier and not common:
+            raise NextmartError(
+                "the last of several new lists of the whole catalogue has no item of the others: are they parts of one "
+                "list? Put the parts of a list into a folder of their own, which `files` names. Nothing was loaded."
+            )
         self.connection.execute(
             "create or replace temp table unlisted_items as "
             "from available_before anti join listed_items using (item_id)"
@@ -65,6 +80,12 @@ class CompleteFeed:
                 f"the complete feed of items lacks {unlisted:,} of the {available:,} items that are available "
                 f"({unlisted / available:.1%}): {examples}.\nmax_withdrawn_share allows {max_share:.1%}. Is the feed "
                 "whole? If so, add --allow-mass-withdrawal, and all of these are withdrawn. Nothing was loaded."
+            )
+        if earlier:
+            self.connection.execute(
+                "insert into unlisted_items select distinct item_id from listed_earlier "
+                "anti join listed_items using (item_id) anti join unlisted_items using (item_id) "
+                f"where item_id in ({self.available_items})"
             )
         names = [name for name in TABLE_COLUMNS["items"] if name != "available"]
         self.connection.execute(
@@ -81,4 +102,4 @@ class CompleteFeed:
             "select item_key as item_id, available, $loaded_at as loaded_at from withdrawn_now",
             {"loaded_at": loaded_at},
         )
-        return unlisted
+        return count_rows(self.connection, "withdrawn_now")

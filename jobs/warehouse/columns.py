@@ -47,6 +47,20 @@ WITHDRAWN_ITEMS: Final = {
     "loaded_at": "TIMESTAMP WITH TIME ZONE",
 }
 
+LOADED_FILES: Final = {
+    "feed": "VARCHAR",
+    "path": "VARCHAR",
+    "bytes": "BIGINT",
+    "modified_at": "TIMESTAMP WITH TIME ZONE",
+    "sha256": "VARCHAR",
+    "definition": "JSON",
+    "rows_read": "BIGINT",
+    "rows_loaded": "BIGINT",
+    "rows_unreadable": "BIGINT",
+    "loaded_at": "TIMESTAMP WITH TIME ZONE",
+}
+"""Columns of ``raw.loaded_files``: files that ``nextmart load`` has taken from feeds."""
+
 EMBEDDINGS: Final = {
     "embedding_model": "VARCHAR",
     "dimensions": "INTEGER",
@@ -232,6 +246,7 @@ JOB_TABLES: Final = {
     "raw.items": RAW_ITEMS,
     "raw.unreadable_rows": UNREADABLE_ROWS,
     "raw.withdrawn_items": WITHDRAWN_ITEMS,
+    "raw.loaded_files": LOADED_FILES,
     "ml.embeddings": EMBEDDINGS,
     "ml.embedding_batches": EMBEDDING_BATCHES,
     "ml.embedding_batch_texts": EMBEDDING_BATCH_TEXTS,

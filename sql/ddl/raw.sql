@@ -45,3 +45,18 @@ create table if not exists raw.withdrawn_items (
     available varchar,
     loaded_at timestamptz
 );
+
+-- Files that `nextmart load` has taken from feeds, a row each time. The column definition has the settings by which the
+-- file was read; `loaded_at` is that of the file's rows in raw.events and raw.items.
+create table if not exists raw.loaded_files (
+    feed varchar,
+    path varchar,
+    bytes bigint,
+    modified_at timestamptz,
+    sha256 varchar,
+    definition json,
+    rows_read bigint,
+    rows_loaded bigint,
+    rows_unreadable bigint,
+    loaded_at timestamptz
+);

@@ -1,6 +1,7 @@
 """`nextmart load`: what of people's files becomes which raw rows, and what is said about the rows."""
 
 import re
+import tomllib
 from pathlib import Path
 
 import duckdb
@@ -213,15 +214,10 @@ def test_lists_are_joined(shell):
 
 
 def example_expressions():
-    for script in sorted((Path(project_folder("dbt_project")).parent / "examples").glob("*/load.sh")):
-        text = script.read_text().replace("\\\n", " ")
-        variables = dict(re.findall(r'^(\w+)="((?:[^"\\]|\\.)*)"$', text, re.MULTILINE | re.DOTALL))
-        for argument in re.findall(r'--(?:map|where-\w+) ("(?:[^"\\]|\\.)*"|\S+)', text):
-            expression = argument.strip('"').partition("=")[2] if "--map " + argument in text else argument.strip('"')
-            for _ in range(2):
-                for name, value in variables.items():
-                    expression = expression.replace(f"${name}", value)
-            yield pytest.param(expression.replace("\\$", "$"), id=f"{script.parent.name}: {expression[:30]}")
+    for file in sorted((Path(project_folder("dbt_project")).parent / "examples").glob("*/nextmart.toml")):
+        for feed in tomllib.loads(file.read_text())["feeds"].values():
+            for expression in [*feed.get("map", {}).values(), *([feed["where"]] if "where" in feed else [])]:
+                yield pytest.param(expression, id=f"{file.parent.name}: {expression[:30]}")
 
 
 @pytest.mark.parametrize(

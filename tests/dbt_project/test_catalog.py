@@ -117,8 +117,9 @@ def test_feeds_that_lack_columns_and_items_have_the_right_history(warehouse, tmp
     for text, is_complete in feeds:
         (tmp_path / "feed.csv").write_text(text)
         with warehouse.open() as connection:
-            rules = LoadRules(default_vars(), complete=is_complete, max_withdrawn_share=1)
-            load(connection, [SourceFiles("items", str(tmp_path / "feed.csv"))], JobRun("r", "load", now()), rules)
+            rules = LoadRules(default_vars(), max_withdrawn_share=1)
+            source = SourceFiles("items", str(tmp_path / "feed.csv"), complete=is_complete)
+            load(connection, [source], JobRun("r", "load", now()), rules)
         warehouse.run("--exclude-resource-type", "test", command="build", select=CATALOG)
     with warehouse.open() as connection:
         history = connection.execute(

@@ -10,6 +10,9 @@ from jobs.warehouse.reading import read_sequences
 def test_amazon_beauty_gives_the_papers_sequences(example):
     call = example("amazon_beauty", "amazon_beauty", NEXTMART_MODELS='["popularity"]')
     assert "events: 198,502 loaded of 198,502 read (0 repeated, 0 known before)" in call.loaded
+    assert "feed events: no new file; the newest is ${NEXTMART_DATA}/amazon_beauty/interactions.parquet" in call.load()
+    with connect(call.folder / "warehouse.duckdb") as connection:
+        connection.execute("delete from raw.loaded_files")
     assert "events: 0 loaded of 198,502 read (0 repeated, 198,502 known before)" in call.load()
     call("python", "-c", SQL_SIDE)
     with connect(call.folder / "warehouse.duckdb") as connection:

@@ -1,0 +1,150 @@
+"""The options of `nextmart load`: their types and help texts, and the sources that a command line names."""
+
+from collections.abc import Mapping, Sequence
+from typing import Annotated, Any
+
+import typer
+
+from jobs.errors import UsageError
+from jobs.loading.feed_settings import Feed, chosen_feeds, read_feeds
+from jobs.loading.mapping import parse_maps
+from jobs.loading.sources import SourceFiles, parse_read_options
+from jobs.settings import Settings
+
+Feeds = Annotated[
+    list[str] | None,
+    typer.Argument(help="Feeds of nextmart.toml, [feeds.NAME]; all of them if no files are named.", show_default=False),
+]
+Events = Annotated[
+    list[str] | None,
+    typer.Option(help="CSV and other text, JSON, Parquet, Excel; folders and globs too. May be given many times."),
+]
+Items = Annotated[list[str] | None, typer.Option(help="The same, for the catalogue.")]
+Maps = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--map",
+        help="our_column=their_column, or =an SQL expression over theirs; "
+        "prefix events. or items. where both files are given.",
+    ),
+]
+WhereEvents = Annotated[str | None, typer.Option(help="Load only events for which this SQL is true.")]
+WhereItems = Annotated[str | None, typer.Option(help="Load only items for which this SQL is true.")]
+Format = Annotated[
+    str | None, typer.Option("--format", help="csv, tsv, json, parquet or xlsx, where the ending does not say it.")
+]
+Encoding = Annotated[str | None, typer.Option(help="Encoding of text files, if not UTF-8: cp1252, utf-16.")]
+Delimiter = Annotated[
+    str | None, typer.Option(help="What stands between columns, if the header line does not say it: ';', tab.")
+]
+NoHeader = Annotated[bool, typer.Option("--no-header", help="The first line is a row: name the --columns.")]
+Columns = Annotated[
+    str | None, typer.Option(help="Names of all columns of a file without a header, with commas between them.")
+]
+TimeFormats = Annotated[
+    list[str] | None,
+    typer.Option(help="Format of event_at and updated_at, such as '%d/%m/%Y %H:%M' (DuckDB's strptime)."),
+]
+Complete = Annotated[
+    bool, typer.Option("--complete", help="The items are the whole catalogue: withdraw those that are missing.")
+]
+AllowMassWithdrawal = Annotated[
+    bool, typer.Option("--allow-mass-withdrawal", help="Withdraw more items than max_withdrawn_share allows.")
+]
+AllowSqlIo = Annotated[
+    bool, typer.Option("--allow-sql-io", help="Let the SQL of --map and --where, or of feeds, read files.")
+]
+Check = Annotated[
+    bool, typer.Option("--check", help="Load nothing: only say what the files hold, and what of it can be used.")
+]
+
+
+def chosen_sources(
+    settings: Settings,
+    feed_names: Sequence[str],
+    events: Sequence[str],
+    items: Sequence[str],
+    file_options: Mapping[str, Any],
+    allow_sql_io: bool,
+) -> list[SourceFiles] | list[Feed]:
+    """Return what a command line says to load: its files, or else feeds of ``nextmart.toml``.
+
+    Parameters
+    ----------
+    feed_names : sequence of str
+        Names of feeds; none, and no files: all feeds.
+    events, items : sequence of str
+        Paths of files, folders and globs.
+    file_options : option of the command line -> its value
+        The options that say how the files are read; None, False or an empty list if the option is absent.
+    allow_sql_io : bool
+        Whether users' SQL may read files.
+
+    Raises
+    ------
+    UsageError
+        If a feed is unknown or wrong, an option is wrong, or options contradict one another.
+    """
+    given = [name for name, value in {"--events": events, "--items": items, **file_options}.items() if value]
+    if feed_names and given:
+        raise UsageError(
+            f"{', '.join(given)} can't be combined with names of feeds ({', '.join(feed_names)}). Write how a feed is "
+            f"read into nextmart.toml, below [feeds.{feed_names[0]}]; or load files alone: nextmart load --events FILE"
+        )
+    if events or items:
+        return _named_files(events, items, file_options, allow_sql_io, settings.max_unreadable_share)
+    if given:
+        raise UsageError(
+            f"{', '.join(given)} says how files are read: add --events FILE or --items FILE. How a feed is read stands "
+            "in nextmart.toml, below [feeds.NAME]"
+        )
+    feeds = read_feeds(settings.feeds, settings.max_unreadable_share, allow_sql_io=allow_sql_io)
+    if not feeds and not feed_names:
+        raise UsageError(
+            "say what to load: --events FILE, --items FILE, or both; or describe feeds in nextmart.toml, [feeds.NAME]"
+        )
+    return chosen_feeds(feeds, feed_names)
+
+
+def _named_files(
+    events: Sequence[str],
+    items: Sequence[str],
+    file_options: Mapping[str, Any],
+    allow_sql_io: bool,
+    max_unreadable_share: float,
+) -> list[SourceFiles]:
+    """Return the files of a command line as sources: items first, and each table's files in the order of the options.
+
+    Raises
+    ------
+    UsageError
+        If an option is wrong.
+    """
+    column_maps = parse_maps(file_options["--map"] or [])
+    options = parse_read_options(
+        format_=file_options["--format"],
+        encoding=file_options["--encoding"],
+        delimiter=file_options["--delimiter"],
+        no_header=file_options["--no-header"],
+        columns=file_options["--columns"],
+        max_unreadable_share=max_unreadable_share,
+    )
+    complete = file_options["--complete"]
+    if complete and not items:
+        raise UsageError("--complete says that the items are the whole catalogue: give them, --items FILE")
+    if options.columns and len({*events, *items}) > 1:
+        raise UsageError("--columns names the columns of one file: load --events and --items one after the other")
+    return [
+        SourceFiles(
+            table,
+            path,
+            file_options[f"--where-{table}"],
+            column_maps[table],
+            options,
+            tuple(file_options["--time-format"] or ()),
+            allow_sql_io,
+            complete=complete and table == "items",
+        )
+        for table, paths in (("items", items), ("events", events))
+        for path in paths
+    ]

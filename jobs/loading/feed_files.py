@@ -1,0 +1,125 @@
+"""The files of a feed: which files its paths and globs mean, and how messages and tables name them.
+
+A name has ``${VARIABLE}`` where a path has the value of an environment variable, which may be a secret.
+"""
+
+import glob
+import os
+import re
+from dataclasses import dataclass
+from pathlib import Path
+
+from jobs.errors import UsageError
+from jobs.loading.feed_settings import Feed
+from jobs.loading.file_listing import is_hidden
+
+_VARIABLE = re.compile(r"\$\{(\w+)\}")
+_SECRET_LENGTH = 4
+"""The values of variables that are shorter are not looked for in texts: they would be found everywhere."""
+
+
+@dataclass(frozen=True)
+class FeedFile:
+    """A file of a feed.
+
+    Attributes
+    ----------
+    path : str
+        The path under which the file is opened.
+    name : str
+        The path as messages and tables have it: with names of environment variables, without their values.
+    folder : str
+        The name of the folder whose files belong together, if the feed names folders; else empty.
+    """
+
+    path: str
+    name: str
+    folder: str = ""
+
+
+def feed_files(feed: Feed) -> list[FeedFile]:
+    """Return the files that a feed's paths and globs mean, in the order of their names; each file once.
+
+    Raises
+    ------
+    UsageError
+        If the environment lacks a variable. The message names the feed.
+    """
+    by_path: dict[str, FeedFile] = {}
+    for pattern in feed.patterns:
+        real, prefixes = _expanded(feed.name, pattern)
+        for match in [real] if Path(real).exists() else glob.glob(real, recursive=True):  # noqa: PTH207 - keeps prefixes
+            folder = os.path.normpath(_name(match, prefixes)) if Path(match).is_dir() else ""
+            for path in _files_inside(match) if folder else [match]:
+                # "./", because shop.csv alone could mean a table of an attached database shop
+                openable = path if "/" in path else f"./{path}"
+                file = FeedFile(openable, os.path.normpath(_name(path, prefixes)), folder)
+                by_path.setdefault(str(Path(path).absolute()), file)
+    return sorted(by_path.values(), key=lambda file: name_order(file.name))
+
+
+def name_order(name: str) -> tuple[tuple[str, int], ...]:
+    """Return a sort key of names in which numbers count as numbers: ``day_2.csv`` comes before ``day_10.csv``."""
+    parts = re.split(r"(\d+)", name)
+    return tuple(("", int(part)) if position % 2 else (part, 0) for position, part in enumerate(parts))
+
+
+def expanded_name(feed: Feed, name: str) -> str:
+    """Return the path of a file whose name has environment variables.
+
+    Raises
+    ------
+    UsageError
+        If the environment lacks a variable.
+    """
+    return _expanded(feed.name, name)[0]
+
+
+def without_values(feed: Feed, text: str) -> str:
+    """Return a text in which the names of the feed's environment variables stand for their values."""
+    names = {name for pattern in feed.patterns for name in _VARIABLE.findall(pattern)}
+    values = {name: os.environ.get(name, "") for name in names}
+    for name, value in sorted(values.items(), key=lambda item: -len(item[1])):
+        if len(value) >= _SECRET_LENGTH:
+            text = text.replace(value, f"${{{name}}}")
+    return text
+
+
+def _expanded(feed_name: str, pattern: str) -> tuple[str, list[tuple[str, str]]]:
+    """Return a pattern with the values of its variables, and what the beginnings of its matches are called.
+
+    Returns
+    -------
+    tuple
+        The pattern; and pairs of the text before a variable's end and that text with the variable's name, the longest
+        first.
+    """
+    real, prefixes, end = "", [], 0
+    for found in _VARIABLE.finditer(pattern):
+        value = os.environ.get(found[1])
+        if not value:
+            raise UsageError(
+                f'feed {feed_name}: files = "{pattern}": the environment has no variable {found[1]}; set it first, '
+                f"as in: export {found[1]}=…"
+            )
+        real += pattern[end : found.start()] + value
+        end = found.end()
+        prefixes.append((real, pattern[:end]))
+    return real + pattern[end:], prefixes[::-1]
+
+
+def _name(path: str, prefixes: list[tuple[str, str]]) -> str:
+    """Return the name of a path that matches a pattern."""
+    beginning, name = next((pair for pair in prefixes if path.startswith(pair[0])), ("", ""))
+    rest = path[len(beginning) :]
+    if prefixes:  # of a pattern with a glob before a variable
+        for variable in set(_VARIABLE.findall(prefixes[0][1])) - set(_VARIABLE.findall(name)):
+            if len(os.environ[variable]) >= _SECRET_LENGTH:
+                rest = rest.replace(os.environ[variable], f"${{{variable}}}")
+    return name + rest
+
+
+def _files_inside(folder: str) -> list[str]:
+    """Return the paths of a folder's files, hidden ones and tools' markers aside."""
+    found = glob.glob(os.path.join(glob.escape(folder), "**"), recursive=True)  # noqa: PTH118, PTH207
+    return [path for path in found if Path(path).is_file() and not is_hidden(Path(path).relative_to(folder).parts)]

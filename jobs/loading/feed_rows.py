@@ -1,0 +1,230 @@
+"""The rows of a feed's new files: read, and put together as they are appended."""
+
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from datetime import datetime
+from typing import Protocol
+
+from jobs.errors import NextmartError
+from jobs.loading.feed_files import FeedFile, name_order, without_values
+from jobs.loading.feed_settings import Feed
+from jobs.loading.feeds import FeedNews, catalogue_name
+from jobs.loading.loaded_files import SeenFile
+from jobs.loading.mapping import TABLE_COLUMNS
+from jobs.loading.raw_rows import Arrivals
+from jobs.loading.sources import NoRowsError, SourceFiles
+from jobs.warehouse.connection import Connection, count_rows, literal
+
+_KEYS = {
+    "--map": 'map = {our_column = "their_column"}',
+    "--where": 'where = "…"',
+    "--format": 'format = "csv"',
+    "--encoding": 'encoding = "cp1252"',
+    "--delimiter": 'delimiter = ";"',
+    "--columns": 'columns = ["visitor_id", …]',
+    "--time-format": 'time_format = "%d.%m.%Y %H:%M"',
+}
+"""Options of the command line that messages advise -> the keys of a feed that say the same."""
+_NOTES_SHOWN = 5
+
+
+class Reader(Protocol):
+    """A function that reads the rows of a source into a temporary table."""
+
+    def __call__(self, source: SourceFiles, relation: str) -> Arrivals:
+        """Read the source's rows into the temporary table ``relation``."""
+
+
+@dataclass(frozen=True)
+class FilePart:
+    """One file's share in the rows of a batch.
+
+    Attributes
+    ----------
+    seen : SeenFile
+    arrivals : Arrivals, optional
+        The rows of the file; None if it has none.
+    """
+
+    seen: SeenFile
+    arrivals: Arrivals | None
+
+
+@dataclass(frozen=True)
+class Batch:
+    """Rows that are appended together.
+
+    Attributes
+    ----------
+    arrivals : Arrivals, optional
+        The rows; None if the files have none.
+    feed : Feed, optional
+        The feed of the rows; None if the command line names their files.
+    parts : tuple of FilePart
+        The files of the feed.
+    """
+
+    arrivals: Arrivals | None
+    feed: Feed | None = None
+    parts: tuple[FilePart, ...] = ()
+
+
+def read_news(connection: Connection, news: FeedNews, read: Reader, relations: Iterator[str]) -> list[Batch]:
+    """Read the new files of a feed into temporary tables.
+
+    New files of events are one batch. Each file of items is a batch of its own, because the rows of a later file count.
+
+    Parameters
+    ----------
+    read : Reader
+        Reads one source.
+    relations : iterator of str
+        Names for temporary tables.
+
+    Raises
+    ------
+    NextmartError
+        If a file can't be read. The message names the feed.
+    """
+    feed = news.feed
+    if feed.path:
+        with named_errors(feed):
+            try:
+                return [Batch(read(feed.source(feed.path), next(relations)), feed)]
+            except NoRowsError:
+                return [Batch(None, feed)]
+    parts = tuple(FilePart(seen, _read_file(connection, feed, seen.file, read, next(relations))) for seen in news.files)
+    filled = [part for part in parts if part.arrivals]
+    empty = tuple(part for part in parts if not part.arrivals)
+    batches = [Batch(None, feed, empty)] if empty else []
+    if feed.settings.kind == "events":
+        if filled:
+            batches.append(Batch(_together(connection, filled, next(relations)), feed, tuple(filled)))
+        return batches
+    newest = max((catalogue_name(part.seen.file) for part in filled), key=name_order, default="")
+    for part in filled:
+        assert part.arrivals is not None  # noqa: S101 - filled
+        is_superseded = feed.settings.complete and catalogue_name(part.seen.file) != newest
+        source = replace(part.arrivals.source, is_superseded=is_superseded)
+        batches.append(Batch(replace(part.arrivals, source=source), feed, (part,)))
+    return batches
+
+
+def file_counts(
+    connection: Connection, batch: Batch, counts: Mapping[str, int], loaded_at: datetime
+) -> list[dict[str, int]]:
+    """Return the numbers of rows of each file of a batch, after the batch's rows were appended.
+
+    Parameters
+    ----------
+    counts : mapping
+        The numbers of rows of the whole batch, as ``append_arrivals`` returns them.
+    loaded_at : datetime
+        The time of loading that the appended rows have.
+
+    Returns
+    -------
+    for each part: ``read``, ``loaded`` and ``unreadable`` -> number of rows. A new row that several files have is
+    counted as loaded from the first of them.
+    """
+    if not batch.parts:
+        return []
+    arrivals = [part.arrivals for part in batch.parts]
+    if len(arrivals) == 1:
+        loaded = [counts.get("loaded", 0)]
+    elif counts.get("loaded", 0) == sum(each.incoming_count for each in arrivals if each):
+        loaded = [each.incoming_count if each else 0 for each in arrivals]
+    else:
+        loaded = _loaded_by_file(connection, [each.relation for each in arrivals if each], loaded_at)
+    return [
+        {
+            "read": each.read_count if each else 0,
+            "loaded": number,
+            "unreadable": each.unreadable_count if each else 0,
+        }
+        for each, number in zip(arrivals, loaded, strict=True)
+    ]
+
+
+@contextmanager
+def named_errors(feed: Feed | None, file: FeedFile | None = None) -> Iterator[None]:
+    """Put the feed's name before the message of an error, and take out the values of environment variables."""
+    try:
+        yield
+    except NextmartError as error:
+        if feed is None or str(error).startswith(f"feed {feed.name}: "):
+            raise
+        raise type(error)(feed_text(feed, str(error), file)) from error
+
+
+def feed_text(feed: Feed, text: str, file: FeedFile | None = None) -> str:
+    """Return a message about a feed: with its name, with keys for options, and without values of variables."""
+    if file:
+        text = text.replace(file.path, file.name)
+    keys = [key for option, key in _KEYS.items() if re.search(rf"{option}\b", text)]
+    advice = f"\nA feed says it in nextmart.toml, below [feeds.{feed.name}]: {'; '.join(keys)}" if keys else ""
+    return f"feed {feed.name}: {without_values(feed, text)}{advice}"
+
+
+def _read_file(connection: Connection, feed: Feed, file: FeedFile, read: Reader, relation: str) -> Arrivals | None:
+    """Read a file of a feed; return None if the file has no rows. The arrivals name the file, not its path."""
+    with named_errors(feed, file):
+        try:
+            arrivals = read(feed.source(file.path), relation)
+        except NoRowsError:
+            return None
+    if arrivals.unreadable_relation:
+        connection.execute(f"update {arrivals.unreadable_relation} set file = {literal(file.name)}")
+    return replace(
+        arrivals,
+        source=replace(arrivals.source, path=file.name),
+        notes=tuple(feed_text(feed, note, file) for note in arrivals.notes),
+        examples=tuple(example.replace(file.path, file.name) for example in arrivals.examples),
+    )
+
+
+def _together(connection: Connection, parts: Sequence[FilePart], relation: str) -> Arrivals:
+    """Return the events of several files as if one file held them."""
+    arrivals = [part.arrivals for part in parts if part.arrivals]
+    if len(arrivals) == 1:
+        return arrivals[0]
+    union = " union all by name ".join(f"from {each.relation}" for each in arrivals)
+    connection.execute(f"create or replace temp table {relation} as select distinct * from ({union})")
+    unreadable = [each.unreadable_relation for each in arrivals if each.unreadable_relation]
+    if unreadable:
+        union = " union all by name ".join(f"from {each}" for each in unreadable)
+        connection.execute(f"create or replace temp table {relation}_unreadable as {union}")
+    notes = [note for each in arrivals for note in each.notes]
+    if len(notes) > _NOTES_SHOWN:
+        more = f"feed {arrivals[0].source.feed}: {len(notes) - _NOTES_SHOWN:,} more such notes on other files"
+        notes = [*notes[:_NOTES_SHOWN], more]
+    return Arrivals(
+        source=replace(arrivals[0].source, path=f"{len(arrivals):,} files"),
+        relation=relation,
+        read_count=sum(each.read_count for each in arrivals),
+        incoming_count=count_rows(connection, relation),
+        given_columns=frozenset().union(*(each.given_columns for each in arrivals)),
+        notes=tuple(notes),
+        unreadable_relation=f"{relation}_unreadable" if unreadable else None,
+        unreadable_count=sum(each.unreadable_count for each in arrivals),
+        examples=tuple(example for each in arrivals for example in each.examples),
+    )
+
+
+def _loaded_by_file(connection: Connection, relations: Sequence[str], loaded_at: datetime) -> list[int]:
+    """Return how many of the rows of raw.events that were just loaded each relation has, and no earlier one."""
+    names = ", ".join(TABLE_COLUMNS["events"])
+    union = " union all ".join(
+        f"select {number} as file_number, {names} from {relation}" for number, relation in enumerate(relations)
+    )
+    same = " and ".join(f"arrived.{name} is not distinct from new.{name}" for name in TABLE_COLUMNS["events"])
+    rows = connection.execute(
+        "select file_number, count(*) from "
+        f"(select min(file_number) as file_number, {names} from ({union}) group by all) "
+        f"as arrived semi join (from raw.events where loaded_at = $loaded_at) as new on {same} group by all",
+        {"loaded_at": loaded_at},
+    ).fetchall()
+    by_number = dict(rows)
+    return [by_number.get(number, 0) for number in range(len(relations))]

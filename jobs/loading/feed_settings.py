@@ -1,0 +1,220 @@
+"""The feeds of ``nextmart.toml``, checked before any file is read: ``[feeds.NAME]`` says what is loaded, and how."""
+
+import re
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from jobs.errors import UsageError, nearest
+from jobs.loading.mapping import TABLE_COLUMNS
+from jobs.loading.sources import ReadOptions, SourceFiles, parse_read_options
+
+_NAME = re.compile(r"\w[\w.-]*")
+
+
+class FeedSettings(BaseModel):
+    """A feed, as the table ``[feeds.NAME]`` of ``nextmart.toml`` describes it."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True)
+
+    kind: str
+    """What the rows are: `events` or `items`; unset: what the feed's name says, as in `[feeds.events]`."""
+    files: str | list[str] = []
+    """Files, folders (all files in them) or globs, which count from the folder of `nextmart.toml`. `${NAME}` stands for
+    an environment variable."""
+    table: str | None = None
+    """A table or view of an attached database, such as `shop.public.clicks`, instead of `files`. Every load looks for
+    its new rows."""
+    map: dict[str, str] = {}
+    """What stands in our columns, such as `{visitor_id = "client_id"}`: a column of the files, or an SQL expression
+    over their columns."""
+    where: str | None = None
+    """Only rows are loaded for which this SQL expression over the files' columns is true."""
+    complete: bool = False
+    """Kind `items`: each file, or folder, that `files` matches lists the whole catalogue. An item that the last one by
+    name lacks is withdrawn."""
+    required: bool = False
+    """Whether a load fails, and loads nothing of any feed, in which this feed has no new file with rows."""
+    time_format: str | list[str] = []
+    """Formats in which the files write times, such as `"%d/%m/%Y %H:%M"` (DuckDB's `strptime`)."""
+    format: str | None = None
+    """`csv`, `tsv`, `json`, `parquet` or `xlsx`; unset: the ending of each file says it."""
+    encoding: str | None = None
+    """Encoding of text files; unset: UTF-8."""
+    delimiter: str | None = None
+    """What stands between the columns of text files; unset: the header line says it."""
+    columns: list[str] | None = None
+    """Names of all columns of text files that have no header line."""
+
+
+@dataclass(frozen=True)
+class Feed:
+    """A feed whose settings are checked.
+
+    Attributes
+    ----------
+    name : str
+    settings : FeedSettings
+    options : ReadOptions
+        How the feed's files are read.
+    allow_sql_io : bool
+        Whether the feed's SQL may read files and call other functions that reach out of the warehouse.
+    """
+
+    name: str
+    settings: FeedSettings
+    options: ReadOptions
+    allow_sql_io: bool = False
+
+    @property
+    def path(self) -> str:
+        """The name of the attached table that the feed reads; an empty text for a feed of files."""
+        return self.settings.table or ""
+
+    @property
+    def patterns(self) -> list[str]:
+        """The paths and globs of the feed's files, as the user wrote them."""
+        return _texts(self.settings.files)
+
+    @property
+    def definition(self) -> dict[str, Any]:
+        """The settings that say what becomes of a file's rows, without those that have their default value."""
+        return self.settings.model_dump(exclude_defaults=True, exclude={"files", "complete", "required"})
+
+    def source(self, path: str) -> SourceFiles:
+        """Return a file, or a table of an attached database, as a source that is read by the feed's settings.
+
+        Parameters
+        ----------
+        path : str
+            The path of a file, or the name of a table.
+        """
+        return SourceFiles(
+            self.settings.kind,
+            path,
+            self.settings.where,
+            self.settings.map,
+            self.options,
+            tuple(_texts(self.settings.time_format)),
+            self.allow_sql_io,
+            complete=self.settings.complete,
+            feed=self.name,
+        )
+
+
+def read_feeds(
+    feed_tables: Mapping[str, Mapping[str, Any]], max_unreadable_share: float, *, allow_sql_io: bool = False
+) -> list[Feed]:
+    """Return the feeds of the setting ``feeds``, in its order.
+
+    Parameters
+    ----------
+    feed_tables : feed's name -> its keys and values
+    max_unreadable_share : float
+        The load stops if more than this share of a file's rows is unreadable.
+    allow_sql_io : bool
+        Whether the feeds' SQL may read files.
+
+    Raises
+    ------
+    UsageError
+        If a feed has an unknown key or a wrong value, or two feeds say that they are the whole catalogue. The message
+        names the feed.
+    """
+    feeds = [_read_feed(name, keys, max_unreadable_share, allow_sql_io) for name, keys in feed_tables.items()]
+    complete = [feed.name for feed in feeds if feed.settings.complete]
+    if len(complete) > 1:
+        raise UsageError(
+            f"feeds {' and '.join(complete)}: complete = true in both, but only one feed can be the whole catalogue. "
+            "Put the parts of a catalogue in one folder, and name the folder in the files of one feed."
+        )
+    return feeds
+
+
+def chosen_feeds(feeds: Collection[Feed], names: Collection[str]) -> list[Feed]:
+    """Return the feeds with some names, or all feeds if no names are given, in the order of the settings.
+
+    Raises
+    ------
+    UsageError
+        If there is no feed with such a name.
+    """
+    known = [feed.name for feed in feeds]
+    for name in names:
+        if name not in known:
+            hint = nearest(name, known) if known else "nextmart.toml has no [feeds.NAME]"
+            raise UsageError(f"there is no feed '{name}': {hint} A file is loaded with --events FILE or --items FILE.")
+    return [feed for feed in feeds if not names or feed.name in names]
+
+
+def _texts(value: str | list[str]) -> list[str]:
+    return [value] if isinstance(value, str) else list(value)
+
+
+def _read_feed(name: str, keys: Mapping[str, Any], max_unreadable_share: float, allow_sql_io: bool) -> Feed:
+    if not _NAME.fullmatch(name):
+        raise UsageError(f"feed {name!r}: name a feed with letters, digits, '_', '-' and '.', as in [feeds.clicks]")
+    try:
+        settings = FeedSettings(**{**({"kind": name} if name in TABLE_COLUMNS else {}), **keys})
+    except ValidationError as error:
+        raise UsageError("\n".join(_problems(name, error))) from error
+    try:
+        _require_sense(settings)
+        options = parse_read_options(
+            format_=settings.format,
+            encoding=settings.encoding,
+            delimiter=settings.delimiter,
+            no_header=settings.columns is not None,
+            columns=settings.columns,
+            max_unreadable_share=max_unreadable_share,
+        )
+    except UsageError as error:
+        raise UsageError(f"feed {name}: {error}") from error
+    return Feed(name, settings, options, allow_sql_io)
+
+
+def _problems(name: str, error: ValidationError) -> list[str]:
+    """Return what is wrong with the keys of a feed, one line each."""
+    lines = {}
+    for problem in error.errors():
+        key = str(problem["loc"][0])
+        if problem["type"] == "extra_forbidden":
+            lines[key] = f"unknown key '{key}': {nearest(key, FeedSettings.model_fields)}"
+        elif problem["type"] == "missing":
+            lines[key] = f"the key '{key}' is missing, for example {key} = \"events\""
+        elif key in lines:  # an alternative type of the same key
+            lines[key] += f", or {problem['msg'][0].lower()}{problem['msg'][1:]}"
+        else:
+            where = ".".join(str(part) for part in problem["loc"] if part not in ("str", "list[str]"))
+            lines[key] = f"{where} = {problem['input']!r}: {problem['msg'][0].lower()}{problem['msg'][1:]}"
+    return [f"feed {name}: {line}" for line in lines.values()]
+
+
+def _require_sense(settings: FeedSettings) -> None:
+    """Raise an error if keys of a feed contradict one another, or name what nextmart doesn't have."""
+    columns = TABLE_COLUMNS.get(settings.kind)
+    if columns is None:
+        raise UsageError(f"kind = '{settings.kind}': {nearest(settings.kind, TABLE_COLUMNS)}")
+    patterns = _texts(settings.files)
+    if bool(patterns) == (settings.table is not None) or not all(patterns):
+        raise UsageError('say where the rows are: either files = "events/*.csv", or table = "shop.public.clicks"')
+    for pattern in patterns:
+        scheme, is_address, _ = pattern.partition("://")
+        if is_address:
+            raise UsageError(f"files: feeds read files of this machine, not {scheme}://…; copy the files here first")
+    for column, text in settings.map.items():
+        if column not in columns:
+            raise UsageError(f"map: nextmart has no column '{column}' of {settings.kind}; {nearest(column, columns)}")
+        if not text.strip():
+            raise UsageError(f"map.{column} is empty: name a column of the files, or an SQL expression")
+    if settings.where is not None and not settings.where.strip():
+        raise UsageError("where is empty: write an SQL expression, or leave the key out")
+    if settings.complete and settings.kind != "items":
+        raise UsageError(f"complete = true: only items can be a whole catalogue, not {settings.kind}")
+    if settings.complete and (settings.table or len(patterns) > 1):
+        raise UsageError(
+            "complete = true needs files with one path or glob. Each file that it matches is a whole catalogue; the "
+            "parts of one catalogue lie in one folder, which files names."
+        )

@@ -1,0 +1,61 @@
+"""What was loaded of each feed so far, for `nextmart status`."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import duckdb
+
+from jobs.errors import UsageError
+from jobs.loading.feed_files import expanded_name, name_order
+from jobs.loading.feed_settings import Feed
+from jobs.warehouse.connection import Connection
+
+LOADED = """
+    -- Each file of a feed, with the rows of all times that it was loaded
+    select path, max(loaded_at) as loaded_at, sum(rows_loaded)::bigint as rows_loaded
+    from raw.loaded_files
+    where feed = ?
+    group by path
+"""
+
+_NAMES_KEPT = 20
+
+
+def feed_states(connection: Connection, feeds: Sequence[Feed]) -> list[dict[str, Any]]:
+    """Return what was loaded of each feed, ready for JSON.
+
+    Returns
+    -------
+    list of dict
+        ``feed``, ``kind``, ``table`` (an attached table; None for a feed of files), ``files`` (number of files),
+        ``newest_file`` and ``newest_loaded_at`` (None if no file was loaded), ``rows_loaded``, ``missing`` (number of
+        loaded files that can't be found any more), ``missing_files`` (the names of the first of them) and ``problem``
+        (why files can't be looked for; None if they can).
+    """
+    return [_feed_state(connection, feed) for feed in feeds]
+
+
+def _feed_state(connection: Connection, feed: Feed) -> dict[str, Any]:
+    try:
+        rows = connection.execute(LOADED, [feed.name]).fetchall()
+    except duckdb.CatalogException:  # the warehouse is older than the table
+        rows = []
+    newest = max(rows, key=lambda row: (row[1], name_order(row[0])), default=(None, None, 0))
+    missing, problem = [], None
+    try:
+        missing = sorted((name for name, _, _ in rows if not Path(expanded_name(feed, name)).exists()), key=name_order)
+    except UsageError as error:
+        problem = str(error)
+    return {
+        "feed": feed.name,
+        "kind": feed.settings.kind,
+        "table": feed.settings.table,
+        "files": len(rows),
+        "newest_file": newest[0],
+        "newest_loaded_at": newest[1],
+        "rows_loaded": sum(row[2] for row in rows),
+        "missing": len(missing),
+        "missing_files": missing[:_NAMES_KEPT],
+        "problem": problem,
+    }

@@ -1,0 +1,176 @@
+"""What is new of a feed: files that were not loaded before, have changed, or were loaded by another definition."""
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import PurePosixPath
+
+from jobs.loading.feed_files import FeedFile, feed_files, name_order
+from jobs.loading.feed_settings import Feed
+from jobs.loading.loaded_files import LoadedFile, SeenFile, files_loaded_before, seen_file
+from jobs.warehouse.connection import Connection
+
+_NAMES_SHOWN = 3
+
+
+@dataclass(frozen=True)
+class FeedNews:
+    """What of a feed is to be loaded.
+
+    Attributes
+    ----------
+    feed : Feed
+    files : tuple of SeenFile
+        The files to load, in the order of their names.
+    rewritten : tuple of SeenFile
+        Known files with the same content, but another time of modification.
+    notes : tuple of str
+        What the feed's owner should know, without the feed's name.
+    """
+
+    feed: Feed
+    files: tuple[SeenFile, ...] = ()
+    rewritten: tuple[SeenFile, ...] = ()
+    notes: tuple[str, ...] = ()
+
+
+def feed_news(connection: Connection, feed: Feed) -> FeedNews:
+    """Return what of a feed is to be loaded. A feed of an attached table has no files, and all of it is looked through.
+
+    Raises
+    ------
+    UsageError
+        If the environment lacks a variable of the feed's files.
+    NextmartError
+        If a file can't be read.
+    """
+    if feed.path:
+        return FeedNews(feed)
+    known = files_loaded_before(connection, feed.name)
+    seen = [seen_file(file, known.get(file.name)) for file in feed_files(feed)]
+    fresh = {each.file.name for each in seen if _is_fresh(each, known)}
+    definition = json.loads(json.dumps(feed.definition))
+    redefined = {
+        each.file.name
+        for each in seen
+        if each.file.name not in fresh and known[each.file.name].definition != definition
+    }
+    notes = []
+    if feed.settings.complete:
+        fresh, redefined, outdated = _of_newest_catalogues(seen, known, fresh, redefined)
+        if outdated:
+            notes.append(
+                f"left out because a newer list of the whole catalogue was loaded before: {_shown(outdated)}. "
+                "Lists are in the order of their names"
+            )
+    files = tuple(each for each in seen if each.file.name in fresh | redefined)
+    if redefined:
+        notes.append(_redefined_note(feed, redefined, known, definition))
+    if not files:
+        notes.append(_nothing_new_note(feed, seen, known))
+    rewritten = tuple(
+        each
+        for each in seen
+        if each not in files
+        and each.file.name in known
+        and each.modified_at != known[each.file.name].modified_at
+        and each.sha256 == known[each.file.name].sha256
+    )
+    return FeedNews(feed, files, rewritten, tuple(notes))
+
+
+def newest_text(known: Mapping[str, LoadedFile]) -> str:
+    """Return which of a feed's files was loaded last, and when."""
+    newest = max(known.values(), key=lambda file: (file.loaded_at, name_order(file.name)))
+    return f"{newest.name}, loaded {newest.loaded_at:%Y-%m-%d %H:%M} UTC"
+
+
+def _is_fresh(seen: SeenFile, known: Mapping[str, LoadedFile]) -> bool:
+    """Tell whether a file is unknown, or has another content than when it was loaded."""
+    before = known.get(seen.file.name)
+    return before is None or (seen.bytes, seen.sha256) != (before.bytes, before.sha256)
+
+
+def _of_newest_catalogues(
+    seen: list[SeenFile], known: Mapping[str, LoadedFile], fresh: set[str], redefined: set[str]
+) -> tuple[set[str], set[str], list[str]]:
+    """Return which files of a complete feed are to be loaded, so that no old list replaces a newer one.
+
+    A list of the whole catalogue is a file, or all files of a folder. A list is loaded as a whole if a file of the list
+    is new, unless a list with a later name was loaded before. By another definition only the newest list is read again.
+
+    Returns
+    -------
+    tuple
+        The names of the files that are new, of those that are loaded again, and of new ones that are left out.
+    """
+    folders = {each.file.folder for each in seen if each.file.folder}
+    newest_loaded = max((name_order(_catalogue(name, folders)) for name in known), default=())
+    by_catalogue: dict[str, set[str]] = {}
+    for each in seen:
+        by_catalogue.setdefault(catalogue_name(each.file), set()).add(each.file.name)
+    loaded: set[str] = set()
+    again: set[str] = set()
+    outdated: list[str] = []
+    for catalogue, names in sorted(by_catalogue.items(), key=lambda item: name_order(item[0])):
+        if name_order(catalogue) < newest_loaded:
+            outdated += sorted(names & fresh, key=name_order)
+        elif names & fresh:
+            loaded |= names
+        elif names & redefined:
+            again |= names
+    return loaded, again - loaded if not loaded else set(), outdated
+
+
+def catalogue_name(file: FeedFile) -> str:
+    """Return the name of the list of the whole catalogue that a file belongs to: its folder's, or the file's own."""
+    return file.folder or file.name
+
+
+def _catalogue(name: str, folders: set[str]) -> str:
+    """Return the name of the list of the whole catalogue that a loaded file belonged to."""
+    if not folders:
+        return name
+    return next((folder for folder in folders if name.startswith(f"{folder}/")), str(PurePosixPath(name).parent))
+
+
+def _redefined_note(feed: Feed, redefined: set[str], known: Mapping[str, LoadedFile], definition: object) -> str:
+    """Return why files are loaded again, and what becomes of their old rows."""
+    now = dict(definition) if isinstance(definition, Mapping) else {}
+    keys = sorted(
+        {
+            key
+            for name in redefined
+            for key in {*now, *known[name].definition}
+            if now.get(key) != known[name].definition.get(key)
+        }
+    )
+    note = (
+        f"[feeds.{feed.name}] has changed ({', '.join(keys)}) since {_count(redefined, 'file')} "
+        f"{'was' if len(redefined) == 1 else 'were'} loaded, so that {'it is' if len(redefined) == 1 else 'they are'} "
+        f"loaded again: {_shown(sorted(redefined, key=name_order))}"
+    )
+    if feed.settings.kind == "events":
+        note += (
+            ". Events that the old settings made stay in raw.events; docs/loading.md says how to delete them "
+            "(A feed whose settings change)"
+        )
+    return note
+
+
+def _nothing_new_note(feed: Feed, seen: list[SeenFile], known: Mapping[str, LoadedFile]) -> str:
+    """Return that a feed has no new file, and which one was loaded last."""
+    patterns = ", ".join(feed.patterns)
+    if not known:
+        return f"no file matches {patterns}"
+    nothing = "no new file" if seen else f"no new file, and none matches {patterns}"
+    return f"{nothing}; the newest is {newest_text(known)}"
+
+
+def _shown(names: list[str]) -> str:
+    more = len(names) - _NAMES_SHOWN
+    return ", ".join(names[:_NAMES_SHOWN]) + (f" and {more:,} more" if more > 0 else "")
+
+
+def _count(things: set[str], noun: str) -> str:
+    return f"{len(things):,} {noun}{'' if len(things) == 1 else 's'}"

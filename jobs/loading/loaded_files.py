@@ -1,0 +1,143 @@
+"""The table ``raw.loaded_files``: which files of a feed were loaded, and what of a feed's files is new."""
+
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import duckdb
+
+from jobs.errors import NextmartError
+from jobs.loading.feed_files import FeedFile
+from jobs.warehouse.connection import Connection
+
+NEWEST_ROWS = """
+    -- What is known of each file of a feed
+    select path, bytes, modified_at, sha256, definition, loaded_at from raw.loaded_files
+    where feed = ?
+    qualify row_number() over (partition by path order by loaded_at desc) = 1
+"""
+
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+
+
+@dataclass(frozen=True)
+class LoadedFile:
+    """What is known of a file that was loaded.
+
+    Attributes
+    ----------
+    name : str
+        Its path, with names of environment variables.
+    bytes : int
+    modified_at : datetime
+        When the file had last been written.
+    sha256 : str
+        Hash of its content, in hexadecimal digits.
+    definition : mapping
+        The settings of its feed by which it was read.
+    loaded_at : datetime
+    """
+
+    name: str
+    bytes: int
+    modified_at: datetime
+    sha256: str
+    definition: Mapping[str, Any]
+    loaded_at: datetime
+
+
+@dataclass(frozen=True)
+class SeenFile:
+    """A file of a feed as it lies there now.
+
+    Attributes
+    ----------
+    file : FeedFile
+    bytes : int
+    modified_at : datetime
+    sha256 : str
+        Hash of its content, in hexadecimal digits.
+    """
+
+    file: FeedFile
+    bytes: int
+    modified_at: datetime
+    sha256: str
+
+
+def files_loaded_before(connection: Connection, feed_name: str) -> dict[str, LoadedFile]:
+    """Return the files of a feed that were loaded, by name; none if the warehouse has no table of them yet."""
+    try:
+        rows = connection.execute(NEWEST_ROWS, [feed_name]).fetchall()
+    except duckdb.CatalogException:
+        return {}
+    return {
+        name: LoadedFile(name, size, modified_at, sha256, json.loads(definition), loaded_at)
+        for name, size, modified_at, sha256, definition, loaded_at in rows
+    }
+
+
+def seen_file(file: FeedFile, known: LoadedFile | None) -> SeenFile:
+    """Return a file's size, time of modification and hash.
+
+    The file is read only if its size or its time of modification is not the known one.
+
+    Raises
+    ------
+    NextmartError
+        If the file can't be read.
+    """
+    try:
+        found = Path(file.path).stat()
+        modified_at = _EPOCH + timedelta(microseconds=found.st_mtime_ns // 1000)
+        if known and (found.st_size, modified_at) == (known.bytes, known.modified_at):
+            return SeenFile(file, known.bytes, modified_at, known.sha256)
+        with Path(file.path).open("rb") as stream:
+            return SeenFile(file, found.st_size, modified_at, hashlib.file_digest(stream, "sha256").hexdigest())
+    except OSError as error:
+        raise NextmartError(f"can't read {file.name}: {error.strerror}. Nothing was loaded.") from error
+
+
+def remember_file(
+    connection: Connection,
+    feed_name: str,
+    seen: SeenFile,
+    definition: Mapping[str, Any],
+    counts: Mapping[str, int],
+    loaded_at: datetime,
+) -> None:
+    """Append what is known of a file that is loaded now.
+
+    Parameters
+    ----------
+    counts : mapping
+        ``read``, ``loaded`` and ``unreadable`` -> number of rows.
+    """
+    connection.execute(
+        "insert into raw.loaded_files (feed, path, bytes, modified_at, sha256, definition, rows_read, rows_loaded, "
+        "rows_unreadable, loaded_at) values (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+        [
+            feed_name,
+            seen.file.name,
+            seen.bytes,
+            seen.modified_at,
+            seen.sha256,
+            json.dumps(definition, sort_keys=True),
+            counts["read"],
+            counts["loaded"],
+            counts["unreadable"],
+            loaded_at,
+        ],
+    )
+
+
+def remember_time(connection: Connection, feed_name: str, seen: SeenFile) -> None:
+    """Note that a known file was written again with the same content, so that it need not be read the next time."""
+    connection.execute(
+        "update raw.loaded_files set modified_at = ? where feed = ? and path = ? and sha256 = ?",
+        [seen.modified_at, feed_name, seen.file.name, seen.sha256],
+    )

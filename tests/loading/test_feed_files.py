@@ -1,0 +1,97 @@
+"""The files of feeds: their order, their names, and which of them are new, whatever is done to them."""
+
+import os
+from datetime import timedelta
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from unittest.mock import patch
+
+import duckdb
+import hypothesis.strategies as st
+import pytest
+from hypothesis import given, settings
+
+from jobs.loading.feed_files import expanded_name, feed_files, name_order, without_values
+from jobs.loading.feed_settings import read_feeds
+from jobs.loading.feeds import feed_news
+from jobs.loading.loaded_files import remember_file, remember_time
+from jobs.settings import Settings
+from jobs.warehouse.clock import now
+from jobs.warehouse.connection import prepare_warehouse, rolled_back
+
+FOLDER_NAMES = st.text(st.sampled_from("abz .-_%äß"), min_size=1, max_size=8).filter(lambda text: text.strip(". "))
+
+
+def feed(files, **keys):
+    return read_feeds({"f": {"kind": "events", "files": files, **keys}}, 0.01)[0]
+
+
+@given(st.lists(st.integers(0, 10**12), unique=True), st.sampled_from(["day_{}.csv", "{}", "a/{}/b2.csv"]))
+def test_numbers_in_names_count_as_numbers(numbers, pattern):
+    names = [pattern.format(number) for number in numbers]
+    assert sorted(names, key=name_order) == [pattern.format(number) for number in sorted(numbers)]
+    assert sorted([*names, "", "1", "a", "a1b", "1a"], key=name_order)
+
+
+@settings(max_examples=50)
+@given(FOLDER_NAMES, FOLDER_NAMES, st.sampled_from(["${A}/*/${B}.csv", "${A}/x/${B}.*", "${A}/x/${B}.csv", "${A}"]))
+def test_a_name_has_no_value_of_a_variable_and_leads_to_the_file(outer, inner, pattern):
+    with TemporaryDirectory() as folder, patch.dict(os.environ, {"A": f"{folder}/{outer}", "B": f"key-{inner}"}):
+        file = Path(folder) / outer / "x" / f"key-{inner}.csv"
+        file.parent.mkdir(parents=True)
+        file.touch()
+        feed_ = feed(pattern)
+        [found] = feed_files(feed_)
+        assert Path(found.path).samefile(file)
+        assert Path(expanded_name(feed_, found.name)).samefile(file)
+        shown = without_values(feed_, f"{found.name}: can't open {found.path}")
+        assert folder not in shown
+        assert f"key-{inner}" not in shown or "${B}" not in pattern
+
+
+ACTIONS = st.tuples(st.sampled_from(["write", "touch", "remove", "load"]), st.sampled_from("abc"), st.integers(0, 3))
+
+
+@pytest.fixture(scope="module")
+def connection():
+    with duckdb.connect() as connection:
+        prepare_warehouse(connection)
+        yield connection
+
+
+@settings(max_examples=30, deadline=None)
+@given(actions=st.lists(ACTIONS, max_size=25))
+def test_a_file_is_new_if_its_content_is_not_what_was_loaded_last(connection, actions):
+    with TemporaryDirectory() as folder, rolled_back(connection):
+        feed_ = feed(f"{folder}/*.csv")
+        contents, loaded = {}, {}
+        for seconds, (action, name, content) in enumerate([*actions, ("load", "", 0), ("load", "", 0)]):
+            file = Path(folder) / f"{name}.csv"
+            if action == "write":
+                contents[name] = f"{content}" * (1 + content // 2)  # 0 and 1 are as long, so are 22 and 33
+                file.write_text(contents[name])
+            elif action == "remove":
+                file.unlink(missing_ok=True)
+                contents.pop(name, None)
+            if action in ("write", "touch") and name in contents:
+                os.utime(file, (seconds, seconds))
+            if action == "load":
+                news = feed_news(connection, feed_)
+                found = [Path(seen.file.path).stem for seen in news.files]
+                assert found == sorted(name for name in contents if loaded.get(name) != contents[name])
+                for seen in news.files:
+                    counts = {"read": 1, "loaded": 1, "unreadable": 0}
+                    remember_file(connection, "f", seen, feed_.definition, counts, now() + timedelta(seconds=seconds))
+                for seen in news.rewritten:
+                    remember_time(connection, "f", seen)
+                loaded |= contents
+        assert not news.files
+        assert not news.rewritten
+        changed = feed_news(connection, feed(f"{folder}/*.csv", map={"event_type": "'cart'"}))
+        assert len(changed.files) == len(contents)
+
+
+def test_feeds_are_not_passed_to_processes_of_dbt():
+    given_ = Settings(feeds={"f": {"kind": "events", "files": "${SECRET}/e.csv"}}, seed=3).as_environment()
+    assert given_["NEXTMART_SEED"] == "3"
+    assert "NEXTMART_FEEDS" not in given_
