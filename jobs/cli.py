@@ -8,7 +8,7 @@ Exit codes: 0 done, 1 failed, 2 wrong usage or settings.
 import json
 import os
 import sys
-from collections.abc import Iterator
+from collections.abc import Collection, Iterable, Iterator
 from contextlib import closing, contextmanager
 from datetime import UTC, datetime, time
 from pathlib import Path
@@ -29,12 +29,14 @@ from jobs.commands.terminal import embed_summary_line, print_plans, print_recomm
 from jobs.embedding.backfill import EmbedOptions
 from jobs.embedding.plan import plan_embedding, plans_as_dictionary
 from jobs.errors import NextmartError, UsageError, redact
+from jobs.loading.attached_tables import source_databases
 from jobs.loading.sources import LoadRules
 from jobs.orchestration.dbt_build import dbt_build, published_counts
 from jobs.orchestration.run_job import run_job
 from jobs.orchestration.torchrun import is_one_of_several_processes, require_single_process
 from jobs.progress import say, stage_line
 from jobs.settings import Settings, load_settings
+from jobs.warehouse.attached import attach_needed, naming_databases
 from jobs.warehouse.connection import Connection, connect, prepare_warehouse
 from jobs.warehouse.job_runs import job_run
 
@@ -55,12 +57,24 @@ Verbose = Annotated[bool, typer.Option("--verbose", help="Show dbt's own log too
 
 
 @contextmanager
-def open_warehouse(settings: Settings, wait_seconds: float) -> Iterator[Connection]:
-    """Open the warehouse, create the jobs' tables that are missing, and close the warehouse at the end of the block."""
+def open_warehouse(
+    settings: Settings,
+    wait_seconds: float,
+    databases: Iterable[str] = (),
+    *,
+    view_schemas: Collection[str] | None = None,
+) -> Iterator[Connection]:
+    """Open the warehouse, create the jobs' tables that are missing, and close the warehouse at the end of the block.
+
+    Of the databases of ``[attach]``, those are attached that ``databases`` names, and those that views read; only views
+    in ``view_schemas`` count, if that is given.
+    """
     connection = connect(settings.warehouse, wait_seconds=wait_seconds)
     try:
         prepare_warehouse(connection)
-        yield connection
+        attach_needed(connection, settings.attach, databases, view_schemas)
+        with naming_databases(connection):
+            yield connection
     finally:
         connection.close()
 
@@ -115,14 +129,19 @@ def load_command(
         "--complete": complete,
     }
     sources = load_options.chosen_sources(settings, feeds or [], events or [], items or [], file_options, allow_sql_io)
+    databases = source_databases(settings.attach, [source.path for source in sources])
     rules = LoadRules(settings.merged_vars(), 1.0 if allow_mass_withdrawal else settings.max_withdrawn_share)
     if check_only:
         # without a warehouse, the check needs an empty one that leaves no file
         path = settings.warehouse if settings.warehouse.exists() else Path(":memory:")
         with closing(connect(path, wait_seconds=wait_seconds)) as connection:
+            attach_needed(connection, settings.attach, databases)
             run_record, reports = check(connection, sources, rules)
     else:
-        with open_warehouse(settings, wait_seconds) as connection, job_run(connection, "load") as run_record:
+        with (
+            open_warehouse(settings, wait_seconds, databases) as connection,
+            job_run(connection, "load") as run_record,
+        ):
             reports = load(connection, sources, run_record, rules)
     texts = load_texts(run_record.detail, reports, is_check=check_only)
     print_outcome(run_record.summary(), "\n".join(texts) or "nothing is new", as_json)
@@ -143,8 +162,8 @@ def run_command(
     require_single_process()
     settings = load_settings(warehouse=warehouse, published=published)
     settings.job_vars()  # raises an error if a dbt var is wrong, before the build starts
-    # opening the warehouse raises an error that names the process that holds it, if there is one, before dbt starts
-    with open_warehouse(settings, wait_seconds):
+    # opening the warehouse raises an error, before dbt starts, if a process holds it or a database can't be attached
+    with open_warehouse(settings, wait_seconds, settings.attach):
         pass
     dbt_build(settings, ("--full-refresh",) if full_refresh else (), verbose=verbose)
     summary = _publish(settings, wait_seconds)
@@ -163,7 +182,10 @@ def publish_command(
 
 def _publish(settings: Settings, wait_seconds: float) -> dict[str, Any]:
     started_at = monotonic()
-    with open_warehouse(settings, wait_seconds) as connection, job_run(connection, "publish") as run_record:
+    with (
+        open_warehouse(settings, wait_seconds, view_schemas=("recommendations",)) as connection,
+        job_run(connection, "publish") as run_record,
+    ):
         publish(connection, settings.published, run_record)
     say(stage_line("publish", f"{run_record.rows_out:,} rows, verified", monotonic() - started_at))
     return run_record.summary()
@@ -324,6 +346,10 @@ def status_command(warehouse: Warehouse = None, wait_seconds: WaitSeconds = 0, a
     _require_warehouse(settings)
     connection = connect(settings.warehouse, read_only=True, wait_seconds=wait_seconds)
     try:
+        try:
+            attach_needed(connection, settings.attach)
+        except NextmartError as error:  # what doesn't need that database is shown all the same
+            say(f"WARN: {redact(str(error))}")
         state = status(connection, settings)
     finally:
         connection.close()

@@ -4,8 +4,9 @@ import difflib
 import os
 from collections.abc import Iterable
 
-SECRET_VARIABLES = ("OPENAI_API_KEY", "OPENAI_ADMIN_KEY")
+SECRET_VARIABLES = ("OPENAI_API_KEY", "OPENAI_ADMIN_KEY", "PGPASSWORD", "MYSQL_PWD")
 """Environment variables whose values must never appear in a log, a message or a table."""
+_kept_secrets: dict[str, str] = {}
 
 
 class NextmartError(Exception):
@@ -23,10 +24,18 @@ def nearest(name: str, known_names: Iterable[str]) -> str:
     return f"did you mean '{close[0]}'?" if close else f"known: {', '.join(known_names)}"
 
 
+def keep_secret(secret: str, name: str) -> None:
+    """Let ``redact`` replace a secret, from now on in this process, by ``<name>``."""
+    _kept_secrets[secret] = name
+
+
 def redact(text: str) -> str:
-    """Return ``text`` with the values of secret environment variables replaced, so that it may be logged or stored."""
-    for variable in SECRET_VARIABLES:
-        secret = os.environ.get(variable, "")
+    """Return ``text`` with secrets replaced, so that it may be logged or stored.
+
+    Secrets are the values of ``SECRET_VARIABLES`` in the environment and those that ``keep_secret`` was told.
+    """
+    secrets = {os.environ.get(variable, ""): variable for variable in SECRET_VARIABLES} | _kept_secrets
+    for secret in sorted(secrets, key=len, reverse=True):  # a secret may be a part of another one
         if len(secret) >= 4:
-            text = text.replace(secret, f"<{variable}>")
+            text = text.replace(secret, f"<{secrets[secret]}>")
     return text

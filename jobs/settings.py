@@ -7,6 +7,7 @@ which ``make docs`` writes. Secrets (``OPENAI_API_KEY``) are never settings.
 
 import json
 import os
+import re
 import tomllib
 from datetime import UTC, datetime
 from functools import cache
@@ -23,6 +24,7 @@ from pydantic_settings import (
     TomlConfigSettingsSource,
 )
 
+from jobs.attachments import AttachedDatabase
 from jobs.errors import UsageError, nearest
 from jobs.families import Family
 from jobs.files import project_folder
@@ -119,6 +121,7 @@ class Settings(BaseSettings):
         frozen=True,
         nested_model_default_partial_update=True,
         use_attribute_docstrings=True,
+        hide_input_in_errors=True,
     )
 
     # --- Files ---
@@ -138,6 +141,11 @@ class Settings(BaseSettings):
     feed lacks more, nothing is loaded, unless the load says `--allow-mass-withdrawal`."""
     feeds: dict[str, dict[str, Any]] = {}
     """Feeds of files, of which `nextmart load` takes what is new: each feed is a table `[feeds.NAME]` (below)."""
+
+    # --- Databases ---
+    attach: dict[str, AttachedDatabase] = {}
+    """Databases that nextmart reads beside the warehouse, by the name that they have in SQL: a table `[attach.NAME]`
+    for each. See [loading.md](loading.md#from-a-database)."""
 
     # --- Embedding ---
     embedding_batch_size: int = Field(256, gt=0)
@@ -219,6 +227,16 @@ class Settings(BaseSettings):
     def _assume_utc(cls, moment: datetime | None) -> datetime | None:
         return moment if moment is None or moment.tzinfo else moment.replace(tzinfo=UTC)
 
+    @field_validator("attach")
+    @classmethod
+    def _check_names_and_complete_paths(cls, databases: dict[str, AttachedDatabase]) -> dict[str, AttachedDatabase]:
+        for name in databases:
+            if not re.fullmatch(r"[A-Za-z_]\w*", name, re.ASCII):
+                raise ValueError(f"'{name}' is no name of a database: letters, digits and _ make one, such as shop")
+        if len({name.lower() for name in databases}) < len(databases):
+            raise ValueError("two databases have the same name; case doesn't count in SQL")
+        return {name: database.with_absolute_path(settings_file().parent) for name, database in databases.items()}
+
     @field_validator("vars")
     @classmethod
     def _check_and_complete_vars(cls, user_vars: dict[str, Any]) -> dict[str, Any]:
@@ -243,7 +261,7 @@ class Settings(BaseSettings):
         file_secret_settings: PydanticBaseSettingsSource,  # noqa: ARG003
     ) -> tuple[PydanticBaseSettingsSource, ...]:
         """Return where settings are read: environment variables win over ``nextmart.toml``; no dotenv file is read."""
-        return init_settings, env_settings, TomlConfigSettingsSource(settings_cls)
+        return init_settings, env_settings, TomlConfigSettingsSource(settings_cls, settings_file())
 
     def merged_vars(self) -> dict[str, Any]:
         """Return every dbt var with the user's values over the project's defaults."""
@@ -274,6 +292,16 @@ class Settings(BaseSettings):
             PREFIX + name.upper(): value if isinstance(value, str) else json.dumps(value)
             for name, value in {**dumped, **paths}.items()
         }
+
+
+def settings_file() -> Path:
+    """Return the path of ``nextmart.toml``: in the working folder, or where the user has started dbt.
+
+    dbt changes to the folder of its project, and ``PWD`` is still the folder in which it was started.
+    """
+    started_in = Path(os.environ.get("PWD", ""))
+    is_in_dbt = Path("dbt_project.yml").exists() and not Path(FILE_NAME).exists()
+    return started_in / FILE_NAME if is_in_dbt and (started_in / FILE_NAME).exists() else Path(FILE_NAME)
 
 
 @cache
@@ -314,6 +342,9 @@ def load_settings(**overrides: Any) -> Settings:
 def _describe_errors(error: ValidationError, key_prefix: str = "") -> str:
     lines = []
     for problem in error.errors():
+        if problem["loc"][:1] == ("attach",):
+            lines.append(_describe_attach_error(problem["loc"], problem["type"], problem["msg"]))
+            continue
         name = key_prefix + ".".join(str(part) for part in problem["loc"])
         if problem["type"] == "extra_forbidden" and key_prefix:
             lines.append(
@@ -324,3 +355,11 @@ def _describe_errors(error: ValidationError, key_prefix: str = "") -> str:
         else:
             lines.append(f"setting '{name}': {problem['msg']} (got {problem['input']!r})")
     return "\n".join(lines)
+
+
+def _describe_attach_error(location: tuple[int | str, ...], kind: str, message: str) -> str:
+    """Return an error in ``[attach.NAME]`` without the input, which may hold a password."""
+    table, key = "".join(f"[attach.{name}]" for name in location[1:2]) or "[attach]", ".".join(map(str, location[2:]))
+    if kind == "extra_forbidden":
+        return f"{table} in {FILE_NAME}: unknown key '{key}'; {nearest(key, AttachedDatabase.model_fields)}"
+    return f"{table}{' ' if key else ''}{key}: {message.removeprefix('Value error, ')}"

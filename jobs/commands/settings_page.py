@@ -14,6 +14,7 @@ from typing import Any
 import yaml
 from pydantic import BaseModel
 
+from jobs.attachments import AttachedDatabase
 from jobs.files import project_folder
 from jobs.loading.feed_settings import FeedSettings
 from jobs.settings import NOT_SETTINGS, EmbeddingModel, PromptPrice, Settings, default_vars
@@ -61,6 +62,8 @@ def page() -> str:
         "### A feed: `[feeds.NAME]`",
         "Of each feed, `nextmart load` takes what is new ([loading.md](loading.md#feeds)). An unknown key stops it.",
         _markdown_table(_field_rows(FeedSettings, {"kind": "the feed's name"})),
+        "### An entry of `attach`",
+        _markdown_table(_field_rows(AttachedDatabase)),
         "### An entry of `prompt_prices`",
         "US dollars a million tokens.",
         _markdown_table(_field_rows(PromptPrice)),

@@ -102,10 +102,10 @@ def _query_value(connection: Connection, query: str) -> int | None:
 
 
 def _query_rows(connection: Connection, query: str) -> list[dict[str, Any]]:
-    """Return the rows of a query as dictionaries; no rows if a table of the query is not built yet."""
+    """Return the rows of a query as dictionaries; no rows if a table of the query is not built, or not within reach."""
     try:
         result = connection.execute(query)
-    except duckdb.CatalogException:
+    except (duckdb.CatalogException, duckdb.BinderException):  # the latter if a view's database is not attached
         return []
     columns = [column[0] for column in result.description or []]
     return [dict(zip(columns, row, strict=True)) for row in result.fetchall()]

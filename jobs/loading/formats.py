@@ -1,8 +1,9 @@
-"""Formats of files: how the files of a source become a relation in SQL, and the columns that they have."""
+"""Formats of files: how the files of a source, or its table, become a relation in SQL, and which columns they have."""
 
 from pathlib import Path
 from typing import Final
 
+from jobs.loading.attached_tables import attached_table, table_relation
 from jobs.loading.file_listing import JSON, JSON_LINES, PARQUET, XLSX, FoundFile, found_files
 from jobs.loading.json_files import json_relation
 from jobs.loading.relations import DUCKDB_COMPRESSION, FileRelation, ReadableFile, column_types, path_list
@@ -17,7 +18,7 @@ _UTF_8: Final = ("utf-8", "utf8", "utf-8-sig")
 def file_relation(
     connection: Connection, source: SourceFiles, folder: Path, *, check_lines: bool = False
 ) -> FileRelation:
-    """Return the relation of a source's files.
+    """Return the relation of a source's files, or of its table in an attached database.
 
     Parameters
     ----------
@@ -35,6 +36,9 @@ def file_relation(
     NextmartError
         If the files can't be read, they have no bytes, or too many of a file's rows are unreadable.
     """
+    table = attached_table(connection, source.path)
+    if table:
+        return table_relation(connection, source, table)
     found = found_files(connection, source)
     if all(Path(file.path).is_file() and Path(file.path).stat().st_size == 0 for file in found):
         raise NoRowsError(f"{source.path} is empty; nothing was loaded")

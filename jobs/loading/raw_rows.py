@@ -9,7 +9,7 @@ from typing import Any
 
 import duckdb
 
-from jobs.errors import NextmartError
+from jobs.errors import NextmartError, redact
 from jobs.loading.expressions import require_one_expression
 from jobs.loading.formats import file_relation
 from jobs.loading.known_items import ItemRules, item_rules, new_items_sql
@@ -226,12 +226,14 @@ def _format_notes(connection: Connection, relation: str, time_column: str) -> li
 
 
 def _unreadable_error(source: SourceFiles, files: FileRelation, error: duckdb.Error) -> NextmartError:
-    return NextmartError(_unreadable_text(source, files, error))
+    return NextmartError(redact(_unreadable_text(source, files, error)))
 
 
 def _unreadable_text(source: SourceFiles, files: FileRelation, error: Exception) -> str:
     columns = ", ".join(files.types)
-    return f"can't read {source.path}: {first_paragraph(error)}\nIts columns: {columns}. Nothing was loaded."
+    return (
+        f"can't read {files.name or source.path}: {first_paragraph(error)}\nIts columns: {columns}. Nothing was loaded."
+    )
 
 
 def _arrivals(

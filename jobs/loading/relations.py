@@ -49,7 +49,10 @@ class FileRelation:
     examples : tuple of str
         The first of those rows, each with file, line and reason.
     is_checked : bool
-        Whether the files were read line by line, so that ``sql`` reads copies without unreadable rows.
+        Whether a reading line by line can find no unreadable rows: the files were read so, and ``sql`` reads copies
+        without such rows, or the rows are those of a table.
+    name : str
+        What errors call a table of an attached database; empty for files.
     """
 
     sql: str
@@ -58,6 +61,7 @@ class FileRelation:
     unreadable_count: int = 0
     examples: tuple[str, ...] = ()
     is_checked: bool = False
+    name: str = ""
 
 
 def path_list(files: Iterable[ReadableFile]) -> str:

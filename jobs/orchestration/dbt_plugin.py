@@ -1,13 +1,17 @@
-"""dbt-duckdb plugin: creates the tables that jobs own, and sets the time zone UTC on every connection of dbt.
+"""dbt-duckdb plugin: attaches databases, creates the tables that jobs own, and sets UTC on every connection of dbt.
 
-So dbt can build an empty warehouse, ``dbt build --exclude tag:job`` works before any job has run, and no time zone in
-a dbt profile shifts a date.
+So views over attached databases can be read, dbt can build an empty warehouse, ``dbt build --exclude tag:job`` works
+before any job has run, and no time zone in a dbt profile shifts a date.
 """
 
 from typing import Any
 
 from dbt.adapters.duckdb.plugins import BasePlugin
+from dbt_common.exceptions import DbtRuntimeError
 
+from jobs.errors import NextmartError
+from jobs.settings import load_settings
+from jobs.warehouse.attached import attach_databases
 from jobs.warehouse.connection import Connection, prepare_warehouse
 
 
@@ -15,8 +19,18 @@ class Plugin(BasePlugin):
     """The plugin class that dbt-duckdb looks for in the module named in ``profiles.yml``."""
 
     def configure_connection(self, conn: Connection) -> None:
-        """Create the tables of the schemas ``raw`` and ``ml`` when dbt opens the warehouse file."""
+        """Create the tables of the schemas ``raw`` and ``ml``, and attach databases, when dbt opens the warehouse.
+
+        Raises
+        ------
+        DbtRuntimeError
+            If a database can't be attached.
+        """
         prepare_warehouse(conn)
+        try:
+            attach_databases(conn, load_settings().attach)
+        except NextmartError as error:  # dbt shows its own errors without a traceback
+            raise DbtRuntimeError(str(error)) from error
 
     def configure_cursor(self, cursor: Connection) -> None:
         """Set the time zone UTC; dbt calls this after the profile's ``settings``, which may set another time zone."""

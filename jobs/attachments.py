@@ -1,0 +1,177 @@
+"""The table ``[attach.NAME]`` of ``nextmart.toml``: a database beside the warehouse, and how DuckDB connects to it.
+
+Secrets stay apart from everything that is printed or stored: a path names environment variables, as
+``${SHOP_PASSWORD}``, and their values are put in only when a connection is made.
+"""
+
+import os
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Literal
+from urllib.parse import quote
+
+from pydantic import BaseModel, ConfigDict, model_validator
+
+from jobs.errors import UsageError
+
+VARIABLE = re.compile(r"\$\{(\w+)\}")
+_PARAMETER = re.compile(r"""\s*(\w+)\s*=\s*('(?:[^'\\]|\\.)*'|(?:[^\s'\\]|\\.)*)(?=\s|$)""")
+_PASSWORD_IN_URI = re.compile(r"^\w+://[^/@:]*:([^/@]*)@")
+
+
+class AttachedDatabase(BaseModel):
+    """A database that nextmart attaches to the warehouse, under the name of its table ``[attach.NAME]``."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True)
+
+    type: Literal["duckdb", "sqlite", "postgres", "mysql", "ducklake"]
+    """What the database is."""
+    path: str = ""
+    """The file of `duckdb` and `sqlite`. For `postgres` a connection text (`host=db dbname=shop user=reader
+    password=${SHOP_PASSWORD}`) or a URI, for `mysql` a connection text (`host=db database=shop user=reader`); what it
+    leaves out is read from `PGHOST`, `PGPASSWORD`, `MYSQL_PWD` and so on. For `ducklake` what stands behind
+    `ducklake:`, such as `lake.ducklake` or `postgres:dbname=lake`. `${NAME}` is the value of an environment variable; a
+    password can't stand there in any other way."""
+    read_only: bool = True
+    """Whether SQL of yours may only read there. nextmart itself never writes there."""
+
+    @model_validator(mode="after")
+    def _check_path(self) -> "AttachedDatabase":
+        server, text = self.server_and_text()
+        if not self.path and self.type not in ("postgres", "mysql"):
+            raise ValueError("path is missing: it names the file")
+        if server is None or VARIABLE.fullmatch(text.strip()):
+            return self
+        if _is_uri(text) and server == "mysql":
+            raise ValueError("path of MySQL is a connection text, such as host=db database=shop user=reader, no URI")
+        in_uri = _PASSWORD_IN_URI.match(text)
+        password = (in_uri[1] if in_uri else "") if _is_uri(text) else _parameters(text).get("password", "")
+        if password and not VARIABLE.fullmatch(password):
+            raise ValueError(
+                "path holds a password: put the password into an environment variable, such as SHOP_PASSWORD, and "
+                "write ${SHOP_PASSWORD} here"
+            )
+        return self
+
+    def server_and_text(self) -> tuple[Literal["postgres", "mysql"] | None, str]:
+        """Return the kind of server that the path connects to, None for a file, and the connection text or the file."""
+        if self.type == "postgres" or self.type == "mysql":
+            return self.type, self.path
+        if self.type == "ducklake" and self.path.startswith("postgres:"):
+            return "postgres", self.path.removeprefix("postgres:")
+        if self.type == "ducklake" and self.path.startswith("mysql:"):
+            return "mysql", self.path.removeprefix("mysql:")
+        return None, self.path
+
+    def with_absolute_path(self, folder: Path) -> "AttachedDatabase":
+        """Return the database with a relative path of a file made absolute; ``folder`` is what it is relative to."""
+        server, _ = self.server_and_text()
+        prefix, colon, file = self.path.rpartition(":") if self.type == "ducklake" else ("", "", self.path)
+        if server or not file or "://" in self.path or VARIABLE.match(file) or Path(file).is_absolute():
+            return self
+        return self.model_copy(update={"path": f"{prefix}{colon}{folder.absolute() / file}"})
+
+
+@dataclass(frozen=True)
+class Credentials:
+    """What DuckDB attaches a database with.
+
+    Attributes
+    ----------
+    text : str
+        The text of ``attach``, in which no password stands: DuckDB shows it in errors and in ``duckdb_databases()``.
+    server : str, optional
+        ``postgres`` or ``mysql``; None for a file.
+    secret : option of DuckDB's secret -> value
+        What DuckDB must not show: a password or a whole URI.
+    """
+
+    text: str
+    server: str | None = None
+    secret: Mapping[str, str] = field(default_factory=dict, repr=False)
+
+
+def credentials(name: str, database: AttachedDatabase) -> Credentials:
+    """Return what DuckDB attaches a database with; environment variables are replaced by their values.
+
+    Parameters
+    ----------
+    name : str
+        The name of the database, for messages.
+
+    Raises
+    ------
+    UsageError
+        If an environment variable is not set, or the text is no connection text.
+    """
+    server, text = database.server_and_text()
+    prefix = "ducklake:" if database.type == "ducklake" else ""
+    if server is None:
+        return Credentials(prefix + _substituted(name, text))
+    prefix += f"{server}:" if prefix else ""
+    is_template = not VARIABLE.fullmatch(text.strip())
+    if not is_template:
+        text = _substituted(name, text.strip())
+    if _is_uri(text) and server == "postgres":
+        uri = _substituted(name, text, in_uri=True) if is_template else text
+        return Credentials(prefix, server, {"uri": uri})
+    try:
+        parameters = _parameters(text)
+    except ValueError as error:
+        raise UsageError(f"[attach.{name}]: {error}") from None
+    if is_template:
+        parameters = {key: _substituted(name, value) for key, value in parameters.items()}
+    password = parameters.pop("password", None)
+    written = " ".join(f"{key}={_parameter_value(value)}" for key, value in parameters.items())
+    return Credentials(prefix + written, server, {"password": password} if password else {})
+
+
+def _substituted(name: str, text: str, *, in_uri: bool = False) -> str:
+    """Return a text with the values of the environment variables that it names.
+
+    Raises
+    ------
+    UsageError
+        If a variable is not set.
+    """
+
+    def value(variable: re.Match[str]) -> str:
+        if variable[1] not in os.environ:
+            raise UsageError(f"[attach.{name}]: path names the environment variable {variable[1]}, which is not set")
+        return quote(os.environ[variable[1]], safe="") if in_uri else os.environ[variable[1]]
+
+    return VARIABLE.sub(value, text)
+
+
+def _is_uri(text: str) -> bool:
+    return re.match(r"\s*\w+://", text) is not None
+
+
+def _parameters(text: str) -> dict[str, str]:
+    """Return the parameters of a connection text, as libpq reads it.
+
+    Raises
+    ------
+    ValueError
+        If the text is something else; the message doesn't repeat it, because a password may stand in it.
+    """
+    parameters, end = {}, 0
+    while found := _PARAMETER.match(text, end):
+        value, end = found[2], found.end()
+        parameters[found[1].lower()] = re.sub(r"\\(.)", r"\1", value[1:-1] if value.startswith("'") else value)
+    if text[end:].strip():
+        raise ValueError(
+            "path is no connection text: write pairs of name=value with blanks between them, and a value with blanks "
+            "in single quotes"
+        )
+    return parameters
+
+
+def _parameter_value(value: str) -> str:
+    """Return a value as it stands in a connection text."""
+    if value and not re.search(r"[\s'\\]", value):
+        return value
+    escaped = value.replace("\\", "\\\\").replace("'", "\\'")
+    return f"'{escaped}'"

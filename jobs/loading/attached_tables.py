@@ -1,0 +1,187 @@
+"""Tables of attached databases as sources of a load: their names, and their rows as a relation in SQL."""
+
+import difflib
+import re
+from collections.abc import Collection, Iterable
+from pathlib import Path
+from typing import Final
+
+import duckdb
+
+from jobs.errors import NextmartError, UsageError, redact
+from jobs.loading.file_listing import KIND_OF_ENDING
+from jobs.loading.mapping import TABLE_COLUMNS
+from jobs.loading.relations import FileRelation, first_paragraph
+from jobs.loading.sources import SourceFiles
+from jobs.warehouse.attached import attached_names
+from jobs.warehouse.connection import Connection, literal, quoted
+
+_PART: Final = r'(?:"(?:[^"]|"")+"|[^\W\d][\w$]*)'
+_TABLE_NAME: Final = re.compile(rf"\s*{_PART}\s*(?:\.\s*{_PART}\s*){{1,2}}")
+TABLES_SHOWN: Final = 20
+"""The most tables of a database that an error lists."""
+
+TABLES_OF_A_DATABASE = """
+    select schema_name, table_name
+    from (
+        select database_name, schema_name, table_name from duckdb_tables()
+        union
+        select database_name, schema_name, view_name from duckdb_views()
+    )
+    where lower(database_name) = $database and schema_name not in ('information_schema', 'pg_catalog')
+        and not starts_with(table_name, 'sqlite_')
+    order by all
+"""
+
+POSTGRES_TYPES = """
+    -- The type of each column of a table, as Postgres names it, without a precision
+    select attribute.attname, type.typname
+    from pg_catalog.pg_attribute as attribute
+    join pg_catalog.pg_type as type on type.oid = attribute.atttypid
+    where attribute.attrelid = {table}::regclass and attribute.attnum > 0 and not attribute.attisdropped
+"""
+
+
+def table_name(text: str) -> tuple[str, ...] | None:
+    """Return the parts of a table's name, ``database.table`` or ``database.schema.table``; None if it can't be one.
+
+    A part may stand in double quotes, as in SQL.
+    """
+    if not _TABLE_NAME.fullmatch(text):
+        return None
+    parts = re.findall(_PART, text)
+    return tuple(part[1:-1].replace('""', '"') if part.startswith('"') else part for part in parts)
+
+
+def source_databases(names: Collection[str], paths: Iterable[str]) -> set[str]:
+    """Return the names of the attached databases that sources read.
+
+    Parameters
+    ----------
+    names : collection of str
+        The names of all databases of ``[attach]``.
+    paths : iterable of str
+        What users call their sources: files, or tables of attached databases.
+
+    Raises
+    ------
+    UsageError
+        If a path means a file and a table, or it looks like a table of a database that is not in ``[attach]``.
+    """
+    found = set()
+    by_lower_name = {name.lower(): name for name in names}
+    for path in paths:
+        parts = table_name(path)
+        if parts is None:
+            continue
+        database = by_lower_name.get(parts[0].lower())
+        is_file = Path(path).exists()
+        if database and is_file and '"' not in path:
+            raise UsageError(
+                f"{path} is a file here, and a table of [attach.{database}]. Say which: ./{path} is the file, "
+                f"'\"{parts[0]}\"{path[len(parts[0]) :]}' with double quotes the table."
+            )
+        if database:
+            found.add(database)
+        elif not is_file and _can_only_be_a_table(path, parts):
+            close = difflib.get_close_matches(parts[0].lower(), by_lower_name, n=1)
+            hint = f"did you mean '{by_lower_name[close[0]]}'?" if close else f"attached: {', '.join(names) or 'none'}"
+            raise UsageError(
+                f"{path}: there is no such file, and no database [attach.{parts[0]}] in nextmart.toml; {hint}"
+            )
+    return found
+
+
+def _can_only_be_a_table(path: str, parts: tuple[str, ...]) -> bool:
+    return '"' in path or (len(parts) == 3 and f".{parts[-1].lower()}" not in {*KIND_OF_ENDING, ".gz", ".zip"})
+
+
+def attached_table(connection: Connection, path: str) -> tuple[str, ...] | None:
+    """Return the parts of the name of a table if ``path`` means a table of an attached database, else None."""
+    parts = table_name(path)
+    return parts if parts and parts[0].lower() in attached_names(connection) else None
+
+
+def table_relation(connection: Connection, source: SourceFiles, parts: tuple[str, ...]) -> FileRelation:
+    """Return the relation of a table in an attached database.
+
+    Every column of SQLite is read as the text that it holds, because SQLite keeps any value in any column. So is a
+    column ``numeric`` of Postgres without a precision, if the load needs it: as a double it would lose digits.
+
+    Raises
+    ------
+    NextmartError
+        If there is no such table, with the most similar one, or the database doesn't answer.
+    """
+    name = f"{source.path} of [attach.{parts[0]}]"
+    full_name = ".".join(map(quoted, parts))
+    try:
+        described = connection.execute(f"describe select * from {full_name}").fetchall()
+        types = {column: type_name for column, type_name, *_ in described}
+        kind = _kind(connection, parts[0])
+        if kind == "sqlite":
+            return FileRelation(_sqlite_sql(parts, types), dict.fromkeys(types, "VARCHAR"), name=name, is_checked=True)
+        if kind == "postgres":
+            return _postgres_relation(connection, source, parts, types, name)
+    except (duckdb.CatalogException, duckdb.BinderException) as error:
+        raise NextmartError(_missing_table_text(connection, source.path, parts)) from error
+    except duckdb.Error as error:
+        raise NextmartError(redact(f"can't read {name}: {first_paragraph(error)}\nNothing was loaded.")) from error
+    return FileRelation(full_name, types, name=name, is_checked=True)
+
+
+def _kind(connection: Connection, database: str) -> str:
+    row = connection.execute(
+        "select type from duckdb_databases() where lower(database_name) = ?", [database.lower()]
+    ).fetchone()
+    return str(row[0]) if row else ""
+
+
+def _sqlite_sql(parts: tuple[str, ...], types: dict[str, str]) -> str:
+    texts = ", ".join(f"cast({quoted(column)} as text) as {quoted(column)}" for column in types)
+    query = f"select {texts} from {quoted(parts[-1])}"
+    return f"sqlite_query({literal(parts[0])}, {literal(query)})"
+
+
+def _postgres_relation(
+    connection: Connection, source: SourceFiles, parts: tuple[str, ...], types: dict[str, str], name: str
+) -> FileRelation:
+    """Return the relation of a table in Postgres, with its columns of JSON marked as such."""
+    schema = parts[1] if len(parts) == 3 else "public"
+    table = f"{quoted(schema)}.{quoted(parts[-1])}"
+    query = POSTGRES_TYPES.format(table=literal(table))
+    postgres_types = dict(connection.execute(f"from postgres_query({literal(parts[0])}, {literal(query)})").fetchall())
+    numeric = {
+        column
+        for column, type_name in types.items()
+        if type_name == "DOUBLE" and postgres_types.get(column) == "numeric" and _is_needed(source, column)
+    }
+    types |= {column: "JSON" for column in types if postgres_types.get(column) in ("json", "jsonb")}
+    if not numeric:
+        return FileRelation(".".join(map(quoted, parts)), types, name=name, is_checked=True)
+    columns = ", ".join(f"{quoted(column)}{'::text' if column in numeric else ''}" for column in types)
+    text = f"select {columns} from {table}"
+    sql = f"postgres_query({literal(parts[0])}, {literal(text)})"
+    return FileRelation(sql, types | dict.fromkeys(numeric, "VARCHAR"), name=name, is_checked=True)
+
+
+def _is_needed(source: SourceFiles, column: str) -> bool:
+    """Tell whether a load reads a column: by its own name, by the map, or in an expression."""
+    texts = [*source.column_map.values(), source.where or ""]
+    is_mapped = any(re.search(rf"\b{re.escape(column)}\b", text, re.IGNORECASE) for text in texts)
+    return column.lower() in TABLE_COLUMNS[source.table] or is_mapped
+
+
+def _missing_table_text(connection: Connection, path: str, parts: tuple[str, ...]) -> str:
+    """Return the message that a database has no such table, with the tables that it has."""
+    rows = connection.execute(TABLES_OF_A_DATABASE, {"database": parts[0].lower()}).fetchall()
+    tables = {f"{schema}.{table}": table for schema, table in rows}
+    wanted = ".".join(parts[1:])
+    close = difflib.get_close_matches(wanted, tables, n=1) or [
+        full_name for full_name, table in tables.items() if difflib.get_close_matches(parts[-1], [table], n=1)
+    ]
+    said = f"[attach.{parts[0]}] has no table '{wanted}' ({path})"
+    if close:
+        return f"{said}; did you mean '{parts[0]}.{close[0]}'? Nothing was loaded."
+    listed = [*list(tables)[:TABLES_SHOWN], *(["…"] if len(tables) > TABLES_SHOWN else [])]
+    return f"{said}; it has: {', '.join(listed) or 'no tables that this user may read'}. Nothing was loaded."

@@ -1,0 +1,173 @@
+"""Attaching the databases of ``[attach]`` to a connection to the warehouse."""
+
+import re
+from collections.abc import Collection, Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Final
+from urllib.parse import unquote, urlsplit
+
+import duckdb
+
+from jobs.attachments import AttachedDatabase, Credentials, credentials
+from jobs.errors import NextmartError, UsageError, keep_secret, redact
+from jobs.warehouse.connection import SCHEMAS, Connection, literal, quoted
+from jobs.warehouse.extensions import load_extension
+
+EXTENSIONS: Final = {
+    "sqlite": "sqlite_scanner",
+    "postgres": "postgres_scanner",
+    "mysql": "mysql_scanner",
+    "ducklake": "ducklake",
+}
+"""The extension of DuckDB that reads a kind of database."""
+SERVER_FAILED: Final = re.compile("Postgres|MySQL|server closed the connection|connection to server|execute query")
+"""What DuckDB says when a server stops answering, or refuses another connection."""
+RESERVED_NAMES: Final = ("system", "temp", "memory", "main", "information_schema", "pg_catalog")
+
+
+def attach_databases(connection: Connection, databases: Mapping[str, AttachedDatabase]) -> None:
+    """Attach databases under their names; one that is attached already stays as it is.
+
+    Raises
+    ------
+    UsageError
+        If the name is that of the warehouse or of a schema in it, an environment variable is not set, or a file is
+        missing.
+    NextmartError
+        If the extension of DuckDB can't be loaded, or the database refuses. No message shows a password.
+    """
+    attached = attached_names(connection)
+    for name, database in databases.items():
+        if name.lower() not in attached:
+            _require_free_name(connection, name)
+            _attach(connection, name, database)
+
+
+def attach_needed(
+    connection: Connection,
+    databases: Mapping[str, AttachedDatabase],
+    names: Iterable[str] = (),
+    view_schemas: Collection[str] | None = None,
+) -> None:
+    """Attach those of ``databases`` that ``names`` holds, or that views of the warehouse read.
+
+    Parameters
+    ----------
+    view_schemas : collection of str, optional
+        The schemas whose views count; None: all of them.
+    """
+    needed = {*names, *_named_by_views(connection, databases, view_schemas)}
+    attach_databases(connection, {name: database for name, database in databases.items() if name in needed})
+
+
+@contextmanager
+def naming_databases(connection: Connection) -> Iterator[None]:
+    """Let an error of a server, which stops answering in the ``with`` block, name the attached databases."""
+    names = sorted(attached_names(connection))
+    try:
+        yield
+    except duckdb.Error as error:
+        if not names or not SERVER_FAILED.search(str(error)):
+            raise
+        listed = ", ".join(f"[attach.{name}]" for name in names)
+        raise NextmartError(redact(f"{listed}: {error}")) from error
+
+
+def attached_names(connection: Connection) -> set[str]:
+    """Return the names of the databases that are attached beside the warehouse, in lower case."""
+    rows = connection.execute(
+        "select lower(database_name) from duckdb_databases() where not internal and database_name <> current_database()"
+    ).fetchall()
+    return {name for (name,) in rows}
+
+
+def _named_by_views(connection: Connection, names: Iterable[str], schemas: Collection[str] | None) -> set[str]:
+    """Return those of ``names`` that stand in the SQL of a view of the warehouse; ``schemas`` says of which schemas."""
+    views = connection.execute(
+        "select schema_name, sql from duckdb_views() where database_name = current_database() and not internal"
+    ).fetchall()
+    texts = [sql for schema, sql in views if schemas is None or schema in schemas]
+    return {name for name in names if any(re.search(rf"\b{re.escape(name)}\b", text, re.IGNORECASE) for text in texts)}
+
+
+def _require_free_name(connection: Connection, name: str) -> None:
+    """Raise UsageError if the name of a database would make names in the warehouse ambiguous."""
+    row = connection.execute("select current_database()").fetchone()
+    if row and name.lower() == str(row[0]).lower():
+        raise UsageError(
+            f"[attach.{name}]: in SQL, the warehouse file itself is called '{row[0]}'. Choose another name for the "
+            "database, such as 'shop'."
+        )
+    rows = connection.execute(
+        "select lower(schema_name) from duckdb_schemas() where database_name = current_database()"
+    ).fetchall()
+    if name.lower() in {*SCHEMAS, *RESERVED_NAMES, *(schema for (schema,) in rows)}:
+        raise UsageError(
+            f"[attach.{name}]: in SQL, '{name}' is a schema of the warehouse or a name of DuckDB's own. Choose another "
+            "name for the database, such as 'shop'."
+        )
+
+
+def _attach(connection: Connection, name: str, database: AttachedDatabase) -> None:
+    server, _ = database.server_and_text()
+    found = credentials(name, database)
+    _keep_secrets(name, found)
+    if server is None:
+        _require_file(name, database, found.text)
+    options = ["read_only"] if database.read_only else []
+    if database.type != "ducklake":  # its text begins with ducklake:
+        options.append(f"type {database.type}")
+    try:
+        for extension in _extensions(database, server):
+            load_extension(connection, extension)
+        if found.secret:
+            secret_name = _make_secret(connection, name, found)
+            options.append(f"{'meta_secret' if database.type == 'ducklake' else 'secret'} {literal(secret_name)}")
+        connection.execute(f"attach {literal(found.text)} as {quoted(name)} ({', '.join(options)})")
+    except NextmartError as error:
+        raise type(error)(f"[attach.{name}]: {error}") from error
+    except duckdb.Error as error:
+        message = f"can't attach the {database.type} database, whose path is '{database.path}': {_reason(error)}"
+        raise NextmartError(redact(f"[attach.{name}]: {message}")) from None
+
+
+def _keep_secrets(name: str, found: Credentials) -> None:
+    """Let no message of this process show the secrets of a database."""
+    uri = found.secret.get("uri", "")
+    password = found.secret.get("password") or urlsplit(uri).password or ""
+    for secret in (uri, password, unquote(password)):
+        keep_secret(secret, f"password of [attach.{name}]")
+
+
+def _require_file(name: str, database: AttachedDatabase, text: str) -> None:
+    """Raise UsageError if the file of a database is missing, or is none of SQLite, which would notice it much later."""
+    file = text.removeprefix("ducklake:")
+    file = file.partition(":")[2] if database.type == "ducklake" and re.match(r"(sqlite|duckdb):", file) else file
+    if "://" not in file and not Path(file).is_file():
+        raise UsageError(f"[attach.{name}]: there is no file {file}")
+    if database.type == "sqlite":
+        with Path(file).open("rb") as opened:
+            beginning = opened.read(16)
+        if beginning not in (b"", b"SQLite format 3\0"):
+            raise UsageError(f"[attach.{name}]: {file} is no SQLite database")
+
+
+def _extensions(database: AttachedDatabase, server: str | None) -> list[str]:
+    """Return the names of the extensions that a database needs."""
+    kinds = [database.type, server] if database.type != "ducklake" else ["ducklake", server or "sqlite"]
+    return [extension for kind, extension in EXTENSIONS.items() if kind in kinds]
+
+
+def _make_secret(connection: Connection, name: str, found: Credentials) -> str:
+    """Create DuckDB's secret of a database, which lives as long as the connection, and return its name."""
+    secret_name = f"nextmart_{name.lower()}"
+    values = ", ".join(f"{option} {literal(value)}" for option, value in found.secret.items())
+    connection.execute(f"create or replace temporary secret {secret_name} (type {found.server}, {values})")
+    return secret_name
+
+
+def _reason(error: duckdb.Error) -> str:
+    """Return why DuckDB can't attach a database, without the text of the connection, which is said already."""
+    beginning = r'^.*?(connect to Postgres at|MySQL database with parameters) ".*?": '
+    return re.sub(beginning, "", str(error).strip(), flags=re.DOTALL)

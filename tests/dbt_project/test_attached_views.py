@@ -1,0 +1,46 @@
+"""Views of ``raw`` over an attached database, made by the SQL of docs/loading.md, read by dbt's models."""
+
+import re
+import sqlite3
+from pathlib import Path
+
+import duckdb
+from harness import Warehouse
+
+from jobs.warehouse.extensions import load_extension
+
+PAGE = Path(__file__).resolve().parents[2] / "docs" / "loading.md"
+SHOP = """
+    create table clicks (id integer, client text, product integer, happened_at timestamp);
+    insert into clicks values (1, 'a', 7, '2026-01-01 10:00:00'), (2, 'a', 8, '2026-01-01 10:01:00'),
+        (3, 'b', 7, '2026-01-02 10:00:00');
+    create table products (id integer, name text, price decimal(10, 2), changed_at timestamp);
+    insert into products values (7, 'Lamp', 9.95, '2026-01-01 00:00:00'), (8, 'Desk', null, '2026-01-01 00:00:00');
+"""
+
+
+def test_dbt_reads_views_over_a_database_that_nextmart_toml_attaches(tmp_path, dbt_project, monkeypatch):
+    text = PAGE.read_text(encoding="utf-8")
+    settings, sql = (
+        re.search(rf"```{language}\n([^`]*{containing}[^`]*)```", text)[1]
+        for language, containing in (("toml", r"\[attach\.lite\]"), ("sql", "create view raw\.events"))
+    )
+    with sqlite3.connect(tmp_path / "shop.sqlite") as shop:
+        shop.executescript(SHOP)
+    shop.close()
+    (tmp_path / "nextmart.toml").write_text(settings[settings.index("[attach.lite]") :])
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("PWD", str(tmp_path))  # as a shell sets it; dbt changes to the folder of its project
+    with duckdb.connect("warehouse.duckdb") as connection:
+        load_extension(connection, "sqlite_scanner")  # DuckDB's own shell does so by itself
+        connection.execute(sql)
+    warehouse = Warehouse(tmp_path / "warehouse.duckdb", dbt_project)
+    warehouse.run(select="staging intermediate sessions")
+    assert warehouse.rows(
+        "staging.checked_events", ["event_id", "visitor_id", "item_id", "event_at", "reject_reason"]
+    ) == [
+        ("1", "a", "7", "2026-01-01 10:00:00+00", None),
+        ("2", "a", "8", "2026-01-01 10:01:00+00", None),
+        ("3", "b", "7", "2026-01-02 10:00:00+00", None),
+    ]
+    assert warehouse.rows("sessions.sessions", ["count(*)"]) == [("2",)]
