@@ -7,6 +7,7 @@ Exit codes: 0 done, 1 failed, 2 wrong usage or settings.
 
 import json
 import os
+import shlex
 import sys
 from collections.abc import Collection, Iterable, Iterator
 from contextlib import closing, contextmanager
@@ -21,6 +22,7 @@ import typer
 from jobs.commands import load_options
 from jobs.commands.demo_shop import DEMO_SETTINGS, make_shop
 from jobs.commands.forget import Person, forget
+from jobs.commands.init import propose
 from jobs.commands.load import check, load
 from jobs.commands.load_texts import load_texts
 from jobs.commands.publish import publish
@@ -34,8 +36,8 @@ from jobs.loading.sources import LoadRules
 from jobs.orchestration.dbt_build import dbt_build, published_counts
 from jobs.orchestration.run_job import run_job
 from jobs.orchestration.torchrun import is_one_of_several_processes, require_single_process
-from jobs.progress import say, stage_line
-from jobs.settings import Settings, load_settings
+from jobs.progress import printable, say, stage_line
+from jobs.settings import FILE_NAME, Settings, load_settings
 from jobs.warehouse.attached import attach_needed, naming_databases
 from jobs.warehouse.connection import Connection, connect, prepare_warehouse
 from jobs.warehouse.job_runs import job_run
@@ -98,6 +100,7 @@ def load_command(
     events: load_options.Events = None,
     items: load_options.Items = None,
     map_: load_options.Maps = None,
+    preset: load_options.PresetName = None,
     where_events: load_options.WhereEvents = None,
     where_items: load_options.WhereItems = None,
     format_: load_options.Format = None,
@@ -118,6 +121,7 @@ def load_command(
     settings = load_settings(warehouse=warehouse)
     file_options = {
         "--map": map_,
+        "--preset": preset,
         "--where-events": where_events,
         "--where-items": where_items,
         "--format": format_,
@@ -147,6 +151,40 @@ def load_command(
     print_outcome(run_record.summary(), "\n".join(texts) or "nothing is new", as_json)
     if run_record.status == "unusable":
         sys.exit(1)
+
+
+@app.command("init")
+def init_command(
+    files: Annotated[
+        list[str] | None,
+        typer.Argument(help="Files of events and items, in any format that load reads; folders, globs."),
+    ] = None,
+    print_only: Annotated[
+        bool, typer.Option("--print", help="Print the settings on stdout, and write no file.")
+    ] = False,
+    as_json: Json = False,
+) -> None:
+    """Look at files, and write a nextmart.toml that says how to load them, with the evidence for each guess."""
+    target = Path(FILE_NAME)
+    if target.exists() and not print_only:
+        raise UsageError(
+            f"{FILE_NAME} exists already, and stays as it is. Print the proposal (--print), or start in another folder."
+        )
+    if not files:
+        if not sys.stdin.isatty():
+            raise UsageError("say what to look at: nextmart init FILE [FILE ...]; folders and globs too")
+        files = shlex.split(typer.prompt("Files or folders with events and items, with blanks between them", err=True))
+    proposal = propose(files)
+    if print_only and not as_json:
+        print(proposal.text, end="")  # noqa: T201
+    elif not print_only:
+        with target.open("x", encoding="utf-8") as output:
+            output.write(proposal.text)
+    summary = {"written": None if print_only else str(target), **proposal.as_dictionary()}
+    done = "printed" if print_only else f"{FILE_NAME} written"
+    asked = f"; questions to answer, in lines that begin with #?: {proposal.questions}" if proposal.questions else ""
+    lines = [f"{done}{asked}", *proposal.lines(), "next: nextmart load --check"]
+    print_outcome(summary, printable("\n".join(lines)), as_json)
 
 
 @app.command("run")

@@ -8,6 +8,7 @@ import typer
 from jobs.errors import UsageError
 from jobs.loading.feed_settings import Feed, chosen_feeds, read_feeds
 from jobs.loading.mapping import parse_maps
+from jobs.loading.presets.catalogue import preset
 from jobs.loading.sources import SourceFiles, parse_read_options
 from jobs.settings import Settings
 
@@ -27,6 +28,9 @@ Maps = Annotated[
         help="our_column=their_column, or =an SQL expression over theirs; "
         "prefix events. or items. where both files are given.",
     ),
+]
+PresetName = Annotated[
+    str | None, typer.Option(help="How a well-known program writes its files, in place of --map: ga4, segment, ...")
 ]
 WhereEvents = Annotated[str | None, typer.Option(help="Load only events for which this SQL is true.")]
 WhereItems = Annotated[str | None, typer.Option(help="Load only items for which this SQL is true.")]
@@ -129,6 +133,8 @@ def _named_files(
         columns=file_options["--columns"],
         max_unreadable_share=max_unreadable_share,
     )
+    if file_options["--preset"]:
+        preset(file_options["--preset"])  # raises an error if there is none
     complete = file_options["--complete"]
     if complete and not items:
         raise UsageError("--complete says that the items are the whole catalogue: give them, --items FILE")
@@ -144,6 +150,7 @@ def _named_files(
             tuple(file_options["--time-format"] or ()),
             allow_sql_io,
             complete=complete and table == "items",
+            preset=file_options["--preset"],
         )
         for table, paths in (("items", items), ("events", events))
         for path in paths

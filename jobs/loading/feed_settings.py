@@ -9,6 +9,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 
 from jobs.errors import UsageError, nearest
 from jobs.loading.mapping import TABLE_COLUMNS
+from jobs.loading.presets.catalogue import preset
 from jobs.loading.sources import ReadOptions, SourceFiles, parse_read_options
 
 _NAME = re.compile(r"\w[\w.-]*")
@@ -27,6 +28,8 @@ class FeedSettings(BaseModel):
     table: str | None = None
     """A table or view of an attached database, such as `shop.public.clicks`, instead of `files`. Every load looks for
     its new rows."""
+    preset: str | None = None
+    """A well-known program that writes such files, such as `ga4`: the map and the condition for them are known."""
     map: dict[str, str] = {}
     """What stands in our columns, such as `{visitor_id = "client_id"}`: a column of the files, or an SQL expression
     over their columns."""
@@ -101,6 +104,7 @@ class Feed:
             self.allow_sql_io,
             complete=self.settings.complete,
             feed=self.name,
+            preset=self.settings.preset,
         )
 
 
@@ -209,6 +213,8 @@ def _require_sense(settings: FeedSettings) -> None:
             raise UsageError(f"map: nextmart has no column '{column}' of {settings.kind}; {nearest(column, columns)}")
         if not text.strip():
             raise UsageError(f"map.{column} is empty: name a column of the files, or an SQL expression")
+    if settings.preset is not None and not preset(settings.preset).of_table(settings.kind):
+        raise UsageError(f"the preset {settings.preset} has no {settings.kind}")
     if settings.where is not None and not settings.where.strip():
         raise UsageError("where is empty: write an SQL expression, or leave the key out")
     if settings.complete and settings.kind != "items":

@@ -21,6 +21,8 @@ KIND_OF_ENDING: Final = {
     ".dat": TEXT,
     ".log": TEXT,
     ".inter": TEXT,
+    ".item": TEXT,
+    ".data": TEXT,
     ".parquet": PARQUET,
     ".jsonl": JSON_LINES,
     ".ndjson": JSON_LINES,

@@ -40,7 +40,7 @@ def json_relation(
     if check and are_lines:
         return _checked_relation(connection, source, files, folder)
     try:
-        relation = _relation(connection, files, are_lines=are_lines)
+        relation = _relation(connection, source, files, are_lines=are_lines)
     except duckdb.Error as error:
         if are_lines and isinstance(error, duckdb.InvalidInputException):
             return _checked_relation(connection, source, files, folder)
@@ -80,7 +80,9 @@ def _is_json_lines(beginning: bytes) -> bool:
     return True
 
 
-def _relation(connection: Connection, files: Sequence[ReadableFile], *, are_lines: bool) -> FileRelation:
+def _relation(
+    connection: Connection, source: SourceFiles, files: Sequence[ReadableFile], *, are_lines: bool
+) -> FileRelation:
     """Return the relation of files that DuckDB reads as they are."""
     # all rows are sampled, so that no column is lost that only late rows have
     reader = (
@@ -88,13 +90,14 @@ def _relation(connection: Connection, files: Sequence[ReadableFile], *, are_line
         f"union_by_name = true, sample_size = -1)"
     )
     described = connection.execute(f"describe select * from {reader}").fetchall()
-    types = {row[0]: row[1] for row in described}
+    types = {row[0]: "JSON" if row[0] in source.json_columns else row[1] for row in described}
     # without types, DuckDB guesses for each file which texts are dates, UUIDs or decimals, and respells them
-    texts = (
-        f"{literal(name)}: {literal(type_name if _is_nested(type_name) else 'VARCHAR')}"
+    read_types = {
+        name: type_name if _is_nested(type_name) or name in source.json_columns else "VARCHAR"
         for name, type_name in types.items()
-    )
-    sql = reader.replace("sample_size = -1", f"columns = {{{', '.join(texts)}}}", 1)
+    }
+    columns = ", ".join(f"{literal(name)}: {literal(type_name)}" for name, type_name in read_types.items())
+    sql = reader.replace("sample_size = -1", f"columns = {{{columns}}}", 1)
     return FileRelation(sql, types)
 
 
@@ -120,7 +123,7 @@ def _checked_relation(
             examples += rows.examples
             unreadable_count += rows.unreadable
     try:
-        relation = _relation(connection, copies, are_lines=True)
+        relation = _relation(connection, source, copies, are_lines=True)
     except duckdb.Error as error:
         raise NextmartError(f"can't read {source.path}: {first_paragraph(error)}\nNothing was loaded.") from error
     return replace(

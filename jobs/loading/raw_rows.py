@@ -11,9 +11,9 @@ import duckdb
 
 from jobs.errors import NextmartError, redact
 from jobs.loading.expressions import require_one_expression
-from jobs.loading.formats import file_relation
 from jobs.loading.known_items import ItemRules, item_rules, new_items_sql
 from jobs.loading.mapping import TABLE_COLUMNS, column_values, complete_texts, mapped_expressions
+from jobs.loading.preset_sources import open_source
 from jobs.loading.relations import FileRelation, first_paragraph
 from jobs.loading.sources import NoRowsError, SourceFiles
 from jobs.loading.suspicions import decimal_id_notes, order_line_notes, session_notes
@@ -129,7 +129,12 @@ def append_arrivals(
 
 
 def read_source(
-    connection: Connection, source: SourceFiles, variables: Mapping[str, Any], relation: str = "arrived_rows"
+    connection: Connection,
+    source: SourceFiles,
+    variables: Mapping[str, Any],
+    relation: str = "arrived_rows",
+    *,
+    files: FileRelation | None = None,
 ) -> Arrivals:
     """Read a source's files into a temporary table of mapped rows, each once.
 
@@ -141,6 +146,8 @@ def read_source(
         Values of the dbt vars, by which dbt's staging will read the rows.
     relation : str
         The name of the temporary table.
+    files : FileRelation, optional
+        Rows that are read in place of the source's files.
 
     Raises
     ------
@@ -151,23 +158,29 @@ def read_source(
         If the files can't be read, hold no rows, or too many of a file's rows are unreadable.
     """
     require_formats(connection, source.time_formats)
-    with TemporaryDirectory(prefix="nextmart-") as folder:
-        files = file_relation(connection, source, Path(folder))
+    if files is not None:
         try:
             given_columns, notes = _fill(connection, source, files, relation)
+        except duckdb.Error as error:
+            raise _unreadable_error(source, files, error) from error
+        return _arrivals(connection, source, files, relation, given_columns, notes, variables)
+    with TemporaryDirectory(prefix="nextmart-") as folder:
+        opened, files = open_source(connection, source, Path(folder))
+        try:
+            given_columns, notes = _fill(connection, opened, files, relation)
         except duckdb.InvalidInputException as error:
             if files.is_checked:
                 raise _unreadable_error(source, files, error) from error
             try:
                 with TemporaryDirectory(prefix="nextmart-") as checked_folder:
-                    files = file_relation(connection, source, Path(checked_folder), check_lines=True)
-                    given_columns, notes = _fill(connection, source, files, relation)
-                    return _arrivals(connection, source, files, relation, given_columns, notes, variables)
+                    opened, files = open_source(connection, source, Path(checked_folder), check_lines=True)
+                    given_columns, notes = _fill(connection, opened, files, relation)
+                    return _arrivals(connection, opened, files, relation, given_columns, notes, variables)
             except duckdb.Error as second_error:
                 raise _unreadable_error(source, files, second_error) from second_error
         except duckdb.Error as error:
             raise _unreadable_error(source, files, error) from error
-        return _arrivals(connection, source, files, relation, given_columns, notes, variables)
+        return _arrivals(connection, opened, files, relation, given_columns, notes, variables)
 
 
 def _fill(
@@ -254,9 +267,7 @@ def _arrivals(
     """
     read_count = count_rows(connection, relation)
     if read_count == 0:
-        raise NoRowsError(
-            f"{source.path} holds no rows{' that --where keeps' if source.where else ''}; nothing was loaded"
-        )
+        raise NoRowsError(f"{source.path} holds no rows{_condition_text(source)}; nothing was loaded")
     connection.execute(_deduplication_sql(source.table, relation, item_rules(variables)))
     connection.execute(f"create or replace temp view incoming as from {relation}")
     notes = notes + _suspicions(connection, source, given_columns, variables)
@@ -280,6 +291,13 @@ def _arrivals(
         files.unreadable_count,
         files.examples,
     )
+
+
+def _condition_text(source: SourceFiles) -> str:
+    """Return which condition rows have to meet, in words."""
+    if source.preset and source.where:
+        return f" that the preset {source.preset} keeps: {source.where}"
+    return " that --where keeps" if source.where else ""
 
 
 def _suspicions(

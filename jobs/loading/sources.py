@@ -67,6 +67,10 @@ class SourceFiles:
         Whether a later source of the same load is a newer list of the whole catalogue than this complete source.
     feed : str, optional
         The feed of ``nextmart.toml`` that the files belong to; None: the command line names them.
+    preset : str, optional
+        The name of a preset, whose map and condition are added when the files are read.
+    json_columns : tuple of str
+        Columns of JSON files that are read as JSON values, even if all values have one structure.
     """
 
     table: str
@@ -79,6 +83,8 @@ class SourceFiles:
     complete: bool = False
     is_superseded: bool = False
     feed: str | None = None
+    preset: str | None = None
+    json_columns: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)

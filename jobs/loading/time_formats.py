@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Mapping
+from dataclasses import dataclass
 from itertools import product
 from typing import Any
 
@@ -48,6 +49,30 @@ def require_formats(connection: Connection, time_formats: tuple[str, ...]) -> No
             raise UsageError(f"--time-format {form}: a format must name a year (%Y), as '%d/%m/%Y %H:%M' does")
 
 
+@dataclass(frozen=True)
+class UnreadTimes:
+    """The times of a column that dbt's staging can't read for certain, and formats that read them.
+
+    Attributes
+    ----------
+    count, given : int
+        The numbers of such times, and of all times.
+    example : str
+        One such time.
+    texts, read_texts : int
+        The number of different such texts in a sample, and how many of them each of the ``readings`` reads.
+    readings : format -> one text and its reading
+        The formats that read most texts, as far as they read a text differently; empty if no known format reads any.
+    """
+
+    count: int
+    given: int
+    example: str
+    texts: int
+    read_texts: int
+    readings: dict[str, tuple[str, str]]
+
+
 def unread_time_notes(connection: Connection, column: str, variables: Mapping[str, Any]) -> list[str]:
     """Return a warning with the format to type, if ``incoming`` has times that dbt's staging can't read for certain.
 
@@ -58,42 +83,64 @@ def unread_time_notes(connection: Connection, column: str, variables: Mapping[st
     variables : mapping
         Values of the dbt vars.
     """
+    unread = find_unread_times(connection, "incoming", column, variables)
+    if unread is None:
+        return []
+    said = f"warning: {column}: {unread.count:,} of {unread.given:,} times can't be read for certain"
+    if not unread.readings:
+        return [
+            f"{said}, such as '{unread.example}'. "
+            "Say their format: --time-format '%d.%m.%Y %H:%M' (or another of strptime)"
+        ]
+    readings = ", or ".join(f"{instant} with --time-format '{form}'" for form, (_, instant) in unread.readings.items())
+    example = next(iter(unread.readings.values()))[0]
+    return [f"{said}. '{example}' is {readings}. Say which: nothing was guessed, the texts are loaded as they are."]
+
+
+def find_unread_times(
+    connection: Connection, relation: str, column: str, variables: Mapping[str, Any]
+) -> UnreadTimes | None:
+    """Return the times of a column that dbt's staging can't read for certain, or None if there are none.
+
+    Parameters
+    ----------
+    relation : str
+        The name of a table or view.
+    column : str
+        The name of its column, quoted if SQL needs that.
+    variables : mapping
+        Values of the dbt vars.
+    """
     macros = dbt_macros(variables=variables)
     text = str(macros.blank_as_null(column))
     unread = (
         f"{text} is not null and ({macros.to_timestamp_utc(text)} is null "
         f"or regexp_full_match({text}, {literal(DAY_OR_MONTH_FIRST)}))"
     )
-    sample = f"(select {column} from incoming using sample reservoir({SAMPLE_ROWS} rows) repeatable (0))"
+    sample = f"(select {column} from {relation} using sample reservoir({SAMPLE_ROWS} rows) repeatable (0))"
     connection.execute(
         f"create or replace temp table unread_times as select distinct {text} as time_text from {sample} where {unread}"
     )
     example = connection.execute("select min(time_text) from unread_times").fetchall()[0][0]
     if example is None:
-        return []
-    count, all_count = (count_rows(connection, f"incoming where {part}") for part in (unread, f"{text} is not null"))
-    said = f"warning: {column}: {count:,} of {all_count:,} times can't be read for certain"
-    readings = _best_readings(connection)
-    if not readings:
-        return [
-            f"{said}, such as '{example}'. Say their format: --time-format '%d.%m.%Y %H:%M' (or another of strptime)"
-        ]
-    told_apart = ", or ".join(f"{instant} with --time-format '{form}'" for form, (_, instant) in readings.items())
-    example = next(iter(readings.values()))[0]
-    return [f"{said}. '{example}' is {told_apart}. Say which: nothing was guessed, the texts are loaded as they are."]
+        return None
+    count, given = (count_rows(connection, f"{relation} where {part}") for part in (unread, f"{text} is not null"))
+    read_texts, readings = _best_readings(connection)
+    return UnreadTimes(count, given, example, count_rows(connection, "unread_times"), read_texts, readings)
 
 
-def _best_readings(connection: Connection) -> dict[str, tuple[str, str]]:
-    """Return the formats that read most of the table ``unread_times``, each with one text and that text's reading.
+def _best_readings(connection: Connection) -> tuple[int, dict[str, tuple[str, str]]]:
+    """Return how many texts of the table ``unread_times`` the best formats read, and those formats.
 
-    If the formats read a text differently, the text is one of those.
+    Each format comes with one text and that text's reading. If the formats read a text differently, the text is one of
+    those.
     """
     readings = [f"try_strptime(time_text, {literal(form)})" for form in FORMATS]
     counts = connection.execute(
         f"select {', '.join(f'count({sql})' for sql in readings)} from unread_times"
     ).fetchall()[0]
     if not max(counts):
-        return {}
+        return 0, {}
     best = [form for form, count in zip(FORMATS, counts, strict=True) if count == max(counts)]
     selected = ", ".join(formatted_time_sql("time_text", (form,)) for form in best)
     first = formatted_time_sql("time_text", (best[0],))
@@ -105,4 +152,4 @@ def _best_readings(connection: Connection) -> dict[str, tuple[str, str]]:
     for form, instant in zip(best, row[1:], strict=True):
         if instant is not None and instant not in [known for _, known in unlike.values()]:
             unlike[form] = (row[0], instant)
-    return unlike
+    return max(counts), unlike

@@ -1,0 +1,148 @@
+"""Sources with a preset: which of the preset's layouts the files have, and what the load gets from it."""
+
+import re
+from collections.abc import Collection
+from dataclasses import replace
+from pathlib import Path
+
+from jobs.errors import NextmartError, UsageError
+from jobs.loading.file_listing import TEXT, found_files
+from jobs.loading.formats import file_relation
+from jobs.loading.presets.catalogue import PRESETS, preset
+from jobs.loading.presets.layout import Layout, Preset
+from jobs.loading.relations import FileRelation
+from jobs.loading.sources import ReadOptions, SourceFiles
+from jobs.loading.text_heads import HEAD_BYTES
+from jobs.loading.unpacking import open_bytes
+from jobs.warehouse.connection import Connection, quoted
+
+
+def open_source(
+    connection: Connection, source: SourceFiles, folder: Path, *, check_lines: bool = False
+) -> tuple[SourceFiles, FileRelation]:
+    """Return a source that says all that its preset says, and the relation of its files.
+
+    In the returned source, the user's own map, options and formats go before the preset's, and rows have to meet both
+    conditions.
+
+    Parameters
+    ----------
+    folder : Path
+        See ``file_relation``.
+    check_lines : bool
+        See ``file_relation``.
+
+    Raises
+    ------
+    UsageError
+        If there is no such preset, or it has no layout for the table or for the files' columns; and see
+        ``file_relation``.
+    NextmartError
+        See ``file_relation``.
+    """
+    if source.preset is None:
+        return source, file_relation(connection, source, folder, check_lines=check_lines)
+    chosen = preset(source.preset)
+    layouts = _layouts_of_table(chosen, source.table)
+    source = _with_options(connection, source, layouts)
+    files = file_relation(connection, source, folder, check_lines=check_lines)
+    layout = next((each for each in layouts if not each.missing(files.types)), None)
+    if layout is None:
+        raise UsageError(_missing_columns_message(source, chosen, layouts, files.types))
+    return with_layout(source, layout), relation_of_layout(files, layout)
+
+
+def layout_of_first_line(layouts: Collection[Layout], first_line: str) -> Layout | None:
+    """Return the layout, among those of files without a header, that a file's first line has; None if there is none."""
+    return next((each for each in layouts if each.first_line and re.fullmatch(each.first_line, first_line)), None)
+
+
+def with_layout(source: SourceFiles, layout: Layout) -> SourceFiles:
+    """Return a source that has a layout's map and condition beside its own."""
+    conditions = [f"({condition}\n)" for condition in (layout.where, source.where) if condition]
+    return replace(
+        source,
+        column_map={**layout.columns, **source.column_map},
+        where=" and ".join(conditions) or None,
+        time_formats=source.time_formats or layout.time_formats,
+    )
+
+
+def relation_of_layout(files: FileRelation, layout: Layout) -> FileRelation:
+    """Return the relation of the rows that a layout's SQL reads: with all its columns, and a row for each element."""
+    types = dict(files.types)
+    known = {name.lower(): name for name in types}
+    selected = ["*"]
+    replaced = []
+    for name in dict.fromkeys((*layout.needs, *layout.may_have, *layout.json_columns)):
+        is_json = name in layout.json_columns
+        own_name = known.get(name.lower())
+        if own_name is None:
+            types[name] = "JSON" if is_json else "VARCHAR"
+            selected.append(f"cast(null as {types[name]}) as {quoted(name)}")
+        elif is_json:
+            column = quoted(own_name)
+            value = f"try_cast({column} as json)" if types[own_name] in ("VARCHAR", "JSON") else f"to_json({column})"
+            replaced.append(f"{value} as {column}")
+            types[own_name] = "JSON"
+    if replaced:
+        selected[0] = f"* replace ({', '.join(replaced)})"
+    sql = f"(select {', '.join(selected)} from {files.sql})"
+    if layout.elements:
+        # without elements, one null
+        elements = f"case when len({layout.elements}) > 0 then {layout.elements} else [null] end"
+        sql = (
+            "(select * exclude (listed_elements), unnest(listed_elements) as element, "
+            "unnest(range(1, len(listed_elements) + 1)) as element_number "
+            f"from (select *, {elements} as listed_elements from {sql}))"
+        )
+        types |= {"element": "JSON", "element_number": "BIGINT"}
+    return replace(files, sql=sql, types=types)
+
+
+def _layouts_of_table(chosen: Preset, table: str) -> tuple[Layout, ...]:
+    layouts = chosen.of_table(table)
+    if not layouts:
+        others = ", ".join(name for name, each in PRESETS.items() if each.of_table(table))
+        raise UsageError(f"preset {chosen.name} has no {table}; presets with {table}: {others}")
+    return layouts
+
+
+def _with_options(connection: Connection, source: SourceFiles, layouts: tuple[Layout, ...]) -> SourceFiles:
+    """Return a source with the options for the layouts, as far as the user has not given them."""
+    json_columns = tuple(dict.fromkeys(name for each in layouts for name in each.json_columns))
+    source = replace(source, json_columns=json_columns)
+    if source.options.columns or not any(each.first_line for each in layouts):
+        return source
+    try:
+        file = found_files(connection, source)[0]
+    except NextmartError:
+        return source  # it is no file, or whoever reads it says what is wrong with it
+    if file.kind != TEXT:
+        return source
+    encoding = source.options.encoding or "utf-8"
+    with open_bytes(file.path, file.compression) as stream:
+        beginning = stream.read(HEAD_BYTES).decode(encoding, errors="replace")
+    layout = layout_of_first_line(layouts, beginning.removeprefix("\ufeff").lstrip("\r\n").splitlines()[0])
+    if layout is None:
+        return source
+    own = source.options
+    given = {name: value for name, value in vars(own).items() if value is not None}
+    return replace(source, options=ReadOptions(**{**vars(layout.options), **given}))
+
+
+def _missing_columns_message(
+    source: SourceFiles, chosen: Preset, layouts: tuple[Layout, ...], columns: Collection[str]
+) -> str:
+    """Return the message that the files have none of a preset's layouts: it names what the nearest layout misses."""
+    nearest = min(layouts, key=lambda layout: len(layout.missing(columns)) / len(layout.needs))
+    kinds = ", ".join(dict.fromkeys(layout.files for layout in layouts))
+    missing = nearest.missing(columns)
+    return (
+        f"{source.path} lacks columns that the preset {chosen.name} reads as {source.table} from {nearest.files}: "
+        f"{', '.join(missing)}.\n"
+        f"It has: {', '.join(columns)}.\n"
+        f"The preset {chosen.name} ({chosen.title}) reads {source.table} from: {kinds}.\n"
+        f"For other files, say which column is which: --map {source.table}.item_id=THEIR_COLUMN and so on, without "
+        "--preset. Nothing was loaded."
+    )

@@ -1,0 +1,30 @@
+"""All presets by name."""
+
+from typing import Final
+
+from jobs.errors import UsageError, nearest
+from jobs.loading.presets.ga4 import GA4
+from jobs.loading.presets.layout import Preset
+from jobs.loading.presets.movielens import MOVIELENS
+from jobs.loading.presets.recbole import RECBOLE
+from jobs.loading.presets.segment import SEGMENT
+from jobs.loading.presets.shopify import SHOPIFY_ORDERS
+from jobs.loading.presets.snowplow import SNOWPLOW
+from jobs.loading.presets.woocommerce import WOOCOMMERCE_ORDERS
+
+PRESETS: Final = {
+    preset.name: preset for preset in (GA4, SEGMENT, SNOWPLOW, SHOPIFY_ORDERS, WOOCOMMERCE_ORDERS, MOVIELENS, RECBOLE)
+}
+
+
+def preset(name: str) -> Preset:
+    """Return the preset of a name.
+
+    Raises
+    ------
+    UsageError
+        If there is none; the message names the nearest, or all.
+    """
+    if name not in PRESETS:
+        raise UsageError(f"there is no preset '{name}'; {nearest(name, PRESETS)}")
+    return PRESETS[name]

@@ -1,0 +1,55 @@
+"""RecBole: atomic files, whose headers name the type of each column.
+
+https://recbole.io/docs/user_guide/data/atomic_files.html
+"""
+
+from jobs.loading.presets.layout import Layout, Preset
+
+_TITLES = ("title:token_seq", "title:token", "movie_title:token_seq", "item_name:token_seq", "name:token_seq")
+_BRANDS = ("brand:token", "brand:token_seq")
+_CATEGORIES = ("categories:token_seq", "category:token_seq", "category:token", "genre:token_seq", "class:token_seq")
+
+
+def _first_of(names: tuple[str, ...]) -> str:
+    quoted_names = ", ".join(f'"{name}"' for name in names)
+    return f"coalesce({quoted_names})"
+
+
+def _interactions(time_column: str) -> Layout:
+    return Layout(
+        table="events",
+        files=".inter",
+        needs=("user_id:token", "item_id:token", time_column),
+        may_have=("session_id:token",),
+        columns={
+            "visitor_id": '"user_id:token"',
+            "item_id": '"item_id:token"',
+            "event_at": f'"{time_column}"',
+            "event_type": "'interaction'",
+            "source_session_id": '"session_id:token"',
+        },
+    )
+
+
+RECBOLE = Preset(
+    "recbole",
+    "RecBole, atomic files",
+    (
+        _interactions("timestamp:float"),
+        _interactions("timestamp:token"),
+        Layout(
+            table="items",
+            files=".item",
+            needs=("item_id:token",),
+            may_have=(*_TITLES, *_BRANDS, *_CATEGORIES, "description:token_seq", "price:float"),
+            columns={
+                "item_id": '"item_id:token"',
+                "title": _first_of(_TITLES),
+                "brand": _first_of(_BRANDS),
+                "category": _first_of(_CATEGORIES),
+                "description": '"description:token_seq"',
+                "price": '"price:float"',
+            },
+        ),
+    ),
+)

@@ -1,0 +1,122 @@
+"""Segment: track calls of its e-commerce specification, as JSON lines or as the tables of a warehouse.
+
+https://segment.com/docs/connections/spec/ecommerce/v2/, https://segment.com/docs/connections/storage/warehouses/schema/
+"""
+
+from jobs.loading.presets.layout import Layout, Preset
+
+# names of the present specification, and of the one before it
+_EVENT_TYPES = {
+    "product_viewed": "view",
+    "viewed_product": "view",
+    "product_clicked": "click",
+    "clicked_product": "click",
+    "product_added": "cart",
+    "added_product": "cart",
+    "product_added_to_wishlist": "wishlist",
+    "order_completed": "purchase",
+    "completed_order": "purchase",
+}
+
+
+def _event_name(event: str) -> str:
+    """Return the SQL of an event's name as a warehouse spells it."""
+    return f"replace(lower(trim({event})), ' ', '_')"
+
+
+def _event_type(event: str) -> str:
+    cases = " ".join(f"when '{name}' then '{event_type}'" for name, event_type in _EVENT_TYPES.items())
+    return f"case {_event_name(event)} {cases} end"
+
+
+def _is_product_event(event: str) -> str:
+    names = ", ".join(f"'{name}'" for name in _EVENT_TYPES)
+    return f"{_event_name(event)} in ({names})"
+
+
+def _product(fields: str, name: str, *, columns: bool = False) -> str:
+    """Return the SQL of a field of a product: of an element of ``products``, or of the event's own fields."""
+    own = name if columns else f"{fields} ->> '{name}'"
+    return f"coalesce(element ->> '{name}', {own})"
+
+
+def _item_columns(fields: str, item_id: str, *, columns: bool = False) -> dict[str, str]:
+    names = {"title": "name", "brand": "brand", "category": "category", "price": "price"}
+    return {
+        "item_id": item_id,
+        **{ours: _product(fields, theirs, columns=columns) for ours, theirs in names.items()},
+        "updated_at": '"timestamp"',
+    }
+
+
+_NUMBERED = "case when element_number > 1 then {id} || '-' || element_number else {id} end"
+_CALL_ITEM = (
+    "coalesce(element ->> 'product_id', element ->> 'sku', element ->> 'id', "
+    "properties ->> 'product_id', properties ->> 'sku', properties ->> 'id')"
+)
+_CALL_IS_OF_PRODUCT = f"coalesce(type, 'track') = 'track' and {_is_product_event('event')}"
+_ROW_ITEM = "coalesce(element ->> 'product_id', element ->> 'sku', element ->> 'id', product_id, sku)"
+_ROW_FIELDS = ("products", "product_id", "sku", "name", "brand", "category", "price", "context_user_agent", "user_id")
+
+SEGMENT = Preset(
+    "segment",
+    "Segment, track calls",
+    (
+        Layout(
+            table="events",
+            files="track calls",
+            needs=("messageId", "timestamp", "event", "properties"),
+            may_have=("anonymousId", "userId", "type", "context"),
+            json_columns=("properties", "context"),
+            elements="json_extract(properties, '$.products[*]')",
+            where=_CALL_IS_OF_PRODUCT,
+            columns={
+                "event_id": _NUMBERED.format(id='"messageId"'),
+                "visitor_id": 'coalesce("anonymousId", "userId")',
+                "user_id": '"userId"',
+                "item_id": _CALL_ITEM,
+                "event_type": _event_type("event"),
+                "event_at": '"timestamp"',
+                "user_agent": "context ->> 'userAgent'",
+            },
+        ),
+        Layout(
+            table="events",
+            files="tables of a warehouse, such as order_completed",
+            needs=("id", "timestamp", "event", "anonymous_id"),
+            may_have=_ROW_FIELDS,
+            json_columns=("products",),
+            elements="json_extract(products, '$[*]')",
+            where=_is_product_event("event"),
+            columns={
+                "event_id": _NUMBERED.format(id="id"),
+                "visitor_id": "coalesce(anonymous_id, user_id)",
+                "user_id": "user_id",
+                "item_id": _ROW_ITEM,
+                "event_type": _event_type("event"),
+                "event_at": '"timestamp"',
+                "user_agent": "context_user_agent",
+            },
+        ),
+        Layout(
+            table="items",
+            files="track calls",
+            needs=("messageId", "timestamp", "event", "properties"),
+            may_have=("type",),
+            json_columns=("properties",),
+            elements="json_extract(properties, '$.products[*]')",
+            where=f"{_CALL_IS_OF_PRODUCT} and {_CALL_ITEM} is not null",
+            columns=_item_columns("properties", _CALL_ITEM),
+        ),
+        Layout(
+            table="items",
+            files="tables of a warehouse, such as order_completed",
+            needs=("id", "timestamp", "event", "anonymous_id"),
+            may_have=_ROW_FIELDS,
+            json_columns=("products",),
+            elements="json_extract(products, '$[*]')",
+            where=f"{_is_product_event('event')} and {_ROW_ITEM} is not null",
+            columns=_item_columns("", _ROW_ITEM, columns=True),
+        ),
+    ),
+)

@@ -1,0 +1,111 @@
+"""Snowplow: enriched events, as the tab-separated files without a header that its pipeline writes.
+
+https://docs.snowplow.io/docs/pipeline/enriched-tsv-format/. The products are the entities and actions of Snowplow's
+e-commerce schemas, or the transaction items of its older trackers.
+"""
+
+from jobs.loading.presets.layout import Layout, Preset
+from jobs.loading.sources import ReadOptions
+
+_COLUMN_LINES = """
+app_id platform etl_tstamp collector_tstamp dvce_created_tstamp event event_id txn_id name_tracker v_tracker
+v_collector v_etl user_id user_ipaddress user_fingerprint domain_userid domain_sessionidx network_userid
+geo_country geo_region geo_city geo_zipcode geo_latitude geo_longitude geo_region_name ip_isp ip_organization
+ip_domain ip_netspeed page_url page_title page_referrer page_urlscheme page_urlhost page_urlport page_urlpath
+page_urlquery page_urlfragment refr_urlscheme refr_urlhost refr_urlport refr_urlpath refr_urlquery
+refr_urlfragment refr_medium refr_source refr_term mkt_medium mkt_source mkt_term mkt_content mkt_campaign
+contexts se_category se_action se_label se_property se_value unstruct_event tr_orderid tr_affiliation tr_total
+tr_tax tr_shipping tr_city tr_state tr_country ti_orderid ti_sku ti_name ti_category ti_price ti_quantity
+pp_xoffset_min pp_xoffset_max pp_yoffset_min pp_yoffset_max useragent br_name br_family br_version br_type
+br_renderengine br_lang br_features_pdf br_features_flash br_features_java br_features_director
+br_features_quicktime br_features_realplayer br_features_windowsmedia br_features_gears
+br_features_silverlight br_cookies br_colordepth br_viewwidth br_viewheight os_name os_family os_manufacturer
+os_timezone dvce_type dvce_ismobile dvce_screenwidth dvce_screenheight doc_charset doc_width doc_height
+tr_currency tr_total_base tr_tax_base tr_shipping_base ti_currency ti_price_base base_currency geo_timezone
+mkt_clickid mkt_network etl_tags dvce_sent_tstamp refr_domain_userid refr_device_tstamp derived_contexts
+domain_sessionid derived_tstamp event_vendor event_name event_format event_version event_fingerprint
+true_tstamp
+"""
+_COLUMNS = tuple(_COLUMN_LINES.split())
+_JSON = ("contexts", "unstruct_event")
+_NEEDS = ("event", "event_id", "collector_tstamp", "derived_tstamp", "domain_userid", "contexts", "unstruct_event")
+_MAY_HAVE = (
+    *("user_id", "network_userid", "domain_sessionid", "useragent", "event_name"),
+    *("ti_sku", "ti_name", "ti_category", "ti_price"),
+)
+_FIRST_LINE = r"(?!app_id\t)[^\t]*(?:\t[^\t]*){130}"
+
+_SENT = "json_extract(unstruct_event, '$.data.data')"
+_PRODUCTS = (
+    "list_filter(json_extract(contexts, '$.data[*]'), "
+    "lambda entity: regexp_matches(entity ->> 'schema', '^iglu:[^/]*ecommerce/product/'))"
+)
+_ITEM_ID = f"coalesce(element ->> '$.data.id', ti_sku, {_SENT} ->> 'sku')"
+_ACTION = f"coalesce(case event_name when 'snowplow_ecommerce_action' then {_SENT} ->> 'type' end, event_name, event)"
+_EVENT_TYPES = {
+    "product_view": "view",
+    "list_click": "click",
+    "add_to_cart": "cart",
+    "transaction": "purchase",
+    "transaction_item": "purchase",
+}
+_ACTIONS = ", ".join(f"'{name}'" for name in _EVENT_TYPES)
+_IS_OF_PRODUCT = f"{_ACTION} in ({_ACTIONS}) and event <> 'transaction'"
+_TIME = "coalesce(nullif(trim(derived_tstamp), ''), collector_tstamp)"
+
+
+def _layouts(files: str, first_line: str | None, options: ReadOptions) -> tuple[Layout, Layout]:
+    events = Layout(
+        table="events",
+        files=files,
+        needs=_NEEDS,
+        may_have=_MAY_HAVE,
+        json_columns=_JSON,
+        elements=_PRODUCTS,
+        # an order of the older trackers is an event `transaction`, and each of its items an event `transaction_item`
+        where=_IS_OF_PRODUCT,
+        first_line=first_line,
+        options=options,
+        columns={
+            "event_id": "case when element_number > 1 then event_id || '-' || element_number else event_id end",
+            "visitor_id": "coalesce(nullif(trim(domain_userid), ''), network_userid)",
+            "user_id": "user_id",
+            "item_id": _ITEM_ID,
+            "event_type": f"case {_ACTION} "
+            + " ".join(f"when '{name}' then '{event_type}'" for name, event_type in _EVENT_TYPES.items())
+            + " end",
+            "event_at": _TIME,
+            "source_session_id": "domain_sessionid",
+            "user_agent": "useragent",
+        },
+    )
+    items = Layout(
+        table="items",
+        files=files,
+        needs=_NEEDS,
+        may_have=_MAY_HAVE,
+        json_columns=_JSON,
+        elements=_PRODUCTS,
+        where=f"{_ITEM_ID} is not null",
+        first_line=first_line,
+        options=options,
+        columns={
+            "item_id": _ITEM_ID,
+            "title": f"coalesce(element ->> '$.data.name', ti_name, {_SENT} ->> 'name')",
+            "brand": "element ->> '$.data.brand'",
+            "category": f"coalesce(element ->> '$.data.category', ti_category, {_SENT} ->> 'category')",
+            "price": f"coalesce(element ->> '$.data.price', ti_price, {_SENT} ->> 'unitPrice')",
+            "updated_at": _TIME,
+        },
+    )
+    return events, items
+
+
+SNOWPLOW = Preset(
+    "snowplow",
+    "Snowplow, enriched events",
+    (
+        *_layouts("enriched events", _FIRST_LINE, ReadOptions(delimiter="\t", columns=_COLUMNS)),
+        *_layouts("enriched events with a header", None, ReadOptions()),
+    ),
+)

@@ -1,0 +1,89 @@
+"""WooCommerce: orders and products as its REST API answers (version wc/v3), and the CSV of its own product export.
+
+https://woocommerce.github.io/woocommerce-rest-api-docs/#order-properties and
+https://woocommerce.com/document/product-csv-importer-exporter/. Orders as CSV come from plugins, each with columns of
+its own.
+"""
+
+from jobs.loading.presets.layout import Layout, Preset
+
+_TEXTS_OF_TERMS = "nullif(array_to_string({terms} ->> '$[*].name', ' > '), '')"
+_LINE_ITEM = "coalesce(nullif(element ->> 'product_id', '0'), nullif(element ->> 'sku', ''))"
+# the zone of `date_created` is the shop's, which the file doesn't tell
+_TIME = "date_created_gmt || 'Z'"
+
+WOOCOMMERCE_ORDERS = Preset(
+    "woocommerce_orders",
+    "WooCommerce, orders and products",
+    (
+        Layout(
+            table="events",
+            files="orders of the REST API",
+            needs=("id", "status", "date_created_gmt", "customer_id", "line_items"),
+            may_have=("billing", "customer_user_agent"),
+            json_columns=("line_items", "billing"),
+            elements="json_extract(line_items, '$[*]')",
+            columns={
+                "event_id": "concat_ws('-', id, element ->> 'id')",
+                # a guest has the customer_id 0; the e-mail address is the guest's only mark, and visitor ids are
+                # published
+                "visitor_id": "coalesce(nullif(customer_id, '0'), "
+                "sha256(lower(nullif(trim(billing ->> 'email'), ''))))",
+                "user_id": "nullif(customer_id, '0')",
+                "item_id": _LINE_ITEM,
+                "event_type": "case when status in ('cancelled', 'refunded', 'failed', 'trash') then 'cancellation' "
+                "when status in ('pending', 'checkout-draft') then 'checkout' else 'purchase' end",
+                "event_at": _TIME,
+                "source_session_id": "id",
+                "user_agent": "customer_user_agent",
+            },
+        ),
+        Layout(
+            table="items",
+            files="products of the REST API",
+            needs=("id", "name", "description", "price", "stock_status", "categories"),
+            may_have=("status", "brands", "date_modified_gmt"),
+            json_columns=("categories", "brands"),
+            columns={
+                "item_id": "id",
+                "title": "name",
+                "brand": _TEXTS_OF_TERMS.format(terms="brands"),
+                "category": _TEXTS_OF_TERMS.format(terms="categories"),
+                "description": "description",
+                "price": "price",
+                "available": "case when status <> 'publish' then status else stock_status end",
+                "updated_at": "date_modified_gmt || 'Z'",
+            },
+        ),
+        Layout(
+            table="items",
+            files="the product export (CSV)",
+            needs=("ID", "Type", "Name", "Published", "Description", "In stock?", "Regular price", "Categories"),
+            may_have=("Sale price", "Brands"),
+            columns={
+                "item_id": '"ID"',
+                "title": '"Name"',
+                "brand": '"Brands"',
+                "category": '"Categories"',
+                "description": '"Description"',
+                "price": """coalesce(nullif(trim("Sale price"), ''), "Regular price")""",
+                # 1 is published, 0 private and -1 a draft
+                "available": """case when "Published" <> '1' then 'unpublished' else "In stock?" end""",
+            },
+        ),
+        Layout(
+            table="items",
+            files="orders of the REST API",
+            needs=("id", "status", "date_created_gmt", "line_items"),
+            json_columns=("line_items",),
+            elements="json_extract(line_items, '$[*]')",
+            where=f"{_LINE_ITEM} is not null",
+            columns={
+                "item_id": _LINE_ITEM,
+                "title": "coalesce(element ->> 'parent_name', element ->> 'name')",
+                "price": "element ->> 'price'",
+                "updated_at": _TIME,
+            },
+        ),
+    ),
+)

@@ -1,0 +1,137 @@
+"""Which of some files belong together: those of one folder and form become one feed, named by a glob if that can be."""
+
+import re
+from collections import defaultdict
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from jobs.errors import NextmartError
+from jobs.loading.file_listing import COMPRESSIONS, KIND_OF_ENDING, PARQUET, TEXT, found_files
+from jobs.loading.preset_sources import layout_of_first_line
+from jobs.loading.presets.catalogue import PRESETS
+from jobs.loading.proposals.common_names import ALL_NAMES
+from jobs.loading.relations import column_types
+from jobs.loading.sources import SourceFiles
+from jobs.loading.text_heads import HEAD_BYTES, has_no_header, likely_encoding, text_head
+from jobs.loading.unpacking import open_bytes
+from jobs.warehouse.connection import Connection, literal
+
+
+@dataclass(frozen=True)
+class FileGroup:
+    """Files that become one feed.
+
+    Attributes
+    ----------
+    patterns : tuple of str
+        One path or glob, or several paths.
+    first : str
+        The first file.
+    name : str
+        A name for the feed: letters, digits, ``_`` and ``-``.
+    """
+
+    patterns: tuple[str, ...]
+    first: str
+    name: str
+
+
+def file_groups(connection: Connection, paths: Iterable[str]) -> tuple[list[FileGroup], list[str]]:
+    """Return the groups of the files that some paths, folders and globs mean, and the files of unknown endings.
+
+    Raises
+    ------
+    NextmartError
+        If a path means no file.
+    """
+    members: dict[tuple[str, ...], list[str]] = defaultdict(list)
+    typed: dict[str, str] = {}
+    unknown = []
+    for path in paths:
+        known, others = _known_files(connection, path)
+        unknown += others
+        for file in known:
+            key = _form(connection, file)
+            if file not in members[key]:
+                members[key].append(file)
+            typed.setdefault(file, path)
+    groups = []
+    names: set[str] = set()
+    for files in members.values():
+        patterns = _patterns(files, {typed[file] for file in files})
+        groups.append(FileGroup(patterns, files[0], _name(patterns[0], names)))
+    return groups, unknown
+
+
+def _known_files(connection: Connection, path: str) -> tuple[list[str], list[str]]:
+    """Return the files of a path in their order, and those among them whose endings are unknown."""
+    if Path(path).is_dir():
+        inside = sorted(str(file) for file in Path(path).rglob("*") if file.is_file())
+        files = [file for file in inside if not re.search(r"(^|/)[._]", str(Path(file).relative_to(path)))]
+    elif Path(path).is_file():
+        files = [path]
+    else:
+        rows = connection.execute("select file from glob(?)", [path]).fetchall()
+        files = sorted(row[0] for row in rows)
+    if not files:
+        raise NextmartError(f"No files found for {path}")
+    known = [file for file in files if _ending(file)]
+    return known, [file for file in files if file not in known]
+
+
+def _ending(file: str) -> str:
+    """Return the known ending of a file's name, with that of its compression; empty if it is unknown."""
+    path = Path(file.lower())
+    compression = path.suffix if path.suffix in COMPRESSIONS else ""
+    ending = Path(str(path).removesuffix(compression)).suffix
+    return ending + compression if ending in KIND_OF_ENDING else ""
+
+
+def _form(connection: Connection, file: str) -> tuple[str, ...]:
+    """Return what the files of a group have in common: folder, ending, and columns or else the name without numbers."""
+    found = found_files(connection, SourceFiles("events", file))[0]
+    columns: Sequence[str] = ()
+    if found.kind == PARQUET:
+        columns = tuple(column_types(connection, file, f"read_parquet([{literal(file)}])"))
+    elif found.kind == TEXT:
+        with open_bytes(file, found.compression) as stream:
+            beginning = stream.read(HEAD_BYTES)
+        beginning = beginning.decode(likely_encoding(beginning) or "utf-8", errors="replace").encode()
+        head = text_head(beginning, None, None)
+        layouts = [layout for preset in PRESETS.values() for layout in preset.layouts]
+        if head and not has_no_header(head, [], ALL_NAMES) and not layout_of_first_line(layouts, head.first_line):
+            columns = head.columns
+    stem = re.sub(r"[0-9a-f]{8}-[0-9a-f-]{27}|[0-9]+", "*", Path(file).name)
+    return (str(Path(file).parent), _ending(file), *(columns or (stem,)))
+
+
+def _patterns(files: list[str], typed: set[str]) -> tuple[str, ...]:
+    """Return a glob that means exactly some files, if there is one, else the files."""
+    if len(files) == 1 and typed == set(files):
+        return tuple(files)
+    folder = Path(files[0]).parent
+    inside = {str(file) for file in folder.iterdir() if file.is_file()}
+    ending = _ending(files[0])
+    stem = Path(files[0]).name
+    while not all(Path(file).name.startswith(stem) for file in files):
+        stem = stem[:-1]
+    if len(files) > 1 and not re.search(r"[*?\[\]]", f"{folder}{stem}"):
+        # tomorrow's file has another date or number
+        for start in dict.fromkeys(("", re.sub(r"[0-9][0-9_.-]*$", "", stem), stem)):
+            if {file for file in inside if Path(file).name.startswith(start) and file.endswith(ending)} == set(files):
+                return (str(folder / f"{start}*{ending}"),)
+    return tuple(files)
+
+
+def _name(pattern: str, names: set[str]) -> str:
+    """Return a new name for a feed by its files, and add it to ``names``."""
+    path = Path(pattern)
+    stem = path.name.split(".")[0].split("*")[0] or path.parent.name
+    plain = re.sub(r"[^A-Za-z0-9_-]+", "_", stem).strip("_-") or "feed"
+    name, number = plain, 1
+    while name in names:
+        number += 1
+        name = f"{plain}_{number}"
+    names.add(name)
+    return name

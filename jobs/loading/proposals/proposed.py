@@ -1,0 +1,107 @@
+"""A proposed feed, with the evidence for each of its keys."""
+
+from dataclasses import dataclass, field
+
+from jobs.loading.mapping import REQUIRED_COLUMNS
+from jobs.loading.presets.layout import Layout, Preset
+from jobs.loading.proposals.samples import Sample
+from jobs.loading.proposals.trials import Trial
+from jobs.loading.sources import SourceFiles
+from jobs.warehouse.connection import quoted
+
+
+@dataclass(frozen=True)
+class Choice:
+    """A proposed value of one key, with what speaks for it.
+
+    Attributes
+    ----------
+    key : str
+        One of nextmart's columns, or a key of the feed.
+    value : str
+        A column of the file, an SQL expression, or the key's value.
+    evidence : str
+    is_sql : bool
+        Whether ``value`` is an SQL expression rather than a column's name.
+    """
+
+    key: str
+    value: str
+    evidence: str
+    is_sql: bool = False
+
+    @property
+    def mapped(self) -> str:
+        """The right side of the map: a column's name, or SQL that names the column where its name would be trimmed."""
+        is_plain = self.is_sql or self.value == self.value.strip() != ""
+        return self.value if is_plain else quoted(self.value)
+
+
+@dataclass(frozen=True)
+class Question:
+    """Something that the files don't tell.
+
+    Attributes
+    ----------
+    text : str
+    answers : tuple of Choice
+        Possible values; they are written as comments, of which the user makes one hold.
+    """
+
+    text: str
+    answers: tuple[Choice, ...] = ()
+
+
+@dataclass(frozen=True)
+class FeedProposal:
+    """A proposed feed.
+
+    Attributes
+    ----------
+    sample : Sample
+    kind : str
+        ``events`` or ``items``; empty if the columns don't tell.
+    reason : str
+        Why the rows are taken for events or items.
+    preset : Preset, optional
+    layout : Layout, optional
+        The layout of the preset that the file has.
+    columns : tuple of Choice
+        The map of the feed.
+    time_format : Choice, optional
+    questions : tuple of Question
+    remarks : tuple of str
+        What was seen and left out, and why.
+    trial : Trial, optional
+        What the loader made of the sample by this feed; None if there is too little to try it.
+    """
+
+    sample: Sample
+    kind: str
+    reason: str
+    preset: Preset | None = None
+    layout: Layout | None = None
+    columns: tuple[Choice, ...] = ()
+    time_format: Choice | None = None
+    questions: tuple[Question, ...] = ()
+    remarks: tuple[str, ...] = ()
+    trial: Trial | None = field(default=None, compare=False)
+
+    @property
+    def source(self) -> SourceFiles:
+        """What the feed loads, without its preset."""
+        return SourceFiles(
+            self.kind,
+            self.sample.path,
+            column_map={choice.key: choice.mapped for choice in self.columns},
+            options=self.sample.options,
+            time_formats=(self.time_format.value,) if self.time_format else (),
+        )
+
+    @property
+    def is_complete(self) -> bool:
+        """Whether the feed can be loaded as it stands: its kind and the columns that the table needs are known."""
+        if self.preset:
+            return True
+        keys = {choice.key for choice in self.columns}
+        return bool(self.kind) and keys >= set(REQUIRED_COLUMNS[self.kind])

@@ -1,0 +1,112 @@
+"""Settings that follow from what files hold: only those that the evidence speaks for."""
+
+from collections.abc import Collection
+from dataclasses import dataclass
+from typing import Any, Final
+
+from jobs.loading.proposals.proposed import FeedProposal
+from jobs.loading.source_report import SourceReport
+
+PURCHASE_WORDS = frozenset({"purchase", "purchased", "order", "orders", "buy", "bought", "transaction", "sale", "sold"})
+HISTORY_TYPES = PURCHASE_WORDS | {"rating", "review", "return", "cancellation"}
+"""Types of events that a visitor has at one time each: they make no sessions of browsing."""
+SET: Final = "set"
+OPTION: Final = "option"
+QUESTION: Final = "question"
+MANY_RETURNING = 0.1
+"""Share of visitors with events on several days from which whole histories are worth learning from."""
+
+
+@dataclass(frozen=True)
+class SettingProposal:
+    """A proposed setting.
+
+    Attributes
+    ----------
+    table : str
+        The table of ``nextmart.toml``: empty or ``vars``.
+    key : str
+    value : any
+        A text, number, boolean, or a list or table of them.
+    evidence : str
+    status : str
+        ``SET``; or ``OPTION`` or ``QUESTION``, which are written as comments, for the user to choose.
+    """
+
+    table: str
+    key: str
+    value: Any
+    evidence: str
+    status: str
+
+
+def propose_settings(feeds: Collection[FeedProposal]) -> list[SettingProposal]:
+    """Return the settings that the feeds' trials speak for."""
+    events = [feed for feed in feeds if feed.kind == "events" and feed.trial]
+    items = [feed for feed in feeds if feed.kind == "items" and feed.trial]
+    settings = _models(items) if events else []
+    settings += _histories(events)
+    reports = [feed.trial.report for feed in items if feed.trial]
+    return settings + _prices(reports) + _availability(reports)
+
+
+def _models(items: Collection[FeedProposal]) -> list[SettingProposal]:
+    reports = [feed.trial.report for feed in items if feed.trial]
+    texts = sum(report.texts for report in reports)
+    if texts:
+        return []
+    rows = sum(report.rows for report in reports)
+    evidence = (
+        f"none of the {rows:,} items has a title, brand, category or description, which the other models read"
+        if rows
+        else "no file lists the items, so the items have no texts, which the other models read"
+    )
+    return [SettingProposal("", "models", ["popularity", "bert4rec"], evidence, SET)]
+
+
+def _histories(events: Collection[FeedProposal]) -> list[SettingProposal]:
+    reports = [(feed.trial.report, feed.trial.returning_visitors) for feed in events if feed.trial]
+    types: dict[str, int] = {}
+    for report, _ in reports:
+        for name, count in report.event_types.items():
+            types[name] = types.get(name, 0) + count
+    visitors = sum(report.visitors for report, _ in reports)
+    returning = sum(count for _, count in reports)
+    if not types or not visitors:
+        return []
+    purchases = [name for name in types if name.lower() in PURCHASE_WORDS]
+    returned = f"{returning:,} of {visitors:,} visitors have events on several days"
+    settings = []
+    if all(name.lower() in HISTORY_TYPES for name in types):
+        evidence = f"no event is one of browsing ({', '.join(types)}), and {returned}"
+        status = SET if returning >= MANY_RETURNING * visitors else OPTION
+        settings.append(SettingProposal("vars", "sequence_scope", "visitor", evidence, status))
+        if purchases and len(purchases) < len(types):
+            others = ", ".join(f"{name} {count:,}" for name, count in types.items() if name not in purchases)
+            evidence = f"learn from {', '.join(purchases)} alone, not from {others}"
+            settings.append(SettingProposal("vars", "sequence_event_types", purchases, evidence, SET))
+    elif purchases and len(types) > 1:
+        counts = ", ".join(f"{name} {types[name]:,}" for name in purchases)
+        evidence = f"to learn from purchases alone ({counts} of {sum(types.values()):,} events); unset: from every type"
+        settings.append(SettingProposal("vars", "sequence_event_types", purchases, evidence, OPTION))
+        evidence = "to let a purchase count more in popularity; unset: every type weighs 1"
+        settings.append(SettingProposal("vars", "event_weights", dict.fromkeys(purchases, 5), evidence, OPTION))
+    return settings
+
+
+def _prices(reports: Collection[SourceReport]) -> list[SettingProposal]:
+    unread = [value for report in reports for value in report.columns["price"].unread]
+    if not unread:
+        return []
+    count = sum(report.columns["price"].given - report.columns["price"].read for report in reports)
+    evidence = f"{count:,} prices can't be read, such as '{unread[0]}': which sign is the decimal one?"
+    return [SettingProposal("vars", "price_decimal_sign", sign, evidence, QUESTION) for sign in (",", ".")]
+
+
+def _availability(reports: Collection[SourceReport]) -> list[SettingProposal]:
+    unread = {word: count for report in reports for word, count in report.columns["available"].unread.items()}
+    if not unread:
+        return []
+    counts = ", ".join(f"'{word}' ({count:,})" for word, count in unread.items())
+    evidence = f"words that nextmart doesn't know: {counts}. Items with them stay available; say what the words mean"
+    return [SettingProposal("vars", "availability_words", dict.fromkeys(unread, False), evidence, QUESTION)]

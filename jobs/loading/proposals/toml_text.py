@@ -1,0 +1,168 @@
+"""Proposals as the text of a ``nextmart.toml``: whatever names and values files have, they stay texts and comments."""
+
+from collections.abc import Collection, Iterable, Mapping
+from typing import Any
+
+from jobs.loading.proposals.proposed import Choice, FeedProposal, Question
+from jobs.loading.proposals.settings import OPTION, QUESTION, SET, SettingProposal
+from jobs.loading.report_text import report_lines, report_warnings
+
+HEADER = """\
+# Written by `nextmart init`. What was guessed stands with its evidence. A line that begins with #? is a question that
+# the files don't answer. Change what is wrong, then start `nextmart load --check`.
+"""
+_WIDTH = 118
+_SIGNS = {SET: " ", OPTION: " Optional: ", QUESTION: "? "}
+"""What stands between a # and the evidence for a setting."""
+
+
+def toml_value(value: Any) -> str:
+    """Return a value as TOML: a text, number or boolean, or a list or table of them."""
+    if isinstance(value, bool):
+        return str(value).lower()
+    if isinstance(value, int | float):
+        return repr(value)
+    if isinstance(value, dict):
+        pairs = (f"{toml_value(str(key))} = {toml_value(each)}" for key, each in value.items())
+        return "{" + ", ".join(pairs) + "}"
+    if isinstance(value, list | tuple):
+        return "[" + ", ".join(map(toml_value, value)) + "]"
+    return '"' + "".join(map(_escaped, str(value))) + '"'
+
+
+def settings_text(
+    feeds: Mapping[str, FeedProposal], settings: Collection[SettingProposal], problems: Collection[str] = ()
+) -> str:
+    """Return the whole text of a ``nextmart.toml``.
+
+    Parameters
+    ----------
+    feeds : feed's name -> FeedProposal
+    problems : collection of str
+        Files that are in no feed, and why.
+    """
+    parts = [HEADER]
+    for problem in problems:
+        parts += _comment(f"Left out: {problem}")
+    top = _settings_lines(setting for setting in settings if not setting.table)
+    parts += [*top, ""] if top else []
+    for name, feed in feeds.items():
+        parts.append("\n".join(_feed_lines(name, feed)))
+    in_vars = [setting for setting in settings if setting.table == "vars"]
+    if in_vars:
+        parts.append("\n".join(["[vars]", *_settings_lines(in_vars)]))
+    return "\n".join(parts) + "\n"
+
+
+def _settings_lines(settings: Iterable[SettingProposal]) -> list[str]:
+    lines: list[str] = []
+    said = ""
+    for setting in settings:
+        line = f"{setting.key} = {toml_value(setting.value)}"
+        if setting.evidence != said:
+            lines += _comment(setting.evidence, _SIGNS[setting.status])
+        lines.append(line if setting.status == SET else f"# {line}")
+        said = setting.evidence
+    return lines
+
+
+def _feed_lines(name: str, feed: FeedProposal) -> list[str]:
+    """Return the lines of a feed; those of a feed that can't be loaded yet are all comments."""
+    sample = feed.sample
+    looked_at = f"all {sample.rows:,} rows" if sample.is_whole else f"the first {sample.rows:,} rows"
+    comments = [*_comment(f"{sample.path}: {feed.reason}. Looked at: {looked_at}.")]
+    for remark in (*sample.remarks, *feed.remarks):
+        comments += _comment(remark)
+    settings = [f"[feeds.{name}]", f"kind = {toml_value(feed.kind or 'events or items?')}"]
+    files = list(sample.files)
+    settings.append(f"files = {toml_value(files[0] if len(files) == 1 else files)}")
+    if feed.preset:
+        settings.append(f"preset = {toml_value(feed.preset.name)}")
+    settings += _option_lines(feed)
+    if feed.time_format:
+        settings += _comment(feed.time_format.evidence)
+        settings.append(f"time_format = {toml_value(feed.time_format.value)}")
+    of_map = [question for question in feed.questions if any(each.key.startswith("map.") for each in question.answers)]
+    for question in feed.questions:
+        if question not in of_map:
+            settings += _question_lines(question)
+    if feed.columns or of_map:
+        settings += ["", f"[feeds.{name}.map]", *_map_lines(feed.columns)]
+        for question in of_map:
+            settings += _question_lines(question)
+    if feed.trial:
+        settings += ["", *_trial_lines(feed)]
+    if not feed.is_complete:
+        settings = [line if line.startswith("#") or not line else f"# {line}" for line in settings]
+    return [*comments, *settings, ""]
+
+
+def _option_lines(feed: FeedProposal) -> list[str]:
+    """Return the keys that say how the files are read, except for those that the preset says."""
+    options = feed.sample.options
+    of_preset = feed.layout.options if feed.layout else None
+    lines = []
+    for key in ("encoding", "delimiter", "columns"):
+        value = getattr(options, key)
+        if value is not None and (of_preset is None or getattr(of_preset, key) is None):
+            lines.append(f"{key} = {toml_value(list(value) if key == 'columns' else value)}")
+    return lines
+
+
+def _map_lines(columns: Collection[Choice]) -> list[str]:
+    lines = []
+    for choice in columns:
+        lines += _comment(choice.evidence)
+        lines.append(f"{choice.key} = {toml_value(choice.mapped)}")
+    return lines
+
+
+def _question_lines(question: Question) -> list[str]:
+    lines = _comment(question.text, "? ")
+    for answer in question.answers:
+        evidence = f"  # {_one_line(answer.evidence)}" if answer.evidence else ""
+        lines.append(f"# {answer.key.removeprefix('map.')} = {toml_value(answer.value)}{evidence}")
+    return lines
+
+
+def _trial_lines(feed: FeedProposal) -> list[str]:
+    """Return what the loader made of the sample, as comments."""
+    trial = feed.trial
+    if trial is None:
+        return []
+    lines = _comment(f"What the loader makes of {'these' if feed.sample.is_whole else 'the first'} rows:")
+    lines += [f"# {_one_line(line)}" for line in report_lines(trial.report)]
+    if trial.kept < trial.read and feed.kind == "events":
+        lines += _comment(f"  rows that repeat another row, and count once: {trial.read - trial.kept:,}")
+    for note in (*trial.notes, *report_warnings(trial.report)):
+        lines += _comment(f"WARN: {note.removeprefix('warning: ')}")
+    return lines
+
+
+def _comment(text: str, sign: str = " ") -> list[str]:
+    """Return a text as lines of comments of at most some width; ``sign`` stands behind the #."""
+    lines, line = [], ""
+    for word in _one_line(text).split(" "):
+        if line and len(line) + len(word) + 1 > _WIDTH - 2:
+            lines.append(line)
+            line = word
+        else:
+            line = f"{line} {word}" if line else word
+    lines.append(line)
+    first = f"#{sign}{lines[0]}"
+    return [first, *(f"# {each}" for each in lines[1:])]
+
+
+def _one_line(text: str) -> str:
+    """Return a text without line ends and control characters, which would end a comment or move a terminal's cursor."""
+    one_line = " ".join(text.splitlines())
+    return "".join(character if character.isprintable() else "�" for character in one_line)
+
+
+def _escaped(character: str) -> str:
+    if character in '"\\':
+        return "\\" + character
+    if character.isprintable():
+        return character
+    code = ord(character)
+    return f"\\u{code:04X}" if code < 0x10000 else f"\\U{code:08X}"

@@ -1,0 +1,99 @@
+"""What the loader makes of the rows that were looked at, by a proposed feed: the proof of a proposal."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import duckdb
+
+from jobs.errors import NextmartError
+from jobs.loading.known_items import item_rules
+from jobs.loading.preset_sources import relation_of_layout, with_layout
+from jobs.loading.presets.layout import Layout
+from jobs.loading.proposals.samples import Sample
+from jobs.loading.raw_rows import append_arrivals, read_source
+from jobs.loading.relations import FileRelation
+from jobs.loading.report import report_source
+from jobs.loading.source_report import SourceReport
+from jobs.loading.sources import SourceFiles
+from jobs.loading.staging_rules import staging_rules
+from jobs.loading.suspicions import session_notes
+from jobs.warehouse.clock import now
+from jobs.warehouse.connection import Connection, count_rows
+
+
+@dataclass(frozen=True)
+class Trial:
+    """What a feed made of a sample.
+
+    Attributes
+    ----------
+    report : SourceReport
+        What ``nextmart load`` would report.
+    notes : tuple of str
+        What the loader would warn of.
+    session_notes : tuple of str
+        Those of the notes that say that ``source_session_id`` is none.
+    read, kept : int
+        The numbers of rows that were read, and of those that don't repeat another.
+    returning_visitors : int
+        The number of visitors who have events on several days; 0 for items.
+    """
+
+    report: SourceReport
+    notes: tuple[str, ...]
+    session_notes: tuple[str, ...]
+    read: int
+    kept: int
+    returning_visitors: int
+
+
+def reads_rows(connection: Connection, sample: Sample, layout: Layout) -> bool:
+    """Tell whether a layout's condition keeps any row of a sample that has the layout's columns."""
+    files = relation_of_layout(FileRelation(sample.relation, dict(sample.types)), layout)
+    try:
+        return bool(count_rows(connection, f"(from {files.sql} where {layout.where or 'true'} limit 1)"))
+    except duckdb.Error:
+        return False
+
+
+def try_feed(
+    connection: Connection, sample: Sample, source: SourceFiles, layout: Layout | None, variables: Mapping[str, Any]
+) -> Trial | None:
+    """Load a sample as a feed would, and return what came of it; None if no row is left or a row can't be read.
+
+    Items are appended to ``raw.items``, so that events that are tried later find them.
+
+    Parameters
+    ----------
+    layout : Layout, optional
+        The layout of the feed's preset.
+    variables : mapping
+        Values of the dbt vars.
+    """
+    files = FileRelation(sample.relation, dict(sample.types))
+    if layout:
+        source, files = with_layout(source, layout), relation_of_layout(files, layout)
+    try:
+        arrivals = read_source(connection, source, variables, "tried_rows", files=files)
+    except NextmartError:
+        return None
+    if source.table == "items":
+        append_arrivals(connection, arrivals, item_rules(variables), now())
+    rules = staging_rules(variables)
+    returning = 0
+    sessions: list[str] = []
+    if source.table == "events":
+        day = f"cast({rules.time('event_at')} as date)"
+        returning = count_rows(
+            connection, f"(select visitor_id from incoming group by visitor_id having count(distinct {day}) > 1)"
+        )
+        sessions = session_notes(connection, variables) if "source_session_id" in arrivals.given_columns else []
+    return Trial(
+        report_source(connection, source.table, rules),
+        tuple(note.removeprefix(f"{source.path}: ") for note in arrivals.notes),
+        tuple(sessions),
+        arrivals.read_count,
+        arrivals.incoming_count,
+        returning,
+    )
