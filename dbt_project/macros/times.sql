@@ -13,6 +13,11 @@
     {%- set iso = "replace(regexp_replace(" ~ with_seconds ~
         ", '^([0-9]{4})([0-9]{2})([0-9]{2})[Tt ]?([0-9]{2})([0-9]{2})([0-9]{2})', '\\1-\\2-\\3 \\4:\\5:\\6'), ',', '.')"
     -%}
+    {#- DuckDB reads a zone only right after the time, and only if the time has seconds. Exports such as Shopify's have
+        a blank before the zone. -#}
+    {%- set zone = "' +([+-][0-9:]+|[Zz])$', '\\1'" -%}
+    {%- set zoned = "regexp_replace(regexp_replace(replace(" ~ column ~ ", ',', '.'), " ~ zone ~
+        "), '^([^:]+:[0-9]{2})([+-][0-9:]+|[Zz])$', '\\1:00\\2')" -%}
     {%- set integer = "try_cast(split_part(" ~ column ~ ", '.', 1) as bigint)" -%}
     {%- set number = "try_cast(" ~ column ~ " as double)" -%}
     case
@@ -21,13 +26,13 @@
         when regexp_full_match({{ column }}, '[0-9]{4}[-/][0-9]+[-/][0-9]+([ Tt]+[0-9:]*([.,][0-9]*)?)?')
             then try_cast(replace({{ column }}, ',', '.') as timestamp) at time zone 'UTC'
         when regexp_full_match({{ column }}, '[0-9]{4}[-/][0-9].*')
-            then try_cast(replace({{ column }}, ',', '.') as timestamptz)
+            then try_cast({{ zoned }} as timestamptz)
         when regexp_full_match({{ column }}, '(19|20)[0-9]{6}([.]0*)?')
             then try_strptime(left({{ column }}, 8), '%Y%m%d') at time zone 'UTC'
         when regexp_full_match({{ column }}, '(19|20)[0-9]{6}([Tt ][0-9]{4}([0-9]{2})?|[0-9]{6})([.,][0-9]*)?')
             then try_cast({{ iso }} as timestamp) at time zone 'UTC'
         when regexp_full_match({{ column }}, '(19|20)[0-9]{6}[Tt ]?[0-9]{4}.*([Zz]|[+-][0-9:]+)')
-            then try_cast({{ iso }} as timestamptz)
+            then try_cast(regexp_replace({{ iso }}, {{ zone }}) as timestamptz)
         -- a program that takes numbers for floating-point ones adds .0 to whole numbers
         when regexp_full_match({{ column }}, '-?[0-9]{5,19}([.]0*)?') then
             case

@@ -146,18 +146,18 @@ def _append_batches(
     files: list[dict[str, Any]] = []
     reports = []
     for batch in batches:
-        arrivals, loaded_at = (
-            batch.arrivals,
-            now(),
-        )  # later for each source, since the sources of a table count in order
+        arrivals = batch.arrivals
+        loaded_at = now()  # later for each source, since the sources of a table count in their order
         counts: dict[str, int] = {}
         if arrivals:
             table = arrivals.source.table
             with named_errors(batch.feed):
                 counts = append_arrivals(connection, arrivals, items, loaded_at)
             if complete_feed and arrivals.source.complete:
-                complete_feed.list_incoming(is_superseded=arrivals.source.is_superseded)
-            report = report_source(connection, table, staging)
+                complete_feed.list_incoming(arrivals.unreadable_count, is_superseded=arrivals.source.is_superseded)
+            # the last items say at once which earlier events they match; events of the same load say it themselves
+            is_last_of_items = batch is batches[-1] and table == "items"
+            report = report_source(connection, table, staging, with_known_events=is_last_of_items)
             described = report.as_dictionary() | {"warnings": report_warnings(report)}
             reports.append(report)
             files.append({"table": table, "file": arrivals.source.path, **counts, "report": described})

@@ -10,7 +10,7 @@ from typing import BinaryIO, Final, TextIO
 
 from jobs.errors import NextmartError
 from jobs.loading.text_heads import TextHead
-from jobs.loading.text_records import NOT_UTF_8, Record, RecordReader, canonical_line, not_utf_8
+from jobs.loading.text_records import NOT_UTF_8, Record, RecordReader, Run, canonical_line, not_utf_8
 
 MAX_RAW_ROW: Final = 10_000
 """The most characters of an unreadable row that are kept."""
@@ -31,7 +31,7 @@ class UnreadableRows:
     readable, unreadable : int
         The numbers of rows of both kinds.
     longest : int
-        The number of bytes of the longest readable row.
+        A number of bytes that no readable row exceeds.
     examples : list of str
         The first unreadable rows, each with file, line and reason.
     """
@@ -48,6 +48,12 @@ class UnreadableRows:
         target.write(line)
         self.readable += 1
         self.longest = max(self.longest, len(line))
+
+    def keep_run(self, lines: bytes, target: BinaryIO) -> None:
+        """Write readable rows, of which each is one line with a plain line end."""
+        target.write(lines)
+        self.readable += lines.count(b"\n")
+        self.longest = max(self.longest, len(lines))
 
     def set_aside(self, record: Record) -> None:
         """Write a row that can't be read to the list of such rows."""
@@ -94,9 +100,13 @@ def copy_text(source: BinaryIO, target: BinaryIO, head: TextHead, rows: Unreadab
         The file from its beginning, in UTF-8.
     """
     source.read(head.offset)
-    lines = _lines(source, head.newline)
-    for record in RecordReader(lines, head.delimiter, len(head.columns), head.skip + head.header_lines + 1):
-        if record.reason:
+    newline = b"\r" if head.newline == b"\r" else b"\n"
+    first_line = head.skip + head.header_lines + 1
+    reader = RecordReader(_pieces(source), head.delimiter, len(head.columns), first_line, newline)
+    for record in reader.parts():
+        if isinstance(record, Run):
+            rows.keep_run(record.lines, target)
+        elif record.reason:
             rows.set_aside(record)
         elif record.fields is not None:
             rows.keep(canonical_line(record.fields, head.delimiter), target)
@@ -138,15 +148,7 @@ def _json_reason(body: bytes) -> str:
     return ""
 
 
-def _lines(source: BinaryIO, newline: bytes) -> Iterator[bytes]:
-    """Return the lines of a text with their ends; where the header ends in a carriage return, all lines do."""
-    return iter(source) if newline != b"\r" else _old_mac_lines(source)
-
-
-def _old_mac_lines(source: BinaryIO) -> Iterator[bytes]:
-    rest = b""
-    while chunk := source.read(_CHUNK):
-        *whole, rest = (rest + chunk).split(b"\r")
-        yield from (line + b"\r" for line in whole)
-    if rest:
-        yield rest
+def _pieces(source: BinaryIO) -> Iterator[bytes]:
+    """Return a stream's bytes in pieces."""
+    while piece := source.read(_CHUNK):
+        yield piece

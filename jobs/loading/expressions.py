@@ -15,6 +15,10 @@ TABLE_FUNCTIONS = frozenset({"unnest", "range", "generate_series", "json_each", 
 REACHING_FUNCTIONS = frozenset({"getenv", "write_log", "nextval", "setseed", "current_setting", "current_query"})
 """Scalar functions that reach out of the row: to the environment, to settings or to the log."""
 
+NOT_ONE_EXPRESSION = "{option}{text}: write exactly one SQL expression; this is more or other than one"
+NO_SELECT = "not implemented"
+"""DuckDB's type of error for a text that its parser understands, and that is no list of SELECT statements."""
+
 
 def require_one_expression(connection: Connection, option: str, text: str, *, allow_io: bool = False) -> None:
     """Check that a text is exactly one SQL expression, and that the expression reads no file.
@@ -34,8 +38,10 @@ def require_one_expression(connection: Connection, option: str, text: str, *, al
         If the text is more or other than one expression, or the expression reads files.
     """
     parsed = _parse(connection, f"select {text}\n")
+    if parsed["error"] and parsed["error_type"] == NO_SELECT:
+        raise UsageError(NOT_ONE_EXPRESSION.format(option=option, text=text))
     if parsed["error"]:
-        raise NextmartError(f"{option}{text}: {parsed['error_message']}")
+        raise NextmartError(f"{option}{text}: {parsed['error_message']}. Write exactly one SQL expression")
     # in parentheses too, the text must be an expression: `select (a) from t` and `select a order by b` are none
     nodes = [statement["node"] for statement in parsed["statements"]]
     columns = [column for node in nodes for column in node.get("select_list", [])]
@@ -43,7 +49,7 @@ def require_one_expression(connection: Connection, option: str, text: str, *, al
     [plain] = [statement["node"] for statement in _parse(connection, "select 1")["statements"]]
     one_expression = rests == [{name: part for name, part in plain.items() if name != "select_list"}]
     if not one_expression or len(columns) != 1 or columns[0]["alias"] or _names_many_columns(columns[0]):
-        raise UsageError(f"{option}{text}: write exactly one SQL expression; this is more or other than one")
+        raise UsageError(NOT_ONE_EXPRESSION.format(option=option, text=text))
     reached = sorted(set(_reached(columns[0])))
     if reached and not allow_io:
         raise UsageError(

@@ -22,6 +22,7 @@ KIND_OF_ENDING: Final = {
     ".log": TEXT,
     ".inter": TEXT,
     ".item": TEXT,
+    ".user": TEXT,
     ".data": TEXT,
     ".parquet": PARQUET,
     ".jsonl": JSON_LINES,
@@ -30,6 +31,8 @@ KIND_OF_ENDING: Final = {
     ".xlsx": XLSX,
 }
 COMPRESSIONS: Final = (".gz", ".zst", ".bz2", ".zip")
+NOT_READ: Final = (".xml", ".rss", ".atom", ".xls", ".ods", ".html", ".avro", ".orc", ".sav", ".pkl", ".7z", ".rar")
+"""Endings of formats that people export and nextmart doesn't read."""
 _KIND_OF_FORMAT = {"csv": TEXT, "tsv": TEXT, "json": JSON, "parquet": PARQUET, "xlsx": XLSX}
 
 
@@ -73,6 +76,11 @@ def found_files(connection: Connection, source: SourceFiles) -> list[FoundFile]:
     files = []
     for path in paths:
         kind = _kind(path, source.options.format)
+        if kind is None and Path(path).suffix.lower() in NOT_READ:
+            raise UsageError(
+                f"{path}: {Path(path).suffix} files are not read. Export or convert the rows to CSV, JSON lines or "
+                "Parquet; Google's Merchant Center and most shops write a product feed as TSV too. Nothing was loaded"
+            )
         if kind is None:
             raise UsageError(
                 f"{path}: can't tell its format from its ending; the known endings are {', '.join(KIND_OF_ENDING)}. "

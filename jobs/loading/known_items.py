@@ -64,13 +64,18 @@ def item_rules(variables: Mapping[str, Any]) -> ItemRules:
         Values of the dbt vars.
     """
     macros = dbt_macros(variables=variables)
-    skew = macros.minutes(variables["clock_skew_minutes"])
-    updated_at = f"case when stated_at > loaded_at + {skew} then loaded_at else coalesce(stated_at, loaded_at) end"
-    ties = "title, brand, category, description, price, available".replace(",", " nulls last,")
+    price, available_text = macros.to_price("price"), macros.blank_as_null("available")
+    available = macros.to_availability(available_text)
     return ItemRules(
         key=f"coalesce({macros.null_word_as_null('item_id')}, '')",
         stated_at=macros.to_timestamp_utc(macros.blank_as_null("updated_at")),
-        latest_first=f"{updated_at} desc nulls last, loaded_at desc nulls last, stated_at desc nulls last, {ties}",
+        latest_first=macros.latest_item_first(
+            updated_at=macros.item_updated_at(),
+            price=price,
+            available=f"coalesce({available}, true)",
+            unread_price=f"case when {price} is null then {macros.null_word_as_null('price')} end",
+            unread_available=f"case when {available} is null then {available_text} end",
+        ),
     )
 
 

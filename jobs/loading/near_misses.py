@@ -21,11 +21,11 @@ SIDES = ("events", "catalogue", "both")
 """Whose ids may be respelt. Of equally good ways, the one for the first of these is told."""
 
 CREATE_FOUND_ITEMS = """
-    -- Each item id of the incoming events: how many rows have it, and whether the catalogue has it
+    -- Each item id of the events: how many rows have it, and whether the catalogue has it
     create or replace temp table found_items as
     with spellings as (
         -- the rule for ids, which is slow, reads each spelling once
-        select item_id, count(*) as row_count from incoming group by item_id
+        select item_id, count(*) as row_count from {events} group by item_id
     ),
     ids as (
         select {text} as item_id, sum(row_count)::bigint as row_count
@@ -67,10 +67,10 @@ COUNT_NEAR_MISSES = """
 """
 
 
-def match_items(connection: Connection, text_rule: Rule) -> ItemMatches:
-    """Compare the item ids of the temporary table ``incoming`` with those of ``raw.items``."""
+def match_items(connection: Connection, text_rule: Rule, events: str = "incoming") -> ItemMatches:
+    """Compare the item ids of the relation ``events`` with those of ``raw.items``."""
     text = text_rule("item_id")
-    connection.execute(CREATE_FOUND_ITEMS.format(text=text))
+    connection.execute(CREATE_FOUND_ITEMS.format(text=text, events=events))
     counts = connection.execute(
         "select count(*), coalesce(sum(row_count), 0)::bigint, count(*) filter (where is_known), "
         "coalesce(sum(row_count) filter (where is_known), 0)::bigint from found_items"

@@ -1,5 +1,6 @@
 """What the rows of a load hold, by the rules of dbt's staging models: counted at once, before a build rejects them."""
 
+from dataclasses import replace
 from typing import Any
 
 from jobs.loading.near_misses import EXAMPLE_COUNT, match_items
@@ -74,19 +75,38 @@ MEASURE_ITEMS = """
 """
 
 
-def report_source(connection: Connection, table: str, rules: StagingRules) -> SourceReport:
+def report_source(
+    connection: Connection, table: str, rules: StagingRules, *, with_known_events: bool = False
+) -> SourceReport:
     """Describe the rows of the temporary table ``incoming``, which belong to ``table``, as staging reads them.
 
     The table ``raw.items`` is the catalogue in which the items of events are looked up.
+
+    Parameters
+    ----------
+    with_known_events : bool
+        Whether a report of items says how the events of ``raw.events`` match the catalogue. If ``raw.events`` is a
+        view, the report doesn't say it: a user's view may be slow.
     """
-    return _report_events(connection, rules) if table == "events" else _report_items(connection, rules)
+    if table == "events":
+        return _report_events(connection, rules)
+    report = _report_items(connection, rules)
+    known_events = _known_events(connection) if with_known_events else None
+    return replace(report, items=match_items(connection, rules.text, known_events)) if known_events else report
+
+
+def _known_events(connection: Connection) -> str | None:
+    """Return the relation of the events that the warehouse has, or a sample of them; None if there are none."""
+    is_table = count_rows(connection, "duckdb_tables() where schema_name = 'raw' and table_name = 'events'")
+    rows = count_rows(connection, "raw.events") if is_table else 0
+    return measured_relation(rows, "raw.events") if rows else None
 
 
 def _report_events(connection: Connection, rules: StagingRules) -> SourceReport:
     rows = count_rows(connection, "incoming")
     names = ("event_id", "visitor_id", "user_id", "item_id", "event_type")
     texts = {name: rules.text(name) for name in (*names, "event_at")}
-    relation = _measured_relation(rows)
+    relation = measured_relation(rows)
     known_types = ", ".join(literal(name) for name in rules.known_event_types)
     found = _only_row(
         connection,
@@ -126,7 +146,7 @@ def _report_events(connection: Connection, rules: StagingRules) -> SourceReport:
 
 def _report_items(connection: Connection, rules: StagingRules) -> SourceReport:
     rows = count_rows(connection, "incoming")
-    relation = _measured_relation(rows)
+    relation = measured_relation(rows)
     names = ("item_id", "title", "brand", "category", "description", "price", "available", "updated_at")
     found = _only_row(
         connection,
@@ -155,11 +175,11 @@ def _report_items(connection: Connection, rules: StagingRules) -> SourceReport:
     )
 
 
-def _measured_relation(rows: int) -> str:
-    """Return the relation whose values are read: all incoming rows, or a sample of whole blocks of rows."""
+def measured_relation(rows: int, relation: str = "incoming") -> str:
+    """Return the relation whose values are read: all rows of a relation, or a sample of whole blocks of rows."""
     if rows <= EXACT_ROWS:
-        return "incoming"
-    return f"(select * from incoming tablesample system({100 * SAMPLE_ROWS / rows}%) repeatable (1))"
+        return relation
+    return f"(select * from {relation} tablesample system({100 * SAMPLE_ROWS / rows}%) repeatable (1))"
 
 
 def _different(connection: Connection, rows: int, name: str, texts: dict[str, str]) -> int:

@@ -108,7 +108,8 @@ class SourceReport:
     texts, withdrawn : int
         The numbers of items with a text, and of items that are not available.
     items : ItemMatches, optional
-        How the item ids of events match the catalogue.
+        How the item ids of events match the catalogue: of the source's events, or, for items that are loaded without
+        events, of the events that the warehouse has.
     """
 
     table: str

@@ -10,7 +10,16 @@ from jobs.loading.checked_copies import UnreadableRows, copy_text
 from jobs.loading.mapping import TABLE_COLUMNS
 from jobs.loading.relations import DUCKDB_COMPRESSION, FileRelation, ReadableFile, path_list
 from jobs.loading.sources import NoRowsError, SourceFiles
-from jobs.loading.text_heads import HEAD_BYTES, TextHead, has_no_header, likely_encoding, text_head, words
+from jobs.loading.text_heads import (
+    HEAD_BYTES,
+    TextHead,
+    has_no_header,
+    is_access_log,
+    likely_encoding,
+    lines_before_table,
+    text_head,
+    words,
+)
 from jobs.loading.unpacking import open_bytes
 from jobs.warehouse.connection import literal
 
@@ -85,6 +94,9 @@ def _head(source: SourceFiles, file: ReadableFile) -> TextHead | None:
         raise UsageError(
             f"{file.origin} is not utf-8; it looks like {encoding}. Say so: --encoding {encoding}. Nothing was loaded."
         )
+    before = lines_before_table(beginning) if options.columns is None and options.delimiter is None else None
+    if before:
+        raise UsageError(_lines_before_table_message(file, head, *before))
     if options.columns is None:
         following = beginning[head.offset :].decode("utf-8", errors="replace").split(head.newline.decode())
         known = {*TABLE_COLUMNS["events"], *TABLE_COLUMNS["items"], *words(source.column_map.values())}
@@ -93,17 +105,36 @@ def _head(source: SourceFiles, file: ReadableFile) -> TextHead | None:
     return head
 
 
+def _lines_before_table_message(file: ReadableFile, head: TextHead, before: int, delimiter: str) -> str:
+    """Return a message that shows a file's first line, which is not the header, and how to remove such lines."""
+    suffix = Path(file.origin).suffix or ".csv"
+    return (
+        f"{file.origin}: its first line is not the header: the line has no delimiter, and line {before + 1} and those "
+        f"after it have columns, with {delimiter!r} between them.\n"
+        f"Its first line: {head.first_line[:_SHOWN_LINE]}\n"
+        f"Remove what stands before the table, and load the rest: tail -n +{before + 1} {file.origin} > table{suffix}\n"
+        "Nothing was loaded."
+    )
+
+
 def _no_header_message(source: SourceFiles, file: ReadableFile, head: TextHead) -> str:
     """Return a message that shows a file's first line, and what to type for a file without a header."""
+    width = len(head.columns)
     ours = [name for name in ("visitor_id", "item_id", "event_at") if name in TABLE_COLUMNS[source.table]]
-    example = ",".join(
-        [*ours, *(f"column{number}" for number in range(len(ours), len(head.columns)))][: len(head.columns)]
-    )
+    maps = ""
+    if is_access_log(head.first_line) and source.table == "events":
+        ours = ["ip", "ident", "user", "day", "zone", "request", "status", "size", "referrer", "user_agent"]
+        maps = (
+            " --map visitor_id=ip --map \"item_id=split_part(request, ' ', 2)\" --map \"event_at=day || ' ' || zone\""
+            " --time-format '[%d/%b/%Y:%H:%M:%S %z]'"
+        )
+    example = ",".join([*ours, *(f"column{number}" for number in range(len(ours), width))][:width])
+    all_columns = f"all {width} columns in the file's order" if width > 1 else "its one column"
     return (
         f"{file.origin} has no header: its first line holds values, not the names of columns.\n"
         f"Its first line: {head.first_line[:_SHOWN_LINE]}\n"
         f"It has: {', '.join(head.columns)[:_SHOWN_LINE]}.\n"
-        f"Name all {len(head.columns)} columns in the file's order: --no-header --columns {example}\n"
+        f"Name {all_columns}: --no-header --columns {example}{maps}\n"
         "Nothing was loaded."
     )
 

@@ -20,6 +20,9 @@ _HEAD_LINES = 1_000
 _UTF_8_BOM = b"\xef\xbb\xbf"
 _BOMS = {b"\xff\xfe": "utf-16", b"\xfe\xff": "utf-16"}
 _UNKNOWN_TO_CP1252 = frozenset(b"\x81\x8d\x8f\x90\x9d")
+_ACCESS_LOG = re.compile(r"\S+ \S+ \S+ \[[0-9]{1,2}/\w+/[0-9]{4}:[0-9:]+ [+-][0-9]{4}\] .*")
+_TABLE_LINES = 3
+"""So many lines with one number of columns are a table."""
 _VALUE = re.compile(r"[-+]?[0-9][0-9.,:eE+-]*|[0-9]{4}-[0-9]{2}-[0-9]{2}[T ].*")
 
 
@@ -107,13 +110,56 @@ def text_head(head: bytes, delimiter: str | None, columns: tuple[str, ...] | Non
     first_line = first.decode("utf-8", errors="replace")
     newline = lines[last].end or b"\n"
     has_one_newline = last == skip and all(line.end == newline for line in lines[:last])
-    delimiter = delimiter or _most_frequent_delimiter(first_line)
+    if not delimiter and columns and len(columns) > 1:
+        delimiter = _delimiter_of_width([_decoded(line) for line in lines[skip : skip + 100]], len(columns))
+    delimiter = delimiter or (" " if is_access_log(first_line) else _most_frequent_delimiter(first_line))
     if columns:
         offset = bom + sum(len(line.text + line.end) for line in lines[:skip])
         return TextHead(delimiter, newline, skip, 0, columns, first_line, offset, has_one_newline)
     offset = bom + sum(len(line.text + line.end) for line in lines[: last + 1])
     names = _names(_fields(first_line, delimiter))
     return TextHead(delimiter, newline, skip, last + 1 - skip, names, first_line, offset, has_one_newline)
+
+
+def is_access_log(line: str) -> bool:
+    """Tell whether a line is one of a web server's log in the Common or the Combined Log Format."""
+    return bool(_ACCESS_LOG.fullmatch(line))
+
+
+def lines_before_table(head: bytes) -> tuple[int, str] | None:
+    """Return how many lines stand before a table, such as a title, and the table's delimiter; None if none do.
+
+    Lines stand before a table if the first line has no delimiter, and later lines all have the same number of columns.
+
+    Parameters
+    ----------
+    head : bytes
+        The first bytes of the file, in UTF-8; a byte order mark may stand before them.
+    """
+    lines = [_decoded(line) for line in _first_lines(head.removeprefix(_UTF_8_BOM))[:20]]
+    filled = [number for number, line in enumerate(lines) if line.strip()]
+    if not filled or any(sign in lines[filled[0]] for sign in DELIMITERS):
+        return None
+    for delimiter in DELIMITERS:
+        counts = [len(_fields(line, delimiter)) for line in lines]
+        before = next((number for number, count in enumerate(counts) if count > 1), len(lines))
+        table = counts[before:]
+        if len(table) >= _TABLE_LINES and len(set(table)) == 1:
+            return before, delimiter
+    return None
+
+
+def _delimiter_of_width(lines: Sequence[str], width: int) -> str | None:
+    """Return the delimiter by which most lines have a number of columns; None if no line has it."""
+    counts = {
+        delimiter: sum(len(_fields(line, delimiter)) == width for line in lines) for delimiter in (*DELIMITERS, " ")
+    }
+    best = max(counts, key=counts.__getitem__)
+    return best if counts[best] else None
+
+
+def _decoded(line: "_Line") -> str:
+    return line.text.decode("utf-8", errors="replace")
 
 
 class _Line(NamedTuple):
@@ -141,7 +187,7 @@ def has_no_header(head: TextHead, following: Sequence[str], known_names: Collect
     names = [field.strip() for field in _fields(head.first_line, head.delimiter)]
     if any(name.lower() in known_names for name in names):
         return False
-    if any(_VALUE.fullmatch(name) for name in names if name):
+    if any(_VALUE.fullmatch(name) for name in names if name) or is_access_log(head.first_line):
         return True
     rows = [_fields(line, head.delimiter) for line in following]
     return any(

@@ -5,16 +5,18 @@ without quotes is a plain character. Nothing here reads or writes a file.
 """
 
 import re
-from collections import deque
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Final
+
+from jobs.loading.text_runs import LineBuffer, run_pattern, utf_8_lines
 
 MAX_RECORD_LINES: Final = 10_000
 """A quote that is still open after so many lines is taken for one that nothing closes."""
 
 NOT_UTF_8 = "not utf-8"
 _QUOTED = re.compile(r' *"([^"]*(?:""[^"]*)*)("?) *')
+_QUOTED_BETWEEN_BLANKS = re.compile(r'"([^"]*(?:""[^"]*)*)("?)')
 
 
 @dataclass(frozen=True)
@@ -39,6 +41,22 @@ class Record:
     reason: str = ""
 
 
+@dataclass(frozen=True)
+class Run:
+    """Consecutive lines of which each is a readable record.
+
+    Attributes
+    ----------
+    line : int
+        Number of the first line, from 1.
+    lines : bytes
+        The lines, each with a plain line end.
+    """
+
+    line: int
+    lines: bytes
+
+
 class OpenQuote(ValueError):
     """A text ends inside a quoted field."""
 
@@ -57,8 +75,9 @@ def split_fields(text: str, delimiter: str) -> tuple[list[str], bool]:
     """
     fields: list[str] = []
     position, has_stray_quote = 0, False
+    pattern = _QUOTED_BETWEEN_BLANKS if delimiter.startswith(" ") else _QUOTED
     while True:
-        quoted = _QUOTED.match(text, position)
+        quoted = pattern.match(text, position)
         if quoted:
             if not quoted[2]:
                 raise OpenQuote("a quote opens a field, and nothing closes it")
@@ -81,23 +100,28 @@ class RecordReader:
 
     Parameters
     ----------
-    lines : iterable of bytes
-        The lines with their ends.
+    pieces : iterable of bytes
+        The text, in pieces of any size.
     delimiter : str
         What stands between fields.
     width : int
         The number of fields of a record.
     first_line : int
-        The number of the first of ``lines``.
+        The number of the text's first line.
+    newline : bytes
+        The one byte that ends a line.
     """
 
-    def __init__(self, lines: Iterable[bytes], delimiter: str, width: int, first_line: int) -> None:
-        self._lines = iter(lines)
-        self._waiting: deque[bytes] = deque()
+    def __init__(
+        self, pieces: Iterable[bytes], delimiter: str, width: int, first_line: int, newline: bytes = b"\n"
+    ) -> None:
+        self._lines = LineBuffer(pieces, newline)
+        self._newline = newline
         self._delimiter = delimiter
         self._delimiter_bytes = delimiter.encode()
         self._width = width
         self._line = first_line
+        self._run = run_pattern(self._delimiter_bytes, width, newline)
         # a line that is one record in which only whole fields have quotes: such a line needs no closer look
         between = re.escape(delimiter)
         field = rf'(?:"[^"]*(?:""[^"]*)*"|(?:(?!{between})[^"\r\n])*)'
@@ -109,7 +133,26 @@ class RecordReader:
 
     def __iter__(self) -> Iterator[Record]:
         """Yield every record, and every line that makes none; empty lines are left out where rows have two fields."""
-        while (line := self._next_line()) is not None:
+        for part in self.parts():
+            if isinstance(part, Record):
+                yield part
+            else:
+                lines = part.lines.split(b"\n")[:-1]
+                yield from (Record(part.line + number, line) for number, line in enumerate(lines))
+
+    def parts(self) -> Iterator[Run | Record]:
+        """Yield what iteration over the reader yields, with many readable records at once where that is possible."""
+        while True:
+            run = self._lines.next_run(self._run)
+            lines = utf_8_lines(run, self._newline)
+            self._lines.step_back(len(run) - len(lines))
+            if lines:
+                yield Run(self._line, self._with_plain_ends(lines))
+                self._line += lines.count(self._newline)
+                self._recovering = self._recovering and b'"' not in lines
+            line = self._lines.next_line()
+            if line is None:
+                return
             body = _without_end(line)
             if self._width > 1 and not body.strip():
                 self._line += 1
@@ -123,8 +166,9 @@ class RecordReader:
             else:
                 yield from self._quoted_record(line)
 
-    def _next_line(self) -> bytes | None:
-        return self._waiting.popleft() if self._waiting else next(self._lines, None)
+    def _with_plain_ends(self, lines: bytes) -> bytes:
+        """Return lines, in whose fields there is no line end, with plain line ends."""
+        return lines.replace(b"\r", b"\n" if self._newline == b"\r" else b"")
 
     def _plain_record(self, body: bytes) -> Record:
         """Return a line without quotes as a record."""
@@ -133,7 +177,7 @@ class RecordReader:
             body, found = body[: -len(self._delimiter_bytes)], found - 1
         reason = not_utf_8(body)
         if found != self._width:
-            reason = reason or f"{found:,} columns, not {self._width:,}"
+            reason = reason or _width_reason(found, self._width)
         elif b"\r" in body:
             reason = reason or "a carriage return inside a line: a value with a line end needs quotes"
         return Record(self._line, body, None, reason)
@@ -142,8 +186,9 @@ class RecordReader:
         """Yield the record that begins at a line with a quote, or the lines that make none."""
         taken = [line]
         fields, reason = self._parse(line)
+        self._lines.remember()
         while reason == _OPEN and len(taken) < MAX_RECORD_LINES:
-            more = self._next_line()
+            more = self._lines.next_line()
             if more is None:
                 break
             taken.append(more)
@@ -151,12 +196,13 @@ class RecordReader:
                 fields, reason = self._parse(b"".join(taken))
         if reason and len(taken) > 1 and all(self._parse(single, strict=True)[0] for single in taken[1:]):
             # each following line is a record by itself, so that the first line alone is broken
-            self._waiting.extendleft(reversed(taken[1:]))
+            self._lines.return_to_remembered()
             taken = taken[:1]
             reason = _OPEN
         elif reason == _OPEN:  # the following lines are judged one by one
-            self._waiting.extendleft(reversed(taken[1:]))
+            self._lines.return_to_remembered()
             taken = taken[:1]
+        self._lines.forget()
         self._recovering = bool(reason)
         yield Record(self._line, _without_end(b"".join(taken)), fields if not reason else None, reason)
         self._line += len(taken)
@@ -176,13 +222,18 @@ class RecordReader:
         while len(fields) > self._width and not fields[-1]:
             fields.pop()
         if len(fields) != self._width:
-            return None, f"{len(fields):,} columns, not {self._width:,}"
+            return None, _width_reason(len(fields), self._width)
         if has_stray_quote and (strict or self._recovering):
             return None, "a quote inside a field, which may be the end of the broken row before"
         return fields, ""
 
 
 _OPEN = "a quote opens a field, and nothing closes it"
+
+
+def _width_reason(found: int, expected: int) -> str:
+    """Return the reason why a record with another number of columns than the header is unreadable."""
+    return f"{found:,} {'column' if found == 1 else 'columns'}, not {expected:,}"
 
 
 def not_utf_8(body: bytes) -> str:

@@ -80,7 +80,11 @@ def _joined_sql(value: str, type_name: str, separator: str) -> str:
 def formatted_time_sql(text: str, time_formats: tuple[str, ...]) -> str:
     """Return the SQL that writes a time of the given formats as an ISO time; null if the text has none of the formats.
 
-    A text that two formats read as two different times is null too: nothing says which of the two is right.
+    A text that two formats read as two different times is null too: nothing says which of the two is right. So is a
+    time before the year 1000: ``%Y`` reads a year of two digits so.
     """
-    readings = ", ".join(f"cast(try_strptime(trim({text}), {literal(form)}) as varchar)" for form in time_formats)
+    instants = [f"try_strptime(trim({text}), {literal(form)})" for form in time_formats]
+    readings = ", ".join(
+        f"case when year({instant}) >= 1000 then cast({instant} as varchar) end" for instant in instants
+    )
     return f"case when len(list_distinct([{readings}])) = 1 then list_distinct([{readings}])[1] end"

@@ -9,6 +9,7 @@ from typing import Any
 import duckdb
 
 from jobs.errors import UsageError
+from jobs.loading.report import measured_relation
 from jobs.loading.text_values import formatted_time_sql
 from jobs.warehouse.connection import Connection, count_rows, literal
 from jobs.warehouse.dbt_macros import dbt_macros
@@ -21,11 +22,13 @@ _DAYS = [
 ]
 _CLOCKS = [
     *("", " %H:%M", " %H:%M:%S", " %H:%M:%S.%f", " %H:%M:%S,%f", " %I:%M %p", " %I:%M:%S %p", ", %H:%M", ", %H:%M:%S"),
+    *(", %I:%M %p", ", %I:%M:%S %p"),
     *("T%H:%M:%S", " %H:%M:%S %z"),
 ]
 FORMATS = [
     *map("".join, product(_DAYS, _CLOCKS)),
     *("%a, %d %b %Y %H:%M:%S %Z", "%a %b %d %H:%M:%S %Y", "%d/%b/%Y:%H:%M:%S %z", "[%d/%b/%Y:%H:%M:%S %z]"),
+    *("%d/%B/%Y:%H:%M:%S %z", "[%d/%B/%Y:%H:%M:%S %z]"),
 ]
 """Formats that are proposed, of which the first of those that read equally much comes first."""
 DAY_OR_MONTH_FIRST = "[0-9]{1,2}[/.-][0-9]{1,2}[/.-]([0-9]{4}|[0-9]{2})([ T,].*)?"
@@ -117,14 +120,17 @@ def find_unread_times(
         f"{text} is not null and ({macros.to_timestamp_utc(text)} is null "
         f"or regexp_full_match({text}, {literal(DAY_OR_MONTH_FIRST)}))"
     )
-    sample = f"(select {column} from {relation} using sample reservoir({SAMPLE_ROWS} rows) repeatable (0))"
+    measured = measured_relation(count_rows(connection, relation), relation)
+    count = count_rows(connection, f"{measured} where {unread}")
+    if not count:
+        return None
     connection.execute(
-        f"create or replace temp table unread_times as select distinct {text} as time_text from {sample} where {unread}"
+        "create or replace temp table unread_times as select distinct time_text "
+        f"from (select {text} as time_text from {measured} where {unread}) "
+        f"using sample reservoir({SAMPLE_ROWS} rows) repeatable (0)"
     )
     example = connection.execute("select min(time_text) from unread_times").fetchall()[0][0]
-    if example is None:
-        return None
-    count, given = (count_rows(connection, f"{relation} where {part}") for part in (unread, f"{text} is not null"))
+    given = count_rows(connection, f"{measured} where {text} is not null")
     read_texts, readings = _best_readings(connection)
     return UnreadTimes(count, given, example, count_rows(connection, "unread_times"), read_texts, readings)
 
@@ -135,7 +141,7 @@ def _best_readings(connection: Connection) -> tuple[int, dict[str, tuple[str, st
     Each format comes with one text and that text's reading. If the formats read a text differently, the text is one of
     those.
     """
-    readings = [f"try_strptime(time_text, {literal(form)})" for form in FORMATS]
+    readings = [formatted_time_sql("time_text", (form,)) for form in FORMATS]
     counts = connection.execute(
         f"select {', '.join(f'count({sql})' for sql in readings)} from unread_times"
     ).fetchall()[0]

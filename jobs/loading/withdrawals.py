@@ -7,6 +7,7 @@ from typing import Any
 from jobs.errors import NextmartError
 from jobs.loading.known_items import ItemRules, known_items_sql
 from jobs.loading.mapping import TABLE_COLUMNS
+from jobs.progress import say
 from jobs.warehouse.connection import Connection, count_rows
 from jobs.warehouse.dbt_macros import dbt_model
 
@@ -34,15 +35,26 @@ class CompleteFeed:
         for name in ("listed_items", "listed_earlier"):
             connection.execute(f"create or replace temp table {name} (item_id varchar)")
 
-    def list_incoming(self, *, is_superseded: bool = False) -> None:
-        """Note the items of the table ``incoming`` as listed by the feed, or by an earlier, superseded list of it."""
+        self.unreadable_count = 0
+
+    def list_incoming(self, unreadable_count: int, *, is_superseded: bool = False) -> None:
+        """Note the items of the table ``incoming`` as listed by the feed, or by an earlier, superseded list of it.
+
+        Parameters
+        ----------
+        unreadable_count : int
+            The number of the list's rows that can't be read.
+        """
         table = "listed_earlier" if is_superseded else "listed_items"
         self.connection.execute(f"insert into {table} select {self.rules.key} from incoming")
+        if not is_superseded:
+            self.unreadable_count += unreadable_count
 
     def withdraw_the_others(self, loaded_at: datetime, max_share: float) -> int:
         """Append a row with ``available`` = false of each available item that the feed doesn't list.
 
-        Items that only earlier lists of this load have are withdrawn too.
+        Items that only earlier lists of this load have are withdrawn too. Nothing is withdrawn if rows of the feed
+        can't be read: such a row may list what the feed seems to lack.
 
         Parameters
         ----------
@@ -87,6 +99,14 @@ class CompleteFeed:
                 "anti join listed_items using (item_id) anti join unlisted_items using (item_id) "
                 f"where item_id in ({self.available_items})"
             )
+        unlisted = count_rows(self.connection, "unlisted_items")
+        if unlisted and self.unreadable_count:
+            rows = f"{self.unreadable_count:,} {'row' if self.unreadable_count == 1 else 'rows'}"
+            say(
+                f"WARN: items: none of the {unlisted:,} items that the complete feed lacks is withdrawn, because "
+                f"{rows} of the feed can't be read and may list them. Mend those rows, and load the feed again."
+            )
+            return 0
         names = [name for name in TABLE_COLUMNS["items"] if name != "available"]
         self.connection.execute(
             "create or replace temp table withdrawn_now as "

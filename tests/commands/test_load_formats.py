@@ -3,6 +3,8 @@
 import bz2
 import gzip
 import json
+import re
+import shlex
 import sys
 import zipfile
 
@@ -164,6 +166,50 @@ def test_a_file_without_a_header_is_seen(shell, name, content):
     assert_nothing_loaded(shell)
     shell.load("--events", name, "--format", "csv", "--no-header", "--columns", "visitor_id,item_id,kind,event_at")
     assert shell.rows("select count(*) from raw.events") == [(2,)]
+
+
+LOG = """83.149.9.216 - - [28/Mar/2019:10:05:56 +0000] "GET /lamp HTTP/1.1" 200 3638 "-" "Mozilla/5.0 (X11; Ubuntu)"
+93.114.45.13 - anna [28/Mar/2019:12:05:04 +0200] "GET /mug?a=b HTTP/1.1" 200 1015 "http://shop/" "-"
+"""
+
+
+def test_a_web_servers_log_is_seen_and_loads_as_the_message_says(shell):
+    code, said = shell("load", "--events", shell.write("access.log", LOG))
+    assert code == 2
+    options = re.search("(--no-header --columns .*)", said)[1]
+    shell.load("--events", "access.log", *shlex.split(options))
+    assert shell.rows("select visitor_id, item_id, event_at, user_agent from raw.events order by all") == [
+        ("83.149.9.216", "/lamp", "2019-03-28 10:05:56+00", "Mozilla/5.0 (X11; Ubuntu)"),
+        ("93.114.45.13", "/mug?a=b", "2019-03-28 10:05:04+00", "-"),
+    ]
+
+
+@pytest.mark.parametrize(("before", "line"), [("18800\n92834\n", 3), ("All visits\n\n", 3), ("\ufeffReport 2026\n", 2)])
+def test_lines_before_the_table_are_seen(shell, before, line):
+    rows = "v\ti\t2026-01-01\n" * 4
+    events = shell.write("e.tsv", f"{before}visitor_id\titem_id\tevent_at\n{rows}")
+    code, said = shell("load", "--events", events)
+    assert (code, f"line {line} and those after it have columns" in said) == (2, True)
+    assert f"tail -n +{line} e.tsv > table.tsv" in said
+
+
+def test_the_delimiter_of_a_file_without_header_is_the_one_that_gives_its_columns(shell):
+    shell.monkeypatch.setenv("NEXTMART_MAX_UNREADABLE_SHARE", "0.5")
+    shell.write("e.dat", "18800\n" + "v\ti,j;k\t2026-01-01\n" * 3 + "w\ti\t2026-01-01\n")
+    counts = shell.load("--events", "e.dat", "--no-header", "--columns", "visitor_id,item_id,event_at")["events"]
+    assert (counts["read"], counts["unreadable"]) == (4, 1)
+    assert shell.rows("select visitor_id, item_id from raw.events order by all") == [("v", "i,j;k"), ("w", "i")]
+
+
+@pytest.mark.parametrize("name", ["ml-100k.item", "u.data", "u.user"])
+def test_endings_of_public_data_sets_are_text(shell, name):
+    assert shell.load("--items", shell.write(name, "item_id\ttitle\na\tLamp\n"))["items"]["loaded"] == 1
+
+
+@pytest.mark.parametrize("name", ["feed.xml", "old.xls"])
+def test_a_format_that_is_not_read_says_what_to_export(shell, name):
+    code, said = shell("load", "--items", shell.write(name, "<rss/>"))
+    assert (code, "files are not read. Export or convert the rows to CSV" in said) == (2, True)
 
 
 @pytest.mark.parametrize(

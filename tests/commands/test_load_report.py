@@ -120,6 +120,23 @@ def test_near_misses_say_what_would_match_and_whose_ids_to_respell(load, catalog
     assert (code, f"2 of 3 would match {way}" in said) == (0, True)
 
 
+def test_items_that_come_after_events_say_what_would_match(load):
+    load.report("events", "--events", load.write("e.csv", HEADER + "v,7,2026-01-01,view,\nv,8,2026-01-01,view,\n"))
+    items = load.report("items", "--items", load.write("i.csv", "item_id\n007\n08\n"))["items"]
+    assert (items["rows"], items["known_ids"]) == (2, 0)
+    assert items["near_misses"] == [{"way": "without leading zeros", "where": "catalogue", "ids": 2}]
+    code, said = load("--items", "i.csv")
+    assert code == 0
+    assert "\n  events    0 % of the events are on items of the catalogue; it lacks 2 of 2 item ids: '7' (1)" in said
+    assert "WARN: items: only 0 % of the events are on items of the catalogue" in said
+    # other items: old events may be on items that are gone
+    code, said = load("--items", load.write("i.csv", "item_id\nx\n"), "--warehouse", "other.duckdb")
+    assert (code, "of the events" in said) == (0, False)
+    load.report("events", "--events", load.write("e.csv", HEADER + "v,a,2026-01-01,view,\n"), "--warehouse", "o.duckdb")
+    code, said = load("--items", "i.csv", "--warehouse", "o.duckdb")
+    assert (code, "0 % of the events" in said, "WARN" in said) == (0, True, False)
+
+
 def test_known_items_are_those_of_the_warehouse_and_of_the_same_load(load):
     load.report("items", "--items", load.write("old.csv", "item_id\na\n"))
     load.write(

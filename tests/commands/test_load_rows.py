@@ -93,6 +93,25 @@ def test_many_rows_of_an_item_in_a_partial_feed_give_its_latest_with_the_known_r
     assert loaded == [("a", "Lamp", "3"), ("b", None, "5")]
 
 
+@pytest.mark.parametrize(
+    ("first", "second"),
+    [("9", "10"), ("10", "9"), ("1e3", "999"), ("free", "10"), ("free", "gratis"), ("1,299.00", "1300")],
+)
+def test_of_rows_of_one_time_the_known_one_is_that_of_staging(shell, first, second):
+    rows = "".join(f'a,Lamp,{"B" if price == first else "A"},"{price}",2026-01-01\n' for price in (first, second))
+    shell.write("1.csv", "item_id,title,description,price,updated_at\n" + rows)
+    shell.rows("select 1")  # makes the warehouse
+    with duckdb.connect(str(shell.folder / "warehouse.duckdb")) as connection:
+        prepare_warehouse(connection)
+        connection.execute(
+            "insert into raw.items by name select *, timestamptz '2026-01-02 00:00:00+00' as loaded_at "
+            "from read_csv('1.csv', all_varchar = true)"
+        )
+    before = staged(shell, "price, unread_price")
+    shell.load("--items", shell.write("stock.csv", "item_id,available\na,0\n"))
+    assert staged(shell, "price, unread_price") == before
+
+
 # --- complete feeds ---
 
 
@@ -148,6 +167,27 @@ def test_a_complete_feed_that_lacks_many_items_stops_the_load(shell):
     shell.monkeypatch.setenv("NEXTMART_MAX_WITHDRAWN_SHARE", "0.6")
     assert shell.load("--items", half, "--complete")["items"]["withdrawn"] == 6
     assert shell("load", "--events", half, "--complete")[0] == 2
+
+
+def test_a_complete_feed_with_unreadable_rows_withdraws_nothing(shell):
+    listed = [f"i{n},T{n}" for n in range(9)]
+    shell.load("--items", shell.write("all.csv", "\n".join(["item_id,title", "a,Lamp", *listed])), "--complete")
+    shell.monkeypatch.setenv("NEXTMART_MAX_UNREADABLE_SHARE", "0.2")
+    broken = shell.write("broken.csv", "\n".join(["item_id,title", "a,Lamp,9", *listed]))
+    for check in ([], ["--check"]):
+        said = said_by_load(shell, "--items", broken, "--complete", *check)
+        assert "none of the 1 items that the complete feed lacks is withdrawn, because 1 row of the feed" in said
+    assert staged(shell, "available")[0] == (True,)
+    assert shell.load("--items", shell.write("less.csv", "\n".join(["item_id,title", *listed])), "--complete")[
+        "items"
+    ] == {"read": 9, "repeated": 0, "known": 9, "loaded": 0, "withdrawn": 1}
+    # a feed that lacks nothing needs no word
+    assert "withdrawn, because" not in said_by_load(
+        shell,
+        "--items",
+        shell.write("b.csv", "item_id\n" + "\n".join([*(line.split(",")[0] for line in listed), "x,y"])),
+        "--complete",
+    )
 
 
 def test_several_files_are_loaded_and_are_one_complete_feed(shell):
@@ -235,8 +275,12 @@ def test_an_expression_of_duckdb_is_understood(expression):
 NOT_ONE = [
     "a, b", "a as b", "a from t", "a; select 1", "a order by 1", "a where b", "*", "columns(*)", "lower(columns(*))",
     "a union select b", "distinct a", "a limit 1", "a group by all", "a using sample 1",
+    "a; drop table raw.items", "a; attach 'f.db'", "a; insert into raw.items select 1",
 ]  # fmt: skip
-BROKEN = ["a) from t; drop table raw.items; --", "a /* b", "", "copy raw.items to 'f.csv'", "pragma version", "lower("]
+BROKEN = [
+    "a=b; c", "a) from t; drop table raw.items; --", "a /* b", "", "copy raw.items to 'f.csv'", "pragma version",
+    "lower(",
+]  # fmt: skip
 READING = [
     "(select max(x) from read_csv('f.csv'))", "(select content from read_text('/etc/passwd'))", "x in (from glob('*'))",
     "(select x from 'f.parquet')", "(from read_parquet('s3://b/f'))", "getenv('HOME')", "(from query('select 1'))",
@@ -305,17 +349,34 @@ def test_times_of_a_given_format_are_read_and_others_are_counted(shell, text, fo
         (["01/02/2021 1:45 PM"], ["'%d/%m/%Y %I:%M %p', or", "'%m/%d/%Y %I:%M %p'"]),
         (["01.02.2021 10:00", "31.12.2021 10:00"], ["--time-format '%d.%m.%Y %H:%M'. Say"]),
         (["12/1/2010 8:26", "2026-01-01"], ["1 of 2 times", "2010-01-12 08:26:00", "2010-12-01 08:26:00"]),
+        (["2/4/20, 5:14 AM"], ["'%d/%m/%y, %I:%M %p'", "'%m/%d/%y, %I:%M %p'"]),
+        (["[28/March/2019:10:05:04 +0000]"], ["'[%d/%B/%Y:%H:%M:%S %z]'"]),
         (["01/02/21"], ["'%d/%m/%y'", "'%m/%d/%y'", "'%y/%m/%d'"]),
         (["31/Dec/2021:10:00:00 +0100"], ["'%d/%b/%Y:%H:%M:%S %z'"]),
         (["some day"], ["'some day'", "--time-format"]),
     ],
 )  # fmt: skip
 def test_unread_times_show_their_readings_and_nothing_is_guessed(shell, texts, words):
-    rows = "".join(f"v{n},i,{text}\n" for n, text in enumerate(texts))
+    rows = "".join(f'v{n},i,"{text}"\n' for n, text in enumerate(texts))
     said = said_by_load(shell, "--events", shell.write("e.csv", "visitor_id,item_id,event_at\n" + rows))
     for word in words:
         assert word in said
     assert shell.rows("select event_at from raw.events order by visitor_id") == [(text,) for text in texts]
+
+
+def test_a_year_of_two_digits_is_in_no_early_century(shell):
+    events = shell.write("e.csv", "visitor_id,item_id,event_at\nv,i,12/1/10 8:26\n")
+    said = shell("load", "--check", "--events", events)[1]
+    assert "'12/1/10 8:26' is 2010-01-12 08:26:00 with --time-format '%d/%m/%y %H:%M', or 2010-12-01 08:26:00" in said
+    said = said_by_load(shell, "--events", events, "--time-format", "%d/%m/%Y %H:%M")
+    assert "1 times have no --time-format" in said
+    assert shell.rows("select event_at from raw.events") == [("12/1/10 8:26",)]
+
+
+def test_one_unread_time_among_many_is_found(shell):
+    rows = "".join(f"v,i,2026-01-01 00:00:{n % 60:02}.{n}\n" for n in range(30_000))
+    said = said_by_load(shell, "--events", shell.write("e.csv", f"visitor_id,item_id,event_at\n{rows}v,i,1/2/2021\n"))
+    assert "1 of 30,001 times can't be read for certain. '1/2/2021' is 2021-02-01" in said
 
 
 def test_two_formats_that_read_a_time_differently_leave_it(shell):

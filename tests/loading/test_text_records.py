@@ -1,6 +1,10 @@
 """Which lines make up a record, and how reading goes on after a broken one."""
 
+import re
+
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from jobs.loading.text_heads import has_no_header, likely_encoding, text_head
 from jobs.loading.text_records import RecordReader, split_fields
@@ -35,6 +39,8 @@ def records(text: str, delimiter: str = ",", width: int = 2) -> list:
         ('"a\nb" x,c\nd,e\n', [(1, BROKEN), (3, ["d", "e"])]),
         ('a,"b "x" y\nc",d\ne,f\n', [(1, BROKEN), (2, BROKEN), (3, ["e", "f"])]),
         ("a,\udcfc\nb,c\n", [(1, BROKEN), (2, ["b", "c"])]),
+        ('"a\nb,c\n', [(1, BROKEN), (2, ["b", "c"])]),
+        ('a,"b\n"c","d"\n', [(1, BROKEN), (2, ["c", "d"])]),
     ],
 )
 def test_records(text, expected):
@@ -97,3 +103,32 @@ def test_a_missing_header_is_seen(text, expected):
 )
 def test_the_likely_encoding(content, encoding):
     assert likely_encoding(content) == encoding
+
+
+LINES = st.sampled_from(["a,b", '"a,b', '"a"",",b', '"x\ny",c', "ä,", ",", "a", "a,b,c", " ", '5" tv,b'])
+
+
+@settings(max_examples=300, deadline=None)
+@given(
+    text=st.one_of(st.text('ab,"\n\r \t:', max_size=60), st.lists(LINES, max_size=12).map("\n".join)),
+    delimiter=st.sampled_from([",", "\t", "::", " "]),
+    width=st.integers(1, 3),
+    newline=st.sampled_from([b"\n", b"\r"]),
+    size=st.integers(1, 30),
+    broken_byte=st.none() | st.integers(0, 60),
+)
+def test_a_run_of_lines_holds_what_each_line_does(text, delimiter, width, newline, size, broken_byte):
+    content = text.replace("\n", "\r").encode() if newline == b"\r" else text.encode()
+    if broken_byte is not None:
+        content = content[:broken_byte] + b"\xff" + content[broken_byte:]
+    pieces = [content[start : start + size] for start in range(0, len(content), size)]
+
+    def read(reader):
+        return [
+            (record.line, record.raw if record.reason else record.fields or record.raw, record.reason)
+            for record in reader
+        ]
+
+    line_by_line = RecordReader(pieces, delimiter, width, 1, newline)
+    line_by_line._run = re.compile(b"")
+    assert read(RecordReader([content], delimiter, width, 1, newline)) == read(line_by_line)

@@ -37,10 +37,7 @@ rows_with_update_times as (
     -- from a broken clock, would win over every later row of the item
     select
         *,
-        case
-            when stated_at > loaded_at + {{ minutes(var('clock_skew_minutes')) }} then loaded_at
-            else coalesce(stated_at, loaded_at)
-        end as updated_at,
+        {{ item_updated_at() }} as updated_at,
         -- a feed that changes its words must not empty the shop
         coalesce(stated_available, true) as available,
         case when price is null then price_text end as unread_price,
@@ -55,10 +52,7 @@ latest_rows as (
     where item_id is not null
     qualify row_number() over (
         partition by item_id
-        order by
-            updated_at desc nulls last, loaded_at desc nulls last, stated_at desc nulls last,
-            title nulls last, brand nulls last, category nulls last, description nulls last,
-            price nulls last, available, unread_price nulls last, unread_available nulls last
+        order by {{ latest_item_first() }}
     ) = 1
 ),
 

@@ -1,0 +1,25 @@
+{# Macros for the rows of the catalogue: when a row counts from, and which of an item's rows is its latest. The loader
+   renders both for the rows of raw.items, whose values it gives as SQL expressions. #}
+
+{# Instant from which a row of an item counts: the instant that the row states, unless the row states none, or one that
+   lies after the row's arrival. #}
+{% macro item_updated_at() -%}
+    case
+        when stated_at > loaded_at + {{ minutes(var('clock_skew_minutes')) }} then loaded_at
+        else coalesce(stated_at, loaded_at)
+    end
+{%- endmacro %}
+
+{# Order in which the first of an item's rows is the one that staging takes. The columns after the three times only
+   decide between rows of equal times. #}
+{% macro latest_item_first(
+    updated_at='updated_at',
+    price='price',
+    available='available',
+    unread_price='unread_price',
+    unread_available='unread_available'
+) -%}
+    {{ updated_at }} desc nulls last, loaded_at desc nulls last, stated_at desc nulls last,
+    title nulls last, brand nulls last, category nulls last, description nulls last,
+    {{ price }} nulls last, {{ available }}, {{ unread_price }} nulls last, {{ unread_available }} nulls last
+{%- endmacro %}
