@@ -36,7 +36,7 @@ from jobs.loading.sources import LoadRules
 from jobs.orchestration.dbt_build import dbt_build, published_counts
 from jobs.orchestration.run_job import run_job
 from jobs.orchestration.torchrun import is_one_of_several_processes, require_single_process
-from jobs.progress import printable, say, stage_line
+from jobs.progress import say, stage_line
 from jobs.settings import FILE_NAME, Settings, load_settings
 from jobs.warehouse.attached import attach_needed, naming_databases
 from jobs.warehouse.connection import Connection, connect, prepare_warehouse
@@ -133,6 +133,7 @@ def load_command(
         "--complete": complete,
     }
     sources = load_options.chosen_sources(settings, feeds or [], events or [], items or [], file_options, allow_sql_io)
+    settings.job_vars()  # raises an error if a dbt var is wrong, before anything is loaded
     databases = source_databases(settings.attach, [source.path for source in sources])
     rules = LoadRules(settings.merged_vars(), 1.0 if allow_mass_withdrawal else settings.max_withdrawn_share)
     if check_only:
@@ -184,7 +185,7 @@ def init_command(
     done = "printed" if print_only else f"{FILE_NAME} written"
     asked = f"; questions to answer, in lines that begin with #?: {proposal.questions}" if proposal.questions else ""
     lines = [f"{done}{asked}", *proposal.lines(), "next: nextmart load --check"]
-    print_outcome(summary, printable("\n".join(lines)), as_json)
+    print_outcome(summary, "\n".join(lines), as_json)
 
 
 @app.command("run")

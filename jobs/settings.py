@@ -38,6 +38,10 @@ NOT_SETTINGS = {
 """Environment variables that begin with ``NEXTMART_`` but are no settings, each with its meaning."""
 
 
+EVENT_IDENTITIES = (["event_id"], ["event_id", "item_id"])
+"""The values that the dbt var ``event_identity`` may have: the columns that make two rows the same event."""
+
+
 class EmbeddingModel(BaseModel):
     """An embedding model, as an entry of the dbt var ``embedding_models`` describes it."""
 
@@ -81,6 +85,8 @@ class Vars(BaseModel):
     null_words: list[str]
     price_decimal_sign: Literal[".", ","] | None
     availability_words: dict[str, bool]
+    event_identity: list[str]
+    max_source_session_hours: float = Field(gt=0, allow_inf_nan=False)
     sequence_scope: Literal["session", "visitor", "user"]
     sequence_event_types: list[str]
     collapse_repeats: bool
@@ -89,6 +95,13 @@ class Vars(BaseModel):
     recommendations_per_visitor: int = Field(gt=0)
     similar_items_per_item: int = Field(gt=0)
     allow_repeats: bool
+
+    @field_validator("event_identity", mode="before")
+    @classmethod
+    def _require_known_identity(cls, columns: Any) -> Any:
+        if columns not in EVENT_IDENTITIES:
+            raise ValueError(f"use {' or '.join(json.dumps(identity) for identity in EVENT_IDENTITIES)}")
+        return columns
 
     @property
     def embedding(self) -> EmbeddingModel:

@@ -34,10 +34,10 @@ class PostgresServer:
             nobody = pwd.getpwnam("nobody")
             self.user_of_system = {"user": nobody.pw_uid, "group": nobody.pw_gid, "extra_groups": []}
             self.folder.chmod(0o755)
-            # nobody may not see where the wheel is installed
-            shutil.copytree(installed / "pginstall18", self.folder / PACKAGE / "pginstall18")
-            shutil.copytree(installed.with_name(f"{PACKAGE}.libs"), self.folder / f"{PACKAGE}.libs")
-            self.programs = self.folder / PACKAGE / "pginstall18" / "bin"
+            if not self._may_run_programs():
+                shutil.copytree(installed / "pginstall18", self.folder / PACKAGE / "pginstall18")
+                shutil.copytree(installed.with_name(f"{PACKAGE}.libs"), self.folder / f"{PACKAGE}.libs")
+                self.programs = self.folder / PACKAGE / "pginstall18" / "bin"
             for path in (work, work / "password"):
                 os.chown(path, nobody.pw_uid, nobody.pw_gid)
         with socket.socket() as free:
@@ -46,9 +46,19 @@ class PostgresServer:
         self._run(
             "initdb", "--pgdata", work / "data", "--username", self.user, "--auth", "scram-sha-256",
             "--pwfile", work / "password", "--no-sync", "--encoding", "utf8", "--locale", "C",
+            "--wal-segsize", "1",
         )  # fmt: skip
         options = f"-h 127.0.0.1 -p {self.port} -k {work} -c fsync=off -c shared_buffers=16MB -c timezone=UTC"
         self._run("pg_ctl", "-D", work / "data", "-w", "-l", work / "log", "-o", options, "start")
+
+    def _may_run_programs(self) -> bool:
+        """Tell whether the server's user can run programs where the wheel is installed."""
+        try:
+            command = [str(self.programs / "postgres"), "--version"]
+            done = subprocess.run(command, cwd="/", capture_output=True, check=False, **self.user_of_system)
+        except OSError:
+            return False
+        return done.returncode == 0
 
     def _run(self, program: str, *arguments: object) -> None:
         # no pipe: the server that pg_ctl leaves behind would keep it open

@@ -13,6 +13,10 @@
     interval '{{ number }} minutes'
 {%- endmacro %}
 
+{% macro hours(number) -%}
+    interval '{{ number }} hours'
+{%- endmacro %}
+
 {% macro minutes_between(earlier, later) -%}
     {{ return(adapter.dispatch('minutes_between', 'nextmart')(earlier, later)) }}
 {%- endmacro %}

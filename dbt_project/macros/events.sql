@@ -5,13 +5,14 @@
     (reject_reason is null or reject_reason = 'unknown_item')
 {%- endmacro %}
 
-{# The columns that must be equal in two rows of one event_id for the rows to be the same event. #}
+{# The columns that must be equal in two rows of one event_key for the rows to be the same event. #}
 {% macro event_payload() -%}
     row(visitor_id, user_id, item_id, event_type, event_at, source_session_id)
 {%- endmacro %}
 
-{# The order of the rows of one event_id, of which the first row, the first to arrive, is kept. Rows that arrived at the
-   same time are ordered by their content, so that the order is total. `event_at_text` is the event's time as loaded. #}
+{# The order of the rows of one event_key, of which the first row, the first to arrive, is kept. Rows that arrived at
+   the same time are ordered by their content, so that the order is total. `event_at_text` is the event's time as
+   loaded. #}
 {% macro first_come_order(event_at_text) -%}
     loaded_at, {{ event_payload() }}, user_agent nulls last, {{ event_at_text }}
 {%- endmacro %}

@@ -1,9 +1,20 @@
 {# Macros for a session's key, and for the build bounds of session_items and session_totals (see build_bounds.sql). #}
 
-{# The key of a session: a hash of visitor_id and of the event_id of the session's first event. A late event changes the
-   key only if it comes before all other events of the session. #}
-{% macro session_key() -%}
-    md5(visitor_id || ':' || event_id)
+{# The key of a session: a hash of visitor_id and of the key of the session's first event. A late event changes the key
+   of a session only if it comes before all other events of the session. `relation` is the alias of the relation with
+   the first event. #}
+{% macro session_key(relation='') -%}
+    md5({{ relation ~ '.' if relation else '' }}visitor_id || ':' || {{ event_key(relation) }})
+{%- endmacro %}
+
+{# Condition that an event with a session's first_event_id is the session's first event: it is unless several events have
+   this event_id. `sessions` and `events` are the aliases of relations. #}
+{% macro is_first_event(sessions, events) -%}
+    {%- if has_item_in_identity() -%}
+    {{ sessions }}.session_id = {{ session_key(events) }}
+    {%- else -%}
+    true
+    {%- endif -%}
 {%- endmacro %}
 
 {# Query for the time one session gap before the earliest new event. New events can change a visit made by the gap rule
@@ -15,8 +26,8 @@
 {%- endmacro %}
 
 {# Query for the start of the earliest visit that new events may change: a visit with an event at or after
-   earliest_nearby_event, or a visit in the same session of the tracker as a new event. No event before this start is
-   assigned to a session again. #}
+   earliest_nearby_event, or a visit in a session of the tracker whose events are all assigned again. No event before
+   this start is assigned to a session again. #}
 {% macro earliest_affected_visit() -%}
     {% if is_incremental() %}
     select coalesce(min(visit_started_at), 'infinity')
@@ -24,8 +35,8 @@
     where
         event_at >= {{ build_bound('earliest_nearby_event', "'-infinity'::timestamptz") }}
         or source_session_id in (
-            select source_session_id from {{ ref('stg_events') }}
-            where batch_id > {{ build_bound('session_items_last_build', 0) }}
+            select source_session_id from ({{ source_sessions_with_new_events() }}) as source_sessions
+            where is_assigned_whole
         )
     {% else %}
     select '-infinity'::timestamptz
@@ -42,8 +53,11 @@
 
 {# The settings that divide events into sessions, as text. session_changes records this text for each build, and the
    test one_session_rule fails if builds recorded different texts: after a change of these settings, run a full
-   refresh. #}
+   refresh. The default of max_source_session_hours is left out, because builds recorded no such number before there was
+   this setting. #}
 {% macro session_rule() -%}
     gap {{ var('session_gap_minutes') }} min, longest {{ var('max_session_minutes') }} min,
     {{- ' ' }}{{ var('max_session_events') }} events
+    {%- if var('max_source_session_hours') != 24 %}, longest of the tracker {{ var('max_source_session_hours') }} h
+    {%- endif %}
 {%- endmacro %}

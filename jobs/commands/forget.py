@@ -85,23 +85,26 @@ TABLES_OF_VISITORS = """
 """
 
 CREATE_CLAIMS = """
-    -- Rejected rows that have the event_id of a deleted row. Of all rows with one event_id, the first to arrive is kept
+    -- Rejected rows of an event whose kept row is deleted. Of all rows of one event, the first to arrive is kept
     -- (int_events_checked). If the kept row is deleted, the next row takes its place, and rows with the same values as
-    -- the next row are no longer in conflict with the kept one
+    -- the next row are no longer in conflict with the kept one. The row_key of a kept row is its event_id, or is made
+    -- of event_id and item_id: the dbt var event_identity of the build says which
     create or replace temp table claims as
     select
         row_key,
+        kept_row_key,
         row_number() over first_come = 1 as moves_up,
-        payload is not distinct from first_value(payload) over first_come as says_the_same
+        {payload} is not distinct from first_value({payload}) over first_come as says_the_same
     from (
-        select *, {payload} as payload
-        from staging.checked_events
-        where reject_reason = 'duplicate_event_id'
+        select rejected.*, kept.row_key as kept_row_key
+        from staging.checked_events as rejected
+        inner join forgotten_events as kept on rejected.event_id = kept.event_id
+            and (kept.row_key = kept.event_id or kept.item_id = rejected.item_id)
+        where rejected.reject_reason = 'duplicate_event_id'
+            and (kept.reject_reason is null or kept.reject_reason = 'unknown_item')
+            and rejected.row_key not in (select row_key from forgotten_events)
     )
-    where
-        event_id in (select event_id from forgotten_events where row_key = event_id)
-        and row_key not in (select row_key from forgotten_events)
-    window first_come as (partition by event_id order by {first_come_order})
+    window first_come as (partition by kept_row_key order by {first_come_order})
 """
 
 DELETE_EVENTS = """
@@ -113,19 +116,37 @@ DELETE_EVENTS = """
 """
 
 MOVE_UP_CLAIMS = """
-    -- The next row of an event_id takes the place of the deleted one, as if it had arrived first
+    -- The next row of an event takes the place of the deleted one, as if it had arrived first
     update staging.checked_events set
-        row_key = event_id,
+        row_key = claims.kept_row_key,
         reject_reason = case when item_id not in (select item_id from staging.stg_items) then 'unknown_item' end,
         raw_row = case when item_id not in (select item_id from staging.stg_items) then raw_row end,
         batch_id = $batch_id
-    where row_key in (select row_key from claims where moves_up)
+    from claims
+    where checked_events.row_key = claims.row_key and claims.moves_up
 """
 
 REPROCESS_SHARED_DEVICES = """
     -- Gives the remaining events on shared devices the new batch_id, so that the next build processes them again
     update staging.checked_events set batch_id = $batch_id
     where visitor_id in (from concerned) and reject_reason is null
+"""
+
+CREATE_UNSHARED_SESSIONS = """
+    -- Sessions of the tracker that belonged to several visitors, and now belong to one. The next build no longer cuts
+    -- them by silence because of the other visitors
+    create or replace temp table unshared_sessions as
+    select source_session_id from staging.checked_events
+    where reject_reason is null
+        and source_session_id in (select source_session_id from forgotten_events where reject_reason is null)
+    group by source_session_id
+    having min(visitor_id) = max(visitor_id)
+"""
+
+REPROCESS_UNSHARED_SESSIONS = """
+    -- Gives the events of these sessions the new batch_id, so that the next build processes them again
+    update staging.checked_events set batch_id = $batch_id
+    where source_session_id in (from unshared_sessions) and reject_reason is null
 """
 
 NEXT_BATCH_ID = """
@@ -273,6 +294,11 @@ def delete_collected_rows(connection: Connection, person: Person, published_coun
         deleted["staging.checked_events"] = _execute_for_number(connection, DELETE_EVENTS)
         connection.execute(MOVE_UP_CLAIMS, {"batch_id": batch_id})
         connection.execute(REPROCESS_SHARED_DEVICES, {"batch_id": batch_id})
+        connection.execute(CREATE_UNSHARED_SESSIONS)
+        connection.execute(REPROCESS_UNSHARED_SESSIONS, {"batch_id": batch_id})
+        for table in ("sessions.session_items", "sessions.session_totals"):
+            if table in relation_types:
+                connection.execute(f"delete from {table} where source_session_id in (from unshared_sessions)")
     if "staging.event_batches" in relation_types:
         connection.execute(REDUCE_SETTLED_COUNT)
     if published_count or any(deleted.values()):
@@ -291,7 +317,7 @@ def delete_collected_rows(connection: Connection, person: Person, published_coun
 
 
 def _event_rules_sql(null_words: Sequence[str] = ()) -> dict[str, str]:
-    """Return SQL of dbt's macros that tells which rows are a person's, and which row of an ``event_id`` dbt keeps."""
+    """Return SQL of dbt's macros that tells which rows are a person's, and which row of an event dbt keeps."""
     macros = dbt_macros("dialect.sql", "values.sql", "events.sql")
     return {
         "visitor_id": macros.blank_as_null("visitor_id"),

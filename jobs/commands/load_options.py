@@ -105,7 +105,8 @@ def chosen_sources(
     feeds = read_feeds(settings.feeds, settings.max_unreadable_share, allow_sql_io=allow_sql_io)
     if not feeds and not feed_names:
         raise UsageError(
-            "say what to load: --events FILE, --items FILE, or both; or describe feeds in nextmart.toml, [feeds.NAME]"
+            "say what to load: --events FILE, --items FILE, or both; or describe feeds in nextmart.toml, "
+            "[feeds.NAME], which nextmart init FILE writes for you"
         )
     return chosen_feeds(feeds, feed_names)
 

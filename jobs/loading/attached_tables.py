@@ -3,6 +3,7 @@
 import difflib
 import re
 from collections.abc import Collection, Iterable
+from dataclasses import replace
 from pathlib import Path
 from typing import Final
 
@@ -10,7 +11,7 @@ import duckdb
 
 from jobs.errors import NextmartError, UsageError, redact
 from jobs.loading.file_listing import KIND_OF_ENDING
-from jobs.loading.mapping import TABLE_COLUMNS
+from jobs.loading.postgres_tables import postgres_relation
 from jobs.loading.relations import FileRelation, first_paragraph
 from jobs.loading.sources import SourceFiles
 from jobs.warehouse.attached import attached_names
@@ -31,14 +32,6 @@ TABLES_OF_A_DATABASE = """
     where lower(database_name) = $database and schema_name not in ('information_schema', 'pg_catalog')
         and not starts_with(table_name, 'sqlite_')
     order by all
-"""
-
-POSTGRES_TYPES = """
-    -- The type of each column of a table, as Postgres names it, without a precision
-    select attribute.attname, type.typname
-    from pg_catalog.pg_attribute as attribute
-    join pg_catalog.pg_type as type on type.oid = attribute.atttypid
-    where attribute.attrelid = {table}::regclass and attribute.attnum > 0 and not attribute.attisdropped
 """
 
 
@@ -105,8 +98,7 @@ def attached_table(connection: Connection, path: str) -> tuple[str, ...] | None:
 def table_relation(connection: Connection, source: SourceFiles, parts: tuple[str, ...]) -> FileRelation:
     """Return the relation of a table in an attached database.
 
-    Every column of SQLite is read as the text that it holds, because SQLite keeps any value in any column. So is a
-    column ``numeric`` of Postgres without a precision, if the load needs it: as a double it would lose digits.
+    Every column of SQLite is read as the text that it holds, because SQLite keeps any value in any column.
 
     Raises
     ------
@@ -122,7 +114,7 @@ def table_relation(connection: Connection, source: SourceFiles, parts: tuple[str
         if kind == "sqlite":
             return FileRelation(_sqlite_sql(parts, types), dict.fromkeys(types, "VARCHAR"), name=name, is_checked=True)
         if kind == "postgres":
-            return _postgres_relation(connection, source, parts, types, name)
+            return replace(postgres_relation(connection, source, parts, types), name=name)
     except (duckdb.CatalogException, duckdb.BinderException) as error:
         raise NextmartError(_missing_table_text(connection, source.path, parts)) from error
     except duckdb.Error as error:
@@ -141,35 +133,6 @@ def _sqlite_sql(parts: tuple[str, ...], types: dict[str, str]) -> str:
     texts = ", ".join(f"cast({quoted(column)} as text) as {quoted(column)}" for column in types)
     query = f"select {texts} from {quoted(parts[-1])}"
     return f"sqlite_query({literal(parts[0])}, {literal(query)})"
-
-
-def _postgres_relation(
-    connection: Connection, source: SourceFiles, parts: tuple[str, ...], types: dict[str, str], name: str
-) -> FileRelation:
-    """Return the relation of a table in Postgres, with its columns of JSON marked as such."""
-    schema = parts[1] if len(parts) == 3 else "public"
-    table = f"{quoted(schema)}.{quoted(parts[-1])}"
-    query = POSTGRES_TYPES.format(table=literal(table))
-    postgres_types = dict(connection.execute(f"from postgres_query({literal(parts[0])}, {literal(query)})").fetchall())
-    numeric = {
-        column
-        for column, type_name in types.items()
-        if type_name == "DOUBLE" and postgres_types.get(column) == "numeric" and _is_needed(source, column)
-    }
-    types |= {column: "JSON" for column in types if postgres_types.get(column) in ("json", "jsonb")}
-    if not numeric:
-        return FileRelation(".".join(map(quoted, parts)), types, name=name, is_checked=True)
-    columns = ", ".join(f"{quoted(column)}{'::text' if column in numeric else ''}" for column in types)
-    text = f"select {columns} from {table}"
-    sql = f"postgres_query({literal(parts[0])}, {literal(text)})"
-    return FileRelation(sql, types | dict.fromkeys(numeric, "VARCHAR"), name=name, is_checked=True)
-
-
-def _is_needed(source: SourceFiles, column: str) -> bool:
-    """Tell whether a load reads a column: by its own name, by the map, or in an expression."""
-    texts = [*source.column_map.values(), source.where or ""]
-    is_mapped = any(re.search(rf"\b{re.escape(column)}\b", text, re.IGNORECASE) for text in texts)
-    return column.lower() in TABLE_COLUMNS[source.table] or is_mapped
 
 
 def _missing_table_text(connection: Connection, path: str, parts: tuple[str, ...]) -> str:

@@ -6,10 +6,12 @@ A name has ``${VARIABLE}`` where a path has the value of an environment variable
 import glob
 import os
 import re
+from collections.abc import Iterator
 from dataclasses import dataclass
+from fnmatch import fnmatchcase
 from pathlib import Path
 
-from jobs.errors import UsageError
+from jobs.errors import NextmartError, UsageError
 from jobs.loading.feed_settings import Feed
 from jobs.loading.file_listing import is_hidden
 
@@ -44,17 +46,16 @@ def feed_files(feed: Feed) -> list[FeedFile]:
     ------
     UsageError
         If the environment lacks a variable. The message names the feed.
+    NextmartError
+        If the files can't be looked for.
     """
     by_path: dict[str, FeedFile] = {}
     for pattern in feed.patterns:
-        real, prefixes = _expanded(feed.name, pattern)
-        for match in [real] if Path(real).exists() else glob.glob(real, recursive=True):  # noqa: PTH207 - keeps prefixes
-            folder = os.path.normpath(_name(match, prefixes)) if Path(match).is_dir() else ""
-            for path in _files_inside(match) if folder else [match]:
-                # "./", because shop.csv alone could mean a table of an attached database shop
-                openable = path if "/" in path else f"./{path}"
-                file = FeedFile(openable, os.path.normpath(_name(path, prefixes)), folder)
-                by_path.setdefault(str(Path(path).absolute()), file)
+        try:
+            for file in _matches(feed, pattern):
+                by_path.setdefault(str(Path(file.path).absolute()), file)
+        except OSError as error:
+            raise NextmartError(f"feed {feed.name}: can't look for {pattern}: {error.strerror}") from error
     return sorted(by_path.values(), key=lambda file: name_order(file.name))
 
 
@@ -62,6 +63,12 @@ def name_order(name: str) -> tuple[tuple[str, int], ...]:
     """Return a sort key of names in which numbers count as numbers: ``day_2.csv`` comes before ``day_10.csv``."""
     parts = re.split(r"(\d+)", name)
     return tuple(("", int(part)) if position % 2 else (part, 0) for position, part in enumerate(parts))
+
+
+def is_name_of(feed: Feed, name: str) -> bool:
+    """Tell whether the feed's patterns mean a file with this name, or a folder around it, even if it is gone."""
+    patterns = [os.path.normpath(pattern) for pattern in feed.patterns]
+    return any(fnmatchcase(name, pattern) or fnmatchcase(name, f"{pattern}/*") for pattern in patterns)
 
 
 def expanded_name(feed: Feed, name: str) -> str:
@@ -106,6 +113,17 @@ def _expanded(feed_name: str, pattern: str) -> tuple[str, list[tuple[str, str]]]
         end = found.end()
         prefixes.append((real, pattern[:end]))
     return real + pattern[end:], prefixes[::-1]
+
+
+def _matches(feed: Feed, pattern: str) -> Iterator[FeedFile]:
+    """Yield the files that a path or a glob means."""
+    real, prefixes = _expanded(feed.name, pattern)
+    for match in [real] if Path(real).exists() else glob.iglob(real, recursive=True):  # noqa: PTH207 - keeps prefixes
+        folder = os.path.normpath(_name(match, prefixes)) if Path(match).is_dir() else ""
+        for path in _files_inside(match) if folder else [match]:
+            # "./", because shop.csv alone could mean a table of an attached database shop
+            openable = path if "/" in path else f"./{path}"
+            yield FeedFile(openable, os.path.normpath(_name(path, prefixes)), folder)
 
 
 def _name(path: str, prefixes: list[tuple[str, str]]) -> str:

@@ -7,6 +7,8 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Protocol
 
+import duckdb
+
 from jobs.errors import NextmartError
 from jobs.loading.feed_files import FeedFile, name_order, without_values
 from jobs.loading.feed_settings import Feed
@@ -153,10 +155,11 @@ def named_errors(feed: Feed | None, file: FeedFile | None = None) -> Iterator[No
     """Put the feed's name before the message of an error, and take out the values of environment variables."""
     try:
         yield
-    except NextmartError as error:
+    except (NextmartError, duckdb.Error) as error:
         if feed is None or str(error).startswith(f"feed {feed.name}: "):
             raise
-        raise type(error)(feed_text(feed, str(error), file)) from error
+        error_type = type(error) if isinstance(error, NextmartError) else NextmartError
+        raise error_type(feed_text(feed, str(error), file)) from error
 
 
 def feed_text(feed: Feed, text: str, file: FeedFile | None = None) -> str:

@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import PurePosixPath
 
-from jobs.loading.feed_files import FeedFile, feed_files, name_order
+from jobs.loading.feed_files import FeedFile, feed_files, is_name_of, name_order
 from jobs.loading.feed_settings import Feed
 from jobs.loading.loaded_files import LoadedFile, SeenFile, files_loaded_before, seen_file
 from jobs.warehouse.connection import Connection
@@ -57,11 +57,12 @@ def feed_news(connection: Connection, feed: Feed) -> FeedNews:
     }
     notes = []
     if feed.settings.complete:
-        fresh, redefined, outdated = _of_newest_catalogues(seen, known, fresh, redefined)
+        listed = [name for name in known if is_name_of(feed, name)]
+        fresh, redefined, outdated = _of_newest_catalogues(seen, listed, fresh, redefined)
         if outdated:
             notes.append(
-                f"left out because a newer list of the whole catalogue was loaded before: {_shown(outdated)}. "
-                "Lists are in the order of their names"
+                f"left out because a newer list of the whole catalogue was loaded before: {_shown(outdated)}. Lists "
+                "are in the order of their names; to load one all the same: nextmart load --items FILE"
             )
     files = tuple(each for each in seen if each.file.name in fresh | redefined)
     if redefined:
@@ -92,12 +93,17 @@ def _is_fresh(seen: SeenFile, known: Mapping[str, LoadedFile]) -> bool:
 
 
 def _of_newest_catalogues(
-    seen: list[SeenFile], known: Mapping[str, LoadedFile], fresh: set[str], redefined: set[str]
+    seen: list[SeenFile], listed: list[str], fresh: set[str], redefined: set[str]
 ) -> tuple[set[str], set[str], list[str]]:
     """Return which files of a complete feed are to be loaded, so that no old list replaces a newer one.
 
     A list of the whole catalogue is a file, or all files of a folder. A list is loaded as a whole if a file of the list
     is new, unless a list with a later name was loaded before. By another definition only the newest list is read again.
+
+    Parameters
+    ----------
+    listed : list of str
+        The names of files that were loaded before and that the feed's pattern still means.
 
     Returns
     -------
@@ -105,7 +111,7 @@ def _of_newest_catalogues(
         The names of the files that are new, of those that are loaded again, and of new ones that are left out.
     """
     folders = {each.file.folder for each in seen if each.file.folder}
-    newest_loaded = max((name_order(_catalogue(name, folders)) for name in known), default=())
+    newest_loaded = max((name_order(_catalogue(name, folders)) for name in listed), default=())
     by_catalogue: dict[str, set[str]] = {}
     for each in seen:
         by_catalogue.setdefault(catalogue_name(each.file), set()).add(each.file.name)
@@ -119,7 +125,7 @@ def _of_newest_catalogues(
             loaded |= names
         elif names & redefined:
             again |= names
-    return loaded, again - loaded if not loaded else set(), outdated
+    return loaded, set() if loaded else again, outdated
 
 
 def catalogue_name(file: FeedFile) -> str:

@@ -14,6 +14,7 @@ from jobs.loading.relations import FileRelation
 from jobs.loading.sources import ReadOptions, SourceFiles
 from jobs.loading.text_heads import HEAD_BYTES
 from jobs.loading.unpacking import open_bytes
+from jobs.progress import printable
 from jobs.warehouse.connection import Connection, quoted
 
 
@@ -138,7 +139,7 @@ def _missing_columns_message(
     nearest = min(layouts, key=lambda layout: len(layout.missing(columns)) / len(layout.needs))
     kinds = ", ".join(dict.fromkeys(layout.files for layout in layouts))
     missing = nearest.missing(columns)
-    return (
+    return printable(
         f"{source.path} lacks columns that the preset {chosen.name} reads as {source.table} from {nearest.files}: "
         f"{', '.join(missing)}.\n"
         f"It has: {', '.join(columns)}.\n"

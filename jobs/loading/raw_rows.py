@@ -309,7 +309,7 @@ def _suspicions(
     if time_column in given_columns and not source.time_formats:
         notes += unread_time_notes(connection, time_column, variables)
     if "event_id" in given_columns:
-        notes += order_line_notes(connection, source)
+        notes += order_line_notes(connection, source, variables)
     if "source_session_id" in given_columns:
         notes += session_notes(connection, variables)
     return notes

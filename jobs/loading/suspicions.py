@@ -12,7 +12,6 @@ from jobs.warehouse.connection import Connection, count_rows
 from jobs.warehouse.dbt_macros import dbt_macros
 
 LARGEST_EXACT_ID = 2**53
-LONGEST_SESSION_HOURS = 24
 FEW_ORDERS = 3
 """So many event ids with several items pass without a word: trackers repeat an id now and then."""
 GROUPED_EVENTS = 5_000_000
@@ -47,8 +46,16 @@ def decimal_id_notes(connection: Connection, value_types: Mapping[str, str]) -> 
     return notes
 
 
-def order_line_notes(connection: Connection, source: SourceFiles) -> list[str]:
-    """Return a warning if event ids name several items, as the lines of an order do."""
+def order_line_notes(connection: Connection, source: SourceFiles, variables: Mapping[str, Any]) -> list[str]:
+    """Return a warning if event ids name several items, as the lines of an order do, and only one item will count.
+
+    Parameters
+    ----------
+    variables : mapping
+        Values of the dbt vars.
+    """
+    if "item_id" in variables["event_identity"]:
+        return []
     parts = max(1, count_rows(connection, "incoming") // GROUPED_EVENTS)
     row = connection.execute(
         "select count(*), any_value(event_id), any_value(first_item), any_value(last_item) from ("
@@ -64,39 +71,43 @@ def order_line_notes(connection: Connection, source: SourceFiles) -> list[str]:
     return [
         f"warning: {'about ' if parts > 1 else ''}{count * parts:,} event_ids stand in rows of several items at the "
         f"same time, as in an order of many products: event_id '{event_id}' has the items '{first_item}' and "
-        f"'{last_item}'. Of each id only one item will count. If each row is an event, load "
+        f"'{last_item}'. Of each id only one item will count. If each row is an event, set "
+        'event_identity = ["event_id", "item_id"] under [vars] in nextmart.toml (if there was a build before, run once '
+        "with --full-refresh), or load "
         f"with --map \"events.event_id={ours['event_id']} || '-' || {ours['item_id']}\""
     ]
 
 
 def session_notes(connection: Connection, variables: Mapping[str, Any]) -> list[str]:
-    """Return a warning if a ``source_session_id`` belongs to several visitors, or lasts longer than a day.
+    """Return a warning if sessions of the tracker will be cut: they have several visitors, or last too long.
 
     Parameters
     ----------
     variables : mapping
-        Values of the dbt vars.
+        Values of the dbt vars; ``max_source_session_hours`` is the longest time.
     """
-    to_instant = dbt_macros(variables=variables).to_timestamp_utc
-    hours = f"datesub('hour', {to_instant('first_at')}, {to_instant('last_at')})"
+    macros = dbt_macros(variables=variables)
+    longest_hours, gap_minutes = variables["max_source_session_hours"], variables["session_gap_minutes"]
+    seconds = f"datesub('second', {macros.to_timestamp_utc('first_at')}, {macros.to_timestamp_utc('last_at')})"
     # the smallest and the largest text of one session are its first and last time, if all times have one form
     rows = connection.execute(
-        f"with sessions as (select source_session_id, min(visitor_id) <> max(visitor_id) as is_shared, count(*) as "
-        "event_count, min(event_at) as first_at, max(event_at) as last_at from incoming "
-        "where trim(source_session_id) <> '' group by source_session_id), "
-        f"judged as (select *, coalesce({hours}, 0) as hours from sessions) "
-        f"select *, count(*) over () from judged where is_shared or hours > {LONGEST_SESSION_HOURS} "
+        "with visitors_of_sessions as (select source_session_id, visitor_id, count(*) as event_count, "
+        "min(event_at) as first_at, max(event_at) as last_at from incoming group by source_session_id, visitor_id), "
+        "sessions as (select source_session_id, count(*) as visitors, sum(event_count)::bigint as event_count, "
+        "min(first_at) as first_at, max(last_at) as last_at from visitors_of_sessions "
+        f"where {macros.null_word_as_null('source_session_id')} is not null "
+        f"and {macros.null_word_as_null('visitor_id')} is not null group by source_session_id), "
+        f"judged as (select *, coalesce({seconds}, 0) / 3600 as hours from sessions) "
+        f"select *, count(*) over () from judged where visitors > 1 or hours > {float(longest_hours)} "
         "order by event_count desc, source_session_id limit 1"
     ).fetchall()
     if not rows:
         return []
-    session_id, _, event_count, first_at, last_at, session_hours, session_count = rows[0]
-    visitors = connection.execute(
-        "select count(distinct visitor_id) from incoming where source_session_id = ?", [session_id]
-    ).fetchall()[0][0]
+    session_id, visitors, event_count, first_at, last_at, hours, session_count = rows[0]
     return [
         f"warning: {session_count:,} of the source_session_ids belong to several visitors or last longer than "
-        f"{LONGEST_SESSION_HOURS} hours, such as '{session_id}': {event_count:,} events of {visitors:,} visitors, "
-        f"{session_hours:,} hours from {first_at} to {last_at}. A source session is never cut by silence. If these are "
-        "no real sessions, load with --map source_session_id=null"
+        f"{longest_hours:g} hours (max_source_session_hours), such as '{session_id}': {event_count:,} events of "
+        f"{visitors:,} visitors, {int(hours):,} hours from {first_at} to {last_at}. Such sessions are cut where their "
+        f"visitor is silent for more than {gap_minutes:g} minutes (session_gap_minutes). If they are no sessions at "
+        "all, load with --map source_session_id=null"
     ]

@@ -27,7 +27,13 @@ _CLOCKS = [
 ]
 FORMATS = [
     *map("".join, product(_DAYS, _CLOCKS)),
-    *("%a, %d %b %Y %H:%M:%S %Z", "%a %b %d %H:%M:%S %Y", "%d/%b/%Y:%H:%M:%S %z", "[%d/%b/%Y:%H:%M:%S %z]"),
+    *(
+        "%a, %d %b %Y %H:%M:%S %Z",
+        "%a %b %d %H:%M:%S %z %Y",
+        "%a %b %d %H:%M:%S %Y",
+        "%d/%b/%Y:%H:%M:%S %z",
+        "[%d/%b/%Y:%H:%M:%S %z]",
+    ),
     *("%d/%B/%Y:%H:%M:%S %z", "[%d/%B/%Y:%H:%M:%S %z]"),
 ]
 """Formats that are proposed, of which the first of those that read equally much comes first."""

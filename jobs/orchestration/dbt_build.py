@@ -48,7 +48,7 @@ def dbt_build(settings: Settings, extra_arguments: tuple[str, ...] = (), *, verb
         for line in log_lines(build.stdout, target / "manifest.json", verbose):
             say(line)
     if build.returncode:
-        for text in failure_texts(target, settings.warehouse):
+        for text in failure_texts(target, settings.warehouse, settings.attach):
             say(text)
         raise NextmartError(
             "dbt build failed, so nothing was published; the file published before stays. "

@@ -8,14 +8,18 @@ from typing import Any
 
 import duckdb
 
+from jobs.attachments import AttachedDatabase
 from jobs.errors import NextmartError, redact
 from jobs.progress import printable
+from jobs.warehouse.attached import attach_needed
 from jobs.warehouse.connection import connect
 
 ROWS_SHOWN = 5
 
 
-def failure_texts(target_folder: Path, warehouse: Path) -> Iterator[str]:
+def failure_texts(
+    target_folder: Path, warehouse: Path, databases: Mapping[str, AttachedDatabase] | None = None
+) -> Iterator[str]:
     """Yield texts for people about each test or model that failed in the newest build.
 
     Parameters
@@ -24,6 +28,8 @@ def failure_texts(target_folder: Path, warehouse: Path) -> Iterator[str]:
         dbt's target folder, with ``run_results.json`` and compiled queries; nothing is yielded if that file is missing.
     warehouse : Path
         The file in which the query of a failed test is run again, to show rows that the test found.
+    databases : mapping, optional
+        The databases of ``[attach]``, which views of the warehouse may read.
     """
     results = target_folder / "run_results.json"
     if not results.exists():
@@ -34,7 +40,7 @@ def failure_texts(target_folder: Path, warehouse: Path) -> Iterator[str]:
             message = _without_traceback(str(result["message"] or result["status"]).strip())
             yield printable(redact(f"failed: {kind} {name}: {message}"))
             if kind == "test" and result["status"] == "fail":
-                yield from _first_rows_found(result, warehouse)
+                yield from _first_rows_found(result, warehouse, databases or {})
 
 
 def _without_traceback(message: str) -> str:
@@ -48,10 +54,13 @@ def _without_traceback(message: str) -> str:
     return re.sub(r"^jobs\.[\w.]+: ", "", "\n".join(lines[next(after, 0) :]).strip())
 
 
-def _first_rows_found(test_result: Mapping[str, Any], warehouse: Path) -> Iterator[str]:
+def _first_rows_found(
+    test_result: Mapping[str, Any], warehouse: Path, databases: Mapping[str, AttachedDatabase]
+) -> Iterator[str]:
     query = test_result["compiled_code"] or ""
     try:
         with connect(warehouse, read_only=True) as connection:
+            attach_needed(connection, databases)
             rows = connection.sql(f"from ({query}) limit {ROWS_SHOWN}")
             yield f"the first rows that it found:\n{printable(str(rows))}"
     except (duckdb.Error, NextmartError):

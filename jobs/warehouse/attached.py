@@ -1,5 +1,6 @@
 """Attaching the databases of ``[attach]`` to a connection to the warehouse."""
 
+import os
 import re
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from contextlib import contextmanager
@@ -118,6 +119,8 @@ def _attach(connection: Connection, name: str, database: AttachedDatabase) -> No
     options = ["read_only"] if database.read_only else []
     if database.type != "ducklake":  # its text begins with ducklake:
         options.append(f"type {database.type}")
+    if server == "postgres":  # libpq would wait for minutes for a machine that doesn't answer
+        os.environ.setdefault("PGCONNECT_TIMEOUT", "10")
     try:
         for extension in _extensions(database, server):
             load_extension(connection, extension)

@@ -207,6 +207,31 @@ def test_rows_that_each_have_an_item_are_a_catalogue_unless_they_are_orders(shel
     assert {feed["kind"] for feed in settings_["feeds"].values()} == {"events", "items"}
 
 
+def test_what_reviews_say_is_no_text_of_the_items(shell):
+    rows = "".join(
+        f"u{number},b{number % 5},2026-01-01,{number % 5 + 1},Words {number},Lamp {number % 5}\n"
+        for number in range(40)
+    )
+    settings_, text = proposed(shell, reviews=f"user_id,asin,date,rating,title,product_name\n{rows}")
+    assert settings_["feeds"]["reviews"]["map"]["event_type"] == "'rating'"
+    assert settings_["feeds"]["reviews_items"]["map"]["title"] == "product_name"
+    assert "an item has 8.0 different values of title on average" in text
+    # without the map, a column of nextmart's own name would be taken all the same
+    settings_, _ = proposed(shell, reviews=f"user_id,asin,date,rating,title,words\n{rows}")
+    assert settings_["feeds"]["reviews_items"]["map"]["title"] == "null"
+
+
+def test_events_name_items_by_the_column_that_the_catalogue_has(shell):
+    reviews = "".join(f"u{number},b{number % 5},p{number % 5},2026-01-01\n" for number in range(40))
+    settings_, text = proposed(
+        shell,
+        reviews=f"user_id,asin,parent_asin,date\n{reviews}",
+        products="parent_asin,title\n" + "".join(f"p{number},Lamp\n" for number in range(5)),
+    )
+    assert settings_["feeds"]["reviews"]["map"]["item_id"] == "parent_asin"
+    assert "items     5; 100 % of the events are on items of the catalogue" in text
+
+
 def test_a_session_that_is_none_is_not_taken(shell):
     header, *rows = CLICKS.splitlines()
     shared = "\n".join([f"{header},session_id", *(f"{row},0" for row in rows)])

@@ -5,6 +5,7 @@ import os
 from datetime import UTC, datetime
 from pathlib import Path
 
+import duckdb
 import pytest
 from test_load import Shell
 
@@ -111,6 +112,22 @@ def test_files_are_folders_globs_and_lists_in_the_order_of_numbers(shell):
     assert shell.rows(newest) == [("0",)]
 
 
+def test_rows_that_cannot_be_read_are_counted_for_each_file(shell):
+    shell.settings(clicks=CLICKS)
+    for day in (1, 2):
+        good = "".join(f"v{n},a,2026-01-{day:02}\n" for n in range(199))
+        shell.write(f"events/{day}.csv", EVENTS + good + "v,a\n" * day)
+    said = shell.says()
+    assert "feed clicks, 2 files: 3 rows can't be read" in said
+    assert "events/2.csv, line 201: " in said
+    assert "398 loaded of 398 read (0 repeated, 0 known before, 3 unreadable and set aside)" in said
+    counted = shell.remembered("path, rows_read, rows_loaded, rows_unreadable")
+    assert counted == [("events/1.csv", 199, 199, 1), ("events/2.csv", 199, 199, 2)]
+    assert shell.rows("select file, line from raw.unreadable_rows order by all") == [
+        ("events/1.csv", 201), ("events/2.csv", 201), ("events/2.csv", 202),
+    ]  # fmt: skip
+
+
 def test_a_definition_that_has_changed_loads_the_files_again_and_says_why(shell):
     shell.settings(clicks=CLICKS)
     shell.events("events/1.csv", "a")
@@ -167,6 +184,21 @@ def test_rows_that_the_condition_leaves_out_are_no_failure(shell):
     assert "feed clicks: events/1.csv has no rows that `where` keeps" in shell.says()
 
 
+def test_a_feed_of_an_attached_table_brings_its_new_rows(shell):
+    with duckdb.connect("shop.duckdb") as shop:
+        shop.execute("create table clicks (visitor_id varchar, item_id varchar, event_at timestamp)")
+    settings = '[attach.shop]\ntype = "duckdb"\npath = "shop.duckdb"\n[feeds.events]\ntable = "shop.clicks"\n'
+    shell.write("nextmart.toml", settings + "required = true\n")
+    assert "feed events: its table has no rows. The feed says required = true" in shell.says(code=1)
+    shell.write("nextmart.toml", settings)
+    assert "feed events: the table shop.clicks has no rows\n" in shell.says()
+    with duckdb.connect("shop.duckdb") as shop:
+        shop.execute("insert into clicks values ('v', 'a', '2026-01-01'), ('v', 'b', '2026-01-01')")
+    assert shell.load()["events"] == {"read": 2, "repeated": 0, "known": 0, "loaded": 2}
+    assert "feed events: 0 loaded of 2 read (0 repeated, 2 known before)\n  times" in shell.says("events")
+    assert shell.remembered("path") == []
+
+
 # --- the whole catalogue ---
 
 
@@ -189,6 +221,15 @@ def test_of_several_new_lists_of_the_catalogue_the_last_says_what_is_withdrawn(s
     assert "feed products: the complete feed of items lacks 8 of the 9 items" in shell.says(code=1)
     shell.says("--allow-mass-withdrawal")
     assert shell.available() == "c"
+
+
+def test_lists_of_another_place_do_not_stand_in_the_order_of_the_old_ones(shell):
+    shell.settings(products='kind = "items"\nfiles = "old/*.csv"\ncomplete = true')
+    shell.items("old/1.csv", *"abcdef")
+    shell.load()
+    shell.settings(products='kind = "items"\nfiles = "new/*.csv"\ncomplete = true')
+    shell.items("new/1.csv", *"bcdef")
+    assert shell.load()["items"]["withdrawn"] == 1
 
 
 def test_the_files_of_a_folder_are_one_list_and_are_loaded_together(shell):
@@ -248,6 +289,7 @@ E = 'kind = "events"\nfiles = "e.csv"'
         (E + "\ncomplete = true", "complete = true: only items"),
         ('kind = "items"\nfiles = ["a", "b"]\ncomplete = true', "complete = true needs files with one path"),
         ('kind = "events"\nfiles = "${NO_FOLDER}/e"', 'files = "${NO_FOLDER}/e": the environment has no variable'),
+        (f'kind = "events"\nfiles = "{"x" * 300}"', "can't look for xxx"),
         (E + '\nmap.item_id = "lower("', "can't read e.csv: --map item_id=lower("),
         (E + '\nmap.item_id = "a, b"', 'below [feeds.f]: map = {our_column = "their_column"}'),
         (E + '\ntime_format = "%d"', 'below [feeds.f]: time_format = "%d.%m.%Y %H:%M"'),

@@ -406,10 +406,13 @@ def test_order_lines_are_recognised_and_mapped(shell):
     assert "4 event_ids stand in rows of several items" in said
     advice = "event_id=order_no || '-' || sku"
     assert f'--map "events.{advice}"' in said
+    assert 'event_identity = ["event_id", "item_id"] under [vars] in nextmart.toml' in said
     assert "several items" not in said_by_load(shell, "--events", "e.jsonl", *maps, "--map", advice)
     assert shell.rows("select count(*) from raw.events where event_id like '%-mug'") == [(4,)]
     shell.write("few.jsonl", rows[:6])
     assert "several items" not in said_by_load(shell, "--events", "few.jsonl", *maps, "--map", "event_id=order_no")
+    shell.write("nextmart.toml", '[vars]\nevent_identity = ["event_id", "item_id"]\n')
+    assert "several items" not in said_by_load(shell, "--events", "e.jsonl", *maps, "--map", "event_id=order_no")
 
 
 @pytest.mark.parametrize(
@@ -427,4 +430,33 @@ def test_sessions_that_are_none_are_said(shell, rows, words):
     said = said_by_load(shell, "--events", file)
     assert (words or "events: 4 loaded") in said
     assert ("--map source_session_id=null" in said) == bool(words)
+    assert ("cut where their visitor is silent for more than 30 minutes (session_gap_minutes)" in said) == bool(words)
     assert "source_session_id" not in said_by_load(shell, "--events", file, "--map", "source_session_id=null")
+
+
+def test_the_longest_session_of_the_tracker_is_a_setting_and_null_words_are_nobody(shell):
+    lines = ["v,2026-01-01 10:00:00,1", "v,2026-01-01 13:00:00,1", "NA,2026-01-01 10:00:00,1"]
+    lines += [f"{visitor},2026-01-01,(not set)" for visitor in "vw"]
+    file = shell.write("e.csv", "visitor_id,event_at,source_session_id,item_id\n" + "".join(f"{x},i\n" for x in lines))
+    assert "source_session_id" not in said_by_load(shell, "--check", "--events", file)
+    shell.write("nextmart.toml", "[vars]\nmax_source_session_hours = 2.5\n")
+    said = said_by_load(shell, "--check", "--events", file)
+    assert "last longer than 2.5 hours (max_source_session_hours), such as '1': 2 events of 1 visitors, 3 hours" in said
+
+
+@pytest.mark.parametrize(
+    ("setting", "words"),
+    [
+        ('event_identity = ["item_id"]', 'use ["event_id"] or ["event_id", "item_id"] (got [\'item_id\'])'),
+        ('event_identity = ["item_id", "event_id"]', 'use ["event_id"] or ["event_id", "item_id"]'),
+        ('event_identity = "event_id"', 'use ["event_id"] or ["event_id", "item_id"] (got \'event_id\')'),
+        ("max_source_session_hours = 0", "'max_source_session_hours': Input should be greater than 0 (got 0)"),
+        ('max_source_session_hours = "a day"', "'max_source_session_hours': Input should be a valid number"),
+    ],
+)
+@pytest.mark.parametrize("command", [["run"], ["load", "--events", "e.csv"]], ids=["run", "load"])
+def test_a_wrong_identity_or_length_stops_the_command_before_it_begins(shell, command, setting, words):
+    shell.write("nextmart.toml", f"[vars]\n{setting}\n")
+    code, said = shell(*command)
+    assert (code, words in said) == (2, True), said
+    assert not list(shell.folder.glob("*.duckdb"))

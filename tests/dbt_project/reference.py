@@ -1,5 +1,6 @@
 """The gap rule once more, in plain Python: what the SQL is held against."""
 
+from collections import defaultdict
 from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -7,6 +8,7 @@ from hashlib import md5
 from itertools import groupby, pairwise
 
 GAP = timedelta(minutes=30)
+LONGEST_SOURCE_SESSION = timedelta(hours=24)
 
 
 @dataclass(frozen=True, order=True)
@@ -24,6 +26,7 @@ class Event:
 @dataclass(frozen=True)
 class Session:
     events: tuple[Event, ...]
+    cut_reason: str | None = None
 
     @property
     def session_id(self) -> str:
@@ -59,19 +62,35 @@ def stream(event: Event) -> tuple[str, str]:
     return event.visitor_id, event.source_session_id or ""
 
 
-def sessionize(events: Iterable[Event]) -> list[Session]:
+def cut_reasons(events: Iterable[Event], longest: timedelta) -> dict[str, str]:
+    """Return why sessions of the tracker are cut by silence: one visitor's that are short enough are not."""
+    events_by_source = defaultdict(list)
+    for event in events:
+        events_by_source[event.source_session_id or ""].append(event)
+    reasons = {}
+    for source, found in events_by_source.items():
+        moments = [event.event_at for event in found]
+        if source and len({event.visitor_id for event in found}) > 1:
+            reasons[source] = "shared_source_session"
+        elif source and max(moments) - min(moments) > longest:
+            reasons[source] = "long_source_session"
+    return reasons
+
+
+def sessionize(events: Iterable[Event], longest_source_session: timedelta = LONGEST_SOURCE_SESSION) -> list[Session]:
     """Split each stream, by time and then event_id, where the silence is longer than 30 minutes."""
     sessions = []
     in_order = sorted(events, key=lambda event: (*stream(event), event.event_at, event.event_id))
+    reasons = cut_reasons(in_order, longest_source_session)
     for (_, given), of_stream in groupby(in_order, key=stream):
         history = list(of_stream)
         starts = [
             place
             for place, (before, event) in enumerate(pairwise(history), 1)
-            if not given and event.event_at - before.event_at > GAP
+            if (not given or given in reasons) and event.event_at - before.event_at > GAP
         ]
         for start, end in pairwise([0, *starts, len(history)]):
-            sessions.append(Session(tuple(history[start:end])))
+            sessions.append(Session(tuple(history[start:end]), reasons.get(given)))
     return sessions
 
 
@@ -114,5 +133,8 @@ REFERENCE = {
     "select visitor_id, user_id from sessions.user_mapping": lambda sessions: list(logins(sessions).items()),
     "select session_id, coalesce(stitched_user_id, '') from sessions.sessions": (
         lambda sessions: [(session, user or "") for session, user in stitched(sessions)]
+    ),
+    "select session_id, coalesce(cut_reason, '') from sessions.sessions": (
+        lambda sessions: [(session.session_id, session.cut_reason or "") for session in sessions]
     ),
 }

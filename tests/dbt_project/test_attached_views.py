@@ -23,7 +23,7 @@ def test_dbt_reads_views_over_a_database_that_nextmart_toml_attaches(tmp_path, d
     text = PAGE.read_text(encoding="utf-8")
     settings, sql = (
         re.search(rf"```{language}\n([^`]*{containing}[^`]*)```", text)[1]
-        for language, containing in (("toml", r"\[attach\.lite\]"), ("sql", "create view raw\.events"))
+        for language, containing in (("toml", r"\[attach\.lite\]"), ("sql", "create view raw.events"))
     )
     with sqlite3.connect(tmp_path / "shop.sqlite") as shop:
         shop.executescript(SHOP)

@@ -7,9 +7,9 @@ own part, which ``test_cases.py`` exercises: materialization macros, transaction
 when it should be.
 
 A history is drawn with what goes wrong in real ones: a few visitors with gaps of just under, exactly and just over the
-limit; equal times; late arrivals; ids that come again with the same or another payload; items whose catalogue row comes
-later or never; broken rows; rows that a slow transaction committed after a build; builds that stopped after any of the
-models.
+limit; sessions of the tracker that several visitors share, or that last too long; equal times; late arrivals; ids that
+come again with the same or another payload; items whose catalogue row comes later or never; broken rows; rows that a
+slow transaction committed after a build; builds that stopped after any of the models.
 
 Left out: a row that becomes visible after a build and is older, by ``loaded_at``, than one which that build took up,
 under an id that both have. The one which was taken up first stays; a full refresh would prefer the older one.
@@ -23,7 +23,7 @@ from datetime import UTC, datetime, timedelta
 import duckdb
 import pytest
 from harness import RAW_COLUMNS
-from hypothesis import HealthCheck, Phase, given, settings
+from hypothesis import HealthCheck, Phase, example, given, settings
 from hypothesis import find as example_of
 from hypothesis import strategies as st
 from reference import READ_EVENTS, REFERENCE, Event, sessionize
@@ -32,6 +32,7 @@ from jobs.commands.forget import Person, collect_rows_to_delete, delete_collecte
 from jobs.warehouse.connection import Connection, prepare_warehouse, transaction
 
 EXAMPLES = 200
+LONGEST_SOURCE_SESSION = timedelta(hours=2)
 
 FIRST_DAY = datetime(2026, 1, 1, 10, tzinfo=UTC)
 FIRST_ARRIVAL = datetime(2026, 2, 1, tzinfo=UTC)
@@ -161,7 +162,9 @@ def in_order(nodes: dict) -> list:
 def rendered(dbt_project, path) -> dict[str, tuple]:
     """Run the models once: by name, the node, its SQL and the hooks, as dbt ran them."""
     heard = []
-    results = dbt_project.invoke(path, "run", "--select", "staging", "intermediate", "sessions", heard=heard).results
+    settings_of_models = ["--vars", f"{{max_source_session_hours: {LONGEST_SOURCE_SESSION // timedelta(hours=1)}}}"]
+    layers = ["--select", "staging", "intermediate", "sessions"]
+    results = dbt_project.invoke(path, "run", *layers, *settings_of_models, heard=heard).results
     statements = defaultdict(list)
     for event in heard:
         if event.info.name == "SQLQuery":
@@ -244,7 +247,7 @@ event_rows = st.fixed_dictionaries({
     "item_id": st.sampled_from(["lamp", "lamp", "mug", "late", "later", "never"]),
     "event_type": st.sampled_from(["view", "view", "purchase"]),
     "event_at": st.builds(time_text, moments, st.sampled_from([0, 0, 0, 0, 1, 2, 3])),
-    "source_session_id": st.sampled_from([None, None, None, "s1", "s2"]),
+    "source_session_id": st.sampled_from([None] * 5 + ["s1", "s2", "s3", "s4"]),
     "user_agent": st.sampled_from([None, None, "Googlebot/2.1"]),
 })  # fmt: skip
 faults = st.sampled_from(
@@ -284,6 +287,29 @@ def histories(draw) -> list[Batch]:
     return batches
 
 
+def event_in_session_of_tracker(number: int, visitor: str, hours: float) -> dict:
+    """Return a row of a session of the tracker that all such rows share."""
+    moment = FIRST_DAY + timedelta(hours=hours)
+    arrival = FIRST_ARRIVAL + timedelta(days=number)
+    return {
+        "event_id": f"e{number}", "visitor_id": visitor, "user_id": None, "item_id": "lamp", "event_type": "view",
+        "event_at": time_text(moment, 0), "source_session_id": "s1", "user_agent": None, "loaded_at": arrival,
+    }  # fmt: skip
+
+
+# a session of ann's that bob shares from the second build on
+SHARED_BY_BOB = [
+    Batch(
+        [event_in_session_of_tracker(1, "ann", 0), event_in_session_of_tracker(2, "ann", 1)],
+        ["lamp"],
+        FIRST_ARRIVAL,
+        99,
+    ),
+    Batch([event_in_session_of_tracker(3, "bob", 1.5)], [], FIRST_ARRIVAL, 99),
+    Batch([event_in_session_of_tracker(4, "bob", 0.5)], [], FIRST_ARRIVAL, 99),
+]
+
+
 PROPERTY = settings(
     max_examples=EXAMPLES, deadline=None, derandomize=True, database=None,
     suppress_health_check=[HealthCheck.too_slow, HealthCheck.function_scoped_fixture],
@@ -301,13 +327,14 @@ def built_and_refreshed(memory: MemoryWarehouse, history: list[Batch]) -> list[d
 
 
 @PROPERTY
+@example(history=SHARED_BY_BOB)
 @given(history=histories())
 def test_any_split_into_builds_gives_the_tables_of_one_build(memory, history):
     built, refreshed = built_and_refreshed(memory, history)
     for query in TABLES:
         assert built[query] == refreshed[query]
 
-    expected = sessionize(Event(*row) for row in memory.rows(READ_EVENTS))
+    expected = sessionize((Event(*row) for row in memory.rows(READ_EVENTS)), LONGEST_SOURCE_SESSION)
     for query, rows in REFERENCE.items():
         assert sorted(memory.rows(query)) == sorted(rows(expected))
 
@@ -348,6 +375,7 @@ people = st.builds(Person, st.just("visitor"), st.sampled_from(["ann", "bob"])) 
 
 
 @settings(PROPERTY, max_examples=EXAMPLES // 2)
+@example(history=SHARED_BY_BOB, forgotten={2: Person("visitor", "bob")})
 @given(history=histories(), forgotten=st.dictionaries(st.integers(0, 4), people, min_size=1, max_size=3))
 def test_people_forgotten_between_builds_leave_the_tables_of_one_build_of_the_rest(memory, history, forgotten):
     memory.live_through([*history, Batch([], [], FIRST_ARRIVAL, 99)], forgotten)

@@ -10,7 +10,8 @@ from jobs.warehouse.extensions import load_extension
 CLICKS = """
     drop table if exists night_clicks;
     create table night_clicks as
-    select i as id, i / 6 as visitor, (i * 7) % 12 as product, timestamp '2026-03-01' + i * interval '3 minutes' as at_time
+    select
+        i as id, i / 6 as visitor, (i * 7) % 12 as product, timestamp '2026-03-01' + i * interval '3 minutes' as at_time
     from generate_series(0, 299) as rows(i)
 """
 VIEWS = """

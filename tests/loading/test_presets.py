@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import re
 from pathlib import Path
 
 import duckdb
@@ -180,6 +181,12 @@ def test_items(connection, case):
 def test_every_layout_has_a_file():
     tested = {(table, name) for table, cases in (("events", EVENTS), ("items", ITEMS)) for name, _, _ in cases}
     assert tested == {(layout.table, name) for name, each in PRESETS.items() for layout in each.layouts}
+
+
+def test_the_documentation_lists_every_preset():
+    page = (FILES.parents[2] / "docs" / "loading.md").read_text()
+    table = page[page.index("| preset | events from |") :].partition("\n\n")[0]
+    assert re.findall(r"^\| `(\w+)` \|", table, flags=re.MULTILINE) == list(PRESETS)
 
 
 def test_nested_values_are_the_same_in_parquet(connection, tmp_path):

@@ -5,8 +5,10 @@ import sqlite3
 
 import duckdb
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
-from jobs.attachments import AttachedDatabase, credentials
+from jobs.attachments import AttachedDatabase, _parameter_value, _parameters, credentials
 from jobs.errors import NextmartError, UsageError, redact
 from jobs.settings import load_settings
 from jobs.warehouse import extensions
@@ -106,6 +108,24 @@ def test_passwords_stand_apart_from_the_text_and_values_are_quoted(folder, monke
     found = credentials("shop", AttachedDatabase(type=kind, path=path))
     assert (found.text, dict(found.secret)) == (text, secret)
     assert SECRET not in repr(found)
+
+
+@given(
+    st.dictionaries(
+        st.sampled_from(["host", "dbname", "user", "password", "options"]),
+        st.text(st.characters(exclude_characters="\0", exclude_categories=["Cs"])),
+    )
+)
+def test_a_text_that_is_written_is_read_back(parameters):
+    """Also with blanks, quotes, backslashes and what looks like a variable, in values and in the password."""
+    written = " ".join(f"{key}={_parameter_value(value)}" for key, value in parameters.items())
+    assert _parameters(written) == parameters
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("SHOP_TEXT", written)
+        found = credentials("shop", AttachedDatabase(type="postgres", path="${SHOP_TEXT}"))
+    if not parameters.get("password"):
+        parameters.pop("password", None)  # an empty password is none
+    assert _parameters(found.text) | dict(found.secret) == parameters
 
 
 # --- attaching ---

@@ -1,8 +1,8 @@
 {#
 Judges every raw event once: it is usable, waits for its item, or is rejected with a reason.
 1. A build reads the new arrivals from int_events_typed, and rejects an event whose item the catalogue lacks.
-2. Of several rows under one event_id the first to arrive is kept. A later row is dropped if its payload is the same,
-   else rejected as duplicate_event_id.
+2. Of several rows of one event, by the columns in `event_identity`, the first to arrive is kept. A later row is dropped
+   if its payload is the same, else rejected as duplicate_event_id.
 3. An event that was rejected for its unknown item becomes usable in the first build whose catalogue has the item.
 4. Builds overlap: each build reads the last arrivals of earlier builds again, because a slow transaction may have
    committed more rows with those arrival times. Rule 2 and the row_key of rejected rows keep out the rows that
@@ -32,7 +32,7 @@ with judged_events as (
 
 {% if is_incremental() %}
 known_events as (
-    -- events of earlier builds whose event_id occurs in a new row too; a build before may have known fewer null words
+    -- events of earlier builds whose key occurs in a new row too; a build before may have known fewer null words
     select
         * exclude (row_key, raw_row, batch_id) replace (
             {{ null_word_as_null('user_id') }} as user_id,
@@ -41,26 +41,26 @@ known_events as (
         false as is_new
     from {{ this }}
     where
-        event_id in (select event_id from {{ ref('int_events_typed') }})
+        {{ event_key() }} in (select {{ event_key() }} from {{ ref('int_events_typed') }})
         and {{ is_identified_event() }}
 ),
 {% endif %}
 
-repeated_ids as (
-    -- event_ids that occur in several rows; most event_ids occur in one row, which needs no comparison
-    select event_id from {{ ref('int_events_typed') }}
-    where event_id is not null
-    group by event_id
+repeated_keys as (
+    -- keys of events that occur in several rows; most occur in one row, which needs no comparison
+    select {{ event_key() }} as event_key from {{ ref('int_events_typed') }}
+    where {{ event_key() }} is not null
+    group by event_key
     having count(*) > 1
     {% if is_incremental() %}
     union
-    select event_id from known_events
+    select {{ event_key() }} as event_key from known_events
     {% endif %}
 ),
 
 repeated_events as (
     select * from judged_events
-    where {{ is_identified_event() }} and event_id in (select event_id from repeated_ids)
+    where {{ is_identified_event() }} and {{ event_key() }} in (select event_key from repeated_keys)
     {% if is_incremental() %}
     union all by name
     select * from known_events
@@ -68,21 +68,21 @@ repeated_events as (
 ),
 
 repeats_by_arrival as (
-    -- the rows of one event_id in order of arrival, of which the first is kept; rows of earlier builds precede new rows
+    -- the rows of one event in order of arrival, of which the first is kept; rows of earlier builds precede new rows
     select
         *,
         {{ event_payload() }} as payload,
         row_number() over first_come as arrival_rank,
         first_value({{ event_payload() }}) over first_come as kept_payload
     from repeated_events
-    window first_come as (partition by event_id order by is_new, {{ first_come_order('event_at_text') }})
+    window first_come as (partition by {{ event_key() }} order by is_new, {{ first_come_order('event_at_text') }})
 ),
 
 kept_events as (
     select * from judged_events
     where
         {{ is_identified_event() }}
-        and event_id not in (select event_id from repeated_ids)
+        and {{ event_key() }} not in (select event_key from repeated_keys)
 
     union all by name
     select * exclude (payload, arrival_rank, kept_payload) from repeats_by_arrival
@@ -102,14 +102,14 @@ rejected_rows as (
     where reject_reason <> 'unknown_item'
 
     union all by name
-    -- a later row of an event_id is dropped if its payload is the same, else it is a conflict for people to look at
+    -- a later row of an event is dropped if its payload is the same, else it is a conflict for people to look at
     select distinct * exclude (payload, arrival_rank, kept_payload) replace ('duplicate_event_id' as reject_reason)
     from repeats_by_arrival
     where arrival_rank > 1 and is_new and payload is distinct from kept_payload
 ),
 
 events_with_row_keys as (
-    select *, event_id as row_key from kept_events
+    select *, {{ event_key() }} as row_key from kept_events
 
     union all by name
     -- a rejected row may lack an event_id, or share it with the event that was kept

@@ -20,16 +20,16 @@ sequence_steps as (
     select *
     from sequence_events
     {% if var('collapse_repeats') -%}
-    qualify item_id is distinct from lag(item_id) over (partition by sequence_id order by event_at, event_id)
+    qualify item_id is distinct from lag(item_id) over (partition by sequence_id order by {{ event_order() }})
     {% endif -%}
 )
 
 select
     sequence_id,
     -- the devices of a user share one sequence; the sequence's visitor_id is the device that the user used last
-    arg_max(visitor_id, (event_at, event_id)) as visitor_id,
-    {{ ordered_list('item_id', 'event_at, event_id') }} as items,
-    {{ ordered_list('event_at', 'event_at, event_id') }} as event_times,
+    arg_max(visitor_id, (event_at, event_id, visitor_id)) as visitor_id,
+    {{ ordered_list('item_id', event_order()) }} as items,
+    {{ ordered_list('event_at', event_order()) }} as event_times,
     max(event_at) as ended_at,
     count(*)::integer as item_count
 from sequence_steps

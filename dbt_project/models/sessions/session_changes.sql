@@ -8,6 +8,7 @@ with assigned_events as (
     -- assign again
     select
         assigned_batch_id as batch_id, session_id, position, event_at, source_session_id,
+        source_session_id is null or cut_reason in ({{ source_cut_reasons() }}) as is_made_by_gap_rule,
         batch_id > {{ build_bound('session_changes_last_build', 0) }}
         -- events with a deletion's batch_id are not new: `nextmart forget` left these old events on shared devices
         and batch_id not in (select batch_id from {{ source('ml', 'deletions') }}) as is_new
@@ -21,6 +22,7 @@ changed_sessions as (
         batch_id,
         session_id,
         source_session_id,
+        bool_and(is_made_by_gap_rule) as is_made_by_gap_rule,
         bool_and(is_new) as is_opened,
         min(event_at) filter (where is_new) < max(event_at) filter (where not is_new) as is_joined_late,
         bool_or(is_new and position = 1) and not bool_and(is_new) as is_renamed
@@ -41,7 +43,7 @@ known_events_of_late_joined_sessions as (
     semi join changed_sessions
         on
             assigned_events.session_id = changed_sessions.session_id and changed_sessions.is_joined_late
-            and changed_sessions.source_session_id is null
+            and changed_sessions.is_made_by_gap_rule
     where not assigned_events.is_new
     window by_session as (
         partition by assigned_events.session_id order by assigned_events.event_at, assigned_events.position

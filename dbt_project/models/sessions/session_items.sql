@@ -1,5 +1,5 @@
 {{ config(
-    materialized='incremental', incremental_strategy='delete+insert', unique_key='event_id',
+    materialized='incremental', incremental_strategy='delete+insert', unique_key=event_key(),
     incremental_predicates=["event_at >= " ~ build_bound('earliest_affected_visit', "'-infinity'::timestamptz")],
     pre_hook=[
         "{{ set_build_bound('session_items_last_build', newest_build('batch_id')) }}",
@@ -18,6 +18,8 @@ with new_events as not materialized (
     where batch_id > {{ build_bound('session_items_last_build', 0) }}
 ),
 
+source_sessions as materialized ({{ source_sessions_with_new_events() }}),
+
 {% if is_incremental() %}
 nearby_time_spans as (
     -- each span lasts from one session gap before a visitor's first new event to one session gap after the last one
@@ -35,25 +37,22 @@ affected_visits as (
     inner join nearby_time_spans
         on
             known_events.visitor_id = nearby_time_spans.visitor_id
+            and known_events.source_session_id is not distinct from nearby_time_spans.source_session_id
             and known_events.event_at between nearby_time_spans.starts_at and nearby_time_spans.ends_at
-    where
-        known_events.source_session_id is null and nearby_time_spans.source_session_id is null
-        and known_events.event_at >= {{ build_bound('earliest_nearby_event', "'-infinity'::timestamptz") }}
+    where known_events.event_at >= {{ build_bound('earliest_nearby_event', "'-infinity'::timestamptz") }}
 
     union
-    -- an event with a source_session_id joins that session of the tracker, however far away the session's other events
-    -- are
+    -- a session of the tracker that is kept whole is one visit, however far away its other events are; one that was
+    -- kept whole so far, and is cut now, becomes several visits
     select known_events.visitor_id, known_events.source_session_id, known_events.visit_started_at
     from {{ this }} as known_events
-    inner join nearby_time_spans
-        on
-            known_events.visitor_id = nearby_time_spans.visitor_id
-            and known_events.source_session_id = nearby_time_spans.source_session_id
+    semi join source_sessions
+        on known_events.source_session_id = source_sessions.source_session_id and source_sessions.is_assigned_whole
     where known_events.event_at >= {{ build_bound('earliest_affected_visit', "'-infinity'::timestamptz") }}
 ),
 {% endif %}
 
-events_to_assign as not materialized (
+events_of_affected_visits as not materialized (
     -- new events, and all events of the visits that the new events may change
     select * from new_events
     {% if is_incremental() %}
@@ -70,6 +69,12 @@ events_to_assign as not materialized (
             and known_events.visit_started_at = affected_visits.visit_started_at
     where known_events.event_at >= {{ build_bound('earliest_affected_visit', "'-infinity'::timestamptz") }}
     {% endif %}
+),
+
+events_to_assign as not materialized (
+    select events_of_affected_visits.*, source_sessions.source_cut_reason
+    from events_of_affected_visits
+    left join source_sessions on events_of_affected_visits.source_session_id = source_sessions.source_session_id
 ),
 
 assigned_events as (

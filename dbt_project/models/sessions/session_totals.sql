@@ -28,7 +28,7 @@ counted_sessions as (
         count(distinct item_id) as item_count,
         count(*) filter (where event_type = 'purchase') as purchase_count,
         -- the user of the session's last event that has a user_id
-        arg_max(user_id, (event_at, event_id)) as user_id,
+        arg_max(user_id, (event_at, event_id, user_id)) as user_id,
         max(cut_reason) as cut_reason,
         min(bot_reason) as bot_reason,
         max(assigned_batch_id) as assigned_batch_id
@@ -65,4 +65,6 @@ inner join reassigned_events on ceased_sessions.first_event_id = reassigned_even
 where
     ceased_sessions.session_id <> reassigned_events.session_id
     and ceased_sessions.started_at >= {{ build_bound('earliest_changed_session', "'-infinity'::timestamptz") }}
+    -- several events may have the event_id of the first one
+    and {{ is_first_event('ceased_sessions', 'reassigned_events') }}
 {% endif %}

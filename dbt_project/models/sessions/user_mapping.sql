@@ -18,7 +18,7 @@ with logins as (
 select
     visitor_id,
     -- a device with several users belongs to the user who logged in last: an earlier user may have passed the device on
-    arg_max(user_id, (event_at, event_id)) as user_id,
+    arg_max(user_id, (event_at, event_id, user_id)) as user_id,
     max(event_at) as logged_in_at,
     arg_max(event_id, (event_at, event_id)) as event_id,
     max(batch_id) as batch_id

@@ -40,7 +40,7 @@ EVENT_NAMES: Final = {
         date_time time created_at createdat created created_on ordered_at order_date order_time order_timestamp
         order_purchase_timestamp purchased_at purchase_date purchase_time transaction_date transaction_time t_dat
         invoice_ts invoice_date invoicedate sale_date sold_at viewed_at clicked_at rated_at unix_review_time review_time
-        review_date unixreviewtime date_created_gmt date_created day date datum zeitstempel zeit
+        review_date unixreviewtime date_created_gmt date_created date_added added_at day date datum zeitstempel zeit
         """),
     "event_id": _words(
         "event_id eventid message_id messageid insert_id event_uuid uuid hit_id row_id line_id log_id id"
@@ -52,9 +52,12 @@ ITEM_COLUMN_NAMES: Final = {
         title name product_name productname product_title item_name item_title display_name article_name prod_name
         movie_title track_name book_title headline label bezeichnung titel produktname
         """),
-    "brand": _words("brand brand_name vendor manufacturer maker marke hersteller label_name publisher artist brand_id"),
+    "brand": _words("""
+        brand brand_name vendor manufacturer maker marke hersteller label_name publisher artist brand_id
+        """),
     "category": _words("""
-        category category_name categories product_category category_path google_product_category product_type
+        category category_name categories main_category product_category category_path google_product_category
+        product_type
         product_type_name category_code department department_name genre genres taxonomy kategorie warengruppe
         section_name group_name category_id class
         """),
@@ -72,7 +75,7 @@ ITEM_COLUMN_NAMES: Final = {
         """),
     "updated_at": _words("""
         updated_at updatedat updated modified_at last_modified modified date_modified date_modified_gmt last_updated
-        last_update changed_at changed_on modification_date update_time
+        last_update changed_at changed_on date_updated modification_date update_time
         """),
 }
 ORDER_NAMES: Final = _words("""

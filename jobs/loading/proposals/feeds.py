@@ -1,5 +1,6 @@
 """What a file holds, concluded from its columns and values: which table it belongs to, and which column is which."""
 
+from collections.abc import Mapping
 from dataclasses import replace
 
 from jobs.loading.presets.layout import Layout, Preset
@@ -40,11 +41,21 @@ def preset_feed(sample: Sample, preset: Preset, layout: Layout) -> FeedProposal:
     return FeedProposal(sample, layout.table, f"{preset.title} ({layout.files}): {seen}", preset, layout)
 
 
-def plain_feed(sample: Sample) -> FeedProposal:
-    """Return the feed of files of nobody's format in particular."""
+def plain_feed(sample: Sample, item_column: str | None = None) -> FeedProposal:
+    """Return the feed of files of nobody's format in particular.
+
+    Parameters
+    ----------
+    item_column : str, optional
+        The column that holds the item; None: its name says it.
+    """
     if not sample.has_header:
         return _feed_without_header(sample)
-    visitor, item, time = _visitor(sample), _item(sample), time_column(sample, EVENT_NAMES["event_at"], or_any=True)
+    visitor, item, time = (
+        _visitor(sample),
+        item_column or _item(sample),
+        time_column(sample, EVENT_NAMES["event_at"], or_any=True),
+    )
     texts = [name for names in ITEM_COLUMN_NAMES.values() for name in named_columns(sample.types, names)]
     texts = [name for name in texts if name not in (visitor, item, time)]
     if visitor and item and time and not _lists_items(sample, item):
@@ -65,15 +76,19 @@ def plain_feed(sample: Sample) -> FeedProposal:
             f"items: it has an item ({item}; {facts.different:,} different in {sample.rows:,} rows) and what describes "
             f"it ({', '.join(dict.fromkeys(texts))}), but no visitor"
         )
-        feed = _items_feed(sample, reason, item, None)
+        feed = _items_feed(sample, reason, item, None, {})
         return replace(feed, remarks=(*remarks, *feed.remarks))
     return _undecided_feed(sample, visitor, item, time)
 
 
-def catalogue_feed(events: FeedProposal) -> FeedProposal | None:
+def catalogue_feed(events: FeedProposal, texts_of_events: Mapping[str, str]) -> FeedProposal | None:
     """Return a feed of items from a file of events, for a shop that has no file of items; None if that can't be.
 
     The items are what the events are on, with whatever describes them in the events.
+
+    Parameters
+    ----------
+    texts_of_events : column -> why it doesn't describe the items
     """
     if events.preset:
         layouts = [
@@ -87,7 +102,7 @@ def catalogue_feed(events: FeedProposal) -> FeedProposal | None:
         return None
     reason = "items: no file lists the items, so the catalogue is made of the items in the events"
     time = by_key["event_at"].value if "event_at" in by_key else None
-    return _items_feed(events.sample, reason, by_key["item_id"].value, time)
+    return _items_feed(events.sample, reason, by_key["item_id"].value, time, texts_of_events)
 
 
 def without_column(feed: FeedProposal, key: str, remark: str) -> FeedProposal:
@@ -99,10 +114,12 @@ def without_column(feed: FeedProposal, key: str, remark: str) -> FeedProposal:
     return replace(feed, columns=columns, remarks=(*feed.remarks, remark))
 
 
-def _items_feed(sample: Sample, reason: str, item: str, event_time: str | None) -> FeedProposal:
+def _items_feed(
+    sample: Sample, reason: str, item: str, event_time: str | None, texts_of_events: Mapping[str, str]
+) -> FeedProposal:
     columns = [column_choice(sample, "item_id", item)]
-    taken = {item}
-    remarks = []
+    taken = {item, *texts_of_events}
+    remarks = list(texts_of_events.values())
     for ours, names in ITEM_COLUMN_NAMES.items():
         found = first_named(sample, names, taken)
         if found and ours != "updated_at":
@@ -126,6 +143,13 @@ def _items_feed(sample: Sample, reason: str, item: str, event_time: str | None) 
         note = "; the newest row of an item counts" if event_time else ""
         columns.append(Choice("updated_at", updated, time_evidence(sample.times[updated]) + note))
         time_format, questions = time_format_choice(updated, sample.times[updated])
+    keys = {choice.key for choice in columns}
+    # the loader takes a column that has our name, unless the map says something else
+    columns += [
+        Choice(name.lower(), "null", text, True)
+        for name, text in texts_of_events.items()
+        if name.lower() in ITEM_COLUMN_NAMES and name.lower() not in keys
+    ]
     columns += columns_of_our_names(sample, "items", columns)
     return FeedProposal(
         sample, "items", reason, columns=tuple(columns), time_format=time_format, questions=questions,
@@ -137,10 +161,16 @@ def _undecided_feed(sample: Sample, visitor: str | None, item: str | None, time:
     found = {"visitor_id": visitor, "item_id": item, "event_at": time}
     known = [column_choice(sample, ours, theirs) for ours, theirs in found.items() if theirs]
     missing = [ours for ours, theirs in found.items() if not theirs]
+    no_times = [
+        f"{name} is named like a time, but only {facts.read:,} of {facts.given:,} values are"
+        for name, facts in sample.times.items()
+        if not time and facts.given
+    ]
     question = Question(
-        f"What is in this file? Events need a visitor_id, an item_id and an event_at; no column is named like "
+        f"What is in this file? Events need a visitor_id, an item_id and an event_at; no column seems to be "
         f"{' or '.join(missing)}. Items need an item_id, and a title to be understood. Its columns: "
-        + ", ".join(f"{name} (such as '{facts.example}')" for name, facts in sample.columns.items()),
+        + ", ".join(f"{name} (such as '{facts.example}')" for name, facts in sample.columns.items())
+        + "".join(f"; {text}" for text in no_times),
         tuple(Choice(f"map.{ours}", "THEIR_COLUMN", "") for ours in missing),
     )
     return FeedProposal(sample, "", "not decided", columns=tuple(known), questions=(question,))

@@ -178,6 +178,15 @@ def with_facts(connection: Connection, sample: Sample, variables: Mapping[str, A
     return replace(sample, columns=columns, times=_times(connection, sample.relation, sample.types, variables))
 
 
+def values_per_item(connection: Connection, sample: Sample, item: str, column: str) -> float:
+    """Return how many different values of a column an item has on average; 0 if there are none."""
+    pairs = f"select distinct {quoted(item)} as item, {quoted(column)} as value from {sample.relation}"
+    row = connection.execute(
+        f"select count(*) / nullif(count(distinct item), 0) from ({pairs}) where item is not null and value is not null"
+    ).fetchall()[0]
+    return float(row[0] or 0)
+
+
 @dataclass(frozen=True)
 class _Form:
     """How a file is read, and why."""
@@ -201,10 +210,10 @@ def _text_form(file: FoundFile) -> _Form:
     head = text_head(beginning, None, None)
     if head is None:
         raise NextmartError(f"{file.path} is empty")
-    if not has_no_header(head, _following(beginning, head), ALL_NAMES):
-        return _Form(ReadOptions(encoding=encoding), head.first_line, remarks=remarks)
     layouts = [layout for preset in PRESETS.values() for layout in preset.layouts]
     layout = layout_of_first_line(layouts, head.first_line)
+    if not layout and not has_no_header(head, _following(beginning, head), ALL_NAMES):
+        return _Form(ReadOptions(encoding=encoding), head.first_line, remarks=remarks)
     if layout:
         options = replace(layout.options, encoding=layout.options.encoding or encoding)
     else:

@@ -6,19 +6,16 @@ from typing import Any
 
 import duckdb
 
-from jobs.errors import NextmartError
-from jobs.loading.known_items import item_rules
 from jobs.loading.preset_sources import relation_of_layout, with_layout
 from jobs.loading.presets.layout import Layout
 from jobs.loading.proposals.samples import Sample
-from jobs.loading.raw_rows import append_arrivals, read_source
+from jobs.loading.raw_rows import read_source
 from jobs.loading.relations import FileRelation
 from jobs.loading.report import report_source
 from jobs.loading.source_report import SourceReport
 from jobs.loading.sources import SourceFiles
 from jobs.loading.staging_rules import staging_rules
 from jobs.loading.suspicions import session_notes
-from jobs.warehouse.clock import now
 from jobs.warehouse.connection import Connection, count_rows
 
 
@@ -59,8 +56,8 @@ def reads_rows(connection: Connection, sample: Sample, layout: Layout) -> bool:
 
 def try_feed(
     connection: Connection, sample: Sample, source: SourceFiles, layout: Layout | None, variables: Mapping[str, Any]
-) -> Trial | None:
-    """Load a sample as a feed would, and return what came of it; None if no row is left or a row can't be read.
+) -> Trial:
+    """Load a sample as a feed would, and return what came of it.
 
     Items are appended to ``raw.items``, so that events that are tried later find them.
 
@@ -70,16 +67,18 @@ def try_feed(
         The layout of the feed's preset.
     variables : mapping
         Values of the dbt vars.
+
+    Raises
+    ------
+    NextmartError
+        If the feed keeps no row, or an expression of its map fails.
     """
     files = FileRelation(sample.relation, dict(sample.types))
     if layout:
         source, files = with_layout(source, layout), relation_of_layout(files, layout)
-    try:
-        arrivals = read_source(connection, source, variables, "tried_rows", files=files)
-    except NextmartError:
-        return None
+    arrivals = read_source(connection, source, variables, "tried_rows", files=files)
     if source.table == "items":
-        append_arrivals(connection, arrivals, item_rules(variables), now())
+        connection.execute("insert into raw.items by name select *, now() as loaded_at from incoming")
     rules = staging_rules(variables)
     returning = 0
     sessions: list[str] = []

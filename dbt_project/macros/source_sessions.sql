@@ -1,0 +1,44 @@
+{# Macros for the sessions of the shop's tracker (source_session_id). Such a session is kept whole if it belongs to one
+   visitor and lasts `max_source_session_hours` at most. Any other is no real session, such as an id `0` for everybody:
+   in it, silence divides a visitor's events, as it divides events without a session of the tracker. #}
+
+{# Why sessions of the tracker are cut, as texts for an IN list; the first reason that applies counts. #}
+{% macro source_cut_reasons() -%}
+    'shared_source_session', 'long_source_session'
+{%- endmacro %}
+
+{# Query for the sessions of the tracker that have new events, one row each: source_cut_reason says why the session is
+   cut, now that it has the new events (null: it is kept whole); is_assigned_whole says whether all its events must be
+   assigned again, because it is kept whole, or was cut for another reason before, or not at all. Of a session that
+   stays cut, the new events change only what is near. A full refresh needs only the sessions that are cut. #}
+{% macro source_sessions_with_new_events() -%}
+{%- set longest = var("max_source_session_hours") -%}
+{%- if longest is not number or longest is boolean or longest <= 0 -%}
+{%- do exceptions.raise_compiler_error("max_source_session_hours is a number above 0, not " ~ longest) -%}
+{%- endif -%}
+select
+    source_session_id,
+    case
+        when min(visitor_id) <> max(visitor_id) then 'shared_source_session'
+        when max(event_at) > min(event_at) + {{ hours(longest) }} then 'long_source_session'
+    end as source_cut_reason,
+    source_cut_reason is null or source_cut_reason <> coalesce(max(known_cut_reason), '') as is_assigned_whole
+from (
+    select source_session_id, visitor_id, event_at, null::varchar as known_cut_reason
+    from {{ ref('stg_events') }}
+    where source_session_id is not null and batch_id > {{ build_bound('session_items_last_build', 0) }}
+    {% if is_incremental() %}
+    union all by name
+    select
+        source_session_id, visitor_id, event_at,
+        case when cut_reason in ({{ source_cut_reasons() }}) then cut_reason end as known_cut_reason
+    from {{ this }}
+    where source_session_id in (
+        select source_session_id from {{ ref('stg_events') }}
+        where source_session_id is not null and batch_id > {{ build_bound('session_items_last_build', 0) }}
+    )
+    {% endif %}
+) as events_of_source_sessions
+group by source_session_id
+{% if not is_incremental() %}having source_cut_reason is not null{% endif %}
+{%- endmacro %}

@@ -1,0 +1,13 @@
+{{ config(severity='warn') }}
+-- Sessions of the tracker that are no real ones, because they belong to several visitors or last longer than
+-- `max_source_session_hours`: silence cuts them into sessions (`cut_reason` in sessions.sessions)
+select
+    source_session_id,
+    min(cut_reason) as cut_reason,
+    count(distinct visitor_id) as visitors,
+    count(*) as sessions,
+    min(started_at) as started_at,
+    max(ended_at) as ended_at
+from {{ ref('session_totals') }}
+where cut_reason in ({{ source_cut_reasons() }})
+group by source_session_id

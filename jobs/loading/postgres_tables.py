@@ -1,0 +1,68 @@
+"""Tables of PostgreSQL as relations in SQL: what DuckDB's reader would change without a word is read as text."""
+
+import re
+from typing import Final
+
+from jobs.loading.mapping import TABLE_COLUMNS
+from jobs.loading.relations import FileRelation
+from jobs.loading.sources import SourceFiles
+from jobs.warehouse.connection import Connection, literal, quoted
+
+FIND_TABLE: Final = """
+    select schema_name, table_name from duckdb_tables()
+    where lower(database_name) = lower($database) and lower(schema_name) = lower($schema)
+        and lower(table_name) = lower($table)
+    order by schema_name = $schema and table_name = $table desc
+    limit 1
+"""
+
+COLUMN_TYPES: Final = """
+    select attribute.attname, type.typname
+    from pg_catalog.pg_attribute as attribute
+    join pg_catalog.pg_type as type on type.oid = attribute.atttypid
+    where attribute.attrelid = {table}::regclass and attribute.attnum > 0 and not attribute.attisdropped
+"""
+
+
+def postgres_relation(
+    connection: Connection, source: SourceFiles, parts: tuple[str, ...], types: dict[str, str]
+) -> FileRelation:
+    """Return the relation of a table in an attached PostgreSQL database.
+
+    DuckDB reads a ``numeric`` without a precision as a double, which loses digits, and the number NaN as 0. A column in
+    which one of the two can happen is read as text, if the load needs the column. Columns of JSON are marked as such.
+
+    Parameters
+    ----------
+    parts : tuple of str
+        The parts of the table's name: database, schema and table; the schema may be absent.
+    types : column -> DuckDB type
+    """
+    database = literal(parts[0])
+    schema, name = parts[1] if len(parts) == 3 else "public", parts[-1]
+    found = connection.execute(FIND_TABLE, {"database": parts[0], "schema": schema, "table": name}).fetchone()
+    table = ".".join(map(quoted, found or (schema, name)))  # as Postgres spells it
+    query = COLUMN_TYPES.format(table=literal(table))
+    postgres_types = dict(connection.execute(f"from postgres_query({database}, {literal(query)})").fetchall())
+    types = types | {column: "JSON" for column in types if postgres_types.get(column) in ("json", "jsonb")}
+    numeric = [column for column in types if postgres_types.get(column) == "numeric" and _is_needed(source, column)]
+    exact = [column for column in numeric if types[column].startswith("DECIMAL")]
+    as_text = {*numeric} - {*exact}
+    if exact:
+        flags = ", ".join(f"coalesce(bool_or({quoted(column)} = 'NaN'), false)" for column in exact)
+        query = f"select {flags} from {table}"
+        [has_nan] = connection.execute(f"from postgres_query({database}, {literal(query)})").fetchall()
+        as_text |= {column for column, flag in zip(exact, has_nan, strict=True) if flag}
+    if not as_text:
+        return FileRelation(".".join(map(quoted, parts)), types, is_checked=True)
+    columns = ", ".join(f"{quoted(column)}{'::text' if column in as_text else ''}" for column in types)
+    query = f"select {columns} from {table}"
+    sql = f"postgres_query({database}, {literal(query)})"
+    return FileRelation(sql, types | dict.fromkeys(as_text, "VARCHAR"), is_checked=True)
+
+
+def _is_needed(source: SourceFiles, column: str) -> bool:
+    """Tell whether a load reads a column: by its own name, by the map, or in an expression."""
+    texts = [*source.column_map.values(), source.where or ""]
+    is_mapped = any(re.search(rf"\b{re.escape(column)}\b", text, re.IGNORECASE) for text in texts)
+    return column.lower() in TABLE_COLUMNS[source.table] or is_mapped
