@@ -1,5 +1,6 @@
 """`nextmart init`: look at files, and propose the settings by which nextmart loads them."""
 
+import re
 from collections.abc import Iterable
 from contextlib import closing
 from dataclasses import dataclass, replace
@@ -21,6 +22,9 @@ from jobs.warehouse.connection import Connection, connect, prepare_warehouse
 
 MOST_TEXTS_PER_ITEM = 1.5
 """A column of events with more different values for each item, on average, doesn't describe the item."""
+
+MOST_ODD_SESSIONS = 0.1
+"""Where more of the sessions than this share have several visitors, or last too long, a column holds no sessions."""
 
 
 @dataclass(frozen=True)
@@ -94,16 +98,16 @@ def propose(paths: Iterable[str]) -> InitProposal:
     variables = default_vars()
     with closing(connect(Path(":memory:"))) as connection:
         prepare_warehouse(connection)
-        groups, unknown = file_groups(connection, paths)
-        problems = [f"{file}: its ending is not that of a format that nextmart reads" for file in unknown]
+        groups, problems = file_groups(connection, paths)
         feeds: dict[str, FeedProposal] = {}
         for number, group in enumerate(groups):
             try:
                 sample = take_sample(connection, group.patterns, group.first, f"sample_{number}")
             except NextmartError as error:
-                problems.append(str(error).removesuffix("\nNothing was loaded."))
+                problems.append(str(error))
                 continue
             feeds[group.name] = _feed(connection, sample, variables)
+        problems = [re.sub(r"[.;]?\s*[Nn]othing was loaded[.]?$", "", problem) for problem in problems]
         if not feeds:
             raise NextmartError("none of the files can be read:\n" + "\n".join(problems))
         feeds = _tried(connection, _with_catalogue(connection, _with_shared_items(feeds)), variables)
@@ -183,7 +187,7 @@ def _tried_feed(connection: Connection, feed: FeedProposal, variables: dict[str,
     try:
         trial = try_feed(connection, feed.sample, feed.source, feed.layout, variables)
         session = next((choice for choice in feed.columns if choice.key == "source_session_id"), None)
-        if trial.session_notes and session:
+        if trial.session_notes and session and trial.odd_sessions > MOST_ODD_SESSIONS:
             remark = f"{session.value} is not taken as source_session_id: {trial.session_notes[0]}"
             feed = without_column(feed, "source_session_id", remark.replace("warning: ", ""))
             trial = try_feed(connection, feed.sample, feed.source, feed.layout, variables)

@@ -4,7 +4,10 @@ from collections.abc import Sequence
 from itertools import count
 from typing import Any
 
+import duckdb
+
 from jobs.errors import NextmartError
+from jobs.loading.direct_appends import append_directly, can_append_directly
 from jobs.loading.feed_rows import Batch, feed_text, file_counts, named_errors, read_news
 from jobs.loading.feed_settings import Feed
 from jobs.loading.feeds import FeedNews, feed_news
@@ -39,16 +42,35 @@ def load(
     -------
     What the rows of each source hold, as the next build will read them
     """
+    first_events = next((each for each in sources if isinstance(each, SourceFiles) and each.table == "events"), None)
+    if first_events and can_append_directly(connection, first_events):
+        try:
+            with transaction(connection):
+                news, batches = _read_sources(connection, sources, rules, first_events)
+                return _append(connection, news, batches, run_record, rules)
+        except NotAppendedDirectly:
+            pass  # the files are read once more, into temporary tables, so that what is wrong can be said or set aside
     news, batches = _read_sources(connection, sources, rules)
     with transaction(connection):
-        reports = _append_batches(connection, batches, run_record, rules)
-        for each in news:
-            for seen in each.rewritten:
-                remember_time(connection, each.feed.name, seen)
+        return _append(connection, news, batches, run_record, rules)
+
+
+def _append(
+    connection: Connection, news: Sequence[FeedNews], batches: Sequence[Batch], run_record: JobRun, rules: LoadRules
+) -> list[SourceReport]:
+    """Append what is new to the raw tables, remember the files of feeds, and fill the record."""
+    reports = _append_batches(connection, batches, run_record, rules)
+    for each in news:
+        for seen in each.rewritten:
+            remember_time(connection, each.feed.name, seen)
     _describe_feeds(news, run_record)
     if not batches:
         run_record.status = "unchanged"
     return reports
+
+
+class NotAppendedDirectly(Exception):
+    """Something is wrong with files whose rows were to be appended directly."""
 
 
 def check(
@@ -71,21 +93,38 @@ def check(
 
 
 def _read_sources(
-    connection: Connection, sources: Sequence[SourceFiles | Feed], rules: LoadRules
+    connection: Connection,
+    sources: Sequence[SourceFiles | Feed],
+    rules: LoadRules,
+    direct: SourceFiles | None = None,
 ) -> tuple[list[FeedNews], list[Batch]]:
     """Read the files of all sources into temporary tables, and tell people what they should know of them.
 
+    Parameters
+    ----------
+    direct : SourceFiles, optional
+        The source whose rows are appended to ``raw.events`` at once, in the open transaction.
+
     Raises
     ------
+    NotAppendedDirectly
+        If ``direct`` is given, and a source of the command line can't be read.
     NextmartError
         If a file can't be read, or a required feed has no new file with rows.
     """
 
     def read(source: SourceFiles, relation: str) -> Arrivals:
+        if source is direct:
+            return append_directly(connection, source, rules.variables)
         return read_source(connection, source, rules.variables, relation)
 
     relations = (f"arrived_rows_{number}" for number in count())
-    batches = [Batch(read(source, next(relations))) for source in sources if isinstance(source, SourceFiles)]
+    try:
+        batches = [Batch(read(source, next(relations))) for source in sources if isinstance(source, SourceFiles)]
+    except (duckdb.Error, NextmartError) as error:
+        if direct:
+            raise NotAppendedDirectly from error
+        raise
     # the catalogue first, so that the items of events are looked up in the newest one
     feeds = sorted(
         (source for source in sources if isinstance(source, Feed)), key=lambda feed: feed.settings.kind == "events"
@@ -147,7 +186,8 @@ def _append_batches(
     reports = []
     for batch in batches:
         arrivals = batch.arrivals
-        loaded_at = now()  # later for each source, since the sources of a table count in their order
+        # later for each source, since the sources of a table count in their order
+        loaded_at = (arrivals and arrivals.appended_at) or now()
         counts: dict[str, int] = {}
         if arrivals:
             table = arrivals.source.table

@@ -20,16 +20,19 @@ RESPELLINGS = {
 SIDES = ("events", "catalogue", "both")
 """Whose ids may be respelt. Of equally good ways, the one for the first of these is told."""
 
+CREATE_SPELLINGS = """
+    -- A table of its own: the rule for ids, which is slow, reads each spelling once. Inside one query, DuckDB applies a
+    -- filter by the rule to every row.
+    create or replace temp table item_spellings as
+    select item_id, count(*) as row_count from {events} group by item_id
+"""
+
 CREATE_FOUND_ITEMS = """
     -- Each item id of the events: how many rows have it, and whether the catalogue has it
     create or replace temp table found_items as
-    with spellings as (
-        -- the rule for ids, which is slow, reads each spelling once
-        select item_id, count(*) as row_count from {events} group by item_id
-    ),
-    ids as (
+    with ids as (
         select {text} as item_id, sum(row_count)::bigint as row_count
-        from spellings
+        from item_spellings
         where {text} is not null
         group by all
     )
@@ -70,7 +73,8 @@ COUNT_NEAR_MISSES = """
 def match_items(connection: Connection, text_rule: Rule, events: str = "incoming") -> ItemMatches:
     """Compare the item ids of the relation ``events`` with those of ``raw.items``."""
     text = text_rule("item_id")
-    connection.execute(CREATE_FOUND_ITEMS.format(text=text, events=events))
+    connection.execute(CREATE_SPELLINGS.format(events=events))
+    connection.execute(CREATE_FOUND_ITEMS.format(text=text))
     counts = connection.execute(
         "select count(*), coalesce(sum(row_count), 0)::bigint, count(*) filter (where is_known), "
         "coalesce(sum(row_count) filter (where is_known), 0)::bigint from found_items"

@@ -63,6 +63,8 @@ class Arrivals:
     unreadable_count : int
     examples : tuple of str
         The first rows that can't be read, each with file, line and reason.
+    appended_at : datetime, optional
+        The time of loading that the rows have, if they are in the raw table already. Then ``relation`` is that table.
     """
 
     source: SourceFiles
@@ -74,6 +76,7 @@ class Arrivals:
     unreadable_relation: str | None = None
     unreadable_count: int = 0
     examples: tuple[str, ...] = ()
+    appended_at: datetime | None = None
 
 
 def append_arrivals(
@@ -100,6 +103,9 @@ def append_arrivals(
     """
     table = arrivals.source.table
     connection.execute(f"create or replace temp view incoming as from {arrivals.relation}")
+    if arrivals.appended_at:
+        count = arrivals.incoming_count
+        return {"read": arrivals.read_count, "repeated": arrivals.read_count - count, "known": 0, "loaded": count}
     if table == "events":
         columns = TABLE_COLUMNS["events"]
         same = " and ".join(f"incoming.{column} is not distinct from known.{column}" for column in columns)
@@ -183,15 +189,51 @@ def read_source(
         return _arrivals(connection, opened, files, relation, given_columns, notes, variables)
 
 
+@dataclass(frozen=True)
+class Selection:
+    """A query of mapped rows.
+
+    Attributes
+    ----------
+    sql : str
+        The query. If there are formats of times, it has a column ``time_is_unread`` too.
+    types : nextmart's column -> DuckDB type of the value in the files
+    given_columns : frozenset of str
+        The raw columns that the files or the map have.
+    has_formats : bool
+        Whether formats of times are used.
+    """
+
+    sql: str
+    types: dict[str, str]
+    given_columns: frozenset[str]
+    has_formats: bool
+
+
 def _fill(
     connection: Connection, source: SourceFiles, files: FileRelation, relation: str
-) -> tuple[set[str], list[str]]:
+) -> tuple[frozenset[str], list[str]]:
     """Fill a temporary table with the mapped rows of a source's files.
 
     Returns
     -------
     tuple
         The raw columns that the files or the map have, and notes on values that were written as other text.
+    """
+    selection = mapped_selection(connection, source, files)
+    connection.execute(f"create or replace temp table {relation} as {selection.sql}")
+    notes = _format_notes(connection, relation, TIME_COLUMNS[source.table]) if selection.has_formats else []
+    connection.execute(f"create or replace temp view incoming as from {relation}")
+    return selection.given_columns, decimal_id_notes(connection, selection.types) + notes
+
+
+def mapped_selection(connection: Connection, source: SourceFiles, files: FileRelation) -> Selection:
+    """Return the query of the mapped rows of a source's files.
+
+    Raises
+    ------
+    UsageError, NextmartError
+        If a column is missing, or a text of the command line is no SQL expression.
     """
     values = column_values(source, files.types)
     time_column = TIME_COLUMNS[source.table]
@@ -219,10 +261,8 @@ def _fill(
     selected = ", ".join(f"{text} as {column}" for column, text in complete_texts(source.table, texts).items())
     where = f"where ({source.where}\n)" if source.where else ""
     flag = f", {unread} as time_is_unread" if formats else ""
-    connection.execute(f"create or replace temp table {relation} as select {selected}{flag} from {files.sql} {where}")
-    notes = _format_notes(connection, relation, time_column) if formats else []
-    connection.execute(f"create or replace temp view incoming as from {relation}")
-    return set(values), decimal_id_notes(connection, value_types) + notes
+    sql = f"select {selected}{flag} from {files.sql} {where}"
+    return Selection(sql, value_types, frozenset(values), bool(formats))
 
 
 def _format_notes(connection: Connection, relation: str, time_column: str) -> list[str]:
@@ -254,7 +294,7 @@ def _arrivals(
     source: SourceFiles,
     files: FileRelation,
     relation: str,
-    given_columns: set[str],
+    given_columns: frozenset[str],
     notes: list[str],
     variables: Mapping[str, Any],
 ) -> Arrivals:
@@ -270,7 +310,7 @@ def _arrivals(
         raise NoRowsError(f"{source.path} holds no rows{_condition_text(source)}; nothing was loaded")
     connection.execute(_deduplication_sql(source.table, relation, item_rules(variables)))
     connection.execute(f"create or replace temp view incoming as from {relation}")
-    notes = notes + _suspicions(connection, source, given_columns, variables)
+    notes = notes + suspicion_notes(connection, source, given_columns, variables)
     unreadable_relation = None
     if files.unreadable_count:
         unreadable_relation = f"{relation}_unreadable"
@@ -285,7 +325,7 @@ def _arrivals(
         relation,
         read_count,
         count_rows(connection, relation),
-        frozenset(given_columns),
+        given_columns,
         tuple(f"{source.path}: {note}" for note in notes),
         unreadable_relation,
         files.unreadable_count,
@@ -300,8 +340,8 @@ def _condition_text(source: SourceFiles) -> str:
     return " that --where keeps" if source.where else ""
 
 
-def _suspicions(
-    connection: Connection, source: SourceFiles, given_columns: set[str], variables: Mapping[str, Any]
+def suspicion_notes(
+    connection: Connection, source: SourceFiles, given_columns: frozenset[str], variables: Mapping[str, Any]
 ) -> list[str]:
     """Return warnings about the rows in the temporary view ``incoming``."""
     notes = []

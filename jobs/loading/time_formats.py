@@ -122,9 +122,12 @@ def find_unread_times(
     """
     macros = dbt_macros(variables=variables)
     text = str(macros.blank_as_null(column))
+    # most times begin with a year of four digits, and DuckDB's cast reads them in a fraction of the time
     unread = (
-        f"{text} is not null and ({macros.to_timestamp_utc(text)} is null "
-        f"or regexp_full_match({text}, {literal(DAY_OR_MONTH_FIRST)}))"
+        f"case when try_cast(left({column}, 4) as integer) > 999 and {column}[5] in ('-', '/') "
+        f"and try_cast({column} as timestamp) is not null then false "
+        f"else {text} is not null and ({macros.to_timestamp_utc(text)} is null "
+        f"or regexp_full_match({text}, {literal(DAY_OR_MONTH_FIRST)})) end"
     )
     measured = measured_relation(count_rows(connection, relation), relation)
     count = count_rows(connection, f"{measured} where {unread}")
@@ -147,9 +150,10 @@ def _best_readings(connection: Connection) -> tuple[int, dict[str, tuple[str, st
     Each format comes with one text and that text's reading. If the formats read a text differently, the text is one of
     those.
     """
-    readings = [formatted_time_sql("time_text", (form,)) for form in FORMATS]
+    # a year of two digits, which %Y reads as one of the first century, is no reading
+    readings = [f"try_strptime(time_text, {literal(form)}) >= timestamp '1000-01-01'" for form in FORMATS]
     counts = connection.execute(
-        f"select {', '.join(f'count({sql})' for sql in readings)} from unread_times"
+        f"select {', '.join(f'coalesce(count_if({sql}), 0)' for sql in readings)} from unread_times"
     ).fetchall()[0]
     if not max(counts):
         return 0, {}

@@ -112,6 +112,17 @@ def test_paths_without_a_readable_file_are_refused(shell, path):
     assert (code, path in said, Path("nextmart.toml").exists()) == (1, True, False)
 
 
+def test_files_that_cannot_be_read_are_named_and_the_others_proposed(shell):
+    shell.write("clicks.csv", CLICKS)
+    for name in ("broken.parquet", "broken.csv.gz", "broken.xlsx", "broken.json", "empty.csv"):
+        shell.write(name, b"" if name.startswith("empty") else b"{broken")
+    proposal = propose(["."])
+    assert {feed.sample.path for feed in proposal.feeds.values()} == {"clicks.csv"}
+    assert all(any(name in problem for problem in proposal.problems) for name in ("broken.parquet", "broken.csv.gz"))
+    assert len(proposal.problems) == 5
+    assert "# Left out: can't read broken.parquet" in proposal.text
+
+
 # --- presets ---
 
 
@@ -241,6 +252,15 @@ def test_a_session_that_is_none_is_not_taken(shell):
     # a column of nextmart's own name would be taken all the same
     settings_, _ = proposed(shell, clicks=shared.replace("session_id", "source_session_id", 1))
     assert settings_["feeds"]["clicks"]["map"]["source_session_id"] == "null"
+
+
+def test_sessions_of_which_one_is_odd_are_taken(shell):
+    header, *rows = CLICKS.splitlines()
+    rows = [f"{row},{'shared' if number < 2 else number}" for number, row in enumerate(rows)]
+    settings_, text = proposed(shell, clicks="\n".join([f"{header},session_id", *rows]))
+    assert settings_["feeds"]["clicks"]["map"]["source_session_id"] == "session_id"
+    assert "WARN: " in text
+    assert "'shared'" in text
 
 
 def test_ids_of_events_are_those_that_are_unique(shell):

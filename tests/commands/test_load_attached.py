@@ -1,6 +1,7 @@
 """`nextmart load` from tables of attached databases, and the messages where that can't be."""
 
 import json
+import re
 import sqlite3
 from pathlib import Path
 
@@ -298,3 +299,20 @@ def test_a_load_of_files_needs_no_database(shell):
     attach(shell, shop=("postgres", "host=127.0.0.1 port=1"))
     shell.load("--items", shell.write("items.csv", "item_id\n1\n"))
     assert shell("status")[0] == 0
+
+
+def test_commands_that_can_go_on_without_a_database_do(shell):
+    with duckdb.connect("shop.db") as maker:
+        maker.execute("create table clicks as select 'e' as event_id, current_timestamp as loaded_at")
+    with duckdb.connect("warehouse.duckdb") as warehouse:
+        warehouse.execute("attach 'shop.db' as shop; create schema raw")
+        warehouse.execute("create view raw.events as select * from shop.clicks")
+    attach(shell, shop=("duckdb", "shop.db"))
+    shell("publish")  # makes the tables of nextmart's own
+    assert re.search("raw events +1\n", shell("status")[1])
+    Path("shop.db").unlink()
+    code, said = shell("status")
+    assert (code, "WARN: [attach.shop]: there is no file" in said) == (0, True)
+    assert "there are no recommendation tables yet" in shell("publish")[1]
+    code, said = shell("train")
+    assert (code, "[attach.shop]: there is no file" in said) == (2, True)

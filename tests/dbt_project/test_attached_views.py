@@ -7,7 +7,10 @@ from pathlib import Path
 import duckdb
 from harness import Warehouse
 
+from jobs.commands.publish import publish
+from jobs.warehouse.connection import connect
 from jobs.warehouse.extensions import load_extension
+from jobs.warehouse.job_runs import job_run
 
 PAGE = Path(__file__).resolve().parents[2] / "docs" / "loading.md"
 SHOP = """
@@ -19,7 +22,7 @@ SHOP = """
 """
 
 
-def test_dbt_reads_views_over_a_database_that_nextmart_toml_attaches(tmp_path, dbt_project, monkeypatch):
+def test_a_night_over_views_of_a_database_that_nextmart_toml_attaches_is_published(tmp_path, dbt_project, monkeypatch):
     text = PAGE.read_text(encoding="utf-8")
     settings, sql = (
         re.search(rf"```{language}\n([^`]*{containing}[^`]*)```", text)[1]
@@ -28,14 +31,14 @@ def test_dbt_reads_views_over_a_database_that_nextmart_toml_attaches(tmp_path, d
     with sqlite3.connect(tmp_path / "shop.sqlite") as shop:
         shop.executescript(SHOP)
     shop.close()
-    (tmp_path / "nextmart.toml").write_text(settings[settings.index("[attach.lite]") :])
+    (tmp_path / "nextmart.toml").write_text('models = ["popularity"]\n' + settings[settings.index("[attach.lite]") :])
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("PWD", str(tmp_path))  # as a shell sets it; dbt changes to the folder of its project
     with duckdb.connect("warehouse.duckdb") as connection:
         load_extension(connection, "sqlite_scanner")  # DuckDB's own shell does so by itself
         connection.execute(sql)
     warehouse = Warehouse(tmp_path / "warehouse.duckdb", dbt_project)
-    warehouse.run(select="staging intermediate sessions")
+    warehouse.run(select="staging intermediate sessions catalog recommendations")
     assert warehouse.rows(
         "staging.checked_events", ["event_id", "visitor_id", "item_id", "event_at", "reject_reason"]
     ) == [
@@ -44,3 +47,9 @@ def test_dbt_reads_views_over_a_database_that_nextmart_toml_attaches(tmp_path, d
         ("3", "b", "7", "2026-01-02 10:00:00+00", None),
     ]
     assert warehouse.rows("sessions.sessions", ["count(*)"]) == [("2",)]
+    (tmp_path / "shop.sqlite").unlink()  # what is published needs no database, neither to be written nor to be read
+    with connect(warehouse.path) as connection, job_run(connection, "publish") as run_record:
+        publish(connection, tmp_path / "published.duckdb", run_record)
+    with duckdb.connect("published.duckdb", read_only=True) as reader:
+        popular = reader.execute("select item_id, title from recommendations.popular_items order by rank").fetchall()
+    assert popular == [("7", "Lamp"), ("8", "Desk")]

@@ -1,10 +1,12 @@
-"""A night over databases that stay where they are: views over Postgres and SQLite, then the published file alone."""
+"""The build of `nextmart run`, in a process of its own, over databases that stay where they are."""
 
 import sqlite3
 
 import duckdb
 from shop import Shop
 
+from jobs.orchestration.dbt_build import dbt_build
+from jobs.settings import load_settings
 from jobs.warehouse.extensions import load_extension
 
 CLICKS = """
@@ -26,7 +28,7 @@ VIEWS = """
 """
 
 
-def test_a_night_over_attached_databases_is_published_and_its_password_is_nowhere(tmp_path, postgres):
+def test_dbt_reads_views_over_two_databases_and_the_password_is_nowhere(tmp_path, postgres, monkeypatch, capsys):
     shop = Shop(tmp_path)
     postgres.execute(CLICKS)
     with sqlite3.connect(tmp_path / "shop.sqlite") as lite:
@@ -48,17 +50,16 @@ def test_a_night_over_attached_databases_is_published_and_its_password_is_nowher
             "attach 'shop.sqlite' as lite (type sqlite)".replace("shop.sqlite", str(tmp_path / "shop.sqlite"))
         )
         maker.execute(VIEWS)
-    secret = {"SHOP_PASSWORD": postgres.password}
-    said = shop.call("run", "--verbose", **secret)
-    assert shop.read("select count(distinct item_id) from recommendations.popular_items") == [(12,)]
-    assert shop.read("select count(distinct visitor_id) from recommendations.visitor_recommendations") == [(50,)]
-    said += shop.call("run", exit_code=1, SHOP_PASSWORD="wrong-s3cret")
-    assert "[attach.shop]" in said
-    assert "password authentication failed" in said
-    shop.call("publish")  # reads copies alone
-    said += shop.call("status")  # says that the database is out of reach, and shows the rest
-    assert "[attach.shop]: path names the environment variable SHOP_PASSWORD, which is not set" in said
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("SHOP_PASSWORD", postgres.password)
+    monkeypatch.setenv("DBT_LOG_LEVEL_FILE", "debug")
+    dbt_build(
+        load_settings(), ("--select", "stg_items", "+int_events_checked", "--resource-type", "model"), verbose=True
+    )
+    assert shop.rows("select count(*) from staging.checked_events") == [(300,)]
     files = [path for path in tmp_path.rglob("*") if path.is_file()]
-    assert len(files) > 5
+    assert {"dbt.log", "manifest.json", "run_results.json", "warehouse.duckdb"} <= {path.name for path in files}
     assert not [path.name for path in files if b"s3cret" in path.read_bytes()]
-    assert "s3cret" not in said
+    said = capsys.readouterr()
+    assert "checked_events" in said.err
+    assert "s3cret" not in said.err + said.out

@@ -4,10 +4,14 @@ import bz2
 import gzip
 import json
 import zipfile
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from tempfile import mkdtemp
 
 import duckdb
 import polars as pl
 import pytest
+import xlsxwriter
 from hypothesis import HealthCheck, assume, given, settings
 from hypothesis import strategies as st
 
@@ -16,6 +20,7 @@ from jobs.loading.raw_rows import read_source
 from jobs.loading.sources import ReadOptions, SourceFiles
 from jobs.settings import default_vars
 from jobs.warehouse.connection import prepare_warehouse
+from jobs.warehouse.dbt_macros import dbt_macros
 
 COLUMNS = ("item_id", "title", "brand")
 TEXTS = st.text(
@@ -111,6 +116,92 @@ def test_json_and_parquet(connection, tmp_path, rows, escaped, ending):
         lines = (json.dumps(row, ensure_ascii=escaped) + "\n" for row in objects)
         path.write_text("".join(lines), encoding="utf-8", newline="\n")
     assert loaded(connection, path)[0] == {row[0]: row for row in rows}
+
+
+def as_workbook(path, header, rows):
+    with xlsxwriter.Workbook(path) as workbook:
+        sheet = workbook.add_worksheet()
+        for row, values in enumerate([header, *rows]):
+            for column, value in enumerate(values):
+                if isinstance(value, str):
+                    sheet.write_string(row, column, value)
+                elif value is not None:
+                    sheet.write_number(row, column, value)
+
+
+CELLS = st.text(st.characters(exclude_categories=["C", "Zl", "Zp"], exclude_characters="_"), max_size=12)
+
+
+@settings(max_examples=30, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(
+    rows=st.lists(
+        st.tuples(st.integers(0, 2**50) | CELLS, CELLS | st.none(), CELLS | st.integers(0, 99)), min_size=1, max_size=8
+    )
+)
+def test_a_workbook(connection, tmp_path, rows):
+    rows = [(id_ if isinstance(id_, int) else f"{n}{id_}", title, brand) for n, (id_, title, brand) in enumerate(rows)]
+    assume(len({str(row[0]) for row in rows}) == len(rows))
+    as_workbook(tmp_path / "items.xlsx", COLUMNS, rows)
+    expected = [tuple(None if value in ("", None) else str(value) for value in row) for row in rows]
+    assert loaded(connection, tmp_path / "items.xlsx")[0] == {row[0]: row for row in expected}
+
+
+INSTANTS = st.datetimes(datetime(1970, 1, 1), datetime(2100, 1, 1))
+UNITS = {"ms": timedelta(milliseconds=1), "us": timedelta(microseconds=1), "ns": timedelta(microseconds=1)}
+
+
+@settings(max_examples=30, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(
+    ids=st.lists(st.integers(-(2**53), 2**53), min_size=1, max_size=5, unique=True),
+    type_=st.sampled_from([pl.Int64, pl.Float64, pl.Decimal(38, 2), pl.String]),
+    instant=INSTANTS,
+    unit=st.sampled_from(sorted(UNITS)),
+    zone=st.sampled_from([None, "UTC", "Asia/Kolkata", "America/New_York"]),
+    is_folder=st.booleans(),
+)
+def test_parquet_of_any_type_gives_the_same_ids_and_instants(
+    connection, tmp_path, ids, type_, instant, unit, zone, is_folder
+):
+    instant = datetime.min + (instant - datetime.min) // UNITS[unit] * UNITS[unit]
+    times = pl.Series([instant] * len(ids), dtype=pl.Datetime(unit)).dt.replace_time_zone("UTC")
+    times = times.dt.convert_time_zone(zone) if zone else times.dt.replace_time_zone(None)
+    frame = pl.DataFrame({"visitor_id": pl.Series(ids).cast(type_), "item_id": ["i"] * len(ids), "event_at": times})
+    path = Path(mkdtemp(dir=tmp_path))  # DuckDB remembers blocks of a file that another one of its name replaces
+    parts = [frame[:1], frame[1:]] if is_folder and len(ids) > 1 else [frame]
+    for number, part in enumerate(parts):
+        part.write_parquet(path / f"{number}.parquet")
+    source = SourceFiles("events", str(path if is_folder else path / "0.parquet"))
+    relation = read_source(connection, source, default_vars()).relation
+    to_instant = dbt_macros(variables=default_vars()).to_timestamp_utc("event_at")
+    rows = connection.execute(f"select visitor_id, epoch_us({to_instant}) from {relation}").fetchall()
+    microseconds = (instant.replace(tzinfo=UTC) - datetime(1970, 1, 1, tzinfo=UTC)) // timedelta(microseconds=1)
+    assert sorted(rows) == sorted((str(id_), microseconds) for id_ in ids)
+
+
+@settings(max_examples=20, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(rows=TABLES, delimiters=st.lists(st.sampled_from([",", ";", "\t", "|", "::"]), min_size=3, max_size=3))
+def test_a_folder_whose_files_have_dialects_of_their_own(connection, tmp_path, rows, delimiters):
+    folder = tmp_path / "items"
+    (folder / "deep").mkdir(parents=True, exist_ok=True)
+    texts = [as_csv(rows[part::3], delimiter, ["\n"], "all") for part, delimiter in enumerate(delimiters)]
+    (folder / "0.csv").write_text(texts[0], encoding="utf-8-sig", newline="")
+    (folder / "1.csv.gz").write_bytes(gzip.compress(texts[1].encode()))
+    with zipfile.ZipFile(folder / "deep" / "2.csv.zip", "w") as archive:
+        archive.writestr("items.csv", texts[2])
+    got, arrivals = loaded(connection, folder)
+    assert got == {row[0]: tuple(value or None for value in row) for row in rows}
+    assert arrivals.unreadable_count == 0
+
+
+@settings(max_examples=10, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(prices=st.lists(st.decimals(0, 99_999, places=2), min_size=1, max_size=20), sign=st.sampled_from(".,"))
+def test_prices_with_either_decimal_sign(connection, tmp_path, prices, sign):
+    rows = "".join(f"{number};{price:.2f}\n".replace(".", sign) for number, price in enumerate(prices))
+    (tmp_path / "items.csv").write_text(f"item_id;price\n{rows}")
+    relation = loaded(connection, tmp_path / "items.csv")[1].relation
+    to_price = dbt_macros(variables=default_vars()).to_price("price")
+    read = connection.execute(f"select {to_price} from {relation} order by item_id::int").fetchall()
+    assert [row[0] for row in read] == [float(price) for price in prices]
 
 
 BREAKS = {

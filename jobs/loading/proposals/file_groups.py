@@ -38,7 +38,7 @@ class FileGroup:
 
 
 def file_groups(connection: Connection, paths: Iterable[str]) -> tuple[list[FileGroup], list[str]]:
-    """Return the groups of the files that some paths, folders and globs mean, and the files of unknown endings.
+    """Return the groups of the files that some paths, folders and globs mean, and what is wrong with the other files.
 
     Raises
     ------
@@ -47,12 +47,16 @@ def file_groups(connection: Connection, paths: Iterable[str]) -> tuple[list[File
     """
     members: dict[tuple[str, ...], list[str]] = defaultdict(list)
     typed: dict[str, str] = {}
-    unknown = []
+    problems = []
     for path in paths:
         known, others = _known_files(connection, path)
-        unknown += others
+        problems += [f"{file}: its ending is not that of a format that nextmart reads" for file in others]
         for file in known:
-            key = _form(connection, file)
+            try:
+                key = _form(connection, file)
+            except NextmartError as error:
+                problems.append(str(error))
+                continue
             if file not in members[key]:
                 members[key].append(file)
             typed.setdefault(file, path)
@@ -61,7 +65,7 @@ def file_groups(connection: Connection, paths: Iterable[str]) -> tuple[list[File
     for files in members.values():
         patterns = _patterns(files, {typed[file] for file in files})
         groups.append(FileGroup(patterns, files[0], _name(patterns[0], names)))
-    return groups, unknown
+    return groups, problems
 
 
 def _known_files(connection: Connection, path: str) -> tuple[list[str], list[str]]:

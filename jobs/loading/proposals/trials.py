@@ -31,6 +31,8 @@ class Trial:
         What the loader would warn of.
     session_notes : tuple of str
         Those of the notes that say that ``source_session_id`` is none.
+    odd_sessions : float
+        The share of the sessions that have several visitors, or last longer than ``max_source_session_hours``.
     read, kept : int
         The numbers of rows that were read, and of those that don't repeat another.
     returning_visitors : int
@@ -40,6 +42,7 @@ class Trial:
     report: SourceReport
     notes: tuple[str, ...]
     session_notes: tuple[str, ...]
+    odd_sessions: float
     read: int
     kept: int
     returning_visitors: int
@@ -82,17 +85,32 @@ def try_feed(
     rules = staging_rules(variables)
     returning = 0
     sessions: list[str] = []
+    odd_sessions = 0.0
     if source.table == "events":
         day = f"cast({rules.time('event_at')} as date)"
         returning = count_rows(
             connection, f"(select visitor_id from incoming group by visitor_id having count(distinct {day}) > 1)"
         )
-        sessions = session_notes(connection, variables) if "source_session_id" in arrivals.given_columns else []
+        if "source_session_id" in arrivals.given_columns:
+            sessions = session_notes(connection, variables)
+            odd_sessions = _odd_sessions(connection, rules.time("event_at"), variables["max_source_session_hours"])
     return Trial(
         report_source(connection, source.table, rules),
         tuple(note.removeprefix(f"{source.path}: ") for note in arrivals.notes),
         tuple(sessions),
+        odd_sessions,
         arrivals.read_count,
         arrivals.incoming_count,
         returning,
     )
+
+
+def _odd_sessions(connection: Connection, time: str, longest_hours: float) -> float:
+    """Return the share of the sessions in ``incoming`` that have several visitors, or last too long."""
+    sessions = (
+        "select min(visitor_id) <> max(visitor_id) "
+        f"or coalesce(datesub('second', min({time}), max({time})) > {3600 * longest_hours}, false) as is_odd "
+        "from incoming where trim(source_session_id) <> '' group by source_session_id"
+    )
+    row = connection.execute(f"select avg(is_odd::int) from ({sessions})").fetchall()[0]
+    return float(row[0] or 0)
