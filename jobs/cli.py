@@ -99,10 +99,13 @@ def load_command(
     feeds: load_options.Feeds = None,
     events: load_options.Events = None,
     items: load_options.Items = None,
+    visitors: load_options.Visitors = None,
     map_: load_options.Maps = None,
     preset: load_options.PresetName = None,
     where_events: load_options.WhereEvents = None,
     where_items: load_options.WhereItems = None,
+    where_visitors: load_options.WhereVisitors = None,
+    attributes: load_options.KeptAttributes = None,
     format_: load_options.Format = None,
     encoding: load_options.Encoding = None,
     delimiter: load_options.Delimiter = None,
@@ -124,6 +127,8 @@ def load_command(
         "--preset": preset,
         "--where-events": where_events,
         "--where-items": where_items,
+        "--where-visitors": where_visitors,
+        "--attributes": attributes,
         "--format": format_,
         "--encoding": encoding,
         "--delimiter": delimiter,
@@ -132,7 +137,8 @@ def load_command(
         "--time-format": time_format,
         "--complete": complete,
     }
-    sources = load_options.chosen_sources(settings, feeds or [], events or [], items or [], file_options, allow_sql_io)
+    files = {"items": items or [], "events": events or [], "visitors": visitors or []}
+    sources = load_options.chosen_sources(settings, feeds or [], files, file_options, allow_sql_io)
     settings.job_vars()  # raises an error if a dbt var is wrong, before anything is loaded
     databases = source_databases(settings.attach, [source.path for source in sources])
     rules = LoadRules(settings.merged_vars(), 1.0 if allow_mass_withdrawal else settings.max_withdrawn_share)

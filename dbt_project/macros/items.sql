@@ -1,9 +1,9 @@
-{# Macros for the rows of the catalogue: when a row counts from, and which of an item's rows is its latest. The loader
+{# Macros for the rows of the catalogue and of visitors: when a row counts from, and which of an item's rows is its latest. The loader
    renders both for the rows of raw.items, whose values it gives as SQL expressions. #}
 
-{# Instant from which a row of an item counts: the instant that the row states, unless the row states none, or one that
-   lies after the row's arrival. #}
-{% macro item_updated_at() -%}
+{# Instant from which a row of an item or a visitor counts: the instant that the row states, unless the row states none,
+   or one that lies after the row's arrival. #}
+{% macro updated_at_or_arrival() -%}
     case
         when stated_at > loaded_at + {{ minutes(var('clock_skew_minutes')) }} then loaded_at
         else coalesce(stated_at, loaded_at)
@@ -17,9 +17,11 @@
     price='price',
     available='available',
     unread_price='unread_price',
-    unread_available='unread_available'
+    unread_available='unread_available',
+    attributes='stated_attributes'
 ) -%}
     {{ updated_at }} desc nulls last, loaded_at desc nulls last, stated_at desc nulls last,
     title nulls last, brand nulls last, category nulls last, description nulls last,
-    {{ price }} nulls last, {{ available }}, {{ unread_price }} nulls last, {{ unread_available }} nulls last
+    {{ price }} nulls last, {{ available }}, {{ unread_price }} nulls last, {{ unread_available }} nulls last,
+    {{ attributes }} nulls last
 {%- endmacro %}

@@ -80,9 +80,15 @@ TABLES_OF_VISITORS = """
         and columns.database_oid = tables.database_oid
     where columns.database_name = current_database() and columns.column_name = 'visitor_id'
         and list_contains($schemas, columns.schema_name) and columns.schema_name <> 'raw'
-        and (columns.schema_name, columns.table_name) <> ('staging', 'checked_events')
+        and columns.schema_name || '.' || columns.table_name not in (
+            'staging.checked_events', 'staging.stg_visitors', 'catalog.visitor_history'
+        )
     order by all
 """
+
+TABLES_OF_ATTRIBUTES = ("raw.visitors", "staging.stg_visitors", "catalog.visitor_history")
+"""Tables of what the user's tools know of visitors. The rows of other people on a shared device stay there, because no
+build makes them again."""
 
 CREATE_CLAIMS = """
     -- Rejected rows of an event whose kept row is deleted. Of all rows of one event, the first to arrive is kept
@@ -164,9 +170,10 @@ REDUCE_SETTLED_COUNT = """
 """
 
 DELETE_UNREADABLE_ROWS = """
-    -- Deletes rows of files of events that could not be read, if an id of the person stands in them as a word
+    -- Deletes rows of files of events and visitors that could not be read, if an id of the person stands in them as a
+    -- word
     delete from raw.unreadable_rows
-    where table_name = 'events' and exists (
+    where table_name in ('events', 'visitors') and exists (
         select 1 from (select trim($id) as id union select visitor_id from devices) as person
         where regexp_matches(raw_row, '(^|[^0-9A-Za-z])' || regexp_escape(person.id) || '([^0-9A-Za-z]|$)')
     )
@@ -215,8 +222,8 @@ def forget(connection: Connection, settings: Settings, person: Person, run_recor
     Raises
     ------
     NextmartError
-        If ``raw.events`` is a view, from which nextmart can't delete, and the view still shows events of the person;
-        then nothing is changed.
+        If ``raw.events`` or ``raw.visitors`` is a view, from which nextmart can't delete, and the view still shows rows
+        of the person; then nothing is changed.
     """
     try:
         visitors = collect_rows_to_delete(connection, person, settings.job_vars().null_words)
@@ -265,6 +272,12 @@ def collect_rows_to_delete(connection: Connection, person: Person, null_words: S
             "your own tables first (of a user, also those without a login on the devices that sessions.user_mapping "
             "gives to the user), then run this again. Nothing was changed."
         )
+    of_devices = f"raw.visitors where {rules['visitor_id']} in (from devices)"
+    if relation_types["raw.visitors"] == "VIEW" and (count := count_rows(connection, of_devices)):
+        raise NextmartError(
+            f"raw.visitors is a view of yours, which still shows {count:,} rows of this {person.scope}: delete them in "
+            "your own tables first, then run this again. Nothing was changed."
+        )
     connection.execute(CREATE_CONCERNED)
     return [visitor for (visitor,) in connection.execute("from concerned").fetchall()]
 
@@ -283,6 +296,13 @@ def delete_collected_rows(connection: Connection, person: Person, published_coun
     unreadable_count = _execute_for_number(connection, DELETE_UNREADABLE_ROWS, {"id": person.id})
     if unreadable_count:
         deleted["raw.unreadable_rows"] = unreadable_count
+    for table in TABLES_OF_ATTRIBUTES:
+        if relation_types.get(table) == "BASE TABLE":
+            count = _execute_for_number(
+                connection, f"delete from {table} where {_event_rules_sql()['visitor_id']} in (from devices)"
+            )
+            if count:
+                deleted[table] = count
     tables = connection.execute(TABLES_OF_VISITORS, {"schemas": SCHEMAS}).fetchall()
     for schema, table in tables:
         of_visitors = "where visitor_id in (from concerned)"

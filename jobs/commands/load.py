@@ -1,17 +1,19 @@
-"""`nextmart load`: append the new rows of files to ``raw.events`` and ``raw.items``; known rows are not added again."""
+"""`nextmart load`: append the new rows of files to the raw tables; known rows are not added again."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 from itertools import count
 from typing import Any
 
 import duckdb
 
 from jobs.errors import NextmartError
+from jobs.loading.attributes import AttributeRules, missing_attributes, require_found_attributes
 from jobs.loading.direct_appends import append_directly, can_append_directly
 from jobs.loading.feed_rows import Batch, feed_text, file_counts, named_errors, read_news
 from jobs.loading.feed_settings import Feed
 from jobs.loading.feeds import FeedNews, feed_news
-from jobs.loading.known_items import item_rules
+from jobs.loading.known_rows import latest_row_rules
 from jobs.loading.loaded_files import remember_file, remember_time
 from jobs.loading.raw_rows import Arrivals, append_arrivals, read_source
 from jobs.loading.report import report_source
@@ -112,11 +114,19 @@ def _read_sources(
     NextmartError
         If a file can't be read, or a required feed has no new file with rows.
     """
+    known_attributes: list[tuple[str, str]] = []
+    with_events = _paths_of_events(sources)
 
     def read(source: SourceFiles, relation: str) -> Arrivals:
         if source is direct:
             return append_directly(connection, source, rules.variables)
-        return read_source(connection, source, rules.variables, relation)
+        spellings = {name.lower(): name for table, name in known_attributes if table == source.table}
+        attribute_rules = AttributeRules(
+            spellings, rows_are_events=source.path in with_events or source.feed in with_events
+        )
+        arrivals = read_source(connection, source, rules.variables, relation, attribute_rules=attribute_rules)
+        known_attributes.extend((source.table, name) for name in arrivals.attributes.columns)
+        return arrivals
 
     relations = (f"arrived_rows_{number}" for number in count())
     try:
@@ -125,9 +135,11 @@ def _read_sources(
         if direct:
             raise NotAppendedDirectly from error
         raise
+    require_found_attributes([batch.arrivals.attributes for batch in batches if batch.arrivals])
     # the catalogue first, so that the items of events are looked up in the newest one
+    order = ("items", "events", "visitors")
     feeds = sorted(
-        (source for source in sources if isinstance(source, Feed)), key=lambda feed: feed.settings.kind == "events"
+        (source for source in sources if isinstance(source, Feed)), key=lambda feed: order.index(feed.settings.kind)
     )
     news = [feed_news(connection, feed) for feed in feeds]
     for each in news:
@@ -137,10 +149,20 @@ def _read_sources(
     for each in news:
         of_feed = read_news(connection, each, read, relations)
         _require(each, has_rows=any(batch.arrivals for batch in of_feed))
+        for name in missing_attributes([batch.arrivals.attributes for batch in of_feed if batch.arrivals]):
+            say(printable(feed_text(each.feed, f"attributes: the new files have no column '{name}'")))
         batches += of_feed
     for batch in batches:
         _say_notes(batch)
     return news, batches
+
+
+def _paths_of_events(sources: Sequence[SourceFiles | Feed]) -> set[str]:
+    """Return the paths of files that are loaded as events, and the names of feeds whose files are those of events."""
+    paths = {source.path for source in sources if isinstance(source, SourceFiles) and source.table == "events"}
+    feeds = [source for source in sources if isinstance(source, Feed)]
+    events = {path for feed in feeds if feed.settings.kind == "events" for path in (*feed.patterns, feed.path) if path}
+    return paths | {feed.name for feed in feeds if events & {*feed.patterns, feed.path}}
 
 
 def _require(news: FeedNews, *, has_rows: bool) -> None:
@@ -177,14 +199,14 @@ def _append_batches(
     connection: Connection, batches: Sequence[Batch], run_record: JobRun, rules: LoadRules
 ) -> list[SourceReport]:
     """Append what is new to the raw tables, fill the record, and describe the rows of each source."""
-    items, staging = item_rules(rules.variables), staging_rules(rules.variables)
+    staging = staging_rules(rules.variables)
     sources = [batch.arrivals.source for batch in batches if batch.arrivals]
     complete_feed = None
     if any(source.complete for source in sources):
-        complete_feed = CompleteFeed(connection, items, rules.variables)
+        complete_feed = CompleteFeed(connection, latest_row_rules("items", rules.variables), rules.variables)
     files: list[dict[str, Any]] = []
     reports = []
-    for batch in batches:
+    for number, batch in enumerate(batches, start=1):
         arrivals = batch.arrivals
         # later for each source, since the sources of a table count in their order
         loaded_at = (arrivals and arrivals.appended_at) or now()
@@ -192,12 +214,13 @@ def _append_batches(
         if arrivals:
             table = arrivals.source.table
             with named_errors(batch.feed):
-                counts = append_arrivals(connection, arrivals, items, loaded_at)
+                counts = append_arrivals(connection, arrivals, rules.variables, loaded_at)
             if complete_feed and arrivals.source.complete:
                 complete_feed.list_incoming(arrivals.unreadable_count, is_superseded=arrivals.source.is_superseded)
             # the last items say at once which earlier events they match; events of the same load say it themselves
-            is_last_of_items = batch is batches[-1] and table == "items"
-            report = report_source(connection, table, staging, with_known_events=is_last_of_items)
+            later = [other.arrivals.source.table for other in batches[number:] if other.arrivals]
+            report = report_source(connection, table, staging, with_known_events={*later} <= {"visitors"})
+            report = replace(report, attributes=arrivals.attributes)
             described = report.as_dictionary() | {"warnings": report_warnings(report)}
             reports.append(report)
             files.append({"table": table, "file": arrivals.source.path, **counts, "report": described})

@@ -6,6 +6,7 @@ from typing import Annotated, Any
 import typer
 
 from jobs.errors import UsageError
+from jobs.loading.attributes import parse_attributes
 from jobs.loading.feed_settings import Feed, chosen_feeds, read_feeds
 from jobs.loading.mapping import parse_maps
 from jobs.loading.presets.catalogue import preset
@@ -21,12 +22,15 @@ Events = Annotated[
     typer.Option(help="CSV and other text, JSON, Parquet, Excel; folders and globs too. May be given many times."),
 ]
 Items = Annotated[list[str] | None, typer.Option(help="The same, for the catalogue.")]
+Visitors = Annotated[
+    list[str] | None, typer.Option(help="The same, for what you know of visitors, such as their country.")
+]
 Maps = Annotated[
     list[str] | None,
     typer.Option(
         "--map",
         help="our_column=their_column, or =an SQL expression over theirs; "
-        "prefix events. or items. where both files are given.",
+        "prefix events., items. or visitors. where several files are given.",
     ),
 ]
 PresetName = Annotated[
@@ -34,6 +38,14 @@ PresetName = Annotated[
 ]
 WhereEvents = Annotated[str | None, typer.Option(help="Load only events for which this SQL is true.")]
 WhereItems = Annotated[str | None, typer.Option(help="Load only items for which this SQL is true.")]
+WhereVisitors = Annotated[str | None, typer.Option(help="Load only visitors for which this SQL is true.")]
+KeptAttributes = Annotated[
+    str | None,
+    typer.Option(
+        "--attributes",
+        help="Columns kept as attributes of items and visitors: names with commas between, all or none.",
+    ),
+]
 Format = Annotated[
     str | None, typer.Option("--format", help="csv, tsv, json, parquet or xlsx, where the ending does not say it.")
 ]
@@ -66,8 +78,7 @@ Check = Annotated[
 def chosen_sources(
     settings: Settings,
     feed_names: Sequence[str],
-    events: Sequence[str],
-    items: Sequence[str],
+    files: Mapping[str, Sequence[str]],
     file_options: Mapping[str, Any],
     allow_sql_io: bool,
 ) -> list[SourceFiles] | list[Feed]:
@@ -77,8 +88,8 @@ def chosen_sources(
     ----------
     feed_names : sequence of str
         Names of feeds; none, and no files: all feeds.
-    events, items : sequence of str
-        Paths of files, folders and globs.
+    files : table -> paths of files, folders and globs
+        In the order in which the tables are loaded.
     file_options : option of the command line -> its value
         The options that say how the files are read; None, False or an empty list if the option is absent.
     allow_sql_io : bool
@@ -89,14 +100,15 @@ def chosen_sources(
     UsageError
         If a feed is unknown or wrong, an option is wrong, or options contradict one another.
     """
-    given = [name for name, value in {"--events": events, "--items": items, **file_options}.items() if value]
+    options = {f"--{table}": paths for table, paths in files.items()} | {**file_options}
+    given = [name for name, value in options.items() if value]
     if feed_names and given:
         raise UsageError(
             f"{', '.join(given)} can't be combined with names of feeds ({', '.join(feed_names)}). Write how a feed is "
             f"read into nextmart.toml, below [feeds.{feed_names[0]}]; or load files alone: nextmart load --events FILE"
         )
-    if events or items:
-        return _named_files(events, items, file_options, allow_sql_io, settings.max_unreadable_share)
+    if any(files.values()):
+        return _named_files(files, file_options, allow_sql_io, settings.max_unreadable_share)
     if given:
         raise UsageError(
             f"{', '.join(given)} says how files are read: add --events FILE or --items FILE. How a feed is read stands "
@@ -106,19 +118,18 @@ def chosen_sources(
     if not feeds and not feed_names:
         raise UsageError(
             "say what to load: --events FILE, --items FILE, or both; or describe feeds in nextmart.toml, "
-            "[feeds.NAME], which nextmart init FILE writes for you"
+            "[feeds.NAME], which nextmart init FILE writes for you. --visitors FILE loads what you know of visitors"
         )
     return chosen_feeds(feeds, feed_names)
 
 
 def _named_files(
-    events: Sequence[str],
-    items: Sequence[str],
+    files: Mapping[str, Sequence[str]],
     file_options: Mapping[str, Any],
     allow_sql_io: bool,
     max_unreadable_share: float,
 ) -> list[SourceFiles]:
-    """Return the files of a command line as sources: items first, and each table's files in the order of the options.
+    """Return the files of a command line as sources, table by table.
 
     Raises
     ------
@@ -137,22 +148,26 @@ def _named_files(
     if file_options["--preset"]:
         preset(file_options["--preset"])  # raises an error if there is none
     complete = file_options["--complete"]
-    if complete and not items:
+    attributes = parse_attributes(file_options["--attributes"])
+    if attributes is not None and not (files["items"] or files["visitors"]):
+        raise UsageError("--attributes names columns of --items or --visitors: give such a file")
+    if complete and not files["items"]:
         raise UsageError("--complete says that the items are the whole catalogue: give them, --items FILE")
-    if options.columns and len({*events, *items}) > 1:
-        raise UsageError("--columns names the columns of one file: load --events and --items one after the other")
+    if options.columns and len({path for paths in files.values() for path in paths}) > 1:
+        raise UsageError("--columns names the columns of one file: load the files of each table one after the other")
     return [
         SourceFiles(
             table,
             path,
             file_options[f"--where-{table}"],
-            column_maps[table],
+            column_maps.get(table, {}),
             options,
             tuple(file_options["--time-format"] or ()),
             allow_sql_io,
+            attributes=attributes,
             complete=complete and table == "items",
             preset=file_options["--preset"],
         )
-        for table, paths in (("items", items), ("events", events))
+        for table, paths in files.items()
         for path in paths
     ]

@@ -87,7 +87,7 @@ def append_directly(connection: Connection, source: SourceFiles, variables: Mapp
         read_count,
         read_count - repeated_count,
         selection.given_columns,
-        tuple(f"{source.path}: {note}" for note in notes),
+        notes=tuple(f"{source.path}: {note}" for note in notes),
         appended_at=loaded_at,
     )
 

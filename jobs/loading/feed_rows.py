@@ -26,6 +26,7 @@ _KEYS = {
     "--encoding": 'encoding = "cp1252"',
     "--delimiter": 'delimiter = ";"',
     "--columns": 'columns = ["visitor_id", …]',
+    "--attributes": 'attributes = ["their_column", …]',
     "--time-format": 'time_format = "%d.%m.%Y %H:%M"',
 }
 """Options of the command line that messages advise -> the keys of a feed that say the same."""

@@ -8,6 +8,7 @@ from typing import Any
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from jobs.errors import UsageError, nearest
+from jobs.loading.attributes import TABLES_WITH_ATTRIBUTES, parse_attributes
 from jobs.loading.mapping import TABLE_COLUMNS
 from jobs.loading.presets.catalogue import preset
 from jobs.loading.sources import ReadOptions, SourceFiles, parse_read_options
@@ -21,7 +22,7 @@ class FeedSettings(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True)
 
     kind: str
-    """What the rows are: `events` or `items`; unset: what the feed's name says, as in `[feeds.events]`."""
+    """What the rows are: `events`, `items` or `visitors`; unset: what the feed's name says, as in `[feeds.events]`."""
     files: str | list[str] = []
     """Files, folders (all files in them) or globs, which count from the folder of `nextmart.toml`. `${NAME}` stands for
     an environment variable."""
@@ -50,6 +51,9 @@ class FeedSettings(BaseModel):
     """What stands between the columns of text files; unset: the header line says it."""
     columns: list[str] | None = None
     """Names of all columns of text files that have no header line."""
+    attributes: str | list[str] | None = None
+    """Kinds `items` and `visitors`: the columns that are kept as attributes, `"all"` or `"none"`; unset: all that
+    nextmart doesn't know, unless the rows repeat items or are events too."""
 
 
 @dataclass(frozen=True)
@@ -102,6 +106,7 @@ class Feed:
             self.options,
             tuple(_texts(self.settings.time_format)),
             self.allow_sql_io,
+            attributes=parse_attributes(self.settings.attributes),
             complete=self.settings.complete,
             feed=self.name,
             preset=self.settings.preset,
@@ -217,6 +222,8 @@ def _require_sense(settings: FeedSettings) -> None:
         raise UsageError(f"the preset {settings.preset} has no {settings.kind}")
     if settings.where is not None and not settings.where.strip():
         raise UsageError("where is empty: write an SQL expression, or leave the key out")
+    if parse_attributes(settings.attributes) is not None and settings.kind not in TABLES_WITH_ATTRIBUTES:
+        raise UsageError(f"attributes: only items and visitors have attributes, not {settings.kind}")
     if settings.complete and settings.kind != "items":
         raise UsageError(f"complete = true: only items can be a whole catalogue, not {settings.kind}")
     if settings.complete and (settings.table or len(patterns) > 1):

@@ -8,6 +8,7 @@ from pathlib import Path
 import duckdb
 
 from jobs.errors import NextmartError, UsageError
+from jobs.loading.attributes import possible_attributes
 from jobs.loading.checked_copies import UnreadableRows, copy_json_lines
 from jobs.loading.relations import FileRelation, ReadableFile, first_paragraph, path_list
 from jobs.loading.sources import SourceFiles
@@ -90,10 +91,12 @@ def _relation(
         f"union_by_name = true, sample_size = -1)"
     )
     described = connection.execute(f"describe select * from {reader}").fetchall()
-    types = {row[0]: "JSON" if row[0] in source.json_columns else row[1] for row in described}
+    # an attribute keeps its JSON type and its spelling
+    json_columns = {*source.json_columns, *possible_attributes(source, [row[0] for row in described])}
+    types = {row[0]: "JSON" if row[0] in json_columns else row[1] for row in described}
     # without types, DuckDB guesses for each file which texts are dates, UUIDs or decimals, and respells them
     read_types = {
-        name: type_name if _is_nested(type_name) or name in source.json_columns else "VARCHAR"
+        name: type_name if _is_nested(type_name) or name in json_columns else "VARCHAR"
         for name, type_name in types.items()
     }
     columns = ", ".join(f"{literal(name)}: {literal(type_name)}" for name, type_name in read_types.items())

@@ -4,22 +4,28 @@ from collections.abc import Iterable, Mapping
 
 from jobs.errors import UsageError, nearest
 from jobs.loading.sources import SourceFiles
-from jobs.warehouse.columns import RAW_EVENTS, RAW_ITEMS
+from jobs.warehouse.columns import RAW_EVENTS, RAW_ITEMS, RAW_VISITORS
 from jobs.warehouse.connection import quoted
 
 TABLE_COLUMNS = {
     "events": [name for name in RAW_EVENTS if name != "loaded_at"],
     "items": [name for name in RAW_ITEMS if name != "loaded_at"],
+    "visitors": [name for name in RAW_VISITORS if name != "loaded_at"],
 }
-REQUIRED_COLUMNS = {"events": ("visitor_id", "item_id", "event_at"), "items": ("item_id",)}
+REQUIRED_COLUMNS = {
+    "events": ("visitor_id", "item_id", "event_at"),
+    "items": ("item_id",),
+    "visitors": ("visitor_id",),
+}
 
 
 def parse_maps(map_arguments: Iterable[str]) -> dict[str, dict[str, str]]:
-    """Parse ``--map`` arguments of the form ``[events.|items.]our_column=their_column_or_SQL``.
+    """Parse ``--map`` arguments of the form ``[events.|items.|visitors.]our_column=their_column_or_SQL``.
 
     Returns
     -------
-    table -> nextmart's column -> the files' column, or SQL over the files' columns
+    table -> nextmart's column -> the files' column, or SQL over the files' columns; a table without a map may
+    be missing
 
     Raises
     ------
@@ -34,11 +40,11 @@ def parse_maps(map_arguments: Iterable[str]) -> dict[str, dict[str, str]]:
         if not equals or not theirs.strip():
             raise UsageError(f"--map {text}: write our_column=their_column")
         if not tables or tables[0] not in TABLE_COLUMNS or column not in TABLE_COLUMNS[tables[0]]:
-            all_columns = {*TABLE_COLUMNS["events"], *TABLE_COLUMNS["items"]}
+            all_columns = {name for columns in TABLE_COLUMNS.values() for name in columns}
             known = TABLE_COLUMNS.get(tables[0], all_columns) if tables else all_columns
             raise UsageError(f"--map {text}: nextmart has no column '{ours.strip()}'; {nearest(column, known)}")
         for name in tables:
-            column_maps[name][column] = theirs.strip()
+            column_maps.setdefault(name, {})[column] = theirs.strip()
     return column_maps
 
 

@@ -1,7 +1,7 @@
 """Rows of people's files as rows of the raw tables: each once, and only those that the tables lack."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -10,8 +10,9 @@ from typing import Any
 import duckdb
 
 from jobs.errors import NextmartError, redact
+from jobs.loading.attributes import AttributeRules, Attributes, attributes_sql, choose_attributes, leave_out_repeated
 from jobs.loading.expressions import require_one_expression
-from jobs.loading.known_items import ItemRules, item_rules, new_items_sql
+from jobs.loading.known_rows import IDS, latest_row_rules, new_rows_sql
 from jobs.loading.mapping import TABLE_COLUMNS, column_values, complete_texts, mapped_expressions
 from jobs.loading.preset_sources import open_source
 from jobs.loading.relations import FileRelation, first_paragraph
@@ -56,6 +57,8 @@ class Arrivals:
         The numbers of rows in the files, and in ``relation``.
     given_columns : frozenset of str
         The raw columns that the files or the map have.
+    attributes : Attributes
+        Which other columns of the files are kept, as members of the raw column ``attributes``.
     notes : tuple of str
         What the source's owner should know.
     unreadable_relation : str, optional
@@ -72,6 +75,7 @@ class Arrivals:
     read_count: int
     incoming_count: int
     given_columns: frozenset[str]
+    attributes: Attributes = field(default_factory=lambda: Attributes({}))
     notes: tuple[str, ...] = ()
     unreadable_relation: str | None = None
     unreadable_count: int = 0
@@ -80,7 +84,7 @@ class Arrivals:
 
 
 def append_arrivals(
-    connection: Connection, arrivals: Arrivals, rules: ItemRules, loaded_at: datetime
+    connection: Connection, arrivals: Arrivals, variables: Mapping[str, Any], loaded_at: datetime
 ) -> dict[str, int]:
     """Append the new rows of a source to its raw table, and return the numbers of rows.
 
@@ -88,6 +92,8 @@ def append_arrivals(
 
     Parameters
     ----------
+    variables : mapping
+        Values of the dbt vars, by which dbt's staging will read the rows.
     loaded_at : datetime
         The time of loading that the new rows get.
 
@@ -111,7 +117,8 @@ def append_arrivals(
         same = " and ".join(f"incoming.{column} is not distinct from known.{column}" for column in columns)
         insert = NEW_EVENTS.format(same=same)
     else:
-        insert = new_items_sql(rules, set(arrivals.given_columns))
+        rules = latest_row_rules(table, variables)
+        insert = new_rows_sql(rules, set(arrivals.given_columns), list(arrivals.attributes.columns))
     count_before = count_rows(connection, f"raw.{table}")
     try:
         connection.execute(insert, {"loaded_at": loaded_at})
@@ -140,6 +147,7 @@ def read_source(
     variables: Mapping[str, Any],
     relation: str = "arrived_rows",
     *,
+    attribute_rules: AttributeRules | None = None,
     files: FileRelation | None = None,
 ) -> Arrivals:
     """Read a source's files into a temporary table of mapped rows, each once.
@@ -166,27 +174,27 @@ def read_source(
     require_formats(connection, source.time_formats)
     if files is not None:
         try:
-            given_columns, notes = _fill(connection, source, files, relation)
+            given_columns, attributes, notes = _fill(connection, source, files, relation, attribute_rules)
         except duckdb.Error as error:
             raise _unreadable_error(source, files, error) from error
-        return _arrivals(connection, source, files, relation, given_columns, notes, variables)
+        return _arrivals(connection, source, files, relation, given_columns, attributes, notes, variables)
     with TemporaryDirectory(prefix="nextmart-") as folder:
         opened, files = open_source(connection, source, Path(folder))
         try:
-            given_columns, notes = _fill(connection, opened, files, relation)
+            given_columns, attributes, notes = _fill(connection, opened, files, relation, attribute_rules)
         except duckdb.InvalidInputException as error:
             if files.is_checked:
                 raise _unreadable_error(source, files, error) from error
             try:
                 with TemporaryDirectory(prefix="nextmart-") as checked_folder:
                     opened, files = open_source(connection, source, Path(checked_folder), check_lines=True)
-                    given_columns, notes = _fill(connection, opened, files, relation)
-                    return _arrivals(connection, opened, files, relation, given_columns, notes, variables)
+                    given_columns, attributes, notes = _fill(connection, opened, files, relation, attribute_rules)
+                    return _arrivals(connection, opened, files, relation, given_columns, attributes, notes, variables)
             except duckdb.Error as second_error:
                 raise _unreadable_error(source, files, second_error) from second_error
         except duckdb.Error as error:
             raise _unreadable_error(source, files, error) from error
-        return _arrivals(connection, opened, files, relation, given_columns, notes, variables)
+        return _arrivals(connection, opened, files, relation, given_columns, attributes, notes, variables)
 
 
 @dataclass(frozen=True)
@@ -211,24 +219,37 @@ class Selection:
 
 
 def _fill(
-    connection: Connection, source: SourceFiles, files: FileRelation, relation: str
-) -> tuple[frozenset[str], list[str]]:
+    connection: Connection,
+    source: SourceFiles,
+    files: FileRelation,
+    relation: str,
+    attribute_rules: AttributeRules | None,
+) -> tuple[frozenset[str], Attributes, list[str]]:
     """Fill a temporary table with the mapped rows of a source's files.
 
     Returns
     -------
     tuple
-        The raw columns that the files or the map have, and notes on values that were written as other text.
+        The raw columns that the files or the map have, the columns that are attributes, and notes on values that were
+        written as other text.
     """
-    selection = mapped_selection(connection, source, files)
+    attributes = choose_attributes(connection, source, files.types, attribute_rules)
+    selection = mapped_selection(connection, source, files, attributes)
     connection.execute(f"create or replace temp table {relation} as {selection.sql}")
     notes = _format_notes(connection, relation, TIME_COLUMNS[source.table]) if selection.has_formats else []
     connection.execute(f"create or replace temp view incoming as from {relation}")
-    return selection.given_columns, decimal_id_notes(connection, selection.types) + notes
+    return selection.given_columns, attributes, decimal_id_notes(connection, selection.types) + notes
 
 
-def mapped_selection(connection: Connection, source: SourceFiles, files: FileRelation) -> Selection:
+def mapped_selection(
+    connection: Connection, source: SourceFiles, files: FileRelation, attributes: Attributes | None = None
+) -> Selection:
     """Return the query of the mapped rows of a source's files.
+
+    Parameters
+    ----------
+    attributes : Attributes, optional
+        The columns that are kept as attributes; None: no columns.
 
     Raises
     ------
@@ -250,6 +271,9 @@ def mapped_selection(connection: Connection, source: SourceFiles, files: FileRel
         column: text_sql(column, value, value_types[column], types_by_quoted_name.get(value))
         for column, value in values.items()
     }
+    attributes = attributes or Attributes({})
+    if attributes.columns or "attributes" in texts:
+        texts["attributes"] = attributes_sql(attributes, files.types, values.get("attributes"), value_types)
     formats = source.time_formats
     if time_column not in texts or value_types[time_column].startswith(("TIMESTAMP", "DATE")):
         formats = ()
@@ -295,6 +319,7 @@ def _arrivals(
     files: FileRelation,
     relation: str,
     given_columns: frozenset[str],
+    attributes: Attributes,
     notes: list[str],
     variables: Mapping[str, Any],
 ) -> Arrivals:
@@ -308,7 +333,9 @@ def _arrivals(
     read_count = count_rows(connection, relation)
     if read_count == 0:
         raise NoRowsError(f"{source.path} holds no rows{_condition_text(source)}; nothing was loaded")
-    connection.execute(_deduplication_sql(source.table, relation, item_rules(variables)))
+    if source.attributes is None and "attributes" not in given_columns and attributes.columns:
+        attributes = leave_out_repeated(connection, relation, IDS[source.table], attributes)
+    connection.execute(_deduplication_sql(source.table, relation, variables))
     connection.execute(f"create or replace temp view incoming as from {relation}")
     notes = notes + suspicion_notes(connection, source, given_columns, variables)
     unreadable_relation = None
@@ -326,6 +353,7 @@ def _arrivals(
         read_count,
         count_rows(connection, relation),
         given_columns,
+        attributes,
         tuple(f"{source.path}: {note}" for note in notes),
         unreadable_relation,
         files.unreadable_count,
@@ -355,16 +383,19 @@ def suspicion_notes(
     return notes
 
 
-def _deduplication_sql(table: str, relation: str, rules: ItemRules) -> str:
-    """Return the SQL that removes repeated rows from a temporary table: each event stays once, each item has one row.
+def _deduplication_sql(table: str, relation: str, variables: Mapping[str, Any]) -> str:
+    """Return the SQL that removes repeated rows from a temporary table.
+
+    Each event stays once; each item and each visitor has one row.
 
     A file may have many rows of an item (a file of orders, for example); the latest row stays. The order of rows is
     total, so that the same row stays whenever the file is loaded.
     """
     if table == "events":
         return f"create or replace temp table {relation} as select distinct * from {relation}"
-    other_columns = ", ".join(f"{column} nulls last" for column in TABLE_COLUMNS["items"])
+    other_columns = ", ".join(f"{column} nulls last" for column in TABLE_COLUMNS[table])
+    rules = latest_row_rules(table, variables)
     return (
         f"create or replace temp table {relation} as select * from {relation} qualify row_number() over ("
-        f"partition by item_id order by {rules.stated_at} desc nulls last, {other_columns}) = 1"
+        f"partition by {IDS[table]} order by {rules.stated_at} desc nulls last, {other_columns}) = 1"
     )

@@ -74,6 +74,19 @@ MEASURE_ITEMS = """
     from typed_items
 """
 
+MEASURE_VISITORS = """
+    -- One scan of the incoming visitors: how many values there are, and how many of them staging reads
+    with typed_visitors as (
+        select {visitor_id} as visitor_id, {updated_at} as updated_at_text, {time} as updated_at from {relation}
+    )
+    select
+        count(*) as measured_rows, count(visitor_id) as visitor_id, count(visitor_id) as usable,
+        count(updated_at_text) as updated_at_given, count(updated_at) as updated_at,
+        {first_time} as first_time,
+        {last_time} as last_time
+    from typed_visitors
+"""
+
 
 def report_source(
     connection: Connection, table: str, rules: StagingRules, *, with_known_events: bool = False
@@ -90,6 +103,8 @@ def report_source(
     """
     if table == "events":
         return _report_events(connection, rules)
+    if table == "visitors":
+        return _report_visitors(connection, rules)
     report = _report_items(connection, rules)
     known_events = _known_events(connection) if with_known_events else None
     return replace(report, items=match_items(connection, rules.text, known_events)) if known_events else report
@@ -172,6 +187,38 @@ def _report_items(connection: Connection, rules: StagingRules) -> SourceReport:
         last_time=found["last_time"],
         texts=found["texts"],
         withdrawn=found["withdrawn"],
+    )
+
+
+def _report_visitors(connection: Connection, rules: StagingRules) -> SourceReport:
+    rows = count_rows(connection, "incoming")
+    relation = measured_relation(rows)
+    texts = {name: rules.text(name) for name in ("visitor_id", "updated_at")}
+    found = _only_row(
+        connection,
+        MEASURE_VISITORS.format(
+            **texts,
+            time=rules.time("updated_at"),
+            first_time=_time_text("min(updated_at)"),
+            last_time=_time_text("max(updated_at)"),
+            relation=relation,
+        ),
+    )
+    ids = [f"(select {texts['visitor_id']} as visitor_id from {table})" for table in ("incoming", "raw.events")]
+    has_events = count_rows(connection, "(from raw.events limit 1)") > 0
+    return SourceReport(
+        table="visitors",
+        rows=rows,
+        measured_rows=found["measured_rows"],
+        usable=found["usable"],
+        columns={"visitor_id": ColumnReport(found["visitor_id"], found["visitor_id"])}
+        | {"updated_at": _column(connection, relation, found, "updated_at", rules.text, rules.time)},
+        first_time=found["first_time"],
+        last_time=found["last_time"],
+        visitors=rows,
+        visitors_with_events=(
+            count_rows(connection, f"{ids[0]} semi join {ids[1]} using (visitor_id)") if has_events else None
+        ),
     )
 
 

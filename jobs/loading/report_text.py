@@ -1,7 +1,8 @@
 """The report of a source in words: aligned lines, and warnings of what the next build would reject or misread."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 
+from jobs.loading.attributes import Attributes
 from jobs.loading.source_report import ColumnReport, ItemMatches, NearMiss, SourceReport
 from jobs.progress import printable
 
@@ -9,6 +10,7 @@ GOOD_SHARE = 0.9
 """Share of times, ids, known items, prices or words for availability below which a person is warned."""
 NEAR_MISSES_SHOWN = 2
 TYPES_SHOWN = 8
+NAMES_SHOWN = 20
 VALUE_LENGTH = 40
 
 _WHOSE_IDS = {"events": "in the events", "catalogue": "in the catalogue", "both": "in both"}
@@ -26,7 +28,8 @@ _NAMES = {
 
 def report_lines(report: SourceReport) -> list[str]:
     """Return the report as lines for people, of which control characters in the users' values can do no harm."""
-    lines = _event_lines(report) if report.table == "events" else _item_lines(report)
+    describe = {"events": _event_lines, "items": _item_lines, "visitors": _visitor_lines}[report.table]
+    lines = describe(report) + _attribute_lines(report.attributes)
     if report.is_sampled:
         lines.append(
             ("sample", f"shares, times and days are those of {report.measured_rows:,} of {report.rows:,} rows")
@@ -49,6 +52,8 @@ def report_warnings(report: SourceReport) -> list[str]:
     # that old events name items which the catalogue has no more is no fault of new items
     if items and items.known_rows < GOOD_SHARE * items.rows and (report.table == "events" or items.near_misses):
         warnings.append(f"only {_match_text(items)}")
+    if report.visitors_with_events == 0:
+        warnings.append("none of them has an event: are their ids those that events have as visitor_id?")
     return [printable(f"{report.table}: {text}") for text in warnings]
 
 
@@ -61,10 +66,12 @@ def share_text(part: int, whole: int) -> str:
 
 def _shares(report: SourceReport) -> list[tuple[str, ColumnReport, int]]:
     """Return columns with the number of rows of which staging should read them: all, or those with a value."""
-    required = (
-        ("event_id", "visitor_id", "item_id", "event_type", "event_at") if report.table == "events" else ("item_id",)
-    )
-    optional = ("price", "available", "updated_at") if report.table == "items" else ()
+    required = {
+        "events": ("event_id", "visitor_id", "item_id", "event_type", "event_at"),
+        "items": ("item_id",),
+        "visitors": ("visitor_id",),
+    }[report.table]
+    optional = {"events": (), "items": ("price", "available", "updated_at"), "visitors": ("updated_at",)}[report.table]
     return [(name, report.columns[name], report.measured_rows) for name in required] + [
         (name, report.columns[name], report.columns[name].given) for name in optional
     ]
@@ -111,6 +118,47 @@ def _item_lines(report: SourceReport) -> list[tuple[str, str]]:
     if report.items:
         lines.append(("events", _match_text(report.items)))
     return lines
+
+
+def _visitor_lines(report: SourceReport) -> list[tuple[str, str]]:
+    updated = report.columns["updated_at"]
+    known = (
+        ""
+        if report.visitors_with_events is None
+        else (f"; {share_text(report.visitors_with_events, report.rows)} have events")
+    )
+    lines = [("visitors", f"{report.rows:,}{_missing_text(report.columns['visitor_id'], report.measured_rows)}{known}")]
+    if updated.given:
+        when = f" ({_period_text(report)})" if report.first_time else ""
+        lines.append(("times", f"{share_text(updated.read, updated.given)} read{when}{_unread_text(updated)}"))
+    return lines
+
+
+def _attribute_lines(attributes: Attributes) -> list[tuple[str, str]]:
+    """Return which columns are kept as attributes, and which are not."""
+    lines = []
+    if attributes.columns:
+        lines.append(("columns", f"attributes kept: {_names_text(attributes.columns)}"))
+    if attributes.left_out and attributes.reason:
+        count = len(attributes.left_out)
+        columns = "1 column is no attribute" if count == 1 else f"{count:,} columns are no attributes"
+        example = ",".join(attributes.left_out[:2])
+        lines.append(
+            (
+                "columns",
+                f"{columns}, {attributes.reason}: {_names_text(attributes.left_out)}; "
+                f"name those that you want: --attributes {example}",
+            )
+        )
+    elif attributes.left_out:
+        lines.append(("columns", f"left out: {_names_text(attributes.left_out)}"))
+    return lines
+
+
+def _names_text(names: Iterable[str]) -> str:
+    names = list(names)
+    more = len(names) - NAMES_SHOWN
+    return ", ".join(names[:NAMES_SHOWN]) + (f", and {more:,} more" if more > 0 else "")
 
 
 def _period_text(report: SourceReport) -> str:

@@ -3,6 +3,8 @@
 from dataclasses import dataclass, field
 from typing import Any
 
+from jobs.loading.attributes import Attributes
+
 
 @dataclass(frozen=True)
 class ColumnReport:
@@ -82,9 +84,9 @@ class SourceReport:
     Attributes
     ----------
     table : str
-        ``events`` or ``items``.
+        ``events``, ``items`` or ``visitors``.
     rows : int
-        The number of rows, each counted once however often the files repeat it; one row for each item.
+        The number of rows, each counted once however often the files repeat it; one row for each item or visitor.
     measured_rows : int
         The number of rows whose values were read: all, or of very many rows a sample. Numbers of values, except for
         those of event types, visitors, users and items, are of these rows.
@@ -107,9 +109,13 @@ class SourceReport:
         The numbers of different visitors and users, approximate if there is a sample.
     texts, withdrawn : int
         The numbers of items with a text, and of items that are not available.
+    visitors_with_events : int, optional
+        Of a table of visitors, the number of those that have events; None if there are no events.
     items : ItemMatches, optional
         How the item ids of events match the catalogue: of the source's events, or, for items that are loaded without
         events, of the events that the warehouse has.
+    attributes : Attributes
+        Which columns of the files are kept as attributes.
     """
 
     table: str
@@ -129,7 +135,9 @@ class SourceReport:
     users: int = 0
     texts: int = 0
     withdrawn: int = 0
+    visitors_with_events: int | None = None
     items: ItemMatches | None = None
+    attributes: Attributes = field(default_factory=lambda: Attributes({}))
 
     @property
     def is_sampled(self) -> bool:
@@ -142,4 +150,5 @@ class SourceReport:
             **vars(self),
             "columns": {name: vars(column) for name, column in self.columns.items()},
             "items": self.items.as_dictionary() if self.items else None,
+            "attributes": self.attributes.as_dictionary(),
         }

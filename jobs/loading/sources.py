@@ -9,6 +9,9 @@ from jobs.errors import NextmartError, UsageError, nearest
 FORMATS: Final = ("csv", "tsv", "json", "parquet", "xlsx")
 """The formats that ``--format`` names. ``csv`` and ``tsv`` are text in lines; ``json`` also covers JSON lines."""
 
+ALL_ATTRIBUTES: Final = ("*",)
+"""The value of ``SourceFiles.attributes`` that means all columns, in any case."""
+
 _DELIMITER_WORDS = {"\\t": "\t", "tab": "\t", "comma": ",", "semicolon": ";", "pipe": "|", "space": " "}
 
 
@@ -48,7 +51,7 @@ class SourceFiles:
     Attributes
     ----------
     table : str
-        ``events`` or ``items``.
+        ``events``, ``items`` or ``visitors``.
     path : str
         A path of a file or a folder, or a glob.
     where : str, optional
@@ -60,6 +63,9 @@ class SourceFiles:
         Formats of DuckDB's ``strptime`` in which the files write ``event_at`` or ``updated_at``.
     allow_sql_io : bool
         Whether ``where`` and ``column_map`` may read files and call other functions that reach out of the warehouse.
+    attributes : tuple of str, optional
+        The columns of the files that are kept as attributes of items or visitors; ``ALL_ATTRIBUTES``: all that nextmart
+        doesn't know; None: all of those, unless the rows repeat items or are loaded as events too.
     complete : bool
         Whether the files belong to a list of the whole catalogue: an item that all complete sources of a load lack is
         withdrawn.
@@ -80,6 +86,7 @@ class SourceFiles:
     options: ReadOptions = field(default_factory=ReadOptions)
     time_formats: tuple[str, ...] = ()
     allow_sql_io: bool = False
+    attributes: tuple[str, ...] | None = None
     complete: bool = False
     is_superseded: bool = False
     feed: str | None = None

@@ -5,13 +5,14 @@ from datetime import datetime
 from typing import Any
 
 from jobs.errors import NextmartError
-from jobs.loading.known_items import ItemRules, known_items_sql
+from jobs.loading.known_rows import LatestRowRules, known_rows_sql
 from jobs.loading.mapping import TABLE_COLUMNS
 from jobs.progress import say
 from jobs.warehouse.connection import Connection, count_rows
 from jobs.warehouse.dbt_macros import dbt_model
 
 EXAMPLES_SHOWN = 5
+WITHOUT_ATTRIBUTES = "from (select * exclude (attributes) from raw.items)"
 
 
 class CompleteFeed:
@@ -20,7 +21,7 @@ class CompleteFeed:
     Lists of the whole catalogue that are loaded together count in their order: the last one says what is withdrawn.
     """
 
-    def __init__(self, connection: Connection, rules: ItemRules, variables: Mapping[str, Any]):
+    def __init__(self, connection: Connection, rules: LatestRowRules, variables: Mapping[str, Any]):
         """Remember which items are available, as dbt's staging reads ``raw.items``.
 
         Parameters
@@ -30,11 +31,12 @@ class CompleteFeed:
         """
         self.connection = connection
         self.rules = rules
-        self.available_items = f"select item_id from ({dbt_model('staging/stg_items.sql', variables)}) where available"
+        # attributes don't matter here, and are slow to read
+        staged = dbt_model("staging/stg_items.sql", variables).replace("from raw.items", WITHOUT_ATTRIBUTES)
+        self.available_items = f"select item_id from ({staged}) where available"
         connection.execute(f"create or replace temp table available_before as {self.available_items}")
         for name in ("listed_items", "listed_earlier"):
             connection.execute(f"create or replace temp table {name} (item_id varchar)")
-
         self.unreadable_count = 0
 
     def list_incoming(self, unreadable_count: int, *, is_superseded: bool = False) -> None:
@@ -110,7 +112,7 @@ class CompleteFeed:
         names = [name for name in TABLE_COLUMNS["items"] if name != "available"]
         self.connection.execute(
             "create or replace temp table withdrawn_now as "
-            f"select * from ({known_items_sql(self.rules, 'select item_id from unlisted_items')}) where age = 1"
+            f"select * from ({known_rows_sql(self.rules, 'select item_id from unlisted_items')}) where age = 1"
         )
         self.connection.execute(
             f"insert into raw.items by name select {', '.join(names)}, 'false' as available, $loaded_at as loaded_at "
@@ -119,7 +121,7 @@ class CompleteFeed:
         )
         self.connection.execute(
             "insert into raw.withdrawn_items by name "
-            "select item_key as item_id, available, $loaded_at as loaded_at from withdrawn_now",
+            "select row_key as item_id, available, $loaded_at as loaded_at from withdrawn_now",
             {"loaded_at": loaded_at},
         )
         return count_rows(self.connection, "withdrawn_now")

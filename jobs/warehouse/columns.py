@@ -29,6 +29,14 @@ RAW_ITEMS: Final = {
     "available": "VARCHAR",
     "updated_at": "VARCHAR",
     "loaded_at": "TIMESTAMP WITH TIME ZONE",
+    "attributes": "JSON",
+}
+
+RAW_VISITORS: Final = {
+    "visitor_id": "VARCHAR",
+    "updated_at": "VARCHAR",
+    "attributes": "JSON",
+    "loaded_at": "TIMESTAMP WITH TIME ZONE",
 }
 
 UNREADABLE_ROWS: Final = {
@@ -244,6 +252,7 @@ DELETIONS: Final = {
 JOB_TABLES: Final = {
     "raw.events": RAW_EVENTS,
     "raw.items": RAW_ITEMS,
+    "raw.visitors": RAW_VISITORS,
     "raw.unreadable_rows": UNREADABLE_ROWS,
     "raw.withdrawn_items": WITHDRAWN_ITEMS,
     "raw.loaded_files": LOADED_FILES,

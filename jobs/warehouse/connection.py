@@ -64,27 +64,34 @@ def _lock_message(path: Path, duckdb_message: str) -> str:
 
 
 def prepare_warehouse(connection: Connection) -> None:
-    """Create the missing tables and columns of ``sql/ddl``, and register the functions that dbt's SQL models call."""
+    """Create the missing tables and columns of ``sql/ddl``, and register the functions that dbt's SQL models call.
+
+    A user's own view that stands in for a table of ``raw`` stays as it is, whatever columns it lacks.
+    """
     sql_functions.register_functions(connection)
     for schema in ("raw", "ml"):
-        if not _schema_is_complete(connection, schema):
-            connection.execute(sql_text(f"ddl/{schema}.sql"))
+        ddl = sql_text(f"ddl/{schema}.sql")
+        tables = set(re.findall(rf"create table if not exists {schema}\.(\w+)", ddl))
+        added_columns = re.findall(rf"(alter table {schema}\.(\w+) add column if not exists (\w+).*?;)", ddl)
+        columns, views = _existing_columns(connection, schema)
+        needed_columns = {(table, column) for _, table, column in added_columns if table not in views}
+        # executing DDL has to wait for other writers; looking at what there is does not
+        if tables <= {table for table, _ in columns} and needed_columns <= columns:
+            continue
+        for statement, table, _ in added_columns:
+            ddl = ddl.replace(statement, "") if table in views else ddl
+        connection.execute(ddl)
 
 
-def _schema_is_complete(connection: Connection, schema: str) -> bool:
-    """Tell whether a schema has every table and column that its DDL creates; a view counts as a table.
-
-    The table ``raw.events`` may be a user's own view. Executing DDL has to wait for other writers; this check does not.
-    """
-    ddl = sql_text(f"ddl/{schema}.sql")
-    tables = set(re.findall(rf"create table if not exists {schema}\.(\w+)", ddl))
-    added_columns = set(re.findall(rf"alter table {schema}\.(\w+) add column if not exists (\w+)", ddl))
-    existing = connection.execute(
-        "select table_name, column_name from information_schema.columns where table_catalog = current_database() "
-        "and table_schema = ?",
+def _existing_columns(connection: Connection, schema: str) -> tuple[set[tuple[str, str]], set[str]]:
+    """Return the columns of a schema, as pairs of a table's or view's name and a column's, and the names of views."""
+    rows = connection.execute(
+        "select table_name, column_name, table_type = 'VIEW' from information_schema.columns "
+        "inner join information_schema.tables using (table_catalog, table_schema, table_name) "
+        "where table_catalog = current_database() and table_schema = ?",
         [schema],
     ).fetchall()
-    return tables <= {table for table, _ in existing} and added_columns <= set(existing)
+    return {(table, column) for table, column, _ in rows}, {table for table, _, is_view in rows if is_view}
 
 
 def count_rows(connection: Connection, relation: str) -> int:

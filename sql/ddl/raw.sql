@@ -26,6 +26,17 @@ create table if not exists raw.items (
     loaded_at timestamptz
 );
 
+-- Columns of the user's files that nextmart doesn't know, as one JSON object, such as {"country":"DE","margin":0.3}
+alter table raw.items add column if not exists attributes json;
+
+-- What the user's tools know of visitors, such as a country or a segment
+create table if not exists raw.visitors (
+    visitor_id varchar,
+    updated_at varchar,
+    attributes json,
+    loaded_at timestamptz
+);
+
 -- Rows of files that `nextmart load` can't read: a row with too few or too many columns, an unclosed quote, bytes that
 -- are no text, or malformed JSON. The column raw_row has the row's text, at most 10,000 characters of it.
 create table if not exists raw.unreadable_rows (

@@ -67,5 +67,9 @@ select
         as price,
     -- one item in every fifty is out of stock
     case when item % 50 = floor(50 * demo_draw($seed, item // 50, 'stock')) then 'false' else 'true' end as available,
-    demo_time(updated_second) as updated_at
+    demo_time(updated_second) as updated_at,
+    json_object(
+        'country', ['DE', 'ES', 'FR', 'IT', 'PT'][1 + floor(5 * demo_draw($seed, item, 'country'))::int],
+        'margin', round(0.05 + 0.5 * demo_draw($seed, item, 'margin'), 2)
+    )::varchar as attributes
 from dated_items

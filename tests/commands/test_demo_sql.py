@@ -8,7 +8,17 @@ import pytest
 
 DEMO_FOLDER = Path(__file__).resolve().parents[2] / "sql" / "demo"
 UNTIL = datetime(2026, 11, 1, tzinfo=UTC)
-ITEM_COLUMNS = ["item_id", "title", "brand", "category", "description", "price", "available", "updated_at"]
+ITEM_COLUMNS = [
+    "item_id",
+    "title",
+    "brand",
+    "category",
+    "description",
+    "price",
+    "available",
+    "updated_at",
+    "attributes",
+]
 EVENT_COLUMNS = ["event_id", "visitor_id", "user_id", "item_id", "event_type", "event_at"]
 
 

@@ -25,7 +25,8 @@ RAW_COLUMNS = {
         "source_session_id",
         "user_agent",
     ],
-    "items": ["item_id", "title", "brand", "category", "description", "price", "available", "updated_at"],
+    "items": ["item_id", "title", "brand", "category", "description", "price", "available", "updated_at", "attributes"],
+    "visitors": ["visitor_id", "updated_at", "attributes"],
 }
 
 
@@ -84,7 +85,8 @@ class Warehouse:
         values = [[row.get(name) for name in columns[:-1]] + [row.get("loaded_at", loaded_at)] for row in rows]
         if values:
             with self.open() as connection:
-                connection.executemany(f"insert into raw.{table} values ({', '.join('?' * len(columns))})", values)
+                places = ", ".join("?" * len(columns))
+                connection.executemany(f"insert into raw.{table} ({', '.join(columns)}) values ({places})", values)
 
     def run(self, *arguments: str, command: str = "run", select: str = "staging intermediate sessions"):
         """Run the SQL models in front of the jobs (``build``: with their data tests)."""

@@ -152,6 +152,32 @@ def test_a_user_goes_from_shared_devices_and_others_stay(lived_in):
     assert_equal_to_a_full_refresh(lived_in)
 
 
+def test_what_is_known_of_the_persons_devices_goes_with_its_history(lived_in):
+    for day, attributes in enumerate(['{"plan": "gold"}', '{"plan": "free"}']):
+        rows = [{"visitor_id": visitor, "attributes": attributes} for visitor in (f" {ANN} ", BOB, SHARED)]
+        lived_in.add("visitors", rows, FIRST_ARRIVAL + timedelta(days=2 + day))
+        lived_in.run("--exclude-resource-type", "test", command="build", select="stg_visitors visitors visitor_history")
+    with lived_in.open() as connection:
+        connection.execute(
+            "insert into raw.unreadable_rows by name select 'visitors' as table_name, $row as raw_row",
+            {"row": f"1;{ANN};"},
+        )
+    deleted = go(lived_in, "user", USER).detail["deleted"]
+    assert mentions(lived_in, ANN) == []
+    assert {table: deleted[table] for table in forgetting.TABLES_OF_ATTRIBUTES} == {
+        "raw.visitors": 2, "staging.stg_visitors": 1, "catalog.visitor_history": 2,
+    }  # fmt: skip
+    # the last login on the shared device is another user's
+    of_others = [(BOB,), (BOB,), (SHARED,), (SHARED,)]
+    assert lived_in.rows("catalog.visitor_history", ["visitor_id"]) == of_others
+    with lived_in.open() as connection:
+        connection.execute("alter table raw.visitors rename to theirs; create view raw.visitors as from raw.theirs")
+    with pytest.raises(
+        NextmartError, match=r"raw\.visitors is a view of yours, which still shows 2 rows of this visitor"
+    ):
+        go(lived_in, "visitor", BOB)
+
+
 def test_a_device_that_no_build_has_seen_is_the_users_too(lived_in):
     lived_in.add("events", [event(20, "new", 1, USER), event(21, "new", 1.5)], FIRST_ARRIVAL + timedelta(days=2))
     go(lived_in, "user", USER)

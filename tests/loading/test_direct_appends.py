@@ -12,7 +12,6 @@ from jobs.commands.load import load
 from jobs.errors import NextmartError
 from jobs.loading import direct_appends
 from jobs.loading.direct_appends import append_directly
-from jobs.loading.known_items import item_rules
 from jobs.loading.raw_rows import append_arrivals, read_source
 from jobs.loading.sources import LoadRules, ReadOptions, SourceFiles
 from jobs.settings import default_vars
@@ -25,7 +24,7 @@ TEXTS = st.sampled_from(["", "a", "b", "A", "1"])
 TIMES = st.sampled_from(["2026-01-01", "soon"])
 ROWS = st.lists(st.tuples(TEXTS, TEXTS, st.sampled_from("xy"), TIMES, TEXTS), min_size=1)
 LOADED = "select columns(* exclude (loaded_at)) from raw.events order by all"
-RULES = item_rules(default_vars())
+VARIABLES = default_vars()
 
 
 @pytest.fixture(scope="module")
@@ -57,11 +56,11 @@ def test_both_ways_give_the_same_rows(warehouse, tmp_path, monkeypatch, rows, ha
     for is_direct in (True, False):
         warehouse.execute("delete from raw.events")
         arrivals = (append_directly if is_direct else read_source)(warehouse, source, default_vars())
-        counts = append_arrivals(warehouse, arrivals, RULES, arrivals.appended_at or now())
+        counts = append_arrivals(warehouse, arrivals, VARIABLES, arrivals.appended_at or now())
         outcomes.append((counts, arrivals.notes, warehouse.execute(LOADED).fetchall()))
     assert outcomes[0] == outcomes[1]
     # again, nothing is new
-    assert append_arrivals(warehouse, read_source(warehouse, source, default_vars()), RULES, now())["loaded"] == 0
+    assert append_arrivals(warehouse, read_source(warehouse, source, default_vars()), VARIABLES, now())["loaded"] == 0
 
 
 def loaded(connection, *sources):

@@ -1,4 +1,4 @@
 {{ config(materialized='view') }}
 
-select item_id, title, brand, category, description, price, available, updated_at
+select item_id, title, brand, category, description, price, available, attributes, attributes_hash, updated_at
 from {{ ref('stg_items') }}

@@ -12,7 +12,8 @@ with arrived_rows as (
         null::varchar as description,
         null::varchar as price,
         null::varchar as available,
-        null::varchar as updated_at
+        null::varchar as updated_at,
+        null::json as attributes
     where false
 ),
 
@@ -28,16 +29,15 @@ typed_rows as (
         {{ blank_as_null('available') }} as available_text,
         {{ to_availability(blank_as_null('available')) }} as stated_available,
         {{ to_timestamp_utc(blank_as_null('updated_at')) }} as stated_at,
+        attributes::varchar as stated_attributes,
         loaded_at
     from arrived_rows
 ),
 
 rows_with_update_times as (
-    -- a row without a date counts from its arrival, and so does a row whose date lies after its arrival: a future date,
-    -- from a broken clock, would win over every later row of the item
     select
         *,
-        {{ item_updated_at() }} as updated_at,
+        {{ updated_at_or_arrival() }} as updated_at,
         -- a feed that changes its words must not empty the shop
         coalesce(stated_available, true) as available,
         case when price is null then price_text end as unread_price,
@@ -57,15 +57,20 @@ latest_rows as (
 ),
 
 cleaned_rows as (
-    -- texts are cleaned last, because cleaning is slow and only the kept rows need it
+    -- texts and attributes are read last, because that is slow and only the kept rows need it
     select
         * replace (
             {{ clean_text('title') }} as title,
             {{ clean_text('brand') }} as brand,
             {{ clean_text('category') }} as category,
             {{ clean_text('description') }} as description
-        )
+        ),
+        {{ attribute_members('stated_attributes') }} as members
     from latest_rows
+),
+
+attribute_types as (
+    {{ attribute_types('cleaned_rows', 'members') }}
 )
 
 select
@@ -78,6 +83,9 @@ select
     available,
     unread_price,
     unread_available,
+    {{ typed_attributes('members', 'types') }} as attributes,
+    {{ attributes_hash('members') }} as attributes_hash,
     updated_at,
     loaded_at
 from cleaned_rows
+cross join attribute_types

@@ -1,0 +1,102 @@
+{# Macros for attributes: what a user's files know of an item or a visitor beside nextmart's own columns, kept as one
+   JSON object a row. The members of such an object are a list of structs: name, value (JSON) and text. #}
+
+{# The members of a JSON object, in the order of their names; null if the text is no JSON object. Nulls, blank texts and
+   the dbt var `null_words` are left out. #}
+{% macro attribute_members(column) -%}
+    {{ return(adapter.dispatch('attribute_members', 'nextmart')(column, var('null_words'))) }}
+{%- endmacro %}
+
+{% macro default__attribute_members(column, words) -%}
+    list_sort(list_filter(
+        list_transform(
+            map_entries(case when json_valid({{ column }}) and json_type({{ column }}) = 'OBJECT'
+                then {{ column }}::json::map(varchar, json) end),
+            lambda member: struct_pack(
+                name := member.key, value := member.value, text := {{ blank_as_null("member.value ->> '$'") }}
+            )
+        ),
+        lambda member: member.text is not null {%- if words %} and member.text not in ({{ text_list(words) }}){% endif %}
+    ))
+{%- endmacro %}
+
+{# What the value of one member is: json (an object or a list), number, boolean, date, time or text. A text is a number
+   if a program would write the number so: `007`, `+7` and `1e5` are texts. #}
+{% macro attribute_kind(member) -%}
+    {{ return(adapter.dispatch('attribute_kind', 'nextmart')(member)) }}
+{%- endmacro %}
+
+{% macro default__attribute_kind(member) -%}
+    {%- set text = member ~ '.text' -%}
+    case
+        when json_type({{ member }}.value) in ('OBJECT', 'ARRAY') then 'json'
+        when json_type({{ member }}.value) = 'BOOLEAN' or lower({{ text }}) in ('true', 'false') then 'boolean'
+        when
+            json_type({{ member }}.value) <> 'VARCHAR'
+            or regexp_full_match({{ text }}, '-?(0|[1-9][0-9]{0,14})([.][0-9]{1,15})?|-?[1-9]([.][0-9]{1,15})?e-[0-9]{2}')
+            then 'number'
+        when not regexp_matches({{ text }}, '^[0-9]{4}-[0-9]{2}-[0-9]{2}') then 'text'
+        when length({{ text }}) = 10 and try_cast({{ text }} as date) is not null then 'date'
+        when
+            regexp_full_match({{ text }}, '.{10}[T ][0-9]{2}:[0-9]{2}(:[0-9]{2}([.,][0-9]+)?)?(Z|[+-][0-9]{2}(:?[0-9]{2})?)?')
+            and {{ to_timestamp_utc(text) }} is not null
+            then 'time'
+        else 'text'
+    end
+{%- endmacro %}
+
+{# Aggregate of the kinds of an attribute's values: its type. It is the kind of all values; time if some of the times are
+   dates; json if a value is an object or a list; else text. #}
+{% macro attribute_type(kind) -%}
+    case
+        when bool_or({{ kind }} = 'json') then 'json'
+        when min({{ kind }}) = max({{ kind }}) then min({{ kind }})
+        when bool_and({{ kind }} in ('date', 'time')) then 'time'
+        else 'text'
+    end
+{%- endmacro %}
+
+{# Query of one row: `types`, a map from the name of each attribute to its type. #}
+{% macro attribute_types(relation, members) -%}
+    select map_from_entries(list(struct_pack(k := name, v := type) order by name)) as types
+    from (
+        select name, {{ attribute_type('kind') }} as type
+        from (
+            select distinct member['name'] as name, {{ attribute_kind('member') }} as kind
+            from (select unnest({{ members }}) as member from {{ relation }})
+        )
+        group by name
+    )
+{%- endmacro %}
+
+{# The JSON object of a row's members, each with the type of its attribute; null if there is no member. Times are
+   written in UTC; of an attribute of type json, values stay as they are. #}
+{% macro typed_attributes(members, types) -%}
+    {{ return(adapter.dispatch('typed_attributes', 'nextmart')(members, types)) }}
+{%- endmacro %}
+
+{% macro default__typed_attributes(members, types) -%}
+    case when len({{ members }}) > 0 then ('{' || array_to_string(
+        list_transform({{ members }}, lambda member: to_json(member.name)::varchar || ':' || case {{ types }}[member.name]
+            when 'json' then member.value::varchar
+            when 'number' then member.text
+            when 'boolean' then lower(member.text)
+            when 'time' then replace(
+                strftime({{ to_timestamp_utc('member.text') }}, '"%Y-%m-%dT%H:%M:%S.%fZ"'), '.000000', ''
+            )
+            else to_json(member.text)::varchar
+        end), ','
+    ) || '}')::json end
+{%- endmacro %}
+
+{# Hash of the members' names and texts, which a change of types alone doesn't change; null if there is no member. #}
+{% macro attributes_hash(members) -%}
+    {{ return(adapter.dispatch('attributes_hash', 'nextmart')(members)) }}
+{%- endmacro %}
+
+{% macro default__attributes_hash(members) -%}
+    case when len({{ members }}) > 0 then md5(array_to_string(list_transform(
+        {{ members }},
+        lambda member: concat(strlen(member.name), ':', member.name, strlen(member.text), ':', member.text)
+    ), '')) end
+{%- endmacro %}

@@ -1,0 +1,157 @@
+"""The raw rows that the warehouse knows of items and visitors, which complete the rows of feeds that lack columns."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from jobs.loading.attributes import merged_sql, values_sql
+from jobs.loading.mapping import TABLE_COLUMNS
+from jobs.warehouse.dbt_macros import dbt_macros
+
+NEW_ROWS = """
+    insert into raw.{table} by name
+    with arrived as (select *, {key} as row_key, {is_dated} as is_dated from incoming),
+    known as ({known}),
+    newest as ({newest}),
+    -- a column that the feed lacks keeps its known value; an item that a complete feed had withdrawn is available as
+    -- it was before
+    whole as (
+        select arrived.row_key, arrived.is_dated, coalesce(newest.is_withdrawn, false) as is_withdrawn, {columns}
+        from arrived
+        left join newest on arrived.row_key = newest.row_key
+    )
+    select {names}, $loaded_at as loaded_at
+    from whole
+    -- A row of an item or a visitor is new if it differs from the newest row that the raw table has of it. A row with a
+    -- date (updated_at) is new only if it differs from all its rows, unless the item has been withdrawn since
+    anti join known on whole.row_key = known.row_key and {same} and (
+        {is_newest} or (whole.is_dated and not whole.is_withdrawn)
+    )
+"""
+
+NEWEST_ITEMS = """
+    select known.*, withdrawn.item_id is not null as is_withdrawn, withdrawn.available as available_before
+    from known
+    left join raw.withdrawn_items as withdrawn
+        on known.row_key = withdrawn.item_id and known.loaded_at = withdrawn.loaded_at
+    where known.age = 1
+"""
+
+IDS = {"items": "item_id", "visitors": "visitor_id"}
+"""The column with the id of an item or a visitor, by table."""
+
+
+@dataclass(frozen=True)
+class LatestRowRules:
+    """SQL of dbt's staging, which says whose a raw row is, and which row of an item or a visitor is the latest.
+
+    Attributes
+    ----------
+    table : str
+        ``items`` or ``visitors``.
+    key : str
+        The id by which staging knows an item or a visitor; an empty text for none.
+    stated_at : str
+        The instant that ``updated_at`` states.
+    latest_first : str
+        The order in which the first row of an item or a visitor is the one that staging takes.
+    """
+
+    table: str
+    key: str
+    stated_at: str
+    latest_first: str
+
+
+def latest_row_rules(table: str, variables: Mapping[str, Any]) -> LatestRowRules:
+    """Return the rules of ``stg_items`` or ``stg_visitors`` as SQL over the columns of the raw table and ``stated_at``.
+
+    Parameters
+    ----------
+    table : str
+        ``items`` or ``visitors``.
+    variables : mapping
+        Values of the dbt vars.
+    """
+    macros = dbt_macros(variables=variables)
+    updated_at = macros.updated_at_or_arrival()
+    if table == "items":
+        price, available_text = macros.to_price("price"), macros.blank_as_null("available")
+        available = macros.to_availability(available_text)
+        latest_first = macros.latest_item_first(
+            updated_at=updated_at,
+            price=price,
+            available=f"coalesce({available}, true)",
+            unread_price=f"case when {price} is null then {macros.null_word_as_null('price')} end",
+            unread_available=f"case when {available} is null then {available_text} end",
+            attributes="attributes",
+        )
+    else:
+        times = [f"{time} desc nulls last" for time in (updated_at, "loaded_at", "stated_at")]
+        latest_first = f"{', '.join(times)}, attributes nulls last"
+    return LatestRowRules(
+        table,
+        key=f"coalesce({macros.null_word_as_null(IDS[table])}, '')",
+        stated_at=macros.to_timestamp_utc(macros.blank_as_null("updated_at")),
+        latest_first=latest_first,
+    )
+
+
+def known_rows_sql(rules: LatestRowRules, keys: str) -> str:
+    """Return the query of the raw rows of some items or visitors, with ``row_key`` and ``age``: 1 is the newest row.
+
+    Parameters
+    ----------
+    keys : str
+        Query of the keys.
+    """
+    names = ", ".join(TABLE_COLUMNS[rules.table])
+    return f"""
+        select *, row_number() over (partition by row_key order by {rules.latest_first}) as age
+        from (
+            select {names}, loaded_at, {rules.key} as row_key, {rules.stated_at} as stated_at
+            from raw.{rules.table}
+            where {rules.key} in ({keys})
+        )
+    """
+
+
+def new_rows_sql(rules: LatestRowRules, given_columns: set[str], attribute_names: Sequence[str] = ()) -> str:
+    """Return the statement that appends to a raw table what is new in ``incoming``; its parameter is ``$loaded_at``.
+
+    Parameters
+    ----------
+    given_columns : set of str
+        The columns that the feed has. The others keep their known values.
+    attribute_names : sequence of str
+        The attributes that the feed has. The others keep their known values; but if the feed has the whole column
+        ``attributes``, it replaces them all.
+    """
+
+    def value(column: str) -> str:
+        if column in given_columns:
+            return f"arrived.{column}"
+        if column == "attributes" and attribute_names:
+            return merged_sql("newest.attributes", "arrived.attributes", attribute_names)
+        if column == "available":
+            return "case when newest.is_withdrawn then newest.available_before else newest.available end"
+        return f"newest.{column}"
+
+    names, of_items = TABLE_COLUMNS[rules.table], rules.table == "items"
+    compared = [name for name in names if name in given_columns - {IDS[rules.table]}]
+    same = [f"whole.{name} is not distinct from known.{name}" for name in compared]
+    if attribute_names and "attributes" not in given_columns:
+        values = (values_sql(f"{relation}.attributes", attribute_names) for relation in ("whole", "known"))
+        same.append(" is not distinct from ".join(values))
+    same_availability = " and whole.available is not distinct from known.available" if of_items else ""
+    return NEW_ROWS.format(
+        table=rules.table,
+        key=rules.key,
+        is_dated="updated_at is not null" if "updated_at" in given_columns else "false",
+        known=known_rows_sql(rules, f"select {rules.key} from incoming"),
+        newest=NEWEST_ITEMS if of_items else "select *, false as is_withdrawn from known where age = 1",
+        columns=", ".join(f"{value(name)} as {name}" for name in names),
+        names=", ".join(names),
+        same=" and ".join(same) or "true",
+        is_newest=f"(known.age = 1{same_availability})",
+    )
