@@ -12,6 +12,7 @@ import resource
 import tempfile
 import time
 from concurrent.futures import ProcessPoolExecutor
+from dataclasses import dataclass
 from functools import partial
 from multiprocessing import get_context
 from pathlib import Path
@@ -51,7 +52,7 @@ INSERT = """
 def opened(folder: Path, memory: str) -> duckdb.DuckDBPyConnection:
     """Return a connection to the warehouse in a folder, which is made anew if it is missing, with a limit of memory."""
     connection = connect(folder / "warehouse.duckdb")
-    connection.execute(f"set memory_limit = {literal(memory)}")
+    connection.execute(f"set memory_limit = {literal(memory)}; set enable_progress_bar = false")
     prepare_warehouse(connection)
     return connection
 
@@ -64,32 +65,45 @@ def emptied(folder: Path) -> Path:
     return folder
 
 
-def insert(feed: Path, folder: Path, memory: str) -> float:
-    """Insert a feed by hand into an empty warehouse, and return the peak of the process's memory in GB."""
+@dataclass(frozen=True)
+class Usage:
+    """What a process has used: its processors' time in seconds, and the peak of its memory in GB."""
+
+    processor_seconds: float
+    peak_gigabytes: float
+
+    def __str__(self) -> str:
+        """Return both as a line of a report."""
+        return f"  {self.processor_seconds:.1f} seconds of processors, peak memory {self.peak_gigabytes:.2f} GB"
+
+
+def insert(feed: Path, folder: Path, memory: str) -> Usage:
+    """Insert a feed by hand into an empty warehouse, and return what the process has used."""
     with opened(emptied(folder), memory) as connection:
         connection.execute(INSERT.format(path=literal(str(feed))), {"loaded_at": now()})
-    return peak_gigabytes()
+    return used()
 
 
-def load_feed(feed: Path, folder: Path, memory: str) -> float:
-    """Load a feed into the warehouse in a folder, and return the peak of the process's memory in GB."""
+def load_feed(feed: Path, folder: Path, memory: str) -> Usage:
+    """Load a feed into the warehouse in a folder, and return what the process has used."""
     with opened(folder, memory) as connection:
         record = JobRun(run_id="benchmark", job="load", started_at=now())
         load(connection, [SourceFiles("events", str(feed))], record, LoadRules(default_vars()))
-    return peak_gigabytes()
+    return used()
 
 
-def load_anew(feed: Path, folder: Path, memory: str) -> float:
-    """Load a feed into an empty warehouse, and return the peak of the process's memory in GB."""
+def load_anew(feed: Path, folder: Path, memory: str) -> Usage:
+    """Load a feed into an empty warehouse, and return what the process has used."""
     return load_feed(feed, emptied(folder), memory)
 
 
-def peak_gigabytes() -> float:
-    """Return the most memory that this process has had, in GB."""
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024 / 1e9
+def used() -> Usage:
+    """Return what this process has used so far."""
+    usage = resource.getrusage(resource.RUSAGE_SELF)
+    return Usage(usage.ru_utime + usage.ru_stime, usage.ru_maxrss * 1024 / 1e9)
 
 
-def in_new_process(function: partial[float]) -> float:
+def in_new_process(function: partial[Usage]) -> Usage:
     """Return a function's result, computed in a process of its own."""
     with ProcessPoolExecutor(1, mp_context=get_context("spawn")) as pool:
         return pool.submit(function).result()
@@ -121,18 +135,18 @@ def main() -> None:
         size = feed.stat().st_size / 1e9
         print(f"{options.rows:,} events, {options.format} of {size:.1f} GB, memory_limit {options.memory}")
         print("what, seconds, ratio of the insert's time to it")
-        for what, (seconds, peak) in times.items():
+        for what, (seconds, usage) in times.items():
             report(what, seconds, times["insert … select"][0] / seconds)
-            print(f"  peak memory of the process {peak:.2f} GB")
+            print(usage)
         later = {f"load of {day_rows:,} more": day}
         if not options.no_second_load:
             later["load of the same again"] = feed
         for what, path in later.items():
             started = time.perf_counter()
-            peak = in_new_process(partial(load_feed, path, folder / "loaded", options.memory))
+            usage = in_new_process(partial(load_feed, path, folder / "loaded", options.memory))
             seconds = time.perf_counter() - started
             report(what, seconds, times["insert … select"][0] / seconds)
-            print(f"  peak memory of the process {peak:.2f} GB")
+            print(usage)
         with opened(folder / "loaded", options.memory) as connection:
             assert count_rows(connection, "raw.events") == options.rows + day_rows
 

@@ -97,7 +97,7 @@ class Warehouse:
 
     def rows(self, table: str, columns: Iterable[str] = ("*",)) -> list[tuple[str | None, ...]]:
         """Read a table as text, sorted, so that it compares with a CSV file and with another run of itself."""
-        with self.open() as connection:
+        with connect(self.path, read_only=True) as connection:
             return connection.execute(
                 f"select columns(*)::varchar from (select {', '.join(columns)} from {table}) order by all"
             ).fetchall()

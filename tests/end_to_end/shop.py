@@ -3,7 +3,6 @@
 import json
 import os
 import shutil
-import subprocess
 import sys
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -13,6 +12,7 @@ from pathlib import Path
 import duckdb
 import pytest
 from filelock import FileLock
+from warm_commands import run_warm
 
 from jobs.commands.demo_shop import make_shop
 from jobs.warehouse.connection import connect, prepare_warehouse
@@ -149,10 +149,7 @@ class Shop:
 
     def call(self, *arguments: str, exit_code: int = 0, **environment: str) -> str:
         """Run ``nextmart`` in the folder; return what it wrote to stderr."""
-        done = subprocess.run(
-            self.command(*arguments), cwd=self.folder, env=self.environment(**environment),
-            capture_output=True, text=True, check=False,
-        )  # fmt: skip
+        done = run_warm([*arguments], self.folder, self.environment(**environment))
         assert done.returncode == exit_code, done.stdout + done.stderr
         return done.stderr
 

@@ -1,0 +1,87 @@
+"""Commands of nextmart in new processes that have its packages at hand.
+
+A night on a tiny shop takes less time than the imports of dbt, PyTorch and the embedding library. So one process
+imports them, and each command is a fork of it: a process of its own, with its own folder, environment and output, that
+runs the command's own code. The tests that kill nights, the documentation's and those of real data start the installed
+command instead.
+"""
+
+import os
+import subprocess
+import sys
+import tempfile
+from multiprocessing import get_context
+from pathlib import Path
+from typing import TextIO
+
+
+def run_warm(arguments: list[str], folder: Path, environment: dict[str, str]) -> subprocess.CompletedProcess:
+    """Run ``nextmart`` with arguments in a folder, and return its exit code and what it wrote."""
+    context = get_context("forkserver")
+    context.set_forkserver_preload(["warm_packages"])
+    with tempfile.TemporaryDirectory() as outputs:
+        paths = [Path(outputs) / name for name in ("stdout", "stderr")]
+        process = context.Process(target=_run_command, args=(arguments, folder, environment, paths))
+        process.start()
+        process.join()
+        stdout, stderr = (path.read_text() for path in paths)
+    return subprocess.CompletedProcess(arguments, process.exitcode, stdout, stderr)
+
+
+def _run_command(arguments: list[str], folder: Path, environment: dict[str, str], outputs: list[Path]) -> None:
+    """Be the command: with its folder, environment, output and code."""
+    from jobs import cli
+    from jobs.orchestration import dbt_build
+
+    for descriptor, path in enumerate(outputs, start=1):
+        os.dup2(os.open(path, os.O_WRONLY | os.O_CREAT), descriptor)
+    os.chdir(folder)
+    os.environ.clear()
+    os.environ.update(environment)
+    dbt_build.subprocess = _Subprocess  # the build is a process of its own, which need not import dbt again
+    sys.argv = ["nextmart", *arguments]
+    cli.main()
+
+
+class _Subprocess:
+    """What ``jobs.orchestration.dbt_build`` uses of the module ``subprocess``."""
+
+    PIPE = subprocess.PIPE
+
+    class Popen:
+        """A fork of this process that runs the code of ``python -c code argument…`` and writes to a pipe."""
+
+        def __init__(self, command: list[str], *, env: dict[str, str], encoding: str, errors: str, stdout: int):
+            reading, writing = os.pipe()
+            self.pid = os.fork()
+            if self.pid == 0:
+                os.dup2(writing, 1)
+                os.environ.clear()
+                os.environ.update(env)
+                sys.argv = command[2:]
+                os._exit(_exit_code(command[2]))
+            os.close(writing)
+            self.stdout: TextIO = os.fdopen(reading, encoding=encoding, errors=errors)
+            self.returncode: int | None = None
+
+        def __enter__(self) -> "_Subprocess.Popen":
+            return self
+
+        def __exit__(self, *error: object) -> None:
+            self.stdout.close()
+            self.returncode = os.waitstatus_to_exitcode(os.waitpid(self.pid, 0)[1])
+
+
+def _exit_code(code: str) -> int:
+    """Run Python code that ends with ``sys.exit``, and return the exit code."""
+    try:
+        exec(code, {})
+    except SystemExit as ended:
+        return int(ended.code or 0)
+    except BaseException:
+        sys.excepthook(*sys.exc_info())
+        return 1
+    finally:
+        sys.stdout.flush()
+        sys.stderr.flush()
+    return 0

@@ -1,0 +1,9 @@
+"""The packages that the commands' processes have imported already: see ``warm_commands``."""
+
+from importlib import import_module
+
+for name in (
+    "dbt.adapters.duckdb", "dbt.cli.main", "sentence_transformers", "torch",
+    "jobs.cli", "jobs.nightly.evaluate", "jobs.nightly.recommend", "jobs.nightly.train",
+):  # fmt: skip
+    import_module(name)
