@@ -1,5 +1,5 @@
-{# Macros for the rows of the catalogue and of visitors: when a row counts from, and which of an item's rows is its latest. The loader
-   renders both for the rows of raw.items, whose values it gives as SQL expressions. #}
+{# Macros for the rows of the catalogue and of visitors: when a row counts from, and which of an item's rows is its
+   latest. The loader renders both for the rows of raw.items, whose values it gives as SQL expressions. #}
 
 {# Instant from which a row of an item or a visitor counts: the instant that the row states, unless the row states none,
    or one that lies after the row's arrival. #}

@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import replace
 from itertools import count
+from pathlib import Path
 from typing import Any
 
 import duckdb
@@ -10,6 +11,7 @@ import duckdb
 from jobs.errors import NextmartError
 from jobs.loading.attributes import AttributeRules, missing_attributes, require_found_attributes
 from jobs.loading.direct_appends import append_directly, can_append_directly
+from jobs.loading.feed_files import feed_files
 from jobs.loading.feed_rows import Batch, feed_text, file_counts, named_errors, read_news
 from jobs.loading.feed_settings import Feed
 from jobs.loading.feeds import FeedNews, feed_news
@@ -115,15 +117,13 @@ def _read_sources(
         If a file can't be read, or a required feed has no new file with rows.
     """
     known_attributes: list[tuple[str, str]] = []
-    with_events = _paths_of_events(sources)
+    paths_of_events = _paths_of_events(sources)
 
     def read(source: SourceFiles, relation: str) -> Arrivals:
         if source is direct:
             return append_directly(connection, source, rules.variables)
         spellings = {name.lower(): name for table, name in known_attributes if table == source.table}
-        attribute_rules = AttributeRules(
-            spellings, rows_are_events=source.path in with_events or source.feed in with_events
-        )
+        attribute_rules = AttributeRules(spellings, rows_are_events=Path(source.path).resolve() in paths_of_events)
         arrivals = read_source(connection, source, rules.variables, relation, attribute_rules=attribute_rules)
         known_attributes.extend((source.table, name) for name in arrivals.attributes.columns)
         return arrivals
@@ -157,12 +157,15 @@ def _read_sources(
     return news, batches
 
 
-def _paths_of_events(sources: Sequence[SourceFiles | Feed]) -> set[str]:
-    """Return the paths of files that are loaded as events, and the names of feeds whose files are those of events."""
-    paths = {source.path for source in sources if isinstance(source, SourceFiles) and source.table == "events"}
-    feeds = [source for source in sources if isinstance(source, Feed)]
-    events = {path for feed in feeds if feed.settings.kind == "events" for path in (*feed.patterns, feed.path) if path}
-    return paths | {feed.name for feed in feeds if events & {*feed.patterns, feed.path}}
+def _paths_of_events(sources: Sequence[SourceFiles | Feed]) -> set[Path]:
+    """Return the absolute paths of what is loaded as events, of feeds also those of files that were loaded before."""
+    paths: list[str] = []
+    for source in sources:
+        if isinstance(source, SourceFiles):
+            paths += [source.path] if source.table == "events" else []
+        elif source.settings.kind == "events":
+            paths += [source.path] if source.path else [file.path for file in feed_files(source)]
+    return {Path(path).resolve() for path in paths}
 
 
 def _require(news: FeedNews, *, has_rows: bool) -> None:

@@ -89,12 +89,26 @@ def unknown_columns(source: SourceFiles, column_names: Iterable[str]) -> list[st
     return [name for name in column_names if name.lower() not in known]
 
 
+def unmentioned_columns(source: SourceFiles, column_names: Iterable[str]) -> list[str]:
+    """Return the columns of files that nextmart doesn't know and that no expression of the map or `where` mentions."""
+    expressions = " ".join([*source.column_map.values(), source.where or ""]).lower()
+    return [name for name in unknown_columns(source, column_names) if name.lower() not in expressions]
+
+
 def possible_attributes(source: SourceFiles, column_names: Iterable[str]) -> list[str]:
     """Return the columns of files that may become attributes and that no expression of the user mentions."""
     if source.table not in TABLES_WITH_ATTRIBUTES or source.preset:
         return []
-    expressions = " ".join([*source.column_map.values(), source.where or ""]).lower()
-    return [name for name in unknown_columns(source, column_names) if name.lower() not in expressions]
+    return unmentioned_columns(source, column_names)
+
+
+def may_be_attribute(source: SourceFiles, column: str) -> bool:
+    """Tell whether a column of a source may become an attribute, as far as its name says."""
+    if source.table not in TABLES_WITH_ATTRIBUTES or (source.preset and source.attributes is None):
+        return False
+    if source.attributes in (None, ALL_ATTRIBUTES):
+        return bool(unknown_columns(source, [column]))
+    return column.lower() in {name.lower() for name in source.attributes or ()}
 
 
 def choose_attributes(
@@ -113,8 +127,12 @@ def choose_attributes(
     """
     rules = rules or AttributeRules()
     column_names = list(column_names)
-    if source.table not in TABLES_WITH_ATTRIBUTES or (source.preset and source.attributes is None):
+    if source.table not in TABLES_WITH_ATTRIBUTES:
         return Attributes({})
+    if source.preset and source.attributes is None:
+        # of a program's events on several items, most columns say something of the event
+        columns_of_items = [] if "element" in column_names else unmentioned_columns(source, column_names)
+        return Attributes({}, tuple(columns_of_items), f"because of the preset {source.preset}")
     chosen, reason = source.attributes, ""
     missing: tuple[str, ...] = ()
     candidates = unknown_columns(source, column_names)
@@ -271,7 +289,9 @@ def _json_value_sql(value: str, type_name: str) -> str:
     """Return the SQL of a value that becomes JSON: numbers, booleans and nested values as such, all others as text."""
     if type_name in ("FLOAT", "DOUBLE"):
         return f"case when isfinite({value}) then to_json({value}) end"
-    if type_name == "JSON" or type_name.endswith((")", "]")) or type_name == "BOOLEAN" or _NUMBERS.fullmatch(type_name):
+    if type_name == "JSON":
+        return f"cast({value} as json)"  # other databases give JSON as text
+    if type_name.endswith((")", "]")) or type_name == "BOOLEAN" or _NUMBERS.fullmatch(type_name):
         return f"to_json({value})"
     text = value if type_name == "VARCHAR" else f"cast({value} as varchar)"
     return f"nullif({text}, '')"

@@ -3,6 +3,7 @@
 import re
 from typing import Final
 
+from jobs.loading.attributes import may_be_attribute
 from jobs.loading.mapping import TABLE_COLUMNS
 from jobs.loading.relations import FileRelation
 from jobs.loading.sources import SourceFiles
@@ -62,7 +63,7 @@ def postgres_relation(
 
 
 def _is_needed(source: SourceFiles, column: str) -> bool:
-    """Tell whether a load reads a column: by its own name, by the map, or in an expression."""
+    """Tell whether a load reads a column: by its own name, by the map, in an expression, or as an attribute."""
     texts = [*source.column_map.values(), source.where or ""]
     is_mapped = any(re.search(rf"\b{re.escape(column)}\b", text, re.IGNORECASE) for text in texts)
-    return column.lower() in TABLE_COLUMNS[source.table] or is_mapped
+    return column.lower() in TABLE_COLUMNS[source.table] or is_mapped or may_be_attribute(source, column)

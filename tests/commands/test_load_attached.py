@@ -158,6 +158,47 @@ def test_every_value_of_sqlite_is_the_text_that_it_holds(shell):
     database.close()
 
 
+def test_unknown_columns_of_tables_are_attributes(shell):
+    sqlite_file(
+        shell.folder / "shop.sqlite",
+        """
+        create table products (item_id integer, title text, margin real, size);
+        insert into products values (1, 'Lamp', 0.25, 'XL'), (2, 'Mug', null, 7);
+        create table customers (visitor_id text, vip boolean);
+        insert into customers values ('v', 1);
+        """,
+    )
+    attach(shell, lite=("sqlite", "shop.sqlite"))
+    shell.write(
+        "nextmart.toml",
+        (shell.folder / "nextmart.toml").read_text()
+        + '[feeds.items]\ntable = "lite.products"\n[feeds.visitors]\ntable = "lite.customers"\n',
+    )
+    shell("load")
+    query = "select item_id, attributes from raw.items union all select visitor_id, attributes from raw.visitors"
+    loaded = [
+        ("1", '{"margin":"0.25","size":"XL"}'), ("2", '{"size":"7"}'), ("v", '{"vip":"1"}'),
+    ]  # fmt: skip
+    assert shell.rows(f"{query} order by all") == loaded
+    assert shell("load")[0] == 0  # nothing is new
+    assert shell.rows(f"{query} order by all") == loaded
+
+
+def test_attributes_of_postgres_keep_every_digit_and_json_stays_json(shop, filled_postgres):
+    filled_postgres.execute(
+        "create table stock as select 42 as item_id, 0.12345678901234567890::numeric as margin, "
+        "'NaN'::numeric(9, 2) as weight, '{\"w\": [1]}'::jsonb as dims, array['a', 'b'] as tags, 7::bigint as shelf"
+    )
+    try:
+        shop.load("--items", "shop.stock")
+    finally:
+        filled_postgres.execute("drop table stock")
+    [(text,)] = shop.rows("select attributes from raw.items")
+    assert json.loads(text) == {
+        "dims": {"w": [1]}, "margin": "0.12345678901234567890", "shelf": 7, "tags": ["a", "b"], "weight": "NaN",
+    }  # fmt: skip
+
+
 def test_duckdb_keeps_its_types(shell):
     with duckdb.connect("shop.db") as maker:
         maker.execute("set TimeZone = 'UTC'")

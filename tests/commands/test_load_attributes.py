@@ -262,3 +262,27 @@ def test_feeds_load_visitors_and_choose_attributes(load):
         '[feeds.events]\nfiles = "e.csv"\nattributes = "all"\n', encoding="utf-8"
     )
     assert "feed events: attributes: only items and visitors have attributes, not events" in load()[1]
+
+
+def test_files_that_a_feed_of_events_has_loaded_before_are_known_as_such(load):
+    (load.folder / "data").mkdir()
+    (load.folder / "data" / "orders.csv").write_text("item_id,visitor_id,event_at,country\na,v,2026-01-01,DE\n")
+    toml = load.folder / "nextmart.toml"
+    toml.write_text('[feeds.events]\nfiles = "data"\n')
+    assert load()[0] == 0
+    toml.write_text(toml.read_text() + '[feeds.items]\nfiles = "./data/*.csv"\n')
+    assert "because the same rows are loaded as events: country;" in load()[1]
+    assert load.newest() == {"a": None}
+    # what the feed says of attributes is part of its definition: the file is read again
+    toml.write_text(toml.read_text() + 'attributes = ["country"]\n')
+    assert "[feeds.items] has changed (attributes)" in load()[1]
+    assert load.newest() == {"a": {"country": "DE"}}
+
+
+def test_a_preset_keeps_no_attributes_unless_they_are_named(load):
+    (load.folder / "movies.csv").write_text("movieId,title,genres,studio\n1,Rain,Drama,Lux\n")
+    said = load("--items", "movies.csv", "--preset", "movielens")[1]
+    assert "1 column is no attribute, because of the preset movielens: studio;" in said
+    assert load.newest() == {"1": None}
+    load("--items", "movies.csv", "--preset", "movielens", "--attributes", "studio")
+    assert load.newest() == {"1": {"studio": "Lux"}}

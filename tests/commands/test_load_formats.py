@@ -296,7 +296,7 @@ GOOD_CSV = [f'{number},"Lamp, ß"' for number in range(200)]
 @pytest.mark.parametrize(
     ("name", "bad", "reason"),
     [
-        ("i.csv", b"bad", "1 columns, not 2"),
+        ("i.csv", b"bad", "1 column, not 2"),
         ("i.csv", b"bad,A,B", "3 columns, not 2"),
         ("i.csv", b'bad,"A', "nothing closes it"),
         ("i.csv", b'bad,"A" B', "text follows a closing quote"),

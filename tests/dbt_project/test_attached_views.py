@@ -46,6 +46,7 @@ def test_a_night_over_views_of_a_database_that_nextmart_toml_attaches_is_publish
         ("2", "a", "8", "2026-01-01 10:01:00+00", None),
         ("3", "b", "7", "2026-01-02 10:00:00+00", None),
     ]
+    assert warehouse.rows("staging.stg_items", ["item_id", "attributes"]) == [("7", None), ("8", None)]
     assert warehouse.rows("sessions.sessions", ["count(*)"]) == [("2",)]
     (tmp_path / "shop.sqlite").unlink()  # what is published needs no database, neither to be written nor to be read
     with connect(warehouse.path) as connection, job_run(connection, "publish") as run_record:

@@ -1,5 +1,6 @@
 """Neither the machine's time zone nor the one that a user's own profile sets has an effect on any table."""
 
+import json
 from concurrent.futures import ProcessPoolExecutor
 from datetime import UTC, datetime
 from multiprocessing import get_context
@@ -73,10 +74,13 @@ def build(folder: Path, zone: str) -> Path:
     for day, events in ((20, EVENTS | REJECTED), (21, LATE)):
         arrived = datetime(2026, 11, day, tzinfo=UTC)
         items = [
-            {"item_id": item, "title": f"{item} of day {day}", "updated_at": moment}
+            {"item_id": item, "title": f"{item} of day {day}", "updated_at": moment,
+             "attributes": json.dumps({"sold since": f"2026-11-{day}T23:30:00-02:00", "day": f"2026-11-{day}"})}
             for item, moment in {"lamp": f"2026-11-{day - 1}", "mug": f"2026-11-{day}T00:30:00", "tray": None}.items()
-        ]
+        ]  # fmt: skip
+        visitors = [{"visitor_id": "days", "updated_at": f"2026-11-{day}", "attributes": items[0]["attributes"]}]
         warehouse.add("items", items, arrived)
+        warehouse.add("visitors", visitors, arrived)
         warehouse.add("events", rows_of(events), arrived)
         warehouse.run(*options, command="build", select="staging intermediate sessions catalog item_history")
     with warehouse.open() as connection:
@@ -148,4 +152,5 @@ def test_every_time_is_an_instant(warehouses):
     assert [name for name, _ in columns if name.endswith("_at") and name not in times] == [
         "raw.events.event_at",
         "raw.items.updated_at",
+        "raw.visitors.updated_at",
     ]

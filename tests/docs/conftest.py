@@ -38,9 +38,10 @@ def write_files_of_readers(folder: Path) -> None:
         files.execute("create table items as select distinct item_id, 'Desk ' || item_id as title from events")
         files.execute(
             "create table orders as select item_id as code, 'Desk ' || item_id as name, 9.95 as price, "
-            "client_id as customer, ts as ordered_at, 1 as quantity from events"
+            "client_id as customer, ts as ordered_at, 1 as quantity, 'DE' as country, 0.3 as margin from events"
         )
+        files.execute("create table customers as select distinct client_id as device, 'new' as segment from events")
         (folder / "events").mkdir()
         files.execute(f"copy events to '{folder}/events/march.parquet'")
-        for table in ("events", "items", "orders"):
+        for table in ("events", "items", "orders", "customers"):
             files.execute(f"copy {table} to '{folder}/{table}.csv'")

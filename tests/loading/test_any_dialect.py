@@ -36,6 +36,8 @@ TABLES = st.lists(st.tuples(TEXTS, st.none() | TEXTS, st.none() | TEXTS), min_si
 def connection():
     with duckdb.connect() as connection:
         connection.execute("set threads = 1")
+        # a file that is written again within the same tick of the clock is not taken from the cache
+        connection.execute("set enable_external_file_cache = false")
         prepare_warehouse(connection)
         yield connection
 

@@ -176,6 +176,17 @@ def test_events(connection, case):
 def test_items(connection, case):
     name, file, columns = case
     assert read(connection, "items", name, FILES / file, columns) == ITEMS[case]
+    assert connection.execute("select count(attributes) from incoming").fetchall() == [(0,)]
+
+
+def test_columns_that_the_user_names_are_attributes_beside_a_preset(connection):
+    rows = read(
+        connection, "items", "movielens", FILES / "movies.csv", "item_id title attributes", attributes=("genres",)
+    )
+    assert rows == [
+        ("2", "Night Train, The (1995)", '{"genres":"Drama|War"}'),
+        ("29", "Empty Room (2001)", '{"genres":"(no genres listed)"}'),
+    ]
 
 
 def test_every_layout_has_a_file():

@@ -58,6 +58,16 @@ def test_a_users_own_view_stands_in_for_a_raw_table():
         assert connection.execute("select count(*) from raw.items").fetchone() == (0,)
 
 
+def test_a_users_own_view_of_the_catalogue_stays_without_the_columns_added_since():
+    with duckdb.connect() as connection:
+        connection.execute("create schema raw; create view raw.items as select 'a' as item_id")
+        connection.execute("create view raw.visitors as select 'v' as visitor_id")
+        for _ in range(2):
+            prepare_warehouse(connection)
+        assert connection.execute("from raw.items positional join raw.visitors").fetchall() == [("a", "v")]
+        assert connection.execute("select count(*) from raw.loaded_files").fetchone() == (0,)
+
+
 @pytest.mark.parametrize(
     ("public", "stored", "added"),
     [
