@@ -86,6 +86,24 @@
     {% if parts > 1 %}hash(visitor_id) % {{ parts }} = {{ part }}{% else %}true{% endif %}
 {%- endmacro %}
 
+{# JSON object of SQL values by their names; `values` is name -> SQL. #}
+{% macro json_of(values) -%}
+    {{ return(adapter.dispatch('json_of', 'nextmart')(values)) }}
+{%- endmacro %}
+
+{% macro default__json_of(values) -%}
+    json_object({% for name, value in values.items() %}'{{ name }}', {{ value }}{{ ', ' if not loop.last }}{% endfor %})
+{%- endmacro %}
+
+{# A row of `relation` as a JSON text. #}
+{% macro row_as_json_text(relation) -%}
+    {{ return(adapter.dispatch('row_as_json_text', 'nextmart')(relation)) }}
+{%- endmacro %}
+
+{% macro default__row_as_json_text(relation) -%}
+    to_json({{ relation }})::varchar
+{%- endmacro %}
+
 {# SQL expression that raises an error with `message`, an SQL expression too. Without such a message, a failing dbt test
    reports only a number of rows. #}
 {% macro stop_with(message) -%}

@@ -56,6 +56,7 @@ SOURCE_FRESHNESS = (
 COUNT_QUERIES = {
     "raw events": "select count(*) from raw.events",
     "rejected events": "select count(*) from staging.rejected_events",
+    "rejected rows of the catalogue": "select count(*) from staging.rejected_items",
     "events left for the next run": "select waiting_count from staging.event_batches order by batch_id desc limit 1",
     "visitors that are bots": "select count(*) from sessions.bot_visitors",
     "items": "select count(*) from catalog.items",
