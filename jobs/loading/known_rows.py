@@ -19,14 +19,17 @@ NEW_ROWS = """
         select arrived.row_key, arrived.is_dated, coalesce(newest.is_withdrawn, false) as is_withdrawn, {columns}
         from arrived
         left join newest on arrived.row_key = newest.row_key
+    ),
+    -- A row of an item or a visitor is new if it differs from the newest row that the raw table has of it. A row with a
+    -- date (updated_at) is new only if it differs from all its rows, unless the item has been withdrawn since. Joins
+    -- whose conditions are comparisons alone take time in proportion to the rows; with an OR they take its square
+    unlike_newest as (
+        from whole anti join (from known where age = 1) as known on whole.row_key = known.row_key and {same_as_newest}
     )
     select {names}, $loaded_at as loaded_at
-    from whole
-    -- A row of an item or a visitor is new if it differs from the newest row that the raw table has of it. A row with a
-    -- date (updated_at) is new only if it differs from all its rows, unless the item has been withdrawn since
-    anti join known on whole.row_key = known.row_key and {same} and (
-        {is_newest} or (whole.is_dated and not whole.is_withdrawn)
-    )
+    from unlike_newest as whole
+    anti join known
+        on case when whole.is_dated and not whole.is_withdrawn then whole.row_key end = known.row_key and {same}
 """
 
 NEWEST_ITEMS = """
@@ -143,7 +146,7 @@ def new_rows_sql(rules: LatestRowRules, given_columns: set[str], attribute_names
     if attribute_names and "attributes" not in given_columns:
         values = (values_sql(f"{relation}.attributes", attribute_names) for relation in ("whole", "known"))
         same.append(" is not distinct from ".join(values))
-    same_availability = " and whole.available is not distinct from known.available" if of_items else ""
+    same_availability = ["whole.available is not distinct from known.available"] if of_items else []
     return NEW_ROWS.format(
         table=rules.table,
         key=rules.key,
@@ -153,5 +156,5 @@ def new_rows_sql(rules: LatestRowRules, given_columns: set[str], attribute_names
         columns=", ".join(f"{value(name)} as {name}" for name in names),
         names=", ".join(names),
         same=" and ".join(same) or "true",
-        is_newest=f"(known.age = 1{same_availability})",
+        same_as_newest=" and ".join(same + same_availability) or "true",
     )

@@ -11,6 +11,8 @@ from hypothesis import strategies as st
 from jobs.cli import main
 from jobs.errors import UsageError
 from jobs.loading.attributes import clean_name, merged_sql, parse_attributes, values_sql
+from jobs.loading.known_rows import latest_row_rules, new_rows_sql
+from jobs.settings import default_vars
 from jobs.warehouse.connection import connect, prepare_warehouse
 
 
@@ -286,3 +288,16 @@ def test_a_preset_keeps_no_attributes_unless_they_are_named(load):
     assert load.newest() == {"1": None}
     load("--items", "movies.csv", "--preset", "movielens", "--attributes", "studio")
     assert load.newest() == {"1": {"studio": "Lux"}}
+
+
+@pytest.mark.parametrize("table", ["items", "visitors"])
+def test_known_rows_are_found_without_comparing_each_row_with_each(table):
+    with duckdb.connect() as connection:
+        prepare_warehouse(connection)
+        connection.execute(f"create temp view incoming as select * exclude (loaded_at) from raw.{table}")
+        rules = latest_row_rules(table, default_vars())
+        sql = new_rows_sql(rules, {f"{table[:-1]}_id", "updated_at"}, ["country"]).replace("$loaded_at", "now()")
+        plan = connection.execute(f"explain {sql}").fetchall()[0][1]
+    assert "HASH_JOIN" in plan
+    assert "NL_JOIN" not in plan
+    assert "NESTED_LOOP" not in plan
