@@ -79,7 +79,7 @@ def build(folder: Path, zone: str) -> Path:
             for item, moment in {"lamp": f"2026-11-{day - 1}", "mug": f"2026-11-{day}T00:30:00", "tray": None}.items()
         ]  # fmt: skip
         visitors = [{"visitor_id": "days", "updated_at": f"2026-11-{day}", "attributes": items[0]["attributes"]}]
-        warehouse.add("items", items, arrived)
+        warehouse.add("items", [*items, {"title": "nameless"}], arrived)
         warehouse.add("visitors", visitors, arrived)
         warehouse.add("events", rows_of(events), arrived)
         warehouse.run(*options, command="build", select="staging intermediate sessions catalog item_history")
