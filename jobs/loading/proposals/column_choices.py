@@ -9,7 +9,7 @@ from jobs.loading.proposals.samples import Sample, TimeFacts
 
 GOOD_SHARE = 0.9
 """The share of values that must be times for a column to be one of times."""
-UNUSED_SHOWN = 20
+UNMAPPED_SHOWN = 20
 
 
 def first_named(sample: Sample, names: Sequence[str], taken: Collection[str]) -> str | None:
@@ -86,9 +86,9 @@ def columns_of_our_names(sample: Sample, table: str, columns: Sequence[Choice]) 
     ]
 
 
-def unused_columns(sample: Sample, columns: Sequence[Choice]) -> list[str]:
+def unmapped_columns(sample: Sample, columns: Sequence[Choice]) -> list[str]:
     """Return a remark that names the columns that no choice names, if there are any."""
     mapped = " ".join(choice.value for choice in columns)
-    unused = [name for name in sample.types if name not in mapped]
-    more = f" and {len(unused) - UNUSED_SHOWN:,} more" if len(unused) > UNUSED_SHOWN else ""
-    return [f"Not used: {', '.join(unused[:UNUSED_SHOWN])}{more}"] if unused else []
+    unmapped = [name for name in sample.types if name not in mapped]
+    more = f" and {len(unmapped) - UNMAPPED_SHOWN:,} more" if len(unmapped) > UNMAPPED_SHOWN else ""
+    return [f"In no map: {', '.join(unmapped[:UNMAPPED_SHOWN])}{more}"] if unmapped else []

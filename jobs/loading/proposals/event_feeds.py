@@ -6,7 +6,7 @@ from jobs.loading.proposals.column_choices import (
     first_named,
     time_evidence,
     time_format_choice,
-    unused_columns,
+    unmapped_columns,
 )
 from jobs.loading.proposals.common_names import (
     EVENT_NAMES,
@@ -59,7 +59,7 @@ def events_feed(sample: Sample, reason: str, visitor: str, item: str, time: str)
     time_format, time_questions = time_format_choice(time, sample.times[time])
     return FeedProposal(
         sample, "events", reason, columns=tuple(columns), time_format=time_format,
-        questions=(*time_questions, *questions), remarks=(*remarks, *unused_columns(sample, columns)),
+        questions=(*time_questions, *questions), remarks=(*remarks, *unmapped_columns(sample, columns)),
     )  # fmt: skip
 
 

@@ -11,7 +11,7 @@ from jobs.loading.proposals.column_choices import (
     time_column,
     time_evidence,
     time_format_choice,
-    unused_columns,
+    unmapped_columns,
 )
 from jobs.loading.proposals.common_names import (
     EVENT_NAMES,
@@ -153,7 +153,7 @@ def _items_feed(
     columns += columns_of_our_names(sample, "items", columns)
     return FeedProposal(
         sample, "items", reason, columns=tuple(columns), time_format=time_format, questions=questions,
-        remarks=(*remarks, *unused_columns(sample, columns)),
+        remarks=(*remarks, *unmapped_columns(sample, columns)),
     )  # fmt: skip
 
 
