@@ -293,15 +293,12 @@ def delete_collected_rows(connection: Connection, person: Person, published_coun
         deleted["raw.events"] = _execute_for_number(
             connection, "delete from raw.events where rowid in (select raw_row_id from forgotten_arrivals)"
         )
-    unreadable_count = _execute_for_number(connection, DELETE_UNREADABLE_ROWS, {"id": person.id})
-    if unreadable_count:
-        deleted["raw.unreadable_rows"] = unreadable_count
+    if count := _execute_for_number(connection, DELETE_UNREADABLE_ROWS, {"id": person.id}):
+        deleted["raw.unreadable_rows"] = count
     for table in TABLES_OF_ATTRIBUTES:
         if relation_types.get(table) == "BASE TABLE":
-            count = _execute_for_number(
-                connection, f"delete from {table} where {_event_rules_sql()['visitor_id']} in (from devices)"
-            )
-            if count:
+            of_devices = f"{_event_rules_sql()['visitor_id']} in (from devices)"
+            if count := _execute_for_number(connection, f"delete from {table} where {of_devices}"):
                 deleted[table] = count
     tables = connection.execute(TABLES_OF_VISITORS, {"schemas": SCHEMAS}).fetchall()
     for schema, table in tables:

@@ -1,6 +1,6 @@
 """`nextmart load`: append the new rows of files to the raw tables; known rows are not added again."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from itertools import count
 from pathlib import Path
@@ -9,6 +9,7 @@ from typing import Any
 import duckdb
 
 from jobs.errors import NextmartError
+from jobs.loading.arrivals import Arrivals, read_source
 from jobs.loading.attributes import AttributeRules, missing_attributes, require_found_attributes
 from jobs.loading.direct_appends import append_directly, can_append_directly
 from jobs.loading.feed_files import feed_files
@@ -17,7 +18,7 @@ from jobs.loading.feed_settings import Feed
 from jobs.loading.feeds import FeedNews, feed_news
 from jobs.loading.known_rows import latest_row_rules
 from jobs.loading.loaded_files import remember_file, remember_time
-from jobs.loading.raw_rows import Arrivals, append_arrivals, read_source
+from jobs.loading.raw_rows import append_arrivals
 from jobs.loading.report import report_source
 from jobs.loading.report_text import report_warnings
 from jobs.loading.source_report import SourceReport
@@ -30,6 +31,8 @@ from jobs.warehouse.connection import Connection, prepare_warehouse, rolled_back
 from jobs.warehouse.job_runs import JobRun
 
 UNREADABLE_EXAMPLES = 5
+COUNTS = ("read", "repeated", "known", "loaded", "unreadable")
+"""The numbers of rows that :func:`append_arrivals` returns for a source."""
 
 
 def load(
@@ -203,11 +206,10 @@ def _append_batches(
 ) -> list[SourceReport]:
     """Append what is new to the raw tables, fill the record, and describe the rows of each source."""
     staging = staging_rules(rules.variables)
-    sources = [batch.arrivals.source for batch in batches if batch.arrivals]
     complete_feed = None
-    if any(source.complete for source in sources):
+    if any(batch.arrivals and batch.arrivals.source.complete for batch in batches):
         complete_feed = CompleteFeed(connection, latest_row_rules("items", rules.variables), rules.variables)
-    files: list[dict[str, Any]] = []
+    entries: list[dict[str, Any]] = []
     reports = []
     for number, batch in enumerate(batches, start=1):
         arrivals = batch.arrivals
@@ -215,41 +217,64 @@ def _append_batches(
         loaded_at = (arrivals and arrivals.appended_at) or now()
         counts: dict[str, int] = {}
         if arrivals:
-            table = arrivals.source.table
             with named_errors(batch.feed):
                 counts = append_arrivals(connection, arrivals, rules.variables, loaded_at)
             if complete_feed and arrivals.source.complete:
                 complete_feed.list_incoming(arrivals.unreadable_count, is_superseded=arrivals.source.is_superseded)
             # the last items say at once which earlier events they match; events of the same load say it themselves
-            later = [other.arrivals.source.table for other in batches[number:] if other.arrivals]
-            report = report_source(connection, table, staging, with_known_events={*later} <= {"visitors"})
-            report = replace(report, attributes=arrivals.attributes)
-            described = report.as_dictionary() | {"warnings": report_warnings(report)}
-            reports.append(report)
-            files.append({"table": table, "file": arrivals.source.path, **counts, "report": described})
-            known = run_record.detail.get(table, {})
-            sums = {name: known.get(name, 0) + number for name, number in counts.items()}
-            run_record.detail[table] = {**known, **sums, "report": described}
-            run_record.rows_in += counts["read"]
-            run_record.rows_out += counts["loaded"]
+            later = {other.arrivals.source.table for other in batches[number:] if other.arrivals}
+            report = report_source(connection, arrivals.source.table, staging, with_known_events=later <= {"visitors"})
+            reports.append(replace(report, attributes=arrivals.attributes))
+            entries.append(_entry(batch, arrivals, counts, reports[-1]))
         if batch.feed:
             per_file = file_counts(connection, batch, counts, loaded_at)
             for part, numbers in zip(batch.parts, per_file, strict=True):
                 remember_file(connection, batch.feed.name, part.seen, batch.feed.definition, numbers, loaded_at)
-            if arrivals:
-                files[-1] |= {"feed": batch.feed.name, "parts": [part.seen.file.name for part in batch.parts]}
+    _fill_record(run_record, entries, has_feeds=any(batch.feed for batch in batches))
     if complete_feed:
-        feed = next((batch.feed for batch in batches if batch.arrivals and batch.arrivals.source.complete), None)
-        with named_errors(feed):
-            withdrawn = complete_feed.withdraw_the_others(now(), rules.max_withdrawn_share)
-        run_record.detail["items"]["withdrawn"] = withdrawn
-        if feed:
-            next(entry for entry in reversed(files) if entry.get("feed") == feed.name)["withdrawn"] = withdrawn
-    if len(files) > len(run_record.detail) or any(batch.feed for batch in batches):
-        for table_detail in run_record.detail.values():
-            del table_detail["report"]  # each file has its own
-        run_record.detail["files"] = files
+        _withdraw(complete_feed, batches, entries, run_record, rules)
     return reports
+
+
+def _entry(batch: Batch, arrivals: Arrivals, counts: Mapping[str, int], report: SourceReport) -> dict[str, Any]:
+    """Return what the record says of a source: its table, file, counts and report, and the files of a feed."""
+    described = report.as_dictionary() | {"warnings": report_warnings(report)}
+    entry = {"table": arrivals.source.table, "file": arrivals.source.path, **counts, "report": described}
+    if batch.feed:
+        entry |= {"feed": batch.feed.name, "parts": [part.seen.file.name for part in batch.parts]}
+    return entry
+
+
+def _fill_record(run_record: JobRun, entries: Sequence[dict[str, Any]], *, has_feeds: bool) -> None:
+    """Add the sums of each table to the record, and the entries of its sources where they are several, or of feeds."""
+    for entry in entries:
+        sums = run_record.detail.setdefault(entry["table"], {})
+        for name in COUNTS:
+            if name in entry:
+                sums[name] = sums.get(name, 0) + entry[name]
+        run_record.rows_in += entry["read"]
+        run_record.rows_out += entry["loaded"]
+    if has_feeds or len(entries) > len(run_record.detail):
+        run_record.detail["files"] = entries
+    else:
+        for entry in entries:
+            run_record.detail[entry["table"]]["report"] = entry["report"]
+
+
+def _withdraw(
+    complete_feed: CompleteFeed,
+    batches: Sequence[Batch],
+    entries: Sequence[dict[str, Any]],
+    run_record: JobRun,
+    rules: LoadRules,
+) -> None:
+    """Withdraw the items that a complete feed lacks, and note how many."""
+    feed = next((batch.feed for batch in batches if batch.arrivals and batch.arrivals.source.complete), None)
+    with named_errors(feed):
+        withdrawn = complete_feed.withdraw_the_others(now(), rules.max_withdrawn_share)
+    run_record.detail["items"]["withdrawn"] = withdrawn
+    if feed:
+        next(entry for entry in reversed(entries) if entry.get("feed") == feed.name)["withdrawn"] = withdrawn
 
 
 def _describe_feeds(news: Sequence[FeedNews], run_record: JobRun) -> None:

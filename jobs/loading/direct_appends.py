@@ -13,14 +13,15 @@ from typing import Any, Final
 import numpy as np
 
 from jobs.errors import NextmartError
+from jobs.loading.arrivals import Arrivals, suspicion_notes
 from jobs.loading.file_listing import found_files
+from jobs.loading.mapped_rows import mapped_selection
 from jobs.loading.mapping import TABLE_COLUMNS
 from jobs.loading.preset_sources import open_source
-from jobs.loading.raw_rows import Arrivals, mapped_selection, suspicion_notes
 from jobs.loading.sources import SourceFiles
 from jobs.loading.suspicions import decimal_id_notes
 from jobs.warehouse.clock import now
-from jobs.warehouse.connection import Connection, count_rows
+from jobs.warehouse.connection import Connection, count_rows, is_own_table
 
 DIRECT_BYTES: Final = 256 << 20
 """Files of at least so many bytes are appended directly. Smaller ones gain nothing by it."""
@@ -46,8 +47,7 @@ def can_append_directly(connection: Connection, source: SourceFiles) -> bool:
         return False  # reading says what is wrong
     if sum(Path(file.path).stat().st_size for file in files if Path(file.path).is_file()) < DIRECT_BYTES:
         return False
-    is_table = count_rows(connection, "duckdb_tables() where schema_name = 'raw' and table_name = 'events'")
-    return bool(is_table) and count_rows(connection, "(from raw.events limit 1)") == 0
+    return is_own_table(connection, "raw", "events") and count_rows(connection, "(from raw.events limit 1)") == 0
 
 
 def append_directly(connection: Connection, source: SourceFiles, variables: Mapping[str, Any]) -> Arrivals:

@@ -11,11 +11,11 @@ from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from pathlib import Path
 
+from jobs.attachments import VARIABLE
 from jobs.errors import NextmartError, UsageError
 from jobs.loading.feed_settings import Feed
 from jobs.loading.file_listing import is_hidden
 
-_VARIABLE = re.compile(r"\$\{(\w+)\}")
 _SECRET_LENGTH = 4
 """The values of variables that are shorter are not looked for in texts: they would be found everywhere."""
 
@@ -84,7 +84,7 @@ def expanded_name(feed: Feed, name: str) -> str:
 
 def without_values(feed: Feed, text: str) -> str:
     """Return a text in which the names of the feed's environment variables stand for their values."""
-    names = {name for pattern in feed.patterns for name in _VARIABLE.findall(pattern)}
+    names = {name for pattern in feed.patterns for name in VARIABLE.findall(pattern)}
     values = {name: os.environ.get(name, "") for name in names}
     for name, value in sorted(values.items(), key=lambda item: -len(item[1])):
         if len(value) >= _SECRET_LENGTH:
@@ -102,7 +102,7 @@ def _expanded(feed_name: str, pattern: str) -> tuple[str, list[tuple[str, str]]]
         first.
     """
     real, prefixes, end = "", [], 0
-    for found in _VARIABLE.finditer(pattern):
+    for found in VARIABLE.finditer(pattern):
         value = os.environ.get(found[1])
         if not value:
             raise UsageError(
@@ -131,7 +131,7 @@ def _name(path: str, prefixes: list[tuple[str, str]]) -> str:
     beginning, name = next((pair for pair in prefixes if path.startswith(pair[0])), ("", ""))
     rest = path[len(beginning) :]
     if prefixes:  # of a pattern with a glob before a variable
-        for variable in set(_VARIABLE.findall(prefixes[0][1])) - set(_VARIABLE.findall(name)):
+        for variable in set(VARIABLE.findall(prefixes[0][1])) - set(VARIABLE.findall(name)):
             if len(os.environ[variable]) >= _SECRET_LENGTH:
                 rest = rest.replace(os.environ[variable], f"${{{variable}}}")
     return name + rest

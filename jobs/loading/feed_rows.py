@@ -10,12 +10,12 @@ from typing import Protocol
 import duckdb
 
 from jobs.errors import NextmartError
+from jobs.loading.arrivals import Arrivals
 from jobs.loading.feed_files import FeedFile, name_order, without_values
 from jobs.loading.feed_settings import Feed
 from jobs.loading.feeds import FeedNews, catalogue_name
 from jobs.loading.loaded_files import SeenFile
 from jobs.loading.mapping import TABLE_COLUMNS
-from jobs.loading.raw_rows import Arrivals
 from jobs.loading.sources import NoRowsError, SourceFiles
 from jobs.warehouse.connection import Connection, count_rows, literal
 

@@ -65,7 +65,7 @@ def found_files(connection: Connection, source: SourceFiles) -> list[FoundFile]:
     NextmartError
         If there is no file.
     """
-    paths = _paths(connection, source.path)
+    paths = paths_of(connection, source.path)
     if not paths:
         known = _kind(source.path, None) not in (None, XLSX)
         error_type = NextmartError if known else UsageError
@@ -97,8 +97,11 @@ def found_files(connection: Connection, source: SourceFiles) -> list[FoundFile]:
     return files
 
 
-def _paths(connection: Connection, path: str) -> list[str]:
-    """Return the paths of a source's files, in order; hidden files of a folder are left out."""
+def paths_of(connection: Connection, path: str) -> list[str]:
+    """Return the paths of the files that a path of a file or a folder, or a glob, means: in order, without hidden ones.
+
+    A folder's files are those in its folders too. Hidden files are left out of folders alone.
+    """
     if Path(path).is_dir():
         inside = (file for file in Path(path).rglob("*") if file.is_file())
         return sorted(str(file) for file in inside if not is_hidden(file.relative_to(path).parts))
@@ -117,10 +120,16 @@ def _compression(path: str) -> str:
     return ending if ending in COMPRESSIONS else ""
 
 
+def known_ending(path: str) -> str:
+    """Return the ending of a file's name in lower case, with that of its compression; empty if it is unknown."""
+    compression = _compression(path)
+    ending = Path(path.lower().removesuffix(compression)).suffix
+    return ending + compression if ending in KIND_OF_ENDING else ""
+
+
 def _kind(path: str, format_: str | None) -> str | None:
     """Return the kind of a file by ``--format`` or by the ending of its name; None if neither says it."""
-    ending = Path(path.lower().removesuffix(_compression(path))).suffix
-    by_ending = KIND_OF_ENDING.get(ending)
+    by_ending = KIND_OF_ENDING.get(known_ending(path).removesuffix(_compression(path)))
     if format_ is None:
         return by_ending
     return JSON_LINES if format_ == "json" and by_ending == JSON_LINES else _KIND_OF_FORMAT[format_]

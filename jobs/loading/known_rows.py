@@ -90,8 +90,7 @@ def latest_row_rules(table: str, variables: Mapping[str, Any]) -> LatestRowRules
             attributes="attributes",
         )
     else:
-        times = [f"{time} desc nulls last" for time in (updated_at, "loaded_at", "stated_at")]
-        latest_first = f"{', '.join(times)}, attributes nulls last"
+        latest_first = macros.latest_visitor_first(updated_at=updated_at, attributes="attributes")
     return LatestRowRules(
         table,
         key=f"coalesce({macros.null_word_as_null(IDS[table])}, '')",

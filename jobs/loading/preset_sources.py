@@ -12,8 +12,7 @@ from jobs.loading.presets.catalogue import PRESETS, preset
 from jobs.loading.presets.layout import Layout, Preset
 from jobs.loading.relations import FileRelation
 from jobs.loading.sources import ReadOptions, SourceFiles
-from jobs.loading.text_heads import HEAD_BYTES
-from jobs.loading.unpacking import open_bytes
+from jobs.loading.unpacking import first_bytes
 from jobs.progress import printable
 from jobs.warehouse.connection import Connection, quoted
 
@@ -122,8 +121,7 @@ def _with_options(connection: Connection, source: SourceFiles, layouts: tuple[La
     if file.kind != TEXT:
         return source
     encoding = source.options.encoding or "utf-8"
-    with open_bytes(file.path, file.compression) as stream:
-        beginning = stream.read(HEAD_BYTES).decode(encoding, errors="replace")
+    beginning = first_bytes(file.path, file.compression).decode(encoding, errors="replace")
     layout = layout_of_first_line(layouts, beginning.removeprefix("\ufeff").lstrip("\r\n").splitlines()[0])
     if layout is None:
         return source

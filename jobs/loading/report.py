@@ -6,7 +6,7 @@ from typing import Any
 from jobs.loading.near_misses import EXAMPLE_COUNT, match_items
 from jobs.loading.source_report import ColumnReport, SourceReport
 from jobs.loading.staging_rules import Rule, StagingRules
-from jobs.warehouse.connection import Connection, count_rows, literal
+from jobs.warehouse.connection import Connection, count_rows, is_own_table, literal
 
 EXACT_ROWS = 5_000_000
 """Number of rows above which values are read of a sample, and different visitors are counted approximately."""
@@ -112,8 +112,7 @@ def report_source(
 
 def _known_events(connection: Connection) -> str | None:
     """Return the relation of the events that the warehouse has, or a sample of them; None if there are none."""
-    is_table = count_rows(connection, "duckdb_tables() where schema_name = 'raw' and table_name = 'events'")
-    rows = count_rows(connection, "raw.events") if is_table else 0
+    rows = count_rows(connection, "raw.events") if is_own_table(connection, "raw", "events") else 0
     return measured_relation(rows, "raw.events") if rows else None
 
 

@@ -86,19 +86,9 @@ def session_notes(connection: Connection, variables: Mapping[str, Any]) -> list[
     variables : mapping
         Values of the dbt vars; ``max_source_session_hours`` is the longest time.
     """
-    macros = dbt_macros(variables=variables)
     longest_hours, gap_minutes = variables["max_source_session_hours"], variables["session_gap_minutes"]
-    seconds = f"datesub('second', {macros.to_timestamp_utc('first_at')}, {macros.to_timestamp_utc('last_at')})"
-    # the smallest and the largest text of one session are its first and last time, if all times have one form
     rows = connection.execute(
-        "with visitors_of_sessions as (select source_session_id, visitor_id, count(*) as event_count, "
-        "min(event_at) as first_at, max(event_at) as last_at from incoming group by source_session_id, visitor_id), "
-        "sessions as (select source_session_id, count(*) as visitors, sum(event_count)::bigint as event_count, "
-        "min(first_at) as first_at, max(last_at) as last_at from visitors_of_sessions "
-        f"where {macros.null_word_as_null('source_session_id')} is not null "
-        f"and {macros.null_word_as_null('visitor_id')} is not null group by source_session_id), "
-        f"judged as (select *, coalesce({seconds}, 0) / 3600 as hours from sessions) "
-        f"select *, count(*) over () from judged where visitors > 1 or hours > {float(longest_hours)} "
+        f"select * exclude (is_odd), count(*) over () from ({_judged_sessions(variables)}) where is_odd "
         "order by event_count desc, source_session_id limit 1"
     ).fetchall()
     if not rows:
@@ -111,3 +101,32 @@ def session_notes(connection: Connection, variables: Mapping[str, Any]) -> list[
         f"visitor is silent for more than {gap_minutes:g} minutes (session_gap_minutes). If they are no sessions at "
         "all, load with --map source_session_id=null"
     ]
+
+
+def odd_session_share(connection: Connection, variables: Mapping[str, Any]) -> float:
+    """Return the share of the tracker's sessions in ``incoming`` that will be cut; 0 if there are no sessions.
+
+    Parameters
+    ----------
+    variables : mapping
+        Values of the dbt vars.
+    """
+    share = connection.execute(f"select avg(is_odd::int) from ({_judged_sessions(variables)})").fetchall()[0][0]
+    return float(share or 0)
+
+
+def _judged_sessions(variables: Mapping[str, Any]) -> str:
+    """Return the query of the tracker's sessions in ``incoming``; ``is_odd``: shared by visitors, or too long."""
+    macros = dbt_macros(variables=variables)
+    seconds = f"datesub('second', {macros.to_timestamp_utc('first_at')}, {macros.to_timestamp_utc('last_at')})"
+    # the smallest and the largest text of one session are its first and last time, if all times have one form
+    return (
+        "with visitors_of_sessions as (select source_session_id, visitor_id, count(*) as event_count, "
+        "min(event_at) as first_at, max(event_at) as last_at from incoming group by source_session_id, visitor_id), "
+        "sessions as (select source_session_id, count(*) as visitors, sum(event_count)::bigint as event_count, "
+        "min(first_at) as first_at, max(last_at) as last_at from visitors_of_sessions "
+        f"where {macros.null_word_as_null('source_session_id')} is not null "
+        f"and {macros.null_word_as_null('visitor_id')} is not null group by source_session_id), "
+        f"timed as (select *, coalesce({seconds}, 0) / 3600 as hours from sessions) "
+        f"select *, visitors > 1 or hours > {float(variables['max_source_session_hours'])} as is_odd from timed"
+    )

@@ -11,16 +11,16 @@ from jobs.loading.mapping import TABLE_COLUMNS
 from jobs.loading.relations import DUCKDB_COMPRESSION, FileRelation, ReadableFile, path_list
 from jobs.loading.sources import NoRowsError, SourceFiles
 from jobs.loading.text_heads import (
-    HEAD_BYTES,
     TextHead,
     has_no_header,
     is_access_log,
     likely_encoding,
+    lines_after_header,
     lines_before_table,
     text_head,
     words,
 )
-from jobs.loading.unpacking import open_bytes
+from jobs.loading.unpacking import first_bytes, open_bytes
 from jobs.warehouse.connection import literal
 
 DUCKDB_LINE_SIZE = 2_000_000
@@ -82,8 +82,7 @@ def _head(source: SourceFiles, file: ReadableFile) -> TextHead | None:
     UsageError
         If the file is not in UTF-8, or has no header and none is named.
     """
-    with open_bytes(file.path, file.compression) as stream:
-        beginning = stream.read(HEAD_BYTES)
+    beginning = first_bytes(file.path, file.compression)
     options = source.options
     head = text_head(beginning, options.delimiter, options.columns)
     if head is None:
@@ -98,9 +97,8 @@ def _head(source: SourceFiles, file: ReadableFile) -> TextHead | None:
     if before:
         raise UsageError(_lines_before_table_message(file, head, *before))
     if options.columns is None:
-        following = beginning[head.offset :].decode("utf-8", errors="replace").split(head.newline.decode())
         known = {*TABLE_COLUMNS["events"], *TABLE_COLUMNS["items"], *words(source.column_map.values())}
-        if has_no_header(head, following[:1_000], known):
+        if has_no_header(head, lines_after_header(beginning, head), known):
             raise UsageError(_no_header_message(source, file, head))
     return head
 

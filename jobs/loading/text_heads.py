@@ -174,6 +174,17 @@ def _first_lines(head: bytes) -> list[_Line]:
     return lines if lines[-1].text else lines[:-1]
 
 
+def lines_after_header(beginning: bytes, head: TextHead) -> list[str]:
+    """Return some lines after the header, or after the first row where there is no header.
+
+    Parameters
+    ----------
+    beginning : bytes
+        The first bytes of the file, in UTF-8.
+    """
+    return beginning[head.offset :].decode("utf-8", errors="replace").split(head.newline.decode())[:_HEAD_LINES]
+
+
 def has_no_header(head: TextHead, following: Sequence[str], known_names: Collection[str]) -> bool:
     """Tell whether the first line of a file holds values rather than the names of columns.
 

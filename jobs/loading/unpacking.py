@@ -17,6 +17,7 @@ import pyarrow as pa
 
 from jobs.errors import NextmartError, UsageError
 from jobs.loading.file_listing import FoundFile
+from jobs.loading.text_heads import HEAD_BYTES
 
 _CHUNK = 1 << 20
 
@@ -65,6 +66,12 @@ def _opened(path: str, compression: str) -> Iterator[BinaryIO]:
     else:
         with Path(path).open("rb") as plain:
             yield plain
+
+
+def first_bytes(path: str, compression: str) -> bytes:
+    """Return the beginning of a file, decompressed: as much of it as is looked at to tell how it is to be read."""
+    with open_bytes(path, compression) as stream:
+        return stream.read(HEAD_BYTES)
 
 
 def unpack(file: FoundFile, target: Path) -> None:

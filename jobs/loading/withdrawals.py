@@ -12,7 +12,8 @@ from jobs.warehouse.connection import Connection, count_rows
 from jobs.warehouse.dbt_macros import dbt_model
 
 EXAMPLES_SHOWN = 5
-WITHOUT_ATTRIBUTES = "from (select * exclude (attributes) from raw.items)"
+WITHOUT_ATTRIBUTES = {"raw.items": "(select * exclude (attributes) from raw.items)"}
+"""What stg_items reads here in place of the raw table: attributes don't matter, and are slow to read."""
 
 
 class CompleteFeed:
@@ -31,8 +32,7 @@ class CompleteFeed:
         """
         self.connection = connection
         self.rules = rules
-        # attributes don't matter here, and are slow to read
-        staged = dbt_model("staging/stg_items.sql", variables).replace("from raw.items", WITHOUT_ATTRIBUTES)
+        staged = dbt_model("staging/stg_items.sql", variables, WITHOUT_ATTRIBUTES)
         self.available_items = f"select item_id from ({staged}) where available"
         connection.execute(f"create or replace temp table available_before as {self.available_items}")
         for name in ("listed_items", "listed_earlier"):

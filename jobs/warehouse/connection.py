@@ -100,6 +100,16 @@ def count_rows(connection: Connection, relation: str) -> int:
     return int(count[0]) if count else 0
 
 
+def is_own_table(connection: Connection, schema: str, table: str) -> bool:
+    """Tell whether the warehouse itself has such a table: neither a view nor a table of an attached database counts."""
+    found = connection.execute(
+        "select true from duckdb_tables() "
+        "where database_name = current_database() and schema_name = ? and table_name = ?",
+        [schema, table],
+    ).fetchone()
+    return found is not None
+
+
 def literal(text: str) -> str:
     """Return a text as an SQL string literal, for places where DuckDB allows no parameter (file names, comments)."""
     return "'" + text.replace("'", "''") + "'"

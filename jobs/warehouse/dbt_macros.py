@@ -10,9 +10,6 @@ import jinja2
 from jobs.errors import UsageError
 from jobs.files import project_folder
 
-VALUE_MACROS = ("dialect.sql", "values.sql", "times.sql", "prices.sql", "availability.sql")
-"""The files with the macros for the meaning of single values: null words, times, prices and availability."""
-
 
 def dbt_macros(*file_names: str, variables: Mapping[str, Any] | None = None) -> Any:
     """Return an object whose attributes are the macros in files of ``dbt_project/macros``: functions that return SQL.
@@ -50,7 +47,7 @@ def dbt_macros(*file_names: str, variables: Mapping[str, Any] | None = None) -> 
     return module
 
 
-def dbt_model(file_name: str, variables: Mapping[str, Any]) -> str:
+def dbt_model(file_name: str, variables: Mapping[str, Any], stand_ins: Mapping[str, str] | None = None) -> str:
     """Return the SQL of a dbt model that reads only tables of ``raw``.
 
     Parameters
@@ -59,6 +56,8 @@ def dbt_model(file_name: str, variables: Mapping[str, Any]) -> str:
         The model's file, relative to ``dbt_project/models``.
     variables : mapping
         Values of the dbt vars.
+    stand_ins : raw table -> SQL, optional
+        Queries in parentheses that the model reads in place of tables.
     """
     model = (project_folder("dbt_project") / "models" / file_name).read_text(encoding="utf-8")
     macros = dbt_macros(variables=variables)
@@ -66,7 +65,7 @@ def dbt_model(file_name: str, variables: Mapping[str, Any]) -> str:
     return _template(model).render(
         **names,
         config=lambda **_: "",
-        source=lambda schema, table: f"{schema}.{table}",
+        source=lambda schema, table: (stand_ins or {}).get(f"{schema}.{table}", f"{schema}.{table}"),
         var=lambda name, default=None: variables.get(name, default),
     )
 

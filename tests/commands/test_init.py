@@ -263,6 +263,19 @@ def test_sessions_of_which_one_is_odd_are_taken(shell):
     assert "'shared'" in text
 
 
+def test_rows_without_a_visitor_make_no_session_odd(shell):
+    # the build counts no visitor NULL either
+    others = {0: "someone else", **dict.fromkeys(range(1, 11), "NULL")}
+    rows = [
+        f"{visitor},s{number % 5},2026-01-{1 + number % 28:02} 10:0{minute}:00,view,session {number}"
+        for number in range(30)
+        for minute, visitor in enumerate((f"c{number}", others.get(number, f"c{number}")))
+    ]
+    settings_, text = proposed(shell, clicks="\n".join(["client_id,sku,ts,event,session_id", *rows]))
+    assert settings_["feeds"]["clicks"]["map"]["source_session_id"] == "session_id"
+    assert "WARN: 1 of the source_session_ids" in text.replace("warning", "WARN")
+
+
 def test_ids_of_events_are_those_that_are_unique(shell):
     header, *rows = CLICKS.splitlines()
     unique = "\n".join([f"{header},message_id", *(f"{row},m{number}" for number, row in enumerate(rows))])

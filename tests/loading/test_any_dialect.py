@@ -16,7 +16,7 @@ from hypothesis import HealthCheck, assume, given, settings
 from hypothesis import strategies as st
 
 from jobs.errors import NextmartError
-from jobs.loading.raw_rows import read_source
+from jobs.loading.arrivals import read_source
 from jobs.loading.sources import ReadOptions, SourceFiles
 from jobs.settings import default_vars
 from jobs.warehouse.connection import prepare_warehouse

@@ -9,8 +9,8 @@ import duckdb
 import pytest
 
 from jobs.errors import NextmartError, UsageError
+from jobs.loading.arrivals import read_source
 from jobs.loading.presets.catalogue import PRESETS, preset
-from jobs.loading.raw_rows import read_source
 from jobs.loading.sources import ReadOptions, SourceFiles
 from jobs.loading.staging_rules import staging_rules
 from jobs.settings import default_vars

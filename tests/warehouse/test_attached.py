@@ -13,6 +13,7 @@ from jobs.errors import NextmartError, UsageError, redact
 from jobs.settings import load_settings
 from jobs.warehouse import extensions
 from jobs.warehouse.attached import attach_databases, attach_needed, attached_names
+from jobs.warehouse.connection import is_own_table
 
 SECRET = "it's a \\ s3cret"
 
@@ -205,3 +206,14 @@ def test_secrets_of_databases_are_redacted_everywhere(folder, connection):
             {"shop": AttachedDatabase(type="postgres", path="host=127.0.0.1 port=1 password=${SHOP_PASSWORD}")},
         )
     assert redact(f"dsn {SECRET}.") == "dsn <password of [attach.shop]>."
+
+
+def test_a_table_of_an_attached_database_is_none_of_the_warehouse(folder):
+    with duckdb.connect("other.duckdb") as other:
+        other.execute("create schema raw; create table raw.events (item_id varchar)")
+    with duckdb.connect("shop.duckdb") as warehouse:
+        attach_databases(warehouse, {"other": AttachedDatabase(type="duckdb", path="other.duckdb")})
+        warehouse.execute("create schema raw; create view raw.events as from other.raw.events")
+        warehouse.execute("create table raw.items (item_id varchar)")
+        assert not is_own_table(warehouse, "raw", "events")
+        assert is_own_table(warehouse, "raw", "items")

@@ -24,9 +24,7 @@ latest_rows as (
     where visitor_id is not null
     qualify row_number() over (
         partition by visitor_id
-        order by
-            updated_at desc nulls last, loaded_at desc nulls last, stated_at desc nulls last,
-            stated_attributes nulls last
+        order by {{ latest_visitor_first() }}
     ) = 1
 ),
 

@@ -7,14 +7,14 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from jobs.errors import NextmartError
-from jobs.loading.file_listing import COMPRESSIONS, KIND_OF_ENDING, PARQUET, TEXT, found_files
+from jobs.loading.file_listing import PARQUET, TEXT, found_files, known_ending, paths_of
 from jobs.loading.preset_sources import layout_of_first_line
 from jobs.loading.presets.catalogue import PRESETS
 from jobs.loading.proposals.common_names import ALL_NAMES
 from jobs.loading.relations import column_types
 from jobs.loading.sources import SourceFiles
-from jobs.loading.text_heads import HEAD_BYTES, has_no_header, likely_encoding, text_head
-from jobs.loading.unpacking import open_bytes
+from jobs.loading.text_heads import has_no_header, likely_encoding, text_head
+from jobs.loading.unpacking import first_bytes
 from jobs.warehouse.connection import Connection, literal
 
 
@@ -70,26 +70,11 @@ def file_groups(connection: Connection, paths: Iterable[str]) -> tuple[list[File
 
 def _known_files(connection: Connection, path: str) -> tuple[list[str], list[str]]:
     """Return the files of a path in their order, and those among them whose endings are unknown."""
-    if Path(path).is_dir():
-        inside = sorted(str(file) for file in Path(path).rglob("*") if file.is_file())
-        files = [file for file in inside if not re.search(r"(^|/)[._]", str(Path(file).relative_to(path)))]
-    elif Path(path).is_file():
-        files = [path]
-    else:
-        rows = connection.execute("select file from glob(?)", [path]).fetchall()
-        files = sorted(row[0] for row in rows)
+    files = paths_of(connection, path)
     if not files:
         raise NextmartError(f"No files found for {path}")
-    known = [file for file in files if _ending(file)]
+    known = [file for file in files if known_ending(file)]
     return known, [file for file in files if file not in known]
-
-
-def _ending(file: str) -> str:
-    """Return the known ending of a file's name, with that of its compression; empty if it is unknown."""
-    path = Path(file.lower())
-    compression = path.suffix if path.suffix in COMPRESSIONS else ""
-    ending = Path(str(path).removesuffix(compression)).suffix
-    return ending + compression if ending in KIND_OF_ENDING else ""
 
 
 def _form(connection: Connection, file: str) -> tuple[str, ...]:
@@ -99,15 +84,14 @@ def _form(connection: Connection, file: str) -> tuple[str, ...]:
     if found.kind == PARQUET:
         columns = tuple(column_types(connection, file, f"read_parquet([{literal(file)}])"))
     elif found.kind == TEXT:
-        with open_bytes(file, found.compression) as stream:
-            beginning = stream.read(HEAD_BYTES)
+        beginning = first_bytes(file, found.compression)
         beginning = beginning.decode(likely_encoding(beginning) or "utf-8", errors="replace").encode()
         head = text_head(beginning, None, None)
         layouts = [layout for preset in PRESETS.values() for layout in preset.layouts]
         if head and not has_no_header(head, [], ALL_NAMES) and not layout_of_first_line(layouts, head.first_line):
             columns = head.columns
     stem = re.sub(r"[0-9a-f]{8}-[0-9a-f-]{27}|[0-9]+", "*", Path(file).name)
-    return (str(Path(file).parent), _ending(file), *(columns or (stem,)))
+    return (str(Path(file).parent), known_ending(file), *(columns or (stem,)))
 
 
 def _patterns(files: list[str], typed: set[str]) -> tuple[str, ...]:
@@ -116,7 +100,7 @@ def _patterns(files: list[str], typed: set[str]) -> tuple[str, ...]:
         return tuple(files)
     folder = Path(files[0]).parent
     inside = {str(file) for file in folder.iterdir() if file.is_file()}
-    ending = _ending(files[0])
+    ending = known_ending(files[0])
     stem = Path(files[0]).name
     while not all(Path(file).name.startswith(stem) for file in files):
         stem = stem[:-1]

@@ -2,25 +2,21 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
-from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import Any
-
-import duckdb
 
 from jobs.errors import NextmartError
 from jobs.loading.file_listing import TEXT, FoundFile, found_files
-from jobs.loading.formats import file_relation
 from jobs.loading.preset_sources import layout_of_first_line
 from jobs.loading.presets.catalogue import PRESETS
 from jobs.loading.presets.layout import Layout, Preset
 from jobs.loading.proposals.common_names import ALL_NAMES, EVENT_NAMES, ITEM_COLUMN_NAMES, named_columns
-from jobs.loading.relations import FileRelation, first_paragraph
+from jobs.loading.readable_rows import with_readable_rows
+from jobs.loading.relations import FileRelation
 from jobs.loading.sources import ReadOptions, SourceFiles
 from jobs.loading.staging_rules import staging_rules
-from jobs.loading.text_heads import HEAD_BYTES, TextHead, has_no_header, likely_encoding, text_head
+from jobs.loading.text_heads import has_no_header, likely_encoding, lines_after_header, text_head
 from jobs.loading.time_formats import UnreadTimes, find_unread_times
-from jobs.loading.unpacking import open_bytes
+from jobs.loading.unpacking import first_bytes
 from jobs.warehouse.connection import Connection, count_rows, quoted
 
 SAMPLE_ROWS = 100_000
@@ -28,7 +24,6 @@ SAMPLE_ROWS = 100_000
 UNNAMED_TIME_ROWS = 2_000
 """So many rows are looked at for times in columns whose names don't say that they are times."""
 _EXAMPLE_LENGTH = 40
-_HEADER_LINES_COMPARED = 1_000
 
 
 @dataclass(frozen=True)
@@ -199,8 +194,7 @@ class _Form:
 
 def _text_form(file: FoundFile) -> _Form:
     """Return how a text file is to be read, by its first bytes."""
-    with open_bytes(file.path, file.compression) as stream:
-        beginning = stream.read(HEAD_BYTES)
+    beginning = first_bytes(file.path, file.compression)
     encoding = likely_encoding(beginning)
     remarks: tuple[str, ...] = ()
     if encoding:
@@ -212,7 +206,7 @@ def _text_form(file: FoundFile) -> _Form:
         raise NextmartError(f"{file.path} is empty")
     layouts = [layout for preset in PRESETS.values() for layout in preset.layouts]
     layout = layout_of_first_line(layouts, head.first_line)
-    if not layout and not has_no_header(head, _following(beginning, head), ALL_NAMES):
+    if not layout and not has_no_header(head, lines_after_header(beginning, head), ALL_NAMES):
         return _Form(ReadOptions(encoding=encoding), head.first_line, remarks=remarks)
     if layout:
         options = replace(layout.options, encoding=layout.options.encoding or encoding)
@@ -220,12 +214,6 @@ def _text_form(file: FoundFile) -> _Form:
         columns = tuple(f"column{number}" for number in range(1, len(head.columns) + 1))
         options = ReadOptions(encoding=encoding, delimiter=head.delimiter, columns=columns)
     return _Form(options, head.first_line, has_header=False, remarks=remarks)
-
-
-def _following(beginning: bytes, head: TextHead) -> list[str]:
-    """Return the lines after the first."""
-    text = beginning[head.offset :].decode("utf-8", errors="replace")
-    return text.split(head.newline.decode())[:_HEADER_LINES_COMPARED]
 
 
 def _foreign_words(text: str) -> str:
@@ -236,27 +224,14 @@ def _foreign_words(text: str) -> str:
 
 def _copy_rows(connection: Connection, source: SourceFiles, relation: str) -> tuple[dict[str, str], list[str]]:
     """Copy a file's first rows to a temporary table; return the types of its columns, and remarks."""
-    with TemporaryDirectory(prefix="nextmart-") as folder:
-        for check_lines in (False, True):
-            part = Path(folder) / str(check_lines)
-            part.mkdir()
-            files = file_relation(connection, source, part, check_lines=check_lines)
-            try:
-                _copy(connection, files, relation)
-            except duckdb.InvalidInputException as error:
-                if check_lines or files.is_checked:
-                    raise NextmartError(f"can't read {source.path}: {first_paragraph(error)}") from error
-                continue
-            except duckdb.Error as error:
-                raise NextmartError(f"can't read {source.path}: {first_paragraph(error)}") from error
-            break
-    unreadable = [f"{files.unreadable_count:,} rows can't be read; the first: {text}" for text in files.examples[:1]]
-    return files.types, unreadable
 
+    def copy(_: SourceFiles, files: FileRelation) -> tuple[dict[str, str], list[str]]:
+        # one row more than is kept shows that there are more
+        connection.execute(f"create or replace temp table {relation} as from {files.sql} limit {SAMPLE_ROWS + 1}")
+        few = files.examples[:1]
+        return files.types, [f"{files.unreadable_count:,} rows can't be read; the first: {text}" for text in few]
 
-def _copy(connection: Connection, files: FileRelation, relation: str) -> None:
-    # one row more than is kept shows that there are more
-    connection.execute(f"create or replace temp table {relation} as from {files.sql} limit {SAMPLE_ROWS + 1}")
+    return with_readable_rows(connection, source, copy)
 
 
 def _column_facts(

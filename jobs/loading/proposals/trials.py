@@ -6,16 +6,17 @@ from typing import Any
 
 import duckdb
 
+from jobs.loading.arrivals import read_relation
 from jobs.loading.preset_sources import relation_of_layout, with_layout
 from jobs.loading.presets.layout import Layout
 from jobs.loading.proposals.samples import Sample
-from jobs.loading.raw_rows import read_source
+from jobs.loading.readable_rows import reading_errors
 from jobs.loading.relations import FileRelation
 from jobs.loading.report import report_source
 from jobs.loading.source_report import SourceReport
 from jobs.loading.sources import SourceFiles
 from jobs.loading.staging_rules import staging_rules
-from jobs.loading.suspicions import session_notes
+from jobs.loading.suspicions import odd_session_share, session_notes
 from jobs.warehouse.connection import Connection, count_rows
 
 
@@ -79,7 +80,8 @@ def try_feed(
     files = FileRelation(sample.relation, dict(sample.types))
     if layout:
         source, files = with_layout(source, layout), relation_of_layout(files, layout)
-    arrivals = read_source(connection, source, variables, "tried_rows", files=files)
+    with reading_errors(source, files):
+        arrivals = read_relation(connection, source, files, variables, "tried_rows")
     if source.table == "items":
         connection.execute("insert into raw.items by name select *, now() as loaded_at from incoming")
     rules = staging_rules(variables)
@@ -93,7 +95,7 @@ def try_feed(
         )
         if "source_session_id" in arrivals.given_columns:
             sessions = session_notes(connection, variables)
-            odd_sessions = _odd_sessions(connection, rules.time("event_at"), variables["max_source_session_hours"])
+            odd_sessions = odd_session_share(connection, variables)
     return Trial(
         report_source(connection, source.table, rules),
         tuple(note.removeprefix(f"{source.path}: ") for note in arrivals.notes),
@@ -103,14 +105,3 @@ def try_feed(
         arrivals.incoming_count,
         returning,
     )
-
-
-def _odd_sessions(connection: Connection, time: str, longest_hours: float) -> float:
-    """Return the share of the sessions in ``incoming`` that have several visitors, or last too long."""
-    sessions = (
-        "select min(visitor_id) <> max(visitor_id) "
-        f"or coalesce(datesub('second', min({time}), max({time})) > {3600 * longest_hours}, false) as is_odd "
-        "from incoming where trim(source_session_id) <> '' group by source_session_id"
-    )
-    row = connection.execute(f"select avg(is_odd::int) from ({sessions})").fetchall()[0]
-    return float(row[0] or 0)
