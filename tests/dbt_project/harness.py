@@ -10,6 +10,7 @@ from unittest.mock import patch
 import duckdb
 from dbt.adapters.duckdb.connections import DuckDBConnectionManager
 from dbt.cli.main import dbtRunner
+from quick_dbt import make_dbt_quick
 
 from jobs.files import project_folder
 from jobs.warehouse.connection import connect, prepare_warehouse
@@ -30,6 +31,9 @@ RAW_COLUMNS = {
 }
 
 
+make_dbt_quick()
+
+
 class DbtProject:
     """The project, parsed once: dbt runs inside this process, which is several times faster than a process a run."""
 
@@ -37,7 +41,7 @@ class DbtProject:
         project = str(project_folder("dbt_project"))
         self.arguments = [
             "--project-dir", project, "--profiles-dir", project,
-            "--target-path", str(folder / "target"), "--log-level-file", "none",
+            "--target-path", str(folder / "target"), "--log-level", "none", "--log-level-file", "none",
             "--vars", variables,
         ]  # fmt: skip
         self.manifest = None

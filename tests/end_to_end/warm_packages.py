@@ -2,8 +2,12 @@
 
 from importlib import import_module
 
+from quick_dbt import make_dbt_quick
+
 for name in (
     "dbt.adapters.duckdb", "dbt.cli.main", "sentence_transformers", "torch",
     "jobs.cli", "jobs.nightly.evaluate", "jobs.nightly.recommend", "jobs.nightly.train",
 ):  # fmt: skip
     import_module(name)
+
+make_dbt_quick()

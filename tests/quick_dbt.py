@@ -1,0 +1,75 @@
+"""dbt with less work of its own for each model, for tests that run dbt hundreds of times in one process.
+
+dbt runs the same macros and the same statements as without this module. It saves more than half of a small run's time:
+
+- an event that no logger and no test hears is not written as a message;
+- a Jinja template is compiled once in the life of the process;
+- the macros that a context can call are merged once for each context, not searched for each name;
+- the parser of dates that the tables of results ask for is made once;
+- a project that was parsed for one warehouse is not parsed again for a copy of it in another folder.
+"""
+
+from functools import cache
+
+import jinja2
+import parsedatetime
+from dbt.adapters.duckdb.credentials import DuckDBCredentials
+from dbt.context.macros import MacroNamespace
+from dbt_common.events.base_types import BaseEvent, DebugLevel, InfoLevel
+from dbt_common.events.event_manager import EventManager
+from dbt_common.events.event_manager_client import get_event_manager
+
+_original_new_event = BaseEvent.__init__
+_original_fire_event = EventManager.fire_event
+_original_compile = jinja2.Environment.compile
+
+
+def make_dbt_quick() -> None:
+    """Replace functions of dbt and its libraries in this process."""
+    BaseEvent.__init__ = _new_event
+    EventManager.fire_event = _fire_event
+    jinja2.Environment.compile = _compile
+    MacroNamespace.keys = lambda namespace: _merged_macros(namespace).keys()
+    MacroNamespace.__getitem__ = lambda namespace, name: _merged_macros(namespace)[name]
+    DuckDBCredentials._connection_keys = lambda credentials: ()  # dbt parses again where these differ
+    parsedatetime.Constants = cache(parsedatetime.Constants)
+    parsedatetime.Calendar = cache(parsedatetime.Calendar)
+
+
+def _is_unheard(event: BaseEvent) -> bool:
+    """Return whether only a logger or a test could want the event, and there is none; dbt has a callback of its own."""
+    manager = get_event_manager()
+    return isinstance(event, DebugLevel | InfoLevel) and not manager.loggers and len(manager.callbacks) == 1
+
+
+def _new_event(event: BaseEvent, *arguments: object, **fields: object) -> None:
+    if not _is_unheard(event):
+        _original_new_event(event, *arguments, **fields)
+
+
+def _fire_event(manager: EventManager, event: BaseEvent, *arguments: object, **named: object) -> None:
+    if not _is_unheard(event):
+        _original_fire_event(manager, event, *arguments, **named)
+
+
+_compiled_templates: dict[tuple, object] = {}
+
+
+def _compile(environment: jinja2.Environment, source: object, *arguments: object) -> object:
+    """Compile a template given as text once for each kind of environment; dbt gives a parsed one for a macro's file."""
+    if not isinstance(source, str):
+        return _original_compile(environment, source, *arguments)
+    key = (type(environment), source, *arguments)
+    if key not in _compiled_templates:
+        _compiled_templates[key] = _original_compile(environment, source, *arguments)
+    return _compiled_templates[key]
+
+
+def _merged_macros(namespace: MacroNamespace) -> dict[str, object]:
+    """Return all macros of a namespace by name; of macros of one name, the one that dbt's search finds first."""
+    if "merged_macros" not in vars(namespace):
+        merged: dict[str, object] = {}
+        for macros in reversed(list(namespace._search_order())):
+            merged |= macros
+        namespace.merged_macros = merged
+    return namespace.merged_macros
