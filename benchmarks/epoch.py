@@ -15,7 +15,7 @@ from benchmarks.beauty import histories, indexed
 from benchmarks.timing import best_of, report
 from jobs.core.cases import Cases
 from jobs.core.sequences import Sequences
-from jobs.models.base import FitContext
+from jobs.models.base import FitOptions
 from jobs.models.sequential.bert4rec import PADDING, BERT4Rec, masked_batches
 
 
@@ -57,7 +57,7 @@ def main() -> None:
     times = best_of(
         {
             "products": lambda: products(model, rows, items),
-            "epoch": lambda: BERT4Rec({"epochs": 1}).fit(history, nothing, catalog, FitContext()),
+            "epoch": lambda: BERT4Rec({"epochs": 1}).fit(history, nothing, catalog, FitOptions()),
         },
         options.repeats,
     )

@@ -17,7 +17,7 @@ from benchmarks.topk import product
 from jobs.core.cases import Cases
 from jobs.core.catalog import Catalog
 from jobs.core.sequences import Sequences
-from jobs.models.base import FitContext
+from jobs.models.base import FitOptions
 from jobs.models.scorer import Scorer, recommend
 from jobs.models.sequential.sasrec import SASRec
 from jobs.models.sknn import ROWS_AT_ONCE, VSKNN
@@ -41,7 +41,7 @@ def session_products(sequences: Sequences, catalog: Catalog) -> None:
 
 def fitted_scorer(model: SASRec | VSKNN, sequences: Sequences, catalog: Catalog) -> Scorer:
     """Fit the model, and return its scorer."""
-    model.fit(sequences, Cases(Sequences.from_lists([]), np.zeros(0, np.int64)), catalog, FitContext())
+    model.fit(sequences, Cases(Sequences.from_lists([]), np.zeros(0, np.int64)), catalog, FitOptions())
     return model.scorer(catalog)
 
 

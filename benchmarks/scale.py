@@ -71,7 +71,7 @@ def main() -> None:
     def ours() -> None:
         for start in range(0, options.timed, VISITORS_PER_CHUNK):
             rows = np.arange(start, min(start + VISITORS_PER_CHUNK, options.timed))
-            scores[rows], items[rows] = recommend(scorer, timed.take(rows), K, allowed=available)
+            scores[rows], items[rows] = recommend(scorer, timed.take(rows), K, allowed_mask=available)
 
     size = f"{options.items:,} items x {options.dims}, top {K}"
     print(f"{size}, lists of {options.timed:,} of {options.visitors:,} visitors, best of {options.repeats}")

@@ -48,7 +48,7 @@ class AttachedDatabase(BaseModel):
         if _is_uri(text) and server == "mysql":
             raise ValueError("path of MySQL is a connection text, such as host=db database=shop user=reader, no URI")
         in_uri = _PASSWORD_IN_URI.match(text)
-        password = (in_uri[1] if in_uri else "") if _is_uri(text) else _parameters(text).get("password", "")
+        password = (in_uri[1] if in_uri else "") if _is_uri(text) else _parse_connection_text(text).get("password", "")
         if password and not VARIABLE.fullmatch(password):
             raise ValueError(
                 "path holds a password: put the password into an environment variable, such as SHOP_PASSWORD, and "
@@ -57,7 +57,7 @@ class AttachedDatabase(BaseModel):
         return self
 
     def server_and_text(self) -> tuple[Literal["postgres", "mysql"] | None, str]:
-        """Return the kind of server that the path connects to, None for a file, and the connection text or the file."""
+        """Return the kind of server in the path (None for a file), and the connection text or the file's path."""
         if self.type == "postgres" or self.type == "mysql":
             return self.type, self.path
         if self.type == "ducklake" and self.path.startswith("postgres:"):
@@ -67,7 +67,7 @@ class AttachedDatabase(BaseModel):
         return None, self.path
 
     def with_absolute_path(self, folder: Path) -> "AttachedDatabase":
-        """Return the database with a relative path of a file made absolute; ``folder`` is what it is relative to."""
+        """Return the database with an absolute path; a relative path of a file is relative to ``folder``."""
         server, _ = self.server_and_text()
         prefix, colon, file = self.path.rpartition(":") if self.type == "ducklake" else ("", "", self.path)
         if server or not file or "://" in self.path or VARIABLE.match(file) or Path(file).is_absolute():
@@ -77,16 +77,17 @@ class AttachedDatabase(BaseModel):
 
 @dataclass(frozen=True)
 class Credentials:
-    """What DuckDB attaches a database with.
+    """The connection text, the kind of server and the secrets with which DuckDB attaches a database.
 
     Attributes
     ----------
     text : str
-        The text of ``attach``, in which no password stands: DuckDB shows it in errors and in ``duckdb_databases()``.
+        The connection text for ``attach``, without a password, because DuckDB shows it in errors and in
+        ``duckdb_databases()``.
     server : str, optional
         ``postgres`` or ``mysql``; None for a file.
     secret : option of DuckDB's secret -> value
-        What DuckDB must not show: a password or a whole URI.
+        What DuckDB must not show: a password, or a URI with a password.
     """
 
     text: str
@@ -95,7 +96,7 @@ class Credentials:
 
 
 def credentials(name: str, database: AttachedDatabase) -> Credentials:
-    """Return what DuckDB attaches a database with; environment variables are replaced by their values.
+    """Return the credentials of a database, with the values of environment variables filled in.
 
     Parameters
     ----------
@@ -105,32 +106,32 @@ def credentials(name: str, database: AttachedDatabase) -> Credentials:
     Raises
     ------
     UsageError
-        If an environment variable is not set, or the text is no connection text.
+        If an environment variable is not set, or the database's path is no valid connection text.
     """
     server, text = database.server_and_text()
     prefix = "ducklake:" if database.type == "ducklake" else ""
     if server is None:
-        return Credentials(prefix + _substituted(name, text))
+        return Credentials(prefix + _with_variables(name, text))
     prefix += f"{server}:" if prefix else ""
     is_template = not VARIABLE.fullmatch(text.strip())
     if not is_template:
-        text = _substituted(name, text.strip())
+        text = _with_variables(name, text.strip())
     if _is_uri(text) and server == "postgres":
-        uri = _substituted(name, text, in_uri=True) if is_template else text
+        uri = _with_variables(name, text, in_uri=True) if is_template else text
         return Credentials(prefix, server, {"uri": uri})
     try:
-        parameters = _parameters(text)
+        parameters = _parse_connection_text(text)
     except ValueError as error:
         raise UsageError(f"[attach.{name}]: {error}") from None
     if is_template:
-        parameters = {key: _substituted(name, value) for key, value in parameters.items()}
+        parameters = {key: _with_variables(name, value) for key, value in parameters.items()}
     password = parameters.pop("password", None)
-    written = " ".join(f"{key}={_parameter_value(value)}" for key, value in parameters.items())
+    written = " ".join(f"{key}={_quoted_parameter(value)}" for key, value in parameters.items())
     return Credentials(prefix + written, server, {"password": password} if password else {})
 
 
-def _substituted(name: str, text: str, *, in_uri: bool = False) -> str:
-    """Return a text with the values of the environment variables that it names.
+def _with_variables(name: str, text: str, *, in_uri: bool = False) -> str:
+    """Replace each ``${VARIABLE}`` in a text by the value of the environment variable.
 
     Raises
     ------
@@ -138,25 +139,25 @@ def _substituted(name: str, text: str, *, in_uri: bool = False) -> str:
         If a variable is not set.
     """
 
-    def value(variable: re.Match[str]) -> str:
+    def variable_value(variable: re.Match[str]) -> str:
         if variable[1] not in os.environ:
             raise UsageError(f"[attach.{name}]: path names the environment variable {variable[1]}, which is not set")
         return quote(os.environ[variable[1]], safe="") if in_uri else os.environ[variable[1]]
 
-    return VARIABLE.sub(value, text)
+    return VARIABLE.sub(variable_value, text)
 
 
 def _is_uri(text: str) -> bool:
     return re.match(r"\s*\w+://", text) is not None
 
 
-def _parameters(text: str) -> dict[str, str]:
-    """Return the parameters of a connection text, as libpq reads it.
+def _parse_connection_text(text: str) -> dict[str, str]:
+    """Parse a connection text such as ``host=db user=me`` into its parameters, as PostgreSQL's library libpq does.
 
     Raises
     ------
     ValueError
-        If the text is something else; the message doesn't repeat it, because a password may stand in it.
+        If the text has another form; the message doesn't repeat the text, which may hold a password.
     """
     parameters, end = {}, 0
     while found := _PARAMETER.match(text, end):
@@ -170,8 +171,8 @@ def _parameters(text: str) -> dict[str, str]:
     return parameters
 
 
-def _parameter_value(value: str) -> str:
-    """Return a value as it stands in a connection text."""
+def _quoted_parameter(value: str) -> str:
+    """Quote and escape a parameter's value for a connection text."""
     if value and not re.search(r"[\s'\\]", value):
         return value
     escaped = value.replace("\\", "\\\\").replace("'", "\\'")

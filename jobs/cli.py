@@ -139,7 +139,7 @@ def load_command(
     }
     files = {"items": items or [], "events": events or [], "visitors": visitors or []}
     sources = load_options.chosen_sources(settings, feeds or [], files, file_options, allow_sql_io)
-    settings.job_vars()  # raises an error if a dbt var is wrong, before anything is loaded
+    settings.job_vars()  # job_vars raises an error if a dbt var is wrong, before anything is loaded
     databases = source_databases(settings.attach, [source.path for source in sources])
     rules = LoadRules(settings.merged_vars(), 1.0 if allow_mass_withdrawal else settings.max_withdrawn_share)
     if check_only:
@@ -311,7 +311,7 @@ def experiment_command(
     as_json: Json = False,
 ) -> None:
     """Compare models, seeds and settings on one protocol; what is done already is not done again."""
-    from jobs.experiments.command import experiment  # imported here: other commands must not wait for torch
+    from jobs.experiments.command import experiment  # imported here, because other commands need not load torch
     from jobs.experiments.spec import read_experiment
 
     spec = read_experiment(file)
@@ -393,7 +393,7 @@ def status_command(warehouse: Warehouse = None, wait_seconds: WaitSeconds = 0, a
     try:
         try:
             attach_needed(connection, settings.attach)
-        except NextmartError as error:  # what doesn't need that database is shown all the same
+        except NextmartError as error:  # the state is shown without the tables that read the unreachable database
             say(f"WARN: {redact(str(error))}")
         state = status(connection, settings)
     finally:
@@ -441,7 +441,7 @@ def main() -> None:
     """Run the command line; known errors print as one clear message."""
     try:
         if is_one_of_several_processes():
-            from jobs.orchestration import workers  # imported here: a single process must not wait for torch
+            from jobs.orchestration import workers  # imported here, because a single process need not load torch
 
             workers.run_with_workers(app)
         else:

@@ -25,7 +25,7 @@ def nearest(name: str, known_names: Iterable[str]) -> str:
 
 
 def keep_secret(secret: str, name: str) -> None:
-    """Let ``redact`` replace a secret, from now on in this process, by ``<name>``."""
+    """Register a secret: from now on in this process, ``redact`` replaces it by ``<name>``."""
     _kept_secrets[secret] = name
 
 
@@ -35,7 +35,8 @@ def redact(text: str) -> str:
     Secrets are the values of ``SECRET_VARIABLES`` in the environment and those that ``keep_secret`` was told.
     """
     secrets = {os.environ.get(variable, ""): variable for variable in SECRET_VARIABLES} | _kept_secrets
-    for secret in sorted(secrets, key=len, reverse=True):  # a secret may be a part of another one
+    # longer secrets are replaced first, because a secret may contain a shorter one
+    for secret in sorted(secrets, key=len, reverse=True):
         if len(secret) >= 4:
             text = text.replace(secret, f"<{secrets[secret]}>")
     return text

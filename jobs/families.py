@@ -27,7 +27,7 @@ CLASS_OF_FAMILY: Final = {
 
 
 def known_family(name: str) -> str:
-    """Return ``name`` unchanged if it is the name of a model family.
+    """Check that ``name`` is the name of a model family, and return it.
 
     Raises
     ------

@@ -10,7 +10,7 @@ from typing import Protocol
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-LINE_EVERY_SECONDS = 10.0
+SECONDS_BETWEEN_LINES = 10.0
 
 
 class Advance(Protocol):
@@ -37,7 +37,7 @@ def stage_line(stage_name: str, counts: str, seconds: float) -> str:
 
 @contextmanager
 def progress(title: str, total: int) -> Iterator[Advance]:
-    """Show the progress, speed and time left of ``total`` units of work; yield a function to report finished units."""
+    """Show progress, speed and remaining time of ``total`` units of work; yield a function that reports units."""
     console = Console(stderr=True)
     started_at = last_line_at = time.monotonic()
     done = 0
@@ -62,7 +62,7 @@ def progress(title: str, total: int) -> Iterator[Advance]:
     def print_line(units: int = 1, note: str = "") -> None:
         nonlocal done, last_line_at
         done += units
-        if done >= total or time.monotonic() - last_line_at >= LINE_EVERY_SECONDS:
+        if done >= total or time.monotonic() - last_line_at >= SECONDS_BETWEEN_LINES:
             last_line_at = time.monotonic()
             time_left = timedelta(seconds=round((total - done) / units_per_second())) if done else "unknown time"
             notes = [f"{units_per_second():,.1f} a second", f"{time_left} left", *([note] if note else [])]

@@ -11,7 +11,7 @@ from clock import Clock, arguments
 from benchmarks.beauty import indexed
 from jobs.core.cases import Cases
 from jobs.core.sequences import Sequences
-from jobs.models.base import FitContext
+from jobs.models.base import FitOptions
 from jobs.models.sequential.bert4rec import BERT4Rec
 from jobs.models.sequential.sasrec import SASRec
 
@@ -42,5 +42,5 @@ events = pl.read_csv(asked.events, schema_overrides={"item": pl.String})
 lists = events.group_by("user", maintain_order=True).agg("item")["item"]
 sequences, catalog = indexed(lists)
 nothing = Cases(Sequences.from_lists([]), np.zeros(0, np.int64))
-Watched({**parameters, "epochs": 1}).fit(sequences, nothing, catalog, FitContext())
+Watched({**parameters, "epochs": 1}).fit(sequences, nothing, catalog, FitOptions())
 clock.report(counted["batches"], counted["rows"])

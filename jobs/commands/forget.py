@@ -46,7 +46,7 @@ CREATE_DEVICES = """
     where user_id = {id} and visitor_id not in (select visitor_id from {user_mapping})
 """
 
-# SQL of an empty relation for each dbt table that is read; it replaces the table as long as no build has made it
+# For each dbt table that the statements read: SQL of an empty relation that is read while no build has made the table
 EMPTY_RELATIONS = {
     "sessions.user_mapping": "(select null::varchar as visitor_id, null::varchar as user_id where false)",
     "staging.checked_events": """(
@@ -232,9 +232,10 @@ def forget(connection: Connection, settings: Settings, person: Person, run_recor
             _remove_checkpoints(settings)
         with transaction(connection):
             deleted = delete_collected_rows(connection, person, published_count)
-        connection.execute("checkpoint")  # empties the warehouse's write-ahead log, which holds deleted rows too
+        # a checkpoint empties the warehouse's write-ahead log, which still holds the deleted rows
+        connection.execute("checkpoint")
     except duckdb.Error as error:
-        # DuckDB's message may quote the person's id, and ml.job_runs keeps the message
+        # DuckDB's error message may quote the person's id, so it must not reach ml.job_runs
         raise NextmartError(str(error).replace(person.id.strip(), "…")) from error
     run_record.rows_out = published_count + sum(deleted.values())
     run_record.status = "running" if run_record.rows_out else "unchanged"
@@ -334,7 +335,7 @@ def delete_collected_rows(connection: Connection, person: Person, published_coun
 
 
 def _event_rules_sql(null_words: Sequence[str] = ()) -> dict[str, str]:
-    """Return SQL of dbt's macros that tells which rows are a person's, and which row of an event dbt keeps."""
+    """Render dbt's macros as SQL that finds the rows of a person, and the row that dbt keeps of each event."""
     macros = dbt_macros("dialect.sql", "values.sql", "events.sql")
     return {
         "visitor_id": macros.blank_as_null("visitor_id"),
@@ -347,7 +348,7 @@ def _event_rules_sql(null_words: Sequence[str] = ()) -> dict[str, str]:
 
 
 def _relation_types(connection: Connection) -> dict[str, str]:
-    """Return the type, such as ``VIEW``, of every table and view, by its name (``schema.table``)."""
+    """Return the type of every table and view: ``schema.table`` -> type, such as ``VIEW``."""
     return dict(
         connection.execute(
             "select table_schema || '.' || table_name, table_type from information_schema.tables "

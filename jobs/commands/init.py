@@ -1,4 +1,4 @@
-"""`nextmart init`: look at files, and propose the settings by which nextmart loads them."""
+"""`nextmart init`: reads samples of files, and proposes the settings by which nextmart loads the files."""
 
 import re
 from collections.abc import Iterable
@@ -9,7 +9,7 @@ from typing import Any
 
 from jobs.errors import NextmartError
 from jobs.loading.proposals.common_names import ITEM_COLUMN_NAMES, named_columns
-from jobs.loading.proposals.feeds import catalogue_feed, plain_feed, preset_feed, without_column
+from jobs.loading.proposals.feeds import propose_catalogue_feed, propose_plain_feed, propose_preset_feed, without_column
 from jobs.loading.proposals.file_groups import file_groups
 from jobs.loading.proposals.proposed import FeedProposal
 from jobs.loading.proposals.samples import Sample, take_sample, values_per_item, with_facts
@@ -29,7 +29,7 @@ MOST_ODD_SESSIONS = 0.1
 
 @dataclass(frozen=True)
 class InitProposal:
-    """What `nextmart init` proposes.
+    """The proposal of `nextmart init`: the text of a ``nextmart.toml``, and the feeds and settings in it.
 
     Attributes
     ----------
@@ -38,7 +38,7 @@ class InitProposal:
     feeds : feed's name -> FeedProposal
     settings : tuple of SettingProposal
     problems : tuple of str
-        Files that are in no feed, and why.
+        Files that are in no feed, each with the reason.
     """
 
     text: str
@@ -53,7 +53,7 @@ class InitProposal:
         return sum(len(feed.questions) for feed in self.feeds.values()) + len(of_settings)
 
     def as_dictionary(self) -> dict[str, Any]:
-        """Return the proposal as values that JSON can hold."""
+        """Return the proposal as a dictionary for JSON."""
         return {
             "feeds": {
                 name: {
@@ -72,18 +72,18 @@ class InitProposal:
         }
 
     def lines(self) -> list[str]:
-        """Return the proposal in short, as lines for people."""
+        """Return a summary of the proposal as lines for the terminal."""
         lines = []
         for name, feed in self.feeds.items():
             files = ", ".join(feed.sample.files)
             lines.append(f"  {name:<20} {feed.kind or '?':<7} {files}: {feed.reason}")
         lines += [f"  left out: {problem}" for problem in self.problems]
-        # a line end in a name must not begin a line that looks like one of nextmart's
+        # line ends in names are replaced, so that a name can't add lines that look like nextmart's own
         return [printable(" ".join(line.splitlines())) for line in lines]
 
 
 def propose(paths: Iterable[str]) -> InitProposal:
-    """Look at files, and return the settings by which nextmart would load them.
+    """Read samples of files, and propose the feeds and settings by which nextmart would load the files.
 
     Parameters
     ----------
@@ -93,7 +93,7 @@ def propose(paths: Iterable[str]) -> InitProposal:
     Raises
     ------
     NextmartError
-        If a path means no file, or none of the files can be read.
+        If a path or glob matches no file, or no file can be read.
     """
     variables = default_vars()
     with closing(connect(Path(":memory:"))) as connection:
@@ -106,27 +106,27 @@ def propose(paths: Iterable[str]) -> InitProposal:
             except NextmartError as error:
                 problems.append(str(error))
                 continue
-            feeds[group.name] = _feed(connection, sample, variables)
+            feeds[group.name] = _propose_feed(connection, sample, variables)
         problems = [re.sub(r"[.;]?\s*[Nn]othing was loaded[.]?$", "", problem) for problem in problems]
         if not feeds:
             raise NextmartError("none of the files can be read:\n" + "\n".join(problems))
-        feeds = _tried(connection, _with_catalogue(connection, _with_shared_items(feeds)), variables)
+        feeds = _with_trials(connection, _with_item_feeds(connection, _with_shared_item_column(feeds)), variables)
     settings = tuple(propose_settings(feeds.values()))
     return InitProposal(settings_text(feeds, settings, problems), feeds, settings, tuple(problems))
 
 
-def _feed(connection: Connection, sample: Sample, variables: dict[str, Any]) -> FeedProposal:
-    """Return the feed of a file: by a preset that reads rows of it, else by what its columns say."""
-    # a file of events holds items too, but not the other way round
+def _propose_feed(connection: Connection, sample: Sample, dbt_vars: dict[str, Any]) -> FeedProposal:
+    """Propose the feed of a file: by a preset that can read some of its rows, else by its columns."""
+    # layouts of events are preferred, because a file of events can be read as items too
     layouts = sorted(sample.layouts, key=lambda pair: pair[1].table)
     for preset, layout in layouts:
         if reads_rows(connection, sample, layout):
-            return preset_feed(sample, preset, layout)
-    return plain_feed(with_facts(connection, sample, variables))
+            return propose_preset_feed(sample, preset, layout)
+    return propose_plain_feed(with_facts(connection, sample, dbt_vars))
 
 
-def _with_shared_items(feeds: dict[str, FeedProposal]) -> dict[str, FeedProposal]:
-    """Return the feeds, in which events name their items by the column that files of items have, if they have it."""
+def _with_shared_item_column(feeds: dict[str, FeedProposal]) -> dict[str, FeedProposal]:
+    """Return the feeds; feeds of events use the item column of the files of items, if their files have it too."""
     columns = [choice.value for feed in feeds.values() if feed.kind == "items" for choice in feed.columns[:1]]
     shared = {}
     for name, feed in feeds.items():
@@ -134,24 +134,25 @@ def _with_shared_items(feeds: dict[str, FeedProposal]) -> dict[str, FeedProposal
         common = next((column for column in columns if column in feed.sample.types), None)
         if feed.kind == "events" and own and common and own not in columns:
             remark = f"{common} is the item here, not {own}, because the file of items has it"
-            feed = plain_feed(feed.sample, common)
+            feed = propose_plain_feed(feed.sample, common)
             feed = replace(feed, remarks=(remark, *feed.remarks))
         shared[name] = feed
     return shared
 
 
-def _with_catalogue(connection: Connection, feeds: dict[str, FeedProposal]) -> dict[str, FeedProposal]:
-    """Return the feeds, with feeds of items made of the events if no file lists items; items come first."""
+def _with_item_feeds(connection: Connection, feeds: dict[str, FeedProposal]) -> dict[str, FeedProposal]:
+    """Return the feeds, items first; if no file lists items, feeds of items from the files of events are added."""
     if not any(feed.kind == "items" for feed in feeds.values()):
         made = {
-            f"{name}_items": catalogue_feed(feed, _texts_of_events(connection, feed)) for name, feed in feeds.items()
+            f"{name}_items": propose_catalogue_feed(feed, _texts_of_events(connection, feed))
+            for name, feed in feeds.items()
         }
         feeds = {name: feed for name, feed in made.items() if feed} | feeds
     return dict(sorted(feeds.items(), key=lambda pair: pair[1].kind != "items"))
 
 
 def _texts_of_events(connection: Connection, feed: FeedProposal) -> dict[str, str]:
-    """Return the columns of events that are named like texts of items but say something of each event, with reasons."""
+    """Return event columns that are named like item texts but differ between events on one item, with reasons."""
     item = {choice.key: choice.value for choice in feed.columns}.get("item_id")
     if feed.kind != "events" or item is None:
         return {}
@@ -167,10 +168,10 @@ def _texts_of_events(connection: Connection, feed: FeedProposal) -> dict[str, st
     }
 
 
-def _tried(
-    connection: Connection, feeds: dict[str, FeedProposal], variables: dict[str, Any]
+def _with_trials(
+    connection: Connection, feeds: dict[str, FeedProposal], dbt_vars: dict[str, Any]
 ) -> dict[str, FeedProposal]:
-    """Return the feeds with what came of their trials, and without the sessions that are none."""
+    """Return the feeds with the results of their trials; a column that doesn't identify sessions is left out."""
     partly_seen = [feed.sample for feed in feeds.values() if feed.kind == "items" and not feed.sample.is_whole]
     tried = {}
     for name, feed in feeds.items():
@@ -179,18 +180,18 @@ def _tried(
                 f"Of {partly_seen[0].path}, {partly_seen[0].rows:,} rows were looked at: items may seem to be missing"
             )
             feed = replace(feed, remarks=(*feed.remarks, remark))
-        tried[name] = _tried_feed(connection, feed, variables) if feed.is_complete else feed
+        tried[name] = _with_trial(connection, feed, dbt_vars) if feed.is_complete else feed
     return tried
 
 
-def _tried_feed(connection: Connection, feed: FeedProposal, variables: dict[str, Any]) -> FeedProposal:
+def _with_trial(connection: Connection, feed: FeedProposal, dbt_vars: dict[str, Any]) -> FeedProposal:
     try:
-        trial = try_feed(connection, feed.sample, feed.source, feed.layout, variables)
+        trial = try_feed(connection, feed.sample, feed.source, feed.layout, dbt_vars)
         session = next((choice for choice in feed.columns if choice.key == "source_session_id"), None)
         if trial.session_notes and session and trial.odd_sessions > MOST_ODD_SESSIONS:
             remark = f"{session.value} is not taken as source_session_id: {trial.session_notes[0]}"
             feed = without_column(feed, "source_session_id", remark.replace("warning: ", ""))
-            trial = try_feed(connection, feed.sample, feed.source, feed.layout, variables)
+            trial = try_feed(connection, feed.sample, feed.source, feed.layout, dbt_vars)
     except NextmartError as error:
         return replace(feed, remarks=(*feed.remarks, f"WARN: the loader can't read these rows so: {error}"))
     return replace(feed, trial=trial)

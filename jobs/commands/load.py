@@ -10,7 +10,7 @@ import duckdb
 
 from jobs.errors import NextmartError
 from jobs.loading.arrivals import Arrivals, read_source
-from jobs.loading.attributes import AttributeRules, missing_attributes, require_found_attributes
+from jobs.loading.attributes import AttributeRules, missing_attributes, require_attribute_columns
 from jobs.loading.direct_appends import append_directly, can_append_directly
 from jobs.loading.feed_files import feed_files
 from jobs.loading.feed_rows import Batch, feed_text, file_counts, named_errors, read_news
@@ -31,7 +31,7 @@ from jobs.warehouse.connection import Connection, prepare_warehouse, rolled_back
 from jobs.warehouse.job_runs import JobRun
 
 UNREADABLE_EXAMPLES = 5
-COUNTS = ("read", "repeated", "known", "loaded", "unreadable")
+COUNT_NAMES = ("read", "repeated", "known", "loaded", "unreadable")
 """The numbers of rows that :func:`append_arrivals` returns for a source."""
 
 
@@ -40,14 +40,14 @@ def load(
 ) -> list[SourceReport]:
     """Append the new rows of all sources to the raw tables, in one transaction: after an error nothing is loaded.
 
-    Of a feed, the files are read that are new; ``raw.loaded_files`` remembers them in the same transaction. Rows that
-    can't be read are set aside in ``raw.unreadable_rows``. Notes on feeds and rows, and the first unreadable rows, go
-    to stderr. The record's detail holds, for each table, the sums of its sources' counts; where a table has several
-    sources, or there are feeds, the counts of each under ``files``; and what happened to each feed under ``feeds``.
+    Only new files of feeds are read; the same transaction records them in ``raw.loaded_files``. Unreadable rows are
+    stored in ``raw.unreadable_rows``. Notes on feeds and rows, and the first unreadable rows, go to stderr. The detail
+    of the run's record holds the sums of the counts by table, the counts of each source under ``files`` if a table has
+    several sources or there are feeds, and the result of each feed under ``feeds``.
 
     Returns
     -------
-    What the rows of each source hold, as the next build will read them
+    A report for each source: how dbt's next build will read its rows
     """
     first_events = next((each for each in sources if isinstance(each, SourceFiles) and each.table == "events"), None)
     if first_events and can_append_directly(connection, first_events):
@@ -55,8 +55,8 @@ def load(
             with transaction(connection):
                 news, batches = _read_sources(connection, sources, rules, first_events)
                 return _append(connection, news, batches, run_record, rules)
-        except NotAppendedDirectly:
-            pass  # the files are read once more, into temporary tables, so that what is wrong can be said or set aside
+        except DirectAppendError:
+            pass  # the files are read again, into temporary tables, to report the error or to leave out unreadable rows
     news, batches = _read_sources(connection, sources, rules)
     with transaction(connection):
         return _append(connection, news, batches, run_record, rules)
@@ -65,7 +65,7 @@ def load(
 def _append(
     connection: Connection, news: Sequence[FeedNews], batches: Sequence[Batch], run_record: JobRun, rules: LoadRules
 ) -> list[SourceReport]:
-    """Append what is new to the raw tables, remember the files of feeds, and fill the record."""
+    """Append the new rows to the raw tables, record the loaded files of feeds, and fill the run's record."""
     reports = _append_batches(connection, batches, run_record, rules)
     for each in news:
         for seen in each.rewritten:
@@ -76,18 +76,18 @@ def _append(
     return reports
 
 
-class NotAppendedDirectly(Exception):
-    """Something is wrong with files whose rows were to be appended directly."""
+class DirectAppendError(Exception):
+    """The error that files whose rows were to be appended directly can't be read."""
 
 
 def check(
     connection: Connection, sources: Sequence[SourceFiles | Feed], rules: LoadRules
 ) -> tuple[JobRun, list[SourceReport]]:
-    """Do what ``load`` does, and take all of it back: the warehouse stays as it was, without a record of this run.
+    """Do what ``load`` does and roll it back: the warehouse stays unchanged, and the run is not recorded.
 
     Returns
     -------
-    The counts of a load, and what the rows of each source hold
+    The counts of a load, and a report for each source
     """
     run_record = JobRun(run_id="check", job="load", started_at=now())
     news, batches = _read_sources(connection, sources, rules)
@@ -105,29 +105,29 @@ def _read_sources(
     rules: LoadRules,
     direct: SourceFiles | None = None,
 ) -> tuple[list[FeedNews], list[Batch]]:
-    """Read the files of all sources into temporary tables, and tell people what they should know of them.
+    """Read the files of all sources into temporary tables, and print notes and warnings about their rows.
 
     Parameters
     ----------
     direct : SourceFiles, optional
-        The source whose rows are appended to ``raw.events`` at once, in the open transaction.
+        The source whose rows are appended to ``raw.events`` directly, in the open transaction.
 
     Raises
     ------
-    NotAppendedDirectly
+    DirectAppendError
         If ``direct`` is given, and a source of the command line can't be read.
     NextmartError
         If a file can't be read, or a required feed has no new file with rows.
     """
     known_attributes: list[tuple[str, str]] = []
-    paths_of_events = _paths_of_events(sources)
+    paths_of_events = _paths_loaded_as_events(sources)
 
     def read(source: SourceFiles, relation: str) -> Arrivals:
         if source is direct:
-            return append_directly(connection, source, rules.variables)
+            return append_directly(connection, source, rules.dbt_vars)
         spellings = {name.lower(): name for table, name in known_attributes if table == source.table}
         attribute_rules = AttributeRules(spellings, rows_are_events=Path(source.path).resolve() in paths_of_events)
-        arrivals = read_source(connection, source, rules.variables, relation, attribute_rules=attribute_rules)
+        arrivals = read_source(connection, source, rules.dbt_vars, relation, attribute_rules=attribute_rules)
         known_attributes.extend((source.table, name) for name in arrivals.attributes.columns)
         return arrivals
 
@@ -136,10 +136,10 @@ def _read_sources(
         batches = [Batch(read(source, next(relations))) for source in sources if isinstance(source, SourceFiles)]
     except (duckdb.Error, NextmartError) as error:
         if direct:
-            raise NotAppendedDirectly from error
+            raise DirectAppendError from error
         raise
-    require_found_attributes([batch.arrivals.attributes for batch in batches if batch.arrivals])
-    # the catalogue first, so that the items of events are looked up in the newest one
+    require_attribute_columns([batch.arrivals.attributes for batch in batches if batch.arrivals])
+    # feeds of items come first, so that the items of events are looked up in the newest catalogue
     order = ("items", "events", "visitors")
     feeds = sorted(
         (source for source in sources if isinstance(source, Feed)), key=lambda feed: order.index(feed.settings.kind)
@@ -148,10 +148,10 @@ def _read_sources(
     for each in news:
         for note in each.notes:
             say(printable(feed_text(each.feed, note)))
-        _require(each, has_rows=bool(each.files or each.feed.path))
+        _require_new_rows(each, has_rows=bool(each.files or each.feed.path))
     for each in news:
         of_feed = read_news(connection, each, read, relations)
-        _require(each, has_rows=any(batch.arrivals for batch in of_feed))
+        _require_new_rows(each, has_rows=any(batch.arrivals for batch in of_feed))
         for name in missing_attributes([batch.arrivals.attributes for batch in of_feed if batch.arrivals]):
             say(printable(feed_text(each.feed, f"attributes: the new files have no column '{name}'")))
         batches += of_feed
@@ -160,8 +160,8 @@ def _read_sources(
     return news, batches
 
 
-def _paths_of_events(sources: Sequence[SourceFiles | Feed]) -> set[Path]:
-    """Return the absolute paths of what is loaded as events, of feeds also those of files that were loaded before."""
+def _paths_loaded_as_events(sources: Sequence[SourceFiles | Feed]) -> set[Path]:
+    """Return the absolute paths of all files that are loaded as events, including files of feeds loaded before."""
     paths: list[str] = []
     for source in sources:
         if isinstance(source, SourceFiles):
@@ -171,8 +171,8 @@ def _paths_of_events(sources: Sequence[SourceFiles | Feed]) -> set[Path]:
     return {Path(path).resolve() for path in paths}
 
 
-def _require(news: FeedNews, *, has_rows: bool) -> None:
-    """Raise an error if a feed that has to bring rows brings none."""
+def _require_new_rows(news: FeedNews, *, has_rows: bool) -> None:
+    """Raise an error if a feed with ``required = true`` has no new rows."""
     if news.feed.settings.required and not has_rows:
         reason = "its table has no rows" if news.feed.path else "its new files have no rows"
         if news.notes and not news.files:
@@ -183,7 +183,7 @@ def _require(news: FeedNews, *, has_rows: bool) -> None:
 
 
 def _say_notes(batch: Batch) -> None:
-    """Tell people what they should know of the rows of a batch."""
+    """Print the notes on a batch's rows, and its first unreadable rows."""
     arrivals, feed = batch.arrivals, batch.feed
     if arrivals is None:
         assert feed is not None  # noqa: S101 - files of a command line without rows are an error
@@ -204,28 +204,30 @@ def _say_notes(batch: Batch) -> None:
 def _append_batches(
     connection: Connection, batches: Sequence[Batch], run_record: JobRun, rules: LoadRules
 ) -> list[SourceReport]:
-    """Append what is new to the raw tables, fill the record, and describe the rows of each source."""
-    staging = staging_rules(rules.variables)
+    """Append the new rows of batches to the raw tables, fill the run's record, and return a report for each source."""
+    staging = staging_rules(rules.dbt_vars)
     complete_feed = None
     if any(batch.arrivals and batch.arrivals.source.complete for batch in batches):
-        complete_feed = CompleteFeed(connection, latest_row_rules("items", rules.variables), rules.variables)
+        complete_feed = CompleteFeed(connection, latest_row_rules("items", rules.dbt_vars), rules.dbt_vars)
     entries: list[dict[str, Any]] = []
     reports = []
     for number, batch in enumerate(batches, start=1):
         arrivals = batch.arrivals
-        # later for each source, since the sources of a table count in their order
+        # each source gets a later time than the one before, because the later of two rows replaces the earlier
         loaded_at = (arrivals and arrivals.appended_at) or now()
         counts: dict[str, int] = {}
         if arrivals:
             with named_errors(batch.feed):
-                counts = append_arrivals(connection, arrivals, rules.variables, loaded_at)
+                counts = append_arrivals(connection, arrivals, rules.dbt_vars, loaded_at)
             if complete_feed and arrivals.source.complete:
-                complete_feed.list_incoming(arrivals.unreadable_count, is_superseded=arrivals.source.is_superseded)
-            # the last items say at once which earlier events they match; events of the same load say it themselves
+                complete_feed.record_listed_items(
+                    arrivals.unreadable_count, is_superseded=arrivals.source.is_superseded
+                )
+            # the report of the last items covers earlier events; events of this load have reports of their own
             later = {other.arrivals.source.table for other in batches[number:] if other.arrivals}
             report = report_source(connection, arrivals.source.table, staging, with_known_events=later <= {"visitors"})
             reports.append(replace(report, attributes=arrivals.attributes))
-            entries.append(_entry(batch, arrivals, counts, reports[-1]))
+            entries.append(_record_entry(batch, arrivals, counts, reports[-1]))
         if batch.feed:
             per_file = file_counts(connection, batch, counts, loaded_at)
             for part, numbers in zip(batch.parts, per_file, strict=True):
@@ -236,8 +238,8 @@ def _append_batches(
     return reports
 
 
-def _entry(batch: Batch, arrivals: Arrivals, counts: Mapping[str, int], report: SourceReport) -> dict[str, Any]:
-    """Return what the record says of a source: its table, file, counts and report, and the files of a feed."""
+def _record_entry(batch: Batch, arrivals: Arrivals, counts: Mapping[str, int], report: SourceReport) -> dict[str, Any]:
+    """Return a source's entry for the run's record: its table, file, counts and report, and the feed's files."""
     described = report.as_dictionary() | {"warnings": report_warnings(report)}
     entry = {"table": arrivals.source.table, "file": arrivals.source.path, **counts, "report": described}
     if batch.feed:
@@ -246,10 +248,10 @@ def _entry(batch: Batch, arrivals: Arrivals, counts: Mapping[str, int], report: 
 
 
 def _fill_record(run_record: JobRun, entries: Sequence[dict[str, Any]], *, has_feeds: bool) -> None:
-    """Add the sums of each table to the record, and the entries of its sources where they are several, or of feeds."""
+    """Add the sums by table to the run's record, and the entries of sources if there are several, or feeds."""
     for entry in entries:
         sums = run_record.detail.setdefault(entry["table"], {})
-        for name in COUNTS:
+        for name in COUNT_NAMES:
             if name in entry:
                 sums[name] = sums.get(name, 0) + entry[name]
         run_record.rows_in += entry["read"]
@@ -268,17 +270,17 @@ def _withdraw(
     run_record: JobRun,
     rules: LoadRules,
 ) -> None:
-    """Withdraw the items that a complete feed lacks, and note how many."""
+    """Withdraw the items that a complete feed lacks, and add their number to the feed's entry."""
     feed = next((batch.feed for batch in batches if batch.arrivals and batch.arrivals.source.complete), None)
     with named_errors(feed):
-        withdrawn = complete_feed.withdraw_the_others(now(), rules.max_withdrawn_share)
+        withdrawn = complete_feed.withdraw_unlisted_items(now(), rules.max_withdrawn_share)
     run_record.detail["items"]["withdrawn"] = withdrawn
     if feed:
         next(entry for entry in reversed(entries) if entry.get("feed") == feed.name)["withdrawn"] = withdrawn
 
 
 def _describe_feeds(news: Sequence[FeedNews], run_record: JobRun) -> None:
-    """Add what happened to each feed to the record's detail."""
+    """Add the result of each feed to the detail of the run's record."""
     if news:
         run_record.detail["feeds"] = {
             each.feed.name: {"files": [seen.file.name for seen in each.files], "notes": list(each.notes)}

@@ -82,16 +82,16 @@ def chosen_sources(
     file_options: Mapping[str, Any],
     allow_sql_io: bool,
 ) -> list[SourceFiles] | list[Feed]:
-    """Return what a command line says to load: its files, or else feeds of ``nextmart.toml``.
+    """Return the sources that a command line names: files, or else feeds of ``nextmart.toml``.
 
     Parameters
     ----------
     feed_names : sequence of str
-        Names of feeds; none, and no files: all feeds.
+        Names of feeds; if no feed and no file is named, all feeds are loaded.
     files : table -> paths of files, folders and globs
         In the order in which the tables are loaded.
     file_options : option of the command line -> its value
-        The options that say how the files are read; None, False or an empty list if the option is absent.
+        The reading options of the command line; None, False or an empty list for an absent option.
     allow_sql_io : bool
         Whether users' SQL may read files.
 
@@ -129,7 +129,7 @@ def _named_files(
     allow_sql_io: bool,
     max_unreadable_share: float,
 ) -> list[SourceFiles]:
-    """Return the files of a command line as sources, table by table.
+    """Return the sources for the files that a command line names, table by table.
 
     Raises
     ------
@@ -146,7 +146,7 @@ def _named_files(
         max_unreadable_share=max_unreadable_share,
     )
     if file_options["--preset"]:
-        preset(file_options["--preset"])  # raises an error if there is none
+        preset(file_options["--preset"])  # preset() raises an error if no preset has the name
     complete = file_options["--complete"]
     attributes = parse_attributes(file_options["--attributes"])
     if attributes is not None and not (files["items"] or files["visitors"]):

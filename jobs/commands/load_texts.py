@@ -1,4 +1,4 @@
-"""What `nextmart load` did, as lines for people."""
+"""Writes the result of `nextmart load` as lines for the terminal."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -11,7 +11,7 @@ FILES_SHOWN = 3
 
 
 def load_texts(detail: Mapping[str, Any], reports: list[SourceReport], *, is_check: bool = False) -> list[str]:
-    """Return what a load did with each source, and what the source's rows hold, as lines for people.
+    """Return lines for the terminal with the counts and the report of each source of a load.
 
     Parameters
     ----------
@@ -21,7 +21,7 @@ def load_texts(detail: Mapping[str, Any], reports: list[SourceReport], *, is_che
         A report for each source, in the order in which the sources were loaded.
     """
     sources = detail.get("files") or [{"file": report.table, **detail[report.table]} for report in reports]
-    texts = [_source_text(counts, report, is_check) for counts, report in zip(sources, reports, strict=True)]
+    texts = [_source_lines(counts, report, is_check) for counts, report in zip(sources, reports, strict=True)]
     tables = [source["table"] for source in detail.get("files", [])]
     has_feeds = "feeds" in detail
     return texts + [
@@ -31,8 +31,8 @@ def load_texts(detail: Mapping[str, Any], reports: list[SourceReport], *, is_che
     ]
 
 
-def _source_text(counts: Mapping[str, Any], report: SourceReport, is_check: bool) -> str:
-    """Return the lines about one source; warnings come last."""
+def _source_lines(counts: Mapping[str, Any], report: SourceReport, is_check: bool) -> str:
+    """Return the lines about one source: counts, report, and warnings last."""
     name, files = counts["file"], []
     if "feed" in counts:
         name, parts = f"feed {counts['feed']}", counts["parts"]
@@ -43,7 +43,7 @@ def _source_text(counts: Mapping[str, Any], report: SourceReport, is_check: bool
 
 
 def _counts_line(name: str, counts: Mapping[str, Any], is_check: bool) -> str:
-    """Return the line with the numbers of rows of a source or a table."""
+    """Return the line with the counts of rows of a source or a table."""
     verb = "would be loaded" if is_check else "loaded"
     unreadable = f", {counts['unreadable']:,} unreadable and set aside" if "unreadable" in counts else ""
     withdrawn = f", {counts['withdrawn']:,} withdrawn" if "withdrawn" in counts else ""

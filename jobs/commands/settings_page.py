@@ -126,7 +126,7 @@ def _field_rows(model_class: type[BaseModel], computed_defaults: Mapping[str, st
     Parameters
     ----------
     computed_defaults : field -> text, optional
-        What the page says of a default that code computes.
+        Text for the page in place of a default that code computes.
     """
     schema = model_class.model_json_schema()
     computed_defaults = {**dict.fromkeys(schema.get("required", ()), "required"), **computed_defaults}

@@ -106,7 +106,8 @@ def _query_rows(connection: Connection, query: str) -> list[dict[str, Any]]:
     """Return the rows of a query as dictionaries; no rows if a table of the query is not built, or not within reach."""
     try:
         result = connection.execute(query)
-    except (duckdb.CatalogException, duckdb.BinderException):  # the latter if a view's database is not attached
+    # BinderException: a view reads a database that is not attached
+    except (duckdb.CatalogException, duckdb.BinderException):
         return []
     columns = [column[0] for column in result.description or []]
     return [dict(zip(columns, row, strict=True)) for row in result.fetchall()]

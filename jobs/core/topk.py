@@ -33,8 +33,8 @@ def top_k(
     k: int,
     *,
     bias: Tensor | None = None,
-    exclude: Sequences | None = None,
-    allowed: npt.ArrayLike | Tensor | None = None,
+    excluded_items: Sequences | None = None,
+    allowed_mask: npt.ArrayLike | Tensor | None = None,
     query_chunk: int = QUERY_CHUNK,
     item_chunk: int = ITEM_CHUNK,
 ) -> tuple[Floats, Ints]:
@@ -54,9 +54,9 @@ def top_k(
         At least 1; may exceed ``N``.
     bias : float32 tensor (N,), optional
         Added to each item's score, for every query.
-    exclude : Sequences of n rows, optional
+    excluded_items : Sequences of n rows, optional
         Row ``i`` holds the item indices that query ``i`` must not get, in any order, repeats allowed.
-    allowed : bool array or tensor (N,), optional
+    allowed_mask : bool array or tensor (N,), optional
         False for items that no query may get.
     query_chunk, item_chunk : int
         Largest number of queries and of items multiplied at once. A query chunk is one CPU thread's work; on
@@ -79,8 +79,8 @@ def top_k(
     bias = None if bias is None else bias.detach()
     _check_arguments(queries, items, bias, k, query_chunk, item_chunk)
     n, width = len(queries), min(k, len(items))
-    allowed_items = _allowed_indices(allowed, len(items))
-    excluded = None if exclude is None else _renumber_excluded(exclude, n, len(items), allowed_items)
+    allowed_items = _allowed_indices(allowed_mask, len(items))
+    excluded = None if excluded_items is None else _renumber_excluded(excluded_items, n, len(items), allowed_items)
     rows = None if allowed_items is None else torch.from_numpy(allowed_items).to(items.device)
     scores = np.full((n, k), -np.inf, dtype=np.float32)
     indices = np.full((n, k), -1, dtype=np.int32)
@@ -281,29 +281,31 @@ def _largest_absolute_value(vectors: Tensor, row_name: str) -> float:
     raise ValueError(f"{row_name} {row} has a value that is not finite")
 
 
-def _allowed_indices(allowed: npt.ArrayLike | Tensor | None, item_count: int) -> Longs | None:
+def _allowed_indices(allowed_mask: npt.ArrayLike | Tensor | None, item_count: int) -> Longs | None:
     """Return the indices of the allowed items, or None if every item is allowed."""
-    if allowed is None:
+    if allowed_mask is None:
         return None
-    mask = allowed.cpu().numpy() if isinstance(allowed, Tensor) else np.asarray(allowed)
+    mask = allowed_mask.cpu().numpy() if isinstance(allowed_mask, Tensor) else np.asarray(allowed_mask)
     if mask.shape != (item_count,) or mask.dtype != np.bool_:
         raise ValueError(f"allowed must be bool ({item_count},), not {mask.dtype} {mask.shape}")
     return None if mask.all() else np.flatnonzero(mask)
 
 
-def _renumber_excluded(exclude: Sequences, query_count: int, item_count: int, allowed_items: Longs | None) -> Sequences:
+def _renumber_excluded(
+    excluded_items: Sequences, query_count: int, item_count: int, allowed_items: Longs | None
+) -> Sequences:
     """Check the excluded items, and return them as positions among the allowed items, without those not allowed."""
-    if len(exclude) != query_count:
-        raise ValueError(f"exclude has {len(exclude)} rows for {query_count} queries")
-    if len(exclude.items) and not 0 <= exclude.items.min() <= exclude.items.max() < item_count:
+    if len(excluded_items) != query_count:
+        raise ValueError(f"exclude has {len(excluded_items)} rows for {query_count} queries")
+    if len(excluded_items.items) and not 0 <= excluded_items.items.min() <= excluded_items.items.max() < item_count:
         raise ValueError(f"exclude has an index outside 0..{item_count - 1}")
     if allowed_items is None:
-        return exclude
+        return excluded_items
     position = np.full(item_count, -1, dtype=np.int32)
     position[allowed_items] = np.arange(len(allowed_items))
-    renumbered = position[exclude.items]
+    renumbered = position[excluded_items.items]
     before = np.concatenate([[0], (renumbered >= 0).cumsum()])
-    return Sequences(renumbered[renumbered >= 0], before[exclude.offsets])
+    return Sequences(renumbered[renumbered >= 0], before[excluded_items.offsets])
 
 
 def _excluded_pairs(excluded: Sequences, first_row: int, end_row: int) -> tuple[Longs, Longs]:

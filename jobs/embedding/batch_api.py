@@ -147,11 +147,11 @@ class BatchQueue:
         """
         fruitless_batches = []
         for submission_id, recorded_id in self._connection.execute(OPEN_BATCHES, self._key).fetchall():
-            batch_id = recorded_id or self._provider.find(submission_id)
+            batch_id = recorded_id or self._provider.find_batch(submission_id)
             if batch_id is None:  # an earlier run was killed before the service got the batch
                 self._update_batch(submission_id, status="lost", ended_at=now())
                 continue
-            state = self._provider.state(batch_id)
+            state = self._provider.batch_state(batch_id)
             error = redact(state.error)
             self._update_batch(submission_id, batch_id=batch_id, status=state.status, error=error or None)
             if state.has_ended:
@@ -177,7 +177,7 @@ class BatchQueue:
         texts = {text_hash: Text(text_hash, "", tokens, note or "") for text_hash, tokens, note in rows}
         settled, charged = 0, 0
         errors: dict[str, str] = {}  # ``text_hash`` -> error of the text's result; "" if the text has a vector
-        results = self._provider.results(batch_id)
+        results = self._provider.batch_results(batch_id)
         while results_part := list(islice(results, RESULTS_PER_COMMIT)):
             results_by_key = {
                 result.key: result for result in results_part if result.key in texts and result.key not in errors
@@ -278,7 +278,7 @@ class BatchQueue:
             self._connection.execute(WRITE_TEXTS, {"submission_id": submission_id})
             self._connection.unregister("batch_texts")
         try:
-            batch_id = self._provider.submit(submission_id, {text.text_hash: text.text for text in batch})
+            batch_id = self._provider.submit_batch(submission_id, {text.text_hash: text.text for text in batch})
         except (
             Refused,
             Denied,

@@ -142,14 +142,14 @@ class BatchState:
 class BatchProvider(Provider, Protocol):
     """A provider that takes files of texts (batches) and answers each within a day."""
 
-    def submit(self, submission_id: str, texts: dict[str, str]) -> str:
+    def submit_batch(self, submission_id: str, texts: dict[str, str]) -> str:
         """Submit a batch of texts (key -> text) and return the batch's id; the service stores ``submission_id`` too."""
 
-    def find(self, submission_id: str) -> str | None:
+    def find_batch(self, submission_id: str) -> str | None:
         """Return the id of the batch that was submitted as ``submission_id``; None if the service has no such batch."""
 
-    def state(self, batch_id: str) -> BatchState:
+    def batch_state(self, batch_id: str) -> BatchState:
         """Ask the service whether a batch has ended, and what is wrong with it."""
 
-    def results(self, batch_id: str) -> Iterator[BatchResult]:
+    def batch_results(self, batch_id: str) -> Iterator[BatchResult]:
         """Yield the results of an ended batch, in any order; some texts may have no result."""

@@ -13,7 +13,7 @@ from jobs.experiments.runner import PlannedRun, plan_runs, run_all
 from jobs.experiments.search import parameters_as_toml, search_hyperparameters
 from jobs.experiments.spec import Experiment
 from jobs.experiments.vectors import read_vectors
-from jobs.language_models.services import Services
+from jobs.language_models.services import PaidServices
 from jobs.settings import Settings
 from jobs.warehouse.connection import Connection
 from jobs.warehouse.job_runs import JobRun
@@ -42,11 +42,11 @@ def experiment(
     evaluation_data = read_evaluation_data(connection, settings, experiment_spec.protocol, experiment_spec.test_limit)
     vectors = read_vectors(connection, settings, experiment_spec.variants(), evaluation_data.catalog, max_cost)
     # searches and runs share one Services object, so that prompt_max_cost limits what both spend together
-    services = Services(connection, settings)
-    search_results, failed_searches = search_hyperparameters(services, experiment_spec, evaluation_data, max_cost)
+    paid_services = PaidServices(connection, settings)
+    search_results, failed_searches = search_hyperparameters(paid_services, experiment_spec, evaluation_data, max_cost)
     planned_runs = plan_runs(experiment_spec, evaluation_data, vectors)
     run_record.rows_in = len(planned_runs)
-    failed_runs = run_all(services, planned_runs, evaluation_data)
+    failed_runs = run_all(paid_services, planned_runs, evaluation_data)
     run_record.rows_out = len(planned_runs) - len(failed_runs)
     summaries = read_summaries(connection, experiment_spec, evaluation_data, planned_runs)
     labels = {planned_run.run.model_version: planned_run.run.label_and_seed for planned_run in planned_runs}

@@ -37,7 +37,7 @@ class EvaluationData:
     validation : Cases
         The cases that decide when training stops. They are the same for every seed, so that a model without randomness
         gives the same result for every seed.
-    everything : Sequences or None
+    all_sequences : Sequences or None
         ``train`` with the sequences held out for ``validation``, for the second fit; None if the protocol defines its
         own validation cases, because there is no second fit then.
     cases : Cases
@@ -56,7 +56,7 @@ class EvaluationData:
     catalog: Catalog
     train: Sequences
     validation: Cases
-    everything: Sequences | None
+    all_sequences: Sequences | None
     cases: Cases
     item_counts: Longs
     segments: dict[str, Bools]

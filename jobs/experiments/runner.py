@@ -12,8 +12,8 @@ from jobs.experiments import records
 from jobs.experiments.evaluation_data import EvaluationData, hash_arrays
 from jobs.experiments.records import ExperimentRun, RunOutcome
 from jobs.experiments.spec import Experiment
-from jobs.language_models.services import Services
-from jobs.models.base import FitContext, Model
+from jobs.language_models.services import PaidServices
+from jobs.models.base import FitOptions, Model
 from jobs.models.registry import make
 from jobs.models.scorer import ndcg_at_20, recommend
 from jobs.nightly.checkpoints import drop_checkpoints
@@ -128,33 +128,37 @@ def plan_runs(
     return planned_runs
 
 
-def run_all(services: Services, planned_runs: list[PlannedRun], evaluation_data: EvaluationData) -> dict[str, str]:
+def run_all(
+    paid_services: PaidServices, planned_runs: list[PlannedRun], evaluation_data: EvaluationData
+) -> dict[str, str]:
     """Make the runs that are not done yet; return the reason of each run that failed, by model_version.
 
     Each run is committed when it is done. A run that was killed continues from its checkpoint.
     """
-    connection = services.connection
+    connection = paid_services.connection
     done = records.finished_runs(connection, planned_runs[0].run.experiment) if planned_runs else set()
     fitted_models, refitted_models = FittedModels(), FittedModels()
     failed = {}
     for number, next_run in enumerate(planned_runs, start=1):
         experiment_run, seed = next_run.run, next_run.seed
-        checkpoint = services.settings.work_folder / "checkpoints" / f"{experiment_run.recipe_hash[:32]}.safetensors"
+        checkpoint = (
+            paid_services.settings.work_folder / "checkpoints" / f"{experiment_run.recipe_hash[:32]}.safetensors"
+        )
         if experiment_run.model_version in done:
             drop_checkpoints(checkpoint)  # a process that was killed just after its commit leaves checkpoints
             continue
         say(f"{number} of {len(planned_runs)}: {experiment_run.label_and_seed}")
         records.start_run(connection, experiment_run)
         second_checkpoint = checkpoint.with_stem(f"{checkpoint.stem}-again")
-        fit_contexts = (
-            FitContext(seed, checkpoint, fitted_models.reusable_by(experiment_run), evaluation_data.allow_repeats),
-            FitContext(
+        options_of_both_fits = (
+            FitOptions(seed, checkpoint, fitted_models.reusable_by(experiment_run), evaluation_data.allow_repeats),
+            FitOptions(
                 seed, second_checkpoint, refitted_models.reusable_by(experiment_run), evaluation_data.allow_repeats
             ),
         )
         try:
             model, final, outcome = fit_and_measure(
-                services, experiment_run, next_run.catalog, evaluation_data, fit_contexts
+                paid_services, experiment_run, next_run.catalog, evaluation_data, options_of_both_fits
             )
         except Exception as error:  # an error in one model must not stop the other runs
             failed[experiment_run.model_version] = records.fail_run(connection, experiment_run, error)
@@ -169,11 +173,11 @@ def run_all(services: Services, planned_runs: list[PlannedRun], evaluation_data:
 
 
 def fit_and_measure(
-    services: Services,
+    paid_services: PaidServices,
     experiment_run: ExperimentRun,
     catalog: Catalog,
     evaluation_data: EvaluationData,
-    fit_contexts: tuple[FitContext, FitContext],
+    options_of_both_fits: tuple[FitOptions, FitOptions],
 ) -> tuple[Model, Model, RunOutcome]:
     """Fit a run's model, fit it again on all training sequences, and measure the second fit on the test part.
 
@@ -182,21 +186,21 @@ def fit_and_measure(
 
     Parameters
     ----------
-    fit_contexts : tuple of two FitContext
-        The contexts of the first and of the second fit.
+    options_of_both_fits : tuple of two FitOptions
+        The options of the first and of the second fit.
 
     Returns
     -------
     tuple of Model, Model, Outcome
         The model of the first fit, that of the second fit (the same model if there is no second fit), and the results.
     """
-    model = make(experiment_run.family, experiment_run.parameters, services)
+    model = make(experiment_run.family, experiment_run.parameters, paid_services)
     started_at = time.perf_counter()
-    model.fit(evaluation_data.train, evaluation_data.validation, catalog, fit_contexts[0])
+    model.fit(evaluation_data.train, evaluation_data.validation, catalog, options_of_both_fits[0])
     final = (
         model
-        if evaluation_data.everything is None
-        else model.refit(evaluation_data.everything, catalog, fit_contexts[1])
+        if evaluation_data.all_sequences is None
+        else model.refit(evaluation_data.all_sequences, catalog, options_of_both_fits[1])
     )
     fitted_at = time.perf_counter()
     scorer = final.scorer(catalog)

@@ -15,7 +15,7 @@ from jobs.experiments.records import ExperimentRun
 from jobs.experiments.spec import Experiment, Variant
 from jobs.experiments.trials import finished_trials, import_optuna, make_trials, open_study
 from jobs.experiments.vectors import read_vectors
-from jobs.language_models.services import Services
+from jobs.language_models.services import PaidServices
 from jobs.models.registry import make
 from jobs.nightly.model_store import SCHEMA_VERSION
 
@@ -36,7 +36,7 @@ class SearchResult:
 
 
 def search_hyperparameters(
-    services: Services, experiment_spec: Experiment, evaluation_data: EvaluationData, max_cost: float = 0.0
+    paid_services: PaidServices, experiment_spec: Experiment, evaluation_data: EvaluationData, max_cost: float = 0.0
 ) -> tuple[list[SearchResult], dict[str, str]]:
     """Search for the best hyper-parameters of each family in the table ``[search.space]`` of the experiment file.
 
@@ -66,7 +66,7 @@ def search_hyperparameters(
     if experiment_spec.search is None:
         return [], {}
     import_optuna()  # if Optuna is missing, fail before anything is fitted
-    connection, settings = services.connection, services.settings
+    connection, settings = paid_services.connection, paid_services.settings
     folds = make_folds(evaluation_data, settings)
     done = records.finished_runs(connection, experiment_spec.name)
     results, failed = [], {}
@@ -83,7 +83,7 @@ def search_hyperparameters(
             continue
         records.start_run(connection, search_run)
         try:
-            make_trials(services, experiment_spec.search, base_variant, data_of_family, folds, search_run, study)
+            make_trials(paid_services, experiment_spec.search, base_variant, data_of_family, folds, search_run, study)
             best = _best_result(base_variant, study)
         except Exception as error:  # an error in one search must not stop the other searches
             failed[search_run.label] = records.fail_run(connection, search_run, error)

@@ -13,8 +13,8 @@ from jobs.experiments.evaluation_data import EvaluationData
 from jobs.experiments.folds import Fold
 from jobs.experiments.records import ExperimentRun
 from jobs.experiments.spec import SearchSpec, ValueRange, Variant
-from jobs.language_models.services import Services
-from jobs.models.base import FitContext
+from jobs.language_models.services import PaidServices
+from jobs.models.base import FitOptions
 from jobs.models.registry import make
 from jobs.models.scorer import ndcg_at_20
 from jobs.nightly.checkpoints import drop_checkpoints
@@ -63,7 +63,7 @@ def finished_trials(study: Any) -> list[Any]:
 
 
 def make_trials(
-    services: Services,
+    paid_services: PaidServices,
     search_spec: SearchSpec,
     base_variant: Variant,
     evaluation_data: EvaluationData,
@@ -84,7 +84,7 @@ def make_trials(
             search_and_fold = f"{search_run.recipe_hash}{number}"
             values.append(
                 _measure_on_fold(
-                    services, family, hyperparameters, search_spec.seed, evaluation_data, fold, search_and_fold
+                    paid_services, family, hyperparameters, search_spec.seed, evaluation_data, fold, search_and_fold
                 )
             )
             trial.report(sum(values) / len(values), number)
@@ -124,7 +124,7 @@ def _suggest_value(trial: Any, family: str, parameter_name: str, values_to_try: 
 
 
 def _measure_on_fold(
-    services: Services,
+    paid_services: PaidServices,
     family: str,
     hyperparameters: dict[str, Any],
     seed: int,
@@ -147,15 +147,15 @@ def _measure_on_fold(
     checkpoint_name = hashlib.sha256(
         json.dumps([search_and_fold, hyperparameters], sort_keys=True).encode()
     ).hexdigest()[:32]
-    checkpoint = services.settings.work_folder / "checkpoints" / f"{checkpoint_name}.safetensors"
+    checkpoint = paid_services.settings.work_folder / "checkpoints" / f"{checkpoint_name}.safetensors"
     # only make is in the try: its UsageError means that the parameters can't be combined, and fails this trial alone. A
     # UsageError of fit has other reasons, such as spent money, and has to end the search.
     try:
-        model = make(family, hyperparameters, services)
+        model = make(family, hyperparameters, paid_services)
     except UsageError as error:
         raise ValueError(str(error)) from error
-    context = FitContext(seed, checkpoint, allow_repeats=evaluation_data.allow_repeats)
-    model.fit(training_fold.train, training_fold.validation, evaluation_data.catalog, context)
+    fit_options = FitOptions(seed, checkpoint, allow_repeats=evaluation_data.allow_repeats)
+    model.fit(training_fold.train, training_fold.validation, evaluation_data.catalog, fit_options)
     value = 0.0
     if len(training_fold.test.targets):
         value = ndcg_at_20(model.scorer(evaluation_data.catalog), training_fold.test, evaluation_data.allow_repeats)

@@ -63,7 +63,9 @@ class LanguageModel(ABC):
         """Draw ``sampling.samples`` answers to each conversation, and return them in the order drawn."""
 
     @abstractmethod
-    def choose(self, conversations: Sequence[Conversation], choices: Sequence[str], k: int) -> list[list[int]]:
+    def choose_likeliest(
+        self, conversations: Sequence[Conversation], choices: Sequence[str], k: int
+    ) -> list[list[int]]:
         """Return the ``k`` likeliest answers to each conversation among the texts ``choices``, the likeliest first.
 
         Returns

@@ -162,7 +162,9 @@ class LocalModel(LanguageModel):
         return result
 
     @torch.no_grad()
-    def choose(self, conversations: Sequence[Conversation], choices: Sequence[str], k: int) -> list[list[int]]:
+    def choose_likeliest(
+        self, conversations: Sequence[Conversation], choices: Sequence[str], k: int
+    ) -> list[list[int]]:
         """Return the k likeliest answers to each conversation among the texts ``choices``, found by beam search.
 
         See :func:`jobs.language_models.beam_search.likeliest_answers`. Empty choices are never returned; of equal

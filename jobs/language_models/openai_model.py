@@ -25,7 +25,7 @@ from jobs.language_models.fine_tuning import FineTuning
 from jobs.language_models.language_model import Conversation, LanguageModel, Sampling
 from jobs.language_models.prices import prompt_price
 from jobs.language_models.purchases import Completion, FineTune, PurchaseRecord
-from jobs.language_models.services import Services
+from jobs.language_models.services import PaidServices
 from jobs.progress import progress, say
 from jobs.services.errors import Denied, Refused, ServiceError, WrongAnswer
 from jobs.services.retrying_client import RetryingClient
@@ -45,7 +45,7 @@ class OpenAIModel(LanguageModel):
     hyperparameters : mapping
         The recommender LLMSeqPrompt's hyperparameters. Only ``epochs`` is read; the service itself chooses the learning
         rate, the batch size and the like.
-    services : Services
+    paid_services : Services
         Access to the record of paid requests, and to the spending limit.
 
     Attributes
@@ -54,10 +54,10 @@ class OpenAIModel(LanguageModel):
         The service's name of the fine-tuned model; "" before fine-tuning.
     """
 
-    def __init__(self, name: str, hyperparameters: Mapping[str, Any], services: Services) -> None:
-        self.base_model, self.epochs, self.services = name, int(hyperparameters["epochs"]), services
+    def __init__(self, name: str, hyperparameters: Mapping[str, Any], paid_services: PaidServices) -> None:
+        self.base_model, self.epochs, self.paid_services = name, int(hyperparameters["epochs"]), paid_services
         self.fine_tuned = ""
-        self._purchases = PurchaseRecord(services.connection)
+        self._purchases = PurchaseRecord(paid_services.connection)
         self._client = RetryingClient(SERVICE_NAME)
         self._spending_lock = threading.Lock()
 
@@ -90,7 +90,7 @@ class OpenAIModel(LanguageModel):
                 cost,
             )
             row = row or self._purchases.add_fine_tune(recipe, self.base_model, len(examples), tokens)
-            self.services.spent += cost
+            self.paid_services.spent += cost
         job_id = row.job_id
         if job_id is None:
             job_id, status = self._fine_tuning(row).create_job(files, self.epochs, seed)
@@ -129,7 +129,7 @@ class OpenAIModel(LanguageModel):
             answers |= self._buy_answers({key: request_bodies[position] for key, position in missing.items()})
         return [answers.get(key, []) * repeats for key in hashes]
 
-    def choose(
+    def choose_likeliest(
         self,
         conversations: Sequence[Conversation],  # noqa: ARG002
         choices: Sequence[str],  # noqa: ARG002
@@ -151,7 +151,7 @@ class OpenAIModel(LanguageModel):
 
     @cached_property
     def _prices(self) -> PromptPrice:
-        return prompt_price(self.base_model, self.services.settings)
+        return prompt_price(self.base_model, self.paid_services.settings)
 
     def _cost_of_tokens(self, prompt_tokens: int, completion_tokens: int) -> float:
         """Return the cost, in US dollars, of asking questions and getting answers with these numbers of tokens."""
@@ -160,12 +160,12 @@ class OpenAIModel(LanguageModel):
     def _require_within_limit(self, planned_purchase: str, cost: float) -> None:
         """Print a planned purchase and its cost; raise UsageError if the job would exceed ``prompt_max_cost``."""
         plan = f"llmseqprompt: {planned_purchase}: at most ${cost:.4f}"
-        limit = self.services.settings.prompt_max_cost
+        limit = self.paid_services.settings.prompt_max_cost
         if limit is None:
             raise UsageError(f"{plan}. Nothing is bought without a limit: set prompt_max_cost, in US dollars")
-        if self.services.spent + cost > limit:
+        if self.paid_services.spent + cost > limit:
             raise UsageError(
-                f"{plan}, after ${self.services.spent:.4f} in this run. That is over prompt_max_cost = {limit:g}: "
+                f"{plan}, after ${self.paid_services.spent:.4f} in this run. That is over prompt_max_cost = {limit:g}: "
                 "raise it, or set a smaller training_limit, fewer epochs or fewer samples"
             )
         say(plan)
@@ -227,7 +227,7 @@ class OpenAIModel(LanguageModel):
                         else:
                             self._purchases.add_completion(key, self.fine_tuned, completion)
                             answers[key] = completion.answers
-                            advance(1, f"${self.services.spent:.4f}")
+                            advance(1, f"${self.paid_services.spent:.4f}")
             finally:
                 stop.set()
         if ended_by:
@@ -244,10 +244,12 @@ class OpenAIModel(LanguageModel):
         """Ask the service one question, with retries, and return its answers and their cost."""
 
         def request_answers() -> Completion:
-            limit = self.services.settings.prompt_max_cost
+            limit = self.paid_services.settings.prompt_max_cost
             # A reply with a wrong number of answers costs money too, so spending can exceed the planned cost.
-            if limit is not None and self.services.spent > limit:
-                raise Denied(f"llmseqprompt: ${self.services.spent:.4f} are spent, over prompt_max_cost = {limit:g}")
+            if limit is not None and self.paid_services.spent > limit:
+                raise Denied(
+                    f"llmseqprompt: ${self.paid_services.spent:.4f} are spent, over prompt_max_cost = {limit:g}"
+                )
             response = self._client.client.chat.completions.create(**request_body)
             answers = [choice.message.content or "" for choice in response.choices]
             if response.usage:
@@ -257,7 +259,7 @@ class OpenAIModel(LanguageModel):
                 answer_tokens = sum(map(count_tokens, answers))
             cost = self._cost_of_tokens(prompt_tokens, answer_tokens)
             with self._spending_lock:
-                self.services.spent += cost
+                self.paid_services.spent += cost
             if len(answers) != request_body["n"]:
                 raise WrongAnswer(
                     f"{SERVICE_NAME} gave {len(answers)} answers, not the {request_body['n']} that were asked for"

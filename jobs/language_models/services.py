@@ -10,7 +10,7 @@ from jobs.warehouse.connection import Connection
 
 
 @dataclass
-class Services:
+class PaidServices:
     """Access to paid language models and embeddings; all models of one job share its limit, ``prompt_max_cost``.
 
     Attributes

@@ -1,4 +1,4 @@
-"""Files in the formats that people have, read as rows of the raw tables' columns.
+"""Reads users' files and database tables, whatever their format, and appends their rows to the raw tables.
 
-May import ``warehouse``, ``core``, and the modules beside these folders.
+May import ``warehouse``, ``core``, and the modules directly in ``jobs``.
 """

@@ -1,26 +1,26 @@
-"""The rows of a source as they are to be appended: read, mapped, and each once, in a temporary table."""
+"""Reads a source's rows into a temporary table: mapped to the raw table's columns, and without repeated rows."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
-from jobs.loading.attributes import AttributeRules, Attributes, choose_attributes, leave_out_repeated
+from jobs.loading.attributes import AttributeRules, Attributes, choose_attributes, drop_contradictory_attributes
 from jobs.loading.known_rows import IDS, latest_row_rules
-from jobs.loading.mapped_rows import mapped_selection
+from jobs.loading.mapped_rows import mapped_query
 from jobs.loading.mapping import TABLE_COLUMNS
-from jobs.loading.readable_rows import with_readable_rows
+from jobs.loading.readable_rows import read_readable_rows
 from jobs.loading.relations import FileRelation
 from jobs.loading.sources import NoRowsError, SourceFiles
 from jobs.loading.suspicions import decimal_id_notes, order_line_notes, session_notes
 from jobs.loading.text_values import TIME_COLUMNS
-from jobs.loading.time_formats import require_formats, unread_time_notes
+from jobs.loading.time_formats import require_valid_formats, unread_time_notes
 from jobs.warehouse.connection import Connection, count_rows, literal
 
 
 @dataclass(frozen=True)
 class Arrivals:
-    """The rows of a source that were read and mapped.
+    """A source's rows in a temporary table, mapped to the raw table's columns, with counts and warnings about them.
 
     Attributes
     ----------
@@ -32,16 +32,17 @@ class Arrivals:
     given_columns : frozenset of str
         The raw columns that the files or the map have.
     attributes : Attributes
-        Which other columns of the files are kept, as members of the raw column ``attributes``.
+        Which other columns of the files are kept, as members of the JSON in the raw column ``attributes``.
     notes : tuple of str
-        What the source's owner should know.
+        Warnings about the rows, for the user.
     unreadable_relation : str, optional
         A temporary table with the rows that can't be read; None if there are none.
     unreadable_count : int
     examples : tuple of str
         The first rows that can't be read, each with file, line and reason.
     appended_at : datetime, optional
-        The time of loading that the rows have, if they are in the raw table already. Then ``relation`` is that table.
+        The ``loaded_at`` of the rows, if they are in the raw table already; then ``relation`` is the raw table. Else
+        None.
     """
 
     source: SourceFiles
@@ -60,8 +61,8 @@ class Arrivals:
 def read_source(
     connection: Connection,
     source: SourceFiles,
-    variables: Mapping[str, Any],
-    relation: str = "arrived_rows",
+    dbt_vars: Mapping[str, Any],
+    target_table: str = "arrived_rows",
     *,
     attribute_rules: AttributeRules | None = None,
 ) -> Arrivals:
@@ -71,12 +72,12 @@ def read_source(
 
     Parameters
     ----------
-    variables : mapping
+    dbt_vars : mapping
         Values of the dbt vars, by which dbt's staging will read the rows.
-    relation : str
+    target_table : str
         The name of the temporary table.
     attribute_rules : AttributeRules, optional
-        What decides about attributes, beside the source itself.
+        Which columns become attributes, as far as the source itself doesn't say it.
 
     Raises
     ------
@@ -86,25 +87,25 @@ def read_source(
     NextmartError
         If the files can't be read, hold no rows, or too many of a file's rows are unreadable.
     """
-    require_formats(connection, source.time_formats)
+    require_valid_formats(connection, source.time_formats)
 
     def read(opened: SourceFiles, files: FileRelation) -> Arrivals:
-        return read_relation(connection, opened, files, variables, relation, attribute_rules)
+        return read_mapped_rows(connection, opened, files, dbt_vars, target_table, attribute_rules)
 
-    return with_readable_rows(connection, source, read)
+    return read_readable_rows(connection, source, read)
 
 
-def read_relation(
+def read_mapped_rows(
     connection: Connection,
     source: SourceFiles,
-    files: FileRelation,
-    variables: Mapping[str, Any],
-    relation: str,
+    file_relation: FileRelation,
+    dbt_vars: Mapping[str, Any],
+    target_table: str,
     attribute_rules: AttributeRules | None = None,
 ) -> Arrivals:
-    """Read the relation of a source's files into a temporary table of mapped rows, each once.
+    """Fill a temporary table with a source's rows, mapped to the raw table's columns and without repeated rows.
 
-    The rows that can't be read are put into another temporary table. The parameters are those of ``read_source``.
+    The unreadable rows are put into another temporary table. Most parameters are those of ``read_source``.
 
     Raises
     ------
@@ -115,50 +116,56 @@ def read_relation(
     duckdb.Error
         If DuckDB can't read the files.
     """
-    attributes = choose_attributes(connection, source, files.types, attribute_rules)
-    selection = mapped_selection(connection, source, files, attributes)
-    connection.execute(f"create or replace temp table {relation} as {selection.sql}")
-    read_count = count_rows(connection, relation)
+    attributes = choose_attributes(connection, source, file_relation.types, attribute_rules)
+    selection = mapped_query(connection, source, file_relation, attributes)
+    connection.execute(f"create or replace temp table {target_table} as {selection.sql}")
+    read_count = count_rows(connection, target_table)
     if read_count == 0:
         raise NoRowsError(f"{source.path} holds no rows{_condition_text(source)}; nothing was loaded")
-    format_notes = _format_notes(connection, relation, TIME_COLUMNS[source.table]) if selection.has_formats else []
-    connection.execute(f"create or replace temp view incoming as from {relation}")
+    format_notes = (
+        _unread_format_notes(connection, target_table, TIME_COLUMNS[source.table]) if selection.has_formats else []
+    )
+    connection.execute(f"create or replace temp view incoming as from {target_table}")
     notes = decimal_id_notes(connection, selection.types) + format_notes
     if source.attributes is None and "attributes" not in selection.given_columns and attributes.columns:
-        attributes = leave_out_repeated(connection, relation, IDS[source.table], attributes)
-    connection.execute(_deduplication_sql(source.table, relation, variables))
-    connection.execute(f"create or replace temp view incoming as from {relation}")
-    notes += suspicion_notes(connection, source, selection.given_columns, variables)
+        attributes = drop_contradictory_attributes(connection, target_table, IDS[source.table], attributes)
+    connection.execute(_deduplication_sql(source.table, target_table, dbt_vars))
+    connection.execute(f"create or replace temp view incoming as from {target_table}")
+    notes += suspicion_notes(connection, source, selection.given_columns, dbt_vars)
     return Arrivals(
         source,
-        relation,
+        target_table,
         read_count,
-        count_rows(connection, relation),
+        count_rows(connection, target_table),
         selection.given_columns,
         attributes,
         tuple(f"{source.path}: {note}" for note in notes),
-        _unreadable_rows(connection, source, files, f"{relation}_unreadable") if files.unreadable_count else None,
-        files.unreadable_count,
-        files.examples,
+        _store_unreadable_rows(connection, source, file_relation, f"{target_table}_unreadable")
+        if file_relation.unreadable_count
+        else None,
+        file_relation.unreadable_count,
+        file_relation.examples,
     )
 
 
-def _unreadable_rows(connection: Connection, source: SourceFiles, files: FileRelation, relation: str) -> str:
-    """Fill a temporary table with the rows of files that can't be read, and return the table's name."""
+def _store_unreadable_rows(
+    connection: Connection, source: SourceFiles, file_relation: FileRelation, target_table: str
+) -> str:
+    """Fill a temporary table with the unreadable rows of a source's files, and return the table's name."""
     connection.execute(
-        f"create or replace temp table {relation} as "
+        f"create or replace temp table {target_table} as "
         f"select {literal(source.table)} as table_name, file, line, raw_row, reason "
-        f"from read_json({literal(str(files.unreadable_path))}, format = 'newline_delimited', "
+        f"from read_json({literal(str(file_relation.unreadable_path))}, format = 'newline_delimited', "
         "columns = {file: 'VARCHAR', line: 'BIGINT', raw_row: 'VARCHAR', reason: 'VARCHAR'})"
     )
-    return relation
+    return target_table
 
 
-def _format_notes(connection: Connection, relation: str, time_column: str) -> list[str]:
-    """Return a warning about the times that have no ``--time-format``, and remove the flag that marks them."""
-    unread = f"select count(*), min({time_column}) from {relation} where time_is_unread"
+def _unread_format_notes(connection: Connection, table: str, time_column: str) -> list[str]:
+    """Return a warning about times that no given ``--time-format`` reads, and drop the column ``time_is_unread``."""
+    unread = f"select count(*), min({time_column}) from {table} where time_is_unread"
     count, example = connection.execute(unread).fetchall()[0]
-    connection.execute(f"alter table {relation} drop column time_is_unread")
+    connection.execute(f"alter table {table} drop column time_is_unread")
     if not count:
         return []
     return [
@@ -168,28 +175,28 @@ def _format_notes(connection: Connection, relation: str, time_column: str) -> li
 
 
 def _condition_text(source: SourceFiles) -> str:
-    """Return which condition rows have to meet, in words."""
+    """Return words for the condition that rows have to meet, for the message that a source has no rows."""
     if source.preset and source.where:
         return f" that the preset {source.preset} keeps: {source.where}"
     return " that --where keeps" if source.where else ""
 
 
 def suspicion_notes(
-    connection: Connection, source: SourceFiles, given_columns: frozenset[str], variables: Mapping[str, Any]
+    connection: Connection, source: SourceFiles, given_columns: frozenset[str], dbt_vars: Mapping[str, Any]
 ) -> list[str]:
     """Return warnings about the rows in the temporary view ``incoming``."""
     notes = []
     time_column = TIME_COLUMNS[source.table]
     if time_column in given_columns and not source.time_formats:
-        notes += unread_time_notes(connection, time_column, variables)
+        notes += unread_time_notes(connection, time_column, dbt_vars)
     if "event_id" in given_columns:
-        notes += order_line_notes(connection, source, variables)
+        notes += order_line_notes(connection, source, dbt_vars)
     if "source_session_id" in given_columns:
-        notes += session_notes(connection, variables)
+        notes += session_notes(connection, dbt_vars)
     return notes
 
 
-def _deduplication_sql(table: str, relation: str, variables: Mapping[str, Any]) -> str:
+def _deduplication_sql(table: str, temp_table: str, dbt_vars: Mapping[str, Any]) -> str:
     """Return the SQL that removes repeated rows from a temporary table.
 
     Each event stays once; each item and each visitor has one row.
@@ -198,10 +205,10 @@ def _deduplication_sql(table: str, relation: str, variables: Mapping[str, Any]) 
     total, so that the same row stays whenever the file is loaded.
     """
     if table == "events":
-        return f"create or replace temp table {relation} as select distinct * from {relation}"
+        return f"create or replace temp table {temp_table} as select distinct * from {temp_table}"
     other_columns = ", ".join(f"{column} nulls last" for column in TABLE_COLUMNS[table])
-    rules = latest_row_rules(table, variables)
+    rules = latest_row_rules(table, dbt_vars)
     return (
-        f"create or replace temp table {relation} as select * from {relation} qualify row_number() over ("
+        f"create or replace temp table {temp_table} as select * from {temp_table} qualify row_number() over ("
         f"partition by {IDS[table]} order by {rules.stated_at} desc nulls last, {other_columns}) = 1"
     )

@@ -17,8 +17,8 @@ from jobs.loading.sources import SourceFiles
 from jobs.warehouse.attached import attached_names
 from jobs.warehouse.connection import Connection, literal, quoted
 
-_PART: Final = r'(?:"(?:[^"]|"")+"|[^\W\d][\w$]*)'
-_TABLE_NAME: Final = re.compile(rf"\s*{_PART}\s*(?:\.\s*{_PART}\s*){{1,2}}")
+_NAME_PART: Final = r'(?:"(?:[^"]|"")+"|[^\W\d][\w$]*)'
+_TABLE_NAME: Final = re.compile(rf"\s*{_NAME_PART}\s*(?:\.\s*{_NAME_PART}\s*){{1,2}}")
 TABLES_SHOWN: Final = 20
 """The most tables of a database that an error lists."""
 
@@ -35,36 +35,36 @@ TABLES_OF_A_DATABASE = """
 """
 
 
-def table_name(text: str) -> tuple[str, ...] | None:
+def table_name_parts(text: str) -> tuple[str, ...] | None:
     """Return the parts of a table's name, ``database.table`` or ``database.schema.table``; None if it can't be one.
 
     A part may stand in double quotes, as in SQL.
     """
     if not _TABLE_NAME.fullmatch(text):
         return None
-    parts = re.findall(_PART, text)
+    parts = re.findall(_NAME_PART, text)
     return tuple(part[1:-1].replace('""', '"') if part.startswith('"') else part for part in parts)
 
 
-def source_databases(names: Collection[str], paths: Iterable[str]) -> set[str]:
+def source_databases(known_names: Collection[str], paths: Iterable[str]) -> set[str]:
     """Return the names of the attached databases that sources read.
 
     Parameters
     ----------
-    names : collection of str
+    known_names : collection of str
         The names of all databases of ``[attach]``.
     paths : iterable of str
-        What users call their sources: files, or tables of attached databases.
+        The users' names of their sources: paths of files, or names of tables of attached databases.
 
     Raises
     ------
     UsageError
         If a path means a file and a table, or it looks like a table of a database that is not in ``[attach]``.
     """
-    found = set()
-    by_lower_name = {name.lower(): name for name in names}
+    read_databases = set()
+    by_lower_name = {name.lower(): name for name in known_names}
     for path in paths:
-        parts = table_name(path)
+        parts = table_name_parts(path)
         if parts is None:
             continue
         database = by_lower_name.get(parts[0].lower())
@@ -75,28 +75,34 @@ def source_databases(names: Collection[str], paths: Iterable[str]) -> set[str]:
                 f"'\"{parts[0]}\"{path[len(parts[0]) :]}' with double quotes the table."
             )
         if database:
-            found.add(database)
+            read_databases.add(database)
         elif not is_file and _can_only_be_a_table(path, parts):
             close = difflib.get_close_matches(parts[0].lower(), by_lower_name, n=1)
-            hint = f"did you mean '{by_lower_name[close[0]]}'?" if close else f"attached: {', '.join(names) or 'none'}"
+            hint = (
+                f"did you mean '{by_lower_name[close[0]]}'?"
+                if close
+                else f"attached: {', '.join(known_names) or 'none'}"
+            )
             raise UsageError(
                 f"{path}: there is no such file, and no database [attach.{parts[0]}] in nextmart.toml; {hint}"
             )
-    return found
+    return read_databases
 
 
-def _can_only_be_a_table(path: str, parts: tuple[str, ...]) -> bool:
-    return '"' in path or (len(parts) == 3 and f".{parts[-1].lower()}" not in {*KIND_OF_ENDING, ".gz", ".zip"})
+def _can_only_be_a_table(path: str, name_parts: tuple[str, ...]) -> bool:
+    return '"' in path or (
+        len(name_parts) == 3 and f".{name_parts[-1].lower()}" not in {*KIND_OF_ENDING, ".gz", ".zip"}
+    )
 
 
-def attached_table(connection: Connection, path: str) -> tuple[str, ...] | None:
-    """Return the parts of the name of a table if ``path`` means a table of an attached database, else None."""
-    parts = table_name(path)
+def attached_table_parts(connection: Connection, path: str) -> tuple[str, ...] | None:
+    """Return the parts of a table's name if ``path`` names a table of an attached database, else None."""
+    parts = table_name_parts(path)
     return parts if parts and parts[0].lower() in attached_names(connection) else None
 
 
-def table_relation(connection: Connection, source: SourceFiles, parts: tuple[str, ...]) -> FileRelation:
-    """Return the relation of a table in an attached database.
+def table_relation(connection: Connection, source: SourceFiles, name_parts: tuple[str, ...]) -> FileRelation:
+    """Return a table of an attached database as a relation in SQL, with the types of its columns.
 
     Every column of SQLite is read as the text that it holds, because SQLite keeps any value in any column.
 
@@ -105,46 +111,48 @@ def table_relation(connection: Connection, source: SourceFiles, parts: tuple[str
     NextmartError
         If there is no such table, with the most similar one, or the database doesn't answer.
     """
-    name = f"{source.path} of [attach.{parts[0]}]"
-    full_name = ".".join(map(quoted, parts))
+    name = f"{source.path} of [attach.{name_parts[0]}]"
+    full_name = ".".join(map(quoted, name_parts))
     try:
         described = connection.execute(f"describe select * from {full_name}").fetchall()
         types = {column: type_name for column, type_name, *_ in described}
-        kind = _kind(connection, parts[0])
+        kind = _database_kind(connection, name_parts[0])
         if kind == "sqlite":
-            return FileRelation(_sqlite_sql(parts, types), dict.fromkeys(types, "VARCHAR"), name=name, is_checked=True)
+            return FileRelation(
+                _sqlite_sql(name_parts, types), dict.fromkeys(types, "VARCHAR"), name=name, is_checked=True
+            )
         if kind == "postgres":
-            return replace(postgres_relation(connection, source, parts, types), name=name)
+            return replace(postgres_relation(connection, source, name_parts, types), name=name)
     except (duckdb.CatalogException, duckdb.BinderException) as error:
-        raise NextmartError(_missing_table_text(connection, source.path, parts)) from error
+        raise NextmartError(_missing_table_text(connection, source.path, name_parts)) from error
     except duckdb.Error as error:
         raise NextmartError(redact(f"can't read {name}: {first_paragraph(error)}\nNothing was loaded.")) from error
     return FileRelation(full_name, types, name=name, is_checked=True)
 
 
-def _kind(connection: Connection, database: str) -> str:
+def _database_kind(connection: Connection, database: str) -> str:
     row = connection.execute(
         "select type from duckdb_databases() where lower(database_name) = ?", [database.lower()]
     ).fetchone()
     return str(row[0]) if row else ""
 
 
-def _sqlite_sql(parts: tuple[str, ...], types: dict[str, str]) -> str:
+def _sqlite_sql(name_parts: tuple[str, ...], types: dict[str, str]) -> str:
     texts = ", ".join(f"cast({quoted(column)} as text) as {quoted(column)}" for column in types)
-    query = f"select {texts} from {quoted(parts[-1])}"
-    return f"sqlite_query({literal(parts[0])}, {literal(query)})"
+    query = f"select {texts} from {quoted(name_parts[-1])}"
+    return f"sqlite_query({literal(name_parts[0])}, {literal(query)})"
 
 
-def _missing_table_text(connection: Connection, path: str, parts: tuple[str, ...]) -> str:
-    """Return the message that a database has no such table, with the tables that it has."""
-    rows = connection.execute(TABLES_OF_A_DATABASE, {"database": parts[0].lower()}).fetchall()
+def _missing_table_text(connection: Connection, path: str, name_parts: tuple[str, ...]) -> str:
+    """Return the error message that an attached database has no such table; the message lists its tables."""
+    rows = connection.execute(TABLES_OF_A_DATABASE, {"database": name_parts[0].lower()}).fetchall()
     tables = {f"{schema}.{table}": table for schema, table in rows}
-    wanted = ".".join(parts[1:])
+    wanted = ".".join(name_parts[1:])
     close = difflib.get_close_matches(wanted, tables, n=1) or [
-        full_name for full_name, table in tables.items() if difflib.get_close_matches(parts[-1], [table], n=1)
+        full_name for full_name, table in tables.items() if difflib.get_close_matches(name_parts[-1], [table], n=1)
     ]
-    said = f"[attach.{parts[0]}] has no table '{wanted}' ({path})"
+    said = f"[attach.{name_parts[0]}] has no table '{wanted}' ({path})"
     if close:
-        return f"{said}; did you mean '{parts[0]}.{close[0]}'? Nothing was loaded."
+        return f"{said}; did you mean '{name_parts[0]}.{close[0]}'? Nothing was loaded."
     listed = [*list(tables)[:TABLES_SHOWN], *(["…"] if len(tables) > TABLES_SHOWN else [])]
     return f"{said}; it has: {', '.join(listed) or 'no tables that this user may read'}. Nothing was loaded."

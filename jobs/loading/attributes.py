@@ -11,17 +11,17 @@ from jobs.loading.sources import ALL_ATTRIBUTES, SourceFiles
 from jobs.warehouse.connection import Connection, literal, quoted
 
 TABLES_WITH_ATTRIBUTES: Final = ("items", "visitors")
-_NUMBERS = re.compile(r"U?(TINY|SMALL|BIG|HUGE)INT|U?INTEGER|FLOAT|DOUBLE|DECIMAL\(.*\)|BIGNUM")
+_NUMBER_TYPES = re.compile(r"U?(TINY|SMALL|BIG|HUGE)INT|U?INTEGER|FLOAT|DOUBLE|DECIMAL\(.*\)|BIGNUM")
 
 
 @dataclass(frozen=True)
 class AttributeRules:
-    """What decides about attributes, beside the source itself.
+    """Which columns of a source become attributes, as far as the source itself doesn't say it.
 
     Attributes
     ----------
     spellings : name in lower case -> name
-        The attributes of sources that were read before this one in the same load.
+        The names of attributes in sources that were read before this source in the same load.
     rows_are_events : bool
         Whether the same files are loaded as events too.
     """
@@ -32,7 +32,7 @@ class AttributeRules:
 
 @dataclass(frozen=True)
 class Attributes:
-    """The columns of a source's files that are kept as attributes, and those that are not.
+    """Which columns of a source's files are kept as attributes, and which are left out.
 
     Attributes
     ----------
@@ -42,7 +42,7 @@ class Attributes:
     reason : str
         Why columns are left out though the user has not said so; an empty text if the user has.
     missing : tuple of str
-        Names that the user wants and that no column of the files has.
+        Names that the user typed as attributes and that no column of the files has.
     """
 
     columns: Mapping[str, str]
@@ -51,20 +51,20 @@ class Attributes:
     missing: tuple[str, ...] = ()
 
     def as_dictionary(self) -> dict[str, Any]:
-        """Return the names as values that JSON can hold."""
+        """Return the names of the kept and the left-out columns, and the reason, as a dictionary for JSON."""
         return {"kept": list(self.columns), "left_out": list(self.left_out), "reason": self.reason}
 
     def without_columns(self, reason: str) -> "Attributes":
-        """Return the same with all columns left out for a reason."""
+        """Return these attributes with every kept column left out, for the given reason."""
         return Attributes({}, (*self.columns.values(), *self.left_out), reason)
 
 
-def parse_attributes(choice: str | Sequence[str] | None) -> tuple[str, ...] | None:
-    """Return what the option ``--attributes``, or the key of a feed, says as ``SourceFiles.attributes``.
+def parse_attributes(option_value: str | Sequence[str] | None) -> tuple[str, ...] | None:
+    """Parse the option ``--attributes``, or a feed's key ``attributes``, into a value of ``SourceFiles.attributes``.
 
     Parameters
     ----------
-    choice : str or sequence of str, optional
+    option_value : str or sequence of str, optional
         Names with commas between them or in a list, ``all`` or ``none``; None: not given.
 
     Raises
@@ -72,38 +72,38 @@ def parse_attributes(choice: str | Sequence[str] | None) -> tuple[str, ...] | No
     UsageError
         If a name is blank.
     """
-    if choice is None:
+    if option_value is None:
         return None
-    names = [name.strip() for name in (choice.split(",") if isinstance(choice, str) else choice)]
+    names = [name.strip() for name in (option_value.split(",") if isinstance(option_value, str) else option_value)]
     if not all(names):
-        raise UsageError(f"--attributes {choice}: write all, none, or names of columns, with commas between them")
+        raise UsageError(f"--attributes {option_value}: write all, none, or names of columns, with commas between them")
     if len(names) == 1 and names[0].lower() in ("all", "none"):
         return ALL_ATTRIBUTES if names[0].lower() == "all" else ()
     return tuple(names)
 
 
 def unknown_columns(source: SourceFiles, column_names: Iterable[str]) -> list[str]:
-    """Return the columns of files that are neither nextmart's nor the whole right side of a ``--map``."""
+    """Return a source's columns that have no raw column's name and are not the whole right side of a ``--map``."""
     known = {*TABLE_COLUMNS[source.table], *TABLE_COLUMNS["events"], "loaded_at"}
     known |= {theirs.lower() for theirs in source.column_map.values()}
     return [name for name in column_names if name.lower() not in known]
 
 
-def unmentioned_columns(source: SourceFiles, column_names: Iterable[str]) -> list[str]:
-    """Return the columns of files that nextmart doesn't know and that no expression of the map or `where` mentions."""
+def columns_outside_expressions(source: SourceFiles, column_names: Iterable[str]) -> list[str]:
+    """Return those of a source's ``unknown_columns`` that no SQL of ``--map`` or ``--where`` mentions."""
     expressions = " ".join([*source.column_map.values(), source.where or ""]).lower()
     return [name for name in unknown_columns(source, column_names) if name.lower() not in expressions]
 
 
-def possible_attributes(source: SourceFiles, column_names: Iterable[str]) -> list[str]:
-    """Return the columns of files that may become attributes and that no expression of the user mentions."""
+def attribute_candidates(source: SourceFiles, column_names: Iterable[str]) -> list[str]:
+    """Return a source's columns that may become attributes and that no SQL of ``--map`` or ``--where`` mentions."""
     if source.table not in TABLES_WITH_ATTRIBUTES or source.preset:
         return []
-    return unmentioned_columns(source, column_names)
+    return columns_outside_expressions(source, column_names)
 
 
 def may_be_attribute(source: SourceFiles, column: str) -> bool:
-    """Tell whether a column of a source may become an attribute, as far as its name says."""
+    """Tell, by a column's name alone, whether the column of a source may become an attribute."""
     if source.table not in TABLES_WITH_ATTRIBUTES or (source.preset and source.attributes is None):
         return False
     if source.attributes in (None, ALL_ATTRIBUTES):
@@ -114,7 +114,7 @@ def may_be_attribute(source: SourceFiles, column: str) -> bool:
 def choose_attributes(
     connection: Connection, source: SourceFiles, column_names: Iterable[str], rules: AttributeRules | None
 ) -> Attributes:
-    """Return which columns of a source's files are attributes, before anybody has looked at the rows.
+    """Return which columns of a source become attributes, by the columns' names; the rows are not read.
 
     A name that differs in case alone from an attribute that the warehouse has is that attribute.
 
@@ -123,15 +123,15 @@ def choose_attributes(
     column_names : iterable of str
         The names of the files' columns.
     rules : AttributeRules, optional
-        What is known beside the source.
+        Which columns become attributes, as far as the source itself doesn't say it.
     """
     rules = rules or AttributeRules()
     column_names = list(column_names)
     if source.table not in TABLES_WITH_ATTRIBUTES:
         return Attributes({})
     if source.preset and source.attributes is None:
-        # of a program's events on several items, most columns say something of the event
-        columns_of_items = [] if "element" in column_names else unmentioned_columns(source, column_names)
+        # where a row is an event on several items, most columns describe the event rather than the items
+        columns_of_items = [] if "element" in column_names else columns_outside_expressions(source, column_names)
         return Attributes({}, tuple(columns_of_items), f"because of the preset {source.preset}")
     chosen, reason = source.attributes, ""
     missing: tuple[str, ...] = ()
@@ -139,39 +139,39 @@ def choose_attributes(
     if chosen is None and rules.rows_are_events:
         chosen, reason = (), "because the same rows are loaded as events"
     if chosen is None or chosen == ALL_ATTRIBUTES:
-        wanted = candidates
+        attribute_columns = candidates
     else:
         lower_names = {name.lower() for name in chosen}
-        wanted = [name for name in column_names if name.lower() in lower_names]
+        attribute_columns = [name for name in column_names if name.lower() in lower_names]
         column_set = {name.lower() for name in column_names}
         missing = tuple(name for name in chosen if name.lower() not in column_set)
-    spellings = {**rules.spellings, **known_spellings(connection, source.table)} if wanted else {}
+    spellings = {**rules.spellings, **known_spellings(connection, source.table)} if attribute_columns else {}
     columns: dict[str, str] = {}
-    taken: set[str] = set()
-    for column in wanted:
+    used_names: set[str] = set()
+    for column in attribute_columns:
         name = clean_name(column)
         name = spellings.get(name.lower(), name)
-        if name and name.lower() not in taken:
+        if name and name.lower() not in used_names:
             columns[name] = column
-            taken.add(name.lower())
+            used_names.add(name.lower())
     left_out = tuple(name for name in candidates if name not in columns.values())
     return Attributes(dict(sorted(columns.items())), left_out, reason, missing)
 
 
 def missing_attributes(all_attributes: Sequence[Attributes]) -> list[str]:
-    """Return the names that the user wants as attributes and that none of the sources has as a column."""
-    found = {name.lower() for attributes in all_attributes for name in attributes.columns.values()}
-    wanted = dict.fromkeys(name for attributes in all_attributes for name in attributes.missing)
-    return [name for name in wanted if name.lower() not in found]
+    """Return the names that the user typed as attributes and that are columns of none of the sources."""
+    found_names = {name.lower() for attributes in all_attributes for name in attributes.columns.values()}
+    typed_names = dict.fromkeys(name for attributes in all_attributes for name in attributes.missing)
+    return [name for name in typed_names if name.lower() not in found_names]
 
 
-def require_found_attributes(all_attributes: Sequence[Attributes]) -> None:
-    """Check that each column that the user wants as an attribute is in some file.
+def require_attribute_columns(all_attributes: Sequence[Attributes]) -> None:
+    """Raise an error if a column that the user typed as an attribute is in none of the files.
 
     Raises
     ------
     UsageError
-        If a name is in no file; the message says which column has a name like it.
+        If no file has such a column; the message names the column with the most similar name.
     """
     for name in missing_attributes(all_attributes):
         known = {
@@ -181,14 +181,14 @@ def require_found_attributes(all_attributes: Sequence[Attributes]) -> None:
 
 
 def clean_name(name: str) -> str:
-    """Return the name of a column without control characters, and with single blanks alone."""
+    """Return the name of a column without control characters and with one blank between words."""
     return "".join(sign for sign in " ".join(name.split()) if sign.isprintable())
 
 
 def known_spellings(connection: Connection, table: str) -> dict[str, str]:
-    """Return the names of the attributes that a raw table has, by their lower case; none if there is no such table.
+    """Return the names of attributes in a raw table: name in lower case -> name as spelt; empty without such a table.
 
-    Of several spellings the first in alphabetical order counts.
+    Of several spellings of a name, the first in alphabetical order is returned.
     """
     has_attributes = connection.execute(
         "select true from information_schema.columns where table_catalog = current_database() "
@@ -204,77 +204,79 @@ def known_spellings(connection: Connection, table: str) -> dict[str, str]:
     return {name.lower(): name for (name,) in names}
 
 
-def leave_out_repeated(connection: Connection, relation: str, id_column: str, attributes: Attributes) -> Attributes:
-    """Leave out all attributes of a temporary table's rows if rows of one id have different ones, as rows of orders do.
+def drop_contradictory_attributes(
+    connection: Connection, table: str, id_column: str, attributes: Attributes
+) -> Attributes:
+    """Drop all attributes of a table's rows if rows with one id have different attributes, as rows of orders do.
 
     Parameters
     ----------
-    relation : str
+    table : str
         The temporary table; its column ``attributes`` becomes null.
     id_column : str
         The column with the id of an item or a visitor.
     """
     repeats = connection.execute(
-        f"select true from {relation} where trim({id_column}) <> '' group by {id_column} "
+        f"select true from {table} where trim({id_column}) <> '' group by {id_column} "
         "having min(hash(attributes)) <> max(hash(attributes)) limit 1"
     ).fetchone()
     if not repeats:
         return attributes
     connection.execute(
-        f"create or replace temp table {relation} as select * replace (null::json as attributes) from {relation}"
+        f"create or replace temp table {table} as select * replace (null::json as attributes) from {table}"
     )
     return attributes.without_columns(f"because rows repeat {id_column.removesuffix('_id')}s")
 
 
 def attributes_sql(
-    attributes: Attributes, types: Mapping[str, str], whole: str | None, value_types: Mapping[str, str]
+    attributes: Attributes, file_types: Mapping[str, str], whole_value: str | None, value_types: Mapping[str, str]
 ) -> str:
     """Return the SQL of the raw column ``attributes``: a JSON object without nulls; null if it would be empty.
 
     Parameters
     ----------
-    types : column of the files -> DuckDB type
-    whole : str, optional
-        SQL of the value that the files or the map give to the column ``attributes``. The members of an object are
-        attributes; any other value becomes the attribute ``attributes``.
+    file_types : column of the files -> DuckDB type
+    whole_value : str, optional
+        SQL of the value of the raw column ``attributes`` itself, where the files or the map have this column. The
+        members of an object are attributes; any other value becomes the attribute ``attributes``.
     value_types : nextmart's column -> DuckDB type of its value
     """
     members = (
-        f"{literal(name)}, {_json_value_sql(quoted(column), types[column])}"
+        f"{literal(name)}, {_json_value_sql(quoted(column), file_types[column])}"
         for name, column in attributes.columns.items()
     )
     merged = f"json_object({', '.join(members)})"
-    if whole is not None:
-        value = f"to_json({_json_value_sql(whole, value_types['attributes'])})"
+    if whole_value is not None:
+        value = f"to_json({_json_value_sql(whole_value, value_types['attributes'])})"
         if value_types["attributes"] == "VARCHAR":
-            value = f"case when json_valid({whole}) then cast({whole} as json) else {value} end"
+            value = f"case when json_valid({whole_value}) then cast({whole_value} as json) else {value} end"
         whole_object = (
             f"case when json_type({value}) = 'OBJECT' then {value} else json_object('attributes', {value}) end"
         )
         merged = f"json_merge_patch({whole_object}, {merged})"
-    # merging an object into another removes what is null
+    # json_merge_patch removes members that are null
     return f"cast(nullif(cast(json_merge_patch('{{}}', {merged}) as varchar), '{{}}') as json)"
 
 
-def merged_sql(known: str, arrived: str, names: Iterable[str]) -> str:
-    """Return the SQL of a row's attributes: what the feed says of those that the feed has, and the known others.
+def merged_attributes_sql(known: str, arrived: str, names: Iterable[str]) -> str:
+    """Return the SQL of a row's attributes: the arrived values, and the known values of attributes that the feed lacks.
 
     Parameters
     ----------
     known, arrived : str
-        SQL of the attributes of both, JSON objects without nulls; null for none.
+        SQL of the attributes in the warehouse and in the feed: JSON objects without nulls; null for no attributes.
     names : iterable of str
         The names of the attributes that the feed has.
     """
-    # the feed's names are removed first, because a merge would mix what is nested in a known value with the new one
+    # the feed's attributes are removed from the known ones first, because a merge would mix nested values of both
     emptied = ", ".join(f"{literal(name)}, null" for name in names)
     kept = f"json_merge_patch(coalesce({known}, '{{}}'), json_object({emptied}))"
     merged = f"nullif(json_merge_patch({kept}, coalesce({arrived}, '{{}}'))::varchar, '{{}}')::json"
     return f"case when {known} is null then {arrived} else {merged} end"
 
 
-def values_sql(attributes: str, names: Iterable[str]) -> str:
-    """Return the SQL of a list of some attributes' values, in the order of names.
+def attribute_values_sql(attributes: str, names: Iterable[str]) -> str:
+    """Return the SQL of the list of the named attributes' values, in the order of ``names``.
 
     Parameters
     ----------
@@ -286,12 +288,12 @@ def values_sql(attributes: str, names: Iterable[str]) -> str:
 
 
 def _json_value_sql(value: str, type_name: str) -> str:
-    """Return the SQL of a value that becomes JSON: numbers, booleans and nested values as such, all others as text."""
+    """Return the SQL that turns a value into JSON; values other than numbers, booleans and nested ones become text."""
     if type_name in ("FLOAT", "DOUBLE"):
         return f"case when isfinite({value}) then to_json({value}) end"
     if type_name == "JSON":
-        return f"cast({value} as json)"  # other databases give JSON as text
-    if type_name.endswith((")", "]")) or type_name == "BOOLEAN" or _NUMBERS.fullmatch(type_name):
+        return f"cast({value} as json)"  # attached databases return JSON columns as text
+    if type_name.endswith((")", "]")) or type_name == "BOOLEAN" or _NUMBER_TYPES.fullmatch(type_name):
         return f"to_json({value})"
     text = value if type_name == "VARCHAR" else f"cast({value} as varchar)"
     return f"nullif({text}, '')"

@@ -1,6 +1,6 @@
-"""Copies of text files that hold every readable row, and a list of the rows that can't be read.
+"""Copies of text files with the readable rows alone, and a list of the unreadable rows.
 
-DuckDB reads a file in which all is well at once. A file that it refuses is read here line by line, in bounded memory.
+Where DuckDB refuses a file, this module reads the file line by line, in bounded memory.
 """
 
 import json
@@ -10,28 +10,28 @@ from typing import BinaryIO, Final, TextIO
 
 from jobs.errors import NextmartError
 from jobs.loading.text_heads import TextHead
-from jobs.loading.text_records import NOT_UTF_8, Record, RecordReader, Run, canonical_line, not_utf_8
+from jobs.loading.text_records import NOT_UTF_8, Record, RecordReader, RecordRun, canonical_line, not_utf_8_reason
 
 MAX_RAW_ROW: Final = 10_000
 """The most characters of an unreadable row that are kept."""
-_EXAMPLES: Final = 5
-_CHUNK = 1 << 20
+_EXAMPLES_KEPT: Final = 5
+_CHUNK_BYTES = 1 << 20
 
 
 @dataclass
 class UnreadableRows:
-    """The unreadable rows of one file: each is written to ``output`` as a line of JSON, the first ones are kept.
+    """Collects the unreadable rows of one file: writes each to ``output`` as a line of JSON and keeps the first few.
 
     Attributes
     ----------
     file : str
-        The path that the user knows the file by.
+        The file's path as the user gave it.
     output : text stream
         Receives ``{"file": ..., "line": ..., "raw_row": ..., "reason": ...}`` for each row.
     readable, unreadable : int
-        The numbers of rows of both kinds.
+        The numbers of readable and of unreadable rows.
     longest : int
-        A number of bytes that no readable row exceeds.
+        An upper bound of the length of readable rows, in bytes.
     examples : list of str
         The first unreadable rows, each with file, line and reason.
     """
@@ -43,20 +43,20 @@ class UnreadableRows:
     longest: int = 0
     examples: list[str] = field(default_factory=list)
 
-    def keep(self, line: bytes, target: BinaryIO) -> None:
-        """Write a readable row with its line end."""
+    def write_row(self, line: bytes, target: BinaryIO) -> None:
+        """Write a readable row, which ends with a line end, to ``target``, and count it."""
         target.write(line)
         self.readable += 1
         self.longest = max(self.longest, len(line))
 
-    def keep_run(self, lines: bytes, target: BinaryIO) -> None:
-        """Write readable rows, of which each is one line with a plain line end."""
+    def write_run(self, lines: bytes, target: BinaryIO) -> None:
+        """Write readable rows to ``target``, and count them; each row is one line that ends with a line feed."""
         target.write(lines)
         self.readable += lines.count(b"\n")
         self.longest = max(self.longest, len(lines))
 
-    def set_aside(self, record: Record) -> None:
-        """Write a row that can't be read to the list of such rows."""
+    def write_unreadable(self, record: Record) -> None:
+        """Write an unreadable row, with its reason, to the list ``output``, and count it."""
         text = record.raw.decode("utf-8", errors="backslashreplace")
         if len(text) > MAX_RAW_ROW:
             text = f"{text[:MAX_RAW_ROW]}... ({len(text):,} characters)"
@@ -66,7 +66,7 @@ class UnreadableRows:
         row = {"file": self.file, "line": record.line, "raw_row": text, "reason": reason}
         self.output.write(json.dumps(row) + "\n")
         self.unreadable += 1
-        if len(self.examples) < _EXAMPLES:
+        if len(self.examples) < _EXAMPLES_KEPT:
             shown = text if len(text) <= 200 else text[:200] + "..."
             self.examples.append(f"{self.file}, line {record.line:,}: {reason}\n    {shown}")
 
@@ -102,16 +102,16 @@ def copy_text(source: BinaryIO, target: BinaryIO, head: TextHead, rows: Unreadab
     source.read(head.offset)
     newline = b"\r" if head.newline == b"\r" else b"\n"
     first_line = head.skip + head.header_lines + 1
-    reader = RecordReader(_pieces(source), head.delimiter, len(head.columns), first_line, newline)
-    for record in reader.parts():
-        if isinstance(record, Run):
-            rows.keep_run(record.lines, target)
+    reader = RecordReader(_chunks(source), head.delimiter, len(head.columns), first_line, newline)
+    for record in reader.records_and_runs():
+        if isinstance(record, RecordRun):
+            rows.write_run(record.lines, target)
         elif record.reason:
-            rows.set_aside(record)
+            rows.write_unreadable(record)
         elif record.fields is not None:
-            rows.keep(canonical_line(record.fields, head.delimiter), target)
+            rows.write_row(canonical_line(record.fields, head.delimiter), target)
         else:
-            rows.keep(record.raw + b"\n", target)
+            rows.write_row(record.raw + b"\n", target)
 
 
 def copy_json_lines(source: BinaryIO, target: BinaryIO, rows: UnreadableRows) -> None:
@@ -120,16 +120,16 @@ def copy_json_lines(source: BinaryIO, target: BinaryIO, rows: UnreadableRows) ->
         body = line.rstrip(b"\r\n").removeprefix(b"\xef\xbb\xbf" if number == 1 else b"")
         if not body.strip():
             continue
-        reason = _json_reason(body)
+        reason = _json_fault(body)
         if reason:
-            rows.set_aside(Record(number, body, None, reason))
+            rows.write_unreadable(Record(number, body, None, reason))
         else:
-            rows.keep(body + b"\n", target)
+            rows.write_row(body + b"\n", target)
 
 
-def _json_reason(body: bytes) -> str:
-    """Return the reason why a line is no JSON object in text, or an empty text."""
-    reason = not_utf_8(body)
+def _json_fault(body: bytes) -> str:
+    """Return the reason why a line is no JSON object; an empty text if the line is one."""
+    reason = not_utf_8_reason(body)
     if reason:
         return reason
     try:
@@ -148,7 +148,7 @@ def _json_reason(body: bytes) -> str:
     return ""
 
 
-def _pieces(source: BinaryIO) -> Iterator[bytes]:
-    """Return a stream's bytes in pieces."""
-    while piece := source.read(_CHUNK):
+def _chunks(source: BinaryIO) -> Iterator[bytes]:
+    """Yield a stream's bytes in chunks."""
+    while piece := source.read(_CHUNK_BYTES):
         yield piece

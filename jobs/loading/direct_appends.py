@@ -1,7 +1,7 @@
-"""Events of large files, appended to an empty ``raw.events`` in one pass; rows that repeat others are removed after it.
+"""Appends the events of large files to an empty ``raw.events`` in one pass, and removes repeated rows afterwards.
 
-A load of other sources goes by way of temporary tables, which hold the rows before they are compared with known ones.
-Nothing is known to an empty table, so its rows can be compared where they are.
+Other loads put the rows into a temporary table first, and compare them with the rows of the raw table. An empty raw
+table has no rows to compare with, so the temporary table is not needed.
 """
 
 import math
@@ -14,19 +14,19 @@ import numpy as np
 
 from jobs.errors import NextmartError
 from jobs.loading.arrivals import Arrivals, suspicion_notes
-from jobs.loading.file_listing import found_files
-from jobs.loading.mapped_rows import mapped_selection
+from jobs.loading.file_listing import find_source_files
+from jobs.loading.mapped_rows import mapped_query
 from jobs.loading.mapping import TABLE_COLUMNS
-from jobs.loading.preset_sources import open_source
+from jobs.loading.preset_sources import open_source_relation
 from jobs.loading.sources import SourceFiles
 from jobs.loading.suspicions import decimal_id_notes
 from jobs.warehouse.clock import now
 from jobs.warehouse.connection import Connection, count_rows, is_own_table
 
 DIRECT_BYTES: Final = 256 << 20
-"""Files of at least so many bytes are appended directly. Smaller ones gain nothing by it."""
+"""The least bytes of files that are appended directly; smaller files load as fast by way of a temporary table."""
 HASHES_IN_MEMORY: Final = 1 << 26
-"""At most about so many hashes, of eight bytes each, are sorted in memory at a time."""
+"""About the largest number of hashes, of eight bytes each, that are sorted in memory at a time."""
 FEW_ROWS: Final = 0.05
 
 COLUMNS: Final = ", ".join(TABLE_COLUMNS["events"])
@@ -42,9 +42,9 @@ def can_append_directly(connection: Connection, source: SourceFiles) -> bool:
     if source.table != "events" or source.time_formats:
         return False
     try:
-        files = found_files(connection, source)
+        files = find_source_files(connection, source)
     except NextmartError:
-        return False  # reading says what is wrong
+        return False  # read_source raises the error that says what is wrong with the files
     if sum(Path(file.path).stat().st_size for file in files if Path(file.path).is_file()) < DIRECT_BYTES:
         return False
     return is_own_table(connection, "raw", "events") and count_rows(connection, "(from raw.events limit 1)") == 0
@@ -61,13 +61,13 @@ def append_directly(connection: Connection, source: SourceFiles, variables: Mapp
     Raises
     ------
     duckdb.Error, NextmartError
-        If anything is wrong with the files. ``read_source`` says what, or reads all but the unreadable rows, after the
-        transaction is rolled back.
+        If the files can't be read, or a row is unreadable. The caller rolls back the transaction and calls
+        ``read_source``, which leaves unreadable rows out, or says what is wrong.
     """
     loaded_at = now()
     with TemporaryDirectory(prefix="nextmart-") as folder:
-        source, files = open_source(connection, source, Path(folder))
-        selection = mapped_selection(connection, source, files)
+        source, files = open_source_relation(connection, source, Path(folder))
+        selection = mapped_query(connection, source, files)
         connection.execute(
             f"insert into raw.events by name select *, $loaded_at as loaded_at from ({selection.sql})",
             {"loaded_at": loaded_at},
@@ -76,7 +76,7 @@ def append_directly(connection: Connection, source: SourceFiles, variables: Mapp
     if not read_count:
         raise NextmartError(f"{source.path} holds no rows; nothing was loaded")
     repeated_count, has_repeated_ids = remove_repeated_events(connection)
-    relation = "raw.events"  # all of its rows are of this source; a view of them all can be sampled fast
+    relation = "raw.events"  # the table has this source's rows alone; DuckDB samples a view of a whole table fast
     connection.execute(f"create or replace temp view incoming as from {relation}")
     notes = decimal_id_notes(connection, selection.types)
     told_columns = selection.given_columns - (set() if has_repeated_ids else {"event_id"})
@@ -93,9 +93,9 @@ def append_directly(connection: Connection, source: SourceFiles, variables: Mapp
 
 
 def remove_repeated_events(connection: Connection) -> tuple[int, bool]:
-    """Remove rows of ``raw.events`` that repeat another row, where all rows are of the load in progress.
+    """Remove rows of ``raw.events`` that repeat another row; all rows of the table come from the load in progress.
 
-    Only rows with the hash of another row are compared: in most files no row has, since every event has an id.
+    Only rows whose hashes are equal are compared: most files have none, since every event has an id of its own.
 
     Returns
     -------
@@ -119,7 +119,7 @@ def remove_repeated_events(connection: Connection) -> tuple[int, bool]:
 
 
 def _repeated_hashes(connection: Connection, row_hash: str, rows: int) -> np.ndarray:
-    """Return the values of an SQL hash that several rows of ``raw.events`` have: uint64, ascending, each once."""
+    """Return the hashes that several rows of ``raw.events`` have in common: uint64 array, ascending, distinct."""
     parts = max(1, math.ceil(rows / HASHES_IN_MEMORY))
     found = []
     for part in range(parts):
@@ -131,7 +131,7 @@ def _repeated_hashes(connection: Connection, row_hash: str, rows: int) -> np.nda
 
 
 def _suspect_rows(connection: Connection, row_hash: str, hashes: np.ndarray) -> int:
-    """Fill the temporary table ``suspect_hashes``, and return the number of rows that have one of the hashes."""
+    """Put hashes into the table ``suspect_hashes``, and return how many rows of ``raw.events`` have one of them."""
     connection.execute("create or replace temp table suspect_hashes (row_hash ubigint)")
     if len(hashes):
         connection.register("repeated_hashes", {"row_hash": hashes})

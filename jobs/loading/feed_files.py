@@ -17,7 +17,7 @@ from jobs.loading.feed_settings import Feed
 from jobs.loading.file_listing import is_hidden
 
 _SECRET_LENGTH = 4
-"""The values of variables that are shorter are not looked for in texts: they would be found everywhere."""
+"""The fewest characters of an environment variable's value that is replaced in texts; a shorter one is in any text."""
 
 
 @dataclass(frozen=True)
@@ -29,9 +29,9 @@ class FeedFile:
     path : str
         The path under which the file is opened.
     name : str
-        The path as messages and tables have it: with names of environment variables, without their values.
+        The path for messages and tables: ``${VARIABLE}`` stands in place of an environment variable's value.
     folder : str
-        The name of the folder whose files belong together, if the feed names folders; else empty.
+        The name of the folder that holds the file, if the feed's paths and globs mean folders; else an empty text.
     """
 
     path: str
@@ -40,7 +40,7 @@ class FeedFile:
 
 
 def feed_files(feed: Feed) -> list[FeedFile]:
-    """Return the files that a feed's paths and globs mean, in the order of their names; each file once.
+    """Return the distinct files that a feed's paths and globs match, in the order of their names.
 
     Raises
     ------
@@ -60,19 +60,19 @@ def feed_files(feed: Feed) -> list[FeedFile]:
 
 
 def name_order(name: str) -> tuple[tuple[str, int], ...]:
-    """Return a sort key of names in which numbers count as numbers: ``day_2.csv`` comes before ``day_10.csv``."""
+    """Return a sort key of file names that sorts digits as numbers: ``day_2.csv`` comes before ``day_10.csv``."""
     parts = re.split(r"(\d+)", name)
     return tuple(("", int(part)) if position % 2 else (part, 0) for position, part in enumerate(parts))
 
 
 def is_name_of(feed: Feed, name: str) -> bool:
-    """Tell whether the feed's patterns mean a file with this name, or a folder around it, even if it is gone."""
+    """Tell whether a feed's paths and globs match a file name, or the name of its folder; the file need not exist."""
     patterns = [os.path.normpath(pattern) for pattern in feed.patterns]
     return any(fnmatchcase(name, pattern) or fnmatchcase(name, f"{pattern}/*") for pattern in patterns)
 
 
 def expanded_name(feed: Feed, name: str) -> str:
-    """Return the path of a file whose name has environment variables.
+    """Return a file's path: its name with the values of environment variables in place of ``${VARIABLE}``.
 
     Raises
     ------
@@ -83,7 +83,7 @@ def expanded_name(feed: Feed, name: str) -> str:
 
 
 def without_values(feed: Feed, text: str) -> str:
-    """Return a text in which the names of the feed's environment variables stand for their values."""
+    """Replace the values of the feed's environment variables in a text by their names, as in ``${VARIABLE}``."""
     names = {name for pattern in feed.patterns for name in VARIABLE.findall(pattern)}
     values = {name: os.environ.get(name, "") for name in names}
     for name, value in sorted(values.items(), key=lambda item: -len(item[1])):
@@ -93,13 +93,13 @@ def without_values(feed: Feed, text: str) -> str:
 
 
 def _expanded(feed_name: str, pattern: str) -> tuple[str, list[tuple[str, str]]]:
-    """Return a pattern with the values of its variables, and what the beginnings of its matches are called.
+    """Put the values of environment variables into a pattern; return it, and how to undo it in paths that it matches.
 
     Returns
     -------
     tuple
-        The pattern; and pairs of the text before a variable's end and that text with the variable's name, the longest
-        first.
+        The pattern with values; and pairs of a beginning of that pattern and the same beginning with variables' names,
+        the longest first.
     """
     real, prefixes, end = "", [], 0
     for found in VARIABLE.finditer(pattern):
@@ -116,21 +116,21 @@ def _expanded(feed_name: str, pattern: str) -> tuple[str, list[tuple[str, str]]]
 
 
 def _matches(feed: Feed, pattern: str) -> Iterator[FeedFile]:
-    """Yield the files that a path or a glob means."""
+    """Yield the files that a feed's path or glob matches."""
     real, prefixes = _expanded(feed.name, pattern)
     for match in [real] if Path(real).exists() else glob.iglob(real, recursive=True):  # noqa: PTH207 - keeps prefixes
         folder = os.path.normpath(_name(match, prefixes)) if Path(match).is_dir() else ""
         for path in _files_inside(match) if folder else [match]:
-            # "./", because shop.csv alone could mean a table of an attached database shop
+            # "./" is put in front, because the path shop.csv could be a table of an attached database named shop
             openable = path if "/" in path else f"./{path}"
             yield FeedFile(openable, os.path.normpath(_name(path, prefixes)), folder)
 
 
 def _name(path: str, prefixes: list[tuple[str, str]]) -> str:
-    """Return the name of a path that matches a pattern."""
+    """Return a path with names of environment variables, as in ``${VARIABLE}``, in place of their values."""
     beginning, name = next((pair for pair in prefixes if path.startswith(pair[0])), ("", ""))
     rest = path[len(beginning) :]
-    if prefixes:  # of a pattern with a glob before a variable
+    if prefixes:  # values of variables behind a glob: the known beginning of the pattern doesn't reach them
         for variable in set(VARIABLE.findall(prefixes[0][1])) - set(VARIABLE.findall(name)):
             if len(os.environ[variable]) >= _SECRET_LENGTH:
                 rest = rest.replace(os.environ[variable], f"${{{variable}}}")
@@ -138,6 +138,6 @@ def _name(path: str, prefixes: list[tuple[str, str]]) -> str:
 
 
 def _files_inside(folder: str) -> list[str]:
-    """Return the paths of a folder's files, hidden ones and tools' markers aside."""
+    """Return the paths of a folder's files, without hidden files and tools' markers such as ``_SUCCESS``."""
     found = glob.glob(os.path.join(glob.escape(folder), "**"), recursive=True)  # noqa: PTH118, PTH207
     return [path for path in found if Path(path).is_file() and not is_hidden(Path(path).relative_to(folder).parts)]

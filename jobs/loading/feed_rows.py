@@ -1,4 +1,4 @@
-"""The rows of a feed's new files: read, and put together as they are appended."""
+"""Reads the rows of a feed's new files, and groups them into batches that are appended together."""
 
 import re
 from collections.abc import Iterator, Mapping, Sequence
@@ -29,7 +29,7 @@ _KEYS = {
     "--attributes": 'attributes = ["their_column", …]',
     "--time-format": 'time_format = "%d.%m.%Y %H:%M"',
 }
-"""Options of the command line that messages advise -> the keys of a feed that say the same."""
+"""An option of the command line, as error messages name it -> the equivalent key of a feed in ``nextmart.toml``."""
 _NOTES_SHOWN = 5
 
 
@@ -42,7 +42,7 @@ class Reader(Protocol):
 
 @dataclass(frozen=True)
 class FilePart:
-    """One file's share in the rows of a batch.
+    """The rows of a batch that come from one file.
 
     Attributes
     ----------
@@ -57,7 +57,7 @@ class FilePart:
 
 @dataclass(frozen=True)
 class Batch:
-    """Rows that are appended together.
+    """Rows of one or more files that are appended to a raw table together.
 
     Attributes
     ----------
@@ -77,14 +77,15 @@ class Batch:
 def read_news(connection: Connection, news: FeedNews, read: Reader, relations: Iterator[str]) -> list[Batch]:
     """Read the new files of a feed into temporary tables.
 
-    New files of events are one batch. Each file of items is a batch of its own, because the rows of a later file count.
+    All new files of events form one batch. Each file of items is a batch of its own, because an item's row in a later
+    file replaces that in an earlier file.
 
     Parameters
     ----------
     read : Reader
         Reads one source.
     relations : iterator of str
-        Names for temporary tables.
+        Unused names for temporary tables.
 
     Raises
     ------
@@ -118,14 +119,14 @@ def read_news(connection: Connection, news: FeedNews, read: Reader, relations: I
 def file_counts(
     connection: Connection, batch: Batch, counts: Mapping[str, int], loaded_at: datetime
 ) -> list[dict[str, int]]:
-    """Return the numbers of rows of each file of a batch, after the batch's rows were appended.
+    """Return, for each file of an appended batch, the numbers of its read, loaded and unreadable rows.
 
     Parameters
     ----------
     counts : mapping
         The numbers of rows of the whole batch, as ``append_arrivals`` returns them.
     loaded_at : datetime
-        The time of loading that the appended rows have.
+        The ``loaded_at`` of the appended rows.
 
     Returns
     -------
@@ -153,7 +154,7 @@ def file_counts(
 
 @contextmanager
 def named_errors(feed: Feed | None, file: FeedFile | None = None) -> Iterator[None]:
-    """Put the feed's name before the message of an error, and take out the values of environment variables."""
+    """Prefix errors of a ``with`` block with the feed's name, and replace values of environment variables by names."""
     try:
         yield
     except (NextmartError, duckdb.Error) as error:
@@ -164,7 +165,7 @@ def named_errors(feed: Feed | None, file: FeedFile | None = None) -> Iterator[No
 
 
 def feed_text(feed: Feed, text: str, file: FeedFile | None = None) -> str:
-    """Return a message about a feed: with its name, with keys for options, and without values of variables."""
+    """Return a message for a feed: it names the feed, names keys for options, and hides values of variables."""
     if file:
         text = text.replace(file.path, file.name)
     keys = [key for option, key in _KEYS.items() if re.search(rf"{option}\b", text)]
@@ -190,7 +191,7 @@ def _read_file(connection: Connection, feed: Feed, file: FeedFile, read: Reader,
 
 
 def _together(connection: Connection, parts: Sequence[FilePart], relation: str) -> Arrivals:
-    """Return the events of several files as if one file held them."""
+    """Return the events of several files as one ``Arrivals``, without events that several files repeat."""
     arrivals = [part.arrivals for part in parts if part.arrivals]
     if len(arrivals) == 1:
         return arrivals[0]
@@ -218,7 +219,7 @@ def _together(connection: Connection, parts: Sequence[FilePart], relation: str) 
 
 
 def _loaded_by_file(connection: Connection, relations: Sequence[str], loaded_at: datetime) -> list[int]:
-    """Return how many of the rows of raw.events that were just loaded each relation has, and no earlier one."""
+    """Return how many of the rows just loaded each relation has; a row counts for its first relation alone."""
     names = ", ".join(TABLE_COLUMNS["events"])
     union = " union all ".join(
         f"select {number} as file_number, {names} from {relation}" for number, relation in enumerate(relations)

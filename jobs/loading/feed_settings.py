@@ -1,4 +1,4 @@
-"""The feeds of ``nextmart.toml``, checked before any file is read: ``[feeds.NAME]`` says what is loaded, and how."""
+"""Reads and checks the feeds of ``nextmart.toml``: each table ``[feeds.NAME]`` describes what is loaded, and how."""
 
 import re
 from collections.abc import Collection, Mapping
@@ -58,7 +58,7 @@ class FeedSettings(BaseModel):
 
 @dataclass(frozen=True)
 class Feed:
-    """A feed whose settings are checked.
+    """A feed of ``nextmart.toml`` whose settings have been checked.
 
     Attributes
     ----------
@@ -67,7 +67,7 @@ class Feed:
     options : ReadOptions
         How the feed's files are read.
     allow_sql_io : bool
-        Whether the feed's SQL may read files and call other functions that reach out of the warehouse.
+        Whether the feed's SQL may read files and call functions that use the environment, settings or the log.
     """
 
     name: str
@@ -77,7 +77,7 @@ class Feed:
 
     @property
     def path(self) -> str:
-        """The name of the attached table that the feed reads; an empty text for a feed of files."""
+        """The name of the table of an attached database that the feed reads; an empty text for a feed of files."""
         return self.settings.table or ""
 
     @property
@@ -87,11 +87,11 @@ class Feed:
 
     @property
     def definition(self) -> dict[str, Any]:
-        """The settings that say what becomes of a file's rows, without those that have their default value."""
+        """The settings that change how a file's rows are loaded, except for those with their default value."""
         return self.settings.model_dump(exclude_defaults=True, exclude={"files", "complete", "required"})
 
     def source(self, path: str) -> SourceFiles:
-        """Return a file, or a table of an attached database, as a source that is read by the feed's settings.
+        """Return the source for one of the feed's files or for its attached table, with the feed's settings.
 
         Parameters
         ----------
@@ -116,7 +116,7 @@ class Feed:
 def read_feeds(
     feed_tables: Mapping[str, Mapping[str, Any]], max_unreadable_share: float, *, allow_sql_io: bool = False
 ) -> list[Feed]:
-    """Return the feeds of the setting ``feeds``, in its order.
+    """Check the tables ``[feeds.NAME]`` of ``nextmart.toml``, and return the feeds in the order of the file.
 
     Parameters
     ----------
@@ -143,7 +143,7 @@ def read_feeds(
 
 
 def chosen_feeds(feeds: Collection[Feed], names: Collection[str]) -> list[Feed]:
-    """Return the feeds with some names, or all feeds if no names are given, in the order of the settings.
+    """Return the feeds that have the given names, or all feeds if no name is given, in the order of the settings.
 
     Raises
     ------
@@ -185,7 +185,7 @@ def _read_feed(name: str, keys: Mapping[str, Any], max_unreadable_share: float, 
 
 
 def _problems(name: str, error: ValidationError) -> list[str]:
-    """Return what is wrong with the keys of a feed, one line each."""
+    """Return the errors in the keys of a feed, one line for each key."""
     lines = {}
     for problem in error.errors():
         key = str(problem["loc"][0])
@@ -193,7 +193,7 @@ def _problems(name: str, error: ValidationError) -> list[str]:
             lines[key] = f"unknown key '{key}': {nearest(key, FeedSettings.model_fields)}"
         elif problem["type"] == "missing":
             lines[key] = f"the key '{key}' is missing, for example {key} = \"events\""
-        elif key in lines:  # an alternative type of the same key
+        elif key in lines:  # the key may have another type too: both errors go on one line
             lines[key] += f", or {problem['msg'][0].lower()}{problem['msg'][1:]}"
         else:
             where = ".".join(str(part) for part in problem["loc"] if part not in ("str", "list[str]"))
@@ -202,7 +202,7 @@ def _problems(name: str, error: ValidationError) -> list[str]:
 
 
 def _require_sense(settings: FeedSettings) -> None:
-    """Raise an error if keys of a feed contradict one another, or name what nextmart doesn't have."""
+    """Raise an error if keys of a feed contradict one another, or name a kind, column or preset that doesn't exist."""
     columns = TABLE_COLUMNS.get(settings.kind)
     if columns is None:
         raise UsageError(f"kind = '{settings.kind}': {nearest(settings.kind, TABLE_COLUMNS)}")
@@ -218,7 +218,7 @@ def _require_sense(settings: FeedSettings) -> None:
             raise UsageError(f"map: nextmart has no column '{column}' of {settings.kind}; {nearest(column, columns)}")
         if not text.strip():
             raise UsageError(f"map.{column} is empty: name a column of the files, or an SQL expression")
-    if settings.preset is not None and not preset(settings.preset).of_table(settings.kind):
+    if settings.preset is not None and not preset(settings.preset).layouts_of_table(settings.kind):
         raise UsageError(f"the preset {settings.preset} has no {settings.kind}")
     if settings.where is not None and not settings.where.strip():
         raise UsageError("where is empty: write an SQL expression, or leave the key out")

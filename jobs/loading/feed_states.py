@@ -1,4 +1,4 @@
-"""What was loaded of each feed so far, for `nextmart status`."""
+"""Which files and how many rows of each feed have been loaded, for `nextmart status`."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -12,7 +12,7 @@ from jobs.loading.feed_settings import Feed
 from jobs.warehouse.connection import Connection
 
 LOADED = """
-    -- Each file of a feed, with the rows of all times that it was loaded
+    -- each loaded file of a feed, with the sum of the rows of all its loads
     select path, max(loaded_at) as loaded_at, sum(rows_loaded)::bigint as rows_loaded
     from raw.loaded_files
     where feed = ?
@@ -23,7 +23,7 @@ _NAMES_KEPT = 20
 
 
 def feed_states(connection: Connection, feeds: Sequence[Feed]) -> list[dict[str, Any]]:
-    """Return what was loaded of each feed, ready for JSON.
+    """Return which files and how many rows of each feed have been loaded, as dictionaries for JSON.
 
     Returns
     -------
@@ -39,7 +39,7 @@ def feed_states(connection: Connection, feeds: Sequence[Feed]) -> list[dict[str,
 def _feed_state(connection: Connection, feed: Feed) -> dict[str, Any]:
     try:
         rows = connection.execute(LOADED, [feed.name]).fetchall()
-    except duckdb.CatalogException:  # the warehouse is older than the table
+    except duckdb.CatalogException:  # a warehouse of an earlier release lacks the table raw.loaded_files
         rows = []
     newest = max(rows, key=lambda row: (row[1], name_order(row[0])), default=(None, None, 0))
     missing, problem = [], None

@@ -1,4 +1,4 @@
-"""What is new of a feed: files that were not loaded before, have changed, or were loaded by another definition."""
+"""Finds a feed's files to load: new or changed files, and files that were loaded by other settings of the feed."""
 
 import json
 from collections.abc import Mapping
@@ -15,7 +15,7 @@ _NAMES_SHOWN = 3
 
 @dataclass(frozen=True)
 class FeedNews:
-    """What of a feed is to be loaded.
+    """The files of a feed that are to be loaded, with notes for the user.
 
     Attributes
     ----------
@@ -23,9 +23,9 @@ class FeedNews:
     files : tuple of SeenFile
         The files to load, in the order of their names.
     rewritten : tuple of SeenFile
-        Known files with the same content, but another time of modification.
+        Loaded files that were written again with the same content; only their time of modification is new.
     notes : tuple of str
-        What the feed's owner should know, without the feed's name.
+        Notes for the user about files that are left out or loaded again, without the feed's name.
     """
 
     feed: Feed
@@ -35,7 +35,7 @@ class FeedNews:
 
 
 def feed_news(connection: Connection, feed: Feed) -> FeedNews:
-    """Return what of a feed is to be loaded. A feed of an attached table has no files, and all of it is looked through.
+    """Find the files of a feed that are to be loaded. A feed of an attached table has no files: all its rows are read.
 
     Raises
     ------
@@ -81,13 +81,13 @@ def feed_news(connection: Connection, feed: Feed) -> FeedNews:
 
 
 def newest_text(known: Mapping[str, LoadedFile]) -> str:
-    """Return which of a feed's files was loaded last, and when."""
+    """Return a text that says which of a feed's files was loaded last, and when."""
     newest = max(known.values(), key=lambda file: (file.loaded_at, name_order(file.name)))
     return f"{newest.name}, loaded {newest.loaded_at:%Y-%m-%d %H:%M} UTC"
 
 
 def _is_fresh(seen: SeenFile, known: Mapping[str, LoadedFile]) -> bool:
-    """Tell whether a file is unknown, or has another content than when it was loaded."""
+    """Tell whether a file was not loaded before, or has changed since then."""
     before = known.get(seen.file.name)
     return before is None or (seen.bytes, seen.sha256) != (before.bytes, before.sha256)
 
@@ -95,20 +95,21 @@ def _is_fresh(seen: SeenFile, known: Mapping[str, LoadedFile]) -> bool:
 def _of_newest_catalogues(
     seen: list[SeenFile], listed: list[str], fresh: set[str], redefined: set[str]
 ) -> tuple[set[str], set[str], list[str]]:
-    """Return which files of a complete feed are to be loaded, so that no old list replaces a newer one.
+    """Return which files of a complete feed are to be loaded, so that no older catalogue replaces a newer one.
 
-    A list of the whole catalogue is a file, or all files of a folder. A list is loaded as a whole if a file of the list
-    is new, unless a list with a later name was loaded before. By another definition only the newest list is read again.
+    A catalogue is one file, or all files of one folder; catalogues are ordered by name. A catalogue is loaded as a
+    whole if one of its files is new, unless a catalogue with a later name was loaded before. After a change of the
+    feed's settings, only the newest catalogue is loaded again.
 
     Parameters
     ----------
     listed : list of str
-        The names of files that were loaded before and that the feed's pattern still means.
+        The names of loaded files that the feed's paths and globs match.
 
     Returns
     -------
     tuple
-        The names of the files that are new, of those that are loaded again, and of new ones that are left out.
+        Names of files: those to load because they are new, those to load again, and new ones that are left out.
     """
     folders = {each.file.folder for each in seen if each.file.folder}
     newest_loaded = max((name_order(_catalogue(name, folders)) for name in listed), default=())
@@ -129,19 +130,19 @@ def _of_newest_catalogues(
 
 
 def catalogue_name(file: FeedFile) -> str:
-    """Return the name of the list of the whole catalogue that a file belongs to: its folder's, or the file's own."""
+    """Return the name of a file's catalogue in a complete feed: its folder's name, or the file's own."""
     return file.folder or file.name
 
 
 def _catalogue(name: str, folders: set[str]) -> str:
-    """Return the name of the list of the whole catalogue that a loaded file belonged to."""
+    """Return the name of the catalogue that a loaded file belonged to: its folder's name, or the file's own."""
     if not folders:
         return name
     return next((folder for folder in folders if name.startswith(f"{folder}/")), str(PurePosixPath(name).parent))
 
 
 def _redefined_note(feed: Feed, redefined: set[str], known: Mapping[str, LoadedFile], definition: object) -> str:
-    """Return why files are loaded again, and what becomes of their old rows."""
+    """Return a note that says why files are loaded again, and that events of the old settings stay."""
     now = dict(definition) if isinstance(definition, Mapping) else {}
     keys = sorted(
         {
@@ -165,7 +166,7 @@ def _redefined_note(feed: Feed, redefined: set[str], known: Mapping[str, LoadedF
 
 
 def _nothing_new_note(feed: Feed, seen: list[SeenFile], known: Mapping[str, LoadedFile]) -> str:
-    """Return that a feed has no new file, and which one was loaded last."""
+    """Return a note that a feed has no new file, with the name of the file that was loaded last."""
     patterns = ", ".join(feed.patterns)
     if not known:
         return f"no file matches {patterns}"

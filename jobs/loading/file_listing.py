@@ -1,4 +1,4 @@
-"""The files of a source: which files a path means, and the format and compression of each."""
+"""Finds the files that a source's path matches, with each file's format and compression."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -31,19 +31,32 @@ KIND_OF_ENDING: Final = {
     ".xlsx": XLSX,
 }
 COMPRESSIONS: Final = (".gz", ".zst", ".bz2", ".zip")
-NOT_READ: Final = (".xml", ".rss", ".atom", ".xls", ".ods", ".html", ".avro", ".orc", ".sav", ".pkl", ".7z", ".rar")
-"""Endings of formats that people export and nextmart doesn't read."""
-_KIND_OF_FORMAT = {"csv": TEXT, "tsv": TEXT, "json": JSON, "parquet": PARQUET, "xlsx": XLSX}
+UNSUPPORTED_ENDINGS: Final = (
+    ".xml",
+    ".rss",
+    ".atom",
+    ".xls",
+    ".ods",
+    ".html",
+    ".avro",
+    ".orc",
+    ".sav",
+    ".pkl",
+    ".7z",
+    ".rar",
+)
+"""File name endings of common formats that nextmart can't read."""
+_KIND_OF_FORMAT_OPTION = {"csv": TEXT, "tsv": TEXT, "json": JSON, "parquet": PARQUET, "xlsx": XLSX}
 
 
 @dataclass(frozen=True)
-class FoundFile:
+class InputFile:
     """A file to load.
 
     Attributes
     ----------
     path : str
-        Its path.
+        The file's path.
     kind : str
         ``TEXT``, ``JSON``, ``JSON_LINES``, ``PARQUET`` or ``XLSX``.
     compression : str
@@ -55,8 +68,8 @@ class FoundFile:
     compression: str
 
 
-def found_files(connection: Connection, source: SourceFiles) -> list[FoundFile]:
-    """Return the files that a source's path means: one file, the files of a folder, or those that match a glob.
+def find_source_files(connection: Connection, source: SourceFiles) -> list[InputFile]:
+    """Return the files that a source's path matches: one file, all files of a folder, or the matches of a glob.
 
     Raises
     ------
@@ -65,9 +78,9 @@ def found_files(connection: Connection, source: SourceFiles) -> list[FoundFile]:
     NextmartError
         If there is no file.
     """
-    paths = paths_of(connection, source.path)
+    paths = file_paths(connection, source.path)
     if not paths:
-        known = _kind(source.path, None) not in (None, XLSX)
+        known = _kind_of_file(source.path, None) not in (None, XLSX)
         error_type = NextmartError if known else UsageError
         raise error_type(
             f"No files found for {source.path}; nothing was loaded. "
@@ -75,8 +88,8 @@ def found_files(connection: Connection, source: SourceFiles) -> list[FoundFile]:
         )
     files = []
     for path in paths:
-        kind = _kind(path, source.options.format)
-        if kind is None and Path(path).suffix.lower() in NOT_READ:
+        kind = _kind_of_file(path, source.options.format)
+        if kind is None and Path(path).suffix.lower() in UNSUPPORTED_ENDINGS:
             raise UsageError(
                 f"{path}: {Path(path).suffix} files are not read. Export or convert the rows to CSV, JSON lines or "
                 "Parquet; Google's Merchant Center and most shops write a product feed as TSV too. Nothing was loaded"
@@ -86,7 +99,7 @@ def found_files(connection: Connection, source: SourceFiles) -> list[FoundFile]:
                 f"{path}: can't tell its format from its ending; the known endings are {', '.join(KIND_OF_ENDING)}. "
                 "Say the format: --format csv, tsv, json, parquet or xlsx. Nothing was loaded"
             )
-        files.append(FoundFile(path, kind, _compression(path)))
+        files.append(InputFile(path, kind, _compression_ending(path)))
     kinds = {file.kind for file in files}
     if len(kinds) > 1:
         examples = ", ".join(next(file.path for file in files if file.kind == kind) for kind in sorted(kinds))
@@ -97,10 +110,10 @@ def found_files(connection: Connection, source: SourceFiles) -> list[FoundFile]:
     return files
 
 
-def paths_of(connection: Connection, path: str) -> list[str]:
-    """Return the paths of the files that a path of a file or a folder, or a glob, means: in order, without hidden ones.
+def file_paths(connection: Connection, path: str) -> list[str]:
+    """Return the sorted paths of a file, of all files in a folder, or of a glob's matches.
 
-    A folder's files are those in its folders too. Hidden files are left out of folders alone.
+    The files of a folder include those of its subfolders, but no hidden files.
     """
     if Path(path).is_dir():
         inside = (file for file in Path(path).rglob("*") if file.is_file())
@@ -110,26 +123,26 @@ def paths_of(connection: Connection, path: str) -> list[str]:
     return sorted(row[0] for row in connection.execute("select file from glob(?)", [path]).fetchall())
 
 
-def is_hidden(names: Iterable[str]) -> bool:
-    """Tell whether a path's part is hidden, or is a marker of a tool, such as ``_SUCCESS``."""
-    return any(name.startswith((".", "_")) for name in names)
+def is_hidden(path_names: Iterable[str]) -> bool:
+    """Tell whether a file is hidden or a tool's marker, by the names in its path: one begins with ``.`` or ``_``."""
+    return any(name.startswith((".", "_")) for name in path_names)
 
 
-def _compression(path: str) -> str:
+def _compression_ending(path: str) -> str:
     ending = Path(path).suffix.lower()
     return ending if ending in COMPRESSIONS else ""
 
 
 def known_ending(path: str) -> str:
-    """Return the ending of a file's name in lower case, with that of its compression; empty if it is unknown."""
-    compression = _compression(path)
+    """Return a file name's ending, such as ``.csv.gz``, in lower case; an empty text if nextmart doesn't know it."""
+    compression = _compression_ending(path)
     ending = Path(path.lower().removesuffix(compression)).suffix
     return ending + compression if ending in KIND_OF_ENDING else ""
 
 
-def _kind(path: str, format_: str | None) -> str | None:
-    """Return the kind of a file by ``--format`` or by the ending of its name; None if neither says it."""
-    by_ending = KIND_OF_ENDING.get(known_ending(path).removesuffix(_compression(path)))
+def _kind_of_file(path: str, format_: str | None) -> str | None:
+    """Return a file's kind, such as ``TEXT``, by ``--format`` or else by the file name's ending; None if unknown."""
+    by_ending = KIND_OF_ENDING.get(known_ending(path).removesuffix(_compression_ending(path)))
     if format_ is None:
         return by_ending
-    return JSON_LINES if format_ == "json" and by_ending == JSON_LINES else _KIND_OF_FORMAT[format_]
+    return JSON_LINES if format_ == "json" and by_ending == JSON_LINES else _KIND_OF_FORMAT_OPTION[format_]

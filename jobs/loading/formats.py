@@ -1,10 +1,10 @@
-"""Formats of files: how the files of a source, or its table, become a relation in SQL, and which columns they have."""
+"""Makes a source's files, or its table in an attached database, a relation in SQL with known column types."""
 
 from pathlib import Path
 from typing import Final
 
-from jobs.loading.attached_tables import attached_table, table_relation
-from jobs.loading.file_listing import JSON, JSON_LINES, PARQUET, XLSX, FoundFile, found_files
+from jobs.loading.attached_tables import attached_table_parts, table_relation
+from jobs.loading.file_listing import JSON, JSON_LINES, PARQUET, XLSX, InputFile, find_source_files
 from jobs.loading.json_files import json_relation
 from jobs.loading.relations import DUCKDB_COMPRESSION, FileRelation, ReadableFile, column_types, path_list
 from jobs.loading.sources import NoRowsError, SourceFiles
@@ -12,19 +12,19 @@ from jobs.loading.text_files import text_relation
 from jobs.loading.unpacking import transcode, unpack, workbook_to_csv
 from jobs.warehouse.connection import Connection
 
-_UTF_8: Final = ("utf-8", "utf8", "utf-8-sig")
+_NAMES_OF_UTF_8: Final = ("utf-8", "utf8", "utf-8-sig")
 
 
 def file_relation(
-    connection: Connection, source: SourceFiles, folder: Path, *, check_lines: bool = False
+    connection: Connection, source: SourceFiles, copies_folder: Path, *, check_lines: bool = False
 ) -> FileRelation:
-    """Return the relation of a source's files, or of its table in an attached database.
+    """Return a source's files, or its table in an attached database, as a relation in SQL with its column types.
 
     Parameters
     ----------
-    folder : Path
-        An empty folder for copies of files that DuckDB can't read as they are. It has to stay for as long as the
-        relation is used.
+    copies_folder : Path
+        An empty folder for copies of files that DuckDB can't read as they are; it must exist while the relation is
+        used.
     check_lines : bool
         Whether to read text files line by line, and to leave out the rows that can't be read. It is slower, and needed
         only after DuckDB has refused the files.
@@ -34,34 +34,34 @@ def file_relation(
     UsageError
         If the files' format, encoding or header is not known.
     NextmartError
-        If the files can't be read, they have no bytes, or too many of a file's rows are unreadable.
+        If the files are empty, can't be read, or have too many unreadable rows.
     """
-    table = attached_table(connection, source.path)
+    table = attached_table_parts(connection, source.path)
     if table:
         return table_relation(connection, source, table)
-    found = found_files(connection, source)
-    if all(Path(file.path).is_file() and Path(file.path).stat().st_size == 0 for file in found):
+    source_files = find_source_files(connection, source)
+    if all(Path(file.path).is_file() and Path(file.path).stat().st_size == 0 for file in source_files):
         raise NoRowsError(f"{source.path} is empty; nothing was loaded")
-    files = [_readable(file, number, source, folder) for number, file in enumerate(found)]
-    kind = found[0].kind
+    files = [_as_readable_file(file, number, source, copies_folder) for number, file in enumerate(source_files)]
+    kind = source_files[0].kind
     if kind == PARQUET:
         sql = f"read_parquet({path_list(files)}, union_by_name = true)"
         return FileRelation(sql, column_types(connection, source.path, sql))
     if kind in (JSON, JSON_LINES):
         filled = [file for file in files if Path(file.path).stat().st_size > 0]
-        return json_relation(connection, source, filled, folder, check=check_lines)
-    return text_relation(source, files, folder, check=check_lines)
+        return json_relation(connection, source, filled, copies_folder, check_lines=check_lines)
+    return text_relation(source, files, copies_folder, check_lines=check_lines)
 
 
-def _readable(file: FoundFile, number: int, source: SourceFiles, folder: Path) -> ReadableFile:
-    """Return a file as DuckDB can open it: the file itself, or a copy in ``folder``."""
-    copy = folder / f"copy_{number}.txt"
+def _as_readable_file(file: InputFile, number: int, source: SourceFiles, copies_folder: Path) -> ReadableFile:
+    """Return a file as DuckDB can open it: the file itself, or a copy in ``copies_folder``."""
+    copy = copies_folder / f"copy_{number}.txt"
     encoding = source.options.encoding
     if file.kind == XLSX:
         workbook_to_csv(file, copy)
     elif file.kind == PARQUET:
         return ReadableFile(file.path, file.path)
-    elif encoding and encoding.lower().replace("_", "-") not in _UTF_8:
+    elif encoding and encoding.lower().replace("_", "-") not in _NAMES_OF_UTF_8:
         transcode(file, encoding, copy)
     elif file.compression not in DUCKDB_COMPRESSION or not file.path.endswith(file.compression):
         unpack(file, copy)

@@ -1,4 +1,4 @@
-"""JSON files as a relation: JSON lines, or one array of objects; texts stay as they are spelt."""
+"""JSON files (JSON lines, or one array of objects) as a relation in SQL; texts keep their spelling."""
 
 import json
 from collections.abc import Sequence
@@ -8,7 +8,7 @@ from pathlib import Path
 import duckdb
 
 from jobs.errors import NextmartError, UsageError
-from jobs.loading.attributes import possible_attributes
+from jobs.loading.attributes import attribute_candidates
 from jobs.loading.checked_copies import UnreadableRows, copy_json_lines
 from jobs.loading.relations import FileRelation, ReadableFile, first_paragraph, path_list
 from jobs.loading.sources import SourceFiles
@@ -18,15 +18,20 @@ from jobs.warehouse.connection import Connection, literal
 
 
 def json_relation(
-    connection: Connection, source: SourceFiles, files: Sequence[ReadableFile], folder: Path, *, check: bool
+    connection: Connection,
+    source: SourceFiles,
+    files: Sequence[ReadableFile],
+    copies_folder: Path,
+    *,
+    check_lines: bool,
 ) -> FileRelation:
-    """Return the relation of JSON files.
+    """Return JSON files as a relation in SQL, with the types of its columns.
 
     Parameters
     ----------
-    folder : Path
-        Receives the copies, if the files have to be read line by line.
-    check : bool
+    copies_folder : Path
+        The folder for copies of the files, if the files have to be read line by line.
+    check_lines : bool
         Whether to read JSON lines line by line, and to leave out the rows that can't be read.
 
     Raises
@@ -36,22 +41,22 @@ def json_relation(
     UsageError
         If a file is in UTF-16.
     """
-    beginnings = [_beginning(file) for file in files]
+    beginnings = [_read_utf_8_beginning(file) for file in files]
     are_lines = all(_is_json_lines(beginning) for beginning in beginnings)
-    if check and are_lines:
-        return _checked_relation(connection, source, files, folder)
+    if check_lines and are_lines:
+        return _checked_relation(connection, source, files, copies_folder)
     try:
-        relation = _relation(connection, source, files, are_lines=are_lines)
+        relation = _unchecked_relation(connection, source, files, are_lines=are_lines)
     except duckdb.Error as error:
         if are_lines and isinstance(error, duckdb.InvalidInputException):
-            return _checked_relation(connection, source, files, folder)
+            return _checked_relation(connection, source, files, copies_folder)
         raise NextmartError(f"can't read {source.path}: {first_paragraph(error)}\nNothing was loaded.") from error
-    if are_lines and list(relation.types) == ["json"]:  # DuckDB's name for lines that are no objects
-        return _checked_relation(connection, source, files, folder)
+    if are_lines and list(relation.types) == ["json"]:  # DuckDB names the only column "json" if lines are no objects
+        return _checked_relation(connection, source, files, copies_folder)
     return relation
 
 
-def _beginning(file: ReadableFile) -> bytes:
+def _read_utf_8_beginning(file: ReadableFile) -> bytes:
     """Return the first bytes of a file.
 
     Raises
@@ -70,7 +75,7 @@ def _beginning(file: ReadableFile) -> bytes:
 
 
 def _is_json_lines(beginning: bytes) -> bool:
-    """Tell whether a file's first line is a whole value of JSON, or a broken object that no second line completes."""
+    """Tell whether a file has JSON lines: whether its first line alone is a JSON value, or a broken JSON object."""
     first_line = beginning.removeprefix(b"\xef\xbb\xbf").lstrip().partition(b"\n")[0].strip()
     if first_line.startswith(b"["):
         return False
@@ -81,20 +86,20 @@ def _is_json_lines(beginning: bytes) -> bool:
     return True
 
 
-def _relation(
+def _unchecked_relation(
     connection: Connection, source: SourceFiles, files: Sequence[ReadableFile], *, are_lines: bool
 ) -> FileRelation:
-    """Return the relation of files that DuckDB reads as they are."""
-    # all rows are sampled, so that no column is lost that only late rows have
+    """Return JSON files as a relation in SQL that DuckDB reads without a check of each line."""
+    # all rows are sampled, so that a column that only late rows have is not lost
     reader = (
         f"read_json({path_list(files)}, format = '{'newline_delimited' if are_lines else 'auto'}', "
         f"union_by_name = true, sample_size = -1)"
     )
     described = connection.execute(f"describe select * from {reader}").fetchall()
-    # an attribute keeps its JSON type and its spelling
-    json_columns = {*source.json_columns, *possible_attributes(source, [row[0] for row in described])}
+    # a column that may become an attribute is read as JSON, so that its values keep their type and spelling
+    json_columns = {*source.json_columns, *attribute_candidates(source, [row[0] for row in described])}
     types = {row[0]: "JSON" if row[0] in json_columns else row[1] for row in described}
-    # without types, DuckDB guesses for each file which texts are dates, UUIDs or decimals, and respells them
+    # types are given, because DuckDB would guess which texts are dates, UUIDs or decimals, and respell them
     read_types = {
         name: type_name if _is_nested(type_name) or name in json_columns else "VARCHAR"
         for name, type_name in types.items()
@@ -110,15 +115,15 @@ def _is_nested(type_name: str) -> bool:
 
 
 def _checked_relation(
-    connection: Connection, source: SourceFiles, files: Sequence[ReadableFile], folder: Path
+    connection: Connection, source: SourceFiles, files: Sequence[ReadableFile], copies_folder: Path
 ) -> FileRelation:
-    """Return the relation of copies of files that hold the readable lines alone."""
-    unreadable_path = folder / "unreadable.jsonl"
+    """Copy the readable lines of JSON files, and return the copies as a relation in SQL."""
+    unreadable_path = copies_folder / "unreadable.jsonl"
     copies, examples, unreadable_count = [], [], 0
     with unreadable_path.open("w", encoding="utf-8") as output:
         for number, file in enumerate(files):
             rows = UnreadableRows(file.origin, output)
-            copy = folder / f"checked_{number}.jsonl"
+            copy = copies_folder / f"checked_{number}.jsonl"
             with open_bytes(file.path, file.compression) as stream, copy.open("wb") as target:
                 copy_json_lines(stream, target, rows)
             rows.require_few(source.options.max_unreadable_share, "")
@@ -126,7 +131,7 @@ def _checked_relation(
             examples += rows.examples
             unreadable_count += rows.unreadable
     try:
-        relation = _relation(connection, source, copies, are_lines=True)
+        relation = _unchecked_relation(connection, source, copies, are_lines=True)
     except duckdb.Error as error:
         raise NextmartError(f"can't read {source.path}: {first_paragraph(error)}\nNothing was loaded.") from error
     return replace(

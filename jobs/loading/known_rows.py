@@ -1,10 +1,10 @@
-"""The raw rows that the warehouse knows of items and visitors, which complete the rows of feeds that lack columns."""
+"""SQL that appends new rows of items and visitors; columns that a feed lacks keep the values of earlier raw rows."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from jobs.loading.attributes import merged_sql, values_sql
+from jobs.loading.attributes import attribute_values_sql, merged_attributes_sql
 from jobs.loading.mapping import TABLE_COLUMNS
 from jobs.warehouse.dbt_macros import dbt_macros
 
@@ -13,8 +13,8 @@ NEW_ROWS = """
     with arrived as (select *, {key} as row_key, {is_dated} as is_dated from incoming),
     known as ({known}),
     newest as ({newest}),
-    -- a column that the feed lacks keeps its known value; an item that a complete feed had withdrawn is available as
-    -- it was before
+    -- columns that the feed lacks get the item's or visitor's newest known value; an item that a complete feed had
+    -- withdrawn gets the availability from before its withdrawal
     whole as (
         select arrived.row_key, arrived.is_dated, coalesce(newest.is_withdrawn, false) as is_withdrawn, {columns}
         from arrived
@@ -46,18 +46,18 @@ IDS = {"items": "item_id", "visitors": "visitor_id"}
 
 @dataclass(frozen=True)
 class LatestRowRules:
-    """SQL of dbt's staging, which says whose a raw row is, and which row of an item or a visitor is the latest.
+    """SQL of dbt's staging models: the id of a raw row's item or visitor, and the order that finds its latest row.
 
     Attributes
     ----------
     table : str
         ``items`` or ``visitors``.
     key : str
-        The id by which staging knows an item or a visitor; an empty text for none.
+        SQL of the item's or visitor's id, as staging cleans it; an empty text if the row has none.
     stated_at : str
-        The instant that ``updated_at`` states.
+        SQL of the instant in ``updated_at``.
     latest_first : str
-        The order in which the first row of an item or a visitor is the one that staging takes.
+        SQL of the sort order in which staging takes the first row of each item or visitor.
     """
 
     table: str
@@ -66,17 +66,17 @@ class LatestRowRules:
     latest_first: str
 
 
-def latest_row_rules(table: str, variables: Mapping[str, Any]) -> LatestRowRules:
-    """Return the rules of ``stg_items`` or ``stg_visitors`` as SQL over the columns of the raw table and ``stated_at``.
+def latest_row_rules(table: str, dbt_vars: Mapping[str, Any]) -> LatestRowRules:
+    """Return the SQL by which ``stg_items`` or ``stg_visitors`` tells an item's or visitor's id and its latest row.
 
     Parameters
     ----------
     table : str
         ``items`` or ``visitors``.
-    variables : mapping
+    dbt_vars : mapping
         Values of the dbt vars.
     """
-    macros = dbt_macros(variables=variables)
+    macros = dbt_macros(dbt_vars=dbt_vars)
     updated_at = macros.updated_at_or_arrival()
     if table == "items":
         price, available_text = macros.to_price("price"), macros.blank_as_null("available")
@@ -99,13 +99,13 @@ def latest_row_rules(table: str, variables: Mapping[str, Any]) -> LatestRowRules
     )
 
 
-def known_rows_sql(rules: LatestRowRules, keys: str) -> str:
-    """Return the query of the raw rows of some items or visitors, with ``row_key`` and ``age``: 1 is the newest row.
+def known_rows_sql(rules: LatestRowRules, ids_query: str) -> str:
+    """Return the query of items' or visitors' raw rows, with ``row_key`` (the id) and ``age`` (1: newest row).
 
     Parameters
     ----------
-    keys : str
-        Query of the keys.
+    ids_query : str
+        SQL query of the ids of the items or visitors.
     """
     names = ", ".join(TABLE_COLUMNS[rules.table])
     return f"""
@@ -113,13 +113,13 @@ def known_rows_sql(rules: LatestRowRules, keys: str) -> str:
         from (
             select {names}, loaded_at, {rules.key} as row_key, {rules.stated_at} as stated_at
             from raw.{rules.table}
-            where {rules.key} in ({keys})
+            where {rules.key} in ({ids_query})
         )
     """
 
 
 def new_rows_sql(rules: LatestRowRules, given_columns: set[str], attribute_names: Sequence[str] = ()) -> str:
-    """Return the statement that appends to a raw table what is new in ``incoming``; its parameter is ``$loaded_at``.
+    """Return the SQL that appends the new rows of ``incoming`` to a raw table; its parameter is ``$loaded_at``.
 
     Parameters
     ----------
@@ -130,11 +130,11 @@ def new_rows_sql(rules: LatestRowRules, given_columns: set[str], attribute_names
         ``attributes``, it replaces them all.
     """
 
-    def value(column: str) -> str:
+    def value_sql(column: str) -> str:
         if column in given_columns:
             return f"arrived.{column}"
         if column == "attributes" and attribute_names:
-            return merged_sql("newest.attributes", "arrived.attributes", attribute_names)
+            return merged_attributes_sql("newest.attributes", "arrived.attributes", attribute_names)
         if column == "available":
             return "case when newest.is_withdrawn then newest.available_before else newest.available end"
         return f"newest.{column}"
@@ -143,7 +143,7 @@ def new_rows_sql(rules: LatestRowRules, given_columns: set[str], attribute_names
     compared = [name for name in names if name in given_columns - {IDS[rules.table]}]
     same = [f"whole.{name} is not distinct from known.{name}" for name in compared]
     if attribute_names and "attributes" not in given_columns:
-        values = (values_sql(f"{relation}.attributes", attribute_names) for relation in ("whole", "known"))
+        values = (attribute_values_sql(f"{relation}.attributes", attribute_names) for relation in ("whole", "known"))
         same.append(" is not distinct from ".join(values))
     same_availability = ["whole.available is not distinct from known.available"] if of_items else []
     return NEW_ROWS.format(
@@ -152,7 +152,7 @@ def new_rows_sql(rules: LatestRowRules, given_columns: set[str], attribute_names
         is_dated="updated_at is not null" if "updated_at" in given_columns else "false",
         known=known_rows_sql(rules, f"select {rules.key} from incoming"),
         newest=NEWEST_ITEMS if of_items else "select *, false as is_withdrawn from known where age = 1",
-        columns=", ".join(f"{value(name)} as {name}" for name in names),
+        columns=", ".join(f"{value_sql(name)} as {name}" for name in names),
         names=", ".join(names),
         same=" and ".join(same) or "true",
         same_as_newest=" and ".join(same + same_availability) or "true",

@@ -1,4 +1,4 @@
-"""The table ``raw.loaded_files``: which files of a feed were loaded, and what of a feed's files is new."""
+"""Reads and writes the table ``raw.loaded_files``, which lists the files of feeds that were loaded."""
 
 import hashlib
 import json
@@ -26,19 +26,19 @@ _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 @dataclass(frozen=True)
 class LoadedFile:
-    """What is known of a file that was loaded.
+    """A file of a feed that was loaded, as ``raw.loaded_files`` describes it.
 
     Attributes
     ----------
     name : str
-        Its path, with names of environment variables.
+        The file's path, with ``${VARIABLE}`` in place of an environment variable's value.
     bytes : int
     modified_at : datetime
-        When the file had last been written.
+        The file's time of modification when it was loaded.
     sha256 : str
         Hash of its content, in hexadecimal digits.
     definition : mapping
-        The settings of its feed by which it was read.
+        The feed's settings by which the file was loaded.
     loaded_at : datetime
     """
 
@@ -52,7 +52,7 @@ class LoadedFile:
 
 @dataclass(frozen=True)
 class SeenFile:
-    """A file of a feed as it lies there now.
+    """A file of a feed as it is on the disk now.
 
     Attributes
     ----------
@@ -70,7 +70,7 @@ class SeenFile:
 
 
 def files_loaded_before(connection: Connection, feed_name: str) -> dict[str, LoadedFile]:
-    """Return the files of a feed that were loaded, by name; none if the warehouse has no table of them yet."""
+    """Return the loaded files of a feed by name; none if the warehouse has no table ``raw.loaded_files`` yet."""
     try:
         rows = connection.execute(NEWEST_ROWS, [feed_name]).fetchall()
     except duckdb.CatalogException:
@@ -84,7 +84,7 @@ def files_loaded_before(connection: Connection, feed_name: str) -> dict[str, Loa
 def seen_file(file: FeedFile, known: LoadedFile | None) -> SeenFile:
     """Return a file's size, time of modification and hash.
 
-    The file is read only if its size or its time of modification is not the known one.
+    The file's content is read only if its size or time of modification has changed since it was loaded.
 
     Raises
     ------
@@ -110,7 +110,7 @@ def remember_file(
     counts: Mapping[str, int],
     loaded_at: datetime,
 ) -> None:
-    """Append what is known of a file that is loaded now.
+    """Record in ``raw.loaded_files`` that a file is loaded.
 
     Parameters
     ----------
@@ -136,7 +136,7 @@ def remember_file(
 
 
 def remember_time(connection: Connection, feed_name: str, seen: SeenFile) -> None:
-    """Note that a known file was written again with the same content, so that it need not be read the next time."""
+    """Update the recorded time of modification of a file that was rewritten with the same content."""
     connection.execute(
         "update raw.loaded_files set modified_at = ? where feed = ? and path = ? and sha256 = ?",
         [seen.modified_at, feed_name, seen.file.name, seen.sha256],

@@ -1,4 +1,4 @@
-"""Mapping the columns of people's files to the columns of the raw tables."""
+"""Maps the columns of users' files to the columns of the raw tables."""
 
 from collections.abc import Iterable, Mapping
 
@@ -34,22 +34,22 @@ def parse_maps(map_arguments: Iterable[str]) -> dict[str, dict[str, str]]:
     """
     column_maps: dict[str, dict[str, str]] = {"events": {}, "items": {}}
     for text in map_arguments:
-        ours, equals, theirs = text.partition("=")
-        table, dot, column = ours.strip().rpartition(".")
+        left_side, equals, right_side = text.partition("=")
+        table, dot, column = left_side.strip().rpartition(".")
         tables = [table] if dot else [name for name, columns in TABLE_COLUMNS.items() if column in columns]
-        if not equals or not theirs.strip():
+        if not equals or not right_side.strip():
             raise UsageError(f"--map {text}: write our_column=their_column")
         if not tables or tables[0] not in TABLE_COLUMNS or column not in TABLE_COLUMNS[tables[0]]:
             all_columns = {name for columns in TABLE_COLUMNS.values() for name in columns}
             known = TABLE_COLUMNS.get(tables[0], all_columns) if tables else all_columns
-            raise UsageError(f"--map {text}: nextmart has no column '{ours.strip()}'; {nearest(column, known)}")
+            raise UsageError(f"--map {text}: nextmart has no column '{left_side.strip()}'; {nearest(column, known)}")
         for name in tables:
-            column_maps.setdefault(name, {})[column] = theirs.strip()
+            column_maps.setdefault(name, {})[column] = right_side.strip()
     return column_maps
 
 
 def column_values(source: SourceFiles, column_names: Iterable[str]) -> dict[str, str]:
-    """Return the SQL of the value of each raw column that the files or the map have.
+    """Return the SQL of each raw column's value, for raw columns that the files or the map have.
 
     Parameters
     ----------
@@ -68,30 +68,33 @@ def column_values(source: SourceFiles, column_names: Iterable[str]) -> dict[str,
     file_columns = {name.lower(): name for name in column_names}
     values = {}
     for column in TABLE_COLUMNS[source.table]:
-        theirs = source.column_map.get(column, column)
-        if theirs.lower() in file_columns:
-            values[column] = quoted(file_columns[theirs.lower()])
+        file_column = source.column_map.get(column, column)
+        if file_column.lower() in file_columns:
+            values[column] = quoted(file_columns[file_column.lower()])
         elif column in source.column_map:
-            values[column] = f"({theirs}\n)"  # the line's end ends a comment in the expression
+            values[column] = f"({file_column}\n)"  # the line feed ends a comment at the end of the expression
         elif column in REQUIRED_COLUMNS[source.table]:
             raise UsageError(_missing_column_message(column, source, file_columns.values()))
     return values
 
 
 def mapped_expressions(source: SourceFiles, column_names: Iterable[str]) -> dict[str, str]:
-    """Return the SQL expressions that the user wrote for a source, by what stands in front of each on the command line.
+    """Return the user's SQL expressions for a source: option on the command line -> expression.
 
-    The name of a file's column on the right side of ``--map`` is no expression, even if SQL would need it quoted.
+    A right side of ``--map`` that is the name of a file's column is no expression, even if SQL would need quotes for
+    it.
     """
     file_columns = {name.lower() for name in column_names}
     expressions = {
-        f"--map {column}=": theirs for column, theirs in source.column_map.items() if theirs.lower() not in file_columns
+        f"--map {column}=": right_side
+        for column, right_side in source.column_map.items()
+        if right_side.lower() not in file_columns
     }
     return expressions | ({f"--where-{source.table} ": source.where} if source.where else {})
 
 
-def complete_texts(table: str, texts: Mapping[str, str]) -> dict[str, str]:
-    """Return the SQL of the text of every column of a raw table: null where neither the files nor the map have it.
+def raw_column_texts(table: str, texts: Mapping[str, str]) -> dict[str, str]:
+    """Return the SQL of every column's text in a raw table; columns that the files and the map lack are null.
 
     An event without ``event_id`` gets a hash of its row, and an event without ``event_type`` is a ``view``.
 
@@ -102,11 +105,11 @@ def complete_texts(table: str, texts: Mapping[str, str]) -> dict[str, str]:
     all_texts = {column: texts.get(column, "cast(null as varchar)") for column in TABLE_COLUMNS[table]}
     if table == "events":
         if "event_id" not in texts:
-            # a hash of the row's values, so that the same row has the same id in every file
+            # the event id is a hash of the row's values, so that equal rows have equal ids, whatever file they are in
             framed_values = (
                 f"coalesce(length({text})::varchar || ':' || {text}, '-')"
                 for name, text in all_texts.items()
-                if name not in ("event_id", "user_agent")  # the browser does not distinguish two events
+                if name not in ("event_id", "user_agent")  # rows that differ in the browser alone are one event
             )
             all_texts["event_id"] = f"md5(concat({', '.join(framed_values)}))"
         if "event_type" not in texts:
@@ -115,7 +118,7 @@ def complete_texts(table: str, texts: Mapping[str, str]) -> dict[str, str]:
 
 
 def _missing_column_message(column: str, source: SourceFiles, file_columns: Iterable[str]) -> str:
-    """Return the message that neither the files nor the map have a required column."""
+    """Return the error message that neither the files nor the map have a required column."""
     required = REQUIRED_COLUMNS[source.table]
     optional = [name for name in TABLE_COLUMNS[source.table] if name not in required]
     return (

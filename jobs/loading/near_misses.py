@@ -1,11 +1,11 @@
-"""Item ids of events that the catalogue lacks, and what would make them match: leading zeros, case, `.0`, blanks."""
+"""Finds item ids of events that the catalogue lacks, and respellings that would make them match, such as lower case."""
 
 from jobs.loading.source_report import ItemMatches, NearMiss
-from jobs.loading.staging_rules import Rule
+from jobs.loading.staging_rules import ReadingRule
 from jobs.warehouse.connection import Connection, literal
 
-EXAMPLE_COUNT = 5
-"""Number of values that are shown of a kind."""
+EXAMPLES_LISTED = 5
+"""The most examples that a report lists of one kind of values."""
 
 RESPELLINGS = {
     "without leading zeros": "coalesce(nullif(ltrim({id}, '0'), ''), {id})",
@@ -15,21 +15,21 @@ RESPELLINGS = {
     "trimmed": r"regexp_replace({id}, '^[\s\p{{Z}}\p{{C}}]+|[\s\p{{Z}}\p{{C}}]+$', '', 'g')",
     "without quote signs": r"trim({id}, '''\"')",
 }
-"""Ways to respell an id, in words -> SQL over the placeholder ``{id}``. """
+"""Words for a way to respell an id -> its SQL, with the placeholder ``{id}``. """
 
-SIDES = ("events", "catalogue", "both")
-"""Whose ids may be respelt. Of equally good ways, the one for the first of these is told."""
+RESPELT_SIDES = ("events", "catalogue", "both")
+"""Whose ids a respelling changes; of respellings that match equally many ids, the earliest of these is proposed."""
 
-CREATE_SPELLINGS = """
-    -- A table of its own: the rule for ids, which is slow, reads each spelling once. Inside one query, DuckDB applies a
-    -- filter by the rule to every row.
+CREATE_ITEM_SPELLINGS = """
+    -- The distinct spellings go to a table, so that the slow rule for ids reads each spelling once; in one query
+    -- DuckDB would apply the rule to every row.
     create or replace temp table item_spellings as
     select item_id, count(*) as row_count from {events} group by item_id
 """
 
-CREATE_FOUND_ITEMS = """
+CREATE_ITEM_IDS_OF_EVENTS = """
     -- Each item id of the events: how many rows have it, and whether the catalogue has it
-    create or replace temp table found_items as
+    create or replace temp table item_ids_of_events as
     with ids as (
         select {text} as item_id, sum(row_count)::bigint as row_count
         from item_spellings
@@ -42,7 +42,7 @@ CREATE_FOUND_ITEMS = """
 COUNT_NEAR_MISSES = """
     -- For each way to respell ids, the unknown ids that match the catalogue if the events' ids are respelt, if the
     -- catalogue's are, or if both are
-    with unknown_ids as (select item_id from found_items where not is_known),
+    with unknown_ids as (select item_id from item_ids_of_events where not is_known),
     respelt_ids as (
         select item_id, unnest({respellings}, recursive := true) from unknown_ids
     ),
@@ -53,7 +53,7 @@ COUNT_NEAR_MISSES = """
         where item_id is not null
     ),
     catalogue_keys as (
-        -- whether an id of the catalogue has the key as its own spelling
+        -- is_plain: an id of the catalogue is spelt like the key without a respelling
         select way, key, bool_or(item_id = key) as is_plain
         from catalogue_ids
         semi join keys using (way, key)
@@ -70,20 +70,20 @@ COUNT_NEAR_MISSES = """
 """
 
 
-def match_items(connection: Connection, text_rule: Rule, events: str = "incoming") -> ItemMatches:
-    """Compare the item ids of the relation ``events`` with those of ``raw.items``."""
+def match_items(connection: Connection, text_rule: ReadingRule, events_relation: str = "incoming") -> ItemMatches:
+    """Count how many item ids of the events in a relation are in ``raw.items``, with examples of unknown ids."""
     text = text_rule("item_id")
-    connection.execute(CREATE_SPELLINGS.format(events=events))
-    connection.execute(CREATE_FOUND_ITEMS.format(text=text))
+    connection.execute(CREATE_ITEM_SPELLINGS.format(events=events_relation))
+    connection.execute(CREATE_ITEM_IDS_OF_EVENTS.format(text=text))
     counts = connection.execute(
         "select count(*), coalesce(sum(row_count), 0)::bigint, count(*) filter (where is_known), "
-        "coalesce(sum(row_count) filter (where is_known), 0)::bigint from found_items"
+        "coalesce(sum(row_count) filter (where is_known), 0)::bigint from item_ids_of_events"
     ).fetchone()
     ids, rows, known_ids, known_rows = counts or (0, 0, 0, 0)
     unknown = dict(
         connection.execute(
-            f"select left(item_id, 80), row_count from found_items where not is_known "
-            f"order by row_count desc, item_id limit {EXAMPLE_COUNT}"
+            f"select left(item_id, 80), row_count from item_ids_of_events where not is_known "
+            f"order by row_count desc, item_id limit {EXAMPLES_LISTED}"
         ).fetchall()
     )
     near_misses = _near_misses(connection, text) if unknown else ()
@@ -99,6 +99,9 @@ def _near_misses(connection: Connection, text: str) -> tuple[NearMiss, ...]:
     order = list(RESPELLINGS)
     near_misses = []
     for way, in_events, in_catalogue, in_both in found:
-        ids, where = max(zip((in_events, in_catalogue, in_both), SIDES, strict=True), key=lambda pair: pair[0])
+        counts = zip((in_events, in_catalogue, in_both), RESPELT_SIDES, strict=True)
+        ids, where = max(counts, key=lambda pair: pair[0])
         near_misses.append(NearMiss(way, where, ids))
-    return tuple(sorted(near_misses, key=lambda miss: (-miss.ids, SIDES.index(miss.where), order.index(miss.way))))
+    return tuple(
+        sorted(near_misses, key=lambda miss: (-miss.ids, RESPELT_SIDES.index(miss.where), order.index(miss.way)))
+    )

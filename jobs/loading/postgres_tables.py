@@ -1,4 +1,4 @@
-"""Tables of PostgreSQL as relations in SQL: what DuckDB's reader would change without a word is read as text."""
+"""Tables of PostgreSQL as relations in SQL; values that DuckDB's reader would change silently are read as text."""
 
 import re
 from typing import Final
@@ -26,27 +26,27 @@ COLUMN_TYPES: Final = """
 
 
 def postgres_relation(
-    connection: Connection, source: SourceFiles, parts: tuple[str, ...], types: dict[str, str]
+    connection: Connection, source: SourceFiles, name_parts: tuple[str, ...], types: dict[str, str]
 ) -> FileRelation:
-    """Return the relation of a table in an attached PostgreSQL database.
+    """Return a table of an attached PostgreSQL database as a relation in SQL, with the types of its columns.
 
     DuckDB reads a ``numeric`` without a precision as a double, which loses digits, and the number NaN as 0. A column in
-    which one of the two can happen is read as text, if the load needs the column. Columns of JSON are marked as such.
+    which this can happen is read as text, if the load needs the column. Columns of JSON get the type JSON.
 
     Parameters
     ----------
-    parts : tuple of str
+    name_parts : tuple of str
         The parts of the table's name: database, schema and table; the schema may be absent.
     types : column -> DuckDB type
     """
-    database = literal(parts[0])
-    schema, name = parts[1] if len(parts) == 3 else "public", parts[-1]
-    found = connection.execute(FIND_TABLE, {"database": parts[0], "schema": schema, "table": name}).fetchone()
-    table = ".".join(map(quoted, found or (schema, name)))  # as Postgres spells it
+    database = literal(name_parts[0])
+    schema, name = name_parts[1] if len(name_parts) == 3 else "public", name_parts[-1]
+    found = connection.execute(FIND_TABLE, {"database": name_parts[0], "schema": schema, "table": name}).fetchone()
+    table = ".".join(map(quoted, found or (schema, name)))  # in Postgres's spelling
     query = COLUMN_TYPES.format(table=literal(table))
     postgres_types = dict(connection.execute(f"from postgres_query({database}, {literal(query)})").fetchall())
     types = types | {column: "JSON" for column in types if postgres_types.get(column) in ("json", "jsonb")}
-    numeric = [column for column in types if postgres_types.get(column) == "numeric" and _is_needed(source, column)]
+    numeric = [column for column in types if postgres_types.get(column) == "numeric" and _needs_column(source, column)]
     exact = [column for column in numeric if types[column].startswith("DECIMAL")]
     as_text = {*numeric} - {*exact}
     if exact:
@@ -55,15 +55,15 @@ def postgres_relation(
         [has_nan] = connection.execute(f"from postgres_query({database}, {literal(query)})").fetchall()
         as_text |= {column for column, flag in zip(exact, has_nan, strict=True) if flag}
     if not as_text:
-        return FileRelation(".".join(map(quoted, parts)), types, is_checked=True)
+        return FileRelation(".".join(map(quoted, name_parts)), types, is_checked=True)
     columns = ", ".join(f"{quoted(column)}{'::text' if column in as_text else ''}" for column in types)
     query = f"select {columns} from {table}"
     sql = f"postgres_query({database}, {literal(query)})"
     return FileRelation(sql, types | dict.fromkeys(as_text, "VARCHAR"), is_checked=True)
 
 
-def _is_needed(source: SourceFiles, column: str) -> bool:
-    """Tell whether a load reads a column: by its own name, by the map, in an expression, or as an attribute."""
+def _needs_column(source: SourceFiles, column: str) -> bool:
+    """Tell whether a load needs a column: as a raw column, in the map, in the condition, or as an attribute."""
     texts = [*source.column_map.values(), source.where or ""]
     is_mapped = any(re.search(rf"\b{re.escape(column)}\b", text, re.IGNORECASE) for text in texts)
     return column.lower() in TABLE_COLUMNS[source.table] or is_mapped or may_be_attribute(source, column)

@@ -1,4 +1,4 @@
-"""Sources with a preset: which of the preset's layouts the files have, and what the load gets from it."""
+"""Finds the layout of a preset that a source's files have, and adds the layout's map and options to the source."""
 
 import re
 from collections.abc import Collection
@@ -6,7 +6,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from jobs.errors import NextmartError, UsageError
-from jobs.loading.file_listing import TEXT, found_files
+from jobs.loading.file_listing import TEXT, find_source_files
 from jobs.loading.formats import file_relation
 from jobs.loading.presets.catalogue import PRESETS, preset
 from jobs.loading.presets.layout import Layout, Preset
@@ -17,17 +17,16 @@ from jobs.progress import printable
 from jobs.warehouse.connection import Connection, quoted
 
 
-def open_source(
-    connection: Connection, source: SourceFiles, folder: Path, *, check_lines: bool = False
+def open_source_relation(
+    connection: Connection, source: SourceFiles, copies_folder: Path, *, check_lines: bool = False
 ) -> tuple[SourceFiles, FileRelation]:
-    """Return a source that says all that its preset says, and the relation of its files.
+    """Return a source with its preset's map, condition and options, and its files as a relation in SQL.
 
-    In the returned source, the user's own map, options and formats go before the preset's, and rows have to meet both
-    conditions.
+    The user's own map, options and formats take precedence over the preset's; rows have to meet both conditions.
 
     Parameters
     ----------
-    folder : Path
+    copies_folder : Path
         See ``file_relation``.
     check_lines : bool
         See ``file_relation``.
@@ -41,24 +40,24 @@ def open_source(
         See ``file_relation``.
     """
     if source.preset is None:
-        return source, file_relation(connection, source, folder, check_lines=check_lines)
-    chosen = preset(source.preset)
-    layouts = _layouts_of_table(chosen, source.table)
-    source = _with_options(connection, source, layouts)
-    files = file_relation(connection, source, folder, check_lines=check_lines)
-    layout = next((each for each in layouts if not each.missing(files.types)), None)
+        return source, file_relation(connection, source, copies_folder, check_lines=check_lines)
+    chosen_preset = preset(source.preset)
+    layouts = _layouts_of_table(chosen_preset, source.table)
+    source = _with_layout_options(connection, source, layouts)
+    source_relation = file_relation(connection, source, copies_folder, check_lines=check_lines)
+    layout = next((each for each in layouts if not each.missing_columns(source_relation.types)), None)
     if layout is None:
-        raise UsageError(_missing_columns_message(source, chosen, layouts, files.types))
-    return with_layout(source, layout), relation_of_layout(files, layout)
+        raise UsageError(_missing_columns_message(source, chosen_preset, layouts, source_relation.types))
+    return with_layout(source, layout), relation_of_layout(source_relation, layout)
 
 
 def layout_of_first_line(layouts: Collection[Layout], first_line: str) -> Layout | None:
-    """Return the layout, among those of files without a header, that a file's first line has; None if there is none."""
+    """Return the layout whose pattern ``first_line`` matches the first line of a file without a header, or None."""
     return next((each for each in layouts if each.first_line and re.fullmatch(each.first_line, first_line)), None)
 
 
 def with_layout(source: SourceFiles, layout: Layout) -> SourceFiles:
-    """Return a source that has a layout's map and condition beside its own."""
+    """Return a source with a layout's map, condition and time formats added; the source's own map takes precedence."""
     conditions = [f"({condition}\n)" for condition in (layout.where, source.where) if condition]
     return replace(
         source,
@@ -68,9 +67,9 @@ def with_layout(source: SourceFiles, layout: Layout) -> SourceFiles:
     )
 
 
-def relation_of_layout(files: FileRelation, layout: Layout) -> FileRelation:
-    """Return the relation of the rows that a layout's SQL reads: with all its columns, and a row for each element."""
-    types = dict(files.types)
+def relation_of_layout(file_relation: FileRelation, layout: Layout) -> FileRelation:
+    """Return the relation that a layout's SQL reads: with all columns it names, and a row for each list element."""
+    types = dict(file_relation.types)
     known = {name.lower(): name for name in types}
     selected = ["*"]
     replaced = []
@@ -87,9 +86,9 @@ def relation_of_layout(files: FileRelation, layout: Layout) -> FileRelation:
             types[own_name] = "JSON"
     if replaced:
         selected[0] = f"* replace ({', '.join(replaced)})"
-    sql = f"(select {', '.join(selected)} from {files.sql})"
+    sql = f"(select {', '.join(selected)} from {file_relation.sql})"
     if layout.elements:
-        # without elements, one null
+        # a row whose list is empty stays, as one row with a null element
         elements = f"case when len({layout.elements}) > 0 then {layout.elements} else [null] end"
         sql = (
             "(select * exclude (listed_elements), unnest(listed_elements) as element, "
@@ -97,27 +96,27 @@ def relation_of_layout(files: FileRelation, layout: Layout) -> FileRelation:
             f"from (select *, {elements} as listed_elements from {sql}))"
         )
         types |= {"element": "JSON", "element_number": "BIGINT"}
-    return replace(files, sql=sql, types=types)
+    return replace(file_relation, sql=sql, types=types)
 
 
-def _layouts_of_table(chosen: Preset, table: str) -> tuple[Layout, ...]:
-    layouts = chosen.of_table(table)
+def _layouts_of_table(chosen_preset: Preset, table: str) -> tuple[Layout, ...]:
+    layouts = chosen_preset.layouts_of_table(table)
     if not layouts:
-        others = ", ".join(name for name, each in PRESETS.items() if each.of_table(table))
-        raise UsageError(f"preset {chosen.name} has no {table}; presets with {table}: {others}")
+        others = ", ".join(name for name, each in PRESETS.items() if each.layouts_of_table(table))
+        raise UsageError(f"preset {chosen_preset.name} has no {table}; presets with {table}: {others}")
     return layouts
 
 
-def _with_options(connection: Connection, source: SourceFiles, layouts: tuple[Layout, ...]) -> SourceFiles:
-    """Return a source with the options for the layouts, as far as the user has not given them."""
+def _with_layout_options(connection: Connection, source: SourceFiles, layouts: tuple[Layout, ...]) -> SourceFiles:
+    """Return a source with the layouts' reading options, where the user has not given the options."""
     json_columns = tuple(dict.fromkeys(name for each in layouts for name in each.json_columns))
     source = replace(source, json_columns=json_columns)
     if source.options.columns or not any(each.first_line for each in layouts):
         return source
     try:
-        file = found_files(connection, source)[0]
+        file = find_source_files(connection, source)[0]
     except NextmartError:
-        return source  # it is no file, or whoever reads it says what is wrong with it
+        return source  # the source is a table, or reading it raises a clearer error
     if file.kind != TEXT:
         return source
     encoding = source.options.encoding or "utf-8"
@@ -131,17 +130,17 @@ def _with_options(connection: Connection, source: SourceFiles, layouts: tuple[La
 
 
 def _missing_columns_message(
-    source: SourceFiles, chosen: Preset, layouts: tuple[Layout, ...], columns: Collection[str]
+    source: SourceFiles, tried_preset: Preset, layouts: tuple[Layout, ...], columns: Collection[str]
 ) -> str:
-    """Return the message that the files have none of a preset's layouts: it names what the nearest layout misses."""
-    nearest = min(layouts, key=lambda layout: len(layout.missing(columns)) / len(layout.needs))
+    """Return the error message that no layout of a preset fits the files' columns."""
+    nearest = min(layouts, key=lambda layout: len(layout.missing_columns(columns)) / len(layout.needs))
     kinds = ", ".join(dict.fromkeys(layout.files for layout in layouts))
-    missing = nearest.missing(columns)
+    missing_columns = nearest.missing_columns(columns)
     return printable(
-        f"{source.path} lacks columns that the preset {chosen.name} reads as {source.table} from {nearest.files}: "
-        f"{', '.join(missing)}.\n"
+        f"{source.path} lacks columns that the preset {tried_preset.name} reads as {source.table} from "
+        f"{nearest.files}: {', '.join(missing_columns)}.\n"
         f"It has: {', '.join(columns)}.\n"
-        f"The preset {chosen.name} ({chosen.title}) reads {source.table} from: {kinds}.\n"
+        f"The preset {tried_preset.name} ({tried_preset.title}) reads {source.table} from: {kinds}.\n"
         f"For other files, say which column is which: --map {source.table}.item_id=THEIR_COLUMN and so on, without "
         "--preset. Nothing was loaded."
     )

@@ -1,4 +1,4 @@
-"""Arrived rows as rows of the raw tables: only those that the tables lack."""
+"""Appends a source's new rows to the raw tables; rows that the tables have already are left out."""
 
 from collections.abc import Mapping
 from datetime import datetime
@@ -35,18 +35,18 @@ NEW_UNREADABLE_ROWS = """
 
 
 def append_arrivals(
-    connection: Connection, arrivals: Arrivals, variables: Mapping[str, Any], loaded_at: datetime
+    connection: Connection, arrivals: Arrivals, dbt_vars: Mapping[str, Any], loaded_at: datetime
 ) -> dict[str, int]:
-    """Append the new rows of a source to its raw table, and return the numbers of rows.
+    """Append the new rows of a source to its raw table; return how many rows were read, repeated, known and loaded.
 
-    The source's mapped rows are in the temporary view ``incoming`` afterwards.
+    Afterwards, the temporary view ``incoming`` holds the source's mapped rows.
 
     Parameters
     ----------
-    variables : mapping
+    dbt_vars : mapping
         Values of the dbt vars, by which dbt's staging will read the rows.
     loaded_at : datetime
-        The time of loading that the new rows get.
+        The ``loaded_at`` of the new rows.
 
     Returns
     -------
@@ -68,13 +68,13 @@ def append_arrivals(
         same = " and ".join(f"incoming.{column} is not distinct from known.{column}" for column in columns)
         insert = NEW_EVENTS.format(same=same)
     else:
-        rules = latest_row_rules(table, variables)
+        rules = latest_row_rules(table, dbt_vars)
         insert = new_rows_sql(rules, set(arrivals.given_columns), list(arrivals.attributes.columns))
     count_before = count_rows(connection, f"raw.{table}")
     try:
         connection.execute(insert, {"loaded_at": loaded_at})
         if table == "items" and "available" in arrivals.given_columns and "updated_at" not in arrivals.given_columns:
-            # what the feed says of an item's availability now replaces what was said before the item's withdrawal
+            # the feed's availability of an item replaces the availability from before the item's withdrawal
             connection.execute(f"delete from raw.withdrawn_items where item_id in (select {rules.key} from incoming)")
     except (duckdb.CatalogException, duckdb.BinderException) as error:
         raise NextmartError(f"can't load into raw.{table}: is it a view of yours? {error}") from error

@@ -1,4 +1,4 @@
-"""The readable rows of a source's files: those that DuckDB refuses are left out, once it has refused any."""
+"""Reads a source's files with DuckDB and, where DuckDB refuses a row, again without the unreadable rows."""
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -9,7 +9,7 @@ from typing import TypeVar
 import duckdb
 
 from jobs.errors import NextmartError, redact
-from jobs.loading.preset_sources import open_source
+from jobs.loading.preset_sources import open_source_relation
 from jobs.loading.relations import FileRelation, first_paragraph
 from jobs.loading.sources import SourceFiles
 from jobs.warehouse.connection import Connection
@@ -17,19 +17,19 @@ from jobs.warehouse.connection import Connection
 Result = TypeVar("Result")
 
 
-def with_readable_rows(
-    connection: Connection, source: SourceFiles, use: Callable[[SourceFiles, FileRelation], Result]
+def read_readable_rows(
+    connection: Connection, source: SourceFiles, read: Callable[[SourceFiles, FileRelation], Result]
 ) -> Result:
-    """Open a source's files, and return what ``use`` makes of them.
+    """Open a source's files, call ``read`` with their relation, and return the result of ``read``.
 
-    If DuckDB refuses a row, ``use`` is called again with the relation of all rows but the unreadable ones. So no
-    transaction may be open.
+    If DuckDB refuses a row, ``read`` is called again with the relation of the readable rows; so no transaction may be
+    open.
 
     Parameters
     ----------
-    use : function
-        Its arguments are the source, which says all that its preset says, and the relation of its files, which can be
-        read until ``use`` returns.
+    read : function
+        Its arguments are the source, with its preset's map and options, and the relation of the source's files, which
+        exists until ``read`` returns.
 
     Raises
     ------
@@ -39,31 +39,30 @@ def with_readable_rows(
         If the files can't be read, or too many of a file's rows are unreadable.
     """
     with TemporaryDirectory(prefix="nextmart-") as folder:
-        opened, files = open_source(connection, source, Path(folder))
-        with reading_errors(source, files):
+        opened, file_relation = open_source_relation(connection, source, Path(folder))
+        with naming_source_errors(source, file_relation):
             try:
-                return use(opened, files)
+                return read(opened, file_relation)
             except duckdb.InvalidInputException:
-                if files.is_checked:
+                if file_relation.is_checked:
                     raise
         with TemporaryDirectory(prefix="nextmart-") as checked_folder:
-            opened, files = open_source(connection, source, Path(checked_folder), check_lines=True)
-            with reading_errors(source, files):
-                return use(opened, files)
+            opened, file_relation = open_source_relation(connection, source, Path(checked_folder), check_lines=True)
+            with naming_source_errors(source, file_relation):
+                return read(opened, file_relation)
 
 
 @contextmanager
-def reading_errors(source: SourceFiles, files: FileRelation) -> Iterator[None]:
-    """Let an error of DuckDB in the ``with`` block say which source can't be read, and which columns it has."""
+def naming_source_errors(source: SourceFiles, file_relation: FileRelation) -> Iterator[None]:
+    """Turn DuckDB's errors in a ``with`` block into errors that name the source and its columns."""
     try:
         yield
     except duckdb.Error as error:
-        raise NextmartError(redact(unreadable_text(source, files, error))) from error
+        raise NextmartError(redact(unreadable_source_message(source, file_relation, error))) from error
 
 
-def unreadable_text(source: SourceFiles, files: FileRelation, error: Exception) -> str:
-    """Return the message that a source can't be read, with the reason and the names of its columns."""
-    columns = ", ".join(files.types)
-    return (
-        f"can't read {files.name or source.path}: {first_paragraph(error)}\nIts columns: {columns}. Nothing was loaded."
-    )
+def unreadable_source_message(source: SourceFiles, file_relation: FileRelation, error: Exception) -> str:
+    """Return the error message that a source can't be read, with DuckDB's reason and the source's columns."""
+    columns = ", ".join(file_relation.types)
+    name = file_relation.name or source.path
+    return f"can't read {name}: {first_paragraph(error)}\nIts columns: {columns}. Nothing was loaded."

@@ -1,4 +1,4 @@
-"""What all formats share: files made ready for DuckDB, and files as a relation in SQL."""
+"""The classes of a file that DuckDB can open and of a source's files as a relation in SQL, shared by all formats."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -15,14 +15,14 @@ DUCKDB_COMPRESSION: Final = {"": "none", ".gz": "gzip", ".zst": "zstd"}
 
 @dataclass(frozen=True)
 class ReadableFile:
-    """A file that DuckDB can open: the user's own, or a copy that is unpacked and in UTF-8.
+    """A file that DuckDB can open: the user's own file, or an unpacked copy of it in UTF-8.
 
     Attributes
     ----------
     origin : str
-        The path that the user knows the file by.
+        The file's path as the user gave it.
     path : str
-        The path that is read.
+        The path of the file to read: the user's file or the copy.
     compression : str
         A key of ``DUCKDB_COMPRESSION``.
     """
@@ -34,7 +34,7 @@ class ReadableFile:
 
 @dataclass(frozen=True)
 class FileRelation:
-    """The files of a source as a relation in SQL.
+    """A source's files, or its attached table, as a relation in SQL.
 
     Attributes
     ----------
@@ -42,17 +42,16 @@ class FileRelation:
         A table function of DuckDB, or a query in parentheses, that reads the files.
     types : column's name as the files spell it -> DuckDB type
     unreadable_path : str, optional
-        A file with the rows that ``sql`` leaves out because they can't be read, as JSON lines; None if no row was
-        left out, or nobody has looked.
+        A file of JSON lines with the unreadable rows, which ``sql`` leaves out; None if the files were not checked line
+        by line.
     unreadable_count : int
-        The number of those rows.
+        The number of unreadable rows.
     examples : tuple of str
-        The first of those rows, each with file, line and reason.
+        The first unreadable rows, each with file, line and reason.
     is_checked : bool
-        Whether a reading line by line can find no unreadable rows: the files were read so, and ``sql`` reads copies
-        without such rows, or the rows are those of a table.
+        Whether ``sql`` has no unreadable rows: it reads copies that were checked line by line, or a table.
     name : str
-        What errors call a table of an attached database; empty for files.
+        The name of a table of an attached database in error messages; an empty text for files.
     """
 
     sql: str
@@ -69,13 +68,13 @@ def path_list(files: Iterable[ReadableFile]) -> str:
     return f"[{', '.join(literal(file.path) for file in files)}]"
 
 
-def column_types(connection: Connection, name: str, sql: str) -> dict[str, str]:
-    """Return the types of a relation's columns, by the column's name as the files spell it.
+def column_types(connection: Connection, shown_name: str, sql: str) -> dict[str, str]:
+    """Return the DuckDB type of each column of a relation: column name -> type.
 
     Parameters
     ----------
-    name : str
-        What an error calls the files.
+    shown_name : str
+        The name of the files in error messages.
 
     Raises
     ------
@@ -85,10 +84,10 @@ def column_types(connection: Connection, name: str, sql: str) -> dict[str, str]:
     try:
         described = connection.execute(f"describe select * from {sql}").fetchall()
     except duckdb.Error as error:
-        raise NextmartError(f"can't read {name}: {first_paragraph(error)}\nNothing was loaded.") from error
+        raise NextmartError(f"can't read {shown_name}: {first_paragraph(error)}\nNothing was loaded.") from error
     return {row[0]: row[1] for row in described}
 
 
-def first_paragraph(error: Exception) -> str:
+def first_paragraph(duckdb_error: Exception) -> str:
     """Return the first paragraph of an error message of DuckDB: the reason, without the advice about SQL after it."""
-    return str(error).strip().split("\n\n")[0]
+    return str(duckdb_error).strip().split("\n\n")[0]

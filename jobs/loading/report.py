@@ -1,21 +1,21 @@
-"""What the rows of a load hold, by the rules of dbt's staging models: counted at once, before a build rejects them."""
+"""Counts, by the rules of dbt's staging models, which loaded rows the next build will use and which it will reject."""
 
 from dataclasses import replace
 from typing import Any
 
-from jobs.loading.near_misses import EXAMPLE_COUNT, match_items
+from jobs.loading.near_misses import EXAMPLES_LISTED, match_items
 from jobs.loading.source_report import ColumnReport, SourceReport
-from jobs.loading.staging_rules import Rule, StagingRules
+from jobs.loading.staging_rules import ReadingRule, StagingRules
 from jobs.warehouse.connection import Connection, count_rows, is_own_table, literal
 
 EXACT_ROWS = 5_000_000
-"""Number of rows above which values are read of a sample, and different visitors are counted approximately."""
+"""The most rows that are all read for a report; of more rows, a sample is read and visitors are counted roughly."""
 SAMPLE_ROWS = 500_000
-"""About how many rows the sample has."""
+"""The approximate number of rows in the sample."""
 EXAMPLE_LENGTH = 80
-"""Number of characters of a value that is shown."""
-TYPE_COUNT = 20
-"""Number of event types that are listed; the most frequent ones are."""
+"""The most characters of a value that a report shows."""
+EVENT_TYPES_LISTED = 20
+"""The most event types that a report lists; the most frequent ones are listed."""
 
 MEASURE_EVENTS = """
     -- One scan of the incoming events: how many values there are, and how many of them staging reads
@@ -98,8 +98,8 @@ def report_source(
     Parameters
     ----------
     with_known_events : bool
-        Whether a report of items says how the events of ``raw.events`` match the catalogue. If ``raw.events`` is a
-        view, the report doesn't say it: a user's view may be slow.
+        Whether a report of items counts how many events of ``raw.events`` are on items of the catalogue. A
+        ``raw.events`` that is a user's view is not read, because the view may be slow.
     """
     if table == "events":
         return _report_events(connection, rules)
@@ -111,18 +111,18 @@ def report_source(
 
 
 def _known_events(connection: Connection) -> str | None:
-    """Return the relation of the events that the warehouse has, or a sample of them; None if there are none."""
+    """Return the SQL relation of the warehouse's events, or of a sample of them; None if there are no events."""
     rows = count_rows(connection, "raw.events") if is_own_table(connection, "raw", "events") else 0
-    return measured_relation(rows, "raw.events") if rows else None
+    return sampled_relation(rows, "raw.events") if rows else None
 
 
 def _report_events(connection: Connection, rules: StagingRules) -> SourceReport:
     rows = count_rows(connection, "incoming")
     names = ("event_id", "visitor_id", "user_id", "item_id", "event_type")
     texts = {name: rules.text(name) for name in (*names, "event_at")}
-    relation = measured_relation(rows)
+    relation = sampled_relation(rows)
     known_types = ", ".join(literal(name) for name in rules.known_event_types)
-    found = _only_row(
+    counts = _single_row(
         connection,
         MEASURE_EVENTS.format(
             **texts,
@@ -135,34 +135,34 @@ def _report_events(connection: Connection, rules: StagingRules) -> SourceReport:
             and_known_type=f"and event_type in ({known_types})" if known_types else "",
         ),
     )
-    event_types, type_count = _event_types(connection, texts["event_type"])
+    event_types, type_count = _count_event_types(connection, texts["event_type"])
     known_names = rules.known_event_types or tuple(event_types)
     return SourceReport(
         table="events",
         rows=rows,
-        measured_rows=found["measured_rows"],
-        usable=found["usable"],
-        columns={name: ColumnReport(found[name], found[name]) for name in names}
-        | {"event_at": _column(connection, relation, found, "event_at", rules.text, rules.time)},
-        first_time=found["first_time"],
-        last_time=found["last_time"],
-        too_early=found["too_early"],
-        in_future=found["in_future"],
-        days=found["days"],
+        measured_rows=counts["measured_rows"],
+        usable=counts["usable"],
+        columns={name: ColumnReport(counts[name], counts[name]) for name in names}
+        | {"event_at": _report_column(connection, relation, counts, "event_at", rules.text, rules.time)},
+        first_time=counts["first_time"],
+        last_time=counts["last_time"],
+        too_early=counts["too_early"],
+        in_future=counts["in_future"],
+        days=counts["days"],
         event_types=event_types,
         more_event_types=type_count - len(event_types),
         unknown_event_types={name: count for name, count in event_types.items() if name not in known_names},
-        visitors=_different(connection, rows, "visitor_id", texts),
-        users=_different(connection, rows, "user_id", texts),
+        visitors=_count_distinct_ids(connection, rows, "visitor_id", texts),
+        users=_count_distinct_ids(connection, rows, "user_id", texts),
         items=match_items(connection, rules.text),
     )
 
 
 def _report_items(connection: Connection, rules: StagingRules) -> SourceReport:
     rows = count_rows(connection, "incoming")
-    relation = measured_relation(rows)
+    relation = sampled_relation(rows)
     names = ("item_id", "title", "brand", "category", "description", "price", "available", "updated_at")
-    found = _only_row(
+    counts = _single_row(
         connection,
         MEASURE_ITEMS.format(
             **{name: rules.text(name) for name in names},
@@ -178,22 +178,25 @@ def _report_items(connection: Connection, rules: StagingRules) -> SourceReport:
     return SourceReport(
         table="items",
         rows=rows,
-        measured_rows=found["measured_rows"],
-        usable=found["usable"],
-        columns={"item_id": ColumnReport(found["item_id"], found["item_id"])}
-        | {name: _column(connection, relation, found, name, rules.text, rule) for name, rule in optional.items()},
-        first_time=found["first_time"],
-        last_time=found["last_time"],
-        texts=found["texts"],
-        withdrawn=found["withdrawn"],
+        measured_rows=counts["measured_rows"],
+        usable=counts["usable"],
+        columns={"item_id": ColumnReport(counts["item_id"], counts["item_id"])}
+        | {
+            name: _report_column(connection, relation, counts, name, rules.text, rule)
+            for name, rule in optional.items()
+        },
+        first_time=counts["first_time"],
+        last_time=counts["last_time"],
+        texts=counts["texts"],
+        withdrawn=counts["withdrawn"],
     )
 
 
 def _report_visitors(connection: Connection, rules: StagingRules) -> SourceReport:
     rows = count_rows(connection, "incoming")
-    relation = measured_relation(rows)
+    relation = sampled_relation(rows)
     texts = {name: rules.text(name) for name in ("visitor_id", "updated_at")}
-    found = _only_row(
+    counts = _single_row(
         connection,
         MEASURE_VISITORS.format(
             **texts,
@@ -208,12 +211,12 @@ def _report_visitors(connection: Connection, rules: StagingRules) -> SourceRepor
     return SourceReport(
         table="visitors",
         rows=rows,
-        measured_rows=found["measured_rows"],
-        usable=found["usable"],
-        columns={"visitor_id": ColumnReport(found["visitor_id"], found["visitor_id"])}
-        | {"updated_at": _column(connection, relation, found, "updated_at", rules.text, rules.time)},
-        first_time=found["first_time"],
-        last_time=found["last_time"],
+        measured_rows=counts["measured_rows"],
+        usable=counts["usable"],
+        columns={"visitor_id": ColumnReport(counts["visitor_id"], counts["visitor_id"])}
+        | {"updated_at": _report_column(connection, relation, counts, "updated_at", rules.text, rules.time)},
+        first_time=counts["first_time"],
+        last_time=counts["last_time"],
         visitors=rows,
         visitors_with_events=(
             count_rows(connection, f"{ids[0]} semi join {ids[1]} using (visitor_id)") if has_events else None
@@ -221,43 +224,43 @@ def _report_visitors(connection: Connection, rules: StagingRules) -> SourceRepor
     )
 
 
-def measured_relation(rows: int, relation: str = "incoming") -> str:
-    """Return the relation whose values are read: all rows of a relation, or a sample of whole blocks of rows."""
+def sampled_relation(rows: int, relation: str = "incoming") -> str:
+    """Return the SQL of a relation, or of a sample of it if it has more rows than are read for a report."""
     if rows <= EXACT_ROWS:
         return relation
     return f"(select * from {relation} tablesample system({100 * SAMPLE_ROWS / rows}%) repeatable (1))"
 
 
-def _different(connection: Connection, rows: int, name: str, texts: dict[str, str]) -> int:
-    """Return the number of different ids in a column; an approximate one if there are very many rows."""
+def _count_distinct_ids(connection: Connection, rows: int, column: str, texts: dict[str, str]) -> int:
+    """Return the number of different ids in a column; above ``EXACT_ROWS`` rows an approximate number."""
     if rows > EXACT_ROWS:
-        query = f"select approx_count_distinct({name}) from incoming"
+        query = f"select approx_count_distinct({column}) from incoming"
     else:
-        # the rule, which is slow, reads each spelling once
-        query = f"select count(distinct {texts[name]}) from (select distinct {name} from incoming)"
+        # the distinct spellings are selected first, so that the slow rule for ids reads each spelling once
+        query = f"select count(distinct {texts[column]}) from (select distinct {column} from incoming)"
     (count,) = connection.execute(query).fetchone() or (0,)
     return int(count)
 
 
-def _column(
-    connection: Connection, relation: str, found: dict[str, Any], name: str, text: Rule, rule: Rule
+def _report_column(
+    connection: Connection, relation: str, counts: dict[str, Any], column: str, text: ReadingRule, rule: ReadingRule
 ) -> ColumnReport:
-    """Return the report of a column, with the most frequent values that ``rule`` can't read, if there are any."""
-    given, read = found[f"{name}_given"], found[name]
+    """Return how many values of a column ``rule`` reads, and the most frequent values that it can't read."""
+    given, read = counts[f"{column}_given"], counts[column]
     unread = {}
     if read < given:
         query = (
-            f"select left({text(name)}, {EXAMPLE_LENGTH}) as value, count(*) from {relation} "
-            f"where {text(name)} is not null and {rule(name)} is null "
-            f"group by value order by count(*) desc, value limit {EXAMPLE_COUNT}"
+            f"select left({text(column)}, {EXAMPLE_LENGTH}) as value, count(*) from {relation} "
+            f"where {text(column)} is not null and {rule(column)} is null "
+            f"group by value order by count(*) desc, value limit {EXAMPLES_LISTED}"
         )
         unread = dict(connection.execute(query).fetchall())
     return ColumnReport(given, read, unread)
 
 
-def _event_types(connection: Connection, event_type: str) -> tuple[dict[str, int], int]:
-    """Return the most frequent event types with their numbers of rows, and the number of all types."""
-    # a table of its own: the rule, which is slow, reads each spelling once
+def _count_event_types(connection: Connection, event_type: str) -> tuple[dict[str, int], int]:
+    """Return the most frequent event types with their numbers of rows, and the total number of event types."""
+    # the distinct spellings go to a table, so that the slow rule for texts reads each spelling once
     connection.execute(
         "create or replace temp table event_type_spellings as "
         "select event_type, count(*) as row_count from incoming group by event_type"
@@ -265,18 +268,18 @@ def _event_types(connection: Connection, event_type: str) -> tuple[dict[str, int
     found = connection.execute(
         f"select left({event_type}, {EXAMPLE_LENGTH}) as value, sum(row_count)::bigint as row_count, count(*) over () "
         f"from event_type_spellings where {event_type} is not null "
-        f"group by value order by row_count desc, value limit {TYPE_COUNT}"
+        f"group by value order by row_count desc, value limit {EVENT_TYPES_LISTED}"
     ).fetchall()
     return {value: row_count for value, row_count, _ in found}, found[0][2] if found else 0
 
 
-def _only_row(connection: Connection, query: str) -> dict[str, Any]:
-    """Return the only row of a query's result, by column."""
+def _single_row(connection: Connection, query: str) -> dict[str, Any]:
+    """Return the single row of a query's result: column name -> value."""
     result = connection.execute(query)
     names = [column[0] for column in result.description or ()]
     return dict(zip(names, result.fetchone() or (), strict=True))
 
 
 def _time_text(time: str) -> str:
-    """Return SQL for an instant as text in UTC, to the second."""
+    """Return the SQL that writes an instant as a text in UTC, to the second."""
     return f"strftime({time} at time zone 'UTC', '%Y-%m-%d %H:%M:%S')"

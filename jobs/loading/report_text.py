@@ -1,4 +1,4 @@
-"""The report of a source in words: aligned lines, and warnings of what the next build would reject or misread."""
+"""Writes a source's report as aligned lines, and as warnings of rows that the next build would reject or misread."""
 
 from collections.abc import Iterable, Mapping
 
@@ -7,14 +7,14 @@ from jobs.loading.source_report import ColumnReport, ItemMatches, NearMiss, Sour
 from jobs.progress import printable
 
 GOOD_SHARE = 0.9
-"""Share of times, ids, known items, prices or words for availability below which a person is warned."""
+"""The least share of usable values (times, ids, prices, ...) in a column for which the user is not warned."""
 NEAR_MISSES_SHOWN = 2
 TYPES_SHOWN = 8
 NAMES_SHOWN = 20
 VALUE_LENGTH = 40
 
 _WHOSE_IDS = {"events": "in the events", "catalogue": "in the catalogue", "both": "in both"}
-_NAMES = {
+_PLURAL_NAMES = {
     "event_id": "event ids",
     "visitor_id": "visitor ids",
     "item_id": "item ids",
@@ -27,7 +27,7 @@ _NAMES = {
 
 
 def report_lines(report: SourceReport) -> list[str]:
-    """Return the report as lines for people, of which control characters in the users' values can do no harm."""
+    """Return a source's report as aligned lines for the terminal, without control characters."""
     describe = {"events": _event_lines, "items": _item_lines, "visitors": _visitor_lines}[report.table]
     lines = describe(report) + _attribute_lines(report.attributes)
     if report.is_sampled:
@@ -38,18 +38,18 @@ def report_lines(report: SourceReport) -> list[str]:
 
 
 def report_warnings(report: SourceReport) -> list[str]:
-    """Return what a person should look at before the next build; one line each, without control characters."""
+    """Return warnings for the user before the next build: one line each, without control characters."""
     warnings = [
-        f"only {share_text(column.read, of)} of {_NAMES[name]} can be used{_unread_text(column)}"
-        for name, column, of in _shares(report)
+        f"only {share_text(column.read, of)} of {_PLURAL_NAMES[name]} can be used{_unread_text(column)}"
+        for name, column, of in _column_shares(report)
         if of and column.read < GOOD_SHARE * of
     ]
     if report.too_early + report.in_future > (1 - GOOD_SHARE) * report.measured_rows:
-        warnings.append(f"times that can't be right: {_outside_text(report)}; the next build rejects these events")
+        warnings.append(f"times that can't be right: {_wrong_times_text(report)}; the next build rejects these events")
     if report.unknown_event_types:
-        warnings.append(f"known_event_types lacks {_counts_text(report.unknown_event_types)}; they are rejected")
+        warnings.append(f"known_event_types lacks {_value_counts_text(report.unknown_event_types)}; they are rejected")
     items = report.items
-    # that old events name items which the catalogue has no more is no fault of new items
+    # old events on items that left the catalogue are no reason for a warning when items are loaded
     if items and items.known_rows < GOOD_SHARE * items.rows and (report.table == "events" or items.near_misses):
         warnings.append(f"only {_match_text(items)}")
     if report.visitors_with_events == 0:
@@ -58,14 +58,14 @@ def report_warnings(report: SourceReport) -> list[str]:
 
 
 def share_text(part: int, whole: int) -> str:
-    """Return a share as text such as ``98.7 %``. Only all is called 100 %, and only nothing is called 0 %."""
+    """Return a share as a text such as ``98.7 %``; only the whole is 100 %, and only nothing is 0 %."""
     if part == 0 or part == whole:
         return "100 %" if part else "0 %"
     return f"{min(999, max(1, round(1000 * part / whole))) / 10:.1f} %"
 
 
-def _shares(report: SourceReport) -> list[tuple[str, ColumnReport, int]]:
-    """Return columns with the number of rows of which staging should read them: all, or those with a value."""
+def _column_shares(report: SourceReport) -> list[tuple[str, ColumnReport, int]]:
+    """Return the columns' reports, each with the number of its rows that staging should be able to read."""
     required = {
         "events": ("event_id", "visitor_id", "item_id", "event_type", "event_at"),
         "items": ("item_id",),
@@ -87,24 +87,26 @@ def _event_lines(report: SourceReport) -> list[tuple[str, str]]:
         (
             "times",
             f"{share_text(times.read, report.measured_rows)} read{when if report.first_time else ''}"
-            f"{_unread_text(times)}{_missing_text(times, report.measured_rows)}{_outside_text(report, '; ')}",
+            f"{_unread_text(times)}{_no_value_text(times, report.measured_rows)}{_wrong_times_text(report, '; ')}",
         ),
-        ("visitors", f"{about}{report.visitors:,}{_missing_text(visitors, report.measured_rows)}"),
+        ("visitors", f"{about}{report.visitors:,}{_no_value_text(visitors, report.measured_rows)}"),
     ]
     if users.read:
         lines.append(
             ("users", f"{about}{report.users:,}, named by {share_text(users.read, report.measured_rows)} of the events")
         )
-    lines.append(("types", f"{_counts_text(types)}{f', and {more_types:,} more types' if more_types > 0 else ''}"))
+    lines.append(
+        ("types", f"{_value_counts_text(types)}{f', and {more_types:,} more types' if more_types > 0 else ''}")
+    )
     if report.items:
-        missing = _missing_text(report.columns["item_id"], report.measured_rows)
+        missing = _no_value_text(report.columns["item_id"], report.measured_rows)
         lines.append(("items", f"{report.items.ids:,}{missing}; {_match_text(report.items)}"))
     return lines
 
 
 def _item_lines(report: SourceReport) -> list[tuple[str, str]]:
     price, available, updated = (report.columns[name] for name in ("price", "available", "updated_at"))
-    ids = f"{report.rows:,}{_missing_text(report.columns['item_id'], report.measured_rows)}"
+    ids = f"{report.rows:,}{_no_value_text(report.columns['item_id'], report.measured_rows)}"
     lines = [("items", f"{ids}; {share_text(report.texts, report.measured_rows)} have a text")]
     for title, column, more in (
         ("prices", price, ""),
@@ -127,7 +129,12 @@ def _visitor_lines(report: SourceReport) -> list[tuple[str, str]]:
         if report.visitors_with_events is None
         else (f"; {share_text(report.visitors_with_events, report.rows)} have events")
     )
-    lines = [("visitors", f"{report.rows:,}{_missing_text(report.columns['visitor_id'], report.measured_rows)}{known}")]
+    lines = [
+        (
+            "visitors",
+            f"{report.rows:,}{_no_value_text(report.columns['visitor_id'], report.measured_rows)}{known}",
+        )
+    ]
     if updated.given:
         when = f" ({_period_text(report)})" if report.first_time else ""
         lines.append(("times", f"{share_text(updated.read, updated.given)} read{when}{_unread_text(updated)}"))
@@ -135,7 +142,7 @@ def _visitor_lines(report: SourceReport) -> list[tuple[str, str]]:
 
 
 def _attribute_lines(attributes: Attributes) -> list[tuple[str, str]]:
-    """Return which columns are kept as attributes, and which are not."""
+    """Return report lines that say which columns are kept as attributes and which are left out."""
     lines = []
     if attributes.columns:
         lines.append(("columns", f"attributes kept: {_names_text(attributes.columns)}"))
@@ -167,26 +174,28 @@ def _period_text(report: SourceReport) -> str:
 
 
 def _unread_text(column: ColumnReport) -> str:
-    return f"; not read: {_counts_text(column.unread, quote=True)}" if column.unread else ""
+    return f"; not read: {_value_counts_text(column.unread, quote=True)}" if column.unread else ""
 
 
-def _missing_text(column: ColumnReport, rows: int) -> str:
+def _no_value_text(column: ColumnReport, rows: int) -> str:
     missing = rows - column.given
     return f"; {share_text(missing, rows)} of rows ({missing:,}) have none" if missing else ""
 
 
-def _outside_text(report: SourceReport, start: str = "") -> str:
+def _wrong_times_text(report: SourceReport, start: str = "") -> str:
     counts = [(report.too_early, "too early (earliest_event_at)"), (report.in_future, "in the future")]
     texts = [f"{count:,} {words}" for count, words in counts if count]
     return start + ", ".join(texts) if texts else ""
 
 
 def _match_text(items: ItemMatches) -> str:
-    """Return how many events are on items of the catalogue, which items it lacks, and what would make them match."""
+    """Return words for how many events are on items of the catalogue, and for respellings that would match more."""
     text = f"{share_text(items.known_rows, items.rows)} of the events are on items of the catalogue"
     if not items.unknown_ids:
         return text
-    text += f"; it lacks {items.unknown_ids:,} of {items.ids:,} item ids: {_counts_text(items.unknown, quote=True)}"
+    text += (
+        f"; it lacks {items.unknown_ids:,} of {items.ids:,} item ids: {_value_counts_text(items.unknown, quote=True)}"
+    )
     near_misses = [_near_miss_text(near_miss, items.unknown_ids) for near_miss in items.near_misses[:NEAR_MISSES_SHOWN]]
     return "; ".join([text, *near_misses])
 
@@ -195,11 +204,11 @@ def _near_miss_text(near_miss: NearMiss, unknown_ids: int) -> str:
     return f"{near_miss.ids:,} of {unknown_ids:,} would match {near_miss.way} ({_WHOSE_IDS[near_miss.where]})"
 
 
-def _counts_text(counts: Mapping[str, int], quote: bool = False) -> str:
-    """Return values with their numbers of rows, such as ``'soon' (12), 'later' (3)``."""
+def _value_counts_text(counts: Mapping[str, int], quote: bool = False) -> str:
+    """Return values and their numbers of rows as a text, such as ``'soon' (12), 'later' (3)``."""
     texts = []
     for value, count in counts.items():
-        # a line end in a value must not begin a line that looks like one of nextmart's
+        # line ends are escaped, so that a value can't add lines that look like nextmart's own
         shown = value.replace("\n", "�")
         shown = shown if len(shown) <= VALUE_LENGTH else shown[: VALUE_LENGTH - 1] + "…"
         texts.append(f"'{shown}' ({count:,})" if quote else f"{shown} {count:,}")

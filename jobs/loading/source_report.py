@@ -1,4 +1,4 @@
-"""What the rows of a source hold, as dbt's staging models read them: counts and examples, and no rows."""
+"""The classes of a source's report: counts and examples of the values that dbt's staging models can read."""
 
 from dataclasses import dataclass, field
 from typing import Any
@@ -8,16 +8,16 @@ from jobs.loading.attributes import Attributes
 
 @dataclass(frozen=True)
 class ColumnReport:
-    """How well staging understands one column.
+    """How many values of one raw column dbt's staging models can read.
 
     Attributes
     ----------
     given : int
         The number of rows that have a value.
     read : int
-        The number of rows whose value staging understands.
+        The number of rows whose value staging can read.
     unread : value -> number of rows
-        The most frequent values that staging doesn't understand.
+        The most frequent values that staging can't read.
     """
 
     given: int
@@ -27,14 +27,14 @@ class ColumnReport:
 
 @dataclass(frozen=True)
 class NearMiss:
-    """A way to respell item ids that would make unknown ids match.
+    """A respelling of item ids that would make some unknown ids of events match the catalogue.
 
     Attributes
     ----------
     way : str
         A key of ``RESPELLINGS``.
     where : str
-        Whose ids must be respelt: ``events``, ``catalogue`` or ``both``.
+        Which ids the respelling changes: those of ``events``, ``catalogue`` or ``both``.
     ids : int
         The number of unknown ids that would match.
     """
@@ -53,11 +53,11 @@ class ItemMatches:
     ids, rows : int
         The numbers of different item ids, and of rows that have one.
     known_ids, known_rows : int
-        Those of them that the catalogue has.
+        The numbers of these ids and rows whose item is in the catalogue.
     unknown : item id -> number of rows
         The most frequent ids that the catalogue lacks.
     near_misses : tuple of NearMiss
-        Ways to make unknown ids match, the best first.
+        Respellings that would make unknown ids match, the best first.
     """
 
     ids: int
@@ -73,13 +73,13 @@ class ItemMatches:
         return self.ids - self.known_ids
 
     def as_dictionary(self) -> dict[str, Any]:
-        """Return the matches as values that JSON can hold."""
+        """Return the matches as a dictionary for JSON."""
         return {**vars(self), "near_misses": [vars(near_miss) for near_miss in self.near_misses]}
 
 
 @dataclass(frozen=True)
 class SourceReport:
-    """What the rows of one source hold, as staging reads them.
+    """The report of one source: how many rows and values dbt's staging models can read, with examples.
 
     Attributes
     ----------
@@ -88,15 +88,15 @@ class SourceReport:
     rows : int
         The number of rows, each counted once however often the files repeat it; one row for each item or visitor.
     measured_rows : int
-        The number of rows whose values were read: all, or of very many rows a sample. Numbers of values, except for
-        those of event types, visitors, users and items, are of these rows.
+        The number of rows whose values were read: all rows, or a sample of very many. The counts of values are those of
+        these rows, except for event types, visitors, users and items.
     usable : int
         The number of rows that the next build doesn't reject, except for items that the catalogue lacks.
     columns : column of the raw table -> ColumnReport
     first_time, last_time : str, optional
         The earliest and the latest time in UTC, as ``2026-01-31 10:00:00``; of events, among acceptable times.
     too_early, in_future : int
-        The numbers of events whose time is read, but lies outside of what staging accepts.
+        The numbers of events whose time is earlier, or later, than staging accepts.
     days : int
         The number of days with events.
     event_types : event type -> number of rows
@@ -141,11 +141,11 @@ class SourceReport:
 
     @property
     def is_sampled(self) -> bool:
-        """Whether values were read of a sample of the rows."""
+        """Whether only a sample of the rows' values was read."""
         return self.measured_rows < self.rows
 
     def as_dictionary(self) -> dict[str, Any]:
-        """Return the report as values that JSON can hold."""
+        """Return the report as a dictionary for JSON."""
         return {
             **vars(self),
             "columns": {name: vars(column) for name, column in self.columns.items()},

@@ -1,4 +1,4 @@
-"""What is to be loaded: the files of one table, and how they are read."""
+"""The classes of a source to load: its files or table, and its reading options."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -16,21 +16,21 @@ _DELIMITER_WORDS = {"\\t": "\t", "tab": "\t", "comma": ",", "semicolon": ";", "p
 
 
 class NoRowsError(NextmartError):
-    """A source has no rows: its files are empty, have only a header, or no row that the source's condition keeps."""
+    """The error that a source has no rows: its files are empty or have only a header, or its condition keeps no row."""
 
 
 @dataclass(frozen=True)
 class ReadOptions:
-    """How files are read where their names and first lines don't say it, or say it wrongly.
+    """Reading options that the user gives where a file's name and first lines don't tell them, or tell them wrongly.
 
     Attributes
     ----------
     format : str, optional
-        One of ``FORMATS``; None: the ending of each file says it.
+        One of ``FORMATS``; None: the ending of each file's name decides.
     encoding : str, optional
         The encoding of text files, as Python spells it; None: UTF-8.
     delimiter : str, optional
-        What stands between the columns of text files, one to four bytes; None: the header line says it.
+        The column delimiter of text files, one to four bytes; None: it is found in the header line.
     columns : tuple of str, optional
         The names of the columns of text files that have no header line; None: the first line is the header.
     max_unreadable_share : float
@@ -46,14 +46,14 @@ class ReadOptions:
 
 @dataclass(frozen=True)
 class SourceFiles:
-    """The files to load into one table.
+    """A source: the files, or an attached database's table, to load into one raw table.
 
     Attributes
     ----------
     table : str
         ``events``, ``items`` or ``visitors``.
     path : str
-        A path of a file or a folder, or a glob.
+        A path of a file or a folder, a glob, or the name of a table of an attached database.
     where : str, optional
         SQL over the files' columns: only rows for which it is true are loaded.
     column_map : our column -> their column, or SQL over their columns
@@ -62,7 +62,8 @@ class SourceFiles:
     time_formats : tuple of str
         Formats of DuckDB's ``strptime`` in which the files write ``event_at`` or ``updated_at``.
     allow_sql_io : bool
-        Whether ``where`` and ``column_map`` may read files and call other functions that reach out of the warehouse.
+        Whether ``where`` and ``column_map`` may read files and call functions that use the environment, settings or the
+        log.
     attributes : tuple of str, optional
         The columns of the files that are kept as attributes of items or visitors; ``ALL_ATTRIBUTES``: all that nextmart
         doesn't know; None: all of those, unless the rows repeat items or are loaded as events too.
@@ -96,17 +97,17 @@ class SourceFiles:
 
 @dataclass(frozen=True)
 class LoadRules:
-    """What holds for all files of one load.
+    """Rules for all sources of one load.
 
     Attributes
     ----------
-    variables : mapping
+    dbt_vars : mapping
         Values of the dbt vars, by which dbt's staging will read the rows.
     max_withdrawn_share : float
         The largest share of the available items that may be withdrawn.
     """
 
-    variables: Mapping[str, Any]
+    dbt_vars: Mapping[str, Any]
     max_withdrawn_share: float = 0.2
 
 
@@ -119,7 +120,7 @@ def parse_read_options(
     columns: str | Sequence[str] | None,
     max_unreadable_share: float,
 ) -> ReadOptions:
-    """Return the options that a user has typed, checked.
+    """Check the reading options that a user has given, and return them.
 
     Parameters
     ----------

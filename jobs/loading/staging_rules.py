@@ -1,6 +1,6 @@
-"""How dbt's staging models read the values of the raw tables: the same macros, as SQL for the loader.
+"""The rules by which dbt's staging models read raw values, rendered from the same dbt macros as SQL for the loader.
 
-A change of a macro's name, or of the macro that a column is read by, is made here and nowhere else in the loader.
+This is the loader's only module that names the macros of these rules.
 """
 
 from collections.abc import Callable, Mapping
@@ -10,20 +10,20 @@ from typing import Any
 from jobs.warehouse.connection import literal
 from jobs.warehouse.dbt_macros import dbt_macros
 
-Rule = Callable[[str], str]
+ReadingRule = Callable[[str], str]
 """From the name of a raw column, the SQL of its value as staging reads it; null where staging can't read the value."""
 
 
 @dataclass(frozen=True)
 class StagingRules:
-    """The rules by which staging reads raw values, and the limits that it sets for events.
+    """The SQL by which dbt's staging models read raw values, and the limits that staging sets for events.
 
     Attributes
     ----------
-    text : Rule
-        An id or a word, trimmed; null if it is blank.
-    time, price, availability : Rule
-        A value of the type timestamptz, double or boolean.
+    text : ReadingRule
+        The SQL of a trimmed id or word; null if it is blank.
+    time, price, availability : ReadingRule
+        The SQL of a time (timestamptz), price (double) or availability (boolean); null if the value can't be read.
     earliest_event_at : str
         SQL of the time before which an event is rejected.
     latest_event_at : str
@@ -32,18 +32,18 @@ class StagingRules:
         Types of events that are accepted; empty: all types.
     """
 
-    text: Rule
-    time: Rule
-    price: Rule
-    availability: Rule
+    text: ReadingRule
+    time: ReadingRule
+    price: ReadingRule
+    availability: ReadingRule
     earliest_event_at: str
     latest_event_at: str
     known_event_types: tuple[str, ...]
 
 
 def staging_rules(dbt_vars: Mapping[str, Any]) -> StagingRules:
-    """Return the rules of the dbt project's staging models under the given values of dbt vars."""
-    macros = dbt_macros(variables=dbt_vars)
+    """Return the rules of dbt's staging models for the given values of dbt vars."""
+    macros = dbt_macros(dbt_vars=dbt_vars)
 
     def text(column: str) -> str:
         return str(macros.null_word_as_null(column))

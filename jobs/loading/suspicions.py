@@ -1,6 +1,6 @@
-"""What the rows of a source look like that their owner should know: said as warnings, without changing a row.
+"""Warnings about suspicious rows of a source, such as rounded ids or repeated event ids; no row is changed.
 
-Every function reads the temporary table ``incoming`` and returns texts for people.
+The functions read the temporary view ``incoming``, which holds the source's rows.
 """
 
 from collections.abc import Mapping
@@ -12,14 +12,14 @@ from jobs.warehouse.connection import Connection, count_rows
 from jobs.warehouse.dbt_macros import dbt_macros
 
 LARGEST_EXACT_ID = 2**53
-FEW_ORDERS = 3
-"""So many event ids with several items pass without a word: trackers repeat an id now and then."""
+IGNORED_ORDERS = 3
+"""The most event ids with several items that give no warning, because trackers repeat an id now and then."""
 GROUPED_EVENTS = 5_000_000
-"""About how many events are grouped by their ids; of more events, a part is grouped, and counts are extrapolated."""
+"""About the most events that are grouped by event id; of more events, a part is grouped and counts are extrapolated."""
 
 
 def decimal_id_notes(connection: Connection, value_types: Mapping[str, str]) -> list[str]:
-    """Return a note on the id columns that files hold as decimal numbers.
+    """Return warnings about id columns whose ids the files hold as decimal numbers, which may have lost digits.
 
     Parameters
     ----------
@@ -46,15 +46,15 @@ def decimal_id_notes(connection: Connection, value_types: Mapping[str, str]) -> 
     return notes
 
 
-def order_line_notes(connection: Connection, source: SourceFiles, variables: Mapping[str, Any]) -> list[str]:
-    """Return a warning if event ids name several items, as the lines of an order do, and only one item will count.
+def order_line_notes(connection: Connection, source: SourceFiles, dbt_vars: Mapping[str, Any]) -> list[str]:
+    """Return a warning if rows of several items share an event id, as an order's lines do: one row will be kept.
 
     Parameters
     ----------
-    variables : mapping
+    dbt_vars : mapping
         Values of the dbt vars.
     """
-    if "item_id" in variables["event_identity"]:
+    if "item_id" in dbt_vars["event_identity"]:
         return []
     parts = max(1, count_rows(connection, "incoming") // GROUPED_EVENTS)
     row = connection.execute(
@@ -64,7 +64,7 @@ def order_line_notes(connection: Connection, source: SourceFiles, variables: Map
         "having min(item_id) <> max(item_id) and count(distinct visitor_id) <= 1 "
         "and min(event_at) is not distinct from max(event_at) order by event_id)"
     ).fetchone()
-    if row is None or row[0] <= FEW_ORDERS:
+    if row is None or row[0] <= IGNORED_ORDERS:
         return []
     count, event_id, first_item, last_item = row
     ours = {name: source.column_map.get(name, name) for name in ("event_id", "item_id")}
@@ -78,17 +78,17 @@ def order_line_notes(connection: Connection, source: SourceFiles, variables: Map
     ]
 
 
-def session_notes(connection: Connection, variables: Mapping[str, Any]) -> list[str]:
-    """Return a warning if sessions of the tracker will be cut: they have several visitors, or last too long.
+def session_notes(connection: Connection, dbt_vars: Mapping[str, Any]) -> list[str]:
+    """Return a warning if the tracker's sessions will be split, because they have several visitors or are too long.
 
     Parameters
     ----------
-    variables : mapping
+    dbt_vars : mapping
         Values of the dbt vars; ``max_source_session_hours`` is the longest time.
     """
-    longest_hours, gap_minutes = variables["max_source_session_hours"], variables["session_gap_minutes"]
+    longest_hours, gap_minutes = dbt_vars["max_source_session_hours"], dbt_vars["session_gap_minutes"]
     rows = connection.execute(
-        f"select * exclude (is_odd), count(*) over () from ({_judged_sessions(variables)}) where is_odd "
+        f"select * exclude (is_odd), count(*) over () from ({_sessions_sql(dbt_vars)}) where is_odd "
         "order by event_count desc, source_session_id limit 1"
     ).fetchall()
     if not rows:
@@ -103,23 +103,23 @@ def session_notes(connection: Connection, variables: Mapping[str, Any]) -> list[
     ]
 
 
-def odd_session_share(connection: Connection, variables: Mapping[str, Any]) -> float:
-    """Return the share of the tracker's sessions in ``incoming`` that will be cut; 0 if there are no sessions.
+def odd_session_share(connection: Connection, dbt_vars: Mapping[str, Any]) -> float:
+    """Return the share of the tracker's sessions in ``incoming`` that the build will split; 0 without sessions.
 
     Parameters
     ----------
-    variables : mapping
+    dbt_vars : mapping
         Values of the dbt vars.
     """
-    share = connection.execute(f"select avg(is_odd::int) from ({_judged_sessions(variables)})").fetchall()[0][0]
+    share = connection.execute(f"select avg(is_odd::int) from ({_sessions_sql(dbt_vars)})").fetchall()[0][0]
     return float(share or 0)
 
 
-def _judged_sessions(variables: Mapping[str, Any]) -> str:
-    """Return the query of the tracker's sessions in ``incoming``; ``is_odd``: shared by visitors, or too long."""
-    macros = dbt_macros(variables=variables)
+def _sessions_sql(dbt_vars: Mapping[str, Any]) -> str:
+    """Return the SQL of the tracker's sessions in ``incoming``; ``is_odd``: it has several visitors or is long."""
+    macros = dbt_macros(dbt_vars=dbt_vars)
     seconds = f"datesub('second', {macros.to_timestamp_utc('first_at')}, {macros.to_timestamp_utc('last_at')})"
-    # the smallest and the largest text of one session are its first and last time, if all times have one form
+    # times are compared as texts: within a session all have one format, in which the order of texts is that of times
     return (
         "with visitors_of_sessions as (select source_session_id, visitor_id, count(*) as event_count, "
         "min(event_at) as first_at, max(event_at) as last_at from incoming group by source_session_id, visitor_id), "
@@ -128,5 +128,5 @@ def _judged_sessions(variables: Mapping[str, Any]) -> str:
         f"where {macros.null_word_as_null('source_session_id')} is not null "
         f"and {macros.null_word_as_null('visitor_id')} is not null group by source_session_id), "
         f"timed as (select *, coalesce({seconds}, 0) / 3600 as hours from sessions) "
-        f"select *, visitors > 1 or hours > {float(variables['max_source_session_hours'])} as is_odd from timed"
+        f"select *, visitors > 1 or hours > {float(dbt_vars['max_source_session_hours'])} as is_odd from timed"
     )

@@ -1,4 +1,4 @@
-"""Delimited text files as a relation: each file's dialect is told from its own first lines, and none is guessed."""
+"""Delimited text files as a relation in SQL; each file's dialect is told by its own first lines, without a guess."""
 
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
@@ -18,7 +18,7 @@ from jobs.loading.text_heads import (
     lines_after_header,
     lines_before_table,
     text_head,
-    words,
+    words_of_expressions,
 )
 from jobs.loading.unpacking import first_bytes, open_bytes
 from jobs.warehouse.connection import literal
@@ -28,16 +28,18 @@ DUCKDB_LINE_SIZE = 2_000_000
 _SHOWN_LINE = 300
 
 
-def text_relation(source: SourceFiles, files: Sequence[ReadableFile], folder: Path, *, check: bool) -> FileRelation:
-    """Return the relation of delimited text files.
+def text_relation(
+    source: SourceFiles, files: Sequence[ReadableFile], copies_folder: Path, *, check_lines: bool
+) -> FileRelation:
+    """Return delimited text files as a relation in SQL, with the types of its columns.
 
     Parameters
     ----------
     files : sequence of ReadableFile
         The files, in UTF-8.
-    folder : Path
-        Receives the copies, if ``check`` is true.
-    check : bool
+    copies_folder : Path
+        The folder for copies of the files, if ``check_lines`` is true.
+    check_lines : bool
         Whether to read the files line by line, and to leave out the rows that can't be read.
 
     Raises
@@ -47,23 +49,23 @@ def text_relation(source: SourceFiles, files: Sequence[ReadableFile], folder: Pa
     UsageError
         If a file is not in UTF-8, or has no header.
     """
-    heads = [(file, head) for file in files if (head := _head(source, file))]
+    heads = [(file, head) for file in files if (head := _dialect_of_file(source, file))]
     if not heads:
         raise NoRowsError(f"{source.path} is empty; nothing was loaded")
     types = {name: "VARCHAR" for _, head in heads for name in head.columns}
     by_lower_name = {name.lower(): name for name in reversed(types)}
     types = {name: "VARCHAR" for name in types if by_lower_name[name.lower()] == name}
-    if not check and all(head.has_one_newline for _, head in heads):
+    if not check_lines and all(head.has_one_newline for _, head in heads):
         groups: dict[tuple[TextHead, str], list[ReadableFile]] = defaultdict(list)
         for file, head in heads:
-            groups[_dialect(head), file.compression].append(file)
+            groups[_comparable_dialect(head), file.compression].append(file)
         return FileRelation(_union(_read_csv(group, head) for (head, _), group in groups.items()), types)
-    unreadable_path = folder / "unreadable.jsonl"
+    unreadable_path = copies_folder / "unreadable.jsonl"
     tables, examples, unreadable_count = [], [], 0
     with unreadable_path.open("w", encoding="utf-8") as output:
         for number, (file, head) in enumerate(heads):
             rows = UnreadableRows(file.origin, output)
-            copy = folder / f"checked_{number}.csv"
+            copy = copies_folder / f"checked_{number}.csv"
             with open_bytes(file.path, file.compression) as stream, copy.open("wb") as target:
                 copy_text(stream, target, head, rows)
             rows.require_few(source.options.max_unreadable_share, head.first_line if head.header_lines else "")
@@ -74,8 +76,8 @@ def text_relation(source: SourceFiles, files: Sequence[ReadableFile], folder: Pa
     return FileRelation(_union(tables), types, str(unreadable_path), unreadable_count, tuple(examples), is_checked=True)
 
 
-def _head(source: SourceFiles, file: ReadableFile) -> TextHead | None:
-    """Return how a file is to be read, or None if the file is empty.
+def _dialect_of_file(source: SourceFiles, file: ReadableFile) -> TextHead | None:
+    """Return a file's dialect (delimiter, line end, header), or None if the file is empty.
 
     Raises
     ------
@@ -97,14 +99,14 @@ def _head(source: SourceFiles, file: ReadableFile) -> TextHead | None:
     if before:
         raise UsageError(_lines_before_table_message(file, head, *before))
     if options.columns is None:
-        known = {*TABLE_COLUMNS["events"], *TABLE_COLUMNS["items"], *words(source.column_map.values())}
+        known = {*TABLE_COLUMNS["events"], *TABLE_COLUMNS["items"], *words_of_expressions(source.column_map.values())}
         if has_no_header(head, lines_after_header(beginning, head), known):
             raise UsageError(_no_header_message(source, file, head))
     return head
 
 
 def _lines_before_table_message(file: ReadableFile, head: TextHead, before: int, delimiter: str) -> str:
-    """Return a message that shows a file's first line, which is not the header, and how to remove such lines."""
+    """Return the error message for a file with lines before its header: how to remove these lines."""
     suffix = Path(file.origin).suffix or ".csv"
     return (
         f"{file.origin}: its first line is not the header: the line has no delimiter, and line {before + 1} and those "
@@ -116,7 +118,7 @@ def _lines_before_table_message(file: ReadableFile, head: TextHead, before: int,
 
 
 def _no_header_message(source: SourceFiles, file: ReadableFile, head: TextHead) -> str:
-    """Return a message that shows a file's first line, and what to type for a file without a header."""
+    """Return the error message for a file without a header: it shows the first line and the options to type."""
     width = len(head.columns)
     ours = [name for name in ("visitor_id", "item_id", "event_at") if name in TABLE_COLUMNS[source.table]]
     maps = ""
@@ -137,13 +139,13 @@ def _no_header_message(source: SourceFiles, file: ReadableFile, head: TextHead) 
     )
 
 
-def _dialect(head: TextHead) -> TextHead:
-    """Return a head without what differs between files that one call of DuckDB can read."""
+def _comparable_dialect(head: TextHead) -> TextHead:
+    """Return a file's dialect, comparable: two files with equal dialects can be read by one call of DuckDB."""
     return replace(head, first_line="", offset=0)
 
 
 def _read_csv(files: Sequence[ReadableFile], head: TextHead, longest_row: int = 0) -> str:
-    """Return DuckDB's table function for files of one dialect, in which the first line has one line end.
+    """Return the SQL of DuckDB's ``read_csv`` for files of one dialect.
 
     The line end is named where DuckDB can be told: DuckDB 1.5 skips all rows, without a word, if it is told of
     ``CR LF``, or takes another sign for the line end.
@@ -160,7 +162,7 @@ def _read_csv(files: Sequence[ReadableFile], head: TextHead, longest_row: int = 
 
 
 def _union(tables: Iterable[str]) -> str:
-    """Return the union of table functions by the names of their columns."""
+    """Return the SQL of the union of tables by the names of their columns."""
     tables = list(tables)
     if len(tables) == 1:
         return tables[0]

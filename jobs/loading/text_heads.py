@@ -1,6 +1,6 @@
-"""The beginning of a text file: its encoding, its delimiter, its header, and whether it has a header at all.
+"""Finds a text file's encoding, delimiter and header by the file's first bytes.
 
-Everything here is decided from the first bytes of a file, and nothing reads a file.
+The functions get the first bytes as arguments; none opens a file.
 """
 
 import re
@@ -28,7 +28,7 @@ _VALUE = re.compile(r"[-+]?[0-9][0-9.,:eE+-]*|[0-9]{4}-[0-9]{2}-[0-9]{2}[T ].*")
 
 @dataclass(frozen=True)
 class TextHead:
-    """How a delimited text file is to be read.
+    """The dialect and the header of a delimited text file.
 
     Attributes
     ----------
@@ -43,12 +43,12 @@ class TextHead:
     columns : tuple of str
         The names of the columns, each once.
     first_line : str
-        The header, or the first row, as it stands.
+        The unparsed text of the header, or of the first row.
     offset : int
         The number of bytes before the first row.
     has_one_newline : bool
-        Whether all lines up to the first line have one line end, and no quoted value in them has any. Otherwise DuckDB
-        may take another sign for the line end, and lose rows.
+        Whether all lines up to and including ``first_line`` have the same line end, and no quoted value among them
+        holds a line end. Otherwise DuckDB may choose a wrong line end, and lose rows.
     """
 
     delimiter: str
@@ -61,42 +61,43 @@ class TextHead:
     has_one_newline: bool = True
 
 
-def likely_encoding(head: bytes) -> str | None:
+def likely_encoding(first_bytes: bytes) -> str | None:
     """Return the encoding that a file's first bytes suggest, or None if they may be UTF-8."""
-    if head[:2] in _BOMS:
-        return _BOMS[head[:2]]
-    pairs = len(head) // 2
-    if pairs and head[1::2].count(0) > 0.4 * pairs:
+    if first_bytes[:2] in _BOMS:
+        return _BOMS[first_bytes[:2]]
+    pairs = len(first_bytes) // 2
+    if pairs and first_bytes[1::2].count(0) > 0.4 * pairs:
         return "utf-16-le"
-    if pairs and head[0::2].count(0) > 0.4 * pairs:
+    if pairs and first_bytes[0::2].count(0) > 0.4 * pairs:
         return "utf-16-be"
     try:
-        # the head may end inside a character
-        head.decode("utf-8") if len(head) < HEAD_BYTES else head[: head.rfind(b"\n") + 1].decode("utf-8")
+        # the first bytes may end inside a character of several bytes
+        whole_lines = first_bytes if len(first_bytes) < HEAD_BYTES else first_bytes[: first_bytes.rfind(b"\n") + 1]
+        whole_lines.decode("utf-8")
     except UnicodeDecodeError:
-        return "latin-1" if _UNKNOWN_TO_CP1252 & set(head) else "cp1252"
+        return "latin-1" if _UNKNOWN_TO_CP1252 & set(first_bytes) else "cp1252"
     return None
 
 
-def text_head(head: bytes, delimiter: str | None, columns: tuple[str, ...] | None) -> TextHead | None:
-    """Return how the file that begins with ``head`` is to be read, or None if it has no line.
+def text_head(first_bytes: bytes, delimiter: str | None, columns: tuple[str, ...] | None) -> TextHead | None:
+    """Return the dialect and the header of a text file by its first bytes, or None if the file has no line.
 
     Parameters
     ----------
-    head : bytes
+    first_bytes : bytes
         The first bytes of the file, in UTF-8; a byte order mark may stand before them.
     delimiter : str, optional
         The delimiter; None: the first line says it.
     columns : tuple of str, optional
         The names of the columns of a file without a header; None: the first line has them.
     """
-    bom = len(_UTF_8_BOM) if head.startswith(_UTF_8_BOM) else 0
-    lines = _first_lines(head[bom:])
+    bom = len(_UTF_8_BOM) if first_bytes.startswith(_UTF_8_BOM) else 0
+    lines = _first_lines(first_bytes[bom:])
     skip = 0
     while skip < len(lines) and not lines[skip].text.strip():
         skip += 1
     declared = re.fullmatch(rb'"?sep=(.)"?', lines[skip].text) if skip < len(lines) else None
-    if declared:  # Excel's way to say the delimiter
+    if declared:  # Excel writes a first line such as "sep=;" to name the delimiter
         delimiter = delimiter or declared[1].decode("latin-1")
         skip += 1
     if skip >= len(lines):
@@ -117,26 +118,26 @@ def text_head(head: bytes, delimiter: str | None, columns: tuple[str, ...] | Non
         offset = bom + sum(len(line.text + line.end) for line in lines[:skip])
         return TextHead(delimiter, newline, skip, 0, columns, first_line, offset, has_one_newline)
     offset = bom + sum(len(line.text + line.end) for line in lines[: last + 1])
-    names = _names(_fields(first_line, delimiter))
+    names = _unique_names(_fields(first_line, delimiter))
     return TextHead(delimiter, newline, skip, last + 1 - skip, names, first_line, offset, has_one_newline)
 
 
 def is_access_log(line: str) -> bool:
-    """Tell whether a line is one of a web server's log in the Common or the Combined Log Format."""
+    """Tell whether a line has a web server's Common or Combined Log Format."""
     return bool(_ACCESS_LOG.fullmatch(line))
 
 
-def lines_before_table(head: bytes) -> tuple[int, str] | None:
-    """Return how many lines stand before a table, such as a title, and the table's delimiter; None if none do.
+def lines_before_table(first_bytes: bytes) -> tuple[int, str] | None:
+    """Return the number of lines, such as a title, before a file's table, and the table's delimiter, or None.
 
-    Lines stand before a table if the first line has no delimiter, and later lines all have the same number of columns.
+    A file has such lines if its first line has no delimiter and later lines all have the same number of columns.
 
     Parameters
     ----------
-    head : bytes
+    first_bytes : bytes
         The first bytes of the file, in UTF-8; a byte order mark may stand before them.
     """
-    lines = [_decoded(line) for line in _first_lines(head.removeprefix(_UTF_8_BOM))[:20]]
+    lines = [_decoded(line) for line in _first_lines(first_bytes.removeprefix(_UTF_8_BOM))[:20]]
     filled = [number for number, line in enumerate(lines) if line.strip()]
     if not filled or any(sign in lines[filled[0]] for sign in DELIMITERS):
         return None
@@ -150,7 +151,7 @@ def lines_before_table(head: bytes) -> tuple[int, str] | None:
 
 
 def _delimiter_of_width(lines: Sequence[str], width: int) -> str | None:
-    """Return the delimiter by which most lines have a number of columns; None if no line has it."""
+    """Return the delimiter that divides most lines into ``width`` columns; None if no delimiter does."""
     counts = {
         delimiter: sum(len(_fields(line, delimiter)) == width for line in lines) for delimiter in (*DELIMITERS, " ")
     }
@@ -167,40 +168,40 @@ class _Line(NamedTuple):
     end: bytes
 
 
-def _first_lines(head: bytes) -> list[_Line]:
-    """Return the first lines of a text with their ends, up to some hundred, without an empty last line."""
-    parts = re.split(rb"(\r\n|\n|\r)", head, maxsplit=_HEAD_LINES)
+def _first_lines(first_bytes: bytes) -> list[_Line]:
+    """Return the first lines of a text with their line ends: a hundred or so, without an empty last line."""
+    parts = re.split(rb"(\r\n|\n|\r)", first_bytes, maxsplit=_HEAD_LINES)
     lines = [_Line(text, end) for text, end in zip(parts[::2], [*parts[1::2], b""], strict=True)]
     return lines if lines[-1].text else lines[:-1]
 
 
-def lines_after_header(beginning: bytes, head: TextHead) -> list[str]:
-    """Return some lines after the header, or after the first row where there is no header.
+def lines_after_header(first_bytes: bytes, head: TextHead) -> list[str]:
+    """Return some of the lines after the header or, in a file without a header, after the first row.
 
     Parameters
     ----------
-    beginning : bytes
+    first_bytes : bytes
         The first bytes of the file, in UTF-8.
     """
-    return beginning[head.offset :].decode("utf-8", errors="replace").split(head.newline.decode())[:_HEAD_LINES]
+    return first_bytes[head.offset :].decode("utf-8", errors="replace").split(head.newline.decode())[:_HEAD_LINES]
 
 
-def has_no_header(head: TextHead, following: Sequence[str], known_names: Collection[str]) -> bool:
+def has_no_header(head: TextHead, next_lines: Sequence[str], known_names: Collection[str]) -> bool:
     """Tell whether the first line of a file holds values rather than the names of columns.
 
     Parameters
     ----------
-    following : sequence of str
+    next_lines : sequence of str
         Some lines after the first.
     known_names : collection of str, in lower case
-        Names that stand in a header: nextmart's own, and those that ``--map`` mentions.
+        Names that a header is likely to have: nextmart's own, and those that ``--map`` mentions.
     """
     names = [field.strip() for field in _fields(head.first_line, head.delimiter)]
     if any(name.lower() in known_names for name in names):
         return False
     if any(_VALUE.fullmatch(name) for name in names if name) or is_access_log(head.first_line):
         return True
-    rows = [_fields(line, head.delimiter) for line in following]
+    rows = [_fields(line, head.delimiter) for line in next_lines]
     return any(
         name and len(row) == len(names) and row[column].strip() == name
         for row in rows
@@ -214,21 +215,21 @@ def _quotes_are_open(lines: Iterable[_Line]) -> bool:
 
 
 def _most_frequent_delimiter(line: str) -> str:
-    """Return the delimiter that a line has most often outside quotes; a comma if it has none."""
+    """Return the most frequent delimiter of a line outside quotes; a comma if the line has no delimiter."""
     outside = re.sub(r'"[^"]*"', "", line)
     return max(DELIMITERS, key=outside.count) if any(sign in outside for sign in DELIMITERS) else ","
 
 
 def _fields(line: str, delimiter: str) -> list[str]:
-    """Return a line's fields; a line with broken quotes is cut at each delimiter."""
+    """Return a line's fields; a line with broken quotes is split at every delimiter."""
     try:
         return split_fields(line, delimiter)[0]
     except (OpenQuote, BrokenQuote):
         return line.split(delimiter)
 
 
-def _names(fields: Sequence[str]) -> tuple[str, ...]:
-    """Return the names of columns: a missing name becomes ``column3``, a repeated one gets a number at its end."""
+def _unique_names(fields: Sequence[str]) -> tuple[str, ...]:
+    """Return unique column names: an empty name becomes one such as ``column3``, and a repeated name gets a number."""
     names: list[str] = []
     taken: set[str] = set()
     for position, field in enumerate(fields):
@@ -242,7 +243,7 @@ def _names(fields: Sequence[str]) -> tuple[str, ...]:
     return tuple(names)
 
 
-def words(texts: Iterable[str]) -> set[str]:
-    """Return the words of SQL expressions in lower case, and each whole expression."""
+def words_of_expressions(texts: Iterable[str]) -> set[str]:
+    """Return the lower-case words in SQL expressions, and each whole expression."""
     expressions = [text.lower() for text in texts]
     return {*expressions, *(word for text in expressions for word in re.findall(r"\w+", text))}

@@ -1,4 +1,4 @@
-"""Records of delimited text: which lines make up a record, which fields it has, and which lines make none.
+"""Splits delimited text into records and their fields, and finds the lines that form no record.
 
 The grammar is RFC 4180: a field in quotes may hold delimiters, line ends and doubled quotes. A quote inside a field
 without quotes is a plain character. Nothing here reads or writes a file.
@@ -9,7 +9,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Final
 
-from jobs.loading.text_runs import LineBuffer, run_pattern, utf_8_lines
+from jobs.loading.text_runs import LineBuffer, leading_utf_8_lines, run_pattern
 
 MAX_RECORD_LINES: Final = 10_000
 """A quote that is still open after so many lines is taken for one that nothing closes."""
@@ -21,18 +21,18 @@ _QUOTED_BETWEEN_BLANKS = re.compile(r'"([^"]*(?:""[^"]*)*)("?)')
 
 @dataclass(frozen=True)
 class Record:
-    """One record of a text, or the lines that make none.
+    """One record of a delimited text, or lines that form no readable record.
 
     Attributes
     ----------
     line : int
-        Number of its first line, from 1.
+        The number of the record's first line, from 1.
     raw : bytes
-        Its lines as they stand, without the last line's end.
+        The record's unchanged bytes, without the last line's end.
     fields : list of str, optional
-        The values of its fields, if it is readable and holds a quote; None if ``raw`` can be copied as it stands.
+        The values of the fields, if the record is readable and holds a quote; None if ``raw`` can be copied unchanged.
     reason : str
-        Why it can't be read; empty if it can.
+        Why the record can't be read; an empty text if it can.
     """
 
     line: int
@@ -42,15 +42,15 @@ class Record:
 
 
 @dataclass(frozen=True)
-class Run:
-    """Consecutive lines of which each is a readable record.
+class RecordRun:
+    """Consecutive lines, each of which is a readable record.
 
     Attributes
     ----------
     line : int
         Number of the first line, from 1.
     lines : bytes
-        The lines, each with a plain line end.
+        The lines, each with a line feed at its end.
     """
 
     line: int
@@ -58,20 +58,20 @@ class Run:
 
 
 class OpenQuote(ValueError):
-    """A text ends inside a quoted field."""
+    """The error that a text ends inside a quoted field."""
 
 
 class BrokenQuote(ValueError):
-    """A text has something other than a delimiter after a closing quote."""
+    """The error that a closing quote is followed by something other than a delimiter."""
 
 
 def split_fields(text: str, delimiter: str) -> tuple[list[str], bool]:
-    """Return the values of one record's fields, and whether a field without quotes holds a quote.
+    """Split one record into its fields; return their values, and whether an unquoted field holds a quote.
 
     Raises
     ------
     OpenQuote, BrokenQuote
-        If the text is no whole record.
+        If the text is not one whole record.
     """
     fields: list[str] = []
     position, has_stray_quote = 0, False
@@ -96,14 +96,14 @@ def split_fields(text: str, delimiter: str) -> tuple[list[str], bool]:
 
 
 class RecordReader:
-    """Reads records from lines, and goes on after a broken one with the next line that is certainly a record.
+    """Reads records from a text, and continues after a broken record at the next line that is surely a record.
 
     Parameters
     ----------
     pieces : iterable of bytes
-        The text, in pieces of any size.
+        The text, cut anywhere into pieces of any size.
     delimiter : str
-        What stands between fields.
+        The delimiter between fields.
     width : int
         The number of fields of a record.
     first_line : int
@@ -122,32 +122,33 @@ class RecordReader:
         self._width = width
         self._line = first_line
         self._run = run_pattern(self._delimiter_bytes, width, newline)
-        # a line that is one record in which only whole fields have quotes: such a line needs no closer look
+        # the pattern of a line that is one record in which only whole fields are quoted; such a line is not parsed
+        # further
         between = re.escape(delimiter)
         field = rf'(?:"[^"]*(?:""[^"]*)*"|(?:(?!{between})[^"\r\n])*)'
         pattern = field + f"(?:{between}{field})" * (width - 1)
         self._whole_record = re.compile(pattern.encode())
-        # after a broken record, a line with a quote inside a field may be the end of that record: no such line is
-        # used until a record with whole quotes has been read
+        # after a broken record, a line with a quote inside a field may belong to that record, so such lines are
+        # unreadable until a record whose quotes are complete has been read
         self._recovering = False
 
     def __iter__(self) -> Iterator[Record]:
-        """Yield every record, and every line that makes none; empty lines are left out where rows have two fields."""
-        for part in self.parts():
+        """Yield every record, readable or not; empty lines are left out if records have two fields or more."""
+        for part in self.records_and_runs():
             if isinstance(part, Record):
                 yield part
             else:
                 lines = part.lines.split(b"\n")[:-1]
                 yield from (Record(part.line + number, line) for number, line in enumerate(lines))
 
-    def parts(self) -> Iterator[Run | Record]:
-        """Yield what iteration over the reader yields, with many readable records at once where that is possible."""
+    def records_and_runs(self) -> Iterator[RecordRun | Record]:
+        """Yield the reader's records; consecutive readable records come together as a ``RecordRun`` where possible."""
         while True:
             run = self._lines.next_run(self._run)
-            lines = utf_8_lines(run, self._newline)
+            lines = leading_utf_8_lines(run, self._newline)
             self._lines.step_back(len(run) - len(lines))
             if lines:
-                yield Run(self._line, self._with_plain_ends(lines))
+                yield RecordRun(self._line, self._with_plain_ends(lines))
                 self._line += lines.count(self._newline)
                 self._recovering = self._recovering and b'"' not in lines
             line = self._lines.next_line()
@@ -159,7 +160,7 @@ class RecordReader:
             elif b'"' not in body:
                 yield self._plain_record(body)
                 self._line += 1
-            elif self._whole_record.fullmatch(body) and not not_utf_8(body):
+            elif self._whole_record.fullmatch(body) and not not_utf_8_reason(body):
                 self._recovering = False
                 yield Record(self._line, body)
                 self._line += 1
@@ -167,15 +168,15 @@ class RecordReader:
                 yield from self._quoted_record(line)
 
     def _with_plain_ends(self, lines: bytes) -> bytes:
-        """Return lines, in whose fields there is no line end, with plain line ends."""
+        """Return lines with every line end replaced by a line feed; no field of the lines may hold a line end."""
         return lines.replace(b"\r", b"\n" if self._newline == b"\r" else b"")
 
     def _plain_record(self, body: bytes) -> Record:
-        """Return a line without quotes as a record."""
+        """Return the record of a line that has no quotes."""
         found = body.count(self._delimiter_bytes) + 1
         while found > self._width and body.endswith(self._delimiter_bytes):
             body, found = body[: -len(self._delimiter_bytes)], found - 1
-        reason = not_utf_8(body)
+        reason = not_utf_8_reason(body)
         if found != self._width:
             reason = reason or _width_reason(found, self._width)
         elif b"\r" in body:
@@ -183,23 +184,23 @@ class RecordReader:
         return Record(self._line, body, None, reason)
 
     def _quoted_record(self, line: bytes) -> Iterator[Record]:
-        """Yield the record that begins at a line with a quote, or the lines that make none."""
+        """Yield the record that begins at a line with a quote; if its quotes are broken, yield unreadable records."""
         taken = [line]
         fields, reason = self._parse(line)
         self._lines.remember()
-        while reason == _OPEN and len(taken) < MAX_RECORD_LINES:
+        while reason == _OPEN_QUOTE_REASON and len(taken) < MAX_RECORD_LINES:
             more = self._lines.next_line()
             if more is None:
                 break
             taken.append(more)
-            if b'"' in more:  # only such a line can close the field
+            if b'"' in more:  # only a line with a quote can close the open field
                 fields, reason = self._parse(b"".join(taken))
         if reason and len(taken) > 1 and all(self._parse(single, strict=True)[0] for single in taken[1:]):
-            # each following line is a record by itself, so that the first line alone is broken
+            # each following line is a record by itself, so the first line alone is the broken record
             self._lines.return_to_remembered()
             taken = taken[:1]
-            reason = _OPEN
-        elif reason == _OPEN:  # the following lines are judged one by one
+            reason = _OPEN_QUOTE_REASON
+        elif reason == _OPEN_QUOTE_REASON:  # the following lines are parsed one by one
             self._lines.return_to_remembered()
             taken = taken[:1]
         self._lines.forget()
@@ -208,15 +209,15 @@ class RecordReader:
         self._line += len(taken)
 
     def _parse(self, raw: bytes, *, strict: bool = False) -> tuple[list[str] | None, str]:
-        """Return the fields of one record and no reason, or no fields and the reason why it is none."""
+        """Parse one record: return its fields and an empty reason, or None and the reason why it can't be read."""
         body = _without_end(raw)
-        reason = not_utf_8(body)
+        reason = not_utf_8_reason(body)
         if reason:
             return None, reason
         try:
             fields, has_stray_quote = split_fields(body.decode("utf-8"), self._delimiter)
         except OpenQuote:
-            return None, _OPEN
+            return None, _OPEN_QUOTE_REASON
         except BrokenQuote as error:
             return None, str(error)
         while len(fields) > self._width and not fields[-1]:
@@ -228,16 +229,16 @@ class RecordReader:
         return fields, ""
 
 
-_OPEN = "a quote opens a field, and nothing closes it"
+_OPEN_QUOTE_REASON = "a quote opens a field, and nothing closes it"
 
 
-def _width_reason(found: int, expected: int) -> str:
-    """Return the reason why a record with another number of columns than the header is unreadable."""
-    return f"{found:,} {'column' if found == 1 else 'columns'}, not {expected:,}"
+def _width_reason(field_count: int, expected: int) -> str:
+    """Return the reason text for a record that has more or fewer columns than the header."""
+    return f"{field_count:,} {'column' if field_count == 1 else 'columns'}, not {expected:,}"
 
 
-def not_utf_8(body: bytes) -> str:
-    """Return the reason why bytes are no UTF-8 text, or an empty text."""
+def not_utf_8_reason(body: bytes) -> str:
+    """Return the reason text for bytes that are not UTF-8; an empty text if they are UTF-8."""
     if body.isascii():
         return ""
     try:
@@ -255,5 +256,5 @@ def _without_end(line: bytes) -> bytes:
 
 
 def canonical_line(fields: Iterable[str], delimiter: str) -> bytes:
-    """Return fields as one record in which every value that is not empty stands in quotes, with a line end."""
+    """Return fields as the line of one record: every value that is not empty is quoted."""
     return (delimiter.join('"' + f.replace('"', '""') + '"' if f else "" for f in fields) + "\n").encode()

@@ -1,7 +1,7 @@
-"""Lines of a text that comes in pieces, and runs of lines that are whole records at first sight.
+"""Finds runs of lines that are whole records with one regular expression, for speed.
 
-Most lines of a file with a broken row are in order. A regular expression finds all of them up to the next line that
-needs a closer look, and so the lines need no Python code each. Nothing here opens a file.
+Even in a file with broken rows, most lines are whole records. The expression matches them up to the next line that must
+be parsed, so that no Python code runs for each line. The module opens no file.
 """
 
 import re
@@ -9,7 +9,7 @@ from collections.abc import Iterable, Iterator
 
 
 class LineBuffer:
-    """The lines of a text that comes in pieces of any size.
+    """Buffers a text that comes in pieces of any size, and returns its lines.
 
     Parameters
     ----------
@@ -36,32 +36,32 @@ class LineBuffer:
         self._position = end + 1
         return line or None
 
-    def next_run(self, run: re.Pattern[bytes]) -> bytes:
-        """Return the lines that ``run`` matches from the next line on, as far as the text has been read."""
-        match = run.match(self._text, self._position)
+    def next_run(self, run_pattern: re.Pattern[bytes]) -> bytes:
+        """Return the run of lines, from the next line on, that a pattern matches in the buffered text."""
+        match = run_pattern.match(self._text, self._position)
         lines = match[0] if match else b""
         self._position += len(lines)
         return lines
 
     def step_back(self, size: int) -> None:
-        """Go back by so many bytes of what was returned last."""
+        """Go back ``size`` bytes, so that the end of the last returned text is returned again."""
         self._position -= size
 
     def remember(self) -> None:
-        """Remember the place before the next line."""
+        """Remember the position before the next line, for ``return_to_remembered``."""
         self._mark = self._position
 
     def return_to_remembered(self) -> None:
-        """Go back to the remembered place."""
+        """Go back to the remembered position."""
         if self._mark is not None:
             self._position = self._mark
 
     def forget(self) -> None:
-        """Forget the remembered place, so that the text before the next line need not be kept."""
+        """Forget the remembered position, so that the text before the next line can be dropped."""
         self._mark = None
 
     def _read(self) -> bool:
-        """Read one more piece; tell whether there was one."""
+        """Read one more piece into the buffer; return False if there is none."""
         piece = next(self._pieces, None)
         if piece is None:
             return False
@@ -73,7 +73,7 @@ class LineBuffer:
 
 
 def run_pattern(delimiter: bytes, width: int, newline: bytes) -> re.Pattern[bytes]:
-    """Return a pattern of consecutive lines that are records in which only whole fields have quotes.
+    """Return a regular expression that matches a run of lines, each a record in which only whole fields are quoted.
 
     No field that the pattern matches holds a line end, and no line that it matches is blank.
 
@@ -95,8 +95,8 @@ def run_pattern(delimiter: bytes, width: int, newline: bytes) -> re.Pattern[byte
     return re.compile(rb"(?>" + not_blank + fields + end + rb")*+")
 
 
-def utf_8_lines(lines: bytes, newline: bytes) -> bytes:
-    """Return the lines before the first one that is not UTF-8."""
+def leading_utf_8_lines(lines: bytes, newline: bytes) -> bytes:
+    """Return the lines before the first line that is not UTF-8."""
     try:
         lines.decode("utf-8")
     except UnicodeDecodeError as error:

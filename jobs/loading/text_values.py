@@ -1,4 +1,4 @@
-"""Values of files as the text of raw tables: ids that are decimal numbers, lists, and times of a given format."""
+"""SQL that turns values of files into the texts of raw tables: decimal ids, lists, and times of given formats."""
 
 import re
 
@@ -20,14 +20,14 @@ def has_decimals(type_name: str) -> bool:
     return is_floating(type_name) or bool(scale and int(scale[1]))
 
 
-def text_sql(column: str, value: str, type_name: str, file_type: str | None = None) -> str:
+def raw_text_sql(column: str, value_sql: str, type_name: str, file_type: str | None = None) -> str:
     """Return the SQL that writes a value as the text of one of nextmart's columns.
 
     Parameters
     ----------
     column : str
         The name of nextmart's column.
-    value : str
+    value_sql : str
         SQL of the value.
     type_name : str
         DuckDB type of the value.
@@ -36,36 +36,36 @@ def text_sql(column: str, value: str, type_name: str, file_type: str | None = No
     """
     file_type = file_type or type_name
     if column in ID_COLUMNS and has_decimals(type_name):
-        # a whole number is written without a point and without an exponent, however large it is; -0 is 0
+        # whole numbers get no point and no exponent, however large they are; -0 becomes 0
         if not is_floating(type_name):
-            whole = f"cast(cast({value} as hugeint) as varchar)"
-            return f"case when {value} = trunc({value}) then {whole} else cast({value} as varchar) end"
+            whole = f"cast(cast({value_sql} as hugeint) as varchar)"
+            return f"case when {value_sql} = trunc({value_sql}) then {whole} else cast({value_sql} as varchar) end"
         return (
-            f"case when isnan({value}) then null when isfinite({value}) and {value} = trunc({value}) "
-            f"then format('{{:.0f}}', {value} + 0) else cast({value} as varchar) end"
+            f"case when isnan({value_sql}) then null when isfinite({value_sql}) and {value_sql} = trunc({value_sql}) "
+            f"then format('{{:.0f}}', {value_sql} + 0) else cast({value_sql} as varchar) end"
         )
     if is_floating(type_name):
-        return f"case when not isnan({value}) then cast({value} as varchar) end"
+        return f"case when not isnan({value_sql}) then cast({value_sql} as varchar) end"
     if column in ID_COLUMNS and has_decimals(file_type):
-        return f"regexp_replace({value}, '^(-?[0-9]+)[.]0+$', '\\1')"
+        return f"regexp_replace({value_sql}, '^(-?[0-9]+)[.]0+$', '\\1')"
     if column in LIST_SEPARATORS and type_name.endswith("]"):
-        return _joined_sql(value, type_name, literal(LIST_SEPARATORS[column]))
+        return _joined_sql(value_sql, type_name, literal(LIST_SEPARATORS[column]))
     if column in LIST_SEPARATORS and file_type == "JSON":
-        # a JSON column whose rows are texts in part and lists in part
+        # in a JSON column, some rows can be texts and others lists
         return (
-            f"case when json_valid({value}) and json_type({value}) = 'ARRAY' "
-            f"then {_joined_sql(f'cast({value} as json[])', 'JSON[]', literal(LIST_SEPARATORS[column]))} "
-            f"else cast({value} as varchar) end"
+            f"case when json_valid({value_sql}) and json_type({value_sql}) = 'ARRAY' "
+            f"then {_joined_sql(f'cast({value_sql} as json[])', 'JSON[]', literal(LIST_SEPARATORS[column]))} "
+            f"else cast({value_sql} as varchar) end"
         )
-    return f"cast({value} as varchar)"
+    return f"cast({value_sql} as varchar)"
 
 
 def _joined_sql(value: str, type_name: str, separator: str) -> str:
-    """Return the SQL that joins the texts of a list, or of lists in a list; nulls and blanks are dropped."""
+    """Return the SQL that joins a list's texts with a separator; inner lists are flattened, blanks are dropped."""
     element_type = re.sub(r"(\[\d*\])+$", "", type_name)
     if element_type.startswith(("STRUCT", "MAP")):
         return f"cast({value} as varchar)"
-    list_type = re.sub(r"\[\d+\]", "[]", type_name)  # lists of a fixed length become lists of any
+    list_type = re.sub(r"\[\d+\]", "[]", type_name)  # arrays of a fixed length are cast to lists
     value = f"cast({value} as {list_type})"
     for _ in range(list_type.count("[]") - 1):
         value = f"flatten({value})"
@@ -78,10 +78,10 @@ def _joined_sql(value: str, type_name: str, separator: str) -> str:
 
 
 def formatted_time_sql(text: str, time_formats: tuple[str, ...]) -> str:
-    """Return the SQL that writes a time of the given formats as an ISO time; null if the text has none of the formats.
+    """Return the SQL that reads a time by the given formats and writes it in ISO 8601; null if no format reads it.
 
-    A text that two formats read as two different times is null too: nothing says which of the two is right. So is a
-    time before the year 1000: ``%Y`` reads a year of two digits so.
+    The result is null too if two formats read two different times, because either can be right; and for times before
+    the year 1000, because ``%Y`` reads a year of two digits as one of the first century.
     """
     instants = [f"try_strptime(trim({text}), {literal(form)})" for form in time_formats]
     readings = ", ".join(

@@ -1,4 +1,4 @@
-"""Times that can't be read as they stand: which formats would read them, and what the user should type."""
+"""Finds times that staging can't read for certain, and proposes formats to the user that would read them."""
 
 import re
 from collections.abc import Mapping
@@ -9,7 +9,7 @@ from typing import Any
 import duckdb
 
 from jobs.errors import UsageError
-from jobs.loading.report import measured_relation
+from jobs.loading.report import sampled_relation
 from jobs.loading.text_values import formatted_time_sql
 from jobs.warehouse.connection import Connection, count_rows, literal
 from jobs.warehouse.dbt_macros import dbt_macros
@@ -36,26 +36,26 @@ FORMATS = [
     ),
     *("%d/%B/%Y:%H:%M:%S %z", "[%d/%B/%Y:%H:%M:%S %z]"),
 ]
-"""Formats that are proposed, of which the first of those that read equally much comes first."""
+"""Formats that are proposed; of formats that read equally many times, the earliest in this list is preferred."""
 DAY_OR_MONTH_FIRST = "[0-9]{1,2}[/.-][0-9]{1,2}[/.-]([0-9]{4}|[0-9]{2})([ T,].*)?"
-"""A pattern of times in which day and month can be mistaken for each other; dbt's staging may read some of them."""
+"""A pattern of times in which day and month can be confused, though dbt's staging may be able to read them."""
 
 
-def require_formats(connection: Connection, time_formats: tuple[str, ...]) -> None:
-    """Check that DuckDB understands each format of times, and that each names a year.
+def require_valid_formats(connection: Connection, time_formats: tuple[str, ...]) -> None:
+    """Raise an error if DuckDB doesn't understand a time format, or if a format has no year.
 
     Raises
     ------
     UsageError
         If DuckDB doesn't know a part of a format, or a format names no year: its times would lie in the year 1900.
     """
-    for form in time_formats:
+    for time_format in time_formats:
         try:
-            connection.execute(f"select try_strptime('', {literal(form)})")
+            connection.execute(f"select try_strptime('', {literal(time_format)})")
         except duckdb.Error as error:
-            raise UsageError(f"--time-format {form}: {error}") from error
-        if not re.search("%-?[YyGcx]", form):
-            raise UsageError(f"--time-format {form}: a format must name a year (%Y), as '%d/%m/%Y %H:%M' does")
+            raise UsageError(f"--time-format {time_format}: {error}") from error
+        if not re.search("%-?[YyGcx]", time_format):
+            raise UsageError(f"--time-format {time_format}: a format must name a year (%Y), as '%d/%m/%Y %H:%M' does")
 
 
 @dataclass(frozen=True)
@@ -65,13 +65,13 @@ class UnreadTimes:
     Attributes
     ----------
     count, given : int
-        The numbers of such times, and of all times.
+        The numbers of times that can't be read for certain, and of all times.
     example : str
-        One such time.
+        One time that can't be read for certain.
     texts, read_texts : int
-        The number of different such texts in a sample, and how many of them each of the ``readings`` reads.
+        The number of different unread texts in a sample, and how many of them each format in ``readings`` reads.
     readings : format -> one text and its reading
-        The formats that read most texts, as far as they read a text differently; empty if no known format reads any.
+        The formats that read most texts; of formats that read all texts alike, one. Empty if no known format reads any.
     """
 
     count: int
@@ -82,32 +82,34 @@ class UnreadTimes:
     readings: dict[str, tuple[str, str]]
 
 
-def unread_time_notes(connection: Connection, column: str, variables: Mapping[str, Any]) -> list[str]:
+def unread_time_notes(connection: Connection, column: str, dbt_vars: Mapping[str, Any]) -> list[str]:
     """Return a warning with the format to type, if ``incoming`` has times that dbt's staging can't read for certain.
 
     Parameters
     ----------
     column : str
         ``event_at`` or ``updated_at``.
-    variables : mapping
+    dbt_vars : mapping
         Values of the dbt vars.
     """
-    unread = find_unread_times(connection, "incoming", column, variables)
-    if unread is None:
+    unread_times = find_unread_times(connection, "incoming", column, dbt_vars)
+    if unread_times is None:
         return []
-    said = f"warning: {column}: {unread.count:,} of {unread.given:,} times can't be read for certain"
-    if not unread.readings:
+    said = f"warning: {column}: {unread_times.count:,} of {unread_times.given:,} times can't be read for certain"
+    if not unread_times.readings:
         return [
-            f"{said}, such as '{unread.example}'. "
+            f"{said}, such as '{unread_times.example}'. "
             "Say their format: --time-format '%d.%m.%Y %H:%M' (or another of strptime)"
         ]
-    readings = ", or ".join(f"{instant} with --time-format '{form}'" for form, (_, instant) in unread.readings.items())
-    example = next(iter(unread.readings.values()))[0]
+    readings = ", or ".join(
+        f"{instant} with --time-format '{form}'" for form, (_, instant) in unread_times.readings.items()
+    )
+    example = next(iter(unread_times.readings.values()))[0]
     return [f"{said}. '{example}' is {readings}. Say which: nothing was guessed, the texts are loaded as they are."]
 
 
 def find_unread_times(
-    connection: Connection, relation: str, column: str, variables: Mapping[str, Any]
+    connection: Connection, relation: str, column: str, dbt_vars: Mapping[str, Any]
 ) -> UnreadTimes | None:
     """Return the times of a column that dbt's staging can't read for certain, or None if there are none.
 
@@ -116,26 +118,26 @@ def find_unread_times(
     relation : str
         The name of a table or view.
     column : str
-        The name of its column, quoted if SQL needs that.
-    variables : mapping
+        The name of the table's column, quoted if SQL needs quotes.
+    dbt_vars : mapping
         Values of the dbt vars.
     """
-    macros = dbt_macros(variables=variables)
+    macros = dbt_macros(dbt_vars=dbt_vars)
     text = str(macros.blank_as_null(column))
-    # most times begin with a year of four digits, and DuckDB's cast reads them in a fraction of the time
-    unread = (
+    # times that begin with a year of four digits are tested first, by DuckDB's fast cast
+    is_unread_sql = (
         f"case when try_cast(left({column}, 4) as integer) > 999 and {column}[5] in ('-', '/') "
         f"and try_cast({column} as timestamp) is not null then false "
         f"else {text} is not null and ({macros.to_timestamp_utc(text)} is null "
         f"or regexp_full_match({text}, {literal(DAY_OR_MONTH_FIRST)})) end"
     )
-    measured = measured_relation(count_rows(connection, relation), relation)
-    count = count_rows(connection, f"{measured} where {unread}")
+    measured = sampled_relation(count_rows(connection, relation), relation)
+    count = count_rows(connection, f"{measured} where {is_unread_sql}")
     if not count:
         return None
     connection.execute(
         "create or replace temp table unread_times as select distinct time_text "
-        f"from (select {text} as time_text from {measured} where {unread}) "
+        f"from (select {text} as time_text from {measured} where {is_unread_sql}) "
         f"using sample reservoir({SAMPLE_ROWS} rows) repeatable (0)"
     )
     example = connection.execute("select min(time_text) from unread_times").fetchall()[0][0]
@@ -145,27 +147,26 @@ def find_unread_times(
 
 
 def _best_readings(connection: Connection) -> tuple[int, dict[str, tuple[str, str]]]:
-    """Return how many texts of the table ``unread_times`` the best formats read, and those formats.
+    """Find the formats that read most texts of the table ``unread_times``; return the number of texts and the formats.
 
-    Each format comes with one text and that text's reading. If the formats read a text differently, the text is one of
-    those.
+    Each format comes with one text and its reading: a text that the formats read differently, if there is one.
     """
-    # a year of two digits, which %Y reads as one of the first century, is no reading
-    readings = [f"try_strptime(time_text, {literal(form)}) >= timestamp '1000-01-01'" for form in FORMATS]
+    # a year before 1000 is a wrong reading: %Y reads a year of two digits as one of the first century
+    readings = [f"try_strptime(time_text, {literal(time_format)}) >= timestamp '1000-01-01'" for time_format in FORMATS]
     counts = connection.execute(
         f"select {', '.join(f'coalesce(count_if({sql}), 0)' for sql in readings)} from unread_times"
     ).fetchall()[0]
     if not max(counts):
         return 0, {}
-    best = [form for form, count in zip(FORMATS, counts, strict=True) if count == max(counts)]
-    selected = ", ".join(formatted_time_sql("time_text", (form,)) for form in best)
-    first = formatted_time_sql("time_text", (best[0],))
+    best_formats = [time_format for time_format, count in zip(FORMATS, counts, strict=True) if count == max(counts)]
+    selected = ", ".join(formatted_time_sql("time_text", (time_format,)) for time_format in best_formats)
+    first = formatted_time_sql("time_text", (best_formats[0],))
     row = connection.execute(
         f"select time_text, {selected} from unread_times where {first} is not null "
         f"order by len(list_distinct([{selected}])) desc, time_text limit 1"
     ).fetchall()[0]
-    unlike: dict[str, tuple[str, str]] = {}
-    for form, instant in zip(best, row[1:], strict=True):
-        if instant is not None and instant not in [known for _, known in unlike.values()]:
-            unlike[form] = (row[0], instant)
-    return max(counts), unlike
+    distinct_readings: dict[str, tuple[str, str]] = {}
+    for time_format, instant in zip(best_formats, row[1:], strict=True):
+        if instant is not None and instant not in [known for _, known in distinct_readings.values()]:
+            distinct_readings[time_format] = (row[0], instant)
+    return max(counts), distinct_readings

@@ -1,4 +1,4 @@
-"""Files as streams of UTF-8 text: decompressed, taken out of archives and workbooks, and transcoded."""
+"""Opens compressed files, and converts archives, workbooks and other encodings to plain files in UTF-8."""
 
 import bz2
 import codecs
@@ -16,15 +16,15 @@ from typing import Any, BinaryIO, cast
 import pyarrow as pa
 
 from jobs.errors import NextmartError, UsageError
-from jobs.loading.file_listing import FoundFile
+from jobs.loading.file_listing import InputFile
 from jobs.loading.text_heads import HEAD_BYTES
 
-_CHUNK = 1 << 20
+_CHUNK_BYTES = 1 << 20
 
 
 @contextmanager
 def open_bytes(path: str, compression: str) -> Iterator[BinaryIO]:
-    """Open a file, decompressed, for reading.
+    """Open a file for reading its decompressed bytes.
 
     Raises
     ------
@@ -32,14 +32,14 @@ def open_bytes(path: str, compression: str) -> Iterator[BinaryIO]:
         If the file can't be read, here or in the ``with`` block, or an archive does not hold exactly one file.
     """
     try:
-        with _opened(path, compression) as stream:
+        with _open_decompressed(path, compression) as stream:
             yield stream
     except (OSError, EOFError, zlib.error, zipfile.BadZipFile, RuntimeError, pa.ArrowException) as error:
         raise NextmartError(f"can't read {path}: {error}. Nothing was loaded.") from error
 
 
 @contextmanager
-def _opened(path: str, compression: str) -> Iterator[BinaryIO]:
+def _open_decompressed(path: str, compression: str) -> Iterator[BinaryIO]:
     if compression == ".gz":
         with gzip.open(path) as unzipped:
             yield cast(BinaryIO, unzipped)
@@ -48,7 +48,7 @@ def _opened(path: str, compression: str) -> Iterator[BinaryIO]:
             yield cast(BinaryIO, unzipped_bz2)
     elif compression == ".zst":
         with pa.input_stream(path, compression="zstd") as native:
-            yield cast(BinaryIO, io.BufferedReader(native, _CHUNK))
+            yield cast(BinaryIO, io.BufferedReader(native, _CHUNK_BYTES))
     elif compression == ".zip":
         with zipfile.ZipFile(path) as archive:
             names = [
@@ -69,20 +69,20 @@ def _opened(path: str, compression: str) -> Iterator[BinaryIO]:
 
 
 def first_bytes(path: str, compression: str) -> bytes:
-    """Return the beginning of a file, decompressed: as much of it as is looked at to tell how it is to be read."""
+    """Return the first decompressed bytes of a file, from which its encoding and dialect are told."""
     with open_bytes(path, compression) as stream:
         return stream.read(HEAD_BYTES)
 
 
-def unpack(file: FoundFile, target: Path) -> None:
-    """Write a file's content, decompressed, to another file."""
+def unpack(file: InputFile, target: Path) -> None:
+    """Write a file's decompressed content to another file."""
     with open_bytes(file.path, file.compression) as stream, target.open("wb") as output:
-        while chunk := stream.read(_CHUNK):
+        while chunk := stream.read(_CHUNK_BYTES):
             output.write(chunk)
 
 
-def transcode(file: FoundFile, encoding: str, target: Path) -> None:
-    """Write a file's text, decompressed, to another file in UTF-8 without a byte order mark.
+def transcode(file: InputFile, encoding: str, target: Path) -> None:
+    """Write a file's decompressed text to another file in UTF-8 without a byte order mark.
 
     Raises
     ------
@@ -94,7 +94,7 @@ def transcode(file: FoundFile, encoding: str, target: Path) -> None:
     with open_bytes(file.path, file.compression) as stream, target.open("wb") as output:
         is_first = True
         while True:
-            chunk = stream.read(_CHUNK)
+            chunk = stream.read(_CHUNK_BYTES)
             try:
                 text = decoder.decode(chunk, final=not chunk)
             except UnicodeDecodeError as error:
@@ -111,8 +111,8 @@ def transcode(file: FoundFile, encoding: str, target: Path) -> None:
                 return
 
 
-def workbook_to_csv(file: FoundFile, target: Path) -> None:
-    """Write the one filled sheet of an Excel workbook as CSV: whole numbers without a point, dates as ISO 8601.
+def workbook_to_csv(file: InputFile, target: Path) -> None:
+    """Write the only sheet with rows of an Excel workbook as CSV: whole numbers without a point, dates in ISO 8601.
 
     Raises
     ------
@@ -146,7 +146,7 @@ def workbook_to_csv(file: FoundFile, target: Path) -> None:
 
 
 def _cell_text(value: Any) -> str:
-    """Return the text of a cell."""
+    """Return the text of a workbook's cell, as the CSV gets it."""
     if isinstance(value, bool):
         return str(value).lower()
     if isinstance(value, float):

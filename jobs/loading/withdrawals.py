@@ -1,4 +1,4 @@
-"""Complete feeds: an available item that a complete feed lacks is withdrawn, unless suspiciously many would be."""
+"""Withdraws available items that a complete feed (a list of the whole catalogue) lacks, unless they are too many."""
 
 from collections.abc import Mapping
 from datetime import datetime
@@ -13,34 +13,34 @@ from jobs.warehouse.dbt_macros import dbt_model
 
 EXAMPLES_SHOWN = 5
 WITHOUT_ATTRIBUTES = {"raw.items": "(select * exclude (attributes) from raw.items)"}
-"""What stg_items reads here in place of the raw table: attributes don't matter, and are slow to read."""
+"""The SQL that the model stg_items reads here in place of raw.items: without attributes, which are slow to read."""
 
 
 class CompleteFeed:
-    """What a complete feed lists, collected source by source, and what the catalogue had available before.
+    """Collects the items that a complete feed lists, source by source, and withdraws the available items that it lacks.
 
-    Lists of the whole catalogue that are loaded together count in their order: the last one says what is withdrawn.
+    If one load has several lists of the whole catalogue, the last list decides which items are withdrawn.
     """
 
-    def __init__(self, connection: Connection, rules: LatestRowRules, variables: Mapping[str, Any]):
-        """Remember which items are available, as dbt's staging reads ``raw.items``.
+    def __init__(self, connection: Connection, rules: LatestRowRules, dbt_vars: Mapping[str, Any]):
+        """Record which items of ``raw.items`` are available before the load, by the rules of dbt's staging.
 
         Parameters
         ----------
-        variables : mapping
+        dbt_vars : mapping
             Values of the dbt vars.
         """
         self.connection = connection
         self.rules = rules
-        staged = dbt_model("staging/stg_items.sql", variables, WITHOUT_ATTRIBUTES)
+        staged = dbt_model("staging/stg_items.sql", dbt_vars, WITHOUT_ATTRIBUTES)
         self.available_items = f"select item_id from ({staged}) where available"
         connection.execute(f"create or replace temp table available_before as {self.available_items}")
         for name in ("listed_items", "listed_earlier"):
             connection.execute(f"create or replace temp table {name} (item_id varchar)")
         self.unreadable_count = 0
 
-    def list_incoming(self, unreadable_count: int, *, is_superseded: bool = False) -> None:
-        """Note the items of the table ``incoming`` as listed by the feed, or by an earlier, superseded list of it.
+    def record_listed_items(self, unreadable_count: int, *, is_superseded: bool = False) -> None:
+        """Record the items of the view ``incoming`` as listed by the feed, or by an earlier, superseded list of it.
 
         Parameters
         ----------
@@ -52,11 +52,11 @@ class CompleteFeed:
         if not is_superseded:
             self.unreadable_count += unreadable_count
 
-    def withdraw_the_others(self, loaded_at: datetime, max_share: float) -> int:
-        """Append a row with ``available`` = false of each available item that the feed doesn't list.
+    def withdraw_unlisted_items(self, loaded_at: datetime, max_share: float) -> int:
+        """Withdraw available items that the feed doesn't list: append rows with ``available`` = false to ``raw.items``.
 
-        Items that only earlier lists of this load have are withdrawn too. Nothing is withdrawn if rows of the feed
-        can't be read: such a row may list what the feed seems to lack.
+        Items that only superseded lists of this load have are withdrawn too. Nothing is withdrawn if rows of the feed
+        are unreadable, because an unreadable row may list an item that the feed seems to lack.
 
         Parameters
         ----------

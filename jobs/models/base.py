@@ -16,8 +16,8 @@ from jobs.models.scorer import Scorer
 
 
 @dataclass(frozen=True)
-class FitContext:
-    """The inputs of a fit besides the data: seed, checkpoint file, models fitted before, and whether items may repeat.
+class FitOptions:
+    """The options of a fit: seed, checkpoint file, models fitted before on the same data, and whether items may repeat.
 
     Attributes
     ----------
@@ -95,20 +95,20 @@ class Model(ABC):
         return False
 
     @abstractmethod
-    def fit(self, train_sequences: Sequences, validation: Cases, catalog: Catalog, fit_context: FitContext) -> None:
+    def fit(self, train_sequences: Sequences, validation: Cases, catalog: Catalog, fit_options: FitOptions) -> None:
         """Fit the model on ``train_sequences``, ordered from oldest to newest.
 
         ``validation`` only decides when to stop training, or how to weight the parts of a fusion; it is not trained on.
         """
 
-    def refit(self, sequences: Sequences, catalog: Catalog, fit_context: FitContext) -> "Model":
+    def refit(self, sequences: Sequences, catalog: Catalog, fit_options: FitOptions) -> "Model":
         """Return a new model fitted on all sequences, with the choices that :meth:`fit` made on its validation cases.
 
         The newest sequences tell most about the next item. :meth:`fit` can't train on them, because they are its
         validation cases; ``refit`` trains on them too.
         """
         model = type(self)(self.parameters)
-        model.fit(sequences, NO_CASES, catalog, fit_context)
+        model.fit(sequences, NO_CASES, catalog, fit_options)
         return model
 
     @abstractmethod
@@ -116,13 +116,13 @@ class Model(ABC):
         """Return the learnt state as named arrays, from which :meth:`restore` rebuilds the fitted model."""
 
     @abstractmethod
-    def restore(self, state: State, trained_on: Catalog) -> None:
+    def restore(self, state: State, fit_catalog: Catalog) -> None:
         """Load the learnt state that :meth:`state` returned.
 
         Parameters
         ----------
         state : array name -> array
-        trained_on : Catalog
+        fit_catalog : Catalog
             The catalogue that the model was fitted on: the same ``item_ids`` in the same order; it has no embeddings.
         """
 

@@ -16,7 +16,7 @@ from jobs.core.cases import Cases
 from jobs.core.catalog import Catalog
 from jobs.core.sequences import Sequences
 from jobs.errors import UsageError
-from jobs.models.base import FitContext, Model
+from jobs.models.base import FitOptions, Model
 from jobs.models.merging import MergedLists, best_weights, pair_keys, position_scores
 from jobs.models.scorer import Scorer
 
@@ -79,29 +79,29 @@ class Fusion(Model):
         """Whether fitting can reuse ``fitted_model``: whether it has the family and hyper-parameters of a part."""
         return any(_have_same_configuration(part, fitted_model) for part in self.parts)
 
-    def fit(self, train_sequences: Sequences, validation: Cases, catalog: Catalog, fit_context: FitContext) -> None:
+    def fit(self, train_sequences: Sequences, validation: Cases, catalog: Catalog, fit_options: FitOptions) -> None:
         """Fit the models that are merged, the parts, and choose each part's weight in merged lists by ``validation``.
 
-        Parts that ``fit_context.fitted`` has are reused.
+        Parts that ``fit_options.fitted`` has are reused.
         """
-        for index, part_context in self._fit_contexts_of_parts(fit_context):
-            reusable = self._reusable_model(index, part_context, fit_context)
+        for index, part_options in self._fit_options_of_parts(fit_options):
+            reusable = self._reusable_model(index, part_options, fit_options)
             if reusable:
                 self.parts[index] = reusable
             else:
-                self.parts[index].fit(train_sequences, validation, catalog, part_context)
+                self.parts[index].fit(train_sequences, validation, catalog, part_options)
         if not self.parameters["equal_weights"] and len(validation.targets):
             scorer = self._fusion_scorer(catalog)
-            exclude = None if fit_context.allow_repeats else validation.inputs
+            exclude = None if fit_options.allow_repeats else validation.inputs
             lists = scorer.part_lists(validation.inputs, exclude, scorer.recommendable)
             self.weights = best_weights(MergedLists.from_lists(lists), validation.targets)
 
-    def refit(self, sequences: Sequences, catalog: Catalog, fit_context: FitContext) -> "Fusion":
+    def refit(self, sequences: Sequences, catalog: Catalog, fit_options: FitOptions) -> "Fusion":
         """Return a new fusion: each part is fitted again on all sequences, and the weights are kept."""
         parts = [
-            self._reusable_model(index, part_context, fit_context)
-            or self.parts[index].refit(sequences, catalog, part_context)
-            for index, part_context in self._fit_contexts_of_parts(fit_context)
+            self._reusable_model(index, part_options, fit_options)
+            or self.parts[index].refit(sequences, catalog, part_options)
+            for index, part_options in self._fit_options_of_parts(fit_options)
         ]
         fused = Fusion(self.parameters, parts)
         fused.weights = self.weights
@@ -113,13 +113,13 @@ class Fusion(Model):
             f"{index}.{name}": value for index, part in enumerate(self.parts) for name, value in part.state().items()
         }
 
-    def restore(self, state: State, trained_on: Catalog) -> None:
+    def restore(self, state: State, fit_catalog: Catalog) -> None:
         """Load the weights and the learnt arrays of all parts."""
         self.weights = state["weights"]
         for index, part in enumerate(self.parts):
             prefix = f"{index}."
             part_state = {name.removeprefix(prefix): value for name, value in state.items() if name.startswith(prefix)}
-            part.restore(part_state, trained_on)
+            part.restore(part_state, fit_catalog)
 
     def scorer(self, catalog: Catalog) -> Scorer:
         """Return a scorer that merges the lists of the parts' scorers."""
@@ -130,20 +130,20 @@ class Fusion(Model):
         constant = p["constant"] if p["method"] == "reciprocal_rank" else None
         return FusionScorer([part.scorer(catalog) for part in self.parts], self.weights, p["depth"], constant)
 
-    def _reusable_model(self, part_index: int, part_context: FitContext, fit_context: FitContext) -> Model | None:
+    def _reusable_model(self, part_index: int, part_options: FitOptions, fit_options: FitOptions) -> Model | None:
         """Return the already fitted model with a part's family, hyper-parameters and seed, or None if there is none."""
         part = self.parts[part_index]
-        fitted_model = fit_context.fitted.get(part.family)
-        has_same_seed = part_context.seed == fit_context.seed
+        fitted_model = fit_options.fitted.get(part.family)
+        has_same_seed = part_options.seed == fit_options.seed
         return fitted_model if fitted_model and has_same_seed and _have_same_configuration(part, fitted_model) else None
 
-    def _fit_contexts_of_parts(self, fit_context: FitContext) -> Iterator[tuple[int, FitContext]]:
-        """Yield the index of each part, and a copy of ``fit_context`` with that part's checkpoint and seed."""
+    def _fit_options_of_parts(self, fit_options: FitOptions) -> Iterator[tuple[int, FitOptions]]:
+        """Yield the index of each part, and a copy of ``fit_options`` with that part's checkpoint and seed."""
         families = self.parameters["parts"]
         for index, family in enumerate(families):
-            seed = fit_context.seed + 1000 * families[:index].count(family)
-            path = fit_context.checkpoint
-            yield index, replace(fit_context, seed=seed, checkpoint=path and path.with_stem(f"{path.stem}-{index}"))
+            seed = fit_options.seed + 1000 * families[:index].count(family)
+            path = fit_options.checkpoint
+            yield index, replace(fit_options, seed=seed, checkpoint=path and path.with_stem(f"{path.stem}-{index}"))
 
 
 def _have_same_configuration(model: Model, other_model: Model) -> bool:
@@ -169,7 +169,9 @@ class FusionScorer(Scorer):
         self.recommendable = np.logical_or.reduce([scorer.recommendable for scorer in scorers])
         self._scorers, self._weights, self._depth, self._constant = scorers, weights, depth, constant
 
-    def part_lists(self, sequences: Sequences, exclude: Sequences | None, allowed: Bools) -> list[tuple[Ints, Doubles]]:
+    def part_lists(
+        self, sequences: Sequences, excluded_items: Sequences | None, allowed_mask: Bools
+    ) -> list[tuple[Ints, Doubles]]:
         """Return each part's recommended items and their position scores, see :func:`position_scores`.
 
         Returns
@@ -179,28 +181,30 @@ class FusionScorer(Scorer):
         """
         lists = []
         for scorer in self._scorers:
-            scores, items = scorer.top(sequences, self._depth, exclude, allowed & scorer.recommendable)
+            scores, items = scorer.top(sequences, self._depth, excluded_items, allowed_mask & scorer.recommendable)
             lists.append((items, position_scores(scores, items, self._constant)))
         return lists
 
-    def top(self, sequences: Sequences, k: int, exclude: Sequences | None, allowed: Bools) -> tuple[Floats, Ints]:
+    def top(
+        self, sequences: Sequences, k: int, excluded_items: Sequences | None, allowed_mask: Bools
+    ) -> tuple[Floats, Ints]:
         """Return the items with the largest weighted sums of position scores; equal sums are ordered by item index."""
         scores = np.full((len(sequences), k), -np.inf, np.float32)
         items = np.full((len(sequences), k), -1, np.int32)
         for start in range(0, len(sequences), ROWS_AT_ONCE):
             rows = np.arange(start, min(start + ROWS_AT_ONCE, len(sequences)))
-            excluded = None if exclude is None else exclude.take(rows)
-            merged = MergedLists.from_lists(self.part_lists(sequences.take(rows), excluded, allowed))
+            excluded = None if excluded_items is None else excluded_items.take(rows)
+            merged = MergedLists.from_lists(self.part_lists(sequences.take(rows), excluded, allowed_mask))
             scores[rows], items[rows] = merged.top(self._weights, len(rows), k)
         return scores, items
 
-    def reasons(self, sequences: Sequences, items: Ints, allowed: Bools | None = None) -> Ints:
+    def reasons(self, sequences: Sequences, items: Ints, allowed_mask: Bools | None = None) -> Ints:
         """Return, for each recommended item, the reason given by the part that contributes most to its score.
 
         If that part can't give a reason, the reason comes from the part with the next largest contribution.
         """
         reasons = super().reasons(sequences, items)
-        listable = self.recommendable if allowed is None else self.recommendable & allowed
+        listable = self.recommendable if allowed_mask is None else self.recommendable & allowed_mask
         for start in range(0, len(sequences), ROWS_AT_ONCE):
             rows = np.arange(start, min(start + ROWS_AT_ONCE, len(sequences)))
             chunk, recommended = sequences.take(rows), items[rows]
@@ -216,6 +220,6 @@ class FusionScorer(Scorer):
                     is_asked = (part_asked == part) & (contributions[:, :, part] > 0) & (reasons[rows] < 0)
                     asked_items = np.where(is_asked, recommended, -1)
                     if (asked_items >= 0).any():
-                        answers = scorer.reasons(chunk, asked_items.astype(np.int32), allowed)
+                        answers = scorer.reasons(chunk, asked_items.astype(np.int32), allowed_mask)
                         reasons[rows] = np.where(asked_items >= 0, answers, reasons[rows])
         return reasons

@@ -13,7 +13,7 @@ from jobs.core.arrays import Bools, State
 from jobs.core.cases import Cases
 from jobs.core.catalog import Catalog
 from jobs.core.sequences import Sequences
-from jobs.models.base import FitContext, Model
+from jobs.models.base import FitOptions, Model
 from jobs.models.projection import RANDOM_REDUCTIONS, REDUCTION_DEFAULTS, REDUCTION_NAMES, Projection
 from jobs.models.recency_correction import RecencyCorrection
 from jobs.models.scorer import Scorer, VectorScorer
@@ -64,9 +64,9 @@ class LLMSeqSim(Model):
         """Whether the fitted model depends on the seed: only if the reduction of the embeddings is random."""
         return self.parameters["reduction"] in RANDOM_REDUCTIONS
 
-    def fit(self, train_sequences: Sequences, validation: Cases, catalog: Catalog, fit_context: FitContext) -> None:
+    def fit(self, train_sequences: Sequences, validation: Cases, catalog: Catalog, fit_options: FitOptions) -> None:
         """Fit the reduction of the embeddings, if there is one, and the recency correction."""
-        self.projection = fit_reduction(self.parameters, catalog, fit_context.seed)
+        self.projection = fit_reduction(self.parameters, catalog, fit_options.seed)
         self.recency = RecencyCorrection.from_sequences(train_sequences, catalog)
 
     def state(self) -> State:
@@ -74,10 +74,10 @@ class LLMSeqSim(Model):
         parts = (self.projection, self.recency)
         return {name: array for part in parts if part for name, array in part.state().items()}
 
-    def restore(self, state: State, trained_on: Catalog) -> None:
+    def restore(self, state: State, fit_catalog: Catalog) -> None:
         """Load the reduction and the recency correction that :meth:`state` returned."""
         self.projection = Projection.from_state(state)
-        self.recency = RecencyCorrection.from_state(state, trained_on)
+        self.recency = RecencyCorrection.from_state(state, fit_catalog)
 
     def scorer(self, catalog: Catalog) -> Scorer:
         """Return a scorer of all items with an embedding, cold items (without training sequences) included."""

@@ -7,7 +7,7 @@ from jobs.core.arrays import State
 from jobs.core.cases import Cases
 from jobs.core.catalog import Catalog
 from jobs.core.sequences import Sequences
-from jobs.models.base import FitContext, Model
+from jobs.models.base import FitOptions, Model
 from jobs.models.scorer import Scorer, VectorScorer
 
 
@@ -25,26 +25,26 @@ class Popularity(Model):
         """Whether the fitted model depends on the seed: no, counting uses no random numbers."""
         return False
 
-    def fit(self, train_sequences: Sequences, validation: Cases, catalog: Catalog, fit_context: FitContext) -> None:
+    def fit(self, train_sequences: Sequences, validation: Cases, catalog: Catalog, fit_options: FitOptions) -> None:
         """Count the training sequences that hold each item."""
-        self.trained_on = catalog
+        self.fit_catalog = catalog
         self.counts = np.bincount(train_sequences.without_repeats().items, minlength=len(catalog)).astype(np.float32)
 
     def state(self) -> State:
         """Return the number of training sequences that hold each item, as a named array."""
         return {"counts": self.counts}
 
-    def restore(self, state: State, trained_on: Catalog) -> None:
+    def restore(self, state: State, fit_catalog: Catalog) -> None:
         """Load the counts that :meth:`state` returned."""
-        self.trained_on, self.counts = trained_on, state["counts"]
+        self.fit_catalog, self.counts = fit_catalog, state["counts"]
 
     def scorer(self, catalog: Catalog) -> Scorer:
         """Return a scorer whose scores are the counts: each query vector is 1, and an item's vector is its count."""
-        trained_index = self.trained_on.find_indices(catalog.item_ids)
+        trained_index = self.fit_catalog.find_indices(catalog.item_ids)
         counts = np.where(trained_index >= 0, self.counts[trained_index], 0).astype(np.float32)
         return VectorScorer(
             queries=lambda sequences: torch.ones(len(sequences), 1),
             item_vectors=torch.from_numpy(counts)[:, None],
             recommendable=counts > 0,
-            explains=False,
+            gives_reasons=False,
         )

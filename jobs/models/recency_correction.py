@@ -39,12 +39,12 @@ class RecencyCorrection:
     log_ratios : float32 array (items of the fit,)
         log(q / p), with q an item's share of today's demand, and p the item's share of all items in the training
         sequences. One is added to each item's count, so that no share p is 0.
-    trained_on : Catalog
+    fit_catalog : Catalog
         The catalogue that the model was fitted on.
     """
 
     log_ratios: Floats
-    trained_on: Catalog
+    fit_catalog: Catalog
 
     @classmethod
     def from_sequences(cls, sequences: Sequences, catalog: Catalog) -> "RecencyCorrection":
@@ -66,7 +66,7 @@ class RecencyCorrection:
 
         An item that is new since the fit gets the lowest log-ratio, since none of the newest sequences ends with it.
         """
-        trained_index = self.trained_on.find_indices(catalog.item_ids)
+        trained_index = self.fit_catalog.find_indices(catalog.item_ids)
         known = trained_index >= 0
         return np.where(known, self.log_ratios[trained_index], self.log_ratios.min(initial=0)).astype(np.float32)
 
@@ -80,9 +80,9 @@ class RecencyCorrection:
         return {"recency": self.log_ratios}
 
     @classmethod
-    def from_state(cls, state: State, trained_on: Catalog) -> "RecencyCorrection":
+    def from_state(cls, state: State, fit_catalog: Catalog) -> "RecencyCorrection":
         """Load the log-ratios that :meth:`state` returned."""
-        return cls(state["recency"], trained_on)
+        return cls(state["recency"], fit_catalog)
 
 
 def dirichlet_concentration(counts: Longs, shares: Doubles) -> float | None:

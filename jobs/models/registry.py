@@ -6,7 +6,7 @@ from typing import Any
 
 from jobs.errors import UsageError, nearest
 from jobs.families import CLASS_OF_FAMILY
-from jobs.language_models.services import Services
+from jobs.language_models.services import PaidServices
 from jobs.models.base import Model
 from jobs.models.fusion import Fusion
 from jobs.models.llmseqprompt.model import LLMSeqPrompt
@@ -22,7 +22,9 @@ FAMILIES: dict[str, type[Model]] = {family: _import_class(path) for family, path
 """Family name -> model class."""
 
 
-def make(family: str, hyperparameters: Mapping[str, Any] | None = None, services: Services | None = None) -> Model:
+def make(
+    family: str, hyperparameters: Mapping[str, Any] | None = None, paid_services: PaidServices | None = None
+) -> Model:
     """Return an unfitted model of a family; hyper-parameters that are not given keep the family's defaults.
 
     Parameters
@@ -31,7 +33,7 @@ def make(family: str, hyperparameters: Mapping[str, Any] | None = None, services
         A key of ``FAMILIES``.
     hyperparameters : mapping, optional
         Hyper-parameter name -> value.
-    services : Services, optional
+    paid_services : Services, optional
         Paid language-model services. Only LLMSeqPrompt uses them, by itself or as a part of a fusion.
 
     Raises
@@ -41,9 +43,9 @@ def make(family: str, hyperparameters: Mapping[str, Any] | None = None, services
     """
     hyperparameters = hyperparameters or {}
     if family == Fusion.family:
-        return _make_fusion(hyperparameters, services)
+        return _make_fusion(hyperparameters, paid_services)
     if family == LLMSeqPrompt.family:
-        return LLMSeqPrompt(hyperparameters, services)
+        return LLMSeqPrompt(hyperparameters, paid_services)
     return FAMILIES[family](hyperparameters)
 
 
@@ -60,7 +62,7 @@ def check(family: str, name: str, value: Any) -> None:
                 raise UsageError(f"fusion's parts: {part!r} is no family to fuse; {nearest(str(part), fusible)}")
 
 
-def _make_fusion(hyperparameters: Mapping[str, Any], services: Services | None) -> Fusion:
+def _make_fusion(hyperparameters: Mapping[str, Any], paid_services: PaidServices | None) -> Fusion:
     for name, value in hyperparameters.items():
         check(Fusion.family, name, value)
     with_defaults = {**Fusion.defaults, **hyperparameters}
@@ -68,5 +70,5 @@ def _make_fusion(hyperparameters: Mapping[str, Any], services: Services | None) 
     for family in part_parameters:
         if family not in part_families:
             raise UsageError(f"fusion's parameters name '{family}': {nearest(family, part_families)}")
-    parts = [make(family, part_parameters.get(family), services) for family in part_families]
+    parts = [make(family, part_parameters.get(family), paid_services) for family in part_families]
     return Fusion(hyperparameters, parts)

@@ -41,7 +41,9 @@ class Scorer(ABC):
     recommendable: Bools
 
     @abstractmethod
-    def top(self, sequences: Sequences, k: int, exclude: Sequences | None, allowed: Bools) -> tuple[Floats, Ints]:
+    def top(
+        self, sequences: Sequences, k: int, excluded_items: Sequences | None, allowed_mask: Bools
+    ) -> tuple[Floats, Ints]:
         """Return the ``k`` best items of each sequence.
 
         Code outside the models should call :func:`recommend`, which ranks chunks of sequences and so bounds memory.
@@ -50,9 +52,9 @@ class Scorer(ABC):
         ----------
         sequences : Sequences
             Item indices, oldest first.
-        exclude : Sequences, optional
+        excluded_items : Sequences, optional
             Row ``i`` holds the items that must not be recommended for sequence ``i``.
-        allowed : bool array (items,)
+        allowed_mask : bool array (items,)
             True for items that may be recommended; False at least for those that are not ``recommendable``.
 
         Returns
@@ -61,7 +63,7 @@ class Scorer(ABC):
             Scores and item indices, as :func:`recommend` returns them.
         """
 
-    def reasons(self, sequences: Sequences, items: Ints, allowed: Bools | None = None) -> Ints:
+    def reasons(self, sequences: Sequences, items: Ints, allowed_mask: Bools | None = None) -> Ints:
         """Return the reason for each recommended item: the item of the sequence that contributes most to its score.
 
         Parameters
@@ -70,8 +72,8 @@ class Scorer(ABC):
             Item indices, oldest first.
         items : int32 array (sequences, k)
             Recommended items; -1 past the end of a list.
-        allowed : bool array (items,), optional
-            The argument ``allowed`` of the call of :func:`recommend` that made these lists.
+        allowed_mask : bool array (items,), optional
+            The argument ``allowed_mask`` of the call of :func:`recommend` that made these lists.
 
         Returns
         -------
@@ -96,7 +98,7 @@ class VectorScorer(Scorer):
         Computes the query vectors; a sequence's query vector is zero if the model knows none of the sequence's items.
     item_vectors : float32 tensor (items, width)
         The vectors of the catalogue's items, in the catalogue's order.
-    explains : bool
+    gives_reasons : bool
         Whether the scorer gives reasons; a reason is the sequence's item with the vector nearest to the recommended
         item's vector.
     item_bias : float32 tensor (items,), optional
@@ -106,21 +108,25 @@ class VectorScorer(Scorer):
     queries: Callable[[Sequences], Tensor]
     item_vectors: Tensor
     recommendable: Bools
-    explains: bool = True
+    gives_reasons: bool = True
     item_bias: Tensor | None = None
 
-    def top(self, sequences: Sequences, k: int, exclude: Sequences | None, allowed: Bools) -> tuple[Floats, Ints]:
+    def top(
+        self, sequences: Sequences, k: int, excluded_items: Sequences | None, allowed_mask: Bools
+    ) -> tuple[Floats, Ints]:
         """Return the items with the largest inner products; a sequence with a zero query vector gets an empty list."""
         queries = self.queries(sequences)
         unreadable = ~queries.any(dim=1).cpu().numpy()
-        scores, items = top_k(queries, self.item_vectors, k, bias=self.item_bias, exclude=exclude, allowed=allowed)
+        scores, items = top_k(
+            queries, self.item_vectors, k, bias=self.item_bias, excluded_items=excluded_items, allowed_mask=allowed_mask
+        )
         scores[unreadable], items[unreadable] = -np.inf, -1
         return scores, items
 
-    def reasons(self, sequences: Sequences, items: Ints, allowed: Bools | None = None) -> Ints:
+    def reasons(self, sequences: Sequences, items: Ints, allowed_mask: Bools | None = None) -> Ints:
         """Return the item of the sequence whose vector has the largest cosine with the recommended item's vector."""
         reasons = super().reasons(sequences, items)
-        if not self.explains:
+        if not self.gives_reasons:
             return reasons
         vectors = functional.normalize(self.item_vectors, dim=1)
         for start in range(0, len(sequences), REASON_CHUNK):
@@ -142,7 +148,7 @@ class VectorScorer(Scorer):
 
 
 def recommend(
-    scorer: Scorer, sequences: Sequences, k: int, *, allowed: Bools | None = None, allow_repeats: bool = False
+    scorer: Scorer, sequences: Sequences, k: int, *, allowed_mask: Bools | None = None, allow_repeats: bool = False
 ) -> tuple[Floats, Ints]:
     """Return the ``k`` best items of each sequence, with their scores.
 
@@ -150,7 +156,7 @@ def recommend(
     ----------
     sequences : Sequences
         Item indices, oldest first.
-    allowed : bool array (items,), optional
+    allowed_mask : bool array (items,), optional
         True for items that may be recommended; by default all.
     allow_repeats : bool
         Whether a sequence's own items may be recommended.
@@ -161,7 +167,7 @@ def recommend(
         Scores in descending order and item indices, equal scores ordered by index; -inf and -1 past the end of a
         shorter list. The list is empty if the model knows none of the sequence's items.
     """
-    recommendable = scorer.recommendable if allowed is None else scorer.recommendable & allowed
+    recommendable = scorer.recommendable if allowed_mask is None else scorer.recommendable & allowed_mask
     scores = np.full((len(sequences), k), -np.inf, np.float32)
     items = np.full((len(sequences), k), -1, np.int32)
     for start in range(0, len(sequences), QUERY_CHUNK):

@@ -13,7 +13,7 @@ from jobs.core.arrays import Bools, Doubles, Floats, Ints, State
 from jobs.core.cases import Cases
 from jobs.core.catalog import Catalog
 from jobs.core.sequences import Sequences
-from jobs.models.base import FitContext, Model
+from jobs.models.base import FitOptions, Model
 from jobs.models.recency_correction import RecencyCorrection
 from jobs.models.scorer import Scorer
 from jobs.models.session_vectors import DECAYS, age_weights
@@ -62,19 +62,19 @@ class SKNN(Model):
         """Whether the fitted model depends on the seed: no, a sample takes the newest sessions, not random ones."""
         return False
 
-    def fit(self, train_sequences: Sequences, validation: Cases, catalog: Catalog, fit_context: FitContext) -> None:
+    def fit(self, train_sequences: Sequences, validation: Cases, catalog: Catalog, fit_options: FitOptions) -> None:
         """Keep the training sessions, oldest first, as the model, and estimate the recency correction."""
-        self.trained_on, self.sessions = catalog, train_sequences
+        self.fit_catalog, self.sessions = catalog, train_sequences
         self.recency = RecencyCorrection.from_sequences(train_sequences, catalog)
 
     def state(self) -> State:
         """Return the training sessions and the recency correction."""
         return {"items": self.sessions.items, "offsets": self.sessions.offsets, **self.recency.state()}
 
-    def restore(self, state: State, trained_on: Catalog) -> None:
+    def restore(self, state: State, fit_catalog: Catalog) -> None:
         """Load the training sessions and the recency correction that :meth:`state` returned."""
-        self.trained_on, self.sessions = trained_on, Sequences(state["items"], state["offsets"])
-        self.recency = RecencyCorrection.from_state(state, trained_on)
+        self.fit_catalog, self.sessions = fit_catalog, Sequences(state["items"], state["offsets"])
+        self.recency = RecencyCorrection.from_state(state, fit_catalog)
 
     def scorer(self, catalog: Catalog) -> Scorer:
         """Return a scorer of the items that training sessions hold and that are still in the catalogue."""
@@ -87,12 +87,12 @@ class SKNN(Model):
 
         They are the arguments ``session_items`` and ``session_lengths`` of :class:`NeighbourScorer`.
         """
-        shape = (len(self.sessions), len(self.trained_on.item_ids))
+        shape = (len(self.sessions), len(self.fit_catalog.item_ids))
         rows, columns = self.sessions.row_numbers(), self.sessions.items
         trained_items = sparse.coo_array((np.ones(len(columns)), (rows, columns)), shape=shape).tocsr().tocoo()
         # items removed from the catalogue count in the lengths, so that the scores of other items do not change
         lengths = np.bincount(trained_items.row, minlength=len(self.sessions))
-        index = catalog.find_indices(self.trained_on.item_ids)[trained_items.col]
+        index = catalog.find_indices(self.fit_catalog.item_ids)[trained_items.col]
         in_catalog = index >= 0
         entries = (np.ones(in_catalog.sum()), (trained_items.row[in_catalog], index[in_catalog]))
         return sparse.csr_array(entries, shape=(len(self.sessions), len(catalog))), lengths
@@ -136,20 +136,22 @@ class NeighbourScorer(Scorer):
         self._item_weights = idf * np.exp(hyperparameters["recency"] * recency_log_ratios)
         self._hyperparameters = hyperparameters
 
-    def top(self, sequences: Sequences, k: int, exclude: Sequences | None, allowed: Bools) -> tuple[Floats, Ints]:
+    def top(
+        self, sequences: Sequences, k: int, excluded_items: Sequences | None, allowed_mask: Bools
+    ) -> tuple[Floats, Ints]:
         """Return the ``k`` best items of each sequence's nearest sessions; fewer if these sessions hold fewer items."""
         scores = np.full((len(sequences), k), -np.inf, np.float32)
         items = np.full((len(sequences), k), -1, np.int32)
-        eligible = allowed.copy()
+        eligible = allowed_mask.copy()
         for start in range(0, len(sequences), ROWS_AT_ONCE):
             rows = np.arange(start, min(start + ROWS_AT_ONCE, len(sequences)))
             item_sums = self._neighbours(sequences.take(rows)) @ self._session_items
             for number, row in enumerate(rows):
                 entries = slice(item_sums.indptr[number], item_sums.indptr[number + 1])
-                excluded = np.empty(0, np.int32) if exclude is None else exclude[int(row)]
+                excluded = np.empty(0, np.int32) if excluded_items is None else excluded_items[int(row)]
                 eligible[excluded] = False
                 is_candidate = eligible[item_sums.indices[entries]]
-                eligible[excluded] = allowed[excluded]
+                eligible[excluded] = allowed_mask[excluded]
                 candidates = item_sums.indices[entries][is_candidate]
                 values = (item_sums.data[entries][is_candidate] * self._item_weights[candidates]).astype(np.float32)
                 if len(values) > k:  # sorting only scores that reach the k-th best saves time
@@ -159,7 +161,7 @@ class NeighbourScorer(Scorer):
                 scores[row, : len(best)], items[row, : len(best)] = values[best], candidates[best]
         return scores, items
 
-    def reasons(self, sequences: Sequences, items: Ints, allowed: Bools | None = None) -> Ints:
+    def reasons(self, sequences: Sequences, items: Ints, allowed_mask: Bools | None = None) -> Ints:
         """Return the item of the sequence that adds most to the recommended item's score.
 
         An item of the sequence adds to the score through each neighbour session that holds both it and the recommended

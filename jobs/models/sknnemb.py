@@ -15,7 +15,7 @@ from jobs.core.arrays import Bools, Doubles, Floats, State
 from jobs.core.cases import Cases
 from jobs.core.catalog import Catalog
 from jobs.core.sequences import Sequences
-from jobs.models.base import FitContext
+from jobs.models.base import FitOptions
 from jobs.models.projection import RANDOM_REDUCTIONS, REDUCTION_DEFAULTS, REDUCTION_NAMES, Projection
 from jobs.models.scorer import Scorer
 from jobs.models.session_vectors import DECAYS, fit_reduction, session_vectors, unit_vectors
@@ -64,13 +64,13 @@ class SKNNEmb(SKNN):
         """Whether the fitted model depends on the seed: only if the reduction of the embeddings is random."""
         return self.parameters["reduction"] in RANDOM_REDUCTIONS
 
-    def fit(self, train_sequences: Sequences, validation: Cases, catalog: Catalog, fit_context: FitContext) -> None:
+    def fit(self, train_sequences: Sequences, validation: Cases, catalog: Catalog, fit_options: FitOptions) -> None:
         """Keep the training sessions and the unit vectors of their items as the model; estimate the recency correction.
 
         The vectors are kept so that a session's mean stays the same when an item leaves the catalogue.
         """
-        super().fit(train_sequences, validation, catalog, fit_context)
-        self.projection = fit_reduction(self.parameters, catalog, fit_context.seed)
+        super().fit(train_sequences, validation, catalog, fit_options)
+        self.projection = fit_reduction(self.parameters, catalog, fit_options.seed)
         self.vectors = unit_vectors(catalog, self.projection)[np.unique(train_sequences.items)]
 
     def state(self) -> State:
@@ -78,9 +78,9 @@ class SKNNEmb(SKNN):
         projection = self.projection.state() if self.projection else {}
         return {**super().state(), "vectors": self.vectors, **projection}
 
-    def restore(self, state: State, trained_on: Catalog) -> None:
+    def restore(self, state: State, fit_catalog: Catalog) -> None:
         """Load the state of SKNN, the vectors and the reduction that :meth:`state` returned."""
-        super().restore(state, trained_on)
+        super().restore(state, fit_catalog)
         self.projection = Projection.from_state(state)
         self.vectors = state["vectors"]
 

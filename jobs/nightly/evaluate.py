@@ -6,7 +6,7 @@ people to read.
 
 from jobs.evaluation.measure import hash_cases, measure, store_measurement
 from jobs.evaluation.protocols import split_history, split_with_indices
-from jobs.language_models.services import Services
+from jobs.language_models.services import PaidServices
 from jobs.nightly.model_store import ModelRow, drop_old_weights, load_model, newest_models
 from jobs.nightly.promotion import promote, why_unusable
 from jobs.settings import Settings
@@ -45,7 +45,7 @@ def _measure_on_test(
     dbt_vars = settings.job_vars()
     history = read_sequences(connection)
     catalog = read_catalog(connection, dbt_vars.embedding.dimensions)
-    services = Services(connection, settings)
+    paid_services = PaidServices(connection, settings)
     for model_row in model_rows:
         split = split_history(history, settings.protocol, settings, model_row.data_cutoff_at)
         if split is None:  # after deletions, too little of the history is left to split
@@ -53,7 +53,7 @@ def _measure_on_test(
         indexed = split_with_indices(split, history, catalog)
         has_warm_target = indexed.has_warm_target
         segments = {} if has_warm_target.all() else {"warm_target": has_warm_target, "cold_target": ~has_warm_target}
-        scorer = load_model(services, model_row).scorer(catalog)
+        scorer = load_model(paid_services, model_row).scorer(catalog)
         measured = measure(
             scorer,
             indexed.cases,

@@ -13,7 +13,7 @@ from safetensors.numpy import load, save
 from jobs.core.arrays import State
 from jobs.core.catalog import Catalog
 from jobs.errors import NextmartError, UsageError
-from jobs.language_models.services import Services
+from jobs.language_models.services import PaidServices
 from jobs.models.base import Model
 from jobs.models.registry import make
 from jobs.warehouse.connection import Connection
@@ -84,7 +84,7 @@ def model_to_bytes(model: Model, catalog: Catalog) -> bytes:
 
 
 def model_from_bytes(
-    family: str, hyperparameters: dict[str, Any], weights: bytes, services: Services | None = None
+    family: str, hyperparameters: dict[str, Any], weights: bytes, paid_services: PaidServices | None = None
 ) -> Model:
     """Return the fitted model whose state :func:`model_to_bytes` turned into ``weights``.
 
@@ -101,7 +101,7 @@ def model_from_bytes(
         [joined_ids[start:end].decode() for start, end in zip(id_starts, id_ends, strict=False)], np.object_
     )
     try:
-        model = make(family, hyperparameters, services)
+        model = make(family, hyperparameters, paid_services)
     except UsageError as error:  # the user made no error: the hyper-parameters come from ml.models, not from settings
         raise ValueError(str(error)) from error
     count = len(item_ids)
@@ -134,7 +134,7 @@ def _model_row(columns: tuple[Any, ...]) -> ModelRow:
     return ModelRow(model_version, family, json.loads(parameters), *other_columns)
 
 
-def load_model(services: Services, model_row: ModelRow) -> Model:
+def load_model(paid_services: PaidServices, model_row: ModelRow) -> Model:
     """Load the weights of a model of ``ml.models`` and return the fitted model.
 
     Raises
@@ -142,7 +142,7 @@ def load_model(services: Services, model_row: ModelRow) -> Model:
     NextmartError
         If the weights are gone, differ from those that were saved, or were saved by another version of nextmart.
     """
-    weights, weights_sha256 = services.connection.execute(
+    weights, weights_sha256 = paid_services.connection.execute(
         "select weights, weights_sha256 from ml.models where model_version = ?", [model_row.model_version]
     ).fetchone() or (None, None)
     if weights is None:
@@ -150,7 +150,7 @@ def load_model(services: Services, model_row: ModelRow) -> Model:
     if hashlib.sha256(weights).hexdigest() != weights_sha256:
         raise NextmartError(f"the weights of model {model_row.model_version} are damaged; run `nextmart train`")
     try:
-        return model_from_bytes(model_row.model, model_row.parameters, weights, services)
+        return model_from_bytes(model_row.model, model_row.parameters, weights, paid_services)
     except (KeyError, ValueError, RuntimeError, struct.error) as error:
         raise NextmartError(
             f"model {model_row.model_version} was saved by another version of nextmart ({error}); {RENEWAL_ADVICE}"

@@ -17,7 +17,7 @@ from jobs.core.catalog import Catalog
 from jobs.core.sequences import Sequences
 from jobs.core.topk import top_k
 from jobs.errors import NextmartError
-from jobs.language_models.services import Services
+from jobs.language_models.services import PaidServices
 from jobs.models.scorer import Scorer
 from jobs.models.scorer import recommend as rank
 from jobs.nightly.due_visitors import find_due_visitors
@@ -143,8 +143,8 @@ def fill_short_lists(
             torch.ones(len(short_rows), 1),
             popularity_column,
             k,
-            exclude=Sequences.from_lists(excluded),
-            allowed=allowed,
+            excluded_items=Sequences.from_lists(excluded),
+            allowed_mask=allowed,
         )
         for short_row, row in enumerate(short_rows):
             length = int(from_model[row].sum())
@@ -158,7 +158,7 @@ def _write_recommendations(
 ) -> None:
     """Make the lists of all due visitors, chunk by chunk, and insert the lists into ``ml.recommendations``."""
     dbt_vars = settings.job_vars()
-    scorer = load_model(Services(connection, settings), model).scorer(catalog) if model else None
+    scorer = load_model(PaidServices(connection, settings), model).scorer(catalog) if model else None
     popularity = _read_popularity(connection, catalog)
     source = model.model if model else FALLBACK
     model_version = model.model_version if model else NO_MODEL
@@ -190,7 +190,7 @@ def _make_lists(
     if scorer is None:
         model_lists = np.full((len(sequences), k), -np.inf, np.float32), np.full((len(sequences), k), -1, np.int32)
     else:
-        model_lists = rank(scorer, sequences, k, allowed=catalog.available, allow_repeats=dbt_vars.allow_repeats)
+        model_lists = rank(scorer, sequences, k, allowed_mask=catalog.available, allow_repeats=dbt_vars.allow_repeats)
     scores, items, from_model = fill_short_lists(model_lists, sequences, popularity, k, dbt_vars.allow_repeats)
     model_items = np.where(from_model, items, -1).astype(np.int32)
     no_reasons = np.full(items.shape, -1, np.int32)

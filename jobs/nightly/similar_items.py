@@ -39,7 +39,7 @@ def similar_items(catalog: Catalog, k: int) -> pa.Table:
     embedded = np.flatnonzero(catalog.has_embedding)
     own_item = Sequences(embedded.astype(np.int32), np.arange(len(embedded) + 1))
     allowed = catalog.has_embedding & catalog.available
-    scores, items = top_k(vectors[embedded], vectors, k, exclude=own_item, allowed=allowed)
+    scores, items = top_k(vectors[embedded], vectors, k, excluded_items=own_item, allowed_mask=allowed)
     row, column = np.nonzero(items >= 0)
     return pa.table(
         {

@@ -16,8 +16,8 @@ from jobs.evaluation.protocols import split_history
 from jobs.evaluation.splits import Split
 from jobs.evaluation.validation import validation_split
 from jobs.families import Family
-from jobs.language_models.services import Services
-from jobs.models.base import FitContext, Model
+from jobs.language_models.services import PaidServices
+from jobs.models.base import FitOptions, Model
 from jobs.models.registry import make
 from jobs.nightly.checkpoints import checkpoint_path, drop_checkpoints, drop_leftover_checkpoints
 from jobs.nightly.freshness import due_families, due_for_same_cases, fingerprint
@@ -37,8 +37,8 @@ def train(connection: Connection, settings: Settings, run_record: JobRun) -> Non
     validation cases (:func:`jobs.nightly.freshness.due_for_same_cases`).
     """
     dbt_vars = settings.job_vars()
-    services = Services(connection, settings)
-    models = {family: make_configured_model(settings, family, services) for family in settings.models}
+    paid_services = PaidServices(connection, settings)
+    models = {family: make_configured_model(settings, family, paid_services) for family in settings.models}
     fingerprints = {family: fingerprint(model, settings, dbt_vars) for family, model in models.items()}
     newest = {family: row for family, row in newest_models(connection).items() if family in models}
     max_age = timedelta(days=settings.retrain_after_days)
@@ -51,33 +51,33 @@ def train(connection: Connection, settings: Settings, run_record: JobRun) -> Non
     split = split_history(history, settings.protocol, settings)
     catalog = read_catalog(connection, dbt_vars.embedding.dimensions)
     data = TrainingData.from_split(split, catalog, settings.validation_limit, dbt_vars.allow_repeats) if split else None
-    if data is None or not len(data.rest.items):
+    if data is None or not len(data.older_sequences.items):
         # a model fitted on no item could recommend nothing, but would count as fresh until it is too old
         say("nothing to train on yet: too little history before the hold-out, or no item of it in the catalogue")
         run_record.detail["reason"] = "too little history"
         return
     due |= due_for_same_cases(connection, newest, due, data.cases_hash)
     run_record.detail["fresh"] = sorted(models.keys() - due)
-    fitted_on_rest: dict[str, Model] = {}
-    fitted_on_everything: dict[str, Model] = {}
+    fitted_on_older: dict[str, Model] = {}
+    fitted_on_all: dict[str, Model] = {}
     # a fusion is fitted last, because it can then reuse parts that were fitted before
     for family in sorted(models, key=lambda family: family == "fusion"):
         if family in due:
             model_version = _fit_and_store(
-                connection, models[family], fingerprints[family], settings, data, fitted_on_rest, fitted_on_everything
+                connection, models[family], fingerprints[family], settings, data, fitted_on_older, fitted_on_all
             )
             run_record.detail["trained"].append(model_version)
             run_record.rows_out += 1
 
 
-def make_configured_model(settings: Settings, family: Family, services: Services | None = None) -> Model:
+def make_configured_model(settings: Settings, family: Family, paid_services: PaidServices | None = None) -> Model:
     """Return an unfitted model with its parameters from the settings; a fusion also gets those of its parts."""
     parameters = settings.parameters.get(family, {})
     if family == "fusion":
         parts = make(family, parameters).parameters["parts"]
         part_parameters = {part: settings.parameters[part] for part in parts if part in settings.parameters}
         parameters = {**parameters, "parameters": {**part_parameters, **parameters.get("parameters", {})}}
-    return make(family, parameters, services)
+    return make(family, parameters, paid_services)
 
 
 @dataclass(frozen=True)
@@ -86,9 +86,9 @@ class TrainingData:
 
     Attributes
     ----------
-    everything : Sequences
+    all_sequences : Sequences
         All training sequences.
-    rest : Sequences
+    older_sequences : Sequences
         The training sequences without the newest ones, which are held out for ``validation``.
     validation : Cases
         The cases made of the held-out sequences.
@@ -98,20 +98,20 @@ class TrainingData:
 
     split: Split
     catalog: Catalog
-    everything: Sequences
-    rest: Sequences
+    all_sequences: Sequences
+    older_sequences: Sequences
     validation: Cases
     cases_hash: str
 
     @classmethod
     def from_split(cls, split: Split, catalog: Catalog, validation_limit: int, allow_repeats: bool) -> "TrainingData":
         """Hold out the newest training sequences of a split, and turn all sequences into catalogue indices."""
-        rest, held_out = validation_split(split.train, validation_limit, allow_repeats=allow_repeats)
+        older_sequences, held_out = validation_split(split.train, validation_limit, allow_repeats=allow_repeats)
         return cls(
             split,
             catalog,
             index_items(split.train["items"], catalog),
-            index_items(rest["items"], catalog),
+            index_items(older_sequences["items"], catalog),
             index_cases(held_out, catalog),
             hash_cases(held_out),
         )
@@ -123,8 +123,8 @@ def _fit_and_store(
     model_fingerprint: str,
     settings: Settings,
     data: TrainingData,
-    fitted_on_rest: dict[str, Model],
-    fitted_on_everything: dict[str, Model],
+    fitted_on_older: dict[str, Model],
+    fitted_on_all: dict[str, Model],
 ) -> str:
     """Fit a model, measure it on the validation cases, refit it on all sequences, store it; return its model_version.
 
@@ -132,25 +132,25 @@ def _fit_and_store(
     ----------
     model_fingerprint : str
         The hash of all that determines the model except the data (:func:`jobs.nightly.freshness.fingerprint`).
-    fitted_on_rest, fitted_on_everything : family -> Model
-        Models of other families that this job has fitted on ``data.rest`` and on ``data.everything``; a fusion may
+    fitted_on_older, fitted_on_all : family -> Model
+        Models of other families that this job has fitted on the older sequences and on all sequences; a fusion may
         reuse them. The new model is added to both.
     """
     started_at = now()
     checkpoints = [
         checkpoint_path(settings.work_folder, model_fingerprint, part, data.catalog)
-        for part in (data.rest, data.everything)
+        for part in (data.older_sequences, data.all_sequences)
     ]
     drop_leftover_checkpoints(checkpoints)
     allow_repeats = settings.job_vars().allow_repeats
-    first_context = FitContext(settings.seed, checkpoints[0], fitted_on_rest, allow_repeats)
-    model.fit(data.rest, data.validation, data.catalog, first_context)
-    fitted_on_rest[model.family] = model
-    counts = np.bincount(data.rest.items, minlength=len(data.catalog))
+    first_context = FitOptions(settings.seed, checkpoints[0], fitted_on_older, allow_repeats)
+    model.fit(data.older_sequences, data.validation, data.catalog, first_context)
+    fitted_on_older[model.family] = model
+    counts = np.bincount(data.older_sequences.items, minlength=len(data.catalog))
     measured = measure(model.scorer(data.catalog), data.validation, data.catalog, counts, allow_repeats=allow_repeats)
-    second_context = FitContext(settings.seed, checkpoints[1], fitted_on_everything, allow_repeats)
-    final = model.refit(data.everything, data.catalog, second_context)
-    fitted_on_everything[model.family] = final
+    second_context = FitOptions(settings.seed, checkpoints[1], fitted_on_all, allow_repeats)
+    final = model.refit(data.all_sequences, data.catalog, second_context)
+    fitted_on_all[model.family] = final
     weights = model_to_bytes(final, data.catalog)
     model_version = f"{model.family}-{started_at:%Y%m%dT%H%M%S}-{model_fingerprint[:6]}"
     row = {
@@ -159,7 +159,7 @@ def _fit_and_store(
         "parameters": json.dumps(model.parameters),
         "fingerprint": model_fingerprint,
         "data_cutoff_at": data.split.cutoff_at,
-        "training_rows": len(data.everything),
+        "training_rows": len(data.all_sequences),
         "embedding_model": settings.job_vars().embedding_model if model.uses_embeddings else None,
         "seed": settings.seed,
         "started_at": started_at,

@@ -1,7 +1,7 @@
 """dbt-duckdb plugin: attaches databases, creates the tables that jobs own, and sets UTC on every connection of dbt.
 
-So views over attached databases can be read, dbt can build an empty warehouse, ``dbt build --exclude tag:job`` works
-before any job has run, and no time zone in a dbt profile shifts a date.
+With the plugin, dbt can read views over attached databases, build an empty warehouse, and build without the jobs before
+any job has run; and no time zone in a dbt profile shifts a date.
 """
 
 from typing import Any

@@ -11,7 +11,7 @@ def is_one_of_several_processes() -> bool:
 
 
 def require_single_process() -> None:
-    """Refuse to start dbt under ``torchrun``.
+    """Raise an error if the command runs in several processes under ``torchrun``, because dbt can't.
 
     Raises
     ------

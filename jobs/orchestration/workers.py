@@ -17,7 +17,7 @@ def run_with_workers(command: Callable[[], None]) -> None:
 
     The process with rank 0 runs ``command``; the others help to fit its models until the command has ended.
     """
-    team.current = group = team.ProcessGroup()
+    team.training_processes = group = team.ProcessGroup()
     if group.rank:
         _help_to_fit(group)
         return

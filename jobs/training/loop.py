@@ -32,7 +32,7 @@ def train(
     seed: int,
     checkpoint: Path | None = None,
     score_name: str = "validation nDCG@20",
-    team: SingleProcess = SINGLE_PROCESS,
+    process_group: SingleProcess = SINGLE_PROCESS,
 ) -> int:
     """Train a module in place with early stopping, and return the number of its best epoch.
 
@@ -61,19 +61,19 @@ def train(
         File that holds the training state after each epoch; a killed run resumes from it.
     score_name : str
         Name of the validation score in the progress line.
-    team : SingleProcess
+    process_group : SingleProcess
         The processes that run each epoch together.
     """
     optimizer = make_optimizer(module, hyperparameters)
     average = WeightAverage(module, hyperparameters["averaging"])
     best, status = _load_checkpoint(module, optimizer, average, checkpoint)
-    team.send_start_state(lambda: training_state(module, optimizer))
+    process_group.send_start_state(lambda: training_state(module, optimizer))
     with progress(progress_title, hyperparameters["epochs"]) as advance, fork_random():
         advance(status["epoch"], "from the checkpoint") if status["epoch"] else None
         while status["epoch"] < hyperparameters["epochs"] and status["since_best"] < hyperparameters["patience"]:
             epoch = status["epoch"] + 1
-            with team.joint_epoch(epoch):
-                run_epoch(module, optimizer, epoch_batches, loss_of, seed, epoch, team, average.update)
+            with process_group.joint_epoch(epoch):
+                run_epoch(module, optimizer, epoch_batches, loss_of, seed, epoch, process_group, average.update)
             with average.applied_to(module):
                 score = validate() if validate else None
             if score is None:
@@ -108,18 +108,18 @@ def run_epoch(
     loss_of: Callable[[Any], Tensor],
     seed: int,
     epoch: int,
-    team: SingleProcess,
+    process_group: SingleProcess,
     after_step: Callable[[nn.Module], None] = lambda _: None,
 ) -> None:
     """Train a module for one epoch: one optimizer step per batch, each followed by ``after_step(module)``.
 
     The other parameters are those of :func:`train`.
     """
-    team.seed_epoch(seed * 1_000_003 + epoch)
+    process_group.seed_epoch(seed * 1_000_003 + epoch)
     module.train()
     for batch in epoch_batches(np.random.default_rng([seed, epoch])):
         optimizer.zero_grad(set_to_none=True)
-        with team.sum_gradients(module):
+        with process_group.sum_gradients(module):
             with torch.autocast("cuda", torch.bfloat16, enabled=torch.cuda.is_available()):
                 loss = loss_of(batch)
             loss.backward()  # type: ignore[no-untyped-call]

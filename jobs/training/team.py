@@ -210,4 +210,4 @@ class ProcessGroup(SingleProcess):
 SINGLE_PROCESS = SingleProcess()
 
 # The process, or the group of processes, that trains each sequence model.
-current: SingleProcess = SINGLE_PROCESS
+training_processes: SingleProcess = SINGLE_PROCESS

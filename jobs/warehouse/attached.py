@@ -1,4 +1,4 @@
-"""Attaching the databases of ``[attach]`` to a connection to the warehouse."""
+"""Attaches the databases that ``[attach.NAME]`` in ``nextmart.toml`` describes to a connection to the warehouse."""
 
 import os
 import re
@@ -21,20 +21,22 @@ EXTENSIONS: Final = {
     "mysql": "mysql_scanner",
     "ducklake": "ducklake",
 }
-"""The extension of DuckDB that reads a kind of database."""
-SERVER_FAILED: Final = re.compile("Postgres|MySQL|server closed the connection|connection to server|execute query")
-"""What DuckDB says when a server stops answering, or refuses another connection."""
+"""Kind of database -> name of the DuckDB extension that reads it."""
+SERVER_ERROR_PATTERN: Final = re.compile(
+    "Postgres|MySQL|server closed the connection|connection to server|execute query"
+)
+"""A pattern of DuckDB's error messages for a server that stops answering or refuses a connection."""
 RESERVED_NAMES: Final = ("system", "temp", "memory", "main", "information_schema", "pg_catalog")
 
 
 def attach_databases(connection: Connection, databases: Mapping[str, AttachedDatabase]) -> None:
-    """Attach databases under their names; one that is attached already stays as it is.
+    """Attach databases under their names; a database that is attached already is left as it is.
 
     Raises
     ------
     UsageError
-        If the name is that of the warehouse or of a schema in it, an environment variable is not set, or a file is
-        missing.
+        If a database is named like the warehouse or one of its schemas, an environment variable is not set, or a file
+        is missing.
     NextmartError
         If the extension of DuckDB can't be loaded, or the database refuses. No message shows a password.
     """
@@ -51,25 +53,25 @@ def attach_needed(
     names: Iterable[str] = (),
     view_schemas: Collection[str] | None = None,
 ) -> None:
-    """Attach those of ``databases`` that ``names`` holds, or that views of the warehouse read.
+    """Attach the databases that ``names`` lists and the databases that views of the warehouse read.
 
     Parameters
     ----------
     view_schemas : collection of str, optional
-        The schemas whose views count; None: all of them.
+        Only views in these schemas are searched for databases; None: views in all schemas.
     """
-    needed = {*names, *_named_by_views(connection, databases, view_schemas)}
+    needed = {*names, *_names_in_views(connection, databases, view_schemas)}
     attach_databases(connection, {name: database for name, database in databases.items() if name in needed})
 
 
 @contextmanager
 def naming_databases(connection: Connection) -> Iterator[None]:
-    """Let an error of a server, which stops answering in the ``with`` block, name the attached databases."""
+    """Name the attached databases in errors of a ``with`` block that come from a server which stopped answering."""
     names = sorted(attached_names(connection))
     try:
         yield
     except duckdb.Error as error:
-        if not names or not SERVER_FAILED.search(str(error)):
+        if not names or not SERVER_ERROR_PATTERN.search(str(error)):
             raise
         listed = ", ".join(f"[attach.{name}]" for name in names)
         raise NextmartError(redact(f"{listed}: {error}")) from error
@@ -83,8 +85,8 @@ def attached_names(connection: Connection) -> set[str]:
     return {name for (name,) in rows}
 
 
-def _named_by_views(connection: Connection, names: Iterable[str], schemas: Collection[str] | None) -> set[str]:
-    """Return those of ``names`` that stand in the SQL of a view of the warehouse; ``schemas`` says of which schemas."""
+def _names_in_views(connection: Connection, names: Iterable[str], schemas: Collection[str] | None) -> set[str]:
+    """Return the names that occur in the SQL of the warehouse's views; ``schemas`` restricts the views."""
     views = connection.execute(
         "select schema_name, sql from duckdb_views() where database_name = current_database() and not internal"
     ).fetchall()
@@ -112,22 +114,22 @@ def _require_free_name(connection: Connection, name: str) -> None:
 
 def _attach(connection: Connection, name: str, database: AttachedDatabase) -> None:
     server, _ = database.server_and_text()
-    found = credentials(name, database)
-    _keep_secrets(name, found)
+    database_credentials = credentials(name, database)
+    _keep_secrets(name, database_credentials)
     if server is None:
-        _require_file(name, database, found.text)
+        _require_file(name, database, database_credentials.text)
     options = ["read_only"] if database.read_only else []
-    if database.type != "ducklake":  # its text begins with ducklake:
+    if database.type != "ducklake":  # the connection text of a DuckLake begins with "ducklake:", which tells the type
         options.append(f"type {database.type}")
-    if server == "postgres":  # libpq would wait for minutes for a machine that doesn't answer
+    if server == "postgres":  # without a limit, libpq waits minutes for a server that doesn't answer
         os.environ.setdefault("PGCONNECT_TIMEOUT", "10")
     try:
         for extension in _extensions(database, server):
             load_extension(connection, extension)
-        if found.secret:
-            secret_name = _make_secret(connection, name, found)
+        if database_credentials.secret:
+            secret_name = _make_secret(connection, name, database_credentials)
             options.append(f"{'meta_secret' if database.type == 'ducklake' else 'secret'} {literal(secret_name)}")
-        connection.execute(f"attach {literal(found.text)} as {quoted(name)} ({', '.join(options)})")
+        connection.execute(f"attach {literal(database_credentials.text)} as {quoted(name)} ({', '.join(options)})")
     except NextmartError as error:
         raise type(error)(f"[attach.{name}]: {error}") from error
     except duckdb.Error as error:
@@ -135,16 +137,16 @@ def _attach(connection: Connection, name: str, database: AttachedDatabase) -> No
         raise NextmartError(redact(f"[attach.{name}]: {message}")) from None
 
 
-def _keep_secrets(name: str, found: Credentials) -> None:
-    """Let no message of this process show the secrets of a database."""
-    uri = found.secret.get("uri", "")
-    password = found.secret.get("password") or urlsplit(uri).password or ""
+def _keep_secrets(name: str, database_credentials: Credentials) -> None:
+    """Register the secrets of a database, so that no message of this process shows them."""
+    uri = database_credentials.secret.get("uri", "")
+    password = database_credentials.secret.get("password") or urlsplit(uri).password or ""
     for secret in (uri, password, unquote(password)):
         keep_secret(secret, f"password of [attach.{name}]")
 
 
 def _require_file(name: str, database: AttachedDatabase, text: str) -> None:
-    """Raise UsageError if the file of a database is missing, or is none of SQLite, which would notice it much later."""
+    """Raise UsageError if a database's file is missing or, for SQLite, is no SQLite file."""
     file = text.removeprefix("ducklake:")
     file = file.partition(":")[2] if database.type == "ducklake" and re.match(r"(sqlite|duckdb):", file) else file
     if "://" not in file and not Path(file).is_file():
@@ -162,15 +164,17 @@ def _extensions(database: AttachedDatabase, server: str | None) -> list[str]:
     return [extension for kind, extension in EXTENSIONS.items() if kind in kinds]
 
 
-def _make_secret(connection: Connection, name: str, found: Credentials) -> str:
-    """Create DuckDB's secret of a database, which lives as long as the connection, and return its name."""
+def _make_secret(connection: Connection, name: str, database_credentials: Credentials) -> str:
+    """Store a database's password as a temporary DuckDB secret, and return the secret's name."""
     secret_name = f"nextmart_{name.lower()}"
-    values = ", ".join(f"{option} {literal(value)}" for option, value in found.secret.items())
-    connection.execute(f"create or replace temporary secret {secret_name} (type {found.server}, {values})")
+    values = ", ".join(f"{option} {literal(value)}" for option, value in database_credentials.secret.items())
+    connection.execute(
+        f"create or replace temporary secret {secret_name} (type {database_credentials.server}, {values})"
+    )
     return secret_name
 
 
 def _reason(error: duckdb.Error) -> str:
-    """Return why DuckDB can't attach a database, without the text of the connection, which is said already."""
+    """Return DuckDB's reason why it can't attach a database, without the connection text in front of the reason."""
     beginning = r'^.*?(connect to Postgres at|MySQL database with parameters) ".*?": '
     return re.sub(beginning, "", str(error).strip(), flags=re.DOTALL)

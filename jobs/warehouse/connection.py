@@ -75,7 +75,7 @@ def prepare_warehouse(connection: Connection) -> None:
         added_columns = re.findall(rf"(alter table {schema}\.(\w+) add column if not exists (\w+).*?;)", ddl)
         columns, views = _existing_columns(connection, schema)
         needed_columns = {(table, column) for _, table, column in added_columns if table not in views}
-        # executing DDL has to wait for other writers; looking at what there is does not
+        # the DDL runs only if something is missing, because executing DDL has to wait for other writers
         if tables <= {table for table, _ in columns} and needed_columns <= columns:
             continue
         for statement, table, _ in added_columns:
@@ -84,7 +84,7 @@ def prepare_warehouse(connection: Connection) -> None:
 
 
 def _existing_columns(connection: Connection, schema: str) -> tuple[set[tuple[str, str]], set[str]]:
-    """Return the columns of a schema, as pairs of a table's or view's name and a column's, and the names of views."""
+    """Return a schema's columns, as pairs of a table's or view's name and a column's name, and its views' names."""
     rows = connection.execute(
         "select table_name, column_name, table_type = 'VIEW' from information_schema.columns "
         "inner join information_schema.tables using (table_catalog, table_schema, table_name) "
@@ -101,7 +101,7 @@ def count_rows(connection: Connection, relation: str) -> int:
 
 
 def is_own_table(connection: Connection, schema: str, table: str) -> bool:
-    """Tell whether the warehouse itself has such a table: neither a view nor a table of an attached database counts."""
+    """Tell whether the warehouse has a table with this name; views and tables of attached databases don't count."""
     found = connection.execute(
         "select true from duckdb_tables() "
         "where database_name = current_database() and schema_name = ? and table_name = ?",

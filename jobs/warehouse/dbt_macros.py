@@ -1,4 +1,4 @@
-"""Rendering macros and models of the dbt project without dbt, so that jobs use the same SQL rules as dbt's models."""
+"""Renders macros and models of the dbt project without dbt, so that jobs use the same SQL rules as dbt's models."""
 
 from collections.abc import Mapping
 from functools import cache
@@ -11,7 +11,7 @@ from jobs.errors import UsageError
 from jobs.files import project_folder
 
 
-def dbt_macros(*file_names: str, variables: Mapping[str, Any] | None = None) -> Any:
+def dbt_macros(*file_names: str, dbt_vars: Mapping[str, Any] | None = None) -> Any:
     """Return an object whose attributes are the macros in files of ``dbt_project/macros``: functions that return SQL.
 
     A macro that dbt dispatches by adapter is rendered for DuckDB. Macros that refer to models or sources can't be
@@ -21,7 +21,7 @@ def dbt_macros(*file_names: str, variables: Mapping[str, Any] | None = None) -> 
     ----------
     *file_names : str
         Names of files in ``dbt_project/macros``; without any name: all files.
-    variables : mapping, optional
+    dbt_vars : mapping, optional
         Values of the dbt vars that the macros read.
 
     Raises
@@ -36,7 +36,7 @@ def dbt_macros(*file_names: str, variables: Mapping[str, Any] | None = None) -> 
     def dispatch(macro_name: str, _package: str) -> Any:
         return getattr(module, f"default__{macro_name}")
 
-    values = variables or {}
+    values = dbt_vars or {}
     module = _template(text).make_module(
         {
             "adapter": SimpleNamespace(dispatch=dispatch),
@@ -47,37 +47,37 @@ def dbt_macros(*file_names: str, variables: Mapping[str, Any] | None = None) -> 
     return module
 
 
-def dbt_model(file_name: str, variables: Mapping[str, Any], stand_ins: Mapping[str, str] | None = None) -> str:
+def dbt_model(file_name: str, dbt_vars: Mapping[str, Any], table_replacements: Mapping[str, str] | None = None) -> str:
     """Return the SQL of a dbt model that reads only tables of ``raw``.
 
     Parameters
     ----------
     file_name : str
         The model's file, relative to ``dbt_project/models``.
-    variables : mapping
+    dbt_vars : mapping
         Values of the dbt vars.
-    stand_ins : raw table -> SQL, optional
-        Queries in parentheses that the model reads in place of tables.
+    table_replacements : raw table -> SQL, optional
+        Queries in parentheses that the model reads in place of raw tables.
     """
     model = (project_folder("dbt_project") / "models" / file_name).read_text(encoding="utf-8")
-    macros = dbt_macros(variables=variables)
+    macros = dbt_macros(dbt_vars=dbt_vars)
     names = {name: macro for name, macro in vars(macros).items() if not name.startswith("_")}
     return _template(model).render(
         **names,
         config=lambda **_: "",
-        source=lambda schema, table: (stand_ins or {}).get(f"{schema}.{table}", f"{schema}.{table}"),
-        var=lambda name, default=None: variables.get(name, default),
+        source=lambda schema, table: (table_replacements or {}).get(f"{schema}.{table}", f"{schema}.{table}"),
+        var=lambda name, default=None: dbt_vars.get(name, default),
     )
 
 
 @cache
 def _template(text: str) -> jinja2.Template:
-    """Return the template of a text; to compile all macros takes a fifth of a second."""
+    """Compile a Jinja template; templates are cached, because compiling all macros takes a fifth of a second."""
 
     def raise_usage_error(message: str) -> NoReturn:
         raise UsageError(message)
 
-    # Jinja's HTML escaping is off, since the macros return SQL and quote values themselves.
+    # Jinja's HTML escaping is off, because the macros return SQL and quote values themselves
     environment = jinja2.Environment(extensions=["jinja2.ext.do"], autoescape=False)  # noqa: S701
     environment.globals["exceptions"] = SimpleNamespace(raise_compiler_error=raise_usage_error)
     return environment.from_string(text)

@@ -1,4 +1,4 @@
-"""DuckDB's extensions, found on this machine or in the network."""
+"""Loads DuckDB's extensions from this machine or, if they are not installed, from the network."""
 
 from importlib.util import find_spec
 from pathlib import Path
@@ -10,7 +10,7 @@ from jobs.warehouse.connection import Connection, literal
 
 
 def load_extension(connection: Connection, name: str) -> None:
-    """Load an extension: one that DuckDB has installed, else the one of a Python package, else one from the network.
+    """Load a DuckDB extension: the installed one, else the one in a Python package, else one from the network.
 
     Parameters
     ----------
@@ -20,7 +20,7 @@ def load_extension(connection: Connection, name: str) -> None:
     Raises
     ------
     NextmartError
-        If the extension is nowhere; the message says what to install.
+        If the extension can't be found or downloaded; the message says what to install.
     """
     packaged = _packaged_file(name)
     attempts = [f"load {name}", f"load {literal(str(packaged))}" if packaged else "", f"install {name}; load {name}"]
@@ -37,7 +37,7 @@ def load_extension(connection: Connection, name: str) -> None:
 
 
 def _packaged_file(name: str) -> Path | None:
-    """Return the file of an extension in its Python package, which is made for one version of DuckDB; else None."""
+    """Return the extension's file in its Python package if it fits the installed version of DuckDB, else None."""
     package = find_spec(f"duckdb_extension_{name}")
     if package is None or package.origin is None:
         return None

@@ -1,11 +1,12 @@
-"""Texts as people read them: without HTML's tags and character references, and with broken encodings mended."""
+"""Cleans texts: removes HTML tags, decodes HTML character references, and repairs text in a wrong encoding."""
 
 import html
 import re
 
 import ftfy
 
-# Only elements of HTML are tags, since titles may hold other words between the signs: a List<String>, a size <M>
+# Only names of HTML elements make a tag, since titles may hold other words in angle brackets, such as List<String> or
+# <M>
 _INLINE = "a|abbr|acronym|b|bdi|bdo|big|cite|code|del|dfn|em|font|i|ins|kbd|mark|q|s|samp|small|span|strike|strong|sub|sup|tt|u|var|wbr"  # noqa: E501
 _BLOCK = (
     "address|article|aside|audio|blockquote|body|br|button|caption|center|col|colgroup|dd|details|div|dl|dt|embed|"
@@ -14,7 +15,7 @@ _BLOCK = (
     r"thead|title|tr|ul|video|[a-z]{1,8}:[a-z]{1,20}"
 )
 _HIDDEN = "script|style|template"
-# A quantifier that ends in + gives nothing back, so that a long text of unclosed tags takes no longer than another
+# The quantifiers are possessive (they end in +), so that a long text of unclosed tags causes no slow backtracking
 _TAG = re.compile(
     rf"<(?P<end>/?)(?:(?P<inline>{_INLINE})|(?P<block>{_BLOCK})|(?P<hidden>{_HIDDEN}))(?=[\s/>])"
     r"""(?P<attributes>(?:[^<>"']|"[^"<]*"|'[^'<]*'|["'])*+)>"""
@@ -27,13 +28,13 @@ MOST_ROUNDS = 10
 
 
 def plain_text(text: str) -> str:
-    """Return a text without HTML's tags and character references, and with a broken encoding mended.
+    """Remove HTML tags from a text, decode HTML character references, and repair text in a wrong encoding.
 
-    Character references, such as ``&amp;``, are replaced and tags are removed again and again until none is left, as
-    feeds escape a text once, twice or not at all. So the result for the result is the same. Text between ``<script>``
+    Decoding character references, such as ``&amp;``, and removing tags are repeated until nothing changes, because
+    feeds escape a text once, twice or not at all. So cleaning a cleaned text changes nothing. Text between ``<script>``
     or ``<style>`` and their ends, and comments, are removed too; a tag between two blocks, such as ``<br>``, becomes a
-    blank. UTF-8 that was read as another encoding (``CafÃ©``) is read anew. What stands for a letter that was lost
-    before (``�``) stays, because nobody knows which letter it was.
+    blank. UTF-8 that was read as another encoding (``CafÃ©``) is repaired. A replacement character (``�``) stays,
+    because nobody knows which letter it replaced.
     """
     for _ in range(MOST_ROUNDS):
         plain = mended_encoding(without_tags(unescape_html(text)))
@@ -56,15 +57,16 @@ def unescape_html(text: str) -> str:
 
 
 def without_tags(text: str) -> str:
-    """Remove the tags of HTML's elements, comments, and what browsers don't show; ``a < b`` and ``<3`` stay.
+    """Remove HTML tags, comments, scripts and styles from a text; ``a < b`` and ``<3`` stay.
 
-    A script or a comment that doesn't end loses only its first tag.
+    Of a script or a comment that has no end, only the opening tag is removed.
     """
     if "<" not in text:
         return text
     parts: list[str] = []
     position = 0
-    hidden_from: int | None = None  # the number of parts before the hidden one that is open
+    # number of kept parts before the open script, style or comment; None if none is open
+    hidden_from: int | None = None
     for tag in _TAG.finditer(text):
         if not _is_tag(tag) or (tag["comment_end"] and hidden_from is None):
             continue
@@ -83,11 +85,11 @@ def without_tags(text: str) -> str:
 
 
 def _is_tag(match: re.Match[str]) -> bool:
-    """Tell a tag such as ``<b class="x">`` from two comparisons, as in ``a <b and c> d``."""
+    """Tell whether a match is a tag such as ``<b class="x">``, not two comparisons as in ``a <b and c> d``."""
     words = (match["attributes"] or "").strip(" /").split()
     return len(words) < (1 if match["inline"] else 2) or "=" in match["attributes"]
 
 
 def mended_encoding(text: str) -> str:
-    """Read UTF-8 anew that was read as another encoding; other texts stay as they are."""
+    """Repair a text in UTF-8 that was read as another encoding (mojibake); return other texts unchanged."""
     return text if text.isascii() else ftfy.fix_encoding(text)

@@ -16,12 +16,15 @@ def register_functions(connection: duckdb.DuckDBPyConnection) -> None:
     """Register this module's SQL functions, unless they are, for all of this process's connections to a DuckDB file."""
     for name, function in FUNCTIONS.items():
         if not _is_registered(connection, name):
-            # A function takes Arrow arrays: with a call for each row, a million texts took two minutes, not a second.
-            connection.create_function(name, _of_array(function), ["VARCHAR"], "VARCHAR", type=PythonUDFType.ARROW)
+            # The functions take Arrow arrays: one call for each row would take two minutes for a million texts, not a
+            # second.
+            connection.create_function(
+                name, _for_arrow_arrays(function), ["VARCHAR"], "VARCHAR", type=PythonUDFType.ARROW
+            )
 
 
 def _is_registered(connection: duckdb.DuckDBPyConnection, name: str) -> bool:
-    """Tell whether DuckDB knows an SQL function; the list of all of its functions takes a hundred times longer."""
+    """Tell whether DuckDB knows an SQL function, by calling it; listing all functions takes a hundred times longer."""
     try:
         connection.execute(f"select {name}(null)")
     except duckdb.CatalogException:
@@ -29,8 +32,8 @@ def _is_registered(connection: duckdb.DuckDBPyConnection, name: str) -> bool:
     return True
 
 
-def _of_array(function: Callable[[str], str]) -> Callable[[pa.Array], pa.Array]:
-    """Return the function of an Arrow array of texts that calls ``function`` for each text; null stays null."""
+def _for_arrow_arrays(function: Callable[[str], str]) -> Callable[[pa.Array], pa.Array]:
+    """Turn a function of one text into a function of an Arrow array of texts; a null stays null."""
 
     def of_array(texts: pa.Array) -> pa.Array:
         return pa.array([None if text is None else function(text) for text in texts.to_pylist()], pa.string())

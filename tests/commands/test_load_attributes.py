@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from jobs.cli import main
 from jobs.errors import UsageError
-from jobs.loading.attributes import clean_name, merged_sql, parse_attributes, values_sql
+from jobs.loading.attributes import attribute_values_sql, clean_name, merged_attributes_sql, parse_attributes
 from jobs.loading.known_rows import latest_row_rules, new_rows_sql
 from jobs.settings import default_vars
 from jobs.warehouse.connection import connect, prepare_warehouse
@@ -236,7 +236,8 @@ MEMORY = duckdb.connect()
 def test_merging_is_that_of_dictionaries(known, feed, cleared):
     feed_names = sorted({*feed, *cleared})
     merged, values = MEMORY.execute(
-        f"select {merged_sql('$known::json', '$feed::json', feed_names)}, {values_sql('$feed::json', feed_names)}",
+        f"select {merged_attributes_sql('$known::json', '$feed::json', feed_names)}, "
+        f"{attribute_values_sql('$feed::json', feed_names)}",
         {"known": json.dumps(known), "feed": json.dumps(feed)},
     ).fetchone()
     assert json.loads(merged or "{}") == {name: value for name, value in known.items() if name not in cleared} | feed

@@ -31,8 +31,8 @@ def check(queries, items, k, exclude=None, allowed=None, bias=None, **chunks):
         torch.from_numpy(items),
         k,
         bias=None if bias is None else torch.from_numpy(bias),
-        exclude=None if exclude is None else Sequences.from_lists(exclude),
-        allowed=allowed,
+        excluded_items=None if exclude is None else Sequences.from_lists(exclude),
+        allowed_mask=allowed,
         **chunks,
     )
     want = brute(queries, items, k, exclude, allowed, bias)
@@ -118,8 +118,8 @@ def test_fewer_items_left_than_asked_for():
         torch.ones(3, 1),
         torch.from_numpy(items),
         6,
-        exclude=Sequences.from_lists([[4], [0, 1, 3, 4], []]),
-        allowed=torch.from_numpy(allowed),
+        excluded_items=Sequences.from_lists([[4], [0, 1, 3, 4], []]),
+        allowed_mask=torch.from_numpy(allowed),
     )
     assert indices.tolist() == [[3, 1, 0, -1, -1, -1], [-1] * 6, [4, 3, 1, 0, -1, -1]]
     assert (np.isneginf(scores) == (indices == -1)).all()
@@ -131,15 +131,15 @@ def test_empty(n, items):
         torch.zeros(n, 3),
         torch.zeros(items, 3),
         2,
-        exclude=Sequences.from_lists([[]] * n),
-        allowed=np.ones(items, bool),
+        excluded_items=Sequences.from_lists([[]] * n),
+        allowed_mask=np.ones(items, bool),
     )
     assert scores.shape == indices.shape == (n, 2)
     assert (indices == -1).all()
 
 
 def test_nothing_allowed():
-    _, indices = top_k(torch.ones(2, 3), torch.ones(9, 3), 2, allowed=np.zeros(9, bool))
+    _, indices = top_k(torch.ones(2, 3), torch.ones(9, 3), 2, allowed_mask=np.zeros(9, bool))
     assert (indices == -1).all()
 
 
@@ -166,11 +166,11 @@ def test_wrong_arguments():
         lambda: top_k(ones, ones, 1, bias=torch.ones(2)),
         lambda: top_k(ones, ones, 1, bias=torch.ones(3).double()),
         lambda: top_k(ones * 1e19, ones * 1e19, 1, bias=torch.full((3,), 3e38)),
-        lambda: top_k(ones, ones, 1, allowed=np.ones(4, bool)),
-        lambda: top_k(ones, ones, 1, allowed=np.ones(3)),
-        lambda: top_k(ones, ones, 1, exclude=Sequences.from_lists([[1]])),
-        lambda: top_k(ones, ones, 1, exclude=Sequences.from_lists([[], [3], []])),
-        lambda: top_k(ones, ones, 1, exclude=Sequences.from_lists([[], [-1], []])),
+        lambda: top_k(ones, ones, 1, allowed_mask=np.ones(4, bool)),
+        lambda: top_k(ones, ones, 1, allowed_mask=np.ones(3)),
+        lambda: top_k(ones, ones, 1, excluded_items=Sequences.from_lists([[1]])),
+        lambda: top_k(ones, ones, 1, excluded_items=Sequences.from_lists([[], [3], []])),
+        lambda: top_k(ones, ones, 1, excluded_items=Sequences.from_lists([[], [-1], []])),
     ):
         with pytest.raises(ValueError, match=r"."):
             call()
@@ -221,5 +221,5 @@ def test_leaves_torch_as_it_was():
     assert torch.get_num_threads() == threads
     assert parameter.grad is None
     with pytest.raises(ValueError, match="exclude"):
-        top_k(parameter, parameter, 3, exclude=Sequences.from_lists([[1]]))
+        top_k(parameter, parameter, 3, excluded_items=Sequences.from_lists([[1]]))
     assert torch.get_num_threads() == threads

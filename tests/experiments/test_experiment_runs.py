@@ -17,7 +17,7 @@ from jobs.experiments import command, records, runner
 from jobs.experiments.command import experiment
 from jobs.experiments.evaluation_data import read_evaluation_data
 from jobs.experiments.spec import Experiment
-from jobs.models.base import FitContext
+from jobs.models.base import FitOptions
 from jobs.models.fusion import Fusion
 from jobs.models.popularity import Popularity
 from jobs.models.registry import FAMILIES, make
@@ -150,7 +150,7 @@ def test_the_second_fit_is_tested_and_the_first_one_validated(tiny, tmp_path):
     ranks, values = [], []
     for sequences in (data.train, index_items(data.split.train["items"], data.catalog)):
         model = make("popularity")
-        model.fit(sequences, NO_CASES, data.catalog, FitContext())
+        model.fit(sequences, NO_CASES, data.catalog, FitOptions())
         scorer = model.scorer(data.catalog)
         _, lists = recommend(scorer, data.cases.inputs, 20)
         ranks.append(target_ranks(lists, data.cases.targets).tolist())

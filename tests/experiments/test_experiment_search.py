@@ -16,7 +16,7 @@ from jobs.experiments.evaluation_data import read_evaluation_data
 from jobs.experiments.folds import make_folds
 from jobs.experiments.search import SearchResult, parameters_as_toml, search_hyperparameters
 from jobs.experiments.spec import Experiment, Variant, read_experiment
-from jobs.language_models.services import Services
+from jobs.language_models.services import PaidServices
 from jobs.models.llmseqsim import LLMSeqSim
 from jobs.models.registry import FAMILIES, make
 from jobs.models.sknn import VSKNN
@@ -33,7 +33,7 @@ def spec(trials=2, **changes):
 def find(connection, folder, what):
     settings = tiny_shop.settings(folder)
     return search_hyperparameters(
-        Services(connection, settings), what, read_evaluation_data(connection, settings, what.protocol)
+        PaidServices(connection, settings), what, read_evaluation_data(connection, settings, what.protocol)
     )
 
 
@@ -80,7 +80,7 @@ def test_no_test_case_reaches_a_search(tiny, tmp_path, monkeypatch):
     assert set(data.catalog.item_ids[data.cases.targets]) == {"marker"}
     monkeypatch.setitem(FAMILIES, "vsknn", Watched)
     Watched.seen.clear()
-    best, failed = search_hyperparameters(Services(tiny, settings), spec(2, protocol="cutoff"), data)
+    best, failed = search_hyperparameters(PaidServices(tiny, settings), spec(2, protocol="cutoff"), data)
     assert (len(best), failed) == (1, {})
     assert len(Watched.seen) > 10
     assert "marker" not in Watched.seen
@@ -274,10 +274,10 @@ def test_what_a_search_took_is_added_up_over_calls_and_stays_when_all_is_made(ti
 def test_searches_and_runs_spend_from_one_purse(tiny, tmp_path, monkeypatch):
     purses, fit = [], VSKNN.fit
 
-    def noting(family, parameters=None, services=None):
-        if services:
-            purses.append(services)
-        return make(family, parameters, services)
+    def noting(family, parameters=None, paid_services=None):
+        if paid_services:
+            purses.append(paid_services)
+        return make(family, parameters, paid_services)
 
     def spending(model, *arguments):
         purses[-1].spent += 1
@@ -288,5 +288,5 @@ def test_searches_and_runs_spend_from_one_purse(tiny, tmp_path, monkeypatch):
     monkeypatch.setattr(VSKNN, "fit", spending)
     with job_run(tiny, "experiment") as record:
         experiment(tiny, tiny_shop.settings(tmp_path), record, spec(1, models=[{"family": "vsknn"}]), tmp_path / "out")
-    assert len({id(services) for services in purses}) == 1
+    assert len({id(paid_services) for paid_services in purses}) == 1
     assert purses[0].spent == 3 + 2  # the folds of one trial; the first and the second fit of one run

@@ -8,7 +8,7 @@ from pytest_httpserver import HTTPServer
 
 from jobs.language_models import fine_tuning, openai_model
 from jobs.language_models.openai_model import OpenAIModel
-from jobs.language_models.services import Services
+from jobs.language_models.services import PaidServices
 from jobs.services import retrying_client
 from jobs.settings import load_settings
 from jobs.warehouse.connection import prepare_warehouse
@@ -50,7 +50,7 @@ def make_model(warehouse, fake):
     """A function that makes a new OpenAIModel, as a new process would."""
 
     def make(connection=None, base=BASE, epochs=2, **settings):
-        services = Services(connection or warehouse, load_settings(**{"prompt_max_cost": 5.0, **settings}))
-        return OpenAIModel(base, {"epochs": epochs}, services)
+        paid_services = PaidServices(connection or warehouse, load_settings(**{"prompt_max_cost": 5.0, **settings}))
+        return OpenAIModel(base, {"epochs": epochs}, paid_services)
 
     return make

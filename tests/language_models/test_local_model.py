@@ -98,7 +98,7 @@ def test_a_rule_is_learnt(make):
     after = [likelihood(model, example, example.answer) for example in RULE]
     assert min(np.subtract(after, before)) > 1
     asked = [Conversation("next", "red small"), Conversation("next", "blue small")]
-    assert [chosen[0] for chosen in model.choose(asked, TITLES, 3)] == [0, 2]
+    assert [chosen[0] for chosen in model.choose_likeliest(asked, TITLES, 3)] == [0, 2]
     assert model.answer(asked, Sampling(3, 0.0, 8)) == [["red soap"] * 3, ["blue soap"] * 3]
 
 
@@ -118,9 +118,9 @@ def test_what_is_learnt_is_kept_as_small_arrays(make, folder):
     state = model.state()
     assert sum(value.size for value in state.values()) == 2 * 2 * (8 * 32) + 2 * 8 * 32 + 2 * 8 * 16
     other = make()
-    assert other.choose(ASKED, TITLES, 9) != model.choose(ASKED, TITLES, 9)
+    assert other.choose_likeliest(ASKED, TITLES, 9) != model.choose_likeliest(ASKED, TITLES, 9)
     other.restore(load(save(state)))
-    assert other.choose(ASKED, TITLES, 9) == model.choose(ASKED, TITLES, 9)
+    assert other.choose_likeliest(ASKED, TITLES, 9) == model.choose_likeliest(ASKED, TITLES, 9)
     with pytest.raises(NextmartError, match="another language model"):
         make(lora_rank=4).restore(state)
 
@@ -241,9 +241,9 @@ def test_what_is_chosen_is_what_brute_force_finds_likeliest(make, monkeypatch, b
     for conversation in ASKED:
         likely = np.array([likelihood(model, conversation, title) for title in TITLES])
         expected.append(np.argsort(-likely, kind="stable").tolist())
-    assert model.choose(ASKED, TITLES, len(TITLES)) == expected
-    assert model.choose(ASKED, TITLES, 100) == expected
-    shorter = model.choose(ASKED, TITLES, 5)  # with fewer beams than there are prefixes
+    assert model.choose_likeliest(ASKED, TITLES, len(TITLES)) == expected
+    assert model.choose_likeliest(ASKED, TITLES, 100) == expected
+    shorter = model.choose_likeliest(ASKED, TITLES, 5)  # with fewer beams than there are prefixes
     assert [chosen[0] for chosen in shorter] == [chosen[0] for chosen in expected]
     assert all(len(set(chosen)) == 5 and set(chosen) <= set(range(len(TITLES))) for chosen in shorter)
 
@@ -263,9 +263,9 @@ def test_a_choices_likelihood_is_exact(make):
 
 
 def test_equal_and_empty_choices(make):
-    chosen = make().choose(ASKED, ["", "red", "", "comb", "red"], 9)
+    chosen = make().choose_likeliest(ASKED, ["", "red", "", "comb", "red"], 9)
     assert [sorted(each) for each in chosen] == [[1, 3]] * 4
-    assert make().choose(ASKED, ["", ""], 9) == [[]] * 4
+    assert make().choose_likeliest(ASKED, ["", ""], 9) == [[]] * 4
 
 
 def test_a_trie_leads_to_every_answer():
@@ -311,7 +311,7 @@ def test_examples_that_are_too_long_are_left_out(make, capsys):
     "ask",
     [
         lambda model, asked: model.answer(asked, Sampling(2, 0.0, 20)),
-        lambda model, asked: model.choose(asked, ["soap " * 20], 1),
+        lambda model, asked: model.choose_likeliest(asked, ["soap " * 20], 1),
     ],
 )
 def test_conversations_that_are_too_long_have_no_answers(make, capsys, ask):

@@ -302,7 +302,7 @@ def test_wrong_answers_are_paid_for_too_and_end_the_run_where_they_pass_the_limi
         model = make_model(prompt_prices=prices, prompt_max_cost=limit)
         with pytest.raises(ServiceError, match=message):
             run(model, QUESTIONS[:1])
-        assert model.services.spent == pytest.approx(tries * 2e-4)
+        assert model.paid_services.spent == pytest.approx(tries * 2e-4)
         assert fake.paid[f"answers to {QUESTIONS[0].user}"] == tries
 
 
@@ -323,7 +323,7 @@ def test_a_model_without_a_price_is_not_bought(make_model, fake):
 
 def test_the_service_shows_no_probabilities(make_model):
     with pytest.raises(UsageError, match="provider = 'local'"):
-        make_model().choose(QUESTIONS, ["a"], 1)
+        make_model().choose_likeliest(QUESTIONS, ["a"], 1)
 
 
 # --- the key is secret, and names are data ---

@@ -15,7 +15,7 @@ from jobs.errors import UsageError
 from jobs.experiments.evaluation_data import read_evaluation_data
 from jobs.experiments.runner import plan_runs, run_all
 from jobs.experiments.spec import Experiment
-from jobs.language_models.services import Services
+from jobs.language_models.services import PaidServices
 from jobs.models.scorer import recommend
 from jobs.nightly.evaluate import evaluate
 from jobs.nightly.model_store import load_model, newest_models
@@ -93,7 +93,7 @@ def test_a_night_trains_measures_and_recommends_and_the_next_one_pays_nothing(hi
     assert (values["duplicate_rate"], values["hallucination_rate"], values["invalid_rate"]) == (0.75, 0, 0)
     catalog = read_catalog(history, 384)
     model = load_model(
-        Services(history, settings(tmp_path, prompt_max_cost=None)), newest_models(history)["llmseqprompt"]
+        PaidServices(history, settings(tmp_path, prompt_max_cost=None)), newest_models(history)["llmseqprompt"]
     )
     _, items = recommend(model.scorer(catalog), Sequences.from_lists([[0, 1], [3, 4]]), 1)
     assert items.tolist() == [[2], [5]], "asked before: nothing to pay"
@@ -117,7 +117,7 @@ def tried(connection, chosen):
     what = Experiment(name="epochs", protocol="paper", models=[entry])
     data = read_evaluation_data(connection, chosen, what.protocol)
     vectors = {variant.label: ("MiniLM", data.catalog.embeddings) for variant in what.variants()}
-    for error in run_all(Services(connection, chosen), plan_runs(what, data, vectors), data).values():
+    for error in run_all(PaidServices(connection, chosen), plan_runs(what, data, vectors), data).values():
         raise UsageError(error)
 
 
@@ -161,13 +161,15 @@ class Lengths:
 def test_made_up_names_get_vectors_of_the_catalogues_model_which_are_kept(warehouse, monkeypatch):
     provider = Lengths()
     monkeypatch.setattr("jobs.language_models.name_vectors.provider_for", lambda settings, model: provider)
-    services = Services(warehouse, load_settings(prompt_max_cost=1.0))
-    assert {name: int(vector.argmax()) for name, vector in services.embed_names(["hat", "shoe", "cap"]).items()} == {
+    paid_services = PaidServices(warehouse, load_settings(prompt_max_cost=1.0))
+    assert {
+        name: int(vector.argmax()) for name, vector in paid_services.embed_names(["hat", "shoe", "cap"]).items()
+    } == {
         "hat": 3,
         "shoe": 4,
         "cap": 3,
     }
-    (norm,) = {float(np.linalg.norm(vector)) for vector in services.embed_names(["shoe", "hat"]).values()}
+    (norm,) = {float(np.linalg.norm(vector)) for vector in paid_services.embed_names(["shoe", "hat"]).values()}
     assert norm == 1
     assert sorted(provider.asked) == ["cap", "hat", "shoe"], "each once"
     assert warehouse.execute("select count(*), min(status) from ml.embeddings").fetchone() == (3, "ok")
@@ -175,19 +177,21 @@ def test_made_up_names_get_vectors_of_the_catalogues_model_which_are_kept(wareho
 
 def test_made_up_names_and_answers_are_paid_from_one_purse(warehouse, monkeypatch):
     monkeypatch.setattr("jobs.language_models.name_vectors.provider_for", lambda settings, model: Lengths())
-    services = Services(warehouse, load_settings(prompt_max_cost=7e-5), spent=1e-5)  # embedding a name costs $2e-5
-    services.embed_names(["hat", "shoe"])
-    assert services.spent == pytest.approx(5e-5)
-    services.embed_names(["cap"])
+    paid_services = PaidServices(
+        warehouse, load_settings(prompt_max_cost=7e-5), spent=1e-5
+    )  # embedding a name costs $2e-5
+    paid_services.embed_names(["hat", "shoe"])
+    assert paid_services.spent == pytest.approx(5e-5)
+    paid_services.embed_names(["cap"])
     with pytest.raises(UsageError, match="1 made-up names cost more than prompt_max_cost"):
-        services.embed_names(["sock"])
-    assert list(services.embed_names(["shoe", "cap"])) == ["shoe", "cap"], "bought before"
+        paid_services.embed_names(["sock"])
+    assert list(paid_services.embed_names(["shoe", "cap"])) == ["shoe", "cap"], "bought before"
 
 
 def test_made_up_names_cost_nothing_without_a_limit(warehouse, monkeypatch):
     monkeypatch.setattr("jobs.language_models.name_vectors.provider_for", lambda settings, model: Lengths())
     with pytest.raises(UsageError, match="1 made-up names cost more than prompt_max_cost"):
-        Services(warehouse, load_settings()).embed_names(["hat"])
+        PaidServices(warehouse, load_settings()).embed_names(["hat"])
 
 
 @pytest.mark.parametrize("price", [None, 0.0])
@@ -195,10 +199,10 @@ def test_made_up_names_are_bought_at_a_known_price_alone(warehouse, monkeypatch,
     provider = Lengths()
     provider.price = price
     monkeypatch.setattr("jobs.language_models.name_vectors.provider_for", lambda settings, model: provider)
-    services = Services(warehouse, load_settings())
+    paid_services = PaidServices(warehouse, load_settings())
     if price is None:
         with pytest.raises(UsageError, match=r"need a price.* price = …, or set mapping = 'fuzzy' or 'none'"):
-            services.embed_names(["hat"])
+            paid_services.embed_names(["hat"])
         assert not provider.asked
     else:  # a price of 0, like that of the local provider
-        assert list(services.embed_names(["hat"])) == ["hat"]
+        assert list(paid_services.embed_names(["hat"])) == ["hat"]

@@ -174,7 +174,7 @@ def test_parquet_of_any_type_gives_the_same_ids_and_instants(
         part.write_parquet(path / f"{number}.parquet")
     source = SourceFiles("events", str(path if is_folder else path / "0.parquet"))
     relation = read_source(connection, source, default_vars()).relation
-    to_instant = dbt_macros(variables=default_vars()).to_timestamp_utc("event_at")
+    to_instant = dbt_macros(dbt_vars=default_vars()).to_timestamp_utc("event_at")
     rows = connection.execute(f"select visitor_id, epoch_us({to_instant}) from {relation}").fetchall()
     microseconds = (instant.replace(tzinfo=UTC) - datetime(1970, 1, 1, tzinfo=UTC)) // timedelta(microseconds=1)
     assert sorted(rows) == sorted((str(id_), microseconds) for id_ in ids)
@@ -201,7 +201,7 @@ def test_prices_with_either_decimal_sign(connection, tmp_path, prices, sign):
     rows = "".join(f"{number};{price:.2f}\n".replace(".", sign) for number, price in enumerate(prices))
     (tmp_path / "items.csv").write_text(f"item_id;price\n{rows}")
     relation = loaded(connection, tmp_path / "items.csv")[1].relation
-    to_price = dbt_macros(variables=default_vars()).to_price("price")
+    to_price = dbt_macros(dbt_vars=default_vars()).to_price("price")
     read = connection.execute(f"select {to_price} from {relation} order by item_id::int").fetchall()
     assert [row[0] for row in read] == [float(price) for price in prices]
 

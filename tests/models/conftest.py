@@ -11,4 +11,6 @@ def small_networks(one_thread_of_the_cpu):
 
 @pytest.fixture(autouse=True)
 def a_language_model_without_words(monkeypatch):
-    monkeypatch.setattr("jobs.models.llmseqprompt.model.make_language_model", lambda parameters, services: Bigrams())
+    monkeypatch.setattr(
+        "jobs.models.llmseqprompt.model.make_language_model", lambda parameters, paid_services: Bigrams()
+    )

@@ -40,7 +40,7 @@ class Bigrams(LanguageModel):
     def answer(self, conversations, sampling: Sampling):
         return [(self.best(one)[:1] or ["  "]) * sampling.samples for one in conversations]
 
-    def choose(self, conversations, choices, k):
+    def choose_likeliest(self, conversations, choices, k):
         found = []
         for one in conversations:
             first = [choices.index(answer) for answer in self.best(one) if answer in choices]

@@ -15,7 +15,7 @@ import numpy as np
 from jobs.core.cases import Cases
 from jobs.core.catalog import Catalog
 from jobs.core.sequences import Sequences
-from jobs.models.base import FitContext
+from jobs.models.base import FitOptions
 from jobs.models.registry import FAMILIES, make
 
 BLOCKS, RING = 5, 7
@@ -152,7 +152,7 @@ def fit(family: str, *, seed: int = 0, train=None, validation=None, catalog=None
     if not EXPECTED[family].is_trained:
         parameters = {}
     model = make(family, {**EXPECTED[family].parameters, **parameters})
-    model.fit(training() if train is None else train, validation or cases(), catalog or shop(), FitContext(seed))
+    model.fit(training() if train is None else train, validation or cases(), catalog or shop(), FitOptions(seed))
     return model
 
 

@@ -10,7 +10,7 @@ from known_answers import cases, fit, shop, training, walks
 from jobs.core.cases import Cases
 from jobs.core.sequences import Sequences
 from jobs.errors import UsageError
-from jobs.models.base import FitContext
+from jobs.models.base import FitOptions
 from jobs.models.registry import make
 from jobs.models.scorer import recommend
 from jobs.nightly.model_store import model_to_bytes
@@ -21,22 +21,22 @@ def test_a_fusion_reuses_fitted_models_and_fits_a_repeated_family_with_another_s
     known = fit("sasrec", **tiny)
     parts = {"parts": ["sasrec", "sasrec", "vsknn"], "parameters": {"sasrec": known.parameters}}
     fusion = make("fusion", parts)
-    fusion.fit(training(), cases(), shop(), FitContext(0, None, {"sasrec": known}))
+    fusion.fit(training(), cases(), shop(), FitOptions(0, None, {"sasrec": known}))
     assert fusion.parts[0] is known
     assert (fusion.parts[1].network.table != known.network.table).any()
     other = make("fusion", {**parts, "parameters": {"sasrec": {**known.parameters, "width": 4}}})
-    other.fit(training(), cases(), shop(), FitContext(0, None, {"sasrec": known}))
+    other.fit(training(), cases(), shop(), FitOptions(0, None, {"sasrec": known}))
     assert other.parts[0] is not known
 
 
 def test_a_refitted_fusion_has_refitted_parts_and_the_same_weights():
     fusion = make("fusion", {"parts": ["popularity", "vsknn"]})
-    fusion.fit(training(), cases(), shop(), FitContext())
+    fusion.fit(training(), cases(), shop(), FitOptions())
     more = Sequences.from_lists([*training(), *walks(50, seed=3, shortest=3, longest=5)])
-    again = fusion.refit(more, shop(), FitContext(0))
+    again = fusion.refit(more, shop(), FitOptions(0))
     assert again.weights.tolist() == fusion.weights.tolist()
     for before, after in zip(fusion.parts, again.parts, strict=True):
-        assert model_to_bytes(after, shop()) == model_to_bytes(before.refit(more, shop(), FitContext(0)), shop())
+        assert model_to_bytes(after, shop()) == model_to_bytes(before.refit(more, shop(), FitOptions(0)), shop())
         assert model_to_bytes(after, shop()) != model_to_bytes(before, shop())
 
 
@@ -46,15 +46,15 @@ def test_weights_are_chosen_on_repeated_items_too_where_lists_may_hold_them():
         known, np.array([known[row][-1] for row in range(len(known))], np.int64)
     )  # every target is among the inputs
     fusion = make("fusion", {"parts": ["popularity", "llmseqsim"]})
-    fusion.fit(known, again, shop(), FitContext())
+    fusion.fit(known, again, shop(), FitOptions())
     assert fusion.weights.tolist() == [0.5, 0.5]  # no list holds a target: nothing to choose by
-    fusion.fit(known, again, shop(), FitContext(allow_repeats=True))
+    fusion.fit(known, again, shop(), FitOptions(allow_repeats=True))
     assert fusion.weights[1] > fusion.weights[0]
 
 
 def test_reasons_are_those_of_the_part_that_contributes_most():
     fusion, sequences = make("fusion", {"parts": ["vsknn", "sknn"], "equal_weights": True}), cases().inputs
-    fusion.fit(training(), cases(), shop(), FitContext())
+    fusion.fit(training(), cases(), shop(), FitOptions())
     _, items = recommend(fusion.scorer(shop()), sequences, 5)
     contributions, reasons = [], []
     for part in fusion.parts:
@@ -68,7 +68,7 @@ def test_reasons_are_those_of_the_part_that_contributes_most():
     found = fusion.scorer(shop()).reasons(sequences, items)
     np.testing.assert_array_equal(found[is_listed], np.where(first, *reasons)[is_listed])
     alone = make("fusion", {"parts": ["vsknn", "llmseqsim"], "equal_weights": True})
-    alone.fit(training(), cases(), shop(), FitContext())
+    alone.fit(training(), cases(), shop(), FitOptions())
     alone.weights = np.array([0.0, 1.0])
     _, items = recommend(alone.scorer(shop()), sequences, 5)
     np.testing.assert_array_equal(
@@ -78,11 +78,11 @@ def test_reasons_are_those_of_the_part_that_contributes_most():
 
 def test_items_that_are_not_allowed_do_not_hide_reasons():
     model = make("fusion", {"parts": ["vsknn", "llmseqsim"], "depth": 2})
-    model.fit(training(), cases(), shop(), FitContext())
+    model.fit(training(), cases(), shop(), FitOptions())
     scorer, sequence = model.scorer(shop()), cases().inputs.take([0])
     _, best = recommend(scorer, sequence, 4)
     allowed = ~np.isin(np.arange(len(shop())), best)
-    _, items = recommend(scorer, sequence, 2, allowed=allowed)
+    _, items = recommend(scorer, sequence, 2, allowed_mask=allowed)
     assert (items >= 0).all()
     assert (scorer.reasons(sequence, items, allowed) >= 0).all()
 

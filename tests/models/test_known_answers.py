@@ -100,14 +100,14 @@ def test_items_that_are_not_allowed_are_never_recommended(family):
     allowed = np.ones(ITEMS, np.bool_)
     allowed[INDEX[:, ::2]] = False
     rows = walks(20, seed=4, shortest=1, longest=5)
-    _, lists = answer(family, rows, ITEMS, allowed=allowed)
+    _, lists = answer(family, rows, ITEMS, allowed_mask=allowed)
     for row, own in enumerate(rows):
         assert set(lists[row]) - {-1} == set(np.flatnonzero(allowed)) & rankable(family, own) - set(own)
 
 
 @every_family
 def test_nothing_allowed_gives_empty_lists(family):
-    scores, lists = answer(family, [[0, 1]], 5, allowed=np.zeros(ITEMS, np.bool_))
+    scores, lists = answer(family, [[0, 1]], 5, allowed_mask=np.zeros(ITEMS, np.bool_))
     assert (lists == -1).all()
     assert (scores == -np.inf).all()
 

@@ -8,7 +8,7 @@ from known_answers import INDEX, ITEMS, cases, fitted, grown_shop, shop, trainin
 
 from jobs.core.catalog import Catalog
 from jobs.core.sequences import Sequences
-from jobs.models.base import FitContext
+from jobs.models.base import FitOptions
 from jobs.models.llmseqsim import LLMSeqSim
 from jobs.models.scorer import recommend
 from jobs.models.session_vectors import DECAYS
@@ -31,7 +31,7 @@ ROW = [int(INDEX[0, 0]), int(INDEX[2, 1]), int(INDEX[1, 5]), int(INDEX[2, 3])]
 
 def fitted_model(catalog=None, **parameters):
     model = LLMSeqSim(parameters)
-    model.fit(training(), cases(), catalog or shop(), FitContext())
+    model.fit(training(), cases(), catalog or shop(), FitOptions())
     return model
 
 

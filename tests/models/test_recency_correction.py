@@ -8,7 +8,7 @@ from scipy.special import gammaln
 from jobs.core.cases import NO_CASES, Cases
 from jobs.core.catalog import Catalog
 from jobs.core.sequences import Sequences
-from jobs.models.base import FitContext
+from jobs.models.base import FitOptions
 from jobs.models.recency_correction import RecencyCorrection, dirichlet_concentration
 from jobs.models.registry import make
 from jobs.models.scorer import recommend
@@ -89,7 +89,7 @@ def test_validation_cases_do_not_affect_the_correction(family):
     log_ratios = []
     for validation in (NO_CASES, Cases(inputs, targets)):
         model = make(family, {"width": 8, "epochs": 1} if family == "sasrec" else {})
-        model.fit(drifting(), validation, CATALOG, FitContext())
+        model.fit(drifting(), validation, CATALOG, FitOptions())
         log_ratios.append(model.state()["recency"])
     assert log_ratios[0].any()
     assert log_ratios[0].tolist() == log_ratios[1].tolist()
@@ -102,7 +102,7 @@ def test_a_model_ranks_items_in_demand_today_higher_also_when_restored(family):
 
     def mean_rank(**parameters):
         model = make(family, {**small, **parameters})
-        model.fit(drifting(), NO_CASES, CATALOG, FitContext())
+        model.fit(drifting(), NO_CASES, CATALOG, FitOptions())
         again = model_from_bytes(family, model.parameters, model_to_bytes(model, CATALOG))
         lists = [recommend(one.scorer(CATALOG), asked, ITEMS)[1] for one in (model, again)]
         assert lists[0].tolist() == lists[1].tolist()

@@ -6,7 +6,7 @@ import pytest
 from jobs.core.cases import Cases
 from jobs.core.catalog import Catalog
 from jobs.core.sequences import Sequences
-from jobs.models.base import FitContext
+from jobs.models.base import FitOptions
 from jobs.models.scorer import recommend
 from jobs.models.sknn import SKNN, VSKNN
 
@@ -18,7 +18,7 @@ NOTHING = Cases(Sequences.from_lists([]), np.zeros(0, np.int64))
 
 def scorer(family, **parameters):
     model = family(parameters)
-    model.fit(Sequences.from_lists(SESSIONS), NOTHING, CATALOG, FitContext())
+    model.fit(Sequences.from_lists(SESSIONS), NOTHING, CATALOG, FitOptions())
     return model.scorer(CATALOG)
 
 
@@ -70,7 +70,7 @@ def test_the_reason_is_the_item_that_gives_most_of_the_score():
     # d: a contributes 1/√2 through one session of two items, b 2 / √9 through two sessions of nine items
     rest = [C, E, F, *range(6, 11)]
     model, catalog = SKNN(), Catalog(np.arange(11).astype(np.object_), np.zeros((11, 1), np.float32), np.ones(11, bool))
-    model.fit(Sequences.from_lists([[A, D], [B, D, *rest[1:]], [B, D, *rest[1:]]]), NOTHING, catalog, FitContext())
+    model.fit(Sequences.from_lists([[A, D], [B, D, *rest[1:]], [B, D, *rest[1:]]]), NOTHING, catalog, FitOptions())
     found = model.scorer(catalog).reasons(Sequences.from_lists([[A, B]]), np.array([[D]], np.int32))
     assert found.tolist() == [[A]], "long sessions count less"
 
@@ -81,7 +81,7 @@ def test_items_of_weight_zero_find_no_neighbours():
 
 def test_an_item_that_the_catalogue_lost_changes_no_other_score():
     model = SKNN()
-    model.fit(Sequences.from_lists(SESSIONS), NOTHING, CATALOG, FitContext())
+    model.fit(Sequences.from_lists(SESSIONS), NOTHING, CATALOG, FitOptions())
     without_d = Catalog(CATALOG.item_ids[[A, B, C, E, F]], np.zeros((5, 1), np.float32), np.ones(5, np.bool_))
     assert scores_of(model.scorer(without_d), [A, B]) == pytest.approx(
         {C: 2 / 6**0.5, D: 0.5}

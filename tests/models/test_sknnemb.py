@@ -6,7 +6,7 @@ import pytest
 from jobs.core.cases import Cases
 from jobs.core.catalog import Catalog
 from jobs.core.sequences import Sequences
-from jobs.models.base import FitContext
+from jobs.models.base import FitOptions
 from jobs.models.scorer import recommend
 from jobs.models.sknnemb import SKNNEmb
 from jobs.nightly.model_store import model_from_bytes, model_to_bytes
@@ -22,7 +22,7 @@ HALF = 0.5**0.5
 
 def fitted(sessions=SESSIONS, catalog=CATALOG, **parameters):
     model = SKNNEmb(parameters)
-    model.fit(Sequences.from_lists(sessions), NOTHING, catalog, FitContext())
+    model.fit(Sequences.from_lists(sessions), NOTHING, catalog, FitOptions())
     return model
 
 

@@ -16,8 +16,8 @@ from jobs.core.cases import NO_CASES
 from jobs.core.metrics import target_ranks
 from jobs.evaluation.protocols import split_history
 from jobs.evaluation.splits import cutoff_split
-from jobs.language_models.services import Services
-from jobs.models.base import FitContext
+from jobs.language_models.services import PaidServices
+from jobs.models.base import FitOptions
 from jobs.models.registry import make
 from jobs.models.scorer import recommend
 from jobs.nightly.model_store import load_model, model_to_bytes, newest_models
@@ -145,7 +145,7 @@ def test_steps_drawn_after_the_date_are_hit_by_chance_and_right_ones_more_often(
     shop.run("train", wanted)
     catalog = read_catalog(shop.connection, DIMENSIONS)
     row = newest_models(shop.connection)["vsknn"]
-    scorer = load_model(Services(shop.connection, wanted), row).scorer(catalog)
+    scorer = load_model(PaidServices(shop.connection, wanted), row).scorer(catalog)
 
     def hits() -> int:
         cases = index_cases(cutoff_split(read_sequences(shop.connection), CUTOFF).test, catalog)
@@ -165,9 +165,9 @@ def test_the_validation_part_measures_a_model_without_it_and_what_is_stored_has_
     split = split_history(read_sequences(shop.connection), wanted.protocol, wanted)
     data = TrainingData.from_split(split, catalog, wanted.validation_limit, dbt_vars.allow_repeats)
     ranks, weights = [], []
-    for sequences in (data.rest, data.everything):
+    for sequences in (data.older_sequences, data.all_sequences):
         model = make("popularity")
-        model.fit(sequences, NO_CASES, catalog, FitContext())
+        model.fit(sequences, NO_CASES, catalog, FitOptions())
         _, lists = recommend(model.scorer(catalog), data.validation.inputs, 20)
         ranks.append(target_ranks(lists, data.validation.targets).tolist())
         weights.append(model_to_bytes(model, catalog))
@@ -185,9 +185,9 @@ def test_an_item_of_the_test_part_alone_is_in_no_vocabulary_and_in_no_list(wareh
     [unknown] = catalog.find_indices(np.array([FUTURE_ONLY], np.object_))
     sequences = index_cases(cutoff_split(read_sequences(shop.connection), CUTOFF).test, catalog).inputs
     assert unknown in sequences.items
-    services = Services(shop.connection, settings(families, tmp_path))
+    paid_services = PaidServices(shop.connection, settings(families, tmp_path))
     for family in families:
-        scorer = load_model(services, newest_models(shop.connection)[family]).scorer(catalog)
+        scorer = load_model(paid_services, newest_models(shop.connection)[family]).scorer(catalog)
         assert not scorer.recommendable[unknown], family
         _, lists = recommend(scorer, sequences, 20)
         assert (lists >= 0).any(), family

@@ -13,7 +13,7 @@ from known_answers import cases, shop, training
 
 from jobs.core.cases import NO_CASES
 from jobs.errors import NextmartError
-from jobs.models.base import FitContext
+from jobs.models.base import FitOptions
 from jobs.models.registry import make
 from jobs.models.sequential.sasrec import SASRec
 from jobs.nightly.model_store import model_to_bytes
@@ -39,7 +39,7 @@ def rows():
 
 def fit(family, checkpoint=None, validation=NO_CASES, model=None, **changes):
     model = model or make(family, {**FITS[family], **changes})
-    model.fit(rows(), validation, shop(), FitContext(3, checkpoint))
+    model.fit(rows(), validation, shop(), FitOptions(3, checkpoint))
     return model
 
 
@@ -109,7 +109,7 @@ whole_loss = SASRec._loss
 
 
 def loss_or_failure(model, batch):
-    if team.current.rank in FAILING.get(model.parameters["window"], ()):
+    if team.training_processes.rank in FAILING.get(model.parameters["window"], ()):
         raise MemoryError("too little of it")
     return whole_loss(model, batch)
 

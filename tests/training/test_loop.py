@@ -10,7 +10,7 @@ from safetensors import safe_open
 from torch import nn
 
 from jobs.core.cases import NO_CASES
-from jobs.models.base import FitContext
+from jobs.models.base import FitOptions
 from jobs.models.registry import make
 from jobs.models.sequential import model as sequential
 from jobs.nightly.model_store import model_to_bytes
@@ -248,7 +248,7 @@ def test_a_truncated_checkpoint_is_ignored_too(tmp_path):
 def test_a_family_killed_in_the_middle_ends_with_the_same_bits(tmp_path, monkeypatch, family):
     wanted = fit(family, epochs=5)
     killed = make(family, wanted.parameters)
-    context = FitContext(0, tmp_path / "checkpoint.safetensors")
+    context = FitOptions(0, tmp_path / "checkpoint.safetensors")
     epochs = iter([False, False, True])
 
     def score_or_die(*arguments):
@@ -277,12 +277,12 @@ def test_validation_ranks_repeated_items_only_where_lists_may_hold_them(monkeypa
     judged = []
     monkeypatch.setattr(sequential, "ndcg_at_20", lambda _scorer, _cases, repeats: judged.append(repeats) or 0.0)
     model = make("sasrec", {"width": 8, "blocks": 1, "heads": 1, "epochs": 1})
-    model.fit(training(), cases(), shop(), FitContext(allow_repeats=allow_repeats))
+    model.fit(training(), cases(), shop(), FitOptions(allow_repeats=allow_repeats))
     assert judged == [allow_repeats]
 
 
 def test_a_refit_trains_on_all_sequences_for_the_best_number_of_epochs():
     model = fit("sasrec", width=8, blocks=1, heads=1, epochs=3)
     by_hand = make("sasrec", {**model.parameters, "epochs": model.best_epoch})
-    by_hand.fit(training(), NO_CASES, shop(), FitContext())
-    assert model_to_bytes(model.refit(training(), shop(), FitContext()), shop()) == model_to_bytes(by_hand, shop())
+    by_hand.fit(training(), NO_CASES, shop(), FitOptions())
+    assert model_to_bytes(model.refit(training(), shop(), FitOptions()), shop()) == model_to_bytes(by_hand, shop())

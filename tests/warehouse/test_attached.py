@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from jobs.attachments import AttachedDatabase, _parameter_value, _parameters, credentials
+from jobs.attachments import AttachedDatabase, _parse_connection_text, _quoted_parameter, credentials
 from jobs.errors import NextmartError, UsageError, redact
 from jobs.settings import load_settings
 from jobs.warehouse import extensions
@@ -119,14 +119,14 @@ def test_passwords_stand_apart_from_the_text_and_values_are_quoted(folder, monke
 )
 def test_a_text_that_is_written_is_read_back(parameters):
     """Also with blanks, quotes, backslashes and what looks like a variable, in values and in the password."""
-    written = " ".join(f"{key}={_parameter_value(value)}" for key, value in parameters.items())
-    assert _parameters(written) == parameters
+    written = " ".join(f"{key}={_quoted_parameter(value)}" for key, value in parameters.items())
+    assert _parse_connection_text(written) == parameters
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("SHOP_TEXT", written)
         found = credentials("shop", AttachedDatabase(type="postgres", path="${SHOP_TEXT}"))
     if not parameters.get("password"):
         parameters.pop("password", None)  # an empty password is none
-    assert _parameters(found.text) | dict(found.secret) == parameters
+    assert _parse_connection_text(found.text) | dict(found.secret) == parameters
 
 
 # --- attaching ---

@@ -65,7 +65,7 @@ class OpenAIBatchProvider:
         """Cut a text as :meth:`OpenAIProvider.truncate_text` does."""
         return self.direct.truncate_text(text, max_tokens)
 
-    def submit(self, submission_id: str, texts: dict[str, str]) -> str:
+    def submit_batch(self, submission_id: str, texts: dict[str, str]) -> str:
         """Upload a file with the texts, create a batch from the file, and return the batch's id.
 
         The creation is not retried: a request whose answer is lost may have created a batch, which :meth:`find` finds.
@@ -91,7 +91,7 @@ class OpenAIBatchProvider:
                 )
                 return str(batch.id)
 
-    def find(self, submission_id: str) -> str | None:
+    def find_batch(self, submission_id: str) -> str | None:
         """Return the id of the batch that was submitted as ``submission_id``; None if the service has no such batch."""
         with translated_errors(self.direct.model):
             for batch in self._retrying_client.batches.list(limit=100):
@@ -99,7 +99,7 @@ class OpenAIBatchProvider:
                     return str(batch.id)
         return None
 
-    def state(self, batch_id: str) -> BatchState:
+    def batch_state(self, batch_id: str) -> BatchState:
         """Ask the service for the progress of a batch; the status of an unknown batch is ``gone``."""
         with translated_errors(self.direct.model):
             try:
@@ -110,7 +110,7 @@ class OpenAIBatchProvider:
             messages = [error.message or error.code or "" for error in errors]
             return BatchState(batch.status, batch.status in ENDED_STATUSES, "; ".join(messages))
 
-    def results(self, batch_id: str) -> Iterator[BatchResult]:
+    def batch_results(self, batch_id: str) -> Iterator[BatchResult]:
         """Yield the results in a batch's output file and error file; expired and cancelled batches also have them."""
         with translated_errors(self.direct.model):
             try:

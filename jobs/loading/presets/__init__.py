@@ -1,1 +1,1 @@
-"""Presets: how files of well-known programs and data sets become rows of the raw tables. Each file has one preset."""
+"""Presets: settings that load the files of well-known programs and data sets. Each module here defines one preset."""

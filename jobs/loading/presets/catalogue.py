@@ -1,4 +1,4 @@
-"""All presets by name."""
+"""The list of all presets, and a look-up by name."""
 
 from typing import Final
 
@@ -17,14 +17,14 @@ PRESETS: Final = {
 }
 
 
-def preset(name: str) -> Preset:
-    """Return the preset of a name.
+def preset(preset_name: str) -> Preset:
+    """Return the preset with the given name.
 
     Raises
     ------
     UsageError
-        If there is none; the message names the nearest, or all.
+        If no preset has that name; the message names the most similar name, or all names.
     """
-    if name not in PRESETS:
-        raise UsageError(f"there is no preset '{name}'; {nearest(name, PRESETS)}")
-    return PRESETS[name]
+    if preset_name not in PRESETS:
+        raise UsageError(f"there is no preset '{preset_name}'; {nearest(preset_name, PRESETS)}")
+    return PRESETS[preset_name]

@@ -1,4 +1,4 @@
-"""Google Analytics 4: the daily tables of its BigQuery export, as JSON lines or Parquet.
+"""The preset for Google Analytics 4: the daily tables of its BigQuery export, as JSON lines or Parquet.
 
 https://support.google.com/analytics/answer/7029846. BigQuery writes integers of JSON files as texts.
 """
@@ -26,7 +26,7 @@ GA4 = Preset(
                 "event_type": "case event_name when 'view_item' then 'view' when 'add_to_cart' then 'cart' "
                 "when 'add_to_wishlist' then 'wishlist' else event_name end",
                 "event_at": "event_timestamp",
-                # ga_session_id is the second in which a session began, which several visitors can share
+                # ga_session_id is the second in which a session began; several visitors can have the same ga_session_id
                 "source_session_id": "user_pseudo_id || '-' || (list_filter(json_extract(event_params, '$[*]'), "
                 "lambda parameter: parameter ->> 'key' = 'ga_session_id')[1] ->> '$.value.int_value')",
             },

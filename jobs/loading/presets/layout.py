@@ -1,4 +1,4 @@
-"""What a preset consists of: layouts, each of which describes one kind of file."""
+"""The classes Preset and Layout: a preset consists of layouts, and each layout describes one kind of file."""
 
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
@@ -8,7 +8,7 @@ from jobs.loading.sources import ReadOptions
 
 @dataclass(frozen=True)
 class Layout:
-    """How files of one kind become rows of one raw table.
+    """Describes how one kind of file becomes rows of one raw table.
 
     The SQL of a layout reads the columns in ``needs``, ``may_have`` and ``json_columns``, and, if there are
     ``elements``, the columns ``element`` and ``element_number``.
@@ -18,14 +18,14 @@ class Layout:
     table : str
         ``events`` or ``items``.
     files : str
-        What people know such a file by, for messages.
+        The usual name of such files, for messages.
     needs : tuple of str
-        Columns that every such file has.
+        Names of columns that every such file has.
     columns : our column -> SQL over the file's columns
     may_have : tuple of str
-        Columns that are null where a file lacks them.
+        Names of optional columns, which are null where a file lacks them.
     json_columns : tuple of str
-        Those of the columns that are read as JSON values, whatever the file's format is.
+        Names of columns that are read as JSON values, whatever the file's format is.
     elements : str, optional
         SQL of a list. Each element becomes a row with the file's columns, ``element`` and ``element_number`` (from 1).
         A row whose list is empty or null stays, as one row whose ``element`` is null.
@@ -51,21 +51,21 @@ class Layout:
     time_formats: tuple[str, ...] = ()
     options: ReadOptions = field(default_factory=ReadOptions)
 
-    def missing(self, file_columns: Collection[str]) -> tuple[str, ...]:
-        """Return the needed columns that a file lacks; upper and lower case don't matter."""
+    def missing_columns(self, file_columns: Collection[str]) -> tuple[str, ...]:
+        """Return the columns in ``needs`` that a file lacks; upper and lower case don't matter."""
         known = {name.lower() for name in file_columns}
         return tuple(name for name in self.needs if name.lower() not in known)
 
 
 @dataclass(frozen=True)
 class Preset:
-    """The layouts of one program's or data set's files.
+    """How the files of one program or data set are loaded: a layout for each kind of file.
 
     Attributes
     ----------
     name : str
     title : str
-        What the files are.
+        A description of the files.
     layouts : tuple of Layout
         Of several layouts that fit a file, the first is taken.
     """
@@ -74,6 +74,6 @@ class Preset:
     title: str
     layouts: tuple[Layout, ...]
 
-    def of_table(self, table: str) -> tuple[Layout, ...]:
+    def layouts_of_table(self, table: str) -> tuple[Layout, ...]:
         """Return the layouts for one raw table."""
         return tuple(layout for layout in self.layouts if layout.table == table)

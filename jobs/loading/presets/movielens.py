@@ -1,4 +1,4 @@
-"""MovieLens: ratings as events and movies as items, of every edition from 100K to 32M.
+"""The preset for MovieLens, every edition from 100K to 32M: ratings are loaded as events, movies as items.
 
 https://files.grouplens.org/datasets/movielens/
 """
@@ -6,7 +6,7 @@ https://files.grouplens.org/datasets/movielens/
 from jobs.loading.presets.layout import Layout, Preset
 from jobs.loading.sources import ReadOptions
 
-_RATING = {
+_RATING_MAP = {
     "visitor_id": "user_id",
     "item_id": "movie_id",
     "event_at": "rated_at",
@@ -25,7 +25,7 @@ _GENRE_NAMES = ", ".join(
 )
 
 
-def _category(genres: str) -> str:
+def _category_sql(genres: str) -> str:
     return f"nullif(replace({genres}, '|', ' > '), '(no genres listed)')"
 
 
@@ -37,13 +37,13 @@ MOVIELENS = Preset(
             table="events",
             files="ratings.csv",
             needs=("userId", "movieId", "rating", "timestamp"),
-            columns=_RATING | {"visitor_id": '"userId"', "item_id": '"movieId"', "event_at": '"timestamp"'},
+            columns=_RATING_MAP | {"visitor_id": '"userId"', "item_id": '"movieId"', "event_at": '"timestamp"'},
         ),
         Layout(
             table="events",
             files="ratings.dat",
             needs=_RATING_COLUMNS,
-            columns=_RATING,
+            columns=_RATING_MAP,
             first_line=r"\d+::\d+::[0-9.]+::\d+",
             options=ReadOptions(delimiter="::", columns=_RATING_COLUMNS),
         ),
@@ -51,7 +51,7 @@ MOVIELENS = Preset(
             table="events",
             files="u.data",
             needs=_RATING_COLUMNS,
-            columns=_RATING,
+            columns=_RATING_MAP,
             first_line=r"\d+\t\d+\t[1-5]\t\d{9}",
             options=ReadOptions(delimiter="\t", columns=_RATING_COLUMNS),
         ),
@@ -59,13 +59,13 @@ MOVIELENS = Preset(
             table="items",
             files="movies.csv",
             needs=("movieId", "title", "genres"),
-            columns={"item_id": '"movieId"', "title": "title", "category": _category("genres")},
+            columns={"item_id": '"movieId"', "title": "title", "category": _category_sql("genres")},
         ),
         Layout(
             table="items",
             files="movies.dat",
             needs=("movie_id", "title", "genres"),
-            columns={"item_id": "movie_id", "title": "title", "category": _category("genres")},
+            columns={"item_id": "movie_id", "title": "title", "category": _category_sql("genres")},
             first_line=r"\d+::(?:(?!::).)+::[^:]+",
             options=ReadOptions(encoding="latin-1", delimiter="::", columns=("movie_id", "title", "genres")),
         ),

@@ -1,4 +1,4 @@
-"""RecBole: atomic files, whose headers name the type of each column.
+"""The preset for RecBole's atomic files, whose headers name the type of each column.
 
 https://recbole.io/docs/user_guide/data/atomic_files.html
 """
@@ -10,12 +10,12 @@ _BRANDS = ("brand:token", "brand:token_seq")
 _CATEGORIES = ("categories:token_seq", "category:token_seq", "category:token", "genre:token_seq", "class:token_seq")
 
 
-def _first_of(names: tuple[str, ...]) -> str:
+def _first_column_sql(names: tuple[str, ...]) -> str:
     quoted_names = ", ".join(f'"{name}"' for name in names)
     return f"coalesce({quoted_names})"
 
 
-def _interactions(time_column: str) -> Layout:
+def _interactions_layout(time_column: str) -> Layout:
     return Layout(
         table="events",
         files=".inter",
@@ -35,8 +35,8 @@ RECBOLE = Preset(
     "recbole",
     "RecBole, atomic files",
     (
-        _interactions("timestamp:float"),
-        _interactions("timestamp:token"),
+        _interactions_layout("timestamp:float"),
+        _interactions_layout("timestamp:token"),
         Layout(
             table="items",
             files=".item",
@@ -44,9 +44,9 @@ RECBOLE = Preset(
             may_have=(*_TITLES, *_BRANDS, *_CATEGORIES, "description:token_seq", "price:float"),
             columns={
                 "item_id": '"item_id:token"',
-                "title": _first_of(_TITLES),
-                "brand": _first_of(_BRANDS),
-                "category": _first_of(_CATEGORIES),
+                "title": _first_column_sql(_TITLES),
+                "brand": _first_column_sql(_BRANDS),
+                "category": _first_column_sql(_CATEGORIES),
                 "description": '"description:token_seq"',
                 "price": '"price:float"',
             },

@@ -1,11 +1,11 @@
-"""Segment: track calls of its e-commerce specification, as JSON lines or as the tables of a warehouse.
+"""The preset for Segment: track calls of its e-commerce specification, as JSON lines or as warehouse tables.
 
 https://segment.com/docs/connections/spec/ecommerce/v2/, https://segment.com/docs/connections/storage/warehouses/schema/
 """
 
 from jobs.loading.presets.layout import Layout, Preset
 
-# names of the present specification, and of the one before it
+# event names of Segment's present specification, and of the specification before it
 _EVENT_TYPES = {
     "product_viewed": "view",
     "viewed_product": "view",
@@ -19,44 +19,54 @@ _EVENT_TYPES = {
 }
 
 
-def _event_name(event: str) -> str:
-    """Return the SQL of an event's name as a warehouse spells it."""
+def _event_name_sql(event: str) -> str:
+    """Return the SQL that spells an event's name as Segment's warehouse tables do: lower case with underscores."""
     return f"replace(lower(trim({event})), ' ', '_')"
 
 
-def _event_type(event: str) -> str:
+def _event_type_sql(event: str) -> str:
     cases = " ".join(f"when '{name}' then '{event_type}'" for name, event_type in _EVENT_TYPES.items())
-    return f"case {_event_name(event)} {cases} end"
+    return f"case {_event_name_sql(event)} {cases} end"
 
 
-def _is_product_event(event: str) -> str:
+def _is_product_event_sql(event: str) -> str:
     names = ", ".join(f"'{name}'" for name in _EVENT_TYPES)
-    return f"{_event_name(event)} in ({names})"
+    return f"{_event_name_sql(event)} in ({names})"
 
 
-def _product(fields: str, name: str, *, columns: bool = False) -> str:
-    """Return the SQL of a field of a product: of an element of ``products``, or of the event's own fields."""
+def _product_field_sql(fields: str, name: str, *, columns: bool = False) -> str:
+    """Return the SQL of a product's field, read from an element of ``products`` or else from the event's own fields."""
     own = name if columns else f"{fields} ->> '{name}'"
     return f"coalesce(element ->> '{name}', {own})"
 
 
-def _item_columns(fields: str, item_id: str, *, columns: bool = False) -> dict[str, str]:
+def _item_columns_sql(fields: str, item_id: str, *, columns: bool = False) -> dict[str, str]:
     names = {"title": "name", "brand": "brand", "category": "category", "price": "price"}
     return {
         "item_id": item_id,
-        **{ours: _product(fields, theirs, columns=columns) for ours, theirs in names.items()},
+        **{ours: _product_field_sql(fields, theirs, columns=columns) for ours, theirs in names.items()},
         "updated_at": '"timestamp"',
     }
 
 
-_NUMBERED = "case when element_number > 1 then {id} || '-' || element_number else {id} end"
-_CALL_ITEM = (
+_NUMBERED_EVENT_ID = "case when element_number > 1 then {id} || '-' || element_number else {id} end"
+_TRACK_CALL_ITEM_ID = (
     "coalesce(element ->> 'product_id', element ->> 'sku', element ->> 'id', "
     "properties ->> 'product_id', properties ->> 'sku', properties ->> 'id')"
 )
-_CALL_IS_OF_PRODUCT = f"coalesce(type, 'track') = 'track' and {_is_product_event('event')}"
-_ROW_ITEM = "coalesce(element ->> 'product_id', element ->> 'sku', element ->> 'id', product_id, sku)"
-_ROW_FIELDS = ("products", "product_id", "sku", "name", "brand", "category", "price", "context_user_agent", "user_id")
+_TRACK_CALL_IS_OF_PRODUCT = f"coalesce(type, 'track') = 'track' and {_is_product_event_sql('event')}"
+_WAREHOUSE_ROW_ITEM_ID = "coalesce(element ->> 'product_id', element ->> 'sku', element ->> 'id', product_id, sku)"
+_WAREHOUSE_ROW_FIELDS = (
+    "products",
+    "product_id",
+    "sku",
+    "name",
+    "brand",
+    "category",
+    "price",
+    "context_user_agent",
+    "user_id",
+)
 
 SEGMENT = Preset(
     "segment",
@@ -69,13 +79,13 @@ SEGMENT = Preset(
             may_have=("anonymousId", "userId", "type", "context"),
             json_columns=("properties", "context"),
             elements="json_extract(properties, '$.products[*]')",
-            where=_CALL_IS_OF_PRODUCT,
+            where=_TRACK_CALL_IS_OF_PRODUCT,
             columns={
-                "event_id": _NUMBERED.format(id='"messageId"'),
+                "event_id": _NUMBERED_EVENT_ID.format(id='"messageId"'),
                 "visitor_id": 'coalesce("anonymousId", "userId")',
                 "user_id": '"userId"',
-                "item_id": _CALL_ITEM,
-                "event_type": _event_type("event"),
+                "item_id": _TRACK_CALL_ITEM_ID,
+                "event_type": _event_type_sql("event"),
                 "event_at": '"timestamp"',
                 "user_agent": "context ->> 'userAgent'",
             },
@@ -84,16 +94,16 @@ SEGMENT = Preset(
             table="events",
             files="tables of a warehouse, such as order_completed",
             needs=("id", "timestamp", "event", "anonymous_id"),
-            may_have=_ROW_FIELDS,
+            may_have=_WAREHOUSE_ROW_FIELDS,
             json_columns=("products",),
             elements="json_extract(products, '$[*]')",
-            where=_is_product_event("event"),
+            where=_is_product_event_sql("event"),
             columns={
-                "event_id": _NUMBERED.format(id="id"),
+                "event_id": _NUMBERED_EVENT_ID.format(id="id"),
                 "visitor_id": "coalesce(anonymous_id, user_id)",
                 "user_id": "user_id",
-                "item_id": _ROW_ITEM,
-                "event_type": _event_type("event"),
+                "item_id": _WAREHOUSE_ROW_ITEM_ID,
+                "event_type": _event_type_sql("event"),
                 "event_at": '"timestamp"',
                 "user_agent": "context_user_agent",
             },
@@ -105,18 +115,18 @@ SEGMENT = Preset(
             may_have=("type",),
             json_columns=("properties",),
             elements="json_extract(properties, '$.products[*]')",
-            where=f"{_CALL_IS_OF_PRODUCT} and {_CALL_ITEM} is not null",
-            columns=_item_columns("properties", _CALL_ITEM),
+            where=f"{_TRACK_CALL_IS_OF_PRODUCT} and {_TRACK_CALL_ITEM_ID} is not null",
+            columns=_item_columns_sql("properties", _TRACK_CALL_ITEM_ID),
         ),
         Layout(
             table="items",
             files="tables of a warehouse, such as order_completed",
             needs=("id", "timestamp", "event", "anonymous_id"),
-            may_have=_ROW_FIELDS,
+            may_have=_WAREHOUSE_ROW_FIELDS,
             json_columns=("products",),
             elements="json_extract(products, '$[*]')",
-            where=f"{_is_product_event('event')} and {_ROW_ITEM} is not null",
-            columns=_item_columns("", _ROW_ITEM, columns=True),
+            where=f"{_is_product_event_sql('event')} and {_WAREHOUSE_ROW_ITEM_ID} is not null",
+            columns=_item_columns_sql("", _WAREHOUSE_ROW_ITEM_ID, columns=True),
         ),
     ),
 )

@@ -1,4 +1,4 @@
-"""Snowplow: enriched events, as the tab-separated files without a header that its pipeline writes.
+"""The preset for Snowplow: enriched events, in the tab-separated files without a header that its pipeline writes.
 
 https://docs.snowplow.io/docs/pipeline/enriched-tsv-format/. The products are the entities and actions of Snowplow's
 e-commerce schemas, or the transaction items of its older trackers.
@@ -62,7 +62,8 @@ def _layouts(files: str, first_line: str | None, options: ReadOptions) -> tuple[
         may_have=_MAY_HAVE,
         json_columns=_JSON,
         elements=_PRODUCTS,
-        # an order of the older trackers is an event `transaction`, and each of its items an event `transaction_item`
+        # older trackers send an order as an event `transaction`, and each item of the order as an event
+        # `transaction_item`
         where=_IS_OF_PRODUCT,
         first_line=first_line,
         options=options,

@@ -1,4 +1,4 @@
-"""WooCommerce: orders and products as its REST API answers (version wc/v3), and the CSV of its own product export.
+"""The preset for WooCommerce: orders and products from its REST API (wc/v3), and its product export as CSV.
 
 https://woocommerce.github.io/woocommerce-rest-api-docs/#order-properties and
 https://woocommerce.com/document/product-csv-importer-exporter/. Orders as CSV come from plugins, each with columns of
@@ -9,7 +9,7 @@ from jobs.loading.presets.layout import Layout, Preset
 
 _TEXTS_OF_TERMS = "nullif(array_to_string({terms} ->> '$[*].name', ' > '), '')"
 _LINE_ITEM = "coalesce(nullif(element ->> 'product_id', '0'), nullif(element ->> 'sku', ''))"
-# the zone of `date_created` is the shop's, which the file doesn't tell
+# `date_created` is in the shop's time zone, which the file doesn't name; so the UTC column is read
 _TIME = "date_created_gmt || 'Z'"
 
 WOOCOMMERCE_ORDERS = Preset(
@@ -25,7 +25,7 @@ WOOCOMMERCE_ORDERS = Preset(
             elements="json_extract(line_items, '$[*]')",
             columns={
                 "event_id": "concat_ws('-', id, element ->> 'id')",
-                # a guest has the customer_id 0; the e-mail address is the guest's only mark, and visitor ids are
+                # a guest has the customer_id 0 and is identified by the e-mail address, hashed because visitor ids are
                 # published
                 "visitor_id": "coalesce(nullif(customer_id, '0'), "
                 "sha256(lower(nullif(trim(billing ->> 'email'), ''))))",
@@ -67,7 +67,7 @@ WOOCOMMERCE_ORDERS = Preset(
                 "category": '"Categories"',
                 "description": '"Description"',
                 "price": """coalesce(nullif(trim("Sale price"), ''), "Regular price")""",
-                # 1 is published, 0 private and -1 a draft
+                # WooCommerce's column `published` is 1 for published products, 0 for private ones and -1 for drafts
                 "available": """case when "Published" <> '1' then 'unpublished' else "In stock?" end""",
             },
         ),

@@ -1,5 +1,5 @@
-"""Proposals of `nextmart init`: what files seem to hold, with the evidence, as the text of a ``nextmart.toml``.
+"""Proposals of `nextmart init`: reads samples of files and proposes feeds and settings as a ``nextmart.toml``.
 
-What is seen in files (``samples``, ``trials``) is kept apart from what is concluded (``feeds``, ``settings``) and from
-how that is written (``toml_text``).
+``samples`` and ``trials`` collect facts about files, ``feeds`` and ``settings`` draw conclusions from the facts, and
+``toml_text`` writes the conclusions.
 """

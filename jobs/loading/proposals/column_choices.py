@@ -1,4 +1,4 @@
-"""Which column of a file is taken for which of nextmart's columns, and what speaks for it."""
+"""Chooses the column of a file that is mapped to each of nextmart's columns, with the evidence for the choice."""
 
 from collections.abc import Collection, Sequence
 
@@ -8,34 +8,39 @@ from jobs.loading.proposals.proposed import Choice, Question
 from jobs.loading.proposals.samples import Sample, TimeFacts
 
 GOOD_SHARE = 0.9
-"""The share of values that must be times for a column to be one of times."""
+"""The least share of a column's values that are times for the column to count as a column of times."""
 UNMAPPED_SHOWN = 20
 
 
-def first_named(sample: Sample, names: Sequence[str], taken: Collection[str]) -> str | None:
-    """Return the first column that has one of some names and any value, and isn't taken."""
-    found = (name for name in named_columns(sample.types, names) if name not in taken and sample.columns[name].given)
-    return next(found, None)
+def first_unmapped_column(sample: Sample, names: Sequence[str], mapped_columns: Collection[str]) -> str | None:
+    """Return the first column with one of the given names that holds a value and is not mapped yet, or None."""
+    unmapped_matches = (
+        name for name in named_columns(sample.types, names) if name not in mapped_columns and sample.columns[name].given
+    )
+    return next(unmapped_matches, None)
 
 
 def time_column(sample: Sample, names: Sequence[str], *, or_any: bool = False) -> str | None:
-    """Return the first column of some names whose values are times; with ``or_any``, the only column of times."""
-    found = [name for name in named_columns(sample.times, names) if _is_time(sample.times[name])]
-    if found:
-        return found[0]
-    others = [name for name, facts in sample.times.items() if _is_time(facts)]
+    """Return the first column with one of the given names whose values are times, or None.
+
+    If there is none and ``or_any`` is true, the file's only column of times is returned, whatever its name is.
+    """
+    time_columns = [name for name in named_columns(sample.times, names) if _holds_times(sample.times[name])]
+    if time_columns:
+        return time_columns[0]
+    others = [name for name, facts in sample.times.items() if _holds_times(facts)]
     return others[0] if or_any and len(others) == 1 else None
 
 
-def _is_time(facts: TimeFacts) -> bool:
-    if facts.given and facts.read >= GOOD_SHARE * facts.given:
+def _holds_times(time_facts: TimeFacts) -> bool:
+    if time_facts.given and time_facts.read >= GOOD_SHARE * time_facts.given:
         return True
-    unread = facts.unread
+    unread = time_facts.unread
     return bool(unread and unread.readings and unread.read_texts >= GOOD_SHARE * unread.texts)
 
 
 def column_choice(sample: Sample, key: str, column: str, note: str = "") -> Choice:
-    """Return the choice of a column, with what it holds as evidence; ``note`` ends the evidence."""
+    """Return the choice of a column for a key, with counts and an example as evidence; ``note`` ends the evidence."""
     facts = sample.columns[column]
     missing = f", {sample.rows - facts.given:,} missing" if facts.given < sample.rows else ""
     evidence = f"{facts.different:,} different in {sample.rows:,} rows{missing}, such as '{facts.example}'{note}"
@@ -43,14 +48,14 @@ def column_choice(sample: Sample, key: str, column: str, note: str = "") -> Choi
 
 
 def time_evidence(facts: TimeFacts) -> str:
-    """Return how the values of a column are read as times, in words."""
+    """Return words for how many values of a column are read as times, with an example."""
     if facts.unread and facts.unread.readings and facts.unread.count >= facts.read:
         return f"{facts.unread.count:,} of {facts.given:,} need a time_format, such as '{facts.unread.example}'"
     return f"{facts.read:,} of {facts.given:,} are read as times, such as '{facts.example}' = {facts.instant}"
 
 
 def time_format_choice(column: str, facts: TimeFacts) -> tuple[Choice | None, tuple[Question, ...]]:
-    """Return the format of a column of times that needs one; where several read its values, a question."""
+    """Return the time format that a column needs, or a question to the user if several formats read its values."""
     unread = facts.unread
     if unread is None:
         return None, ()
@@ -75,8 +80,8 @@ def time_format_choice(column: str, facts: TimeFacts) -> tuple[Choice | None, tu
     return None, (Question(text, answers),)
 
 
-def columns_of_our_names(sample: Sample, table: str, columns: Sequence[Choice]) -> list[Choice]:
-    """Return the columns with nextmart's own names that are in no choice yet: the loader takes them all the same."""
+def choices_by_own_names(sample: Sample, table: str, columns: Sequence[Choice]) -> list[Choice]:
+    """Return choices for columns that have nextmart's own names and no choice yet: the loader loads them by name."""
     keys = {choice.key for choice in columns}
     own = {name.lower(): name for name in reversed(list(sample.types))}
     return [
@@ -87,7 +92,7 @@ def columns_of_our_names(sample: Sample, table: str, columns: Sequence[Choice]) 
 
 
 def unmapped_columns(sample: Sample, columns: Sequence[Choice]) -> list[str]:
-    """Return a remark that names the columns that no choice names, if there are any."""
+    """Return a remark that lists the columns without a choice; no remark if all columns have one."""
     mapped = " ".join(choice.value for choice in columns)
     unmapped = [name for name in sample.types if name not in mapped]
     more = f" and {len(unmapped) - UNMAPPED_SHOWN:,} more" if len(unmapped) > UNMAPPED_SHOWN else ""

@@ -1,4 +1,4 @@
-"""Common names of the columns that nextmart needs, in many programs' spelling; the first of a list are the surest."""
+"""Names that other programs give to the columns that nextmart needs; each list begins with the surest names."""
 
 import re
 from collections.abc import Collection
@@ -99,15 +99,15 @@ ALL_NAMES: Final = frozenset(
 
 
 def plain_name(name: str) -> str:
-    """Return a column's name in lower case with words joined by underscores, as ``customer_id`` of ``CustomerID``."""
+    """Return a column's name in snake case: ``customer_id`` for ``CustomerID``."""
     spaced = re.sub(r"(?<=[a-z0-9])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])", "_", name.strip())
-    # RecBole writes the type of a column behind its name
+    # RecBole writes a column's type behind its name, as in `item_id:token`
     without_type = re.sub(r":(token|float|token_seq|float_seq)$", "", spaced)
     return re.sub(r"\W+", "_", without_type.lower()).strip("_")
 
 
 def named_columns(columns: Collection[str], names: Collection[str]) -> list[str]:
-    """Return the columns that have one of some names, in the order of the names."""
+    """Return the columns that have one of the given names, in the order of the names."""
     by_plain_name: dict[str, str] = {}
     for column in columns:
         by_plain_name.setdefault(plain_name(column), column)

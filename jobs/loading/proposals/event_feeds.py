@@ -1,9 +1,9 @@
-"""A feed of events from files of nobody's format in particular."""
+"""Proposes a feed of events for files that fit no preset."""
 
 from jobs.loading.proposals.column_choices import (
+    choices_by_own_names,
     column_choice,
-    columns_of_our_names,
-    first_named,
+    first_unmapped_column,
     time_evidence,
     time_format_choice,
     unmapped_columns,
@@ -22,41 +22,43 @@ from jobs.loading.report_text import share_text
 from jobs.warehouse.connection import quoted
 
 MOST_EVENT_TYPES = 100
-"""A column with more different values than this doesn't hold types of events."""
+"""The most different values of a column that is taken for the event type."""
 FEW_MISSING = 0.05
-"""So large a share of rows without a visitor needs no decision."""
+"""The largest share of rows without a visitor for which the user is asked no question."""
 
 
-def events_feed(sample: Sample, reason: str, visitor: str, item: str, time: str) -> FeedProposal:
-    """Return a feed of events, of whose file the columns with the visitor, the item and the time are known."""
-    taken = {visitor, item, time}
+def propose_events_feed(
+    sample: Sample, reason: str, visitor_column: str, item_column: str, time_column: str
+) -> FeedProposal:
+    """Propose a feed of events for a file whose columns of visitors, items and times are known."""
+    mapped_columns = {visitor_column, item_column, time_column}
     columns = [
-        column_choice(sample, "visitor_id", visitor, _visitor_note(sample, visitor)),
-        column_choice(sample, "item_id", item),
-        Choice("event_at", time, time_evidence(sample.times[time])),
+        column_choice(sample, "visitor_id", visitor_column, _visitor_note(sample, visitor_column)),
+        column_choice(sample, "item_id", item_column),
+        Choice("event_at", time_column, time_evidence(sample.times[time_column])),
     ]
     remarks: list[str] = []
     questions: list[Question] = []
-    user = first_named(sample, EVENT_NAMES["user_id"], taken)
-    if user and visitor not in named_columns(sample.types, EVENT_NAMES["user_id"]):
-        taken.add(user)
+    user = first_unmapped_column(sample, EVENT_NAMES["user_id"], mapped_columns)
+    if user and visitor_column not in named_columns(sample.types, EVENT_NAMES["user_id"]):
+        mapped_columns.add(user)
         columns.append(column_choice(sample, "user_id", user))
-    columns += _event_type(sample, taken, questions)
-    columns += _event_id(sample, item, taken, remarks)
-    session = first_named(sample, SESSION_NAMES, taken)
-    order = first_named(sample, ORDER_NAMES, taken)
+    columns += _event_type_choices(sample, mapped_columns, questions)
+    columns += _event_id_choices(sample, item_column, mapped_columns, remarks)
+    session = first_unmapped_column(sample, SESSION_NAMES, mapped_columns)
+    order = first_unmapped_column(sample, ORDER_NAMES, mapped_columns)
     if session:
         columns.append(column_choice(sample, "source_session_id", session))
-    elif visitor in named_columns(sample.types, SESSION_NAMES):
-        columns.append(column_choice(sample, "source_session_id", visitor, "; the visitor is the session"))
+    elif visitor_column in named_columns(sample.types, SESSION_NAMES):
+        columns.append(column_choice(sample, "source_session_id", visitor_column, "; the visitor is the session"))
     elif order and sample.columns[order].different < sample.rows:
         columns.append(column_choice(sample, "source_session_id", order, "; an order is a session"))
-    agent = first_named(sample, EVENT_NAMES["user_agent"], taken)
+    agent = first_unmapped_column(sample, EVENT_NAMES["user_agent"], mapped_columns)
     if agent:
         columns.append(column_choice(sample, "user_agent", agent))
-    questions += _missing_visitors(sample, visitor)
-    columns += columns_of_our_names(sample, "events", columns)
-    time_format, time_questions = time_format_choice(time, sample.times[time])
+    questions += _missing_visitor_questions(sample, visitor_column)
+    columns += choices_by_own_names(sample, "events", columns)
+    time_format, time_questions = time_format_choice(time_column, sample.times[time_column])
     return FeedProposal(
         sample, "events", reason, columns=tuple(columns), time_format=time_format,
         questions=(*time_questions, *questions), remarks=(*remarks, *unmapped_columns(sample, columns)),
@@ -71,13 +73,21 @@ def _visitor_note(sample: Sample, visitor: str) -> str:
     return ""
 
 
-def _event_type(sample: Sample, taken: set[str], questions: list[Question]) -> list[Choice]:
+def _event_type_choices(sample: Sample, mapped_columns: set[str], questions: list[Question]) -> list[Choice]:
     for name in named_columns(sample.types, EVENT_NAMES["event_type"]):
         facts = sample.columns[name]
-        if name not in taken and facts.given and facts.different <= MOST_EVENT_TYPES and facts.different < sample.rows:
-            taken.add(name)
+        if (
+            name not in mapped_columns
+            and facts.given
+            and facts.different <= MOST_EVENT_TYPES
+            and facts.different < sample.rows
+        ):
+            mapped_columns.add(name)
             return [column_choice(sample, "event_type", name)]
-    order, quantity = first_named(sample, ORDER_NAMES, taken), first_named(sample, QUANTITY_NAMES, taken)
+    order, quantity = (
+        first_unmapped_column(sample, ORDER_NAMES, mapped_columns),
+        first_unmapped_column(sample, QUANTITY_NAMES, mapped_columns),
+    )
     if order or quantity:
         names = " and ".join(name for name in (order, quantity) if name)
         if quantity and sample.columns[quantity].negative:
@@ -85,7 +95,7 @@ def _event_type(sample: Sample, taken: set[str], questions: list[Question]) -> l
             negative = sample.columns[quantity].negative
             return [Choice("event_type", cases, f"{names}: orders; {negative:,} rows have a {quantity} below 0", True)]
         return [Choice("event_type", "'purchase'", f"the rows are of orders: {names}", True)]
-    rating = first_named(sample, RATING_NAMES, taken)
+    rating = first_unmapped_column(sample, RATING_NAMES, mapped_columns)
     if rating:
         return [Choice("event_type", "'rating'", f"the rows are ratings: {rating}", True)]
     questions.append(
@@ -97,13 +107,13 @@ def _event_type(sample: Sample, taken: set[str], questions: list[Question]) -> l
     return []
 
 
-def _event_id(sample: Sample, item: str, taken: set[str], remarks: list[str]) -> list[Choice]:
+def _event_id_choices(sample: Sample, item: str, mapped_columns: set[str], remarks: list[str]) -> list[Choice]:
     for name in named_columns(sample.types, EVENT_NAMES["event_id"]):
-        if name in taken:
+        if name in mapped_columns:
             continue
         facts = sample.columns[name]
         if facts.different == sample.rows:
-            taken.add(name)
+            mapped_columns.add(name)
             return [column_choice(sample, "event_id", name, "; each row has its own")]
         if name.lower() == "event_id":
             evidence = f"{facts.different:,} different event_ids in {sample.rows:,} rows: each row is an event"
@@ -115,7 +125,7 @@ def _event_id(sample: Sample, item: str, taken: set[str], remarks: list[str]) ->
     return []
 
 
-def _missing_visitors(sample: Sample, visitor: str) -> list[Question]:
+def _missing_visitor_questions(sample: Sample, visitor: str) -> list[Question]:
     missing = sample.rows - sample.columns[visitor].given
     if missing <= FEW_MISSING * sample.rows:
         return []

@@ -1,4 +1,4 @@
-"""Which of some files belong together: those of one folder and form become one feed, named by a glob if that can be."""
+"""Groups files that become one feed: files of one folder with equal columns; a group is named by a glob if possible."""
 
 import re
 from collections import defaultdict
@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from jobs.errors import NextmartError
-from jobs.loading.file_listing import PARQUET, TEXT, found_files, known_ending, paths_of
+from jobs.loading.file_listing import PARQUET, TEXT, file_paths, find_source_files, known_ending
 from jobs.loading.preset_sources import layout_of_first_line
 from jobs.loading.presets.catalogue import PRESETS
 from jobs.loading.proposals.common_names import ALL_NAMES
@@ -20,16 +20,16 @@ from jobs.warehouse.connection import Connection, literal
 
 @dataclass(frozen=True)
 class FileGroup:
-    """Files that become one feed.
+    """A group of files that becomes one feed.
 
     Attributes
     ----------
     patterns : tuple of str
-        One path or glob, or several paths.
+        The feed's ``files``: one path, one glob, or several paths.
     first : str
-        The first file.
+        The path of the group's first file.
     name : str
-        A name for the feed: letters, digits, ``_`` and ``-``.
+        The proposed name of the feed: letters, digits, ``_`` and ``-``.
     """
 
     patterns: tuple[str, ...]
@@ -38,48 +38,48 @@ class FileGroup:
 
 
 def file_groups(connection: Connection, paths: Iterable[str]) -> tuple[list[FileGroup], list[str]]:
-    """Return the groups of the files that some paths, folders and globs mean, and what is wrong with the other files.
+    """Group the files that paths, folders and globs match; return the groups, and why other files are in no group.
 
     Raises
     ------
     NextmartError
-        If a path means no file.
+        If a path or glob matches no file.
     """
     members: dict[tuple[str, ...], list[str]] = defaultdict(list)
-    typed: dict[str, str] = {}
+    typed_path_of_file: dict[str, str] = {}
     problems = []
     for path in paths:
         known, others = _known_files(connection, path)
         problems += [f"{file}: its ending is not that of a format that nextmart reads" for file in others]
         for file in known:
             try:
-                key = _form(connection, file)
+                key = _group_key(connection, file)
             except NextmartError as error:
                 problems.append(str(error))
                 continue
             if file not in members[key]:
                 members[key].append(file)
-            typed.setdefault(file, path)
+            typed_path_of_file.setdefault(file, path)
     groups = []
     names: set[str] = set()
     for files in members.values():
-        patterns = _patterns(files, {typed[file] for file in files})
-        groups.append(FileGroup(patterns, files[0], _name(patterns[0], names)))
+        patterns = _patterns(files, {typed_path_of_file[file] for file in files})
+        groups.append(FileGroup(patterns, files[0], _unused_name(patterns[0], names)))
     return groups, problems
 
 
 def _known_files(connection: Connection, path: str) -> tuple[list[str], list[str]]:
-    """Return the files of a path in their order, and those among them whose endings are unknown."""
-    files = paths_of(connection, path)
+    """Return the files with known endings that a path matches, sorted, and the files with unknown endings."""
+    files = file_paths(connection, path)
     if not files:
         raise NextmartError(f"No files found for {path}")
     known = [file for file in files if known_ending(file)]
     return known, [file for file in files if file not in known]
 
 
-def _form(connection: Connection, file: str) -> tuple[str, ...]:
-    """Return what the files of a group have in common: folder, ending, and columns or else the name without numbers."""
-    found = found_files(connection, SourceFiles("events", file))[0]
+def _group_key(connection: Connection, file: str) -> tuple[str, ...]:
+    """Return the key of a file's group: its folder, its ending, and its columns or else its name without numbers."""
+    found = find_source_files(connection, SourceFiles("events", file))[0]
     columns: Sequence[str] = ()
     if found.kind == PARQUET:
         columns = tuple(column_types(connection, file, f"read_parquet([{literal(file)}])"))
@@ -94,9 +94,9 @@ def _form(connection: Connection, file: str) -> tuple[str, ...]:
     return (str(Path(file).parent), known_ending(file), *(columns or (stem,)))
 
 
-def _patterns(files: list[str], typed: set[str]) -> tuple[str, ...]:
-    """Return a glob that means exactly some files, if there is one, else the files."""
-    if len(files) == 1 and typed == set(files):
+def _patterns(files: list[str], typed_paths: set[str]) -> tuple[str, ...]:
+    """Return a glob that matches exactly the given files, if there is one, else the files."""
+    if len(files) == 1 and typed_paths == set(files):
         return tuple(files)
     folder = Path(files[0]).parent
     inside = {str(file) for file in folder.iterdir() if file.is_file()}
@@ -105,21 +105,21 @@ def _patterns(files: list[str], typed: set[str]) -> tuple[str, ...]:
     while not all(Path(file).name.startswith(stem) for file in files):
         stem = stem[:-1]
     if len(files) > 1 and not re.search(r"[*?\[\]]", f"{folder}{stem}"):
-        # tomorrow's file has another date or number
+        # dates and numbers are left out of the glob, so that it matches tomorrow's file too
         for start in dict.fromkeys(("", re.sub(r"[0-9][0-9_.-]*$", "", stem), stem)):
             if {file for file in inside if Path(file).name.startswith(start) and file.endswith(ending)} == set(files):
                 return (str(folder / f"{start}*{ending}"),)
     return tuple(files)
 
 
-def _name(pattern: str, names: set[str]) -> str:
-    """Return a new name for a feed by its files, and add it to ``names``."""
+def _unused_name(pattern: str, used_names: set[str]) -> str:
+    """Return an unused name for a feed, made from its path or glob, and add it to ``used_names``."""
     path = Path(pattern)
     stem = path.name.split(".")[0].split("*")[0] or path.parent.name
     plain = re.sub(r"[^A-Za-z0-9_-]+", "_", stem).strip("_-") or "feed"
     name, number = plain, 1
-    while name in names:
+    while name in used_names:
         number += 1
         name = f"{plain}_{number}"
-    names.add(name)
+    used_names.add(name)
     return name

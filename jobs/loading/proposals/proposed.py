@@ -1,4 +1,4 @@
-"""A proposed feed, with the evidence for each of its keys."""
+"""The classes of a proposed feed, with the evidence for each of its keys."""
 
 from dataclasses import dataclass, field
 
@@ -12,7 +12,7 @@ from jobs.warehouse.connection import quoted
 
 @dataclass(frozen=True)
 class Choice:
-    """A proposed value of one key, with what speaks for it.
+    """A proposed value of one key of a feed, with the evidence for it.
 
     Attributes
     ----------
@@ -32,20 +32,20 @@ class Choice:
 
     @property
     def mapped(self) -> str:
-        """The right side of the map: a column's name, or SQL that names the column where its name would be trimmed."""
+        """The right side of the map: the column's name, or quoted as SQL if its name begins or ends with a blank."""
         is_plain = self.is_sql or self.value == self.value.strip() != ""
         return self.value if is_plain else quoted(self.value)
 
 
 @dataclass(frozen=True)
 class Question:
-    """Something that the files don't tell.
+    """A question to the user about something that the files don't show.
 
     Attributes
     ----------
     text : str
     answers : tuple of Choice
-        Possible values; they are written as comments, of which the user makes one hold.
+        Possible values; they are written as comments, and the user removes the comment sign of the right one.
     """
 
     text: str
@@ -54,7 +54,7 @@ class Question:
 
 @dataclass(frozen=True)
 class FeedProposal:
-    """A proposed feed.
+    """A proposed feed, as `nextmart init` writes it to ``nextmart.toml``.
 
     Attributes
     ----------
@@ -71,9 +71,9 @@ class FeedProposal:
     time_format : Choice, optional
     questions : tuple of Question
     remarks : tuple of str
-        What was seen and left out, and why.
+        Notes on columns and rows that are left out, and why.
     trial : Trial, optional
-        What the loader made of the sample by this feed; None if there is too little to try it.
+        The result of loading the sample by this feed; None if the feed lacks a key that loading needs.
     """
 
     sample: Sample
@@ -89,7 +89,7 @@ class FeedProposal:
 
     @property
     def source(self) -> SourceFiles:
-        """What the feed loads, without its preset."""
+        """The feed's files and settings as a source of the loader, without the preset."""
         return SourceFiles(
             self.kind,
             self.sample.path,
@@ -100,7 +100,7 @@ class FeedProposal:
 
     @property
     def is_complete(self) -> bool:
-        """Whether the feed can be loaded as it stands: its kind and the columns that the table needs are known."""
+        """Whether the feed can be loaded: its kind and the required columns of its table are known."""
         if self.preset:
             return True
         keys = {choice.key for choice in self.columns}

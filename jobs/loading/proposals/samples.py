@@ -1,16 +1,16 @@
-"""What is seen in the first rows of files: their form, their columns and their values. Nothing is concluded here."""
+"""Reads the first rows of files, and collects facts about their format, columns and values."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
 from jobs.errors import NextmartError
-from jobs.loading.file_listing import TEXT, FoundFile, found_files
+from jobs.loading.file_listing import TEXT, InputFile, find_source_files
 from jobs.loading.preset_sources import layout_of_first_line
 from jobs.loading.presets.catalogue import PRESETS
 from jobs.loading.presets.layout import Layout, Preset
 from jobs.loading.proposals.common_names import ALL_NAMES, EVENT_NAMES, ITEM_COLUMN_NAMES, named_columns
-from jobs.loading.readable_rows import with_readable_rows
+from jobs.loading.readable_rows import read_readable_rows
 from jobs.loading.relations import FileRelation
 from jobs.loading.sources import ReadOptions, SourceFiles
 from jobs.loading.staging_rules import staging_rules
@@ -28,12 +28,12 @@ _EXAMPLE_LENGTH = 40
 
 @dataclass(frozen=True)
 class ColumnFacts:
-    """What a column holds in the rows that were looked at.
+    """Counts and an example of a column's values in a sample.
 
     Attributes
     ----------
     given, different : int
-        The numbers of values, and of different values; blanks and null words are none.
+        The numbers of values, and of different values; blanks and words for null don't count.
     example : str
         One of the values, shortened.
     negative : int
@@ -48,7 +48,7 @@ class ColumnFacts:
 
 @dataclass(frozen=True)
 class TimeFacts:
-    """How the values of a column are read as times.
+    """How many values of a column in a sample can be read as times, with an example.
 
     Attributes
     ----------
@@ -81,16 +81,16 @@ class Sample:
         The temporary table with the rows.
     rows : int
     is_whole : bool
-        Whether these are all rows of the file.
+        Whether the sample has all rows of the file.
     types : column -> DuckDB type
     options : ReadOptions
         How the file is read.
     first_line : str
         The first line of a text file.
     has_header : bool
-        Whether the file's first line names its columns; if not, ``columns`` have made-up names.
+        Whether the file's first line names its columns; if not, the columns get made-up names.
     remarks : tuple of str
-        What else was seen.
+        Further notes on the file, for the user.
     columns : column -> ColumnFacts
         Empty until ``with_facts`` has looked at the values.
     times : column -> TimeFacts
@@ -113,15 +113,15 @@ class Sample:
 
     @property
     def layouts(self) -> list[tuple[Preset, Layout]]:
-        """The layouts of presets that the file has, by its columns or, without a header, by its first line."""
+        """The layouts of presets that fit the file: by its columns or, without a header, by its first line."""
         pairs = [(preset, layout) for preset in PRESETS.values() for layout in preset.layouts]
         if not self.has_header:
             return [pair for pair in pairs if layout_of_first_line([pair[1]], self.first_line)]
-        return [pair for pair in pairs if not pair[1].first_line and not pair[1].missing(self.types)]
+        return [pair for pair in pairs if not pair[1].first_line and not pair[1].missing_columns(self.types)]
 
 
 def take_sample(connection: Connection, files: tuple[str, ...], path: str, relation: str) -> Sample:
-    """Return the first rows of a file, and how it is read.
+    """Read the first rows of a file into a temporary table, and return them as a sample.
 
     Parameters
     ----------
@@ -136,8 +136,8 @@ def take_sample(connection: Connection, files: tuple[str, ...], path: str, relat
         If the file can't be read, or holds no rows.
     """
     source = SourceFiles("events", path, column_map={name: name for name in ALL_NAMES})
-    file = found_files(connection, source)[0]
-    form = _text_form(file) if file.kind == TEXT else _Form(ReadOptions())
+    file = find_source_files(connection, source)[0]
+    form = _text_form(file) if file.kind == TEXT else _FileForm(ReadOptions())
     source = replace(source, options=form.options)
     types, remarks = _copy_rows(connection, source, relation)
     rows = count_rows(connection, relation)
@@ -161,21 +161,21 @@ def take_sample(connection: Connection, files: tuple[str, ...], path: str, relat
     )
 
 
-def with_facts(connection: Connection, sample: Sample, variables: Mapping[str, Any]) -> Sample:
-    """Return a sample with what is seen in the values of its columns.
+def with_facts(connection: Connection, sample: Sample, dbt_vars: Mapping[str, Any]) -> Sample:
+    """Return a sample with the facts about its columns' values filled in.
 
     Parameters
     ----------
-    variables : mapping
+    dbt_vars : mapping
         Values of the dbt vars.
     """
-    columns = _column_facts(connection, sample.relation, sample.types, variables)
-    return replace(sample, columns=columns, times=_times(connection, sample.relation, sample.types, variables))
+    columns = _column_facts(connection, sample.relation, sample.types, dbt_vars)
+    return replace(sample, columns=columns, times=_all_time_facts(connection, sample.relation, sample.types, dbt_vars))
 
 
-def values_per_item(connection: Connection, sample: Sample, item: str, column: str) -> float:
-    """Return how many different values of a column an item has on average; 0 if there are none."""
-    pairs = f"select distinct {quoted(item)} as item, {quoted(column)} as value from {sample.relation}"
+def values_per_item(connection: Connection, sample: Sample, item_column: str, column: str) -> float:
+    """Return the mean number of different values of ``column`` that rows of one item have; 0 without values."""
+    pairs = f"select distinct {quoted(item_column)} as item, {quoted(column)} as value from {sample.relation}"
     row = connection.execute(
         f"select count(*) / nullif(count(distinct item), 0) from ({pairs}) where item is not null and value is not null"
     ).fetchall()[0]
@@ -183,8 +183,8 @@ def values_per_item(connection: Connection, sample: Sample, item: str, column: s
 
 
 @dataclass(frozen=True)
-class _Form:
-    """How a file is read, and why."""
+class _FileForm:
+    """The reading options that a file needs, with remarks that say why."""
 
     options: ReadOptions
     first_line: str = ""
@@ -192,14 +192,14 @@ class _Form:
     remarks: tuple[str, ...] = ()
 
 
-def _text_form(file: FoundFile) -> _Form:
-    """Return how a text file is to be read, by its first bytes."""
+def _text_form(file: InputFile) -> _FileForm:
+    """Tell the reading options of a text file by its first bytes."""
     beginning = first_bytes(file.path, file.compression)
     encoding = likely_encoding(beginning)
     remarks: tuple[str, ...] = ()
     if encoding:
         text = beginning.decode(encoding, errors="replace")
-        remarks = (f"The file is not UTF-8. Read as {encoding}, it says{_foreign_words(text)}",)
+        remarks = (f"The file is not UTF-8. Read as {encoding}, it says{_non_ascii_words(text)}",)
         beginning = text.removeprefix("\ufeff").encode()
     head = text_head(beginning, None, None)
     if head is None:
@@ -207,17 +207,17 @@ def _text_form(file: FoundFile) -> _Form:
     layouts = [layout for preset in PRESETS.values() for layout in preset.layouts]
     layout = layout_of_first_line(layouts, head.first_line)
     if not layout and not has_no_header(head, lines_after_header(beginning, head), ALL_NAMES):
-        return _Form(ReadOptions(encoding=encoding), head.first_line, remarks=remarks)
+        return _FileForm(ReadOptions(encoding=encoding), head.first_line, remarks=remarks)
     if layout:
         options = replace(layout.options, encoding=layout.options.encoding or encoding)
     else:
         columns = tuple(f"column{number}" for number in range(1, len(head.columns) + 1))
         options = ReadOptions(encoding=encoding, delimiter=head.delimiter, columns=columns)
-    return _Form(options, head.first_line, has_header=False, remarks=remarks)
+    return _FileForm(options, head.first_line, has_header=False, remarks=remarks)
 
 
-def _foreign_words(text: str) -> str:
-    """Return the first words of a text that are not ASCII, for the reader to judge an encoding by."""
+def _non_ascii_words(text: str) -> str:
+    """Return the first words of a text that are not ASCII, so that the user can judge a guessed encoding."""
     words = [word for line in text.splitlines() for word in line.split() if not word.isascii()][:3]
     return " " + ", ".join(f"'{word[:_EXAMPLE_LENGTH]}'" for word in words) if words else " nothing unusual"
 
@@ -226,12 +226,12 @@ def _copy_rows(connection: Connection, source: SourceFiles, relation: str) -> tu
     """Copy a file's first rows to a temporary table; return the types of its columns, and remarks."""
 
     def copy(_: SourceFiles, files: FileRelation) -> tuple[dict[str, str], list[str]]:
-        # one row more than is kept shows that there are more
+        # one row more than the sample holds is read, to learn whether the file has more
         connection.execute(f"create or replace temp table {relation} as from {files.sql} limit {SAMPLE_ROWS + 1}")
         few = files.examples[:1]
         return files.types, [f"{files.unreadable_count:,} rows can't be read; the first: {text}" for text in few]
 
-    return with_readable_rows(connection, source, copy)
+    return read_readable_rows(connection, source, copy)
 
 
 def _column_facts(
@@ -249,32 +249,31 @@ def _column_facts(
     return facts
 
 
-def _times(
-    connection: Connection, relation: str, types: Mapping[str, str], variables: Mapping[str, Any]
+def _all_time_facts(
+    connection: Connection, relation: str, types: Mapping[str, str], dbt_vars: Mapping[str, Any]
 ) -> dict[str, TimeFacts]:
     names = (*EVENT_NAMES["event_at"], *ITEM_COLUMN_NAMES["updated_at"])
     found = named_columns(types, names)
-    times = {name: _time_facts(connection, relation, name, variables) for name in found}
+    times = {name: _time_facts(connection, relation, name, dbt_vars) for name in found}
     if any(facts.given for facts in times.values()):
         return times
-    connection.execute(
-        f"create or replace temp table few_rows as from {relation} limit {UNNAMED_TIME_ROWS}"  # regexes are slow
-    )
+    # the test has few rows, because the regular expressions of the time rules are slow
+    connection.execute(f"create or replace temp table few_rows as from {relation} limit {UNNAMED_TIME_ROWS}")
     may_be_times = [name for name in types if name not in found and _may_be_times(connection, "few_rows", name)]
-    unnamed = {name: _time_facts(connection, "few_rows", name, variables) for name in may_be_times}
+    unnamed = {name: _time_facts(connection, "few_rows", name, dbt_vars) for name in may_be_times}
     return {name: facts for name, facts in unnamed.items() if facts.given and facts.read >= 0.9 * facts.given}
 
 
 def _may_be_times(connection: Connection, relation: str, name: str) -> bool:
-    """Tell whether the values of a column are long numbers, or have three parts as a date has."""
+    """Tell whether values of a column may be times: long numbers, or texts of three parts as dates are."""
     pattern = "'^[0-9]{8,19}([.][0-9]*)?$|[0-9]{1,4}[-/. ][0-9A-Za-z]{1,9}[-/., ]+[0-9]{1,4}'"
     values = f"(select cast({quoted(name)} as varchar) as value from {relation} where {quoted(name)} is not null)"
     count = count_rows(connection, values)
     return count > 0 and count_rows(connection, f"{values} where regexp_matches(value, {pattern})") >= 0.9 * count
 
 
-def _time_facts(connection: Connection, relation: str, name: str, variables: Mapping[str, Any]) -> TimeFacts:
-    rules = staging_rules(variables)
+def _time_facts(connection: Connection, relation: str, name: str, dbt_vars: Mapping[str, Any]) -> TimeFacts:
+    rules = staging_rules(dbt_vars)
     given, read, example = connection.execute(
         f"with texts as (select {rules.text('value')} as value from "
         f"(select cast({quoted(name)} as varchar) as value from {relation})), "
@@ -284,7 +283,7 @@ def _time_facts(connection: Connection, relation: str, name: str, variables: Map
         "filter (where is_right) from (select *, "
         f"instant between {rules.earliest_event_at} and {rules.latest_event_at} as is_right from times)"
     ).fetchall()[0]
-    unread = find_unread_times(connection, relation, quoted(name), variables)
+    unread = find_unread_times(connection, relation, quoted(name), dbt_vars)
     return TimeFacts(
         given, read, example["value"] if example else None, example["instant"] if example else None, unread
     )

@@ -1,4 +1,4 @@
-"""Settings that follow from what files hold: only those that the evidence speaks for."""
+"""Proposes settings, such as event types or prices, for which the samples give evidence."""
 
 from collections.abc import Collection
 from dataclasses import dataclass
@@ -27,7 +27,7 @@ class SettingProposal:
         The table of ``nextmart.toml``: empty or ``vars``.
     key : str
     value : any
-        A text, number, boolean, or a list or table of them.
+        A text, number or boolean, or a list or table of texts, numbers and booleans.
     evidence : str
     status : str
         ``SET``; or ``OPTION`` or ``QUESTION``, which are written as comments, for the user to choose.
@@ -41,16 +41,16 @@ class SettingProposal:
 
 
 def propose_settings(feeds: Collection[FeedProposal]) -> list[SettingProposal]:
-    """Return the settings that the feeds' trials speak for."""
+    """Propose settings by the results of the feeds' trials."""
     events = [feed for feed in feeds if feed.kind == "events" and feed.trial]
     items = [feed for feed in feeds if feed.kind == "items" and feed.trial]
-    settings = _models(items) if events else []
-    settings += _histories(events)
+    settings = _model_settings(items) if events else []
+    settings += _history_settings(events)
     reports = [feed.trial.report for feed in items if feed.trial]
-    return settings + _prices(reports) + _availability(reports)
+    return settings + _price_settings(reports) + _availability_settings(reports)
 
 
-def _models(items: Collection[FeedProposal]) -> list[SettingProposal]:
+def _model_settings(items: Collection[FeedProposal]) -> list[SettingProposal]:
     reports = [feed.trial.report for feed in items if feed.trial]
     texts = sum(report.texts for report in reports)
     if texts:
@@ -64,7 +64,7 @@ def _models(items: Collection[FeedProposal]) -> list[SettingProposal]:
     return [SettingProposal("", "models", ["popularity", "bert4rec"], evidence, SET)]
 
 
-def _histories(events: Collection[FeedProposal]) -> list[SettingProposal]:
+def _history_settings(events: Collection[FeedProposal]) -> list[SettingProposal]:
     reports = [(feed.trial.report, feed.trial.returning_visitors) for feed in events if feed.trial]
     types: dict[str, int] = {}
     for report, _ in reports:
@@ -94,7 +94,7 @@ def _histories(events: Collection[FeedProposal]) -> list[SettingProposal]:
     return settings
 
 
-def _prices(reports: Collection[SourceReport]) -> list[SettingProposal]:
+def _price_settings(reports: Collection[SourceReport]) -> list[SettingProposal]:
     unread = [value for report in reports for value in report.columns["price"].unread]
     if not unread:
         return []
@@ -103,7 +103,7 @@ def _prices(reports: Collection[SourceReport]) -> list[SettingProposal]:
     return [SettingProposal("vars", "price_decimal_sign", sign, evidence, QUESTION) for sign in (",", ".")]
 
 
-def _availability(reports: Collection[SourceReport]) -> list[SettingProposal]:
+def _availability_settings(reports: Collection[SourceReport]) -> list[SettingProposal]:
     unread = {word: count for report in reports for word, count in report.columns["available"].unread.items()}
     if not unread:
         return []

@@ -1,4 +1,4 @@
-"""Proposals as the text of a ``nextmart.toml``: whatever names and values files have, they stay texts and comments."""
+"""Writes proposals as the text of a ``nextmart.toml``; names and values from files are escaped."""
 
 from collections.abc import Collection, Iterable, Mapping
 from typing import Any
@@ -11,13 +11,13 @@ HEADER = """\
 # Written by `nextmart init`. What was guessed stands with its evidence. A line that begins with #? is a question that
 # the files don't answer. Change what is wrong, then start `nextmart load --check`.
 """
-_WIDTH = 118
-_SIGNS = {SET: " ", OPTION: " Optional: ", QUESTION: "? "}
+_LINE_WIDTH = 118
+_STATUS_MARKS = {SET: " ", OPTION: " Optional: ", QUESTION: "? "}
 """What stands between a # and the evidence for a setting."""
 
 
 def toml_value(value: Any) -> str:
-    """Return a value as TOML: a text, number or boolean, or a list or table of them."""
+    """Return a text, a number, a boolean, or a list or table of these, as TOML."""
     if isinstance(value, bool):
         return str(value).lower()
     if isinstance(value, int | float):
@@ -33,7 +33,7 @@ def toml_value(value: Any) -> str:
 def settings_text(
     feeds: Mapping[str, FeedProposal], settings: Collection[SettingProposal], problems: Collection[str] = ()
 ) -> str:
-    """Return the whole text of a ``nextmart.toml``.
+    """Return the text of a whole ``nextmart.toml``.
 
     Parameters
     ----------
@@ -60,7 +60,7 @@ def _settings_lines(settings: Iterable[SettingProposal]) -> list[str]:
     for setting in settings:
         line = f"{setting.key} = {toml_value(setting.value)}"
         if setting.evidence != said:
-            lines += _comment(setting.evidence, _SIGNS[setting.status])
+            lines += _comment(setting.evidence, _STATUS_MARKS[setting.status])
         lines.append(line if setting.status == SET else f"# {line}")
         said = setting.evidence
     return lines
@@ -98,7 +98,7 @@ def _feed_lines(name: str, feed: FeedProposal) -> list[str]:
 
 
 def _option_lines(feed: FeedProposal) -> list[str]:
-    """Return the keys that say how the files are read, except for those that the preset says."""
+    """Return the lines with a feed's reading options, without options that its preset sets."""
     options = feed.sample.options
     of_preset = feed.layout.options if feed.layout else None
     lines = []
@@ -126,7 +126,7 @@ def _question_lines(question: Question) -> list[str]:
 
 
 def _trial_lines(feed: FeedProposal) -> list[str]:
-    """Return what the loader made of the sample, as comments."""
+    """Return comment lines with the result of loading the feed's sample."""
     trial = feed.trial
     if trial is None:
         return []
@@ -139,17 +139,17 @@ def _trial_lines(feed: FeedProposal) -> list[str]:
     return lines
 
 
-def _comment(text: str, sign: str = " ") -> list[str]:
-    """Return a text as lines of comments of at most some width; ``sign`` stands behind the #."""
+def _comment(text: str, mark: str = " ") -> list[str]:
+    """Return a text as comment lines of limited width; ``mark`` follows the ``#`` of the first line."""
     lines, line = [], ""
     for word in _one_line(text).split(" "):
-        if line and len(line) + len(word) + 1 > _WIDTH - 2:
+        if line and len(line) + len(word) + 1 > _LINE_WIDTH - 2:
             lines.append(line)
             line = word
         else:
             line = f"{line} {word}" if line else word
     lines.append(line)
-    first = f"#{sign}{lines[0]}"
+    first = f"#{mark}{lines[0]}"
     return [first, *(f"# {each}" for each in lines[1:])]
 
 

@@ -1,4 +1,4 @@
-"""What the loader makes of the rows that were looked at, by a proposed feed: the proof of a proposal."""
+"""Tries a proposed feed: loads its sample as `nextmart load` would, in a scratch database."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -6,11 +6,11 @@ from typing import Any
 
 import duckdb
 
-from jobs.loading.arrivals import read_relation
+from jobs.loading.arrivals import read_mapped_rows
 from jobs.loading.preset_sources import relation_of_layout, with_layout
 from jobs.loading.presets.layout import Layout
 from jobs.loading.proposals.samples import Sample
-from jobs.loading.readable_rows import reading_errors
+from jobs.loading.readable_rows import naming_source_errors
 from jobs.loading.relations import FileRelation
 from jobs.loading.report import report_source
 from jobs.loading.source_report import SourceReport
@@ -22,16 +22,16 @@ from jobs.warehouse.connection import Connection, count_rows
 
 @dataclass(frozen=True)
 class Trial:
-    """What a feed made of a sample.
+    """The result of loading a sample by a proposed feed.
 
     Attributes
     ----------
     report : SourceReport
-        What ``nextmart load`` would report.
+        The report that ``nextmart load`` would print.
     notes : tuple of str
-        What the loader would warn of.
+        The warnings that ``nextmart load`` would print.
     session_notes : tuple of str
-        Those of the notes that say that ``source_session_id`` is none.
+        Those of the notes that say that ``source_session_id`` does not identify sessions.
     odd_sessions : float
         The share of the sessions that have several visitors, or last longer than ``max_source_session_hours``.
     read, kept : int
@@ -50,7 +50,7 @@ class Trial:
 
 
 def reads_rows(connection: Connection, sample: Sample, layout: Layout) -> bool:
-    """Tell whether a layout's condition keeps any row of a sample that has the layout's columns."""
+    """Tell whether any row of a sample meets the condition of a layout; the sample has the layout's columns."""
     files = relation_of_layout(FileRelation(sample.relation, dict(sample.types)), layout)
     try:
         return bool(count_rows(connection, f"(from {files.sql} where {layout.where or 'true'} limit 1)"))
@@ -59,9 +59,9 @@ def reads_rows(connection: Connection, sample: Sample, layout: Layout) -> bool:
 
 
 def try_feed(
-    connection: Connection, sample: Sample, source: SourceFiles, layout: Layout | None, variables: Mapping[str, Any]
+    connection: Connection, sample: Sample, source: SourceFiles, layout: Layout | None, dbt_vars: Mapping[str, Any]
 ) -> Trial:
-    """Load a sample as a feed would, and return what came of it.
+    """Load a sample by a proposed feed, and return the report and the warnings of the load.
 
     Items are appended to ``raw.items``, so that events that are tried later find them.
 
@@ -69,7 +69,7 @@ def try_feed(
     ----------
     layout : Layout, optional
         The layout of the feed's preset.
-    variables : mapping
+    dbt_vars : mapping
         Values of the dbt vars.
 
     Raises
@@ -80,11 +80,11 @@ def try_feed(
     files = FileRelation(sample.relation, dict(sample.types))
     if layout:
         source, files = with_layout(source, layout), relation_of_layout(files, layout)
-    with reading_errors(source, files):
-        arrivals = read_relation(connection, source, files, variables, "tried_rows")
+    with naming_source_errors(source, files):
+        arrivals = read_mapped_rows(connection, source, files, dbt_vars, "tried_rows")
     if source.table == "items":
         connection.execute("insert into raw.items by name select *, now() as loaded_at from incoming")
-    rules = staging_rules(variables)
+    rules = staging_rules(dbt_vars)
     returning = 0
     sessions: list[str] = []
     odd_sessions = 0.0
@@ -94,8 +94,8 @@ def try_feed(
             connection, f"(select visitor_id from incoming group by visitor_id having count(distinct {day}) > 1)"
         )
         if "source_session_id" in arrivals.given_columns:
-            sessions = session_notes(connection, variables)
-            odd_sessions = odd_session_share(connection, variables)
+            sessions = session_notes(connection, dbt_vars)
+            odd_sessions = odd_session_share(connection, dbt_vars)
     return Trial(
         report_source(connection, source.table, rules),
         tuple(note.removeprefix(f"{source.path}: ") for note in arrivals.notes),

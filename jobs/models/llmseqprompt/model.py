@@ -17,8 +17,8 @@ from jobs.core.catalog import Catalog
 from jobs.core.sequences import Sequences
 from jobs.errors import UsageError
 from jobs.language_models.language_model import LanguageModel, Sampling
-from jobs.language_models.services import Services
-from jobs.models.base import FitContext, Model
+from jobs.language_models.services import PaidServices
+from jobs.models.base import FitOptions, Model
 from jobs.models.llmseqprompt.item_clusters import Clusters
 from jobs.models.llmseqprompt.prompts import VARIANTS
 from jobs.models.llmseqprompt.questions import QuestionWriter, item_names
@@ -66,7 +66,7 @@ class LLMSeqPrompt(Model):
     counts: Longs
     language_model: LanguageModel
 
-    def __init__(self, parameters: Mapping[str, Any] | None = None, services: Services | None = None) -> None:
+    def __init__(self, parameters: Mapping[str, Any] | None = None, paid_services: PaidServices | None = None) -> None:
         super().__init__(parameters)
         if self.parameters["constrained"] and (
             self.parameters["provider"] != "local" or self.parameters["variant"] != "item"
@@ -75,7 +75,7 @@ class LLMSeqPrompt(Model):
                 "llmseqprompt's constrained needs provider = 'local', whose probabilities can be seen, and "
                 "variant = 'item', where there is one name to choose"
             )
-        self.services = services
+        self.paid_services = paid_services
         self.clusters: Clusters | None = None
 
     def can_reuse(self, fitted_model: Model) -> bool:
@@ -94,7 +94,7 @@ class LLMSeqPrompt(Model):
             )
         )
 
-    def fit(self, train_sequences: Sequences, validation: Cases, catalog: Catalog, fit_context: FitContext) -> None:
+    def fit(self, train_sequences: Sequences, validation: Cases, catalog: Catalog, fit_options: FitOptions) -> None:
         """Fine-tune the language model to answer the names of a sequence's earlier items with the last item's name.
 
         Raises
@@ -103,8 +103,8 @@ class LLMSeqPrompt(Model):
             If no training sequence has enough names, if ``classify`` finds no embedding, or if the language model is
             missing or may not be bought.
         """
-        self.trained_on, self.seed = catalog, fit_context.seed
-        earlier = fit_context.fitted.get(self.family)
+        self.fit_catalog, self.seed = catalog, fit_options.seed
+        earlier = fit_options.fitted.get(self.family)
         if isinstance(earlier, LLMSeqPrompt) and earlier.seed == self.seed and self.can_reuse(earlier):
             self.counts, self.clusters, self.language_model = earlier.counts, earlier.clusters, earlier.language_model
             return
@@ -115,7 +115,7 @@ class LLMSeqPrompt(Model):
                     "llmseqprompt's variant 'classify' needs items with an embedding: run `nextmart embed`"
                 )
             embeddings = _llmseqsim_scorer(catalog).item_vectors.numpy()
-            self.clusters = Clusters.from_embeddings(item_names(catalog), self.counts, embeddings, fit_context.seed)
+            self.clusters = Clusters.from_embeddings(item_names(catalog), self.counts, embeddings, fit_options.seed)
         writer = self._question_writer(catalog, self.counts)
         rows = train_sequences.keep_items(writer.has_name)
         rows = rows.take(rows.lengths >= 2)
@@ -126,11 +126,11 @@ class LLMSeqPrompt(Model):
         examples = writer.training_examples(inputs, rows.items[ends].astype(np.int64))
         if not examples:
             raise UsageError("llmseqprompt needs training sequences whose items have titles; there are none")
-        self.language_model = make_language_model(self.parameters, self.services)
+        self.language_model = make_language_model(self.parameters, self.paid_services)
         held_out = writer.training_examples(validation.inputs, validation.targets)
-        self.language_model.fine_tune(examples, held_out, fit_context.seed, fit_context.checkpoint)
+        self.language_model.fine_tune(examples, held_out, fit_options.seed, fit_options.checkpoint)
 
-    def refit(self, sequences: Sequences, catalog: Catalog, fit_context: FitContext) -> "LLMSeqPrompt":
+    def refit(self, sequences: Sequences, catalog: Catalog, fit_options: FitOptions) -> "LLMSeqPrompt":
         """Return this model unchanged: a second fine-tuning would cost as much time or money as the first."""
         return self
 
@@ -144,11 +144,11 @@ class LLMSeqPrompt(Model):
             **(self.clusters.state() if self.clusters else {}),
         }
 
-    def restore(self, state: State, trained_on: Catalog) -> None:
+    def restore(self, state: State, fit_catalog: Catalog) -> None:
         """Load the language model anew, and restore the fitted model from the arrays that :meth:`state` returned."""
-        self.trained_on, self.counts, self.seed = trained_on, state["counts"], int(state["seed"][0])
+        self.fit_catalog, self.counts, self.seed = fit_catalog, state["counts"], int(state["seed"][0])
         self.clusters = Clusters.from_state(state) if "clusters.centres" in state else None
-        self.language_model = make_language_model(self.parameters, self.services)
+        self.language_model = make_language_model(self.parameters, self.paid_services)
         prefix = "language_model."
         self.language_model.restore(
             {name.removeprefix(prefix): value for name, value in state.items() if name.startswith(prefix)}
@@ -156,7 +156,7 @@ class LLMSeqPrompt(Model):
 
     def scorer(self, catalog: Catalog) -> Scorer:
         """Return a scorer that can recommend every item with a title or an embedding, even an item without events."""
-        trained_positions = self.trained_on.find_indices(catalog.item_ids)
+        trained_positions = self.fit_catalog.find_indices(catalog.item_ids)
         counts = np.where(trained_positions >= 0, self.counts[trained_positions], 0)
         asks_for_item = self.parameters["variant"] == "item"
         sampling = Sampling(
@@ -166,7 +166,7 @@ class LLMSeqPrompt(Model):
             self.seed,
         )
         writer = self._question_writer(catalog, counts)
-        return PromptScorer(writer, self.language_model, sampling, self.parameters, self.services)
+        return PromptScorer(writer, self.language_model, sampling, self.parameters, self.paid_services)
 
     def _question_writer(self, catalog: Catalog, event_counts: Longs) -> QuestionWriter:
         return QuestionWriter(
@@ -187,21 +187,21 @@ def _llmseqsim_scorer(catalog: Catalog) -> VectorScorer:
     return scorer
 
 
-def make_language_model(hyperparameters: Mapping[str, Any], services: Services | None) -> LanguageModel:
+def make_language_model(hyperparameters: Mapping[str, Any], paid_services: PaidServices | None) -> LanguageModel:
     """Return the language model that the hyper-parameters of LLMSeqPrompt name, before any fine-tuning.
 
     Raises
     ------
     UsageError
-        If the model is OpenAI's and ``services`` is None: there is no warehouse to record purchases in.
+        If the model is OpenAI's and ``paid_services`` is None: there is no warehouse to record purchases in.
     """
     if hyperparameters["provider"] == "local":
         # The libraries that local_model imports are installed only with the extra 'llm'.
         module = import_module("jobs.language_models.local_model")
         local: LanguageModel = module.LocalModel(hyperparameters["language_model"], hyperparameters)
         return local
-    if services is None:
+    if paid_services is None:
         raise UsageError("llmseqprompt's provider 'openai' needs a warehouse: run it by `nextmart train`")
     module = import_module("jobs.language_models.openai_model")
-    openai_model: LanguageModel = module.OpenAIModel(hyperparameters["language_model"], hyperparameters, services)
+    openai_model: LanguageModel = module.OpenAIModel(hyperparameters["language_model"], hyperparameters, paid_services)
     return openai_model

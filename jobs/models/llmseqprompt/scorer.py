@@ -10,7 +10,7 @@ import numpy as np
 from jobs.core.arrays import Bools, Floats, Ints
 from jobs.core.sequences import Sequences
 from jobs.language_models.language_model import LanguageModel, Sampling
-from jobs.language_models.services import Services
+from jobs.language_models.services import PaidServices
 from jobs.models.llmseqprompt.prompts import quoted, read_answer
 from jobs.models.llmseqprompt.questions import Question, QuestionWriter
 from jobs.models.llmseqprompt.rank_answers import (
@@ -45,7 +45,7 @@ class PromptScorer(Scorer):
     sampling : Sampling
     parameters : mapping
         Hyper-parameters of LLMSeqPrompt.
-    services : Services or None
+    paid_services : Services or None
         Services that embed made-up names; None if made-up names without an embedding are dropped.
     counts : AnswerCounts
         Counts of the answers so far and of their faults.
@@ -55,7 +55,7 @@ class PromptScorer(Scorer):
     language_model: LanguageModel
     sampling: Sampling
     parameters: Mapping[str, Any]
-    services: Services | None
+    paid_services: PaidServices | None
     counts: AnswerCounts = field(default_factory=AnswerCounts)
 
     def __post_init__(self) -> None:
@@ -65,7 +65,9 @@ class PromptScorer(Scorer):
         """Return the shares of invalid answers, repeated names and made-up names; see :class:`AnswerCounts`."""
         return {} if self.parameters["constrained"] else self.counts.fault_rates()
 
-    def top(self, sequences: Sequences, k: int, exclude: Sequences | None, allowed: Bools) -> tuple[Floats, Ints]:
+    def top(
+        self, sequences: Sequences, k: int, excluded_items: Sequences | None, allowed_mask: Bools
+    ) -> tuple[Floats, Ints]:
         """Rank the items that the language model names for each sequence, and fill up the lists by LLMSeqSim.
 
         Equal sequences share one question to the language model.
@@ -75,13 +77,13 @@ class PromptScorer(Scorer):
         llmseqsim = self.writer.llmseqsim
         for start in range(0, len(sequences), SEQUENCES_PER_CHUNK):
             rows = np.arange(start, min(start + SEQUENCES_PER_CHUNK, len(sequences)))
-            chunk, excluded = sequences.take(rows), None if exclude is None else exclude.take(rows)
-            rankings = self._rankings(chunk, k, excluded, allowed)
+            chunk, excluded = sequences.take(rows), None if excluded_items is None else excluded_items.take(rows)
+            rankings = self._rankings(chunk, k, excluded, allowed_mask)
             taken_items = [
                 [*(() if excluded is None else excluded[row]), *named] for row, (named, _) in enumerate(rankings)
             ]
             fill_scores, fill_items = llmseqsim.top(
-                chunk, k, Sequences.from_lists(taken_items), allowed & llmseqsim.recommendable
+                chunk, k, Sequences.from_lists(taken_items), allowed_mask & llmseqsim.recommendable
             )
             for row, (named, named_scores) in enumerate(rankings):
                 is_filled = fill_items[row] >= 0
@@ -90,7 +92,7 @@ class PromptScorer(Scorer):
                 scores[start + row] = _cut_or_padded([*named_scores, *cosines], k, -np.inf)
         return scores, items
 
-    def reasons(self, sequences: Sequences, items: Ints, allowed: Bools | None = None) -> Ints:
+    def reasons(self, sequences: Sequences, items: Ints, allowed_mask: Bools | None = None) -> Ints:
         """Return the reasons: the sequence's items whose embeddings are nearest to those of the recommended items.
 
         The reason is -1 for a recommended item without an embedding.
@@ -99,15 +101,17 @@ class PromptScorer(Scorer):
         has_embedding = (items >= 0) & llmseqsim.recommendable[items]
         return llmseqsim.reasons(sequences, np.where(has_embedding, items, -1).astype(np.int32))
 
-    def _rankings(self, sequences: Sequences, k: int, exclude: Sequences | None, allowed: Bools) -> list[Ranking]:
+    def _rankings(
+        self, sequences: Sequences, k: int, excluded_items: Sequences | None, allowed_mask: Bools
+    ) -> list[Ranking]:
         """Return a ranking of at most k items for each sequence, made from the language model's answers."""
-        usable_items = allowed & self.writer.has_name
-        questions = self.writer.questions(sequences, allowed)
+        usable_items = allowed_mask & self.writer.has_name
+        questions = self.writer.questions(sequences, allowed_mask)
         # Constrained answers also name items of the sequence itself: mostly the items shown, at most ``window``. These
         # items are dropped later, so ``window`` more names are asked for. The number of names is the number of
         # beams, which decides what names are found. The number is equal for all sequences, as a sequence's list must
         # not depend on the other sequences of the chunk.
-        extra_names = 0 if exclude is None else self.writer.window
+        extra_names = 0 if excluded_items is None else self.writer.window
         answers_by_question = self._ask_questions(questions, k + extra_names, usable_items)
         replacement_for = self._replacement_rules(questions, answers_by_question)
         rankings: list[Ranking] = []
@@ -116,8 +120,8 @@ class PromptScorer(Scorer):
                 rankings.append(([], []))
                 continue
             free_items = usable_items.copy()
-            if exclude is not None:
-                free_items[exclude[row]] = False
+            if excluded_items is not None:
+                free_items[excluded_items[row]] = False
             if self.writer.variant == "rank":  # a name can only stand for a candidate that the question shows
                 is_shown = np.zeros_like(free_items)
                 is_shown[[item for items in question.items_by_name.values() for item in items]] = True
@@ -148,7 +152,7 @@ class PromptScorer(Scorer):
         if self.parameters["constrained"]:
             names = [name for name, items in self.writer.items_by_name.items() if usable_items[items].any()]
             choices, k = [quoted(name) for name in names], min(len(names), max_names)
-            chosen = self.language_model.choose(conversations, choices, k) if names else []
+            chosen = self.language_model.choose_likeliest(conversations, choices, k) if names else []
             answers = [[[names[position] for position in positions]] for positions in chosen] or [
                 [] for _ in conversations
             ]
@@ -183,7 +187,7 @@ class PromptScorer(Scorer):
             if name not in question.items_by_name
         }
         is_embedded = bool(made_up) and self.parameters["mapping"] == "embedding"
-        vectors = self.services.embed_names(sorted(made_up)) if self.services and is_embedded else {}
+        vectors = self.paid_services.embed_names(sorted(made_up)) if self.paid_services and is_embedded else {}
         item_vectors = self.writer.llmseqsim.item_vectors.numpy()
         replacement: Replacement = EmbeddingReplacement(item_vectors, vectors) if vectors else drop_name
         return lambda _: replacement

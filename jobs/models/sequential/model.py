@@ -19,7 +19,7 @@ from jobs.core.catalog import Catalog
 from jobs.core.device import device, fork_random
 from jobs.core.sequences import Sequences
 from jobs.errors import UsageError
-from jobs.models.base import FitContext, Model
+from jobs.models.base import FitOptions, Model
 from jobs.models.projection import Projection, fit_projection
 from jobs.models.recency_correction import RecencyCorrection
 from jobs.models.scorer import Scorer, ndcg_at_20
@@ -88,41 +88,41 @@ class SequentialModel(Model):
         """Number of newest items of a training sequence that training uses."""
         return int(self.parameters["window"])
 
-    def fit(self, train_sequences: Sequences, validation: Cases, catalog: Catalog, fit_context: FitContext) -> None:
+    def fit(self, train_sequences: Sequences, validation: Cases, catalog: Catalog, fit_options: FitOptions) -> None:
         """Train until the validation nDCG@20 stops improving; without validation cases, train for all epochs."""
-        self._train_network(train_sequences, validation, catalog, fit_context, self.parameters["epochs"])
+        self._train_network(train_sequences, validation, catalog, fit_options, self.parameters["epochs"])
 
-    def refit(self, sequences: Sequences, catalog: Catalog, fit_context: FitContext) -> "SequentialModel":
+    def refit(self, sequences: Sequences, catalog: Catalog, fit_options: FitOptions) -> "SequentialModel":
         """Return a new model trained on all sequences, for the number of epochs that was best on validation cases."""
         model = type(self)(self.parameters)
-        model._train_network(sequences, NO_CASES, catalog, fit_context, self.best_epoch)
+        model._train_network(sequences, NO_CASES, catalog, fit_options, self.best_epoch)
         return model
 
     def _train_network(
-        self, train_sequences: Sequences, validation: Cases, catalog: Catalog, fit_context: FitContext, epochs: int
+        self, train_sequences: Sequences, validation: Cases, catalog: Catalog, fit_options: FitOptions, epochs: int
     ) -> None:
         with fork_random():
-            torch.manual_seed(fit_context.seed)
-            self.trained_on = catalog
+            torch.manual_seed(fit_options.seed)
+            self.fit_catalog = catalog
             self.vocabulary = np.unique(train_sequences.items)
             self.recency = RecencyCorrection.from_sequences(train_sequences, catalog)
-            self.projection = self._fit_projection(catalog, fit_context.seed)
-            self.network = self._network_with_bias(self._initial_item_vectors(catalog, fit_context.seed)).to(device())
+            self.projection = self._fit_projection(catalog, fit_options.seed)
+            self.network = self._network_with_bias(self._initial_item_vectors(catalog, fit_options.seed)).to(device())
         table_row = np.full(len(catalog), -1, np.int32)
         table_row[self.vocabulary] = np.arange(len(self.vocabulary))
         rows = Sequences(table_row[train_sequences.items], train_sequences.offsets).last_items(
             self._max_training_length
         )
         rows = rows.take(rows.lengths >= 2)  # a sequence's only item has no earlier items to be predicted from
-        repeats = fit_context.allow_repeats
+        repeats = fit_options.allow_repeats
         validate = (lambda: self._validation_score(validation, catalog, repeats)) if len(validation.targets) else None
         description = {
             "family": self.family,
             "parameters": self.parameters,
             "items": len(self.vocabulary),
-            "seed": fit_context.seed,
+            "seed": fit_options.seed,
         }
-        team.current.announce_fit(description, rows)
+        team.training_processes.announce_fit(description, rows)
         self.best_epoch = train(
             self.network,
             lambda generator: self._batches(rows, generator),
@@ -130,9 +130,9 @@ class SequentialModel(Model):
             validate,
             {**self.parameters, "epochs": epochs},
             f"training {self.family}",
-            seed=fit_context.seed,
-            checkpoint=fit_context.checkpoint,
-            team=team.current,
+            seed=fit_options.seed,
+            checkpoint=fit_options.checkpoint,
+            process_group=team.training_processes,
         )
 
     def prepare_worker_training(
@@ -161,11 +161,13 @@ class SequentialModel(Model):
     def _softmax_loss(self, predicted_vectors: Tensor, targets: Tensor) -> Tensor:
         """Return the mean loss of predicted vectors, float (positions, width), for target items, int64 (positions,)."""
         predicted_vectors, table = self.network.with_bias_column(predicted_vectors)
-        return softmax_loss(predicted_vectors, table, targets, self.parameters["negatives"], team.current.generator)
+        return softmax_loss(
+            predicted_vectors, table, targets, self.parameters["negatives"], team.training_processes.generator
+        )
 
     def loss_share(self, batch: Batch) -> Tensor:
         """Return this process's share of a batch's mean loss; the shares of all processes add up to the mean loss."""
-        part, weight = team.current.share_of_batch(batch)
+        part, weight = team.training_processes.share_of_batch(batch)
         return self._loss(part) * weight
 
     def _network_with_bias(self, initial_item_vectors: Floats) -> SequenceNetwork:
@@ -208,11 +210,11 @@ class SequentialModel(Model):
         projection = self.projection.state() if self.projection else {}
         return {"vocabulary": self.vocabulary, **self.recency.state(), **weights, **projection}
 
-    def restore(self, state: State, trained_on: Catalog) -> None:
+    def restore(self, state: State, fit_catalog: Catalog) -> None:
         """Load the weights, the trained items, the recency correction and the reduction that :meth:`state` returned."""
-        self.trained_on = trained_on
+        self.fit_catalog = fit_catalog
         self.vocabulary = state["vocabulary"]
-        self.recency = RecencyCorrection.from_state(state, trained_on)
+        self.recency = RecencyCorrection.from_state(state, fit_catalog)
         self.projection = Projection.from_state(state)
         self.network = self._network_with_bias(state["network.table"])
         weights = {
@@ -232,7 +234,7 @@ class SequentialModel(Model):
         width = self.parameters["width"]
         vectors = np.zeros((len(catalog), width), np.float32)
         has_vector = np.zeros(len(catalog), np.bool_)
-        index = catalog.find_indices(self.trained_on.item_ids[self.vocabulary])
+        index = catalog.find_indices(self.fit_catalog.item_ids[self.vocabulary])
         in_catalog = index >= 0
         trained = self.network.table.detach().cpu().numpy()[in_catalog]
         index = index[in_catalog]

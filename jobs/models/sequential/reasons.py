@@ -39,7 +39,7 @@ class LeaveOneOutScorer(VectorScorer):
 
     longest_input: int = field(kw_only=True)
 
-    def reasons(self, sequences: Sequences, items: Ints, allowed: Bools | None = None) -> Ints:
+    def reasons(self, sequences: Sequences, items: Ints, allowed_mask: Bools | None = None) -> Ints:
         """Return the reason for each recommended item: the input item without which the recommended item scores lowest.
 
         Scores are taken relative to the mean score of all recommendable items: the reason explains why the recommended

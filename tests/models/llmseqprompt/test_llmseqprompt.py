@@ -11,7 +11,7 @@ from jobs.core.catalog import Catalog
 from jobs.core.sequences import Sequences
 from jobs.errors import UsageError
 from jobs.evaluation.measure import measure
-from jobs.models.base import FitContext
+from jobs.models.base import FitOptions
 from jobs.models.llmseqprompt.item_clusters import Clusters
 from jobs.models.llmseqprompt.model import LLMSeqPrompt, make_language_model
 from jobs.models.llmseqprompt.prompts import LIST_LENGTH, name_from_title, quoted, read_answer
@@ -45,10 +45,10 @@ class Scripted(Bigrams):
 def fit(monkeypatch, script=lambda conversation: "", train=None, catalog=None, **parameters):
     language_model = Scripted(script)
     monkeypatch.setattr(
-        "jobs.models.llmseqprompt.model.make_language_model", lambda parameters, services: language_model
+        "jobs.models.llmseqprompt.model.make_language_model", lambda parameters, paid_services: language_model
     )
     model = LLMSeqPrompt({"mapping": "none", **parameters})
-    model.fit(train or training(), cases(), catalog or shop(), FitContext())
+    model.fit(train or training(), cases(), catalog or shop(), FitOptions())
     return model, language_model
 
 
@@ -61,7 +61,7 @@ def test_a_model_that_is_only_asked_otherwise_takes_what_another_has_learnt(monk
     monkeypatch.setattr(language_model, "fine_tune", lambda *_: pytest.fail("tuned again"))
     other = LLMSeqPrompt({"mapping": "fuzzy", "samples": 3, "temperature": 1.0})
     assert other.can_reuse(first)
-    other.fit(training(), cases(), shop(), FitContext(fitted={"llmseqprompt": first}))
+    other.fit(training(), cases(), shop(), FitOptions(fitted={"llmseqprompt": first}))
     assert other.language_model is language_model
     assert recommend(other.scorer(shop()), Sequences.from_lists([ROW]), 1)[1].shape == (1, 1)
     for learns in ({"epochs": 1}, {"window": 2}, {"variant": "list"}, {"training_limit": 3}, {"lora_rank": 1}):
@@ -78,7 +78,7 @@ def test_what_another_seed_has_learnt_is_not_taken(monkeypatch):
     seeds = []
     monkeypatch.setattr(language_model, "fine_tune", lambda examples, held_out, seed, checkpoint: seeds.append(seed))
     LLMSeqPrompt({"mapping": "fuzzy"}).fit(
-        training(), cases(), shop(), FitContext(1000, fitted={"llmseqprompt": first})
+        training(), cases(), shop(), FitOptions(1000, fitted={"llmseqprompt": first})
     )
     assert seeds == [1000]
 
@@ -137,7 +137,7 @@ def test_named_items_stand_first_and_llmseqsim_fills_the_list(monkeypatch):
 @pytest.mark.parametrize("constrained", [False, True])
 def test_llmseqsim_makes_the_list_where_there_are_no_answers(monkeypatch, constrained):
     model, language_model = fit(monkeypatch, lambda conversation: [], constrained=constrained)
-    monkeypatch.setattr(language_model, "choose", lambda conversations, choices, k: [[] for _ in conversations])
+    monkeypatch.setattr(language_model, "choose_likeliest", lambda conversations, choices, k: [[] for _ in conversations])
     _, near = recommend(LLMSeqSim().scorer(shop()), Sequences.from_lists([ROW]), 5)
     assert top(model, [ROW], 5)[1].tolist() == near.tolist()
 
@@ -158,15 +158,17 @@ def test_rates_are_measured_beside_the_metrics(monkeypatch):
 
 
 def test_constrained_answers_are_the_likeliest_names_that_may_be_recommended(monkeypatch):
-    monkeypatch.setattr("jobs.models.llmseqprompt.model.make_language_model", lambda parameters, services: Bigrams())
+    monkeypatch.setattr(
+        "jobs.models.llmseqprompt.model.make_language_model", lambda parameters, paid_services: Bigrams()
+    )
     model = LLMSeqPrompt({"constrained": True})
-    model.fit(training(), cases(), shop(), FitContext())
+    model.fit(training(), cases(), shop(), FitOptions())
     scorer = model.scorer(shop())
     _, lists = recommend(scorer, cases().inputs, 1)
     assert (lists[:, 0] == cases().targets).mean() > 0.9
     allowed = np.ones(ITEMS, np.bool_)
     allowed[INDEX[0, 3]] = False
-    scores, lists = recommend(scorer, Sequences.from_lists([ROW]), ITEMS, allowed=allowed)
+    scores, lists = recommend(scorer, Sequences.from_lists([ROW]), ITEMS, allowed_mask=allowed)
     assert set(lists[0]) - {-1} == set(range(ITEMS)) - {*ROW, INDEX[0, 3]}
     assert (scores[lists >= 0] > 0).all(), "all by the language model"
     assert scorer.fault_rates() == {}
@@ -176,13 +178,15 @@ def test_a_choice_is_as_wide_whoever_is_beside_and_however_long_their_histories_
     widths = []
 
     class Counting(Bigrams):
-        def choose(self, conversations, choices, k):
+        def choose_likeliest(self, conversations, choices, k):
             widths.append(k)
-            return super().choose(conversations, choices, k)
+            return super().choose_likeliest(conversations, choices, k)
 
-    monkeypatch.setattr("jobs.models.llmseqprompt.model.make_language_model", lambda parameters, services: Counting())
+    monkeypatch.setattr(
+        "jobs.models.llmseqprompt.model.make_language_model", lambda parameters, paid_services: Counting()
+    )
     model = LLMSeqPrompt({"constrained": True, "window": 2})
-    model.fit(training(), cases(), shop(), FitContext())
+    model.fit(training(), cases(), shop(), FitOptions())
     _, lists = recommend(model.scorer(shop()), Sequences.from_lists([ROW * 400]), 3)
     assert not set(lists[0]) & set(ROW)
     recommend(model.scorer(shop()), Sequences.from_lists([ROW[:1]]), 3)
@@ -191,14 +195,14 @@ def test_a_choice_is_as_wide_whoever_is_beside_and_however_long_their_histories_
 
 
 def test_made_up_names_are_replaced_by_their_embeddings(monkeypatch):
-    class Services:
+    class PaidServices:
         def embed_names(self, names):
             asked.append(names)
             return {name: shop().embeddings[INDEX[2, 5]] for name in names}
 
     asked = []
     model, _ = fit(monkeypatch, lambda conversation: ["a made-up name", quoted(NAMES[ROW[0]])], mapping="embedding")
-    model.services = Services()
+    model.paid_services = PaidServices()
     _, lists = top(model, [ROW, ROW[:2]], 1)
     assert asked == [["a made-up name"]], "once for all"
     assert lists[:, 0].tolist() == [INDEX[2, 5]] * 2
@@ -284,4 +288,4 @@ def test_the_service_needs_a_warehouse():
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("jobs.models.llmseqprompt.model.make_language_model", MAKE)
         with pytest.raises(UsageError, match="nextmart train"):
-            LLMSeqPrompt({"provider": "openai"}).fit(training(), nothing, shop(), FitContext())
+            LLMSeqPrompt({"provider": "openai"}).fit(training(), nothing, shop(), FitOptions())
