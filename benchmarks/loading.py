@@ -21,8 +21,8 @@ import duckdb
 
 from benchmarks.timing import best_of, report
 from jobs.commands.load import load
+from jobs.dbt_vars import default_vars
 from jobs.loading.sources import LoadRules, SourceFiles
-from jobs.settings import default_vars
 from jobs.warehouse.clock import now
 from jobs.warehouse.connection import connect, count_rows, literal, prepare_warehouse
 from jobs.warehouse.job_runs import JobRun

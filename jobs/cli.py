@@ -1,17 +1,20 @@
 """The command line: reads settings, opens the warehouse, calls one job, prints the result.
 
-Results for people and progress lines go to stderr. The summary for machines (``--json``) and an experiment's report
-go to stdout.
+Results go to stdout: a report for people, or with ``--json`` a summary for machines, of an error too. Progress,
+warnings and errors go to stderr.
 Exit codes: 0 done, 1 failed, 2 wrong usage or settings.
 """
 
+import io
 import json
 import os
 import shlex
 import sys
+import traceback
 from collections.abc import Collection, Iterable, Iterator
 from contextlib import closing, contextmanager
 from datetime import UTC, datetime, time
+from importlib.metadata import version
 from pathlib import Path
 from time import monotonic
 from typing import Annotated, Any
@@ -35,15 +38,15 @@ from jobs.loading.attached_tables import source_databases
 from jobs.loading.sources import LoadRules
 from jobs.orchestration.dbt_build import dbt_build, published_counts
 from jobs.orchestration.run_job import run_job
+from jobs.orchestration.settings_check import require_sound_settings
 from jobs.orchestration.torchrun import is_one_of_several_processes, require_single_process
-from jobs.progress import say, stage_line
+from jobs.progress import report, say, stage_line
 from jobs.settings import FILE_NAME, Settings, load_settings
 from jobs.warehouse.attached import attach_needed, naming_databases
 from jobs.warehouse.connection import Connection, connect, prepare_warehouse
 from jobs.warehouse.job_runs import job_run
 
 app = typer.Typer(
-    help="Next-item recommendation tables from a warehouse's own events and catalogue.",
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
@@ -56,6 +59,12 @@ WaitSeconds = Annotated[
     float, typer.Option("--wait", help="Seconds to wait while another process holds the warehouse.")
 ]
 Verbose = Annotated[bool, typer.Option("--verbose", help="Show dbt's own log too.")]
+
+
+def _print_version(is_wanted: bool) -> None:
+    if is_wanted:
+        report(f"nextmart {version('nextmart')}")
+        raise typer.Exit
 
 
 @contextmanager
@@ -87,11 +96,8 @@ def _require_warehouse(settings: Settings) -> None:
 
 
 def print_outcome(summary: dict[str, Any], text: str, as_json: bool) -> None:
-    """Print the outcome: ``text`` on stderr for people, or ``summary`` as JSON on stdout for machines."""
-    if as_json:
-        print(json.dumps(summary, default=str))  # noqa: T201
-    else:
-        say(text)
+    """Print the outcome on stdout: ``text`` for people, or ``summary`` as JSON for machines."""
+    report(json.dumps(summary, default=str) if as_json else text)
 
 
 @app.command("load")
@@ -139,7 +145,6 @@ def load_command(
     }
     files = {"items": items or [], "events": events or [], "visitors": visitors or []}
     sources = load_options.chosen_sources(settings, feeds or [], files, file_options, allow_sql_io)
-    settings.job_vars()  # job_vars raises an error if a dbt var is wrong, before anything is loaded
     databases = source_databases(settings.attach, [source.path for source in sources])
     rules = LoadRules(settings.merged_vars(), 1.0 if allow_mass_withdrawal else settings.max_withdrawn_share)
     if check_only:
@@ -183,7 +188,7 @@ def init_command(
         files = shlex.split(typer.prompt("Files or folders with events and items, with blanks between them", err=True))
     proposal = propose(files)
     if print_only and not as_json:
-        print(proposal.text, end="")  # noqa: T201
+        report(proposal.text.removesuffix("\n"))
     elif not print_only:
         with target.open("x", encoding="utf-8") as output:
             output.write(proposal.text)
@@ -191,7 +196,10 @@ def init_command(
     done = "printed" if print_only else f"{FILE_NAME} written"
     asked = f"; questions to answer, in lines that begin with #?: {proposal.questions}" if proposal.questions else ""
     lines = [f"{done}{asked}", *proposal.lines(), "next: nextmart load --check"]
-    print_outcome(summary, "\n".join(lines), as_json)
+    if print_only and not as_json:  # stdout holds the settings alone, so that they can go to a file
+        say("\n".join(lines))
+    else:
+        print_outcome(summary, "\n".join(lines), as_json)
 
 
 @app.command("run")
@@ -206,7 +214,7 @@ def run_command(
     """Build and test everything with dbt, jobs included, then publish."""
     require_single_process()
     settings = load_settings(warehouse=warehouse, published=published)
-    settings.job_vars()  # raises an error if a dbt var is wrong, before the build starts
+    require_sound_settings(settings)
     # opening the warehouse raises an error, before dbt starts, if a process holds it or a database can't be attached
     with open_warehouse(settings, wait_seconds, settings.attach):
         pass
@@ -324,7 +332,7 @@ def experiment_command(
         job_run(connection, "experiment") as run_record,
     ):
         text = experiment(connection, settings, run_record, spec, folder, max_cost)
-    print(json.dumps(run_record.summary(), default=str) if as_json else text)  # noqa: T201
+    print_outcome(run_record.summary(), text, as_json)
     if run_record.status == "incomplete":
         sys.exit(1)
 
@@ -381,13 +389,20 @@ def forget_command(
     rows += [f"{run_record.detail['published']:,} published"] if run_record.detail["published"] else []
     lines = [f"forgotten, in rows: {', '.join(rows)}" if rows else f"nothing is kept of this {person.scope}"]
     lines += [f"due for retraining, which the next `nextmart run` does: {', '.join(due)}"] if rows and due else []
+    if problem := run_record.detail["published_problem"]:
+        lines.append(f"{settings.published} can't be read, and may still hold the {person.scope}: {problem}")
+        lines.append("`nextmart publish` writes the file anew")
     print_outcome(run_record.summary(), "\n".join(lines), as_json)
+    if problem:
+        sys.exit(1)
 
 
 @app.command("status")
-def status_command(warehouse: Warehouse = None, wait_seconds: WaitSeconds = 0, as_json: Json = False) -> None:
+def status_command(
+    warehouse: Warehouse = None, published: Published = None, wait_seconds: WaitSeconds = 0, as_json: Json = False
+) -> None:
     """Show counts, the last run of each job, the live model and what is published."""
-    settings = load_settings(warehouse=warehouse)
+    settings = load_settings(warehouse=warehouse, published=published)
     _require_warehouse(settings)
     connection = connect(settings.warehouse, read_only=True, wait_seconds=wait_seconds)
     try:
@@ -437,15 +452,27 @@ def demo_command(
         print_recommendations(settings.published, settings.warehouse)
 
 
+@app.callback()
+def options_of_every_command(
+    version: Annotated[
+        bool, typer.Option("--version", help="Print the version, and end.", is_eager=True, callback=_print_version)
+    ] = False,
+) -> None:
+    """Next-item recommendation tables from a warehouse's own events and catalogue."""
+
+
 def main() -> None:
-    """Run the command line; known errors print as one clear message."""
+    """Run the command line; known errors print as one clear message, with ``--json`` as JSON on stdout too."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")  # a terminal that can't show a sign is no reason to fail
     try:
         if is_one_of_several_processes():
             from jobs.orchestration import workers  # imported here, because a single process need not load torch
 
-            workers.run_with_workers(app)
+            workers.run_with_workers(_run_app)
         else:
-            app()
+            _run_app()
     except UsageError as error:
         _print_error_and_exit(error, 2)
     except (NextmartError, duckdb.Error) as error:
@@ -455,8 +482,30 @@ def main() -> None:
         sys.exit(130)
 
 
+def _run_app() -> None:
+    """Run the command that the arguments name; a wrong argument is a UsageError if the caller wants JSON."""
+    if not _wants_json():
+        app()
+        return
+    try:
+        exit_code = app(standalone_mode=False)
+    except Exception as error:
+        message: Any = getattr(error, "format_message", None)  # typer's errors in usage have it, and no public class
+        if message is None:
+            raise
+        raise UsageError(message()) from error
+    sys.exit(exit_code or 0)
+
+
+def _wants_json() -> bool:
+    return "--json" in sys.argv[1:]
+
+
 def _print_error_and_exit(error: Exception, exit_code: int) -> None:
     if os.environ.get("NEXTMART_DEBUG"):
-        raise error
-    say(f"nextmart: {redact(str(error))}")
+        say("".join(traceback.format_exception(error)))
+    message = redact(str(error))
+    if _wants_json():
+        report(json.dumps({"error": message, "exit_code": exit_code}))
+    say(f"nextmart: {message}")
     sys.exit(exit_code)

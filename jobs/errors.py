@@ -1,11 +1,10 @@
 """Errors that a user can act on: the command line prints the error's message without a traceback."""
 
 import difflib
-import os
 from collections.abc import Iterable
 
-SECRET_VARIABLES = ("OPENAI_API_KEY", "OPENAI_ADMIN_KEY", "PGPASSWORD", "MYSQL_PWD")
-"""Environment variables whose values must never appear in a log, a message or a table."""
+from jobs.secret_forms import SHORTEST, environment_secrets, forms
+
 _kept_secrets: dict[str, str] = {}
 
 
@@ -30,13 +29,15 @@ def keep_secret(secret: str, name: str) -> None:
 
 
 def redact(text: str) -> str:
-    """Return ``text`` with secrets replaced, so that it may be logged or stored.
+    """Return ``text`` with secrets replaced, in every form (:func:`jobs.secret_forms.forms`), so that it may be stored.
 
-    Secrets are the values of ``SECRET_VARIABLES`` in the environment and those that ``keep_secret`` was told.
+    Secrets are those in the environment (:func:`jobs.secret_forms.environment_secrets`) and those that ``keep_secret``
+    was told.
     """
-    secrets = {os.environ.get(variable, ""): variable for variable in SECRET_VARIABLES} | _kept_secrets
+    secrets = environment_secrets() | _kept_secrets
     # longer secrets are replaced first, because a secret may contain a shorter one
     for secret in sorted(secrets, key=len, reverse=True):
-        if len(secret) >= 4:
-            text = text.replace(secret, f"<{secrets[secret]}>")
+        if len(secret) >= SHORTEST:
+            for form in forms(secret):
+                text = text.replace(form, f"<{secrets[secret]}>")
     return text

@@ -1,4 +1,8 @@
-"""Progress on stderr: a bar if stderr is a terminal, else a line every ten seconds."""
+"""What people read: reports on stdout; progress on stderr, as a bar if stderr is a terminal, else as lines.
+
+Texts may come from others: from files, feeds, services and errors. Their control characters are never printed, and no
+secret is.
+"""
 
 import sys
 import time
@@ -9,6 +13,8 @@ from typing import Protocol
 
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+from jobs.errors import redact
 
 SECONDS_BETWEEN_LINES = 10.0
 
@@ -21,13 +27,23 @@ class Advance(Protocol):
 
 
 def say(text: str) -> None:
-    """Write one line for people to stderr."""
-    print(text, file=sys.stderr, flush=True)  # noqa: T201
+    """Write a line for people to stderr, without control characters and secrets: progress, a warning or an error."""
+    print(printable(redact(text)), file=sys.stderr, flush=True)  # noqa: T201
+
+
+def report(text: str) -> None:
+    """Write a result to stdout, without control characters and secrets."""
+    print(printable(redact(text)), flush=True)  # noqa: T201
 
 
 def printable(text: str) -> str:
     """Return ``text`` with its control characters replaced: they could move a terminal's cursor or hide other text."""
     return "".join(character if character.isprintable() or character == "\n" else "�" for character in text)
+
+
+def on_one_line(text: str) -> str:
+    """Return ``text`` as printable text without line breaks, which could pass for lines of a report."""
+    return printable(" ".join(text.split()))
 
 
 def stage_line(stage_name: str, counts: str, seconds: float) -> str:

@@ -9,13 +9,12 @@ import json
 import os
 import re
 import tomllib
+from collections.abc import Collection, Mapping
 from datetime import UTC, datetime
-from functools import cache
 from pathlib import Path
 from typing import Any, Literal
 
-import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 from pydantic_settings import (
     BaseSettings,
     PydanticBaseSettingsSource,
@@ -25,9 +24,10 @@ from pydantic_settings import (
 )
 
 from jobs.attachments import AttachedDatabase
+from jobs.dbt_vars import Vars, all_vars, complete_vars, default_vars
 from jobs.errors import UsageError, nearest
 from jobs.families import Family
-from jobs.files import project_folder
+from jobs.setting_types import allowed_values
 
 FILE_NAME = "nextmart.toml"
 PREFIX = "NEXTMART_"
@@ -38,36 +38,10 @@ NOT_SETTINGS = {
 """Environment variables that begin with ``NEXTMART_`` but are no settings, each with its meaning."""
 
 
-EVENT_IDENTITIES = (["event_id"], ["event_id", "item_id"])
-"""The values that the dbt var ``event_identity`` may have: the columns that make two rows the same event."""
-
-
-class EmbeddingModel(BaseModel):
-    """An embedding model, as an entry of the dbt var ``embedding_models`` describes it."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True, protected_namespaces=(), use_attribute_docstrings=True)
-
-    name: str
-    """The key of the entry, under which `ml.embeddings` keeps the vectors; it is no field of the entry itself."""
-    model: str
-    """The name by which the provider knows the model; by default the entry's name."""
-    provider: str
-    """The provider that makes the vectors: `local`, `openai` or `openai-batch`, files of `jobs/embedding/providers`."""
-    dimensions: int = Field(gt=0)
-    """Length of the model's vectors."""
-    price: float | None = Field(None, ge=0)
-    """Price in US dollars for each million tokens; unset: the price is unknown."""
-
-    @property
-    def key(self) -> dict[str, str | int]:
-        """The values that identify the model's rows in ``ml.embeddings``, by column, to be bound in a query."""
-        return {"embedding_model": self.name, "dimensions": self.dimensions}
-
-
 class PromptPrice(BaseModel):
     """Prices of a fine-tuned language model, in US dollars for each million tokens."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True, allow_inf_nan=False)
 
     training: float = Field(ge=0)
     """Price of training, paid for each epoch."""
@@ -75,53 +49,6 @@ class PromptPrice(BaseModel):
     """Price of the questions that the fine-tuned model is asked."""
     output: float = Field(ge=0)
     """Price of the fine-tuned model's answers."""
-
-
-class Vars(BaseModel):
-    """The dbt vars that both SQL and jobs read; only ``dbt_project.yml`` gives their defaults."""
-
-    model_config = ConfigDict(extra="ignore", frozen=True)
-
-    null_words: list[str]
-    price_decimal_sign: Literal[".", ","] | None
-    availability_words: dict[str, bool]
-    event_identity: list[str]
-    max_source_session_hours: float = Field(gt=0, allow_inf_nan=False)
-    sequence_scope: Literal["session", "visitor", "user"]
-    sequence_event_types: list[str]
-    collapse_repeats: bool
-    embedding_model: str
-    embedding_models: dict[str, dict[str, Any]]
-    recommendations_per_visitor: int = Field(gt=0)
-    similar_items_per_item: int = Field(gt=0)
-    allow_repeats: bool
-
-    @field_validator("event_identity", mode="before")
-    @classmethod
-    def _require_known_identity(cls, columns: Any) -> Any:
-        if columns not in EVENT_IDENTITIES:
-            raise ValueError(f"use {' or '.join(json.dumps(identity) for identity in EVENT_IDENTITIES)}")
-        return columns
-
-    @property
-    def embedding(self) -> EmbeddingModel:
-        """The embedding model that the dbt var ``embedding_model`` names.
-
-        Raises
-        ------
-        UsageError
-            If ``embedding_models`` has no such entry, or the entry is wrong.
-        """
-        name = self.embedding_model
-        if name not in self.embedding_models:
-            raise UsageError(
-                f"embedding_model '{name}' is none of embedding_models: {nearest(name, self.embedding_models)} "
-                f'For one of yours add [vars.embedding_models."{name}"] to {FILE_NAME}, with provider and dimensions.'
-            )
-        try:
-            return EmbeddingModel(**{"name": name, "model": name, **self.embedding_models[name]})
-        except ValidationError as error:
-            raise UsageError(_describe_errors(error, f"embedding_models.{name}.")) from error
 
 
 class Settings(BaseSettings):
@@ -135,6 +62,7 @@ class Settings(BaseSettings):
         nested_model_default_partial_update=True,
         use_attribute_docstrings=True,
         hide_input_in_errors=True,
+        allow_inf_nan=False,
     )
 
     # --- Files ---
@@ -161,7 +89,7 @@ class Settings(BaseSettings):
     for each. See [loading.md](loading.md#from-a-database)."""
 
     # --- Embedding ---
-    embedding_batch_size: int = Field(256, gt=0)
+    embedding_batch_size: int = Field(256, gt=0, le=100_000)
     """The most texts in one request; the vectors of a request are committed together."""
     embedding_too_long: Literal["truncate", "fail"] = "truncate"
     """What happens to a text that is longer than the model allows: `truncate` cuts it, `fail` leaves it out. Either way
@@ -172,11 +100,11 @@ class Settings(BaseSettings):
     """The most requests per minute; unset: the limit that the service reports."""
     embedding_tokens_per_minute: float | None = Field(None, gt=0)
     """The most tokens per minute; unset: the limit that the service reports."""
-    embedding_timeout_seconds: float = Field(60, gt=0)
+    embedding_timeout_seconds: float = Field(60, gt=0, le=86_400)
     """Longest wait for the answer to one request."""
-    embedding_patience_seconds: float = Field(120, gt=0)
+    embedding_patience_seconds: float = Field(120, gt=0, le=86_400)
     """How many seconds the service may fail before the run goes on with the vectors that exist."""
-    embedding_batch_wait_minutes: float = Field(0, ge=0)
+    embedding_batch_wait_minutes: float = Field(0, ge=0, le=10_080)
     """Provider `openai-batch`: how many minutes a run waits for the batches that it has submitted."""
     embedding_batch_enqueued_tokens: int | None = Field(None, gt=0)
     """Provider `openai-batch`: the most tokens in unfinished batches, if the service has such a limit; unset:
@@ -187,16 +115,16 @@ class Settings(BaseSettings):
     """Model families that are trained and compared each night, each named once."""
     parameters: dict[Family, dict[str, Any]] = {}
     """Hyper-parameters by model family; they replace the family's defaults (`docs/models.md`)."""
-    seed: int = Field(0, ge=0)
+    seed: int = Field(0, ge=0, lt=2**32)
     """Seed of every random choice: the same data and the same seed give the same tables."""
-    retrain_after_days: float = Field(7, ge=0)
+    retrain_after_days: float = Field(7, ge=0, le=3653)
     """Age in days at which a model is trained again. When one family is trained because of its age, the others are
     too."""
-    models_kept: int = Field(3, ge=1)
+    models_kept: int = Field(3, ge=1, le=1_000_000)
     """The number of newest models of each family whose weights are kept."""
 
     # --- Language models of a service ---
-    prompt_max_cost: float | None = Field(None, ge=0, allow_inf_nan=False)
+    prompt_max_cost: float | None = Field(None, ge=0)
     """The most US dollars that all models of one job (train, evaluate, recommend, experiment) may spend together on the
     provider `openai` of the family `llmseqprompt`. Unset: nothing is bought, and the error states the cost."""
     prompt_prices: dict[str, PromptPrice] = {}
@@ -211,14 +139,14 @@ class Settings(BaseSettings):
     `holdout_share` of all events in sequences lies."""
     holdout_share: float = Field(0.1, gt=0, lt=1)
     """Share of all events in sequences that the protocol `cutoff` holds out for the test."""
-    validation_limit: int = Field(2000, gt=0)
+    validation_limit: int = Field(2000, gt=0, le=10_000_000)
     """The most validation cases. They are made of the newest training sequences, at most a tenth. They decide when
     training stops and which model is live; models are then fitted again with them."""
     selection_metric: Literal["ndcg", "hit_rate", "mrr"] = "ndcg"
     """Metric by which the live model is chosen, on lists of 20 items for the validation cases."""
 
     # --- Recommendations ---
-    runs_kept: int = Field(3, ge=1)
+    runs_kept: int = Field(3, ge=1, le=1_000_000)
     """The number of newest runs of the recommend job whose rows `ml.recommendations` keeps for comparison."""
 
     # --- Vars ---
@@ -250,19 +178,21 @@ class Settings(BaseSettings):
             raise ValueError("two databases have the same name; case doesn't count in SQL")
         return {name: database.with_absolute_path(settings_file().parent) for name, database in databases.items()}
 
+    @model_validator(mode="after")
+    def _require_two_files(self) -> "Settings":
+        for name in ("warehouse", "published"):
+            if not getattr(self, name).name:
+                raise ValueError(f"setting '{name}' names no file")
+        if self.warehouse.resolve() == self.published.resolve():
+            raise ValueError(
+                f"settings 'warehouse' and 'published' name the same file, {self.published}: use two files"
+            )
+        return self
+
     @field_validator("vars")
     @classmethod
     def _check_and_complete_vars(cls, user_vars: dict[str, Any]) -> dict[str, Any]:
-        for name in user_vars:
-            if name not in default_vars():
-                raise ValueError(f"unknown dbt var '{name}': {nearest(name, default_vars())}")
-        models = user_vars.get("embedding_models", {})
-        if not isinstance(models, dict) or not all(isinstance(entry, dict) for entry in models.values()):
-            raise ValueError("embedding_models holds tables, such as {your-model: {provider: openai, dimensions: 768}}")
-        # the user's entries are added to the default entries; an entry named like a default one changes it
-        known = default_vars()["embedding_models"]
-        merged = {**known, **{name: {**known.get(name, {}), **entry} for name, entry in models.items()}}
-        return {**user_vars, "embedding_models": merged} if models else user_vars
+        return complete_vars(user_vars)
 
     @classmethod
     def settings_customise_sources(
@@ -281,11 +211,8 @@ class Settings(BaseSettings):
         return {**default_vars(), **self.vars}
 
     def job_vars(self) -> Vars:
-        """Return the dbt vars that jobs read, after checking their values."""
-        try:
-            return Vars(**self.merged_vars())
-        except ValidationError as error:
-            raise UsageError(_describe_errors(error)) from error
+        """Return the dbt vars that jobs read, after checking all vars."""
+        return all_vars(self.vars)
 
     def with_embedding_model(self, model: str | None, provider: str | None) -> "Settings":
         """Return settings with another embedding model or provider; None keeps the present model or provider."""
@@ -317,57 +244,58 @@ def settings_file() -> Path:
     return started_in / FILE_NAME if is_in_dbt and (started_in / FILE_NAME).exists() else Path(FILE_NAME)
 
 
-@cache
-def default_vars() -> dict[str, Any]:
-    """Read the dbt vars and their defaults from ``dbt_project.yml``."""
-    text = (project_folder("dbt_project") / "dbt_project.yml").read_text(encoding="utf-8")
-    return dict(yaml.safe_load(text)["vars"])
-
-
 def load_settings(**overrides: Any) -> Settings:
     """Read the settings; each of ``overrides`` that is not None replaces the setting of its name.
 
     Raises
     ------
     UsageError
-        If a setting is unknown (the error names the most similar one) or wrong, or ``nextmart.toml`` is not valid TOML.
+        If a setting is unknown (the error names the most similar one) or wrong, or ``nextmart.toml`` can't be read. The
+        message says where the value stands and which values are allowed.
     """
-    unknown = {
-        name
-        for name in os.environ
-        if name.startswith(PREFIX)
-        and name not in NOT_SETTINGS
-        and name[len(PREFIX) :].lower() not in Settings.model_fields
-    }
-    for name in sorted(unknown):
-        known = [PREFIX + field.upper() for field in Settings.model_fields]
-        raise UsageError(f"unknown setting in the environment: {name}; {nearest(name, known)}")
+    known = [PREFIX + field.upper() for field in Settings.model_fields]
+    for name in sorted(os.environ):
+        if name.startswith(PREFIX) and name not in NOT_SETTINGS and name.upper() not in known:
+            raise UsageError(f"unknown setting in the environment: {name}; {nearest(name, known)}")
+    overrides = {name: value for name, value in overrides.items() if value is not None}
     try:
-        return Settings(**{name: value for name, value in overrides.items() if value is not None})
+        return Settings(**overrides)
     except ValidationError as error:
-        raise UsageError(_describe_errors(error)) from error
+        raise UsageError("\n".join(_describe_error(problem, overrides) for problem in error.errors())) from error
     except SettingsError as error:  # an environment variable that holds a list or table is not valid JSON
         raise UsageError(f"{error}; lists and tables are written as JSON in a variable") from error
     except tomllib.TOMLDecodeError as error:
-        raise UsageError(f"{FILE_NAME} is not valid TOML: {error}") from error
+        raise UsageError(f"{settings_file()} is not valid TOML: {error}") from error
+    except (OSError, UnicodeDecodeError) as error:
+        raise UsageError(f"{settings_file()} can't be read: {error}; it is a text file in UTF-8") from error
+    except UsageError as error:
+        raise UsageError(f"{_place('vars', overrides)}{error}") from error
 
 
-def _describe_errors(error: ValidationError, key_prefix: str = "") -> str:
-    lines = []
-    for problem in error.errors():
-        if problem["loc"][:1] == ("attach",):
-            lines.append(_describe_attach_error(problem["loc"], problem["type"], problem["msg"]))
-            continue
-        name = key_prefix + ".".join(str(part) for part in problem["loc"])
-        if problem["type"] == "extra_forbidden" and key_prefix:
-            lines.append(
-                f"unknown setting '{name}': {nearest(name.removeprefix(key_prefix), EmbeddingModel.model_fields)}"
-            )
-        elif problem["type"] == "extra_forbidden":
-            lines.append(f"unknown setting '{name}' in {FILE_NAME}: {nearest(name, Settings.model_fields)}")
-        else:
-            lines.append(f"setting '{name}': {problem['msg']} (got {problem['input']!r})")
-    return "\n".join(lines)
+def _place(name: str, overrides: Collection[str]) -> str:
+    """Return where the value of a setting stands, as an error message begins; empty if it stands nowhere."""
+    variable = PREFIX + name.upper()
+    if name in overrides:
+        return "dbt: " if name == "vars" else f"--{name.replace('_', '-')}: "
+    return f"{variable}: " if variable in os.environ else f"{settings_file()}: "
+
+
+def _describe_error(problem: Mapping[str, Any], overrides: Collection[str]) -> str:
+    location, message = problem["loc"], str(problem["msg"]).removeprefix("Value error, ")
+    name = ".".join(str(part) for part in location)
+    place = _place(str(location[0]), overrides) if location else ""
+    if location[:1] == ("attach",):
+        return _describe_attach_error(location, problem["type"], message)
+    if problem["type"] == "extra_forbidden" and len(location) == 1:
+        hint = (
+            "it is a dbt var: write it below [vars]" if name in default_vars() else nearest(name, Settings.model_fields)
+        )
+        return f"unknown setting '{name}' in {settings_file()}: {hint}"
+    if not location:
+        return message
+    says_what_is_allowed = problem["type"] == "value_error"
+    allowed = "" if says_what_is_allowed else f"; allowed: {allowed_values(Settings, location, with_null=False)}"
+    return f"{place}setting '{name}': {message} (got {problem['input']!r}){allowed}"
 
 
 def _describe_attach_error(location: tuple[int | str, ...], kind: str, message: str) -> str:

@@ -56,7 +56,7 @@ def example(tmp_path, real_data):
         def call(*command):
             done = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True, check=False)
             assert done.returncode == 0, done.stdout + done.stderr
-            return done.stderr
+            return done.stderr + done.stdout
 
         call.folder = tmp_path
         call.load = lambda: call("nextmart", "load")

@@ -2,8 +2,9 @@
 
 import pytest
 
+from jobs.dbt_vars import default_vars
 from jobs.errors import UsageError
-from jobs.settings import Settings, default_vars, load_settings
+from jobs.settings import Settings, load_settings
 
 
 def models(**entries):

@@ -56,8 +56,15 @@
    refresh. The default of max_source_session_hours is left out, because builds recorded no such number before there was
    this setting. #}
 {% macro session_rule() -%}
-    gap {{ var('session_gap_minutes') }} min, longest {{ var('max_session_minutes') }} min,
+    gap {{ as_number_text(var('session_gap_minutes')) }} min,
+    {{- ' ' }}longest {{ as_number_text(var('max_session_minutes')) }} min,
     {{- ' ' }}{{ var('max_session_events') }} events
-    {%- if var('max_source_session_hours') != 24 %}, longest of the tracker {{ var('max_source_session_hours') }} h
-    {%- endif %}
+    {%- if var('max_source_session_hours') != 24 -%}
+    {{- ', longest of the tracker ' ~ as_number_text(var('max_source_session_hours')) ~ ' h' -}}
+    {%- endif -%}
+{%- endmacro %}
+
+{# A number as text: 30 and 30.0 are the same text. #}
+{% macro as_number_text(number) -%}
+    {{ number if number is none else '%.15g' | format(number | float) }}
 {%- endmacro %}

@@ -8,15 +8,16 @@ id of the person.
 import secrets
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Literal
 
 import duckdb
 
 from jobs.commands.publish import withdraw_visitors
-from jobs.errors import NextmartError, UsageError
+from jobs.errors import NextmartError, UsageError, redact
 from jobs.settings import Settings
 from jobs.warehouse.clock import now
-from jobs.warehouse.connection import SCHEMAS, Connection, count_rows, quoted, transaction
+from jobs.warehouse.connection import SCHEMAS, Connection, connect, count_rows, quoted, transaction
 from jobs.warehouse.dbt_macros import dbt_macros
 from jobs.warehouse.job_runs import JobRun
 
@@ -219,6 +220,8 @@ class Person:
 def forget(connection: Connection, settings: Settings, person: Person, run_record: JobRun) -> None:
     """Delete a person from the warehouse and the published file; record the deletion, without the person's id.
 
+    A published file that can't be read stays as it is; the run's detail says so in ``published_problem``.
+
     Raises
     ------
     NextmartError
@@ -227,7 +230,7 @@ def forget(connection: Connection, settings: Settings, person: Person, run_recor
     """
     try:
         visitors = collect_rows_to_delete(connection, person, settings.job_vars().null_words)
-        published_count = withdraw_visitors(connection, settings.published, visitors)
+        published_count, problem = _withdraw_if_readable(connection, settings.published, visitors)
         if count_rows(connection, "forgotten_events"):
             _remove_checkpoints(settings)
         with transaction(connection):
@@ -243,8 +246,39 @@ def forget(connection: Connection, settings: Settings, person: Person, run_recor
     run_record.detail = {
         "deleted": deleted,
         "published": published_count,
+        "published_problem": problem.replace(person.id.strip(), "…"),
         "due_for_retraining": [name for (name,) in due],
     }
+
+
+def _withdraw_if_readable(connection: Connection, published_file: Path, visitors: list[str]) -> tuple[int, str]:
+    """Delete the rows of visitors from the published file; return their number, and why the file can't be read.
+
+    Raises
+    ------
+    duckdb.Error
+        If the file can be read, but not be replaced: the disk is full, for example.
+    """
+    try:
+        return withdraw_visitors(connection, published_file, visitors), ""
+    except duckdb.Error:
+        problem = _why_unreadable(published_file)
+        if not problem:
+            raise
+        return 0, problem
+
+
+def _why_unreadable(published_file: Path) -> str:
+    """Return the error of reading every value of the published file; an empty text if there is none."""
+    try:
+        with connect(published_file, read_only=True) as copy:
+            tables = copy.execute("select table_name from duckdb_tables() where schema_name = 'recommendations'")
+            for (table,) in tables.fetchall():
+                relation = f"recommendations.{quoted(table)}"
+                copy.execute(f"select count(hash(rows)) from {relation} as rows")
+    except (NextmartError, duckdb.Error) as error:
+        return redact(str(error))
+    return ""
 
 
 def collect_rows_to_delete(connection: Connection, person: Person, null_words: Sequence[str] = ()) -> list[str]:

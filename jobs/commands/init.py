@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from jobs.dbt_vars import default_vars
 from jobs.errors import NextmartError
 from jobs.loading.proposals.common_names import ITEM_COLUMN_NAMES, named_columns
 from jobs.loading.proposals.feeds import propose_catalogue_feed, propose_plain_feed, propose_preset_feed, without_column
@@ -17,7 +18,6 @@ from jobs.loading.proposals.settings import QUESTION, SettingProposal, propose_s
 from jobs.loading.proposals.toml_text import settings_text
 from jobs.loading.proposals.trials import reads_rows, try_feed
 from jobs.progress import printable
-from jobs.settings import default_vars
 from jobs.warehouse.connection import Connection, connect, prepare_warehouse
 
 MOST_TEXTS_PER_ITEM = 1.5

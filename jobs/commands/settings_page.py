@@ -1,7 +1,8 @@
 """Print ``docs/settings.md``, the page of every setting and dbt var: ``python -m jobs.commands.settings_page``.
 
 Descriptions are read from the definitions: below each field in ``jobs/settings.py``, and above each var in
-``dbt_project.yml``. Both files divide them into sections by lines such as ``# --- Events ---``.
+``dbt_project.yml``; types and ranges from the classes that check them. Both
+files divide them into sections by lines such as ``# --- Events ---``.
 """
 
 import inspect
@@ -9,15 +10,16 @@ import json
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from typing import Any
 
 import yaml
 from pydantic import BaseModel
 
 from jobs.attachments import AttachedDatabase
+from jobs.dbt_vars import AllVars, EmbeddingModel, default_vars
 from jobs.files import project_folder
 from jobs.loading.feed_settings import FeedSettings
-from jobs.settings import NOT_SETTINGS, EmbeddingModel, PromptPrice, Settings, default_vars
+from jobs.setting_types import type_in_words
+from jobs.settings import NOT_SETTINGS, PromptPrice, Settings
 
 INTRODUCTION = """\
 <!-- Made by `make docs` from jobs/settings.py and dbt_project/dbt_project.yml: change it there. -->
@@ -26,15 +28,16 @@ INTRODUCTION = """\
 
 Settings are read from `nextmart.toml` in the working folder. An environment variable wins over the file: its name is
 `NEXTMART_` and the setting's name in capitals, such as `NEXTMART_SEED`; lists and tables are written as JSON in it. A
-command's own option, such as `--warehouse`, wins over both. An unknown name, or a value of the wrong type, stops the
-command with exit code 2.
+command's own option, such as `--warehouse`, wins over both. An unknown name, or a value that is not allowed,
+stops the command with exit code 2 before anything runs: the message names the place, the value and what is allowed.
 
 The keys of an API (`OPENAI_API_KEY`) are never settings: they are read from the environment alone, as
 `OPENAI_BASE_URL` is."""
 
 VARS = """\
-What SQL reads too is a dbt var. Set it in the table `[vars]` of `nextmart.toml`, or with dbt's `--vars`. An unknown var
-stops the command."""
+What SQL reads too is a dbt var. Set it in the table `[vars]` of `nextmart.toml`. A `dbt build` that is not called by
+`nextmart run` stops where `[vars]` holds values that dbt was not given by its option `--vars`, or by the
+`dbt_project.yml` of a project that uses this one as a package."""
 
 LONGEST_IN_TABLE = 60  # a default of more characters is printed below the table of settings, not in it
 
@@ -92,21 +95,24 @@ def sections(file_text: str) -> Iterator[tuple[str, list[str]]]:
 
 
 def dbt_var_rows(var_names: list[str]) -> list[SettingRow]:
-    """Return a row of the settings page for each dbt var, with the type and meaning from the comment above the var.
+    """Return a row of the settings page for each dbt var, with the meaning from the comment above the var.
 
     Raises
     ------
     ValueError
-        If a var has no comment above it that begins with a type in brackets.
+        If a var has no comment above it.
     """
+    types = AllVars.model_json_schema()["properties"]
     comments = dict(re.findall(r"((?:^  # .*\n)+)^  (\w+):", _dbt_vars_yaml(), flags=re.MULTILINE))
     by_name = {name: re.sub(r"\s*^  # ", " ", text, flags=re.MULTILINE).strip() for text, name in comments.items()}
     rows = []
     for name in var_names:
-        described = re.fullmatch(r"\[(.+?)\] (.+)", by_name.get(name, ""))
-        if not described:
-            raise ValueError(f"dbt_project.yml: the comment above the var '{name}' must be: [type] meaning")
-        rows.append(SettingRow(name, described[1], f"`{json.dumps(default_vars()[name])}`", described[2]))
+        if not by_name.get(name):
+            raise ValueError(f"dbt_project.yml: the comment above the var '{name}' must be its meaning")
+        if name not in types:
+            raise ValueError(f"jobs/dbt_vars.py: AllVars lacks the var '{name}', with its type and range")
+        type_words = type_in_words(types[name], with_null=True)
+        rows.append(SettingRow(name, type_words, f"`{json.dumps(default_vars()[name])}`", by_name[name]))
     return rows
 
 
@@ -133,31 +139,13 @@ def _field_rows(model_class: type[BaseModel], computed_defaults: Mapping[str, st
     return [
         SettingRow(
             name,
-            _type_in_words(field),
+            type_in_words(field),
             computed_defaults.get(name)
             or ("unset" if field["default"] is None else f"`{json.dumps(field['default'])}`"),
             " ".join(field["description"].split()),
         )
         for name, field in schema["properties"].items()
     ]
-
-
-def _type_in_words(field_schema: Mapping[str, Any]) -> str:
-    """Return a JSON schema's type in words."""
-    if "anyOf" in field_schema:
-        return " or ".join(
-            _type_in_words(alternative) for alternative in field_schema["anyOf"] if alternative.get("type") != "null"
-        )
-    if "enum" in field_schema:
-        return " or ".join(f"`{word}`" for word in field_schema["enum"])
-    if field_schema.get("type") == "array":
-        return f"list of {_type_in_words(field_schema['items'])}s"
-    if field_schema.get("type") == "object":
-        return "table"
-    words = {"path": "path", "date-time": "time"}.get(field_schema.get("format", ""), field_schema.get("type", ""))
-    bounds = {"minimum": "at least", "exclusiveMinimum": "above", "maximum": "at most", "exclusiveMaximum": "below"}
-    limits = [f"{word} {field_schema[bound]:g}" for bound, word in bounds.items() if bound in field_schema]
-    return ", ".join(["text" if words == "string" else words, *limits])
 
 
 def _section_in_markdown(title: str, rows: list[SettingRow]) -> Iterator[str]:

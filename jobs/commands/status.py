@@ -5,6 +5,7 @@ from typing import Any
 
 import duckdb
 
+from jobs.errors import NextmartError, redact
 from jobs.loading.feed_settings import read_feeds
 from jobs.loading.feed_states import feed_states
 from jobs.settings import Settings
@@ -44,9 +45,23 @@ OPEN_BATCHES = """
 
 MODELS_DUE = "select model_version, model, deleted_at from ml.models_due order by model_version"
 
+DAMAGED_MODELS = """
+    -- Models that lost their place because their weights are damaged
+    select model_version, changed_at from ml.champions
+    qualify row_number() over (partition by model_version order by changed_at desc) = 1
+        and reason = 'not live: its weights are damaged'
+    order by changed_at desc
+"""
+
 NEWEST_BUILD = """
     select batch_id, event_count, rejected_count, late_count, very_late_count from staging.event_batches
     order by batch_id desc limit 1
+"""
+
+LAST_PUBLISHED_FILE = """
+    select detail ->> 'file' as file from ml.job_runs
+    where job = 'publish' and status = 'done'
+    order by started_at desc, run_id desc limit 1
 """
 
 SOURCE_FRESHNESS = (
@@ -82,18 +97,31 @@ def status(connection: Connection, settings: Settings) -> dict[str, Any]:
         "embedding_batches": _query_rows(connection, OPEN_BATCHES),
         "last_runs": _query_rows(connection, LAST_RUNS),
         "live_model": next(iter(_query_rows(connection, LIVE_MODEL)), None),
+        "damaged_models": _query_rows(connection, DAMAGED_MODELS),
         "due_for_retraining": _query_rows(connection, MODELS_DUE),
-        "published": _read_publication(settings.published),
+        "published": _read_publication(connection, settings.published),
     }
 
 
-def _read_publication(published_file: Path) -> dict[str, Any] | None:
-    """Return the path of the published file and when it was published; None if there is no such file."""
+def _read_publication(connection: Connection, published_file: Path) -> dict[str, Any] | None:
+    """Return the path of the published file and what it says of its publication; None if there is no such file.
+
+    The file that this warehouse was last published to is looked at if the settings name one that does not exist. If the
+    file can't be read, ``problem`` says why.
+    """
+    if not published_file.exists():
+        last = _query_rows(connection, LAST_PUBLISHED_FILE)
+        published_file = Path(last[0]["file"]) if last and last[0]["file"] else published_file
     if not published_file.exists():
         return None
-    with connect(published_file, read_only=True) as copy:
-        publications = _query_rows(copy, "from recommendations.publication")
-    return {"file": str(published_file), **publications[0]} if publications else None
+    try:
+        with connect(published_file, read_only=True) as copy:
+            publications = _rows_of(copy.execute("from recommendations.publication"))
+    except (NextmartError, duckdb.Error) as error:
+        return {"file": str(published_file), "published_at": None, "problem": redact(str(error))}
+    if not publications:
+        return {"file": str(published_file), "published_at": None, "problem": "it says of no publication"}
+    return {"file": str(published_file), **publications[0], "problem": None}
 
 
 def _query_value(connection: Connection, query: str) -> int | None:
@@ -105,9 +133,12 @@ def _query_value(connection: Connection, query: str) -> int | None:
 def _query_rows(connection: Connection, query: str) -> list[dict[str, Any]]:
     """Return the rows of a query as dictionaries; no rows if a table of the query is not built, or not within reach."""
     try:
-        result = connection.execute(query)
+        return _rows_of(connection.execute(query))
     # BinderException: a view reads a database that is not attached
     except (duckdb.CatalogException, duckdb.BinderException):
         return []
+
+
+def _rows_of(result: Connection) -> list[dict[str, Any]]:
     columns = [column[0] for column in result.description or []]
     return [dict(zip(columns, row, strict=True)) for row in result.fetchall()]

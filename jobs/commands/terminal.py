@@ -4,11 +4,10 @@ from pathlib import Path
 from typing import Any
 
 from rich.console import Console
-from rich.markup import escape
 from rich.table import Table
 
 from jobs.embedding.plan import EmbedPlan
-from jobs.progress import printable
+from jobs.progress import on_one_line, printable, report
 from jobs.warehouse.connection import connect
 
 FILES_SHOWN = 3
@@ -38,29 +37,33 @@ LEADERBOARD = """
 
 def print_recommendations(published_file: Path, warehouse_file: Path) -> None:
     """Print the leaderboard of models, and for a few visitors the items they looked at and their recommendations."""
-    console = Console(stderr=True, highlight=False, soft_wrap=True)
     with connect(warehouse_file, read_only=True) as connection:
         titles = dict(connection.execute(TITLES).fetchall())
         visitors = connection.execute(EXAMPLE_VISITORS).fetchall()
     with connect(published_file, read_only=True) as copy:
-        print_leaderboard(console, copy.execute(LEADERBOARD).fetchall())
+        print_leaderboard(copy.execute(LEADERBOARD).fetchall())
         for visitor, items in visitors:
-            console.print(f"\n{escape(printable(visitor))} looked at")
+            report(f"\n{on_one_line(visitor)} looked at")
             for item in items:
-                console.print(f"    {escape(printable(titles[item]))}")
-            console.print("and gets")
+                report(f"    {on_one_line(titles[item])}")
+            report("and gets")
             chosen = copy.execute("select rank, title, reason from recommendations_for(?)", [visitor]).fetchmany(5)
             for rank, title, reason in chosen:
-                console.print(f"  {rank} {escape(printable(title))}  [dim]({escape(printable(reason))})[/dim]")
-    console.print(f"\nQuery it: {published_file} (README, Three queries)")
+                report(f"  {rank} {on_one_line(title)}  ({on_one_line(reason)})")
+    report(f"\nQuery it: {published_file} (README, Three queries)")
 
 
-def print_leaderboard(console: Console, leaderboard_rows: list[tuple[Any, ...]]) -> None:
+def print_table(table: Table) -> None:
+    """Print a table on stdout. Square brackets in its texts are text, no markup."""
+    Console(markup=False, emoji=False, highlight=False).print(table)
+
+
+def print_leaderboard(leaderboard_rows: list[tuple[Any, ...]]) -> None:
     """Print the leaderboard: each model's metrics on the hold-out, the best model first."""
     table = Table("model", "nDCG@10", "hit rate@10", "coverage@10", "live", title="Models on the hold-out")
     for model, ndcg, hit_rate, coverage, is_live in leaderboard_rows:
         table.add_row(model, f"{ndcg:.3f}", f"{hit_rate:.3f}", f"{coverage:.2f}", "yes" if is_live else "")
-    console.print(table)
+    print_table(table)
 
 
 def print_plans(embedding_plans: list[EmbedPlan]) -> None:
@@ -71,15 +74,15 @@ def print_plans(embedding_plans: list[EmbedPlan]) -> None:
     for plan in embedding_plans:
         cost = "unknown" if plan.cost is None else format_dollars(plan.cost)
         table.add_row(
-            plan.provider,
-            plan.embedding_model,
+            on_one_line(plan.provider),
+            on_one_line(plan.embedding_model),
             f"{plan.items:,}",
             f"{plan.texts:,}",
             f"{plan.tokens:,}",
             cost,
             f"{plan.minutes:,.1f}",
         )
-    Console(stderr=True).print(table)
+    print_table(table)
 
 
 def format_dollars(dollars: float) -> str:
@@ -138,46 +141,65 @@ def feed_line(feed: dict[str, Any]) -> str:
 
 def print_status(warehouse_state: dict[str, Any]) -> None:
     """Print the state of the warehouse (:func:`jobs.commands.status.status`)."""
-    console = Console(stderr=True)
     for name, count in warehouse_state["counts"].items():
-        console.print(f"{name:<32}{'not built yet' if count is None else f'{count:>12,}'}")
+        report(f"{name:<32}{'not built yet' if count is None else f'{count:>12,}'}")
     for source in warehouse_state["freshness"]:
         newest, name = source["newest_loaded_at"], f"newest row of {source['source_table']}"
-        console.print(f"{name:<32}{f'{newest:%Y-%m-%d %H:%M} UTC' if newest else 'none'}")
+        report(f"{name:<32}{f'{newest:%Y-%m-%d %H:%M} UTC' if newest else 'none'}")
     for feed in warehouse_state["feeds"]:
-        console.print(feed_line(feed), markup=False, soft_wrap=True)
+        report(feed_line(feed))
     if build := warehouse_state["newest_build"]:
         late, rejected = (100 * build[part] / build["event_count"] for part in ("late_count", "rejected_count"))
         shares = f"{late:.1f} % late, {rejected:.1f} % rejected"
-        console.print(f"{'events of the newest build':<32}{build['event_count']:>12,}: {shares}")
+        report(f"{'events of the newest build':<32}{build['event_count']:>12,}: {shares}")
     for waiting in warehouse_state["embedding_backlog"]:
         label = f"embeddings: items {'to come' if waiting['status'] == 'missing' else waiting['status']}"
-        why = f" ({waiting['error']})" if waiting["error"] else f" since {waiting['missing_since']:%Y-%m-%d %H:%M} UTC"
-        console.print(f"{label:<32}{waiting['items']:>12,}{why}")
+        since = f"since {waiting['missing_since']:%Y-%m-%d %H:%M} UTC"
+        why = f"({on_one_line(waiting['error'])})" if waiting["error"] else since
+        report(f"{label:<32}{waiting['items']:>12,} {why}")
     for batch in warehouse_state["embedding_batches"]:
-        label = f"{batch['texts']:,} texts of {batch['embedding_model']}"
-        console.print(f"under way: {label}, {batch['status']}, handed in {batch['created_at']:%Y-%m-%d %H:%M} UTC")
+        label = on_one_line(f"{batch['texts']:,} texts of {batch['embedding_model']}, {batch['status']}")
+        report(f"under way: {label}, handed in {batch['created_at']:%Y-%m-%d %H:%M} UTC")
     table = Table(title="Last runs", title_justify="left")
     for name in ("job", "status", "started (UTC)", "rows out", "error"):
         table.add_column(name)
     for run in warehouse_state["last_runs"]:
         rows = "" if run["rows_out"] is None else f"{run['rows_out']:,}"
-        table.add_row(run["job"], run["status"], f"{run['started_at']:%Y-%m-%d %H:%M}", rows, run["error"] or "")
-    console.print(table)
-    live, published = warehouse_state["live_model"], warehouse_state["published"]
-    console.print(
-        f"live model: {live['model_version']} (history before {live['data_cutoff_at']:%Y-%m-%d}, "
-        f"nDCG@20 {live['ndcg_at_20']:.4f}){', pinned' if live['is_pinned'] else ''}; {live['reason']}"
-        if live and live["ndcg_at_20"] is not None
-        else "live model: none yet"
-    )
+        error = on_one_line(run["error"] or "")
+        table.add_row(run["job"], run["status"], f"{run['started_at']:%Y-%m-%d %H:%M}", rows, error)
+    print_table(table)
+    _print_models(warehouse_state)
+    report(publication_line(warehouse_state["published"]))
+
+
+def _print_models(warehouse_state: dict[str, Any]) -> None:
+    live = warehouse_state["live_model"]
+    if live and live["ndcg_at_20"] is not None:
+        pinned, reason = ", pinned" if live["is_pinned"] else "", on_one_line(live["reason"] or "")
+        report(
+            f"live model: {live['model_version']} (history before {live['data_cutoff_at']:%Y-%m-%d}, "
+            f"nDCG@20 {live['ndcg_at_20']:.4f}){pinned}; {reason}"
+        )
+    else:
+        report("live model: none yet")
+    for model in warehouse_state["damaged_models"]:
+        report(
+            f"damaged weights: {model['model_version']}, not live since {model['changed_at']:%Y-%m-%d %H:%M} UTC; "
+            "the next `nextmart run` trains a new one if none is fresh"
+        )
     for model in warehouse_state["due_for_retraining"]:
-        console.print(
+        report(
             f"due for retraining: {model['model_version']} (learnt from events deleted "
             f"{model['deleted_at']:%Y-%m-%d %H:%M} UTC)"
         )
-    console.print(
-        f"published: {published['file']} at {published['published_at']:%Y-%m-%d %H:%M} UTC"
-        if published
-        else "published: nothing yet"
-    )
+
+
+def publication_line(publication: dict[str, Any] | None) -> str:
+    """Return what is published (``published`` of :func:`jobs.commands.status.status`) as a line for people."""
+    if publication is None:
+        return "published: nothing yet"
+    if publication["problem"]:
+        return f"published: {publication['file']} can't be read, and `nextmart publish` writes it anew: " + on_one_line(
+            publication["problem"]
+        )
+    return f"published: {publication['file']} at {publication['published_at']:%Y-%m-%d %H:%M} UTC"

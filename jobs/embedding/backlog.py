@@ -3,10 +3,10 @@
 from collections.abc import Iterator
 from dataclasses import dataclass
 
+from jobs.dbt_vars import EmbeddingModel
 from jobs.embedding.batching import Text, fit_to_limit
 from jobs.embedding.provider import Provider
 from jobs.embedding.stored_vectors import store_failures
-from jobs.settings import EmbeddingModel
 from jobs.warehouse.connection import Connection
 from jobs.warehouse.job_runs import JobRun
 

@@ -5,11 +5,12 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass
 from typing import Any
 
+from jobs.dbt_vars import EmbeddingModel
 from jobs.embedding.backlog import MissingTexts, count_missing_texts, sample_missing_texts
 from jobs.embedding.batching import fit_to_limit
 from jobs.embedding.provider import DirectProvider, Provider, RateLimits
 from jobs.embedding.providers import provider_for
-from jobs.settings import EmbeddingModel, Settings
+from jobs.settings import Settings
 from jobs.warehouse.connection import Connection
 
 SAMPLE_SIZE = 1000  # missing texts whose tokens are counted (all of them, if there are fewer)

@@ -6,8 +6,8 @@ import numpy as np
 import pyarrow as pa
 
 from jobs.core.arrays import Bools, Floats
+from jobs.dbt_vars import EmbeddingModel
 from jobs.embedding.batching import Text
-from jobs.settings import EmbeddingModel
 from jobs.warehouse.clock import now
 from jobs.warehouse.connection import Connection
 

@@ -41,7 +41,7 @@ def experiment(
     """
     evaluation_data = read_evaluation_data(connection, settings, experiment_spec.protocol, experiment_spec.test_limit)
     vectors = read_vectors(connection, settings, experiment_spec.variants(), evaluation_data.catalog, max_cost)
-    # searches and runs share one Services object, so that prompt_max_cost limits what both spend together
+    # searches and runs share one PaidServices object, so that prompt_max_cost limits what both spend together
     paid_services = PaidServices(connection, settings)
     search_results, failed_searches = search_hyperparameters(paid_services, experiment_spec, evaluation_data, max_cost)
     planned_runs = plan_runs(experiment_spec, evaluation_data, vectors)

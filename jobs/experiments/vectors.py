@@ -2,12 +2,13 @@
 
 from jobs.core.arrays import Floats
 from jobs.core.catalog import Catalog
+from jobs.dbt_vars import EmbeddingModel
 from jobs.embedding.backfill import EmbedOptions
 from jobs.embedding.backlog import ITEM_TEXTS
 from jobs.errors import NextmartError
 from jobs.experiments.spec import Variant
 from jobs.orchestration.run_job import run_job
-from jobs.settings import EmbeddingModel, Settings
+from jobs.settings import Settings
 from jobs.warehouse.connection import Connection
 from jobs.warehouse.dbt_macros import dbt_macros
 from jobs.warehouse.reading import read_embeddings

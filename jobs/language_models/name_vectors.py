@@ -6,6 +6,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from jobs.core.arrays import Floats
+from jobs.dbt_vars import EmbeddingModel
 from jobs.embedding.batching import fit_to_limit, pack_requests
 from jobs.embedding.budget import Budget, BudgetExceeded
 from jobs.embedding.dispatch import Dispatcher
@@ -14,7 +15,7 @@ from jobs.embedding.providers import provider_for
 from jobs.embedding.stored_vectors import store_vectors
 from jobs.errors import UsageError
 from jobs.progress import say
-from jobs.settings import EmbeddingModel, Settings
+from jobs.settings import Settings
 from jobs.warehouse.connection import Connection
 
 STORED_VECTORS = """

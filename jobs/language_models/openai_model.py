@@ -45,7 +45,7 @@ class OpenAIModel(LanguageModel):
     hyperparameters : mapping
         The recommender LLMSeqPrompt's hyperparameters. Only ``epochs`` is read; the service itself chooses the learning
         rate, the batch size and the like.
-    paid_services : Services
+    paid_services : PaidServices
         Access to the record of paid requests, and to the spending limit.
 
     Attributes

@@ -33,7 +33,7 @@ def make(
         A key of ``FAMILIES``.
     hyperparameters : mapping, optional
         Hyper-parameter name -> value.
-    paid_services : Services, optional
+    paid_services : PaidServices, optional
         Paid language-model services. Only LLMSeqPrompt uses them, by itself or as a part of a fusion.
 
     Raises

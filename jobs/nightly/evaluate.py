@@ -7,8 +7,8 @@ people to read.
 from jobs.evaluation.measure import hash_cases, measure, store_measurement
 from jobs.evaluation.protocols import split_history, split_with_indices
 from jobs.language_models.services import PaidServices
-from jobs.nightly.model_store import ModelRow, drop_old_weights, load_model, newest_models
-from jobs.nightly.promotion import promote, why_unusable
+from jobs.nightly.model_store import ModelRow, drop_old_weights, load_model
+from jobs.nightly.promotion import promote, usable_models
 from jobs.settings import Settings
 from jobs.warehouse.connection import Connection, transaction
 from jobs.warehouse.job_runs import JobRun
@@ -17,15 +17,12 @@ from jobs.warehouse.reading import read_catalog, read_sequences
 
 def evaluate(connection: Connection, settings: Settings, run_record: JobRun) -> None:
     """Measure the models without test metrics, then choose the live model from the families in ``settings.models``."""
-    newest = newest_models(connection)
-    usable_models = [
-        newest[family] for family in settings.models if family in newest and not why_unusable(newest[family], settings)
-    ]
-    unmeasured_models = [model_row for model_row in usable_models if not _has_test_metrics(connection, model_row)]
-    run_record.rows_in = len(usable_models)
+    usable = usable_models(connection, settings, run_record)
+    unmeasured_models = [model_row for model_row in usable if not _has_test_metrics(connection, model_row)]
+    run_record.rows_in = len(usable)
     if unmeasured_models:
         _measure_on_test(connection, settings, unmeasured_models, run_record)
-    run_record.detail["live"] = promote(connection, settings, usable_models)
+    run_record.detail["live"] = promote(connection, settings, usable)
     drop_old_weights(connection, settings.models_kept)
 
 

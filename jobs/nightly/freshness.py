@@ -7,9 +7,10 @@ from datetime import datetime, timedelta
 from enum import Enum
 from typing import Any
 
+from jobs.dbt_vars import Vars
 from jobs.models.base import Model
 from jobs.nightly.model_store import SCHEMA_VERSION, ModelRow
-from jobs.settings import Settings, Vars
+from jobs.settings import Settings
 from jobs.warehouse.connection import Connection
 
 LEFT_BEHIND_MODELS = """
@@ -45,6 +46,7 @@ class DueReason(Enum):
     CONFIGURED_DIFFERENTLY = "has other parameters, settings or vars than its newest model"
     LEARNT_DELETED_EVENTS = "has a newest model that has learnt from events that were deleted"
     NO_WEIGHTS = "has a newest model whose weights are gone"
+    DAMAGED_WEIGHTS = "has a newest model whose weights are damaged"
     OTHER_CASES = "was measured on other validation cases than the families that are trained because of their age"
 
 
@@ -79,6 +81,7 @@ def due_families(
             DueReason.CONFIGURED_DIFFERENTLY: newest_model.fingerprint != fingerprint,
             DueReason.LEARNT_DELETED_EVENTS: newest_model.model_version in learnt_deleted,
             DueReason.NO_WEIGHTS: not newest_model.has_weights,
+            DueReason.DAMAGED_WEIGHTS: newest_model.is_damaged,
         }
         return next((reason for reason, applies in checks.items() if applies), None)
 

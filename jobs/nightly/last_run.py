@@ -4,8 +4,8 @@ import json
 from dataclasses import dataclass
 from typing import Any
 
+from jobs.dbt_vars import Vars
 from jobs.nightly.model_store import ModelRow
-from jobs.settings import Vars
 from jobs.warehouse.connection import Connection
 
 NO_MODEL = "no-model"

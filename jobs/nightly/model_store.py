@@ -3,11 +3,12 @@
 import hashlib
 import json
 import struct
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
 
 import numpy as np
+from safetensors import SafetensorError
 from safetensors.numpy import load, save
 
 from jobs.core.arrays import State
@@ -53,6 +54,9 @@ class ModelRow:
         ``candidate`` until the first decision about it, then ``live`` or ``retired``.
     schema_version : int or None
         The ``SCHEMA_VERSION`` of the weights; None if they were stored before nextmart recorded that version.
+    is_damaged : bool
+        Whether the weights were found to be others than those that were saved. Hashing takes time, so only functions
+        that say so look for damage.
     """
 
     model_version: str
@@ -65,6 +69,7 @@ class ModelRow:
     status: str
     has_weights: bool
     schema_version: int | None
+    is_damaged: bool = False
 
 
 def model_to_bytes(model: Model, catalog: Catalog) -> bytes:
@@ -90,7 +95,7 @@ def model_from_bytes(
 
     Raises
     ------
-    ValueError, KeyError, RuntimeError
+    ValueError, KeyError, RuntimeError, SafetensorError
         If this version of nextmart does not know the family or its parameters, or can't read its weights.
     """
     state = load(weights)
@@ -110,11 +115,43 @@ def model_from_bytes(
 
 
 def newest_models(connection: Connection) -> dict[str, ModelRow]:
-    """Return the newest model of each family of ``ml.models``, by family."""
+    """Return the newest model of each family of ``ml.models``, by family, after looking for damaged weights."""
     rows = connection.execute(
         f"{MODEL_ROWS} qualify row_number() over (partition by model order by finished_at desc, model_version desc) = 1"
     ).fetchall()
-    return {model.model: model for model in map(_model_row, rows)}
+    return {model.model: checked_for_damage(connection, model) for model in map(_model_row, rows)}
+
+
+def newest_intact_models(connection: Connection) -> tuple[dict[str, ModelRow], list[str]]:
+    """Return the newest model of each family, but for models with damaged weights.
+
+    Returns
+    -------
+    dict of family -> ModelRow
+        A family whose models are all damaged is left out.
+    list of str
+        The model_versions of the damaged models that are newer than the returned ones.
+    """
+    intact: dict[str, ModelRow] = {}
+    damaged = []
+    for model_row in all_models(connection):
+        if model_row.model not in intact:
+            checked = checked_for_damage(connection, model_row)
+            if checked.is_damaged:
+                damaged.append(checked.model_version)
+            else:
+                intact[checked.model] = checked
+    return intact, damaged
+
+
+def checked_for_damage(connection: Connection, model_row: ModelRow) -> ModelRow:
+    """Return the row, and whether the weights are others than those that were saved."""
+    found = connection.execute(
+        "select true from ml.models where model_version = ? and sha256(weights) is distinct from weights_sha256 "
+        "and weights is not null",
+        [model_row.model_version],
+    ).fetchone()
+    return replace(model_row, is_damaged=found is not None)
 
 
 def all_models(connection: Connection) -> list[ModelRow]:
@@ -124,9 +161,9 @@ def all_models(connection: Connection) -> list[ModelRow]:
 
 
 def live_model(connection: Connection) -> ModelRow | None:
-    """Return the live model, which makes the recommendations; None if no model is live."""
+    """Return the live model, which makes the recommendations, after looking for damage; None if no model is live."""
     rows = connection.execute(f"{MODEL_ROWS} where status = 'live' order by finished_at desc limit 1").fetchall()
-    return _model_row(rows[0]) if rows else None
+    return checked_for_damage(connection, _model_row(rows[0])) if rows else None
 
 
 def _model_row(columns: tuple[Any, ...]) -> ModelRow:
@@ -148,10 +185,10 @@ def load_model(paid_services: PaidServices, model_row: ModelRow) -> Model:
     if weights is None:
         raise NextmartError(f"the weights of model {model_row.model_version} are gone; run `nextmart train`")
     if hashlib.sha256(weights).hexdigest() != weights_sha256:
-        raise NextmartError(f"the weights of model {model_row.model_version} are damaged; run `nextmart train`")
+        raise NextmartError(f"the weights of model {model_row.model_version} are damaged; {RENEWAL_ADVICE}")
     try:
         return model_from_bytes(model_row.model, model_row.parameters, weights, paid_services)
-    except (KeyError, ValueError, RuntimeError, struct.error) as error:
+    except (KeyError, ValueError, RuntimeError, struct.error, SafetensorError) as error:
         raise NextmartError(
             f"model {model_row.model_version} was saved by another version of nextmart ({error}); {RENEWAL_ADVICE}"
         ) from error

@@ -12,7 +12,15 @@ import numpy as np
 from jobs.core.metrics import metric_from_ranks
 from jobs.errors import NextmartError, UsageError
 from jobs.nightly.champion import SELECTION_K, Decision, Entrant, Incumbent, choose_live_model
-from jobs.nightly.model_store import PREVIOUS_LIVE, SCHEMA_VERSION, ModelRow, all_models, live_model
+from jobs.nightly.model_store import (
+    PREVIOUS_LIVE,
+    SCHEMA_VERSION,
+    ModelRow,
+    all_models,
+    checked_for_damage,
+    live_model,
+    newest_intact_models,
+)
 from jobs.progress import say
 from jobs.settings import Settings
 from jobs.warehouse.clock import now
@@ -33,6 +41,20 @@ VALIDATION_RANKS = """
 LEARNT_DELETED_EVENTS = "select deleted_at from ml.models_due where model_version = ?"
 
 
+def usable_models(connection: Connection, settings: Settings, run_record: JobRun) -> list[ModelRow]:
+    """Return the newest usable model of each family of ``settings.models``, in that order.
+
+    In place of a model whose weights are damaged, an older one of the family serves; the run's detail names the damaged
+    ones.
+    """
+    newest, damaged = newest_intact_models(connection)
+    if damaged:
+        run_record.detail["damaged"] = damaged
+    return [
+        newest[family] for family in settings.models if family in newest and not why_unusable(newest[family], settings)
+    ]
+
+
 def promote(connection: Connection, settings: Settings, usable_models: Sequence[ModelRow]) -> str | None:
     """Choose the live model, record the reason, and return its ``model_version``; None if there is no model.
 
@@ -51,6 +73,8 @@ def promote(connection: Connection, settings: Settings, usable_models: Sequence[
         say(f"the pin of {incumbent.entrant.model_version} is lifted: {incumbent.why_unusable}")
     _write_decisions(connection, decisions, is_live_pinned=stays_pinned)
     live = decisions[0]
+    if incumbent and not incumbent.is_pinned and incumbent.why_unusable:
+        say(f"{incumbent.entrant.model_version} can't stay live: {incumbent.why_unusable}")
     if model_row is None or model_row.model_version != live.model_version:
         say(f"the live model is now {live.model_version} ({live.reason})")
     elif stays_pinned:
@@ -71,7 +95,7 @@ def pin(connection: Connection, settings: Settings, run_record: JobRun, model_ve
     )
     if model_row is None:
         raise UsageError(f"there is no model '{model_version}'. {_pinnable_models(connection, settings)}")
-    if why := why_unusable(model_row, settings):
+    if why := why_unusable(checked_for_damage(connection, model_row), settings):
         raise UsageError(f"model {model_version} can't be pinned: {why}. {_pinnable_models(connection, settings)}")
     _make_live_and_pinned(connection, model_row, "live: pinned by hand", run_record)
 
@@ -90,7 +114,14 @@ def rollback(connection: Connection, settings: Settings, run_record: JobRun) -> 
         raise NextmartError(
             f"there is nothing to roll back to: no other model was live. {_pinnable_models(connection, settings)}"
         )
-    previous_model = next((model for model in all_models(connection) if model.model_version == previous[0]), None)
+    previous_model = next(
+        (
+            checked_for_damage(connection, model)
+            for model in all_models(connection)
+            if model.model_version == previous[0]
+        ),
+        None,
+    )
     if why := why_unusable(previous_model, settings) if previous_model else "it is gone from ml.models":
         raise NextmartError(f"can't roll back to {previous[0]}: {why}. {_pinnable_models(connection, settings)}")
     assert previous_model is not None  # noqa: S101 - an absent model has raised the error above
@@ -126,6 +157,8 @@ def why_unusable(model_row: ModelRow, settings: Settings) -> str | None:
     """Return why a model can't make recommendations, as a clause for messages; None if it can."""
     if not model_row.has_weights:
         return "its weights are gone"
+    if model_row.is_damaged:
+        return "its weights are damaged"
     if model_row.schema_version != SCHEMA_VERSION:
         return "its weights are of another version of nextmart"
     if model_row.embedding_model not in (None, settings.job_vars().embedding_model):

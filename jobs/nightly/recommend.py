@@ -16,6 +16,7 @@ from jobs.core.arrays import Bools, Floats, Ints
 from jobs.core.catalog import Catalog
 from jobs.core.sequences import Sequences
 from jobs.core.topk import top_k
+from jobs.dbt_vars import Vars
 from jobs.errors import NextmartError
 from jobs.language_models.services import PaidServices
 from jobs.models.scorer import Scorer
@@ -23,10 +24,10 @@ from jobs.models.scorer import recommend as rank
 from jobs.nightly.due_visitors import find_due_visitors
 from jobs.nightly.last_run import NO_MODEL, read_last_run, read_recipe
 from jobs.nightly.model_store import RENEWAL_ADVICE, ModelRow, live_model, load_model
-from jobs.nightly.promotion import why_unusable
+from jobs.nightly.promotion import promote, usable_models, why_unusable
 from jobs.nightly.similar_items import write_similar_items
 from jobs.progress import progress
-from jobs.settings import Settings, Vars
+from jobs.settings import Settings
 from jobs.warehouse.clock import now
 from jobs.warehouse.connection import Connection
 from jobs.warehouse.job_runs import JobRun
@@ -80,7 +81,8 @@ def recommend(connection: Connection, settings: Settings, run_record: JobRun) ->
     """Write the recommendation lists of a new run to ``ml.recommendations``, unless nothing has changed.
 
     ``ml.similar_items`` is replaced if the catalogue, its vectors or the number of similar items changed, or if a run
-    was cut short after the last finished run.
+    was cut short after the last finished run. In place of a live model whose weights are damaged, the next best model
+    becomes live.
 
     Raises
     ------
@@ -89,10 +91,13 @@ def recommend(connection: Connection, settings: Settings, run_record: JobRun) ->
     """
     dbt_vars = settings.job_vars()
     model = live_model(connection)
+    if model and model.is_damaged and (usable := usable_models(connection, settings, run_record)):
+        promote(connection, settings, usable)
+        model = live_model(connection)
     if model and (why := why_unusable(model, settings)):
         raise NextmartError(f"the live model {model.model_version} can't recommend: {why}; {RENEWAL_ADVICE}")
     recipe, last_run = read_recipe(connection, model, dbt_vars), read_last_run(connection)
-    run_record.detail = recipe
+    run_record.detail |= recipe
     changed = last_run.changed_keys(recipe)
     similar_items_are_old = last_run.was_cut_short or not changed.isdisjoint({"catalog", "similar"})
     kept_run_id = None if changed else last_run.run_id

@@ -7,7 +7,7 @@ import torch
 from jobs.core.catalog import Catalog
 from jobs.core.sequences import Sequences
 from jobs.core.topk import top_k
-from jobs.settings import Vars
+from jobs.dbt_vars import Vars
 from jobs.warehouse.connection import Connection, transaction
 from jobs.warehouse.job_runs import JobRun
 

@@ -44,6 +44,9 @@ def train(connection: Connection, settings: Settings, run_record: JobRun) -> Non
     max_age = timedelta(days=settings.retrain_after_days)
     due = due_families(connection, newest, fingerprints, now(), max_age)
     run_record.detail = {"fresh": sorted(models.keys() - due), "trained": []}
+    if damaged := [row.model_version for row in newest.values() if row.is_damaged]:
+        run_record.detail["damaged"] = damaged
+        say(f"the weights of {', '.join(damaged)} are damaged: a new model is trained in their place")
     if not due:
         return
     history = read_sequences(connection)

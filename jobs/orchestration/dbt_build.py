@@ -35,6 +35,8 @@ def dbt_build(settings: Settings, extra_arguments: tuple[str, ...] = (), *, verb
     (target / "run_results.json").unlink(missing_ok=True)
     command = [
         sys.executable, "-c", "import sys; from dbt.cli.main import cli; sys.exit(cli())", "--log-format", "json",
+        # the lines that people see are made of dbt's messages, and a log in a file is no terminal
+        "--no-use-colors", "--no-use-colors-file",
         "build", "--project-dir", str(project), "--profiles-dir", str(project),
         "--target-path", str(target), "--log-path", str(work_folder / "logs"), "--log-format-file", "text",
         # dbt's unit tests are left out, because they check the SQL, not the night's data; `make test` runs them

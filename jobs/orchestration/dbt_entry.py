@@ -10,6 +10,7 @@ from typing import Any
 import pyarrow as pa
 
 from jobs.commands.terminal import job_summary_line
+from jobs.errors import NextmartError, redact
 from jobs.orchestration.run_job import run_job as run_recorded_job
 from jobs.progress import say, stage_line
 from jobs.settings import load_settings
@@ -33,7 +34,12 @@ def run_job(job_name: str, session: Connection, meta: dict[str, Any]) -> pa.Tabl
     with session.cursor() as connection:
         connection.execute("set TimeZone = 'UTC'")
         started_at = time.monotonic()
-        summary = run_recorded_job(job_name, connection, settings)
+        try:
+            summary = run_recorded_job(job_name, connection, settings)
+        except Exception as error:  # dbt writes every error to its log
+            if redact(str(error)) == str(error):
+                raise
+            raise NextmartError(redact(f"{type(error).__name__}: {error}")) from None
         say(stage_line(job_name, job_summary_line(summary), time.monotonic() - started_at))
     row = {**summary, "detail": json.dumps(summary["detail"])}
     return pa.table({column: [value] for column, value in row.items()})

@@ -1,7 +1,7 @@
 """dbt-duckdb plugin: attaches databases, creates the tables that jobs own, and sets UTC on every connection of dbt.
 
 With the plugin, dbt can read views over attached databases, build an empty warehouse, and build without the jobs before
-any job has run; and no time zone in a dbt profile shifts a date.
+any job has run; no time zone in a dbt profile shifts a date; and the macro check_settings can ask for a check.
 """
 
 from typing import Any
@@ -10,9 +10,11 @@ from dbt.adapters.duckdb.plugins import BasePlugin
 from dbt_common.exceptions import DbtRuntimeError
 
 from jobs.errors import NextmartError
+from jobs.orchestration.settings_check import dbt_var_names, settings_problem
 from jobs.settings import load_settings
 from jobs.warehouse.attached import attach_databases
 from jobs.warehouse.connection import Connection, prepare_warehouse
+from jobs.warehouse.sql_functions import register_functions
 
 
 class Plugin(BasePlugin):
@@ -24,11 +26,13 @@ class Plugin(BasePlugin):
         Raises
         ------
         DbtRuntimeError
-            If a database can't be attached.
+            If a setting is wrong, or a database can't be attached.
         """
-        prepare_warehouse(conn)
         try:
-            attach_databases(conn, load_settings().attach)
+            settings = load_settings()
+            prepare_warehouse(conn)
+            register_functions(conn, {"dbt_var_names": dbt_var_names, "settings_problem": settings_problem})
+            attach_databases(conn, settings.attach)
         except NextmartError as error:  # dbt shows its own errors without a traceback
             raise DbtRuntimeError(str(error)) from error
 

@@ -9,6 +9,7 @@ import httpx2
 import openai
 
 from jobs.errors import UsageError, redact
+from jobs.services.address import require_plain_address
 from jobs.services.errors import Busy, Denied, Refused, ServiceError, Unavailable, WrongAnswer
 
 EMBEDDING_SERVICE = "the embedding service"  # error messages call the service that embeds texts by this name
@@ -28,12 +29,13 @@ def make_openai_client(timeout: float) -> openai.OpenAI:
     Raises
     ------
     UsageError
-        If the environment holds no usable key.
+        If the environment holds no usable key, or ``OPENAI_BASE_URL`` holds more than an address.
     """
     key = os.environ.get("OPENAI_API_KEY", "")
     # A key with a line break can't be sent in an HTTP header: requests would fail as if the service were down.
     if not key or key != key.strip():
         raise UsageError("the openai provider needs the environment variable OPENAI_API_KEY, without blanks around it")
+    require_plain_address()
     return openai.OpenAI(max_retries=0, timeout=timeout)
 
 

@@ -227,7 +227,7 @@ def _load_checkpoint(
         with safe_open(checkpoint, framework="pt") as file:
             tensors = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118 - a safetensors file is not a mapping
             status = json.loads(file.metadata()["progress"])
-    except (SafetensorError, OSError) as error:
+    except (SafetensorError, OSError, KeyError, TypeError, ValueError) as error:
         # a checkpoint damaged by a power cut, for example, must not make every later training fail
         say(f"the checkpoint {checkpoint} can't be read ({error}): starting over")
         return {}, start

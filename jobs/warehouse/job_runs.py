@@ -91,7 +91,7 @@ def _record_end(connection: Connection, run_record: JobRun, error: str | None) -
             run_record.rows_in,
             run_record.rows_out,
             run_record.cost,
-            json.dumps(run_record.detail),
+            redact(json.dumps(run_record.detail)),
             error,
             run_record.run_id,
         ],

@@ -1,6 +1,6 @@
 """SQL functions that are written in Python, because DuckDB lacks them; dbt's models call these functions."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
 import duckdb
 import pyarrow as pa
@@ -12,9 +12,11 @@ FUNCTIONS: dict[str, Callable[[str], str]] = {"unescape_html": unescape_html, "p
 """The SQL functions of a text that return a text, by name."""
 
 
-def register_functions(connection: duckdb.DuckDBPyConnection) -> None:
-    """Register this module's SQL functions, unless they are, for all of this process's connections to a DuckDB file."""
-    for name, function in FUNCTIONS.items():
+def register_functions(
+    connection: duckdb.DuckDBPyConnection, functions: Mapping[str, Callable[[str], str]] = FUNCTIONS
+) -> None:
+    """Register SQL functions, unless they are, for all of this process's connections to a DuckDB file."""
+    for name, function in functions.items():
         if not _is_registered(connection, name):
             # The functions take Arrow arrays: one call for each row would take two minutes for a million texts, not a
             # second.

@@ -43,13 +43,13 @@ class Shell:
         return name
 
     def __call__(self, *arguments: str) -> tuple[int, str]:
-        """Run a command; return its exit code and what it says on stderr."""
+        """Run a command; return its exit code and what it says."""
         self.monkeypatch.setattr(sys, "argv", ["nextmart", *arguments])
         with pytest.raises(SystemExit) as exit_:
             main()
         output = self.capsys.readouterr()
         self.stdout = output.out
-        return exit_.value.code or 0, output.err
+        return exit_.value.code or 0, output.err + output.out
 
     def load(self, *arguments: str) -> dict[str, dict[str, int]]:
         """Load, which must succeed, and return the counts by table; ``self.reports`` says what the rows hold."""

@@ -9,10 +9,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from jobs.cli import main
+from jobs.dbt_vars import default_vars
 from jobs.errors import UsageError
 from jobs.loading.attributes import attribute_values_sql, clean_name, merged_attributes_sql, parse_attributes
 from jobs.loading.known_rows import latest_row_rules, new_rows_sql
-from jobs.settings import default_vars
 from jobs.warehouse.connection import connect, prepare_warehouse
 
 
@@ -23,11 +23,12 @@ class Loader:
         self.folder, self.monkeypatch, self.capsys = folder, monkeypatch, capsys
 
     def __call__(self, *arguments: str) -> tuple[int, str]:
-        """Return the exit code and what the command says on stderr."""
+        """Return the exit code and what the command says."""
         self.monkeypatch.setattr(sys, "argv", ["nextmart", "load", *arguments])
         with pytest.raises(SystemExit) as exit_:
             main()
-        return exit_.value.code or 0, self.capsys.readouterr().err
+        output = self.capsys.readouterr()
+        return exit_.value.code or 0, output.err + output.out
 
     def items(self, text: str, *arguments: str) -> str:
         """Load a CSV file of items, which must succeed, and return what the command says."""

@@ -27,13 +27,13 @@ class Loader:
         return name
 
     def __call__(self, *arguments: str) -> tuple[int, str]:
-        """Return the exit code and what the command says on stderr."""
+        """Return the exit code and what the command says."""
         self.monkeypatch.setattr(sys, "argv", ["nextmart", "load", *arguments])
         with pytest.raises(SystemExit) as exit_:
             main()
         output = self.capsys.readouterr()
         self.stdout = output.out
-        return exit_.value.code or 0, output.err
+        return exit_.value.code or 0, output.err + output.out
 
     def report(self, table: str, *arguments: str) -> dict:
         """Load, which must succeed, and return the report of a table's rows."""

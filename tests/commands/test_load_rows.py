@@ -8,10 +8,10 @@ import duckdb
 import pytest
 from test_load import Shell
 
+from jobs.dbt_vars import default_vars
 from jobs.errors import NextmartError, UsageError
 from jobs.files import project_folder
 from jobs.loading.expressions import require_one_expression
-from jobs.settings import default_vars
 from jobs.warehouse.connection import prepare_warehouse
 from jobs.warehouse.dbt_macros import dbt_model
 

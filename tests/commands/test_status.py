@@ -24,7 +24,7 @@ def test_what_is_not_built_yet_is_null(connection, tmp_path, capsys):
     assert (found["newest_build"], found["freshness"], found["live_model"]) == (None, [], None)
     assert found["counts"]["events left for the next run"] is None
     print_status(found)
-    assert "not built yet" in capsys.readouterr().err
+    assert "not built yet" in capsys.readouterr().out
 
 
 def test_the_newest_build_is_shown(connection, tmp_path, capsys):
@@ -52,7 +52,7 @@ def test_the_newest_build_is_shown(connection, tmp_path, capsys):
     }
     assert found["freshness"][0]["newest_loaded_at"] == datetime(2026, 6, 1, 3, tzinfo=UTC)
     print_status(found)
-    said = capsys.readouterr().err
+    said = capsys.readouterr().out
     assert "200: 5.0 % late, 2.0 % rejected" in said
     assert "2026-06-01 03:00 UTC" in said
     assert "raw.items" in said
@@ -74,7 +74,7 @@ def test_texts_that_wait_for_a_vector_are_shown(connection, tmp_path, capsys):
     assert [(row["status"], row["items"]) for row in found["embedding_backlog"]] == [("failed", 1), ("missing", 2)]
     assert [row["batch_id"] for row in found["embedding_batches"]] == ["b1"]
     print_status(found)
-    said = " ".join(capsys.readouterr().err.split())
+    said = " ".join(capsys.readouterr().out.split())
     assert "embeddings: items failed 1 (not allowed)" in said
     assert "embeddings: items to come 2 since 2026-06-01 03:00 UTC" in said
     assert "1,200 texts of ada, in_progress, handed in 2026-06-03 03:00 UTC" in said

@@ -5,7 +5,7 @@ import polars as pl
 import pytest
 from crawlers import is_crawler
 
-from jobs.settings import default_vars
+from jobs.dbt_vars import default_vars
 
 PROGRAMS = [
     "Mozilla/5.0 AppleWebKit/537.36 (KHTML, like Gecko; compatible; Googlebot/2.1; +http://www.google.com/bot.html)",

@@ -12,8 +12,8 @@ import pytest
 from harness import read_csv
 
 from jobs.commands.load import load
+from jobs.dbt_vars import default_vars
 from jobs.loading.sources import LoadRules, SourceFiles
-from jobs.settings import default_vars
 from jobs.warehouse.clock import now
 from jobs.warehouse.job_runs import JobRun
 
@@ -176,5 +176,5 @@ def test_another_template_gives_other_texts_hashes_and_versions(warehouse):
 )
 def test_a_wrong_template_is_refused_by_name(warehouse, template, message):
     with pytest.raises(AssertionError) as refused:
-        warehouse.run("--vars", f"{{item_text_template: {template}}}", select="item_texts")
+        warehouse.run("--vars", f"{{item_text_template: {template}}}", command="compile", select="item_texts")
     assert message in str(refused.value)

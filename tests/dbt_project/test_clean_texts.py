@@ -63,4 +63,4 @@ def test_a_long_text_is_cut_and_labelled(warehouse):
 @pytest.mark.parametrize("number", ["0", "-1", "many", "1.5"])
 def test_a_length_that_makes_no_sense_is_refused(warehouse, number):
     with pytest.raises(AssertionError, match="max_text_characters is a whole number from 1"):
-        warehouse.run("--vars", f"{{max_text_characters: {number}}}", select="stg_items")
+        warehouse.run("--vars", f"{{max_text_characters: {number}}}", command="compile", select="stg_items")

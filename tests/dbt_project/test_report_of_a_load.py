@@ -1,8 +1,8 @@
 """The report of `nextmart load` and the build agree: what the report calls usable, staging accepts."""
 
 from jobs.commands.load import load
+from jobs.dbt_vars import default_vars
 from jobs.loading.sources import LoadRules, SourceFiles
-from jobs.settings import default_vars
 from jobs.warehouse.job_runs import job_run
 
 EVENTS = """event_id,visitor_id,item_id,event_at,event_type

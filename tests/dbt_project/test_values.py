@@ -124,5 +124,5 @@ def test_the_catalogue_is_read_and_what_cannot_be_read_is_counted(warehouse):
 )
 def test_a_wrong_setting_is_refused_by_name(warehouse, setting, message):
     with pytest.raises(AssertionError) as refused:
-        warehouse.run("--vars", f"{{{setting}}}", select="stg_items")
+        warehouse.run("--vars", f"{{{setting}}}", command="compile", select="stg_items")
     assert message in str(refused.value)

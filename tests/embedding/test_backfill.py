@@ -5,12 +5,12 @@ import pytest
 from catalogue import text_hash
 from fake_openai import DIMENSIONS, vector_of
 
+from jobs.dbt_vars import EmbeddingModel
 from jobs.embedding import backfill, backlog
 from jobs.embedding.backfill import EmbedOptions
 from jobs.embedding.provider import EmbeddingAnswer, RequestLimits
 from jobs.errors import NextmartError, UsageError
 from jobs.services.errors import Denied
-from jobs.settings import EmbeddingModel
 
 
 class FakeProvider:

@@ -21,6 +21,7 @@ from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 from sentence_transformers import SentenceTransformer
 
+from jobs.dbt_vars import EmbeddingModel
 from jobs.embedding import providers
 from jobs.embedding.batching import fit_to_limit
 from jobs.embedding.provider import RateLimits, RequestLimits
@@ -32,7 +33,7 @@ from jobs.embedding.providers.openai_batch import OpenAIBatchProvider
 from jobs.errors import NextmartError, UsageError
 from jobs.services.client import service_error
 from jobs.services.errors import Busy, Denied, Refused, Unavailable, WrongAnswer
-from jobs.settings import EmbeddingModel, Settings
+from jobs.settings import Settings
 
 # --- the provider local ---
 

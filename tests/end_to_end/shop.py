@@ -148,10 +148,10 @@ class Shop:
         return [str(Path(sys.executable).with_name("nextmart")), *arguments]
 
     def call(self, *arguments: str, exit_code: int = 0, **environment: str) -> str:
-        """Run ``nextmart`` in the folder; return what it wrote to stderr."""
+        """Run ``nextmart`` in the folder; return its progress and its report."""
         done = run_warm([*arguments], self.folder, self.environment(**environment))
         assert done.returncode == exit_code, done.stdout + done.stderr
-        return done.stderr
+        return done.stderr + done.stdout
 
     def load(self, **tables: list[dict[str, str]]) -> None:
         """Load ``events`` or ``items`` given as rows, through files."""

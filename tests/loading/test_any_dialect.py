@@ -15,10 +15,10 @@ import xlsxwriter
 from hypothesis import HealthCheck, assume, given, settings
 from hypothesis import strategies as st
 
+from jobs.dbt_vars import default_vars
 from jobs.errors import NextmartError
 from jobs.loading.arrivals import read_source
 from jobs.loading.sources import ReadOptions, SourceFiles
-from jobs.settings import default_vars
 from jobs.warehouse.connection import prepare_warehouse
 from jobs.warehouse.dbt_macros import dbt_macros
 

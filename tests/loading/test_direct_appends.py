@@ -9,13 +9,13 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from jobs.commands.load import load
+from jobs.dbt_vars import default_vars
 from jobs.errors import NextmartError
 from jobs.loading import direct_appends
 from jobs.loading.arrivals import read_source
 from jobs.loading.direct_appends import append_directly
 from jobs.loading.raw_rows import append_arrivals
 from jobs.loading.sources import LoadRules, ReadOptions, SourceFiles
-from jobs.settings import default_vars
 from jobs.warehouse.clock import now
 from jobs.warehouse.connection import prepare_warehouse
 from jobs.warehouse.job_runs import JobRun

@@ -8,12 +8,12 @@ from pathlib import Path
 import duckdb
 import pytest
 
+from jobs.dbt_vars import default_vars
 from jobs.errors import NextmartError, UsageError
 from jobs.loading.arrivals import read_source
 from jobs.loading.presets.catalogue import PRESETS, preset
 from jobs.loading.sources import ReadOptions, SourceFiles
 from jobs.loading.staging_rules import staging_rules
-from jobs.settings import default_vars
 from jobs.warehouse.connection import prepare_warehouse
 
 FILES = Path(__file__).parent / "presets"

@@ -4,9 +4,9 @@ import duckdb
 import pytest
 import yaml
 
+from jobs.dbt_vars import Vars, default_vars
 from jobs.files import project_folder
 from jobs.nightly.model_store import all_models
-from jobs.settings import Vars, default_vars
 from jobs.warehouse import columns
 from jobs.warehouse.clock import now
 from jobs.warehouse.connection import prepare_warehouse

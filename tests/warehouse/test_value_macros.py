@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from jobs.dbt_vars import default_vars
 from jobs.errors import UsageError
-from jobs.settings import default_vars
 from jobs.warehouse.connection import connect
 from jobs.warehouse.dbt_macros import dbt_macros
 

@@ -7,9 +7,10 @@ new provider is a new module in this folder and nothing else; a provider's inter
 from importlib import import_module
 from pkgutil import iter_modules
 
+from jobs.dbt_vars import EmbeddingModel
 from jobs.embedding.provider import Provider
 from jobs.errors import UsageError, nearest
-from jobs.settings import EmbeddingModel, Settings
+from jobs.settings import Settings
 
 
 def provider_names() -> list[str]:

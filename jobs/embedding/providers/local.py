@@ -10,9 +10,10 @@ from typing import Any
 import numpy as np
 
 from jobs.core.arrays import Floats
+from jobs.dbt_vars import EmbeddingModel
 from jobs.embedding.provider import EmbeddingAnswer, RequestLimits
 from jobs.errors import NextmartError
-from jobs.settings import EmbeddingModel, Settings
+from jobs.settings import Settings
 
 BUNDLED_MODEL = "all-MiniLM-L6-v2"
 # SHA-256 of the weights of sentence-transformers/all-MiniLM-L6-v2 on the Hugging Face Hub. The weights come in a Python

@@ -7,11 +7,12 @@ from typing import Any
 import numpy as np
 import openai
 
+from jobs.dbt_vars import EmbeddingModel
 from jobs.embedding.provider import EmbeddingAnswer, RateLimits, RequestLimits
 from jobs.services.client import UNREADABLE_ANSWER, make_openai_client, service_error
 from jobs.services.errors import WrongAnswer
 from jobs.services.tokens import cl100k_base
-from jobs.settings import EmbeddingModel, Settings
+from jobs.settings import Settings
 
 # Limits of OpenAI's service: https://platform.openai.com/docs/api-reference/embeddings/create
 LIMITS = RequestLimits(texts=2048, text_tokens=8191, request_tokens=300_000)

@@ -11,10 +11,11 @@ import numpy as np
 import openai
 
 from jobs.core.arrays import Floats
+from jobs.dbt_vars import EmbeddingModel
 from jobs.embedding.provider import BatchResult, BatchState, RequestLimits
 from jobs.embedding.providers.openai import LIMITS, OpenAIProvider
 from jobs.services.client import UNREADABLE_ANSWER, translated_errors
-from jobs.settings import EmbeddingModel, Settings
+from jobs.settings import Settings
 
 # OpenAI allows 50,000 texts a batch and 200 MB a file (https://platform.openai.com/docs/guides/batch). At four bytes a
 # token, 40 million tokens are 160 MB of text: the remaining 40 MB are for the JSON around each text.

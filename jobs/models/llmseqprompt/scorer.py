@@ -45,8 +45,8 @@ class PromptScorer(Scorer):
     sampling : Sampling
     parameters : mapping
         Hyper-parameters of LLMSeqPrompt.
-    paid_services : Services or None
-        Services that embed made-up names; None if made-up names without an embedding are dropped.
+    paid_services : PaidServices or None
+        The services that embed made-up names; None if made-up names without an embedding are dropped.
     counts : AnswerCounts
         Counts of the answers so far and of their faults.
     """

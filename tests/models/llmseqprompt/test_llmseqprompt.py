@@ -137,7 +137,9 @@ def test_named_items_stand_first_and_llmseqsim_fills_the_list(monkeypatch):
 @pytest.mark.parametrize("constrained", [False, True])
 def test_llmseqsim_makes_the_list_where_there_are_no_answers(monkeypatch, constrained):
     model, language_model = fit(monkeypatch, lambda conversation: [], constrained=constrained)
-    monkeypatch.setattr(language_model, "choose_likeliest", lambda conversations, choices, k: [[] for _ in conversations])
+    monkeypatch.setattr(
+        language_model, "choose_likeliest", lambda conversations, choices, k: [[] for _ in conversations]
+    )
     _, near = recommend(LLMSeqSim().scorer(shop()), Sequences.from_lists([ROW]), 5)
     assert top(model, [ROW], 5)[1].tolist() == near.tolist()
 

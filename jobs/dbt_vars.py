@@ -1,0 +1,279 @@
+"""The dbt vars: every setting that SQL reads, with the values that each may have.
+
+``dbt_project.yml`` gives their defaults and meanings, and :class:`AllVars` their types and ranges, from which error
+messages and ``docs/settings.md`` are made.
+"""
+
+import json
+import re
+from collections.abc import Mapping
+from datetime import date, datetime
+from functools import cache
+from typing import Annotated, Any, Literal
+
+import duckdb
+import yaml
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, WithJsonSchema
+
+from jobs.errors import UsageError, nearest
+from jobs.files import project_folder
+from jobs.setting_types import allowed_values
+
+EVENT_IDENTITIES = (["event_id"], ["event_id", "item_id"])
+"""The values that the dbt var ``event_identity`` may have: the columns that make two rows the same event."""
+
+ITEM_TEXT_FIELDS = ("title", "brand", "category", "description")
+"""The fields that a part of the dbt var ``item_text_template`` may name."""
+
+TEN_YEARS_IN_DAYS = 3653
+
+
+def _known_identity(columns: list[str]) -> list[str]:
+    if columns not in EVENT_IDENTITIES:
+        raise ValueError(f"use {' or '.join(json.dumps(identity) for identity in EVENT_IDENTITIES)}")
+    return columns
+
+
+def _time(text: str) -> str:
+    try:
+        datetime.fromisoformat(text)
+    except ValueError:
+        raise ValueError("write a time such as 1995-01-01 or 1995-01-01 12:00:00+00:00") from None
+    return text
+
+
+def _regular_expression(pattern: str) -> str:
+    try:
+        duckdb.execute("select regexp_matches('', ?)", [pattern])
+    except duckdb.Error as error:
+        raise ValueError(f"is no regular expression: {error}") from None
+    return pattern
+
+
+def _sql_condition(condition: str) -> str:
+    try:
+        statements = duckdb.extract_statements(f"select ({condition}\n)")
+    except duckdb.Error as error:
+        raise ValueError(f"is no SQL condition: {error}") from None
+    if len(statements) != 1:
+        raise ValueError("is no SQL condition: write one expression, without a semicolon")
+    return condition
+
+
+def _text_template(parts: list[str]) -> list[str]:
+    for part in parts:
+        fields = re.findall(r"\{(.*?)(?:\}|$)", part)
+        if not fields:
+            raise ValueError(f"the part '{part}' names no field, such as {{title}}")
+        for field in fields:
+            if field not in ITEM_TEXT_FIELDS or f"{{{field}}}" not in part:
+                known = ", ".join(f"{{{name}}}" for name in ITEM_TEXT_FIELDS)
+                raise ValueError(f"'{{{field}' in the part '{part}' is no field; there are {known}")
+    return parts
+
+
+EventIdentity = Annotated[
+    list[str],
+    AfterValidator(_known_identity),
+    WithJsonSchema({"enum": [list(columns) for columns in EVENT_IDENTITIES]}),
+]
+Time = Annotated[str, AfterValidator(_time), WithJsonSchema({"type": "string", "format": "date-time"})]
+RegularExpression = Annotated[
+    str,
+    Field(min_length=1),
+    AfterValidator(_regular_expression),
+    WithJsonSchema({"format": "regular expression", "minLength": 1}),
+]
+SqlCondition = Annotated[str, AfterValidator(_sql_condition), WithJsonSchema({"format": "SQL"})]
+TextTemplate = Annotated[list[str], Field(min_length=1), AfterValidator(_text_template)]
+Name = Annotated[str, Field(min_length=1)]
+Minutes = Annotated[float, Field(gt=0, le=TEN_YEARS_IN_DAYS * 1440)]
+TolerableMinutes = Annotated[float, Field(ge=0, le=TEN_YEARS_IN_DAYS * 1440)]
+Days = Annotated[float, Field(ge=0, le=TEN_YEARS_IN_DAYS)]
+WholeDays = Annotated[int, Field(ge=1, le=TEN_YEARS_IN_DAYS)]
+Percent = Annotated[float, Field(ge=0, le=100)]
+ListLength = Annotated[int, Field(gt=0, le=10_000)]
+
+
+class EmbeddingModel(BaseModel):
+    """An embedding model, as an entry of the dbt var ``embedding_models`` describes it."""
+
+    model_config = ConfigDict(
+        extra="forbid", frozen=True, protected_namespaces=(), use_attribute_docstrings=True, allow_inf_nan=False
+    )
+
+    name: str
+    """The key of the entry, under which `ml.embeddings` keeps the vectors; it is no field of the entry itself."""
+    model: str = Field(min_length=1)
+    """The name by which the provider knows the model; by default the entry's name."""
+    provider: str
+    """The provider that makes the vectors: `local`, `openai` or `openai-batch`, files of `jobs/embedding/providers`."""
+    dimensions: int = Field(gt=0, le=100_000)
+    """Length of the model's vectors."""
+    price: float | None = Field(None, ge=0)
+    """Price in US dollars for each million tokens; unset: the price is unknown."""
+
+    @property
+    def key(self) -> dict[str, str | int]:
+        """The values that identify the model's rows in ``ml.embeddings``, by column, to be bound in a query."""
+        return {"embedding_model": self.name, "dimensions": self.dimensions}
+
+
+class Vars(BaseModel):
+    """The dbt vars that jobs read too, with their types and ranges; only ``dbt_project.yml`` gives their defaults."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True, allow_inf_nan=False)
+
+    null_words: list[str]
+    price_decimal_sign: Literal[".", ","] | None
+    availability_words: dict[str, bool]
+    event_identity: EventIdentity
+    max_source_session_hours: float = Field(gt=0, le=TEN_YEARS_IN_DAYS * 24)
+    sequence_scope: Literal["session", "visitor", "user"]
+    sequence_event_types: list[Name]
+    collapse_repeats: bool
+    embedding_model: Name
+    embedding_models: dict[str, dict[str, Any]]
+    recommendations_per_visitor: ListLength
+    similar_items_per_item: ListLength
+    allow_repeats: bool
+
+    @property
+    def embedding(self) -> EmbeddingModel:
+        """The embedding model that the dbt var ``embedding_model`` names.
+
+        Raises
+        ------
+        UsageError
+            If ``embedding_models`` has no such entry, or the entry is wrong.
+        """
+        name = self.embedding_model
+        if name not in self.embedding_models:
+            raise UsageError(
+                f"embedding_model '{name}' is none of embedding_models: {nearest(name, self.embedding_models)} "
+                f'For one of yours add [vars.embedding_models."{name}"] to nextmart.toml, with provider and dimensions.'
+            )
+        return _embedding_model(name, self.embedding_models[name])
+
+
+class AllVars(Vars):
+    """Every dbt var: those that only SQL reads, beside those that jobs read too."""
+
+    earliest_event_at: Time
+    clock_skew_minutes: TolerableMinutes
+    known_event_types: list[Name]
+    arrival_overlap_minutes: TolerableMinutes
+    max_events_per_build: int | None = Field(ge=1)
+    max_rejected_share: float = Field(ge=0, le=1)
+    late_event_minutes: TolerableMinutes
+    lateness_window_days: Days
+    late_warn_percent: Percent
+    late_error_percent: Percent
+    very_late_warn_percent: Percent
+    late_sessions_warn_percent: Percent
+    late_sessions_error_percent: Percent
+    freshness_warn_days: WholeDays
+    freshness_error_days: WholeDays | None
+    bot_user_agents: RegularExpression
+    bot_events_per_minute: float | None = Field(gt=0)
+    bot_rule: SqlCondition
+    session_gap_minutes: Minutes
+    max_session_minutes: Minutes | None
+    max_session_events: int | None = Field(ge=1)
+    event_weights: dict[str, Annotated[float, Field(ge=0)]]
+    max_text_characters: int = Field(ge=1, le=10_000_000)
+    item_text_template: TextTemplate
+    backlog_warn_percent: Percent
+    backlog_error_percent: Percent | None
+    backlog_warn_days: Days
+
+
+@cache
+def default_vars() -> dict[str, Any]:
+    """Read the dbt vars and their defaults from ``dbt_project.yml``."""
+    text = (project_folder("dbt_project") / "dbt_project.yml").read_text(encoding="utf-8")
+    return dict(yaml.safe_load(text)["vars"])
+
+
+def complete_vars(given: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the vars that somebody has set, checked, and with the known entries added to ``embedding_models``.
+
+    A date or time of TOML becomes its text, because dbt's vars are JSON.
+
+    Parameters
+    ----------
+    given : var -> value
+        The vars that are set; the others keep their defaults.
+
+    Raises
+    ------
+    UsageError
+        If a var is unknown, or a value is none of those that it may have; the message says which these are.
+    """
+    for name in given:
+        if name not in default_vars():
+            raise UsageError(f"unknown dbt var '{name}': {nearest(name, default_vars())}")
+    completed = {name: value.isoformat() if isinstance(value, date) else value for name, value in given.items()}
+    models = completed.get("embedding_models", {})
+    if not isinstance(models, dict) or not all(isinstance(entry, dict) for entry in models.values()):
+        raise UsageError(
+            "setting 'vars.embedding_models': embedding_models holds tables, such as "
+            "{your-model: {provider: openai, dimensions: 768}}"
+        )
+    if models:
+        # the user's entries are added to the default entries; an entry named like a default one changes it
+        known = default_vars()["embedding_models"]
+        completed["embedding_models"] = {
+            **known, **{name: {**known.get(name, {}), **entry} for name, entry in models.items()}
+        }  # fmt: skip
+    all_vars(completed)
+    return completed
+
+
+def all_vars(given: Mapping[str, Any]) -> AllVars:
+    """Return every dbt var, the default where ``given`` sets none, after checking all values.
+
+    Raises
+    ------
+    UsageError
+        If a value is none of those that the var may have.
+    """
+    try:
+        dbt_vars = AllVars(**{**default_vars(), **given})
+    except ValidationError as error:
+        raise UsageError("\n".join(_var_error(problem) for problem in error.errors())) from error
+    for name, entry in dbt_vars.embedding_models.items():
+        _embedding_model(name, entry)
+    _ = dbt_vars.embedding  # raises an error if there is no such entry
+    return dbt_vars
+
+
+def _var_error(problem: Mapping[str, Any]) -> str:
+    name = ".".join(str(part) for part in problem["loc"])
+    return (
+        f"setting 'vars.{name}': {problem['msg'].removeprefix('Value error, ')} (got {problem['input']!r}); "
+        f"allowed: {allowed_values(AllVars, problem['loc'])}"
+    )
+
+
+def _embedding_model(name: str, entry: Mapping[str, Any]) -> EmbeddingModel:
+    """Return the embedding model of an entry of ``embedding_models``.
+
+    Raises
+    ------
+    UsageError
+        If a key is missing, unknown or wrong.
+    """
+    try:
+        return EmbeddingModel(**{"name": name, "model": name, **entry})
+    except ValidationError as error:
+        raise UsageError("\n".join(_entry_error(problem, name) for problem in error.errors())) from error
+
+
+def _entry_error(problem: Mapping[str, Any], entry: str) -> str:
+    key = ".".join(str(part) for part in problem["loc"])
+    name = f"setting 'vars.embedding_models.{entry}.{key}'"
+    if problem["type"] == "extra_forbidden":
+        return f"unknown {name}: {nearest(key, EmbeddingModel.model_fields)}"
+    allowed = allowed_values(EmbeddingModel, problem["loc"], with_null=False)
+    return f"{name}: {problem['msg']} (got {problem['input']!r}); allowed: {allowed}"

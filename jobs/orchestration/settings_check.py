@@ -1,0 +1,75 @@
+"""Settings are checked before anything runs: by `nextmart run`, and by every dbt command that builds or tests."""
+
+import json
+import shlex
+from collections.abc import Mapping
+from typing import Any
+
+from jobs.dbt_vars import all_vars, default_vars
+from jobs.embedding.providers import provider_for
+from jobs.errors import NextmartError, UsageError, redact
+from jobs.services.address import require_plain_address
+from jobs.settings import Settings, load_settings, settings_file
+
+
+def require_sound_settings(settings: Settings) -> None:
+    """Check what :func:`jobs.settings.load_settings` can't: the provider, and the hyper-parameters of families.
+
+    Raises
+    ------
+    UsageError
+        If there is no such provider of embeddings, ``OPENAI_BASE_URL`` is no plain address, or a hyper-parameter is
+        unknown or wrong.
+    """
+    embedding_model = settings.job_vars().embedding
+    provider_for(settings, embedding_model)
+    if embedding_model.provider.startswith("openai"):
+        require_plain_address()
+    if settings.parameters:
+        # imported here: a night without hyper-parameters of its own needs no torch to check them
+        from jobs.models.registry import make
+        from jobs.nightly.train import make_configured_model
+
+        for family, hyperparameters in settings.parameters.items():
+            if family in settings.models:
+                make_configured_model(settings, family)
+            else:
+                make(family, hyperparameters)
+
+
+def dbt_var_names(_: str) -> str:
+    """Return the names of all dbt vars as a JSON list, for a macro that looks up what dbt was given."""
+    return json.dumps(list(default_vars()))
+
+
+def settings_problem(dbt_run: str) -> str:
+    """Return why dbt must not build with the vars that it was given; an empty text if it may.
+
+    Parameters
+    ----------
+    dbt_run : str
+        JSON: ``vars``, the values that dbt uses, by name, and ``named``, the names that its option ``--vars`` holds.
+    """
+    given = json.loads(dbt_run)
+    try:
+        settings = load_settings()
+        all_vars(given["vars"])
+        require_sound_settings(settings)
+        _require_same_vars(settings.vars, given["vars"], given["named"])
+    except NextmartError as error:
+        return redact(str(error))
+    return ""
+
+
+def _require_same_vars(wanted: Mapping[str, Any], used: Mapping[str, Any], named: list[str]) -> None:
+    """Raise UsageError if dbt uses other values than ``[vars]`` holds; what the option ``--vars`` names may differ."""
+    other = {name: used[name] for name, value in wanted.items() if used[name] != value and name not in named}
+    if not other:
+        return
+    changes = ", ".join(f"{name} = {json.dumps(wanted[name])} (dbt uses {json.dumps(other[name])})" for name in other)
+    option = f"--vars {shlex.quote(json.dumps(dict(wanted)))}"
+    raise UsageError(
+        f"{settings_file()} sets vars that dbt was not given, so dbt would build other tables than `nextmart run`: "
+        f"{changes}. Call `nextmart run`, or give dbt the option {option}. In a dbt project of your own, write "
+        "the vars in its dbt_project.yml, or leave them out of one of the two files."
+    )

@@ -1,0 +1,57 @@
+"""The secrets that a process was given in its environment, and the forms in which a secret may stand in a text."""
+
+import base64
+import json
+import os
+import re
+from functools import cache
+from urllib.parse import quote, quote_plus, unquote
+
+SECRET_VARIABLES = ("OPENAI_API_KEY", "OPENAI_ADMIN_KEY", "PGPASSWORD", "MYSQL_PWD")
+"""Environment variables whose values must never appear in a log, a message or a table."""
+
+SHORTEST = 4
+"""Length of the shortest secret that is replaced; shorter ones stand in too many words by chance."""
+
+SHORTEST_GUESSED = 8
+"""Length of the shortest value that counts as a secret because of its variable's name alone."""
+
+_SECRET_NAME = re.compile(r"(^|_)(API_?KEY|KEY|TOKEN|SECRET|PASSWORD|PASSWD|PASSPHRASE|PASS|PWD|CREDENTIALS?)(_|$)")
+_NO_SECRETS = ("PWD", "OLDPWD")
+_PASSWORD_IN_ADDRESS = re.compile(r"\b\w[\w+.-]*://([^/@\s:]*):([^/@\s]+)@")
+
+
+def environment_secrets() -> dict[str, str]:
+    """Return the secrets in the environment, each with the name of its variable.
+
+    They are the values of ``SECRET_VARIABLES``, the values of variables that are named like secrets (``HF_TOKEN``), and
+    the passwords in addresses (``HTTPS_PROXY=http://user:password@host``).
+    """
+    secrets = {}
+    for name, value in os.environ.items():
+        for found in _PASSWORD_IN_ADDRESS.finditer(value):
+            secrets[found[2]] = secrets[unquote(found[2])] = name
+        is_guessed = name not in _NO_SECRETS and len(value) >= SHORTEST_GUESSED and _SECRET_NAME.search(name.upper())
+        if name in SECRET_VARIABLES or is_guessed:
+            secrets[value] = secrets[value.strip()] = name
+    return secrets
+
+
+@cache
+def forms(secret: str) -> tuple[str, ...]:
+    """Return the forms in which a text may hold a secret, longest first: as it is, escaped, quoted, and in Base64.
+
+    In Base64 a secret has three forms, by its place in the encoded text, as in ``user:password`` of a header. The
+    characters at the ends, which other bytes influence, are left out.
+    """
+    plain = {
+        secret, quote(secret), quote(secret, safe=""), quote_plus(secret), json.dumps(secret)[1:-1], repr(secret)[1:-1],
+        json.dumps(secret, ensure_ascii=False)[1:-1], secret.replace("'", "''"),
+    }  # fmt: skip
+    encoded = set()
+    for before in range(3):
+        padded = b"\0" * before + secret.encode("utf-8", "surrogateescape")
+        start, end = -(-before * 8 // 6), len(padded) * 8 // 6
+        for encode in (base64.b64encode, base64.urlsafe_b64encode):
+            encoded.add(encode(padded).decode()[start:end])
+    return tuple(sorted({*plain, *(text for text in encoded if len(text) >= SHORTEST)}, key=len, reverse=True))

@@ -1,0 +1,59 @@
+"""What values settings may have, in words for people: made from the types and ranges that pydantic checks."""
+
+import json
+from collections.abc import Mapping
+from typing import Any
+
+from pydantic import BaseModel
+
+_BOUNDS = {
+    "minimum": "at least {:,.15g}",
+    "exclusiveMinimum": "above {:,.15g}",
+    "maximum": "at most {:,.15g}",
+    "exclusiveMaximum": "below {:,.15g}",
+    "minLength": "not empty",
+    "minItems": "not empty",
+}
+
+
+def allowed_values(model_class: type[BaseModel], location: tuple[int | str, ...], *, with_null: bool = True) -> str:
+    """Return the values that a field may have, in words such as ``number, above 0``; empty if there is no such field.
+
+    Parameters
+    ----------
+    location : tuple
+        The field's name, as pydantic names the place of an error; what stands behind the name is left out.
+    """
+    field = model_class.model_json_schema()["properties"].get(str(location[0])) if location else None
+    return type_in_words(field, with_null=with_null) if field else ""
+
+
+def type_in_words(field_schema: Mapping[str, Any], *, with_null: bool = False) -> str:
+    """Return a JSON schema's type, with its range, in words.
+
+    Parameters
+    ----------
+    with_null : bool
+        Whether ``or null`` is said of a field that may be null.
+    """
+    if "anyOf" in field_schema:
+        kinds = [type_in_words(part) for part in field_schema["anyOf"] if part.get("type") != "null"]
+        may_be_null = with_null and len(kinds) < len(field_schema["anyOf"])
+        return " or ".join(kinds) + (", or null" if may_be_null else "")
+    if "enum" in field_schema:
+        return " or ".join(f"`{word if isinstance(word, str) else json.dumps(word)}`" for word in field_schema["enum"])
+    limits = [words.format(field_schema[bound]) for bound, words in _BOUNDS.items() if bound in field_schema]
+    return ", ".join([_kind_in_words(field_schema), *limits])
+
+
+def _kind_in_words(field_schema: Mapping[str, Any]) -> str:
+    if field_schema.get("type") == "array":
+        return f"list of {_kind_in_words(field_schema['items'])}s"
+    if field_schema.get("type") == "object":
+        values = field_schema.get("additionalProperties")
+        if not isinstance(values, dict) or values.get("type") not in ("number", "boolean"):
+            return "table"
+        words = type_in_words(values)
+        return f"table of {values['type']}s{words.removeprefix(values['type'])}"
+    kind = str(field_schema.get("format", field_schema.get("type", "")))
+    return {"string": "text", "date-time": "time"}.get(kind, kind)
