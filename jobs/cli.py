@@ -23,6 +23,7 @@ import duckdb
 import typer
 
 from jobs.commands import load_options
+from jobs.commands.demo_files import WORK_FOLDER, remove_earlier_demo
 from jobs.commands.demo_shop import DEMO_SETTINGS, make_shop
 from jobs.commands.forget import Person, forget
 from jobs.commands.init import propose
@@ -45,6 +46,7 @@ from jobs.settings import FILE_NAME, Settings, load_settings
 from jobs.warehouse.attached import attach_needed, naming_databases
 from jobs.warehouse.connection import Connection, connect, prepare_warehouse
 from jobs.warehouse.job_runs import job_run
+from jobs.warehouse.missing import require_no_orphan, require_warehouse
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -59,6 +61,10 @@ WaitSeconds = Annotated[
     float, typer.Option("--wait", help="Seconds to wait while another process holds the warehouse.")
 ]
 Verbose = Annotated[bool, typer.Option("--verbose", help="Show dbt's own log too.")]
+AllowShrink = Annotated[
+    bool, typer.Option("--allow-shrink", help="Publish even if much less is in the tables than in the live file.")
+]
+Create = Annotated[bool, typer.Option("--create", help="Make the warehouse if it is missing.")]
 
 
 def _print_version(is_wanted: bool) -> None:
@@ -74,12 +80,20 @@ def open_warehouse(
     databases: Iterable[str] = (),
     *,
     view_schemas: Collection[str] | None = None,
+    create: bool = False,
 ) -> Iterator[Connection]:
     """Open the warehouse, create the jobs' tables that are missing, and close the warehouse at the end of the block.
 
     Of the databases of ``[attach]``, those are attached that ``databases`` names, and those that views read; only views
     in ``view_schemas`` count, if that is given.
+
+    Raises
+    ------
+    NextmartError
+        If there is no warehouse, unless ``create`` lets the command make one.
     """
+    if not create:
+        require_warehouse(settings.warehouse)
     connection = connect(settings.warehouse, wait_seconds=wait_seconds)
     try:
         prepare_warehouse(connection)
@@ -88,11 +102,6 @@ def open_warehouse(
             yield connection
     finally:
         connection.close()
-
-
-def _require_warehouse(settings: Settings) -> None:
-    if not settings.warehouse.exists():
-        raise NextmartError(f"there is no warehouse {settings.warehouse} yet: start with `nextmart load` or `demo`")
 
 
 def print_outcome(summary: dict[str, Any], text: str, as_json: bool) -> None:
@@ -122,6 +131,7 @@ def load_command(
     allow_mass_withdrawal: load_options.AllowMassWithdrawal = False,
     allow_sql_io: load_options.AllowSqlIo = False,
     check_only: load_options.Check = False,
+    create: Create = False,
     warehouse: Warehouse = None,
     wait_seconds: WaitSeconds = 0,
     as_json: Json = False,
@@ -154,8 +164,10 @@ def load_command(
             attach_needed(connection, settings.attach, databases)
             run_record, reports = check(connection, sources, rules)
     else:
+        if not create:
+            require_no_orphan(settings.warehouse, settings.published)
         with (
-            open_warehouse(settings, wait_seconds, databases) as connection,
+            open_warehouse(settings, wait_seconds, databases, create=True) as connection,
             job_run(connection, "load") as run_record,
         ):
             reports = load(connection, sources, run_record, rules)
@@ -205,6 +217,8 @@ def init_command(
 @app.command("run")
 def run_command(
     full_refresh: Annotated[bool, typer.Option(help="Rebuild every incremental table from raw.")] = False,
+    create: Create = False,
+    allow_shrink: AllowShrink = False,
     warehouse: Warehouse = None,
     published: Published = None,
     wait_seconds: WaitSeconds = 0,
@@ -215,31 +229,37 @@ def run_command(
     require_single_process()
     settings = load_settings(warehouse=warehouse, published=published)
     require_sound_settings(settings)
+    if not create:
+        require_warehouse(settings.warehouse, "; `nextmart run --create` makes an empty one at this path")
     # opening the warehouse raises an error, before dbt starts, if a process holds it or a database can't be attached
-    with open_warehouse(settings, wait_seconds, settings.attach):
+    with open_warehouse(settings, wait_seconds, settings.attach, create=create):
         pass
     dbt_build(settings, ("--full-refresh",) if full_refresh else (), verbose=verbose)
-    summary = _publish(settings, wait_seconds)
+    summary = _publish(settings, wait_seconds, allow_shrink)
     print_outcome(summary, f"published {settings.published}: {published_counts(summary)}", as_json)
 
 
 @app.command("publish")
 def publish_command(
-    warehouse: Warehouse = None, published: Published = None, wait_seconds: WaitSeconds = 0, as_json: Json = False
+    allow_shrink: AllowShrink = False,
+    warehouse: Warehouse = None,
+    published: Published = None,
+    wait_seconds: WaitSeconds = 0,
+    as_json: Json = False,
 ) -> None:
     """Swap in a verified copy of the public tables for readers."""
     settings = load_settings(warehouse=warehouse, published=published)
-    summary = _publish(settings, wait_seconds)
+    summary = _publish(settings, wait_seconds, allow_shrink)
     print_outcome(summary, f"published {settings.published}: {published_counts(summary)}", as_json)
 
 
-def _publish(settings: Settings, wait_seconds: float) -> dict[str, Any]:
+def _publish(settings: Settings, wait_seconds: float, allow_shrink: bool = False) -> dict[str, Any]:
     started_at = monotonic()
     with (
         open_warehouse(settings, wait_seconds, view_schemas=("recommendations",)) as connection,
         job_run(connection, "publish") as run_record,
     ):
-        publish(connection, settings.published, run_record)
+        publish(connection, settings, run_record, allow_shrink=allow_shrink)
     say(stage_line("publish", f"{run_record.rows_out:,} rows, verified", monotonic() - started_at))
     return run_record.summary()
 
@@ -287,7 +307,6 @@ def embed_command(
 ) -> None:
     """Give every item text without an embedding one."""
     settings = load_settings(warehouse=warehouse).with_embedding_model(model, provider)
-    _require_warehouse(settings)
     with open_warehouse(settings, wait_seconds) as connection, _explain_missing_tables("embed"):
         if dry_run:
             embedding_plans = plan_embedding(connection, settings, retry_failed)
@@ -324,7 +343,6 @@ def experiment_command(
 
     spec = read_experiment(file)
     settings = load_settings(warehouse=warehouse)
-    _require_warehouse(settings)
     folder = output or settings.work_folder / "experiments"
     with (
         open_warehouse(settings, wait_seconds) as connection,
@@ -341,7 +359,6 @@ def _run_live_model_job(
     job_name: str, warehouse: Path | None, wait_seconds: float, as_json: bool, **options: Any
 ) -> None:
     settings = load_settings(warehouse=warehouse)
-    _require_warehouse(settings)
     with open_warehouse(settings, wait_seconds) as connection:
         done = run_job(job_name, connection, settings, **options)
     print_outcome(done, f"{job_name}: {done['detail']['says']}", as_json)
@@ -381,7 +398,6 @@ def forget_command(
     """Delete all that is kept of one person, in the warehouse and in the published file."""
     person = Person.from_ids(visitor, user)
     settings = load_settings(warehouse=warehouse, published=published)
-    _require_warehouse(settings)
     with open_warehouse(settings, wait_seconds) as connection, job_run(connection, "forget") as run_record:
         forget(connection, settings, person, run_record)
     deleted, due = run_record.detail["deleted"], run_record.detail["due_for_retraining"]
@@ -403,7 +419,7 @@ def status_command(
 ) -> None:
     """Show counts, the last run of each job, the live model and what is published."""
     settings = load_settings(warehouse=warehouse, published=published)
-    _require_warehouse(settings)
+    require_warehouse(settings.warehouse)
     connection = connect(settings.warehouse, read_only=True, wait_seconds=wait_seconds)
     try:
         try:
@@ -437,12 +453,11 @@ def demo_command(
     settings = load_settings(
         warehouse=folder / "warehouse.duckdb",
         published=folder / "published.duckdb",
-        work_folder=folder / ".nextmart",
+        work_folder=folder / WORK_FOLDER,
         **DEMO_SETTINGS,
     )
-    for path in (settings.warehouse, settings.warehouse.with_name("warehouse.duckdb.wal")):
-        path.unlink(missing_ok=True)
-    with open_warehouse(settings, 0) as connection:
+    remove_earlier_demo(settings.warehouse, settings.published)
+    with open_warehouse(settings, 0, create=True) as connection, job_run(connection, "demo"):
         make_shop(connection, visitor_count=visitors, item_count=items, seed=seed, history_end=end)
     dbt_build(settings, verbose=verbose)
     summary = _publish(settings, 0)

@@ -73,6 +73,31 @@ class Settings(BaseSettings):
     work_folder: Path = Path(".nextmart")
     """Folder of dbt's artefacts and log, of training checkpoints, and of experiments' reports."""
 
+    # --- Publishing ---
+    published_mode: str | None = Field(None, pattern=r"^0?[4-7][0-7]{2}$")
+    """Permission bits of the published file, three octal digits as text, such as `"0440"`. Unset: those of the file
+    that it replaces; a first file can be read by everybody, and written by nobody (`0444`)."""
+    published_owner: str | None = Field(None, pattern=r"^([^:\s]+(:[^:\s]+)?|:[^:\s]+)$")
+    """Owner of the published file: `"user"`, `"user:group"` or `":group"`. Unset: owner and group of the file that it
+    replaces."""
+    max_shrink_share: float = Field(0.2, ge=0, le=1)
+    """Largest share by which these may be fewer than in the published file that is live: visitors with lists, rows of
+    lists, recommendable items, rows of similar items. Beyond it nothing is published, unless the command says
+    `--allow-shrink`."""
+    max_lost_popularity_share: float = Field(0.5, ge=0, le=1)
+    """Largest share by which the sum of `popular_items.score` may be lower than in the live file: events are missing
+    then. Events that `nextmart forget` has deleted don't count."""
+    max_gone_visitors_share: float = Field(0.5, ge=0, le=1)
+    """Largest share of the visitors with lists in the live file who may have none, however many new visitors there
+    are: the tables may be those of another shop."""
+    min_list_overlap: float = Field(0, ge=0, le=1)
+    """Least share of items that a visitor's old and new list have in common, as a mean over visitors who have both.
+    A new live model may change most lists, so 0 refuses nothing; `recommendations.publication_changes` shows what is
+    usual."""
+    ignored_shrink: int = Field(5, ge=0)
+    """A loss of at most so many visitors or items is never refused, since a few are a large share of a small shop. But
+    nothing may fall to zero."""
+
     # --- Loading ---
     max_unreadable_share: float = Field(0.01, ge=0, lt=1)
     """The largest share of a file's rows that `nextmart load` may set aside in `raw.unreadable_rows` because they can't

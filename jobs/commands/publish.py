@@ -6,12 +6,26 @@ locks.
 """
 
 import os
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import duckdb
 
+from jobs.commands.publication_gate import judge_publication
+from jobs.commands.publication_history import PUBLIC_HISTORY, insert_change
+from jobs.commands.published_file import (
+    Access,
+    access_of,
+    block_write_ahead_log,
+    give_access,
+    private_files,
+    require_closed,
+    unfinished_path,
+)
 from jobs.errors import NextmartError
 from jobs.files import fsync_folder, project_folder
+from jobs.settings import Settings
 from jobs.warehouse.clock import now
 from jobs.warehouse.connection import SCHEMAS, Connection, count_rows, literal, quoted
 from jobs.warehouse.job_runs import JobRun
@@ -23,13 +37,17 @@ PUBLIC_TABLES = """
 """
 
 COMMENTS = """
-    -- Comments of a table's columns, and the comment of the table itself, whose column_name is null
+    -- Comments of a table's or view's columns, and the comment of the table or view itself, whose column_name is null
     select column_name, comment from duckdb_columns()
     where database_name = current_database() and schema_name = 'recommendations' and table_name = $table
         and comment is not null
     union all
     select null, comment from duckdb_tables()
     where database_name = current_database() and schema_name = 'recommendations' and table_name = $table
+        and comment is not null
+    union all
+    select null, comment from duckdb_views()
+    where database_name = current_database() and schema_name = 'recommendations' and view_name = $table
         and comment is not null
     order by all
 """
@@ -42,15 +60,23 @@ VISITOR_TABLES = """
 WAREHOUSE_PATH = "select path from duckdb_databases() where database_name = current_database()"
 
 
-def publish(connection: Connection, published_file: Path, run_record: JobRun) -> None:
-    """Publish the schema ``recommendations`` of the open warehouse as the file ``published_file``.
+def publish(connection: Connection, settings: Settings, run_record: JobRun, *, allow_shrink: bool = False) -> None:
+    """Publish the schema ``recommendations`` of the open warehouse as the file that the settings name.
+
+    Symbolic links stay, and the file behind them is replaced.
+
+    Parameters
+    ----------
+    allow_shrink : bool
+        Whether the new tables may hold much less than the live ones, or take the place of a file that can't be read.
 
     Raises
     ------
     NextmartError
-        If there is nothing to publish, ``published_file`` is the warehouse or is named like a schema, or the copy lacks
-        rows; then the old file stays as it is.
+        If there is nothing to publish, the file is the warehouse, is named like a schema, or is no file of nextmart's;
+        if the copy lacks rows; or if the publication is held. Then the old file stays as it is.
     """
+    published_file = settings.published.resolve()
     _check_published_file(connection, published_file)
     queries = _public_queries(connection)
     if "visitor_recommendations" not in queries:
@@ -60,11 +86,20 @@ def publish(connection: Connection, published_file: Path, run_record: JobRun) ->
         f"{literal(run_record.run_id)} as publish_run_id, "
         "(select max(model_version) from recommendations.visitor_recommendations) as model_version"
     )
+    queries["publication_changes"] = PUBLIC_HISTORY
     published_file.parent.mkdir(parents=True, exist_ok=True)
-    counts = _replace_published_file(connection, published_file, queries)
-    del counts["publication"]
+    access = access_of(published_file, settings.published_mode, settings.published_owner)
+    change: dict[str, Any] = {}
+
+    def judge(copy: Path) -> None:
+        change.update(judge_publication(connection, published_file, copy, run_record, settings, allow_shrink))
+
+    counts = _replace_published_file(connection, published_file, queries, access, judge)
+    insert_change(connection, "ml.publication_changes", change | {"published_file": str(published_file)})
+    for table in ("publication", "publication_changes"):
+        del counts[table]
     run_record.rows_out = sum(counts.values())
-    run_record.detail = {"file": str(published_file), "rows": counts}
+    run_record.detail |= {"file": str(settings.published), "rows": counts}
 
 
 def withdraw_visitors(connection: Connection, published_file: Path, visitors: list[str]) -> int:
@@ -74,9 +109,11 @@ def withdraw_visitors(connection: Connection, published_file: Path, visitors: li
     tables may come from an unfinished nightly build. And it is not changed in place, because the bytes of deleted rows
     would stay in the file.
     """
+    published_file = published_file.resolve()
     if not published_file.exists():
         return 0
     _check_published_file(connection, published_file)
+    block_write_ahead_log(published_file)
     with duckdb.connect() as file_connection:
         file_connection.execute("set TimeZone = 'UTC'")
         file_connection.execute(f"attach {literal(str(published_file))} as published (read_only)")
@@ -95,7 +132,7 @@ def withdraw_visitors(connection: Connection, published_file: Path, visitors: li
             for table in published_queries
         )
         if count:
-            _replace_published_file(file_connection, published_file, remaining_queries)
+            _replace_published_file(file_connection, published_file, remaining_queries, access_of(published_file))
         return count
 
 
@@ -115,20 +152,35 @@ def _public_queries(connection: Connection) -> dict[str, str]:
     return {table: f"from recommendations.{quoted(table)}" for (table,) in connection.execute(PUBLIC_TABLES).fetchall()}
 
 
-def _replace_published_file(connection: Connection, published_file: Path, queries: dict[str, str]) -> dict[str, int]:
+def _replace_published_file(
+    connection: Connection,
+    published_file: Path,
+    queries: dict[str, str],
+    access: Access,
+    judge: Callable[[Path], None] | None = None,
+) -> dict[str, int]:
     """Write tables to a new file, verify it, and rename it to ``published_file``; return the number of rows by table.
 
     Parameters
     ----------
     queries : table -> SQL
         The query that gives the table's rows.
+    access : Access
+        Who may read the file.
+    judge : function, optional
+        Is called with the path of the verified copy, before it is renamed. It raises an error if the copy must not be
+        published, and may add rows to ``publication_changes``.
     """
-    unfinished_file = published_file.with_name(f".{published_file.name}.unfinished")
+    unfinished_file = unfinished_path(published_file)
     _remove_database(unfinished_file)  # a publish that was killed may have left an unfinished file
     try:
-        counts = _write_tables(connection, unfinished_file, queries)
-        _create_macros(unfinished_file)
-        _verify_copy(unfinished_file, counts)
+        with private_files():
+            counts = _write_tables(connection, unfinished_file, queries)
+            _create_macros(unfinished_file)
+            _verify_copy(unfinished_file, counts)
+            if judge:
+                judge(unfinished_file)
+        give_access(unfinished_file, access)
         _replace_by_rename(unfinished_file, published_file)
     finally:
         _remove_database(unfinished_file)
@@ -163,8 +215,7 @@ def _create_macros(path: Path) -> None:
 
 def _verify_copy(path: Path, expected_row_counts: dict[str, int]) -> None:
     """Raise NextmartError if the file at ``path`` was not closed cleanly, or a table has not the expected row count."""
-    if path.with_name(path.name + ".wal").exists():
-        raise NextmartError(f"{path} was not closed cleanly: a write-ahead log is left")
+    require_closed(path)
     with duckdb.connect(str(path), read_only=True) as copy:
         for table, expected in expected_row_counts.items():
             count = count_rows(copy, f"recommendations.{quoted(table)}")
@@ -176,8 +227,7 @@ def _replace_by_rename(unfinished_file: Path, published_file: Path) -> None:
     """Replace ``published_file`` by the new file, which is complete now, with a rename that survives a power cut."""
     with unfinished_file.open("rb") as file:
         os.fsync(file.fileno())
-    # the write-ahead log of an old file would make every reader of the new file fail
-    published_file.with_name(published_file.name + ".wal").unlink(missing_ok=True)
+    block_write_ahead_log(published_file)
     unfinished_file.replace(published_file)
     fsync_folder(published_file.absolute().parent)
 

@@ -249,6 +249,36 @@ DELETIONS: Final = {
     "first_loaded_at": "TIMESTAMP WITH TIME ZONE",
 }
 
+PUBLICATION_CHANGES: Final = {
+    "publication_number": "INTEGER",
+    "decided_at": "TIMESTAMP WITH TIME ZONE",
+    "publish_run_id": "VARCHAR",
+    "outcome": "VARCHAR",
+    "reason": "VARCHAR",
+    "live_run_id": "VARCHAR",
+    "model_version": "VARCHAR",
+    "live_model_version": "VARCHAR",
+    "visitors": "BIGINT",
+    "live_visitors": "BIGINT",
+    "new_visitors": "BIGINT",
+    "gone_visitors": "BIGINT",
+    "changed_visitor_share": "DOUBLE",
+    "mean_list_overlap": "DOUBLE",
+    "list_rows": "BIGINT",
+    "live_list_rows": "BIGINT",
+    "items": "BIGINT",
+    "live_items": "BIGINT",
+    "new_items": "BIGINT",
+    "gone_items": "BIGINT",
+    "similar_item_rows": "BIGINT",
+    "live_similar_item_rows": "BIGINT",
+    "popularity": "DOUBLE",
+    "live_popularity": "DOUBLE",
+    "mean_score": "DOUBLE",
+    "live_mean_score": "DOUBLE",
+    "published_file": "VARCHAR",
+}
+
 JOB_TABLES: Final = {
     "raw.events": RAW_EVENTS,
     "raw.items": RAW_ITEMS,
@@ -270,5 +300,6 @@ JOB_TABLES: Final = {
     "ml.similar_items": SIMILAR_ITEMS,
     "ml.job_runs": JOB_RUNS,
     "ml.deletions": DELETIONS,
+    "ml.publication_changes": PUBLICATION_CHANGES,
 }
 """The columns of every table that jobs create and write, by the table's qualified name."""

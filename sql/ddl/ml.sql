@@ -234,6 +234,39 @@ create table if not exists ml.deletions (
     first_loaded_at timestamptz
 );
 
+-- one row for each publication, done or held, and how its tables differ from those that were live; the columns are
+-- described in _recommendations__models.yml, where dbt shows the table as recommendations.publication_changes
+-- `published_file`: path of the file, which is not shown to readers
+create table if not exists ml.publication_changes (
+    publication_number integer not null,
+    decided_at timestamptz not null,
+    publish_run_id varchar not null,
+    outcome varchar not null,
+    reason varchar,
+    live_run_id varchar,
+    model_version varchar,
+    live_model_version varchar,
+    visitors bigint not null,
+    live_visitors bigint,
+    new_visitors bigint,
+    gone_visitors bigint,
+    changed_visitor_share double,
+    mean_list_overlap double,
+    list_rows bigint not null,
+    live_list_rows bigint,
+    items bigint not null,
+    live_items bigint,
+    new_items bigint,
+    gone_items bigint,
+    similar_item_rows bigint not null,
+    live_similar_item_rows bigint,
+    popularity double not null,
+    live_popularity double,
+    mean_score double,
+    live_mean_score double,
+    published_file varchar not null
+);
+
 -- models that must be trained again, because they were trained on events that have been deleted since
 create or replace view ml.models_due as
 select

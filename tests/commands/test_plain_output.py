@@ -130,7 +130,7 @@ def test_status_finds_the_file_that_the_option_names_or_that_was_published_to(ne
 @pytest.mark.parametrize(
     ("arguments", "exit_code", "says"),
     [
-        (["status", "--warehouse", "none.duckdb"], 1, "there is no warehouse none.duckdb"),
+        (["status", "--warehouse", "none.duckdb"], 1, "Is this the right folder, and is its disk mounted?"),
         (["status", "--wrong"], 2, "No such option: --wrong"),
         (["forget"], 2, "say whom to forget"),
         (["wrong"], 2, "No such command 'wrong'"),

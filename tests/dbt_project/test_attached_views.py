@@ -8,6 +8,7 @@ import duckdb
 from harness import Warehouse
 
 from jobs.commands.publish import publish
+from jobs.settings import Settings
 from jobs.warehouse.connection import connect
 from jobs.warehouse.extensions import load_extension
 from jobs.warehouse.job_runs import job_run
@@ -50,7 +51,7 @@ def test_a_night_over_views_of_a_database_that_nextmart_toml_attaches_is_publish
     assert warehouse.rows("sessions.sessions", ["count(*)"]) == [("2",)]
     (tmp_path / "shop.sqlite").unlink()  # what is published needs no database, neither to be written nor to be read
     with connect(warehouse.path) as connection, job_run(connection, "publish") as run_record:
-        publish(connection, tmp_path / "published.duckdb", run_record)
+        publish(connection, Settings(published=tmp_path / "published.duckdb"), run_record)
     with duckdb.connect("published.duckdb", read_only=True) as reader:
         popular = reader.execute("select item_id, title from recommendations.popular_items order by rank").fetchall()
     assert popular == [("7", "Lamp"), ("8", "Desk")]

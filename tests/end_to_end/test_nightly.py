@@ -44,7 +44,7 @@ def test_items_that_nobody_has_clicked_are_recommended(built_shop):
 def test_an_empty_warehouse_publishes_empty_tables(tmp_path):
     shop = Shop(tmp_path)
     shop.set()
-    shop.call("run")
+    shop.call("run", "--create")
     for table in PUBLIC_TABLES:
         assert shop.read(f"select count(*) from recommendations.{table}") == [(0,)]
     assert shop.read("from recommendations_for('nobody')") == []

@@ -28,7 +28,7 @@ from jobs.commands.publish import publish
 from jobs.files import project_folder
 from jobs.language_models.openai_model import REQUESTS_IN_FLIGHT
 from jobs.orchestration.run_job import run_job
-from jobs.settings import load_settings
+from jobs.settings import Settings, load_settings
 from jobs.warehouse.clock import now
 from jobs.warehouse.connection import connect, prepare_warehouse
 from jobs.warehouse.job_runs import JobRun
@@ -113,7 +113,7 @@ def shop(tmp_path):
         query = re.sub(r"{{ source\('ml', '(\w+)'\) }}", r"ml.\1", query).replace("{{ ref('items') }}", "catalog.items")
         connection.execute("create view recommendations.visitor_recommendations as " + query.partition("}}")[2])
         run_job("recommend", connection, load_settings())
-        publish(connection, folder / "published.duckdb", JobRun("publish", "publish", now()))
+        publish(connection, Settings(published=folder / "published.duckdb"), JobRun("publish", "publish", now()))
     return folder
 
 

@@ -1,0 +1,80 @@
+"""The files of `nextmart demo`: an earlier demo's are replaced, and those of others stay.
+
+A warehouse is a demo's if ``ml.job_runs`` has a run of the job ``demo`` and nobody has loaded rows since. A published
+file is a demo's if a run of that warehouse published it.
+"""
+
+from pathlib import Path
+from typing import Final
+
+import duckdb
+
+from jobs.errors import NextmartError
+from jobs.warehouse.connection import Connection, connect, is_own_table
+
+WORK_FOLDER: Final = ".nextmart-demo"
+"""The demo's work folder; a shop in the same folder has a work folder of its own."""
+
+HAS_LOADED_ROWS: Final = """
+    -- All rows of a demo have the same loaded_at
+    select count(distinct loaded_at) > 1
+    from (
+        select loaded_at from raw.events
+        union all select loaded_at from raw.items
+        union all select loaded_at from raw.visitors
+    )
+"""
+
+
+def remove_earlier_demo(warehouse: Path, published: Path) -> None:
+    """Delete the two files of an earlier demo, if they are there.
+
+    Raises
+    ------
+    NextmartError
+        If one of the files is no demo's, or another process writes to it; then both stay as they are.
+    """
+    published_runs: set[str] = set()
+    if warehouse.exists():
+        with connect(warehouse, read_only=True) as connection:
+            published_runs = _publish_runs_of_demo(connection, warehouse)
+    if published.exists() and _publish_run(published) not in published_runs:
+        raise _not_a_demos(published, "the warehouse of this folder didn't publish it")
+    for file in (published, warehouse):
+        for path in (file, file.with_name(file.name + ".wal")):
+            path.unlink(missing_ok=True)
+
+
+def _publish_runs_of_demo(connection: Connection, warehouse: Path) -> set[str]:
+    """Return the runs that have published the demo's tables; raise NextmartError if the warehouse is no demo's."""
+    if connection.execute("select count(*) from duckdb_tables()").fetchone() == (0,):
+        return set()  # the demo was killed before it wrote anything
+    if not is_own_table(connection, "ml", "job_runs"):
+        raise _not_a_demos(warehouse, "nextmart has never run in it")
+    runs = connection.execute("select job, run_id from ml.job_runs").fetchall()
+    if runs and "demo" not in {job for job, _ in runs}:
+        raise _not_a_demos(warehouse, "no run of a demo is recorded in it")
+    if connection.execute(HAS_LOADED_ROWS).fetchone() == (True,) or (not runs and _has_rows(connection)):
+        raise _not_a_demos(warehouse, "rows were loaded into it")
+    return {run_id for job, run_id in runs if job == "publish"}
+
+
+def _has_rows(connection: Connection) -> bool:
+    return connection.execute("select exists (from raw.events) or exists (from raw.items)").fetchone() == (True,)
+
+
+def _publish_run(published: Path) -> str | None:
+    """Return the run that published a file; None if the file is no published file."""
+    try:
+        with connect(published, read_only=True) as copy:
+            found = copy.execute("select publish_run_id from recommendations.publication").fetchone()
+    except (NextmartError, duckdb.Error):
+        return None
+    return str(found[0]) if found else None
+
+
+def _not_a_demos(file: Path, reason: str) -> NextmartError:
+    return NextmartError(
+        f"{file.absolute()} is no demo's, so it stays as it is: {reason}. Choose another folder for the demo: "
+        "`nextmart demo --folder FOLDER`; or delete the file yourself if nobody needs it."
+    )

@@ -1,0 +1,124 @@
+"""The gate before the swap: a new file that holds much less than the live one is held, unless the user allows it."""
+
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import duckdb
+
+from jobs.commands.publication_history import (
+    Outcome,
+    Publication,
+    deleted_events,
+    insert_change,
+    is_known,
+    last_publication,
+    next_number,
+    publication_change,
+)
+from jobs.commands.publication_totals import Differences, UnreadableError, compare_with_live, totals_of
+from jobs.commands.published_file import block_write_ahead_log, require_closed
+from jobs.commands.shrink_rule import reasons_to_hold
+from jobs.errors import NextmartError
+from jobs.progress import say
+from jobs.settings import Settings
+from jobs.warehouse.clock import now
+from jobs.warehouse.connection import Connection
+from jobs.warehouse.job_runs import JobRun
+
+
+def judge_publication(
+    connection: Connection,
+    published_file: Path,
+    copy: Path,
+    run_record: JobRun,
+    settings: Settings,
+    allow_shrink: bool,
+) -> dict[str, Any]:
+    """Compare a new file with what is live; append, and return, its row of ``publication_changes``, by column.
+
+    If the live file is missing or can't be read, the warehouse's record of the last publication stands for it.
+
+    Parameters
+    ----------
+    copy : Path
+        The new file, verified.
+    allow_shrink : bool
+        Whether to let the new file pass, whatever it lacks.
+
+    Raises
+    ------
+    NextmartError
+        If the publication is held; its row is in ``ml.publication_changes`` then.
+    """
+    live, differences, problem = _live_publication(connection, published_file, copy)
+    new = totals_of(copy)
+    reasons = []
+    if live:
+        compared = _without_deleted_events(connection, live, settings)
+        reasons = reasons_to_hold(compared.totals, new, differences, settings)
+    elif problem:
+        reasons = [problem]
+    outcome: Outcome = "published" if not reasons else "forced" if allow_shrink else "held"
+    change = publication_change(
+        next_number(connection),
+        now(),
+        run_record.run_id,
+        outcome=outcome,
+        reasons=reasons,
+        new=new,
+        live=live,
+        differences=differences,
+    )
+    run_record.detail = {"changes": {name: value for name, value in change.items() if name != "decided_at"}}
+    if outcome == "held":
+        insert_change(connection, "ml.publication_changes", change | {"published_file": str(published_file)})
+        raise NextmartError(_held_message(published_file, reasons))
+    if problem:
+        say(f"WARN: {problem}. It is replaced.")
+    _append_row(copy, change)
+    return change
+
+
+def _append_row(copy: Path, change: dict[str, Any]) -> None:
+    """Append a row to the table ``publication_changes`` of a new file."""
+    with duckdb.connect(str(copy)) as file:
+        insert_change(file, "recommendations.publication_changes", change)
+        file.execute("checkpoint")
+    require_closed(copy)
+
+
+def _live_publication(
+    connection: Connection, published_file: Path, copy: Path
+) -> tuple[Publication | None, Differences | None, str | None]:
+    """Return what is live, how far the copy's lists are from it, and what is wrong with the live file.
+
+    All three are None where nothing was published before. What is live is None where nothing is known of it.
+    """
+    if not published_file.exists():
+        return last_publication(connection, published_file), None, None
+    block_write_ahead_log(published_file)
+    try:
+        live = compare_with_live(published_file, copy)
+    except UnreadableError as error:
+        return last_publication(connection, published_file), None, str(error)
+    if live.changes and not is_known(connection, live.run_id):  # a publish was killed after its swap
+        insert_change(connection, "ml.publication_changes", live.changes | {"published_file": str(published_file)})
+        _append_row(copy, live.changes)
+    return Publication(live.run_id, live.published_at, live.totals), live.differences, None
+
+
+def _without_deleted_events(connection: Connection, live: Publication, settings: Settings) -> Publication:
+    """Take the most that the events which ``nextmart forget`` has deleted since can have added to popularity off."""
+    weights = settings.merged_vars()["event_weights"]
+    deleted = deleted_events(connection, live.published_at) * max([1.0, *weights.values()])
+    return replace(live, totals=replace(live.totals, popularity=max(0.0, live.totals.popularity - deleted)))
+
+
+def _held_message(published_file: Path, reasons: list[str]) -> str:
+    lines = "".join(f"\n  - {reason}" for reason in reasons)
+    return (
+        f"nothing was published; {published_file} stays as it is, because the new tables lack too much of it:{lines}\n"
+        "Look for what is missing: `nextmart status` shows counts and the newest rows. The next `nextmart run` tries "
+        "again. If this is right, allow it once: `nextmart publish --allow-shrink`."
+    )

@@ -1,0 +1,99 @@
+"""The table ``ml.publication_changes``: a row for each publication, done or held, and how it differs from the live one.
+
+dbt shows the table as ``recommendations.publication_changes``. Each published file holds a copy that ends with the
+file's own row.
+"""
+
+from dataclasses import asdict, dataclass
+from datetime import datetime
+from pathlib import Path
+from typing import Any, Final, Literal
+
+from jobs.commands.publication_totals import Differences, Totals
+from jobs.warehouse.connection import Connection, quoted
+
+Outcome = Literal["published", "forced", "held"]
+
+PUBLIC_HISTORY: Final = "select * exclude (published_file) from ml.publication_changes order by publication_number"
+
+LAST_OF_FILE: Final = """
+    select visitors, list_rows, items, similar_item_rows, popularity, mean_score, model_version, publish_run_id,
+        decided_at
+    from ml.publication_changes
+    where published_file = ? and outcome <> 'held'
+    order by publication_number desc
+    limit 1
+"""
+
+NEXT_NUMBER: Final = "select coalesce(max(publication_number), 0) + 1 from ml.publication_changes"
+
+DELETED_EVENTS: Final = "select coalesce(sum(usable_event_count), 0) from ml.deletions where deleted_at > ?"
+
+
+@dataclass(frozen=True)
+class Publication:
+    """An earlier publication of a file, as the history knows it."""
+
+    run_id: str
+    published_at: datetime
+    totals: Totals
+
+
+def publication_change(
+    number: int,
+    decided_at: datetime,
+    publish_run_id: str,
+    *,
+    outcome: Outcome,
+    reasons: list[str],
+    new: Totals,
+    live: Publication | None,
+    differences: Differences | None,
+) -> dict[str, Any]:
+    """Return the row about a publication, by column; ``live`` is None if nothing is known of what is live."""
+    live_totals = asdict(live.totals) if live else {}
+    return {
+        "publication_number": number,
+        "decided_at": decided_at,
+        "publish_run_id": publish_run_id,
+        "outcome": outcome,
+        "reason": "; ".join(reasons) or None,
+        "live_run_id": live.run_id if live else None,
+        **asdict(new),
+        **{f"live_{name}": value for name, value in live_totals.items()},
+        **(asdict(differences) if differences else {}),
+    }
+
+
+def insert_change(connection: Connection, table: str, change: dict[str, Any]) -> None:
+    """Append a row to a table of publication changes; columns that the table doesn't know are left out."""
+    columns = {name for name, *_ in connection.execute(f"describe {table}").fetchall()}
+    known = {name: value for name, value in change.items() if name in columns}
+    names, places = ", ".join(map(quoted, known)), ", ".join("?" * len(known))
+    connection.execute(f"insert into {table} ({names}) values ({places})", list(known.values()))  # noqa: S608
+
+
+def is_known(connection: Connection, publish_run_id: str) -> bool:
+    """Tell whether the history has a publication."""
+    found = connection.execute(
+        "select true from ml.publication_changes where publish_run_id = ?", [publish_run_id]
+    ).fetchone()
+    return found is not None
+
+
+def last_publication(connection: Connection, published_file: Path) -> Publication | None:
+    """Return what was last published as this file, by the warehouse's own record; None if nothing was."""
+    row = connection.execute(LAST_OF_FILE, [str(published_file)]).fetchone()
+    return Publication(row[7], row[8], Totals(*row[:7])) if row else None
+
+
+def next_number(connection: Connection) -> int:
+    """Return the number of the next publication."""
+    [number] = connection.execute(NEXT_NUMBER).fetchone() or [1]
+    return int(number)
+
+
+def deleted_events(connection: Connection, since: datetime) -> int:
+    """Return how many usable events ``nextmart forget`` has deleted since a time."""
+    [count] = connection.execute(DELETED_EVENTS, [since]).fetchone() or [0]
+    return int(count)

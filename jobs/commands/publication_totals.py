@@ -1,0 +1,194 @@
+"""What a published file holds, in numbers, and how far its lists are from those of another one.
+
+Both files are attached read-only to a database in memory: a broken file can't harm the warehouse then. All work is
+DuckDB's, which goes to disk where memory ends.
+"""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+from typing import Any, Final
+
+import duckdb
+
+from jobs.errors import NextmartError
+from jobs.warehouse.connection import Connection, literal
+
+TOTALS: Final = """
+    select
+        count(distinct visitor_id) as visitors,
+        count(*) as list_rows,
+        (select count(*) from {database}.recommendations.popular_items) as items,
+        (select count(*) from {database}.recommendations.similar_items) as similar_item_rows,
+        (select coalesce(sum(score), 0)::double from {database}.recommendations.popular_items) as popularity,
+        avg(score)::double as mean_score,
+        max(model_version) as model_version
+    from {database}.recommendations.visitor_recommendations
+"""
+
+VISITOR_DIFFERENCES: Final = """
+    with live_lists as (
+        select visitor_id, count(*) as length from live.recommendations.visitor_recommendations group by visitor_id
+    ),
+    new_lists as (
+        select visitor_id, count(*) as length from fresh.recommendations.visitor_recommendations group by visitor_id
+    ),
+    shared_items as (
+        select
+            live_rows.visitor_id,
+            count(*) as items,
+            count(*) filter (where live_rows.rank = new_rows.rank) as items_in_place
+        from live.recommendations.visitor_recommendations as live_rows
+        inner join fresh.recommendations.visitor_recommendations as new_rows
+            on live_rows.visitor_id = new_rows.visitor_id and live_rows.item_id = new_rows.item_id
+        group by live_rows.visitor_id
+    ),
+    visitors as (
+        -- overlap is null for a visitor who is new or gone
+        select
+            live_lists.visitor_id is null as is_new,
+            new_lists.visitor_id is null as is_gone,
+            coalesce(shared_items.items, 0) / greatest(live_lists.length, new_lists.length) as overlap,
+            coalesce(shared_items.items_in_place, 0) < greatest(live_lists.length, new_lists.length) as is_changed
+        from live_lists
+        full join new_lists on live_lists.visitor_id = new_lists.visitor_id
+        left join shared_items on live_lists.visitor_id = shared_items.visitor_id
+    )
+    select
+        count(*) filter (where is_new) as new_visitors,
+        count(*) filter (where is_gone) as gone_visitors,
+        avg(is_changed::integer) filter (where not is_new and not is_gone) as changed_visitor_share,
+        avg(overlap) filter (where not is_new and not is_gone) as mean_list_overlap
+    from visitors
+"""
+
+ITEM_DIFFERENCES: Final = """
+    select
+        count(*) filter (where live_items.item_id is null) as new_items,
+        count(*) filter (where new_items.item_id is null) as gone_items
+    from live.recommendations.popular_items as live_items
+    full join fresh.recommendations.popular_items as new_items on live_items.item_id = new_items.item_id
+"""
+
+LIVE_PUBLICATION: Final = "select publish_run_id, published_at from live.recommendations.publication"
+
+LIVE_CHANGES: Final = """
+    from live.recommendations.publication_changes
+    where publish_run_id in (select publish_run_id from live.recommendations.publication)
+"""
+
+
+@dataclass(frozen=True)
+class Totals:
+    """What a published file holds; the names are those of the columns of ``recommendations.publication_changes``."""
+
+    visitors: int
+    list_rows: int
+    items: int
+    similar_item_rows: int
+    popularity: float
+    mean_score: float | None
+    model_version: str | None
+
+
+@dataclass(frozen=True)
+class Differences:
+    """How far a file's lists and items are from those of the live file; a share is None where no visitor has both."""
+
+    new_visitors: int
+    gone_visitors: int
+    changed_visitor_share: float | None
+    mean_list_overlap: float | None
+    new_items: int
+    gone_items: int
+
+
+@dataclass(frozen=True)
+class LivePublication:
+    """The live file: who published it and when, what it holds, and what it says of its own publication.
+
+    Attributes
+    ----------
+    changes : dict
+        The file's own row of ``recommendations.publication_changes``, by column; empty in files without that table.
+    """
+
+    run_id: str
+    published_at: datetime
+    totals: Totals
+    differences: Differences
+    changes: dict[str, Any]
+
+
+class UnreadableError(NextmartError):
+    """A published file that can't be read: it is broken, or a process has opened it to write to it."""
+
+
+def totals_of(file: Path) -> Totals:
+    """Return what a published file holds."""
+    with _attached(fresh=file) as connection:
+        return Totals(**_row(connection, TOTALS.format(database="fresh")))
+
+
+def compare_with_live(live_file: Path, new_file: Path) -> LivePublication:
+    """Compare a new file with the one that is live.
+
+    Raises
+    ------
+    UnreadableError
+        If the live file can't be read.
+    NextmartError
+        If the live file is a database that nextmart hasn't published.
+    """
+    with _attached(fresh=new_file) as connection:
+        try:
+            connection.execute(f"attach {literal(str(live_file))} as live (read_only)")
+            _require_publication(connection, live_file)
+            publication = _row(connection, LIVE_PUBLICATION)
+            return LivePublication(
+                publication["publish_run_id"],
+                publication["published_at"],
+                Totals(**_row(connection, TOTALS.format(database="live"))),
+                Differences(**_row(connection, VISITOR_DIFFERENCES), **_row(connection, ITEM_DIFFERENCES)),
+                _row(connection, LIVE_CHANGES) if _has_table(connection, "publication_changes") else {},
+            )
+        except duckdb.Error as error:
+            reason = " ".join(str(error).split())
+            raise UnreadableError(f"{live_file} can't be read: {reason}") from error
+
+
+@contextmanager
+def _attached(fresh: Path) -> Iterator[Connection]:
+    """Open a database in memory, with the file ``fresh`` attached read-only."""
+    with duckdb.connect() as connection:
+        connection.execute("set TimeZone = 'UTC'")
+        connection.execute(f"set temp_directory = {literal(f'{fresh}.tmp')}")
+        connection.execute(f"attach {literal(str(fresh))} as fresh (read_only)")
+        yield connection
+
+
+def _require_publication(connection: Connection, live_file: Path) -> None:
+    if not _has_table(connection, "publication"):
+        raise NextmartError(
+            f"{live_file} is a database that nextmart hasn't published, so it stays as it is, and nothing was "
+            "published. Move it away, or name another file: setting published, option --published."
+        )
+
+
+def _has_table(connection: Connection, table: str) -> bool:
+    found = connection.execute(
+        "select true from duckdb_tables() "
+        "where database_name = 'live' and schema_name = 'recommendations' and table_name = ?",
+        [table],
+    ).fetchone()
+    return found is not None
+
+
+def _row(connection: Connection, query: str) -> dict[str, Any]:
+    """Return the first row of a query, by column; an empty dictionary if there is no row."""
+    result = connection.execute(query)
+    columns = [column[0] for column in result.description or []]
+    row = result.fetchone()
+    return dict(zip(columns, row, strict=True)) if row else {}

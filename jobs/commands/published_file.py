@@ -1,0 +1,147 @@
+"""The published file as its readers find it: who may read it, and that nobody writes to it."""
+
+import os
+import shutil
+import stat
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+from jobs.errors import NextmartError
+
+DEFAULT_MODE: Final = 0o444
+"""The mode of a published file that takes no other file's place."""
+
+
+@dataclass(frozen=True)
+class Access:
+    """Who may read a published file.
+
+    Attributes
+    ----------
+    mode : int
+        The file's permission bits.
+    owner : str, optional
+        The setting ``published_owner``: ``user``, ``user:group`` or ``:group``.
+    user, group : int, optional
+        Numbers of the user and group of the file that is replaced; they count if no ``owner`` is set.
+    """
+
+    mode: int
+    owner: str | None = None
+    user: int | None = None
+    group: int | None = None
+
+
+def access_of(published_file: Path, mode: str | None = None, owner: str | None = None) -> Access:
+    """Return who may read the next published file: as the settings say, or else as with the present file.
+
+    Parameters
+    ----------
+    mode : str, optional
+        The setting ``published_mode``: octal digits.
+    owner : str, optional
+        The setting ``published_owner``.
+    """
+    if not published_file.exists():
+        return Access(int(mode, 8) if mode else DEFAULT_MODE, owner)
+    present = published_file.stat()
+    return Access(int(mode, 8) if mode else stat.S_IMODE(present.st_mode), owner, present.st_uid, present.st_gid)
+
+
+def give_access(file: Path, access: Access) -> None:
+    """Set owner, group and mode of a file; on Windows, which has none of them, do nothing.
+
+    A process without the rights of root can't keep another user's file that user's: then the file is its own.
+
+    Raises
+    ------
+    NextmartError
+        If the owner that is set is unknown or can't be given; or if the group can't be kept, and has other rights than
+        everybody.
+    """
+    if os.name != "posix":
+        return
+    if access.owner:
+        _give_to_owner(file, access.owner)
+    else:
+        _keep_owner(file, access)
+    file.chmod(access.mode)
+
+
+def _give_to_owner(file: Path, owner: str) -> None:
+    user, _, group = owner.partition(":")
+    try:
+        if user:
+            shutil.chown(file, user)
+        if group:
+            shutil.chown(file, group=group)
+    except LookupError as error:
+        raise NextmartError(f"setting published_owner '{owner}': {error}; nothing was published") from error
+    except PermissionError as error:
+        raise NextmartError(
+            f"setting published_owner '{owner}': this process may not give the file away (only root may give a file to "
+            "another user, and a user only to groups of the user's own); nothing was published"
+        ) from error
+
+
+def _keep_owner(file: Path, access: Access) -> None:
+    own = file.stat()
+    if access.group is not None and access.group != own.st_gid:
+        try:
+            os.chown(file, -1, access.group)
+        except PermissionError as error:
+            if (access.mode >> 3) & 0o7 != access.mode & 0o7:
+                raise NextmartError(
+                    f"the published file's group, number {access.group}, can't be kept, because this process doesn't "
+                    "belong to it; nothing was published. Let a member of the group publish, or name another group in "
+                    "the setting published_owner, such as ':shop'."
+                ) from error
+    if access.user is not None and access.user != own.st_uid:
+        with suppress(PermissionError):
+            os.chown(file, access.user, -1)
+
+
+@contextmanager
+def private_files() -> Iterator[None]:
+    """Let nobody else read the files that this process makes in the ``with`` block."""
+    before = os.umask(0o077)
+    try:
+        yield
+    finally:
+        os.umask(before)
+
+
+def block_write_ahead_log(database: Path) -> None:
+    """Let no process write to a database, or leave a write-ahead log beside it, which readers would read as well.
+
+    The path of the write-ahead log becomes a symbolic link into a folder that doesn't exist. To a reader, that is a log
+    that doesn't exist. A process that writes can't make the log, so its commit fails. This holds also for a process
+    that opened the file before the next one took its place, and for root, whom no mode keeps from writing. A log that
+    is there already is deleted: a published file is complete without one.
+    """
+    log = database.with_name(database.name + ".wal")
+    nowhere = f".{database.name}.is-read-only/wal"
+    if log.is_symlink() and log.readlink() == Path(nowhere):
+        return
+    link = unfinished_path(database).with_name(unfinished_path(database).name + ".wal")
+    link.unlink(missing_ok=True)
+    try:
+        link.symlink_to(nowhere)
+    except OSError:  # a file system without symbolic links
+        log.unlink(missing_ok=True)
+    else:
+        link.replace(log)
+
+
+def unfinished_path(database: Path) -> Path:
+    """Return the path at which the next published file is written, beside the file whose place it takes."""
+    return database.with_name(f".{database.name}.unfinished")
+
+
+def require_closed(database: Path) -> None:
+    """Raise NextmartError if a database was not closed cleanly."""
+    if database.with_name(database.name + ".wal").exists():
+        raise NextmartError(f"{database} was not closed cleanly: a write-ahead log is left")

@@ -1,0 +1,74 @@
+"""When a publication is held: the new tables hold so much less than the live ones that something is probably missing.
+
+Each loss is a share of what is live. A loss of a few visitors or items (setting ``ignored_shrink``) is never too much,
+since a few are a large share of a small shop; but nothing may fall to zero.
+"""
+
+from jobs.commands.publication_totals import Differences, Totals
+from jobs.settings import Settings
+
+
+def reasons_to_hold(live: Totals, new: Totals, differences: Differences | None, settings: Settings) -> list[str]:
+    """Return what the new tables lack, each in words with the numbers before and after; empty if nothing is amiss.
+
+    Parameters
+    ----------
+    live, new : Totals
+        What is live, and what would take its place.
+    differences : Differences or None
+        How far the new lists are from the live ones; None if that can't be known.
+    settings : Settings
+        The limits.
+    """
+    few_visitors = settings.ignored_shrink / max(live.visitors, 1)
+    few_items = settings.ignored_shrink / max(live.items, 1)
+    shrink = ("max_shrink_share", settings.max_shrink_share)
+    lost_popularity = ("max_lost_popularity_share", settings.max_lost_popularity_share)
+    falls = [
+        _fall("visitors with lists", live.visitors, new.visitors, shrink, few_visitors),
+        _fall("rows of lists", live.list_rows, new.list_rows, shrink, few_visitors),
+        _fall("recommendable items", live.items, new.items, shrink, few_items),
+        _fall("rows of similar items", live.similar_item_rows, new.similar_item_rows, shrink, few_items),
+        _fall("the sum of popular_items.score", live.popularity, new.popularity, lost_popularity, few_visitors),
+    ]
+    reasons = [reason for reason in falls if reason]
+    if differences:
+        reasons += _too_large_differences(live, differences, few_visitors, settings)
+    return reasons
+
+
+def _fall(counted: str, live: float, new: float, limit: tuple[str, float], few: float) -> str | None:
+    """Return in words that a number fell too much; None if it did not.
+
+    Parameters
+    ----------
+    limit : (str, float)
+        The setting's name and value: the largest share by which the number may fall.
+    few : float
+        The share that a few visitors or items are of all; such a fall is never too much, unless it is to zero.
+    """
+    setting, share = limit
+    if live <= 0 or new >= live or (new > 0 and 1 - new / live <= max(share, few)):
+        return None
+    allowed = f"{setting} allows {share:.0%}" if new > 0 else "nothing may fall to zero"
+    return f"{counted} fell from {live:,.0f} to {new:,.0f}, by {1 - new / live:.0%}; {allowed}"
+
+
+def _too_large_differences(
+    live: Totals, differences: Differences, few_visitors: float, settings: Settings
+) -> list[str]:
+    """Return in words what of the live lists the new lists lack; empty if that is not too much."""
+    reasons = []
+    gone = differences.gone_visitors / max(live.visitors, 1)
+    if gone > max(settings.max_gone_visitors_share, few_visitors):
+        reasons.append(
+            f"{differences.gone_visitors:,} of the {live.visitors:,} visitors with lists are gone, {gone:.0%}; "
+            f"max_gone_visitors_share allows {settings.max_gone_visitors_share:.0%}"
+        )
+    overlap = differences.mean_list_overlap
+    if overlap is not None and overlap < settings.min_list_overlap:
+        reasons.append(
+            f"a visitor's old and new list share {overlap:.1%} of their items on average; "
+            f"min_list_overlap asks for {settings.min_list_overlap:.1%}"
+        )
+    return reasons
