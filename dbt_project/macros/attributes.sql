@@ -1,5 +1,5 @@
-{# Macros for attributes: what a user's files know of an item or a visitor beside nextmart's own columns, kept as one
-   JSON object a row. The members of such an object are a list of structs: name, value (JSON) and text. #}
+{# Macros for attributes: the columns of a user's files, beside nextmart's own, that describe an item or a visitor, as
+   one JSON object a row. The members of such an object are a list of structs: name, value (JSON) and text. #}
 
 {# The members of a JSON object, in the order of their names; null if the text is no JSON object. Nulls, blank texts and
    the dbt var `null_words` are left out. #}
@@ -20,7 +20,7 @@
     ))
 {%- endmacro %}
 
-{# What the value of one member is: json (an object or a list), number, boolean, date, time or text. A text is a number
+{# The kind of a member's value: json (an object or a list), number, boolean, date, time or text. A text is a number
    if a program would write the number so: `007`, `+7` and `1e5` are texts. #}
 {% macro attribute_kind(member) -%}
     {{ return(adapter.dispatch('attribute_kind', 'nextmart')(member)) }}
@@ -45,8 +45,8 @@
     end
 {%- endmacro %}
 
-{# Aggregate of the kinds of an attribute's values: its type. It is the kind of all values; time if some of the times are
-   dates; json if a value is an object or a list; else text. #}
+{# Aggregate that gives an attribute's type from the kinds of its values: json if a value is an object or a list; the
+   common kind if all values have one; time if all are dates or times; else text. #}
 {% macro attribute_type(kind) -%}
     case
         when bool_or({{ kind }} = 'json') then 'json'
@@ -89,7 +89,7 @@
     ) || '}')::json end
 {%- endmacro %}
 
-{# Hash of the members' names and texts, which a change of types alone doesn't change; null if there is no member. #}
+{# Hash of the members' names and texts; a change of an attribute's type doesn't change it. Null without members. #}
 {% macro attributes_hash(members) -%}
     {{ return(adapter.dispatch('attributes_hash', 'nextmart')(members)) }}
 {%- endmacro %}

@@ -1,5 +1,5 @@
-{# A word for availability without what doesn't matter in it: case, blanks, hyphens, underscores, and the address of
-   schema.org. #}
+{# A word for availability in a normal form: lower case, without blanks, hyphens, underscores and schema.org's
+   address. #}
 {% macro availability_word(column) -%}
     {{ return(adapter.dispatch('availability_word', 'nextmart')(column)) }}
 {%- endmacro %}
@@ -10,16 +10,16 @@
 {%- endmacro %}
 
 {# Whether text, such as `out of stock` or a number in stock, says that an item may be recommended; null if the text
-   says neither. The dbt var `availability_words` goes before all else. Otherwise, a number above 0 means true, and a known
-   word what it says. #}
+   says neither. The dbt var `availability_words` takes precedence over the words and numbers known here. A number above
+   0 means true. #}
 {% macro to_availability(column) -%}
     {{ return(adapter.dispatch('to_availability', 'nextmart')(column, var('availability_words'))) }}
 {%- endmacro %}
 
 {% macro default__to_availability(column, own_words) -%}
-    {#- schema.org, Google, Meta, Shopify, WooCommerce, Magento; English and German. An item that can be ordered before
-        it is in stock is available. Shopify's inventory policy `continue` sells an item without stock; its opposite `deny`
-        is no word here, because most items that are in stock have it -#}
+    {#- the words of schema.org, Google, Meta, Shopify, WooCommerce and Magento, in English and German. An item that can
+        be ordered before it is in stock is available. Shopify's inventory policy `continue` sells an item without stock;
+        its opposite `deny` is no word here, because most items that are in stock have it -#}
     {%- set available = "
         true t yes y on wahr ja j
         available instock instoreonly onlineonly limitedavailability limitedstock lowstock fewleft

@@ -1,5 +1,6 @@
-{# What makes two rows the same event: the dbt var `event_identity`, a list of columns. With the columns event_id and
-   item_id, the lines of an order, which share the order's event_id, are an event each. #}
+{# Macros for the identity of events: two rows are the same event if they agree in the columns of the dbt var
+   `event_identity`. With the columns event_id and item_id, each line of an order, whose lines share one event_id, is an
+   event of its own. #}
 
 {# The key of an event: its event_id, or text made of event_id and item_id. The length of the event_id comes first, so
    that ('a', 'b:c') and ('a:b', 'c') have different keys. `relation` is the alias of the relation with the columns. #}
@@ -12,13 +13,13 @@
     {%- endif -%}
 {%- endmacro %}
 
-{# The columns by which events are put in order: a total order, so that it doesn't matter where rows lie on disk. #}
+{# The columns that order events: a total order, so that the order doesn't depend on where rows lie on disk. #}
 {% macro event_order() -%}
     event_at, event_id{% if has_item_in_identity() %}, item_id{% endif %}
 {%- endmacro %}
 
-{# Whether item_id is part of `event_identity`: the text yes, or no text. Any value but the two that are allowed is an
-   error. #}
+{# Tells whether item_id is part of `event_identity`: returns the text yes, or an empty text. Raises a compiler error if
+   `event_identity` has another value than the two allowed ones. #}
 {% macro has_item_in_identity() -%}
     {%- if var('event_identity') == ['event_id', 'item_id'] -%}
     yes

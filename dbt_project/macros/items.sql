@@ -1,9 +1,8 @@
-{# Macros for the rows of the catalogue and of visitors: when a row counts from, and which of an item's or a visitor's
-   rows is the latest. The loader renders them for the rows of the raw tables, whose values it gives as SQL
-   expressions. #}
+{# Macros that give the time of a row of the catalogue or of visitors, and the order that finds the latest row of an
+   item or a visitor. The loader renders them too, with SQL expressions over the columns of the raw tables. #}
 
-{# Instant from which a row of an item or a visitor counts: the instant that the row states, unless the row states none,
-   or one that lies after the row's arrival. #}
+{# The time of a row of an item or a visitor: the row's own updated_at or, if that is missing or lies after the row's
+   arrival, the row's loaded_at. #}
 {% macro updated_at_or_arrival() -%}
     case
         when stated_at > loaded_at + {{ minutes(var('clock_skew_minutes')) }} then loaded_at
@@ -11,19 +10,19 @@
     end
 {%- endmacro %}
 
-{# The times that decide which row is the latest. #}
+{# The three times that decide which row of an item or a visitor is the latest, as sort keys. #}
 {% macro latest_times_first(updated_at) -%}
     {{ updated_at }} desc nulls last, loaded_at desc nulls last, stated_at desc nulls last
 {%- endmacro %}
 
-{# Order in which the first of a visitor's rows is the one that staging takes. The attributes only decide between rows
-   of equal times. #}
+{# Sort keys in whose order the first row of a visitor is the row that staging keeps. The attributes only decide between
+   rows of equal times. #}
 {% macro latest_visitor_first(updated_at='updated_at', attributes='stated_attributes') -%}
     {{ latest_times_first(updated_at) }}, {{ attributes }} nulls last
 {%- endmacro %}
 
-{# Order in which the first of an item's rows is the one that staging takes. The columns after the three times only
-   decide between rows of equal times. #}
+{# Sort keys in whose order the first row of an item is the row that staging keeps. The columns after the three times
+   only decide between rows of equal times. #}
 {% macro latest_item_first(
     updated_at='updated_at',
     price='price',

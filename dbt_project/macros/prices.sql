@@ -11,18 +11,18 @@
         {%- do exceptions.raise_compiler_error(
             "price_decimal_sign: '" ~ decimal_sign ~ "' is neither '.' nor ',' nor null") -%}
     {%- endif -%}
-    {#- a sign with a country's letters, an ISO 4217 code, or a word -#}
+    {#- a currency is a sign, perhaps with a country's letters (US$), an ISO 4217 code (USD), or a word (euros) -#}
     {%- set currency = "(?:[a-z]{0,2}\\p{Sc}(?:us|ca|au|nz)?|" ~ currency_words() ~ ")[\\s\\p{Z}]*" -%}
     {%- set number = "regexp_replace(" ~ blank_as_null(column) ~ ", '(?i)^(-?)(?:" ~ currency ~ "){0,2}"
         ~ "(-?[0-9.,][0-9.,''’\\s\\p{Z}]*?)(?:[.,][-–—]{1,2})?[\\s\\p{Z}]*(?:" ~ currency ~ "){0,2}$', '\\1\\2')" -%}
     case
-        -- what a program has written comes first, because it is the most frequent and the fastest to read
+        -- numbers as programs write them are tested first, because they are the most frequent and the fastest to read
         when {{ default__try_number(column) }} is not null
             {% if decimal_sign == ',' -%}
             and not regexp_full_match({{ blank_as_null(column) }}, '-?[1-9][0-9]{0,2}[.][0-9]{3}')
             {% endif -%}
             then {{ default__try_number(column) }}
-        -- the list of one number is there so that the number is taken out of the text once
+        -- list_transform over a list of one element gives the number a name, so that the slow regexp_replace runs once
         else list_transform([{{ number }}], lambda number: case
             when regexp_full_match(number, '-?[1-9][0-9]{0,2}[.,][0-9]{3}') then
                 {% if decimal_sign is none %}null
@@ -31,7 +31,7 @@
                 {% endif %}
             when regexp_full_match(number, '-?([0-9]+[.,]?[0-9]*|[.,][0-9]+)')
                 then {{ default__try_number("replace(number, ',', '.')") }}
-            -- thousands, as in 1,299.00, and lakhs, as in 1,29,900
+            -- commas divide thousands, as in 1,299.00, or lakhs, as in 1,29,900
             when regexp_full_match(
                 number, '-?([1-9][0-9]{0,2}(,[0-9]{3})+|[1-9][0-9]?(,[0-9]{2})+,[0-9]{3})([.][0-9]*)?'
             )

@@ -1,16 +1,16 @@
-{# Macros for the sessions of the shop's tracker (source_session_id). Such a session is kept whole if it belongs to one
-   visitor and lasts `max_source_session_hours` at most. Any other is no real session, such as an id `0` for everybody:
-   in it, silence divides a visitor's events, as it divides events without a session of the tracker. #}
+{# Macros for the sessions of the shop's tracker (source_session_id). Such a session is kept whole if it belongs to
+   one visitor and lasts `max_source_session_hours` at most. Any other is no real session, such as one whose id is `0`
+   for all visitors: its events are divided at a visitor's pauses, as events without a session of the tracker are. #}
 
-{# Why sessions of the tracker are cut, as texts for an IN list; the first reason that applies counts. #}
+{# The reasons why a session of the tracker is cut, as texts for an IN list; of several reasons the first is given. #}
 {% macro source_cut_reasons() -%}
     'shared_source_session', 'long_source_session'
 {%- endmacro %}
 
 {# Query for the sessions of the tracker that have new events, one row each: source_cut_reason says why the session is
    cut, now that it has the new events (null: it is kept whole); is_assigned_whole says whether all its events must be
-   assigned again, because it is kept whole, or was cut for another reason before, or not at all. Of a session that
-   stays cut, the new events change only what is near. A full refresh needs only the sessions that are cut. #}
+   assigned again, because it is kept whole, or was cut for another reason before, or not at all. In a session that
+   stays cut, new events change only the visits near them. A full refresh needs only cut sessions. #}
 {% macro source_sessions_with_new_events() -%}
 {%- set longest = var("max_source_session_hours") -%}
 {%- if longest is not number or longest is boolean or longest <= 0 -%}

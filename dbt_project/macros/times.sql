@@ -33,7 +33,7 @@
             then try_cast({{ iso }} as timestamp) at time zone 'UTC'
         when regexp_full_match({{ column }}, '(19|20)[0-9]{6}[Tt ]?[0-9]{4}.*([Zz]|[+-][0-9:]+)')
             then try_cast(regexp_replace({{ iso }}, {{ zone }}) as timestamptz)
-        -- a program that takes numbers for floating-point ones adds .0 to whole numbers
+        -- Unix time as a whole number, perhaps with a .0 that programs add to floating-point numbers
         when regexp_full_match({{ column }}, '-?[0-9]{5,19}([.]0*)?') then
             case
                 when {{ integer }} between -99999999999 and 99999999999 then make_timestamptz({{ integer }} * 1000000)
@@ -44,7 +44,7 @@
                 when {{ integer }} between -8999999999999999999 and 8999999999999999999
                     then make_timestamptz({{ integer }} // 1000)
             end
-        -- fractions, and numbers with an exponent
+        -- Unix time with a fraction or with an exponent
         when regexp_full_match({{ column }}, '-?([0-9]{5,17}[.][0-9]+|[0-9]([.][0-9]*)?[eE][+]?[0-9]{1,2})') then
             case
                 when abs({{ number }}) < 1e11 then make_timestamptz(cast({{ number }} * 1e6 as bigint))

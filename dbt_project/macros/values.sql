@@ -1,4 +1,4 @@
-{# Macros for the meaning of single values; see times.sql, prices.sql and availability.sql too. The jobs use these
+{# Macros that read single values; times.sql, prices.sql and availability.sql have more of them. The jobs use these
    macros without dbt: they call default__<name> with the values of the dbt vars that the macro <name> reads. #}
 
 {# Condition that text, without blanks around it, is one of the dbt var `null_words`. #}

@@ -1,6 +1,6 @@
 {{ config(fail_calc='count(message)') }}
--- An event type in a setting that is spelt in another way than in the events has no effect, without a word: sequences
--- stay empty, or a weight is never used. The build stops if none of a setting's types occurs among the events, or if a
+-- A setting that spells an event type otherwise than the events do silently has no effect: sequences stay empty, or a
+-- weight is never used. The build stops if none of a setting's types occurs among the events, or if a
 -- type occurs only in other cases of letters.
 {% set listed = [] %}
 {% for setting in ['sequence_event_types', 'known_event_types', 'event_weights'] %}

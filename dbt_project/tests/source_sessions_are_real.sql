@@ -1,5 +1,5 @@
 {{ config(severity='warn') }}
--- Sessions of the tracker that are no real ones, because they belong to several visitors or last longer than
+-- Sessions of the tracker that are no real sessions, because they belong to several visitors or last longer than
 -- `max_source_session_hours`: silence cuts them into sessions (`cut_reason` in sessions.sessions)
 select
     source_session_id,

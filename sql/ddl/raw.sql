@@ -29,7 +29,7 @@ create table if not exists raw.items (
 -- Columns of the user's files that nextmart doesn't know, as one JSON object, such as {"country":"DE","margin":0.3}
 alter table raw.items add column if not exists attributes json;
 
--- What the user's tools know of visitors, such as a country or a segment
+-- The visitors, with attributes from the user's tools, such as a country or a segment
 create table if not exists raw.visitors (
     visitor_id varchar,
     updated_at varchar,
@@ -57,8 +57,8 @@ create table if not exists raw.withdrawn_items (
     loaded_at timestamptz
 );
 
--- Files that `nextmart load` has taken from feeds, a row each time. The column definition has the settings by which the
--- file was read; `loaded_at` is that of the file's rows in raw.events and raw.items.
+-- The files of feeds that `nextmart load` has loaded: one row for each load of a file. The column definition has the
+-- settings by which the file was read; `loaded_at` is that of the file's rows in raw.events and raw.items.
 create table if not exists raw.loaded_files (
     feed varchar,
     path varchar,

@@ -41,7 +41,7 @@ described_items as (
 ),
 
 dated_items as (
-    -- cold items (without events) arrived in the last week, so that a fallback for new items is put to use
+    -- cold items (items without events) arrived in the last week, so that the demo shows how new items are recommended
     select
         *,
         epoch($until::timestamptz) - 3600

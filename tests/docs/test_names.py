@@ -40,8 +40,9 @@ def test_files_that_are_named_exist(page):
     named = re.findall(r"`((?:jobs|dbt_project|sql|tests|docs|examples|experiments|benchmarks)/[\w./-]*)`", text)
     flow = re.findall(r"\b(?:jobs|sql)/[\w/]+\.(?:py|sql)", text)
     beside = [name for name in re.findall(r"`([\w-]+\.(?:md|py|sql|yml|toml))`", text) if name not in MADE_BY_A_RUN]
-    known = {path.name for folder in ("docs", "dbt_project", "experiments", "examples", "sql", "jobs", "tests")
-             for path in (pages.ROOT / folder).rglob("*")} | {"README.md", "CHANGELOG.md"}  # fmt: skip
+    folders = ("docs", "dbt_project", "experiments", "examples", "sql", "jobs", "tests", "benchmarks")
+    known = {path.name for folder in folders for path in (pages.ROOT / folder).rglob("*")}
+    known |= {"README.md", "CHANGELOG.md"}
     missing = [name for name in {*named, *flow} if not (pages.ROOT / name).exists()]
     assert not missing + [name for name in beside if name not in known]
 

@@ -12,6 +12,7 @@ from contextlib import suppress
 
 import pytest
 from embedding_service import WORDS, EmbeddingService
+from final_tables import FINAL_TABLES
 from polling_reader import polling
 from shop import Shop, visit
 
@@ -28,21 +29,6 @@ SECOND_NIGHT = f"""
     embedding_requests_in_flight = 1
     {WORDS}
 """
-
-# What a kill must not change: everything but run ids, times, and the numbers of builds.
-FINAL_TABLES = {
-    "names of all tables": "select table_schema, table_name from information_schema.tables",
-    "rejected_events": "select * exclude (batch_id) from staging.rejected_events",
-    "session_items": "select * exclude (batch_id, assigned_batch_id) from sessions.session_items",
-    "sessions": "select * exclude (assigned_batch_id) from sessions.sessions",
-    "sequences": "from sessions.sequences",
-    "item_embeddings": "select * exclude (embedded_at) from catalog.item_embeddings",
-    "lists": "select * exclude (model_version, generated_at) from {public}.visitor_recommendations",
-    "wide": "select * exclude (model_version, generated_at) from {public}.visitor_recommendations_wide",
-    "similar_items": "from {public}.similar_items",
-    "popular_items": "from {public}.popular_items",
-    "leaderboard": "select * exclude (model_version, measured_at) from {public}.model_leaderboard",
-}
 
 WHOLE_PUBLICATION = """
     select

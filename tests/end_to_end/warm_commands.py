@@ -21,14 +21,14 @@ def run_warm(arguments: list[str], folder: Path, environment: dict[str, str]) ->
     context.set_forkserver_preload(["warm_packages"])
     with tempfile.TemporaryDirectory() as outputs:
         paths = [Path(outputs) / name for name in ("stdout", "stderr")]
-        process = context.Process(target=_run_command, args=(arguments, folder, environment, paths))
+        process = context.Process(target=run_command, args=(arguments, folder, environment, paths))
         process.start()
         process.join()
         stdout, stderr = (path.read_text() for path in paths)
     return subprocess.CompletedProcess(arguments, process.exitcode, stdout, stderr)
 
 
-def _run_command(arguments: list[str], folder: Path, environment: dict[str, str], outputs: list[Path]) -> None:
+def run_command(arguments: list[str], folder: Path, environment: dict[str, str], outputs: list[Path]) -> None:
     """Be the command: with its folder, environment, output and code."""
     from jobs import cli
     from jobs.orchestration import dbt_build

@@ -32,7 +32,8 @@ with judged_events as (
 
 {% if is_incremental() %}
 known_events as (
-    -- events of earlier builds whose key occurs in a new row too; a build before may have known fewer null words
+    -- events of earlier builds whose key occurs in a new row too; the dbt var `null_words` is applied again, because it
+    -- may have had fewer words in those builds
     select
         * exclude (row_key, raw_row, batch_id) replace (
             {{ null_word_as_null('user_id') }} as user_id,
@@ -47,7 +48,7 @@ known_events as (
 {% endif %}
 
 repeated_keys as (
-    -- keys of events that occur in several rows; most occur in one row, which needs no comparison
+    -- keys of events that occur in several rows; an event with one row needs no comparison of rows
     select {{ event_key() }} as event_key from {{ ref('int_events_typed') }}
     where {{ event_key() }} is not null
     group by event_key
@@ -102,7 +103,7 @@ rejected_rows as (
     where reject_reason <> 'unknown_item'
 
     union all by name
-    -- a later row of an event is dropped if its payload is the same, else it is a conflict for people to look at
+    -- a later row of an event is dropped if its payload is the same as that of the kept row, else it is rejected
     select distinct * exclude (payload, arrival_rank, kept_payload) replace ('duplicate_event_id' as reject_reason)
     from repeats_by_arrival
     where arrival_rank > 1 and is_new and payload is distinct from kept_payload

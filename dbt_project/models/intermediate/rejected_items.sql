@@ -8,7 +8,7 @@ with unreadable_rows as (
 ),
 
 rows_without_id as (
-    -- rows that stg_items leaves out because nothing names their item
+    -- rows of raw.items that stg_items leaves out because their item_id is missing
     select
         'missing_item_id' as reason,
         null as file,

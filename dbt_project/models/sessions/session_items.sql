@@ -42,8 +42,8 @@ affected_visits as (
     where known_events.event_at >= {{ build_bound('earliest_nearby_event', "'-infinity'::timestamptz") }}
 
     union
-    -- a session of the tracker that is kept whole is one visit, however far away its other events are; one that was
-    -- kept whole so far, and is cut now, becomes several visits
+    -- a session of the tracker that is kept whole is one visit, however long ago its other events are; a session of the
+    -- tracker that earlier builds kept whole, and that is cut now, becomes several visits
     select known_events.visitor_id, known_events.source_session_id, known_events.visit_started_at
     from {{ this }} as known_events
     semi join source_sessions

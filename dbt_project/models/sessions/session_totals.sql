@@ -65,6 +65,6 @@ inner join reassigned_events on ceased_sessions.first_event_id = reassigned_even
 where
     ceased_sessions.session_id <> reassigned_events.session_id
     and ceased_sessions.started_at >= {{ build_bound('earliest_changed_session', "'-infinity'::timestamptz") }}
-    -- several events may have the event_id of the first one
+    -- only the session's first event counts here: several events may share its event_id
     and {{ is_first_event('ceased_sessions', 'reassigned_events') }}
 {% endif %}

@@ -38,7 +38,8 @@ rows_with_update_times as (
     select
         *,
         {{ updated_at_or_arrival() }} as updated_at,
-        -- a feed that changes its words must not empty the shop
+        -- an item whose availability is a word that nextmart doesn't know counts as available: a feed that begins to
+        -- use new words must not withdraw the whole catalogue
         coalesce(stated_available, true) as available,
         case when price is null then price_text end as unread_price,
         case when stated_available is null then available_text end as unread_available
@@ -46,7 +47,7 @@ rows_with_update_times as (
 ),
 
 latest_rows as (
-    -- the latest row of each item; the columns after the three times only decide between rows of equal times
+    -- the latest row of each item, in the order of the macro latest_item_first
     select *
     from rows_with_update_times
     where item_id is not null
@@ -57,7 +58,7 @@ latest_rows as (
 ),
 
 cleaned_rows as (
-    -- texts and attributes are read last, because that is slow and only the kept rows need it
+    -- texts and attributes are cleaned last, because cleaning is slow and only the latest rows need it
     select
         * replace (
             {{ clean_text('title') }} as title,

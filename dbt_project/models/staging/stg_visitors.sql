@@ -18,7 +18,7 @@ typed_rows as (
 ),
 
 latest_rows as (
-    -- the latest row of each visitor, chosen as stg_items chooses an item's
+    -- the latest row of each visitor, in the order of the macro latest_visitor_first
     select *, {{ updated_at_or_arrival() }} as updated_at
     from typed_rows
     where visitor_id is not null

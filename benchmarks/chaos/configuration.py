@@ -1,0 +1,68 @@
+"""The settings of the simulated shop, some of which change on some nights."""
+
+import json
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from benchmarks.chaos.service import MODEL
+
+FIXED = """
+embedding_requests_in_flight = 2
+embedding_timeout_seconds = 5
+embedding_patience_seconds = 1
+
+[feeds.items]
+files = "items/*.jsonl"
+complete = true
+
+[feeds.events]
+files = "events/*.jsonl"
+"""
+IN_FLIGHT = 2
+
+# a small shop whose feeds are late is beyond the shares at which a real one's build stops
+FIXED_VARS = """
+late_error_percent = 100
+late_sessions_error_percent = 100
+max_rejected_share = 0.9
+"""
+
+CHOICES: dict[str, tuple[Any, ...]] = {
+    "models": (["popularity", "llmseqsim", "sknn"], ["popularity", "sknn"]),
+    "seed": (0, 1),
+    "retrain_after_days": (6.5, 2.5),
+    "embedding_batch_size": (8, 3),
+    "models_kept": (3, 1),
+    "runs_kept": (3, 1),
+    "vars.recommendations_per_visitor": (20, 7, 12),
+    "vars.similar_items_per_item": (20, 5),
+    "vars.sequence_scope": ("session", "visitor"),
+}
+"""The settings that change, each with its values, the first one first. A name with ``vars.`` is a dbt var."""
+
+
+@dataclass
+class Configuration:
+    """The settings that hold now."""
+
+    values: dict[str, Any] = field(default_factory=lambda: {name: choices[0] for name, choices in CHOICES.items()})
+
+    def change(self, which: float) -> str:
+        """Give one setting another of its values; return what was changed."""
+        changes = [(name, value) for name, values in CHOICES.items() for value in values if value != self.values[name]]
+        name, value = changes[int(which * len(changes))]
+        self.values[name] = value
+        return f"{name} = {value}"
+
+    def write(self, folder: Path) -> None:
+        """Write ``nextmart.toml``."""
+        settings = [f"{name} = {json.dumps(value)}" for name, value in self.values.items() if "." not in name]
+        dbt_vars = [f"{name[5:]} = {json.dumps(value)}" for name, value in self.values.items() if "." in name]
+        text = "\n".join([*settings, FIXED, "[vars]", *dbt_vars, FIXED_VARS, MODEL])
+        (folder / "nextmart.toml").write_text(text)
+
+    @property
+    def most_in_flight(self) -> int:
+        """The most texts whose answers are under way at the same time."""
+        return IN_FLIGHT * int(self.values["embedding_batch_size"])

@@ -1,0 +1,26 @@
+"""What all campaigns of one call share: the server of commands, which takes seconds to start, and the orders."""
+
+from pathlib import Path
+
+from benchmarks.chaos.commands import Commands
+from benchmarks.chaos.orders import Orders, interposer
+
+
+class Machine:
+    """A server of commands whose files, disk and clock can be disturbed, where there is a compiler.
+
+    Parameters
+    ----------
+    folder : Path
+        Folder of the compiled library, the orders and what commands print.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        library = interposer(folder)
+        self.can_disturb = library is not None
+        self.orders = Orders(folder / "orders")
+        self.commands = Commands(folder, library, self.orders.path)
+
+    def close(self) -> None:
+        """End the server."""
+        self.commands.close()

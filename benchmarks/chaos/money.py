@@ -1,0 +1,58 @@
+"""What was paid for texts: no text is paid twice, unless a kill or a full disk lost the answer."""
+
+from collections import Counter
+
+import duckdb
+
+from benchmarks.chaos.difference import Difference
+
+
+class Accounts:
+    """Follows what the fake service sold.
+
+    Attributes
+    ----------
+    lost : Counter of text
+        How often a text was sold whose vector never reached the warehouse.
+    """
+
+    def __init__(self) -> None:
+        self.lost: Counter[str] = Counter()
+        self.hashes: dict[str, str] = {}
+
+    def check(self, warehouse: duckdb.DuckDBPyConnection, sold: Counter[str], most_lost: int) -> None:
+        """Compare what was sold with the vectors that the warehouse holds.
+
+        Parameters
+        ----------
+        sold : Counter of text
+            How often the service has sold a right vector of each text, since the campaign began.
+        most_lost : int
+            The most texts whose vectors this night may have lost: those in flight when a process was killed.
+
+        Raises
+        ------
+        Difference
+            If more vectors were lost, or a text was sold although the warehouse had its vector.
+        """
+        tables = "select count(*) from duckdb_tables() where schema_name || '.' || table_name = 'catalog.item_texts'"
+        if warehouse.execute(tables).fetchall()[0][0]:
+            self.hashes |= dict(warehouse.execute("select text, text_hash from catalog.item_texts").fetchall())
+        kept = {
+            name
+            for (name,) in warehouse.execute(
+                "select text_hash from ml.embeddings where embedding is not null"
+            ).fetchall()
+        }
+        newly_lost = 0
+        for text, count in sold.items():
+            has_vector = self.hashes.get(text) in kept
+            excess = count - has_vector - self.lost[text]
+            if excess > 0:
+                self.lost[text] += excess
+                newly_lost += excess
+        if newly_lost > most_lost:
+            texts = {text: count for text, count in sold.items() if count > 1 or self.hashes.get(text) not in kept}
+            raise Difference(
+                "no text is paid twice", f"{newly_lost} paid texts lost or paid again, {most_lost} allowed: {texts}"
+            )

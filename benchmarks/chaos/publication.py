@@ -1,0 +1,87 @@
+"""The published file, held against the rules for what is published, and what its readers saw."""
+
+import hashlib
+from pathlib import Path
+
+import duckdb
+
+from benchmarks.chaos.difference import Difference
+from tests.end_to_end.invariants import broken_invariants
+from tests.polling_reader import Polled
+
+WHOLE = """
+    select
+        (select publish_run_id from recommendations.publication),
+        (select count(distinct visitor_id) from recommendations.visitor_recommendations)
+        = (select count(*) from recommendations.visitor_recommendations_wide)
+        and (select count(*) > 0 from recommendations.visitor_recommendations)
+        and (select min(model_version) = max(model_version) from recommendations.visitor_recommendations)
+        and (select max(model_version) from recommendations.visitor_recommendations)
+        = (select model_version from recommendations.publication)
+"""
+"""The publication's id, and whether its tables belong together."""
+
+ALONE = {
+    "ranks are dense": """
+        select visitor_id from recommendations.visitor_recommendations group by visitor_id
+        having list(rank order by rank) <> range(1, count(*) + 1)
+    """,
+    "an item comes once": """
+        select visitor_id, item_id from recommendations.visitor_recommendations group by all having count(*) > 1
+    """,
+    "scores are finite": "from recommendations.visitor_recommendations where score is null or not isfinite(score)",
+}
+"""Rules of a published file that need no warehouse."""
+
+
+ORDER_WITHIN_SOURCES = ("a better rank never has a lower score, and equal scores are in the order of item_id",)
+
+
+def digest(path: Path) -> str | None:
+    """Return the hash of a file's bytes; None if there is no file."""
+    return hashlib.sha256(path.read_bytes()).hexdigest() if path.exists() else None
+
+
+def check_alone(published: Path) -> str:
+    """Check a published file by itself, whatever the night did; return the publication's id.
+
+    Raises
+    ------
+    Difference
+        If a reader of the file would be misled.
+    """
+    with duckdb.connect(str(published), read_only=True) as connection:
+        publication, is_whole = connection.execute(WHOLE).fetchall()[0]
+        if not is_whole:
+            raise Difference("the published tables belong together", publication)
+        for name, query in ALONE.items():
+            if broken := connection.execute(query).fetchmany(3):
+                raise Difference(f"published: {name}", broken)
+    return str(publication)
+
+
+def check_with_warehouse(warehouse: duckdb.DuckDBPyConnection, k: int) -> None:
+    """Check a new publication against the warehouse, to which it is attached as ``published``.
+
+    Raises
+    ------
+    Difference
+        If a rule for what is published is broken.
+    """
+    broken = broken_invariants(lambda query, **by_name: warehouse.execute(query, by_name).fetchall(), k)
+    live = warehouse.execute("select model from ml.models where status = 'live'").fetchall()
+    for name, rows in broken.items():
+        # where the popular items are the live model's, `source` does not tell them from those that fill up a list
+        if live != [("popularity",)] or name not in ORDER_WITHIN_SOURCES:
+            raise Difference(f"published: {name}", rows[:3])
+
+
+def check_readers(polled: Polled) -> None:
+    """Check what a program saw that opened the published file over and over during a night."""
+    if polled.errors:
+        raise Difference("no reader sees an error", "\n".join(polled.errors[:3]))
+    if halves := [row for row in polled.rows if row[1] != "True"]:
+        raise Difference("no reader sees half a publication", halves)
+    publications = [row[0] for row in polled.rows]
+    if len(publications) > len(set(publications)):
+        raise Difference("no reader sees an older publication again", publications)

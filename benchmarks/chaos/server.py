@@ -1,0 +1,75 @@
+"""A process that has nextmart's packages at hand, and forks a process group for each command that it is told to run.
+
+Reads a JSON object from each line of standard input, with a command's ``arguments``, ``folder``, ``environment`` and
+``outputs`` (the paths of its standard output and error). Prints ``started PID``, and at the end of every child, an
+orphan of a killed command too, ``ended PID CODE CPU_SECONDS``. Started with ``LD_PRELOAD``, so that faults can be
+ordered.
+"""
+
+import ctypes
+import json
+import os
+import signal
+import sys
+import traceback
+from pathlib import Path
+
+from tests.end_to_end import warm_packages  # noqa: F401 - imported in advance
+from tests.end_to_end.warm_commands import run_command
+
+PR_SET_CHILD_SUBREAPER = 36
+
+
+def _tell(*words: object) -> None:
+    os.write(1, (" ".join(map(str, words)) + "\n").encode())
+
+
+def _report_ended_children(*_: object) -> None:
+    while True:
+        try:
+            pid, status, usage = os.wait4(-1, os.WNOHANG)
+        except ChildProcessError:
+            return
+        if not pid:
+            return
+        _tell("ended", pid, os.waitstatus_to_exitcode(status), usage.ru_utime + usage.ru_stime)
+
+
+def _be_command(order: dict) -> None:
+    """Run the command in this process, a new fork, and end it with the command's exit code."""
+    signal.signal(signal.SIGCHLD, signal.SIG_DFL)
+    os.setsid()
+    nothing = os.open(os.devnull, os.O_RDONLY)
+    os.dup2(nothing, 0)
+    code = 1
+    try:
+        run_command(order["arguments"], Path(order["folder"]), order["environment"], list(map(Path, order["outputs"])))
+        code = 0
+    except SystemExit as ended:
+        code = int(ended.code or 0)
+    except BaseException:
+        traceback.print_exc()
+    finally:
+        sys.stdout.flush()
+        sys.stderr.flush()
+        os._exit(code)
+
+
+def main() -> None:
+    """Run commands until standard input ends."""
+    ctypes.CDLL(None).prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
+    signal.signal(signal.SIGCHLD, _report_ended_children)
+    _tell("ready")
+    for line in sys.stdin:
+        order = json.loads(line)
+        signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGCHLD})  # so that no end is told before its start
+        pid = os.fork()
+        if pid == 0:
+            signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGCHLD})
+            _be_command(order)
+        _tell("started", pid)
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGCHLD})
+
+
+if __name__ == "__main__":
+    main()

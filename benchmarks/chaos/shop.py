@@ -1,0 +1,194 @@
+"""The simulated shop: what its visitors do and what its catalogue says on each day, and the files that tell nextmart.
+
+Days are pure functions of the shop's seed and the day's number, so a history from which nights were dropped has the
+same remaining days. A ledger keeps what was delivered: what the warehouse must hold once all of it is loaded.
+"""
+
+import json
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from random import Random
+
+FIRST_DAY = datetime(2026, 1, 1, tzinfo=UTC)
+HOUR_OF_THE_NIGHT = 3
+LATE_NIGHTS = 30
+FILES_KEPT = 20  # nights after which the shop clears its files away
+
+MATERIALS = ("oak", "linen", "steel", "wool", "glass", "paper", "cork", "copper")
+THINGS = ("lamp", "mug", "chair", "kettle", "clock", "shelf", "rug", "vase", "tray", "stool")
+
+Row = dict[str, str | None]
+
+
+def night_time(number: int) -> datetime:
+    """Return when the night begins that follows day ``number``, counted from 0."""
+    return FIRST_DAY + timedelta(days=number + 1, hours=HOUR_OF_THE_NIGHT)
+
+
+@dataclass(frozen=True)
+class Size:
+    """How large a shop is: its visitors and items on the first day, and how many of each come with every night."""
+
+    visitors: int = 40
+    items: int = 30
+    new_visitors: float = 0.1
+    new_items: float = 0.05
+
+
+@dataclass
+class Shop:
+    """The shop, its folders of files, and the ledger of what it delivered.
+
+    Attributes
+    ----------
+    events : dict of event_id -> row
+        The events that were delivered in a readable file, without those of people who are forgotten.
+    catalogue : dict of item_id -> row
+        The last delivered row of each item; items that the last list lacks stay here, and are not ``listed``.
+    """
+
+    folder: Path
+    seed: int
+    size: Size = Size()
+    events: dict[str, Row] = field(default_factory=dict)
+    catalogue: dict[str, Row] = field(default_factory=dict)
+    listed: set[str] = field(default_factory=set)
+    forgotten: set[str] = field(default_factory=set)
+    held: list[tuple[int, str, list[Row]]] = field(default_factory=list)
+    written_at: dict[Path, int] = field(default_factory=dict)
+    night: int = 0
+
+    def __post_init__(self) -> None:
+        for name in ("events", "items"):
+            (self.folder / name).mkdir(parents=True, exist_ok=True)
+
+    # --- what happens on a day ---
+
+    def events_of(self, day: int) -> list[Row]:
+        """Return the events of a day in the order of their times, a few of them broken."""
+        random = Random(f"{self.seed}/events/{day}")
+        visitors = self.size.visitors + int(self.size.new_visitors * day)
+        items = self.size.items + int(self.size.new_items * day)
+        rows: list[Row] = []
+        for visitor in random.sample(range(visitors), max(3, min(visitors, self.size.visitors) // 4)):
+            moment = FIRST_DAY + timedelta(days=day, minutes=random.randrange(24 * 60 - 200))
+            item = random.randrange(items)
+            for _ in range(random.randint(2, 6)):
+                item = (item + random.choice((1, 1, 1, 2, 7))) % items  # so that there is something to learn
+                moment += timedelta(minutes=random.choice((1, 2, 5, 20, 45)), seconds=random.randrange(60))
+                has_login = visitor % 3 == 0 and random.random() < 0.5
+                rows.append({
+                    "event_id": f"e{day:04}-{len(rows):03}", "visitor_id": f"visitor-{visitor:04}-end",
+                    "user_id": f"user-{visitor // 2:04}-end" if has_login else None, "item_id": f"item-{item:03}",
+                    "event_type": random.choice(("view", "view", "view", "cart", "purchase")),
+                    "event_at": f"{moment:%Y-%m-%dT%H:%M:%SZ}",
+                })  # fmt: skip
+        broken = random.choice(rows)
+        broken.update(random.choice(({}, {"item_id": None}, {"event_at": "soon"}, {"item_id": "item-unknown"})))
+        rows.sort(key=lambda row: (row["event_at"] or "", row["event_id"] or ""))
+        return rows
+
+    def list_of(self, day: int) -> list[Row]:
+        """Return the whole catalogue as it is after a day: titles change and items run out now and then."""
+        rows: list[Row] = []
+        for item in range(self.size.items + int(self.size.new_items * (day + 1))):
+            random = Random(f"{self.seed}/item/{item}")
+            title = f"{random.choice(MATERIALS)} {random.choice(THINGS)} number {item}"
+            first_change, period = random.randrange(10, 200), random.randrange(20, 60)
+            rows.append({
+                "item_id": f"item-{item:03}",
+                "title": title + (f", edition {1 + (day - first_change) // 100}" if day >= first_change else ""),
+                "category": random.choice(("home", "kitchen", "garden")),
+                "available": "no" if (day + item) % period == 0 else "yes",
+            })  # fmt: skip
+        return rows
+
+    # --- what is delivered ---
+
+    def deliver(self, night: int, faults: set[str]) -> None:
+        """Write the night's files as its faults of feeds have them; first, what earlier nights held back."""
+        self.night = night
+        due = [entry for entry in self.held if entry[0] <= night]
+        self.held = [entry for entry in self.held if entry[0] > night]
+        for _, name, rows in due:
+            self._deliver_events(name, rows)
+        self._deliver_todays_events(night, faults)
+        self._deliver_todays_items(night, faults)
+        self._clear_away(night)
+
+    def _deliver_todays_events(self, night: int, faults: set[str]) -> None:
+        name, rows = f"{night_time(night):%Y-%m-%d}", self.without_forgotten(self.events_of(night))
+        if "events_missing" in faults:
+            self.held.append((night + 1, name, rows))
+        elif "events_empty" in faults:
+            self.held.append((night + 1, name, rows))
+            self._write("events", name, [])
+        elif "events_month_late" in faults:
+            self.held.append((night + LATE_NIGHTS, name, rows))
+        elif "events_schema_changed" in faults:
+            self.held.append((night + 1, name, rows))
+            self._write("events", name, [{**row, "visitor_id": None, "guest": row["visitor_id"]} for row in rows])
+        elif "events_doubled" in faults:
+            self._deliver_events(name, [row for row in rows for _ in range(2)])
+            self._deliver_events(f"{name}-copy", rows)
+        elif "events_out_of_order" in faults:
+            shuffled = Random(night).sample(rows, len(rows))
+            self._deliver_events(f"{name}-b", shuffled[: len(rows) // 2])
+            self._deliver_events(f"{name}-a", shuffled[len(rows) // 2 :])
+        else:
+            self._deliver_events(name, rows)
+
+    def _deliver_todays_items(self, night: int, faults: set[str]) -> None:
+        name, rows = f"{night_time(night):%Y-%m-%d}", self.list_of(night)
+        if "items_missing" in faults:
+            return
+        if "items_empty" in faults:
+            self._write("items", name, [])
+            return
+        if "items_cut" in faults:
+            # not in the ledger: nextmart refuses such a list, and the next one is whole again
+            self._write("items", name, rows[:2])
+            return
+        if "items_all_withdrawn" in faults:
+            rows = [{**row, "available": "no"} for row in rows]
+        self._write("items", name, rows * (2 if "items_doubled" in faults else 1))
+        self.catalogue |= {str(row["item_id"]): row for row in rows}
+        self.listed = {str(row["item_id"]) for row in rows}
+
+    def _deliver_events(self, name: str, rows: list[Row]) -> None:
+        rows = self.without_forgotten(rows)
+        self._write("events", name, rows)
+        self.events |= {str(row["event_id"]): row for row in rows}
+
+    def _write(self, feed: str, name: str, rows: list[Row]) -> None:
+        lines = (json.dumps({key: value for key, value in row.items() if value is not None}) for row in rows)
+        path = self.folder / feed / f"{name}.jsonl"
+        path.write_text("".join(f"{line}\n" for line in lines))
+        self.written_at[path] = self.night
+
+    def _clear_away(self, night: int) -> None:
+        for path, written_at in list(self.written_at.items()):
+            if written_at < night - FILES_KEPT:
+                path.unlink()
+                del self.written_at[path]
+
+    # --- people who are forgotten ---
+
+    def without_forgotten(self, rows: list[Row]) -> list[Row]:
+        """Return the rows without those of people who asked to be forgotten: the shop's own systems forget them too."""
+        return [row for row in rows if not {row["visitor_id"], row["user_id"]} & self.forgotten]
+
+    def forget(self, person: str) -> None:
+        """Forget a visitor, or a user with the user's device, in the ledger and in all files, old and to come.
+
+        A device has one user here, so all that it did goes.
+        """
+        rows = self.events.values()
+        self.forgotten |= {person, *(str(row["visitor_id"]) for row in rows if row["user_id"] == person)}
+        self.events = {str(row["event_id"]): row for row in self.without_forgotten(list(rows))}
+        for path in (self.folder / "events").iterdir():
+            lines = path.read_text().splitlines(keepends=True)
+            kept = [line for line in lines if not any(name in line for name in self.forgotten)]
+            if len(kept) < len(lines):
+                path.write_text("".join(kept))

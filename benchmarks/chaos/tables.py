@@ -1,0 +1,115 @@
+"""The tables of a night, held against plain Python that starts from the shop's ledger."""
+
+from datetime import datetime, timedelta
+
+import duckdb
+
+from benchmarks.chaos.difference import Difference, require_equal
+from benchmarks.chaos.shop import Row, Shop
+from tests.dbt_project.reference import READ_EVENTS, REFERENCE, Event, sessionize
+from tests.embedding.fake_openai import vector_of
+
+CLOCK_SKEW = timedelta(minutes=60)  # the default of the dbt var clock_skew_minutes
+EVENT_COLUMNS = ("event_id", "visitor_id", "user_id", "item_id", "event_type", "event_at")
+
+
+def check_tables(warehouse: duckdb.DuckDBPyConnection, shop: Shop, scope: str, dimensions: int) -> None:
+    """Compare the tables up to sequences, and the catalogue, with what the ledger says.
+
+    Parameters
+    ----------
+    scope : str
+        The dbt var ``sequence_scope`` of the last build. Sequences are compared for ``session`` only; a full refresh
+        has the other scopes.
+    dimensions : int
+        Length of the fake service's vectors.
+
+    Raises
+    ------
+    Difference
+        If a table differs.
+    """
+    warehouse.execute("set TimeZone = 'UTC'")
+    rows = warehouse.execute(f"select {', '.join(EVENT_COLUMNS)} from raw.events").fetchall()
+    ledger = [tuple(row[column] for column in EVENT_COLUMNS) for row in shop.events.values()]
+    require_equal("raw.events holds each delivered event once", rows, ledger)
+    _check_events(warehouse, shop, scope)
+    _check_catalogue(warehouse, shop, dimensions)
+
+
+def _check_events(warehouse: duckdb.DuckDBPyConnection, shop: Shop, scope: str) -> None:
+    loaded_at = dict(warehouse.execute("select event_id, loaded_at from raw.events").fetchall())
+    usable: list[Event] = []
+    rejected: list[tuple[str | None, str]] = []
+    for event_id, row in shop.events.items():
+        judged = _judge(row, loaded_at[event_id], shop)
+        if isinstance(judged, Event):
+            usable.append(judged)
+        else:
+            rejected.append((event_id, judged))
+    require_equal(
+        "staging.stg_events holds each usable event once",
+        warehouse.execute(READ_EVENTS).fetchall(),
+        [_columns(event) for event in usable],
+    )
+    require_equal(
+        "staging.rejected_events holds each other event with its reason",
+        warehouse.execute("select event_id, reason from staging.rejected_events").fetchall(),
+        rejected,
+    )
+    sessions = sessionize(usable)
+    for query, of_sessions in REFERENCE.items():
+        table = query.split(" from ")[1]
+        if scope == "session" or table != "sessions.sequences":
+            require_equal(
+                f"{table} is what plain Python makes", warehouse.execute(query).fetchall(), of_sessions(sessions)
+            )
+
+
+def _judge(row: Row, loaded_at: datetime, shop: Shop) -> Event | str:
+    """Return the usable event, or why the row is rejected."""
+    if row["item_id"] is None:
+        return "missing_item_id"
+    try:
+        event_at = datetime.fromisoformat(str(row["event_at"]))
+    except ValueError:
+        return "unparsable_event_at"
+    if event_at > loaded_at + CLOCK_SKEW:
+        return "event_at_in_future"
+    if row["item_id"] not in shop.catalogue:
+        return "unknown_item"
+    return Event(
+        str(row["visitor_id"]),
+        event_at,
+        str(row["event_id"]),
+        row["item_id"],
+        str(row["event_type"]),
+        None,
+        row["user_id"],
+    )
+
+
+def _columns(event: Event) -> tuple:
+    return (
+        event.visitor_id, event.event_at, event.event_id, event.item_id, event.event_type, event.source_session_id,
+        event.user_id, event.bot_reason,
+    )  # fmt: skip
+
+
+def _check_catalogue(warehouse: duckdb.DuckDBPyConnection, shop: Shop, dimensions: int) -> None:
+    expected = [
+        (item, row["title"], row["category"], item in shop.listed and row["available"] == "yes")
+        for item, row in shop.catalogue.items()
+    ]
+    found = warehouse.execute("select item_id, title, category, available from catalog.items").fetchall()
+    require_equal("catalog.items holds what the last list says", found, expected)
+    vectors = warehouse.execute(
+        "select item_id, text, embedding from catalog.item_embeddings "
+        "join catalog.item_texts using (item_id, text_hash)"
+    ).fetchall()
+    for item, text, vector in vectors:
+        right = vector_of(text, dimensions)
+        if abs(right / (right @ right) ** 0.5 - vector).max() > 1e-5 and abs(right - vector).max() > 1e-5:
+            raise Difference(
+                "catalog.item_embeddings holds the vector of the item's text", f"{item}: {text!r} {vector}"
+            )

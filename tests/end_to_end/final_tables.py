@@ -1,0 +1,16 @@
+"""The tables that a night ends with, without what differs between two nights of the same rows."""
+
+# all columns but run ids, times, and the numbers of builds
+FINAL_TABLES = {
+    "names of all tables": "select table_schema, table_name from information_schema.tables",
+    "rejected_events": "select * exclude (batch_id) from staging.rejected_events",
+    "session_items": "select * exclude (batch_id, assigned_batch_id) from sessions.session_items",
+    "sessions": "select * exclude (assigned_batch_id) from sessions.sessions",
+    "sequences": "from sessions.sequences",
+    "item_embeddings": "select * exclude (embedded_at) from catalog.item_embeddings",
+    "lists": "select * exclude (model_version, generated_at) from {public}.visitor_recommendations",
+    "wide": "select * exclude (model_version, generated_at) from {public}.visitor_recommendations_wide",
+    "similar_items": "from {public}.similar_items",
+    "popular_items": "from {public}.popular_items",
+    "leaderboard": "select * exclude (model_version, measured_at) from {public}.model_leaderboard",
+}
