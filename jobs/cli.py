@@ -41,6 +41,7 @@ from jobs.orchestration.dbt_build import dbt_build, published_counts
 from jobs.orchestration.run_job import run_job
 from jobs.orchestration.settings_check import require_sound_settings
 from jobs.orchestration.torchrun import is_one_of_several_processes, require_single_process
+from jobs.os_errors import os_error_text
 from jobs.progress import report, say, stage_line
 from jobs.settings import FILE_NAME, Settings, load_settings
 from jobs.warehouse.attached import attach_needed, naming_databases
@@ -405,6 +406,8 @@ def forget_command(
     rows += [f"{run_record.detail['published']:,} published"] if run_record.detail["published"] else []
     lines = [f"forgotten, in rows: {', '.join(rows)}" if rows else f"nothing is kept of this {person.scope}"]
     lines += [f"due for retraining, which the next `nextmart run` does: {', '.join(due)}"] if rows and due else []
+    if rows and (out_of_reach := run_record.detail["out_of_reach"]):
+        lines.append(f"out of reach, delete it at the service: {', '.join(out_of_reach)}")
     if problem := run_record.detail["published_problem"]:
         lines.append(f"{settings.published} can't be read, and may still hold the {person.scope}: {problem}")
         lines.append("`nextmart publish` writes the file anew")
@@ -492,6 +495,10 @@ def main() -> None:
         _print_error_and_exit(error, 2)
     except (NextmartError, duckdb.Error) as error:
         _print_error_and_exit(error, 1)
+    except OSError as error:
+        _print_error_and_exit(NextmartError(os_error_text(error)).with_traceback(error.__traceback__), 1)
+    except Exception as error:  # a fault of nextmart: the traceback shows where
+        _print_error_and_exit(error, 1, with_traceback=True)
     except KeyboardInterrupt:
         say("interrupted; what was committed stays, and the next run goes on from there")
         sys.exit(130)
@@ -516,10 +523,10 @@ def _wants_json() -> bool:
     return "--json" in sys.argv[1:]
 
 
-def _print_error_and_exit(error: Exception, exit_code: int) -> None:
-    if os.environ.get("NEXTMART_DEBUG"):
+def _print_error_and_exit(error: Exception, exit_code: int, *, with_traceback: bool = False) -> None:
+    if with_traceback or os.environ.get("NEXTMART_DEBUG"):
         say("".join(traceback.format_exception(error)))
-    message = redact(str(error))
+    message = f"{type(error).__name__}: {error}" if with_traceback else str(error)
     if _wants_json():
         report(json.dumps({"error": message, "exit_code": exit_code}))
     say(f"nextmart: {message}")

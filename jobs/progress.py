@@ -19,7 +19,7 @@ from jobs.errors import redact
 SECONDS_BETWEEN_LINES = 10.0
 
 
-class Advance(Protocol):
+class ReportProgress(Protocol):
     """A function that a long step calls to report how much of its work is done."""
 
     def __call__(self, units: int = 1, note: str = "") -> None:
@@ -52,7 +52,7 @@ def stage_line(stage_name: str, counts: str, seconds: float) -> str:
 
 
 @contextmanager
-def progress(title: str, total: int) -> Iterator[Advance]:
+def progress(title: str, total: int) -> Iterator[ReportProgress]:
     """Show progress, speed and remaining time of ``total`` units of work; yield a function that reports units."""
     console = Console(stderr=True)
     started_at = last_line_at = time.monotonic()

@@ -204,10 +204,19 @@ class Settings(BaseSettings):
         return {name: database.with_absolute_path(settings_file().parent) for name, database in databases.items()}
 
     @model_validator(mode="after")
-    def _require_two_files(self) -> "Settings":
+    def _require_two_usable_files(self) -> "Settings":
         for name in ("warehouse", "published"):
-            if not getattr(self, name).name:
+            path = getattr(self, name)
+            if not path.name:
                 raise ValueError(f"setting '{name}' names no file")
+            if os.path.isdir(path):  # noqa: PTH112 - no error where the name is too long
+                raise ValueError(
+                    f"setting '{name}' names a folder, {path}: name a file in it, such as {path}/{name}.duckdb"
+                )
+        absolute = str(self.warehouse.absolute())
+        for sign in "#?;":
+            if sign in absolute:  # dbt takes the path for an address, in which these signs end it
+                raise ValueError(f"setting 'warehouse': dbt can't open a path with '{sign}' in it: {absolute}")
         if self.warehouse.resolve() == self.published.resolve():
             raise ValueError(
                 f"settings 'warehouse' and 'published' name the same file, {self.published}: use two files"

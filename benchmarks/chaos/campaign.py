@@ -41,6 +41,12 @@ class Tally:
 
     Attributes
     ----------
+    settled, refreshes : int
+        Nights that ended with a publication, and nights after which the tables were compared with a full refresh.
+    reads : int
+        How often readers opened the published file.
+    texts_paid, texts_lost : int
+        Vectors that the service sold, and those of them that a kill or a full disk kept from the warehouse.
     outcomes : dict of fault -> Counter of outcome
     """
 
@@ -48,6 +54,8 @@ class Tally:
     settled: int = 0
     refreshes: int = 0
     reads: int = 0
+    texts_paid: int = 0
+    texts_lost: int = 0
     outcomes: dict[str, Counter[str]] = field(default_factory=lambda: defaultdict(Counter))
 
 
@@ -109,13 +117,15 @@ class Campaign:
         was_killed = any(command.code < 0 for command in ended)
         if self.published.exists():
             check_alone(self.published)
-        self._check_warehouse(night, has_settled)
+        self.check_warehouse(night, has_settled)
         if has_settled and (night.number + 1) % self.refresh_every == 0:
             self.refresh(night)
         self.cpu_seconds = sum(command.cpu_seconds for command in ended)
         self.has_unpublished_change &= not has_settled
         self.tally.nights += 1
         self.tally.settled += has_settled
+        self.tally.texts_paid = self.service.sold.total()
+        self.tally.texts_lost = self.accounts.lost.total()
         outcome = "done" if has_settled else "killed, goes on the next night" if was_killed else _failed(ended)
         for name in night.names:
             self.tally.outcomes[name][outcome] += 1
@@ -266,7 +276,8 @@ class Campaign:
                 warehouse.execute(f"attach '{self.published}' as published (read_only)")
             yield warehouse
 
-    def _check_warehouse(self, night: Night, has_settled: bool) -> None:
+    def check_warehouse(self, night: Night, has_settled: bool) -> None:
+        """Check what was paid and who was forgotten, and after a night that ended well all tables."""
         was_disturbed = any(FAULTS[name].group == "process" for name in night.names)
         most_lost = self.configuration.most_in_flight if was_disturbed else 0
         with self._open_warehouse() as warehouse:

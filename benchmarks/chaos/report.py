@@ -19,7 +19,8 @@ def markdown(tally: Tally) -> str:
     lines += [
         "",
         f"{tally.nights} nights without a difference, {tally.settled} of them published; {tally.refreshes} compared "
-        f"with a full refresh; {tally.reads:,} reads of the published file without an error.",
+        f"with a full refresh; {tally.reads:,} reads of the published file without an error; "
+        f"{tally.texts_paid} texts paid for, {tally.texts_lost} of them again because a kill lost the answer.",
     ]
     return "\n".join(lines)
 

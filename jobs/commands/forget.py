@@ -87,6 +87,16 @@ TABLES_OF_VISITORS = """
     order by all
 """
 
+OUT_OF_REACH = """
+    -- What a service keeps that was made of visitors' histories: fine-tuned models, and uploaded files of examples
+    select 'fine-tuned model ' || fine_tuned_model as name from ml.fine_tunes where fine_tuned_model is not null
+    union
+    select 'training file ' || file_id
+    from ml.fine_tunes cross join unnest([training_file_id, validation_file_id]) as files(file_id)
+    where file_id is not null
+    order by all
+"""
+
 TABLES_OF_ATTRIBUTES = ("raw.visitors", "staging.stg_visitors", "catalog.visitor_history")
 """Tables of what the user's tools know of visitors. The rows of other people on a shared device stay there, because no
 build makes them again."""
@@ -248,6 +258,7 @@ def forget(connection: Connection, settings: Settings, person: Person, run_recor
         "published": published_count,
         "published_problem": problem.replace(person.id.strip(), "…"),
         "due_for_retraining": [name for (name,) in due],
+        "out_of_reach": [name for (name,) in connection.execute(OUT_OF_REACH).fetchall()],
     }
 
 

@@ -13,7 +13,7 @@ from jobs.loading.proposals.common_names import ITEM_COLUMN_NAMES, named_columns
 from jobs.loading.proposals.feeds import propose_catalogue_feed, propose_plain_feed, propose_preset_feed, without_column
 from jobs.loading.proposals.file_groups import file_groups
 from jobs.loading.proposals.proposed import FeedProposal
-from jobs.loading.proposals.samples import Sample, take_sample, values_per_item, with_facts
+from jobs.loading.proposals.samples import FileSample, take_sample, values_per_item, with_facts
 from jobs.loading.proposals.settings import QUESTION, SettingProposal, propose_settings
 from jobs.loading.proposals.toml_text import settings_text
 from jobs.loading.proposals.trials import reads_rows, try_feed
@@ -115,7 +115,7 @@ def propose(paths: Iterable[str]) -> InitProposal:
     return InitProposal(settings_text(feeds, settings, problems), feeds, settings, tuple(problems))
 
 
-def _propose_feed(connection: Connection, sample: Sample, dbt_vars: dict[str, Any]) -> FeedProposal:
+def _propose_feed(connection: Connection, sample: FileSample, dbt_vars: dict[str, Any]) -> FeedProposal:
     """Propose the feed of a file: by a preset that can read some of its rows, else by its columns."""
     # layouts of events are preferred, because a file of events can be read as items too
     layouts = sorted(sample.layouts, key=lambda pair: pair[1].table)

@@ -17,7 +17,7 @@ from jobs.loading.feed_rows import Batch, feed_text, file_counts, named_errors, 
 from jobs.loading.feed_settings import Feed
 from jobs.loading.feeds import FeedNews, feed_news
 from jobs.loading.known_rows import latest_row_rules
-from jobs.loading.loaded_files import remember_file, remember_time
+from jobs.loading.loaded_files import remember_file, remember_modification_time
 from jobs.loading.raw_rows import append_arrivals
 from jobs.loading.report import report_source
 from jobs.loading.report_text import report_warnings
@@ -69,7 +69,7 @@ def _append(
     reports = _append_batches(connection, batches, run_record, rules)
     for each in news:
         for seen in each.rewritten:
-            remember_time(connection, each.feed.name, seen)
+            remember_modification_time(connection, each.feed.name, seen)
     _describe_feeds(news, run_record)
     if not batches:
         run_record.status = "unchanged"
@@ -103,19 +103,19 @@ def _read_sources(
     connection: Connection,
     sources: Sequence[SourceFiles | Feed],
     rules: LoadRules,
-    direct: SourceFiles | None = None,
+    direct_source: SourceFiles | None = None,
 ) -> tuple[list[FeedNews], list[Batch]]:
     """Read the files of all sources into temporary tables, and print notes and warnings about their rows.
 
     Parameters
     ----------
-    direct : SourceFiles, optional
+    direct_source : SourceFiles, optional
         The source whose rows are appended to ``raw.events`` directly, in the open transaction.
 
     Raises
     ------
     DirectAppendError
-        If ``direct`` is given, and a source of the command line can't be read.
+        If ``direct_source`` is given, and a source of the command line can't be read.
     NextmartError
         If a file can't be read, or a required feed has no new file with rows.
     """
@@ -123,7 +123,7 @@ def _read_sources(
     paths_of_events = _paths_loaded_as_events(sources)
 
     def read(source: SourceFiles, relation: str) -> Arrivals:
-        if source is direct:
+        if source is direct_source:
             return append_directly(connection, source, rules.dbt_vars)
         spellings = {name.lower(): name for table, name in known_attributes if table == source.table}
         attribute_rules = AttributeRules(spellings, rows_are_events=Path(source.path).resolve() in paths_of_events)
@@ -135,7 +135,7 @@ def _read_sources(
     try:
         batches = [Batch(read(source, next(relations))) for source in sources if isinstance(source, SourceFiles)]
     except (duckdb.Error, NextmartError) as error:
-        if direct:
+        if direct_source:
             raise DirectAppendError from error
         raise
     require_attribute_columns([batch.arrivals.attributes for batch in batches if batch.arrivals])

@@ -17,7 +17,7 @@ from jobs.commands.publication_history import (
     publication_change,
 )
 from jobs.commands.publication_totals import Differences, UnreadableError, compare_with_live, totals_of
-from jobs.commands.published_file import block_write_ahead_log, require_closed
+from jobs.commands.published_file import require_closed, without_logs_of_writers
 from jobs.commands.shrink_rule import reasons_to_hold
 from jobs.errors import NextmartError
 from jobs.progress import say
@@ -97,9 +97,9 @@ def _live_publication(
     """
     if not published_file.exists():
         return last_publication(connection, published_file), None, None
-    block_write_ahead_log(published_file)
     try:
-        live = compare_with_live(published_file, copy)
+        with without_logs_of_writers(published_file):
+            live = compare_with_live(published_file, copy)
     except UnreadableError as error:
         return last_publication(connection, published_file), None, str(error)
     if live.changes and not is_known(connection, live.run_id):  # a publish was killed after its swap

@@ -17,11 +17,11 @@ from jobs.commands.publication_history import PUBLIC_HISTORY, insert_change
 from jobs.commands.published_file import (
     Access,
     access_of,
-    block_write_ahead_log,
     give_access,
     private_files,
     require_closed,
     unfinished_path,
+    without_logs_of_writers,
 )
 from jobs.errors import NextmartError
 from jobs.files import fsync_folder, project_folder
@@ -113,8 +113,7 @@ def withdraw_visitors(connection: Connection, published_file: Path, visitors: li
     if not published_file.exists():
         return 0
     _check_published_file(connection, published_file)
-    block_write_ahead_log(published_file)
-    with duckdb.connect() as file_connection:
+    with without_logs_of_writers(published_file), duckdb.connect() as file_connection:
         file_connection.execute("set TimeZone = 'UTC'")
         file_connection.execute(f"attach {literal(str(published_file))} as published (read_only)")
         file_connection.execute("use published")
@@ -227,8 +226,8 @@ def _replace_by_rename(unfinished_file: Path, published_file: Path) -> None:
     """Replace ``published_file`` by the new file, which is complete now, with a rename that survives a power cut."""
     with unfinished_file.open("rb") as file:
         os.fsync(file.fileno())
-    block_write_ahead_log(published_file)
-    unfinished_file.replace(published_file)
+    with without_logs_of_writers(published_file):
+        unfinished_file.replace(published_file)
     fsync_folder(published_file.absolute().parent)
 
 

@@ -114,26 +114,43 @@ def private_files() -> Iterator[None]:
         os.umask(before)
 
 
-def block_write_ahead_log(database: Path) -> None:
-    """Let no process write to a database, or leave a write-ahead log beside it, which readers would read as well.
+@contextmanager
+def without_logs_of_writers(database: Path) -> Iterator[None]:
+    """Let no write-ahead log of another process lie beside a database, so that readers read the database alone.
 
-    The path of the write-ahead log becomes a symbolic link into a folder that doesn't exist. To a reader, that is a log
-    that doesn't exist. A process that writes can't make the log, so its commit fails. This holds also for a process
-    that opened the file before the next one took its place, and for root, whom no mode keeps from writing. A log that
-    is there already is deleted: a published file is complete without one.
+    A log that is there is deleted: a published file is complete without one. If a process has opened the database to
+    write to it, it could make a new log later, beside the next file as well. So the path of the log becomes a symbolic
+    link into a folder that doesn't exist: to a reader, that is a log that doesn't exist, and the process that writes
+    can't commit. The link stays, because nobody can tell when that process ends. While the ``with`` block runs, no
+    other process can open the database to write to it.
     """
     log = database.with_name(database.name + ".wal")
-    nowhere = f".{database.name}.is-read-only/wal"
-    if log.is_symlink() and log.readlink() == Path(nowhere):
-        return
-    link = unfinished_path(database).with_name(unfinished_path(database).name + ".wal")
-    link.unlink(missing_ok=True)
-    try:
-        link.symlink_to(nowhere)
-    except OSError:  # a file system without symbolic links
+    nowhere = Path(f".{database.name}.is-read-only/wal")
+    if os.name != "posix" or not database.exists():
         log.unlink(missing_ok=True)
-    else:
-        link.replace(log)
+        yield
+        return
+    with database.open("rb") as file:
+        has_writer = not _lock_against_writers(file.fileno())
+        if has_writer and not (log.is_symlink() and log.readlink() == nowhere):
+            link = unfinished_path(database).with_name(unfinished_path(database).name + ".wal")
+            link.unlink(missing_ok=True)
+            link.symlink_to(nowhere)
+            link.replace(log)
+        elif log.exists():  # a link to nowhere doesn't exist
+            log.unlink()
+        yield
+
+
+def _lock_against_writers(descriptor: int) -> bool:
+    """Lock a file, as long as it stays open, against processes that open it to write; False if there is one already."""
+    import fcntl  # imported here: Windows has none
+
+    try:
+        fcntl.lockf(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except OSError:
+        return False
+    return True
 
 
 def unfinished_path(database: Path) -> Path:

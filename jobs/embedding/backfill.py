@@ -22,7 +22,7 @@ from jobs.settings import Settings
 from jobs.warehouse.connection import Connection
 from jobs.warehouse.job_runs import JobRun
 
-HAS_VECTORS = """
+SELECT_HAS_VECTORS = """
     select exists (
         from ml.embeddings
         where embedding_model = $embedding_model and dimensions = $dimensions and embedding is not null
@@ -104,7 +104,7 @@ def embed(
     if ended_by:
         run_record.status = "incomplete"
         run_record.detail["ended_by"] = redact(str(ended_by))
-        if not connection.execute(HAS_VECTORS, model.key).fetchall()[0][0]:
+        if not connection.execute(SELECT_HAS_VECTORS, model.key).fetchall()[0][0]:
             raise ended_by
         say(f"embed ended early; the vectors that exist will do meanwhile: {run_record.detail['ended_by']}")
 

@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from jobs.dbt_vars import EmbeddingModel
-from jobs.embedding.batching import Text, fit_to_limit
+from jobs.embedding.batching import TextToEmbed, cut_to_token_limit
 from jobs.embedding.provider import Provider
 from jobs.embedding.stored_vectors import store_failures
 from jobs.warehouse.connection import Connection
@@ -14,7 +14,7 @@ PORTION_SIZE = 20_000  # number of texts that are read into memory at once
 
 # Texts that are not sent to a provider: texts with a vector or with a recorded reason for having none, and texts of
 # unfinished batches.
-SETTLED_TEXTS = """
+SELECT_SETTLED_TEXTS = """
     select text_hash from ml.embeddings
     where
         embedding_model = $embedding_model and dimensions = $dimensions
@@ -46,7 +46,7 @@ SELECT_MISSING_TEXTS = f"""
     -- one row for each distinct text without a vector
     select texts.text_hash, any_value(texts.text) as text, count(*) as items
     from {{texts}} as texts
-    anti join ({SETTLED_TEXTS}) as settled on texts.text_hash = settled.text_hash
+    anti join ({SELECT_SETTLED_TEXTS}) as settled on texts.text_hash = settled.text_hash
     where regexp_matches(texts.text, '\\S')
     group by texts.text_hash
 """  # noqa: S608
@@ -117,13 +117,13 @@ def staged_portions(connection: Connection, portion_size: int = PORTION_SIZE) ->
 
 def staged_texts(
     connection: Connection, missing_texts: MissingTexts, provider: Provider, run_record: JobRun
-) -> Iterator[Text]:
+) -> Iterator[TextToEmbed]:
     """Yield the texts of ``embedding_backlog``, none longer than the provider's model can read.
 
     A longer text is cut if ``missing_texts.truncate``; else it gets the status ``too_long`` and is left out.
     """
     for rows in staged_portions(connection):
-        texts, rejected = fit_to_limit(rows, provider, "truncate" if missing_texts.truncate else "fail")
+        texts, rejected = cut_to_token_limit(rows, provider, "truncate" if missing_texts.truncate else "fail")
         failures = [(text.text_hash, text.note) for text in rejected]
         store_failures(connection, missing_texts.model, run_record.run_id, "too_long", failures)
         run_record.detail["failed"] += len(failures)

@@ -14,7 +14,7 @@ import numpy as np
 import pyarrow as pa
 
 from jobs.embedding.backlog import MissingTexts, stage_missing_texts, staged_texts
-from jobs.embedding.batching import Text, pack_requests
+from jobs.embedding.batching import TextToEmbed, pack_requests
 from jobs.embedding.budget import Budget, BudgetExceeded
 from jobs.embedding.provider import BatchProvider, BatchResult
 from jobs.embedding.stored_vectors import store_failures, store_vectors, usable_vector_mask
@@ -26,11 +26,13 @@ from jobs.warehouse.clock import now
 from jobs.warehouse.connection import Connection, transaction
 from jobs.warehouse.job_runs import JobRun
 
-BATCHES_PER_TEXT = 3  # number of completed batches without a vector for a text, after which the text counts as failed
+MAX_BATCHES_PER_TEXT = (
+    3  # number of completed batches without a vector for a text, after which the text counts as failed
+)
 RESULTS_PER_COMMIT = 1000  # number of a batch's results that are stored with one insert
 LONGEST_PAUSE = 60.0  # longest wait, in seconds, between two checks of the batches under way
 
-OPEN_BATCHES = """
+SELECT_OPEN_BATCHES = """
     select submission_id, batch_id from ml.embedding_batches
     where embedding_model = $embedding_model and dimensions = $dimensions and ended_at is null
     order by created_at, submission_id
@@ -52,7 +54,7 @@ WRITE_TEXTS = """
     insert into ml.embedding_batch_texts by name select *, $submission_id as submission_id from batch_texts
 """
 
-HOPELESS_TEXTS = """
+SELECT_HOPELESS_TEXTS = """
     -- texts of the batch that has just ended which got no vector from $max_batches completed batches; only completed
     -- batches count, since a batch that did not complete says nothing about its texts
     select texts.text_hash
@@ -97,7 +99,7 @@ def embed_in_batches(
     pause = 1.0
     try:
         while True:
-            queue.collect()
+            queue.collect_results()
             queue.submit_missing_texts()
             batches, texts, _ = queue.count_under_way()
             if not batches or time.monotonic() >= deadline:
@@ -137,7 +139,7 @@ class BatchQueue:
         batches, texts, tokens = self._connection.execute(COUNT_BATCHES_UNDER_WAY, self._key).fetchall()[0]
         return batches, texts, tokens
 
-    def collect(self) -> None:
+    def collect_results(self) -> None:
         """Store the results of batches that have ended.
 
         Raises
@@ -146,7 +148,7 @@ class BatchQueue:
             If a batch has ended without any vector: its texts, if submitted again at once, would fail again.
         """
         fruitless_batches = []
-        for submission_id, recorded_id in self._connection.execute(OPEN_BATCHES, self._key).fetchall():
+        for submission_id, recorded_id in self._connection.execute(SELECT_OPEN_BATCHES, self._key).fetchall():
             batch_id = recorded_id or self._provider.find_batch(submission_id)
             if batch_id is None:  # an earlier run was killed before the service got the batch
                 self._update_batch(submission_id, status="lost", ended_at=now())
@@ -174,7 +176,7 @@ class BatchQueue:
         rows = self._connection.execute(
             "select text_hash, tokens, note from ml.embedding_batch_texts where submission_id = ?", [submission_id]
         ).fetchall()
-        texts = {text_hash: Text(text_hash, "", tokens, note or "") for text_hash, tokens, note in rows}
+        texts = {text_hash: TextToEmbed(text_hash, "", tokens, note or "") for text_hash, tokens, note in rows}
         settled, charged = 0, 0
         errors: dict[str, str] = {}  # ``text_hash`` -> error of the text's result; "" if the text has a vector
         results = self._provider.batch_results(batch_id)
@@ -215,14 +217,14 @@ class BatchQueue:
             and bool(usable_vector_mask(result.vector[None], 1, dimensions)[0])
         )
 
-    def _record_hopeless_texts(self, text_hashes: list[str], errors: dict[str, str]) -> None:
-        """Record as failed the texts that ``BATCHES_PER_TEXT`` completed batches have left without a vector.
+    def _record_hopeless_texts(self, text_hashes: list[str], error_by_text_hash: dict[str, str]) -> None:
+        """Record as failed the texts that ``MAX_BATCHES_PER_TEXT`` completed batches have left without a vector.
 
         Parameters
         ----------
         text_hashes : list of str
             The texts of the batch that has just ended.
-        errors : text_hash -> error
+        error_by_text_hash : text_hash -> error
             The errors that the ended batch reports.
         """
         self._connection.register("ended_batch_texts", pa.table({"text_hash": pa.array(text_hashes, pa.string())}))
@@ -230,11 +232,14 @@ class BatchQueue:
             "select text_hash from ml.embeddings where embedding_model = $embedding_model and dimensions = $dimensions"
         )
         hopeless_rows = self._connection.execute(
-            f"{HOPELESS_TEXTS} except {stored}", {**self._key, "max_batches": BATCHES_PER_TEXT}
+            f"{SELECT_HOPELESS_TEXTS} except {stored}", {**self._key, "max_batches": MAX_BATCHES_PER_TEXT}
         ).fetchall()
         self._connection.unregister("ended_batch_texts")
         failures = [
-            (text_hash, redact(errors.get(text_hash) or f"{BATCHES_PER_TEXT} batches gave no usable vector"))
+            (
+                text_hash,
+                redact(error_by_text_hash.get(text_hash) or f"{MAX_BATCHES_PER_TEXT} batches gave no usable vector"),
+            )
             for (text_hash,) in hopeless_rows
         ]
         store_failures(self._connection, self._missing_texts.model, self._run_record.run_id, "failed", failures)
@@ -262,7 +267,7 @@ class BatchQueue:
             self._budget.reserve(tokens)
             self._submit(batch, tokens)
 
-    def _submit(self, batch: list[Text], tokens: int) -> None:
+    def _submit(self, batch: list[TextToEmbed], tokens: int) -> None:
         """Record a batch, which has ``tokens`` tokens, in the warehouse; then submit it to the service."""
         submission_id = f"nextmart-{secrets.token_hex(8)}"
         self._reserved_tokens[submission_id] = tokens

@@ -11,7 +11,7 @@ BYTES_PER_TOKEN = 4
 
 
 @dataclass(frozen=True)
-class Text:
+class TextToEmbed:
     """A text to embed.
 
     Attributes
@@ -32,9 +32,9 @@ class Text:
     note: str = ""
 
 
-def fit_to_limit(
+def cut_to_token_limit(
     hashed_texts: Sequence[tuple[str, str]], provider: Provider, too_long_policy: Literal["truncate", "fail"]
-) -> tuple[list[Text], list[Text]]:
+) -> tuple[list[TextToEmbed], list[TextToEmbed]]:
     """Count the tokens of each text, and cut or reject texts that are too long for the provider's model.
 
     Parameters
@@ -45,7 +45,7 @@ def fit_to_limit(
 
     Returns
     -------
-    accepted, rejected : lists of Text
+    accepted, rejected : lists of TextToEmbed
         In the order of ``hashed_texts``. The ``note`` of a rejected text says how long the text is.
     """
     counts = provider.count_tokens([text for _, text in hashed_texts])
@@ -53,23 +53,25 @@ def fit_to_limit(
     accepted, rejected = [], []
     for (text_hash, text), tokens in zip(hashed_texts, counts, strict=True):
         if limit is None or tokens <= limit:
-            accepted.append(Text(text_hash, text, tokens))
+            accepted.append(TextToEmbed(text_hash, text, tokens))
         elif too_long_policy == "truncate":
             shorter = provider.truncate_text(text, limit)
             note = f"too long: only the first {limit:,} of {tokens:,} tokens were embedded"
-            accepted.append(Text(text_hash, shorter, provider.count_tokens([shorter])[0], note))
+            accepted.append(TextToEmbed(text_hash, shorter, provider.count_tokens([shorter])[0], note))
         else:
-            rejected.append(Text(text_hash, text, tokens, f"too long: {tokens:,} tokens, the model reads {limit:,}"))
+            rejected.append(
+                TextToEmbed(text_hash, text, tokens, f"too long: {tokens:,} tokens, the model reads {limit:,}")
+            )
     return accepted, rejected
 
 
-def pack_requests(texts: Iterable[Text], limits: RequestLimits, batch_size: int) -> Iterator[list[Text]]:
+def pack_requests(texts: Iterable[TextToEmbed], limits: RequestLimits, batch_size: int) -> Iterator[list[TextToEmbed]]:
     """Pack texts into requests, in the order of the texts, within the limits and at most ``batch_size`` texts each.
 
     A text that alone exceeds the token limit of a request is sent alone: the service decides about it.
     """
     max_texts = min(batch_size, limits.texts)
-    request: list[Text] = []
+    request: list[TextToEmbed] = []
     request_tokens = 0
     for text in texts:
         # Both nextmart's count of the tokens and the service's estimate have to stay within the limit of a request.
@@ -85,7 +87,7 @@ def pack_requests(texts: Iterable[Text], limits: RequestLimits, batch_size: int)
         yield request
 
 
-def split_request(texts: list[Text]) -> list[list[Text]]:
+def split_request(texts: list[TextToEmbed]) -> list[list[TextToEmbed]]:
     """Split a request into two halves, to narrow down which text the service rejects."""
     middle = len(texts) // 2
     return [texts[:middle], texts[middle:]]

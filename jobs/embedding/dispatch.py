@@ -16,13 +16,13 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from jobs.core.arrays import Floats
-from jobs.embedding.batching import Text, split_request
+from jobs.embedding.batching import TextToEmbed, split_request
 from jobs.embedding.budget import Budget, BudgetExceeded, RequestPacer
 from jobs.embedding.provider import DirectProvider, EmbeddingAnswer, RateLimits
 from jobs.embedding.stored_vectors import usable_vector_mask
 from jobs.errors import NextmartError
 from jobs.services.errors import Busy, Denied, Refused, ServiceError, Unavailable, WrongAnswer
-from jobs.services.retries import Tries, exponential_jitter, retry
+from jobs.services.retries import TryCounts, exponential_jitter, retry
 
 MAX_FAILURES = 6  # failed tries after which a request is given up while other requests succeed
 MAX_WRONG_ANSWERS = 3  # wrong answers after which a request is given up, since the service charges for each
@@ -41,20 +41,20 @@ class RequestOutcome:
 
     Attributes
     ----------
-    texts : list of Text
+    texts : list of TextToEmbed
         Texts that got a vector.
     vectors : float32 array (texts, dimensions) or None
         The vectors of ``texts``; None if there are none.
-    failed : (Text, str) or None
+    failed : (TextToEmbed, str) or None
         The text that is given up, and its error; None if there is no such text.
     follow_ups : list of requests
         Smaller requests, to make next, for those texts of the request that have neither a vector nor an error yet.
     """
 
-    texts: list[Text] = field(default_factory=list)
+    texts: list[TextToEmbed] = field(default_factory=list)
     vectors: Floats | None = None
-    failed: tuple[Text, str] | None = None
-    follow_ups: list[list[Text]] = field(default_factory=list)
+    failed: tuple[TextToEmbed, str] | None = None
+    follow_ups: list[list[TextToEmbed]] = field(default_factory=list)
 
 
 class Dispatcher:
@@ -93,14 +93,14 @@ class Dispatcher:
         self._succeeded_at = float("-inf")
         self._probe_lock = threading.Lock()
 
-    def outcomes(self, requests: Iterable[list[Text]]) -> Iterator[RequestOutcome]:
+    def outcomes(self, requests: Iterable[list[TextToEmbed]]) -> Iterator[RequestOutcome]:
         """Make requests, at most ``provider.requests_in_flight`` at a time, and yield each outcome as it comes.
 
         The iterator ``requests`` is advanced in the caller's thread alone. A finished request counts as in flight until
         the caller has used its outcome: a kill of the process loses at most ``provider.requests_in_flight`` requests.
         """
         planned = iter(requests)
-        follow_ups: deque[list[Text]] = deque()
+        follow_ups: deque[list[TextToEmbed]] = deque()
         in_flight: set[Future[RequestOutcome]] = set()
         with ThreadPoolExecutor(self._provider.requests_in_flight) as pool:
             try:
@@ -120,7 +120,7 @@ class Dispatcher:
             finally:
                 self.stop.set()
 
-    def _make_request(self, texts: list[Text]) -> RequestOutcome:
+    def _make_request(self, texts: list[TextToEmbed]) -> RequestOutcome:
         started = time.monotonic()
         try:
             answer = self._embed_with_retries(texts)
@@ -140,7 +140,7 @@ class Dispatcher:
         unusable = [text for text, is_usable in zip(texts, usable, strict=True) if not is_usable]
         return RequestOutcome(embedded, answer.vectors[usable], follow_ups=[unusable] if unusable else [])
 
-    def _embed_with_retries(self, texts: list[Text]) -> EmbeddingAnswer:
+    def _embed_with_retries(self, texts: list[TextToEmbed]) -> EmbeddingAnswer:
         """Ask the provider for the vectors of ``texts``, with retries."""
         started = time.monotonic()
         tokens = sum(text.tokens for text in texts)
@@ -162,7 +162,7 @@ class Dispatcher:
             finally:
                 self._budget.settle(tokens, charged)
 
-        def should_give_up(tries: Tries) -> bool:
+        def should_give_up(tries: TryCounts) -> bool:
             silence = time.monotonic() - max(started, self._succeeded_at)
             others_succeed = self._succeeded_at > started
             return (
@@ -178,7 +178,11 @@ class Dispatcher:
             return 0.0
 
         answer = retry(
-            try_once, should_give_up=should_give_up, jitter=self._jitter, stop=self.stop, obey_retry_after=pause_all
+            try_once,
+            should_give_up=should_give_up,
+            jitter=self._jitter,
+            stop_event=self.stop,
+            obey_retry_after=pause_all,
         )
         self._succeeded_at = time.monotonic()
         return answer
@@ -193,7 +197,7 @@ class Dispatcher:
             raise WrongAnswer("the provider gave only vectors that are zero or not finite")
         return answer
 
-    def _time_success_must_follow(self, error: ServiceError, texts: list[Text], request_started: float) -> float:
+    def _time_success_must_follow(self, error: ServiceError, texts: list[TextToEmbed], request_started: float) -> float:
         """Return a time: if another request has succeeded after that time, a text caused the error, not the service."""
         if isinstance(error, Refused | WrongAnswer):
             return float("-inf")  # any earlier success in this run shows that the requests' parameters are right
@@ -225,8 +229,8 @@ class Dispatcher:
             lambda: self._require_usable_vectors(self._provider.embed([PROBE_TEXT]), 1),
             should_give_up=lambda tries: tries.count >= MAX_PROBES,
             jitter=self._jitter,
-            stop=self.stop,
-            errors=(Busy, Unavailable),
+            stop_event=self.stop,
+            retried_errors=(Busy, Unavailable),
         )
 
     def _end_run(self, error: NextmartError) -> None:

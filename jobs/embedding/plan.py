@@ -7,7 +7,7 @@ from typing import Any
 
 from jobs.dbt_vars import EmbeddingModel
 from jobs.embedding.backlog import MissingTexts, count_missing_texts, sample_missing_texts
-from jobs.embedding.batching import fit_to_limit
+from jobs.embedding.batching import cut_to_token_limit
 from jobs.embedding.provider import DirectProvider, Provider, RateLimits
 from jobs.embedding.providers import provider_for
 from jobs.settings import Settings
@@ -19,7 +19,7 @@ TIMED_TEXTS = 64  # sampled texts that a free provider embeds, to measure the sp
 NEW_CUSTOMER_LIMITS = RateLimits(requests=3000, tokens=1_000_000)
 BATCH_MINUTES = 24 * 60.0  # minutes that OpenAI's Batch API may take to answer a batch
 
-LAST_RUN = """
+SELECT_LAST_RUN = """
     -- number of texts and duration in minutes of the newest embed run that is large enough to estimate the speed
     select
         (detail ->> '$.texts')::bigint as texts,
@@ -81,7 +81,7 @@ def plan_embedding(connection: Connection, settings: Settings, retry_failed: boo
         provider = provider_for(settings, model.model_copy(update={"provider": provider_name}))
         rows = [("", text) for text in sampled_texts]
         # If no text lacks a vector, the provider's tokenizer is not loaded.
-        accepted = fit_to_limit(rows, provider, settings.embedding_too_long)[0] if sampled_texts else []
+        accepted = cut_to_token_limit(rows, provider, settings.embedding_too_long)[0] if sampled_texts else []
         sample_tokens = sum(text.tokens for text in accepted)
         # A text's number of tokens is nearly proportional to its bytes; the sample gives the ratio.
         tokens = round(sample_tokens * total_bytes / max(1, sum(len(text.encode()) for text in sampled_texts)))
@@ -130,7 +130,9 @@ def _estimated_minutes(
         return 0.0
     if not isinstance(provider, DirectProvider):
         return BATCH_MINUTES
-    last_run = connection.execute(LAST_RUN, {"embedding_model": model.name, "provider": provider_name}).fetchone()
+    last_run = connection.execute(
+        SELECT_LAST_RUN, {"embedding_model": model.name, "provider": provider_name}
+    ).fetchone()
     if last_run and last_run[1]:
         return float(text_count * last_run[1] / last_run[0])
     if provider.price == 0:

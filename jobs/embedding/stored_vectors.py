@@ -7,7 +7,7 @@ import pyarrow as pa
 
 from jobs.core.arrays import Bools, Floats
 from jobs.dbt_vars import EmbeddingModel
-from jobs.embedding.batching import Text
+from jobs.embedding.batching import TextToEmbed
 from jobs.warehouse.clock import now
 from jobs.warehouse.connection import Connection
 
@@ -44,7 +44,7 @@ def usable_vector_mask(vectors: Floats, text_count: int, dimensions: int) -> Boo
 
 
 def store_vectors(
-    connection: Connection, model: EmbeddingModel, run_id: str, texts: Sequence[Text], vectors: Floats
+    connection: Connection, model: EmbeddingModel, run_id: str, texts: Sequence[TextToEmbed], vectors: Floats
 ) -> None:
     """Commit a vector for each text to ``ml.embeddings``.
 

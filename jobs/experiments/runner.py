@@ -14,7 +14,7 @@ from jobs.experiments.records import ExperimentRun, RunOutcome
 from jobs.experiments.spec import Experiment
 from jobs.language_models.services import PaidServices
 from jobs.models.base import FitOptions, Model
-from jobs.models.registry import make
+from jobs.models.registry import make_model
 from jobs.models.scorer import ndcg_at_20, recommend
 from jobs.nightly.checkpoints import drop_checkpoints
 from jobs.nightly.model_store import SCHEMA_VERSION
@@ -69,7 +69,9 @@ def _can_reuse(later_run: ExperimentRun, fitting_run: ExperimentRun, fitted_mode
     has_same_seed = fitting_run.seed in (None, later_run.seed)
     has_same_embeddings = fitting_run.embedding_model in (None, later_run.embedding_model)
     return (
-        has_same_seed and has_same_embeddings and make(later_run.family, later_run.parameters).can_reuse(fitted_model)
+        has_same_seed
+        and has_same_embeddings
+        and make_model(later_run.family, later_run.parameters).can_reuse(fitted_model)
     )
 
 
@@ -94,7 +96,7 @@ def plan_runs(
     hashes = {id(array): hash_arrays([array]) for _, array in embeddings_by_label.values()}
     for seed_number, seed in enumerate(experiment_spec.seeds):
         for variant in variants:
-            model = make(variant.family, variant.parameters)
+            model = make_model(variant.family, variant.parameters)
             if seed_number and not model.is_random:
                 continue
             name, array = (
@@ -194,7 +196,7 @@ def fit_and_measure(
     tuple of Model, Model, Outcome
         The model of the first fit, that of the second fit (the same model if there is no second fit), and the results.
     """
-    model = make(experiment_run.family, experiment_run.parameters, paid_services)
+    model = make_model(experiment_run.family, experiment_run.parameters, paid_services)
     started_at = time.perf_counter()
     model.fit(evaluation_data.train, evaluation_data.validation, catalog, options_of_both_fits[0])
     final = (

@@ -16,7 +16,7 @@ from jobs.experiments.spec import Experiment, Variant
 from jobs.experiments.trials import finished_trials, import_optuna, make_trials, open_study
 from jobs.experiments.vectors import read_vectors
 from jobs.language_models.services import PaidServices
-from jobs.models.registry import make
+from jobs.models.registry import make_model
 from jobs.nightly.model_store import SCHEMA_VERSION
 
 
@@ -105,7 +105,7 @@ def _search_run(
 ) -> ExperimentRun:
     """Return the run that records a family's search; the run's hash covers all that determines the search's result."""
     assert experiment_spec.search is not None  # noqa: S101 - for the type checker
-    family, model = base_variant.family, make(base_variant.family, base_variant.parameters)
+    family, model = base_variant.family, make_model(base_variant.family, base_variant.parameters)
     space = experiment_spec.search.model_dump(mode="json")["space"][family]
     arrays: list[npt.NDArray[Any]] = [
         evaluation_data.catalog.item_ids,

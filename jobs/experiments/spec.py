@@ -13,7 +13,7 @@ from pydantic import BaseModel, ConfigDict, Discriminator, Field, Tag, Validatio
 from jobs.errors import UsageError, nearest
 from jobs.evaluation.protocols import Protocol
 from jobs.families import Family, known_family
-from jobs.models.registry import FAMILIES, check, make
+from jobs.models.registry import FAMILIES, check, make_model
 
 
 class SpecTable(BaseModel):
@@ -200,7 +200,7 @@ def read_experiment(path: Path) -> Experiment:
     for variant in experiment.variants():
         try:
             # make checks the parameters, so that wrong parameters are an error before anything is fitted
-            model = make(variant.family, variant.parameters)
+            model = make_model(variant.family, variant.parameters)
         except UsageError as error:
             raise UsageError(f"{path}: model '{variant.label}': {error}") from error
         if (variant.embedding_model or variant.item_text_template) and not model.uses_embeddings:

@@ -15,7 +15,7 @@ from jobs.experiments.records import ExperimentRun
 from jobs.experiments.spec import SearchSpec, ValueRange, Variant
 from jobs.language_models.services import PaidServices
 from jobs.models.base import FitOptions
-from jobs.models.registry import make
+from jobs.models.registry import make_model
 from jobs.models.scorer import ndcg_at_20
 from jobs.nightly.checkpoints import drop_checkpoints
 from jobs.progress import say
@@ -118,7 +118,7 @@ def _suggest_value(trial: Any, family: str, parameter_name: str, values_to_try: 
     """Return the value of a parameter that the sampler suggests for a trial."""
     if isinstance(values_to_try, list):
         return trial.suggest_categorical(parameter_name, values_to_try)
-    if isinstance(make(family).parameters[parameter_name], float):
+    if isinstance(make_model(family).parameters[parameter_name], float):
         return trial.suggest_float(parameter_name, values_to_try.low, values_to_try.high, log=values_to_try.log)
     return trial.suggest_int(parameter_name, values_to_try.low, values_to_try.high, log=values_to_try.log)
 
@@ -151,7 +151,7 @@ def _measure_on_fold(
     # only make is in the try: its UsageError means that the parameters can't be combined, and fails this trial alone. A
     # UsageError of fit has other reasons, such as spent money, and has to end the search.
     try:
-        model = make(family, hyperparameters, paid_services)
+        model = make_model(family, hyperparameters, paid_services)
     except UsageError as error:
         raise ValueError(str(error)) from error
     fit_options = FitOptions(seed, checkpoint, allow_repeats=evaluation_data.allow_repeats)

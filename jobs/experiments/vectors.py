@@ -13,10 +13,10 @@ from jobs.warehouse.connection import Connection
 from jobs.warehouse.dbt_macros import dbt_macros
 from jobs.warehouse.reading import read_embeddings
 
-VARIANT_TEXTS = "temp.experiment_texts"
+VARIANT_TEXTS_TABLE = "temp.experiment_texts"
 """The temporary table with the item texts that a model's ``item_text_template`` makes."""
 
-MISSING_VECTORS = """
+COUNT_MISSING_VECTORS = """
     -- The number of texts that have no vector of an embedding model yet
     select count(distinct text_hash) from {texts}
     where regexp_matches(text, '\\S') and text_hash not in (
@@ -25,7 +25,7 @@ MISSING_VECTORS = """
     )
 """
 
-ITEM_VECTORS = """
+SELECT_ITEM_VECTORS = """
     -- The vector of each item whose text has a vector
     (
         select texts.item_id, vectors.embedding
@@ -120,20 +120,20 @@ def _buy_vectors(
     max_cost: float,
 ) -> Floats:
     """Embed the texts of ``temp.experiment_texts`` that have no vector yet, and return the vectors of all items."""
-    if _count_missing_vectors(connection, embedding_model, VARIANT_TEXTS):
-        run_job("embed", connection, settings, options=EmbedOptions(max_cost, texts_relation=VARIANT_TEXTS))
-    if missing := _count_missing_vectors(connection, embedding_model, VARIANT_TEXTS):
+    if _count_missing_vectors(connection, embedding_model, VARIANT_TEXTS_TABLE):
+        run_job("embed", connection, settings, options=EmbedOptions(max_cost, texts_relation=VARIANT_TEXTS_TABLE))
+    if missing := _count_missing_vectors(connection, embedding_model, VARIANT_TEXTS_TABLE):
         raise NextmartError(
             f"model '{model_label}': {missing:,} texts of its item_text_template have no vector of "
             f"{embedding_model.name}; ml.job_runs says why. "
             "Where they cost money, --max-cost says how much an experiment may spend."
         )
-    return _read_item_vectors(connection, embedding_model, item_count, VARIANT_TEXTS)
+    return _read_item_vectors(connection, embedding_model, item_count, VARIANT_TEXTS_TABLE)
 
 
 def _count_missing_vectors(connection: Connection, embedding_model: EmbeddingModel, texts_table: str) -> int:
     """Return how many texts of a table have no vector of an embedding model yet."""
-    count = connection.execute(MISSING_VECTORS.format(texts=texts_table), embedding_model.key).fetchone()
+    count = connection.execute(COUNT_MISSING_VECTORS.format(texts=texts_table), embedding_model.key).fetchone()
     return int(count[0]) if count else 0
 
 
@@ -145,6 +145,6 @@ def _read_item_vectors(
         connection,
         item_count,
         embedding_model.dimensions,
-        ITEM_VECTORS.format(texts=texts_table),
+        SELECT_ITEM_VECTORS.format(texts=texts_table),
         dict(embedding_model.key),
     )

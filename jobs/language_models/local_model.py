@@ -261,7 +261,7 @@ class LocalModel(LanguageModel):
             attention_mask=is_real.long(),
             position_ids=positions,
             use_cache=False,
-            logits_to_keep=last_positions(longest, self._model.device, skipped=1),
+            logits_to_keep=last_positions(longest, self._model.device, skipped_count=1),
         ).logits
         target = torch.tensor(targets, device=logits.device)
         return functional.cross_entropy(logits.float().flatten(0, 1), target.flatten(), reduction=reduction)

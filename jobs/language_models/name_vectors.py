@@ -7,7 +7,7 @@ import numpy as np
 
 from jobs.core.arrays import Floats
 from jobs.dbt_vars import EmbeddingModel
-from jobs.embedding.batching import fit_to_limit, pack_requests
+from jobs.embedding.batching import cut_to_token_limit, pack_requests
 from jobs.embedding.budget import Budget, BudgetExceeded
 from jobs.embedding.dispatch import Dispatcher
 from jobs.embedding.provider import DirectProvider, RateLimits
@@ -18,7 +18,7 @@ from jobs.progress import say
 from jobs.settings import Settings
 from jobs.warehouse.connection import Connection
 
-STORED_VECTORS = """
+SELECT_STORED_VECTORS = """
     select text_hash, embedding from ml.embeddings
     where embedding_model = $embedding_model and dimensions = $dimensions and embedding is not null
         and text_hash in (select unnest($hashes))
@@ -64,7 +64,7 @@ def embed_names(
 def _stored_vectors(
     connection: Connection, embedding_model: EmbeddingModel, text_hashes: list[str]
 ) -> dict[str, Floats]:
-    rows = connection.execute(STORED_VECTORS, {**embedding_model.key, "hashes": text_hashes}).fetchall()
+    rows = connection.execute(SELECT_STORED_VECTORS, {**embedding_model.key, "hashes": text_hashes}).fetchall()
     return {text_hash: np.array(vector, np.float32) for text_hash, vector in rows}
 
 
@@ -88,7 +88,7 @@ def _buy_vectors(
     rate = RateLimits(settings.embedding_requests_per_minute, settings.embedding_tokens_per_minute)
     budget = Budget(provider.price, max_cost)
     dispatcher = Dispatcher(provider, embedding_model.dimensions, budget, rate, settings.embedding_patience_seconds)
-    texts, _ = fit_to_limit(missing_names, provider, "truncate")
+    texts, _ = cut_to_token_limit(missing_names, provider, "truncate")
     for outcome in dispatcher.outcomes(pack_requests(texts, provider.limits, settings.embedding_batch_size)):
         if outcome.vectors is not None and len(outcome.texts):
             store_vectors(connection, embedding_model, "llmseqprompt", outcome.texts, outcome.vectors)

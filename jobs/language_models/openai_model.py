@@ -19,13 +19,14 @@ from typing import Any
 import numpy as np
 
 from jobs.core.arrays import State
-from jobs.errors import UsageError, redact
+from jobs.errors import NextmartError, UsageError, redact
 from jobs.language_models.chat_requests import chat_messages, conversation_tokens, count_tokens, training_file_content
 from jobs.language_models.fine_tuning import FineTuning
 from jobs.language_models.language_model import Conversation, LanguageModel, Sampling
 from jobs.language_models.prices import prompt_price
 from jobs.language_models.purchases import Completion, FineTune, PurchaseRecord
 from jobs.language_models.services import PaidServices
+from jobs.language_models.training_files import delete_used_files
 from jobs.progress import progress, say
 from jobs.services.errors import Denied, Refused, ServiceError, WrongAnswer
 from jobs.services.retrying_client import RetryingClient
@@ -95,7 +96,12 @@ class OpenAIModel(LanguageModel):
         if job_id is None:
             job_id, status = self._fine_tuning(row).create_job(files, self.epochs, seed)
             self._purchases.update_fine_tune(row.fine_tune_id, job_id=job_id, status=status)
-        self.fine_tuned = row.fine_tuned_model or self._fine_tuning(row).wait_for_job(job_id, self._prices.training)
+        try:
+            self.fine_tuned = row.fine_tuned_model or self._fine_tuning(row).wait_for_job(job_id, self._prices.training)
+        except NextmartError:
+            delete_used_files(self._client, self._purchases)
+            raise
+        delete_used_files(self._client, self._purchases)
 
     def answer(self, conversations: Sequence[Conversation], sampling: Sampling) -> list[list[str]]:
         """Return the fine-tuned model's answers; only questions without recorded answers are asked, and paid for.

@@ -38,6 +38,16 @@ class FineTune:
 
 
 @dataclass(frozen=True)
+class UsedFile:
+    """A file of examples at the service, whose fine-tuning has ended; ``column`` of ``ml.fine_tunes`` holds its id."""
+
+    fine_tune_id: str
+    base_model: str
+    column: str
+    file_id: str
+
+
+@dataclass(frozen=True)
 class Completion:
     """A language model's answers to one question, and their cost.
 
@@ -95,6 +105,15 @@ class PurchaseRecord:
             f"update ml.fine_tunes set {changes} where fine_tune_id = $fine_tune_id",  # noqa: S608 - column names from nextmart's own code
             {**changed_columns, "fine_tune_id": fine_tune_id},
         )
+
+    def find_used_files(self) -> list[UsedFile]:
+        """Return the files at the service whose fine-tuning has ended, oldest first."""
+        rows = self.connection.execute(
+            "select fine_tune_id, base_model, used_column, file_id from ("
+            "unpivot (from ml.fine_tunes where ended_at is not null) on training_file_id, validation_file_id "
+            "into name used_column value file_id) order by created_at, file_id"
+        ).fetchall()
+        return [UsedFile(*row) for row in rows]
 
     def find_answers(self, request_hashes: Iterable[str]) -> dict[str, list[str]]:
         """Return the recorded answers to requests, by request hash; requests without recorded answers are absent."""

@@ -30,13 +30,13 @@ def pad_left(token_lists: Sequence[Sequence[int]], device: torch.device) -> tupl
     return tuple(torch.from_numpy(array).to(device) for array in arrays)  # type: ignore[return-value]
 
 
-def last_positions(count: int, device: torch.device, skipped: int = 0) -> Tensor:
-    """Return the negative indices of the last ``count`` tokens of a row, not counting its last ``skipped`` tokens.
+def last_positions(count: int, device: torch.device, skipped_count: int = 0) -> Tensor:
+    """Return the negative indices of ``count`` tokens of a row: the last ones before ``skipped_count`` tokens.
 
     Made for the argument ``logits_to_keep`` of transformers. That argument may also be an int, but then transformers
     takes a slice of the hidden states, for which torch copies the output layer's weights for each row.
     """
-    return torch.arange(-count - skipped, -skipped, device=device)
+    return torch.arange(-count - skipped_count, -skipped_count, device=device)
 
 
 class TokenTrees:

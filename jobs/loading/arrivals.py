@@ -6,7 +6,7 @@ from datetime import datetime
 from typing import Any
 
 from jobs.loading.attributes import AttributeRules, Attributes, choose_attributes, drop_contradictory_attributes
-from jobs.loading.known_rows import IDS, latest_row_rules
+from jobs.loading.known_rows import ID_COLUMN_OF_TABLE, latest_row_rules
 from jobs.loading.mapped_rows import mapped_query
 from jobs.loading.mapping import TABLE_COLUMNS
 from jobs.loading.readable_rows import read_readable_rows
@@ -128,7 +128,9 @@ def read_mapped_rows(
     connection.execute(f"create or replace temp view incoming as from {target_table}")
     notes = decimal_id_notes(connection, selection.types) + format_notes
     if source.attributes is None and "attributes" not in selection.given_columns and attributes.columns:
-        attributes = drop_contradictory_attributes(connection, target_table, IDS[source.table], attributes)
+        attributes = drop_contradictory_attributes(
+            connection, target_table, ID_COLUMN_OF_TABLE[source.table], attributes
+        )
     connection.execute(_deduplication_sql(source.table, target_table, dbt_vars))
     connection.execute(f"create or replace temp view incoming as from {target_table}")
     notes += suspicion_notes(connection, source, selection.given_columns, dbt_vars)
@@ -210,5 +212,5 @@ def _deduplication_sql(table: str, temp_table: str, dbt_vars: Mapping[str, Any])
     rules = latest_row_rules(table, dbt_vars)
     return (
         f"create or replace temp table {temp_table} as select * from {temp_table} qualify row_number() over ("
-        f"partition by {IDS[table]} order by {rules.stated_at} desc nulls last, {other_columns}) = 1"
+        f"partition by {ID_COLUMN_OF_TABLE[table]} order by {rules.stated_at} desc nulls last, {other_columns}) = 1"
     )

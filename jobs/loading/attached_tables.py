@@ -22,7 +22,7 @@ _TABLE_NAME: Final = re.compile(rf"\s*{_NAME_PART}\s*(?:\.\s*{_NAME_PART}\s*){{1
 TABLES_SHOWN: Final = 20
 """The most tables of a database that an error lists."""
 
-TABLES_OF_A_DATABASE = """
+SELECT_TABLES_OF_DATABASE = """
     select schema_name, table_name
     from (
         select database_name, schema_name, table_name from duckdb_tables()
@@ -145,7 +145,7 @@ def _sqlite_sql(name_parts: tuple[str, ...], types: dict[str, str]) -> str:
 
 def _missing_table_text(connection: Connection, path: str, name_parts: tuple[str, ...]) -> str:
     """Return the error message that an attached database has no such table; the message lists its tables."""
-    rows = connection.execute(TABLES_OF_A_DATABASE, {"database": name_parts[0].lower()}).fetchall()
+    rows = connection.execute(SELECT_TABLES_OF_DATABASE, {"database": name_parts[0].lower()}).fetchall()
     tables = {f"{schema}.{table}": table for schema, table in rows}
     wanted = ".".join(name_parts[1:])
     close = difflib.get_close_matches(wanted, tables, n=1) or [

@@ -127,20 +127,20 @@ def copy_json_lines(source: BinaryIO, target: BinaryIO, rows: UnreadableRows) ->
             rows.write_row(body + b"\n", target)
 
 
-def _json_fault(body: bytes) -> str:
+def _json_fault(line_bytes: bytes) -> str:
     """Return the reason why a line is no JSON object; an empty text if the line is one."""
-    reason = not_utf_8_reason(body)
+    reason = not_utf_8_reason(line_bytes)
     if reason:
         return reason
     try:
-        value = json.loads(body)
+        value = json.loads(line_bytes)
     except json.JSONDecodeError as error:
         return f"Malformed JSON: {error.msg} at column {error.colno:,}"
     except (RecursionError, ValueError) as error:
         return f"Malformed JSON: {error}"
     if not isinstance(value, dict):
         return "no JSON object: a row is an object, such as {...}"
-    if b"\\u" in body:
+    if b"\\u" in line_bytes:
         try:
             json.dumps(value, ensure_ascii=False).encode("utf-8")
         except UnicodeEncodeError as error:

@@ -37,7 +37,7 @@ def require_one_expression(connection: Connection, option: str, text: str, *, al
     UsageError
         If the text is more or other than one expression, or the expression reads files.
     """
-    parsed = _parse(connection, f"select {text}\n")
+    parsed = _parse_select(connection, f"select {text}\n")
     if parsed["error"] and parsed["error_type"] == NO_SELECT_ERROR:
         raise UsageError(NOT_ONE_EXPRESSION_MESSAGE.format(option=option, text=text))
     if parsed["error"]:
@@ -46,7 +46,7 @@ def require_one_expression(connection: Connection, option: str, text: str, *, al
     nodes = [statement["node"] for statement in parsed["statements"]]
     columns = [column for node in nodes for column in node.get("select_list", [])]
     other_clauses = [{name: part for name, part in node.items() if name != "select_list"} for node in nodes]
-    [select_1_node] = [statement["node"] for statement in _parse(connection, "select 1")["statements"]]
+    [select_1_node] = [statement["node"] for statement in _parse_select(connection, "select 1")["statements"]]
     one_expression = other_clauses == [{name: part for name, part in select_1_node.items() if name != "select_list"}]
     if not one_expression or len(columns) != 1 or columns[0]["alias"] or _makes_several_columns(columns[0]):
         raise UsageError(NOT_ONE_EXPRESSION_MESSAGE.format(option=option, text=text))
@@ -58,22 +58,22 @@ def require_one_expression(connection: Connection, option: str, text: str, *, al
         )
 
 
-def _parse(connection: Connection, statement: str) -> dict[str, Any]:
+def _parse_select(connection: Connection, statement: str) -> dict[str, Any]:
     """Return DuckDB's syntax tree of a text of SELECT statements, or the parser's error, as a dictionary."""
     row = connection.execute("select json_serialize_sql(?)", [statement]).fetchone()
     parsed: dict[str, Any] = json.loads(row[0]) if row else {}
     return parsed
 
 
-def _nodes(syntax_tree: Any) -> Iterator[dict[str, Any]]:
+def _syntax_nodes(syntax_tree: Any) -> Iterator[dict[str, Any]]:
     """Yield every node of a syntax tree, from the top down."""
     if isinstance(syntax_tree, dict):
         yield syntax_tree
         for part in syntax_tree.values():
-            yield from _nodes(part)
+            yield from _syntax_nodes(part)
     elif isinstance(syntax_tree, list):
         for part in syntax_tree:
-            yield from _nodes(part)
+            yield from _syntax_nodes(part)
 
 
 def _makes_several_columns(expression: Any) -> bool:
@@ -89,7 +89,7 @@ def _makes_several_columns(expression: Any) -> bool:
 
 def _names_of_sources(expression: dict[str, Any]) -> Iterator[str]:
     """Yield the names of an expression's sources other than its row: functions and files, such as ``read_csv()``."""
-    for node in _nodes(expression):
+    for node in _syntax_nodes(expression):
         if node.get("type") == "TABLE_FUNCTION":
             name = node["function"].get("function_name", "")
             if name.lower() not in HARMLESS_TABLE_FUNCTIONS:

@@ -8,7 +8,7 @@ from jobs.loading.attributes import attribute_values_sql, merged_attributes_sql
 from jobs.loading.mapping import TABLE_COLUMNS
 from jobs.warehouse.dbt_macros import dbt_macros
 
-NEW_ROWS = """
+INSERT_NEW_ROWS = """
     insert into raw.{table} by name
     with arrived as (select *, {key} as row_key, {is_dated} as is_dated from incoming),
     known as ({known}),
@@ -32,7 +32,7 @@ NEW_ROWS = """
         on case when whole.is_dated and not whole.is_withdrawn then whole.row_key end = known.row_key and {same}
 """
 
-NEWEST_ITEMS = """
+SELECT_NEWEST_ITEM_ROWS = """
     select known.*, withdrawn.item_id is not null as is_withdrawn, withdrawn.available as available_before
     from known
     left join raw.withdrawn_items as withdrawn
@@ -40,7 +40,7 @@ NEWEST_ITEMS = """
     where known.age = 1
 """
 
-IDS = {"items": "item_id", "visitors": "visitor_id"}
+ID_COLUMN_OF_TABLE = {"items": "item_id", "visitors": "visitor_id"}
 """The column with the id of an item or a visitor, by table."""
 
 
@@ -93,7 +93,7 @@ def latest_row_rules(table: str, dbt_vars: Mapping[str, Any]) -> LatestRowRules:
         latest_first = macros.latest_visitor_first(updated_at=updated_at, attributes="attributes")
     return LatestRowRules(
         table,
-        key=f"coalesce({macros.null_word_as_null(IDS[table])}, '')",
+        key=f"coalesce({macros.null_word_as_null(ID_COLUMN_OF_TABLE[table])}, '')",
         stated_at=macros.to_timestamp_utc(macros.blank_as_null("updated_at")),
         latest_first=latest_first,
     )
@@ -140,18 +140,18 @@ def new_rows_sql(rules: LatestRowRules, given_columns: set[str], attribute_names
         return f"newest.{column}"
 
     names, of_items = TABLE_COLUMNS[rules.table], rules.table == "items"
-    compared = [name for name in names if name in given_columns - {IDS[rules.table]}]
+    compared = [name for name in names if name in given_columns - {ID_COLUMN_OF_TABLE[rules.table]}]
     same = [f"whole.{name} is not distinct from known.{name}" for name in compared]
     if attribute_names and "attributes" not in given_columns:
         values = (attribute_values_sql(f"{relation}.attributes", attribute_names) for relation in ("whole", "known"))
         same.append(" is not distinct from ".join(values))
     same_availability = ["whole.available is not distinct from known.available"] if of_items else []
-    return NEW_ROWS.format(
+    return INSERT_NEW_ROWS.format(
         table=rules.table,
         key=rules.key,
         is_dated="updated_at is not null" if "updated_at" in given_columns else "false",
         known=known_rows_sql(rules, f"select {rules.key} from incoming"),
-        newest=NEWEST_ITEMS if of_items else "select *, false as is_withdrawn from known where age = 1",
+        newest=SELECT_NEWEST_ITEM_ROWS if of_items else "select *, false as is_withdrawn from known where age = 1",
         columns=", ".join(f"{value_sql(name)} as {name}" for name in names),
         names=", ".join(names),
         same=" and ".join(same) or "true",

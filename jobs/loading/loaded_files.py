@@ -14,7 +14,7 @@ from jobs.errors import NextmartError
 from jobs.loading.feed_files import FeedFile
 from jobs.warehouse.connection import Connection
 
-NEWEST_ROWS = """
+SELECT_NEWEST_ROWS = """
     -- What is known of each file of a feed
     select path, bytes, modified_at, sha256, definition, loaded_at from raw.loaded_files
     where feed = ?
@@ -72,7 +72,7 @@ class SeenFile:
 def files_loaded_before(connection: Connection, feed_name: str) -> dict[str, LoadedFile]:
     """Return the loaded files of a feed by name; none if the warehouse has no table ``raw.loaded_files`` yet."""
     try:
-        rows = connection.execute(NEWEST_ROWS, [feed_name]).fetchall()
+        rows = connection.execute(SELECT_NEWEST_ROWS, [feed_name]).fetchall()
     except duckdb.CatalogException:
         return {}
     return {
@@ -81,7 +81,7 @@ def files_loaded_before(connection: Connection, feed_name: str) -> dict[str, Loa
     }
 
 
-def seen_file(file: FeedFile, known: LoadedFile | None) -> SeenFile:
+def seen_file(file: FeedFile, loaded_file: LoadedFile | None) -> SeenFile:
     """Return a file's size, time of modification and hash.
 
     The file's content is read only if its size or time of modification has changed since it was loaded.
@@ -94,8 +94,8 @@ def seen_file(file: FeedFile, known: LoadedFile | None) -> SeenFile:
     try:
         found = Path(file.path).stat()
         modified_at = _EPOCH + timedelta(microseconds=found.st_mtime_ns // 1000)
-        if known and (found.st_size, modified_at) == (known.bytes, known.modified_at):
-            return SeenFile(file, known.bytes, modified_at, known.sha256)
+        if loaded_file and (found.st_size, modified_at) == (loaded_file.bytes, loaded_file.modified_at):
+            return SeenFile(file, loaded_file.bytes, modified_at, loaded_file.sha256)
         with Path(file.path).open("rb") as stream:
             return SeenFile(file, found.st_size, modified_at, hashlib.file_digest(stream, "sha256").hexdigest())
     except OSError as error:
@@ -105,7 +105,7 @@ def seen_file(file: FeedFile, known: LoadedFile | None) -> SeenFile:
 def remember_file(
     connection: Connection,
     feed_name: str,
-    seen: SeenFile,
+    current_file: SeenFile,
     definition: Mapping[str, Any],
     counts: Mapping[str, int],
     loaded_at: datetime,
@@ -122,10 +122,10 @@ def remember_file(
         "rows_unreadable, loaded_at) values (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
         [
             feed_name,
-            seen.file.name,
-            seen.bytes,
-            seen.modified_at,
-            seen.sha256,
+            current_file.file.name,
+            current_file.bytes,
+            current_file.modified_at,
+            current_file.sha256,
             json.dumps(definition, sort_keys=True),
             counts["read"],
             counts["loaded"],
@@ -135,9 +135,9 @@ def remember_file(
     )
 
 
-def remember_time(connection: Connection, feed_name: str, seen: SeenFile) -> None:
+def remember_modification_time(connection: Connection, feed_name: str, current_file: SeenFile) -> None:
     """Update the recorded time of modification of a file that was rewritten with the same content."""
     connection.execute(
         "update raw.loaded_files set modified_at = ? where feed = ? and path = ? and sha256 = ?",
-        [seen.modified_at, feed_name, seen.file.name, seen.sha256],
+        [current_file.modified_at, feed_name, current_file.file.name, current_file.sha256],
     )

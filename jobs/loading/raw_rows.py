@@ -12,7 +12,7 @@ from jobs.loading.known_rows import latest_row_rules, new_rows_sql
 from jobs.loading.mapping import TABLE_COLUMNS
 from jobs.warehouse.connection import Connection, count_rows
 
-NEW_EVENTS = """
+INSERT_NEW_EVENTS = """
     -- A row of events is new if no row of raw.events has the same values
     insert into raw.events by name
     select incoming.*, $loaded_at as loaded_at
@@ -20,7 +20,7 @@ NEW_EVENTS = """
     anti join raw.events as known on {same}
 """
 
-NEW_UNREADABLE_ROWS = """
+INSERT_NEW_UNREADABLE_ROWS = """
     -- An unreadable row is new if raw.unreadable_rows does not have the same row of the same file
     insert into raw.unreadable_rows by name
     select incoming.*, $loaded_at as loaded_at
@@ -66,7 +66,7 @@ def append_arrivals(
     if table == "events":
         columns = TABLE_COLUMNS["events"]
         same = " and ".join(f"incoming.{column} is not distinct from known.{column}" for column in columns)
-        insert = NEW_EVENTS.format(same=same)
+        insert = INSERT_NEW_EVENTS.format(same=same)
     else:
         rules = latest_row_rules(table, dbt_vars)
         insert = new_rows_sql(rules, set(arrivals.given_columns), list(arrivals.attributes.columns))
@@ -86,7 +86,7 @@ def append_arrivals(
         "loaded": loaded_count,
     }
     if arrivals.unreadable_relation:
-        insert_unreadable = NEW_UNREADABLE_ROWS.format(arrivals=arrivals.unreadable_relation)
+        insert_unreadable = INSERT_NEW_UNREADABLE_ROWS.format(arrivals=arrivals.unreadable_relation)
         connection.execute(insert_unreadable, {"loaded_at": loaded_at})
         counts["unreadable"] = arrivals.unreadable_count
     return counts

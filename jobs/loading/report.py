@@ -243,22 +243,27 @@ def _count_distinct_ids(connection: Connection, rows: int, column: str, texts: d
 
 
 def _report_column(
-    connection: Connection, relation: str, counts: dict[str, Any], column: str, text: ReadingRule, rule: ReadingRule
+    connection: Connection,
+    relation: str,
+    counts: dict[str, Any],
+    column: str,
+    text: ReadingRule,
+    reading_rule: ReadingRule,
 ) -> ColumnReport:
-    """Return how many values of a column ``rule`` reads, and the most frequent values that it can't read."""
+    """Return how many values of a column ``reading_rule`` reads, and the most frequent values that it can't read."""
     given, read = counts[f"{column}_given"], counts[column]
     unread = {}
     if read < given:
         query = (
             f"select left({text(column)}, {EXAMPLE_LENGTH}) as value, count(*) from {relation} "
-            f"where {text(column)} is not null and {rule(column)} is null "
+            f"where {text(column)} is not null and {reading_rule(column)} is null "
             f"group by value order by count(*) desc, value limit {EXAMPLES_LISTED}"
         )
         unread = dict(connection.execute(query).fetchall())
     return ColumnReport(given, read, unread)
 
 
-def _count_event_types(connection: Connection, event_type: str) -> tuple[dict[str, int], int]:
+def _count_event_types(connection: Connection, event_type_sql: str) -> tuple[dict[str, int], int]:
     """Return the most frequent event types with their numbers of rows, and the total number of event types."""
     # the distinct spellings go to a table, so that the slow rule for texts reads each spelling once
     connection.execute(
@@ -266,8 +271,9 @@ def _count_event_types(connection: Connection, event_type: str) -> tuple[dict[st
         "select event_type, count(*) as row_count from incoming group by event_type"
     )
     found = connection.execute(
-        f"select left({event_type}, {EXAMPLE_LENGTH}) as value, sum(row_count)::bigint as row_count, count(*) over () "
-        f"from event_type_spellings where {event_type} is not null "
+        f"select left({event_type_sql}, {EXAMPLE_LENGTH}) as value, sum(row_count)::bigint as row_count, "
+        "count(*) over () "
+        f"from event_type_spellings where {event_type_sql} is not null "
         f"group by value order by row_count desc, value limit {EVENT_TYPES_LISTED}"
     ).fetchall()
     return {value: row_count for value, row_count, _ in found}, found[0][2] if found else 0
@@ -280,6 +286,6 @@ def _single_row(connection: Connection, query: str) -> dict[str, Any]:
     return dict(zip(names, result.fetchone() or (), strict=True))
 
 
-def _time_text(time: str) -> str:
+def _time_text(instant_sql: str) -> str:
     """Return the SQL that writes an instant as a text in UTC, to the second."""
-    return f"strftime({time} at time zone 'UTC', '%Y-%m-%d %H:%M:%S')"
+    return f"strftime({instant_sql} at time zone 'UTC', '%Y-%m-%d %H:%M:%S')"

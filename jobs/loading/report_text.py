@@ -57,11 +57,11 @@ def report_warnings(report: SourceReport) -> list[str]:
     return [printable(f"{report.table}: {text}") for text in warnings]
 
 
-def share_text(part: int, whole: int) -> str:
+def share_text(part: int, total: int) -> str:
     """Return a share as a text such as ``98.7 %``; only the whole is 100 %, and only nothing is 0 %."""
-    if part == 0 or part == whole:
+    if part == 0 or part == total:
         return "100 %" if part else "0 %"
-    return f"{min(999, max(1, round(1000 * part / whole))) / 10:.1f} %"
+    return f"{min(999, max(1, round(1000 * part / total))) / 10:.1f} %"
 
 
 def _column_shares(report: SourceReport) -> list[tuple[str, ColumnReport, int]]:
@@ -174,18 +174,18 @@ def _period_text(report: SourceReport) -> str:
 
 
 def _unread_text(column: ColumnReport) -> str:
-    return f"; not read: {_value_counts_text(column.unread, quote=True)}" if column.unread else ""
+    return f"; not read: {_value_counts_text(column.unread, in_quotes=True)}" if column.unread else ""
 
 
-def _no_value_text(column: ColumnReport, rows: int) -> str:
-    missing = rows - column.given
-    return f"; {share_text(missing, rows)} of rows ({missing:,}) have none" if missing else ""
+def _no_value_text(column: ColumnReport, row_count: int) -> str:
+    missing = row_count - column.given
+    return f"; {share_text(missing, row_count)} of rows ({missing:,}) have none" if missing else ""
 
 
-def _wrong_times_text(report: SourceReport, start: str = "") -> str:
+def _wrong_times_text(report: SourceReport, text_before: str = "") -> str:
     counts = [(report.too_early, "too early (earliest_event_at)"), (report.in_future, "in the future")]
     texts = [f"{count:,} {words}" for count, words in counts if count]
-    return start + ", ".join(texts) if texts else ""
+    return text_before + ", ".join(texts) if texts else ""
 
 
 def _match_text(items: ItemMatches) -> str:
@@ -193,9 +193,8 @@ def _match_text(items: ItemMatches) -> str:
     text = f"{share_text(items.known_rows, items.rows)} of the events are on items of the catalogue"
     if not items.unknown_ids:
         return text
-    text += (
-        f"; it lacks {items.unknown_ids:,} of {items.ids:,} item ids: {_value_counts_text(items.unknown, quote=True)}"
-    )
+    examples = _value_counts_text(items.unknown, in_quotes=True)
+    text += f"; it lacks {items.unknown_ids:,} of {items.ids:,} item ids: {examples}"
     near_misses = [_near_miss_text(near_miss, items.unknown_ids) for near_miss in items.near_misses[:NEAR_MISSES_SHOWN]]
     return "; ".join([text, *near_misses])
 
@@ -204,12 +203,12 @@ def _near_miss_text(near_miss: NearMiss, unknown_ids: int) -> str:
     return f"{near_miss.ids:,} of {unknown_ids:,} would match {near_miss.way} ({_WHOSE_IDS[near_miss.where]})"
 
 
-def _value_counts_text(counts: Mapping[str, int], quote: bool = False) -> str:
+def _value_counts_text(counts: Mapping[str, int], in_quotes: bool = False) -> str:
     """Return values and their numbers of rows as a text, such as ``'soon' (12), 'later' (3)``."""
     texts = []
     for value, count in counts.items():
         # line ends are escaped, so that a value can't add lines that look like nextmart's own
         shown = value.replace("\n", "�")
         shown = shown if len(shown) <= VALUE_LENGTH else shown[: VALUE_LENGTH - 1] + "…"
-        texts.append(f"'{shown}' ({count:,})" if quote else f"{shown} {count:,}")
+        texts.append(f"'{shown}' ({count:,})" if in_quotes else f"{shown} {count:,}")
     return ", ".join(texts)

@@ -25,7 +25,7 @@ from jobs.warehouse.connection import literal
 
 DUCKDB_LINE_SIZE = 2_000_000
 """The longest line that DuckDB reads unless it is told of longer ones, in bytes."""
-_SHOWN_LINE = 300
+_SHOWN_LINE_CHARACTERS = 300
 
 
 def text_relation(
@@ -59,7 +59,7 @@ def text_relation(
         groups: dict[tuple[TextHead, str], list[ReadableFile]] = defaultdict(list)
         for file, head in heads:
             groups[_comparable_dialect(head), file.compression].append(file)
-        return FileRelation(_union(_read_csv(group, head) for (head, _), group in groups.items()), types)
+        return FileRelation(_union_sql(_read_csv_sql(group, head) for (head, _), group in groups.items()), types)
     unreadable_path = copies_folder / "unreadable.jsonl"
     tables, examples, unreadable_count = [], [], 0
     with unreadable_path.open("w", encoding="utf-8") as output:
@@ -70,10 +70,12 @@ def text_relation(
                 copy_text(stream, target, head, rows)
             rows.require_few(source.options.max_unreadable_share, head.first_line if head.header_lines else "")
             copied = TextHead(head.delimiter, b"\n", 0, 0, head.columns, "")
-            tables.append(_read_csv([ReadableFile(file.origin, str(copy))], copied, rows.longest))
+            tables.append(_read_csv_sql([ReadableFile(file.origin, str(copy))], copied, rows.longest))
             examples += rows.examples
             unreadable_count += rows.unreadable
-    return FileRelation(_union(tables), types, str(unreadable_path), unreadable_count, tuple(examples), is_checked=True)
+    return FileRelation(
+        _union_sql(tables), types, str(unreadable_path), unreadable_count, tuple(examples), is_checked=True
+    )
 
 
 def _dialect_of_file(source: SourceFiles, file: ReadableFile) -> TextHead | None:
@@ -105,14 +107,15 @@ def _dialect_of_file(source: SourceFiles, file: ReadableFile) -> TextHead | None
     return head
 
 
-def _lines_before_table_message(file: ReadableFile, head: TextHead, before: int, delimiter: str) -> str:
+def _lines_before_table_message(file: ReadableFile, head: TextHead, line_count: int, delimiter: str) -> str:
     """Return the error message for a file with lines before its header: how to remove these lines."""
     suffix = Path(file.origin).suffix or ".csv"
     return (
-        f"{file.origin}: its first line is not the header: the line has no delimiter, and line {before + 1} and those "
-        f"after it have columns, with {delimiter!r} between them.\n"
-        f"Its first line: {head.first_line[:_SHOWN_LINE]}\n"
-        f"Remove what stands before the table, and load the rest: tail -n +{before + 1} {file.origin} > table{suffix}\n"
+        f"{file.origin}: its first line is not the header: the line has no delimiter, and line {line_count + 1} and "
+        f"those after it have columns, with {delimiter!r} between them.\n"
+        f"Its first line: {head.first_line[:_SHOWN_LINE_CHARACTERS]}\n"
+        f"Remove what stands before the table, and load the rest: tail -n +{line_count + 1} "
+        f"{file.origin} > table{suffix}\n"
         "Nothing was loaded."
     )
 
@@ -132,8 +135,8 @@ def _no_header_message(source: SourceFiles, file: ReadableFile, head: TextHead) 
     all_columns = f"all {width} columns in the file's order" if width > 1 else "its one column"
     return (
         f"{file.origin} has no header: its first line holds values, not the names of columns.\n"
-        f"Its first line: {head.first_line[:_SHOWN_LINE]}\n"
-        f"It has: {', '.join(head.columns)[:_SHOWN_LINE]}.\n"
+        f"Its first line: {head.first_line[:_SHOWN_LINE_CHARACTERS]}\n"
+        f"It has: {', '.join(head.columns)[:_SHOWN_LINE_CHARACTERS]}.\n"
         f"Name {all_columns}: --no-header --columns {example}{maps}\n"
         "Nothing was loaded."
     )
@@ -144,7 +147,7 @@ def _comparable_dialect(head: TextHead) -> TextHead:
     return replace(head, first_line="", offset=0)
 
 
-def _read_csv(files: Sequence[ReadableFile], head: TextHead, longest_row: int = 0) -> str:
+def _read_csv_sql(files: Sequence[ReadableFile], head: TextHead, longest_row: int = 0) -> str:
     """Return the SQL of DuckDB's ``read_csv`` for files of one dialect.
 
     The line end is named where DuckDB can be told: DuckDB 1.5 skips all rows, without a word, if it is told of
@@ -161,7 +164,7 @@ def _read_csv(files: Sequence[ReadableFile], head: TextHead, longest_row: int = 
     )
 
 
-def _union(tables: Iterable[str]) -> str:
+def _union_sql(tables: Iterable[str]) -> str:
     """Return the SQL of the union of tables by the names of their columns."""
     tables = list(tables)
     if len(tables) == 1:

@@ -20,10 +20,10 @@ _HEAD_LINES = 1_000
 _UTF_8_BOM = b"\xef\xbb\xbf"
 _BOMS = {b"\xff\xfe": "utf-16", b"\xfe\xff": "utf-16"}
 _UNKNOWN_TO_CP1252 = frozenset(b"\x81\x8d\x8f\x90\x9d")
-_ACCESS_LOG = re.compile(r"\S+ \S+ \S+ \[[0-9]{1,2}/\w+/[0-9]{4}:[0-9:]+ [+-][0-9]{4}\] .*")
-_TABLE_LINES = 3
+_ACCESS_LOG_PATTERN = re.compile(r"\S+ \S+ \S+ \[[0-9]{1,2}/\w+/[0-9]{4}:[0-9:]+ [+-][0-9]{4}\] .*")
+_LEAST_TABLE_LINES = 3
 """So many lines with one number of columns are a table."""
-_VALUE = re.compile(r"[-+]?[0-9][0-9.,:eE+-]*|[0-9]{4}-[0-9]{2}-[0-9]{2}[T ].*")
+_VALUE_PATTERN = re.compile(r"[-+]?[0-9][0-9.,:eE+-]*|[0-9]{4}-[0-9]{2}-[0-9]{2}[T ].*")
 
 
 @dataclass(frozen=True)
@@ -112,19 +112,19 @@ def text_head(first_bytes: bytes, delimiter: str | None, columns: tuple[str, ...
     newline = lines[last].end or b"\n"
     has_one_newline = last == skip and all(line.end == newline for line in lines[:last])
     if not delimiter and columns and len(columns) > 1:
-        delimiter = _delimiter_of_width([_decoded(line) for line in lines[skip : skip + 100]], len(columns))
+        delimiter = _delimiter_of_width([_decoded_line(line) for line in lines[skip : skip + 100]], len(columns))
     delimiter = delimiter or (" " if is_access_log(first_line) else _most_frequent_delimiter(first_line))
     if columns:
         offset = bom + sum(len(line.text + line.end) for line in lines[:skip])
         return TextHead(delimiter, newline, skip, 0, columns, first_line, offset, has_one_newline)
     offset = bom + sum(len(line.text + line.end) for line in lines[: last + 1])
-    names = _unique_names(_fields(first_line, delimiter))
+    names = _unique_names(_split_line(first_line, delimiter))
     return TextHead(delimiter, newline, skip, last + 1 - skip, names, first_line, offset, has_one_newline)
 
 
 def is_access_log(line: str) -> bool:
     """Tell whether a line has a web server's Common or Combined Log Format."""
-    return bool(_ACCESS_LOG.fullmatch(line))
+    return bool(_ACCESS_LOG_PATTERN.fullmatch(line))
 
 
 def lines_before_table(first_bytes: bytes) -> tuple[int, str] | None:
@@ -137,15 +137,15 @@ def lines_before_table(first_bytes: bytes) -> tuple[int, str] | None:
     first_bytes : bytes
         The first bytes of the file, in UTF-8; a byte order mark may stand before them.
     """
-    lines = [_decoded(line) for line in _first_lines(first_bytes.removeprefix(_UTF_8_BOM))[:20]]
+    lines = [_decoded_line(line) for line in _first_lines(first_bytes.removeprefix(_UTF_8_BOM))[:20]]
     filled = [number for number, line in enumerate(lines) if line.strip()]
     if not filled or any(sign in lines[filled[0]] for sign in DELIMITERS):
         return None
     for delimiter in DELIMITERS:
-        counts = [len(_fields(line, delimiter)) for line in lines]
+        counts = [len(_split_line(line, delimiter)) for line in lines]
         before = next((number for number, count in enumerate(counts) if count > 1), len(lines))
         table = counts[before:]
-        if len(table) >= _TABLE_LINES and len(set(table)) == 1:
+        if len(table) >= _LEAST_TABLE_LINES and len(set(table)) == 1:
             return before, delimiter
     return None
 
@@ -153,13 +153,13 @@ def lines_before_table(first_bytes: bytes) -> tuple[int, str] | None:
 def _delimiter_of_width(lines: Sequence[str], width: int) -> str | None:
     """Return the delimiter that divides most lines into ``width`` columns; None if no delimiter does."""
     counts = {
-        delimiter: sum(len(_fields(line, delimiter)) == width for line in lines) for delimiter in (*DELIMITERS, " ")
+        delimiter: sum(len(_split_line(line, delimiter)) == width for line in lines) for delimiter in (*DELIMITERS, " ")
     }
     best = max(counts, key=counts.__getitem__)
     return best if counts[best] else None
 
 
-def _decoded(line: "_Line") -> str:
+def _decoded_line(line: "_Line") -> str:
     return line.text.decode("utf-8", errors="replace")
 
 
@@ -196,12 +196,12 @@ def has_no_header(head: TextHead, next_lines: Sequence[str], known_names: Collec
     known_names : collection of str, in lower case
         Names that a header is likely to have: nextmart's own, and those that ``--map`` mentions.
     """
-    names = [field.strip() for field in _fields(head.first_line, head.delimiter)]
+    names = [field.strip() for field in _split_line(head.first_line, head.delimiter)]
     if any(name.lower() in known_names for name in names):
         return False
-    if any(_VALUE.fullmatch(name) for name in names if name) or is_access_log(head.first_line):
+    if any(_VALUE_PATTERN.fullmatch(name) for name in names if name) or is_access_log(head.first_line):
         return True
-    rows = [_fields(line, head.delimiter) for line in next_lines]
+    rows = [_split_line(line, head.delimiter) for line in next_lines]
     return any(
         name and len(row) == len(names) and row[column].strip() == name
         for row in rows
@@ -220,7 +220,7 @@ def _most_frequent_delimiter(line: str) -> str:
     return max(DELIMITERS, key=outside.count) if any(sign in outside for sign in DELIMITERS) else ","
 
 
-def _fields(line: str, delimiter: str) -> list[str]:
+def _split_line(line: str, delimiter: str) -> list[str]:
     """Return a line's fields; a line with broken quotes is split at every delimiter."""
     try:
         return split_fields(line, delimiter)[0]

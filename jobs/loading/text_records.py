@@ -171,46 +171,50 @@ class RecordReader:
         """Return lines with every line end replaced by a line feed; no field of the lines may hold a line end."""
         return lines.replace(b"\r", b"\n" if self._newline == b"\r" else b"")
 
-    def _plain_record(self, body: bytes) -> Record:
+    def _plain_record(self, line_bytes: bytes) -> Record:
         """Return the record of a line that has no quotes."""
-        found = body.count(self._delimiter_bytes) + 1
-        while found > self._width and body.endswith(self._delimiter_bytes):
-            body, found = body[: -len(self._delimiter_bytes)], found - 1
-        reason = not_utf_8_reason(body)
+        found = line_bytes.count(self._delimiter_bytes) + 1
+        while found > self._width and line_bytes.endswith(self._delimiter_bytes):
+            line_bytes, found = line_bytes[: -len(self._delimiter_bytes)], found - 1
+        reason = not_utf_8_reason(line_bytes)
         if found != self._width:
             reason = reason or _width_reason(found, self._width)
-        elif b"\r" in body:
+        elif b"\r" in line_bytes:
             reason = reason or "a carriage return inside a line: a value with a line end needs quotes"
-        return Record(self._line, body, None, reason)
+        return Record(self._line, line_bytes, None, reason)
 
     def _quoted_record(self, line: bytes) -> Iterator[Record]:
         """Yield the record that begins at a line with a quote; if its quotes are broken, yield unreadable records."""
         taken = [line]
-        fields, reason = self._parse(line)
-        self._lines.remember()
+        fields, reason = self._parse_record(line)
+        self._lines.remember_position()
         while reason == _OPEN_QUOTE_REASON and len(taken) < MAX_RECORD_LINES:
             more = self._lines.next_line()
             if more is None:
                 break
             taken.append(more)
             if b'"' in more:  # only a line with a quote can close the open field
-                fields, reason = self._parse(b"".join(taken))
-        if reason and len(taken) > 1 and all(self._parse(single, strict=True)[0] for single in taken[1:]):
+                fields, reason = self._parse_record(b"".join(taken))
+        if (
+            reason
+            and len(taken) > 1
+            and all(self._parse_record(single, refuse_inner_quotes=True)[0] for single in taken[1:])
+        ):
             # each following line is a record by itself, so the first line alone is the broken record
-            self._lines.return_to_remembered()
+            self._lines.return_to_remembered_position()
             taken = taken[:1]
             reason = _OPEN_QUOTE_REASON
         elif reason == _OPEN_QUOTE_REASON:  # the following lines are parsed one by one
-            self._lines.return_to_remembered()
+            self._lines.return_to_remembered_position()
             taken = taken[:1]
-        self._lines.forget()
+        self._lines.forget_position()
         self._recovering = bool(reason)
         yield Record(self._line, _without_end(b"".join(taken)), fields if not reason else None, reason)
         self._line += len(taken)
 
-    def _parse(self, raw: bytes, *, strict: bool = False) -> tuple[list[str] | None, str]:
+    def _parse_record(self, record_bytes: bytes, *, refuse_inner_quotes: bool = False) -> tuple[list[str] | None, str]:
         """Parse one record: return its fields and an empty reason, or None and the reason why it can't be read."""
-        body = _without_end(raw)
+        body = _without_end(record_bytes)
         reason = not_utf_8_reason(body)
         if reason:
             return None, reason
@@ -224,7 +228,7 @@ class RecordReader:
             fields.pop()
         if len(fields) != self._width:
             return None, _width_reason(len(fields), self._width)
-        if has_stray_quote and (strict or self._recovering):
+        if has_stray_quote and (refuse_inner_quotes or self._recovering):
             return None, "a quote inside a field, which may be the end of the broken row before"
         return fields, ""
 
@@ -237,14 +241,14 @@ def _width_reason(field_count: int, expected: int) -> str:
     return f"{field_count:,} {'column' if field_count == 1 else 'columns'}, not {expected:,}"
 
 
-def not_utf_8_reason(body: bytes) -> str:
+def not_utf_8_reason(line_bytes: bytes) -> str:
     """Return the reason text for bytes that are not UTF-8; an empty text if they are UTF-8."""
-    if body.isascii():
+    if line_bytes.isascii():
         return ""
     try:
-        body.decode("utf-8")
+        line_bytes.decode("utf-8")
     except UnicodeDecodeError as error:
-        return f"{NOT_UTF_8}: byte 0x{body[error.start]:02x} at position {error.start + 1:,}"
+        return f"{NOT_UTF_8}: byte 0x{line_bytes[error.start]:02x} at position {error.start + 1:,}"
     return ""
 
 

@@ -47,16 +47,16 @@ class LineBuffer:
         """Go back ``size`` bytes, so that the end of the last returned text is returned again."""
         self._position -= size
 
-    def remember(self) -> None:
-        """Remember the position before the next line, for ``return_to_remembered``."""
+    def remember_position(self) -> None:
+        """Remember the position before the next line, for ``return_to_remembered_position``."""
         self._mark = self._position
 
-    def return_to_remembered(self) -> None:
+    def return_to_remembered_position(self) -> None:
         """Go back to the remembered position."""
         if self._mark is not None:
             self._position = self._mark
 
-    def forget(self) -> None:
+    def forget_position(self) -> None:
         """Forget the remembered position, so that the text before the next line can be dropped."""
         self._mark = None
 

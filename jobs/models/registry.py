@@ -22,7 +22,7 @@ FAMILIES: dict[str, type[Model]] = {family: _import_class(path) for family, path
 """Family name -> model class."""
 
 
-def make(
+def make_model(
     family: str, hyperparameters: Mapping[str, Any] | None = None, paid_services: PaidServices | None = None
 ) -> Model:
     """Return an unfitted model of a family; hyper-parameters that are not given keep the family's defaults.
@@ -70,5 +70,5 @@ def _make_fusion(hyperparameters: Mapping[str, Any], paid_services: PaidServices
     for family in part_parameters:
         if family not in part_families:
             raise UsageError(f"fusion's parameters name '{family}': {nearest(family, part_families)}")
-    parts = [make(family, part_parameters.get(family), paid_services) for family in part_families]
+    parts = [make_model(family, part_parameters.get(family), paid_services) for family in part_families]
     return Fusion(hyperparameters, parts)

@@ -13,7 +13,7 @@ from jobs.nightly.model_store import SCHEMA_VERSION, ModelRow
 from jobs.settings import Settings
 from jobs.warehouse.connection import Connection
 
-LEFT_BEHIND_MODELS = """
+SELECT_LEFT_BEHIND_MODELS = """
     -- Models measured on other validation cases than a newer model, of any family, that replaced one that was too old:
     -- a killed run trained the newer model, and ended before it retrained these
     with trained as (
@@ -32,7 +32,7 @@ LEFT_BEHIND_MODELS = """
     where later.predecessor_finished_at < later.started_at - $max_age
 """
 
-MODELS_MEASURED_ON_CASES = (
+SELECT_MODELS_MEASURED_ON_CASES = (
     "select model_version from ml.model_ranks where cases_hash = ? and ends_with(split, '/validation')"
 )
 
@@ -69,7 +69,7 @@ def due_families(
         The age at which a model has to be trained again.
     """
     learnt_deleted = {name for (name,) in connection.execute("select model_version from ml.models_due").fetchall()}
-    left_behind = {name for (name,) in connection.execute(LEFT_BEHIND_MODELS, {"max_age": max_age}).fetchall()}
+    left_behind = {name for (name,) in connection.execute(SELECT_LEFT_BEHIND_MODELS, {"max_age": max_age}).fetchall()}
 
     def why_due(newest_model: ModelRow | None, fingerprint: str) -> DueReason | None:
         """Return why a family has to be trained, given its newest model; None if the family is fresh."""
@@ -109,7 +109,7 @@ def due_for_same_cases(
     """
     if not {DueReason.TOO_OLD, DueReason.LEFT_BEHIND} & set(due_reasons.values()):
         return {}
-    measured = {version for (version,) in connection.execute(MODELS_MEASURED_ON_CASES, [cases_hash]).fetchall()}
+    measured = {version for (version,) in connection.execute(SELECT_MODELS_MEASURED_ON_CASES, [cases_hash]).fetchall()}
     return {
         family: DueReason.OTHER_CASES
         for family, row in newest_models.items()

@@ -11,7 +11,7 @@ from jobs.warehouse.connection import Connection
 NO_MODEL = "no-model"
 """The ``model_version`` of lists that were made before any model was trained."""
 
-LAST_RUN = """
+SELECT_LAST_RUN = """
     -- The last finished run of the recommend job. A later run that was interrupted or failed may already have written
     -- similar items
     with last_finished as (
@@ -30,7 +30,7 @@ LAST_RUN = """
     from last_finished
 """
 
-CATALOG_FINGERPRINT = """
+SELECT_CATALOG_FINGERPRINT = """
     -- A text that changes when an item is added or removed, becomes available or unavailable, or gets another vector
     select count(*) || ':' || coalesce(bit_xor(hash(items.item_id, items.available, vectors.text_hash)), 0)
     from catalog.items as items
@@ -64,7 +64,7 @@ class LastRun:
 
 def read_last_run(connection: Connection) -> LastRun:
     """Read the last finished run of the recommend job from ``ml.job_runs``."""
-    row = connection.execute(LAST_RUN).fetchone()
+    row = connection.execute(SELECT_LAST_RUN).fetchone()
     if row is None:
         return LastRun(None, {}, False)
     run_id, detail, was_cut_short = row
@@ -73,7 +73,7 @@ def read_last_run(connection: Connection) -> LastRun:
 
 def read_recipe(connection: Connection, model: ModelRow | None, dbt_vars: Vars) -> dict[str, Any]:
     """Return all that determines the lists of a run besides the visitors' sequences: the model, catalogue and vars."""
-    row = connection.execute(CATALOG_FINGERPRINT).fetchone()
+    row = connection.execute(SELECT_CATALOG_FINGERPRINT).fetchone()
     fingerprint = row[0] if row else ""
     return {
         "model_version": model.model_version if model else NO_MODEL,

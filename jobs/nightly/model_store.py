@@ -16,7 +16,7 @@ from jobs.core.catalog import Catalog
 from jobs.errors import NextmartError, UsageError
 from jobs.language_models.services import PaidServices
 from jobs.models.base import Model
-from jobs.models.registry import make
+from jobs.models.registry import make_model
 from jobs.warehouse.connection import Connection
 
 SCHEMA_VERSION = 4
@@ -106,7 +106,7 @@ def model_from_bytes(
         [joined_ids[start:end].decode() for start, end in zip(id_starts, id_ends, strict=False)], np.object_
     )
     try:
-        model = make(family, hyperparameters, paid_services)
+        model = make_model(family, hyperparameters, paid_services)
     except UsageError as error:  # the user made no error: the hyper-parameters come from ml.models, not from settings
         raise ValueError(str(error)) from error
     count = len(item_ids)

@@ -27,18 +27,18 @@ from jobs.warehouse.clock import now
 from jobs.warehouse.connection import Connection, transaction
 from jobs.warehouse.job_runs import JobRun
 
-LAST_DECISIONS = """
+SELECT_LAST_DECISIONS = """
     -- The newest decision about each model
     select model_version, is_live, pinned, reason from ml.champions
     qualify row_number() over (partition by model_version order by changed_at desc) = 1
 """
 
-VALIDATION_RANKS = """
+SELECT_VALIDATION_RANKS = """
     select cases_hash, target_ranks from ml.model_ranks
     where model_version = ? and ends_with(split, '/validation')
 """
 
-LEARNT_DELETED_EVENTS = "select deleted_at from ml.models_due where model_version = ?"
+SELECT_DELETION_TIME = "select deleted_at from ml.models_due where model_version = ?"
 
 
 def usable_models(connection: Connection, settings: Settings, run_record: JobRun) -> list[ModelRow]:
@@ -188,7 +188,7 @@ def _read_incumbent(connection: Connection, settings: Settings, model_row: Model
     if not is_pinned and why is None:
         if model_row.model not in settings.models:
             why = f"{model_row.model} is none of the setting models"
-        elif connection.execute(LEARNT_DELETED_EVENTS, [model_row.model_version]).fetchone():
+        elif connection.execute(SELECT_DELETION_TIME, [model_row.model_version]).fetchone():
             why = "it has learnt from events that were deleted"
     return Incumbent(_read_entrant(connection, settings, model_row), reason, is_pinned, why)
 
@@ -201,12 +201,12 @@ def _read_last_decision(connection: Connection, model_row: ModelRow) -> tuple[st
 
 def _read_last_decisions(connection: Connection) -> list[tuple[Any, ...]]:
     """Return (model_version, is_live, pinned, reason) of the newest decision about each model."""
-    return connection.execute(LAST_DECISIONS).fetchall()
+    return connection.execute(SELECT_LAST_DECISIONS).fetchall()
 
 
 def _read_entrant(connection: Connection, settings: Settings, model_row: ModelRow) -> Entrant:
     """Return a model as an :class:`Entrant`, with its value of the selection metric on each validation case."""
-    ranked = connection.execute(VALIDATION_RANKS, [model_row.model_version]).fetchone()
+    ranked = connection.execute(SELECT_VALIDATION_RANKS, [model_row.model_version]).fetchone()
     if ranked is None:
         return Entrant(model_row.model_version, model_row.model)
     cases_hash, target_ranks = ranked
@@ -256,7 +256,7 @@ def _champion_columns(decision: Decision) -> dict[str, Any]:
 
 def _warn_if_learnt_deleted_events(connection: Connection, model_version: str) -> None:
     """Tell the user to unpin a model that learnt from deleted events, because no job replaces a pinned model."""
-    if due := connection.execute(LEARNT_DELETED_EVENTS, [model_version]).fetchone():
+    if due := connection.execute(SELECT_DELETION_TIME, [model_version]).fetchone():
         say(f"the pinned model {model_version} has learnt from events deleted at {due[0]:%Y-%m-%d %H:%M} UTC: unpin it")
 
 

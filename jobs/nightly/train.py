@@ -18,7 +18,7 @@ from jobs.evaluation.validation import validation_split
 from jobs.families import Family
 from jobs.language_models.services import PaidServices
 from jobs.models.base import FitOptions, Model
-from jobs.models.registry import make
+from jobs.models.registry import make_model
 from jobs.nightly.checkpoints import checkpoint_path, drop_checkpoints, drop_leftover_checkpoints
 from jobs.nightly.freshness import due_families, due_for_same_cases, fingerprint
 from jobs.nightly.model_store import SCHEMA_VERSION, model_to_bytes, newest_models
@@ -77,10 +77,10 @@ def make_configured_model(settings: Settings, family: Family, paid_services: Pai
     """Return an unfitted model with its parameters from the settings; a fusion also gets those of its parts."""
     parameters = settings.parameters.get(family, {})
     if family == "fusion":
-        parts = make(family, parameters).parameters["parts"]
+        parts = make_model(family, parameters).parameters["parts"]
         part_parameters = {part: settings.parameters[part] for part in parts if part in settings.parameters}
         parameters = {**parameters, "parameters": {**part_parameters, **parameters.get("parameters", {})}}
-    return make(family, parameters, paid_services)
+    return make_model(family, parameters, paid_services)
 
 
 @dataclass(frozen=True)
@@ -150,7 +150,13 @@ def _fit_and_store(
     model.fit(data.older_sequences, data.validation, data.catalog, first_context)
     fitted_on_older[model.family] = model
     counts = np.bincount(data.older_sequences.items, minlength=len(data.catalog))
-    measured = measure(model.scorer(data.catalog), data.validation, data.catalog, counts, allow_repeats=allow_repeats)
+    measured = measure(
+        model.scorer(data.catalog),
+        data.validation,
+        data.catalog,
+        counts,
+        allow_repeats=allow_repeats,
+    )
     second_context = FitOptions(settings.seed, checkpoints[1], fitted_on_all, allow_repeats)
     final = model.refit(data.all_sequences, data.catalog, second_context)
     fitted_on_all[model.family] = final

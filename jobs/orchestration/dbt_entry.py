@@ -12,6 +12,7 @@ import pyarrow as pa
 from jobs.commands.terminal import job_summary_line
 from jobs.errors import NextmartError, redact
 from jobs.orchestration.run_job import run_job as run_recorded_job
+from jobs.os_errors import os_error_text
 from jobs.progress import say, stage_line
 from jobs.settings import load_settings
 from jobs.warehouse.connection import Connection
@@ -36,6 +37,8 @@ def run_job(job_name: str, session: Connection, meta: dict[str, Any]) -> pa.Tabl
         started_at = time.monotonic()
         try:
             summary = run_recorded_job(job_name, connection, settings)
+        except OSError as error:
+            raise NextmartError(redact(os_error_text(error))) from error
         except Exception as error:  # dbt writes every error to its log
             if redact(str(error)) == str(error):
                 raise

@@ -27,14 +27,14 @@ def require_sound_settings(settings: Settings) -> None:
         require_plain_address()
     if settings.parameters:
         # imported here: a night without hyper-parameters of its own needs no torch to check them
-        from jobs.models.registry import make
+        from jobs.models.registry import make_model
         from jobs.nightly.train import make_configured_model
 
         for family, hyperparameters in settings.parameters.items():
             if family in settings.models:
                 make_configured_model(settings, family)
             else:
-                make(family, hyperparameters)
+                make_model(family, hyperparameters)
 
 
 def dbt_var_names(_: str) -> str:

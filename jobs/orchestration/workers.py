@@ -33,7 +33,7 @@ def _help_to_fit(process_group: team.ProcessGroup) -> None:
         message, facts, tensors = process_group.receive()
         if message == "fit":
             seed = facts["seed"]
-            model: Any = registry.make(facts["family"], facts["parameters"])
+            model: Any = registry.make_model(facts["family"], facts["parameters"])
             batches = model.prepare_worker_training(
                 Sequences(tensors["items"].numpy(), tensors["offsets"].numpy()), facts["items"]
             )

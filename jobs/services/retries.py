@@ -16,7 +16,7 @@ Reply = TypeVar("Reply")
 
 
 @dataclass
-class Tries:
+class TryCounts:
     """Counts the tries of one request so far; from these counts the caller decides when to give up.
 
     Attributes
@@ -53,29 +53,29 @@ def exponential_jitter(patience: float, longest_wait: float) -> tenacity.wait_ra
 def retry(
     try_once: Callable[[], Reply],
     *,
-    should_give_up: Callable[[Tries], bool],
+    should_give_up: Callable[[TryCounts], bool],
     jitter: tenacity.wait_random_exponential,
-    stop: threading.Event,
+    stop_event: threading.Event,
     obey_retry_after: Callable[[float], float] | None = None,
-    errors: tuple[type[ServiceError], ...] = RETRIED_ERRORS,
+    retried_errors: tuple[type[ServiceError], ...] = RETRIED_ERRORS,
 ) -> Reply:
     """Make a request again and again until it succeeds, and return its answer.
 
     Parameters
     ----------
-    should_give_up : Tries -> bool
+    should_give_up : TryCounts -> bool
         Called after each failed try; if it returns true, the error of that try is raised.
     jitter : tenacity.wait_random_exponential
         Waits between tries, see :func:`exponential_jitter`.
-    stop : threading.Event
+    stop_event : threading.Event
         Ends a wait at once when it is set.
     obey_retry_after : seconds -> seconds, optional
         Maps the wait that the service asks for (``retry_after``) to the wait before the next try. If this function
         is None, the wait that the service asks for is ignored.
-    errors : tuple of classes
+    retried_errors : tuple of classes
         Error classes that are retried; any other error is raised at once.
     """
-    tries = Tries()
+    tries = TryCounts()
 
     def stops_retrying(retry_state: tenacity.RetryCallState) -> bool:
         error = retry_state.outcome.exception() if retry_state.outcome else None
@@ -90,9 +90,9 @@ def retry(
         return jitter(retry_state) if obey_retry_after is None or retry_after is None else obey_retry_after(retry_after)
 
     return tenacity.Retrying(
-        retry=tenacity.retry_if_exception_type(errors),
+        retry=tenacity.retry_if_exception_type(retried_errors),
         stop=stops_retrying,
         wait=seconds_to_wait,
-        sleep=tenacity.sleep_using_event(stop),
+        sleep=tenacity.sleep_using_event(stop_event),
         reraise=True,
     )(try_once)

@@ -7,7 +7,7 @@ from functools import cached_property
 from typing import Any, TypeVar
 
 from jobs.services.client import make_openai_client, translated_errors
-from jobs.services.retries import Tries, exponential_jitter, retry
+from jobs.services.retries import TryCounts, exponential_jitter, retry
 
 TIMEOUT = 120.0  # seconds that one request may take at most
 PATIENCE = 120.0  # seconds after which a failing request is given up
@@ -58,7 +58,7 @@ class RetryingClient:
             with translated_errors(model, self.service):
                 return request()
 
-        def should_give_up(tries: Tries) -> bool:
+        def should_give_up(tries: TryCounts) -> bool:
             is_out_of_patience = tries.seconds >= PATIENCE and tries.count >= MIN_TRIES
             return is_out_of_patience or tries.wrong_answers >= MAX_WRONG_ANSWERS or stop.is_set()
 
@@ -66,6 +66,6 @@ class RetryingClient:
             try_once,
             should_give_up=should_give_up,
             jitter=exponential_jitter(PATIENCE, LONGEST_WAIT),
-            stop=stop,
+            stop_event=stop,
             obey_retry_after=lambda seconds: min(seconds, PATIENCE),
         )

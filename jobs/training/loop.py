@@ -194,26 +194,28 @@ def restore_state(module: nn.Module, optimizer: torch.optim.Optimizer, state: Ma
 def _save_checkpoint(
     module: nn.Module,
     optimizer: torch.optim.Optimizer,
-    average: WeightAverage,
+    weight_average: WeightAverage,
     best_weights: dict[str, Tensor],
-    status: dict[str, Any],
+    training_status: dict[str, Any],
     checkpoint: Path | None,
 ) -> None:
     """Write the training state to the file ``checkpoint``, atomically and durably; do nothing if it is None."""
     if checkpoint is None:
         return
     averages = {f"best.{name}": value.contiguous().cpu() for name, value in best_weights.items()}
-    averages |= {f"average.{name}": value.contiguous().cpu() for name, value in average.weights.items()}
-    status = {**status, "steps": average.steps}
+    averages |= {f"average.{name}": value.contiguous().cpu() for name, value in weight_average.weights.items()}
+    training_status = {**training_status, "steps": weight_average.steps}
     checkpoint.parent.mkdir(parents=True, exist_ok=True)
     unfinished = checkpoint.with_suffix(".unfinished")
-    save_file(training_state(module, optimizer) | averages, unfinished, metadata={"progress": json.dumps(status)})
+    save_file(
+        training_state(module, optimizer) | averages, unfinished, metadata={"progress": json.dumps(training_status)}
+    )
     unfinished.replace(checkpoint)
     fsync_folder(checkpoint.parent)
 
 
 def _load_checkpoint(
-    module: nn.Module, optimizer: torch.optim.Optimizer, average: WeightAverage, checkpoint: Path | None
+    module: nn.Module, optimizer: torch.optim.Optimizer, weight_average: WeightAverage, checkpoint: Path | None
 ) -> tuple[dict[str, Tensor], dict[str, Any]]:
     """Restore training from a checkpoint, if there is a readable one; return the best weights and the status so far.
 
@@ -232,8 +234,8 @@ def _load_checkpoint(
         say(f"the checkpoint {checkpoint} can't be read ({error}): starting over")
         return {}, start
     restore_state(module, optimizer, tensors)
-    average.steps = status.pop("steps")
-    for name, value in average.weights.items():
+    weight_average.steps = status.pop("steps")
+    for name, value in weight_average.weights.items():
         value.copy_(tensors[f"average.{name}"])
     best = {key.removeprefix("best."): value for key, value in tensors.items() if key.startswith("best.")}
     return best, status

@@ -9,7 +9,7 @@ from jobs.core.catalog import Catalog
 from jobs.core.sequences import Sequences
 from jobs.warehouse.connection import Connection
 
-SEQUENCE_ROWS = "select sequence_id, visitor_id, items, event_times, ended_at from sessions.sequences"
+SELECT_SEQUENCES = "select sequence_id, visitor_id, items, event_times, ended_at from sessions.sequences"
 
 
 def read_catalog(connection: Connection, dimensions: int) -> Catalog:
@@ -76,7 +76,7 @@ def read_embeddings(
 
 def read_sequences(connection: Connection) -> pl.DataFrame:
     """Read the table ``sessions.sequences`` in the order of sequence_id, one row for each sequence."""
-    frame = pl.from_arrow(connection.execute(f"{SEQUENCE_ROWS} order by sequence_id").to_arrow_table())
+    frame = pl.from_arrow(connection.execute(f"{SELECT_SEQUENCES} order by sequence_id").to_arrow_table())
     assert isinstance(frame, pl.DataFrame)  # noqa: S101 - a table never becomes a Series
     return frame
 

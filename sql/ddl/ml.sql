@@ -51,7 +51,8 @@ create table if not exists ml.embedding_batch_texts (
 -- `fine_tune_id`: hash of the recipe and number of the attempt, sent to the service too; `recipe`: hash of the examples
 -- and of all that the request asks for; `status`: preparing, then the status that the service reports, or lost if the
 -- service no longer knows the job; `tokens`: number of tokens of all epochs, first as planned, later as charged;
--- `cost`: US dollars, null until it is charged
+-- `cost`: US dollars, null until it is charged; `training_file_id`, `validation_file_id`: files at the service, null once
+-- they are deleted there
 create table if not exists ml.fine_tunes (
     fine_tune_id varchar primary key,
     recipe varchar not null,

@@ -76,7 +76,7 @@ def test_a_spoilt_warehouse_is_seen(lived, rule, statement):
             parameters = {"forgotten": sorted(lived.shop.forgotten)} if "$forgotten" in statement else {}
             assert connection.execute(statement, parameters).fetchone()[0]
         with pytest.raises(Difference) as found:
-            lived._check_warehouse(Night(3), has_settled=True)
+            lived.check_warehouse(Night(3), has_settled=True)
     finally:
         warehouse.write_bytes(kept)
     assert found.value.rule == rule

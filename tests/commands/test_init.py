@@ -381,14 +381,14 @@ def test_hostile_names_and_values_stay_texts(shell, others, name):
 @settings(max_examples=50, deadline=None)
 @given(names=st.lists(HOSTILE, min_size=3, max_size=3, unique_by=str.lower))
 def test_any_header_is_mapped_to_exactly_its_columns(names):
-    from jobs.loading.proposals.proposed import Choice, FeedProposal
-    from jobs.loading.proposals.samples import Sample
+    from jobs.loading.proposals.proposed import FeedProposal, KeyProposal
+    from jobs.loading.proposals.samples import FileSample
     from jobs.loading.proposals.toml_text import settings_text
     from jobs.loading.sources import ReadOptions, SourceFiles
 
     ours = ("visitor_id", "item_id", "event_at")
-    sample = Sample(("a.csv",), "a.csv", "sample", 1, True, dict.fromkeys(names, "VARCHAR"), ReadOptions())
-    columns = tuple(Choice(key, name, f"such as {name}") for key, name in zip(ours, names, strict=True))
+    sample = FileSample(("a.csv",), "a.csv", "sample", 1, True, dict.fromkeys(names, "VARCHAR"), ReadOptions())
+    columns = tuple(KeyProposal(key, name, f"such as {name}") for key, name in zip(ours, names, strict=True))
     text = settings_text({"a": FeedProposal(sample, "events", f"because of {names}", columns=columns)}, [])
     [feed] = read_feeds(tomllib.loads(text)["feeds"], 0.01)
     assert column_values(SourceFiles("events", "a.csv", column_map=feed.settings.map), names) == {

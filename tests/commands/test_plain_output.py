@@ -150,10 +150,22 @@ def test_the_version_is_printed(nextmart):
 
 
 def test_controls_of_an_error_are_not_printed(nextmart):
-    code, _, err = nextmart("status", "--warehouse", f"a{CLEAR_SCREEN}b.duckdb")
+    code, _, err = nextmart("status", "--warehouse", "a\x1b[2Jb.duckdb")
     assert code == 1
     assert "\x1b" not in err
 
 
 def test_lines_stay_lines():
     assert printable("a\nb\x1bc") == "a\nb�c"
+
+
+def test_forget_names_what_a_service_keeps(nextmart, tmp_path):
+    with connect(tmp_path / "warehouse.duckdb") as connection:
+        connection.execute(
+            "insert into ml.fine_tunes (fine_tune_id, recipe, base_model, status, validation_file_id, "
+            "fine_tuned_model, examples, tokens, created_at) "
+            "values ('1', 'r', 'b', 'succeeded', 'file-7', 'ft:b:1', 1, 1, now())"
+        )
+        connection.execute("insert into raw.visitors (visitor_id, updated_at, loaded_at) values ('ann', now(), now())")
+    _, out, _ = nextmart("forget", "--visitor", "ann")
+    assert "out of reach, delete it at the service: fine-tuned model ft:b:1, training file file-7" in out

@@ -38,7 +38,11 @@ class Shop:
         with pytest.raises(NextmartError) as error:
             self.night(**tables)
         assert self.published.read_bytes() == before
-        assert [path.name for path in self.folder.iterdir() if path.exists() and "unfinished" in path.name] == []
+        assert {path.name for path in self.folder.iterdir()} <= {
+            "published.duckdb",
+            "warehouse.duckdb",
+            "warehouse.duckdb.wal",
+        }
         return str(error.value)
 
     def rows(self, query: str) -> list[tuple]:

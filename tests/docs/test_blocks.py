@@ -12,7 +12,7 @@ import typer
 
 from jobs.cli import app
 from jobs.experiments.spec import read_experiment
-from jobs.models.registry import make
+from jobs.models.registry import make_model
 from jobs.settings import load_settings
 from jobs.warehouse.connection import connect
 
@@ -85,7 +85,7 @@ def test_settings_and_experiments_are_accepted(tmp_path, monkeypatch, block):
         settings = load_settings()
         assert settings.job_vars().embedding
         for family, parameters in settings.parameters.items():
-            make(family, parameters)
+            make_model(family, parameters)
 
 
 def test_a_block_that_is_not_run_says_why():

@@ -66,7 +66,7 @@ def test_a_batch_that_ends_without_a_result_is_told_and_handed_in_again_the_next
 
 @pytest.mark.parametrize("reached", [0, 2])
 def test_a_text_that_was_never_reached_is_never_blamed(shop, batches, reached):
-    for _ in range(batch_api.BATCHES_PER_TEXT + 1):
+    for _ in range(batch_api.MAX_BATCHES_PER_TEXT + 1):
         batches.end("expired", reached=reached)
         night(shop)
         night(shop)
@@ -139,7 +139,7 @@ def test_texts_without_a_usable_vector_are_asked_for_again_and_given_up_after_so
     wrong = {f"a text whose line is {fault}": fault for fault in ["500", "missing", *SPOILED]}
     shop.write(**ALL, **{fault: text for text, fault in wrong.items()})
     batches.lines = wrong
-    nights_until_batches(shop, batches, batch_api.BATCHES_PER_TEXT)
+    nights_until_batches(shop, batches, batch_api.MAX_BATCHES_PER_TEXT)
     assert is_complete(shop, but_for=wrong.values())
     assert [len(batches.texts(batch)) for batch in batches.batches.values()] == [7 + len(wrong), len(wrong), len(wrong)]
     assert shop.labels() == {}
@@ -170,7 +170,7 @@ def test_texts_without_a_usable_vector_are_asked_for_again_and_given_up_after_so
 @pytest.mark.parametrize("fault", ["500", "NaN"])
 def test_a_text_that_is_only_unlucky_is_not_given_up(shop, batches, fault):
     batches.lines = {"text 3": fault}
-    nights_until_batches(shop, batches, batch_api.BATCHES_PER_TEXT)
+    nights_until_batches(shop, batches, batch_api.MAX_BATCHES_PER_TEXT)
     batches.lines = {}
     batches.end()
     night(shop)
@@ -182,7 +182,7 @@ def test_a_text_that_is_only_unlucky_is_not_given_up(shop, batches, fault):
 def test_a_service_that_never_gives_a_vector_is_not_paid_for_ever(shop, batches, fault):
     batches.lines = dict.fromkeys(TEXTS.values(), fault)
     nights_until_complete(shop, batches, most=7)
-    assert len(batches.batches) == batch_api.BATCHES_PER_TEXT
+    assert len(batches.batches) == batch_api.MAX_BATCHES_PER_TEXT
     assert {status for status, _ in shop.labels().values()} == {"failed"}
 
 

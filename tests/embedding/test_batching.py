@@ -8,13 +8,13 @@ from fake_openai import vector_of
 from hypothesis import given
 from hypothesis import strategies as st
 
-from jobs.embedding.batching import Text, fit_to_limit, pack_requests, split_request
+from jobs.embedding.batching import TextToEmbed, cut_to_token_limit, pack_requests, split_request
 from jobs.embedding.provider import RequestLimits
 from jobs.embedding.providers.openai import OpenAIProvider
 
 # --- requests ---
 
-texts = st.lists(st.builds(Text, st.uuids().map(str), st.text(max_size=40), st.integers(0, 50)), max_size=40)
+texts = st.lists(st.builds(TextToEmbed, st.uuids().map(str), st.text(max_size=40), st.integers(0, 50)), max_size=40)
 limits = st.builds(RequestLimits, st.integers(1, 8), st.none(), st.none() | st.integers(1, 90))
 sizes = st.integers(1, 10)
 
@@ -50,7 +50,7 @@ def test_a_request_ends_only_where_the_next_text_would_break_a_limit(texts, limi
 
 
 def test_limits_are_used_up():
-    texts = [Text(str(number), "x" * 8, 2) for number in range(10)]
+    texts = [TextToEmbed(str(number), "x" * 8, 2) for number in range(10)]
     assert [len(request) for request in pack_requests(texts, RequestLimits(99, None, 6), 99)] == [3, 3, 3, 1]
     assert [len(request) for request in pack_requests(texts, RequestLimits(99, None, 7), 99)] == [3, 3, 3, 1]
     assert [len(request) for request in pack_requests(texts, RequestLimits(4), 99)] == [4, 4, 2]
@@ -58,14 +58,14 @@ def test_limits_are_used_up():
 
 
 def test_a_text_over_a_requests_limit_is_a_request_of_its_own():
-    small, huge = Text("a", "x", 1), Text("b", "y", 301_000)
+    small, huge = TextToEmbed("a", "x", 1), TextToEmbed("b", "y", 301_000)
     made = list(pack_requests([small, huge, small], OpenAIProvider("text-embedding-3-small", 4).limits, 256))
     assert made == [[small], [huge], [small]]
 
 
 def test_openais_own_estimate_of_a_requests_size_is_kept_to():
     many = [
-        Text(str(number), "x" * 603, 100) for number in range(4096)
+        TextToEmbed(str(number), "x" * 603, 100) for number in range(4096)
     ]  # each text has 150.75 tokens by the service's estimate
     for request in pack_requests(many, OpenAIProvider("text-embedding-3-small", 4).limits, 4096):
         assert sum(len(text.text.encode()) for text in request) / 4 <= 300_000
@@ -76,7 +76,7 @@ def test_requests_are_made_as_texts_are_read():
 
     def endless():
         while True:
-            read.append(Text("hash", "text", 1))
+            read.append(TextToEmbed("hash", "text", 1))
             yield read[-1]
 
     made = pack_requests(endless(), RequestLimits(4), 256)
@@ -86,7 +86,7 @@ def test_requests_are_made_as_texts_are_read():
     assert len(read) == 9
 
 
-@given(st.lists(st.builds(Text, st.uuids().map(str), st.just("text"), st.just(1)), min_size=2, max_size=40))
+@given(st.lists(st.builds(TextToEmbed, st.uuids().map(str), st.just("text"), st.just(1)), min_size=2, max_size=40))
 def test_halves_are_all_of_a_request_and_neither_is_empty(texts):
     first, second = split_request(texts)
     assert first + second == texts
@@ -118,7 +118,7 @@ rows = st.lists(
 @given(rows, st.none() | st.integers(1, 6))
 def test_too_long_texts_are_cut_in_their_place_and_say_so(rows, most):
     provider = Words(most)
-    kept, refused = fit_to_limit(rows, provider, "truncate")
+    kept, refused = cut_to_token_limit(rows, provider, "truncate")
     assert refused == []
     assert [text.text_hash for text in kept] == [key for key, _ in rows]
     for text, (_, whole) in zip(kept, rows, strict=True):
@@ -134,7 +134,7 @@ def test_too_long_texts_are_cut_in_their_place_and_say_so(rows, most):
 
 @given(rows, st.none() | st.integers(1, 6))
 def test_or_they_are_left_out_whole_with_their_length(rows, most):
-    kept, refused = fit_to_limit(rows, Words(most), "fail")
+    kept, refused = cut_to_token_limit(rows, Words(most), "fail")
     long = [(key, text) for key, text in rows if most is not None and len(text.split()) > most]
     assert [(text.text_hash, text.text) for text in kept] == [row for row in rows if row not in long]
     assert [(text.text_hash, text.text) for text in refused] == long

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from fake_openai import DIMENSIONS, vector_of
 
-from jobs.embedding.batching import Text
+from jobs.embedding.batching import TextToEmbed
 from jobs.embedding.budget import Budget, BudgetExceeded
 from jobs.embedding.dispatch import MAX_FAILURES, MAX_WRONG_ANSWERS, PROBE_TEXT, Dispatcher
 from jobs.embedding.provider import EmbeddingAnswer, RateLimits, RequestLimits
@@ -49,7 +49,7 @@ class Function:
 
 
 def texts_of(number):
-    return [Text(f"hash {place}", f"text {place}", 1) for place in range(number)]
+    return [TextToEmbed(f"hash {place}", f"text {place}", 1) for place in range(number)]
 
 
 def cut(texts, size):

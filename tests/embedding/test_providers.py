@@ -23,7 +23,7 @@ from sentence_transformers import SentenceTransformer
 
 from jobs.dbt_vars import EmbeddingModel
 from jobs.embedding import providers
-from jobs.embedding.batching import fit_to_limit
+from jobs.embedding.batching import cut_to_token_limit
 from jobs.embedding.provider import RateLimits, RequestLimits
 from jobs.embedding.providers import provider_for as find
 from jobs.embedding.providers import provider_names
@@ -132,7 +132,7 @@ def test_a_text_is_cut_behind_a_token_and_no_earlier_than_it_has_to(local, words
 def test_a_text_over_the_limit_has_the_vector_of_its_beginning(local, reference):
     assert local.limits == RequestLimits(texts=256, text_tokens=256)
     long = "embeddings of garden hoses " * 60
-    ((text,), _) = fit_to_limit([("hash", long)], local, "truncate")
+    ((text,), _) = cut_to_token_limit([("hash", long)], local, "truncate")
     assert (text.tokens, len(text.text) < len(long)) == (256, True)
     assert text.note == "too long: only the first 256 of 482 tokens were embedded"
     # sentence-transformers cuts the text by itself

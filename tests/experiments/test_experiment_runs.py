@@ -20,7 +20,7 @@ from jobs.experiments.spec import Experiment
 from jobs.models.base import FitOptions
 from jobs.models.fusion import Fusion
 from jobs.models.popularity import Popularity
-from jobs.models.registry import FAMILIES, make
+from jobs.models.registry import FAMILIES, make_model
 from jobs.models.scorer import ndcg_at_20, recommend
 from jobs.warehouse.connection import connect
 from jobs.warehouse.job_runs import job_run
@@ -149,7 +149,7 @@ def test_the_second_fit_is_tested_and_the_first_one_validated(tiny, tmp_path):
     conduct(tiny, tmp_path, spec(models=MODELS[:1], protocol="cutoff"), holdout_share=0.2)
     ranks, values = [], []
     for sequences in (data.train, index_items(data.split.train["items"], data.catalog)):
-        model = make("popularity")
+        model = make_model("popularity")
         model.fit(sequences, NO_CASES, data.catalog, FitOptions())
         scorer = model.scorer(data.catalog)
         _, lists = recommend(scorer, data.cases.inputs, 20)
@@ -388,5 +388,5 @@ def test_the_command_prints_a_report_or_json_and_says_by_its_exit_code_what_fail
 
 @pytest.mark.parametrize("family", ["popularity", "llmseqsim", "sknn", "vsknn"])
 def test_families_without_randomness_say_so(family):
-    assert not make(family).is_random
-    assert make("sasrec").is_random
+    assert not make_model(family).is_random
+    assert make_model("sasrec").is_random

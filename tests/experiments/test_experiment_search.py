@@ -18,7 +18,7 @@ from jobs.experiments.search import SearchResult, parameters_as_toml, search_hyp
 from jobs.experiments.spec import Experiment, Variant, read_experiment
 from jobs.language_models.services import PaidServices
 from jobs.models.llmseqsim import LLMSeqSim
-from jobs.models.registry import FAMILIES, make
+from jobs.models.registry import FAMILIES, make_model
 from jobs.models.sknn import VSKNN
 from jobs.warehouse.clock import now
 from jobs.warehouse.job_runs import job_run
@@ -277,7 +277,7 @@ def test_searches_and_runs_spend_from_one_purse(tiny, tmp_path, monkeypatch):
     def noting(family, parameters=None, paid_services=None):
         if paid_services:
             purses.append(paid_services)
-        return make(family, parameters, paid_services)
+        return make_model(family, parameters, paid_services)
 
     def spending(model, *arguments):
         purses[-1].spent += 1

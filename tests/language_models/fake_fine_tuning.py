@@ -17,7 +17,7 @@ def names(user: str) -> list[str]:
 class FakeFineTuning(FakeBatches):
     """A fake service whose models learn which name follows which other name, and answer with it.
 
-    ``faults`` and ``at`` know the kinds files, upload, jobs, create, job, chat.
+    ``faults`` and ``at`` know the kinds files, upload, delete, jobs, create, job, chat.
 
     Attributes
     ----------
@@ -34,12 +34,14 @@ class FakeFineTuning(FakeBatches):
         self.names: dict[str, str] = {}
         self.jobs: dict[str, dict] = {}
         self.questions: list[dict] = []
+        self.deleted: list[str] = []  # ids of files that are no longer listed; what they taught stays learnt
         self.course = ["validating_files", "running", "succeeded"]
         self.error = None
         self.answers = 0  # how many answers fewer than asked for the service gives
         self.refuses = ""  # questions that hold this name are refused
         for method, path, kind, act in [
             ("GET", "/v1/files", "files", self._files),
+            ("DELETE", re.compile("/v1/files/[^/]+$"), "delete", self._delete),
             ("POST", "/v1/fine_tuning/jobs", "create", self._create_job),
             ("GET", "/v1/fine_tuning/jobs", "jobs", self._jobs),
             ("GET", re.compile("/v1/fine_tuning/jobs/[^/]+$"), "job", self._job),
@@ -48,7 +50,7 @@ class FakeFineTuning(FakeBatches):
             server.expect_request(path, method=method).respond_with_handler(self._handler(kind, act))
 
     def forget(self) -> None:
-        for kept in (self.files, self.names, self.jobs, self.questions, self.paid, self.asked):
+        for kept in (self.files, self.names, self.jobs, self.questions, self.deleted, self.paid, self.asked):
             kept.clear()
 
     def examples(self, job: dict, part: str = "training_file") -> list[list[str]]:
@@ -77,7 +79,15 @@ class FakeFineTuning(FakeBatches):
 
     def _files(self, request: Request) -> Response:
         assert request.args["purpose"] == "fine-tune"
-        return shown({"object": "list", "data": [self._shown_file(one) for one in self.files], "has_more": False})
+        kept = [self._shown_file(one) for one in self.files if one not in self.deleted]
+        return shown({"object": "list", "data": kept, "has_more": False})
+
+    def _delete(self, request: Request) -> Response:
+        file_id = request.path.split("/")[3]
+        running = [job for job in self.jobs.values() if job["status"] not in ("succeeded", "failed", "cancelled")]
+        assert not [job for job in running if file_id in (job["training_file"], job.get("validation_file"))]
+        self.deleted.append(file_id)
+        return shown({"id": file_id, "object": "file", "deleted": True})
 
     def _create_job(self, request: Request) -> Response:
         asked = request.get_json()

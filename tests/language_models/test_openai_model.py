@@ -55,13 +55,36 @@ def test_examples_are_learnt_and_questions_answered(make_model, fake, warehouse)
     ((_, _, base, status, training, validation, job_id, tuned, examples, tokens, cost, error, is_open),) = (
         warehouse.execute(FINE_TUNES).fetchall()
     )
-    assert (base, status, training, validation, job_id) == (BASE, "succeeded", "file-0", "file-1", "ftjob-0")
+    assert (base, status, job_id) == (BASE, "succeeded", "ftjob-0")
+    assert (training, validation, sorted(fake.deleted)) == (None, None, ["file-0", "file-1"])
     assert (tuned, examples, tokens, error, is_open) == (f"ft:{BASE}:nextmart:ftjob-0", 2, 1000, None, False)
     assert cost == pytest.approx(1000 * 8e-6)
     kept = warehouse.execute("select answers, prompt_tokens, completion_tokens, cost from ml.completions").fetchall()
     assert sorted(json.loads(answers) for answers, *_ in kept) == sorted(WANTED)
     assert {tuple(row[1:3]) for row in kept} == {(100, 30)}
     assert [row[3] for row in kept] == pytest.approx([(100 * 3 + 30 * 6) / 1e6] * 3)
+
+
+def test_training_files_that_can_not_be_deleted_are_named_and_deleted_by_the_next_fine_tuning(
+    make_model, fake, warehouse, capsys
+):
+    fake.faults["delete"] = ["500"] * 2
+    assert run(make_model()) == WANTED
+    assert fake.deleted == []
+    assert "the training file file-0 stays at" in capsys.readouterr().err
+    assert warehouse.execute("select training_file_id, validation_file_id from ml.fine_tunes").fetchall() == [
+        ("file-0", "file-1")
+    ]
+    paid = fake.paid.copy()
+    assert run(make_model()) == WANTED
+    assert (sorted(fake.deleted), fake.paid) == (["file-0", "file-1"], paid)
+
+
+def test_training_files_of_a_failed_fine_tuning_are_deleted(make_model, fake):
+    fake.course = ["failed"]
+    with pytest.raises(NextmartError):
+        run(make_model())
+    assert sorted(fake.deleted) == ["file-0", "file-1"]
 
 
 def test_nothing_is_bought_twice_by_later_runs_and_equal_questions_are_one(make_model, fake):

@@ -14,7 +14,7 @@ from hypothesis import given, settings
 from jobs.loading.feed_files import expanded_name, feed_files, name_order, without_values
 from jobs.loading.feed_settings import read_feeds
 from jobs.loading.feeds import feed_news
-from jobs.loading.loaded_files import remember_file, remember_time
+from jobs.loading.loaded_files import remember_file, remember_modification_time
 from jobs.settings import Settings
 from jobs.warehouse.clock import now
 from jobs.warehouse.connection import prepare_warehouse, rolled_back
@@ -83,7 +83,7 @@ def test_a_file_is_new_if_its_content_is_not_what_was_loaded_last(connection, ac
                     counts = {"read": 1, "loaded": 1, "unreadable": 0}
                     remember_file(connection, "f", seen, feed_.definition, counts, now() + timedelta(seconds=seconds))
                 for seen in news.rewritten:
-                    remember_time(connection, "f", seen)
+                    remember_modification_time(connection, "f", seen)
                 loaded |= contents
         assert not news.files
         assert not news.rewritten

@@ -16,7 +16,7 @@ from jobs.core.cases import Cases
 from jobs.core.catalog import Catalog
 from jobs.core.sequences import Sequences
 from jobs.models.base import FitOptions
-from jobs.models.registry import FAMILIES, make
+from jobs.models.registry import FAMILIES, make_model
 
 BLOCKS, RING = 5, 7
 ITEMS = BLOCKS * RING
@@ -151,7 +151,7 @@ def fit(family: str, *, seed: int = 0, train=None, validation=None, catalog=None
     """Fit a family on the shop's data, or on the given sequences, cases or catalogue instead."""
     if not EXPECTED[family].is_trained:
         parameters = {}
-    model = make(family, {**EXPECTED[family].parameters, **parameters})
+    model = make_model(family, {**EXPECTED[family].parameters, **parameters})
     model.fit(training() if train is None else train, validation or cases(), catalog or shop(), FitOptions(seed))
     return model
 

@@ -11,7 +11,7 @@ from jobs.core.cases import Cases
 from jobs.core.sequences import Sequences
 from jobs.errors import UsageError
 from jobs.models.base import FitOptions
-from jobs.models.registry import make
+from jobs.models.registry import make_model
 from jobs.models.scorer import recommend
 from jobs.nightly.model_store import model_to_bytes
 
@@ -20,17 +20,17 @@ def test_a_fusion_reuses_fitted_models_and_fits_a_repeated_family_with_another_s
     tiny = {"width": 8, "blocks": 1, "heads": 1, "epochs": 1}
     known = fit("sasrec", **tiny)
     parts = {"parts": ["sasrec", "sasrec", "vsknn"], "parameters": {"sasrec": known.parameters}}
-    fusion = make("fusion", parts)
+    fusion = make_model("fusion", parts)
     fusion.fit(training(), cases(), shop(), FitOptions(0, None, {"sasrec": known}))
     assert fusion.parts[0] is known
     assert (fusion.parts[1].network.table != known.network.table).any()
-    other = make("fusion", {**parts, "parameters": {"sasrec": {**known.parameters, "width": 4}}})
+    other = make_model("fusion", {**parts, "parameters": {"sasrec": {**known.parameters, "width": 4}}})
     other.fit(training(), cases(), shop(), FitOptions(0, None, {"sasrec": known}))
     assert other.parts[0] is not known
 
 
 def test_a_refitted_fusion_has_refitted_parts_and_the_same_weights():
-    fusion = make("fusion", {"parts": ["popularity", "vsknn"]})
+    fusion = make_model("fusion", {"parts": ["popularity", "vsknn"]})
     fusion.fit(training(), cases(), shop(), FitOptions())
     more = Sequences.from_lists([*training(), *walks(50, seed=3, shortest=3, longest=5)])
     again = fusion.refit(more, shop(), FitOptions(0))
@@ -45,7 +45,7 @@ def test_weights_are_chosen_on_repeated_items_too_where_lists_may_hold_them():
     again = Cases(
         known, np.array([known[row][-1] for row in range(len(known))], np.int64)
     )  # every target is among the inputs
-    fusion = make("fusion", {"parts": ["popularity", "llmseqsim"]})
+    fusion = make_model("fusion", {"parts": ["popularity", "llmseqsim"]})
     fusion.fit(known, again, shop(), FitOptions())
     assert fusion.weights.tolist() == [0.5, 0.5]  # no list holds a target: nothing to choose by
     fusion.fit(known, again, shop(), FitOptions(allow_repeats=True))
@@ -53,7 +53,7 @@ def test_weights_are_chosen_on_repeated_items_too_where_lists_may_hold_them():
 
 
 def test_reasons_are_those_of_the_part_that_contributes_most():
-    fusion, sequences = make("fusion", {"parts": ["vsknn", "sknn"], "equal_weights": True}), cases().inputs
+    fusion, sequences = make_model("fusion", {"parts": ["vsknn", "sknn"], "equal_weights": True}), cases().inputs
     fusion.fit(training(), cases(), shop(), FitOptions())
     _, items = recommend(fusion.scorer(shop()), sequences, 5)
     contributions, reasons = [], []
@@ -67,7 +67,7 @@ def test_reasons_are_those_of_the_part_that_contributes_most():
         assert (is_listed & most & (reasons[0] != reasons[1])).any()
     found = fusion.scorer(shop()).reasons(sequences, items)
     np.testing.assert_array_equal(found[is_listed], np.where(first, *reasons)[is_listed])
-    alone = make("fusion", {"parts": ["vsknn", "llmseqsim"], "equal_weights": True})
+    alone = make_model("fusion", {"parts": ["vsknn", "llmseqsim"], "equal_weights": True})
     alone.fit(training(), cases(), shop(), FitOptions())
     alone.weights = np.array([0.0, 1.0])
     _, items = recommend(alone.scorer(shop()), sequences, 5)
@@ -77,7 +77,7 @@ def test_reasons_are_those_of_the_part_that_contributes_most():
 
 
 def test_items_that_are_not_allowed_do_not_hide_reasons():
-    model = make("fusion", {"parts": ["vsknn", "llmseqsim"], "depth": 2})
+    model = make_model("fusion", {"parts": ["vsknn", "llmseqsim"], "depth": 2})
     model.fit(training(), cases(), shop(), FitOptions())
     scorer, sequence = model.scorer(shop()), cases().inputs.take([0])
     _, best = recommend(scorer, sequence, 4)
@@ -114,4 +114,4 @@ def test_the_module_can_be_imported_first():
 )
 def test_an_impossible_fusion_is_refused_with_its_cause(parameters, said):
     with pytest.raises(UsageError, match=said):
-        make("fusion", parameters)
+        make_model("fusion", parameters)

@@ -8,7 +8,7 @@ import pytest
 
 from jobs.errors import UsageError
 from jobs.models.parameters import INTERVALS
-from jobs.models.registry import FAMILIES, make
+from jobs.models.registry import FAMILIES, make_model
 from jobs.nightly.train import make_configured_model
 from jobs.settings import Settings
 
@@ -40,7 +40,7 @@ def test_a_number_may_be_what_lies_between_its_bounds(family, name, kind):
         FAMILIES[family].check(name, value)
     for value in [*outside, *([math.nan, math.inf] if kind is float else [])]:
         with pytest.raises(UsageError, match=f"{family}'s {name} must be {bounds}, not {value}"):
-            make(family, {name: value})
+            make_model(family, {name: value})
 
 
 @pytest.mark.parametrize(("family", "name"), WORDS)
@@ -49,14 +49,14 @@ def test_a_word_that_is_not_known_is_refused_with_those_that_are(family, name):
         FAMILIES[family].check(name, word)
     known = f"one of .*{FAMILIES[family].defaults[name]}.*, not 'jaccard'"
     with pytest.raises(UsageError, match=f"{family}'s {name} must be {known}"):
-        make(family, {name: "jaccard"})
+        make_model(family, {name: "jaccard"})
 
 
 @pytest.mark.parametrize("family", ["sasrec", "llm2sasrec", "bert4rec", "llm2bert4rec"])
 def test_heads_must_divide_the_width(family):
-    assert make(family, {"heads": 3, "width": 96}).parameters["heads"] == 3
+    assert make_model(family, {"heads": 3, "width": 96}).parameters["heads"] == 3
     with pytest.raises(UsageError, match=f"{family}'s heads must divide its width, as 3 doesn't 128"):
-        make(family, {"heads": 3})
+        make_model(family, {"heads": 3})
 
 
 @pytest.mark.parametrize("path", EXAMPLES, ids=lambda path: path.parent.name)
@@ -69,7 +69,7 @@ def test_the_parameters_of_examples_are_allowed(path):
 @pytest.mark.parametrize("family", sorted(FAMILIES))
 def test_an_unknown_parameter_is_refused_with_a_hint(family):
     with pytest.raises(UsageError, match="unknown parameter 'widht'"):
-        make(family, {"widht": 3})
+        make_model(family, {"widht": 3})
 
 
 @pytest.mark.parametrize(
@@ -86,13 +86,13 @@ def test_an_unknown_parameter_is_refused_with_a_hint(family):
 )
 def test_a_parameter_of_the_wrong_type_is_refused(family, name, value):
     with pytest.raises(UsageError, match=f"parameter '{name}' of {family} must be of type"):
-        make(family, {name: value})
+        make_model(family, {name: value})
 
 
 def test_a_whole_number_will_do_where_a_float_is_wanted():
-    assert make("bert4rec", {"dropout": 0}).parameters["dropout"] == 0
+    assert make_model("bert4rec", {"dropout": 0}).parameters["dropout"] == 0
 
 
 @pytest.mark.parametrize("family", sorted(FAMILIES))
 def test_parameters_not_given_keep_their_defaults(family):
-    assert make(family).parameters == FAMILIES[family].defaults
+    assert make_model(family).parameters == FAMILIES[family].defaults

@@ -10,7 +10,7 @@ from jobs.core.catalog import Catalog
 from jobs.core.sequences import Sequences
 from jobs.models.base import FitOptions
 from jobs.models.recency_correction import RecencyCorrection, dirichlet_concentration
-from jobs.models.registry import make
+from jobs.models.registry import make_model
 from jobs.models.scorer import recommend
 from jobs.nightly.model_store import model_from_bytes, model_to_bytes
 
@@ -88,7 +88,7 @@ def test_validation_cases_do_not_affect_the_correction(family):
     inputs, targets = Sequences.from_lists([[5, 5, 5], [5, 5]]), np.array([5, 5])
     log_ratios = []
     for validation in (NO_CASES, Cases(inputs, targets)):
-        model = make(family, {"width": 8, "epochs": 1} if family == "sasrec" else {})
+        model = make_model(family, {"width": 8, "epochs": 1} if family == "sasrec" else {})
         model.fit(drifting(), validation, CATALOG, FitOptions())
         log_ratios.append(model.state()["recency"])
     assert log_ratios[0].any()
@@ -101,7 +101,7 @@ def test_a_model_ranks_items_in_demand_today_higher_also_when_restored(family):
     asked = Sequences.from_lists([[item, other] for item in range(4, 12) for other in range(12, 20)])
 
     def mean_rank(**parameters):
-        model = make(family, {**small, **parameters})
+        model = make_model(family, {**small, **parameters})
         model.fit(drifting(), NO_CASES, CATALOG, FitOptions())
         again = model_from_bytes(family, model.parameters, model_to_bytes(model, CATALOG))
         lists = [recommend(one.scorer(CATALOG), asked, ITEMS)[1] for one in (model, again)]

@@ -18,7 +18,7 @@ from jobs.evaluation.protocols import split_history
 from jobs.evaluation.splits import cutoff_split
 from jobs.language_models.services import PaidServices
 from jobs.models.base import FitOptions
-from jobs.models.registry import make
+from jobs.models.registry import make_model
 from jobs.models.scorer import recommend
 from jobs.nightly.model_store import load_model, model_to_bytes, newest_models
 from jobs.nightly.train import TrainingData
@@ -71,13 +71,13 @@ def warehouse():
     """Return a function that makes warehouses, which are closed after the test."""
     opened = []
 
-    def make(history, catalogue=CATALOGUE):
+    def make_model(history, catalogue=CATALOGUE):
         made = TinyWarehouse()
         made.fill(history, catalogue)
         opened.append(made)
         return made
 
-    yield make
+    yield make_model
     for made in opened:
         made.connection.close()
 
@@ -166,7 +166,7 @@ def test_the_validation_part_measures_a_model_without_it_and_what_is_stored_has_
     data = TrainingData.from_split(split, catalog, wanted.validation_limit, dbt_vars.allow_repeats)
     ranks, weights = [], []
     for sequences in (data.older_sequences, data.all_sequences):
-        model = make("popularity")
+        model = make_model("popularity")
         model.fit(sequences, NO_CASES, catalog, FitOptions())
         _, lists = recommend(model.scorer(catalog), data.validation.inputs, 20)
         ranks.append(target_ranks(lists, data.validation.targets).tolist())

@@ -6,7 +6,7 @@ import time
 import pytest
 
 from jobs.services.errors import Busy, Denied, Unavailable, WrongAnswer
-from jobs.services.retries import Tries, exponential_jitter, retry
+from jobs.services.retries import TryCounts, exponential_jitter, retry
 
 NO_WAIT = exponential_jitter(patience=0.0, longest_wait=0.0)
 
@@ -24,18 +24,22 @@ def failing_with(*errors):
 
 
 def retried(request, should_give_up=lambda tries: False, stop=None, **options):
-    return retry(request, should_give_up=should_give_up, jitter=NO_WAIT, stop=stop or threading.Event(), **options)
+    return retry(
+        request, should_give_up=should_give_up, jitter=NO_WAIT, stop_event=stop or threading.Event(), **options
+    )
 
 
 def test_passing_errors_are_retried_and_counted_by_their_kind():
     seen = []
 
     def should_give_up(tries):
-        seen.append(Tries(tries.count, 0.0, tries.failures, tries.wrong_answers))
+        seen.append(TryCounts(tries.count, 0.0, tries.failures, tries.wrong_answers))
         return False
 
     assert retried(failing_with(Busy(""), Unavailable(""), WrongAnswer("")), should_give_up) == "answer"
-    assert seen == [Tries(1, 0.0, 0, 0), Tries(2, 0.0, 1, 0), Tries(3, 0.0, 2, 1)], "a busy service is no failure"
+    assert seen == [TryCounts(1, 0.0, 0, 0), TryCounts(2, 0.0, 1, 0), TryCounts(3, 0.0, 2, 1)], (
+        "a busy service is no failure"
+    )
 
 
 def test_an_error_that_no_retry_mends_is_raised_at_once():
@@ -43,7 +47,7 @@ def test_an_error_that_no_retry_mends_is_raised_at_once():
     with pytest.raises(Denied):
         retried(failing_with(Denied("check the key")), asked.append)
     with pytest.raises(WrongAnswer):
-        retried(failing_with(WrongAnswer("")), asked.append, errors=(Busy, Unavailable))
+        retried(failing_with(WrongAnswer("")), asked.append, retried_errors=(Busy, Unavailable))
     assert asked == []
 
 

@@ -14,7 +14,7 @@ from known_answers import cases, shop, training
 from jobs.core.cases import NO_CASES
 from jobs.errors import NextmartError
 from jobs.models.base import FitOptions
-from jobs.models.registry import make
+from jobs.models.registry import make_model
 from jobs.models.sequential.sasrec import SASRec
 from jobs.nightly.model_store import model_to_bytes
 from jobs.orchestration import workers
@@ -38,7 +38,7 @@ def rows():
 
 
 def fit(family, checkpoint=None, validation=NO_CASES, model=None, **changes):
-    model = model or make(family, {**FITS[family], **changes})
+    model = model or make_model(family, {**FITS[family], **changes})
     model.fit(rows(), validation, shop(), FitOptions(3, checkpoint))
     return model
 
@@ -54,7 +54,7 @@ def weights(model):
 
 def stopping(checkpoint, scores, die_in=None):
     """Fit with dropout and given validation scores; return the model, and how often it was validated."""
-    model = make("sasrec", {**FITS["sasrec"], "dropout": 0.3, "epochs": 9, "patience": 2})
+    model = make_model("sasrec", {**FITS["sasrec"], "dropout": 0.3, "epochs": 9, "patience": 2})
     asked = []
 
     def score(*_):

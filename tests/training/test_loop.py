@@ -11,7 +11,7 @@ from torch import nn
 
 from jobs.core.cases import NO_CASES
 from jobs.models.base import FitOptions
-from jobs.models.registry import make
+from jobs.models.registry import make_model
 from jobs.models.sequential import model as sequential
 from jobs.nightly.model_store import model_to_bytes
 from jobs.training.loop import train
@@ -247,7 +247,7 @@ def test_a_truncated_checkpoint_is_ignored_too(tmp_path):
 @pytest.mark.parametrize("family", ["bert4rec", "llm2bert4rec", "sasrec", "llm2sasrec", "gru4rec"])
 def test_a_family_killed_in_the_middle_ends_with_the_same_bits(tmp_path, monkeypatch, family):
     wanted = fit(family, epochs=5)
-    killed = make(family, wanted.parameters)
+    killed = make_model(family, wanted.parameters)
     context = FitOptions(0, tmp_path / "checkpoint.safetensors")
     epochs = iter([False, False, True])
 
@@ -259,7 +259,7 @@ def test_a_family_killed_in_the_middle_ends_with_the_same_bits(tmp_path, monkeyp
     monkeypatch.setattr(killed, "_validation_score", score_or_die)
     with pytest.raises(Killed):
         killed.fit(training(), cases(), shop(), context)
-    resumed_model = make(family, wanted.parameters)
+    resumed_model = make_model(family, wanted.parameters)
     torch.rand(11)  # in another process the random generator has another state
     resumed_model.fit(training(), cases(), shop(), context)
     assert model_to_bytes(resumed_model, shop()) == model_to_bytes(wanted, shop())
@@ -276,13 +276,13 @@ def test_without_validation_all_epochs_run_and_the_last_is_kept():
 def test_validation_ranks_repeated_items_only_where_lists_may_hold_them(monkeypatch, allow_repeats):
     judged = []
     monkeypatch.setattr(sequential, "ndcg_at_20", lambda _scorer, _cases, repeats: judged.append(repeats) or 0.0)
-    model = make("sasrec", {"width": 8, "blocks": 1, "heads": 1, "epochs": 1})
+    model = make_model("sasrec", {"width": 8, "blocks": 1, "heads": 1, "epochs": 1})
     model.fit(training(), cases(), shop(), FitOptions(allow_repeats=allow_repeats))
     assert judged == [allow_repeats]
 
 
 def test_a_refit_trains_on_all_sequences_for_the_best_number_of_epochs():
     model = fit("sasrec", width=8, blocks=1, heads=1, epochs=3)
-    by_hand = make("sasrec", {**model.parameters, "epochs": model.best_epoch})
+    by_hand = make_model("sasrec", {**model.parameters, "epochs": model.best_epoch})
     by_hand.fit(training(), NO_CASES, shop(), FitOptions())
     assert model_to_bytes(model.refit(training(), shop(), FitOptions()), shop()) == model_to_bytes(by_hand, shop())

@@ -27,21 +27,31 @@ domain_sessionid derived_tstamp event_vendor event_name event_format event_versi
 true_tstamp
 """
 _COLUMNS = tuple(_COLUMN_LINES.split())
-_JSON = ("contexts", "unstruct_event")
-_NEEDS = ("event", "event_id", "collector_tstamp", "derived_tstamp", "domain_userid", "contexts", "unstruct_event")
-_MAY_HAVE = (
+_JSON_COLUMNS = ("contexts", "unstruct_event")
+_REQUIRED_COLUMNS = (
+    "event",
+    "event_id",
+    "collector_tstamp",
+    "derived_tstamp",
+    "domain_userid",
+    "contexts",
+    "unstruct_event",
+)
+_OPTIONAL_COLUMNS = (
     *("user_id", "network_userid", "domain_sessionid", "useragent", "event_name"),
     *("ti_sku", "ti_name", "ti_category", "ti_price"),
 )
 _FIRST_LINE = r"(?!app_id\t)[^\t]*(?:\t[^\t]*){130}"
 
-_SENT = "json_extract(unstruct_event, '$.data.data')"
+_EVENT_DATA = "json_extract(unstruct_event, '$.data.data')"
 _PRODUCTS = (
     "list_filter(json_extract(contexts, '$.data[*]'), "
     "lambda entity: regexp_matches(entity ->> 'schema', '^iglu:[^/]*ecommerce/product/'))"
 )
-_ITEM_ID = f"coalesce(element ->> '$.data.id', ti_sku, {_SENT} ->> 'sku')"
-_ACTION = f"coalesce(case event_name when 'snowplow_ecommerce_action' then {_SENT} ->> 'type' end, event_name, event)"
+_ITEM_ID = f"coalesce(element ->> '$.data.id', ti_sku, {_EVENT_DATA} ->> 'sku')"
+_ACTION = (
+    f"coalesce(case event_name when 'snowplow_ecommerce_action' then {_EVENT_DATA} ->> 'type' end, event_name, event)"
+)
 _EVENT_TYPES = {
     "product_view": "view",
     "list_click": "click",
@@ -49,18 +59,18 @@ _EVENT_TYPES = {
     "transaction": "purchase",
     "transaction_item": "purchase",
 }
-_ACTIONS = ", ".join(f"'{name}'" for name in _EVENT_TYPES)
-_IS_OF_PRODUCT = f"{_ACTION} in ({_ACTIONS}) and event <> 'transaction'"
-_TIME = "coalesce(nullif(trim(derived_tstamp), ''), collector_tstamp)"
+_ACTION_NAMES = ", ".join(f"'{name}'" for name in _EVENT_TYPES)
+_IS_OF_PRODUCT = f"{_ACTION} in ({_ACTION_NAMES}) and event <> 'transaction'"
+_EVENT_TIME = "coalesce(nullif(trim(derived_tstamp), ''), collector_tstamp)"
 
 
 def _layouts(files: str, first_line: str | None, options: ReadOptions) -> tuple[Layout, Layout]:
     events = Layout(
         table="events",
         files=files,
-        needs=_NEEDS,
-        may_have=_MAY_HAVE,
-        json_columns=_JSON,
+        needs=_REQUIRED_COLUMNS,
+        may_have=_OPTIONAL_COLUMNS,
+        json_columns=_JSON_COLUMNS,
         elements=_PRODUCTS,
         # older trackers send an order as an event `transaction`, and each item of the order as an event
         # `transaction_item`
@@ -75,7 +85,7 @@ def _layouts(files: str, first_line: str | None, options: ReadOptions) -> tuple[
             "event_type": f"case {_ACTION} "
             + " ".join(f"when '{name}' then '{event_type}'" for name, event_type in _EVENT_TYPES.items())
             + " end",
-            "event_at": _TIME,
+            "event_at": _EVENT_TIME,
             "source_session_id": "domain_sessionid",
             "user_agent": "useragent",
         },
@@ -83,20 +93,20 @@ def _layouts(files: str, first_line: str | None, options: ReadOptions) -> tuple[
     items = Layout(
         table="items",
         files=files,
-        needs=_NEEDS,
-        may_have=_MAY_HAVE,
-        json_columns=_JSON,
+        needs=_REQUIRED_COLUMNS,
+        may_have=_OPTIONAL_COLUMNS,
+        json_columns=_JSON_COLUMNS,
         elements=_PRODUCTS,
         where=f"{_ITEM_ID} is not null",
         first_line=first_line,
         options=options,
         columns={
             "item_id": _ITEM_ID,
-            "title": f"coalesce(element ->> '$.data.name', ti_name, {_SENT} ->> 'name')",
+            "title": f"coalesce(element ->> '$.data.name', ti_name, {_EVENT_DATA} ->> 'name')",
             "brand": "element ->> '$.data.brand'",
-            "category": f"coalesce(element ->> '$.data.category', ti_category, {_SENT} ->> 'category')",
-            "price": f"coalesce(element ->> '$.data.price', ti_price, {_SENT} ->> 'unitPrice')",
-            "updated_at": _TIME,
+            "category": f"coalesce(element ->> '$.data.category', ti_category, {_EVENT_DATA} ->> 'category')",
+            "price": f"coalesce(element ->> '$.data.price', ti_price, {_EVENT_DATA} ->> 'unitPrice')",
+            "updated_at": _EVENT_TIME,
         },
     )
     return events, items

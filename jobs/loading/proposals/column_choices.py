@@ -4,15 +4,15 @@ from collections.abc import Collection, Sequence
 
 from jobs.loading.mapping import TABLE_COLUMNS
 from jobs.loading.proposals.common_names import named_columns
-from jobs.loading.proposals.proposed import Choice, Question
-from jobs.loading.proposals.samples import Sample, TimeFacts
+from jobs.loading.proposals.proposed import KeyProposal, UserQuestion
+from jobs.loading.proposals.samples import FileSample, TimeFacts
 
 GOOD_SHARE = 0.9
 """The least share of a column's values that are times for the column to count as a column of times."""
 UNMAPPED_SHOWN = 20
 
 
-def first_unmapped_column(sample: Sample, names: Sequence[str], mapped_columns: Collection[str]) -> str | None:
+def first_unmapped_column(sample: FileSample, names: Sequence[str], mapped_columns: Collection[str]) -> str | None:
     """Return the first column with one of the given names that holds a value and is not mapped yet, or None."""
     unmapped_matches = (
         name for name in named_columns(sample.types, names) if name not in mapped_columns and sample.columns[name].given
@@ -20,7 +20,7 @@ def first_unmapped_column(sample: Sample, names: Sequence[str], mapped_columns: 
     return next(unmapped_matches, None)
 
 
-def time_column(sample: Sample, names: Sequence[str], *, or_any: bool = False) -> str | None:
+def time_column(sample: FileSample, names: Sequence[str], *, or_any: bool = False) -> str | None:
     """Return the first column with one of the given names whose values are times, or None.
 
     If there is none and ``or_any`` is true, the file's only column of times is returned, whatever its name is.
@@ -39,12 +39,12 @@ def _holds_times(time_facts: TimeFacts) -> bool:
     return bool(unread and unread.readings and unread.read_texts >= GOOD_SHARE * unread.texts)
 
 
-def column_choice(sample: Sample, key: str, column: str, note: str = "") -> Choice:
+def column_choice(sample: FileSample, key: str, column: str, note: str = "") -> KeyProposal:
     """Return the choice of a column for a key, with counts and an example as evidence; ``note`` ends the evidence."""
     facts = sample.columns[column]
     missing = f", {sample.rows - facts.given:,} missing" if facts.given < sample.rows else ""
     evidence = f"{facts.different:,} different in {sample.rows:,} rows{missing}, such as '{facts.example}'{note}"
-    return Choice(key, column, evidence)
+    return KeyProposal(key, column, evidence)
 
 
 def time_evidence(facts: TimeFacts) -> str:
@@ -54,7 +54,7 @@ def time_evidence(facts: TimeFacts) -> str:
     return f"{facts.read:,} of {facts.given:,} are read as times, such as '{facts.example}' = {facts.instant}"
 
 
-def time_format_choice(column: str, facts: TimeFacts) -> tuple[Choice | None, tuple[Question, ...]]:
+def time_format_choice(column: str, facts: TimeFacts) -> tuple[KeyProposal | None, tuple[UserQuestion, ...]]:
     """Return the time format that a column needs, or a question to the user if several formats read its values."""
     unread = facts.unread
     if unread is None:
@@ -64,9 +64,9 @@ def time_format_choice(column: str, facts: TimeFacts) -> tuple[Choice | None, tu
             f"{unread.count:,} of {unread.given:,} times in {column} can't be read, such as '{unread.example}'. "
             "What is their format (DuckDB's strptime)?"
         )
-        return None, (Question(text, (Choice("time_format", "%d.%m.%Y %H:%M", "an example"),)),)
+        return None, (UserQuestion(text, (KeyProposal("time_format", "%d.%m.%Y %H:%M", "an example"),)),)
     answers = tuple(
-        Choice(
+        KeyProposal(
             "time_format",
             form,
             f"'{text}' is then {instant}; it reads {unread.read_texts:,} of {unread.texts:,} different texts",
@@ -77,10 +77,10 @@ def time_format_choice(column: str, facts: TimeFacts) -> tuple[Choice | None, tu
         return answers[0], ()
     example = next(iter(unread.readings.values()))[0]
     text = f"'{example}' in {column} can be read in {len(answers)} ways. Choose one: nothing was guessed"
-    return None, (Question(text, answers),)
+    return None, (UserQuestion(text, answers),)
 
 
-def choices_by_own_names(sample: Sample, table: str, columns: Sequence[Choice]) -> list[Choice]:
+def choices_by_own_names(sample: FileSample, table: str, columns: Sequence[KeyProposal]) -> list[KeyProposal]:
     """Return choices for columns that have nextmart's own names and no choice yet: the loader loads them by name."""
     keys = {choice.key for choice in columns}
     own = {name.lower(): name for name in reversed(list(sample.types))}
@@ -91,7 +91,7 @@ def choices_by_own_names(sample: Sample, table: str, columns: Sequence[Choice]) 
     ]
 
 
-def unmapped_columns(sample: Sample, columns: Sequence[Choice]) -> list[str]:
+def unmapped_columns(sample: FileSample, columns: Sequence[KeyProposal]) -> list[str]:
     """Return a remark that lists the columns without a choice; no remark if all columns have one."""
     mapped = " ".join(choice.value for choice in columns)
     unmapped = [name for name in sample.types if name not in mapped]

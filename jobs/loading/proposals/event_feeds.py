@@ -16,29 +16,29 @@ from jobs.loading.proposals.common_names import (
     SESSION_NAMES,
     named_columns,
 )
-from jobs.loading.proposals.proposed import Choice, FeedProposal, Question
-from jobs.loading.proposals.samples import Sample
+from jobs.loading.proposals.proposed import FeedProposal, KeyProposal, UserQuestion
+from jobs.loading.proposals.samples import FileSample
 from jobs.loading.report_text import share_text
 from jobs.warehouse.connection import quoted
 
 MOST_EVENT_TYPES = 100
 """The most different values of a column that is taken for the event type."""
-FEW_MISSING = 0.05
+IGNORED_MISSING_SHARE = 0.05
 """The largest share of rows without a visitor for which the user is asked no question."""
 
 
 def propose_events_feed(
-    sample: Sample, reason: str, visitor_column: str, item_column: str, time_column: str
+    sample: FileSample, reason: str, visitor_column: str, item_column: str, time_column: str
 ) -> FeedProposal:
     """Propose a feed of events for a file whose columns of visitors, items and times are known."""
     mapped_columns = {visitor_column, item_column, time_column}
     columns = [
         column_choice(sample, "visitor_id", visitor_column, _visitor_note(sample, visitor_column)),
         column_choice(sample, "item_id", item_column),
-        Choice("event_at", time_column, time_evidence(sample.times[time_column])),
+        KeyProposal("event_at", time_column, time_evidence(sample.times[time_column])),
     ]
     remarks: list[str] = []
-    questions: list[Question] = []
+    questions: list[UserQuestion] = []
     user = first_unmapped_column(sample, EVENT_NAMES["user_id"], mapped_columns)
     if user and visitor_column not in named_columns(sample.types, EVENT_NAMES["user_id"]):
         mapped_columns.add(user)
@@ -65,15 +65,17 @@ def propose_events_feed(
     )  # fmt: skip
 
 
-def _visitor_note(sample: Sample, visitor: str) -> str:
-    if visitor in named_columns(sample.types, SESSION_NAMES):
+def _visitor_note(sample: FileSample, visitor_column: str) -> str:
+    if visitor_column in named_columns(sample.types, SESSION_NAMES):
         return "; no column names a visitor, so each session counts as a visitor"
-    if visitor in named_columns(sample.types, ("email", "customer_email")):
+    if visitor_column in named_columns(sample.types, ("email", "customer_email")):
         return "; it is personal, and visitor ids are published: consider sha256 of it"
     return ""
 
 
-def _event_type_choices(sample: Sample, mapped_columns: set[str], questions: list[Question]) -> list[Choice]:
+def _event_type_choices(
+    sample: FileSample, mapped_columns: set[str], questions: list[UserQuestion]
+) -> list[KeyProposal]:
     for name in named_columns(sample.types, EVENT_NAMES["event_type"]):
         facts = sample.columns[name]
         if (
@@ -93,21 +95,25 @@ def _event_type_choices(sample: Sample, mapped_columns: set[str], questions: lis
         if quantity and sample.columns[quantity].negative:
             cases = f"case when {quoted(quantity)}::double < 0 then 'return' else 'purchase' end"
             negative = sample.columns[quantity].negative
-            return [Choice("event_type", cases, f"{names}: orders; {negative:,} rows have a {quantity} below 0", True)]
-        return [Choice("event_type", "'purchase'", f"the rows are of orders: {names}", True)]
+            return [
+                KeyProposal("event_type", cases, f"{names}: orders; {negative:,} rows have a {quantity} below 0", True)
+            ]
+        return [KeyProposal("event_type", "'purchase'", f"the rows are of orders: {names}", True)]
     rating = first_unmapped_column(sample, RATING_NAMES, mapped_columns)
     if rating:
-        return [Choice("event_type", "'rating'", f"the rows are ratings: {rating}", True)]
+        return [KeyProposal("event_type", "'rating'", f"the rows are ratings: {rating}", True)]
     questions.append(
-        Question(
+        UserQuestion(
             "No column says what happened, so each event is a view. If all are something else, say what:",
-            (Choice("map.event_type", "'purchase'", "", True),),
+            (KeyProposal("map.event_type", "'purchase'", "", True),),
         )
     )
     return []
 
 
-def _event_id_choices(sample: Sample, item: str, mapped_columns: set[str], remarks: list[str]) -> list[Choice]:
+def _event_id_choices(
+    sample: FileSample, item_column: str, mapped_columns: set[str], remarks: list[str]
+) -> list[KeyProposal]:
     for name in named_columns(sample.types, EVENT_NAMES["event_id"]):
         if name in mapped_columns:
             continue
@@ -117,7 +123,7 @@ def _event_id_choices(sample: Sample, item: str, mapped_columns: set[str], remar
             return [column_choice(sample, "event_id", name, "; each row has its own")]
         if name.lower() == "event_id":
             evidence = f"{facts.different:,} different event_ids in {sample.rows:,} rows: each row is an event"
-            return [Choice("event_id", f"{quoted(name)} || '-' || {quoted(item)}", evidence, True)]
+            return [KeyProposal("event_id", f"{quoted(name)} || '-' || {quoted(item_column)}", evidence, True)]
         remarks.append(
             f"{name} is no event_id: {facts.different:,} different values in {sample.rows:,} rows. "
             "Each row gets a hash of its values as its id"
@@ -125,13 +131,13 @@ def _event_id_choices(sample: Sample, item: str, mapped_columns: set[str], remar
     return []
 
 
-def _missing_visitor_questions(sample: Sample, visitor: str) -> list[Question]:
-    missing = sample.rows - sample.columns[visitor].given
-    if missing <= FEW_MISSING * sample.rows:
+def _missing_visitor_questions(sample: FileSample, visitor_column: str) -> list[UserQuestion]:
+    missing = sample.rows - sample.columns[visitor_column].given
+    if missing <= IGNORED_MISSING_SHARE * sample.rows:
         return []
     text = (
-        f"{share_text(missing, sample.rows)} of the rows name no visitor in {visitor}. The next build rejects "
+        f"{share_text(missing, sample.rows)} of the rows name no visitor in {visitor_column}. The next build rejects "
         "such rows, and stops if they are more than max_rejected_share (0.1). Leave them out, or set "
         "max_rejected_share under [vars]:"
     )
-    return [Question(text, (Choice("where", f"{quoted(visitor)} is not null", "", True),))]
+    return [UserQuestion(text, (KeyProposal("where", f"{quoted(visitor_column)} is not null", "", True),))]

@@ -25,14 +25,14 @@ from jobs.loading.proposals.common_names import (
     named_columns,
 )
 from jobs.loading.proposals.event_feeds import propose_events_feed
-from jobs.loading.proposals.proposed import Choice, FeedProposal, Question
-from jobs.loading.proposals.samples import Sample
+from jobs.loading.proposals.proposed import FeedProposal, KeyProposal, UserQuestion
+from jobs.loading.proposals.samples import FileSample
 
 CATALOGUE_ROWS = 20
 """The fewest rows, each of another item and with a title, that are taken for a catalogue's."""
 
 
-def propose_preset_feed(sample: Sample, preset: Preset, layout: Layout) -> FeedProposal:
+def propose_preset_feed(sample: FileSample, preset: Preset, layout: Layout) -> FeedProposal:
     """Propose a feed for files that have a preset's layout."""
     if layout.first_line:
         seen = f"its first line is one of {layout.files}"
@@ -41,7 +41,7 @@ def propose_preset_feed(sample: Sample, preset: Preset, layout: Layout) -> FeedP
     return FeedProposal(sample, layout.table, f"{preset.title} ({layout.files}): {seen}", preset, layout)
 
 
-def propose_plain_feed(sample: Sample, item_column: str | None = None) -> FeedProposal:
+def propose_plain_feed(sample: FileSample, item_column: str | None = None) -> FeedProposal:
     """Propose a feed for files that fit no preset.
 
     Parameters
@@ -81,28 +81,28 @@ def propose_plain_feed(sample: Sample, item_column: str | None = None) -> FeedPr
     return _undecided_feed(sample, visitor, item, time)
 
 
-def propose_catalogue_feed(events: FeedProposal, texts_of_events: Mapping[str, str]) -> FeedProposal | None:
+def propose_catalogue_feed(events_feed: FeedProposal, excluded_columns: Mapping[str, str]) -> FeedProposal | None:
     """Propose a feed of items that is read from a file of events, for a shop without a file of items, or None.
 
     The items are those that the events name, with the descriptions that the file of events has of them.
 
     Parameters
     ----------
-    texts_of_events : column -> why it doesn't describe the items
+    excluded_columns : column -> why it doesn't describe the items
     """
-    if events.preset:
+    if events_feed.preset:
         layouts = [
             (preset, layout)
-            for preset, layout in events.sample.layouts
-            if preset is events.preset and layout.table == "items"
+            for preset, layout in events_feed.sample.layouts
+            if preset is events_feed.preset and layout.table == "items"
         ]
-        return propose_preset_feed(events.sample, *layouts[0]) if layouts else None
-    by_key = {choice.key: choice for choice in events.columns}
-    if events.kind != "events" or "item_id" not in by_key:
+        return propose_preset_feed(events_feed.sample, *layouts[0]) if layouts else None
+    by_key = {choice.key: choice for choice in events_feed.columns}
+    if events_feed.kind != "events" or "item_id" not in by_key:
         return None
     reason = "items: no file lists the items, so the catalogue is made of the items in the events"
     time = by_key["event_at"].value if "event_at" in by_key else None
-    return _propose_items_feed(events.sample, reason, by_key["item_id"].value, time, texts_of_events)
+    return _propose_items_feed(events_feed.sample, reason, by_key["item_id"].value, time, excluded_columns)
 
 
 def without_column(feed: FeedProposal, key: str, remark: str) -> FeedProposal:
@@ -110,16 +110,20 @@ def without_column(feed: FeedProposal, key: str, remark: str) -> FeedProposal:
     columns = tuple(choice for choice in feed.columns if choice.key != key)
     if key in {name.lower() for name in feed.sample.types}:
         # without an entry in the map, the loader would load a column that has nextmart's name
-        columns += (Choice(key, "null", remark, True),)
+        columns += (KeyProposal(key, "null", remark, True),)
     return replace(feed, columns=columns, remarks=(*feed.remarks, remark))
 
 
 def _propose_items_feed(
-    sample: Sample, reason: str, item_column: str, event_time: str | None, texts_of_events: Mapping[str, str]
+    sample: FileSample,
+    reason: str,
+    item_column: str,
+    event_time_column: str | None,
+    excluded_columns: Mapping[str, str],
 ) -> FeedProposal:
     columns = [column_choice(sample, "item_id", item_column)]
-    mapped_columns = {item_column, *texts_of_events}
-    remarks = list(texts_of_events.values())
+    mapped_columns = {item_column, *excluded_columns}
+    remarks = list(excluded_columns.values())
     for ours, names in ITEM_COLUMN_NAMES.items():
         theirs = first_unmapped_column(sample, names, mapped_columns)
         if theirs and ours != "updated_at":
@@ -127,7 +131,7 @@ def _propose_items_feed(
             columns.append(column_choice(sample, ours, theirs))
     has_title = any(choice.key == "title" for choice in columns)
     columns = [
-        Choice("title", choice.value, f"{choice.evidence}; no column is named like a title")
+        KeyProposal("title", choice.value, f"{choice.evidence}; no column is named like a title")
         if choice.key == "description" and not has_title
         else choice
         for choice in columns
@@ -135,19 +139,19 @@ def _propose_items_feed(
     facts = sample.columns[item_column]
     if facts.different < facts.given:
         remarks.append(f"{facts.given - facts.different:,} rows repeat an item: the newest row of an item counts")
-    questions: tuple[Question, ...] = ()
+    questions: tuple[UserQuestion, ...] = ()
     time_format = None
-    updated = event_time or time_column(sample, ITEM_COLUMN_NAMES["updated_at"])
+    updated = event_time_column or time_column(sample, ITEM_COLUMN_NAMES["updated_at"])
     # a feed whose only other column is the item's id would add a row for each new time, and no information
     if updated and len(columns) > 1:
-        note = "; the newest row of an item counts" if event_time else ""
-        columns.append(Choice("updated_at", updated, time_evidence(sample.times[updated]) + note))
+        note = "; the newest row of an item counts" if event_time_column else ""
+        columns.append(KeyProposal("updated_at", updated, time_evidence(sample.times[updated]) + note))
         time_format, questions = time_format_choice(updated, sample.times[updated])
     keys = {choice.key for choice in columns}
     # without an entry in the map, the loader would load a column that has nextmart's name
     columns += [
-        Choice(name.lower(), "null", text, True)
-        for name, text in texts_of_events.items()
+        KeyProposal(name.lower(), "null", text, True)
+        for name, text in excluded_columns.items()
         if name.lower() in ITEM_COLUMN_NAMES and name.lower() not in keys
     ]
     columns += choices_by_own_names(sample, "items", columns)
@@ -158,7 +162,7 @@ def _propose_items_feed(
 
 
 def _undecided_feed(
-    sample: Sample, visitor_column: str | None, item_column: str | None, event_time_column: str | None
+    sample: FileSample, visitor_column: str | None, item_column: str | None, event_time_column: str | None
 ) -> FeedProposal:
     columns_by_key = {"visitor_id": visitor_column, "item_id": item_column, "event_at": event_time_column}
     known = [column_choice(sample, ours, theirs) for ours, theirs in columns_by_key.items() if theirs]
@@ -168,31 +172,31 @@ def _undecided_feed(
         for name, facts in sample.times.items()
         if not event_time_column and facts.given
     ]
-    question = Question(
+    question = UserQuestion(
         f"What is in this file? Events need a visitor_id, an item_id and an event_at; no column seems to be "
         f"{' or '.join(missing)}. Items need an item_id, and a title to be understood. Its columns: "
         + ", ".join(f"{name} (such as '{facts.example}')" for name, facts in sample.columns.items())
         + "".join(f"; {text}" for text in no_times),
-        tuple(Choice(f"map.{ours}", "THEIR_COLUMN", "") for ours in missing),
+        tuple(KeyProposal(f"map.{ours}", "THEIR_COLUMN", "") for ours in missing),
     )
     return FeedProposal(sample, "", "not decided", columns=tuple(known), questions=(question,))
 
 
-def _feed_without_header(sample: Sample) -> FeedProposal:
+def _feed_without_header(sample: FileSample) -> FeedProposal:
     times = [f"{name} holds times, such as '{facts.example}' = {facts.instant}" for name, facts in sample.times.items()]
     ids = [
         f"{name} has {facts.different:,} different values in {sample.rows:,} rows, such as '{facts.example}'"
         for name, facts in sample.columns.items()
         if name not in sample.times
     ]
-    question = Question(
+    question = UserQuestion(
         f"The file has no header: its first line is {sample.first_line!r}. Which of the {len(sample.columns)} columns "
         f"is which? {'; '.join((*times, *ids))}. Name all columns in the file's order."
     )
     return FeedProposal(sample, "", "not decided: the file has no header", questions=(question,))
 
 
-def _is_catalogue(sample: Sample, item_column: str) -> bool:
+def _is_catalogue(sample: FileSample, item_column: str) -> bool:
     """Tell whether a file is a catalogue: each row has another item and a title, and no column is typical of events.
 
     A catalogue can look like events if its items have a seller, which is named like a visitor, and a date.
@@ -204,9 +208,9 @@ def _is_catalogue(sample: Sample, item_column: str) -> bool:
     return has_title and sample.rows >= CATALOGUE_ROWS and sample.columns[item_column].different == sample.rows
 
 
-def _visitor_column(sample: Sample) -> str | None:
+def _visitor_column(sample: FileSample) -> str | None:
     return first_unmapped_column(sample, (*VISITOR_NAMES, *SESSION_NAMES, "email", "customer_email"), ())
 
 
-def _item_column(sample: Sample) -> str | None:
+def _item_column(sample: FileSample) -> str | None:
     return first_unmapped_column(sample, ITEM_NAMES, ())

@@ -4,14 +4,14 @@ from dataclasses import dataclass, field
 
 from jobs.loading.mapping import REQUIRED_COLUMNS
 from jobs.loading.presets.layout import Layout, Preset
-from jobs.loading.proposals.samples import Sample
-from jobs.loading.proposals.trials import Trial
+from jobs.loading.proposals.samples import FileSample
+from jobs.loading.proposals.trials import FeedTrial
 from jobs.loading.sources import SourceFiles
 from jobs.warehouse.connection import quoted
 
 
 @dataclass(frozen=True)
-class Choice:
+class KeyProposal:
     """A proposed value of one key of a feed, with the evidence for it.
 
     Attributes
@@ -38,18 +38,18 @@ class Choice:
 
 
 @dataclass(frozen=True)
-class Question:
+class UserQuestion:
     """A question to the user about something that the files don't show.
 
     Attributes
     ----------
     text : str
-    answers : tuple of Choice
+    answers : tuple of KeyProposal
         Possible values; they are written as comments, and the user removes the comment sign of the right one.
     """
 
     text: str
-    answers: tuple[Choice, ...] = ()
+    answers: tuple[KeyProposal, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -58,7 +58,7 @@ class FeedProposal:
 
     Attributes
     ----------
-    sample : Sample
+    sample : FileSample
     kind : str
         ``events`` or ``items``; empty if the columns don't tell.
     reason : str
@@ -66,26 +66,26 @@ class FeedProposal:
     preset : Preset, optional
     layout : Layout, optional
         The layout of the preset that the file has.
-    columns : tuple of Choice
+    columns : tuple of KeyProposal
         The map of the feed.
     time_format : Choice, optional
-    questions : tuple of Question
+    questions : tuple of UserQuestion
     remarks : tuple of str
         Notes on columns and rows that are left out, and why.
-    trial : Trial, optional
+    trial : FeedTrial, optional
         The result of loading the sample by this feed; None if the feed lacks a key that loading needs.
     """
 
-    sample: Sample
+    sample: FileSample
     kind: str
     reason: str
     preset: Preset | None = None
     layout: Layout | None = None
-    columns: tuple[Choice, ...] = ()
-    time_format: Choice | None = None
-    questions: tuple[Question, ...] = ()
+    columns: tuple[KeyProposal, ...] = ()
+    time_format: KeyProposal | None = None
+    questions: tuple[UserQuestion, ...] = ()
     remarks: tuple[str, ...] = ()
-    trial: Trial | None = field(default=None, compare=False)
+    trial: FeedTrial | None = field(default=None, compare=False)
 
     @property
     def source(self) -> SourceFiles:

@@ -68,7 +68,7 @@ class TimeFacts:
 
 
 @dataclass(frozen=True)
-class Sample:
+class FileSample:
     """The first rows of files of one kind.
 
     Attributes
@@ -120,7 +120,7 @@ class Sample:
         return [pair for pair in pairs if not pair[1].first_line and not pair[1].missing_columns(self.types)]
 
 
-def take_sample(connection: Connection, files: tuple[str, ...], path: str, relation: str) -> Sample:
+def take_sample(connection: Connection, files: tuple[str, ...], path: str, relation: str) -> FileSample:
     """Read the first rows of a file into a temporary table, and return them as a sample.
 
     Parameters
@@ -147,7 +147,7 @@ def take_sample(connection: Connection, files: tuple[str, ...], path: str, relat
     if not is_whole:
         connection.execute(f"create or replace temp table {relation} as from {relation} limit {SAMPLE_ROWS}")
         rows = SAMPLE_ROWS
-    return Sample(
+    return FileSample(
         files,
         path,
         relation,
@@ -161,7 +161,7 @@ def take_sample(connection: Connection, files: tuple[str, ...], path: str, relat
     )
 
 
-def with_facts(connection: Connection, sample: Sample, dbt_vars: Mapping[str, Any]) -> Sample:
+def with_facts(connection: Connection, sample: FileSample, dbt_vars: Mapping[str, Any]) -> FileSample:
     """Return a sample with the facts about its columns' values filled in.
 
     Parameters
@@ -173,7 +173,7 @@ def with_facts(connection: Connection, sample: Sample, dbt_vars: Mapping[str, An
     return replace(sample, columns=columns, times=_all_time_facts(connection, sample.relation, sample.types, dbt_vars))
 
 
-def values_per_item(connection: Connection, sample: Sample, item_column: str, column: str) -> float:
+def values_per_item(connection: Connection, sample: FileSample, item_column: str, column: str) -> float:
     """Return the mean number of different values of ``column`` that rows of one item have; 0 without values."""
     pairs = f"select distinct {quoted(item_column)} as item, {quoted(column)} as value from {sample.relation}"
     row = connection.execute(

@@ -3,7 +3,7 @@
 from collections.abc import Collection, Iterable, Mapping
 from typing import Any
 
-from jobs.loading.proposals.proposed import Choice, FeedProposal, Question
+from jobs.loading.proposals.proposed import FeedProposal, KeyProposal, UserQuestion
 from jobs.loading.proposals.settings import OPTION, QUESTION, SET, SettingProposal
 from jobs.loading.report_text import report_lines, report_warnings
 
@@ -27,7 +27,7 @@ def toml_value(value: Any) -> str:
         return "{" + ", ".join(pairs) + "}"
     if isinstance(value, list | tuple):
         return "[" + ", ".join(map(toml_value, value)) + "]"
-    return '"' + "".join(map(_escaped, str(value))) + '"'
+    return '"' + "".join(map(_escape_character, str(value))) + '"'
 
 
 def settings_text(
@@ -109,7 +109,7 @@ def _option_lines(feed: FeedProposal) -> list[str]:
     return lines
 
 
-def _map_lines(columns: Collection[Choice]) -> list[str]:
+def _map_lines(columns: Collection[KeyProposal]) -> list[str]:
     lines = []
     for choice in columns:
         lines += _comment(choice.evidence)
@@ -117,7 +117,7 @@ def _map_lines(columns: Collection[Choice]) -> list[str]:
     return lines
 
 
-def _question_lines(question: Question) -> list[str]:
+def _question_lines(question: UserQuestion) -> list[str]:
     lines = _comment(question.text, "? ")
     for answer in question.answers:
         evidence = f"  # {_one_line(answer.evidence)}" if answer.evidence else ""
@@ -159,7 +159,7 @@ def _one_line(text: str) -> str:
     return "".join(character if character.isprintable() else "�" for character in one_line)
 
 
-def _escaped(character: str) -> str:
+def _escape_character(character: str) -> str:
     if character in '"\\':
         return "\\" + character
     if character.isprintable():

@@ -9,7 +9,7 @@ import duckdb
 from jobs.loading.arrivals import read_mapped_rows
 from jobs.loading.preset_sources import relation_of_layout, with_layout
 from jobs.loading.presets.layout import Layout
-from jobs.loading.proposals.samples import Sample
+from jobs.loading.proposals.samples import FileSample
 from jobs.loading.readable_rows import naming_source_errors
 from jobs.loading.relations import FileRelation
 from jobs.loading.report import report_source
@@ -21,7 +21,7 @@ from jobs.warehouse.connection import Connection, count_rows
 
 
 @dataclass(frozen=True)
-class Trial:
+class FeedTrial:
     """The result of loading a sample by a proposed feed.
 
     Attributes
@@ -49,7 +49,7 @@ class Trial:
     returning_visitors: int
 
 
-def reads_rows(connection: Connection, sample: Sample, layout: Layout) -> bool:
+def reads_rows(connection: Connection, sample: FileSample, layout: Layout) -> bool:
     """Tell whether any row of a sample meets the condition of a layout; the sample has the layout's columns."""
     files = relation_of_layout(FileRelation(sample.relation, dict(sample.types)), layout)
     try:
@@ -59,8 +59,8 @@ def reads_rows(connection: Connection, sample: Sample, layout: Layout) -> bool:
 
 
 def try_feed(
-    connection: Connection, sample: Sample, source: SourceFiles, layout: Layout | None, dbt_vars: Mapping[str, Any]
-) -> Trial:
+    connection: Connection, sample: FileSample, source: SourceFiles, layout: Layout | None, dbt_vars: Mapping[str, Any]
+) -> FeedTrial:
     """Load a sample by a proposed feed, and return the report and the warnings of the load.
 
     Items are appended to ``raw.items``, so that events that are tried later find them.
@@ -96,7 +96,7 @@ def try_feed(
         if "source_session_id" in arrivals.given_columns:
             sessions = session_notes(connection, dbt_vars)
             odd_sessions = odd_session_share(connection, dbt_vars)
-    return Trial(
+    return FeedTrial(
         report_source(connection, source.table, rules),
         tuple(note.removeprefix(f"{source.path}: ") for note in arrivals.notes),
         tuple(sessions),

@@ -1,0 +1,32 @@
+"""What an error of the operating system means for the user, in a line that names the file and what to do."""
+
+import errno
+
+LONGEST_NAME = 120
+"""Length from which a file's name is shortened in a message."""
+
+_REASONS = {
+    errno.ENAMETOOLONG: "the name is too long: choose a shorter one",
+    errno.EISDIR: "is a folder: name a file",
+    errno.ENOTDIR: "a part of this path is a file, no folder",
+    errno.EEXIST: "exists already, and is of another kind: a file where a folder has to be, or the other way round",
+    errno.ENOENT: "doesn't exist",
+    errno.EACCES: "no permission: let the user that runs nextmart read and write there",
+    errno.EPERM: "no permission: let the user that runs nextmart read and write there",
+    errno.EROFS: "lies on a read-only disk: choose another folder",
+    errno.ENOSPC: "no space is left on that disk: free some, then run again; what was committed stays",
+    errno.EDQUOT: "the quota of that disk is used up: free some space, then run again; what was committed stays",
+    errno.EMFILE: "too many files are open: raise the limit (ulimit -n), then run again",
+    errno.EIO: "the disk fails to read or write: check the disk",
+}
+
+
+def os_error_text(error: OSError) -> str:
+    """Return an error of the operating system as one line: the file, the reason, and what to do."""
+    reason = _REASONS.get(error.errno or 0) or error.strerror or str(error)
+    names = [_shortened(str(name)) for name in (error.filename, error.filename2) if name is not None]
+    return f"{' to '.join(names)}: {reason}" if names else reason
+
+
+def _shortened(name: str) -> str:
+    return name if len(name) <= LONGEST_NAME else f"{name[: LONGEST_NAME // 2]}…{name[-LONGEST_NAME // 2 :]}"
