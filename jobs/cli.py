@@ -26,10 +26,14 @@ from jobs.commands import load_options
 from jobs.commands.demo_files import WORK_FOLDER, remove_earlier_demo
 from jobs.commands.demo_shop import DEMO_SETTINGS, make_shop
 from jobs.commands.forget import Person, forget
+from jobs.commands.forgotten_copies import forget_in_copies
 from jobs.commands.init import propose
 from jobs.commands.load import check, load
 from jobs.commands.load_texts import load_texts
+from jobs.commands.maintain import back_up, maintain
+from jobs.commands.maintain import summary_lines as maintenance_lines
 from jobs.commands.publish import publish
+from jobs.commands.restore import list_of_copies, restore
 from jobs.commands.status import status
 from jobs.commands.terminal import embed_summary_line, print_plans, print_recommendations, print_status
 from jobs.embedding.backfill import EmbedOptions
@@ -46,8 +50,11 @@ from jobs.progress import report, say, stage_line
 from jobs.settings import FILE_NAME, Settings, load_settings
 from jobs.warehouse.attached import attach_needed, naming_databases
 from jobs.warehouse.connection import Connection, connect, prepare_warehouse
+from jobs.warehouse.damage import damage_advice
+from jobs.warehouse.dbt_tables import require_present_columns
 from jobs.warehouse.job_runs import job_run
 from jobs.warehouse.missing import require_no_orphan, require_warehouse
+from jobs.warehouse.schema import full_refresh_reasons, record_full_refresh, require_present_version
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -233,10 +240,18 @@ def run_command(
     if not create:
         require_warehouse(settings.warehouse, "; `nextmart run --create` makes an empty one at this path")
     # opening the warehouse raises an error, before dbt starts, if a process holds it or a database can't be attached
-    with open_warehouse(settings, wait_seconds, settings.attach, create=create):
-        pass
+    with open_warehouse(settings, wait_seconds, settings.attach, create=create) as connection:
+        if not full_refresh:
+            require_present_columns(connection)
+            for reason in full_refresh_reasons(connection):
+                say(f"WARN: {reason}; `nextmart run --full-refresh` builds them anew")
     dbt_build(settings, ("--full-refresh",) if full_refresh else (), verbose=verbose)
+    if full_refresh:
+        with open_warehouse(settings, wait_seconds, view_schemas=()) as connection:
+            record_full_refresh(connection)
     summary = _publish(settings, wait_seconds, allow_shrink)
+    for line in maintenance_lines(maintain(settings, wait_seconds, at_night=True)):
+        say(line)
     print_outcome(summary, f"published {settings.published}: {published_counts(summary)}", as_json)
 
 
@@ -400,7 +415,8 @@ def forget_command(
     person = Person.from_ids(visitor, user)
     settings = load_settings(warehouse=warehouse, published=published)
     with open_warehouse(settings, wait_seconds) as connection, job_run(connection, "forget") as run_record:
-        forget(connection, settings, person, run_record)
+        visitors = forget(connection, settings, person, run_record)
+    copies = forget_in_copies(settings, person, visitors, wait_seconds)
     deleted, due = run_record.detail["deleted"], run_record.detail["due_for_retraining"]
     rows = [f"{count:,} of {table}" for table, count in deleted.items() if count]
     rows += [f"{run_record.detail['published']:,} published"] if run_record.detail["published"] else []
@@ -411,9 +427,44 @@ def forget_command(
     if problem := run_record.detail["published_problem"]:
         lines.append(f"{settings.published} can't be read, and may still hold the {person.scope}: {problem}")
         lines.append("`nextmart publish` writes the file anew")
-    print_outcome(run_record.summary(), "\n".join(lines), as_json)
-    if problem:
+    print_outcome({**run_record.summary(), "copies": copies.summary()}, "\n".join([*lines, *copies.lines()]), as_json)
+    if problem or copies.still_held:
         sys.exit(1)
+
+
+@app.command("maintain")
+def maintain_command(warehouse: Warehouse = None, wait_seconds: WaitSeconds = 0, as_json: Json = False) -> None:
+    """Upgrade the warehouse, delete what is past retention, compact the file if much is free, take a copy if set."""
+    settings = load_settings(warehouse=warehouse)
+    require_warehouse(settings.warehouse)
+    summary = maintain(settings, wait_seconds)
+    print_outcome(summary, "\n".join(maintenance_lines(summary)) or "nothing is to be done", as_json)
+
+
+@app.command("backup")
+def backup_command(warehouse: Warehouse = None, wait_seconds: WaitSeconds = 0, as_json: Json = False) -> None:
+    """Take a copy of the warehouse now, and verify it row by row."""
+    settings = load_settings(warehouse=warehouse)
+    require_warehouse(settings.warehouse)
+    backup = back_up(settings, wait_seconds)
+    summary = {"file": str(backup.path), "bytes": backup.bytes}
+    print_outcome(summary, f"copied and verified: {backup.path}, {backup.bytes / 1e6:,.1f} MB", as_json)
+
+
+@app.command("restore")
+def restore_command(
+    copy: Annotated[Path | None, typer.Argument(help="The copy; the newest good one by default.")] = None,
+    list_copies: Annotated[bool, typer.Option("--list", help="List the copies, and restore none.")] = False,
+    warehouse: Warehouse = None,
+    as_json: Json = False,
+) -> None:
+    """Put a copy in the place of the warehouse, which is kept beside it."""
+    settings = load_settings(warehouse=warehouse)
+    if list_copies:
+        summary, text = list_of_copies(settings)
+    else:
+        summary, text = restore(settings, copy)
+    print_outcome(summary, text, as_json)
 
 
 @app.command("status")
@@ -425,6 +476,7 @@ def status_command(
     require_warehouse(settings.warehouse)
     connection = connect(settings.warehouse, read_only=True, wait_seconds=wait_seconds)
     try:
+        require_present_version(connection)
         try:
             attach_needed(connection, settings.attach)
         except NextmartError as error:  # the state is shown without the tables that read the unreachable database
@@ -527,6 +579,7 @@ def _print_error_and_exit(error: Exception, exit_code: int, *, with_traceback: b
     if with_traceback or os.environ.get("NEXTMART_DEBUG"):
         say("".join(traceback.format_exception(error)))
     message = f"{type(error).__name__}: {error}" if with_traceback else str(error)
+    message += damage_advice(message) if isinstance(error, duckdb.Error) else ""
     if _wants_json():
         report(json.dumps({"error": message, "exit_code": exit_code}))
     say(f"nextmart: {message}")

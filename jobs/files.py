@@ -1,5 +1,6 @@
-"""Finding the folders ``dbt_project`` and ``sql``, wherever nextmart is installed, and making renamed files durable."""
+"""Finding the folders ``dbt_project`` and ``sql``, wherever nextmart is installed, and replacing files safely."""
 
+import contextlib
 import os
 from pathlib import Path
 
@@ -24,3 +25,18 @@ def fsync_folder(folder: Path) -> None:
             os.fsync(descriptor)
         finally:
             os.close(descriptor)
+
+
+def keep_owner_and_mode(old_file: Path, new_file: Path) -> None:
+    """Give a new file, which is to replace an old one, the old one's mode, owner and group, as far as it is allowed."""
+    present = old_file.stat()
+    new_file.chmod(present.st_mode)
+    if os.name == "posix":
+        with contextlib.suppress(PermissionError):  # only root may give a file to somebody else
+            os.chown(new_file, present.st_uid, present.st_gid)
+
+
+def remove_database(path: Path) -> None:
+    """Delete a DuckDB file and its write-ahead log, if they exist."""
+    for name in (path.name, path.name + ".wal"):
+        path.with_name(name).unlink(missing_ok=True)

@@ -108,6 +108,27 @@ class Settings(BaseSettings):
     feeds: dict[str, dict[str, Any]] = {}
     """Feeds of files, of which `nextmart load` takes what is new: each feed is a table `[feeds.NAME]` (below)."""
 
+    # --- Upkeep ---
+    backups_kept: int = Field(0, ge=0, le=365)
+    """The number of newest copies of the warehouse that are kept; each night takes one, and reads every row of it.
+    0: no night takes one."""
+    backup_folder: Path = Path("backups")
+    """Folder of the copies of the warehouse: best on another disk."""
+    compact_free_share: float = Field(0.5, gt=0, le=1)
+    """Share of the warehouse file that may be free before the file is compacted, by night at most every seventh time.
+    A file below 64 MB never is. 1: never."""
+    job_runs_kept: int = Field(400, ge=10)
+    """The number of newest runs of each job that `ml.job_runs` keeps. Runs that cost money always stay."""
+    metrics_kept: int = Field(100, ge=1)
+    """The number of newest models of each family whose metrics, ranks and decisions are kept. Models that have been
+    live, and models that these were compared with, always keep theirs."""
+    unreadable_rows_kept: int = Field(100_000, ge=0)
+    """The number of newest rows that `raw.unreadable_rows` keeps."""
+    checkpoints_kept: int = Field(10, ge=0)
+    """The number of newest checkpoints of killed trainings that are kept in the work folder."""
+    log_megabytes: float = Field(20, ge=1, le=10_000)
+    """The most megabytes that dbt's logs take in the work folder; the oldest lines go first."""
+
     # --- Databases ---
     attach: dict[str, AttachedDatabase] = {}
     """Databases that nextmart reads beside the warehouse, by the name that they have in SQL: a table `[attach.NAME]`
@@ -261,7 +282,10 @@ class Settings(BaseSettings):
     def as_environment(self) -> dict[str, str]:
         """Return the settings as environment variables, so that a job inside a dbt process reads the same values."""
         dumped = json.loads(self.model_dump_json(exclude_none=True, exclude={"feeds"}))  # no job reads feeds
-        paths = {name: str(getattr(self, name).absolute()) for name in ("warehouse", "published", "work_folder")}
+        paths = {
+            name: str(getattr(self, name).absolute())
+            for name in ("warehouse", "published", "work_folder", "backup_folder")
+        }
         return {
             PREFIX + name.upper(): value if isinstance(value, str) else json.dumps(value)
             for name, value in {**dumped, **paths}.items()

@@ -22,6 +22,7 @@ from dbt_common.events.event_manager_client import get_event_manager
 _original_new_event = BaseEvent.__init__
 _original_fire_event = EventManager.fire_event
 _original_compile = jinja2.Environment.compile
+_original_connection_keys = DuckDBCredentials._connection_keys
 
 
 def make_dbt_quick() -> None:
@@ -31,7 +32,7 @@ def make_dbt_quick() -> None:
     jinja2.Environment.compile = _compile
     MacroNamespace.keys = lambda namespace: _merged_macros(namespace).keys()
     MacroNamespace.__getitem__ = lambda namespace, name: _merged_macros(namespace)[name]
-    DuckDBCredentials._connection_keys = lambda credentials: ()  # dbt parses again where these differ
+    DuckDBCredentials._connection_keys = _connection_keys
     parsedatetime.Constants = cache(parsedatetime.Constants)
     parsedatetime.Calendar = cache(parsedatetime.Calendar)
 
@@ -50,6 +51,11 @@ def _new_event(event: BaseEvent, *arguments: object, **fields: object) -> None:
 def _fire_event(manager: EventManager, event: BaseEvent, *arguments: object, **named: object) -> None:
     if not _is_unheard(event):
         _original_fire_event(manager, event, *arguments, **named)
+
+
+def _connection_keys(credentials: DuckDBCredentials) -> tuple[str, ...]:
+    """Return the fields in which a difference makes dbt parse again: all but the path of the file."""
+    return tuple(key for key in _original_connection_keys(credentials) if key != "path")
 
 
 _compiled_templates: dict[tuple, object] = {}

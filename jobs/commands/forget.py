@@ -21,7 +21,7 @@ from jobs.warehouse.connection import SCHEMAS, Connection, connect, count_rows, 
 from jobs.warehouse.dbt_macros import dbt_macros
 from jobs.warehouse.job_runs import JobRun
 
-CREATE_ARRIVED = """
+CREATE_ARRIVED_EVENTS = """
     -- The rows of raw.events with their row ids (raw_row_id). If raw.events is a view, it has no row ids, and may lack
     -- the column user_id
     create or replace temp view arrived as
@@ -57,14 +57,14 @@ EMPTY_RELATIONS = {
     )""",
 }
 
-PERSON_FILTERS = {
+PERSON_CONDITIONS = {
     "visitor": "visitor_id = {id}",
     "user": "user_id = {id} or ({has_no_user} and visitor_id in (from devices))",
 }
 
-CREATE_CONCERNED = """
+CREATE_CONCERNED_VISITORS = """
     -- Visitors whose derived rows are deleted. The next build makes the rows of other people on a shared device again
-    create or replace temp table concerned as
+    create or replace temp table concerned_visitors as
     select visitor_id from forgotten_arrivals where visitor_id is not null
     union
     select visitor_id from forgotten_events where visitor_id is not null
@@ -72,7 +72,7 @@ CREATE_CONCERNED = """
     from devices
 """
 
-TABLES_OF_VISITORS = """
+SELECT_TABLES_WITH_VISITORS = """
     -- Tables with rows of visitors, including tables that a killed dbt left half-built; views need no deletion. The
     -- table ml.model_ranks has no such rows: it holds no ids of cases, only a hash of all cases
     select columns.schema_name, columns.table_name
@@ -101,17 +101,17 @@ TABLES_OF_ATTRIBUTES = ("raw.visitors", "staging.stg_visitors", "catalog.visitor
 """Tables of what the user's tools know of visitors. The rows of other people on a shared device stay there, because no
 build makes them again."""
 
-CREATE_CLAIMS = """
+CREATE_CONFLICTING_ROWS = """
     -- Rejected rows of an event whose kept row is deleted. Of all rows of one event, the first to arrive is kept
     -- (int_events_checked). If the kept row is deleted, the next row takes its place, and rows with the same values as
     -- the next row are no longer in conflict with the kept one. The row_key of a kept row is its event_id, or is made
     -- of event_id and item_id: the dbt var event_identity of the build says which
-    create or replace temp table claims as
+    create or replace temp table conflicting_rows as
     select
         row_key,
         kept_row_key,
-        row_number() over first_come = 1 as moves_up,
-        {payload} is not distinct from first_value({payload}) over first_come as says_the_same
+        row_number() over first_come = 1 as is_next_row,
+        {payload} is not distinct from first_value({payload}) over first_come as has_same_payload
     from (
         select rejected.*, kept.row_key as kept_row_key
         from staging.checked_events as rejected
@@ -128,25 +128,27 @@ DELETE_EVENTS = """
     -- Deletes the events of the person, and rejected rows that are no longer in conflict with a kept row
     delete from staging.checked_events
     where row_key in (
-        select row_key from forgotten_events union all select row_key from claims where says_the_same and not moves_up
+        select row_key from forgotten_events
+        union all
+        select row_key from conflicting_rows where has_same_payload and not is_next_row
     )
 """
 
-MOVE_UP_CLAIMS = """
+KEEP_NEXT_ROWS = """
     -- The next row of an event takes the place of the deleted one, as if it had arrived first
     update staging.checked_events set
-        row_key = claims.kept_row_key,
+        row_key = conflicting_rows.kept_row_key,
         reject_reason = case when item_id not in (select item_id from staging.stg_items) then 'unknown_item' end,
         raw_row = case when item_id not in (select item_id from staging.stg_items) then raw_row end,
         batch_id = $batch_id
-    from claims
-    where checked_events.row_key = claims.row_key and claims.moves_up
+    from conflicting_rows
+    where checked_events.row_key = conflicting_rows.row_key and conflicting_rows.is_next_row
 """
 
 REPROCESS_SHARED_DEVICES = """
     -- Gives the remaining events on shared devices the new batch_id, so that the next build processes them again
     update staging.checked_events set batch_id = $batch_id
-    where visitor_id in (from concerned) and reject_reason is null
+    where visitor_id in (from concerned_visitors) and reject_reason is null
 """
 
 CREATE_UNSHARED_SESSIONS = """
@@ -166,7 +168,7 @@ REPROCESS_UNSHARED_SESSIONS = """
     where source_session_id in (from unshared_sessions) and reject_reason is null
 """
 
-NEXT_BATCH_ID = """
+SELECT_NEXT_BATCH_ID = """
     -- The batch_id of the next build: above every earlier one, and above 1, with which a full refresh begins
     select greatest(1, (select max(batch_id) from {events}), (select max(batch_id) from ml.deletions)) + 1
 """
@@ -227,10 +229,14 @@ class Person:
         raise UsageError("say whom to forget: either --visitor ID or --user ID, which can't be blank")
 
 
-def forget(connection: Connection, settings: Settings, person: Person, run_record: JobRun) -> None:
+def forget(connection: Connection, settings: Settings, person: Person, run_record: JobRun) -> list[str]:
     """Delete a person from the warehouse and the published file; record the deletion, without the person's id.
 
     A published file that can't be read stays as it is; the run's detail says so in ``published_problem``.
+
+    Returns
+    -------
+    The visitors who lost events, or rows made from events
 
     Raises
     ------
@@ -260,6 +266,7 @@ def forget(connection: Connection, settings: Settings, person: Person, run_recor
         "due_for_retraining": [name for (name,) in due],
         "out_of_reach": [name for (name,) in connection.execute(OUT_OF_REACH).fetchall()],
     }
+    return visitors
 
 
 def _withdraw_if_readable(connection: Connection, published_file: Path, visitors: list[str]) -> tuple[int, str]:
@@ -304,13 +311,13 @@ def collect_rows_to_delete(connection: Connection, person: Person, null_words: S
     is_view = relation_types["raw.events"] == "VIEW"
     mapping, events = (name if name in relation_types else stand_in for name, stand_in in EMPTY_RELATIONS.items())
     rules, person_id = _event_rules_sql(null_words), {"id": person.id}
-    connection.execute(CREATE_ARRIVED.format(raw_row_id="null" if is_view else "rowid", **rules))
+    connection.execute(CREATE_ARRIVED_EVENTS.format(raw_row_id="null" if is_view else "rowid", **rules))
     if person.scope == "user":
         connection.execute(CREATE_DEVICES.format(user_mapping=mapping, **rules), person_id)
     else:
         connection.execute(f"create or replace temp table devices as select {rules['id']} as visitor_id", person_id)
     for table, source in (("forgotten_arrivals", "arrived"), ("forgotten_events", events)):
-        where = PERSON_FILTERS[person.scope].format(**rules)
+        where = PERSON_CONDITIONS[person.scope].format(**rules)
         connection.execute(f"create or replace temp table {table} as select * from {source} where {where}", person_id)
     if is_view and (count := count_rows(connection, "forgotten_arrivals")):
         raise NextmartError(
@@ -324,8 +331,8 @@ def collect_rows_to_delete(connection: Connection, person: Person, null_words: S
             f"raw.visitors is a view of yours, which still shows {count:,} rows of this {person.scope}: delete them in "
             "your own tables first, then run this again. Nothing was changed."
         )
-    connection.execute(CREATE_CONCERNED)
-    return [visitor for (visitor,) in connection.execute("from concerned").fetchall()]
+    connection.execute(CREATE_CONCERNED_VISITORS)
+    return [visitor for (visitor,) in connection.execute("from concerned_visitors").fetchall()]
 
 
 def delete_collected_rows(connection: Connection, person: Person, published_count: int) -> dict[str, int]:
@@ -333,7 +340,7 @@ def delete_collected_rows(connection: Connection, person: Person, published_coun
     relation_types = _relation_types(connection)
     is_built = "staging.checked_events" in relation_types
     events = "staging.checked_events" if is_built else EMPTY_RELATIONS["staging.checked_events"]
-    batch_id = _execute_for_number(connection, NEXT_BATCH_ID.format(events=events))
+    batch_id = _execute_for_number(connection, SELECT_NEXT_BATCH_ID.format(events=events))
     deleted = {}
     if relation_types["raw.events"] != "VIEW":
         deleted["raw.events"] = _execute_for_number(
@@ -346,16 +353,16 @@ def delete_collected_rows(connection: Connection, person: Person, published_coun
             of_devices = f"{_event_rules_sql()['visitor_id']} in (from devices)"
             if count := _execute_for_number(connection, f"delete from {table} where {of_devices}"):
                 deleted[table] = count
-    tables = connection.execute(TABLES_OF_VISITORS, {"schemas": SCHEMAS}).fetchall()
+    tables = connection.execute(SELECT_TABLES_WITH_VISITORS, {"schemas": SCHEMAS}).fetchall()
     for schema, table in tables:
-        of_visitors = "where visitor_id in (from concerned)"
+        of_visitors = "where visitor_id in (from concerned_visitors)"
         deleted[f"{schema}.{table}"] = _execute_for_number(
             connection, f"delete from {schema}.{quoted(table)} {of_visitors}"
         )
     if is_built:
-        connection.execute(CREATE_CLAIMS.format(**_event_rules_sql()))
+        connection.execute(CREATE_CONFLICTING_ROWS.format(**_event_rules_sql()))
         deleted["staging.checked_events"] = _execute_for_number(connection, DELETE_EVENTS)
-        connection.execute(MOVE_UP_CLAIMS, {"batch_id": batch_id})
+        connection.execute(KEEP_NEXT_ROWS, {"batch_id": batch_id})
         connection.execute(REPROCESS_SHARED_DEVICES, {"batch_id": batch_id})
         connection.execute(CREATE_UNSHARED_SESSIONS)
         connection.execute(REPROCESS_UNSHARED_SESSIONS, {"batch_id": batch_id})

@@ -27,7 +27,7 @@ from jobs.loading.staging_rules import staging_rules
 from jobs.loading.withdrawals import CompleteFeed
 from jobs.progress import printable, say
 from jobs.warehouse.clock import now
-from jobs.warehouse.connection import Connection, prepare_warehouse, rolled_back, transaction
+from jobs.warehouse.connection import Connection, prepare_within_transaction, rolled_back, transaction
 from jobs.warehouse.job_runs import JobRun
 
 UNREADABLE_EXAMPLES = 5
@@ -92,7 +92,7 @@ def check(
     run_record = JobRun(run_id="check", job="load", started_at=now())
     news, batches = _read_sources(connection, sources, rules)
     with rolled_back(connection):
-        prepare_warehouse(connection)
+        prepare_within_transaction(connection)
         reports = _append_batches(connection, batches, run_record, rules)
     _describe_feeds(news, run_record)
     run_record.status = "checked" if all(report.usable for report in reports) else "unusable"

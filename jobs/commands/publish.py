@@ -24,7 +24,7 @@ from jobs.commands.published_file import (
     without_logs_of_writers,
 )
 from jobs.errors import NextmartError
-from jobs.files import fsync_folder, project_folder
+from jobs.files import fsync_folder, project_folder, remove_database
 from jobs.settings import Settings
 from jobs.warehouse.clock import now
 from jobs.warehouse.connection import SCHEMAS, Connection, count_rows, literal, quoted
@@ -171,7 +171,7 @@ def _replace_published_file(
         published, and may add rows to ``publication_changes``.
     """
     unfinished_file = unfinished_path(published_file)
-    _remove_database(unfinished_file)  # a publish that was killed may have left an unfinished file
+    remove_database(unfinished_file)  # a publish that was killed may have left an unfinished file
     try:
         with private_files():
             counts = _write_tables(connection, unfinished_file, queries)
@@ -182,7 +182,7 @@ def _replace_published_file(
         give_access(unfinished_file, access)
         _replace_by_rename(unfinished_file, published_file)
     finally:
-        _remove_database(unfinished_file)
+        remove_database(unfinished_file)
     return counts
 
 
@@ -229,9 +229,3 @@ def _replace_by_rename(unfinished_file: Path, published_file: Path) -> None:
     with without_logs_of_writers(published_file):
         unfinished_file.replace(published_file)
     fsync_folder(published_file.absolute().parent)
-
-
-def _remove_database(path: Path) -> None:
-    """Delete a DuckDB file and its write-ahead log, if they exist."""
-    for name in (path.name, path.name + ".wal"):
-        path.with_name(name).unlink(missing_ok=True)

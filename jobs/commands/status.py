@@ -5,6 +5,7 @@ from typing import Any
 
 import duckdb
 
+from jobs.commands.sizes import read_sizes
 from jobs.errors import NextmartError, redact
 from jobs.loading.feed_settings import read_feeds
 from jobs.loading.feed_states import feed_states
@@ -100,6 +101,7 @@ def status(connection: Connection, settings: Settings) -> dict[str, Any]:
         "damaged_models": _query_rows(connection, DAMAGED_MODELS),
         "due_for_retraining": _query_rows(connection, MODELS_DUE),
         "published": _read_publication(connection, settings.published),
+        "sizes": read_sizes(connection, settings),
     }
 
 

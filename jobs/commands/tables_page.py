@@ -19,8 +19,8 @@ schemas are in the warehouse, for whoever wants to look behind a recommendation.
 [analysts.md](analysts.md#history)."""
 
 FIRST_SCHEMAS = ("recommendations", "sessions", "catalog", "staging", "raw")
-SUMMARIES_OF_RUNS = "jobs"  # the schema of the dbt models that run jobs; their rows repeat rows of ml.job_runs
-OWNED_BY_JOBS = "ml"
+SCHEMA_OF_RUN_SUMMARIES = "jobs"  # the schema of the dbt models that run jobs; their rows repeat rows of ml.job_runs
+SCHEMA_OF_JOB_TABLES = "ml"
 
 
 def page(manifest: Mapping[str, Any]) -> str:
@@ -30,7 +30,7 @@ def page(manifest: Mapping[str, Any]) -> str:
         node
         for node in nodes
         if node["resource_type"] in ("model", "snapshot", "source")
-        and node["schema"] not in (SUMMARIES_OF_RUNS, OWNED_BY_JOBS)
+        and node["schema"] not in (SCHEMA_OF_RUN_SUMMARIES, SCHEMA_OF_JOB_TABLES)
     ]
     parts = [INTRODUCTION]
     for schema in sorted({table["schema"] for table in tables}, key=_schema_sort_key):

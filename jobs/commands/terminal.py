@@ -6,6 +6,7 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
+from jobs.commands.sizes import size_lines
 from jobs.embedding.plan import EmbedPlan
 from jobs.progress import on_one_line, printable, report
 from jobs.warehouse.connection import connect
@@ -170,6 +171,8 @@ def print_status(warehouse_state: dict[str, Any]) -> None:
     print_table(table)
     _print_models(warehouse_state)
     report(publication_line(warehouse_state["published"]))
+    for line in size_lines(warehouse_state["sizes"]):
+        report(line)
 
 
 def _print_models(warehouse_state: dict[str, Any]) -> None:

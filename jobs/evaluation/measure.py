@@ -105,7 +105,7 @@ def hash_cases(cases: pl.DataFrame) -> str:
 
 
 def store_measurement(
-    connection: Connection, model_version: str, split: str, cases_hash: str, measured: Measurement
+    connection: Connection, model_version: str, split: str, cases_hash: str, measurement: Measurement
 ) -> None:
     """Store a model's metrics and ranks on a split, in place of those stored before; store nothing if there is no case.
 
@@ -116,10 +116,10 @@ def store_measurement(
     cases_hash : str
         The hash of the cases (:func:`hash_cases`): only ranks of the same cases can be compared.
     """
-    if not len(measured.ranks):
+    if not len(measurement.ranks):
         return
     key = {"model_version": model_version, "split": split, "measured_at": now()}
-    frames = [frame.with_columns(pl.lit(segment).alias("segment")) for segment, frame in measured.by_segment.items()]
+    frames = [frame.with_columns(pl.lit(segment).alias("segment")) for segment, frame in measurement.by_segment.items()]
     connection.register("measured", pl.concat(frames).to_arrow())
     connection.execute(
         "insert or replace into ml.model_metrics by name select $model_version as model_version, $split as split, "
@@ -127,7 +127,7 @@ def store_measurement(
         key,
     )
     connection.unregister("measured")
-    connection.register("ranks", pa.table({"target_ranks": pa.array([measured.ranks], pa.list_(pa.int32()))}))
+    connection.register("ranks", pa.table({"target_ranks": pa.array([measurement.ranks], pa.list_(pa.int32()))}))
     connection.execute(
         "insert or replace into ml.model_ranks by name select $model_version as model_version, $split as split, "
         "$cases_hash as cases_hash, target_ranks, $measured_at as measured_at from ranks",

@@ -69,7 +69,7 @@ class RunOutcome:
 
     Attributes
     ----------
-    measured : Measurement
+    measurement : Measurement
         Metrics and ranks of the test part.
     fit_seconds, recommend_seconds : float
         Wall-clock time of fitting, and of recommending for all test cases.
@@ -77,7 +77,7 @@ class RunOutcome:
         Mean nDCG@20 of the validation cases; None if there is no validation case.
     """
 
-    measured: Measurement
+    measurement: Measurement
     fit_seconds: float
     recommend_seconds: float
     validation_value: float | None
@@ -119,7 +119,7 @@ def finish_run(connection: Connection, experiment_run: ExperimentRun, cases_hash
     """Store a run's results and record that the run is done, in one transaction."""
     with transaction(connection):
         store_measurement(
-            connection, experiment_run.model_version, experiment_run.split_name, cases_hash, outcome.measured
+            connection, experiment_run.model_version, experiment_run.split_name, cases_hash, outcome.measurement
         )
         record_done(
             connection, experiment_run, outcome.fit_seconds, outcome.recommend_seconds, outcome.validation_value

@@ -20,7 +20,7 @@ from jobs.nightly.checkpoints import drop_checkpoints
 from jobs.nightly.model_store import SCHEMA_VERSION
 from jobs.progress import say
 
-FUSION = "fusion"  # the family whose runs come last, because a fusion reuses models of earlier runs
+FUSION_FAMILY = "fusion"  # the family whose runs come last, because a fusion reuses models of earlier runs
 
 
 @dataclass(frozen=True)
@@ -90,7 +90,7 @@ def plan_runs(
         The name and the vectors of each variant's embeddings, in the order of ``data.catalog``.
     """
     planned_runs = []
-    variants = sorted(experiment_spec.variants(), key=lambda variant: variant.family == FUSION)
+    variants = sorted(experiment_spec.variants(), key=lambda variant: variant.family == FUSION_FAMILY)
     data_hash, cases_hash = evaluation_data.data_hash, evaluation_data.cases_hash
     # each array of vectors is hashed once, because most variants share one array
     hashes = {id(array): hash_arrays([array]) for _, array in embeddings_by_label.values()}
@@ -210,7 +210,7 @@ def fit_and_measure(
         scorer, evaluation_data.cases.inputs, max(CUT_OFFS), allow_repeats=evaluation_data.allow_repeats
     )
     recommended_at = time.perf_counter()
-    measured = measure_lists(
+    measurement = measure_lists(
         lists,
         evaluation_data.cases,
         catalog,
@@ -223,4 +223,4 @@ def fit_and_measure(
         validation_value = ndcg_at_20(
             model.scorer(catalog), evaluation_data.validation, allow_repeats=evaluation_data.allow_repeats
         )
-    return model, final, RunOutcome(measured, fitted_at - started_at, recommended_at - fitted_at, validation_value)
+    return model, final, RunOutcome(measurement, fitted_at - started_at, recommended_at - fitted_at, validation_value)

@@ -15,18 +15,18 @@ from jobs.warehouse.connection import Connection, count_rows, literal
 from jobs.warehouse.dbt_macros import dbt_macros
 
 SAMPLE_ROWS = 20_000
-_DAYS = [
+_DATE_FORMATS = [
     *(sign.join(parts) for sign in "/.-" for parts in (("%d", "%m", "%Y"), ("%m", "%d", "%Y"))),
     *(sign.join(parts) for sign in "/.-" for parts in (("%d", "%m", "%y"), ("%m", "%d", "%y"), ("%y", "%m", "%d"))),
     *("%Y-%m-%d", "%d %b %Y", "%d-%b-%Y", "%b %d, %Y", "%d %B %Y", "%B %d, %Y", "%a, %d %b %Y"),
 ]
-_CLOCKS = [
+_CLOCK_FORMATS = [
     *("", " %H:%M", " %H:%M:%S", " %H:%M:%S.%f", " %H:%M:%S,%f", " %I:%M %p", " %I:%M:%S %p", ", %H:%M", ", %H:%M:%S"),
     *(", %I:%M %p", ", %I:%M:%S %p"),
     *("T%H:%M:%S", " %H:%M:%S %z"),
 ]
 FORMATS = [
-    *map("".join, product(_DAYS, _CLOCKS)),
+    *map("".join, product(_DATE_FORMATS, _CLOCK_FORMATS)),
     *(
         "%a, %d %b %Y %H:%M:%S %Z",
         "%a %b %d %H:%M:%S %z %Y",
@@ -64,7 +64,7 @@ class UnreadTimes:
 
     Attributes
     ----------
-    count, given : int
+    count, value_count : int
         The numbers of times that can't be read for certain, and of all times.
     example : str
         One time that can't be read for certain.
@@ -75,7 +75,7 @@ class UnreadTimes:
     """
 
     count: int
-    given: int
+    value_count: int
     example: str
     texts: int
     read_texts: int
@@ -95,7 +95,7 @@ def unread_time_notes(connection: Connection, column: str, dbt_vars: Mapping[str
     unread_times = find_unread_times(connection, "incoming", column, dbt_vars)
     if unread_times is None:
         return []
-    said = f"warning: {column}: {unread_times.count:,} of {unread_times.given:,} times can't be read for certain"
+    said = f"warning: {column}: {unread_times.count:,} of {unread_times.value_count:,} times can't be read for certain"
     if not unread_times.readings:
         return [
             f"{said}, such as '{unread_times.example}'. "
@@ -141,9 +141,9 @@ def find_unread_times(
         f"using sample reservoir({SAMPLE_ROWS} rows) repeatable (0)"
     )
     example = connection.execute("select min(time_text) from unread_times").fetchall()[0][0]
-    given = count_rows(connection, f"{measured} where {text} is not null")
+    value_count = count_rows(connection, f"{measured} where {text} is not null")
     read_texts, readings = _best_readings(connection)
-    return UnreadTimes(count, given, example, count_rows(connection, "unread_times"), read_texts, readings)
+    return UnreadTimes(count, value_count, example, count_rows(connection, "unread_times"), read_texts, readings)
 
 
 def _best_readings(connection: Connection) -> tuple[int, dict[str, tuple[str, str]]]:

@@ -12,7 +12,7 @@ from jobs.warehouse.connection import Connection, count_rows
 from jobs.warehouse.dbt_macros import dbt_model
 
 EXAMPLES_SHOWN = 5
-WITHOUT_ATTRIBUTES = {"raw.items": "(select * exclude (attributes) from raw.items)"}
+RAW_ITEMS_WITHOUT_ATTRIBUTES = {"raw.items": "(select * exclude (attributes) from raw.items)"}
 """The SQL that the model stg_items reads here in place of raw.items: without attributes, which are slow to read."""
 
 
@@ -32,7 +32,7 @@ class CompleteFeed:
         """
         self.connection = connection
         self.rules = rules
-        staged = dbt_model("staging/stg_items.sql", dbt_vars, WITHOUT_ATTRIBUTES)
+        staged = dbt_model("staging/stg_items.sql", dbt_vars, RAW_ITEMS_WITHOUT_ATTRIBUTES)
         self.available_items = f"select item_id from ({staged}) where available"
         connection.execute(f"create or replace temp table available_before as {self.available_items}")
         for name in ("listed_items", "listed_earlier"):

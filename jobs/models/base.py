@@ -23,17 +23,17 @@ class FitOptions:
     ----------
     seed : int
         Seed of all random numbers.
-    checkpoint : Path or None
+    checkpoint_file : Path or None
         File in which a long fit saves its state after each epoch, so that a killed fit can resume.
-    fitted : Mapping[str, Model]
+    fitted_models : Mapping[str, Model]
         Models already fitted on exactly the same data, by family; a fit may reuse them (:meth:`Model.can_reuse`).
     allow_repeats : bool
         Whether a list may recommend items that its sequence already holds; if so, validation ranks these items too.
     """
 
     seed: int = 0
-    checkpoint: Path | None = None
-    fitted: Mapping[str, "Model"] = field(default_factory=dict)
+    checkpoint_file: Path | None = None
+    fitted_models: Mapping[str, "Model"] = field(default_factory=dict)
     allow_repeats: bool = False
 
 

@@ -82,7 +82,7 @@ class Fusion(Model):
     def fit(self, train_sequences: Sequences, validation: Cases, catalog: Catalog, fit_options: FitOptions) -> None:
         """Fit the models that are merged, the parts, and choose each part's weight in merged lists by ``validation``.
 
-        Parts that ``fit_options.fitted`` has are reused.
+        Parts that ``fit_options.fitted_models`` has are reused.
         """
         for index, part_options in self._fit_options_of_parts(fit_options):
             reusable = self._reusable_model(index, part_options, fit_options)
@@ -133,7 +133,7 @@ class Fusion(Model):
     def _reusable_model(self, part_index: int, part_options: FitOptions, fit_options: FitOptions) -> Model | None:
         """Return the already fitted model with a part's family, hyper-parameters and seed, or None if there is none."""
         part = self.parts[part_index]
-        fitted_model = fit_options.fitted.get(part.family)
+        fitted_model = fit_options.fitted_models.get(part.family)
         has_same_seed = part_options.seed == fit_options.seed
         return fitted_model if fitted_model and has_same_seed and _have_same_configuration(part, fitted_model) else None
 
@@ -142,8 +142,11 @@ class Fusion(Model):
         families = self.parameters["parts"]
         for index, family in enumerate(families):
             seed = fit_options.seed + 1000 * families[:index].count(family)
-            path = fit_options.checkpoint
-            yield index, replace(fit_options, seed=seed, checkpoint=path and path.with_stem(f"{path.stem}-{index}"))
+            path = fit_options.checkpoint_file
+            yield (
+                index,
+                replace(fit_options, seed=seed, checkpoint_file=path and path.with_stem(f"{path.stem}-{index}")),
+            )
 
 
 def _have_same_configuration(model: Model, other_model: Model) -> bool:

@@ -33,7 +33,7 @@ from jobs.warehouse.connection import Connection
 from jobs.warehouse.job_runs import JobRun
 from jobs.warehouse.reading import index_items, read_catalog
 
-FALLBACK = "popularity"
+FALLBACK_SOURCE = "popularity"
 """Value of the column ``source`` in rows that fill up a list because the model recommended fewer than k items."""
 
 VISITORS_PER_CHUNK = 20_000  # the most visitors whose lists are made at once; it limits the memory needed
@@ -165,7 +165,7 @@ def _write_recommendations(
     dbt_vars = settings.job_vars()
     scorer = load_model(PaidServices(connection, settings), model).scorer(catalog) if model else None
     popularity = _read_popularity(connection, catalog)
-    source = model.model if model else FALLBACK
+    source = model.model if model else FALLBACK_SOURCE
     model_version = model.model_version if model else NO_MODEL
     generated_at = now()
     visitors = connection.execute("from due_visitors where items is not null order by visitor_id").to_arrow_table()
@@ -216,7 +216,7 @@ def _recommendation_rows(
             "rank": pa.array(column + 1, pa.int32()),
             "item_id": pa.array(item_ids[recommended.items[row, column]], pa.string()),
             "score": pa.array(recommended.scores[row, column], pa.float64()),
-            "source": pa.array(np.where(recommended.from_model[row, column], source, FALLBACK), pa.string()),
+            "source": pa.array(np.where(recommended.from_model[row, column], source, FALLBACK_SOURCE), pa.string()),
             "reason_item_id": pa.array(item_ids[recommended.reasons[row, column]], pa.string()),
         }
     )

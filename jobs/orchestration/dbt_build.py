@@ -12,9 +12,13 @@ from typing import Any
 from jobs.errors import NextmartError, redact
 from jobs.files import project_folder
 from jobs.orchestration.dbt_events import BuildProgress
-from jobs.orchestration.dbt_failures import failure_texts
+from jobs.orchestration.dbt_failures import failure_texts, run_error_text
 from jobs.progress import say, stage_line
 from jobs.settings import Settings
+from jobs.warehouse.damage import damage_advice
+
+DBT_LOG_FILES = 6
+"""dbt begins a new log file at a number of bytes, and keeps five old ones beside it."""
 
 
 def dbt_build(settings: Settings, extra_arguments: tuple[str, ...] = (), *, verbose: bool = False) -> None:
@@ -39,6 +43,7 @@ def dbt_build(settings: Settings, extra_arguments: tuple[str, ...] = (), *, verb
         "--no-use-colors", "--no-use-colors-file",
         "build", "--project-dir", str(project), "--profiles-dir", str(project),
         "--target-path", str(target), "--log-path", str(work_folder / "logs"), "--log-format-file", "text",
+        "--log-file-max-bytes", str(round(settings.log_megabytes * 1e6 / DBT_LOG_FILES)),
         # dbt's unit tests are left out, because they check the SQL, not the night's data; `make test` runs them
         "--exclude-resource-type", "unit_test", "--vars", json.dumps(settings.vars), *extra_arguments,
     ]  # fmt: skip
@@ -50,11 +55,12 @@ def dbt_build(settings: Settings, extra_arguments: tuple[str, ...] = (), *, verb
         for line in log_lines(build.stdout, target / "manifest.json", verbose):
             say(line)
     if build.returncode:
-        for text in failure_texts(target, settings.warehouse, settings.attach):
+        failures = list(failure_texts(target, settings.warehouse, settings.attach))
+        for text in failures:
             say(text)
         raise NextmartError(
             "dbt build failed, so nothing was published; the file published before stays. "
-            f"Log: {work_folder / 'logs' / 'dbt.log'}"
+            f"Log: {work_folder / 'logs' / 'dbt.log'}{damage_advice(' '.join(failures))}"
         )
 
 
@@ -85,7 +91,9 @@ def log_lines(log: Iterable[str], manifest: Path, verbose: bool) -> Iterator[str
             yield stage_line("project", models_and_tests, (at - began_at).total_seconds())
         if name == "ConcurrencyLine":
             stages = BuildProgress(json.loads(manifest.read_text(encoding="utf-8")))
-        if verbose or (stages is None and level == "error"):
+        if name == "MainEncounteredError" and not verbose:
+            yield redact(run_error_text(message))
+        elif verbose or (stages is None and level == "error"):
             yield redact(message)
         elif stages:
             yield from stages.process_event(event)

@@ -12,7 +12,7 @@ from typing import Any
 from jobs.progress import stage_line
 
 JOBS_FOLDER = "jobs"
-RUN_BY_BUILD = ("model", "snapshot", "seed", "test")
+BUILT_RESOURCE_TYPES = ("model", "snapshot", "seed", "test")
 
 
 @dataclass
@@ -101,7 +101,7 @@ def _ends_node(event_name: str, node: Mapping[str, Any]) -> bool:
 
 def _folder_by_node(nodes: Mapping[str, Mapping[str, Any]]) -> dict[str, str]:
     """Return the folder of each model and test, by dbt's id; a test gets the folder of the last model that it reads."""
-    built_nodes = {name: node for name, node in nodes.items() if node["resource_type"] in RUN_BY_BUILD}
+    built_nodes = {name: node for name, node in nodes.items() if node["resource_type"] in BUILT_RESOURCE_TYPES}
     folders = {
         name: _folder_of_node(node)
         for name, node in built_nodes.items()

@@ -43,6 +43,18 @@ def failure_texts(
                 yield from _first_rows_found(result, warehouse, databases or {})
 
 
+def run_error_text(message: str) -> str:
+    """Return the message of an error that ended dbt as a whole, without dbt's words around it.
+
+    Such an error comes before the build, or from the macro check_settings, which dbt calls first.
+    """
+    lines = [line.strip() for line in message.splitlines()]
+    told = [line for line in lines if line and not line.startswith(("Encountered an error", "> "))]
+    if len(told) > 1 and told[0].startswith("Compilation Error in operation"):
+        told = told[1:]
+    return "\n".join(told)
+
+
 def _without_traceback(message: str) -> str:
     """Return the message of a failed Python model without the error's traceback, which dbt's log has."""
     lines = message.splitlines()

@@ -15,7 +15,7 @@ from jobs.services.errors import Busy, Denied, Refused, ServiceError, Unavailabl
 EMBEDDING_SERVICE = "the embedding service"  # error messages call the service that embeds texts by this name
 
 # Exceptions that OpenAI's client or nextmart raises when it reads a service's answer of an unexpected form.
-UNREADABLE_ANSWER = (AttributeError, KeyError, TypeError, ValueError)
+UNREADABLE_ANSWER_ERRORS = (AttributeError, KeyError, TypeError, ValueError)
 
 
 def make_openai_client(timeout: float) -> openai.OpenAI:
@@ -88,7 +88,7 @@ def translated_errors(model: str, service: str = EMBEDDING_SERVICE) -> Iterator[
         raise service_error(error, model, service) from error
     except httpx2.HTTPError as error:  # OpenAI's client does not catch HTTP errors while it streams an answer
         raise Unavailable(f"{service} can't be reached: {error}") from error
-    except UNREADABLE_ANSWER as error:
+    except UNREADABLE_ANSWER_ERRORS as error:
         raise Unavailable(f"{service}'s answer can't be read; is OPENAI_BASE_URL right?") from error
 
 

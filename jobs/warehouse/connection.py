@@ -10,8 +10,9 @@ from typing import Final
 import duckdb
 
 from jobs.errors import NextmartError, UsageError
-from jobs.files import sql_text
 from jobs.warehouse import sql_functions
+from jobs.warehouse.damage import damage_advice
+from jobs.warehouse.schema import pending_steps
 
 Connection = duckdb.DuckDBPyConnection
 
@@ -44,7 +45,8 @@ def connect(path: Path, *, read_only: bool = False, wait_seconds: float = 0) -> 
             return connection
         except duckdb.IOException as error:
             if "Could not set lock" not in str(error):
-                raise NextmartError(f"can't open {path} as a DuckDB database: {error}") from error
+                advice = damage_advice(str(error))
+                raise NextmartError(f"can't open {path} as a DuckDB database: {error}{advice}") from error
             if time.monotonic() >= deadline:
                 raise NextmartError(_lock_message(path, str(error))) from error
             time.sleep(min(0.5, max(0.0, deadline - time.monotonic())))
@@ -64,34 +66,27 @@ def _lock_message(path: Path, duckdb_message: str) -> str:
 
 
 def prepare_warehouse(connection: Connection) -> None:
-    """Create the missing tables and columns of ``sql/ddl``, and register the functions that dbt's SQL models call.
+    """Bring the tables of ``raw`` and ``ml`` to their present shape, and register the functions that dbt's SQL calls.
 
-    A user's own view that stands in for a table of ``raw`` stays as it is, whatever columns it lacks.
+    A warehouse without tables gets them, and one that an earlier version made is upgraded, each step in a transaction
+    of its own. A user's own view that stands in for a table of ``raw`` stays as it is, whatever columns it lacks.
+
+    Raises
+    ------
+    NextmartError
+        If a newer version of nextmart has upgraded the warehouse.
     """
     sql_functions.register_functions(connection)
-    for schema in ("raw", "ml"):
-        ddl = sql_text(f"ddl/{schema}.sql")
-        tables = set(re.findall(rf"create table if not exists {schema}\.(\w+)", ddl))
-        added_columns = re.findall(rf"(alter table {schema}\.(\w+) add column if not exists (\w+).*?;)", ddl)
-        columns, views = _existing_columns(connection, schema)
-        needed_columns = {(table, column) for _, table, column in added_columns if table not in views}
-        # the DDL runs only if something is missing, because executing DDL has to wait for other writers
-        if tables <= {table for table, _ in columns} and needed_columns <= columns:
-            continue
-        for statement, table, _ in added_columns:
-            ddl = ddl.replace(statement, "") if table in views else ddl
-        connection.execute(ddl)
+    for step in pending_steps(connection):
+        with transaction(connection):
+            step(connection)
 
 
-def _existing_columns(connection: Connection, schema: str) -> tuple[set[tuple[str, str]], set[str]]:
-    """Return a schema's columns, as pairs of a table's or view's name and a column's name, and its views' names."""
-    rows = connection.execute(
-        "select table_name, column_name, table_type = 'VIEW' from information_schema.columns "
-        "inner join information_schema.tables using (table_catalog, table_schema, table_name) "
-        "where table_catalog = current_database() and table_schema = ?",
-        [schema],
-    ).fetchall()
-    return {(table, column) for table, column, _ in rows}, {table for table, _, is_view in rows if is_view}
+def prepare_within_transaction(connection: Connection) -> None:
+    """Do what ``prepare_warehouse`` does within the caller's transaction, which may be rolled back."""
+    sql_functions.register_functions(connection)
+    for step in pending_steps(connection):
+        step(connection)
 
 
 def count_rows(connection: Connection, relation: str) -> int:

@@ -84,7 +84,8 @@ create table if not exists ml.completions (
 );
 
 -- fitted models with their weights; `status`: candidate, live or retired; `fingerprint`: hash of everything but the
--- data that determines the model (family, parameters, protocol, embeddings, code)
+-- data that determines the model (family, parameters, protocol, embeddings, code); `schema_version`: version of the
+-- weights' layout, null for models that are older than this column
 create table if not exists ml.models (
     model_version varchar primary key,
     model varchar not null,
@@ -102,9 +103,6 @@ create table if not exists ml.models (
     code_version varchar not null,
     schema_version integer
 );
-
--- `schema_version`: version of the weights' layout; null for models that are older than this column
-alter table ml.models add column if not exists schema_version integer;
 
 create table if not exists ml.model_metrics (
     model_version varchar not null,

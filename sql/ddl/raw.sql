@@ -14,6 +14,8 @@ create table if not exists raw.events (
     loaded_at timestamptz
 );
 
+-- `attributes`: columns of the user's files that nextmart doesn't know, as one JSON object, such as
+-- {"country":"DE","margin":0.3}
 create table if not exists raw.items (
     item_id varchar,
     title varchar,
@@ -23,11 +25,9 @@ create table if not exists raw.items (
     price varchar,
     available varchar,
     updated_at varchar,
-    loaded_at timestamptz
+    loaded_at timestamptz,
+    attributes json
 );
-
--- Columns of the user's files that nextmart doesn't know, as one JSON object, such as {"country":"DE","margin":0.3}
-alter table raw.items add column if not exists attributes json;
 
 -- The visitors, with attributes from the user's tools, such as a country or a segment
 create table if not exists raw.visitors (

@@ -169,7 +169,7 @@ def test_a_write_ahead_log_left_beside_the_target_goes_away(warehouse, target):
 
 
 def test_what_a_killed_publish_left_goes_away(warehouse, target, monkeypatch):
-    monkeypatch.setattr(publishing, "_remove_database", lambda path: None)  # a killed process does not clean up
+    monkeypatch.setattr(publishing, "remove_database", lambda path: None)  # a killed process does not clean up
     monkeypatch.setattr(publishing, "_replace_by_rename", fails)
     with pytest.raises(OSError, match="disk"):
         publish_from(warehouse, target)

@@ -54,6 +54,7 @@ def test_types_and_history(warehouse):
     with connect(warehouse.path) as connection:
         connection.execute("alter table catalog.item_history drop column attributes")
         connection.execute("alter table catalog.item_history drop column attributes_hash")
+        connection.execute("drop table ml.schema_versions")
     build(2, visitors=[{"visitor_id": " v ", "attributes": '{"vip": "true"}'}, {"visitor_id": "w"}])
     assert versions() == {"a": "1", "b": "1", "c": "1"}
 

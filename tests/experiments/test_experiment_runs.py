@@ -318,7 +318,7 @@ def test_fusion_comes_last_and_gets_what_it_would_fit_itself_by_seed_and_paramet
     def noting(fit):
         def call(model, *arguments):
             context = arguments[-1]
-            given.append((context.seed, dict(context.fitted)))
+            given.append((context.seed, dict(context.fitted_models)))
             return fit(model, *arguments)
 
         return call

@@ -119,6 +119,17 @@ def test_an_error_before_the_build_is_shown_and_one_of_the_build_is_left_to_what
     assert lines([early, begin(), late], manifest) == ["Compilation Error: no such macro"]
 
 
+def test_an_error_of_the_check_before_the_build_is_shown_without_dbts_words_around_it(manifest):
+    message = (
+        "Encountered an error:\nCompilation Error in operation nextmart-on-run-start-0 (./dbt_project.yml)\n"
+        "  a var has changed: nextmart run --full-refresh\n  \n"
+        "  > in macro check_settings (macros/check_settings.sql)\n"
+        "  > called by operation nextmart-on-run-start-0 (./dbt_project.yml)"
+    )
+    late = event("MainEncounteredError", level="error", message=message)
+    assert lines([begin(), late], manifest) == ["a var has changed: nextmart run --full-refresh"]
+
+
 def test_verbose_shows_every_message_and_no_stages(manifest):
     log = [event("FoundStats", message="Found 29 models", stat_line=""), begin(), *run("model.shop.stg_events", 0, 2)]
     assert lines(log, manifest, verbose=True) == ["Found 29 models", "", "", ""]

@@ -40,7 +40,7 @@ def test_preparing_twice_changes_nothing():
 def test_a_warehouse_of_before_gets_the_columns_added_since():
     with duckdb.connect() as connection:
         prepare_warehouse(connection)
-        connection.execute("alter table ml.models drop column schema_version")
+        connection.execute("alter table ml.models drop column schema_version; drop table ml.schema_versions")
         connection.execute(
             "insert into ml.models by name select 'm' as model_version, 'popularity' as model, '{}' as parameters, "
             "'f' as fingerprint, 1 as training_rows, 0 as seed, now() as started_at, now() as finished_at, "

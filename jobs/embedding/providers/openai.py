@@ -9,16 +9,16 @@ import openai
 
 from jobs.dbt_vars import EmbeddingModel
 from jobs.embedding.provider import EmbeddingAnswer, RateLimits, RequestLimits
-from jobs.services.client import UNREADABLE_ANSWER, make_openai_client, service_error
+from jobs.services.client import UNREADABLE_ANSWER_ERRORS, make_openai_client, service_error
 from jobs.services.errors import WrongAnswer
 from jobs.services.tokens import cl100k_base
 from jobs.settings import Settings
 
 # Limits of OpenAI's service: https://platform.openai.com/docs/api-reference/embeddings/create
-LIMITS = RequestLimits(texts=2048, text_tokens=8191, request_tokens=300_000)
+OPENAI_REQUEST_LIMITS = RequestLimits(texts=2048, text_tokens=8191, request_tokens=300_000)
 # Models whose name begins with this prefix accept the parameter ``dimensions``; with other models the service refuses a
 # request that has it.
-RESIZABLE_PREFIX = "text-embedding-3"
+RESIZABLE_MODEL_PREFIX = "text-embedding-3"
 
 
 def make_provider(settings: Settings, model: EmbeddingModel) -> "OpenAIProvider":
@@ -59,7 +59,11 @@ class OpenAIProvider:
     @property
     def limits(self) -> RequestLimits:
         """OpenAI's limits of a request; for a model of another maker, the longest text that it reads is unknown."""
-        return LIMITS if is_openai_model(self.model) else RequestLimits(LIMITS.texts, None, LIMITS.request_tokens)
+        return (
+            OPENAI_REQUEST_LIMITS
+            if is_openai_model(self.model)
+            else RequestLimits(OPENAI_REQUEST_LIMITS.texts, None, OPENAI_REQUEST_LIMITS.request_tokens)
+        )
 
     def count_tokens(self, texts: list[str]) -> list[int]:
         """Count tokens by cl100k_base, the tokenizer of OpenAI's embedding models; an estimate for other models."""
@@ -98,7 +102,7 @@ class OpenAIProvider:
             lengths = {len(vector) for vector in vectors.values()}
         except openai.OpenAIError as error:
             raise service_error(error, self.model) from error
-        except UNREADABLE_ANSWER as error:
+        except UNREADABLE_ANSWER_ERRORS as error:
             raise WrongAnswer(
                 "the embedding service's answer holds no vectors; is OPENAI_BASE_URL right?", tokens=tokens
             ) from error
@@ -123,7 +127,7 @@ class OpenAIProvider:
     @property
     def dimensions_argument(self) -> dict[str, int]:
         """The request's argument ``dimensions``, the length of vectors; empty for models with one fixed length."""
-        return {"dimensions": self.dimensions} if self.model.startswith(RESIZABLE_PREFIX) else {}
+        return {"dimensions": self.dimensions} if self.model.startswith(RESIZABLE_MODEL_PREFIX) else {}
 
     @cached_property
     def client(self) -> Any:

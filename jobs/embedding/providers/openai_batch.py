@@ -13,8 +13,8 @@ import openai
 from jobs.core.arrays import Floats
 from jobs.dbt_vars import EmbeddingModel
 from jobs.embedding.provider import BatchResult, BatchState, RequestLimits
-from jobs.embedding.providers.openai import LIMITS, OpenAIProvider
-from jobs.services.client import UNREADABLE_ANSWER, translated_errors
+from jobs.embedding.providers.openai import OPENAI_REQUEST_LIMITS, OpenAIProvider
+from jobs.services.client import UNREADABLE_ANSWER_ERRORS, translated_errors
 from jobs.settings import Settings
 
 # OpenAI allows 50,000 texts a batch and 200 MB a file (https://platform.openai.com/docs/guides/batch). At four bytes a
@@ -56,7 +56,7 @@ class OpenAIBatchProvider:
     @property
     def limits(self) -> RequestLimits:
         """The texts and tokens that one batch may hold."""
-        return RequestLimits(MAX_TEXTS, self.direct.limits.text_tokens or LIMITS.text_tokens, MAX_TOKENS)
+        return RequestLimits(MAX_TEXTS, self.direct.limits.text_tokens or OPENAI_REQUEST_LIMITS.text_tokens, MAX_TOKENS)
 
     def count_tokens(self, texts: list[str]) -> list[int]:
         """Count tokens as :meth:`OpenAIProvider.count_tokens` does."""
@@ -149,7 +149,7 @@ def parse_result(line: str) -> BatchResult | None:
         error = body.get("error") or failure
         message = f"the embedding service answers {status or 'nothing'}: {error.get('message', '')}"
         return BatchResult(key, None, 0, message, is_final=status in (400, 413, 422))
-    except (*UNREADABLE_ANSWER, OverflowError, RecursionError):
+    except (*UNREADABLE_ANSWER_ERRORS, OverflowError, RecursionError):
         return None
 
 

@@ -15,7 +15,9 @@ UNMAPPED_SHOWN = 20
 def first_unmapped_column(sample: FileSample, names: Sequence[str], mapped_columns: Collection[str]) -> str | None:
     """Return the first column with one of the given names that holds a value and is not mapped yet, or None."""
     unmapped_matches = (
-        name for name in named_columns(sample.types, names) if name not in mapped_columns and sample.columns[name].given
+        name
+        for name in named_columns(sample.types, names)
+        if name not in mapped_columns and sample.columns[name].value_count
     )
     return next(unmapped_matches, None)
 
@@ -33,7 +35,7 @@ def time_column(sample: FileSample, names: Sequence[str], *, or_any: bool = Fals
 
 
 def _holds_times(time_facts: TimeFacts) -> bool:
-    if time_facts.given and time_facts.read >= GOOD_SHARE * time_facts.given:
+    if time_facts.value_count and time_facts.read >= GOOD_SHARE * time_facts.value_count:
         return True
     unread = time_facts.unread
     return bool(unread and unread.readings and unread.read_texts >= GOOD_SHARE * unread.texts)
@@ -42,16 +44,16 @@ def _holds_times(time_facts: TimeFacts) -> bool:
 def column_choice(sample: FileSample, key: str, column: str, note: str = "") -> KeyProposal:
     """Return the choice of a column for a key, with counts and an example as evidence; ``note`` ends the evidence."""
     facts = sample.columns[column]
-    missing = f", {sample.rows - facts.given:,} missing" if facts.given < sample.rows else ""
-    evidence = f"{facts.different:,} different in {sample.rows:,} rows{missing}, such as '{facts.example}'{note}"
+    missing = f", {sample.rows - facts.value_count:,} missing" if facts.value_count < sample.rows else ""
+    evidence = f"{facts.distinct_count:,} different in {sample.rows:,} rows{missing}, such as '{facts.example}'{note}"
     return KeyProposal(key, column, evidence)
 
 
 def time_evidence(facts: TimeFacts) -> str:
     """Return words for how many values of a column are read as times, with an example."""
     if facts.unread and facts.unread.readings and facts.unread.count >= facts.read:
-        return f"{facts.unread.count:,} of {facts.given:,} need a time_format, such as '{facts.unread.example}'"
-    return f"{facts.read:,} of {facts.given:,} are read as times, such as '{facts.example}' = {facts.instant}"
+        return f"{facts.unread.count:,} of {facts.value_count:,} need a time_format, such as '{facts.unread.example}'"
+    return f"{facts.read:,} of {facts.value_count:,} are read as times, such as '{facts.example}' = {facts.instant}"
 
 
 def time_format_choice(column: str, facts: TimeFacts) -> tuple[KeyProposal | None, tuple[UserQuestion, ...]]:
@@ -61,7 +63,7 @@ def time_format_choice(column: str, facts: TimeFacts) -> tuple[KeyProposal | Non
         return None, ()
     if not unread.readings:
         text = (
-            f"{unread.count:,} of {unread.given:,} times in {column} can't be read, such as '{unread.example}'. "
+            f"{unread.count:,} of {unread.value_count:,} times in {column} can't be read, such as '{unread.example}'. "
             "What is their format (DuckDB's strptime)?"
         )
         return None, (UserQuestion(text, (KeyProposal("time_format", "%d.%m.%Y %H:%M", "an example"),)),)

@@ -51,7 +51,7 @@ def propose_events_feed(
         columns.append(column_choice(sample, "source_session_id", session))
     elif visitor_column in named_columns(sample.types, SESSION_NAMES):
         columns.append(column_choice(sample, "source_session_id", visitor_column, "; the visitor is the session"))
-    elif order and sample.columns[order].different < sample.rows:
+    elif order and sample.columns[order].distinct_count < sample.rows:
         columns.append(column_choice(sample, "source_session_id", order, "; an order is a session"))
     agent = first_unmapped_column(sample, EVENT_NAMES["user_agent"], mapped_columns)
     if agent:
@@ -80,9 +80,9 @@ def _event_type_choices(
         facts = sample.columns[name]
         if (
             name not in mapped_columns
-            and facts.given
-            and facts.different <= MOST_EVENT_TYPES
-            and facts.different < sample.rows
+            and facts.value_count
+            and facts.distinct_count <= MOST_EVENT_TYPES
+            and facts.distinct_count < sample.rows
         ):
             mapped_columns.add(name)
             return [column_choice(sample, "event_type", name)]
@@ -92,11 +92,13 @@ def _event_type_choices(
     )
     if order or quantity:
         names = " and ".join(name for name in (order, quantity) if name)
-        if quantity and sample.columns[quantity].negative:
+        if quantity and sample.columns[quantity].negative_count:
             cases = f"case when {quoted(quantity)}::double < 0 then 'return' else 'purchase' end"
-            negative = sample.columns[quantity].negative
+            negative_count = sample.columns[quantity].negative_count
             return [
-                KeyProposal("event_type", cases, f"{names}: orders; {negative:,} rows have a {quantity} below 0", True)
+                KeyProposal(
+                    "event_type", cases, f"{names}: orders; {negative_count:,} rows have a {quantity} below 0", True
+                )
             ]
         return [KeyProposal("event_type", "'purchase'", f"the rows are of orders: {names}", True)]
     rating = first_unmapped_column(sample, RATING_NAMES, mapped_columns)
@@ -118,21 +120,21 @@ def _event_id_choices(
         if name in mapped_columns:
             continue
         facts = sample.columns[name]
-        if facts.different == sample.rows:
+        if facts.distinct_count == sample.rows:
             mapped_columns.add(name)
             return [column_choice(sample, "event_id", name, "; each row has its own")]
         if name.lower() == "event_id":
-            evidence = f"{facts.different:,} different event_ids in {sample.rows:,} rows: each row is an event"
+            evidence = f"{facts.distinct_count:,} different event_ids in {sample.rows:,} rows: each row is an event"
             return [KeyProposal("event_id", f"{quoted(name)} || '-' || {quoted(item_column)}", evidence, True)]
         remarks.append(
-            f"{name} is no event_id: {facts.different:,} different values in {sample.rows:,} rows. "
+            f"{name} is no event_id: {facts.distinct_count:,} different values in {sample.rows:,} rows. "
             "Each row gets a hash of its values as its id"
         )
     return []
 
 
 def _missing_visitor_questions(sample: FileSample, visitor_column: str) -> list[UserQuestion]:
-    missing = sample.rows - sample.columns[visitor_column].given
+    missing = sample.rows - sample.columns[visitor_column].value_count
     if missing <= IGNORED_MISSING_SHARE * sample.rows:
         return []
     text = (

@@ -73,8 +73,8 @@ def propose_plain_feed(sample: FileSample, item_column: str | None = None) -> Fe
     if item and texts and not visitor:
         facts = sample.columns[item]
         reason = (
-            f"items: it has an item ({item}; {facts.different:,} different in {sample.rows:,} rows) and what describes "
-            f"it ({', '.join(dict.fromkeys(texts))}), but no visitor"
+            f"items: it has an item ({item}; {facts.distinct_count:,} different in {sample.rows:,} rows) and what "
+            f"describes it ({', '.join(dict.fromkeys(texts))}), but no visitor"
         )
         feed = _propose_items_feed(sample, reason, item, None, {})
         return replace(feed, remarks=(*remarks, *feed.remarks))
@@ -137,8 +137,10 @@ def _propose_items_feed(
         for choice in columns
     ]
     facts = sample.columns[item_column]
-    if facts.different < facts.given:
-        remarks.append(f"{facts.given - facts.different:,} rows repeat an item: the newest row of an item counts")
+    if facts.distinct_count < facts.value_count:
+        remarks.append(
+            f"{facts.value_count - facts.distinct_count:,} rows repeat an item: the newest row of an item counts"
+        )
     questions: tuple[UserQuestion, ...] = ()
     time_format = None
     updated = event_time_column or time_column(sample, ITEM_COLUMN_NAMES["updated_at"])
@@ -168,9 +170,9 @@ def _undecided_feed(
     known = [column_choice(sample, ours, theirs) for ours, theirs in columns_by_key.items() if theirs]
     missing = [ours for ours, theirs in columns_by_key.items() if not theirs]
     no_times = [
-        f"{name} is named like a time, but only {facts.read:,} of {facts.given:,} values are"
+        f"{name} is named like a time, but only {facts.read:,} of {facts.value_count:,} values are"
         for name, facts in sample.times.items()
-        if not event_time_column and facts.given
+        if not event_time_column and facts.value_count
     ]
     question = UserQuestion(
         f"What is in this file? Events need a visitor_id, an item_id and an event_at; no column seems to be "
@@ -185,7 +187,7 @@ def _undecided_feed(
 def _feed_without_header(sample: FileSample) -> FeedProposal:
     times = [f"{name} holds times, such as '{facts.example}' = {facts.instant}" for name, facts in sample.times.items()]
     ids = [
-        f"{name} has {facts.different:,} different values in {sample.rows:,} rows, such as '{facts.example}'"
+        f"{name} has {facts.distinct_count:,} different values in {sample.rows:,} rows, such as '{facts.example}'"
         for name, facts in sample.columns.items()
         if name not in sample.times
     ]
@@ -205,7 +207,7 @@ def _is_catalogue(sample: FileSample, item_column: str) -> bool:
     if named_columns(sample.types, [name for name in of_events if name != "type"]):
         return False
     has_title = bool(first_unmapped_column(sample, ITEM_COLUMN_NAMES["title"], {item_column}))
-    return has_title and sample.rows >= CATALOGUE_ROWS and sample.columns[item_column].different == sample.rows
+    return has_title and sample.rows >= CATALOGUE_ROWS and sample.columns[item_column].distinct_count == sample.rows
 
 
 def _visitor_column(sample: FileSample) -> str | None:

@@ -32,18 +32,18 @@ class ColumnFacts:
 
     Attributes
     ----------
-    given, different : int
+    value_count, distinct_count : int
         The numbers of values, and of different values; blanks and words for null don't count.
     example : str
         One of the values, shortened.
-    negative : int
+    negative_count : int
         The number of values that are numbers below 0.
     """
 
-    given: int
-    different: int
+    value_count: int
+    distinct_count: int
     example: str
-    negative: int
+    negative_count: int
 
 
 @dataclass(frozen=True)
@@ -52,7 +52,7 @@ class TimeFacts:
 
     Attributes
     ----------
-    given, read : int
+    value_count, read : int
         The numbers of values, and of those that the next build would read as a time that it accepts.
     example, instant : str, optional
         One value, and its reading in UTC.
@@ -60,7 +60,7 @@ class TimeFacts:
         The values that can't be read for certain.
     """
 
-    given: int
+    value_count: int
     read: int
     example: str | None
     instant: str | None
@@ -255,13 +255,15 @@ def _all_time_facts(
     names = (*EVENT_NAMES["event_at"], *ITEM_COLUMN_NAMES["updated_at"])
     found = named_columns(types, names)
     times = {name: _time_facts(connection, relation, name, dbt_vars) for name in found}
-    if any(facts.given for facts in times.values()):
+    if any(facts.value_count for facts in times.values()):
         return times
     # the test has few rows, because the regular expressions of the time rules are slow
     connection.execute(f"create or replace temp table few_rows as from {relation} limit {UNNAMED_TIME_ROWS}")
     may_be_times = [name for name in types if name not in found and _may_be_times(connection, "few_rows", name)]
     unnamed = {name: _time_facts(connection, "few_rows", name, dbt_vars) for name in may_be_times}
-    return {name: facts for name, facts in unnamed.items() if facts.given and facts.read >= 0.9 * facts.given}
+    return {
+        name: facts for name, facts in unnamed.items() if facts.value_count and facts.read >= 0.9 * facts.value_count
+    }
 
 
 def _may_be_times(connection: Connection, relation: str, name: str) -> bool:
@@ -274,7 +276,7 @@ def _may_be_times(connection: Connection, relation: str, name: str) -> bool:
 
 def _time_facts(connection: Connection, relation: str, name: str, dbt_vars: Mapping[str, Any]) -> TimeFacts:
     rules = staging_rules(dbt_vars)
-    given, read, example = connection.execute(
+    value_count, read, example = connection.execute(
         f"with texts as (select {rules.text('value')} as value from "
         f"(select cast({quoted(name)} as varchar) as value from {relation})), "
         f"times as (select value, {rules.time('value')} as instant from texts) "
@@ -285,5 +287,5 @@ def _time_facts(connection: Connection, relation: str, name: str, dbt_vars: Mapp
     ).fetchall()[0]
     unread = find_unread_times(connection, relation, quoted(name), dbt_vars)
     return TimeFacts(
-        given, read, example["value"] if example else None, example["instant"] if example else None, unread
+        value_count, read, example["value"] if example else None, example["instant"] if example else None, unread
     )

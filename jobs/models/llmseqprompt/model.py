@@ -104,7 +104,7 @@ class LLMSeqPrompt(Model):
             missing or may not be bought.
         """
         self.fit_catalog, self.seed = catalog, fit_options.seed
-        earlier = fit_options.fitted.get(self.family)
+        earlier = fit_options.fitted_models.get(self.family)
         if isinstance(earlier, LLMSeqPrompt) and earlier.seed == self.seed and self.can_reuse(earlier):
             self.counts, self.clusters, self.language_model = earlier.counts, earlier.clusters, earlier.language_model
             return
@@ -128,7 +128,7 @@ class LLMSeqPrompt(Model):
             raise UsageError("llmseqprompt needs training sequences whose items have titles; there are none")
         self.language_model = make_language_model(self.parameters, self.paid_services)
         held_out = writer.training_examples(validation.inputs, validation.targets)
-        self.language_model.fine_tune(examples, held_out, fit_options.seed, fit_options.checkpoint)
+        self.language_model.fine_tune(examples, held_out, fit_options.seed, fit_options.checkpoint_file)
 
     def refit(self, sequences: Sequences, catalog: Catalog, fit_options: FitOptions) -> "LLMSeqPrompt":
         """Return this model unchanged: a second fine-tuning would cost as much time or money as the first."""

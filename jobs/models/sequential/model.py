@@ -131,7 +131,7 @@ class SequentialModel(Model):
             {**self.parameters, "epochs": epochs},
             f"training {self.family}",
             seed=fit_options.seed,
-            checkpoint=fit_options.checkpoint,
+            checkpoint=fit_options.checkpoint_file,
             process_group=team.training_processes,
         )
 

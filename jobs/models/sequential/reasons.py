@@ -24,7 +24,7 @@ from jobs.models.scorer import REASON_CHUNK, VectorScorer
 # top-20 lists themselves, and for 90 % of the listed items give the same reason as if every item read were a candidate.
 # Five candidates take 2.6 times as long and agree for 95 %. Always naming the newest item agrees for 84 %, and always
 # naming the item with the nearest vector for 64 %.
-CANDIDATES = 3
+REASON_CANDIDATES = 3
 
 
 @dataclass(frozen=True)
@@ -43,15 +43,15 @@ class LeaveOneOutScorer(VectorScorer):
         """Return the reason for each recommended item: the input item without which the recommended item scores lowest.
 
         Scores are taken relative to the mean score of all recommendable items: the reason explains why the recommended
-        item scores above an average item, not why the item ranks above its neighbours in the list. Candidates are the
-        newest ``CANDIDATES`` distinct items that the model reads. A candidate is left out at all its occurrences. If a
-        sequence has only one item, this item is the reason.
+        item scores above an average item, not why the item ranks above its neighbours in the list.
+        Candidates for the reason are the newest ``REASON_CANDIDATES`` distinct items that the model reads. A candidate
+        is left out at all its occurrences. If a sequence has only one item, this item is the reason.
         """
         reasons = np.full(items.shape, -1, np.int32)
         for start in range(0, len(sequences), REASON_CHUNK):
             rows = np.arange(start, min(start + REASON_CHUNK, len(sequences)))
             chunk = sequences.take(rows).keep_items(self.recommendable).last_items(self.longest_input)
-            candidates = newest_items(chunk, CANDIDATES)
+            candidates = newest_items(chunk, REASON_CANDIDATES)
             row, column = np.nonzero(candidates >= 0)
             if not len(row):
                 continue

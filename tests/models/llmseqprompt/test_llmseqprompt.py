@@ -61,7 +61,7 @@ def test_a_model_that_is_only_asked_otherwise_takes_what_another_has_learnt(monk
     monkeypatch.setattr(language_model, "fine_tune", lambda *_: pytest.fail("tuned again"))
     other = LLMSeqPrompt({"mapping": "fuzzy", "samples": 3, "temperature": 1.0})
     assert other.can_reuse(first)
-    other.fit(training(), cases(), shop(), FitOptions(fitted={"llmseqprompt": first}))
+    other.fit(training(), cases(), shop(), FitOptions(fitted_models={"llmseqprompt": first}))
     assert other.language_model is language_model
     assert recommend(other.scorer(shop()), Sequences.from_lists([ROW]), 1)[1].shape == (1, 1)
     for learns in ({"epochs": 1}, {"window": 2}, {"variant": "list"}, {"training_limit": 3}, {"lora_rank": 1}):
@@ -78,7 +78,7 @@ def test_what_another_seed_has_learnt_is_not_taken(monkeypatch):
     seeds = []
     monkeypatch.setattr(language_model, "fine_tune", lambda examples, held_out, seed, checkpoint: seeds.append(seed))
     LLMSeqPrompt({"mapping": "fuzzy"}).fit(
-        training(), cases(), shop(), FitOptions(1000, fitted={"llmseqprompt": first})
+        training(), cases(), shop(), FitOptions(1000, fitted_models={"llmseqprompt": first})
     )
     assert seeds == [1000]
 

@@ -70,7 +70,7 @@ def test_only_the_newest_items_that_are_read_are_candidates(monkeypatch):
     # three changes nothing
     assert reasons([row], [[D]]) == [[E]]
     assert reasons([row], [[D]], window=2) == [[E]]
-    monkeypatch.setattr(leave_one_out, "CANDIDATES", 4)
+    monkeypatch.setattr(leave_one_out, "REASON_CANDIDATES", 4)
     assert reasons([row], [[D]]) == [[B]]
 
 
@@ -87,7 +87,10 @@ def test_reasons_equal_those_of_leaving_out_items_one_by_one(family):
     found = model.reasons(Sequences.from_lists(rows), lists)
     assert found.dtype == np.int32
     for own, items, named in zip(rows, lists, found, strict=True):
-        without = [[other for other in own if other != left] for left in own[: -leave_one_out.CANDIDATES - 1 : -1]]
+        without = [
+            [other for other in own if other != left_out]
+            for left_out in own[: -leave_one_out.REASON_CANDIDATES - 1 : -1]
+        ]
         scores = model.queries(Sequences.from_lists(without)) @ model.item_vectors.T
         scores -= scores[:, model.recommendable].mean(dim=1, keepdim=True)
         scores = scores[:, torch.from_numpy(items).long()].numpy()

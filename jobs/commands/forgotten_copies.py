@@ -1,0 +1,126 @@
+"""Forgetting a person in the copies of the warehouse: copies that hold the person make room for a new copy.
+
+A copy is never changed. Once a new copy, without the person, is taken and verified, the copies that hold the person
+are deleted. If no new copy can be taken, they stay, and are named: they are all that could replace a damaged warehouse.
+"""
+
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import duckdb
+
+from jobs.commands.forget import Person
+from jobs.commands.maintain import back_up
+from jobs.errors import NextmartError
+from jobs.settings import Settings
+from jobs.warehouse.backups import files_set_aside, list_backups
+from jobs.warehouse.connection import quoted
+from jobs.warehouse.contents import opened_to_read
+
+COLUMNS_OF_IDS = """
+    select schema_name, table_name, column_name from duckdb_columns()
+    where database_name = current_database() and column_name in ('visitor_id', 'user_id', 'raw_row')
+        and table_oid in (select table_oid from duckdb_tables() where database_name = current_database())
+    order by all
+"""
+
+CONDITIONS = {
+    "visitor_id": "list_contains($visitors, trim(visitor_id))",
+    "user_id": "trim(user_id) = $user",
+    # the text of a row that was rejected or could not be read
+    "raw_row": "exists(from (select unnest($ids) as id) as ids where contains(raw_row, ids.id))",
+}
+
+
+@dataclass
+class ForgottenCopies:
+    """What became of the copies that held a person.
+
+    Attributes
+    ----------
+    deleted : list of Path
+        Copies that held the person.
+    new_copy : Path or None
+        The copy that was taken before they were deleted.
+    still_held : list of str
+        Files that hold the person, or may do so, and that somebody has to delete; each with the reason.
+    """
+
+    deleted: list[Path] = field(default_factory=list)
+    new_copy: Path | None = None
+    still_held: list[str] = field(default_factory=list)
+
+    def summary(self) -> dict[str, Any]:
+        """Return the outcome for machines."""
+        return {
+            "deleted": [str(path) for path in self.deleted],
+            "new_copy": str(self.new_copy) if self.new_copy else None,
+            "still_held": self.still_held,
+        }
+
+    def lines(self) -> list[str]:
+        """Return the outcome as lines for people."""
+        lines = []
+        if self.deleted:
+            names = ", ".join(str(path) for path in self.deleted)
+            lines.append(f"deleted, because they held this person: {names}; {self.new_copy} takes their place")
+        return lines + [f"WARN: delete it by hand: {text}" for text in self.still_held]
+
+
+def forget_in_copies(settings: Settings, person: Person, visitors: list[str], wait_seconds: float) -> ForgottenCopies:
+    """Delete the copies of the warehouse that hold a person who is forgotten already in the warehouse itself.
+
+    Parameters
+    ----------
+    visitors : list of str
+        The visitors who lost rows in the warehouse; the person's own id is looked for in any case.
+    """
+    backups = [backup.path for backup in list_backups(settings.backup_folder, settings.warehouse)]
+    set_aside = [path for path in files_set_aside(settings.warehouse) if not path.name.endswith(".wal")]
+    outcome, holding = ForgottenCopies(), []
+    for path in [*backups, *set_aside]:
+        try:
+            if holds_person(path, settings.warehouse.stem, person, visitors):
+                holding.append(path)
+        except NextmartError:
+            outcome.still_held.append(f"{path} is damaged, and may hold this person")
+    outcome.still_held += [f"{path} holds this person: a copy has replaced it" for path in holding if path in set_aside]
+    holding = [path for path in holding if path in backups]
+    if holding:
+        try:
+            outcome.new_copy = back_up(settings, wait_seconds).path
+        except NextmartError as error:
+            reason = f"holds this person, and no new copy could be taken: {error}"
+            outcome.still_held += [f"{path} {reason}" for path in holding]
+        else:
+            for path in holding:
+                path.unlink(missing_ok=True)  # the new copy may have been one too many
+            outcome.deleted = holding
+    return outcome
+
+
+def holds_person(copy: Path, database_name: str, person: Person, visitors: list[str]) -> bool:
+    """Tell whether a table of a copy has a row of the person or, as a whole text, names one of the ids.
+
+    Raises
+    ------
+    NextmartError
+        If the copy can't be read.
+    """
+    own = person.id.strip()
+    is_user = person.scope == "user"
+    known = sorted({*visitors, *([] if is_user else [own])})
+    parameters = {"visitors": known, "user": own if is_user else None, "ids": [own]}
+    with opened_to_read(copy, database_name) as connection:
+        for schema, table, column in connection.execute(COLUMNS_OF_IDS).fetchall():
+            relation = f"{quoted(schema)}.{quoted(table)}"
+            names = ("visitors",) if column == "visitor_id" else ("user",) if column == "user_id" else ("ids",)
+            query = f"select exists(from {relation} where {CONDITIONS[column]})"
+            try:
+                found = connection.execute(query, {name: parameters[name] for name in names}).fetchone()
+            except duckdb.Error as error:
+                raise NextmartError(f"{copy} can't be read") from error
+            if found and found[0]:
+                return True
+    return False

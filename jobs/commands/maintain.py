@@ -1,0 +1,138 @@
+"""`nextmart maintain`, and the end of a night: retention, compaction, a copy of the warehouse."""
+
+from contextlib import closing
+from dataclasses import fields
+from typing import Any
+
+from jobs.errors import NextmartError
+from jobs.files import remove_database
+from jobs.settings import Settings
+from jobs.warehouse.backups import Backup, drop_old_backups, list_backups, take_backup, why_unreadable
+from jobs.warehouse.compaction import compact, is_worthwhile, read_file_size, unfinished_copy
+from jobs.warehouse.connection import Connection, connect, prepare_warehouse
+from jobs.warehouse.job_runs import job_run
+from jobs.warehouse.retention import Retention, delete_old_rows
+
+NIGHTS_BETWEEN_COMPACTIONS = 7
+"""How many nights are published between two compactions of a night, however much is free."""
+
+NIGHTS_SINCE_COMPACTION = """
+    -- Nights are counted by what was published, not by a clock
+    select count(*) from ml.job_runs
+    where job = 'publish' and status = 'done' and started_at > (
+        select max(started_at) from ml.job_runs where job = 'maintain' and (detail ->> 'compacted')::boolean
+    )
+    having exists(from ml.job_runs where job = 'maintain' and (detail ->> 'compacted')::boolean)
+"""
+
+
+def maintain(settings: Settings, wait_seconds: float, *, at_night: bool = False) -> dict[str, Any]:
+    """Delete what is past retention, compact the warehouse if much of it is free, and copy it if copies are kept.
+
+    Parameters
+    ----------
+    at_night : bool
+        Whether this is the end of a night, which compacts at most every seventh time, and goes on without a compaction
+        that fails.
+
+    Returns
+    -------
+    The summary of the run: ``detail`` has the numbers of deleted rows by table, the deleted files, the bytes before
+    and after, and the path of the copy
+
+    Raises
+    ------
+    NextmartError
+        If no copy can be taken, or by day the warehouse can't be compacted.
+    """
+    with closing(connect(settings.warehouse, wait_seconds=wait_seconds)) as connection:
+        prepare_warehouse(connection)
+        with job_run(connection, "maintain") as run_record:
+            deleted = delete_old_rows(connection, _retention(settings))
+            files = _drop_old_files(settings)
+            connection.execute("checkpoint")
+            size = read_file_size(connection)
+            due = is_worthwhile(size, settings.compact_free_share) and not (at_night and _compacted_lately(connection))
+            detail = {"deleted": deleted, "files": files, "bytes_before": size.bytes, "compacted": due}
+            run_record.detail, run_record.rows_out = detail, sum(deleted.values())
+            run_record.status = "running" if deleted or files or due else "unchanged"
+    if due:
+        try:
+            detail["bytes_after"] = compact(settings.warehouse).bytes
+        except NextmartError as error:
+            if not at_night:
+                raise
+            detail["not_compacted"] = str(error)
+    if settings.backups_kept:
+        detail["backup"] = str(back_up(settings).path)
+    return run_record.summary()
+
+
+def back_up(settings: Settings, wait_seconds: float = 0) -> Backup:
+    """Take a verified copy of the warehouse, and delete the copies that are one too many.
+
+    The warehouse stays of its version, also if an earlier version of nextmart made it.
+
+    Raises
+    ------
+    NextmartError
+        If no copy can be taken; if the warehouse is damaged, the message names the newest good copy.
+    """
+    with closing(connect(settings.warehouse, wait_seconds=wait_seconds)) as connection:
+        connection.execute("checkpoint")  # an empty write-ahead log is removed when the file is closed
+    try:
+        backup = take_backup(settings.warehouse, settings.backup_folder)
+    except NextmartError as error:
+        if (problem := why_unreadable(settings.warehouse, settings.warehouse.stem)) is None:
+            raise
+        raise NextmartError(f"{settings.warehouse} is damaged: {problem}\n{_restore_advice(settings)}") from error
+    if settings.backups_kept:  # else copies are taken by hand, and deleted by hand
+        drop_old_backups(settings.backup_folder, settings.warehouse, settings.backups_kept)
+    return backup
+
+
+def _restore_advice(settings: Settings) -> str:
+    backups = list_backups(settings.backup_folder, settings.warehouse)
+    if not backups:
+        return "There is no copy to put in its place (setting backups_kept)."
+    return (
+        f"The copies stay as they are; the newest is of {backups[0].taken_at:%Y-%m-%d %H:%M} UTC. Put it in the "
+        "warehouse's place: nextmart restore"
+    )
+
+
+def summary_lines(summary: dict[str, Any]) -> list[str]:
+    """Return what `nextmart maintain` did (:func:`maintain`) as lines for people."""
+    detail = summary["detail"]
+    lines = [f"deleted: {count:,} rows of {table}" for table, count in detail["deleted"].items()]
+    lines += [f"deleted: {file}" for file in detail["files"]]
+    if "bytes_after" in detail:
+        lines.append(f"compacted: {detail['bytes_before'] / 1e6:,.1f} MB are {detail['bytes_after'] / 1e6:,.1f} MB now")
+    if "not_compacted" in detail:
+        lines.append(f"WARN: {detail['not_compacted']}")
+    if "backup" in detail:
+        lines.append(f"copied and verified: {detail['backup']}")
+    return lines
+
+
+def _retention(settings: Settings) -> Retention:
+    return Retention(**{field.name: getattr(settings, field.name) for field in fields(Retention)})
+
+
+def _drop_old_files(settings: Settings) -> list[str]:
+    """Delete old checkpoints, and copies that a kill left unfinished; return the paths of the deleted files."""
+    checkpoints = sorted(
+        (settings.work_folder / "checkpoints").glob("*"), key=lambda path: path.stat().st_mtime, reverse=True
+    )
+    unfinished = unfinished_copy(settings.warehouse.resolve())
+    old = [*checkpoints[settings.checkpoints_kept :], *([unfinished] if unfinished.exists() else [])]
+    if settings.backup_folder.is_dir():
+        old += settings.backup_folder.glob(f".{settings.warehouse.stem}.*.unfinished")
+    for path in old:
+        remove_database(path)
+    return [str(path) for path in old]
+
+
+def _compacted_lately(connection: Connection) -> bool:
+    row = connection.execute(NIGHTS_SINCE_COMPACTION).fetchone()
+    return row is not None and row[0] < NIGHTS_BETWEEN_COMPACTIONS

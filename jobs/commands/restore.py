@@ -1,0 +1,60 @@
+"""`nextmart restore`: put a copy of the warehouse in its place."""
+
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from jobs.errors import NextmartError, UsageError
+from jobs.progress import say
+from jobs.settings import Settings
+from jobs.warehouse.backups import Backup, list_backups, put_back, why_unreadable
+
+
+def list_of_copies(settings: Settings) -> tuple[dict[str, Any], str]:
+    """Return the copies of the warehouse, newest first: for machines, and as lines for people."""
+    copies = list_backups(settings.backup_folder, settings.warehouse)
+    summary = [{"file": str(copy.path), "bytes": copy.bytes, "taken_at": copy.taken_at} for copy in copies]
+    lines = [f"{copy.path}  {copy.taken_at:%Y-%m-%d %H:%M} UTC  {copy.bytes / 1e6:,.1f} MB" for copy in copies]
+    return {"copies": summary}, "\n".join(lines) or f"there is no copy of {settings.warehouse}"
+
+
+def restore(settings: Settings, copy: Path | None) -> tuple[dict[str, Any], str]:
+    """Put the newest copy whose every row can be read, or the given copy, in the warehouse's place.
+
+    Returns
+    -------
+    What was done: for machines, and as lines for people
+
+    Raises
+    ------
+    NextmartError
+        If there is no good copy, or the warehouse is open in another process; nothing is changed then.
+    """
+    backup = _given_copy(copy) if copy else _newest_good_copy(settings)
+    kept = put_back(backup, settings.warehouse)
+    summary = {"restored": str(backup.path), "taken_at": backup.taken_at, "kept": str(kept) if kept else None}
+    lines = [f"{settings.warehouse} is the copy of {backup.taken_at:%Y-%m-%d %H:%M} UTC now ({backup.path})"]
+    lines += [f"the file of before is kept: {kept}; delete it when you no longer need it"] if kept else []
+    lines.append(
+        "what was loaded since then is missing: `nextmart load` takes it from feeds again; then `nextmart run`"
+    )
+    return summary, "\n".join(lines)
+
+
+def _given_copy(path: Path) -> Backup:
+    if not path.is_file():
+        raise UsageError(f"there is no copy {path}: `nextmart restore --list` shows those that there are")
+    status = path.stat()
+    return Backup(path, 0, status.st_size, datetime.fromtimestamp(status.st_mtime, UTC))
+
+
+def _newest_good_copy(settings: Settings) -> Backup:
+    copies = list_backups(settings.backup_folder, settings.warehouse)
+    for copy in copies:
+        problem = why_unreadable(copy.path, settings.warehouse.stem)
+        if problem is None:
+            return copy
+        say(f"WARN: a copy is damaged, an older one is tried: {problem}")
+    raise NextmartError(
+        f"there is no good copy of {settings.warehouse} in {settings.backup_folder} (setting backups_kept)"
+    )

@@ -1,0 +1,102 @@
+"""How many bytes and rows what belongs to the warehouse takes: for `nextmart status`."""
+
+from collections import Counter
+from pathlib import Path
+from typing import Any
+
+from jobs.progress import printable
+from jobs.settings import Settings
+from jobs.warehouse.backups import files_set_aside, list_backups
+from jobs.warehouse.compaction import read_file_size
+from jobs.warehouse.connection import Connection, count_rows, literal, quoted
+from jobs.warehouse.contents import TABLES
+
+TABLES_SHOWN = 8
+
+BLOCKS = """
+    -- The blocks of the file that hold rows of a table
+    select distinct block from (
+        select block_id as block from pragma_storage_info({table})
+        union all
+        select unnest(additional_block_ids) from pragma_storage_info({table})
+    )
+    where block >= 0
+"""
+
+
+def read_sizes(connection: Connection, settings: Settings) -> dict[str, Any]:
+    """Return the sizes, in bytes, of the warehouse, its tables and the files beside it, ready for JSON.
+
+    A block of the file that several tables share counts in equal parts for each of them. ``tables`` is in the order of
+    size, largest first.
+    """
+    size = read_file_size(connection)
+    backups = list_backups(settings.backup_folder, settings.warehouse)
+    return {
+        "warehouse": {"bytes": _file_bytes([settings.warehouse]), "free_share": round(size.free_share, 3)},
+        "published": {"bytes": _file_bytes([settings.published])},
+        "logs": {"bytes": _file_bytes((settings.work_folder / "logs").glob("*"))},
+        "checkpoints": {"bytes": _file_bytes((settings.work_folder / "checkpoints").glob("*"))},
+        "backups": {
+            "bytes": sum(backup.bytes for backup in backups),
+            "copies": len(backups),
+            "newest": str(backups[0].path) if backups else None,
+            "newest_taken_at": backups[0].taken_at if backups else None,
+        },
+        "set_aside": [
+            {"file": str(path), "bytes": _file_bytes([path])} for path in files_set_aside(settings.warehouse)
+        ],
+        "tables": _table_sizes(connection),
+    }
+
+
+def size_lines(sizes: dict[str, Any]) -> list[str]:
+    """Return the sizes (:func:`read_sizes`) as lines for people: the files, and the largest tables."""
+    warehouse, backups, tables = sizes["warehouse"], sizes["backups"], sizes["tables"]
+    lines = [
+        _line("warehouse file", warehouse["bytes"], f"{100 * warehouse['free_share']:.0f} % of it free"),
+        _line("published file", sizes["published"]["bytes"]),
+        _line("dbt's logs", sizes["logs"]["bytes"]),
+    ]
+    if sizes["checkpoints"]["bytes"]:
+        lines.append(_line("checkpoints of trainings", sizes["checkpoints"]["bytes"]))
+    if backups["copies"]:
+        copies = "1 copy, of" if backups["copies"] == 1 else f"{backups['copies']} copies, newest of"
+        newest = f"{copies} {backups['newest_taken_at']:%Y-%m-%d %H:%M} UTC"
+        lines.append(_line("backups", backups["bytes"], newest))
+    else:
+        lines.append(f"{'backups':<32}{'none':>12}  (setting backups_kept)")
+    lines += [_line(f"set aside: {Path(file['file']).name}", file["bytes"]) for file in sizes["set_aside"]]
+    lines += [_line(table["table"], table["bytes"], f"{table['rows']:,} rows") for table in tables[:TABLES_SHOWN]]
+    if len(tables) > TABLES_SHOWN:
+        rest = tables[TABLES_SHOWN:]
+        lines.append(_line(f"{len(rest)} smaller tables", sum(table["bytes"] for table in rest)))
+    return lines
+
+
+def _line(label: str, byte_count: float, note: str = "") -> str:
+    return printable(f"{label:<32}{byte_count / 1e6:>9,.1f} MB{f'  {note}' if note else ''}")
+
+
+def _file_bytes(paths: Any) -> int:
+    return sum(path.stat().st_size for path in paths if path.is_file())
+
+
+def _table_sizes(connection: Connection) -> list[dict[str, Any]]:
+    blocks, row_counts = {}, {}
+    for schema, table in connection.execute(TABLES).fetchall():
+        name, relation = f"{schema}.{table}", f"{quoted(schema)}.{quoted(table)}"
+        query = BLOCKS.format(table=literal(relation))
+        blocks[name] = [block for (block,) in connection.execute(query).fetchall()]
+        row_counts[name] = count_rows(connection, relation)
+    sharing_tables = Counter(block for of_table in blocks.values() for block in of_table)
+    block_size = (connection.execute("select max(block_size) from pragma_database_size()").fetchone() or (0,))[0]
+    sizes = [
+        {
+            "table": name,
+            "rows": row_counts[name],
+            "bytes": round(sum(block_size / sharing_tables[block] for block in of_table)),
+        }
+        for name, of_table in blocks.items()
+    ]
+    return sorted(sizes, key=lambda size: (-size["bytes"], size["table"]))

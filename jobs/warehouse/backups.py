@@ -1,0 +1,192 @@
+"""Copies of the warehouse: taken and verified, listed, put back.
+
+A copy is the whole file. It counts only once every row of it has been read, for which DuckDB checks the sum of every
+block: a copy of a damaged warehouse never takes the place of a good one.
+"""
+
+import os
+import re
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import BinaryIO
+
+from jobs.errors import NextmartError
+from jobs.files import fsync_folder, keep_owner_and_mode, remove_database
+from jobs.warehouse.contents import RowsByTable, opened_to_read, read_rows
+
+if os.name == "posix":
+    import fcntl
+
+
+@dataclass(frozen=True)
+class Backup:
+    """A verified copy of the warehouse.
+
+    Attributes
+    ----------
+    number : int
+        Copies are numbered in the order in which they were taken, whatever the clock says.
+    taken_at : datetime
+        When the copy was written, by this machine's clock then.
+    """
+
+    path: Path
+    number: int
+    bytes: int
+    taken_at: datetime
+
+
+def list_backups(folder: Path, warehouse: Path) -> list[Backup]:
+    """Return the copies of a warehouse in the folder of copies, newest first."""
+    named = re.compile(re.escape(warehouse.stem) + r"\.(\d{6})\.duckdb")
+    found = []
+    for path in folder.glob(f"{warehouse.stem}.*.duckdb") if folder.is_dir() else ():
+        if numbered := named.fullmatch(path.name):
+            status = path.stat()
+            taken_at = datetime.fromtimestamp(status.st_mtime, UTC)
+            found.append(Backup(path, int(numbered[1]), status.st_size, taken_at))
+    return sorted(found, key=lambda backup: backup.number, reverse=True)
+
+
+def take_backup(warehouse: Path, folder: Path) -> Backup:
+    """Copy a warehouse that no process has open to write, and has no write-ahead log; verify the copy; return it.
+
+    Raises
+    ------
+    NextmartError
+        If the disk has too little space, another process has the warehouse open to write, or a row of the copy can't
+        be read; then no copy is added, and those taken before stay.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    newest = max((backup.number for backup in list_backups(folder, warehouse)), default=0)
+    target = folder / f"{warehouse.stem}.{newest + 1:06}.duckdb"
+    copy_verified(warehouse, target, warehouse.stem)
+    return list_backups(folder, warehouse)[0]
+
+
+def copy_verified(source: Path, target: Path, name: str) -> RowsByTable:
+    """Copy a warehouse file to ``target``, whole and verified or not at all; return what it holds.
+
+    Parameters
+    ----------
+    name : str
+        The stem of the warehouse's file name, by which its views name the database.
+    """
+    unfinished = target.with_name(f".{target.name}.unfinished")
+    remove_database(unfinished)  # a copy that was killed may have left one
+    _require_space(source, target.parent)
+    try:
+        with locked_against_writers(source) as original, unfinished.open("wb") as copy:
+            if source.with_name(source.name + ".wal").exists():
+                raise NextmartError(f"a process has written to {source} just now: copy it again later")
+            shutil.copyfileobj(original, copy, 1 << 22)
+            copy.flush()
+            os.fsync(copy.fileno())
+        with opened_to_read(unfinished, name) as connection:
+            rows = read_rows(connection)
+        keep_owner_and_mode(source, unfinished)
+        unfinished.replace(target)
+        fsync_folder(target.parent)
+    finally:
+        remove_database(unfinished)
+    return rows
+
+
+def why_unreadable(backup: Path, name: str) -> str | None:
+    """Read every row of a copy; return why that fails, or None if the copy is good."""
+    try:
+        with opened_to_read(backup, name) as connection:
+            read_rows(connection)
+    except NextmartError as error:
+        return str(error)
+    return None
+
+
+def drop_old_backups(folder: Path, warehouse: Path, kept: int) -> list[Path]:
+    """Delete all but the ``kept`` newest copies; return the paths of those that were deleted."""
+    old = [backup.path for backup in list_backups(folder, warehouse)[kept:]]
+    for path in old:
+        path.unlink()
+    return old
+
+
+def put_back(backup: Backup, warehouse: Path) -> Path | None:
+    """Put a copy in the warehouse's place; return where the warehouse of before stands, None if there was none.
+
+    The warehouse of before, with its write-ahead log, is kept beside the new one. At each moment a file stands under
+    the warehouse's name.
+
+    Raises
+    ------
+    NextmartError
+        If a row of the copy can't be read, the disk has too little space, or a process has the warehouse open; the
+        warehouse then stays as it is.
+    """
+    warehouse = warehouse.resolve()
+    restored = warehouse.with_name(f".{warehouse.name}.restored")
+    copy_verified(backup.path, restored, warehouse.stem)
+    try:
+        if not warehouse.exists():
+            restored.replace(warehouse)
+            kept = None
+        else:
+            with locked_against_writers(warehouse):
+                kept = _keep_aside(warehouse)
+                restored.replace(warehouse)
+        fsync_folder(warehouse.parent)
+    finally:
+        remove_database(restored)
+    return kept
+
+
+def files_set_aside(warehouse: Path) -> list[Path]:
+    """Return the warehouses that were replaced by a copy, and were kept beside it."""
+    return sorted(warehouse.parent.glob(f"{warehouse.name}.before-restore-*"))
+
+
+def _keep_aside(warehouse: Path) -> Path:
+    """Give the warehouse, and its write-ahead log, a second name; return it. The log loses its first name."""
+    number = 1
+    while (aside := warehouse.with_name(f"{warehouse.name}.before-restore-{number}")).exists():
+        number += 1
+    log = warehouse.with_name(warehouse.name + ".wal")
+    try:
+        aside.hardlink_to(warehouse)
+    except OSError:  # this disk knows no second names
+        warehouse.replace(aside)
+    if log.exists():
+        log.replace(aside.with_name(aside.name + ".wal"))  # it would be played into the copy
+    return aside
+
+
+@contextmanager
+def locked_against_writers(path: Path) -> Iterator[BinaryIO]:
+    """Open a file and hold the lock of a reader, as DuckDB does, so that no process can open it to write.
+
+    No DuckDB connection of this process may have the file open: closing the file here would end its lock.
+
+    Raises
+    ------
+    NextmartError
+        If a process has the file open to write.
+    """
+    with path.open("rb") as file:
+        if os.name == "posix":
+            try:
+                fcntl.lockf(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
+            except OSError as error:
+                raise NextmartError(f"{path} is open in another process: end that process, or wait for it") from error
+        yield file
+
+
+def _require_space(source: Path, folder: Path) -> None:
+    free, needed = shutil.disk_usage(folder).free, source.stat().st_size
+    if free < needed:
+        raise NextmartError(
+            f"a copy of {source} needs {needed / 1e6:,.0f} MB in {folder}, where {free / 1e6:,.0f} MB are free; "
+            "nothing was copied"
+        )

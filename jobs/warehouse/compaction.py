@@ -1,0 +1,110 @@
+"""Compaction: a copy of the warehouse without its free blocks takes the warehouse's place, by a rename.
+
+DuckDB reuses the blocks of deleted rows, and never gives them back. The copy is written beside the warehouse, compared
+with it row by row, and made durable before the rename: a kill at any moment leaves the old file or the new one.
+"""
+
+import os
+import shutil
+from dataclasses import dataclass
+from pathlib import Path
+
+from jobs.errors import NextmartError
+from jobs.files import fsync_folder, keep_owner_and_mode, remove_database
+from jobs.warehouse.connection import Connection, literal, quoted
+from jobs.warehouse.contents import opened_to_read, read_definitions, read_rows
+
+SMALLEST_COMPACTED = 64 * 1024**2
+"""A warehouse of fewer bytes is never compacted: half of a small file is often free, and costs nothing."""
+
+FILE_SIZE = """
+    select block_size * total_blocks as bytes, block_size * free_blocks as free_bytes
+    from pragma_database_size() where database_name = current_database()
+"""
+
+
+@dataclass(frozen=True)
+class FileSize:
+    """The size of a warehouse file in bytes, and how many of them hold nothing."""
+
+    bytes: int
+    free_bytes: int
+
+    @property
+    def free_share(self) -> float:
+        """The share of the file that holds nothing."""
+        return self.free_bytes / self.bytes if self.bytes else 0.0
+
+
+def read_file_size(connection: Connection) -> FileSize:
+    """Return the size of the open warehouse, as DuckDB counts its blocks."""
+    return FileSize(*(connection.execute(FILE_SIZE).fetchone() or (0, 0)))
+
+
+def is_worthwhile(size: FileSize, free_share: float) -> bool:
+    """Tell whether a file is to be compacted: it is not small, and at least ``free_share`` of it is free."""
+    return size.bytes >= SMALLEST_COMPACTED and size.free_share >= free_share
+
+
+def compact(path: Path) -> FileSize:
+    """Replace a warehouse, which no process has open to write, by a copy without free blocks; return the new size.
+
+    The file has no write-ahead log: the caller has checkpointed and closed it. Other processes may read it meanwhile,
+    and then keep the old file; none can open it to write, because it is open to read here.
+
+    Raises
+    ------
+    NextmartError
+        If the disk has too little space, the file is damaged, a process has written to it in between, or the copy
+        differs; the warehouse then stays as it is.
+    """
+    path = path.resolve()  # a link stays a link
+    unfinished = unfinished_copy(path)
+    remove_database(unfinished)  # a compaction that was killed may have left one
+    try:
+        with opened_to_read(path, path.stem) as connection:
+            if path.with_name(path.name + ".wal").exists():
+                raise NextmartError(f"a process has written to {path} just now: compact it again later")
+            size = read_file_size(connection)
+            _require_space(path, size.bytes - size.free_bytes)
+            connection.execute(f"attach {literal(str(unfinished))} as nextmart_compacted")
+            connection.execute(f"copy from database {quoted(path.stem)} to nextmart_compacted")
+            connection.execute("detach nextmart_compacted")
+            _require_equal(connection, path, unfinished)
+            keep_owner_and_mode(path, unfinished)
+            with unfinished.open("rb") as file:
+                os.fsync(file.fileno())
+            unfinished.replace(path)
+            fsync_folder(path.parent)
+    finally:
+        remove_database(unfinished)
+    with opened_to_read(path, path.stem) as connection:
+        return read_file_size(connection)
+
+
+def unfinished_copy(path: Path) -> Path:
+    """Return the path of the copy that takes the place of ``path`` once it is complete."""
+    return path.with_name(f".{path.name}.unfinished")
+
+
+def _require_space(path: Path, copied_bytes: int) -> None:
+    free, needed = shutil.disk_usage(path.parent).free, round(1.1 * copied_bytes)
+    if free < needed:
+        raise NextmartError(
+            f"compacting {path} needs {needed / 1e6:,.0f} MB in {path.parent}, where {free / 1e6:,.0f} MB are free; "
+            "the warehouse stays as it is"
+        )
+
+
+def _require_equal(connection: Connection, path: Path, copy: Path) -> None:
+    """Raise NextmartError if the copy lacks a row or a definition of the open warehouse."""
+    with opened_to_read(copy, path.stem) as copied:
+        expected, found = read_rows(connection), read_rows(copied)
+        differing = sorted(table for table in expected if expected[table] != found.get(table))
+        expected_definitions, found_definitions = read_definitions(connection), set(read_definitions(copied))
+        differing += [f"{kind} {name}" for kind, name, *rest in expected_definitions
+                      if (kind, name, *rest) not in found_definitions]  # fmt: skip
+    if differing:
+        raise NextmartError(
+            f"the compacted copy of {path} differs in {', '.join(differing)}; the warehouse stays as it is"
+        )

@@ -1,0 +1,11 @@
+"""The steps that bring an older warehouse to the present shape: a file each, in the order of their numbers.
+
+A file ``mNNNN_what_it_does.py`` says in its docstring what changes, and has a function ``upgrade(connection)``, which
+runs in a transaction together with the row of ``ml.schema_versions`` that records it. The number is the version of the
+warehouse's schema after the step. If rows that dbt has built keep an old meaning after the step, the file's constant
+``FULL_REFRESH`` says which; `nextmart run` then advises one full refresh.
+
+The step of a new column runs before ``sql/ddl`` creates the tables that are missing, so a table may be missing.
+``sql/ddl`` always has the present shape: a new column stands there too, for new warehouses. A table that is only new
+needs no step; a view that changes does, because ``sql/ddl`` is executed after steps and where a table is missing.
+"""

@@ -1,0 +1,26 @@
+"""Adding a column to a table of an older warehouse."""
+
+import duckdb
+
+OWN_TABLE = """
+    select true from duckdb_tables()
+    where database_name = current_database() and schema_name || '.' || table_name = ?
+"""
+
+
+def add_column(connection: duckdb.DuckDBPyConnection, table: str, column: str, column_type: str) -> bool:
+    """Add a column to a table; return whether the warehouse has such a table of its own.
+
+    A user's view that stands in for a table stays as it is.
+
+    Parameters
+    ----------
+    table : str
+        The table with its schema, such as ``raw.items``.
+    column_type : str
+        The type, and the default that old rows get; without a default they get null.
+    """
+    is_own_table = connection.execute(OWN_TABLE, [table]).fetchone() is not None
+    if is_own_table:
+        connection.execute(f"alter table {table} add column if not exists {column} {column_type}")
+    return is_own_table

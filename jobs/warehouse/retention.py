@@ -1,0 +1,83 @@
+"""Retention: rows that only grow in number, and how many of them stay. What explains the live models stays for good.
+
+All limits are numbers of rows, runs or models, newest first, and none is an age: a wrong clock deletes nothing.
+"""
+
+from dataclasses import dataclass
+
+from jobs.warehouse.connection import Connection, transaction
+
+DELETE_OLD_RUNS = """
+    -- A run that cost money stays, and so does each job's newest finished run, from which the next one goes on
+    delete from ml.job_runs where coalesce(cost, 0) = 0 and status <> 'running' and run_id not in (
+        select run_id from ml.job_runs
+        qualify row_number() over (partition by job order by started_at desc, run_id desc) <= $job_runs_kept
+            or row_number() over (partition by job, status order by started_at desc, run_id desc) <= $runs_kept
+    )
+"""
+
+CREATE_OLD_MODELS = """
+    -- Models of which nothing stays: they have no weights, were never live, are in no comparison of a model that was,
+    -- and are older than the newest of their family
+    create or replace temp table old_models as
+    select model_version from ml.models
+    where weights is null and status <> 'live'
+        and model_version not in (select model_version from ml.champions where is_live)
+        and model_version not in (
+            select compared_with from ml.champions
+            where compared_with is not null
+                and model_version in (select model_version from ml.champions where is_live)
+        )
+        and model_version not in (select model_version from ml.recommendations)
+        and model_version not in (
+            select model_version from ml.models
+            qualify
+                row_number() over (partition by model order by finished_at desc, model_version desc) <= $metrics_kept
+        )
+"""
+
+TABLES_OF_MODELS = ("ml.model_metrics", "ml.model_ranks", "ml.champions", "ml.models")
+
+DELETE_UNREADABLE_ROWS = """
+    delete from raw.unreadable_rows where rowid not in (
+        select rowid from raw.unreadable_rows order by loaded_at desc, rowid desc limit $unreadable_rows_kept
+    )
+"""
+
+
+@dataclass(frozen=True)
+class Retention:
+    """How many of what stays; the fields are settings of the same names."""
+
+    job_runs_kept: int
+    metrics_kept: int
+    unreadable_rows_kept: int
+    runs_kept: int
+
+
+def delete_old_rows(connection: Connection, retention: Retention) -> dict[str, int]:
+    """Delete what is past retention, in one transaction; return the number of deleted rows by table, where any was."""
+    deleted = {}
+    with transaction(connection):
+        connection.execute(CREATE_OLD_MODELS, {"metrics_kept": retention.metrics_kept})
+        for table in TABLES_OF_MODELS:
+            deleted[table] = _count_deleted(
+                connection,
+                f"delete from {table} where model_version in (from old_models)",  # noqa: S608
+                {},
+            )
+        deleted["ml.job_runs"] = _count_deleted(
+            connection,
+            DELETE_OLD_RUNS,
+            {"job_runs_kept": retention.job_runs_kept, "runs_kept": retention.runs_kept},
+        )
+        deleted["raw.unreadable_rows"] = _count_deleted(
+            connection, DELETE_UNREADABLE_ROWS, {"unreadable_rows_kept": retention.unreadable_rows_kept}
+        )
+        connection.execute("drop table old_models")
+    return {table: count for table, count in deleted.items() if count}
+
+
+def _count_deleted(connection: Connection, statement: str, parameters: dict[str, int]) -> int:
+    row = connection.execute(statement, parameters).fetchone()
+    return int(row[0]) if row else 0

@@ -1,0 +1,211 @@
+"""Retention, compaction when it is due, copies at night, and the copies that hold a person who is forgotten."""
+
+import shutil
+
+import pytest
+
+from jobs.commands import maintain as maintain_module
+from jobs.commands.forget import Person
+from jobs.commands.forgotten_copies import forget_in_copies
+from jobs.commands.maintain import maintain
+from jobs.commands.restore import restore
+from jobs.commands.sizes import read_sizes, size_lines
+from jobs.errors import NextmartError
+from jobs.settings import Settings
+from jobs.warehouse.backups import list_backups
+from jobs.warehouse.connection import connect, prepare_warehouse
+
+FILL = """
+    insert into ml.job_runs (run_id, job, started_at, status, cost)
+    select format('{}-{:04}', job, i), job, '2026-01-01'::timestamptz + to_days(i::integer),
+        case when i = 0 then 'done' else 'unchanged' end, case when i = 1 then 0.5 else 0 end
+    from range(40) as t (i), (values ('recommend'), ('embed')) as jobs (job);
+
+    -- models 0 to 9, oldest first: 0 was live once, compared with 1; 9 is live
+    insert into ml.models by name
+    select format('m{}', i) as model_version, 'popularity' as model, '{}' as parameters, 'f' as fingerprint,
+        1 as training_rows, 0 as seed, '2026-01-01'::timestamptz + to_days(i::integer) as started_at,
+        started_at as finished_at, case when i = 9 then 'live' else 'retired' end as status,
+        case when i >= 7 then 'w'::blob end as weights, '1' as code_version
+    from range(10) as t (i);
+    insert into ml.model_metrics by name
+    select model_version, 'cutoff/test' as split, 'ndcg' as metric, 20 as k, 'all' as segment, 0.5 as value, 1 as n,
+        finished_at as measured_at
+    from ml.models;
+    insert into ml.champions by name
+    select finished_at as changed_at, model_version, 'popularity' as family, model_version in ('m0', 'm9') as is_live,
+        false as pinned, 'reason' as reason, case when model_version = 'm0' then 'm1' end as compared_with
+    from ml.models;
+    insert into raw.unreadable_rows (table_name, line, loaded_at) select 'events', i, now() from range(20) as t (i);
+    insert into raw.events (event_id, visitor_id) values ('e1', 'ann'), ('e2', 'bob');
+"""
+
+
+@pytest.fixture(scope="module")
+def filled(tmp_path_factory):
+    path = tmp_path_factory.mktemp("filled") / "warehouse.duckdb"
+    with connect(path) as connection:
+        prepare_warehouse(connection)
+        connection.execute(FILL)
+    return path
+
+
+@pytest.fixture
+def settings(filled, tmp_path):
+    shutil.copy(filled, tmp_path / "warehouse.duckdb")
+    names = ("warehouse", "published", "work_folder", "backup_folder")
+    files = ("warehouse.duckdb", "published.duckdb", ".nextmart", "backups")
+    paths = {name: tmp_path / file for name, file in zip(names, files, strict=True)}
+    return Settings(**paths, job_runs_kept=10, metrics_kept=3, unreadable_rows_kept=5)
+
+
+def column(settings, query):
+    with connect(settings.warehouse, read_only=True) as connection:
+        return [value for (value,) in connection.execute(query).fetchall()]
+
+
+def test_what_is_past_retention_goes_and_what_explains_the_live_models_stays(settings):
+    summary = maintain(settings, 0)
+    assert summary["detail"]["deleted"] == {
+        "ml.model_metrics": 5, "ml.champions": 5, "ml.models": 5, "ml.job_runs": 2 * (40 - 10 - 2),
+        "raw.unreadable_rows": 15,
+    }  # fmt: skip
+    for table in ("ml.models", "ml.model_metrics", "ml.champions"):
+        assert column(settings, f"select model_version from {table} order by all") == ["m0", "m1", "m7", "m8", "m9"]
+    runs = column(settings, "select run_id from ml.job_runs where job = 'recommend' order by all")
+    # the newest finished run, the run that cost money, and the ten newest
+    assert runs == ["recommend-0000", "recommend-0001", *(f"recommend-{number:04}" for number in range(30, 40))]
+    assert column(settings, "select min(line) from raw.unreadable_rows") == [15]
+    again = maintain(settings, 0)
+    assert (again["status"], again["detail"]["deleted"]) == ("unchanged", {})
+
+
+def test_old_checkpoints_and_what_kills_left_go(settings):
+    folder = settings.work_folder / "checkpoints"
+    folder.mkdir(parents=True)
+    for number in range(12):
+        (folder / f"{number}.safetensors").write_bytes(b"weights")
+    left = settings.warehouse.with_name(".warehouse.duckdb.unfinished")
+    left.write_bytes(b"half a copy")
+    maintain(settings, 0)
+    assert len(list(folder.iterdir())) == 10
+    assert not left.exists()
+
+
+def test_a_night_compacts_at_most_every_seventh_time_and_by_day_at_once(settings, monkeypatch):
+    monkeypatch.setattr("jobs.warehouse.compaction.SMALLEST_COMPACTED", 0)
+    settings = settings.model_copy(update={"compact_free_share": 0.001})
+
+    def free_some():
+        with connect(settings.warehouse) as connection:
+            connection.execute("create table ml.x as select repeat('x', 999) || i as t from range(9000) as t (i)")
+            connection.execute("checkpoint; drop table ml.x")
+            connection.execute(
+                "insert into ml.job_runs (run_id, job, started_at, status) "
+                "select 'publish-' || count(*), 'publish', now(), 'done' from ml.job_runs"
+            )
+
+    free_some()
+    detail = maintain(settings, 0, at_night=True)["detail"]
+    assert detail["bytes_after"] < detail["bytes_before"]
+    for night in range(1, 8):
+        free_some()
+        assert maintain(settings, 0, at_night=True)["detail"]["compacted"] == (night == 7), night
+    free_some()
+    assert maintain(settings, 0)["detail"]["compacted"]
+
+
+def test_a_night_goes_on_without_a_compaction_that_fails(settings, monkeypatch):
+    def fail(path):
+        raise NextmartError("no space")
+
+    monkeypatch.setattr("jobs.warehouse.compaction.SMALLEST_COMPACTED", 0)
+    monkeypatch.setattr(maintain_module, "compact", fail)
+    settings = settings.model_copy(update={"compact_free_share": 1e-9})
+    with connect(settings.warehouse) as connection:
+        connection.execute("create table ml.x as select repeat('x', 999) || i as t from range(9000) as t (i)")
+        connection.execute("checkpoint; drop table ml.x")
+    assert maintain(settings, 0, at_night=True)["detail"]["not_compacted"] == "no space"
+    with pytest.raises(NextmartError, match="no space"):
+        maintain(settings, 0)
+
+
+def test_each_night_takes_a_copy_and_a_damaged_warehouse_is_said_with_what_to_type(settings):
+    settings = settings.model_copy(update={"backups_kept": 2})
+    for _ in range(3):
+        maintain(settings, 0, at_night=True)
+    copies = list_backups(settings.backup_folder, settings.warehouse)
+    assert [copy.number for copy in copies] == [3, 2]
+    events = column(settings, "select event_id from raw.events")
+    with settings.warehouse.open("r+b") as file:
+        file.seek(0)
+        file.write(bytes(4096))
+    with pytest.raises(NextmartError, match="nextmart restore"):
+        maintain(settings, 0, at_night=True)
+    assert list_backups(settings.backup_folder, settings.warehouse) == copies
+    copies[0].path.write_bytes(b"torn as well")
+    summary, text = restore(settings, None)
+    assert summary["restored"] == str(copies[1].path)
+    assert summary["kept"] in text
+    assert column(settings, "select event_id from raw.events") == events
+
+
+def test_without_a_good_copy_a_restore_changes_nothing(settings):
+    before = settings.warehouse.read_bytes()
+    with pytest.raises(NextmartError, match=r"no good copy of .*backups_kept"):
+        restore(settings, None)
+    assert settings.warehouse.read_bytes() == before
+
+
+def test_copies_that_hold_a_forgotten_person_make_room_for_a_new_one(settings):
+    settings = settings.model_copy(update={"backups_kept": 3})
+    maintain(settings, 0)
+    with connect(settings.warehouse) as connection:
+        connection.execute("delete from raw.events where visitor_id = 'ann'")
+    outcome = forget_in_copies(settings, Person("visitor", "ann"), ["ann"], 0)
+    [left] = list_backups(settings.backup_folder, settings.warehouse)
+    assert [path.name for path in outcome.deleted] == ["warehouse.000001.duckdb"]
+    assert (left.path, outcome.still_held) == (outcome.new_copy, [])
+    # a copy without the person stays
+    assert forget_in_copies(settings, Person("visitor", "ann"), ["ann"], 0).deleted == []
+    assert list_backups(settings.backup_folder, settings.warehouse) == [left]
+
+
+def test_copies_are_named_when_no_new_one_can_be_taken(settings, monkeypatch):
+    def fail(settings, wait_seconds):
+        raise NextmartError("no space")
+
+    settings = settings.model_copy(update={"backups_kept": 1})
+    maintain(settings, 0)
+    [copy] = list_backups(settings.backup_folder, settings.warehouse)
+    monkeypatch.setattr("jobs.commands.forgotten_copies.back_up", fail)
+    outcome = forget_in_copies(settings, Person("visitor", "ann"), ["ann"], 0)
+    assert outcome.still_held == [f"{copy.path} holds this person, and no new copy could be taken: no space"]
+    assert copy.path.exists()
+
+
+def test_a_warehouse_that_was_set_aside_is_named_if_it_holds_the_person_or_cant_be_read(settings):
+    aside, torn, other = (
+        settings.warehouse.with_name(f"warehouse.duckdb.before-restore-{number}") for number in (1, 2, 3)
+    )
+    shutil.copy(settings.warehouse, aside)
+    torn.write_bytes(b"torn")
+    with connect(settings.warehouse) as connection:
+        connection.execute("delete from raw.events where visitor_id = 'ann'")
+    shutil.copy(settings.warehouse, other)
+    outcome = forget_in_copies(settings, Person("visitor", "ann"), ["ann"], 0)
+    assert outcome.still_held == [
+        f"{torn} is damaged, and may hold this person", f"{aside} holds this person: a copy has replaced it"
+    ]  # fmt: skip
+
+
+def test_sizes_show_files_and_tables(settings):
+    maintain(settings.model_copy(update={"backups_kept": 1}), 0)
+    with connect(settings.warehouse, read_only=True) as connection:
+        sizes = read_sizes(connection, settings)
+    tables = {table["table"]: table for table in sizes["tables"]}
+    assert tables["ml.models"]["rows"] == 5
+    assert 0 < sum(table["bytes"] for table in sizes["tables"]) <= sizes["warehouse"]["bytes"]
+    assert sizes["backups"]["copies"] == 1
+    lines = size_lines(sizes)
+    assert any(line.startswith("backups") and "1 copy, of" in line for line in lines)

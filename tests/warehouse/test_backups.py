@@ -1,0 +1,139 @@
+"""Copies of the warehouse: a damaged block is found, never replaces a good copy, and a restore puts one back."""
+
+import shutil
+
+import duckdb
+import pytest
+
+from jobs.errors import NextmartError
+from jobs.warehouse import backups
+from jobs.warehouse.backups import drop_old_backups, list_backups, put_back, take_backup, why_unreadable
+from jobs.warehouse.connection import connect
+from jobs.warehouse.contents import opened_to_read, read_rows
+from jobs.warehouse.damage import damage_advice
+
+PAGE = 4096
+
+# text of equal words would cancel out in DuckDB's sums of blocks
+FILL = """
+    create schema raw; create schema ml;
+    create table raw.events as select 'e' || i as event_id, hash(i) as number from range(300000) as t (i);
+    create table ml.models as
+    select id, string_agg(md5(concat(id, '-', part)))::blob as weights
+    from range(4) as models (id), range(16000) as parts (part)
+    group by id;
+"""
+
+
+@pytest.fixture(scope="module")
+def filled(tmp_path_factory):
+    path = tmp_path_factory.mktemp("filled") / "warehouse.duckdb"
+    with duckdb.connect(str(path)) as connection:
+        connection.execute(FILL)
+    return path
+
+
+@pytest.fixture
+def warehouse(filled, tmp_path):
+    return shutil.copy(filled, tmp_path / "warehouse.duckdb")
+
+
+def rows_of(path):
+    with opened_to_read(path, "warehouse") as connection:
+        return read_rows(connection)
+
+
+def tear(path, offset):
+    """Write zeros over a page, as a write that a power cut broke off may leave one."""
+    with path.open("r+b") as file:
+        file.seek(offset)
+        file.write(bytes(PAGE))
+
+
+def test_copies_are_numbered_verified_and_the_newest_are_kept(warehouse, tmp_path):
+    folder = tmp_path / "backups"
+    for _ in range(4):
+        backup = take_backup(warehouse, folder)
+        drop_old_backups(folder, warehouse, 2)
+    assert [copy.number for copy in list_backups(folder, warehouse)] == [4, 3]
+    assert sorted(path.name for path in folder.iterdir()) == ["warehouse.000003.duckdb", "warehouse.000004.duckdb"]
+    assert rows_of(backup.path) == rows_of(warehouse)
+    assert why_unreadable(backup.path, "warehouse") is None
+
+
+def test_a_page_of_zeros_anywhere_is_found_or_holds_nothing(filled, tmp_path):
+    expected, found = rows_of(filled), 0
+    torn = tmp_path / "torn.duckdb"
+    pages = filled.stat().st_size // PAGE
+    for page in (0, 1, 2, *range(3, pages, max(1, pages // 24))):
+        shutil.copy(filled, torn)
+        tear(torn, page * PAGE)
+        if why_unreadable(torn, "warehouse"):
+            found += 1
+        else:  # zeros over a block that is free, or over what was zeros before
+            assert rows_of(torn) == expected, page
+    assert found > 20
+
+
+@pytest.mark.parametrize("page", [0, 1, 3, 64 + 3, 200])
+def test_a_damaged_warehouse_takes_no_copys_place_and_can_be_put_back(warehouse, tmp_path, page):
+    folder, expected = tmp_path / "backups", rows_of(warehouse)
+    good = take_backup(warehouse, folder)
+    tear(warehouse, page * PAGE)
+    with pytest.raises(NextmartError, match=r"can't be (read|opened)"):
+        take_backup(warehouse, folder)
+    assert [path.name for path in folder.iterdir()] == [good.path.name]
+    damaged = warehouse.read_bytes()
+    kept = put_back(good, warehouse)
+    assert rows_of(warehouse) == expected
+    assert kept.read_bytes() == damaged
+    assert good.path.exists()
+
+
+@pytest.mark.parametrize("page", [0, 1, 2])
+def test_a_warehouse_that_cant_be_opened_names_the_restore(warehouse, page):
+    tear(warehouse, page * PAGE)
+    if why_unreadable(warehouse, "warehouse"):
+        with pytest.raises(NextmartError, match="nextmart restore"):
+            connect(warehouse)
+    else:
+        assert page == 2  # the older of two headers, which DuckDB no longer needs
+
+
+def test_an_error_that_means_no_damage_names_no_restore():
+    assert damage_advice("Catalog Error: Table with name events does not exist!") == ""
+
+
+def test_a_damaged_copy_is_not_put_back(warehouse, tmp_path):
+    copy = take_backup(warehouse, tmp_path / "backups")
+    tear(copy.path, 3 * PAGE)
+    before = warehouse.read_bytes()
+    with pytest.raises(NextmartError, match=r"can't be (read|opened)"):
+        put_back(copy, warehouse)
+    assert warehouse.read_bytes() == before
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["backups", "warehouse.duckdb"]
+
+
+def test_a_write_ahead_log_of_before_is_kept_and_not_played_into_the_copy(warehouse, tmp_path):
+    copy, expected = take_backup(warehouse, tmp_path / "backups"), rows_of(warehouse)
+    log = warehouse.with_name("warehouse.duckdb.wal")
+    log.write_bytes(b"half a log")
+    kept = put_back(copy, warehouse)
+    assert kept.with_name(kept.name + ".wal").read_bytes() == b"half a log"
+    assert not log.exists()
+    assert rows_of(warehouse) == expected
+
+
+def test_a_missing_warehouse_is_put_back(warehouse, tmp_path):
+    copy, expected = take_backup(warehouse, tmp_path / "backups"), rows_of(warehouse)
+    warehouse.unlink()
+    assert put_back(copy, warehouse) is None
+    assert rows_of(warehouse) == expected
+
+
+def test_too_little_space_is_said_and_no_copy_goes(warehouse, tmp_path, monkeypatch):
+    copy = take_backup(warehouse, tmp_path / "backups")
+    monkeypatch.setattr(backups.shutil, "disk_usage", lambda folder: type("Usage", (), {"free": 10}))
+    with pytest.raises(NextmartError, match=r"needs \d+ MB .* nothing was copied"):
+        take_backup(warehouse, tmp_path / "backups")
+    assert list_backups(tmp_path / "backups", warehouse) == [copy]
