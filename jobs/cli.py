@@ -2,7 +2,7 @@
 
 Results go to stdout: a report for people, or with ``--json`` a summary for machines, of an error too. Progress,
 warnings and errors go to stderr.
-Exit codes: 0 done, 1 failed, 2 wrong usage or settings.
+Exit codes: 0 done, 1 failed, 2 wrong usage or settings, 130 interrupted by Ctrl-C, 143 ended by SIGTERM.
 """
 
 import io
@@ -12,15 +12,16 @@ import shlex
 import sys
 import traceback
 from collections.abc import Collection, Iterable, Iterator
-from contextlib import closing, contextmanager
+from contextlib import closing, contextmanager, nullcontext
 from datetime import UTC, datetime, time
 from importlib.metadata import version
 from pathlib import Path
 from time import monotonic
-from typing import Annotated, Any
+from typing import Annotated, Any, NoReturn
 
 import duckdb
 import typer
+from typer.core import TyperGroup
 
 from jobs.commands import load_options
 from jobs.commands.demo_files import WORK_FOLDER, remove_earlier_demo
@@ -39,6 +40,7 @@ from jobs.commands.terminal import embed_summary_line, print_plans, print_recomm
 from jobs.embedding.backfill import EmbedOptions
 from jobs.embedding.plan import plan_embedding, plans_as_dictionary
 from jobs.errors import NextmartError, UsageError, redact
+from jobs.interruption import Interruption, interruptible, stopping
 from jobs.loading.attached_tables import source_databases
 from jobs.loading.sources import LoadRules
 from jobs.orchestration.dbt_build import dbt_build, published_counts
@@ -49,14 +51,36 @@ from jobs.os_errors import os_error_text
 from jobs.progress import report, say, stage_line
 from jobs.settings import FILE_NAME, Settings, load_settings
 from jobs.warehouse.attached import attach_needed, naming_databases
+from jobs.warehouse.clock import now
+from jobs.warehouse.clock_check import clock_warning
 from jobs.warehouse.connection import Connection, connect, prepare_warehouse
 from jobs.warehouse.damage import damage_advice
 from jobs.warehouse.dbt_tables import require_present_columns
 from jobs.warehouse.job_runs import job_run
+from jobs.warehouse.lock import SECONDS_FOR_READERS, warehouse_lock
 from jobs.warehouse.missing import require_no_orphan, require_warehouse
 from jobs.warehouse.schema import full_refresh_reasons, record_full_refresh, require_present_version
 
+
+class Commands(TyperGroup):
+    """The commands; Ctrl-C and SIGTERM end each of them with a message, and an exit code of the signal."""
+
+    def invoke(self, ctx: typer.Context) -> Any:  # type: ignore[override]
+        """Run the command that was typed."""
+        try:
+            with interruptible():
+                return super().invoke(ctx)
+        except Interruption as interruption:
+            typed = redact(shlex.join([Path(sys.argv[0]).name, *sys.argv[1:]]))
+            message = (
+                f"interrupted by {interruption.source}; what was committed stays. "
+                f"To go on from there, type it again: {typed}"
+            )
+            _print_message_and_exit(message, interruption.exit_code)
+
+
 app = typer.Typer(
+    cls=Commands,
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
@@ -66,7 +90,13 @@ Warehouse = Annotated[Path | None, typer.Option(help="DuckDB file (setting: ware
 Published = Annotated[Path | None, typer.Option(help="Published file (setting: published).", show_default=False)]
 Json = Annotated[bool, typer.Option("--json", help="Print a machine-readable summary on stdout.")]
 WaitSeconds = Annotated[
-    float, typer.Option("--wait", help="Seconds to wait while another process holds the warehouse.")
+    float | None,
+    typer.Option(
+        "--wait",
+        min=0,
+        help="Seconds to wait while another process holds the warehouse (setting: wait_seconds).",
+        show_default=False,
+    ),
 ]
 Verbose = Annotated[bool, typer.Option("--verbose", help="Show dbt's own log too.")]
 AllowShrink = Annotated[
@@ -84,32 +114,38 @@ def _print_version(is_wanted: bool) -> None:
 @contextmanager
 def open_warehouse(
     settings: Settings,
-    wait_seconds: float,
     databases: Iterable[str] = (),
     *,
     view_schemas: Collection[str] | None = None,
+    is_first_in_command: bool = True,
     create: bool = False,
 ) -> Iterator[Connection]:
-    """Open the warehouse, create the jobs' tables that are missing, and close the warehouse at the end of the block.
+    """Take the warehouse's lock, open the warehouse, and create the jobs' tables that are missing; close it at the end.
 
     Of the databases of ``[attach]``, those are attached that ``databases`` names, and those that views read; only views
-    in ``view_schemas`` count, if that is given.
+    in ``view_schemas`` count, if that is given. The first opening in a command warns of a clock that has jumped.
 
     Raises
     ------
     NextmartError
-        If there is no warehouse, unless ``create`` lets the command make one.
+        If there is no warehouse, unless ``create`` lets the command make one, or if another command still holds the
+        warehouse after ``wait_seconds``.
     """
     if not create:
         require_warehouse(settings.warehouse)
-    connection = connect(settings.warehouse, wait_seconds=wait_seconds)
-    try:
-        prepare_warehouse(connection)
-        attach_needed(connection, settings.attach, databases, view_schemas)
-        with naming_databases(connection):
-            yield connection
-    finally:
-        connection.close()
+    until = monotonic() + settings.wait_seconds
+    with warehouse_lock(settings.warehouse, settings.wait_seconds):
+        connection = connect(settings.warehouse, wait_seconds=max(0.0, until - monotonic()))
+        try:
+            prepare_warehouse(connection)
+            if is_first_in_command and (warning := clock_warning(connection, now())):
+                say(warning)
+            attach_needed(connection, settings.attach, databases, view_schemas)
+            # a query goes on in DuckDB's threads after a signal, and the next one would wait for its end
+            with naming_databases(connection), stopping(connection.interrupt):
+                yield connection
+        finally:
+            connection.close()
 
 
 def print_outcome(summary: dict[str, Any], text: str, as_json: bool) -> None:
@@ -141,11 +177,11 @@ def load_command(
     check_only: load_options.Check = False,
     create: Create = False,
     warehouse: Warehouse = None,
-    wait_seconds: WaitSeconds = 0,
+    wait_seconds: WaitSeconds = None,
     as_json: Json = False,
 ) -> None:
     """Append what is new of feeds, or files, to the raw tables; the same file twice changes nothing."""
-    settings = load_settings(warehouse=warehouse)
+    settings = load_settings(warehouse=warehouse, wait_seconds=wait_seconds)
     file_options = {
         "--map": map_,
         "--preset": preset,
@@ -168,14 +204,17 @@ def load_command(
     if check_only:
         # without a warehouse, the check needs an empty one that leaves no file
         path = settings.warehouse if settings.warehouse.exists() else Path(":memory:")
-        with closing(connect(path, wait_seconds=wait_seconds)) as connection:
+        with (
+            warehouse_lock(settings.warehouse, settings.wait_seconds) if path.exists() else nullcontext(),
+            closing(connect(path, wait_seconds=settings.wait_seconds)) as connection,
+        ):
             attach_needed(connection, settings.attach, databases)
             run_record, reports = check(connection, sources, rules)
     else:
         if not create:
             require_no_orphan(settings.warehouse, settings.published)
         with (
-            open_warehouse(settings, wait_seconds, databases, create=True) as connection,
+            open_warehouse(settings, databases, create=True) as connection,
             job_run(connection, "load") as run_record,
         ):
             reports = load(connection, sources, run_record, rules)
@@ -229,29 +268,26 @@ def run_command(
     allow_shrink: AllowShrink = False,
     warehouse: Warehouse = None,
     published: Published = None,
-    wait_seconds: WaitSeconds = 0,
+    wait_seconds: WaitSeconds = None,
     as_json: Json = False,
     verbose: Verbose = False,
 ) -> None:
     """Build and test everything with dbt, jobs included, then publish."""
     require_single_process()
-    settings = load_settings(warehouse=warehouse, published=published)
+    settings = load_settings(warehouse=warehouse, published=published, wait_seconds=wait_seconds)
     require_sound_settings(settings)
     if not create:
         require_warehouse(settings.warehouse, "; `nextmart run --create` makes an empty one at this path")
-    # opening the warehouse raises an error, before dbt starts, if a process holds it or a database can't be attached
-    with open_warehouse(settings, wait_seconds, settings.attach, create=create) as connection:
-        if not full_refresh:
-            require_present_columns(connection)
-            for reason in full_refresh_reasons(connection):
-                say(f"WARN: {reason}; `nextmart run --full-refresh` builds them anew")
-    dbt_build(settings, ("--full-refresh",) if full_refresh else (), verbose=verbose)
-    if full_refresh:
-        with open_warehouse(settings, wait_seconds, view_schemas=()) as connection:
-            record_full_refresh(connection)
-    summary = _publish(settings, wait_seconds, allow_shrink)
-    for line in maintenance_lines(maintain(settings, wait_seconds, at_night=True)):
-        say(line)
+    with warehouse_lock(settings.warehouse, settings.wait_seconds):
+        # opening the warehouse raises an error, before dbt starts, if a program has it open, or attaching fails
+        with open_warehouse(settings, settings.attach, create=create) as connection:
+            if not full_refresh:
+                require_present_columns(connection)
+                for reason in full_refresh_reasons(connection):
+                    say(f"WARN: {reason}; `nextmart run --full-refresh` builds them anew")
+        summary = _build_and_publish(settings, full_refresh=full_refresh, allow_shrink=allow_shrink, verbose=verbose)
+        for line in maintenance_lines(maintain(settings, _patient(settings).wait_seconds, at_night=True)):
+            say(line)
     print_outcome(summary, f"published {settings.published}: {published_counts(summary)}", as_json)
 
 
@@ -260,19 +296,37 @@ def publish_command(
     allow_shrink: AllowShrink = False,
     warehouse: Warehouse = None,
     published: Published = None,
-    wait_seconds: WaitSeconds = 0,
+    wait_seconds: WaitSeconds = None,
     as_json: Json = False,
 ) -> None:
     """Swap in a verified copy of the public tables for readers."""
-    settings = load_settings(warehouse=warehouse, published=published)
-    summary = _publish(settings, wait_seconds, allow_shrink)
+    settings = load_settings(warehouse=warehouse, published=published, wait_seconds=wait_seconds)
+    summary = _publish(settings, allow_shrink=allow_shrink)
     print_outcome(summary, f"published {settings.published}: {published_counts(summary)}", as_json)
 
 
-def _publish(settings: Settings, wait_seconds: float, allow_shrink: bool = False) -> dict[str, Any]:
+def _build_and_publish(
+    settings: Settings, *, full_refresh: bool = False, allow_shrink: bool = False, verbose: bool
+) -> dict[str, Any]:
+    """Build everything and publish it; a program that opens the warehouse in between is waited for."""
+    dbt_build(settings, ("--full-refresh",) if full_refresh else (), verbose=verbose)
+    if full_refresh:
+        with open_warehouse(_patient(settings), view_schemas=(), is_first_in_command=False) as connection:
+            record_full_refresh(connection)
+    return _publish(_patient(settings), allow_shrink=allow_shrink, is_first_in_command=False)
+
+
+def _patient(settings: Settings) -> Settings:
+    """Return settings for a run that has begun, which must not fail because a program has the warehouse open."""
+    return settings.model_copy(update={"wait_seconds": max(settings.wait_seconds, SECONDS_FOR_READERS)})
+
+
+def _publish(settings: Settings, *, allow_shrink: bool = False, is_first_in_command: bool = True) -> dict[str, Any]:
     started_at = monotonic()
     with (
-        open_warehouse(settings, wait_seconds, view_schemas=("recommendations",)) as connection,
+        open_warehouse(
+            settings, view_schemas=("recommendations",), is_first_in_command=is_first_in_command
+        ) as connection,
         job_run(connection, "publish") as run_record,
     ):
         publish(connection, settings, run_record, allow_shrink=allow_shrink)
@@ -291,9 +345,9 @@ def _explain_missing_tables(job_name: str) -> Iterator[None]:
 
 
 def _add_job_command(job_name: str, help_text: str) -> None:
-    def job_command(warehouse: Warehouse = None, wait_seconds: WaitSeconds = 0, as_json: Json = False) -> None:
-        settings = load_settings(warehouse=warehouse)
-        with open_warehouse(settings, wait_seconds) as connection, _explain_missing_tables(job_name):
+    def job_command(warehouse: Warehouse = None, wait_seconds: WaitSeconds = None, as_json: Json = False) -> None:
+        settings = load_settings(warehouse=warehouse, wait_seconds=wait_seconds)
+        with open_warehouse(settings) as connection, _explain_missing_tables(job_name):
             done = run_job(job_name, connection, settings)
         print_outcome(
             done, f"{job_name}: {done['status']}, {done['rows_out']:,} rows written {done['detail']}", as_json
@@ -318,12 +372,12 @@ def embed_command(
     ] = None,
     retry_failed: Annotated[bool, typer.Option("--retry-failed", help="Ask again about texts that failed.")] = False,
     warehouse: Warehouse = None,
-    wait_seconds: WaitSeconds = 0,
+    wait_seconds: WaitSeconds = None,
     as_json: Json = False,
 ) -> None:
     """Give every item text without an embedding one."""
-    settings = load_settings(warehouse=warehouse).with_embedding_model(model, provider)
-    with open_warehouse(settings, wait_seconds) as connection, _explain_missing_tables("embed"):
+    settings = load_settings(warehouse=warehouse, wait_seconds=wait_seconds).with_embedding_model(model, provider)
+    with open_warehouse(settings) as connection, _explain_missing_tables("embed"):
         if dry_run:
             embedding_plans = plan_embedding(connection, settings, retry_failed)
             if as_json:
@@ -350,7 +404,7 @@ def experiment_command(
     ] = None,
     max_cost: Annotated[float, typer.Option(min=0, help="US dollars that vectors of other item texts may cost.")] = 0,
     warehouse: Warehouse = None,
-    wait_seconds: WaitSeconds = 0,
+    wait_seconds: WaitSeconds = None,
     as_json: Json = False,
 ) -> None:
     """Compare models, seeds and settings on one protocol; what is done already is not done again."""
@@ -358,10 +412,10 @@ def experiment_command(
     from jobs.experiments.spec import read_experiment
 
     spec = read_experiment(file)
-    settings = load_settings(warehouse=warehouse)
+    settings = load_settings(warehouse=warehouse, wait_seconds=wait_seconds)
     folder = output or settings.work_folder / "experiments"
     with (
-        open_warehouse(settings, wait_seconds) as connection,
+        open_warehouse(settings) as connection,
         _explain_missing_tables("experiment"),
         job_run(connection, "experiment") as run_record,
     ):
@@ -372,30 +426,30 @@ def experiment_command(
 
 
 def _run_live_model_job(
-    job_name: str, warehouse: Path | None, wait_seconds: float, as_json: bool, **options: Any
+    job_name: str, warehouse: Path | None, wait_seconds: float | None, as_json: bool, **options: Any
 ) -> None:
-    settings = load_settings(warehouse=warehouse)
-    with open_warehouse(settings, wait_seconds) as connection:
+    settings = load_settings(warehouse=warehouse, wait_seconds=wait_seconds)
+    with open_warehouse(settings) as connection:
         done = run_job(job_name, connection, settings, **options)
     print_outcome(done, f"{job_name}: {done['detail']['says']}", as_json)
 
 
 @app.command("pin")
 def pin_command(
-    model_version: str, warehouse: Warehouse = None, wait_seconds: WaitSeconds = 0, as_json: Json = False
+    model_version: str, warehouse: Warehouse = None, wait_seconds: WaitSeconds = None, as_json: Json = False
 ) -> None:
     """Make one model live until `nextmart unpin`; training goes on, and changes nothing about that."""
     _run_live_model_job("pin", warehouse, wait_seconds, as_json, model_version=model_version)
 
 
 @app.command("unpin")
-def unpin_command(warehouse: Warehouse = None, wait_seconds: WaitSeconds = 0, as_json: Json = False) -> None:
+def unpin_command(warehouse: Warehouse = None, wait_seconds: WaitSeconds = None, as_json: Json = False) -> None:
     """Let the next night choose the live model again."""
     _run_live_model_job("unpin", warehouse, wait_seconds, as_json)
 
 
 @app.command("rollback")
-def rollback_command(warehouse: Warehouse = None, wait_seconds: WaitSeconds = 0, as_json: Json = False) -> None:
+def rollback_command(warehouse: Warehouse = None, wait_seconds: WaitSeconds = None, as_json: Json = False) -> None:
     """Make the model live, and pin it, that was live before this one."""
     _run_live_model_job("rollback", warehouse, wait_seconds, as_json)
 
@@ -408,15 +462,16 @@ def forget_command(
     ] = None,
     warehouse: Warehouse = None,
     published: Published = None,
-    wait_seconds: WaitSeconds = 0,
+    wait_seconds: WaitSeconds = None,
     as_json: Json = False,
 ) -> None:
     """Delete all that is kept of one person, in the warehouse and in the published file."""
     person = Person.from_ids(visitor, user)
-    settings = load_settings(warehouse=warehouse, published=published)
-    with open_warehouse(settings, wait_seconds) as connection, job_run(connection, "forget") as run_record:
-        visitors = forget(connection, settings, person, run_record)
-    copies = forget_in_copies(settings, person, visitors, wait_seconds)
+    settings = load_settings(warehouse=warehouse, published=published, wait_seconds=wait_seconds)
+    with warehouse_lock(settings.warehouse, settings.wait_seconds):
+        with open_warehouse(settings) as connection, job_run(connection, "forget") as run_record:
+            visitors = forget(connection, settings, person, run_record)
+        copies = forget_in_copies(settings, person, visitors, settings.wait_seconds)
     deleted, due = run_record.detail["deleted"], run_record.detail["due_for_retraining"]
     rows = [f"{count:,} of {table}" for table, count in deleted.items() if count]
     rows += [f"{run_record.detail['published']:,} published"] if run_record.detail["published"] else []
@@ -433,20 +488,22 @@ def forget_command(
 
 
 @app.command("maintain")
-def maintain_command(warehouse: Warehouse = None, wait_seconds: WaitSeconds = 0, as_json: Json = False) -> None:
+def maintain_command(warehouse: Warehouse = None, wait_seconds: WaitSeconds = None, as_json: Json = False) -> None:
     """Upgrade the warehouse, delete what is past retention, compact the file if much is free, take a copy if set."""
-    settings = load_settings(warehouse=warehouse)
+    settings = load_settings(warehouse=warehouse, wait_seconds=wait_seconds)
     require_warehouse(settings.warehouse)
-    summary = maintain(settings, wait_seconds)
+    with warehouse_lock(settings.warehouse, settings.wait_seconds):
+        summary = maintain(settings, settings.wait_seconds)
     print_outcome(summary, "\n".join(maintenance_lines(summary)) or "nothing is to be done", as_json)
 
 
 @app.command("backup")
-def backup_command(warehouse: Warehouse = None, wait_seconds: WaitSeconds = 0, as_json: Json = False) -> None:
+def backup_command(warehouse: Warehouse = None, wait_seconds: WaitSeconds = None, as_json: Json = False) -> None:
     """Take a copy of the warehouse now, and verify it row by row."""
-    settings = load_settings(warehouse=warehouse)
+    settings = load_settings(warehouse=warehouse, wait_seconds=wait_seconds)
     require_warehouse(settings.warehouse)
-    backup = back_up(settings, wait_seconds)
+    with warehouse_lock(settings.warehouse, settings.wait_seconds):
+        backup = back_up(settings, settings.wait_seconds)
     summary = {"file": str(backup.path), "bytes": backup.bytes}
     print_outcome(summary, f"copied and verified: {backup.path}, {backup.bytes / 1e6:,.1f} MB", as_json)
 
@@ -463,18 +520,19 @@ def restore_command(
     if list_copies:
         summary, text = list_of_copies(settings)
     else:
-        summary, text = restore(settings, copy)
+        with warehouse_lock(settings.warehouse, settings.wait_seconds):
+            summary, text = restore(settings, copy)
     print_outcome(summary, text, as_json)
 
 
 @app.command("status")
 def status_command(
-    warehouse: Warehouse = None, published: Published = None, wait_seconds: WaitSeconds = 0, as_json: Json = False
+    warehouse: Warehouse = None, published: Published = None, wait_seconds: WaitSeconds = None, as_json: Json = False
 ) -> None:
     """Show counts, the last run of each job, the live model and what is published."""
-    settings = load_settings(warehouse=warehouse, published=published)
+    settings = load_settings(warehouse=warehouse, published=published, wait_seconds=wait_seconds)
     require_warehouse(settings.warehouse)
-    connection = connect(settings.warehouse, read_only=True, wait_seconds=wait_seconds)
+    connection = connect(settings.warehouse, read_only=True, wait_seconds=settings.wait_seconds)
     try:
         require_present_version(connection)
         try:
@@ -511,11 +569,11 @@ def demo_command(
         work_folder=folder / WORK_FOLDER,
         **DEMO_SETTINGS,
     )
-    remove_earlier_demo(settings.warehouse, settings.published)
-    with open_warehouse(settings, 0, create=True) as connection, job_run(connection, "demo"):
-        make_shop(connection, visitor_count=visitors, item_count=items, seed=seed, history_end=end)
-    dbt_build(settings, verbose=verbose)
-    summary = _publish(settings, 0)
+    with warehouse_lock(settings.warehouse):
+        remove_earlier_demo(settings.warehouse, settings.published)
+        with open_warehouse(settings, create=True) as connection, job_run(connection, "demo"):
+            make_shop(connection, visitor_count=visitors, item_count=items, seed=seed, history_end=end)
+        summary = _build_and_publish(settings, verbose=verbose)
     if as_json:
         print_outcome(summary, "", as_json)
     else:
@@ -551,9 +609,6 @@ def main() -> None:
         _print_error_and_exit(NextmartError(os_error_text(error)).with_traceback(error.__traceback__), 1)
     except Exception as error:  # a fault of nextmart: the traceback shows where
         _print_error_and_exit(error, 1, with_traceback=True)
-    except KeyboardInterrupt:
-        say("interrupted; what was committed stays, and the next run goes on from there")
-        sys.exit(130)
 
 
 def _run_app() -> None:
@@ -580,6 +635,10 @@ def _print_error_and_exit(error: Exception, exit_code: int, *, with_traceback: b
         say("".join(traceback.format_exception(error)))
     message = f"{type(error).__name__}: {error}" if with_traceback else str(error)
     message += damage_advice(message) if isinstance(error, duckdb.Error) else ""
+    _print_message_and_exit(message, exit_code)
+
+
+def _print_message_and_exit(message: str, exit_code: int) -> NoReturn:
     if _wants_json():
         report(json.dumps({"error": message, "exit_code": exit_code}))
     say(f"nextmart: {message}")

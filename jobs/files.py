@@ -2,6 +2,7 @@
 
 import contextlib
 import os
+import shutil
 from pathlib import Path
 
 
@@ -37,6 +38,7 @@ def keep_owner_and_mode(old_file: Path, new_file: Path) -> None:
 
 
 def remove_database(path: Path) -> None:
-    """Delete a DuckDB file and its write-ahead log, if they exist."""
+    """Delete a DuckDB file, its write-ahead log and its folder of temporary files, if they exist."""
     for name in (path.name, path.name + ".wal"):
         path.with_name(name).unlink(missing_ok=True)
+    shutil.rmtree(path.with_name(path.name + ".tmp"), ignore_errors=True)

@@ -72,6 +72,9 @@ class Settings(BaseSettings):
     """DuckDB file with the recommendations, which analysts and applications open."""
     work_folder: Path = Path(".nextmart")
     """Folder of dbt's artefacts and log, of training checkpoints, and of experiments' reports."""
+    wait_seconds: float = Field(0, ge=0, allow_inf_nan=False)
+    """How many seconds a command, or a `dbt build` typed by hand, waits while another process holds the warehouse;
+    `--wait` says it for one command. 0: the command fails at once, and names that process."""
 
     # --- Publishing ---
     published_mode: str | None = Field(None, pattern=r"^0?[4-7][0-7]{2}$")

@@ -14,10 +14,25 @@
     {{ arrivals_seen_until() }} - {{ minutes(var('arrival_overlap_minutes')) }}
 {%- endmacro %}
 
-{# Query for the earliest loaded_at that a build of int_events_checked reads from raw.events. #}
+{# Query for the earliest loaded_at that a build of int_events_checked reads from raw.events. A build reads all rows
+   again if rows have slipped past the builds before: their loaded_at is too old, because the clock of the user's tool
+   was wrong, or a transaction was slow. Rows that earlier builds have judged are not judged twice. #}
 {% macro earliest_arrival() -%}
     {% if is_incremental() %}
-    select {{ settled_until() }} from {{ this }}
+    {% set batches = adapter.get_relation(this.database, this.schema, 'event_batches') if execute %}
+    select
+        {% if batches %}
+        case
+            when (
+                select count(*) from {{ source('raw', 'events') }}
+                where loaded_at < (select settled_until from {{ batches }} order by batch_id desc limit 1)
+            ) > (select settled_count from {{ batches }} order by batch_id desc limit 1) then '-infinity'::timestamptz
+            else {{ settled_until() }}
+        end
+        {% else %}
+        {{ settled_until() }}
+        {% endif %}
+    from {{ this }}
     {% else %}
     select '-infinity'::timestamptz
     {% endif %}

@@ -197,7 +197,8 @@ INSERT_DELETION = """
     select $deletion_id as deletion_id, $deleted_at as deleted_at, $scope as scope, $batch_id as batch_id,
         $raw_event_count as raw_event_count, count(*) as usable_event_count, $session_count as session_count,
         $recommendation_count as recommendation_count, $published_count as published_count,
-        min(loaded_at) as first_loaded_at
+        min(loaded_at) as first_loaded_at,
+        (select coalesce(max(model_number), 0) from ml.models) as model_number
     from forgotten_events
     where reject_reason is null
 """

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from datetime import datetime
 from itertools import count
 from pathlib import Path
 from typing import Any
@@ -9,6 +10,7 @@ from typing import Any
 import duckdb
 
 from jobs.errors import NextmartError
+from jobs.loading.arrival_times import ArrivalTimes
 from jobs.loading.arrivals import Arrivals, read_source
 from jobs.loading.attributes import AttributeRules, missing_attributes, require_attribute_columns
 from jobs.loading.direct_appends import append_directly, can_append_directly
@@ -211,10 +213,11 @@ def _append_batches(
         complete_feed = CompleteFeed(connection, latest_row_rules("items", rules.dbt_vars), rules.dbt_vars)
     entries: list[dict[str, Any]] = []
     reports = []
+    times = ArrivalTimes.of_warehouse(connection)
     for number, batch in enumerate(batches, start=1):
         arrivals = batch.arrivals
         # each source gets a later time than the one before, because the later of two rows replaces the earlier
-        loaded_at = (arrivals and arrivals.appended_at) or now()
+        loaded_at = (arrivals and arrivals.appended_at) or times.next()
         counts: dict[str, int] = {}
         if arrivals:
             with named_errors(batch.feed):
@@ -234,7 +237,7 @@ def _append_batches(
                 remember_file(connection, batch.feed.name, part.seen, batch.feed.definition, numbers, loaded_at)
     _fill_record(run_record, entries, has_feeds=any(batch.feed for batch in batches))
     if complete_feed:
-        _withdraw(complete_feed, batches, entries, run_record, rules)
+        _withdraw(complete_feed, batches, entries, run_record, rules, times.next())
     return reports
 
 
@@ -269,11 +272,12 @@ def _withdraw(
     entries: Sequence[dict[str, Any]],
     run_record: JobRun,
     rules: LoadRules,
+    loaded_at: datetime,
 ) -> None:
     """Withdraw the items that a complete feed lacks, and add their number to the feed's entry."""
     feed = next((batch.feed for batch in batches if batch.arrivals and batch.arrivals.source.complete), None)
     with named_errors(feed):
-        withdrawn = complete_feed.withdraw_unlisted_items(now(), rules.max_withdrawn_share)
+        withdrawn = complete_feed.withdraw_unlisted_items(loaded_at, rules.max_withdrawn_share)
     run_record.detail["items"]["withdrawn"] = withdrawn
     if feed:
         next(entry for entry in reversed(entries) if entry.get("feed") == feed.name)["withdrawn"] = withdrawn

@@ -19,8 +19,8 @@ NIGHTS_BETWEEN_COMPACTIONS = 7
 NIGHTS_SINCE_COMPACTION = """
     -- Nights are counted by what was published, not by a clock
     select count(*) from ml.job_runs
-    where job = 'publish' and status = 'done' and started_at > (
-        select max(started_at) from ml.job_runs where job = 'maintain' and (detail ->> 'compacted')::boolean
+    where job = 'publish' and status = 'done' and run_number > (
+        select max(run_number) from ml.job_runs where job = 'maintain' and (detail ->> 'compacted')::boolean
     )
     having exists(from ml.job_runs where job = 'maintain' and (detail ->> 'compacted')::boolean)
 """

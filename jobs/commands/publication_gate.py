@@ -75,7 +75,7 @@ def judge_publication(
         insert_change(connection, "ml.publication_changes", change | {"published_file": str(published_file)})
         raise NextmartError(_held_message(published_file, reasons))
     if problem:
-        say(f"WARN: {problem}. It is replaced.")
+        say(f"WARN: {problem}. It is written anew.")
     _append_row(copy, change)
     return change
 
@@ -96,7 +96,10 @@ def _live_publication(
     All three are None where nothing was published before. What is live is None where nothing is known of it.
     """
     if not published_file.exists():
-        return last_publication(connection, published_file), None, None
+        if last := last_publication(connection, published_file):
+            at = f"{last.published_at:%Y-%m-%d %H:%M}"
+            return last, None, f"{published_file} is missing, though it was published at {at} UTC"
+        return None, None, None
     try:
         with without_logs_of_writers(published_file):
             live = compare_with_live(published_file, copy)

@@ -16,6 +16,9 @@ import duckdb
 from jobs.errors import NextmartError
 from jobs.warehouse.connection import Connection, literal
 
+MEMORY: Final = "1GB"
+"""Memory that a comparison takes at most; it goes to disk with the rest. The warehouse is open at the same time."""
+
 TOTALS: Final = """
     select
         count(distinct visitor_id) as visitors,
@@ -164,6 +167,7 @@ def _attached(fresh: Path) -> Iterator[Connection]:
     """Open a database in memory, with the file ``fresh`` attached read-only."""
     with duckdb.connect() as connection:
         connection.execute("set TimeZone = 'UTC'")
+        connection.execute(f"set memory_limit = {literal(MEMORY)}")
         connection.execute(f"set temp_directory = {literal(f'{fresh}.tmp')}")
         connection.execute(f"attach {literal(str(fresh))} as fresh (read_only)")
         yield connection

@@ -24,16 +24,19 @@ def reasons_to_hold(live: Totals, new: Totals, differences: Differences | None, 
     few_items = settings.ignored_shrink / max(live.items, 1)
     shrink = ("max_shrink_share", settings.max_shrink_share)
     lost_popularity = ("max_lost_popularity_share", settings.max_lost_popularity_share)
+    fewer_visitors = _fall("visitors with lists", live.visitors, new.visitors, shrink, few_visitors)
     falls = [
-        _fall("visitors with lists", live.visitors, new.visitors, shrink, few_visitors),
+        fewer_visitors,
         _fall("rows of lists", live.list_rows, new.list_rows, shrink, few_visitors),
         _fall("recommendable items", live.items, new.items, shrink, few_items),
         _fall("rows of similar items", live.similar_item_rows, new.similar_item_rows, shrink, few_items),
         _fall("the sum of popular_items.score", live.popularity, new.popularity, lost_popularity, few_visitors),
     ]
     reasons = [reason for reason in falls if reason]
+    if differences and not fewer_visitors:  # visitors that are gone are told once
+        reasons += _too_many_gone(live, differences, few_visitors, settings)
     if differences:
-        reasons += _too_large_differences(live, differences, few_visitors, settings)
+        reasons += _too_little_overlap(differences, settings)
     return reasons
 
 
@@ -54,21 +57,23 @@ def _fall(counted: str, live: float, new: float, limit: tuple[str, float], few: 
     return f"{counted} fell from {live:,.0f} to {new:,.0f}, by {1 - new / live:.0%}; {allowed}"
 
 
-def _too_large_differences(
-    live: Totals, differences: Differences, few_visitors: float, settings: Settings
-) -> list[str]:
-    """Return in words what of the live lists the new lists lack; empty if that is not too much."""
-    reasons = []
+def _too_many_gone(live: Totals, differences: Differences, few: float, settings: Settings) -> list[str]:
+    """Return in words that too many visitors lost their lists, though others got some; empty if they did not."""
     gone = differences.gone_visitors / max(live.visitors, 1)
-    if gone > max(settings.max_gone_visitors_share, few_visitors):
-        reasons.append(
-            f"{differences.gone_visitors:,} of the {live.visitors:,} visitors with lists are gone, {gone:.0%}; "
-            f"max_gone_visitors_share allows {settings.max_gone_visitors_share:.0%}"
-        )
+    if gone <= max(settings.max_gone_visitors_share, few):
+        return []
+    return [
+        f"{differences.gone_visitors:,} of the {live.visitors:,} visitors with lists are gone, {gone:.0%}; "
+        f"max_gone_visitors_share allows {settings.max_gone_visitors_share:.0%}"
+    ]
+
+
+def _too_little_overlap(differences: Differences, settings: Settings) -> list[str]:
+    """Return in words that old and new lists have too little in common; empty if they have enough."""
     overlap = differences.mean_list_overlap
-    if overlap is not None and overlap < settings.min_list_overlap:
-        reasons.append(
-            f"a visitor's old and new list share {overlap:.1%} of their items on average; "
-            f"min_list_overlap asks for {settings.min_list_overlap:.1%}"
-        )
-    return reasons
+    if overlap is None or overlap >= settings.min_list_overlap:
+        return []
+    return [
+        f"a visitor's old and new list share {overlap:.1%} of their items on average; "
+        f"min_list_overlap asks for {settings.min_list_overlap:.1%}"
+    ]

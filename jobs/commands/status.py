@@ -14,7 +14,7 @@ from jobs.warehouse.connection import Connection, connect
 
 LAST_RUNS = """
     select job, status, started_at, finished_at, rows_out, error from ml.job_runs
-    qualify row_number() over (partition by job order by started_at desc, run_id desc) = 1
+    qualify row_number() over (partition by job order by run_number desc nulls last, started_at desc, run_id desc) = 1
     order by job
 """
 
@@ -28,7 +28,7 @@ LIVE_MODEL = """
         on models.model_version = metrics.model_version and ends_with(metrics.split, '/test')
         and metrics.metric = 'ndcg' and metrics.k = 20 and metrics.segment = 'all'
     where models.status = 'live'
-    order by decisions.changed_at desc limit 1
+    order by decisions.decision_number desc nulls last, decisions.changed_at desc limit 1
 """
 
 EMBEDDING_BACKLOG = """
@@ -49,7 +49,9 @@ MODELS_DUE = "select model_version, model, deleted_at from ml.models_due order b
 DAMAGED_MODELS = """
     -- Models that lost their place because their weights are damaged
     select model_version, changed_at from ml.champions
-    qualify row_number() over (partition by model_version order by changed_at desc) = 1
+    qualify row_number() over (
+        partition by model_version order by decision_number desc nulls last, changed_at desc
+    ) = 1
         and reason = 'not live: its weights are damaged'
     order by changed_at desc
 """
@@ -62,7 +64,7 @@ NEWEST_BUILD = """
 LAST_PUBLISHED_FILE = """
     select detail ->> 'file' as file from ml.job_runs
     where job = 'publish' and status = 'done'
-    order by started_at desc, run_id desc limit 1
+    order by run_number desc nulls last, started_at desc, run_id desc limit 1
 """
 
 SOURCE_FRESHNESS = (

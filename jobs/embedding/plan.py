@@ -28,7 +28,7 @@ SELECT_LAST_RUN = """
     where
         job = 'embed' and status = 'done' and rows_out >= 1000
         and (detail ->> '$.embedding_model') = $embedding_model and (detail ->> '$.provider') = $provider
-    order by started_at desc
+    order by run_number desc nulls last, started_at desc
     limit 1
 """
 

@@ -82,7 +82,7 @@ class PurchaseRecord:
         """
         rows = self.connection.execute(
             "select fine_tune_id, status, job_id, fine_tuned_model, tokens from ml.fine_tunes "
-            "where recipe = ? and status not in (select unnest(?)) order by created_at desc limit 1",
+            "where recipe = ? and status not in (select unnest(?)) order by rowid desc limit 1",
             [recipe, list(FAILED_STATUSES)],
         ).fetchall()
         return FineTune(*rows[0]) if rows else None

@@ -13,6 +13,7 @@ from typing import Any, Final
 import numpy as np
 
 from jobs.errors import NextmartError
+from jobs.loading.arrival_times import ArrivalTimes
 from jobs.loading.arrivals import Arrivals, suspicion_notes
 from jobs.loading.file_listing import find_source_files
 from jobs.loading.mapped_rows import mapped_query
@@ -20,7 +21,6 @@ from jobs.loading.mapping import TABLE_COLUMNS
 from jobs.loading.preset_sources import open_source_relation
 from jobs.loading.sources import SourceFiles
 from jobs.loading.suspicions import decimal_id_notes
-from jobs.warehouse.clock import now
 from jobs.warehouse.connection import Connection, count_rows, is_own_table
 
 DIRECT_BYTES: Final = 256 << 20
@@ -64,7 +64,7 @@ def append_directly(connection: Connection, source: SourceFiles, variables: Mapp
         If the files can't be read, or a row is unreadable. The caller rolls back the transaction and calls
         ``read_source``, which leaves unreadable rows out, or says what is wrong.
     """
-    loaded_at = now()
+    loaded_at = ArrivalTimes.of_warehouse(connection).next()
     with TemporaryDirectory(prefix="nextmart-") as folder:
         source, files = open_source_relation(connection, source, Path(folder))
         selection = mapped_query(connection, source, files)

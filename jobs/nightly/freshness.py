@@ -13,13 +13,16 @@ from jobs.nightly.model_store import SCHEMA_VERSION, ModelRow
 from jobs.settings import Settings
 from jobs.warehouse.connection import Connection
 
+CLOCK_TOLERANCE = timedelta(days=1)
+"""A model whose time lies further in the future was made while the clock was wrong, so that its age is not known."""
+
 SELECT_LEFT_BEHIND_MODELS = """
     -- Models measured on other validation cases than a newer model, of any family, that replaced one that was too old:
     -- a killed run trained the newer model, and ended before it retrained these
     with trained as (
         select
-            models.model_version, models.started_at, models.finished_at, ranks.cases_hash,
-            lag(models.finished_at) over (partition by models.model order by models.finished_at)
+            models.model_version, models.started_at, models.model_number, ranks.cases_hash,
+            lag(models.finished_at) over (partition by models.model order by models.model_number)
                 as predecessor_finished_at
         from ml.models as models
         left join ml.model_ranks as ranks
@@ -28,8 +31,9 @@ SELECT_LEFT_BEHIND_MODELS = """
     select earlier.model_version
     from trained as earlier
     inner join trained as later
-        on earlier.finished_at <= later.started_at and earlier.cases_hash <> later.cases_hash
-    where later.predecessor_finished_at < later.started_at - $max_age
+        on earlier.model_number < later.model_number and earlier.cases_hash <> later.cases_hash
+    where
+        later.predecessor_finished_at not between later.started_at - $max_age and later.started_at + $clock_tolerance
 """
 
 SELECT_MODELS_MEASURED_ON_CASES = (
@@ -41,7 +45,7 @@ class DueReason(Enum):
     """Why a family has to be trained; each value completes the sentence "The family ..."."""
 
     NO_MODEL = "has no model yet"
-    TOO_OLD = "has a newest model that is older than retrain_after_days"
+    TOO_OLD = "has a newest model that is older than retrain_after_days, or whose time lies in the future"
     LEFT_BEHIND = "was not retrained by a killed run that retrained another family because of its age"
     CONFIGURED_DIFFERENTLY = "has other parameters, settings or vars than its newest model"
     LEARNT_DELETED_EVENTS = "has a newest model that has learnt from events that were deleted"
@@ -69,14 +73,15 @@ def due_families(
         The age at which a model has to be trained again.
     """
     learnt_deleted = {name for (name,) in connection.execute("select model_version from ml.models_due").fetchall()}
-    left_behind = {name for (name,) in connection.execute(SELECT_LEFT_BEHIND_MODELS, {"max_age": max_age}).fetchall()}
+    ages = {"max_age": max_age, "clock_tolerance": CLOCK_TOLERANCE}
+    left_behind = {name for (name,) in connection.execute(SELECT_LEFT_BEHIND_MODELS, ages).fetchall()}
 
     def why_due(newest_model: ModelRow | None, fingerprint: str) -> DueReason | None:
         """Return why a family has to be trained, given its newest model; None if the family is fresh."""
         if newest_model is None:
             return DueReason.NO_MODEL
         checks = {
-            DueReason.TOO_OLD: newest_model.finished_at < now - max_age,
+            DueReason.TOO_OLD: not now - max_age <= newest_model.finished_at <= now + CLOCK_TOLERANCE,
             DueReason.LEFT_BEHIND: newest_model.model_version in left_behind,
             DueReason.CONFIGURED_DIFFERENTLY: newest_model.fingerprint != fingerprint,
             DueReason.LEARNT_DELETED_EVENTS: newest_model.model_version in learnt_deleted,

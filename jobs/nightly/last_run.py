@@ -15,9 +15,9 @@ SELECT_LAST_RUN = """
     -- The last finished run of the recommend job. A later run that was interrupted or failed may already have written
     -- similar items
     with last_finished as (
-        select run_id, detail, started_at from ml.job_runs
+        select run_id, detail, run_number from ml.job_runs
         where job = 'recommend' and status = 'done'
-        order by started_at desc, run_id desc
+        order by run_number desc nulls last, started_at desc, run_id desc
         limit 1
     )
     select
@@ -25,7 +25,7 @@ SELECT_LAST_RUN = """
         exists(
             select 1 from ml.job_runs as later
             where later.job = 'recommend' and later.status in ('interrupted', 'failed')
-                and later.started_at > last_finished.started_at
+                and later.run_number > last_finished.run_number
         ) as was_cut_short
     from last_finished
 """

@@ -31,11 +31,13 @@ MODEL_ROWS = """
     from ml.models
 """
 
+NEWEST_FIRST = "model_number desc nulls last, finished_at desc, model_version desc"
+
 PREVIOUS_LIVE = """
     -- The model that was live before the present live model; a rollback makes the earlier model live again
     select model_version from ml.champions
     where is_live and model_version not in (select model_version from ml.models where status = 'live')
-    order by changed_at desc
+    order by decision_number desc nulls last, changed_at desc
     limit 1
 """
 
@@ -117,7 +119,7 @@ def model_from_bytes(
 def newest_models(connection: Connection) -> dict[str, ModelRow]:
     """Return the newest model of each family of ``ml.models``, by family, after looking for damaged weights."""
     rows = connection.execute(
-        f"{MODEL_ROWS} qualify row_number() over (partition by model order by finished_at desc, model_version desc) = 1"
+        f"{MODEL_ROWS} qualify row_number() over (partition by model order by {NEWEST_FIRST}) = 1"
     ).fetchall()
     return {model.model: checked_for_damage(connection, model) for model in map(_model_row, rows)}
 
@@ -156,13 +158,13 @@ def checked_for_damage(connection: Connection, model_row: ModelRow) -> ModelRow:
 
 def all_models(connection: Connection) -> list[ModelRow]:
     """Return every model of ``ml.models``, newest first."""
-    rows = connection.execute(f"{MODEL_ROWS} order by finished_at desc, model_version desc").fetchall()
+    rows = connection.execute(f"{MODEL_ROWS} order by {NEWEST_FIRST}").fetchall()
     return [_model_row(row) for row in rows]
 
 
 def live_model(connection: Connection) -> ModelRow | None:
     """Return the live model, which makes the recommendations, after looking for damage; None if no model is live."""
-    rows = connection.execute(f"{MODEL_ROWS} where status = 'live' order by finished_at desc limit 1").fetchall()
+    rows = connection.execute(f"{MODEL_ROWS} where status = 'live' order by {NEWEST_FIRST} limit 1").fetchall()
     return checked_for_damage(connection, _model_row(rows[0])) if rows else None
 
 
@@ -204,7 +206,7 @@ def drop_old_weights(connection: Connection, models_kept: int) -> None:
     connection.execute(
         "update ml.models set weights = null where status <> 'live' and model_version in ("  # noqa: S608
         "select model_version from ml.models where weights is not null "
-        "qualify row_number() over (partition by model order by finished_at desc, model_version desc) "
+        f"qualify row_number() over (partition by model order by {NEWEST_FIRST}) "
         "> case when model_version in (select model_version from ml.models_due) then 1 "
         f"when model_version in ({PREVIOUS_LIVE}) then 1e9 else ? end)",
         [models_kept],

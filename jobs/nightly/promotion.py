@@ -24,13 +24,15 @@ from jobs.nightly.model_store import (
 from jobs.progress import say
 from jobs.settings import Settings
 from jobs.warehouse.clock import now
-from jobs.warehouse.connection import Connection, transaction
+from jobs.warehouse.connection import Connection, max_number, transaction
 from jobs.warehouse.job_runs import JobRun
 
 SELECT_LAST_DECISIONS = """
     -- The newest decision about each model
     select model_version, is_live, pinned, reason from ml.champions
-    qualify row_number() over (partition by model_version order by changed_at desc) = 1
+    qualify row_number() over (
+        partition by model_version order by decision_number desc nulls last, changed_at desc
+    ) = 1
 """
 
 SELECT_VALIDATION_RANKS = """
@@ -222,6 +224,7 @@ def _write_decisions(connection: Connection, decisions: Sequence[Decision], *, i
     recorded = {version: tuple(rest) for version, *rest in _read_last_decisions(connection)}
     live, changed_at = decisions[0].model_version, now()
     with transaction(connection):
+        decision_number = max_number(connection, "ml.champions", "decision_number") + 1
         connection.execute(
             "update ml.models set status = if(model_version = $live, 'live', 'retired') "
             "where (model_version = $live) <> (status = 'live')",
@@ -234,8 +237,13 @@ def _write_decisions(connection: Connection, decisions: Sequence[Decision], *, i
                     "insert into ml.champions by name select $changed_at as changed_at, "
                     "$model_version as model_version, $family as family, $is_live as is_live, $pinned as pinned, "
                     "$reason as reason, $compared_with as compared_with, $difference as difference, "
-                    "$ci_low as ci_low, $ci_high as ci_high",
-                    {"changed_at": changed_at, "pinned": is_pinned, **_champion_columns(decision)},
+                    "$ci_low as ci_low, $ci_high as ci_high, $decision_number as decision_number",
+                    {
+                        "changed_at": changed_at,
+                        "pinned": is_pinned,
+                        "decision_number": decision_number,
+                        **_champion_columns(decision),
+                    },
                 )
 
 

@@ -50,7 +50,7 @@ DELETE_OLD_ROWS = """
     delete from ml.recommendations where run_id not in (
         select run_id from ml.job_runs
         where job = 'recommend' and status = 'done'
-        order by started_at desc, run_id desc
+        order by run_number desc nulls last, started_at desc, run_id desc
         limit $runs_kept
     )
 """

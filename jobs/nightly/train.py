@@ -27,7 +27,7 @@ from jobs.settings import Settings
 from jobs.warehouse.clock import now
 from jobs.warehouse.connection import Connection, transaction
 from jobs.warehouse.job_runs import JobRun
-from jobs.warehouse.reading import index_cases, index_items, read_catalog, read_sequences
+from jobs.warehouse.reading import index_cases, index_items, newest_arrival, read_catalog, read_sequences
 
 
 def train(connection: Connection, settings: Settings, run_record: JobRun) -> None:
@@ -178,10 +178,15 @@ def _fit_and_store(
         "weights_sha256": hashlib.sha256(weights).hexdigest(),
         "code_version": version("nextmart"),
         "schema_version": SCHEMA_VERSION,
+        "newest_loaded_at": newest_arrival(connection),
     }
     with transaction(connection):
         columns = ", ".join(f"${column} as {column}" for column in row)
-        connection.execute(f"insert into ml.models by name select {columns}", row)
+        connection.execute(
+            f"insert into ml.models by name select {columns}, coalesce(max(model_number), 0) + 1 as model_number "  # noqa: S608
+            "from ml.models",
+            row,
+        )
         store_measurement(connection, model_version, f"{data.split.name}/validation", data.cases_hash, measured)
     for path in checkpoints:
         drop_checkpoints(path)

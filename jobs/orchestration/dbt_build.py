@@ -16,7 +16,10 @@ from jobs.orchestration.dbt_failures import failure_texts, run_error_text
 from jobs.progress import say, stage_line
 from jobs.settings import Settings
 from jobs.warehouse.damage import damage_advice
+from jobs.warehouse.lock import HELD_BY_RUN, warehouse_lock
 
+SECONDS_TO_END = 5.0
+BUILD_CODE = "from jobs.orchestration.dbt_child import main; main()"
 DBT_LOG_FILES = 6
 """dbt begins a new log file at a number of bytes, and keeps five old ones beside it."""
 
@@ -25,12 +28,15 @@ def dbt_build(settings: Settings, extra_arguments: tuple[str, ...] = (), *, verb
     """Run ``dbt build`` in a process of its own, which holds the warehouse until it ends.
 
     People see a line for each stage, and each failure. dbt's own log goes to a file and, with ``verbose``, to stderr
-    too.
+    too. This process has the lock of the warehouse meanwhile. If this process is killed, the build keeps the lock until
+    the build has noticed, and has ended itself.
 
     Raises
     ------
     NextmartError
-        If a model or a test failed.
+        If a model or a test failed, or another command holds the warehouse.
+    KeyboardInterrupt
+        If this process was interrupted: the build is ended first, and people are told what was committed.
     """
     project = project_folder("dbt_project")
     work_folder = settings.work_folder.absolute()
@@ -38,7 +44,7 @@ def dbt_build(settings: Settings, extra_arguments: tuple[str, ...] = (), *, verb
     # the results of the previous build are deleted, because this build may end without writing any
     (target / "run_results.json").unlink(missing_ok=True)
     command = [
-        sys.executable, "-c", "import sys; from dbt.cli.main import cli; sys.exit(cli())", "--log-format", "json",
+        sys.executable, "-c", BUILD_CODE, "--log-format", "json",
         # the lines that people see are made of dbt's messages, and a log in a file is no terminal
         "--no-use-colors", "--no-use-colors-file",
         "build", "--project-dir", str(project), "--profiles-dir", str(project),
@@ -47,13 +53,28 @@ def dbt_build(settings: Settings, extra_arguments: tuple[str, ...] = (), *, verb
         # dbt's unit tests are left out, because they check the SQL, not the night's data; `make test` runs them
         "--exclude-resource-type", "unit_test", "--vars", json.dumps(settings.vars), *extra_arguments,
     ]  # fmt: skip
-    environment = {**os.environ, **settings.as_environment(), "DO_NOT_TRACK": "1"}
-    with subprocess.Popen(  # noqa: S603 - the command is made above
-        command, stdout=subprocess.PIPE, env=environment, encoding="utf-8", errors="replace"
-    ) as build:
+    environment = {**os.environ, **settings.as_environment(), "DO_NOT_TRACK": "1", HELD_BY_RUN: str(os.getpid())}
+    log = BuildLog(target / "manifest.json", verbose)
+    with (
+        warehouse_lock(settings.warehouse, settings.wait_seconds) as lock,
+        subprocess.Popen(  # noqa: S603 - the command is made above
+            command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, env=environment, encoding="utf-8", errors="replace",
+            pass_fds=lock.descriptors(),
+        ) as build,
+    ):  # fmt: skip
         assert build.stdout is not None  # noqa: S101 - it is piped
-        for line in log_lines(build.stdout, target / "manifest.json", verbose):
-            say(line)
+        try:
+            lock.name_build(build.pid)
+            for line in log.lines(build.stdout):
+                say(line)
+            build.wait()
+        except KeyboardInterrupt:
+            _end(build)
+            say(
+                "the build was interrupted, so nothing was published; the file published before stays. "
+                + log.what_is_committed()
+            )
+            raise
     if build.returncode:
         failures = list(failure_texts(target, settings.warehouse, settings.attach))
         for text in failures:
@@ -64,39 +85,65 @@ def dbt_build(settings: Settings, extra_arguments: tuple[str, ...] = (), *, verb
         )
 
 
-def log_lines(log: Iterable[str], manifest: Path, verbose: bool) -> Iterator[str]:
-    """Yield the lines of dbt's log that people see: with ``verbose`` every message, else stages, warnings and errors.
+def _end(build: subprocess.Popen[str]) -> None:
+    """End a build, however busy it is."""
+    build.terminate()
+    try:
+        build.wait(SECONDS_TO_END)
+    except subprocess.TimeoutExpired:
+        build.kill()
+        build.wait()
+
+
+class BuildLog:
+    """The log of one dbt build, as dbt writes it.
 
     Parameters
     ----------
-    log : iterable of str
-        Lines of dbt's log, each a JSON event. A line that is not JSON (printed by a package, for example) is yielded
-        as it is, but with secrets replaced.
     manifest : Path
         Path of dbt's ``manifest.json``. It is read when dbt starts to build models, because dbt has written it by then.
     """
-    stages: BuildProgress | None = None
-    began_at: datetime | None = None
-    for line in log:
-        try:
-            event = json.loads(line)
-            name, message, level = (event["info"][key] for key in ("name", "msg", "level"))
-        except (ValueError, KeyError, TypeError):
-            yield redact(line.rstrip("\n"))
-            continue
-        at = datetime.fromisoformat(event["info"]["ts"])
-        began_at = began_at or at
-        if name == "FoundStats" and not verbose:
-            models_and_tests = ", ".join(event["data"]["stat_line"].split(", ")[:2])
-            yield stage_line("project", models_and_tests, (at - began_at).total_seconds())
-        if name == "ConcurrencyLine":
-            stages = BuildProgress(json.loads(manifest.read_text(encoding="utf-8")))
-        if name == "MainEncounteredError" and not verbose:
-            yield redact(run_error_text(message))
-        elif verbose or (stages is None and level == "error"):
-            yield redact(message)
-        elif stages:
-            yield from stages.process_event(event)
+
+    def __init__(self, manifest: Path, verbose: bool) -> None:
+        self._manifest = manifest
+        self._verbose = verbose
+        self._stages: BuildProgress | None = None
+
+    def lines(self, log: Iterable[str]) -> Iterator[str]:
+        """Yield the lines of the log that people see: with ``verbose`` every message, else stages, warnings and errors.
+
+        Parameters
+        ----------
+        log : iterable of str
+            Lines of dbt's log, each a JSON event. A line that is not JSON (printed by a package, for example) is
+            yielded as it is, but with secrets replaced.
+        """
+        began_at: datetime | None = None
+        for line in log:
+            try:
+                event = json.loads(line)
+                name, message, level = (event["info"][key] for key in ("name", "msg", "level"))
+            except (ValueError, KeyError, TypeError):
+                yield redact(line.rstrip("\n"))
+                continue
+            at = datetime.fromisoformat(event["info"]["ts"])
+            began_at = began_at or at
+            if name == "FoundStats" and not self._verbose:
+                models_and_tests = ", ".join(event["data"]["stat_line"].split(", ")[:2])
+                yield stage_line("project", models_and_tests, (at - began_at).total_seconds())
+            if name == "ConcurrencyLine":
+                self._stages = BuildProgress(json.loads(self._manifest.read_text(encoding="utf-8")))
+            shown = list(self._stages.process_event(event)) if self._stages else []
+            if name == "MainEncounteredError" and not self._verbose:
+                yield redact(run_error_text(message))
+            elif self._verbose or (self._stages is None and level == "error"):
+                yield redact(message)
+            else:
+                yield from shown
+
+    def what_is_committed(self) -> str:
+        """Return a sentence for people about what a build that ends now has committed."""
+        return self._stages.what_is_committed() if self._stages else "No table was built."
 
 
 def published_counts(publish_run_summary: dict[str, Any]) -> str:

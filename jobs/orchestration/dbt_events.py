@@ -72,11 +72,14 @@ class BuildProgress:
     """
 
     def __init__(self, manifest: Mapping[str, Any]) -> None:
-        folders = {node: folder for node, folder in _folder_by_node(manifest["nodes"]).items() if folder != JOBS_FOLDER}
-        stages = {
+        folder_by_node = _folder_by_node(manifest["nodes"])
+        folders = {node: folder for node, folder in folder_by_node.items() if folder != JOBS_FOLDER}
+        self._stages = stages = {
             folder: Stage(folder, {node for node in folders if folders[node] == folder}) for folder in folders.values()
         }
         self._stage_of = {node: stages[folder] for node, folder in folders.items()}
+        self._jobs = folder_by_node.keys() - folders
+        self._jobs_done: list[str] = []
 
     def process_event(self, event: Mapping[str, Any]) -> Iterator[str]:
         """Process one event of dbt's log; yield a line for people if it is a warning, and one if a stage ends."""
@@ -84,6 +87,8 @@ class BuildProgress:
         stage = self._stage_of.get(node.get("unique_id", ""))
         name, event_time = event["info"]["name"], datetime.fromisoformat(event["info"]["ts"])
         if stage is None:
+            if node.get("unique_id") in self._jobs and _ends_node(name, node) and node["node_status"] == "success":
+                self._jobs_done.append(node["node_name"])
             return
         if name == "LogStartLine":
             stage.start_node(node["unique_id"], event_time)
@@ -93,6 +98,15 @@ class BuildProgress:
                 yield f"WARN: test {node['node_name']}, rows found: {event['data'].get('num_failures', 0):,}"
             if not stage.unfinished and not stage.is_broken:
                 yield stage.summary_line()
+
+    def what_is_committed(self) -> str:
+        """Return a sentence for people about what a build that ends now has committed."""
+        stages = self._stages.values()
+        done = [stage.name for stage in stages if not stage.unfinished and not stage.is_broken] + self._jobs_done
+        begun = [stage.name for stage in stages if stage.unfinished and (stage.tables or stage.tests)]
+        parts = [f"done: {', '.join(done)}"] if done else []
+        parts += [f"partly done: {', '.join(begun)}"] if begun else []
+        return f"Kept is what was committed ({'; '.join(parts)})." if parts else "No table was built."
 
 
 def _ends_node(event_name: str, node: Mapping[str, Any]) -> bool:

@@ -1,26 +1,58 @@
-"""dbt-duckdb plugin: attaches databases, creates the tables that jobs own, and sets UTC on every connection of dbt.
+"""dbt-duckdb plugin: waits for the warehouse, attaches databases, creates the tables that jobs own, and sets UTC.
 
-With the plugin, dbt can read views over attached databases, build an empty warehouse, and build without the jobs before
-any job has run; no time zone in a dbt profile shifts a date; and the macro check_settings can ask for a check.
+With the plugin, a `dbt build` typed by hand and other commands take turns. dbt can read views over attached databases,
+build an empty warehouse, and build without the jobs before any job has run; no time zone in a profile shifts a date;
+and the macro check_settings can ask for a check.
 """
 
-from typing import Any
+from pathlib import Path
+from typing import Any, Final
 
+from dbt.adapters.duckdb.credentials import DuckDBCredentials
 from dbt.adapters.duckdb.plugins import BasePlugin
 from dbt.flags import get_flags
 from dbt_common.exceptions import DbtRuntimeError
 
 from jobs.errors import NextmartError
 from jobs.orchestration.settings_check import dbt_var_names, settings_problem
+from jobs.progress import say
 from jobs.settings import load_settings
 from jobs.warehouse.attached import attach_databases
-from jobs.warehouse.connection import Connection, prepare_warehouse
+from jobs.warehouse.clock import now
+from jobs.warehouse.clock_check import clock_warning
+from jobs.warehouse.connection import Connection, connect, prepare_warehouse
 from jobs.warehouse.dbt_tables import require_present_columns
+from jobs.warehouse.lock import SECONDS_FOR_READERS, WarehouseLock, take_lock
 from jobs.warehouse.sql_functions import register_functions
+
+IN_MEMORY: Final = ":memory:"
 
 
 class Plugin(BasePlugin):
     """The plugin class that dbt-duckdb looks for in the module named in ``profiles.yml``."""
+
+    lock: WarehouseLock | None = None
+
+    def update_connection_config(self, creds: DuckDBCredentials, config: dict[str, Any]) -> None:
+        """Take the lock of the warehouse, and wait until no other program has the file open; then dbt opens it.
+
+        dbt keeps the lock as long as it keeps the file open.
+
+        Raises
+        ------
+        DbtRuntimeError
+            If another command, or another program, still holds the warehouse after the wait.
+        """
+        if creds.is_motherduck or creds.path == IN_MEMORY:
+            return
+        warehouse = Path(creds.path)
+        try:
+            wait_seconds = load_settings().wait_seconds
+            self.lock = take_lock(warehouse, wait_seconds)
+            wait_seconds = max(wait_seconds, SECONDS_FOR_READERS) if self.lock.is_of_run else wait_seconds
+            connect(warehouse, wait_seconds=wait_seconds, config=config).close()
+        except NextmartError as error:
+            raise DbtRuntimeError(str(error)) from error
 
     def configure_connection(self, conn: Connection) -> None:
         """Give the tables of ``raw`` and ``ml`` their present shape, and attach databases, as dbt opens the warehouse.
@@ -34,6 +66,9 @@ class Plugin(BasePlugin):
         try:
             settings = load_settings()
             prepare_warehouse(conn)
+            is_typed_by_hand = self.lock and not self.lock.is_of_run
+            if is_typed_by_hand and (warning := clock_warning(conn, now())):
+                say(warning)
             register_functions(conn, {"dbt_var_names": dbt_var_names, "settings_problem": settings_problem})
             flags = get_flags()  # type: ignore[no-untyped-call]
             if flags.WHICH in ("build", "run") and not flags.FULL_REFRESH:

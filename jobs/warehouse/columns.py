@@ -146,6 +146,8 @@ MODELS: Final = {
     "weights_sha256": "VARCHAR",
     "code_version": "VARCHAR",
     "schema_version": "INTEGER",
+    "model_number": "BIGINT",
+    "newest_loaded_at": "TIMESTAMP WITH TIME ZONE",
 }
 
 MODEL_METRICS: Final = {
@@ -199,6 +201,7 @@ CHAMPIONS: Final = {
     "difference": "DOUBLE",
     "ci_low": "DOUBLE",
     "ci_high": "DOUBLE",
+    "decision_number": "BIGINT",
 }
 
 RECOMMENDATIONS: Final = {
@@ -234,6 +237,7 @@ JOB_RUNS: Final = {
     "cost": "DOUBLE",
     "detail": "JSON",
     "error": "VARCHAR",
+    "run_number": "BIGINT",
 }
 
 DELETIONS: Final = {
@@ -247,6 +251,7 @@ DELETIONS: Final = {
     "recommendation_count": "BIGINT",
     "published_count": "BIGINT",
     "first_loaded_at": "TIMESTAMP WITH TIME ZONE",
+    "model_number": "BIGINT",
 }
 
 PUBLICATION_CHANGES: Final = {

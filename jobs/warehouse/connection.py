@@ -2,14 +2,15 @@
 
 import re
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 import duckdb
 
 from jobs.errors import NextmartError, UsageError
+from jobs.progress import say
 from jobs.warehouse import sql_functions
 from jobs.warehouse.damage import damage_advice
 from jobs.warehouse.schema import pending_steps
@@ -19,8 +20,15 @@ Connection = duckdb.DuckDBPyConnection
 SCHEMAS: Final = ("raw", "staging", "sessions", "catalog", "jobs", "ml", "recommendations")
 
 
-def connect(path: Path, *, read_only: bool = False, wait_seconds: float = 0) -> Connection:
+def connect(
+    path: Path, *, read_only: bool = False, wait_seconds: float = 0, config: Mapping[str, Any] | None = None
+) -> Connection:
     """Open the warehouse file with the time zone UTC; wait up to ``wait_seconds`` if another process has it open.
+
+    Parameters
+    ----------
+    config : mapping, optional
+        DuckDB's options for the file. Connections of one process to one file need the same options.
 
     Raises
     ------
@@ -38,22 +46,29 @@ def connect(path: Path, *, read_only: bool = False, wait_seconds: float = 0) -> 
     if not read_only:
         path.parent.mkdir(parents=True, exist_ok=True)
     deadline = time.monotonic() + wait_seconds
+    has_said_so = False
     while True:
         try:
-            connection = duckdb.connect(str(path), read_only=read_only)
+            connection = duckdb.connect(str(path), read_only=read_only, config=dict(config or {}))
             connection.execute("set TimeZone = 'UTC'")
             return connection
         except duckdb.IOException as error:
             if "Could not set lock" not in str(error):
                 advice = damage_advice(str(error))
                 raise NextmartError(f"can't open {path} as a DuckDB database: {error}{advice}") from error
+            holder = _holder(str(error))
             if time.monotonic() >= deadline:
-                raise NextmartError(_lock_message(path, str(error))) from error
-            time.sleep(min(0.5, max(0.0, deadline - time.monotonic())))
+                raise NextmartError(
+                    f"{path} is held by {holder}. End that process, or let this command wait for it: --wait SECONDS."
+                ) from error
+            if not has_said_so:
+                say(f"waiting up to {wait_seconds:.0f} s: {path} is held by {holder}")
+                has_said_so = True
+            time.sleep(min(0.1, max(0.0, deadline - time.monotonic())))
 
 
-def _lock_message(path: Path, duckdb_message: str) -> str:
-    """Return an error message that names the process that has the warehouse open, if DuckDB's message names it."""
+def _holder(duckdb_message: str) -> str:
+    """Return the process that has the warehouse open, if DuckDB's message names it, as a noun phrase for messages."""
     lock = re.search(r"held in (.*?) \(PID (\d+)\)", duckdb_message)
     holder = "another process"
     if lock:
@@ -62,7 +77,7 @@ def _lock_message(path: Path, duckdb_message: str) -> str:
         if command_line.exists():
             program = command_line.read_bytes().replace(b"\0", b" ").decode(errors="replace").strip()[:200]
         holder = f"process {pid} ({program})"
-    return f"{path} is held by {holder}. End that process, or let this command wait for it: --wait SECONDS."
+    return holder
 
 
 def prepare_warehouse(connection: Connection) -> None:
@@ -93,6 +108,12 @@ def count_rows(connection: Connection, relation: str) -> int:
     """Return the number of rows of a relation: SQL text with a table's name or a query in parentheses."""
     count = connection.execute(f"select count(*) from {relation}").fetchone()  # noqa: S608
     return int(count[0]) if count else 0
+
+
+def max_number(connection: Connection, table: str, column: str) -> int:
+    """Return the highest number in a column of a table, both SQL text; 0 if there is none."""
+    number = connection.execute(f"select coalesce(max({column}), 0) from {table}").fetchone()  # noqa: S608
+    return int(number[0]) if number else 0
 
 
 def is_own_table(connection: Connection, schema: str, table: str) -> bool:

@@ -9,6 +9,7 @@ from datetime import datetime
 from typing import Any
 
 from jobs.errors import redact
+from jobs.interruption import is_interrupted
 from jobs.warehouse.clock import now
 from jobs.warehouse.connection import Connection
 
@@ -67,13 +68,14 @@ def job_run(connection: Connection, job: str) -> Iterator[JobRun]:
         [started_at, job],
     )
     connection.execute(
-        "insert into ml.job_runs (run_id, job, started_at, status) values (?, ?, ?, 'running')",
+        "insert into ml.job_runs (run_id, job, started_at, status, run_number) "
+        "select ?, ?, ?, 'running', coalesce(max(run_number), 0) + 1 from ml.job_runs",
         [run_record.run_id, job, started_at],
     )
     try:
         yield run_record
     except BaseException as error:
-        run_record.status = "interrupted" if isinstance(error, KeyboardInterrupt) else "failed"
+        run_record.status = "interrupted" if isinstance(error, KeyboardInterrupt) or is_interrupted() else "failed"
         _record_end(connection, run_record, redact(f"{type(error).__name__}: {error}"))
         raise
     run_record.status = "done" if run_record.status == "running" else run_record.status

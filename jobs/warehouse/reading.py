@@ -1,5 +1,8 @@
 """Reading the catalogue and the sequences from the warehouse, as the arrays that models take."""
 
+from datetime import datetime
+
+import duckdb
 import numpy as np
 import polars as pl
 
@@ -79,6 +82,17 @@ def read_sequences(connection: Connection) -> pl.DataFrame:
     frame = pl.from_arrow(connection.execute(f"{SELECT_SEQUENCES} order by sequence_id").to_arrow_table())
     assert isinstance(frame, pl.DataFrame)  # noqa: S101 - a table never becomes a Series
     return frame
+
+
+def newest_arrival(connection: Connection) -> datetime | None:
+    """Return the latest ``loaded_at`` of the events that models can learn from; None if no build has judged events."""
+    try:
+        row = connection.execute(
+            "select max(loaded_at) from staging.checked_events where reject_reason is null"
+        ).fetchone()
+    except duckdb.CatalogException:
+        return None
+    return row[0] if row else None
 
 
 def index_items(item_id_lists: pl.Series, catalog: Catalog) -> Sequences:

@@ -86,6 +86,8 @@ create table if not exists ml.completions (
 -- fitted models with their weights; `status`: candidate, live or retired; `fingerprint`: hash of everything but the
 -- data that determines the model (family, parameters, protocol, embeddings, code); `schema_version`: version of the
 -- weights' layout, null for models that are older than this column
+-- `model_number`: later models have higher numbers, because a clock can be wrong, and can be set back;
+-- `newest_loaded_at`: the latest `loaded_at` of the events that the model could learn from
 create table if not exists ml.models (
     model_version varchar primary key,
     model varchar not null,
@@ -101,7 +103,9 @@ create table if not exists ml.models (
     weights blob,
     weights_sha256 varchar,
     code_version varchar not null,
-    schema_version integer
+    schema_version integer,
+    model_number bigint,
+    newest_loaded_at timestamptz
 );
 
 create table if not exists ml.model_metrics (
@@ -162,6 +166,7 @@ create table if not exists ml.experiment_runs (
 -- `pinned`: whether the model was made live by hand and not unpinned since; `compared_with`: version of the model with
 -- which this model was compared; `difference`: this model's mean of the selection metric less the other model's mean,
 -- on the same cases, with its 95 % interval from `ci_low` to `ci_high`
+-- `decision_number`: later decisions have higher numbers; the rows of one decision have the same
 create table if not exists ml.champions (
     changed_at timestamptz not null,
     model_version varchar not null,
@@ -173,6 +178,7 @@ create table if not exists ml.champions (
     difference double,
     ci_low double,
     ci_high double,
+    decision_number bigint,
     primary key (changed_at, model_version)
 );
 
@@ -202,6 +208,7 @@ create table if not exists ml.similar_items (
 );
 
 -- one row for each run of a job; `status`: running, done, unchanged (there was nothing to do), failed or interrupted
+-- `run_number`: later runs have higher numbers
 create table if not exists ml.job_runs (
     run_id varchar primary key,
     job varchar not null,
@@ -212,7 +219,8 @@ create table if not exists ml.job_runs (
     rows_out bigint,
     cost double,
     detail json,
-    error varchar
+    error varchar,
+    run_number bigint
 );
 
 -- one row for each deletion by `nextmart forget`, without the id of the person
@@ -220,6 +228,7 @@ create table if not exists ml.job_runs (
 -- shared devices get this number, so that later models read these events again; `session_count`: number of deleted
 -- sessions, also those on shared devices, which the next build makes again; `first_loaded_at`: arrival of the first
 -- usable event that was deleted, null if none was usable
+-- `model_number`: the highest number of a model at that time
 create table if not exists ml.deletions (
     deletion_id varchar primary key,
     deleted_at timestamptz not null,
@@ -230,7 +239,8 @@ create table if not exists ml.deletions (
     session_count bigint not null,
     recommendation_count bigint not null,
     published_count bigint not null,
-    first_loaded_at timestamptz
+    first_loaded_at timestamptz,
+    model_number bigint
 );
 
 -- one row for each publication, done or held, and how its tables differ from those that were live; the columns are
@@ -275,6 +285,11 @@ select
     max(deletions.deleted_at) as deleted_at
 from ml.models as models
 inner join ml.deletions as deletions
-    on models.started_at >= deletions.first_loaded_at and models.started_at < deletions.deleted_at
+    on
+        coalesce(models.newest_loaded_at, models.started_at) >= deletions.first_loaded_at
+        and case
+            when deletions.model_number is null then models.started_at < deletions.deleted_at
+            else models.model_number <= deletions.model_number
+        end
 where models.weights is not null
 group by models.model_version, models.model, models.started_at;

@@ -66,6 +66,8 @@ def test_visitors_of_another_shop_are_noticed_though_there_are_as_many():
         "1,980 of the 1,980 visitors with lists are gone, 100%; max_gone_visitors_share allows 50%"
     ]
     assert held(differences=replace(ALIKE, gone_visitors=900, new_visitors=900)) == []
+    told_once = held(visitors=0, list_rows=0, differences=replace(others, new_visitors=0))
+    assert [reason.split(" fell")[0] for reason in told_once] == ["visitors with lists", "rows of lists"]
 
 
 def test_lists_may_all_change_unless_the_shop_says_otherwise():

@@ -51,10 +51,23 @@ class _Subprocess:
     class Popen:
         """A fork of this process that runs the code of ``python -c code argument…`` and writes to a pipe."""
 
-        def __init__(self, command: list[str], *, env: dict[str, str], encoding: str, errors: str, stdout: int):
+        def __init__(
+            self,
+            command: list[str],
+            *,
+            env: dict[str, str],
+            encoding: str,
+            errors: str,
+            stdin: int,
+            stdout: int,
+            pass_fds: tuple[int, ...],
+        ):
             reading, writing = os.pipe()
+            self._end_of_parent, self._stdin = os.pipe()
             self.pid = os.fork()
             if self.pid == 0:
+                os.close(self._stdin)
+                os.dup2(self._end_of_parent, 0)
                 os.dup2(writing, 1)
                 os.environ.clear()
                 os.environ.update(env)
@@ -64,12 +77,17 @@ class _Subprocess:
             self.stdout: TextIO = os.fdopen(reading, encoding=encoding, errors=errors)
             self.returncode: int | None = None
 
+        def wait(self) -> None:
+            if self.returncode is None:
+                self.returncode = os.waitstatus_to_exitcode(os.waitpid(self.pid, 0)[1])
+
         def __enter__(self) -> "_Subprocess.Popen":
             return self
 
         def __exit__(self, *error: object) -> None:
             self.stdout.close()
-            self.returncode = os.waitstatus_to_exitcode(os.waitpid(self.pid, 0)[1])
+            os.close(self._stdin)
+            self.wait()
 
 
 def _exit_code(code: str) -> int:

@@ -148,7 +148,8 @@ def test_a_model_that_has_learnt_from_deleted_events_is_followed_by_its_family(t
     tiny.night(setting())
     due = tiny.live()
     tiny.connection.execute(
-        "insert into ml.deletions values ('d', '2026-03-01 12:00:00+00', 'visitor', 2, 1, 1, 1, 0, 0, '2026-01-01')"
+        "insert into ml.deletions "
+        "values ('d', '2026-03-01 12:00:00+00', 'visitor', 2, 1, 1, 1, 0, 0, '2026-01-01', null)"
     )
     tiny.run("evaluate", setting())
     assert tiny.live() == due, "until another is trained"
@@ -276,7 +277,8 @@ def test_the_model_before_keeps_its_weights_for_a_rollback_however_few_are_kept(
     assert tiny.live() == first
     tiny.run("rollback", one)
     tiny.connection.execute(
-        "insert into ml.deletions values ('d', '2026-03-01 12:00:00+00', 'visitor', 2, 1, 1, 1, 0, 0, '2026-01-01')"
+        "insert into ml.deletions "
+        "values ('d', '2026-03-01 12:00:00+00', 'visitor', 2, 1, 1, 1, 0, 0, '2026-01-01', null)"
     )
     tiny.run("evaluate", one)
     left = tiny.rows("select model_version from ml.models where weights is not null")

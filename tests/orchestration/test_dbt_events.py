@@ -5,7 +5,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from jobs.orchestration.dbt_build import log_lines
+from jobs.orchestration.dbt_build import BuildLog
 
 BEGIN = datetime(2026, 1, 1, tzinfo=UTC)
 
@@ -55,7 +55,7 @@ def run(node, start, end, status="success", **data):
 
 
 def lines(log, manifest, verbose=False):
-    return [" ".join(line.split()) for line in log_lines(log, manifest, verbose)]
+    return [" ".join(line.split()) for line in BuildLog(manifest, verbose).lines(log)]
 
 
 def test_a_stage_is_a_line_with_its_counts_and_seconds_once_all_of_it_has_passed(manifest):

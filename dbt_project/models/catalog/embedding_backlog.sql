@@ -1,6 +1,6 @@
 {{ config(
     materialized='incremental', incremental_strategy='delete+insert', unique_key='item_id',
-    post_hook="delete from {{ this }} where seen_at < '{{ run_started_at }}'::timestamptz"
+    post_hook="delete from {{ this }} where seen_at <> '{{ run_started_at }}'::timestamptz"
 ) }}
 
 select

@@ -78,14 +78,14 @@ select
     ) as waiting_count,
     arrival_progress.settled_until,
     (
-        -- settled_count counts the rows that arrived before settled_until; no such row should be added later, because
-        -- no build would read it
+        -- settled_count counts the rows that arrived before settled_until; if such rows are added later, the next
+        -- build reads all rows again
         select count(*) from {{ source('raw', 'events') }}
         where loaded_at < (select settled_until from arrival_progress)
     ) as settled_count,
     {% if is_incremental() %}
     -- slipped_count counts rows that appeared since the previous build with an arrival before the previous build's
-    -- settled_until; no build has read these rows
+    -- settled_until; because of them this build has read all rows again
     greatest(0, (
         select count(*) from {{ source('raw', 'events') }}
         where loaded_at < (select settled_until from previous_batch)

@@ -3,7 +3,7 @@
 with newest_decisions as (
     -- the newest decision about each model
     select * from {{ source('ml', 'champions') }}
-    qualify row_number() over (partition by model_version order by changed_at desc) = 1
+    qualify row_number() over (partition by model_version order by decision_number desc nulls last, changed_at desc) = 1
 )
 
 select

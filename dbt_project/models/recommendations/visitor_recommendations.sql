@@ -5,7 +5,7 @@ with newest_run as (
     select run_id
     from {{ source('ml', 'job_runs') }}
     where job = 'recommend' and status = 'done'
-    order by started_at desc, run_id desc
+    order by run_number desc nulls last, started_at desc, run_id desc
     limit 1
 )
 

@@ -1,0 +1,220 @@
+"""The lock of a warehouse: a file beside the warehouse, by which one command at a time writes.
+
+DuckDB's own lock lasts as long as a connection. A night opens several connections, in two processes, and between them
+another program could slip in. This lock is taken once and kept until the night has ended. The operating system frees
+the lock when the last process that has it is gone, however that process ended, so a lock is never left behind.
+"""
+
+import json
+import os
+import shlex
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import asdict, dataclass, replace
+from datetime import datetime
+from pathlib import Path
+from typing import IO, Final
+from weakref import WeakValueDictionary
+
+import portalocker
+
+from jobs.errors import NextmartError, redact
+from jobs.progress import printable, say
+from jobs.warehouse.clock import now
+
+HELD_BY_RUN: Final = "_NEXTMART_LOCK_HELD_BY_RUN"
+"""Environment variable that a run gives to its build: the number of the process whose lock covers the build too."""
+SECONDS_FOR_READERS: Final = 60.0
+"""A run that has begun waits at least so long for a program that has opened the warehouse meanwhile."""
+POLL_SECONDS: Final = 0.1
+LONGEST_COMMAND: Final = 200
+
+
+@dataclass(frozen=True)
+class Owner:
+    """The command that has the lock, as the lock's file names it.
+
+    Attributes
+    ----------
+    pid : int
+        The number of the command's process.
+    command : str
+        The command as it was typed.
+    since : str
+        When the command took the lock, as an ISO time in UTC.
+    build_pid : int or None
+        The number of the process in which the command lets dbt build.
+    """
+
+    pid: int
+    command: str
+    since: str
+    build_pid: int | None = None
+
+    def describe(self) -> str:
+        """Return the owner as a noun phrase for messages; if only its build still works, the build's process too."""
+        since = datetime.fromisoformat(self.since)
+        text = f"process {self.pid} ({self.command}), since {since:%Y-%m-%d %H:%M:%S} UTC"
+        if self.build_pid and not is_alive(self.pid):
+            return f"process {self.build_pid}, the dbt build of {text}, which has ended"
+        return text
+
+
+class WarehouseLock:
+    """The lock that this process has on a warehouse, until :meth:`release`, or until this process ends.
+
+    Attributes
+    ----------
+    file : file or None
+        The open file of the lock; None if a run holds the lock, and this process is the run's build.
+    """
+
+    def __init__(self, file: IO[str] | None) -> None:
+        self.file = file
+
+    def __del__(self) -> None:
+        self.release()
+
+    @property
+    def is_held(self) -> bool:
+        """Whether the lock has not been given back."""
+        return self.file is None or not self.file.closed
+
+    @property
+    def is_of_run(self) -> bool:
+        """Whether this process is the build of a run."""
+        return self.file is None
+
+    def release(self) -> None:
+        """Give the lock back; a build that works on keeps it until the build has ended."""
+        if self.file and not self.file.closed:
+            self.file.close()
+
+    def descriptors(self) -> tuple[int, ...]:
+        """Return the file descriptors that a build has to inherit to keep the lock if this process is killed."""
+        return (self.file.fileno(),) if self.file and os.name == "posix" else ()
+
+    def name_build(self, build_pid: int) -> None:
+        """Write the number of the build's process into the lock's file, beside that of this process."""
+        owner = read_owner(self.file) if self.file else None
+        if self.file and owner:
+            _write_owner(self.file, replace(owner, build_pid=build_pid))
+
+
+_locks_of_this_process: WeakValueDictionary[Path, WarehouseLock] = WeakValueDictionary()
+
+
+def lock_file(warehouse: Path) -> Path:
+    """Return the path of a warehouse's lock: one path, by whatever name or link the warehouse is called."""
+    path = warehouse.resolve()
+    return path.with_name(path.name + ".lock")
+
+
+def take_lock(warehouse: Path, wait_seconds: float = 0) -> WarehouseLock:
+    """Take the lock of a warehouse; wait up to ``wait_seconds`` for the command that has it.
+
+    A process that has the lock gets the same lock again. The build of a run gets the run's lock.
+
+    Raises
+    ------
+    NextmartError
+        If another command still has the lock after ``wait_seconds``; the message names that command. Or if the file of
+        the lock can't be written or locked.
+    """
+    path = lock_file(warehouse)
+    if lock := _lock_of_this_process(path):
+        return lock
+    lock = WarehouseLock(None if os.environ.get(HELD_BY_RUN) else _locked_file(path, warehouse, wait_seconds))
+    _locks_of_this_process[path] = lock
+    return lock
+
+
+@contextmanager
+def warehouse_lock(warehouse: Path, wait_seconds: float = 0) -> Iterator[WarehouseLock]:
+    """Hold the lock of a warehouse for a ``with`` block, as :func:`take_lock` takes it.
+
+    A block inside another one of the same process has the same lock, and does not release it.
+    """
+    is_outermost = _lock_of_this_process(lock_file(warehouse)) is None
+    lock = take_lock(warehouse, wait_seconds)
+    try:
+        yield lock
+    finally:
+        if is_outermost:
+            lock.release()
+
+
+def _lock_of_this_process(path: Path) -> WarehouseLock | None:
+    lock = _locks_of_this_process.get(path)
+    return lock if lock and lock.is_held else None
+
+
+def read_owner(file: IO[str]) -> Owner | None:
+    """Return the owner that an open file of a lock names; None if it names none."""
+    try:
+        file.seek(0)
+        return Owner(**json.load(file))
+    except (OSError, ValueError, TypeError):  # nobody has had it yet, it is being written, or Windows keeps it locked
+        return None
+
+
+def is_alive(pid: int) -> bool:
+    """Tell whether a process exists; always true on Windows, where to ask would end the process."""
+    if os.name == "posix":
+        try:
+            os.kill(pid, 0)
+        except ProcessLookupError:
+            return False
+        except PermissionError:
+            return True
+    return True
+
+
+def _locked_file(path: Path, warehouse: Path, wait_seconds: float) -> IO[str]:
+    """Return the lock's file, open and locked, with this process as its owner."""
+    deadline = time.monotonic() + wait_seconds
+    has_said_so = False
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o666)
+    except OSError as error:
+        raise NextmartError(
+            f"can't write {path}, by which commands take turns at {warehouse}: {error.strerror}. Run the command "
+            "as the user whose warehouse it is."
+        ) from error
+    file = os.fdopen(descriptor, "r+", encoding="utf-8")
+    while True:
+        try:
+            portalocker.lock(file, portalocker.LockFlags.EXCLUSIVE | portalocker.LockFlags.NON_BLOCKING)
+            break
+        except portalocker.AlreadyLocked as error:
+            owner = read_owner(file)
+            holder = printable(owner.describe()) if owner else "another command of nextmart, or dbt"
+            if time.monotonic() >= deadline:
+                file.close()
+                raise NextmartError(
+                    f"{warehouse} is held by {holder}. Wait for it (--wait SECONDS), or end that process."
+                ) from error
+            if not has_said_so:
+                say(f"waiting up to {wait_seconds:.0f} s: {warehouse} is held by {holder}")
+                has_said_so = True
+            time.sleep(min(POLL_SECONDS, max(0.0, deadline - time.monotonic())))
+        except portalocker.LockException as error:
+            file.close()
+            raise NextmartError(
+                f"can't lock {path}: {error.strerror}. Keep the warehouse on a local disk, which has locks."
+            ) from error
+    command = shlex.join([Path(sys.argv[0]).name, *sys.argv[1:]])
+    _write_owner(file, Owner(os.getpid(), redact(command)[:LONGEST_COMMAND], now().isoformat(timespec="seconds")))
+    return file
+
+
+def _write_owner(file: IO[str], owner: Owner) -> None:
+    """Write who owns the lock into its file; a full disk only makes messages say less."""
+    with suppress(OSError):
+        file.seek(0)
+        file.truncate()
+        json.dump(asdict(owner), file)
+        file.flush()
