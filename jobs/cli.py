@@ -286,7 +286,7 @@ def run_command(
                 for reason in full_refresh_reasons(connection):
                     say(f"WARN: {reason}; `nextmart run --full-refresh` builds them anew")
         summary = _build_and_publish(settings, full_refresh=full_refresh, allow_shrink=allow_shrink, verbose=verbose)
-        for line in maintenance_lines(maintain(settings, _patient(settings).wait_seconds, at_night=True)):
+        for line in maintenance_lines(maintain(_patient(settings), at_night=True)):
             say(line)
     print_outcome(summary, f"published {settings.published}: {published_counts(summary)}", as_json)
 
@@ -471,7 +471,7 @@ def forget_command(
     with warehouse_lock(settings.warehouse, settings.wait_seconds):
         with open_warehouse(settings) as connection, job_run(connection, "forget") as run_record:
             visitors = forget(connection, settings, person, run_record)
-        copies = forget_in_copies(settings, person, visitors, settings.wait_seconds)
+        copies = forget_in_copies(settings, person, visitors)
     deleted, due = run_record.detail["deleted"], run_record.detail["due_for_retraining"]
     rows = [f"{count:,} of {table}" for table, count in deleted.items() if count]
     rows += [f"{run_record.detail['published']:,} published"] if run_record.detail["published"] else []
@@ -493,7 +493,7 @@ def maintain_command(warehouse: Warehouse = None, wait_seconds: WaitSeconds = No
     settings = load_settings(warehouse=warehouse, wait_seconds=wait_seconds)
     require_warehouse(settings.warehouse)
     with warehouse_lock(settings.warehouse, settings.wait_seconds):
-        summary = maintain(settings, settings.wait_seconds)
+        summary = maintain(settings)
     print_outcome(summary, "\n".join(maintenance_lines(summary)) or "nothing is to be done", as_json)
 
 
@@ -503,7 +503,7 @@ def backup_command(warehouse: Warehouse = None, wait_seconds: WaitSeconds = None
     settings = load_settings(warehouse=warehouse, wait_seconds=wait_seconds)
     require_warehouse(settings.warehouse)
     with warehouse_lock(settings.warehouse, settings.wait_seconds):
-        backup = back_up(settings, settings.wait_seconds)
+        backup = back_up(settings)
     summary = {"file": str(backup.path), "bytes": backup.bytes}
     print_outcome(summary, f"copied and verified: {backup.path}, {backup.bytes / 1e6:,.1f} MB", as_json)
 
@@ -513,10 +513,11 @@ def restore_command(
     copy: Annotated[Path | None, typer.Argument(help="The copy; the newest good one by default.")] = None,
     list_copies: Annotated[bool, typer.Option("--list", help="List the copies, and restore none.")] = False,
     warehouse: Warehouse = None,
+    wait_seconds: WaitSeconds = None,
     as_json: Json = False,
 ) -> None:
     """Put a copy in the place of the warehouse, which is kept beside it."""
-    settings = load_settings(warehouse=warehouse)
+    settings = load_settings(warehouse=warehouse, wait_seconds=wait_seconds)
     if list_copies:
         summary, text = list_of_copies(settings)
     else:

@@ -68,7 +68,7 @@ class ForgottenCopies:
         return lines + [f"WARN: delete it by hand: {text}" for text in self.still_held]
 
 
-def forget_in_copies(settings: Settings, person: Person, visitors: list[str], wait_seconds: float) -> ForgottenCopies:
+def forget_in_copies(settings: Settings, person: Person, visitors: list[str]) -> ForgottenCopies:
     """Delete the copies of the warehouse that hold a person who is forgotten already in the warehouse itself.
 
     Parameters
@@ -89,7 +89,7 @@ def forget_in_copies(settings: Settings, person: Person, visitors: list[str], wa
     holding = [path for path in holding if path in backups]
     if holding:
         try:
-            outcome.new_copy = back_up(settings, wait_seconds).path
+            outcome.new_copy = back_up(settings).path
         except NextmartError as error:
             reason = f"holds this person, and no new copy could be taken: {error}"
             outcome.still_held += [f"{path} {reason}" for path in holding]

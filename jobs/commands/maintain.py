@@ -26,7 +26,7 @@ NIGHTS_SINCE_COMPACTION = """
 """
 
 
-def maintain(settings: Settings, wait_seconds: float, *, at_night: bool = False) -> dict[str, Any]:
+def maintain(settings: Settings, *, at_night: bool = False) -> dict[str, Any]:
     """Delete what is past retention, compact the warehouse if much of it is free, and copy it if copies are kept.
 
     Parameters
@@ -45,7 +45,7 @@ def maintain(settings: Settings, wait_seconds: float, *, at_night: bool = False)
     NextmartError
         If no copy can be taken, or by day the warehouse can't be compacted.
     """
-    with closing(connect(settings.warehouse, wait_seconds=wait_seconds)) as connection:
+    with closing(connect(settings.warehouse, wait_seconds=settings.wait_seconds)) as connection:
         prepare_warehouse(connection)
         with job_run(connection, "maintain") as run_record:
             deleted = delete_old_rows(connection, _retention(settings))
@@ -68,7 +68,7 @@ def maintain(settings: Settings, wait_seconds: float, *, at_night: bool = False)
     return run_record.summary()
 
 
-def back_up(settings: Settings, wait_seconds: float = 0) -> Backup:
+def back_up(settings: Settings) -> Backup:
     """Take a verified copy of the warehouse, and delete the copies that are one too many.
 
     The warehouse stays of its version, also if an earlier version of nextmart made it.
@@ -78,7 +78,7 @@ def back_up(settings: Settings, wait_seconds: float = 0) -> Backup:
     NextmartError
         If no copy can be taken; if the warehouse is damaged, the message names the newest good copy.
     """
-    with closing(connect(settings.warehouse, wait_seconds=wait_seconds)) as connection:
+    with closing(connect(settings.warehouse, wait_seconds=settings.wait_seconds)) as connection:
         connection.execute("checkpoint")  # an empty write-ahead log is removed when the file is closed
     try:
         backup = take_backup(settings.warehouse, settings.backup_folder)

@@ -11,8 +11,8 @@ DELETE_OLD_RUNS = """
     -- A run that cost money stays, and so does each job's newest finished run, from which the next one goes on
     delete from ml.job_runs where coalesce(cost, 0) = 0 and status <> 'running' and run_id not in (
         select run_id from ml.job_runs
-        qualify row_number() over (partition by job order by started_at desc, run_id desc) <= $job_runs_kept
-            or row_number() over (partition by job, status order by started_at desc, run_id desc) <= $runs_kept
+        qualify row_number() over (partition by job order by run_number desc) <= $job_runs_kept
+            or row_number() over (partition by job, status order by run_number desc) <= $runs_kept
     )
 """
 
@@ -32,7 +32,7 @@ CREATE_OLD_MODELS = """
         and model_version not in (
             select model_version from ml.models
             qualify
-                row_number() over (partition by model order by finished_at desc, model_version desc) <= $metrics_kept
+                row_number() over (partition by model order by model_number desc) <= $metrics_kept
         )
 """
 

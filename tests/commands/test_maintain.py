@@ -16,9 +16,9 @@ from jobs.warehouse.backups import list_backups
 from jobs.warehouse.connection import connect, prepare_warehouse
 
 FILL = """
-    insert into ml.job_runs (run_id, job, started_at, status, cost)
-    select format('{}-{:04}', job, i), job, '2026-01-01'::timestamptz + to_days(i::integer),
-        case when i = 0 then 'done' else 'unchanged' end, case when i = 1 then 0.5 else 0 end
+    insert into ml.job_runs (run_id, job, started_at, status, cost, run_number)
+    select format('{}-{:04}', job, i), job, '2026-01-01'::timestamptz - to_days(i::integer),
+        case when i = 0 then 'done' else 'unchanged' end, case when i = 1 then 0.5 else 0 end, i
     from range(40) as t (i), (values ('recommend'), ('embed')) as jobs (job);
 
     -- models 0 to 9, oldest first: 0 was live once, compared with 1; 9 is live
@@ -26,7 +26,7 @@ FILL = """
     select format('m{}', i) as model_version, 'popularity' as model, '{}' as parameters, 'f' as fingerprint,
         1 as training_rows, 0 as seed, '2026-01-01'::timestamptz + to_days(i::integer) as started_at,
         started_at as finished_at, case when i = 9 then 'live' else 'retired' end as status,
-        case when i >= 7 then 'w'::blob end as weights, '1' as code_version
+        case when i >= 7 then 'w'::blob end as weights, '1' as code_version, i as model_number
     from range(10) as t (i);
     insert into ml.model_metrics by name
     select model_version, 'cutoff/test' as split, 'ndcg' as metric, 20 as k, 'all' as segment, 0.5 as value, 1 as n,
@@ -65,7 +65,7 @@ def column(settings, query):
 
 
 def test_what_is_past_retention_goes_and_what_explains_the_live_models_stays(settings):
-    summary = maintain(settings, 0)
+    summary = maintain(settings)
     assert summary["detail"]["deleted"] == {
         "ml.model_metrics": 5, "ml.champions": 5, "ml.models": 5, "ml.job_runs": 2 * (40 - 10 - 2),
         "raw.unreadable_rows": 15,
@@ -76,7 +76,7 @@ def test_what_is_past_retention_goes_and_what_explains_the_live_models_stays(set
     # the newest finished run, the run that cost money, and the ten newest
     assert runs == ["recommend-0000", "recommend-0001", *(f"recommend-{number:04}" for number in range(30, 40))]
     assert column(settings, "select min(line) from raw.unreadable_rows") == [15]
-    again = maintain(settings, 0)
+    again = maintain(settings)
     assert (again["status"], again["detail"]["deleted"]) == ("unchanged", {})
 
 
@@ -87,7 +87,7 @@ def test_old_checkpoints_and_what_kills_left_go(settings):
         (folder / f"{number}.safetensors").write_bytes(b"weights")
     left = settings.warehouse.with_name(".warehouse.duckdb.unfinished")
     left.write_bytes(b"half a copy")
-    maintain(settings, 0)
+    maintain(settings)
     assert len(list(folder.iterdir())) == 10
     assert not left.exists()
 
@@ -101,18 +101,18 @@ def test_a_night_compacts_at_most_every_seventh_time_and_by_day_at_once(settings
             connection.execute("create table ml.x as select repeat('x', 999) || i as t from range(9000) as t (i)")
             connection.execute("checkpoint; drop table ml.x")
             connection.execute(
-                "insert into ml.job_runs (run_id, job, started_at, status) "
-                "select 'publish-' || count(*), 'publish', now(), 'done' from ml.job_runs"
+                "insert into ml.job_runs (run_id, job, started_at, status, run_number) "
+                "select 'publish-' || count(*), 'publish', now(), 'done', max(run_number) + 1 from ml.job_runs"
             )
 
     free_some()
-    detail = maintain(settings, 0, at_night=True)["detail"]
+    detail = maintain(settings, at_night=True)["detail"]
     assert detail["bytes_after"] < detail["bytes_before"]
     for night in range(1, 8):
         free_some()
-        assert maintain(settings, 0, at_night=True)["detail"]["compacted"] == (night == 7), night
+        assert maintain(settings, at_night=True)["detail"]["compacted"] == (night == 7), night
     free_some()
-    assert maintain(settings, 0)["detail"]["compacted"]
+    assert maintain(settings)["detail"]["compacted"]
 
 
 def test_a_night_goes_on_without_a_compaction_that_fails(settings, monkeypatch):
@@ -125,15 +125,15 @@ def test_a_night_goes_on_without_a_compaction_that_fails(settings, monkeypatch):
     with connect(settings.warehouse) as connection:
         connection.execute("create table ml.x as select repeat('x', 999) || i as t from range(9000) as t (i)")
         connection.execute("checkpoint; drop table ml.x")
-    assert maintain(settings, 0, at_night=True)["detail"]["not_compacted"] == "no space"
+    assert maintain(settings, at_night=True)["detail"]["not_compacted"] == "no space"
     with pytest.raises(NextmartError, match="no space"):
-        maintain(settings, 0)
+        maintain(settings)
 
 
 def test_each_night_takes_a_copy_and_a_damaged_warehouse_is_said_with_what_to_type(settings):
     settings = settings.model_copy(update={"backups_kept": 2})
     for _ in range(3):
-        maintain(settings, 0, at_night=True)
+        maintain(settings, at_night=True)
     copies = list_backups(settings.backup_folder, settings.warehouse)
     assert [copy.number for copy in copies] == [3, 2]
     events = column(settings, "select event_id from raw.events")
@@ -141,7 +141,7 @@ def test_each_night_takes_a_copy_and_a_damaged_warehouse_is_said_with_what_to_ty
         file.seek(0)
         file.write(bytes(4096))
     with pytest.raises(NextmartError, match="nextmart restore"):
-        maintain(settings, 0, at_night=True)
+        maintain(settings, at_night=True)
     assert list_backups(settings.backup_folder, settings.warehouse) == copies
     copies[0].path.write_bytes(b"torn as well")
     summary, text = restore(settings, None)
@@ -159,27 +159,27 @@ def test_without_a_good_copy_a_restore_changes_nothing(settings):
 
 def test_copies_that_hold_a_forgotten_person_make_room_for_a_new_one(settings):
     settings = settings.model_copy(update={"backups_kept": 3})
-    maintain(settings, 0)
+    maintain(settings)
     with connect(settings.warehouse) as connection:
         connection.execute("delete from raw.events where visitor_id = 'ann'")
-    outcome = forget_in_copies(settings, Person("visitor", "ann"), ["ann"], 0)
+    outcome = forget_in_copies(settings, Person("visitor", "ann"), ["ann"])
     [left] = list_backups(settings.backup_folder, settings.warehouse)
     assert [path.name for path in outcome.deleted] == ["warehouse.000001.duckdb"]
     assert (left.path, outcome.still_held) == (outcome.new_copy, [])
     # a copy without the person stays
-    assert forget_in_copies(settings, Person("visitor", "ann"), ["ann"], 0).deleted == []
+    assert forget_in_copies(settings, Person("visitor", "ann"), ["ann"]).deleted == []
     assert list_backups(settings.backup_folder, settings.warehouse) == [left]
 
 
 def test_copies_are_named_when_no_new_one_can_be_taken(settings, monkeypatch):
-    def fail(settings, wait_seconds):
+    def fail(settings):
         raise NextmartError("no space")
 
     settings = settings.model_copy(update={"backups_kept": 1})
-    maintain(settings, 0)
+    maintain(settings)
     [copy] = list_backups(settings.backup_folder, settings.warehouse)
     monkeypatch.setattr("jobs.commands.forgotten_copies.back_up", fail)
-    outcome = forget_in_copies(settings, Person("visitor", "ann"), ["ann"], 0)
+    outcome = forget_in_copies(settings, Person("visitor", "ann"), ["ann"])
     assert outcome.still_held == [f"{copy.path} holds this person, and no new copy could be taken: no space"]
     assert copy.path.exists()
 
@@ -193,14 +193,14 @@ def test_a_warehouse_that_was_set_aside_is_named_if_it_holds_the_person_or_cant_
     with connect(settings.warehouse) as connection:
         connection.execute("delete from raw.events where visitor_id = 'ann'")
     shutil.copy(settings.warehouse, other)
-    outcome = forget_in_copies(settings, Person("visitor", "ann"), ["ann"], 0)
+    outcome = forget_in_copies(settings, Person("visitor", "ann"), ["ann"])
     assert outcome.still_held == [
         f"{torn} is damaged, and may hold this person", f"{aside} holds this person: a copy has replaced it"
     ]  # fmt: skip
 
 
 def test_sizes_show_files_and_tables(settings):
-    maintain(settings.model_copy(update={"backups_kept": 1}), 0)
+    maintain(settings.model_copy(update={"backups_kept": 1}))
     with connect(settings.warehouse, read_only=True) as connection:
         sizes = read_sizes(connection, settings)
     tables = {table["table"]: table for table in sizes["tables"]}

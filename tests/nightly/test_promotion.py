@@ -328,13 +328,13 @@ def test_the_commands(tiny, monkeypatch, capsys):
 
     code, out, _ = call("pin", live, "--json")
     assert (code, json.loads(out)["detail"]["live"]) == (0, live)
-    code, _, said = call("status")
+    code, said, _ = call("status")
     assert "pinned" in said.split("live model")[1]
     code, _, said = call("pin", "nope")
     assert code == 2
     assert live in said
     assert call("rollback")[0] == 1
-    code, _, said = call("unpin")
+    code, said, _ = call("unpin")
     assert (code, f"{live} is live until" in said) == (0, True)
 
 
