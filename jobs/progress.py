@@ -38,7 +38,7 @@ def report(text: str) -> None:
 
 def printable(text: str) -> str:
     """Return ``text`` with its control characters replaced: they could move a terminal's cursor or hide other text."""
-    return "".join(character if character.isprintable() or character == "\n" else "�" for character in text)
+    return "".join(character if character.isprintable() or character in "\n\t" else "�" for character in text)
 
 
 def on_one_line(text: str) -> str:

@@ -354,8 +354,12 @@ def _describe_error(problem: Mapping[str, Any], overrides: Collection[str]) -> s
         return f"unknown setting '{name}' in {settings_file()}: {hint}"
     if not location:
         return message
+    of_price = location[0] == "prompt_prices" and len(location) == 3
+    if problem["type"] == "extra_forbidden" and of_price:
+        return f"{place}unknown setting '{name}': {nearest(str(location[2]), PromptPrice.model_fields)}"
     says_what_is_allowed = problem["type"] == "value_error"
-    allowed = "" if says_what_is_allowed else f"; allowed: {allowed_values(Settings, location, with_null=False)}"
+    words = allowed_values(*((PromptPrice, location[2:]) if of_price else (Settings, location)), with_null=False)
+    allowed = "" if says_what_is_allowed else f"; allowed: {words}"
     return f"{place}setting '{name}': {message} (got {problem['input']!r}){allowed}"
 
 

@@ -76,6 +76,8 @@ def test_a_var_is_refused_with_its_file_name_value_and_range(written, line, says
         ('published = "warehouse.duckdb"', "name the same file"),
         ("session_gap_minutes = 5", "it is a dbt var: write it below [vars]"),
         ("runs_keep = 5", "did you mean 'runs_kept'?"),
+        ("prompt_prices = {gpt = {training = -1, input = 1, output = 1}}", "allowed: number, at least 0"),
+        ("prompt_prices = {gpt = {trainin = 1, training = 1, input = 1, output = 1}}", "did you mean 'training'?"),
         ("[vars]\nsession_gap_minute = 5", "nextmart.toml: unknown dbt var 'session_gap_minute'"),
     ],
 )

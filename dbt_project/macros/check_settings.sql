@@ -17,7 +17,9 @@
     {%- set names = fromjson(run_query("select dbt_var_names('')").rows[0][0]) -%}
     {%- set used = {} -%}
     {%- for name in names -%}{%- do used.update({name: var(name)}) -%}{%- endfor -%}
-    {%- set dbt_run = tojson({'vars': used, 'named': invocation_args_dict.get('vars', {}) | list}) -%}
+    {%- set dbt_run = tojson({
+        'vars': used, 'named': invocation_args_dict.get('vars', {}) | list, 'is_own_project': project_name == 'nextmart'
+    }) -%}
     {%- set problem = run_query("select settings_problem(" ~ text_list([dbt_run]) ~ ")").rows[0][0] -%}
     {%- if problem -%}{%- do exceptions.raise_compiler_error(problem) -%}{%- endif -%}
 {%- endmacro %}

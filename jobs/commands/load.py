@@ -1,6 +1,7 @@
 """`nextmart load`: append the new rows of files to the raw tables; known rows are not added again."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, ExitStack, contextmanager
 from dataclasses import replace
 from datetime import datetime
 from itertools import count
@@ -9,11 +10,18 @@ from typing import Any
 
 import duckdb
 
+from jobs.commands.load_notes import say_notes, say_once
 from jobs.errors import NextmartError
 from jobs.loading.arrival_times import ArrivalTimes
 from jobs.loading.arrivals import Arrivals, read_source
 from jobs.loading.attributes import AttributeRules, missing_attributes, require_attribute_columns
-from jobs.loading.direct_appends import append_directly, can_append_directly
+from jobs.loading.direct_appends import (
+    FilesChangedError,
+    append_directly,
+    are_large_events,
+    scan_source,
+    sizes_of_files,
+)
 from jobs.loading.feed_files import feed_files
 from jobs.loading.feed_rows import Batch, feed_text, file_counts, named_errors, read_news
 from jobs.loading.feed_settings import Feed
@@ -27,12 +35,11 @@ from jobs.loading.source_report import SourceReport
 from jobs.loading.sources import LoadRules, SourceFiles
 from jobs.loading.staging_rules import staging_rules
 from jobs.loading.withdrawals import CompleteFeed
-from jobs.progress import printable, say
+from jobs.progress import printable
 from jobs.warehouse.clock import now
 from jobs.warehouse.connection import Connection, prepare_within_transaction, rolled_back, transaction
 from jobs.warehouse.job_runs import JobRun
 
-UNREADABLE_EXAMPLES = 5
 COUNT_NAMES = ("read", "repeated", "known", "loaded", "unreadable")
 """The numbers of rows that :func:`append_arrivals` returns for a source."""
 
@@ -51,24 +58,46 @@ def load(
     -------
     A report for each source: how dbt's next build will read its rows
     """
-    first_events = next((each for each in sources if isinstance(each, SourceFiles) and each.table == "events"), None)
-    if first_events and can_append_directly(connection, first_events):
-        try:
-            with transaction(connection):
-                news, batches = _read_sources(connection, sources, rules, first_events)
-                return _append(connection, news, batches, run_record, rules)
-        except DirectAppendError:
-            pass  # the files are read again, into temporary tables, to report the error or to leave out unreadable rows
-    news, batches = _read_sources(connection, sources, rules)
-    with transaction(connection):
-        return _append(connection, news, batches, run_record, rules)
+    return _load_in(transaction, connection, sources, run_record, rules)
+
+
+def _load_in(
+    scope: Callable[[Connection], AbstractContextManager[None]],
+    connection: Connection,
+    sources: Sequence[SourceFiles | Feed],
+    run_record: JobRun,
+    rules: LoadRules,
+) -> list[SourceReport]:
+    """Read all sources, and append what is new in one transaction.
+
+    Parameters
+    ----------
+    scope : function
+        Begins the transaction, and ends it after a ``with`` block.
+    """
+    said: set[str] = set()
+    try:
+        with ExitStack() as copies:
+            news, batches = _read_sources(connection, sources, rules, said, copies)
+            with scope(connection):
+                return _append(connection, news, batches, run_record, rules, said)
+    except DirectAppendError:
+        # the files are read again, into temporary tables, to report the error or to leave out unreadable rows
+        news, batches = _read_sources(connection, sources, rules, said)
+        with scope(connection):
+            return _append(connection, news, batches, run_record, rules, said)
 
 
 def _append(
-    connection: Connection, news: Sequence[FeedNews], batches: Sequence[Batch], run_record: JobRun, rules: LoadRules
+    connection: Connection,
+    news: Sequence[FeedNews],
+    batches: Sequence[Batch],
+    run_record: JobRun,
+    rules: LoadRules,
+    said: set[str],
 ) -> list[SourceReport]:
     """Append the new rows to the raw tables, record the loaded files of feeds, and fill the run's record."""
-    reports = _append_batches(connection, batches, run_record, rules)
+    reports = _append_batches(connection, batches, run_record, rules, said)
     for each in news:
         for seen in each.rewritten:
             remember_modification_time(connection, each.feed.name, seen)
@@ -79,7 +108,7 @@ def _append(
 
 
 class DirectAppendError(Exception):
-    """The error that files whose rows were to be appended directly can't be read."""
+    """The error that rows could not be appended from their files directly."""
 
 
 def check(
@@ -92,11 +121,14 @@ def check(
     The counts of a load, and a report for each source
     """
     run_record = JobRun(run_id="check", job="load", started_at=now())
-    news, batches = _read_sources(connection, sources, rules)
-    with rolled_back(connection):
-        prepare_within_transaction(connection)
-        reports = _append_batches(connection, batches, run_record, rules)
-    _describe_feeds(news, run_record)
+
+    @contextmanager
+    def scope(connection: Connection) -> Iterator[None]:
+        with rolled_back(connection):
+            prepare_within_transaction(connection)
+            yield
+
+    reports = _load_in(scope, connection, sources, run_record, rules)
     run_record.status = "checked" if all(report.usable for report in reports) else "unusable"
     return run_record, reports
 
@@ -105,28 +137,36 @@ def _read_sources(
     connection: Connection,
     sources: Sequence[SourceFiles | Feed],
     rules: LoadRules,
-    direct_source: SourceFiles | None = None,
+    said: set[str],
+    copies: ExitStack | None = None,
 ) -> tuple[list[FeedNews], list[Batch]]:
     """Read the files of all sources into temporary tables, and print notes and warnings about their rows.
 
     Parameters
     ----------
-    direct_source : SourceFiles, optional
-        The source whose rows are appended to ``raw.events`` directly, in the open transaction.
+    said : set of str
+        What people were told already.
+    copies : ExitStack, optional
+        If given, rows of large files of events stay in the files, whose copies this stack keeps, until they are
+        appended.
 
     Raises
     ------
-    DirectAppendError
-        If ``direct_source`` is given, and a source of the command line can't be read.
     NextmartError
         If a file can't be read, or a required feed has no new file with rows.
     """
     known_attributes: list[tuple[str, str]] = []
     paths_of_events = _paths_loaded_as_events(sources)
 
+    large_feeds: set[str | None] = set()
+
     def read(source: SourceFiles, relation: str) -> Arrivals:
-        if source is direct_source:
-            return append_directly(connection, source, rules.dbt_vars)
+        if copies is not None:
+            is_large = source.feed in large_feeds
+            if source.feed is None:
+                is_large = are_large_events(connection, source.table, sizes_of_files(connection, source))
+            if is_large:
+                return scan_source(connection, source, relation, copies)
         spellings = {name.lower(): name for table, name in known_attributes if table == source.table}
         attribute_rules = AttributeRules(spellings, rows_are_events=Path(source.path).resolve() in paths_of_events)
         arrivals = read_source(connection, source, rules.dbt_vars, relation, attribute_rules=attribute_rules)
@@ -134,12 +174,7 @@ def _read_sources(
         return arrivals
 
     relations = (f"arrived_rows_{number}" for number in count())
-    try:
-        batches = [Batch(read(source, next(relations))) for source in sources if isinstance(source, SourceFiles)]
-    except (duckdb.Error, NextmartError) as error:
-        if direct_source:
-            raise DirectAppendError from error
-        raise
+    batches = [Batch(read(source, next(relations))) for source in sources if isinstance(source, SourceFiles)]
     require_attribute_columns([batch.arrivals.attributes for batch in batches if batch.arrivals])
     # feeds of items come first, so that the items of events are looked up in the newest catalogue
     order = ("items", "events", "visitors")
@@ -149,16 +184,18 @@ def _read_sources(
     news = [feed_news(connection, feed) for feed in feeds]
     for each in news:
         for note in each.notes:
-            say(printable(feed_text(each.feed, note)))
+            say_once(printable(feed_text(each.feed, note)), said)
         _require_new_rows(each, has_rows=bool(each.files or each.feed.path))
+        if are_large_events(connection, each.feed.settings.kind, [seen.bytes for seen in each.files]):
+            large_feeds.add(each.feed.name)
     for each in news:
         of_feed = read_news(connection, each, read, relations)
         _require_new_rows(each, has_rows=any(batch.arrivals for batch in of_feed))
         for name in missing_attributes([batch.arrivals.attributes for batch in of_feed if batch.arrivals]):
-            say(printable(feed_text(each.feed, f"attributes: the new files have no column '{name}'")))
+            say_once(printable(feed_text(each.feed, f"attributes: the new files have no column '{name}'")), said)
         batches += of_feed
     for batch in batches:
-        _say_notes(batch)
+        say_notes(batch, said)
     return news, batches
 
 
@@ -184,27 +221,8 @@ def _require_new_rows(news: FeedNews, *, has_rows: bool) -> None:
         )
 
 
-def _say_notes(batch: Batch) -> None:
-    """Print the notes on a batch's rows, and its first unreadable rows."""
-    arrivals, feed = batch.arrivals, batch.feed
-    if arrivals is None:
-        assert feed is not None  # noqa: S101 - files of a command line without rows are an error
-        kept = " that `where` keeps" if feed.settings.where else ""
-        for name in [part.seen.file.name for part in batch.parts] or [f"the table {feed.path}"]:
-            say(printable(f"feed {feed.name}: {name} has no rows{kept}"))
-        return
-    for note in arrivals.notes:
-        say(printable(note))
-    if arrivals.unreadable_count:
-        name = f"feed {feed.name}, {arrivals.source.path}" if feed else arrivals.source.path
-        say(
-            f"{name}: {arrivals.unreadable_count:,} rows can't be read; they are set aside in "
-            "raw.unreadable_rows. The first:\n  " + "\n  ".join(arrivals.examples[:UNREADABLE_EXAMPLES])
-        )
-
-
 def _append_batches(
-    connection: Connection, batches: Sequence[Batch], run_record: JobRun, rules: LoadRules
+    connection: Connection, batches: Sequence[Batch], run_record: JobRun, rules: LoadRules, said: set[str]
 ) -> list[SourceReport]:
     """Append the new rows of batches to the raw tables, fill the run's record, and return a report for each source."""
     staging = staging_rules(rules.dbt_vars)
@@ -215,9 +233,10 @@ def _append_batches(
     reports = []
     times = ArrivalTimes.of_warehouse(connection)
     for number, batch in enumerate(batches, start=1):
-        arrivals = batch.arrivals
         # each source gets a later time than the one before, because the later of two rows replaces the earlier
-        loaded_at = (arrivals and arrivals.appended_at) or times.next()
+        loaded_at = times.next()
+        batch = _with_waiting_rows(connection, batch, rules, loaded_at, said)
+        arrivals = batch.arrivals
         counts: dict[str, int] = {}
         if arrivals:
             with named_errors(batch.feed):
@@ -239,6 +258,28 @@ def _append_batches(
     if complete_feed:
         _withdraw(complete_feed, batches, entries, run_record, rules, times.next())
     return reports
+
+
+def _with_waiting_rows(
+    connection: Connection, batch: Batch, rules: LoadRules, loaded_at: datetime, said: set[str]
+) -> Batch:
+    """Append the rows of a batch that are still in their files, and return the batch with what is known of them then.
+
+    Raises
+    ------
+    DirectAppendError
+        If DuckDB refuses a row, or a file has changed.
+    """
+    arrivals = batch.arrivals
+    if not arrivals or not arrivals.waiting:
+        return batch
+    try:
+        appended = append_directly(connection, arrivals, rules.dbt_vars, loaded_at)
+    except (duckdb.Error, FilesChangedError) as error:
+        raise DirectAppendError from error
+    for note in appended.notes:
+        say_once(printable(feed_text(batch.feed, note) if batch.feed else note), said)
+    return replace(batch, arrivals=appended)
 
 
 def _record_entry(batch: Batch, arrivals: Arrivals, counts: Mapping[str, int], report: SourceReport) -> dict[str, Any]:

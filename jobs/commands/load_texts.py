@@ -21,7 +21,8 @@ def load_texts(detail: Mapping[str, Any], reports: list[SourceReport], *, is_che
         A report for each source, in the order in which the sources were loaded.
     """
     sources = detail.get("files") or [{"file": report.table, **detail[report.table]} for report in reports]
-    texts = [_source_lines(counts, report, is_check) for counts, report in zip(sources, reports, strict=True)]
+    warned: set[str] = set()
+    texts = [_source_lines(counts, report, is_check, warned) for counts, report in zip(sources, reports, strict=True)]
     tables = [source["table"] for source in detail.get("files", [])]
     has_feeds = "feeds" in detail
     return texts + [
@@ -31,14 +32,15 @@ def load_texts(detail: Mapping[str, Any], reports: list[SourceReport], *, is_che
     ]
 
 
-def _source_lines(counts: Mapping[str, Any], report: SourceReport, is_check: bool) -> str:
-    """Return the lines about one source: counts, report, and warnings last."""
+def _source_lines(counts: Mapping[str, Any], report: SourceReport, is_check: bool, warned: set[str]) -> str:
+    """Return the lines about one source; warnings come last, without those that an earlier source had."""
     name, files = counts["file"], []
     if "feed" in counts:
         name, parts = f"feed {counts['feed']}", counts["parts"]
         more = f" and {len(parts) - FILES_SHOWN:,} more" if len(parts) > FILES_SHOWN else ""
         files = [printable(f"  {'files':<10}{', '.join(parts[:FILES_SHOWN])}{more}")] if parts else []
-    warnings = [f"WARN: {warning}" for warning in report_warnings(report)]
+    warnings = [f"WARN: {warning}" for warning in report_warnings(report) if warning not in warned]
+    warned.update(report_warnings(report))
     return "\n".join([_counts_line(name, counts, is_check), *files, *report_lines(report), *warnings])
 
 

@@ -2,7 +2,6 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from datetime import datetime
 from typing import Any
 
 from jobs.loading.attributes import AttributeRules, Attributes, choose_attributes, drop_contradictory_attributes
@@ -19,6 +18,25 @@ from jobs.warehouse.connection import Connection, count_rows, literal
 
 
 @dataclass(frozen=True)
+class WaitingFile:
+    """Rows that are still in their files, and hashes of them.
+
+    Attributes
+    ----------
+    sql : str
+        Query of the mapped rows.
+    row_hash : str
+        SQL of a hash over the columns of ``raw.events``.
+    hashes : str
+        A temporary table with the hash of each row, ``row_hash``.
+    """
+
+    sql: str
+    row_hash: str
+    hashes: str
+
+
+@dataclass(frozen=True)
 class Arrivals:
     """A source's rows in a temporary table, mapped to the raw table's columns, with counts and warnings about them.
 
@@ -26,7 +44,7 @@ class Arrivals:
     ----------
     source : SourceFiles
     relation : str
-        A temporary table with the mapped rows, each once.
+        A table or view with the mapped rows, each once.
     read_count, incoming_count : int
         The numbers of rows in the files, and in ``relation``.
     given_columns : frozenset of str
@@ -40,9 +58,10 @@ class Arrivals:
     unreadable_count : int
     examples : tuple of str
         The first rows that can't be read, each with file, line and reason.
-    appended_at : datetime, optional
-        The ``loaded_at`` of the rows, if they are in the raw table already; then ``relation`` is the raw table. Else
-        None.
+    waiting : tuple of WaitingFile
+        Files whose rows are not in ``relation`` yet, because they go from the files into the raw table.
+    loaded_by_file : tuple of int
+        The number of new rows of each of those files, once they are in the raw table; empty for other arrivals.
     """
 
     source: SourceFiles
@@ -55,7 +74,8 @@ class Arrivals:
     unreadable_relation: str | None = None
     unreadable_count: int = 0
     examples: tuple[str, ...] = ()
-    appended_at: datetime | None = None
+    waiting: tuple[WaitingFile, ...] = ()
+    loaded_by_file: tuple[int, ...] = ()
 
 
 def read_source(
@@ -120,13 +140,13 @@ def read_mapped_rows(
     selection = mapped_query(connection, source, file_relation, attributes)
     connection.execute(f"create or replace temp table {target_table} as {selection.sql}")
     read_count = count_rows(connection, target_table)
-    if read_count == 0:
-        raise NoRowsError(f"{source.path} holds no rows{_condition_text(source)}; nothing was loaded")
-    format_notes = (
-        _unread_format_notes(connection, target_table, TIME_COLUMNS[source.table]) if selection.has_formats else []
-    )
+    require_rows(source, read_count)
+    notes_on_formats = []
+    if selection.has_formats:
+        notes_on_formats = format_notes(connection, target_table, TIME_COLUMNS[source.table])
+        connection.execute(f"alter table {target_table} drop column time_is_unread")
     connection.execute(f"create or replace temp view incoming as from {target_table}")
-    notes = decimal_id_notes(connection, selection.types) + format_notes
+    notes = decimal_id_notes(connection, selection.types) + notes_on_formats
     if source.attributes is None and "attributes" not in selection.given_columns and attributes.columns:
         attributes = drop_contradictory_attributes(
             connection, target_table, ID_COLUMN_OF_TABLE[source.table], attributes
@@ -142,18 +162,30 @@ def read_mapped_rows(
         selection.given_columns,
         attributes,
         tuple(f"{source.path}: {note}" for note in notes),
-        _store_unreadable_rows(connection, source, file_relation, f"{target_table}_unreadable")
-        if file_relation.unreadable_count
-        else None,
+        unreadable_rows(connection, source, file_relation, f"{target_table}_unreadable"),
         file_relation.unreadable_count,
         file_relation.examples,
     )
 
 
-def _store_unreadable_rows(
+def require_rows(source: SourceFiles, read_count: int) -> None:
+    """Raise an error if a source has no rows.
+
+    Raises
+    ------
+    NoRowsError
+        If there are no rows.
+    """
+    if read_count == 0:
+        raise NoRowsError(f"{source.path} holds no rows{_condition_text(source)}; nothing was loaded")
+
+
+def unreadable_rows(
     connection: Connection, source: SourceFiles, file_relation: FileRelation, target_table: str
-) -> str:
-    """Fill a temporary table with the unreadable rows of a source's files, and return the table's name."""
+) -> str | None:
+    """Fill a temporary table with the rows of files that can't be read; return its name, or None if there are none."""
+    if not file_relation.unreadable_count:
+        return None
     connection.execute(
         f"create or replace temp table {target_table} as "
         f"select {literal(source.table)} as table_name, file, line, raw_row, reason "
@@ -163,11 +195,10 @@ def _store_unreadable_rows(
     return target_table
 
 
-def _unread_format_notes(connection: Connection, table: str, time_column: str) -> list[str]:
-    """Return a warning about times that no given ``--time-format`` reads, and drop the column ``time_is_unread``."""
-    unread = f"select count(*), min({time_column}) from {table} where time_is_unread"
+def format_notes(connection: Connection, relation: str, time_column: str) -> list[str]:
+    """Return a warning about the times of a relation that have no ``--time-format``; ``time_is_unread`` marks them."""
+    unread = f"select count(*), min({time_column}) from {relation} where time_is_unread"
     count, example = connection.execute(unread).fetchall()[0]
-    connection.execute(f"alter table {table} drop column time_is_unread")
     if not count:
         return []
     return [
@@ -184,15 +215,27 @@ def _condition_text(source: SourceFiles) -> str:
 
 
 def suspicion_notes(
-    connection: Connection, source: SourceFiles, given_columns: frozenset[str], dbt_vars: Mapping[str, Any]
+    connection: Connection,
+    source: SourceFiles,
+    given_columns: frozenset[str],
+    dbt_vars: Mapping[str, Any],
+    rows_by_id: str = "incoming",
 ) -> list[str]:
-    """Return warnings about the rows in the temporary view ``incoming``."""
+    """Return warnings about the rows in the temporary view ``incoming``.
+
+    Parameters
+    ----------
+    dbt_vars : mapping
+        Values of the dbt vars.
+    rows_by_id : str
+        A relation with at least all rows that share their ``event_id`` with another row.
+    """
     notes = []
     time_column = TIME_COLUMNS[source.table]
     if time_column in given_columns and not source.time_formats:
         notes += unread_time_notes(connection, time_column, dbt_vars)
     if "event_id" in given_columns:
-        notes += order_line_notes(connection, source, dbt_vars)
+        notes += order_line_notes(connection, source, dbt_vars, rows_by_id)
     if "source_session_id" in given_columns:
         notes += session_notes(connection, dbt_vars)
     return notes

@@ -1,140 +1,267 @@
-"""Appends the events of large files to an empty ``raw.events`` in one pass, and removes repeated rows afterwards.
+"""Events of large files, appended to ``raw.events`` without a copy: rows that repeat others are told before that.
 
-Other loads put the rows into a temporary table first, and compare them with the rows of the raw table. An empty raw
-table has no rows to compare with, so the temporary table is not needed.
+A load of other sources goes by way of temporary tables, which hold the rows before they are compared with known ones.
+Here the files are read twice. The first time, only a hash of each row is kept, which says which rows may repeat others;
+the second time, all other rows go into the table at once. To write rows costs many times more than to read them, and a
+table from which rows were deleted in the same transaction is written twice.
 """
 
-import math
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
+from contextlib import ExitStack
+from dataclasses import replace
+from datetime import datetime
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import Any, Final
 
-import numpy as np
-
 from jobs.errors import NextmartError
-from jobs.loading.arrival_times import ArrivalTimes
-from jobs.loading.arrivals import Arrivals, suspicion_notes
+from jobs.loading.arrivals import (
+    Arrivals,
+    WaitingFile,
+    format_notes,
+    require_rows,
+    suspicion_notes,
+    unreadable_rows,
+)
 from jobs.loading.file_listing import find_source_files
 from jobs.loading.mapped_rows import mapped_query
 from jobs.loading.mapping import TABLE_COLUMNS
-from jobs.loading.preset_sources import open_source_relation
+from jobs.loading.readable_rows import read_readable_rows
+from jobs.loading.relations import FileRelation
+from jobs.loading.row_hashes import EVENT_COLUMNS, ID_HASH, ROW_HASH, VALUES_HASH, fill_suspect_hashes
 from jobs.loading.sources import SourceFiles
 from jobs.loading.suspicions import decimal_id_notes
-from jobs.warehouse.connection import Connection, count_rows, is_own_table
+from jobs.loading.text_values import TIME_COLUMNS
+from jobs.loading.time_formats import require_valid_formats
+from jobs.warehouse.connection import Connection, count_rows, is_own_table, literal
 
-DIRECT_BYTES: Final = 256 << 20
-"""The least bytes of files that are appended directly; smaller files load as fast by way of a temporary table."""
-HASHES_IN_MEMORY: Final = 1 << 26
-"""About the largest number of hashes, of eight bytes each, that are sorted in memory at a time."""
+DIRECT_BYTES: Final = 8 << 20
+"""Files of at least so many bytes are appended directly. Smaller ones gain nothing by it."""
 FEW_ROWS: Final = 0.05
 
-COLUMNS: Final = ", ".join(TABLE_COLUMNS["events"])
+IS_SUSPECT: Final = "{row_hash} in (select row_hash from suspect_hashes)"
 
-KEEP_ONE_OF_EACH = """
+SINGLE_EVENTS = """
+    -- Each event among the suspects once, with the first file that has it
     create or replace temp table single_events as
-    select distinct {columns}, loaded_at from raw.events where {is_suspect}
+    select min(file_number) as file_number, count(*) as row_count, {columns} from suspect_rows group by {columns}
+"""
+KNOWN_EVENTS = """
+    create or replace temp table {table} as
+    select single_events.* from single_events semi join (from raw.events where {is_suspect}) as known on {same}
+"""
+NEW_EVENTS = """
+    create or replace temp table new_events as select * from single_events anti join {known} as known on {same}
+"""
+APPENDED_EVENTS = """
+    create or replace temp view {relation} as
+    select {columns} from raw.events where loaded_at = {loaded_at}::timestamptz
+    union all select {columns} from {known}
 """
 
 
-def can_append_directly(connection: Connection, source: SourceFiles) -> bool:
-    """Tell whether a source's rows can be appended directly: large files of events, for an empty table of events."""
-    if source.table != "events" or source.time_formats:
-        return False
-    try:
-        files = find_source_files(connection, source)
-    except NextmartError:
-        return False  # read_source raises the error that says what is wrong with the files
-    if sum(Path(file.path).stat().st_size for file in files if Path(file.path).is_file()) < DIRECT_BYTES:
-        return False
-    return is_own_table(connection, "raw", "events") and count_rows(connection, "(from raw.events limit 1)") == 0
+class FilesChangedError(NextmartError):
+    """The rows of a file were others when the file was read the second time."""
 
 
-def append_directly(connection: Connection, source: SourceFiles, variables: Mapping[str, Any]) -> Arrivals:
-    """Append the rows of large files of events to the empty ``raw.events``, each once, in the open transaction.
+def are_large_events(connection: Connection, table: str, sizes: Iterable[int]) -> bool:
+    """Tell whether files are appended directly: large files of events, for a table of events that is no view.
 
     Parameters
     ----------
-    variables : mapping
-        Values of the dbt vars, by which dbt's staging will read the rows.
+    table : str
+        ``events``, ``items`` or ``visitors``.
+    sizes : iterable of int
+        The sizes of the files, in bytes; empty for a table of an attached database.
+    """
+    sizes = list(sizes)
+    if table != "events" or not sizes or sum(sizes) < DIRECT_BYTES or not is_own_table(connection, "raw", "events"):
+        return False
+    # a user's own table may have other types, of which equal values have other hashes than texts have
+    types = {row[0]: row[1] for row in connection.execute("describe raw.events").fetchall()}
+    return all(types.get(name) == "VARCHAR" for name in TABLE_COLUMNS["events"])
+
+
+def sizes_of_files(connection: Connection, source: SourceFiles) -> list[int]:
+    """Return the sizes of a source's files in bytes; none if the source is a table, or its files can't be found."""
+    try:
+        files = find_source_files(connection, source)
+    except NextmartError:
+        return []  # reading says what is wrong
+    return [Path(file.path).stat().st_size for file in files if Path(file.path).is_file()]
+
+
+def scan_source(connection: Connection, source: SourceFiles, relation: str, copies: ExitStack) -> Arrivals:
+    """Read a hash of each row of a source of events; the rows stay in the files until ``append_directly``.
+
+    No transaction may be open: a file that DuckDB refuses at first is read again, without the rows that can't be read.
+
+    Parameters
+    ----------
+    relation : str
+        What the names of temporary tables and views of the rows begin with.
+    copies : ExitStack
+        Keeps copies of files that DuckDB can't read as they are.
 
     Raises
     ------
-    duckdb.Error, NextmartError
-        If the files can't be read, or a row is unreadable. The caller rolls back the transaction and calls
-        ``read_source``, which leaves unreadable rows out, or says what is wrong.
+    UsageError, NextmartError
+        As ``read_source``.
     """
-    loaded_at = ArrivalTimes.of_warehouse(connection).next()
-    with TemporaryDirectory(prefix="nextmart-") as folder:
-        source, files = open_source_relation(connection, source, Path(folder))
-        selection = mapped_query(connection, source, files)
-        connection.execute(
-            f"insert into raw.events by name select *, $loaded_at as loaded_at from ({selection.sql})",
-            {"loaded_at": loaded_at},
-        )
-    read_count = count_rows(connection, "raw.events")
-    if not read_count:
-        raise NextmartError(f"{source.path} holds no rows; nothing was loaded")
-    repeated_count, has_repeated_ids = remove_repeated_events(connection)
-    relation = "raw.events"  # the table has this source's rows alone; DuckDB samples a view of a whole table fast
-    connection.execute(f"create or replace temp view incoming as from {relation}")
+    require_valid_formats(connection, source.time_formats)
+
+    def scan(opened: SourceFiles, files: FileRelation) -> Arrivals:
+        return _scan_relation(connection, opened, files, relation)
+
+    return read_readable_rows(connection, source, scan, copies)
+
+
+def _scan_relation(connection: Connection, source: SourceFiles, files: FileRelation, relation: str) -> Arrivals:
+    """Read a hash of each row of the relation of a source's files into a temporary table."""
+    selection = mapped_query(connection, source, files)
+    row_hash = ID_HASH if "event_id" in selection.given_columns else VALUES_HASH
+    hashes = f"{relation}_hashes"
+    flag = ", time_is_unread" if selection.has_formats else ""
+    connection.execute(
+        f"create or replace temp table {hashes} as select {row_hash} as row_hash{flag} from ({selection.sql})"
+    )
+    read_count = count_rows(connection, hashes)
+    require_rows(source, read_count)
+    connection.execute(f"create or replace temp view incoming as {selection.sql}")
     notes = decimal_id_notes(connection, selection.types)
-    told_columns = selection.given_columns - (set() if has_repeated_ids else {"event_id"})
-    notes += suspicion_notes(connection, source, told_columns, variables)
+    if flag and count_rows(connection, f"{hashes} where time_is_unread"):
+        notes += format_notes(connection, "incoming", TIME_COLUMNS[source.table])
     return Arrivals(
         source,
         relation,
         read_count,
-        read_count - repeated_count,
+        read_count,
         selection.given_columns,
         notes=tuple(f"{source.path}: {note}" for note in notes),
-        appended_at=loaded_at,
+        unreadable_relation=unreadable_rows(connection, source, files, f"{relation}_unreadable"),
+        unreadable_count=files.unreadable_count,
+        examples=files.examples,
+        waiting=(WaitingFile(selection.sql, row_hash, hashes),),
     )
 
 
-def remove_repeated_events(connection: Connection) -> tuple[int, bool]:
-    """Remove rows of ``raw.events`` that repeat another row; all rows of the table come from the load in progress.
+def append_directly(
+    connection: Connection, arrivals: Arrivals, dbt_vars: Mapping[str, Any], loaded_at: datetime
+) -> Arrivals:
+    """Append the waiting rows of files to ``raw.events``, each once, unless the table has them.
 
-    Only rows whose hashes are equal are compared: most files have none, since every event has an id of its own.
+    Parameters
+    ----------
+    dbt_vars : mapping
+        Values of the dbt vars, by which dbt's staging will read the rows.
+    loaded_at : datetime
+        The time of loading that the new rows get.
 
     Returns
     -------
-    tuple of (int, bool)
-        Number of rows that were removed, and whether an event id stands in several of the rows that remain.
+    The arrivals with numbers of rows, and with the notes that only all rows together allow. Their relation has all
+    rows of the files, each once
+
+    Raises
+    ------
+    FilesChangedError
+        If a file has changed since ``scan_source``.
+    duckdb.Error
+        If DuckDB refuses a value that ``scan_source`` did not read.
     """
-    rows = count_rows(connection, "raw.events")
-    row_hash = "hash(event_id)"
-    suspects = _repeated_hashes(connection, row_hash, rows)
-    if not len(suspects):
-        return 0, False
-    if _suspect_rows(connection, row_hash, suspects) > FEW_ROWS * rows:
-        row_hash = f"hash({COLUMNS})"
-        suspects = _repeated_hashes(connection, row_hash, rows)
-    is_suspect = f"{row_hash} in (select row_hash from suspect_hashes)"
-    if _suspect_rows(connection, row_hash, suspects):
-        connection.execute(KEEP_ONE_OF_EACH.format(columns=COLUMNS, is_suspect=is_suspect))
-        connection.execute(f"delete from raw.events where {is_suspect}")
-        connection.execute("insert into raw.events by name from single_events")
-    return rows - count_rows(connection, "raw.events"), True
+    with_known = count_rows(connection, "(from raw.events limit 1)") > 0
+    row_hash, suspects = _find_suspects(connection, arrivals, with_known=with_known)
+    known = f"{arrivals.relation}_known"
+    _tell_known_from_new(connection, arrivals.waiting, row_hash, with_known=with_known, known=known)
+    where = f"where not ({IS_SUSPECT.format(row_hash=row_hash)})" if suspects else ""
+    loaded = [
+        _count_inserted(connection, f"select {EVENT_COLUMNS} from ({file.sql}) {where}", loaded_at)
+        for file in arrivals.waiting
+    ]
+    found = sum(loaded) + _count(connection, "select coalesce(sum(row_count), 0) from single_events")
+    if found != arrivals.read_count:
+        raise FilesChangedError(f"{arrivals.source.path} has changed while it was read; nothing was loaded")
+    _count_inserted(connection, f"select {EVENT_COLUMNS} from new_events order by file_number", loaded_at)
+    by_file = "select file_number, count(*) from new_events group by file_number"
+    for file_number, count in connection.execute(by_file).fetchall():
+        loaded[file_number] += count
+    relation = "raw.events"  # all of its rows are of these files; a table can be sampled fast
+    if with_known:
+        relation = f"{arrivals.relation}_appended"
+        appended = {"relation": relation, "known": known, "loaded_at": literal(loaded_at.isoformat())}
+        connection.execute(APPENDED_EVENTS.format(columns=EVENT_COLUMNS, **appended))
+    connection.execute(f"create or replace temp view incoming as from {relation}")
+    rows_by_id = "single_events" if row_hash == ID_HASH else "incoming"  # no other row shares its id with another
+    notes = suspicion_notes(connection, arrivals.source, arrivals.given_columns, dbt_vars, rows_by_id)
+    return replace(
+        arrivals,
+        relation=relation,
+        incoming_count=sum(loaded) + count_rows(connection, known),
+        notes=tuple(f"{arrivals.source.path}: {note}" for note in notes),
+        waiting=(),
+        loaded_by_file=tuple(loaded),
+    )
 
 
-def _repeated_hashes(connection: Connection, row_hash: str, rows: int) -> np.ndarray:
-    """Return the hashes that several rows of ``raw.events`` have in common: uint64 array, ascending, distinct."""
-    parts = max(1, math.ceil(rows / HASHES_IN_MEMORY))
-    found = []
-    for part in range(parts):
-        where = f"where {row_hash} % {parts} = {part}" if parts > 1 else ""
-        hashes = connection.execute(f"select {row_hash} as row_hash from raw.events {where}").fetchnumpy()["row_hash"]
-        hashes.sort()
-        found.append(np.unique(hashes[1:][hashes[1:] == hashes[:-1]]))
-    return np.sort(np.concatenate(found))
+def _find_suspects(connection: Connection, arrivals: Arrivals, *, with_known: bool) -> tuple[str, int]:
+    """Fill ``suspect_hashes`` with the hashes of rows that may repeat others.
+
+    Returns
+    -------
+    tuple of (str, int)
+        SQL of the hash, and the number of suspect rows.
+    """
+    files = arrivals.waiting
+    hashes = " union all ".join(f"select row_hash from {file.hashes}" for file in files)
+    kinds = {file.row_hash for file in files}
+    row_hash, suspects = ROW_HASH, 0
+    if len(kinds) == 1:
+        (row_hash,) = kinds
+        suspects = fill_suspect_hashes(connection, f"({hashes})", row_hash, with_known=with_known)
+        if suspects > FEW_ROWS * arrivals.read_count and row_hash == ID_HASH:
+            row_hash = ROW_HASH
+    if row_hash not in kinds:
+        for file in files:
+            connection.execute(
+                f"create or replace temp table {file.hashes} as select {ROW_HASH} as row_hash from ({file.sql})"
+            )
+        suspects = fill_suspect_hashes(connection, f"({hashes})", ROW_HASH, with_known=with_known)
+    for file in files:
+        connection.execute(f"drop table {file.hashes}")
+    return row_hash, suspects
 
 
-def _suspect_rows(connection: Connection, row_hash: str, hashes: np.ndarray) -> int:
-    """Put hashes into the table ``suspect_hashes``, and return how many rows of ``raw.events`` have one of them."""
-    connection.execute("create or replace temp table suspect_hashes (row_hash ubigint)")
-    if len(hashes):
-        connection.register("repeated_hashes", {"row_hash": hashes})
-        connection.execute("insert into suspect_hashes select row_hash from repeated_hashes")
-        connection.unregister("repeated_hashes")
-    return count_rows(connection, f"raw.events where {row_hash} in (select row_hash from suspect_hashes)")
+def _tell_known_from_new(
+    connection: Connection, files: tuple[WaitingFile, ...], row_hash: str, *, with_known: bool, known: str
+) -> None:
+    """Fill ``single_events`` with the suspects, each once, ``known`` with those in ``raw.events``, ``new_events``."""
+    is_suspect = IS_SUSPECT.format(row_hash=row_hash)
+    connection.execute(
+        f"create or replace temp table suspect_rows as select 0 as file_number, {EVENT_COLUMNS} from raw.events limit 0"
+    )
+    if count_rows(connection, "suspect_hashes"):
+        for number, file in enumerate(files):
+            connection.execute(
+                f"insert into suspect_rows by name select {number} as file_number, {EVENT_COLUMNS} "
+                f"from ({file.sql}) where {is_suspect}"
+            )
+    same = " and ".join(f"single_events.{name} is not distinct from known.{name}" for name in TABLE_COLUMNS["events"])
+    connection.execute(SINGLE_EVENTS.format(columns=EVENT_COLUMNS))
+    connection.execute("drop table suspect_rows")
+    if with_known:
+        connection.execute(KNOWN_EVENTS.format(table=known, is_suspect=is_suspect, same=same))
+    else:
+        connection.execute(f"create or replace temp table {known} as from single_events limit 0")
+    connection.execute(NEW_EVENTS.format(known=known, same=same))
+
+
+def _count_inserted(connection: Connection, query: str, loaded_at: datetime) -> int:
+    """Append the rows of a query to ``raw.events``, and return their number."""
+    return _count(
+        connection, f"insert into raw.events by name select *, $loaded_at as loaded_at from ({query})", loaded_at
+    )
+
+
+def _count(connection: Connection, sql: str, loaded_at: datetime | None = None) -> int:
+    """Return the number that a statement gives."""
+    row = connection.execute(sql, {"loaded_at": loaded_at} if loaded_at else None).fetchone()
+    return int(row[0]) if row else 0

@@ -14,7 +14,7 @@ from pathlib import Path
 from jobs.attachments import VARIABLE
 from jobs.errors import NextmartError, UsageError
 from jobs.loading.feed_settings import Feed
-from jobs.loading.file_listing import is_hidden
+from jobs.loading.file_listing import files_inside
 
 _SECRET_LENGTH = 4
 """The fewest characters of an environment variable's value that is replaced in texts; a shorter one is in any text."""
@@ -120,8 +120,8 @@ def _matches(feed: Feed, pattern: str) -> Iterator[FeedFile]:
     real, prefixes = _expanded(feed.name, pattern)
     for match in [real] if Path(real).exists() else glob.iglob(real, recursive=True):  # noqa: PTH207 - keeps prefixes
         folder = os.path.normpath(_name(match, prefixes)) if Path(match).is_dir() else ""
-        for path in _files_inside(match) if folder else [match]:
-            # "./" is put in front, because the path shop.csv could be a table of an attached database named shop
+        for path in files_inside(match) if folder else [match]:
+            # "./", because shop.csv alone could mean a table of an attached database shop
             openable = path if "/" in path else f"./{path}"
             yield FeedFile(openable, os.path.normpath(_name(path, prefixes)), folder)
 
@@ -135,9 +135,3 @@ def _name(path: str, prefixes: list[tuple[str, str]]) -> str:
             if len(os.environ[variable]) >= _SECRET_LENGTH:
                 rest = rest.replace(os.environ[variable], f"${{{variable}}}")
     return name + rest
-
-
-def _files_inside(folder: str) -> list[str]:
-    """Return the paths of a folder's files, without hidden files and tools' markers such as ``_SUCCESS``."""
-    found = glob.glob(os.path.join(glob.escape(folder), "**"), recursive=True)  # noqa: PTH118, PTH207
-    return [path for path in found if Path(path).is_file() and not is_hidden(Path(path).relative_to(folder).parts)]

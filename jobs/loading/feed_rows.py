@@ -34,10 +34,10 @@ _NOTES_SHOWN = 5
 
 
 class Reader(Protocol):
-    """A function that reads the rows of a source into a temporary table."""
+    """A function that reads the rows of a source into a temporary table, or hashes of them."""
 
     def __call__(self, source: SourceFiles, relation: str) -> Arrivals:
-        """Read the source's rows into the temporary table ``relation``."""
+        """Read the source's rows into the temporary table ``relation``, or hashes of rows that stay in the files."""
 
 
 @dataclass(frozen=True)
@@ -136,7 +136,9 @@ def file_counts(
     if not batch.parts:
         return []
     arrivals = [part.arrivals for part in batch.parts]
-    if len(arrivals) == 1:
+    if batch.arrivals and batch.arrivals.loaded_by_file:
+        loaded = list(batch.arrivals.loaded_by_file)
+    elif len(arrivals) == 1:
         loaded = [counts.get("loaded", 0)]
     elif counts.get("loaded", 0) == sum(each.incoming_count for each in arrivals if each):
         loaded = [each.incoming_count if each else 0 for each in arrivals]
@@ -195,8 +197,11 @@ def _together(connection: Connection, parts: Sequence[FilePart], relation: str) 
     arrivals = [part.arrivals for part in parts if part.arrivals]
     if len(arrivals) == 1:
         return arrivals[0]
-    union = " union all by name ".join(f"from {each.relation}" for each in arrivals)
-    connection.execute(f"create or replace temp table {relation} as select distinct * from ({union})")
+    waiting = tuple(file for each in arrivals for file in each.waiting)
+    read_count = sum(each.read_count for each in arrivals)
+    if not waiting:
+        union = " union all by name ".join(f"from {each.relation}" for each in arrivals)
+        connection.execute(f"create or replace temp table {relation} as select distinct * from ({union})")
     unreadable = [each.unreadable_relation for each in arrivals if each.unreadable_relation]
     if unreadable:
         union = " union all by name ".join(f"from {each}" for each in unreadable)
@@ -208,13 +213,14 @@ def _together(connection: Connection, parts: Sequence[FilePart], relation: str) 
     return Arrivals(
         source=replace(arrivals[0].source, path=f"{len(arrivals):,} files"),
         relation=relation,
-        read_count=sum(each.read_count for each in arrivals),
-        incoming_count=count_rows(connection, relation),
+        read_count=read_count,
+        incoming_count=read_count if waiting else count_rows(connection, relation),
         given_columns=frozenset().union(*(each.given_columns for each in arrivals)),
         notes=tuple(notes),
         unreadable_relation=f"{relation}_unreadable" if unreadable else None,
         unreadable_count=sum(each.unreadable_count for each in arrivals),
         examples=tuple(example for each in arrivals for example in each.examples),
+        waiting=waiting,
     )
 
 

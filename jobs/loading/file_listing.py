@@ -1,6 +1,7 @@
 """Finds the files that a source's path matches, with each file's format and compression."""
 
-from collections.abc import Iterable
+import os
+from collections import deque
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -113,19 +114,55 @@ def find_source_files(connection: Connection, source: SourceFiles) -> list[Input
 def file_paths(connection: Connection, path: str) -> list[str]:
     """Return the sorted paths of a file, of all files in a folder, or of a glob's matches.
 
-    The files of a folder include those of its subfolders, but no hidden files.
+    A folder's files are those of ``files_inside``. Hidden files are left out of folders alone.
+
+    Raises
+    ------
+    NextmartError
+        If a folder can't be read.
     """
     if Path(path).is_dir():
-        inside = (file for file in Path(path).rglob("*") if file.is_file())
-        return sorted(str(file) for file in inside if not is_hidden(file.relative_to(path).parts))
+        try:
+            return sorted(files_inside(path))
+        except OSError as error:
+            raise NextmartError(f"can't look into {error.filename}: {error.strerror}. Nothing was loaded.") from error
     if Path(path).is_file():
         return [path]
     return sorted(row[0] for row in connection.execute("select file from glob(?)", [path]).fetchall())
 
 
-def is_hidden(path_names: Iterable[str]) -> bool:
-    """Tell whether a file is hidden or a tool's marker, by the names in its path: one begins with ``.`` or ``_``."""
-    return any(name.startswith((".", "_")) for name in path_names)
+def files_inside(folder: str) -> list[str]:
+    """Return the paths of the files in a folder, and in all folders inside, hidden ones and tools' markers aside.
+
+    Links to files and folders are followed, and each folder counts once. If several paths lead to a folder, the files
+    have the path with the fewest links.
+
+    Raises
+    ------
+    OSError
+        If a folder can't be read.
+    """
+    files, seen = [], set()
+    folders, links = [folder], deque[str]()
+    while folders or links:
+        current = folders.pop() if folders else links.popleft()
+        real = os.path.realpath(current)
+        if real in seen:
+            continue
+        seen.add(real)
+        with os.scandir(current) as found:
+            entries = sorted((entry for entry in found if not is_hidden(entry.name)), key=lambda entry: entry.name)
+        for entry in entries:
+            if entry.is_dir():
+                (links if entry.is_symlink() else folders).append(entry.path)
+            elif entry.is_file():
+                files.append(entry.path)
+    return files
+
+
+def is_hidden(name: str) -> bool:
+    """Tell whether the name of a file or a folder is hidden, or is a marker of a tool, such as ``_SUCCESS``."""
+    return name.startswith((".", "_"))
 
 
 def _compression_ending(path: str) -> str:

@@ -2,7 +2,7 @@
 
 from jobs.loading.source_report import ItemMatches, NearMiss
 from jobs.loading.staging_rules import ReadingRule
-from jobs.warehouse.connection import Connection, literal
+from jobs.warehouse.connection import Connection, count_rows, literal
 
 EXAMPLES_LISTED = 5
 """The most examples that a report lists of one kind of values."""
@@ -86,8 +86,9 @@ def match_items(connection: Connection, text_rule: ReadingRule, events_relation:
             f"order by row_count desc, item_id limit {EXAMPLES_LISTED}"
         ).fetchall()
     )
-    near_misses = _near_misses(connection, text) if unknown else ()
-    return ItemMatches(ids, rows, known_ids, known_rows, unknown, near_misses)
+    has_catalogue = count_rows(connection, "(from raw.items limit 1)") > 0
+    near_misses = _near_misses(connection, text) if unknown and has_catalogue else ()
+    return ItemMatches(ids, rows, known_ids, known_rows, unknown, near_misses, has_catalogue)
 
 
 def _near_misses(connection: Connection, text: str) -> tuple[NearMiss, ...]:

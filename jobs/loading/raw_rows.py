@@ -37,7 +37,7 @@ INSERT_NEW_UNREADABLE_ROWS = """
 def append_arrivals(
     connection: Connection, arrivals: Arrivals, dbt_vars: Mapping[str, Any], loaded_at: datetime
 ) -> dict[str, int]:
-    """Append the new rows of a source to its raw table; return how many rows were read, repeated, known and loaded.
+    """Append the new rows of a source to its raw table, unless they are there already, and return the numbers of rows.
 
     Afterwards, the temporary view ``incoming`` holds the source's mapped rows.
 
@@ -58,11 +58,29 @@ def append_arrivals(
     NextmartError
         If the raw table is a view.
     """
-    table = arrivals.source.table
     connection.execute(f"create or replace temp view incoming as from {arrivals.relation}")
-    if arrivals.appended_at:
-        count = arrivals.incoming_count
-        return {"read": arrivals.read_count, "repeated": arrivals.read_count - count, "known": 0, "loaded": count}
+    if arrivals.loaded_by_file:
+        loaded_count = sum(arrivals.loaded_by_file)
+    else:
+        loaded_count = _append_incoming(connection, arrivals, dbt_vars, loaded_at)
+    counts = {
+        "read": arrivals.read_count,
+        "repeated": arrivals.read_count - arrivals.incoming_count,
+        "known": arrivals.incoming_count - loaded_count,
+        "loaded": loaded_count,
+    }
+    if arrivals.unreadable_relation:
+        insert_unreadable = INSERT_NEW_UNREADABLE_ROWS.format(arrivals=arrivals.unreadable_relation)
+        connection.execute(insert_unreadable, {"loaded_at": loaded_at})
+        counts["unreadable"] = arrivals.unreadable_count
+    return counts
+
+
+def _append_incoming(
+    connection: Connection, arrivals: Arrivals, dbt_vars: Mapping[str, Any], loaded_at: datetime
+) -> int:
+    """Append the rows of the temporary view ``incoming`` that the raw table lacks, and return their number."""
+    table = arrivals.source.table
     if table == "events":
         columns = TABLE_COLUMNS["events"]
         same = " and ".join(f"incoming.{column} is not distinct from known.{column}" for column in columns)
@@ -78,15 +96,4 @@ def append_arrivals(
             connection.execute(f"delete from raw.withdrawn_items where item_id in (select {rules.key} from incoming)")
     except (duckdb.CatalogException, duckdb.BinderException) as error:
         raise NextmartError(f"can't load into raw.{table}: is it a view of yours? {error}") from error
-    loaded_count = count_rows(connection, f"raw.{table}") - count_before
-    counts = {
-        "read": arrivals.read_count,
-        "repeated": arrivals.read_count - arrivals.incoming_count,
-        "known": arrivals.incoming_count - loaded_count,
-        "loaded": loaded_count,
-    }
-    if arrivals.unreadable_relation:
-        insert_unreadable = INSERT_NEW_UNREADABLE_ROWS.format(arrivals=arrivals.unreadable_relation)
-        connection.execute(insert_unreadable, {"loaded_at": loaded_at})
-        counts["unreadable"] = arrivals.unreadable_count
-    return counts
+    return count_rows(connection, f"raw.{table}") - count_before

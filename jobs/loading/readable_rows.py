@@ -1,7 +1,7 @@
 """Reads a source's files with DuckDB and, where DuckDB refuses a row, again without the unreadable rows."""
 
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TypeVar
@@ -18,7 +18,10 @@ Result = TypeVar("Result")
 
 
 def read_readable_rows(
-    connection: Connection, source: SourceFiles, read: Callable[[SourceFiles, FileRelation], Result]
+    connection: Connection,
+    source: SourceFiles,
+    read: Callable[[SourceFiles, FileRelation], Result],
+    copies: ExitStack | None = None,
 ) -> Result:
     """Open a source's files, call ``read`` with their relation, and return the result of ``read``.
 
@@ -28,8 +31,10 @@ def read_readable_rows(
     Parameters
     ----------
     read : function
-        Its arguments are the source, with its preset's map and options, and the relation of the source's files, which
-        exists until ``read`` returns.
+        Its arguments are the source, which says all that its preset says, and the relation of its files, which can be
+        read until ``read`` returns.
+    copies : ExitStack, optional
+        If given, the relation can be read until this stack is closed.
 
     Raises
     ------
@@ -38,18 +43,38 @@ def read_readable_rows(
     NextmartError
         If the files can't be read, or too many of a file's rows are unreadable.
     """
-    with TemporaryDirectory(prefix="nextmart-") as folder:
-        opened, file_relation = open_source_relation(connection, source, Path(folder))
+    try:
+        return _read_rows(connection, source, read, copies, check_lines=False)
+    except _RowRefusedError:
+        return _read_rows(connection, source, read, copies, check_lines=True)
+
+
+class _RowRefusedError(Exception):
+    """DuckDB refuses a row of files that nobody has read line by line."""
+
+
+def _read_rows(
+    connection: Connection,
+    source: SourceFiles,
+    read: Callable[[SourceFiles, FileRelation], Result],
+    copies: ExitStack | None,
+    *,
+    check_lines: bool,
+) -> Result:
+    """Do what ``read_readable_rows`` does, with files that were read line by line before, or not."""
+    with ExitStack() as folders:
+        folder = folders.enter_context(TemporaryDirectory(prefix="nextmart-"))
+        opened, file_relation = open_source_relation(connection, source, Path(folder), check_lines=check_lines)
         with naming_source_errors(source, file_relation):
             try:
-                return read(opened, file_relation)
-            except duckdb.InvalidInputException:
-                if file_relation.is_checked:
+                result = read(opened, file_relation)
+            except duckdb.InvalidInputException as error:
+                if file_relation.is_checked or check_lines:
                     raise
-        with TemporaryDirectory(prefix="nextmart-") as checked_folder:
-            opened, file_relation = open_source_relation(connection, source, Path(checked_folder), check_lines=True)
-            with naming_source_errors(source, file_relation):
-                return read(opened, file_relation)
+                raise _RowRefusedError from error
+        if copies is not None:
+            copies.enter_context(folders.pop_all())
+        return result
 
 
 @contextmanager

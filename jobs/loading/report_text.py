@@ -12,6 +12,10 @@ NEAR_MISSES_SHOWN = 2
 TYPES_SHOWN = 8
 NAMES_SHOWN = 20
 VALUE_LENGTH = 40
+NO_CATALOGUE = (
+    "there is no catalogue yet, and only events on its items count: nextmart load --items FILE, or a feed of the kind "
+    "items. If no file has a catalogue, load the ids from a file of the events: --items FILE_OF_EVENTS"
+)
 
 _WHOSE_IDS = {"events": "in the events", "catalogue": "in the catalogue", "both": "in both"}
 _PLURAL_NAMES = {
@@ -49,8 +53,10 @@ def report_warnings(report: SourceReport) -> list[str]:
     if report.unknown_event_types:
         warnings.append(f"known_event_types lacks {_value_counts_text(report.unknown_event_types)}; they are rejected")
     items = report.items
-    # old events on items that left the catalogue are no reason for a warning when items are loaded
-    if items and items.known_rows < GOOD_SHARE * items.rows and (report.table == "events" or items.near_misses):
+    # that old events name items which the catalogue has no more is no fault of new items
+    if items and not items.has_catalogue:
+        warnings.append(NO_CATALOGUE)
+    elif items and items.known_rows < GOOD_SHARE * items.rows and (report.table == "events" or items.near_misses):
         warnings.append(f"only {_match_text(items)}")
     if report.visitors_with_events == 0:
         warnings.append("none of them has an event: are their ids those that events have as visitor_id?")
@@ -189,7 +195,9 @@ def _wrong_times_text(report: SourceReport, text_before: str = "") -> str:
 
 
 def _match_text(items: ItemMatches) -> str:
-    """Return words for how many events are on items of the catalogue, and for respellings that would match more."""
+    """Return how many events are on items of the catalogue, which items it lacks, and what would make them match."""
+    if not items.has_catalogue:
+        return "there is no catalogue yet"
     text = f"{share_text(items.known_rows, items.rows)} of the events are on items of the catalogue"
     if not items.unknown_ids:
         return text

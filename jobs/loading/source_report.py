@@ -57,7 +57,9 @@ class ItemMatches:
     unknown : item id -> number of rows
         The most frequent ids that the catalogue lacks.
     near_misses : tuple of NearMiss
-        Respellings that would make unknown ids match, the best first.
+        Ways to make unknown ids match, the best first.
+    has_catalogue : bool
+        Whether the catalogue has any row.
     """
 
     ids: int
@@ -66,6 +68,7 @@ class ItemMatches:
     known_rows: int
     unknown: dict[str, int]
     near_misses: tuple[NearMiss, ...]
+    has_catalogue: bool = True
 
     @property
     def unknown_ids(self) -> int:
@@ -110,7 +113,8 @@ class SourceReport:
     texts, withdrawn : int
         The numbers of items with a text, and of items that are not available.
     visitors_with_events : int, optional
-        Of a table of visitors, the number of those that have events; None if there are no events.
+        Of a table of visitors, the number of those that have events; None if there are no events, or they are not
+        looked at because ``raw.events`` is a view.
     items : ItemMatches, optional
         How the item ids of events match the catalogue: of the source's events, or, for items that are loaded without
         events, of the events that the warehouse has.

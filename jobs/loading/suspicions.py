@@ -46,21 +46,25 @@ def decimal_id_notes(connection: Connection, value_types: Mapping[str, str]) -> 
     return notes
 
 
-def order_line_notes(connection: Connection, source: SourceFiles, dbt_vars: Mapping[str, Any]) -> list[str]:
-    """Return a warning if rows of several items share an event id, as an order's lines do: one row will be kept.
+def order_line_notes(
+    connection: Connection, source: SourceFiles, dbt_vars: Mapping[str, Any], relation: str = "incoming"
+) -> list[str]:
+    """Return a warning if event ids name several items, as the lines of an order do, and only one item will count.
 
     Parameters
     ----------
     dbt_vars : mapping
         Values of the dbt vars.
+    relation : str
+        A relation with at least all rows that share their ``event_id`` with another row.
     """
     if "item_id" in dbt_vars["event_identity"]:
         return []
-    parts = max(1, count_rows(connection, "incoming") // GROUPED_EVENTS)
+    parts = max(1, count_rows(connection, relation) // GROUPED_EVENTS)
     row = connection.execute(
         "select count(*), any_value(event_id), any_value(first_item), any_value(last_item) from ("
-        "select event_id, min(item_id) as first_item, max(item_id) as last_item from incoming "
-        f"where event_id is not null and hash(event_id) % {parts} = 0 group by event_id "
+        "select event_id, min(item_id) as first_item, max(item_id) as last_item "
+        f"from {relation} where event_id is not null and hash(event_id) % {parts} = 0 group by event_id "
         "having min(item_id) <> max(item_id) and count(distinct visitor_id) <= 1 "
         "and min(event_at) is not distinct from max(event_at) order by event_id)"
     ).fetchone()

@@ -84,6 +84,8 @@ def formatted_time_sql(text: str, time_formats: tuple[str, ...]) -> str:
     the year 1000, because ``%Y`` reads a year of two digits as one of the first century.
     """
     instants = [f"try_strptime(trim({text}), {literal(form)})" for form in time_formats]
+    if len(instants) == 1:
+        return f"case when {instants[0]} >= timestamp '1000-01-01' then cast({instants[0]} as varchar) end"
     readings = ", ".join(
         f"case when year({instant}) >= 1000 then cast({instant} as varchar) end" for instant in instants
     )

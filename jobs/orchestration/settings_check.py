@@ -2,12 +2,12 @@
 
 import json
 import shlex
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import Any
 
 from jobs.dbt_vars import all_vars, default_vars
 from jobs.embedding.providers import provider_for
-from jobs.errors import NextmartError, UsageError, redact
+from jobs.errors import NextmartError, UsageError, nearest, redact
 from jobs.services.address import require_plain_address
 from jobs.settings import Settings, load_settings, settings_file
 
@@ -48,11 +48,14 @@ def settings_problem(dbt_run: str) -> str:
     Parameters
     ----------
     dbt_run : str
-        JSON: ``vars``, the values that dbt uses, by name, and ``named``, the names that its option ``--vars`` holds.
+        JSON: ``vars``, the values that dbt uses, by name; ``named``, the names that its option ``--vars`` holds; and
+        ``is_own_project``, whether nextmart's project is the one that dbt runs, not a package of another project.
     """
     given = json.loads(dbt_run)
     try:
         settings = load_settings()
+        if given["is_own_project"]:  # another project's vars are not known here
+            _require_known_names(given["named"])
         all_vars(given["vars"])
         require_sound_settings(settings)
         _require_same_vars(settings.vars, given["vars"], given["named"])
@@ -61,7 +64,14 @@ def settings_problem(dbt_run: str) -> str:
     return ""
 
 
-def _require_same_vars(wanted: Mapping[str, Any], used: Mapping[str, Any], named: list[str]) -> None:
+def _require_known_names(names: Collection[str]) -> None:
+    """Raise UsageError if a name is no dbt var: dbt would leave it out without a word."""
+    for name in names:
+        if name not in default_vars():
+            raise UsageError(f"--vars: unknown dbt var '{name}': {nearest(name, default_vars())}")
+
+
+def _require_same_vars(wanted: Mapping[str, Any], used: Mapping[str, Any], named: Collection[str]) -> None:
     """Raise UsageError if dbt uses other values than ``[vars]`` holds; what the option ``--vars`` names may differ."""
     other = {name: used[name] for name, value in wanted.items() if used[name] != value and name not in named}
     if not other:

@@ -523,10 +523,10 @@ def test_a_broken_settings_file_is_named(shell):
     assert (code, "nextmart.toml" in said) == (2, True)
 
 
-def test_what_people_read_is_on_stderr_and_what_machines_read_on_stdout(shell):
+def test_reports_for_people_and_for_machines_are_on_stdout_alone(shell):
     code, said = shell("load", "--events", shell.write("e.csv", AS_CSV))
-    assert (code, shell.stdout) == (0, "")
+    assert (code, shell.stdout) == (0, said)
     assert said.startswith("events: 2 loaded of 2 read (0 repeated, 0 known before)\n")
     code, said = shell("load", "--events", "e.csv", "--json")
-    assert (code, said) == (0, "")
+    assert (code, shell.stdout) == (0, said)
     assert json.loads(shell.stdout)["status"] == "done"

@@ -191,6 +191,11 @@ def test_visitors_are_loaded_like_items(load):
     assert load.newest("visitors")["v"] == {"country": "DE", "segment": "gold"}
     (load.folder / "v.csv").write_text("visitor_id,country\nV,DE\n", encoding="utf-8")
     assert "WARN: visitors: none of them has an event" in load("--check", "--visitors", "v.csv")[1]
+    # a user's view may be slow, or fail
+    with connect(load.folder / "warehouse.duckdb") as connection:
+        connection.execute("drop table raw.events; create view raw.events as select error('read') as visitor_id")
+    said = load("--check", "--visitors", "v.csv")[1]
+    assert ("visitors: 1 would be loaded of 1 read" in said, "event" in said) == (True, False)
 
 
 def test_an_old_warehouse_gets_the_column(load):

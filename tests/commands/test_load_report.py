@@ -156,7 +156,17 @@ def test_people_read_aligned_lines_and_warnings_first_in_their_lines(load):
     assert lines[1].startswith("  times     62.5 % read (2026-01-01 10:00 to 2026-01-03 00:00, 2 days with events)")
     assert "; not read: 'soon' (2)" in lines[1]
     assert [line for line in lines if line.startswith("WARN: events: only 62.5 % of times")]
-    assert [line for line in lines if line.startswith("WARN: ") and "0 % of the events are on items" in line]
+    assert "  items     3; 12.5 % of rows (1) have none; there is no catalogue yet" in lines
+    assert [line for line in lines if line.startswith("WARN: events: there is no catalogue yet")]
+
+
+def test_without_a_catalogue_is_said_once_with_what_to_type(load):
+    load.write("e.csv", HEADER + "v,a,2026-01-01,view,\n")
+    load.write("f.csv", HEADER + "v,b,2026-01-01,view,\n")
+    said = load("--events", "e.csv", "--events", "f.csv")[1]
+    assert said.count("WARN: events: there is no catalogue yet") == 1
+    assert "nextmart load --items FILE" in said
+    assert "0 % of the events" not in said
 
 
 def test_what_is_right_gives_no_warning(load):

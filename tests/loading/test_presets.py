@@ -6,6 +6,8 @@ import re
 from pathlib import Path
 
 import duckdb
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
 from jobs.dbt_vars import default_vars
@@ -82,6 +84,25 @@ EVENTS = {
         ("727-316", "26", "26", "22", "purchase", "31 10:00:00.000"),
         ("728-317", sha256("grace@example.com"), None, "22", "cancellation", "02 07:00:00.000"),
     ],
+    ("woocommerce_orders", "woocommerce_orders_lines.csv", "event_id visitor_id user_id item_id event_type event_at"): [
+        ("727-315", "26", "26", "93", "purchase", "31 10:00:00.000"),
+        ("727-316", "26", "26", "22", "purchase", "31 10:00:00.000"),
+        ("728-318", sha256("grace@example.com"), None, "22", "cancellation", "02 07:00:00.000"),
+    ],
+    (
+        "woocommerce_orders",
+        "woocommerce_orders_wide.csv",
+        "event_id visitor_id user_id item_id event_type event_at",
+    ): [
+        ("727-1", "26", "26", "93", "purchase", "31 10:00:00.000"),
+        ("727-2", "26", "26", "22", "purchase", "31 10:00:00.000"),
+        ("728-1", sha256("grace@example.com"), None, "22", "cancellation", "02 07:00:00.000"),
+    ],
+    ("woocommerce_orders", "woocommerce_orders_rows.csv", "source_session_id visitor_id item_id event_type event_at"): [
+        ("727", sha256("ada@example.com"), "LAMP-1", "purchase", "31 10:00:00.000"),
+        ("727", sha256("ada@example.com"), "Mug", "purchase", "31 10:00:00.000"),
+        ("728", sha256("grace@example.com"), "Mug", "cancellation", "02 07:00:00.000"),
+    ],
     ("movielens", "ratings.csv", "visitor_id item_id event_type event_at"): [
         ("1", "2", "rating", "02 23:53:47.000"),
         ("1", "29", "rating", "02 23:31:16.000"),
@@ -125,6 +146,14 @@ ITEMS = {
         ("Mug", "Mug", "Oldcastle", "Kitchen", None, "12.40", "active"),
         ("P-1", "Poster", "Oldcastle", "Art", None, "5.00", "draft"),
     ],
+    ("shopify_orders", "shopify_products_renamed.csv", "item_id title brand category description price available"): [
+        ("LAMP-BL", "Desk lamp - Black / Large", "Mossarch", "Home & Garden > Lighting",
+         "<p>Bends <b>everywhere</b>.</p>", "39.90", "3"),
+        ("LAMP-BS", "Desk lamp - Black / Small", "Mossarch", "Home & Garden > Lighting",
+         "<p>Bends <b>everywhere</b>.</p>", "34.90", "active"),
+        ("Mug", "Mug", "Oldcastle", "Kitchen", None, "12.40", "unpublished"),
+        ("P-1", "Poster", "Oldcastle", "Art", None, "5.00", "Draft"),
+    ],
     ("shopify_orders", "shopify_orders.csv", "item_id title brand price"): [
         ("LAMP-BL", "Desk lamp - Black / Large", "Mossarch", "39.90"),
         ("Mug", "Mug", "Oldcastle", "12.40"),
@@ -142,6 +171,18 @@ ITEMS = {
     ("woocommerce_orders", "woocommerce_orders.json", "item_id title price"): [
         ("22", "Mug", "12.4"),
         ("93", "Desk lamp", "39.9"),
+    ],
+    ("woocommerce_orders", "woocommerce_orders_lines.csv", "item_id title price"): [
+        ("22", "Mug", "12.4"),
+        ("93", "Desk lamp", "39.9"),
+    ],
+    ("woocommerce_orders", "woocommerce_orders_wide.csv", "item_id title price"): [
+        ("22", "Mug", "12.4"),
+        ("93", "Desk lamp", "39.9"),
+    ],
+    ("woocommerce_orders", "woocommerce_orders_rows.csv", "item_id title price"): [
+        ("LAMP-1", "Desk lamp", "39.90"),
+        ("Mug", "Mug", "12.40"),
     ],
     ("movielens", "movies.csv", "item_id title category"): [
         ("2", "Night Train, The (1995)", "Drama > War"),
@@ -204,6 +245,37 @@ def test_nested_values_are_the_same_in_parquet(connection, tmp_path):
     columns = "visitor_id user_id item_id event_type event_at source_session_id"
     connection.execute(f"copy (from read_json('{FILES}/ga4.json')) to '{tmp_path}/ga4.parquet'")
     assert read(connection, "events", "ga4", tmp_path / "ga4.parquet", columns) == EVENTS["ga4", "ga4.json", columns]
+
+
+def test_bigquerys_own_parquet_types_give_the_same_rows(connection, tmp_path):
+    """BigQuery writes REPEATED RECORD as list<element: struct>, and every field of a record, null or not."""
+    value = {
+        "string_value": pa.string(),
+        "int_value": pa.int64(),
+        "float_value": pa.float64(),
+        "double_value": pa.float64(),
+    }
+    parameters = pa.list_(pa.field("element", pa.struct({"key": pa.string(), "value": pa.struct(value)})))
+    names = ("id", "name", "brand", "variant", "category", "category2", "category3", "category4", "category5")
+    item = {f"item_{name}": pa.string() for name in names}
+    item |= {"price": pa.float64(), "quantity": pa.int64(), "item_params": parameters}
+    schema = pa.schema({
+        "event_date": pa.string(), "event_timestamp": pa.int64(), "event_name": pa.string(), "event_params": parameters,
+        "user_id": pa.string(), "user_pseudo_id": pa.string(), "device": pa.struct({"category": pa.string()}),
+        "items": pa.list_(pa.field("element", pa.struct(item))),
+    })  # fmt: skip
+    rows = [json.loads(line) for line in (FILES / "ga4.json").read_text().splitlines()]
+    for row in rows:
+        row["event_timestamp"] = int(row["event_timestamp"])
+        for parameter in row["event_params"]:
+            if "int_value" in parameter["value"]:
+                parameter["value"]["int_value"] = int(parameter["value"]["int_value"])
+    pq.write_table(pa.Table.from_pylist(rows, schema), tmp_path / "ga4.parquet")
+    for table, expected in (("events", EVENTS), ("items", ITEMS)):
+        for (name, file, columns), rows in expected.items():
+            if file == "ga4.json":
+                found = read(connection, table, name, tmp_path / "ga4.parquet", columns)
+                assert [tuple(None if v is None else v.removesuffix(".0") for v in row) for row in found] == rows
 
 
 def test_ids_in_nested_json_are_not_respelt(connection, tmp_path):

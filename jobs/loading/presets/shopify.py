@@ -6,6 +6,8 @@ The first row of an order, or of a product, alone has the values of the whole or
 an order's line names a variant by its SKU or, where the shop has no SKUs, by `title - variant`.
 """
 
+from dataclasses import dataclass
+
 from jobs.loading.presets.layout import Layout, Preset
 
 _TIME_FORMATS = ("%Y-%m-%d %H:%M:%S %z",)
@@ -16,14 +18,69 @@ def _order_sql(column: str) -> str:
     return f"""max(nullif(trim("{column}"), '')) over (partition by "Name")"""
 
 
-def _product_sql(column: str) -> str:
-    """Return the SQL of a value of a whole product; in the file, the product's first row alone has the value."""
-    return f"""max(nullif(trim("{column}"), '')) over (partition by "Handle")"""
-
-
 _LINE_ITEM = """coalesce(nullif(trim("Lineitem sku"), ''), "Lineitem name")"""
-_OPTIONS = ", ".join(f"""nullif(nullif(trim("Option{number} Value"), ''), 'Default Title')""" for number in (1, 2, 3))
-_VARIANT_NAME = f"""concat_ws(' - ', {_product_sql("Title")}, nullif(concat_ws(' / ', {_OPTIONS}), ''))"""
+
+
+@dataclass(frozen=True)
+class _ProductColumns:
+    """How Shopify calls the columns of its product export, which were renamed; upper and lower case don't matter."""
+
+    handle: str
+    description: str
+    published: str
+    sku: str
+    price: str
+    tracker: str
+    quantity: str
+    sells_without_stock: str
+
+
+_RENAMED = _ProductColumns(
+    *("URL handle", "Description", "Published on online store", "SKU", "Price"),
+    *("Inventory tracker", "Inventory quantity", "Continue selling when out of stock"),
+)
+_EARLIER = _ProductColumns(
+    *("Handle", "Body (HTML)", "Published", "Variant SKU", "Variant Price"),
+    *("Variant Inventory Tracker", "Variant Inventory Qty", "Variant Inventory Policy"),
+)
+
+
+def _products(files: str, columns: _ProductColumns) -> Layout:
+    """Return the layout of a product export."""
+
+    def of_product(column: str) -> str:
+        # the value of a whole product, which only the product's first row has
+        return f"""max(nullif(trim("{column}"), '')) over (partition by "{columns.handle}")"""
+
+    options = ", ".join(
+        f"""nullif(nullif(trim("Option{number} Value"), ''), 'Default Title')""" for number in (1, 2, 3)
+    )
+    variant_name = f"""concat_ws(' - ', {of_product("Title")}, nullif(concat_ws(' / ', {options}), ''))"""
+    return Layout(
+        table="items",
+        files=files,
+        needs=(columns.handle, "Title", columns.description, "Vendor", "Option1 Value", columns.sku, columns.price),
+        may_have=(
+            *("Product Category", "Type", "Option2 Value", "Option3 Value", "Status", columns.published),
+            *(columns.tracker, columns.quantity, columns.sells_without_stock),
+        ),
+        # rows without a price only add a picture
+        where=f"""trim("{columns.price}") <> ''""",
+        columns={
+            "item_id": f"""coalesce(nullif(trim("{columns.sku}"), ''), {variant_name})""",
+            "title": variant_name,
+            "brand": of_product("Vendor"),
+            "category": f"coalesce({of_product('Product Category')}, {of_product('Type')})",
+            "description": of_product(columns.description),
+            "price": f'"{columns.price}"',
+            "available": f"case when lower({of_product('Status')}) <> 'active' then {of_product('Status')} "
+            f"when lower({of_product(columns.published)}) = 'false' then 'unpublished' "
+            f"""when "{columns.tracker}" <> '' """
+            f"""and lower("{columns.sells_without_stock}") not in ('continue', 'true') """
+            f"""then "{columns.quantity}" else 'active' end""",
+        },
+    )
+
 
 SHOPIFY_ORDERS = Preset(
     "shopify_orders",
@@ -44,29 +101,8 @@ SHOPIFY_ORDERS = Preset(
                 "source_session_id": '"Name"',
             },
         ),
-        Layout(
-            table="items",
-            files="products_export.csv",
-            needs=("Handle", "Title", "Body (HTML)", "Vendor", "Option1 Value", "Variant SKU", "Variant Price"),
-            may_have=(
-                *("Product Category", "Type", "Option2 Value", "Option3 Value", "Status", "Published"),
-                *("Variant Inventory Tracker", "Variant Inventory Qty", "Variant Inventory Policy"),
-            ),
-            # a row without a price is no variant: it adds a picture to a product
-            where="""trim("Variant Price") <> ''""",
-            columns={
-                "item_id": f"""coalesce(nullif(trim("Variant SKU"), ''), {_VARIANT_NAME})""",
-                "title": _VARIANT_NAME,
-                "brand": _product_sql("Vendor"),
-                "category": f"coalesce({_product_sql('Product Category')}, {_product_sql('Type')})",
-                "description": _product_sql("Body (HTML)"),
-                "price": '"Variant Price"',
-                "available": f"case when lower({_product_sql('Status')}) <> 'active' then {_product_sql('Status')} "
-                f"when lower({_product_sql('Published')}) = 'false' then 'unpublished' "
-                """when "Variant Inventory Tracker" <> '' and lower("Variant Inventory Policy") <> 'continue' """
-                """then "Variant Inventory Qty" else 'active' end""",
-            },
-        ),
+        _products("products_export.csv", _RENAMED),
+        _products("products_export.csv with the earlier names of columns", _EARLIER),
         Layout(
             table="items",
             files="orders_export.csv",

@@ -2,10 +2,11 @@
 
 https://woocommerce.github.io/woocommerce-rest-api-docs/#order-properties and
 https://woocommerce.com/document/product-csv-importer-exporter/. Orders as CSV come from plugins, each with columns of
-its own.
+its own: ``woocommerce_csv.py``.
 """
 
 from jobs.loading.presets.layout import Layout, Preset
+from jobs.loading.presets.woocommerce_csv import ORDERS_AS_CSV
 
 _TEXTS_OF_TERMS = "nullif(array_to_string({terms} ->> '$[*].name', ' > '), '')"
 _LINE_ITEM = "coalesce(nullif(element ->> 'product_id', '0'), nullif(element ->> 'sku', ''))"
@@ -85,5 +86,6 @@ WOOCOMMERCE_ORDERS = Preset(
                 "updated_at": _TIME,
             },
         ),
+        *ORDERS_AS_CSV,
     ),
 )
