@@ -26,7 +26,7 @@ def histories() -> pl.DataFrame:
     )
 
 
-def indexed(lists: pl.Series) -> tuple[Sequences, Catalog]:
+def as_sequences_and_catalogue(lists: pl.Series) -> tuple[Sequences, Catalog]:
     """Return lists of item identifiers as sequences, and the catalogue of their items, without embeddings."""
     indices = lists.explode().rank("dense") - 1
     item_ids = lists.explode().unique().sort().to_numpy().astype(np.object_)

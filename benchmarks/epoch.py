@@ -11,7 +11,7 @@ import argparse
 import numpy as np
 import torch
 
-from benchmarks.beauty import histories, indexed
+from benchmarks.beauty import as_sequences_and_catalogue, histories
 from benchmarks.timing import best_of, report
 from jobs.core.cases import Cases
 from jobs.core.sequences import Sequences
@@ -19,7 +19,7 @@ from jobs.models.base import FitOptions
 from jobs.models.sequential.bert4rec import PADDING, BERT4Rec, masked_batches
 
 
-def products(model: BERT4Rec, rows: Sequences, items: int) -> None:
+def matrix_products(model: BERT4Rec, rows: Sequences, items: int) -> None:
     """Compute the matrix products of one epoch: each product, and the two products of its gradient."""
     width, blocks = model.parameters["width"], model.parameters["blocks"]
     table = torch.randn(items, width)
@@ -49,14 +49,14 @@ def main() -> None:
     parser.add_argument("--sequences", type=int, default=4000)
     parser.add_argument("--repeats", type=int, default=2)
     options = parser.parse_args()
-    history, catalog = indexed(histories().head(options.sequences)["items"])
+    history, catalog = as_sequences_and_catalogue(histories().head(options.sequences)["items"])
     items = len(catalog)
     nothing = Cases(Sequences.from_lists([]), np.zeros(0, np.int64))
     model = BERT4Rec()
     rows = history.last_items(model.parameters["window"])
     times = best_of(
         {
-            "products": lambda: products(model, rows, items),
+            "products": lambda: matrix_products(model, rows, items),
             "epoch": lambda: BERT4Rec({"epochs": 1}).fit(history, nothing, catalog, FitOptions()),
         },
         options.repeats,

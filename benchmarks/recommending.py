@@ -11,7 +11,7 @@ import numpy as np
 import torch
 from scipy import sparse
 
-from benchmarks.beauty import histories, indexed
+from benchmarks.beauty import as_sequences_and_catalogue, histories
 from benchmarks.timing import best_of, report
 from benchmarks.topk import product
 from jobs.core.cases import Cases
@@ -25,13 +25,13 @@ from jobs.models.sknn import ROWS_AT_ONCE, VSKNN
 K = 20
 
 
-def vector_products(sequences: Sequences, catalog: Catalog) -> None:
+def vector_matrix_products(sequences: Sequences, catalog: Catalog) -> None:
     """Multiply one vector per sequence with one vector per item, of SASRec's width."""
     width = SASRec.defaults["width"]
     product(torch.ones(len(sequences), width), torch.ones(len(catalog), width))
 
 
-def session_products(sequences: Sequences, catalog: Catalog) -> None:
+def session_matrix_products(sequences: Sequences, catalog: Catalog) -> None:
     """Count the items that each pair of sequences shares, by sparse matrix products."""
     cells = (np.ones(len(sequences.items)), (sequences.row_numbers(), sequences.items))
     holds = sparse.coo_array(cells, shape=(len(sequences), len(catalog))).tocsr()
@@ -50,10 +50,10 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--repeats", type=int, default=2)
     options = parser.parse_args()
-    sequences, catalog = indexed(histories()["items"])
+    sequences, catalog = as_sequences_and_catalogue(histories()["items"])
     print(f"{len(sequences):,} sequences, {len(catalog):,} items, top {K}, {torch.get_num_threads()} threads")
     print("what, seconds, ratio to the products")
-    for model, products in ((SASRec({"epochs": 1}), vector_products), (VSKNN(), session_products)):
+    for model, products in ((SASRec({"epochs": 1}), vector_matrix_products), (VSKNN(), session_matrix_products)):
         scorer = fitted_scorer(model, sequences, catalog)
         lists = recommend(scorer, sequences, K)[1]
         times = best_of(

@@ -27,18 +27,20 @@ PER_VISITOR = 10  # number of items in a visitor's sequence
 AVAILABLE = 0.99  # share of items that may be recommended
 
 
-def shop(items: int, visitors: int, dims: int) -> tuple[VectorScorer, Sequences, np.ndarray]:
+def shop(items: int, visitors: int, dimensions: int) -> tuple[VectorScorer, Sequences, np.ndarray]:
     """Return a scorer with random vectors and biases, random sequences, and a mask of the available items."""
     rng = np.random.default_rng(0)
-    table = torch.from_numpy(rng.standard_normal((items, dims), dtype=np.float32))
+    table = torch.from_numpy(rng.standard_normal((items, dimensions), dtype=np.float32))
     seen = rng.integers(0, items, PER_VISITOR * visitors, dtype=np.int32)
     sequences = Sequences(seen, np.arange(0, len(seen) + 1, PER_VISITOR))
 
-    def queries(some: Sequences) -> Tensor:
-        return functional.embedding_bag(torch.from_numpy(some.items).long(), table, torch.from_numpy(some.offsets[:-1]))
+    def query_vectors_of(some_sequences: Sequences) -> Tensor:
+        return functional.embedding_bag(
+            torch.from_numpy(some_sequences.items).long(), table, torch.from_numpy(some_sequences.offsets[:-1])
+        )
 
     bias = torch.from_numpy(rng.standard_normal(items, dtype=np.float32))
-    scorer = VectorScorer(queries, table, np.ones(items, np.bool_), item_bias=bias)
+    scorer = VectorScorer(query_vectors_of, table, np.ones(items, np.bool_), item_bias=bias)
     return scorer, sequences, rng.random(items) < AVAILABLE
 
 
@@ -48,7 +50,8 @@ def check(scorer: VectorScorer, sequences: Sequences, available: np.ndarray, lis
     scores[:, ~torch.from_numpy(available)] = -torch.inf
     scores[torch.from_numpy(sequences.row_numbers()), torch.from_numpy(sequences.items).long()] = -torch.inf
     best = scores.argsort(dim=1, descending=True)[:, :K].numpy()
-    if (best == lists).mean() < 0.99:  # sums in another order round differently
+    # the compared scores are summed in another order, so they are rounded differently
+    if (best == lists).mean() < 0.99:
         raise SystemExit("recommended lists differ from those by a full sort")
 
 
@@ -95,7 +98,7 @@ def main() -> None:
         print(f"  extrapolated to all visitors: {hours:.1f} hours")
     peak = (
         resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024 / 1e9
-    )  # measured before the check, which sorts all scores
+    )  # the peak memory is read before the check, because the check's full sort needs more memory
     print(f"peak memory {peak:.2f} GB of {GIGABYTES:g} GB allowed")
     check(scorer, timed.take(np.arange(8)), available, items[:8])
     if peak > GIGABYTES:

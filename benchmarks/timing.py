@@ -33,6 +33,6 @@ def best_of(calls: dict[str, Callable[[], Result]], repeats: int) -> dict[str, t
     return best
 
 
-def report(what: str, seconds: float, ratio: float) -> None:
+def report(measured_name: str, seconds: float, ratio: float) -> None:
     """Print a line with the name of what was timed, its seconds, and a ratio."""
-    print(f"{what}, {seconds:.3f}, {ratio:.2f}", flush=True)
+    print(f"{measured_name}, {seconds:.3f}, {ratio:.2f}", flush=True)

@@ -67,11 +67,11 @@ def check(name: str, found: Found, ours: Found) -> None:
         raise SystemExit(f"{name} finds other items: only {same:.2%} of places agree")
 
 
-def compare(n: int, size: int, dims: int, k: int, threads: int, repeats: int) -> None:
+def compare(query_count: int, item_count: int, dimensions: int, k: int, threads: int, repeats: int) -> None:
     """Time all ways at one size and print a line for each."""
     rng = np.random.default_rng(0)
-    queries = rng.standard_normal((n, dims), dtype=np.float32)
-    items = rng.standard_normal((size, dims), dtype=np.float32)
+    queries = rng.standard_normal((query_count, dimensions), dtype=np.float32)
+    items = rng.standard_normal((item_count, dimensions), dtype=np.float32)
     q, i = torch.from_numpy(queries), torch.from_numpy(items)
     calls: dict[str, Callable[[], Found]] = {
         PRODUCTS[0]: lambda: product(q, i),
@@ -83,7 +83,10 @@ def compare(n: int, size: int, dims: int, k: int, threads: int, repeats: int) ->
     timed = best_of(calls, repeats)
     timed |= best_of({"numpy argpartition": lambda: by_numpy(queries, items, k)}, 1)
 
-    print(f"{n} queries, {size} items, {dims} dims, k={k}, {threads} threads, best of {repeats} (numpy: 1)")
+    print(
+        f"{query_count} queries, {item_count} items, {dimensions} dims, k={k}, {threads} threads, "
+        f"best of {repeats} (numpy: 1)"
+    )
     print("what, seconds, ratio to the faster matrix product")
     fastest = min(timed[name][0] for name in PRODUCTS)
     for name, (seconds, found) in timed.items():

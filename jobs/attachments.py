@@ -17,7 +17,7 @@ from pydantic import BaseModel, ConfigDict, model_validator
 from jobs.errors import UsageError
 
 VARIABLE = re.compile(r"\$\{(\w+)\}")
-"""A place in a setting where the value of an environment variable stands: its group is the variable's name."""
+"""A pattern of ``${NAME}`` in a setting, which stands for an environment variable; its group is the variable's name."""
 _PARAMETER = re.compile(r"""\s*(\w+)\s*=\s*('(?:[^'\\]|\\.)*'|(?:[^\s'\\]|\\.)*)(?=\s|$)""")
 _PASSWORD_IN_URI = re.compile(r"^\w+://[^/@:]*:([^/@]*)@")
 

@@ -202,7 +202,7 @@ def load_command(
     databases = source_databases(settings.attach, [source.path for source in sources])
     rules = LoadRules(settings.merged_vars(), 1.0 if allow_mass_withdrawal else settings.max_withdrawn_share)
     if check_only:
-        # without a warehouse, the check needs an empty one that leaves no file
+        # without a warehouse, `load --check` checks against an empty one in memory, which leaves no file
         path = settings.warehouse if settings.warehouse.exists() else Path(":memory:")
         with (
             warehouse_lock(settings.warehouse, settings.wait_seconds) if path.exists() else nullcontext(),

@@ -1,4 +1,4 @@
-"""The dbt vars: every setting that SQL reads, with the values that each may have.
+"""The dbt vars, which are the settings that SQL reads, with their types and allowed values.
 
 ``dbt_project.yml`` gives their defaults and meanings, and :class:`AllVars` their types and ranges, from which error
 messages and ``docs/settings.md`` are made.
@@ -157,7 +157,7 @@ class Vars(BaseModel):
 
 
 class AllVars(Vars):
-    """Every dbt var: those that only SQL reads, beside those that jobs read too."""
+    """All dbt vars: the vars that SQL alone reads, and the vars of ``Vars`` that jobs read too."""
 
     earliest_event_at: Time
     clock_skew_minutes: TolerableMinutes
@@ -196,7 +196,7 @@ def default_vars() -> dict[str, Any]:
 
 
 def complete_vars(given: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the vars that somebody has set, checked, and with the known entries added to ``embedding_models``.
+    """Check the vars that the user has set, and return them; ``embedding_models`` gets the default entries too.
 
     A date or time of TOML becomes its text, because dbt's vars are JSON.
 
@@ -208,7 +208,7 @@ def complete_vars(given: Mapping[str, Any]) -> dict[str, Any]:
     Raises
     ------
     UsageError
-        If a var is unknown, or a value is none of those that it may have; the message says which these are.
+        If a var is unknown, or a value is not allowed; the message says which values are allowed.
     """
     for name in given:
         if name not in default_vars():
@@ -231,12 +231,12 @@ def complete_vars(given: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def all_vars(given: Mapping[str, Any]) -> AllVars:
-    """Return every dbt var, the default where ``given`` sets none, after checking all values.
+    """Check the given vars, and return every dbt var: the given value, or else the default.
 
     Raises
     ------
     UsageError
-        If a value is none of those that the var may have.
+        If a value is not allowed for its var.
     """
     try:
         dbt_vars = AllVars(**{**default_vars(), **given})
@@ -244,7 +244,7 @@ def all_vars(given: Mapping[str, Any]) -> AllVars:
         raise UsageError("\n".join(_var_error(problem) for problem in error.errors())) from error
     for name, entry in dbt_vars.embedding_models.items():
         _embedding_model(name, entry)
-    _ = dbt_vars.embedding  # raises an error if there is no such entry
+    _ = dbt_vars.embedding  # the property raises an error if `embedding_models` has no such entry
     return dbt_vars
 
 
@@ -257,7 +257,7 @@ def _var_error(problem: Mapping[str, Any]) -> str:
 
 
 def _embedding_model(name: str, entry: Mapping[str, Any]) -> EmbeddingModel:
-    """Return the embedding model of an entry of ``embedding_models``.
+    """Return the embedding model that an entry of ``embedding_models`` describes.
 
     Raises
     ------

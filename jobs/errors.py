@@ -3,7 +3,7 @@
 import difflib
 from collections.abc import Iterable
 
-from jobs.secret_forms import SHORTEST, environment_secrets, forms
+from jobs.secret_forms import MIN_SECRET_LENGTH, environment_secrets, forms
 
 _kept_secrets: dict[str, str] = {}
 
@@ -37,7 +37,7 @@ def redact(text: str) -> str:
     secrets = environment_secrets() | _kept_secrets
     # longer secrets are replaced first, because a secret may contain a shorter one
     for secret in sorted(secrets, key=len, reverse=True):
-        if len(secret) >= SHORTEST:
+        if len(secret) >= MIN_SECRET_LENGTH:
             for form in forms(secret):
                 text = text.replace(form, f"<{secrets[secret]}>")
     return text

@@ -1,9 +1,9 @@
-"""What an error of the operating system means for the user, in a line that names the file and what to do."""
+"""Explains errors of the operating system to the user: one line with the file, the reason and what to do."""
 
 import errno
 
 LONGEST_NAME = 120
-"""Length from which a file's name is shortened in a message."""
+"""The longest file name, in characters, that a message shows in full."""
 
 _REASONS = {
     errno.ENAMETOOLONG: "the name is too long: choose a shorter one",

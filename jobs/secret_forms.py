@@ -1,4 +1,4 @@
-"""The secrets that a process was given in its environment, and the forms in which a secret may stand in a text."""
+"""Finds the secrets in the environment, and the forms in which a text can contain a secret, such as Base64."""
 
 import base64
 import json
@@ -10,11 +10,11 @@ from urllib.parse import quote, quote_plus, unquote
 SECRET_VARIABLES = ("OPENAI_API_KEY", "OPENAI_ADMIN_KEY", "PGPASSWORD", "MYSQL_PWD")
 """Environment variables whose values must never appear in a log, a message or a table."""
 
-SHORTEST = 4
-"""Length of the shortest secret that is replaced; shorter ones stand in too many words by chance."""
+MIN_SECRET_LENGTH = 4
+"""The fewest characters of a secret that is replaced in texts; a shorter secret is part of many words by chance."""
 
-SHORTEST_GUESSED = 8
-"""Length of the shortest value that counts as a secret because of its variable's name alone."""
+MIN_GUESSED_LENGTH = 8
+"""The fewest characters of a value that is taken for a secret because of its variable's name alone."""
 
 _SECRET_NAME = re.compile(r"(^|_)(API_?KEY|KEY|TOKEN|SECRET|PASSWORD|PASSWD|PASSPHRASE|PASS|PWD|CREDENTIALS?)(_|$)")
 _NO_SECRETS = ("PWD", "OLDPWD")
@@ -22,7 +22,7 @@ _PASSWORD_IN_ADDRESS = re.compile(r"\b\w[\w+.-]*://([^/@\s:]*):([^/@\s]+)@")
 
 
 def environment_secrets() -> dict[str, str]:
-    """Return the secrets in the environment, each with the name of its variable.
+    """Return the secrets in the environment: secret -> name of its variable.
 
     They are the values of ``SECRET_VARIABLES``, the values of variables that are named like secrets (``HF_TOKEN``), and
     the passwords in addresses (``HTTPS_PROXY=http://user:password@host``).
@@ -31,7 +31,7 @@ def environment_secrets() -> dict[str, str]:
     for name, value in os.environ.items():
         for found in _PASSWORD_IN_ADDRESS.finditer(value):
             secrets[found[2]] = secrets[unquote(found[2])] = name
-        is_guessed = name not in _NO_SECRETS and len(value) >= SHORTEST_GUESSED and _SECRET_NAME.search(name.upper())
+        is_guessed = name not in _NO_SECRETS and len(value) >= MIN_GUESSED_LENGTH and _SECRET_NAME.search(name.upper())
         if name in SECRET_VARIABLES or is_guessed:
             secrets[value] = secrets[value.strip()] = name
     return secrets
@@ -41,8 +41,8 @@ def environment_secrets() -> dict[str, str]:
 def forms(secret: str) -> tuple[str, ...]:
     """Return the forms in which a text may hold a secret, longest first: as it is, escaped, quoted, and in Base64.
 
-    In Base64 a secret has three forms, by its place in the encoded text, as in ``user:password`` of a header. The
-    characters at the ends, which other bytes influence, are left out.
+    In Base64, a secret inside a longer text, such as ``user:password`` of a header, has three forms, depending on its
+    position. The first and last characters, which depend on neighbouring bytes, are left out.
     """
     plain = {
         secret, quote(secret), quote(secret, safe=""), quote_plus(secret), json.dumps(secret)[1:-1], repr(secret)[1:-1],
@@ -54,4 +54,4 @@ def forms(secret: str) -> tuple[str, ...]:
         start, end = -(-before * 8 // 6), len(padded) * 8 // 6
         for encode in (base64.b64encode, base64.urlsafe_b64encode):
             encoded.add(encode(padded).decode()[start:end])
-    return tuple(sorted({*plain, *(text for text in encoded if len(text) >= SHORTEST)}, key=len, reverse=True))
+    return tuple(sorted({*plain, *(text for text in encoded if len(text) >= MIN_SECRET_LENGTH)}, key=len, reverse=True))

@@ -1,4 +1,4 @@
-"""What values settings may have, in words for people: made from the types and ranges that pydantic checks."""
+"""Describes the allowed values of settings in words, from the types and ranges that pydantic checks."""
 
 import json
 from collections.abc import Mapping
@@ -17,24 +17,24 @@ _BOUNDS = {
 
 
 def allowed_values(model_class: type[BaseModel], location: tuple[int | str, ...], *, with_null: bool = True) -> str:
-    """Return the values that a field may have, in words such as ``number, above 0``; empty if there is no such field.
+    """Describe the allowed values of a field, as in ``number, above 0``; an empty text if there is no such field.
 
     Parameters
     ----------
     location : tuple
-        The field's name, as pydantic names the place of an error; what stands behind the name is left out.
+        The location of an error as pydantic gives it; only its first part, the field's name, is used.
     """
     field = model_class.model_json_schema()["properties"].get(str(location[0])) if location else None
     return type_in_words(field, with_null=with_null) if field else ""
 
 
 def type_in_words(field_schema: Mapping[str, Any], *, with_null: bool = False) -> str:
-    """Return a JSON schema's type, with its range, in words.
+    """Describe a JSON schema's type and range in words.
 
     Parameters
     ----------
     with_null : bool
-        Whether ``or null`` is said of a field that may be null.
+        Whether to add ``or null`` for a field that may be null.
     """
     if "anyOf" in field_schema:
         kinds = [type_in_words(part) for part in field_schema["anyOf"] if part.get("type") != "null"]

@@ -239,7 +239,7 @@ class Settings(BaseSettings):
                 )
         absolute = str(self.warehouse.absolute())
         for sign in "#?;":
-            if sign in absolute:  # dbt takes the path for an address, in which these signs end it
+            if sign in absolute:  # dbt reads the path as an address, and these signs end an address's path
                 raise ValueError(f"setting 'warehouse': dbt can't open a path with '{sign}' in it: {absolute}")
         if self.warehouse.resolve() == self.published.resolve():
             raise ValueError(

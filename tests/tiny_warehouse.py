@@ -33,7 +33,7 @@ class TinyWarehouse:
         self.connection.execute(TABLES)
 
     def fill(self, sequences: list[Sequence], items: list[str]) -> None:
-        """Replace everything: sequences as (id, items, times), the catalogue as item_ids."""
+        """Replace the sequences, given as (id, items, times), and the catalogue, given as item_ids."""
         rows = pl.DataFrame(sequences, schema=["sequence_id", "items", "event_times"], orient="row")
         self.connection.register("filled", rows.to_arrow())  # lists of times as parameters take seconds
         self.connection.execute(

@@ -15,7 +15,9 @@ class FaultKind:
     happens : str
         What happens, for the report.
     fails : dict of command -> regular expression
-        The commands that may, or with ``must_fail`` must, fail for it; what such a command says must match.
+        The commands that may fail for it; what such a command says must match.
+    must_fail : bool
+        Whether one of these commands has to fail: nothing of such a night may be published.
     """
 
     group: str
@@ -36,7 +38,9 @@ FAULTS: Final = {
     "items_missing": FaultKind("items", "the list of the catalogue does not come"),
     "items_empty": FaultKind("items", "the list of the catalogue is empty", {"load": "--allow-mass-withdrawal"}),
     "items_doubled": FaultKind("items", "each row of the catalogue comes twice"),
-    "items_cut": FaultKind("items", "the list is cut to 2 items", {"load": "--allow-mass-withdrawal"}, True),
+    "items_cut": FaultKind(
+        "items", "the list is cut to 2 items", {"load": "--allow-mass-withdrawal", "run": "--allow-shrink"}, True
+    ),
     "items_all_withdrawn": FaultKind("items", "no item is available any more", {"run": "--allow-shrink"}, True),
     "raw_items_lost": FaultKind(
         "rows", "raw.items is empty for a night, because a tool lost it", {"run": "--allow-shrink"}, True

@@ -14,6 +14,7 @@ from pathlib import Path
 
 from benchmarks.chaos.difference import Difference
 
+ROOT = Path(__file__).parents[2]
 LONGEST_COMMAND = 240.0  # seconds
 LONGEST_ORPHAN = 15.0  # seconds that a child may work on after its parent was killed
 
@@ -69,10 +70,12 @@ class Commands:
         self.started: list[int] = []
         self.news = threading.Condition()
         preload = {"LD_PRELOAD": str(library), "CHAOS_ORDERS": str(orders)} if library else {}
+        # helpers of tests import each other by their bare names, as pytest's `pythonpath` lets them
+        paths = [str(ROOT), str(ROOT / "tests"), str(ROOT / "tests" / "end_to_end"), os.environ.get("PYTHONPATH", "")]
         self.server = subprocess.Popen(
             [sys.executable, "-m", "benchmarks.chaos.server"],
-            env={**os.environ, "OMP_NUM_THREADS": "1", **preload},
-            cwd=Path(__file__).parents[2],
+            env={**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": os.pathsep.join(paths), **preload},
+            cwd=ROOT,
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             text=True,

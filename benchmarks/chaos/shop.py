@@ -147,9 +147,11 @@ class Shop:
             self._write("items", name, [])
             return
         if "items_cut" in faults:
-            # not in the ledger: nextmart refuses such a list, and the next one is whole again
-            self._write("items", name, rows[:2])
-            return
+            rows = rows[:2]
+            if any(self.catalogue[item]["available"] == "yes" for item in self.listed):
+                # not in the ledger: nextmart refuses a list that withdraws so much, and the next one is whole again
+                self._write("items", name, rows)
+                return
         if "items_all_withdrawn" in faults:
             rows = [{**row, "available": "no"} for row in rows]
         self._write("items", name, rows * (2 if "items_doubled" in faults else 1))

@@ -8,7 +8,7 @@ import numpy as np
 import polars as pl
 from clock import Clock, arguments
 
-from benchmarks.beauty import indexed
+from benchmarks.beauty import as_sequences_and_catalogue
 from jobs.core.cases import Cases
 from jobs.core.sequences import Sequences
 from jobs.models.base import FitOptions
@@ -40,7 +40,7 @@ else:
     parameters["mask_probability"] = asked.sizes["mask_probability"]
 events = pl.read_csv(asked.events, schema_overrides={"item": pl.String})
 lists = events.group_by("user", maintain_order=True).agg("item")["item"]
-sequences, catalog = indexed(lists)
+sequences, catalog = as_sequences_and_catalogue(lists)
 nothing = Cases(Sequences.from_lists([]), np.zeros(0, np.int64))
 Watched({**parameters, "epochs": 1}).fit(sequences, nothing, catalog, FitOptions())
 clock.report(counted["batches"], counted["rows"])

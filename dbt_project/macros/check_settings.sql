@@ -1,4 +1,4 @@
-{# What every dbt command that builds or tests does first (on-run-start). #}
+{# Checks of settings that every dbt command which builds or tests runs first (on-run-start). #}
 
 {# Stops dbt, before it builds anything, with a message that says what to type: if a var has a value that makes no sense,
    if nextmart.toml sets vars that dbt was not given, and if the vars that cut sessions are others than those by which

@@ -1,7 +1,7 @@
-"""The files of `nextmart demo`: an earlier demo's are replaced, and those of others stay.
+"""Deletes the files of an earlier `nextmart demo` before a new demo, and leaves all other files alone.
 
-A warehouse is a demo's if ``ml.job_runs`` has a run of the job ``demo`` and nobody has loaded rows since. A published
-file is a demo's if a run of that warehouse published it.
+A warehouse belongs to a demo if ``ml.job_runs`` has a run of the job ``demo`` and no rows were loaded afterwards. A
+published file belongs to a demo if a run in the demo's warehouse published it.
 """
 
 from pathlib import Path
@@ -13,7 +13,7 @@ from jobs.errors import NextmartError
 from jobs.warehouse.connection import Connection, connect, is_own_table
 
 WORK_FOLDER: Final = ".nextmart-demo"
-"""The demo's work folder; a shop in the same folder has a work folder of its own."""
+"""The name of a demo's work folder; a real shop in the same folder has a work folder of another name."""
 
 HAS_LOADED_ROWS: Final = """
     -- All rows of a demo have the same loaded_at
@@ -27,12 +27,12 @@ HAS_LOADED_ROWS: Final = """
 
 
 def remove_earlier_demo(warehouse: Path, published: Path) -> None:
-    """Delete the two files of an earlier demo, if they are there.
+    """Delete the warehouse and the published file of an earlier demo, if they exist.
 
     Raises
     ------
     NextmartError
-        If one of the files is no demo's, or another process writes to it; then both stay as they are.
+        If one of the files doesn't belong to a demo, or another process writes to it; then no file is deleted.
     """
     published_runs: set[str] = set()
     if warehouse.exists():
@@ -46,7 +46,7 @@ def remove_earlier_demo(warehouse: Path, published: Path) -> None:
 
 
 def _publish_runs_of_demo(connection: Connection, warehouse: Path) -> set[str]:
-    """Return the runs that have published the demo's tables; raise NextmartError if the warehouse is no demo's."""
+    """Return the ids of the runs that published a demo's tables; raise NextmartError if the warehouse is no demo."""
     if connection.execute("select count(*) from duckdb_tables()").fetchone() == (0,):
         return set()  # the demo was killed before it wrote anything
     if not is_own_table(connection, "ml", "job_runs"):
@@ -64,7 +64,7 @@ def _has_rows(connection: Connection) -> bool:
 
 
 def _publish_run(published: Path) -> str | None:
-    """Return the run that published a file; None if the file is no published file."""
+    """Return the id of the run that published a file; None if the file is no published file."""
     try:
         with connect(published, read_only=True) as copy:
             found = copy.execute("select publish_run_id from recommendations.publication").fetchone()

@@ -98,8 +98,8 @@ OUT_OF_REACH = """
 """
 
 TABLES_OF_ATTRIBUTES = ("raw.visitors", "staging.stg_visitors", "catalog.visitor_history")
-"""Tables of what the user's tools know of visitors. The rows of other people on a shared device stay there, because no
-build makes them again."""
+"""Tables with attributes of visitors that the user's tools deliver. Rows of other people who share
+a device with the forgotten user stay in these tables, because no build would make the rows again."""
 
 CREATE_CONFLICTING_ROWS = """
     -- Rejected rows of an event whose kept row is deleted. Of all rows of one event, the first to arrive is kept

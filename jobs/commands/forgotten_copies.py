@@ -1,7 +1,8 @@
-"""Forgetting a person in the copies of the warehouse: copies that hold the person make room for a new copy.
+"""Deletes backup copies of the warehouse that hold data of a forgotten person, after taking a new copy without it.
 
-A copy is never changed. Once a new copy, without the person, is taken and verified, the copies that hold the person
-are deleted. If no new copy can be taken, they stay, and are named: they are all that could replace a damaged warehouse.
+A copy is never changed. Once a new copy without the person is taken and verified, the copies that hold the person are
+deleted. If no new copy can be taken, the old copies stay and are named to the user, because only they could replace a
+damaged warehouse.
 """
 
 from dataclasses import dataclass, field
@@ -28,23 +29,23 @@ COLUMNS_OF_IDS = """
 CONDITIONS = {
     "visitor_id": "list_contains($visitors, trim(visitor_id))",
     "user_id": "trim(user_id) = $user",
-    # the text of a row that was rejected or could not be read
+    # the column raw_row holds the text of a rejected or unreadable row
     "raw_row": "exists(from (select unnest($ids) as id) as ids where contains(raw_row, ids.id))",
 }
 
 
 @dataclass
 class ForgottenCopies:
-    """What became of the copies that held a person.
+    """Which backup copies with data of a forgotten person were deleted, and which files still hold such data.
 
     Attributes
     ----------
     deleted : list of Path
         Copies that held the person.
     new_copy : Path or None
-        The copy that was taken before they were deleted.
+        The new copy that was taken before the old copies were deleted.
     still_held : list of str
-        Files that hold the person, or may do so, and that somebody has to delete; each with the reason.
+        Files that hold data of the person, or may hold it, and that the user has to delete; each with the reason.
     """
 
     deleted: list[Path] = field(default_factory=list)
@@ -52,7 +53,7 @@ class ForgottenCopies:
     still_held: list[str] = field(default_factory=list)
 
     def summary(self) -> dict[str, Any]:
-        """Return the outcome for machines."""
+        """Return the outcome as a dictionary for JSON."""
         return {
             "deleted": [str(path) for path in self.deleted],
             "new_copy": str(self.new_copy) if self.new_copy else None,
@@ -60,7 +61,7 @@ class ForgottenCopies:
         }
 
     def lines(self) -> list[str]:
-        """Return the outcome as lines for people."""
+        """Return the outcome as lines for the terminal."""
         lines = []
         if self.deleted:
             names = ", ".join(str(path) for path in self.deleted)
@@ -69,7 +70,7 @@ class ForgottenCopies:
 
 
 def forget_in_copies(settings: Settings, person: Person, visitors: list[str]) -> ForgottenCopies:
-    """Delete the copies of the warehouse that hold a person who is forgotten already in the warehouse itself.
+    """Delete the backup copies that hold data of a person whom the warehouse itself has already forgotten.
 
     Parameters
     ----------
@@ -95,13 +96,14 @@ def forget_in_copies(settings: Settings, person: Person, visitors: list[str]) ->
             outcome.still_held += [f"{path} {reason}" for path in holding]
         else:
             for path in holding:
-                path.unlink(missing_ok=True)  # the new copy may have been one too many
+                # the file may be gone: taking a new copy deletes the oldest copies beyond the number to keep
+                path.unlink(missing_ok=True)
             outcome.deleted = holding
     return outcome
 
 
 def holds_person(copy: Path, database_name: str, person: Person, visitors: list[str]) -> bool:
-    """Tell whether a table of a copy has a row of the person or, as a whole text, names one of the ids.
+    """Tell whether a table of a copy has a row of the person, or a text that equals one of the person's ids.
 
     Raises
     ------

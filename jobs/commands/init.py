@@ -20,11 +20,11 @@ from jobs.loading.proposals.trials import reads_rows, try_feed
 from jobs.progress import printable
 from jobs.warehouse.connection import Connection, connect, prepare_warehouse
 
-MOST_TEXTS_PER_ITEM = 1.5
-"""A column of events with more different values for each item, on average, doesn't describe the item."""
+MAX_TEXTS_PER_ITEM = 1.5
+"""The largest mean number of different values for each item in a column of events that describes items."""
 
-MOST_ODD_SESSIONS = 0.1
-"""Where more of the sessions than this share have several visitors, or last too long, a column holds no sessions."""
+MAX_ODD_SESSION_SHARE = 0.1
+"""The largest share of sessions with several visitors, or too long ones, in a column that is taken for session ids."""
 
 
 @dataclass(frozen=True)
@@ -164,7 +164,7 @@ def _texts_of_events(connection: Connection, feed: FeedProposal) -> dict[str, st
     return {
         column: f"an item has {values:.1f} different values of {column} on average, so {column} is no text of an item"
         for column, values in columns.items()
-        if values > MOST_TEXTS_PER_ITEM
+        if values > MAX_TEXTS_PER_ITEM
     }
 
 
@@ -188,7 +188,7 @@ def _with_trial(connection: Connection, feed: FeedProposal, dbt_vars: dict[str, 
     try:
         trial = try_feed(connection, feed.sample, feed.source, feed.layout, dbt_vars)
         session = next((choice for choice in feed.columns if choice.key == "source_session_id"), None)
-        if trial.session_notes and session and trial.odd_sessions > MOST_ODD_SESSIONS:
+        if trial.session_notes and session and trial.odd_sessions > MAX_ODD_SESSION_SHARE:
             remark = f"{session.value} is not taken as source_session_id: {trial.session_notes[0]}"
             feed = without_column(feed, "source_session_id", remark.replace("warning: ", ""))
             trial = try_feed(connection, feed.sample, feed.source, feed.layout, dbt_vars)

@@ -41,7 +41,7 @@ from jobs.warehouse.connection import Connection, prepare_within_transaction, ro
 from jobs.warehouse.job_runs import JobRun
 
 COUNT_NAMES = ("read", "repeated", "known", "loaded", "unreadable")
-"""The numbers of rows that :func:`append_arrivals` returns for a source."""
+"""The names of the row counts that :func:`append_arrivals` returns for a source."""
 
 
 def load(

@@ -1,4 +1,4 @@
-"""`nextmart maintain`, and the end of a night: retention, compaction, a copy of the warehouse."""
+"""`nextmart maintain`, also run at the end of a night: retention, compaction, and a backup copy of the warehouse."""
 
 from contextlib import closing
 from dataclasses import fields
@@ -14,7 +14,7 @@ from jobs.warehouse.job_runs import job_run
 from jobs.warehouse.retention import Retention, delete_old_rows
 
 NIGHTS_BETWEEN_COMPACTIONS = 7
-"""How many nights are published between two compactions of a night, however much is free."""
+"""The fewest nights between two compactions at the end of a night, however large the free share is."""
 
 NIGHTS_SINCE_COMPACTION = """
     -- Nights are counted by what was published, not by a clock
@@ -27,7 +27,7 @@ NIGHTS_SINCE_COMPACTION = """
 
 
 def maintain(settings: Settings, *, at_night: bool = False) -> dict[str, Any]:
-    """Delete what is past retention, compact the warehouse if much of it is free, and copy it if copies are kept.
+    """Delete rows and files past their retention, compact the warehouse if much of it is free, and take a backup copy.
 
     Parameters
     ----------
@@ -69,9 +69,9 @@ def maintain(settings: Settings, *, at_night: bool = False) -> dict[str, Any]:
 
 
 def back_up(settings: Settings) -> Backup:
-    """Take a verified copy of the warehouse, and delete the copies that are one too many.
+    """Take a verified backup copy of the warehouse, and delete the oldest copies beyond the number to keep.
 
-    The warehouse stays of its version, also if an earlier version of nextmart made it.
+    A warehouse that an earlier version of nextmart made is not upgraded.
 
     Raises
     ------
@@ -86,7 +86,7 @@ def back_up(settings: Settings) -> Backup:
         if (problem := why_unreadable(settings.warehouse, settings.warehouse.stem)) is None:
             raise
         raise NextmartError(f"{settings.warehouse} is damaged: {problem}\n{_restore_advice(settings)}") from error
-    if settings.backups_kept:  # else copies are taken by hand, and deleted by hand
+    if settings.backups_kept:  # with the setting 0, users take copies by hand, and delete them by hand
         drop_old_backups(settings.backup_folder, settings.warehouse, settings.backups_kept)
     return backup
 
@@ -102,7 +102,7 @@ def _restore_advice(settings: Settings) -> str:
 
 
 def summary_lines(summary: dict[str, Any]) -> list[str]:
-    """Return what `nextmart maintain` did (:func:`maintain`) as lines for people."""
+    """Return the summary of :func:`maintain` as lines for the terminal."""
     detail = summary["detail"]
     lines = [f"deleted: {count:,} rows of {table}" for table, count in detail["deleted"].items()]
     lines += [f"deleted: {file}" for file in detail["files"]]

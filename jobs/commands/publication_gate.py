@@ -1,4 +1,4 @@
-"""The gate before the swap: a new file that holds much less than the live one is held, unless the user allows it."""
+"""The gate before publishing: a new file with far fewer rows than the live file is held, unless the user allows it."""
 
 from dataclasses import replace
 from pathlib import Path
@@ -35,16 +35,16 @@ def judge_publication(
     settings: Settings,
     allow_shrink: bool,
 ) -> dict[str, Any]:
-    """Compare a new file with what is live; append, and return, its row of ``publication_changes``, by column.
+    """Compare a new file with the live file, and append a row of ``publication_changes`` to it; return the row.
 
     If the live file is missing or can't be read, the warehouse's record of the last publication stands for it.
 
     Parameters
     ----------
     copy : Path
-        The new file, verified.
+        The new, verified file that is to be published.
     allow_shrink : bool
-        Whether to let the new file pass, whatever it lacks.
+        Whether to publish the new file however many rows it lacks.
 
     Raises
     ------
@@ -81,7 +81,7 @@ def judge_publication(
 
 
 def _append_row(copy: Path, change: dict[str, Any]) -> None:
-    """Append a row to the table ``publication_changes`` of a new file."""
+    """Append a row to the table ``publication_changes`` in the new file, before it is published."""
     with duckdb.connect(str(copy)) as file:
         insert_change(file, "recommendations.publication_changes", change)
         file.execute("checkpoint")
@@ -91,9 +91,9 @@ def _append_row(copy: Path, change: dict[str, Any]) -> None:
 def _live_publication(
     connection: Connection, published_file: Path, copy: Path
 ) -> tuple[Publication | None, Differences | None, str | None]:
-    """Return what is live, how far the copy's lists are from it, and what is wrong with the live file.
+    """Return the live publication, the differences of the copy from it, and what is wrong with the live file.
 
-    All three are None where nothing was published before. What is live is None where nothing is known of it.
+    All three are None if nothing was published before. The live publication is None if nothing is known of it.
     """
     if not published_file.exists():
         if last := last_publication(connection, published_file):
@@ -105,14 +105,15 @@ def _live_publication(
             live = compare_with_live(published_file, copy)
     except UnreadableError as error:
         return last_publication(connection, published_file), None, str(error)
-    if live.changes and not is_known(connection, live.run_id):  # a publish was killed after its swap
+    # a publish was killed after it had renamed the file, before it recorded the publication
+    if live.changes and not is_known(connection, live.run_id):
         insert_change(connection, "ml.publication_changes", live.changes | {"published_file": str(published_file)})
         _append_row(copy, live.changes)
     return Publication(live.run_id, live.published_at, live.totals), live.differences, None
 
 
 def _without_deleted_events(connection: Connection, live: Publication, settings: Settings) -> Publication:
-    """Take the most that the events which ``nextmart forget`` has deleted since can have added to popularity off."""
+    """Subtract from the live popularity the most that events deleted by ``nextmart forget`` can have added to it."""
     weights = settings.merged_vars()["event_weights"]
     deleted = deleted_events(connection, live.published_at) * max([1.0, *weights.values()])
     return replace(live, totals=replace(live.totals, popularity=max(0.0, live.totals.popularity - deleted)))

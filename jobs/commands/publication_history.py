@@ -1,4 +1,4 @@
-"""The table ``ml.publication_changes``: a row for each publication, done or held, and how it differs from the live one.
+"""The table ``ml.publication_changes``: a row for each publication, done or held, with differences from the live file.
 
 dbt shows the table as ``recommendations.publication_changes``. Each published file holds a copy that ends with the
 file's own row.
@@ -32,7 +32,7 @@ DELETED_EVENTS: Final = "select coalesce(sum(usable_event_count), 0) from ml.del
 
 @dataclass(frozen=True)
 class Publication:
-    """An earlier publication of a file, as the history knows it."""
+    """An earlier publication of a file, as ``ml.publication_changes`` records it."""
 
     run_id: str
     published_at: datetime
@@ -50,7 +50,7 @@ def publication_change(
     live: Publication | None,
     differences: Differences | None,
 ) -> dict[str, Any]:
-    """Return the row about a publication, by column; ``live`` is None if nothing is known of what is live."""
+    """Return the row of ``ml.publication_changes`` for a publication; ``live`` is None if no live file is known."""
     live_totals = asdict(live.totals) if live else {}
     return {
         "publication_number": number,
@@ -66,7 +66,7 @@ def publication_change(
 
 
 def insert_change(connection: Connection, table: str, change: dict[str, Any]) -> None:
-    """Append a row to a table of publication changes; columns that the table doesn't know are left out."""
+    """Append a row to a table of publication changes; values without a column in the table are left out."""
     columns = {name for name, *_ in connection.execute(f"describe {table}").fetchall()}
     known = {name: value for name, value in change.items() if name in columns}
     names, places = ", ".join(map(quoted, known)), ", ".join("?" * len(known))
@@ -74,7 +74,7 @@ def insert_change(connection: Connection, table: str, change: dict[str, Any]) ->
 
 
 def is_known(connection: Connection, publish_run_id: str) -> bool:
-    """Tell whether the history has a publication."""
+    """Tell whether ``ml.publication_changes`` has a publication by a run."""
     found = connection.execute(
         "select true from ml.publication_changes where publish_run_id = ?", [publish_run_id]
     ).fetchone()
@@ -82,18 +82,18 @@ def is_known(connection: Connection, publish_run_id: str) -> bool:
 
 
 def last_publication(connection: Connection, published_file: Path) -> Publication | None:
-    """Return what was last published as this file, by the warehouse's own record; None if nothing was."""
+    """Return the last publication of this file that the warehouse records; None if there is none."""
     row = connection.execute(LAST_OF_FILE, [str(published_file)]).fetchone()
     return Publication(row[7], row[8], Totals(*row[:7])) if row else None
 
 
 def next_number(connection: Connection) -> int:
-    """Return the number of the next publication."""
+    """Return the ``publication_number`` of the next publication."""
     [number] = connection.execute(NEXT_NUMBER).fetchone() or [1]
     return int(number)
 
 
 def deleted_events(connection: Connection, since: datetime) -> int:
-    """Return how many usable events ``nextmart forget`` has deleted since a time."""
+    """Return how many usable events ``nextmart forget`` has deleted since the time ``since``."""
     [count] = connection.execute(DELETED_EVENTS, [since]).fetchone() or [0]
     return int(count)

@@ -1,7 +1,7 @@
-"""What a published file holds, in numbers, and how far its lists are from those of another one.
+"""Counts the rows of a published file, and measures how much its lists differ from those of another published file.
 
-Both files are attached read-only to a database in memory: a broken file can't harm the warehouse then. All work is
-DuckDB's, which goes to disk where memory ends.
+Both files are attached read-only to a database in memory, so that a broken file can't harm the warehouse. DuckDB does
+all the work, and uses the disk where memory is too small.
 """
 
 from collections.abc import Iterator
@@ -85,7 +85,7 @@ LIVE_CHANGES: Final = """
 
 @dataclass(frozen=True)
 class Totals:
-    """What a published file holds; the names are those of the columns of ``recommendations.publication_changes``."""
+    """Totals of a published file, such as its number of visitors, named like columns of ``publication_changes``."""
 
     visitors: int
     list_rows: int
@@ -98,7 +98,7 @@ class Totals:
 
 @dataclass(frozen=True)
 class Differences:
-    """How far a file's lists and items are from those of the live file; a share is None where no visitor has both."""
+    """Differences of a new file's lists and items from the live file's; shares are None if no visitor is in both."""
 
     new_visitors: int
     gone_visitors: int
@@ -110,7 +110,7 @@ class Differences:
 
 @dataclass(frozen=True)
 class LivePublication:
-    """The live file: who published it and when, what it holds, and what it says of its own publication.
+    """The publication in the live file: its run and time, its totals, and its own row of ``publication_changes``.
 
     Attributes
     ----------
@@ -126,17 +126,17 @@ class LivePublication:
 
 
 class UnreadableError(NextmartError):
-    """A published file that can't be read: it is broken, or a process has opened it to write to it."""
+    """The error that a published file can't be read: it is broken, or another process has it open for writing."""
 
 
 def totals_of(file: Path) -> Totals:
-    """Return what a published file holds."""
+    """Return the totals of a published file."""
     with _attached(fresh=file) as connection:
         return Totals(**_row(connection, TOTALS.format(database="fresh")))
 
 
 def compare_with_live(live_file: Path, new_file: Path) -> LivePublication:
-    """Compare a new file with the one that is live.
+    """Compare a new file with the live published file.
 
     Raises
     ------

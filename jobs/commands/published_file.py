@@ -1,4 +1,4 @@
-"""The published file as its readers find it: who may read it, and that nobody writes to it."""
+"""Access to the published file: its owner, group and mode, and the protection against writers."""
 
 import os
 import shutil
@@ -12,12 +12,12 @@ from typing import Final
 from jobs.errors import NextmartError
 
 DEFAULT_MODE: Final = 0o444
-"""The mode of a published file that takes no other file's place."""
+"""The mode of a published file that replaces no earlier file."""
 
 
 @dataclass(frozen=True)
 class Access:
-    """Who may read a published file.
+    """The owner, group and permissions of a published file.
 
     Attributes
     ----------
@@ -26,7 +26,7 @@ class Access:
     owner : str, optional
         The setting ``published_owner``: ``user``, ``user:group`` or ``:group``.
     user, group : int, optional
-        Numbers of the user and group of the file that is replaced; they count if no ``owner`` is set.
+        Numeric user and group ids of the file that is replaced; they are kept if no ``owner`` is set.
     """
 
     mode: int
@@ -36,7 +36,7 @@ class Access:
 
 
 def access_of(published_file: Path, mode: str | None = None, owner: str | None = None) -> Access:
-    """Return who may read the next published file: as the settings say, or else as with the present file.
+    """Return the access to the next published file: that of the settings, or else that of the present file.
 
     Parameters
     ----------
@@ -52,9 +52,9 @@ def access_of(published_file: Path, mode: str | None = None, owner: str | None =
 
 
 def give_access(file: Path, access: Access) -> None:
-    """Set owner, group and mode of a file; on Windows, which has none of them, do nothing.
+    """Set the owner, group and mode of a file; do nothing on Windows, which has none of them.
 
-    A process without the rights of root can't keep another user's file that user's: then the file is its own.
+    A process without root's rights can't give a file to another user; then the file belongs to the process's user.
 
     Raises
     ------
@@ -106,7 +106,7 @@ def _keep_owner(file: Path, access: Access) -> None:
 
 @contextmanager
 def private_files() -> Iterator[None]:
-    """Let nobody else read the files that this process makes in the ``with`` block."""
+    """Make files that the ``with`` block creates readable by this process's user alone."""
     before = os.umask(0o077)
     try:
         yield
@@ -116,7 +116,7 @@ def private_files() -> Iterator[None]:
 
 @contextmanager
 def without_logs_of_writers(database: Path) -> Iterator[None]:
-    """Let no write-ahead log of another process lie beside a database, so that readers read the database alone.
+    """Make sure that no process leaves a write-ahead log beside a published file, which readers would read too.
 
     A log that is there is deleted: a published file is complete without one. If a process has opened the database to
     write to it, it could make a new log later, beside the next file as well. So the path of the log becomes a symbolic
@@ -137,14 +137,14 @@ def without_logs_of_writers(database: Path) -> Iterator[None]:
             link.unlink(missing_ok=True)
             link.symlink_to(nowhere)
             link.replace(log)
-        elif log.exists():  # a link to nowhere doesn't exist
+        elif log.exists():  # exists() is false for a symbolic link to a path that doesn't exist
             log.unlink()
         yield
 
 
 def _lock_against_writers(descriptor: int) -> bool:
-    """Lock a file, as long as it stays open, against processes that open it to write; False if there is one already."""
-    import fcntl  # imported here: Windows has none
+    """Lock a file against writers as long as it is open; return False if a process has it open for writing already."""
+    import fcntl  # imported here, because Windows lacks the module
 
     try:
         fcntl.lockf(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
@@ -154,7 +154,7 @@ def _lock_against_writers(descriptor: int) -> bool:
 
 
 def unfinished_path(database: Path) -> Path:
-    """Return the path at which the next published file is written, beside the file whose place it takes."""
+    """Return the path at which the next published file is written, beside the file that it will replace."""
     return database.with_name(f".{database.name}.unfinished")
 
 

@@ -1,4 +1,4 @@
-"""`nextmart restore`: put a copy of the warehouse in its place."""
+"""`nextmart restore`: replace the warehouse by one of its backup copies."""
 
 from datetime import UTC, datetime
 from pathlib import Path
@@ -11,7 +11,7 @@ from jobs.warehouse.backups import Backup, list_backups, put_back, why_unreadabl
 
 
 def list_of_copies(settings: Settings) -> tuple[dict[str, Any], str]:
-    """Return the copies of the warehouse, newest first: for machines, and as lines for people."""
+    """List the backup copies of the warehouse, newest first: as a dictionary for JSON, and as lines of text."""
     copies = list_backups(settings.backup_folder, settings.warehouse)
     summary = [{"file": str(copy.path), "bytes": copy.bytes, "taken_at": copy.taken_at} for copy in copies]
     lines = [f"{copy.path}  {copy.taken_at:%Y-%m-%d %H:%M} UTC  {copy.bytes / 1e6:,.1f} MB" for copy in copies]
@@ -19,11 +19,11 @@ def list_of_copies(settings: Settings) -> tuple[dict[str, Any], str]:
 
 
 def restore(settings: Settings, copy: Path | None) -> tuple[dict[str, Any], str]:
-    """Put the newest copy whose every row can be read, or the given copy, in the warehouse's place.
+    """Replace the warehouse by the given backup copy, or by the newest copy whose every row can be read.
 
     Returns
     -------
-    What was done: for machines, and as lines for people
+    The result as a dictionary for JSON, and as lines for the terminal
 
     Raises
     ------

@@ -1,7 +1,7 @@
-"""When a publication is held: the new tables hold so much less than the live ones that something is probably missing.
+"""The rule that holds a publication whose tables are so much smaller than the live ones that data is probably missing.
 
-Each loss is a share of what is live. A loss of a few visitors or items (setting ``ignored_shrink``) is never too much,
-since a few are a large share of a small shop; but nothing may fall to zero.
+Each loss is measured as a share of the live number. A loss of a few visitors or items (setting ``ignored_shrink``) is
+never too much, because a few are a large share of a small shop; but no number may fall to zero.
 """
 
 from jobs.commands.publication_totals import Differences, Totals
@@ -9,14 +9,14 @@ from jobs.settings import Settings
 
 
 def reasons_to_hold(live: Totals, new: Totals, differences: Differences | None, settings: Settings) -> list[str]:
-    """Return what the new tables lack, each in words with the numbers before and after; empty if nothing is amiss.
+    """Return reasons to hold a publication, each with the numbers before and after; empty if it may be published.
 
     Parameters
     ----------
     live, new : Totals
-        What is live, and what would take its place.
+        Totals of the live file, and of the new file that would replace it.
     differences : Differences or None
-        How far the new lists are from the live ones; None if that can't be known.
+        Differences of the new lists from the live ones; None if the live file can't be read.
     settings : Settings
         The limits.
     """
@@ -41,14 +41,15 @@ def reasons_to_hold(live: Totals, new: Totals, differences: Differences | None, 
 
 
 def _fall(counted: str, live: float, new: float, limit: tuple[str, float], few: float) -> str | None:
-    """Return in words that a number fell too much; None if it did not.
+    """Return a sentence that a number fell too much; None if it did not.
 
     Parameters
     ----------
     limit : (str, float)
         The setting's name and value: the largest share by which the number may fall.
     few : float
-        The share that a few visitors or items are of all; such a fall is never too much, unless it is to zero.
+        The ignored visitors or items as a share of all; a smaller fall is never too much, unless the number is zero
+        then.
     """
     setting, share = limit
     if live <= 0 or new >= live or (new > 0 and 1 - new / live <= max(share, few)):

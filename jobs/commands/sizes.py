@@ -1,4 +1,4 @@
-"""How many bytes and rows what belongs to the warehouse takes: for `nextmart status`."""
+"""Measures the bytes and rows of the warehouse, its tables and the files beside it, for `nextmart status`."""
 
 from collections import Counter
 from pathlib import Path
@@ -27,8 +27,8 @@ BLOCKS = """
 def read_sizes(connection: Connection, settings: Settings) -> dict[str, Any]:
     """Return the sizes, in bytes, of the warehouse, its tables and the files beside it, ready for JSON.
 
-    A block of the file that several tables share counts in equal parts for each of them. ``tables`` is in the order of
-    size, largest first.
+    A block of the file that several tables share is counted in equal parts for each of these tables. ``tables`` is in
+    the order of size, largest first.
     """
     size = read_file_size(connection)
     backups = list_backups(settings.backup_folder, settings.warehouse)
@@ -51,7 +51,7 @@ def read_sizes(connection: Connection, settings: Settings) -> dict[str, Any]:
 
 
 def size_lines(sizes: dict[str, Any]) -> list[str]:
-    """Return the sizes (:func:`read_sizes`) as lines for people: the files, and the largest tables."""
+    """Return the sizes (:func:`read_sizes`) of the files and of the largest tables as lines for the terminal."""
     warehouse, backups, tables = sizes["warehouse"], sizes["backups"], sizes["tables"]
     lines = [
         _line("warehouse file", warehouse["bytes"], f"{100 * warehouse['free_share']:.0f} % of it free"),

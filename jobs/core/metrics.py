@@ -249,7 +249,7 @@ def _validated_arrays(
 
 def _as_integer_array(array_like: npt.ArrayLike) -> Indices:
     array = np.asarray(array_like)
-    if not array.size and array.dtype.kind == "f":  # np.asarray([]) is a float array
+    if not array.size and array.dtype.kind == "f":  # NumPy makes a float array of an empty list
         return array.astype(np.int64)
     if array.dtype.kind not in "iu":
         raise ValueError(f"indices and counts must be integers, got {array.dtype}")

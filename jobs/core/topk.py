@@ -117,7 +117,8 @@ def process_in_chunks(process_chunk: Callable[[int, int], None], row_count: int,
         with ThreadPoolExecutor(threads, initializer=torch.set_num_threads, initargs=(1,)) as pool:
             list(pool.map(process_chunk, starts, stops))
     finally:
-        torch.set_num_threads(threads)  # otherwise threads that start later have the pool's number, 1
+        # the pool has set PyTorch's number of threads to 1; without this reset, later threads would inherit the 1
+        torch.set_num_threads(threads)
 
 
 def _best_sort_keys(

@@ -26,9 +26,7 @@ from jobs.warehouse.clock import now
 from jobs.warehouse.connection import Connection, transaction
 from jobs.warehouse.job_runs import JobRun
 
-MAX_BATCHES_PER_TEXT = (
-    3  # number of completed batches without a vector for a text, after which the text counts as failed
-)
+MAX_BATCHES_PER_TEXT = 3  # completed batches without a vector for a text, after which the text counts as failed
 RESULTS_PER_COMMIT = 1000  # number of a batch's results that are stored with one insert
 LONGEST_PAUSE = 60.0  # longest wait, in seconds, between two checks of the batches under way
 
@@ -150,7 +148,8 @@ class BatchQueue:
         fruitless_batches = []
         for submission_id, recorded_id in self._connection.execute(SELECT_OPEN_BATCHES, self._key).fetchall():
             batch_id = recorded_id or self._provider.find_batch(submission_id)
-            if batch_id is None:  # an earlier run was killed before the service got the batch
+            # the service has no such batch: an earlier run was killed before it submitted the batch
+            if batch_id is None:
                 self._update_batch(submission_id, status="lost", ended_at=now())
                 continue
             state = self._provider.batch_state(batch_id)
@@ -263,7 +262,8 @@ class BatchQueue:
             tokens = sum(text.tokens for text in batch)
             under_way = self.count_under_way()[2]
             if max_tokens_under_way is not None and under_way and under_way + tokens > max_tokens_under_way:
-                return  # the remaining texts are submitted when batches under way have ended
+                # the limits of the service are reached; remaining texts are submitted when batches under way have ended
+                return
             self._budget.reserve(tokens)
             self._submit(batch, tokens)
 
@@ -284,10 +284,8 @@ class BatchQueue:
             self._connection.unregister("batch_texts")
         try:
             batch_id = self._provider.submit_batch(submission_id, {text.text_hash: text.text for text in batch})
-        except (
-            Refused,
-            Denied,
-        ) as error:  # an error of another class leaves open whether the service has the batch
+        # these errors show that the service doesn't have the batch; after other errors it may have it
+        except (Refused, Denied) as error:
             self._update_batch(submission_id, status="refused", error=redact(str(error)), ended_at=now())
             raise
         self._update_batch(submission_id, batch_id=batch_id, status="submitted")

@@ -12,7 +12,7 @@ from jobs.warehouse.clock import now
 from jobs.warehouse.connection import Connection
 
 # A text whose embedding failed before has a row already; its vector replaces that row.
-STORE_ROWS = """
+INSERT_VECTORS = """
     insert or replace into ml.embeddings by name
     select *, $embedding_model as embedding_model, $dimensions as dimensions, $run_id as run_id,
         $created_at as created_at
@@ -88,5 +88,5 @@ def store_failures(
 
 def _write_embeddings(connection: Connection, model: EmbeddingModel, run_id: str, rows: pa.Table) -> None:
     connection.register("new_embeddings", rows)
-    connection.execute(STORE_ROWS, {**model.key, "run_id": run_id, "created_at": now()})
+    connection.execute(INSERT_VECTORS, {**model.key, "run_id": run_id, "created_at": now()})
     connection.unregister("new_embeddings")

@@ -92,10 +92,13 @@ def permutation_p_value(differences: Doubles) -> float:
     differences : float64 array (cases,)
         The difference of two models' values on each case.
     """
-    nonzero = differences[differences != 0]  # a zero has no sign to flip, and most differences are zero
-    if len(nonzero) < 2:  # SciPy needs at least two; a single difference is equally large with either sign
+    # differences of zero have no sign to flip; they are left out for speed, since most differences are zero
+    nonzero = differences[differences != 0]
+    # SciPy needs at least two values; the mean of a single difference is equally large with either sign
+    if len(nonzero) < 2:
         return 1.0
-    from scipy.stats import permutation_test  # here: scipy.stats loads slowly, and few processes compare models
+    # imported here, because scipy.stats loads slowly and few processes compare models
+    from scipy.stats import permutation_test
 
     test = permutation_test(
         (nonzero,),

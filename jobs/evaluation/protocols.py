@@ -13,7 +13,7 @@ from jobs.core.catalog import Catalog
 from jobs.core.sequences import Sequences
 from jobs.evaluation.splits import Split, cutoff_split, holdout_cutoff, leave_one_out_split, paper_split
 from jobs.settings import Settings
-from jobs.warehouse.reading import index_cases, index_items
+from jobs.warehouse.reading import cases_as_indices, items_as_indices
 
 Protocol = Literal["cutoff", "paper", "leave_one_out"]
 
@@ -73,8 +73,8 @@ def split_history(
 
 def split_with_indices(split: Split, all_sequences: pl.DataFrame, catalog: Catalog) -> IndexedSplit:
     """Turn a split into arrays of catalogue indices; items that the catalogue lacks are dropped."""
-    train, cases = index_items(split.train["items"], catalog), index_cases(split.test, catalog)
-    counted = index_items(all_sequences["items"], catalog) if split.name == "paper" else train
+    train, cases = items_as_indices(split.train["items"], catalog), cases_as_indices(split.test, catalog)
+    counted = items_as_indices(all_sequences["items"], catalog) if split.name == "paper" else train
     item_counts = np.bincount(counted.items, minlength=len(catalog))
     return IndexedSplit(train, cases, item_counts, np.isin(cases.targets, train.items))
 

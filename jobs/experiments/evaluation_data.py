@@ -20,7 +20,7 @@ from jobs.evaluation.splits import Split
 from jobs.evaluation.validation import validation_split
 from jobs.settings import Settings
 from jobs.warehouse.connection import Connection
-from jobs.warehouse.reading import index_cases, index_items, read_catalog, read_sequences
+from jobs.warehouse.reading import cases_as_indices, items_as_indices, read_catalog, read_sequences
 
 
 @dataclass(frozen=True)
@@ -117,8 +117,8 @@ def read_evaluation_data(
     return EvaluationData(
         split,
         catalog,
-        index_items(train["items"], catalog),
-        index_cases(validation, catalog),
+        items_as_indices(train["items"], catalog),
+        cases_as_indices(validation, catalog),
         indexed.train if split.validation is None else None,
         indexed.cases,
         indexed.item_counts,

@@ -11,7 +11,7 @@ from jobs.errors import NextmartError
 from jobs.evaluation.validation import forward_folds
 from jobs.experiments.evaluation_data import EvaluationData, hold_out_validation
 from jobs.settings import Settings
-from jobs.warehouse.reading import index_cases, index_items
+from jobs.warehouse.reading import cases_as_indices, items_as_indices
 
 
 @dataclass(frozen=True)
@@ -56,9 +56,9 @@ def make_folds(evaluation_data: EvaluationData, settings: Settings) -> list[Fold
         train, validation = hold_out_validation(split, settings)
         folds.append(
             Fold(
-                index_items(train["items"], evaluation_data.catalog),
-                index_cases(validation, evaluation_data.catalog),
-                index_cases(split.test, evaluation_data.catalog),
+                items_as_indices(train["items"], evaluation_data.catalog),
+                cases_as_indices(validation, evaluation_data.catalog),
+                cases_as_indices(split.test, evaluation_data.catalog),
             )
         )
     return folds

@@ -13,7 +13,7 @@ from jobs.evaluation.measure import Measurement, store_measurement
 from jobs.warehouse.clock import now
 from jobs.warehouse.connection import Connection, transaction
 
-START_RUN = """
+INSERT_STARTED_RUN = """
     -- Nulls are written explicitly, because a row that replaces another keeps the values of unnamed columns
     insert or replace into ml.experiment_runs by name
     select
@@ -99,7 +99,7 @@ def finished_runs(connection: Connection, experiment: str) -> set[str]:
 def start_run(connection: Connection, experiment_run: ExperimentRun) -> None:
     """Record that a run has begun; this replaces the row of an earlier attempt."""
     connection.execute(
-        START_RUN,
+        INSERT_STARTED_RUN,
         {
             "model_version": experiment_run.model_version,
             "experiment": experiment_run.experiment,

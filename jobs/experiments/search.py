@@ -157,7 +157,8 @@ def parameters_as_toml(search_results: list[SearchResult]) -> str:
     """Return the best parameters as ``[[models]]`` entries of an experiment file."""
     entries = []
     for best in search_results:
-        keys = {"family": best.model.family, **vars(best.model)}  # family is the first key of an entry
+        # the key `family` comes first in each entry of the TOML
+        keys = {"family": best.model.family, **vars(best.model)}
         lines = [f"{name} = {_inline_toml(value)}\n" for name, value in keys.items() if value is not None]
         head = f"# nDCG@20 {best.value:.4f}, the mean of the folds; the best of {best.trials} trials\n[[models]]\n"
         entries.append("".join([head, *lines]))

@@ -148,8 +148,8 @@ def _measure_on_fold(
         json.dumps([search_and_fold, hyperparameters], sort_keys=True).encode()
     ).hexdigest()[:32]
     checkpoint = paid_services.settings.work_folder / "checkpoints" / f"{checkpoint_name}.safetensors"
-    # only make is in the try: its UsageError means that the parameters can't be combined, and fails this trial alone. A
-    # UsageError of fit has other reasons, such as spent money, and has to end the search.
+    # only make_model is in the try: its UsageError means that the parameters can't be combined, and fails this trial
+    # alone. A UsageError of fit has other reasons, such as spent money, and has to end the search.
     try:
         model = make_model(family, hyperparameters, paid_services)
     except UsageError as error:

@@ -1,6 +1,6 @@
-"""The files of examples that were uploaded for a fine-tuning are deleted at the service once the fine-tuning has ended.
+"""Deletes the uploaded files of examples at the service once their fine-tuning has ended.
 
-The examples are made of visitors' histories, so no copy of them is kept longer than it is needed.
+The examples are made from visitors' histories, so no copy of the examples is kept longer than needed.
 """
 
 from contextlib import suppress
@@ -15,7 +15,7 @@ from jobs.services.retrying_client import RetryingClient
 
 
 def delete_used_files(service: RetryingClient, purchases: PurchaseRecord) -> None:
-    """Delete at the service the files of every fine-tuning that has ended; also those that earlier runs left there.
+    """Delete the uploaded files of all ended fine-tunings at the service, including files that earlier runs left.
 
     A file that can't be deleted is no reason to fail: ``ml.fine_tunes`` keeps its id, and the next fine-tuning tries
     again.

@@ -52,7 +52,7 @@ def load_chat_model(name: str) -> tuple[Any, Any]:
         from transformers.utils import logging
     except ImportError as error:
         raise _missing_extra_error(error) from error
-    logging.disable_progress_bar()  # nextmart shows its own progress bar
+    logging.disable_progress_bar()  # transformers' progress bar is hidden, because nextmart shows its own
     folder = _bundled_model_folder() if name == BUNDLED_MODEL else Path(name).expanduser()
     if not (folder / "config.json").is_file():
         raise UsageError(
@@ -93,7 +93,8 @@ def _bundled_model_folder() -> Path:
             shutil.rmtree(folder)
         if not folder.exists():  # another process may have created the folder since the first check
             Path(unfinished).rename(folder)
-            Path(unfinished).mkdir()  # TemporaryDirectory fails if the folder that it is to remove is gone
+            # TemporaryDirectory fails at its end if its folder has been renamed, so an empty one is made
+            Path(unfinished).mkdir()
     fsync_folder(cache)
     return folder
 

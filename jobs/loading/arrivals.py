@@ -97,7 +97,7 @@ def read_source(
     target_table : str
         The name of the temporary table.
     attribute_rules : AttributeRules, optional
-        Which columns become attributes, as far as the source itself doesn't say it.
+        Facts from outside the source that help to decide which columns become attributes.
 
     Raises
     ------

@@ -16,7 +16,7 @@ _NUMBER_TYPES = re.compile(r"U?(TINY|SMALL|BIG|HUGE)INT|U?INTEGER|FLOAT|DOUBLE|D
 
 @dataclass(frozen=True)
 class AttributeRules:
-    """Which columns of a source become attributes, as far as the source itself doesn't say it.
+    """Facts from outside a source that help to decide which of its columns become attributes.
 
     Attributes
     ----------
@@ -123,7 +123,7 @@ def choose_attributes(
     column_names : iterable of str
         The names of the files' columns.
     rules : AttributeRules, optional
-        Which columns become attributes, as far as the source itself doesn't say it.
+        Facts from outside the source that help to decide which columns become attributes.
     """
     rules = rules or AttributeRules()
     column_names = list(column_names)

@@ -9,11 +9,11 @@ from dataclasses import dataclass, field
 from typing import BinaryIO, Final, TextIO
 
 from jobs.errors import NextmartError
-from jobs.loading.text_heads import TextHead
+from jobs.loading.text_heads import TextDialect
 from jobs.loading.text_records import NOT_UTF_8, Record, RecordReader, RecordRun, canonical_line, not_utf_8_reason
 
 MAX_RAW_ROW: Final = 10_000
-"""The most characters of an unreadable row that are kept."""
+"""The most characters of an unreadable row that ``raw.unreadable_rows`` stores."""
 _EXAMPLES_KEPT: Final = 5
 _CHUNK_BYTES = 1 << 20
 
@@ -91,7 +91,7 @@ class UnreadableRows:
         )
 
 
-def copy_text(source: BinaryIO, target: BinaryIO, head: TextHead, rows: UnreadableRows) -> None:
+def copy_text(source: BinaryIO, target: BinaryIO, dialect: TextDialect, rows: UnreadableRows) -> None:
     """Copy the readable records of a delimited text, without its header, to ``target``, each with a plain line end.
 
     Parameters
@@ -99,17 +99,17 @@ def copy_text(source: BinaryIO, target: BinaryIO, head: TextHead, rows: Unreadab
     source : binary stream
         The file from its beginning, in UTF-8.
     """
-    source.read(head.offset)
-    newline = b"\r" if head.newline == b"\r" else b"\n"
-    first_line = head.skip + head.header_lines + 1
-    reader = RecordReader(_chunks(source), head.delimiter, len(head.columns), first_line, newline)
+    source.read(dialect.offset)
+    newline = b"\r" if dialect.newline == b"\r" else b"\n"
+    first_line = dialect.skip + dialect.header_lines + 1
+    reader = RecordReader(_chunks(source), dialect.delimiter, len(dialect.columns), first_line, newline)
     for record in reader.records_and_runs():
         if isinstance(record, RecordRun):
             rows.write_run(record.lines, target)
         elif record.reason:
             rows.write_unreadable(record)
         elif record.fields is not None:
-            rows.write_row(canonical_line(record.fields, head.delimiter), target)
+            rows.write_row(canonical_line(record.fields, dialect.delimiter), target)
         else:
             rows.write_row(record.raw + b"\n", target)
 

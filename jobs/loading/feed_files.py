@@ -130,7 +130,7 @@ def _name(path: str, prefixes: list[tuple[str, str]]) -> str:
     """Return a path with names of environment variables, as in ``${VARIABLE}``, in place of their values."""
     beginning, name = next((pair for pair in prefixes if path.startswith(pair[0])), ("", ""))
     rest = path[len(beginning) :]
-    if prefixes:  # values of variables behind a glob: the known beginning of the pattern doesn't reach them
+    if prefixes:  # variables behind a glob: their values are replaced wherever they occur in the rest of the path
         for variable in set(VARIABLE.findall(prefixes[0][1])) - set(VARIABLE.findall(name)):
             if len(os.environ[variable]) >= _SECRET_LENGTH:
                 rest = rest.replace(os.environ[variable], f"${{{variable}}}")

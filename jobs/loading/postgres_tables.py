@@ -17,7 +17,7 @@ FIND_TABLE: Final = """
     limit 1
 """
 
-COLUMN_TYPES: Final = """
+SELECT_COLUMN_TYPES: Final = """
     select attribute.attname, type.typname
     from pg_catalog.pg_attribute as attribute
     join pg_catalog.pg_type as type on type.oid = attribute.atttypid
@@ -42,8 +42,8 @@ def postgres_relation(
     database = literal(name_parts[0])
     schema, name = name_parts[1] if len(name_parts) == 3 else "public", name_parts[-1]
     found = connection.execute(FIND_TABLE, {"database": name_parts[0], "schema": schema, "table": name}).fetchone()
-    table = ".".join(map(quoted, found or (schema, name)))  # in Postgres's spelling
-    query = COLUMN_TYPES.format(table=literal(table))
+    table = ".".join(map(quoted, found or (schema, name)))  # the schema's and the table's names, spelt as in Postgres
+    query = SELECT_COLUMN_TYPES.format(table=literal(table))
     postgres_types = dict(connection.execute(f"from postgres_query({database}, {literal(query)})").fetchall())
     types = types | {column: "JSON" for column in types if postgres_types.get(column) in ("json", "jsonb")}
     numeric = [column for column in types if postgres_types.get(column) == "numeric" and _needs_column(source, column)]

@@ -10,7 +10,7 @@ from jobs.errors import NextmartError
 from jobs.warehouse.connection import Connection, literal
 
 DUCKDB_COMPRESSION: Final = {"": "none", ".gz": "gzip", ".zst": "zstd"}
-"""DuckDB's names of the compressions that it reads itself."""
+"""Compression by file name ending -> DuckDB's name of it, for compressions that DuckDB reads itself."""
 
 
 @dataclass(frozen=True)

@@ -10,7 +10,7 @@ FORMATS: Final = ("csv", "tsv", "json", "parquet", "xlsx")
 """The formats that ``--format`` names. ``csv`` and ``tsv`` are text in lines; ``json`` also covers JSON lines."""
 
 ALL_ATTRIBUTES: Final = ("*",)
-"""The value of ``SourceFiles.attributes`` that means all columns, in any case."""
+"""The value of ``SourceFiles.attributes`` for all unknown columns, even if rows repeat items or are events too."""
 
 _DELIMITER_WORDS = {"\\t": "\t", "tab": "\t", "comma": ",", "semicolon": ";", "pipe": "|", "space": " "}
 

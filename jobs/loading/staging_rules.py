@@ -11,7 +11,7 @@ from jobs.warehouse.connection import literal
 from jobs.warehouse.dbt_macros import dbt_macros
 
 ReadingRule = Callable[[str], str]
-"""From the name of a raw column, the SQL of its value as staging reads it; null where staging can't read the value."""
+"""A function: name of a raw column -> SQL of the value that staging reads from it, null if the value can't be read."""
 
 
 @dataclass(frozen=True)

@@ -11,13 +11,13 @@ from jobs.loading.mapping import TABLE_COLUMNS
 from jobs.loading.relations import DUCKDB_COMPRESSION, FileRelation, ReadableFile, path_list
 from jobs.loading.sources import NoRowsError, SourceFiles
 from jobs.loading.text_heads import (
-    TextHead,
+    TextDialect,
+    dialect_of_text,
     has_no_header,
     is_access_log,
     likely_encoding,
     lines_after_header,
     lines_before_table,
-    text_head,
     words_of_expressions,
 )
 from jobs.loading.unpacking import first_bytes, open_bytes
@@ -49,27 +49,27 @@ def text_relation(
     UsageError
         If a file is not in UTF-8, or has no header.
     """
-    heads = [(file, head) for file in files if (head := _dialect_of_file(source, file))]
+    heads = [(file, dialect) for file in files if (dialect := _dialect_of_file(source, file))]
     if not heads:
         raise NoRowsError(f"{source.path} is empty; nothing was loaded")
-    types = {name: "VARCHAR" for _, head in heads for name in head.columns}
+    types = {name: "VARCHAR" for _, dialect in heads for name in dialect.columns}
     by_lower_name = {name.lower(): name for name in reversed(types)}
     types = {name: "VARCHAR" for name in types if by_lower_name[name.lower()] == name}
-    if not check_lines and all(head.has_one_newline for _, head in heads):
-        groups: dict[tuple[TextHead, str], list[ReadableFile]] = defaultdict(list)
-        for file, head in heads:
-            groups[_comparable_dialect(head), file.compression].append(file)
-        return FileRelation(_union_sql(_read_csv_sql(group, head) for (head, _), group in groups.items()), types)
+    if not check_lines and all(dialect.has_one_newline for _, dialect in heads):
+        groups: dict[tuple[TextDialect, str], list[ReadableFile]] = defaultdict(list)
+        for file, dialect in heads:
+            groups[_comparable_dialect(dialect), file.compression].append(file)
+        return FileRelation(_union_sql(_read_csv_sql(group, dialect) for (dialect, _), group in groups.items()), types)
     unreadable_path = copies_folder / "unreadable.jsonl"
     tables, examples, unreadable_count = [], [], 0
     with unreadable_path.open("w", encoding="utf-8") as output:
-        for number, (file, head) in enumerate(heads):
+        for number, (file, dialect) in enumerate(heads):
             rows = UnreadableRows(file.origin, output)
             copy = copies_folder / f"checked_{number}.csv"
             with open_bytes(file.path, file.compression) as stream, copy.open("wb") as target:
-                copy_text(stream, target, head, rows)
-            rows.require_few(source.options.max_unreadable_share, head.first_line if head.header_lines else "")
-            copied = TextHead(head.delimiter, b"\n", 0, 0, head.columns, "")
+                copy_text(stream, target, dialect, rows)
+            rows.require_few(source.options.max_unreadable_share, dialect.first_line if dialect.header_lines else "")
+            copied = TextDialect(dialect.delimiter, b"\n", 0, 0, dialect.columns, "")
             tables.append(_read_csv_sql([ReadableFile(file.origin, str(copy))], copied, rows.longest))
             examples += rows.examples
             unreadable_count += rows.unreadable
@@ -78,7 +78,7 @@ def text_relation(
     )
 
 
-def _dialect_of_file(source: SourceFiles, file: ReadableFile) -> TextHead | None:
+def _dialect_of_file(source: SourceFiles, file: ReadableFile) -> TextDialect | None:
     """Return a file's dialect (delimiter, line end, header), or None if the file is empty.
 
     Raises
@@ -88,44 +88,44 @@ def _dialect_of_file(source: SourceFiles, file: ReadableFile) -> TextHead | None
     """
     beginning = first_bytes(file.path, file.compression)
     options = source.options
-    head = text_head(beginning, options.delimiter, options.columns)
-    if head is None:
+    dialect = dialect_of_text(beginning, options.delimiter, options.columns)
+    if dialect is None:
         return None
     encoding = likely_encoding(beginning)
-    header_is_broken = head.header_lines > 0 and "\ufffd" in head.first_line
+    header_is_broken = dialect.header_lines > 0 and "\ufffd" in dialect.first_line
     if encoding and (header_is_broken or encoding.startswith("utf-16")):
         raise UsageError(
             f"{file.origin} is not utf-8; it looks like {encoding}. Say so: --encoding {encoding}. Nothing was loaded."
         )
     before = lines_before_table(beginning) if options.columns is None and options.delimiter is None else None
     if before:
-        raise UsageError(_lines_before_table_message(file, head, *before))
+        raise UsageError(_lines_before_table_message(file, dialect, *before))
     if options.columns is None:
         known = {*TABLE_COLUMNS["events"], *TABLE_COLUMNS["items"], *words_of_expressions(source.column_map.values())}
-        if has_no_header(head, lines_after_header(beginning, head), known):
-            raise UsageError(_no_header_message(source, file, head))
-    return head
+        if has_no_header(dialect, lines_after_header(beginning, dialect), known):
+            raise UsageError(_no_header_message(source, file, dialect))
+    return dialect
 
 
-def _lines_before_table_message(file: ReadableFile, head: TextHead, line_count: int, delimiter: str) -> str:
+def _lines_before_table_message(file: ReadableFile, dialect: TextDialect, line_count: int, delimiter: str) -> str:
     """Return the error message for a file with lines before its header: how to remove these lines."""
     suffix = Path(file.origin).suffix or ".csv"
     return (
         f"{file.origin}: its first line is not the header: the line has no delimiter, and line {line_count + 1} and "
         f"those after it have columns, with {delimiter!r} between them.\n"
-        f"Its first line: {head.first_line[:_SHOWN_LINE_CHARACTERS]}\n"
+        f"Its first line: {dialect.first_line[:_SHOWN_LINE_CHARACTERS]}\n"
         f"Remove what stands before the table, and load the rest: tail -n +{line_count + 1} "
         f"{file.origin} > table{suffix}\n"
         "Nothing was loaded."
     )
 
 
-def _no_header_message(source: SourceFiles, file: ReadableFile, head: TextHead) -> str:
+def _no_header_message(source: SourceFiles, file: ReadableFile, dialect: TextDialect) -> str:
     """Return the error message for a file without a header: it shows the first line and the options to type."""
-    width = len(head.columns)
+    width = len(dialect.columns)
     ours = [name for name in ("visitor_id", "item_id", "event_at") if name in TABLE_COLUMNS[source.table]]
     maps = ""
-    if is_access_log(head.first_line) and source.table == "events":
+    if is_access_log(dialect.first_line) and source.table == "events":
         ours = ["ip", "ident", "user", "day", "zone", "request", "status", "size", "referrer", "user_agent"]
         maps = (
             " --map visitor_id=ip --map \"item_id=split_part(request, ' ', 2)\" --map \"event_at=day || ' ' || zone\""
@@ -135,30 +135,31 @@ def _no_header_message(source: SourceFiles, file: ReadableFile, head: TextHead) 
     all_columns = f"all {width} columns in the file's order" if width > 1 else "its one column"
     return (
         f"{file.origin} has no header: its first line holds values, not the names of columns.\n"
-        f"Its first line: {head.first_line[:_SHOWN_LINE_CHARACTERS]}\n"
-        f"It has: {', '.join(head.columns)[:_SHOWN_LINE_CHARACTERS]}.\n"
+        f"Its first line: {dialect.first_line[:_SHOWN_LINE_CHARACTERS]}\n"
+        f"It has: {', '.join(dialect.columns)[:_SHOWN_LINE_CHARACTERS]}.\n"
         f"Name {all_columns}: --no-header --columns {example}{maps}\n"
         "Nothing was loaded."
     )
 
 
-def _comparable_dialect(head: TextHead) -> TextHead:
+def _comparable_dialect(dialect: TextDialect) -> TextDialect:
     """Return a file's dialect, comparable: two files with equal dialects can be read by one call of DuckDB."""
-    return replace(head, first_line="", offset=0)
+    return replace(dialect, first_line="", offset=0)
 
 
-def _read_csv_sql(files: Sequence[ReadableFile], head: TextHead, longest_row: int = 0) -> str:
+def _read_csv_sql(files: Sequence[ReadableFile], dialect: TextDialect, longest_row: int = 0) -> str:
     """Return the SQL of DuckDB's ``read_csv`` for files of one dialect.
 
     The line end is named where DuckDB can be told: DuckDB 1.5 skips all rows, without a word, if it is told of
     ``CR LF``, or takes another sign for the line end.
     """
-    columns = ", ".join(f"{literal(name)}: 'VARCHAR'" for name in head.columns)
-    newline = {b"\n": ", new_line = '\\n'", b"\r": ", new_line = '\\r'"}.get(head.newline, "")
+    columns = ", ".join(f"{literal(name)}: 'VARCHAR'" for name in dialect.columns)
+    newline = {b"\n": ", new_line = '\\n'", b"\r": ", new_line = '\\r'"}.get(dialect.newline, "")
     long_rows = f", max_line_size = {longest_row + 1}" if longest_row >= DUCKDB_LINE_SIZE else ""
     return (
         f"read_csv({path_list(files)}, auto_detect = false, columns = {{{columns}}}, "
-        f"header = {str(head.header_lines > 0).lower()}, skip = {head.skip}, delim = {literal(head.delimiter)}, "
+        f"header = {str(dialect.header_lines > 0).lower()}, skip = {dialect.skip}, "
+        f"delim = {literal(dialect.delimiter)}, "
         f"quote = '\"', escape = '\"', comment = '', strict_mode = true, "
         f"null_padding = false, compression = '{DUCKDB_COMPRESSION[files[0].compression]}'{newline}{long_rows})"
     )

@@ -11,23 +11,23 @@ from typing import Final, NamedTuple
 from jobs.loading.text_records import BrokenQuote, OpenQuote, split_fields
 
 HEAD_BYTES: Final = 1 << 18
-"""How much of a file's beginning is looked at."""
+"""The number of a file's first bytes from which its encoding and dialect are told."""
 DELIMITERS: Final = ("\t", "::", "|", ";", ",")
-"""The delimiters that are told from a header line; names have the last ones rather than the first ones in them. One
-colon is none, because times have colons."""
+"""The delimiters that are recognized in a header line, from the likeliest to those
+that column names may contain. A single colon is not among them, because times contain colons."""
 
 _HEAD_LINES = 1_000
 _UTF_8_BOM = b"\xef\xbb\xbf"
 _BOMS = {b"\xff\xfe": "utf-16", b"\xfe\xff": "utf-16"}
 _UNKNOWN_TO_CP1252 = frozenset(b"\x81\x8d\x8f\x90\x9d")
 _ACCESS_LOG_PATTERN = re.compile(r"\S+ \S+ \S+ \[[0-9]{1,2}/\w+/[0-9]{4}:[0-9:]+ [+-][0-9]{4}\] .*")
-_LEAST_TABLE_LINES = 3
-"""So many lines with one number of columns are a table."""
+_MIN_TABLE_LINES = 3
+"""The fewest consecutive lines with equally many columns that are taken for a table."""
 _VALUE_PATTERN = re.compile(r"[-+]?[0-9][0-9.,:eE+-]*|[0-9]{4}-[0-9]{2}-[0-9]{2}[T ].*")
 
 
 @dataclass(frozen=True)
-class TextHead:
+class TextDialect:
     """The dialect and the header of a delimited text file.
 
     Attributes
@@ -79,7 +79,7 @@ def likely_encoding(first_bytes: bytes) -> str | None:
     return None
 
 
-def text_head(first_bytes: bytes, delimiter: str | None, columns: tuple[str, ...] | None) -> TextHead | None:
+def dialect_of_text(first_bytes: bytes, delimiter: str | None, columns: tuple[str, ...] | None) -> TextDialect | None:
     """Return the dialect and the header of a text file by its first bytes, or None if the file has no line.
 
     Parameters
@@ -116,10 +116,10 @@ def text_head(first_bytes: bytes, delimiter: str | None, columns: tuple[str, ...
     delimiter = delimiter or (" " if is_access_log(first_line) else _most_frequent_delimiter(first_line))
     if columns:
         offset = bom + sum(len(line.text + line.end) for line in lines[:skip])
-        return TextHead(delimiter, newline, skip, 0, columns, first_line, offset, has_one_newline)
+        return TextDialect(delimiter, newline, skip, 0, columns, first_line, offset, has_one_newline)
     offset = bom + sum(len(line.text + line.end) for line in lines[: last + 1])
     names = _unique_names(_split_line(first_line, delimiter))
-    return TextHead(delimiter, newline, skip, last + 1 - skip, names, first_line, offset, has_one_newline)
+    return TextDialect(delimiter, newline, skip, last + 1 - skip, names, first_line, offset, has_one_newline)
 
 
 def is_access_log(line: str) -> bool:
@@ -145,7 +145,7 @@ def lines_before_table(first_bytes: bytes) -> tuple[int, str] | None:
         counts = [len(_split_line(line, delimiter)) for line in lines]
         before = next((number for number, count in enumerate(counts) if count > 1), len(lines))
         table = counts[before:]
-        if len(table) >= _LEAST_TABLE_LINES and len(set(table)) == 1:
+        if len(table) >= _MIN_TABLE_LINES and len(set(table)) == 1:
             return before, delimiter
     return None
 
@@ -175,7 +175,7 @@ def _first_lines(first_bytes: bytes) -> list[_Line]:
     return lines if lines[-1].text else lines[:-1]
 
 
-def lines_after_header(first_bytes: bytes, head: TextHead) -> list[str]:
+def lines_after_header(first_bytes: bytes, dialect: TextDialect) -> list[str]:
     """Return some of the lines after the header or, in a file without a header, after the first row.
 
     Parameters
@@ -183,10 +183,10 @@ def lines_after_header(first_bytes: bytes, head: TextHead) -> list[str]:
     first_bytes : bytes
         The first bytes of the file, in UTF-8.
     """
-    return first_bytes[head.offset :].decode("utf-8", errors="replace").split(head.newline.decode())[:_HEAD_LINES]
+    return first_bytes[dialect.offset :].decode("utf-8", errors="replace").split(dialect.newline.decode())[:_HEAD_LINES]
 
 
-def has_no_header(head: TextHead, next_lines: Sequence[str], known_names: Collection[str]) -> bool:
+def has_no_header(dialect: TextDialect, next_lines: Sequence[str], known_names: Collection[str]) -> bool:
     """Tell whether the first line of a file holds values rather than the names of columns.
 
     Parameters
@@ -196,12 +196,12 @@ def has_no_header(head: TextHead, next_lines: Sequence[str], known_names: Collec
     known_names : collection of str, in lower case
         Names that a header is likely to have: nextmart's own, and those that ``--map`` mentions.
     """
-    names = [field.strip() for field in _split_line(head.first_line, head.delimiter)]
+    names = [field.strip() for field in _split_line(dialect.first_line, dialect.delimiter)]
     if any(name.lower() in known_names for name in names):
         return False
-    if any(_VALUE_PATTERN.fullmatch(name) for name in names if name) or is_access_log(head.first_line):
+    if any(_VALUE_PATTERN.fullmatch(name) for name in names if name) or is_access_log(dialect.first_line):
         return True
-    rows = [_split_line(line, head.delimiter) for line in next_lines]
+    rows = [_split_line(line, dialect.delimiter) for line in next_lines]
     return any(
         name and len(row) == len(names) and row[column].strip() == name
         for row in rows

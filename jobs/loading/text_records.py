@@ -12,7 +12,7 @@ from typing import Final
 from jobs.loading.text_runs import LineBuffer, leading_utf_8_lines, run_pattern
 
 MAX_RECORD_LINES: Final = 10_000
-"""A quote that is still open after so many lines is taken for one that nothing closes."""
+"""The most lines of one record; a quote that is open for more lines is taken for a broken quote."""
 
 NOT_UTF_8 = "not utf-8"
 _QUOTED = re.compile(r' *"([^"]*(?:""[^"]*)*)("?) *')

@@ -51,7 +51,7 @@ def raw_text_sql(column: str, value_sql: str, type_name: str, file_type: str | N
     if column in LIST_SEPARATORS and type_name.endswith("]"):
         return _joined_sql(value_sql, type_name, literal(LIST_SEPARATORS[column]))
     if column in LIST_SEPARATORS and file_type == "JSON":
-        # in a JSON column, some rows can be texts and others lists
+        # some rows of a JSON column can hold texts and other rows lists
         return (
             f"case when json_valid({value_sql}) and json_type({value_sql}) = 'ARRAY' "
             f"then {_joined_sql(f'cast({value_sql} as json[])', 'JSON[]', literal(LIST_SEPARATORS[column]))} "

@@ -113,7 +113,8 @@ def fit_projection(
     rank = _numerical_rank(centred, mean)
     if rank == 0:  # all embeddings are equal: they differ in no direction, and scaling would magnify rounding errors
         return Projection(mean.astype(np.float32), components.astype(np.float32))
-    from jobs.models.reductions import REDUCTIONS  # here: scikit-learn loads slowly, and few processes fit a reduction
+    # imported here, because scikit-learn loads slowly and few processes fit a reduction
+    from jobs.models.reductions import REDUCTIONS
 
     transformer = REDUCTIONS[reduction](min(width, rank), shrinkage, seed)
     if reduction == "lda":

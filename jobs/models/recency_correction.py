@@ -103,7 +103,8 @@ def dirichlet_concentration(counts: Longs, shares: Doubles) -> float | None:
     float or None
         None if, by Akaike's information criterion, a multinomial with the given shares explains the counts as well.
     """
-    from scipy.optimize import minimize_scalar  # here: scipy.optimize loads slowly, and few processes fit a model
+    # imported here, because scipy.optimize loads slowly and few processes fit a model
+    from scipy.optimize import minimize_scalar
 
     observed = counts > 0
     observed_counts, expected = counts[observed], shares[observed]

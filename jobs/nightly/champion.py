@@ -16,7 +16,7 @@ from jobs.evaluation.comparison import Comparison
 SELECTION_K = 20
 """Length of the lists on which models are compared."""
 
-FEWEST_DIFFERING_CASES = 6
+MIN_DIFFERING_CASES = 6
 """The fewest cases on which two models must differ before one of them can count as better (sign test). Of two equally
 good models, one is better on all of 5 such cases with a chance of 2 / 2^5 > 5 %, on all of 6 with 2 / 2^6 < 5 %."""
 
@@ -92,7 +92,7 @@ def choose_live_model(entrants: Sequence[Entrant], incumbent: Incumbent | None) 
       newer one is worse by more than noise.
     - **A challenger**, a model of another family, wins if it is better than the model that would stay live by more than
       noise: the paired difference on the same validation cases has a 95 % bootstrap interval above zero, and the two
-      differ on at least ``FEWEST_DIFFERING_CASES`` cases. Of several such challengers the one with the best value wins;
+      differ on at least ``MIN_DIFFERING_CASES`` cases. Of several such challengers the one with the best value wins;
       between equal values, the first.
     - **Models are compared only on the same cases** (``cases_hash``). An older model can't be tested on newer cases,
       because it may have learnt from them. Families that are trained in one night are measured on the same cases, and
@@ -145,7 +145,7 @@ def is_better(entrant: Entrant, opponent: Entrant) -> bool:
     difference = compare_on_same_cases(entrant, opponent)
     if difference is None or difference.ci_low is None or difference.ci_low <= 0:
         return False
-    return bool(np.count_nonzero(entrant.values - opponent.values) >= FEWEST_DIFFERING_CASES)
+    return bool(np.count_nonzero(entrant.values - opponent.values) >= MIN_DIFFERING_CASES)
 
 
 @dataclass(frozen=True)

@@ -45,7 +45,7 @@ def _measure_on_test(
     paid_services = PaidServices(connection, settings)
     for model_row in model_rows:
         split = split_history(history, settings.protocol, settings, model_row.data_cutoff_at)
-        if split is None:  # after deletions, too little of the history is left to split
+        if split is None:  # `nextmart forget` has deleted so much of the history that it can't be split any more
             continue
         indexed = split_with_indices(split, history, catalog)
         has_warm_target = indexed.has_warm_target

@@ -109,7 +109,7 @@ def model_from_bytes(
     )
     try:
         model = make_model(family, hyperparameters, paid_services)
-    except UsageError as error:  # the user made no error: the hyper-parameters come from ml.models, not from settings
+    except UsageError as error:  # no error of the user: the hyper-parameters come from ml.models, not from settings
         raise ValueError(str(error)) from error
     count = len(item_ids)
     model.restore(state, Catalog(item_ids, np.zeros((count, 1), np.float32), np.ones(count, np.bool_)))

@@ -31,7 +31,7 @@ from jobs.settings import Settings
 from jobs.warehouse.clock import now
 from jobs.warehouse.connection import Connection
 from jobs.warehouse.job_runs import JobRun
-from jobs.warehouse.reading import index_items, read_catalog
+from jobs.warehouse.reading import items_as_indices, read_catalog
 
 FALLBACK_SOURCE = "popularity"
 """Value of the column ``source`` in rows that fill up a list because the model recommended fewer than k items."""
@@ -174,7 +174,7 @@ def _write_recommendations(
         for batch in visitors.to_batches(VISITORS_PER_CHUNK):
             chunk = pl.from_arrow(batch)
             assert isinstance(chunk, pl.DataFrame)  # noqa: S101 - a batch never becomes a Series
-            sequences = index_items(chunk["items"], catalog)
+            sequences = items_as_indices(chunk["items"], catalog)
             lists = _make_lists(scorer, sequences, catalog, popularity, dbt_vars)
             rows = _recommendation_rows(lists, chunk, catalog, source)
             connection.register("recommendation_rows", rows)

@@ -27,7 +27,7 @@ from jobs.settings import Settings
 from jobs.warehouse.clock import now
 from jobs.warehouse.connection import Connection, transaction
 from jobs.warehouse.job_runs import JobRun
-from jobs.warehouse.reading import index_cases, index_items, newest_arrival, read_catalog, read_sequences
+from jobs.warehouse.reading import cases_as_indices, items_as_indices, newest_arrival, read_catalog, read_sequences
 
 
 def train(connection: Connection, settings: Settings, run_record: JobRun) -> None:
@@ -113,9 +113,9 @@ class TrainingData:
         return cls(
             split,
             catalog,
-            index_items(split.train["items"], catalog),
-            index_items(older_sequences["items"], catalog),
-            index_cases(held_out, catalog),
+            items_as_indices(split.train["items"], catalog),
+            items_as_indices(older_sequences["items"], catalog),
+            cases_as_indices(held_out, catalog),
             hash_cases(held_out),
         )
 

@@ -21,7 +21,7 @@ from jobs.warehouse.lock import HELD_BY_RUN, warehouse_lock
 SECONDS_TO_END = 5.0
 BUILD_CODE = "from jobs.orchestration.dbt_child import main; main()"
 DBT_LOG_FILES = 6
-"""dbt begins a new log file at a number of bytes, and keeps five old ones beside it."""
+"""The number of log files that dbt keeps: the present file and five older ones."""
 
 
 def dbt_build(settings: Settings, extra_arguments: tuple[str, ...] = (), *, verbose: bool = False) -> None:

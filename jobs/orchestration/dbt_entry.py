@@ -39,7 +39,7 @@ def run_job(job_name: str, session: Connection, meta: dict[str, Any]) -> pa.Tabl
             summary = run_recorded_job(job_name, connection, settings)
         except OSError as error:
             raise NextmartError(redact(os_error_text(error))) from error
-        except Exception as error:  # dbt writes every error to its log
+        except Exception as error:  # dbt writes errors to its log, so secrets are replaced
             if redact(str(error)) == str(error):
                 raise
             raise NextmartError(redact(f"{type(error).__name__}: {error}")) from None

@@ -1,4 +1,4 @@
-"""Settings are checked before anything runs: by `nextmart run`, and by every dbt command that builds or tests."""
+"""Checks settings before `nextmart run` and before every dbt command that builds or tests."""
 
 import json
 import shlex
@@ -13,7 +13,7 @@ from jobs.settings import Settings, load_settings, settings_file
 
 
 def require_sound_settings(settings: Settings) -> None:
-    """Check what :func:`jobs.settings.load_settings` can't: the provider, and the hyper-parameters of families.
+    """Check settings that :func:`jobs.settings.load_settings` doesn't: the provider, and hyper-parameters of families.
 
     Raises
     ------
@@ -26,7 +26,7 @@ def require_sound_settings(settings: Settings) -> None:
     if embedding_model.provider.startswith("openai"):
         require_plain_address()
     if settings.parameters:
-        # imported here: a night without hyper-parameters of its own needs no torch to check them
+        # imported here, because torch is needed only to check hyper-parameters, if the settings have any
         from jobs.models.registry import make_model
         from jobs.nightly.train import make_configured_model
 
@@ -38,12 +38,12 @@ def require_sound_settings(settings: Settings) -> None:
 
 
 def dbt_var_names(_: str) -> str:
-    """Return the names of all dbt vars as a JSON list, for a macro that looks up what dbt was given."""
+    """Return the names of all dbt vars as a JSON list; a dbt macro then looks up the values that dbt uses."""
     return json.dumps(list(default_vars()))
 
 
 def settings_problem(dbt_run: str) -> str:
-    """Return why dbt must not build with the vars that it was given; an empty text if it may.
+    """Return the reason why dbt must not build with its vars; an empty text if the vars are right.
 
     Parameters
     ----------
@@ -72,7 +72,7 @@ def _require_known_names(names: Collection[str]) -> None:
 
 
 def _require_same_vars(wanted: Mapping[str, Any], used: Mapping[str, Any], named: Collection[str]) -> None:
-    """Raise UsageError if dbt uses other values than ``[vars]`` holds; what the option ``--vars`` names may differ."""
+    """Raise UsageError if dbt uses other values than ``[vars]``; vars that dbt's option ``--vars`` names may differ."""
     other = {name: used[name] for name, value in wanted.items() if used[name] != value and name not in named}
     if not other:
         return

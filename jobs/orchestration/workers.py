@@ -46,7 +46,7 @@ def _help_to_fit(process_group: team.ProcessGroup) -> None:
                     loop.run_epoch(
                         model.network, optimizer, batches, model.loss_share, seed, facts["number"], process_group
                     )
-            except Exception as error:  # the process with rank 0 gets the same error, and decides what to do
+            except Exception as error:  # a worker ignores the error: rank 0 gets the same error, and decides what to do
                 say(f"rank {process_group.rank}: {redact(f'{type(error).__name__}: {error}')}")
         else:
             dist.destroy_process_group()

@@ -1,4 +1,4 @@
-"""The address of a service that speaks like OpenAI's (``OPENAI_BASE_URL``); checking it needs no client."""
+"""Checks the address of an OpenAI-compatible service (``OPENAI_BASE_URL``) without loading OpenAI's client."""
 
 import os
 from urllib.parse import urlsplit
@@ -7,7 +7,7 @@ from jobs.errors import UsageError
 
 
 def require_plain_address() -> None:
-    """Raise UsageError if ``OPENAI_BASE_URL`` is no address, or holds more; the message doesn't repeat the address.
+    """Raise UsageError if ``OPENAI_BASE_URL`` is no address or holds a password; the message doesn't repeat it.
 
     A user name or password in the address would be sent in place of ``OPENAI_API_KEY``.
     """

@@ -161,7 +161,8 @@ class WeightAverage:
         """Give the module the averaged weights while the ``with`` block runs, and its own weights again afterwards."""
         trained = {name: parameter.data for name, parameter in module.named_parameters()}
         for name, parameter in module.named_parameters():
-            parameter.data = self.weights[name]  # not copied, because a million item vectors need much memory
+            # the averaged weights are not copied, because a million item vectors need much memory
+            parameter.data = self.weights[name]
         try:
             yield
         finally:
@@ -230,7 +231,7 @@ def _load_checkpoint(
             tensors = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118 - a safetensors file is not a mapping
             status = json.loads(file.metadata()["progress"])
     except (SafetensorError, OSError, KeyError, TypeError, ValueError) as error:
-        # a checkpoint damaged by a power cut, for example, must not make every later training fail
+        # a damaged checkpoint is ignored: otherwise, after a power cut, every later training would fail
         say(f"the checkpoint {checkpoint} can't be read ({error}): starting over")
         return {}, start
     restore_state(module, optimizer, tensors)

@@ -89,7 +89,7 @@ class ProcessGroup(SingleProcess):
             local_rank, gpus = int(os.environ.get("LOCAL_RANK", "0")), torch.cuda.device_count()
             if local_rank >= gpus:
                 raise UsageError(f"more processes were started than there are GPUs, {gpus}: --nproc-per-node gpu")
-            torch.cuda.set_device(local_rank)  # the device "cuda" is then the GPU of this process
+            torch.cuda.set_device(local_rank)  # from now on, the device "cuda" means this process's own GPU
         # Messages are sent between CPUs even if there are GPUs: a GPU that waits for a message is busy.
         dist.init_process_group("cpu:gloo,cuda:nccl" if torch.cuda.is_available() else "gloo", timeout=MESSAGE_TIMEOUT)
         self.rank, self.size = dist.get_rank(), dist.get_world_size()
@@ -125,7 +125,7 @@ class ProcessGroup(SingleProcess):
         except Exception as error:
             if error is not self._shared_error:
                 raise SystemExit(f"nextmart: rank {self.rank}: {redact(f'{type(error).__name__}: {error}')}") from error
-            # drop the stored error: its traceback would keep the batch's tensors in memory
+            # the stored error is dropped, because its traceback would keep the batch's tensors in memory
             self._shared_error, self._between_epochs = None, True
             raise
         self._between_epochs = True

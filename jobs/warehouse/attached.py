@@ -145,9 +145,9 @@ def _keep_secrets(name: str, database_credentials: Credentials) -> None:
         keep_secret(secret, f"password of [attach.{name}]")
 
 
-def _require_file(name: str, database: AttachedDatabase, text: str) -> None:
+def _require_file(name: str, database: AttachedDatabase, connection_text: str) -> None:
     """Raise UsageError if a database's file is missing or, for SQLite, is no SQLite file."""
-    file = text.removeprefix("ducklake:")
+    file = connection_text.removeprefix("ducklake:")
     file = file.partition(":")[2] if database.type == "ducklake" and re.match(r"(sqlite|duckdb):", file) else file
     if "://" not in file and not Path(file).is_file():
         raise UsageError(f"[attach.{name}]: there is no file {file}")

@@ -1,7 +1,7 @@
-"""Copies of the warehouse: taken and verified, listed, put back.
+"""Takes, verifies, lists and restores backup copies of the warehouse.
 
-A copy is the whole file. It counts only once every row of it has been read, for which DuckDB checks the sum of every
-block: a copy of a damaged warehouse never takes the place of a good one.
+A copy is the whole file. A copy is valid only once every row of it has been read, because DuckDB then checks the
+checksum of every block: a copy of a damaged warehouse never replaces a good copy.
 """
 
 import os
@@ -29,9 +29,9 @@ class Backup:
     Attributes
     ----------
     number : int
-        Copies are numbered in the order in which they were taken, whatever the clock says.
+        The position of the copy in the order of taking; copies are ordered by this number, not by a clock.
     taken_at : datetime
-        When the copy was written, by this machine's clock then.
+        When the copy was taken, by the machine's clock.
     """
 
     path: Path
@@ -41,7 +41,7 @@ class Backup:
 
 
 def list_backups(folder: Path, warehouse: Path) -> list[Backup]:
-    """Return the copies of a warehouse in the folder of copies, newest first."""
+    """Return the backup copies of a warehouse in a folder, newest first."""
     named = re.compile(re.escape(warehouse.stem) + r"\.(\d{6})\.duckdb")
     found = []
     for path in folder.glob(f"{warehouse.stem}.*.duckdb") if folder.is_dir() else ():
@@ -53,7 +53,7 @@ def list_backups(folder: Path, warehouse: Path) -> list[Backup]:
 
 
 def take_backup(warehouse: Path, folder: Path) -> Backup:
-    """Copy a warehouse that no process has open to write, and has no write-ahead log; verify the copy; return it.
+    """Take and verify a backup copy of a warehouse that no process writes to and that has no write-ahead log.
 
     Raises
     ------
@@ -69,7 +69,7 @@ def take_backup(warehouse: Path, folder: Path) -> Backup:
 
 
 def copy_verified(source: Path, target: Path, name: str) -> RowsByTable:
-    """Copy a warehouse file to ``target``, whole and verified or not at all; return what it holds.
+    """Copy a warehouse file to ``target`` and verify the copy, or leave no copy; return its row counts and hashes.
 
     Parameters
     ----------
@@ -77,7 +77,7 @@ def copy_verified(source: Path, target: Path, name: str) -> RowsByTable:
         The stem of the warehouse's file name, by which its views name the database.
     """
     unfinished = target.with_name(f".{target.name}.unfinished")
-    remove_database(unfinished)  # a copy that was killed may have left one
+    remove_database(unfinished)  # a killed copy may have left an unfinished file
     _require_space(source, target.parent)
     try:
         with locked_against_writers(source) as original, unfinished.open("wb") as copy:
@@ -97,7 +97,7 @@ def copy_verified(source: Path, target: Path, name: str) -> RowsByTable:
 
 
 def why_unreadable(backup: Path, name: str) -> str | None:
-    """Read every row of a copy; return why that fails, or None if the copy is good."""
+    """Read every row of a backup copy; return the reason if a row can't be read, or None if the copy is good."""
     try:
         with opened_to_read(backup, name) as connection:
             read_rows(connection)
@@ -107,7 +107,7 @@ def why_unreadable(backup: Path, name: str) -> str | None:
 
 
 def drop_old_backups(folder: Path, warehouse: Path, kept: int) -> list[Path]:
-    """Delete all but the ``kept`` newest copies; return the paths of those that were deleted."""
+    """Delete all but the ``kept`` newest backup copies; return the paths of the deleted copies."""
     old = [backup.path for backup in list_backups(folder, warehouse)[kept:]]
     for path in old:
         path.unlink()
@@ -115,10 +115,10 @@ def drop_old_backups(folder: Path, warehouse: Path, kept: int) -> list[Path]:
 
 
 def put_back(backup: Backup, warehouse: Path) -> Path | None:
-    """Put a copy in the warehouse's place; return where the warehouse of before stands, None if there was none.
+    """Replace the warehouse by a backup copy; return the new path of the replaced warehouse, None if there was none.
 
-    The warehouse of before, with its write-ahead log, is kept beside the new one. At each moment a file stands under
-    the warehouse's name.
+    The replaced warehouse, with its write-ahead log, is kept beside the new one. At every moment, a file exists at the
+    warehouse's path.
 
     Raises
     ------
@@ -144,28 +144,29 @@ def put_back(backup: Backup, warehouse: Path) -> Path | None:
 
 
 def files_set_aside(warehouse: Path) -> list[Path]:
-    """Return the warehouses that were replaced by a copy, and were kept beside it."""
+    """Return the paths of replaced warehouses that are kept beside the present one."""
     return sorted(warehouse.parent.glob(f"{warehouse.name}.before-restore-*"))
 
 
 def _keep_aside(warehouse: Path) -> Path:
-    """Give the warehouse, and its write-ahead log, a second name; return it. The log loses its first name."""
+    """Give the warehouse a second path (a hard link) and move its write-ahead log along; return the second path."""
     number = 1
     while (aside := warehouse.with_name(f"{warehouse.name}.before-restore-{number}")).exists():
         number += 1
     log = warehouse.with_name(warehouse.name + ".wal")
     try:
         aside.hardlink_to(warehouse)
-    except OSError:  # this disk knows no second names
+    except OSError:  # the file system supports no hard links
         warehouse.replace(aside)
     if log.exists():
-        log.replace(aside.with_name(aside.name + ".wal"))  # it would be played into the copy
+        # otherwise DuckDB would apply the old log to the restored copy
+        log.replace(aside.with_name(aside.name + ".wal"))
     return aside
 
 
 @contextmanager
 def locked_against_writers(path: Path) -> Iterator[BinaryIO]:
-    """Open a file and hold the lock of a reader, as DuckDB does, so that no process can open it to write.
+    """Hold a reader's lock on a file, as DuckDB does, so that no process can open the file for writing.
 
     No DuckDB connection of this process may have the file open: closing the file here would end its lock.
 

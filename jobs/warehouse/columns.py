@@ -67,7 +67,7 @@ LOADED_FILES: Final = {
     "rows_unreadable": "BIGINT",
     "loaded_at": "TIMESTAMP WITH TIME ZONE",
 }
-"""Columns of ``raw.loaded_files``: files that ``nextmart load`` has taken from feeds."""
+"""Columns of ``raw.loaded_files``: the files of feeds that ``nextmart load`` has loaded."""
 
 EMBEDDINGS: Final = {
     "embedding_model": "VARCHAR",

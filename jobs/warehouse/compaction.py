@@ -1,4 +1,4 @@
-"""Compaction: a copy of the warehouse without its free blocks takes the warehouse's place, by a rename.
+"""Compacts the warehouse: replaces it, by a rename, with a copy without free blocks.
 
 DuckDB reuses the blocks of deleted rows, and never gives them back. The copy is written beside the warehouse, compared
 with it row by row, and made durable before the rename: a kill at any moment leaves the old file or the new one.
@@ -15,7 +15,7 @@ from jobs.warehouse.connection import Connection, literal, quoted
 from jobs.warehouse.contents import opened_to_read, read_definitions, read_rows
 
 SMALLEST_COMPACTED = 64 * 1024**2
-"""A warehouse of fewer bytes is never compacted: half of a small file is often free, and costs nothing."""
+"""The fewest bytes of a warehouse that is compacted; compacting a smaller file would gain little."""
 
 FILE_SIZE = """
     select block_size * total_blocks as bytes, block_size * free_blocks as free_bytes
@@ -25,19 +25,19 @@ FILE_SIZE = """
 
 @dataclass(frozen=True)
 class FileSize:
-    """The size of a warehouse file in bytes, and how many of them hold nothing."""
+    """The size of a warehouse file in bytes, and how many of the bytes are free blocks."""
 
     bytes: int
     free_bytes: int
 
     @property
     def free_share(self) -> float:
-        """The share of the file that holds nothing."""
+        """The share of the file that consists of free blocks."""
         return self.free_bytes / self.bytes if self.bytes else 0.0
 
 
 def read_file_size(connection: Connection) -> FileSize:
-    """Return the size of the open warehouse, as DuckDB counts its blocks."""
+    """Return the size of the open warehouse, by DuckDB's count of blocks."""
     return FileSize(*(connection.execute(FILE_SIZE).fetchone() or (0, 0)))
 
 
@@ -58,9 +58,9 @@ def compact(path: Path) -> FileSize:
         If the disk has too little space, the file is damaged, a process has written to it in between, or the copy
         differs; the warehouse then stays as it is.
     """
-    path = path.resolve()  # a link stays a link
+    path = path.resolve()  # a symbolic link is resolved, so that its target is replaced and the link stays
     unfinished = unfinished_copy(path)
-    remove_database(unfinished)  # a compaction that was killed may have left one
+    remove_database(unfinished)  # a killed compaction may have left an unfinished copy
     try:
         with opened_to_read(path, path.stem) as connection:
             if path.with_name(path.name + ".wal").exists():
@@ -83,7 +83,7 @@ def compact(path: Path) -> FileSize:
 
 
 def unfinished_copy(path: Path) -> Path:
-    """Return the path of the copy that takes the place of ``path`` once it is complete."""
+    """Return the path of the copy that will replace the file ``path`` once the copy is complete."""
     return path.with_name(f".{path.name}.unfinished")
 
 

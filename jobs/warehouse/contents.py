@@ -1,4 +1,4 @@
-"""What a warehouse file holds: every row of every table, and every definition, to compare it with a copy of it."""
+"""Reads all rows and definitions of a warehouse file, to verify a copy of it."""
 
 import re
 from collections.abc import Iterator
@@ -50,7 +50,7 @@ RowsByTable = dict[str, tuple[int, int]]
 
 @contextmanager
 def opened_to_read(path: Path, name: str) -> Iterator[Connection]:
-    """Open a warehouse file, to read only, under the database name that its views expect.
+    """Open a warehouse file read-only, under the database name that its views expect.
 
     Parameters
     ----------
@@ -75,7 +75,7 @@ def opened_to_read(path: Path, name: str) -> Iterator[Connection]:
 
 
 def read_rows(connection: Connection) -> RowsByTable:
-    """Read every row of every table, and so every block that holds one.
+    """Read every row of every table, which checks the blocks of the file; return row counts and hashes by table.
 
     Raises
     ------
@@ -97,7 +97,8 @@ def read_rows(connection: Connection) -> RowsByTable:
 def read_definitions(connection: Connection) -> list[tuple[str, str, str, str | None]]:
     """Return the kind, name, text and comment of every definition of a database.
 
-    DuckDB writes the columns of ``* replace (...)`` in any order, so the words of a text are sorted.
+    The words of each definition's text are sorted, because DuckDB writes the columns of ``* replace (...)`` in any
+    order.
     """
     return [
         (kind, name, " ".join(sorted(re.findall(r"\w+|\S", definition or ""))), comment)

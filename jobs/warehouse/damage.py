@@ -1,4 +1,4 @@
-"""Telling an error of DuckDB that means a damaged file, as a power cut leaves one, from other errors."""
+"""Recognizes DuckDB's errors that mean a damaged file, such as after a power cut."""
 
 import re
 
@@ -6,7 +6,7 @@ SIGNS_OF_DAMAGE = re.compile("checksum|corrupt|not a valid DuckDB database file|
 
 
 def damage_advice(error_text: str) -> str:
-    """Return what to do if an error means a damaged warehouse, to be added to its text; nothing if it means none."""
+    """Return advice to add to an error that means a damaged warehouse; an empty text for other errors."""
     if not SIGNS_OF_DAMAGE.search(error_text):
         return ""
     return (

@@ -1,4 +1,4 @@
-"""Tables that an earlier dbt project built: whether tonight's build can add rows to them, or must build them anew."""
+"""Checks whether dbt can add rows to tables that an earlier version built, or has to build the tables anew."""
 
 import re
 from dataclasses import dataclass
@@ -24,7 +24,7 @@ COLUMNS = """
 
 @dataclass(frozen=True)
 class IncrementalModel:
-    """A dbt model whose table keeps its rows from one build to the next.
+    """An incremental dbt model, whose table keeps its rows from one build to the next.
 
     Attributes
     ----------
@@ -57,14 +57,14 @@ def incremental_models() -> tuple[IncrementalModel, ...]:
 
 @cache
 def _described_columns(room: str) -> dict[str, frozenset[str]]:
-    """Return the columns that the YAML file of a folder of models describes, by model."""
+    """Return the columns of each model that the YAML file of a folder of models describes: model -> columns."""
     file = project_folder("dbt_project") / "models" / room / f"_{room}__models.yml"
     models = yaml.load(file.read_text(encoding="utf-8"), Loader=yaml.CSafeLoader)["models"]
     return {model["name"]: frozenset(column["name"] for column in model.get("columns", [])) for model in models}
 
 
 def outdated_tables(connection: duckdb.DuckDBPyConnection) -> dict[str, str]:
-    """Return the tables of incremental models that have other columns than the models make, with what differs."""
+    """Return the tables of incremental models whose columns differ from the models' columns, with the differences."""
     models = incremental_models()
     rows = connection.execute(COLUMNS, {"tables": [model.table for model in models]}).fetchall()
     present = {table: frozenset(columns) for table, columns in rows}
@@ -79,7 +79,7 @@ def outdated_tables(connection: duckdb.DuckDBPyConnection) -> dict[str, str]:
 
 
 def require_present_columns(connection: duckdb.DuckDBPyConnection) -> None:
-    """Raise NextmartError if only a full refresh can build the tables of incremental models."""
+    """Raise NextmartError if tables of incremental models need a full refresh, because their columns differ."""
     if differences := outdated_tables(connection):
         tables = "; ".join(f"{table} {difference}" for table, difference in differences.items())
         raise NextmartError(

@@ -1,6 +1,6 @@
-"""A warehouse that is missing: the working folder may be wrong, or a disk not mounted, so no command makes one unasked.
+"""Checks that the warehouse exists: no command creates one unasked, since the folder may be wrong or a disk unmounted.
 
-An empty warehouse in the place of a real one would be built, and its empty tables published.
+Otherwise nextmart would build an empty warehouse in place of the real one, and publish its empty tables.
 """
 
 from pathlib import Path
@@ -14,16 +14,16 @@ def require_warehouse(warehouse: Path, more_advice: str = "") -> None:
     Parameters
     ----------
     more_advice : str
-        What the error says at its end of other ways to make a warehouse.
+        Further advice at the end of the error message: other ways to create a warehouse.
     """
     if not warehouse.exists():
         raise NextmartError(f"{_missing(warehouse)} `nextmart load` makes a warehouse of your files{more_advice}.")
 
 
 def require_no_orphan(warehouse: Path, published: Path) -> None:
-    """Raise NextmartError if the warehouse is missing from which the file ``published`` was made.
+    """Raise NextmartError if the warehouse is missing, but a file ``published`` exists that was made from it.
 
-    A command that may make a warehouse calls this: a new shop has published nothing yet.
+    Commands that may create a warehouse call this function: a new shop can't have published anything.
     """
     if published.exists() and not warehouse.exists():
         raise NextmartError(

@@ -23,8 +23,8 @@ _TAG = re.compile(
     re.IGNORECASE,
 )
 
-MOST_ROUNDS = 10
-"""How often a text is read anew at most, if every reading finds more to clean."""
+MAX_ROUNDS = 10
+"""The most rounds of cleaning one text: cleaning is repeated as long as a round changes the text."""
 
 
 def plain_text(text: str) -> str:
@@ -36,7 +36,7 @@ def plain_text(text: str) -> str:
     blank. UTF-8 that was read as another encoding (``CafÃ©``) is repaired. A replacement character (``�``) stays,
     because nobody knows which letter it replaced.
     """
-    for _ in range(MOST_ROUNDS):
+    for _ in range(MAX_ROUNDS):
         plain = mended_encoding(without_tags(unescape_html(text)))
         if plain == text or ("<" not in plain and "&" not in plain):
             return plain

@@ -95,7 +95,7 @@ def newest_arrival(connection: Connection) -> datetime | None:
     return row[0] if row else None
 
 
-def index_items(item_id_lists: pl.Series, catalog: Catalog) -> Sequences:
+def items_as_indices(item_id_lists: pl.Series, catalog: Catalog) -> Sequences:
     """Turn lists of item_ids into sequences of the items' indices in the catalogue; unknown item_ids are dropped."""
     item_indices = pl.DataFrame({"item_id": pl.Series(catalog.item_ids, dtype=pl.String)}).with_row_index("item_index")
     flat = pl.DataFrame({"row": np.arange(len(item_id_lists)), "item_id": item_id_lists}).explode("item_id")
@@ -105,6 +105,6 @@ def index_items(item_id_lists: pl.Series, catalog: Catalog) -> Sequences:
     return Sequences(indexed["item_index"].cast(pl.Int32).to_numpy(), offsets)
 
 
-def index_cases(cases: pl.DataFrame, catalog: Catalog) -> Cases:
+def cases_as_indices(cases: pl.DataFrame, catalog: Catalog) -> Cases:
     """Turn a table of cases (input items and a target) into arrays of catalogue indices; an unknown target is -1."""
-    return Cases(index_items(cases["items"], catalog), catalog.find_indices(cases["target"].to_numpy()))
+    return Cases(items_as_indices(cases["items"], catalog), catalog.find_indices(cases["target"].to_numpy()))

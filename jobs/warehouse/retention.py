@@ -1,6 +1,6 @@
-"""Retention: rows that only grow in number, and how many of them stay. What explains the live models stays for good.
+"""Deletes old rows of tables that would grow without bound; rows about live models are kept for ever.
 
-All limits are numbers of rows, runs or models, newest first, and none is an age: a wrong clock deletes nothing.
+All limits are numbers of the newest rows, runs or models, not ages, so that a wrong clock deletes nothing.
 """
 
 from dataclasses import dataclass
@@ -17,8 +17,8 @@ DELETE_OLD_RUNS = """
 """
 
 CREATE_OLD_MODELS = """
-    -- Models of which nothing stays: they have no weights, were never live, are in no comparison of a model that was,
-    -- and are older than the newest of their family
+    -- Models whose rows are deleted: models without weights that were never live, were not compared with a live model,
+    -- and are older than the newest model of their family
     create or replace temp table old_models as
     select model_version from ml.models
     where weights is null and status <> 'live'
@@ -47,7 +47,7 @@ DELETE_UNREADABLE_ROWS = """
 
 @dataclass(frozen=True)
 class Retention:
-    """How many of what stays; the fields are settings of the same names."""
+    """How many runs, models and rows are kept; the fields are the settings of the same names."""
 
     job_runs_kept: int
     metrics_kept: int
@@ -56,7 +56,7 @@ class Retention:
 
 
 def delete_old_rows(connection: Connection, retention: Retention) -> dict[str, int]:
-    """Delete what is past retention, in one transaction; return the number of deleted rows by table, where any was."""
+    """Delete rows past their retention in one transaction; return the number of deleted rows by table."""
     deleted = {}
     with transaction(connection):
         connection.execute(CREATE_OLD_MODELS, {"metrics_kept": retention.metrics_kept})

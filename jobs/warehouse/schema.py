@@ -1,4 +1,4 @@
-"""The version of a warehouse's schema: which steps of ``migrations`` it has had, and whether this program fits it."""
+"""The version of a warehouse's schema: runs pending migrations, and checks that this version of nextmart fits it."""
 
 import importlib
 import pkgutil
@@ -40,7 +40,7 @@ FULL_REFRESH_REASONS = """
 
 @dataclass(frozen=True)
 class Migration:
-    """A step from one version of the schema to the next.
+    """A migration from one version of the schema to the next.
 
     Attributes
     ----------
@@ -56,17 +56,17 @@ class Migration:
     full_refresh_reason: str | None
 
     def run(self, connection: duckdb.DuckDBPyConnection) -> None:
-        """Run the step and record it, in the caller's transaction."""
+        """Run the migration and record it, in the caller's transaction."""
         _create_version_table(connection)
         self.upgrade(connection)
-        # nothing is to be built anew in a warehouse that dbt has not built yet
+        # a warehouse that dbt has not built yet needs no full refresh
         was_built = "staging.checked_events" in _existing_relations(connection)
         _record_version(connection, self, self.full_refresh_reason if was_built else None)
 
 
 @cache
 def all_migrations() -> tuple[Migration, ...]:
-    """Return the steps of the package ``migrations``, in their order."""
+    """Return the migrations of the package ``migrations``, in the order of their versions."""
     steps = []
     for module in pkgutil.iter_modules(migrations.__path__):
         if numbered := re.fullmatch(r"m(\d{4})_(\w+)", module.name):
@@ -79,12 +79,12 @@ def all_migrations() -> tuple[Migration, ...]:
 
 
 def newest_version() -> int:
-    """Return the version of the schema that this program makes."""
+    """Return the newest version of the schema that this version of nextmart knows."""
     return all_migrations()[-1].version
 
 
 def pending_steps(connection: duckdb.DuckDBPyConnection) -> list[Callable[[duckdb.DuckDBPyConnection], None]]:
-    """Return what a warehouse lacks, as functions of its connection, each to be run in a transaction, in this order.
+    """Return the pending steps of a warehouse's upgrade, in order: functions of a connection, each for one transaction.
 
     Raises
     ------
@@ -98,12 +98,12 @@ def pending_steps(connection: duckdb.DuckDBPyConnection) -> list[Callable[[duckd
     steps: list[Callable[[duckdb.DuckDBPyConnection], None]] = [
         step.run for step in all_migrations() if step.version > present_version
     ]
-    # executing DDL has to wait for other writers; looking at what there is does not
+    # the DDL runs only if something is missing, because executing DDL has to wait for other writers
     return [*steps, _create_missing_tables] if steps or not _relations_of_ddl() <= relations else []
 
 
 def require_present_version(connection: duckdb.DuckDBPyConnection) -> None:
-    """Check a warehouse that is open to read only, and so can't be upgraded.
+    """Check the schema's version of a warehouse that is open read-only, and so can't be upgraded.
 
     Raises
     ------
@@ -120,7 +120,7 @@ def require_present_version(connection: duckdb.DuckDBPyConnection) -> None:
 
 
 def _read_version(connection: duckdb.DuckDBPyConnection, relations: set[str]) -> int:
-    """Return the version of a warehouse's schema, 0 if it is older than versions; refuse a newer one."""
+    """Return the version of a warehouse's schema, 0 if it has no version table; raise NextmartError if it is newer."""
     if "ml.schema_versions" not in relations:
         return 0
     found, upgraded_by = connection.execute(
@@ -137,7 +137,7 @@ def _read_version(connection: duckdb.DuckDBPyConnection, relations: set[str]) ->
 
 
 def full_refresh_reasons(connection: duckdb.DuckDBPyConnection) -> list[str]:
-    """Return which rows that dbt has built keep an old meaning until `nextmart run --full-refresh`."""
+    """Return reasons for a full refresh: which rows keep an old meaning until `nextmart run --full-refresh`."""
     return [reason for (reason,) in connection.execute(FULL_REFRESH_REASONS).fetchall()]
 
 
@@ -179,12 +179,12 @@ def _record_version(
 
 
 def _existing_relations(connection: duckdb.DuckDBPyConnection) -> set[str]:
-    """Return the warehouse's tables and views, such as ``raw.events``."""
+    """Return the names of the warehouse's tables and views, such as ``raw.events``."""
     return {relation for (relation,) in connection.execute(EXISTING_RELATIONS).fetchall()}
 
 
 @cache
 def _relations_of_ddl() -> frozenset[str]:
-    """Return the tables that ``sql/ddl`` makes, such as ``raw.events``."""
+    """Return the names of the tables that ``sql/ddl`` creates, such as ``raw.events``."""
     ddl = "\n".join(sql_text(f"ddl/{file}.sql") for file in DDL_FILES)
     return frozenset(re.findall(r"create table if not exists (\w+\.\w+)", ddl))

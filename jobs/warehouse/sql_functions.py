@@ -9,7 +9,7 @@ from duckdb.func import PythonUDFType
 from jobs.warehouse.plain_text import plain_text, unescape_html
 
 FUNCTIONS: dict[str, Callable[[str], str]] = {"unescape_html": unescape_html, "plain_text": plain_text}
-"""The SQL functions of a text that return a text, by name."""
+"""Name of an SQL function -> Python function; each maps a text to a text."""
 
 
 def register_functions(

@@ -33,7 +33,7 @@ def library(tmp_path_factory):
 
 @pytest.fixture
 def disturbed(library, tmp_path):
-    """Orders, and a way to run Python code that has to obey them, in a folder."""
+    """A folder with the interposer's orders (faults to inject), and a method that runs Python code under them."""
     folder = tmp_path / "watched"
     folder.mkdir()
     orders = Orders(tmp_path / "orders")

@@ -77,7 +77,7 @@ def two_builds(tmp_path_factory, dbt_project):
 
 @pytest.fixture
 def lived_in(two_builds, tmp_path):
-    """A copy to change."""
+    """Return a copy of the warehouse that the test may change."""
     return Warehouse(Path(shutil.copy(two_builds.path, tmp_path)), two_builds.project)
 
 

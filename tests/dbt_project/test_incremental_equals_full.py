@@ -168,7 +168,7 @@ class MemoryWarehouse:
 
 
 def in_order(nodes: dict) -> list:
-    """Each model after those that it reads."""
+    """Return the models in an order in which each model follows the models that it reads."""
     ordered = {}
     while len(ordered) < len(nodes):
         ordered |= {name: nodes[name] for name in nodes if {*nodes[name].depends_on.nodes} & {*nodes} <= {*ordered}}

@@ -18,5 +18,5 @@ def built_shop(tmp_path_factory) -> Shop:
 
 @pytest.fixture
 def shop(built_shop, tmp_path) -> Shop:
-    """A copy to change."""
+    """Return a copy of the shop that the test may change."""
     return built_shop.copy(tmp_path / "shop")

@@ -113,7 +113,7 @@ class Shop:
             return connection.execute(query, parameters).fetchall()
 
     def read(self, query: str) -> list[tuple]:
-        """Query the published file as a reader does: it alone."""
+        """Query the published file alone, as a reader does."""
         with duckdb.connect(str(self.published), read_only=True) as copy:
             return copy.execute(query).fetchall()
 

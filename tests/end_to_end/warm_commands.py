@@ -10,15 +10,19 @@ import os
 import subprocess
 import sys
 import tempfile
-from multiprocessing import get_context
+from multiprocessing import forkserver, get_context
 from pathlib import Path
 from typing import TextIO
+from unittest.mock import patch
 
 
 def run_warm(arguments: list[str], folder: Path, environment: dict[str, str]) -> subprocess.CompletedProcess:
     """Run ``nextmart`` with arguments in a folder, and return its exit code and what it wrote."""
     context = get_context("forkserver")
     context.set_forkserver_preload(["warm_packages"])
+    # the server takes the path of modules from the environment alone, and says nothing if it can't import one
+    with patch.dict(os.environ, PYTHONPATH=os.pathsep.join(filter(None, sys.path))):
+        forkserver.ensure_running()
     with tempfile.TemporaryDirectory() as outputs:
         paths = [Path(outputs) / name for name in ("stdout", "stderr")]
         process = context.Process(target=run_command, args=(arguments, folder, environment, paths))
@@ -29,7 +33,7 @@ def run_warm(arguments: list[str], folder: Path, environment: dict[str, str]) ->
 
 
 def run_command(arguments: list[str], folder: Path, environment: dict[str, str], outputs: list[Path]) -> None:
-    """Be the command: with its folder, environment, output and code."""
+    """Run a command in this process, with the given folder, environment and output, and exit with its exit code."""
     from jobs import cli
     from jobs.orchestration import dbt_build
 

@@ -24,7 +24,7 @@ from jobs.models.registry import FAMILIES, make_model
 from jobs.models.scorer import ndcg_at_20, recommend
 from jobs.warehouse.connection import connect
 from jobs.warehouse.job_runs import job_run
-from jobs.warehouse.reading import index_items
+from jobs.warehouse.reading import items_as_indices
 
 SASREC = {"width": 8, "blocks": 1, "window": 6, "epochs": 2, "batch_size": 16, "negatives": 0}
 MODELS = [
@@ -135,7 +135,7 @@ def test_models_get_the_training_part_alone_at_last_all_of_it_and_their_own_vect
     (first, validation, _), (second, nothing, _), *_ = Noting.given
     assert first.items.tolist() == data.train.items.tolist()
     assert validation.targets.tolist() == data.validation.targets.tolist()
-    assert second.items.tolist() == index_items(data.split.train["items"], data.catalog).items.tolist()
+    assert second.items.tolist() == items_as_indices(data.split.train["items"], data.catalog).items.tolist()
     assert len(nothing.targets) == 0
     [marker] = data.catalog.find_indices(np.array(["marker"], np.object_))
     assert marker in data.cases.targets
@@ -148,7 +148,7 @@ def test_the_second_fit_is_tested_and_the_first_one_validated(tiny, tmp_path):
     data = read_evaluation_data(tiny, settings, "cutoff")
     conduct(tiny, tmp_path, spec(models=MODELS[:1], protocol="cutoff"), holdout_share=0.2)
     ranks, values = [], []
-    for sequences in (data.train, index_items(data.split.train["items"], data.catalog)):
+    for sequences in (data.train, items_as_indices(data.split.train["items"], data.catalog)):
         model = make_model("popularity")
         model.fit(sequences, NO_CASES, data.catalog, FitOptions())
         scorer = model.scorer(data.catalog)

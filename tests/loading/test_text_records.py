@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from jobs.loading.text_heads import has_no_header, likely_encoding, text_head
+from jobs.loading.text_heads import dialect_of_text, has_no_header, likely_encoding
 from jobs.loading.text_records import RecordReader, split_fields
 
 BROKEN = "broken"
@@ -62,13 +62,13 @@ def test_records(text, expected):
     ],
 )
 def test_the_delimiter_is_told_from_the_header(line, delimiter):
-    head = text_head(f"{line}\na\n".encode(), None, None)
-    assert head.delimiter == delimiter
-    assert head.columns[0] in ("item_id", "user")
+    dialect = dialect_of_text(f"{line}\na\n".encode(), None, None)
+    assert dialect.delimiter == delimiter
+    assert dialect.columns[0] in ("item_id", "user")
 
 
 def test_columns_without_a_name_or_named_twice():
-    assert text_head(b"a,,A,a\n", None, None).columns == ("a", "column1", "A_1", "a_2")
+    assert dialect_of_text(b"a,,A,a\n", None, None).columns == ("a", "column1", "A_1", "a_2")
 
 
 @pytest.mark.parametrize(
@@ -85,8 +85,8 @@ def test_columns_without_a_name_or_named_twice():
     ],
 )
 def test_a_missing_header_is_seen(text, expected):
-    head = text_head(text.encode(), None, None)
-    assert has_no_header(head, text.splitlines()[1:], {"item_id", "visitor_id", "code"}) is expected
+    dialect = dialect_of_text(text.encode(), None, None)
+    assert has_no_header(dialect, text.splitlines()[1:], {"item_id", "visitor_id", "code"}) is expected
 
 
 @pytest.mark.parametrize(

@@ -135,7 +135,7 @@ def walks(count: int, seed: int, shortest: int, longest: int) -> list[list[int]]
 
 
 def held_out(rows: list[list[int]]) -> Cases:
-    """Make each row's last item the target."""
+    """Return cases from rows: the last item of each row is the target."""
     return Cases(Sequences.from_lists(row[:-1] for row in rows), np.array([row[-1] for row in rows]))
 
 

@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from jobs.core.bootstrap import bootstrap_interval
-from jobs.nightly.champion import FEWEST_DIFFERING_CASES, Entrant, Incumbent, choose_live_model, compare_on_same_cases
+from jobs.nightly.champion import MIN_DIFFERING_CASES, Entrant, Incumbent, choose_live_model, compare_on_same_cases
 
 CASES = 200
 BASE = np.random.default_rng(0).random(CASES) / 2
@@ -83,7 +83,7 @@ def test_a_challenger_within_noise_does_not():
     assert reasons(decisions)["sasrec-1"].endswith("over vsknn is within noise")
 
 
-@pytest.mark.parametrize(("differing", "wins"), [(FEWEST_DIFFERING_CASES - 1, False), (FEWEST_DIFFERING_CASES, True)])
+@pytest.mark.parametrize(("differing", "wins"), [(MIN_DIFFERING_CASES - 1, False), (MIN_DIFFERING_CASES, True)])
 def test_a_handful_of_cases_is_noise_whatever_they_say(differing, wins):
     old, challenger = (entrant("vsknn", values=np.zeros(differing)), entrant("sasrec", 1, values=np.zeros(differing)))
     assert (live(choose_live_model([old, challenger], incumbent(old))).family == "sasrec") == wins

@@ -23,7 +23,7 @@ from jobs.models.scorer import recommend
 from jobs.nightly.model_store import load_model, model_to_bytes, newest_models
 from jobs.nightly.train import TrainingData
 from jobs.settings import Settings
-from jobs.warehouse.reading import index_cases, read_catalog, read_sequences
+from jobs.warehouse.reading import cases_as_indices, read_catalog, read_sequences
 
 CUTOFF = START + 15 * DAY
 ITEMS_A_RING, RINGS = 12, 10
@@ -148,7 +148,7 @@ def test_steps_drawn_after_the_date_are_hit_by_chance_and_right_ones_more_often(
     scorer = load_model(PaidServices(shop.connection, wanted), row).scorer(catalog)
 
     def hits() -> int:
-        cases = index_cases(cutoff_split(read_sequences(shop.connection), CUTOFF).test, catalog)
+        cases = cases_as_indices(cutoff_split(read_sequences(shop.connection), CUTOFF).test, catalog)
         assert len(cases.targets) == 150
         return (recommend(scorer, cases.inputs, 20)[1] == cases.targets[:, None]).sum()
 
@@ -183,7 +183,7 @@ def test_an_item_of_the_test_part_alone_is_in_no_vocabulary_and_in_no_list(wareh
     shop.run("train", settings(families, tmp_path))
     catalog = read_catalog(shop.connection, DIMENSIONS)
     [unknown] = catalog.find_indices(np.array([FUTURE_ONLY], np.object_))
-    sequences = index_cases(cutoff_split(read_sequences(shop.connection), CUTOFF).test, catalog).inputs
+    sequences = cases_as_indices(cutoff_split(read_sequences(shop.connection), CUTOFF).test, catalog).inputs
     assert unknown in sequences.items
     paid_services = PaidServices(shop.connection, settings(families, tmp_path))
     for family in families:

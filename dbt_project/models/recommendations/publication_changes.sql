@@ -1,4 +1,4 @@
--- a view, so that it shows a publication as soon as `nextmart publish` has done or held it, after dbt
+-- a view, because `nextmart publish` adds rows after dbt has built: the view shows a publication at once
 {{ config(materialized='view') }}
 
 select

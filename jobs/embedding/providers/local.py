@@ -128,7 +128,7 @@ class LocalProvider:
         from sentence_transformers import SentenceTransformer
         from transformers.utils import logging
 
-        logging.disable_progress_bar()  # nextmart shows its own progress bar
+        logging.disable_progress_bar()  # transformers' progress bar is hidden, because nextmart shows its own
         if self.model == BUNDLED_MODEL:
             return SentenceTransformer(str(bundled_folder()), local_files_only=True)
         folder = Path(self.model).expanduser()

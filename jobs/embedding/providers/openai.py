@@ -77,7 +77,9 @@ class OpenAIProvider:
             shorter = tokenizer.decode_bytes(kept).decode(errors="ignore")
             if len(tokenizer.encode_ordinary(shorter)) <= max_tokens:
                 return shorter
-            kept.pop()  # once a character cut in half is dropped from the end, the text may have one token more
+            # dropping a character that was cut in half can raise the token count by one; then the last token is cut off
+            # too
+            kept.pop()
 
     def embed(self, texts: list[str]) -> EmbeddingAnswer:
         """Embed texts in one request; retries are left to the caller.
@@ -96,7 +98,8 @@ class OpenAIProvider:
                 model=self.model, input=texts, **self.dimensions_argument
             )
             answer = raw.parse()
-            charged = getattr(answer.usage, "prompt_tokens", None)  # some compatible servers report no tokens
+            # some OpenAI-compatible servers do not report how many tokens they charge
+            charged = getattr(answer.usage, "prompt_tokens", None)
             tokens = charged if isinstance(charged, int) else sum(self.count_tokens(texts))
             vectors = {row.index: np.array(row.embedding, dtype=np.float32).ravel() for row in answer.data}
             lengths = {len(vector) for vector in vectors.values()}

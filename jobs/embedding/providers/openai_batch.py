@@ -144,7 +144,8 @@ def parse_result(line: str) -> BatchResult | None:
         body, status = response.get("body") or {}, response.get("status_code")
         if status == 200:
             (answer,) = body["data"]
-            tokens = (body.get("usage") or {}).get("prompt_tokens") or 0  # some compatible servers report no tokens
+            # some OpenAI-compatible servers do not report how many tokens they charge
+            tokens = (body.get("usage") or {}).get("prompt_tokens") or 0
             return BatchResult(key, parse_vector(answer["embedding"]), int(tokens))
         error = body.get("error") or failure
         message = f"the embedding service answers {status or 'nothing'}: {error.get('message', '')}"

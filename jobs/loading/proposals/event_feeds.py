@@ -21,7 +21,7 @@ from jobs.loading.proposals.samples import FileSample
 from jobs.loading.report_text import share_text
 from jobs.warehouse.connection import quoted
 
-MOST_EVENT_TYPES = 100
+MAX_EVENT_TYPES = 100
 """The most different values of a column that is taken for the event type."""
 IGNORED_MISSING_SHARE = 0.05
 """The largest share of rows without a visitor for which the user is asked no question."""
@@ -81,7 +81,7 @@ def _event_type_choices(
         if (
             name not in mapped_columns
             and facts.value_count
-            and facts.distinct_count <= MOST_EVENT_TYPES
+            and facts.distinct_count <= MAX_EVENT_TYPES
             and facts.distinct_count < sample.rows
         ):
             mapped_columns.add(name)

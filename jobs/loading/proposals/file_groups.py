@@ -13,7 +13,7 @@ from jobs.loading.presets.catalogue import PRESETS
 from jobs.loading.proposals.common_names import ALL_NAMES
 from jobs.loading.relations import column_types
 from jobs.loading.sources import SourceFiles
-from jobs.loading.text_heads import has_no_header, likely_encoding, text_head
+from jobs.loading.text_heads import dialect_of_text, has_no_header, likely_encoding
 from jobs.loading.unpacking import first_bytes
 from jobs.warehouse.connection import Connection, literal
 
@@ -86,10 +86,14 @@ def _group_key(connection: Connection, file: str) -> tuple[str, ...]:
     elif found.kind == TEXT:
         beginning = first_bytes(file, found.compression)
         beginning = beginning.decode(likely_encoding(beginning) or "utf-8", errors="replace").encode()
-        head = text_head(beginning, None, None)
+        dialect = dialect_of_text(beginning, None, None)
         layouts = [layout for preset in PRESETS.values() for layout in preset.layouts]
-        if head and not has_no_header(head, [], ALL_NAMES) and not layout_of_first_line(layouts, head.first_line):
-            columns = head.columns
+        if (
+            dialect
+            and not has_no_header(dialect, [], ALL_NAMES)
+            and not layout_of_first_line(layouts, dialect.first_line)
+        ):
+            columns = dialect.columns
     stem = re.sub(r"[0-9a-f]{8}-[0-9a-f-]{27}|[0-9]+", "*", Path(file).name)
     return (str(Path(file).parent), known_ending(file), *(columns or (stem,)))
 

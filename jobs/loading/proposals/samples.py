@@ -14,15 +14,15 @@ from jobs.loading.readable_rows import read_readable_rows
 from jobs.loading.relations import FileRelation
 from jobs.loading.sources import ReadOptions, SourceFiles
 from jobs.loading.staging_rules import staging_rules
-from jobs.loading.text_heads import has_no_header, likely_encoding, lines_after_header, text_head
+from jobs.loading.text_heads import dialect_of_text, has_no_header, likely_encoding, lines_after_header
 from jobs.loading.time_formats import UnreadTimes, find_unread_times
 from jobs.loading.unpacking import first_bytes
 from jobs.warehouse.connection import Connection, count_rows, quoted
 
 SAMPLE_ROWS = 100_000
-"""So many rows of a file are looked at, the first ones."""
+"""The number of a file's first rows that make its sample."""
 UNNAMED_TIME_ROWS = 2_000
-"""So many rows are looked at for times in columns whose names don't say that they are times."""
+"""The number of rows that are searched for times in columns that are not named like times."""
 _EXAMPLE_LENGTH = 40
 
 
@@ -201,19 +201,19 @@ def _text_form(file: InputFile) -> _FileForm:
         text = beginning.decode(encoding, errors="replace")
         remarks = (f"The file is not UTF-8. Read as {encoding}, it says{_non_ascii_words(text)}",)
         beginning = text.removeprefix("\ufeff").encode()
-    head = text_head(beginning, None, None)
-    if head is None:
+    dialect = dialect_of_text(beginning, None, None)
+    if dialect is None:
         raise NextmartError(f"{file.path} is empty")
     layouts = [layout for preset in PRESETS.values() for layout in preset.layouts]
-    layout = layout_of_first_line(layouts, head.first_line)
-    if not layout and not has_no_header(head, lines_after_header(beginning, head), ALL_NAMES):
-        return _FileForm(ReadOptions(encoding=encoding), head.first_line, remarks=remarks)
+    layout = layout_of_first_line(layouts, dialect.first_line)
+    if not layout and not has_no_header(dialect, lines_after_header(beginning, dialect), ALL_NAMES):
+        return _FileForm(ReadOptions(encoding=encoding), dialect.first_line, remarks=remarks)
     if layout:
         options = replace(layout.options, encoding=layout.options.encoding or encoding)
     else:
-        columns = tuple(f"column{number}" for number in range(1, len(head.columns) + 1))
-        options = ReadOptions(encoding=encoding, delimiter=head.delimiter, columns=columns)
-    return _FileForm(options, head.first_line, has_header=False, remarks=remarks)
+        columns = tuple(f"column{number}" for number in range(1, len(dialect.columns) + 1))
+        options = ReadOptions(encoding=encoding, delimiter=dialect.delimiter, columns=columns)
+    return _FileForm(options, dialect.first_line, has_header=False, remarks=remarks)
 
 
 def _non_ascii_words(text: str) -> str:

@@ -9,12 +9,12 @@ from jobs.loading.source_report import SourceReport
 
 PURCHASE_WORDS = frozenset({"purchase", "purchased", "order", "orders", "buy", "bought", "transaction", "sale", "sold"})
 HISTORY_TYPES = PURCHASE_WORDS | {"rating", "review", "return", "cancellation"}
-"""Types of events that a visitor has at one time each: they make no sessions of browsing."""
+"""Event types of shops that have only purchases, ratings and the like: such events form no browsing sessions."""
 SET: Final = "set"
 OPTION: Final = "option"
 QUESTION: Final = "question"
 MANY_RETURNING = 0.1
-"""Share of visitors with events on several days from which whole histories are worth learning from."""
+"""The least share of visitors with events on several days for which sequences of whole histories are proposed."""
 
 
 @dataclass(frozen=True)

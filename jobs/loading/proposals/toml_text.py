@@ -13,7 +13,7 @@ HEADER = """\
 """
 _LINE_WIDTH = 118
 _STATUS_MARKS = {SET: " ", OPTION: " Optional: ", QUESTION: "? "}
-"""What stands between a # and the evidence for a setting."""
+"""Status of a proposed setting -> mark between the # and the evidence in its comment."""
 
 
 def toml_value(value: Any) -> str:

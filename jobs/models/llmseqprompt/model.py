@@ -45,11 +45,13 @@ class LLMSeqPrompt(Model):
     family = "llmseqprompt"
     defaults = {
         "provider": "local",  # the language model runs on this machine (local) or at the service of OpenAI (openai)
-        "language_model": "SmolLM2-135M-Instruct",  # the bundled model, a chat model's folder, or a model of OpenAI
-        "variant": "item",  # the kind of question: item, list, classify or rank, as described in prompts.py
+        # the name of the bundled model or of a model of OpenAI, or a chat model's folder
+        "language_model": "SmolLM2-135M-Instruct",
+        "variant": "item",  # the kind of question: `item`, `list`, `classify` or `rank`, as described in prompts.py
         "mapping": "embedding",  # made-up names are replaced by embedding or by spelling (fuzzy), or dropped (none)
-        "constrained": False,  # whether answers can only be names of the catalogue (needs local and item)
-        "samples": 0,  # number of answers for each sequence; 0 means 20 for the variant item, 1 for the others
+        # whether answers can only be names of the catalogue; only with the provider `local` and the variant `item`
+        "constrained": False,
+        "samples": 0,  # number of answers for each sequence; 0 means 20 for the variant `item` and 1 for other variants
         "temperature": 0.25,
         "window": 20,  # number of a sequence's newest names that a question shows
         "training_limit": 0,  # number of newest training sequences used for fine-tuning; 0 means all

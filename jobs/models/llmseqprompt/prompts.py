@@ -64,7 +64,7 @@ def write_conversation(
     history : sequence of str
         Names made by :func:`name_from_title`, oldest first.
     options : sequence of str
-        Names to choose from: of groups for ``classify``, of candidate items for ``rank``.
+        Names to choose from: of clusters for ``classify``, of candidate items for ``rank``.
     answer : sequence of str
         For a training example, the right names (for ``item`` one name); for a question, empty.
     """

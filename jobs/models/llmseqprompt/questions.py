@@ -55,7 +55,7 @@ class QuestionWriter:
     llmseqsim : VectorScorer
         LLMSeqSim's scorer, which chooses the candidates to rank, and the answered lists in training examples.
     clusters : Clusters or None
-        The item groups of the variant ``classify``; None for other variants.
+        The item clusters of the variant ``classify``; None for other variants.
     window : int
         Number of a sequence's newest names that a question shows.
     seed : int

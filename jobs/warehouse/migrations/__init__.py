@@ -1,4 +1,4 @@
-"""The steps that bring an older warehouse to the present shape: a file each, in the order of their numbers.
+"""The migrations that upgrade an older warehouse to the present schema: one file for each, in the order of numbers.
 
 A file ``mNNNN_what_it_does.py`` says in its docstring what changes, and has a function ``upgrade(connection)``, which
 runs in a transaction together with the row of ``ml.schema_versions`` that records it. The number is the version of the

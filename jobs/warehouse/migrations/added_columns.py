@@ -1,4 +1,4 @@
-"""Adding a column to a table of an older warehouse."""
+"""Adds a column to a table of an older warehouse, for migrations."""
 
 import duckdb
 
@@ -9,7 +9,7 @@ OWN_TABLE = """
 
 
 def add_column(connection: duckdb.DuckDBPyConnection, table: str, column: str, column_type: str) -> bool:
-    """Add a column to a table; return whether the warehouse has such a table of its own.
+    """Add a column to a table, if the warehouse has the table; return whether it has.
 
     A user's view that stands in for a table stays as it is.
 
