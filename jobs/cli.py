@@ -12,7 +12,7 @@ import shlex
 import sys
 import traceback
 from collections.abc import Collection, Iterable, Iterator
-from contextlib import closing, contextmanager, nullcontext
+from contextlib import ExitStack, closing, contextmanager, nullcontext
 from datetime import UTC, datetime, time
 from importlib.metadata import version
 from pathlib import Path
@@ -57,7 +57,7 @@ from jobs.warehouse.connection import Connection, connect, prepare_warehouse
 from jobs.warehouse.damage import damage_advice
 from jobs.warehouse.dbt_tables import require_present_columns
 from jobs.warehouse.job_runs import job_run
-from jobs.warehouse.lock import SECONDS_FOR_READERS, warehouse_lock
+from jobs.warehouse.lock import SECONDS_FOR_READERS, lock_file, warehouse_lock
 from jobs.warehouse.missing import require_no_orphan, require_warehouse
 from jobs.warehouse.schema import full_refresh_reasons, record_full_refresh, require_present_version
 
@@ -513,11 +513,10 @@ def restore_command(
     copy: Annotated[Path | None, typer.Argument(help="The copy; the newest good one by default.")] = None,
     list_copies: Annotated[bool, typer.Option("--list", help="List the copies, and restore none.")] = False,
     warehouse: Warehouse = None,
-    wait_seconds: WaitSeconds = None,
     as_json: Json = False,
 ) -> None:
     """Put a copy in the place of the warehouse, which is kept beside it."""
-    settings = load_settings(warehouse=warehouse, wait_seconds=wait_seconds)
+    settings = load_settings(warehouse=warehouse)
     if list_copies:
         summary, text = list_of_copies(settings)
     else:
@@ -570,8 +569,11 @@ def demo_command(
         work_folder=folder / WORK_FOLDER,
         **DEMO_SETTINGS,
     )
-    with warehouse_lock(settings.warehouse):
+    with ExitStack() as turn:
+        if lock_file(settings.warehouse).exists():  # else nobody has it, and a refused demo leaves none
+            turn.enter_context(warehouse_lock(settings.warehouse))
         remove_earlier_demo(settings.warehouse, settings.published)
+        turn.enter_context(warehouse_lock(settings.warehouse))
         with open_warehouse(settings, create=True) as connection, job_run(connection, "demo"):
             make_shop(connection, visitor_count=visitors, item_count=items, seed=seed, history_end=end)
         summary = _build_and_publish(settings, verbose=verbose)

@@ -10,6 +10,7 @@ from typing import Final
 import duckdb
 
 from jobs.errors import NextmartError
+from jobs.files import remove_database
 from jobs.warehouse.connection import Connection, connect, is_own_table
 
 WORK_FOLDER: Final = ".nextmart-demo"
@@ -41,8 +42,7 @@ def remove_earlier_demo(warehouse: Path, published: Path) -> None:
     if published.exists() and _publish_run(published) not in published_runs:
         raise _not_a_demos(published, "the warehouse of this folder didn't publish it")
     for file in (published, warehouse):
-        for path in (file, file.with_name(file.name + ".wal")):
-            path.unlink(missing_ok=True)
+        remove_database(file)
 
 
 def _publish_runs_of_demo(connection: Connection, warehouse: Path) -> set[str]:

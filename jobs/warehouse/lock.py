@@ -90,6 +90,8 @@ class WarehouseLock:
     def release(self) -> None:
         """Give the lock back; a build that works on keeps it until the build has ended."""
         if self.file and not self.file.closed:
+            with suppress(OSError):
+                self.file.truncate(0)
             self.file.close()
 
     def descriptors(self) -> tuple[int, ...]:

@@ -1,11 +1,6 @@
 -- The tables that the jobs write. Each job has its own connection, and commits rows while it still works.
 create schema if not exists ml;
 
--- What came first is told by numbers, because a clock can be wrong, and can be set back. In the tables below,
--- `run_number`, `model_number` and `decision_number` are higher in later rows; models that one decision concerns have one
--- number. `newest_loaded_at`: the latest `loaded_at` of the events that the model could learn from. `model_number` of a
--- deletion: the highest number of a model then
-
 -- The vectors of texts: one row for each text, embedding model and number of dimensions. Equal texts are paid for once.
 -- `status`: ok; too_long (the text was too long for the model: it was cut, or `embedding` is null); or failed.
 -- `run_id`: key in ml.job_runs of the run that wrote the row.

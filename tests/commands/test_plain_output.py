@@ -72,11 +72,18 @@ def test_every_text_of_status_is_printed_without_control_characters(capsys):
         "damaged_models": [],
         "due_for_retraining": [],
         "published": {"file": bad, "published_at": None, "problem": bad},
+        "sizes": {
+            "warehouse": {"bytes": 1, "free_share": 0.0},
+            **{name: {"bytes": 0} for name in ("published", "logs", "checkpoints")},
+            "backups": {"bytes": 0, "copies": 0},
+            "set_aside": [{"file": bad, "bytes": 1}],
+            "tables": [{"table": bad, "rows": 1, "bytes": 1}],
+        },
     }
     print_status(state)
     said = capsys.readouterr().out
     assert "\x1b" not in said
-    assert said.count("[/b]") == 6
+    assert said.count("[/b]") == 7
 
 
 def connect_in_memory():
