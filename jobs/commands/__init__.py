@@ -1,4 +1,4 @@
-"""Commands that are no jobs (load, publish, forget, status, the demo shop), and the tables that commands print.
+"""Commands that are no jobs (load, forget, status, maintain, the demo shop), and the tables that commands print.
 
-May import ``nightly`` and every folder that ``nightly`` may import.
+May import ``publishing``, ``nightly`` and every folder that ``nightly`` may import.
 """

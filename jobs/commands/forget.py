@@ -13,8 +13,8 @@ from typing import Literal
 
 import duckdb
 
-from jobs.commands.publish import withdraw_visitors
 from jobs.errors import NextmartError, UsageError, redact
+from jobs.publishing.publish import withdraw_visitors
 from jobs.settings import Settings
 from jobs.warehouse.clock import now
 from jobs.warehouse.connection import SCHEMAS, Connection, connect, count_rows, quoted, transaction

@@ -68,7 +68,7 @@ def test_no_permission_names_the_folder(nextmart, monkeypatch):
     def refuse(*_, **__):
         raise PermissionError(errno.EACCES, "Permission denied", "/srv/shop/published.duckdb")
 
-    monkeypatch.setattr("jobs.cli.publish", refuse)
+    monkeypatch.setattr("jobs.cli.night_commands.publish", refuse)
     code, said = nextmart("publish")
     assert (code, said) == (1, f"nextmart: /srv/shop/published.duckdb: {os_error_text(OSError(errno.EACCES, ''))}\n")
 
@@ -79,7 +79,7 @@ def test_an_error_that_nobody_expected_shows_its_traceback_without_secrets(nextm
     def fail(*_, **__):
         raise ZeroDivisionError("sk-verysecret")
 
-    monkeypatch.setattr("jobs.cli.publish", fail)
+    monkeypatch.setattr("jobs.cli.night_commands.publish", fail)
     code, said = nextmart("publish")
     assert code == 1
     assert "Traceback" in said

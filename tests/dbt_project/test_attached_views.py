@@ -7,7 +7,7 @@ from pathlib import Path
 import duckdb
 from harness import Warehouse
 
-from jobs.commands.publish import publish
+from jobs.publishing.publish import publish
 from jobs.settings import Settings
 from jobs.warehouse.connection import connect
 from jobs.warehouse.extensions import load_extension

@@ -24,10 +24,10 @@ from fake_fine_tuning import BASE
 from fake_openai import KEY
 from werkzeug import Response
 
-from jobs.commands.publish import publish
 from jobs.files import project_folder
 from jobs.language_models.openai_model import REQUESTS_IN_FLIGHT
 from jobs.orchestration.run_job import run_job
+from jobs.publishing.publish import publish
 from jobs.settings import Settings, load_settings
 from jobs.warehouse.clock import now
 from jobs.warehouse.connection import connect, prepare_warehouse

@@ -9,9 +9,9 @@ import duckdb
 import pytest
 from public_tables import make_public_tables
 
-from jobs.commands import published_file
-from jobs.commands.publish import publish, withdraw_visitors
 from jobs.errors import NextmartError
+from jobs.publishing import published_file
+from jobs.publishing.publish import publish, withdraw_visitors
 from jobs.settings import Settings
 from jobs.warehouse.connection import connect, prepare_warehouse
 from jobs.warehouse.job_runs import job_run
@@ -98,7 +98,7 @@ def test_nobody_else_may_read_a_file_that_is_not_finished(shop, monkeypatch):
     modes = []
     give_access = published_file.give_access
     monkeypatch.setattr(
-        "jobs.commands.publish.give_access",
+        "jobs.publishing.publish.give_access",
         lambda file, access: (modes.append(oct(stat.S_IMODE(file.stat().st_mode))), give_access(file, access)),
     )
     before = os.umask(0o022)

@@ -4,8 +4,8 @@ from dataclasses import replace
 
 import pytest
 
-from jobs.commands.publication_totals import Differences, Totals
-from jobs.commands.shrink_rule import reasons_to_hold
+from jobs.publishing.publication_totals import Differences, Totals
+from jobs.publishing.shrink_rule import reasons_to_hold
 from jobs.settings import Settings
 
 LIVE = Totals(

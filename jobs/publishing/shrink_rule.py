@@ -4,7 +4,7 @@ Each loss is measured as a share of the live number. A loss of a few visitors or
 never too much, because a few are a large share of a small shop; but no number may fall to zero.
 """
 
-from jobs.commands.publication_totals import Differences, Totals
+from jobs.publishing.publication_totals import Differences, Totals
 from jobs.settings import Settings
 
 

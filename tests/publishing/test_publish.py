@@ -11,9 +11,9 @@ import duckdb
 import pytest
 from polling_reader import polling
 
-from jobs.commands import publish as publishing
-from jobs.commands.publish import publish, withdraw_visitors
 from jobs.errors import NextmartError
+from jobs.publishing import publish as publishing
+from jobs.publishing.publish import publish, withdraw_visitors
 from jobs.settings import Settings
 from jobs.warehouse.connection import connect, prepare_warehouse
 from jobs.warehouse.job_runs import job_run

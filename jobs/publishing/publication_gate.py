@@ -6,7 +6,9 @@ from typing import Any
 
 import duckdb
 
-from jobs.commands.publication_history import (
+from jobs.errors import NextmartError
+from jobs.progress import say
+from jobs.publishing.publication_history import (
     Outcome,
     Publication,
     deleted_events,
@@ -16,11 +18,9 @@ from jobs.commands.publication_history import (
     next_number,
     publication_change,
 )
-from jobs.commands.publication_totals import Differences, UnreadableError, compare_with_live, totals_of
-from jobs.commands.published_file import require_closed, without_logs_of_writers
-from jobs.commands.shrink_rule import reasons_to_hold
-from jobs.errors import NextmartError
-from jobs.progress import say
+from jobs.publishing.publication_totals import Differences, UnreadableError, compare_with_live, totals_of
+from jobs.publishing.published_file import require_closed, without_logs_of_writers
+from jobs.publishing.shrink_rule import reasons_to_hold
 from jobs.settings import Settings
 from jobs.warehouse.clock import now
 from jobs.warehouse.connection import Connection

@@ -9,7 +9,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any, Final, Literal
 
-from jobs.commands.publication_totals import Differences, Totals
+from jobs.publishing.publication_totals import Differences, Totals
 from jobs.warehouse.connection import Connection, quoted
 
 Outcome = Literal["published", "forced", "held"]

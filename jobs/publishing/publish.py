@@ -12,9 +12,11 @@ from typing import Any
 
 import duckdb
 
-from jobs.commands.publication_gate import judge_publication
-from jobs.commands.publication_history import PUBLIC_HISTORY, insert_change
-from jobs.commands.published_file import (
+from jobs.errors import NextmartError
+from jobs.files import fsync_folder, project_folder, remove_database
+from jobs.publishing.publication_gate import judge_publication
+from jobs.publishing.publication_history import PUBLIC_HISTORY, insert_change
+from jobs.publishing.published_file import (
     Access,
     access_of,
     give_access,
@@ -23,8 +25,6 @@ from jobs.commands.published_file import (
     unfinished_path,
     without_logs_of_writers,
 )
-from jobs.errors import NextmartError
-from jobs.files import fsync_folder, project_folder, remove_database
 from jobs.settings import Settings
 from jobs.warehouse.clock import now
 from jobs.warehouse.connection import SCHEMAS, Connection, count_rows, literal, quoted

@@ -1,0 +1,138 @@
+"""A whole night and its publication: `run`, `publish`, and `demo` on a shop of its own."""
+
+from contextlib import ExitStack
+from datetime import UTC, datetime, time
+from pathlib import Path
+from time import monotonic
+from typing import Annotated, Any
+
+import typer
+
+from jobs.cli.app import app
+from jobs.cli.opening import open_warehouse
+from jobs.cli.options import AllowShrink, Create, Json, Published, Verbose, WaitSeconds, Warehouse
+from jobs.cli.output import print_outcome
+from jobs.commands.demo_files import WORK_FOLDER, remove_earlier_demo
+from jobs.commands.demo_shop import DEMO_SETTINGS, make_shop
+from jobs.commands.maintain import maintain
+from jobs.commands.maintain import summary_lines as maintenance_lines
+from jobs.commands.terminal import print_recommendations
+from jobs.orchestration.dbt_build import dbt_build, published_counts
+from jobs.orchestration.settings_check import require_sound_settings
+from jobs.orchestration.torchrun import require_single_process
+from jobs.progress import say, stage_line
+from jobs.publishing.publish import publish
+from jobs.settings import Settings, load_settings
+from jobs.warehouse.dbt_tables import require_present_columns
+from jobs.warehouse.job_runs import job_run
+from jobs.warehouse.lock import SECONDS_FOR_READERS, lock_file, warehouse_lock
+from jobs.warehouse.missing import require_warehouse
+from jobs.warehouse.schema import full_refresh_reasons, record_full_refresh
+
+
+@app.command("run")
+def run_command(
+    full_refresh: Annotated[bool, typer.Option(help="Rebuild every incremental table from raw.")] = False,
+    create: Create = False,
+    allow_shrink: AllowShrink = False,
+    warehouse: Warehouse = None,
+    published: Published = None,
+    wait_seconds: WaitSeconds = None,
+    as_json: Json = False,
+    verbose: Verbose = False,
+) -> None:
+    """Build and test everything with dbt, jobs included, then publish."""
+    require_single_process()
+    settings = load_settings(warehouse=warehouse, published=published, wait_seconds=wait_seconds)
+    require_sound_settings(settings)
+    if not create:
+        require_warehouse(settings.warehouse, "; `nextmart run --create` makes an empty one at this path")
+    with warehouse_lock(settings.warehouse, settings.wait_seconds):
+        # opening the warehouse raises an error, before dbt starts, if a program has it open, or attaching fails
+        with open_warehouse(settings, settings.attach, create=create) as connection:
+            if not full_refresh:
+                require_present_columns(connection)
+                for reason in full_refresh_reasons(connection):
+                    say(f"WARN: {reason}; `nextmart run --full-refresh` builds them anew")
+        summary = _build_and_publish(settings, full_refresh=full_refresh, allow_shrink=allow_shrink, verbose=verbose)
+        for line in maintenance_lines(maintain(_patient(settings), at_night=True)):
+            say(line)
+    print_outcome(summary, f"published {settings.published}: {published_counts(summary)}", as_json)
+
+
+@app.command("publish")
+def publish_command(
+    allow_shrink: AllowShrink = False,
+    warehouse: Warehouse = None,
+    published: Published = None,
+    wait_seconds: WaitSeconds = None,
+    as_json: Json = False,
+) -> None:
+    """Swap in a verified copy of the public tables for readers."""
+    settings = load_settings(warehouse=warehouse, published=published, wait_seconds=wait_seconds)
+    summary = _publish(settings, allow_shrink=allow_shrink)
+    print_outcome(summary, f"published {settings.published}: {published_counts(summary)}", as_json)
+
+
+def _build_and_publish(
+    settings: Settings, *, full_refresh: bool = False, allow_shrink: bool = False, verbose: bool
+) -> dict[str, Any]:
+    """Build everything and publish it; a program that opens the warehouse in between is waited for."""
+    dbt_build(settings, ("--full-refresh",) if full_refresh else (), verbose=verbose)
+    if full_refresh:
+        with open_warehouse(_patient(settings), view_schemas=(), is_first_in_command=False) as connection:
+            record_full_refresh(connection)
+    return _publish(_patient(settings), allow_shrink=allow_shrink, is_first_in_command=False)
+
+
+def _patient(settings: Settings) -> Settings:
+    """Return settings for a run that has begun, which must not fail because a program has the warehouse open."""
+    return settings.model_copy(update={"wait_seconds": max(settings.wait_seconds, SECONDS_FOR_READERS)})
+
+
+def _publish(settings: Settings, *, allow_shrink: bool = False, is_first_in_command: bool = True) -> dict[str, Any]:
+    started_at = monotonic()
+    with (
+        open_warehouse(
+            settings, view_schemas=("recommendations",), is_first_in_command=is_first_in_command
+        ) as connection,
+        job_run(connection, "publish") as run_record,
+    ):
+        publish(connection, settings, run_record, allow_shrink=allow_shrink)
+    say(stage_line("publish", f"{run_record.rows_out:,} rows, verified", monotonic() - started_at))
+    return run_record.summary()
+
+
+@app.command("demo")
+def demo_command(
+    visitors: Annotated[int, typer.Option(min=20)] = 1000,
+    items: Annotated[int, typer.Option(min=50)] = 1500,
+    seed: int = 0,
+    until: Annotated[
+        datetime | None, typer.Option(help="End of the shop's history (UTC).", show_default="today")
+    ] = None,
+    folder: Annotated[Path, typer.Option(help="Where the demo's two files go.")] = Path("demo"),
+    as_json: Json = False,
+    verbose: Verbose = False,
+) -> None:
+    """Make a small shop, run everything on it, and print recommendations."""
+    require_single_process()
+    end = (until or datetime.combine(datetime.now(UTC).date(), time())).replace(tzinfo=UTC)
+    settings = load_settings(
+        warehouse=folder / "warehouse.duckdb",
+        published=folder / "published.duckdb",
+        work_folder=folder / WORK_FOLDER,
+        **DEMO_SETTINGS,
+    )
+    with ExitStack() as turn:
+        if lock_file(settings.warehouse).exists():  # else nobody has it, and a refused demo leaves none
+            turn.enter_context(warehouse_lock(settings.warehouse))
+        remove_earlier_demo(settings.warehouse, settings.published)
+        turn.enter_context(warehouse_lock(settings.warehouse))
+        with open_warehouse(settings, create=True) as connection, job_run(connection, "demo"):
+            make_shop(connection, visitor_count=visitors, item_count=items, seed=seed, history_end=end)
+        summary = _build_and_publish(settings, verbose=verbose)
+    if as_json:
+        print_outcome(summary, "", as_json)
+    else:
+        print_recommendations(settings.published, settings.warehouse)

@@ -1,0 +1,122 @@
+"""The warehouse between nights: `status`, `forget`, `maintain`, `backup` and `restore`."""
+
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from jobs.cli.app import app
+from jobs.cli.opening import open_warehouse
+from jobs.cli.options import Json, Published, WaitSeconds, Warehouse
+from jobs.cli.output import print_outcome
+from jobs.commands.forget import Person, forget
+from jobs.commands.forgotten_copies import forget_in_copies
+from jobs.commands.maintain import back_up, maintain
+from jobs.commands.maintain import summary_lines as maintenance_lines
+from jobs.commands.restore import list_of_copies, restore
+from jobs.commands.status import status
+from jobs.commands.terminal import print_status
+from jobs.errors import NextmartError, redact
+from jobs.progress import say
+from jobs.settings import load_settings
+from jobs.warehouse.attached import attach_needed
+from jobs.warehouse.connection import connect
+from jobs.warehouse.job_runs import job_run
+from jobs.warehouse.lock import warehouse_lock
+from jobs.warehouse.missing import require_warehouse
+from jobs.warehouse.schema import require_present_version
+
+
+@app.command("forget")
+def forget_command(
+    visitor: Annotated[str | None, typer.Option(help="A visitor_id.", show_default=False)] = None,
+    user: Annotated[
+        str | None, typer.Option(help="A user_id; events without a login on their devices go too.", show_default=False)
+    ] = None,
+    warehouse: Warehouse = None,
+    published: Published = None,
+    wait_seconds: WaitSeconds = None,
+    as_json: Json = False,
+) -> None:
+    """Delete all that is kept of one person, in the warehouse and in the published file."""
+    person = Person.from_ids(visitor, user)
+    settings = load_settings(warehouse=warehouse, published=published, wait_seconds=wait_seconds)
+    with warehouse_lock(settings.warehouse, settings.wait_seconds):
+        with open_warehouse(settings) as connection, job_run(connection, "forget") as run_record:
+            visitors = forget(connection, settings, person, run_record)
+        copies = forget_in_copies(settings, person, visitors)
+    deleted, due = run_record.detail["deleted"], run_record.detail["due_for_retraining"]
+    rows = [f"{count:,} of {table}" for table, count in deleted.items() if count]
+    rows += [f"{run_record.detail['published']:,} published"] if run_record.detail["published"] else []
+    lines = [f"forgotten, in rows: {', '.join(rows)}" if rows else f"nothing is kept of this {person.scope}"]
+    lines += [f"due for retraining, which the next `nextmart run` does: {', '.join(due)}"] if rows and due else []
+    if rows and (out_of_reach := run_record.detail["out_of_reach"]):
+        lines.append(f"out of reach, delete it at the service: {', '.join(out_of_reach)}")
+    if problem := run_record.detail["published_problem"]:
+        lines.append(f"{settings.published} can't be read, and may still hold the {person.scope}: {problem}")
+        lines.append("`nextmart publish` writes the file anew")
+    print_outcome({**run_record.summary(), "copies": copies.summary()}, "\n".join([*lines, *copies.lines()]), as_json)
+    if problem or copies.still_held:
+        sys.exit(1)
+
+
+@app.command("maintain")
+def maintain_command(warehouse: Warehouse = None, wait_seconds: WaitSeconds = None, as_json: Json = False) -> None:
+    """Upgrade the warehouse, delete what is past retention, compact the file if much is free, take a copy if set."""
+    settings = load_settings(warehouse=warehouse, wait_seconds=wait_seconds)
+    require_warehouse(settings.warehouse)
+    with warehouse_lock(settings.warehouse, settings.wait_seconds):
+        summary = maintain(settings)
+    print_outcome(summary, "\n".join(maintenance_lines(summary)) or "nothing is to be done", as_json)
+
+
+@app.command("backup")
+def backup_command(warehouse: Warehouse = None, wait_seconds: WaitSeconds = None, as_json: Json = False) -> None:
+    """Take a copy of the warehouse now, and verify it row by row."""
+    settings = load_settings(warehouse=warehouse, wait_seconds=wait_seconds)
+    require_warehouse(settings.warehouse)
+    with warehouse_lock(settings.warehouse, settings.wait_seconds):
+        backup = back_up(settings)
+    summary = {"file": str(backup.path), "bytes": backup.bytes}
+    print_outcome(summary, f"copied and verified: {backup.path}, {backup.bytes / 1e6:,.1f} MB", as_json)
+
+
+@app.command("restore")
+def restore_command(
+    copy: Annotated[Path | None, typer.Argument(help="The copy; the newest good one by default.")] = None,
+    list_copies: Annotated[bool, typer.Option("--list", help="List the copies, and restore none.")] = False,
+    warehouse: Warehouse = None,
+    as_json: Json = False,
+) -> None:
+    """Put a copy in the place of the warehouse, which is kept beside it."""
+    settings = load_settings(warehouse=warehouse)
+    if list_copies:
+        summary, text = list_of_copies(settings)
+    else:
+        with warehouse_lock(settings.warehouse, settings.wait_seconds):
+            summary, text = restore(settings, copy)
+    print_outcome(summary, text, as_json)
+
+
+@app.command("status")
+def status_command(
+    warehouse: Warehouse = None, published: Published = None, wait_seconds: WaitSeconds = None, as_json: Json = False
+) -> None:
+    """Show counts, the last run of each job, the live model and what is published."""
+    settings = load_settings(warehouse=warehouse, published=published, wait_seconds=wait_seconds)
+    require_warehouse(settings.warehouse)
+    connection = connect(settings.warehouse, read_only=True, wait_seconds=settings.wait_seconds)
+    try:
+        require_present_version(connection)
+        try:
+            attach_needed(connection, settings.attach)
+        except NextmartError as error:  # the state is shown without the tables that read the unreachable database
+            say(f"WARN: {redact(str(error))}")
+        state = status(connection, settings)
+    finally:
+        connection.close()
+    if as_json:
+        print_outcome(state, "", as_json)
+    else:
+        print_status(state)
