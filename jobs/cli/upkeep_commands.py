@@ -42,6 +42,7 @@ def forget_command(
     """Delete all that is kept of one person, in the warehouse and in the published file."""
     person = Person.from_ids(visitor, user)
     settings = load_settings(warehouse=warehouse, published=published, wait_seconds=wait_seconds)
+    require_warehouse(settings.warehouse)
     with warehouse_lock(settings.warehouse, settings.wait_seconds):
         with open_warehouse(settings) as connection, job_run(connection, "forget") as run_record:
             visitors = forget(connection, settings, person, run_record)

@@ -8,7 +8,7 @@ import pytest
 from public_tables import make_public_tables
 from test_load import EVENTS, Shell
 
-from jobs import cli
+from jobs.cli import night_commands
 from jobs.warehouse.connection import connect
 
 DEMO = ("demo", "--visitors", "20", "--items", "50", "--until", "2025-01-01", "--folder", ".")
@@ -17,8 +17,8 @@ DEMO = ("demo", "--visitors", "20", "--items", "50", "--until", "2025-01-01", "-
 @pytest.fixture
 def shell(tmp_path, monkeypatch, capsys) -> Shell:
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(cli, "dbt_build", build)
-    monkeypatch.setattr(cli, "print_recommendations", lambda published, warehouse: None)
+    monkeypatch.setattr(night_commands, "dbt_build", build)
+    monkeypatch.setattr(night_commands, "print_recommendations", lambda published, warehouse: None)
     return Shell(tmp_path, monkeypatch, capsys)
 
 
@@ -49,7 +49,7 @@ def test_a_real_warehouse_stays(shell):
 
 def test_what_a_real_warehouse_published_stays(shell):
     load_a_shop(shell, "elsewhere.duckdb")
-    build(cli.load_settings(warehouse="elsewhere.duckdb"))
+    build(night_commands.load_settings(warehouse="elsewhere.duckdb"))
     assert shell("publish", "--warehouse", "elsewhere.duckdb")[0] == 0
     before = contents(shell)
     code, said = shell(*DEMO)
@@ -88,7 +88,7 @@ def test_a_demo_that_was_killed_before_its_shop_was_made_is_made_anew(shell, mon
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patch:
-        patch.setattr(cli, "make_shop", die)
+        patch.setattr(night_commands, "make_shop", die)
         assert shell(*DEMO)[0] == 130
     connect(shell.folder / "warehouse.duckdb").close()
     code, said = shell(*DEMO)

@@ -3,7 +3,7 @@
 import pytest
 from test_load import EVENTS, Shell
 
-from jobs import cli
+from jobs.cli import night_commands
 
 COMMANDS = (
     ("run",), ("publish",), ("embed",), ("train",), ("evaluate",), ("recommend",), ("status",), ("pin", "some-model"),
@@ -21,7 +21,9 @@ def shell(tmp_path, monkeypatch, capsys) -> Shell:
 def builds(monkeypatch) -> list[str]:
     """The warehouses that were built, instead of building them."""
     found: list[str] = []
-    monkeypatch.setattr(cli, "dbt_build", lambda settings, *arguments, **options: found.append(str(settings.warehouse)))
+    monkeypatch.setattr(
+        night_commands, "dbt_build", lambda settings, *arguments, **options: found.append(str(settings.warehouse))
+    )
     return found
 
 

@@ -8,7 +8,7 @@ import threading
 import pytest
 from holders import COMMAND, READER, held_by
 
-from jobs import cli
+from jobs.cli import load_commands, main
 from jobs.warehouse.connection import connect, prepare_warehouse
 
 WRITING = [
@@ -40,7 +40,7 @@ def command(tmp_path, monkeypatch, capsys):
     def run(*arguments: str) -> tuple[int, str]:
         monkeypatch.setattr(sys, "argv", ["nextmart", *arguments])
         with pytest.raises(SystemExit) as exit_:
-            cli.main()
+            main()
         return exit_.value.code or 0, capsys.readouterr().err
 
     run.warehouse = tmp_path / "warehouse.duckdb"
@@ -79,7 +79,7 @@ def test_a_signal_in_a_query_ends_the_command_with_its_own_code(command, monkeyp
         threading.Timer(0.2, os.kill, (os.getpid(), number)).start()
         connection.execute("select count(*) from range(4000000000) as a (i) where i % 7 = 3")
 
-    monkeypatch.setattr(cli, "load", endless)
+    monkeypatch.setattr(load_commands, "load", endless)
     code, said = command("load", "--events", "events.csv")
     assert code == exit_code
     assert f"interrupted by {source}; what was committed stays" in said

@@ -168,7 +168,7 @@ def test_a_forgotten_person_is_no_shrink(shop):
     everybody = [f"v{number}" for number in range(8)]
     assert withdraw_visitors(shop.connection, shop.published, everybody) > 0
     shop.connection.execute(
-        "insert into ml.deletions values ('d', ?, 'visitor', 1, 95, 95, 8, 40, 40, ?)", [datetime.now(UTC)] * 2
+        "insert into ml.deletions values ('d', ?, 'visitor', 1, 95, 95, 8, 40, 40, ?, null)", [datetime.now(UTC)] * 2
     )
     shop.night(visitors=0, popularity=5.0)
     assert shop.history() == [("published", 8, None), ("published", 0, 0)]
