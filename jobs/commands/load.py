@@ -75,7 +75,7 @@ def _load_in(
     scope : function
         Begins the transaction, and ends it after a ``with`` block.
     """
-    said: set[str] = set()
+    said: set[tuple[str, str]] = set()
     try:
         with ExitStack() as copies:
             news, batches = _read_sources(connection, sources, rules, said, copies)
@@ -94,7 +94,7 @@ def _append(
     batches: Sequence[Batch],
     run_record: JobRun,
     rules: LoadRules,
-    said: set[str],
+    said: set[tuple[str, str]],
 ) -> list[SourceReport]:
     """Append the new rows to the raw tables, record the loaded files of feeds, and fill the run's record."""
     reports = _append_batches(connection, batches, run_record, rules, said)
@@ -137,14 +137,14 @@ def _read_sources(
     connection: Connection,
     sources: Sequence[SourceFiles | Feed],
     rules: LoadRules,
-    said: set[str],
+    said: set[tuple[str, str]],
     copies: ExitStack | None = None,
 ) -> tuple[list[FeedNews], list[Batch]]:
     """Read the files of all sources into temporary tables, and print notes and warnings about their rows.
 
     Parameters
     ----------
-    said : set of str
+    said : set of (table, text)
         What people were told already.
     copies : ExitStack, optional
         If given, rows of large files of events stay in the files, whose copies this stack keeps, until they are
@@ -222,7 +222,7 @@ def _require_new_rows(news: FeedNews, *, has_rows: bool) -> None:
 
 
 def _append_batches(
-    connection: Connection, batches: Sequence[Batch], run_record: JobRun, rules: LoadRules, said: set[str]
+    connection: Connection, batches: Sequence[Batch], run_record: JobRun, rules: LoadRules, said: set[tuple[str, str]]
 ) -> list[SourceReport]:
     """Append the new rows of batches to the raw tables, fill the run's record, and return a report for each source."""
     staging = staging_rules(rules.dbt_vars)
@@ -261,7 +261,7 @@ def _append_batches(
 
 
 def _with_waiting_rows(
-    connection: Connection, batch: Batch, rules: LoadRules, loaded_at: datetime, said: set[str]
+    connection: Connection, batch: Batch, rules: LoadRules, loaded_at: datetime, said: set[tuple[str, str]]
 ) -> Batch:
     """Append the rows of a batch that are still in their files, and return the batch with what is known of them then.
 

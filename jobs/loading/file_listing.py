@@ -156,7 +156,7 @@ def files_inside(folder: str) -> list[str]:
             if entry.is_dir():
                 (links if entry.is_symlink() else folders).append(entry.path)
             elif entry.is_file():
-                files.append(entry.path)
+                files.append(str(Path(entry.path)))  # without a leading ./
     return files
 
 

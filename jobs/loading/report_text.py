@@ -4,7 +4,7 @@ from collections.abc import Iterable, Mapping
 
 from jobs.loading.attributes import Attributes
 from jobs.loading.source_report import ColumnReport, ItemMatches, NearMiss, SourceReport
-from jobs.progress import printable
+from jobs.progress import on_one_line
 
 GOOD_SHARE = 0.9
 """The least share of usable values (times, ids, prices, ...) in a column for which the user is not warned."""
@@ -38,7 +38,7 @@ def report_lines(report: SourceReport) -> list[str]:
         lines.append(
             ("sample", f"shares, times and days are those of {report.measured_rows:,} of {report.rows:,} rows")
         )
-    return [f"  {title:<10}{printable(text)}" for title, text in lines]
+    return [f"  {title:<10}{on_one_line(text)}" for title, text in lines]
 
 
 def report_warnings(report: SourceReport) -> list[str]:
@@ -60,7 +60,7 @@ def report_warnings(report: SourceReport) -> list[str]:
         warnings.append(f"only {_match_text(items)}")
     if report.visitors_with_events == 0:
         warnings.append("none of them has an event: are their ids those that events have as visitor_id?")
-    return [printable(f"{report.table}: {text}") for text in warnings]
+    return [on_one_line(f"{report.table}: {text}") for text in warnings]
 
 
 def share_text(part: int, total: int) -> str:

@@ -134,11 +134,14 @@ def test_files_of_presets_are_recognised(shell):
     events = {
         "ga4.json": "ga4", "segment.jsonl": "segment", "segment_warehouse.csv": "segment",
         "segment_product_viewed.csv": "segment", "snowplow.tsv": "snowplow", "shopify_orders.csv": "shopify_orders",
-        "woocommerce_orders.json": "woocommerce_orders", "ratings.csv": "movielens", "ratings.dat": "movielens",
+        "woocommerce_orders.json": "woocommerce_orders", "woocommerce_orders_lines.csv": "woocommerce_orders",
+        "woocommerce_orders_rows.csv": "woocommerce_orders", "woocommerce_orders_wide.csv": "woocommerce_orders",
+        "ratings.csv": "movielens", "ratings.dat": "movielens",
         "u.data": "movielens", "ml.inter": "recbole",
     }  # fmt: skip
     items = {
-        "shopify_products.csv": "shopify_orders", "woocommerce_products.csv": "woocommerce_orders",
+        "shopify_products.csv": "shopify_orders", "shopify_products_renamed.csv": "shopify_orders",
+        "woocommerce_products.csv": "woocommerce_orders",
         "woocommerce_products.json": "woocommerce_orders", "movies.csv": "movielens", "movies.dat": "movielens",
         "u.item": "movielens", "ml.item": "recbole",
     }  # fmt: skip

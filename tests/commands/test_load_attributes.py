@@ -202,6 +202,7 @@ def test_an_old_warehouse_gets_the_column(load):
     with connect(load.folder / "warehouse.duckdb") as connection:
         prepare_warehouse(connection)
         connection.execute("alter table raw.items drop column attributes; drop table raw.visitors")
+        connection.execute("drop table ml.schema_versions")
         connection.execute("insert into raw.items by name select 'a' as item_id, 'Lamp' as title, now() as loaded_at")
     load.items("item_id,title\na,Lamp\n")
     assert load.newest() == {"a": None}

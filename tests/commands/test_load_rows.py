@@ -449,9 +449,12 @@ def test_the_longest_session_of_the_tracker_is_a_setting_and_null_words_are_nobo
     [
         ('event_identity = ["item_id"]', 'use ["event_id"] or ["event_id", "item_id"] (got [\'item_id\'])'),
         ('event_identity = ["item_id", "event_id"]', 'use ["event_id"] or ["event_id", "item_id"]'),
-        ('event_identity = "event_id"', 'use ["event_id"] or ["event_id", "item_id"] (got \'event_id\')'),
-        ("max_source_session_hours = 0", "'max_source_session_hours': Input should be greater than 0 (got 0)"),
-        ('max_source_session_hours = "a day"', "'max_source_session_hours': Input should be a valid number"),
+        (
+            'event_identity = "event_id"',
+            "'vars.event_identity': Input should be a valid list (got 'event_id'); allowed",
+        ),
+        ("max_source_session_hours = 0", "'vars.max_source_session_hours': Input should be greater than 0 (got 0)"),
+        ('max_source_session_hours = "a day"', "'vars.max_source_session_hours': Input should be a valid number"),
     ],
 )
 @pytest.mark.parametrize("command", [["run"], ["load", "--events", "e.csv"]], ids=["run", "load"])

@@ -172,7 +172,7 @@ def test_copies_that_hold_a_forgotten_person_make_room_for_a_new_one(settings):
 
 
 def test_copies_are_named_when_no_new_one_can_be_taken(settings, monkeypatch):
-    def fail(settings, wait_seconds):
+    def fail(settings):
         raise NextmartError("no space")
 
     settings = settings.model_copy(update={"backups_kept": 1})

@@ -165,7 +165,7 @@ def test_an_old_backlog_warns(shop):
 
 def test_an_unknown_model_is_refused_by_name(shop):
     with pytest.raises(
-        AssertionError, match="embedding_model: 'ada' is none of embedding_models: all-MiniLM-L6-v2, text"
+        AssertionError, match="embedding_model 'ada' is none of embedding_models: known: all-MiniLM-L6-v2, text"
     ):
         build(shop, "--vars", "{embedding_model: ada}")
 

@@ -341,9 +341,9 @@ def test_a_run_that_ends_early_says_why_and_that_it_did(nextmart, service, tmp_p
     assert code == 1
     assert "embed ended early; the vectors that exist will do meanwhile: the quota of OPENAI_API_KEY" in said
     assert json.loads(out)["status"] == "incomplete"
-    code, _, said = nextmart("embed")
+    code, out, _ = nextmart("embed")
     assert code == 1
-    assert "embed: incomplete: 0 of 1 texts embedded with fake" in said
+    assert "embed: incomplete: 0 of 1 texts embedded with fake" in out
 
 
 def test_money_that_does_not_suffice_ends_a_run_early_too(nextmart, service):

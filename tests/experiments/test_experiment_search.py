@@ -284,7 +284,7 @@ def test_searches_and_runs_spend_from_one_purse(tiny, tmp_path, monkeypatch):
         fit(model, *arguments)
 
     for module in (trials, runner):
-        monkeypatch.setattr(module, "make", noting)
+        monkeypatch.setattr(module, "make_model", noting)
     monkeypatch.setattr(VSKNN, "fit", spending)
     with job_run(tiny, "experiment") as record:
         experiment(tiny, tiny_shop.settings(tmp_path), record, spec(1, models=[{"family": "vsknn"}]), tmp_path / "out")

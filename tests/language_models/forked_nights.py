@@ -31,6 +31,7 @@ def night(folder: str) -> None:
     signal.alarm(60)
     os.chdir(folder)
     os.dup2(os.open("said", os.O_CREAT | os.O_WRONLY | os.O_APPEND), 2)
+    os.dup2(2, 1)  # the parent tells of processes on stdout
     fine_tuning.POLL_SECONDS, retrying_client.PATIENCE = 0.01, 5.0
     for command in COMMANDS:
         with urlopen(f"{os.environ['OPENAI_BASE_URL']}/begins/{command}"):
