@@ -12,7 +12,7 @@ import numpy as np
 import torch
 
 from benchmarks.timing import best_of, report
-from jobs.core.topk import ITEM_CHUNK, QUERY_CHUNK, Floats, process_in_chunks, top_k
+from jobs.core.topk import ITEM_CHUNK, QUERY_CHUNK, Floats, run_chunks_in_threads, top_k
 
 Found = tuple[Floats, np.ndarray] | None
 OURS = "jobs.core.topk"
@@ -29,7 +29,7 @@ def product(queries: torch.Tensor, items: torch.Tensor) -> None:
 
 def product_by_workers(queries: torch.Tensor, items: torch.Tensor, threads: int) -> None:
     """Compute the matrix product in the chunks of ``top_k``, one thread for each chunk of queries."""
-    process_in_chunks(lambda start, stop: product(queries[start:stop], items), len(queries), QUERY_CHUNK, threads)
+    run_chunks_in_threads(lambda start, stop: product(queries[start:stop], items), len(queries), QUERY_CHUNK, threads)
 
 
 def by_faiss(queries: Floats, items: Floats, k: int, threads: int) -> Callable[[], Found] | None:

@@ -2,7 +2,7 @@
 
 import errno
 
-LONGEST_NAME = 120
+NAME_LENGTH_SHOWN = 120
 """The longest file name, in characters, that a message shows in full."""
 
 _REASONS = {
@@ -29,4 +29,8 @@ def os_error_text(error: OSError) -> str:
 
 
 def _shortened(name: str) -> str:
-    return name if len(name) <= LONGEST_NAME else f"{name[: LONGEST_NAME // 2]}…{name[-LONGEST_NAME // 2 :]}"
+    return (
+        name
+        if len(name) <= NAME_LENGTH_SHOWN
+        else f"{name[: NAME_LENGTH_SHOWN // 2]}…{name[-NAME_LENGTH_SHOWN // 2 :]}"
+    )

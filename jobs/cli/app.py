@@ -15,7 +15,7 @@ from jobs.interruption import Interruption, interruptible
 from jobs.progress import report
 
 
-class Commands(TyperGroup):
+class InterruptibleCommands(TyperGroup):
     """The commands; Ctrl-C and SIGTERM end each of them with a message, and an exit code of the signal."""
 
     def invoke(self, ctx: typer.Context) -> Any:  # type: ignore[override]
@@ -33,7 +33,7 @@ class Commands(TyperGroup):
 
 
 app = typer.Typer(
-    cls=Commands,
+    cls=InterruptibleCommands,
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,

@@ -11,7 +11,7 @@ from jobs.cli.opening import open_warehouse
 from jobs.cli.options import Json, Published, WaitSeconds, Warehouse
 from jobs.cli.output import print_outcome
 from jobs.commands.forget import Person, forget
-from jobs.commands.forgotten_copies import forget_in_copies
+from jobs.commands.forgotten_copies import delete_copies_holding_person
 from jobs.commands.maintain import back_up, maintain
 from jobs.commands.maintain import summary_lines as maintenance_lines
 from jobs.commands.restore import list_of_copies, restore
@@ -46,7 +46,7 @@ def forget_command(
     with warehouse_lock(settings.warehouse, settings.wait_seconds):
         with open_warehouse(settings) as connection, job_run(connection, "forget") as run_record:
             visitors = forget(connection, settings, person, run_record)
-        copies = forget_in_copies(settings, person, visitors)
+        copies = delete_copies_holding_person(settings, person, visitors)
     deleted, due = run_record.detail["deleted"], run_record.detail["due_for_retraining"]
     rows = [f"{count:,} of {table}" for table, count in deleted.items() if count]
     rows += [f"{run_record.detail['published']:,} published"] if run_record.detail["published"] else []

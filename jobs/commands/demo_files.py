@@ -17,7 +17,7 @@ WORK_FOLDER: Final = ".nextmart-demo"
 """The name of a demo's work folder; a real shop in the same folder has a work folder of another name."""
 
 HAS_LOADED_ROWS: Final = """
-    -- All rows of a demo have the same loaded_at
+    -- All rows of a demo have the same loaded_at; a second one shows that the user has loaded rows too
     select count(distinct loaded_at) > 1
     from (
         select loaded_at from raw.events

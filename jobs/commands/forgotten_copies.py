@@ -69,7 +69,7 @@ class ForgottenCopies:
         return lines + [f"WARN: delete it by hand: {text}" for text in self.still_held]
 
 
-def forget_in_copies(settings: Settings, person: Person, visitors: list[str]) -> ForgottenCopies:
+def delete_copies_holding_person(settings: Settings, person: Person, visitors: list[str]) -> ForgottenCopies:
     """Delete the backup copies that hold data of a person whom the warehouse itself has already forgotten.
 
     Parameters

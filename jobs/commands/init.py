@@ -110,7 +110,9 @@ def propose(paths: Iterable[str]) -> InitProposal:
         problems = [re.sub(r"[.;]?\s*[Nn]othing was loaded[.]?$", "", problem) for problem in problems]
         if not feeds:
             raise NextmartError("none of the files can be read:\n" + "\n".join(problems))
-        feeds = _with_trials(connection, _with_item_feeds(connection, _with_shared_item_column(feeds)), variables)
+        feeds = _with_trials(
+            connection, _with_missing_item_feeds(connection, _with_shared_item_column(feeds)), variables
+        )
     settings = tuple(propose_settings(feeds.values()))
     return InitProposal(settings_text(feeds, settings, problems), feeds, settings, tuple(problems))
 
@@ -140,7 +142,7 @@ def _with_shared_item_column(feeds: dict[str, FeedProposal]) -> dict[str, FeedPr
     return shared
 
 
-def _with_item_feeds(connection: Connection, feeds: dict[str, FeedProposal]) -> dict[str, FeedProposal]:
+def _with_missing_item_feeds(connection: Connection, feeds: dict[str, FeedProposal]) -> dict[str, FeedProposal]:
     """Return the feeds, items first; if no file lists items, feeds of items from the files of events are added."""
     if not any(feed.kind == "items" for feed in feeds.values()):
         made = {

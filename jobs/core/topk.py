@@ -96,11 +96,13 @@ def top_k(
             positions if allowed_items is None else np.where(positions < 0, -1, allowed_items[positions])
         )
 
-    process_in_chunks(search_chunk, n, query_chunk, torch.get_num_threads() if queries.device.type == "cpu" else 1)
+    run_chunks_in_threads(search_chunk, n, query_chunk, torch.get_num_threads() if queries.device.type == "cpu" else 1)
     return scores, indices
 
 
-def process_in_chunks(process_chunk: Callable[[int, int], None], row_count: int, chunk_size: int, threads: int) -> None:
+def run_chunks_in_threads(
+    process_chunk: Callable[[int, int], None], row_count: int, chunk_size: int, threads: int
+) -> None:
     """Split ``row_count`` rows into chunks, and call ``process_chunk(start, stop)`` for each, in parallel threads.
 
     In each of up to ``threads`` parallel threads, PyTorch uses one thread: threads that work on separate chunks never

@@ -79,7 +79,7 @@ def column_values(source: SourceFiles, column_names: Iterable[str]) -> dict[str,
 
 
 def mapped_expressions(source: SourceFiles, column_names: Iterable[str]) -> dict[str, str]:
-    """Return the user's SQL expressions for a source: option on the command line -> expression.
+    """Return a source's SQL expressions by their option, such as ``--map price=`` or ``--where-events``.
 
     A right side of ``--map`` that is the name of a file's column is no expression, even if SQL would need quotes for
     it.

@@ -195,7 +195,7 @@ def _wrong_times_text(report: SourceReport, text_before: str = "") -> str:
 
 
 def _match_text(items: ItemMatches) -> str:
-    """Return how many events are on items of the catalogue, which items it lacks, and what would make them match."""
+    """Return as text the share of events on items of the catalogue, the other ids, and which respelling would match."""
     if not items.has_catalogue:
         return "there is no catalogue yet"
     text = f"{share_text(items.known_rows, items.rows)} of the events are on items of the catalogue"

@@ -55,7 +55,7 @@ def judge_publication(
     new = totals_of(copy)
     reasons = []
     if live:
-        compared = _without_deleted_events(connection, live, settings)
+        compared = _without_deleted_popularity(connection, live, settings)
         reasons = reasons_to_hold(compared.totals, new, differences, settings)
     elif problem:
         reasons = [problem]
@@ -112,7 +112,7 @@ def _live_publication(
     return Publication(live.run_id, live.published_at, live.totals), live.differences, None
 
 
-def _without_deleted_events(connection: Connection, live: Publication, settings: Settings) -> Publication:
+def _without_deleted_popularity(connection: Connection, live: Publication, settings: Settings) -> Publication:
     """Subtract from the live popularity the most that events deleted by ``nextmart forget`` can have added to it."""
     weights = settings.merged_vars()["event_weights"]
     deleted = deleted_events(connection, live.published_at) * max([1.0, *weights.values()])

@@ -59,7 +59,7 @@ def _fall(counted: str, live: float, new: float, limit: tuple[str, float], few: 
 
 
 def _too_many_gone(live: Totals, differences: Differences, few: float, settings: Settings) -> list[str]:
-    """Return in words that too many visitors lost their lists, though others got some; empty if they did not."""
+    """Return the reason, in words, if too many visitors lost their lists, even if others got some; else no reason."""
     gone = differences.gone_visitors / max(live.visitors, 1)
     if gone <= max(settings.max_gone_visitors_share, few):
         return []
@@ -70,7 +70,7 @@ def _too_many_gone(live: Totals, differences: Differences, few: float, settings:
 
 
 def _too_little_overlap(differences: Differences, settings: Settings) -> list[str]:
-    """Return in words that old and new lists have too little in common; empty if they have enough."""
+    """Return the reason, in words, if old and new lists have too little in common; else an empty list."""
     overlap = differences.mean_list_overlap
     if overlap is None or overlap >= settings.min_list_overlap:
         return []

@@ -6,7 +6,7 @@ import pytest
 
 from jobs.commands import maintain as maintain_module
 from jobs.commands.forget import Person
-from jobs.commands.forgotten_copies import forget_in_copies
+from jobs.commands.forgotten_copies import delete_copies_holding_person
 from jobs.commands.maintain import maintain
 from jobs.commands.restore import restore
 from jobs.commands.sizes import read_sizes, size_lines
@@ -162,12 +162,12 @@ def test_copies_that_hold_a_forgotten_person_make_room_for_a_new_one(settings):
     maintain(settings)
     with connect(settings.warehouse) as connection:
         connection.execute("delete from raw.events where visitor_id = 'ann'")
-    outcome = forget_in_copies(settings, Person("visitor", "ann"), ["ann"])
+    outcome = delete_copies_holding_person(settings, Person("visitor", "ann"), ["ann"])
     [left] = list_backups(settings.backup_folder, settings.warehouse)
     assert [path.name for path in outcome.deleted] == ["warehouse.000001.duckdb"]
     assert (left.path, outcome.still_held) == (outcome.new_copy, [])
     # a copy without the person stays
-    assert forget_in_copies(settings, Person("visitor", "ann"), ["ann"]).deleted == []
+    assert delete_copies_holding_person(settings, Person("visitor", "ann"), ["ann"]).deleted == []
     assert list_backups(settings.backup_folder, settings.warehouse) == [left]
 
 
@@ -179,7 +179,7 @@ def test_copies_are_named_when_no_new_one_can_be_taken(settings, monkeypatch):
     maintain(settings)
     [copy] = list_backups(settings.backup_folder, settings.warehouse)
     monkeypatch.setattr("jobs.commands.forgotten_copies.back_up", fail)
-    outcome = forget_in_copies(settings, Person("visitor", "ann"), ["ann"])
+    outcome = delete_copies_holding_person(settings, Person("visitor", "ann"), ["ann"])
     assert outcome.still_held == [f"{copy.path} holds this person, and no new copy could be taken: no space"]
     assert copy.path.exists()
 
@@ -193,7 +193,7 @@ def test_a_warehouse_that_was_set_aside_is_named_if_it_holds_the_person_or_cant_
     with connect(settings.warehouse) as connection:
         connection.execute("delete from raw.events where visitor_id = 'ann'")
     shutil.copy(settings.warehouse, other)
-    outcome = forget_in_copies(settings, Person("visitor", "ann"), ["ann"])
+    outcome = delete_copies_holding_person(settings, Person("visitor", "ann"), ["ann"])
     assert outcome.still_held == [
         f"{torn} is damaged, and may hold this person", f"{aside} holds this person: a copy has replaced it"
     ]  # fmt: skip

@@ -8,7 +8,7 @@
     post_hook="delete from {{ this }} where event_count = 0"
 ) }}
 
-with reassigned_events as (
+with events_of_changed_sessions as (
     -- the events of all changed sessions; the sessions are complete, because session_items rewrites whole visits
     select *
     from {{ ref('session_items') }}
@@ -32,7 +32,7 @@ counted_sessions as (
         max(cut_reason) as cut_reason,
         min(bot_reason) as bot_reason,
         max(assigned_batch_id) as assigned_batch_id
-    from reassigned_events
+    from events_of_changed_sessions
     group by session_id, visitor_id, source_session_id, visit_started_at
 ),
 
@@ -61,10 +61,10 @@ union all by name
 -- here, and the post-hook deletes that row in the same transaction
 select ceased_sessions.* replace (0 as event_count)
 from {{ this }} as ceased_sessions
-inner join reassigned_events on ceased_sessions.first_event_id = reassigned_events.event_id
+inner join events_of_changed_sessions on ceased_sessions.first_event_id = events_of_changed_sessions.event_id
 where
-    ceased_sessions.session_id <> reassigned_events.session_id
+    ceased_sessions.session_id <> events_of_changed_sessions.session_id
     and ceased_sessions.started_at >= {{ build_bound('earliest_changed_session', "'-infinity'::timestamptz") }}
     -- only the session's first event counts here: several events may share its event_id
-    and {{ is_first_event('ceased_sessions', 'reassigned_events') }}
+    and {{ is_first_event('ceased_sessions', 'events_of_changed_sessions') }}
 {% endif %}
