@@ -4,6 +4,9 @@ import contextlib
 import os
 import shutil
 from pathlib import Path
+from typing import IO, Any
+
+from jobs.errors import NextmartError
 
 
 def project_folder(folder_name: str) -> Path:
@@ -26,6 +29,54 @@ def fsync_folder(folder: Path) -> None:
             os.fsync(descriptor)
         finally:
             os.close(descriptor)
+
+
+def unfinished_path(file: Path) -> Path:
+    """Return the path at which the next version of a file is written, beside the file that it will replace."""
+    return file.with_name(f".{file.name}.unfinished")
+
+
+def replace_durably(new_file: Path, old_file: Path) -> None:
+    """Replace a file by a complete new one, with a rename that survives a power cut."""
+    with new_file.open("rb") as file:
+        os.fsync(file.fileno())
+    new_file.replace(old_file)
+    fsync_folder(old_file.absolute().parent)
+
+
+def require_space(folder: Path, needed: int, purpose: str, consequence: str) -> None:
+    """Raise NextmartError if the disk of a folder has less than ``needed`` bytes free.
+
+    Parameters
+    ----------
+    purpose, consequence : str
+        The first and the last words of the error's message.
+    """
+    free = shutil.disk_usage(folder).free
+    if free < needed:
+        raise NextmartError(
+            f"{purpose} needs {needed / 1e6:,.0f} MB in {folder}, where {free / 1e6:,.0f} MB are free; {consequence}"
+        )
+
+
+def lock_against_writers(file: IO[Any]) -> bool:
+    """Hold a reader's lock, as DuckDB does, on a file that is open for reading, until this process closes the file.
+
+    No process can open the file for writing meanwhile. No DuckDB connection of this process may have the file open:
+    closing the file would end its lock too. Windows has no such locks, and needs none.
+
+    Returns
+    -------
+    False if a process has the file open for writing already
+    """
+    if os.name == "posix":
+        import fcntl  # imported here, because Windows lacks the module
+
+        try:
+            fcntl.lockf(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
+        except OSError:
+            return False
+    return True
 
 
 def keep_owner_and_mode(old_file: Path, new_file: Path) -> None:

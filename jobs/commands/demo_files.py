@@ -11,7 +11,8 @@ import duckdb
 
 from jobs.errors import NextmartError
 from jobs.files import remove_database
-from jobs.warehouse.connection import Connection, connect, is_own_table
+from jobs.warehouse.connection import Connection, connect
+from jobs.warehouse.own_tables import is_own_table
 
 WORK_FOLDER: Final = ".nextmart-demo"
 """The name of a demo's work folder; a real shop in the same folder has a work folder of another name."""

@@ -76,16 +76,18 @@ def _load_in(
         Begins the transaction, and ends it after a ``with`` block.
     """
     said: set[tuple[str, str]] = set()
-    try:
-        with ExitStack() as copies:
-            news, batches = _read_sources(connection, sources, rules, said, copies)
-            with scope(connection):
-                return _append(connection, news, batches, run_record, rules, said)
-    except DirectAppendError:
-        # the files are read again, into temporary tables, to report the error or to leave out unreadable rows
-        news, batches = _read_sources(connection, sources, rules, said)
+
+    def attempt(copies: ExitStack | None) -> list[SourceReport]:
+        news, batches = _read_sources(connection, sources, rules, said, copies)
         with scope(connection):
             return _append(connection, news, batches, run_record, rules, said)
+
+    try:
+        with ExitStack() as copies:
+            return attempt(copies)
+    except DirectAppendError:
+        # the files are read again, into temporary tables, to report the error or to leave out unreadable rows
+        return attempt(None)
 
 
 def _append(

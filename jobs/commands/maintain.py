@@ -5,10 +5,10 @@ from dataclasses import fields
 from typing import Any
 
 from jobs.errors import NextmartError
-from jobs.files import remove_database
+from jobs.files import remove_database, unfinished_path
 from jobs.settings import Settings
 from jobs.warehouse.backups import Backup, drop_old_backups, list_backups, take_backup, why_unreadable
-from jobs.warehouse.compaction import compact, is_worthwhile, read_file_size, unfinished_copy
+from jobs.warehouse.compaction import compact, is_worthwhile, read_file_size
 from jobs.warehouse.connection import Connection, connect, prepare_warehouse
 from jobs.warehouse.job_runs import job_run
 from jobs.warehouse.retention import Retention, delete_old_rows
@@ -124,7 +124,7 @@ def _drop_old_files(settings: Settings) -> list[str]:
     checkpoints = sorted(
         (settings.work_folder / "checkpoints").glob("*"), key=lambda path: path.stat().st_mtime, reverse=True
     )
-    unfinished = unfinished_copy(settings.warehouse.resolve())
+    unfinished = unfinished_path(settings.warehouse.resolve())
     old = [*checkpoints[settings.checkpoints_kept :], *([unfinished] if unfinished.exists() else [])]
     if settings.backup_folder.is_dir():
         old += settings.backup_folder.glob(f".{settings.warehouse.stem}.*.unfinished")

@@ -8,11 +8,11 @@ from datetime import datetime, timedelta
 
 from jobs.progress import say
 from jobs.warehouse.clock import now
-from jobs.warehouse.connection import Connection, is_own_table
+from jobs.warehouse.clock_check import CLOCK_TOLERANCE
+from jobs.warehouse.connection import Connection
+from jobs.warehouse.own_tables import is_own_table
 
 TABLES = ("events", "items", "visitors", "unreadable_rows", "withdrawn_items", "loaded_files")
-CLOCK_TOLERANCE = timedelta(minutes=1)
-"""Clocks of several machines differ by so much without anything being wrong."""
 
 
 class ArrivalTimes:

@@ -32,7 +32,8 @@ from jobs.loading.sources import SourceFiles
 from jobs.loading.suspicions import decimal_id_notes
 from jobs.loading.text_values import TIME_COLUMNS
 from jobs.loading.time_formats import require_valid_formats
-from jobs.warehouse.connection import Connection, count_rows, is_own_table, literal
+from jobs.warehouse.connection import Connection, count_rows, literal
+from jobs.warehouse.own_tables import is_own_table
 
 DIRECT_BYTES: Final = 8 << 20
 """Files of at least so many bytes are appended directly. Smaller ones gain nothing by it."""

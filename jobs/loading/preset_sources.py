@@ -134,11 +134,11 @@ def _missing_columns_message(
 ) -> str:
     """Return the error message that no layout of a preset fits the files' columns."""
     nearest = min(layouts, key=lambda layout: len(layout.missing_columns(columns)) / len(layout.needs))
-    kinds = ", ".join(dict.fromkeys(layout.files for layout in layouts))
+    kinds = ", ".join(dict.fromkeys(layout.usual_name for layout in layouts))
     missing_columns = nearest.missing_columns(columns)
     return printable(
         f"{source.path} lacks columns that the preset {tried_preset.name} reads as {source.table} from "
-        f"{nearest.files}: {', '.join(missing_columns)}.\n"
+        f"{nearest.usual_name}: {', '.join(missing_columns)}.\n"
         f"It has: {', '.join(columns)}.\n"
         f"The preset {tried_preset.name} ({tried_preset.title}) reads {source.table} from: {kinds}.\n"
         f"For other files, say which column is which: --map {source.table}.item_id=THEIR_COLUMN and so on, without "

@@ -6,7 +6,8 @@ from typing import Any
 from jobs.loading.near_misses import EXAMPLES_LISTED, match_items
 from jobs.loading.source_report import ColumnReport, SourceReport
 from jobs.loading.staging_rules import ReadingRule, StagingRules
-from jobs.warehouse.connection import Connection, count_rows, is_own_table, literal
+from jobs.warehouse.connection import Connection, count_rows, literal
+from jobs.warehouse.own_tables import is_own_table
 
 EXACT_ROWS = 5_000_000
 """The most rows that are all read for a report; of more rows, a sample is read and visitors are counted roughly."""

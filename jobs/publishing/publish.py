@@ -5,7 +5,6 @@ ever sees an incomplete file. Since the file holds copies, analysts and the nigh
 locks.
 """
 
-import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -13,7 +12,7 @@ from typing import Any
 import duckdb
 
 from jobs.errors import NextmartError
-from jobs.files import fsync_folder, project_folder, remove_database
+from jobs.files import project_folder, remove_database, replace_durably, unfinished_path
 from jobs.publishing.publication_gate import judge_publication
 from jobs.publishing.publication_history import PUBLIC_HISTORY, insert_change
 from jobs.publishing.published_file import (
@@ -22,7 +21,6 @@ from jobs.publishing.published_file import (
     give_access,
     private_files,
     require_closed,
-    unfinished_path,
     without_logs_of_writers,
 )
 from jobs.settings import Settings
@@ -180,7 +178,8 @@ def _replace_published_file(
             if judge:
                 judge(unfinished_file)
         give_access(unfinished_file, access)
-        _replace_by_rename(unfinished_file, published_file)
+        with without_logs_of_writers(published_file):
+            replace_durably(unfinished_file, published_file)
     finally:
         remove_database(unfinished_file)
     return counts
@@ -220,12 +219,3 @@ def _verify_copy(path: Path, expected_row_counts: dict[str, int]) -> None:
             count = count_rows(copy, f"recommendations.{quoted(table)}")
             if count != expected:
                 raise NextmartError(f"the copy of {table} holds {count} rows, not {expected}; nothing was published")
-
-
-def _replace_by_rename(unfinished_file: Path, published_file: Path) -> None:
-    """Replace ``published_file`` by the new file, which is complete now, with a rename that survives a power cut."""
-    with unfinished_file.open("rb") as file:
-        os.fsync(file.fileno())
-    with without_logs_of_writers(published_file):
-        unfinished_file.replace(published_file)
-    fsync_folder(published_file.absolute().parent)

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Final
 
 from jobs.errors import NextmartError
+from jobs.files import lock_against_writers, unfinished_path
 
 DEFAULT_MODE: Final = 0o444
 """The mode of a published file that replaces no earlier file."""
@@ -131,7 +132,7 @@ def without_logs_of_writers(database: Path) -> Iterator[None]:
         yield
         return
     with database.open("rb") as file:
-        has_writer = not _lock_against_writers(file.fileno())
+        has_writer = not lock_against_writers(file)
         if has_writer and not (log.is_symlink() and log.readlink() == nowhere):
             link = unfinished_path(database).with_name(unfinished_path(database).name + ".wal")
             link.unlink(missing_ok=True)
@@ -140,22 +141,6 @@ def without_logs_of_writers(database: Path) -> Iterator[None]:
         elif log.exists():  # exists() is false for a symbolic link to a path that doesn't exist
             log.unlink()
         yield
-
-
-def _lock_against_writers(descriptor: int) -> bool:
-    """Lock a file against writers as long as it is open; return False if a process has it open for writing already."""
-    import fcntl  # imported here, because Windows lacks the module
-
-    try:
-        fcntl.lockf(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
-    except OSError:
-        return False
-    return True
-
-
-def unfinished_path(database: Path) -> Path:
-    """Return the path at which the next published file is written, beside the file that it will replace."""
-    return database.with_name(f".{database.name}.unfinished")
 
 
 def require_closed(database: Path) -> None:

@@ -13,7 +13,7 @@ from safetensors.torch import save_file
 from torch import Tensor, nn
 
 from jobs.core.device import fork_random
-from jobs.files import fsync_folder
+from jobs.files import replace_durably
 from jobs.progress import progress, say
 from jobs.training.team import SINGLE_PROCESS, SingleProcess
 
@@ -211,8 +211,7 @@ def _save_checkpoint(
     save_file(
         training_state(module, optimizer) | averages, unfinished, metadata={"progress": json.dumps(training_status)}
     )
-    unfinished.replace(checkpoint)
-    fsync_folder(checkpoint.parent)
+    replace_durably(unfinished, checkpoint)
 
 
 def _load_checkpoint(

@@ -1,10 +1,10 @@
 """Takes, verifies, lists and restores backup copies of the warehouse.
 
 A copy is the whole file. A copy is valid only once every row of it has been read, because DuckDB then checks the
-checksum of every block: a copy of a damaged warehouse never replaces a good copy.
+checksum of every block: a copy of a damaged warehouse never replaces a good copy. DuckDB's checksum has a gap: it can
+miss zeros over words of eight bytes that are equal in pairs, because these cancel out in it.
 """
 
-import os
 import re
 import shutil
 from collections.abc import Iterator
@@ -15,11 +15,16 @@ from pathlib import Path
 from typing import BinaryIO
 
 from jobs.errors import NextmartError
-from jobs.files import fsync_folder, keep_owner_and_mode, remove_database
+from jobs.files import (
+    fsync_folder,
+    keep_owner_and_mode,
+    lock_against_writers,
+    remove_database,
+    replace_durably,
+    require_space,
+    unfinished_path,
+)
 from jobs.warehouse.contents import RowsByTable, opened_to_read, read_rows
-
-if os.name == "posix":
-    import fcntl
 
 
 @dataclass(frozen=True)
@@ -76,21 +81,18 @@ def copy_verified(source: Path, target: Path, name: str) -> RowsByTable:
     name : str
         The stem of the warehouse's file name, by which its views name the database.
     """
-    unfinished = target.with_name(f".{target.name}.unfinished")
+    unfinished = unfinished_path(target)
     remove_database(unfinished)  # a killed copy may have left an unfinished file
-    _require_space(source, target.parent)
+    require_space(target.parent, source.stat().st_size, f"a copy of {source}", "nothing was copied")
     try:
         with locked_against_writers(source) as original, unfinished.open("wb") as copy:
             if source.with_name(source.name + ".wal").exists():
                 raise NextmartError(f"a process has written to {source} just now: copy it again later")
             shutil.copyfileobj(original, copy, 1 << 22)
-            copy.flush()
-            os.fsync(copy.fileno())
         with opened_to_read(unfinished, name) as connection:
             rows = read_rows(connection)
         keep_owner_and_mode(source, unfinished)
-        unfinished.replace(target)
-        fsync_folder(target.parent)
+        replace_durably(unfinished, target)
     finally:
         remove_database(unfinished)
     return rows
@@ -166,9 +168,7 @@ def _keep_aside(warehouse: Path) -> Path:
 
 @contextmanager
 def locked_against_writers(path: Path) -> Iterator[BinaryIO]:
-    """Hold a reader's lock on a file, as DuckDB does, so that no process can open the file for writing.
-
-    No DuckDB connection of this process may have the file open: closing the file here would end its lock.
+    """Hold the lock of :func:`jobs.files.lock_against_writers` on a file.
 
     Raises
     ------
@@ -176,18 +176,6 @@ def locked_against_writers(path: Path) -> Iterator[BinaryIO]:
         If a process has the file open to write.
     """
     with path.open("rb") as file:
-        if os.name == "posix":
-            try:
-                fcntl.lockf(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
-            except OSError as error:
-                raise NextmartError(f"{path} is open in another process: end that process, or wait for it") from error
+        if not lock_against_writers(file):
+            raise NextmartError(f"{path} is open in another process: end that process, or wait for it")
         yield file
-
-
-def _require_space(source: Path, folder: Path) -> None:
-    free, needed = shutil.disk_usage(folder).free, source.stat().st_size
-    if free < needed:
-        raise NextmartError(
-            f"a copy of {source} needs {needed / 1e6:,.0f} MB in {folder}, where {free / 1e6:,.0f} MB are free; "
-            "nothing was copied"
-        )

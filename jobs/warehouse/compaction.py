@@ -4,13 +4,11 @@ DuckDB reuses the blocks of deleted rows, and never gives them back. The copy is
 with it row by row, and made durable before the rename: a kill at any moment leaves the old file or the new one.
 """
 
-import os
-import shutil
 from dataclasses import dataclass
 from pathlib import Path
 
 from jobs.errors import NextmartError
-from jobs.files import fsync_folder, keep_owner_and_mode, remove_database
+from jobs.files import keep_owner_and_mode, remove_database, replace_durably, require_space, unfinished_path
 from jobs.warehouse.connection import Connection, literal, quoted
 from jobs.warehouse.contents import opened_to_read, read_definitions, read_rows
 
@@ -59,41 +57,25 @@ def compact(path: Path) -> FileSize:
         differs; the warehouse then stays as it is.
     """
     path = path.resolve()  # a symbolic link is resolved, so that its target is replaced and the link stays
-    unfinished = unfinished_copy(path)
+    unfinished = unfinished_path(path)
     remove_database(unfinished)  # a killed compaction may have left an unfinished copy
     try:
         with opened_to_read(path, path.stem) as connection:
             if path.with_name(path.name + ".wal").exists():
                 raise NextmartError(f"a process has written to {path} just now: compact it again later")
             size = read_file_size(connection)
-            _require_space(path, size.bytes - size.free_bytes)
+            needed = round(1.1 * (size.bytes - size.free_bytes))
+            require_space(path.parent, needed, f"compacting {path}", "the warehouse stays as it is")
             connection.execute(f"attach {literal(str(unfinished))} as nextmart_compacted")
             connection.execute(f"copy from database {quoted(path.stem)} to nextmart_compacted")
             connection.execute("detach nextmart_compacted")
             _require_equal(connection, path, unfinished)
             keep_owner_and_mode(path, unfinished)
-            with unfinished.open("rb") as file:
-                os.fsync(file.fileno())
-            unfinished.replace(path)
-            fsync_folder(path.parent)
+            replace_durably(unfinished, path)
     finally:
         remove_database(unfinished)
     with opened_to_read(path, path.stem) as connection:
         return read_file_size(connection)
-
-
-def unfinished_copy(path: Path) -> Path:
-    """Return the path of the copy that will replace the file ``path`` once the copy is complete."""
-    return path.with_name(f".{path.name}.unfinished")
-
-
-def _require_space(path: Path, copied_bytes: int) -> None:
-    free, needed = shutil.disk_usage(path.parent).free, round(1.1 * copied_bytes)
-    if free < needed:
-        raise NextmartError(
-            f"compacting {path} needs {needed / 1e6:,.0f} MB in {path.parent}, where {free / 1e6:,.0f} MB are free; "
-            "the warehouse stays as it is"
-        )
 
 
 def _require_equal(connection: Connection, path: Path, copy: Path) -> None:

@@ -1,7 +1,6 @@
 """Connections to the warehouse file, transactions, quoting for SQL, and creating the tables that jobs write."""
 
 import re
-import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -10,10 +9,10 @@ from typing import Any, Final
 import duckdb
 
 from jobs.errors import NextmartError, UsageError
-from jobs.progress import say
 from jobs.warehouse import sql_functions
 from jobs.warehouse.damage import damage_advice
 from jobs.warehouse.schema import pending_steps
+from jobs.warehouse.waiting import Waiting
 
 Connection = duckdb.DuckDBPyConnection
 
@@ -45,8 +44,7 @@ def connect(
         )
     if not read_only:
         path.parent.mkdir(parents=True, exist_ok=True)
-    deadline = time.monotonic() + wait_seconds
-    has_said_so = False
+    waiting = Waiting(path, wait_seconds)
     while True:
         try:
             connection = duckdb.connect(str(path), read_only=read_only, config=dict(config or {}))
@@ -57,14 +55,11 @@ def connect(
                 advice = damage_advice(str(error))
                 raise NextmartError(f"can't open {path} as a DuckDB database: {error}{advice}") from error
             holder = _holder(str(error))
-            if time.monotonic() >= deadline:
+            if waiting.is_over():
                 raise NextmartError(
                     f"{path} is held by {holder}. End that process, or let this command wait for it: --wait SECONDS."
                 ) from error
-            if not has_said_so:
-                say(f"waiting up to {wait_seconds:.0f} s: {path} is held by {holder}")
-                has_said_so = True
-            time.sleep(min(0.1, max(0.0, deadline - time.monotonic())))
+            waiting.pause(holder)
 
 
 def _holder(duckdb_message: str) -> str:
@@ -114,16 +109,6 @@ def max_number(connection: Connection, table: str, column: str) -> int:
     """Return the highest number in a column of a table, both SQL text; 0 if there is none."""
     number = connection.execute(f"select coalesce(max({column}), 0) from {table}").fetchone()  # noqa: S608
     return int(number[0]) if number else 0
-
-
-def is_own_table(connection: Connection, schema: str, table: str) -> bool:
-    """Tell whether the warehouse has a table with this name; views and tables of attached databases don't count."""
-    found = connection.execute(
-        "select true from duckdb_tables() "
-        "where database_name = current_database() and schema_name = ? and table_name = ?",
-        [schema, table],
-    ).fetchone()
-    return found is not None
 
 
 def literal(text: str) -> str:

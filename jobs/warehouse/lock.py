@@ -9,7 +9,6 @@ import json
 import os
 import shlex
 import sys
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass, replace
@@ -21,14 +20,14 @@ from weakref import WeakValueDictionary
 import portalocker
 
 from jobs.errors import NextmartError, redact
-from jobs.progress import printable, say
+from jobs.progress import printable
 from jobs.warehouse.clock import now
+from jobs.warehouse.waiting import Waiting
 
 HELD_BY_RUN: Final = "_NEXTMART_LOCK_HELD_BY_RUN"
 """Environment variable that a run gives to its build: the number of the process whose lock covers the build too."""
 SECONDS_FOR_READERS: Final = 60.0
 """A run that has begun waits at least so long for a program that has opened the warehouse meanwhile."""
-POLL_SECONDS: Final = 0.1
 LONGEST_COMMAND: Final = 200
 
 
@@ -176,8 +175,7 @@ def is_alive(pid: int) -> bool:
 
 def _locked_file(path: Path, warehouse: Path, wait_seconds: float) -> IO[str]:
     """Return the lock's file, open and locked, with this process as its owner."""
-    deadline = time.monotonic() + wait_seconds
-    has_said_so = False
+    waiting = Waiting(warehouse, wait_seconds)
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o666)
@@ -194,15 +192,12 @@ def _locked_file(path: Path, warehouse: Path, wait_seconds: float) -> IO[str]:
         except portalocker.AlreadyLocked as error:
             owner = read_owner(file)
             holder = printable(owner.describe()) if owner else "another command of nextmart, or dbt"
-            if time.monotonic() >= deadline:
+            if waiting.is_over():
                 file.close()
                 raise NextmartError(
                     f"{warehouse} is held by {holder}. Wait for it (--wait SECONDS), or end that process."
                 ) from error
-            if not has_said_so:
-                say(f"waiting up to {wait_seconds:.0f} s: {warehouse} is held by {holder}")
-                has_said_so = True
-            time.sleep(min(POLL_SECONDS, max(0.0, deadline - time.monotonic())))
+            waiting.pause(holder)
         except portalocker.LockException as error:
             file.close()
             raise NextmartError(

@@ -11,6 +11,7 @@ import duckdb
 import pytest
 from polling_reader import polling
 
+from jobs import files
 from jobs.errors import NextmartError
 from jobs.publishing import publish as publishing
 from jobs.publishing.publish import publish, withdraw_visitors
@@ -170,7 +171,7 @@ def test_a_write_ahead_log_left_beside_the_target_goes_away(warehouse, target):
 
 def test_what_a_killed_publish_left_goes_away(warehouse, target, monkeypatch):
     monkeypatch.setattr(publishing, "remove_database", lambda path: None)  # a killed process does not clean up
-    monkeypatch.setattr(publishing, "_replace_by_rename", fails)
+    monkeypatch.setattr(publishing, "replace_durably", fails)
     with pytest.raises(OSError, match="disk"):
         publish_from(warehouse, target)
     monkeypatch.undo()
@@ -280,10 +281,10 @@ def test_a_failure_at_any_step_leaves_one_whole_file(tmp_path, target, monkeypat
                 (publishing, "_write_tables"),
                 (publishing, "_create_macros"),
                 (publishing, "_verify_copy"),
-                (publishing, "_replace_by_rename"),
+                (publishing, "replace_durably"),
                 (os, "fsync"),
                 (Path, "replace"),
-                (publishing, "fsync_folder"),
+                (files, "fsync_folder"),
             ):
                 patch.setattr(owner, name, counted(getattr(owner, name), step, moment))
             try:

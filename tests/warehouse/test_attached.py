@@ -13,7 +13,7 @@ from jobs.errors import NextmartError, UsageError, redact
 from jobs.settings import load_settings
 from jobs.warehouse import extensions
 from jobs.warehouse.attached import attach_databases, attach_needed, attached_names
-from jobs.warehouse.connection import is_own_table
+from jobs.warehouse.own_tables import is_own_table
 
 SECRET = "it's a \\ s3cret"
 

@@ -7,6 +7,7 @@ import sys
 import duckdb
 import pytest
 
+from jobs import files
 from jobs.errors import NextmartError
 from jobs.warehouse import compaction
 from jobs.warehouse.compaction import FileSize, compact, is_worthwhile
@@ -71,13 +72,14 @@ def test_the_copy_has_all_rows_and_definitions_and_less_bytes(warehouse):
 
 
 @pytest.mark.parametrize(
-    ("module", "function"), [("compaction", "read_rows"), ("compaction.os", "fsync"), ("compaction", "fsync_folder")]
+    ("module", "function"), [("compaction", "read_rows"), ("files.os", "fsync"), ("files", "fsync_folder")]
 )
 def test_a_kill_leaves_a_whole_warehouse(warehouse, module, function):
     before = contents(warehouse)
     code = f"""
 import os
 from pathlib import Path
+from jobs import files
 from jobs.warehouse import compaction
 {module}.{function} = lambda *arguments: os._exit(9)
 compaction.compact(Path({str(warehouse)!r}))
@@ -101,7 +103,7 @@ def test_a_copy_that_differs_is_thrown_away(warehouse, monkeypatch):
 
 
 def test_too_little_space_is_said_before_anything_is_written(warehouse, monkeypatch):
-    monkeypatch.setattr(compaction.shutil, "disk_usage", lambda folder: type("Usage", (), {"free": 10}))
+    monkeypatch.setattr(files.shutil, "disk_usage", lambda folder: type("Usage", (), {"free": 10}))
     with pytest.raises(NextmartError, match=r"needs \d+ MB .* where 0 MB are free; the warehouse stays as it is"):
         compact(warehouse)
     assert [path.name for path in warehouse.parent.iterdir()] == ["warehouse.duckdb"]

@@ -13,7 +13,7 @@ GA4 = Preset(
     (
         Layout(
             table="events",
-            files="events_YYYYMMDD",
+            usual_name="events_YYYYMMDD",
             needs=("event_name", "event_timestamp", "user_pseudo_id", "event_params", "items"),
             may_have=("user_id",),
             json_columns=("event_params", "items"),
@@ -33,7 +33,7 @@ GA4 = Preset(
         ),
         Layout(
             table="items",
-            files="events_YYYYMMDD",
+            usual_name="events_YYYYMMDD",
             needs=("event_timestamp", "items"),
             json_columns=("items",),
             elements="json_extract(items, '$[*]')",

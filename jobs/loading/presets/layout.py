@@ -17,7 +17,7 @@ class Layout:
     ----------
     table : str
         ``events`` or ``items``.
-    files : str
+    usual_name : str
         The usual name of such files, for messages.
     needs : tuple of str
         Names of columns that every such file has.
@@ -40,7 +40,7 @@ class Layout:
     """
 
     table: str
-    files: str
+    usual_name: str
     needs: tuple[str, ...]
     columns: Mapping[str, str]
     may_have: tuple[str, ...] = ()

@@ -35,13 +35,13 @@ MOVIELENS = Preset(
     (
         Layout(
             table="events",
-            files="ratings.csv",
+            usual_name="ratings.csv",
             needs=("userId", "movieId", "rating", "timestamp"),
             columns=_RATING_MAP | {"visitor_id": '"userId"', "item_id": '"movieId"', "event_at": '"timestamp"'},
         ),
         Layout(
             table="events",
-            files="ratings.dat",
+            usual_name="ratings.dat",
             needs=_RATING_COLUMNS,
             columns=_RATING_MAP,
             first_line=r"\d+::\d+::[0-9.]+::\d+",
@@ -49,7 +49,7 @@ MOVIELENS = Preset(
         ),
         Layout(
             table="events",
-            files="u.data",
+            usual_name="u.data",
             needs=_RATING_COLUMNS,
             columns=_RATING_MAP,
             first_line=r"\d+\t\d+\t[1-5]\t\d{9}",
@@ -57,13 +57,13 @@ MOVIELENS = Preset(
         ),
         Layout(
             table="items",
-            files="movies.csv",
+            usual_name="movies.csv",
             needs=("movieId", "title", "genres"),
             columns={"item_id": '"movieId"', "title": "title", "category": _category_sql("genres")},
         ),
         Layout(
             table="items",
-            files="movies.dat",
+            usual_name="movies.dat",
             needs=("movie_id", "title", "genres"),
             columns={"item_id": "movie_id", "title": "title", "category": _category_sql("genres")},
             first_line=r"\d+::(?:(?!::).)+::[^:]+",
@@ -71,7 +71,7 @@ MOVIELENS = Preset(
         ),
         Layout(
             table="items",
-            files="u.item",
+            usual_name="u.item",
             needs=("movie_id", "title", *_GENRE_COLUMNS),
             columns={
                 "item_id": "movie_id",

@@ -18,7 +18,7 @@ def _first_column_sql(names: tuple[str, ...]) -> str:
 def _interactions_layout(time_column: str) -> Layout:
     return Layout(
         table="events",
-        files=".inter",
+        usual_name=".inter",
         needs=("user_id:token", "item_id:token", time_column),
         may_have=("session_id:token",),
         columns={
@@ -39,7 +39,7 @@ RECBOLE = Preset(
         _interactions_layout("timestamp:token"),
         Layout(
             table="items",
-            files=".item",
+            usual_name=".item",
             needs=("item_id:token",),
             may_have=(*_TITLES, *_BRANDS, *_CATEGORIES, "description:token_seq", "price:float"),
             columns={

@@ -74,7 +74,7 @@ SEGMENT = Preset(
     (
         Layout(
             table="events",
-            files="track calls",
+            usual_name="track calls",
             needs=("messageId", "timestamp", "event", "properties"),
             may_have=("anonymousId", "userId", "type", "context"),
             json_columns=("properties", "context"),
@@ -92,7 +92,7 @@ SEGMENT = Preset(
         ),
         Layout(
             table="events",
-            files="tables of a warehouse, such as order_completed",
+            usual_name="tables of a warehouse, such as order_completed",
             needs=("id", "timestamp", "event", "anonymous_id"),
             may_have=_WAREHOUSE_ROW_FIELDS,
             json_columns=("products",),
@@ -110,7 +110,7 @@ SEGMENT = Preset(
         ),
         Layout(
             table="items",
-            files="track calls",
+            usual_name="track calls",
             needs=("messageId", "timestamp", "event", "properties"),
             may_have=("type",),
             json_columns=("properties",),
@@ -120,7 +120,7 @@ SEGMENT = Preset(
         ),
         Layout(
             table="items",
-            files="tables of a warehouse, such as order_completed",
+            usual_name="tables of a warehouse, such as order_completed",
             needs=("id", "timestamp", "event", "anonymous_id"),
             may_have=_WAREHOUSE_ROW_FIELDS,
             json_columns=("products",),

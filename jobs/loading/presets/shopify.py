@@ -45,7 +45,7 @@ _EARLIER = _ProductColumns(
 )
 
 
-def _products(files: str, columns: _ProductColumns) -> Layout:
+def _products(usual_name: str, columns: _ProductColumns) -> Layout:
     """Return the layout of a product export."""
 
     def of_product(column: str) -> str:
@@ -58,7 +58,7 @@ def _products(files: str, columns: _ProductColumns) -> Layout:
     variant_name = f"""concat_ws(' - ', {of_product("Title")}, nullif(concat_ws(' / ', {options}), ''))"""
     return Layout(
         table="items",
-        files=files,
+        usual_name=usual_name,
         needs=(columns.handle, "Title", columns.description, "Vendor", "Option1 Value", columns.sku, columns.price),
         may_have=(
             *("Product Category", "Type", "Option2 Value", "Option3 Value", "Status", columns.published),
@@ -88,7 +88,7 @@ SHOPIFY_ORDERS = Preset(
     (
         Layout(
             table="events",
-            files="orders_export.csv",
+            usual_name="orders_export.csv",
             needs=("Name", "Email", "Created at", "Lineitem name", "Lineitem sku"),
             may_have=("Cancelled at",),
             time_formats=_TIME_FORMATS,
@@ -105,7 +105,7 @@ SHOPIFY_ORDERS = Preset(
         _products("products_export.csv with the earlier names of columns", _EARLIER),
         Layout(
             table="items",
-            files="orders_export.csv",
+            usual_name="orders_export.csv",
             needs=("Name", "Created at", "Lineitem name", "Lineitem sku", "Lineitem price"),
             may_have=("Vendor",),
             time_formats=_TIME_FORMATS,

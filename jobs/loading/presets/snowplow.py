@@ -64,10 +64,10 @@ _IS_OF_PRODUCT = f"{_ACTION} in ({_ACTION_NAMES}) and event <> 'transaction'"
 _EVENT_TIME = "coalesce(nullif(trim(derived_tstamp), ''), collector_tstamp)"
 
 
-def _layouts(files: str, first_line: str | None, options: ReadOptions) -> tuple[Layout, Layout]:
+def _layouts(usual_name: str, first_line: str | None, options: ReadOptions) -> tuple[Layout, Layout]:
     events = Layout(
         table="events",
-        files=files,
+        usual_name=usual_name,
         needs=_REQUIRED_COLUMNS,
         may_have=_OPTIONAL_COLUMNS,
         json_columns=_JSON_COLUMNS,
@@ -92,7 +92,7 @@ def _layouts(files: str, first_line: str | None, options: ReadOptions) -> tuple[
     )
     items = Layout(
         table="items",
-        files=files,
+        usual_name=usual_name,
         needs=_REQUIRED_COLUMNS,
         may_have=_OPTIONAL_COLUMNS,
         json_columns=_JSON_COLUMNS,

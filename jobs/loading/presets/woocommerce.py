@@ -19,7 +19,7 @@ WOOCOMMERCE_ORDERS = Preset(
     (
         Layout(
             table="events",
-            files="orders of the REST API",
+            usual_name="orders of the REST API",
             needs=("id", "status", "date_created_gmt", "customer_id", "line_items"),
             may_have=("billing", "customer_user_agent"),
             json_columns=("line_items", "billing"),
@@ -41,7 +41,7 @@ WOOCOMMERCE_ORDERS = Preset(
         ),
         Layout(
             table="items",
-            files="products of the REST API",
+            usual_name="products of the REST API",
             needs=("id", "name", "description", "price", "stock_status", "categories"),
             may_have=("status", "brands", "date_modified_gmt"),
             json_columns=("categories", "brands"),
@@ -58,7 +58,7 @@ WOOCOMMERCE_ORDERS = Preset(
         ),
         Layout(
             table="items",
-            files="the product export (CSV)",
+            usual_name="the product export (CSV)",
             needs=("ID", "Type", "Name", "Published", "Description", "In stock?", "Regular price", "Categories"),
             may_have=("Sale price", "Brands"),
             columns={
@@ -74,7 +74,7 @@ WOOCOMMERCE_ORDERS = Preset(
         ),
         Layout(
             table="items",
-            files="orders of the REST API",
+            usual_name="orders of the REST API",
             needs=("id", "status", "date_created_gmt", "line_items"),
             json_columns=("line_items",),
             elements="json_extract(line_items, '$[*]')",

@@ -40,14 +40,14 @@ def _of_order(column: str) -> str:
     return f"""max(nullif(trim("{column}"), '')) over (partition by "Order Number")"""
 
 
-def _orders_in_rows(files: str, time: str, elements: str, needs: tuple[str, ...]) -> tuple[Layout, Layout]:
+def _orders_in_rows(usual_name: str, time: str, elements: str, needs: tuple[str, ...]) -> tuple[Layout, Layout]:
     """Return the layouts, for events and for items, of a file with a row for each order."""
     needs = ("order_id", time, "status", "billing_email", *needs)
     price = "try_cast(element ->> 'subtotal' as double) / nullif(try_cast(element ->> 'quantity' as double), 0)"
     return (
         Layout(
             table="events",
-            files=files,
+            usual_name=usual_name,
             needs=needs,
             may_have=("customer_id", "customer_user_agent"),
             elements=elements,
@@ -64,7 +64,7 @@ def _orders_in_rows(files: str, time: str, elements: str, needs: tuple[str, ...]
         ),
         Layout(
             table="items",
-            files=files,
+            usual_name=usual_name,
             needs=needs,
             elements=elements,
             where=f"{_ITEM} is not null",
@@ -77,7 +77,7 @@ _LINE = """coalesce(nullif(trim("Product Id"), ''), nullif(trim("SKU"), ''), "It
 _LINES_IN_ROWS = (
     Layout(
         table="events",
-        files="orders of Advanced Order Export (CSV)",
+        usual_name="orders of Advanced Order Export (CSV)",
         needs=("Order Number", "Order Status", "Order Date", "Email (Billing)", "SKU", "Item Name"),
         may_have=("Product Id",),
         columns={
@@ -90,7 +90,7 @@ _LINES_IN_ROWS = (
     ),
     Layout(
         table="items",
-        files="orders of Advanced Order Export (CSV)",
+        usual_name="orders of Advanced Order Export (CSV)",
         needs=("Order Number", "Order Date", "SKU", "Item Name"),
         may_have=("Product Id", "Item Cost"),
         columns={

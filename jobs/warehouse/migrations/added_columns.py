@@ -2,10 +2,7 @@
 
 import duckdb
 
-OWN_TABLE = """
-    select true from duckdb_tables()
-    where database_name = current_database() and schema_name || '.' || table_name = ?
-"""
+from jobs.warehouse.own_tables import is_own_table
 
 
 def add_column(connection: duckdb.DuckDBPyConnection, table: str, column: str, column_type: str) -> bool:
@@ -20,7 +17,8 @@ def add_column(connection: duckdb.DuckDBPyConnection, table: str, column: str, c
     column_type : str
         The type, and the default that old rows get; without a default they get null.
     """
-    is_own_table = connection.execute(OWN_TABLE, [table]).fetchone() is not None
-    if is_own_table:
-        connection.execute(f"alter table {table} add column if not exists {column} {column_type}")
-    return is_own_table
+    schema, _, name = table.partition(".")
+    if not is_own_table(connection, schema, name):
+        return False
+    connection.execute(f"alter table {table} add column if not exists {column} {column_type}")
+    return True

@@ -1,0 +1,13 @@
+"""Telling the warehouse's own tables from views and from tables of attached databases."""
+
+import duckdb
+
+
+def is_own_table(connection: duckdb.DuckDBPyConnection, schema: str, table: str) -> bool:
+    """Tell whether the warehouse has a table with this name; views and tables of attached databases don't count."""
+    found = connection.execute(
+        "select true from duckdb_tables() "
+        "where database_name = current_database() and schema_name = ? and table_name = ?",
+        [schema, table],
+    ).fetchone()
+    return found is not None
