@@ -12,7 +12,7 @@ import pytest
 import torch
 from tiny_warehouse import TinyWarehouse, items_of, rings
 
-from jobs import cli
+from jobs.cli import night_commands
 from jobs.errors import UsageError
 from jobs.language_models.services import PaidServices
 from jobs.nightly.model_store import load_model, newest_models
@@ -187,7 +187,7 @@ def test_more_processes_than_gpus_are_refused(two_gpus, monkeypatch):
         team.ProcessGroup()
 
 
-@pytest.mark.parametrize("command", [cli.run_command, cli.demo_command])
+@pytest.mark.parametrize("command", [night_commands.run_command, night_commands.demo_command])
 def test_what_dbt_orchestrates_is_refused_before_anything_is_touched(tmp_path, monkeypatch, command):
     monkeypatch.setenv("WORLD_SIZE", "2")
     monkeypatch.chdir(tmp_path)
