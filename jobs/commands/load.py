@@ -249,7 +249,13 @@ def _append_batches(
                 )
             # the report of the last items covers earlier events; events of this load have reports of their own
             later = {other.arrivals.source.table for other in batches[number:] if other.arrivals}
-            report = report_source(connection, arrivals.source.table, staging, with_known_events=later <= {"visitors"})
+            report = report_source(
+                connection,
+                arrivals.source.table,
+                staging,
+                ids_relation=arrivals.ids_relation,
+                with_known_events=later <= {"visitors"},
+            )
             reports.append(replace(report, attributes=arrivals.attributes))
             entries.append(_record_entry(batch, arrivals, counts, reports[-1]))
         if batch.feed:

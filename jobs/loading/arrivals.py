@@ -29,11 +29,14 @@ class WaitingFile:
         SQL of a hash over the columns of ``raw.events``.
     hashes : str
         A temporary table with the hash of each row, ``row_hash``.
+    is_parquet : bool
+        Whether the files are Parquet files.
     """
 
     sql: str
     row_hash: str
     hashes: str
+    is_parquet: bool
 
 
 @dataclass(frozen=True)
@@ -62,6 +65,9 @@ class Arrivals:
         Files whose rows are not in ``relation`` yet, because they go from the files into the raw table.
     loaded_by_file : tuple of int
         The number of new rows of each of those files, once they are in the raw table; empty for other arrivals.
+    ids_relation : str
+        A relation of ``visitor_id``, ``user_id`` and ``item_id`` from which ids are counted fastest; it may
+        repeat rows.
     """
 
     source: SourceFiles
@@ -76,6 +82,7 @@ class Arrivals:
     examples: tuple[str, ...] = ()
     waiting: tuple[WaitingFile, ...] = ()
     loaded_by_file: tuple[int, ...] = ()
+    ids_relation: str = "incoming"
 
 
 def read_source(

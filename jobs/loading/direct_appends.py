@@ -141,7 +141,7 @@ def _scan_relation(connection: Connection, source: SourceFiles, files: FileRelat
         unreadable_relation=unreadable_rows(connection, source, files, f"{relation}_unreadable"),
         unreadable_count=files.unreadable_count,
         examples=files.examples,
-        waiting=(WaitingFile(selection.sql, row_hash, hashes),),
+        waiting=(WaitingFile(selection.sql, row_hash, hashes, files.is_parquet),),
     )
 
 
@@ -200,7 +200,16 @@ def append_directly(
         notes=tuple(f"{arrivals.source.path}: {note}" for note in notes),
         waiting=(),
         loaded_by_file=tuple(loaded),
+        ids_relation=_fastest_ids_relation(arrivals.waiting),
     )
+
+
+def _fastest_ids_relation(files: tuple[WaitingFile, ...]) -> str:
+    """Return the Parquet files as a relation of ids, whose dictionaries are counted fast; otherwise ``incoming``."""
+    if not all(file.is_parquet for file in files):
+        return "incoming"
+    union = " union all ".join(f"select visitor_id, user_id, item_id from ({file.sql})" for file in files)
+    return f"({union})"
 
 
 def _find_suspects(connection: Connection, arrivals: Arrivals, *, with_known: bool) -> tuple[str, int]:

@@ -46,7 +46,7 @@ def file_relation(
     kind = source_files[0].kind
     if kind == PARQUET:
         sql = f"read_parquet({path_list(files)}, union_by_name = true)"
-        return FileRelation(sql, column_types(connection, source.path, sql))
+        return FileRelation(sql, column_types(connection, source.path, sql), is_parquet=True)
     if kind in (JSON, JSON_LINES):
         filled = [file for file in files if Path(file.path).stat().st_size > 0]
         return json_relation(connection, source, filled, copies_folder, check_lines=check_lines)

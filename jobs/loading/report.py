@@ -90,7 +90,12 @@ MEASURE_VISITORS = """
 
 
 def report_source(
-    connection: Connection, table: str, rules: StagingRules, *, with_known_events: bool = False
+    connection: Connection,
+    table: str,
+    rules: StagingRules,
+    *,
+    ids_relation: str = "incoming",
+    with_known_events: bool = False,
 ) -> SourceReport:
     """Describe the rows of the temporary table ``incoming``, which belong to ``table``, as staging reads them.
 
@@ -98,12 +103,14 @@ def report_source(
 
     Parameters
     ----------
+    ids_relation : str
+        A relation of the visitor, user and item ids of incoming events, which may repeat rows of them.
     with_known_events : bool
         Whether a report of items says how the events of ``raw.events`` match the catalogue. If ``raw.events`` is a
         view, neither this report nor that of visitors reads it: a user's view may be slow.
     """
     if table == "events":
-        return _report_events(connection, rules)
+        return _report_events(connection, rules, ids_relation)
     if table == "visitors":
         return _report_visitors(connection, rules)
     report = _report_items(connection, rules)
@@ -117,7 +124,7 @@ def _known_events(connection: Connection) -> str | None:
     return sampled_relation(rows, "raw.events") if rows else None
 
 
-def _report_events(connection: Connection, rules: StagingRules) -> SourceReport:
+def _report_events(connection: Connection, rules: StagingRules, ids_relation: str) -> SourceReport:
     rows = count_rows(connection, "incoming")
     names = ("event_id", "visitor_id", "user_id", "item_id", "event_type")
     texts = {name: rules.text(name) for name in (*names, "event_at")}
@@ -137,6 +144,7 @@ def _report_events(connection: Connection, rules: StagingRules) -> SourceReport:
         ),
     )
     event_types, type_count = _count_event_types(connection, texts["event_type"])
+    visitors, users = _count_people(connection, rows, ids_relation, texts)
     known_names = rules.known_event_types or tuple(event_types)
     return SourceReport(
         table="events",
@@ -153,9 +161,9 @@ def _report_events(connection: Connection, rules: StagingRules) -> SourceReport:
         event_types=event_types,
         more_event_types=type_count - len(event_types),
         unknown_event_types={name: count for name, count in event_types.items() if name not in known_names},
-        visitors=_count_distinct_ids(connection, rows, "visitor_id", texts),
-        users=_count_distinct_ids(connection, rows, "user_id", texts),
-        items=match_items(connection, rules.text),
+        visitors=visitors,
+        users=users,
+        items=match_items(connection, rules.text, ids_relation),
     )
 
 
@@ -241,15 +249,21 @@ def sampled_relation(rows: int, relation: str = "incoming") -> str:
     return f"(select * from {relation} tablesample system({100 * SAMPLE_ROWS / rows}%) repeatable (1))"
 
 
-def _count_distinct_ids(connection: Connection, rows: int, column: str, texts: dict[str, str]) -> int:
-    """Return the number of different ids in a column; above ``EXACT_ROWS`` rows an approximate number."""
+def _count_people(connection: Connection, rows: int, ids_relation: str, texts: dict[str, str]) -> tuple[int, int]:
+    """Return the numbers of different visitors and users; above ``EXACT_ROWS`` rows approximate numbers."""
     if rows > EXACT_ROWS:
-        query = f"select approx_count_distinct({column}) from incoming"
-    else:
-        # the distinct spellings are selected first, so that the slow rule for ids reads each spelling once
-        query = f"select count(distinct {texts[column]}) from (select distinct {column} from incoming)"
-    (count,) = connection.execute(query).fetchone() or (0,)
-    return int(count)
+        counts = "approx_count_distinct(visitor_id), approx_count_distinct(user_id)"
+        visitors, users = connection.execute(f"select {counts} from {ids_relation}").fetchone() or (0, 0)
+        return int(visitors), int(users)
+    # the distinct spellings are selected first, so that the slow rule for ids reads each spelling once
+    visitors, users = (
+        count_rows(
+            connection,
+            f"(select distinct {texts[name]} as id from (select distinct {name} from incoming)) where id is not null",
+        )
+        for name in ("visitor_id", "user_id")
+    )
+    return visitors, users
 
 
 def _report_column(
