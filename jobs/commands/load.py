@@ -253,6 +253,7 @@ def _append_batches(
                 connection,
                 arrivals.source.table,
                 staging,
+                sampled_table=arrivals.relation,
                 ids_relation=arrivals.ids_relation,
                 with_known_events=later <= {"visitors"},
             )

@@ -160,7 +160,7 @@ def read_mapped_rows(
         )
     connection.execute(_deduplication_sql(source.table, target_table, dbt_vars))
     connection.execute(f"create or replace temp view incoming as from {target_table}")
-    notes += suspicion_notes(connection, source, selection.given_columns, dbt_vars)
+    notes += suspicion_notes(connection, source, target_table, selection.given_columns, dbt_vars)
     return Arrivals(
         source,
         target_table,
@@ -224,14 +224,17 @@ def _condition_text(source: SourceFiles) -> str:
 def suspicion_notes(
     connection: Connection,
     source: SourceFiles,
+    table: str,
     given_columns: frozenset[str],
     dbt_vars: Mapping[str, Any],
     rows_by_id: str = "incoming",
 ) -> list[str]:
-    """Return warnings about the rows in the temporary view ``incoming``.
+    """Return warnings about the rows of a table, which is also the temporary view ``incoming``.
 
     Parameters
     ----------
+    table : str
+        The name of the table; of a large table a sample of times is read.
     dbt_vars : mapping
         Values of the dbt vars.
     rows_by_id : str
@@ -240,7 +243,7 @@ def suspicion_notes(
     notes = []
     time_column = TIME_COLUMNS[source.table]
     if time_column in given_columns and not source.time_formats:
-        notes += unread_time_notes(connection, time_column, dbt_vars)
+        notes += unread_time_notes(connection, table, time_column, dbt_vars)
     if "event_id" in given_columns:
         notes += order_line_notes(connection, source, dbt_vars, rows_by_id)
     if "source_session_id" in given_columns:

@@ -192,7 +192,7 @@ def append_directly(
         connection.execute(APPENDED_EVENTS.format(columns=EVENT_COLUMNS, **appended))
     connection.execute(f"create or replace temp view incoming as from {relation}")
     rows_by_id = "single_events" if row_hash == ID_HASH else "incoming"  # no other row shares its id with another
-    notes = suspicion_notes(connection, arrivals.source, arrivals.given_columns, dbt_vars, rows_by_id)
+    notes = suspicion_notes(connection, arrivals.source, relation, arrivals.given_columns, dbt_vars, rows_by_id)
     return replace(
         arrivals,
         relation=relation,

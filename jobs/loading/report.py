@@ -94,6 +94,7 @@ def report_source(
     table: str,
     rules: StagingRules,
     *,
+    sampled_table: str = "incoming",
     ids_relation: str = "incoming",
     with_known_events: bool = False,
 ) -> SourceReport:
@@ -103,6 +104,9 @@ def report_source(
 
     Parameters
     ----------
+    sampled_table : str
+        What a sample is taken of if there are many rows: the table of the incoming rows. DuckDB takes a sample of a
+        table fast, but reads all rows of a view.
     ids_relation : str
         A relation of the visitor, user and item ids of incoming events, which may repeat rows of them.
     with_known_events : bool
@@ -110,10 +114,10 @@ def report_source(
         view, neither this report nor that of visitors reads it: a user's view may be slow.
     """
     if table == "events":
-        return _report_events(connection, rules, ids_relation)
+        return _report_events(connection, rules, sampled_table, ids_relation)
     if table == "visitors":
-        return _report_visitors(connection, rules)
-    report = _report_items(connection, rules)
+        return _report_visitors(connection, rules, sampled_table)
+    report = _report_items(connection, rules, sampled_table)
     known_events = _known_events(connection) if with_known_events else None
     return replace(report, items=match_items(connection, rules.text, known_events)) if known_events else report
 
@@ -124,11 +128,11 @@ def _known_events(connection: Connection) -> str | None:
     return sampled_relation(rows, "raw.events") if rows else None
 
 
-def _report_events(connection: Connection, rules: StagingRules, ids_relation: str) -> SourceReport:
+def _report_events(connection: Connection, rules: StagingRules, sampled_table: str, ids_relation: str) -> SourceReport:
     rows = count_rows(connection, "incoming")
     names = ("event_id", "visitor_id", "user_id", "item_id", "event_type")
     texts = {name: rules.text(name) for name in (*names, "event_at")}
-    relation = sampled_relation(rows)
+    relation = sampled_relation(rows, sampled_table)
     known_types = ", ".join(literal(name) for name in rules.known_event_types)
     counts = _single_row(
         connection,
@@ -167,9 +171,9 @@ def _report_events(connection: Connection, rules: StagingRules, ids_relation: st
     )
 
 
-def _report_items(connection: Connection, rules: StagingRules) -> SourceReport:
+def _report_items(connection: Connection, rules: StagingRules, sampled_table: str) -> SourceReport:
     rows = count_rows(connection, "incoming")
-    relation = sampled_relation(rows)
+    relation = sampled_relation(rows, sampled_table)
     names = ("item_id", "title", "brand", "category", "description", "price", "available", "updated_at")
     counts = _single_row(
         connection,
@@ -201,9 +205,9 @@ def _report_items(connection: Connection, rules: StagingRules) -> SourceReport:
     )
 
 
-def _report_visitors(connection: Connection, rules: StagingRules) -> SourceReport:
+def _report_visitors(connection: Connection, rules: StagingRules, sampled_table: str) -> SourceReport:
     rows = count_rows(connection, "incoming")
-    relation = sampled_relation(rows)
+    relation = sampled_relation(rows, sampled_table)
     texts = {name: rules.text(name) for name in ("visitor_id", "updated_at")}
     counts = _single_row(
         connection,
@@ -242,7 +246,7 @@ def _visitors_with_events(connection: Connection, visitor_id: str) -> int | None
     return count_rows(connection, f"{ids[0]} semi join {ids[1]} using (visitor_id)")
 
 
-def sampled_relation(rows: int, relation: str = "incoming") -> str:
+def sampled_relation(rows: int, relation: str) -> str:
     """Return the SQL of a relation, or of a sample of it if it has more rows than are read for a report."""
     if rows <= EXACT_ROWS:
         return relation

@@ -82,8 +82,8 @@ class UnreadTimes:
     readings: dict[str, tuple[str, str]]
 
 
-def unread_time_notes(connection: Connection, column: str, dbt_vars: Mapping[str, Any]) -> list[str]:
-    """Return a warning with the format to type, if ``incoming`` has times that dbt's staging can't read for certain.
+def unread_time_notes(connection: Connection, table: str, column: str, dbt_vars: Mapping[str, Any]) -> list[str]:
+    """Return a warning with the format to type, if a table has times that dbt's staging can't read for certain.
 
     Parameters
     ----------
@@ -92,7 +92,7 @@ def unread_time_notes(connection: Connection, column: str, dbt_vars: Mapping[str
     dbt_vars : mapping
         Values of the dbt vars.
     """
-    unread_times = find_unread_times(connection, "incoming", column, dbt_vars)
+    unread_times = find_unread_times(connection, table, column, dbt_vars)
     if unread_times is None:
         return []
     said = f"warning: {column}: {unread_times.count:,} of {unread_times.value_count:,} times can't be read for certain"
@@ -116,7 +116,7 @@ def find_unread_times(
     Parameters
     ----------
     relation : str
-        The name of a table or view.
+        The name of a table or view; of a large table a sample is read, of which DuckDB reads all rows if it is a view.
     column : str
         The name of the table's column, quoted if SQL needs quotes.
     dbt_vars : mapping
