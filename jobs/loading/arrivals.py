@@ -29,6 +29,8 @@ class WaitingFile:
         SQL of a hash over the columns of ``raw.events``.
     hashes : str
         A temporary table with the hash of each row, ``row_hash``.
+    suspects_sql : str
+        Query of those of the mapped rows whose ``row_hash`` is in the table ``suspect_hashes``.
     is_parquet : bool
         Whether the files are Parquet files.
     """
@@ -36,6 +38,7 @@ class WaitingFile:
     sql: str
     row_hash: str
     hashes: str
+    suspects_sql: str
     is_parquet: bool
 
 

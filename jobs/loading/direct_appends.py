@@ -119,7 +119,11 @@ def scan_source(connection: Connection, source: SourceFiles, relation: str, copi
 def _scan_relation(connection: Connection, source: SourceFiles, files: FileRelation, relation: str) -> Arrivals:
     """Read a hash of each row of the relation of a source's files into a temporary table."""
     selection = mapped_query(connection, source, files)
-    row_hash = ID_HASH if "event_id" in selection.given_columns else VALUES_HASH
+    row_hash, suspects_sql = VALUES_HASH, _suspects_sql(selection.sql, VALUES_HASH)
+    if "event_id" in selection.given_columns:
+        # a condition over the files' own columns: DuckDB reads the other columns, and casts them, for suspects alone
+        is_suspect = IS_SUSPECT.format(row_hash=f"hash({selection.texts['event_id']})")
+        row_hash, suspects_sql = ID_HASH, selection.sql_where(is_suspect)
     hashes = f"{relation}_hashes"
     flag = ", time_is_unread" if selection.has_formats else ""
     connection.execute(
@@ -141,7 +145,7 @@ def _scan_relation(connection: Connection, source: SourceFiles, files: FileRelat
         unreadable_relation=unreadable_rows(connection, source, files, f"{relation}_unreadable"),
         unreadable_count=files.unreadable_count,
         examples=files.examples,
-        waiting=(WaitingFile(selection.sql, row_hash, hashes, files.is_parquet),),
+        waiting=(WaitingFile(selection.sql, row_hash, hashes, suspects_sql, files.is_parquet),),
     )
 
 
@@ -250,9 +254,9 @@ def _tell_known_from_new(
     )
     if count_rows(connection, "suspect_hashes"):
         for number, file in enumerate(files):
+            suspects = file.suspects_sql if row_hash == file.row_hash else _suspects_sql(file.sql, row_hash)
             connection.execute(
-                f"insert into suspect_rows by name select {number} as file_number, {EVENT_COLUMNS} "
-                f"from ({file.sql}) where {is_suspect}"
+                f"insert into suspect_rows by name select {number} as file_number, {EVENT_COLUMNS} from ({suspects})"
             )
     same = " and ".join(f"single_events.{name} is not distinct from known.{name}" for name in TABLE_COLUMNS["events"])
     connection.execute(SINGLE_EVENTS.format(columns=EVENT_COLUMNS))
@@ -262,6 +266,11 @@ def _tell_known_from_new(
     else:
         connection.execute(f"create or replace temp table {known} as from single_events limit 0")
     connection.execute(NEW_EVENTS.format(known=known, same=same))
+
+
+def _suspects_sql(mapped_sql: str, row_hash: str) -> str:
+    """Return the query of those of the mapped rows whose hash is in the table ``suspect_hashes``."""
+    return f"select * from ({mapped_sql}) where {IS_SUSPECT.format(row_hash=row_hash)}"
 
 
 def _count_inserted(connection: Connection, query: str, loaded_at: datetime) -> int:

@@ -21,17 +21,26 @@ class MappedQuery:
     ----------
     sql : str
         The query. If the source has ``time_formats``, the query has a boolean column ``time_is_unread`` too.
+    texts : raw column -> SQL of its text over the files' columns
     types : nextmart's column -> DuckDB type of the value in the files
     given_columns : frozenset of str
         The raw columns that the files or the map have.
     has_formats : bool
         Whether times are read by the source's ``time_formats``.
+    has_condition : bool
+        Whether the query keeps only the rows that meet the source's ``where``.
     """
 
     sql: str
+    texts: dict[str, str]
     types: dict[str, str]
     given_columns: frozenset[str]
     has_formats: bool
+    has_condition: bool
+
+    def sql_where(self, condition: str) -> str:
+        """Return the query of the rows that meet one more condition, which is SQL over the files' columns."""
+        return f"{self.sql} {'and' if self.has_condition else 'where'} ({condition})"
 
 
 def mapped_query(
@@ -79,4 +88,4 @@ def mapped_query(
     where = f"where ({source.where}\n)" if source.where else ""
     flag = f", {time_is_unread_sql} as time_is_unread" if formats else ""
     sql = f"select {selected}{flag} from {file_relation.sql} {where}"
-    return MappedQuery(sql, value_types, frozenset(values), bool(formats))
+    return MappedQuery(sql, texts, value_types, frozenset(values), bool(formats), bool(source.where))
