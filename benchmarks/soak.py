@@ -28,7 +28,7 @@ FEEDS = ("events", "items")
 def soak(folder: Path, nights: int) -> tuple[list[float], list[dict[str, int]]]:
     """Return the processor seconds of each night, and the sizes of nextmart's files after each."""
     seconds, sizes = [], []
-    with closing(Machine(folder)) as machine:
+    with closing(Machine(folder, nights)) as machine:
         never = nights + 1
         campaign = Campaign(folder, machine, 0, Size(new_visitors=0, new_items=0), refresh_every=never)
         campaign.disturbance.environment.pop("DBT_LOG_LEVEL_FILE")  # its log is one of the files that might grow

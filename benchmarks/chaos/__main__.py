@@ -31,7 +31,7 @@ def main() -> None:
     options = parser.parse_args()
     folder = options.folder or Path(tempfile.mkdtemp(prefix="chaos-"))
     folder.mkdir(parents=True, exist_ok=True)
-    machine = Machine(folder)
+    machine = Machine(folder, options.nights)
     names = set(options.only) - set(options.without)
     if not machine.can_disturb:
         print("no C compiler, or no Linux: without faults of the file system and of the clock")

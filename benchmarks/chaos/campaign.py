@@ -4,10 +4,8 @@ import os
 import re
 import shutil
 import time
-from collections import Counter, defaultdict
 from collections.abc import Iterator
 from contextlib import closing, contextmanager, nullcontext
-from dataclasses import dataclass, field
 from pathlib import Path
 
 import duckdb
@@ -15,48 +13,27 @@ import duckdb
 from benchmarks.chaos.catalogue import FAULTS
 from benchmarks.chaos.commands import Ended
 from benchmarks.chaos.configuration import Configuration
+from benchmarks.chaos.damage import RESTORE, restore_if_damaged
 from benchmarks.chaos.difference import Difference
 from benchmarks.chaos.disturbance import DAY, Disturbance
 from benchmarks.chaos.history import Fault, Night
 from benchmarks.chaos.machine import Machine
 from benchmarks.chaos.money import Accounts
-from benchmarks.chaos.people import check_forgotten
+from benchmarks.chaos.people import check_copies, check_forgotten
 from benchmarks.chaos.publication import WHOLE, check_alone, check_readers, check_with_warehouse, digest
 from benchmarks.chaos.refresh import check_full_refresh
 from benchmarks.chaos.service import DIMENSIONS, Service
 from benchmarks.chaos.shop import Shop, Size, night_time
 from benchmarks.chaos.tables import check_tables
+from benchmarks.chaos.tally import Tally
 from tests.embedding.fake_openai import KEY
 from tests.polling_reader import polling
 
 CLOCKS = {"clock_ahead": 30 * DAY, "clock_back": -DAY / 12, "clock_day_back": -DAY * 26 / 24}
 WAIT = ("--wait", "200")
 ALLOW = "--allow-shrink"
-PAUSE_OF_READERS = 0.1  # seconds
-
-
-@dataclass
-class Tally:
-    """What happened in a campaign, for its report.
-
-    Attributes
-    ----------
-    settled, refreshes : int
-        Nights that ended with a publication, and nights after which the tables were compared with a full refresh.
-    reads : int
-        How often readers opened the published file.
-    texts_paid, texts_lost : int
-        Vectors that the service sold, and those of them that a kill or a full disk kept from the warehouse.
-    outcomes : dict of fault -> Counter of outcome
-    """
-
-    nights: int = 0
-    settled: int = 0
-    refreshes: int = 0
-    reads: int = 0
-    texts_paid: int = 0
-    texts_lost: int = 0
-    outcomes: dict[str, Counter[str]] = field(default_factory=lambda: defaultdict(Counter))
+PUBLISHED = r"^ *publish +[0-9,]+ rows, verified"
+PAUSE_OF_READERS = 0.5  # seconds
 
 
 class Campaign:
@@ -82,6 +59,7 @@ class Campaign:
         self.to_forget: list[tuple[str, str]] = []
         self.happened: list[str] = []
         self.has_unpublished_change = False  # of a setting
+        self.was_restored = self.has_forgotten = False  # in the last night
         self.cpu_seconds = 0.0  # of the last night's commands
 
     @property
@@ -103,7 +81,7 @@ class Campaign:
         Difference
             If a rule does not hold.
         """
-        self.happened = []
+        self.happened, self.cpu_seconds = [], 0.0
         self._prepare(night)
         self.shop.deliver(night.number, night.names)
         published_before = digest(self.published)
@@ -113,25 +91,29 @@ class Campaign:
         if seen:
             check_readers(seen)
             self.tally.reads += seen.reads
+        self.has_forgotten = any(command.arguments[0] == "forget" and command.code == 0 for command in ended)
         has_settled = {"load", "run"} <= {command.arguments[0] for command in ended} and ended[-1].code == 0
         for name in night.names:
             if has_settled and FAULTS[name].must_fail and name != "wrong_folder":
                 self._require_failed(ended[-1], name)
+        self.cpu_seconds = sum(command.cpu_seconds for command in ended)
         was_killed = any(command.code < 0 for command in ended)
+        self.was_restored = "torn_write" in night.names and self._restore_if_damaged()
         if self.published.exists():
             check_alone(self.published)
         self.check_warehouse(night, has_settled)
         if has_settled and (night.number + 1) % self.refresh_every == 0:
             self.refresh(night)
-        self.cpu_seconds = sum(command.cpu_seconds for command in ended)
         self.has_unpublished_change &= not has_settled
         self.tally.nights += 1
         self.tally.settled += has_settled
         self.tally.texts_paid = self.service.sold.total()
         self.tally.texts_lost = self.accounts.lost.total()
         outcome = "done" if has_settled else "killed, goes on the next night" if was_killed else _failed(ended)
+        if self.was_restored:
+            outcome = f"killed, the damaged file is restored with `{RESTORE}`"
         for name in night.names:
-            self.tally.outcomes[name][outcome] += 1
+            self.tally.outcomes[name][f"refused there, then {outcome}" if name == "wrong_folder" else outcome] += 1
         if not night.names:
             self.tally.outcomes["nothing"][outcome] += 1
 
@@ -174,26 +156,28 @@ class Campaign:
         planned: list[tuple[str, ...]] = [("forget", *person) for person in self.to_forget]
         planned += [*self._model_commands(night), ("load",), ("run",)]
         hit = self._command_hit_by(fault, planned)
-        with self._without_raw_items() if "raw_items_lost" in night.names else nullcontext():
-            for arguments in planned:
-                before = digest(self.published)
+        for arguments in planned:
+            before = digest(self.published)
+            # a load after the loss would mend it: each list is the whole catalogue
+            is_lost = "raw_items_lost" in night.names and arguments[0] == "run"
+            with self._without_raw_items() if is_lost else nullcontext():
                 if fault and fault.name == "two_runs" and arguments[0] == "run":
                     done = self._run_two()
                 else:
                     done = self.disturbance.run(arguments, fault if arguments == hit else None)
-                if self.disturbance.happened_at:
-                    self.happened.append(self.disturbance.happened_at)
-                self._judge(night, done, before)
-                ended.append(done)
-                if done.code == 0 and arguments[0] == "forget":
-                    self.to_forget.remove(arguments[1:3])
-                if done.code and arguments[0] in ("load", "forget"):
-                    break
-            must_fail = any(FAULTS[name].must_fail for name in night.names)
-            if self.has_unpublished_change and not must_fail and ended[-1].code and ALLOW in ended[-1].said:
-                # shorter lists were asked for, so the person who asked types what the message says
-                ended.append(self.disturbance.run(("publish", ALLOW), None))
-                self._judge(night, ended[-1], None)
+            if self.disturbance.happened_at:
+                self.happened.append(self.disturbance.happened_at)
+            self._judge(night, done, before)
+            ended.append(done)
+            if done.code == 0 and arguments[0] == "forget":
+                self.to_forget.remove(arguments[1:3])
+            if done.code and arguments[0] in ("load", "forget"):
+                break
+        must_fail = any(FAULTS[name].must_fail for name in night.names)
+        if self.has_unpublished_change and not must_fail and ended[-1].code and ALLOW in ended[-1].said:
+            # shorter lists were asked for, so the person who asked types what the message says
+            ended.append(self.disturbance.run(("publish", ALLOW), None))
+            self._judge(night, ended[-1], None)
         return ended
 
     def _command_hit_by(self, fault: Fault | None, planned: list[tuple[str, ...]]) -> tuple[str, ...]:
@@ -230,7 +214,7 @@ class Campaign:
 
     @contextmanager
     def _without_raw_items(self) -> Iterator[None]:
-        """Empty raw.items for a night, as a tool that fills it by itself may do, and restore it afterwards."""
+        """Empty raw.items for a run, as a tool that fills it by itself may do, and restore it afterwards."""
         path = str(self.folder / "warehouse.duckdb")
         with closing(duckdb.connect(path)) as warehouse:
             kept = warehouse.execute("from raw.items").to_arrow_table()  # noqa: F841 - a replacement scan reads it
@@ -257,8 +241,15 @@ class Campaign:
             permitted += [ALLOW] if self.has_unpublished_change and ended.arguments[0] == "run" else []
             if not any(words and re.search(words, ended.said) for words in permitted):
                 raise Difference(f"`{ended.arguments[0]}` needs no person, or says what to type", ended)
-            if ended.arguments[0] == "run" and digest(self.published) != published_before:
+            has_published = re.search(PUBLISHED, ended.said, re.MULTILINE)  # and failed in its upkeep after that
+            if ended.arguments[0] == "run" and not has_published and digest(self.published) != published_before:
                 raise Difference("a failed run leaves the published file as it was", ended)
+
+    def _restore_if_damaged(self) -> bool:
+        damage = restore_if_damaged(self.folder / "warehouse.duckdb", self.disturbance)
+        if damage:
+            self.happened.append(f"the warehouse is damaged: {damage}")
+        return damage is not None
 
     def _require_failed(self, ended: Ended, name: str) -> None:
         if ended.code == 0:
@@ -279,11 +270,14 @@ class Campaign:
         """Check what was paid and who was forgotten, and after a night that ended well all tables."""
         was_disturbed = any(FAULTS[name].group == "process" for name in night.names)
         most_lost = self.configuration.most_in_flight if was_disturbed else 0
+        if self.was_restored:
+            most_lost = self.service.sold.total()  # the copy lacks what was paid since it was taken
         with self._open_warehouse() as warehouse:
             self.accounts.check(warehouse, self.service.sold, most_lost)
             if self.shop.forgotten and not self.to_forget:
-                places = [self.folder / ".nextmart", self.published]
-                check_forgotten(warehouse, places, self.shop.forgotten)
+                check_forgotten(warehouse, [self.folder / ".nextmart", self.published], self.shop.forgotten)
+                if self.has_forgotten:
+                    check_copies(self.folder / "backups", self.shop.forgotten)
             if has_settled:
                 values = self.configuration.values
                 check_tables(warehouse, self.shop, values["vars.sequence_scope"], DIMENSIONS)

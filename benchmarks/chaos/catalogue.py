@@ -26,7 +26,8 @@ class FaultKind:
     must_fail: bool = False
 
 
-NO_SPACE = r"(?i)no space left|disk is full"
+COMMANDS = ("load", "run", "forget", "pin", "unpin", "rollback")
+NO_SPACE = r"(?i)no space (is )?left|disk is full"
 
 FAULTS: Final = {
     "events_missing": FaultKind("events", "the file of a day's events comes a day late"),
@@ -43,21 +44,23 @@ FAULTS: Final = {
     ),
     "items_all_withdrawn": FaultKind("items", "no item is available any more", {"run": "--allow-shrink"}, True),
     "raw_items_lost": FaultKind(
-        "rows", "raw.items is empty for a night, because a tool lost it", {"run": "--allow-shrink"}, True
+        "rows", "raw.items is empty when the run starts, because a tool lost it", {"run": "--allow-shrink"}, True
     ),
     "wrong_folder": FaultKind("place", "the warehouse's path does not exist", {"run": "--create"}, True),
     "killed_at_write": FaultKind("process", "SIGKILL of all processes at a write"),
     "killed_at_fsync": FaultKind("process", "SIGKILL of all processes at an fsync"),
     "killed_at_rename": FaultKind("process", "SIGKILL of all processes at a rename"),
     "killed_at_unlink": FaultKind("process", "SIGKILL of all processes at an unlink"),
-    "torn_write": FaultKind("process", "half of a write reaches the disk, then SIGKILL"),
+    "torn_write": FaultKind(
+        "process", "half of a write reaches the disk, then SIGKILL", dict.fromkeys(COMMANDS, "nextmart restore")
+    ),
     "one_killed": FaultKind(
         "process", "SIGKILL of the process that writes: nextmart, or its dbt", {"run": "(?i)killed|signal"}
     ),
     "killed_at_any_time": FaultKind("process", "SIGKILL of all processes at some time"),
     "disk_full": FaultKind(
         "process", "from a write on the disk is full",
-        dict.fromkeys(("load", "run", "forget", "pin", "unpin", "rollback"), NO_SPACE),
+        dict.fromkeys(COMMANDS, NO_SPACE),
     ),
     "clock_jumps_midway": FaultKind("process", "the clock jumps two days ahead in the middle of the night"),
     "two_runs": FaultKind("process", "two runs start at the same time, both with --wait"),

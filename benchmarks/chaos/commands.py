@@ -16,6 +16,8 @@ from benchmarks.chaos.difference import Difference
 
 ROOT = Path(__file__).parents[2]
 LONGEST_COMMAND = 240.0  # seconds
+NIGHTS_WORTH_WARMING = 6
+WARMED = "--warmed"  # the server's argument to live through a night before its first command
 LONGEST_ORPHAN = 15.0  # seconds that a child may work on after its parent was killed
 
 
@@ -61,9 +63,11 @@ class Commands:
         Folder for what the commands print, until it is read.
     library, orders : Path or None
         The library of ``interposer.c``, and the file of the orders that it obeys; None: no faults of this kind.
+    nights : int
+        How many nights are to come: the server lives through one of its own first, where that saves time.
     """
 
-    def __init__(self, scratch: Path, library: Path | None, orders: Path) -> None:
+    def __init__(self, scratch: Path, library: Path | None, orders: Path, nights: int) -> None:
         self.scratch = scratch
         self.number = 0
         self.ended: dict[int, tuple[int, float]] = {}
@@ -73,7 +77,12 @@ class Commands:
         # helpers of tests import each other by their bare names, as pytest's `pythonpath` lets them
         paths = [str(ROOT), str(ROOT / "tests"), str(ROOT / "tests" / "end_to_end"), os.environ.get("PYTHONPATH", "")]
         self.server = subprocess.Popen(
-            [sys.executable, "-m", "benchmarks.chaos.server"],
+            [
+                sys.executable,
+                "-m",
+                "benchmarks.chaos.server",
+                *(["--warmed"] if nights >= NIGHTS_WORTH_WARMING else []),
+            ],
             env={**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": os.pathsep.join(paths), **preload},
             cwd=ROOT,
             stdin=subprocess.PIPE,

@@ -11,6 +11,7 @@ FIXED = """
 embedding_requests_in_flight = 2
 embedding_timeout_seconds = 5
 embedding_patience_seconds = 1
+backups_kept = 2
 
 [feeds.items]
 files = "items/*.jsonl"

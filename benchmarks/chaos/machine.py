@@ -13,13 +13,15 @@ class Machine:
     ----------
     folder : Path
         Folder of the compiled library, the orders and what commands print.
+    nights : int
+        How many nights are to come.
     """
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, nights: int) -> None:
         library = interposer(folder)
         self.can_disturb = library is not None
         self.orders = Orders(folder / "orders")
-        self.commands = Commands(folder, library, self.orders.path)
+        self.commands = Commands(folder, library, self.orders.path, nights)
 
     def close(self) -> None:
         """End the server."""

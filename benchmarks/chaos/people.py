@@ -37,3 +37,16 @@ def check_forgotten(warehouse: duckdb.DuckDBPyConnection, folders: list[Path], i
     for path in (path for folder in folders for path in ([folder] if folder.is_file() else folder.rglob("*"))):
         if path.is_file() and (found := [name for name in ids if name.encode() in path.read_bytes()]):
             raise Difference("nothing is kept of a forgotten person", f"{path} holds {found}")
+
+
+def check_copies(folder: Path, ids: set[str]) -> None:
+    """Look for ids in all tables of the copies of the warehouse, whose bytes are those of the warehouse.
+
+    Raises
+    ------
+    Difference
+        If an id is found.
+    """
+    for path in folder.glob("*.duckdb"):
+        with duckdb.connect(str(path), read_only=True) as copy:
+            check_forgotten(copy, [], ids)

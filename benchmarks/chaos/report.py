@@ -2,10 +2,10 @@
 
 from pathlib import Path
 
-from benchmarks.chaos.campaign import Tally
 from benchmarks.chaos.catalogue import FAULTS
 from benchmarks.chaos.difference import Difference
 from benchmarks.chaos.history import Night
+from benchmarks.chaos.tally import Tally
 
 
 def markdown(tally: Tally) -> str:
@@ -20,7 +20,8 @@ def markdown(tally: Tally) -> str:
         "",
         f"{tally.nights} nights without a difference, {tally.settled} of them published; {tally.refreshes} compared "
         f"with a full refresh; {tally.reads:,} reads of the published file without an error; "
-        f"{tally.texts_paid} texts paid for, {tally.texts_lost} of them again because a kill lost the answer.",
+        f"{tally.texts_paid} texts paid for, {tally.texts_lost} of them again because a kill, or a "
+        "damaged file, lost the answer.",
     ]
     return "\n".join(lines)
 

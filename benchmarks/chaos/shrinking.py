@@ -8,11 +8,12 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from benchmarks.chaos.campaign import Campaign, Tally
+from benchmarks.chaos.campaign import Campaign
 from benchmarks.chaos.difference import Difference
 from benchmarks.chaos.history import Night
 from benchmarks.chaos.machine import Machine
 from benchmarks.chaos.shop import Size
+from benchmarks.chaos.tally import Tally
 
 Say = Callable[[str], None]
 
@@ -41,7 +42,7 @@ def live_through(trial: Trial, history: list[Night], say: Say) -> tuple[Tally, D
                 return campaign.tally, difference, history[: place + 1]
             finally:
                 happened = f" [{'; '.join(campaign.happened)}]" if campaign.happened else ""
-                say(f"{night}{happened}")
+                say(f"{night}{happened}, {campaign.cpu_seconds:.1f} s of processor time")
     finally:
         campaign.close()
     return campaign.tally, None, history

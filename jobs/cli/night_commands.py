@@ -14,7 +14,7 @@ from jobs.cli.options import AllowShrink, Create, Json, Published, Verbose, Wait
 from jobs.cli.output import print_outcome
 from jobs.commands.demo_files import WORK_FOLDER, remove_earlier_demo
 from jobs.commands.demo_shop import DEMO_SETTINGS, make_shop
-from jobs.commands.maintain import maintain
+from jobs.commands.maintain import maintain_after_publication
 from jobs.commands.maintain import summary_lines as maintenance_lines
 from jobs.commands.terminal import print_recommendations
 from jobs.orchestration.dbt_build import dbt_build, published_counts
@@ -55,7 +55,7 @@ def run_command(
                 for reason in full_refresh_reasons(connection):
                     say(f"WARN: {reason}; `nextmart run --full-refresh` builds them anew")
         summary = _build_and_publish(settings, full_refresh=full_refresh, allow_shrink=allow_shrink, verbose=verbose)
-        for line in maintenance_lines(maintain(_patient(settings), at_night=True)):
+        for line in maintenance_lines(maintain_after_publication(_patient(settings))):
             say(line)
     print_outcome(summary, f"published {settings.published}: {published_counts(summary)}", as_json)
 

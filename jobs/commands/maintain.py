@@ -4,8 +4,11 @@ from contextlib import closing
 from dataclasses import fields
 from typing import Any
 
+import duckdb
+
 from jobs.errors import NextmartError
 from jobs.files import remove_database, unfinished_path
+from jobs.os_errors import os_error_text
 from jobs.settings import Settings
 from jobs.warehouse.backups import Backup, drop_old_backups, list_backups, take_backup, why_unreadable
 from jobs.warehouse.compaction import compact, is_worthwhile, read_file_size
@@ -66,6 +69,24 @@ def maintain(settings: Settings, *, at_night: bool = False) -> dict[str, Any]:
     if settings.backups_kept:
         detail["backup"] = str(back_up(settings).path)
     return run_record.summary()
+
+
+def maintain_after_publication(settings: Settings) -> dict[str, Any]:
+    """Call :func:`maintain` for the end of a night, whose tables are published already.
+
+    Raises
+    ------
+    NextmartError
+        If the upkeep fails; the message says that the tables are published.
+    """
+    try:
+        return maintain(settings, at_night=True)
+    except (NextmartError, duckdb.Error, OSError) as error:
+        reason = os_error_text(error) if isinstance(error, OSError) else str(error)
+        raise NextmartError(
+            f"{settings.published} is published, but the upkeep after that failed: {reason}\n"
+            "The next night does it again, or `nextmart maintain`."
+        ) from error
 
 
 def back_up(settings: Settings) -> Backup:

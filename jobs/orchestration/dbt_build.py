@@ -2,6 +2,7 @@
 
 import json
 import os
+import signal
 import subprocess
 import sys
 from collections.abc import Iterable, Iterator
@@ -34,7 +35,7 @@ def dbt_build(settings: Settings, extra_arguments: tuple[str, ...] = (), *, verb
     Raises
     ------
     NextmartError
-        If a model or a test failed, or another command holds the warehouse.
+        If a model or a test failed, the build was killed, or another command holds the warehouse.
     KeyboardInterrupt
         If this process was interrupted: the build is ended first, and people are told what was committed.
     """
@@ -75,6 +76,12 @@ def dbt_build(settings: Settings, extra_arguments: tuple[str, ...] = (), *, verb
                 + log.what_is_committed()
             )
             raise
+    if build.returncode < 0:
+        raise NextmartError(
+            f"the dbt build was killed ({_signal_name(-build.returncode)}) by the system or another process, so "
+            "nothing was published; the file published before stays. If nobody killed it, the machine probably had "
+            f"too little memory left. {log.what_is_committed()} `nextmart run` goes on from there"
+        )
     if build.returncode:
         failures = list(failure_texts(target, settings.warehouse, settings.attach))
         for text in failures:
@@ -83,6 +90,14 @@ def dbt_build(settings: Settings, extra_arguments: tuple[str, ...] = (), *, verb
             "dbt build failed, so nothing was published; the file published before stays. "
             f"Log: {work_folder / 'logs' / 'dbt.log'}{damage_advice(' '.join(failures))}"
         )
+
+
+def _signal_name(number: int) -> str:
+    """Return the name of a signal, such as ``SIGKILL``."""
+    try:
+        return signal.Signals(number).name
+    except ValueError:  # a real-time signal
+        return f"signal {number}"
 
 
 def _end(build: subprocess.Popen[str]) -> None:

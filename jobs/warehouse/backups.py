@@ -93,6 +93,10 @@ def copy_verified(source: Path, target: Path, name: str) -> RowsByTable:
             rows = read_rows(connection)
         keep_owner_and_mode(source, unfinished)
         replace_durably(unfinished, target)
+    except OSError as error:
+        if error.filename is None:  # as that of a write to a full disk
+            error.filename = str(target)
+        raise
     finally:
         remove_database(unfinished)
     return rows

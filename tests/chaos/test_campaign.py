@@ -6,11 +6,14 @@ import duckdb
 import pytest
 
 from benchmarks.chaos.campaign import Campaign
+from benchmarks.chaos.damage import restore_if_damaged
 from benchmarks.chaos.difference import Difference
+from benchmarks.chaos.disturbance import Disturbance
 from benchmarks.chaos.history import Fault, Night
 from benchmarks.chaos.machine import Machine
 from benchmarks.chaos.publication import check_alone
 from benchmarks.chaos.shop import Size
+from jobs.warehouse.backups import files_set_aside
 
 SPOILT_WAREHOUSES = {
     "raw.events holds each delivered event once": "insert into raw.events from raw.events limit 1",
@@ -39,7 +42,7 @@ SPOILT_PUBLICATIONS = {
 def campaign(tmp_path_factory):
     """A campaign after a calm night, a night that was killed, and a night on which all is mended."""
     folder = tmp_path_factory.mktemp("chaos")
-    machine = Machine(folder)
+    machine = Machine(folder, nights=3)
     if not machine.can_disturb:
         machine.close()
         pytest.skip("there is no C compiler here, or no Linux")
@@ -81,6 +84,26 @@ def test_a_spoilt_warehouse_is_seen(lived, rule, statement):
         warehouse.write_bytes(kept)
     assert found.value.rule == rule
     lived.accounts.lost.clear()
+
+
+def test_a_damaged_warehouse_is_restored_by_the_command_that_nextmart_names(lived):
+    warehouse = lived.folder / "warehouse.duckdb"
+    with warehouse.open("r+b") as file:
+        file.seek(3 * 4096)  # the first block, behind the file's headers
+        file.write(bytes(100_000))
+    damage = restore_if_damaged(warehouse, lived.disturbance)
+    assert "checksum" in damage
+    assert restore_if_damaged(warehouse, lived.disturbance) is None
+    assert not files_set_aside(warehouse)
+    lived.check_warehouse(Night(3), has_settled=True)
+
+
+def test_a_damage_that_no_copy_can_mend_is_a_difference(lived, tmp_path):
+    warehouse = tmp_path / "warehouse.duckdb"
+    warehouse.write_bytes(b"no database")
+    with pytest.raises(Difference) as found:
+        restore_if_damaged(warehouse, Disturbance(lived.disturbance.machine, tmp_path, lived.disturbance.environment))
+    assert found.value.rule == "a damaged warehouse can be restored"
 
 
 @pytest.mark.parametrize(("rule", "statement"), SPOILT_PUBLICATIONS.items(), ids=SPOILT_PUBLICATIONS)

@@ -1,5 +1,6 @@
 """Retention, compaction when it is due, copies at night, and the copies that hold a person who is forgotten."""
 
+import errno
 import shutil
 
 import pytest
@@ -7,7 +8,7 @@ import pytest
 from jobs.commands import maintain as maintain_module
 from jobs.commands.forget import Person
 from jobs.commands.forgotten_copies import delete_copies_holding_person
-from jobs.commands.maintain import maintain
+from jobs.commands.maintain import maintain, maintain_after_publication
 from jobs.commands.restore import restore
 from jobs.commands.sizes import read_sizes, size_lines
 from jobs.errors import NextmartError
@@ -209,3 +210,16 @@ def test_sizes_show_files_and_tables(settings):
     assert sizes["backups"]["copies"] == 1
     lines = size_lines(sizes)
     assert any(line.startswith("backups") and "1 copy, of" in line for line in lines)
+
+
+def test_a_copy_that_fails_after_the_publication_names_its_file_and_says_what_is_published(settings, monkeypatch):
+    def copyfileobj(*_):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(shutil, "copyfileobj", copyfileobj)
+    with pytest.raises(NextmartError) as failed:
+        maintain_after_publication(settings.model_copy(update={"backups_kept": 1}))
+    said = str(failed.value)
+    assert said.startswith(f"{settings.published} is published, but the upkeep after that failed: ")
+    assert f"{settings.backup_folder}/warehouse.000001.duckdb: no space is left on that disk" in said
+    assert "`nextmart maintain`" in said

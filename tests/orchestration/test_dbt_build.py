@@ -86,6 +86,13 @@ def test_a_signal_ends_the_build_and_says_what_was_committed(folder, monkeypatch
     take_lock(load_settings().warehouse).release()
 
 
+def test_a_build_that_another_process_killed_is_told_with_the_signal_and_what_to_type(folder, monkeypatch):
+    monkeypatch.setattr(dbt_build, "BUILD_CODE", SLOW_BUILD)
+    threading.Thread(target=lambda: os.kill(build_pid(folder), signal.SIGKILL)).start()
+    with pytest.raises(NextmartError, match=r"(?s)killed \(SIGKILL\).*memory.*No table was built.*nextmart run"):
+        dbt_build.dbt_build(load_settings())
+
+
 @pytest.mark.parametrize("is_stopped", [False, True])
 def test_a_build_ends_soon_after_the_command_that_started_it_was_killed(folder, is_stopped):
     with subprocess.Popen([sys.executable, "-c", RUN], stderr=subprocess.PIPE, text=True) as run:

@@ -1,0 +1,33 @@
+"""A warehouse that a torn write has damaged: nextmart must name the command that helps, and the command must help."""
+
+from pathlib import Path
+
+from benchmarks.chaos.difference import Difference
+from benchmarks.chaos.disturbance import Disturbance
+from jobs.warehouse.backups import files_set_aside, why_unreadable
+
+RESTORE = "nextmart restore"
+
+
+def restore_if_damaged(warehouse: Path, disturbance: Disturbance) -> str | None:
+    """Put the newest copy in the place of a damaged warehouse, as a person does; return the damage, None if none.
+
+    DuckDB writes some blocks of the file in place, so half of such a write leaves a block with a wrong checksum.
+
+    Raises
+    ------
+    Difference
+        If nextmart does not name the command, or the command does not help.
+    """
+    if not warehouse.exists() or (damage := why_unreadable(warehouse, warehouse.stem)) is None:
+        return None
+    told = disturbance.run(("backup",), None)
+    if told.code != 1 or RESTORE not in told.said:
+        raise Difference("who has a damaged warehouse is told what to type", told)
+    restored = disturbance.run(("restore",), None)
+    damage_left = why_unreadable(warehouse, warehouse.stem)
+    if restored.code or damage_left:
+        raise Difference("a damaged warehouse can be restored", f"{damage}\n{restored}\n{damage_left}")
+    for path in files_set_aside(warehouse):
+        path.unlink()
+    return damage

@@ -1,0 +1,104 @@
+"""Lives through one night inside the server of commands, so that its forks have at hand what each night makes anew.
+
+dbt compiles Python code for each class of its manifest, and Jinja templates for each macro and model; the package of
+the embedding provider takes a second to import. A fork has all of it. Each command still reads, parses and writes its
+own files. The jobs stay out, because polars, with which they read tables, has threads that a fork lacks.
+"""
+
+import gc
+import json
+import os
+import sys
+import tempfile
+from collections.abc import Iterator
+from contextlib import closing, contextmanager, redirect_stderr, redirect_stdout
+from pathlib import Path
+from typing import Any
+
+from dbt.adapters.duckdb.connections import DuckDBConnectionManager
+from dbt.adapters.factory import reset_adapters
+from dbt.cli.main import dbtRunner
+
+from benchmarks.chaos.configuration import Configuration
+from benchmarks.chaos.service import Service
+from benchmarks.chaos.shop import Shop
+from jobs import cli
+from jobs.embedding.providers import openai  # noqa: F401 - imported in advance
+from jobs.files import project_folder
+from jobs.settings import load_settings
+
+
+def live_through_a_night() -> None:
+    """Load, build, publish and maintain a shop in a folder that is deleted afterwards; leave no file open.
+
+    Raises
+    ------
+    AssertionError
+        If a step fails.
+    """
+    with tempfile.TemporaryDirectory(prefix="chaos-warming-") as name, closing(Service()) as service:
+        folder = Path(name)
+        Configuration().write(folder)
+        with (
+            _inside(folder, service.environment),
+            (folder / "said").open("w") as said,
+            redirect_stdout(said),
+            redirect_stderr(said),
+        ):
+            Shop(folder, seed=0).deliver(0, set())
+            _command("load")
+            _build(folder)
+            _command("publish")
+            _command("maintain")
+    gc.collect()
+    gc.freeze()  # a fork that collects garbage would copy all pages of what is kept here
+
+
+@contextmanager
+def _inside(folder: Path, environment: dict[str, str]) -> Iterator[None]:
+    kept_folder, kept_environment, kept_arguments = Path.cwd(), dict(os.environ), sys.argv
+    os.chdir(folder)
+    os.environ.update(environment)
+    try:
+        yield
+    finally:
+        os.chdir(kept_folder)
+        os.environ.clear()
+        os.environ.update(kept_environment)
+        sys.argv = kept_arguments
+
+
+def _command(*arguments: str) -> None:
+    sys.argv = ["nextmart", *arguments]
+    try:
+        cli.main()
+        code = 0
+    except SystemExit as ended:
+        code = int(ended.code or 0)
+    assert code == 0, f"nextmart {' '.join(arguments)} failed: {Path('said').read_text()}"
+
+
+def _build(folder: Path) -> None:
+    settings = load_settings()
+    os.environ |= settings.as_environment() | {"DO_NOT_TRACK": "1"}
+    # dbt's parser in Rust starts threads that a fork of this process would wait for without end, because a fork lacks
+    # them; so a fork parses the project, and this process reads what the fork has parsed
+    if (pid := os.fork()) == 0:
+        os._exit(0 if _dbt("parse", folder, settings.vars) else 1)
+    assert os.waitpid(pid, 0)[1] == 0, f"dbt parse failed: {Path('said').read_text()}"
+    try:
+        assert _dbt("build", folder, settings.vars), f"dbt build failed: {Path('said').read_text()}"
+    finally:
+        DuckDBConnectionManager.close_all_connections()
+        reset_adapters()
+
+
+def _dbt(command: str, folder: Path, dbt_vars: dict[str, Any]) -> bool:
+    project = str(project_folder("dbt_project"))
+    arguments = ["--exclude-resource-type", "unit_test", "--exclude", "path:models/jobs"] if command == "build" else []
+    outcome = dbtRunner().invoke([
+        "--log-format", "json", "--no-use-colors", "--no-use-colors-file", "--log-level-file", "none",
+        command, "--project-dir", project, "--profiles-dir", project, "--target-path", str(folder / "target"),
+        "--log-path", str(folder / "logs"), "--vars", json.dumps(dbt_vars), *arguments,
+    ])  # fmt: skip
+    return bool(outcome.success)
