@@ -3,6 +3,7 @@
 dbt runs the same macros and the same statements as without this module. It saves more than half of a small run's time:
 
 - an event that no logger and no test hears is not written as a message;
+- the contexts in which macros run are made with less work: see ``quick_contexts``;
 - a Jinja template is compiled once in the life of the process;
 - the macros that a context can call are merged once for each context, not searched for each name;
 - the parser of dates that the tables of results ask for is made once;
@@ -15,9 +16,10 @@ import jinja2
 import parsedatetime
 from dbt.adapters.duckdb.credentials import DuckDBCredentials
 from dbt.context.macros import MacroNamespace
-from dbt_common.events.base_types import BaseEvent, DebugLevel, InfoLevel
+from dbt_common.events.base_types import BaseEvent, DebugLevel, EventLevel, InfoLevel
 from dbt_common.events.event_manager import EventManager
 from dbt_common.events.event_manager_client import get_event_manager
+from quick_contexts import make_contexts_quick
 
 _original_new_event = BaseEvent.__init__
 _original_fire_event = EventManager.fire_event
@@ -35,22 +37,35 @@ def make_dbt_quick() -> None:
     DuckDBCredentials._connection_keys = _connection_keys
     parsedatetime.Constants = cache(parsedatetime.Constants)
     parsedatetime.Calendar = cache(parsedatetime.Calendar)
+    make_contexts_quick()
 
 
 def _is_unheard(event: BaseEvent) -> bool:
     """Return whether only a logger or a test could want the event, and there is none; dbt has a callback of its own."""
     manager = get_event_manager()
-    return isinstance(event, DebugLevel | InfoLevel) and not manager.loggers and len(manager.callbacks) == 1
+    if len(manager.callbacks) != 1:
+        return False
+    if isinstance(event, DebugLevel):
+        return all(logger.level not in (EventLevel.DEBUG, EventLevel.TEST) for logger in manager.loggers)
+    return isinstance(event, InfoLevel) and not manager.loggers
 
 
 def _new_event(event: BaseEvent, *arguments: object, **fields: object) -> None:
-    if not _is_unheard(event):
+    if _is_unheard(event):
+        vars(event)["unwritten"] = (arguments, fields)
+    else:
         _original_new_event(event, *arguments, **fields)
 
 
-def _fire_event(manager: EventManager, event: BaseEvent, *arguments: object, **named: object) -> None:
-    if not _is_unheard(event):
-        _original_fire_event(manager, event, *arguments, **named)
+def _fire_event(
+    manager: EventManager, event: BaseEvent, level: EventLevel | None = None, *arguments: object, **named: object
+) -> None:
+    if _is_unheard(event) and level in (None, EventLevel.DEBUG):
+        return
+    if "unwritten" in vars(event):
+        unwritten, fields = vars(event).pop("unwritten")
+        _original_new_event(event, *unwritten, **fields)
+    _original_fire_event(manager, event, level, *arguments, **named)
 
 
 def _connection_keys(credentials: DuckDBCredentials) -> tuple[str, ...]:
@@ -58,17 +73,18 @@ def _connection_keys(credentials: DuckDBCredentials) -> tuple[str, ...]:
     return tuple(key for key in _original_connection_keys(credentials) if key != "path")
 
 
-_compiled_templates: dict[tuple, object] = {}
+compiled_templates: dict[tuple, object] = {}
+"""Kind of environment, text and options of a template -> its code."""
 
 
 def _compile(environment: jinja2.Environment, source: object, *arguments: object) -> object:
     """Compile a template given as text once for each kind of environment; dbt gives a parsed one for a macro's file."""
     if not isinstance(source, str):
         return _original_compile(environment, source, *arguments)
-    key = (type(environment), source, *arguments)
-    if key not in _compiled_templates:
-        _compiled_templates[key] = _original_compile(environment, source, *arguments)
-    return _compiled_templates[key]
+    key = (type(environment).__name__, source, *arguments)
+    if key not in compiled_templates:
+        compiled_templates[key] = _original_compile(environment, source, *arguments)
+    return compiled_templates[key]
 
 
 def _merged_macros(namespace: MacroNamespace) -> dict[str, object]:

@@ -3,6 +3,7 @@
 import json
 import os
 import shutil
+import subprocess
 import sys
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -92,9 +93,17 @@ class Shop:
 
     def call(self, *arguments: str, exit_code: int = 0, **environment: str) -> str:
         """Run ``nextmart`` in the folder; return its progress and its report."""
-        done = run_warm([*arguments], self.folder, self.environment(**environment))
-        assert done.returncode == exit_code, done.stdout + done.stderr
+        done = self._run([*arguments], exit_code, environment)
         return done.stderr + done.stdout
+
+    def summary(self, *arguments: str, **environment: str) -> dict:
+        """Run ``nextmart`` in the folder with ``--json``; return its summary, which alone is on its stdout."""
+        return json.loads(self._run([*arguments, "--json"], 0, environment).stdout)
+
+    def _run(self, arguments: list[str], exit_code: int, environment: dict[str, str]) -> subprocess.CompletedProcess:
+        done = run_warm(arguments, self.folder, self.environment(**environment))
+        assert done.returncode == exit_code, done.stdout + done.stderr
+        return done
 
     def load(self, **tables: list[dict[str, str]]) -> None:
         """Load ``events`` or ``items`` given as rows, through files."""

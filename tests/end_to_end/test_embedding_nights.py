@@ -1,8 +1,5 @@
 """Nights on which the embedding service is down, another model takes over, or new items wait for their vectors."""
 
-import json
-import subprocess
-
 from embedding_service import WORDS, EmbeddingService
 from shop import Shop
 
@@ -57,7 +54,7 @@ def test_another_model_is_filled_while_the_old_one_serves_and_one_setting_switch
     entry = WORDS.replace('embedding_model = "words"', "")
     shop.set(entry)
 
-    planned = json.loads(_stdout(shop, "embed", "--model", "words", "--dry-run", "--json", **service.environment))
+    planned = shop.summary("embed", "--model", "words", "--dry-run", **service.environment)
     assert [(plan["provider"], plan["texts"]) for plan in planned["plans"]] == [("openai", 60), ("openai-batch", 60)]
     assert service.texts.total() == 0, "planning spends nothing"
     shop.call("embed", "--model", "words", **service.environment)
@@ -100,11 +97,3 @@ def test_a_new_item_reaches_the_lists_by_its_projected_vector(shop):
     assert source == "llm2bert4rec"
     assert trained in ([], [version])
     assert best <= 30, "it competes with the items that have events"
-
-
-def _stdout(shop: Shop, *arguments: str, **environment: str) -> str:
-    done = subprocess.run(
-        shop.command(*arguments), cwd=shop.folder, env=shop.environment(**environment), capture_output=True, text=True,
-        check=True,
-    )  # fmt: skip
-    return done.stdout

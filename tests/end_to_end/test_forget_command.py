@@ -1,36 +1,23 @@
 """Forgetting a visitor of a shop that has recommendations, models and a published file."""
 
-import json
-import subprocess
-
 from jobs.warehouse.connection import connect
 
-
-def names_of_columns(shop, database: str) -> list[tuple[str, str, str]]:
-    return shop.rows(
-        "select schema_name, table_name, column_name from duckdb_columns() where database_name = $database",
-        database=database,
-    )
+NAMES = """
+    select database_name, schema_name, table_name, list(column_name) from duckdb_columns()
+    where database_name in ('warehouse', 'published') group by all
+"""
 
 
 def mentions(shop, visitor: str) -> set[str]:
     """Return the tables and views, of the warehouse and of the published file, where a value holds the id."""
-    return {
-        f"{database}.{schema}.{table}"
-        for database in ("warehouse", "published")
-        for schema, table, column in names_of_columns(shop, database)
-        if shop.rows(
-            f'select count(*) from {database}.{schema}."{table}" where contains("{column}"::varchar, $visitor)',
-            visitor=visitor,
-        ) != [(0,)]
-    }  # fmt: skip
-
-
-def status_of(shop) -> dict:
-    done = subprocess.run(
-        shop.command("status", "--json"), cwd=shop.folder, env=shop.environment(), capture_output=True, check=True
-    )
-    return json.loads(done.stdout)
+    found = []
+    for database, schema, table, columns in shop.rows(NAMES):
+        holds_id = " or ".join(f'contains("{column}"::varchar, $visitor)' for column in columns)
+        found.append(
+            f"select '{database}.{schema}.{table}' "
+            f'where exists (select * from {database}.{schema}."{table}" where {holds_id})'
+        )
+    return {name for (name,) in shop.rows(" union all ".join(found), visitor=visitor)}
 
 
 def test_a_visitor_is_forgotten_everywhere_and_models_are_trained_anew(shop, tmp_path):
@@ -44,7 +31,7 @@ def test_a_visitor_is_forgotten_everywhere_and_models_are_trained_anew(shop, tmp
     others = f"from recommendations.visitor_recommendations where visitor_id <> '{visitor}' order by all"
     before, publication = shop.read(others), shop.read("from recommendations.publication")
     models = {version for (version,) in shop.rows("select model_version from ml.models")}
-    assert status_of(shop)["due_for_retraining"] == []
+    assert shop.summary("status")["due_for_retraining"] == []
 
     said = shop.call("forget", "--visitor", visitor)
 
@@ -53,13 +40,13 @@ def test_a_visitor_is_forgotten_everywhere_and_models_are_trained_anew(shop, tmp
     assert visitor.encode() not in shop.published.read_bytes()
     assert shop.read(others) == before
     assert shop.read("from recommendations.publication") == publication
-    assert {model["model_version"] for model in status_of(shop)["due_for_retraining"]} == models
+    assert {model["model_version"] for model in shop.summary("status")["due_for_retraining"]} == models
     assert all(model in said for model in models)
 
     rebuilt = shop.copy(tmp_path / "rebuilt")
     shop.call("run")
     assert len(shop.job_runs("train")[-1]["detail"]["trained"]) == len(models)
-    assert status_of(shop)["due_for_retraining"] == []
+    assert shop.summary("status")["due_for_retraining"] == []
     kept = shop.rows("select model_version from ml.models where weights is not null")
     assert not models & {version for (version,) in kept}, "old weights have learnt from the visitor"
     assert mentions(shop, visitor) == set()

@@ -5,16 +5,18 @@ import os
 import random
 import signal
 import subprocess
-import threading
 import time
 from collections.abc import Callable
 from contextlib import suppress
+from multiprocessing.process import BaseProcess
+from pathlib import Path
 
 import pytest
 from embedding_service import WORDS, EmbeddingService
 from final_tables import FINAL_TABLES
 from polling_reader import polling
 from shop import Shop, visit
+from warm_commands import start_warm
 
 from jobs.orchestration.run_job import run_job
 from jobs.settings import load_settings
@@ -43,34 +45,53 @@ WHOLE_PUBLICATION = """
 
 
 class Night:
-    """A ``nextmart run`` that can be killed with all its children; dbt's log tells which model has begun."""
+    """A ``nextmart run`` that can be killed with all its children; dbt's log tells which model has begun.
 
-    def __init__(self, shop: Shop, environment: dict[str, str]) -> None:
+    The night is a fork of a process that has the packages at hand, or a process of the installed command.
+    """
+
+    def __init__(self, shop: Shop, environment: dict[str, str], log: Path, *, is_installed_command: bool) -> None:
         self.started_at = time.monotonic()
-        self.lines: list[str] = []
-        self.process = subprocess.Popen(
-            shop.command("run", "--verbose"),
-            cwd=shop.folder,
-            env=shop.environment(**environment),
-            start_new_session=True,
-            stdout=subprocess.DEVNULL,
-            stderr=subprocess.PIPE,
-            text=True,
-        )
-        threading.Thread(target=lambda: self.lines.extend(self.process.stderr), daemon=True).start()
+        log.touch()
+        self.log = log.open()
+        self.said = ""
+        command, of_shop = ["run", "--verbose"], shop.environment(**environment)
+        if is_installed_command:
+            with log.open("w") as stderr:
+                self.process: subprocess.Popen | BaseProcess = subprocess.Popen(
+                    shop.command(*command), cwd=shop.folder, env=of_shop, start_new_session=True,
+                    stdout=subprocess.DEVNULL, stderr=stderr,
+                )  # fmt: skip
+        else:
+            outputs = [Path(os.devnull), log]
+            self.process = start_warm(command, shop.folder, of_shop, outputs, leads_group=True)
+
+    def has_ended(self) -> bool:
+        if isinstance(self.process, subprocess.Popen):
+            return self.process.poll() is not None
+        return not self.process.is_alive()
+
+    def leads_group(self) -> bool:
+        """Tell whether the process leads its group, as a fork does a moment after its start, until it ends."""
+        try:
+            return os.getpgid(self.process.pid) == self.process.pid
+        except ProcessLookupError:
+            return False
 
     def has_begun(self, model: str) -> bool:
         """Tell whether dbt has begun to build a model."""
-        return any(" START " in line and f".{model} " in line for line in self.lines.copy())
+        self.said += self.log.read()
+        return any(" START " in line and f".{model} " in line for line in self.said.splitlines())
 
     def kill_when(self, reached: Callable[["Night"], object]) -> bool:
         """Kill once ``reached`` is true; return false if the run ended before."""
-        while self.process.poll() is None:
-            if reached(self):
+        while not self.has_ended():
+            if self.leads_group() and reached(self):
                 os.killpg(self.process.pid, signal.SIGKILL)
-                self.process.wait()
+                self.process.wait() if isinstance(self.process, subprocess.Popen) else self.process.join()
                 return True
-            time.sleep(0.001)
+            time.sleep(0.005)
+        self.said += self.log.read()
         return False
 
 
@@ -110,8 +131,9 @@ def test_a_night_killed_again_and_again_ends_like_one_that_was_not(shop, tmp_pat
     }
     with polling(shop.published, WHOLE_PUBLICATION, pause=0.05) as polled:
         for moment, reached in moments.items():
-            night = Night(shop, service.environment)
-            assert night.kill_when(reached), f"{moment}: {''.join(night.lines)}"
+            log = tmp_path / f"{moment}.log"
+            night = Night(shop, service.environment, log, is_installed_command=moment == "any time")
+            assert night.kill_when(reached), f"{moment}: {night.said}"
         shop.call("run", **service.environment)
 
     for name, query in FINAL_TABLES.items():

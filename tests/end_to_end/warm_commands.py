@@ -2,34 +2,51 @@
 
 A night on a tiny shop takes less time than the imports of dbt, PyTorch and the embedding library. So one process
 imports them, and each command is a fork of it: a process of its own, with its own folder, environment and output, that
-runs the command's own code. The tests that kill nights, the documentation's and those of real data start the installed
-command instead.
+runs the command's own code. The documentation's tests and those of real data start the installed command instead, and
+so does one of the nights that are killed.
 """
 
+import gc
 import os
 import subprocess
 import sys
 import tempfile
 from multiprocessing import forkserver, get_context
+from multiprocessing.process import BaseProcess
 from pathlib import Path
-from typing import TextIO
+from typing import Any, TextIO
 from unittest.mock import patch
 
 
 def run_warm(arguments: list[str], folder: Path, environment: dict[str, str]) -> subprocess.CompletedProcess:
     """Run ``nextmart`` with arguments in a folder, and return its exit code and what it wrote."""
+    with tempfile.TemporaryDirectory() as outputs:
+        paths = [Path(outputs) / name for name in ("stdout", "stderr")]
+        process = start_warm(arguments, folder, environment, paths)
+        process.join()
+        stdout, stderr = (path.read_text() for path in paths)
+    return subprocess.CompletedProcess(arguments, process.exitcode, stdout, stderr)
+
+
+def start_warm(
+    arguments: list[str], folder: Path, environment: dict[str, str], outputs: list[Path], *, leads_group: bool = False
+) -> BaseProcess:
+    """Start ``nextmart`` with files for what it writes, and return its process, which may lead a process group."""
     context = get_context("forkserver")
     context.set_forkserver_preload(["warm_packages"])
     # the server takes the path of modules from the environment alone, and says nothing if it can't import one
     with patch.dict(os.environ, PYTHONPATH=os.pathsep.join(filter(None, sys.path))):
         forkserver.ensure_running()
-    with tempfile.TemporaryDirectory() as outputs:
-        paths = [Path(outputs) / name for name in ("stdout", "stderr")]
-        process = context.Process(target=run_command, args=(arguments, folder, environment, paths))
-        process.start()
-        process.join()
-        stdout, stderr = (path.read_text() for path in paths)
-    return subprocess.CompletedProcess(arguments, process.exitcode, stdout, stderr)
+    start = run_command_as_group if leads_group else run_command
+    process = context.Process(target=start, args=(arguments, folder, environment, outputs))
+    process.start()
+    return process
+
+
+def run_command_as_group(*command: Any) -> None:
+    """Run a command as :func:`run_command` does, in a new process group, so that it can be killed with its build."""
+    os.setsid()
+    run_command(*command)
 
 
 def run_command(arguments: list[str], folder: Path, environment: dict[str, str], outputs: list[Path]) -> None:
@@ -96,8 +113,12 @@ class _Subprocess:
 
 def _exit_code(code: str) -> int:
     """Run Python code that ends with ``sys.exit``, and return the exit code."""
+    from warm_builds import shared_between_builds  # here: the process that asks for commands has no use for dbt
+
+    gc.disable()  # the process ends soon
     try:
-        exec(code, {})
+        with shared_between_builds(sys.argv):
+            exec(code, {})
     except SystemExit as ended:
         return int(ended.code or 0)
     except BaseException:
