@@ -49,6 +49,8 @@ def type_in_words(field_schema: Mapping[str, Any], *, with_null: bool = False) -
 def _kind_in_words(field_schema: Mapping[str, Any]) -> str:
     if field_schema.get("type") == "array":
         return f"list of {_kind_in_words(field_schema['items'])}s"
+    if "$ref" in field_schema:  # a table with keys of its own
+        return "table"
     if field_schema.get("type") == "object":
         values = field_schema.get("additionalProperties")
         if not isinstance(values, dict) or values.get("type") not in ("number", "boolean"):

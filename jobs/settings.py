@@ -27,6 +27,7 @@ from jobs.attachments import AttachedDatabase
 from jobs.dbt_vars import Vars, all_vars, complete_vars, default_vars
 from jobs.errors import UsageError, nearest
 from jobs.families import Family
+from jobs.placement_settings import ExcludeSettings, PlacementSettings, require_placement_names
 from jobs.setting_types import allowed_values
 
 FILE_NAME = "nextmart.toml"
@@ -198,6 +199,16 @@ class Settings(BaseSettings):
     runs_kept: int = Field(3, ge=1, le=1_000_000)
     """The number of newest runs of the recommend job whose rows `ml.recommendations` keeps for comparison."""
 
+    # --- Placements ---
+    placements: dict[str, PlacementSettings] = {}
+    """Named lists with rules, beside `recommendations.visitor_recommendations`: each placement is a table
+    `[placements.NAME]` (below)."""
+    variant_column: str | None = Field(None, min_length=1)
+    """Column or attribute of items in which variants of one item have the same value, such as `"parent_sku"`, for
+    `one_per_variant`. Unset: brands, titles without colours and sizes, and embeddings tell."""
+    variant_min_cosine: float = Field(0.8, ge=0, le=1)
+    """How near the embeddings of two items must be for variants, where titles tell."""
+
     # --- Vars ---
     vars: dict[str, Any] = {}
     """Values of dbt vars, from the table `[vars]`."""
@@ -226,6 +237,11 @@ class Settings(BaseSettings):
         if len({name.lower() for name in databases}) < len(databases):
             raise ValueError("two databases have the same name; case doesn't count in SQL")
         return {name: database.with_absolute_path(settings_file().parent) for name, database in databases.items()}
+
+    @field_validator("placements")
+    @classmethod
+    def _check_placement_names(cls, placements: dict[str, PlacementSettings]) -> dict[str, PlacementSettings]:
+        return require_placement_names(placements)
 
     @model_validator(mode="after")
     def _require_two_usable_files(self) -> "Settings":
@@ -347,6 +363,8 @@ def _describe_error(problem: Mapping[str, Any], overrides: Collection[str]) -> s
     place = _place(str(location[0]), overrides) if location else ""
     if location[:1] == ("attach",):
         return _describe_attach_error(location, problem["type"], message)
+    if location[:1] == ("placements",) and len(location) > 1:
+        return _describe_placement_error(problem, place, message)
     if problem["type"] == "extra_forbidden" and len(location) == 1:
         hint = (
             "it is a dbt var: write it below [vars]" if name in default_vars() else nearest(name, Settings.model_fields)
@@ -369,3 +387,18 @@ def _describe_attach_error(location: tuple[int | str, ...], kind: str, message: 
     if kind == "extra_forbidden":
         return f"{table} in {FILE_NAME}: unknown key '{key}'; {nearest(key, AttachedDatabase.model_fields)}"
     return f"{table}{' ' if key else ''}{key}: {message.removeprefix('Value error, ')}"
+
+
+def _describe_placement_error(problem: Mapping[str, Any], place: str, message: str) -> str:
+    """Return an error in ``[placements.NAME]``: the key and its value, or the nearest known key."""
+    # a rank of `pins` or `slots` that is no rank stands in the location as its text, then "[key]"
+    name, *keys = (str(part) for part in problem["loc"][1:] if part != "[key]")
+    where, key = f"{place}[placements.{name}]", ".".join(keys)
+    if problem["type"] == "extra_forbidden":
+        known = ExcludeSettings.model_fields if keys[:-1] == ["exclude"] else PlacementSettings.model_fields
+        return f"{where}: unknown key '{key}': {nearest(keys[-1], known)}"
+    if problem["type"] == "missing":
+        return f"{where}: the key '{key}' is missing"
+    if not key or problem["type"] == "value_error":
+        return f"{where}{' ' if key else ''}{key}: {message}"
+    return f"{where} {key} = {problem['input']!r}: {message[0].lower()}{message[1:]}"

@@ -1,4 +1,4 @@
-"""One job each: `embed`, `train`, `evaluate`, `recommend`, `pin`, `unpin`, `rollback` and `experiment`."""
+"""One job each: `embed`, `train`, `evaluate`, `recommend`, `place`, `pin`, `unpin`, `rollback` and `experiment`."""
 
 import sys
 from collections.abc import Iterator
@@ -82,6 +82,7 @@ def embed_command(
 _add_job_command("train", "Train the models that are no longer fresh.")
 _add_job_command("evaluate", "Measure new models on the hold-out and choose the live one.")
 _add_job_command("recommend", "Write a run of recommendations with the live model.")
+_add_job_command("place", "Fill the lists of placements under their rules.")
 
 
 @app.command("experiment")

@@ -18,6 +18,7 @@ from jobs.attachments import AttachedDatabase
 from jobs.dbt_vars import AllVars, EmbeddingModel, default_vars
 from jobs.files import project_folder
 from jobs.loading.feed_settings import FeedSettings
+from jobs.placement_settings import ExcludeSettings, PlacementSettings
 from jobs.setting_types import type_in_words
 from jobs.settings import NOT_SETTINGS, PromptPrice, Settings
 
@@ -65,6 +66,11 @@ def page() -> str:
         "### A feed: `[feeds.NAME]`",
         "Of each feed, `nextmart load` takes what is new ([loading.md](loading.md#feeds)). An unknown key stops it.",
         _markdown_table(_field_rows(FeedSettings, {"kind": "the feed's name"})),
+        "### A placement: `[placements.NAME]`",
+        "Each night fills the lists of each placement ([analysts.md](analysts.md#placements)).",
+        _markdown_table(_field_rows(PlacementSettings)),
+        "### The key `exclude` of a placement",
+        _markdown_table(_field_rows(ExcludeSettings)),
         "### An entry of `attach`",
         _markdown_table(_field_rows(AttachedDatabase)),
         "### An entry of `prompt_prices`",

@@ -56,6 +56,17 @@ DAMAGED_MODELS = """
     order by changed_at desc
 """
 
+PLACEMENTS = """
+    -- Each placement that the settings name or that has lists
+    select
+        placement, count(visitor_id) as visitors, coalesce(sum(length), 0)::bigint as rows,
+        count(*) filter (where length < k) as short_visitors, max(generated_at) as newest_at
+    from (select unnest($names::varchar[]) as placement union select placement from ml.placement_lists) as placements
+    left join ml.placement_lists as lists using (placement)
+    group by placement
+    order by placement
+"""
+
 NEWEST_BUILD = """
     select batch_id, event_count, rejected_count, late_count, very_late_count from staging.event_batches
     order by batch_id desc limit 1
@@ -102,6 +113,7 @@ def status(connection: Connection, settings: Settings) -> dict[str, Any]:
         "live_model": next(iter(_query_rows(connection, LIVE_MODEL)), None),
         "damaged_models": _query_rows(connection, DAMAGED_MODELS),
         "due_for_retraining": _query_rows(connection, MODELS_DUE),
+        "placements": _query_rows(connection, PLACEMENTS, {"names": list(settings.placements)}),
         "published": _read_publication(connection, settings.published),
         "sizes": read_sizes(connection, settings),
     }
@@ -134,10 +146,12 @@ def _query_value(connection: Connection, query: str) -> int | None:
     return next(iter(rows[0].values())) if rows else None
 
 
-def _query_rows(connection: Connection, query: str) -> list[dict[str, Any]]:
+def _query_rows(
+    connection: Connection, query: str, parameters: dict[str, object] | None = None
+) -> list[dict[str, Any]]:
     """Return the rows of a query as dictionaries; no rows if a table of the query is not built, or not within reach."""
     try:
-        return _rows_of(connection.execute(query))
+        return _rows_of(connection.execute(query, parameters))
     # BinderException: a view reads a database that is not attached
     except (duckdb.CatalogException, duckdb.BinderException):
         return []

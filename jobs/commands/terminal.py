@@ -170,6 +170,8 @@ def print_status(warehouse_state: dict[str, Any]) -> None:
         table.add_row(run["job"], run["status"], f"{run['started_at']:%Y-%m-%d %H:%M}", rows, error)
     print_table(table)
     _print_models(warehouse_state)
+    for placement in warehouse_state["placements"]:
+        report(placement_line(placement))
     report(publication_line(warehouse_state["published"]))
     for line in size_lines(warehouse_state["sizes"]):
         report(line)
@@ -195,6 +197,16 @@ def _print_models(warehouse_state: dict[str, Any]) -> None:
             f"due for retraining: {model['model_version']} (learnt from events deleted "
             f"{model['deleted_at']:%Y-%m-%d %H:%M} UTC)"
         )
+
+
+def placement_line(placement: dict[str, Any]) -> str:
+    """Return what a placement holds (``placements`` of :func:`jobs.commands.status.status`) as a line for people."""
+    label = f"{'placement ' + placement['placement']:<32}"
+    if not placement["visitors"]:
+        return f"{label}{'no lists':>12}  (nextmart place fills it)"
+    short = f", {placement['short_visitors']:,} of them short" if placement["short_visitors"] else ""
+    rows = f"{placement['rows']:,} rows, newest {placement['newest_at']:%Y-%m-%d %H:%M} UTC"
+    return f"{label}{placement['visitors']:>12,} visitors{short}, {rows}"
 
 
 def publication_line(publication: dict[str, Any] | None) -> str:

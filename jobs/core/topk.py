@@ -21,6 +21,11 @@ ITEM_CHUNK = 4096
 # one by one.
 BLOCK = 64
 
+# For a large k, a chunk needs more blocks than k, since only then are most of its blocks passed over: BLOCKS_PER_K * k
+# blocks, but at most WIDEST_CHUNK items. With more items at once, there are fewer queries at once.
+BLOCKS_PER_K = 2
+WIDEST_CHUNK = 65_536
+
 # Query chunks are padded with rows of zeros to a multiple of this number, because BLAS rounds the last rows and columns
 # of a matrix product differently. With padding, a score depends neither on the number of queries nor on the position of
 # its item.
@@ -35,8 +40,8 @@ def top_k(
     bias: Tensor | None = None,
     excluded_items: Sequences | None = None,
     allowed_mask: npt.ArrayLike | Tensor | None = None,
-    query_chunk: int = QUERY_CHUNK,
-    item_chunk: int = ITEM_CHUNK,
+    query_chunk: int | None = None,
+    item_chunk: int | None = None,
 ) -> tuple[Floats, Ints]:
     """Return each query's ``k`` items with the largest score: inner product plus the item's bias.
 
@@ -58,9 +63,9 @@ def top_k(
         Row ``i`` holds the item indices that query ``i`` must not get, in any order, repeats allowed.
     allowed_mask : bool array or tensor (N,), optional
         False for items that no query may get.
-    query_chunk, item_chunk : int
-        Largest number of queries and of items multiplied at once. A query chunk is one CPU thread's work; on
-        a GPU, larger chunks than the defaults may be faster.
+    query_chunk, item_chunk : int, optional
+        Largest number of queries and of items multiplied at once; by default, numbers that suit ``k`` and a processor.
+        A query chunk is one CPU thread's work; on a GPU, larger chunks may be faster.
 
     Returns
     -------
@@ -77,6 +82,10 @@ def top_k(
     """
     queries, items = queries.detach(), items.detach()
     bias = None if bias is None else bias.detach()
+    if item_chunk is None:
+        item_chunk = max(ITEM_CHUNK, min(BLOCKS_PER_K * k * BLOCK, WIDEST_CHUNK))
+    if query_chunk is None:
+        query_chunk = QUERY_CHUNK if item_chunk <= 4 * ITEM_CHUNK else QUERY_CHUNK // 4
     _check_arguments(queries, items, bias, k, query_chunk, item_chunk)
     n, width = len(queries), min(k, len(items))
     allowed_items = _allowed_indices(allowed_mask, len(items))
@@ -160,6 +169,9 @@ def _best_sort_keys(
             low, high = np.searchsorted(excluded[1], [start, start + len(chunk)])
             row, item = (torch.from_numpy(part[low:high]).to(scores.device) for part in excluded)
             scores[row, item - start] = -torch.inf
+        if columns // BLOCK <= k:  # then a row may need every block
+            _merge_whole_chunk(best, scores, start)
+            continue
         # Chunks come in order of item index, so an item of this chunk enters a query's list only if its score is
         # above the query's k-th best score so far.
         kth_best_scores = decode_keys(best[:, -1])[0]
@@ -242,6 +254,26 @@ def _merge_into_best(best_keys: Tensor, rows: Tensor, new_keys: Tensor) -> None:
     table[:, :k] = best_keys[touched]
     table[slot[rows], k + rank] = new_keys
     best_keys[touched] = table.topk(k, dim=1).values
+
+
+def _merge_whole_chunk(best_keys: Tensor, scores: Tensor, first_item: int) -> None:
+    """Merge all scores of a chunk of items into each row's best keys, in place.
+
+    Parameters
+    ----------
+    best_keys : int64 tensor (queries, k)
+    scores : float32 tensor (queries, items of the chunk)
+        -inf for items that don't count.
+    first_item : int
+        Number of the chunk's first item.
+    """
+    nothing = int(empty_keys(1, 1, scores.device))
+    for start in range(0, len(scores), QUERY_PAD):
+        rows = slice(start, start + QUERY_PAD)
+        numbers = torch.arange(first_item, first_item + scores.shape[1], device=scores.device)
+        keys = encode_keys(scores[rows], numbers).masked_fill_(scores[rows] == -torch.inf, nothing)
+        chunk_best = keys.topk(min(best_keys.shape[1], keys.shape[1]), dim=1).values
+        best_keys[rows] = torch.cat([best_keys[rows], chunk_best], dim=1).topk(best_keys.shape[1], dim=1).values
 
 
 def _round_up(count: int, multiple_of: int) -> int:

@@ -15,12 +15,16 @@ HARMLESS_TABLE_FUNCTIONS = frozenset({"unnest", "range", "generate_series", "jso
 FORBIDDEN_FUNCTIONS = frozenset({"getenv", "write_log", "nextval", "setseed", "current_setting", "current_query"})
 """Scalar functions that a user's expression may not call: they use the environment, settings or the log."""
 
+ALLOW_IO_ADVICE = "If that is what you want, add --allow-sql-io."
+
 NOT_ONE_EXPRESSION_MESSAGE = "{option}{text}: write exactly one SQL expression; this is more or other than one"
 NO_SELECT_ERROR = "not implemented"
 """The error type that DuckDB's parser reports for valid SQL that is not a SELECT statement."""
 
 
-def require_one_expression(connection: Connection, option: str, text: str, *, allow_io: bool = False) -> None:
+def require_one_expression(
+    connection: Connection, option: str, text: str, *, allow_io: bool = False, io_advice: str = ALLOW_IO_ADVICE
+) -> dict[str, Any]:
     """Check that a text is exactly one SQL expression, and that the expression reads no file.
 
     Parameters
@@ -29,6 +33,12 @@ def require_one_expression(connection: Connection, option: str, text: str, *, al
         The text in front of the expression on the command line, such as ``--map item_id=``, for the error message.
     allow_io : bool
         Whether the expression may read files and call functions that reach out of the warehouse.
+    io_advice : str
+        What to do about an expression that reads files, for the error message.
+
+    Returns
+    -------
+    DuckDB's syntax tree of the expression
 
     Raises
     ------
@@ -53,9 +63,10 @@ def require_one_expression(connection: Connection, option: str, text: str, *, al
     source_names = sorted(set(_names_of_sources(columns[0])))
     if source_names and not allow_io:
         raise UsageError(
-            f"{option}{text}: the expression reaches out of its row with {', '.join(source_names)}. "
-            "If that is what you want, add --allow-sql-io."
+            f"{option}{text}: the expression reaches out of its row with {', '.join(source_names)}. {io_advice}"
         )
+    expression: dict[str, Any] = columns[0]
+    return expression
 
 
 def _parse_select(connection: Connection, statement: str) -> dict[str, Any]:
@@ -65,15 +76,15 @@ def _parse_select(connection: Connection, statement: str) -> dict[str, Any]:
     return parsed
 
 
-def _syntax_nodes(syntax_tree: Any) -> Iterator[dict[str, Any]]:
+def syntax_nodes(syntax_tree: Any) -> Iterator[dict[str, Any]]:
     """Yield every node of a syntax tree, from the top down."""
     if isinstance(syntax_tree, dict):
         yield syntax_tree
         for part in syntax_tree.values():
-            yield from _syntax_nodes(part)
+            yield from syntax_nodes(part)
     elif isinstance(syntax_tree, list):
         for part in syntax_tree:
-            yield from _syntax_nodes(part)
+            yield from syntax_nodes(part)
 
 
 def _makes_several_columns(expression: Any) -> bool:
@@ -89,7 +100,7 @@ def _makes_several_columns(expression: Any) -> bool:
 
 def _names_of_sources(expression: dict[str, Any]) -> Iterator[str]:
     """Yield the names of an expression's sources other than its row: functions and files, such as ``read_csv()``."""
-    for node in _syntax_nodes(expression):
+    for node in syntax_nodes(expression):
         if node.get("type") == "TABLE_FUNCTION":
             name = node["function"].get("function_name", "")
             if name.lower() not in HARMLESS_TABLE_FUNCTIONS:

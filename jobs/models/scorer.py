@@ -7,13 +7,14 @@ with the largest inner products. ``jobs.core.topk`` does this for all of them, w
 from abc import ABC, abstractmethod
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import ClassVar
 
 import numpy as np
 import torch
 from torch import Tensor
 from torch.nn import functional
 
-from jobs.core.arrays import Bools, Floats, Ints
+from jobs.core.arrays import Bools, Floats, Ints, Longs
 from jobs.core.cases import Cases
 from jobs.core.metrics import metric_from_ranks, target_ranks
 from jobs.core.sequences import Sequences
@@ -29,6 +30,11 @@ REASON_WINDOW = 50
 QUERY_CHUNK = 4096
 
 
+Ranker = Callable[[Longs, int, Sequences | None, Bools], tuple[Floats, Ints]]
+"""Function of row numbers, k, the items that each of these rows must not get, and the items that may be recommended:
+it returns the k best items of each of these rows, as :meth:`Scorer.top` does."""
+
+
 class Scorer(ABC):
     """A fitted model that ranks the items of one catalogue.
 
@@ -39,6 +45,17 @@ class Scorer(ABC):
     """
 
     recommendable: Bools
+    scores_stand_alone: ClassVar[bool] = False
+    """Whether an item's score depends neither on the other items that may be recommended nor on the list's length."""
+
+    def ranker(self, sequences: Sequences) -> "Ranker":
+        """Return a function that ranks items for some of the sequences, as :meth:`top` does for all of them.
+
+        What depends on the sequences alone is computed once, however often the function is called.
+        """
+        return lambda rows, k, excluded_items, allowed_mask: self.top(
+            sequences.take(rows), k, excluded_items, allowed_mask
+        )
 
     @abstractmethod
     def top(
@@ -110,12 +127,26 @@ class VectorScorer(Scorer):
     recommendable: Bools
     gives_reasons: bool = True
     item_bias: Tensor | None = None
+    scores_stand_alone: ClassVar[bool] = True
+
+    def ranker(self, sequences: Sequences) -> Ranker:
+        """Return a function that ranks items for some of the sequences; query vectors are computed once."""
+        starts = range(0, len(sequences), QUERY_CHUNK)
+        rows_of_chunks = [np.arange(start, min(start + QUERY_CHUNK, len(sequences))) for start in starts]
+        queries = torch.cat([self.queries(sequences.take(rows)) for rows in rows_of_chunks or [np.arange(0)]])
+        return lambda rows, k, excluded_items, allowed_mask: self._top_of_queries(
+            queries[torch.from_numpy(rows).to(queries.device)], k, excluded_items, allowed_mask
+        )
 
     def top(
         self, sequences: Sequences, k: int, excluded_items: Sequences | None, allowed_mask: Bools
     ) -> tuple[Floats, Ints]:
         """Return the items with the largest inner products; a sequence with a zero query vector gets an empty list."""
-        queries = self.queries(sequences)
+        return self._top_of_queries(self.queries(sequences), k, excluded_items, allowed_mask)
+
+    def _top_of_queries(
+        self, queries: Tensor, k: int, excluded_items: Sequences | None, allowed_mask: Bools
+    ) -> tuple[Floats, Ints]:
         unreadable = ~queries.any(dim=1).cpu().numpy()
         scores, items = top_k(
             queries, self.item_vectors, k, bias=self.item_bias, excluded_items=excluded_items, allowed_mask=allowed_mask

@@ -120,6 +120,8 @@ class NeighbourScorer(Scorer):
         The hyper-parameters of the model.
     """
 
+    scores_stand_alone = True
+
     def __init__(
         self,
         session_items: SparseMatrix,

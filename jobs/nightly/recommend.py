@@ -164,7 +164,7 @@ def _write_recommendations(
     """Make the lists of all due visitors, chunk by chunk, and insert the lists into ``ml.recommendations``."""
     dbt_vars = settings.job_vars()
     scorer = load_model(PaidServices(connection, settings), model).scorer(catalog) if model else None
-    popularity = _read_popularity(connection, catalog)
+    popularity = read_popularity(connection, catalog)
     source = model.model if model else FALLBACK_SOURCE
     model_version = model.model_version if model else NO_MODEL
     generated_at = now()
@@ -222,7 +222,7 @@ def _recommendation_rows(
     )
 
 
-def _read_popularity(connection: Connection, catalog: Catalog) -> Floats:
+def read_popularity(connection: Connection, catalog: Catalog) -> Floats:
     """Return the popularity of each item, float32 array (items,); -inf for items that may not be recommended."""
     popular_items = connection.execute(
         "select item_id, score from recommendations.popular_items order by rank"

@@ -20,6 +20,8 @@ def run_job(job_name: str, connection: Connection, settings: Settings, **options
         from jobs.nightly.evaluate import evaluate as job
     elif job_name == "recommend":
         from jobs.nightly.recommend import recommend as job
+    elif job_name == "place":
+        from jobs.nightly.placements import place as job
     elif job_name == "pin":
         from jobs.nightly.promotion import pin as job
     elif job_name == "unpin":

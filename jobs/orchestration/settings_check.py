@@ -5,9 +5,12 @@ import shlex
 from collections.abc import Collection, Mapping
 from typing import Any
 
+import duckdb
+
 from jobs.dbt_vars import all_vars, default_vars
 from jobs.embedding.providers import provider_for
 from jobs.errors import NextmartError, UsageError, nearest, redact
+from jobs.placements.rules import require_rules
 from jobs.services.address import require_plain_address
 from jobs.settings import Settings, load_settings, settings_file
 
@@ -19,12 +22,17 @@ def require_sound_settings(settings: Settings) -> None:
     ------
     UsageError
         If there is no such provider of embeddings, ``OPENAI_BASE_URL`` is no plain address, or a hyper-parameter is
-        unknown or wrong.
+        unknown or wrong, or the text of a placement's rule is no SQL expression (its columns are judged by the job
+        place, when the night has built the catalogue).
     """
     embedding_model = settings.job_vars().embedding
     provider_for(settings, embedding_model)
     if embedding_model.provider.startswith("openai"):
         require_plain_address()
+    if settings.placements:
+        with duckdb.connect() as connection:
+            for name, placement in settings.placements.items():
+                require_rules(connection, name, placement, settings.job_vars())
     if settings.parameters:
         # imported here, because torch is needed only to check hyper-parameters, if the settings have any
         from jobs.models.registry import make_model

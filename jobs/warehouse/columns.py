@@ -217,6 +217,40 @@ RECOMMENDATIONS: Final = {
     "generated_at": "TIMESTAMP WITH TIME ZONE",
 }
 
+PLACEMENT_RECOMMENDATIONS: Final = {
+    "placement": "VARCHAR",
+    "visitor_id": "VARCHAR",
+    "rank": "INTEGER",
+    "item_id": "VARCHAR",
+    "score": "DOUBLE",
+    "source": "VARCHAR",
+    "reason_item_id": "VARCHAR",
+}
+
+PLACEMENT_LISTS: Final = {
+    "placement": "VARCHAR",
+    "visitor_id": "VARCHAR",
+    "k": "INTEGER",
+    "length": "INTEGER",
+    "model_version": "VARCHAR",
+    "list_hash": "UBIGINT",
+    "popularity_hash": "VARCHAR",
+    "run_id": "VARCHAR",
+    "generated_at": "TIMESTAMP WITH TIME ZONE",
+}
+
+ITEM_VARIANTS: Final = {
+    "item_id": "VARCHAR",
+    "variant_group": "VARCHAR",
+}
+
+PLACEMENT_RULES: Final = {
+    "placement": "VARCHAR",
+    "rule": "VARCHAR",
+    "target": "VARCHAR",
+    "definition": "VARCHAR",
+}
+
 SIMILAR_ITEMS: Final = {
     "run_id": "VARCHAR",
     "embedding_model": "VARCHAR",
@@ -302,6 +336,10 @@ JOB_TABLES: Final = {
     "ml.model_ranks": MODEL_RANKS,
     "ml.champions": CHAMPIONS,
     "ml.recommendations": RECOMMENDATIONS,
+    "ml.placement_recommendations": PLACEMENT_RECOMMENDATIONS,
+    "ml.placement_lists": PLACEMENT_LISTS,
+    "ml.item_variants": ITEM_VARIANTS,
+    "ml.placement_rules": PLACEMENT_RULES,
     "ml.similar_items": SIMILAR_ITEMS,
     "ml.job_runs": JOB_RUNS,
     "ml.deletions": DELETIONS,

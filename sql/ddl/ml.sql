@@ -197,6 +197,51 @@ create table if not exists ml.recommendations (
     generated_at timestamptz not null
 );
 
+-- the lists of placements ([placements.NAME] in nextmart.toml); a list that nothing has changed keeps its rows
+-- `source`: family of the model, popularity, or pin
+create table if not exists ml.placement_recommendations (
+    placement varchar not null,
+    visitor_id varchar not null,
+    rank integer not null,
+    item_id varchar not null,
+    score double not null,
+    source varchar not null,
+    reason_item_id varchar
+);
+
+-- one row for each placement and visitor in its scope, written together with the visitor's list
+-- `k`: wanted length; `length`: number of rows of the list; `list_hash`: hash of all that determines the list, but for
+-- popularity; `popularity_hash`: hash of the popularity that the list depends on, null if it depends on none
+create table if not exists ml.placement_lists (
+    placement varchar not null,
+    visitor_id varchar not null,
+    k integer not null,
+    length integer not null,
+    model_version varchar not null,
+    list_hash ubigint not null,
+    popularity_hash varchar,
+    run_id varchar not null,
+    generated_at timestamptz not null
+);
+
+-- which items are variants of one another, if a placement says one_per_variant; `variant_group`: the first item_id of the
+-- item's variants, itself included
+create table if not exists ml.item_variants (
+    item_id varchar primary key,
+    variant_group varchar not null
+);
+
+-- the rules by which the lists of placements were last filled, for the tests of dbt; replaced by each run
+-- `placement`: null for what all placements share; `rule`: items_query or visitors_query (SQL of what rules may name);
+-- k; items, visitors or slot (an SQL condition); pin; max_per; exclude_event or exclude_since; repeats; `target`: the rank
+-- of a slot or pin, or the column of max_per; `definition`: its SQL, item_id, number, event type or time
+create table if not exists ml.placement_rules (
+    placement varchar,
+    rule varchar not null,
+    target varchar,
+    definition varchar not null
+);
+
 -- for each item, the available items whose embeddings are nearest to its own
 create table if not exists ml.similar_items (
     run_id varchar not null,

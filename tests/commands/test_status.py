@@ -78,3 +78,19 @@ def test_texts_that_wait_for_a_vector_are_shown(connection, tmp_path, capsys):
     assert "embeddings: items failed 1 (not allowed)" in said
     assert "embeddings: items to come 2 since 2026-06-01 03:00 UTC" in said
     assert "1,200 texts of ada, in_progress, handed in 2026-06-03 03:00 UTC" in said
+
+
+def test_each_placement_is_shown_with_its_lists(connection, tmp_path, capsys):
+    connection.execute(
+        "insert into ml.placement_lists by name select 'home' as placement, unnest(['a', 'b']) as visitor_id, 3 as k, "
+        "unnest([3, 1]) as length, 'm' as model_version, 0 as list_hash, 'r' as run_id, "
+        "timestamptz '2026-06-01 03:00:00+00' as generated_at"
+    )
+    found = status(connection, Settings(published=tmp_path / "published.duckdb", placements={"mail": {"k": 3}}))
+    assert [(row["placement"], row["visitors"], row["rows"]) for row in found["placements"]] == [
+        ("home", 2, 4), ("mail", 0, 0)
+    ]  # fmt: skip
+    print_status(found)
+    said = capsys.readouterr().out
+    assert "2 visitors, 1 of them short, 4 rows, newest 2026-06-01 03:00 UTC" in said
+    assert "no lists" in said

@@ -28,6 +28,10 @@ LISTS = """
     insert into ml.recommendations
     select 'run', 'model', visitor_id, 0, 1, 'lamp', 1, 'popularity', 'lamp', now()
     from (select distinct visitor_id from sessions.session_items);
+    insert into ml.placement_lists
+    select 'home', visitor_id, 1, 1, 'model', 0, null, 'run', now() from ml.recommendations;
+    insert into ml.placement_recommendations
+    select 'home', visitor_id, 1, 'lamp', 1, 'popularity', 'lamp' from ml.recommendations;
     create schema if not exists recommendations;
     create or replace table recommendations.visitor_recommendations as from ml.recommendations;
 """
@@ -128,6 +132,7 @@ def test_nothing_of_a_visitor_stays_in_any_table(lived_in):
     assert run.detail["deleted"] == {
         "raw.events": 4, "staging.checked_events": 4, "sessions.session_items": 2, "sessions.session_totals": 1,
         "sessions.user_mapping": 1, "ml.recommendations": 1, "recommendations.visitor_recommendations": 1,
+        "ml.placement_lists": 1, "ml.placement_recommendations": 1,
     }  # fmt: skip
     recorded = lived_in.rows("ml.deletions", ["* exclude (deletion_id, deleted_at, model_number)"])
     assert recorded == [("visitor", "3", "4", "2", "1", "1", "0", "2026-02-01 00:00:00+00")]

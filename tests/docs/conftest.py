@@ -6,6 +6,7 @@ from pathlib import Path
 
 import duckdb
 import pytest
+from pages import ROOT, blocks
 from shop import Shop, built_once
 
 MODELS = '["popularity", "llmseqsim", "vsknn"]'  # fitted in a moment
@@ -16,12 +17,18 @@ def documented_shop(tmp_path_factory) -> Shop:
     """The demo's shop, smaller, after its first night, with what readers have beside it. Copy it to change it."""
 
     def build(shop: Shop) -> None:
-        shop.set(f"models = {MODELS}\n")
+        shop.set(f"models = {MODELS}\n{placements_of_the_docs()}")
         shop.fill()
         shop.call("run")
         write_files_of_readers(shop.folder)
 
     return built_once(tmp_path_factory, "documented", build)
+
+
+def placements_of_the_docs() -> str:
+    """Return the settings of placements that the page for analysts shows."""
+    [block] = [block for block in blocks("toml", page=ROOT / "docs" / "analysts.md") if "[placements." in block.text]
+    return block.text
 
 
 def write_files_of_readers(folder: Path) -> None:

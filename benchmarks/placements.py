@@ -1,0 +1,110 @@
+"""Time the filling of ten placements with rules, in CPU seconds, beside exact top-k without rules.
+
+Five placements have one condition for everybody, and five divide visitors into ten groups, each of which may get a
+tenth of the items. Among either five are caps, a boost, a pin and a slot, and diversity. Scores are inner products of
+random vectors. The first placement pays for the ranking that all share.
+"""
+
+import argparse
+import time
+
+import numpy as np
+import torch
+
+from jobs.core.arrays import Bools
+from jobs.core.sequences import Sequences
+from jobs.core.topk import top_k
+from jobs.models.scorer import VectorScorer
+from jobs.placements.candidates import Exclusions, ModelRanking
+from jobs.placements.fill import Cap, Diversity
+from jobs.placements.lists import ListRules, fill_lists
+from jobs.placements.placement import unit_vectors
+
+GROUPS = 10
+VISITORS_AT_ONCE = 20_000
+
+
+def rules_of(kind: str, allowed: Bools, vectors: np.ndarray, k: int, rng: np.random.Generator) -> ListRules:
+    """Return rules of a kind: plain, caps, boost, slot or diversity."""
+    count = len(allowed)
+    if kind == "caps":
+        return ListRules(k, allowed, [Cap(rng.integers(0, 200, count).astype(np.int32), 2)])
+    if kind == "boost":
+        return ListRules(k, allowed, boosts=rng.choice([0.8, 1, 1.2], count))
+    if kind == "slot":
+        return ListRules(k, allowed, pins={1: 7}, slots={3: allowed & (rng.random(count) < 0.02)})
+    return ListRules(k, allowed, diversity=Diversity(0.3, vectors, 10 * k) if kind == "diversity" else None)
+
+
+def fill_placements(
+    placements: dict[str, list[ListRules]], scorer: VectorScorer, own: Sequences, group_of: np.ndarray, item_count: int
+) -> dict[str, float]:
+    """Fill every placement's list of every visitor; return the CPU seconds of each."""
+    seconds = dict.fromkeys(placements, 0.0)
+    available, popularity = np.ones(item_count, np.bool_), np.zeros(item_count, np.float32)
+    for start in range(0, len(own), VISITORS_AT_ONCE):
+        rows = np.arange(start, min(start + VISITORS_AT_ONCE, len(own)))
+        sequences = own.take(rows)
+        ranking, exclusions = ModelRanking(scorer, sequences, available), Exclusions(sequences, item_count)
+        for name, groups in placements.items():
+            began = time.process_time()
+            for number, rules in enumerate(groups):
+                some = np.flatnonzero(group_of[rows] == number) if len(groups) > 1 else np.arange(len(rows))
+                lists, _ = fill_lists(rules, ranking, some, exclusions, popularity)
+                if (lists.items < 0).any():
+                    raise SystemExit(f"{name}: a list is short")
+            seconds[name] += time.process_time() - began
+    return seconds
+
+
+def main() -> None:
+    """Run the benchmark for the size given on the command line."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--size", default="10000x20000x64", help="visitors x items x dimensions")
+    parser.add_argument("-k", type=int, default=20)
+    options = parser.parse_args()
+    visitors, items, width = map(int, options.size.split("x"))
+    rng = np.random.default_rng(0)
+    queries = torch.from_numpy(rng.standard_normal((visitors, width), dtype=np.float32))
+    vectors = rng.standard_normal((items, width), dtype=np.float32)
+    own = Sequences.from_lists(rng.integers(0, items, (visitors, 10)))
+    first = own.items[own.offsets[:-1]]
+    query_of = {int(item): row for row, item in enumerate(first)}
+    scorer = VectorScorer(
+        # a sequence is known by its first item
+        queries=lambda some: queries[[query_of[int(item)] for item in some.items[some.offsets[:-1]]]],
+        item_vectors=torch.from_numpy(vectors),
+        recommendable=np.ones(items, np.bool_),
+    )
+    units = unit_vectors(vectors)
+    kinds = ("plain", "caps", "boost", "slot", "diversity")
+    placements = {
+        f"{kind}, everybody": [rules_of(kind, rng.random(items) < 0.5, units, options.k, rng)] for kind in kinds
+    }
+    for kind in kinds:
+        group_of_item = rng.integers(0, GROUPS, items)
+        placements[f"{kind}, {GROUPS} groups"] = [
+            rules_of(kind, group_of_item == number, units, options.k, rng) for number in range(GROUPS)
+        ]
+    for groups in placements.values():
+        for rules in groups:
+            for item in rules.pins.values():
+                rules.allowed[item] = True
+    began = time.process_time()
+    top_k(queries, torch.from_numpy(vectors), options.k, excluded_items=own)
+    unit = time.process_time() - began
+    began = time.process_time()
+    seconds = fill_placements(placements, scorer, own, rng.integers(0, GROUPS, visitors), items)
+    total = time.process_time() - began
+    print(
+        f"{visitors:,} visitors, {items:,} items, {width} dimensions, k={options.k}, {torch.get_num_threads()} threads"
+    )
+    print(f"one top-k without rules for every visitor: {unit:.2f} CPU seconds")
+    print("placement, CPU seconds, ratio to that top-k")
+    for name, spent in seconds.items():
+        print(f"{name}, {spent:.2f}, {spent / unit:.2f}")
+    print(f"all {len(placements)}, {total:.2f}, {total / unit:.2f}; a list: {total / unit / len(placements):.2f}")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,6 @@
+-- a view, because the job `place` finds variants after the catalogue is built
+{{ config(materialized='view') }}
+-- depends_on: {{ ref('place_items') }}
+
+select item_id, variant_group
+from {{ source('ml', 'item_variants') }}

@@ -1,0 +1,273 @@
+"""The job place: it fills the lists of the placements that ``nextmart.toml`` describes, under their rules.
+
+Lists that nothing has changed keep their rows (:mod:`jobs.placements.due_lists`). Lists are written chunk by chunk of
+visitors, each list with its hash in one transaction, so that a run goes on where a killed one has stopped.
+"""
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+
+import numpy as np
+import polars as pl
+import pyarrow as pa
+
+from jobs.core.arrays import Floats, Ints
+from jobs.core.catalog import Catalog
+from jobs.core.sequences import Sequences
+from jobs.errors import NextmartError
+from jobs.language_models.services import PaidServices
+from jobs.models.scorer import Scorer
+from jobs.nightly.last_run import NO_MODEL, read_recipe
+from jobs.nightly.model_store import RENEWAL_ADVICE, ModelRow, live_model, load_model
+from jobs.nightly.promotion import usable_models, why_unusable
+from jobs.nightly.recommend import FALLBACK_SOURCE, read_popularity
+from jobs.placements.candidates import Exclusions, ModelRanking
+from jobs.placements.due_lists import (
+    add_scoped_lists,
+    create_scoped_lists,
+    delete_gone_lists,
+    exclusion_start,
+    find_due_lists,
+)
+from jobs.placements.fill import MODEL, PIN, POPULARITY, PartialLists
+from jobs.placements.lists import fill_lists
+from jobs.placements.placement import GroupRules, Placement, check_placement, rules_of_groups
+from jobs.placements.rule_relations import create_rule_relations
+from jobs.placements.rules import create_scope
+from jobs.placements.stored_rules import stored_rules, write_rules
+from jobs.placements.variants import write_variants
+from jobs.progress import progress
+from jobs.settings import Settings
+from jobs.warehouse.clock import now
+from jobs.warehouse.connection import Connection, count_rows, transaction
+from jobs.warehouse.job_runs import JobRun
+from jobs.warehouse.reading import items_as_indices, read_catalog
+
+PIN_SOURCE = "pin"
+"""Value of the column ``source`` in rows of pinned items."""
+
+VISITORS_PER_CHUNK = 20_000  # the most visitors whose lists are made at once; it limits the memory needed
+
+SELECT_CHUNK = """
+    -- The due lists of a chunk of visitors; `row`: number of the visitor in the chunk
+    select due.placement, due.group_number, due.row, due.visitor_id, due.excluded, due.list_hash, due.popularity_hash
+    from numbered_due_lists as due
+    where due.placement in (select unnest($placements)) and due.row between $first and $last
+    order by due.placement, due.group_number, due.row
+"""
+
+SELECT_SEQUENCES_OF_CHUNK = """
+    select due.row, any_value(coalesce(sequences.items, [])) as items
+    from numbered_due_lists as due
+    left join sessions.latest_sequences as sequences on due.visitor_id = sequences.visitor_id
+    where due.placement in (select unnest($placements)) and due.row between $first and $last
+    group by due.row order by due.row
+"""
+
+NUMBER_DUE_LISTS = """
+    create or replace temp table numbered_due_lists as
+    select *, dense_rank() over (order by visitor_id) - 1 as row from due_lists
+    where placement in (select unnest($placements))
+"""
+
+DELETE_LISTS = "delete from ml.{table} where (placement, visitor_id) in (select (placement, visitor_id) from new_lists)"
+
+
+@dataclass(frozen=True)
+class ReadyPlacement:
+    """A placement with what its rules say for each group of visitors.
+
+    Attributes
+    ----------
+    placement : Placement
+    groups : sequence of GroupRules
+        By group number.
+    since : datetime or None
+        Since when the key ``exclude`` looks for events.
+    """
+
+    placement: Placement
+    groups: Sequence[GroupRules]
+    since: datetime | None
+
+
+def place(connection: Connection, settings: Settings, run_record: JobRun) -> None:
+    """Fill the lists of all placements that are due in ``ml.placement_recommendations``.
+
+    Raises
+    ------
+    UsageError
+        If a rule is wrong; nothing is written then.
+    NextmartError
+        If a placement's model can't recommend.
+    """
+    if not settings.placements and not count_rows(connection, "ml.placement_lists"):
+        run_record.status = "unchanged"
+        return
+    create_scoped_lists(connection)
+    models = _models_of_placements(connection, settings, run_record)
+    dbt_vars = settings.job_vars()
+    catalog = read_catalog(connection, dbt_vars.embedding.dimensions)
+    popularity = read_popularity(connection, catalog)
+    relations = create_rule_relations(connection)
+    if any(placement.one_per_variant for placement in settings.placements.values()):
+        write_variants(connection, relations, catalog, settings.variant_column, settings.variant_min_cosine)
+        relations = create_rule_relations(connection)
+    newest = connection.execute("select max(ended_at) from sessions.sessions").fetchone()
+    ready = {}
+    for name, placement_settings in settings.placements.items():
+        placement = check_placement(connection, name, placement_settings, relations, catalog, dbt_vars)
+        group_count = create_scope(connection, name, placement.visitors, placement.visitor_columns)
+        recipe = read_recipe(connection, models[name], dbt_vars)
+        groups = rules_of_groups(connection, placement, group_count, catalog, popularity, {
+            "model_version": recipe["model_version"], "catalog": recipe["catalog"],
+        })  # fmt: skip
+        since = exclusion_start(newest[0] if newest else None, placement)
+        add_scoped_lists(connection, placement, groups, since)
+        ready[name] = ReadyPlacement(placement, groups, since)
+    due_count = find_due_lists(connection)
+    rules = stored_rules(relations, {name: (each.placement, each.since) for name, each in ready.items()})
+    with transaction(connection):
+        gone_count = delete_gone_lists(connection)
+        has_new_rules = write_rules(connection, rules)
+    if not (due_count or gone_count or has_new_rules):
+        run_record.status = "unchanged"
+        return
+    run_record.rows_in = due_count
+    with progress("filling placements", due_count) as advance:
+        for version in dict.fromkeys(model.model_version if model else NO_MODEL for model in models.values()):
+            same = {
+                name: model for name, model in models.items() if (model.model_version if model else NO_MODEL) == version
+            }
+            model = next(iter(same.values()))
+            scorer = load_model(PaidServices(connection, settings), model).scorer(catalog) if model else None
+            writer = _ListWriter(connection, catalog, popularity, scorer, model, run_record)
+            for count in writer.fill({name: ready[name] for name in same}):
+                advance(count)
+
+
+def _models_of_placements(connection: Connection, settings: Settings, run_record: JobRun) -> dict[str, ModelRow | None]:
+    """Return the model that ranks items for each placement, by the placement's name; None before any training."""
+    families = {placement.model for placement in settings.placements.values() if placement.model}
+    usable = {model.model: model for model in usable_models(connection, settings, run_record)} if families else {}
+    live = live_model(connection)
+    models: dict[str, ModelRow | None] = {}
+    for name, placement in settings.placements.items():
+        if placement.model and placement.model not in usable:
+            raise NextmartError(
+                f"[placements.{name}] model: there is no usable model of the family {placement.model}; name it in the "
+                "setting models, so that the night trains it"
+            )
+        model = usable[placement.model] if placement.model else live
+        if model and (why := why_unusable(model, settings)):
+            raise NextmartError(f"the live model {model.model_version} can't recommend: {why}; {RENEWAL_ADVICE}")
+        models[name] = model
+    return models
+
+
+class _ListWriter:
+    """Makes and writes the due lists of the placements that one model ranks."""
+
+    def __init__(
+        self,
+        connection: Connection,
+        catalog: Catalog,
+        popularity: Floats,
+        scorer: Scorer | None,
+        model: ModelRow | None,
+        run_record: JobRun,
+    ) -> None:
+        self._connection, self._catalog, self._popularity = connection, catalog, popularity
+        self._scorer, self._run_record = scorer, run_record
+        self._sources = np.empty(3, np.object_)
+        self._sources[[MODEL, POPULARITY, PIN]] = model.model if model else FALLBACK_SOURCE, FALLBACK_SOURCE, PIN_SOURCE
+        self._model_version = model.model_version if model else NO_MODEL
+        self._item_ids = np.array([*catalog.item_ids, None], np.object_)  # the item index -1 selects the last entry
+
+    def fill(self, placements: Mapping[str, ReadyPlacement]) -> Iterator[int]:
+        """Fill the due lists of the placements; yield the number of lists of each chunk that is written."""
+        names = {"placements": list(placements)}
+        self._connection.execute(NUMBER_DUE_LISTS, names)
+        row = self._connection.execute("select coalesce(max(row) + 1, 0) from numbered_due_lists").fetchone()
+        for first in range(0, row[0] if row else 0, VISITORS_PER_CHUNK):
+            chunk = {**names, "first": first, "last": first + VISITORS_PER_CHUNK - 1}
+            due = _frame(self._connection, SELECT_CHUNK, chunk)
+            own = _frame(self._connection, SELECT_SEQUENCES_OF_CHUNK, chunk)
+            sequences = items_as_indices(own["items"], self._catalog)
+            ranking = ModelRanking(self._scorer, sequences, self._catalog.available) if self._scorer else None
+            for (name,), lists_due in due.with_columns(row=pl.col("row") - first).group_by("placement"):
+                self._fill_placement(placements[str(name)], lists_due, ranking, sequences)
+            yield len(due)
+
+    def _fill_placement(
+        self, ready: ReadyPlacement, due: pl.DataFrame, ranking: ModelRanking | None, sequences: Sequences
+    ) -> None:
+        """Fill and write the due lists of a placement for a chunk of visitors."""
+        rows = due["row"].to_numpy()
+        excluded = items_as_indices(due["excluded"], self._catalog)
+        # the exclusions of all the chunk's visitors, by their number; those without a due list have none
+        lengths = np.zeros(len(sequences), np.int64)
+        lengths[rows] = excluded.lengths
+        order = np.argsort(rows, kind="stable")
+        by_row = Sequences(excluded.take(order).items, np.concatenate([[0], lengths.cumsum()]))
+        exclusions = Exclusions(by_row, len(self._catalog))
+        lists = PartialLists.empty(len(due), ready.placement.k)
+        reasons = np.full(lists.items.shape, -1, np.int32)
+        depends = np.zeros(len(due), np.bool_)
+        group_numbers = due["group_number"].to_numpy()
+        for number in np.unique(group_numbers):
+            rules = ready.groups[number].rules
+            some = np.flatnonzero(group_numbers == number)
+            filled, depends[some] = fill_lists(rules, ranking, rows[some], exclusions, self._popularity)
+            lists.items[some], lists.scores[some], lists.sources[some] = filled.items, filled.scores, filled.sources
+            if self._scorer:
+                of_model = np.where(filled.sources == MODEL, filled.items, -1).astype(np.int32)
+                reasons[some] = self._scorer.reasons(sequences.take(rows[some]), of_model, rules.allowed)
+        self._write(ready.placement, due, lists, reasons, depends)
+
+    def _write(
+        self, placement: Placement, due: pl.DataFrame, lists: PartialLists, reasons: Ints, depends: np.ndarray
+    ) -> None:
+        """Replace the lists of a placement for some visitors, in one transaction."""
+        row, column = np.nonzero(lists.items >= 0)
+        new_rows = pa.table(
+            {
+                "placement": pa.array([placement.name] * len(row), pa.string()),
+                "visitor_id": pa.array(due["visitor_id"].to_numpy()[row], pa.string()),
+                "rank": pa.array(column + 1, pa.int32()),
+                "item_id": pa.array(self._item_ids[lists.items[row, column]], pa.string()),
+                "score": pa.array(lists.scores[row, column], pa.float64()),
+                "source": pa.array(self._sources[lists.sources[row, column]], pa.string()),
+                "reason_item_id": pa.array(self._item_ids[reasons[row, column]], pa.string()),
+            }
+        )
+        new_lists = due.select("placement", "visitor_id", "list_hash", "popularity_hash").with_columns(
+            k=pl.lit(placement.k, pl.Int32),
+            length=pl.Series((lists.items >= 0).sum(axis=1), dtype=pl.Int32),
+            popularity_hash=pl.when(pl.Series(depends)).then(pl.col("popularity_hash")),
+        )
+        self._connection.register("new_rows", new_rows)
+        self._connection.register("new_lists", new_lists.to_arrow())
+        with transaction(self._connection):
+            for table in ("placement_recommendations", "placement_lists"):
+                self._connection.execute(DELETE_LISTS.format(table=table))
+            self._connection.execute("insert into ml.placement_recommendations by name from new_rows")
+            self._connection.execute(
+                "insert into ml.placement_lists by name select *, $model_version as model_version, $run_id as run_id, "
+                "$generated_at as generated_at from new_lists",
+                {
+                    "model_version": self._model_version,
+                    "run_id": self._run_record.run_id,
+                    "generated_at": now(),
+                },
+            )
+        for view in ("new_rows", "new_lists"):
+            self._connection.unregister(view)
+        self._run_record.rows_out += len(new_rows)
+
+
+def _frame(connection: Connection, query: str, parameters: Mapping[str, object]) -> pl.DataFrame:
+    frame = pl.from_arrow(connection.execute(query, parameters).to_arrow_table())
+    assert isinstance(frame, pl.DataFrame)  # noqa: S101 - a table never becomes a Series
+    return frame

@@ -1,0 +1,103 @@
+"""The settings of placements: each table ``[placements.NAME]`` of ``nextmart.toml`` is a named list with its rules.
+
+Here a placement is checked as far as it can be without the warehouse: keys, types and ranges. What its SQL means is
+checked where the columns are known (:mod:`jobs.placements.rules`).
+"""
+
+import re
+from typing import Annotated, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
+
+from jobs.families import Family
+
+MAX_K = 1000
+"""The most items of a placement's list."""
+
+PLACEMENT_NAME = re.compile(r"[A-Za-z_][\w-]{0,62}", re.ASCII)
+
+Sql = Annotated[str, Field(min_length=1, pattern=r"\S")]
+Rank = Annotated[int, Field(ge=1, le=MAX_K)]
+
+
+class ExcludeSettings(BaseModel):
+    """The key ``exclude`` of a placement: items with which the visitor had certain events lately are left out."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True, allow_inf_nan=False)
+
+    event_types: list[Annotated[str, Field(min_length=1)]] = Field(min_length=1)
+    """Types of the events, such as `["purchase"]`."""
+    days: float = Field(gt=0, le=36_500)
+    """How far back, counted from the newest event of all visitors."""
+
+
+class PlacementSettings(BaseModel):
+    """A placement, as the table ``[placements.NAME]`` of ``nextmart.toml`` describes it."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True, allow_inf_nan=False)
+
+    items: Sql | None = None
+    """SQL condition: only items for which it is true are listed. It names columns and attributes of items, and those of
+    the visitor as `visitor.COLUMN`: `"category like 'Skin%' and price < 50 and country = visitor.country"`."""
+    visitors: Sql | None = None
+    """SQL condition over columns and attributes of visitors: only visitors for whom it is true get a list. Unset: all
+    who are no bots."""
+    exclude: ExcludeSettings | None = None
+    """Items with which the visitor had such events lately are left out:
+    `{ event_types = ["purchase"], days = 90 }`."""
+    repeats: bool | None = None
+    """Whether a list may hold items of the visitor's own sequence; unset: what the dbt var `allow_repeats` says."""
+    max_per: dict[str, Annotated[int, Field(ge=1, le=MAX_K)]] = {}
+    """The most items of a list that have the same value in a column or attribute: `{ brand = 2, category = 4 }`. Items
+    without a value are not limited."""
+    one_per_variant: bool = False
+    """Whether only one of several variants of an item (`catalog.item_variants`) is listed."""
+    boost: Sql | None = None
+    """SQL number over the item and the visitor. An item is worth `boost / (60 + rank)`, with its rank by the model
+    among the items that the rules allow; the list is filled by worth. Null counts as 1."""
+    pins: dict[Rank, Annotated[str, Field(min_length=1)]] = {}
+    """Items at given ranks, for visitors to whom the other rules allow them: `{ 1 = "sku-000042" }`."""
+    slots: dict[Rank, Sql] = {}
+    """SQL conditions like `items` for given ranks: `{ 3 = "first_seen_days <= 14" }` gives rank 3 to the best item for
+    which it is true, if there is one."""
+    diversity: float = Field(0, ge=0, le=1)
+    """0: best first. Above: each next item is the one with the largest (1 - diversity) * worth - diversity * (cosine to
+    the nearest item already listed), among the best candidates (maximal marginal relevance)."""
+    k: int | None = Field(None, ge=1, le=MAX_K)
+    """Length of the lists; unset: the dbt var `recommendations_per_visitor`."""
+    model: Family | None = None
+    """Family whose newest model ranks the items; unset: the live model."""
+    fallback: Literal["popularity", "none"] = "popularity"
+    """What fills a list for which the model knows too few items: popular items under the same rules, or nothing."""
+
+    @field_validator("max_per")
+    @classmethod
+    def _require_distinct_columns(cls, limits: dict[str, int]) -> dict[str, int]:
+        if len({column.lower() for column in limits}) < len(limits):
+            raise ValueError("a column is named twice; case doesn't count")
+        return limits
+
+    @model_validator(mode="after")
+    def _require_fitting_ranks(self) -> "PlacementSettings":
+        for rank in self.pins:
+            if rank in self.slots:
+                raise ValueError(f"rank {rank} has a pin and a slot; give it one of the two")
+        items = list(self.pins.values())
+        for item in items:
+            if items.count(item) > 1:
+                raise ValueError(f"the item '{item}' is pinned to two ranks; pin it to one")
+        return self
+
+
+def require_placement_names(placements: dict[str, PlacementSettings]) -> dict[str, PlacementSettings]:
+    """Check the names of placements, and return the placements.
+
+    Raises
+    ------
+    ValueError
+        If a name has other signs than letters, digits, ``_`` and ``-``.
+    """
+    for name in placements:
+        if not PLACEMENT_NAME.fullmatch(name):
+            raise ValueError(f"'{name}' is no name of a placement: letters, digits, _ and - make one, such as home")
+    return placements

@@ -1,0 +1,180 @@
+"""Ranked candidates for a chunk of visitors: by the model, and by popularity.
+
+One ranking of all available items serves every placement and group whose rules allow enough of its first items. For
+the others the model ranks the allowed items alone. Both give the same candidates.
+"""
+
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from jobs.core.arrays import Bools, Doubles, Floats, Ints, Longs
+from jobs.core.sequences import Sequences
+from jobs.models.scorer import Scorer
+from jobs.placements.fill import Candidates, worths_of_ranks
+
+SHARED_DEPTH = 128
+"""Length of the ranking of all available items that placements share."""
+
+
+@dataclass(frozen=True)
+class Exclusions:
+    """The items that each visitor of a chunk must not get.
+
+    Attributes
+    ----------
+    items : Sequences
+        A row a visitor; items may repeat.
+    item_count : int
+        Number of items of the catalogue.
+    """
+
+    items: Sequences
+    item_count: int
+    _keys: Longs = field(init=False, repr=False)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "_keys", np.unique(self.items.row_numbers() * self.item_count + self.items.items))
+
+    def contain(self, rows: Longs, items: Ints) -> Bools:
+        """Return whether a visitor must not get an item: bool (rows, width), as ``items``."""
+        if not len(self._keys):
+            return np.zeros(items.shape, np.bool_)
+        wanted = rows[:, None] * self.item_count + items
+        places = np.minimum(np.searchsorted(self._keys, wanted), len(self._keys) - 1)
+        return np.asarray(self._keys[places] == wanted, dtype=np.bool_)
+
+
+class ModelRanking:
+    """The model's ranking of items for a chunk of visitors.
+
+    Parameters
+    ----------
+    scorer : Scorer
+    sequences : Sequences
+        The visitors' sequences, a row a visitor.
+    available : bool array (items,)
+        The items that may be recommended; what rules allow is a part of them.
+    """
+
+    def __init__(self, scorer: Scorer, sequences: Sequences, available: Bools) -> None:
+        self._scorer, self._available = scorer, available & scorer.recommendable
+        self._rank = scorer.ranker(sequences)
+        depth = min(SHARED_DEPTH, len(available)) if scorer.scores_stand_alone else 0
+        self._shared_scores = np.full((len(sequences), depth), -np.inf, np.float32)
+        self._shared_items = np.full((len(sequences), depth), -1, np.int32)
+        self._is_shared = np.zeros(len(sequences), np.bool_)
+
+    @property
+    def recommendable(self) -> Bools:
+        """The available items that the model can score: bool array (items,)."""
+        return self._available
+
+    def top(self, rows: Longs, depth: int, allowed: Bools, exclusions: Exclusions) -> tuple[Floats, Ints]:
+        """Return the best items of some visitors, best first.
+
+        Returns
+        -------
+        scores : float32 array (rows, depth)
+            -inf past the last item of a shorter ranking, which has no further items.
+        items : int32 array (rows, depth)
+            -1 past the last item.
+        """
+        allowed = allowed & self._available
+        scores, items = np.full((len(rows), depth), -np.inf, np.float32), np.full((len(rows), depth), -1, np.int32)
+        is_open = np.ones(len(rows), np.bool_)
+        share = allowed.sum() / max(self._available.sum(), 1)
+        if self._shared_items.shape[1] * share >= 1.5 * depth:
+            shared_scores, shared_items, is_whole = self._take_shared(rows)
+            is_listed = (shared_items >= 0) & allowed[shared_items] & ~exclusions.contain(rows, shared_items)
+            row, column = np.nonzero(is_listed)
+            place = (is_listed.cumsum(axis=1) - 1)[row, column]
+            row, column, place = row[place < depth], column[place < depth], place[place < depth]
+            scores[row, place], items[row, place] = shared_scores[row, column], shared_items[row, column]
+            is_open = ~is_whole & (is_listed.sum(axis=1) < depth)
+        if is_open.any():
+            excluded = exclusions.items.take(rows[is_open])
+            scores[is_open], items[is_open] = self._rank(rows[is_open], depth, excluded, allowed)
+        return scores, items
+
+    def _take_shared(self, rows: Longs) -> tuple[Floats, Ints, Bools]:
+        """Return the first items of some visitors' ranking of all available items, and whether these are all."""
+        missing = rows[~self._is_shared[rows]]
+        depth = self._shared_items.shape[1]
+        if len(missing):
+            self._shared_scores[missing], self._shared_items[missing] = self._rank(
+                missing, depth, None, self._available
+            )
+            self._is_shared[missing] = True
+        items = self._shared_items[rows]
+        return self._shared_scores[rows], items, np.asarray(items[:, -1] < 0, dtype=np.bool_)
+
+
+def model_candidates(
+    ranking: ModelRanking, rows: Longs, depth: int, allowed: Bools, exclusions: Exclusions, boosts: Doubles | None
+) -> Candidates:
+    """Return the first candidates of some visitors by worth: with certainty, no other item is worth more.
+
+    Parameters
+    ----------
+    depth : int
+        Number of items of the model's ranking that are looked at.
+    boosts : float64 array (items,), optional
+        At least 0.
+    """
+    scores, items = ranking.top(rows, depth, allowed, exclusions)
+    are_all = (items[:, -1] < 0) | (depth >= allowed.sum())
+    ranks = np.arange(1, depth + 1)
+    if boosts is None:
+        worths = np.broadcast_to(worths_of_ranks(np.ones(1), ranks), items.shape)
+        return Candidates(items, scores, worths, are_all)
+    worths = np.where(items >= 0, worths_of_ranks(boosts[items], ranks), -1)
+    # an item behind `depth` is worth at most this; of equal worths the item of the better rank comes first
+    bound = worths_of_ranks(boosts[allowed].max(initial=0), depth + 1)
+    order = np.argsort(-worths, axis=1, kind="stable")
+    items, scores = np.take_along_axis(items, order, 1), np.take_along_axis(scores, order, 1)
+    worths = np.take_along_axis(worths, order, 1)
+    is_certain = are_all[:, None] | (worths >= bound)
+    return Candidates(np.where(is_certain, items, -1).astype(np.int32), scores, worths, are_all)
+
+
+@dataclass(frozen=True)
+class PopularItems:
+    """The items that rules allow, by what they are worth: ``boost / (60 + place)``.
+
+    Attributes
+    ----------
+    items : int32 array (allowed,)
+    scores : float32 array (allowed,)
+        Popularity.
+    worths : float64 array (allowed,)
+    """
+
+    items: Ints
+    scores: Floats
+    worths: Doubles
+
+    @classmethod
+    def of(cls, popularity: Floats, allowed: Bools, boosts: Doubles | None) -> "PopularItems":
+        """Rank the allowed items by popularity, and order the items by worth; equal ones by index.
+
+        Parameters
+        ----------
+        popularity : float32 array (items,)
+            -inf for items that may not be recommended.
+        """
+        items = np.flatnonzero(allowed & np.isfinite(popularity))
+        items = items[np.argsort(-popularity[items], kind="stable")]
+        own_boosts = np.ones(len(items)) if boosts is None else boosts[items]
+        worths = worths_of_ranks(own_boosts, np.arange(1, len(items) + 1))
+        order = np.argsort(-worths, kind="stable")
+        return cls(items[order].astype(np.int32), popularity[items[order]], worths[order])
+
+    def candidates(self, rows: Longs, depth: int, exclusions: Exclusions) -> Candidates:
+        """Return, for some visitors, those of the first ``depth`` items that the visitor may get."""
+        depth = min(depth, len(self.items))
+        excluded = exclusions.contain(rows, np.broadcast_to(self.items[:depth], (len(rows), depth)))
+        order = np.argsort(excluded, axis=1, kind="stable")  # the excluded ones last
+        items = np.where(np.take_along_axis(excluded, order, 1), -1, self.items[:depth][order]).astype(np.int32)
+        are_all = np.full(len(rows), depth == len(self.items))
+        return Candidates(items, self.scores[:depth][order], self.worths[:depth][order], are_all)

@@ -1,0 +1,110 @@
+"""Due lists: lists that have to be made anew, because something that determines them has changed.
+
+Each list is kept with a hash of all that determines it: the model, the catalogue, what the rules say for the visitor's
+group, and the visitor's own items. So a rule, an item or a visitor that changes costs the lists that it touches, and
+lists that are made night by night equal those of one night alone.
+"""
+
+from collections.abc import Mapping
+from datetime import datetime, timedelta
+
+import pyarrow as pa
+
+from jobs.placements.placement import GroupRules, Placement
+from jobs.warehouse.connection import Connection, count_rows
+
+CREATE_SCOPED_LISTS = """
+    -- Every list that a placement needs, with the items that it must not hold, and what determines it
+    create or replace temp table scoped_lists (
+        placement varchar, visitor_id varchar, group_number bigint, excluded varchar[], list_hash ubigint,
+        popularity_hash varchar
+    )
+"""
+
+INSERT_SCOPED_LISTS = """
+    -- The visitors in `placement_scope`, of the placement; `excluded`: the items with which the visitor has had certain
+    -- events lately, and those of the visitor's sequence unless repeats are allowed
+    insert into scoped_lists
+    with recent_events as (
+        select visitor_id, list(distinct item_id order by item_id) as items from sessions.session_items
+        where list_contains($event_types, event_type) and event_at > $since
+        group by visitor_id
+    ),
+    visitors as (
+        select
+            scope.visitor_id, scope.group_number, sequences.items as sequence,
+            list_concat(
+                coalesce(recent_events.items, []), case when not $repeats then coalesce(sequences.items, []) else [] end
+            ) as excluded
+        from placement_scope as scope
+        left join sessions.latest_sequences as sequences on scope.visitor_id = sequences.visitor_id
+        left join recent_events on scope.visitor_id = recent_events.visitor_id
+    )
+    select
+        $placement, visitors.visitor_id, visitors.group_number, visitors.excluded,
+        hash([group_hashes.content_hash, hash(visitors.sequence)::varchar, hash(visitors.excluded)::varchar]),
+        group_hashes.popularity_hash
+    from visitors inner join group_hashes on visitors.group_number = group_hashes.group_number
+"""
+
+CREATE_DUE_LISTS = """
+    -- Lists that are missing, or that something has changed; a list that depends on popularity is due when that changes
+    create or replace temp table due_lists as
+    select scoped.*
+    from scoped_lists as scoped
+    left join ml.placement_lists as kept on scoped.placement = kept.placement and scoped.visitor_id = kept.visitor_id
+    where scoped.list_hash is distinct from kept.list_hash or kept.popularity_hash <> scoped.popularity_hash
+"""
+
+DELETE_GONE_LISTS = """
+    -- Lists of visitors who have left a placement's scope, and of placements that the settings no longer have
+    delete from ml.{table}
+    where (placement, visitor_id) not in (select (placement, visitor_id) from scoped_lists)
+"""
+
+
+def exclusion_start(newest_event_at: datetime | None, placement: Placement) -> datetime | None:
+    """Return the time since which the placement's key ``exclude`` looks for events; None if it doesn't look."""
+    exclude = placement.settings.exclude
+    return newest_event_at - timedelta(days=exclude.days) if exclude and newest_event_at else None
+
+
+def create_scoped_lists(connection: Connection) -> None:
+    """Create the empty temporary table ``scoped_lists``."""
+    connection.execute(CREATE_SCOPED_LISTS)
+
+
+def add_scoped_lists(
+    connection: Connection, placement: Placement, groups: list[GroupRules], since: datetime | None
+) -> None:
+    """Add a placement's visitors, in ``placement_scope``, to the temporary table ``scoped_lists``."""
+    hashes: Mapping[str, list[object]] = {
+        "group_number": list(range(len(groups))),
+        "content_hash": [group.content_hash for group in groups],
+        "popularity_hash": [group.popularity_hash for group in groups],
+    }
+    types = pa.schema([("group_number", pa.int64()), ("content_hash", pa.string()), ("popularity_hash", pa.string())])
+    connection.register("group_hashes", pa.table(hashes, types))
+    connection.execute(
+        INSERT_SCOPED_LISTS,
+        {
+            "placement": placement.name,
+            "event_types": placement.settings.exclude.event_types if since and placement.settings.exclude else [],
+            "since": since,
+            "repeats": placement.repeats,
+        },
+    )
+    connection.unregister("group_hashes")
+
+
+def find_due_lists(connection: Connection) -> int:
+    """Fill the temporary table ``due_lists``; return the number of lists."""
+    connection.execute(CREATE_DUE_LISTS)
+    return count_rows(connection, "due_lists")
+
+
+def delete_gone_lists(connection: Connection) -> int:
+    """Delete lists that no placement needs any more, with their rows; return the number of lists."""
+    connection.execute(DELETE_GONE_LISTS.format(table="placement_recommendations"))
+    deleted = connection.execute(DELETE_GONE_LISTS.format(table="placement_lists")).fetchone()
+    return int(deleted[0]) if deleted else 0

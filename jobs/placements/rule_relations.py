@@ -1,0 +1,113 @@
+"""What rules may name: the columns and attributes of items and of visitors, as two temporary tables.
+
+Attributes (``catalog.attribute_types``) become columns of their own type. An attribute with the name of another column
+is reached as ``attributes ->> 'NAME'`` alone.
+"""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from jobs.warehouse.connection import Connection, literal, quoted
+
+SELECT_NEWEST_EVENT = "select max(ended_at) from sessions.sessions"
+
+SQL_TYPES = {"number": "double", "boolean": "boolean", "date": "date", "time": "timestamptz", "text": "varchar"}
+"""SQL type of each type of attribute; others, such as json, stay JSON."""
+
+ITEMS = """
+    select
+        items.item_id, items.title, items.brand, items.category, items.description, items.price, items.available,
+        items.updated_at, coalesce(popular.score, 0) as popularity, history.first_seen_at,
+        {first_seen_days} as first_seen_days, variants.variant_group, items.attributes{attributes}
+    from catalog.items as items
+    left join recommendations.popular_items as popular on items.item_id = popular.item_id
+    left join (
+        select item_id, min(dbt_valid_from) as first_seen_at from catalog.item_history group by item_id
+    ) as history on items.item_id = history.item_id
+    left join ml.item_variants as variants on items.item_id = variants.item_id
+"""
+
+VISITORS = """
+    select
+        coalesce(totals.visitor_id, items.visitor_id) as visitor_id, coalesce(totals.events, 0)::bigint as events,
+        coalesce(totals.sessions, 0)::bigint as sessions, coalesce(totals.purchases, 0)::bigint as purchases,
+        totals.first_seen_at, totals.last_seen_at, {last_seen_days} as last_seen_days, items.attributes{attributes}
+    from (
+        select
+            visitor_id, sum(event_count) as events, count(*) as sessions, sum(purchase_count) as purchases,
+            min(started_at) as first_seen_at, max(ended_at) as last_seen_at
+        from sessions.sessions where not is_bot group by visitor_id
+    ) as totals
+    full join (
+        from catalog.visitors where visitor_id not in (select visitor_id from sessions.bot_visitors)
+    ) as items on totals.visitor_id = items.visitor_id
+"""
+
+ITEM_TABLE, VISITOR_TABLE = "placement_items", "placement_visitors"
+
+
+@dataclass(frozen=True)
+class RuleRelations:
+    """The two relations whose columns rules may name.
+
+    Attributes
+    ----------
+    items_query, visitors_query : str
+        SQL of the relations.
+    item_columns, visitor_columns : tuple of str
+    """
+
+    items_query: str
+    visitors_query: str
+    item_columns: tuple[str, ...]
+    visitor_columns: tuple[str, ...]
+
+
+def create_rule_relations(connection: Connection) -> RuleRelations:
+    """Fill the temporary tables ``placement_items``, in the order of ``item_id``, and ``placement_visitors``."""
+    row = connection.execute(SELECT_NEWEST_EVENT).fetchone()
+    newest = "null::timestamptz" if row is None or row[0] is None else f"{literal(row[0].isoformat())}::timestamptz"
+    items_query = ITEMS.format(
+        first_seen_days=_days_before("history.first_seen_at", newest),
+        attributes=_attribute_columns(connection, "item", ITEMS),
+    )
+    visitors_query = VISITORS.format(
+        last_seen_days=_days_before("totals.last_seen_at", newest),
+        attributes=_attribute_columns(connection, "visitor", VISITORS),
+    )
+    connection.execute(
+        f"create or replace temp table {ITEM_TABLE} as "  # noqa: S608
+        f"select row_number() over (order by item_id) - 1 as item_index, * from ({items_query}) order by item_id"
+    )
+    connection.execute(f"create or replace temp table {VISITOR_TABLE} as {visitors_query}")
+    item_columns = [name for name in _columns(connection, ITEM_TABLE) if name != "item_index"]
+    return RuleRelations(items_query, visitors_query, tuple(item_columns), tuple(_columns(connection, VISITOR_TABLE)))
+
+
+def _days_before(instant: str, newest: str) -> str:
+    """Return SQL of the whole days from an instant to the shop's newest event; 0 for a later one, null for none."""
+    days = f"greatest(0, floor((epoch({newest}) - epoch({instant})) / 86400))::integer"
+    return f"case when {instant} is not null then {days} end"
+
+
+def _columns(connection: Connection, table: str) -> list[str]:
+    return [name for name, *_ in connection.execute(f"describe {table}").fetchall()]
+
+
+def _attribute_columns(connection: Connection, subject: str, template: str) -> str:
+    """Return SQL of a subject's attributes as columns, each with a comma in front of it."""
+    empty = template.format(first_seen_days="null", last_seen_days="null", attributes="")
+    taken = {name.lower() for name in _columns(connection, f"({empty})")} | {"visitor", "item", "item_index"}
+    types = connection.execute(
+        "select name, type from catalog.attribute_types where subject = ? order by name", [subject]
+    ).fetchall()
+    return "".join(_as_columns(types, taken))
+
+
+def _as_columns(types: Iterable[tuple[str, str]], taken: set[str]) -> Iterable[str]:
+    for name, type_ in types:
+        if name.lower() not in taken:
+            taken.add(name.lower())
+            pointer = literal("/" + name.replace("~", "~0").replace("/", "~1"))
+            value = f"items.attributes ->> {pointer}" if type_ != "json" else f"items.attributes -> {pointer}"
+            yield f", try_cast({value} as {SQL_TYPES.get(type_, 'json')}) as {quoted(name)}"

@@ -1,0 +1,72 @@
+"""Keeps the rules in ``ml.placement_rules``, from which dbt's tests read what must be true of the lists."""
+
+from collections.abc import Iterator, Mapping
+from datetime import datetime
+
+import pyarrow as pa
+
+from jobs.placements.placement import VARIANT_COLUMN, Placement
+from jobs.placements.rule_relations import RuleRelations
+from jobs.warehouse.connection import Connection, count_rows
+
+StoredRule = tuple[str | None, str, str | None, str]
+"""A row of ``ml.placement_rules``: placement, rule, target, definition."""
+
+SCHEMA = pa.schema([(name, pa.string()) for name in ("placement", "rule", "target", "definition")])
+
+
+CHANGED_RULES = """
+    (from ml.placement_rules except all from new_rules) union all (from new_rules except all from ml.placement_rules)
+"""
+
+
+def stored_rules(
+    relations: RuleRelations, placements: Mapping[str, tuple[Placement, datetime | None]]
+) -> list[StoredRule]:
+    """Return the rows of ``ml.placement_rules``.
+
+    Parameters
+    ----------
+    placements : name -> (Placement, time since which its key ``exclude`` looks for events)
+    """
+    rules: list[StoredRule] = [
+        (None, "items_query", None, relations.items_query),
+        (None, "visitors_query", None, relations.visitors_query),
+    ]
+    for placement, since in placements.values():
+        rules += [(placement.name, *rule) for rule in _rules_of(placement, since)]
+    return rules
+
+
+def write_rules(connection: Connection, rules: list[StoredRule]) -> bool:
+    """Replace the rows of ``ml.placement_rules``; return whether they have changed."""
+    columns = zip(*rules, strict=True)
+    connection.register("new_rules", pa.table(dict(zip(SCHEMA.names, map(list, columns), strict=True)), SCHEMA))
+    has_changed = count_rows(connection, f"({CHANGED_RULES})") > 0
+    if has_changed:
+        connection.execute("delete from ml.placement_rules")
+        connection.execute("insert into ml.placement_rules from new_rules")
+    connection.unregister("new_rules")
+    return has_changed
+
+
+def _rules_of(placement: Placement, since: datetime | None) -> Iterator[tuple[str, str | None, str]]:
+    settings = placement.settings
+    yield "k", None, str(placement.k)
+    yield "repeats", None, str(placement.repeats).lower()
+    if placement.items:
+        yield "items", None, placement.items.sql
+    if placement.visitors:
+        yield "visitors", None, placement.visitors.sql
+    if settings.exclude and since:
+        yield "exclude_since", None, since.isoformat()
+        for event_type in settings.exclude.event_types:
+            yield "exclude_event", None, event_type
+    for column, limit in settings.max_per.items():
+        yield "max_per", column, str(limit)
+    if settings.one_per_variant:
+        yield "max_per", VARIANT_COLUMN, "1"
+    for rank, item in settings.pins.items():
+        yield "pin", str(rank), item
+    for rank, rule in placement.slots.items():
+        yield "slot", str(rank), rule.sql

@@ -1,0 +1,126 @@
+"""Variants: items that differ in colour, size or pack alone, so that a list need show only one of them.
+
+A column of the catalogue says which items are variants, or titles and embeddings tell: two items are variants if their
+brands and their titles without colours and sizes are the same, and the cosine of their embeddings is high enough.
+Numbers stay in a title unless they count or measure something: an iPhone 14 and an iPhone 15 are two items.
+Groups are the connected components of these pairs, so the order of items doesn't matter.
+"""
+
+import re
+from collections import defaultdict
+from collections.abc import Sequence
+
+import numpy as np
+import pyarrow as pa
+from scipy import sparse
+from scipy.sparse.csgraph import connected_components
+
+from jobs.core.arrays import Bools, Floats, Ints
+from jobs.core.catalog import Catalog
+from jobs.placements.placement import unit_vectors
+from jobs.placements.rule_relations import ITEM_TABLE, RuleRelations
+from jobs.placements.rules import item_codes, require_column
+from jobs.warehouse.connection import Connection, transaction
+
+COLOURS = """
+    beige black blue bronze brown copper cream crimson cyan gold golden graphite green grey gray indigo ivory khaki
+    lavender lilac lime magenta maroon mint mustard navy nude olive orange peach pink plum purple red rose ruby rust
+    salmon sand silver tan taupe teal turquoise violet white yellow
+    light dark pale bright matt matte clear multicolour multicolor
+"""
+SIZES = "xxs xs s m l xl xxl xxxl small medium large tiny mini midi maxi big extra"
+UNITS = (
+    "ml cl dl l litres? liters? g kg mg grams? oz lbs? mm cm m metres? meters? in inch inches ft w v "
+    "packs? sets? pairs? pieces? pcs? count ct x"
+)
+
+NUMBER = r"\d+(?:[.,]\d+)?"
+MEASURE = re.compile(
+    rf"\b(?:{NUMBER}\s*[x×*]\s*)*{NUMBER}[\s-]*(?:{UNITS.replace(' ', '|')})\b"
+    rf"|\b(?:packs?|sets?|sizes?)(?:\s+of)?\s+{NUMBER}\b"
+)
+"""A count or a measure: `250g`, `70 x 140 cm`, `2 pack`, `set of 6`, `size 42`."""
+
+PLAIN_WORDS = frozenset(f"{COLOURS} {SIZES}".split())
+
+ROWS_AT_ONCE = 1000
+"""Number of rows of a matrix of cosines computed at once; it bounds memory for a title that many items share."""
+
+
+def plain_title(title: str) -> str:
+    """Return a title's words in lower case, without those of colours and sizes.
+
+    >>> plain_title("Bath towel, dark blue, 70 x 140 cm (2 pack)")
+    'bath towel'
+    """
+    words = re.findall(r"\w+", MEASURE.sub(" ", title.lower()))
+    return " ".join(word for word in words if word not in PLAIN_WORDS)
+
+
+def variants_by_text(titles: Sequence[str], brands: Sequence[str], vectors: Floats, min_cosine: float) -> Ints:
+    """Return, for each item, the lowest index of its variants, itself included: int32 array (items,).
+
+    Parameters
+    ----------
+    titles, brands : sequences of str
+        "" where there is none; an item whose title has no other words than those of colours and sizes has no variants.
+    vectors : float32 array (items, dimensions)
+        Embeddings; an item with a row of zeros is judged by its title alone.
+    """
+    by_title = defaultdict(list)
+    for index, (title, brand) in enumerate(zip(titles, brands, strict=True)):
+        if plain := plain_title(title):
+            by_title[plain, brand.strip().lower()].append(index)
+    starts, ends = [np.empty(0, np.int64)], [np.empty(0, np.int64)]
+    for same_title in by_title.values():
+        indices = np.array(same_title)
+        units = unit_vectors(vectors[indices])
+        has_none: Bools = np.asarray(~units.any(axis=1), dtype=np.bool_)
+        for first in range(0, len(indices) if len(indices) > 1 else 0, ROWS_AT_ONCE):
+            rows = slice(first, first + ROWS_AT_ONCE)
+            is_near = (units[rows] @ units.T >= min_cosine) | has_none[rows, None] | has_none
+            row, column = np.nonzero(is_near)
+            starts.append(indices[rows][row])
+            ends.append(indices[column])
+    start, end = np.concatenate(starts), np.concatenate(ends)
+    graph = sparse.coo_array((np.ones(len(start), np.bool_), (start, end)), shape=(len(titles), len(titles)))
+    _, components = connected_components(graph, directed=False)
+    _, lowest, group = np.unique(components, return_index=True, return_inverse=True)
+    return lowest[group].astype(np.int32)
+
+
+def write_variants(
+    connection: Connection, relations: RuleRelations, catalog: Catalog, column: str | None, min_cosine: float
+) -> None:
+    """Replace ``ml.item_variants``: each item with the first ``item_id`` of its variants.
+
+    Parameters
+    ----------
+    column : str or None
+        The column or attribute in which variants have the same value; None: titles and embeddings tell.
+
+    Raises
+    ------
+    UsageError
+        If there is no such column.
+    """
+    if column:
+        codes = item_codes(connection, require_column("setting variant_column", column, relations.item_columns))
+        # an item without a value has no variants
+        keys = np.where(codes >= 0, codes, -1 - np.arange(len(codes)))
+        _, lowest, group = np.unique(keys, return_index=True, return_inverse=True)
+        first = lowest[group].astype(np.int32)
+    else:
+        brands = connection.execute(f"select coalesce(brand, '') from {ITEM_TABLE} order by item_index").fetchall()  # noqa: S608
+        first = variants_by_text(list(catalog.titles), [brand for (brand,) in brands], catalog.embeddings, min_cosine)
+    table = pa.table(
+        {
+            "item_id": pa.array(catalog.item_ids, pa.string()),
+            "variant_group": pa.array(catalog.item_ids[first], pa.string()),
+        }
+    )
+    connection.register("new_variants", table)
+    with transaction(connection):
+        connection.execute("delete from ml.item_variants")
+        connection.execute("insert into ml.item_variants by name from new_variants")
+    connection.unregister("new_variants")
