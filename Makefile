@@ -41,6 +41,7 @@ benchmarks: $(VENV)/installed-dev
 	$(BIN)/python -m benchmarks.embedding
 	$(BIN)/python -m benchmarks.backlog
 	$(BIN)/python -m benchmarks.loading
+	$(BIN)/python -m benchmarks.together
 	$(BIN)/python -m benchmarks.recommending
 	$(BIN)/python -m benchmarks.scale
 

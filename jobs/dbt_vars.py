@@ -60,6 +60,14 @@ def _sql_condition(condition: str) -> str:
     return condition
 
 
+def _attribute_of_visitors(name: str) -> str:
+    if not name or '"' in name:
+        raise ValueError("write the name of an attribute in raw.visitors, such as country")
+    if name == "category":
+        raise ValueError("the segments of trending_items that begin with category= are those of the items' categories")
+    return name
+
+
 def _text_template(parts: list[str]) -> list[str]:
     for part in parts:
         fields = re.findall(r"\{(.*?)(?:\}|$)", part)
@@ -92,6 +100,9 @@ TolerableMinutes = Annotated[float, Field(ge=0, le=TEN_YEARS_IN_DAYS * 1440)]
 Days = Annotated[float, Field(ge=0, le=TEN_YEARS_IN_DAYS)]
 WholeDays = Annotated[int, Field(ge=1, le=TEN_YEARS_IN_DAYS)]
 Percent = Annotated[float, Field(ge=0, le=100)]
+AttributeName = Annotated[
+    str, AfterValidator(_attribute_of_visitors), WithJsonSchema({"format": "name of an attribute", "minLength": 1})
+]
 ListLength = Annotated[int, Field(gt=0, le=10_000)]
 
 
@@ -186,6 +197,14 @@ class AllVars(Vars):
     backlog_warn_percent: Percent
     backlog_error_percent: Percent | None
     backlog_warn_days: Days
+    bought_event_types: list[Name]
+    viewed_event_types: list[Name]
+    together_items_per_session: int = Field(ge=2, le=1_000)
+    together_min_sessions: int = Field(ge=1)
+    together_items_per_item: ListLength
+    trending_items_per_segment: ListLength
+    trending_min_visitors: int = Field(ge=1)
+    trending_attribute: AttributeName | None
 
 
 @cache

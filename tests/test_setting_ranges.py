@@ -30,7 +30,7 @@ def test_every_var_has_its_type_and_its_default_is_allowed():
 
 @pytest.mark.parametrize("name", list(default_vars()))
 def test_every_var_refuses_values_of_other_kinds(name):
-    of_the_right_kind = {"a text"} if name in ("bot_user_agents", "bot_rule") else set()
+    of_the_right_kind = {"a text"} if name in ("bot_user_agents", "bot_rule", "trending_attribute") else set()
     of_the_right_kind |= {"a boolean"} if isinstance(default_vars()[name], bool) else set()
     for kind in WRONG_KINDS.keys() - of_the_right_kind:
         with pytest.raises(UsageError, match=rf"'vars\.{name}|embedding_model"):
@@ -56,6 +56,8 @@ def test_every_var_refuses_values_of_other_kinds(name):
         ("event_weights = {view = -1}", "'vars.event_weights.view'"),
         ('item_text_template = ["{colour}"]', "'{colour' in the part '{colour}' is no field"),
         ('item_text_template = ["on sale"]', "names no field"),
+        ("together_items_per_session = 1", "(got 1); allowed: integer, at least 2, at most 1,000"),
+        ('trending_attribute = "category"', "are those of the items' categories"),
         ('known_event_types = [""]', "'vars.known_event_types.0'"),
     ],
 )

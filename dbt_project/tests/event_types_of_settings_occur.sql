@@ -2,8 +2,11 @@
 -- A setting that spells an event type otherwise than the events do silently has no effect: sequences stay empty, or a
 -- weight is never used. The build stops if none of a setting's types occurs among the events, or if a
 -- type occurs only in other cases of letters.
-{% set listed = [] %}
-{% for setting in ['sequence_event_types', 'known_event_types', 'event_weights'] %}
+{% set listed, settings = [], ['sequence_event_types', 'known_event_types', 'event_weights'] %}
+-- a shop may know no purchases, or no views: the defaults of these two settings are no mistake
+{% if var('bought_event_types') != ['purchase'] %}{% do settings.append('bought_event_types') %}{% endif %}
+{% if var('viewed_event_types') != ['view'] %}{% do settings.append('viewed_event_types') %}{% endif %}
+{% for setting in settings %}
 {% for type in var(setting) or [] %}
 {% do listed.append('select ' ~ text_list([setting]) ~ ' as setting, ' ~ text_list([type]) ~ ' as event_type') %}
 {% endfor %}

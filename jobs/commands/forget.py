@@ -151,6 +151,17 @@ REPROCESS_SHARED_DEVICES = """
     where visitor_id in (from concerned_visitors) and reject_reason is null
 """
 
+FORGET_BASKETS = """
+    -- Takes from baskets what tells whose they are. The counts of pairs hold the baskets, and the next build subtracts
+    -- the baskets from the counts: it knows no session of this name
+    update sessions.baskets set session_id = 'forgotten', event_count = null, ended_at = null
+    where not is_live or session_id in (
+        select session_id from sessions.session_items where visitor_id in (from concerned_visitors)
+        union
+        select session_id from sessions.session_totals where visitor_id in (from concerned_visitors)
+    )
+"""
+
 CREATE_UNSHARED_SESSIONS = """
     -- Sessions of the tracker that belonged to several visitors, and now belong to one. The next build no longer cuts
     -- them by silence because of the other visitors
@@ -354,6 +365,8 @@ def delete_collected_rows(connection: Connection, person: Person, published_coun
             of_devices = f"{_event_rules_sql()['visitor_id']} in (from devices)"
             if count := _execute_for_number(connection, f"delete from {table} where {of_devices}"):
                 deleted[table] = count
+    if "sessions.baskets" in relation_types:
+        connection.execute(FORGET_BASKETS)
     tables = connection.execute(SELECT_TABLES_WITH_VISITORS, {"schemas": SCHEMAS}).fetchall()
     for schema, table in tables:
         of_visitors = "where visitor_id in (from concerned_visitors)"

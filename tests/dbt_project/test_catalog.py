@@ -98,7 +98,7 @@ def test_a_withdrawn_item_is_not_recommended_and_still_counts(warehouse):
             "insert into ml.similar_items by name select 'r' as run_id, 'all-MiniLM-L6-v2' as embedding_model, "
             "'lamp' as item_id, 1 as rank, 'mug' as similar_item_id, 0.5 as score"
         )
-    warehouse.run(select="item_embedding_keys item_embeddings popular_items similar_items")
+    warehouse.run(select="item_embedding_keys item_embeddings public_items popular_items similar_items")
 
     assert warehouse.rows("recommendations.popular_items", ["rank", "item_id"]) == [("1", "mug")]
     for kept in ("staging.stg_events", "sessions.session_items", "catalog.item_texts", "catalog.item_embeddings"):

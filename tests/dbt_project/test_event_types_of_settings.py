@@ -30,6 +30,7 @@ def test_types_that_settings_misspell_stop_the_build_and_others_do_not(shop):
         "{sequence_event_types: [order]}": "sequence_event_types names order",
         "{event_weights: {PURCHASE: 5, view: 1}}": "event_weights names PURCHASE",
         "{known_event_types: [View, purchase]}": "known_event_types names View",
+        "{bought_event_types: [order]}": "bought_event_types names order",
     }.items():
         with pytest.raises(AssertionError, match=words):
             check(shop, variables)

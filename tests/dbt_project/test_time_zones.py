@@ -16,6 +16,7 @@ from jobs.files import project_folder
 
 # zones of the machine and of the connection; the first pair is what the others are held against
 ZONES = [("UTC", "UTC"), ("America/New_York", "Asia/Kolkata"), ("Asia/Kolkata", "America/New_York")]
+LAYERS = "staging intermediate sessions together catalog item_history public_items"
 # when a build ran, and what is made of that
 OF_THE_CLOCK = {
     "staging.checked_events": "* exclude (built_at)",
@@ -82,7 +83,7 @@ def build(folder: Path, zone: str) -> Path:
         warehouse.add("items", [*items, {"title": "nameless"}], arrived)
         warehouse.add("visitors", visitors, arrived)
         warehouse.add("events", rows_of(events), arrived)
-        warehouse.run(*options, command="build", select="staging intermediate sessions catalog item_history")
+        warehouse.run(*options, command="build", select=LAYERS)
     with warehouse.open() as connection:
         connection.execute(
             "insert into ml.embeddings by name select 'all-MiniLM-L6-v2' as embedding_model, 384 as dimensions, "
@@ -109,7 +110,7 @@ def contents(warehouse):
     with warehouse.open() as connection:
         tables = connection.execute(
             "select table_schema || '.' || table_name from information_schema.tables "
-            "where table_schema in ('staging', 'sessions', 'catalog')"
+            "where table_schema in ('staging', 'sessions', 'catalog', 'recommendations')"
         ).fetchall()
     return {table: warehouse.rows(table, [OF_THE_CLOCK.get(table, "*")]) for (table,) in tables}
 
@@ -144,7 +145,7 @@ def test_every_time_is_an_instant(warehouses):
     with warehouses[0].open() as connection:
         columns = connection.execute(
             "select table_schema || '.' || table_name || '.' || column_name, data_type from information_schema.columns "
-            "where table_schema in ('raw', 'staging', 'sessions', 'catalog', 'ml')"
+            "where table_schema in ('raw', 'staging', 'sessions', 'catalog', 'recommendations', 'ml')"
         ).fetchall()
     times = {name: kind for name, kind in columns if kind.startswith(("TIME", "DATE"))}
     assert {kind.removesuffix("[]") for kind in times.values()} == {"TIMESTAMP WITH TIME ZONE"}

@@ -9,7 +9,20 @@ import pytest
 from pages import ROOT, blocks
 from shop import Shop, built_once
 
+from jobs.warehouse.connection import connect
+
 MODELS = '["popularity", "llmseqsim", "vsknn"]'  # fitted in a moment
+
+
+# so few visitors buy several things at once too seldom for a list of what is bought together
+ORDERS = """
+    insert into raw.events by name
+    select
+        'order' || number || item as event_id, 'buyer' || number as visitor_id, 'sku-00000' || item as item_id,
+        'purchase' as event_type, (select max(loaded_at) - interval 1 day from raw.events)::varchar as event_at,
+        (select max(loaded_at) from raw.events) as loaded_at
+    from range(4) as orders (number) cross join range(1, 4) as items (item)
+"""
 
 
 @pytest.fixture(scope="session")
@@ -19,6 +32,8 @@ def documented_shop(tmp_path_factory) -> Shop:
     def build(shop: Shop) -> None:
         shop.set(f"models = {MODELS}\n{placements_of_the_docs()}")
         shop.fill()
+        with connect(shop.warehouse) as warehouse:
+            warehouse.execute(ORDERS)
         shop.call("run")
         write_files_of_readers(shop.folder)
 

@@ -12,5 +12,10 @@ FINAL_TABLES = {
     "wide": "select * exclude (model_version, generated_at) from {public}.visitor_recommendations_wide",
     "similar_items": "from {public}.similar_items",
     "popular_items": "from {public}.popular_items",
+    "items": "select * exclude (first_seen_at) from {public}.items",
+    "bought_together": "from {public}.bought_together",
+    "viewed_together": "from {public}.viewed_together",
+    "trending_items": "from {public}.trending_items",
+    "pairs of baskets": "from sessions.basket_pairs",
     "leaderboard": "select * exclude (model_version, measured_at) from {public}.model_leaderboard",
 }

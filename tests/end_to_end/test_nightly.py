@@ -12,6 +12,7 @@ from jobs.files import project_folder
 JOBS = ("embed", "train", "evaluate", "recommend", "publish")
 PUBLIC_TABLES = (
     "visitor_recommendations", "visitor_recommendations_wide", "similar_items", "popular_items", "model_leaderboard",
+    "items", "bought_together", "viewed_together", "trending_items",
 )  # fmt: skip
 LISTS = "select * exclude (generated_at) from recommendations.visitor_recommendations order by all"
 

@@ -56,7 +56,23 @@ def test_uci_online_retail_runs_to_published_tables(example):
                 "and split = 'cutoff/test' and segment = 'all'"
             ).fetchall()
         )
+        beside = {
+            item: [other for (other,) in copy.execute("select with_item_id from bought_with(?)", [item]).fetchall()]
+            for item in ("22697", "22745", "22386", "23199")
+        }
+        # windows end with the data, in December 2011
+        [(title,)] = copy.execute(
+            "select title from recommendations.trending_items where window_days = 1 and segment = 'all' and rank = 1"
+        ).fetchall()
     assert values["llmseqsim"] > values["popularity"] > 0
+    # the green teacup with the roses' and the pink one, then the cake stand and the green plate of the tea set
+    assert beside["22697"][:4] == ["22699", "22698", "22423", "23171"]
+    # the bedroom of Poppy's playhouse with its kitchen, living room and bathroom
+    assert beside["22745"][:3] == ["22748", "22746", "22747"]
+    # the pink jumbo bag with the red, the strawberry, the Suki and the paisley one
+    assert beside["22386"][:4] == ["85099B", "85099F", "21931", "21929"]
+    assert beside["23199"][0] == "23200"  # the jumbo bag with apples, and the one with pears
+    assert "CHRISTMAS" in title
 
 
 SQL_SIDE = """

@@ -149,6 +149,38 @@ def test_macros_answer_in_an_attached_file_that_is_in_use(warehouse, target):
         assert len(notebook.execute("from similar_to('i3')").fetchall()) == 1
 
 
+def test_macros_answer_what_goes_with_an_item_and_who_wants_it(warehouse, target):
+    for kind in ("bought", "viewed"):
+        warehouse.execute(
+            f"create table recommendations.{kind}_together as select 'i9' as item_id, 1 as rank, '{kind} i0' as "
+            "with_item_id, 'Title 9' as title, 'Title 0' as with_title, 3 as together, 0.5 as confidence, 2.0 as lift, "
+            "9.0 as score"
+        )
+    warehouse.execute("create table recommendations.items as select 'i0' as item_id, 'Title 0' as title")
+    # the list of v0 was made because of an item that is bought with i9, and v1's and v2's lists hold i9
+    warehouse.execute("update recommendations.bought_together set with_item_id = 'i0'")
+    warehouse.execute("delete from recommendations.visitor_recommendations where visitor_id > 'v2'")
+    warehouse.execute(
+        "update recommendations.visitor_recommendations set reason_item_id = 'i7' where visitor_id = 'v10'"
+    )
+    for visitor, rank in (("v1", 4), ("v2", 2)):
+        warehouse.execute(
+            "update recommendations.visitor_recommendations set item_id = 'i9' where visitor_id = ? and rank = ?",
+            [visitor, rank],
+        )
+    warehouse.execute("delete from recommendations.visitor_recommendations where visitor_id between 'v11' and 'v19'")
+    publish_from(warehouse, target)
+    columns = "rank, with_item_id, with_title, together, confidence, lift, score"
+    assert read(target, f"select {columns} from bought_with('i9')") == [(1, "i0", "Title 0", 3, 0.5, 2.0, 9.0)]
+    assert read(target, "select with_item_id from viewed_with('i9')") == [("viewed i0",)]
+    assert read(target, "select rank, visitor_id, list_rank, via_item_id, reason from audience_of('i9')") == [
+        (1, "v2", 2, None, "rank 2 of the visitor's list"),
+        (2, "v1", 4, None, "rank 4 of the visitor's list"),
+        (3, "v0", None, "i0", "interested in Title 0"),
+    ]
+    assert read(target, "from audience_of('no such item')") == []
+
+
 def test_an_unknown_visitor_gets_the_popular_items(warehouse, target):
     publish_from(warehouse, target)
     listed = read(target, "select rank, item_id, source, reason from recommendations_for('nobody')")

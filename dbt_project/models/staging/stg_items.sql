@@ -48,7 +48,7 @@ rows_with_update_times as (
 
 latest_rows as (
     -- the latest row of each item, in the order of the macro latest_item_first
-    select *
+    select *, min(loaded_at) over (partition by item_id) as first_loaded_at
     from rows_with_update_times
     where item_id is not null
     qualify row_number() over (
@@ -87,6 +87,7 @@ select
     {{ typed_attributes('members', 'types') }} as attributes,
     {{ attributes_hash('members') }} as attributes_hash,
     updated_at,
-    loaded_at
+    loaded_at,
+    first_loaded_at
 from cleaned_rows
 cross join attribute_types

@@ -1,0 +1,159 @@
+"""Time the counting of pairs of items bought together: for all orders, and for a night with 1 % new order lines.
+
+The orders are synthetic: sizes fall off exponentially, with a wholesaler's order of thousands of lines among 10,000,
+and popular items are in many orders. The night brings 1 % new lines, a tenth of which join known orders late. Times are
+reported by dbt for the models baskets, basket_pairs and bought_together; the printed ratio is the time divided by that
+of the full count. The process's largest memory is printed too. Run: ``python -m benchmarks.together --lines 1000000``.
+"""
+
+import argparse
+import json
+import os
+import resource
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+import duckdb
+
+from benchmarks.nights import PROFILE
+from jobs.files import project_folder
+from jobs.warehouse.connection import connect, prepare_warehouse
+
+MODELS = ("baskets", "basket_pairs", "bought_together")
+
+# Lines of the orders numbered $first to $until; the first $lines_kept lines of each
+LINES = """
+    create or replace temp table lines as
+    select
+        md5('session ' || order_number) as session_id,
+        'v' || (order_number // 10) as visitor_id,
+        'i' || lpad(floor($items * pow((hash(order_number, line) % 1000003) / 1000003, 3))::varchar, 7, '0') as item_id,
+        timestamptz '2024-01-01 00:00:00+00' + to_seconds(order_number * 10 + line / 1000) as event_at,
+        order_number || ' ' || line as event_id
+    from (
+        select order_number, unnest(range(size)) as line
+        from (
+            select
+                order_number,
+                case when order_number % 10000 = 0 then 3000
+                    else 1 + floor(-ln(1 - (hash(order_number, 'size') % 1000003) / 1000003) * 9)::bigint end as size
+            from range($first::bigint, $until::bigint) as numbers (order_number)
+        )
+    )
+"""
+
+ADD_LINES = """
+    insert into sessions.session_items by name
+    select session_id, visitor_id, item_id, event_at, 'purchase' as event_type, event_id, $batch as assigned_batch_id
+    from lines
+"""
+
+ADD_TOTALS = """
+    insert into sessions.session_totals by name
+    select
+        session_id, any_value(visitor_id) as visitor_id, max(event_at) as ended_at, count(*) as event_count,
+        $batch as assigned_batch_id
+    from sessions.session_items
+    where assigned_batch_id = $batch
+    group by session_id
+"""
+
+# Every thousandth order of the first batch gets a line more, as a late event makes it
+JOIN_LATE_LINES = """
+    create temp table late_orders as
+    select session_id from sessions.session_totals where hash(session_id) % 1000 = 0;
+    update sessions.session_items set assigned_batch_id = 2 where session_id in (from late_orders);
+    insert into sessions.session_items by name
+    select session_id, 'v' as visitor_id, 'i0000001' as item_id, timestamptz '2025-01-01 00:00:00+00' as event_at,
+        'purchase' as event_type, 'late' as event_id, 2 as assigned_batch_id
+    from late_orders;
+    delete from sessions.session_totals where session_id in (from late_orders);
+"""
+
+ITEMS = """
+    insert into raw.items by name
+    select 'i' || lpad(item::varchar, 7, '0') as item_id, 'thing ' || item as title,
+        timestamptz '2024-01-01 00:00:00+00' as loaded_at
+    from range($items) as numbers (item)
+"""
+
+
+def dbt_run(folder: Path, *arguments: str, models: tuple[str, ...] = MODELS) -> dict[str, float]:
+    """Run some models; return the seconds of each."""
+    command = [
+        sys.executable, "-c", "import sys; from dbt.cli.main import cli; sys.exit(cli())", "--quiet", "run",
+        "--project-dir", str(project_folder("dbt_project")), "--profiles-dir", str(folder),
+        "--target-path", str(folder / "target"), "--log-path", str(folder / "logs"), "--select", *models, *arguments,
+    ]  # fmt: skip
+    subprocess.run(command, check=True, env={**os.environ, "DO_NOT_TRACK": "1"}, stdout=sys.stderr)
+    results = json.loads((folder / "target" / "run_results.json").read_text())["results"]
+    return {result["unique_id"].split(".")[-1]: result["execution_time"] for result in results}
+
+
+def add_orders(connection: duckdb.DuckDBPyConnection, batch: int, first: int, until: int, items: int) -> int:
+    """Add the orders numbered ``first`` to ``until`` as one build does; return the number of their lines."""
+    connection.execute(LINES, {"first": first, "until": until, "items": items})
+    connection.execute(ADD_LINES, {"batch": batch})
+    if batch > 1:
+        for statement in connection.extract_statements(JOIN_LATE_LINES):
+            connection.execute(statement)
+    connection.execute(ADD_TOTALS, {"batch": batch})
+    [lines] = connection.execute("select count(*) from lines").fetchone() or [0]
+    return int(lines)
+
+
+def lists(connection: duckdb.DuckDBPyConnection) -> tuple[object, ...]:
+    """Return a number of rows and a sum of hashes that tell whether two tables of bought_together are equal."""
+    found = connection.execute("select count(*), sum(hash(pairs)) from recommendations.bought_together as pairs")
+    return found.fetchone() or ()
+
+
+def main() -> None:
+    """Print the seconds of a full count, of a night and of a night without news, and compare the lists."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--lines", type=int, default=1_000_000)
+    parser.add_argument("--items", type=int, default=20_000)
+    parser.add_argument("--memory", default="2GB")
+    options = parser.parse_args()
+    orders = options.lines // 10
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        warehouse = folder / "warehouse.duckdb"
+        (folder / "profiles.yml").write_text(PROFILE.format(path=warehouse, memory=options.memory))
+
+        def in_warehouse(call, *arguments):
+            with connect(warehouse) as connection:
+                connection.execute(f"set memory_limit = '{options.memory}'")
+                return call(connection, *arguments)
+
+        def prepare(connection):
+            prepare_warehouse(connection)
+            connection.execute(ITEMS, {"items": options.items})
+
+        in_warehouse(prepare)
+        dbt_run(folder, models=("staging", "intermediate", "sessions", "items"))
+        lines = in_warehouse(add_orders, 1, 0, orders, options.items)
+        print("what, seconds, ratio to the full count, seconds by model")
+        full = report(f"{lines:,} order lines, full count", dbt_run(folder))
+        new = in_warehouse(add_orders, 2, orders, orders + orders // 100, options.items)
+        report(f"night with {new:,} new lines", dbt_run(folder), full)
+        report("night without new lines", dbt_run(folder), full)
+        counted = in_warehouse(lists)
+        dbt_run(folder, "--full-refresh")
+        assert in_warehouse(lists) == counted, "a full count gives other lists"
+    largest = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss / 1024**2
+    print(f"memory limit of DuckDB {options.memory}, largest memory of the process {largest:.1f} GB")
+
+
+def report(what: str, seconds_of_models: dict[str, float], full: float | None = None) -> float:
+    """Print one line; return the seconds of all models."""
+    seconds = sum(seconds_of_models.values())
+    models = ", ".join(f"{model} {seconds_of_models[model]:.2f}" for model in MODELS)
+    print(f"{what}, {seconds:.2f}, {seconds / (full or seconds):.3f}, {models}", flush=True)
+    return seconds
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,112 @@
+{# Macros of bought_together, viewed_together and trending_items. #}
+
+{# The log-likelihood ratio of a table of two by two counts: twice the sum of count * ln(count / expected), where the
+   expected count is row total * column total / total (T. Dunning, Accurate Methods for the Statistics of Surprise and
+   Coincidence, Computational Linguistics 19, 1993). 0 means no connection; chance alone exceeds 3.8 in 5 % of tables,
+   and 10.8 in 0.1 %. `both` is the count in the first row and the first column; the totals are whole numbers. #}
+{% macro log_likelihood_ratio(both, row_total, column_total, total) -%}
+    2 * (
+        {{ likelihood_term(both, row_total, column_total, total) }}
+        + {{ likelihood_term(row_total ~ ' - ' ~ both, row_total, total ~ ' - ' ~ column_total, total) }}
+        + {{ likelihood_term(column_total ~ ' - ' ~ both, total ~ ' - ' ~ row_total, column_total, total) }}
+        + {{ likelihood_term(
+            total ~ ' - ' ~ row_total ~ ' - ' ~ column_total ~ ' + ' ~ both, total ~ ' - ' ~ row_total,
+            total ~ ' - ' ~ column_total, total
+        ) }}
+    )
+{%- endmacro %}
+
+{% macro likelihood_term(observed, row_total, column_total, total) -%}
+    case when {{ observed }} > 0 then
+        ({{ observed }}) * ln(
+            cast({{ observed }} as double) * ({{ total }}) / (cast({{ row_total }} as double) * ({{ column_total }}))
+        )
+    else 0 end
+{%- endmacro %}
+
+{# Query for the items that are together with each item in baskets of a kind, viewed or bought, more often than by
+   chance: the `together_items_per_item` of the highest score, of equal scores those with the lower item_id. #}
+{% macro items_together(kind) -%}
+with basket_total as (
+    -- the baskets that basket_pairs has counted
+    select count(*) as baskets
+    from {{ ref('baskets') }}
+    where is_counted and {{ kind }}_items is not null
+),
+
+known_items as (
+    select items.item_id, items.title, items.available, pairs.together as baskets
+    from {{ ref('basket_pairs') }} as pairs
+    inner join {{ ref('items') }} as items on pairs.item_id = items.item_id
+    where pairs.kind = '{{ kind }}' and pairs.item_id = pairs.with_item_id
+),
+
+frequent_pairs as (
+    select item_id, with_item_id, together
+    from {{ ref('basket_pairs') }}
+    where
+        kind = '{{ kind }}' and item_id <> with_item_id
+        and together >= {{ var('together_min_sessions') }}
+),
+
+pairs_of_both_orders as (
+    select item_id, with_item_id, together from frequent_pairs
+    union all
+    select with_item_id as item_id, item_id as with_item_id, together from frequent_pairs
+),
+
+counted_pairs as (
+    select
+        pairs.item_id,
+        pairs.with_item_id,
+        first_items.title,
+        second_items.title as with_title,
+        pairs.together,
+        first_items.baskets as item_baskets,
+        second_items.baskets as with_item_baskets,
+        basket_total.baskets as all_baskets
+    from pairs_of_both_orders as pairs
+    inner join known_items as first_items on pairs.item_id = first_items.item_id
+    inner join known_items as second_items on pairs.with_item_id = second_items.item_id and second_items.available
+    cross join basket_total
+    -- rarer together than by chance: a high score would mean that the items avoid each other
+    where
+        cast(pairs.together as double) * basket_total.baskets
+        > cast(first_items.baskets as double) * second_items.baskets
+),
+
+scored_pairs as (
+    select
+        *,
+        {{ log_likelihood_ratio('together', 'item_baskets', 'with_item_baskets', 'all_baskets') }} as score
+    from counted_pairs
+),
+
+ranked_pairs as (
+    select *, row_number() over (partition by item_id order by score desc, with_item_id)::integer as rank
+    from scored_pairs
+)
+
+select
+    item_id,
+    rank,
+    with_item_id,
+    title,
+    with_title,
+    together,
+    together / cast(item_baskets as double) as confidence,
+    cast(together as double) * all_baskets / (cast(item_baskets as double) * with_item_baskets) as lift,
+    score
+from ranked_pairs
+where rank <= {{ var('together_items_per_item') }}
+order by item_id, rank
+{%- endmacro %}
+
+{# Text of one attribute in a JSON object; null if the object has no such attribute. #}
+{% macro attribute_text(attributes, name) -%}
+    {{ return(adapter.dispatch('attribute_text', 'nextmart')(attributes, name)) }}
+{%- endmacro %}
+
+{% macro default__attribute_text(attributes, name) -%}
+    {{ attributes }} ->> '$."{{ name | replace("'", "''") }}"'
+{%- endmacro %}

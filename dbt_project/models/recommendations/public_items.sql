@@ -1,0 +1,39 @@
+{{ config(alias='items') }}
+
+-- The relation is called recommendations.items; the model has another name, because catalog.items has that one.
+with visitors_of_items as (
+    -- a visitor counts once for an item, by the event of largest weight, so that reloading its page can't make an
+    -- item a bestseller. Bots, and events of other types than `sequence_event_types`, count for first_event_at alone
+    select
+        items.item_id,
+        min(items.event_at) as first_event_at,
+        max({{ event_weight() }}) filter (
+            where bots.visitor_id is null
+            {% if var('sequence_event_types') -%}
+            and items.event_type in ({{ text_list(var('sequence_event_types')) }})
+            {% endif -%}
+        ) as weight
+    from {{ ref('session_items') }} as items
+    left join {{ ref('bot_visitors') }} as bots on items.visitor_id = bots.visitor_id
+    group by items.visitor_id, items.item_id
+),
+
+event_totals as (
+    select item_id, min(first_event_at) as first_event_at, sum(weight) as popularity
+    from visitors_of_items
+    group by item_id
+)
+
+select
+    items.item_id,
+    items.title,
+    items.brand,
+    items.category,
+    items.price,
+    items.available,
+    least(items.first_loaded_at, event_totals.first_event_at) as first_seen_at,
+    coalesce(event_totals.popularity, 0)::double as popularity,
+    items.attributes
+from {{ ref('stg_items') }} as items
+left join event_totals on items.item_id = event_totals.item_id
+order by items.item_id

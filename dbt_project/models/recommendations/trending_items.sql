@@ -1,0 +1,107 @@
+-- depends_on: {{ ref('visitors') }}
+{% set attribute, types = var('trending_attribute'), var('sequence_event_types') %}
+
+with newest_event as (
+    -- windows end at the newest event, not at the clock: a feed that comes late must not empty them
+    select max(event_at) as event_at from {{ ref('session_items') }}
+),
+
+windows as (
+    {% for days in [1, 7, 28] %}
+    select
+        {{ days }} as window_days,
+        event_at - {{ hours(24 * days) }} as starts_after,
+        event_at - {{ hours(48 * days) }} as before_starts_after
+    from newest_event
+    {{ 'union all' if not loop.last }}
+    {% endfor %}
+),
+
+visits as (
+    -- for each window, visitor and item, whether the visitor had an event on the item in the window, and before it
+    select
+        windows.window_days,
+        items.visitor_id,
+        items.item_id,
+        max(items.event_at) > windows.starts_after as is_in_window,
+        min(items.event_at) <= windows.starts_after as is_before
+    from {{ ref('session_items') }} as items
+    anti join {{ ref('bot_visitors') }} as bots on items.visitor_id = bots.visitor_id
+    inner join windows on items.event_at > windows.before_starts_after
+    -- no window reads older events
+    where
+        items.event_at > (select event_at - {{ hours(48 * 28) }} from newest_event)
+        and {% if types %}items.event_type in ({{ text_list(types) }}){% else %}true{% endif %}
+    group by windows.window_days, windows.starts_after, items.visitor_id, items.item_id
+),
+
+visitor_counts as (
+    select
+        visits.window_days,
+        items.item_id,
+        items.title,
+        items.category,
+        {% if attribute -%}{{ attribute_text('visitors.attributes', attribute) }}{% else %}null{% endif %} as attribute,
+        count(*) filter (where visits.is_in_window) as visitors_in,
+        count(*) filter (where visits.is_before) as visitors_before
+    from visits
+    inner join {{ ref('items') }} as items on visits.item_id = items.item_id and items.available
+    {% if attribute -%}
+    left join {{ ref('visitors') }} as visitors on visits.visitor_id = visitors.visitor_id
+    {% endif -%}
+    group by all
+),
+
+counts_of_segments as (
+    select 'all' as segment, * from visitor_counts
+    union all
+    select 'category=' || category as segment, * from visitor_counts
+    where category is not null
+    {% if attribute -%}
+    union all
+    select {{ text_list([attribute ~ '=']) }} || attribute as segment, * from visitor_counts
+    where attribute is not null
+    {% endif -%}
+),
+
+item_counts as (
+    select
+        window_days, segment, item_id, title,
+        sum(visitors_in)::bigint as visitors_in,
+        sum(visitors_in + visitors_before)::bigint as visitors_of_both
+    from counts_of_segments
+    group by window_days, segment, item_id, title
+),
+
+counts_with_totals as (
+    select
+        *,
+        sum(visitors_in) over (partition by window_days, segment)::bigint as total_in,
+        sum(visitors_of_both) over (partition by window_days, segment)::bigint as total_of_both
+    from item_counts
+),
+
+scored_items as (
+    -- change compares the item's share of the window's visitors with its share of the window before; one visitor more
+    -- on each side keeps a share of nothing from making it infinite
+    select
+        *,
+        (visitors_in + 1.0) / (total_in + 1.0)
+        / ((visitors_of_both - visitors_in + 1.0) / (total_of_both - total_in + 1.0)) as change,
+        {{ log_likelihood_ratio('visitors_in', 'visitors_of_both', 'total_in', 'total_of_both') }} as score
+    from counts_with_totals
+    where
+        visitors_in >= {{ var('trending_min_visitors') }}
+        -- the item's share has grown
+        and visitors_in::double * total_of_both > visitors_of_both::double * total_in
+),
+
+ranked_items as (
+    select *, row_number() over (partition by window_days, segment order by score desc, item_id)::integer as rank
+    from scored_items
+)
+
+select window_days, segment, rank, item_id, title, score, change
+from ranked_items
+where rank <= {{ var('trending_items_per_segment') }}
+order by window_days, segment, rank

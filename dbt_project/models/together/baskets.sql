@@ -1,0 +1,53 @@
+{{ config(
+    materialized='incremental', incremental_strategy='append',
+    pre_hook="{{ mark_outdated_baskets(this) }}",
+    post_hook="{{ clear_basket_pairs() }}"
+) }}
+
+with new_sessions as (
+    -- people's sessions that have no basket yet, or none of their present events
+    select sessions.session_id, sessions.assigned_batch_id, sessions.event_count, sessions.ended_at
+    from {{ ref('session_totals') }} as sessions
+    anti join {{ ref('bot_visitors') }} as bots on sessions.visitor_id = bots.visitor_id
+    {% if is_incremental() -%}
+    anti join {{ this }} as known_baskets
+        on {{ is_basket_of_session('known_baskets', 'sessions') }} and known_baskets.is_live
+    {% endif -%}
+),
+
+session_contents as (
+    -- when each session last viewed and last bought each of its items
+    select
+        items.session_id,
+        items.item_id,
+        max(items.event_at) filter (where {{ is_basket_event('viewed') }}) as viewed_at,
+        max(items.event_at) filter (where {{ is_basket_event('bought') }}) as bought_at
+    from {{ ref('session_items') }} as items
+    semi join new_sessions
+        on items.session_id = new_sessions.session_id and items.assigned_batch_id = new_sessions.assigned_batch_id
+    where {{ is_basket_event('viewed') }} or {{ is_basket_event('bought') }}
+    group by items.session_id, items.item_id
+),
+
+baskets_of_sessions as (
+    select
+        session_id,
+        {{ latest_items('viewed_at', var('together_items_per_session')) }} as viewed_items,
+        {{ latest_items('bought_at', var('together_items_per_session')) }} as bought_items
+    from session_contents
+    group by session_id
+)
+
+-- a session without such an event has a row too: without one, the next build would take the session for a new one
+select
+    new_sessions.session_id,
+    new_sessions.assigned_batch_id,
+    new_sessions.event_count,
+    new_sessions.ended_at,
+    baskets_of_sessions.viewed_items,
+    baskets_of_sessions.bought_items,
+    '{{ basket_rule() }}' as basket_rule,
+    true as is_live,
+    false as is_counted
+from new_sessions
+left join baskets_of_sessions on new_sessions.session_id = baskets_of_sessions.session_id

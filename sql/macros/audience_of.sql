@@ -1,0 +1,49 @@
+-- The visitors who want a given item most: first those whose list holds the item, by its place in the list; then those
+-- whose list was made because of an item that is bought, viewed or similar together with the given one, by the place
+-- of that item beside the given one. via_item_id is null for the former. For example:
+-- select * from audience_of('i00042') limit 100;
+create or replace macro audience_of(wanted_item_id) as table
+with neighbours as (
+    select neighbour_id, min(rank) as neighbour_rank
+    from (
+        select with_item_id as neighbour_id, rank from recommendations.bought_together where item_id = wanted_item_id
+        union all
+        select with_item_id, rank from recommendations.viewed_together where item_id = wanted_item_id
+        union all
+        select similar_item_id, rank from recommendations.similar_items where item_id = wanted_item_id
+    ) as lists_of_neighbours
+    group by neighbour_id
+),
+
+wishes as (
+    select visitor_id, rank as list_rank, null as neighbour_rank, null as via_item_id
+    from recommendations.visitor_recommendations
+    where item_id = wanted_item_id
+
+    union all
+    -- of several such items in a visitor's history, the nearest counts
+    select
+        lists.visitor_id,
+        null as list_rank,
+        min(neighbours.neighbour_rank) as neighbour_rank,
+        arg_min(neighbours.neighbour_id, (neighbours.neighbour_rank, neighbours.neighbour_id)) as via_item_id
+    from recommendations.visitor_recommendations as lists
+    inner join neighbours on lists.reason_item_id = neighbours.neighbour_id
+    where
+        lists.visitor_id not in (
+            select visitor_id from recommendations.visitor_recommendations where item_id = wanted_item_id
+        )
+    group by lists.visitor_id
+)
+
+select
+    row_number() over (order by list_rank nulls last, neighbour_rank, visitor_id) as rank,
+    visitor_id,
+    list_rank,
+    via_item_id,
+    coalesce(
+        'rank ' || list_rank || ' of the visitor''s list', 'interested in ' || coalesce(items.title, via_item_id)
+    ) as reason
+from wishes
+left join recommendations.items as items on wishes.via_item_id = items.item_id
+order by rank;
