@@ -7,7 +7,9 @@ dbt runs the same macros and the same statements as without this module. It save
 - a Jinja template is compiled once in the life of the process;
 - the macros that a context can call are merged once for each context, not searched for each name;
 - the parser of dates that the tables of results ask for is made once;
-- a project that was parsed for one warehouse is not parsed again for a copy of it in another folder.
+- a project that was parsed for one warehouse is not parsed again for a copy of it in another folder;
+- the graph of a parsed project is made once, and its summary is not written;
+- the folders of installed packages are searched once for plugins of dbt.
 """
 
 from functools import cache
@@ -15,7 +17,11 @@ from functools import cache
 import jinja2
 import parsedatetime
 from dbt.adapters.duckdb.credentials import DuckDBCredentials
+from dbt.compilation import Compiler
 from dbt.context.macros import MacroNamespace
+from dbt.contracts.graph.manifest import Manifest
+from dbt.graph import Graph
+from dbt.plugins.manager import PluginManager
 from dbt_common.events.base_types import BaseEvent, DebugLevel, EventLevel, InfoLevel
 from dbt_common.events.event_manager import EventManager
 from dbt_common.events.event_manager_client import get_event_manager
@@ -25,6 +31,7 @@ _original_new_event = BaseEvent.__init__
 _original_fire_event = EventManager.fire_event
 _original_compile = jinja2.Environment.compile
 _original_connection_keys = DuckDBCredentials._connection_keys
+_original_compile_project = Compiler.compile
 
 
 def make_dbt_quick() -> None:
@@ -35,6 +42,8 @@ def make_dbt_quick() -> None:
     MacroNamespace.keys = lambda namespace: _merged_macros(namespace).keys()
     MacroNamespace.__getitem__ = lambda namespace, name: _merged_macros(namespace)[name]
     DuckDBCredentials._connection_keys = _connection_keys
+    Compiler.compile = _compile_project
+    PluginManager.get_prefixed_modules = cache(PluginManager.get_prefixed_modules)
     parsedatetime.Constants = cache(parsedatetime.Constants)
     parsedatetime.Calendar = cache(parsedatetime.Calendar)
     make_contexts_quick()
@@ -85,6 +94,19 @@ def _compile(environment: jinja2.Environment, source: object, *arguments: object
     if key not in compiled_templates:
         compiled_templates[key] = _original_compile(environment, source, *arguments)
     return compiled_templates[key]
+
+
+_graphs: dict[tuple[int, bool], tuple[Manifest, Graph]] = {}
+
+
+def _compile_project(compiler: Compiler, manifest: Manifest, write: bool = True, add_test_edges: bool = False) -> Graph:
+    """Make the graph of a manifest once; a graph stands beside its manifest, so that no other one gets the same id."""
+    key = id(manifest), add_test_edges
+    if key not in _graphs:
+        _graphs[key] = manifest, _original_compile_project(compiler, manifest, write, add_test_edges)
+    compiler.initialize()
+    _, graph = _graphs[key]
+    return Graph(graph.graph.copy())
 
 
 def _merged_macros(namespace: MacroNamespace) -> dict[str, object]:

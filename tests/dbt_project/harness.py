@@ -1,6 +1,7 @@
 """A fresh warehouse for a test: put raw rows in, run dbt's SQL models, read tables back."""
 
 import csv
+import json
 import os
 from collections.abc import Iterable
 from datetime import datetime
@@ -71,6 +72,19 @@ class DbtProject:
         return outcome.result
 
 
+def insert(connection: duckdb.DuckDBPyConnection, table: str, columns: list[str], rows: Iterable[dict]) -> None:
+    """Insert rows in one statement with one parameter: DuckDB looks for pandas on the disk for each parameter."""
+    texts = [[None if row.get(name) is None else str(row[name]) for name in columns] for row in rows]
+    values = ", ".join(f"texts[{place}]" for place in range(1, len(columns) + 1))
+    connection.execute(
+        f"""
+            insert into {table} ({", ".join(columns)})
+            select {values} from (select unnest(from_json($texts, '[["VARCHAR"]]')) as texts)
+        """,
+        {"texts": json.dumps(texts)},
+    )
+
+
 class Warehouse:
     """One warehouse file."""
 
@@ -85,12 +99,10 @@ class Warehouse:
 
     def add(self, table: str, rows: Iterable[dict[str, str | None]], loaded_at: datetime | str) -> None:
         """Append rows to ``raw``; a row may carry a loaded_at of its own."""
-        columns = [*RAW_COLUMNS[table], "loaded_at"]
-        values = [[row.get(name) for name in columns[:-1]] + [row.get("loaded_at", loaded_at)] for row in rows]
-        if values:
+        rows = [{"loaded_at": loaded_at, **row} for row in rows]
+        if rows:
             with self.open() as connection:
-                places = ", ".join("?" * len(columns))
-                connection.executemany(f"insert into raw.{table} ({', '.join(columns)}) values ({places})", values)
+                insert(connection, f"raw.{table}", [*RAW_COLUMNS[table], "loaded_at"], rows)
 
     def run(self, *arguments: str, command: str = "run", select: str = "staging intermediate sessions"):
         """Run the SQL models in front of the jobs (``build``: with their data tests)."""

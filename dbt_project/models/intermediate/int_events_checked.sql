@@ -42,14 +42,14 @@ known_events as (
         false as is_new
     from {{ this }}
     where
-        {{ event_key() }} in (select {{ event_key() }} from {{ ref('int_events_typed') }})
+        {{ event_key() }} in (select {{ event_key() }} from judged_events)
         and {{ is_identified_event() }}
 ),
 {% endif %}
 
 repeated_keys as (
     -- keys of events that occur in several rows; an event with one row needs no comparison of rows
-    select {{ event_key() }} as event_key from {{ ref('int_events_typed') }}
+    select {{ event_key() }} as event_key from judged_events
     where {{ event_key() }} is not null
     group by event_key
     having count(*) > 1

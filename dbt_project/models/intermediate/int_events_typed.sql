@@ -31,7 +31,7 @@ trimmed_events as (
     from arrived_events
 ),
 
-typed_events as (
+events_without_null_words as (
     select
         * replace (
             {{ null_word_as_null('visitor_id') }} as visitor_id,
@@ -39,18 +39,27 @@ typed_events as (
             {{ null_word_as_null('item_id') }} as item_id,
             {{ null_word_as_null('source_session_id') }} as source_session_id
         ),
-        {{ to_timestamp_utc('event_at_text') }} as event_at,
-        -- for raw_event_json: the ids as they were loaded, if one of them means null
-        case
-            when
-                {{ is_null_word('visitor_id') }} or {{ is_null_word('user_id') }}
-                or {{ is_null_word('item_id') }} or {{ is_null_word('source_session_id') }}
-                then struct_pack(
-                    visitor_id := visitor_id, user_id := user_id, item_id := item_id,
-                    source_session_id := source_session_id
-                )
-        end as loaded_ids
+        struct_pack(
+            visitor_id := visitor_id, user_id := user_id, item_id := item_id, source_session_id := source_session_id
+        ) as loaded_ids
     from trimmed_events
+),
+
+typed_events as (
+    select
+        * replace (
+            -- for raw_event_json: the ids as they were loaded, if one of them means null
+            case
+                when
+                    loaded_ids is distinct from struct_pack(
+                        visitor_id := visitor_id, user_id := user_id, item_id := item_id,
+                        source_session_id := source_session_id
+                    )
+                    then loaded_ids
+            end as loaded_ids
+        ),
+        {{ to_timestamp_utc('event_at_text') }} as event_at
+    from events_without_null_words
 )
 
 select
