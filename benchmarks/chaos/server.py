@@ -15,7 +15,6 @@ import traceback
 from pathlib import Path
 
 from benchmarks.chaos.commands import WARMED
-from benchmarks.chaos.quiet_dbt import make_dbt_quiet
 from tests.end_to_end import warm_packages  # noqa: F401 - imported in advance
 from tests.end_to_end.warm_commands import run_command
 
@@ -60,7 +59,6 @@ def _be_command(order: dict) -> None:
 def main() -> None:
     """Run commands until standard input ends."""
     ctypes.CDLL(None).prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
-    make_dbt_quiet()
     if WARMED in sys.argv:
         from benchmarks.chaos.warming import live_through_a_night
 

@@ -201,7 +201,7 @@ def _print_models(warehouse_state: dict[str, Any]) -> None:
 
 def placement_line(placement: dict[str, Any]) -> str:
     """Return what a placement holds (``placements`` of :func:`jobs.commands.status.status`) as a line for people."""
-    label = f"{'placement ' + placement['placement']:<32}"
+    label = f"{'placement ' + on_one_line(placement['placement']):<32}"
     if not placement["visitors"]:
         return f"{label}{'no lists':>12}  (nextmart place fills it)"
     short = f", {placement['short_visitors']:,} of them short" if placement["short_visitors"] else ""

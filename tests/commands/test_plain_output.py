@@ -71,6 +71,7 @@ def test_every_text_of_status_is_printed_without_control_characters(capsys):
         },
         "damaged_models": [],
         "due_for_retraining": [],
+        "placements": [{"placement": bad, "visitors": 1, "short_visitors": 0, "rows": 1, "newest_at": now}],
         "published": {"file": bad, "published_at": None, "problem": bad},
         "sizes": {
             "warehouse": {"bytes": 1, "free_share": 0.0},
@@ -83,7 +84,7 @@ def test_every_text_of_status_is_printed_without_control_characters(capsys):
     print_status(state)
     said = capsys.readouterr().out
     assert "\x1b" not in said
-    assert said.count("[/b]") == 7
+    assert said.count("[/b]") == 8
 
 
 def connect_in_memory():

@@ -45,7 +45,7 @@ def filled(tmp_path_factory, dbt_project) -> Warehouse:
     ]
     for table, rows in (("items", items), ("events", events), ("visitors", people)):
         warehouse.add(table, rows, "2026-06-01 00:00:00+00")
-    warehouse.run("--exclude", "tag:job", select="staging intermediate sessions catalog popular_items")
+    warehouse.run("--exclude", "tag:job", select="staging intermediate sessions catalog public_items popular_items")
     warehouse.run(command="snapshot", select="item_history")
     with pytest.MonkeyPatch.context() as patch, warehouse.open() as connection:
         patch.chdir(folder)

@@ -75,6 +75,12 @@ def test_a_session_counts_once_and_an_unavailable_item_is_beside_none(shop):
     assert ("pot", "2.0", "false", "2026-01-02 10:02:00+00") in found
 
 
+def test_what_is_trending_has_a_share_that_grows(shop):
+    changes = [float(change) for (change,) in shop.rows("recommendations.trending_items", ["change"])]
+    assert changes
+    assert min(changes) > 1
+
+
 def test_a_late_line_and_a_new_order_change_the_counts(shop):
     cup, spoon = shop.second
     assert cup == [("1", "saucer", "3", "1.0")]

@@ -99,6 +99,8 @@ scored_items as (
 ranked_items as (
     select *, row_number() over (partition by window_days, segment order by score desc, item_id)::integer as rank
     from scored_items
+    -- in a small segment the visitor more can turn a share that has grown into one that has not
+    where change > 1
 )
 
 select window_days, segment, rank, item_id, title, score, change
