@@ -104,6 +104,7 @@ class Commands:
             with self.news:
                 if word == "started":
                     self.started.append(int(pid))
+                    self.ended.pop(int(pid), None)  # of an earlier command: the system gives process ids again
                 else:
                     self.ended[int(pid)] = int(numbers[0]), float(numbers[1])
                 self.news.notify_all()
