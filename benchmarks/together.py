@@ -19,7 +19,7 @@ import duckdb
 
 from benchmarks.nights import PROFILE
 from jobs.files import project_folder
-from jobs.warehouse.connection import connect, prepare_warehouse
+from jobs.warehouse.connection import connect, literal, prepare_warehouse
 
 MODELS = ("baskets", "basket_pairs", "bought_together")
 
@@ -125,7 +125,7 @@ def main() -> None:
 
         def in_warehouse(call, *arguments):
             with connect(warehouse) as connection:
-                connection.execute(f"set memory_limit = '{options.memory}'")
+                connection.execute(f"set memory_limit = {literal(options.memory)}")
                 return call(connection, *arguments)
 
         def prepare(connection):

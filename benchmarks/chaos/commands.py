@@ -81,7 +81,7 @@ class Commands:
                 sys.executable,
                 "-m",
                 "benchmarks.chaos.server",
-                *(["--warmed"] if nights >= NIGHTS_WORTH_WARMING else []),
+                *([WARMED] if nights >= NIGHTS_WORTH_WARMING else []),
             ],
             env={**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": os.pathsep.join(paths), **preload},
             cwd=ROOT,

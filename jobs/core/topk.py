@@ -268,9 +268,9 @@ def _merge_whole_chunk(best_keys: Tensor, scores: Tensor, first_item: int) -> No
         Number of the chunk's first item.
     """
     nothing = int(empty_keys(1, 1, scores.device))
+    numbers = torch.arange(first_item, first_item + scores.shape[1], device=scores.device)
     for start in range(0, len(scores), QUERY_PAD):
         rows = slice(start, start + QUERY_PAD)
-        numbers = torch.arange(first_item, first_item + scores.shape[1], device=scores.device)
         keys = encode_keys(scores[rows], numbers).masked_fill_(scores[rows] == -torch.inf, nothing)
         chunk_best = keys.topk(min(best_keys.shape[1], keys.shape[1]), dim=1).values
         best_keys[rows] = torch.cat([best_keys[rows], chunk_best], dim=1).topk(best_keys.shape[1], dim=1).values

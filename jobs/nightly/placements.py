@@ -42,7 +42,7 @@ from jobs.settings import Settings
 from jobs.warehouse.clock import now
 from jobs.warehouse.connection import Connection, count_rows, transaction
 from jobs.warehouse.job_runs import JobRun
-from jobs.warehouse.reading import items_as_indices, read_catalog
+from jobs.warehouse.reading import items_as_indices, read_catalog, read_frame
 
 PIN_SOURCE = "pin"
 """Value of the column ``source`` in rows of pinned items."""
@@ -136,14 +136,13 @@ def place(connection: Connection, settings: Settings, run_record: JobRun) -> Non
         return
     run_record.rows_in = due_count
     with progress("filling placements", due_count) as advance:
-        for version in dict.fromkeys(model.model_version if model else NO_MODEL for model in models.values()):
-            same = {
-                name: model for name, model in models.items() if (model.model_version if model else NO_MODEL) == version
-            }
-            model = next(iter(same.values()))
+        versions = {name: model.model_version if model else NO_MODEL for name, model in models.items()}
+        for version in dict.fromkeys(versions.values()):
+            of_version = [name for name in versions if versions[name] == version]
+            model = models[of_version[0]]
             scorer = load_model(PaidServices(connection, settings), model).scorer(catalog) if model else None
             writer = _ListWriter(connection, catalog, popularity, scorer, model, run_record)
-            for count in writer.fill({name: ready[name] for name in same}):
+            for count in writer.fill({name: ready[name] for name in of_version}):
                 advance(count)
 
 
@@ -192,8 +191,8 @@ class _ListWriter:
         row = self._connection.execute("select coalesce(max(row) + 1, 0) from numbered_due_lists").fetchone()
         for first in range(0, row[0] if row else 0, VISITORS_PER_CHUNK):
             chunk = {**names, "first": first, "last": first + VISITORS_PER_CHUNK - 1}
-            due = _frame(self._connection, SELECT_CHUNK, chunk)
-            own = _frame(self._connection, SELECT_SEQUENCES_OF_CHUNK, chunk)
+            due = read_frame(self._connection, SELECT_CHUNK, chunk)
+            own = read_frame(self._connection, SELECT_SEQUENCES_OF_CHUNK, chunk)
             sequences = items_as_indices(own["items"], self._catalog)
             ranking = ModelRanking(self._scorer, sequences, self._catalog.available) if self._scorer else None
             for (name,), lists_due in due.with_columns(row=pl.col("row") - first).group_by("placement"):
@@ -265,9 +264,3 @@ class _ListWriter:
         for view in ("new_rows", "new_lists"):
             self._connection.unregister(view)
         self._run_record.rows_out += len(new_rows)
-
-
-def _frame(connection: Connection, query: str, parameters: Mapping[str, object]) -> pl.DataFrame:
-    frame = pl.from_arrow(connection.execute(query, parameters).to_arrow_table())
-    assert isinstance(frame, pl.DataFrame)  # noqa: S101 - a table never becomes a Series
-    return frame

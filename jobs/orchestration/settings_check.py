@@ -5,12 +5,9 @@ import shlex
 from collections.abc import Collection, Mapping
 from typing import Any
 
-import duckdb
-
 from jobs.dbt_vars import all_vars, default_vars
 from jobs.embedding.providers import provider_for
 from jobs.errors import NextmartError, UsageError, nearest, redact
-from jobs.placements.rules import require_rules
 from jobs.services.address import require_plain_address
 from jobs.settings import Settings, load_settings, settings_file
 
@@ -30,6 +27,11 @@ def require_sound_settings(settings: Settings) -> None:
     if embedding_model.provider.startswith("openai"):
         require_plain_address()
     if settings.placements:
+        # imported here, because numpy and DuckDB are needed only to check placements, if the settings have any
+        import duckdb
+
+        from jobs.placements.rules import require_rules
+
         with duckdb.connect() as connection:
             for name, placement in settings.placements.items():
                 require_rules(connection, name, placement, settings.job_vars())

@@ -1,5 +1,6 @@
 """Reading the catalogue and the sequences from the warehouse, as the arrays that models take."""
 
+from collections.abc import Mapping
 from datetime import datetime
 
 import duckdb
@@ -79,7 +80,12 @@ def read_embeddings(
 
 def read_sequences(connection: Connection) -> pl.DataFrame:
     """Read the table ``sessions.sequences`` in the order of sequence_id, one row for each sequence."""
-    frame = pl.from_arrow(connection.execute(f"{SELECT_SEQUENCES} order by sequence_id").to_arrow_table())
+    return read_frame(connection, f"{SELECT_SEQUENCES} order by sequence_id")
+
+
+def read_frame(connection: Connection, query: str, parameters: Mapping[str, object] | None = None) -> pl.DataFrame:
+    """Return the rows of a query."""
+    frame = pl.from_arrow(connection.execute(query, parameters).to_arrow_table())
     assert isinstance(frame, pl.DataFrame)  # noqa: S101 - a table never becomes a Series
     return frame
 

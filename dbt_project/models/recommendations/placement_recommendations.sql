@@ -13,12 +13,7 @@ select
     recommended.score,
     recommended.source,
     recommended.reason_item_id,
-    case
-        when recommended.reason_item_id is not null
-            then 'because of ' || coalesce(reason_items.title, recommended.reason_item_id)
-        when recommended.source = 'popularity' then 'popular with other visitors'
-        when recommended.source = 'pin' then 'chosen for everybody'
-    end as reason,
+    {{ reason_in_words('recommended', 'reason_items') }} as reason,
     lists.model_version,
     lists.generated_at
 from {{ source('ml', 'placement_recommendations') }} as recommended

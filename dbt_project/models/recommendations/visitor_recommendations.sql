@@ -17,11 +17,7 @@ select
     recommended.score,
     recommended.source,
     recommended.reason_item_id,
-    case
-        when recommended.reason_item_id is not null
-            then 'because of ' || coalesce(reason_items.title, recommended.reason_item_id)
-        when recommended.source = 'popularity' then 'popular with other visitors'
-    end as reason,
+    {{ reason_in_words('recommended', 'reason_items') }} as reason,
     models.model,
     recommended.model_version,
     recommended.generated_at

@@ -1,0 +1,10 @@
+{# Why an item is in a visitor's list, in words. `recommended` and `reason_items` are the aliases of the list's rows and of
+   the catalogue joined by reason_item_id. #}
+{% macro reason_in_words(recommended, reason_items) -%}
+    case
+        when {{ recommended }}.reason_item_id is not null
+            then 'because of ' || coalesce({{ reason_items }}.title, {{ recommended }}.reason_item_id)
+        when {{ recommended }}.source = 'popularity' then 'popular with other visitors'
+        when {{ recommended }}.source = 'pin' then 'chosen for everybody'
+    end
+{%- endmacro %}
