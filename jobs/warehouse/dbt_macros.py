@@ -48,7 +48,7 @@ def dbt_macros(*file_names: str, dbt_vars: Mapping[str, Any] | None = None) -> A
 
 
 def dbt_model(file_name: str, dbt_vars: Mapping[str, Any], table_replacements: Mapping[str, str] | None = None) -> str:
-    """Return the SQL of a dbt model that reads only tables of ``raw``.
+    """Return the SQL of a dbt model.
 
     Parameters
     ----------
@@ -56,16 +56,18 @@ def dbt_model(file_name: str, dbt_vars: Mapping[str, Any], table_replacements: M
         The model's file, relative to ``dbt_project/models``.
     dbt_vars : mapping
         Values of the dbt vars.
-    table_replacements : raw table -> SQL, optional
-        Queries in parentheses that the model reads in place of raw tables.
+    table_replacements : table of a source, or name of a model -> SQL, optional
+        Tables, or queries in parentheses, that the model reads instead.
     """
+    replacements = table_replacements or {}
     model = (project_folder("dbt_project") / "models" / file_name).read_text(encoding="utf-8")
     macros = dbt_macros(dbt_vars=dbt_vars)
     names = {name: macro for name, macro in vars(macros).items() if not name.startswith("_")}
     return _template(model).render(
         **names,
         config=lambda **_: "",
-        source=lambda schema, table: (table_replacements or {}).get(f"{schema}.{table}", f"{schema}.{table}"),
+        ref=lambda model: replacements.get(model, model),
+        source=lambda schema, table: replacements.get(f"{schema}.{table}", f"{schema}.{table}"),
         var=lambda name, default=None: dbt_vars.get(name, default),
     )
 

@@ -24,13 +24,13 @@ from fake_fine_tuning import BASE
 from fake_openai import KEY
 from werkzeug import Response
 
-from jobs.files import project_folder
 from jobs.language_models.openai_model import REQUESTS_IN_FLIGHT
 from jobs.orchestration.run_job import run_job
 from jobs.publishing.publish import publish
 from jobs.settings import Settings, load_settings
 from jobs.warehouse.clock import now
 from jobs.warehouse.connection import connect, prepare_warehouse
+from jobs.warehouse.dbt_macros import dbt_model
 from jobs.warehouse.job_runs import JobRun
 
 ITEMS = 48
@@ -109,9 +109,8 @@ def shop(tmp_path):
                 "insert into sessions.sequences values (?, ?, ?, ?, ?)",
                 [f"s{row:03}", f"v{row}", items, times, times[-1]],
             )
-        query = (project_folder("dbt_project") / "models/recommendations/visitor_recommendations.sql").read_text()
-        query = re.sub(r"{{ source\('ml', '(\w+)'\) }}", r"ml.\1", query).replace("{{ ref('items') }}", "catalog.items")
-        connection.execute("create view recommendations.visitor_recommendations as " + query.partition("}}")[2])
+        query = dbt_model("recommendations/visitor_recommendations.sql", {}, {"items": "catalog.items"})
+        connection.execute("create view recommendations.visitor_recommendations as " + query)
         run_job("recommend", connection, load_settings())
         publish(connection, Settings(published=folder / "published.duckdb"), JobRun("publish", "publish", now()))
     return folder
