@@ -95,13 +95,13 @@ class Credentials:
     secret: Mapping[str, str] = field(default_factory=dict, repr=False)
 
 
-def credentials(name: str, database: AttachedDatabase) -> Credentials:
+def credentials(setting: str, database: AttachedDatabase) -> Credentials:
     """Return the credentials of a database, with the values of environment variables filled in.
 
     Parameters
     ----------
-    name : str
-        The name of the database, for messages.
+    setting : str
+        The setting that describes the database, for messages: ``[attach.shop]``.
 
     Raises
     ------
@@ -111,26 +111,26 @@ def credentials(name: str, database: AttachedDatabase) -> Credentials:
     server, text = database.server_and_text()
     prefix = "ducklake:" if database.type == "ducklake" else ""
     if server is None:
-        return Credentials(prefix + _with_variables(name, text))
+        return Credentials(prefix + _with_variables(setting, text))
     prefix += f"{server}:" if prefix else ""
     is_template = not VARIABLE.fullmatch(text.strip())
     if not is_template:
-        text = _with_variables(name, text.strip())
+        text = _with_variables(setting, text.strip())
     if _is_uri(text) and server == "postgres":
-        uri = _with_variables(name, text, in_uri=True) if is_template else text
+        uri = _with_variables(setting, text, in_uri=True) if is_template else text
         return Credentials(prefix, server, {"uri": uri})
     try:
         parameters = _parse_connection_text(text)
     except ValueError as error:
-        raise UsageError(f"[attach.{name}]: {error}") from None
+        raise UsageError(f"{setting}: {error}") from None
     if is_template:
-        parameters = {key: _with_variables(name, value) for key, value in parameters.items()}
+        parameters = {key: _with_variables(setting, value) for key, value in parameters.items()}
     password = parameters.pop("password", None)
     written = " ".join(f"{key}={_quoted_parameter(value)}" for key, value in parameters.items())
     return Credentials(prefix + written, server, {"password": password} if password else {})
 
 
-def _with_variables(name: str, text: str, *, in_uri: bool = False) -> str:
+def _with_variables(setting: str, text: str, *, in_uri: bool = False) -> str:
     """Replace each ``${VARIABLE}`` in a text by the value of the environment variable.
 
     Raises
@@ -141,7 +141,7 @@ def _with_variables(name: str, text: str, *, in_uri: bool = False) -> str:
 
     def variable_value(variable: re.Match[str]) -> str:
         if variable[1] not in os.environ:
-            raise UsageError(f"[attach.{name}]: path names the environment variable {variable[1]}, which is not set")
+            raise UsageError(f"{setting}: path names the environment variable {variable[1]}, which is not set")
         return quote(os.environ[variable[1]], safe="") if in_uri else os.environ[variable[1]]
 
     return VARIABLE.sub(variable_value, text)

@@ -28,6 +28,7 @@ from jobs.dbt_vars import Vars, all_vars, complete_vars, default_vars
 from jobs.errors import UsageError, nearest
 from jobs.families import Family
 from jobs.placement_settings import ExcludeSettings, PlacementSettings, require_placement_names
+from jobs.publish_targets import PublishTarget, require_target_names
 from jobs.setting_types import allowed_values
 
 FILE_NAME = "nextmart.toml"
@@ -101,6 +102,9 @@ class Settings(BaseSettings):
     ignored_shrink: int = Field(5, ge=0)
     """A loss of at most so many visitors or items is never refused, since a few are a large share of a small shop. But
     nothing may fall to zero."""
+    publish: dict[str, PublishTarget] = {}
+    """Places that get a copy of the published tables after each publication: each target is a table `[publish.NAME]`
+    (below)."""
 
     # --- Loading ---
     max_unreadable_share: float = Field(0.01, ge=0, lt=1)
@@ -238,6 +242,12 @@ class Settings(BaseSettings):
             raise ValueError("two databases have the same name; case doesn't count in SQL")
         return {name: database.with_absolute_path(settings_file().parent) for name, database in databases.items()}
 
+    @field_validator("publish")
+    @classmethod
+    def _check_names_and_complete_target_paths(cls, targets: dict[str, PublishTarget]) -> dict[str, PublishTarget]:
+        folder = settings_file().parent
+        return {name: target.with_absolute_path(folder) for name, target in require_target_names(targets).items()}
+
     @field_validator("placements")
     @classmethod
     def _check_placement_names(cls, placements: dict[str, PlacementSettings]) -> dict[str, PlacementSettings]:
@@ -361,8 +371,8 @@ def _describe_error(problem: Mapping[str, Any], overrides: Collection[str]) -> s
     location, message = problem["loc"], str(problem["msg"]).removeprefix("Value error, ")
     name = ".".join(str(part) for part in location)
     place = _place(str(location[0]), overrides) if location else ""
-    if location[:1] == ("attach",):
-        return _describe_attach_error(location, problem["type"], message)
+    if location[:1] in (("attach",), ("publish",)):
+        return _describe_database_error(location, problem["type"], message)
     if location[:1] == ("placements",) and len(location) > 1:
         return _describe_placement_error(problem, place, message)
     if problem["type"] == "extra_forbidden" and len(location) == 1:
@@ -381,11 +391,12 @@ def _describe_error(problem: Mapping[str, Any], overrides: Collection[str]) -> s
     return f"{place}setting '{name}': {message} (got {problem['input']!r}){allowed}"
 
 
-def _describe_attach_error(location: tuple[int | str, ...], kind: str, message: str) -> str:
-    """Return an error in ``[attach.NAME]`` without the input, which may hold a password."""
-    table, key = "".join(f"[attach.{name}]" for name in location[1:2]) or "[attach]", ".".join(map(str, location[2:]))
+def _describe_database_error(location: tuple[int | str, ...], kind: str, message: str) -> str:
+    """Return an error in ``[attach.NAME]`` or ``[publish.NAME]`` without the input, which may hold a password."""
+    table, key = f"[{'.'.join(map(str, location[:2]))}]", ".".join(map(str, location[2:]))
     if kind == "extra_forbidden":
-        return f"{table} in {FILE_NAME}: unknown key '{key}'; {nearest(key, AttachedDatabase.model_fields)}"
+        known = (AttachedDatabase if location[0] == "attach" else PublishTarget).model_fields
+        return f"{table} in {FILE_NAME}: unknown key '{key}'; {nearest(key, known)}"
     return f"{table}{' ' if key else ''}{key}: {message.removeprefix('Value error, ')}"
 
 

@@ -1,11 +1,14 @@
 """A whole night and its publication: `run`, `publish`, and `demo` on a shop of its own."""
 
+from collections.abc import Mapping
 from contextlib import ExitStack
 from datetime import UTC, datetime, time
 from pathlib import Path
 from time import monotonic
+from types import MappingProxyType
 from typing import Annotated, Any
 
+import pydantic
 import typer
 
 from jobs.cli.app import app
@@ -17,11 +20,14 @@ from jobs.commands.demo_shop import DEMO_SETTINGS, make_shop
 from jobs.commands.maintain import maintain_after_publication
 from jobs.commands.maintain import summary_lines as maintenance_lines
 from jobs.commands.terminal import print_recommendations
+from jobs.errors import UsageError
 from jobs.orchestration.dbt_build import dbt_build, published_counts
 from jobs.orchestration.settings_check import require_sound_settings
 from jobs.orchestration.torchrun import require_single_process
 from jobs.progress import say, stage_line
+from jobs.publish_targets import PublishTarget, targets_by_setting
 from jobs.publishing.publish import publish
+from jobs.publishing.targets.copying import copy_to_targets, require_complete
 from jobs.settings import Settings, load_settings
 from jobs.warehouse.dbt_tables import require_present_columns
 from jobs.warehouse.job_runs import job_run
@@ -58,10 +64,19 @@ def run_command(
         for line in maintenance_lines(maintain_after_publication(_patient(settings))):
             say(line)
     print_outcome(summary, f"published {settings.published}: {published_counts(summary)}", as_json)
+    require_complete(summary["detail"]["targets"], settings.published)
 
 
 @app.command("publish")
 def publish_command(
+    to: Annotated[
+        tuple[str, str] | None,
+        typer.Option(
+            metavar="TYPE PATH",
+            help="Copy the tables there as well, this once: parquet FOLDER, duckdb FILE, postgres TEXT, ducklake PATH.",
+            show_default=False,
+        ),
+    ] = None,
     allow_shrink: AllowShrink = False,
     warehouse: Warehouse = None,
     published: Published = None,
@@ -70,8 +85,25 @@ def publish_command(
 ) -> None:
     """Swap in a verified copy of the public tables for readers."""
     settings = load_settings(warehouse=warehouse, published=published, wait_seconds=wait_seconds)
-    summary = _publish(settings, allow_shrink=allow_shrink)
+    summary = _publish(settings, allow_shrink=allow_shrink, once={"--to": _target_of(*to)} if to else {})
     print_outcome(summary, f"published {settings.published}: {published_counts(summary)}", as_json)
+    require_complete(summary["detail"]["targets"], settings.published)
+
+
+def _target_of(type_name: str, path: str) -> PublishTarget:
+    """Return the target that the option ``--to`` describes.
+
+    Raises
+    ------
+    UsageError
+        If the type or the path can't be used.
+    """
+    try:
+        return PublishTarget.model_validate({"type": type_name, "path": path}).with_absolute_path(Path())
+    except pydantic.ValidationError as error:
+        problem = error.errors()[0]
+        reason = str(problem["msg"]).removeprefix("Value error, ")
+        raise UsageError(f"--to: {'.'.join(map(str, problem['loc']))} {reason}") from None
 
 
 def _build_and_publish(
@@ -90,7 +122,14 @@ def _patient(settings: Settings) -> Settings:
     return settings.model_copy(update={"wait_seconds": max(settings.wait_seconds, SECONDS_FOR_READERS)})
 
 
-def _publish(settings: Settings, *, allow_shrink: bool = False, is_first_in_command: bool = True) -> dict[str, Any]:
+def _publish(
+    settings: Settings,
+    *,
+    allow_shrink: bool = False,
+    is_first_in_command: bool = True,
+    once: Mapping[str, PublishTarget] = MappingProxyType({}),
+) -> dict[str, Any]:
+    """Publish the tables, and copy them to the targets of the settings and to those of this command alone."""
     started_at = monotonic()
     with (
         open_warehouse(
@@ -99,7 +138,9 @@ def _publish(settings: Settings, *, allow_shrink: bool = False, is_first_in_comm
         job_run(connection, "publish") as run_record,
     ):
         publish(connection, settings, run_record, allow_shrink=allow_shrink)
-    say(stage_line("publish", f"{run_record.rows_out:,} rows, verified", monotonic() - started_at))
+        say(stage_line("publish", f"{run_record.rows_out:,} rows, verified", monotonic() - started_at))
+        targets = {**targets_by_setting(settings.publish), **once}
+        run_record.detail["targets"] = copy_to_targets(settings.published.resolve(), targets)
     return run_record.summary()
 
 

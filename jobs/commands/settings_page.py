@@ -19,6 +19,7 @@ from jobs.dbt_vars import AllVars, EmbeddingModel, default_vars
 from jobs.files import project_folder
 from jobs.loading.feed_settings import FeedSettings
 from jobs.placement_settings import ExcludeSettings, PlacementSettings
+from jobs.publish_targets import PublishTarget
 from jobs.setting_types import type_in_words
 from jobs.settings import NOT_SETTINGS, PromptPrice, Settings
 
@@ -71,6 +72,9 @@ def page() -> str:
         _markdown_table(_field_rows(PlacementSettings)),
         "### The key `exclude` of a placement",
         _markdown_table(_field_rows(ExcludeSettings)),
+        "### A target: `[publish.NAME]`",
+        "Each target gets a copy of the published tables ([operations.md](operations.md#targets)).",
+        _markdown_table(_field_rows(PublishTarget)),
         "### An entry of `attach`",
         _markdown_table(_field_rows(AttachedDatabase)),
         "### An entry of `prompt_prices`",

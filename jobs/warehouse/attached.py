@@ -44,7 +44,7 @@ def attach_databases(connection: Connection, databases: Mapping[str, AttachedDat
     for name, database in databases.items():
         if name.lower() not in attached:
             _require_free_name(connection, name)
-            _attach(connection, name, database)
+            attach_database(connection, name, database, f"[attach.{name}]")
 
 
 def attach_needed(
@@ -112,12 +112,26 @@ def _require_free_name(connection: Connection, name: str) -> None:
         )
 
 
-def _attach(connection: Connection, name: str, database: AttachedDatabase) -> None:
+def attach_database(connection: Connection, name: str, database: AttachedDatabase, setting: str) -> None:
+    """Attach a database under a name.
+
+    Parameters
+    ----------
+    setting : str
+        The setting that describes the database, for messages: ``[attach.shop]``.
+
+    Raises
+    ------
+    UsageError
+        If an environment variable is not set; or a file is missing, and the database may only be read.
+    NextmartError
+        If the extension of DuckDB can't be loaded, or the database refuses. No message shows a password.
+    """
     server, _ = database.server_and_text()
-    database_credentials = credentials(name, database)
-    _keep_secrets(name, database_credentials)
-    if server is None:
-        _require_file(name, database, database_credentials.text)
+    database_credentials = credentials(setting, database)
+    _keep_secrets(setting, database_credentials)
+    if server is None and database.read_only:
+        _require_file(setting, database, database_credentials.text)
     options = ["read_only"] if database.read_only else []
     if database.type != "ducklake":  # the connection text of a DuckLake begins with "ducklake:", which tells the type
         options.append(f"type {database.type}")
@@ -129,33 +143,34 @@ def _attach(connection: Connection, name: str, database: AttachedDatabase) -> No
         if database_credentials.secret:
             secret_name = _make_secret(connection, name, database_credentials)
             options.append(f"{'meta_secret' if database.type == 'ducklake' else 'secret'} {literal(secret_name)}")
-        connection.execute(f"attach {literal(database_credentials.text)} as {quoted(name)} ({', '.join(options)})")
+        in_parentheses = f" ({', '.join(options)})" if options else ""
+        connection.execute(f"attach {literal(database_credentials.text)} as {quoted(name)}{in_parentheses}")
     except NextmartError as error:
-        raise type(error)(f"[attach.{name}]: {error}") from error
+        raise type(error)(f"{setting}: {error}") from error
     except duckdb.Error as error:
         message = f"can't attach the {database.type} database, whose path is '{database.path}': {_reason(error)}"
-        raise NextmartError(redact(f"[attach.{name}]: {message}")) from None
+        raise NextmartError(redact(f"{setting}: {message}")) from None
 
 
-def _keep_secrets(name: str, database_credentials: Credentials) -> None:
+def _keep_secrets(setting: str, database_credentials: Credentials) -> None:
     """Register the secrets of a database, so that no message of this process shows them."""
     uri = database_credentials.secret.get("uri", "")
     password = database_credentials.secret.get("password") or urlsplit(uri).password or ""
     for secret in (uri, password, unquote(password)):
-        keep_secret(secret, f"password of [attach.{name}]")
+        keep_secret(secret, f"password of {setting}")
 
 
-def _require_file(name: str, database: AttachedDatabase, connection_text: str) -> None:
+def _require_file(setting: str, database: AttachedDatabase, connection_text: str) -> None:
     """Raise UsageError if a database's file is missing or, for SQLite, is no SQLite file."""
     file = connection_text.removeprefix("ducklake:")
     file = file.partition(":")[2] if database.type == "ducklake" and re.match(r"(sqlite|duckdb):", file) else file
     if "://" not in file and not Path(file).is_file():
-        raise UsageError(f"[attach.{name}]: there is no file {file}")
+        raise UsageError(f"{setting}: there is no file {file}")
     if database.type == "sqlite":
         with Path(file).open("rb") as opened:
             beginning = opened.read(16)
         if beginning not in (b"", b"SQLite format 3\0"):
-            raise UsageError(f"[attach.{name}]: {file} is no SQLite database")
+            raise UsageError(f"{setting}: {file} is no SQLite database")
 
 
 def _extensions(database: AttachedDatabase, server: str | None) -> list[str]:

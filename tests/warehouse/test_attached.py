@@ -106,7 +106,7 @@ def test_dbt_reads_the_settings_of_the_folder_in_which_it_was_started(folder, mo
 def test_passwords_stand_apart_from_the_text_and_values_are_quoted(folder, monkeypatch, kind, path, text, secret):
     monkeypatch.setenv("SHOP_TEXT", r"host=db password='it\'s a \\ s3cret'")
     monkeypatch.setenv("SHOP_NAME", "${SHOP_PASSWORD} of x")  # a value is not looked into again
-    found = credentials("shop", AttachedDatabase(type=kind, path=path))
+    found = credentials("[attach.shop]", AttachedDatabase(type=kind, path=path))
     assert (found.text, dict(found.secret)) == (text, secret)
     assert SECRET not in repr(found)
 
@@ -123,7 +123,7 @@ def test_a_text_that_is_written_is_read_back(parameters):
     assert _parse_connection_text(written) == parameters
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("SHOP_TEXT", written)
-        found = credentials("shop", AttachedDatabase(type="postgres", path="${SHOP_TEXT}"))
+        found = credentials("[attach.shop]", AttachedDatabase(type="postgres", path="${SHOP_TEXT}"))
     if not parameters.get("password"):
         parameters.pop("password", None)  # an empty password is none
     assert _parse_connection_text(found.text) | dict(found.secret) == parameters

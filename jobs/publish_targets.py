@@ -1,0 +1,64 @@
+"""The settings of publish targets: each table ``[publish.NAME]`` of ``nextmart.toml`` is a place for a copy."""
+
+import re
+from pathlib import Path
+from typing import Annotated, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+from jobs.attachments import AttachedDatabase
+
+SCHEMA_NAME = r"^[A-Za-z_][A-Za-z0-9_]{0,51}$"
+"""Names of schemas; PostgreSQL's names have at most 63 characters, and a swap adds up to ten."""
+
+
+class PublishTarget(BaseModel):
+    """A place outside the published file that gets the same tables, as ``[publish.NAME]`` describes it."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True)
+
+    type: Literal["parquet", "duckdb", "postgres", "ducklake"]
+    """What is written: a folder of Parquet files, another DuckDB file, or a schema of a PostgreSQL database or of a
+    DuckLake."""
+    path: Annotated[str, Field(min_length=1, pattern=r"\S")]
+    """The folder of `parquet`, or the file of `duckdb`. For `postgres` a connection text (`host=db dbname=bi
+    user=writer password=${BI_PASSWORD}`) or a URI; for `ducklake` what stands behind `ducklake:`. `${NAME}` is the
+    value of an environment variable; a password can't stand there in any other way."""
+    schema_name: Annotated[str, Field(pattern=SCHEMA_NAME)] = "recommendations"
+    """The schema of `postgres` and `ducklake` that holds the tables. It is nextmart's alone: a schema of `postgres` is
+    replaced whole."""
+
+    @model_validator(mode="after")
+    def _check_path(self) -> "PublishTarget":
+        if self.type == "postgres" or self.type == "ducklake":
+            self.database()
+        return self
+
+    def database(self) -> AttachedDatabase:
+        """Return the database of a target of type ``postgres`` or ``ducklake``."""
+        return AttachedDatabase.model_validate({"type": self.type, "path": self.path, "read_only": False})
+
+    def with_absolute_path(self, folder: Path) -> "PublishTarget":
+        """Return the target with an absolute path; a relative path of a file is relative to ``folder``."""
+        if self.type == "parquet" or self.type == "duckdb":
+            return self.model_copy(update={"path": str(folder.absolute() / self.path)})
+        return self.model_copy(update={"path": self.database().with_absolute_path(folder).path})
+
+
+def require_target_names(targets: dict[str, PublishTarget]) -> dict[str, PublishTarget]:
+    """Check the names of targets, and return the targets.
+
+    Raises
+    ------
+    ValueError
+        If a name has other signs than letters, digits and ``_``.
+    """
+    for name in targets:
+        if not re.fullmatch(r"[A-Za-z_]\w*", name, re.ASCII):
+            raise ValueError(f"'{name}' is no name of a target: letters, digits and _ make one, such as bi")
+    return targets
+
+
+def targets_by_setting(targets: dict[str, PublishTarget]) -> dict[str, PublishTarget]:
+    """Return the targets by the settings that describe them, as messages name them: ``[publish.bi]``."""
+    return {f"[publish.{name}]": target for name, target in targets.items()}

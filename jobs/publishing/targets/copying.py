@@ -1,0 +1,70 @@
+"""Copies the published tables to every target of the settings, one after the other, whatever happens to the others."""
+
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from time import monotonic
+from typing import Any
+
+import duckdb
+
+from jobs.errors import NextmartError, redact
+from jobs.progress import say, stage_line
+from jobs.publish_targets import PublishTarget
+from jobs.publishing.targets.duckdb_file import write_duckdb
+from jobs.publishing.targets.lake_schema import write_ducklake
+from jobs.publishing.targets.parquet_folder import write_parquet
+from jobs.publishing.targets.postgres_schema import write_postgres
+
+
+def copy_to_targets(
+    published_file: Path, targets: Mapping[str, PublishTarget], *, keeps_previous: bool = True
+) -> dict[str, dict[str, Any]]:
+    """Copy the published tables to each target; a target that fails is left as it was.
+
+    Parameters
+    ----------
+    targets : setting -> target
+        The settings as messages name them: ``[publish.bi]``.
+    keeps_previous : bool
+        Whether a target may keep files of the publication before for readers who have them open.
+
+    Returns
+    -------
+    setting -> ``{"rows": number of rows}``, or ``{"problem": why the target holds the publication before}``
+    """
+    return {setting: _copy_to(published_file, setting, target, keeps_previous) for setting, target in targets.items()}
+
+
+def require_complete(outcomes: Mapping[str, Mapping[str, Any]], published_file: Path) -> None:
+    """Raise NextmartError if a target lacks the publication; the message says why, and what to type."""
+    if problems := problem_lines(outcomes):
+        raise NextmartError(
+            "\n".join(
+                [
+                    f"{published_file} is published, but these targets still hold the publication before:",
+                    *problems,
+                    "`nextmart publish` tries again.",
+                ]
+            )
+        )
+
+
+def problem_lines(outcomes: Mapping[str, Mapping[str, Any]]) -> list[str]:
+    """Return a line for each target that was left as it was."""
+    return [f"{setting}: {outcome['problem']}" for setting, outcome in outcomes.items() if "problem" in outcome]
+
+
+def _copy_to(published_file: Path, setting: str, target: PublishTarget, keeps_previous: bool) -> dict[str, Any]:
+    started_at = monotonic()
+    writers: dict[str, Callable[[], int]] = {
+        "parquet": lambda: write_parquet(published_file, Path(target.path), keeps_previous=keeps_previous),
+        "duckdb": lambda: write_duckdb(published_file, Path(target.path)),
+        "postgres": lambda: write_postgres(published_file, target, setting),
+        "ducklake": lambda: write_ducklake(published_file, target, setting),
+    }
+    try:
+        rows = writers[target.type]()
+    except (NextmartError, duckdb.Error, OSError) as error:
+        return {"problem": redact(str(error)).removeprefix(f"{setting}: ")}
+    say(stage_line("publish", f"{setting} {rows:,} rows, verified", monotonic() - started_at))
+    return {"rows": rows}

@@ -1,0 +1,62 @@
+"""A second DuckDB file with the published tables, for example in a folder that other machines mount."""
+
+import filecmp
+import shutil
+from pathlib import Path
+from typing import Final
+
+import duckdb
+
+from jobs.errors import NextmartError
+from jobs.files import remove_database, replace_durably, unfinished_path
+from jobs.publishing.published_file import access_of, give_access, private_files, without_logs_of_writers
+from jobs.publishing.targets.published_tables import connected_to_published
+from jobs.warehouse.connection import SCHEMAS
+
+IS_PUBLICATION: Final = """
+    select count(*) from duckdb_tables() where schema_name = 'recommendations' and table_name = 'publication'
+"""
+
+
+def write_duckdb(published_file: Path, file: Path) -> int:
+    """Copy the published file, verify the copy byte by byte, and swap it in; return the number of its rows.
+
+    Raises
+    ------
+    NextmartError
+        If the file that would be replaced was not published by nextmart, is named like a schema, or the copy differs.
+    """
+    file = file.resolve()
+    if file.stem in SCHEMAS:
+        raise NextmartError(f"the file can't be called '{file.name}': that is the name of a schema in it")
+    _require_replaceable(file, published_file)
+    file.parent.mkdir(parents=True, exist_ok=True)
+    unfinished_file = unfinished_path(file)
+    remove_database(unfinished_file)  # a publish that was killed may have left an unfinished file
+    try:
+        with private_files():
+            shutil.copyfile(published_file, unfinished_file)
+        if not filecmp.cmp(published_file, unfinished_file, shallow=False):
+            raise NextmartError(f"the copy differs from {published_file}")
+        give_access(unfinished_file, access_of(file))
+        with without_logs_of_writers(file):
+            replace_durably(unfinished_file, file)
+    finally:
+        remove_database(unfinished_file)
+    with connected_to_published(file) as (_, tables):
+        return sum(table.row_count for table in tables)
+
+
+def _require_replaceable(file: Path, published_file: Path) -> None:
+    """Raise NextmartError if the file exists and holds something else than a publication, or is the published file."""
+    if not file.exists():
+        return
+    if file.samefile(published_file):
+        raise NextmartError(f"{file} is the published file itself: name another file")
+    try:
+        with duckdb.connect(str(file), read_only=True) as connection:
+            (count,) = connection.execute(IS_PUBLICATION).fetchone() or (0,)
+    except duckdb.Error as error:
+        raise NextmartError(f"{file} can't be read as a publication, so it is not replaced: {error}") from error
+    if not count:
+        raise NextmartError(f"{file} is a database that nextmart has not published, so it is not replaced")

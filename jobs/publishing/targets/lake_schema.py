@@ -1,0 +1,30 @@
+"""A schema of a DuckLake. All tables change in one transaction, which is one snapshot of the lake."""
+
+from pathlib import Path
+
+from jobs.publish_targets import PublishTarget
+from jobs.publishing.targets.published_tables import PublishedTable, connected_to_published
+from jobs.warehouse.attached import attach_database
+from jobs.warehouse.connection import Connection, literal, quoted, transaction
+
+
+def write_ducklake(published_file: Path, target: PublishTarget, setting: str) -> int:
+    """Write the published tables to a DuckLake; return the number of rows."""
+    with connected_to_published(published_file) as (connection, tables):
+        attach_database(connection, "target", target.database(), setting)
+        schema = f"target.{quoted(target.schema_name)}"
+        with transaction(connection):
+            connection.execute(f"create schema if not exists {schema}")
+            for table in tables:
+                _write_table(connection, table, f"{schema}.{quoted(table.name)}")
+        return sum(table.row_count for table in tables)
+
+
+def _write_table(connection: Connection, table: PublishedTable, copy: str) -> None:
+    connection.execute(f"create or replace table {copy} as from {table.relation}")
+    for column, comment in table.comments.items():
+        if comment:
+            connection.execute(f"comment on column {copy}.{quoted(column)} is {literal(comment)}")
+    if table.comment:
+        connection.execute(f"comment on table {copy} is {literal(table.comment)}")
+    table.require_same_count(connection, copy)

@@ -1,0 +1,61 @@
+"""A folder of Parquet files. Its link ``current`` names the folder of the newest publication, and is swapped whole.
+
+A reader that has opened a file of the publication before goes on reading it: the folder of that publication stays until
+the next one. A query over several files that must be of one publication resolves the link ``current`` once.
+"""
+
+import os
+import shutil
+from pathlib import Path
+from typing import Final
+
+from jobs.errors import NextmartError
+from jobs.files import fsync_folder
+from jobs.publishing.targets.published_tables import connected_to_published
+from jobs.warehouse.connection import literal
+
+CURRENT: Final = "current"
+VERSIONS: Final = "versions"
+
+
+def write_parquet(published_file: Path, folder: Path, *, keeps_previous: bool = True) -> int:
+    """Write a Parquet file for each published table, and swap the link ``current``; return the number of rows.
+
+    Parameters
+    ----------
+    keeps_previous : bool
+        Whether the files of the publication before stay for readers who have them open.
+
+    Raises
+    ------
+    NextmartError
+        If ``current`` is no link of nextmart's, or a file lacks rows.
+    """
+    current, versions = folder / CURRENT, folder / VERSIONS
+    if current.exists() and not current.is_symlink():
+        raise NextmartError(f"{current} is no link of nextmart's: move it away, or name another folder")
+    versions.mkdir(parents=True, exist_ok=True)
+    present = current.readlink().name if current.is_symlink() else ""
+    numbers = [int(path.name) for path in versions.iterdir() if path.name.isdecimal()]
+    version = versions / f"{max(numbers, default=0) + 1:06}"
+    version.mkdir()
+    count = 0
+    with connected_to_published(published_file) as (connection, tables):
+        for table in tables:
+            file = version / f"{table.name}.parquet"
+            connection.execute(f"copy {table.relation} to {literal(str(file))} (format parquet, compression zstd)")
+            with file.open("rb") as written:
+                os.fsync(written.fileno())
+            table.require_same_count(connection, f"read_parquet({literal(str(file))})")
+            count += table.row_count
+    fsync_folder(version)
+    link = folder / f".{CURRENT}.unfinished"
+    link.unlink(missing_ok=True)
+    link.symlink_to(Path(VERSIONS) / version.name, target_is_directory=True)
+    link.replace(current)
+    fsync_folder(folder)
+    kept = {version.name, present if keeps_previous else version.name}
+    for path in versions.iterdir():
+        if path.name.isdecimal() and path.name not in kept:
+            shutil.rmtree(path)
+    return count

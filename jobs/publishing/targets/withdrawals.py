@@ -1,0 +1,30 @@
+"""Takes a forgotten person out of the targets, which hold copies of the published tables."""
+
+from typing import Any
+
+from jobs.publish_targets import targets_by_setting
+from jobs.publishing.targets.copying import copy_to_targets
+from jobs.settings import Settings
+
+
+def withdraw_from_targets(settings: Settings, *, has_file: bool) -> dict[str, dict[str, Any]]:
+    """Write all targets anew from the published file, without files of the publication before.
+
+    Parameters
+    ----------
+    has_file : bool
+        Whether the published file can be read, and no longer holds the person.
+
+    Returns
+    -------
+    What :func:`~jobs.publishing.targets.copying.copy_to_targets` returns
+    """
+    targets = targets_by_setting(settings.publish)
+    if targets and not (has_file and settings.published.exists()):
+        return {setting: {"problem": f"{settings.published} is missing or damaged"} for setting in targets}
+    return copy_to_targets(settings.published.resolve(), targets, keeps_previous=False)
+
+
+def lakes(settings: Settings) -> list[str]:
+    """Return the settings of targets that keep earlier states of their tables."""
+    return [setting for setting, target in targets_by_setting(settings.publish).items() if target.type == "ducklake"]

@@ -1,0 +1,234 @@
+"""Targets of a publication: each holds the published tables whole, of one publication, whatever happens."""
+
+import os
+import subprocess
+from pathlib import Path
+
+import duckdb
+import pytest
+from pydantic import ValidationError
+from test_publish import VISITORS, make_night, publish_from, rows_of
+
+from jobs.errors import NextmartError
+from jobs.publish_targets import PublishTarget
+from jobs.publishing.targets import copying, parquet_folder
+from jobs.publishing.targets.copying import copy_to_targets, require_complete
+from jobs.publishing.targets.published_tables import PublishedTable
+from jobs.warehouse.attached import attach_database
+from jobs.warehouse.connection import connect, prepare_warehouse
+
+LISTS = "select * from {} order by visitor_id, rank"
+WHOLE = """
+    select concat_ws(' ', min(model_version), max(model_version), count(*), (
+        select min(model_version) from recommendations.visitor_recommendations_wide
+    )) from recommendations.visitor_recommendations;
+"""
+
+
+@pytest.fixture
+def warehouse(tmp_path):
+    """A warehouse whose tables of night 1 are published."""
+    with connect(tmp_path / "warehouse.duckdb") as connection:
+        prepare_warehouse(connection)
+        make_night(connection, 1)
+        publish_from(connection, tmp_path / "published.duckdb")
+        yield connection
+
+
+@pytest.fixture
+def published(warehouse, tmp_path) -> Path:
+    return tmp_path / "published.duckdb"
+
+
+@pytest.fixture
+def server(postgres, monkeypatch):
+    monkeypatch.setenv("SHOP_PASSWORD", postgres.password)
+    yield postgres
+    postgres.execute("drop schema if exists recommendations, recommendations_old, mine cascade")
+
+
+def folder_target(folder: Path) -> dict[str, PublishTarget]:
+    return {"[publish.files]": PublishTarget(type="parquet", path=str(folder))}
+
+
+def postgres_target(server) -> dict[str, PublishTarget]:
+    return {"[publish.bi]": PublishTarget(type="postgres", path=server.text())}
+
+
+def lists_in(folder: Path) -> list[tuple]:
+    return duckdb.sql(LISTS.format(f"'{folder}/current/visitor_recommendations.parquet'")).fetchall()
+
+
+def published_lists(published: Path) -> list[tuple]:
+    with duckdb.connect(str(published), read_only=True) as connection:
+        return connection.execute(LISTS.format("recommendations.visitor_recommendations")).fetchall()
+
+
+def test_a_folder_of_parquet_files_is_swapped_whole(warehouse, published, tmp_path, monkeypatch):
+    folder = tmp_path / "files"
+    for night in (1, 2, 3):
+        make_night(warehouse, night)
+        publish_from(warehouse, published)
+        outcome = copy_to_targets(published, folder_target(folder))
+        assert outcome["[publish.files]"]["rows"] == rows_of(night) + night + 1  # and one for each publication
+        assert lists_in(folder) == published_lists(published)
+        assert len(list((folder / "versions").iterdir())) == min(night, 2)  # readers may have the one before open
+
+    make_night(warehouse, 4)
+    publish_from(warehouse, published)
+    before = lists_in(folder)
+    with monkeypatch.context() as patched:
+        patched.setattr(PublishedTable, "require_same_count", lambda *_: (_ for _ in ()).throw(NextmartError("torn")))
+        outcome = copy_to_targets(published, folder_target(folder))
+        with pytest.raises(NextmartError, match=r"(?s)is published, but .*\[publish.files\]: torn.*nextmart publish"):
+            require_complete(outcome, published)
+    assert lists_in(folder) == before
+
+    copy_to_targets(published, folder_target(folder), keeps_previous=False)
+    assert lists_in(folder) == published_lists(published)
+    assert len(list((folder / "versions").iterdir())) == 1  # what a failed copy left is gone too
+
+
+def test_a_folder_of_others_is_left_alone(published, tmp_path):
+    folder = tmp_path / "files"
+    (folder / parquet_folder.CURRENT).mkdir(parents=True)
+    outcome = copy_to_targets(published, folder_target(folder))
+    assert "current is no link of nextmart's: move it away" in outcome["[publish.files]"]["problem"]
+
+
+def test_another_file_gets_the_same_bytes_and_replaces_only_publications(published, tmp_path):
+    mirror, foreign = tmp_path / "mirror.duckdb", tmp_path / "shop.duckdb"
+    with duckdb.connect(str(foreign)) as connection:
+        connection.execute("create table orders as select 1 as order_id")
+    targets = {
+        f"[publish.{path.stem}]": PublishTarget(type="duckdb", path=str(path)) for path in (mirror, foreign, published)
+    }
+    for _ in range(2):
+        outcomes = copy_to_targets(published, targets)
+    assert mirror.read_bytes() == published.read_bytes()
+    assert outcomes["[publish.mirror]"]["rows"] > 0
+    assert "has not published" in outcomes["[publish.shop]"]["problem"]
+    assert "is the published file itself" in outcomes["[publish.published]"]["problem"]
+    with duckdb.connect(str(foreign), read_only=True) as connection:
+        assert connection.execute("from orders").fetchall() == [(1,)]
+
+
+def test_a_lake_gets_all_tables_in_one_snapshot(warehouse, published, tmp_path):
+    lake = tmp_path / "shop.ducklake"
+    target = {"[publish.lake]": PublishTarget(type="ducklake", path=str(lake), schema_name="lists")}
+    for night in (1, 2):
+        make_night(warehouse, night)
+        publish_from(warehouse, published)
+        assert "rows" in copy_to_targets(published, target)["[publish.lake]"]
+    with duckdb.connect() as connection:
+        connection.execute("set TimeZone = 'UTC'")
+        attach_database(connection, "lake", target["[publish.lake]"].database(), "[publish.lake]")
+        assert connection.execute(LISTS.format("lake.lists.visitor_recommendations")).fetchall() == published_lists(
+            published
+        )
+        [(snapshots,)] = connection.execute("select count(*) from ducklake_snapshots('lake')").fetchall()
+        assert snapshots == 3  # the empty lake's, and one for each publication
+
+
+def test_readers_of_postgresql_see_whole_publications_only(warehouse, published, server):
+    copy_to_targets(published, postgres_target(server))
+    reader = subprocess.Popen(
+        [str(server.programs / "psql"), "--host=127.0.0.1", f"--port={server.port}", f"--username={server.user}",
+         "--dbname=postgres", "--no-align", "--tuples-only", "--no-psqlrc"],
+        stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+        env={**os.environ, "PGPASSWORD": server.password},
+    )  # fmt: skip
+    reader.stdin.write(WHOLE.replace("\n", " ").replace(";", " \\watch i=0.01 c=1000000\n"))
+    reader.stdin.flush()
+    nights = range(2, 5)
+    for night in nights:
+        make_night(warehouse, night)
+        publish_from(warehouse, published)
+        assert "rows" in copy_to_targets(published, postgres_target(server))["[publish.bi]"]
+    reader.terminate()
+    output, errors = reader.communicate()
+    seen = {line for line in output.splitlines() if line.startswith("g")}
+    whole = {f"g{night:04} g{night:04} {5 * (VISITORS + night)} g{night:04}" for night in (1, *nights)}
+    assert seen <= whole
+    assert len(seen) > 1
+    assert "ERROR" not in errors
+
+
+def test_rights_views_keys_and_comments_of_postgresql_follow_the_swap(warehouse, published, server):
+    target = postgres_target(server)
+    copy_to_targets(published, target)
+    server.execute("""
+        create schema mine;
+        create view mine.top with (security_barrier = true) as
+            select visitor_id, model_version from recommendations.visitor_recommendations where rank = 1;
+        drop role if exists analyst;
+        create role analyst;
+        grant usage on schema recommendations to analyst;
+        grant select on recommendations.visitor_recommendations to analyst;
+    """)
+    make_night(warehouse, 2)
+    publish_from(warehouse, published)
+    assert "problem" not in copy_to_targets(published, target)["[publish.bi]"]
+    assert server.execute("select distinct model_version from mine.top") == "g0002\n"
+    assert server.execute("select reloptions from pg_class where relname = 'top'") == "{security_barrier=true}\n"
+    assert server.execute("""
+        set role analyst; select count(*) from recommendations.visitor_recommendations where visitor_id = 'v1'
+    """) == "5\n"  # fmt: skip
+    assert "Index Scan" in server.execute("""
+        set enable_seqscan = off;
+        explain select * from recommendations.visitor_recommendations where visitor_id = 'v1' and rank = 1
+    """)
+    assert server.execute("""
+        select obj_description('recommendations.visitor_recommendations'::regclass),
+            col_description('recommendations.popular_items'::regclass, 1)
+    """) == "Tonight's lists.|1 is most popular.\n"  # fmt: skip
+    assert server.execute("select nspname from pg_namespace where nspname like 'recommendations%'") == (
+        "recommendations\n"
+    )
+
+    server.execute("create materialized view mine.kept as select * from recommendations.popular_items")
+    make_night(warehouse, 3)
+    publish_from(warehouse, published)
+    problem = copy_to_targets(published, target)["[publish.bi]"]["problem"]
+    assert problem.startswith("mine.kept depends on a table of the schema recommendations")
+    assert server.execute("select distinct model_version from mine.top") == "g0002\n"
+
+
+def test_a_query_that_reads_the_tables_for_long_delays_no_publication(warehouse, published, server):
+    target = postgres_target(server)
+    copy_to_targets(published, target)
+    with duckdb.connect() as reader:
+        attach_database(reader, "bi", target["[publish.bi]"].database(), "[attach.bi]")
+        reader.execute("begin; from bi.recommendations.popular_items")
+        make_night(warehouse, 2)
+        publish_from(warehouse, published)
+        assert "problem" not in copy_to_targets(published, target)["[publish.bi]"]
+        assert "g0002" in server.execute(WHOLE)
+        problem = copy_to_targets(published, target)["[publish.bi]"]["problem"]
+        assert "the schema recommendations_old is in the way" in problem
+    assert "problem" not in copy_to_targets(published, target)["[publish.bi]"]
+
+
+def test_a_target_that_fails_stops_no_other_and_shows_no_password(published, tmp_path, monkeypatch):
+    monkeypatch.setenv("SHOP_PASSWORD", "very-secret")
+    text = "host=127.0.0.1 port=1 dbname=bi user=writer password=${SHOP_PASSWORD}"
+    targets = {"[publish.bi]": PublishTarget(type="postgres", path=text), **folder_target(tmp_path / "files")}
+    outcomes = copy_to_targets(published, targets)
+    assert "rows" in outcomes["[publish.files]"]
+    [line] = copying.problem_lines(outcomes)
+    assert line.startswith("[publish.bi]: can't attach the postgres database")
+    assert "very-secret" not in line
+
+
+@pytest.mark.parametrize(
+    ("target", "message"),
+    [
+        ({"type": "postgres", "path": "host=db password=secret"}, "holds a password"),
+        ({"type": "mysql", "path": "host=db"}, "Input should be 'parquet'"),
+        ({"type": "parquet", "path": " "}, "pattern"),
+        ({"type": "postgres", "path": "host=db", "schema_name": "my schema"}, "pattern"),
+    ],
+)
+def test_a_target_that_makes_no_sense_is_refused(target, message):
+    with pytest.raises(ValidationError, match=message):
+        PublishTarget.model_validate(target)
