@@ -11,6 +11,9 @@ from jobs.errors import nearest
 
 CLASS_OF_FAMILY: Final = {
     "popularity": "popularity.Popularity",
+    "markov": "markov.Markov",
+    "itemknn": "itemknn.ItemKNN",
+    "ease": "ease.EASE",
     "llmseqsim": "llmseqsim.LLMSeqSim",
     "llmseqprompt": "llmseqprompt.model.LLMSeqPrompt",
     "sknn": "sknn.SKNN",

@@ -8,7 +8,7 @@ from jobs.files import sql_text
 from jobs.warehouse.connection import Connection, transaction
 
 # negatives 0 is the exact loss over all items: with few items, it takes no more time than a sampled loss
-_SMALL_SHOP: Final = {"width": 64, "negatives": 0, "epochs": 15}
+_SMALL_SHOP: Final = {"width": 64, "negatives": 0, "epochs": 15, "epoch_steps": 1}
 
 DEMO_SETTINGS: Final[dict[str, Any]] = {
     "models": ["popularity", "llmseqsim", "sasrec", "llm2sasrec", "fusion"],

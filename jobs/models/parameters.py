@@ -27,15 +27,15 @@ class Interval:
 INTERVALS: Mapping[str, Interval] = {
     **dict.fromkeys(
         ["width", "hidden", "blocks", "heads", "window", "lora_rank", "batch_size", "epochs", "patience", "neighbours",
-         "depth"],
+         "depth", "distance", "weights_per_item", "item_limit"],
         Interval(least=1),
     ),
     # for most of these hyper-parameters 0 means no limit, no effect, or a default number
     **dict.fromkeys(
         ["negatives", "sample", "samples", "training_limit", "random_copies", "constant", "shrinkage", "recency",
-         "weight_decay", "temperature"],
+         "weight_decay", "temperature", "epoch_steps"],
         Interval(least=0),
     ),
-    **dict.fromkeys(["learning_rate", "initial_std"], Interval(above=0)),
+    **dict.fromkeys(["learning_rate", "initial_std", "l2"], Interval(above=0)),
     **dict.fromkeys(["dropout", "mask_probability", "averaging"], Interval(least=0, below=1)),
 }  # fmt: skip

@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from jobs.core.arrays import Bools, Floats, Ints, Longs
+from jobs.core.arrays import Bools, Doubles, Floats, Ints, Longs
 from jobs.core.cases import Cases
 from jobs.core.metrics import metric_from_ranks, target_ranks
 from jobs.core.sequences import Sequences
@@ -210,5 +210,10 @@ def recommend(
 
 def ndcg_at_20(scorer: Scorer, cases: Cases, allow_repeats: bool = False) -> float:
     """Return a scorer's mean nDCG@20 on held-out cases, of which there must be at least one."""
+    return float(case_ndcgs(scorer, cases, allow_repeats).mean())
+
+
+def case_ndcgs(scorer: Scorer, cases: Cases, allow_repeats: bool = False) -> Doubles:
+    """Return a scorer's nDCG@20 on each held-out case: float64 array (cases,)."""
     _, lists = recommend(scorer, cases.inputs, 20, allow_repeats=allow_repeats)
-    return float(metric_from_ranks(target_ranks(lists, cases.targets), "ndcg", 20).mean())
+    return metric_from_ranks(target_ranks(lists, cases.targets), "ndcg", 20)

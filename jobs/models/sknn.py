@@ -17,8 +17,7 @@ from jobs.models.base import FitOptions, Model
 from jobs.models.recency_correction import RecencyCorrection
 from jobs.models.scorer import Scorer
 from jobs.models.session_vectors import DECAYS, age_weights
-
-SparseMatrix = Any  # SciPy's sparse arrays have no type hints
+from jobs.models.sparse_ranking import SparseMatrix, top_of_rows
 
 ROWS_AT_ONCE = 512  # number of sequences ranked at once; it bounds the memory for similarities and scores
 
@@ -142,25 +141,15 @@ class NeighbourScorer(Scorer):
         self, sequences: Sequences, k: int, excluded_items: Sequences | None, allowed_mask: Bools
     ) -> tuple[Floats, Ints]:
         """Return the ``k`` best items of each sequence's nearest sessions; fewer if these sessions hold fewer items."""
-        scores = np.full((len(sequences), k), -np.inf, np.float32)
-        items = np.full((len(sequences), k), -1, np.int32)
-        eligible = allowed_mask.copy()
+        parts = []
         for start in range(0, len(sequences), ROWS_AT_ONCE):
             rows = np.arange(start, min(start + ROWS_AT_ONCE, len(sequences)))
             item_sums = self._neighbours(sequences.take(rows)) @ self._session_items
-            for number, row in enumerate(rows):
-                entries = slice(item_sums.indptr[number], item_sums.indptr[number + 1])
-                excluded = np.empty(0, np.int32) if excluded_items is None else excluded_items[int(row)]
-                eligible[excluded] = False
-                is_candidate = eligible[item_sums.indices[entries]]
-                eligible[excluded] = allowed_mask[excluded]
-                candidates = item_sums.indices[entries][is_candidate]
-                values = (item_sums.data[entries][is_candidate] * self._item_weights[candidates]).astype(np.float32)
-                if len(values) > k:  # sorting only scores that reach the k-th best saves time
-                    high = values >= np.partition(values, -k)[-k]
-                    candidates, values = candidates[high], values[high]
-                best = np.lexsort((candidates, -values))[:k]
-                scores[row, : len(best)], items[row, : len(best)] = values[best], candidates[best]
+            item_sums.data *= self._item_weights[item_sums.indices]
+            excluded = None if excluded_items is None else excluded_items.take(rows)
+            parts.append(top_of_rows(item_sums, k, excluded, allowed_mask))
+        scores = np.concatenate([scores for scores, _ in parts]) if parts else np.empty((0, k), np.float32)
+        items = np.concatenate([items for _, items in parts]) if parts else np.empty((0, k), np.int32)
         return scores, items
 
     def reasons(self, sequences: Sequences, items: Ints, allowed_mask: Bools | None = None) -> Ints:

@@ -19,7 +19,8 @@ from jobs.models.base import FitOptions
 from jobs.models.projection import RANDOM_REDUCTIONS, REDUCTION_DEFAULTS, REDUCTION_NAMES, Projection
 from jobs.models.scorer import Scorer
 from jobs.models.session_vectors import DECAYS, fit_reduction, session_vectors, unit_vectors
-from jobs.models.sknn import SKNN, NeighbourScorer, SparseMatrix
+from jobs.models.sknn import SKNN, NeighbourScorer
+from jobs.models.sparse_ranking import SparseMatrix
 
 
 class SKNNEmb(SKNN):

@@ -86,6 +86,8 @@ def train(
             status["epoch"] = epoch
             _save_checkpoint(module, optimizer, average, best, status, checkpoint)
             advance(1, "" if score is None else f"{score_name} {score:.4f}")
+    if status["best_epoch"] == hyperparameters["epochs"] and validate:
+        say(f"{progress_title} was still gaining in its last epoch: more `epochs` may make a better model")
     module.load_state_dict({**module.state_dict(), **(best or average.weights)})
     module.eval()
     return int(status["best_epoch"])

@@ -26,10 +26,12 @@ SMALL_MODELS = """
     width = 16
     blocks = 1
     epochs = 6
+    epoch_steps = 1
     [parameters.llm2bert4rec]
     width = 16
     blocks = 1
     epochs = 6
+    epoch_steps = 1
 """
 
 

@@ -26,7 +26,7 @@ from jobs.warehouse.connection import connect
 from jobs.warehouse.job_runs import job_run
 from jobs.warehouse.reading import items_as_indices
 
-SASREC = {"width": 8, "blocks": 1, "window": 6, "epochs": 2, "batch_size": 16, "negatives": 0}
+SASREC = {"width": 8, "blocks": 1, "window": 6, "epochs": 2, "epoch_steps": 1, "batch_size": 16, "negatives": 0}
 MODELS = [
     {"family": "popularity"},
     {"family": "llmseqsim", "grid": {"decay": ["last"]}},

@@ -134,7 +134,7 @@ def test_a_killed_search_ends_as_one_that_was_not(tiny, tmp_path, monkeypatch):
 
 
 def test_no_checkpoint_of_a_fusions_parts_is_left(tiny, tmp_path):
-    sasrec = {"width": 8, "blocks": 1, "window": 6, "epochs": 1}
+    sasrec = {"width": 8, "blocks": 1, "window": 6, "epochs": 1, "epoch_steps": 1}
     fusion = {"family": "fusion", "parameters": {"parts": ["sasrec", "popularity"], "parameters": {"sasrec": sasrec}}}
     space = {"fusion": {"constant": {"low": 1, "high": 60}}}
     best, failed = find(tiny, tmp_path, spec(models=[fusion], search={"trials": 1, "space": space}))
@@ -219,7 +219,7 @@ def test_a_search_whose_trials_all_fail_is_recorded_with_the_last_reason(tiny, t
 
 
 def test_parameters_that_do_not_go_together_fail_a_trial_alone(tiny, tmp_path):
-    entry = {"family": "sasrec", "parameters": {"heads": 2, "blocks": 1, "window": 6, "epochs": 1}}
+    entry = {"family": "sasrec", "parameters": {"heads": 2, "blocks": 1, "window": 6, "epochs": 1, "epoch_steps": 1}}
     search = {"trials": 5, "space": {"sasrec": {"width": [7, 8]}}}
     (best,), failed = find(tiny, tmp_path, spec(models=[entry], search=search))
     assert (best.model.parameters["width"], best.trials, failed) == (8, 5, {})

@@ -32,6 +32,7 @@ TRAINED = {
     "batch_size": 64,
     "learning_rate": 5e-3,
     "epochs": 20,
+    "epoch_steps": 1,
     "patience": 5,
 }
 GRU = {**{name: value for name, value in TRAINED.items() if name != "blocks"}, "hidden": 32}
@@ -48,17 +49,20 @@ class Expected:
     recommends_cold: bool = False  # whether items without events but with an embedding are recommended
     explains: bool = True  # whether the family gives reasons
     scores_ranks: bool = False  # whether an item's score depends on other items' ranks
-    ranks_all: bool = True  # whether all items are ranked, or only those of the blocks in the sequence
+    ranks: str = "all"  # which items are ranked for a sequence, see ``rankable``
 
 
 EXPECTED = {
     "popularity": Expected(knows_next=False, answers_everyone=True, explains=False),
+    "markov": Expected(ranks="followers"),
+    "itemknn": Expected(ranks="companions"),
+    "ease": Expected({"l2": 10.0}, ranks="companions"),
     "llmseqsim": Expected(recommends_cold=True),
     "llmseqprompt": Expected({"mapping": "none"}, recommends_cold=True),
     # SKNN reads a sequence as a set, so that the previous item of the ring is as near as the next one
-    "sknn": Expected({"neighbours": 400}, knows_next=False, ranks_all=False),
-    "vsknn": Expected({"neighbours": 400}, ranks_all=False),
-    "sknnemb": Expected({"neighbours": 400}, knows_next=False, ranks_all=False),
+    "sknn": Expected({"neighbours": 400}, knows_next=False, ranks="blocks"),
+    "vsknn": Expected({"neighbours": 400}, ranks="blocks"),
+    "sknnemb": Expected({"neighbours": 400}, knows_next=False, ranks="blocks"),
     "bert4rec": Expected(TRAINED, is_trained=True),
     "llm2bert4rec": Expected({**TRAINED, "initial_std": 0.3}, is_trained=True, recommends_cold=True),
     "sasrec": Expected(TRAINED, is_trained=True),
@@ -70,10 +74,21 @@ EXPECTED = {
 
 
 def rankable(family: str, own: list[int]) -> set[int]:
-    """The items that a family can rank for a sequence, its own ones included."""
-    if EXPECTED[family].ranks_all:
+    """The items that a family can rank for a sequence, its own ones included.
+
+    ``all`` items; those of the ``blocks`` of the sequence; ``companions``, those that some sequence holds together with
+    another item of the sequence; ``followers``, those that follow an item of the sequence in some walk.
+    """
+    ranks = EXPECTED[family].ranks
+    if ranks == "all":
         return set(range(ITEMS))
-    return {int(item) for block in INDEX if {*block} & {*own} for item in block}
+    if ranks == "blocks":
+        return {int(item) for block in INDEX if {*block} & {*own} for item in block}
+    walked = [list(map(int, training()[row])) for row in range(len(training()))]
+    places = [(walk, walk.index(item)) for walk in walked for item in own if item in walk]
+    if ranks == "followers":
+        return {item for walk, place in places for item in walk[place + 1 :]}
+    return {item for walk, place in places for item in walk[:place] + walk[place + 1 :]}
 
 
 def ring_vector(block: int, place: float) -> np.ndarray:
@@ -139,6 +154,7 @@ def held_out(rows: list[list[int]]) -> Cases:
     return Cases(Sequences.from_lists(row[:-1] for row in rows), np.array([row[-1] for row in rows]))
 
 
+@cache
 def training() -> Sequences:
     return Sequences.from_lists(walks(320, seed=1, shortest=3, longest=5))
 
@@ -147,11 +163,14 @@ def cases() -> Cases:
     return held_out(walks(200, seed=2, shortest=4, longest=6))
 
 
-def fit(family: str, *, seed: int = 0, train=None, validation=None, catalog=None, **parameters):
-    """Fit a family on the shop's data, or on the given sequences, cases or catalogue instead."""
+def fit(family: str, *, seed: int = 0, train=None, validation=None, catalog=None, given=None, **parameters):
+    """Fit a family on the shop's data, or on the given sequences, cases or catalogue instead.
+
+    ``given`` are hyper-parameters of this family; ``parameters`` are set only where a family is trained by gradient.
+    """
     if not EXPECTED[family].is_trained:
         parameters = {}
-    model = make_model(family, {**EXPECTED[family].parameters, **parameters})
+    model = make_model(family, {**EXPECTED[family].parameters, **parameters, **(given or {})})
     model.fit(training() if train is None else train, validation or cases(), catalog or shop(), FitOptions(seed))
     return model
 

@@ -17,7 +17,7 @@ from jobs.nightly.model_store import model_to_bytes
 
 
 def test_a_fusion_reuses_fitted_models_and_fits_a_repeated_family_with_another_seed():
-    tiny = {"width": 8, "blocks": 1, "heads": 1, "epochs": 1}
+    tiny = {"width": 8, "blocks": 1, "heads": 1, "epochs": 1, "epoch_steps": 1}
     known = fit("sasrec", **tiny)
     parts = {"parts": ["sasrec", "sasrec", "vsknn"], "parameters": {"sasrec": known.parameters}}
     fusion = make_model("fusion", parts)

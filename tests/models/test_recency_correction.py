@@ -88,7 +88,7 @@ def test_validation_cases_do_not_affect_the_correction(family):
     inputs, targets = Sequences.from_lists([[5, 5, 5], [5, 5]]), np.array([5, 5])
     log_ratios = []
     for validation in (NO_CASES, Cases(inputs, targets)):
-        model = make_model(family, {"width": 8, "epochs": 1} if family == "sasrec" else {})
+        model = make_model(family, {"width": 8, "epochs": 1, "epoch_steps": 1} if family == "sasrec" else {})
         model.fit(drifting(), validation, CATALOG, FitOptions())
         log_ratios.append(model.state()["recency"])
     assert log_ratios[0].any()
@@ -97,7 +97,7 @@ def test_validation_cases_do_not_affect_the_correction(family):
 
 @pytest.mark.parametrize("family", ["llmseqsim", "sknn", "vsknn", "sknnemb", "sasrec", "llm2bert4rec", "gru4rec"])
 def test_a_model_ranks_items_in_demand_today_higher_also_when_restored(family):
-    small = {"width": 8, "epochs": 1} if "rec" in family else {}
+    small = {"width": 8, "epochs": 1, "epoch_steps": 1} if "rec" in family else {}
     asked = Sequences.from_lists([[item, other] for item in range(4, 12) for other in range(12, 20)])
 
     def mean_rank(**parameters):

@@ -31,7 +31,16 @@ HISTORY = rings(250, length=5, size=ITEMS_A_RING, rings_=RINGS)
 FUTURE_ONLY = "i-future"
 CATALOGUE = sorted([*items_of(HISTORY), FUTURE_ONLY])
 CHEAP = ["popularity", "vsknn"]
-NETWORK = {"width": 32, "blocks": 1, "window": 8, "dropout": 0.1, "batch_size": 64, "learning_rate": 5e-3, "epochs": 1}
+NETWORK = {
+    "width": 32,
+    "blocks": 1,
+    "window": 8,
+    "dropout": 0.1,
+    "batch_size": 64,
+    "learning_rate": 5e-3,
+    "epochs": 1,
+    "epoch_steps": 1,
+}
 
 
 def settings(models, folder) -> Settings:

@@ -197,7 +197,7 @@ def test_a_family_that_a_killed_night_left_on_other_cases_is_trained_the_next(ti
 
 
 def test_checkpoints_of_killed_nights_go_once_the_data_are_others(tiny, tmp_path, monkeypatch):
-    network = {"width": 8, "blocks": 1, "window": 6, "epochs": 2, "batch_size": 64, "negatives": 0}
+    network = {"width": 8, "blocks": 1, "window": 6, "epochs": 2, "epoch_steps": 1, "batch_size": 64, "negatives": 0}
     small = setting(["sasrec"], parameters={"sasrec": network})
 
     def left() -> set[str]:

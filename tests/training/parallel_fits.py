@@ -20,7 +20,16 @@ from jobs.nightly.model_store import model_to_bytes
 from jobs.orchestration import workers
 from jobs.training import loop, team
 
-SMALL = {"width": 8, "window": 5, "dropout": 0.0, "batch_size": 20, "epochs": 3, "blocks": 1, "heads": 2}
+SMALL = {
+    "width": 8,
+    "window": 5,
+    "dropout": 0.0,
+    "batch_size": 20,
+    "epochs": 3,
+    "epoch_steps": 1,
+    "blocks": 1,
+    "heads": 2,
+}
 FITS = {"sasrec": {**SMALL, "negatives": 9, "item_bias": True}, "bert4rec": SMALL}
 SCORES = [0.1, 0.5, 0.4, 0.3]  # validation scores that stop training after the fourth epoch
 FAILING = {6: (0, 1), 7: (1,)}  # window of a model -> ranks on which its loss raises an error

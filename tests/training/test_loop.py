@@ -93,10 +93,16 @@ def test_a_gain_starts_the_patience_anew():
     assert len(task.after) == 6
 
 
-def test_training_ends_at_the_last_epoch_while_scores_still_gain():
+def test_training_ends_at_the_last_epoch_while_scores_still_gain_and_says_so(capsys):
     task = Task([1, 2, 3, 4, 5, 6, 7, 8])
     assert equal(task.run(), task.after[5])
     assert len(task.after) == 6
+    assert "was still gaining in its last epoch" in capsys.readouterr().err
+
+
+def test_training_that_ended_by_patience_says_nothing_of_its_last_epoch(capsys):
+    Task([0.5, 0.4, 0.4]).run()
+    assert "still gaining" not in capsys.readouterr().err
 
 
 def test_without_a_usable_score_the_last_epochs_weights_are_kept():

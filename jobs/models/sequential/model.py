@@ -6,7 +6,7 @@ or another reduction, and that some defaults are chosen to suit such a start.
 """
 
 from abc import abstractmethod
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any
 
 import numpy as np
@@ -34,7 +34,8 @@ from jobs.training.team import Batch
 # standard deviation of the initial item vectors' entries, `recency` the weight of the recency correction (1 as derived,
 # 0 for none). `item_bias` decides whether each item has a trained bias that is added to its score. `averaging` is the
 # decay of the moving average of the network's weights, which spans about the last 1 / (1 - averaging) steps; 0 keeps
-# the last step's weights.
+# the last step's weights. `epoch_steps` is the least number of training steps in an epoch: a small data set is passed
+# several times in each, so that the numbers of epochs mean the same amount of training for shops of all sizes.
 SHARED_DEFAULTS = {
     "initial_std": 0.05,
     "recency": 1.0,
@@ -43,6 +44,7 @@ SHARED_DEFAULTS = {
     "learning_rate": 1e-3,
     "weight_decay": 0.01,
     "averaging": 0.995,
+    "epoch_steps": 50,
 }
 
 
@@ -72,7 +74,7 @@ class SequentialModel(Model):
 
     @abstractmethod
     def _batches(self, rows: Sequences, generator: np.random.Generator) -> Iterable[Batch]:
-        """Draw one epoch's batches from training sequences of at least two items each."""
+        """Draw the batches of one pass over training sequences of at least two items each."""
 
     @abstractmethod
     def _loss(self, batch: Batch) -> Tensor:
@@ -125,7 +127,7 @@ class SequentialModel(Model):
         team.training_processes.announce_fit(description, rows)
         self.best_epoch = train(
             self.network,
-            lambda generator: self._batches(rows, generator),
+            lambda generator: self._epoch_batches(rows, generator),
             self.loss_share,
             validate,
             {**self.parameters, "epochs": epochs},
@@ -156,7 +158,15 @@ class SequentialModel(Model):
         """
         placeholders = np.zeros((item_count, self.parameters["width"]), np.float32)
         self.network = self._network_with_bias(placeholders).to(device())
-        return lambda generator: self._batches(rows, generator)
+        return lambda generator: self._epoch_batches(rows, generator)
+
+    def _epoch_batches(self, rows: Sequences, generator: np.random.Generator) -> Iterator[Batch]:
+        """Yield one epoch's batches: passes over the training sequences, until ``epoch_steps`` batches or more."""
+        steps = 0
+        while len(rows) and steps < max(1, self.parameters["epoch_steps"]):
+            for batch in self._batches(rows, generator):
+                steps += 1
+                yield batch
 
     def _softmax_loss(self, predicted_vectors: Tensor, targets: Tensor) -> Tensor:
         """Return the mean loss of predicted vectors, float (positions, width), for target items, int64 (positions,)."""

@@ -1,0 +1,37 @@
+"""ItemKNN: recommend the items that are in the same training sequences as the items of a sequence.
+
+Source: Sarwar, Karypis, Konstan & Riedl 2001, with the shrinkage of Bell & Koren 2007.
+"""
+
+import numpy as np
+from scipy import sparse
+
+from jobs.core.sequences import Sequences
+from jobs.models.item_weights import SHARED_DEFAULTS, ItemWeightsModel, session_item_counts
+from jobs.models.sparse_ranking import SparseMatrix
+
+
+class ItemKNN(ItemWeightsModel):
+    """Weight between two items = cosine of the sets of training sequences that hold them, shrunk where these are few.
+
+    With n_i sequences that hold item i, and n_ij that hold both: n_ij / (sqrt(n_i n_j) + shrinkage).
+
+    Hyper-parameters
+    ----------------
+    shrinkage : float
+        The larger, the less weight pairs have that few sequences hold.
+
+    The others are described at :class:`ItemWeightsModel`.
+    """
+
+    family = "itemknn"
+    defaults = {**SHARED_DEFAULTS, "shrinkage": 5.0}
+
+    def _learn_weights(self, sequences: Sequences, item_count: int) -> SparseMatrix:
+        held = session_item_counts(sequences, item_count)
+        together = (held.T @ held).tocoo()
+        is_pair = together.row != together.col
+        rows, columns, counts = together.row[is_pair], together.col[is_pair], together.data[is_pair]
+        holders = held.sum(axis=0)
+        cosines = counts / (np.sqrt(holders[rows] * holders[columns]) + self.parameters["shrinkage"])
+        return sparse.csr_array((cosines, (rows, columns)), shape=together.shape)

@@ -1,0 +1,44 @@
+"""Markov: recommend what most often follows the items of a sequence, soon after them.
+
+Source: the sequential rules (SR) of Ludewig & Jannach 2018 (arXiv 1803.09587), whose weight 1 / distance is used here.
+With the newest item alone and distance 1 the model is a first-order Markov chain.
+"""
+
+import numpy as np
+from scipy import sparse
+
+from jobs.core.sequences import Sequences
+from jobs.models.item_weights import SHARED_DEFAULTS, ItemWeightsModel
+from jobs.models.sparse_ranking import SparseMatrix
+
+
+class Markov(ItemWeightsModel):
+    """Weight from item i to item j = sum of 1 / distance over all places where j follows i, divided by i's count.
+
+    Hyper-parameters
+    ----------------
+    distance : int
+        How many places after an item another one may follow.
+    shrinkage : float
+        Is added to the count of i: weights of rare items are less certain, so they count less.
+
+    The others are described at :class:`ItemWeightsModel`.
+    """
+
+    family = "markov"
+    defaults = {**SHARED_DEFAULTS, "decay": "squared_harmonic", "distance": 10, "shrinkage": 2.0}
+
+    def _learn_weights(self, sequences: Sequences, item_count: int) -> SparseMatrix:
+        rows = sequences.row_numbers()
+        total = sparse.csr_array((item_count, item_count))
+        for distance in range(1, int(self.parameters["distance"]) + 1):
+            before, after = sequences.items[:-distance], sequences.items[distance:]
+            follows = rows[:-distance] == rows[distance:]
+            if not follows.any():
+                break
+            entries = (np.full(int(follows.sum()), 1 / distance), (before[follows], after[follows]))
+            total = total + sparse.csr_array(entries, shape=total.shape)
+        counts = np.bincount(sequences.items, minlength=item_count) + self.parameters["shrinkage"]
+        total = sparse.csr_array(total)
+        total.data /= np.repeat(counts, np.diff(total.indptr))
+        return total
