@@ -6,7 +6,7 @@ BIN := $(VENV)/bin
 # the set of versions that the tests ran with
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt
 
-.PHONY: demo install test lint unit docs benchmarks benchmarks-peers clean
+.PHONY: demo install test lint lint-sql lint-types lint-style unit docs benchmarks benchmarks-peers clean
 
 demo: $(VENV)/installed
 	$(BIN)/nextmart demo
@@ -15,12 +15,20 @@ install: $(VENV)/installed
 
 test: lint unit
 
+# two at a time
 lint: $(VENV)/installed-dev
+	$(MAKE) --no-print-directory --jobs 2 --output-sync lint-sql lint-types lint-style
+
+lint-sql:
+	$(BIN)/sqlfluff lint --nocolor --disable-progress-bar dbt_project/models dbt_project/tests sql/ddl sql/analyses
+
+lint-types:
+	$(BIN)/mypy
+
+lint-style:
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
-	$(BIN)/mypy
 	$(BIN)/lint-imports --no-logo
-	$(BIN)/sqlfluff lint --nocolor --disable-progress-bar dbt_project/models dbt_project/tests sql/ddl sql/analyses
 
 # dbt's unit tests run on an empty warehouse; pytest's order is from fast to slow
 unit: $(VENV)/installed-dev

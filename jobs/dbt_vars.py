@@ -211,7 +211,7 @@ class AllVars(Vars):
 def default_vars() -> dict[str, Any]:
     """Read the dbt vars and their defaults from ``dbt_project.yml``."""
     text = (project_folder("dbt_project") / "dbt_project.yml").read_text(encoding="utf-8")
-    return dict(yaml.safe_load(text)["vars"])
+    return dict(yaml.load(text, Loader=yaml.CSafeLoader)["vars"])
 
 
 def complete_vars(given: Mapping[str, Any]) -> dict[str, Any]:

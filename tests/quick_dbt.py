@@ -9,6 +9,7 @@ dbt runs the same macros and the same statements as without this module. It save
 - the parser of dates that the tables of results ask for is made once;
 - a project that was parsed for one warehouse is not parsed again for a copy of it in another folder;
 - the graph of a parsed project is made once, and its summary is not written;
+- an adapter doesn't read its sources to say in which file its behaviour flags are;
 - the folders of installed packages are searched once for plugins of dbt.
 """
 
@@ -22,6 +23,7 @@ from dbt.context.macros import MacroNamespace
 from dbt.contracts.graph.manifest import Manifest
 from dbt.graph import Graph
 from dbt.plugins.manager import PluginManager
+from dbt_common.behavior_flags import BehaviorFlagRendered
 from dbt_common.events.base_types import BaseEvent, DebugLevel, EventLevel, InfoLevel
 from dbt_common.events.event_manager import EventManager
 from dbt_common.events.event_manager_client import get_event_manager
@@ -44,6 +46,7 @@ def make_dbt_quick() -> None:
     DuckDBCredentials._connection_keys = _connection_keys
     Compiler.compile = _compile_project
     PluginManager.get_prefixed_modules = cache(PluginManager.get_prefixed_modules)
+    BehaviorFlagRendered._default_source = lambda flag: "nextmart"
     parsedatetime.Constants = cache(parsedatetime.Constants)
     parsedatetime.Calendar = cache(parsedatetime.Calendar)
     make_contexts_quick()

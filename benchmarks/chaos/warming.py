@@ -6,25 +6,20 @@ own files. The jobs stay out, because polars, with which they read tables, has t
 """
 
 import gc
-import json
 import os
 import sys
 import tempfile
 from collections.abc import Iterator
 from contextlib import closing, contextmanager, redirect_stderr, redirect_stdout
 from pathlib import Path
-from typing import Any
 
-from dbt.adapters.duckdb.connections import DuckDBConnectionManager
-from dbt.adapters.factory import reset_adapters
-from dbt.cli.main import dbtRunner
+from warm_builds import build_in_this_process
 
 from benchmarks.chaos.configuration import Configuration
 from benchmarks.chaos.service import Service
 from benchmarks.chaos.shop import Shop
 from jobs import cli
 from jobs.embedding.providers import openai  # noqa: F401 - imported in advance
-from jobs.files import project_folder
 from jobs.settings import load_settings
 
 
@@ -81,24 +76,4 @@ def _command(*arguments: str) -> None:
 def _build(folder: Path) -> None:
     settings = load_settings()
     os.environ |= settings.as_environment() | {"DO_NOT_TRACK": "1"}
-    # dbt's parser in Rust starts threads that a fork of this process would wait for without end, because a fork lacks
-    # them; so a fork parses the project, and this process reads what the fork has parsed
-    if (pid := os.fork()) == 0:
-        os._exit(0 if _dbt("parse", folder, settings.vars) else 1)
-    assert os.waitpid(pid, 0)[1] == 0, f"dbt parse failed: {Path('said').read_text()}"
-    try:
-        assert _dbt("build", folder, settings.vars), f"dbt build failed: {Path('said').read_text()}"
-    finally:
-        DuckDBConnectionManager.close_all_connections()
-        reset_adapters()
-
-
-def _dbt(command: str, folder: Path, dbt_vars: dict[str, Any]) -> bool:
-    project = str(project_folder("dbt_project"))
-    arguments = ["--exclude-resource-type", "unit_test", "--exclude", "path:models/jobs"] if command == "build" else []
-    outcome = dbtRunner().invoke([
-        "--log-format", "json", "--no-use-colors", "--no-use-colors-file", "--log-level-file", "none",
-        command, "--project-dir", project, "--profiles-dir", project, "--target-path", str(folder / "target"),
-        "--log-path", str(folder / "logs"), "--vars", json.dumps(dbt_vars), *arguments,
-    ])  # fmt: skip
-    return bool(outcome.success)
+    build_in_this_process(folder, settings.vars)

@@ -42,7 +42,7 @@ class IncrementalModel:
 def incremental_models() -> tuple[IncrementalModel, ...]:
     """Read the incremental models, with their columns, from the dbt project."""
     folder = project_folder("dbt_project")
-    project = yaml.safe_load((folder / "dbt_project.yml").read_text(encoding="utf-8"))
+    project = yaml.load((folder / "dbt_project.yml").read_text(encoding="utf-8"), Loader=yaml.CSafeLoader)
     rooms = {name: room["+schema"] for name, room in project["models"]["nextmart"].items() if not name.startswith("+")}
     found = []
     for file in sorted((folder / "models").rglob("*.sql")):

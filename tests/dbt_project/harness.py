@@ -1,9 +1,12 @@
 """A fresh warehouse for a test: put raw rows in, run dbt's SQL models, read tables back."""
 
 import csv
+import gc
 import json
 import os
+import shutil
 from collections.abc import Iterable
+from copy import copy
 from datetime import datetime
 from pathlib import Path
 from unittest.mock import patch
@@ -36,20 +39,39 @@ make_dbt_quick()
 
 
 class DbtProject:
-    """The project, parsed once: dbt runs inside this process, which is several times faster than a process a run."""
+    """The project, parsed once: dbt runs inside this process, which is several times faster than a process a run.
 
-    def __init__(self, folder: Path, variables: str = "{max_rejected_share: 1}"):  # some cases are all rejected
+    ``parse`` is the file of a parse with the same variables, if there is one; dbt makes it in ``parse`` of a project.
+    """
+
+    def __init__(
+        self,
+        folder: Path,
+        variables: str = "{max_rejected_share: 1}",  # some cases are all rejected
+        parse: Path | None = None,
+    ):
         project = str(project_folder("dbt_project"))
+        self.parse = folder / "target" / "partial_parse.msgpack"
         self.arguments = [
             "--project-dir", project, "--profiles-dir", project,
             "--target-path", str(folder / "target"), "--log-level", "none", "--log-level-file", "none",
             "--vars", variables,
         ]  # fmt: skip
+        if parse:
+            self.parse.parent.mkdir(parents=True)
+            shutil.copy(parse, self.parse)
         self.manifest = None
         self.manifest = self.invoke(folder / "warehouse.duckdb", "parse")
         for node in self.manifest.nodes.values():
             # comments on columns take a fifth of a run's time; tests of the published file look at them
             node.config.persist_docs = {}
+        gc.freeze()  # a parsed project is a million objects, which lives as long as the process
+
+    def with_vars(self, variables: str) -> "DbtProject":
+        """Return the same parse with other variables: of those that dbt reads when it runs, not when it parses."""
+        project = copy(self)
+        project.arguments = [*self.arguments, "--vars", variables]
+        return project
 
     def invoke(self, warehouse: Path, command: str, *arguments: str, heard: list | None = None):
         """Run one dbt command on a warehouse file and return its result; the file is free again afterwards.
@@ -113,10 +135,17 @@ class Warehouse:
 
     def rows(self, table: str, columns: Iterable[str] = ("*",)) -> list[tuple[str | None, ...]]:
         """Read a table as text, sorted, so that it compares with a CSV file and with another run of itself."""
+        return self.tables({table: columns})[table]
+
+    def tables(self, columns: dict[str, Iterable[str]]) -> dict[str, list[tuple[str | None, ...]]]:
+        """Read columns of tables as ``rows`` does; to open the file takes longer than to read a small table."""
         with connect(self.path, read_only=True) as connection:
-            return connection.execute(
-                f"select columns(*)::varchar from (select {', '.join(columns)} from {table}) order by all"
-            ).fetchall()
+            return {
+                table: connection.execute(
+                    f"select columns(*)::varchar from (select {', '.join(names)} from {table}) order by all"
+                ).fetchall()
+                for table, names in columns.items()
+            }
 
 
 def read_csv(path: Path) -> tuple[list[str], list[dict[str, str | None]]]:

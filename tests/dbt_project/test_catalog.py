@@ -37,7 +37,7 @@ def check(warehouse, case, suffix):
 
 
 def contents(warehouse):
-    return {table: warehouse.rows(table) for table in ["staging.stg_items", *TABLES.values()]}
+    return warehouse.tables({table: ["*"] for table in ["staging.stg_items", *TABLES.values()]})
 
 
 @pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)

@@ -1,5 +1,6 @@
 """Which vector an item has: the present text's, until that is there the older text's, and of one model only."""
 
+import shutil
 from contextlib import nullcontext
 
 import pytest
@@ -41,8 +42,9 @@ def backlog(warehouse):
     return {item: (status, older == "true") for item, status, older in rows}
 
 
-@pytest.fixture
-def shop(warehouse):
+@pytest.fixture(scope="module")
+def built_shop(tmp_path_factory, dbt_project):
+    warehouse = Warehouse(tmp_path_factory.mktemp("shop") / "warehouse.duckdb", dbt_project)
     warehouse.add(
         "items", [{"item_id": "lamp", "title": "Lamp"}, {"item_id": "mug", "title": "Mug"}], "2026-06-01 00:00:00+00"
     )
@@ -50,6 +52,13 @@ def shop(warehouse):
     buy(warehouse, 1)
     build(warehouse)
     assert vectors(warehouse) == {"lamp": ("1", True, "384"), "mug": ("1", True, "384")}
+    return warehouse
+
+
+@pytest.fixture
+def shop(built_shop, warehouse):
+    """Return a copy of a shop with two items and their vectors."""
+    shutil.copy(built_shop.path, warehouse.path)
     return warehouse
 
 

@@ -16,10 +16,9 @@ TABLES = {
 
 
 @pytest.fixture(scope="module")
-def lines_project(tmp_path_factory) -> DbtProject:
+def lines_project(dbt_project) -> DbtProject:
     # an order is cut into sessions of two lines
-    variables = "{max_rejected_share: 1, event_identity: [event_id, item_id], max_session_events: 2}"
-    return DbtProject(tmp_path_factory.mktemp("lines"), variables)
+    return dbt_project.with_vars("{max_rejected_share: 1, event_identity: [event_id, item_id], max_session_events: 2}")
 
 
 def line(order, item, visitor="ann", hour=10, **others):

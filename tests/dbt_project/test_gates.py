@@ -18,8 +18,8 @@ def events(prefix, count, minute=0, **changed):
 
 
 @pytest.fixture(scope="session")
-def default_project(tmp_path_factory) -> DbtProject:
-    return DbtProject(tmp_path_factory.mktemp("default"), "{}")
+def default_project(dbt_project) -> DbtProject:
+    return dbt_project.with_vars("{}")
 
 
 @pytest.fixture(scope="session")

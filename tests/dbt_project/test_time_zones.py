@@ -67,9 +67,9 @@ def profile(folder: Path, zone: str) -> Path:
     return folder
 
 
-def build(folder: Path, zone: str) -> Path:
+def build(folder: Path, zone: str, parse: Path) -> Path:
     """Make a warehouse of two arrivals in two builds; runs in a process of its own, in the machine's zone."""
-    project = DbtProject(folder)
+    project = DbtProject(folder, parse=parse)
     warehouse = Warehouse(folder / "warehouse.duckdb", project)
     options = ("--profiles-dir", str(profile(folder / "profiles", zone)), "--exclude-resource-type", "test")
     for day, events in ((20, EVENTS | REJECTED), (21, LATE)):
@@ -95,13 +95,13 @@ def build(folder: Path, zone: str) -> Path:
 
 
 @pytest.fixture(scope="module")
-def warehouses(tmp_path_factory):
+def warehouses(tmp_path_factory, dbt_project):
     built = []
     for machine, connection in ZONES:
         # DuckDB reads the machine's zone once a process
         with patch.dict("os.environ", TZ=machine):
             pool = ProcessPoolExecutor(1, mp_context=get_context("spawn"))
-            built.append(pool.submit(build, tmp_path_factory.mktemp("zone"), connection))
+            built.append(pool.submit(build, tmp_path_factory.mktemp("zone"), connection, dbt_project.parse))
             pool.shutdown(wait=False)
     return [Warehouse(path.result(), None) for path in built]
 

@@ -9,6 +9,11 @@ import pytest
 
 from jobs.files import project_folder
 from jobs.warehouse.columns import JOB_TABLES
+from jobs.warehouse.connection import connect
+
+DBT = (
+    "import sys; from quick_dbt import make_dbt_quick; from dbt.cli.main import cli; make_dbt_quick(); sys.exit(cli())"
+)
 
 
 @pytest.fixture(scope="module")
@@ -18,14 +23,16 @@ def dbt(tmp_path_factory):
 
     def call(*arguments):
         command = [
-            sys.executable, "-c", "import sys; from dbt.cli.main import cli; sys.exit(cli())", *arguments,
+            sys.executable, "-c", DBT, *arguments,
             "--project-dir", project, "--profiles-dir", project,
             "--target-path", str(folder / "target"), "--log-path", str(folder / "logs"),
         ]  # fmt: skip
-        environment = {**os.environ, "NEXTMART_WAREHOUSE": str(folder / "warehouse.duckdb")}
+        paths = os.pathsep.join(filter(None, sys.path))
+        environment = {**os.environ, "PYTHONPATH": paths, "NEXTMART_WAREHOUSE": str(call.warehouse)}
         return subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
 
     call.target = folder / "target"
+    call.warehouse = folder / "warehouse.duckdb"
     return call
 
 
@@ -36,6 +43,9 @@ def test_the_sql_side_builds_on_an_empty_warehouse_and_passes_its_unit_tests(dbt
     kinds = {result["unique_id"].split(".")[0] for result in results}
     assert {"model", "test", "unit_test"} <= kinds
     assert not [result["unique_id"] for result in results if result["status"] in ("error", "fail", "skipped")]
+    with connect(dbt.warehouse, read_only=True) as connection:
+        for table in ("recommendations.visitor_recommendations", "ml.job_runs"):
+            assert connection.execute(f"select count(*) from {table}").fetchone() == (0,)
 
 
 def test_documentation_describes_every_column_that_exists_and_no_other(dbt):

@@ -98,7 +98,7 @@ class FakeOpenAI:
         if fault in ("400", "404", "500", "503"):
             return error(int(fault), f"the service says {fault}")
         if fault in ("time-out", "hang"):
-            self.closing.wait(1.0 if fault == "time-out" else 30.0)
+            self.closing.wait(0.6 if fault == "time-out" else 30.0)
             return error(500, "too late")
         if fault == "reset":
             connection = request.environ["werkzeug.socket"]

@@ -2,11 +2,17 @@
 # ruff: noqa: F401
 
 import catalogue
-import httpcore2  # loaded in advance, like the next one, which would be loaded only when first used
+import dateutil.relativedelta  # loaded in advance, like the next five, which would be loaded only when first used
+import httpcore2
+import numpy.ma
 import openai.resources.embeddings
+import pyarrow.compute
+import pyarrow.dataset
 
 import jobs.embedding.backfill
 import jobs.embedding.providers.openai
+from jobs.dbt_vars import default_vars
 from jobs.services.tokens import cl100k_base
 
 cl100k_base()
+default_vars()

@@ -1,13 +1,9 @@
 """Whole nights on a tiny shop: what a run writes, what the next one leaves alone, and what a failure may not break."""
 
 import itertools
-import subprocess
-import sys
 
 from embedding_service import WORDS, EmbeddingService
 from shop import Shop, visit
-
-from jobs.files import project_folder
 
 JOBS = ("embed", "train", "evaluate", "recommend", "publish")
 PUBLIC_TABLES = (
@@ -49,22 +45,6 @@ def test_an_empty_warehouse_publishes_empty_tables(tmp_path):
     for table in PUBLIC_TABLES:
         assert shop.read(f"select count(*) from recommendations.{table}") == [(0,)]
     assert shop.read("from recommendations_for('nobody')") == []
-
-
-def test_dbt_alone_builds_an_empty_warehouse_without_the_jobs(tmp_path):
-    project = str(project_folder("dbt_project"))
-    code = "import sys; from dbt.cli.main import cli; sys.exit(cli())"
-    command = [
-        sys.executable, "-c", code, "build", "--exclude", "tag:job", "--exclude-resource-type", "unit_test",
-        "--project-dir", project, "--profiles-dir", project,
-        "--target-path", str(tmp_path / "target"), "--log-path", str(tmp_path / "logs"),
-    ]  # fmt: skip
-    shop = Shop(tmp_path)
-    environment = shop.environment(NEXTMART_WAREHOUSE=str(shop.warehouse))
-    done = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True, check=False)
-    assert done.returncode == 0, done.stdout
-    assert shop.rows("select count(*) from recommendations.visitor_recommendations") == [(0,)]
-    assert shop.rows("select count(*) from ml.job_runs") == [(0,)]
 
 
 def test_a_night_with_nothing_new_does_nothing_over(shop):

@@ -1,15 +1,17 @@
-"""The packages that the commands' processes have imported already: see ``warm_commands``."""
+"""The packages that the commands' processes have imported already, and a build of dbt: see ``warm_commands``."""
 
 import gc
 from importlib import import_module
 
 from quick_dbt import make_dbt_quick
+from warm_builds import build_in_advance
 
 for name in (
-    "dbt.adapters.duckdb", "dbt.cli.main", "sentence_transformers", "torch", "warm_builds",
+    "dbt.adapters.duckdb", "dbt.cli.main", "pyarrow.dataset", "sentence_transformers", "torch",
     "jobs.cli", "jobs.nightly.evaluate", "jobs.nightly.recommend", "jobs.nightly.train",
 ):  # fmt: skip
     import_module(name)
 
 make_dbt_quick()
+build_in_advance()
 gc.freeze()  # what is here lives as long as each fork

@@ -10,18 +10,22 @@ import sys
 import traceback
 from urllib.request import urlopen
 
-import httpcore2  # loaded in advance, like the next three, which would be loaded only when first used
+import httpcore2  # loaded in advance, like the next five, which would be loaded only when first used
 import openai.resources.chat
-import openai.resources.fine_tuning
+import openai.resources.files
+import openai.resources.fine_tuning.jobs
 import pyarrow.dataset
+import pytz
 
 import jobs.language_models.openai_model
 import jobs.nightly.evaluate
 import jobs.nightly.recommend
 import jobs.nightly.train
 from jobs import cli
+from jobs.dbt_vars import default_vars
 from jobs.language_models import fine_tuning
 from jobs.services import retrying_client
+from jobs.services.tokens import cl100k_base
 
 COMMANDS = ("train", "evaluate", "recommend", "publish")
 
@@ -39,6 +43,8 @@ def night(folder: str) -> None:
 
 
 def main() -> None:
+    cl100k_base()  # read in advance, like the vars
+    default_vars()
     for line in sys.stdin:
         process = os.fork()
         if not process:
