@@ -53,7 +53,7 @@ def run_campaign(trial: Trial, history: list[Night], shrinks: int) -> bool:
     tally, difference, lived = live_through(trial, history, _say)
     _say(markdown(tally))
     if not difference:
-        _say(f"no difference in {len(history)} nights of seed {trial.seed}; kept: {trial.folder}")
+        _say(f"no difference in {tally.nights} nights of seed {trial.seed}; kept: {trial.folder}")
         return False
     _say(f"{difference.rule}\n{difference.evidence}\nlooking for a smaller history")
     shrunk = smallest(lived, shows(trial, difference.rule), shrinks, _say)

@@ -4,21 +4,24 @@ import os
 import re
 import shutil
 import time
+from collections import Counter
 from collections.abc import Iterator
 from contextlib import closing, contextmanager, nullcontext
+from dataclasses import replace
 from pathlib import Path
 
 import duckdb
 
-from benchmarks.chaos.catalogue import FAULTS
+from benchmarks.chaos.catalogue import FAULTS, LOSING_ANSWERS
 from benchmarks.chaos.commands import Ended
 from benchmarks.chaos.configuration import Configuration
-from benchmarks.chaos.damage import RESTORE, restore_if_damaged
+from benchmarks.chaos.damage import restore_if_damaged
 from benchmarks.chaos.difference import Difference
 from benchmarks.chaos.disturbance import DAY, Disturbance
 from benchmarks.chaos.history import Fault, Night
 from benchmarks.chaos.machine import Machine
 from benchmarks.chaos.money import Accounts
+from benchmarks.chaos.outcomes import outcomes
 from benchmarks.chaos.people import check_copies, check_forgotten
 from benchmarks.chaos.publication import WHOLE, check_alone, check_readers, check_with_warehouse, digest
 from benchmarks.chaos.refresh import check_full_refresh
@@ -59,7 +62,9 @@ class Campaign:
         self.to_forget: list[tuple[str, str]] = []
         self.happened: list[str] = []
         self.has_unpublished_change = False  # of a setting
-        self.was_restored = self.has_forgotten = False  # in the last night
+        self.has_forgotten = False  # in the last night
+        self.restored_copy: Path | None = None  # in the last night
+        self.sold_before_copy: dict[str, Counter[str]] = {}  # by the copy's file name
         self.cpu_seconds = 0.0  # of the last night's commands
 
     @property
@@ -84,6 +89,7 @@ class Campaign:
         self.happened, self.cpu_seconds = [], 0.0
         self._prepare(night)
         self.shop.deliver(night.number, night.names)
+        night = with_lasting_fault(night, self.shop)
         published_before = digest(self.published)
         polled = polling(self.published, WHOLE, PAUSE_OF_READERS) if published_before else nullcontext()
         with polled as seen:
@@ -97,8 +103,7 @@ class Campaign:
             if has_settled and FAULTS[name].must_fail and name != "wrong_folder":
                 self._require_failed(ended[-1], name)
         self.cpu_seconds = sum(command.cpu_seconds for command in ended)
-        was_killed = any(command.code < 0 for command in ended)
-        self.was_restored = "torn_write" in night.names and self._restore_if_damaged()
+        self.restored_copy = self._restore_if_damaged() if "torn_write" in night.names else None
         if self.published.exists():
             check_alone(self.published)
         self.check_warehouse(night, has_settled)
@@ -109,13 +114,9 @@ class Campaign:
         self.tally.settled += has_settled
         self.tally.texts_paid = self.service.sold.total()
         self.tally.texts_lost = self.accounts.lost.total()
-        outcome = "done" if has_settled else "killed, goes on the next night" if was_killed else _failed(ended)
-        if self.was_restored:
-            outcome = f"killed, the damaged file is restored with `{RESTORE}`"
-        for name in night.names:
-            self.tally.outcomes[name][f"refused there, then {outcome}" if name == "wrong_folder" else outcome] += 1
-        if not night.names:
-            self.tally.outcomes["nothing"][outcome] += 1
+        ends = outcomes(night.names, ended, has_settled=has_settled, was_restored=self.restored_copy is not None)
+        for name, outcome in ends.items():
+            self.tally.outcomes[name][outcome] += 1
 
     def refresh(self, night: Night) -> None:
         """Compare the warehouse with a full refresh of a copy."""
@@ -168,6 +169,7 @@ class Campaign:
             if self.disturbance.happened_at:
                 self.happened.append(self.disturbance.happened_at)
             self._judge(night, done, before)
+            self._note_copies()
             ended.append(done)
             if done.code == 0 and arguments[0] == "forget":
                 self.to_forget.remove(arguments[1:3])
@@ -245,11 +247,16 @@ class Campaign:
             if ended.arguments[0] == "run" and not has_published and digest(self.published) != published_before:
                 raise Difference("a failed run leaves the published file as it was", ended)
 
-    def _restore_if_damaged(self) -> bool:
-        damage = restore_if_damaged(self.folder / "warehouse.duckdb", self.disturbance)
-        if damage:
-            self.happened.append(f"the warehouse is damaged: {damage}")
-        return damage is not None
+    def _restore_if_damaged(self) -> Path | None:
+        restored = restore_if_damaged(self.folder / "warehouse.duckdb", self.disturbance)
+        if not restored:
+            return None
+        self.happened.append(f"the warehouse is damaged: {restored.damage}")
+        return restored.copy
+
+    def _note_copies(self) -> None:
+        names = [path.name for path in (self.folder / "backups").glob("*.duckdb")]
+        self.sold_before_copy = {name: self.sold_before_copy.get(name, Counter(self.service.sold)) for name in names}
 
     def _require_failed(self, ended: Ended, name: str) -> None:
         if ended.code == 0:
@@ -268,12 +275,14 @@ class Campaign:
 
     def check_warehouse(self, night: Night, has_settled: bool) -> None:
         """Check what was paid and who was forgotten, and after a night that ended well all tables."""
-        was_disturbed = any(FAULTS[name].group == "process" for name in night.names)
-        most_lost = self.configuration.most_in_flight if was_disturbed else 0
-        if self.was_restored:
-            most_lost = self.service.sold.total()  # the copy lacks what was paid since it was taken
+        sold = self.service.sold
+        if self.restored_copy:  # it lacks what was paid since it was taken, texts in flight included
+            most_lost, sold_since_copy = 0, sold - self.sold_before_copy[self.restored_copy.name]
+        else:
+            most_lost = self.configuration.most_in_flight if night.names & LOSING_ANSWERS else 0
+            sold_since_copy = Counter[str]()
         with self._open_warehouse() as warehouse:
-            self.accounts.check(warehouse, self.service.sold, most_lost)
+            self.accounts.check(warehouse, sold, most_lost, sold_since_copy)
             if self.shop.forgotten and not self.to_forget:
                 check_forgotten(warehouse, [self.folder / ".nextmart", self.published], self.shop.forgotten)
                 if self.has_forgotten:
@@ -284,5 +293,8 @@ class Campaign:
                 check_with_warehouse(warehouse, values["vars.recommendations_per_visitor"])
 
 
-def _failed(ended: list[Ended]) -> str:
-    return f"`{ended[-1].arguments[0]}` fails and says why"
+def with_lasting_fault(night: Night, shop: Shop) -> Night:
+    """Return a night with the fault of a night before that lasts: a cut list is refused until another list comes."""
+    if not shop.has_cut_list or "items_cut" in night.names:
+        return night
+    return replace(night, faults=(*night.faults, Fault("items_cut", 0, 0)))

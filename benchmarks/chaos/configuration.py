@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from benchmarks.chaos.placements import HOME, MAIL
 from benchmarks.chaos.service import MODEL
 
 FIXED = """
@@ -27,6 +28,7 @@ FIXED_VARS = """
 late_error_percent = 100
 late_sessions_error_percent = 100
 max_rejected_share = 0.9
+together_min_sessions = 2
 """
 
 CHOICES: dict[str, tuple[Any, ...]] = {
@@ -39,6 +41,7 @@ CHOICES: dict[str, tuple[Any, ...]] = {
     "vars.recommendations_per_visitor": (20, 7, 12),
     "vars.similar_items_per_item": (20, 5),
     "vars.sequence_scope": ("session", "visitor"),
+    "placements.home.k": (6, 3),
 }
 """The settings that change, each with its values, the first one first. A name with ``vars.`` is a dbt var."""
 
@@ -58,12 +61,20 @@ class Configuration:
 
     def write(self, folder: Path) -> None:
         """Write ``nextmart.toml``."""
-        settings = [f"{name} = {json.dumps(value)}" for name, value in self.values.items() if "." not in name]
-        dbt_vars = [f"{name[5:]} = {json.dumps(value)}" for name, value in self.values.items() if "." in name]
-        text = "\n".join([*settings, FIXED, "[vars]", *dbt_vars, FIXED_VARS, MODEL])
-        (folder / "nextmart.toml").write_text(text)
+        parts = [*self._lines(""), FIXED, MAIL, HOME, *self._lines("placements.home.")]
+        parts += ["[vars]", *self._lines("vars."), FIXED_VARS, MODEL]
+        (folder / "nextmart.toml").write_text("\n".join(parts))
+
+    def _lines(self, table: str) -> list[str]:
+        in_table = {name.rpartition(".")[2]: value for name, value in self.values.items() if _table(name) == table}
+        return [f"{name} = {json.dumps(value)}" for name, value in in_table.items()]
 
     @property
     def most_in_flight(self) -> int:
         """The most texts whose answers are under way at the same time."""
         return IN_FLIGHT * int(self.values["embedding_batch_size"])
+
+
+def _table(name: str) -> str:
+    table, point, _ = name.rpartition(".")
+    return table + point

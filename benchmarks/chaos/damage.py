@@ -1,5 +1,7 @@
 """A warehouse that a torn write has damaged: nextmart must name the command that helps, and the command must help."""
 
+import json
+from dataclasses import dataclass
 from pathlib import Path
 
 from benchmarks.chaos.difference import Difference
@@ -9,8 +11,16 @@ from jobs.warehouse.backups import files_set_aside, why_unreadable
 RESTORE = "nextmart restore"
 
 
-def restore_if_damaged(warehouse: Path, disturbance: Disturbance) -> str | None:
-    """Put the newest copy in the place of a damaged warehouse, as a person does; return the damage, None if none.
+@dataclass(frozen=True)
+class Restored:
+    """What was wrong with a warehouse, and the copy that took its place."""
+
+    damage: str
+    copy: Path
+
+
+def restore_if_damaged(warehouse: Path, disturbance: Disturbance) -> Restored | None:
+    """Put the newest copy in the place of a damaged warehouse, as a person does; return None if nothing is damaged.
 
     DuckDB writes some blocks of the file in place, so half of such a write leaves a block with a wrong checksum.
 
@@ -24,10 +34,10 @@ def restore_if_damaged(warehouse: Path, disturbance: Disturbance) -> str | None:
     told = disturbance.run(("backup",), None)
     if told.code != 1 or RESTORE not in told.said:
         raise Difference("who has a damaged warehouse is told what to type", told)
-    restored = disturbance.run(("restore",), None)
+    restored = disturbance.run(("restore", "--json"), None)
     damage_left = why_unreadable(warehouse, warehouse.stem)
     if restored.code or damage_left:
         raise Difference("a damaged warehouse can be restored", f"{damage}\n{restored}\n{damage_left}")
     for path in files_set_aside(warehouse):
         path.unlink()
-    return damage
+    return Restored(damage, Path(json.loads(restored.stdout)["restored"]))

@@ -20,7 +20,9 @@ class Accounts:
         self.lost: Counter[str] = Counter()
         self.hashes: dict[str, str] = {}
 
-    def check(self, warehouse: duckdb.DuckDBPyConnection, sold: Counter[str], most_lost: int) -> None:
+    def check(
+        self, warehouse: duckdb.DuckDBPyConnection, sold: Counter[str], most_lost: int, sold_since_copy: Counter[str]
+    ) -> None:
         """Compare what was sold with the vectors that the warehouse holds.
 
         Parameters
@@ -29,6 +31,9 @@ class Accounts:
             How often the service has sold a right vector of each text, since the campaign began.
         most_lost : int
             The most texts whose vectors this night may have lost: those in flight when a process was killed.
+        sold_since_copy : Counter of text
+            What was sold after the copy was taken that this night restored, because the copy lacks it; empty where the
+            night restored none.
 
         Raises
         ------
@@ -50,7 +55,7 @@ class Accounts:
             excess = count - has_vector - self.lost[text]
             if excess > 0:
                 self.lost[text] += excess
-                newly_lost += excess
+                newly_lost += max(0, excess - sold_since_copy[text])
         if newly_lost > most_lost:
             texts = {text: count for text, count in sold.items() if count > 1 or self.hashes.get(text) not in kept}
             raise Difference(

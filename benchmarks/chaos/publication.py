@@ -6,6 +6,7 @@ from pathlib import Path
 import duckdb
 
 from benchmarks.chaos.difference import Difference
+from benchmarks.chaos.placements import check_placements
 from tests.end_to_end.invariants import broken_invariants
 from tests.polling_reader import Polled
 
@@ -74,6 +75,7 @@ def check_with_warehouse(warehouse: duckdb.DuckDBPyConnection, k: int) -> None:
         # where the popular items are the live model's, `source` does not tell them from those that fill up a list
         if live != [("popularity",)] or name not in ORDER_WITHIN_SOURCES:
             raise Difference(f"published: {name}", rows[:3])
+    check_placements(warehouse)
 
 
 def check_readers(polled: Polled) -> None:

@@ -5,13 +5,14 @@ from pathlib import Path
 from benchmarks.chaos.catalogue import FAULTS
 from benchmarks.chaos.difference import Difference
 from benchmarks.chaos.history import Night
+from benchmarks.chaos.outcomes import CALM
 from benchmarks.chaos.tally import Tally
 
 
 def markdown(tally: Tally) -> str:
     """Return the table of faults tried and how their nights ended, with the sums below it."""
     lines = ["", "| fault | what happens | nights | how they ended |", "|---|---|---|---|"]
-    for name in ("nothing", *FAULTS):
+    for name in (CALM, *FAULTS):
         if outcomes := tally.outcomes.get(name):
             ends = ", ".join(f"{outcome}: {count}" for outcome, count in outcomes.most_common())
             happens = FAULTS[name].happens if name in FAULTS else "a calm night"

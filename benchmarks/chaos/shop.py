@@ -46,6 +46,8 @@ class Shop:
         The events that were delivered in a readable file, without those of people who are forgotten.
     catalogue : dict of item_id -> row
         The last delivered row of each item; items that the last list lacks stay here, and are not ``listed``.
+    has_cut_list : bool
+        Whether the newest list of the catalogue is one that nextmart refuses, because it lacks nearly all items.
     """
 
     folder: Path
@@ -54,6 +56,7 @@ class Shop:
     events: dict[str, Row] = field(default_factory=dict)
     catalogue: dict[str, Row] = field(default_factory=dict)
     listed: set[str] = field(default_factory=set)
+    has_cut_list: bool = False
     forgotten: set[str] = field(default_factory=set)
     held: list[tuple[int, str, list[Row]]] = field(default_factory=list)
     written_at: dict[Path, int] = field(default_factory=dict)
@@ -95,10 +98,10 @@ class Shop:
         for item in range(self.size.items + int(self.size.new_items * (day + 1))):
             random = Random(f"{self.seed}/item/{item}")
             title = f"{random.choice(MATERIALS)} {random.choice(THINGS)} number {item}"
-            first_change, period = random.randrange(10, 200), random.randrange(20, 60)
+            first_change, period = random.randrange(1, 30), random.randrange(20, 60)
             rows.append({
                 "item_id": f"item-{item:03}",
-                "title": title + (f", edition {1 + (day - first_change) // 100}" if day >= first_change else ""),
+                "title": title + (f", edition {1 + (day - first_change) // 20}" if day >= first_change else ""),
                 "category": random.choice(("home", "kitchen", "garden")),
                 "available": "no" if (day + item) % period == 0 else "yes",
             })  # fmt: skip
@@ -151,10 +154,12 @@ class Shop:
             if any(self.catalogue[item]["available"] == "yes" for item in self.listed):
                 # not in the ledger: nextmart refuses a list that withdraws so much, and the next one is whole again
                 self._write("items", name, rows)
+                self.has_cut_list = True
                 return
         if "items_all_withdrawn" in faults:
             rows = [{**row, "available": "no"} for row in rows]
         self._write("items", name, rows * (2 if "items_doubled" in faults else 1))
+        self.has_cut_list = False
         self.catalogue |= {str(row["item_id"]): row for row in rows}
         self.listed = {str(row["item_id"]) for row in rows}
 

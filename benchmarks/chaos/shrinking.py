@@ -30,22 +30,28 @@ class Trial:
 
 
 def live_through(trial: Trial, history: list[Night], say: Say) -> tuple[Tally, Difference | None, list[Night]]:
-    """Live through a history; return what happened, the first difference if any, and the nights up to it."""
+    """Live through a history; return what happened, the first difference if any, and the nights up to it.
+
+    A calm night follows the history, and its tables are compared with a full refresh: a night that was killed, or that
+    published nothing for another reason, has none to compare.
+    """
     campaign = Campaign(trial.folder, trial.machine, trial.seed, trial.size, trial.refresh_every)
+    last = Night(history[-1].number + 1)
+    nights = [*history, last]
     try:
-        for place, night in enumerate(history):
+        for place, night in enumerate(nights):
             try:
                 campaign.live(night)
-                if night == history[-1]:
+                if night == last:
                     campaign.refresh(night)
             except Difference as difference:
-                return campaign.tally, difference, history[: place + 1]
+                return campaign.tally, difference, nights[: place + 1]
             finally:
                 happened = f" [{'; '.join(campaign.happened)}]" if campaign.happened else ""
                 say(f"{night}{happened}, {campaign.cpu_seconds:.1f} s of processor time")
     finally:
         campaign.close()
-    return campaign.tally, None, history
+    return campaign.tally, None, nights
 
 
 def shows(trial: Trial, rule: str) -> Callable[[list[Night]], list[Night] | None]:

@@ -1,8 +1,8 @@
 """Lives through one night inside the server of commands, so that its forks have at hand what each night makes anew.
 
-dbt compiles Python code for each class of its manifest, and Jinja templates for each macro and model; the package of
-the embedding provider takes a second to import. A fork has all of it. Each command still reads, parses and writes its
-own files. The jobs stay out, because polars, with which they read tables, has threads that a fork lacks.
+dbt compiles Python code for each class of its manifest, and Jinja templates for each macro and model. A fork has all of
+it. Each command still reads, parses and writes its own files. The jobs stay out, because polars, with which they read
+tables, has threads that a fork lacks.
 """
 
 import gc
@@ -19,7 +19,6 @@ from benchmarks.chaos.configuration import Configuration
 from benchmarks.chaos.service import Service
 from benchmarks.chaos.shop import Shop
 from jobs import cli
-from jobs.embedding.providers import openai  # noqa: F401 - imported in advance
 from jobs.settings import load_settings
 
 

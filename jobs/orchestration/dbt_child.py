@@ -1,11 +1,14 @@
 """The process in which `nextmart run` lets dbt build. It ends when the process that started it has ended."""
 
+import logging
 import os
 import signal
 import sys
 import threading
+from contextlib import suppress
 from typing import Final
 
+from jobs.os_errors import os_error_text
 from jobs.progress import say
 
 STDIN: Final = 0
@@ -18,9 +21,25 @@ def main() -> None:
     """
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     threading.Thread(target=_end_with_parent, daemon=True).start()
+    _tell_once_that_log_lacks_lines()
     from dbt.cli.main import cli  # imported here: the parent is watched meanwhile, too
 
     sys.exit(cli())
+
+
+def _tell_once_that_log_lacks_lines() -> None:
+    """Let a log that can't be written, as on a full disk, cost one warning, and not a traceback for each line."""
+    told: set[str] = set()
+
+    def handle_error(handler: logging.Handler, record: logging.LogRecord) -> None:  # noqa: ARG001 - logging has both
+        error = sys.exc_info()[1]
+        text = os_error_text(error) if isinstance(error, OSError) else f"{type(error).__name__}: {error}"
+        if text not in told:
+            told.add(text)
+            with suppress(OSError):  # the command that started this process has ended, and reads no warning
+                say(f"WARN: the log of dbt lacks lines: {text}")
+
+    logging.Handler.handleError = handle_error  # type: ignore[assignment, method-assign]
 
 
 def _end_with_parent() -> None:

@@ -93,6 +93,8 @@ def fill_lists(
         Whether the list depends on popularity: the model had too few items.
     """
     lists = PartialLists.empty(len(rows), rules.k)
+    if not len(rules.allowed):  # an empty catalogue, without the items that arrays of candidates are padded with
+        return lists, np.full(len(rows), rules.has_fallback, np.bool_)
     filler = _Filler(rules, ranking, rows, exclusions, popularity, lists)
     for rank, item in sorted(rules.pins.items()):
         filler.place_pin(rank, item)

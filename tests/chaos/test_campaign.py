@@ -11,9 +11,10 @@ from benchmarks.chaos.difference import Difference
 from benchmarks.chaos.disturbance import Disturbance
 from benchmarks.chaos.history import Fault, Night
 from benchmarks.chaos.machine import Machine
+from benchmarks.chaos.placements import check_placements
 from benchmarks.chaos.publication import check_alone
 from benchmarks.chaos.shop import Size
-from jobs.warehouse.backups import files_set_aside
+from jobs.warehouse.backups import files_set_aside, list_backups
 
 SPOILT_WAREHOUSES = {
     "raw.events holds each delivered event once": "insert into raw.events from raw.events limit 1",
@@ -35,6 +36,20 @@ SPOILT_PUBLICATIONS = {
     "published: an item comes once": "update visitor_recommendations set item_id = 'item-001'",
     "published: scores are finite": "update visitor_recommendations set score = 'nan'",
     "the published tables belong together": "update publication set model_version = 'another'",
+}
+
+SPOILT_PLACEMENTS = {
+    "a list has its length and dense ranks": "delete from placement_recommendations where rank = 1",
+    "each visitor with a sequence has a list of home": "delete from placement_recommendations; "
+    "delete from placement_lists",
+    "an item comes once": "update placement_recommendations set item_id = 'item-001'",
+    "nothing of the own sequence": "update placement_recommendations as lists set item_id = latest.items[1] "
+    "from warehouse.sessions.latest_sequences as latest where latest.visitor_id = lists.visitor_id and rank = 1",
+    "nothing unavailable or unknown": "update placement_recommendations set item_id = 'item-unknown' where rank = 1",
+    "home has nothing of the excluded category": "update placement_recommendations as lists "
+    "set item_id = (select min(item_id) from items where category = 'garden' and not exists ("
+    "from warehouse.sessions.sequences as own where own.visitor_id = lists.visitor_id "
+    "and list_contains(own.items, items.item_id))) where placement = 'home' and rank = 1",
 }
 
 
@@ -91,8 +106,11 @@ def test_a_damaged_warehouse_is_restored_by_the_command_that_nextmart_names(live
     with warehouse.open("r+b") as file:
         file.seek(3 * 4096)  # the first block, behind the file's headers
         file.write(bytes(100_000))
-    damage = restore_if_damaged(warehouse, lived.disturbance)
-    assert "checksum" in damage
+    copies = list_backups(lived.folder / "backups", warehouse)
+    restored = restore_if_damaged(warehouse, lived.disturbance)
+    assert "checksum" in restored.damage
+    assert restored.copy.name == copies[0].path.name
+    assert restored.copy.name in lived.sold_before_copy
     assert restore_if_damaged(warehouse, lived.disturbance) is None
     assert not files_set_aside(warehouse)
     lived.check_warehouse(Night(3), has_settled=True)
@@ -115,3 +133,16 @@ def test_a_spoilt_publication_is_seen(lived, tmp_path, rule, statement):
     with pytest.raises(Difference) as found:
         check_alone(copy)
     assert found.value.rule == rule
+
+
+@pytest.mark.parametrize(("rule", "statement"), SPOILT_PLACEMENTS.items(), ids=SPOILT_PLACEMENTS)
+def test_a_spoilt_placement_is_seen(lived, tmp_path, rule, statement):
+    copy = tmp_path / "published.duckdb"
+    shutil.copyfile(lived.published, copy)
+    with duckdb.connect(str(lived.folder / "warehouse.duckdb"), read_only=True) as warehouse:
+        warehouse.execute(f"attach '{copy}' as published; use published.recommendations")
+        warehouse.execute(statement)
+        warehouse.execute("use warehouse")
+        with pytest.raises(Difference) as found:
+            check_placements(warehouse)
+    assert found.value.rule == f"placements: {rule}"

@@ -1,11 +1,17 @@
 """Histories are drawn from a seed, survive as JSON, and shrink to what shows a difference."""
 
+from itertools import pairwise
+
 import pytest
 
+from benchmarks.chaos import shrinking
+from benchmarks.chaos.campaign import with_lasting_fault
 from benchmarks.chaos.catalogue import FAULTS
+from benchmarks.chaos.difference import Difference
 from benchmarks.chaos.history import Fault, Night, draw_history, history_as_json, history_from_json
 from benchmarks.chaos.shop import Shop, Size
 from benchmarks.chaos.shrinking import smallest
+from benchmarks.chaos.tally import Tally
 
 
 def test_a_seed_gives_the_same_history_also_a_longer_one(tmp_path):
@@ -45,6 +51,32 @@ def test_shrinking_keeps_what_is_needed_and_nothing_else(needed):
     assert {name for night in shrunk for name in night.names} == needed
 
 
+def test_a_calm_night_follows_a_history_and_its_tables_are_compared_with_a_full_refresh(tmp_path, monkeypatch):
+    called = []
+
+    class Campaign:
+        def __init__(self, *_: object) -> None:
+            self.tally, self.happened, self.cpu_seconds = Tally(), [], 0.0
+
+        def live(self, night: Night) -> None:
+            called.append(("live", night))
+
+        def refresh(self, night: Night) -> None:
+            called.append(("refresh", night))
+            raise Difference("lists: as a full refresh makes it")
+
+        def close(self) -> None:
+            called.append(("close",))
+
+    monkeypatch.setattr(shrinking, "Campaign", Campaign)
+    history = [Night(0), Night(7, (fault("killed_at_write"),))]
+    trial = shrinking.Trial(tmp_path, machine=None, seed=0, size=Size(), refresh_every=10)
+    _, difference, lived = shrinking.live_through(trial, history, say=lambda _: None)
+    assert lived == [*history, Night(8)]
+    assert called == [*(("live", night) for night in lived), ("refresh", Night(8)), ("close",)]
+    assert difference.rule == "lists: as a full refresh makes it"
+
+
 def test_shrinking_stops_at_its_limit():
     tried = []
     history = draw_history(0, 40, FAULTS)
@@ -63,3 +95,19 @@ def test_days_do_not_depend_on_the_nights_before(tmp_path):
     }
     assert whole.catalogue.keys() == dropped.catalogue.keys()
     assert whole.events_of(1) != Shop(tmp_path / "other", 4, Size()).events_of(1)
+
+
+def test_a_cut_list_lasts_until_another_list_comes(tmp_path):
+    shop = Shop(tmp_path, 3, Size())
+    lasting = []
+    for number, faults in enumerate([(), ("items_cut",), ("items_missing",), ("items_empty",), (), ("items_missing",)]):
+        night = Night(number, tuple(map(fault, faults)))
+        shop.deliver(number, night.names)
+        lasting.append(with_lasting_fault(night, shop).names - night.names)
+    assert lasting == [set(), set(), {"items_cut"}, {"items_cut"}, set(), set()]
+
+
+def test_each_week_has_texts_to_pay_for(tmp_path):
+    shop = Shop(tmp_path, 3, Size())
+    titles = [{row["title"] for row in shop.list_of(day)} for day in range(0, 70, 7)]
+    assert all(len(after - before) >= 5 for before, after in pairwise(titles))

@@ -31,6 +31,19 @@ sys.modules["dbt.cli.main"] = dbt
 from jobs.orchestration.dbt_child import main
 main()
 """
+BUILD_WITH_FULL_LOG = """
+import logging, sys, types
+dbt = types.ModuleType("dbt.cli.main")
+def cli():
+    log = logging.Logger("dbt")
+    log.addHandler(logging.FileHandler("/dev/full"))
+    log.info("a line")
+    log.info("another line")
+dbt.cli = cli
+sys.modules["dbt.cli.main"] = dbt
+from jobs.orchestration.dbt_child import main
+main()
+"""
 RUN = f"""
 from jobs.orchestration import dbt_build
 from jobs.settings import load_settings
@@ -91,6 +104,15 @@ def test_a_build_that_another_process_killed_is_told_with_the_signal_and_what_to
     threading.Thread(target=lambda: os.kill(build_pid(folder), signal.SIGKILL)).start()
     with pytest.raises(NextmartError, match=r"(?s)killed \(SIGKILL\).*memory.*No table was built.*nextmart run"):
         dbt_build.dbt_build(load_settings())
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="there is no disk here that is always full")
+def test_a_log_that_cant_be_written_is_told_once_and_fails_no_build(folder, monkeypatch, capfd):
+    monkeypatch.setattr(dbt_build, "BUILD_CODE", BUILD_WITH_FULL_LOG)
+    dbt_build.dbt_build(load_settings())
+    said = capfd.readouterr().err
+    assert said.count("WARN: the log of dbt lacks lines: no space is left on that disk") == 1
+    assert "Traceback" not in said
 
 
 @pytest.mark.parametrize("is_stopped", [False, True])

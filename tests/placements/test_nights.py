@@ -135,3 +135,17 @@ def test_without_a_model_lists_hold_popular_items(tmp_path, monkeypatch):
     shop.run("place", setting(home={"k": 3}))
     assert shop.rows("select distinct source from ml.placement_recommendations") == [("popularity",)]
     assert shop.rows("select distinct model_version from ml.placement_lists") == [("no-model",)]
+
+
+def test_a_catalogue_that_is_lost_empties_the_lists_until_it_is_back(shop):
+    """The night goes on to the comparison with what is live, which says what is missing and what to type."""
+    placements = setting(home=HOME, mail=MAIL, own=HOME | {"model": "llmseqsim"}, short=HOME | {"fallback": "none"})
+    shop.run("place", placements)
+    whole = shop.rows(ROWS)
+    shop.connection.execute("create temp table kept as from catalog.items; delete from catalog.items")
+    shop.run("place", placements)
+    assert shop.rows(ROWS) == []
+    assert shop.rows("select distinct length from ml.placement_lists") == [(0,)]
+    shop.connection.execute("insert into catalog.items from kept")
+    shop.run("place", placements)
+    assert shop.rows(ROWS) == whole

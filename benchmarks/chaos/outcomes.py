@@ -1,0 +1,47 @@
+"""How a night ended, in the words of the report's table: said for each of the night's faults."""
+
+import re
+from collections.abc import Sequence
+
+from benchmarks.chaos.catalogue import FAULTS
+from benchmarks.chaos.commands import Ended
+from benchmarks.chaos.damage import RESTORE
+
+CALM = "nothing"
+
+
+def outcomes(names: set[str], ended: Sequence[Ended], *, has_settled: bool, was_restored: bool) -> dict[str, str]:
+    """Return by the name of each fault how its night ended; a calm night is called "nothing".
+
+    Of two faults of a night, one may be the cause of an end for which the other is not: the other one's words name it.
+
+    Parameters
+    ----------
+    ended : sequence of Ended
+        The night's commands.
+    has_settled : bool
+        Whether the night ended with a publication.
+    was_restored : bool
+        Whether a copy took the place of a damaged warehouse.
+    """
+    last = ended[-1]
+    if has_settled:
+        outcome, causes = "done", names
+    elif was_restored:
+        outcome, causes = f"killed, the damaged file is restored with `{RESTORE}`", _of_processes(names)
+    elif any(command.code < 0 for command in ended):
+        outcome, causes = "killed, goes on the next night", _of_processes(names)
+    else:
+        command = last.arguments[0]
+        outcome = f"`{command}` fails and says why"
+        causes = {name for name in names if (words := FAULTS[name].fails.get(command)) and re.search(words, last.said)}
+    said = {}
+    for name in sorted(names):
+        said[name] = f"refused there, then {outcome}" if name == "wrong_folder" else outcome
+        if causes and name not in causes:
+            said[name] = f"with {' and '.join(sorted(causes))}: {said[name]}"
+    return said or {CALM: outcome}
+
+
+def _of_processes(names: set[str]) -> set[str]:
+    return {name for name in names if FAULTS[name].group == "process"}
