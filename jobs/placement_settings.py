@@ -14,6 +14,9 @@ from jobs.families import Family
 MAX_K = 1000
 """The most items of a placement's list."""
 
+DEFAULT_PLACEMENT = "default"
+"""What the list of ``recommendations.visitor_recommendations`` is called where placements have names."""
+
 PLACEMENT_NAME = re.compile(r"[A-Za-z_][\w-]{0,62}", re.ASCII)
 
 Sql = Annotated[str, Field(min_length=1, pattern=r"\S")]
@@ -95,9 +98,13 @@ def require_placement_names(placements: dict[str, PlacementSettings]) -> dict[st
     Raises
     ------
     ValueError
-        If a name has other signs than letters, digits, ``_`` and ``-``.
+        If a name has other signs than letters, digits, ``_`` and ``-``, or is ``default``.
     """
     for name in placements:
+        if name == DEFAULT_PLACEMENT:
+            raise ValueError(
+                f"'{name}' is what the list of visitor_recommendations is called beside placements; choose another name"
+            )
         if not PLACEMENT_NAME.fullmatch(name):
             raise ValueError(f"'{name}' is no name of a placement: letters, digits, _ and - make one, such as home")
     return placements

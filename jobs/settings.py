@@ -23,6 +23,7 @@ from pydantic_settings import (
     TomlConfigSettingsSource,
 )
 
+from jobs.arm_settings import ArmSettings
 from jobs.attachments import AttachedDatabase
 from jobs.dbt_vars import Vars, all_vars, complete_vars, default_vars
 from jobs.errors import UsageError, nearest
@@ -132,6 +133,9 @@ class Settings(BaseSettings):
     live, and models that these were compared with, always keep theirs."""
     unreadable_rows_kept: int = Field(100_000, ge=0)
     """The number of newest rows that `raw.unreadable_rows` keeps."""
+    published_lists_days: int = Field(90, ge=1)
+    """The number of days for which `ml.published_lists` keeps lists that are no longer live. Only days count on which
+    something was published."""
     checkpoints_kept: int = Field(10, ge=0)
     """The number of newest checkpoints of killed trainings that are kept in the work folder."""
     log_megabytes: float = Field(20, ge=1, le=10_000)
@@ -203,6 +207,10 @@ class Settings(BaseSettings):
     runs_kept: int = Field(3, ge=1, le=1_000_000)
     """The number of newest runs of the recommend job whose rows `ml.recommendations` keeps for comparison."""
 
+    arms: ArmSettings | None = None
+    """An experiment: a share of visitors gets other lists, in all placements, so that one can tell what the model is
+    worth: the table `[arms]` (below). Unset: everybody gets the model's lists."""
+
     # --- Placements ---
     placements: dict[str, PlacementSettings] = {}
     """Named lists with rules, beside `recommendations.visitor_recommendations`: each placement is a table
@@ -252,6 +260,15 @@ class Settings(BaseSettings):
     @classmethod
     def _check_placement_names(cls, placements: dict[str, PlacementSettings]) -> dict[str, PlacementSettings]:
         return require_placement_names(placements)
+
+    @model_validator(mode="after")
+    def _require_trained_control(self) -> "Settings":
+        if self.arms and self.arms.control_model not in ("popularity", *self.models):
+            raise ValueError(
+                f"[arms] control_model = '{self.arms.control_model}': the setting models lacks this family, so that no "
+                "night trains it; add it there"
+            )
+        return self
 
     @model_validator(mode="after")
     def _require_two_usable_files(self) -> "Settings":
@@ -385,6 +402,8 @@ def _describe_error(problem: Mapping[str, Any], overrides: Collection[str]) -> s
     of_price = location[0] == "prompt_prices" and len(location) == 3
     if problem["type"] == "extra_forbidden" and of_price:
         return f"{place}unknown setting '{name}': {nearest(str(location[2]), PromptPrice.model_fields)}"
+    if problem["type"] == "extra_forbidden" and location[0] == "arms":
+        return f"{place}unknown setting '{name}': {nearest(str(location[1]), ArmSettings.model_fields)}"
     says_what_is_allowed = problem["type"] == "value_error"
     words = allowed_values(*((PromptPrice, location[2:]) if of_price else (Settings, location)), with_null=False)
     allowed = "" if says_what_is_allowed else f"; allowed: {words}"

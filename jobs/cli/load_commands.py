@@ -34,11 +34,13 @@ def load_command(
     events: load_options.Events = None,
     items: load_options.Items = None,
     visitors: load_options.Visitors = None,
+    impressions: load_options.Impressions = None,
     map_: load_options.Maps = None,
     preset: load_options.PresetName = None,
     where_events: load_options.WhereEvents = None,
     where_items: load_options.WhereItems = None,
     where_visitors: load_options.WhereVisitors = None,
+    where_impressions: load_options.WhereImpressions = None,
     attributes: load_options.KeptAttributes = None,
     format_: load_options.Format = None,
     encoding: load_options.Encoding = None,
@@ -63,6 +65,7 @@ def load_command(
         "--where-events": where_events,
         "--where-items": where_items,
         "--where-visitors": where_visitors,
+        "--where-impressions": where_impressions,
         "--attributes": attributes,
         "--format": format_,
         "--encoding": encoding,
@@ -72,7 +75,12 @@ def load_command(
         "--time-format": time_format,
         "--complete": complete,
     }
-    files = {"items": items or [], "events": events or [], "visitors": visitors or []}
+    files = {
+        "items": items or [],
+        "events": events or [],
+        "visitors": visitors or [],
+        "impressions": impressions or [],
+    }
     sources = load_options.chosen_sources(settings, feeds or [], files, file_options, allow_sql_io)
     databases = source_databases(settings.attach, [source.path for source in sources])
     rules = LoadRules(settings.merged_vars(), 1.0 if allow_mass_withdrawal else settings.max_withdrawn_share)

@@ -26,6 +26,7 @@ from jobs.orchestration.settings_check import require_sound_settings
 from jobs.orchestration.torchrun import require_single_process
 from jobs.progress import say, stage_line
 from jobs.publish_targets import PublishTarget, targets_by_setting
+from jobs.publishing.publication_record import record_if_unrecorded
 from jobs.publishing.publish import publish
 from jobs.publishing.targets.copying import copy_to_targets, require_complete
 from jobs.settings import Settings, load_settings
@@ -56,6 +57,7 @@ def run_command(
     with warehouse_lock(settings.warehouse, settings.wait_seconds):
         # opening the warehouse raises an error, before dbt starts, if a program has it open, or attaching fails
         with open_warehouse(settings, settings.attach, create=create) as connection:
+            record_if_unrecorded(connection, settings.published)  # before the build reads what was live
             if not full_refresh:
                 require_present_columns(connection)
                 for reason in full_refresh_reasons(connection):

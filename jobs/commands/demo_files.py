@@ -24,6 +24,7 @@ HAS_LOADED_ROWS: Final = """
         select loaded_at from raw.events
         union all select loaded_at from raw.items
         union all select loaded_at from raw.visitors
+        union all select loaded_at from raw.impressions
     )
 """
 

@@ -98,8 +98,11 @@ OUT_OF_REACH = """
 """
 
 TABLES_OF_ATTRIBUTES = ("raw.visitors", "staging.stg_visitors", "catalog.visitor_history")
-"""Tables with attributes of visitors that the user's tools deliver. Rows of other people who share
-a device with the forgotten user stay in these tables, because no build would make the rows again."""
+"""Tables with attributes of visitors that the user's tools deliver."""
+
+TABLES_OF_DEVICES = (*TABLES_OF_ATTRIBUTES, "raw.impressions")
+"""Tables with what the user's tools deliver of visitors: attributes, and what they were shown. Rows of other people who
+share a device with the forgotten user stay in these tables, because no build would make the rows again."""
 
 CREATE_CONFLICTING_ROWS = """
     -- Rejected rows of an event whose kept row is deleted. Of all rows of one event, the first to arrive is kept
@@ -194,10 +197,10 @@ REDUCE_SETTLED_COUNT = """
 """
 
 DELETE_UNREADABLE_ROWS = """
-    -- Deletes rows of files of events and visitors that could not be read, if an id of the person stands in them as a
+    -- Deletes rows of files that could not be read, but of files of items, if an id of the person stands in them as a
     -- word
     delete from raw.unreadable_rows
-    where table_name in ('events', 'visitors') and exists (
+    where table_name in ('events', 'visitors', 'impressions') and exists (
         select 1 from (select trim($id) as id union select visitor_id from devices) as person
         where regexp_matches(raw_row, '(^|[^0-9A-Za-z])' || regexp_escape(person.id) || '([^0-9A-Za-z]|$)')
     )
@@ -253,8 +256,8 @@ def forget(connection: Connection, settings: Settings, person: Person, run_recor
     Raises
     ------
     NextmartError
-        If ``raw.events`` or ``raw.visitors`` is a view, from which nextmart can't delete, and the view still shows rows
-        of the person; then nothing is changed.
+        If ``raw.events``, ``raw.visitors`` or ``raw.impressions`` is a view, from which nextmart can't delete, and the
+        view still shows rows of the person; then nothing is changed.
     """
     try:
         visitors = collect_rows_to_delete(connection, person, settings.job_vars().null_words)
@@ -337,12 +340,13 @@ def collect_rows_to_delete(connection: Connection, person: Person, null_words: S
             "your own tables first (of a user, also those without a login on the devices that sessions.user_mapping "
             "gives to the user), then run this again. Nothing was changed."
         )
-    of_devices = f"raw.visitors where {rules['visitor_id']} in (from devices)"
-    if relation_types["raw.visitors"] == "VIEW" and (count := count_rows(connection, of_devices)):
-        raise NextmartError(
-            f"raw.visitors is a view of yours, which still shows {count:,} rows of this {person.scope}: delete them in "
-            "your own tables first, then run this again. Nothing was changed."
-        )
+    for table in ("raw.visitors", "raw.impressions"):
+        of_devices = f"{table} where {rules['visitor_id']} in (from devices)"
+        if relation_types[table] == "VIEW" and (count := count_rows(connection, of_devices)):
+            raise NextmartError(
+                f"{table} is a view of yours, which still shows {count:,} rows of this {person.scope}: delete them in "
+                "your own tables first, then run this again. Nothing was changed."
+            )
     connection.execute(CREATE_CONCERNED_VISITORS)
     return [visitor for (visitor,) in connection.execute("from concerned_visitors").fetchall()]
 
@@ -360,7 +364,7 @@ def delete_collected_rows(connection: Connection, person: Person, published_coun
         )
     if count := _execute_for_number(connection, DELETE_UNREADABLE_ROWS, {"id": person.id}):
         deleted["raw.unreadable_rows"] = count
-    for table in TABLES_OF_ATTRIBUTES:
+    for table in TABLES_OF_DEVICES:
         if relation_types.get(table) == "BASE TABLE":
             of_devices = f"{_event_rules_sql()['visitor_id']} in (from devices)"
             if count := _execute_for_number(connection, f"delete from {table} where {of_devices}"):

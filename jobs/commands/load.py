@@ -179,7 +179,7 @@ def _read_sources(
     batches = [Batch(read(source, next(relations))) for source in sources if isinstance(source, SourceFiles)]
     require_attribute_columns([batch.arrivals.attributes for batch in batches if batch.arrivals])
     # feeds of items come first, so that the items of events are looked up in the newest catalogue
-    order = ("items", "events", "visitors")
+    order = ("items", "events", "visitors", "impressions")
     feeds = sorted(
         (source for source in sources if isinstance(source, Feed)), key=lambda feed: order.index(feed.settings.kind)
     )
@@ -255,7 +255,7 @@ def _append_batches(
                 staging,
                 sampled_table=arrivals.relation,
                 ids_relation=arrivals.ids_relation,
-                with_known_events=later <= {"visitors"},
+                with_known_events=later <= {"visitors", "impressions"},
             )
             reports.append(replace(report, attributes=arrivals.attributes))
             entries.append(_record_entry(batch, arrivals, counts, reports[-1]))

@@ -25,12 +25,13 @@ Items = Annotated[list[str] | None, typer.Option(help="The same, for the catalog
 Visitors = Annotated[
     list[str] | None, typer.Option(help="The same, for what you know of visitors, such as their country.")
 ]
+Impressions = Annotated[list[str] | None, typer.Option(help="The same, for what visitors were shown.")]
 Maps = Annotated[
     list[str] | None,
     typer.Option(
         "--map",
         help="our_column=their_column, or =an SQL expression over theirs; "
-        "prefix events., items. or visitors. where several files are given.",
+        "prefix events., items., visitors. or impressions. where several files are given.",
     ),
 ]
 PresetName = Annotated[
@@ -39,6 +40,7 @@ PresetName = Annotated[
 WhereEvents = Annotated[str | None, typer.Option(help="Load only events for which this SQL is true.")]
 WhereItems = Annotated[str | None, typer.Option(help="Load only items for which this SQL is true.")]
 WhereVisitors = Annotated[str | None, typer.Option(help="Load only visitors for which this SQL is true.")]
+WhereImpressions = Annotated[str | None, typer.Option(help="Load only impressions for which this SQL is true.")]
 KeptAttributes = Annotated[
     str | None,
     typer.Option(
@@ -59,7 +61,7 @@ Columns = Annotated[
 ]
 TimeFormats = Annotated[
     list[str] | None,
-    typer.Option(help="Format of event_at and updated_at, such as '%d/%m/%Y %H:%M' (DuckDB's strptime)."),
+    typer.Option(help="Format of event_at, updated_at and shown_at, such as '%d/%m/%Y %H:%M' (DuckDB's strptime)."),
 ]
 Complete = Annotated[
     bool, typer.Option("--complete", help="The items are the whole catalogue: withdraw those that are missing.")
@@ -118,7 +120,8 @@ def chosen_sources(
     if not feeds and not feed_names:
         raise UsageError(
             "say what to load: --events FILE, --items FILE, or both; or describe feeds in nextmart.toml, "
-            "[feeds.NAME], which nextmart init FILE writes for you. --visitors FILE loads what you know of visitors"
+            "[feeds.NAME], which nextmart init FILE writes for you. --visitors FILE loads what you know of visitors, "
+            "--impressions FILE what they were shown"
         )
     return chosen_feeds(feeds, feed_names)
 

@@ -14,6 +14,7 @@ from dataclasses import dataclass
 import yaml
 from pydantic import BaseModel
 
+from jobs.arm_settings import ArmSettings
 from jobs.attachments import AttachedDatabase
 from jobs.dbt_vars import AllVars, EmbeddingModel, default_vars
 from jobs.files import project_folder
@@ -67,6 +68,9 @@ def page() -> str:
         "### A feed: `[feeds.NAME]`",
         "Of each feed, `nextmart load` takes what is new ([loading.md](loading.md#feeds)). An unknown key stops it.",
         _markdown_table(_field_rows(FeedSettings, {"kind": "the feed's name"})),
+        "### The arms of an experiment: `[arms]`",
+        "What the model is worth, against the control ([analysts.md](analysts.md#does-it-work)).",
+        _markdown_table(_field_rows(ArmSettings)),
         "### A placement: `[placements.NAME]`",
         "Each night fills the lists of each placement ([analysts.md](analysts.md#placements)).",
         _markdown_table(_field_rows(PlacementSettings)),

@@ -12,7 +12,7 @@ from jobs.warehouse.clock_check import CLOCK_TOLERANCE
 from jobs.warehouse.connection import Connection
 from jobs.warehouse.own_tables import is_own_table
 
-TABLES = ("events", "items", "visitors", "unreadable_rows", "withdrawn_items", "loaded_files")
+TABLES = ("events", "items", "visitors", "impressions", "unreadable_rows", "withdrawn_items", "loaded_files")
 
 
 class ArrivalTimes:

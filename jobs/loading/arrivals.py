@@ -7,7 +7,7 @@ from typing import Any
 from jobs.loading.attributes import AttributeRules, Attributes, choose_attributes, drop_contradictory_attributes
 from jobs.loading.known_rows import ID_COLUMN_OF_TABLE, latest_row_rules
 from jobs.loading.mapped_rows import mapped_query
-from jobs.loading.mapping import TABLE_COLUMNS
+from jobs.loading.mapping import TABLE_COLUMNS, TABLES_OF_HAPPENINGS
 from jobs.loading.readable_rows import read_readable_rows
 from jobs.loading.relations import FileRelation
 from jobs.loading.sources import NoRowsError, SourceFiles
@@ -257,12 +257,12 @@ def suspicion_notes(
 def _deduplication_sql(table: str, temp_table: str, dbt_vars: Mapping[str, Any]) -> str:
     """Return the SQL that removes repeated rows from a temporary table.
 
-    Each event stays once; each item and each visitor has one row.
+    Each event and each impression stays once; each item and each visitor has one row.
 
     A file may have many rows of an item (a file of orders, for example); the latest row stays. The order of rows is
     total, so that the same row stays whenever the file is loaded.
     """
-    if table == "events":
+    if table in TABLES_OF_HAPPENINGS:
         return f"create or replace temp table {temp_table} as select distinct * from {temp_table}"
     other_columns = ", ".join(f"{column} nulls last" for column in TABLE_COLUMNS[table])
     rules = latest_row_rules(table, dbt_vars)

@@ -70,7 +70,7 @@ def are_large_events(connection: Connection, table: str, sizes: Iterable[int]) -
     Parameters
     ----------
     table : str
-        ``events``, ``items`` or ``visitors``.
+        ``events``, ``items``, ``visitors`` or ``impressions``.
     sizes : iterable of int
         The sizes of the files, in bytes; empty for a table of an attached database.
     """

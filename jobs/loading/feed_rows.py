@@ -15,7 +15,7 @@ from jobs.loading.feed_files import FeedFile, name_order, without_values
 from jobs.loading.feed_settings import Feed
 from jobs.loading.feeds import FeedNews, catalogue_name
 from jobs.loading.loaded_files import SeenFile
-from jobs.loading.mapping import TABLE_COLUMNS
+from jobs.loading.mapping import TABLE_COLUMNS, TABLES_OF_HAPPENINGS
 from jobs.loading.sources import NoRowsError, SourceFiles
 from jobs.warehouse.connection import Connection, count_rows, literal
 
@@ -77,8 +77,8 @@ class Batch:
 def read_news(connection: Connection, news: FeedNews, read: Reader, relations: Iterator[str]) -> list[Batch]:
     """Read the new files of a feed into temporary tables.
 
-    All new files of events form one batch. Each file of items is a batch of its own, because an item's row in a later
-    file replaces that in an earlier file.
+    All new files of events, or of impressions, form one batch. Each file of items is a batch of its own, because an
+    item's row in a later file replaces that in an earlier file.
 
     Parameters
     ----------
@@ -103,7 +103,7 @@ def read_news(connection: Connection, news: FeedNews, read: Reader, relations: I
     filled = [part for part in parts if part.arrivals]
     empty = tuple(part for part in parts if not part.arrivals)
     batches = [Batch(None, feed, empty)] if empty else []
-    if feed.settings.kind == "events":
+    if feed.settings.kind in TABLES_OF_HAPPENINGS:
         if filled:
             batches.append(Batch(_together(connection, filled, next(relations)), feed, tuple(filled)))
         return batches
@@ -143,7 +143,9 @@ def file_counts(
     elif counts.get("loaded", 0) == sum(each.incoming_count for each in arrivals if each):
         loaded = [each.incoming_count if each else 0 for each in arrivals]
     else:
-        loaded = _loaded_by_file(connection, [each.relation for each in arrivals if each], loaded_at)
+        relations = [each.relation for each in arrivals if each]
+        table = next(each.source.table for each in arrivals if each)
+        loaded = _loaded_by_file(connection, table, relations, loaded_at)
     return [
         {
             "read": each.read_count if each else 0,
@@ -193,7 +195,7 @@ def _read_file(connection: Connection, feed: Feed, file: FeedFile, read: Reader,
 
 
 def _together(connection: Connection, parts: Sequence[FilePart], relation: str) -> Arrivals:
-    """Return the events of several files as one ``Arrivals``, without events that several files repeat."""
+    """Return the rows of several files as one ``Arrivals``, without rows that several files repeat."""
     arrivals = [part.arrivals for part in parts if part.arrivals]
     if len(arrivals) == 1:
         return arrivals[0]
@@ -224,17 +226,17 @@ def _together(connection: Connection, parts: Sequence[FilePart], relation: str) 
     )
 
 
-def _loaded_by_file(connection: Connection, relations: Sequence[str], loaded_at: datetime) -> list[int]:
+def _loaded_by_file(connection: Connection, table: str, relations: Sequence[str], loaded_at: datetime) -> list[int]:
     """Return how many of the rows just loaded each relation has; a row counts for its first relation alone."""
-    names = ", ".join(TABLE_COLUMNS["events"])
+    names = ", ".join(TABLE_COLUMNS[table])
     union = " union all ".join(
         f"select {number} as file_number, {names} from {relation}" for number, relation in enumerate(relations)
     )
-    same = " and ".join(f"arrived.{name} is not distinct from new.{name}" for name in TABLE_COLUMNS["events"])
+    same = " and ".join(f"arrived.{name} is not distinct from new.{name}" for name in TABLE_COLUMNS[table])
     rows = connection.execute(
         "select file_number, count(*) from "
         f"(select min(file_number) as file_number, {names} from ({union}) group by all) "
-        f"as arrived semi join (from raw.events where loaded_at = $loaded_at) as new on {same} group by all",
+        f"as arrived semi join (from raw.{table} where loaded_at = $loaded_at) as new on {same} group by all",
         {"loaded_at": loaded_at},
     ).fetchall()
     by_number = dict(rows)

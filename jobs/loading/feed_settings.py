@@ -22,7 +22,8 @@ class FeedSettings(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True)
 
     kind: str
-    """What the rows are: `events`, `items` or `visitors`; unset: what the feed's name says, as in `[feeds.events]`."""
+    """What the rows are: `events`, `items`, `visitors` or `impressions`; unset: what the feed's name says, as in
+    `[feeds.events]`."""
     files: str | list[str] = []
     """Files, folders (all files in them) or globs, which count from the folder of `nextmart.toml`. `${NAME}` stands for
     an environment variable."""

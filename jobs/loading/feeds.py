@@ -8,6 +8,7 @@ from pathlib import PurePosixPath
 from jobs.loading.feed_files import FeedFile, feed_files, is_name_of, name_order
 from jobs.loading.feed_settings import Feed
 from jobs.loading.loaded_files import LoadedFile, SeenFile, files_loaded_before, seen_file
+from jobs.loading.mapping import TABLES_OF_HAPPENINGS
 from jobs.warehouse.connection import Connection
 
 _NAMES_SHOWN = 3
@@ -157,10 +158,10 @@ def _redefined_note(feed: Feed, redefined: set[str], known: Mapping[str, LoadedF
         f"{'was' if len(redefined) == 1 else 'were'} loaded, so that {'it is' if len(redefined) == 1 else 'they are'} "
         f"loaded again: {_shown(sorted(redefined, key=name_order))}"
     )
-    if feed.settings.kind == "events":
+    if (kind := feed.settings.kind) in TABLES_OF_HAPPENINGS:
         note += (
-            ". Events that the old settings made stay in raw.events; docs/loading.md says how to delete them "
-            "(A feed whose settings change)"
+            f". {kind.capitalize()} that the old settings made stay in raw.{kind}; docs/loading.md says how to delete "
+            "them (A feed whose settings change)"
         )
     return note
 

@@ -4,23 +4,27 @@ from collections.abc import Iterable, Mapping
 
 from jobs.errors import UsageError, nearest
 from jobs.loading.sources import SourceFiles
-from jobs.warehouse.columns import RAW_EVENTS, RAW_ITEMS, RAW_VISITORS
+from jobs.warehouse.columns import RAW_EVENTS, RAW_IMPRESSIONS, RAW_ITEMS, RAW_VISITORS
 from jobs.warehouse.connection import quoted
 
 TABLE_COLUMNS = {
     "events": [name for name in RAW_EVENTS if name != "loaded_at"],
     "items": [name for name in RAW_ITEMS if name != "loaded_at"],
     "visitors": [name for name in RAW_VISITORS if name != "loaded_at"],
+    "impressions": [name for name in RAW_IMPRESSIONS if name != "loaded_at"],
 }
 REQUIRED_COLUMNS = {
     "events": ("visitor_id", "item_id", "event_at"),
     "items": ("item_id",),
     "visitors": ("visitor_id",),
+    "impressions": ("visitor_id", "item_id", "shown_at"),
 }
+TABLES_OF_HAPPENINGS = ("events", "impressions")
+"""Tables of what has happened: each row stays as it came, and a row is known if all of its values are."""
 
 
 def parse_maps(map_arguments: Iterable[str]) -> dict[str, dict[str, str]]:
-    """Parse ``--map`` arguments of the form ``[events.|items.|visitors.]our_column=their_column_or_SQL``.
+    """Parse ``--map`` arguments of the form ``[events.|items.|visitors.|impressions.]our_column=their_column_or_SQL``.
 
     Returns
     -------
@@ -96,24 +100,25 @@ def mapped_expressions(source: SourceFiles, column_names: Iterable[str]) -> dict
 def raw_column_texts(table: str, texts: Mapping[str, str]) -> dict[str, str]:
     """Return the SQL of every column's text in a raw table; columns that the files and the map lack are null.
 
-    An event without ``event_id`` gets a hash of its row, and an event without ``event_type`` is a ``view``.
+    An event without ``event_id``, and an impression without ``impression_id``, gets a hash of its row. An event without
+    ``event_type`` is a ``view``.
 
     Parameters
     ----------
     texts : nextmart's column -> SQL of the column's text
     """
     all_texts = {column: texts.get(column, "cast(null as varchar)") for column in TABLE_COLUMNS[table]}
-    if table == "events":
-        if "event_id" not in texts:
-            # the event id is a hash of the row's values, so that equal rows have equal ids, whatever file they are in
-            framed_values = (
-                f"coalesce(length({text})::varchar || ':' || {text}, '-')"
-                for name, text in all_texts.items()
-                if name not in ("event_id", "user_agent")  # rows that differ in the browser alone are one event
-            )
-            all_texts["event_id"] = f"md5(concat({', '.join(framed_values)}))"
-        if "event_type" not in texts:
-            all_texts["event_type"] = "'view'"
+    own_id = {"events": "event_id", "impressions": "impression_id"}.get(table)
+    if own_id and own_id not in texts:
+        # the id is a hash of the row's values, so that equal rows have equal ids, whatever file they are in
+        framed_values = (
+            f"coalesce(length({text})::varchar || ':' || {text}, '-')"
+            for name, text in all_texts.items()
+            if name not in (own_id, "user_agent")  # rows that differ in the browser alone are one event
+        )
+        all_texts[own_id] = f"md5(concat({', '.join(framed_values)}))"
+    if table == "events" and "event_type" not in texts:
+        all_texts["event_type"] = "'view'"
     return all_texts
 
 

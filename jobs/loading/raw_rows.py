@@ -9,15 +9,15 @@ import duckdb
 from jobs.errors import NextmartError
 from jobs.loading.arrivals import Arrivals
 from jobs.loading.known_rows import latest_row_rules, new_rows_sql
-from jobs.loading.mapping import TABLE_COLUMNS
+from jobs.loading.mapping import TABLE_COLUMNS, TABLES_OF_HAPPENINGS
 from jobs.warehouse.connection import Connection, count_rows
 
-INSERT_NEW_EVENTS = """
-    -- A row of events is new if no row of raw.events has the same values
-    insert into raw.events by name
+INSERT_NEW_HAPPENINGS = """
+    -- A row of events or impressions is new if no row of the raw table has the same values
+    insert into raw.{table} by name
     select incoming.*, $loaded_at as loaded_at
     from incoming
-    anti join raw.events as known on {same}
+    anti join raw.{table} as known on {same}
 """
 
 INSERT_NEW_UNREADABLE_ROWS = """
@@ -81,10 +81,10 @@ def _append_incoming(
 ) -> int:
     """Append the rows of the temporary view ``incoming`` that the raw table lacks, and return their number."""
     table = arrivals.source.table
-    if table == "events":
-        columns = TABLE_COLUMNS["events"]
+    if table in TABLES_OF_HAPPENINGS:
+        columns = TABLE_COLUMNS[table]
         same = " and ".join(f"incoming.{column} is not distinct from known.{column}" for column in columns)
-        insert = INSERT_NEW_EVENTS.format(same=same)
+        insert = INSERT_NEW_HAPPENINGS.format(table=table, same=same)
     else:
         rules = latest_row_rules(table, dbt_vars)
         insert = new_rows_sql(rules, set(arrivals.given_columns), list(arrivals.attributes.columns))

@@ -89,6 +89,40 @@ MEASURE_VISITORS = """
 """
 
 
+MEASURE_IMPRESSIONS = """
+    -- One scan of the incoming impressions: how many values there are, and how many of them staging reads
+    with typed_impressions as (
+        select
+            {visitor_id} as visitor_id, {item_id} as item_id, {shown_at} as shown_at_text, {time} as shown_at,
+            {rank} as rank_text, {rank_value} as rank, {propensity} as propensity_text, {propensity_value} as propensity
+        from {relation}
+    ),
+    dated_impressions as (
+        select
+            *,
+            shown_at < {earliest} as is_too_early,
+            shown_at > {latest} as is_in_future,
+            shown_at between {earliest} and {latest} as is_in_time
+        from typed_impressions
+    )
+    select
+        count(*) as measured_rows,
+        count(visitor_id) as visitor_id, count(item_id) as item_id,
+        count(shown_at_text) as shown_at_given, count(shown_at) as shown_at,
+        count(rank_text) as rank_given, count(rank) as rank,
+        count(propensity_text) as propensity_given, count(propensity) as propensity,
+        count(*) filter (where is_too_early) as too_early,
+        count(*) filter (where is_in_future) as in_future,
+        {first_time} as first_time,
+        {last_time} as last_time,
+        count(*) filter (
+            where is_in_time and visitor_id is not null and item_id is not null
+            and (rank_text is null or rank is not null) and (propensity_text is null or propensity is not null)
+        ) as usable
+    from dated_impressions
+"""
+
+
 def report_source(
     connection: Connection,
     table: str,
@@ -117,6 +151,8 @@ def report_source(
         return _report_events(connection, rules, sampled_table, ids_relation)
     if table == "visitors":
         return _report_visitors(connection, rules, sampled_table)
+    if table == "impressions":
+        return _report_impressions(connection, rules, sampled_table)
     report = _report_items(connection, rules, sampled_table)
     known_events = _known_events(connection) if with_known_events else None
     return replace(report, items=match_items(connection, rules.text, known_events)) if known_events else report
@@ -230,6 +266,42 @@ def _report_visitors(connection: Connection, rules: StagingRules, sampled_table:
         last_time=counts["last_time"],
         visitors=rows,
         visitors_with_events=_visitors_with_events(connection, texts["visitor_id"]),
+    )
+
+
+def _report_impressions(connection: Connection, rules: StagingRules, sampled_table: str) -> SourceReport:
+    rows = count_rows(connection, "incoming")
+    relation = sampled_relation(rows, sampled_table)
+    texts = {name: rules.text(name) for name in ("visitor_id", "item_id", "shown_at", "rank", "propensity")}
+    counts = _single_row(
+        connection,
+        MEASURE_IMPRESSIONS.format(
+            **texts,
+            time=rules.time("shown_at"),
+            rank_value=rules.rank("rank"),
+            propensity_value=rules.propensity("propensity"),
+            earliest=rules.earliest_event_at,
+            latest=rules.latest_event_at,
+            first_time=_time_text("min(shown_at) filter (where is_in_time)"),
+            last_time=_time_text("max(shown_at) filter (where is_in_time)"),
+            relation=relation,
+        ),
+    )
+    reading_rules = {"shown_at": rules.time, "rank": rules.rank, "propensity": rules.propensity}
+    return SourceReport(
+        table="impressions",
+        rows=rows,
+        measured_rows=counts["measured_rows"],
+        usable=counts["usable"],
+        columns={name: ColumnReport(counts[name], counts[name]) for name in ("visitor_id", "item_id")}
+        | {
+            name: _report_column(connection, relation, counts, name, rules.text, rule)
+            for name, rule in reading_rules.items()
+        },
+        first_time=counts["first_time"],
+        last_time=counts["last_time"],
+        too_early=counts["too_early"],
+        in_future=counts["in_future"],
     )
 
 

@@ -25,6 +25,9 @@ _PLURAL_NAMES = {
     "event_type": "event types",
     "event_at": "times",
     "updated_at": "times of change",
+    "shown_at": "times",
+    "rank": "ranks",
+    "propensity": "propensities",
     "price": "prices",
     "available": "words for availability",
 }
@@ -32,7 +35,12 @@ _PLURAL_NAMES = {
 
 def report_lines(report: SourceReport) -> list[str]:
     """Return a source's report as aligned lines for the terminal, without control characters."""
-    describe = {"events": _event_lines, "items": _item_lines, "visitors": _visitor_lines}[report.table]
+    describe = {
+        "events": _event_lines,
+        "items": _item_lines,
+        "visitors": _visitor_lines,
+        "impressions": _impression_lines,
+    }[report.table]
     lines = describe(report) + _attribute_lines(report.attributes)
     if report.is_sampled:
         lines.append(
@@ -49,7 +57,9 @@ def report_warnings(report: SourceReport) -> list[str]:
         if of and column.read < GOOD_SHARE * of
     ]
     if report.too_early + report.in_future > (1 - GOOD_SHARE) * report.measured_rows:
-        warnings.append(f"times that can't be right: {_wrong_times_text(report)}; the next build rejects these events")
+        warnings.append(
+            f"times that can't be right: {_wrong_times_text(report)}; the next build rejects these {report.table}"
+        )
     if report.unknown_event_types:
         warnings.append(f"known_event_types lacks {_value_counts_text(report.unknown_event_types)}; they are rejected")
     items = report.items
@@ -76,8 +86,14 @@ def _column_shares(report: SourceReport) -> list[tuple[str, ColumnReport, int]]:
         "events": ("event_id", "visitor_id", "item_id", "event_type", "event_at"),
         "items": ("item_id",),
         "visitors": ("visitor_id",),
+        "impressions": ("visitor_id", "item_id", "shown_at"),
     }[report.table]
-    optional = {"events": (), "items": ("price", "available", "updated_at"), "visitors": ("updated_at",)}[report.table]
+    optional = {
+        "events": (),
+        "items": ("price", "available", "updated_at"),
+        "visitors": ("updated_at",),
+        "impressions": ("rank", "propensity"),
+    }[report.table]
     return [(name, report.columns[name], report.measured_rows) for name in required] + [
         (name, report.columns[name], report.columns[name].given) for name in optional
     ]
@@ -144,6 +160,24 @@ def _visitor_lines(report: SourceReport) -> list[tuple[str, str]]:
     if updated.given:
         when = f" ({_period_text(report)})" if report.first_time else ""
         lines.append(("times", f"{share_text(updated.read, updated.given)} read{when}{_unread_text(updated)}"))
+    return lines
+
+
+def _impression_lines(report: SourceReport) -> list[tuple[str, str]]:
+    times = report.columns["shown_at"]
+    when = f" ({_period_text(report)})" if report.first_time else ""
+    lines = [
+        (
+            "times",
+            f"{share_text(times.read, report.measured_rows)} read{when}"
+            f"{_unread_text(times)}{_no_value_text(times, report.measured_rows)}{_wrong_times_text(report, '; ')}",
+        )
+    ]
+    for title, name in (("ranks", "rank"), ("propensity", "propensity")):
+        column = report.columns[name]
+        if column.given:
+            given = f"{share_text(column.read, column.given)} read{_unread_text(column)}"
+            lines.append((title, f"{given}{_no_value_text(column, report.measured_rows)}"))
     return lines
 
 

@@ -87,7 +87,7 @@ class SourceReport:
     Attributes
     ----------
     table : str
-        ``events``, ``items`` or ``visitors``.
+        ``events``, ``items``, ``visitors`` or ``impressions``.
     rows : int
         The number of rows, each counted once however often the files repeat it; one row for each item or visitor.
     measured_rows : int

@@ -51,7 +51,7 @@ class SourceFiles:
     Attributes
     ----------
     table : str
-        ``events``, ``items`` or ``visitors``.
+        ``events``, ``items``, ``visitors`` or ``impressions``.
     path : str
         A path of a file or a folder, a glob, or the name of a table of an attached database.
     where : str, optional

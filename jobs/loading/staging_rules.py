@@ -22,8 +22,9 @@ class StagingRules:
     ----------
     text : ReadingRule
         The SQL of a trimmed id or word; null if it is blank.
-    time, price, availability : ReadingRule
-        The SQL of a time (timestamptz), price (double) or availability (boolean); null if the value can't be read.
+    time, price, availability, rank, propensity : ReadingRule
+        The SQL of a time (timestamptz), price or propensity (double), availability (boolean) or rank (integer); null if
+        the value can't be read.
     earliest_event_at : str
         SQL of the time before which an event is rejected.
     latest_event_at : str
@@ -36,6 +37,8 @@ class StagingRules:
     time: ReadingRule
     price: ReadingRule
     availability: ReadingRule
+    rank: ReadingRule
+    propensity: ReadingRule
     earliest_event_at: str
     latest_event_at: str
     known_event_types: tuple[str, ...]
@@ -57,11 +60,19 @@ def staging_rules(dbt_vars: Mapping[str, Any]) -> StagingRules:
     def availability(column: str) -> str:
         return str(macros.to_availability(macros.blank_as_null(column)))
 
+    def rank(column: str) -> str:
+        return str(macros.to_rank(text(column)))
+
+    def propensity(column: str) -> str:
+        return str(macros.to_propensity(text(column)))
+
     return StagingRules(
         text,
         time,
         price,
         availability,
+        rank,
+        propensity,
         earliest_event_at=f"cast({literal(str(dbt_vars['earliest_event_at']))} as timestamptz)",
         latest_event_at=f"now() + {macros.minutes(dbt_vars['clock_skew_minutes'])}",
         known_event_types=tuple(dbt_vars["known_event_types"] or ()),

@@ -101,7 +101,8 @@ def _dialect_of_file(source: SourceFiles, file: ReadableFile) -> TextDialect | N
     if before:
         raise UsageError(_lines_before_table_message(file, dialect, *before))
     if options.columns is None:
-        known = {*TABLE_COLUMNS["events"], *TABLE_COLUMNS["items"], *words_of_expressions(source.column_map.values())}
+        known = {name for names in TABLE_COLUMNS.values() for name in names}
+        known |= {*words_of_expressions(source.column_map.values())}
         if has_no_header(dialect, lines_after_header(beginning, dialect), known):
             raise UsageError(_no_header_message(source, file, dialect))
     return dialect

@@ -4,8 +4,8 @@ import re
 
 from jobs.warehouse.connection import literal
 
-ID_COLUMNS = ("event_id", "visitor_id", "user_id", "item_id", "source_session_id")
-TIME_COLUMNS = {"events": "event_at", "items": "updated_at", "visitors": "updated_at"}
+ID_COLUMNS = ("event_id", "impression_id", "visitor_id", "user_id", "item_id", "source_session_id")
+TIME_COLUMNS = {"events": "event_at", "items": "updated_at", "visitors": "updated_at", "impressions": "shown_at"}
 LIST_SEPARATORS = {"category": " > ", "title": ", ", "brand": ", ", "description": ", "}
 
 

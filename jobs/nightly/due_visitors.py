@@ -1,18 +1,23 @@
-"""Due visitors: visitors whose recommendation lists have to be made anew, because their sequences have changed."""
+"""Due visitors: those whose recommendation lists have to be made anew, because a sequence or an arm has changed."""
 
 from jobs.warehouse.connection import Connection, count_rows
 
 CREATE_DUE_VISITORS = """
-    -- Visitors whose latest sequence differs from the one that their kept list was made from. The column items is null
-    -- for a visitor whose events have all been deleted
+    -- Visitors whose latest sequence, or arm, differs from the one that their kept list was made from. The column items
+    -- is null for a visitor whose events have all been deleted
     create or replace temp table due_visitors as
-    with latest_sequences as (select visitor_id, items, hash(items) as sequence_hash from sessions.latest_sequences),
-    kept_lists as (select distinct visitor_id, sequence_hash from ml.recommendations where run_id = $kept_run_id)
+    with latest_sequences as (
+        select visitor_id, items, hash(items) as sequence_hash, {arm} as arm from sessions.latest_sequences
+    ),
+    kept_lists as (select distinct visitor_id, sequence_hash, arm from ml.recommendations where run_id = $kept_run_id)
     select
         coalesce(latest_sequences.visitor_id, kept_lists.visitor_id) as visitor_id,
-        latest_sequences.items, latest_sequences.sequence_hash, kept_lists.visitor_id is not null as has_rows
+        latest_sequences.items, latest_sequences.sequence_hash, latest_sequences.arm,
+        kept_lists.visitor_id is not null as has_rows
     from latest_sequences full join kept_lists on latest_sequences.visitor_id = kept_lists.visitor_id
     where latest_sequences.sequence_hash is distinct from kept_lists.sequence_hash
+        or latest_sequences.arm <> kept_lists.arm
+        or ($control_is_due and latest_sequences.arm = 'control')
 """
 
 REMOVE_SATED_VISITORS = """
@@ -36,7 +41,9 @@ REMOVE_SATED_VISITORS = """
 """
 
 
-def find_due_visitors(connection: Connection, kept_run_id: str | None, allow_repeats: bool) -> int:
+def find_due_visitors(
+    connection: Connection, kept_run_id: str | None, allow_repeats: bool, arm: str, *, control_is_due: bool
+) -> int:
     """Fill the temporary table ``due_visitors`` with the visitors who need new lists; return their number.
 
     Parameters
@@ -46,7 +53,13 @@ def find_due_visitors(connection: Connection, kept_run_id: str | None, allow_rep
         due.
     allow_repeats : bool
         Whether a list may contain items that the visitor's sequence already contains.
+    arm : str
+        SQL of a visitor's arm (:func:`jobs.nightly.arms.arm_sql`).
+    control_is_due : bool
+        Whether all visitors of the control are due: something has changed that determines the control's lists.
     """
-    connection.execute(CREATE_DUE_VISITORS, {"kept_run_id": kept_run_id})
+    connection.execute(
+        CREATE_DUE_VISITORS.format(arm=arm), {"kept_run_id": kept_run_id, "control_is_due": control_is_due}
+    )
     connection.execute(REMOVE_SATED_VISITORS, {"allow_repeats": allow_repeats})
     return count_rows(connection, "due_visitors")

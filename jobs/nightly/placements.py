@@ -18,6 +18,7 @@ from jobs.core.sequences import Sequences
 from jobs.errors import NextmartError
 from jobs.language_models.services import PaidServices
 from jobs.models.scorer import Scorer
+from jobs.nightly.arms import CONTROL_ARM, MODEL_ARM, arm_sql, control_model
 from jobs.nightly.last_run import NO_MODEL, read_recipe
 from jobs.nightly.model_store import RENEWAL_ADVICE, ModelRow, live_model, load_model
 from jobs.nightly.promotion import usable_models, why_unusable
@@ -32,7 +33,7 @@ from jobs.placements.due_lists import (
 )
 from jobs.placements.fill import MODEL, PIN, POPULARITY, PartialLists
 from jobs.placements.lists import fill_lists
-from jobs.placements.placement import GroupRules, Placement, check_placement, rules_of_groups
+from jobs.placements.placement import GroupRules, Placement, Ranker, check_placement, rules_of_groups
 from jobs.placements.rule_relations import create_rule_relations
 from jobs.placements.rules import create_scope
 from jobs.placements.stored_rules import stored_rules, write_rules
@@ -53,7 +54,7 @@ SELECT_CHUNK = """
     -- The due lists of a chunk of visitors; `row`: number of the visitor in the chunk
     select due.placement, due.group_number, due.row, due.visitor_id, due.excluded, due.list_hash, due.popularity_hash
     from numbered_due_lists as due
-    where due.placement in (select unnest($placements)) and due.row between $first and $last
+    where due.row between $first and $last
     order by due.placement, due.group_number, due.row
 """
 
@@ -61,14 +62,14 @@ SELECT_SEQUENCES_OF_CHUNK = """
     select due.row, any_value(coalesce(sequences.items, [])) as items
     from numbered_due_lists as due
     left join sessions.latest_sequences as sequences on due.visitor_id = sequences.visitor_id
-    where due.placement in (select unnest($placements)) and due.row between $first and $last
+    where due.row between $first and $last
     group by due.row order by due.row
 """
 
 NUMBER_DUE_LISTS = """
     create or replace temp table numbered_due_lists as
     select *, dense_rank() over (order by visitor_id) - 1 as row from due_lists
-    where placement in (select unnest($placements))
+    where placement in (select unnest($placements)) and arm = $arm
 """
 
 DELETE_LISTS = "delete from ml.{table} where (placement, visitor_id) in (select (placement, visitor_id) from new_lists)"
@@ -81,14 +82,14 @@ class ReadyPlacement:
     Attributes
     ----------
     placement : Placement
-    groups : sequence of GroupRules
+    groups : arm -> sequence of GroupRules
         By group number.
     since : datetime or None
         Since when the key ``exclude`` looks for events.
     """
 
     placement: Placement
-    groups: Sequence[GroupRules]
+    groups: Mapping[str, Sequence[GroupRules]]
     since: datetime | None
 
 
@@ -106,7 +107,9 @@ def place(connection: Connection, settings: Settings, run_record: JobRun) -> Non
         run_record.status = "unchanged"
         return
     create_scoped_lists(connection)
-    models = _models_of_placements(connection, settings, run_record)
+    models = {MODEL_ARM: _models_of_placements(connection, settings, run_record)}
+    if settings.arms:
+        models[CONTROL_ARM] = dict.fromkeys(settings.placements, control_model(connection, settings, run_record))
     dbt_vars = settings.job_vars()
     catalog = read_catalog(connection, dbt_vars.embedding.dimensions)
     popularity = read_popularity(connection, catalog)
@@ -119,12 +122,19 @@ def place(connection: Connection, settings: Settings, run_record: JobRun) -> Non
     for name, placement_settings in settings.placements.items():
         placement = check_placement(connection, name, placement_settings, relations, catalog, dbt_vars)
         group_count = create_scope(connection, name, placement.visitors, placement.visitor_columns)
-        recipe = read_recipe(connection, models[name], dbt_vars)
-        groups = rules_of_groups(connection, placement, group_count, catalog, popularity, {
-            "model_version": recipe["model_version"], "catalog": recipe["catalog"],
-        })  # fmt: skip
+        rankers = []
+        for arm, of_arm in models.items():
+            recipe = read_recipe(connection, of_arm[name], dbt_vars)
+            rankers.append(
+                Ranker(
+                    {"model_version": recipe["model_version"], "catalog": recipe["catalog"]},
+                    only_popularity=arm == CONTROL_ARM and of_arm[name] is None,
+                )
+            )
+        groups_of_arms = rules_of_groups(connection, placement, group_count, catalog, popularity, rankers)
+        groups = dict(zip(models, groups_of_arms, strict=True))
         since = exclusion_start(newest[0] if newest else None, placement)
-        add_scoped_lists(connection, placement, groups, since)
+        add_scoped_lists(connection, placement, groups, since, arm_sql(settings.arms, "scope.visitor_id"))
         ready[name] = ReadyPlacement(placement, groups, since)
     due_count = find_due_lists(connection)
     rules = stored_rules(relations, {name: (each.placement, each.since) for name, each in ready.items()})
@@ -136,14 +146,15 @@ def place(connection: Connection, settings: Settings, run_record: JobRun) -> Non
         return
     run_record.rows_in = due_count
     with progress("filling placements", due_count) as advance:
-        versions = {name: model.model_version if model else NO_MODEL for name, model in models.items()}
-        for version in dict.fromkeys(versions.values()):
-            of_version = [name for name in versions if versions[name] == version]
-            model = models[of_version[0]]
-            scorer = load_model(PaidServices(connection, settings), model).scorer(catalog) if model else None
-            writer = _ListWriter(connection, catalog, popularity, scorer, model, run_record)
-            for count in writer.fill({name: ready[name] for name in of_version}):
-                advance(count)
+        for arm, of_arm in models.items():
+            versions = {name: model.model_version if model else NO_MODEL for name, model in of_arm.items()}
+            for version in dict.fromkeys(versions.values()):
+                of_version = [name for name in versions if versions[name] == version]
+                model = of_arm[of_version[0]]
+                scorer = load_model(PaidServices(connection, settings), model).scorer(catalog) if model else None
+                writer = _ListWriter(connection, catalog, popularity, scorer, model, arm, run_record)
+                for count in writer.fill({name: ready[name] for name in of_version}):
+                    advance(count)
 
 
 def _models_of_placements(connection: Connection, settings: Settings, run_record: JobRun) -> dict[str, ModelRow | None]:
@@ -166,7 +177,7 @@ def _models_of_placements(connection: Connection, settings: Settings, run_record
 
 
 class _ListWriter:
-    """Makes and writes the due lists of the placements that one model ranks."""
+    """Makes and writes the due lists of an arm for the placements that one model ranks."""
 
     def __init__(
         self,
@@ -175,10 +186,11 @@ class _ListWriter:
         popularity: Floats,
         scorer: Scorer | None,
         model: ModelRow | None,
+        arm: str,
         run_record: JobRun,
     ) -> None:
         self._connection, self._catalog, self._popularity = connection, catalog, popularity
-        self._scorer, self._run_record = scorer, run_record
+        self._scorer, self._arm, self._run_record = scorer, arm, run_record
         self._sources = np.empty(3, np.object_)
         self._sources[[MODEL, POPULARITY, PIN]] = model.model if model else FALLBACK_SOURCE, FALLBACK_SOURCE, PIN_SOURCE
         self._model_version = model.model_version if model else NO_MODEL
@@ -186,11 +198,10 @@ class _ListWriter:
 
     def fill(self, placements: Mapping[str, ReadyPlacement]) -> Iterator[int]:
         """Fill the due lists of the placements; yield the number of lists of each chunk that is written."""
-        names = {"placements": list(placements)}
-        self._connection.execute(NUMBER_DUE_LISTS, names)
+        self._connection.execute(NUMBER_DUE_LISTS, {"placements": list(placements), "arm": self._arm})
         row = self._connection.execute("select coalesce(max(row) + 1, 0) from numbered_due_lists").fetchone()
         for first in range(0, row[0] if row else 0, VISITORS_PER_CHUNK):
-            chunk = {**names, "first": first, "last": first + VISITORS_PER_CHUNK - 1}
+            chunk = {"first": first, "last": first + VISITORS_PER_CHUNK - 1}
             due = read_frame(self._connection, SELECT_CHUNK, chunk)
             own = read_frame(self._connection, SELECT_SEQUENCES_OF_CHUNK, chunk)
             sequences = items_as_indices(own["items"], self._catalog)
@@ -216,7 +227,7 @@ class _ListWriter:
         depends = np.zeros(len(due), np.bool_)
         group_numbers = due["group_number"].to_numpy()
         for number in np.unique(group_numbers):
-            rules = ready.groups[number].rules
+            rules = ready.groups[self._arm][number].rules
             some = np.flatnonzero(group_numbers == number)
             filled, depends[some] = fill_lists(rules, ranking, rows[some], exclusions, self._popularity)
             lists.items[some], lists.scores[some], lists.sources[some] = filled.items, filled.scores, filled.sources
@@ -254,11 +265,12 @@ class _ListWriter:
             self._connection.execute("insert into ml.placement_recommendations by name from new_rows")
             self._connection.execute(
                 "insert into ml.placement_lists by name select *, $model_version as model_version, $run_id as run_id, "
-                "$generated_at as generated_at from new_lists",
+                "$generated_at as generated_at, $arm as arm from new_lists",
                 {
                     "model_version": self._model_version,
                     "run_id": self._run_record.run_id,
                     "generated_at": now(),
+                    "arm": self._arm,
                 },
             )
         for view in ("new_rows", "new_lists"):

@@ -1,10 +1,13 @@
 """The recommend job: it makes the live model's recommendations for every visitor, and each item's most similar items.
 
+Visitors of the control (:mod:`jobs.nightly.arms`) get another model's, or popular items.
+
 A visitor whose sequence did not change since the last run keeps the rows of that run, as long as the model, the
 catalogue and the dbt vars are the same. So the work of a night grows with that night's events, not with the number of
 all visitors.
 """
 
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -21,6 +24,7 @@ from jobs.errors import NextmartError
 from jobs.language_models.services import PaidServices
 from jobs.models.scorer import Scorer
 from jobs.models.scorer import recommend as rank
+from jobs.nightly.arms import CONTROL_ARM, MODEL_ARM, arm_sql, arms_recipe, control_model
 from jobs.nightly.due_visitors import find_due_visitors
 from jobs.nightly.last_run import NO_MODEL, read_last_run, read_recipe
 from jobs.nightly.model_store import RENEWAL_ADVICE, ModelRow, live_model, load_model
@@ -29,7 +33,7 @@ from jobs.nightly.similar_items import write_similar_items
 from jobs.progress import progress
 from jobs.settings import Settings
 from jobs.warehouse.clock import now
-from jobs.warehouse.connection import Connection
+from jobs.warehouse.connection import Connection, count_rows
 from jobs.warehouse.job_runs import JobRun
 from jobs.warehouse.reading import items_as_indices, read_catalog
 
@@ -97,12 +101,20 @@ def recommend(connection: Connection, settings: Settings, run_record: JobRun) ->
     if model and (why := why_unusable(model, settings)):
         raise NextmartError(f"the live model {model.model_version} can't recommend: {why}; {RENEWAL_ADVICE}")
     recipe, last_run = read_recipe(connection, model, dbt_vars), read_last_run(connection)
-    run_record.detail |= recipe
-    changed = last_run.changed_keys(recipe)
+    control = control_model(connection, settings, run_record)
+    recipe_of_arms = arms_recipe(connection, settings.arms, control)
+    run_record.detail |= recipe | recipe_of_arms
+    changed, changed_of_arms = last_run.changed_keys(recipe), last_run.changed_keys(recipe_of_arms)
     similar_items_are_old = last_run.was_cut_short or not changed.isdisjoint({"catalog", "similar"})
     kept_run_id = None if changed else last_run.run_id
-    due_count = find_due_visitors(connection, kept_run_id, dbt_vars.allow_repeats)
-    if not (changed or similar_items_are_old or due_count):
+    due_count = find_due_visitors(
+        connection,
+        kept_run_id,
+        dbt_vars.allow_repeats,
+        arm_sql(settings.arms),
+        control_is_due="control" in changed_of_arms,
+    )
+    if not (changed or changed_of_arms or similar_items_are_old or due_count):
         run_record.status = "unchanged"
         return
     connection.execute(DELETE_OLD_ROWS, {"runs_kept": settings.runs_kept})
@@ -110,7 +122,8 @@ def recommend(connection: Connection, settings: Settings, run_record: JobRun) ->
     if similar_items_are_old:
         write_similar_items(connection, catalog, dbt_vars, run_record)
     connection.execute(COPY_KEPT_ROWS, {"run_id": run_record.run_id, "kept_run_id": kept_run_id})
-    _write_recommendations(connection, model, catalog, settings, run_record)
+    models = {MODEL_ARM: model} | ({CONTROL_ARM: control} if settings.arms else {})
+    _write_recommendations(connection, models, catalog, settings, run_record)
 
 
 def fill_short_lists(
@@ -159,32 +172,67 @@ def fill_short_lists(
 
 
 def _write_recommendations(
-    connection: Connection, model: ModelRow | None, catalog: Catalog, settings: Settings, run_record: JobRun
+    connection: Connection,
+    models: Mapping[str, ModelRow | None],
+    catalog: Catalog,
+    settings: Settings,
+    run_record: JobRun,
 ) -> None:
-    """Make the lists of all due visitors, chunk by chunk, and insert the lists into ``ml.recommendations``."""
-    dbt_vars = settings.job_vars()
-    scorer = load_model(PaidServices(connection, settings), model).scorer(catalog) if model else None
+    """Make the lists of all due visitors, and insert them into ``ml.recommendations``; ``models`` are those of arms."""
     popularity = read_popularity(connection, catalog)
-    source = model.model if model else FALLBACK_SOURCE
-    model_version = model.model_version if model else NO_MODEL
-    generated_at = now()
-    visitors = connection.execute("from due_visitors where items is not null order by visitor_id").to_arrow_table()
-    run_record.rows_in = len(visitors)
+    due = "due_visitors where items is not null"
+    run_record.rows_in = count_rows(connection, due)
     with progress("recommending", run_record.rows_in) as advance:
+        for arm, model in models.items():
+            if count_rows(connection, f"{due} and arm = '{arm}'"):
+                for count in _ListWriter(connection, settings, catalog, popularity, arm, model, run_record).write():
+                    advance(count)
+
+
+class _ListWriter:
+    """Makes the lists of all due visitors of an arm, chunk by chunk, and writes them to ``ml.recommendations``."""
+
+    def __init__(
+        self,
+        connection: Connection,
+        settings: Settings,
+        catalog: Catalog,
+        popularity: Floats,
+        arm: str,
+        model: ModelRow | None,
+        run_record: JobRun,
+    ) -> None:
+        self._connection, self._catalog, self._popularity = connection, catalog, popularity
+        self._dbt_vars, self._run_record = settings.job_vars(), run_record
+        self._scorer = load_model(PaidServices(connection, settings), model).scorer(catalog) if model else None
+        self._source = model.model if model else FALLBACK_SOURCE
+        self._columns = {
+            "run_id": run_record.run_id,
+            "model_version": model.model_version if model else NO_MODEL,
+            "generated_at": now(),
+            "arm": arm,
+        }
+
+    def write(self) -> Iterator[int]:
+        """Write the lists; yield the number of visitors of each chunk that is written."""
+        visitors = self._connection.execute(
+            "from due_visitors where items is not null and arm = $arm order by visitor_id",
+            {"arm": self._columns["arm"]},
+        ).to_arrow_table()
         for batch in visitors.to_batches(VISITORS_PER_CHUNK):
             chunk = pl.from_arrow(batch)
             assert isinstance(chunk, pl.DataFrame)  # noqa: S101 - a batch never becomes a Series
-            sequences = items_as_indices(chunk["items"], catalog)
-            lists = _make_lists(scorer, sequences, catalog, popularity, dbt_vars)
-            rows = _recommendation_rows(lists, chunk, catalog, source)
-            connection.register("recommendation_rows", rows)
-            connection.execute(
-                "insert into ml.recommendations by name select *, $run_id as run_id, "
-                "$model_version as model_version, $generated_at as generated_at from recommendation_rows",
-                {"run_id": run_record.run_id, "model_version": model_version, "generated_at": generated_at},
+            sequences = items_as_indices(chunk["items"], self._catalog)
+            lists = _make_lists(self._scorer, sequences, self._catalog, self._popularity, self._dbt_vars)
+            rows = _recommendation_rows(lists, chunk, self._catalog, self._source)
+            self._connection.register("recommendation_rows", rows)
+            self._connection.execute(
+                "insert into ml.recommendations by name select *, $run_id as run_id, $model_version as model_version, "
+                "$generated_at as generated_at, $arm as arm from recommendation_rows",
+                self._columns,
             )
-            run_record.rows_out += len(rows)
-            advance(len(chunk))
+            self._run_record.rows_out += len(rows)
+            yield len(chunk)
 
 
 def _make_lists(

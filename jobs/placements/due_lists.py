@@ -5,7 +5,7 @@ group, and the visitor's own items. So a rule, an item or a visitor that changes
 lists that are made night by night equal those of one night alone.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
 
 import pyarrow as pa
@@ -16,7 +16,7 @@ from jobs.warehouse.connection import Connection, count_rows
 CREATE_SCOPED_LISTS = """
     -- Every list that a placement needs, with the items that it must not hold, and what determines it
     create or replace temp table scoped_lists (
-        placement varchar, visitor_id varchar, group_number bigint, excluded varchar[], list_hash ubigint,
+        placement varchar, visitor_id varchar, arm varchar, group_number bigint, excluded varchar[], list_hash ubigint,
         popularity_hash varchar
     )
 """
@@ -32,7 +32,7 @@ INSERT_SCOPED_LISTS = """
     ),
     visitors as (
         select
-            scope.visitor_id, scope.group_number, sequences.items as sequence,
+            scope.visitor_id, {arm} as arm, scope.group_number, sequences.items as sequence,
             list_concat(
                 coalesce(recent_events.items, []), case when not $repeats then coalesce(sequences.items, []) else [] end
             ) as excluded
@@ -41,10 +41,11 @@ INSERT_SCOPED_LISTS = """
         left join recent_events on scope.visitor_id = recent_events.visitor_id
     )
     select
-        $placement, visitors.visitor_id, visitors.group_number, visitors.excluded,
+        $placement, visitors.visitor_id, visitors.arm, visitors.group_number, visitors.excluded,
         hash([group_hashes.content_hash, hash(visitors.sequence)::varchar, hash(visitors.excluded)::varchar]),
         group_hashes.popularity_hash
-    from visitors inner join group_hashes on visitors.group_number = group_hashes.group_number
+    from visitors
+    inner join group_hashes on visitors.group_number = group_hashes.group_number and visitors.arm = group_hashes.arm
 """
 
 CREATE_DUE_LISTS = """
@@ -53,7 +54,9 @@ CREATE_DUE_LISTS = """
     select scoped.*
     from scoped_lists as scoped
     left join ml.placement_lists as kept on scoped.placement = kept.placement and scoped.visitor_id = kept.visitor_id
-    where scoped.list_hash is distinct from kept.list_hash or kept.popularity_hash <> scoped.popularity_hash
+    where scoped.list_hash is distinct from kept.list_hash
+        or kept.popularity_hash <> scoped.popularity_hash
+        or kept.arm <> scoped.arm
 """
 
 DELETE_GONE_LISTS = """
@@ -75,18 +78,37 @@ def create_scoped_lists(connection: Connection) -> None:
 
 
 def add_scoped_lists(
-    connection: Connection, placement: Placement, groups: list[GroupRules], since: datetime | None
+    connection: Connection,
+    placement: Placement,
+    groups: Mapping[str, Sequence[GroupRules]],
+    since: datetime | None,
+    arm: str,
 ) -> None:
-    """Add a placement's visitors, in ``placement_scope``, to the temporary table ``scoped_lists``."""
-    hashes: Mapping[str, list[object]] = {
-        "group_number": list(range(len(groups))),
-        "content_hash": [group.content_hash for group in groups],
-        "popularity_hash": [group.popularity_hash for group in groups],
-    }
-    types = pa.schema([("group_number", pa.int64()), ("content_hash", pa.string()), ("popularity_hash", pa.string())])
+    """Add a placement's visitors, in ``placement_scope``, to the temporary table ``scoped_lists``.
+
+    Parameters
+    ----------
+    groups : arm -> what the rules say for each group, by group number
+    arm : str
+        SQL of the arm of the visitor ``scope.visitor_id``.
+    """
+    rows = [
+        (of_arm, number, group.content_hash, group.popularity_hash)
+        for of_arm, of_numbers in groups.items()
+        for number, group in enumerate(of_numbers)
+    ]
+    types = pa.schema(
+        [
+            ("arm", pa.string()),
+            ("group_number", pa.int64()),
+            ("content_hash", pa.string()),
+            ("popularity_hash", pa.string()),
+        ]
+    )
+    hashes = {name: [row[place] for row in rows] for place, name in enumerate(types.names)}
     connection.register("group_hashes", pa.table(hashes, types))
     connection.execute(
-        INSERT_SCOPED_LISTS,
+        INSERT_SCOPED_LISTS.format(arm=arm),
         {
             "placement": placement.name,
             "event_types": placement.settings.exclude.event_types if since and placement.settings.exclude else [],

@@ -2,7 +2,7 @@
 
 import hashlib
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -80,6 +80,22 @@ class Placement:
 
 
 @dataclass(frozen=True)
+class Ranker:
+    """What ranks the items for the lists of one arm.
+
+    Attributes
+    ----------
+    recipe : mapping
+        What determines lists besides the rules: the model and the catalogue.
+    only_popularity : bool
+        Whether popular items make the lists, also where the key ``fallback`` allows none.
+    """
+
+    recipe: Mapping[str, Any]
+    only_popularity: bool = False
+
+
+@dataclass(frozen=True)
 class GroupRules:
     """What a placement's rules say for one group of visitors.
 
@@ -152,15 +168,19 @@ def rules_of_groups(
     group_count: int,
     catalog: Catalog,
     popularity: Floats,
-    recipe: Mapping[str, Any],
-) -> list[GroupRules]:
+    rankers: Sequence[Ranker],
+) -> list[list[GroupRules]]:
     """Return what the rules say for each group of the temporary table ``placement_groups``, by group number.
 
     Parameters
     ----------
     popularity : float32 array (items,)
-    recipe : mapping
-        What else determines lists: the model and the catalogue.
+    rankers : sequence of Ranker
+        One for each arm.
+
+    Returns
+    -------
+    for each ranker: the rules of each group
 
     Raises
     ------
@@ -176,13 +196,10 @@ def rules_of_groups(
     diversity = None
     if settings.diversity:
         diversity = Diversity(settings.diversity, unit_vectors(catalog.embeddings), POOL_PER_RANK * placement.k)
-    details = json.dumps(
-        {
-            **recipe, "version": LISTS_VERSION, "k": placement.k, "repeats": placement.repeats,
-            "diversity": settings.diversity, "fallback": settings.fallback, "pins": placement.pins,
-        },
-        sort_keys=True,
-    )  # fmt: skip
+    details = {
+        "version": LISTS_VERSION, "k": placement.k, "repeats": placement.repeats, "diversity": settings.diversity,
+        "fallback": settings.fallback, "pins": placement.pins,
+    }  # fmt: skip
     shared: dict[str, Any] = {}  # values of rules that name no visitor's column are the same for all groups
 
     def values(rule: Rule, read: Callable[[Connection, Rule, int], Any], group_number: int) -> Any:
@@ -192,17 +209,21 @@ def rules_of_groups(
             shared[rule.place] = read(connection, rule, group_number)
         return shared[rule.place]
 
-    groups = []
+    groups: list[list[GroupRules]] = [[] for _ in rankers]
     for number in range(group_count):
         allowed: Bools = catalog.available
         if placement.items:
             allowed = allowed & values(placement.items, item_conditions, number)
         boosts: Doubles | None = values(placement.boost, item_boosts, number) if placement.boost else None
         slots = {rank: allowed & values(rule, item_conditions, number) for rank, rule in placement.slots.items()}
-        has_fallback = settings.fallback == "popularity"
-        rules = ListRules(placement.k, allowed, placement.caps, boosts, placement.pins, slots, diversity, has_fallback)
-        popularity_hash = hashlib.blake2b(popularity[allowed].tobytes() if has_fallback else b"", digest_size=8)
-        groups.append(GroupRules(rules, _content_hash(details, rules), popularity_hash.hexdigest()))
+        for ranker, of_ranker in zip(rankers, groups, strict=True):
+            has_fallback = settings.fallback == "popularity" or ranker.only_popularity
+            rules = ListRules(
+                placement.k, allowed, placement.caps, boosts, placement.pins, slots, diversity, has_fallback
+            )
+            popularity_hash = hashlib.blake2b(popularity[allowed].tobytes() if has_fallback else b"", digest_size=8)
+            content_hash = _content_hash(json.dumps({**ranker.recipe, **details}, sort_keys=True), rules)
+            of_ranker.append(GroupRules(rules, content_hash, popularity_hash.hexdigest()))
     return groups
 
 

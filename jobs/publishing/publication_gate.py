@@ -2,7 +2,7 @@
 
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 import duckdb
 
@@ -13,18 +13,22 @@ from jobs.publishing.publication_history import (
     Publication,
     deleted_events,
     insert_change,
-    is_known,
     last_publication,
     next_number,
     publication_change,
 )
+from jobs.publishing.publication_record import publication_time
 from jobs.publishing.publication_totals import Differences, UnreadableError, compare_with_live, totals_of
 from jobs.publishing.published_file import require_closed, without_logs_of_writers
 from jobs.publishing.shrink_rule import reasons_to_hold
 from jobs.settings import Settings
-from jobs.warehouse.clock import now
 from jobs.warehouse.connection import Connection
 from jobs.warehouse.job_runs import JobRun
+
+HAS_CHANGES: Final = """
+    -- no such table where an earlier version built the public tables
+    select true from duckdb_tables() where schema_name = 'recommendations' and table_name = 'changes'
+"""
 
 
 def judge_publication(
@@ -62,7 +66,7 @@ def judge_publication(
     outcome: Outcome = "published" if not reasons else "forced" if allow_shrink else "held"
     change = publication_change(
         next_number(connection),
-        now(),
+        publication_time(connection),
         run_record.run_id,
         outcome=outcome,
         reasons=reasons,
@@ -81,9 +85,11 @@ def judge_publication(
 
 
 def _append_row(copy: Path, change: dict[str, Any]) -> None:
-    """Append a row to the table ``publication_changes`` in the new file, before it is published."""
+    """Append a row to ``publication_changes`` in the new file, before it is published, and date its ``changes``."""
     with duckdb.connect(str(copy)) as file:
         insert_change(file, "recommendations.publication_changes", change)
+        if file.execute(HAS_CHANGES).fetchone():
+            file.execute("update recommendations.changes set changed_at = ?", [change["decided_at"]])
         file.execute("checkpoint")
     require_closed(copy)
 
@@ -105,10 +111,6 @@ def _live_publication(
             live = compare_with_live(published_file, copy)
     except UnreadableError as error:
         return last_publication(connection, published_file), None, str(error)
-    # a publish was killed after it had renamed the file, before it recorded the publication
-    if live.changes and not is_known(connection, live.run_id):
-        insert_change(connection, "ml.publication_changes", live.changes | {"published_file": str(published_file)})
-        _append_row(copy, live.changes)
     return Publication(live.run_id, live.published_at, live.totals), live.differences, None
 
 

@@ -26,9 +26,9 @@ TOTALS: Final = """
         (select count(*) from {database}.recommendations.popular_items) as items,
         (select count(*) from {database}.recommendations.similar_items) as similar_item_rows,
         (select coalesce(sum(score), 0)::double from {database}.recommendations.popular_items) as popularity,
-        avg(score)::double as mean_score,
-        max(model_version) as model_version
-    from {database}.recommendations.visitor_recommendations
+        (avg(score) filter (where {of_model}))::double as mean_score,
+        {model_version} as model_version
+    from {rows}
 """
 
 VISITOR_DIFFERENCES: Final = """
@@ -77,10 +77,16 @@ ITEM_DIFFERENCES: Final = """
 
 LIVE_PUBLICATION: Final = "select publish_run_id, published_at from live.recommendations.publication"
 
-LIVE_CHANGES: Final = """
-    from live.recommendations.publication_changes
-    where publish_run_id in (select publish_run_id from live.recommendations.publication)
+OWN_CHANGE: Final = """
+    from {database}.recommendations.publication_changes
+    where publish_run_id in (select publish_run_id from {database}.recommendations.publication)
 """
+
+OF_MODEL: Final = "coalesce(arm, 'model') = 'model'"
+"""Condition on rows of lists: the list is the model's, not the control's. Tables of earlier versions have no arms."""
+
+MODEL_VERSION: Final = f"coalesce(max(model_version) filter (where {OF_MODEL}), max(model_version))"
+"""Version of the live model; that of the control's where every visitor is in the control."""
 
 
 @dataclass(frozen=True)
@@ -110,19 +116,12 @@ class Differences:
 
 @dataclass(frozen=True)
 class LivePublication:
-    """The publication in the live file: its run and time, its totals, and its own row of ``publication_changes``.
-
-    Attributes
-    ----------
-    changes : dict
-        The file's own row of ``recommendations.publication_changes``, by column; empty in files without that table.
-    """
+    """The publication in the live file: its run and time, its totals, and how far the new file is from it."""
 
     run_id: str
     published_at: datetime
     totals: Totals
     differences: Differences
-    changes: dict[str, Any]
 
 
 class UnreadableError(NextmartError):
@@ -132,7 +131,7 @@ class UnreadableError(NextmartError):
 def totals_of(file: Path) -> Totals:
     """Return the totals of a published file."""
     with _attached(fresh=file) as connection:
-        return Totals(**_row(connection, TOTALS.format(database="fresh")))
+        return _totals(connection, "fresh")
 
 
 def compare_with_live(live_file: Path, new_file: Path) -> LivePublication:
@@ -153,13 +152,44 @@ def compare_with_live(live_file: Path, new_file: Path) -> LivePublication:
             return LivePublication(
                 publication["publish_run_id"],
                 publication["published_at"],
-                Totals(**_row(connection, TOTALS.format(database="live"))),
+                _totals(connection, "live"),
                 Differences(**_row(connection, VISITOR_DIFFERENCES), **_row(connection, ITEM_DIFFERENCES)),
-                _row(connection, LIVE_CHANGES) if _has_table(connection, "publication_changes") else {},
             )
         except duckdb.Error as error:
-            reason = " ".join(str(error).split())
-            raise UnreadableError(f"{live_file} can't be read: {reason}") from error
+            raise _unreadable(live_file, error) from error
+
+
+def own_change(published_file: Path) -> dict[str, Any]:
+    """Return a file's own row of ``recommendations.publication_changes``, by column; empty if it has no such table.
+
+    Raises
+    ------
+    UnreadableError
+        If the file can't be read.
+    """
+    try:
+        with duckdb.connect() as connection:
+            connection.execute("set TimeZone = 'UTC'")
+            connection.execute(f"attach {literal(str(published_file))} as live (read_only)")
+            has_table = _has_table(connection, "publication") and _has_table(connection, "publication_changes")
+            return _row(connection, OWN_CHANGE.format(database="live")) if has_table else {}
+    except duckdb.Error as error:
+        raise _unreadable(published_file, error) from error
+
+
+def lists_with_arms(table: str) -> str:
+    """Return the SQL of the rows of a table of lists with the column ``arm``, which earlier versions' tables lack."""
+    return f"(from {table} union all by name select null::varchar as arm where false)"
+
+
+def _totals(connection: Connection, database: str) -> Totals:
+    rows = lists_with_arms(f"{database}.recommendations.visitor_recommendations")
+    query = TOTALS.format(database=database, of_model=OF_MODEL, model_version=MODEL_VERSION, rows=rows)
+    return Totals(**_row(connection, query))
+
+
+def _unreadable(file: Path, error: duckdb.Error) -> UnreadableError:
+    return UnreadableError(f"{file} can't be read: {' '.join(str(error).split())}")
 
 
 @contextmanager

@@ -15,7 +15,9 @@ import duckdb
 from jobs.errors import NextmartError
 from jobs.files import project_folder, remove_database, replace_durably, unfinished_path
 from jobs.publishing.publication_gate import judge_publication
-from jobs.publishing.publication_history import PUBLIC_HISTORY, insert_change
+from jobs.publishing.publication_history import PUBLIC_HISTORY
+from jobs.publishing.publication_record import record_if_unrecorded, record_publication
+from jobs.publishing.publication_totals import MODEL_VERSION, lists_with_arms
 from jobs.publishing.published_file import (
     Access,
     access_of,
@@ -77,13 +79,14 @@ def publish(connection: Connection, settings: Settings, run_record: JobRun, *, a
     """
     published_file = settings.published.resolve()
     _check_published_file(connection, published_file)
+    record_if_unrecorded(connection, published_file)
     queries = _public_queries(connection)
     if "visitor_recommendations" not in queries:
         raise NextmartError("there are no recommendation tables yet: run `nextmart run`")
     queries["publication"] = (
         f"select {literal(now().isoformat())}::timestamptz as published_at, "
         f"{literal(run_record.run_id)} as publish_run_id, "
-        "(select max(model_version) from recommendations.visitor_recommendations) as model_version"
+        f"(select {MODEL_VERSION} from {lists_with_arms('recommendations.visitor_recommendations')}) as model_version"
     )
     queries["publication_changes"] = PUBLIC_HISTORY
     published_file.parent.mkdir(parents=True, exist_ok=True)
@@ -94,7 +97,7 @@ def publish(connection: Connection, settings: Settings, run_record: JobRun, *, a
         change.update(judge_publication(connection, published_file, copy, run_record, settings, allow_shrink))
 
     counts = _replace_published_file(connection, published_file, queries, access, judge)
-    insert_change(connection, "ml.publication_changes", change | {"published_file": str(published_file)})
+    record_publication(connection, published_file, change)
     for table in ("publication", "publication_changes"):
         del counts[table]
     run_record.rows_out = sum(counts.values())

@@ -39,6 +39,17 @@ RAW_VISITORS: Final = {
     "loaded_at": "TIMESTAMP WITH TIME ZONE",
 }
 
+RAW_IMPRESSIONS: Final = {
+    "impression_id": "VARCHAR",
+    "visitor_id": "VARCHAR",
+    "placement": "VARCHAR",
+    "item_id": "VARCHAR",
+    "rank": "VARCHAR",
+    "shown_at": "VARCHAR",
+    "propensity": "VARCHAR",
+    "loaded_at": "TIMESTAMP WITH TIME ZONE",
+}
+
 UNREADABLE_ROWS: Final = {
     "table_name": "VARCHAR",
     "file": "VARCHAR",
@@ -215,6 +226,7 @@ RECOMMENDATIONS: Final = {
     "source": "VARCHAR",
     "reason_item_id": "VARCHAR",
     "generated_at": "TIMESTAMP WITH TIME ZONE",
+    "arm": "VARCHAR",
 }
 
 PLACEMENT_RECOMMENDATIONS: Final = {
@@ -237,6 +249,7 @@ PLACEMENT_LISTS: Final = {
     "popularity_hash": "VARCHAR",
     "run_id": "VARCHAR",
     "generated_at": "TIMESTAMP WITH TIME ZONE",
+    "arm": "VARCHAR",
 }
 
 ITEM_VARIANTS: Final = {
@@ -318,10 +331,25 @@ PUBLICATION_CHANGES: Final = {
     "published_file": "VARCHAR",
 }
 
+PUBLISHED_LISTS: Final = {
+    "placement": "VARCHAR",
+    "visitor_id": "VARCHAR",
+    "rank": "INTEGER",
+    "item_id": "VARCHAR",
+    "model": "VARCHAR",
+    "model_version": "VARCHAR",
+    "source": "VARCHAR",
+    "arm": "VARCHAR",
+    "live_from": "TIMESTAMP WITH TIME ZONE",
+    "live_until": "TIMESTAMP WITH TIME ZONE",
+}
+"""Columns of ``ml.published_lists``: the lists that have been live, each with the time in which it was."""
+
 JOB_TABLES: Final = {
     "raw.events": RAW_EVENTS,
     "raw.items": RAW_ITEMS,
     "raw.visitors": RAW_VISITORS,
+    "raw.impressions": RAW_IMPRESSIONS,
     "raw.unreadable_rows": UNREADABLE_ROWS,
     "raw.withdrawn_items": WITHDRAWN_ITEMS,
     "raw.loaded_files": LOADED_FILES,
@@ -344,5 +372,6 @@ JOB_TABLES: Final = {
     "ml.job_runs": JOB_RUNS,
     "ml.deletions": DELETIONS,
     "ml.publication_changes": PUBLICATION_CHANGES,
+    "ml.published_lists": PUBLISHED_LISTS,
 }
 """The columns of every table that jobs create and write, by the table's qualified name."""

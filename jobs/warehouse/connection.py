@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, Final
 
@@ -127,10 +127,11 @@ def transaction(connection: Connection) -> Iterator[None]:
     connection.execute("begin")
     try:
         yield
+        connection.execute("commit")
     except BaseException:
-        connection.execute("rollback")
+        with suppress(duckdb.TransactionException):  # a commit that failed has ended the transaction
+            connection.execute("rollback")
         raise
-    connection.execute("commit")
 
 
 @contextmanager

@@ -45,12 +45,25 @@ DELETE_UNREADABLE_ROWS = """
 """
 
 
+DELETE_OLD_LISTS = """
+    -- Days count on which something was published; lists that were live on one of the newest of them stay
+    delete from ml.published_lists where live_until < (
+        select min(day) from (
+            select distinct date_trunc('day', decided_at) as day from ml.publication_changes
+            where outcome <> 'held'
+            order by day desc limit $published_lists_days
+        )
+    )
+"""
+
+
 @dataclass(frozen=True)
 class Retention:
-    """How many runs, models and rows are kept; the fields are the settings of the same names."""
+    """How many runs, models, rows and days are kept; the fields are the settings of the same names."""
 
     job_runs_kept: int
     metrics_kept: int
+    published_lists_days: int
     unreadable_rows_kept: int
     runs_kept: int
 
@@ -73,6 +86,9 @@ def delete_old_rows(connection: Connection, retention: Retention) -> dict[str, i
         )
         deleted["raw.unreadable_rows"] = _count_deleted(
             connection, DELETE_UNREADABLE_ROWS, {"unreadable_rows_kept": retention.unreadable_rows_kept}
+        )
+        deleted["ml.published_lists"] = _count_deleted(
+            connection, DELETE_OLD_LISTS, {"published_lists_days": retention.published_lists_days}
         )
         connection.execute("drop table old_models")
     return {table: count for table, count in deleted.items() if count}

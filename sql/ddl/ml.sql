@@ -183,7 +183,7 @@ create table if not exists ml.champions (
 );
 
 -- recommendations of recent runs; `sequence_hash`: hash of the items of the sequence from which the visitor's rows were
--- made
+-- made; `arm`: model, or control for a visitor who gets the control's lists ([arms] in nextmart.toml)
 create table if not exists ml.recommendations (
     run_id varchar not null,
     model_version varchar not null,
@@ -194,7 +194,8 @@ create table if not exists ml.recommendations (
     score double not null,
     source varchar not null,
     reason_item_id varchar,
-    generated_at timestamptz not null
+    generated_at timestamptz not null,
+    arm varchar default 'model'
 );
 
 -- the lists of placements ([placements.NAME] in nextmart.toml); a list that nothing has changed keeps its rows
@@ -211,7 +212,8 @@ create table if not exists ml.placement_recommendations (
 
 -- one row for each placement and visitor in its scope, written together with the visitor's list
 -- `k`: wanted length; `length`: number of rows of the list; `list_hash`: hash of all that determines the list, but for
--- popularity; `popularity_hash`: hash of the popularity that the list depends on, null if it depends on none
+-- popularity; `popularity_hash`: hash of the popularity that the list depends on, null if it depends on none; `arm`: as in
+-- ml.recommendations
 create table if not exists ml.placement_lists (
     placement varchar not null,
     visitor_id varchar not null,
@@ -221,7 +223,8 @@ create table if not exists ml.placement_lists (
     list_hash ubigint not null,
     popularity_hash varchar,
     run_id varchar not null,
-    generated_at timestamptz not null
+    generated_at timestamptz not null,
+    arm varchar default 'model'
 );
 
 -- which items are variants of one another, if a placement says one_per_variant; `variant_group`: the first item_id of the
@@ -319,6 +322,23 @@ create table if not exists ml.publication_changes (
     mean_score double,
     live_mean_score double,
     published_file varchar not null
+);
+
+-- what has been live for whom: a row for each place of a list, for each time that the list was live. A list that a
+-- publication doesn't change goes on; rows of one list have the same times
+-- `placement`: default for the list of recommendations.visitor_recommendations; `model`: family of the model that made
+-- the list, popularity if none did; `live_until`: null while the list is live
+create table if not exists ml.published_lists (
+    placement varchar not null,
+    visitor_id varchar not null,
+    rank integer not null,
+    item_id varchar not null,
+    model varchar not null,
+    model_version varchar not null,
+    source varchar not null,
+    arm varchar not null,
+    live_from timestamptz not null,
+    live_until timestamptz
 );
 
 -- models that must be trained again, because they were trained on events that have been deleted since

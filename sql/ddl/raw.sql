@@ -37,6 +37,21 @@ create table if not exists raw.visitors (
     loaded_at timestamptz
 );
 
+-- What was shown to visitors: one row for each item at each showing, if the user's tools record it
+-- `placement`: name of the placement, null for the list of recommendations.visitor_recommendations; `rank`: the item's
+-- place among the shown ones, from 1; `propensity`: the probability, above 0 and at most 1, with which the shop has
+-- chosen this item for this place
+create table if not exists raw.impressions (
+    impression_id varchar,
+    visitor_id varchar,
+    placement varchar,
+    item_id varchar,
+    rank varchar,
+    shown_at varchar,
+    propensity varchar,
+    loaded_at timestamptz
+);
+
 -- Rows of files that `nextmart load` can't read: a row with too few or too many columns, an unclosed quote, bytes that
 -- are no text, or malformed JSON. The column raw_row has the row's text, at most 10,000 characters of it.
 create table if not exists raw.unreadable_rows (

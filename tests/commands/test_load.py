@@ -200,6 +200,7 @@ def test_parse_maps():
     assert parse_maps(["item_id=sku", "events.event_at= a = b ", "price=p"]) == {
         "events": {"item_id": "sku", "event_at": "a = b"},
         "items": {"item_id": "sku", "price": "p"},
+        "impressions": {"item_id": "sku"},
     }
     with pytest.raises(UsageError, match="write our_column=their_column"):
         parse_maps(["item_id"])

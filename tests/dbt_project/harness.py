@@ -32,6 +32,7 @@ RAW_COLUMNS = {
     ],
     "items": ["item_id", "title", "brand", "category", "description", "price", "available", "updated_at", "attributes"],
     "visitors": ["visitor_id", "updated_at", "attributes"],
+    "impressions": ["impression_id", "visitor_id", "placement", "item_id", "rank", "shown_at", "propensity"],
 }
 
 

@@ -26,12 +26,14 @@ EVERYTHING = {
 
 LISTS = """
     insert into ml.recommendations
-    select 'run', 'model', visitor_id, 0, 1, 'lamp', 1, 'popularity', 'lamp', now()
+    select 'run', 'model', visitor_id, 0, 1, 'lamp', 1, 'popularity', 'lamp', now(), 'model'
     from (select distinct visitor_id from sessions.session_items);
     insert into ml.placement_lists
-    select 'home', visitor_id, 1, 1, 'model', 0, null, 'run', now() from ml.recommendations;
+    select 'home', visitor_id, 1, 1, 'model', 0, null, 'run', now(), 'model' from ml.recommendations;
     insert into ml.placement_recommendations
     select 'home', visitor_id, 1, 'lamp', 1, 'popularity', 'lamp' from ml.recommendations;
+    insert into ml.published_lists
+    select 'home', visitor_id, 1, 'lamp', 'sasrec', 'model', 'sasrec', 'model', now(), null from ml.recommendations;
     create schema if not exists recommendations;
     create or replace table recommendations.visitor_recommendations as from ml.recommendations;
 """
@@ -132,7 +134,7 @@ def test_nothing_of_a_visitor_stays_in_any_table(lived_in):
     assert run.detail["deleted"] == {
         "raw.events": 4, "staging.checked_events": 4, "sessions.session_items": 2, "sessions.session_totals": 1,
         "sessions.user_mapping": 1, "ml.recommendations": 1, "recommendations.visitor_recommendations": 1,
-        "ml.placement_lists": 1, "ml.placement_recommendations": 1,
+        "ml.placement_lists": 1, "ml.placement_recommendations": 1, "ml.published_lists": 1,
     }  # fmt: skip
     recorded = lived_in.rows("ml.deletions", ["* exclude (deletion_id, deleted_at, model_number)"])
     assert recorded == [("visitor", "3", "4", "2", "1", "1", "0", "2026-02-01 00:00:00+00")]
@@ -162,9 +164,12 @@ def test_what_is_known_of_the_persons_devices_goes_with_its_history(lived_in):
         rows = [{"visitor_id": visitor, "attributes": attributes} for visitor in (f" {ANN} ", BOB, SHARED)]
         lived_in.add("visitors", rows, FIRST_ARRIVAL + timedelta(days=2 + day))
         lived_in.run("--exclude-resource-type", "test", command="build", select="stg_visitors visitors visitor_history")
+    shown = [{"visitor_id": visitor, "item_id": "lamp"} for visitor in (f" {ANN} ", ANN, BOB, SHARED)]
+    lived_in.add("impressions", shown, FIRST_ARRIVAL + timedelta(days=2))
     with lived_in.open() as connection:
         connection.execute(
-            "insert into raw.unreadable_rows by name select 'visitors' as table_name, $row as raw_row",
+            "insert into raw.unreadable_rows by name "
+            "select unnest(['visitors', 'impressions']) as table_name, $row as raw_row",
             {"row": f"1;{ANN};"},
         )
     deleted = go(lived_in, "user", USER).detail["deleted"]
@@ -172,6 +177,8 @@ def test_what_is_known_of_the_persons_devices_goes_with_its_history(lived_in):
     assert {table: deleted[table] for table in forgetting.TABLES_OF_ATTRIBUTES} == {
         "raw.visitors": 2, "staging.stg_visitors": 1, "catalog.visitor_history": 2,
     }  # fmt: skip
+    assert deleted["raw.impressions"] == 2
+    assert lived_in.rows("raw.impressions", ["visitor_id"]) == [(BOB,), (SHARED,)]
     # the last login on the shared device is another user's
     of_others = [(BOB,), (BOB,), (SHARED,), (SHARED,)]
     assert lived_in.rows("catalog.visitor_history", ["visitor_id"]) == of_others
@@ -179,6 +186,14 @@ def test_what_is_known_of_the_persons_devices_goes_with_its_history(lived_in):
         connection.execute("alter table raw.visitors rename to theirs; create view raw.visitors as from raw.theirs")
     with pytest.raises(
         NextmartError, match=r"raw\.visitors is a view of yours, which still shows 2 rows of this visitor"
+    ):
+        go(lived_in, "visitor", BOB)
+    with lived_in.open() as connection:
+        connection.execute("drop view raw.visitors; alter table raw.impressions rename to shown")
+        connection.execute("create table raw.visitors as from raw.theirs")
+        connection.execute("create view raw.impressions as from raw.shown")
+    with pytest.raises(
+        NextmartError, match=r"raw\.impressions is a view of yours, which still shows 1 rows of this visitor"
     ):
         go(lived_in, "visitor", BOB)
 

@@ -152,6 +152,7 @@ def test_every_time_is_an_instant(warehouses):
     # by their names too, so that none hides as text; what is raw may be anything
     assert [name for name, _ in columns if name.endswith("_at") and name not in times] == [
         "raw.events.event_at",
+        "raw.impressions.shown_at",
         "raw.items.updated_at",
         "raw.visitors.updated_at",
     ]

@@ -72,7 +72,9 @@ def test_documentation_describes_every_raw_column(dbt):
     assert parsed.returncode == 0, parsed.stdout
     manifest = json.loads((dbt.target / "manifest.json").read_text())
     raw = {source["name"]: source for source in manifest["sources"].values() if source["source_name"] == "raw"}
-    assert set(raw) == {"events", "items", "visitors", "unreadable_rows", "withdrawn_items", "loaded_files"}
+    assert set(raw) == {
+        "events", "items", "visitors", "impressions", "unreadable_rows", "withdrawn_items", "loaded_files",
+    }  # fmt: skip
     for name, source in raw.items():
         described = {column for column, about in source["columns"].items() if about["description"]}
         assert described == set(JOB_TABLES[f"raw.{name}"]), name

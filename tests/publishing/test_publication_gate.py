@@ -151,7 +151,7 @@ def test_a_publish_that_was_killed_after_its_swap_is_in_the_history_all_the_same
 
     make_public_tables(shop.connection)
     with monkeypatch.context() as patch:
-        patch.setattr(publishing, "insert_change", die)
+        patch.setattr(publishing, "record_publication", die)
         with pytest.raises(KeyboardInterrupt):
             shop.publish()
     assert shop.history() == []

@@ -232,3 +232,15 @@ def test_a_target_that_fails_stops_no_other_and_shows_no_password(published, tmp
 def test_a_target_that_makes_no_sense_is_refused(target, message):
     with pytest.raises(ValidationError, match=message):
         PublishTarget.model_validate(target)
+
+
+def test_lists_of_changes_are_arrays_in_postgresql(warehouse, published, server):
+    warehouse.execute(
+        "create table recommendations.changes as from (values ('default', 'v1', null, ['a', 'b']), "
+        "('default', 'v2', ['c'], null)) as lists (placement, visitor_id, old_items, new_items)"
+    )
+    warehouse.execute("alter table recommendations.changes add column changed_at timestamptz")
+    publish_from(warehouse, published)
+    assert "rows" in copy_to_targets(published, postgres_target(server))["[publish.bi]"]
+    lists = server.execute("select new_items[2], old_items[1] from recommendations.changes order by visitor_id")
+    assert lists == "b|\n|c\n"

@@ -15,7 +15,8 @@ select
     recommended.reason_item_id,
     {{ reason_in_words('recommended', 'reason_items') }} as reason,
     lists.model_version,
-    lists.generated_at
+    lists.generated_at,
+    lists.arm
 from {{ source('ml', 'placement_recommendations') }} as recommended
 inner join {{ source('ml', 'placement_lists') }} as lists
     on recommended.placement = lists.placement and recommended.visitor_id = lists.visitor_id

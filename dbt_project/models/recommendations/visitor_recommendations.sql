@@ -18,9 +18,10 @@ select
     recommended.source,
     recommended.reason_item_id,
     {{ reason_in_words('recommended', 'reason_items') }} as reason,
-    models.model,
+    coalesce(models.model, case when recommended.arm = 'control' then 'popularity' end) as model,
     recommended.model_version,
-    recommended.generated_at
+    recommended.generated_at,
+    recommended.arm
 from {{ source('ml', 'recommendations') }} as recommended
 inner join newest_run on recommended.run_id = newest_run.run_id
 left join {{ source('ml', 'models') }} as models on recommended.model_version = models.model_version

@@ -19,6 +19,7 @@ from jobs.warehouse.connection import Connection, literal, quoted
 
 PRIMARY_KEYS: Final = {
     "bought_together": ("item_id", "rank"),
+    "changes": ("placement", "visitor_id"),
     "items": ("item_id",),
     "placement_recommendations": ("placement", "visitor_id", "rank"),
     "popular_items": ("rank",),

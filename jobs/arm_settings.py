@@ -1,0 +1,20 @@
+"""The settings ``[arms]`` of ``nextmart.toml``: a share of visitors, the control, gets another model's lists."""
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from jobs.families import Family
+
+
+class ArmSettings(BaseModel):
+    """The table ``[arms]`` of ``nextmart.toml``."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True, allow_inf_nan=False)
+
+    control: float = Field(0.1, ge=0, le=0.9)
+    """Share of visitors who are in the control: a hash of `visitor_id` and `salt` chooses them, so that a visitor
+    stays."""
+    control_model: Family = "popularity"
+    """Family that makes the control's lists: `popularity` gives the popular items of the night, another one of
+    `models` its newest model's lists."""
+    salt: str = Field("nextmart", max_length=200)
+    """Any text; another text draws the control anew."""

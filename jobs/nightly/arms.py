@@ -1,0 +1,67 @@
+"""The arms of an experiment: whose lists the live model makes, and whose the control ([arms] in nextmart.toml).
+
+A visitor's arm is a hash of the visitor's id and the setting ``salt``, by the macro that dbt's tests use too.
+"""
+
+from typing import Any, Final
+
+from jobs.arm_settings import ArmSettings
+from jobs.errors import NextmartError
+from jobs.nightly.last_run import NO_MODEL
+from jobs.nightly.model_store import ModelRow
+from jobs.nightly.promotion import usable_models
+from jobs.settings import Settings
+from jobs.warehouse.connection import Connection
+from jobs.warehouse.dbt_macros import dbt_macros
+from jobs.warehouse.job_runs import JobRun
+
+MODEL_ARM: Final = "model"
+CONTROL_ARM: Final = "control"
+
+POPULARITY_FINGERPRINT: Final = """
+    -- A text that changes when the score of an item, or the order of items, changes
+    select count(*) || ':' || coalesce(bit_xor(hash(rank, item_id, score)), 0) from recommendations.popular_items
+"""
+
+
+def arm_sql(arms: ArmSettings | None, visitor_id: str = "visitor_id") -> str:
+    """Return the SQL of a visitor's arm, ``model`` or ``control``; ``visitor_id`` is the SQL of the visitor's id."""
+    if arms is None:
+        return f"'{MODEL_ARM}'"
+    return str(dbt_macros("dialect.sql", "arms.sql").visitor_arm(visitor_id, arms.control, arms.salt))
+
+
+def control_model(connection: Connection, settings: Settings, run_record: JobRun) -> ModelRow | None:
+    """Return the model that makes the control's lists; None if these are popular items, or there is no control.
+
+    Raises
+    ------
+    NextmartError
+        If the family has no usable model.
+    """
+    if settings.arms is None or settings.arms.control_model == "popularity":
+        return None
+    for model in usable_models(connection, settings, run_record):
+        if model.model == settings.arms.control_model:
+            return model
+    raise NextmartError(
+        f"[arms] control_model: there is no usable model of the family {settings.arms.control_model}; `nextmart train` "
+        "trains it, if the setting models names it"
+    )
+
+
+def arms_recipe(connection: Connection, arms: ArmSettings | None, control: ModelRow | None) -> dict[str, Any]:
+    """Return what determines who is in the control (``arms``), and the control's lists (``control``); None without.
+
+    Parameters
+    ----------
+    control : ModelRow or None
+        None: the control gets popular items.
+    """
+    if arms is None:
+        return {"arms": None, "control": None}
+    fingerprint = connection.execute(POPULARITY_FINGERPRINT).fetchone() if control is None else None
+    return {
+        "arms": {"control": arms.control, "salt": arms.salt},
+        "control": control.model_version if control else f"{NO_MODEL}/{fingerprint[0] if fingerprint else ''}",
+    }
