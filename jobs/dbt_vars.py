@@ -205,6 +205,8 @@ class AllVars(Vars):
     trending_items_per_segment: ListLength
     trending_min_visitors: int = Field(ge=1)
     trending_attribute: AttributeName | None
+    outcome_window_days: int = Field(ge=1, le=90)
+    outcome_days: WholeDays
 
 
 @cache

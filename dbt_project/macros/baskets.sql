@@ -3,8 +3,13 @@
 {# Condition that an event of session_items, under the alias `items`, puts its item into the basket of a kind: viewed or
    bought. #}
 {% macro is_basket_event(kind) -%}
+    {{ is_type_of(kind, 'items.event_type') }}
+{%- endmacro %}
+
+{# Condition that an event's type is one of those that count as viewed, or as bought; no types mean every type. #}
+{% macro is_type_of(kind, column) -%}
     {%- set types = var(kind ~ '_event_types') -%}
-    {% if types %}items.event_type in ({{ text_list(types) }}){% else %}true{% endif %}
+    {% if types %}{{ column }} in ({{ text_list(types) }}){% else %}true{% endif %}
 {%- endmacro %}
 
 {# The settings by which baskets are made, as text. A basket that was made by another rule is made anew. #}

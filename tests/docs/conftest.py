@@ -25,6 +25,26 @@ ORDERS = """
 """
 
 
+# lists that were live for the visitors of the last three weeks: those of a control for every third of them
+LISTS = """
+    insert into ml.published_lists by name
+    with visitors as (
+        select visitor_id, hash(visitor_id) % 3 = 0 as is_control, max(loaded_at) over () as newest
+        from raw.events
+    )
+    select distinct
+        'default' as placement, visitor_id, rank, item_id, 'no-model' as model_version, 'popularity' as source,
+        case when is_control then 'popularity' else 'sknn' end as model,
+        case when is_control then 'control' else 'model' end as arm,
+        newest - interval 20 days as live_from, newest - interval 1 day as live_until
+    from visitors
+    cross join (
+        select item_id, row_number() over (order by count(*) desc, item_id) as rank from raw.events group by item_id
+    )
+    where rank <= 20
+"""
+
+
 @pytest.fixture(scope="session")
 def documented_shop(tmp_path_factory) -> Shop:
     """The demo's shop, smaller, after its first night, with what readers have beside it. Copy it to change it."""
@@ -34,6 +54,7 @@ def documented_shop(tmp_path_factory) -> Shop:
         shop.fill()
         with connect(shop.warehouse) as warehouse:
             warehouse.execute(ORDERS)
+            warehouse.execute(LISTS)
         shop.call("run")
         write_files_of_readers(shop.folder)
 

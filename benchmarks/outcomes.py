@@ -1,0 +1,205 @@
+"""Simulate experiments whose true uplift is known, and look at their intervals every day, as a manager would.
+
+In each experiment visitors enter day by day, a share of them in the control arm. What a visitor does in the window is
+drawn: views (negative binomial, whose variance is many times the mean), purchases (Poisson, rare) and revenue (few
+buyers, lognormal orders, whose largest are hundreds of times the usual ones). In the arm model each is larger by a
+known factor; without one (an A/A) any interval without 0 is a false alarm. The intervals are those of the SQL of
+``recommendations.uplift``, run on DuckDB. Run: ``python -m benchmarks.outcomes --experiments 200``.
+"""
+
+import argparse
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import duckdb
+import numpy as np
+
+from jobs.dbt_vars import default_vars
+from jobs.warehouse.dbt_macros import dbt_macros
+
+ALPHA = 0.05
+
+
+@dataclass(frozen=True)
+class Measure:
+    """What visitors do in their window.
+
+    Attributes
+    ----------
+    draw : (Generator, (visitors,) means of the arms relative to the control's) -> (visitors,) float64
+        Draws what visitors do.
+    mean : float
+        The mean of a visitor of the control arm.
+    """
+
+    draw: Callable[[np.random.Generator, np.ndarray], np.ndarray]
+    mean: float
+
+
+def _views(random: np.random.Generator, lift: np.ndarray) -> np.ndarray:
+    return random.poisson(random.gamma(0.3, 9 * lift)).astype(np.float64)
+
+
+def _purchases(random: np.random.Generator, lift: np.ndarray) -> np.ndarray:
+    return random.poisson(0.05 * lift).astype(np.float64)
+
+
+def _revenue(sigma: float) -> Callable[[np.random.Generator, np.ndarray], np.ndarray]:
+    def draw(random: np.random.Generator, lift: np.ndarray) -> np.ndarray:
+        return (random.random(len(lift)) < 0.03 * lift) * random.lognormal(3, sigma, len(lift))
+
+    return draw
+
+
+MEASURES = {
+    "view": Measure(_views, 2.7),
+    "purchase": Measure(_purchases, 0.05),
+    "revenue": Measure(_revenue(1), 0.03 * float(np.exp(3 + 1 / 2))),
+    "revenue of rare huge orders": Measure(_revenue(2), 0.03 * float(np.exp(3 + 4 / 2))),
+}
+
+
+@dataclass(frozen=True)
+class Looks:
+    """What was seen in many experiments of one measure.
+
+    Attributes
+    ----------
+    covered_always, covered_at_the_end : float
+        Shares of the experiments whose interval held the true uplift at every look, and at the last one.
+    alarmed : float
+        Share of the experiments in which an interval without 0 was seen at some look.
+    alarmed_if_naive : float
+        The same of the textbook interval, 1.96 standard errors, which holds for one look alone.
+    looks : float
+        Mean number of looks with an interval.
+    """
+
+    covered_always: float
+    covered_at_the_end: float
+    alarmed: float
+    alarmed_if_naive: float
+    looks: float
+
+
+def experiments(
+    measure: Measure, *, count: int, visitors: int, days: int, control: float, lift: float, seed: int
+) -> dict[str, np.ndarray]:
+    """Draw experiments, one after another.
+
+    Parameters
+    ----------
+    count, visitors, days : int
+        Number of experiments, of the visitors in each, and of the days on which these enter, more on some days.
+    control : float
+        Share of the visitors in the control arm.
+    lift : float
+        The arm model's mean, divided by the control's.
+
+    Returns
+    -------
+    dict
+        The columns placement (the experiment's number), day, is_control and outcome, each of shape (count * visitors,).
+    """
+    random = np.random.default_rng(seed)
+    rows = count * visitors
+    is_control = random.random(rows) < control
+    rates = 1 + 0.5 * np.sin(np.arange(days))
+    return {
+        "placement": np.repeat(np.arange(count), visitors),
+        "day": random.choice(days, rows, p=rates / rates.sum()),
+        "is_control": is_control,
+        "outcome": measure.draw(random, np.where(is_control, 1.0, lift)),
+    }
+
+
+def look_daily(columns: dict[str, np.ndarray], true_uplift: float) -> Looks:
+    """Return what a manager sees who looks at each experiment on each of its days, by the SQL of uplift."""
+    uplift_by_day = dbt_macros(dbt_vars=default_vars()).uplift_by_day("visitors", "outcome", str(ALPHA))
+    with duckdb.connect() as warehouse:
+        warehouse.register("columns", columns)
+        warehouse.execute(
+            "create table visitors as select placement, 'simulated' as measure, outcome, "
+            "date '2026-01-01' + day::integer as day, case when is_control then 'control' else 'model' end as arm "
+            "from columns"
+        )
+        warehouse.execute(f"create table looks as {uplift_by_day}")
+        # the textbook's interval at the same looks
+        warehouse.execute(
+            """
+            create table naive as
+            with sums as (
+                select
+                    placement, day, arm,
+                    sum(count(*)) over so_far as n,
+                    sum(sum(outcome)) over so_far as total,
+                    sum(sum(outcome * outcome)) over so_far as squares
+                from visitors group by placement, day, arm
+                window so_far as (partition by placement, arm order by day)
+            ),
+            means as (select *, total / n as mean, (squares / n - (total / n) ** 2) / (n - 1) as variance from sums)
+            select
+                looks.placement,
+                abs(models.mean - controls.mean) > 1.959964 * sqrt(models.variance + controls.variance) as is_alarm
+            from looks
+            inner join means as models
+                on (looks.placement, looks.day, 'model') = (models.placement, models.day, models.arm)
+            inner join means as controls
+                on (looks.placement, looks.day, 'control') = (controls.placement, controls.day, controls.arm)
+            where uplift_low is not null
+            """
+        )
+        [found] = warehouse.execute(
+            """
+            with seen as (
+                select
+                    placement,
+                    bool_and($truth between uplift_low and uplift_high) as is_covered,
+                    arg_max($truth between uplift_low and uplift_high, day) as is_covered_at_the_end,
+                    bool_or(uplift_low > 0 or uplift_high < 0) as is_alarm,
+                    count(*) as looks
+                from looks where uplift_low is not null group by placement
+            ),
+            naive_alarms as (select bool_or(is_alarm) as is_alarm from naive group by placement)
+            select
+                avg(is_covered::integer), avg(is_covered_at_the_end::integer), avg(is_alarm::integer),
+                (select avg(is_alarm::integer) from naive_alarms), avg(looks)
+            from seen
+            """,
+            {"truth": true_uplift},
+        ).fetchall()
+    return Looks(*found)
+
+
+def main() -> None:
+    """Print a table: for each measure, share of control and true uplift, how often the intervals held."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--experiments", type=int, default=200)
+    parser.add_argument("--visitors", type=int, default=20_000, help="visitors of each experiment")
+    parser.add_argument("--days", type=int, default=60)
+    options = parser.parse_args()
+    print(
+        f"{options.experiments} experiments of {options.visitors:,} visitors each, looked at on {options.days} days; "
+        "alarm: an interval without 0\n"
+    )
+    print(f"{'measure':<28}{'control':>8}{'lift':>6}{'held daily':>12}{'at the end':>12}{'alarms':>8}{'naive':>7}")
+    started = time.process_time()
+    for number, (name, measure) in enumerate(MEASURES.items()):
+        for control in (0.5, 0.1):
+            for lift in (1.0, 1.2):
+                columns = experiments(
+                    measure, count=options.experiments, visitors=options.visitors, days=options.days,
+                    control=control, lift=lift, seed=number,
+                )  # fmt: skip
+                looks = look_daily(columns, (lift - 1) * measure.mean)
+                print(
+                    f"{name:<28}{control:>8}{lift:>6}{looks.covered_always:>12.3f}{looks.covered_at_the_end:>12.3f}"
+                    f"{looks.alarmed:>8.3f}{looks.alarmed_if_naive:>7.3f}",
+                    flush=True,
+                )
+    print(f"\n{time.process_time() - started:.0f} s of CPU")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,123 @@
+{% set place = 'placement, model, arm, rank' %}
+
+with newest_event as (
+    -- days end at the newest event, not at the clock: a list is not yet without outcomes while events are to come
+    select max(event_at) as event_at from {{ ref('session_items') }}
+),
+
+places as (
+    -- each place of each list with the first and the last day on which it could be seen
+    select
+        lists.*,
+        {{ day_of('lists.live_from') }} as starts_on,
+        {{ day_of("least(lists.live_until - interval '1 microsecond', newest_event.event_at)") }} as ends_on
+    from {{ ref('live_lists') }} as lists
+    inner join newest_event on lists.live_from <= newest_event.event_at
+),
+
+visits as (
+    -- a visitor with several lists on a day counts once
+    select
+        *,
+        greatest(
+            starts_on,
+            max(ends_on) over (
+                partition by {{ place }}, visitor_id order by live_from rows between unbounded preceding and 1 preceding
+            ) + 1
+        ) as visitor_starts_on
+    from places
+),
+
+changes as (
+    -- how many more, or fewer, places and visitors a day has than the day before
+    select {{ place }}, starts_on as day, 1 as places, 0 as visitors from places
+    union all
+    select {{ place }}, ends_on + 1 as day, -1 as places, 0 as visitors from places
+    union all
+    select {{ place }}, visitor_starts_on as day, 0 as places, 1 as visitors from visits
+    where visitor_starts_on <= ends_on
+    union all
+    select {{ place }}, ends_on + 1 as day, 0 as places, -1 as visitors from visits
+    where visitor_starts_on <= ends_on
+    union all
+    -- days without a change too
+    select {{ place }}, {{ unnested_days('min(starts_on)', 'max(ends_on)') }} as day, 0 as places, 0 as visitors
+    from places
+    group by {{ place }}
+),
+
+daily_changes as (
+    select {{ place }}, day, sum(places) as places, sum(visitors) as visitors
+    from changes
+    group by {{ place }}, day
+),
+
+days as (
+    select
+        {{ place }}, day,
+        sum(places) over (partition by {{ place }} order by day)::bigint as places,
+        sum(visitors) over (partition by {{ place }} order by day)::bigint as visitors
+    from daily_changes
+),
+
+hits as (
+    -- events on an item while the visitor could see it in a list; first_day is the first of the list's days whose window
+    -- has not passed then
+    select
+        {{ place }}, places.visitor_id, places.live_from, events.event_type, events.revenue,
+        {{ day_of('events.event_at') }} as day,
+        case
+            when places.live_from > events.event_at - {{ outcome_window() }} then places.starts_on
+            else {{ day_of('events.event_at - ' ~ outcome_window()) }} + 1
+        end as first_day
+    from places
+    inner join {{ ref('outcome_events') }} as events
+        on
+            places.visitor_id = events.visitor_id
+            and places.item_id = events.item_id
+            and places.live_from <= events.event_at
+            and (places.live_until is null or places.live_until > events.event_at)
+),
+
+followed_places as (
+    select distinct {{ place }}, visitor_id, live_from, event_type, {{ unnested_days('first_day', 'day') }} as day
+    from hits
+),
+
+followed as (
+    select {{ place }}, day, event_type, count(*) as followed
+    from followed_places
+    group by {{ place }}, day, event_type
+),
+
+events as (
+    -- an event counts once in a placement, on its own day
+    select
+        {{ place }}, day, event_type,
+        count(*) as events, count(revenue) as priced_events, sum(revenue) as revenue
+    from hits
+    group by {{ place }}, day, event_type
+),
+
+event_types as (
+    select distinct event_type from {{ ref('outcome_events') }}
+)
+
+select
+    days.day,
+    days.placement,
+    days.model,
+    days.arm,
+    days.rank,
+    event_types.event_type,
+    days.places,
+    days.visitors,
+    coalesce(followed.followed, 0) as followed,
+    coalesce(events.events, 0) as events,
+    coalesce(events.priced_events, 0) as priced_events,
+    coalesce(events.revenue, 0) as revenue
+from days
+cross join event_types
+left join followed using (placement, model, arm, rank, day, event_type)
+left join events using (placement, model, arm, rank, day, event_type)
+where days.places > 0

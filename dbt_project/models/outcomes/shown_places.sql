@@ -1,0 +1,18 @@
+-- what was shown beside the visitor's list, or after the list had been replaced, says nothing of the list: it is left out
+select
+    impressions.impression_id,
+    lists.placement,
+    lists.visitor_id,
+    coalesce(impressions.rank, lists.rank) as rank,
+    lists.item_id,
+    lists.model,
+    lists.arm,
+    impressions.shown_at
+from {{ ref('stg_impressions') }} as impressions
+inner join {{ ref('live_lists') }} as lists
+    on
+        impressions.placement = lists.placement
+        and impressions.visitor_id = lists.visitor_id
+        and impressions.item_id = lists.item_id
+        and impressions.shown_at >= lists.live_from
+        and (lists.live_until is null or impressions.shown_at < lists.live_until)

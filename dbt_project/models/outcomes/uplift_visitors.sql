@@ -1,0 +1,111 @@
+with newest_event as (
+    select max(event_at) as event_at from {{ ref('session_items') }}
+),
+
+experiments as (
+    -- an experiment lasts as long as visitors have lists of the control: before and after it there is nothing to compare
+    select
+        placement,
+        min(live_from) as starts_at,
+        case when count(*) = count(live_until) then max(live_until) end as ends_at
+    from {{ ref('live_lists') }}
+    where arm = 'control'
+    group by placement
+),
+
+exposures as (
+    -- where impressions are loaded, visitors enter with what they were shown; else with what they could have seen
+    select placement, visitor_id, arm, shown_at as exposed_from, shown_at as exposed_until
+    from {{ ref('shown_places') }}
+    union all
+    select distinct placement, visitor_id, arm, live_from as exposed_from, live_until as exposed_until
+    from {{ ref('live_lists') }}
+    where placement not in (select placement from {{ ref('shown_places') }})
+),
+
+entries as (
+    select
+        exposures.placement,
+        exposures.visitor_id,
+        min(greatest(exposures.exposed_from, experiments.starts_at)) as entered_at,
+        arg_min(exposures.arm, (exposures.exposed_from, exposures.arm)) as arm
+    from exposures
+    inner join experiments on exposures.placement = experiments.placement
+    where
+        exposures.exposed_from >= experiments.starts_at
+        or exposures.exposed_until is null
+        or exposures.exposed_until > experiments.starts_at
+    group by exposures.placement, exposures.visitor_id
+),
+
+windows as (
+    select
+        entries.*,
+        entries.entered_at - {{ outcome_window() }} as window_before,
+        entries.entered_at + {{ outcome_window() }} as window_after
+    from entries
+),
+
+visitors as (
+    -- visitors whose window has passed on a day that is over, while the experiment lasted
+    select windows.*, {{ day_of("windows.window_after - interval '1 microsecond'") }} as day
+    from windows
+    inner join experiments on windows.placement = experiments.placement
+    cross join newest_event
+    -- who got a list of the other arm within the window says nothing of either
+    anti join {{ ref('live_lists') }} as lists
+        on
+            windows.placement = lists.placement
+            and windows.visitor_id = lists.visitor_id
+            and windows.arm <> lists.arm
+            and windows.window_after > lists.live_from
+            and (lists.live_until is null or windows.entered_at < lists.live_until)
+    where
+        (experiments.ends_at is null or windows.window_after <= experiments.ends_at)
+        and {{ day_of("windows.window_after - interval '1 microsecond'") }} < {{ day_of('newest_event.event_at') }}
+),
+
+measured_events as (
+    select visitor_id, event_at, event_type as measure, 1 as amount
+    from {{ ref('outcome_events') }}
+    union all
+    select visitor_id, event_at, 'revenue' as measure, revenue as amount
+    from {{ ref('outcome_events') }}
+    where revenue is not null
+),
+
+measures as (
+    select distinct measure from measured_events
+),
+
+amounts as (
+    select
+        visitors.placement,
+        visitors.visitor_id,
+        events.measure,
+        sum(events.amount) filter (where events.event_at >= visitors.entered_at) as outcome,
+        sum(events.amount) filter (where events.event_at < visitors.entered_at) as outcome_before
+    from visitors
+    inner join measured_events as events
+        on
+            visitors.visitor_id = events.visitor_id
+            and visitors.window_before <= events.event_at
+            and visitors.window_after > events.event_at
+    group by visitors.placement, visitors.visitor_id, events.measure
+)
+
+select
+    visitors.placement,
+    measures.measure,
+    visitors.visitor_id,
+    visitors.arm,
+    visitors.entered_at,
+    visitors.day,
+    coalesce(amounts.outcome, 0)::double as outcome,
+    coalesce(amounts.outcome_before, 0)::double as outcome_before
+from visitors
+cross join measures
+left join amounts
+    on
+        visitors.placement = amounts.placement and visitors.visitor_id = amounts.visitor_id
+        and measures.measure = amounts.measure
