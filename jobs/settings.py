@@ -73,6 +73,9 @@ class Settings(BaseSettings):
     """DuckDB file of the warehouse. The file can't be named like a schema in it, as `raw.duckdb` would be."""
     published: Path = Path("published.duckdb")
     """DuckDB file with the recommendations, which analysts and applications open."""
+    report: Path | None = None
+    """HTML file of the report that each `nextmart run` writes after it has published. Unset: a run writes none, and
+    `nextmart report` writes `report.html` beside the published file."""
     work_folder: Path = Path(".nextmart")
     """Folder of dbt's artefacts and log, of training checkpoints, and of experiments' reports."""
     wait_seconds: float = Field(0, ge=0, allow_inf_nan=False)
@@ -280,6 +283,8 @@ class Settings(BaseSettings):
                 raise ValueError(
                     f"setting '{name}' names a folder, {path}: name a file in it, such as {path}/{name}.duckdb"
                 )
+        if self.report is not None and self.report.suffix.lower() not in {".html", ".htm"}:
+            raise ValueError(f"setting 'report' names an HTML file, which ends in .html, not '{self.report}'")
         absolute = str(self.warehouse.absolute())
         for sign in "#?;":
             if sign in absolute:  # dbt reads the path as an address, and these signs end an address's path

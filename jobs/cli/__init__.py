@@ -8,8 +8,8 @@ May import every other folder.
 """
 
 # the commands of these modules are in the app once they are imported, in this order
-from jobs.cli import load_commands, night_commands, model_commands, upkeep_commands  # isort: skip
+from jobs.cli import load_commands, night_commands, model_commands, upkeep_commands, report_command  # isort: skip
 from jobs.cli.app import app
 from jobs.cli.entry import main
 
-__all__ = ["app", "load_commands", "main", "model_commands", "night_commands", "upkeep_commands"]
+__all__ = ["app", "load_commands", "main", "model_commands", "night_commands", "report_command", "upkeep_commands"]

@@ -15,6 +15,7 @@ from jobs.cli.app import app
 from jobs.cli.opening import open_warehouse
 from jobs.cli.options import AllowShrink, Create, Json, Published, Verbose, WaitSeconds, Warehouse
 from jobs.cli.output import print_outcome
+from jobs.cli.report_command import report_beside_published
 from jobs.commands.demo_files import WORK_FOLDER, remove_earlier_demo
 from jobs.commands.demo_shop import DEMO_SETTINGS, make_shop
 from jobs.commands.maintain import maintain_after_publication
@@ -24,11 +25,12 @@ from jobs.errors import UsageError
 from jobs.orchestration.dbt_build import dbt_build, published_counts
 from jobs.orchestration.settings_check import require_sound_settings
 from jobs.orchestration.torchrun import require_single_process
-from jobs.progress import say, stage_line
+from jobs.progress import report, say, stage_line
 from jobs.publish_targets import PublishTarget, targets_by_setting
 from jobs.publishing.publication_record import record_if_unrecorded
 from jobs.publishing.publish import publish
 from jobs.publishing.targets.copying import copy_to_targets, require_complete
+from jobs.reporting.night import are_packages_installed, report_after_publication, require_packages
 from jobs.settings import Settings, load_settings
 from jobs.warehouse.dbt_tables import require_present_columns
 from jobs.warehouse.job_runs import job_run
@@ -52,6 +54,8 @@ def run_command(
     require_single_process()
     settings = load_settings(warehouse=warehouse, published=published, wait_seconds=wait_seconds)
     require_sound_settings(settings)
+    if settings.report:
+        require_packages("setting 'report'")
     if not create:
         require_warehouse(settings.warehouse, "; `nextmart run --create` makes an empty one at this path")
     with warehouse_lock(settings.warehouse, settings.wait_seconds):
@@ -65,6 +69,8 @@ def run_command(
         summary = _build_and_publish(settings, full_refresh=full_refresh, allow_shrink=allow_shrink, verbose=verbose)
         for line in maintenance_lines(maintain_after_publication(_patient(settings))):
             say(line)
+        if settings.report:
+            report_after_publication(_patient(settings), settings.report)
     print_outcome(summary, f"published {settings.published}: {published_counts(summary)}", as_json)
     require_complete(summary["detail"]["targets"], settings.published)
 
@@ -175,7 +181,10 @@ def demo_command(
         with open_warehouse(settings, create=True) as connection, job_run(connection, "demo"):
             make_shop(connection, visitor_count=visitors, item_count=items, seed=seed, history_end=end)
         summary = _build_and_publish(settings, verbose=verbose)
+        page = report_beside_published(settings)
+        has_report = are_packages_installed() and report_after_publication(_patient(settings), page)
     if as_json:
         print_outcome(summary, "", as_json)
     else:
         print_recommendations(settings.published, settings.warehouse)
+        report(f"report to open in a browser: {page}" if has_report else "report: pip install 'nextmart[report]'")

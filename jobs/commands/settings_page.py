@@ -69,7 +69,7 @@ def page() -> str:
         "Of each feed, `nextmart load` takes what is new ([loading.md](loading.md#feeds)). An unknown key stops it.",
         _markdown_table(_field_rows(FeedSettings, {"kind": "the feed's name"})),
         "### The arms of an experiment: `[arms]`",
-        "What the model is worth, against the control ([analysts.md](analysts.md#does-it-work)).",
+        "What the model is worth, against the control ([analysts.md](analysts.md#a-control-and-what-changed)).",
         _markdown_table(_field_rows(ArmSettings)),
         "### A placement: `[placements.NAME]`",
         "Each night fills the lists of each placement ([analysts.md](analysts.md#placements)).",

@@ -30,7 +30,7 @@ LISTS = """
     insert into ml.published_lists by name
     with visitors as (
         select visitor_id, hash(visitor_id) % 3 = 0 as is_control, max(loaded_at) over () as newest
-        from raw.events
+        from raw.events where trim(visitor_id) <> ''
     )
     select distinct
         'default' as placement, visitor_id, rank, item_id, 'no-model' as model_version, 'popularity' as source,
@@ -39,7 +39,8 @@ LISTS = """
         newest - interval 20 days as live_from, newest - interval 1 day as live_until
     from visitors
     cross join (
-        select item_id, row_number() over (order by count(*) desc, item_id) as rank from raw.events group by item_id
+        select item_id, row_number() over (order by count(*) desc, item_id) as rank
+        from raw.events where trim(item_id) <> '' group by item_id
     )
     where rank <= 20
 """

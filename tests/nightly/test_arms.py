@@ -125,6 +125,7 @@ def test_another_model_can_be_the_control(shop):
     night(shop)
     without = lists(shop)
     assert in_control(same)
+    assert not in_control(without)
     assert {key: [row[:-1] for row in rows] for key, rows in same.items()} == {
         key: [row[:-1] for row in rows] for key, rows in without.items()
     }, "the live model as its own control: an A/A, whose arms differ in their names alone"

@@ -1,0 +1,44 @@
+"""`nextmart report`: one HTML file to look at."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from jobs.cli.app import app
+from jobs.cli.options import Json, Published, WaitSeconds, Warehouse
+from jobs.cli.output import print_outcome
+from jobs.reporting.night import require_packages
+from jobs.settings import Settings, load_settings
+from jobs.warehouse.missing import require_warehouse
+
+FILE_NAME = "report.html"
+
+
+@app.command("report")
+def report_command(
+    file: Annotated[
+        Path | None,
+        typer.Argument(
+            help="The HTML file; by default that of the setting `report`, else report.html beside the published file.",
+            show_default=False,
+        ),
+    ] = None,
+    warehouse: Warehouse = None,
+    published: Published = None,
+    wait_seconds: WaitSeconds = None,
+    as_json: Json = False,
+) -> None:
+    """Write one HTML file about the warehouse and its lists, which opens without a network."""
+    settings = load_settings(warehouse=warehouse, published=published, wait_seconds=wait_seconds)
+    require_packages("nextmart report")
+    require_warehouse(settings.warehouse)
+    from jobs.reporting.report import write_report  # imported here, because its packages are an extra
+
+    summary = write_report(settings, file or settings.report or report_beside_published(settings))
+    print_outcome(summary, f"report: {summary['file']}, {summary['bytes'] / 1e6:.1f} MB", as_json)
+
+
+def report_beside_published(settings: Settings) -> Path:
+    """Return the path of the report where neither the command nor a setting names one."""
+    return settings.published.parent / FILE_NAME

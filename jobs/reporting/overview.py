@@ -1,0 +1,133 @@
+"""What a manager asks: is it fresh, did it work, what changed, which model serves. Pure functions of the state."""
+
+from datetime import datetime, timedelta
+from typing import Any, Final
+
+from jobs.reporting.parts import Section, Table, Tile, cell, percent, table
+from jobs.reporting.reading import Frames
+
+STALE_AFTER: Final = timedelta(days=2)
+"""Age from which events and publications are shown as old: a night was missed."""
+
+FAILED_STATUSES: Final = ("failed", "interrupted")
+
+
+def tiles(state: dict[str, Any], frames: Frames, now: datetime) -> list[Tile]:
+    """Return the tiles at the top of the page.
+
+    Parameters
+    ----------
+    state : dict
+        What :func:`jobs.commands.status.status` returns.
+    """
+    return [
+        _publication_tile(state["published"], now),
+        _events_tile(state["freshness"], now),
+        _runs_tile(state["last_runs"]),
+        _change_tile(frames),
+        _lists_tile(frames),
+        _model_tile(state["live_model"]),
+    ]
+
+
+def _age(then: datetime, now: datetime) -> str:
+    hours = (now - then) / timedelta(hours=1)
+    if hours < 1:
+        return "within the last hour"
+    return f"{hours:.0f} hours ago" if hours < 48 else f"{hours / 24:.0f} days ago"
+
+
+def _publication_tile(published: dict[str, Any] | None, now: datetime) -> Tile:
+    question = "Are the lists fresh?"
+    if published is None:
+        return Tile(question, "nothing published", "`nextmart run` builds and publishes", "bad")
+    if published["problem"]:
+        return Tile(question, "not readable", published["problem"], "bad")
+    at = published["published_at"]
+    state = "good" if now - at < STALE_AFTER else "bad"
+    return Tile(question, f"published {_age(at, now)}", f"{cell(at)} UTC", state)
+
+
+def _events_tile(freshness: list[dict[str, Any]], now: datetime) -> Tile:
+    question = "Are the events fresh?"
+    newest = next((row["newest_at"] for row in freshness if row["source_table"] == "raw.events"), None)
+    if newest is None:
+        return Tile(question, "no events yet", "`nextmart load` loads them", "unknown")
+    state = "good" if now - newest < STALE_AFTER else "warning"
+    return Tile(question, f"newest event {_age(newest, now)}", f"{cell(newest)} UTC", state)
+
+
+def _runs_tile(last_runs: list[dict[str, Any]]) -> Tile:
+    question = "Did it work?"
+    failed = [run["job"] for run in last_runs if run["status"] in FAILED_STATUSES]
+    if not last_runs:
+        return Tile(question, "nothing has run", "", "unknown")
+    if failed:
+        return Tile(question, f"{len(failed)} of {len(last_runs)} jobs failed", ", ".join(failed), "bad")
+    return Tile(question, "every job worked", f"the last run of each of {len(last_runs)} jobs", "good")
+
+
+def _change_tile(frames: Frames) -> Tile:
+    question = "What changed?"
+    publications = frames["publications"]
+    if publications.is_empty():
+        return Tile(question, "no publication yet", "", "unknown")
+    newest = publications.row(0, named=True)
+    if newest["outcome"] == "held":
+        return Tile(question, "publication held", newest["reason"] or "", "bad")
+    if newest["changed_visitor_share"] is None:
+        return Tile(
+            question, "first publication", f"{newest['visitors']:,} visitors, {newest['items']:,} items", "good"
+        )
+    came = f"{cell(newest['new_visitors'])} visitors came, {cell(newest['gone_visitors'])} went"
+    items = f"{cell(newest['new_items'])} items came, {cell(newest['gone_items'])} went"
+    return Tile(question, f"{percent(newest['changed_visitor_share'])} of lists", f"{came}; {items}", "good")
+
+
+def _lists_tile(frames: Frames) -> Tile:
+    question = "Who gets a list?"
+    if frames["funnel"].is_empty():
+        return Tile(question, "no lists yet", "", "unknown")
+    counts = frames["funnel"].row(0, named=True)
+    missing = counts["visitors"] - counts["visitors_with_lists"]
+    detail = f"{missing:,} visitors with a sequence have none" if missing > 0 else "each visitor with a sequence"
+    answer = f"{counts['visitors_with_lists']:,} visitors"
+    return Tile(question, answer, detail, "warning" if missing > 0 else "good")
+
+
+def _model_tile(live: dict[str, Any] | None) -> Tile:
+    question = "Which model serves?"
+    if live is None:
+        return Tile(question, "none yet", "popular items serve", "unknown")
+    pinned = "pinned by hand; " if live["is_pinned"] else ""
+    family = str(live["model_version"]).split("-")[0]
+    return Tile(question, family, pinned + (live["reason"] or ""), "good")
+
+
+def runs_section(state: dict[str, Any], frames: Frames) -> Section:
+    """Return the last run of each job, and the newest publications."""
+    runs = [
+        [run["job"], run["status"], cell(run["started_at"]), cell(run["rows_out"]), run["error"] or ""]
+        for run in state["last_runs"]
+    ]
+    headings = ["job", "status", "started (UTC)", "rows", "error"]
+    tables = [Table("The last run of each job", headings, runs, frozenset({3}))]
+    if not frames["publications"].is_empty():
+        tables.append(
+            table(
+                frames["publications"].head(10),
+                "The newest publications; overlap is the mean share of a list that stayed",
+                {
+                    "decided_at": "decided (UTC)",
+                    "outcome": "outcome",
+                    "visitors": "visitors",
+                    "changed_visitor_share": "share of lists changed",
+                    "mean_list_overlap": "overlap",
+                    "new_items": "new items",
+                    "gone_items": "gone items",
+                    "reason": "reason",
+                },
+                digits=3,
+            )
+        )
+    return Section("runs", "Runs and publications", [], tables=tables)

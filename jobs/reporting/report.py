@@ -1,0 +1,91 @@
+"""`nextmart report`: reads the warehouse, makes the page, and puts it in its place as a whole."""
+
+from contextlib import closing
+from pathlib import Path
+from typing import Any, Final
+
+from jobs.commands.status import status
+from jobs.errors import NextmartError, redact
+from jobs.files import replace_durably, unfinished_path
+from jobs.progress import say
+from jobs.reporting.data_sections import catalogue_section, funnel_section, late_section
+from jobs.reporting.list_sections import (
+    concentration_section,
+    models_section,
+    outcomes_section,
+    placements_section,
+)
+from jobs.reporting.overview import runs_section, tiles
+from jobs.reporting.page import Report, render
+from jobs.reporting.people import searchable_items, visitors
+from jobs.reporting.reading import read_frames
+from jobs.settings import Settings
+from jobs.warehouse.attached import attach_needed
+from jobs.warehouse.clock import now
+from jobs.warehouse.connection import Connection, connect
+from jobs.warehouse.schema import require_present_version
+
+MARK: Final = b'<meta name="generator" content="nextmart report">'
+"""What each report has near its beginning."""
+
+
+def write_report(settings: Settings, path: Path) -> dict[str, Any]:
+    """Write the report on the warehouse of the settings, which is opened for reading only, to a file.
+
+    Returns
+    -------
+    ``file`` and its ``bytes``
+
+    Raises
+    ------
+    NextmartError
+        If the warehouse can't be read, or another file than a report has this name. The present file stays then.
+    """
+    _require_own_file(path)
+    with closing(connect(settings.warehouse, read_only=True, wait_seconds=settings.wait_seconds)) as connection:
+        require_present_version(connection)
+        try:
+            attach_needed(connection, settings.attach)
+        except NextmartError as error:  # the report lacks what reads the unreachable database
+            say(f"WARN: {redact(str(error))}")
+        page = redact(render(make_report(connection, settings)))
+    path.parent.mkdir(parents=True, exist_ok=True)
+    unfinished = unfinished_path(path)
+    try:
+        # surrogates, which no UTF-8 file can hold, become question marks
+        unfinished.write_text(page, encoding="utf-8", errors="replace")
+        replace_durably(unfinished, path)
+    finally:
+        unfinished.unlink(missing_ok=True)
+    return {"file": str(path), "bytes": path.stat().st_size}
+
+
+def _require_own_file(path: Path) -> None:
+    """Raise NextmartError if a file that is no report of nextmart's would be replaced."""
+    if not path.exists():
+        return
+    with path.open("rb") as file:
+        if MARK not in file.read(2000):
+            raise NextmartError(f"{path} is no report of nextmart's: name another file, or move that one away")
+
+
+def make_report(connection: Connection, settings: Settings) -> Report:
+    """Return what the page shows of an open warehouse."""
+    state, frames, made_at = status(connection, settings), read_frames(connection), now()
+    return Report(
+        made_at=made_at,
+        warehouse=str(settings.warehouse),
+        tiles=tiles(state, frames, made_at),
+        sections=[
+            runs_section(state, frames),
+            outcomes_section(frames),
+            models_section(frames),
+            concentration_section(frames),
+            placements_section(frames),
+            funnel_section(frames),
+            late_section(frames),
+            catalogue_section(state, frames),
+        ],
+        visitors=visitors(frames),
+        items=searchable_items(frames["items"]),
+    )

@@ -1,0 +1,5 @@
+-- The newest builds, each with the share of its events that came late
+select batch_id, event_count, rejected_count, late_count, very_late_count
+from staging.event_batches
+order by batch_id desc
+limit 30;

@@ -1,0 +1,24 @@
+-- The newest version of each family, measured on sequences that it has not seen
+with newest as (
+    select *
+    from recommendations.model_leaderboard
+    where ends_with(split, '/test') and segment = 'all' and k = 10 and metric in ('ndcg', 'hit_rate', 'coverage')
+    qualify dense_rank() over (partition by model order by is_live desc, measured_at desc, model_version desc) = 1
+)
+
+select
+    model,
+    model_version,
+    bool_or(is_live) as is_live,
+    any_value(decision) as decision,
+    max(value) filter (where metric = 'ndcg') as ndcg,
+    max(ci_low) filter (where metric = 'ndcg') as ndcg_low,
+    max(ci_high) filter (where metric = 'ndcg') as ndcg_high,
+    max(value) filter (where metric = 'hit_rate') as hit_rate,
+    max(ci_low) filter (where metric = 'hit_rate') as hit_rate_low,
+    max(ci_high) filter (where metric = 'hit_rate') as hit_rate_high,
+    max(value) filter (where metric = 'coverage') as coverage,
+    max(n) as cases
+from newest
+group by model, model_version
+order by ndcg desc nulls last, model;

@@ -1,0 +1,23 @@
+-- What followed the lists, by day; the interval is Wilson's, over all ranks together
+with totals as (
+    select
+        day, placement, arm, event_type, evidence,
+        sum(places)::double as places, sum(followed)::double as followed, sum(revenue) as revenue
+    from recommendations.outcomes
+    where day > (select max(day) - interval 60 day from recommendations.outcomes)
+    group by day, placement, arm, event_type, evidence
+),
+
+rates as (
+    select *, followed / places as rate, 1.959964 * 1.959964 / places as spread
+    from totals
+    where places > 0
+)
+
+select
+    day, placement, arm, event_type, evidence, places::bigint as places, followed::bigint as followed, rate,
+    (rate + spread / 2 - sqrt(greatest(0, spread * (rate * (1 - rate) + spread / 4)))) / (1 + spread) as rate_low,
+    (rate + spread / 2 + sqrt(greatest(0, spread * (rate * (1 - rate) + spread / 4)))) / (1 + spread) as rate_high,
+    revenue
+from rates
+order by day, placement, event_type, evidence, arm;

@@ -1,0 +1,6 @@
+-- The rules by which placements were filled last
+select placement, rule, target, definition
+from ml.placement_rules
+where placement is not null
+order by placement, rule, target, definition
+limit 300;

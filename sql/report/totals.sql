@@ -1,0 +1,7 @@
+-- The catalogue as a whole
+select
+    count(*) as items,
+    count(*) filter (where available) as available,
+    count(*) filter (where item_id in (select item_id from catalog.item_embeddings)) as embedded,
+    count(*) filter (where item_id in (select item_id from recommendations.visitor_recommendations)) as recommended
+from catalog.items;

@@ -1,0 +1,7 @@
+-- Each arm against its control, with all data up to the end of each day
+select
+    day, placement, measure, arm, control_arm, visitors, control_visitors, mean, control_mean, uplift, uplift_low,
+    uplift_high, relative_uplift
+from recommendations.uplift
+where day > (select max(day) - interval 60 day from recommendations.uplift)
+order by day, placement, measure, arm;
