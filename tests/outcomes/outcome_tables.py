@@ -15,7 +15,7 @@ OPTIMIZERS_TO_LEAVE_OUT = "statistics_propagation,compressed_materialization"
 WINDOW_DAYS = 2
 DAYS = 7
 MODELS = [
-    "outcomes/outcome_events", "outcomes/live_lists", "outcomes/shown_places", "outcomes/outcomes_shown",
+    "outcomes/live_lists", "outcomes/outcome_events", "outcomes/shown_places", "outcomes/outcomes_shown",
     "outcomes/outcomes_seen", "outcomes/uplift_visitors", "recommendations/outcomes", "recommendations/uplift",
 ]  # fmt: skip
 TABLES = """

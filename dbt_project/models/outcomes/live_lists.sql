@@ -1,3 +1,6 @@
+-- A table, since many steps read it
+{{ config(materialized='table') }}
+
 with newest as (
     select max(moment) as moment
     from (

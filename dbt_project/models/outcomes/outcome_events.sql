@@ -1,3 +1,6 @@
+-- A table, since many steps read it: events of the time in which lists were live, and of the window before it
+{{ config(materialized='table') }}
+
 with prices as (
     -- an event that is older than the first known price of its item is valued at that price
     select
@@ -5,9 +8,14 @@ with prices as (
         price,
         case
             when row_number() over (partition by item_id order by dbt_valid_from) > 1 then dbt_valid_from
+            else '-infinity'::timestamptz
         end as valid_from,
-        dbt_valid_to as valid_until
+        coalesce(dbt_valid_to, 'infinity'::timestamptz) as valid_until
     from {{ ref('item_history') }}
+),
+
+first_list as (
+    select min(live_from) - {{ outcome_window() }} as event_at from {{ ref('live_lists') }}
 )
 
 select
@@ -18,10 +26,11 @@ select
     events.event_at,
     case when {{ is_type_of('bought', 'events.event_type') }} then prices.price end as revenue
 from {{ ref('session_items') }} as events
+inner join first_list on events.event_at >= first_list.event_at
 anti join {{ ref('bot_visitors') }} as bots on events.visitor_id = bots.visitor_id
 left join prices
     on
         events.item_id = prices.item_id
-        and (prices.valid_from is null or events.event_at >= prices.valid_from)
-        and (prices.valid_until is null or events.event_at < prices.valid_until)
+        and events.event_at >= prices.valid_from
+        and events.event_at < prices.valid_until
 where {{ is_outcome_type('events.event_type') }}
