@@ -58,7 +58,7 @@ def _events_tile(freshness: list[dict[str, Any]], now: datetime) -> Tile:
 
 
 def _runs_tile(last_runs: list[dict[str, Any]]) -> Tile:
-    question = "Did it work?"
+    question = "Did every job work?"
     failed = [run["job"] for run in last_runs if run["status"] in FAILED_STATUSES]
     if not last_runs:
         return Tile(question, "nothing has run", "", "unknown")
@@ -111,7 +111,7 @@ def runs_section(state: dict[str, Any], frames: Frames) -> Section:
         for run in state["last_runs"]
     ]
     headings = ["job", "status", "started (UTC)", "rows", "error"]
-    tables = [Table("The last run of each job", headings, runs, frozenset({3}))]
+    tables = [Table("The last run of each job", headings, runs, frozenset({3}), frozenset({2}))]
     if not frames["publications"].is_empty():
         tables.append(
             table(

@@ -21,12 +21,16 @@ class Chart:
 
 @dataclass(frozen=True)
 class Table:
-    """Rows with one heading for each column; ``numeric`` holds the positions of columns that are set to the right."""
+    """Rows with one heading for each column.
+
+    ``numeric`` holds the positions of columns that are set to the right, ``timed`` those of times, kept on one line.
+    """
 
     caption: str
     headings: list[str]
     rows: list[list[Cell]]
     numeric: frozenset[int] = frozenset()
+    timed: frozenset[int] = frozenset()
 
 
 @dataclass(frozen=True)
@@ -76,9 +80,11 @@ def table(frame: pl.DataFrame, caption: str, headings: Mapping[str, str], digits
         Which columns are shown, in which order.
     """
     columns = list(headings)
-    numeric = frozenset(place for place, column in enumerate(columns) if frame.schema[column].is_numeric())
+    types = [frame.schema[column] for column in columns]
+    numeric = frozenset(place for place, dtype in enumerate(types) if dtype.is_numeric())
+    timed = frozenset(place for place, dtype in enumerate(types) if dtype.is_temporal())
     rows = [[cell(value, digits) for value in row] for row in frame.select(columns).iter_rows()]
-    return Table(caption, list(headings.values()), rows, numeric)
+    return Table(caption, list(headings.values()), rows, numeric, timed)
 
 
 def percent(share: float | None) -> str:
