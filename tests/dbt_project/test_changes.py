@@ -26,7 +26,6 @@ def test_changes_are_told_list_by_list(warehouse):
     with warehouse.open() as connection:
         connection.execute(LISTS)
     warehouse.run(
-        command="build",
         select="stg_items stg_visitors attribute_types items placement_recommendations visitor_recommendations changes",
     )
     assert warehouse.rows("recommendations.changes", ["* exclude (placement, visitor_id)"]) == [

@@ -180,7 +180,13 @@ def test_an_unknown_model_is_refused_by_name(shop):
 
 
 def test_what_serves_is_of_one_model(shop):
-    shop.run(select="staging intermediate sessions together catalog recommendations", command="run")
+    shop.run(
+        "--exclude",
+        "outcomes",
+        "uplift",
+        select="staging intermediate sessions together catalog recommendations",
+        command="run",
+    )
     shop.run(command="test", select="one_embedding_model")
     with shop.open() as connection:
         connection.execute(

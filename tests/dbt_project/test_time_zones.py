@@ -83,6 +83,18 @@ def build(folder: Path, zone: str, parse: Path) -> Path:
         warehouse.add("items", [*items, {"title": "nameless"}], arrived)
         warehouse.add("visitors", visitors, arrived)
         warehouse.add("events", rows_of(events), arrived)
+        shown = {"of day": f"2026-11-{day}T00:30:00", "unreadable": "02.11.2026"}
+        impressions = [
+            {
+                "impression_id": f"{name} {day}",
+                "visitor_id": "days",
+                "placement": "home",
+                "item_id": "lamp",
+                "shown_at": at,
+            }
+            for name, at in shown.items()
+        ]
+        warehouse.add("impressions", impressions, arrived)
         warehouse.run(*options, command="build", select=LAYERS)
     with warehouse.open() as connection:
         connection.execute(

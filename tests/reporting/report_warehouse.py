@@ -44,7 +44,7 @@ TABLES = """
         'all' as segment, unnest(['ndcg', 'hit_rate', 'coverage']) as metric, 10 as k, 0.2 as value, 0.1 as ci_low,
         0.3 as ci_high, 100 as n, model = 'sasrec' as is_live, 'live: best value' as decision, now() as measured_at;
     insert into ml.placement_lists
-    select $title, 'v' || range, 10, if(range < 3, 4, 10), 'sasrec-1', 1, null, 'r', now() from range(25);
+    select $title, 'v' || range, 10, if(range < 3, 4, 10), 'sasrec-1', 1, null, 'r', now(), 'model' from range(25);
     insert into ml.placement_rules values ($title, 'items', null, 'price < 50');
     insert into ml.job_runs (run_id, job, started_at, status, cost, run_number) values
         ('r', 'embed', now(), 'done', 1.25, 1), ('p', 'publish', now(), 'failed', 0, 2);
