@@ -86,13 +86,14 @@ def outcomes_section(frames: Frames) -> Section:
         )
     else:
         sentences.append("The share of places of live or shown lists that such an event followed, with 95 % intervals.")
+        sentences.append("Lists of two models were for other visitors or other days: only uplift compares them.")
         for (placement, event_type, evidence), part in _parts(outcomes, ["placement", "event_type", "evidence"]):
             name = f"{placement}: {event_type} by day ({evidence})"
-            drawings.append(charts.days(part, name, "rate", "arm", "share followed", "%"))
+            drawings.append(charts.days(part, name, "rate", "lists", "share followed", "%"))
         headings = {
             "day": "day",
             "placement": "placement",
-            "arm": "arm",
+            "lists": "lists of",
             "event_type": "event",
             "evidence": "evidence",
             "places": "places",

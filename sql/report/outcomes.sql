@@ -1,11 +1,11 @@
--- What followed the lists, by day; the interval is Wilson's, over all ranks together
+-- What followed the lists of each model and arm, by day; the interval is Wilson's, over all ranks together
 with totals as (
     select
-        day, placement, arm, event_type, evidence,
+        day, placement, case when arm = 'control' then 'control: ' else '' end || model as lists, event_type, evidence,
         sum(places)::double as places, sum(followed)::double as followed, sum(revenue) as revenue
     from recommendations.outcomes
     where day > (select max(day) - interval 60 day from recommendations.outcomes)
-    group by day, placement, arm, event_type, evidence
+    group by day, placement, arm, model, event_type, evidence
 ),
 
 rates as (
@@ -15,9 +15,9 @@ rates as (
 )
 
 select
-    day, placement, arm, event_type, evidence, places::bigint as places, followed::bigint as followed, rate,
+    day, placement, lists, event_type, evidence, places::bigint as places, followed::bigint as followed, rate,
     (rate + spread / 2 - sqrt(greatest(0, spread * (rate * (1 - rate) + spread / 4)))) / (1 + spread) as rate_low,
     (rate + spread / 2 + sqrt(greatest(0, spread * (rate * (1 - rate) + spread / 4)))) / (1 + spread) as rate_high,
     revenue
 from rates
-order by day, placement, event_type, evidence, arm;
+order by day, placement, event_type, evidence, lists;

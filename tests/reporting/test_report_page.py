@@ -71,6 +71,7 @@ def test_each_section_says_what_the_tables_hold(report_file):
         "The 40 most popular items",
     ):
         assert words.replace("( – )", "(–)") in text, words
+    assert "control: sasrec purchase" in text  # the lists of a model and of the control are never added up
 
 
 def test_a_warehouse_without_tables_has_a_report_that_says_so(tmp_path):
