@@ -91,7 +91,7 @@ class ItemWeightsModel(Model):
         self.recency = RecencyCorrection.from_sequences(train_sequences, catalog)
         recent = train_sequences.last_items(int(self.parameters["window"]))
         self.is_trained = np.bincount(recent.items, minlength=len(catalog)) > 0
-        if len(validation.targets):
+        if self._open and len(validation.targets):
             self._choose(recent, validation, fit_options.allow_repeats)
         self.weights = self._strongest_weights(recent)
 
@@ -103,22 +103,19 @@ class ItemWeightsModel(Model):
         return model
 
     def _choose(self, sequences: Sequences, validation: Cases, allow_repeats: bool) -> None:
-        self.weights = self._strongest_weights(sequences)
-
         def measure(name: str, value: Any) -> Doubles:
             self.chosen[name] = value
             if name in self.learnt_with:
                 self.weights = self._strongest_weights(sequences)
             return case_ndcgs(self.scorer(self.fit_catalog), validation, allow_repeats)
 
+        self.weights = self._strongest_weights(sequences)
         for name in self._open:
-            default = self.defaults[name]
-            best, best_ndcgs = default, measure(name, default)
-            default_ndcgs = best_ndcgs
-            for value in self.choices[name]:
-                ndcgs = measure(name, value)
-                if ndcgs.mean() > best_ndcgs.mean() and beats_by_more_than_chance(ndcgs, default_ndcgs):
-                    best, best_ndcgs = value, ndcgs
+            best = default = self.defaults[name]
+            ndcgs = {value: measure(name, value) for value in dict.fromkeys([default, *self.choices[name]])}
+            for value, values in ndcgs.items():
+                if values.mean() > ndcgs[best].mean() and beats_by_more_than_chance(values, ndcgs[default]):
+                    best = value
             self.chosen[name] = best
 
     def _strongest_weights(self, sequences: Sequences) -> SparseMatrix:

@@ -141,15 +141,14 @@ class NeighbourScorer(Scorer):
         self, sequences: Sequences, k: int, excluded_items: Sequences | None, allowed_mask: Bools
     ) -> tuple[Floats, Ints]:
         """Return the ``k`` best items of each sequence's nearest sessions; fewer if these sessions hold fewer items."""
-        parts = []
+        scores = np.full((len(sequences), k), -np.inf, np.float32)
+        items = np.full((len(sequences), k), -1, np.int32)
         for start in range(0, len(sequences), ROWS_AT_ONCE):
             rows = np.arange(start, min(start + ROWS_AT_ONCE, len(sequences)))
             item_sums = self._neighbours(sequences.take(rows)) @ self._session_items
             item_sums.data *= self._item_weights[item_sums.indices]
             excluded = None if excluded_items is None else excluded_items.take(rows)
-            parts.append(top_of_rows(item_sums, k, excluded, allowed_mask))
-        scores = np.concatenate([scores for scores, _ in parts]) if parts else np.empty((0, k), np.float32)
-        items = np.concatenate([items for _, items in parts]) if parts else np.empty((0, k), np.int32)
+            scores[rows], items[rows] = top_of_rows(item_sums, k, excluded, allowed_mask)
         return scores, items
 
     def reasons(self, sequences: Sequences, items: Ints, allowed_mask: Bools | None = None) -> Ints:

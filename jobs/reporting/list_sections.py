@@ -86,7 +86,10 @@ def outcomes_section(frames: Frames) -> Section:
         )
     else:
         sentences.append("The share of places of live or shown lists that such an event followed, with 95 % intervals.")
-        sentences.append("Lists of two models were for other visitors or other days: only uplift compares them.")
+        sentences.append(
+            "The lists of two models went to different visitors, or on different days. So these rates don't tell which "
+            "model is better; uplift does."
+        )
         for (placement, event_type, evidence), part in _parts(outcomes, ["placement", "event_type", "evidence"]):
             name = f"{placement}: {event_type} by day ({evidence})"
             drawings.append(charts.days(part, name, "rate", "lists", "share followed", "%"))
