@@ -153,7 +153,9 @@ def test_a_night_killed_again_and_again_ends_like_one_that_was_not(shop, tmp_pat
         assert last in ("done", "unchanged")
         assert "running" not in earlier
         assert "interrupted" in earlier or job not in ("embed", "train")
-    assert service.texts.total() <= texts_needed + BATCH, "a text is paid for twice only if its answer was lost"
+    kills_while_buying = [recorded["status"] for recorded in shop.job_runs("embed")].count("interrupted")
+    lost_answers = kills_while_buying * BATCH  # one request is in flight at a time
+    assert service.texts.total() <= texts_needed + lost_answers, "a text is paid for twice only if its answer was lost"
     assert list(checkpoints.iterdir()) == []
     assert sorted(path.name for path in shop.folder.iterdir()) == sorted(
         path.name for path in undisturbed.folder.iterdir()
