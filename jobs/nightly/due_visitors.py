@@ -18,6 +18,7 @@ CREATE_DUE_VISITORS = """
     where latest_sequences.sequence_hash is distinct from kept_lists.sequence_hash
         or latest_sequences.arm <> kept_lists.arm
         or ($control_is_due and latest_sequences.arm = 'control')
+    order by visitor_id
 """
 
 REMOVE_SATED_VISITORS = """

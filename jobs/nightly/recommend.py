@@ -35,12 +35,18 @@ from jobs.settings import Settings
 from jobs.warehouse.clock import now
 from jobs.warehouse.connection import Connection, count_rows
 from jobs.warehouse.job_runs import JobRun
-from jobs.warehouse.reading import items_as_indices, read_catalog
+from jobs.warehouse.reading import items_as_indices, read_catalog, read_frame
 
 FALLBACK_SOURCE = "popularity"
 """Value of the column ``source`` in rows that fill up a list because the model recommended fewer than k items."""
 
 VISITORS_PER_CHUNK = 20_000  # the most visitors whose lists are made at once; it limits the memory needed
+
+SELECT_CHUNK = """
+    select visitor_id, items, sequence_hash from due_visitors
+    where rowid >= $first and rowid < $first + $count and items is not null and arm = $arm
+    order by visitor_id
+"""
 
 COPY_KEPT_ROWS = """
     -- Copies the rows of visitors who are not due from an earlier run, the kept run
@@ -215,13 +221,15 @@ class _ListWriter:
 
     def write(self) -> Iterator[int]:
         """Write the lists; yield the number of visitors of each chunk that is written."""
-        visitors = self._connection.execute(
-            "from due_visitors where items is not null and arm = $arm order by visitor_id",
-            {"arm": self._columns["arm"]},
-        ).to_arrow_table()
-        for batch in visitors.to_batches(VISITORS_PER_CHUNK):
-            chunk = pl.from_arrow(batch)
-            assert isinstance(chunk, pl.DataFrame)  # noqa: S101 - a batch never becomes a Series
+        end = self._connection.execute("select coalesce(max(rowid) + 1, 0) from due_visitors").fetchone()
+        for first in range(0, end[0] if end else 0, VISITORS_PER_CHUNK):
+            chunk = read_frame(
+                self._connection,
+                SELECT_CHUNK,
+                {"first": first, "count": VISITORS_PER_CHUNK, "arm": self._columns["arm"]},
+            )
+            if chunk.is_empty():
+                continue
             sequences = items_as_indices(chunk["items"], self._catalog)
             lists = _make_lists(self._scorer, sequences, self._catalog, self._popularity, self._dbt_vars)
             rows = _recommendation_rows(lists, chunk, self._catalog, self._source)

@@ -107,6 +107,18 @@ def test_a_visitor_who_has_seen_all_that_is_available_is_not_due_again(tiny):
     assert tiny.rows(rows) == lists
 
 
+def test_lists_made_one_visitor_at_a_time_are_those_made_at_once(tiny, monkeypatch):
+    """A visitor who is not due, as all items are seen, stands before the others in the order of visitors."""
+    sated = ("0 sated", ITEMS, [HISTORY[0][2][0]] * len(ITEMS))
+    tiny.fill([sated, *HISTORY], ITEMS)
+    assert recommended(tiny) == ("done", len(HISTORY))
+    lists = tiny.rows("select * exclude (run_id, generated_at) from ml.recommendations order by all")
+    tiny.connection.execute("delete from ml.recommendations; delete from ml.job_runs")
+    monkeypatch.setattr("jobs.nightly.recommend.VISITORS_PER_CHUNK", 1)
+    assert recommended(tiny) == ("done", len(HISTORY))
+    assert tiny.rows("select * exclude (run_id, generated_at) from ml.recommendations order by all") == lists
+
+
 def test_a_visitor_who_has_seen_all_gets_repeats_where_they_are_allowed(tiny):
     tiny.fill([("sated", ITEMS, [HISTORY[0][2][0]] * len(ITEMS))], ITEMS)
     assert recommended(tiny, vars={"allow_repeats": True}) == ("done", 1)
