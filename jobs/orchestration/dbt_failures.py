@@ -25,16 +25,25 @@ def failure_texts(
     Parameters
     ----------
     target_folder : Path
-        dbt's target folder, with ``run_results.json`` and compiled queries; nothing is yielded if that file is missing.
+        dbt's target folder, with ``run_results.json`` and compiled queries; nothing is yielded if that file is missing,
+        and one text if it is cut off.
     warehouse : Path
         The file in which the query of a failed test is run again, to show rows that the test found.
     databases : mapping, optional
         The databases of ``[attach]``, which views of the warehouse may read.
     """
-    results = target_folder / "run_results.json"
-    if not results.exists():
+    results_file = target_folder / "run_results.json"
+    if not results_file.exists():
         return
-    for result in json.loads(results.read_text(encoding="utf-8"))["results"]:
+    try:
+        results = json.loads(results_file.read_text(encoding="utf-8"))["results"]
+    except (ValueError, KeyError):
+        yield (
+            f"{results_file}, which names what failed, is cut off: no space is left on that disk, or dbt was ended "
+            "while it wrote the file"
+        )
+        return
+    for result in results:
         if result["status"] in ("fail", "error", "runtime error"):
             kind, _, name, *_ = result["unique_id"].split(".")
             message = _without_traceback(str(result["message"] or result["status"]).strip())

@@ -76,3 +76,11 @@ def test_what_passed_was_skipped_or_warned_is_no_failure(tmp_path, warehouse):
 
 def test_a_build_that_ended_before_it_had_results_has_none(tmp_path, warehouse):
     assert list(failure_texts(tmp_path, warehouse)) == []
+
+
+@pytest.mark.parametrize("written", [b"", b'{"results": [{"status": "fa', b"{}", b'{"results": [{"status": "\xc3'])
+def test_results_that_a_full_disk_has_cut_off_are_told_as_such(tmp_path, warehouse, written):
+    results_file = tmp_path / "run_results.json"
+    results_file.write_bytes(written)
+    [text] = failure_texts(tmp_path, warehouse)
+    assert text.startswith(f"{results_file}, which names what failed, is cut off: no space is left on that disk")
