@@ -34,7 +34,7 @@ def _age(then: datetime, now: datetime) -> str:
     hours = (now - then) / timedelta(hours=1)
     if hours < 1:
         return "within the last hour"
-    return f"{hours:.0f} hours ago" if hours < 48 else f"{hours / 24:.0f} days ago"
+    return f"{hours:.0f} hours ago" if hours < 48 else f"{hours / 24:,.0f} days ago"
 
 
 def _publication_tile(published: dict[str, Any] | None, now: datetime) -> Tile:

@@ -10,7 +10,7 @@ if (data) {
     const wanted = search.value.toLowerCase().split(/\s+/).filter(Boolean);
     const found = items.filter(({ words }) => wanted.every((word) => words.includes(word)));
     document.getElementById("found").textContent =
-      `${found.length} found` + (found.length > SHOWN ? `, the ${SHOWN} most popular are shown` : "");
+      `${found.length.toLocaleString("en")} found` + (found.length > SHOWN ? `, the ${SHOWN} most popular are shown` : "");
     document.getElementById("results").replaceChildren(...found.slice(0, SHOWN).map(({ item }) => row(item)));
   };
   const row = ([id, title, brand, category, price, neighbours]) => {
