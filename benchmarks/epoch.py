@@ -19,12 +19,12 @@ from jobs.models.base import FitOptions
 from jobs.models.sequential.bert4rec import PADDING, BERT4Rec, masked_batches
 
 
-def matrix_products(model: BERT4Rec, rows: Sequences, items: int) -> None:
+def matrix_products(model: BERT4Rec, sequences: Sequences, items: int) -> None:
     """Compute the matrix products of one epoch: each product, and the two products of its gradient."""
     width, blocks = model.parameters["width"], model.parameters["blocks"]
     table = torch.randn(items, width)
     weights = [torch.randn(width, size) for size in (3 * width, width, 4 * width)] + [torch.randn(4 * width, width)]
-    for inputs, targets in masked_batches(rows, model.parameters, np.random.default_rng([0, 1])):
+    for inputs, targets in masked_batches(sequences, model.parameters, np.random.default_rng([0, 1])):
         tokens, masked = int((inputs != PADDING).sum()), int((targets != PADDING).sum())
         for _ in range(blocks):
             for weight in weights:

@@ -216,14 +216,14 @@ def default_vars() -> dict[str, Any]:
     return dict(yaml.load(text, Loader=yaml.CSafeLoader)["vars"])
 
 
-def complete_vars(given: Mapping[str, Any]) -> dict[str, Any]:
+def complete_vars(configured_vars: Mapping[str, Any]) -> dict[str, Any]:
     """Check the vars that the user has set, and return them; ``embedding_models`` gets the default entries too.
 
     A date or time of TOML becomes its text, because dbt's vars are JSON.
 
     Parameters
     ----------
-    given : var -> value
+    configured_vars : var -> value
         The vars that are set; the others keep their defaults.
 
     Raises
@@ -231,10 +231,12 @@ def complete_vars(given: Mapping[str, Any]) -> dict[str, Any]:
     UsageError
         If a var is unknown, or a value is not allowed; the message says which values are allowed.
     """
-    for name in given:
+    for name in configured_vars:
         if name not in default_vars():
             raise UsageError(f"unknown dbt var '{name}': {nearest(name, default_vars())}")
-    completed = {name: value.isoformat() if isinstance(value, date) else value for name, value in given.items()}
+    completed = {
+        name: value.isoformat() if isinstance(value, date) else value for name, value in configured_vars.items()
+    }
     models = completed.get("embedding_models", {})
     if not isinstance(models, dict) or not all(isinstance(entry, dict) for entry in models.values()):
         raise UsageError(
@@ -251,8 +253,8 @@ def complete_vars(given: Mapping[str, Any]) -> dict[str, Any]:
     return completed
 
 
-def all_vars(given: Mapping[str, Any]) -> AllVars:
-    """Check the given vars, and return every dbt var: the given value, or else the default.
+def all_vars(configured_vars: Mapping[str, Any]) -> AllVars:
+    """Check the vars that the user has set, and return every dbt var: the user's value, or else the default.
 
     Raises
     ------
@@ -260,7 +262,7 @@ def all_vars(given: Mapping[str, Any]) -> AllVars:
         If a value is not allowed for its var.
     """
     try:
-        dbt_vars = AllVars(**{**default_vars(), **given})
+        dbt_vars = AllVars(**{**default_vars(), **configured_vars})
     except ValidationError as error:
         raise UsageError("\n".join(_var_error(problem) for problem in error.errors())) from error
     for name, entry in dbt_vars.embedding_models.items():

@@ -297,8 +297,8 @@ class Settings(BaseSettings):
 
     @field_validator("vars")
     @classmethod
-    def _check_and_complete_vars(cls, user_vars: dict[str, Any]) -> dict[str, Any]:
-        return complete_vars(user_vars)
+    def _check_and_complete_vars(cls, configured_vars: dict[str, Any]) -> dict[str, Any]:
+        return complete_vars(configured_vars)
 
     @classmethod
     def settings_customise_sources(

@@ -25,10 +25,10 @@ counted = {}
 class Watched(FAMILIES[asked.model]):  # type: ignore[misc]
     """The timed model: it tells the clock when a batch has ended."""
 
-    def _batches(self, rows: Sequences, generator: np.random.Generator) -> Iterator[Any]:
-        batches = list(super()._batches(rows, generator))
+    def _batches(self, sequences: Sequences, generator: np.random.Generator) -> Iterator[Any]:
+        batches = list(super()._batches(sequences, generator))
         counted.update(batches=len(batches), rows=sum(len(items) for items, _ in batches))
-        for batch in islice(super()._batches(rows, generator), asked.batches or None):
+        for batch in islice(super()._batches(sequences, generator), asked.batches or None):
             yield batch
             clock.tick()
 

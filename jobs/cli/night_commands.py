@@ -93,7 +93,7 @@ def publish_command(
 ) -> None:
     """Swap in a verified copy of the public tables for readers."""
     settings = load_settings(warehouse=warehouse, published=published, wait_seconds=wait_seconds)
-    summary = _publish(settings, allow_shrink=allow_shrink, once={"--to": _target_of(*to)} if to else {})
+    summary = _publish(settings, allow_shrink=allow_shrink, extra_targets={"--to": _target_of(*to)} if to else {})
     print_outcome(summary, f"published {settings.published}: {published_counts(summary)}", as_json)
     require_complete(summary["detail"]["targets"], settings.published)
 
@@ -135,9 +135,9 @@ def _publish(
     *,
     allow_shrink: bool = False,
     is_first_in_command: bool = True,
-    once: Mapping[str, PublishTarget] = MappingProxyType({}),
+    extra_targets: Mapping[str, PublishTarget] = MappingProxyType({}),
 ) -> dict[str, Any]:
-    """Publish the tables, and copy them to the targets of the settings and to those of this command alone."""
+    """Publish the tables, and copy them to the targets of the settings and to ``extra_targets``."""
     started_at = monotonic()
     with (
         open_warehouse(
@@ -147,7 +147,7 @@ def _publish(
     ):
         publish(connection, settings, run_record, allow_shrink=allow_shrink)
         say(stage_line("publish", f"{run_record.rows_out:,} rows, verified", monotonic() - started_at))
-        targets = {**targets_by_setting(settings.publish), **once}
+        targets = {**targets_by_setting(settings.publish), **extra_targets}
         run_record.detail["targets"] = copy_to_targets(settings.published.resolve(), targets)
     return run_record.summary()
 

@@ -101,8 +101,8 @@ def _append(
     """Append the new rows to the raw tables, record the loaded files of feeds, and fill the run's record."""
     reports = _append_batches(connection, batches, run_record, rules, said)
     for each in news:
-        for seen in each.rewritten:
-            remember_modification_time(connection, each.feed.name, seen)
+        for present_file in each.rewritten:
+            remember_modification_time(connection, each.feed.name, present_file)
     _describe_feeds(news, run_record)
     if not batches:
         run_record.status = "unchanged"
@@ -188,7 +188,7 @@ def _read_sources(
         for note in each.notes:
             say_once(printable(feed_text(each.feed, note)), said)
         _require_new_rows(each, has_rows=bool(each.files or each.feed.path))
-        if are_large_events(connection, each.feed.settings.kind, [seen.bytes for seen in each.files]):
+        if are_large_events(connection, each.feed.settings.kind, [present_file.bytes for present_file in each.files]):
             large_feeds.add(each.feed.name)
     for each in news:
         of_feed = read_news(connection, each, read, relations)
@@ -262,7 +262,7 @@ def _append_batches(
         if batch.feed:
             per_file = file_counts(connection, batch, counts, loaded_at)
             for part, numbers in zip(batch.parts, per_file, strict=True):
-                remember_file(connection, batch.feed.name, part.seen, batch.feed.definition, numbers, loaded_at)
+                remember_file(connection, batch.feed.name, part.present_file, batch.feed.definition, numbers, loaded_at)
     _fill_record(run_record, entries, has_feeds=any(batch.feed for batch in batches))
     if complete_feed:
         _withdraw(complete_feed, batches, entries, run_record, rules, times.next())
@@ -296,7 +296,7 @@ def _record_entry(batch: Batch, arrivals: Arrivals, counts: Mapping[str, int], r
     described = report.as_dictionary() | {"warnings": report_warnings(report)}
     entry = {"table": arrivals.source.table, "file": arrivals.source.path, **counts, "report": described}
     if batch.feed:
-        entry |= {"feed": batch.feed.name, "parts": [part.seen.file.name for part in batch.parts]}
+        entry |= {"feed": batch.feed.name, "parts": [part.present_file.file.name for part in batch.parts]}
     return entry
 
 
@@ -337,6 +337,9 @@ def _describe_feeds(news: Sequence[FeedNews], run_record: JobRun) -> None:
     """Add the result of each feed to the detail of the run's record."""
     if news:
         run_record.detail["feeds"] = {
-            each.feed.name: {"files": [seen.file.name for seen in each.files], "notes": list(each.notes)}
+            each.feed.name: {
+                "files": [present_file.file.name for present_file in each.files],
+                "notes": list(each.notes),
+            }
             for each in news
         }

@@ -18,7 +18,7 @@ def say_notes(batch: Batch, said: set[tuple[str, str]]) -> None:
     if arrivals is None:
         assert feed is not None  # noqa: S101 - files of a command line without rows are an error
         kept = " that `where` keeps" if feed.settings.where else ""
-        for name in [part.seen.file.name for part in batch.parts] or [f"the table {feed.path}"]:
+        for name in [part.present_file.file.name for part in batch.parts] or [f"the table {feed.path}"]:
             say_once(printable(f"feed {feed.name}: {name} has no rows{kept}"), said)
         return
     for note in arrivals.notes:

@@ -64,28 +64,28 @@ def embed(
     UsageError
         If ``options.max_cost`` is not a number, or if it is set and the price of the embedding model is unknown.
     """
-    model = settings.job_vars().embedding
+    embedding_model = settings.job_vars().embedding
     if options.max_cost is not None and math.isnan(options.max_cost):
         raise UsageError("--max-cost is an amount in US dollars, not nan")
     missing_texts = MissingTexts(
-        model, options.retry_failed, settings.embedding_too_long == "truncate", options.texts_relation
+        embedding_model, options.retry_failed, settings.embedding_too_long == "truncate", options.texts_relation
     )
     label_empty_texts(connection, missing_texts, run_record.run_id)
     run_record.rows_in = stage_missing_texts(connection, missing_texts)
     run_record.detail = {
-        "embedding_model": model.name,
-        "provider": model.provider,
+        "embedding_model": embedding_model.name,
+        "provider": embedding_model.provider,
         "texts": run_record.rows_in,
         "failed": 0,
         "tokens": 0,
     }
-    if not run_record.rows_in and not connection.execute(COUNT_BATCHES_UNDER_WAY, model.key).fetchall()[0][0]:
+    if not run_record.rows_in and not connection.execute(COUNT_BATCHES_UNDER_WAY, embedding_model.key).fetchall()[0][0]:
         return  # without texts to embed or batches to collect, no provider is loaded
-    provider = provider_for(settings, model)
+    provider = provider_for(settings, embedding_model)
     if options.max_cost is not None and provider.price is None:
         raise UsageError(
-            f"--max-cost needs a price: nextmart doesn't know that of {model.name}. Set it, in US dollars a million "
-            f'tokens: [vars.embedding_models."{model.name}"] price = …'
+            f"--max-cost needs a price: nextmart doesn't know that of {embedding_model.name}. Set it, in US dollars a "
+            f'million tokens: [vars.embedding_models."{embedding_model.name}"] price = …'
         )
     budget = Budget(provider.price, options.max_cost)
     try:
@@ -104,7 +104,7 @@ def embed(
     if ended_by:
         run_record.status = "incomplete"
         run_record.detail["ended_by"] = redact(str(ended_by))
-        if not connection.execute(SELECT_HAS_VECTORS, model.key).fetchall()[0][0]:
+        if not connection.execute(SELECT_HAS_VECTORS, embedding_model.key).fetchall()[0][0]:
             raise ended_by
         say(f"embed ended early; the vectors that exist will do meanwhile: {run_record.detail['ended_by']}")
 
@@ -124,19 +124,26 @@ def _embed_directly(
     NextmartError or None
         The error that ended the run early; None if all requests were made.
     """
-    model = missing_texts.model
+    embedding_model = missing_texts.embedding_model
     rate_limits = RateLimits(settings.embedding_requests_per_minute, settings.embedding_tokens_per_minute)
-    dispatcher = Dispatcher(provider, model.dimensions, budget, rate_limits, settings.embedding_patience_seconds)
+    dispatcher = Dispatcher(
+        provider, embedding_model.dimensions, budget, rate_limits, settings.embedding_patience_seconds
+    )
     texts = staged_texts(connection, missing_texts, provider, run_record)
     requests = pack_requests(texts, provider.limits, settings.embedding_batch_size)
-    with progress(f"embedding with {model.name}", run_record.rows_in) as advance, _stopping_at_ctrl_c(dispatcher.stop):
+    with (
+        progress(f"embedding with {embedding_model.name}", run_record.rows_in) as advance,
+        _stopping_at_ctrl_c(dispatcher.stop),
+    ):
         for outcome in dispatcher.outcomes(requests):
             if outcome.vectors is not None and len(outcome.texts):
-                store_vectors(connection, model, run_record.run_id, outcome.texts, outcome.vectors)
+                store_vectors(connection, embedding_model, run_record.run_id, outcome.texts, outcome.vectors)
                 run_record.rows_out += len(outcome.texts)
             if outcome.failed:
                 text, error = outcome.failed
-                store_failures(connection, model, run_record.run_id, "failed", [(text.text_hash, redact(error))])
+                store_failures(
+                    connection, embedding_model, run_record.run_id, "failed", [(text.text_hash, redact(error))]
+                )
                 run_record.detail["failed"] += 1
             advance(len(outcome.texts) + bool(outcome.failed), f"${budget.cost:.4f}" if budget.price else "")
     return dispatcher.ended_by

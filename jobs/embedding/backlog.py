@@ -71,7 +71,7 @@ class MissingTexts:
 
     Attributes
     ----------
-    model : EmbeddingModel
+    embedding_model : EmbeddingModel
     retry_failed : bool
         Whether a text whose embedding failed before counts as missing.
     truncate : bool
@@ -80,20 +80,21 @@ class MissingTexts:
         Name in SQL of the table or view that holds the items' texts.
     """
 
-    model: EmbeddingModel
+    embedding_model: EmbeddingModel
     retry_failed: bool = False
     truncate: bool = True
     texts_relation: str = ITEM_TEXTS
 
     def bound_values(self) -> dict[str, object]:
         """Return the values of the ``$`` parameters in the SQL queries for missing texts."""
-        return {**self.model.key, "retry_failed": self.retry_failed, "truncate": self.truncate}
+        return {**self.embedding_model.key, "retry_failed": self.retry_failed, "truncate": self.truncate}
 
 
 def label_empty_texts(connection: Connection, missing_texts: MissingTexts, run_id: str) -> None:
     """Record blank texts in ``ml.embeddings`` with the status ``empty``, so that no run asks for their vectors."""
     connection.execute(
-        LABEL_EMPTY_TEXTS.format(texts=missing_texts.texts_relation), {**missing_texts.model.key, "run_id": run_id}
+        LABEL_EMPTY_TEXTS.format(texts=missing_texts.texts_relation),
+        {**missing_texts.embedding_model.key, "run_id": run_id},
     )
 
 
@@ -125,7 +126,7 @@ def staged_texts(
     for rows in staged_portions(connection):
         texts, rejected = cut_to_token_limit(rows, provider, "truncate" if missing_texts.truncate else "fail")
         failures = [(text.text_hash, text.note) for text in rejected]
-        store_failures(connection, missing_texts.model, run_record.run_id, "too_long", failures)
+        store_failures(connection, missing_texts.embedding_model, run_record.run_id, "too_long", failures)
         run_record.detail["failed"] += len(failures)
         yield from texts
 

@@ -129,7 +129,7 @@ class BatchQueue:
         self._provider = provider
         self._budget = budget
         self._missing_texts = missing_texts
-        self._key = missing_texts.model.key
+        self._key = missing_texts.embedding_model.key
         self._reserved_tokens: dict[str, int] = {}  # ``submission_id`` -> tokens of a batch that this run submitted
 
     def count_under_way(self) -> tuple[int, int, int]:
@@ -160,7 +160,7 @@ class BatchQueue:
                 if not settled:
                     fruitless_batches.append(
                         f"batch {batch_id} has {state.status} without a vector of "
-                        f"{self._missing_texts.model.dimensions} dimensions: {error or 'no reason given'}"
+                        f"{self._missing_texts.embedding_model.dimensions} dimensions: {error or 'no reason given'}"
                     )
                 elif error:
                     say(f"batch {batch_id} has {state.status}, with {settled:,} texts done: {error}")
@@ -188,9 +188,13 @@ class BatchQueue:
             if usable_results:
                 vectors = np.stack([result.vector for result in usable_results if result.vector is not None])
                 embedded = [texts[result.key] for result in usable_results]
-                store_vectors(self._connection, self._missing_texts.model, self._run_record.run_id, embedded, vectors)
+                store_vectors(
+                    self._connection, self._missing_texts.embedding_model, self._run_record.run_id, embedded, vectors
+                )
             rejected = [(result.key, redact(result.error)) for result in new_results if result.is_final]
-            store_failures(self._connection, self._missing_texts.model, self._run_record.run_id, "failed", rejected)
+            store_failures(
+                self._connection, self._missing_texts.embedding_model, self._run_record.run_id, "failed", rejected
+            )
             self._run_record.rows_out += len(usable_results)
             self._run_record.detail["failed"] += len(rejected)
             settled += len(usable_results) + len(rejected)
@@ -209,7 +213,7 @@ class BatchQueue:
         return settled
 
     def _is_usable(self, result: BatchResult) -> bool:
-        dimensions = self._missing_texts.model.dimensions
+        dimensions = self._missing_texts.embedding_model.dimensions
         return (
             result.vector is not None
             and len(result.vector) == dimensions
@@ -241,7 +245,9 @@ class BatchQueue:
             )
             for (text_hash,) in hopeless_rows
         ]
-        store_failures(self._connection, self._missing_texts.model, self._run_record.run_id, "failed", failures)
+        store_failures(
+            self._connection, self._missing_texts.embedding_model, self._run_record.run_id, "failed", failures
+        )
         self._run_record.detail["failed"] += len(failures)
 
     def submit_missing_texts(self) -> None:
@@ -258,38 +264,38 @@ class BatchQueue:
         limits = self._provider.limits
         batch_tokens = min(filter(None, (limits.request_tokens, max_tokens_under_way)), default=None)
         texts = staged_texts(self._connection, self._missing_texts, self._provider, self._run_record)
-        for batch in pack_requests(texts, replace(limits, request_tokens=batch_tokens), limits.texts):
-            tokens = sum(text.tokens for text in batch)
+        for batch_texts in pack_requests(texts, replace(limits, request_tokens=batch_tokens), limits.texts):
+            tokens = sum(text.tokens for text in batch_texts)
             under_way = self.count_under_way()[2]
             if max_tokens_under_way is not None and under_way and under_way + tokens > max_tokens_under_way:
                 # the limits of the service are reached; remaining texts are submitted when batches under way have ended
                 return
             self._budget.reserve(tokens)
-            self._submit(batch, tokens)
+            self._submit(batch_texts, tokens)
 
-    def _submit(self, batch: list[TextToEmbed], tokens: int) -> None:
-        """Record a batch, which has ``tokens`` tokens, in the warehouse; then submit it to the service."""
+    def _submit(self, batch_texts: list[TextToEmbed], tokens: int) -> None:
+        """Record a batch of texts, which have ``tokens`` tokens, in the warehouse; then submit it to the service."""
         submission_id = f"nextmart-{secrets.token_hex(8)}"
         self._reserved_tokens[submission_id] = tokens
-        row = {"submission_id": submission_id, "texts": len(batch), "tokens": tokens}
+        row = {"submission_id": submission_id, "texts": len(batch_texts), "tokens": tokens}
         with transaction(self._connection):
             self._connection.execute(WRITE_BATCH, {**self._key, **row, "run_id": self._run_record.run_id, "now": now()})
             columns = {
-                "text_hash": [text.text_hash for text in batch],
-                "tokens": pa.array([text.tokens for text in batch], pa.int64()),
-                "note": pa.array([text.note or None for text in batch], pa.string()),
+                "text_hash": [text.text_hash for text in batch_texts],
+                "tokens": pa.array([text.tokens for text in batch_texts], pa.int64()),
+                "note": pa.array([text.note or None for text in batch_texts], pa.string()),
             }
             self._connection.register("batch_texts", pa.table(columns))
             self._connection.execute(WRITE_TEXTS, {"submission_id": submission_id})
             self._connection.unregister("batch_texts")
         try:
-            batch_id = self._provider.submit_batch(submission_id, {text.text_hash: text.text for text in batch})
+            batch_id = self._provider.submit_batch(submission_id, {text.text_hash: text.text for text in batch_texts})
         # these errors show that the service doesn't have the batch; after other errors it may have it
         except (Refused, Denied) as error:
             self._update_batch(submission_id, status="refused", error=redact(str(error)), ended_at=now())
             raise
         self._update_batch(submission_id, batch_id=batch_id, status="submitted")
-        self._run_record.detail["handed_in"] = self._run_record.detail.get("handed_in", 0) + len(batch)
+        self._run_record.detail["handed_in"] = self._run_record.detail.get("handed_in", 0) + len(batch_texts)
 
     def _update_batch(self, submission_id: str, **new_values: object) -> None:
         assignments = ", ".join(f"{column} = ${column}" for column in new_values)

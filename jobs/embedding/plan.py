@@ -72,13 +72,13 @@ def plan_embedding(connection: Connection, settings: Settings, retry_failed: boo
     UsageError
         If the embedding model or its provider does not exist.
     """
-    model = settings.job_vars().embedding
-    missing_texts = MissingTexts(model, retry_failed, settings.embedding_too_long == "truncate")
+    embedding_model = settings.job_vars().embedding
+    missing_texts = MissingTexts(embedding_model, retry_failed, settings.embedding_too_long == "truncate")
     item_count, text_count, total_bytes = count_missing_texts(connection, missing_texts)
     sampled_texts = sample_missing_texts(connection, missing_texts, SAMPLE_SIZE)
     planned = []
-    for provider_name in equivalent_providers(model):
-        provider = provider_for(settings, model.model_copy(update={"provider": provider_name}))
+    for provider_name in equivalent_providers(embedding_model):
+        provider = provider_for(settings, embedding_model.model_copy(update={"provider": provider_name}))
         rows = [("", text) for text in sampled_texts]
         # If no text lacks a vector, the provider's tokenizer is not loaded.
         accepted = cut_to_token_limit(rows, provider, settings.embedding_too_long)[0] if sampled_texts else []
@@ -87,22 +87,22 @@ def plan_embedding(connection: Connection, settings: Settings, retry_failed: boo
         tokens = round(sample_tokens * total_bytes / max(1, sum(len(text.encode()) for text in sampled_texts)))
         cost = None if provider.price is None else tokens * provider.price / 1e6
         minutes = _estimated_minutes(
-            connection, settings, model, provider_name, provider, sampled_texts, text_count, tokens
+            connection, settings, embedding_model, provider_name, provider, sampled_texts, text_count, tokens
         )
-        planned.append(EmbedPlan(provider_name, model.name, item_count, text_count, tokens, cost, minutes))
+        planned.append(EmbedPlan(provider_name, embedding_model.name, item_count, text_count, tokens, cost, minutes))
     return planned
 
 
-def equivalent_providers(model: EmbeddingModel) -> list[str]:
+def equivalent_providers(embedding_model: EmbeddingModel) -> list[str]:
     """Return an embedding model's provider, then other providers of the same vectors.
 
     OpenAI sells the same vectors directly (``openai``) and in batches (``openai-batch``).
     """
     openai = ["openai", "openai-batch"]
     return (
-        sorted(openai, key=lambda provider_name: provider_name != model.provider)
-        if model.provider in openai
-        else [model.provider]
+        sorted(openai, key=lambda provider_name: provider_name != embedding_model.provider)
+        if embedding_model.provider in openai
+        else [embedding_model.provider]
     )
 
 
@@ -114,7 +114,7 @@ def plans_as_dictionary(plans: list[EmbedPlan]) -> dict[str, Any]:
 def _estimated_minutes(
     connection: Connection,
     settings: Settings,
-    model: EmbeddingModel,
+    embedding_model: EmbeddingModel,
     provider_name: str,
     provider: Provider,
     sampled_texts: list[str],
@@ -131,7 +131,7 @@ def _estimated_minutes(
     if not isinstance(provider, DirectProvider):
         return BATCH_MINUTES
     last_run = connection.execute(
-        SELECT_LAST_RUN, {"embedding_model": model.name, "provider": provider_name}
+        SELECT_LAST_RUN, {"embedding_model": embedding_model.name, "provider": provider_name}
     ).fetchone()
     if last_run and last_run[1]:
         return float(text_count * last_run[1] / last_run[0])

@@ -44,7 +44,7 @@ def usable_vector_mask(vectors: Floats, text_count: int, dimensions: int) -> Boo
 
 
 def store_vectors(
-    connection: Connection, model: EmbeddingModel, run_id: str, texts: Sequence[TextToEmbed], vectors: Floats
+    connection: Connection, embedding_model: EmbeddingModel, run_id: str, texts: Sequence[TextToEmbed], vectors: Floats
 ) -> None:
     """Commit a vector for each text to ``ml.embeddings``.
 
@@ -63,11 +63,15 @@ def store_vectors(
         "error": pa.array([text.note or None for text in texts], pa.string()),
         "tokens": pa.array([text.tokens for text in texts], pa.int64()),
     }
-    _write_embeddings(connection, model, run_id, pa.table(rows))
+    _write_embeddings(connection, embedding_model, run_id, pa.table(rows))
 
 
 def store_failures(
-    connection: Connection, model: EmbeddingModel, run_id: str, status: str, failures: Sequence[tuple[str, str]]
+    connection: Connection,
+    embedding_model: EmbeddingModel,
+    run_id: str,
+    status: str,
+    failures: Sequence[tuple[str, str]],
 ) -> None:
     """Commit to ``ml.embeddings`` the errors of texts that got no vector.
 
@@ -83,10 +87,10 @@ def store_failures(
             "error": [error for _, error in failures],
             "status": [status] * len(failures),
         }
-        _write_embeddings(connection, model, run_id, pa.table(rows))
+        _write_embeddings(connection, embedding_model, run_id, pa.table(rows))
 
 
-def _write_embeddings(connection: Connection, model: EmbeddingModel, run_id: str, rows: pa.Table) -> None:
+def _write_embeddings(connection: Connection, embedding_model: EmbeddingModel, run_id: str, rows: pa.Table) -> None:
     connection.register("new_embeddings", rows)
-    connection.execute(INSERT_VECTORS, {**model.key, "run_id": run_id, "created_at": now()})
+    connection.execute(INSERT_VECTORS, {**embedding_model.key, "run_id": run_id, "created_at": now()})
     connection.unregister("new_embeddings")

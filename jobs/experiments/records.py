@@ -159,7 +159,7 @@ def fail_run(connection: Connection, experiment_run: ExperimentRun, error: Excep
 
 
 def read_runs(connection: Connection, model_versions: list[str]) -> pl.DataFrame:
-    """Read the records of the given runs: ``model_version, label, model, seed, status, fit_seconds, …``."""
+    """Read the rows that ``ml.experiment_runs`` has for some runs, such as each run's model, seed and status."""
     return _read_rows(
         connection,
         model_versions,
@@ -169,7 +169,7 @@ def read_runs(connection: Connection, model_versions: list[str]) -> pl.DataFrame
 
 
 def read_metrics(connection: Connection, model_versions: list[str]) -> pl.DataFrame:
-    """Read the metrics of the given runs: ``model_version, segment, metric, k, value, n``."""
+    """Read the metrics that ``ml.model_metrics`` has for some runs."""
     query = "select model_version, segment, metric, k, value, n from ml.model_metrics"
     return _read_rows(connection, model_versions, query)
 

@@ -48,7 +48,7 @@ class FittedModels:
 
     models: list[tuple[ExperimentRun, Model]] = field(default_factory=list)
 
-    def keep_if_reusable(
+    def add_and_drop_unneeded(
         self, fitting_run: ExperimentRun, fitted_model: Model, later_runs: list[ExperimentRun]
     ) -> None:
         """Add a fitted model, and drop the models that none of the later runs can reuse."""
@@ -169,8 +169,8 @@ def run_all(
         records.finish_run(connection, experiment_run, evaluation_data.cases_hash, outcome)
         drop_checkpoints(checkpoint)
         later_runs = [later_run.run for later_run in planned_runs[number:] if later_run.run.model_version not in done]
-        fitted_models.keep_if_reusable(experiment_run, model, later_runs)
-        refitted_models.keep_if_reusable(experiment_run, final, later_runs)
+        fitted_models.add_and_drop_unneeded(experiment_run, model, later_runs)
+        refitted_models.add_and_drop_unneeded(experiment_run, final, later_runs)
     return failed
 
 

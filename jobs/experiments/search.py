@@ -13,7 +13,7 @@ from jobs.experiments.evaluation_data import EvaluationData, hash_arrays
 from jobs.experiments.folds import Fold, make_folds
 from jobs.experiments.records import ExperimentRun
 from jobs.experiments.spec import Experiment, Variant
-from jobs.experiments.trials import finished_trials, import_optuna, make_trials, open_study
+from jobs.experiments.trials import finished_trials, import_optuna, measure_trials, open_study
 from jobs.experiments.vectors import read_vectors
 from jobs.language_models.services import PaidServices
 from jobs.models.registry import make_model
@@ -83,7 +83,9 @@ def search_hyperparameters(
             continue
         records.start_run(connection, search_run)
         try:
-            make_trials(paid_services, experiment_spec.search, base_variant, data_of_family, folds, search_run, study)
+            measure_trials(
+                paid_services, experiment_spec.search, base_variant, data_of_family, folds, search_run, study
+            )
             best = _best_result(base_variant, study)
         except Exception as error:  # an error in one search must not stop the other searches
             failed[search_run.label] = records.fail_run(connection, search_run, error)

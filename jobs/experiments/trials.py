@@ -62,7 +62,7 @@ def finished_trials(study: Any) -> list[Any]:
     return [trial for trial in study.trials if trial.state.is_finished()]
 
 
-def make_trials(
+def measure_trials(
     paid_services: PaidServices,
     search_spec: SearchSpec,
     base_variant: Variant,
@@ -71,7 +71,10 @@ def make_trials(
     search_run: ExperimentRun,
     study: Any,
 ) -> None:
-    """Make trials of a family's parameters until the study has ``search.trials`` complete, pruned or failed ones."""
+    """Measure a family with sampled parameters, trial by trial, until the study has ``search.trials`` ended trials.
+
+    Complete, pruned and failed trials have ended.
+    """
     optuna = import_optuna()
     family, space = base_variant.family, search_spec.space[base_variant.family]
 

@@ -302,5 +302,5 @@ class LocalModel(LanguageModel):
 
 
 def _conversation_hash(conversation: Conversation) -> bytes:
-    """Return a hash of a conversation's text, which seeds the random numbers of its answers."""
+    """Return the SHA-256 hash of a conversation; it seeds the random numbers by which the model draws its answers."""
     return hashlib.sha256(f"{conversation.system}\0{conversation.user}".encode()).digest()

@@ -1,4 +1,4 @@
-"""Tables of attached databases as sources of a load: their names, and their rows as a relation in SQL."""
+"""Tables of attached databases as sources of a load: their names, and the SQL that reads them."""
 
 import difflib
 import re
@@ -102,14 +102,14 @@ def attached_table_parts(connection: Connection, path: str) -> tuple[str, ...] |
 
 
 def table_relation(connection: Connection, source: SourceFiles, name_parts: tuple[str, ...]) -> FileRelation:
-    """Return a table of an attached database as a relation in SQL, with the types of its columns.
+    """Return the SQL that reads a table of an attached database, and the DuckDB type of each of its columns.
 
     Every column of SQLite is read as the text that it holds, because SQLite keeps any value in any column.
 
     Raises
     ------
     NextmartError
-        If there is no such table, with the most similar one, or the database doesn't answer.
+        If there is no such table, or the database doesn't answer; the message names the most similar table.
     """
     name = f"{source.path} of [attach.{name_parts[0]}]"
     full_name = ".".join(map(quoted, name_parts))

@@ -182,7 +182,7 @@ def append_directly(
         _count_inserted(connection, f"select {EVENT_COLUMNS} from ({file.sql}) {where}", loaded_at)
         for file in arrivals.waiting
     ]
-    found = sum(loaded) + _count(connection, "select coalesce(sum(row_count), 0) from single_events")
+    found = sum(loaded) + _number_from(connection, "select coalesce(sum(row_count), 0) from single_events")
     if found != arrivals.read_count:
         raise FilesChangedError(f"{arrivals.source.path} has changed while it was read; nothing was loaded")
     _count_inserted(connection, f"select {EVENT_COLUMNS} from new_events order by file_number", loaded_at)
@@ -275,12 +275,12 @@ def _suspects_sql(mapped_sql: str, row_hash: str) -> str:
 
 def _count_inserted(connection: Connection, query: str, loaded_at: datetime) -> int:
     """Append the rows of a query to ``raw.events``, and return their number."""
-    return _count(
+    return _number_from(
         connection, f"insert into raw.events by name select *, $loaded_at as loaded_at from ({query})", loaded_at
     )
 
 
-def _count(connection: Connection, sql: str, loaded_at: datetime | None = None) -> int:
+def _number_from(connection: Connection, sql: str, loaded_at: datetime | None = None) -> int:
     """Return the number that a statement gives."""
     row = connection.execute(sql, {"loaded_at": loaded_at} if loaded_at else None).fetchone()
     return int(row[0]) if row else 0

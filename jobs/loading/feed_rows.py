@@ -14,7 +14,7 @@ from jobs.loading.arrivals import Arrivals
 from jobs.loading.feed_files import FeedFile, name_order, without_values
 from jobs.loading.feed_settings import Feed
 from jobs.loading.feeds import FeedNews, catalogue_name
-from jobs.loading.loaded_files import SeenFile
+from jobs.loading.loaded_files import PresentFile
 from jobs.loading.mapping import TABLE_COLUMNS, TABLES_OF_HAPPENINGS
 from jobs.loading.sources import NoRowsError, SourceFiles
 from jobs.warehouse.connection import Connection, count_rows, literal
@@ -46,12 +46,12 @@ class FilePart:
 
     Attributes
     ----------
-    seen : SeenFile
+    present_file : PresentFile
     arrivals : Arrivals, optional
         The rows of the file; None if it has none.
     """
 
-    seen: SeenFile
+    present_file: PresentFile
     arrivals: Arrivals | None
 
 
@@ -99,7 +99,7 @@ def read_news(connection: Connection, news: FeedNews, read: Reader, relations: I
                 return [Batch(read(feed.source(feed.path), next(relations)), feed)]
             except NoRowsError:
                 return [Batch(None, feed)]
-    parts = tuple(FilePart(seen, _read_file(connection, feed, seen.file, read, next(relations))) for seen in news.files)
+    parts = tuple(FilePart(each, _read_file(connection, feed, each.file, read, next(relations))) for each in news.files)
     filled = [part for part in parts if part.arrivals]
     empty = tuple(part for part in parts if not part.arrivals)
     batches = [Batch(None, feed, empty)] if empty else []
@@ -107,10 +107,10 @@ def read_news(connection: Connection, news: FeedNews, read: Reader, relations: I
         if filled:
             batches.append(Batch(_together(connection, filled, next(relations)), feed, tuple(filled)))
         return batches
-    newest = max((catalogue_name(part.seen.file) for part in filled), key=name_order, default="")
+    newest = max((catalogue_name(part.present_file.file) for part in filled), key=name_order, default="")
     for part in filled:
         assert part.arrivals is not None  # noqa: S101 - filled
-        is_superseded = feed.settings.complete and catalogue_name(part.seen.file) != newest
+        is_superseded = feed.settings.complete and catalogue_name(part.present_file.file) != newest
         source = replace(part.arrivals.source, is_superseded=is_superseded)
         batches.append(Batch(replace(part.arrivals, source=source), feed, (part,)))
     return batches

@@ -7,7 +7,7 @@ from pathlib import PurePosixPath
 
 from jobs.loading.feed_files import FeedFile, feed_files, is_name_of, name_order
 from jobs.loading.feed_settings import Feed
-from jobs.loading.loaded_files import LoadedFile, SeenFile, files_loaded_before, seen_file
+from jobs.loading.loaded_files import LoadedFile, PresentFile, describe_file, files_loaded_before
 from jobs.loading.mapping import TABLES_OF_HAPPENINGS
 from jobs.warehouse.connection import Connection
 
@@ -21,17 +21,17 @@ class FeedNews:
     Attributes
     ----------
     feed : Feed
-    files : tuple of SeenFile
+    files : tuple of PresentFile
         The files to load, in the order of their names.
-    rewritten : tuple of SeenFile
+    rewritten : tuple of PresentFile
         Loaded files that were written again with the same content; only their time of modification is new.
     notes : tuple of str
         Notes for the user about files that are left out or loaded again, without the feed's name.
     """
 
     feed: Feed
-    files: tuple[SeenFile, ...] = ()
-    rewritten: tuple[SeenFile, ...] = ()
+    files: tuple[PresentFile, ...] = ()
+    rewritten: tuple[PresentFile, ...] = ()
     notes: tuple[str, ...] = ()
 
 
@@ -47,54 +47,54 @@ def feed_news(connection: Connection, feed: Feed) -> FeedNews:
     """
     if feed.path:
         return FeedNews(feed)
-    known = files_loaded_before(connection, feed.name)
-    seen = [seen_file(file, known.get(file.name)) for file in feed_files(feed)]
-    fresh = {each.file.name for each in seen if _is_fresh(each, known)}
+    loaded_files = files_loaded_before(connection, feed.name)
+    present_files = [describe_file(file, loaded_files.get(file.name)) for file in feed_files(feed)]
+    fresh = {each.file.name for each in present_files if _is_fresh(each, loaded_files)}
     definition = json.loads(json.dumps(feed.definition))
     redefined = {
         each.file.name
-        for each in seen
-        if each.file.name not in fresh and known[each.file.name].definition != definition
+        for each in present_files
+        if each.file.name not in fresh and loaded_files[each.file.name].definition != definition
     }
     notes = []
     if feed.settings.complete:
-        listed = [name for name in known if is_name_of(feed, name)]
-        fresh, redefined, outdated = _of_newest_catalogues(seen, listed, fresh, redefined)
+        listed = [name for name in loaded_files if is_name_of(feed, name)]
+        fresh, redefined, outdated = _of_newest_catalogues(present_files, listed, fresh, redefined)
         if outdated:
             notes.append(
                 f"left out because a newer list of the whole catalogue was loaded before: {_shown(outdated)}. Lists "
                 "are in the order of their names; to load one all the same: nextmart load --items FILE"
             )
-    files = tuple(each for each in seen if each.file.name in fresh | redefined)
+    files = tuple(each for each in present_files if each.file.name in fresh | redefined)
     if redefined:
-        notes.append(_redefined_note(feed, redefined, known, definition))
+        notes.append(_redefined_note(feed, redefined, loaded_files, definition))
     if not files:
-        notes.append(_nothing_new_note(feed, seen, known))
+        notes.append(_nothing_new_note(feed, present_files, loaded_files))
     rewritten = tuple(
         each
-        for each in seen
+        for each in present_files
         if each not in files
-        and each.file.name in known
-        and each.modified_at != known[each.file.name].modified_at
-        and each.sha256 == known[each.file.name].sha256
+        and each.file.name in loaded_files
+        and each.modified_at != loaded_files[each.file.name].modified_at
+        and each.sha256 == loaded_files[each.file.name].sha256
     )
     return FeedNews(feed, files, rewritten, tuple(notes))
 
 
-def newest_text(known: Mapping[str, LoadedFile]) -> str:
+def newest_text(loaded_files: Mapping[str, LoadedFile]) -> str:
     """Return a text that says which of a feed's files was loaded last, and when."""
-    newest = max(known.values(), key=lambda file: (file.loaded_at, name_order(file.name)))
+    newest = max(loaded_files.values(), key=lambda file: (file.loaded_at, name_order(file.name)))
     return f"{newest.name}, loaded {newest.loaded_at:%Y-%m-%d %H:%M} UTC"
 
 
-def _is_fresh(seen: SeenFile, known: Mapping[str, LoadedFile]) -> bool:
+def _is_fresh(present: PresentFile, loaded_files: Mapping[str, LoadedFile]) -> bool:
     """Tell whether a file was not loaded before, or has changed since then."""
-    before = known.get(seen.file.name)
-    return before is None or (seen.bytes, seen.sha256) != (before.bytes, before.sha256)
+    before = loaded_files.get(present.file.name)
+    return before is None or (present.bytes, present.sha256) != (before.bytes, before.sha256)
 
 
 def _of_newest_catalogues(
-    seen: list[SeenFile], listed: list[str], fresh: set[str], redefined: set[str]
+    present_files: list[PresentFile], listed: list[str], fresh: set[str], redefined: set[str]
 ) -> tuple[set[str], set[str], list[str]]:
     """Return which files of a complete feed are to be loaded, so that no older catalogue replaces a newer one.
 
@@ -112,10 +112,10 @@ def _of_newest_catalogues(
     tuple
         Names of files: those to load because they are new, those to load again, and new ones that are left out.
     """
-    folders = {each.file.folder for each in seen if each.file.folder}
+    folders = {each.file.folder for each in present_files if each.file.folder}
     newest_loaded = max((name_order(_catalogue(name, folders)) for name in listed), default=())
     by_catalogue: dict[str, set[str]] = {}
-    for each in seen:
+    for each in present_files:
         by_catalogue.setdefault(catalogue_name(each.file), set()).add(each.file.name)
     loaded: set[str] = set()
     again: set[str] = set()
@@ -142,19 +142,19 @@ def _catalogue(name: str, folders: set[str]) -> str:
     return next((folder for folder in folders if name.startswith(f"{folder}/")), str(PurePosixPath(name).parent))
 
 
-def _redefined_note(feed: Feed, redefined: set[str], known: Mapping[str, LoadedFile], definition: object) -> str:
+def _redefined_note(feed: Feed, redefined: set[str], loaded_files: Mapping[str, LoadedFile], definition: object) -> str:
     """Return a note that says why files are loaded again, and that events of the old settings stay."""
     now = dict(definition) if isinstance(definition, Mapping) else {}
     keys = sorted(
         {
             key
             for name in redefined
-            for key in {*now, *known[name].definition}
-            if now.get(key) != known[name].definition.get(key)
+            for key in {*now, *loaded_files[name].definition}
+            if now.get(key) != loaded_files[name].definition.get(key)
         }
     )
     note = (
-        f"[feeds.{feed.name}] has changed ({', '.join(keys)}) since {_count(redefined, 'file')} "
+        f"[feeds.{feed.name}] has changed ({', '.join(keys)}) since {_count_text(redefined, 'file')} "
         f"{'was' if len(redefined) == 1 else 'were'} loaded, so that {'it is' if len(redefined) == 1 else 'they are'} "
         f"loaded again: {_shown(sorted(redefined, key=name_order))}"
     )
@@ -166,13 +166,13 @@ def _redefined_note(feed: Feed, redefined: set[str], known: Mapping[str, LoadedF
     return note
 
 
-def _nothing_new_note(feed: Feed, seen: list[SeenFile], known: Mapping[str, LoadedFile]) -> str:
+def _nothing_new_note(feed: Feed, present_files: list[PresentFile], loaded_files: Mapping[str, LoadedFile]) -> str:
     """Return a note that a feed has no new file, with the name of the file that was loaded last."""
     patterns = ", ".join(feed.patterns)
-    if not known:
+    if not loaded_files:
         return f"no file matches {patterns}"
-    nothing = "no new file" if seen else f"no new file, and none matches {patterns}"
-    return f"{nothing}; the newest is {newest_text(known)}"
+    nothing = "no new file" if present_files else f"no new file, and none matches {patterns}"
+    return f"{nothing}; the newest is {newest_text(loaded_files)}"
 
 
 def _shown(names: list[str]) -> str:
@@ -180,5 +180,5 @@ def _shown(names: list[str]) -> str:
     return ", ".join(names[:_NAMES_SHOWN]) + (f" and {more:,} more" if more > 0 else "")
 
 
-def _count(things: set[str], noun: str) -> str:
+def _count_text(things: set[str], noun: str) -> str:
     return f"{len(things):,} {noun}{'' if len(things) == 1 else 's'}"

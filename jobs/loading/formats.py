@@ -1,4 +1,4 @@
-"""Makes a source's files, or its table in an attached database, a relation in SQL with known column types."""
+"""Makes the SQL that reads a source's files, or its table in an attached database, with known column types."""
 
 from pathlib import Path
 from typing import Final
@@ -18,7 +18,7 @@ _NAMES_OF_UTF_8: Final = ("utf-8", "utf8", "utf-8-sig")
 def file_relation(
     connection: Connection, source: SourceFiles, copies_folder: Path, *, check_lines: bool = False
 ) -> FileRelation:
-    """Return a source's files, or its table in an attached database, as a relation in SQL with its column types.
+    """Return the SQL that reads a source's files, or its table in an attached database, and its column types.
 
     Parameters
     ----------

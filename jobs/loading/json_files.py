@@ -1,4 +1,4 @@
-"""JSON files (JSON lines, or one array of objects) as a relation in SQL; texts keep their spelling."""
+"""The SQL that reads JSON files (JSON lines, or one array of objects); texts keep their spelling."""
 
 import json
 from collections.abc import Sequence
@@ -25,7 +25,7 @@ def json_relation(
     *,
     check_lines: bool,
 ) -> FileRelation:
-    """Return JSON files as a relation in SQL, with the types of its columns.
+    """Return the SQL that reads JSON files, and the DuckDB type of each of their columns.
 
     Parameters
     ----------
@@ -89,7 +89,7 @@ def _is_json_lines(beginning: bytes) -> bool:
 def _unchecked_relation(
     connection: Connection, source: SourceFiles, files: Sequence[ReadableFile], *, are_lines: bool
 ) -> FileRelation:
-    """Return JSON files as a relation in SQL that DuckDB reads without a check of each line."""
+    """Return the SQL by which DuckDB reads JSON files without a check of each line."""
     # all rows are sampled, so that a column that only late rows have is not lost
     reader = (
         f"read_json({path_list(files)}, format = '{'newline_delimited' if are_lines else 'auto'}', "
@@ -117,7 +117,7 @@ def _is_nested(type_name: str) -> bool:
 def _checked_relation(
     connection: Connection, source: SourceFiles, files: Sequence[ReadableFile], copies_folder: Path
 ) -> FileRelation:
-    """Copy the readable lines of JSON files, and return the copies as a relation in SQL."""
+    """Copy the readable lines of JSON files, and return the SQL that reads the copies."""
     unreadable_path = copies_folder / "unreadable.jsonl"
     copies, examples, unreadable_count = [], [], 0
     with unreadable_path.open("w", encoding="utf-8") as output:

@@ -51,7 +51,7 @@ class LoadedFile:
 
 
 @dataclass(frozen=True)
-class SeenFile:
+class PresentFile:
     """A file of a feed as it is on the disk now.
 
     Attributes
@@ -81,7 +81,7 @@ def files_loaded_before(connection: Connection, feed_name: str) -> dict[str, Loa
     }
 
 
-def seen_file(file: FeedFile, loaded_file: LoadedFile | None) -> SeenFile:
+def describe_file(file: FeedFile, loaded_file: LoadedFile | None) -> PresentFile:
     """Return a file's size, time of modification and hash.
 
     The file's content is read only if its size or time of modification has changed since it was loaded.
@@ -95,9 +95,9 @@ def seen_file(file: FeedFile, loaded_file: LoadedFile | None) -> SeenFile:
         found = Path(file.path).stat()
         modified_at = _EPOCH + timedelta(microseconds=found.st_mtime_ns // 1000)
         if loaded_file and (found.st_size, modified_at) == (loaded_file.bytes, loaded_file.modified_at):
-            return SeenFile(file, loaded_file.bytes, modified_at, loaded_file.sha256)
+            return PresentFile(file, loaded_file.bytes, modified_at, loaded_file.sha256)
         with Path(file.path).open("rb") as stream:
-            return SeenFile(file, found.st_size, modified_at, hashlib.file_digest(stream, "sha256").hexdigest())
+            return PresentFile(file, found.st_size, modified_at, hashlib.file_digest(stream, "sha256").hexdigest())
     except OSError as error:
         raise NextmartError(f"can't read {file.name}: {error.strerror}. Nothing was loaded.") from error
 
@@ -105,7 +105,7 @@ def seen_file(file: FeedFile, loaded_file: LoadedFile | None) -> SeenFile:
 def remember_file(
     connection: Connection,
     feed_name: str,
-    current_file: SeenFile,
+    present_file: PresentFile,
     definition: Mapping[str, Any],
     counts: Mapping[str, int],
     loaded_at: datetime,
@@ -122,10 +122,10 @@ def remember_file(
         "rows_unreadable, loaded_at) values (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
         [
             feed_name,
-            current_file.file.name,
-            current_file.bytes,
-            current_file.modified_at,
-            current_file.sha256,
+            present_file.file.name,
+            present_file.bytes,
+            present_file.modified_at,
+            present_file.sha256,
             json.dumps(definition, sort_keys=True),
             counts["read"],
             counts["loaded"],
@@ -135,9 +135,9 @@ def remember_file(
     )
 
 
-def remember_modification_time(connection: Connection, feed_name: str, current_file: SeenFile) -> None:
+def remember_modification_time(connection: Connection, feed_name: str, present_file: PresentFile) -> None:
     """Update the recorded time of modification of a file that was rewritten with the same content."""
     connection.execute(
         "update raw.loaded_files set modified_at = ? where feed = ? and path = ? and sha256 = ?",
-        [current_file.modified_at, feed_name, current_file.file.name, current_file.sha256],
+        [present_file.modified_at, feed_name, present_file.file.name, present_file.sha256],
     )

@@ -28,7 +28,7 @@ SELECT_COLUMN_TYPES: Final = """
 def postgres_relation(
     connection: Connection, source: SourceFiles, name_parts: tuple[str, ...], types: dict[str, str]
 ) -> FileRelation:
-    """Return a table of an attached PostgreSQL database as a relation in SQL, with the types of its columns.
+    """Return the SQL that reads a table of an attached PostgreSQL database, and the type of each of its columns.
 
     DuckDB reads a ``numeric`` without a precision as a double, which loses digits, and the number NaN as 0. A column in
     which this can happen is read as text, if the load needs the column. Columns of JSON get the type JSON.

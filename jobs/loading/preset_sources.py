@@ -20,7 +20,7 @@ from jobs.warehouse.connection import Connection, quoted
 def open_source_relation(
     connection: Connection, source: SourceFiles, copies_folder: Path, *, check_lines: bool = False
 ) -> tuple[SourceFiles, FileRelation]:
-    """Return a source with its preset's map, condition and options, and its files as a relation in SQL.
+    """Return a source with its preset's map, condition and options, and the SQL that reads its files.
 
     The user's own map, options and formats take precedence over the preset's; rows have to meet both conditions.
 

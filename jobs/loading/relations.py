@@ -1,4 +1,4 @@
-"""The classes of a file that DuckDB can open and of a source's files as a relation in SQL, shared by all formats."""
+"""The classes of a file that DuckDB can open and of the SQL that reads a source's files, shared by all formats."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -34,7 +34,7 @@ class ReadableFile:
 
 @dataclass(frozen=True)
 class FileRelation:
-    """A source's files, or its attached table, as a relation in SQL.
+    """The SQL that reads a source's files, or its table in an attached database, and what is known of the rows.
 
     Attributes
     ----------

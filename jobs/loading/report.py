@@ -148,12 +148,12 @@ def report_source(
         view, neither this report nor that of visitors reads it: a user's view may be slow.
     """
     if table == "events":
-        return _report_events(connection, rules, sampled_table, ids_relation)
+        return _events_report(connection, rules, sampled_table, ids_relation)
     if table == "visitors":
-        return _report_visitors(connection, rules, sampled_table)
+        return _visitors_report(connection, rules, sampled_table)
     if table == "impressions":
-        return _report_impressions(connection, rules, sampled_table)
-    report = _report_items(connection, rules, sampled_table)
+        return _impressions_report(connection, rules, sampled_table)
+    report = _items_report(connection, rules, sampled_table)
     known_events = _known_events(connection) if with_known_events else None
     return replace(report, items=match_items(connection, rules.text, known_events)) if known_events else report
 
@@ -164,7 +164,7 @@ def _known_events(connection: Connection) -> str | None:
     return sampled_relation(rows, "raw.events") if rows else None
 
 
-def _report_events(connection: Connection, rules: StagingRules, sampled_table: str, ids_relation: str) -> SourceReport:
+def _events_report(connection: Connection, rules: StagingRules, sampled_table: str, ids_relation: str) -> SourceReport:
     rows = count_rows(connection, "incoming")
     names = ("event_id", "visitor_id", "user_id", "item_id", "event_type")
     texts = {name: rules.text(name) for name in (*names, "event_at")}
@@ -192,7 +192,7 @@ def _report_events(connection: Connection, rules: StagingRules, sampled_table: s
         measured_rows=counts["measured_rows"],
         usable=counts["usable"],
         columns={name: ColumnReport(counts[name], counts[name]) for name in names}
-        | {"event_at": _report_column(connection, relation, counts, "event_at", rules.text, rules.time)},
+        | {"event_at": _column_report(connection, relation, counts, "event_at", rules.text, rules.time)},
         first_time=counts["first_time"],
         last_time=counts["last_time"],
         too_early=counts["too_early"],
@@ -207,7 +207,7 @@ def _report_events(connection: Connection, rules: StagingRules, sampled_table: s
     )
 
 
-def _report_items(connection: Connection, rules: StagingRules, sampled_table: str) -> SourceReport:
+def _items_report(connection: Connection, rules: StagingRules, sampled_table: str) -> SourceReport:
     rows = count_rows(connection, "incoming")
     relation = sampled_relation(rows, sampled_table)
     names = ("item_id", "title", "brand", "category", "description", "price", "available", "updated_at")
@@ -231,7 +231,7 @@ def _report_items(connection: Connection, rules: StagingRules, sampled_table: st
         usable=counts["usable"],
         columns={"item_id": ColumnReport(counts["item_id"], counts["item_id"])}
         | {
-            name: _report_column(connection, relation, counts, name, rules.text, rule)
+            name: _column_report(connection, relation, counts, name, rules.text, rule)
             for name, rule in optional.items()
         },
         first_time=counts["first_time"],
@@ -241,7 +241,7 @@ def _report_items(connection: Connection, rules: StagingRules, sampled_table: st
     )
 
 
-def _report_visitors(connection: Connection, rules: StagingRules, sampled_table: str) -> SourceReport:
+def _visitors_report(connection: Connection, rules: StagingRules, sampled_table: str) -> SourceReport:
     rows = count_rows(connection, "incoming")
     relation = sampled_relation(rows, sampled_table)
     texts = {name: rules.text(name) for name in ("visitor_id", "updated_at")}
@@ -261,7 +261,7 @@ def _report_visitors(connection: Connection, rules: StagingRules, sampled_table:
         measured_rows=counts["measured_rows"],
         usable=counts["usable"],
         columns={"visitor_id": ColumnReport(counts["visitor_id"], counts["visitor_id"])}
-        | {"updated_at": _report_column(connection, relation, counts, "updated_at", rules.text, rules.time)},
+        | {"updated_at": _column_report(connection, relation, counts, "updated_at", rules.text, rules.time)},
         first_time=counts["first_time"],
         last_time=counts["last_time"],
         visitors=rows,
@@ -269,7 +269,7 @@ def _report_visitors(connection: Connection, rules: StagingRules, sampled_table:
     )
 
 
-def _report_impressions(connection: Connection, rules: StagingRules, sampled_table: str) -> SourceReport:
+def _impressions_report(connection: Connection, rules: StagingRules, sampled_table: str) -> SourceReport:
     rows = count_rows(connection, "incoming")
     relation = sampled_relation(rows, sampled_table)
     texts = {name: rules.text(name) for name in ("visitor_id", "item_id", "shown_at", "rank", "propensity")}
@@ -295,7 +295,7 @@ def _report_impressions(connection: Connection, rules: StagingRules, sampled_tab
         usable=counts["usable"],
         columns={name: ColumnReport(counts[name], counts[name]) for name in ("visitor_id", "item_id")}
         | {
-            name: _report_column(connection, relation, counts, name, rules.text, rule)
+            name: _column_report(connection, relation, counts, name, rules.text, rule)
             for name, rule in reading_rules.items()
         },
         first_time=counts["first_time"],
@@ -312,22 +312,22 @@ def _visitors_with_events(connection: Connection, visitor_id: str) -> int | None
     """
     if not is_own_table(connection, "raw", "events") or not count_rows(connection, "(from raw.events limit 1)"):
         return None
-    # a table of its own: the rule, which is slow, reads each spelling once
+    # the distinct spellings go to a table, so that the slow rule for visitors' ids reads each spelling once
     connection.execute("create or replace temp table visitor_spellings as select distinct visitor_id from raw.events")
     ids = [f"(select {visitor_id} as visitor_id from {table})" for table in ("incoming", "visitor_spellings")]
     return count_rows(connection, f"{ids[0]} semi join {ids[1]} using (visitor_id)")
 
 
-def sampled_relation(rows: int, relation: str) -> str:
+def sampled_relation(row_count: int, relation: str) -> str:
     """Return the SQL of a relation, or of a sample of it if it has more rows than are read for a report."""
-    if rows <= EXACT_ROWS:
+    if row_count <= EXACT_ROWS:
         return relation
-    return f"(select * from {relation} tablesample system({100 * SAMPLE_ROWS / rows}%) repeatable (1))"
+    return f"(select * from {relation} tablesample system({100 * SAMPLE_ROWS / row_count}%) repeatable (1))"
 
 
-def _count_people(connection: Connection, rows: int, ids_relation: str, texts: dict[str, str]) -> tuple[int, int]:
+def _count_people(connection: Connection, row_count: int, ids_relation: str, texts: dict[str, str]) -> tuple[int, int]:
     """Return the numbers of different visitors and users; above ``EXACT_ROWS`` rows approximate numbers."""
-    if rows > EXACT_ROWS:
+    if row_count > EXACT_ROWS:
         counts = "approx_count_distinct(visitor_id), approx_count_distinct(user_id)"
         visitors, users = connection.execute(f"select {counts} from {ids_relation}").fetchone() or (0, 0)
         return int(visitors), int(users)
@@ -342,7 +342,7 @@ def _count_people(connection: Connection, rows: int, ids_relation: str, texts: d
     return visitors, users
 
 
-def _report_column(
+def _column_report(
     connection: Connection,
     relation: str,
     counts: dict[str, Any],

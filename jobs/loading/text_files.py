@@ -1,4 +1,4 @@
-"""Delimited text files as a relation in SQL; each file's dialect is told by its own first lines, without a guess."""
+"""The SQL that reads delimited text files; each file's dialect is told by its own first lines, without a guess."""
 
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
@@ -31,7 +31,7 @@ _SHOWN_LINE_CHARACTERS = 300
 def text_relation(
     source: SourceFiles, files: Sequence[ReadableFile], copies_folder: Path, *, check_lines: bool
 ) -> FileRelation:
-    """Return delimited text files as a relation in SQL, with the types of its columns.
+    """Return the SQL that reads delimited text files, and the DuckDB type of each of their columns.
 
     Parameters
     ----------

@@ -8,7 +8,7 @@ from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Final, NamedTuple
 
-from jobs.loading.text_records import BrokenQuote, OpenQuote, split_fields
+from jobs.loading.text_records import TextAfterQuoteError, UnclosedQuoteError, split_fields
 
 HEAD_BYTES: Final = 1 << 18
 """The number of a file's first bytes from which its encoding and dialect are told."""
@@ -224,7 +224,7 @@ def _split_line(line: str, delimiter: str) -> list[str]:
     """Return a line's fields; a line with broken quotes is split at every delimiter."""
     try:
         return split_fields(line, delimiter)[0]
-    except (OpenQuote, BrokenQuote):
+    except (UnclosedQuoteError, TextAfterQuoteError):
         return line.split(delimiter)
 
 

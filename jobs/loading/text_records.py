@@ -57,11 +57,11 @@ class RecordRun:
     lines: bytes
 
 
-class OpenQuote(ValueError):
+class UnclosedQuoteError(ValueError):
     """The error that a text ends inside a quoted field."""
 
 
-class BrokenQuote(ValueError):
+class TextAfterQuoteError(ValueError):
     """The error that a closing quote is followed by something other than a delimiter."""
 
 
@@ -70,7 +70,7 @@ def split_fields(text: str, delimiter: str) -> tuple[list[str], bool]:
 
     Raises
     ------
-    OpenQuote, BrokenQuote
+    UnclosedQuoteError, TextAfterQuoteError
         If the text is not one whole record.
     """
     fields: list[str] = []
@@ -80,11 +80,13 @@ def split_fields(text: str, delimiter: str) -> tuple[list[str], bool]:
         quoted = pattern.match(text, position)
         if quoted:
             if not quoted[2]:
-                raise OpenQuote("a quote opens a field, and nothing closes it")
+                raise UnclosedQuoteError("a quote opens a field, and nothing closes it")
             fields.append(quoted[1].replace('""', '"'))
             position = quoted.end()
             if position < len(text) and not text.startswith(delimiter, position):
-                raise BrokenQuote("text follows a closing quote; a quote inside a quoted field is written twice")
+                raise TextAfterQuoteError(
+                    "text follows a closing quote; a quote inside a quoted field is written twice"
+                )
         else:
             end = text.find(delimiter, position)
             fields.append(text[position : end if end >= 0 else len(text)])
@@ -142,7 +144,10 @@ class RecordReader:
                 yield from (Record(part.line + number, line) for number, line in enumerate(lines))
 
     def records_and_runs(self) -> Iterator[RecordRun | Record]:
-        """Yield the reader's records; consecutive readable records come together as a ``RecordRun`` where possible."""
+        """Yield all records in order: a ``RecordRun`` for consecutive lines that need no parsing, else single records.
+
+        A single ``Record`` may be readable, such as one with quotes, or unreadable: then its ``reason`` says why.
+        """
         while True:
             run = self._lines.next_run(self._run)
             lines = leading_utf_8_lines(run, self._newline)
@@ -220,9 +225,9 @@ class RecordReader:
             return None, reason
         try:
             fields, has_stray_quote = split_fields(body.decode("utf-8"), self._delimiter)
-        except OpenQuote:
+        except UnclosedQuoteError:
             return None, _OPEN_QUOTE_REASON
-        except BrokenQuote as error:
+        except TextAfterQuoteError as error:
             return None, str(error)
         while len(fields) > self._width and not fields[-1]:
             fields.pop()

@@ -147,9 +147,15 @@ def find_unread_times(
 
 
 def _best_readings(connection: Connection) -> tuple[int, dict[str, tuple[str, str]]]:
-    """Find the formats that read most texts of the table ``unread_times``; return the number of texts and the formats.
+    """Find the time formats that read most texts of the table ``unread_times``.
 
-    Each format comes with one text and its reading: a text that the formats read differently, if there is one.
+    Returns
+    -------
+    int
+        How many of the texts each of these formats reads.
+    format -> (text, time)
+        An example for each format: a text, and the time that the format reads from it. The example is a text that the
+        formats read differently, if there is one; of formats that read it alike, only the first is returned.
     """
     # a year before 1000 is a wrong reading: %Y reads a year of two digits as one of the first century
     readings = [f"try_strptime(time_text, {literal(time_format)}) >= timestamp '1000-01-01'" for time_format in FORMATS]

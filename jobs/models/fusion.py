@@ -65,7 +65,10 @@ class Fusion(Model):
 
     @classmethod
     def check(cls, name: str, value: Any) -> None:
-        """Raise UsageError if ``value`` is not allowed for hyper-parameter ``name``, or lists fewer than two parts."""
+        """Raise UsageError if ``value`` is not allowed for hyper-parameter ``name``.
+
+        The hyper-parameter ``parts`` has to list two model families at least.
+        """
         super().check(name, value)
         if name == "parts" and len(value) < 2:
             raise UsageError("fusion's parts must be two families at least")

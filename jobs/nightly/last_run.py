@@ -71,12 +71,12 @@ def read_last_run(connection: Connection) -> LastRun:
     return LastRun(run_id, json.loads(detail or "{}"), was_cut_short)
 
 
-def read_recipe(connection: Connection, model: ModelRow | None, dbt_vars: Vars) -> dict[str, Any]:
+def read_recipe(connection: Connection, model_row: ModelRow | None, dbt_vars: Vars) -> dict[str, Any]:
     """Return all that determines the lists of a run besides the visitors' sequences: the model, catalogue and vars."""
     row = connection.execute(SELECT_CATALOG_FINGERPRINT).fetchone()
     fingerprint = row[0] if row else ""
     return {
-        "model_version": model.model_version if model else NO_MODEL,
+        "model_version": model_row.model_version if model_row else NO_MODEL,
         "catalog": f"{dbt_vars.embedding_model}/{dbt_vars.embedding.dimensions}/{fingerprint}",
         "similar": dbt_vars.similar_items_per_item,
         "lists": [

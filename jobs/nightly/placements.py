@@ -33,7 +33,7 @@ from jobs.placements.due_lists import (
 )
 from jobs.placements.fill import MODEL, PIN, POPULARITY, PartialLists
 from jobs.placements.lists import fill_lists
-from jobs.placements.placement import GroupRules, Placement, Ranker, check_placement, rules_of_groups
+from jobs.placements.placement import Placement, Ranker, VisitorGroupRules, check_placement, rules_of_visitor_groups
 from jobs.placements.rule_relations import create_rule_relations
 from jobs.placements.rules import create_scope
 from jobs.placements.stored_rules import stored_rules, write_rules
@@ -82,19 +82,19 @@ class ReadyPlacement:
     Attributes
     ----------
     placement : Placement
-    groups : arm -> sequence of GroupRules
+    groups : arm -> sequence of VisitorGroupRules
         By group number.
     since : datetime or None
         Since when the key ``exclude`` looks for events.
     """
 
     placement: Placement
-    groups: Mapping[str, Sequence[GroupRules]]
+    groups: Mapping[str, Sequence[VisitorGroupRules]]
     since: datetime | None
 
 
 def place(connection: Connection, settings: Settings, run_record: JobRun) -> None:
-    """Fill the lists of all placements that are due in ``ml.placement_recommendations``.
+    """Make the visitors' lists that are due, for all placements, and write them to ``ml.placement_recommendations``.
 
     Raises
     ------
@@ -131,7 +131,7 @@ def place(connection: Connection, settings: Settings, run_record: JobRun) -> Non
                     only_popularity=arm == CONTROL_ARM and of_arm[name] is None,
                 )
             )
-        groups_of_arms = rules_of_groups(connection, placement, group_count, catalog, popularity, rankers)
+        groups_of_arms = rules_of_visitor_groups(connection, placement, group_count, catalog, popularity, rankers)
         groups = dict(zip(models, groups_of_arms, strict=True))
         since = exclusion_start(newest[0] if newest else None, placement)
         add_scoped_lists(connection, placement, groups, since, arm_sql(settings.arms, "scope.visitor_id"))
@@ -185,15 +185,19 @@ class _ListWriter:
         catalog: Catalog,
         popularity: Floats,
         scorer: Scorer | None,
-        model: ModelRow | None,
+        model_row: ModelRow | None,
         arm: str,
         run_record: JobRun,
     ) -> None:
         self._connection, self._catalog, self._popularity = connection, catalog, popularity
         self._scorer, self._arm, self._run_record = scorer, arm, run_record
         self._sources = np.empty(3, np.object_)
-        self._sources[[MODEL, POPULARITY, PIN]] = model.model if model else FALLBACK_SOURCE, FALLBACK_SOURCE, PIN_SOURCE
-        self._model_version = model.model_version if model else NO_MODEL
+        self._sources[[MODEL, POPULARITY, PIN]] = (
+            model_row.model if model_row else FALLBACK_SOURCE,
+            FALLBACK_SOURCE,
+            PIN_SOURCE,
+        )
+        self._model_version = model_row.model_version if model_row else NO_MODEL
         self._item_ids = np.array([*catalog.item_ids, None], np.object_)  # the item index -1 selects the last entry
 
     def fill(self, placements: Mapping[str, ReadyPlacement]) -> Iterator[int]:

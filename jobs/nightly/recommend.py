@@ -205,16 +205,16 @@ class _ListWriter:
         catalog: Catalog,
         popularity: Floats,
         arm: str,
-        model: ModelRow | None,
+        model_row: ModelRow | None,
         run_record: JobRun,
     ) -> None:
         self._connection, self._catalog, self._popularity = connection, catalog, popularity
         self._dbt_vars, self._run_record = settings.job_vars(), run_record
-        self._scorer = load_model(PaidServices(connection, settings), model).scorer(catalog) if model else None
-        self._source = model.model if model else FALLBACK_SOURCE
+        self._scorer = load_model(PaidServices(connection, settings), model_row).scorer(catalog) if model_row else None
+        self._source = model_row.model if model_row else FALLBACK_SOURCE
         self._columns = {
             "run_id": run_record.run_id,
-            "model_version": model.model_version if model else NO_MODEL,
+            "model_version": model_row.model_version if model_row else NO_MODEL,
             "generated_at": now(),
             "arm": arm,
         }

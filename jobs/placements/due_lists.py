@@ -10,7 +10,7 @@ from datetime import datetime, timedelta
 
 import pyarrow as pa
 
-from jobs.placements.placement import GroupRules, Placement
+from jobs.placements.placement import Placement, VisitorGroupRules
 from jobs.warehouse.connection import Connection, count_rows
 
 CREATE_SCOPED_LISTS = """
@@ -80,7 +80,7 @@ def create_scoped_lists(connection: Connection) -> None:
 def add_scoped_lists(
     connection: Connection,
     placement: Placement,
-    groups: Mapping[str, Sequence[GroupRules]],
+    groups: Mapping[str, Sequence[VisitorGroupRules]],
     since: datetime | None,
     arm: str,
 ) -> None:

@@ -153,7 +153,7 @@ def _fill(
     taken = lists.items[rows]
     state = _Competition(candidates, caps, diversity)
     for column in np.flatnonzero((taken >= 0).any(axis=0)):
-        state.count(taken[:, column])
+        state.note_chosen_items(taken[:, column])
     for rank in ranks:
         chosen = np.where(taken[:, rank - 1] < 0, state.best(), -1)
         found = chosen >= 0
@@ -161,7 +161,7 @@ def _fill(
         lists.items[rows[found], rank - 1] = items[found]
         lists.scores[rows[found], rank - 1] = candidates.scores[found, chosen[found]]
         lists.sources[rows[found], rank - 1] = source
-        state.count(items)
+        state.note_chosen_items(items)
 
 
 class _Competition:
@@ -179,7 +179,7 @@ class _Competition:
             best_worth = worths_of_ranks(np.ones(1), 1)
             self._relevance = (1 - diversity.weight) * candidates.worths[:, : diversity.pool] / best_worth
 
-    def count(self, items: Ints) -> None:
+    def note_chosen_items(self, items: Ints) -> None:
         """Take note of one more item of each row's list, int32 (rows,); -1 for a row that gets none."""
         got = items >= 0
         self._is_blocked |= (self._candidates.items == items[:, None]) & got[:, None]

@@ -191,9 +191,9 @@ class _Filler:
             pending, depth = np.concatenate(unsure), depth * 4
         return np.concatenate(stay_open)
 
-    def _may_enter(self, row: int, seen: np.ndarray, enterable: Bools) -> bool:
+    def _may_enter(self, row: int, candidate_items: np.ndarray, enterable: Bools) -> bool:
         """Return whether an item that was not among the candidates could enter an unfinished list."""
         others = enterable & ~saturated_items(self._lists, row, self._rules.caps)
-        others[seen[seen >= 0]] = False
+        others[candidate_items[candidate_items >= 0]] = False
         others[self._exclusions.items[int(self._rows[row])]] = False
         return bool(others.any())

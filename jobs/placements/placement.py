@@ -96,7 +96,7 @@ class Ranker:
 
 
 @dataclass(frozen=True)
-class GroupRules:
+class VisitorGroupRules:
     """What a placement's rules say for one group of visitors.
 
     Attributes
@@ -162,14 +162,14 @@ def check_placement(
     )
 
 
-def rules_of_groups(
+def rules_of_visitor_groups(
     connection: Connection,
     placement: Placement,
     group_count: int,
     catalog: Catalog,
     popularity: Floats,
     rankers: Sequence[Ranker],
-) -> list[list[GroupRules]]:
+) -> list[list[VisitorGroupRules]]:
     """Return what the rules say for each group of the temporary table ``placement_groups``, by group number.
 
     Parameters
@@ -209,7 +209,7 @@ def rules_of_groups(
             shared[rule.place] = read(connection, rule, group_number)
         return shared[rule.place]
 
-    groups: list[list[GroupRules]] = [[] for _ in rankers]
+    groups: list[list[VisitorGroupRules]] = [[] for _ in rankers]
     for number in range(group_count):
         allowed: Bools = catalog.available
         if placement.items:
@@ -223,7 +223,7 @@ def rules_of_groups(
             )
             popularity_hash = hashlib.blake2b(popularity[allowed].tobytes() if has_fallback else b"", digest_size=8)
             content_hash = _content_hash(json.dumps({**ranker.recipe, **details}, sort_keys=True), rules)
-            of_ranker.append(GroupRules(rules, content_hash, popularity_hash.hexdigest()))
+            of_ranker.append(VisitorGroupRules(rules, content_hash, popularity_hash.hexdigest()))
     return groups
 
 

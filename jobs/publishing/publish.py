@@ -19,11 +19,11 @@ from jobs.publishing.publication_history import PUBLIC_HISTORY
 from jobs.publishing.publication_record import record_if_unrecorded, record_publication
 from jobs.publishing.publication_totals import MODEL_VERSION, lists_with_arms
 from jobs.publishing.published_file import (
-    Access,
-    access_of,
-    give_access,
+    OwnerAndMode,
+    next_owner_and_mode,
     private_files,
     require_closed,
+    set_owner_and_mode,
     without_logs_of_writers,
 )
 from jobs.settings import Settings
@@ -90,13 +90,13 @@ def publish(connection: Connection, settings: Settings, run_record: JobRun, *, a
     )
     queries["publication_changes"] = PUBLIC_HISTORY
     published_file.parent.mkdir(parents=True, exist_ok=True)
-    access = access_of(published_file, settings.published_mode, settings.published_owner)
+    owner_and_mode = next_owner_and_mode(published_file, settings.published_mode, settings.published_owner)
     change: dict[str, Any] = {}
 
     def judge(copy: Path) -> None:
         change.update(judge_publication(connection, published_file, copy, run_record, settings, allow_shrink))
 
-    counts = _replace_published_file(connection, published_file, queries, access, judge)
+    counts = _replace_published_file(connection, published_file, queries, owner_and_mode, judge)
     record_publication(connection, published_file, change)
     for table in ("publication", "publication_changes"):
         del counts[table]
@@ -133,7 +133,9 @@ def withdraw_visitors(connection: Connection, published_file: Path, visitors: li
             for table in published_queries
         )
         if count:
-            _replace_published_file(file_connection, published_file, remaining_queries, access_of(published_file))
+            _replace_published_file(
+                file_connection, published_file, remaining_queries, next_owner_and_mode(published_file)
+            )
         return count
 
 
@@ -157,7 +159,7 @@ def _replace_published_file(
     connection: Connection,
     published_file: Path,
     queries: dict[str, str],
-    access: Access,
+    owner_and_mode: OwnerAndMode,
     judge: Callable[[Path], None] | None = None,
 ) -> dict[str, int]:
     """Write tables to a new file, verify it, and rename it to ``published_file``; return the number of rows by table.
@@ -166,8 +168,8 @@ def _replace_published_file(
     ----------
     queries : table -> SQL
         The query that gives the table's rows.
-    access : Access
-        Who may read the file.
+    owner_and_mode : OwnerAndMode
+        The owner, group and mode that the new file gets.
     judge : function, optional
         Is called with the path of the verified copy, before it is renamed. It raises an error if the copy must not be
         published, and may add rows to ``publication_changes``.
@@ -181,7 +183,7 @@ def _replace_published_file(
             _verify_copy(unfinished_file, counts)
             if judge:
                 judge(unfinished_file)
-        give_access(unfinished_file, access)
+        set_owner_and_mode(unfinished_file, owner_and_mode)
         with without_logs_of_writers(published_file):
             replace_durably(unfinished_file, published_file)
     finally:

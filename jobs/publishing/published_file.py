@@ -1,4 +1,4 @@
-"""Access to the published file: its owner, group and mode, and the protection against writers."""
+"""The published file's owner, group and mode, and its protection against writers."""
 
 import os
 import shutil
@@ -17,7 +17,7 @@ DEFAULT_MODE: Final = 0o444
 
 
 @dataclass(frozen=True)
-class Access:
+class OwnerAndMode:
     """The owner, group and permissions of a published file.
 
     Attributes
@@ -36,8 +36,8 @@ class Access:
     group: int | None = None
 
 
-def access_of(published_file: Path, mode: str | None = None, owner: str | None = None) -> Access:
-    """Return the access to the next published file: that of the settings, or else that of the present file.
+def next_owner_and_mode(published_file: Path, mode: str | None = None, owner: str | None = None) -> OwnerAndMode:
+    """Return the owner and mode of the next published file: those of the settings, or else those of the present file.
 
     Parameters
     ----------
@@ -47,12 +47,12 @@ def access_of(published_file: Path, mode: str | None = None, owner: str | None =
         The setting ``published_owner``.
     """
     if not published_file.exists():
-        return Access(int(mode, 8) if mode else DEFAULT_MODE, owner)
+        return OwnerAndMode(int(mode, 8) if mode else DEFAULT_MODE, owner)
     present = published_file.stat()
-    return Access(int(mode, 8) if mode else stat.S_IMODE(present.st_mode), owner, present.st_uid, present.st_gid)
+    return OwnerAndMode(int(mode, 8) if mode else stat.S_IMODE(present.st_mode), owner, present.st_uid, present.st_gid)
 
 
-def give_access(file: Path, access: Access) -> None:
+def set_owner_and_mode(file: Path, owner_and_mode: OwnerAndMode) -> None:
     """Set the owner, group and mode of a file; do nothing on Windows, which has none of them.
 
     A process without root's rights can't give a file to another user; then the file belongs to the process's user.
@@ -65,11 +65,11 @@ def give_access(file: Path, access: Access) -> None:
     """
     if os.name != "posix":
         return
-    if access.owner:
-        _give_to_owner(file, access.owner)
+    if owner_and_mode.owner:
+        _give_to_owner(file, owner_and_mode.owner)
     else:
-        _keep_owner(file, access)
-    file.chmod(access.mode)
+        _keep_owner(file, owner_and_mode)
+    file.chmod(owner_and_mode.mode)
 
 
 def _give_to_owner(file: Path, owner: str) -> None:
@@ -88,21 +88,21 @@ def _give_to_owner(file: Path, owner: str) -> None:
         ) from error
 
 
-def _keep_owner(file: Path, access: Access) -> None:
+def _keep_owner(file: Path, owner_and_mode: OwnerAndMode) -> None:
     own = file.stat()
-    if access.group is not None and access.group != own.st_gid:
+    if owner_and_mode.group is not None and owner_and_mode.group != own.st_gid:
         try:
-            os.chown(file, -1, access.group)
+            os.chown(file, -1, owner_and_mode.group)
         except PermissionError as error:
-            if (access.mode >> 3) & 0o7 != access.mode & 0o7:
+            if (owner_and_mode.mode >> 3) & 0o7 != owner_and_mode.mode & 0o7:
                 raise NextmartError(
-                    f"the published file's group, number {access.group}, can't be kept, because this process doesn't "
-                    "belong to it; nothing was published. Let a member of the group publish, or name another group in "
-                    "the setting published_owner, such as ':shop'."
+                    f"the published file's group, number {owner_and_mode.group}, can't be kept, because this process "
+                    "doesn't belong to it; nothing was published. Let a member of the group publish, or name another "
+                    "group in the setting published_owner, such as ':shop'."
                 ) from error
-    if access.user is not None and access.user != own.st_uid:
+    if owner_and_mode.user is not None and owner_and_mode.user != own.st_uid:
         with suppress(PermissionError):
-            os.chown(file, access.user, -1)
+            os.chown(file, owner_and_mode.user, -1)
 
 
 @contextmanager

@@ -1,4 +1,4 @@
-"""The report at the end of a night, and whether its packages are installed."""
+"""Writes the HTML report at the end of a night, and checks whether the packages that draw it are installed."""
 
 from importlib.util import find_spec
 from pathlib import Path

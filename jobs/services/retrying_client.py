@@ -20,7 +20,7 @@ Reply = TypeVar("Reply")
 
 @dataclass
 class RetryingClient:
-    """OpenAI's client for requests that are retried.
+    """Makes requests through OpenAI's client, and makes a request that failed again.
 
     Attributes
     ----------

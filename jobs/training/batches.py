@@ -33,29 +33,29 @@ def batches_of_like_length(lengths: Longs, batch_size: int, generator: np.random
 
 
 def batches_of_one_length(
-    rows: Sequences, batch_size: int, generator: np.random.Generator
+    sequences: Sequences, batch_size: int, generator: np.random.Generator
 ) -> Iterator[tuple[Tensor, Tensor]]:
-    """Yield random batches of rows of equal length, without padding, as inputs and the items that follow them.
+    """Yield random batches of sequences of equal length, without padding, as inputs and the items that follow them.
 
     Parameters
     ----------
-    rows : Sequences
-        Training rows of at least two items.
+    sequences : Sequences
+        Training sequences of at least two items.
     batch_size : int
-        Largest number of rows in a batch.
+        Largest number of sequences in a batch.
     generator : numpy Generator
-        Decides which rows share a batch, and the order of the batches.
+        Decides which sequences share a batch, and the order of the batches.
 
     Yields
     ------
     inputs, targets : int64 tensors (rows, length - 1)
-        A row without its last item, and the same row without its first item.
+        A sequence without its last item, and the same sequence without its first item.
     """
-    order = generator.permutation(len(rows))
+    order = generator.permutation(len(sequences))
     batches = []
-    for length in np.unique(rows.lengths):
-        same_length = order[rows.lengths[order] == length]
+    for length in np.unique(sequences.lengths):
+        same_length = order[sequences.lengths[order] == length]
         batches += [same_length[start : start + batch_size] for start in range(0, len(same_length), batch_size)]
     for number in generator.permutation(len(batches)):
-        items = torch.from_numpy(rows.take(batches[number]).padded_matrix(0)).long()
+        items = torch.from_numpy(sequences.take(batches[number]).padded_matrix(0)).long()
         yield items[:, :-1], items[:, 1:]

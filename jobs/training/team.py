@@ -64,8 +64,8 @@ class SingleProcess:
 
         Parameters
         ----------
-        batch : int64 tensors (rows, length), (rows, length)
-            Items and targets; a negative target is not predicted.
+        batch : tuple of two int64 tensors (rows, length)
+            The items and the targets; a negative target is not predicted.
         """
         return batch, 1.0
 

@@ -96,10 +96,13 @@ def test_the_mode_of_the_settings_holds_each_night(shop):
 
 def test_nobody_else_may_read_a_file_that_is_not_finished(shop, monkeypatch):
     modes = []
-    give_access = published_file.give_access
+    set_owner_and_mode = published_file.set_owner_and_mode
     monkeypatch.setattr(
-        "jobs.publishing.publish.give_access",
-        lambda file, access: (modes.append(oct(stat.S_IMODE(file.stat().st_mode))), give_access(file, access)),
+        "jobs.publishing.publish.set_owner_and_mode",
+        lambda file, owner_and_mode: (
+            modes.append(oct(stat.S_IMODE(file.stat().st_mode))),
+            set_owner_and_mode(file, owner_and_mode),
+        ),
     )
     before = os.umask(0o022)
     try:
@@ -147,10 +150,10 @@ def test_a_group_that_can_not_be_kept_matters_only_where_it_has_rights_of_its_ow
     shop.publish()
     own = shop.published.stat().st_gid
     monkeypatch.setattr(published_file.os, "chown", refuse)
-    access = published_file.Access(0o640, group=own + 1)
+    owner_and_mode = published_file.OwnerAndMode(0o640, group=own + 1)
     with pytest.raises(NextmartError, match=rf"number {own + 1}, can't be kept.*published_owner"):
-        published_file.give_access(shop.published, access)
-    published_file.give_access(shop.published, published_file.Access(0o644, group=own + 1))
+        published_file.set_owner_and_mode(shop.published, owner_and_mode)
+    published_file.set_owner_and_mode(shop.published, published_file.OwnerAndMode(0o644, group=own + 1))
     assert shop.mode() == "0o644"
 
 

@@ -6,7 +6,7 @@ select
     totals.session_id,
     totals.visitor_id,
     totals.user_id,
-    -- the user who acted: the session's own login, else the last login on this device, be it earlier or later
+    -- the user who acted: the user of the session's own login, else of the visitor's newest login in any session
     coalesce(totals.user_id, mapping.user_id) as stitched_user_id,
     totals.first_event_id,
     totals.source_session_id,

@@ -1,7 +1,8 @@
 """Providers of embeddings: each module of this folder defines the provider that has the module's name.
 
-A module's function ``make_provider(settings, model)`` returns the provider without loading or contacting anything. A
-new provider is a new module in this folder and nothing else; a provider's interface is in ``jobs.embedding.provider``.
+A module's function ``make_provider(settings, embedding_model)`` returns the provider without loading or contacting
+anything. A new provider is a new module in this folder and nothing else; a provider's interface is in
+``jobs.embedding.provider``.
 """
 
 from importlib import import_module
@@ -18,7 +19,7 @@ def provider_names() -> list[str]:
     return sorted(module.name.replace("_", "-") for module in iter_modules(__path__))
 
 
-def provider_for(settings: Settings, model: EmbeddingModel) -> Provider:
+def provider_for(settings: Settings, embedding_model: EmbeddingModel) -> Provider:
     """Return the provider that an embedding model names, without loading or contacting anything yet.
 
     Raises
@@ -26,11 +27,11 @@ def provider_for(settings: Settings, model: EmbeddingModel) -> Provider:
     UsageError
         If no provider has that name.
     """
-    if model.provider not in provider_names():
+    if embedding_model.provider not in provider_names():
         raise UsageError(
-            f"embedding_models: '{model.provider}', the provider of {model.name}, is none; "
-            f"{nearest(model.provider, provider_names())}"
+            f"embedding_models: '{embedding_model.provider}', the provider of {embedding_model.name}, is none; "
+            f"{nearest(embedding_model.provider, provider_names())}"
         )
-    module = import_module(f"{__name__}.{model.provider.replace('-', '_')}")
-    provider: Provider = module.make_provider(settings, model)
+    module = import_module(f"{__name__}.{embedding_model.provider.replace('-', '_')}")
+    provider: Provider = module.make_provider(settings, embedding_model)
     return provider

@@ -25,9 +25,9 @@ BUNDLED_WEIGHTS_SHA256 = "53aa51172d142c89d9012cce15ae4d6cc0ca6895895114379cacb4
 TOKENS_PER_GROUP, TOKENS_PER_GROUP_CUDA = 1024, 65_536
 
 
-def make_provider(settings: Settings, model: EmbeddingModel) -> "LocalProvider":
+def make_provider(settings: Settings, embedding_model: EmbeddingModel) -> "LocalProvider":
     """Return the provider for an embedding model; the model is loaded at its first use."""
-    return LocalProvider(model.model, settings.embedding_batch_size)
+    return LocalProvider(embedding_model.model, settings.embedding_batch_size)
 
 
 @dataclass
@@ -140,7 +140,7 @@ class LocalProvider:
             )
         try:
             return SentenceTransformer(str(folder) if folder.is_dir() else self.model)
-        except Exception as error:  # loading calls many libraries, whose errors have no common class
+        except Exception as error:  # loading a model calls many libraries, whose errors have no common class
             raise NextmartError(
                 f"embedding_models: can't load the model '{self.model}' as a folder or a name of the hub: {error}"
             ) from error

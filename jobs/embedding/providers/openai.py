@@ -21,12 +21,12 @@ OPENAI_REQUEST_LIMITS = RequestLimits(texts=2048, text_tokens=8191, request_toke
 RESIZABLE_MODEL_PREFIX = "text-embedding-3"
 
 
-def make_provider(settings: Settings, model: EmbeddingModel) -> "OpenAIProvider":
+def make_provider(settings: Settings, embedding_model: EmbeddingModel) -> "OpenAIProvider":
     """Return the provider for an embedding model; the API key is checked at the first request."""
     return OpenAIProvider(
-        model.model,
-        model.dimensions,
-        model.price,
+        embedding_model.model,
+        embedding_model.dimensions,
+        embedding_model.price,
         requests_in_flight=settings.embedding_requests_in_flight,
         timeout=settings.embedding_timeout_seconds,
     )

@@ -30,11 +30,17 @@ UNREACHED_CODES = (
 CLIENT_RETRIES = 5  # number of times that OpenAI's client retries a request that costs nothing
 
 
-def make_provider(settings: Settings, model: EmbeddingModel) -> "OpenAIBatchProvider":
+def make_provider(settings: Settings, embedding_model: EmbeddingModel) -> "OpenAIBatchProvider":
     """Return the provider for an embedding model; the API key is checked at the first request."""
-    price = None if model.price is None else model.price / 2
+    price = None if embedding_model.price is None else embedding_model.price / 2
     return OpenAIBatchProvider(
-        OpenAIProvider(model.model, model.dimensions, model.price, timeout=settings.embedding_timeout_seconds), price
+        OpenAIProvider(
+            embedding_model.model,
+            embedding_model.dimensions,
+            embedding_model.price,
+            timeout=settings.embedding_timeout_seconds,
+        ),
+        price,
     )
 
 

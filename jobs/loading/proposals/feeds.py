@@ -35,10 +35,10 @@ CATALOGUE_ROWS = 20
 def propose_preset_feed(sample: FileSample, preset: Preset, layout: Layout) -> FeedProposal:
     """Propose a feed for files that have a preset's layout."""
     if layout.first_line:
-        seen = f"its first line is one of {layout.usual_name}"
+        evidence = f"its first line is one of {layout.usual_name}"
     else:
-        seen = f"it has the columns {', '.join(layout.needs)}"
-    return FeedProposal(sample, layout.table, f"{preset.title} ({layout.usual_name}): {seen}", preset, layout)
+        evidence = f"it has the columns {', '.join(layout.needs)}"
+    return FeedProposal(sample, layout.table, f"{preset.title} ({layout.usual_name}): {evidence}", preset, layout)
 
 
 def propose_plain_feed(sample: FileSample, item_column: str | None = None) -> FeedProposal:

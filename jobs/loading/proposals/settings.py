@@ -42,16 +42,16 @@ class SettingProposal:
 
 def propose_settings(feeds: Collection[FeedProposal]) -> list[SettingProposal]:
     """Propose settings by the results of the feeds' trials."""
-    events = [feed for feed in feeds if feed.kind == "events" and feed.trial]
-    items = [feed for feed in feeds if feed.kind == "items" and feed.trial]
-    settings = _model_settings(items) if events else []
-    settings += _history_settings(events)
-    reports = [feed.trial.report for feed in items if feed.trial]
+    event_feeds = [feed for feed in feeds if feed.kind == "events" and feed.trial]
+    item_feeds = [feed for feed in feeds if feed.kind == "items" and feed.trial]
+    settings = _model_settings(item_feeds) if event_feeds else []
+    settings += _history_settings(event_feeds)
+    reports = [feed.trial.report for feed in item_feeds if feed.trial]
     return settings + _price_settings(reports) + _availability_settings(reports)
 
 
-def _model_settings(items: Collection[FeedProposal]) -> list[SettingProposal]:
-    reports = [feed.trial.report for feed in items if feed.trial]
+def _model_settings(item_feeds: Collection[FeedProposal]) -> list[SettingProposal]:
+    reports = [feed.trial.report for feed in item_feeds if feed.trial]
     texts = sum(report.texts for report in reports)
     if texts:
         return []
@@ -64,8 +64,8 @@ def _model_settings(items: Collection[FeedProposal]) -> list[SettingProposal]:
     return [SettingProposal("", "models", ["popularity", "bert4rec"], evidence, SET)]
 
 
-def _history_settings(events: Collection[FeedProposal]) -> list[SettingProposal]:
-    reports = [(feed.trial.report, feed.trial.returning_visitors) for feed in events if feed.trial]
+def _history_settings(event_feeds: Collection[FeedProposal]) -> list[SettingProposal]:
+    reports = [(feed.trial.report, feed.trial.returning_visitors) for feed in event_feeds if feed.trial]
     types: dict[str, int] = {}
     for report, _ in reports:
         for name, count in report.event_types.items():

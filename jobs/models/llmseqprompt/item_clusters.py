@@ -110,13 +110,13 @@ class ItemsByCluster(Mapping[str, Sequence[int]]):
         return ordered
 
     def __contains__(self, cluster_name: object) -> bool:
-        """Tell whether a cluster has the name ``cluster_name``."""
+        """Tell whether a cluster of items has the name ``cluster_name``."""
         return cluster_name in self.members
 
     def __iter__(self) -> Iterator[str]:
-        """Iterate over the names of all clusters."""
+        """Iterate over the names of all clusters of items; a cluster is named after its most popular item."""
         return iter(self.members)
 
     def __len__(self) -> int:
-        """Return the number of clusters."""
+        """Return the number of clusters of items."""
         return len(self.members)

@@ -121,8 +121,8 @@ class BERT4Rec(SequentialModel):
         is_target = targets != PADDING
         return self._softmax_loss(self.network(self.network.table, items, is_target), targets[is_target])
 
-    def _batches(self, rows: Sequences, generator: np.random.Generator) -> Iterator[tuple[Tensor, Tensor]]:
-        return masked_batches(rows, self.parameters, generator)
+    def _batches(self, sequences: Sequences, generator: np.random.Generator) -> Iterator[tuple[Tensor, Tensor]]:
+        return masked_batches(sequences, self.parameters, generator)
 
 
 class LLM2BERT4Rec(BERT4Rec):
@@ -143,7 +143,7 @@ class LLM2BERT4Rec(BERT4Rec):
 
 
 def masked_batches(
-    rows: Sequences, hyperparameters: dict[str, Any], generator: np.random.Generator
+    sequences: Sequences, hyperparameters: dict[str, Any], generator: np.random.Generator
 ) -> Iterator[tuple[Tensor, Tensor]]:
     """Yield one epoch's batches: sequences in which items are masked, and the masked items.
 
@@ -151,7 +151,7 @@ def masked_batches(
 
     Parameters
     ----------
-    rows : Sequences
+    sequences : Sequences
         Training sequences of at least two items.
     hyperparameters : dict
         Hyper-parameters of the model, of which ``batch_size``, ``random_copies`` and ``mask_probability`` are read.
@@ -168,10 +168,10 @@ def masked_batches(
     size, copies, probability = (hyperparameters[name] for name in ("batch_size", "random_copies", "mask_probability"))
     # In copy 0 only the last item is masked, as in the inputs for recommending. Without this copy BERT4Rec never learns
     # to predict the last position.
-    copy = np.repeat(np.arange(1 + copies), len(rows))
-    row = np.tile(np.arange(len(rows)), 1 + copies)
-    for batch in batches_of_like_length(rows.lengths[row], size, generator):
-        items = rows.take(row[batch]).padded_matrix(PADDING).astype(np.int64)
+    copy = np.repeat(np.arange(1 + copies), len(sequences))
+    row = np.tile(np.arange(len(sequences)), 1 + copies)
+    for batch in batches_of_like_length(sequences.lengths[row], size, generator):
+        items = sequences.take(row[batch]).padded_matrix(PADDING).astype(np.int64)
         draw = generator.random(items.shape)
         draw[items == PADDING] = 2
         masked = draw < probability

@@ -73,7 +73,7 @@ class SequentialModel(Model):
         """Return an untrained network with the given initial item vectors, float32 (items, width)."""
 
     @abstractmethod
-    def _batches(self, rows: Sequences, generator: np.random.Generator) -> Iterable[Batch]:
+    def _batches(self, sequences: Sequences, generator: np.random.Generator) -> Iterable[Batch]:
         """Draw the batches of one pass over training sequences of at least two items each."""
 
     @abstractmethod
@@ -138,7 +138,7 @@ class SequentialModel(Model):
         )
 
     def prepare_worker_training(
-        self, rows: Sequences, item_count: int
+        self, sequences: Sequences, item_count: int
     ) -> Callable[[np.random.Generator], Iterable[Any]]:
         """Prepare this model, on a worker process, to take part in a training that rank 0 (the main process) leads.
 
@@ -146,7 +146,7 @@ class SequentialModel(Model):
 
         Parameters
         ----------
-        rows : Sequences
+        sequences : Sequences
             Training sequences of row numbers in the table of item vectors, oldest item first.
         item_count : int
             Number of item vectors.
@@ -158,13 +158,13 @@ class SequentialModel(Model):
         """
         placeholders = np.zeros((item_count, self.parameters["width"]), np.float32)
         self.network = self._network_with_bias(placeholders).to(device())
-        return lambda generator: self._epoch_batches(rows, generator)
+        return lambda generator: self._epoch_batches(sequences, generator)
 
-    def _epoch_batches(self, rows: Sequences, generator: np.random.Generator) -> Iterator[Batch]:
+    def _epoch_batches(self, sequences: Sequences, generator: np.random.Generator) -> Iterator[Batch]:
         """Yield one epoch's batches: passes over the training sequences, until ``epoch_steps`` batches or more."""
         steps = 0
-        while len(rows) and steps < max(1, self.parameters["epoch_steps"]):
-            for batch in self._batches(rows, generator):
+        while len(sequences) and steps < max(1, self.parameters["epoch_steps"]):
+            for batch in self._batches(sequences, generator):
                 steps += 1
                 yield batch
 

@@ -9,7 +9,12 @@ import duckdb
 
 from jobs.errors import NextmartError
 from jobs.files import remove_database, replace_durably, unfinished_path
-from jobs.publishing.published_file import access_of, give_access, private_files, without_logs_of_writers
+from jobs.publishing.published_file import (
+    next_owner_and_mode,
+    private_files,
+    set_owner_and_mode,
+    without_logs_of_writers,
+)
 from jobs.publishing.targets.published_tables import connected_to_published
 from jobs.warehouse.connection import SCHEMAS
 
@@ -38,7 +43,7 @@ def write_duckdb(published_file: Path, file: Path) -> int:
             shutil.copyfile(published_file, unfinished_file)
         if not filecmp.cmp(published_file, unfinished_file, shallow=False):
             raise NextmartError(f"the copy differs from {published_file}")
-        give_access(unfinished_file, access_of(file))
+        set_owner_and_mode(unfinished_file, next_owner_and_mode(file))
         with without_logs_of_writers(file):
             replace_durably(unfinished_file, file)
     finally:

@@ -6,6 +6,7 @@ warehouse's schema after the step. If rows that dbt has built keep an old meanin
 ``FULL_REFRESH`` says which; `nextmart run` then advises one full refresh.
 
 The step of a new column runs before ``sql/ddl`` creates the tables that are missing, so a table may be missing.
-``sql/ddl`` always has the present shape: a new column stands there too, for new warehouses. A table that is only new
-needs no step; a view that changes does, because ``sql/ddl`` is executed after steps and where a table is missing.
+``sql/ddl`` always has the present shape: a new column stands there too, for new warehouses. ``sql/ddl`` is executed if
+a step is pending or a table is missing, else not. So a new table needs no step, and a changed view needs a step, even
+a step that does nothing.
 """
