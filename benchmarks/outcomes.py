@@ -1,10 +1,10 @@
-"""Simulate experiments whose true uplift is known, and look at their intervals every day, as a manager would.
+"""Simulate experiments with a known true uplift, and look at each experiment's interval every day, as a manager would.
 
 In each experiment visitors enter day by day, a share of them in the control arm. What a visitor does in the window is
 drawn: views (negative binomial, whose variance is many times the mean), purchases (Poisson, rare) and revenue (few
-buyers, lognormal orders, whose largest are hundreds of times the usual ones). In the arm model each is larger by a
-known factor; without one (an A/A) any interval without 0 is a false alarm. The intervals are those of the SQL of
-``recommendations.uplift``, run on DuckDB. Run: ``python -m benchmarks.outcomes --experiments 200``.
+buyers, lognormal orders, whose largest are hundreds of times the usual ones). The means of the arm model are those of
+the control, times a known factor. With the factor 1 (an A/A test) any interval that excludes 0 is a false alarm. The
+SQL of ``recommendations.uplift`` computes the intervals, on DuckDB. Run: ``python -m benchmarks.outcomes``.
 """
 
 import argparse
@@ -23,29 +23,29 @@ ALPHA = 0.05
 
 @dataclass(frozen=True)
 class Measure:
-    """What visitors do in their window.
+    """A measure of what visitors do, with a distribution from which it is drawn.
 
     Attributes
     ----------
-    draw : (Generator, (visitors,) means of the arms relative to the control's) -> (visitors,) float64
-        Draws what visitors do.
+    draw : (Generator, float64 (visitors,)) -> float64 (visitors,)
+        Draws the measure of each visitor; the second argument is the mean of the visitor's arm / the control's mean.
     mean : float
-        The mean of a visitor of the control arm.
+        Mean of the measure in the control arm.
     """
 
     draw: Callable[[np.random.Generator, np.ndarray], np.ndarray]
     mean: float
 
 
-def _views(random: np.random.Generator, lift: np.ndarray) -> np.ndarray:
+def _draw_views(random: np.random.Generator, lift: np.ndarray) -> np.ndarray:
     return random.poisson(random.gamma(0.3, 9 * lift)).astype(np.float64)
 
 
-def _purchases(random: np.random.Generator, lift: np.ndarray) -> np.ndarray:
+def _draw_purchases(random: np.random.Generator, lift: np.ndarray) -> np.ndarray:
     return random.poisson(0.05 * lift).astype(np.float64)
 
 
-def _revenue(sigma: float) -> Callable[[np.random.Generator, np.ndarray], np.ndarray]:
+def _revenue_drawer(sigma: float) -> Callable[[np.random.Generator, np.ndarray], np.ndarray]:
     def draw(random: np.random.Generator, lift: np.ndarray) -> np.ndarray:
         return (random.random(len(lift)) < 0.03 * lift) * random.lognormal(3, sigma, len(lift))
 
@@ -53,27 +53,28 @@ def _revenue(sigma: float) -> Callable[[np.random.Generator, np.ndarray], np.nda
 
 
 MEASURES = {
-    "view": Measure(_views, 2.7),
-    "purchase": Measure(_purchases, 0.05),
-    "revenue": Measure(_revenue(1), 0.03 * float(np.exp(3 + 1 / 2))),
-    "revenue of rare huge orders": Measure(_revenue(2), 0.03 * float(np.exp(3 + 4 / 2))),
+    "view": Measure(_draw_views, 2.7),
+    "purchase": Measure(_draw_purchases, 0.05),
+    "revenue": Measure(_revenue_drawer(1), 0.03 * float(np.exp(3 + 1 / 2))),
+    "revenue of rare huge orders": Measure(_revenue_drawer(2), 0.03 * float(np.exp(3 + 4 / 2))),
 }
 
 
 @dataclass(frozen=True)
 class Looks:
-    """What was seen in many experiments of one measure.
+    """What daily looks at many experiments of one measure have shown.
 
     Attributes
     ----------
     covered_always, covered_at_the_end : float
-        Shares of the experiments whose interval held the true uplift at every look, and at the last one.
+        Shares of the experiments whose interval held the true uplift on every day, and on the last day.
     alarmed : float
-        Share of the experiments in which an interval without 0 was seen at some look.
+        Share of the experiments whose interval excluded 0 on some day.
     alarmed_if_naive : float
-        The same of the textbook interval, 1.96 standard errors, which holds for one look alone.
+        Share of the experiments in which the textbook interval of 1.96 standard errors excluded 0 on some day; that
+        interval is meant for a single look.
     looks : float
-        Mean number of looks with an interval.
+        Mean number of days of an experiment that had an interval.
     """
 
     covered_always: float
@@ -83,19 +84,19 @@ class Looks:
     looks: float
 
 
-def experiments(
+def draw_experiments(
     measure: Measure, *, count: int, visitors: int, days: int, control: float, lift: float, seed: int
 ) -> dict[str, np.ndarray]:
-    """Draw experiments, one after another.
+    """Draw the visitors of many experiments.
 
     Parameters
     ----------
     count, visitors, days : int
-        Number of experiments, of the visitors in each, and of the days on which these enter, more on some days.
+        Number of experiments, number of visitors in each, and number of days on which visitors enter.
     control : float
         Share of the visitors in the control arm.
     lift : float
-        The arm model's mean, divided by the control's.
+        Mean of the measure in the arm model / its mean in the control arm.
 
     Returns
     -------
@@ -115,7 +116,7 @@ def experiments(
 
 
 def look_daily(columns: dict[str, np.ndarray], true_uplift: float) -> Looks:
-    """Return what a manager sees who looks at each experiment on each of its days, by the SQL of uplift."""
+    """Return how often the intervals of ``recommendations.uplift`` held, for a manager who looks at them every day."""
     uplift_by_day = dbt_macros(dbt_vars=default_vars()).uplift_by_day("visitors", "outcome", str(ALPHA))
     with duckdb.connect() as warehouse:
         warehouse.register("columns", columns)
@@ -125,7 +126,7 @@ def look_daily(columns: dict[str, np.ndarray], true_uplift: float) -> Looks:
             "from columns"
         )
         warehouse.execute(f"create table looks as {uplift_by_day}")
-        # the textbook's interval at the same looks
+        # the textbook interval on the same days
         warehouse.execute(
             """
             create table naive as
@@ -173,7 +174,7 @@ def look_daily(columns: dict[str, np.ndarray], true_uplift: float) -> Looks:
 
 
 def main() -> None:
-    """Print a table: for each measure, share of control and true uplift, how often the intervals held."""
+    """Print how often the intervals held, for each measure, share of the control and true uplift."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--experiments", type=int, default=200)
     parser.add_argument("--visitors", type=int, default=20_000, help="visitors of each experiment")
@@ -188,7 +189,7 @@ def main() -> None:
     for number, (name, measure) in enumerate(MEASURES.items()):
         for control in (0.5, 0.1):
             for lift in (1.0, 1.2):
-                columns = experiments(
+                columns = draw_experiments(
                     measure, count=options.experiments, visitors=options.visitors, days=options.days,
                     control=control, lift=lift, seed=number,
                 )  # fmt: skip

@@ -1,8 +1,8 @@
-"""Time the filling of ten placements with rules, in CPU seconds, beside exact top-k without rules.
+"""Time the filling of ten placements with rules, in CPU seconds, and compare it with exact top-k without rules.
 
-Five placements have one condition for everybody, and five divide visitors into ten groups, each of which may get a
-tenth of the items. Among either five are caps, a boost, a pin and a slot, and diversity. Scores are inner products of
-random vectors. The first placement pays for the ranking that all share.
+Five placements have one condition for everybody. Five divide visitors into ten groups, each of which may get a tenth of
+the items. Of each five, one has no further rule, and the others have caps, a boost, a pin with a slot, and diversity.
+Scores are inner products of random vectors. The time of the first placement includes the ranking that all share.
 """
 
 import argparse
@@ -25,7 +25,7 @@ VISITORS_AT_ONCE = 20_000
 
 
 def rules_of(kind: str, allowed: Bools, vectors: np.ndarray, k: int, rng: np.random.Generator) -> ListRules:
-    """Return rules of a kind: plain, caps, boost, slot or diversity."""
+    """Return the rules of a placement of some kind: plain, caps, boost, slot or diversity."""
     count = len(allowed)
     if kind == "caps":
         return ListRules(k, allowed, [Cap(rng.integers(0, 200, count).astype(np.int32), 2)])
@@ -39,7 +39,7 @@ def rules_of(kind: str, allowed: Bools, vectors: np.ndarray, k: int, rng: np.ran
 def fill_placements(
     placements: dict[str, list[ListRules]], scorer: VectorScorer, own: Sequences, group_of: np.ndarray, item_count: int
 ) -> dict[str, float]:
-    """Fill every placement's list of every visitor; return the CPU seconds of each."""
+    """Fill every placement's list of every visitor; return the CPU seconds of each placement by its name."""
     seconds = dict.fromkeys(placements, 0.0)
     available, popularity = np.ones(item_count, np.bool_), np.zeros(item_count, np.float32)
     for start in range(0, len(own), VISITORS_AT_ONCE):
@@ -71,7 +71,7 @@ def main() -> None:
     first = own.items[own.offsets[:-1]]
     query_of = {int(item): row for row, item in enumerate(first)}
     scorer = VectorScorer(
-        # a sequence is known by its first item
+        # a visitor's query vector is found by the first item of the visitor's sequence
         queries=lambda some: queries[[query_of[int(item)] for item in some.items[some.offsets[:-1]]]],
         item_vectors=torch.from_numpy(vectors),
         recommendable=np.ones(items, np.bool_),

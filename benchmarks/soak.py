@@ -35,7 +35,7 @@ def soak(folder: Path, nights: int) -> tuple[list[float], list[dict[str, int]]]:
         with closing(campaign):
             for number in range(nights):
                 campaign.live(Night(number))
-                seconds.append(campaign.cpu_seconds)
+                seconds.append(campaign.cpu_seconds_of_last_night)
                 sizes.append(file_sizes(campaign.folder))
                 warehouse = sizes[-1]["warehouse.duckdb"] / 1e6
                 print(f"night {number + 1}: {seconds[-1]:.2f} s, warehouse {warehouse:.1f} MB", flush=True)

@@ -1,9 +1,9 @@
 """Time the counting of pairs of items bought together: for all orders, and for a night with 1 % new order lines.
 
-The orders are synthetic: sizes fall off exponentially, with a wholesaler's order of thousands of lines among 10,000,
-and popular items are in many orders. The night brings 1 % new lines, a tenth of which join known orders late. Times are
-reported by dbt for the models baskets, basket_pairs and bought_together; the printed ratio is the time divided by that
-of the full count. The process's largest memory is printed too. Run: ``python -m benchmarks.together --lines 1000000``.
+The orders are synthetic: their sizes fall off exponentially, one in 10,000 is a wholesaler's with thousands of lines,
+and popular items are in many orders. The night brings 1 % new lines, a tenth of which join known orders late. dbt
+reports the times of the models baskets, basket_pairs and bought_together; the printed ratio is the time divided by that
+of the full count. The largest memory of a process is printed too. Run: ``python -m benchmarks.together``.
 """
 
 import argparse
@@ -23,7 +23,7 @@ from jobs.warehouse.connection import connect, literal, prepare_warehouse
 
 MODELS = ("baskets", "basket_pairs", "bought_together")
 
-# Lines of the orders numbered $first to $until; the first $lines_kept lines of each
+# This statement makes the lines of the orders whose numbers are at least $first and below $until.
 LINES = """
     create or replace temp table lines as
     select
@@ -60,7 +60,7 @@ ADD_TOTALS = """
     group by session_id
 """
 
-# Every thousandth order of the first batch gets a line more, as a late event makes it
+# These statements add one late line to every thousandth order of the first batch.
 JOIN_LATE_LINES = """
     create temp table late_orders as
     select session_id from sessions.session_totals where hash(session_id) % 1000 = 0;
@@ -81,7 +81,7 @@ ITEMS = """
 
 
 def dbt_run(folder: Path, *arguments: str, models: tuple[str, ...] = MODELS) -> dict[str, float]:
-    """Run some models; return the seconds of each."""
+    """Run some dbt models; return the seconds of each model by its name."""
     command = [
         sys.executable, "-c", "import sys; from dbt.cli.main import cli; sys.exit(cli())", "--quiet", "run",
         "--project-dir", str(project_folder("dbt_project")), "--profiles-dir", str(folder),
@@ -93,7 +93,7 @@ def dbt_run(folder: Path, *arguments: str, models: tuple[str, ...] = MODELS) -> 
 
 
 def add_orders(connection: duckdb.DuckDBPyConnection, batch: int, first: int, until: int, items: int) -> int:
-    """Add the orders numbered ``first`` to ``until`` as one build does; return the number of their lines."""
+    """Add the orders numbered from ``first`` to before ``until``, as one build does; return the number of lines."""
     connection.execute(LINES, {"first": first, "until": until, "items": items})
     connection.execute(ADD_LINES, {"batch": batch})
     if batch > 1:
@@ -104,14 +104,14 @@ def add_orders(connection: duckdb.DuckDBPyConnection, batch: int, first: int, un
     return int(lines)
 
 
-def lists(connection: duckdb.DuckDBPyConnection) -> tuple[object, ...]:
-    """Return a number of rows and a sum of hashes that tell whether two tables of bought_together are equal."""
+def hash_bought_together(connection: duckdb.DuckDBPyConnection) -> tuple[object, ...]:
+    """Return the number of rows of bought_together, and the sum of their hashes, to compare two states of the table."""
     found = connection.execute("select count(*), sum(hash(pairs)) from recommendations.bought_together as pairs")
     return found.fetchone() or ()
 
 
 def main() -> None:
-    """Print the seconds of a full count, of a night and of a night without news, and compare the lists."""
+    """Print the seconds of a full count and of nights with and without new lines; check the lists by a full count."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--lines", type=int, default=1_000_000)
     parser.add_argument("--items", type=int, default=20_000)
@@ -123,10 +123,10 @@ def main() -> None:
         warehouse = folder / "warehouse.duckdb"
         (folder / "profiles.yml").write_text(PROFILE.format(path=warehouse, memory=options.memory))
 
-        def in_warehouse(call, *arguments):
+        def in_warehouse(function, *arguments):
             with connect(warehouse) as connection:
                 connection.execute(f"set memory_limit = {literal(options.memory)}")
-                return call(connection, *arguments)
+                return function(connection, *arguments)
 
         def prepare(connection):
             prepare_warehouse(connection)
@@ -136,22 +136,22 @@ def main() -> None:
         dbt_run(folder, models=("staging", "intermediate", "sessions", "items"))
         lines = in_warehouse(add_orders, 1, 0, orders, options.items)
         print("what, seconds, ratio to the full count, seconds by model")
-        full = report(f"{lines:,} order lines, full count", dbt_run(folder))
+        full = print_times(f"{lines:,} order lines, full count", dbt_run(folder))
         new = in_warehouse(add_orders, 2, orders, orders + orders // 100, options.items)
-        report(f"night with {new:,} new lines", dbt_run(folder), full)
-        report("night without new lines", dbt_run(folder), full)
-        counted = in_warehouse(lists)
+        print_times(f"night with {new:,} new lines", dbt_run(folder), full)
+        print_times("night without new lines", dbt_run(folder), full)
+        counted = in_warehouse(hash_bought_together)
         dbt_run(folder, "--full-refresh")
-        assert in_warehouse(lists) == counted, "a full count gives other lists"
+        assert in_warehouse(hash_bought_together) == counted, "a full count gives other lists"
     largest = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss / 1024**2
     print(f"memory limit of DuckDB {options.memory}, largest memory of the process {largest:.1f} GB")
 
 
-def report(what: str, seconds_of_models: dict[str, float], full: float | None = None) -> float:
-    """Print one line; return the seconds of all models."""
+def print_times(label: str, seconds_of_models: dict[str, float], full: float | None = None) -> float:
+    """Print the times of the dbt models as one line; return their sum in seconds."""
     seconds = sum(seconds_of_models.values())
     models = ", ".join(f"{model} {seconds_of_models[model]:.2f}" for model in MODELS)
-    print(f"{what}, {seconds:.2f}, {seconds / (full or seconds):.3f}, {models}", flush=True)
+    print(f"{label}, {seconds:.2f}, {seconds / (full or seconds):.3f}, {models}", flush=True)
     return seconds
 
 

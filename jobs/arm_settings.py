@@ -1,4 +1,4 @@
-"""The settings ``[arms]`` of ``nextmart.toml``: a share of visitors, the control, gets another model's lists."""
+"""The settings ``[arms]`` of ``nextmart.toml``: an experiment, in which a share of visitors gets other lists."""
 
 from pydantic import BaseModel, ConfigDict, Field
 
@@ -11,8 +11,8 @@ class ArmSettings(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True, allow_inf_nan=False)
 
     control: float = Field(0.1, ge=0, le=0.9)
-    """Share of visitors who are in the control: a hash of `visitor_id` and `salt` chooses them, so that a visitor
-    stays."""
+    """Share of visitors who are in the control: a hash of `visitor_id` and `salt` chooses them, so that each visitor
+    stays in the same arm."""
     control_model: Family = "popularity"
     """Family that makes the control's lists: `popularity` gives the popular items of the night, another one of
     `models` its newest model's lists."""

@@ -101,7 +101,7 @@ def credentials(setting: str, database: AttachedDatabase) -> Credentials:
     Parameters
     ----------
     setting : str
-        The setting that describes the database, for messages: ``[attach.shop]``.
+        Name of the setting that describes the database, for messages: ``[attach.shop]``.
 
     Raises
     ------
@@ -117,7 +117,7 @@ def credentials(setting: str, database: AttachedDatabase) -> Credentials:
     if not is_template:
         text = _with_variables(setting, text.strip())
     if _is_uri(text) and server == "postgres":
-        uri = _with_variables(setting, text, in_uri=True) if is_template else text
+        uri = _with_variables(setting, text, escape_for_uri=True) if is_template else text
         return Credentials(prefix, server, {"uri": uri})
     try:
         parameters = _parse_connection_text(text)
@@ -130,7 +130,7 @@ def credentials(setting: str, database: AttachedDatabase) -> Credentials:
     return Credentials(prefix + written, server, {"password": password} if password else {})
 
 
-def _with_variables(setting: str, text: str, *, in_uri: bool = False) -> str:
+def _with_variables(setting: str, text: str, *, escape_for_uri: bool = False) -> str:
     """Replace each ``${VARIABLE}`` in a text by the value of the environment variable.
 
     Raises
@@ -142,7 +142,7 @@ def _with_variables(setting: str, text: str, *, in_uri: bool = False) -> str:
     def variable_value(variable: re.Match[str]) -> str:
         if variable[1] not in os.environ:
             raise UsageError(f"{setting}: path names the environment variable {variable[1]}, which is not set")
-        return quote(os.environ[variable[1]], safe="") if in_uri else os.environ[variable[1]]
+        return quote(os.environ[variable[1]], safe="") if escape_for_uri else os.environ[variable[1]]
 
     return VARIABLE.sub(variable_value, text)
 

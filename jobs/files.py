@@ -37,7 +37,7 @@ def unfinished_path(file: Path) -> Path:
 
 
 def replace_durably(new_file: Path, old_file: Path) -> None:
-    """Replace a file by a complete new one, with a rename that survives a power cut."""
+    """Rename a complete new file to the name of an old one, which it replaces; the rename survives a power cut."""
     with new_file.open("rb") as file:
         os.fsync(file.fileno())
     new_file.replace(old_file)
@@ -60,17 +60,18 @@ def require_space(folder: Path, needed: int, purpose: str, consequence: str) -> 
 
 
 def lock_against_writers(file: IO[Any]) -> bool:
-    """Hold a reader's lock, as DuckDB does, on a file that is open for reading, until this process closes the file.
+    """Take the lock of a DuckDB reader on a file that is open for reading, until this process closes the file.
 
-    No process can open the file for writing meanwhile. No DuckDB connection of this process may have the file open:
-    closing the file would end its lock too. Windows has no such locks, and needs none.
+    Meanwhile no process can open the file with DuckDB for writing. No DuckDB connection of this process may have the
+    file open, because closing the file would end the connection's lock too. On Windows nothing is locked.
 
     Returns
     -------
-    False if a process has the file open for writing already
+    bool
+        False if a process has the file open for writing already, so that the lock was not taken.
     """
     if os.name == "posix":
-        import fcntl  # imported here, because Windows lacks the module
+        import fcntl  # Windows lacks this module
 
         try:
             fcntl.lockf(file, fcntl.LOCK_SH | fcntl.LOCK_NB)

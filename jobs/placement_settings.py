@@ -1,7 +1,7 @@
 """The settings of placements: each table ``[placements.NAME]`` of ``nextmart.toml`` is a named list with its rules.
 
-Here a placement is checked as far as it can be without the warehouse: keys, types and ranges. What its SQL means is
-checked where the columns are known (:mod:`jobs.placements.rules`).
+This module checks what can be checked of a placement without the warehouse: keys, types and ranges. The meaning of its
+SQL is checked when the columns of the warehouse are known (:mod:`jobs.placements.rules`).
 """
 
 import re
@@ -15,7 +15,7 @@ MAX_K = 1000
 """The most items of a placement's list."""
 
 DEFAULT_PLACEMENT = "default"
-"""What the list of ``recommendations.visitor_recommendations`` is called where placements have names."""
+"""Name that stands for the lists of ``recommendations.visitor_recommendations`` beside the names of placements."""
 
 PLACEMENT_NAME = re.compile(r"[A-Za-z_][\w-]{0,62}", re.ASCII)
 
@@ -29,9 +29,9 @@ class ExcludeSettings(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True, allow_inf_nan=False)
 
     event_types: list[Annotated[str, Field(min_length=1)]] = Field(min_length=1)
-    """Types of the events, such as `["purchase"]`."""
+    """Types of the events whose items are left out, such as `["purchase"]`."""
     days: float = Field(gt=0, le=36_500)
-    """How far back, counted from the newest event of all visitors."""
+    """Number of days for which an event leaves its item out, counted back from the newest event of all visitors."""
 
 
 class PlacementSettings(BaseModel):
@@ -46,7 +46,7 @@ class PlacementSettings(BaseModel):
     """SQL condition over columns and attributes of visitors: only visitors for whom it is true get a list. Unset: all
     who are no bots."""
     exclude: ExcludeSettings | None = None
-    """Items with which the visitor had such events lately are left out:
+    """Leaves out items with which the visitor had certain events lately, such as purchases in the last 90 days:
     `{ event_types = ["purchase"], days = 90 }`."""
     repeats: bool | None = None
     """Whether a list may hold items of the visitor's own sequence; unset: what the dbt var `allow_repeats` says."""
@@ -98,7 +98,7 @@ def require_placement_names(placements: dict[str, PlacementSettings]) -> dict[st
     Raises
     ------
     ValueError
-        If a name has other signs than letters, digits, ``_`` and ``-``, or is ``default``.
+        If a name is ``default``, starts with a digit or ``-``, or has signs besides letters, digits, ``_`` and ``-``.
     """
     for name in placements:
         if name == DEFAULT_PLACEMENT:

@@ -1,4 +1,4 @@
-"""The settings of publish targets: each table ``[publish.NAME]`` of ``nextmart.toml`` is a place for a copy."""
+"""The settings of publish targets: each table ``[publish.NAME]`` of ``nextmart.toml`` describes a place for a copy."""
 
 import re
 from pathlib import Path
@@ -9,11 +9,11 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 from jobs.attachments import AttachedDatabase
 
 SCHEMA_NAME = r"^[A-Za-z_][A-Za-z0-9_]{0,51}$"
-"""Names of schemas; PostgreSQL's names have at most 63 characters, and a swap adds up to ten."""
+"""Pattern of a schema's name: PostgreSQL allows 63 characters, and a swap of schemas adds up to ten to the name."""
 
 
 class PublishTarget(BaseModel):
-    """A place outside the published file that gets the same tables, as ``[publish.NAME]`` describes it."""
+    """A place outside the published file that gets copies of its tables; ``[publish.NAME]`` describes the place."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True)
 
@@ -39,19 +39,19 @@ class PublishTarget(BaseModel):
         return AttachedDatabase.model_validate({"type": self.type, "path": self.path, "read_only": False})
 
     def with_absolute_path(self, folder: Path) -> "PublishTarget":
-        """Return the target with an absolute path; a relative path of a file is relative to ``folder``."""
+        """Return the target with an absolute path; a relative path of a file or folder starts at ``folder``."""
         if self.type == "parquet" or self.type == "duckdb":
             return self.model_copy(update={"path": str(folder.absolute() / self.path)})
         return self.model_copy(update={"path": self.database().with_absolute_path(folder).path})
 
 
 def require_target_names(targets: dict[str, PublishTarget]) -> dict[str, PublishTarget]:
-    """Check the names of targets, and return the targets.
+    """Check the names of publish targets, and return the targets.
 
     Raises
     ------
     ValueError
-        If a name has other signs than letters, digits and ``_``.
+        If a name has other signs than letters, digits and ``_``, or starts with a digit.
     """
     for name in targets:
         if not re.fullmatch(r"[A-Za-z_]\w*", name, re.ASCII):
@@ -60,5 +60,5 @@ def require_target_names(targets: dict[str, PublishTarget]) -> dict[str, Publish
 
 
 def targets_by_setting(targets: dict[str, PublishTarget]) -> dict[str, PublishTarget]:
-    """Return the targets by the settings that describe them, as messages name them: ``[publish.bi]``."""
+    """Return the publish targets by the names that messages use for their settings, such as ``[publish.bi]``."""
     return {f"[publish.{name}]": target for name, target in targets.items()}

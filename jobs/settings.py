@@ -222,7 +222,7 @@ class Settings(BaseSettings):
     """Column or attribute of items in which variants of one item have the same value, such as `"parent_sku"`, for
     `one_per_variant`. Unset: brands, titles without colours and sizes, and embeddings tell."""
     variant_min_cosine: float = Field(0.8, ge=0, le=1)
-    """How near the embeddings of two items must be for variants, where titles tell."""
+    """Least cosine between the embeddings of two items that are variants by their titles and brands."""
 
     # --- Vars ---
     vars: dict[str, Any] = {}
@@ -416,7 +416,7 @@ def _describe_error(problem: Mapping[str, Any], overrides: Collection[str]) -> s
 
 
 def _describe_database_error(location: tuple[int | str, ...], kind: str, message: str) -> str:
-    """Return an error in ``[attach.NAME]`` or ``[publish.NAME]`` without the input, which may hold a password."""
+    """Return the message on an error in ``[attach.NAME]`` or ``[publish.NAME]``, without values that may be secret."""
     table, key = f"[{'.'.join(map(str, location[:2]))}]", ".".join(map(str, location[2:]))
     if kind == "extra_forbidden":
         known = (AttachedDatabase if location[0] == "attach" else PublishTarget).model_fields
@@ -425,8 +425,8 @@ def _describe_database_error(location: tuple[int | str, ...], kind: str, message
 
 
 def _describe_placement_error(problem: Mapping[str, Any], place: str, message: str) -> str:
-    """Return an error in ``[placements.NAME]``: the key and its value, or the nearest known key."""
-    # a rank of `pins` or `slots` that is no rank stands in the location as its text, then "[key]"
+    """Return the message on an error in ``[placements.NAME]``, with the key and its value, or the nearest known key."""
+    # for a wrong rank in `pins` or `slots`, pydantic's location holds the text of the rank and then "[key]"
     name, *keys = (str(part) for part in problem["loc"][1:] if part != "[key]")
     where, key = f"{place}[placements.{name}]", ".".join(keys)
     if problem["type"] == "extra_forbidden":

@@ -61,11 +61,12 @@ class Campaign:
         self.tally = Tally()
         self.to_forget: list[tuple[str, str]] = []
         self.happened: list[str] = []
-        self.has_unpublished_change = False  # of a setting
-        self.has_forgotten = False  # in the last night
-        self.restored_copy: Path | None = None  # in the last night
-        self.sold_before_copy: dict[str, Counter[str]] = {}  # by the copy's file name
-        self.cpu_seconds = 0.0  # of the last night's commands
+        self.has_unpublished_setting = False
+        self.has_forgotten_in_last_night = False
+        self.copy_restored_in_last_night: Path | None = None
+        # texts that were sold before a copy was taken, by the file name of the copy
+        self.sold_before_copy: dict[str, Counter[str]] = {}
+        self.cpu_seconds_of_last_night = 0.0
 
     @property
     def published(self) -> Path:
@@ -86,7 +87,7 @@ class Campaign:
         Difference
             If a rule does not hold.
         """
-        self.happened, self.cpu_seconds = [], 0.0
+        self.happened, self.cpu_seconds_of_last_night = [], 0.0
         self._prepare(night)
         self.shop.deliver(night.number, night.names)
         night = with_lasting_fault(night, self.shop)
@@ -97,24 +98,28 @@ class Campaign:
         if seen:
             check_readers(seen)
             self.tally.reads += seen.reads
-        self.has_forgotten = any(command.arguments[0] == "forget" and command.code == 0 for command in ended)
+        self.has_forgotten_in_last_night = any(
+            command.arguments[0] == "forget" and command.code == 0 for command in ended
+        )
         has_settled = {"load", "run"} <= {command.arguments[0] for command in ended} and ended[-1].code == 0
         for name in night.names:
             if has_settled and FAULTS[name].must_fail and name != "wrong_folder":
                 self._require_failed(ended[-1], name)
-        self.cpu_seconds = sum(command.cpu_seconds for command in ended)
-        self.restored_copy = self._restore_if_damaged() if "torn_write" in night.names else None
+        self.cpu_seconds_of_last_night = sum(command.cpu_seconds for command in ended)
+        self.copy_restored_in_last_night = self._restore_if_damaged() if "torn_write" in night.names else None
         if self.published.exists():
             check_alone(self.published)
         self.check_warehouse(night, has_settled)
         if has_settled and (night.number + 1) % self.refresh_every == 0:
             self.refresh(night)
-        self.has_unpublished_change &= not has_settled
+        self.has_unpublished_setting &= not has_settled
         self.tally.nights += 1
         self.tally.settled += has_settled
         self.tally.texts_paid = self.service.sold.total()
         self.tally.texts_lost = self.accounts.lost.total()
-        ends = outcomes(night.names, ended, has_settled=has_settled, was_restored=self.restored_copy is not None)
+        ends = outcomes(
+            night.names, ended, has_settled=has_settled, was_restored=self.copy_restored_in_last_night is not None
+        )
         for name, outcome in ends.items():
             self.tally.outcomes[name][outcome] += 1
 
@@ -128,7 +133,7 @@ class Campaign:
         by_group = {FAULTS[fault.name].group: fault for fault in night.faults}
         if fault := by_group.get("settings"):
             self.happened.append(self.configuration.change(fault.which))
-            self.has_unpublished_change = True
+            self.has_unpublished_setting = True
         self.configuration.write(self.folder)
         self.service.behave(night.names, night.number)
         clock = by_group.get("clock")
@@ -159,7 +164,7 @@ class Campaign:
         hit = self._command_hit_by(fault, planned)
         for arguments in planned:
             before = digest(self.published)
-            # a load after the loss would mend it: each list is the whole catalogue
+            # the rows of raw.items are lost after the load: a load brings the whole catalogue, and would mend the loss
             is_lost = "raw_items_lost" in night.names and arguments[0] == "run"
             with self._without_raw_items() if is_lost else nullcontext():
                 if fault and fault.name == "two_runs" and arguments[0] == "run":
@@ -176,8 +181,8 @@ class Campaign:
             if done.code and arguments[0] in ("load", "forget"):
                 break
         must_fail = any(FAULTS[name].must_fail for name in night.names)
-        if self.has_unpublished_change and not must_fail and ended[-1].code and ALLOW in ended[-1].said:
-            # shorter lists were asked for, so the person who asked types what the message says
+        if self.has_unpublished_setting and not must_fail and ended[-1].code and ALLOW in ended[-1].said:
+            # the person who has asked for shorter lists types the option that the message names
             ended.append(self.disturbance.run(("publish", ALLOW), None))
             self._judge(night, ended[-1], None)
         return ended
@@ -216,7 +221,7 @@ class Campaign:
 
     @contextmanager
     def _without_raw_items(self) -> Iterator[None]:
-        """Empty raw.items for a run, as a tool that fills it by itself may do, and restore it afterwards."""
+        """Empty raw.items for a run, as a tool that fills the table may do, and restore the rows afterwards."""
         path = str(self.folder / "warehouse.duckdb")
         with closing(duckdb.connect(path)) as warehouse:
             kept = warehouse.execute("from raw.items").to_arrow_table()  # noqa: F841 - a replacement scan reads it
@@ -240,10 +245,11 @@ class Campaign:
             raise Difference("no command dies by itself", ended)
         if ended.code > 0:
             permitted = [FAULTS[name].fails.get(ended.arguments[0]) for name in night.names]
-            permitted += [ALLOW] if self.has_unpublished_change and ended.arguments[0] == "run" else []
+            permitted += [ALLOW] if self.has_unpublished_setting and ended.arguments[0] == "run" else []
             if not any(words and re.search(words, ended.said) for words in permitted):
                 raise Difference(f"`{ended.arguments[0]}` needs no person, or says what to type", ended)
-            has_published = re.search(PUBLISHED, ended.said, re.MULTILINE)  # and failed in its upkeep after that
+            # a run that fails in its upkeep has published before
+            has_published = re.search(PUBLISHED, ended.said, re.MULTILINE)
             if ended.arguments[0] == "run" and not has_published and digest(self.published) != published_before:
                 raise Difference("a failed run leaves the published file as it was", ended)
 
@@ -276,8 +282,9 @@ class Campaign:
     def check_warehouse(self, night: Night, has_settled: bool) -> None:
         """Check what was paid and who was forgotten, and after a night that ended well all tables."""
         sold = self.service.sold
-        if self.restored_copy:  # it lacks what was paid since it was taken, texts in flight included
-            most_lost, sold_since_copy = 0, sold - self.sold_before_copy[self.restored_copy.name]
+        # a restored copy lacks all vectors that were paid after the copy was taken, those of texts in flight included
+        if self.copy_restored_in_last_night:
+            most_lost, sold_since_copy = 0, sold - self.sold_before_copy[self.copy_restored_in_last_night.name]
         else:
             most_lost = self.configuration.most_in_flight if night.names & LOSING_ANSWERS else 0
             sold_since_copy = Counter[str]()
@@ -285,7 +292,7 @@ class Campaign:
             self.accounts.check(warehouse, sold, most_lost, sold_since_copy)
             if self.shop.forgotten and not self.to_forget:
                 check_forgotten(warehouse, [self.folder / ".nextmart", self.published], self.shop.forgotten)
-                if self.has_forgotten:
+                if self.has_forgotten_in_last_night:
                     check_copies(self.folder / "backups", self.shop.forgotten)
             if has_settled:
                 values = self.configuration.values
@@ -294,7 +301,7 @@ class Campaign:
 
 
 def with_lasting_fault(night: Night, shop: Shop) -> Night:
-    """Return a night with the fault of a night before that lasts: a cut list is refused until another list comes."""
+    """Return the night with the fault ``items_cut`` added, if nextmart still refuses a cut list of an earlier night."""
     if not shop.has_cut_list or "items_cut" in night.names:
         return night
     return replace(night, faults=(*night.faults, Fault("items_cut", 0, 0)))

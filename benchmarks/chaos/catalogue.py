@@ -11,14 +11,14 @@ class FaultKind:
     Attributes
     ----------
     group : str
-        Of each group at most one fault happens in a night.
+        Name of the fault's group: at most one fault of a group happens in a night.
     happens : str
-        What happens, for the report.
+        What happens, in the words of the campaign's report.
     fails : dict of command -> regular expression
-        The commands that may fail for it; what such a command says must match. The tables of ``docs/operations.md`` say
-        what to type then.
+        The commands that may fail because of the fault, each with a pattern that the command's messages must match. The
+        tables of ``docs/operations.md`` say what to type then.
     must_fail : bool
-        Whether one of these commands has to fail: nothing of such a night may be published.
+        Whether one of the commands in ``fails`` has to fail, so that nothing of the night is published.
     """
 
     group: str
@@ -89,4 +89,4 @@ FAULTS: Final = {
 LOSING_ANSWERS: Final = {name for name, kind in FAULTS.items() if kind.group == "process"} - {
     "clock_jumps_midway", "two_runs",
 }  # fmt: skip
-"""The faults that may lose texts which were paid: those in flight when a process is killed, or finds the disk full."""
+"""The faults that may lose vectors of texts which were paid, because the answer of the service was still on its way."""

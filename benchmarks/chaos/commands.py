@@ -15,10 +15,12 @@ from pathlib import Path
 from benchmarks.chaos.difference import Difference
 
 ROOT = Path(__file__).parents[2]
-LONGEST_COMMAND = 240.0  # seconds
+LONGEST_COMMAND_SECONDS = 240.0
 NIGHTS_WORTH_WARMING = 6
-WARMED = "--warmed"  # the server's argument to live through a night before its first command
-LONGEST_ORPHAN = 15.0  # seconds that a child may work on after its parent was killed
+WARMED = "--warmed"
+"""Argument with which the server of commands lives through a night before its first command."""
+LONGEST_ORPHAN_SECONDS = 15.0
+"""Time for which a child process may go on working after its parent process was killed."""
 
 
 @dataclass
@@ -49,22 +51,24 @@ class Ended:
         return self.stdout + self.stderr
 
     def __str__(self) -> str:
-        # lines of dbt's stages say little; the end says why
+        # the last lines of the output say why a command failed; the lines of dbt's stages before them say little
         last = "\n    ".join(self.said.strip().splitlines()[-25:])
         return f"nextmart {' '.join(self.arguments)} ended with {self.code}:\n    {last}"
 
 
 class Commands:
-    """Runs commands through a server that starts each as a fork of a process with all packages loaded.
+    """Runs commands of nextmart through a server, which has all packages loaded and forks itself for each command.
 
     Parameters
     ----------
     scratch : Path
-        Folder for what the commands print, until it is read.
+        Folder of files with the output of commands, until the output is read.
     library, orders : Path or None
-        The library of ``interposer.c``, and the file of the orders that it obeys; None: no faults of this kind.
+        The compiled library of ``interposer.c``, and the file of the orders that the library obeys; None: the campaign
+        has no faults of files, disk and clock.
     nights : int
-        How many nights are to come: the server lives through one of its own first, where that saves time.
+        Number of the campaign's nights. Before many nights, the server lives through a night of its own first, which
+        saves time.
     """
 
     def __init__(self, scratch: Path, library: Path | None, orders: Path, nights: int) -> None:
@@ -104,7 +108,7 @@ class Commands:
             with self.news:
                 if word == "started":
                     self.started.append(int(pid))
-                    self.ended.pop(int(pid), None)  # of an earlier command: the system gives process ids again
+                    self.ended.pop(int(pid), None)  # an earlier command may have had the same process id
                 else:
                     self.ended[int(pid)] = int(numbers[0]), float(numbers[1])
                 self.news.notify_all()
@@ -151,14 +155,18 @@ class Running:
         """
         commands = self.commands
         with commands.news:
-            has_ended = commands.news.wait_for(lambda: self.pid in commands.ended, kill_after or LONGEST_COMMAND)
+            has_ended = commands.news.wait_for(
+                lambda: self.pid in commands.ended, kill_after or LONGEST_COMMAND_SECONDS
+            )
             if not has_ended:
                 self._kill_group()
                 if not commands.news.wait_for(lambda: self.pid in commands.ended, 30) or kill_after is None:
-                    raise Difference("each command ends", f"{self.arguments} did not in {LONGEST_COMMAND:.0f} seconds")
+                    raise Difference(
+                        "each command ends", f"{self.arguments} did not in {LONGEST_COMMAND_SECONDS:.0f} seconds"
+                    )
             code, cpu_seconds = commands.ended[self.pid]
-            # reads news of orphans too: the server reaps them
-            left = code < 0 and not commands.news.wait_for(self._group_is_gone, LONGEST_ORPHAN)
+            # the server also tells when orphans of the command end
+            left = code < 0 and not commands.news.wait_for(self._group_is_gone, LONGEST_ORPHAN_SECONDS)
         if left:
             self._kill_group()
         texts = [path.read_text(errors="replace") if path.exists() else "" for path in self.outputs]

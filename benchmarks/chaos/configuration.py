@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from benchmarks.chaos.placements import HOME, MAIL
+from benchmarks.chaos.placements import HOME_SETTINGS, MAIL_SETTINGS
 from benchmarks.chaos.service import MODEL
 
 FIXED = """
@@ -23,7 +23,7 @@ files = "events/*.jsonl"
 """
 IN_FLIGHT = 2
 
-# a small shop whose feeds are late is beyond the shares at which a real one's build stops
+# The shares at which a build stops are raised: a small shop whose feeds are late exceeds the default shares.
 FIXED_VARS = """
 late_error_percent = 100
 late_sessions_error_percent = 100
@@ -43,12 +43,12 @@ CHOICES: dict[str, tuple[Any, ...]] = {
     "vars.sequence_scope": ("session", "visitor"),
     "placements.home.k": (6, 3),
 }
-"""The settings that change, each with its values, the first one first. A name with ``vars.`` is a dbt var."""
+"""The settings that change, each with its values; a campaign starts with the first. ``vars.`` marks a dbt var."""
 
 
 @dataclass
 class Configuration:
-    """The settings that hold now."""
+    """The settings of the simulated shop in the present night."""
 
     values: dict[str, Any] = field(default_factory=lambda: {name: choices[0] for name, choices in CHOICES.items()})
 
@@ -61,11 +61,11 @@ class Configuration:
 
     def write(self, folder: Path) -> None:
         """Write ``nextmart.toml``."""
-        parts = [*self._lines(""), FIXED, MAIL, HOME, *self._lines("placements.home.")]
-        parts += ["[vars]", *self._lines("vars."), FIXED_VARS, MODEL]
+        parts = [*self._toml_lines(""), FIXED, MAIL_SETTINGS, HOME_SETTINGS, *self._toml_lines("placements.home.")]
+        parts += ["[vars]", *self._toml_lines("vars."), FIXED_VARS, MODEL]
         (folder / "nextmart.toml").write_text("\n".join(parts))
 
-    def _lines(self, table: str) -> list[str]:
+    def _toml_lines(self, table: str) -> list[str]:
         in_table = {name.rpartition(".")[2]: value for name, value in self.values.items() if _table(name) == table}
         return [f"{name} = {json.dumps(value)}" for name, value in in_table.items()]
 

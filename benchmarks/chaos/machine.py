@@ -12,9 +12,9 @@ class Machine:
     Parameters
     ----------
     folder : Path
-        Folder of the compiled library, the orders and what commands print.
+        Folder of the compiled library, the file of orders and the output of commands.
     nights : int
-        How many nights are to come.
+        Number of the campaign's nights.
     """
 
     def __init__(self, folder: Path, nights: int) -> None:

@@ -23,17 +23,17 @@ class Accounts:
     def check(
         self, warehouse: duckdb.DuckDBPyConnection, sold: Counter[str], most_lost: int, sold_since_copy: Counter[str]
     ) -> None:
-        """Compare what was sold with the vectors that the warehouse holds.
+        """Compare the texts whose vectors were sold with the vectors that the warehouse holds.
 
         Parameters
         ----------
         sold : Counter of text
             How often the service has sold a right vector of each text, since the campaign began.
         most_lost : int
-            The most texts whose vectors this night may have lost: those in flight when a process was killed.
+            The most texts whose vectors the night may have lost, because they were in flight when a process was killed.
         sold_since_copy : Counter of text
-            What was sold after the copy was taken that this night restored, because the copy lacks it; empty where the
-            night restored none.
+            How often each text was sold after the restored copy was taken, because the copy lacks these vectors; empty
+            where the night restored no copy.
 
         Raises
         ------

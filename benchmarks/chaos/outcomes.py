@@ -1,22 +1,24 @@
-"""How a night ended, in the words of the report's table: said for each of the night's faults."""
+"""Words for how a night of the campaign ended: the report's table has them for each fault of the night."""
 
 import re
 from collections.abc import Sequence
 
 from benchmarks.chaos.catalogue import FAULTS
 from benchmarks.chaos.commands import Ended
-from benchmarks.chaos.damage import RESTORE
+from benchmarks.chaos.damage import RESTORE_COMMAND
 
 CALM = "nothing"
 
 
 def outcomes(names: set[str], ended: Sequence[Ended], *, has_settled: bool, was_restored: bool) -> dict[str, str]:
-    """Return by the name of each fault how its night ended; a calm night is called "nothing".
+    """Return how a night ended, in words, by the name of each fault of the night; a calm night has the name "nothing".
 
-    Of two faults of a night, one may be the cause of an end for which the other is not: the other one's words name it.
+    Where only some of the faults can have caused the end, the words for the other faults name these causes.
 
     Parameters
     ----------
+    names : set of str
+        The night's faults.
     ended : sequence of Ended
         The night's commands.
     has_settled : bool
@@ -28,9 +30,9 @@ def outcomes(names: set[str], ended: Sequence[Ended], *, has_settled: bool, was_
     if has_settled:
         outcome, causes = "done", names
     elif was_restored:
-        outcome, causes = f"killed, the damaged file is restored with `{RESTORE}`", _of_processes(names)
+        outcome, causes = f"killed, the damaged file is restored with `{RESTORE_COMMAND}`", _process_faults(names)
     elif any(command.code < 0 for command in ended):
-        outcome, causes = "killed, goes on the next night", _of_processes(names)
+        outcome, causes = "killed, goes on the next night", _process_faults(names)
     else:
         command = last.arguments[0]
         outcome = f"`{command}` fails and says why"
@@ -43,5 +45,5 @@ def outcomes(names: set[str], ended: Sequence[Ended], *, has_settled: bool, was_
     return said or {CALM: outcome}
 
 
-def _of_processes(names: set[str]) -> set[str]:
+def _process_faults(names: set[str]) -> set[str]:
     return {name for name in names if FAULTS[name].group == "process"}

@@ -40,7 +40,7 @@ def check_forgotten(warehouse: duckdb.DuckDBPyConnection, folders: list[Path], i
 
 
 def check_copies(folder: Path, ids: set[str]) -> None:
-    """Look for ids in all tables of the copies of the warehouse, whose bytes are those of the warehouse.
+    """Look for ids in all tables of the warehouse's backup copies.
 
     Raises
     ------

@@ -24,7 +24,8 @@ PACKAGES = (
     "jobs.cli", "jobs.embedding.providers.openai", "jobs.nightly.evaluate", "jobs.nightly.recommend",
     "jobs.nightly.train",
 )  # fmt: skip
-"""What each command would import. The campaign's models need no package of local embeddings, which takes longest."""
+"""Modules that commands import. Packages of local embeddings, whose import takes longest, are not among them, because
+the campaign's models don't need them."""
 PR_SET_CHILD_SUBREAPER = 36
 
 

@@ -45,9 +45,11 @@ class Shop:
     events : dict of event_id -> row
         The events that were delivered in a readable file, without those of people who are forgotten.
     catalogue : dict of item_id -> row
-        The last delivered row of each item; items that the last list lacks stay here, and are not ``listed``.
+        The last delivered row of each item, also of items that the newest list of the catalogue lacks.
+    listed : set of str
+        The items of the newest list of the catalogue.
     has_cut_list : bool
-        Whether the newest list of the catalogue is one that nextmart refuses, because it lacks nearly all items.
+        Whether the newest list of the catalogue lacks nearly all items, so that nextmart refuses it.
     """
 
     folder: Path

@@ -30,10 +30,10 @@ class Trial:
 
 
 def live_through(trial: Trial, history: list[Night], say: Say) -> tuple[Tally, Difference | None, list[Night]]:
-    """Live through a history; return what happened, the first difference if any, and the nights up to it.
+    """Live through a history; return the tally, the first difference if any, and the nights up to that difference.
 
-    A calm night follows the history, and its tables are compared with a full refresh: a night that was killed, or that
-    published nothing for another reason, has none to compare.
+    A calm night follows the history. Its tables are compared with those of a full refresh, because the history's last
+    night may have published nothing that could be compared.
     """
     campaign = Campaign(trial.folder, trial.machine, trial.seed, trial.size, trial.refresh_every)
     last = Night(history[-1].number + 1)
@@ -48,7 +48,7 @@ def live_through(trial: Trial, history: list[Night], say: Say) -> tuple[Tally, D
                 return campaign.tally, difference, nights[: place + 1]
             finally:
                 happened = f" [{'; '.join(campaign.happened)}]" if campaign.happened else ""
-                say(f"{night}{happened}, {campaign.cpu_seconds:.1f} s of processor time")
+                say(f"{night}{happened}, {campaign.cpu_seconds_of_last_night:.1f} s of processor time")
     finally:
         campaign.close()
     return campaign.tally, None, nights

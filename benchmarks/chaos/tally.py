@@ -1,4 +1,4 @@
-"""What happened in a campaign, counted for its report."""
+"""Counts of what happened in a campaign, for the campaign's report."""
 
 from collections import Counter, defaultdict
 from dataclasses import dataclass, field
@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 
 @dataclass
 class Tally:
-    """What happened in a campaign, for its report.
+    """Counts of what happened in a campaign.
 
     Attributes
     ----------
@@ -15,7 +15,8 @@ class Tally:
     reads : int
         How often readers opened the published file.
     texts_paid, texts_lost : int
-        Vectors that the service sold, and those of them that a kill or a full disk kept from the warehouse.
+        Number of vectors that the service sold, and of those that never reached the warehouse, because of a kill or a
+        full disk.
     outcomes : dict of fault -> Counter of outcome
     """
 

@@ -1,8 +1,8 @@
-"""Lives through one night inside the server of commands, so that its forks have at hand what each night makes anew.
+"""One night inside the server of commands, before the campaign: it fills caches that each command then finds filled.
 
-dbt compiles Python code for each class of its manifest, and Jinja templates for each macro and model. A fork has all of
-it. Each command still reads, parses and writes its own files. The jobs stay out, because polars, with which they read
-tables, has threads that a fork lacks.
+Each command is a fork of the server, and a new process of dbt would compile Python code for each class of its manifest,
+and Jinja templates for each macro and model. A fork has the compiled code already. Each command still reads, parses and
+writes its own files. Jobs don't run in this night, because they read tables with polars, whose threads a fork lacks.
 """
 
 import gc
@@ -23,7 +23,7 @@ from jobs.settings import load_settings
 
 
 def live_through_a_night() -> None:
-    """Load, build, publish and maintain a shop in a folder that is deleted afterwards; leave no file open.
+    """Load, build, publish and maintain a simulated shop in a folder that is deleted afterwards; leave no file open.
 
     Raises
     ------
@@ -34,22 +34,23 @@ def live_through_a_night() -> None:
         folder = Path(name)
         Configuration().write(folder)
         with (
-            _inside(folder, service.environment),
+            _in_folder(folder, service.environment),
             (folder / "said").open("w") as said,
             redirect_stdout(said),
             redirect_stderr(said),
         ):
             Shop(folder, seed=0).deliver(0, set())
-            _command("load")
-            _build(folder)
-            _command("publish")
-            _command("maintain")
+            _run_command("load")
+            _run_build(folder)
+            _run_command("publish")
+            _run_command("maintain")
     gc.collect()
-    gc.freeze()  # a fork that collects garbage would copy all pages of what is kept here
+    # without the freeze, garbage collection in a fork would write to every page of memory, and so copy the pages
+    gc.freeze()
 
 
 @contextmanager
-def _inside(folder: Path, environment: dict[str, str]) -> Iterator[None]:
+def _in_folder(folder: Path, environment: dict[str, str]) -> Iterator[None]:
     kept_folder, kept_environment, kept_arguments = Path.cwd(), dict(os.environ), sys.argv
     os.chdir(folder)
     os.environ.update(environment)
@@ -62,7 +63,7 @@ def _inside(folder: Path, environment: dict[str, str]) -> Iterator[None]:
         sys.argv = kept_arguments
 
 
-def _command(*arguments: str) -> None:
+def _run_command(*arguments: str) -> None:
     sys.argv = ["nextmart", *arguments]
     try:
         cli.main()
@@ -72,7 +73,7 @@ def _command(*arguments: str) -> None:
     assert code == 0, f"nextmart {' '.join(arguments)} failed: {Path('said').read_text()}"
 
 
-def _build(folder: Path) -> None:
+def _run_build(folder: Path) -> None:
     settings = load_settings()
     os.environ |= settings.as_environment() | {"DO_NOT_TRACK": "1"}
     build_in_this_process(folder, settings.vars)

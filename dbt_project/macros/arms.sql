@@ -1,7 +1,8 @@
 {# The arms of visitors ([arms] in nextmart.toml). The jobs use the macro visitor_arm too. #}
 
-{# The arm of a visitor, control or model. The first eight digits of the MD5 of salt and visitor are compared with those of
-   the share as texts, which every database does alike. `control` is a number from 0 to 0.9. #}
+{# SQL of a visitor's arm, control or model. A visitor is in the control if the first eight hexadecimal digits of the
+   MD5 of salt and visitor_id are less than those of the control's share. They are compared as texts, which every
+   database does alike. `control` is the share, a number from 0 to 0.9. #}
 {% macro visitor_arm(visitor_id, control, salt) -%}
     case
         when left(md5({{ text_list([salt ~ ':']) }} || {{ visitor_id }}), 8) < '{{ '%08x' % (control * 4294967296) | int }}'
@@ -10,7 +11,8 @@
     end
 {%- endmacro %}
 
-{# The settings by which the newest lists were made: control, the share, and salt. Without [arms], control is 0. #}
+{# The settings `control` (the share of the control) and `salt` of the run that made the newest lists; without [arms],
+   control is 0. #}
 {% macro arms_of_newest_run() -%}
     {%- set found = [] -%}
     {%- if execute -%}
@@ -26,7 +28,7 @@
     {{ return({'control': 0, 'salt': ''}) }}
 {%- endmacro %}
 
-{# Query of the visitors of each placement with a published list: placement, visitor_id and arm. #}
+{# Query with a row for each published list: its placement, visitor_id and arm. #}
 {% macro published_arms() -%}
     select distinct 'default' as placement, visitor_id, arm from {{ ref('visitor_recommendations') }}
     union all

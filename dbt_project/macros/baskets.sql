@@ -1,26 +1,28 @@
-{# Macros for baskets: the sets of items that a session viewed or bought, whose pairs are counted. #}
+{# Macros for baskets. A basket is the set of items that a session viewed, or bought; pairs of its items are counted. #}
 
-{# Condition that an event of session_items, under the alias `items`, puts its item into the basket of a kind: viewed or
-   bought. #}
+{# Condition that a row of session_items, under the alias `items`, puts its item into a basket. The kind of the
+   basket is viewed or bought. #}
 {% macro is_basket_event(kind) -%}
     {{ is_type_of(kind, 'items.event_type') }}
 {%- endmacro %}
 
-{# Condition that an event's type is one of those that count as viewed, or as bought; no types mean every type. #}
+{# Condition that the event type in a column counts as viewed, or as bought, by the dbt var of that kind. If the var is
+   empty, every type counts. #}
 {% macro is_type_of(kind, column) -%}
     {%- set types = var(kind ~ '_event_types') -%}
     {% if types %}{{ column }} in ({{ text_list(types) }}){% else %}true{% endif %}
 {%- endmacro %}
 
-{# The settings by which baskets are made, as text. A basket that was made by another rule is made anew. #}
+{# The settings by which baskets are made, as one text. A basket that was made with another text is made anew. #}
 {% macro basket_rule() -%}
     {%- set rule = [var('viewed_event_types') | sort, var('bought_event_types') | sort,
         var('together_items_per_session')] -%}
     {{ tojson(rule) | replace("'", "''") }}
 {%- endmacro %}
 
-{# Condition that a basket was made of a session's present events, by the present settings. `baskets` and `sessions` are
-   aliases of relations. A late event, a forgotten one and a full refresh change at least one of these columns. #}
+{# Condition that a basket was made of a session's present events, by the present settings. `baskets` and `sessions`
+   are aliases of relations. A late event, a deleted event and a full refresh change at least one of the compared
+   columns. #}
 {% macro is_basket_of_session(baskets, sessions) -%}
     {{ baskets }}.session_id = {{ sessions }}.session_id
     and {{ baskets }}.assigned_batch_id = {{ sessions }}.assigned_batch_id
@@ -52,17 +54,19 @@
     {% endif %}
 {%- endmacro %}
 
-{# Aggregate: the items whose time in the column `at` is latest, at most `count` of them, in the order of their ids. Of
-   equal times the item with the lower id comes first. Null if no item has a time. #}
-{% macro latest_items(at, count) -%}
-    {{ return(adapter.dispatch('latest_items', 'nextmart')(at, count)) }}
+{# Aggregate that lists the `count` items with the latest times, in the order of their ids. Of items with equal times
+   those with lower ids are listed. The column `time_column` has the times; the list is null if no item has a time. #}
+{% macro latest_items(time_column, count) -%}
+    {{ return(adapter.dispatch('latest_items', 'nextmart')(time_column, count)) }}
 {%- endmacro %}
 
-{% macro default__latest_items(at, count) -%}
-    list_sort((list(item_id order by {{ at }} desc, item_id) filter (where {{ at }} is not null))[1:{{ count }}])
+{% macro default__latest_items(time_column, count) -%}
+    list_sort((
+        list(item_id order by {{ time_column }} desc, item_id) filter (where {{ time_column }} is not null)
+    )[1:{{ count }}])
 {%- endmacro %}
 
-{# One row for each element of a list. #}
+{# SQL for a select list that makes a row for each element of a list, and returns the element. #}
 {% macro unnested(list) -%}
     {{ return(adapter.dispatch('unnested', 'nextmart')(list)) }}
 {%- endmacro %}
@@ -71,7 +75,7 @@
     unnest({{ list }})
 {%- endmacro %}
 
-{# One row for each element of a list: the element's place, from 1. #}
+{# SQL for a select list that makes a row for each element of a list, and returns the element's place, from 1. #}
 {% macro unnested_places(list) -%}
     {{ return(adapter.dispatch('unnested_places', 'nextmart')(list)) }}
 {%- endmacro %}
@@ -80,7 +84,7 @@
     unnest(range(1, len({{ list }}) + 1))
 {%- endmacro %}
 
-{# The element of a list at a place, and the part of the list from that place on. #}
+{# The element of a list at a place, which counts from 1. #}
 {% macro element_at(list, place) -%}
     {{ return(adapter.dispatch('element_at', 'nextmart')(list, place)) }}
 {%- endmacro %}
@@ -89,6 +93,7 @@
     {{ list }}[{{ place }}]
 {%- endmacro %}
 
+{# The part of a list that begins at a place, which counts from 1. #}
 {% macro elements_from(list, place) -%}
     {{ return(adapter.dispatch('elements_from', 'nextmart')(list, place)) }}
 {%- endmacro %}

@@ -1,6 +1,6 @@
-{# SQL that reads impressions; `nextmart load` uses it too. #}
+{# Macros that read the columns of raw.impressions; `nextmart load` uses them too. #}
 
-{# Text as the rank of an item, a whole number from 1; null if it is none. #}
+{# The rank of an item, a whole number from 1, from a column of texts; null if a text is no such number. #}
 {% macro to_rank(column) -%}
     case
         when {{ try_number(column) }} between 1 and 1000000 and {{ try_number(column) }} = floor({{ try_number(column) }})
@@ -8,12 +8,13 @@
     end
 {%- endmacro %}
 
-{# Text as a propensity, a number above 0 and at most 1; null if it is none. #}
+{# A propensity, a number above 0 and at most 1, from a column of texts; null if a text is no such number. #}
 {% macro to_propensity(column) -%}
     case when {{ try_number(column) }} > 0 and {{ try_number(column) }} <= 1 then {{ try_number(column) }} end
 {%- endmacro %}
 
-{# The columns of raw.impressions, as texts, that must be equal in two rows for the rows to say the same. #}
+{# The columns of raw.impressions, as texts, by which two rows are compared: if all of them are equal, the rows say the
+   same. #}
 {% macro impression_content() -%}
     {{ return([
         'visitor_id::varchar', 'placement::varchar', 'item_id::varchar', 'rank::varchar', 'shown_at::varchar',
@@ -21,7 +22,8 @@
     ]) }}
 {%- endmacro %}
 
-{# The order of the rows of one impression, of which the first to arrive is kept: a total order of different rows. #}
+{# Terms of ORDER BY for the rows of one impression: the row that arrived first, which is kept, comes first. No two
+   different rows are equal in this order. #}
 {% macro first_impression_first() -%}
     loaded_at, visitor_id, placement, item_id, rank nulls last, shown_at, propensity nulls last
 {%- endmacro %}

@@ -1,6 +1,6 @@
-{# Macros of outcomes: days in UTC, the types of events that count, and the interval of a rate. #}
+{# Macros for outcomes: days in UTC, the types of events that count as outcomes, and the interval of a rate. #}
 
-{# The day in UTC of an instant, whatever the zone of the connection is. #}
+{# The day in UTC of an instant, whatever time zone the connection has. #}
 {% macro day_of(instant) -%}
     {{ return(adapter.dispatch('day_of', 'nextmart')(instant)) }}
 {%- endmacro %}
@@ -18,7 +18,8 @@
     cast(({{ day }}) as timestamp) at time zone 'UTC'
 {%- endmacro %}
 
-{# One row for each day from the first to the last one, both included. #}
+{# SQL for a select list that makes a row for each day from the first to the last one, both included, and returns the
+   day. #}
 {% macro unnested_days(first_day, last_day) -%}
     {{ return(adapter.dispatch('unnested_days', 'nextmart')(first_day, last_day)) }}
 {%- endmacro %}
@@ -29,20 +30,21 @@
     )) as date)
 {%- endmacro %}
 
-{# The time in which an event counts as an outcome. #}
+{# The interval after a showing in which an event counts as its outcome: `outcome_window_days` of 24 hours. #}
 {% macro outcome_window() -%}
     {{ hours(24 * var('outcome_window_days')) }}
 {%- endmacro %}
 
-{# Condition that an event's type counts as an outcome: what counts as viewed or as bought for `viewed_together` and
-   `bought_together`. #}
+{# Condition that the event type in a column counts as an outcome: it is one of `viewed_event_types` or
+   `bought_event_types`. #}
 {% macro is_outcome_type(column) -%}
     ({{ is_type_of('viewed', column) }} or {{ is_type_of('bought', column) }})
 {%- endmacro %}
 
-{# A bound of the 95 % interval of a rate, by Wilson's score (E. B. Wilson, Probable Inference, the Law of Succession, and
-   Statistical Inference, Journal of the American Statistical Association 22, 1927): the rates from which the observed
-   one is at most 1.96 standard errors away, of the standard error that the rate itself has. `sign` is - or +. #}
+{# An end of the 95 % interval of a rate, by Wilson's score (E. B. Wilson, Probable Inference, the Law of Succession,
+   and Statistical Inference, Journal of the American Statistical Association 22, 1927). The interval holds each rate
+   p from which the observed rate differs by at most 1.96 standard errors, if p is true. `sign` is - for the lower
+   end, + for the upper one. #}
 {% macro wilson_bound(successes, trials, sign) -%}
     {%- set z2 = '3.841458820694124' -%}
     (

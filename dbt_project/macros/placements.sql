@@ -1,6 +1,7 @@
-{# What must be true of the lists of placements, from the rules in ml.placement_rules, which the job place keeps. #}
+{# Macros for dbt's tests of the lists of placements; the job place stores the rules of the lists in
+   ml.placement_rules. #}
 
-{# The rows of ml.placement_rules of one kind of rule: placement, target, definition. #}
+{# Rows of ml.placement_rules with one kind of rule, such as max_per; a row has placement, target and definition. #}
 {% macro placement_rules(rule) -%}
     {%- if execute -%}
         {{ return(run_query(
@@ -11,8 +12,9 @@
     {{ return([]) }}
 {%- endmacro %}
 
-{# Query of all that a rule over items may name, for each row of a placement's lists: the item's columns, the visitor's as
-   the struct `visitor`, and the row's place as `judged_visitor_id` and `judged_rank`. #}
+{# Query that has, for each row of a placement's lists, all columns that a rule over items may name: the columns of
+   the item, and those of the visitor as the struct `visitor`. `judged_visitor_id` and `judged_rank` tell which row
+   it is. #}
 {% macro judged_rows(placement) -%}
     select item.*, visitors.visitor, recommended.visitor_id as judged_visitor_id, recommended.rank as judged_rank
     from {{ ref('placement_recommendations') }} as recommended
@@ -23,7 +25,7 @@
     where recommended.placement = {{ text_list([placement]) }}
 {%- endmacro %}
 
-{# A query without rows, for tests of rules that no placement has. #}
+{# Query without rows, with which a dbt test passes if no placement has the rule that the test checks. #}
 {% macro no_rows() -%}
     select null::varchar as placement, null::varchar as visitor_id, null::varchar as item_id where false
 {%- endmacro %}

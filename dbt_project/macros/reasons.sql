@@ -1,5 +1,5 @@
-{# Why an item is in a visitor's list, in words. `recommended` and `reason_items` are the aliases of the list's rows and of
-   the catalogue joined by reason_item_id. #}
+{# SQL of the reason, in words, why an item is in a visitor's list. `recommended` is the alias of the list's rows, and
+   `reason_items` that of the catalogue's rows with the item_id `recommended.reason_item_id`. #}
 {% macro reason_in_words(recommended, reason_items) -%}
     case
         when {{ recommended }}.reason_item_id is not null

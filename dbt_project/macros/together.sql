@@ -1,4 +1,4 @@
-{# Macros of bought_together, viewed_together and trending_items. #}
+{# Macros for the tables bought_together, viewed_together and trending_items. #}
 
 {# The log-likelihood ratio of a table of two by two counts: twice the sum of count * ln(count / expected), where the
    expected count is row total * column total / total (T. Dunning, Accurate Methods for the Statistics of Surprise and
@@ -24,11 +24,12 @@
     else 0 end
 {%- endmacro %}
 
-{# Query for the items that are together with each item in baskets of a kind, viewed or bought, more often than by
-   chance: the `together_items_per_item` of the highest score, of equal scores those with the lower item_id. #}
+{# Query that lists, for each item, the items that are in the same baskets more often than by chance. Baskets are of
+   a kind, viewed or bought. The `together_items_per_item` items of the highest scores are listed; of equal scores
+   the lower item_id comes first. #}
 {% macro items_together(kind) -%}
 with basket_total as (
-    -- the baskets that basket_pairs has counted
+    -- the number of baskets whose pairs are in basket_pairs
     select count(*) as baskets
     from {{ ref('baskets') }}
     where is_counted and {{ kind }}_items is not null
@@ -69,7 +70,8 @@ counted_pairs as (
     inner join known_items as first_items on pairs.item_id = first_items.item_id
     inner join known_items as second_items on pairs.with_item_id = second_items.item_id and second_items.available
     cross join basket_total
-    -- rarer together than by chance: a high score would mean that the items avoid each other
+    -- a pair that is in fewer baskets than chance would give is left out: its score would be high, because the items
+    -- avoid each other
     where
         cast(pairs.together as double) * basket_total.baskets
         > cast(first_items.baskets as double) * second_items.baskets
@@ -102,7 +104,7 @@ where rank <= {{ var('together_items_per_item') }}
 order by item_id, rank
 {%- endmacro %}
 
-{# Text of one attribute in a JSON object; null if the object has no such attribute. #}
+{# The text of an attribute in a column of JSON objects; null if an object lacks the attribute. #}
 {% macro attribute_text(attributes, name) -%}
     {{ return(adapter.dispatch('attribute_text', 'nextmart')(attributes, name)) }}
 {%- endmacro %}

@@ -1,9 +1,10 @@
-{# Macros of uplift: the difference between two arms, with an interval that may be looked at every day. #}
+{# Macros for uplift: the difference between the means of two arms, with an interval that may be looked at every day. #}
 
-{# Query for the difference of the means of the arms model and control, by placement, measure and day. `visitors` has one
-   row for each placement, measure and visitor: arm, the day on which the visitor's window passed, and in the column
-   `outcome` what the visitor did in that window. A day's row counts all visitors up to that day. `alpha` is an SQL
-   expression: the probability with which, at most, the interval misses the true difference on any day at all. #}
+{# Query of the uplift, mean of the arm model less mean of the control, by placement, measure and day. The relation
+   `visitors` has a row for each placement, measure and visitor, with the columns arm, day (the last day of the
+   visitor's window) and the column named in `outcome` (what the visitor did in the window). A day's row counts all
+   visitors up to that day. `alpha` is SQL of a probability: the interval misses the true uplift on some day with at
+   most that probability. #}
 {% macro uplift_by_day(visitors, outcome, alpha) -%}
 with sums_of_days as (
     select
@@ -22,7 +23,7 @@ with sums_of_days as (
     group by placement, measure, day
 ),
 
-sums as (
+sums_to_date as (
     select
         placement, measure, day,
         {% for name in ['visitors_of_both', 'control_visitors', 'active_visitors', 'control_active_visitors',
@@ -33,7 +34,7 @@ sums as (
     window days_so_far as (partition by placement, measure order by day)
 ),
 
-means as (
+means_to_date as (
     select
         *,
         visitors_of_both - control_visitors as visitors,
@@ -43,13 +44,13 @@ means as (
         {{ sample_variance('(visitors_of_both - control_visitors)', '(sum_of_both - control_sum)',
             '(squares_of_both - control_squares)') }} as variance,
         {{ sample_variance('control_visitors', 'control_sum', 'control_squares') }} as control_variance
-    from sums
+    from sums_to_date
     where control_visitors >= 2 and visitors_of_both - control_visitors >= 2
 ),
 
 intervals as (
-    -- The few visitors of a small arm may lack the rare large values, and then their variance is too small: an arm's
-    -- variance counts as no smaller than that of all visitors, which makes the interval wider, never narrower
+    -- The few visitors of a small arm may by chance lack rare large values, so that the arm's variance is too small. So
+    -- an arm counts with at least the variance of all visitors, which can only make the interval wider
     select
         *,
         case when least(active_visitors, control_active_visitors) >= {{ active_visitors_needed() }} then
@@ -60,7 +61,7 @@ intervals as (
                 alpha
             ) }}
         end as half_width
-    from means
+    from means_to_date
 )
 
 select
@@ -83,12 +84,12 @@ from intervals
     greatest(0.0, ({{ squares }} - {{ sum }} * {{ sum }} / {{ n }}) / ({{ n }} - 1))
 {%- endmacro %}
 
-{# Half the width of an asymptotic confidence sequence, which holds at all times together, so that looking every day costs
-   nothing: I. Waudby-Smith, D. Arbour, R. Sinha, E. H. Kennedy, A. Ramdas, Time-uniform central limit theory and
-   asymptotic confidence sequences, Annals of Statistics 52 (2024), Theorem 2.2:
+{# Half the width of an asymptotic confidence sequence: intervals that hold on all days together, so that one may look
+   every day. Source: I. Waudby-Smith, D. Arbour, R. Sinha, E. H. Kennedy, A. Ramdas, Time-uniform central limit theory
+   and asymptotic confidence sequences, Annals of Statistics 52 (2024), Theorem 2.2. The half width is
        sigma * sqrt(2 * (n * rho^2 + 1) / (n^2 * rho^2) * ln(sqrt(n * rho^2 + 1) / alpha))
-   after n visitors, where sigma^2 / n is `variance_of_estimate`. rho may be any number that was chosen before the data
-   came. It is the one with which the interval is tightest after 10,000 visitors:
+   after n visitors, where sigma^2 / n is `variance_of_estimate`. rho may be any number that is chosen before there are
+   data. Here rho makes the interval tightest after 10,000 visitors:
        rho^2 = (-2 * ln(alpha) + ln(-2 * ln(alpha)) + 1) / 10,000 #}
 {% macro confidence_sequence_half_width(n, variance_of_estimate, alpha) -%}
     {%- set rho2 = '((-2 * ln(' ~ alpha ~ ') + ln(-2 * ln(' ~ alpha ~ ')) + 1) / 10000)' -%}
@@ -99,8 +100,8 @@ from intervals
     )
 {%- endmacro %}
 
-{# Number of visitors with at least one outcome that each arm needs before an interval means something: the theory is that
-   of large numbers. #}
+{# Number of visitors with at least one outcome that each arm needs before uplift has an interval, because the theory of
+   the interval holds for large numbers. #}
 {% macro active_visitors_needed() -%}
     25
 {%- endmacro %}

@@ -1,4 +1,4 @@
--- every published list is of the arm that the hash of its visitor says
+-- Every published list is of the arm that the hash of its visitor decides.
 {%- set arms = arms_of_newest_run() %}
 with published_lists as (
     {{ published_arms() }}

@@ -1,7 +1,7 @@
 {{ config(severity='warn') }}
--- The sample-ratio test: of each placement's visitors, the share of the control is the one that [arms] says, up to chance.
--- Chi-square with one degree of freedom; 10.828 is exceeded by chance once in a thousand draws. Something that takes
--- visitors out of one arm alone makes uplift wrong.
+-- The sample-ratio test: the share of each placement's visitors who are in the control differs from the share in [arms]
+-- by no more than chance. The test is chi-square with one degree of freedom; chance exceeds 10.828 once in a thousand
+-- draws. A larger difference means that something takes visitors out of one arm alone, which makes uplift wrong.
 {%- set arms = arms_of_newest_run() %}
 with arm_counts as (
     select
@@ -19,7 +19,7 @@ chi_squares as (
         (control_visitors - expected_visitors) ^ 2 / expected_visitors
         + (control_visitors - expected_visitors) ^ 2 / (visitors - expected_visitors) as chi_square
     from arm_counts
-    -- of fewer visitors, the test would say nothing
+    -- with fewer than five expected visitors in an arm, chi-square is not valid
     where least(expected_visitors, visitors - expected_visitors) >= 5
 )
 

@@ -1,8 +1,8 @@
 {{ config(severity='warn') }}
--- An A/A check: before the visitors' first lists, both arms must have done the same. The same comparison as in uplift, of
--- what each visitor did in as many days before; it warns of an honest experiment, on any day at all, with a probability
--- of at most 5 % for all placements and measures together. A warning means that the arms differ in more than the lists:
--- do not trust uplift
+-- An A/A check: in the days before their first lists, the visitors of both arms must have done the same. The check
+-- makes the comparison of uplift with what each visitor did in as many days before the first list. It warns of a sound
+-- experiment with a probability of at most 5 %, for all days, placements and measures together. After a warning, do not
+-- trust uplift: the arms differ in more than their lists.
 with measures as (
     select distinct placement, measure from {{ ref('uplift_visitors') }}
 ),

@@ -3,7 +3,8 @@
 -- weight is never used. The build stops if none of a setting's types occurs among the events, or if a
 -- type occurs only in other cases of letters.
 {% set listed, settings = [], ['sequence_event_types', 'known_event_types', 'event_weights'] %}
--- a shop may know no purchases, or no views: the defaults of these two settings are no mistake
+-- The default event types of `bought_event_types` and `viewed_event_types` need not occur, because a shop may record no
+-- purchases, or no views.
 {% if var('bought_event_types') != ['purchase'] %}{% do settings.append('bought_event_types') %}{% endif %}
 {% if var('viewed_event_types') != ['view'] %}{% do settings.append('viewed_event_types') %}{% endif %}
 {% for setting in settings %}

@@ -1,4 +1,4 @@
--- no list of a placement has more items with the same value in a column than `max_per` allows
+-- No list of a placement has more items with the same value in a column than the key `max_per` allows.
 -- depends_on: {{ ref('placement_recommendations') }}
 {{ no_rows() }}
 {% for rule in placement_rules('max_per') %}

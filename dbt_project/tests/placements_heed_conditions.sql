@@ -1,5 +1,5 @@
--- the rules `items` and `visitors` of each placement are true for every row of its lists, and every visitor for whom
--- `visitors` is true has a list
+-- The conditions `items` and `visitors` of each placement are true for every row of its lists, and every visitor for
+-- whom `visitors` is true has a list.
 -- depends_on: {{ ref('placement_recommendations') }}
 -- depends_on: {{ ref('placement_lists') }}
 {{ no_rows() }}

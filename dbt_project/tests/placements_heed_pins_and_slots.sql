@@ -1,5 +1,5 @@
--- of lists that are full: a pinned item stands at its rank or nowhere, and the item at a slot's rank is one for which the
--- slot's condition is true, unless the list has no such item at a rank without a pin or slot
+-- In each full list of a placement, a pinned item stands at its rank or nowhere, and the item at a slot's rank fulfils
+-- the slot's condition, unless no item at a rank without a pin or slot fulfils it.
 -- depends_on: {{ ref('placement_recommendations') }}
 -- depends_on: {{ ref('placement_lists') }}
 {{ no_rows() }}

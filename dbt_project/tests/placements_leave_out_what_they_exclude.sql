@@ -1,5 +1,5 @@
--- no list of a placement has an item with which the visitor has had an event that `exclude` names, nor, without
--- `repeats`, one of the visitor's own sequence
+-- No list of a placement has an item with which the visitor has had an event that the key `exclude` names. Without
+-- `repeats`, no list has an item of the visitor's own sequence.
 -- depends_on: {{ ref('placement_recommendations') }}
 -- depends_on: {{ ref('session_items') }}
 -- depends_on: {{ ref('latest_sequences') }}

@@ -1,4 +1,4 @@
--- placement_lists states the length of every list, and no list is longer than `k`
+-- The table placement_lists states the right length of every list of a placement, and no list is longer than `k`.
 with lengths as (
     select placement, visitor_id, count(*) as row_count
     from {{ ref('placement_recommendations') }}

@@ -7,7 +7,7 @@ Exit codes: 0 done, 1 failed, 2 wrong usage or settings, 130 interrupted by Ctrl
 May import every other folder.
 """
 
-# the commands of these modules are in the app once they are imported, in this order
+# the import of these modules adds their commands to the app, in this order
 from jobs.cli import load_commands, night_commands, model_commands, upkeep_commands, report_command  # isort: skip
 from jobs.cli.app import app
 from jobs.cli.entry import main

@@ -61,7 +61,8 @@ def run_command(
     with warehouse_lock(settings.warehouse, settings.wait_seconds):
         # opening the warehouse raises an error, before dbt starts, if a program has it open, or attaching fails
         with open_warehouse(settings, settings.attach, create=create) as connection:
-            record_if_unrecorded(connection, settings.published)  # before the build reads what was live
+            # the build reads which lists are live, so an unrecorded publication is recorded before the build
+            record_if_unrecorded(connection, settings.published)
             if not full_refresh:
                 require_present_columns(connection)
                 for reason in full_refresh_reasons(connection):
@@ -93,13 +94,14 @@ def publish_command(
 ) -> None:
     """Swap in a verified copy of the public tables for readers."""
     settings = load_settings(warehouse=warehouse, published=published, wait_seconds=wait_seconds)
-    summary = _publish(settings, allow_shrink=allow_shrink, extra_targets={"--to": _target_of(*to)} if to else {})
+    extra_targets = {"--to": _target_of_option(*to)} if to else {}
+    summary = _publish(settings, allow_shrink=allow_shrink, extra_targets=extra_targets)
     print_outcome(summary, f"published {settings.published}: {published_counts(summary)}", as_json)
     require_complete(summary["detail"]["targets"], settings.published)
 
 
-def _target_of(type_name: str, path: str) -> PublishTarget:
-    """Return the target that the option ``--to`` describes.
+def _target_of_option(type_name: str, path: str) -> PublishTarget:
+    """Return the publish target that the option ``--to`` describes.
 
     Raises
     ------
@@ -137,7 +139,7 @@ def _publish(
     is_first_in_command: bool = True,
     extra_targets: Mapping[str, PublishTarget] = MappingProxyType({}),
 ) -> dict[str, Any]:
-    """Publish the tables, and copy them to the targets of the settings and to ``extra_targets``."""
+    """Publish the tables, and copy them to the publish targets of the settings and of the command line."""
     started_at = monotonic()
     with (
         open_warehouse(

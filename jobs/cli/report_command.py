@@ -1,4 +1,4 @@
-"""`nextmart report`: one HTML file to look at."""
+"""The command `nextmart report`, which writes one HTML file about the warehouse."""
 
 from pathlib import Path
 from typing import Annotated
@@ -33,7 +33,7 @@ def report_command(
     settings = load_settings(warehouse=warehouse, published=published, wait_seconds=wait_seconds)
     require_packages("nextmart report")
     require_warehouse(settings.warehouse)
-    from jobs.reporting.report import write_report  # imported here, because its packages are an extra
+    from jobs.reporting.report import write_report  # the packages of this module may not be installed
 
     summary = write_report(settings, file or settings.report or report_beside_published(settings))
     print_outcome(summary, f"report: {summary['file']}, {summary['bytes'] / 1e6:.1f} MB", as_json)

@@ -12,7 +12,7 @@ _SMALL_SHOP: Final = {"width": 64, "negatives": 0, "epochs": 15, "epoch_steps": 
 
 DEMO_SETTINGS: Final[dict[str, Any]] = {
     "models": ["popularity", "llmseqsim", "sasrec", "llm2sasrec", "fusion"],
-    "publish": {},  # the tables of a demo belong into no other database
+    "publish": {},  # the tables of a demo shop must not be copied to the user's publish targets
     "parameters": {"sasrec": _SMALL_SHOP, "llm2sasrec": {**_SMALL_SHOP, "initial_std": 0.1}},
 }
 """Settings that show the point of arXiv 2309.09261: a sequence model without and with LLM embeddings, and baselines.

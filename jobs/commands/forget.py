@@ -101,8 +101,8 @@ TABLES_OF_ATTRIBUTES = ("raw.visitors", "staging.stg_visitors", "catalog.visitor
 """Tables with attributes of visitors that the user's tools deliver."""
 
 TABLES_OF_DEVICES = (*TABLES_OF_ATTRIBUTES, "raw.impressions")
-"""Tables with what the user's tools deliver of visitors: attributes, and what they were shown. Rows of other people who
-share a device with the forgotten user stay in these tables, because no build would make the rows again."""
+"""Tables with rows on visitors that the user's tools deliver: attributes, and impressions. Rows of other people who
+share a device with the forgotten user stay in these tables, because no build could make the rows again."""
 
 CREATE_CONFLICTING_ROWS = """
     -- Rejected rows of an event whose kept row is deleted. Of all rows of one event, the first to arrive is kept
@@ -155,8 +155,8 @@ REPROCESS_SHARED_DEVICES = """
 """
 
 FORGET_BASKETS = """
-    -- Takes from baskets what tells whose they are. The counts of pairs hold the baskets, and the next build subtracts
-    -- the baskets from the counts: it knows no session of this name
+    -- Removes from baskets what tells whose they are, and keeps their items. The next build knows no session of the
+    -- name 'forgotten', so it subtracts the pairs of these baskets from the counts of pairs
     update sessions.baskets set session_id = 'forgotten', event_count = null, ended_at = null
     where not is_live or session_id in (
         select session_id from sessions.session_items where visitor_id in (from concerned_visitors)
@@ -197,8 +197,7 @@ REDUCE_SETTLED_COUNT = """
 """
 
 DELETE_UNREADABLE_ROWS = """
-    -- Deletes rows of files that could not be read, but of files of items, if an id of the person stands in them as a
-    -- word
+    -- Deletes unreadable rows of events, visitors and impressions in which an id of the person stands as a word
     delete from raw.unreadable_rows
     where table_name in ('events', 'visitors', 'impressions') and exists (
         select 1 from (select trim($id) as id union select visitor_id from devices) as person

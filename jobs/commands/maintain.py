@@ -72,7 +72,7 @@ def maintain(settings: Settings, *, at_night: bool = False) -> dict[str, Any]:
 
 
 def maintain_after_publication(settings: Settings) -> dict[str, Any]:
-    """Call :func:`maintain` for the end of a night, whose tables are published already.
+    """Call :func:`maintain` at the end of a night that has published its tables.
 
     Raises
     ------

@@ -200,7 +200,13 @@ def _print_models(warehouse_state: dict[str, Any]) -> None:
 
 
 def placement_line(placement: dict[str, Any]) -> str:
-    """Return what a placement holds (``placements`` of :func:`jobs.commands.status.status`) as a line for people."""
+    """Return a line for people on the lists of a placement.
+
+    Parameters
+    ----------
+    placement : dict
+        An entry of ``placements`` in what :func:`jobs.commands.status.status` returns.
+    """
     label = f"{'placement ' + on_one_line(placement['placement']):<32}"
     if not placement["visitors"]:
         return f"{label}{'no lists':>12}  (nextmart place fills it)"

@@ -21,8 +21,8 @@ ITEM_CHUNK = 4096
 # one by one.
 BLOCK = 64
 
-# For a large k, a chunk needs more blocks than k, since only then are most of its blocks passed over: BLOCKS_PER_K * k
-# blocks, but at most WIDEST_CHUNK items. With more items at once, there are fewer queries at once.
+# Most blocks of a chunk of items can be passed over only if the chunk has more blocks than k. So for a large k a chunk
+# has BLOCKS_PER_K * k blocks, but at most WIDEST_CHUNK items, and is multiplied with fewer queries at once.
 BLOCKS_PER_K = 2
 WIDEST_CHUNK = 65_536
 
@@ -169,7 +169,7 @@ def _best_sort_keys(
             low, high = np.searchsorted(excluded[1], [start, start + len(chunk)])
             row, item = (torch.from_numpy(part[low:high]).to(scores.device) for part in excluded)
             scores[row, item - start] = -torch.inf
-        if columns // BLOCK <= k:  # then a row may need every block
+        if columns // BLOCK <= k:  # the k best items of a query may be spread over all blocks of the chunk
             _merge_whole_chunk(best, scores, start)
             continue
         # Chunks come in order of item index, so an item of this chunk enters a query's list only if its score is
@@ -257,15 +257,16 @@ def _merge_into_best(best_keys: Tensor, rows: Tensor, new_keys: Tensor) -> None:
 
 
 def _merge_whole_chunk(best_keys: Tensor, scores: Tensor, first_item: int) -> None:
-    """Merge all scores of a chunk of items into each row's best keys, in place.
+    """Merge all scores of a chunk of items into each query's best keys, in place.
 
     Parameters
     ----------
     best_keys : int64 tensor (queries, k)
+        Each query's best sort keys so far, which stand for scores and items.
     scores : float32 tensor (queries, items of the chunk)
-        -inf for items that don't count.
+        -inf for items that the query must not get.
     first_item : int
-        Number of the chunk's first item.
+        Index of the chunk's first item.
     """
     nothing = int(empty_keys(1, 1, scores.device))
     numbers = torch.arange(first_item, first_item + scores.shape[1], device=scores.device)

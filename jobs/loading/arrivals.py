@@ -19,18 +19,18 @@ from jobs.warehouse.connection import Connection, count_rows, literal
 
 @dataclass(frozen=True)
 class WaitingFile:
-    """Rows that are still in their files, and hashes of them.
+    """A file whose events are appended to ``raw.events`` straight from the file, with hashes of its rows.
 
     Attributes
     ----------
     sql : str
-        Query of the mapped rows.
+        Query of the file's rows, mapped to the columns of ``raw.events``.
     row_hash : str
         SQL of a hash over the columns of ``raw.events``.
     hashes : str
-        A temporary table with the hash of each row, ``row_hash``.
+        Name of a temporary table with the hash of each row, in the column ``row_hash``.
     suspects_sql : str
-        Query of those of the mapped rows whose ``row_hash`` is in the table ``suspect_hashes``.
+        Query of the mapped rows that may repeat others: their hashes are in the table ``suspect_hashes``.
     is_parquet : bool
         Whether the files are Parquet files.
     """
@@ -232,12 +232,12 @@ def suspicion_notes(
     dbt_vars: Mapping[str, Any],
     rows_by_id: str = "incoming",
 ) -> list[str]:
-    """Return warnings about the rows of a table, which is also the temporary view ``incoming``.
+    """Return warnings about incoming rows, which are in a table and also in the temporary view ``incoming``.
 
     Parameters
     ----------
     table : str
-        The name of the table; of a large table a sample of times is read.
+        Name of the table with the rows; of a large table a sample of times is read.
     dbt_vars : mapping
         Values of the dbt vars.
     rows_by_id : str

@@ -209,7 +209,11 @@ def append_directly(
 
 
 def _fastest_ids_relation(files: tuple[WaitingFile, ...]) -> str:
-    """Return the Parquet files as a relation of ids, whose dictionaries are counted fast; otherwise ``incoming``."""
+    """Return SQL of the relation from which different ids are counted fastest.
+
+    The relation reads the files themselves if all are Parquet files, whose dictionaries of values DuckDB counts fast;
+    otherwise it is ``incoming``.
+    """
     if not all(file.is_parquet for file in files):
         return "incoming"
     union = " union all ".join(f"select visitor_id, user_id, item_id from ({file.sql})" for file in files)
@@ -269,7 +273,15 @@ def _tell_known_from_new(
 
 
 def _suspects_sql(mapped_sql: str, row_hash: str) -> str:
-    """Return the query of those of the mapped rows whose hash is in the table ``suspect_hashes``."""
+    """Return a query of the mapped rows whose hashes are in the table ``suspect_hashes``.
+
+    Parameters
+    ----------
+    mapped_sql : str
+        Query of the mapped rows.
+    row_hash : str
+        SQL of a row's hash.
+    """
     return f"select * from ({mapped_sql}) where {IS_SUSPECT.format(row_hash=row_hash)}"
 
 

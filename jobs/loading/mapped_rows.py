@@ -39,7 +39,7 @@ class MappedQuery:
     has_condition: bool
 
     def sql_where(self, condition: str) -> str:
-        """Return the query of the rows that meet one more condition, which is SQL over the files' columns."""
+        """Return the query with one more condition that rows have to meet; it is SQL over the files' columns."""
         return f"{self.sql} {'and' if self.has_condition else 'where'} ({condition})"
 
 

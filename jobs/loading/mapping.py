@@ -20,7 +20,7 @@ REQUIRED_COLUMNS = {
     "impressions": ("visitor_id", "item_id", "shown_at"),
 }
 TABLES_OF_HAPPENINGS = ("events", "impressions")
-"""Tables of what has happened: each row stays as it came, and a row is known if all of its values are."""
+"""Raw tables whose rows record what happened: a loaded row is never changed, and an equal row is not loaded again."""
 
 
 def parse_maps(map_arguments: Iterable[str]) -> dict[str, dict[str, str]]:
@@ -110,11 +110,11 @@ def raw_column_texts(table: str, texts: Mapping[str, str]) -> dict[str, str]:
     all_texts = {column: texts.get(column, "cast(null as varchar)") for column in TABLE_COLUMNS[table]}
     own_id = {"events": "event_id", "impressions": "impression_id"}.get(table)
     if own_id and own_id not in texts:
-        # the id is a hash of the row's values, so that equal rows have equal ids, whatever file they are in
+        # the id is a hash of the row's values, so that equal rows of different files have equal ids
         framed_values = (
             f"coalesce(length({text})::varchar || ':' || {text}, '-')"
             for name, text in all_texts.items()
-            if name not in (own_id, "user_agent")  # rows that differ in the browser alone are one event
+            if name not in (own_id, "user_agent")  # rows that differ only in user_agent are the same event
         )
         all_texts[own_id] = f"md5(concat({', '.join(framed_values)}))"
     if table == "events" and "event_type" not in texts:

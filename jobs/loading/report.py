@@ -326,12 +326,12 @@ def sampled_relation(row_count: int, relation: str) -> str:
 
 
 def _count_people(connection: Connection, row_count: int, ids_relation: str, texts: dict[str, str]) -> tuple[int, int]:
-    """Return the numbers of different visitors and users; above ``EXACT_ROWS`` rows approximate numbers."""
+    """Return the numbers of different visitors and users, which are approximate above ``EXACT_ROWS`` rows."""
     if row_count > EXACT_ROWS:
         counts = "approx_count_distinct(visitor_id), approx_count_distinct(user_id)"
         visitors, users = connection.execute(f"select {counts} from {ids_relation}").fetchone() or (0, 0)
         return int(visitors), int(users)
-    # the distinct spellings are selected first, so that the slow rule for ids reads each spelling once
+    # distinct ids are selected before the slow staging rule for ids, so that the rule reads each id once
     visitors, users = (
         count_rows(
             connection,

@@ -1,4 +1,4 @@
-"""EASE: a linear model that predicts each item of a sequence from all its other items, fitted in closed form.
+"""EASE: a linear model that predicts each item of a sequence from the sequence's other items, fitted in closed form.
 
 Source: Steck 2019, "Embarrassingly Shallow Autoencoders for Sparse Data" (arXiv 1905.03375).
 """
@@ -11,26 +11,27 @@ from scipy import sparse
 
 from jobs.core.cases import Cases
 from jobs.core.sequences import Sequences
-from jobs.models.item_weights import SHARED_DEFAULTS, ItemWeightsModel, session_item_counts
+from jobs.models.item_weights import SHARED_DEFAULTS, ItemWeightsModel, sequence_item_matrix
 from jobs.models.sparse_ranking import SparseMatrix
 
 MOST_ITEMS_TO_CHOOSE_WITH: Final = 4000
-"""Number of items, the most frequent ones, with which hyper-parameters are chosen: several fits with all take long."""
+"""Number of items, the most frequent ones, of the fits that choose hyper-parameters; fits with all items take long."""
 
 
 class EASE(ItemWeightsModel):
-    """Weights B between items that minimize |X - X B|² + l2 |B|², with a zero diagonal of B.
+    """Model of weights B between items that minimize |X - X B|² + l2 |B|², where the diagonal of B is zero.
 
-    X tells which items each training sequence holds. With P = (XᵀX + l2 I)⁻¹, the solution is B_ij = -P_ij / P_jj.
+    X has a row for each training sequence, with 1 for each item in the sequence and 0 for others. With
+    P = (XᵀX + l2 I)⁻¹, the solution is B_ij = -P_ij / P_jj.
     Unlike the original, which reads a history as a set, the model weighs the items of a sequence by age.
 
     Hyper-parameters
     ----------------
     l2 : float
-        The larger, the smaller the weights of items that few sequences hold.
+        Strength of the penalty on large weights; a larger one shrinks above all the weights of rare items.
     item_limit : int
-        The most items that the model knows: those that most training sequences hold. The fit needs 8 bytes of memory
-        for each pair of items, and time that grows with their number cubed: 1.8 GB for 15,000 items.
+        The most items that the model knows; the items in most training sequences are kept. The fit needs 8 bytes of
+        memory for each pair of items (1.8 GB for 15,000 items), and time that grows with the number of items cubed.
 
     The others are described at :class:`ItemWeightsModel`.
     """
@@ -39,7 +40,8 @@ class EASE(ItemWeightsModel):
     defaults = {**SHARED_DEFAULTS, "l2": 100.0, "item_limit": 15_000}
     choices = {**ItemWeightsModel.choices, "l2": [30.0, 100.0, 300.0, 1000.0]}
     learnt_with = ("l2",)
-    _item_limit: int | None = None  # while hyper-parameters are chosen
+    _item_limit: int | None = None
+    """The most items of a fit while hyper-parameters are chosen; None: the hyper-parameter ``item_limit`` holds."""
 
     def _choose(self, sequences: Sequences, validation: Cases, allow_repeats: bool) -> None:
         self._item_limit = MOST_ITEMS_TO_CHOOSE_WITH
@@ -47,9 +49,9 @@ class EASE(ItemWeightsModel):
         self._item_limit = None
 
     def _learn_weights(self, sequences: Sequences, item_count: int) -> SparseMatrix:
-        held = session_item_counts(sequences, item_count)
+        held = sequence_item_matrix(sequences, item_count)
         holders = held.sum(axis=0)
-        # of items that equally many sequences hold, the first ones
+        # the stable sort prefers lower item indices among items that are in equally many sequences
         limit = min(int(self.parameters["item_limit"]), self._item_limit or len(holders))
         most_held = np.argsort(-holders, kind="stable")[:limit]
         known = np.sort(most_held[holders[most_held] > 0])
@@ -63,10 +65,25 @@ class EASE(ItemWeightsModel):
         return _strongest_of_dense(inverse, known, item_count, int(self.parameters["weights_per_item"]))
 
 
-def _strongest_of_dense(weights: torch.Tensor, known: np.ndarray, item_count: int, row_limit: int) -> SparseMatrix:
-    """Return the largest weights of each row, by absolute value, as a sparse array of all items of the catalogue."""
-    count = min(row_limit, len(known))
+def _strongest_of_dense(
+    weights: torch.Tensor, known_items: np.ndarray, item_count: int, row_limit: int
+) -> SparseMatrix:
+    """Return each row's weights of largest absolute value, as a sparse array over all items of the catalogue.
+
+    Parameters
+    ----------
+    weights : float32 tensor (known items, known items)
+    known_items : int array (known items,)
+        Indices of the known items in the catalogue.
+    item_count : int
+        Number of items of the catalogue.
+    row_limit : int
+        Number of weights to keep in each row.
+    """
+    count = min(row_limit, len(known_items))
     columns = weights.abs().topk(count, dim=1).indices
     values = weights.gather(1, columns).numpy().astype(np.float64)
-    rows = np.repeat(known, count)
-    return sparse.csr_array((values.ravel(), (rows, known[columns.numpy().ravel()])), shape=(item_count, item_count))
+    rows = np.repeat(known_items, count)
+    return sparse.csr_array(
+        (values.ravel(), (rows, known_items[columns.numpy().ravel()])), shape=(item_count, item_count)
+    )

@@ -1,7 +1,7 @@
-"""The common base of linear item-to-item models: EASE, ItemKNN and Markov.
+"""The common base of the linear item-to-item models EASE, ItemKNN and Markov.
 
-The score of an item is the sum, over the items of a sequence, of (weight of the sequence's item by its age) times
-(weight from this item to the scored item). The families differ in how they learn the weights between items.
+The score of an item is a sum over the items of a sequence: each adds the weight of its age, times the weight from it to
+the scored item. The families differ in how they learn the weights between items.
 """
 
 from abc import abstractmethod
@@ -27,18 +27,18 @@ SHARED_DEFAULTS: Final[Mapping[str, Any]] = {
     "weights_per_item": 200,
     "window": 200,
 }
-"""The hyper-parameters that all families of this kind share, see :class:`ItemWeightsModel`."""
+"""Defaults of the hyper-parameters that all linear item-to-item families share (see :class:`ItemWeightsModel`)."""
 
 ROWS_AT_ONCE: Final = 1024
-"""Number of sequences ranked at once; it bounds the memory for their scores."""
+"""Number of sequences for which items are ranked at once; it bounds the memory for scores."""
 
 
 class ItemWeightsModel(Model):
-    """A model whose items have weights towards each other.
+    """A model that scores items by learnt weights from each item to each other item.
 
-    A hyper-parameter in ``choices`` that the settings do not give is chosen on the validation cases, one after the
-    other: the value with the best nDCG@20 if it beats the default by more than chance, else the default. Without
-    validation cases it has its default.
+    The fit chooses values for the hyper-parameters in ``choices`` that the settings do not give, one hyper-parameter
+    after the other, on the validation cases: the value with the best nDCG@20 if it beats the default by more than
+    chance, else the default. Without validation cases a hyper-parameter has its default.
 
     Hyper-parameters
     ----------------
@@ -48,16 +48,17 @@ class ItemWeightsModel(Model):
         Weight of the recency correction: scores are multiplied by (an item's share of today's demand / its share of all
         history)^weight; 0 for none.
     weights_per_item : int
-        Number of largest weights that are kept of each item. It bounds the stored model and the time of a list.
+        Number of weights that each item keeps, the largest ones. It bounds the stored model and the time of a list.
     window : int
-        Number of newest items of a sequence that are learnt from and read.
+        Number of newest items of a sequence that the fit learns from and a scorer reads.
 
     Attributes
     ----------
     chosen : hyper-parameter -> value
         The values of the hyper-parameters in ``choices``, given or chosen.
     weights : sparse float32 array (items, items)
-        Weight from a sequence's item (row) to the scored item (column), indices of the fit's catalogue.
+        Weight from a sequence's item (row) to the scored item (column); rows and columns are indices of the catalogue
+        that the model was fitted with.
     """
 
     allowed = {"decay": DECAYS}
@@ -66,7 +67,7 @@ class ItemWeightsModel(Model):
         "recency": [0.0, 0.5, 1.0],
     }
     learnt_with: ClassVar[Sequence[str]] = ()
-    """Those of ``choices`` on which the weights between items depend."""
+    """The hyper-parameters in ``choices`` on which the weights between items depend."""
 
     def __init__(self, parameters: Mapping[str, Any] | None = None) -> None:
         super().__init__(parameters)
@@ -75,18 +76,18 @@ class ItemWeightsModel(Model):
 
     @property
     def is_random(self) -> bool:
-        """Whether the fitted model depends on the seed: no."""
+        """False: no random number enters the fit of a linear item-to-item model."""
         return False
 
     @abstractmethod
     def _learn_weights(self, sequences: Sequences, item_count: int) -> SparseMatrix:
-        """Return the weights between items, sparse (items, items), learnt with the values in ``chosen``.
+        """Return the weights between items, learnt with the values in ``chosen``: sparse array (items, items).
 
         ``sequences`` have at most ``window`` items each.
         """
 
     def fit(self, train_sequences: Sequences, validation: Cases, catalog: Catalog, fit_options: FitOptions) -> None:
-        """Choose the open hyper-parameters on the validation cases, and learn the weights between items."""
+        """Choose the hyper-parameters that the settings do not give, and learn the weights between items."""
         self.fit_catalog = catalog
         self.recency = RecencyCorrection.from_sequences(train_sequences, catalog)
         recent = train_sequences.last_items(int(self.parameters["window"]))
@@ -96,7 +97,7 @@ class ItemWeightsModel(Model):
         self.weights = self._strongest_weights(recent)
 
     def refit(self, sequences: Sequences, catalog: Catalog, fit_options: FitOptions) -> "ItemWeightsModel":
-        """Return a new model with weights learnt from all sequences, and the hyper-parameters that fit has chosen."""
+        """Return a new model with the hyper-parameters of this one, and weights learnt from all sequences."""
         model = type(self)(self.parameters)
         model.chosen = dict(self.chosen)
         model.fit(sequences, NO_CASES, catalog, fit_options)
@@ -123,7 +124,7 @@ class ItemWeightsModel(Model):
         return keep_strongest(weights, int(self.parameters["weights_per_item"]))
 
     def state(self) -> State:
-        """Return the weights, the trained items, the recency correction, and the chosen hyper-parameters."""
+        """Return the fitted arrays: weights, trained items, recency correction, and chosen hyper-parameters."""
         words = {name: str(value).encode() for name, value in self.chosen.items()}
         return {
             "weights": self.weights.data,
@@ -135,7 +136,7 @@ class ItemWeightsModel(Model):
         }
 
     def restore(self, state: State, fit_catalog: Catalog) -> None:
-        """Load what :meth:`state` returned."""
+        """Load the fitted arrays that :meth:`state` returned."""
         self.fit_catalog, self.is_trained = fit_catalog, state["is_trained"].astype(np.bool_)
         size = len(self.is_trained)
         self.weights = sparse.csr_array((state["weights"], state["columns"], state["offsets"]), shape=(size, size))
@@ -160,20 +161,20 @@ class ItemWeightsModel(Model):
 
 
 class ItemWeightsScorer(Scorer):
-    """Scorer of items by their weights from a sequence's items.
+    """Scorer that adds up the weights from a sequence's items to each scored item.
 
     Parameters
     ----------
     weights : sparse float64 array (items, items)
         Weight from a sequence's item (row) to the scored item (column).
     item_factors : float64 array (items,)
-        What each item's score is multiplied by.
+        Factors by which the scores of items are multiplied.
     recommendable : bool array (items,)
-        The items that training sequences hold.
+        True for items that occur in training sequences.
     decay : str
         Weight of a sequence's items by age, a key of ``DECAYS``.
     window : int
-        Number of newest items of a sequence that are read.
+        Number of newest items of a sequence that the scorer reads.
     """
 
     scores_stand_alone = True
@@ -189,7 +190,7 @@ class ItemWeightsScorer(Scorer):
     def top(
         self, sequences: Sequences, k: int, excluded_items: Sequences | None, allowed_mask: Bools
     ) -> tuple[Floats, Ints]:
-        """Return the ``k`` items with the largest sums of weights; fewer if fewer items have a weight."""
+        """Return the ``k`` items with the largest sums of weights; fewer if fewer items have a weight at all."""
         scores = np.full((len(sequences), k), -np.inf, np.float32)
         items = np.full((len(sequences), k), -1, np.int32)
         for start in range(0, len(sequences), ROWS_AT_ONCE):
@@ -200,12 +201,12 @@ class ItemWeightsScorer(Scorer):
         return scores, items
 
     def reasons(self, sequences: Sequences, items: Ints, allowed_mask: Bools | None = None) -> Ints:
-        """Return the item of the sequence that adds most to the recommended item's score."""
+        """Return, as the reason of each recommended item, the sequence's item that adds most to its score."""
         reasons = super().reasons(sequences, items)
         weights = self._age_weights(sequences)
         for row in range(len(sequences)):
             entries = slice(weights.indptr[row], weights.indptr[row + 1])
-            # own items are ordered newest first, so that argmax takes the newest of those that add equally much
+            # the sequence's items are ordered newest first, because argmax takes the first of equal contributions
             own_items, own_weights = weights.indices[entries][::-1], weights.data[entries][::-1]
             listed = np.flatnonzero(items[row] >= 0)
             if not len(own_items) or not len(listed):
@@ -216,7 +217,7 @@ class ItemWeightsScorer(Scorer):
         return reasons
 
     def _age_weights(self, sequences: Sequences) -> SparseMatrix:
-        """Return the age weights of each sequence's distinct items, oldest first: sparse array (sequences, items)."""
+        """Return the weight of each sequence's items by their age, oldest first: sparse array (sequences, items)."""
         distinct = sequences.without_repeats().keep_items(self.recommendable).last_items(self._window)
         return sparse.csr_array(
             (age_weights(distinct, self._decay), distinct.items, distinct.offsets),
@@ -225,16 +226,18 @@ class ItemWeightsScorer(Scorer):
 
 
 def beats_by_more_than_chance(values: Doubles, other_values: Doubles) -> bool:
-    """Whether the mean of paired values is higher by more than one standard error of the difference.
+    """Return whether the mean of values exceeds that of paired values by more than a standard error of the difference.
 
-    One standard error, not two: a wrong choice costs little, since the values differ little then.
+    One standard error suffices, instead of the usual two, because a wrong choice between near values costs little.
     """
     differences = values - other_values
     return bool(differences.mean() > differences.std(ddof=1) / np.sqrt(len(differences))) if len(values) > 1 else False
 
 
 def keep_strongest(weights: SparseMatrix, row_limit: int) -> SparseMatrix:
-    """Keep the ``row_limit`` entries of each row with the largest absolute values; of equal ones, the first columns.
+    """Return a sparse array with each row's ``row_limit`` entries of largest absolute value.
+
+    Of entries with equal absolute values, those in the first columns are kept.
 
     Returns
     -------
@@ -252,7 +255,7 @@ def keep_strongest(weights: SparseMatrix, row_limit: int) -> SparseMatrix:
     return sparse.csr_array((data, weights.indices[positions].astype(np.int32), offsets), shape=weights.shape)
 
 
-def session_item_counts(sequences: Sequences, item_count: int) -> SparseMatrix:
+def sequence_item_matrix(sequences: Sequences, item_count: int) -> SparseMatrix:
     """Return which items each sequence holds: sparse float64 array (sequences, items) of ones."""
     distinct = sequences.without_repeats()
     ones = np.ones(len(distinct.items))

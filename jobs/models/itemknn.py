@@ -1,4 +1,4 @@
-"""ItemKNN: recommend the items that are in the same training sequences as the items of a sequence.
+"""ItemKNN: a model that recommends items which share many training sequences with the items of a sequence.
 
 Source: Sarwar, Karypis, Konstan & Riedl 2001, with the shrinkage of Bell & Koren 2007.
 """
@@ -7,19 +7,20 @@ import numpy as np
 from scipy import sparse
 
 from jobs.core.sequences import Sequences
-from jobs.models.item_weights import SHARED_DEFAULTS, ItemWeightsModel, session_item_counts
+from jobs.models.item_weights import SHARED_DEFAULTS, ItemWeightsModel, sequence_item_matrix
 from jobs.models.sparse_ranking import SparseMatrix
 
 
 class ItemKNN(ItemWeightsModel):
-    """Weight between two items = cosine of the sets of training sequences that hold them, shrunk where these are few.
+    """Model whose weight between two items is the shrunk cosine of the sets of training sequences that hold them.
 
-    With n_i sequences that hold item i, and n_ij that hold both: n_ij / (sqrt(n_i n_j) + shrinkage).
+    With n_i training sequences that hold item i, and n_ij that hold both items, the weight is
+    n_ij / (sqrt(n_i n_j) + shrinkage).
 
     Hyper-parameters
     ----------------
     shrinkage : float
-        The larger, the less weight pairs have that few sequences hold.
+        A larger value lowers above all the weights of pairs that few sequences hold.
 
     The others are described at :class:`ItemWeightsModel`.
     """
@@ -28,7 +29,7 @@ class ItemKNN(ItemWeightsModel):
     defaults = {**SHARED_DEFAULTS, "shrinkage": 5.0}
 
     def _learn_weights(self, sequences: Sequences, item_count: int) -> SparseMatrix:
-        held = session_item_counts(sequences, item_count)
+        held = sequence_item_matrix(sequences, item_count)
         together = (held.T @ held).tocoo()
         is_pair = together.row != together.col
         rows, columns, counts = together.row[is_pair], together.col[is_pair], together.data[is_pair]

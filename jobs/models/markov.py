@@ -1,7 +1,7 @@
-"""Markov: recommend what most often follows the items of a sequence, soon after them.
+"""Markov: a model that recommends the items which most often follow the items of a sequence, soon after them.
 
-Source: the sequential rules (SR) of Ludewig & Jannach 2018 (arXiv 1803.09587), whose weight 1 / distance is used here.
-With the newest item alone and distance 1 the model is a first-order Markov chain.
+Source: the sequential rules (SR) of Ludewig & Jannach 2018 (arXiv 1803.09587), with their weight 1 / distance. If only
+a sequence's newest item counted, and the distance were 1, the model would be a first-order Markov chain.
 """
 
 import numpy as np
@@ -13,14 +13,16 @@ from jobs.models.sparse_ranking import SparseMatrix
 
 
 class Markov(ItemWeightsModel):
-    """Weight from item i to item j = sum of 1 / distance over all places where j follows i, divided by i's count.
+    """Model whose weight from item i to item j tells how often, and how soon, j follows i in training sequences.
+
+    The weight is the sum of 1 / distance over all places where j follows i, divided by (the count of i + shrinkage).
 
     Hyper-parameters
     ----------------
     distance : int
-        How many places after an item another one may follow.
+        The most places by which j may come after i.
     shrinkage : float
-        Is added to the count of i: weights of rare items are less certain, so they count less.
+        Number added to the count of i, which lowers above all the uncertain weights of rare items.
 
     The others are described at :class:`ItemWeightsModel`.
     """

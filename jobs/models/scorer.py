@@ -31,8 +31,10 @@ QUERY_CHUNK = 4096
 
 
 Ranker = Callable[[Longs, int, Sequences | None, Bools], tuple[Floats, Ints]]
-"""Function of row numbers, k, the items that each of these rows must not get, and the items that may be recommended:
-it returns the k best items of each of these rows, as :meth:`Scorer.top` does."""
+"""Function that ranks items for some of a scorer's sequences, and returns the k best, as :meth:`Scorer.top` does.
+
+Its arguments are the sequences' row numbers, k, the items that each of these sequences must not get (or None), and the
+items that may be recommended."""
 
 
 class Scorer(ABC):
@@ -49,9 +51,9 @@ class Scorer(ABC):
     """Whether an item's score depends neither on the other items that may be recommended nor on the list's length."""
 
     def ranker(self, sequences: Sequences) -> "Ranker":
-        """Return a function that ranks items for some of the sequences, as :meth:`top` does for all of them.
+        """Return a function that ranks items for any of the sequences, as :meth:`top` does for all of them.
 
-        What depends on the sequences alone is computed once, however often the function is called.
+        A scorer may override this method, to compute once what depends on the sequences alone.
         """
         return lambda rows, k, excluded_items, allowed_mask: self.top(
             sequences.take(rows), k, excluded_items, allowed_mask

@@ -1,6 +1,6 @@
-"""The arms of an experiment: whose lists the live model makes, and whose the control ([arms] in nextmart.toml).
+"""The two arms of an experiment ([arms] in nextmart.toml): visitors with the live model's lists, and the control.
 
-A visitor's arm is a hash of the visitor's id and the setting ``salt``, by the macro that dbt's tests use too.
+A hash of a visitor's id and the setting ``salt`` decides the visitor's arm, in a dbt macro that dbt's tests use too.
 """
 
 from typing import Any, Final
@@ -25,19 +25,19 @@ POPULARITY_FINGERPRINT: Final = """
 
 
 def arm_sql(arms: ArmSettings | None, visitor_id: str = "visitor_id") -> str:
-    """Return the SQL of a visitor's arm, ``model`` or ``control``; ``visitor_id`` is the SQL of the visitor's id."""
+    """Return SQL of a visitor's arm, ``model`` or ``control``; ``visitor_id`` is SQL of the visitor's id."""
     if arms is None:
         return f"'{MODEL_ARM}'"
     return str(dbt_macros("dialect.sql", "arms.sql").visitor_arm(visitor_id, arms.control, arms.salt))
 
 
 def control_model(connection: Connection, settings: Settings, run_record: JobRun) -> ModelRow | None:
-    """Return the model that makes the control's lists; None if these are popular items, or there is no control.
+    """Return the model that makes the control's lists; None if they hold popular items, or there is no control.
 
     Raises
     ------
     NextmartError
-        If the family has no usable model.
+        If the family that the settings name for the control has no usable model.
     """
     if settings.arms is None or settings.arms.control_model == "popularity":
         return None
@@ -51,12 +51,14 @@ def control_model(connection: Connection, settings: Settings, run_record: JobRun
 
 
 def arms_recipe(connection: Connection, arms: ArmSettings | None, control: ModelRow | None) -> dict[str, Any]:
-    """Return what determines who is in the control (``arms``), and the control's lists (``control``); None without.
+    """Return what determines which visitors are in the control (``arms``), and which lists they get (``control``).
+
+    Both values are None without an experiment.
 
     Parameters
     ----------
     control : ModelRow or None
-        None: the control gets popular items.
+        The model that makes the control's lists; None: the control gets popular items.
     """
     if arms is None:
         return {"arms": None, "control": None}

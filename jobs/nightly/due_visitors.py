@@ -1,4 +1,4 @@
-"""Due visitors: those whose recommendation lists have to be made anew, because a sequence or an arm has changed."""
+"""Due visitors: visitors whose lists have to be made anew, because their sequence or their arm has changed."""
 
 from jobs.warehouse.connection import Connection, count_rows
 
@@ -50,14 +50,14 @@ def find_due_visitors(
     Parameters
     ----------
     kept_run_id : str or None
-        The recommend run whose rows are kept for visitors who are not due. None: no rows are kept, every visitor is
+        The earlier run of the job recommend whose rows are kept for visitors who are not due; None: every visitor is
         due.
     allow_repeats : bool
         Whether a list may contain items that the visitor's sequence already contains.
     arm : str
         SQL of a visitor's arm (:func:`jobs.nightly.arms.arm_sql`).
     control_is_due : bool
-        Whether all visitors of the control are due: something has changed that determines the control's lists.
+        Whether all visitors of the control are due, because something that determines the control's lists has changed.
     """
     connection.execute(
         CREATE_DUE_VISITORS.format(arm=arm), {"kept_run_id": kept_run_id, "control_is_due": control_is_due}

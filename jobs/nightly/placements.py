@@ -1,7 +1,7 @@
 """The job place: it fills the lists of the placements that ``nextmart.toml`` describes, under their rules.
 
-Lists that nothing has changed keep their rows (:mod:`jobs.placements.due_lists`). Lists are written chunk by chunk of
-visitors, each list with its hash in one transaction, so that a run goes on where a killed one has stopped.
+Only due lists are filled (:mod:`jobs.placements.due_lists`); the others keep their rows. Lists are written in chunks of
+visitors, each list in one transaction with its hash, so that the next run goes on where a killed run has stopped.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -48,7 +48,8 @@ from jobs.warehouse.reading import items_as_indices, read_catalog, read_frame
 PIN_SOURCE = "pin"
 """Value of the column ``source`` in rows of pinned items."""
 
-VISITORS_PER_CHUNK = 20_000  # the most visitors whose lists are made at once; it limits the memory needed
+VISITORS_PER_CHUNK = 20_000
+"""The most visitors whose lists are made at once; it bounds memory."""
 
 SELECT_CHUNK = """
     -- The due lists of a chunk of visitors; `row`: number of the visitor in the chunk
@@ -77,15 +78,15 @@ DELETE_LISTS = "delete from ml.{table} where (placement, visitor_id) in (select 
 
 @dataclass(frozen=True)
 class ReadyPlacement:
-    """A placement with what its rules say for each group of visitors.
+    """A placement with its rules for each group of visitors, ready to fill its lists.
 
     Attributes
     ----------
     placement : Placement
     groups : arm -> sequence of VisitorGroupRules
-        By group number.
+        The rules for each group of visitors, in the order of group numbers.
     since : datetime or None
-        Since when the key ``exclude`` looks for events.
+        Time after which events count for the key ``exclude``; None: the placement excludes nothing.
     """
 
     placement: Placement
@@ -94,7 +95,7 @@ class ReadyPlacement:
 
 
 def place(connection: Connection, settings: Settings, run_record: JobRun) -> None:
-    """Make the visitors' lists that are due, for all placements, and write them to ``ml.placement_recommendations``.
+    """Make the due lists of all placements, and write them to ``ml.placement_recommendations``.
 
     Raises
     ------
@@ -158,7 +159,13 @@ def place(connection: Connection, settings: Settings, run_record: JobRun) -> Non
 
 
 def _models_of_placements(connection: Connection, settings: Settings, run_record: JobRun) -> dict[str, ModelRow | None]:
-    """Return the model that ranks items for each placement, by the placement's name; None before any training."""
+    """Return, by the name of each placement, the model that ranks its items; None: no model is trained yet.
+
+    Raises
+    ------
+    NextmartError
+        If there is no usable model of the family that a placement names, or the live model can't recommend.
+    """
     families = {placement.model for placement in settings.placements.values() if placement.model}
     usable = {model.model: model for model in usable_models(connection, settings, run_record)} if families else {}
     live = live_model(connection)
@@ -177,7 +184,7 @@ def _models_of_placements(connection: Connection, settings: Settings, run_record
 
 
 class _ListWriter:
-    """Makes and writes the due lists of an arm for the placements that one model ranks."""
+    """Makes the due lists of one arm, in the placements whose items one model ranks, and writes the lists."""
 
     def __init__(
         self,
@@ -198,10 +205,10 @@ class _ListWriter:
             PIN_SOURCE,
         )
         self._model_version = model_row.model_version if model_row else NO_MODEL
-        self._item_ids = np.array([*catalog.item_ids, None], np.object_)  # the item index -1 selects the last entry
+        self._item_ids = np.array([*catalog.item_ids, None], np.object_)  # the item index -1 selects None at the end
 
     def fill(self, placements: Mapping[str, ReadyPlacement]) -> Iterator[int]:
-        """Fill the due lists of the placements; yield the number of lists of each chunk that is written."""
+        """Fill and write the due lists of placements, chunk by chunk of visitors; yield the number of lists written."""
         self._connection.execute(NUMBER_DUE_LISTS, {"placements": list(placements), "arm": self._arm})
         row = self._connection.execute("select coalesce(max(row) + 1, 0) from numbered_due_lists").fetchone()
         for first in range(0, row[0] if row else 0, VISITORS_PER_CHUNK):
@@ -220,7 +227,7 @@ class _ListWriter:
         """Fill and write the due lists of a placement for a chunk of visitors."""
         rows = due["row"].to_numpy()
         excluded = items_as_indices(due["excluded"], self._catalog)
-        # the exclusions of all the chunk's visitors, by their number; those without a due list have none
+        # excluded items, with a row for each visitor of the chunk; the row of a visitor without a due list is empty
         lengths = np.zeros(len(sequences), np.int64)
         lengths[rows] = excluded.lengths
         order = np.argsort(rows, kind="stable")
@@ -243,7 +250,7 @@ class _ListWriter:
     def _write(
         self, placement: Placement, due: pl.DataFrame, lists: PartialLists, reasons: Ints, depends: np.ndarray
     ) -> None:
-        """Replace the lists of a placement for some visitors, in one transaction."""
+        """Write the new lists of a placement for some visitors, in place of their old ones, in one transaction."""
         row, column = np.nonzero(lists.items >= 0)
         new_rows = pa.table(
             {

@@ -1,6 +1,6 @@
 """The recommend job: it makes the live model's recommendations for every visitor, and each item's most similar items.
 
-Visitors of the control (:mod:`jobs.nightly.arms`) get another model's, or popular items.
+Visitors of the control (:mod:`jobs.nightly.arms`) get recommendations of another model, or popular items.
 
 A visitor whose sequence did not change since the last run keeps the rows of that run, as long as the model, the
 catalogue and the dbt vars are the same. So the work of a night grows with that night's events, not with the number of
@@ -184,7 +184,13 @@ def _write_recommendations(
     settings: Settings,
     run_record: JobRun,
 ) -> None:
-    """Make the lists of all due visitors, and insert them into ``ml.recommendations``; ``models`` are those of arms."""
+    """Make the lists of all due visitors, and insert them into ``ml.recommendations``.
+
+    Parameters
+    ----------
+    models : arm -> ModelRow or None
+        The model of each arm; None: the arm gets popular items.
+    """
     popularity = read_popularity(connection, catalog)
     due = "due_visitors where items is not null"
     run_record.rows_in = count_rows(connection, due)
@@ -220,7 +226,7 @@ class _ListWriter:
         }
 
     def write(self) -> Iterator[int]:
-        """Write the lists; yield the number of visitors of each chunk that is written."""
+        """Make and write the lists, chunk by chunk of visitors; yield the number of visitors of each written chunk."""
         end = self._connection.execute("select coalesce(max(rowid) + 1, 0) from due_visitors").fetchone()
         for first in range(0, end[0] if end else 0, VISITORS_PER_CHUNK):
             chunk = read_frame(

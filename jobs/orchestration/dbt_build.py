@@ -96,7 +96,7 @@ def _signal_name(number: int) -> str:
     """Return the name of a signal, such as ``SIGKILL``."""
     try:
         return signal.Signals(number).name
-    except ValueError:  # a real-time signal
+    except ValueError:  # a real-time signal has no name in the module signal
         return f"signal {number}"
 
 

@@ -28,7 +28,7 @@ def main() -> None:
 
 
 def _tell_once_that_log_lacks_lines() -> None:
-    """Let a log that can't be written, as on a full disk, cost one warning, and not a traceback for each line."""
+    """Make logging tell people once if dbt's log can't be written, instead of printing a traceback for each line."""
     told: set[str] = set()
 
     def handle_error(handler: logging.Handler, record: logging.LogRecord) -> None:  # noqa: ARG001 - logging has both
@@ -36,7 +36,7 @@ def _tell_once_that_log_lacks_lines() -> None:
         text = os_error_text(error) if isinstance(error, OSError) else f"{type(error).__name__}: {error}"
         if text not in told:
             told.add(text)
-            with suppress(OSError):  # the command that started this process has ended, and reads no warning
+            with suppress(OSError):  # nobody reads the warning if the command that started this process has ended
                 say(f"WARN: the log of dbt lacks lines: {text}")
 
     logging.Handler.handleError = handle_error  # type: ignore[assignment, method-assign]

@@ -13,21 +13,23 @@ from jobs.settings import Settings, load_settings, settings_file
 
 
 def require_sound_settings(settings: Settings) -> None:
-    """Check settings that :func:`jobs.settings.load_settings` doesn't: the provider, and hyper-parameters of families.
+    """Check settings that :func:`jobs.settings.load_settings` doesn't check.
+
+    These are the provider of embeddings, the hyper-parameters of families, and the syntax of placements' rules. The job
+    place checks the columns that rules name, once the night has built the catalogue.
 
     Raises
     ------
     UsageError
-        If there is no such provider of embeddings, ``OPENAI_BASE_URL`` is no plain address, or a hyper-parameter is
-        unknown or wrong, or the text of a placement's rule is no SQL expression (its columns are judged by the job
-        place, when the night has built the catalogue).
+        If there is no such provider, ``OPENAI_BASE_URL`` is no plain address, a hyper-parameter is unknown or wrong, or
+        the text of a placement's rule is no SQL expression.
     """
     embedding_model = settings.job_vars().embedding
     provider_for(settings, embedding_model)
     if embedding_model.provider.startswith("openai"):
         require_plain_address()
     if settings.placements:
-        # imported here, because numpy and DuckDB are needed only to check placements, if the settings have any
+        # imported only if the settings have placements, because the check needs numpy and DuckDB
         import duckdb
 
         from jobs.placements.rules import require_rules

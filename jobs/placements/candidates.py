@@ -1,7 +1,7 @@
-"""Ranked candidates for a chunk of visitors: by the model, and by popularity.
+"""Candidates for the lists of a chunk of visitors: items in the order of the model, or of their popularity.
 
-One ranking of all available items serves every placement and group whose rules allow enough of its first items. For
-the others the model ranks the allowed items alone. Both give the same candidates.
+A visitor's ranking of all available items serves each placement whose rules allow enough of the ranking's first items.
+For other placements the model ranks the allowed items alone. Both ways give the same candidates.
 """
 
 from dataclasses import dataclass, field
@@ -14,7 +14,7 @@ from jobs.models.scorer import Scorer
 from jobs.placements.fill import Candidates, worths_of_ranks
 
 SHARED_DEPTH = 128
-"""Length of the ranking of all available items that placements share."""
+"""Length of a visitor's ranking of all available items, which all placements share."""
 
 
 @dataclass(frozen=True)
@@ -24,7 +24,7 @@ class Exclusions:
     Attributes
     ----------
     items : Sequences
-        A row a visitor; items may repeat.
+        The items of each visitor, one row a visitor; items may repeat.
     item_count : int
         Number of items of the catalogue.
     """
@@ -37,7 +37,15 @@ class Exclusions:
         object.__setattr__(self, "_keys", np.unique(self.items.row_numbers() * self.item_count + self.items.items))
 
     def contain(self, rows: Longs, items: Ints) -> Bools:
-        """Return whether a visitor must not get an item: bool (rows, width), as ``items``."""
+        """Return whether a visitor must not get an item: bool (rows, width), for the visitors and items given.
+
+        Parameters
+        ----------
+        rows : int64 array (rows,)
+            The visitors' numbers in the chunk.
+        items : int32 array (rows, width)
+            The items to look up for each visitor.
+        """
         if not len(self._keys):
             return np.zeros(items.shape, np.bool_)
         wanted = rows[:, None] * self.item_count + items
@@ -52,9 +60,9 @@ class ModelRanking:
     ----------
     scorer : Scorer
     sequences : Sequences
-        The visitors' sequences, a row a visitor.
+        The visitors' sequences, one row a visitor.
     available : bool array (items,)
-        The items that may be recommended; what rules allow is a part of them.
+        The items that may be recommended to somebody.
     """
 
     def __init__(self, scorer: Scorer, sequences: Sequences, available: Bools) -> None:
@@ -67,16 +75,16 @@ class ModelRanking:
 
     @property
     def recommendable(self) -> Bools:
-        """The available items that the model can score: bool array (items,)."""
+        """Whether an item is available and the model can score it: bool array (items,)."""
         return self._available
 
     def top(self, rows: Longs, depth: int, allowed: Bools, exclusions: Exclusions) -> tuple[Floats, Ints]:
-        """Return the best items of some visitors, best first.
+        """Return the allowed items that the model ranks highest for some visitors, best first.
 
         Returns
         -------
         scores : float32 array (rows, depth)
-            -inf past the last item of a shorter ranking, which has no further items.
+            -inf past the last item, where fewer than ``depth`` items are allowed.
         items : int32 array (rows, depth)
             -1 past the last item.
         """
@@ -98,7 +106,13 @@ class ModelRanking:
         return scores, items
 
     def _take_shared(self, rows: Longs) -> tuple[Floats, Ints, Bools]:
-        """Return the first items of some visitors' ranking of all available items, and whether these are all."""
+        """Return the first items of some visitors' ranking of all available items, and whether the ranking ends there.
+
+        Returns
+        -------
+        float32 array (rows, ``SHARED_DEPTH``), int32 array (rows, ``SHARED_DEPTH``), bool array (rows,)
+            Scores, items, and whether the ranking has no further items.
+        """
         missing = rows[~self._is_shared[rows]]
         depth = self._shared_items.shape[1]
         if len(missing):
@@ -113,14 +127,16 @@ class ModelRanking:
 def model_candidates(
     ranking: ModelRanking, rows: Longs, depth: int, allowed: Bools, exclusions: Exclusions, boosts: Doubles | None
 ) -> Candidates:
-    """Return the first candidates of some visitors by worth: with certainty, no other item is worth more.
+    """Return the items that are worth most to some visitors, in the order of their worth: ``boost / (60 + rank)``.
+
+    Only items that no item behind ``depth`` can surpass are returned.
 
     Parameters
     ----------
     depth : int
-        Number of items of the model's ranking that are looked at.
+        Number of items that are taken from the model's ranking.
     boosts : float64 array (items,), optional
-        At least 0.
+        Factors of at least 0; None: all factors are 1.
     """
     scores, items = ranking.top(rows, depth, allowed, exclusions)
     are_all = (items[:, -1] < 0) | (depth >= allowed.sum())
@@ -129,7 +145,7 @@ def model_candidates(
         worths = np.broadcast_to(worths_of_ranks(np.ones(1), ranks), items.shape)
         return Candidates(items, scores, worths, are_all)
     worths = np.where(items >= 0, worths_of_ranks(boosts[items], ranks), -1)
-    # an item behind `depth` is worth at most this; of equal worths the item of the better rank comes first
+    # the bound is the most that an item behind `depth` can be worth; of equal worths the better rank comes first
     bound = worths_of_ranks(boosts[allowed].max(initial=0), depth + 1)
     order = np.argsort(-worths, axis=1, kind="stable")
     items, scores = np.take_along_axis(items, order, 1), np.take_along_axis(scores, order, 1)
@@ -140,13 +156,14 @@ def model_candidates(
 
 @dataclass(frozen=True)
 class PopularItems:
-    """The items that rules allow, by what they are worth: ``boost / (60 + place)``.
+    """The items that rules allow, in the order of their worth: ``boost / (60 + rank by popularity)``.
 
     Attributes
     ----------
     items : int32 array (allowed,)
+        Indices of the items in the catalogue.
     scores : float32 array (allowed,)
-        Popularity.
+        Popularity of the items.
     worths : float64 array (allowed,)
     """
 
@@ -155,8 +172,8 @@ class PopularItems:
     worths: Doubles
 
     @classmethod
-    def of(cls, popularity: Floats, allowed: Bools, boosts: Doubles | None) -> "PopularItems":
-        """Rank the allowed items by popularity, and order the items by worth; equal ones by index.
+    def ranked(cls, popularity: Floats, allowed: Bools, boosts: Doubles | None) -> "PopularItems":
+        """Rank the allowed items by popularity, and order them by worth; items of equal worth are ordered by index.
 
         Parameters
         ----------
@@ -171,10 +188,10 @@ class PopularItems:
         return cls(items[order].astype(np.int32), popularity[items[order]], worths[order])
 
     def candidates(self, rows: Longs, depth: int, exclusions: Exclusions) -> Candidates:
-        """Return, for some visitors, those of the first ``depth`` items that the visitor may get."""
+        """Return the first ``depth`` of these items for each visitor, without those that the visitor must not get."""
         depth = min(depth, len(self.items))
         excluded = exclusions.contain(rows, np.broadcast_to(self.items[:depth], (len(rows), depth)))
-        order = np.argsort(excluded, axis=1, kind="stable")  # the excluded ones last
+        order = np.argsort(excluded, axis=1, kind="stable")  # excluded items come last
         items = np.where(np.take_along_axis(excluded, order, 1), -1, self.items[:depth][order]).astype(np.int32)
         are_all = np.full(len(rows), depth == len(self.items))
         return Candidates(items, self.scores[:depth][order], self.worths[:depth][order], are_all)

@@ -1,8 +1,8 @@
-"""Due lists: lists that have to be made anew, because something that determines them has changed.
+"""Due lists: lists of placements that have to be made anew, because something that determines them has changed.
 
 Each list is kept with a hash of all that determines it: the model, the catalogue, what the rules say for the visitor's
-group, and the visitor's own items. So a rule, an item or a visitor that changes costs the lists that it touches, and
-lists that are made night by night equal those of one night alone.
+group, and the visitor's own items. So a changed rule, item or visitor makes only those lists due that depend on it, and
+many nights leave the same lists as one night that makes all of them.
 """
 
 from collections.abc import Mapping, Sequence
@@ -22,7 +22,7 @@ CREATE_SCOPED_LISTS = """
 """
 
 INSERT_SCOPED_LISTS = """
-    -- The visitors in `placement_scope`, of the placement; `excluded`: the items with which the visitor has had certain
+    -- Adds a row for each visitor in `placement_scope`; `excluded`: the items with which the visitor has had certain
     -- events lately, and those of the visitor's sequence unless repeats are allowed
     insert into scoped_lists
     with recent_events as (
@@ -49,7 +49,8 @@ INSERT_SCOPED_LISTS = """
 """
 
 CREATE_DUE_LISTS = """
-    -- Lists that are missing, or that something has changed; a list that depends on popularity is due when that changes
+    -- Lists that are missing, or whose content, popularity or arm has changed; a kept list that does not depend on
+    -- popularity has no popularity_hash
     create or replace temp table due_lists as
     select scoped.*
     from scoped_lists as scoped
@@ -67,13 +68,13 @@ DELETE_GONE_LISTS = """
 
 
 def exclusion_start(newest_event_at: datetime | None, placement: Placement) -> datetime | None:
-    """Return the time since which the placement's key ``exclude`` looks for events; None if it doesn't look."""
+    """Return the time after which events count for the placement's key ``exclude``; None if it excludes nothing."""
     exclude = placement.settings.exclude
     return newest_event_at - timedelta(days=exclude.days) if exclude and newest_event_at else None
 
 
 def create_scoped_lists(connection: Connection) -> None:
-    """Create the empty temporary table ``scoped_lists``."""
+    """Create the empty temporary table ``scoped_lists``, for all lists that the placements need."""
     connection.execute(CREATE_SCOPED_LISTS)
 
 
@@ -84,11 +85,16 @@ def add_scoped_lists(
     since: datetime | None,
     arm: str,
 ) -> None:
-    """Add a placement's visitors, in ``placement_scope``, to the temporary table ``scoped_lists``.
+    """Add the lists of the visitors in the table ``placement_scope`` to the temporary table ``scoped_lists``.
 
     Parameters
     ----------
-    groups : arm -> what the rules say for each group, by group number
+    placement : Placement
+        The placement that ``placement_scope`` was made for.
+    groups : arm -> sequence of VisitorGroupRules
+        What the rules say for each group of visitors, in the order of group numbers.
+    since : datetime or None
+        Time after which events count for the key ``exclude``.
     arm : str
         SQL of the arm of the visitor ``scope.visitor_id``.
     """
@@ -120,13 +126,13 @@ def add_scoped_lists(
 
 
 def find_due_lists(connection: Connection) -> int:
-    """Fill the temporary table ``due_lists``; return the number of lists."""
+    """Fill the temporary table ``due_lists`` with the lists to make anew; return their number."""
     connection.execute(CREATE_DUE_LISTS)
     return count_rows(connection, "due_lists")
 
 
 def delete_gone_lists(connection: Connection) -> int:
-    """Delete lists that no placement needs any more, with their rows; return the number of lists."""
+    """Delete the lists that no placement needs any more; return their number."""
     connection.execute(DELETE_GONE_LISTS.format(table="placement_recommendations"))
     deleted = connection.execute(DELETE_GONE_LISTS.format(table="placement_lists")).fetchone()
     return int(deleted[0]) if deleted else 0

@@ -1,8 +1,8 @@
-"""Fills ranks of lists with the best candidates that caps allow; pure functions on arrays.
+"""Fills open ranks of lists with the best candidates that caps allow, by pure functions on arrays.
 
-A *cap* is the most items of a list that have the same value in a column. Candidates come in the order in which they are
-wanted. For each rank, from the first on, a list takes its first candidate that the list lacks and that breaks no cap.
-With diversity it takes the candidate of the largest *marginal relevance* instead (Carbonell & Goldstein 1998).
+A *cap* limits how many items of a list may have the same value in a column. For each rank, from the first on, a list
+takes its best candidate that it lacks and that breaks no cap. With diversity, the best candidate is the one of the
+largest *marginal relevance* (Carbonell & Goldstein 1998).
 """
 
 from collections.abc import Sequence
@@ -13,24 +13,25 @@ import numpy as np
 from jobs.core.arrays import Bools, Doubles, Floats, Ints, Longs
 
 RANK_CONSTANT = 60
-"""An item of rank r is worth boost / (RANK_CONSTANT + r), as in reciprocal-rank fusion (Cormack et al. 2009)."""
+"""Constant in an item's worth, boost / (RANK_CONSTANT + rank), as in reciprocal-rank fusion (Cormack et al. 2009)."""
 
 MODEL, POPULARITY, PIN = 0, 1, 2
-"""Where an entry of a list comes from."""
+"""Sources of an item in a list: the model's ranking, the ranking by popularity, or a pin."""
 
 ROWS_AT_ONCE = 32
-"""Number of lists filled by marginal relevance at once; it bounds the memory for the embeddings of their candidates."""
+"""Number of lists that are filled by marginal relevance at once; it bounds the memory for candidates' embeddings."""
 
 
 @dataclass(frozen=True)
 class Cap:
-    """The most items of a list that have the same value.
+    """A limit on the items of a list that have the same value in a column.
 
     Attributes
     ----------
     codes : int32 array (items,)
-        Items with the same value have the same code; -1 for an item without a value, which the cap doesn't limit.
+        A number for the value of each item; -1 for an item without a value, which the cap doesn't limit.
     limit : int
+        The most items of a list with the same code.
     """
 
     codes: Ints
@@ -39,11 +40,12 @@ class Cap:
 
 @dataclass(frozen=True)
 class PartialLists:
-    """Lists while they are filled, one a row; the item -1 is a rank that is still open.
+    """Lists while they are filled, one list a row.
 
     Attributes
     ----------
     items : int32 array (lists, k)
+        The item at each rank; -1 where the rank is still open.
     scores : float32 array (lists, k)
     sources : int8 array (lists, k)
         ``MODEL``, ``POPULARITY`` or ``PIN``.
@@ -63,7 +65,7 @@ class PartialLists:
 
 @dataclass(frozen=True)
 class Candidates:
-    """Candidates for the lists of some rows, each row in the order in which the list wants them.
+    """Candidates for some lists, one list a row, best first.
 
     Attributes
     ----------
@@ -71,9 +73,9 @@ class Candidates:
         -1 past a row's last candidate.
     scores : float32 array (rows, width)
     worths : float64 array (rows, width)
-        What each candidate is worth: ``boost / (60 + rank)``.
+        Worth of each candidate: ``boost / (60 + rank)``.
     are_all : bool array (rows,)
-        Whether the row has no further candidate.
+        Whether the list has no candidates besides those in its row.
     """
 
     items: Ints
@@ -90,17 +92,19 @@ class Candidates:
 class Diversity:
     """Maximal marginal relevance: a candidate's value is ``(1 - weight) * worth / best worth - weight * cosine``.
 
-    The best worth is that of rank 1 without a boost. The cosine is the one to the nearest item of the list, at least 0;
-    the list's items at later ranks (pins and slots) count too. Only a list's first ``pool`` candidates compete; if caps
-    allow none of them, the first allowed candidate behind them is taken. Of equal values, the earlier candidate wins.
+    The best worth is that of rank 1 without a boost. The cosine is the candidate's to the nearest item of the list, at
+    least 0; items that pins and slots have put at later ranks count too. Only a list's first ``pool`` candidates
+    compete; if caps allow none of them, the first allowed candidate behind them is taken. Of candidates with equal
+    values, the earlier one wins.
 
     Attributes
     ----------
     weight : float
-        0 to 1.
+        Weight of the cosine, from 0 to 1.
     vectors : float32 array (items, dimensions)
-        Vectors of length 1; zeros for an item without one, whose cosines are 0.
+        Embeddings of length 1; zeros for an item without an embedding, whose cosines are 0.
     pool : int
+        Number of candidates that compete.
     """
 
     weight: float
@@ -109,7 +113,7 @@ class Diversity:
 
 
 def worths_of_ranks(boosts: Doubles, ranks: Longs | int) -> Doubles:
-    """Return ``boost / (60 + rank)``."""
+    """Return the worth of items by their boosts and ranks: ``boost / (60 + rank)``."""
     return np.asarray(boosts / (RANK_CONSTANT + ranks), dtype=np.float64)
 
 
@@ -127,11 +131,11 @@ def fill_ranks(
     Parameters
     ----------
     rows : int64 array (rows,)
-        Numbers of the lists; row ``i`` of ``candidates`` belongs to list ``rows[i]``.
+        Numbers of the lists in ``lists``; row ``i`` of ``candidates`` belongs to list ``rows[i]``.
     ranks : sequence of int
-        The ranks to fill (the first is 1), ascending; those that are taken stay.
+        The ranks to fill (the first is 1), ascending; ranks that have an item keep it.
     source : int
-        Where the candidates come from.
+        Source of the candidates: ``MODEL``, ``POPULARITY`` or ``PIN``.
     """
     step = ROWS_AT_ONCE if diversity else max(len(rows), 1)
     for start in range(0, len(rows), step):
@@ -165,7 +169,7 @@ def _fill(
 
 
 class _Competition:
-    """Which candidates of some rows may still be taken, and which of them is best."""
+    """The candidates of some lists while the lists are filled: which a list may still take, and which is best."""
 
     def __init__(self, candidates: Candidates, caps: Sequence[Cap], diversity: Diversity | None) -> None:
         self._candidates = candidates
@@ -180,7 +184,7 @@ class _Competition:
             self._relevance = (1 - diversity.weight) * candidates.worths[:, : diversity.pool] / best_worth
 
     def note_chosen_items(self, items: Ints) -> None:
-        """Take note of one more item of each row's list, int32 (rows,); -1 for a row that gets none."""
+        """Count one more item of each list, so that caps and diversity heed it; -1: the list gets no item."""
         got = items >= 0
         self._is_blocked |= (self._candidates.items == items[:, None]) & got[:, None]
         for cap, codes, counts in self._caps:
@@ -193,7 +197,7 @@ class _Competition:
             np.maximum(self._nearest, cosines, out=self._nearest)
 
     def best(self) -> Longs:
-        """Return the position of each row's best candidate: int64 (rows,); -1 if there is none."""
+        """Return the column of each list's best candidate in its row: int64 (rows,); -1 if it may take none."""
         first = np.argmin(self._is_blocked, axis=1)
         best = np.where(self._is_blocked[np.arange(len(first)), first], -1, first)
         if self._diversity:
@@ -204,7 +208,7 @@ class _Competition:
 
 
 def saturated_items(lists: PartialLists, row: int, caps: Sequence[Cap]) -> Bools:
-    """Return whether each item of the catalogue would break a cap in a list, or is in the list: bool array (items,)."""
+    """Return whether an item is in a list already, or would break a cap of the list: bool array (items,)."""
     items = lists.items[row][lists.items[row] >= 0]
     saturated = np.zeros(len(caps[0].codes), np.bool_)
     saturated[items] = True

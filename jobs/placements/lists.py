@@ -1,19 +1,19 @@
-"""Fills the lists of a group of visitors under the rules of a placement, exactly.
+"""Fills a placement's lists for a group of visitors, under the placement's rules.
 
-The order in which a list is made:
+A list is filled in this order:
 
 1. *Pins* take their ranks, in the order of rank, where the rules allow the item to the visitor.
 2. *Slots* take their ranks, in the order of rank: each takes the best item for which its condition is true.
-3. The ranks that are left, from the first on, take the best items; with diversity, the most relevant ones.
+3. The ranks that are left, from the first on, take the best items; with diversity, those of largest marginal relevance.
 
-No item is listed twice, and each step heeds the caps, for all that is listed already. The best item is the one of
-largest worth, ``boost / (60 + rank)``: ``rank`` is the item's place in the model's ranking of all items that the step
-allows the visitor. Only when the model has no item left that may enter the list, popular items follow; their rank is
-their place among the items that the step allows, by popularity. Equal worths are ordered by rank, equal scores by
-item_id.
+No item is listed twice, and each step keeps the caps, which count the items of earlier steps too. The best item is the
+one of largest worth, ``boost / (60 + rank)``, where ``rank`` is the item's place in the model's ranking of all items
+that the step allows the visitor. Popular items follow only when the model has no item left that may enter the list;
+their ``rank`` is their place by popularity among the items that the step allows. Equal worths are ordered by rank, and
+equal scores by item_id.
 
-Exactness: as many candidates are looked at as are needed to be certain; lists that might still get another item are
-filled again from four times as many.
+The lists are exact, although only the first candidates of each ranking are read: a list that a later candidate could
+still enter is filled again, from four times as many candidates.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -36,27 +36,29 @@ from jobs.placements.fill import (
 )
 
 CANDIDATES_AT_ONCE = 4_000_000
-"""The most candidates of all visitors together that are looked at at once; it bounds memory."""
+"""The most candidates of all visitors together that are in memory at once."""
 
 BOOSTED_DEPTH = 128
-"""Number of items looked at first where a boost may lift an item that the model ranks behind the list."""
+"""Least number of candidates of a list with boosts, since a boost may lift items of low ranks into the list."""
 
 
 @dataclass(frozen=True)
 class ListRules:
-    """What a placement's rules say for a group of visitors.
+    """The rules of a placement for one group of visitors, as arrays over items.
 
     Attributes
     ----------
     k : int
+        Length of the lists.
     allowed : bool array (items,)
         True for available items for which the condition ``items`` is true.
     caps : sequence of Cap
     boosts : float64 array (items,), optional
-        At least 0.
+        Factors of at least 0 for the items' worths; None: all factors are 1.
     pins : rank -> item index
+        The item that has to stand at a rank.
     slots : rank -> bool array (items,)
-        True for allowed items for which the slot's condition is true.
+        The items that may stand at a rank: allowed items for which the slot's condition is true.
     diversity : Diversity, optional
     has_fallback : bool
         Whether popular items fill a list for which the model has too few.
@@ -80,7 +82,7 @@ def fill_lists(
     Parameters
     ----------
     ranking : ModelRanking or None
-        None: there is no model, so lists hold popular items.
+        Ranking by the model; None: there is no model, so lists hold popular items.
     rows : int64 array (lists,)
         The visitors' numbers in the chunk.
     popularity : float32 array (items,)
@@ -88,12 +90,13 @@ def fill_lists(
 
     Returns
     -------
-    PartialLists of the visitors, whose open ranks stand at the end
+    PartialLists
+        A list for each visitor; ranks that could not be filled stand at its end.
     bool array (lists,)
-        Whether the list depends on popularity: the model had too few items.
+        Whether the list depends on popularity, because the model had too few items for it.
     """
     lists = PartialLists.empty(len(rows), rules.k)
-    if not len(rules.allowed):  # an empty catalogue, without the items that arrays of candidates are padded with
+    if not len(rules.allowed):  # the catalogue is empty, and padding with the item index -1 needs at least one item
         return lists, np.full(len(rows), rules.has_fallback, np.bool_)
     filler = _Filler(rules, ranking, rows, exclusions, popularity, lists)
     for rank, item in sorted(rules.pins.items()):
@@ -106,7 +109,7 @@ def fill_lists(
 
 
 def _close_gaps(lists: PartialLists) -> None:
-    """Move entries up, so that each list's open ranks stand at its end: a pin may stand behind a rank left open."""
+    """Move items up, so that a list's open ranks stand at its end; a pin or slot may stand behind an open rank."""
     order = np.argsort(lists.items < 0, axis=1, kind="stable")
     for part in (lists.items, lists.scores, lists.sources):
         part[:] = np.take_along_axis(part, order, 1)
@@ -127,7 +130,7 @@ class _Filler:
         self.depends_on_popularity = np.zeros(len(rows), np.bool_)
 
     def place_pin(self, rank: int, item: int) -> None:
-        """Put an item at a rank of each list to which the rules allow it."""
+        """Put a pinned item at its rank in the list of each visitor to whom the rules allow the item."""
         items = np.full((len(self._rows), 1), item if self._rules.allowed[item] else -1, np.int32)
         items[self._exclusions.contain(self._rows, items)] = -1
         nothing = np.zeros(items.shape)
@@ -135,7 +138,7 @@ class _Filler:
         fill_ranks(self._lists, np.arange(len(items)), [rank], candidates, PIN, self._rules.caps)
 
     def fill(self, ranks: Sequence[int], allowed: Bools, diversity: Diversity | None) -> None:
-        """Fill the open ones of some ranks with the best items: the model's, then popular ones."""
+        """Fill those of some ranks that are open with the best items: first by the model, then by popularity."""
         rules, still_open = self._rules, np.arange(len(self._rows))
         prefilled = len(rules.pins) + len(rules.slots)
         depth = min((3 if rules.caps else 1) * len(ranks), rules.k * 3) + prefilled + (8 if rules.caps else 0)
@@ -149,7 +152,7 @@ class _Filler:
             )  # fmt: skip
         if rules.has_fallback and len(still_open):
             self.depends_on_popularity[still_open] = True
-            popular = PopularItems.of(self._popularity, allowed, rules.boosts)
+            popular = PopularItems.ranked(self._popularity, allowed, rules.boosts)
             self._fill_from(
                 lambda some, deep: popular.candidates(self._rows[some], deep, self._exclusions),
                 still_open, ranks, depth, POPULARITY, allowed, diversity,
@@ -165,7 +168,7 @@ class _Filler:
         enterable: Bools,
         diversity: Diversity | None,
     ) -> Longs:
-        """Fill ranks from candidates, from more and more of them; return the rows that stay open."""
+        """Fill ranks from more and more candidates, until more can't help; return the rows of lists with open ranks."""
         columns = np.array(ranks) - 1
         was_open = self._lists.items[:, columns] < 0
         pending, stay_open = rows[was_open[rows].any(axis=1)], [np.empty(0, np.int64)]
@@ -192,7 +195,17 @@ class _Filler:
         return np.concatenate(stay_open)
 
     def _may_enter(self, row: int, candidate_items: np.ndarray, enterable: Bools) -> bool:
-        """Return whether an item that was not among the candidates could enter an unfinished list."""
+        """Return whether an item that the candidates lack could enter a list with open ranks.
+
+        Parameters
+        ----------
+        row : int
+            Number of the list.
+        candidate_items : int32 array (width,)
+            The list's candidates.
+        enterable : bool array (items,)
+            The items that the present step may put into lists.
+        """
         others = enterable & ~saturated_items(self._lists, row, self._rules.caps)
         others[candidate_items[candidate_items >= 0]] = False
         others[self._exclusions.items[int(self._rows[row])]] = False

@@ -1,4 +1,4 @@
-"""A placement whose rules have been checked, and what the rules say for each group of its visitors."""
+"""Checks the rules of placements against the warehouse, and turns them into arrays for each group of visitors."""
 
 import hashlib
 import json
@@ -30,7 +30,7 @@ from jobs.progress import say
 from jobs.warehouse.connection import Connection
 
 MAX_GROUPS = 1000
-"""The most groups of visitors of one placement: each needs its own look at the whole catalogue."""
+"""The most groups of visitors of one placement: for each group, the rules are evaluated over the whole catalogue."""
 
 POOL_PER_RANK = 10
 """With diversity, a list of k items is chosen among the POOL_PER_RANK * k best candidates."""
@@ -39,7 +39,7 @@ VARIANT_COLUMN = "variant_group"
 """The column of items in which variants of one item have the same value."""
 
 LISTS_VERSION = 1
-"""Version of how lists are made; when it changes, every list is made again."""
+"""Version of the way in which lists are filled; a night after a change of the version makes every list again."""
 
 
 @dataclass(frozen=True)
@@ -74,21 +74,21 @@ class Placement:
 
     @property
     def visitor_columns(self) -> frozenset[str]:
-        """The visitor's columns that rules over items name: visitors with the same values are a group."""
+        """The visitor's columns that rules over items name; visitors with the same values in them form a group."""
         rules = [self.items, self.boost, *self.slots.values()]
         return frozenset().union(*(rule.visitor_columns for rule in rules if rule))
 
 
 @dataclass(frozen=True)
 class Ranker:
-    """What ranks the items for the lists of one arm.
+    """What ranks the items for the lists of one arm: a model, or popularity.
 
     Attributes
     ----------
     recipe : mapping
-        What determines lists besides the rules: the model and the catalogue.
+        What determines lists besides the rules: the model and the catalogue, in values that JSON can hold.
     only_popularity : bool
-        Whether popular items make the lists, also where the key ``fallback`` allows none.
+        Whether lists consist of popular items, also in placements whose key ``fallback`` allows none.
     """
 
     recipe: Mapping[str, Any]
@@ -97,13 +97,13 @@ class Ranker:
 
 @dataclass(frozen=True)
 class VisitorGroupRules:
-    """What a placement's rules say for one group of visitors.
+    """The rules of a placement for one group of visitors, with hashes that tell whether lists are due.
 
     Attributes
     ----------
     rules : ListRules
     content_hash : str
-        Hash of all that determines the lists, but for the visitor's own items, and popularity.
+        Hash of all that determines the lists, except the visitor's own items and popularity.
     popularity_hash : str
         Hash of the popularity of the allowed items.
     """
@@ -128,11 +128,11 @@ def check_placement(
     UsageError
         If a rule is wrong; the message names the placement and the key.
     """
-    place = f"[placements.{name}]"
+    table = f"[placements.{name}]"
     k = settings.k or dbt_vars.recommendations_per_visitor
     require_rules(connection, name, settings, dbt_vars)
     caps = {
-        require_column(f"{place} max_per", column, relations.item_columns): limit
+        require_column(f"{table} max_per", column, relations.item_columns): limit
         for column, limit in settings.max_per.items()
     }
     if settings.one_per_variant:
@@ -140,21 +140,21 @@ def check_placement(
     indices = catalog.find_indices(np.array(list(settings.pins.values()), np.object_))
     for item, index in zip(settings.pins.values(), indices, strict=True):
         if index < 0:
-            say(f"WARN: {place} pins: the catalogue has no item '{item}'; its rank is filled like others")
+            say(f"WARN: {table} pins: the catalogue has no item '{item}'; its rank is filled like others")
     return Placement(
         name,
         settings,
         k,
         dbt_vars.allow_repeats if settings.repeats is None else settings.repeats,
-        check_item_rule(connection, f"{place} items", settings.items, relations) if settings.items else None,
-        check_visitor_rule(connection, f"{place} visitors", settings.visitors, relations)
+        check_item_rule(connection, f"{table} items", settings.items, relations) if settings.items else None,
+        check_visitor_rule(connection, f"{table} visitors", settings.visitors, relations)
         if settings.visitors
         else None,
-        check_item_rule(connection, f"{place} boost", settings.boost, relations, is_number=True)
+        check_item_rule(connection, f"{table} boost", settings.boost, relations, is_number=True)
         if settings.boost
         else None,
         {
-            rank: check_item_rule(connection, f"{place} slots.{rank}", sql, relations)
+            rank: check_item_rule(connection, f"{table} slots.{rank}", sql, relations)
             for rank, sql in settings.slots.items()
         },
         tuple(Cap(item_codes(connection, column), limit) for column, limit in caps.items()),
@@ -170,17 +170,20 @@ def rules_of_visitor_groups(
     popularity: Floats,
     rankers: Sequence[Ranker],
 ) -> list[list[VisitorGroupRules]]:
-    """Return what the rules say for each group of the temporary table ``placement_groups``, by group number.
+    """Evaluate a placement's rules for each group of visitors in the temporary table ``placement_groups``.
 
     Parameters
     ----------
+    group_count : int
+        Number of groups; their numbers count from 0.
     popularity : float32 array (items,)
     rankers : sequence of Ranker
-        One for each arm.
+        One ranker for each arm.
 
     Returns
     -------
-    for each ranker: the rules of each group
+    list of lists of VisitorGroupRules
+        A list for each ranker, with the rules of each group in the order of group numbers.
 
     Raises
     ------
@@ -200,22 +203,23 @@ def rules_of_visitor_groups(
         "version": LISTS_VERSION, "k": placement.k, "repeats": placement.repeats, "diversity": settings.diversity,
         "fallback": settings.fallback, "pins": placement.pins,
     }  # fmt: skip
-    shared: dict[str, Any] = {}  # values of rules that name no visitor's column are the same for all groups
+    # a rule that names no visitor's column has the same values for all groups
+    shared_values: dict[str, Any] = {}
 
-    def values(rule: Rule, read: Callable[[Connection, Rule, int], Any], group_number: int) -> Any:
+    def item_values(rule: Rule, evaluate: Callable[[Connection, Rule, int], Any], group_number: int) -> Any:
         if rule.visitor_columns:
-            return read(connection, rule, group_number)
-        if rule.place not in shared:
-            shared[rule.place] = read(connection, rule, group_number)
-        return shared[rule.place]
+            return evaluate(connection, rule, group_number)
+        if rule.setting not in shared_values:
+            shared_values[rule.setting] = evaluate(connection, rule, group_number)
+        return shared_values[rule.setting]
 
     groups: list[list[VisitorGroupRules]] = [[] for _ in rankers]
     for number in range(group_count):
         allowed: Bools = catalog.available
         if placement.items:
-            allowed = allowed & values(placement.items, item_conditions, number)
-        boosts: Doubles | None = values(placement.boost, item_boosts, number) if placement.boost else None
-        slots = {rank: allowed & values(rule, item_conditions, number) for rank, rule in placement.slots.items()}
+            allowed = allowed & item_values(placement.items, item_conditions, number)
+        boosts: Doubles | None = item_values(placement.boost, item_boosts, number) if placement.boost else None
+        slots = {rank: allowed & item_values(rule, item_conditions, number) for rank, rule in placement.slots.items()}
         for ranker, of_ranker in zip(rankers, groups, strict=True):
             has_fallback = settings.fallback == "popularity" or ranker.only_popularity
             rules = ListRules(
@@ -228,7 +232,7 @@ def rules_of_visitor_groups(
 
 
 def unit_vectors(vectors: Floats) -> Floats:
-    """Return the vectors with length 1; a vector of zeros stays one."""
+    """Return the vectors scaled to length 1; a vector of zeros stays a vector of zeros."""
     lengths = np.linalg.norm(vectors, axis=1, keepdims=True)
     return np.asarray(vectors / np.where(lengths > 0, lengths, 1), dtype=np.float32)
 

@@ -1,7 +1,7 @@
-"""What rules may name: the columns and attributes of items and of visitors, as two temporary tables.
+"""The two temporary tables whose columns the rules of placements may name: one of items, one of visitors.
 
-Attributes (``catalog.attribute_types``) become columns of their own type. An attribute with the name of another column
-is reached as ``attributes ->> 'NAME'`` alone.
+Attributes become columns of the types in ``catalog.attribute_types``. An attribute that has the name of another column
+gets no column: a rule reads it as ``attributes ->> 'NAME'``.
 """
 
 from collections.abc import Iterable
@@ -12,7 +12,7 @@ from jobs.warehouse.connection import Connection, literal, quoted
 SELECT_NEWEST_EVENT = "select max(ended_at) from sessions.sessions"
 
 SQL_TYPES = {"number": "double", "boolean": "boolean", "date": "date", "time": "timestamptz", "text": "varchar"}
-"""SQL type of each type of attribute; others, such as json, stay JSON."""
+"""Type of an attribute -> type of its column in SQL; attributes of other types have columns of the type JSON."""
 
 ITEMS = """
     select
@@ -48,13 +48,14 @@ ITEM_TABLE, VISITOR_TABLE = "placement_items", "placement_visitors"
 
 @dataclass(frozen=True)
 class RuleRelations:
-    """The two relations whose columns rules may name.
+    """The relations of items and of visitors whose columns the rules of placements may name.
 
     Attributes
     ----------
     items_query, visitors_query : str
-        SQL of the relations.
+        Queries of the two relations.
     item_columns, visitor_columns : tuple of str
+        Names of their columns.
     """
 
     items_query: str
@@ -64,7 +65,7 @@ class RuleRelations:
 
 
 def create_rule_relations(connection: Connection) -> RuleRelations:
-    """Fill the temporary tables ``placement_items``, in the order of ``item_id``, and ``placement_visitors``."""
+    """Make the temporary tables that rules read: ``placement_items``, by item_id, and ``placement_visitors``."""
     row = connection.execute(SELECT_NEWEST_EVENT).fetchone()
     newest = "null::timestamptz" if row is None or row[0] is None else f"{literal(row[0].isoformat())}::timestamptz"
     items_query = ITEMS.format(
@@ -80,34 +81,47 @@ def create_rule_relations(connection: Connection) -> RuleRelations:
         f"select row_number() over (order by item_id) - 1 as item_index, * from ({items_query}) order by item_id"
     )
     connection.execute(f"create or replace temp table {VISITOR_TABLE} as {visitors_query}")
-    item_columns = [name for name in _columns(connection, ITEM_TABLE) if name != "item_index"]
-    return RuleRelations(items_query, visitors_query, tuple(item_columns), tuple(_columns(connection, VISITOR_TABLE)))
+    item_columns = [name for name in _column_names(connection, ITEM_TABLE) if name != "item_index"]
+    return RuleRelations(
+        items_query, visitors_query, tuple(item_columns), tuple(_column_names(connection, VISITOR_TABLE))
+    )
 
 
 def _days_before(instant: str, newest: str) -> str:
-    """Return SQL of the whole days from an instant to the shop's newest event; 0 for a later one, null for none."""
+    """Return SQL of the whole days from an instant to the shop's newest event.
+
+    The days are 0 for an instant after the newest event, and null where the instant is null.
+    """
     days = f"greatest(0, floor((epoch({newest}) - epoch({instant})) / 86400))::integer"
     return f"case when {instant} is not null then {days} end"
 
 
-def _columns(connection: Connection, table: str) -> list[str]:
+def _column_names(connection: Connection, table: str) -> list[str]:
     return [name for name, *_ in connection.execute(f"describe {table}").fetchall()]
 
 
-def _attribute_columns(connection: Connection, subject: str, template: str) -> str:
-    """Return SQL of a subject's attributes as columns, each with a comma in front of it."""
-    empty = template.format(first_seen_days="null", last_seen_days="null", attributes="")
-    taken = {name.lower() for name in _columns(connection, f"({empty})")} | {"visitor", "item", "item_index"}
+def _attribute_columns(connection: Connection, subject: str, query_template: str) -> str:
+    """Return SQL that adds a column for each attribute of items, or of visitors, to a select list.
+
+    Parameters
+    ----------
+    subject : str
+        ``item`` or ``visitor``.
+    query_template : str
+        The query to which the columns are added; attributes that have the name of one of its columns are left out.
+    """
+    empty = query_template.format(first_seen_days="null", last_seen_days="null", attributes="")
+    taken_names = {name.lower() for name in _column_names(connection, f"({empty})")} | {"visitor", "item", "item_index"}
     types = connection.execute(
         "select name, type from catalog.attribute_types where subject = ? order by name", [subject]
     ).fetchall()
-    return "".join(_as_columns(types, taken))
+    return "".join(_attribute_terms(types, taken_names))
 
 
-def _as_columns(types: Iterable[tuple[str, str]], taken: set[str]) -> Iterable[str]:
+def _attribute_terms(types: Iterable[tuple[str, str]], taken_names: set[str]) -> Iterable[str]:
     for name, type_ in types:
-        if name.lower() not in taken:
-            taken.add(name.lower())
+        if name.lower() not in taken_names:
+            taken_names.add(name.lower())
             pointer = literal("/" + name.replace("~", "~0").replace("/", "~1"))
             value = f"items.attributes ->> {pointer}" if type_ != "json" else f"items.attributes -> {pointer}"
             yield f", try_cast({value} as {SQL_TYPES.get(type_, 'json')}) as {quoted(name)}"

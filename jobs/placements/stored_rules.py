@@ -1,4 +1,4 @@
-"""Keeps the rules in ``ml.placement_rules``, from which dbt's tests read what must be true of the lists."""
+"""Keeps the rules of placements in the table ``ml.placement_rules``, by which dbt's tests check the lists."""
 
 from collections.abc import Iterator, Mapping
 from datetime import datetime
@@ -10,9 +10,9 @@ from jobs.placements.rule_relations import RuleRelations
 from jobs.warehouse.connection import Connection, count_rows
 
 StoredRule = tuple[str | None, str, str | None, str]
-"""A row of ``ml.placement_rules``: placement, rule, target, definition."""
+"""A row of ``ml.placement_rules``: values of the columns placement, rule, target and definition."""
 
-SCHEMA = pa.schema([(name, pa.string()) for name in ("placement", "rule", "target", "definition")])
+ROW_SCHEMA = pa.schema([(name, pa.string()) for name in ("placement", "rule", "target", "definition")])
 
 
 CHANGED_RULES = """
@@ -23,11 +23,12 @@ CHANGED_RULES = """
 def stored_rules(
     relations: RuleRelations, placements: Mapping[str, tuple[Placement, datetime | None]]
 ) -> list[StoredRule]:
-    """Return the rows of ``ml.placement_rules``.
+    """Return the rules of placements as rows of the table ``ml.placement_rules``.
 
     Parameters
     ----------
-    placements : name -> (Placement, time since which its key ``exclude`` looks for events)
+    placements : name -> (Placement, datetime or None)
+        Placements, each with the time after which events count for its key ``exclude``.
     """
     rules: list[StoredRule] = [
         (None, "items_query", None, relations.items_query),
@@ -39,9 +40,9 @@ def stored_rules(
 
 
 def write_rules(connection: Connection, rules: list[StoredRule]) -> bool:
-    """Replace the rows of ``ml.placement_rules``; return whether they have changed."""
+    """Replace the rows of the table ``ml.placement_rules``; return whether the rows have changed."""
     columns = zip(*rules, strict=True)
-    connection.register("new_rules", pa.table(dict(zip(SCHEMA.names, map(list, columns), strict=True)), SCHEMA))
+    connection.register("new_rules", pa.table(dict(zip(ROW_SCHEMA.names, map(list, columns), strict=True)), ROW_SCHEMA))
     has_changed = count_rows(connection, f"({CHANGED_RULES})") > 0
     if has_changed:
         connection.execute("delete from ml.placement_rules")

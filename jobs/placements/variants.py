@@ -1,9 +1,9 @@
-"""Variants: items that differ in colour, size or pack alone, so that a list need show only one of them.
+"""Finds variants: items that differ in colour, size or pack alone, so that a list need show only one of them.
 
-A column of the catalogue says which items are variants, or titles and embeddings tell: two items are variants if their
-brands and their titles without colours and sizes are the same, and the cosine of their embeddings is high enough.
-Numbers stay in a title unless they count or measure something: an iPhone 14 and an iPhone 15 are two items.
-Groups are the connected components of these pairs, so the order of items doesn't matter.
+Either a column of the catalogue says which items are variants, or their texts do: two items are variants if their
+brands are the same, their titles without colours and sizes are the same, and the cosine of their embeddings is high
+enough. Numbers stay in a title unless they count or measure something: an iPhone 14 and an iPhone 15 are no variants.
+Items that are linked by such pairs form a group (a connected component), so the order of items doesn't matter.
 """
 
 import re
@@ -39,16 +39,16 @@ MEASURE = re.compile(
     rf"\b(?:{NUMBER}\s*[x×*]\s*)*{NUMBER}[\s-]*(?:{UNITS.replace(' ', '|')})\b"
     rf"|\b(?:packs?|sets?|sizes?)(?:\s+of)?\s+{NUMBER}\b"
 )
-"""A count or a measure: `250g`, `70 x 140 cm`, `2 pack`, `set of 6`, `size 42`."""
+"""Pattern of counts and measures in a title: `250g`, `70 x 140 cm`, `2 pack`, `set of 6`, `size 42`."""
 
 PLAIN_WORDS = frozenset(f"{COLOURS} {SIZES}".split())
 
 ROWS_AT_ONCE = 1000
-"""Number of rows of a matrix of cosines computed at once; it bounds memory for a title that many items share."""
+"""Number of items whose cosines to all items of the same title are computed at once, to bound memory."""
 
 
 def plain_title(title: str) -> str:
-    """Return a title's words in lower case, without those of colours and sizes.
+    """Return a title's words in lower case, without words and numbers that say a colour, a size or a count.
 
     >>> plain_title("Bath towel, dark blue, 70 x 140 cm (2 pack)")
     'bath towel'
@@ -58,12 +58,12 @@ def plain_title(title: str) -> str:
 
 
 def variants_by_text(titles: Sequence[str], brands: Sequence[str], vectors: Floats, min_cosine: float) -> Ints:
-    """Return, for each item, the lowest index of its variants, itself included: int32 array (items,).
+    """Return the lowest index among each item and its variants: int32 array (items,).
 
     Parameters
     ----------
     titles, brands : sequences of str
-        "" where there is none; an item whose title has no other words than those of colours and sizes has no variants.
+        An empty text stands for a missing one. An item whose title says only colours and sizes has no variants.
     vectors : float32 array (items, dimensions)
         Embeddings; an item with a row of zeros is judged by its title alone.
     """
@@ -92,17 +92,20 @@ def variants_by_text(titles: Sequence[str], brands: Sequence[str], vectors: Floa
 def write_variants(
     connection: Connection, relations: RuleRelations, catalog: Catalog, column: str | None, min_cosine: float
 ) -> None:
-    """Replace ``ml.item_variants``: each item with the first ``item_id`` of its variants.
+    """Replace the rows of ``ml.item_variants``: each item with the first ``item_id`` among it and its variants.
 
     Parameters
     ----------
     column : str or None
-        The column or attribute in which variants have the same value; None: titles and embeddings tell.
+        The column or attribute of items in which variants have the same value; None: variants are found by titles,
+        brands and embeddings.
+    min_cosine : float
+        Least cosine between the embeddings of two variants that titles and brands find.
 
     Raises
     ------
     UsageError
-        If there is no such column.
+        If items have no such column.
     """
     if column:
         codes = item_codes(connection, require_column("setting variant_column", column, relations.item_columns))

@@ -26,7 +26,7 @@ from jobs.warehouse.connection import Connection
 from jobs.warehouse.job_runs import JobRun
 
 HAS_CHANGES: Final = """
-    -- no such table where an earlier version built the public tables
+    -- Whether the file has the table of changes, which public tables of earlier versions lack
     select true from duckdb_tables() where schema_name = 'recommendations' and table_name = 'changes'
 """
 
@@ -85,7 +85,10 @@ def judge_publication(
 
 
 def _append_row(copy: Path, change: dict[str, Any]) -> None:
-    """Append a row to ``publication_changes`` in the new file, before it is published, and date its ``changes``."""
+    """Write a publication's row and time to the new file, before it is published.
+
+    The row goes to the table ``publication_changes``, and the time to ``changes``.
+    """
     with duckdb.connect(str(copy)) as file:
         insert_change(file, "recommendations.publication_changes", change)
         if file.execute(HAS_CHANGES).fetchone():

@@ -1,8 +1,8 @@
-"""Records a publication in the warehouse: its row of ``publication_changes``, and which lists are live since when.
+"""Records a publication in the warehouse: in ``ml.publication_changes`` a row, in ``ml.published_lists`` its lists.
 
-``ml.published_lists`` keeps each list with the time in which it was live. It is written from the published file itself,
-once that file is in its place, and in one transaction with the publication's row. So a publication whose process was
-killed before that is found by the row that is missing, and is recorded by the next command, with the file's own time.
+``ml.published_lists`` keeps each list with the time in which it was live. Both tables are written in one transaction,
+from the published file itself, once the file is in its place. If a process was killed before that transaction, the row
+is missing, and the next command records the publication with the time that the file holds.
 """
 
 from datetime import datetime, timedelta
@@ -15,7 +15,7 @@ from jobs.publishing.published_file import without_logs_of_writers
 from jobs.warehouse.clock import now
 from jobs.warehouse.connection import Connection, literal, transaction
 
-NEWEST_TIME: Final = "select max(decided_at) from ml.publication_changes"
+SELECT_NEWEST_TIME: Final = "select max(decided_at) from ml.publication_changes"
 
 CREATE_LIVE_LISTS: Final = """
     -- The lists of the published file
@@ -44,7 +44,7 @@ HAS_PLACEMENTS: Final = """
 """
 
 CREATE_CHANGED_LISTS: Final = """
-    -- Lists of which a place differs between the publication before and this one
+    -- Lists that the new publication has changed: at least one of their places differs from the publication before
     create or replace temp table changed_lists as
     select distinct
         coalesce(live_lists.placement, open_lists.placement) as placement,
@@ -74,19 +74,20 @@ OPEN_CHANGED_LISTS: Final = """
 
 
 def publication_time(connection: Connection) -> datetime:
-    """Return the time of a publication: the present, or just after the newest publication where that is later."""
-    newest = connection.execute(NEWEST_TIME).fetchone()
+    """Return the time for a new publication: the present, or just after the newest one if the clock is behind it."""
+    newest = connection.execute(SELECT_NEWEST_TIME).fetchone()
     present = now()
     return max(present, newest[0] + timedelta(microseconds=1)) if newest and newest[0] else present
 
 
 def record_publication(connection: Connection, published_file: Path, change: dict[str, Any]) -> None:
-    """Record the publication whose file is in its place: its row, and the lists that it has changed.
+    """Record in the warehouse the publication that is in the published file.
 
     Parameters
     ----------
     change : dict
-        The publication's row of ``publication_changes``; its ``decided_at`` is the time from which new lists are live.
+        The publication's row for ``ml.publication_changes``; its ``decided_at`` is the time since which the lists that
+        it has changed are live.
     """
     connection.execute(f"attach {literal(str(published_file))} as published_file (read_only)")
     try:
@@ -95,7 +96,7 @@ def record_publication(connection: Connection, published_file: Path, change: dic
             lists_with_arms(f"{public}.{name}_recommendations") for name in ("visitor", "placement")
         )
         of_placements = LISTS_OF_PLACEMENTS.format(placements=placements)
-        if not connection.execute(HAS_PLACEMENTS).fetchone():  # an earlier version published the file
+        if not connection.execute(HAS_PLACEMENTS).fetchone():  # a file of an earlier version has no such table
             of_placements = ""
         with transaction(connection):
             insert_change(connection, "ml.publication_changes", change | {"published_file": str(published_file)})
@@ -109,9 +110,10 @@ def record_publication(connection: Connection, published_file: Path, change: dic
 
 
 def record_if_unrecorded(connection: Connection, published_file: Path) -> None:
-    """Record the publication of the live file, if a publish was killed after the swap, before it recorded that.
+    """Record the publication in the published file, if its process was killed between the swap and the record.
 
-    A file that can't be read, or that nextmart hasn't published, is left to the gate of the next publication.
+    Nothing is recorded of a file that can't be read, or that nextmart hasn't published: the gate of the next
+    publication judges such a file.
     """
     published_file = published_file.resolve()
     if not published_file.exists():

@@ -77,16 +77,16 @@ ITEM_DIFFERENCES: Final = """
 
 LIVE_PUBLICATION: Final = "select publish_run_id, published_at from live.recommendations.publication"
 
-OWN_CHANGE: Final = """
+SELECT_OWN_CHANGE: Final = """
     from {database}.recommendations.publication_changes
     where publish_run_id in (select publish_run_id from {database}.recommendations.publication)
 """
 
-OF_MODEL: Final = "coalesce(arm, 'model') = 'model'"
-"""Condition on rows of lists: the list is the model's, not the control's. Tables of earlier versions have no arms."""
+IS_OF_MODEL_ARM: Final = "coalesce(arm, 'model') = 'model'"
+"""SQL condition that a row belongs to a list of the arm ``model``; the arm is null in tables of earlier versions."""
 
-MODEL_VERSION: Final = f"coalesce(max(model_version) filter (where {OF_MODEL}), max(model_version))"
-"""Version of the live model; that of the control's where every visitor is in the control."""
+LIVE_MODEL_VERSION: Final = f"coalesce(max(model_version) filter (where {IS_OF_MODEL_ARM}), max(model_version))"
+"""SQL of the version of the live model in a table of lists; of the control's model if no list is the live model's."""
 
 
 @dataclass(frozen=True)
@@ -116,7 +116,7 @@ class Differences:
 
 @dataclass(frozen=True)
 class LivePublication:
-    """The publication in the live file: its run and time, its totals, and how far the new file is from it."""
+    """The publication in the live file: its run, time and totals, and the new file's differences from it."""
 
     run_id: str
     published_at: datetime
@@ -131,7 +131,7 @@ class UnreadableError(NextmartError):
 def totals_of(file: Path) -> Totals:
     """Return the totals of a published file."""
     with _attached(fresh=file) as connection:
-        return _totals(connection, "fresh")
+        return _read_totals(connection, "fresh")
 
 
 def compare_with_live(live_file: Path, new_file: Path) -> LivePublication:
@@ -152,7 +152,7 @@ def compare_with_live(live_file: Path, new_file: Path) -> LivePublication:
             return LivePublication(
                 publication["publish_run_id"],
                 publication["published_at"],
-                _totals(connection, "live"),
+                _read_totals(connection, "live"),
                 Differences(**_row(connection, VISITOR_DIFFERENCES), **_row(connection, ITEM_DIFFERENCES)),
             )
         except duckdb.Error as error:
@@ -160,7 +160,9 @@ def compare_with_live(live_file: Path, new_file: Path) -> LivePublication:
 
 
 def own_change(published_file: Path) -> dict[str, Any]:
-    """Return a file's own row of ``recommendations.publication_changes``, by column; empty if it has no such table.
+    """Return the row of ``recommendations.publication_changes`` on the file's own publication, by column name.
+
+    The row is empty if the file has no such table.
 
     Raises
     ------
@@ -172,19 +174,19 @@ def own_change(published_file: Path) -> dict[str, Any]:
             connection.execute("set TimeZone = 'UTC'")
             connection.execute(f"attach {literal(str(published_file))} as live (read_only)")
             has_table = _has_table(connection, "publication") and _has_table(connection, "publication_changes")
-            return _row(connection, OWN_CHANGE.format(database="live")) if has_table else {}
+            return _row(connection, SELECT_OWN_CHANGE.format(database="live")) if has_table else {}
     except duckdb.Error as error:
         raise _unreadable(published_file, error) from error
 
 
 def lists_with_arms(table: str) -> str:
-    """Return the SQL of the rows of a table of lists with the column ``arm``, which earlier versions' tables lack."""
+    """Return SQL of a table of lists with the column ``arm``, which is null where an earlier version made the table."""
     return f"(from {table} union all by name select null::varchar as arm where false)"
 
 
-def _totals(connection: Connection, database: str) -> Totals:
+def _read_totals(connection: Connection, database: str) -> Totals:
     rows = lists_with_arms(f"{database}.recommendations.visitor_recommendations")
-    query = TOTALS.format(database=database, of_model=OF_MODEL, model_version=MODEL_VERSION, rows=rows)
+    query = TOTALS.format(database=database, of_model=IS_OF_MODEL_ARM, model_version=LIVE_MODEL_VERSION, rows=rows)
     return Totals(**_row(connection, query))
 
 

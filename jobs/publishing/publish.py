@@ -17,7 +17,7 @@ from jobs.files import project_folder, remove_database, replace_durably, unfinis
 from jobs.publishing.publication_gate import judge_publication
 from jobs.publishing.publication_history import PUBLIC_HISTORY
 from jobs.publishing.publication_record import record_if_unrecorded, record_publication
-from jobs.publishing.publication_totals import MODEL_VERSION, lists_with_arms
+from jobs.publishing.publication_totals import LIVE_MODEL_VERSION, lists_with_arms
 from jobs.publishing.published_file import (
     OwnerAndMode,
     next_owner_and_mode,
@@ -86,7 +86,8 @@ def publish(connection: Connection, settings: Settings, run_record: JobRun, *, a
     queries["publication"] = (
         f"select {literal(now().isoformat())}::timestamptz as published_at, "
         f"{literal(run_record.run_id)} as publish_run_id, "
-        f"(select {MODEL_VERSION} from {lists_with_arms('recommendations.visitor_recommendations')}) as model_version"
+        f"(select {LIVE_MODEL_VERSION} from {lists_with_arms('recommendations.visitor_recommendations')}) "
+        "as model_version"
     )
     queries["publication_changes"] = PUBLIC_HISTORY
     published_file.parent.mkdir(parents=True, exist_ok=True)
@@ -212,8 +213,7 @@ def _write_tables(connection: Connection, path: Path, query_by_table: dict[str, 
 def _create_macros(path: Path) -> None:
     """Create the macros of ``sql/macros`` in the file at ``path``.
 
-    Macros that read a table which the file lacks are left out: an earlier version of nextmart built the tables, or
-    published the file from which a person is withdrawn.
+    A macro is left out if the file lacks a table that the macro reads, as a file of an earlier version of nextmart may.
     """
     with duckdb.connect(str(path)) as copy:
         tables = {name for (name,) in copy.execute(PUBLIC_TABLES).fetchall()}

@@ -1,4 +1,4 @@
-"""What an analyst asks of the data: the way from events to lists, late events, the catalogue, costs. Pure functions."""
+"""Sections of the report about the data: the way from events to lists, late events, the catalogue and its cost."""
 
 from typing import Any
 
@@ -19,14 +19,14 @@ STEPS = {
 
 
 def funnel_section(frames: Frames) -> Section:
-    """Return the steps from events to lists, and what was rejected on the way, by reason."""
+    """Return the report's section on the steps from events to lists, and on rejected rows by reason."""
     title = "From events to lists"
     if frames["funnel"].is_empty():
         return Section("funnel", title, ["Nothing is built yet: `nextmart run` builds the tables."])
     counts = frames["funnel"].row(0, named=True)
     steps = pl.DataFrame({"step": list(STEPS.values()), "count": [counts[column] for column in STEPS]})
     tables = [table(steps, "Steps", {"step": "step", "count": "count"})]
-    drawings = [charts.bars(steps, "From events to lists", "step", "count", "count", "~s")]
+    drawings = [charts.draw_bars(steps, "From events to lists", "step", "count", "count", "~s")]
     rejected = f"{counts['rejected_events']:,} events ({_share(counts['rejected_events'], counts['raw_events'])})"
     sentences = [
         f"{rejected} could not be used; {counts['bot_sessions']:,} sessions are of bots, which get no sequence."
@@ -38,7 +38,7 @@ def funnel_section(frames: Frames) -> Section:
 
 
 def late_section(frames: Frames) -> Section:
-    """Return how many events of each build came late."""
+    """Return the report's section on the events of each build that came late."""
     builds = frames["builds"]
     title = "Late events"
     if builds.is_empty():
@@ -62,14 +62,14 @@ def late_section(frames: Frames) -> Section:
         "very_late_count": "very late",
     }
     drawings = []
-    if builds.height > 1:  # the sentence says all of a single build
+    if builds.height > 1:  # of a single build, the sentence says all that a drawing would
         name = "Late and rejected events by build"
-        drawings.append(charts.grouped_bars(long, name, "build", "share", "events", ("build", "share")))
+        drawings.append(charts.draw_grouped_bars(long, name, "build", "share", "events", ("build", "share")))
     return Section("late", title, [sentence], drawings, [table(builds.head(10), "The newest builds", headings)])
 
 
 def catalogue_section(state: dict[str, Any], frames: Frames) -> Section:
-    """Return how much of the catalogue has embeddings and is recommended, what is missing, and what it cost."""
+    """Return the report's section on the items with embeddings, the items in lists, and the cost of paid services."""
     title = "Catalogue, embeddings and cost"
     if frames["totals"].is_empty():
         return Section("catalogue", title, ["No catalogue is built yet."])
@@ -97,7 +97,9 @@ def catalogue_section(state: dict[str, Any], frames: Frames) -> Section:
             shown.insert(0, ("embedded", "with an embedding"))
         for column, label in shown:
             drawings.append(
-                charts.bars(shares, f"Share of items {label}, largest categories", "category", column, "share", "%")
+                charts.draw_bars(
+                    shares, f"Share of items {label}, largest categories", "category", column, "share", "%"
+                )
             )
         headings = {name: name for name in ("category", "items", "available", "embedded", "recommended")}
         tables.append(table(coverage, "The 20 largest categories", headings))

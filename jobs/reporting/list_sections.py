@@ -1,4 +1,4 @@
-"""What an analyst asks of models and lists: comparison, concentration, outcomes, placements. Pure functions."""
+"""Sections of the report about models and lists: comparison, concentration, outcomes and placements."""
 
 from datetime import date
 
@@ -9,11 +9,11 @@ from jobs.reporting.parts import Chart, Section, percent, table
 from jobs.reporting.reading import Frames
 
 MEASURES_DRAWN = 4
-"""How many pairs of placement and measure get a drawing of their own; the tables have all."""
+"""The most drawings of outcomes, and of uplift: each shows one placement and measure; the tables have all of them."""
 
 
 def models_section(frames: Frames) -> Section:
-    """Return the models against each other with intervals, and why the live one is live."""
+    """Return the report's section that compares models, with intervals, and says why the live model is live."""
     models = frames["models"]
     title = "Models against each other"
     if models.is_empty():
@@ -36,14 +36,14 @@ def models_section(frames: Frames) -> Section:
         "decision": "decision",
     }
     drawings = [
-        charts.intervals(models, "nDCG@10 with 95 % interval", "model", "ndcg", "nDCG@10"),
-        charts.intervals(models, "Hit rate@10 with 95 % interval", "model", "hit_rate", "hit rate@10"),
+        charts.draw_intervals(models, "nDCG@10 with 95 % interval", "model", "ndcg", "nDCG@10"),
+        charts.draw_intervals(models, "Hit rate@10 with 95 % interval", "model", "hit_rate", "hit rate@10"),
     ]
     return Section("models", title, sentences, drawings, [table(models, "The newest version of each family", headings)])
 
 
 def concentration_section(frames: Frames) -> Section:
-    """Return how unevenly lists use the catalogue, beside how unevenly visitors do."""
+    """Return the report's section on how unevenly lists, and visitors' events, spread over the catalogue's items."""
     groups, curves = frames["concentration"], frames["lorenz"]
     title = "Concentration"
     if groups.is_empty() or curves.is_empty():
@@ -58,8 +58,8 @@ def concentration_section(frames: Frames) -> Section:
     )
     titles = ("tenth of the items, most popular first", "share")
     drawings = [
-        charts.lorenz(curves, "Lorenz curves: popularity and places in lists"),
-        charts.grouped_bars(
+        charts.draw_lorenz_curves(curves, "Lorenz curves: popularity and places in lists"),
+        charts.draw_grouped_bars(
             long, "Popularity against places in lists", "popularity_group", "share", "share of", titles
         ),
     ]
@@ -73,7 +73,7 @@ def concentration_section(frames: Frames) -> Section:
 
 
 def outcomes_section(frames: Frames) -> Section:
-    """Return what followed the lists by day, and the uplift of each arm against its control."""
+    """Return the report's section on what visitors did after lists, day by day, and on uplift against the control."""
     outcomes, uplift = frames["outcomes"], frames["uplift"]
     title = "Outcomes and uplift"
     sentences: list[str] = []
@@ -90,9 +90,9 @@ def outcomes_section(frames: Frames) -> Section:
             "The lists of two models went to different visitors, or on different days. So these rates don't tell which "
             "model is better; uplift does."
         )
-        for (placement, event_type, evidence), part in _parts(outcomes, ["placement", "event_type", "evidence"]):
+        for (placement, event_type, evidence), part in _drawn_parts(outcomes, ["placement", "event_type", "evidence"]):
             name = f"{placement}: {event_type} by day ({evidence})"
-            drawings.append(charts.days(part, name, "rate", "lists", "share followed", "%"))
+            drawings.append(charts.draw_days(part, name, "rate", "lists", "share followed", "%"))
         headings = {
             "day": "day",
             "placement": "placement",
@@ -112,9 +112,9 @@ def outcomes_section(frames: Frames) -> Section:
         sentences.append("No uplift yet: it needs a control arm ([arms] in nextmart.toml) and outcomes of both arms.")
     else:
         sentences.append("Uplift is the mean for each visitor less that of the control; it may be looked at daily.")
-        for (placement, measure), part in _parts(uplift, ["placement", "measure"]):
+        for (placement, measure), part in _drawn_parts(uplift, ["placement", "measure"]):
             name = f"{placement}: uplift of {measure} for each visitor"
-            drawings.append(charts.days(part, name, "uplift", "arm", "uplift", "~g", zero_line=True))
+            drawings.append(charts.draw_days(part, name, "uplift", "arm", "uplift", "~g", zero_line=True))
         last_day: date = uplift["day"].max()  # type: ignore[assignment]
         headings = {
             "placement": "placement",
@@ -135,7 +135,7 @@ def outcomes_section(frames: Frames) -> Section:
 
 
 def placements_section(frames: Frames) -> Section:
-    """Return each placement's rules, and how many visitors the rules leave short."""
+    """Return the report's section on placements: their rules, and the visitors whose lists are shorter than wanted."""
     placements = frames["placements"]
     title = "Placements"
     if placements.is_empty():
@@ -158,9 +158,9 @@ def placements_section(frames: Frames) -> Section:
     if not frames["rules"].is_empty():
         headings = {"placement": "placement", "rule": "rule", "target": "of", "definition": "definition"}
         tables.append(table(frames["rules"], "Rules of the last fill", headings))
-    drawing = charts.bars(short, "Share of visitors left short", "placement", "share", "share of visitors", ".1%")
+    drawing = charts.draw_bars(short, "Share of visitors left short", "placement", "share", "share of visitors", ".1%")
     return Section("placements", title, [sentence], [drawing], tables)
 
 
-def _parts(frame: pl.DataFrame, keys: list[str]) -> list[tuple[tuple[object, ...], pl.DataFrame]]:
+def _drawn_parts(frame: pl.DataFrame, keys: list[str]) -> list[tuple[tuple[object, ...], pl.DataFrame]]:
     return list(frame.group_by(keys, maintain_order=True))[:MEASURES_DRAWN]

@@ -20,19 +20,19 @@ def are_packages_installed() -> bool:
 
 
 def require_packages(purpose: str) -> None:
-    """Raise UsageError if the report's packages are missing; ``purpose`` begins the message."""
+    """Raise UsageError if packages that draw the report are missing; the message begins with ``purpose``."""
     if not are_packages_installed():
         raise UsageError(f"{purpose} needs packages that are not installed: pip install 'nextmart[report]'")
 
 
 def report_after_publication(settings: Settings, path: Path) -> bool:
-    """Write the report after a publication, and say so; a report that fails is a warning, and ends no night.
+    """Write the report after a publication, and tell people; a failure is a warning, because the night has published.
 
     Returns
     -------
     Whether the report was written
     """
-    from jobs.reporting.report import write_report  # imported here, because its packages are an extra
+    from jobs.reporting.report import write_report  # the packages of this module may not be installed
 
     started_at = monotonic()
     try:

@@ -1,4 +1,4 @@
-"""What a manager asks: is it fresh, did it work, what changed, which model serves. Pure functions of the state."""
+"""The top of the report: answers to a manager's questions, such as whether lists are fresh and every job worked."""
 
 from datetime import datetime, timedelta
 from typing import Any, Final
@@ -7,18 +7,18 @@ from jobs.reporting.parts import Section, Table, Tile, cell, percent, table
 from jobs.reporting.reading import Frames
 
 STALE_AFTER: Final = timedelta(days=2)
-"""Age from which events and publications are shown as old: a night was missed."""
+"""Age from which events and publications count as old, because a night must have been missed."""
 
 FAILED_STATUSES: Final = ("failed", "interrupted")
 
 
-def tiles(state: dict[str, Any], frames: Frames, now: datetime) -> list[Tile]:
-    """Return the tiles at the top of the page.
+def make_tiles(state: dict[str, Any], frames: Frames, now: datetime) -> list[Tile]:
+    """Return the tiles at the top of the report, each with the answer to one question.
 
     Parameters
     ----------
     state : dict
-        What :func:`jobs.commands.status.status` returns.
+        State of the warehouse, which :func:`jobs.commands.status.status` returns.
     """
     return [
         _publication_tile(state["published"], now),
@@ -30,8 +30,8 @@ def tiles(state: dict[str, Any], frames: Frames, now: datetime) -> list[Tile]:
     ]
 
 
-def _age(then: datetime, now: datetime) -> str:
-    hours = (now - then) / timedelta(hours=1)
+def _age(instant: datetime, now: datetime) -> str:
+    hours = (now - instant) / timedelta(hours=1)
     if hours < 1:
         return "within the last hour"
     return f"{hours:.0f} hours ago" if hours < 48 else f"{hours / 24:,.0f} days ago"
@@ -105,7 +105,7 @@ def _model_tile(live: dict[str, Any] | None) -> Tile:
 
 
 def runs_section(state: dict[str, Any], frames: Frames) -> Section:
-    """Return the last run of each job, and the newest publications."""
+    """Return the report's section on the last run of each job and on the newest publications."""
     runs = [
         [run["job"], run["status"], cell(run["started_at"]), cell(run["rows_out"]), run["error"] or ""]
         for run in state["last_runs"]

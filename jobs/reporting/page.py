@@ -1,4 +1,4 @@
-"""Filling the page's template: a report's parts in, one HTML text out."""
+"""Fills the HTML template of the report with the report's parts."""
 
 from base64 import b64encode
 from dataclasses import dataclass
@@ -17,7 +17,7 @@ TEMPLATES: Final = Path(__file__).parent / "template"
 
 @dataclass(frozen=True)
 class Report:
-    """What a page shows; the texts are plain texts, which the page never reads as HTML."""
+    """The content of a report; its texts are plain texts, which are escaped in the HTML page."""
 
     made_at: datetime
     warehouse: str
@@ -27,11 +27,11 @@ class Report:
     items: list[list[Any]]
 
 
-def render(report: Report) -> str:
-    """Return the page as HTML.
+def render_page(report: Report) -> str:
+    """Return a report as the text of an HTML page.
 
-    A content security policy lets only the page's own script run, and nothing load but pictures over https, which the
-    reader asks for with a button.
+    The page's content security policy allows no script but the page's own, and no loading but that of pictures over
+    https. A page loads pictures only when its reader presses a button.
     """
     environment = Environment(
         loader=FileSystemLoader(TEMPLATES),

@@ -1,4 +1,4 @@
-"""What a page is made of: tiles, sections, charts and tables, as plain data."""
+"""Parts of the report's page as plain data: tiles, sections, charts and tables."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -8,12 +8,12 @@ from typing import Any
 import polars as pl
 
 Cell = str
-"""A value of a table as people read it."""
+"""The text in a cell of a table."""
 
 
 @dataclass(frozen=True)
 class Chart:
-    """A drawing: ``svg`` is a whole SVG element, whose colours are CSS variables of the page."""
+    """A drawing for the page: ``svg`` is the text of an SVG element, whose colours are CSS variables of the page."""
 
     title: str
     svg: str
@@ -21,9 +21,10 @@ class Chart:
 
 @dataclass(frozen=True)
 class Table:
-    """Rows with one heading for each column.
+    """A table for the page, with a heading for each column.
 
-    ``numeric`` holds the positions of columns that are set to the right, ``timed`` those of times, kept on one line.
+    ``numeric`` holds the positions of columns that are aligned to the right, and ``timed`` the positions of columns
+    with times, which are kept on one line.
     """
 
     caption: str
@@ -46,7 +47,7 @@ class Section:
 
 @dataclass(frozen=True)
 class Tile:
-    """The answer to one question of a manager; ``state`` is good, warning, bad or unknown."""
+    """A small box of the page with the answer to one question; its ``state`` is good, warning, bad or unknown."""
 
     question: str
     answer: str
@@ -55,7 +56,7 @@ class Tile:
 
 
 def cell(value: Any, digits: int = 4) -> Cell:
-    """Return a value as people read it: numbers with thousands, instants in UTC, nothing as a dash."""
+    """Return a value as text for people: numbers have thousands separators, instants are in UTC, None is a dash."""
     if value is None:
         return "–"
     if isinstance(value, bool):
@@ -72,12 +73,12 @@ def cell(value: Any, digits: int = 4) -> Cell:
 
 
 def table(frame: pl.DataFrame, caption: str, headings: Mapping[str, str], digits: int = 4) -> Table:
-    """Return some columns of a frame as a table.
+    """Return columns of a data frame as a table of the page.
 
     Parameters
     ----------
     headings : column -> heading
-        Which columns are shown, in which order.
+        The columns that the table shows, in their order.
     """
     columns = list(headings)
     types = [frame.schema[column] for column in columns]
@@ -88,5 +89,5 @@ def table(frame: pl.DataFrame, caption: str, headings: Mapping[str, str], digits
 
 
 def percent(share: float | None) -> str:
-    """Return a share as a percentage."""
+    """Return a share as text of a percentage, such as 12.5 %; None as a dash."""
     return "–" if share is None else f"{100 * share:.1f} %"

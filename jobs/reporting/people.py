@@ -1,4 +1,4 @@
-"""Twenty visitors with what they did and what they get, and the items that can be searched for. Pure functions."""
+"""Twenty visitors of the report, each with newest items and list, and the items that the report's reader can search."""
 
 from typing import Any
 from urllib.parse import urlsplit
@@ -9,22 +9,23 @@ from jobs.reporting.parts import cell
 from jobs.reporting.reading import Frames
 
 
-def visitors(frames: Frames) -> list[dict[str, Any]]:
-    """Return the drawn visitors: ``visitor_id``, ``history`` and ``rows``, both lists of dictionaries.
+def drawn_visitors(frames: Frames) -> list[dict[str, Any]]:
+    """Return the report's sample of visitors as dictionaries.
 
-    ``picture`` of a row is an https address, or None.
+    A visitor has a ``visitor_id``, the newest items in ``history`` and the places of the list in ``rows``. Each entry
+    of the two is a dictionary, whose ``picture`` is an https address or None.
     """
     if frames["lists"].is_empty():
         return []
-    history = _by_visitor(frames["visitors"])
+    history = _rows_by_visitor(frames["visitors"])
     return [
         {"visitor_id": visitor_id, "history": history.get(visitor_id, []), "rows": rows}
-        for visitor_id, rows in _by_visitor(frames["lists"]).items()
+        for visitor_id, rows in _rows_by_visitor(frames["lists"]).items()
     ]
 
 
 def searchable_items(frame: pl.DataFrame) -> list[list[Any]]:
-    """Return each item as ``[item_id, title, brand, category, price, [titles of neighbours]]``, for the search."""
+    """Return items for the report's search, each as ``[item_id, title, brand, category, price, similar titles]``."""
     if frame.is_empty():
         return []
     columns = ["item_id", "title", "brand", "category", "price", "neighbours"]
@@ -35,7 +36,7 @@ def searchable_items(frame: pl.DataFrame) -> list[list[Any]]:
 
 
 def picture_address(text: str | None) -> str | None:
-    """Return an address of a picture if its scheme is https and it names a host; else None."""
+    """Return a text if it is an https address with a host and without a password, as pictures may have; else None."""
     if not text:
         return None
     try:
@@ -46,7 +47,7 @@ def picture_address(text: str | None) -> str | None:
     return text.strip() if is_usable else None
 
 
-def _by_visitor(frame: pl.DataFrame) -> dict[str, list[dict[str, Any]]]:
+def _rows_by_visitor(frame: pl.DataFrame) -> dict[str, list[dict[str, Any]]]:
     found: dict[str, list[dict[str, Any]]] = {}
     for row in frame.iter_rows(named=True):
         found.setdefault(row["visitor_id"], []).append({**row, "picture": picture_address(row["image_url"])})

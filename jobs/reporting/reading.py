@@ -1,4 +1,4 @@
-"""Reading what the report shows: each query of ``sql/report`` as a small frame."""
+"""Reads what the report shows from the warehouse: the rows of each query in ``sql/report`` as a small data frame."""
 
 from typing import Final
 
@@ -29,12 +29,14 @@ QUERIES: Final = (
 )
 
 Frames = dict[str, pl.DataFrame]
+"""Rows of the report's queries, by the name of the query."""
 
 
 def read_frames(connection: Connection) -> Frames:
-    """Return the rows of each query by the query's name; a frame without columns where a table is not built yet.
+    """Return the rows of each of the report's queries, by the name of the query.
 
-    DuckDB aggregates, so a frame holds at most a few thousand rows, however large the warehouse is.
+    A frame has no columns if a table of its query is not built yet. It has at most a few thousand rows, because the
+    queries aggregate.
     """
     return {name: _read(connection, name) for name in QUERIES}
 
@@ -42,7 +44,8 @@ def read_frames(connection: Connection) -> Frames:
 def _read(connection: Connection, name: str) -> pl.DataFrame:
     try:
         frame = connection.execute(sql_text(f"report/{name}.sql")).pl()
-    # BinderException: a table of an earlier version lacks a column, or a view reads a database that is not attached
+    # DuckDB raises a BinderException if a table of an earlier version lacks a column, or a view reads a database that
+    # is not attached
     except (duckdb.CatalogException, duckdb.BinderException):
         return pl.DataFrame()
-    return frame.with_columns(pl.selectors.decimal().cast(pl.Float64))  # drawings know no decimals
+    return frame.with_columns(pl.selectors.decimal().cast(pl.Float64))  # Vega can't draw values of type decimal

@@ -1,4 +1,4 @@
-"""`nextmart report`: reads the warehouse, makes the page, and puts it in its place as a whole."""
+"""Writes the report: reads the warehouse, makes the HTML page, and puts the whole file in its place by a rename."""
 
 from contextlib import closing
 from pathlib import Path
@@ -15,9 +15,9 @@ from jobs.reporting.list_sections import (
     outcomes_section,
     placements_section,
 )
-from jobs.reporting.overview import runs_section, tiles
-from jobs.reporting.page import Report, render
-from jobs.reporting.people import searchable_items, visitors
+from jobs.reporting.overview import make_tiles, runs_section
+from jobs.reporting.page import Report, render_page
+from jobs.reporting.people import drawn_visitors, searchable_items
 from jobs.reporting.reading import read_frames
 from jobs.settings import Settings
 from jobs.warehouse.attached import attach_needed
@@ -30,29 +30,30 @@ MARK: Final = b'<meta name="generator" content="nextmart report">'
 
 
 def write_report(settings: Settings, path: Path) -> dict[str, Any]:
-    """Write the report on the warehouse of the settings, which is opened for reading only, to a file.
+    """Write the report on the warehouse that the settings name to a file; the warehouse is opened for reading only.
 
     Returns
     -------
-    ``file`` and its ``bytes``
+    dict
+        ``file``, the path of the report, and ``bytes``, its size.
 
     Raises
     ------
     NextmartError
-        If the warehouse can't be read, or another file than a report has this name. The present file stays then.
+        If the warehouse can't be read, or the path belongs to a file that is no report. That file stays then.
     """
     _require_own_file(path)
     with closing(connect(settings.warehouse, read_only=True, wait_seconds=settings.wait_seconds)) as connection:
         require_present_version(connection)
         try:
             attach_needed(connection, settings.attach)
-        except NextmartError as error:  # the report lacks what reads the unreachable database
+        except NextmartError as error:  # queries that read the unreachable database give empty frames
             say(f"WARN: {redact(str(error))}")
-        page = redact(render(make_report(connection, settings)))
+        page = redact(render_page(make_report(connection, settings)))
     path.parent.mkdir(parents=True, exist_ok=True)
     unfinished = unfinished_path(path)
     try:
-        # surrogates, which no UTF-8 file can hold, become question marks
+        # lone surrogates become question marks, because UTF-8 can't encode them
         unfinished.write_text(page, encoding="utf-8", errors="replace")
         replace_durably(unfinished, path)
     finally:
@@ -70,12 +71,12 @@ def _require_own_file(path: Path) -> None:
 
 
 def make_report(connection: Connection, settings: Settings) -> Report:
-    """Return what the page shows of an open warehouse."""
+    """Return the content of the report on an open warehouse."""
     state, frames, made_at = status(connection, settings), read_frames(connection), now()
     return Report(
         made_at=made_at,
         warehouse=str(settings.warehouse),
-        tiles=tiles(state, frames, made_at),
+        tiles=make_tiles(state, frames, made_at),
         sections=[
             runs_section(state, frames),
             outcomes_section(frames),
@@ -86,6 +87,6 @@ def make_report(connection: Connection, settings: Settings) -> Report:
             late_section(frames),
             catalogue_section(state, frames),
         ],
-        visitors=visitors(frames),
+        visitors=drawn_visitors(frames),
         items=searchable_items(frames["items"]),
     )

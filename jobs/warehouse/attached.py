@@ -113,17 +113,17 @@ def _require_free_name(connection: Connection, name: str) -> None:
 
 
 def attach_database(connection: Connection, name: str, database: AttachedDatabase, setting: str) -> None:
-    """Attach a database under a name.
+    """Attach another database to the connection under a name.
 
     Parameters
     ----------
     setting : str
-        The setting that describes the database, for messages: ``[attach.shop]``.
+        Name of the setting that describes the database, for messages: ``[attach.shop]``.
 
     Raises
     ------
     UsageError
-        If an environment variable is not set; or a file is missing, and the database may only be read.
+        If an environment variable is not set, or the file of a database that is only read is missing.
     NextmartError
         If the extension of DuckDB can't be loaded, or the database refuses. No message shows a password.
     """

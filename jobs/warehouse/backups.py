@@ -94,7 +94,7 @@ def copy_verified(source: Path, target: Path, name: str) -> RowsByTable:
         keep_owner_and_mode(source, unfinished)
         replace_durably(unfinished, target)
     except OSError as error:
-        if error.filename is None:  # as that of a write to a full disk
+        if error.filename is None:  # the error of a write to a full disk names no file
             error.filename = str(target)
         raise
     finally:
@@ -172,12 +172,12 @@ def _keep_aside(warehouse: Path) -> Path:
 
 @contextmanager
 def locked_against_writers(path: Path) -> Iterator[BinaryIO]:
-    """Hold the lock of :func:`jobs.files.lock_against_writers` on a file.
+    """Open a file for reading, and keep other processes from opening it for writing meanwhile; yield the open file.
 
     Raises
     ------
     NextmartError
-        If a process has the file open to write.
+        If a process has the file open for writing already.
     """
     with path.open("rb") as file:
         if not lock_against_writers(file):

@@ -5,7 +5,7 @@ from datetime import datetime, timedelta
 from jobs.warehouse.connection import Connection
 
 CLOCK_TOLERANCE = timedelta(minutes=1)
-"""Clocks of several machines differ by so much without anything being wrong."""
+"""Difference between the clocks of two machines up to which no clock counts as wrong."""
 LONG_PAUSE = timedelta(days=7)
 
 EARLIER_RUNS = """

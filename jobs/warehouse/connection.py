@@ -129,7 +129,7 @@ def transaction(connection: Connection) -> Iterator[None]:
         yield
         connection.execute("commit")
     except BaseException:
-        with suppress(duckdb.TransactionException):  # a commit that failed has ended the transaction
+        with suppress(duckdb.TransactionException):  # after a failed commit there is no transaction to roll back
             connection.execute("rollback")
         raise
 

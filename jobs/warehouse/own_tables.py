@@ -1,10 +1,10 @@
-"""Telling the warehouse's own tables from views and from tables of attached databases."""
+"""Tells the warehouse's own tables from its views and from tables of attached databases."""
 
 import duckdb
 
 
 def is_own_table(connection: duckdb.DuckDBPyConnection, schema: str, table: str) -> bool:
-    """Tell whether the warehouse has a table with this name; views and tables of attached databases don't count."""
+    """Return whether the warehouse has a table of a name; views and tables of attached databases don't count."""
     found = connection.execute(
         "select true from duckdb_tables() "
         "where database_name = current_database() and schema_name = ? and table_name = ?",

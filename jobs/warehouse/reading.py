@@ -84,7 +84,7 @@ def read_sequences(connection: Connection) -> pl.DataFrame:
 
 
 def read_frame(connection: Connection, query: str, parameters: Mapping[str, object] | None = None) -> pl.DataFrame:
-    """Return the rows of a query."""
+    """Return the rows of a query as a data frame; ``parameters`` are the values of the query's parameters by name."""
     frame = pl.from_arrow(connection.execute(query, parameters).to_arrow_table())
     assert isinstance(frame, pl.DataFrame)  # noqa: S101 - a table never becomes a Series
     return frame

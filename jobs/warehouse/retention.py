@@ -46,7 +46,7 @@ DELETE_UNREADABLE_ROWS = """
 
 
 DELETE_OLD_LISTS = """
-    -- Days count on which something was published; lists that were live on one of the newest of them stay
+    -- Deletes lists that were live on none of the newest `published_lists_days` days with a publication
     delete from ml.published_lists where live_until < (
         select min(day) from (
             select distinct date_trunc('day', decided_at) as day from ml.publication_changes

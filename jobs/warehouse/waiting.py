@@ -1,4 +1,4 @@
-"""Waiting for the process that holds a warehouse."""
+"""Waits until another process closes a warehouse that it holds."""
 
 import time
 from pathlib import Path
@@ -10,13 +10,13 @@ SECONDS_BETWEEN_TRIES: Final = 0.1
 
 
 class Waiting:
-    """A wait of limited length for whoever holds a warehouse; the user is told once that it has begun.
+    """A wait of limited length for the process that holds a warehouse; the user is told once that the wait has begun.
 
     Parameters
     ----------
     warehouse : Path
     wait_seconds : float
-        The length of the wait. It begins when this object is made.
+        Length of the wait, which begins when this object is made.
     """
 
     def __init__(self, warehouse: Path, wait_seconds: float) -> None:
@@ -26,11 +26,11 @@ class Waiting:
         self._has_said_so = False
 
     def is_over(self) -> bool:
-        """Tell whether the time is up."""
+        """Return whether the wait has lasted its full length."""
         return time.monotonic() >= self._deadline
 
     def pause(self, holder: str) -> None:
-        """Wait until the next try; say who holds the warehouse before the first pause."""
+        """Pause until the next try; before the first pause, tell the user who holds the warehouse."""
         if not self._has_said_so:
             say(f"waiting up to {self._wait_seconds:.0f} s: {self._warehouse} is held by {holder}")
             self._has_said_so = True

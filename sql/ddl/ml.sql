@@ -227,14 +227,14 @@ create table if not exists ml.placement_lists (
     arm varchar default 'model'
 );
 
--- which items are variants of one another, if a placement says one_per_variant; `variant_group`: the first item_id of the
--- item's variants, itself included
+-- which items are variants of one another; the job place writes the rows if a placement has the key one_per_variant
+-- `variant_group`: the first item_id among the item and its variants
 create table if not exists ml.item_variants (
     item_id varchar primary key,
     variant_group varchar not null
 );
 
--- the rules by which the lists of placements were last filled, for the tests of dbt; replaced by each run
+-- the rules by which the lists of placements were last filled, for dbt's tests; the job place replaces changed rules
 -- `placement`: null for what all placements share; `rule`: items_query or visitors_query (SQL of what rules may name);
 -- k; items, visitors or slot (an SQL condition); pin; max_per; exclude_event or exclude_since; repeats; `target`: the rank
 -- of a slot or pin, or the column of max_per; `definition`: its SQL, item_id, number, event type or time
@@ -324,8 +324,8 @@ create table if not exists ml.publication_changes (
     published_file varchar not null
 );
 
--- what has been live for whom: a row for each place of a list, for each time that the list was live. A list that a
--- publication doesn't change goes on; rows of one list have the same times
+-- the published lists, with the time in which each was live: a row for each place of a list. A publication that doesn't
+-- change a list leaves its rows as they are; all rows of a list have the same times
 -- `placement`: default for the list of recommendations.visitor_recommendations; `model`: family of the model that made
 -- the list, popularity if none did; `live_until`: null while the list is live
 create table if not exists ml.published_lists (

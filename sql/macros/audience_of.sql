@@ -1,6 +1,6 @@
--- The visitors who want a given item most: first those whose list holds the item, by its place in the list; then those
--- whose list was made because of an item that is bought, viewed or similar together with the given one, by the place
--- of that item beside the given one. via_item_id is null for the former. For example:
+-- The visitors who probably want a given item most. First come visitors whose list holds the item, by its place in the
+-- list; their via_item_id is null. Then come visitors whose list has an item as reason that is a neighbour of the given
+-- item (bought or viewed together with it, or similar to it), by the neighbour's place. For example:
 -- select * from audience_of('i00042') limit 100;
 create or replace macro audience_of(wanted_item_id) as table
 with neighbours as (
@@ -21,7 +21,7 @@ wishes as (
     where item_id = wanted_item_id
 
     union all
-    -- of several such items in a visitor's history, the nearest counts
+    -- if several reasons in a visitor's list are neighbours of the item, the nearest one counts
     select
         lists.visitor_id,
         null as list_rank,

@@ -1,12 +1,12 @@
--- PostgreSQL: drops the schema that a swap has replaced. Where a query still reads its tables, or somebody has built on
--- them, the schema stays until the next publication.
+-- This statement drops, in PostgreSQL, the schema of the previous publication. The schema stays until the next
+-- publication if a query still reads its tables, or other people's views or tables depend on them.
 do $drop$
 declare
     old constant text := {old_schema};
     old_table record;
 begin
     set local lock_timeout = '2s';
-    -- without `cascade`, which would drop what other people have built
+    -- the drops have no `cascade`, which would drop other people's views and tables too
     for old_table in
         select relname from pg_class where relnamespace = to_regnamespace(quote_ident(old)) and relkind = 'r'
     loop

@@ -1,5 +1,5 @@
--- PostgreSQL: makes the empty schema into which the new tables are written. What is in the way of a swap is said before
--- the tables are copied.
+-- This statement makes, in PostgreSQL, the empty schema into which the new tables are written. It raises an error, before
+-- any table is copied, if something would prevent the later swap of schemas.
 do $prepare$
 declare
     incoming constant text := {incoming_schema};
@@ -23,7 +23,7 @@ begin
         raise exception '% depends on a table of the schema %, whose tables are replaced: let it read a view over the '
             'table instead, which will follow', blocker.name, live;
     end loop;
-    -- a publish that was killed may have left the schema
+    -- a killed publish may have left such a schema
     execute format('drop schema if exists %I cascade', incoming);
     execute format('create schema %I', incoming);
 end

@@ -1,5 +1,5 @@
--- PostgreSQL: gives a schema of complete new tables the name of the live schema, in one transaction. The live schema
--- becomes the old one. Only names change hands, so no reader of the tables is waited for.
+-- This statement gives, in PostgreSQL, the schema of the complete new tables the name of the live schema, which gets the
+-- name of the old schema. Both happen in one transaction. Only names change, so the swap waits for no reader.
 do $swap$
 declare
     incoming constant text := {incoming_schema};
@@ -14,9 +14,9 @@ begin
             'the last, or somebody has built on them', old;
     end if;
     set local lock_timeout = '10s';
-    set local search_path = '';  -- so that texts of views name schemas
+    set local search_path = '';  -- with an empty search path, PostgreSQL's texts of views name the schema of each table
 
-    -- rights on the live schema and its tables go to the new ones
+    -- the new schema and its tables get the rights that people have on the live schema and its tables
     for granted in
         select
             rights.privilege_type,
@@ -40,7 +40,7 @@ begin
         );
     end loop;
 
-    -- views that read the live tables: each is made again from its text, in which the names are those of the new tables
+    -- each view that reads the live tables is made again from its text, whose names mean the new tables after the swap
     create temporary table views_to_follow on commit drop as
     select distinct
         reader.oid::regclass::text as name,

@@ -1,25 +1,25 @@
--- Ten groups of equally many items, from the most popular to the least: the share of popularity that a group has, and
--- its share of the places in lists
-with places as (
+-- The items in ten groups of equal size, from the most popular to the least popular: each group's share of all
+-- popularity, and its share of all places in visitors' lists
+with places_of_items as (
     select item_id, count(*) as places
     from recommendations.visitor_recommendations
     group by item_id
 ),
 
-grouped as (
+grouped_items as (
     select
         items.popularity,
-        coalesce(places.places, 0) as places,
+        coalesce(places_of_items.places, 0) as places,
         ntile(10) over (order by items.popularity desc, items.item_id) as popularity_group
     from recommendations.items as items
-    left join places on items.item_id = places.item_id
+    left join places_of_items on items.item_id = places_of_items.item_id
 )
 
 select
     popularity_group,
     count(*) as items,
-    coalesce(sum(popularity) / nullif((select sum(popularity) from grouped), 0), 0)::double as popularity_share,
-    coalesce(sum(places) / nullif((select sum(places) from grouped), 0), 0)::double as place_share
-from grouped
+    coalesce(sum(popularity) / nullif((select sum(popularity) from grouped_items), 0), 0)::double as popularity_share,
+    coalesce(sum(places) / nullif((select sum(places) from grouped_items), 0), 0)::double as place_share
+from grouped_items
 group by popularity_group
 order by popularity_group;

@@ -1,4 +1,4 @@
--- What paid services cost, by day and job
+-- The cost of paid services by day and job
 select started_at::date as day, job, sum(cost) as cost
 from ml.job_runs
 where cost > 0

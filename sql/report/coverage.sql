@@ -1,5 +1,6 @@
--- The catalogue by category: how many items have an embedding, and how many stand in somebody's list
-with recommended as (
+-- The largest categories, each with the number of its items, of those with an embedding, and of those in a visitor's
+-- list
+with recommended_items as (
     select distinct item_id from recommendations.visitor_recommendations
 )
 
@@ -8,10 +9,10 @@ select
     count(*) as items,
     count(*) filter (where items.available) as available,
     count(embeddings.item_id) as embedded,
-    count(recommended.item_id) as recommended
+    count(recommended_items.item_id) as recommended
 from catalog.items as items
 left join (select distinct item_id from catalog.item_embeddings) as embeddings on items.item_id = embeddings.item_id
-left join recommended on items.item_id = recommended.item_id
+left join recommended_items on items.item_id = recommended_items.item_id
 group by coalesce(items.category, '(no category)')
 order by items desc, category
 limit 20;

@@ -1,4 +1,4 @@
--- From events to lists: how much of each step goes on to the next
+-- The steps from loaded events to visitors' lists, each with the number of rows or visitors that reach it
 select
     (select count(*) from raw.events) as raw_events,
     (select count(*) from staging.stg_events) as usable_events,

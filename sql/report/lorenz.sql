@@ -1,6 +1,6 @@
--- Two Lorenz curves in at most 100 steps: items from the least to the most, and the share of all popularity, or of all
--- places in lists, that the items up to there have together
-with places as (
+-- Two Lorenz curves in at most 100 steps. Items are ordered from the least popular to the most popular, or by their
+-- places in lists; a point says which share of all popularity, or of all places, the first items have together
+with places_of_items as (
     select item_id, count(*) as places
     from recommendations.visitor_recommendations
     group by item_id
@@ -10,19 +10,19 @@ amounts as (
     select 'popularity' as measure, item_id, popularity as amount
     from recommendations.items
     union all
-    select 'places in lists' as measure, items.item_id, coalesce(places.places, 0)::double as amount
+    select 'places in lists' as measure, items.item_id, coalesce(places_of_items.places, 0)::double as amount
     from recommendations.items as items
-    left join places on items.item_id = places.item_id
+    left join places_of_items on items.item_id = places_of_items.item_id
 ),
 
-stepped as (
+amounts_by_step as (
     select measure, amount, ntile(100) over (partition by measure order by amount, item_id) as step
     from amounts
 ),
 
 steps as (
     select measure, step, count(*) as items, sum(amount) as amount
-    from stepped
+    from amounts_by_step
     group by measure, step
 )
 

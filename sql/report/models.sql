@@ -1,5 +1,5 @@
--- The newest version of each family, measured on sequences that it has not seen
-with newest as (
+-- The newest model of each family, with metrics that were measured on sequences which the model has not learnt from
+with newest_metrics as (
     select *
     from recommendations.model_leaderboard
     where ends_with(split, '/test') and segment = 'all' and k = 10 and metric in ('ndcg', 'hit_rate', 'coverage')
@@ -19,6 +19,6 @@ select
     max(ci_high) filter (where metric = 'hit_rate') as hit_rate_high,
     max(value) filter (where metric = 'coverage') as coverage,
     max(n) as cases
-from newest
+from newest_metrics
 group by model, model_version
 order by ndcg desc nulls last, model;

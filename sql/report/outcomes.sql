@@ -1,4 +1,4 @@
--- What followed the lists of each model and arm, by day; the interval is Wilson's, over all ranks together
+-- The outcomes of the lists of each model and arm by day, over all ranks together, with Wilson's interval of the rate
 with totals as (
     select
         day, placement, case when arm = 'control' then 'control: ' else '' end || model as lists, event_type, evidence,

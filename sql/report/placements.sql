@@ -1,4 +1,4 @@
--- Placements, and how many visitors their rules leave short
+-- The placements, each with the number of visitors whose lists are shorter than wanted
 select
     placement,
     max(k) as k,

@@ -1,4 +1,4 @@
--- The newest publications, done and held, and how far each was from the one before
+-- The newest publications, done or held, each with its differences from the publication before
 select
     publication_number, decided_at, outcome, reason, visitors, new_visitors, gone_visitors, changed_visitor_share,
     mean_list_overlap, items, new_items, gone_items, model_version, live_model_version

@@ -1,4 +1,4 @@
--- Rows that can't be used, by reason
+-- The numbers of events and items that were rejected, by reason
 select 'events' as feed, reason, count(*) as row_count
 from staging.rejected_events
 group by reason

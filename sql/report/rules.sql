@@ -1,4 +1,4 @@
--- The rules by which placements were filled last
+-- The rules by which the lists of placements were last filled
 select placement, rule, target, definition
 from ml.placement_rules
 where placement is not null

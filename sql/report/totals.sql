@@ -1,4 +1,4 @@
--- The catalogue as a whole
+-- The numbers of all items, of available ones, of those with an embedding, and of those in a visitor's list
 select
     count(*) as items,
     count(*) filter (where available) as available,

@@ -1,4 +1,4 @@
--- Each arm against its control, with all data up to the end of each day
+-- The uplift of the model against the control by day; a day's row counts all data up to the end of the day
 select
     day, placement, measure, arm, control_arm, visitors, control_visitors, mean, control_mean, uplift, uplift_low,
     uplift_high, relative_uplift

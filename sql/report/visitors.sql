@@ -1,21 +1,23 @@
--- Twenty visitors, drawn by a hash, so that the same ones are drawn each night, with their newest ten items
-with drawn as (
+-- The ten newest items of each of twenty visitors, who are drawn by a hash, so that each night draws the same ones
+with drawn_visitors as (
     select visitor_id
     from (select distinct visitor_id from recommendations.visitor_recommendations)
     order by md5('report' || visitor_id), visitor_id
     limit 20
 ),
 
-history as (
+newest_items as (
     select
         sequences.visitor_id,
         unnest(sequences.items[-10:]) as item_id,
         generate_subscripts(sequences.items[-10:], 1) as place
     from sessions.latest_sequences as sequences
-    inner join drawn on sequences.visitor_id = drawn.visitor_id
+    inner join drawn_visitors on sequences.visitor_id = drawn_visitors.visitor_id
 )
 
-select history.visitor_id, history.place, history.item_id, items.title, items.attributes ->> 'image_url' as image_url
-from history
-left join recommendations.items as items on history.item_id = items.item_id
-order by md5('report' || history.visitor_id), history.visitor_id, history.place;
+select
+    newest_items.visitor_id, newest_items.place, newest_items.item_id, items.title,
+    items.attributes ->> 'image_url' as image_url
+from newest_items
+left join recommendations.items as items on newest_items.item_id = items.item_id
+order by md5('report' || newest_items.visitor_id), newest_items.visitor_id, newest_items.place;

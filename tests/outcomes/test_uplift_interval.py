@@ -7,7 +7,7 @@ import duckdb
 import numpy as np
 import pytest
 
-from benchmarks.outcomes import MEASURES, experiments, look_daily
+from benchmarks.outcomes import MEASURES, draw_experiments, look_daily
 from jobs.dbt_vars import default_vars
 from jobs.warehouse.dbt_macros import dbt_macros
 
@@ -69,7 +69,7 @@ CHANCE = 10 / COUNT
 @pytest.mark.parametrize("lift", [1.0, 1.3])
 def test_the_interval_holds_on_all_days_together(name, lift):
     measure = MEASURES[name]
-    columns = experiments(measure, count=COUNT, visitors=4000, days=30, control=0.5, lift=lift, seed=5)
+    columns = draw_experiments(measure, count=COUNT, visitors=4000, days=30, control=0.5, lift=lift, seed=5)
     looks = look_daily(columns, (lift - 1) * measure.mean)
     assert looks.looks > 10
     assert looks.covered_always >= 1 - CHANCE
@@ -81,5 +81,5 @@ def test_the_interval_holds_on_all_days_together(name, lift):
 
 
 def test_the_interval_finds_a_large_uplift():
-    columns = experiments(MEASURES["view"], count=20, visitors=8000, days=30, control=0.5, lift=1.5, seed=1)
+    columns = draw_experiments(MEASURES["view"], count=20, visitors=8000, days=30, control=0.5, lift=1.5, seed=1)
     assert look_daily(columns, 0.5 * MEASURES["view"].mean).alarmed > 0.9

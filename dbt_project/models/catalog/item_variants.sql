@@ -1,4 +1,4 @@
--- a view, because the job `place` finds variants after the catalogue is built
+-- This model is a view, because the job place finds variants after the other tables of the catalogue are built.
 {{ config(materialized='view') }}
 -- depends_on: {{ ref('place_items') }}
 

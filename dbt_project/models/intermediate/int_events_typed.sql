@@ -48,7 +48,7 @@ events_without_null_words as (
 typed_events as (
     select
         * replace (
-            -- for raw_event_json: the ids as they were loaded, if one of them means null
+            -- raw_event_json shows the ids as they were loaded, if one of them is a word that means null
             case
                 when
                     loaded_ids is distinct from struct_pack(

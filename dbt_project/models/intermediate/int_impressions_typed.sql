@@ -48,7 +48,7 @@ select
     shown_at,
     propensity,
     loaded_at,
-    -- the first reason that applies; null tests come before comparisons
+    -- a row has the first reason that applies; tests for null come first, because a comparison with null never applies
     case
         when visitor_id is null then 'missing_visitor_id'
         when item_id is null then 'missing_item_id'

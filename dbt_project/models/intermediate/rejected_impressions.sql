@@ -1,7 +1,7 @@
 {{ config(materialized='view') }}
 
 with unreadable_rows as (
-    -- rows of files that `nextmart load` could not read
+    -- rows that `nextmart load` could not read from files
     select null as impression_id, reason, file, line, raw_row, loaded_at
     from {{ source('raw', 'unreadable_rows') }}
     where table_name = 'impressions'
@@ -14,7 +14,7 @@ unusable_rows as (
 ),
 
 rows_in_conflict as (
-    -- rows of an impression that don't say the same as its first row
+    -- rows whose impression_id an earlier row has, with other values in the other columns
     select rows.impression_id, 'duplicate_impression_id' as reason, null as file, null as line, rows.raw_row, rows.loaded_at
     from {{ ref('int_impressions_typed') }} as rows
     inner join {{ ref('stg_impressions') }} as kept on rows.impression_id = kept.impression_id

@@ -1,26 +1,26 @@
--- A table, since many steps read it
+-- This model is a table instead of a view, because many steps read it.
 {{ config(materialized='table') }}
 
-with newest as (
+with newest_moment as (
     select max(moment) as moment
     from (
         select max(event_at) as moment from {{ ref('session_items') }}
         union all
         select max(live_from) as moment from {{ source('ml', 'published_lists') }}
-    ) as newest_moments
+    ) as moments
 ),
 
 lists as (
-    -- Lists that are no longer live are deleted after a while, so that only those are left which stayed live for long.
-    -- Days on which that may be so don't count
+    -- A list that is no longer live is deleted after a while. So of early days only the lists that stayed live for long
+    -- are left, and such days must not count: only the newest `outcome_days` days do
     select
         published.*,
         greatest(
             published.live_from,
-            {{ start_of_day(day_of('newest.moment') ~ ' - ' ~ var('outcome_days') ~ ' + 1') }}
+            {{ start_of_day(day_of('newest_moment.moment') ~ ' - ' ~ var('outcome_days') ~ ' + 1') }}
         ) as counts_from
     from {{ source('ml', 'published_lists') }} as published
-    cross join newest
+    cross join newest_moment
 )
 
 select

@@ -1,4 +1,5 @@
--- A table, since many steps read it: events of the time in which lists were live, and of the window before it
+-- The events that count as outcomes, since the window before the first live list. This model is a table instead of a
+-- view, because many steps read it.
 {{ config(materialized='table') }}
 
 with prices as (

@@ -1,12 +1,12 @@
 {% set place = 'placement, model, arm, rank' %}
 
 with newest_event as (
-    -- days end at the newest event, not at the clock: a list is not yet without outcomes while events are to come
+    -- days end at the newest event, not at the clock, because events of later days may still be loaded
     select max(event_at) as event_at from {{ ref('session_items') }}
 ),
 
 places as (
-    -- each place of each list with the first and the last day on which it could be seen
+    -- each place of each list, with the first and the last day on which a visitor could see the place
     select
         lists.*,
         {{ day_of('lists.live_from') }} as starts_on,
@@ -16,7 +16,8 @@ places as (
 ),
 
 visits as (
-    -- a visitor with several lists on a day counts once
+    -- the first day on which each place adds its visitor to the visitors: a visitor with several lists on a day counts
+    -- once
     select
         *,
         greatest(
@@ -29,7 +30,8 @@ visits as (
 ),
 
 changes as (
-    -- how many more, or fewer, places and visitors a day has than the day before
+    -- how many places and visitors each day has more than the day before; their running sums are the numbers of the
+    -- days
     select {{ place }}, starts_on as day, 1 as places, 0 as visitors from places
     union all
     select {{ place }}, ends_on + 1 as day, -1 as places, 0 as visitors from places
@@ -40,7 +42,7 @@ changes as (
     select {{ place }}, ends_on + 1 as day, 0 as places, -1 as visitors from visits
     where visitor_starts_on <= ends_on
     union all
-    -- days without a change too
+    -- days without a change get a row too
     select {{ place }}, {{ unnested_days('min(starts_on)', 'max(ends_on)') }} as day, 0 as places, 0 as visitors
     from places
     group by {{ place }}
@@ -60,9 +62,9 @@ days as (
     from daily_changes
 ),
 
-hits as (
-    -- events on an item while the visitor could see it in a list; first_day is the first of the list's days whose window
-    -- has not passed then
+followed_events as (
+    -- events on an item while its visitor could see it in a list; the event is an outcome of the list's days from
+    -- first_day to the day of the event, because the windows of earlier days have passed
     select
         {{ place }}, places.visitor_id, places.live_from, events.event_type, events.revenue,
         {{ day_of('events.event_at') }} as day,
@@ -81,7 +83,7 @@ hits as (
 
 followed_places as (
     select distinct {{ place }}, visitor_id, live_from, event_type, {{ unnested_days('first_day', 'day') }} as day
-    from hits
+    from followed_events
 ),
 
 followed as (
@@ -91,11 +93,11 @@ followed as (
 ),
 
 events as (
-    -- an event counts once in a placement, on its own day
+    -- each event counts once in a placement, on the day of the event
     select
         {{ place }}, day, event_type,
         count(*) as events, count(revenue) as priced_events, sum(revenue) as revenue
-    from hits
+    from followed_events
     group by {{ place }}, day, event_type
 ),
 

@@ -12,8 +12,8 @@ days as (
 ),
 
 credits as (
-    -- an event is an outcome of the latest impression before it, of the same item in a placement, even if that impression
-    -- says nothing of a list
+    -- an event is an outcome of the latest impression before it, of the same visitor, item and placement, even if that
+    -- impression belongs to no list
     select impressions.impression_id, events.event_type, events.revenue
     from {{ ref('outcome_events') }} as events
     inner join {{ ref('stg_impressions') }} as impressions

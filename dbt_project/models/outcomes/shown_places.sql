@@ -1,4 +1,5 @@
--- what was shown beside the visitor's list, or after the list had been replaced, says nothing of the list: it is left out
+-- The impressions of items in the list that was live for the visitor. Impressions of other items, or of a list that had
+-- been replaced, are left out, because they say nothing of the list.
 select
     impressions.impression_id,
     lists.placement,

@@ -3,7 +3,7 @@ with newest_event as (
 ),
 
 experiments as (
-    -- an experiment lasts as long as visitors have lists of the control: before and after it there is nothing to compare
+    -- an experiment lasts while visitors have lists of the control, since only then the arms can be compared
     select
         placement,
         min(live_from) as starts_at,
@@ -14,7 +14,8 @@ experiments as (
 ),
 
 exposures as (
-    -- where impressions are loaded, visitors enter with what they were shown; else with what they could have seen
+    -- in a placement with impressions of its lists, visitors enter with the impressions; else with the lists they could
+    -- see
     select placement, visitor_id, arm, shown_at as exposed_from, shown_at as exposed_until
     from {{ ref('shown_places') }}
     union all
@@ -47,12 +48,12 @@ windows as (
 ),
 
 visitors as (
-    -- visitors whose window has passed on a day that is over, while the experiment lasted
+    -- visitors whose whole window lies in the experiment and in days that are over; day is the last day of the window
     select windows.*, {{ day_of("windows.window_after - interval '1 microsecond'") }} as day
     from windows
     inner join experiments on windows.placement = experiments.placement
     cross join newest_event
-    -- who got a list of the other arm within the window says nothing of either
+    -- visitors who had lists of both arms within the window are left out, because they say nothing of either arm
     anti join {{ ref('live_lists') }} as lists
         on
             windows.placement = lists.placement

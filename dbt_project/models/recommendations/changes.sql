@@ -1,4 +1,4 @@
--- a view, because it compares with what is live when `nextmart publish` reads it
+-- This model is a view, so that the new lists are compared with those that are live when `nextmart publish` reads it.
 {{ config(materialized='view') }}
 
 with new_rows as (

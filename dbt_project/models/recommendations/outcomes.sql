@@ -1,5 +1,5 @@
 with shown_since as (
-    -- where impressions are loaded, they say what was seen, from the first one on
+    -- the day of the first impression of each placement's lists; since then, impressions tell what visitors saw
     select placement, min({{ day_of('shown_at') }}) as day
     from {{ ref('shown_places') }}
     group by placement
@@ -30,7 +30,7 @@ select
     followed / cast(places as double) as rate,
     greatest(0.0, {{ wilson_bound('followed', 'places', '-') }}) as rate_low,
     least(1.0, {{ wilson_bound('followed', 'places', '+') }}) as rate_high,
-    -- no revenue is known where no item of the events has a price
+    -- the revenue is null if there are events, but none of their items has a price
     case
         when {{ is_type_of('bought', 'event_type') }} and (priced_events > 0 or events = 0) then revenue
     end::double as revenue

@@ -1,9 +1,11 @@
 {{ config(alias='items') }}
 
--- The relation is called recommendations.items; the model has another name, because catalog.items has that one.
+-- This model makes the table recommendations.items. The model is not called items, because the model of catalog.items
+-- is.
 with visitors_of_items as (
-    -- a visitor counts once for an item, by the event of largest weight, so that reloading its page can't make an
-    -- item a bestseller. Bots, and events of other types than `sequence_event_types`, count for first_event_at alone
+    -- each visitor counts once for an item, with the event of largest weight, so that one who reloads an item's page
+    -- can't make it a bestseller. Bots, and events of other types than `sequence_event_types`, count for first_event_at
+    -- alone
     select
         items.item_id,
         min(items.event_at) as first_event_at,

@@ -2,7 +2,7 @@
 {% set attribute, types = var('trending_attribute'), var('sequence_event_types') %}
 
 with newest_event as (
-    -- windows end at the newest event, not at the clock: a feed that comes late must not empty them
+    -- windows end at the newest event, not at the clock, because a late feed would empty windows that end at the clock
     select max(event_at) as event_at from {{ ref('session_items') }}
 ),
 
@@ -18,7 +18,8 @@ windows as (
 ),
 
 visits as (
-    -- for each window, visitor and item, whether the visitor had an event on the item in the window, and before it
+    -- for each window, visitor and item, whether the visitor had an event on the item in the window, and whether in the
+    -- equally long window before
     select
         windows.window_days,
         items.visitor_id,
@@ -28,7 +29,7 @@ visits as (
     from {{ ref('session_items') }} as items
     anti join {{ ref('bot_visitors') }} as bots on items.visitor_id = bots.visitor_id
     inner join windows on items.event_at > windows.before_starts_after
-    -- no window reads older events
+    -- events before the longest window and the window before it are in no window
     where
         items.event_at > (select event_at - {{ hours(48 * 28) }} from newest_event)
         and {% if types %}items.event_type in ({{ text_list(types) }}){% else %}true{% endif %}
@@ -82,8 +83,8 @@ counts_with_totals as (
 ),
 
 scored_items as (
-    -- change compares the item's share of the window's visitors with its share of the window before; one visitor more
-    -- on each side keeps a share of nothing from making it infinite
+    -- change is the item's share of the visitors in the window, divided by its share in the window before. One visitor
+    -- is added to each count, so that change is finite for an item without visitors in the window before
     select
         *,
         (visitors_in + 1.0) / (total_in + 1.0)
@@ -92,14 +93,14 @@ scored_items as (
     from counts_with_totals
     where
         visitors_in >= {{ var('trending_min_visitors') }}
-        -- the item's share has grown
+        -- only items whose share has grown are trending
         and visitors_in::double * total_of_both > visitors_of_both::double * total_in
 ),
 
 ranked_items as (
     select *, row_number() over (partition by window_days, segment order by score desc, item_id)::integer as rank
     from scored_items
-    -- in a small segment the visitor more can turn a share that has grown into one that has not
+    -- in a small segment the added visitors can make change at most 1 although the item's share has grown
     where change > 1
 )
 

@@ -11,7 +11,7 @@
 ) }}
 
 with changed_baskets as (
-    -- baskets to add to the counts, and baskets that the counts hold although their session is another one now
+    -- new baskets, which are added to the counts, and outdated baskets that are in the counts, which are subtracted
     {% if is_incremental() -%}
     select viewed_items, bought_items, case when is_live then 1 else -1 end as change
     from {{ ref('baskets') }}
@@ -35,7 +35,7 @@ list_places as (
 ),
 
 list_tails as (
-    -- each item of a basket, with the items from its own place on, so that each pair comes once
+    -- each item of a basket, with the basket's items from the same place on, so that each pair comes once
     select
         kind, change, {{ element_at('items', 'place') }} as item_id, {{ elements_from('items', 'place') }} as other_items
     from list_places
@@ -46,7 +46,7 @@ changed_pairs as (
     from list_tails
 )
 
--- a build adds these counts to those of the pairs that are known
+-- An incremental build adds these counts to the counts of pairs that the table already has.
 select kind, item_id, with_item_id, sum(change)::bigint as together
 from changed_pairs
 group by kind, item_id, with_item_id

@@ -5,7 +5,7 @@
 ) }}
 
 with new_sessions as (
-    -- people's sessions that have no basket yet, or none of their present events
+    -- sessions of people, not of bots, for whose present events there is no basket yet
     select sessions.session_id, sessions.assigned_batch_id, sessions.event_count, sessions.ended_at
     from {{ ref('session_totals') }} as sessions
     anti join {{ ref('bot_visitors') }} as bots on sessions.visitor_id = bots.visitor_id
@@ -16,7 +16,7 @@ with new_sessions as (
 ),
 
 session_contents as (
-    -- when each session last viewed and last bought each of its items
+    -- the times at which each session last viewed, and last bought, each of its items
     select
         items.session_id,
         items.item_id,
@@ -38,7 +38,7 @@ baskets_of_sessions as (
     group by session_id
 )
 
--- a session without such an event has a row too: without one, the next build would take the session for a new one
+-- A session that viewed and bought nothing has a row too; else the next build would take the session for a new one.
 select
     new_sessions.session_id,
     new_sessions.assigned_batch_id,

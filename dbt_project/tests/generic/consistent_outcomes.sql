@@ -1,5 +1,5 @@
-{# Outcomes that can be: no more places are followed than there are, and no more visitors than places; a place is
-   followed only by an event; the interval of the rate holds the rate. One test, because each test costs a night as much
+{# Rows of outcomes don't contradict themselves: there are no more followed places than places, and no more visitors
+   than places; the interval of the rate holds the rate. It is one test, because each test costs a night as much time
    as a small model. #}
 {% test consistent_outcomes(model, column_name) %}
 select *

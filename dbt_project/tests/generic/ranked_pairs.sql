@@ -1,6 +1,6 @@
-{# Lists of pairs of items: ranks are 1, 2, …, n for each item, each other item once and never the item itself; scores and
-   lifts are numbers that say more than chance, and no item beside another is unavailable or unknown. One test, because
-   each test costs a night as much as a small model. #}
+{# A table of items that are together with an item is right: an item's ranks are 1, 2, …, n; each other item comes
+   once, is available, and is not the item itself; scores and lifts are finite, and speak for more than chance. It is
+   one test, because each test costs a night as much time as a small model. #}
 {% test ranked_pairs(model) %}
 select pairs.item_id, count(*) as row_count
 from {{ model }} as pairs

@@ -74,7 +74,13 @@ class SequentialModel(Model):
 
     @abstractmethod
     def _batches(self, sequences: Sequences, generator: np.random.Generator) -> Iterable[Batch]:
-        """Draw the batches of one pass over training sequences of at least two items each."""
+        """Draw the batches of one pass over the training sequences, each of which has at least two items.
+
+        Parameters
+        ----------
+        sequences : Sequences
+            Training sequences of row numbers in the table of item vectors, oldest item first.
+        """
 
     @abstractmethod
     def _loss(self, batch: Batch) -> Tensor:
@@ -161,7 +167,7 @@ class SequentialModel(Model):
         return lambda generator: self._epoch_batches(sequences, generator)
 
     def _epoch_batches(self, sequences: Sequences, generator: np.random.Generator) -> Iterator[Batch]:
-        """Yield one epoch's batches: passes over the training sequences, until ``epoch_steps`` batches or more."""
+        """Yield an epoch's batches, of as many passes over the training sequences as ``epoch_steps`` steps need."""
         steps = 0
         while len(sequences) and steps < max(1, self.parameters["epoch_steps"]):
             for batch in self._batches(sequences, generator):

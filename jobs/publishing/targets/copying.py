@@ -1,4 +1,4 @@
-"""Copies the published tables to every target of the settings, one after the other, whatever happens to the others."""
+"""Copies the published tables to publish targets, one after the other; the failure of one doesn't stop the others."""
 
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -24,19 +24,25 @@ def copy_to_targets(
     Parameters
     ----------
     targets : setting -> target
-        The settings as messages name them: ``[publish.bi]``.
+        Targets by the names that messages use for their settings, such as ``[publish.bi]``.
     keeps_previous : bool
-        Whether a target may keep files of the publication before for readers who have them open.
+        Whether a target may keep the files of the previous publication for readers who have them open.
 
     Returns
     -------
-    setting -> ``{"rows": number of rows}``, or ``{"problem": why the target holds the publication before}``
+    setting -> ``{"rows": number of rows}``, or ``{"problem": why the target still holds an earlier publication}``
     """
     return {setting: _copy_to(published_file, setting, target, keeps_previous) for setting, target in targets.items()}
 
 
 def require_complete(outcomes: Mapping[str, Mapping[str, Any]], published_file: Path) -> None:
-    """Raise NextmartError if a target lacks the publication; the message says why, and what to type."""
+    """Raise NextmartError if a target could not get the present publication; the message says why, and what to type.
+
+    Parameters
+    ----------
+    outcomes
+        What :func:`copy_to_targets` returned.
+    """
     if problems := problem_lines(outcomes):
         raise NextmartError(
             "\n".join(
@@ -50,7 +56,7 @@ def require_complete(outcomes: Mapping[str, Mapping[str, Any]], published_file: 
 
 
 def problem_lines(outcomes: Mapping[str, Mapping[str, Any]]) -> list[str]:
-    """Return a line for each target that was left as it was."""
+    """Return a line for people on each target that could not get the present publication."""
     return [f"{setting}: {outcome['problem']}" for setting, outcome in outcomes.items() if "problem" in outcome]
 
 

@@ -1,4 +1,4 @@
-"""A second DuckDB file with the published tables, for example in a folder that other machines mount."""
+"""The publish target ``duckdb``: a copy of the published file, for example in a folder that other machines mount."""
 
 import filecmp
 import shutil
@@ -18,18 +18,19 @@ from jobs.publishing.published_file import (
 from jobs.publishing.targets.published_tables import connected_to_published
 from jobs.warehouse.connection import SCHEMAS
 
-IS_PUBLICATION: Final = """
+COUNT_PUBLICATION_TABLES: Final = """
     select count(*) from duckdb_tables() where schema_name = 'recommendations' and table_name = 'publication'
 """
 
 
 def write_duckdb(published_file: Path, file: Path) -> int:
-    """Copy the published file, verify the copy byte by byte, and swap it in; return the number of its rows.
+    """Copy the published file, verify the copy byte by byte, and swap it in; return the number of rows of its tables.
 
     Raises
     ------
     NextmartError
-        If the file that would be replaced was not published by nextmart, is named like a schema, or the copy differs.
+        If the target's file is named like a schema, or holds something else than a publication; or if the copy differs
+        from the published file.
     """
     file = file.resolve()
     if file.stem in SCHEMAS:
@@ -37,7 +38,7 @@ def write_duckdb(published_file: Path, file: Path) -> int:
     _require_replaceable(file, published_file)
     file.parent.mkdir(parents=True, exist_ok=True)
     unfinished_file = unfinished_path(file)
-    remove_database(unfinished_file)  # a publish that was killed may have left an unfinished file
+    remove_database(unfinished_file)  # a killed publish may have left a file there
     try:
         with private_files():
             shutil.copyfile(published_file, unfinished_file)
@@ -53,14 +54,14 @@ def write_duckdb(published_file: Path, file: Path) -> int:
 
 
 def _require_replaceable(file: Path, published_file: Path) -> None:
-    """Raise NextmartError if the file exists and holds something else than a publication, or is the published file."""
+    """Raise NextmartError if a file is the published file itself, or holds something else than a publication."""
     if not file.exists():
         return
     if file.samefile(published_file):
         raise NextmartError(f"{file} is the published file itself: name another file")
     try:
         with duckdb.connect(str(file), read_only=True) as connection:
-            (count,) = connection.execute(IS_PUBLICATION).fetchone() or (0,)
+            (count,) = connection.execute(COUNT_PUBLICATION_TABLES).fetchone() or (0,)
     except duckdb.Error as error:
         raise NextmartError(f"{file} can't be read as a publication, so it is not replaced: {error}") from error
     if not count:

@@ -1,4 +1,4 @@
-"""A schema of a DuckLake. All tables change in one transaction, which is one snapshot of the lake."""
+"""The publish target ``ducklake``: a schema of a DuckLake, whose tables all change in one transaction and snapshot."""
 
 from pathlib import Path
 
@@ -9,7 +9,7 @@ from jobs.warehouse.connection import Connection, literal, quoted, transaction
 
 
 def write_ducklake(published_file: Path, target: PublishTarget, setting: str) -> int:
-    """Write the published tables to a DuckLake; return the number of rows."""
+    """Write the published tables to a schema of a DuckLake; return the number of rows."""
     with connected_to_published(published_file) as (connection, tables):
         attach_database(connection, "target", target.database(), setting)
         schema = f"target.{quoted(target.schema_name)}"

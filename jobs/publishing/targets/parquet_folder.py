@@ -1,7 +1,8 @@
-"""A folder of Parquet files. Its link ``current`` names the folder of the newest publication, and is swapped whole.
+"""The publish target ``parquet``: a folder with a folder of Parquet files for each of the newest publications.
 
-A reader that has opened a file of the publication before goes on reading it: the folder of that publication stays until
-the next one. A query over several files that must be of one publication resolves the link ``current`` once.
+The link ``current`` leads to the files of the newest publication, and is replaced by a rename. The files of the
+publication before it stay until the next publication, for readers who have them open. A reader who needs several files
+of the same publication must resolve the link only once.
 """
 
 import os
@@ -19,17 +20,17 @@ VERSIONS: Final = "versions"
 
 
 def write_parquet(published_file: Path, folder: Path, *, keeps_previous: bool = True) -> int:
-    """Write a Parquet file for each published table, and swap the link ``current``; return the number of rows.
+    """Write a Parquet file for each published table, and let the link ``current`` lead to them; return their row count.
 
     Parameters
     ----------
     keeps_previous : bool
-        Whether the files of the publication before stay for readers who have them open.
+        Whether the files of the previous publication stay, for readers who have them open.
 
     Raises
     ------
     NextmartError
-        If ``current`` is no link of nextmart's, or a file lacks rows.
+        If ``current`` is a file or folder instead of a link, or a Parquet file lacks rows of its table.
     """
     current, versions = folder / CURRENT, folder / VERSIONS
     if current.exists() and not current.is_symlink():

@@ -1,7 +1,8 @@
-"""A schema of a PostgreSQL database. The tables are written beside it, and the schemas swap names in one transaction.
+"""The publish target ``postgres``: a schema of a PostgreSQL database.
 
-A reader sees the tables of one publication or of the next, and never waits for the copying. Views of other people that
-read the tables follow the swap, and grants are kept (``sql/publishing/swap_schema.sql``).
+The new tables are written to a second schema, and one transaction gives it the name of the first. So a reader sees all
+tables of one publication, and never waits for the copying. Grants on the old tables, and other people's views of them,
+go over to the new tables (``sql/publishing/swap_schema.sql``).
 """
 
 import re
@@ -28,18 +29,18 @@ PRIMARY_KEYS: Final = {
     "visitor_recommendations": ("visitor_id", "rank"),
     "visitor_recommendations_wide": ("visitor_id",),
 }
-"""Published table -> the columns whose values tell its rows apart."""
+"""Name of a published table -> the columns of its primary key."""
 SEARCHED_COLUMNS: Final = ("visitor_id", "item_id")
-"""Columns by which people look rows up: each gets an index in every table that has it."""
+"""Columns by which people look up rows; each of them gets an index in every table that has the column."""
 
 
 def write_postgres(published_file: Path, target: PublishTarget, setting: str) -> int:
-    """Write the published tables to a schema of PostgreSQL, and swap it in; return the number of rows.
+    """Write the published tables to a schema of a PostgreSQL database, in place of its tables; return the row count.
 
     Raises
     ------
     NextmartError, duckdb.Error
-        If the server refuses a statement or stops answering: the schema is as it was then.
+        If the server refuses a statement or stops answering; readers still see the old tables then.
     """
     incoming = f"{target.schema_name}_incoming"
     names = {
@@ -64,7 +65,7 @@ def write_postgres(published_file: Path, target: PublishTarget, setting: str) ->
 
 
 def _finishing_statements(table: PublishedTable, copy: str) -> list[str]:
-    """Return the statements that give a table its key, indexes, comments and statistics."""
+    """Return the SQL statements that give a new table in PostgreSQL its key, indexes, comments and statistics."""
     key = PRIMARY_KEYS.get(table.name, ())
     statements = [f"alter table {copy} add primary key ({', '.join(map(quoted, key))})"] if key else []
     indexed = [column for column in SEARCHED_COLUMNS if column in table.comments and key[:1] != (column,)]
@@ -80,17 +81,17 @@ def _finishing_statements(table: PublishedTable, copy: str) -> list[str]:
 
 
 def _postgres_literal(text: str) -> str:
-    """Return a text as a literal of PostgreSQL, whatever it takes backslashes for."""
+    """Return a text as a PostgreSQL literal that is right with any value of ``standard_conforming_strings``."""
     return "E" + literal(text.replace("\\", "\\\\"))
 
 
 def _execute(connection: Connection, statement: str) -> None:
-    """Execute a statement on the server, which commits it.
+    """Execute and commit a statement on the PostgreSQL server.
 
     Raises
     ------
     NextmartError
-        If the server refuses the statement; the message is the server's own, without the statement.
+        If the server refuses the statement; the message is the server's, without the text of the statement.
     """
     try:
         connection.execute(f"call postgres_execute('target', {literal(statement)})")

@@ -1,4 +1,4 @@
-"""The tables of the published file, as each target reads them."""
+"""Reads the published file for the writers of publish targets: its tables, their columns and their comments."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -11,14 +11,14 @@ import duckdb
 from jobs.errors import NextmartError
 from jobs.warehouse.connection import Connection, count_rows, literal, quoted
 
-COLUMNS: Final = """
+SELECT_COLUMNS: Final = """
     select table_name, list(column_name order by column_index), list(comment order by column_index)
     from duckdb_columns()
     where database_name = 'published' and schema_name = 'recommendations'
     group by table_name
     order by table_name
 """
-TABLE_COMMENTS: Final = """
+SELECT_TABLE_COMMENTS: Final = """
     select table_name, comment from duckdb_tables()
     where database_name = 'published' and schema_name = 'recommendations'
 """
@@ -31,11 +31,11 @@ class PublishedTable:
     Attributes
     ----------
     comments : column -> text or None
-        What each column means; the keys are all columns, in their order.
+        The comment on each column of the table, in the order of columns.
     comment : str or None
-        What the table is.
+        The comment on the table.
     row_count : int
-        Its number of rows.
+        Number of rows of the table.
     """
 
     name: str
@@ -45,11 +45,11 @@ class PublishedTable:
 
     @property
     def relation(self) -> str:
-        """The table in SQL of a connection to the published file."""
+        """SQL that names the table on a connection of :func:`connected_to_published`."""
         return f"published.recommendations.{quoted(self.name)}"
 
     def require_same_count(self, connection: Connection, copy: str) -> None:
-        """Raise NextmartError unless a copy, named in SQL, has as many rows as the table."""
+        """Raise NextmartError unless a copy of the table has as many rows; ``copy`` is SQL that names the copy."""
         count = count_rows(connection, copy)
         if count != self.row_count:
             raise NextmartError(f"the copy of {self.name} holds {count:,} rows, not {self.row_count:,}")
@@ -57,11 +57,11 @@ class PublishedTable:
 
 @contextmanager
 def connected_to_published(published_file: Path) -> Iterator[tuple[Connection, list[PublishedTable]]]:
-    """Open the published file to read, as the database ``published``; yield the connection and the tables."""
+    """Open the published file for reading, as the attached database ``published``; yield connection and tables."""
     with duckdb.connect() as connection:
         connection.execute("set TimeZone = 'UTC'")
         connection.execute(f"attach {literal(str(published_file))} as published (read_only)")
-        comments = dict(connection.execute(TABLE_COMMENTS).fetchall())
+        comments = dict(connection.execute(SELECT_TABLE_COMMENTS).fetchall())
         tables = [
             PublishedTable(
                 name,
@@ -69,6 +69,6 @@ def connected_to_published(published_file: Path) -> Iterator[tuple[Connection, l
                 comments.get(name),
                 count_rows(connection, f"published.recommendations.{quoted(name)}"),
             )
-            for name, columns, column_comments in connection.execute(COLUMNS).fetchall()
+            for name, columns, column_comments in connection.execute(SELECT_COLUMNS).fetchall()
         ]
         yield connection, tables

@@ -1,4 +1,4 @@
-"""Takes a forgotten person out of the targets, which hold copies of the published tables."""
+"""Takes a forgotten person out of publish targets, which hold copies of the published tables."""
 
 from typing import Any
 
@@ -13,7 +13,7 @@ def withdraw_from_targets(settings: Settings, *, has_file: bool) -> dict[str, di
     Parameters
     ----------
     has_file : bool
-        Whether the published file can be read, and no longer holds the person.
+        Whether the published file can be read, and no longer holds the person; else all targets have a problem.
 
     Returns
     -------
@@ -26,5 +26,5 @@ def withdraw_from_targets(settings: Settings, *, has_file: bool) -> dict[str, di
 
 
 def lakes(settings: Settings) -> list[str]:
-    """Return the settings of targets that keep earlier states of their tables."""
+    """Return the settings' names of the targets of type ``ducklake``, which keep earlier snapshots of their tables."""
     return [setting for setting, target in targets_by_setting(settings.publish).items() if target.type == "ducklake"]

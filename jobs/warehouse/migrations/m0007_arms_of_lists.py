@@ -1,6 +1,6 @@
-"""Lists say for which arm they were made: the model's, or that of the control ([arms] in nextmart.toml).
+"""Adds to lists the arm that they were made for: ``model`` or ``control`` ([arms] in nextmart.toml).
 
-All lists of before are the model's.
+All lists that exist before the upgrade get the arm ``model``.
 """
 
 import duckdb
