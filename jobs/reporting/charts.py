@@ -123,7 +123,7 @@ def draw_days(
     value_format: str,
     zero_line: bool = False,
 ) -> Chart:
-    """Draw daily values as a line for each series, with a band for the interval.
+    """Draw daily values as a line for each series, with a band for the interval, and a bar where there is one day only.
 
     Parameters
     ----------
@@ -133,16 +133,16 @@ def draw_days(
     zero_line : bool
         Whether a dashed line marks the value 0.
     """
-    base = alt.Chart(frame).encode(
-        x=alt.X("day", type="temporal", title=None, axis=alt.Axis(format="%d %b", tickCount=4)),
-        color=alt.Color(series_column, type="nominal"),
-    )
+    x = alt.X("day", type="temporal", title=None, axis=alt.Axis(format="%d %b", tickCount=4))
+    color = alt.Color(series_column, type="nominal")
     axis = alt.Axis(format=value_format, tickCount=5)
-    lines = base.mark_line(point=True).encode(y=alt.Y(value_column, type="quantitative", title=value_title, axis=axis))
-    bands = base.mark_area(opacity=0.2).encode(
-        y=alt.Y(f"{value_column}_low", type="quantitative"), y2=alt.Y2(f"{value_column}_high")
-    )
-    layers = bands + lines
+    y = alt.Y(value_column, type="quantitative", title=value_title, axis=axis)
+    ends = {"y": alt.Y(f"{value_column}_low", type="quantitative"), "y2": alt.Y2(f"{value_column}_high")}
+    single_days = frame.filter(pl.len().over(series_column) == 1)  # a band over one day has no width
+    lines = alt.Chart(frame).mark_line(point=True).encode(x=x, y=y, color=color)
+    bands = alt.Chart(frame).mark_area(opacity=0.2).encode(x=x, color=color, **ends)
+    bars = alt.Chart(single_days).mark_rule(strokeWidth=2).encode(x=x, color=color, **ends)
+    layers = bands + bars + lines
     if zero_line:
         zero = alt.Chart(pl.DataFrame({"zero": [0.0]})).mark_rule(color="currentColor", strokeDash=[4, 4])
         layers = layers + zero.encode(y=alt.Y("zero", type="quantitative"))
