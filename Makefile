@@ -20,7 +20,7 @@ lint: $(VENV)/installed-dev
 	$(MAKE) --no-print-directory --jobs 2 --output-sync lint-sql lint-types lint-style
 
 lint-sql:
-	$(BIN)/sqlfluff lint --nocolor --disable-progress-bar dbt_project/models dbt_project/tests sql/ddl sql/analyses
+	$(BIN)/sqlfluff lint --nocolor --disable-progress-bar dbt_project/models dbt_project/tests sql/ddl sql/analyses sql/report
 
 lint-types:
 	$(BIN)/mypy

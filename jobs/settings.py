@@ -138,7 +138,7 @@ class Settings(BaseSettings):
     """The number of newest rows that `raw.unreadable_rows` keeps."""
     published_lists_days: int = Field(90, ge=1)
     """The number of days for which `ml.published_lists` keeps lists that are no longer live. Only days count on which
-    something was published."""
+    something was published. At least the dbt var `outcome_days`."""
     checkpoints_kept: int = Field(10, ge=0)
     """The number of newest checkpoints of killed trainings that are kept in the work folder."""
     log_megabytes: float = Field(20, ge=1, le=10_000)
@@ -274,6 +274,12 @@ class Settings(BaseSettings):
         return self
 
     @model_validator(mode="after")
+    def _require_lists_of_all_outcome_days(self) -> "Settings":
+        if problem := self.problem_of_outcome_days(self.merged_vars()["outcome_days"]):
+            raise ValueError(problem)
+        return self
+
+    @model_validator(mode="after")
     def _require_two_usable_files(self) -> "Settings":
         for name in ("warehouse", "published"):
             path = getattr(self, name)
@@ -315,6 +321,17 @@ class Settings(BaseSettings):
     def merged_vars(self) -> dict[str, Any]:
         """Return every dbt var with the user's values over the project's defaults."""
         return {**default_vars(), **self.vars}
+
+    def problem_of_outcome_days(self, outcome_days: int) -> str:
+        """Return why outcomes can't have rows for so many days; an empty text if their lists are all kept."""
+        kept = self.published_lists_days
+        if outcome_days <= kept:
+            return ""
+        return (
+            f"the dbt var outcome_days is {outcome_days}, but the setting published_lists_days is {kept}: the lists of "
+            f"earlier days are deleted. Set published_lists_days = {outcome_days}, or lower outcome_days under [vars] "
+            f"to {kept}"
+        )
 
     def job_vars(self) -> Vars:
         """Return the dbt vars that jobs read, after checking all vars."""

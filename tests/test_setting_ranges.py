@@ -80,6 +80,8 @@ def test_a_var_is_refused_with_its_file_name_value_and_range(written, line, says
         ("runs_keep = 5", "did you mean 'runs_kept'?"),
         ("prompt_prices = {gpt = {training = -1, input = 1, output = 1}}", "allowed: number, at least 0"),
         ("prompt_prices = {gpt = {trainin = 1, training = 1, input = 1, output = 1}}", "did you mean 'training'?"),
+        ("published_lists_days = 30", "Set published_lists_days = 90, or lower outcome_days under [vars] to 30"),
+        ("[vars]\noutcome_days = 200", "outcome_days is 200, but the setting published_lists_days is 90"),
         ("[vars]\nsession_gap_minute = 5", "nextmart.toml: unknown dbt var 'session_gap_minute'"),
     ],
 )

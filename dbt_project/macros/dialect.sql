@@ -57,6 +57,15 @@
     {{ column }}::float[{{ embedding_dimensions() }}]
 {%- endmacro %}
 
+{# The cosine of two embeddings, at least 0; 0 where one of them is missing or has no direction. #}
+{% macro cosine(embedding, other) -%}
+    {{ return(adapter.dispatch('cosine', 'nextmart')(embedding, other)) }}
+{%- endmacro %}
+
+{% macro default__cosine(embedding, other) -%}
+    coalesce(greatest(0.0, nullif(array_cosine_similarity({{ embedding }}, {{ other }}), 'nan'::double)), 0)
+{%- endmacro %}
+
 {# A list of texts as quoted SQL literals, for an IN list. #}
 {% macro text_list(values) -%}
     {%- for value in values -%}

@@ -41,6 +41,33 @@
     ({{ is_type_of('viewed', column) }} or {{ is_type_of('bought', column) }})
 {%- endmacro %}
 
+{# Query of the rows of outcomes: each of `days` with each type that is in the relation `outcome_events`, and the counts of
+   those that have any. `followed` and `events` name the relations of the counts, by day, place and type; they may be one. #}
+{% macro outcome_rows(outcome_events, followed, events) -%}
+select
+    days.day,
+    days.placement,
+    days.model,
+    days.arm,
+    days.rank,
+    event_types.event_type,
+    days.places,
+    days.visitors,
+    coalesce({{ followed }}.followed, 0) as followed,
+    coalesce({{ events }}.events, 0) as events,
+    coalesce({{ events }}.priced_events, 0) as priced_events,
+    coalesce({{ events }}.revenue, 0) as revenue
+from days
+cross join (select distinct event_type from {{ outcome_events }}) as event_types
+{% for counts in [followed, events] | unique -%}
+left join {{ counts }}
+    on
+        days.day = {{ counts }}.day and days.placement = {{ counts }}.placement
+        and days.model = {{ counts }}.model and days.arm = {{ counts }}.arm and days.rank = {{ counts }}.rank
+        and event_types.event_type = {{ counts }}.event_type
+{% endfor -%}
+{%- endmacro %}
+
 {# An end of the 95 % interval of a rate, by Wilson's score (E. B. Wilson, Probable Inference, the Law of Succession,
    and Statistical Inference, Journal of the American Statistical Association 22, 1927). The interval holds each rate
    p from which the observed rate differs by at most 1.96 standard errors, if p is true. `sign` is - for the lower

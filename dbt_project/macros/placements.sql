@@ -12,17 +12,38 @@
     {{ return([]) }}
 {%- endmacro %}
 
+{# The definitions of a placement's rules of one kind. #}
+{% macro rules_of(placement, rule) -%}
+    {{ return(placement_rules(rule) | selectattr('placement', 'equalto', placement) | map(attribute='definition') | list) }}
+{%- endmacro %}
+
+{# The ranks, as texts, that a placement's rules of one kind name: slot or pin. #}
+{% macro ranks_of(placement, rule) -%}
+    {{ return(placement_rules(rule) | selectattr('placement', 'equalto', placement) | map(attribute='target') | list) }}
+{%- endmacro %}
+
 {# Query that has, for each row of a placement's lists, all columns that a rule over items may name: the columns of
    the item, and those of the visitor as the struct `visitor`. `judged_visitor_id` and `judged_rank` tell which row
-   it is. #}
+   it is, `judged_score` and `judged_source` what it says. #}
 {% macro judged_rows(placement) -%}
-    select item.*, visitors.visitor, recommended.visitor_id as judged_visitor_id, recommended.rank as judged_rank
+    select
+        item.*, visitors.visitor, recommended.visitor_id as judged_visitor_id, recommended.rank as judged_rank,
+        recommended.score as judged_score, recommended.source as judged_source
     from {{ ref('placement_recommendations') }} as recommended
     inner join ({{ placement_rules('items_query')[0]['definition'] }}) as item on recommended.item_id = item.item_id
     left join (
         select visitor, visitor.visitor_id as id from ({{ placement_rules('visitors_query')[0]['definition'] }}) as visitor
     ) as visitors on recommended.visitor_id = visitors.id
     where recommended.placement = {{ text_list([placement]) }}
+{%- endmacro %}
+
+{# Query of the visitors of at most `count` lists of a placement, full ones or short ones: those that come first by a hash,
+   so that they are not all alike. For tests whose cost grows with lists times items. #}
+{% macro some_lists(placement, is_full, count) -%}
+    select visitor_id from {{ ref('placement_lists') }}
+    where placement = {{ text_list([placement]) }} and missing {{ '=' if is_full else '>' }} 0
+    order by md5(visitor_id)
+    limit {{ count }}
 {%- endmacro %}
 
 {# Query without rows, with which a dbt test passes if no placement has the rule that the test checks. #}

@@ -15,7 +15,6 @@ from jobs.cli.app import app
 from jobs.cli.opening import open_warehouse
 from jobs.cli.options import AllowShrink, Create, Json, Published, Verbose, WaitSeconds, Warehouse
 from jobs.cli.output import print_outcome
-from jobs.cli.report_command import report_beside_published
 from jobs.commands.demo_files import WORK_FOLDER, remove_earlier_demo
 from jobs.commands.demo_shop import DEMO_SETTINGS, make_shop
 from jobs.commands.maintain import maintain_after_publication
@@ -31,6 +30,7 @@ from jobs.publishing.publication_record import record_if_unrecorded
 from jobs.publishing.publish import publish
 from jobs.publishing.targets.copying import copy_to_targets, require_complete
 from jobs.reporting.night import are_packages_installed, report_after_publication, require_packages
+from jobs.reporting.report_file import report_beside_published
 from jobs.settings import Settings, load_settings
 from jobs.warehouse.dbt_tables import require_present_columns
 from jobs.warehouse.job_runs import job_run

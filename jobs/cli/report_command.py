@@ -9,10 +9,9 @@ from jobs.cli.app import app
 from jobs.cli.options import Json, Published, WaitSeconds, Warehouse
 from jobs.cli.output import print_outcome
 from jobs.reporting.night import require_packages
-from jobs.settings import Settings, load_settings
+from jobs.reporting.report_file import report_path
+from jobs.settings import load_settings
 from jobs.warehouse.missing import require_warehouse
-
-FILE_NAME = "report.html"
 
 
 @app.command("report")
@@ -35,10 +34,5 @@ def report_command(
     require_warehouse(settings.warehouse)
     from jobs.reporting.report import write_report  # the packages of this module may not be installed
 
-    summary = write_report(settings, file or settings.report or report_beside_published(settings))
+    summary = write_report(settings, file or report_path(settings))
     print_outcome(summary, f"report: {summary['file']}, {summary['bytes'] / 1e6:.1f} MB", as_json)
-
-
-def report_beside_published(settings: Settings) -> Path:
-    """Return the path of the report where neither the command nor a setting names one."""
-    return settings.published.parent / FILE_NAME

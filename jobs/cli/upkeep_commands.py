@@ -19,8 +19,10 @@ from jobs.commands.status import status
 from jobs.commands.terminal import print_status
 from jobs.errors import NextmartError, redact
 from jobs.progress import say
+from jobs.publishing.publication_history import has_published
 from jobs.publishing.targets.copying import problem_lines
 from jobs.publishing.targets.withdrawals import lakes, withdraw_from_targets
+from jobs.reporting.withdrawal import withdraw_from_report
 from jobs.settings import load_settings
 from jobs.warehouse.attached import attach_needed
 from jobs.warehouse.connection import connect
@@ -48,8 +50,12 @@ def forget_command(
     with warehouse_lock(settings.warehouse, settings.wait_seconds):
         with open_warehouse(settings) as connection, job_run(connection, "forget") as run_record:
             visitors = forget(connection, settings, person, run_record)
+            was_published = has_published(connection)
         copies = delete_copies_holding_person(settings, person, visitors)
-        targets = withdraw_from_targets(settings, has_file=not run_record.detail["published_problem"])
+        targets = withdraw_from_targets(
+            settings, has_published=was_published, has_file=not run_record.detail["published_problem"]
+        )
+        report = withdraw_from_report(settings)
     deleted, due = run_record.detail["deleted"], run_record.detail["due_for_retraining"]
     rows = [f"{count:,} of {table}" for table, count in deleted.items() if count]
     rows += [f"{run_record.detail['published']:,} published"] if run_record.detail["published"] else []
@@ -63,9 +69,13 @@ def forget_command(
     still_in_targets = [f"{line}; it may still hold the {person.scope}" for line in problem_lines(targets)]
     lines += [*still_in_targets, "`nextmart publish` writes these targets anew"] if still_in_targets else []
     lines += [f"earlier snapshots of {lake} hold the {person.scope} until they are expired" for lake in lakes(settings)]
-    summary = {**run_record.summary(), "copies": copies.summary(), "targets": targets}
+    lines += report.lines(person.scope) if report else []
+    summary = {
+        **run_record.summary(), "copies": copies.summary(), "targets": targets,
+        "report": report.summary() if report else None,
+    }  # fmt: skip
     print_outcome(summary, "\n".join([*lines, *copies.lines()]), as_json)
-    if problem or copies.still_held or still_in_targets:
+    if problem or copies.still_held or still_in_targets or (report and report.problem):
         sys.exit(1)
 
 

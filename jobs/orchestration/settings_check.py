@@ -70,6 +70,8 @@ def settings_problem(dbt_run: str) -> str:
             _require_known_names(given["named"])
         all_vars(given["vars"])
         require_sound_settings(settings)
+        if problem := settings.problem_of_outcome_days(given["vars"]["outcome_days"]):
+            raise UsageError(problem)
         _require_same_vars(settings.vars, given["vars"], given["named"])
     except NextmartError as error:
         return redact(str(error))

@@ -17,13 +17,11 @@ SQL_TYPES = {"number": "double", "boolean": "boolean", "date": "date", "time": "
 ITEMS = """
     select
         items.item_id, items.title, items.brand, items.category, items.description, items.price, items.available,
-        items.updated_at, coalesce(popular.score, 0) as popularity, history.first_seen_at,
+        items.updated_at, coalesce(popular.score, 0) as popularity, public_items.first_seen_at,
         {first_seen_days} as first_seen_days, variants.variant_group, items.attributes{attributes}
     from catalog.items as items
     left join recommendations.popular_items as popular on items.item_id = popular.item_id
-    left join (
-        select item_id, min(dbt_valid_from) as first_seen_at from catalog.item_history group by item_id
-    ) as history on items.item_id = history.item_id
+    left join recommendations.items as public_items on items.item_id = public_items.item_id
     left join ml.item_variants as variants on items.item_id = variants.item_id
 """
 
@@ -69,7 +67,7 @@ def create_rule_relations(connection: Connection) -> RuleRelations:
     row = connection.execute(SELECT_NEWEST_EVENT).fetchone()
     newest = "null::timestamptz" if row is None or row[0] is None else f"{literal(row[0].isoformat())}::timestamptz"
     items_query = ITEMS.format(
-        first_seen_days=_days_before("history.first_seen_at", newest),
+        first_seen_days=_days_before("public_items.first_seen_at", newest),
         attributes=_attribute_columns(connection, "item", ITEMS),
     )
     visitors_query = VISITORS.format(

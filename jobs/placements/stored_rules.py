@@ -55,6 +55,11 @@ def _rules_of(placement: Placement, since: datetime | None) -> Iterator[tuple[st
     settings = placement.settings
     yield "k", None, str(placement.k)
     yield "repeats", None, str(placement.repeats).lower()
+    yield "fallback", None, settings.fallback
+    if placement.boost:
+        yield "boost", None, placement.boost.sql
+    if settings.diversity:
+        yield "diversity", None, str(settings.diversity)
     if placement.items:
         yield "items", None, placement.items.sql
     if placement.visitors:

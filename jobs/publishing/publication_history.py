@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any, Final, Literal
 
 from jobs.publishing.publication_totals import Differences, Totals
-from jobs.warehouse.connection import Connection, quoted
+from jobs.warehouse.connection import Connection, count_rows, quoted
 
 Outcome = Literal["published", "forced", "held"]
 
@@ -79,6 +79,11 @@ def is_known(connection: Connection, publish_run_id: str) -> bool:
         "select true from ml.publication_changes where publish_run_id = ?", [publish_run_id]
     ).fetchone()
     return found is not None
+
+
+def has_published(connection: Connection) -> bool:
+    """Tell whether the warehouse records any publication that was not held."""
+    return count_rows(connection, "ml.publication_changes where outcome <> 'held'") > 0
 
 
 def last_publication(connection: Connection, published_file: Path) -> Publication | None:

@@ -2,7 +2,7 @@
 
 from contextlib import closing
 from pathlib import Path
-from typing import Any, Final
+from typing import Any
 
 from jobs.commands.status import status
 from jobs.errors import NextmartError, redact
@@ -19,14 +19,12 @@ from jobs.reporting.overview import make_tiles, runs_section
 from jobs.reporting.page import Report, render_page
 from jobs.reporting.people import drawn_visitors, searchable_items
 from jobs.reporting.reading import read_frames
+from jobs.reporting.report_file import is_report
 from jobs.settings import Settings
 from jobs.warehouse.attached import attach_needed
 from jobs.warehouse.clock import now
 from jobs.warehouse.connection import Connection, connect
 from jobs.warehouse.schema import require_present_version
-
-MARK: Final = b'<meta name="generator" content="nextmart report">'
-"""What each report has near its beginning."""
 
 
 def write_report(settings: Settings, path: Path) -> dict[str, Any]:
@@ -63,11 +61,8 @@ def write_report(settings: Settings, path: Path) -> dict[str, Any]:
 
 def _require_own_file(path: Path) -> None:
     """Raise NextmartError if a file that is no report of nextmart's would be replaced."""
-    if not path.exists():
-        return
-    with path.open("rb") as file:
-        if MARK not in file.read(2000):
-            raise NextmartError(f"{path} is no report of nextmart's: name another file, or move that one away")
+    if path.exists() and not is_report(path):
+        raise NextmartError(f"{path} is no report of nextmart's: name another file, or move that one away")
 
 
 def make_report(connection: Connection, settings: Settings) -> Report:

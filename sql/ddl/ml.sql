@@ -236,8 +236,9 @@ create table if not exists ml.item_variants (
 
 -- the rules by which the lists of placements were last filled, for dbt's tests; the job place replaces changed rules
 -- `placement`: null for what all placements share; `rule`: items_query or visitors_query (SQL of what rules may name);
--- k; items, visitors or slot (an SQL condition); pin; max_per; exclude_event or exclude_since; repeats; `target`: the rank
--- of a slot or pin, or the column of max_per; `definition`: its SQL, item_id, number, event type or time
+-- k; items, visitors or slot (an SQL condition); boost (an SQL number); pin; max_per; exclude_event or exclude_since;
+-- repeats; diversity; fallback; `target`: the rank of a slot or pin, or the column of max_per; `definition`: its SQL,
+-- item_id, number, event type or time
 create table if not exists ml.placement_rules (
     placement varchar,
     rule varchar not null,

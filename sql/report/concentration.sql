@@ -18,8 +18,8 @@ grouped_items as (
 select
     popularity_group,
     count(*) as items,
-    coalesce(sum(popularity) / nullif((select sum(popularity) from grouped_items), 0), 0)::double as popularity_share,
-    coalesce(sum(places) / nullif((select sum(places) from grouped_items), 0), 0)::double as place_share
+    coalesce(sum(popularity) / nullif(sum(sum(popularity)) over (), 0), 0)::double as popularity_share,
+    coalesce(sum(places) / nullif(sum(sum(places)) over (), 0), 0)::double as place_share
 from grouped_items
 group by popularity_group
 order by popularity_group;

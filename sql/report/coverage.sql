@@ -2,16 +2,20 @@
 -- list
 with recommended_items as (
     select distinct item_id from recommendations.visitor_recommendations
+),
+
+embedded as (
+    select distinct item_id from catalog.item_embeddings
 )
 
 select
     coalesce(items.category, '(no category)') as category,
     count(*) as items,
     count(*) filter (where items.available) as available,
-    count(embeddings.item_id) as embedded,
+    count(embedded.item_id) as embedded,
     count(recommended_items.item_id) as recommended
 from catalog.items as items
-left join (select distinct item_id from catalog.item_embeddings) as embeddings on items.item_id = embeddings.item_id
+left join embedded on items.item_id = embedded.item_id
 left join recommended_items on items.item_id = recommended_items.item_id
 group by coalesce(items.category, '(no category)')
 order by items desc, category

@@ -1,7 +1,8 @@
 -- The first ten places in the lists of the twenty visitors that the query visitors draws
 with drawn_visitors as (
     select visitor_id
-    from (select distinct visitor_id from recommendations.visitor_recommendations)
+    from recommendations.visitor_recommendations
+    group by visitor_id
     order by md5('report' || visitor_id), visitor_id
     limit 20
 )

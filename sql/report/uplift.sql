@@ -3,5 +3,5 @@ select
     day, placement, measure, arm, control_arm, visitors, control_visitors, mean, control_mean, uplift, uplift_low,
     uplift_high, relative_uplift
 from recommendations.uplift
-where day > (select max(day) - interval 60 day from recommendations.uplift)
+where day > (select max(newest.day) - interval 60 day from recommendations.uplift as newest)
 order by day, placement, measure, arm;

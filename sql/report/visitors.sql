@@ -1,7 +1,8 @@
 -- The ten newest items of each of twenty visitors, who are drawn by a hash, so that each night draws the same ones
 with drawn_visitors as (
     select visitor_id
-    from (select distinct visitor_id from recommendations.visitor_recommendations)
+    from recommendations.visitor_recommendations
+    group by visitor_id
     order by md5('report' || visitor_id), visitor_id
     limit 20
 ),

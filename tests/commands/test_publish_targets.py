@@ -105,6 +105,23 @@ def test_forget_fails_where_a_target_may_still_hold_the_person(shell):
     assert "v3" not in visitors_in("files")
 
 
+def test_forget_ends_well_where_nothing_was_ever_published(shell):
+    shell.write("nextmart.toml", SETTINGS + UNREACHABLE)
+    code, said = shell("forget", "--visitor", "v3")
+    assert code == 0, said
+    assert "forgotten, in rows: 1 of raw.events" in said
+    assert not (shell.folder / "files").exists()
+
+
+def test_forget_says_where_the_published_file_is_lost_that_targets_may_hold_the_person(shell):
+    shell.write("nextmart.toml", SETTINGS)
+    assert shell("publish")[0] == 0
+    (shell.folder / "published.duckdb").unlink()
+    code, said = shell("forget", "--visitor", "v3")
+    assert code == 1
+    assert "published.duckdb is missing or damaged; it may still hold the visitor" in said
+
+
 def test_an_error_in_a_target_names_its_table(shell):
     shell.write("nextmart.toml", '[publish.bi]\ntype = "postgres"\npath = "host=db password=secret"\n')
     code, said = shell("publish")

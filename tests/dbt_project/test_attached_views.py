@@ -40,7 +40,11 @@ def test_a_night_over_views_of_a_database_that_nextmart_toml_attaches_is_publish
         connection.execute(sql)
     warehouse = Warehouse(tmp_path / "warehouse.duckdb", dbt_project)
     warehouse.run(
-        "--exclude", "outcomes", "uplift", select="staging intermediate sessions together catalog recommendations"
+        "--exclude",
+        "outcomes",
+        "uplift",
+        "offline_estimates",
+        select="staging intermediate sessions together catalog recommendations",
     )
     assert warehouse.rows(
         "staging.checked_events", ["event_id", "visitor_id", "item_id", "event_at", "reject_reason"]

@@ -184,6 +184,7 @@ def test_what_serves_is_of_one_model(shop):
         "--exclude",
         "outcomes",
         "uplift",
+        "offline_estimates",
         select="staging intermediate sessions together catalog recommendations",
         command="run",
     )

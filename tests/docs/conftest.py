@@ -25,6 +25,16 @@ ORDERS = """
 """
 
 
+# every visitor's country, which the page for analysts asks about
+COUNTRIES = """
+    insert into raw.visitors by name
+    select
+        visitor_id, json_object('country', if(hash(visitor_id) % 2 = 0, 'DE', 'FR')) as attributes,
+        max(loaded_at) as loaded_at
+    from raw.events where trim(visitor_id) <> '' group by visitor_id
+"""
+
+
 # lists that were live for the visitors of the last three weeks: those of a control for every third of them
 LISTS = """
     insert into ml.published_lists by name
@@ -46,26 +56,39 @@ LISTS = """
 """
 
 
+# what a place in the cart drew at random, each of twenty items alike, while these lists were live
+DRAWN = """
+    insert into raw.impressions by name
+    select
+        'drawn ' || visitor_id as impression_id, visitor_id, 'cart' as placement, 1 as rank, 0.05 as propensity,
+        'sku-0000' || (10 + hash(visitor_id) % 20) as item_id,
+        (max(max(loaded_at)) over () - interval 12 days)::varchar as shown_at, max(loaded_at) as loaded_at
+    from raw.events where trim(visitor_id) <> '' group by visitor_id
+"""
+
+
 @pytest.fixture(scope="session")
 def documented_shop(tmp_path_factory) -> Shop:
     """The demo's shop, smaller, after its first night, with what readers have beside it. Copy it to change it."""
 
     def build(shop: Shop) -> None:
-        shop.set(f"models = {MODELS}\n{placements_of_the_docs()}")
+        shop.set(f"models = {MODELS}\n{settings_of_the_docs()}")
         shop.fill()
         with connect(shop.warehouse) as warehouse:
             warehouse.execute(ORDERS)
+            warehouse.execute(COUNTRIES)
             warehouse.execute(LISTS)
+            warehouse.execute(DRAWN)
         shop.call("run")
         write_files_of_readers(shop.folder)
 
     return built_once(tmp_path_factory, "documented", build)
 
 
-def placements_of_the_docs() -> str:
-    """Return the settings of placements that the page for analysts shows."""
-    [block] = [block for block in blocks("toml", page=ROOT / "docs" / "analysts.md") if "[placements." in block.text]
-    return block.text
+def settings_of_the_docs() -> str:
+    """Return the settings that change the published tables, as the page for analysts shows them."""
+    shown = blocks("toml", page=ROOT / "docs" / "analysts.md")
+    return "\n".join(block.text for block in shown if "[placements." in block.text or "[vars]" in block.text)
 
 
 def write_files_of_readers(folder: Path) -> None:

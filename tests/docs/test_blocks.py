@@ -50,7 +50,7 @@ def test_every_command_has_the_options_that_are_shown(page):
 
 
 @pytest.mark.parametrize("page", PAGES_TO_RUN, ids=by_name)
-def test_commands_run(documented_shop, tmp_path, page):
+def test_commands_run(documented_shop, tmp_path, request, page):
     shop = documented_shop.copy(tmp_path / "shop")
     for block in pages.blocks("toml", page=page):
         first, _, _ = block.text.partition("\n")
@@ -65,6 +65,10 @@ def test_commands_run(documented_shop, tmp_path, page):
         MODEL_VERSION=candidate,
         NEXTMART_MODELS='["popularity", "llmseqsim", "vsknn"]',
     )
+    needs_database = any("$BI_DATABASE" in block.text for block in pages.blocks("sh", page=page) if block.is_run)
+    if needs_database:
+        server = request.getfixturevalue("postgres")
+        environment |= {"BI_DATABASE": server.text(), "SHOP_PASSWORD": server.password}
     for block in pages.blocks("sh", page=page):
         if block.is_run:
             done = subprocess.run(
@@ -72,6 +76,9 @@ def test_commands_run(documented_shop, tmp_path, page):
                 text=True, check=False,
             )  # fmt: skip
             assert done.returncode == 0, f"{block}\n{done.stdout}{done.stderr}"
+    if needs_database:
+        exported = "select count(*) from recommendations.visitor_recommendations"
+        assert [(int(server.execute(exported)),)] == shop.read(exported)
 
 
 @pytest.mark.parametrize("block", pages.blocks("toml"), ids=str)
@@ -86,6 +93,11 @@ def test_settings_and_experiments_are_accepted(tmp_path, monkeypatch, block):
         assert settings.job_vars().embedding
         for family, parameters in settings.parameters.items():
             make_model(family, parameters)
+
+
+@pytest.mark.parametrize("block", pages.blocks("python"), ids=str)
+def test_python_compiles(block):
+    compile(block.text, str(block), "exec")
 
 
 def test_a_block_that_is_not_run_says_why():

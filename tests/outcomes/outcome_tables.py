@@ -15,8 +15,9 @@ OPTIMIZERS_TO_LEAVE_OUT = "statistics_propagation,compressed_materialization"
 WINDOW_DAYS = 2
 DAYS = 7
 MODELS = [
-    "outcomes/live_lists", "outcomes/outcome_events", "outcomes/shown_places", "outcomes/outcomes_shown",
-    "outcomes/outcomes_seen", "outcomes/uplift_visitors", "recommendations/outcomes", "recommendations/uplift",
+    "outcomes/live_lists", "outcomes/outcome_events", "outcomes/shown_places", "outcomes/credited_events",
+    "outcomes/outcomes_shown", "outcomes/outcomes_seen", "outcomes/uplift_visitors", "outcomes/drawn_places",
+    "recommendations/outcomes", "recommendations/uplift", "recommendations/offline_estimates",
 ]  # fmt: skip
 TABLES = """
     create schema ml;
@@ -29,11 +30,11 @@ TABLES = """
     );
     create table ml.published_lists (
         placement varchar, visitor_id varchar, rank integer, item_id varchar, model varchar, arm varchar,
-        live_from timestamptz, live_until timestamptz
+        live_from timestamptz, live_until timestamptz, model_version varchar
     );
     create table stg_impressions (
         impression_id varchar, visitor_id varchar, placement varchar, item_id varchar, rank integer,
-        shown_at timestamptz
+        shown_at timestamptz, propensity double
     );
 """
 
@@ -59,6 +60,7 @@ class Place:
     arm: str
     live_from: datetime
     live_until: datetime | None
+    model_version: str = "sknn-1"
 
 
 @dataclass(frozen=True)
@@ -69,6 +71,7 @@ class Impression:
     item: str
     rank: int | None
     shown_at: datetime
+    propensity: float | None = None
 
 
 @dataclass(frozen=True)

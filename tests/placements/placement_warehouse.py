@@ -17,8 +17,8 @@ TABLES = """
         timestamptz '2026-01-01' as updated_at,
         json_object('country', if(hash(item_id) % 2 = 0, 'DE', 'FR'), 'margin', 0.1 * (hash(item_id) % 7)) as attributes
     from (select unnest($items) as item_id);
-    create or replace table catalog.item_history as
-    select item_id, timestamptz '2026-01-01' + to_days((hash(item_id) % 20)::int) as dbt_valid_from from catalog.items;
+    create or replace table recommendations.items as
+    select item_id, timestamptz '2026-01-01' + to_days((hash(item_id) % 20)::int) as first_seen_at from catalog.items;
     create or replace table catalog.attribute_types as
     from (values ('item', 'country', 'text'), ('item', 'margin', 'number'), ('visitor', 'country', 'text'),
         ('visitor', 'age', 'number')) as types(subject, name, type);

@@ -14,7 +14,7 @@ TABLES = """
     create table staging.rejected_items as select 'missing_item_id' as reason;
     create table staging.event_batches as
     select unnest([1, 2]) as batch_id, 50 as event_count, 1 as rejected_count, 5 as late_count, 1 as very_late_count,
-        0 as waiting_count;
+        0 as waiting_count, 50 as settled_count, now() as settled_until;
     create table staging.source_freshness as
     select 'raw.events' as source_table, now() as newest_loaded_at, now() as newest_at;
     create table sessions.sessions as select range as session_id, range = 0 as is_bot from range(30);

@@ -6,7 +6,7 @@ def model(dbt, session):
     dbt.ref("bot_visitors")
     dbt.ref("item_embeddings")
     dbt.ref("items")
-    dbt.ref("item_history")
+    dbt.ref("public_items")
     dbt.ref("visitors")
     dbt.ref("attribute_types")
     dbt.ref("popular_items")

@@ -29,6 +29,7 @@ select
     lists.rank,
     lists.item_id,
     lists.model,
+    lists.model_version,
     lists.arm,
     lists.counts_from as live_from,
     lists.live_until

@@ -99,27 +99,7 @@ events as (
         count(*) as events, count(revenue) as priced_events, sum(revenue) as revenue
     from followed_events
     group by {{ place }}, day, event_type
-),
-
-event_types as (
-    select distinct event_type from {{ ref('outcome_events') }}
 )
 
-select
-    days.day,
-    days.placement,
-    days.model,
-    days.arm,
-    days.rank,
-    event_types.event_type,
-    days.places,
-    days.visitors,
-    coalesce(followed.followed, 0) as followed,
-    coalesce(events.events, 0) as events,
-    coalesce(events.priced_events, 0) as priced_events,
-    coalesce(events.revenue, 0) as revenue
-from days
-cross join event_types
-left join followed using (placement, model, arm, rank, day, event_type)
-left join events using (placement, model, arm, rank, day, event_type)
+{{ outcome_rows(ref('outcome_events'), 'followed', 'events') }}
 where days.places > 0

@@ -7,11 +7,13 @@ from jobs.publishing.targets.copying import copy_to_targets
 from jobs.settings import Settings
 
 
-def withdraw_from_targets(settings: Settings, *, has_file: bool) -> dict[str, dict[str, Any]]:
+def withdraw_from_targets(settings: Settings, *, has_published: bool, has_file: bool) -> dict[str, dict[str, Any]]:
     """Write all targets anew from the published file, without files of the publication before.
 
     Parameters
     ----------
+    has_published : bool
+        Whether the warehouse records a publication. Without one, and without a published file, targets hold nothing.
     has_file : bool
         Whether the published file can be read, and no longer holds the person; else all targets have a problem.
 
@@ -20,6 +22,8 @@ def withdraw_from_targets(settings: Settings, *, has_file: bool) -> dict[str, di
     What :func:`~jobs.publishing.targets.copying.copy_to_targets` returns
     """
     targets = targets_by_setting(settings.publish)
+    if not (has_published or settings.published.exists()):
+        return {}
     if targets and not (has_file and settings.published.exists()):
         return {setting: {"problem": f"{settings.published} is missing or damaged"} for setting in targets}
     return copy_to_targets(settings.published.resolve(), targets, keeps_previous=False)

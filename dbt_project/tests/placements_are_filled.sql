@@ -1,0 +1,56 @@
+-- A warning, since a short list harms nobody
+{{ config(severity='warn') }}
+-- a list that is shorter than `k` holds, where popular items may fill it, every available item that the rules allow its
+-- visitor; looked at are 20 short lists of each placement
+-- depends_on: {{ ref('placement_recommendations') }}
+-- depends_on: {{ ref('placement_lists') }}
+-- depends_on: {{ ref('popular_items') }}
+-- depends_on: {{ ref('session_items') }}
+-- depends_on: {{ ref('latest_sequences') }}
+{{ no_rows() }}
+{% for rule in placement_rules('fallback') if rule['definition'] == 'popularity' %}
+{% set placement, name = rule['placement'], text_list([rule['placement']]) %}
+{% set event_types = rules_of(placement, 'exclude_event') %}
+union all
+select {{ name }}, judged_visitor_id, item_id
+from (
+    select item.*, visitors.visitor, visitors.id as judged_visitor_id
+    from (
+        select visitor, visitor.visitor_id as id
+        from ({{ placement_rules('visitors_query')[0]['definition'] }}) as visitor
+    ) as visitors
+    semi join ({{ some_lists(placement, false, 20) }}) as short_lists on visitors.id = short_lists.visitor_id
+    cross join ({{ placement_rules('items_query')[0]['definition'] }}) as item
+    semi join {{ ref('popular_items') }} as popular on item.item_id = popular.item_id
+) as item
+anti join {{ ref('placement_recommendations') }} as listed
+    on
+        listed.placement = {{ name }}
+        and item.judged_visitor_id = listed.visitor_id and item.item_id = listed.item_id
+{% if rules_of(placement, 'repeats') == ['false'] %}
+anti join (
+    select visitor_id, unnest(items) as item_id from {{ ref('latest_sequences') }}
+) as own on item.judged_visitor_id = own.visitor_id and item.item_id = own.item_id
+{% endif %}
+{% if event_types %}
+anti join {{ ref('session_items') }} as events
+    on
+        item.judged_visitor_id = events.visitor_id and item.item_id = events.item_id
+        and events.event_type in ({{ text_list(event_types) }})
+        and events.event_at > {{ text_list(rules_of(placement, 'exclude_since')) }}::timestamptz
+{% endif %}
+{% for cap in placement_rules('max_per') if cap['placement'] == placement %}
+{% set column = '"' ~ (cap['target'] | replace('"', '""')) ~ '"' %}
+anti join (
+    select judged_visitor_id as visitor_id, {{ column }} as value
+    from ({{ judged_rows(placement) }}) as item
+    group by judged_visitor_id, {{ column }}
+    having count(*) >= {{ cap['definition'] }}
+) as full_{{ loop.index }}
+    on item.judged_visitor_id = full_{{ loop.index }}.visitor_id and item.{{ column }} = full_{{ loop.index }}.value
+{% endfor %}
+{% for condition in rules_of(placement, 'items') %}
+where coalesce(({{ condition }}
+), false)
+{% endfor %}
+{% endfor %}

@@ -1,0 +1,83 @@
+"""Takes a forgotten person out of the report that is already written, whose lists and histories may be the person's."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import duckdb
+
+from jobs.errors import NextmartError, redact
+from jobs.os_errors import os_error_text
+from jobs.reporting.night import are_packages_installed
+from jobs.reporting.report_file import is_report, report_path
+from jobs.settings import Settings
+
+
+@dataclass(frozen=True)
+class WithdrawnReport:
+    """What became of the report.
+
+    Attributes
+    ----------
+    file : Path
+    is_gone : bool
+        Whether the report was deleted, because it could not be written anew.
+    reason : str
+        Why it could not be written anew; an empty text if it was.
+    problem : str
+        Why the file may still hold the person; an empty text if it doesn't.
+    """
+
+    file: Path
+    is_gone: bool = False
+    reason: str = ""
+    problem: str = ""
+
+    def summary(self) -> dict[str, Any]:
+        """Return the outcome for a machine."""
+        return {"file": str(self.file), "deleted": self.is_gone, "reason": self.reason, "problem": self.problem}
+
+    def lines(self, scope: str) -> list[str]:
+        """Return the outcome for people; ``scope`` says who was forgotten, a visitor or a user."""
+        if self.problem:
+            return [f"{self.file} can't be replaced, and may still show the {scope}: {self.problem}"]
+        if self.is_gone:
+            return [
+                f"{self.file} is deleted, as it could not be written anew: {self.reason}",
+                "`nextmart report` writes it",
+            ]
+        return [f"{self.file} is written anew"]
+
+
+def withdraw_from_report(settings: Settings) -> WithdrawnReport | None:
+    """Write the report anew from a warehouse that no longer holds the person; delete it where that fails.
+
+    Returns
+    -------
+    What became of the report; None if there is none where the settings say that it is
+    """
+    file = report_path(settings)
+    try:
+        if not is_report(file):
+            return None
+        reason = _why_not_renewed(settings, file)
+        if reason:
+            file.unlink()
+    except OSError as error:
+        return WithdrawnReport(file, problem=os_error_text(error))
+    return WithdrawnReport(file, is_gone=bool(reason), reason=reason)
+
+
+def _why_not_renewed(settings: Settings, file: Path) -> str:
+    """Write the report; return why that failed, or an empty text."""
+    if not are_packages_installed():
+        return "its packages are not installed: pip install 'nextmart[report]'"
+    from jobs.reporting.report import write_report  # imported here, because its packages are an extra
+
+    try:
+        write_report(settings, file)
+    except (NextmartError, duckdb.Error) as error:
+        return redact(str(error))
+    except OSError as error:
+        return os_error_text(error)
+    return ""
