@@ -10,7 +10,7 @@ from jobs.progress import say
 from jobs.warehouse.clock import now
 from jobs.warehouse.clock_check import CLOCK_TOLERANCE
 from jobs.warehouse.connection import Connection
-from jobs.warehouse.own_tables import is_own_table
+from jobs.warehouse.own_tables import own_tables
 
 TABLES = ("events", "items", "visitors", "impressions", "unreadable_rows", "withdrawn_items", "loaded_files")
 
@@ -33,11 +33,11 @@ class ArrivalTimes:
 
         A user's own view that stands in for a raw table is not looked at, because no load appends to it.
         """
-        own_tables = [table for table in TABLES if is_own_table(connection, "raw", table)]
+        present = sorted(own_tables(connection, "raw").intersection(TABLES))
         maxima = " union all ".join(
-            f"select max(loaded_at) as loaded_at from raw.{table} where isfinite(loaded_at)" for table in own_tables
+            f"select max(loaded_at) as loaded_at from raw.{table} where isfinite(loaded_at)" for table in present
         )
-        row = connection.execute(f"select max(loaded_at) from ({maxima})").fetchone() if own_tables else None
+        row = connection.execute(f"select max(loaded_at) from ({maxima})").fetchone() if present else None
         newest = row[0] if row else None
         if newest and newest - now() > CLOCK_TOLERANCE:
             say(

@@ -5,9 +5,12 @@ import duckdb
 
 def is_own_table(connection: duckdb.DuckDBPyConnection, schema: str, table: str) -> bool:
     """Return whether the warehouse has a table of a name; views and tables of attached databases don't count."""
-    found = connection.execute(
-        "select true from duckdb_tables() "
-        "where database_name = current_database() and schema_name = ? and table_name = ?",
-        [schema, table],
-    ).fetchone()
-    return found is not None
+    return table in own_tables(connection, schema)
+
+
+def own_tables(connection: duckdb.DuckDBPyConnection, schema: str) -> set[str]:
+    """Return the names of the warehouse's tables in a schema, without views and tables of attached databases."""
+    rows = connection.execute(
+        "select table_name from duckdb_tables() where database_name = current_database() and schema_name = ?", [schema]
+    ).fetchall()
+    return {name for (name,) in rows}

@@ -68,7 +68,7 @@ DRAWN = """
 
 
 @pytest.fixture(scope="session")
-def documented_shop(tmp_path_factory) -> Shop:
+def documented_shop(shared_folder) -> Shop:
     """The demo's shop, smaller, after its first night, with what readers have beside it. Copy it to change it."""
 
     def build(shop: Shop) -> None:
@@ -82,7 +82,7 @@ def documented_shop(tmp_path_factory) -> Shop:
         shop.call("run")
         write_files_of_readers(shop.folder)
 
-    return built_once(tmp_path_factory, "documented", build)
+    return built_once(shared_folder, "documented", build)
 
 
 def settings_of_the_docs() -> str:

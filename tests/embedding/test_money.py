@@ -16,23 +16,14 @@ from pathlib import Path
 
 import pytest
 from catalogue import Catalogue, text_hash
+from embed_process import AT_ONCE, BATCH, embed
 from fake_openai import KEY, vector_of
 
 from jobs.warehouse.connection import connect, prepare_warehouse
 
 RUNS = 200
-BATCH, AT_ONCE = 4, 3
 TEXTS = [f"text {number}" for number in range(40)]
 PASSING = ["429", "429 retry-after", "500", "503", "reset", "cut off", "shuffled", "time-out"]
-
-
-def embed(path, environment):
-    os.environ.update(environment)
-    with connect(path) as connection:
-        done = Catalogue(connection).embed(
-            embedding_batch_size=BATCH, embedding_requests_in_flight=AT_ONCE, embedding_patience_seconds=8
-        )
-    assert done["status"] == "done", done
 
 
 @pytest.mark.skipif(os.name != "posix", reason="kills processes")

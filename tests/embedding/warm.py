@@ -1,8 +1,10 @@
 """Modules and the tokenizer, loaded once in the server that test_money forks its processes from."""
 # ruff: noqa: F401
 
+import absent_pandas
 import catalogue
-import dateutil.relativedelta  # loaded in advance, like the next five, which would be loaded only when first used
+import dateutil.relativedelta  # loaded in advance, like packages below: else only when first used
+import embed_process
 import httpcore2
 import numpy.ma
 import openai.resources.embeddings

@@ -16,7 +16,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 
 @pytest.fixture(scope="session")
-def built_shop(tmp_path_factory) -> Shop:
+def built_shop(shared_folder) -> Shop:
     """A tiny shop after its first night, with real embeddings. Copy it to change it."""
 
     def build(shop: Shop) -> None:
@@ -24,7 +24,7 @@ def built_shop(tmp_path_factory) -> Shop:
         shop.fill()
         shop.call("run")
 
-    return built_once(tmp_path_factory, "shop", build)
+    return built_once(shared_folder, "shop", build)
 
 
 @pytest.fixture

@@ -11,7 +11,6 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 import duckdb
-import pytest
 from filelock import FileLock
 from invariants import broken_invariants
 from warm_commands import run_warm
@@ -35,14 +34,12 @@ SMALL_MODELS = """
 """
 
 
-def built_once(tmp_path_factory: pytest.TempPathFactory, name: str, build: Callable[["Shop"], None]) -> "Shop":
+def built_once(shared_folder: Path, name: str, build: Callable[["Shop"], None]) -> "Shop":
     """Return a shop that one process of this test session builds, and that the other processes wait for."""
-    shared = tmp_path_factory.getbasetemp()
-    shared = shared.parent if "PYTEST_XDIST_WORKER" in os.environ else shared
-    shop = Shop(shared / name)
+    shop = Shop(shared_folder / name)
     with FileLock(f"{shop.folder}.lock"):
         if not shop.folder.exists():
-            unfinished = Shop(shared / f"{name}-unfinished")
+            unfinished = Shop(shared_folder / f"{name}-unfinished")
             shutil.rmtree(unfinished.folder, ignore_errors=True)
             unfinished.folder.mkdir()
             build(unfinished)

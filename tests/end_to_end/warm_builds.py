@@ -30,8 +30,10 @@ from jobs.warehouse.connection import connect, prepare_warehouse
 
 PARSE, MANIFEST = "partial_parse.msgpack", "manifest.json"
 
-# of the process that imports this module first; forks leave by os._exit, so that only this process removes the folder
-_folder = TemporaryDirectory(prefix="warm-builds-")
+# of the process that imports this module first; forks leave by os._exit, so that only this process removes the folder.
+# The processes of one test session have one folder, which stays among the session's other files.
+_own = None if "WARM_BUILDS" in os.environ else TemporaryDirectory(prefix="warm-builds-")
+_folder = Path(_own.name if _own else os.environ["WARM_BUILDS"])
 
 
 def build_in_advance() -> None:
@@ -90,9 +92,9 @@ def _dbt(command: str, folder: Path, dbt_vars: dict[str, Any]) -> bool:
 def shared_between_builds(arguments: list[str]) -> Iterator[None]:
     """Know what earlier builds of dbt left, and leave what the build with these arguments makes for later ones."""
     options = dict(pairwise(arguments))
-    templates = Path(_folder.name) / "templates"
+    templates = _folder / "templates"
     target = Path(options["--target-path"])
-    of_vars = Path(_folder.name) / hashlib.sha256(options["--vars"].encode()).hexdigest()
+    of_vars = _folder / hashlib.sha256(options["--vars"].encode()).hexdigest()
     if templates.exists():
         compiled_templates.update(marshal.loads(templates.read_bytes()))
     known = len(compiled_templates)
@@ -128,6 +130,6 @@ def _write_manifest_once(kept: Path) -> Any:
 def _put(content: bytes, path: Path) -> None:
     """Write a file that other processes may read meanwhile."""
     path.parent.mkdir(exist_ok=True)
-    unfinished = Path(_folder.name) / str(os.getpid())
+    unfinished = _folder / str(os.getpid())
     unfinished.write_bytes(content)
     unfinished.replace(path)

@@ -10,6 +10,7 @@ import sys
 import traceback
 from urllib.request import urlopen
 
+import absent_pandas
 import httpcore2  # loaded in advance, like the next five, which would be loaded only when first used
 import openai.resources.chat
 import openai.resources.files
