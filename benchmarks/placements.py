@@ -16,9 +16,10 @@ from jobs.core.sequences import Sequences
 from jobs.core.topk import top_k
 from jobs.models.scorer import VectorScorer
 from jobs.placements.candidates import Exclusions, ModelRanking
-from jobs.placements.fill import Cap, Diversity
+from jobs.placements.fill import Cap
 from jobs.placements.lists import ListRules, fill_lists
 from jobs.placements.placement import unit_vectors
+from jobs.placements.relevance import Diversity
 
 GROUPS = 10
 VISITORS_AT_ONCE = 20_000

@@ -35,58 +35,64 @@ with basket_total as (
     where is_counted and {{ kind }}_items is not null
 ),
 
-known_items as (
-    select items.item_id, items.title, items.available, pairs.together as baskets
-    from {{ ref('basket_pairs') }} as pairs
-    inner join {{ ref('items') }} as items on pairs.item_id = items.item_id
-    where pairs.kind = '{{ kind }}' and pairs.item_id = pairs.with_item_id
-),
-
-frequent_pairs as (
+counted as materialized (
+    -- the large table is read once: an item that is often together with another is in as many baskets
     select item_id, with_item_id, together
     from {{ ref('basket_pairs') }}
-    where
-        kind = '{{ kind }}' and item_id <> with_item_id
-        and together >= {{ var('together_min_sessions') }}
+    where kind = '{{ kind }}' and together >= {{ var('together_min_sessions') }}
 ),
 
-pairs_of_both_orders as (
-    select item_id, with_item_id, together from frequent_pairs
-    union all
-    select with_item_id as item_id, item_id as with_item_id, together from frequent_pairs
-),
-
-counted_pairs as (
-    select
-        pairs.item_id,
-        pairs.with_item_id,
-        first_items.title,
-        second_items.title as with_title,
-        pairs.together,
-        first_items.baskets as item_baskets,
-        second_items.baskets as with_item_baskets,
-        basket_total.baskets as all_baskets
-    from pairs_of_both_orders as pairs
-    inner join known_items as first_items on pairs.item_id = first_items.item_id
-    inner join known_items as second_items on pairs.with_item_id = second_items.item_id and second_items.available
-    cross join basket_total
-    -- a pair that is in fewer baskets than chance would give is left out: its score would be high, because the items
-    -- avoid each other
-    where
-        cast(pairs.together as double) * basket_total.baskets
-        > cast(first_items.baskets as double) * second_items.baskets
+known_items as (
+    select items.item_id, items.title, items.available, counted.together as baskets
+    from counted
+    inner join {{ ref('items') }} as items on counted.item_id = items.item_id
+    where counted.item_id = counted.with_item_id
 ),
 
 scored_pairs as (
+    -- each pair once: its score is the same from either item
     select
-        *,
-        {{ log_likelihood_ratio('together', 'item_baskets', 'with_item_baskets', 'all_baskets') }} as score
-    from counted_pairs
+        pairs.item_id,
+        pairs.with_item_id,
+        pairs.together,
+        first_items.baskets as item_baskets,
+        second_items.baskets as with_item_baskets,
+        first_items.title,
+        second_items.title as with_title,
+        first_items.available,
+        second_items.available as with_available,
+        basket_total.baskets as all_baskets,
+        {{ log_likelihood_ratio(
+            'pairs.together', 'first_items.baskets', 'second_items.baskets', 'basket_total.baskets'
+        ) }} as score
+    from counted as pairs
+    inner join known_items as first_items on pairs.item_id = first_items.item_id
+    inner join known_items as second_items on pairs.with_item_id = second_items.item_id
+    cross join basket_total
+    where
+        pairs.item_id <> pairs.with_item_id
+        -- a pair that is in fewer baskets than chance would give is left out: its score would be high, because the
+        -- items avoid each other
+        and cast(pairs.together as double) * basket_total.baskets
+        > cast(first_items.baskets as double) * second_items.baskets
+),
+
+pairs_of_both_orders as (
+    select
+        item_id, with_item_id, title, with_title, together, item_baskets, with_item_baskets, all_baskets, score
+    from scored_pairs
+    where with_available
+    union all
+    select
+        with_item_id as item_id, item_id as with_item_id, with_title as title, title as with_title, together,
+        with_item_baskets as item_baskets, item_baskets as with_item_baskets, all_baskets, score
+    from scored_pairs
+    where available
 ),
 
 ranked_pairs as (
     select *, row_number() over (partition by item_id order by score desc, with_item_id)::integer as rank
-    from scored_pairs
+    from pairs_of_both_orders
 )
 
 select

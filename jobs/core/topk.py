@@ -9,27 +9,23 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
-from jobs.core.arrays import Floats, Ints, Longs
-from jobs.core.score_keys import MAX_INDEX, decode_keys, empty_keys, encode_keys
+from jobs.core.arrays import Bools, Floats, Ints, Longs
+from jobs.core.long_lists import is_long, long_list_keys
+from jobs.core.score_chunks import BLOCK, QUERY_PAD, round_up
+from jobs.core.score_keys import MAX_INDEX, decode_keys
 from jobs.core.sequences import Sequences
+from jobs.core.short_lists import short_list_keys
 
 # One matrix product has at most QUERY_CHUNK queries and ITEM_CHUNK items, so that its scores stay in the processor's
 # cache. Larger and smaller numbers were no faster.
 QUERY_CHUNK = 1024
 ITEM_CHUNK = 4096
-# A block has this number of items. Only if its maximum score exceeds the query's threshold are its scores looked at
-# one by one.
-BLOCK = 64
 
-# Most blocks of a chunk of items can be passed over only if the chunk has more blocks than k. So for a large k a chunk
-# has BLOCKS_PER_K * k blocks, but at most WIDEST_CHUNK items, and is multiplied with fewer queries at once.
+# Long lists are searched by a sample, in chunks of half as many queries and items. Without a sample, a chunk needs more
+# blocks than k for a large k, since only then are most of its blocks passed over: BLOCKS_PER_K * k blocks, but at most
+# WIDEST_CHUNK items. With more items at once, there are fewer queries at once.
 BLOCKS_PER_K = 2
 WIDEST_CHUNK = 65_536
-
-# Query chunks are padded with rows of zeros to a multiple of this number, because BLAS rounds the last rows and columns
-# of a matrix product differently. With padding, a score depends neither on the number of queries nor on the position of
-# its item.
-QUERY_PAD = 256
 
 
 def top_k(
@@ -82,13 +78,16 @@ def top_k(
     """
     queries, items = queries.detach(), items.detach()
     bias = None if bias is None else bias.detach()
+    allowed_items = _allowed_indices(allowed_mask, len(items))
+    by_sample = queries.device.type == "cpu" and is_long(k, len(items if allowed_items is None else allowed_items))
+    sample_item_chunk = item_chunk or ITEM_CHUNK // 2
     if item_chunk is None:
         item_chunk = max(ITEM_CHUNK, min(BLOCKS_PER_K * k * BLOCK, WIDEST_CHUNK))
     if query_chunk is None:
-        query_chunk = QUERY_CHUNK if item_chunk <= 4 * ITEM_CHUNK else QUERY_CHUNK // 4
+        is_wide = item_chunk > 4 * ITEM_CHUNK
+        query_chunk = QUERY_CHUNK // (2 if by_sample else 4 if is_wide else 1)
     _check_arguments(queries, items, bias, k, query_chunk, item_chunk)
     n, width = len(queries), min(k, len(items))
-    allowed_items = _allowed_indices(allowed_mask, len(items))
     excluded = None if excluded_items is None else _renumber_excluded(excluded_items, n, len(items), allowed_items)
     rows = None if allowed_items is None else torch.from_numpy(allowed_items).to(items.device)
     scores = np.full((n, k), -np.inf, dtype=np.float32)
@@ -96,16 +95,29 @@ def top_k(
     if rows is not None and not len(rows):
         return scores, indices
 
-    def search_chunk(start: int, stop: int) -> None:
-        pairs = None if excluded is None else _excluded_pairs(excluded, start, stop)
-        best = _best_sort_keys(queries[start:stop], items, bias, rows, width, pairs, item_chunk)
-        values, positions = (part.cpu().numpy() for part in decode_keys(best))
-        scores[start:stop, :width] = values
-        indices[start:stop, :width] = (
-            positions if allowed_items is None else np.where(positions < 0, -1, allowed_items[positions])
-        )
+    threads = torch.get_num_threads() if queries.device.type == "cpu" else 1
+    is_open = np.ones(n, np.bool_)
 
-    run_chunks_in_threads(search_chunk, n, query_chunk, torch.get_num_threads() if queries.device.type == "cpu" else 1)
+    def search(some: Longs, find: Callable[..., tuple[Tensor, Bools]], item_chunk: int) -> None:
+        """Search for some queries, chunk by chunk; keep the lists of which ``find`` is certain."""
+
+        def search_chunk(start: int, stop: int) -> None:
+            numbers = some[start:stop]
+            pairs = None if excluded is None else _excluded_pairs(excluded.take(numbers))
+            chunk = queries[torch.from_numpy(numbers).to(queries.device)]
+            keys, is_certain = find(chunk, items, bias, rows, width, pairs, item_chunk)
+            values, positions = (part.cpu().numpy() for part in decode_keys(keys))
+            scores[numbers, :width] = values
+            indices[numbers, :width] = (
+                positions if allowed_items is None else np.where(positions < 0, -1, allowed_items[positions])
+            )
+            is_open[numbers] = ~is_certain
+
+        run_chunks_in_threads(search_chunk, len(some), query_chunk, threads)
+
+    if by_sample:
+        search(np.arange(n), long_list_keys, sample_item_chunk)
+    search(np.flatnonzero(is_open), short_list_keys, item_chunk)
     return scores, indices
 
 
@@ -117,7 +129,7 @@ def run_chunks_in_threads(
     In each of up to ``threads`` parallel threads, PyTorch uses one thread: threads that work on separate chunks never
     wait for each other, unlike threads that share every small operation.
     """
-    chunk_size = min(chunk_size, _round_up(max(1, -(-row_count // threads)), QUERY_PAD))
+    chunk_size = min(chunk_size, round_up(max(1, -(-row_count // threads)), QUERY_PAD))
     starts = range(0, row_count, chunk_size)
     stops = [min(start + chunk_size, row_count) for start in starts]
     if threads == 1 or len(starts) < 2:
@@ -130,161 +142,6 @@ def run_chunks_in_threads(
     finally:
         # the pool has set PyTorch's number of threads to 1; without this reset, later threads would inherit the 1
         torch.set_num_threads(threads)
-
-
-def _best_sort_keys(
-    queries: Tensor,
-    items: Tensor,
-    bias: Tensor | None,
-    allowed_items: Tensor | None,
-    k: int,
-    excluded: tuple[Longs, Longs] | None,
-    item_chunk: int,
-) -> Tensor:
-    """Return the sort keys of each query's best ``k`` allowed items: int64 tensor (queries, k), descending.
-
-    In the keys and in ``excluded``, an item is numbered by its position among the allowed items.
-
-    Parameters
-    ----------
-    allowed_items : int64 tensor (allowed,), optional
-        Indices of the allowed items; None if all items are allowed.
-    excluded : two int64 arrays (pairs,), optional
-        Query numbers and the items that these queries must not get, ordered by item.
-    """
-    q, size = len(queries), len(items if allowed_items is None else allowed_items)
-    if bias is not None:
-        queries = torch.nn.functional.pad(queries, (0, 1), value=1)
-    queries = _pad_rows(queries, QUERY_PAD)
-    best = empty_keys(q, k, queries.device)
-    buffer = queries.new_empty(len(queries) * _round_up(min(item_chunk, size), BLOCK))
-    for start in range(0, size, item_chunk):
-        chunk = _item_vectors(items, bias, allowed_items, start, min(start + item_chunk, size))
-        columns = _round_up(len(chunk), BLOCK)
-        scores = buffer[: len(queries) * columns].view(len(queries), columns)
-        torch.mm(queries, _pad_rows(chunk, BLOCK).T, out=scores)
-        scores = scores[:q]
-        scores[:, len(chunk) :] = -torch.inf
-        if excluded is not None:
-            low, high = np.searchsorted(excluded[1], [start, start + len(chunk)])
-            row, item = (torch.from_numpy(part[low:high]).to(scores.device) for part in excluded)
-            scores[row, item - start] = -torch.inf
-        if columns // BLOCK <= k:  # the k best items of a query may be spread over all blocks of the chunk
-            _merge_whole_chunk(best, scores, start)
-            continue
-        # Chunks come in order of item index, so an item of this chunk enters a query's list only if its score is
-        # above the query's k-th best score so far.
-        kth_best_scores = decode_keys(best[:, -1])[0]
-        rows, columns_hit, values = _candidate_scores(scores, kth_best_scores, k)
-        _merge_into_best(best, rows, encode_keys(values, columns_hit + start))
-    return best
-
-
-def _item_vectors(items: Tensor, bias: Tensor | None, allowed_items: Tensor | None, start: int, stop: int) -> Tensor:
-    """Return the vectors of the allowed items number ``start`` to ``stop``, with the bias as an additional last column.
-
-    The vectors of allowed items are copied chunk by chunk, never all at once. With the bias as a column, the matrix
-    product adds it to the scores, which saves a pass over them.
-    """
-
-    def rows_of_chunk(item_rows: Tensor) -> Tensor:
-        # index_select takes a third of the time of item_rows[allowed_items[start:stop]]
-        return item_rows[start:stop] if allowed_items is None else item_rows.index_select(0, allowed_items[start:stop])
-
-    if bias is None:
-        return rows_of_chunk(items)
-    return torch.cat([rows_of_chunk(items), rows_of_chunk(bias)[:, None]], dim=1)
-
-
-def _candidate_scores(scores: Tensor, thresholds: Tensor, k: int) -> tuple[Tensor, Tensor, Tensor]:
-    """Return all scores that are above their row's threshold and among its best ``k``, and possibly some others.
-
-    Parameters
-    ----------
-    scores : float32 tensor (queries, items of the chunk)
-        The number of columns is a multiple of ``BLOCK``.
-    thresholds : float32 tensor (queries,)
-        A row's scores up to its threshold are not returned.
-
-    Returns
-    -------
-    rows, columns : int64 tensors (hits,)
-        Positions of the returned scores, in ascending order of row.
-    values : float32 tensor (hits,)
-        The returned scores.
-    """
-    blocks = scores.shape[1] // BLOCK
-    maxima = scores.view(-1, blocks, BLOCK).amax(2)
-    passing = maxima > thresholds[:, None]
-    crowded = (passing.sum(1) > k).nonzero()[:, 0]
-    if len(crowded):
-        # A row's best k scores lie in the k blocks with the best maxima (of equal scores or maxima, the one of lower
-        # index is better), and no score among the best k is below the k-th best maximum.
-        keys = encode_keys(maxima[crowded], torch.arange(blocks, device=scores.device))
-        kth, chosen = decode_keys(keys.topk(k, dim=1).values)
-        passing[crowded] = torch.zeros_like(passing[crowded]).scatter_(1, chosen.long(), True)
-        below = torch.nextafter(kth[:, -1], torch.tensor(-torch.inf, device=scores.device))
-        thresholds = thresholds.index_put((crowded,), torch.maximum(thresholds[crowded], below))
-    passing_blocks = passing.view(-1).nonzero()[:, 0]  # block b of row r has the number r * blocks + b
-    members = scores.view(-1, BLOCK).index_select(0, passing_blocks)
-    hit, lane = (members > thresholds[passing_blocks // blocks, None]).nonzero(as_tuple=True)
-    block = passing_blocks[hit]
-    return block // blocks, block % blocks * BLOCK + lane, members[hit, lane]
-
-
-def _merge_into_best(best_keys: Tensor, rows: Tensor, new_keys: Tensor) -> None:
-    """Merge new sort keys into each row's best keys, in place.
-
-    Parameters
-    ----------
-    best_keys : int64 tensor (queries, k)
-        Each row's best keys so far.
-    rows : int64 tensor (new keys,)
-        Row of each new key, ascending.
-    new_keys : int64 tensor (new keys,)
-    """
-    if not len(rows):
-        return
-    k = best_keys.shape[1]
-    counts = torch.bincount(rows, minlength=len(best_keys))
-    rank = torch.arange(len(rows), device=rows.device) - (counts.cumsum(0) - counts)[rows]
-    touched = counts.nonzero()[:, 0]
-    slot = (counts > 0).cumsum(0) - 1
-    table = empty_keys(len(touched), k + int(counts.max()), best_keys.device)
-    table[:, :k] = best_keys[touched]
-    table[slot[rows], k + rank] = new_keys
-    best_keys[touched] = table.topk(k, dim=1).values
-
-
-def _merge_whole_chunk(best_keys: Tensor, scores: Tensor, first_item: int) -> None:
-    """Merge all scores of a chunk of items into each query's best keys, in place.
-
-    Parameters
-    ----------
-    best_keys : int64 tensor (queries, k)
-        Each query's best sort keys so far, which stand for scores and items.
-    scores : float32 tensor (queries, items of the chunk)
-        -inf for items that the query must not get.
-    first_item : int
-        Index of the chunk's first item.
-    """
-    nothing = int(empty_keys(1, 1, scores.device))
-    numbers = torch.arange(first_item, first_item + scores.shape[1], device=scores.device)
-    for start in range(0, len(scores), QUERY_PAD):
-        rows = slice(start, start + QUERY_PAD)
-        keys = encode_keys(scores[rows], numbers).masked_fill_(scores[rows] == -torch.inf, nothing)
-        chunk_best = keys.topk(min(best_keys.shape[1], keys.shape[1]), dim=1).values
-        best_keys[rows] = torch.cat([best_keys[rows], chunk_best], dim=1).topk(best_keys.shape[1], dim=1).values
-
-
-def _round_up(count: int, multiple_of: int) -> int:
-    return -(-count // multiple_of) * multiple_of
-
-
-def _pad_rows(vectors: Tensor, multiple_of: int) -> Tensor:
-    """Append rows of zeros until the number of rows is a multiple of ``multiple_of``."""
-    missing = -len(vectors) % multiple_of
-    return torch.nn.functional.pad(vectors, (0, 0, 0, missing)) if missing else vectors
 
 
 def _check_arguments(
@@ -344,16 +201,12 @@ def _renumber_excluded(
     return Sequences(renumbered[renumbered >= 0], before[excluded_items.offsets])
 
 
-def _excluded_pairs(excluded: Sequences, first_row: int, end_row: int) -> tuple[Longs, Longs]:
-    """Return pairs of row and excluded item for the rows from ``first_row`` to ``end_row``, ordered by item.
-
-    The first of these rows has the number 0.
+def _excluded_pairs(excluded: Sequences) -> tuple[Longs, Longs]:
+    """Return pairs of row and excluded item, ordered by item.
 
     Returns
     -------
     rows, items : int64 arrays (pairs,)
     """
-    items = excluded.items[excluded.offsets[first_row] : excluded.offsets[end_row]].astype(np.int64)
-    rows = np.repeat(np.arange(end_row - first_row), np.diff(excluded.offsets[first_row : end_row + 1]))
-    order = items.argsort(kind="stable")
-    return rows[order], items[order]
+    order = excluded.items.argsort(kind="stable")
+    return excluded.row_numbers()[order], excluded.items[order].astype(np.int64)

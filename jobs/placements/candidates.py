@@ -1,9 +1,10 @@
 """Candidates for the lists of a chunk of visitors: items in the order of the model, or of their popularity.
 
-A visitor's ranking of all available items serves each placement whose rules allow enough of the ranking's first items.
-For other placements the model ranks the allowed items alone. Both ways give the same candidates.
+One ranking of the first available items of each visitor serves every placement and group whose rules allow enough of
+them. For the other visitors the model ranks the allowed items alone. Both give the same candidates.
 """
 
+import math
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -13,8 +14,12 @@ from jobs.core.sequences import Sequences
 from jobs.models.scorer import Scorer
 from jobs.placements.fill import Candidates, worths_of_ranks
 
-SHARED_DEPTH = 128
-"""Length of a visitor's ranking of all available items, which all placements share."""
+SHARED_DEPTH = 640
+"""Length of the ranking of all available items that placements share: a rule that allows a tenth of the items finds
+64 of them there."""
+
+SIEVE_WIDTH = 1024
+"""Number of marks for a visitor's excluded items: an item without a mark isn't excluded."""
 
 
 @dataclass(frozen=True)
@@ -37,20 +42,24 @@ class Exclusions:
         object.__setattr__(self, "_keys", np.unique(self.items.row_numbers() * self.item_count + self.items.items))
 
     def contain(self, rows: Longs, items: Ints) -> Bools:
-        """Return whether a visitor must not get an item: bool (rows, width), for the visitors and items given.
+        """Return whether a visitor must not get an item: bool (rows, width), as ``items``."""
+        numbers = np.repeat(np.arange(len(rows)), items.shape[1])
+        return np.asarray(self.contain_pairs(rows, numbers, items.reshape(-1)).reshape(items.shape), np.bool_)
 
-        Parameters
-        ----------
-        rows : int64 array (rows,)
-            The visitors' numbers in the chunk.
-        items : int32 array (rows, width)
-            The items to look up for each visitor.
-        """
-        if not len(self._keys):
-            return np.zeros(items.shape, np.bool_)
-        wanted = rows[:, None] * self.item_count + items
+    def contain_pairs(self, rows: Longs, numbers: Longs, items: Ints) -> Bools:
+        """Return whether the visitor ``rows[numbers[i]]`` must not get ``items[i]``: bool (pairs,)."""
+        own = self.items.take(rows)
+        if not len(own.items):
+            return np.zeros(len(items), np.bool_)
+        is_marked = np.zeros(len(rows) * SIEVE_WIDTH, np.bool_)
+        is_marked[own.row_numbers() * SIEVE_WIDTH + own.items % SIEVE_WIDTH] = True
+        found = is_marked[numbers * SIEVE_WIDTH + items % SIEVE_WIDTH]
+        # a mark may come from another item
+        marked = np.flatnonzero(found)
+        wanted = rows[numbers[marked]] * self.item_count + items[marked]
         places = np.minimum(np.searchsorted(self._keys, wanted), len(self._keys) - 1)
-        return np.asarray(self._keys[places] == wanted, dtype=np.bool_)
+        found[marked] = self._keys[places] == wanted
+        return np.asarray(found, np.bool_)
 
 
 class ModelRanking:
@@ -78,54 +87,77 @@ class ModelRanking:
         """Whether an item is available and the model can score it: bool array (items,)."""
         return self._available
 
-    def top(self, rows: Longs, depth: int, allowed: Bools, exclusions: Exclusions) -> tuple[Floats, Ints]:
-        """Return the allowed items that the model ranks highest for some visitors, best first.
-
-        Returns
-        -------
-        scores : float32 array (rows, depth)
-            -inf past the last item, where fewer than ``depth`` items are allowed.
-        items : int32 array (rows, depth)
-            -1 past the last item.
-        """
-        allowed = allowed & self._available
-        scores, items = np.full((len(rows), depth), -np.inf, np.float32), np.full((len(rows), depth), -1, np.int32)
-        is_open = np.ones(len(rows), np.bool_)
-        share = allowed.sum() / max(self._available.sum(), 1)
-        if self._shared_items.shape[1] * share >= 1.5 * depth:
-            shared_scores, shared_items, is_whole = self._take_shared(rows)
-            is_listed = (shared_items >= 0) & allowed[shared_items] & ~exclusions.contain(rows, shared_items)
-            row, column = np.nonzero(is_listed)
-            place = (is_listed.cumsum(axis=1) - 1)[row, column]
-            row, column, place = row[place < depth], column[place < depth], place[place < depth]
-            scores[row, place], items[row, place] = shared_scores[row, column], shared_items[row, column]
-            is_open = ~is_whole & (is_listed.sum(axis=1) < depth)
-        if is_open.any():
-            excluded = exclusions.items.take(rows[is_open])
-            scores[is_open], items[is_open] = self._rank(rows[is_open], depth, excluded, allowed)
-        return scores, items
-
-    def _take_shared(self, rows: Longs) -> tuple[Floats, Ints, Bools]:
-        """Return the first items of some visitors' ranking of all available items, and whether the ranking ends there.
-
-        Returns
-        -------
-        float32 array (rows, ``SHARED_DEPTH``), int32 array (rows, ``SHARED_DEPTH``), bool array (rows,)
-            Scores, items, and whether the ranking has no further items.
-        """
-        missing = rows[~self._is_shared[rows]]
+    def prepare(self, rows: Longs, count: int, allowed: Bools) -> bool:
+        """Return whether the shared ranking should hold ``count`` allowed items; if so, make it for the rows."""
         depth = self._shared_items.shape[1]
+        if depth * self._share(allowed & self._available) < 1.5 * count:
+            return False
+        missing = rows[~self._is_shared[rows]]
         if len(missing):
             self._shared_scores[missing], self._shared_items[missing] = self._rank(
                 missing, depth, None, self._available
             )
             self._is_shared[missing] = True
-        items = self._shared_items[rows]
-        return self._shared_scores[rows], items, np.asarray(items[:, -1] < 0, dtype=np.bool_)
+        return True
+
+    def shared_top(self, rows: Longs, depth: int, allowed: Bools, exclusions: Exclusions) -> tuple[Floats, Ints, Bools]:
+        """Return the best items of some visitors, best first, as far as the shared ranking tells them.
+
+        Returns
+        -------
+        scores : float32 array (rows, depth)
+            -inf past the last known item.
+        items : int32 array (rows, depth)
+            -1 past the last known item.
+        are_all : bool array (rows,)
+            Whether the row has no further item.
+        """
+        allowed = np.append(allowed & self._available, False)  # the item index -1 selects the last entry
+        whole = self._shared_items.shape[1]
+        some = math.ceil((depth + 3 * math.sqrt(depth) + 4) / max(self._share(allowed[:-1]), 1e-9))
+        scores, items, are_all = self._look_into_shared(rows, min(some, whole), depth, allowed, exclusions)
+        if some < whole and len(short := np.flatnonzero((items[:, -1] < 0) & ~are_all)):
+            scores[short], items[short], are_all[short] = self._look_into_shared(
+                rows[short], whole, depth, allowed, exclusions
+            )
+        return scores, items, are_all
+
+    def top(self, rows: Longs, depth: int, allowed: Bools, exclusions: Exclusions) -> tuple[Floats, Ints, Bools]:
+        """Return the best items of some visitors as :meth:`shared_top` does, but all of the first ``depth``."""
+        allowed = allowed & self._available
+        scores, items = self._rank(rows, depth, exclusions.items.take(rows), allowed)
+        return scores, items, np.asarray((items[:, -1] < 0) | (depth >= allowed.sum()), dtype=np.bool_)
+
+    def _share(self, allowed: Bools) -> float:
+        return float(allowed.sum() / max(self._available.sum(), 1))
+
+    def _look_into_shared(
+        self, rows: Longs, width: int, depth: int, allowed: Bools, exclusions: Exclusions
+    ) -> tuple[Floats, Ints, Bools]:
+        """Return :meth:`shared_top` from the first ``width`` items of the shared ranking."""
+        shared = self._shared_items[rows, :width]
+        listed = np.flatnonzero(allowed[shared])  # ordered by row
+        row_ends = np.arange(1, len(rows) + 1) * width
+        numbers = np.repeat(np.arange(len(rows)), np.diff(np.searchsorted(listed, row_ends), prepend=0))
+        listed = listed[~exclusions.contain_pairs(rows, numbers, shared.reshape(-1)[listed])]
+        ends = np.searchsorted(listed, row_ends)
+        counts = np.diff(ends, prepend=0)
+        places = (ends - counts)[:, None] + np.arange(depth)
+        is_known = np.arange(depth) < counts[:, None]
+        entries = listed[np.where(is_known, places, 0)] if len(listed) else np.zeros(places.shape, np.int64)
+        scores = np.where(is_known, self._shared_scores[rows, :width].reshape(-1)[entries], np.float32(-np.inf))
+        items = np.where(is_known, shared.reshape(-1)[entries], np.int32(-1))
+        return scores, items, (shared[:, -1] < 0) & (counts <= depth)
 
 
 def model_candidates(
-    ranking: ModelRanking, rows: Longs, depth: int, allowed: Bools, exclusions: Exclusions, boosts: Doubles | None
+    ranking: ModelRanking,
+    rows: Longs,
+    depth: int,
+    allowed: Bools,
+    exclusions: Exclusions,
+    boosts: Doubles | None,
+    is_shared: bool,
 ) -> Candidates:
     """Return the items that are worth most to some visitors, in the order of their worth: ``boost / (60 + rank)``.
 
@@ -136,22 +168,26 @@ def model_candidates(
     depth : int
         Number of items that are taken from the model's ranking.
     boosts : float64 array (items,), optional
-        Factors of at least 0; None: all factors are 1.
+        At least 0.
+    is_shared : bool
+        Whether to look into the shared ranking alone, which may hold fewer items.
     """
-    scores, items = ranking.top(rows, depth, allowed, exclusions)
-    are_all = (items[:, -1] < 0) | (depth >= allowed.sum())
+    top = ranking.shared_top if is_shared else ranking.top
+    scores, items, are_all = top(rows, depth, allowed, exclusions)
     ranks = np.arange(1, depth + 1)
+    # an item that was not looked at is worth at most this; of equal worths the item of the better rank comes first
+    depths = (items >= 0).sum(axis=1)
+    next_ranks = depths + 1
     if boosts is None:
         worths = np.broadcast_to(worths_of_ranks(np.ones(1), ranks), items.shape)
-        return Candidates(items, scores, worths, are_all)
+        return Candidates(items, scores, worths, are_all, worths_of_ranks(np.ones(1), next_ranks), depths)
+    next_worths = worths_of_ranks(boosts[allowed].max(initial=0), next_ranks)
     worths = np.where(items >= 0, worths_of_ranks(boosts[items], ranks), -1)
-    # the bound is the most that an item behind `depth` can be worth; of equal worths the better rank comes first
-    bound = worths_of_ranks(boosts[allowed].max(initial=0), depth + 1)
     order = np.argsort(-worths, axis=1, kind="stable")
     items, scores = np.take_along_axis(items, order, 1), np.take_along_axis(scores, order, 1)
     worths = np.take_along_axis(worths, order, 1)
-    is_certain = are_all[:, None] | (worths >= bound)
-    return Candidates(np.where(is_certain, items, -1).astype(np.int32), scores, worths, are_all)
+    is_certain = are_all[:, None] | (worths >= next_worths[:, None])
+    return Candidates(np.where(is_certain, items, np.int32(-1)), scores, worths, are_all, next_worths, depths)
 
 
 @dataclass(frozen=True)
@@ -194,4 +230,6 @@ class PopularItems:
         order = np.argsort(excluded, axis=1, kind="stable")  # excluded items come last
         items = np.where(np.take_along_axis(excluded, order, 1), -1, self.items[:depth][order]).astype(np.int32)
         are_all = np.full(len(rows), depth == len(self.items))
-        return Candidates(items, self.scores[:depth][order], self.worths[:depth][order], are_all)
+        depths = np.full(len(rows), depth)
+        next_worths = np.full(len(rows), 0.0 if depth == len(self.items) else self.worths[depth])
+        return Candidates(items, self.scores[:depth][order], self.worths[:depth][order], are_all, next_worths, depths)

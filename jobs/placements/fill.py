@@ -1,8 +1,7 @@
 """Fills open ranks of lists with the best candidates that caps allow, by pure functions on arrays.
 
-A *cap* limits how many items of a list may have the same value in a column. For each rank, from the first on, a list
-takes its best candidate that it lacks and that breaks no cap. With diversity, the best candidate is the one of the
-largest *marginal relevance* (Carbonell & Goldstein 1998).
+A *cap* is the most items of a list that have the same value in a column. Candidates come in the order in which they are
+wanted. For each rank, from the first on, a list takes its first candidate that the list lacks and that breaks no cap.
 """
 
 from collections.abc import Sequence
@@ -17,9 +16,6 @@ RANK_CONSTANT = 60
 
 MODEL, POPULARITY, PIN = 0, 1, 2
 """Sources of an item in a list: the model's ranking, the ranking by popularity, or a pin."""
-
-ROWS_AT_ONCE = 32
-"""Number of lists that are filled by marginal relevance at once; it bounds the memory for candidates' embeddings."""
 
 
 @dataclass(frozen=True)
@@ -76,40 +72,29 @@ class Candidates:
         Worth of each candidate: ``boost / (60 + rank)``.
     are_all : bool array (rows,)
         Whether the list has no candidates besides those in its row.
+    next_worths : float64 array (rows,)
+        No further candidate is worth more.
+    depths : int64 array (rows,)
+        Number of items of the row's ranking that were looked at.
     """
 
     items: Ints
     scores: Floats
     worths: Doubles
     are_all: Bools
+    next_worths: Doubles
+    depths: Longs
 
     def take(self, rows: Longs | Bools) -> "Candidates":
         """Return the candidates of the given rows."""
-        return Candidates(self.items[rows], self.scores[rows], self.worths[rows], self.are_all[rows])
-
-
-@dataclass(frozen=True)
-class Diversity:
-    """Maximal marginal relevance: a candidate's value is ``(1 - weight) * worth / best worth - weight * cosine``.
-
-    The best worth is that of rank 1 without a boost. The cosine is the candidate's to the nearest item of the list, at
-    least 0; items that pins and slots have put at later ranks count too. Only a list's first ``pool`` candidates
-    compete; if caps allow none of them, the first allowed candidate behind them is taken. Of candidates with equal
-    values, the earlier one wins.
-
-    Attributes
-    ----------
-    weight : float
-        Weight of the cosine, from 0 to 1.
-    vectors : float32 array (items, dimensions)
-        Embeddings of length 1; zeros for an item without an embedding, whose cosines are 0.
-    pool : int
-        Number of candidates that compete.
-    """
-
-    weight: float
-    vectors: Floats
-    pool: int
+        return Candidates(
+            self.items[rows],
+            self.scores[rows],
+            self.worths[rows],
+            self.are_all[rows],
+            self.next_worths[rows],
+            self.depths[rows],
+        )
 
 
 def worths_of_ranks(boosts: Doubles, ranks: Longs | int) -> Doubles:
@@ -118,13 +103,7 @@ def worths_of_ranks(boosts: Doubles, ranks: Longs | int) -> Doubles:
 
 
 def fill_ranks(
-    lists: PartialLists,
-    rows: Longs,
-    ranks: Sequence[int],
-    candidates: Candidates,
-    source: int,
-    caps: Sequence[Cap],
-    diversity: Diversity | None = None,
+    lists: PartialLists, rows: Longs, ranks: Sequence[int], candidates: Candidates, source: int, caps: Sequence[Cap]
 ) -> None:
     """Fill open ranks of some lists, in place.
 
@@ -137,74 +116,60 @@ def fill_ranks(
     source : int
         Source of the candidates: ``MODEL``, ``POPULARITY`` or ``PIN``.
     """
-    step = ROWS_AT_ONCE if diversity else max(len(rows), 1)
-    for start in range(0, len(rows), step):
-        some = np.arange(start, min(start + step, len(rows)))
-        _fill(lists, rows[some], ranks, candidates.take(some), source, caps, diversity)
-
-
-def _fill(
-    lists: PartialLists,
-    rows: Longs,
-    ranks: Sequence[int],
-    candidates: Candidates,
-    source: int,
-    caps: Sequence[Cap],
-    diversity: Diversity | None,
-) -> None:
-    if not candidates.items.shape[1]:
-        return
+    columns = np.array(ranks) - 1
     taken = lists.items[rows]
-    state = _Competition(candidates, caps, diversity)
+    is_open = taken[:, columns] < 0
+    open_counts = is_open.sum(axis=1)
+    enters = (candidates.items >= 0) & ~are_listed(taken, candidates.items)
+    if caps:
+        enters = _heed_caps(enters, taken, candidates.items, open_counts, caps)
+    enters &= enters.cumsum(axis=1, dtype=np.int32) <= open_counts[:, None]
+    is_open &= is_open.cumsum(axis=1, dtype=np.int32) <= enters.sum(axis=1)[:, None]
+    # both have as many entries for each row, the candidates best first
+    (row, place), (list_row, rank_number) = np.nonzero(enters), np.nonzero(is_open)
+    entries = rows[list_row], columns[rank_number]
+    lists.items[entries], lists.scores[entries] = candidates.items[row, place], candidates.scores[row, place]
+    lists.sources[entries] = source
+
+
+def are_listed(taken: Ints, items: Ints) -> Bools:
+    """Return whether each row's list holds the items: bool (rows, width), as ``items``."""
+    found = np.zeros(items.shape, np.bool_)
     for column in np.flatnonzero((taken >= 0).any(axis=0)):
-        state.note_chosen_items(taken[:, column])
-    for rank in ranks:
-        chosen = np.where(taken[:, rank - 1] < 0, state.best(), -1)
-        found = chosen >= 0
-        items = np.where(found, candidates.items[np.arange(len(rows)), chosen], -1).astype(np.int32)
-        lists.items[rows[found], rank - 1] = items[found]
-        lists.scores[rows[found], rank - 1] = candidates.scores[found, chosen[found]]
-        lists.sources[rows[found], rank - 1] = source
-        state.note_chosen_items(items)
+        found |= (items == taken[:, column, None]) & (taken[:, column, None] >= 0)
+    return found
 
 
-class _Competition:
-    """The candidates of some lists while the lists are filled: which a list may still take, and which is best."""
+def _heed_caps(enters: Bools, taken: Ints, items: Ints, open_counts: Longs, caps: Sequence[Cap]) -> Bools:
+    """Return which candidates enter if each is asked in its turn: bool (rows, width).
 
-    def __init__(self, candidates: Candidates, caps: Sequence[Cap], diversity: Diversity | None) -> None:
-        self._candidates = candidates
-        self._is_blocked = candidates.items < 0
-        self._caps = [(cap, cap.codes[candidates.items], np.zeros(candidates.items.shape, np.int16)) for cap in caps]
-        self._diversity = diversity
-        if diversity:
-            pooled = candidates.items[:, : diversity.pool]
-            self._vectors = diversity.vectors[pooled].astype(np.float64)
-            self._nearest = np.zeros(pooled.shape)
-            best_worth = worths_of_ranks(np.ones(1), 1)
-            self._relevance = (1 - diversity.weight) * candidates.worths[:, : diversity.pool] / best_worth
+    A candidate that breaks a cap in its turn breaks the cap at each later rank too, for lists only grow. So asking the
+    candidates in turn makes the same list as asking for each rank's first candidate.
+    """
+    may_enter = np.ascontiguousarray(enters.T)
+    filled = np.flatnonzero((taken >= 0).any(axis=0))
+    # codes of the items that the lists hold, and behind them those of the candidates, one row each
+    codes = [
+        np.concatenate([_codes_of(cap, taken[:, filled].T), np.where(may_enter, _codes_of(cap, items.T), -1)])
+        for cap in caps
+    ]
+    entered = np.zeros(len(items), np.int64)
+    for place in range(len(may_enter)):
+        entry = len(filled) + place
+        for cap, of_cap in zip(caps, codes, strict=True):
+            counts = (of_cap[:entry] == of_cap[entry]).sum(axis=0, dtype=np.int16)
+            may_enter[place] &= (of_cap[entry] < 0) | (counts < cap.limit)
+        for of_cap in codes:
+            of_cap[entry, ~may_enter[place]] = -1
+        entered += may_enter[place]
+        if (entered >= open_counts).all():
+            may_enter[place + 1 :] = False
+            break
+    return may_enter.T
 
-    def note_chosen_items(self, items: Ints) -> None:
-        """Count one more item of each list, so that caps and diversity heed it; -1: the list gets no item."""
-        got = items >= 0
-        self._is_blocked |= (self._candidates.items == items[:, None]) & got[:, None]
-        for cap, codes, counts in self._caps:
-            item_codes = np.where(got, cap.codes[items], -1)
-            counts += (codes == item_codes[:, None]) & (item_codes >= 0)[:, None]
-            self._is_blocked |= counts >= cap.limit
-        if self._diversity:
-            vectors = self._diversity.vectors[items].astype(np.float64) * got[:, None]
-            cosines = np.matmul(self._vectors, vectors[:, :, None])[:, :, 0]
-            np.maximum(self._nearest, cosines, out=self._nearest)
 
-    def best(self) -> Longs:
-        """Return the column of each list's best candidate in its row: int64 (rows,); -1 if it may take none."""
-        first = np.argmin(self._is_blocked, axis=1)
-        best = np.where(self._is_blocked[np.arange(len(first)), first], -1, first)
-        if self._diversity:
-            is_blocked = self._is_blocked[:, : self._diversity.pool]
-            values = np.where(is_blocked, -np.inf, self._relevance - self._diversity.weight * self._nearest)
-            best = np.where(is_blocked.all(axis=1), best, values.argmax(axis=1))
-        return np.asarray(best, dtype=np.int64)
+def _codes_of(cap: Cap, items: Ints) -> Ints:
+    return np.where(items >= 0, cap.codes[items], np.int32(-1))
 
 
 def saturated_items(lists: PartialLists, row: int, caps: Sequence[Cap]) -> Bools:

@@ -12,8 +12,9 @@ that the step allows the visitor. Popular items follow only when the model has n
 their ``rank`` is their place by popularity among the items that the step allows. Equal worths are ordered by rank, and
 equal scores by item_id.
 
-The lists are exact, although only the first candidates of each ranking are read: a list that a later candidate could
-still enter is filled again, from four times as many candidates.
+Exactness: as many candidates are looked at as are needed to be certain. Candidates come from the ranking that
+placements share first; lists for which it is too short are filled again from a ranking under the rules, and lists that
+might still get another item from four times as many candidates.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -27,19 +28,20 @@ from jobs.placements.fill import (
     MODEL,
     PIN,
     POPULARITY,
+    RANK_CONSTANT,
     Candidates,
     Cap,
-    Diversity,
     PartialLists,
     fill_ranks,
     saturated_items,
 )
+from jobs.placements.relevance import Diversity, fill_by_relevance
 
-CANDIDATES_AT_ONCE = 4_000_000
-"""The most candidates of all visitors together that are in memory at once."""
+CANDIDATES_AT_ONCE = 2**18
+"""The most candidates of all visitors together that are looked at at once: they stay in the processor's cache."""
 
-BOOSTED_DEPTH = 128
-"""Least number of candidates of a list with boosts, since a boost may lift items of low ranks into the list."""
+BOOSTED_DEPTH = 256
+"""The most items looked at first where a boost may lift an item that the model ranks behind the list."""
 
 
 @dataclass(frozen=True)
@@ -133,66 +135,90 @@ class _Filler:
         """Put a pinned item at its rank in the list of each visitor to whom the rules allow the item."""
         items = np.full((len(self._rows), 1), item if self._rules.allowed[item] else -1, np.int32)
         items[self._exclusions.contain(self._rows, items)] = -1
-        nothing = np.zeros(items.shape)
-        candidates = Candidates(items, nothing.astype(np.float32), nothing, np.ones(len(items), np.bool_))
+        nothing, ones = np.zeros(items.shape), np.ones(len(items), np.int64)
+        candidates = Candidates(items, nothing.astype(np.float32), nothing, ones > 0, nothing[:, 0], ones)
         fill_ranks(self._lists, np.arange(len(items)), [rank], candidates, PIN, self._rules.caps)
 
     def fill(self, ranks: Sequence[int], allowed: Bools, diversity: Diversity | None) -> None:
         """Fill those of some ranks that are open with the best items: first by the model, then by popularity."""
         rules, still_open = self._rules, np.arange(len(self._rows))
-        prefilled = len(rules.pins) + len(rules.slots)
-        depth = min((3 if rules.caps else 1) * len(ranks), rules.k * 3) + prefilled + (8 if rules.caps else 0)
-        depth = max(depth, BOOSTED_DEPTH if rules.boosts is not None else 0, diversity.pool if diversity else 0)
+        wanted = len(ranks) + len(rules.pins) + len(rules.slots)
+        depth = wanted + (len(ranks) + 8 if rules.caps else 0)
+        if rules.boosts is not None:
+            depth = max(depth, min(BOOSTED_DEPTH, _boosted_depth(wanted, rules.boosts[allowed])))
+        if diversity:
+            depth = max(depth, diversity.first_depth(wanted))
         if (ranking := self._ranking) is not None:
             still_open = self._fill_from(
-                lambda some, deep: model_candidates(
-                    ranking, self._rows[some], deep, allowed, self._exclusions, rules.boosts
+                lambda some, deep, is_shared: model_candidates(
+                    ranking, self._rows[some], deep, allowed, self._exclusions, rules.boosts, is_shared
                 ),
                 still_open, ranks, depth, MODEL, allowed & ranking.recommendable, diversity,
+                is_shared=ranking.prepare(self._rows, wanted, allowed),
             )  # fmt: skip
         if rules.has_fallback and len(still_open):
             self.depends_on_popularity[still_open] = True
             popular = PopularItems.ranked(self._popularity, allowed, rules.boosts)
             self._fill_from(
-                lambda some, deep: popular.candidates(self._rows[some], deep, self._exclusions),
-                still_open, ranks, depth, POPULARITY, allowed, diversity,
+                lambda some, deep, _: popular.candidates(self._rows[some], deep, self._exclusions),
+                still_open, ranks, depth, POPULARITY, allowed, diversity, is_shared=False,
             )  # fmt: skip
 
     def _fill_from(
         self,
-        candidates_of: Callable[[Longs, int], Candidates],
+        candidates_of: Callable[[Longs, int, bool], Candidates],
         rows: Longs,
         ranks: Sequence[int],
         depth: int,
         source: int,
         enterable: Bools,
         diversity: Diversity | None,
+        is_shared: bool,
     ) -> Longs:
         """Fill ranks from more and more candidates, until more can't help; return the rows of lists with open ranks."""
         columns = np.array(ranks) - 1
-        was_open = self._lists.items[:, columns] < 0
-        pending, stay_open = rows[was_open[rows].any(axis=1)], [np.empty(0, np.int64)]
-        while len(pending):
-            unsure = [np.empty(0, np.int64)]
+        before = self._lists.items[:, columns]
+        stay_open = [np.empty(0, np.int64)]
+        tasks = [(rows[(before[rows] < 0).any(axis=1)], depth, is_shared)]
+        while tasks:
+            pending, depth, is_shared = tasks.pop()
+            unsure, short = [np.empty(0, np.int64)], [np.empty(0, np.int64)]
             rows_at_once = max(1, CANDIDATES_AT_ONCE // depth)
             for start in range(0, len(pending), rows_at_once):
                 some = pending[start : start + rows_at_once]
-                self._lists.items[some[:, None], columns] = np.where(
-                    was_open[some], -1, self._lists.items[some[:, None], columns]
-                )
-                candidates = candidates_of(some, depth)
-                fill_ranks(self._lists, some, ranks, candidates, source, self._rules.caps, diversity)
-                is_open = (self._lists.items[some[:, None], columns] < 0).any(axis=1)
-                is_unsure = is_open & ~candidates.are_all
-                pool = diversity.pool if diversity else 0
-                lacks_pool = ~candidates.are_all & ((candidates.items >= 0).sum(axis=1) < pool)
-                for row in np.flatnonzero(is_unsure & ~lacks_pool) if self._rules.caps else ():
-                    is_unsure[row] = self._may_enter(int(some[row]), candidates.items[row], enterable)
-                is_unsure |= lacks_pool
-                unsure.append(some[is_unsure])
+                self._lists.items[some[:, None], columns] = before[some]
+                candidates = candidates_of(some, depth, is_shared)
+                is_open, is_unsure = self._fill_some(some, ranks, candidates, source, enterable, diversity)
+                is_short = is_unsure & is_shared & (candidates.depths < depth)
+                unsure.append(some[is_unsure & ~is_short])
+                short.append(some[is_short])
                 stay_open.append(some[is_open & ~is_unsure])
-            pending, depth = np.concatenate(unsure), depth * 4
+            # a list for which the shared ranking is too short needs a ranking of its own, not a longer one
+            followers = (np.concatenate(short), depth, False), (np.concatenate(unsure), depth * 4, is_shared)
+            tasks += [task for task in followers if len(task[0])]
         return np.concatenate(stay_open)
+
+    def _fill_some(
+        self,
+        rows: Longs,
+        ranks: Sequence[int],
+        candidates: Candidates,
+        source: int,
+        enterable: Bools,
+        diversity: Diversity | None,
+    ) -> tuple[Bools, Bools]:
+        """Fill ranks of some lists; return which lists stay open, and which might get another item."""
+        caps = self._rules.caps
+        if diversity:
+            are_certain = fill_by_relevance(self._lists, rows, ranks, candidates, source, caps, diversity)
+        else:
+            fill_ranks(self._lists, rows, ranks, candidates, source, caps)
+            are_certain = np.ones(len(rows), np.bool_)
+        is_open = (self._lists.items[rows[:, None], np.array(ranks) - 1] < 0).any(axis=1)
+        is_unsure = is_open & ~candidates.are_all
+        for row in np.flatnonzero(is_unsure & are_certain) if caps else ():
+            is_unsure[row] = self._may_enter(int(rows[row]), candidates.items[row], enterable)
+        return is_open, is_unsure | ~are_certain
 
     def _may_enter(self, row: int, candidate_items: np.ndarray, enterable: Bools) -> bool:
         """Return whether an item that the candidates lack could enter a list with open ranks.
@@ -210,3 +236,13 @@ class _Filler:
         others[candidate_items[candidate_items >= 0]] = False
         others[self._exclusions.items[int(self._rows[row])]] = False
         return bool(others.any())
+
+
+def _boosted_depth(wanted: int, boosts: Doubles) -> int:
+    """Return how many items of a ranking should hold the ``wanted`` ones of largest worth.
+
+    The worth of the last of them is about the mean boost divided by 60 + ``wanted``; an item of the largest boost is
+    worth less from some rank on.
+    """
+    ratio = boosts.max(initial=0) / max(boosts.mean(), 1e-9) if len(boosts) else 1.0
+    return int(min(1.2 * ratio, 1e6) * (RANK_CONSTANT + wanted)) - RANK_CONSTANT

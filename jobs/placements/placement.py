@@ -13,8 +13,9 @@ from jobs.core.catalog import Catalog
 from jobs.dbt_vars import Vars
 from jobs.errors import UsageError
 from jobs.placement_settings import PlacementSettings
-from jobs.placements.fill import Cap, Diversity
+from jobs.placements.fill import Cap
 from jobs.placements.lists import ListRules
+from jobs.placements.relevance import Diversity
 from jobs.placements.rule_relations import RuleRelations
 from jobs.placements.rules import (
     Rule,

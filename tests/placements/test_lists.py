@@ -11,8 +11,9 @@ from plain_lists import listed
 from jobs.core.sequences import Sequences
 from jobs.models.scorer import VectorScorer
 from jobs.placements.candidates import Exclusions, ModelRanking
-from jobs.placements.fill import Cap, Diversity
+from jobs.placements.fill import Cap
 from jobs.placements.lists import ListRules, fill_lists
+from jobs.placements.relevance import Diversity
 
 
 def fill(rules, vectors, recommendable, available, queries, exclusions, popularity):
