@@ -59,15 +59,16 @@ def split_history(
     ValueError
         If the history lacks a column, or a ``sequence_id`` is null or occurs twice.
     """
-    if not _can_be_split(all_sequences, protocol, cutoff_at or settings.cutoff_at):
+    allow_repeats = settings.job_vars().allow_repeats
+    if not _can_be_split(all_sequences, protocol, cutoff_at or settings.cutoff_at, allow_repeats):
         return None
     if protocol == "paper":
         split = paper_split(all_sequences)
     elif protocol == "leave_one_out":
-        split = leave_one_out_split(all_sequences)
+        split = leave_one_out_split(all_sequences, allow_repeats)
     else:
         cutoff_at = cutoff_at or settings.cutoff_at or holdout_cutoff(all_sequences, settings.holdout_share)
-        split = cutoff_split(all_sequences, cutoff_at, settings.job_vars().allow_repeats)
+        split = cutoff_split(all_sequences, cutoff_at, allow_repeats)
     return split if len(split.train) else None
 
 
@@ -79,10 +80,13 @@ def split_with_indices(split: Split, all_sequences: pl.DataFrame, catalog: Catal
     return IndexedSplit(train, cases, item_counts, np.isin(cases.targets, train.items))
 
 
-def _can_be_split(all_sequences: pl.DataFrame, protocol: Protocol, cutoff_at: datetime | None) -> bool:
+def _can_be_split(
+    all_sequences: pl.DataFrame, protocol: Protocol, cutoff_at: datetime | None, allow_repeats: bool
+) -> bool:
     """Tell whether the history has enough sequences, items or event times to be split by the protocol."""
     if protocol == "paper":
         return len(all_sequences) >= 2
     if protocol == "leave_one_out":
-        return bool((all_sequences["items"].list.len() >= 3).any())
+        items = all_sequences["items"].list
+        return bool(((items.len() if allow_repeats else items.n_unique()) >= 3).any())
     return cutoff_at is not None or all_sequences["event_times"].explode().n_unique() >= 2

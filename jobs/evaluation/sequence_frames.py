@@ -94,6 +94,23 @@ def cut_after_last_new_item(sequences: pl.DataFrame) -> pl.DataFrame:
     return collect_events(kept)
 
 
+def cut_after_next_item(sequences: pl.DataFrame, allow_repeats: bool) -> pl.DataFrame:
+    """Cut each sequence after the first item of its last time, so that its last item came next after all earlier times.
+
+    If several items have the last time, as the lines of an order, the first of them stays and the others are dropped.
+    It is never the sequence's first item; without ``allow_repeats`` it is new to the sequence.
+    """
+    if not allow_repeats:
+        sequences = cut_after_last_new_item(sequences)
+    events = explode_events(sequences)
+    can_be_target = (pl.col("event_times") == pl.col("ended_at")) & (pl.col("position") > 0)
+    if not allow_repeats:
+        can_be_target &= pl.struct("row", "items").is_first_distinct()
+    ends = events.filter(can_be_target).group_by("row").agg(pl.col("position").min().alias("end"))
+    kept = events.join(ends, on="row", maintain_order="left").filter(pl.col("position") <= pl.col("end"))
+    return collect_events(kept)
+
+
 def make_cases(sequences: pl.DataFrame) -> pl.DataFrame:
     """Make a case of each sequence of two items or more: the last item is the target, those before it the input."""
     return (

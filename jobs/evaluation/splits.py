@@ -85,12 +85,15 @@ def paper_split(sequences: pl.DataFrame, test_share: float = 0.2) -> Split:
     return split_whole_sequences("paper", ordered.head(-n_test), ordered.tail(n_test))
 
 
-def leave_one_out_split(sequences: pl.DataFrame) -> Split:
+def leave_one_out_split(sequences: pl.DataFrame, allow_repeats: bool = True) -> Split:
     """Split each sequence: test on its last item, validate on its last but one, train on the items before.
 
     In a sequence of three items or more the last item is the test target, and the last but one is the validation
     target; the input is every item before the target. Shorter sequences belong to train unchanged. Targets that train
     does not contain are kept.
+    Where lists hold no item of their sequence, a repeat could never be hit. So both targets are then the last items
+    that are new to their sequence, and what follows the test target is in no part. On data without repeats, such as
+    Amazon Beauty, this changes nothing.
     Source: the split of SASRec (arXiv 1808.09781) and most papers after it.
 
     This split leaks the future: train contains events that are later than most targets, so a model knows which items
@@ -100,6 +103,8 @@ def leave_one_out_split(sequences: pl.DataFrame) -> Split:
     Parameters
     ----------
     sequences : polars.DataFrame
+    allow_repeats : bool
+        Whether an item may be a target if its sequence already contains it.
 
     Returns
     -------
@@ -109,16 +114,21 @@ def leave_one_out_split(sequences: pl.DataFrame) -> Split:
     Raises
     ------
     ValueError
-        If no sequence has three items, a column is missing, or a ``sequence_id`` is null or occurs twice.
+        If no sequence has three items (three different ones without ``allow_repeats``), a column is missing, or a
+        ``sequence_id`` is null or occurs twice.
     """
     ordered = sort_by_end(sequences)
-    has_three_items = pl.col("items").list.len() >= 3
-    long = ordered.filter(has_three_items)
+    items = pl.col("items").list
+    is_long = (items.len() if allow_repeats else items.n_unique()) >= 3
+    long = ordered.filter(is_long)
     if long.is_empty():
         raise ValueError("leave-one-out needs a sequence of three items, and there is none")
-    train = pl.concat([ordered.filter(~has_three_items), drop_last_items(long, 2)]).sort(SEQUENCE_ORDER)
-    test, validation = make_cases(long), make_cases(drop_last_items(long, 1))
-    return Split("leave_one_out", train, test, long["ended_at"].min(), validation)  # type: ignore[arg-type]
+    cut = (lambda frame: frame) if allow_repeats else cut_after_last_new_item
+    tested = cut(long)
+    validated = cut(drop_last_items(tested, 1))
+    train = pl.concat([ordered.filter(~is_long), drop_last_items(validated, 1)]).sort(SEQUENCE_ORDER)
+    first_target_at = tested["ended_at"].min()
+    return Split("leave_one_out", train, make_cases(tested), first_target_at, make_cases(validated))  # type: ignore[arg-type]
 
 
 def cutoff_split(sequences: pl.DataFrame, cutoff_at: datetime, allow_repeats: bool = False) -> Split:

@@ -39,7 +39,9 @@ def experiment(
     max_cost : float
         The most US dollars to pay for vectors of item texts that the warehouse does not have.
     """
-    evaluation_data = read_evaluation_data(connection, settings, experiment_spec.protocol, experiment_spec.test_limit)
+    evaluation_data = read_evaluation_data(
+        connection, settings, experiment_spec.protocol, experiment_spec.test_limit, experiment_spec.sample
+    )
     vectors = read_vectors(connection, settings, experiment_spec.variants(), evaluation_data.catalog, max_cost)
     # searches and runs share one PaidServices object, so that prompt_max_cost limits what both spend together
     paid_services = PaidServices(connection, settings)

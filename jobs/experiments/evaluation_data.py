@@ -86,7 +86,7 @@ def hash_arrays(arrays: Iterable[npt.NDArray[Any]]) -> str:
 
 
 def read_evaluation_data(
-    connection: Connection, settings: Settings, protocol: Protocol, test_limit: int = 0
+    connection: Connection, settings: Settings, protocol: Protocol, test_limit: int = 0, sample: float = 1.0
 ) -> EvaluationData:
     """Read the history, split it by the protocol, and turn the parts into arrays.
 
@@ -94,6 +94,9 @@ def read_evaluation_data(
     ----------
     test_limit : int
         The most test cases to keep, drawn at random with a fixed seed; 0 keeps all.
+    sample : float
+        Share of the sequences to keep, above 0 and at most 1, drawn at random with a fixed seed before the history is
+        split; without the others, the experiment is that of a smaller shop with the same catalogue.
 
     Raises
     ------
@@ -102,6 +105,8 @@ def read_evaluation_data(
     """
     dbt_vars = settings.job_vars()
     history = read_sequences(connection)
+    if sample < 1:
+        history = history.sort("sequence_id").sample(fraction=sample, seed=0)
     split = split_history(history, protocol, settings)
     if split is None or split.test.is_empty():
         raise NextmartError(f"the history is too short for the protocol {protocol}: nothing to train on or to test")
@@ -136,4 +141,9 @@ def hold_out_validation(split: Split, settings: Settings) -> tuple[pl.DataFrame,
     if split.validation is not None:
         return split.train, split.validation
     allow_repeats = settings.job_vars().allow_repeats
-    return validation_split(split.train, settings.validation_limit, allow_repeats=allow_repeats)
+    return validation_split(
+        split.train,
+        settings.validation_limit,
+        allow_repeats=allow_repeats,
+        splits_at_a_date=split.name == "cutoff",
+    )

@@ -30,6 +30,10 @@ class ExperimentRun:
 
     Attributes
     ----------
+    parameters : dict
+        The given hyper-parameters, and the defaults of the others.
+    given_parameters : dict
+        The given hyper-parameters; of the others, the fit chooses some itself.
     seed : int or None
         None for a model without randomness.
     embedding_model : str or None
@@ -42,6 +46,7 @@ class ExperimentRun:
     label: str
     family: str
     parameters: dict[str, Any]
+    given_parameters: dict[str, Any]
     seed: int | None
     protocol: str
     embedding_model: str | None

@@ -71,7 +71,7 @@ def _can_reuse(later_run: ExperimentRun, fitting_run: ExperimentRun, fitted_mode
     return (
         has_same_seed
         and has_same_embeddings
-        and make_model(later_run.family, later_run.parameters).can_reuse(fitted_model)
+        and make_model(later_run.family, later_run.given_parameters).can_reuse(fitted_model)
     )
 
 
@@ -108,6 +108,7 @@ def plan_runs(
             recipe = {
                 "family": variant.family,
                 "parameters": model.parameters,
+                "chosen_by_fit": model.open_parameters,
                 "seed": run_seed,
                 "protocol": experiment_spec.protocol,
                 "data": data_hash,
@@ -121,6 +122,7 @@ def plan_runs(
                 label=variant.label,
                 family=variant.family,
                 parameters=model.parameters,
+                given_parameters=model.given_parameters,
                 seed=run_seed,
                 protocol=experiment_spec.protocol,
                 embedding_model=name,
@@ -166,7 +168,8 @@ def run_all(
             failed[experiment_run.model_version] = records.fail_run(connection, experiment_run, error)
             say(f"failed: {failed[experiment_run.model_version]}")
             continue
-        records.finish_run(connection, experiment_run, evaluation_data.cases_hash, outcome)
+        with_chosen = replace(experiment_run, parameters=final.parameters_in_use)
+        records.finish_run(connection, with_chosen, evaluation_data.cases_hash, outcome)
         drop_checkpoints(checkpoint)
         later_runs = [later_run.run for later_run in planned_runs[number:] if later_run.run.model_version not in done]
         fitted_models.add_and_drop_unneeded(experiment_run, model, later_runs)
@@ -196,7 +199,7 @@ def fit_and_measure(
     tuple of Model, Model, Outcome
         The model of the first fit, that of the second fit (the same model if there is no second fit), and the results.
     """
-    model = make_model(experiment_run.family, experiment_run.parameters, paid_services)
+    model = make_model(experiment_run.family, experiment_run.given_parameters, paid_services)
     started_at = time.perf_counter()
     model.fit(evaluation_data.train, evaluation_data.validation, catalog, options_of_both_fits[0])
     final = (

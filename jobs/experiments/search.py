@@ -119,6 +119,7 @@ def _search_run(
     recipe = [
         family,
         model.parameters,
+        model.open_parameters,
         space,
         experiment_spec.search.seed,
         evaluation_data.allow_repeats,
@@ -130,6 +131,7 @@ def _search_run(
         label=f"search {family}",
         family=family,
         parameters=model.parameters,
+        given_parameters=model.given_parameters,
         seed=experiment_spec.search.seed,
         protocol=experiment_spec.protocol,
         embedding_model=embedding_model if model.uses_embeddings else None,

@@ -130,6 +130,9 @@ class Experiment(SpecTable):
         The metric, and its cut-off, by which models are compared.
     test_limit : int
         The most test cases to measure on; 0: all. They are drawn at random, and are the same for all models.
+    sample : float
+        Share of the sequences that the experiment uses at all, drawn at random, the same for all models: what a smaller
+        shop would have.
     """
 
     name: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]*$")
@@ -139,6 +142,7 @@ class Experiment(SpecTable):
     metric: Literal["ndcg", "hit_rate", "mrr"] = "ndcg"
     k: Literal[10, 20] = 20
     test_limit: int = Field(0, ge=0)
+    sample: float = Field(1.0, gt=0, le=1)
     models: list[ModelEntry] = []
     search: SearchSpec | None = None
 

@@ -1,7 +1,7 @@
 """The interface of every model family: a model is fitted on item sequences, then makes a scorer for a catalogue."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, ClassVar
@@ -50,8 +50,15 @@ class Model(ABC):
         Allowed values of hyper-parameters; a numeric hyper-parameter missing here has its interval in ``INTERVALS``.
     uses_embeddings : bool
         Whether the family reads the catalogue's embeddings.
+    choices : hyper-parameter -> values
+        Hyper-parameters that :meth:`fit` chooses itself if they are not given, each with the values that it tries; no
+        values if the family finds them itself.
     parameters : dict
         This model's hyper-parameters: the given values, and the defaults of all others.
+    given_parameters : dict
+        The given hyper-parameters only.
+    chosen : dict
+        The value of each hyper-parameter in ``choices``, given or chosen; before :meth:`fit`, as in ``parameters``.
 
     Raises
     ------
@@ -64,12 +71,19 @@ class Model(ABC):
     defaults: ClassVar[Mapping[str, Any]] = {}
     allowed: ClassVar[Mapping[str, Interval | Collection[str]]] = {}
     uses_embeddings: ClassVar[bool] = False
+    choices: ClassVar[Mapping[str, Sequence[Any]]] = {}
 
     def __init__(self, parameters: Mapping[str, Any] | None = None) -> None:
-        parameters = parameters or {}
-        for name, value in parameters.items():
+        self.given_parameters = dict(parameters or {})
+        for name, value in self.given_parameters.items():
             self.check(name, value)
-        self.parameters: dict[str, Any] = {**self.defaults, **parameters}
+        self.parameters: dict[str, Any] = {**self.defaults, **self.given_parameters}
+        self.chosen = {name: self.parameters[name] for name in self.choices}
+
+    @property
+    def open_parameters(self) -> list[str]:
+        """The hyper-parameters that :meth:`fit` chooses, since they are in ``choices`` and not given."""
+        return [name for name in self.choices if name not in self.given_parameters]
 
     @classmethod
     def check(cls, name: str, value: Any) -> None:
@@ -86,6 +100,11 @@ class Model(ABC):
             raise UsageError(f"{cls.family}'s {name} must be {words}, not {value!r}")
 
     @property
+    def parameters_in_use(self) -> dict[str, Any]:
+        """All hyper-parameters with the values that the model has after :meth:`fit`: chosen, given or default."""
+        return {**self.parameters, **self.chosen}
+
+    @property
     def is_random(self) -> bool:
         """Whether the fitted model depends on the seed; if not, experiments fit the model with one seed only."""
         return True
@@ -98,7 +117,8 @@ class Model(ABC):
     def fit(self, train_sequences: Sequences, validation: Cases, catalog: Catalog, fit_options: FitOptions) -> None:
         """Fit the model on ``train_sequences``, ordered from oldest to newest.
 
-        ``validation`` only decides when to stop training, or how to weight the parts of a fusion; it is not trained on.
+        ``validation`` only decides when to stop training, the hyper-parameters in ``open_parameters``, or how to weight
+        the parts of a fusion; it is not trained on. Without validation cases ``chosen`` keeps its values.
         """
 
     def refit(self, sequences: Sequences, catalog: Catalog, fit_options: FitOptions) -> "Model":
@@ -107,7 +127,8 @@ class Model(ABC):
         The newest sequences tell most about the next item. :meth:`fit` can't train on them, because they are its
         validation cases; ``refit`` trains on them too.
         """
-        model = type(self)(self.parameters)
+        model = type(self)(self.given_parameters)
+        model.chosen = dict(self.chosen)
         model.fit(sequences, NO_CASES, catalog, fit_options)
         return model
 

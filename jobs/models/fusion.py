@@ -26,7 +26,8 @@ ROWS_AT_ONCE = 1024  # number of sequences ranked at once; it bounds the memory 
 class Fusion(Model):
     """Score of an item = weighted sum of its position scores in the lists of the parts.
 
-    The weights are those with the best validation nDCG@20. A family that is named twice among the parts is fitted
+    The weights are those that rank the targets of the validation cases best, moved towards equal weights as far as they
+    may be chance (:func:`jobs.models.merging.best_weights`). A family that is named twice among the parts is fitted
     twice, with different seeds.
 
     Hyper-parameters
@@ -48,7 +49,7 @@ class Fusion(Model):
 
     family = "fusion"
     defaults = {
-        "parts": ["llm2sasrec", "vsknn", "llmseqsim"],
+        "parts": ["llm2sasrec", "vsknn", "llmseqsim", "ease"],
         "parameters": {},
         "method": "reciprocal_rank",
         "constant": 10,
@@ -106,7 +107,7 @@ class Fusion(Model):
             or self.parts[index].refit(sequences, catalog, part_options)
             for index, part_options in self._fit_options_of_parts(fit_options)
         ]
-        fused = Fusion(self.parameters, parts)
+        fused = Fusion(self.given_parameters, parts)
         fused.weights = self.weights
         return fused
 
@@ -153,7 +154,11 @@ class Fusion(Model):
 
 
 def _have_same_configuration(model: Model, other_model: Model) -> bool:
-    return model.family == other_model.family and model.parameters == other_model.parameters
+    return (
+        model.family == other_model.family
+        and model.parameters == other_model.parameters
+        and model.open_parameters == other_model.open_parameters
+    )
 
 
 class FusionScorer(Scorer):

@@ -6,16 +6,18 @@ the scored item. The families differ in how they learn the weights between items
 
 from abc import abstractmethod
 from collections.abc import Mapping, Sequence
+from functools import partial
 from typing import Any, ClassVar, Final
 
 import numpy as np
 from scipy import sparse
 
 from jobs.core.arrays import Bools, Doubles, Floats, Ints, State
-from jobs.core.cases import NO_CASES, Cases
+from jobs.core.cases import Cases
 from jobs.core.catalog import Catalog
 from jobs.core.sequences import Sequences
 from jobs.models.base import FitOptions, Model
+from jobs.models.choices import best_value, chosen_from_state, chosen_to_state
 from jobs.models.recency_correction import RecencyCorrection
 from jobs.models.scorer import Scorer, case_ndcgs
 from jobs.models.session_vectors import DECAYS, age_weights
@@ -69,11 +71,6 @@ class ItemWeightsModel(Model):
     learnt_with: ClassVar[Sequence[str]] = ()
     """The hyper-parameters in ``choices`` on which the weights between items depend."""
 
-    def __init__(self, parameters: Mapping[str, Any] | None = None) -> None:
-        super().__init__(parameters)
-        self.chosen = {name: self.parameters[name] for name in self.choices}
-        self._open = [name for name in self.choices if name not in (parameters or {})]
-
     @property
     def is_random(self) -> bool:
         """False: no random number enters the fit of a linear item-to-item model."""
@@ -92,16 +89,9 @@ class ItemWeightsModel(Model):
         self.recency = RecencyCorrection.from_sequences(train_sequences, catalog)
         recent = train_sequences.last_items(int(self.parameters["window"]))
         self.is_trained = np.bincount(recent.items, minlength=len(catalog)) > 0
-        if self._open and len(validation.targets):
+        if self.open_parameters and len(validation.targets):
             self._choose(recent, validation, fit_options.allow_repeats)
         self.weights = self._strongest_weights(recent)
-
-    def refit(self, sequences: Sequences, catalog: Catalog, fit_options: FitOptions) -> "ItemWeightsModel":
-        """Return a new model with the hyper-parameters of this one, and weights learnt from all sequences."""
-        model = type(self)(self.parameters)
-        model.chosen = dict(self.chosen)
-        model.fit(sequences, NO_CASES, catalog, fit_options)
-        return model
 
     def _choose(self, sequences: Sequences, validation: Cases, allow_repeats: bool) -> None:
         def measure(name: str, value: Any) -> Doubles:
@@ -111,13 +101,8 @@ class ItemWeightsModel(Model):
             return case_ndcgs(self.scorer(self.fit_catalog), validation, allow_repeats)
 
         self.weights = self._strongest_weights(sequences)
-        for name in self._open:
-            best = default = self.defaults[name]
-            ndcgs = {value: measure(name, value) for value in dict.fromkeys([default, *self.choices[name]])}
-            for value, values in ndcgs.items():
-                if values.mean() > ndcgs[best].mean() and beats_by_more_than_chance(values, ndcgs[default]):
-                    best = value
-            self.chosen[name] = best
+        for name in self.open_parameters:
+            self.chosen[name] = best_value(self.defaults[name], self.choices[name], partial(measure, name))
 
     def _strongest_weights(self, sequences: Sequences) -> SparseMatrix:
         weights = self._learn_weights(sequences, len(self.fit_catalog))
@@ -125,14 +110,13 @@ class ItemWeightsModel(Model):
 
     def state(self) -> State:
         """Return the fitted arrays: weights, trained items, recency correction, and chosen hyper-parameters."""
-        words = {name: str(value).encode() for name, value in self.chosen.items()}
         return {
             "weights": self.weights.data,
             "columns": self.weights.indices,
             "offsets": self.weights.indptr,
             "is_trained": self.is_trained,
             **self.recency.state(),
-            **{f"chosen.{name}": np.frombuffer(word, np.uint8) for name, word in words.items()},
+            **chosen_to_state(self.chosen),
         }
 
     def restore(self, state: State, fit_catalog: Catalog) -> None:
@@ -141,8 +125,7 @@ class ItemWeightsModel(Model):
         size = len(self.is_trained)
         self.weights = sparse.csr_array((state["weights"], state["columns"], state["offsets"]), shape=(size, size))
         self.recency = RecencyCorrection.from_state(state, fit_catalog)
-        for name in self.choices:
-            self.chosen[name] = type(self.defaults[name])(state[f"chosen.{name}"].tobytes().decode())
+        self.chosen = chosen_from_state(state, self.parameters, [*self.choices])
 
     def scorer(self, catalog: Catalog) -> Scorer:
         """Return a scorer of the items that training sequences hold and that are still in the catalogue."""
@@ -223,15 +206,6 @@ class ItemWeightsScorer(Scorer):
             (age_weights(distinct, self._decay), distinct.items, distinct.offsets),
             shape=(len(distinct), len(self.recommendable)),
         )
-
-
-def beats_by_more_than_chance(values: Doubles, other_values: Doubles) -> bool:
-    """Return whether the mean of values exceeds that of paired values by more than a standard error of the difference.
-
-    One standard error suffices, instead of the usual two, because a wrong choice between near values costs little.
-    """
-    differences = values - other_values
-    return bool(differences.mean() > differences.std(ddof=1) / np.sqrt(len(differences))) if len(values) > 1 else False
 
 
 def keep_strongest(weights: SparseMatrix, row_limit: int) -> SparseMatrix:

@@ -4,6 +4,9 @@ Source: Harte et al. 2023 (arXiv 2309.09261), section 3.1. Decays and reductions
 (arXiv 2402.01339).
 """
 
+from collections.abc import Mapping, Sequence
+from typing import Any, ClassVar
+
 import numpy as np
 import torch
 from torch import Tensor
@@ -14,6 +17,7 @@ from jobs.core.cases import Cases
 from jobs.core.catalog import Catalog
 from jobs.core.sequences import Sequences
 from jobs.models.base import FitOptions, Model
+from jobs.models.choices import choose_recency, chosen_from_state, chosen_to_state
 from jobs.models.projection import RANDOM_REDUCTIONS, REDUCTION_DEFAULTS, REDUCTION_NAMES, Projection
 from jobs.models.recency_correction import RecencyCorrection
 from jobs.models.scorer import Scorer, VectorScorer
@@ -56,6 +60,7 @@ class LLMSeqSim(Model):
         "reduction": ["none", *REDUCTION_NAMES],
     }
     uses_embeddings = True
+    choices: ClassVar[Mapping[str, Sequence[Any]]] = {"recency": ()}
     projection: Projection | None = None
     recency: RecencyCorrection | None = None
 
@@ -65,17 +70,20 @@ class LLMSeqSim(Model):
         return self.parameters["reduction"] in RANDOM_REDUCTIONS
 
     def fit(self, train_sequences: Sequences, validation: Cases, catalog: Catalog, fit_options: FitOptions) -> None:
-        """Fit the reduction of the embeddings, if there is one, and the recency correction."""
+        """Fit the reduction of the embeddings, if there is one; estimate the recency correction and its weight."""
         self.projection = fit_reduction(self.parameters, catalog, fit_options.seed)
         self.recency = RecencyCorrection.from_sequences(train_sequences, catalog)
+        choose_recency(self, validation, catalog, fit_options.allow_repeats)
 
     def state(self) -> State:
         """Return the reduction and the recency correction, but not the embeddings, which ``ml.embeddings`` stores."""
         parts = (self.projection, self.recency)
-        return {name: array for part in parts if part for name, array in part.state().items()}
+        arrays = {name: array for part in parts if part for name, array in part.state().items()}
+        return {**arrays, **chosen_to_state(self.chosen)}
 
     def restore(self, state: State, fit_catalog: Catalog) -> None:
-        """Load the reduction and the recency correction that :meth:`state` returned."""
+        """Load what :meth:`state` returned."""
+        self.chosen = chosen_from_state(state, self.parameters, [*self.choices])
         self.projection = Projection.from_state(state)
         self.recency = RecencyCorrection.from_state(state, fit_catalog)
 
@@ -99,5 +107,5 @@ class LLMSeqSim(Model):
 
         ones = has_vector[:, None].astype(np.float32)
         item_vectors = np.hstack([vectors, ones]) if similarity == "euclidean" else vectors
-        bias = self.recency.bias(self.parameters["recency"], catalog) if self.recency else None
+        bias = self.recency.bias(self.chosen["recency"], catalog) if self.recency else None
         return VectorScorer(queries, torch.from_numpy(item_vectors), has_vector, item_bias=bias)

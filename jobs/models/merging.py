@@ -12,6 +12,7 @@ import numpy.typing as npt
 
 from jobs.core.arrays import Doubles, Floats, Ints, Longs
 from jobs.core.metrics import metric_from_ranks
+from jobs.models.scorer import selection_depth
 
 WEIGHT_STEPS = 10  # the weights tried for a part are multiples of 1 / WEIGHT_STEPS
 
@@ -131,10 +132,15 @@ def position_scores(scores: Floats, items: Ints, constant: int | None) -> Double
 
 
 def best_weights(merged_lists: MergedLists, targets: Longs) -> Doubles:
-    """Return the weights of the parts, of sum 1, with which the merged lists have the best nDCG@20.
+    """Return the weights of the parts, of sum 1, with which the merged lists rank the targets best, beyond chance.
 
-    Equal weights and all multiples of a tenth are tried. Of weights with the same nDCG@20, those nearest to equal
-    weights are chosen, so that no part is preferred by chance.
+    The best weights of a few cases are mostly chance. So the result is a mean of all weights that are tried, in which
+    weights count exp(-t² / 2) that are t standard errors worse than the best ones, by the paired nDCG of the cases.
+    Among equally good parts, or on a few cases, many weights are about as good as the best, and their mean is near
+    equal weights; on many cases it is near the best ones.
+
+    Equal weights and all multiples of a tenth are tried, by nDCG at :func:`jobs.models.scorer.selection_depth`. A part
+    whose mean weight is below half a tenth is left out: a part that makes the lists worse would get some weight too.
 
     Parameters
     ----------
@@ -148,20 +154,31 @@ def best_weights(merged_lists: MergedLists, targets: Longs) -> Doubles:
     float64 array (parts,)
     """
     parts = merged_lists.part_scores.shape[1]
-    target_part_scores = merged_lists.part_scores_of(targets[:, None].astype(np.int32))[:, 0]
     equal = np.full(parts, 1 / parts)
-    candidates = sorted(_weight_grid(parts), key=lambda weights: float(np.abs(weights - equal).sum()))
+    grid = sorted(_weight_grid(parts), key=lambda weights: float(np.abs(weights - equal).sum()))
+    candidates = np.array([equal, *grid])
+    depth = selection_depth(len(targets))
+    case_scores = np.array([_case_ndcgs(merged_lists, targets, weights, depth) for weights in candidates])
+    gaps = case_scores[case_scores.mean(axis=1).argmax()] - case_scores
+    standard_errors = (
+        gaps.std(axis=1) / np.sqrt(len(targets)) + 1e-12
+    )  # not 0, which the best ones' gap to themselves is
+    plausibilities = np.exp(-np.square(gaps.mean(axis=1) / standard_errors) / 2)
+    weights = plausibilities @ candidates / plausibilities.sum()
+    weights[weights < 0.5 / WEIGHT_STEPS] = 0
+    return np.asarray(weights / weights.sum())
 
-    def ndcg(weights: Doubles) -> float:
-        target_sums = (target_part_scores @ weights).astype(np.float32)
-        sums = (merged_lists.part_scores @ weights).astype(np.float32)
-        target_sum = target_sums[merged_lists.rows]
-        # as in MergedLists.top, an item ranks ahead of the target if its sum is larger, or equal with a lower index
-        is_ahead = (sums > target_sum) | ((sums == target_sum) & (merged_lists.items < targets[merged_lists.rows]))
-        ranks = np.bincount(merged_lists.rows[is_ahead], minlength=len(targets)) + 1
-        return float(metric_from_ranks(np.where(target_sums > 0, ranks, 0), "ndcg", 20).mean())
 
-    return max([equal, *candidates], key=ndcg)
+def _case_ndcgs(merged_lists: MergedLists, targets: Longs, weights: Doubles, depth: int) -> Doubles:
+    """Return each case's nDCG at ``depth`` in the merged lists with the given weights: float64 array (cases,)."""
+    target_part_scores = merged_lists.part_scores_of(targets[:, None].astype(np.int32))[:, 0]
+    target_sums = (target_part_scores @ weights).astype(np.float32)
+    sums = (merged_lists.part_scores @ weights).astype(np.float32)
+    target_sum = target_sums[merged_lists.rows]
+    # as in MergedLists.top, an item ranks ahead of the target if its sum is larger, or equal with a lower index
+    is_ahead = (sums > target_sum) | ((sums == target_sum) & (merged_lists.items < targets[merged_lists.rows]))
+    ranks = np.bincount(merged_lists.rows[is_ahead], minlength=len(targets)) + 1
+    return metric_from_ranks(np.where(target_sums > 0, ranks, 0), "ndcg", depth)
 
 
 def _weight_grid(part_count: int) -> Iterator[Doubles]:

@@ -10,17 +10,18 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class Interval:
-    """Interval of numbers: at least ``least``, above ``above`` and below ``below``; each bound is optional."""
+    """Interval of numbers: at least ``least``, above ``above``, below ``below``, at most ``most``; all are optional."""
 
     least: float = -math.inf
     above: float = -math.inf
     below: float = math.inf
+    most: float = math.inf
 
     def __contains__(self, value: float) -> bool:
-        return self.least <= value and self.above < value < self.below
+        return self.least <= value and self.above < value < self.below and value <= self.most
 
     def __str__(self) -> str:
-        ends = {"at least": self.least, "above": self.above, "below": self.below}
+        ends = {"at least": self.least, "above": self.above, "below": self.below, "at most": self.most}
         return " and ".join(f"{word} {end:g}" for word, end in ends.items() if math.isfinite(end))
 
 

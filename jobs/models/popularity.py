@@ -1,24 +1,47 @@
-"""Popularity: recommend to everyone the items that occur in most training sequences."""
+"""Popularity: recommend to everyone the items that occur in most training sequences, or in most of the newest ones."""
+
+from collections.abc import Mapping, Sequence
+from functools import partial
+from typing import Any, ClassVar
 
 import numpy as np
 import torch
 
-from jobs.core.arrays import State
+from jobs.core.arrays import Doubles, State
 from jobs.core.cases import Cases
 from jobs.core.catalog import Catalog
 from jobs.core.sequences import Sequences
 from jobs.models.base import FitOptions, Model
-from jobs.models.scorer import Scorer, VectorScorer
+from jobs.models.choices import best_value, chosen_from_state, chosen_to_state
+from jobs.models.parameters import Interval
+from jobs.models.recency_correction import RecencyCorrection
+from jobs.models.scorer import Scorer, VectorScorer, case_ndcgs
 
 
 class Popularity(Model):
-    """Score of an item = number of training sequences that hold it, at least once.
+    """Score of an item = number of the newest training sequences that hold it, at least once.
 
     A hundred orders of an item by one buyer therefore don't make the item a bestseller, neither here nor in the table
-    ``recommendations.popular_items``. On sequences without repeated items this is MostPopular of arXiv 2309.09261.
+    ``recommendations.popular_items``. On sequences without repeated items, the defaults are MostPopular of arXiv
+    2309.09261. Both hyper-parameters are chosen on the validation cases if they are not given.
+
+    Hyper-parameters
+    ----------------
+    newest_share : float
+        Share of the training sequences that count, the newest ones. Of items that equally many of these hold, the one
+        that more of all sequences hold comes first.
+    recency : float
+        Weight of the recency correction: scores are multiplied by (an item's share of today's demand / its share of all
+        history)^weight; 0 for none.
     """
 
     family = "popularity"
+    defaults = {"newest_share": 1.0, "recency": 0.0}
+    allowed = {"newest_share": Interval(above=0, most=1)}
+    choices: ClassVar[Mapping[str, Sequence[Any]]] = {
+        "newest_share": [1.0, 0.5, 0.2, 0.1, 0.05],
+        "recency": [0.0, 1.0, 1.5, 2.0],
+    }
 
     @property
     def is_random(self) -> bool:
@@ -26,17 +49,37 @@ class Popularity(Model):
         return False
 
     def fit(self, train_sequences: Sequences, validation: Cases, catalog: Catalog, fit_options: FitOptions) -> None:
-        """Count the training sequences that hold each item."""
+        """Count the training sequences that hold each item; choose which of them count, and the weight of recency."""
         self.fit_catalog = catalog
-        self.counts = np.bincount(train_sequences.without_repeats().items, minlength=len(catalog)).astype(np.float32)
+        correction = RecencyCorrection.from_sequences(train_sequences, catalog).log_ratios.astype(np.float64)
+
+        def case_scores(name: str, value: Any) -> Doubles:
+            self.chosen[name] = value
+            self._count(train_sequences, correction)
+            return case_ndcgs(self.scorer(catalog), validation, fit_options.allow_repeats)
+
+        for name in self.open_parameters if len(validation.targets) else []:
+            self.chosen[name] = best_value(self.parameters[name], self.choices[name], partial(case_scores, name))
+        self._count(train_sequences, correction)
+
+    def _count(self, sequences: Sequences, log_ratios: Doubles) -> None:
+        distinct, size = sequences.without_repeats(), len(self.fit_catalog)
+        counts = np.bincount(distinct.items, minlength=size).astype(np.float64)
+        share = self.chosen["newest_share"]
+        if share < 1:
+            newest = np.arange(int(len(distinct) * (1 - share)), len(distinct))
+            # all counts together add less than 1, so that they only order items with equally many newest sequences
+            counts = np.bincount(distinct.take(newest).items, minlength=size) + counts / (counts.sum() + 1)
+        self.counts = (counts * np.exp(self.chosen["recency"] * log_ratios)).astype(np.float32)
 
     def state(self) -> State:
-        """Return the number of training sequences that hold each item, as a named array."""
-        return {"counts": self.counts}
+        """Return the score of each item, and the chosen hyper-parameters, as named arrays."""
+        return {"counts": self.counts, **chosen_to_state(self.chosen)}
 
     def restore(self, state: State, fit_catalog: Catalog) -> None:
-        """Load the counts that :meth:`state` returned."""
+        """Load what :meth:`state` returned."""
         self.fit_catalog, self.counts = fit_catalog, state["counts"]
+        self.chosen = chosen_from_state(state, self.parameters, [*self.choices])
 
     def scorer(self, catalog: Catalog) -> Scorer:
         """Return a scorer whose scores are the counts: each query vector is 1, and an item's vector is its count."""

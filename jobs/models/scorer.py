@@ -29,6 +29,10 @@ REASON_WINDOW = 50
 # Number of sequences ranked at once; it bounds memory for any number of visitors.
 QUERY_CHUNK = 4096
 
+# Number of validation cases from which a fit makes its choices by nDCG@20, and the length of its lists for fewer.
+MANY_CASES = 1000
+DEEP_LIST = 1000
+
 
 Ranker = Callable[[Longs, int, Sequences | None, Bools], tuple[Floats, Ints]]
 """Function that ranks items for some of a scorer's sequences, and returns the k best, as :meth:`Scorer.top` does.
@@ -212,10 +216,27 @@ def recommend(
 
 def ndcg_at_20(scorer: Scorer, cases: Cases, allow_repeats: bool = False) -> float:
     """Return a scorer's mean nDCG@20 on held-out cases, of which there must be at least one."""
-    return float(case_ndcgs(scorer, cases, allow_repeats).mean())
+    return float(_case_ndcgs_at(20, scorer, cases, allow_repeats).mean())
 
 
 def case_ndcgs(scorer: Scorer, cases: Cases, allow_repeats: bool = False) -> Doubles:
-    """Return a scorer's nDCG@20 on each held-out case: float64 array (cases,)."""
-    _, lists = recommend(scorer, cases.inputs, 20, allow_repeats=allow_repeats)
-    return metric_from_ranks(target_ranks(lists, cases.targets), "ndcg", 20)
+    """Return the score of each validation case by which a fit makes its choices: float64 array (cases,).
+
+    It is the nDCG at :func:`selection_depth`.
+    """
+    return _case_ndcgs_at(selection_depth(len(cases.targets)), scorer, cases, allow_repeats)
+
+
+def selection_depth(case_count: int) -> int:
+    """Return the length of the lists by whose nDCG a fit makes its choices: 20, and more if there are few cases.
+
+    Of a few cases, lists of 20 hold the targets of a handful or none, so that nDCG@20 can't tell a better model from
+    luck. In longer lists the place of almost every target counts.
+    """
+    return 20 if case_count >= MANY_CASES else DEEP_LIST
+
+
+def _case_ndcgs_at(depth: int, scorer: Scorer, cases: Cases, allow_repeats: bool) -> Doubles:
+    # no list is longer than the catalogue
+    _, lists = recommend(scorer, cases.inputs, min(depth, len(scorer.recommendable)), allow_repeats=allow_repeats)
+    return metric_from_ranks(target_ranks(lists, cases.targets), "ndcg", depth)

@@ -3,7 +3,8 @@
 Sources: Jannach & Ludewig 2017; Ludewig & Jannach 2018 (arXiv 1803.09587), as evaluated in arXiv 2309.09261.
 """
 
-from typing import Any
+from collections.abc import Mapping, Sequence
+from typing import Any, ClassVar
 
 import numpy as np
 import numpy.typing as npt
@@ -14,6 +15,7 @@ from jobs.core.cases import Cases
 from jobs.core.catalog import Catalog
 from jobs.core.sequences import Sequences
 from jobs.models.base import FitOptions, Model
+from jobs.models.choices import choose_recency, chosen_from_state, chosen_to_state
 from jobs.models.recency_correction import RecencyCorrection
 from jobs.models.scorer import Scorer
 from jobs.models.session_vectors import DECAYS, age_weights
@@ -55,6 +57,7 @@ class SKNN(Model):
         "recency": 0.7,
     }
     allowed = {"similarity": ["cosine", "dot"], "decay": DECAYS}
+    choices: ClassVar[Mapping[str, Sequence[Any]]] = {"recency": ()}
 
     @property
     def is_random(self) -> bool:
@@ -62,23 +65,29 @@ class SKNN(Model):
         return False
 
     def fit(self, train_sequences: Sequences, validation: Cases, catalog: Catalog, fit_options: FitOptions) -> None:
-        """Keep the training sessions, oldest first, as the model, and estimate the recency correction."""
+        """Keep the training sessions, oldest first, as the model; estimate the recency correction and its weight."""
+        self._keep_sessions(train_sequences, catalog, fit_options)
+        choose_recency(self, validation, catalog, fit_options.allow_repeats)
+
+    def _keep_sessions(self, train_sequences: Sequences, catalog: Catalog, fit_options: FitOptions) -> None:
         self.fit_catalog, self.sessions = catalog, train_sequences
         self.recency = RecencyCorrection.from_sequences(train_sequences, catalog)
 
     def state(self) -> State:
-        """Return the training sessions and the recency correction."""
-        return {"items": self.sessions.items, "offsets": self.sessions.offsets, **self.recency.state()}
+        """Return the training sessions, the recency correction and its chosen weight."""
+        sessions: State = {"items": self.sessions.items, "offsets": self.sessions.offsets}
+        return {**sessions, **self.recency.state(), **chosen_to_state(self.chosen)}
 
     def restore(self, state: State, fit_catalog: Catalog) -> None:
-        """Load the training sessions and the recency correction that :meth:`state` returned."""
+        """Load what :meth:`state` returned."""
+        self.chosen = chosen_from_state(state, self.parameters, [*self.choices])
         self.fit_catalog, self.sessions = fit_catalog, Sequences(state["items"], state["offsets"])
         self.recency = RecencyCorrection.from_state(state, fit_catalog)
 
     def scorer(self, catalog: Catalog) -> Scorer:
         """Return a scorer of the items that training sessions hold and that are still in the catalogue."""
         return NeighbourScorer(
-            *self._session_items_and_lengths(catalog), self.recency.for_catalog(catalog), self.parameters
+            *self._session_items_and_lengths(catalog), self.recency.for_catalog(catalog), self.parameters_in_use
         )
 
     def _session_items_and_lengths(self, catalog: Catalog) -> tuple[SparseMatrix, npt.NDArray[np.integer]]:

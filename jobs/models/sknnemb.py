@@ -12,7 +12,6 @@ import torch
 from torch.nn import functional
 
 from jobs.core.arrays import Bools, Doubles, Floats, State
-from jobs.core.cases import Cases
 from jobs.core.catalog import Catalog
 from jobs.core.sequences import Sequences
 from jobs.models.base import FitOptions
@@ -65,12 +64,12 @@ class SKNNEmb(SKNN):
         """Whether the fitted model depends on the seed: only if the reduction of the embeddings is random."""
         return self.parameters["reduction"] in RANDOM_REDUCTIONS
 
-    def fit(self, train_sequences: Sequences, validation: Cases, catalog: Catalog, fit_options: FitOptions) -> None:
-        """Keep the training sessions and the unit vectors of their items as the model; estimate the recency correction.
+    def _keep_sessions(self, train_sequences: Sequences, catalog: Catalog, fit_options: FitOptions) -> None:
+        """Keep the training sessions and the unit vectors of their items as the model.
 
         The vectors are kept so that a session's mean stays the same when an item leaves the catalogue.
         """
-        super().fit(train_sequences, validation, catalog, fit_options)
+        super()._keep_sessions(train_sequences, catalog, fit_options)
         self.projection = fit_reduction(self.parameters, catalog, fit_options.seed)
         self.vectors = unit_vectors(catalog, self.projection)[np.unique(train_sequences.items)]
 
@@ -94,7 +93,11 @@ class SKNNEmb(SKNN):
         item_vectors = unit_vectors(catalog, self.projection)
         recency = self.recency.for_catalog(catalog)
         return EmbeddingScorer(
-            *self._session_items_and_lengths(catalog), recency, self.parameters, training_session_vectors, item_vectors
+            *self._session_items_and_lengths(catalog),
+            recency,
+            self.parameters_in_use,
+            training_session_vectors,
+            item_vectors,
         )
 
 

@@ -127,6 +127,7 @@ def fingerprint(model: Model, settings: Settings, dbt_vars: Vars) -> str:
     recipe: dict[str, Any] = {
         "family": model.family,
         "parameters": model.parameters,
+        "chosen_by_fit": model.open_parameters,
         "schema_version": SCHEMA_VERSION,
         "sequences": [
             dbt_vars.sequence_scope,

@@ -109,7 +109,9 @@ class TrainingData:
     @classmethod
     def from_split(cls, split: Split, catalog: Catalog, validation_limit: int, allow_repeats: bool) -> "TrainingData":
         """Hold out the newest training sequences of a split, and turn all sequences into catalogue indices."""
-        older_sequences, held_out = validation_split(split.train, validation_limit, allow_repeats=allow_repeats)
+        older_sequences, held_out = validation_split(
+            split.train, validation_limit, allow_repeats=allow_repeats, splits_at_a_date=split.name == "cutoff"
+        )
         return cls(
             split,
             catalog,
@@ -165,7 +167,7 @@ def _fit_and_store(
     row = {
         "model_version": model_version,
         "model": model.family,
-        "parameters": json.dumps(model.parameters),
+        "parameters": json.dumps(final.parameters_in_use),
         "fingerprint": model_fingerprint,
         "data_cutoff_at": data.split.cutoff_at,
         "training_rows": len(data.all_sequences),

@@ -189,9 +189,23 @@ def test_leave_one_out_takes_the_last_item_and_the_one_before():
     assert split.train["event_times"].list.len().to_list() == split.train["items"].list.len().to_list()
 
 
+def test_leave_one_out_has_no_repeats_as_targets_where_no_list_can_hold_them():
+    history = frame(
+        {"again": ("abacada", [0, 1, 2, 3, 4, 5, 6]), "plain": ("xyz", [0, 1, 2]), "two": ("aba", [0, 1, 2])}
+    )
+    split = leave_one_out_split(history, allow_repeats=False)
+    assert cases(split.test) == {"again": ("abaca", "d"), "plain": ("xy", "z")}
+    assert cases(split.validation) == {"again": ("aba", "c"), "plain": ("x", "y")}
+    assert parts(split.train) == {"again": "aba", "plain": "x", "two": "aba"}
+    repeated = leave_one_out_split(history, allow_repeats=True)
+    assert cases(repeated.test)["again"] == ("abacad", "a")
+
+
 def test_leave_one_out_needs_a_sequence_of_three():
     with pytest.raises(ValueError, match="three items"):
         leave_one_out_split(frame({"a": ("ab", [0, 1])}))
+    with pytest.raises(ValueError, match="three items"):
+        leave_one_out_split(frame({"a": ("aba", [0, 1, 2])}), allow_repeats=False)
 
 
 @given(histories(), st.randoms(use_true_random=False))
@@ -350,6 +364,19 @@ def test_validation_split_asks_only_for_new_items_where_repeats_are_not_recommen
     assert cases(held_out) == {"1": ("ab", "c")}
     assert set(parts(rest)) == {"0"}
     assert cases(validation_split(train, share=0.6)[1]) == {"1": ("abca", "b"), "2": ("a", "a")}
+
+
+def test_validation_cases_of_a_split_at_a_date_are_asked_for_the_next_order():
+    rows = {
+        "old": ("xy", [0, 1]),
+        "orders": ("abcadbe", [2, 2, 3, 5, 5, 5, 5]),  # the last order has the lines a, d, b, e; a and b are repeats
+        "one order": ("pqr", [6, 6, 6]),
+        "again": ("stus", [6, 7, 8, 9]),  # what came last is a repeat
+    }
+    _, held_out = validation_split(frame(rows), share=0.75, allow_repeats=False, splits_at_a_date=True)
+    assert cases(held_out) == {"orders": ("abca", "d"), "one order": ("p", "q"), "again": ("st", "u")}
+    _, with_repeats = validation_split(frame(rows), share=0.75, allow_repeats=True, splits_at_a_date=True)
+    assert cases(with_repeats) == {"orders": ("abc", "a"), "one order": ("p", "q"), "again": ("stu", "s")}
 
 
 @pytest.mark.parametrize("rows", [{}, {"one": ("a", [0])}, {"only": ("ab", [0, 1])}])

@@ -191,6 +191,27 @@ def test_of_all_test_cases_some_are_drawn_the_same_for_all_models(tiny, tmp_path
     assert len(tiny.execute("select distinct cases_hash from ml.model_ranks").fetchall()) == 2
 
 
+def test_a_sample_of_the_sequences_is_a_smaller_shop(tiny, tmp_path):
+    settings = tiny_shop.settings(tmp_path)
+    whole, half, again = (read_evaluation_data(tiny, settings, "paper", sample=share) for share in (1.0, 0.5, 0.5))
+    assert len(half.split.train) + len(half.split.test) < 0.6 * (len(whole.split.train) + len(whole.split.test))
+    assert set(half.split.train["sequence_id"]) < {*whole.split.train["sequence_id"], *whole.split.test["sequence_id"]}
+    assert half.data_hash == again.data_hash
+
+
+def test_what_a_fit_chooses_is_recorded_and_not_taken_for_given(tiny, tmp_path):
+    given = {"family": "itemknn", "label": "given", "parameters": {"decay": "harmonic", "recency": 0.0}}
+    conduct(tiny, tmp_path, spec(models=[{"family": "itemknn"}, given], baseline=None))
+    rows = tiny.execute("select label, parameters, recipe_hash from ml.experiment_runs order by label").fetchall()
+    assert len({recipe_hash for *_, recipe_hash in rows}) == 2
+    data = read_evaluation_data(tiny, tiny_shop.settings(tmp_path), "paper")
+    model = make_model("itemknn")
+    model.fit(data.train, data.validation, data.catalog, FitOptions())
+    recorded = {label: json.loads(parameters) for label, parameters, _ in rows}
+    assert recorded["itemknn"] == model.parameters_in_use
+    assert recorded["given"] == {**model.parameters, **given["parameters"]}
+
+
 def test_other_data_make_other_runs(tiny, tmp_path):
     conduct(tiny, tmp_path, spec(models=MODELS[:1]))
     tiny.execute("update sessions.sequences set items = list_reverse(items) where sequence_id = 'v000'")

@@ -19,12 +19,12 @@ from jobs.nightly.model_store import model_to_bytes
 def test_a_fusion_reuses_fitted_models_and_fits_a_repeated_family_with_another_seed():
     tiny = {"width": 8, "blocks": 1, "heads": 1, "epochs": 1, "epoch_steps": 1}
     known = fit("sasrec", **tiny)
-    parts = {"parts": ["sasrec", "sasrec", "vsknn"], "parameters": {"sasrec": known.parameters}}
+    parts = {"parts": ["sasrec", "sasrec", "vsknn"], "parameters": {"sasrec": known.given_parameters}}
     fusion = make_model("fusion", parts)
     fusion.fit(training(), cases(), shop(), FitOptions(0, None, {"sasrec": known}))
     assert fusion.parts[0] is known
     assert (fusion.parts[1].network.table != known.network.table).any()
-    other = make_model("fusion", {**parts, "parameters": {"sasrec": {**known.parameters, "width": 4}}})
+    other = make_model("fusion", {**parts, "parameters": {"sasrec": {**known.given_parameters, "width": 4}}})
     other.fit(training(), cases(), shop(), FitOptions(0, None, {"sasrec": known}))
     assert other.parts[0] is not known
 

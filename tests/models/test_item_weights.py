@@ -8,7 +8,7 @@ from jobs.core.catalog import Catalog
 from jobs.core.sequences import Sequences
 from jobs.models.base import FitOptions
 from jobs.models.ease import EASE
-from jobs.models.item_weights import beats_by_more_than_chance, keep_strongest
+from jobs.models.item_weights import keep_strongest
 from jobs.models.itemknn import ItemKNN
 from jobs.models.markov import Markov
 from jobs.models.scorer import recommend
@@ -97,11 +97,3 @@ def test_a_better_value_is_chosen():
     rows = [[C, A, B]] * 20
     cases = Cases(Sequences.from_lists(rows), np.array([D] * 20))
     assert fitted(ItemKNN, sessions, cases, recency=0.0).chosen["decay"] == "mean"
-
-
-def test_chance_decides_no_choice():
-    values = np.array([0.0, 1.0] * 50)
-    assert not beats_by_more_than_chance(values, values)
-    assert not beats_by_more_than_chance(values, np.roll(values, 1))
-    assert beats_by_more_than_chance(values + 0.1, values)
-    assert not beats_by_more_than_chance(np.ones(1), np.zeros(1))

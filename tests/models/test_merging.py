@@ -1,6 +1,7 @@
 """Merging ranked lists: position scores, merged lists, and the choice of weights."""
 
 import numpy as np
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -62,3 +63,30 @@ def test_weights_are_chosen_by_the_fused_lists_including_their_ties():
     merged, targets = MergedLists.from_lists([ranked(wrong), ranked(right)]), np.array([5])
     weights = best_weights(merged, targets)
     assert merged.top(weights, 1, 1)[1].tolist() == [[5]], "of equal scores the smaller index is listed first"
+
+
+def parts_with_hit_rates(cases, *rates):
+    """Lists of parts, each of which holds the target in a share of the cases, at places drawn at random."""
+    draw = np.random.default_rng(3)
+    lists = []
+    for rate in rates:
+        items = np.stack([draw.permutation(60)[:40] + 1 for _ in range(cases)]).astype(np.int32)
+        hits = np.flatnonzero(draw.random(cases) < rate)
+        items[hits, draw.geometric(0.15, len(hits)).clip(max=40) - 1] = 0
+        lists.append(ranked(items, 10))
+    return MergedLists.from_lists(lists), np.zeros(cases, np.int64)
+
+
+def test_weights_of_equal_parts_stay_near_equal_on_few_cases():
+    weights = best_weights(*parts_with_hit_rates(87, 0.3, 0.3, 0.3))
+    assert np.abs(weights - 1 / 3).max() < 0.2
+    assert weights.sum() == pytest.approx(1)
+
+
+def test_a_worthless_part_is_left_out_on_many_cases_and_weighs_little_on_few():
+    assert best_weights(*parts_with_hit_rates(1000, 0.3, 0.3, 0.0))[2] == 0
+    assert best_weights(*parts_with_hit_rates(87, 0.3, 0.3, 0.02))[2] < 0.1
+
+
+def test_a_part_far_better_than_the_others_gets_most_weight_on_many_cases():
+    assert best_weights(*parts_with_hit_rates(1000, 0.6, 0.1))[0] > 0.75

@@ -12,7 +12,6 @@ import torch
 from scipy.stats import binom
 from tiny_warehouse import DAY, DIMENSIONS, START, TinyWarehouse, items_of, rings
 
-from jobs.core.cases import NO_CASES
 from jobs.core.metrics import target_ranks
 from jobs.evaluation.protocols import split_history
 from jobs.evaluation.splits import cutoff_split
@@ -174,9 +173,9 @@ def test_the_validation_part_measures_a_model_without_it_and_what_is_stored_has_
     split = split_history(read_sequences(shop.connection), wanted.protocol, wanted)
     data = TrainingData.from_split(split, catalog, wanted.validation_limit, dbt_vars.allow_repeats)
     ranks, weights = [], []
-    for sequences in (data.older_sequences, data.all_sequences):
-        model = make_model("popularity")
-        model.fit(sequences, NO_CASES, catalog, FitOptions())
+    first = make_model("popularity")
+    first.fit(data.older_sequences, data.validation, catalog, FitOptions())
+    for model in (first, first.refit(data.all_sequences, catalog, FitOptions())):
         _, lists = recommend(model.scorer(catalog), data.validation.inputs, 20)
         ranks.append(target_ranks(lists, data.validation.targets).tolist())
         weights.append(model_to_bytes(model, catalog))

@@ -253,7 +253,7 @@ def test_a_truncated_checkpoint_is_ignored_too(tmp_path):
 @pytest.mark.parametrize("family", ["bert4rec", "llm2bert4rec", "sasrec", "llm2sasrec", "gru4rec"])
 def test_a_family_killed_in_the_middle_ends_with_the_same_bits(tmp_path, monkeypatch, family):
     wanted = fit(family, epochs=5)
-    killed = make_model(family, wanted.parameters)
+    killed = make_model(family, wanted.given_parameters)
     context = FitOptions(0, tmp_path / "checkpoint.safetensors")
     epochs = iter([False, False, True])
 
@@ -265,7 +265,7 @@ def test_a_family_killed_in_the_middle_ends_with_the_same_bits(tmp_path, monkeyp
     monkeypatch.setattr(killed, "_validation_score", score_or_die)
     with pytest.raises(Killed):
         killed.fit(training(), cases(), shop(), context)
-    resumed_model = make_model(family, wanted.parameters)
+    resumed_model = make_model(family, wanted.given_parameters)
     torch.rand(11)  # in another process the random generator has another state
     resumed_model.fit(training(), cases(), shop(), context)
     assert model_to_bytes(resumed_model, shop()) == model_to_bytes(wanted, shop())
@@ -281,7 +281,8 @@ def test_without_validation_all_epochs_run_and_the_last_is_kept():
 @pytest.mark.parametrize("allow_repeats", [False, True])
 def test_validation_ranks_repeated_items_only_where_lists_may_hold_them(monkeypatch, allow_repeats):
     judged = []
-    monkeypatch.setattr(sequential, "ndcg_at_20", lambda _scorer, _cases, repeats: judged.append(repeats) or 0.0)
+    nothing = np.zeros(1)
+    monkeypatch.setattr(sequential, "case_ndcgs", lambda _scorer, _cases, repeats: judged.append(repeats) or nothing)
     model = make_model("sasrec", {"width": 8, "blocks": 1, "heads": 1, "epochs": 1})
     model.fit(training(), cases(), shop(), FitOptions(allow_repeats=allow_repeats))
     assert judged == [allow_repeats]
@@ -289,6 +290,6 @@ def test_validation_ranks_repeated_items_only_where_lists_may_hold_them(monkeypa
 
 def test_a_refit_trains_on_all_sequences_for_the_best_number_of_epochs():
     model = fit("sasrec", width=8, blocks=1, heads=1, epochs=3)
-    by_hand = make_model("sasrec", {**model.parameters, "epochs": model.best_epoch})
+    by_hand = make_model("sasrec", {**model.parameters_in_use, "epochs": model.best_epoch})
     by_hand.fit(training(), NO_CASES, shop(), FitOptions())
     assert model_to_bytes(model.refit(training(), shop(), FitOptions()), shop()) == model_to_bytes(by_hand, shop())

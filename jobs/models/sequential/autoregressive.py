@@ -44,12 +44,12 @@ class AutoregressiveModel(SequentialModel):
 
     @property
     def _max_input_length(self) -> int:
-        return int(self.parameters["window"])
+        return int(self.chosen["window"])
 
     @property
     def _max_training_length(self) -> int:
         # in training, each item but the last is an input, and each item but the first is a target
-        return int(self.parameters["window"]) + 1
+        return int(self.chosen["window"]) + 1
 
     def _batches(self, sequences: Sequences, generator: np.random.Generator) -> Iterator[tuple[Tensor, Tensor]]:
         return batches_of_one_length(sequences, self.parameters["batch_size"], generator)

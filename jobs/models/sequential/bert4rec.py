@@ -108,12 +108,12 @@ class BERT4Rec(SequentialModel):
 
     @property
     def _max_input_length(self) -> int:
-        return int(self.parameters["window"]) - 1  # the mask takes one position of the window
+        return int(self.chosen["window"]) - 1  # the mask takes one position of the window
 
     def _make_network(self, initial_item_vectors: Floats) -> BERT4RecNetwork:
         p = self.parameters
         return BERT4RecNetwork(
-            torch.from_numpy(initial_item_vectors), p["blocks"], p["heads"], p["window"], p["dropout"]
+            torch.from_numpy(initial_item_vectors), p["blocks"], p["heads"], self.chosen["window"], p["dropout"]
         )
 
     def _loss(self, batch: tuple[Tensor, Tensor]) -> Tensor:

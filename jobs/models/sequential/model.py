@@ -6,23 +6,24 @@ or another reduction, and that some defaults are chosen to suit such a start.
 """
 
 from abc import abstractmethod
-from collections.abc import Callable, Iterable, Iterator, Mapping
-from typing import Any
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from typing import Any, ClassVar
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 
-from jobs.core.arrays import Floats, State
+from jobs.core.arrays import Floats, Longs, State
 from jobs.core.cases import NO_CASES, Cases
 from jobs.core.catalog import Catalog
 from jobs.core.device import device, fork_random
 from jobs.core.sequences import Sequences
 from jobs.errors import UsageError
 from jobs.models.base import FitOptions, Model
+from jobs.models.choices import choose_recency, chosen_from_state, chosen_to_state
 from jobs.models.projection import Projection, fit_projection
 from jobs.models.recency_correction import RecencyCorrection
-from jobs.models.scorer import Scorer, ndcg_at_20
+from jobs.models.scorer import Scorer, case_ndcgs, selection_depth
 from jobs.models.sequential.losses import softmax_loss
 from jobs.models.sequential.network import SequenceNetwork
 from jobs.models.sequential.reasons import LeaveOneOutScorer
@@ -48,6 +49,27 @@ SHARED_DEFAULTS = {
 }
 
 
+# Windows that a fit can choose besides the default of 20, and the share of the sequences that a window should hold
+# whole. SASRec passes 1,107 sequences of UCI Online Retail, of 71 items on average, in 1.6 CPU seconds with a window of
+# 20, in 2.8 with 50, and in 4.8 with 100. Sequences that are all shorter than 20 have the same model with each window.
+LONGER_WINDOWS = (50, 100)
+SHARE_IN_WINDOW = 0.9
+
+
+def window_for(lengths: Longs, default: int) -> int:
+    """Return the smallest window that holds nine of ten training sequences whole, or else the largest one.
+
+    Parameters
+    ----------
+    lengths : int64 array (sequences,)
+        Number of items of each training sequence.
+    default : int
+        The smallest window.
+    """
+    needed = np.quantile(lengths, SHARE_IN_WINDOW, method="inverted_cdf") if len(lengths) else 0
+    return next((window for window in (default, *LONGER_WINDOWS) if window >= needed), LONGER_WINDOWS[-1])
+
+
 class SequentialModel(Model):
     """A sequence model whose :class:`SequenceNetwork` is trained by gradient descent.
 
@@ -60,6 +82,7 @@ class SequentialModel(Model):
         If the number of attention heads does not divide the width, or for the reasons named at :class:`Model`.
     """
 
+    choices: ClassVar[Mapping[str, Sequence[Any]]] = {"window": (), "recency": ()}
     network: Any
 
     def __init__(self, parameters: Mapping[str, Any] | None = None) -> None:
@@ -94,15 +117,22 @@ class SequentialModel(Model):
     @property
     def _max_training_length(self) -> int:
         """Number of newest items of a training sequence that training uses."""
-        return int(self.parameters["window"])
+        return int(self.chosen["window"])
 
     def fit(self, train_sequences: Sequences, validation: Cases, catalog: Catalog, fit_options: FitOptions) -> None:
-        """Train until the validation nDCG@20 stops improving; without validation cases, train for all epochs."""
+        """Train until the validation nDCG stops improving; without validation cases, train for all epochs.
+
+        Before that the window is chosen by the sequences' lengths, and after it the weight of the recency correction.
+        """
+        if "window" in self.open_parameters:
+            self.chosen["window"] = window_for(train_sequences.lengths, self.parameters["window"])
         self._train_network(train_sequences, validation, catalog, fit_options, self.parameters["epochs"])
+        choose_recency(self, validation, catalog, fit_options.allow_repeats)
 
     def refit(self, sequences: Sequences, catalog: Catalog, fit_options: FitOptions) -> "SequentialModel":
         """Return a new model trained on all sequences, for the number of epochs that was best on validation cases."""
-        model = type(self)(self.parameters)
+        model = type(self)(self.given_parameters)
+        model.chosen = dict(self.chosen)
         model._train_network(sequences, NO_CASES, catalog, fit_options, self.best_epoch)
         return model
 
@@ -126,7 +156,7 @@ class SequentialModel(Model):
         validate = (lambda: self._validation_score(validation, catalog, repeats)) if len(validation.targets) else None
         description = {
             "family": self.family,
-            "parameters": self.parameters,
+            "parameters": self.parameters_in_use,
             "items": len(self.vocabulary),
             "seed": fit_options.seed,
         }
@@ -140,6 +170,7 @@ class SequentialModel(Model):
             f"training {self.family}",
             seed=fit_options.seed,
             checkpoint=fit_options.checkpoint_file,
+            score_name=f"validation nDCG@{selection_depth(len(validation.targets))}",
             process_group=team.training_processes,
         )
 
@@ -218,16 +249,18 @@ class SequentialModel(Model):
         return table
 
     def _validation_score(self, validation: Cases, catalog: Catalog, allow_repeats: bool) -> float:
-        return ndcg_at_20(self.scorer(catalog), validation, allow_repeats)
+        return float(case_ndcgs(self.scorer(catalog), validation, allow_repeats).mean())
 
     def state(self) -> State:
-        """Return the network's weights, the trained items, the recency correction, and any reduction of embeddings."""
+        """Return weights, trained items, recency correction, any reduction of embeddings, and what was chosen."""
         weights = {f"network.{name}": value.cpu().numpy() for name, value in self.network.state_dict().items()}
         projection = self.projection.state() if self.projection else {}
-        return {"vocabulary": self.vocabulary, **self.recency.state(), **weights, **projection}
+        chosen = chosen_to_state(self.chosen)
+        return {"vocabulary": self.vocabulary, **self.recency.state(), **weights, **projection, **chosen}
 
     def restore(self, state: State, fit_catalog: Catalog) -> None:
-        """Load the weights, the trained items, the recency correction and the reduction that :meth:`state` returned."""
+        """Load what :meth:`state` returned."""
+        self.chosen = chosen_from_state(state, self.parameters, [*self.choices])
         self.fit_catalog = fit_catalog
         self.vocabulary = state["vocabulary"]
         self.recency = RecencyCorrection.from_state(state, fit_catalog)
@@ -264,7 +297,7 @@ class SequentialModel(Model):
         vectors[index] = trained
         has_vector[index] = True
         table = torch.from_numpy(vectors).to(device())
-        item_bias = self.recency.bias(self.parameters["recency"], catalog)
+        item_bias = self.recency.bias(self.chosen["recency"], catalog)
         item_bias = None if item_bias is None else item_bias.to(device())
         if self.network.bias is not None:
             trained_bias = self.network.bias.detach()

@@ -67,7 +67,9 @@ class SASRec(AutoregressiveModel):
 
     def _make_network(self, initial_item_vectors: Floats) -> SASRecNetwork:
         p = self.parameters
-        return SASRecNetwork(torch.from_numpy(initial_item_vectors), p["blocks"], p["heads"], p["window"], p["dropout"])
+        return SASRecNetwork(
+            torch.from_numpy(initial_item_vectors), p["blocks"], p["heads"], self.chosen["window"], p["dropout"]
+        )
 
 
 class LLM2SASRec(SASRec):
