@@ -15,17 +15,23 @@ import numpy as np
 import numpy.typing as npt
 import polars as pl
 
-from jobs.core.arrays import Doubles, Longs
+from jobs.core.arrays import Doubles, Floats, Longs
 from jobs.core.bootstrap import bootstrap_interval
 
 Indices = npt.NDArray[np.integer]
 """Integer array of any width: item indices, counts or ranks."""
 
 METRICS: Final = ("ndcg", "hit_rate", "mrr", "coverage", "serendipity", "novelty")
-"""Names of all metrics, in the order in which `evaluate` reports them."""
+"""Names of the metrics that need no item vectors, in the order in which `evaluate` reports them."""
+
+INTRA_LIST_SIMILARITY: Final = "intra_list_similarity"
+"""Name of the metric that `evaluate` adds where it is given item vectors."""
 
 NO_ITEM: Final = -1
 """Item index that stands for "no item": it fills up short lists, and marks a target outside the catalogue."""
+
+LISTS_AT_ONCE: Final = 256
+"""Number of lists whose vectors are compared at once; it bounds memory."""
 
 _SCHEMA: Final = {
     "metric": pl.String,
@@ -44,6 +50,7 @@ def evaluate(
     catalogue_size: int | None = None,
     ks: Iterable[int] = (10, 20),
     *,
+    item_vectors: Floats | None = None,
     resamples: int = 1000,
     confidence: float = 0.95,
     seed: int = 0,
@@ -64,6 +71,8 @@ def evaluate(
         Number of items that could be recommended, the denominator of coverage; ``len(item_counts)`` by default.
     ks : iterable of int
         Cut-offs, each at most ``width``.
+    item_vectors : float32 array (items, dimensions), optional
+        For `intra_list_similarities`, a further metric; left out if no list has two items with a vector.
     resamples, confidence, seed
         See `bootstrap_interval`. A metric's interval does not depend on which other cut-offs are measured.
 
@@ -93,6 +102,14 @@ def evaluate(
             defined = values[metric][~np.isnan(values[metric])]
             low, high = bootstrap_interval(defined, resamples=resamples, confidence=confidence, seed=(seed, k, number))
             rows.append((metric, k, float(defined.mean()) if len(defined) else None, len(defined), low, high))
+        if item_vectors is not None:
+            similarities = intra_list_similarities(lists[:, :k], item_vectors)
+            similarities = similarities[~np.isnan(similarities)]
+            if len(similarities):
+                low, high = bootstrap_interval(
+                    similarities, resamples=resamples, confidence=confidence, seed=(seed, k, len(METRICS))
+                )
+                rows.append((INTRA_LIST_SIMILARITY, k, float(similarities.mean()), len(similarities), low, high))
     return pl.DataFrame(rows, schema=_SCHEMA, orient="row")
 
 
@@ -163,6 +180,57 @@ def metric_from_ranks(ranks: Indices, metric: str, k: int) -> Doubles:
     positive = np.maximum(ranks, 1)
     value = {"ndcg": 1.0 / np.log2(positive + 1.0), "hit_rate": np.ones(len(ranks)), "mrr": 1.0 / positive}[metric]
     return np.where(hit, value, 0.0)
+
+
+def intra_list_similarities(lists: Indices, item_vectors: Floats) -> Doubles:
+    """Return the mean cosine of each list's pairs of items: near 1, a list says the same thing many times.
+
+    Source: C.-N. Ziegler, S. McNee, J. Konstan, G. Lausen, Improving recommendation lists through topic
+    diversification, WWW 2005.
+
+    Parameters
+    ----------
+    lists : int array (lists, k)
+        Item indices; -1 past the end of a shorter list.
+    item_vectors : float32 array (items, dimensions)
+        Of any lengths; items with a row of zeros are left out.
+
+    Returns
+    -------
+    float64 array (lists,)
+        NaN for a list of fewer than two items with a vector.
+    """
+    means = np.full(len(lists), np.nan)
+    for start in range(0, len(lists), LISTS_AT_ONCE):
+        rows = slice(start, start + LISTS_AT_ONCE)
+        vectors = item_vectors[lists[rows]].astype(np.float64)
+        lengths = np.linalg.norm(vectors, axis=2, keepdims=True) * (lists[rows] != NO_ITEM)[:, :, None]
+        units = np.divide(vectors, lengths, out=np.zeros_like(vectors), where=lengths > 0)
+        counts = (lengths > 0).sum(axis=(1, 2))
+        # the squared length of the sum counts each pair twice, and each item with itself
+        sums = np.square(units.sum(axis=1)).sum(axis=1) - counts
+        means[rows] = np.where(counts >= 2, sums / np.maximum(counts * (counts - 1), 1), np.nan)
+    return means
+
+
+def commonest_shares(reasons: Indices) -> Doubles:
+    """Return, for each list, the share of its items with a reason that have the list's commonest reason.
+
+    Parameters
+    ----------
+    reasons : int array (lists, k)
+        The reason of each item of a list, an item index; -1 where there is none.
+
+    Returns
+    -------
+    float64 array (lists,)
+        Between 1 / k and 1; NaN for a list without any reason.
+    """
+    has_reason = reasons != NO_ITEM
+    same = (reasons[:, :, None] == reasons[:, None, :]) & has_reason[:, :, None]
+    highest = same.sum(axis=1).max(axis=1, initial=0)
+    counts = has_reason.sum(axis=1)
+    return np.where(counts > 0, highest / np.maximum(counts, 1), np.nan)
 
 
 def most_popular(item_counts: Indices, k: int) -> Longs:

@@ -19,6 +19,11 @@ from jobs.warehouse.connection import Connection
 CUT_OFFS = (10, 20)
 """The list lengths k for which every metric is computed."""
 
+SELECT_NEWEST_TARGET = """
+    -- The newest target of the cases that other models were measured on
+    select max(newest_target_at) from ml.model_ranks where split = $split and cases_hash <> $cases_hash
+"""
+
 
 @dataclass(frozen=True, eq=False)
 class Measurement:
@@ -49,8 +54,8 @@ def measure(
     """Rank the full catalogue for each case, and compute the metrics of all cases and of each segment.
 
     The metrics of all cases include the scorer's fault rates (:meth:`jobs.models.scorer.Scorer.fault_rates`), at the
-    longest cut-off. Items that are not available today are ranked too: they may have been available at the time of the
-    case.
+    longest cut-off. Intra-list similarity is measured by the catalogue's embeddings, where it has any. Items that are
+    not available today are ranked too: they may have been available at the time of the case.
 
     Parameters
     ----------
@@ -83,8 +88,11 @@ def measure_lists(
         The scorer's fault rates (:meth:`jobs.models.scorer.Scorer.fault_rates`).
     """
     parts = {"all": np.ones(len(cases.targets), np.bool_), **(segments or {})}
+    vectors = catalog.embeddings if catalog.has_embedding.any() else None
     by_segment = {
-        name: metrics.evaluate(lists[part], cases.targets[part], item_counts, len(catalog), CUT_OFFS)
+        name: metrics.evaluate(
+            lists[part], cases.targets[part], item_counts, len(catalog), CUT_OFFS, item_vectors=vectors
+        )
         for name, part in parts.items()
         if part.any()
     }
@@ -105,7 +113,12 @@ def hash_cases(cases: pl.DataFrame) -> str:
 
 
 def store_measurement(
-    connection: Connection, model_version: str, split: str, cases_hash: str, measurement: Measurement
+    connection: Connection,
+    model_version: str,
+    split: str,
+    cases_hash: str,
+    measurement: Measurement,
+    target_times: pl.Series | None = None,
 ) -> None:
     """Store a model's metrics and ranks on a split, in place of those stored before; store nothing if there is no case.
 
@@ -115,6 +128,9 @@ def store_measurement(
         The protocol and the part of the split, such as ``cutoff/test``.
     cases_hash : str
         The hash of the cases (:func:`hash_cases`): only ranks of the same cases can be compared.
+    target_times : polars.Series of datetime[us, UTC] (cases,), optional
+        When the target of each case happened (:func:`jobs.evaluation.validation.target_times`). With times, it is
+        stored which cases are newer than all cases that were stored with times before.
     """
     if not len(measurement.ranks):
         return
@@ -127,10 +143,21 @@ def store_measurement(
         key,
     )
     connection.unregister("measured")
-    connection.register("ranks", pa.table({"target_ranks": pa.array([measurement.ranks], pa.list_(pa.int32()))}))
+    new_cases, newest_target_at = None, None
+    if target_times is not None:
+        newest_target_at = target_times.max()
+        row = connection.execute(SELECT_NEWEST_TARGET, {"split": split, "cases_hash": cases_hash}).fetchone()
+        seen_until = row[0] if row else None
+        new_cases = [True] * len(target_times) if seen_until is None else (target_times > seen_until).to_list()
+    ranks = {
+        "target_ranks": pa.array([measurement.ranks], pa.list_(pa.int32())),
+        "new_cases": pa.array([new_cases], pa.list_(pa.bool_())),
+    }
+    connection.register("ranks", pa.table(ranks))
     connection.execute(
         "insert or replace into ml.model_ranks by name select $model_version as model_version, $split as split, "
-        "$cases_hash as cases_hash, target_ranks, $measured_at as measured_at from ranks",
-        {**key, "cases_hash": cases_hash},
+        "$cases_hash as cases_hash, target_ranks, $measured_at as measured_at, new_cases, "
+        "$newest_target_at as newest_target_at from ranks",
+        {**key, "cases_hash": cases_hash, "newest_target_at": newest_target_at},
     )
     connection.unregister("ranks")

@@ -71,6 +71,25 @@ def validation_split(
     return rest, make_cases(held_out if allow_repeats else cut_after_last_new_item(held_out))
 
 
+def target_times(cases: pl.DataFrame, sequences: pl.DataFrame) -> pl.Series:
+    """Return when the target of each case happened, in the order of the cases.
+
+    Parameters
+    ----------
+    cases : polars.DataFrame
+        Cases that were made of ``sequences``: the input and the target of each are the first items of its sequence.
+    sequences : polars.DataFrame
+
+    Returns
+    -------
+    polars.Series of datetime[us, UTC] (cases,)
+    """
+    with_times = cases.join(
+        sequences.select("sequence_id", "event_times"), on="sequence_id", how="left", maintain_order="left"
+    )
+    return with_times.select(pl.col("event_times").list.get(pl.col("items").list.len())).to_series()
+
+
 def forward_folds(train: pl.DataFrame, bins: int = 4, allow_repeats: bool = True) -> list[Split]:
     """Return folds for a hyper-parameter search: each trains on sequences that ended first, and tests on the next ones.
 

@@ -16,6 +16,7 @@ METRIC_NAMES = {
     "coverage": "coverage",
     "serendipity": "serendipity",
     "novelty": "novelty",
+    "intra_list_similarity": "similarity in a list",
 }
 """The name of each metric in reports."""
 
@@ -92,8 +93,13 @@ def _comparison_table(summaries: list[ModelSummary], metric_name: str) -> list[s
 
 
 def _metrics_table(summaries: list[ModelSummary]) -> list[str]:
-    """Return a table of every metric of each model, at every cut-off."""
-    columns = {f"{metric}@{k}": f"{METRIC_NAMES[metric]}@{k}" for k in CUT_OFFS for metric in METRICS}
+    """Return a table of every metric of each model; similarity in a list only if any model has it."""
+    names = {
+        metric: name
+        for metric, name in METRIC_NAMES.items()
+        if metric in METRICS or any(f"{metric}@{max(CUT_OFFS)}" in summary.means for summary in summaries)
+    }
+    columns = {f"{metric}@{k}": f"{name}@{k}" for k in CUT_OFFS for metric, name in names.items()}
     rows = [
         [summary.label, *(_with_four_decimals(summary.means.get(column)) for column in columns)]
         for summary in summaries

@@ -7,7 +7,7 @@ import numpy as np
 import polars as pl
 
 from jobs.core.arrays import Bools, Doubles, Longs
-from jobs.core.metrics import METRICS, metric_from_ranks
+from jobs.core.metrics import INTRA_LIST_SIMILARITY, METRICS, metric_from_ranks
 from jobs.evaluation.comparison import Comparison, Estimate, compare, estimate
 from jobs.evaluation.measure import CUT_OFFS
 
@@ -151,4 +151,5 @@ def metric_means(metric_rows: pl.DataFrame) -> dict[str, float]:
     """Return each metric's mean over the given runs, on all test cases, by "metric@k"."""
     rows = metric_rows.filter((pl.col("segment") == "all") & pl.col("value").is_not_null())
     means = {(metric, k): value for metric, k, value in rows.group_by("metric", "k").agg(pl.mean("value")).iter_rows()}
-    return {f"{metric}@{k}": means[metric, k] for k in CUT_OFFS for metric in METRICS if (metric, k) in means}
+    names = (*METRICS, INTRA_LIST_SIMILARITY)
+    return {f"{metric}@{k}": means[metric, k] for k in CUT_OFFS for metric in names if (metric, k) in means}

@@ -226,11 +226,13 @@ class FusionScorer(Scorer):
             excluded = chunk.last_items(np.where(has_repeats, 0, chunk.lengths))
             merged = MergedLists.from_lists(self.part_lists(chunk, excluded, listable))
             contributions = merged.part_scores_of(recommended) * self._weights
+            answers: dict[int, Ints] = {}
             for part_asked in np.moveaxis(np.argsort(-contributions, axis=2, kind="stable"), 2, 0):
                 for part, scorer in enumerate(self._scorers):
                     is_asked = (part_asked == part) & (contributions[:, :, part] > 0) & (reasons[rows] < 0)
-                    asked_items = np.where(is_asked, recommended, -1)
-                    if (asked_items >= 0).any():
-                        answers = scorer.reasons(chunk, asked_items.astype(np.int32), allowed_mask)
-                        reasons[rows] = np.where(asked_items >= 0, answers, reasons[rows])
+                    if (is_asked & (recommended >= 0)).any():
+                        # a part compares the items of a list, so it is asked about the whole list, and once
+                        if part not in answers:
+                            answers[part] = scorer.reasons(chunk, recommended, allowed_mask)
+                        reasons[rows] = np.where(is_asked, answers[part], reasons[rows])
         return reasons

@@ -18,6 +18,7 @@ from jobs.core.catalog import Catalog
 from jobs.core.sequences import Sequences
 from jobs.models.base import FitOptions, Model
 from jobs.models.choices import best_value, chosen_from_state, chosen_to_state
+from jobs.models.reason_lift import strongest_by_lift
 from jobs.models.recency_correction import RecencyCorrection
 from jobs.models.scorer import Scorer, case_ndcgs
 from jobs.models.session_vectors import DECAYS, age_weights
@@ -184,19 +185,21 @@ class ItemWeightsScorer(Scorer):
         return scores, items
 
     def reasons(self, sequences: Sequences, items: Ints, allowed_mask: Bools | None = None) -> Ints:
-        """Return, as the reason of each recommended item, the sequence's item that adds most to its score."""
+        """Return the item of the sequence that adds most to the recommended item's score, for what it adds to others.
+
+        See :mod:`jobs.models.reason_lift`.
+        """
         reasons = super().reasons(sequences, items)
         weights = self._age_weights(sequences)
         for row in range(len(sequences)):
             entries = slice(weights.indptr[row], weights.indptr[row + 1])
-            # the sequence's items are ordered newest first, because argmax takes the first of equal contributions
             own_items, own_weights = weights.indices[entries][::-1], weights.data[entries][::-1]
             listed = np.flatnonzero(items[row] >= 0)
             if not len(own_items) or not len(listed):
                 continue
             contributions = own_weights[:, None] * self._weights[own_items][:, items[row, listed]].toarray()
-            best = own_items[contributions.argmax(axis=0)]
-            reasons[row, listed] = np.where(contributions.max(axis=0) > 0, best, -1)
+            places = strongest_by_lift(contributions[None])[0]
+            reasons[row, listed] = np.where(places >= 0, own_items[places], -1)
         return reasons
 
     def _age_weights(self, sequences: Sequences) -> SparseMatrix:

@@ -19,6 +19,7 @@ from jobs.core.cases import Cases
 from jobs.core.metrics import metric_from_ranks, target_ranks
 from jobs.core.sequences import Sequences
 from jobs.core.topk import top_k
+from jobs.models.reason_lift import SAME, strongest_by_lift
 
 # Number of sequences whose reasons are found at once; it bounds the memory for the vectors of all their items.
 REASON_CHUNK = 1024
@@ -87,7 +88,10 @@ class Scorer(ABC):
         """
 
     def reasons(self, sequences: Sequences, items: Ints, allowed_mask: Bools | None = None) -> Ints:
-        """Return the reason for each recommended item: the item of the sequence that contributes most to its score.
+        """Return the reason for each recommended item: the item of the sequence that most stands for just this item.
+
+        That is the item whose contribution to the score is the largest multiple of what it contributes to the items of
+        the list on average (:mod:`jobs.models.reason_lift`).
 
         Parameters
         ----------
@@ -122,8 +126,8 @@ class VectorScorer(Scorer):
     item_vectors : float32 tensor (items, width)
         The vectors of the catalogue's items, in the catalogue's order.
     gives_reasons : bool
-        Whether the scorer gives reasons; a reason is the sequence's item with the vector nearest to the recommended
-        item's vector.
+        Whether the scorer gives reasons; what an item of the sequence contributes is the cosine of its vector and the
+        recommended item's, less the mean cosine of all items with the recommended one.
     item_bias : float32 tensor (items,), optional
         Added to each item's score, for every sequence.
     """
@@ -161,11 +165,15 @@ class VectorScorer(Scorer):
         return scores, items
 
     def reasons(self, sequences: Sequences, items: Ints, allowed_mask: Bools | None = None) -> Ints:
-        """Return the item of the sequence whose vector has the largest cosine with the recommended item's vector."""
+        """Return the item of the sequence that is nearest to the recommended item, for how near it is to others.
+
+        Where no item's vector points in the same direction at all, it is the nearest.
+        """
         reasons = super().reasons(sequences, items)
         if not self.gives_reasons:
             return reasons
         vectors = functional.normalize(self.item_vectors, dim=1)
+        mean_vector = vectors[torch.from_numpy(self.recommendable).to(vectors.device)].mean(dim=0)
         for start in range(0, len(sequences), REASON_CHUNK):
             rows = slice(start, min(start + REASON_CHUNK, len(sequences)))
             chunk = (
@@ -173,15 +181,34 @@ class VectorScorer(Scorer):
                 .keep_items(self.recommendable)
                 .last_items(REASON_WINDOW)
             )
-            # candidates are ordered newest first, so that argmax takes the newest of those with equal cosines
             candidates = chunk.padded_matrix(-1)[:, ::-1].copy()
             if candidates.shape[1] == 0:
                 continue
-            cosines = torch.bmm(vectors[items[rows].clip(min=0)], vectors[candidates.clip(min=0)].transpose(1, 2))
-            cosines = cosines.cpu().masked_fill(torch.from_numpy(candidates < 0)[:, None, :], -2)
-            best = np.take_along_axis(candidates, cosines.argmax(dim=2).numpy(), axis=1)
-            reasons[rows] = np.where(items[rows] >= 0, best, -1)
+            # relative to the mean cosine of all items: embeddings of texts that have nothing in common are near, too
+            relative_vectors = vectors[candidates.clip(min=0)] - mean_vector
+            nearness = torch.bmm(vectors[items[rows].clip(min=0)], relative_vectors.transpose(1, 2))
+            reasons[rows] = chosen_candidates(nearness.cpu().numpy().astype(np.float64), candidates, items[rows])
         return reasons
+
+
+def chosen_candidates(contributions: Doubles, candidates: Ints, items: Ints) -> Ints:
+    """Return the reason of each recommended item among candidates: int32 (rows, k), -1 without item or candidate.
+
+    Parameters
+    ----------
+    contributions : float64 array (rows, k, candidates)
+        What each candidate adds to the score of each recommended item.
+    candidates : int32 array (rows, candidates)
+        Items of the sequence, newest first; -1 for none.
+    items : int32 array (rows, k)
+        Recommended items; -1 past the end of a list.
+    """
+    is_known = (candidates >= 0)[:, None, :] & (items >= 0)[:, :, None]
+    places = strongest_by_lift(np.where(is_known, contributions, np.nan).transpose(0, 2, 1))
+    highest = np.where(is_known, contributions, -np.inf)
+    nearest = (highest >= highest.max(axis=2, keepdims=True, initial=-np.inf) - SAME).argmax(axis=2)
+    chosen = np.take_along_axis(candidates, np.where(places >= 0, places, nearest), axis=1)
+    return np.where(items >= 0, chosen, -1).astype(np.int32)
 
 
 def recommend(

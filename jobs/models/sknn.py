@@ -16,6 +16,7 @@ from jobs.core.catalog import Catalog
 from jobs.core.sequences import Sequences
 from jobs.models.base import FitOptions, Model
 from jobs.models.choices import choose_recency, chosen_from_state, chosen_to_state
+from jobs.models.reason_lift import strongest_by_lift
 from jobs.models.recency_correction import RecencyCorrection
 from jobs.models.scorer import Scorer
 from jobs.models.session_vectors import DECAYS, age_weights
@@ -161,10 +162,10 @@ class NeighbourScorer(Scorer):
         return scores, items
 
     def reasons(self, sequences: Sequences, items: Ints, allowed_mask: Bools | None = None) -> Ints:
-        """Return the item of the sequence that adds most to the recommended item's score.
+        """Return the item of the sequence that adds most to the recommended item's score, for what it adds to others.
 
-        An item of the sequence adds to the score through each neighbour session that holds both it and the recommended
-        item.
+        See :mod:`jobs.models.reason_lift`. An item of the sequence adds to the score through each neighbour session
+        that holds both it and the recommended item.
         """
         reasons = super().reasons(sequences, items)
         for start in range(0, len(sequences), ROWS_AT_ONCE):
@@ -173,7 +174,6 @@ class NeighbourScorer(Scorer):
             weights, neighbours = self._age_weights(chunk), self._neighbours(chunk)
             for number, row in enumerate(rows):
                 entries = slice(weights.indptr[number], weights.indptr[number + 1])
-                # own items are ordered newest first, so that argmax takes the newest of those that add equally much
                 own_items, own_weights = weights.indices[entries][::-1], weights.data[entries][::-1]
                 listed = np.flatnonzero(items[row] >= 0)
                 if not len(own_items) or not len(listed):
@@ -182,9 +182,8 @@ class NeighbourScorer(Scorer):
                 held = self._session_items[neighbours.indices[nearest]]
                 unit = self._session_contributions(neighbours.indices[nearest], neighbours.data[nearest])[:, None]
                 pairs = held[:, own_items].T @ (held[:, items[row, listed]] * unit)
-                contributions = own_weights[:, None] * pairs.toarray()
-                best = own_items[contributions.argmax(axis=0)]
-                reasons[row, listed] = np.where(contributions.any(axis=0), best, -1)
+                places = strongest_by_lift((own_weights[:, None] * pairs.toarray())[None])[0]
+                reasons[row, listed] = np.where(places >= 0, own_items[places], -1)
         return reasons
 
     def _age_weights(self, sequences: Sequences) -> SparseMatrix:

@@ -9,16 +9,26 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from jobs.core.arrays import Doubles
+from jobs.core.arrays import Bools, Doubles
 from jobs.evaluation import comparison
 from jobs.evaluation.comparison import Comparison
+from jobs.evaluation.looks import Look, compare_over_looks
 
 SELECTION_K = 20
 """Length of the lists on which models are compared."""
 
+WRONG_CHANGES = 0.05
+"""The probability with which, at most, the live model gives way to families that are no better, in ``LOOKS_COUNTED``
+looks, all challengers taken together."""
+
+LOOKS_COUNTED = 52
+"""The newest looks at validation cases that count as evidence: a year of weekly ones. What was better in years before
+may not be so any more."""
+
 MIN_DIFFERING_CASES = 6
-"""The fewest cases on which two models must differ before one of them can count as better (sign test). Of two equally
-good models, one is better on all of 5 such cases with a chance of 2 / 2^5 > 5 %, on all of 6 with 2 / 2^6 < 5 %."""
+"""The fewest cases on which two models of one family must differ before the older one can count as better (sign test).
+Of two equally good models, one is better on all of 5 such cases with a chance of 2 / 2^5 > 5 %, on all of 6 with
+2 / 2^6 < 5 %."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -31,17 +41,32 @@ class Entrant:
         The hash of the validation cases and their order; None if the cases are not known.
     values : float64 array (cases,)
         The selection metric's value of each case, as :func:`jobs.core.metrics.metric_from_ranks` computes it.
+    earlier_looks : sequence of Look
+        The same of older models that differ from this one only in their data, on the cases of their time; oldest
+        first.
+    is_new : bool array (cases,), optional
+        Whether a case is newer than every case of earlier looks, of whichever model; None: all are.
     """
 
     model_version: str
     family: str
     cases_hash: str | None = None
     values: Doubles = field(default_factory=lambda: np.empty(0))
+    earlier_looks: Sequence[Look] = ()
+    is_new: Bools | None = None
 
     @property
     def mean_value(self) -> float:
         """The mean of the selection metric over the validation cases; 0 if there is no case."""
         return float(self.values.mean()) if len(self.values) else 0.0
+
+    @property
+    def looks(self) -> list[Look]:
+        """The newest looks that count, oldest first, the present one last; empty if its cases are not known."""
+        if self.cases_hash is None:
+            return []
+        is_new = np.ones(len(self.values), np.bool_) if self.is_new is None else self.is_new
+        return [*self.earlier_looks, Look(self.cases_hash, self.values, is_new)][-LOOKS_COUNTED:]
 
 
 @dataclass(frozen=True, eq=False)
@@ -91,18 +116,18 @@ def choose_live_model(entrants: Sequence[Entrant], incumbent: Incumbent | None) 
       better, because it knows newer events. The older model stays only if both were measured on the same cases and the
       newer one is worse by more than noise.
     - **A challenger**, a model of another family, wins if it is better than the model that would stay live by more than
-      noise: the paired difference on the same validation cases has a 95 % bootstrap interval above zero, and the two
-      differ on at least ``MIN_DIFFERING_CASES`` cases. Of several such challengers the one with the best value wins;
-      between equal values, the first.
+      noise: the mean paired difference over the validation cases of the looks that both families share, of which each
+      case counts once, has an interval above zero. The interval allows for ``LOOKS_COUNTED`` looks and for all
+      challengers: equal ones win with a probability of at most ``WRONG_CHANGES``, together
+      (:mod:`jobs.evaluation.looks`; ``python -m benchmarks.champion`` simulates it, and how long a better model waits).
+      Of several such challengers the one with the largest difference wins; between equal ones, the first. A family with
+      other parameters than before starts without earlier looks.
     - **Models are compared only on the same cases** (``cases_hash``). An older model can't be tested on newer cases,
       because it may have learnt from them. Families that are trained in one night are measured on the same cases, and
       when one family gets too old, the train job trains all families. A family that was trained alone, because it is
       new or its parameters changed, is compared after the next night that trains all families.
 
-    Each challenger is judged separately: of n challengers that are exactly as good as the incumbent, one wins by chance
-    with a probability of up to about n * 3.5 %. Exact intervals would give 2.5 %; the bootstrap's are too narrow where
-    few cases differ (simulated: 3.5 % on 50 cases, 3.3 % on 500, 2.4 % on 2,000). Test cases have no influence: no
-    argument contains any.
+    Test cases have no influence: no argument contains any.
 
     Parameters
     ----------
@@ -125,7 +150,12 @@ def choose_live_model(entrants: Sequence[Entrant], incumbent: Incumbent | None) 
     ]
     for entrant in entrants:
         if entrant.model_version != live.model_version:
-            decisions.append(_decision_about_loser(entrant, live, choice.is_pinned))
+            difference = (
+                compare_on_same_cases(entrant, live)
+                if entrant.family == live.family
+                else compare_families(entrant, live, len(_challengers(entrants, live)))
+            )
+            decisions.append(_decision_about_loser(entrant, live, difference, choice.is_pinned))
     if incumbent and incumbent.entrant.model_version not in {decision.model_version for decision in decisions}:
         old = incumbent.entrant
         why = incumbent.why_unusable or f"{_live_model_name(live, old)} took its place"
@@ -140,7 +170,20 @@ def compare_on_same_cases(entrant: Entrant, opponent: Entrant) -> Comparison | N
     return comparison.compare(entrant.values, opponent.values, with_p_value=False)
 
 
-def is_better(entrant: Entrant, opponent: Entrant) -> bool:
+def compare_families(entrant: Entrant, opponent: Entrant, challengers: int) -> Comparison | None:
+    """Compare models of two families over all looks that count; None if their newest cases are not the same, or none.
+
+    Parameters
+    ----------
+    challengers : int
+        How many families are compared with the live one; the more, the wider is the interval.
+    """
+    if entrant.cases_hash is None or entrant.cases_hash != opponent.cases_hash:
+        return None
+    return compare_over_looks(entrant.looks, opponent.looks, WRONG_CHANGES / max(challengers, 1))
+
+
+def is_better_at_one_look(entrant: Entrant, opponent: Entrant) -> bool:
     """Tell whether ``entrant`` is better than ``opponent`` by more than noise, on the same validation cases."""
     difference = compare_on_same_cases(entrant, opponent)
     if difference is None or difference.ci_low is None or difference.ci_low <= 0:
@@ -169,10 +212,11 @@ def _choose_entrant(entrants: Sequence[Entrant], incumbent: Incumbent | None) ->
             return None
         best = max(_largest_group_with_same_cases(entrants), key=lambda entrant: entrant.mean_value)
         return _Choice(best, "live: first model" if len(entrants) == 1 else f"live: best value, {best.mean_value:.4f}")
-    winners = [entrant for entrant in entrants if is_better(entrant, defender)]
+    challengers = _challengers(entrants, defender)
+    differences = [(compare_families(entrant, defender, len(challengers)), entrant) for entrant in challengers]
+    winners = [(difference, entrant) for difference, entrant in differences if _is_above_zero(difference)]
     if winners:
-        winner = max(winners, key=lambda entrant: entrant.mean_value)
-        difference = compare_on_same_cases(winner, defender)
+        difference, winner = max(winners, key=lambda pair: pair[0].mean if pair[0] else 0.0)
         return _Choice(
             winner, f"live: {_difference_text(difference)} over {defender.family}", defender.model_version, difference
         )
@@ -200,18 +244,29 @@ def _find_defender(entrants: Sequence[Entrant], incumbent: Incumbent | None) -> 
     newest = next((entrant for entrant in entrants if entrant.family == incumbent.entrant.family), None)
     if incumbent.why_unusable:
         return newest
-    if incumbent.is_pinned or newest is None or is_better(incumbent.entrant, newest):
+    if incumbent.is_pinned or newest is None or is_better_at_one_look(incumbent.entrant, newest):
         return incumbent.entrant
     return newest
 
 
-def _decision_about_loser(entrant: Entrant, live: Entrant, live_is_pinned: bool) -> Decision:
-    """Return the decision that an entrant doesn't become live; the reason compares it with the chosen model."""
-    difference = compare_on_same_cases(entrant, live)
+def _challengers(entrants: Sequence[Entrant], defender: Entrant) -> list[Entrant]:
+    """Return the models of other families than the defender's."""
+    return [entrant for entrant in entrants if entrant.family != defender.family]
+
+
+def _is_above_zero(difference: Comparison | None) -> bool:
+    """Tell whether the whole interval of a difference is above zero."""
+    return difference is not None and difference.ci_low is not None and difference.ci_low > 0
+
+
+def _decision_about_loser(
+    entrant: Entrant, live: Entrant, difference: Comparison | None, live_is_pinned: bool
+) -> Decision:
+    """Return the decision that an entrant doesn't become live; the reason gives its difference to the chosen model."""
     name = _live_model_name(live, entrant)
     if difference is None:
         why = f"not measured on the cases of {name}; that takes a night that trains both"
-    elif is_better(entrant, live):
+    elif _is_above_zero(difference):
         why = f"{_difference_text(difference)} over {name}"
     elif difference.ci_high is not None and difference.ci_high < 0:
         why = f"{_difference_text(difference)} against {name}, which is better"

@@ -9,8 +9,10 @@ from typing import Any
 
 import numpy as np
 
+from jobs.core.arrays import Doubles
 from jobs.core.metrics import metric_from_ranks
 from jobs.errors import NextmartError, UsageError
+from jobs.evaluation.looks import Look
 from jobs.nightly.champion import SELECTION_K, Decision, Entrant, Incumbent, choose_live_model
 from jobs.nightly.model_store import (
     PREVIOUS_LIVE,
@@ -36,8 +38,24 @@ SELECT_LAST_DECISIONS = """
 """
 
 SELECT_VALIDATION_RANKS = """
-    select cases_hash, target_ranks from ml.model_ranks
+    select cases_hash, target_ranks, new_cases from ml.model_ranks
     where model_version = ? and ends_with(split, '/validation')
+"""
+
+SELECT_EARLIER_RANKS = """
+    -- Ranks of the models that differ from this one only in their data, oldest first: of each set of cases the newest
+    -- model's. Of models measured before `new_cases` was kept, it is not known which cases count twice
+    select ranks.cases_hash, ranks.target_ranks, ranks.new_cases
+    from ml.model_ranks as ranks
+    inner join ml.models as models on ranks.model_version = models.model_version
+    where
+        models.fingerprint = $fingerprint and ends_with(ranks.split, '/validation') and ranks.new_cases is not null
+        and ranks.cases_hash <> $cases_hash
+        and models.model_number < (
+            select model_number from ml.models where model_version = $model_version
+        )
+    qualify row_number() over (partition by ranks.cases_hash order by models.model_number desc) = 1
+    order by models.model_number
 """
 
 SELECT_DELETION_TIME = "select deleted_at from ml.models_due where model_version = ?"
@@ -207,13 +225,31 @@ def _read_last_decisions(connection: Connection) -> list[tuple[Any, ...]]:
 
 
 def _read_entrant(connection: Connection, settings: Settings, model_row: ModelRow) -> Entrant:
-    """Return a model as an :class:`Entrant`, with its value of the selection metric on each validation case."""
+    """Return a model as an :class:`Entrant`, with its values of the selection metric at all looks."""
     ranked = connection.execute(SELECT_VALIDATION_RANKS, [model_row.model_version]).fetchone()
     if ranked is None:
         return Entrant(model_row.model_version, model_row.model)
-    cases_hash, target_ranks = ranked
-    values = metric_from_ranks(np.asarray(target_ranks), settings.selection_metric, SELECTION_K)
-    return Entrant(model_row.model_version, model_row.model, cases_hash, values)
+    cases_hash, target_ranks, new_cases = ranked
+    earlier_ranks = connection.execute(
+        SELECT_EARLIER_RANKS,
+        {
+            "fingerprint": model_row.fingerprint,
+            "cases_hash": cases_hash,
+            "model_version": model_row.model_version,
+        },
+    ).fetchall()
+
+    def case_values(ranks: list[int]) -> Doubles:
+        return metric_from_ranks(np.asarray(ranks), settings.selection_metric, SELECTION_K)
+
+    return Entrant(
+        model_row.model_version,
+        model_row.model,
+        cases_hash,
+        case_values(target_ranks),
+        [Look(earlier_hash, case_values(ranks), np.asarray(is_new)) for earlier_hash, ranks, is_new in earlier_ranks],
+        None if new_cases is None else np.asarray(new_cases),
+    )
 
 
 def _write_decisions(connection: Connection, decisions: Sequence[Decision], *, is_live_pinned: bool) -> None:

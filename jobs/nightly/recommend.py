@@ -29,7 +29,7 @@ from jobs.nightly.due_visitors import find_due_visitors
 from jobs.nightly.last_run import NO_MODEL, read_last_run, read_recipe
 from jobs.nightly.model_store import RENEWAL_ADVICE, ModelRow, live_model, load_model
 from jobs.nightly.promotion import promote, usable_models, why_unusable
-from jobs.nightly.similar_items import write_similar_items
+from jobs.nightly.similar_items import hash_variants, write_similar_items
 from jobs.progress import progress
 from jobs.settings import Settings
 from jobs.warehouse.clock import now
@@ -90,9 +90,9 @@ class RecommendedLists:
 def recommend(connection: Connection, settings: Settings, run_record: JobRun) -> None:
     """Write the recommendation lists of a new run to ``ml.recommendations``, unless nothing has changed.
 
-    ``ml.similar_items`` is replaced if the catalogue, its vectors or the number of similar items changed, or if a run
-    was cut short after the last finished run. In place of a live model whose weights are damaged, the next best model
-    becomes live.
+    ``ml.similar_items`` is replaced if the catalogue, its vectors, its variants or the number of similar items changed,
+    or if a run was cut short after the last finished run. In place of a live model whose weights are damaged, the next
+    best model becomes live.
 
     Raises
     ------
@@ -111,7 +111,13 @@ def recommend(connection: Connection, settings: Settings, run_record: JobRun) ->
     recipe_of_arms = arms_recipe(connection, settings.arms, control)
     run_record.detail |= recipe | recipe_of_arms
     changed, changed_of_arms = last_run.changed_keys(recipe), last_run.changed_keys(recipe_of_arms)
-    similar_items_are_old = last_run.was_cut_short or not changed.isdisjoint({"catalog", "similar"})
+    recipe_of_similar_items = {"variants": hash_variants(connection)}
+    run_record.detail |= recipe_of_similar_items
+    similar_items_are_old = (
+        last_run.was_cut_short
+        or not changed.isdisjoint({"catalog", "similar"})
+        or bool(last_run.changed_keys(recipe_of_similar_items))
+    )
     kept_run_id = None if changed else last_run.run_id
     due_count = find_due_visitors(
         connection,

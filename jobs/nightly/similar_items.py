@@ -1,9 +1,14 @@
-"""Similar items: for each embedded item, the available items with the closest embeddings."""
+"""Similar items: for each embedded item, the available items with the closest embeddings, one of a variant group.
+
+Variants (``ml.item_variants``, the table ``catalog.item_variants``) are items that differ in colour or size alone.
+Their embeddings are so close that without groups the similar items of a pen would be its other colours.
+"""
 
 import numpy as np
 import pyarrow as pa
 import torch
 
+from jobs.core.arrays import Bools, Ints, Longs
 from jobs.core.catalog import Catalog
 from jobs.core.sequences import Sequences
 from jobs.core.topk import top_k
@@ -11,10 +16,40 @@ from jobs.dbt_vars import Vars
 from jobs.warehouse.connection import Connection, transaction
 from jobs.warehouse.job_runs import JobRun
 
+MOST_SEARCHED = 5_000
+"""Number of nearest items after which no further groups are sought, as it takes memory: a list may then be shorter."""
+
+SELECT_VARIANTS_HASH = """
+    -- Null where no item has a variant
+    select bit_xor(hash(item_id, variant_group))::varchar from ml.item_variants where item_id <> variant_group
+"""
+
+
+def hash_variants(connection: Connection) -> str | None:
+    """Return a hash of the variant groups of more than one item; None if there is none."""
+    row = connection.execute(SELECT_VARIANTS_HASH).fetchone()
+    return row[0] if row else None
+
+
+def read_variant_groups(connection: Connection, catalog: Catalog) -> Longs:
+    """Return the number of each item's variant group: int64 array (items,); items without variants are alone."""
+    groups = np.arange(len(catalog))
+    rows = connection.execute(
+        "select item_id, variant_group from ml.item_variants where item_id <> variant_group order by all"
+    ).fetchnumpy()
+    members, firsts = (catalog.find_indices(np.asarray(rows[name])) for name in ("item_id", "variant_group"))
+    # the first of a group may have left the catalogue: then its first remaining member stands for it
+    names, stand_ins = np.unique(np.asarray(rows["variant_group"], dtype=np.str_), return_inverse=True)
+    stand_in_of_name = np.full(len(names), len(catalog))
+    np.minimum.at(stand_in_of_name, stand_ins, np.where(members >= 0, members, len(catalog)))
+    groups[members[members >= 0]] = np.where(firsts >= 0, firsts, stand_in_of_name[stand_ins])[members >= 0]
+    return groups
+
 
 def write_similar_items(connection: Connection, catalog: Catalog, dbt_vars: Vars, run_record: JobRun) -> None:
     """Replace the embedding model's rows in ``ml.similar_items``; note the number of rows in ``run_record.detail``."""
-    similar_pairs = similar_items(catalog, dbt_vars.similar_items_per_item)
+    groups = read_variant_groups(connection, catalog)
+    similar_pairs = similar_items(catalog, dbt_vars.similar_items_per_item, groups)
     connection.register("similar_pairs", similar_pairs)
     with transaction(connection):
         connection.execute("delete from ml.similar_items where embedding_model = ?", [dbt_vars.embedding_model])
@@ -27,8 +62,13 @@ def write_similar_items(connection: Connection, catalog: Catalog, dbt_vars: Vars
     run_record.detail["similar_items"] = len(similar_pairs)
 
 
-def similar_items(catalog: Catalog, k: int) -> pa.Table:
+def similar_items(catalog: Catalog, k: int, groups: Longs | None = None) -> pa.Table:
     """Return, for each item that has an embedding, the ``k`` available items whose embeddings have the largest cosine.
+
+    Parameters
+    ----------
+    groups : int64 array (items,), optional
+        The number of each item's variant group. Of a group, also of the item's own, the nearest item alone is listed.
 
     Returns
     -------
@@ -39,7 +79,23 @@ def similar_items(catalog: Catalog, k: int) -> pa.Table:
     embedded = np.flatnonzero(catalog.has_embedding)
     own_item = Sequences(embedded.astype(np.int32), np.arange(len(embedded) + 1))
     allowed = catalog.has_embedding & catalog.available
-    scores, items = top_k(vectors[embedded], vectors, k, excluded_items=own_item, allowed_mask=allowed)
+    groups = np.arange(len(catalog)) if groups is None else groups
+    has_variants = bool((np.bincount(groups) > 1).any())
+    searched, rows = 2 * k if has_variants else k, np.arange(len(embedded))
+    scores = np.full((len(embedded), k), -np.inf, np.float32)
+    items = np.full((len(embedded), k), -1, np.int32)
+    while len(rows):
+        found_scores, found = top_k(
+            vectors[embedded[rows]], vectors, searched, excluded_items=own_item.take(rows), allowed_mask=allowed
+        )
+        first_of_group = _first_of_each_group(found, groups)
+        # a row is done when it has k groups, or when there is no further item to search
+        is_done = (first_of_group.sum(axis=1) >= k) | (found[:, -1] < 0) | (searched >= MOST_SEARCHED)
+        rank = first_of_group.cumsum(axis=1) - 1
+        row, column = np.nonzero(first_of_group & (rank < k) & is_done[:, None])
+        scores[rows[row], rank[row, column]] = found_scores[row, column]
+        items[rows[row], rank[row, column]] = found[row, column]
+        rows, searched = rows[~is_done], 4 * searched
     row, column = np.nonzero(items >= 0)
     return pa.table(
         {
@@ -49,3 +105,15 @@ def similar_items(catalog: Catalog, k: int) -> pa.Table:
             "score": pa.array(scores[row, column], pa.float64()),
         }
     )
+
+
+def _first_of_each_group(found: Ints, groups: Longs) -> Bools:
+    """Tell which items are the first of their variant group in their row: bool (rows, k); False for no item, -1."""
+    keys = np.where(found >= 0, groups[found], -1)
+    order = np.argsort(keys, axis=1, kind="stable")
+    in_order = np.take_along_axis(keys, order, axis=1)
+    is_first = np.ones(found.shape, np.bool_)
+    is_first[:, 1:] = in_order[:, 1:] != in_order[:, :-1]
+    first = np.zeros(found.shape, np.bool_)
+    np.put_along_axis(first, order, is_first, axis=1)
+    return first & (found >= 0)

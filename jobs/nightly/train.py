@@ -7,6 +7,7 @@ from datetime import timedelta
 from importlib.metadata import version
 
 import numpy as np
+import polars as pl
 
 from jobs.core.cases import Cases
 from jobs.core.catalog import Catalog
@@ -14,7 +15,7 @@ from jobs.core.sequences import Sequences
 from jobs.evaluation.measure import hash_cases, measure, store_measurement
 from jobs.evaluation.protocols import split_history
 from jobs.evaluation.splits import Split
-from jobs.evaluation.validation import validation_split
+from jobs.evaluation.validation import target_times, validation_split
 from jobs.families import Family
 from jobs.language_models.services import PaidServices
 from jobs.models.base import FitOptions, Model
@@ -97,6 +98,8 @@ class TrainingData:
         The cases made of the held-out sequences.
     cases_hash : str
         The hash of ``validation`` (:func:`jobs.evaluation.measure.hash_cases`).
+    target_times : polars.Series of datetime[us, UTC] (cases,)
+        When the target of each validation case happened.
     """
 
     split: Split
@@ -105,6 +108,7 @@ class TrainingData:
     older_sequences: Sequences
     validation: Cases
     cases_hash: str
+    target_times: pl.Series
 
     @classmethod
     def from_split(cls, split: Split, catalog: Catalog, validation_limit: int, allow_repeats: bool) -> "TrainingData":
@@ -119,6 +123,7 @@ class TrainingData:
             items_as_indices(older_sequences["items"], catalog),
             cases_as_indices(held_out, catalog),
             hash_cases(held_out),
+            target_times(held_out, split.train),
         )
 
 
@@ -189,7 +194,8 @@ def _fit_and_store(
             "from ml.models",
             row,
         )
-        store_measurement(connection, model_version, f"{data.split.name}/validation", data.cases_hash, measured)
+        split_name = f"{data.split.name}/validation"
+        store_measurement(connection, model_version, split_name, data.cases_hash, measured, data.target_times)
     for path in checkpoints:
         drop_checkpoints(path)
     return model_version

@@ -20,7 +20,8 @@ def models_section(frames: Frames) -> Section:
         return Section("models", title, ["No model is measured yet."])
     sentences = [
         "Measured on sequences that no model has seen, at 10 places, with 95 % intervals; the live model was chosen on "
-        "other sequences."
+        "other sequences. Similarity in a list is the mean cosine of its items' embeddings: near 1, the items are much "
+        "the same."
     ]
     for row in models.filter("is_live").iter_rows(named=True):
         sentences.append(f"{row['model']} is {row['decision'] or 'live; no decision is recorded'}.")
@@ -32,6 +33,7 @@ def models_section(frames: Frames) -> Section:
         "ndcg_high": "high",
         "hit_rate": "hit rate@10",
         "coverage": "coverage@10",
+        "similarity_in_list": "similarity in a list@10",
         "cases": "cases",
         "decision": "decision",
     }

@@ -199,6 +199,8 @@ MODEL_RANKS: Final = {
     "cases_hash": "VARCHAR",
     "target_ranks": "INTEGER[]",
     "measured_at": "TIMESTAMP WITH TIME ZONE",
+    "new_cases": "BOOLEAN[]",
+    "newest_target_at": "TIMESTAMP WITH TIME ZONE",
 }
 
 CHAMPIONS: Final = {

@@ -125,6 +125,9 @@ create table if not exists ml.model_metrics (
 -- `target_ranks`: for each held-out case, the rank of the target item among the first 20 recommended items, 0 if it is
 -- not among them; the cases are in the order of sequence_id
 -- `cases_hash`: hash of the cases' ids, items and targets; two models with the same hash can be compared case by case.
+-- `new_cases`: for each validation case, whether its target happened after all targets of validation cases that models
+-- were measured on before, the newest of which `newest_target_at` says; null for test cases, and for models measured
+-- before these columns were kept
 -- No id of a visitor or user is kept.
 create table if not exists ml.model_ranks (
     model_version varchar not null,
@@ -132,6 +135,8 @@ create table if not exists ml.model_ranks (
     cases_hash varchar not null,
     target_ranks integer[] not null,
     measured_at timestamptz not null,
+    new_cases boolean[],
+    newest_target_at timestamptz,
     primary key (model_version, split)
 );
 
@@ -165,7 +170,9 @@ create table if not exists ml.experiment_runs (
 -- of the live model
 -- `pinned`: whether the model was made live by hand and not unpinned since; `compared_with`: version of the model with
 -- which this model was compared; `difference`: this model's mean of the selection metric less the other model's mean,
--- on the same cases, with its 95 % interval from `ci_low` to `ci_high`
+-- on the same cases, with its interval from `ci_low` to `ci_high`: between families over the validation cases of a year
+-- of looks, wide enough for all of these looks and all challengers; between two models of one family a 95 % interval of
+-- one look
 -- `decision_number`: later decisions have higher numbers; the rows of one decision have the same
 create table if not exists ml.champions (
     changed_at timestamptz not null,

@@ -2,7 +2,7 @@
 with newest_metrics as (
     select *
     from recommendations.model_leaderboard
-    where ends_with(split, '/test') and segment = 'all' and k = 10 and metric in ('ndcg', 'hit_rate', 'coverage')
+    where ends_with(split, '/test') and segment = 'all' and k = 10 and metric in ('ndcg', 'hit_rate', 'coverage', 'intra_list_similarity')
     qualify dense_rank() over (partition by model order by is_live desc, measured_at desc, model_version desc) = 1
 )
 
@@ -18,6 +18,7 @@ select
     max(ci_low) filter (where metric = 'hit_rate') as hit_rate_low,
     max(ci_high) filter (where metric = 'hit_rate') as hit_rate_high,
     max(value) filter (where metric = 'coverage') as coverage,
+    max(value) filter (where metric = 'intra_list_similarity') as similarity_in_list,
     max(n) as cases
 from newest_metrics
 group by model, model_version

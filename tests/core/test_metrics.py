@@ -11,8 +11,10 @@ from hypothesis import strategies as st
 from jobs.core.metrics import (
     METRICS,
     case_values,
+    commonest_shares,
     coverage,
     evaluate,
+    intra_list_similarities,
     list_novelty,
     most_popular,
     target_ranks,
@@ -199,3 +201,22 @@ def test_order_of_the_cases_does_not_matter_and_intervals_hold_their_value(case,
     inside = rows.drop_nulls()
     assert (inside["ci_low"] <= inside["value"] + 1e-9).all()
     assert (inside["value"] <= inside["ci_high"] + 1e-9).all()
+
+
+def test_the_share_of_the_commonest_reason_counts_items_with_a_reason():
+    reasons = np.array([[7, 7, 3, -1], [-1, -1, -1, -1], [5, -1, -1, -1], [1, 2, 3, 4]])
+    np.testing.assert_array_equal(commonest_shares(reasons), [2 / 3, np.nan, 1, 1 / 4])
+
+
+def test_intra_list_similarity_is_the_mean_cosine_of_all_pairs():
+    vectors = np.array([[1, 0], [2, 0], [0, 3], [0, 0]], np.float32)
+    lists = np.array([[0, 1, 2], [0, 1, 3], [2, 0, -1], [1, 3, -1], [-1, -1, -1]])
+    found = intra_list_similarities(lists, vectors)
+    np.testing.assert_allclose(found, [(1 + 0 + 0) / 3, 1, 0, np.nan, np.nan])
+    rows = evaluate(lists, np.zeros(5, int), np.ones(4, int), ks=[2], resamples=10, item_vectors=vectors)
+    [row] = rows.filter(pl.col("metric") == "intra_list_similarity").to_dicts()
+    assert (row["value"], row["n"]) == (pytest.approx((1 + 1 + 0) / 3), 3)
+    without = evaluate(lists, np.zeros(5, int), np.ones(4, int), ks=[2], resamples=10)
+    assert without.equals(rows.filter(pl.col("metric") != "intra_list_similarity"))
+    alone = evaluate(lists[3:], np.zeros(2, int), np.ones(4, int), ks=[2], resamples=10, item_vectors=vectors)
+    assert "intra_list_similarity" not in alone["metric"].to_list()

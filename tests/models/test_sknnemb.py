@@ -117,9 +117,13 @@ def test_an_item_that_the_catalogue_lost_changes_no_other_score():
 def test_the_reason_is_the_item_that_the_nearest_holders_share():
     items = np.array([[C, E, D, F, -1]], np.int32)
     # c: b contributes more through {b, c} than a through {a, c}; d: {a, d} is no neighbour; e: a and b contribute
-    # equally, so the newest is the reason
-    assert fitted().scorer(CATALOG).reasons(Sequences.from_lists([[A, B]]), items).tolist() == [[B, B, -1, -1, -1]]
-    assert fitted().scorer(CATALOG).reasons(Sequences.from_lists([[B, A]]), items).tolist() == [[A, A, -1, -1, -1]]
+    # equally, so the one that contributes less to the rest of the list is the reason; of a list of its own, the newest
+    scorer = fitted().scorer(CATALOG)
+    assert scorer.reasons(Sequences.from_lists([[A, B]]), items).tolist() == [[B, A, -1, -1, -1]]
+    assert scorer.reasons(Sequences.from_lists([[B, A]]), items).tolist() == [[A, B, -1, -1, -1]]
+    alone = np.array([[E]], np.int32)
+    assert scorer.reasons(Sequences.from_lists([[A, B]]), alone).tolist() == [[B]]
+    assert scorer.reasons(Sequences.from_lists([[B, A]]), alone).tolist() == [[A]]
 
 
 @pytest.mark.parametrize("reduction", ["pca", "whitening", "random"])

@@ -6,6 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from jobs.core.bootstrap import bootstrap_interval
+from jobs.evaluation.looks import Look
 from jobs.nightly.champion import MIN_DIFFERING_CASES, Entrant, Incumbent, choose_live_model, compare_on_same_cases
 
 CASES = 200
@@ -40,7 +41,7 @@ def test_the_first_night_takes_the_best_value():
     decisions = choose_live_model([entrant("popularity"), entrant("vsknn", 0.1), entrant("sasrec", 0.1)], None)
     assert live(decisions).model_version == "vsknn-1", "of equal ones the first that is set"
     assert live(decisions).reason.startswith("live: best value, 0.3")
-    assert reasons(decisions)["popularity-1"] == "not live: -0.1000 [-0.1000, -0.1000] against vsknn, which is better"
+    assert reasons(decisions)["popularity-1"] == "not live: -0.1000 [-0.1218, -0.0782] against vsknn, which is better"
     assert live(choose_live_model([entrant("popularity")], None)).reason == "live: first model"
     assert choose_live_model([], None) == []
 
@@ -69,9 +70,9 @@ def test_a_challenger_wins_by_more_than_noise_and_says_by_how_much():
     old = entrant("vsknn")
     decisions = choose_live_model([old, entrant("sasrec", 0.05)], incumbent(old))
     chosen = live(decisions)
-    assert chosen.reason == "live: +0.0500 [0.0500, 0.0500] over vsknn"
+    assert chosen.reason == "live: +0.0500 [0.0400, 0.0600] over vsknn"
     assert (chosen.compared_with, chosen.comparison.mean) == ("vsknn-1", pytest.approx(0.05))
-    assert reasons(decisions)["vsknn-1"] == "not live: -0.0500 [-0.0500, -0.0500] against sasrec, which is better"
+    assert reasons(decisions)["vsknn-1"] == "not live: -0.0500 [-0.0600, -0.0400] against sasrec, which is better"
 
 
 def test_a_challenger_within_noise_does_not():
@@ -83,10 +84,39 @@ def test_a_challenger_within_noise_does_not():
     assert reasons(decisions)["sasrec-1"].endswith("over vsknn is within noise")
 
 
-@pytest.mark.parametrize(("differing", "wins"), [(MIN_DIFFERING_CASES - 1, False), (MIN_DIFFERING_CASES, True)])
+@pytest.mark.parametrize(("differing", "wins"), [(7, False), (8, True)])
 def test_a_handful_of_cases_is_noise_whatever_they_say(differing, wins):
     old, challenger = (entrant("vsknn", values=np.zeros(differing)), entrant("sasrec", 1, values=np.zeros(differing)))
     assert (live(choose_live_model([old, challenger], incumbent(old))).family == "sasrec") == wins
+
+
+@pytest.mark.parametrize(("differing", "stays"), [(MIN_DIFFERING_CASES - 1, False), (MIN_DIFFERING_CASES, True)])
+def test_a_handful_of_cases_does_not_keep_an_older_model_of_the_family(differing, stays):
+    old, new = (entrant("vsknn", 1, values=np.zeros(differing)), entrant("vsknn", 0, "2", values=np.zeros(differing)))
+    assert (live(choose_live_model([new], incumbent(old))).model_version == "vsknn-1") == stays
+
+
+def test_more_challengers_need_more_evidence():
+    old, better = entrant("vsknn"), entrant("sasrec", 0.09 + noisy(1))
+    others = [entrant(f"other{number}", noisy(number)) for number in range(2, 13)]
+    assert live(choose_live_model([old, better], incumbent(old))).family == "sasrec"
+    assert live(choose_live_model([old, better, *others], incumbent(old))).family == "vsknn"
+
+
+def test_a_small_gain_wins_once_enough_looks_have_seen_it():
+    """A single look at as many cases is within noise, also the hundredth one at the same cases."""
+    old = [Look(str(week), BASE, np.ones(CASES, np.bool_)) for week in range(9)]
+    new = [Look(str(week), BASE + 0.03 + noisy(week), np.ones(CASES, np.bool_)) for week in range(9)]
+    seen = [Look(look.cases_hash, look.values, np.zeros(CASES, np.bool_)) for look in new]
+
+    def decide(looks, is_new):
+        challenger = Entrant("sasrec-1", "sasrec", "same", BASE + 0.03 + noisy(9), looks, is_new)
+        defender = Entrant("vsknn-1", "vsknn", "same", BASE, old)
+        return live(choose_live_model([defender, challenger], incumbent(defender))).family
+
+    assert decide([], None) == "vsknn"
+    assert decide(new, np.ones(CASES, np.bool_)) == "sasrec"
+    assert decide(seen, np.zeros(CASES, np.bool_)) == "vsknn"
 
 
 def test_of_several_winners_the_best_value_is_taken_then_the_order():

@@ -4,7 +4,7 @@ import itertools
 import json
 import sys
 from contextlib import suppress
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 
 import pytest
 from tiny_warehouse import TinyWarehouse, items_of, let_minutes_pass, rings
@@ -14,8 +14,9 @@ from jobs.commands.status import status
 from jobs.errors import NextmartError, UsageError
 from jobs.evaluation.splits import cutoff_split
 from jobs.files import project_folder
-from jobs.nightly import train
+from jobs.nightly import promotion, train
 from jobs.nightly.evaluate import evaluate
+from jobs.nightly.model_store import newest_models
 from jobs.settings import Settings
 from jobs.training import loop as training
 from jobs.warehouse.job_runs import JobRun
@@ -117,6 +118,35 @@ def test_a_new_family_goes_live_only_if_it_wins(tiny):
     vsknn = tiny.live()
     assert tiny.night(setting([*BOTH, "sknn"])) == "vsknn", "sknn is as good"
     assert tiny.live() == vsknn
+
+
+def test_the_evidence_of_earlier_nights_counts_with_each_case_once(tiny):
+    """A family's models of other nights are earlier looks; of their cases those after all cases before are new."""
+    week = setting(retrain_after_days=7)
+    tiny.night(week)
+    tiny.connection.execute("update ml.models set finished_at = '2025-01-01'")
+    last_day = [walk for walk in HISTORY if walk[2][-1] == max(times[-1] for _, _, times in HISTORY)]
+    next_day = [(f"next {name}", items, [at + timedelta(days=1) for at in times]) for name, items, times in last_day]
+    tiny.fill(HISTORY + next_day, items_of(HISTORY))
+    tiny.night(week)
+    first, second = tiny.rows("""
+        select any_value(new_cases), max(newest_target_at), count(distinct new_cases) from ml.model_ranks
+        where split = 'cutoff/validation' group by cases_hash order by min(measured_at)
+    """)
+    assert all(first[0])
+    assert 0 < sum(second[0]) < len(second[0])
+    assert first[1] < second[1]
+    assert (first[2], second[2]) == (1, 1), "both families are measured on the same cases"
+    [tests] = tiny.rows("select count(*), count(new_cases) from ml.model_ranks where split = 'cutoff/test'")
+    assert tests == (4, 0)
+    models = {row.model: row for row in newest_models(tiny.connection).values()}
+    entrant = promotion._read_entrant(tiny.connection, week, models["vsknn"])
+    assert [len(look.values) for look in entrant.looks] == [len(first[0]), len(second[0])]
+    assert entrant.looks[1].is_new.tolist() == second[0]
+    changed = setting(retrain_after_days=7, parameters={"vsknn": {"neighbours": 7}})
+    tiny.run("train", changed)
+    renewed = promotion._read_entrant(tiny.connection, changed, newest_models(tiny.connection)["vsknn"])
+    assert len(renewed.looks) == 1, "other parameters start anew"
 
 
 def test_a_night_with_nothing_new_writes_nothing(tiny):

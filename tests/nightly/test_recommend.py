@@ -145,3 +145,20 @@ def test_similar_items_of_a_run_that_died_go_though_the_settings_are_those_of_th
     assert recommended(tiny, **few) == ("done", 0)
     assert tiny.rows("select max(rank) from ml.similar_items") == [(5,)]
     assert recommended(tiny, **few) == ("unchanged", 0)
+
+
+def test_new_variants_thin_out_similar_items_and_leave_the_lists(tiny):
+    assert recommended(tiny)[0] == "done"
+    [(item, nearest, second)] = tiny.rows(
+        "select item_id, max(similar_item_id) filter (where rank = 1), max(similar_item_id) filter (where rank = 2) "
+        "from ml.similar_items group by item_id order by item_id limit 1"
+    )
+    tiny.connection.execute(
+        "insert into ml.item_variants values ($nearest, $nearest), ($second, $nearest)",
+        {"nearest": nearest, "second": second},
+    )
+    assert recommended(tiny) == ("done", 0)
+    similar = tiny.rows("select similar_item_id from ml.similar_items where item_id = $item", item=item)
+    assert (nearest,) in similar
+    assert (second,) not in similar
+    assert recommended(tiny) == ("unchanged", 0)

@@ -41,8 +41,9 @@ TABLES = """
     select 'i' || range as item_id, 1 as rank, 'i0' as similar_item_id, $title as similar_title from range(1, 40);
     create table recommendations.model_leaderboard as
     select unnest(['sasrec', 'popularity']) as model, model || '-1' as model_version, 'cutoff/test' as split,
-        'all' as segment, unnest(['ndcg', 'hit_rate', 'coverage']) as metric, 10 as k, 0.2 as value, 0.1 as ci_low,
-        0.3 as ci_high, 100 as n, model = 'sasrec' as is_live, 'live: best value' as decision, now() as measured_at;
+        'all' as segment, unnest(['ndcg', 'hit_rate', 'coverage', 'intra_list_similarity']) as metric, 10 as k,
+        0.2 as value, 0.1 as ci_low, 0.3 as ci_high, 100 as n, model = 'sasrec' as is_live,
+        'live: best value' as decision, now() as measured_at;
     insert into ml.placement_lists
     select $title, 'v' || range, 10, if(range < 3, 4, 10), 'sasrec-1', 1, null, 'r', now(), 'model' from range(25);
     insert into ml.placement_rules values ($title, 'items', null, 'price < 50');

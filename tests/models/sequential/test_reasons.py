@@ -6,6 +6,7 @@ import torch
 from known_answers import EXPECTED, INDEX, fitted, shop, walks
 
 from jobs.core.sequences import Sequences
+from jobs.models.reason_lift import strongest_by_lift
 from jobs.models.scorer import VectorScorer, recommend
 from jobs.models.sequential import reasons as leave_one_out
 from jobs.models.sequential.reasons import LeaveOneOutScorer, newest_items
@@ -66,6 +67,7 @@ def test_there_is_no_reason_without_readable_or_recommended_items():
 
 def test_only_the_newest_items_that_are_read_are_candidates(monkeypatch):
     row = [B, A, D, E]
+    monkeypatch.setattr(leave_one_out, "REASON_CANDIDATES", 3)
     # d is above the mean by 2, because of b alone, which is not among the three newest items: leaving out any of these
     # three changes nothing
     assert reasons([row], [[D]]) == [[E]]
@@ -91,11 +93,15 @@ def test_reasons_equal_those_of_leaving_out_items_one_by_one(family):
             [other for other in own if other != left_out]
             for left_out in own[: -leave_one_out.REASON_CANDIDATES - 1 : -1]
         ]
-        scores = model.queries(Sequences.from_lists(without)) @ model.item_vectors.T
+        scores = model.queries(Sequences.from_lists([own, *without])) @ model.item_vectors.T
         scores -= scores[:, model.recommendable].mean(dim=1, keepdim=True)
-        scores = scores[:, torch.from_numpy(items).long()].numpy()
-        # of scores that differ only by rounding, that of the newest item
-        chosen = np.isclose(scores, scores.min(axis=0), rtol=1e-4, atol=1e-5).argmax(axis=0)
+        scores = scores[:, torch.from_numpy(items).long()].double().numpy()
+        added = scores[:1] - scores[1:]
+        added = np.sign(added) * np.sqrt(np.abs(added))
+        chosen = strongest_by_lift(added[None])[0]
+        # where no item adds anything, the one without which the score is lowest, of equal ones the newest
+        lowest = (added >= added.max(axis=0) - 1e-4).argmax(axis=0)
+        chosen = np.where(chosen >= 0, chosen, lowest)
         assert named.tolist() == [own[-1 - int(place)] for place in chosen]
 
 

@@ -1,0 +1,109 @@
+"""Simulate years of weekly decisions about the live model, with models whose true quality is known.
+
+Each week, the live family and its challengers are measured on the newest validation cases, of which only some are new
+since the week before. Part of the cases are as easy for each model as for every other; on the rest each model has hits
+of its own. With equal models any change of the live family is wrong; the rule of one 95 % interval a look, which does
+not correct for many looks, is simulated beside the rule of :mod:`jobs.nightly.champion`. With one better challenger, it
+is measured for how long that one has to wait. Run: ``python -m benchmarks.champion --years 100``.
+"""
+
+import argparse
+import time
+
+import numpy as np
+
+from jobs.core.arrays import Doubles
+from jobs.core.metrics import metric_from_ranks
+from jobs.evaluation.looks import Look
+from jobs.nightly.champion import LOOKS_COUNTED, SELECTION_K, Entrant, Incumbent, choose_live_model
+
+HIT_RATE = 0.2
+"""Share of the cases whose target a model lists; its nDCG is then about 0.08, as on Amazon Beauty."""
+
+OWN_SHARE = 0.5
+"""Share of the cases on which a model's hits are its own; on the others all models have the same."""
+
+
+def main() -> None:
+    """Read the options, simulate, and print how often the live family changed and how long a better one waited."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--years", type=int, default=100, help="years to simulate for each line of the output")
+    parser.add_argument("--challengers", type=int, default=12)
+    parser.add_argument("--cases", type=int, default=2000, help="validation cases of a week")
+    parser.add_argument("--new-cases", type=int, default=200, help="how many of them are new")
+    options = parser.parse_args()
+    shape = (options.challengers, options.cases, options.new_cases)
+    started = time.process_time()
+    weeks = [weeks_until_change(shape, 0.0, seed) for seed in range(options.years)]
+    naive = [weeks_until_change_by_one_interval(shape, seed) for seed in range(options.years)]
+    print(f"{options.challengers} equal challengers, {options.cases} cases a week, {options.new_cases} of them new")
+    print(f"  wrong changes of the live family: {_share(weeks)} of years; by one 95 % interval a look: {_share(naive)}")
+    for gain in (0.05, 0.1, 0.2, 0.3):
+        waits = [weeks_until_change(shape, gain, seed) for seed in range(options.years)]
+        found = sorted(LOOKS_COUNTED + 1 if wait is None else wait for wait in waits)
+        median = found[len(found) // 2]
+        median_wait = f"{median} weeks" if median <= LOOKS_COUNTED else "more than a year"
+        print(f"  one that is {gain:.0%} better: live within a year in {_share(waits)}, median wait {median_wait}")
+    print(f"{time.process_time() - started:.0f} CPU seconds")
+
+
+def weeks_until_change(shape: tuple[int, int, int], gain: float, seed: int) -> int | None:
+    """Return after how many weeks of a year another family becomes live; None if none does.
+
+    Parameters
+    ----------
+    shape : (challengers, validation cases of a week, new ones of them)
+    gain : float
+        By how much more often the first challenger hits, relative to the live family.
+    """
+    challengers, cases, new_cases = shape
+    values = _draw_values(shape, gain, seed)
+    is_new = np.arange(cases) >= cases - new_cases
+    looks: list[list[Look]] = [[] for _ in range(challengers + 1)]
+    for week in range(LOOKS_COUNTED):
+        window = slice(week * new_cases, week * new_cases + cases)
+        entrants = [
+            Entrant(f"{model}-{week}", f"{model}", f"{week}", values[model, window], list(looks[model]), is_new)
+            for model in range(challengers + 1)
+        ]
+        live = choose_live_model(entrants, Incumbent(entrants[0], "live: first model"))[0]
+        if live.family != "0":
+            return week + 1
+        for model, entrant in enumerate(entrants):
+            looks[model].append(entrant.looks[-1])
+    return None
+
+
+def weeks_until_change_by_one_interval(shape: tuple[int, int, int], seed: int) -> int | None:
+    """Return the same for equal models and a rule that asks for a 95 % interval above 0 at one look, for contrast."""
+    _, cases, new_cases = shape
+    values = _draw_values(shape, 0.0, seed)
+    for week in range(LOOKS_COUNTED):
+        differences = (values[1:] - values[0])[:, week * new_cases : week * new_cases + cases]
+        if (differences.mean(axis=1) > 1.96 * differences.std(axis=1) / np.sqrt(cases)).any():
+            return week + 1
+    return None
+
+
+def _draw_values(shape: tuple[int, int, int], gain: float, seed: int) -> Doubles:
+    """Return float64 (challengers + 1, cases of a year): nDCG of each model on each case, the live family's first."""
+    challengers, cases, new_cases = shape
+    random = np.random.default_rng(seed)
+    size = (challengers + 1, cases + new_cases * (LOOKS_COUNTED - 1))
+    hit_rates = np.full((challengers + 1, 1), HIT_RATE)
+    hit_rates[1] *= 1 + gain / OWN_SHARE
+    own, common = (
+        np.where(random.random(shape_) < rates, random.integers(1, SELECTION_K + 1, shape_), 0)
+        for shape_, rates in ((size, hit_rates), (size[1:], HIT_RATE))
+    )
+    ranks = np.where(random.random(size) < OWN_SHARE, own, common)
+    return np.stack([metric_from_ranks(row, "ndcg", SELECTION_K) for row in ranks])
+
+
+def _share(weeks: list[int | None]) -> str:
+    """Return the share of years in which something happened, as text."""
+    return f"{sum(week is not None for week in weeks) / len(weeks):.0%}"
+
+
+if __name__ == "__main__":
+    main()

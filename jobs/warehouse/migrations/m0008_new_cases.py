@@ -1,0 +1,14 @@
+"""Ranks of validation cases say which of the cases are new, so that each case counts once when models are compared.
+
+Of models measured before, it is not known.
+"""
+
+import duckdb
+
+from jobs.warehouse.migrations.added_columns import add_column
+
+
+def upgrade(connection: duckdb.DuckDBPyConnection) -> None:
+    """Add the columns ``new_cases`` and ``newest_target_at`` to ``ml.model_ranks``."""
+    add_column(connection, "ml.model_ranks", "new_cases", "boolean[]")
+    add_column(connection, "ml.model_ranks", "newest_target_at", "timestamptz")
