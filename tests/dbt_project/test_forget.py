@@ -199,9 +199,13 @@ def test_what_is_known_of_the_persons_devices_goes_with_its_history(lived_in):
 
 
 def test_a_device_that_no_build_has_seen_is_the_users_too(lived_in):
-    lived_in.add("events", [event(20, "new", 1, USER), event(21, "new", 1.5)], FIRST_ARRIVAL + timedelta(days=2))
+    lived_in.add(
+        "events",
+        [event(20, "unseen-device", 1, USER), event(21, "unseen-device", 1.5)],
+        FIRST_ARRIVAL + timedelta(days=2),
+    )
     go(lived_in, "user", USER)
-    assert mentions(lived_in, "new") == []
+    assert mentions(lived_in, "unseen-device") == []
 
 
 def test_an_event_under_the_id_of_a_forgotten_one_moves_up(lived_in):
