@@ -56,7 +56,7 @@ def test_a_calm_night_follows_a_history_and_its_tables_are_compared_with_a_full_
 
     class Campaign:
         def __init__(self, *_: object) -> None:
-            self.tally, self.happened, self.cpu_seconds = Tally(), [], 0.0
+            self.tally, self.happened, self.cpu_seconds_of_last_night = Tally(), [], 0.0
 
         def live(self, night: Night) -> None:
             called.append(("live", night))
