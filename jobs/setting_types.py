@@ -16,15 +16,17 @@ _BOUNDS = {
 }
 
 
-def allowed_values(model_class: type[BaseModel], location: tuple[int | str, ...], *, with_null: bool = True) -> str:
+def allowed_values(
+    model_class: type[BaseModel], error_location: tuple[int | str, ...], *, with_null: bool = True
+) -> str:
     """Describe the allowed values of a field, as in ``number, above 0``; an empty text if there is no such field.
 
     Parameters
     ----------
-    location : tuple
-        The location of an error as pydantic gives it; only its first part, the field's name, is used.
+    error_location : tuple
+        The error_location of an error as pydantic gives it; only its first part, the field's name, is used.
     """
-    field = model_class.model_json_schema()["properties"].get(str(location[0])) if location else None
+    field = model_class.model_json_schema()["properties"].get(str(error_location[0])) if error_location else None
     return type_in_words(field, with_null=with_null) if field else ""
 
 

@@ -34,7 +34,7 @@ sums as (
         count(*) filter (where weight > 0) as shown_visitors,
         sum(weight) as weight,
         sum(weight * weight) as squares,
-        -- of a fair draw with true propensities, weights are 1 on average
+        -- weights are 1 on average if items were drawn with the logged propensities, and each item of a list could be
         sum(weight) / sum(places) as mean_weight,
         abs(sum(weight) - sum(places)) / nullif(sqrt(sum((weight - places) * (weight - places))), 0) as deviations
     from sums_of_visitors

@@ -1,7 +1,7 @@
 -- A warning, since a short list harms nobody
 {{ config(severity='warn') }}
--- a list that is shorter than `k` holds, where popular items may fill it, every available item that the rules allow its
--- visitor; looked at are 20 short lists of each placement
+-- a list shorter than `k` that popular items may fill lacks no available item that the rules allow its visitor; only 20
+-- short lists of each placement are tested
 -- depends_on: {{ ref('placement_recommendations') }}
 -- depends_on: {{ ref('placement_lists') }}
 -- depends_on: {{ ref('popular_items') }}

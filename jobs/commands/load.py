@@ -254,7 +254,7 @@ def _append_batches(
                 arrivals.source.table,
                 staging,
                 sampled_table=arrivals.relation,
-                ids_relation=arrivals.ids_relation,
+                event_ids_relation=arrivals.event_ids_relation,
                 with_known_events=later <= {"visitors", "impressions"},
             )
             reports.append(replace(report, attributes=arrivals.attributes))

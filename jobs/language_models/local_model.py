@@ -73,7 +73,7 @@ class LocalModel(LanguageModel):
         overrides = hyperparameters or {}
         self.parameters: dict[str, Any] = {key: overrides.get(key, value) for key, value in self.defaults.items()}
         self._cached_answers: dict[tuple[Conversation, Sampling], list[str]] = {}
-        self._has_read_any = False  # whether the model could read at least one conversation so far
+        self._has_read_any = False  # whether any conversation so far was short enough for the model
 
     def fine_tune(
         self, examples: Sequence[Conversation], held_out: Sequence[Conversation], seed: int, checkpoint: Path | None

@@ -68,7 +68,7 @@ class Arrivals:
         Files whose rows are not in ``relation`` yet, because they go from the files into the raw table.
     loaded_by_file : tuple of int
         The number of new rows of each of those files, once they are in the raw table; empty for other arrivals.
-    ids_relation : str
+    event_ids_relation : str
         A relation of ``visitor_id``, ``user_id`` and ``item_id`` from which ids are counted fastest; it may
         repeat rows.
     """
@@ -85,7 +85,7 @@ class Arrivals:
     examples: tuple[str, ...] = ()
     waiting: tuple[WaitingFile, ...] = ()
     loaded_by_file: tuple[int, ...] = ()
-    ids_relation: str = "incoming"
+    event_ids_relation: str = "incoming"
 
 
 def read_source(

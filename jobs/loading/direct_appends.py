@@ -174,7 +174,7 @@ def append_directly(
         If DuckDB refuses a value that ``scan_source`` did not read.
     """
     with_known = count_rows(connection, "(from raw.events limit 1)") > 0
-    row_hash, suspects = _find_suspects(connection, arrivals, with_known=with_known)
+    row_hash, suspects = _find_possible_repeats(connection, arrivals, with_known=with_known)
     known = f"{arrivals.relation}_known"
     _tell_known_from_new(connection, arrivals.waiting, row_hash, with_known=with_known, known=known)
     where = f"where not ({IS_SUSPECT.format(row_hash=row_hash)})" if suspects else ""
@@ -204,7 +204,7 @@ def append_directly(
         notes=tuple(f"{arrivals.source.path}: {note}" for note in notes),
         waiting=(),
         loaded_by_file=tuple(loaded),
-        ids_relation=_fastest_ids_relation(arrivals.waiting),
+        event_ids_relation=_fastest_ids_relation(arrivals.waiting),
     )
 
 
@@ -220,7 +220,7 @@ def _fastest_ids_relation(files: tuple[WaitingFile, ...]) -> str:
     return f"({union})"
 
 
-def _find_suspects(connection: Connection, arrivals: Arrivals, *, with_known: bool) -> tuple[str, int]:
+def _find_possible_repeats(connection: Connection, arrivals: Arrivals, *, with_known: bool) -> tuple[str, int]:
     """Fill ``suspect_hashes`` with the hashes of rows that may repeat others.
 
     Returns

@@ -129,7 +129,7 @@ def report_source(
     rules: StagingRules,
     *,
     sampled_table: str = "incoming",
-    ids_relation: str = "incoming",
+    event_ids_relation: str = "incoming",
     with_known_events: bool = False,
 ) -> SourceReport:
     """Describe the rows of the temporary table ``incoming``, which belong to ``table``, as staging reads them.
@@ -141,14 +141,14 @@ def report_source(
     sampled_table : str
         What a sample is taken of if there are many rows: the table of the incoming rows. DuckDB takes a sample of a
         table fast, but reads all rows of a view.
-    ids_relation : str
+    event_ids_relation : str
         A relation of the visitor, user and item ids of incoming events, which may repeat rows of them.
     with_known_events : bool
         Whether a report of items says how the events of ``raw.events`` match the catalogue. If ``raw.events`` is a
         view, neither this report nor that of visitors reads it: a user's view may be slow.
     """
     if table == "events":
-        return _events_report(connection, rules, sampled_table, ids_relation)
+        return _events_report(connection, rules, sampled_table, event_ids_relation)
     if table == "visitors":
         return _visitors_report(connection, rules, sampled_table)
     if table == "impressions":
@@ -164,7 +164,9 @@ def _known_events(connection: Connection) -> str | None:
     return sampled_relation(rows, "raw.events") if rows else None
 
 
-def _events_report(connection: Connection, rules: StagingRules, sampled_table: str, ids_relation: str) -> SourceReport:
+def _events_report(
+    connection: Connection, rules: StagingRules, sampled_table: str, event_ids_relation: str
+) -> SourceReport:
     rows = count_rows(connection, "incoming")
     names = ("event_id", "visitor_id", "user_id", "item_id", "event_type")
     texts = {name: rules.text(name) for name in (*names, "event_at")}
@@ -184,7 +186,7 @@ def _events_report(connection: Connection, rules: StagingRules, sampled_table: s
         ),
     )
     event_types, type_count = _count_event_types(connection, texts["event_type"])
-    visitors, users = _count_people(connection, rows, ids_relation, texts)
+    visitors, users = _count_people(connection, rows, event_ids_relation, texts)
     known_names = rules.known_event_types or tuple(event_types)
     return SourceReport(
         table="events",
@@ -203,7 +205,7 @@ def _events_report(connection: Connection, rules: StagingRules, sampled_table: s
         unknown_event_types={name: count for name, count in event_types.items() if name not in known_names},
         visitors=visitors,
         users=users,
-        items=match_items(connection, rules.text, ids_relation),
+        items=match_items(connection, rules.text, event_ids_relation),
     )
 
 
@@ -325,11 +327,13 @@ def sampled_relation(row_count: int, relation: str) -> str:
     return f"(select * from {relation} tablesample system({100 * SAMPLE_ROWS / row_count}%) repeatable (1))"
 
 
-def _count_people(connection: Connection, row_count: int, ids_relation: str, texts: dict[str, str]) -> tuple[int, int]:
+def _count_people(
+    connection: Connection, row_count: int, event_ids_relation: str, texts: dict[str, str]
+) -> tuple[int, int]:
     """Return the numbers of different visitors and users, which are approximate above ``EXACT_ROWS`` rows."""
     if row_count > EXACT_ROWS:
         counts = "approx_count_distinct(visitor_id), approx_count_distinct(user_id)"
-        visitors, users = connection.execute(f"select {counts} from {ids_relation}").fetchone() or (0, 0)
+        visitors, users = connection.execute(f"select {counts} from {event_ids_relation}").fetchone() or (0, 0)
         return int(visitors), int(users)
     # distinct ids are selected before the slow staging rule for ids, so that the rule reads each id once
     visitors, users = (

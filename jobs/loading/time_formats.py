@@ -69,9 +69,11 @@ class UnreadTimes:
     example : str
         One time that can't be read for certain.
     texts, read_texts : int
-        The number of different unread texts in a sample, and how many of them each format in ``readings`` reads.
+        The number of different unread texts in a sample, and the number of them that a format in ``readings`` reads,
+        which is the same for all of these formats.
     readings : format -> one text and its reading
-        The formats that read most texts; of formats that read all texts alike, one. Empty if no known format reads any.
+        The formats that read most texts, each with its reading of one example text; of formats that read this text
+        alike, only the first. Empty if no known format reads any.
     """
 
     count: int

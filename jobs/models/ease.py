@@ -74,7 +74,7 @@ def _strongest_of_dense(
     ----------
     weights : float32 tensor (known items, known items)
     known_items : int array (known items,)
-        Indices of the known items in the catalogue.
+        Indices, in the catalogue, of the items that the fit has weights for.
     item_count : int
         Number of items of the catalogue.
     row_limit : int

@@ -202,7 +202,7 @@ def _make_live_and_pinned(connection: Connection, model_row: ModelRow, reason: s
 
 
 def _read_incumbent(connection: Connection, settings: Settings, model_row: ModelRow) -> Incumbent:
-    """Return the live model as the :class:`Incumbent`, with the reason why the model can't stay live, if any."""
+    """Return the live model as the :class:`Incumbent`, whose ``why_unusable`` says why it can't stay live, if so."""
     reason, is_pinned = _read_last_decision(connection, model_row)
     why = why_unusable(model_row, settings)
     if not is_pinned and why is None:

@@ -193,7 +193,8 @@ class _Filler:
                 unsure.append(some[is_unsure & ~is_short])
                 short.append(some[is_short])
                 stay_open.append(some[is_open & ~is_unsure])
-            # a list for which the shared ranking is too short needs a ranking of its own, not a longer one
+            # Where a visitor's shared ranking, made once for all conditions, has too few allowed items, the list gets
+            # a ranking under its own conditions: looking deeper into the shared one would find no more.
             followers = (np.concatenate(short), depth, False), (np.concatenate(unsure), depth * 4, is_shared)
             tasks += [task for task in followers if len(task[0])]
         return np.concatenate(stay_open)

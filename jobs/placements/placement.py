@@ -18,7 +18,7 @@ from jobs.placements.lists import ListRules
 from jobs.placements.relevance import Diversity
 from jobs.placements.rule_relations import RuleRelations
 from jobs.placements.rules import (
-    Rule,
+    CheckedExpression,
     check_item_rule,
     check_visitor_rule,
     item_boosts,
@@ -55,8 +55,8 @@ class Placement:
         Length of the lists.
     repeats : bool
         Whether lists may hold items of the visitor's own sequence.
-    items, visitors, boost : Rule or None
-    slots : rank -> Rule
+    items, visitors, boost : CheckedExpression or None
+    slots : rank -> CheckedExpression
     caps : tuple of Cap
     pins : rank -> item index
         Pinned items that the catalogue lacks are left out.
@@ -66,10 +66,10 @@ class Placement:
     settings: PlacementSettings
     k: int
     repeats: bool
-    items: Rule | None
-    visitors: Rule | None
-    boost: Rule | None
-    slots: Mapping[int, Rule]
+    items: CheckedExpression | None
+    visitors: CheckedExpression | None
+    boost: CheckedExpression | None
+    slots: Mapping[int, CheckedExpression]
     caps: tuple[Cap, ...]
     pins: Mapping[int, int]
 
@@ -207,7 +207,9 @@ def rules_of_visitor_groups(
     # a rule that names no visitor's column has the same values for all groups
     shared_values: dict[str, Any] = {}
 
-    def item_values(rule: Rule, evaluate: Callable[[Connection, Rule, int], Any], group_number: int) -> Any:
+    def item_values(
+        rule: CheckedExpression, evaluate: Callable[[Connection, CheckedExpression, int], Any], group_number: int
+    ) -> Any:
         if rule.visitor_columns:
             return evaluate(connection, rule, group_number)
         if rule.setting not in shared_values:

@@ -34,8 +34,8 @@ GROUPS_TABLE = "placement_groups"
 
 
 @dataclass(frozen=True)
-class Rule:
-    """A rule of a placement: an SQL expression that has been checked.
+class CheckedExpression:
+    """An SQL expression of a placement's rule, which has been checked.
 
     Attributes
     ----------
@@ -76,7 +76,7 @@ def require_rules(connection: Connection, name: str, placement: PlacementSetting
 
 def check_item_rule(
     connection: Connection, setting: str, sql: str, relations: RuleRelations, *, is_number: bool = False
-) -> Rule:
+) -> CheckedExpression:
     """Check a rule over items, which may name columns of the visitor too.
 
     Parameters
@@ -112,15 +112,15 @@ def check_item_rule(
     known = [*relations.item_columns, *(f"visitor.{name}" for name in relations.visitor_columns)]
     query = f"select item_index, ({sql}\n) as value from {empty}"  # noqa: S608
     _require_type(connection, setting, sql, query, known, is_number)
-    return Rule(setting, sql, frozenset(columns))
+    return CheckedExpression(setting, sql, frozenset(columns))
 
 
-def check_visitor_rule(connection: Connection, setting: str, sql: str, relations: RuleRelations) -> Rule:
+def check_visitor_rule(connection: Connection, setting: str, sql: str, relations: RuleRelations) -> CheckedExpression:
     """Check a rule over visitors, which has to be a condition; errors are those of :func:`check_item_rule`."""
     _parse_rule(connection, setting, sql)
     query = f"select visitor_id, ({sql}\n) as value from {VISITOR_TABLE} as visitor"  # noqa: S608
     _require_type(connection, setting, sql, query, relations.visitor_columns, False)
-    return Rule(setting, sql, frozenset())
+    return CheckedExpression(setting, sql, frozenset())
 
 
 def struct_of(columns: Collection[str]) -> str:
@@ -148,12 +148,12 @@ def require_column(setting: str, name: str, columns: Collection[str]) -> str:
     raise UsageError(f"{setting}: items have no column or attribute '{name}'; {nearest(name, columns)}")
 
 
-def item_conditions(connection: Connection, rule: Rule, group_number: int) -> Bools:
+def item_conditions(connection: Connection, rule: CheckedExpression, group_number: int) -> Bools:
     """Return whether a rule's condition is true for each item and a group of visitors: bool array (items,)."""
     return _item_values(connection, rule, "coalesce({}, false)", group_number).astype(np.bool_)
 
 
-def item_boosts(connection: Connection, rule: Rule, group_number: int) -> Doubles:
+def item_boosts(connection: Connection, rule: CheckedExpression, group_number: int) -> Doubles:
     """Return a boost rule's number for each item and a group of visitors: float64 array (items,), at least 0.
 
     A null, an infinite number and a NaN count as 1.
@@ -174,7 +174,9 @@ def item_codes(connection: Connection, column: str) -> Ints:
     return _read_column(connection, query, {}).astype(np.int32)
 
 
-def create_scope(connection: Connection, placement: str, rule: Rule | None, visitor_columns: Collection[str]) -> int:
+def create_scope(
+    connection: Connection, placement: str, rule: CheckedExpression | None, visitor_columns: Collection[str]
+) -> int:
     """Make the temporary tables of a placement's visitors and of their groups; return the number of groups.
 
     Visitors with the same values in ``visitor_columns`` form a group. The table ``placement_scope`` has the visitors,
@@ -184,7 +186,7 @@ def create_scope(connection: Connection, placement: str, rule: Rule | None, visi
     ----------
     placement : str
         Name of the placement.
-    rule : Rule or None
+    rule : CheckedExpression or None
         Condition for the visitors who get a list; None: all visitors get one.
     """
     where = f"coalesce(({rule.sql}\n), false)" if rule else "true"
@@ -205,7 +207,9 @@ def create_scope(connection: Connection, placement: str, rule: Rule | None, visi
     return int(row[0]) if row else 0
 
 
-def _item_values(connection: Connection, rule: Rule, value_template: str, group_number: int) -> npt.NDArray[Any]:
+def _item_values(
+    connection: Connection, rule: CheckedExpression, value_template: str, group_number: int
+) -> npt.NDArray[Any]:
     query = (
         f"select {value_template.format(f'({rule.sql}' + chr(10) + ')')} as value "  # noqa: S608
         f"from (select item.*, visitors.visitor from {ITEM_TABLE} as item, "

@@ -147,7 +147,7 @@ def compare_with_live(live_file: Path, new_file: Path) -> LivePublication:
     with _attached(fresh=new_file) as connection:
         try:
             connection.execute(f"attach {literal(str(live_file))} as live (read_only)")
-            _require_publication(connection, live_file)
+            _require_own_file(connection, live_file)
             publication = _row(connection, LIVE_PUBLICATION)
             return LivePublication(
                 publication["publish_run_id"],
@@ -205,7 +205,7 @@ def _attached(fresh: Path) -> Iterator[Connection]:
         yield connection
 
 
-def _require_publication(connection: Connection, live_file: Path) -> None:
+def _require_own_file(connection: Connection, live_file: Path) -> None:
     if not _has_table(connection, "publication"):
         raise NextmartError(
             f"{live_file} is a database that nextmart hasn't published, so it stays as it is, and nothing was "

@@ -22,7 +22,7 @@ def make_tiles(state: dict[str, Any], frames: Frames, now: datetime) -> list[Til
     """
     return [
         _publication_tile(state["published"], now),
-        _events_tile(state["freshness"], now),
+        _newest_event_tile(state["freshness"], now),
         _runs_tile(state["last_runs"]),
         _change_tile(frames),
         _lists_tile(frames),
@@ -48,7 +48,7 @@ def _publication_tile(published: dict[str, Any] | None, now: datetime) -> Tile:
     return Tile(question, f"published {_age(at, now)}", f"{cell(at)} UTC", state)
 
 
-def _events_tile(freshness: list[dict[str, Any]], now: datetime) -> Tile:
+def _newest_event_tile(freshness: list[dict[str, Any]], now: datetime) -> Tile:
     question = "Are the events fresh?"
     newest = next((row["newest_at"] for row in freshness if row["source_table"] == "raw.events"), None)
     if newest is None:

@@ -6,7 +6,7 @@ epoch, or the end. In an epoch every rank computes its share of each batch, and 
 each optimizer step. Each step therefore equals that of a single process, except for rounding and dropout, and all ranks
 keep the same weights without sending them again. A message consists of safetensors and JSON; nothing is unpickled.
 
-This module knows no model family: :meth:`ProcessGroup.announce_fit` sends a description of the model, from which
+This module knows no model family: :meth:`ProcessGroup.send_fit` sends a description of the model, from which
 ``jobs.orchestration.workers`` makes the model.
 """
 
@@ -44,7 +44,7 @@ class SingleProcess:
     # The random generator that draws the same numbers on all ranks; None stands for PyTorch's default generator.
     generator: torch.Generator | None = None
 
-    def announce_fit(self, model_description: Mapping[str, Any], train_sequences: Sequences) -> None:
+    def send_fit(self, model_description: Mapping[str, Any], train_sequences: Sequences) -> None:
         """Send the workers a description of the model that is fitted next, and its training sequences."""
 
     def send_start_state(self, make_state: Callable[[], Tensors]) -> None:
@@ -98,7 +98,7 @@ class ProcessGroup(SingleProcess):
         # Whether all ranks are outside an epoch: not so during an epoch, nor after one that failed on this rank only.
         self._between_epochs = True
 
-    def announce_fit(self, model_description: Mapping[str, Any], train_sequences: Sequences) -> None:
+    def send_fit(self, model_description: Mapping[str, Any], train_sequences: Sequences) -> None:
         """Send the workers a description of the model, and the training sequences of which they make batches."""
         arrays = {"items": train_sequences.items, "offsets": train_sequences.offsets}
         self.send("fit", dict(model_description), {name: torch.from_numpy(value) for name, value in arrays.items()})

@@ -160,7 +160,7 @@ class SequentialModel(Model):
             "items": len(self.vocabulary),
             "seed": fit_options.seed,
         }
-        team.training_processes.announce_fit(description, rows)
+        team.training_processes.send_fit(description, rows)
         self.best_epoch = train(
             self.network,
             lambda generator: self._epoch_batches(rows, generator),

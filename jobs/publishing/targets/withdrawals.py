@@ -8,14 +8,16 @@ from jobs.settings import Settings
 
 
 def withdraw_from_targets(settings: Settings, *, has_published: bool, has_file: bool) -> dict[str, dict[str, Any]]:
-    """Write all targets anew from the published file, without files of the publication before.
+    """Write all targets anew from the published file, and delete the files that targets keep of earlier publications.
 
     Parameters
     ----------
     has_published : bool
-        Whether the warehouse records a publication. Without one, and without a published file, targets hold nothing.
+        Whether the warehouse records a publication. Without one, and without a published file, there is
+        nothing in targets to withdraw, and the result is empty.
     has_file : bool
-        Whether the published file can be read, and no longer holds the person; else all targets have a problem.
+        Whether the published file can be read and no longer holds the forgotten person; if not, no target is written,
+        and each gets a problem.
 
     Returns
     -------

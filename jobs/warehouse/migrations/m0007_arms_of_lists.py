@@ -1,6 +1,6 @@
-"""Adds to lists the arm that they were made for: ``model`` or ``control`` ([arms] in nextmart.toml).
+"""Adds the column ``arm`` to the tables of lists: whether a list was made for the arm ``model`` or ``control``.
 
-All lists that exist before the upgrade get the arm ``model``.
+The setting [arms] divides visitors into the two. All lists that exist before the upgrade get the arm ``model``.
 """
 
 import duckdb
