@@ -301,7 +301,7 @@ class Campaign:
 
 
 def with_lasting_fault(night: Night, shop: Shop) -> Night:
-    """Return the night with the fault ``items_cut`` added, if nextmart still refuses a cut list of an earlier night."""
-    if not shop.has_cut_list or "items_cut" in night.names:
+    """Return the night with the fault of an earlier night added whose list nextmart still refuses, or does not publish."""
+    if shop.refused_list is None or shop.refused_list in night.names:
         return night
-    return replace(night, faults=(*night.faults, Fault("items_cut", 0, 0)))
+    return replace(night, faults=(*night.faults, Fault(shop.refused_list, 0, 0)))

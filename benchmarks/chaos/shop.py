@@ -48,8 +48,9 @@ class Shop:
         The last delivered row of each item, also of items that the newest list of the catalogue lacks.
     listed : set of str
         The items of the newest list of the catalogue.
-    has_cut_list : bool
-        Whether the newest list of the catalogue lacks nearly all items, so that nextmart refuses it.
+    refused_list : str or None
+        The fault of the newest list of the catalogue, if nextmart refuses the list or what it would publish after it:
+        ``items_cut`` or ``items_all_withdrawn``.
     """
 
     folder: Path
@@ -58,7 +59,7 @@ class Shop:
     events: dict[str, Row] = field(default_factory=dict)
     catalogue: dict[str, Row] = field(default_factory=dict)
     listed: set[str] = field(default_factory=set)
-    has_cut_list: bool = False
+    refused_list: str | None = None
     forgotten: set[str] = field(default_factory=set)
     held: list[tuple[int, str, list[Row]]] = field(default_factory=list)
     written_at: dict[Path, int] = field(default_factory=dict)
@@ -156,12 +157,12 @@ class Shop:
             if any(self.catalogue[item]["available"] == "yes" for item in self.listed):
                 # not in the ledger: nextmart refuses a list that withdraws so much, and the next one is whole again
                 self._write("items", name, rows)
-                self.has_cut_list = True
+                self.refused_list = "items_cut"
                 return
         if "items_all_withdrawn" in faults:
             rows = [{**row, "available": "no"} for row in rows]
         self._write("items", name, rows * (2 if "items_doubled" in faults else 1))
-        self.has_cut_list = False
+        self.refused_list = "items_all_withdrawn" if "items_all_withdrawn" in faults else None
         self.catalogue |= {str(row["item_id"]): row for row in rows}
         self.listed = {str(row["item_id"]) for row in rows}
 

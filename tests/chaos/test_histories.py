@@ -97,14 +97,15 @@ def test_days_do_not_depend_on_the_nights_before(tmp_path):
     assert whole.events_of(1) != Shop(tmp_path / "other", 4, Size()).events_of(1)
 
 
-def test_a_cut_list_lasts_until_another_list_comes(tmp_path):
+@pytest.mark.parametrize("refused", ["items_cut", "items_all_withdrawn"])
+def test_a_refused_list_lasts_until_another_list_comes(tmp_path, refused):
     shop = Shop(tmp_path, 3, Size())
     lasting = []
-    for number, faults in enumerate([(), ("items_cut",), ("items_missing",), ("items_empty",), (), ("items_missing",)]):
+    for number, faults in enumerate([(), (refused,), ("items_missing",), ("items_empty",), (), ("items_missing",)]):
         night = Night(number, tuple(map(fault, faults)))
         shop.deliver(number, night.names)
         lasting.append(with_lasting_fault(night, shop).names - night.names)
-    assert lasting == [set(), set(), {"items_cut"}, {"items_cut"}, set(), set()]
+    assert lasting == [set(), set(), {refused}, {refused}, set(), set()]
 
 
 def test_each_week_has_texts_to_pay_for(tmp_path):
