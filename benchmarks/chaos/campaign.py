@@ -301,7 +301,7 @@ class Campaign:
 
 
 def with_lasting_fault(night: Night, shop: Shop) -> Night:
-    """Return the night with the fault of an earlier night added whose list nextmart still refuses, or does not publish."""
+    """Return the night with an earlier night's fault added if nextmart still refuses the list of the earlier night."""
     if shop.refused_list is None or shop.refused_list in night.names:
         return night
     return replace(night, faults=(*night.faults, Fault(shop.refused_list, 0, 0)))

@@ -7,6 +7,7 @@ import pytest
 
 from benchmarks.chaos.difference import Difference
 from benchmarks.chaos.money import Accounts
+from jobs.embedding.dispatch import PROBE_TEXT
 
 
 @pytest.fixture
@@ -26,6 +27,7 @@ def warehouse():
     ("sold", "most_lost", "sold_since_copy"),
     [
         (["mug"], 0, []),
+        (["mug", PROBE_TEXT], 0, []),
         (["mug", "lamp", "rug"], 2, []),
         (["mug", "lamp", "rug", "rug"], 0, ["lamp", "rug", "rug"]),
         (["mug", "lamp", "rug"], 1, ["rug"]),
