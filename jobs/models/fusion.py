@@ -18,7 +18,7 @@ from jobs.core.sequences import Sequences
 from jobs.errors import UsageError
 from jobs.models.base import FitOptions, Model
 from jobs.models.merging import MergedLists, best_weights, pair_keys, position_scores
-from jobs.models.scorer import Scorer
+from jobs.models.scorer import Scorer, top_in_chunks
 
 ROWS_AT_ONCE = 1024  # number of sequences ranked at once; it bounds the memory for all parts' lists
 
@@ -200,14 +200,12 @@ class FusionScorer(Scorer):
         self, sequences: Sequences, k: int, excluded_items: Sequences | None, allowed_mask: Bools
     ) -> tuple[Floats, Ints]:
         """Return the items with the largest weighted sums of position scores; equal sums are ordered by item index."""
-        scores = np.full((len(sequences), k), -np.inf, np.float32)
-        items = np.full((len(sequences), k), -1, np.int32)
-        for start in range(0, len(sequences), ROWS_AT_ONCE):
-            rows = np.arange(start, min(start + ROWS_AT_ONCE, len(sequences)))
-            excluded = None if excluded_items is None else excluded_items.take(rows)
-            merged = MergedLists.from_lists(self.part_lists(sequences.take(rows), excluded, allowed_mask))
-            scores[rows], items[rows] = merged.top(self._weights, len(rows), k)
-        return scores, items
+
+        def top_of_chunk(chunk: Sequences, excluded: Sequences | None) -> tuple[Floats, Ints]:
+            merged = MergedLists.from_lists(self.part_lists(chunk, excluded, allowed_mask))
+            return merged.top(self._weights, len(chunk), k)
+
+        return top_in_chunks(top_of_chunk, sequences, k, excluded_items, ROWS_AT_ONCE)
 
     def reasons(self, sequences: Sequences, items: Ints, allowed_mask: Bools | None = None) -> Ints:
         """Return, for each recommended item, the reason given by the part that contributes most to its score.

@@ -20,7 +20,7 @@ from jobs.models.base import FitOptions, Model
 from jobs.models.choices import best_value, chosen_from_state, chosen_to_state
 from jobs.models.reason_lift import strongest_by_lift
 from jobs.models.recency_correction import RecencyCorrection
-from jobs.models.scorer import Scorer, case_ndcgs
+from jobs.models.scorer import Scorer, case_ndcgs, top_in_chunks
 from jobs.models.session_vectors import DECAYS, age_weights
 from jobs.models.sparse_ranking import SparseMatrix, top_of_rows
 
@@ -95,13 +95,16 @@ class ItemWeightsModel(Model):
         self.weights = self._strongest_weights(recent)
 
     def _choose(self, sequences: Sequences, validation: Cases, allow_repeats: bool) -> None:
+        learnt: list[Any] | None = None
+
         def measure(name: str, value: Any) -> Doubles:
+            nonlocal learnt
             self.chosen[name] = value
-            if name in self.learnt_with:
-                self.weights = self._strongest_weights(sequences)
+            wanted = [self.chosen[learnt_name] for learnt_name in self.learnt_with]
+            if wanted != learnt:
+                self.weights, learnt = self._strongest_weights(sequences), wanted
             return case_ndcgs(self.scorer(self.fit_catalog), validation, allow_repeats)
 
-        self.weights = self._strongest_weights(sequences)
         for name in self.open_parameters:
             self.chosen[name] = best_value(self.defaults[name], self.choices[name], partial(measure, name))
 
@@ -175,14 +178,10 @@ class ItemWeightsScorer(Scorer):
         self, sequences: Sequences, k: int, excluded_items: Sequences | None, allowed_mask: Bools
     ) -> tuple[Floats, Ints]:
         """Return the ``k`` items with the largest sums of weights; fewer if fewer items have a weight at all."""
-        scores = np.full((len(sequences), k), -np.inf, np.float32)
-        items = np.full((len(sequences), k), -1, np.int32)
-        for start in range(0, len(sequences), ROWS_AT_ONCE):
-            rows = np.arange(start, min(start + ROWS_AT_ONCE, len(sequences)))
-            sums = self._age_weights(sequences.take(rows)) @ self._weights
-            excluded = None if excluded_items is None else excluded_items.take(rows)
-            scores[rows], items[rows] = top_of_rows(sums, k, excluded, allowed_mask)
-        return scores, items
+        return top_in_chunks(
+            lambda chunk, excluded: top_of_rows(self._age_weights(chunk) @ self._weights, k, excluded, allowed_mask),
+            sequences, k, excluded_items, ROWS_AT_ONCE,
+        )  # fmt: skip
 
     def reasons(self, sequences: Sequences, items: Ints, allowed_mask: Bools | None = None) -> Ints:
         """Return the item of the sequence that adds most to the recommended item's score, for what it adds to others.

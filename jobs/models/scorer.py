@@ -232,12 +232,37 @@ def recommend(
         shorter list. The list is empty if the model knows none of the sequence's items.
     """
     recommendable = scorer.recommendable if allowed_mask is None else scorer.recommendable & allowed_mask
+    return top_in_chunks(
+        lambda chunk, excluded: scorer.top(chunk, k, excluded, recommendable),
+        sequences, k, None if allow_repeats else sequences, QUERY_CHUNK,
+    )  # fmt: skip
+
+
+def top_in_chunks(
+    top_of_chunk: Callable[[Sequences, Sequences | None], tuple[Floats, Ints]],
+    sequences: Sequences,
+    k: int,
+    excluded_items: Sequences | None,
+    rows_at_once: int,
+) -> tuple[Floats, Ints]:
+    """Return the ``k`` best items of each sequence, ranked for ``rows_at_once`` sequences at a time to bound memory.
+
+    Parameters
+    ----------
+    top_of_chunk : callable
+        Takes some of the sequences, with their rows of ``excluded_items``; returns scores and items as this function.
+
+    Returns
+    -------
+    float32 array (sequences, k), int32 array (sequences, k)
+        As :meth:`Scorer.top` returns them.
+    """
     scores = np.full((len(sequences), k), -np.inf, np.float32)
     items = np.full((len(sequences), k), -1, np.int32)
-    for start in range(0, len(sequences), QUERY_CHUNK):
-        rows = np.arange(start, min(start + QUERY_CHUNK, len(sequences)))
-        chunk = sequences.take(rows)
-        scores[rows], items[rows] = scorer.top(chunk, k, None if allow_repeats else chunk, recommendable)
+    for start in range(0, len(sequences), rows_at_once):
+        rows = np.arange(start, min(start + rows_at_once, len(sequences)))
+        excluded = None if excluded_items is None else excluded_items.take(rows)
+        scores[rows], items[rows] = top_of_chunk(sequences.take(rows), excluded)
     return scores, items
 
 

@@ -18,7 +18,7 @@ from jobs.models.base import FitOptions, Model
 from jobs.models.choices import choose_recency, chosen_from_state, chosen_to_state
 from jobs.models.reason_lift import strongest_by_lift
 from jobs.models.recency_correction import RecencyCorrection
-from jobs.models.scorer import Scorer
+from jobs.models.scorer import Scorer, top_in_chunks
 from jobs.models.session_vectors import DECAYS, age_weights
 from jobs.models.sparse_ranking import SparseMatrix, top_of_rows
 
@@ -151,15 +151,13 @@ class NeighbourScorer(Scorer):
         self, sequences: Sequences, k: int, excluded_items: Sequences | None, allowed_mask: Bools
     ) -> tuple[Floats, Ints]:
         """Return the ``k`` best items of each sequence's nearest sessions; fewer if these sessions hold fewer items."""
-        scores = np.full((len(sequences), k), -np.inf, np.float32)
-        items = np.full((len(sequences), k), -1, np.int32)
-        for start in range(0, len(sequences), ROWS_AT_ONCE):
-            rows = np.arange(start, min(start + ROWS_AT_ONCE, len(sequences)))
-            item_sums = self._neighbours(sequences.take(rows)) @ self._session_items
+
+        def top_of_chunk(chunk: Sequences, excluded: Sequences | None) -> tuple[Floats, Ints]:
+            item_sums = self._neighbours(chunk) @ self._session_items
             item_sums.data *= self._item_weights[item_sums.indices]
-            excluded = None if excluded_items is None else excluded_items.take(rows)
-            scores[rows], items[rows] = top_of_rows(item_sums, k, excluded, allowed_mask)
-        return scores, items
+            return top_of_rows(item_sums, k, excluded, allowed_mask)
+
+        return top_in_chunks(top_of_chunk, sequences, k, excluded_items, ROWS_AT_ONCE)
 
     def reasons(self, sequences: Sequences, items: Ints, allowed_mask: Bools | None = None) -> Ints:
         """Return the item of the sequence that adds most to the recommended item's score, for what it adds to others.

@@ -20,28 +20,25 @@ class WithdrawnReport:
     Attributes
     ----------
     file : Path
-    is_gone : bool
-        Whether the report was deleted, because it could not be written anew.
     reason : str
-        Why it could not be written anew; an empty text if it was.
+        Why the report was deleted: it could not be written anew; an empty text if it was written.
     problem : str
         Why the file may still hold the person; an empty text if it doesn't.
     """
 
     file: Path
-    is_gone: bool = False
     reason: str = ""
     problem: str = ""
 
     def summary(self) -> dict[str, Any]:
         """Return the outcome for a machine."""
-        return {"file": str(self.file), "deleted": self.is_gone, "reason": self.reason, "problem": self.problem}
+        return {"file": str(self.file), "deleted": bool(self.reason), "reason": self.reason, "problem": self.problem}
 
     def lines(self, scope: str) -> list[str]:
         """Return the outcome for people; ``scope`` says who was forgotten, a visitor or a user."""
         if self.problem:
             return [f"{self.file} can't be replaced, and may still show the {scope}: {self.problem}"]
-        if self.is_gone:
+        if self.reason:
             return [
                 f"{self.file} is deleted, as it could not be written anew: {self.reason}",
                 "`nextmart report` writes it",
@@ -65,7 +62,7 @@ def withdraw_from_report(settings: Settings) -> WithdrawnReport | None:
             file.unlink()
     except OSError as error:
         return WithdrawnReport(file, problem=os_error_text(error))
-    return WithdrawnReport(file, is_gone=bool(reason), reason=reason)
+    return WithdrawnReport(file, reason=reason)
 
 
 def _why_not_renewed(settings: Settings, file: Path) -> str:

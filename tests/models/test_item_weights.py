@@ -97,3 +97,16 @@ def test_a_better_value_is_chosen():
     rows = [[C, A, B]] * 20
     cases = Cases(Sequences.from_lists(rows), np.array([D] * 20))
     assert fitted(ItemKNN, sessions, cases, recency=0.0).chosen["decay"] == "mean"
+
+
+def test_weights_are_learnt_once_for_each_value_of_l2_and_once_at_the_end(monkeypatch):
+    learn, learnt = EASE._learn_weights, []
+
+    def count(model, sequences, item_count):
+        learnt.append(model.chosen["l2"])
+        return learn(model, sequences, item_count)
+
+    monkeypatch.setattr(EASE, "_learn_weights", count)
+    model = fitted(EASE, validation=Cases(Sequences.from_lists([[C, A, B]] * 3), np.array([D] * 3)))
+    assert sorted(learnt[:-1]) == EASE.choices["l2"]
+    assert learnt[-1] == model.chosen["l2"]
