@@ -18,13 +18,13 @@ from pathlib import Path
 
 import duckdb
 
-from benchmarks.timing import report
+from benchmarks.timing import print_timing
 from jobs.embedding.plan import plan_embedding
 from jobs.orchestration.run_job import run_job
 from jobs.settings import Settings
 from jobs.warehouse.connection import connect, prepare_warehouse
 
-TEXTS = """
+INSERT_TEXTS = """
     create or replace table catalog.item_texts as
     select 'i' || item as item_id, 'Thing number ' || item || ' of a brand, in a category > and another' as text,
         sha256(item::varchar) as text_hash
@@ -37,48 +37,55 @@ MODEL = {
 }
 
 
-class Service(ThreadingHTTPServer):
-    """A server that allows ``rate`` requests a second; up to a second's worth of unused requests is kept in reserve."""
+class RateLimitedServer(ThreadingHTTPServer):
+    """A server that limits requests; up to a second's worth of unused requests is kept in reserve."""
 
     daemon_threads = True
 
-    def __init__(self, rate: float, latency: float, announces: bool) -> None:
-        super().__init__(("127.0.0.1", 0), Handler)
-        self.rate, self.latency, self.announces = rate, latency, announces
-        self.tokens, self.filled_at = 0.0, time.monotonic()
-        self.refused = 0
+    def __init__(self, requests_per_second: float, latency_seconds: float, announces_limit: bool) -> None:
+        super().__init__(("127.0.0.1", 0), EmbeddingsHandler)
+        self.requests_per_second, self.latency_seconds = requests_per_second, latency_seconds
+        self.announces_limit = announces_limit
+        self.requests_available, self.refilled_at = 0.0, time.monotonic()
+        self.refused_requests = 0
         self.lock = threading.Lock()
 
-    def seconds_too_early(self) -> float:
+    def admit_or_seconds_to_wait(self) -> float:
         """Admit a request and return 0, or refuse it and return the seconds by which it came too early."""
         with self.lock:
             now = time.monotonic()
-            self.tokens = min(self.rate, self.tokens + (now - self.filled_at) * self.rate)
-            self.filled_at = now
-            if self.tokens < 1:
-                self.refused += 1
-                return (1 - self.tokens) / self.rate
-            self.tokens -= 1
+            self.requests_available = min(
+                self.requests_per_second, self.requests_available + (now - self.refilled_at) * self.requests_per_second
+            )
+            self.refilled_at = now
+            if self.requests_available < 1:
+                self.refused_requests += 1
+                return (1 - self.requests_available) / self.requests_per_second
+            self.requests_available -= 1
             return 0.0
 
 
-class Handler(BaseHTTPRequestHandler):
+class EmbeddingsHandler(BaseHTTPRequestHandler):
     """The handler of requests to the server's embeddings endpoint."""
 
     protocol_version = "HTTP/1.1"
-    server: Service
+    server: RateLimitedServer
 
     def do_POST(self) -> None:
         """Answer a request with vectors, or refuse it."""
         body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
-        early = self.server.seconds_too_early()
+        early = self.server.admit_or_seconds_to_wait()
         if early:
             self._send(429, {"error": {"message": "too early"}}, {"Retry-After": f"{early:.3f}"})
             return
-        time.sleep(self.server.latency)
+        time.sleep(self.server.latency_seconds)
         data = [{"index": index, "embedding": [1.0] * 8} for index in range(len(body["input"]))]
         tokens = 10 * len(data)
-        announced = {"x-ratelimit-limit-requests": str(60 * self.server.rate)} if self.server.announces else {}
+        announced = (
+            {"x-ratelimit-limit-requests": str(60 * self.server.requests_per_second)}
+            if self.server.announces_limit
+            else {}
+        )
         self._send(200, {"data": data, "usage": {"prompt_tokens": tokens, "total_tokens": tokens}}, announced)
 
     def _send(self, status: int, body: dict, headers: dict[str, str]) -> None:
@@ -93,23 +100,25 @@ class Handler(BaseHTTPRequestHandler):
         """Log nothing."""
 
 
-def keep_busy(texts: int, batch: int, rate: float, latency: float, announces: bool) -> tuple[float, float, int]:
-    """Embed ``texts`` texts; return seconds, the used share of the allowed rate, and the number of refused requests."""
-    server = Service(rate, latency, announces)
+def time_embedding(
+    text_count: int, batch_size: int, requests_per_second: float, latency_seconds: float, announces_limit: bool
+) -> tuple[float, float, int]:
+    """Embed texts; return seconds, the used share of the allowed rate, and the number of refused requests."""
+    server = RateLimitedServer(requests_per_second, latency_seconds, announces_limit)
     threading.Thread(target=server.serve_forever, daemon=True).start()
     os.environ["OPENAI_API_KEY"] = "sk-of-a-benchmark"
     os.environ["OPENAI_BASE_URL"] = f"http://127.0.0.1:{server.server_port}/v1"
     with duckdb.connect() as connection:
         prepare_warehouse(connection)
         connection.execute("create schema catalog")
-        connection.execute(TEXTS, [texts])
-        settings = Settings(vars=MODEL, embedding_batch_size=batch)
+        connection.execute(INSERT_TEXTS, [text_count])
+        settings = Settings(vars=MODEL, embedding_batch_size=batch_size)
         started = time.perf_counter()
         done = run_job("embed", connection, settings)
         seconds = time.perf_counter() - started
     server.shutdown()
-    assert done["rows_out"] == texts
-    return seconds, texts / batch / (rate * seconds), server.refused
+    assert done["rows_out"] == text_count
+    return seconds, text_count / batch_size / (requests_per_second * seconds), server.refused_requests
 
 
 def main() -> None:
@@ -121,16 +130,20 @@ def main() -> None:
     parser.add_argument("--latency", type=float, default=0.2)
     options = parser.parse_args()
     print("what, seconds, share of the allowed rate")
-    for announces in (True, False):
-        seconds, share, refused = keep_busy(8 * options.requests, 8, options.rate, options.latency, announces)
-        how = "announced limit" if announces else "limit not announced"
-        report(f"{options.requests} requests at {options.rate:g} a second, {how} ({refused} refused)", seconds, share)
+    for announces_limit in (True, False):
+        seconds, share, refused = time_embedding(
+            8 * options.requests, 8, options.rate, options.latency, announces_limit
+        )
+        how = "announced limit" if announces_limit else "limit not announced"
+        print_timing(
+            f"{options.requests} requests at {options.rate:g} a second, {how} ({refused} refused)", seconds, share
+        )
 
     with tempfile.TemporaryDirectory() as folder, connect(Path(folder) / "warehouse.duckdb") as connection:
         connection.execute("set memory_limit = '2GB'")
         prepare_warehouse(connection)
         connection.execute("create schema catalog")
-        connection.execute(TEXTS, [options.planned])
+        connection.execute(INSERT_TEXTS, [options.planned])
         before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
         started = time.perf_counter()
         [plan, *_] = plan_embedding(connection, Settings(vars=MODEL))
@@ -140,7 +153,9 @@ def main() -> None:
         scan = time.perf_counter() - started
         grown = (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) / 1e6
     print("what, seconds, ratio to counting the unique hashes")
-    report(f"planning {plan.texts:,} texts, about {plan.tokens:,} tokens, {grown:.1f} GB", seconds, seconds / scan)
+    print_timing(
+        f"planning {plan.texts:,} texts, about {plan.tokens:,} tokens, {grown:.1f} GB", seconds, seconds / scan
+    )
 
 
 if __name__ == "__main__":

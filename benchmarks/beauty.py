@@ -7,10 +7,10 @@ from benchmarks.timing import data_folder
 from jobs.core.catalog import Catalog
 from jobs.core.sequences import Sequences
 
-SEQUENCE = {"reviewer_id": "visitor_id", "asin": "items", "review_date": "event_times"}
+SEQUENCE_COLUMNS = {"reviewer_id": "visitor_id", "asin": "items", "review_date": "event_times"}
 
 
-def histories() -> pl.DataFrame:
+def reviewer_histories() -> pl.DataFrame:
     """Return the history of each reviewer as a row with the columns that ``jobs.evaluation.splits`` reads."""
     path = data_folder() / "amazon_beauty" / "interactions.parquet"
     if not path.exists():
@@ -18,7 +18,7 @@ def histories() -> pl.DataFrame:
     return (
         pl.read_parquet(path)
         .sort("reviewer_id", "unix_review_time", "pos_ticoserec")
-        .rename(SEQUENCE)
+        .rename(SEQUENCE_COLUMNS)
         .with_columns(pl.col("event_times").cast(pl.Datetime("us", "UTC")))
         .group_by("visitor_id", maintain_order=True)
         .agg("items", "event_times", pl.col("event_times").last().alias("ended_at"))
@@ -26,10 +26,10 @@ def histories() -> pl.DataFrame:
     )
 
 
-def as_sequences_and_catalogue(lists: pl.Series) -> tuple[Sequences, Catalog]:
+def as_sequences_and_catalogue(item_lists: pl.Series) -> tuple[Sequences, Catalog]:
     """Return lists of item identifiers as sequences, and the catalogue of their items, without embeddings."""
-    indices = lists.explode().rank("dense") - 1
-    item_ids = lists.explode().unique().sort().to_numpy().astype(np.object_)
-    offsets = np.concatenate([[0], lists.list.len().cum_sum().to_numpy()]).astype(np.int64)
+    indices = item_lists.explode().rank("dense") - 1
+    item_ids = item_lists.explode().unique().sort().to_numpy().astype(np.object_)
+    offsets = np.concatenate([[0], item_lists.list.len().cum_sum().to_numpy()]).astype(np.int64)
     catalog = Catalog(item_ids, np.zeros((len(item_ids), 1), np.float32), np.ones(len(item_ids), np.bool_))
     return Sequences(indices.cast(pl.Int32).to_numpy(), offsets), catalog

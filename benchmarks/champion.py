@@ -14,7 +14,7 @@ import numpy as np
 
 from jobs.core.arrays import Doubles
 from jobs.core.metrics import metric_from_ranks
-from jobs.evaluation.looks import Look
+from jobs.evaluation.interim_looks import InterimLook
 from jobs.nightly.champion import LOOKS_COUNTED, SELECTION_K, Entrant, Incumbent, choose_live_model
 
 HIT_RATE = 0.2
@@ -32,34 +32,42 @@ def main() -> None:
     parser.add_argument("--cases", type=int, default=2000, help="validation cases of a week")
     parser.add_argument("--new-cases", type=int, default=200, help="how many of them are new")
     options = parser.parse_args()
-    shape = (options.challengers, options.cases, options.new_cases)
+    simulation_size = (options.challengers, options.cases, options.new_cases)
     started = time.process_time()
-    weeks = [weeks_until_change(shape, 0.0, seed) for seed in range(options.years)]
-    naive = [weeks_until_change_by_one_interval(shape, seed) for seed in range(options.years)]
+    weeks_by_year = [weeks_until_live_family_changes(simulation_size, 0.0, seed) for seed in range(options.years)]
+    uncorrected = [weeks_until_change_by_uncorrected_interval(simulation_size, seed) for seed in range(options.years)]
     print(f"{options.challengers} equal challengers, {options.cases} cases a week, {options.new_cases} of them new")
-    print(f"  wrong changes of the live family: {_share(weeks)} of years; by one 95 % interval a look: {_share(naive)}")
-    for gain in (0.05, 0.1, 0.2, 0.3):
-        waits = [weeks_until_change(shape, gain, seed) for seed in range(options.years)]
+    print(
+        f"  wrong changes of the live family: {_share_of_years(weeks_by_year)} of years; "
+        f"by one 95 % interval a look: {_share_of_years(uncorrected)}"
+    )
+    for relative_gain in (0.05, 0.1, 0.2, 0.3):
+        waits = [weeks_until_live_family_changes(simulation_size, relative_gain, seed) for seed in range(options.years)]
         found = sorted(LOOKS_COUNTED + 1 if wait is None else wait for wait in waits)
         median = found[len(found) // 2]
         median_wait = f"{median} weeks" if median <= LOOKS_COUNTED else "more than a year"
-        print(f"  one that is {gain:.0%} better: live within a year in {_share(waits)}, median wait {median_wait}")
+        print(
+            f"  one that is {relative_gain:.0%} better: live within a year in {_share_of_years(waits)}, "
+            f"median wait {median_wait}"
+        )
     print(f"{time.process_time() - started:.0f} CPU seconds")
 
 
-def weeks_until_change(shape: tuple[int, int, int], gain: float, seed: int) -> int | None:
+def weeks_until_live_family_changes(
+    simulation_size: tuple[int, int, int], relative_gain: float, seed: int
+) -> int | None:
     """Return after how many weeks of a year another family becomes live; None if none does.
 
     Parameters
     ----------
-    shape : (challengers, validation cases of a week, new ones of them)
-    gain : float
+    simulation_size : (challengers, validation cases of a week, new ones of them)
+    relative_gain : float
         By how much more often the first challenger hits, relative to the live family.
     """
-    challengers, cases, new_cases = shape
-    values = _draw_values(shape, gain, seed)
+    challengers, cases, new_cases = simulation_size
+    values = _draw_ndcg(simulation_size, relative_gain, seed)
     is_new = np.arange(cases) >= cases - new_cases
-    looks: list[list[Look]] = [[] for _ in range(challengers + 1)]
+    looks: list[list[InterimLook]] = [[] for _ in range(challengers + 1)]
     for week in range(LOOKS_COUNTED):
         window = slice(week * new_cases, week * new_cases + cases)
         entrants = [
@@ -74,10 +82,10 @@ def weeks_until_change(shape: tuple[int, int, int], gain: float, seed: int) -> i
     return None
 
 
-def weeks_until_change_by_one_interval(shape: tuple[int, int, int], seed: int) -> int | None:
+def weeks_until_change_by_uncorrected_interval(simulation_size: tuple[int, int, int], seed: int) -> int | None:
     """Return the same for equal models and a rule that asks for a 95 % interval above 0 at one look, for contrast."""
-    _, cases, new_cases = shape
-    values = _draw_values(shape, 0.0, seed)
+    _, cases, new_cases = simulation_size
+    values = _draw_ndcg(simulation_size, 0.0, seed)
     for week in range(LOOKS_COUNTED):
         differences = (values[1:] - values[0])[:, week * new_cases : week * new_cases + cases]
         if (differences.mean(axis=1) > 1.96 * differences.std(axis=1) / np.sqrt(cases)).any():
@@ -85,13 +93,13 @@ def weeks_until_change_by_one_interval(shape: tuple[int, int, int], seed: int) -
     return None
 
 
-def _draw_values(shape: tuple[int, int, int], gain: float, seed: int) -> Doubles:
+def _draw_ndcg(simulation_size: tuple[int, int, int], relative_gain: float, seed: int) -> Doubles:
     """Return float64 (challengers + 1, cases of a year): nDCG of each model on each case, the live family's first."""
-    challengers, cases, new_cases = shape
+    challengers, cases, new_cases = simulation_size
     random = np.random.default_rng(seed)
     size = (challengers + 1, cases + new_cases * (LOOKS_COUNTED - 1))
     hit_rates = np.full((challengers + 1, 1), HIT_RATE)
-    hit_rates[1] *= 1 + gain / OWN_SHARE
+    hit_rates[1] *= 1 + relative_gain / OWN_SHARE
     own, common = (
         np.where(random.random(shape_) < rates, random.integers(1, SELECTION_K + 1, shape_), 0)
         for shape_, rates in ((size, hit_rates), (size[1:], HIT_RATE))
@@ -100,9 +108,9 @@ def _draw_values(shape: tuple[int, int, int], gain: float, seed: int) -> Doubles
     return np.stack([metric_from_ranks(row, "ndcg", SELECTION_K) for row in ranks])
 
 
-def _share(weeks: list[int | None]) -> str:
+def _share_of_years(weeks_by_year: list[int | None]) -> str:
     """Return the share of years in which something happened, as text."""
-    return f"{sum(week is not None for week in weeks) / len(weeks):.0%}"
+    return f"{sum(week is not None for week in weeks_by_year) / len(weeks_by_year):.0%}"
 
 
 if __name__ == "__main__":

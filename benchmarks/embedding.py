@@ -11,7 +11,7 @@ import duckdb
 import numpy as np
 import polars as pl
 
-from benchmarks.timing import best_of, data_folder, report
+from benchmarks.timing import data_folder, print_timing, shortest_times
 from jobs.embedding.providers.local import BUNDLED_MODEL, LocalProvider
 from jobs.orchestration.run_job import run_job
 from jobs.settings import Settings
@@ -33,16 +33,16 @@ def main() -> None:
         connection.register("titles", pl.DataFrame({"number": range(len(texts)), "text": texts}).to_arrow())
         connection.execute("create table catalog.item_texts as select *, number::varchar as text_hash from titles")
 
-        def embed_job() -> np.ndarray:
+        def run_embed_job() -> np.ndarray:
             connection.execute("delete from ml.embeddings")
             run_job("embed", connection, Settings())
             rows = connection.execute("select embedding from ml.embeddings order by text_hash::integer").fetchnumpy()
             return np.stack(rows["embedding"])
 
-        times = best_of(
+        times = shortest_times(
             {
                 "encode": lambda: encoder.encode(texts, normalize_embeddings=True, show_progress_bar=False),
-                "nextmart": embed_job,
+                "nextmart": run_embed_job,
             },
             options.repeats,
         )
@@ -50,7 +50,7 @@ def main() -> None:
     print(f"{len(texts):,} titles of Amazon Beauty, {BUNDLED_MODEL}; largest difference of an entry {difference:.1e}")
     print("what, seconds, speed relative to encode")
     for what, (seconds, _) in times.items():
-        report(what, seconds, times["encode"][0] / seconds)
+        print_timing(what, seconds, times["encode"][0] / seconds)
 
 
 if __name__ == "__main__":

@@ -11,18 +11,18 @@ import argparse
 import numpy as np
 import torch
 
-from benchmarks.beauty import as_sequences_and_catalogue, histories
-from benchmarks.timing import best_of, report
+from benchmarks.beauty import as_sequences_and_catalogue, reviewer_histories
+from benchmarks.timing import print_timing, shortest_times
 from jobs.core.cases import Cases
 from jobs.core.sequences import Sequences
 from jobs.models.base import FitOptions
 from jobs.models.sequential.bert4rec import PADDING, BERT4Rec, masked_batches
 
 
-def matrix_products(model: BERT4Rec, sequences: Sequences, items: int) -> None:
+def compute_matrix_products_of_epoch(model: BERT4Rec, sequences: Sequences, item_count: int) -> None:
     """Compute the matrix products of one epoch: each product, and the two products of its gradient."""
     width, blocks = model.parameters["width"], model.parameters["blocks"]
-    table = torch.randn(items, width)
+    table = torch.randn(item_count, width)
     weights = [torch.randn(width, size) for size in (3 * width, width, 4 * width)] + [torch.randn(4 * width, width)]
     for inputs, targets in masked_batches(sequences, model.parameters, np.random.default_rng([0, 1])):
         tokens, masked = int((inputs != PADDING).sum()), int((targets != PADDING).sum())
@@ -49,22 +49,22 @@ def main() -> None:
     parser.add_argument("--sequences", type=int, default=4000)
     parser.add_argument("--repeats", type=int, default=2)
     options = parser.parse_args()
-    history, catalog = as_sequences_and_catalogue(histories().head(options.sequences)["items"])
-    items = len(catalog)
+    history, catalog = as_sequences_and_catalogue(reviewer_histories().head(options.sequences)["items"])
+    item_count = len(catalog)
     nothing = Cases(Sequences.from_lists([]), np.zeros(0, np.int64))
     model = BERT4Rec()
     rows = history.last_items(model.parameters["window"])
-    times = best_of(
+    times = shortest_times(
         {
-            "products": lambda: matrix_products(model, rows, items),
+            "products": lambda: compute_matrix_products_of_epoch(model, rows, item_count),
             "epoch": lambda: BERT4Rec({"epochs": 1}).fit(history, nothing, catalog, FitOptions()),
         },
         options.repeats,
     )
-    print(f"{options.sequences:,} Beauty sequences, {items:,} items, {torch.get_num_threads()} threads")
+    print(f"{options.sequences:,} Beauty sequences, {item_count:,} items, {torch.get_num_threads()} threads")
     print("what, seconds, ratio to the products")
     for what, (seconds, _) in times.items():
-        report(what, seconds, seconds / times["products"][0])
+        print_timing(what, seconds, seconds / times["products"][0])
 
 
 if __name__ == "__main__":

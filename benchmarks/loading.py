@@ -23,7 +23,7 @@ from pathlib import Path
 
 import duckdb
 
-from benchmarks.timing import report
+from benchmarks.timing import print_timing
 from jobs.commands.load import load
 from jobs.dbt_vars import default_vars
 from jobs.loading.feed_settings import read_feeds
@@ -32,7 +32,7 @@ from jobs.warehouse.clock import now
 from jobs.warehouse.connection import connect, count_rows, literal, prepare_warehouse
 from jobs.warehouse.job_runs import JobRun
 
-EVENTS = """
+COPY_EVENTS = """
     copy (
         select
             'e' || lpad(event::varchar, 10, '0') as event_id,
@@ -49,7 +49,7 @@ EVENTS = """
     ) to {path}
 """
 
-INSERT = """
+INSERT_EVENTS = """
     insert into raw.events by name
     select
         event_id, visitor_id, user_id, item_id, event_type, event_at::varchar as event_at, $loaded_at as loaded_at
@@ -58,32 +58,32 @@ INSERT = """
 
 
 @dataclass(frozen=True)
-class Usage:
+class ResourceUsage:
     """What a process has used.
 
     Attributes
     ----------
-    committed : float
+    seconds_to_commit : float
         The seconds of the clock until the rows were committed.
-    seconds, processor_seconds : float
+    seconds_to_close, cpu_seconds : float
         The time of the clock, and of the processors, until the warehouse was closed.
-    memory, temporary_disk, disk : float
+    peak_memory_gb, peak_temporary_disk_gb, peak_disk_gb : float
         The peaks of memory, of DuckDB's temporary files, and of all files in the warehouse's folder, in GB.
     """
 
-    committed: float
-    seconds: float
-    processor_seconds: float
-    memory: float
-    temporary_disk: float
-    disk: float
+    seconds_to_commit: float
+    seconds_to_close: float
+    cpu_seconds: float
+    peak_memory_gb: float
+    peak_temporary_disk_gb: float
+    peak_disk_gb: float
 
     def __str__(self) -> str:
         """Return what was used as a line of a report."""
         return (
-            f"  committed after {self.committed:.1f} seconds; {self.processor_seconds:.1f} seconds of processors; "
-            f"at most {self.memory:.2f} GB of memory, "
-            f"{self.temporary_disk:.2f} GB of temporary files, {self.disk:.2f} GB of disk in all"
+            f"  committed after {self.seconds_to_commit:.1f} seconds; {self.cpu_seconds:.1f} seconds of processors; "
+            f"at most {self.peak_memory_gb:.2f} GB of memory, "
+            f"{self.peak_temporary_disk_gb:.2f} GB of temporary files, {self.peak_disk_gb:.2f} GB of disk in all"
         )
 
 
@@ -94,99 +94,101 @@ class Loader:
     Attributes
     ----------
     folder : Path
-    files : str
+    file_glob : str
         A glob.
-    memory : str
+    memory_limit : str
         DuckDB's limit of memory.
     """
 
     folder: Path
-    files: str
-    memory: str
+    file_glob: str
+    memory_limit: str
 
-    def opened(self) -> duckdb.DuckDBPyConnection:
+    def open_warehouse(self) -> duckdb.DuckDBPyConnection:
         """Return a connection to the warehouse, which is made if it is missing."""
         connection = connect(self.folder / "warehouse.duckdb")
-        connection.execute(f"set memory_limit = {literal(self.memory)}; set enable_progress_bar = false")
+        connection.execute(f"set memory_limit = {literal(self.memory_limit)}; set enable_progress_bar = false")
         prepare_warehouse(connection)
         return connection
 
-    def insert(self) -> Usage:
+    def insert_by_hand(self) -> ResourceUsage:
         """Insert the files by hand into a new warehouse."""
-        self.forget_warehouse()
-        with measured(self.folder) as usage, self.opened() as connection:
-            connection.execute(INSERT.format(path=literal(self.files)), {"loaded_at": now()})
-            usage.commit()
-        return usage.result()
+        self.delete_warehouse()
+        with measure_usage(self.folder) as meter, self.open_warehouse() as connection:
+            connection.execute(INSERT_EVENTS.format(path=literal(self.file_glob)), {"loaded_at": now()})
+            meter.note_commit()
+        return meter.usage()
 
-    def load(self) -> Usage:
+    def load(self) -> ResourceUsage:
         """Load what is new of the feed of the files, as `nextmart load` does."""
-        feeds = read_feeds({"events": {"files": self.files}}, max_unreadable_share=0.01)
-        with measured(self.folder) as usage, self.opened() as connection:
+        feeds = read_feeds({"events": {"files": self.file_glob}}, max_unreadable_share=0.01)
+        with measure_usage(self.folder) as meter, self.open_warehouse() as connection:
             load(connection, feeds, JobRun("benchmark", "load", now()), LoadRules(default_vars()))
-            usage.commit()
-        return usage.result()
+            meter.note_commit()
+        return meter.usage()
 
-    def load_anew(self) -> Usage:
+    def load_into_new_warehouse(self) -> ResourceUsage:
         """Load the feed of the files into a new warehouse."""
-        self.forget_warehouse()
+        self.delete_warehouse()
         return self.load()
 
-    def load_again(self) -> Usage:
+    def load_same_files_again(self) -> ResourceUsage:
         """Load the feed's files once more, as if they had never been loaded."""
-        with self.opened() as connection:
+        with self.open_warehouse() as connection:
             connection.execute("delete from raw.loaded_files")
         return self.load()
 
-    def forget_warehouse(self) -> None:
+    def delete_warehouse(self) -> None:
         """Remove the warehouse."""
         self.folder.mkdir(exist_ok=True)
         for file in self.folder.glob("warehouse.duckdb*"):
             file.unlink()
 
 
-class Meter:
+class ResourceMeter:
     """Measures what a process uses from now on."""
 
     def __init__(self, folder: Path):
         self.folder = folder
-        self.temporary = self.disk = 0
-        self.committed = 0.0
-        self.started, self.before = time.perf_counter(), resource.getrusage(resource.RUSAGE_SELF)
+        self.peak_temporary_disk_bytes = self.peak_disk_bytes = 0
+        self.seconds_to_commit = 0.0
+        self.started, self.usage_before = time.perf_counter(), resource.getrusage(resource.RUSAGE_SELF)
 
-    def commit(self) -> None:
+    def note_commit(self) -> None:
         """Note that the rows are committed."""
-        self.committed = time.perf_counter() - self.started
+        self.seconds_to_commit = time.perf_counter() - self.started
 
-    def look(self) -> None:
+    def note_disk_use(self) -> None:
         """Look at the files in the warehouse's folder."""
-        sizes = {file: size_of(file) for file in self.folder.rglob("*")}
-        self.temporary = max(self.temporary, sum(size for file, size in sizes.items() if file.suffix == ".tmp"))
-        self.disk = max(self.disk, sum(sizes.values()))
+        sizes = {file: file_size(file) for file in self.folder.rglob("*")}
+        self.peak_temporary_disk_bytes = max(
+            self.peak_temporary_disk_bytes, sum(size for file, size in sizes.items() if file.suffix == ".tmp")
+        )
+        self.peak_disk_bytes = max(self.peak_disk_bytes, sum(sizes.values()))
 
-    def result(self) -> Usage:
+    def usage(self) -> ResourceUsage:
         """Return what was used until now."""
         after = resource.getrusage(resource.RUSAGE_SELF)
-        return Usage(
-            self.committed,
+        return ResourceUsage(
+            self.seconds_to_commit,
             time.perf_counter() - self.started,
-            after.ru_utime + after.ru_stime - self.before.ru_utime - self.before.ru_stime,
+            after.ru_utime + after.ru_stime - self.usage_before.ru_utime - self.usage_before.ru_stime,
             after.ru_maxrss * 1024 / 1e9,
-            self.temporary / 1e9,
-            self.disk / 1e9,
+            self.peak_temporary_disk_bytes / 1e9,
+            self.peak_disk_bytes / 1e9,
         )
 
 
 @contextmanager
-def measured(folder: Path) -> Iterator[Meter]:
+def measure_usage(folder: Path) -> Iterator[ResourceMeter]:
     """Measure what a ``with`` block uses."""
-    meter, is_done = Meter(folder), threading.Event()
+    meter, is_done = ResourceMeter(folder), threading.Event()
 
-    def watch() -> None:
+    def poll_disk_use() -> None:
         while not is_done.wait(0.2):
-            meter.look()
+            meter.note_disk_use()
 
-    watcher = threading.Thread(target=watch)
+    watcher = threading.Thread(target=poll_disk_use)
     watcher.start()
     try:
         yield meter
@@ -195,7 +197,7 @@ def measured(folder: Path) -> Iterator[Meter]:
         watcher.join()
 
 
-def size_of(file: Path) -> int:
+def file_size(file: Path) -> int:
     """Return the size of a file in bytes; 0 if it is gone, or a folder."""
     try:
         return file.stat().st_size if file.is_file() else 0
@@ -203,28 +205,30 @@ def size_of(file: Path) -> int:
         return 0
 
 
-def in_new_process(function: Callable[[], Usage]) -> Usage:
+def run_in_new_process(function: Callable[[], ResourceUsage]) -> ResourceUsage:
     """Return a function's result, computed in a process of its own."""
     with ProcessPoolExecutor(1, mp_context=get_context("spawn")) as pool:
         return pool.submit(function).result()
 
 
-def make_events(folder: Path, format_: str, first: int, rows: int, options: argparse.Namespace) -> None:
+def write_event_files(
+    folder: Path, format_: str, first_event: int, event_count: int, options: argparse.Namespace
+) -> None:
     """Write files of events, one after the other, in bounded memory."""
     folder.mkdir()
-    files = min(options.files, rows)
+    files = min(options.files, event_count)
     with duckdb.connect() as connection:
         connection.execute(f"set memory_limit = {literal(options.memory)}; set enable_progress_bar = false")
         for number in range(files):
             numbers = {
-                "first": first + rows * number // files,
-                "last": first + rows * (number + 1) // files,
+                "first": first_event + event_count * number // files,
+                "last": first_event + event_count * (number + 1) // files,
                 "rows": options.rows,
                 "visitors": max(options.rows // 50, 1),
                 "every": options.one_in_repeated,
             }
-            path = literal(str(folder / f"{first}_{number}.{format_}"))
-            connection.execute(EVENTS.format(path=path), numbers)
+            path = literal(str(folder / f"{first_event}_{number}.{format_}"))
+            connection.execute(COPY_EVENTS.format(path=path), numbers)
 
 
 def main() -> None:
@@ -243,37 +247,37 @@ def main() -> None:
         folder = Path(name)
         day_rows = options.day or max(options.rows // 100, 1)
         started = time.perf_counter()
-        make_events(folder / "feed", options.format, 0, options.rows, options)
-        size = sum(size_of(file) for file in (folder / "feed").iterdir()) / 1e9
+        write_event_files(folder / "feed", options.format, 0, options.rows, options)
+        size = sum(file_size(file) for file in (folder / "feed").iterdir()) / 1e9
         print(
             f"{options.rows:,} events, {options.format} of {size:.1f} GB in {options.files:,} files, made in "
             f"{time.perf_counter() - started:.0f} seconds; memory_limit {options.memory}",
             flush=True,
         )
         files = f"{folder}/feed/*.{options.format}"
-        by_hand, loader = (Loader(folder / what, files, options.memory) for what in ("inserted", "loaded"))
+        by_hand, loader = (Loader(folder / label, files, options.memory) for label in ("inserted", "loaded"))
         print("what, seconds, ratio of the insert's time to it; then both until the commit, and of processors' seconds")
-        usages: dict[str, list[Usage]] = {"insert … select": [], "load": []}
+        usages: dict[str, list[ResourceUsage]] = {"insert … select": [], "load": []}
         for _ in range(options.repeats):
-            for what, call in (("insert … select", by_hand.insert), ("load", loader.load_anew)):
-                usages[what].append(in_new_process(call))
-        best = {what: min(each, key=lambda usage: usage.seconds) for what, each in usages.items()}
+            for label, call in (("insert … select", by_hand.insert_by_hand), ("load", loader.load_into_new_warehouse)):
+                usages[label].append(run_in_new_process(call))
+        best = {label: min(each, key=lambda usage: usage.seconds_to_close) for label, each in usages.items()}
         inserted = best["insert … select"]
 
-        def tell(what: str, usage: Usage) -> None:
-            report(what, usage.seconds, inserted.seconds / usage.seconds)
-            ratios = inserted.committed / usage.committed, inserted.processor_seconds / usage.processor_seconds
+        def print_usage(label: str, usage: ResourceUsage) -> None:
+            print_timing(label, usage.seconds_to_close, inserted.seconds_to_close / usage.seconds_to_close)
+            ratios = inserted.seconds_to_commit / usage.seconds_to_commit, inserted.cpu_seconds / usage.cpu_seconds
             print(f"{usage}; ratios {ratios[0]:.2f}, {ratios[1]:.2f}", flush=True)
 
-        for what, usage in best.items():
-            tell(what, usage)
-        by_hand.forget_warehouse()
-        make_events(folder / "day", options.format, options.rows, day_rows, options)
+        for label, usage in best.items():
+            print_usage(label, usage)
+        by_hand.delete_warehouse()
+        write_event_files(folder / "day", options.format, options.rows, day_rows, options)
         day = Loader(folder / "loaded", f"{folder}/day/*.{options.format}", options.memory)
-        tell(f"load of {day_rows:,} more", in_new_process(day.load))
+        print_usage(f"load of {day_rows:,} more", run_in_new_process(day.load))
         if not options.no_second_load:
-            tell("load of the same again", in_new_process(loader.load_again))
-        with loader.opened() as connection:
+            print_usage("load of the same again", run_in_new_process(loader.load_same_files_again))
+        with loader.open_warehouse() as connection:
             assert count_rows(connection, "raw.events") == options.rows + day_rows
 
 

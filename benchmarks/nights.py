@@ -54,18 +54,23 @@ nextmart:
 """
 
 
-def add_events(warehouse: Path, memory: str, history: int, first: int, until: int) -> None:
-    """Append the events numbered ``first`` to ``until`` of a shop that has ``history`` events in its first 500 days."""
+def insert_events(
+    warehouse: Path, memory_limit: str, history_event_count: int, first_event: int, end_event: int
+) -> None:
+    """Append the events numbered from ``first_event`` to before ``end_event``.
+
+    The shop has ``history_event_count`` events in its first 500 days.
+    """
     with connect(warehouse) as connection:
-        connection.execute(f"set memory_limit = '{memory}'")
+        connection.execute(f"set memory_limit = '{memory_limit}'")
         connection.execute("set threads = 2")
         prepare_warehouse(connection)
-        if first == 0:
+        if first_event == 0:
             connection.execute(ITEMS)
-        connection.execute(EVENTS, {"history": history, "first": first, "until": until})
+        connection.execute(EVENTS, {"history": history_event_count, "first": first_event, "until": end_event})
 
 
-def dbt_run(folder: Path, *arguments: str) -> dict[str, float]:
+def run_dbt_and_time_models(folder: Path, *arguments: str) -> dict[str, float]:
     """Run the dbt models up to ``sessions``; return the seconds of each model, the slowest first."""
     command = [
         sys.executable, "-c", "import sys; from dbt.cli.main import cli; sys.exit(cli())", "--quiet", "run",
@@ -87,20 +92,20 @@ def main() -> None:
     parser.add_argument("--memory", default="4GB")
     options = parser.parse_args()
     print("what, seconds, ratio to the full refresh, slowest models")
-    for history in options.events:
+    for history_event_count in options.events:
         with tempfile.TemporaryDirectory() as name:
             folder = Path(name)
             warehouse = folder / "warehouse.duckdb"
             (folder / "profiles.yml").write_text(PROFILE.format(path=warehouse, memory=options.memory))
             full, known = None, 0
-            for new in (history, history // 100, options.night):
-                add_events(warehouse, options.memory, history, known, known + new)
+            for new in (history_event_count, history_event_count // 100, options.night):
+                insert_events(warehouse, options.memory, history_event_count, known, known + new)
                 known += new
-                models = dbt_run(folder)
+                models = run_dbt_and_time_models(folder)
                 seconds = sum(models.values())
                 full = full or seconds
                 slowest = ", ".join(f"{model} {models[model]:.1f}" for model in list(models)[:4])
-                what = f"{history:,} events, {'full refresh' if new == known else 'night'} of {new:,}"
+                what = f"{history_event_count:,} events, {'full refresh' if new == known else 'night'} of {new:,}"
                 print(f"{what}, {seconds:.2f}, {seconds / full:.3f}, {slowest}", flush=True)
 
 

@@ -22,80 +22,87 @@ ALPHA = 0.05
 
 
 @dataclass(frozen=True)
-class Measure:
+class SimulatedMeasure:
     """A measure of what visitors do, with a distribution from which it is drawn.
 
     Attributes
     ----------
-    draw : (Generator, float64 (visitors,)) -> float64 (visitors,)
+    draw_values : (Generator, float64 (visitors,)) -> float64 (visitors,)
         Draws the measure of each visitor; the second argument is the mean of the visitor's arm / the control's mean.
-    mean : float
+    control_mean : float
         Mean of the measure in the control arm.
     """
 
-    draw: Callable[[np.random.Generator, np.ndarray], np.ndarray]
-    mean: float
+    draw_values: Callable[[np.random.Generator, np.ndarray], np.ndarray]
+    control_mean: float
 
 
-def _draw_views(random: np.random.Generator, lift: np.ndarray) -> np.ndarray:
-    return random.poisson(random.gamma(0.3, 9 * lift)).astype(np.float64)
+def _draw_views(random: np.random.Generator, mean_ratio: np.ndarray) -> np.ndarray:
+    return random.poisson(random.gamma(0.3, 9 * mean_ratio)).astype(np.float64)
 
 
-def _draw_purchases(random: np.random.Generator, lift: np.ndarray) -> np.ndarray:
-    return random.poisson(0.05 * lift).astype(np.float64)
+def _draw_purchases(random: np.random.Generator, mean_ratio: np.ndarray) -> np.ndarray:
+    return random.poisson(0.05 * mean_ratio).astype(np.float64)
 
 
-def _revenue_drawer(sigma: float) -> Callable[[np.random.Generator, np.ndarray], np.ndarray]:
-    def draw(random: np.random.Generator, lift: np.ndarray) -> np.ndarray:
-        return (random.random(len(lift)) < 0.03 * lift) * random.lognormal(3, sigma, len(lift))
+def _make_revenue_sampler(sigma: float) -> Callable[[np.random.Generator, np.ndarray], np.ndarray]:
+    def draw_values(random: np.random.Generator, mean_ratio: np.ndarray) -> np.ndarray:
+        return (random.random(len(mean_ratio)) < 0.03 * mean_ratio) * random.lognormal(3, sigma, len(mean_ratio))
 
-    return draw
+    return draw_values
 
 
 MEASURES = {
-    "view": Measure(_draw_views, 2.7),
-    "purchase": Measure(_draw_purchases, 0.05),
-    "revenue": Measure(_revenue_drawer(1), 0.03 * float(np.exp(3 + 1 / 2))),
-    "revenue of rare huge orders": Measure(_revenue_drawer(2), 0.03 * float(np.exp(3 + 4 / 2))),
+    "view": SimulatedMeasure(_draw_views, 2.7),
+    "purchase": SimulatedMeasure(_draw_purchases, 0.05),
+    "revenue": SimulatedMeasure(_make_revenue_sampler(1), 0.03 * float(np.exp(3 + 1 / 2))),
+    "revenue of rare huge orders": SimulatedMeasure(_make_revenue_sampler(2), 0.03 * float(np.exp(3 + 4 / 2))),
 }
 
 
 @dataclass(frozen=True)
-class Looks:
+class DailyLookResults:
     """What daily looks at many experiments of one measure have shown.
 
     Attributes
     ----------
-    covered_always, covered_at_the_end : float
+    always_covered_share, end_covered_share : float
         Shares of the experiments whose interval held the true uplift on every day, and on the last day.
-    alarmed : float
+    alarm_share : float
         Share of the experiments whose interval excluded 0 on some day.
-    alarmed_if_naive : float
+    naive_alarm_share : float
         Share of the experiments in which the textbook interval of 1.96 standard errors excluded 0 on some day; that
         interval is meant for a single look.
-    looks : float
+    mean_days_with_interval : float
         Mean number of days of an experiment that had an interval.
     """
 
-    covered_always: float
-    covered_at_the_end: float
-    alarmed: float
-    alarmed_if_naive: float
-    looks: float
+    always_covered_share: float
+    end_covered_share: float
+    alarm_share: float
+    naive_alarm_share: float
+    mean_days_with_interval: float
 
 
 def draw_experiments(
-    measure: Measure, *, count: int, visitors: int, days: int, control: float, lift: float, seed: int
+    measure: SimulatedMeasure,
+    *,
+    experiment_count: int,
+    visitors_per_experiment: int,
+    entry_days: int,
+    control_share: float,
+    mean_ratio: float,
+    seed: int,
 ) -> dict[str, np.ndarray]:
     """Draw the visitors of many experiments.
 
     Parameters
     ----------
-    count, visitors, days : int
+    experiment_count, visitors_per_experiment, entry_days : int
         Number of experiments, number of visitors in each, and number of days on which visitors enter.
-    control : float
+    control_share : float
         Share of the visitors in the control arm.
-    lift : float
+    mean_ratio : float
         Mean of the measure in the arm model / its mean in the control arm.
 
     Returns
@@ -104,22 +111,22 @@ def draw_experiments(
         The columns placement (the experiment's number), day, is_control and outcome, each of shape (count * visitors,).
     """
     random = np.random.default_rng(seed)
-    rows = count * visitors
-    is_control = random.random(rows) < control
-    rates = 1 + 0.5 * np.sin(np.arange(days))
+    rows = experiment_count * visitors_per_experiment
+    is_control = random.random(rows) < control_share
+    rates = 1 + 0.5 * np.sin(np.arange(entry_days))
     return {
-        "placement": np.repeat(np.arange(count), visitors),
-        "day": random.choice(days, rows, p=rates / rates.sum()),
+        "placement": np.repeat(np.arange(experiment_count), visitors_per_experiment),
+        "day": random.choice(entry_days, rows, p=rates / rates.sum()),
         "is_control": is_control,
-        "outcome": measure.draw(random, np.where(is_control, 1.0, lift)),
+        "outcome": measure.draw_values(random, np.where(is_control, 1.0, mean_ratio)),
     }
 
 
-def look_daily(columns: dict[str, np.ndarray], true_uplift: float) -> Looks:
+def check_intervals_daily(visitor_columns: dict[str, np.ndarray], true_uplift: float) -> DailyLookResults:
     """Return how often the intervals of ``recommendations.uplift`` held, for a manager who looks at them every day."""
     uplift_by_day = dbt_macros(dbt_vars=default_vars()).uplift_by_day("visitors", "outcome", str(ALPHA))
     with duckdb.connect() as warehouse:
-        warehouse.register("columns", columns)
+        warehouse.register("columns", visitor_columns)
         warehouse.execute(
             "create table visitors as select placement, 'simulated' as measure, outcome, "
             "date '2026-01-01' + day::integer as day, case when is_control then 'control' else 'model' end as arm "
@@ -170,7 +177,7 @@ def look_daily(columns: dict[str, np.ndarray], true_uplift: float) -> Looks:
             """,
             {"truth": true_uplift},
         ).fetchall()
-    return Looks(*found)
+    return DailyLookResults(*found)
 
 
 def main() -> None:
@@ -187,16 +194,16 @@ def main() -> None:
     print(f"{'measure':<28}{'control':>8}{'lift':>6}{'held daily':>12}{'at the end':>12}{'alarms':>8}{'naive':>7}")
     started = time.process_time()
     for number, (name, measure) in enumerate(MEASURES.items()):
-        for control in (0.5, 0.1):
-            for lift in (1.0, 1.2):
-                columns = draw_experiments(
-                    measure, count=options.experiments, visitors=options.visitors, days=options.days,
-                    control=control, lift=lift, seed=number,
+        for control_share in (0.5, 0.1):
+            for mean_ratio in (1.0, 1.2):
+                visitor_columns = draw_experiments(
+                    measure, experiment_count=options.experiments, visitors_per_experiment=options.visitors,
+                    entry_days=options.days, control_share=control_share, mean_ratio=mean_ratio, seed=number,
                 )  # fmt: skip
-                looks = look_daily(columns, (lift - 1) * measure.mean)
+                results = check_intervals_daily(visitor_columns, (mean_ratio - 1) * measure.control_mean)
                 print(
-                    f"{name:<28}{control:>8}{lift:>6}{looks.covered_always:>12.3f}{looks.covered_at_the_end:>12.3f}"
-                    f"{looks.alarmed:>8.3f}{looks.alarmed_if_naive:>7.3f}",
+                    f"{name:<28}{control_share:>8}{mean_ratio:>6}{results.always_covered_share:>12.3f}"
+                    f"{results.end_covered_share:>12.3f}{results.alarm_share:>8.3f}{results.naive_alarm_share:>7.3f}",
                     flush=True,
                 )
     print(f"\n{time.process_time() - started:.0f} s of CPU")

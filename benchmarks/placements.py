@@ -25,33 +25,39 @@ GROUPS = 10
 VISITORS_AT_ONCE = 20_000
 
 
-def rules_of(kind: str, allowed: Bools, vectors: np.ndarray, k: int, rng: np.random.Generator) -> ListRules:
+def make_rules(
+    kind: str, allowed_items: Bools, item_vectors: np.ndarray, k: int, rng: np.random.Generator
+) -> ListRules:
     """Return the rules of a placement of some kind: plain, caps, boost, slot or diversity."""
-    count = len(allowed)
+    count = len(allowed_items)
     if kind == "caps":
-        return ListRules(k, allowed, [Cap(rng.integers(0, 200, count).astype(np.int32), 2)])
+        return ListRules(k, allowed_items, [Cap(rng.integers(0, 200, count).astype(np.int32), 2)])
     if kind == "boost":
-        return ListRules(k, allowed, boosts=rng.choice([0.8, 1, 1.2], count))
+        return ListRules(k, allowed_items, boosts=rng.choice([0.8, 1, 1.2], count))
     if kind == "slot":
-        return ListRules(k, allowed, pins={1: 7}, slots={3: allowed & (rng.random(count) < 0.02)})
-    return ListRules(k, allowed, diversity=Diversity(0.3, vectors, 10 * k) if kind == "diversity" else None)
+        return ListRules(k, allowed_items, pins={1: 7}, slots={3: allowed_items & (rng.random(count) < 0.02)})
+    return ListRules(k, allowed_items, diversity=Diversity(0.3, item_vectors, 10 * k) if kind == "diversity" else None)
 
 
 def fill_placements(
-    placements: dict[str, list[ListRules]], scorer: VectorScorer, own: Sequences, group_of: np.ndarray, item_count: int
+    rules_by_placement: dict[str, list[ListRules]],
+    scorer: VectorScorer,
+    visitor_sequences: Sequences,
+    visitor_groups: np.ndarray,
+    item_count: int,
 ) -> dict[str, float]:
     """Fill every placement's list of every visitor; return the CPU seconds of each placement by its name."""
-    seconds = dict.fromkeys(placements, 0.0)
+    seconds = dict.fromkeys(rules_by_placement, 0.0)
     available, popularity = np.ones(item_count, np.bool_), np.zeros(item_count, np.float32)
-    for start in range(0, len(own), VISITORS_AT_ONCE):
-        rows = np.arange(start, min(start + VISITORS_AT_ONCE, len(own)))
-        sequences = own.take(rows)
+    for start in range(0, len(visitor_sequences), VISITORS_AT_ONCE):
+        rows = np.arange(start, min(start + VISITORS_AT_ONCE, len(visitor_sequences)))
+        sequences = visitor_sequences.take(rows)
         ranking, exclusions = ModelRanking(scorer, sequences, available), Exclusions(sequences, item_count)
-        for name, groups in placements.items():
+        for name, groups in rules_by_placement.items():
             began = time.process_time()
             for number, rules in enumerate(groups):
-                some = np.flatnonzero(group_of[rows] == number) if len(groups) > 1 else np.arange(len(rows))
-                lists, _ = fill_lists(rules, ranking, some, exclusions, popularity)
+                group_rows = np.flatnonzero(visitor_groups[rows] == number) if len(groups) > 1 else np.arange(len(rows))
+                lists, _ = fill_lists(rules, ranking, group_rows, exclusions, popularity)
                 if (lists.items < 0).any():
                     raise SystemExit(f"{name}: a list is short")
             seconds[name] += time.process_time() - began
@@ -67,35 +73,35 @@ def main() -> None:
     visitors, items, width = map(int, options.size.split("x"))
     rng = np.random.default_rng(0)
     queries = torch.from_numpy(rng.standard_normal((visitors, width), dtype=np.float32))
-    vectors = rng.standard_normal((items, width), dtype=np.float32)
-    own = Sequences.from_lists(rng.integers(0, items, (visitors, 10)))
-    first = own.items[own.offsets[:-1]]
+    item_vectors = rng.standard_normal((items, width), dtype=np.float32)
+    visitor_sequences = Sequences.from_lists(rng.integers(0, items, (visitors, 10)))
+    first = visitor_sequences.items[visitor_sequences.offsets[:-1]]
     query_of = {int(item): row for row, item in enumerate(first)}
     scorer = VectorScorer(
         # a visitor's query vector is found by the first item of the visitor's sequence
-        queries=lambda some: queries[[query_of[int(item)] for item in some.items[some.offsets[:-1]]]],
-        item_vectors=torch.from_numpy(vectors),
-        recommendable=np.ones(items, np.bool_),
+        compute_queries=lambda some: queries[[query_of[int(item)] for item in some.items[some.offsets[:-1]]]],
+        item_vectors=torch.from_numpy(item_vectors),
+        recommendable_mask=np.ones(items, np.bool_),
     )
-    units = unit_vectors(vectors)
+    units = unit_vectors(item_vectors)
     kinds = ("plain", "caps", "boost", "slot", "diversity")
-    placements = {
-        f"{kind}, everybody": [rules_of(kind, rng.random(items) < 0.5, units, options.k, rng)] for kind in kinds
+    rules_by_placement = {
+        f"{kind}, everybody": [make_rules(kind, rng.random(items) < 0.5, units, options.k, rng)] for kind in kinds
     }
     for kind in kinds:
         group_of_item = rng.integers(0, GROUPS, items)
-        placements[f"{kind}, {GROUPS} groups"] = [
-            rules_of(kind, group_of_item == number, units, options.k, rng) for number in range(GROUPS)
+        rules_by_placement[f"{kind}, {GROUPS} groups"] = [
+            make_rules(kind, group_of_item == number, units, options.k, rng) for number in range(GROUPS)
         ]
-    for groups in placements.values():
+    for groups in rules_by_placement.values():
         for rules in groups:
             for item in rules.pins.values():
-                rules.allowed[item] = True
+                rules.allowed_mask[item] = True
     began = time.process_time()
-    top_k(queries, torch.from_numpy(vectors), options.k, excluded_items=own)
+    top_k(queries, torch.from_numpy(item_vectors), options.k, excluded_items=visitor_sequences)
     unit = time.process_time() - began
     began = time.process_time()
-    seconds = fill_placements(placements, scorer, own, rng.integers(0, GROUPS, visitors), items)
+    seconds = fill_placements(rules_by_placement, scorer, visitor_sequences, rng.integers(0, GROUPS, visitors), items)
     total = time.process_time() - began
     print(
         f"{visitors:,} visitors, {items:,} items, {width} dimensions, k={options.k}, {torch.get_num_threads()} threads"
@@ -104,7 +110,10 @@ def main() -> None:
     print("placement, CPU seconds, ratio to that top-k")
     for name, spent in seconds.items():
         print(f"{name}, {spent:.2f}, {spent / unit:.2f}")
-    print(f"all {len(placements)}, {total:.2f}, {total / unit:.2f}; a list: {total / unit / len(placements):.2f}")
+    print(
+        f"all {len(rules_by_placement)}, {total:.2f}, {total / unit:.2f}; "
+        f"a list: {total / unit / len(rules_by_placement):.2f}"
+    )
 
 
 if __name__ == "__main__":

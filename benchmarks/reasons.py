@@ -21,7 +21,7 @@ from benchmarks import beauty
 from benchmarks.timing import data_folder
 from jobs.core.arrays import Floats, Ints, Texts
 from jobs.core.catalog import Catalog
-from jobs.core.metrics import commonest_shares
+from jobs.core.metrics import commonest_reason_shares
 from jobs.core.sequences import Sequences
 from jobs.evaluation.splits import cutoff_split, holdout_cutoff
 from jobs.evaluation.validation import validation_split
@@ -32,7 +32,7 @@ from jobs.models.scorer import Scorer, recommend
 from jobs.warehouse.reading import cases_as_indices, items_as_indices
 
 FAMILIES = ["vsknn", "markov", "itemknn", "ease", "llmseqsim", "sasrec"]
-RULES = {"adds most": 1e9, "with lift": reason_lift.SHRINKAGE}
+SHRINKAGE_BY_RULE = {"adds most": 1e9, "with lift": reason_lift.SHRINKAGE}
 WIDTH = 64
 
 
@@ -46,65 +46,72 @@ def main() -> None:
     parser.add_argument("--epochs", type=int, default=5, help="epochs of trained families")
     parser.add_argument("--shrinkage", type=float, nargs="*", default=[], help="further rules to compare")
     options = parser.parse_args()
-    histories, titles = _beauty() if options.data == "beauty" else _uci()
+    histories, titles = _beauty_histories_and_titles() if options.data == "beauty" else _uci_histories_and_titles()
     split = cutoff_split(histories, holdout_cutoff(histories, 0.1))
     older, held_out = validation_split(split.train, allow_repeats=False)
-    catalog = _catalogue(histories["items"].explode().unique().sort().to_numpy().astype(np.object_), titles)
+    catalog = _make_catalogue(histories["items"].explode().unique().sort().to_numpy().astype(np.object_), titles)
     train, validation = items_as_indices(older["items"], catalog), cases_as_indices(held_out, catalog)
     lengths = split.test["items"].list.n_unique()
-    inputs = items_as_indices(split.test.filter(lengths >= 5)["items"].head(options.lists), catalog)
-    rules = RULES | {f"shrinkage {value:g}": value for value in options.shrinkage}
-    print(f"{options.data}: {len(train)} sequences to learn from, {len(inputs)} lists of sequences of 5 items or more")
+    input_sequences = items_as_indices(split.test.filter(lengths >= 5)["items"].head(options.lists), catalog)
+    rules = SHRINKAGE_BY_RULE | {f"shrinkage {value:g}": value for value in options.shrinkage}
+    print(
+        f"{options.data}: {len(train)} sequences to learn from, "
+        f"{len(input_sequences)} lists of sequences of 5 items or more"
+    )
     for family in options.families:
         given = {"epochs": options.epochs} if "epochs" in make_model(family).parameters else {}
         model = make_model(family, given)
         model.fit(train, validation, catalog, FitOptions())
         scorer = model.scorer(catalog)
-        _, lists = recommend(scorer, inputs, 10)
+        _, item_lists = recommend(scorer, input_sequences, 10)
         for name, shrinkage in rules.items():
             reason_lift.SHRINKAGE = shrinkage  # type: ignore[misc]
-            reasons = scorer.reasons(inputs, lists)
-            print(f"{family:10} {name:14} {_measures(reasons, lists, inputs, catalog)}", flush=True)
-        reason_lift.SHRINKAGE = RULES["with lift"]  # type: ignore[misc]
-        _show(scorer, catalog, inputs, lists, options.show)
+            reasons = scorer.reasons(input_sequences, item_lists)
+            print(
+                f"{family:10} {name:14} {_measures_as_text(reasons, item_lists, input_sequences, catalog)}", flush=True
+            )
+        reason_lift.SHRINKAGE = SHRINKAGE_BY_RULE["with lift"]  # type: ignore[misc]
+        _print_lists(scorer, catalog, input_sequences, item_lists, options.show)
 
 
-def _measures(reasons: Ints, lists: Ints, inputs: Sequences, catalog: Catalog) -> str:
+def _measures_as_text(reasons: Ints, item_lists: Ints, input_sequences: Sequences, catalog: Catalog) -> str:
     """Return how often reasons repeat, and how near their texts are to those of the items, as text."""
-    shares = commonest_shares(reasons)
+    shares = commonest_reason_shares(reasons)
     shares = shares[~np.isnan(shares)]
     has_reason = reasons >= 0
-    is_newest = reasons == np.array([row[-1] for row in inputs])[:, None]
+    is_newest = reasons == np.array([row[-1] for row in input_sequences])[:, None]
     lengths = np.maximum(np.linalg.norm(catalog.embeddings, axis=1, keepdims=True), 1e-9)
     unit = catalog.embeddings / lengths
-    nearness = (unit[reasons] * unit[lists]).sum(axis=2)[has_reason].mean()
+    nearness = (unit[reasons] * unit[item_lists]).sum(axis=2)[has_reason].mean()
     return (
         f"commonest reason {shares.mean():.0%} of a list, one alone in {(shares == 1).mean():.0%} of lists, "
         f"the newest item {is_newest[has_reason].mean():.0%}; cosine of texts {nearness:.3f}"
     )
 
 
-def _show(scorer: Scorer, catalog: Catalog, inputs: Sequences, lists: Ints, count: int) -> None:
+def _print_lists(
+    scorer: Scorer, catalog: Catalog, input_sequences: Sequences, item_lists: Ints, list_count: int
+) -> None:
     """Print some lists, each item with its title and its reason's title."""
-    for row in np.linspace(0, len(inputs) - 1, count).astype(int) if count else ():
-        print("  newest items:", "; ".join(_short(catalog.titles[item]) for item in inputs[row][-8:]))
-        chosen = scorer.reasons(inputs.take(np.array([row])), lists[[row]])[0]
-        for item, reason in zip(lists[row], chosen, strict=True):
+    for row in np.linspace(0, len(input_sequences) - 1, list_count).astype(int) if list_count else ():
+        print("  newest items:", "; ".join(_shorten_title(catalog.titles[item]) for item in input_sequences[row][-8:]))
+        chosen = scorer.reasons(input_sequences.take(np.array([row])), item_lists[[row]])[0]
+        for item, reason in zip(item_lists[row], chosen, strict=True):
             if item >= 0:
-                because = _short(catalog.titles[reason]) if reason >= 0 else "-"
-                print(f"    {_short(catalog.titles[item]):45} because of {because}")
+                because = _shorten_title(catalog.titles[reason]) if reason >= 0 else "-"
+                print(f"    {_shorten_title(catalog.titles[item]):45} because of {because}")
 
 
-def _short(title: str) -> str:
+def _shorten_title(title: str) -> str:
     return " ".join(title.split())[:45]
 
 
-def _beauty() -> tuple[pl.DataFrame, dict[str, str]]:
+def _beauty_histories_and_titles() -> tuple[pl.DataFrame, dict[str, str]]:
     items = pl.read_parquet(data_folder() / "amazon_beauty" / "items.parquet")
-    return beauty.histories(), dict(zip(items["asin"], items["title"].fill_null(""), strict=True))
+    return beauty.reviewer_histories(), dict(zip(items["asin"], items["title"].fill_null(""), strict=True))
 
 
-def _uci() -> tuple[pl.DataFrame, dict[str, str]]:
+def _uci_histories_and_titles() -> tuple[pl.DataFrame, dict[str, str]]:
     """Return the history of each customer, in the columns of ``jobs.evaluation.splits``, and the items' titles."""
     rows = (
         pl.read_parquet(data_folder() / "uci_online_retail" / "transactions.parquet")
@@ -123,12 +130,12 @@ def _uci() -> tuple[pl.DataFrame, dict[str, str]]:
     return histories.rename({"customer_id": "visitor_id"}), titles
 
 
-def _catalogue(item_ids: Texts, titles: dict[str, str]) -> Catalog:
+def _make_catalogue(item_ids: Texts, titles: dict[str, str]) -> Catalog:
     texts = np.array([titles.get(item_id, "") for item_id in item_ids], np.object_)
-    return Catalog(item_ids, _text_vectors(texts), np.ones(len(item_ids), np.bool_), texts)
+    return Catalog(item_ids, _tfidf_vectors(texts), np.ones(len(item_ids), np.bool_), texts)
 
 
-def _text_vectors(texts: Texts) -> Floats:
+def _tfidf_vectors(texts: Texts) -> Floats:
     """Return float32 (texts, WIDTH): TF-IDF of the texts' words, reduced by a singular value decomposition."""
     words = [re.findall(r"[a-z]+", text.lower()) for text in texts]
     counts = Counter(word for text in words for word in set(text))

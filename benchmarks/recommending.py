@@ -11,9 +11,9 @@ import numpy as np
 import torch
 from scipy import sparse
 
-from benchmarks.beauty import as_sequences_and_catalogue, histories
-from benchmarks.timing import best_of, report
-from benchmarks.topk import product
+from benchmarks.beauty import as_sequences_and_catalogue, reviewer_histories
+from benchmarks.timing import print_timing, shortest_times
+from benchmarks.topk import multiply_in_chunks
 from jobs.core.cases import Cases
 from jobs.core.catalog import Catalog
 from jobs.core.sequences import Sequences
@@ -25,13 +25,13 @@ from jobs.models.sknn import ROWS_AT_ONCE, VSKNN
 K = 20
 
 
-def vector_matrix_products(sequences: Sequences, catalog: Catalog) -> None:
+def multiply_query_and_item_vectors(sequences: Sequences, catalog: Catalog) -> None:
     """Multiply one vector per sequence with one vector per item, of SASRec's width."""
     width = SASRec.defaults["width"]
-    product(torch.ones(len(sequences), width), torch.ones(len(catalog), width))
+    multiply_in_chunks(torch.ones(len(sequences), width), torch.ones(len(catalog), width))
 
 
-def session_matrix_products(sequences: Sequences, catalog: Catalog) -> None:
+def multiply_sequences_and_sessions(sequences: Sequences, catalog: Catalog) -> None:
     """Count the items that each pair of sequences shares, by sparse matrix products."""
     cells = (np.ones(len(sequences.items)), (sequences.row_numbers(), sequences.items))
     holds = sparse.coo_array(cells, shape=(len(sequences), len(catalog))).tocsr()
@@ -39,7 +39,7 @@ def session_matrix_products(sequences: Sequences, catalog: Catalog) -> None:
         holds[start : start + ROWS_AT_ONCE] @ holds.T
 
 
-def fitted_scorer(model: SASRec | VSKNN, sequences: Sequences, catalog: Catalog) -> Scorer:
+def fit_scorer(model: SASRec | VSKNN, sequences: Sequences, catalog: Catalog) -> Scorer:
     """Fit the model, and return its scorer."""
     model.fit(sequences, Cases(Sequences.from_lists([]), np.zeros(0, np.int64)), catalog, FitOptions())
     return model.scorer(catalog)
@@ -50,13 +50,16 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--repeats", type=int, default=2)
     options = parser.parse_args()
-    sequences, catalog = as_sequences_and_catalogue(histories()["items"])
+    sequences, catalog = as_sequences_and_catalogue(reviewer_histories()["items"])
     print(f"{len(sequences):,} sequences, {len(catalog):,} items, top {K}, {torch.get_num_threads()} threads")
     print("what, seconds, ratio to the products")
-    for model, products in ((SASRec({"epochs": 1}), vector_matrix_products), (VSKNN(), session_matrix_products)):
-        scorer = fitted_scorer(model, sequences, catalog)
+    for model, products in (
+        (SASRec({"epochs": 1}), multiply_query_and_item_vectors),
+        (VSKNN(), multiply_sequences_and_sessions),
+    ):
+        scorer = fit_scorer(model, sequences, catalog)
         lists = recommend(scorer, sequences, K)[1]
-        times = best_of(
+        times = shortest_times(
             {
                 "products": lambda products=products: products(sequences, catalog),
                 "lists": lambda scorer=scorer: recommend(scorer, sequences, K),
@@ -65,7 +68,7 @@ def main() -> None:
             options.repeats,
         )
         for what, (seconds, _) in times.items():
-            report(f"{model.family} {what}", seconds, seconds / times["products"][0])
+            print_timing(f"{model.family} {what}", seconds, seconds / times["products"][0])
 
 
 if __name__ == "__main__":

@@ -15,24 +15,24 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from benchmarks.timing import best_of, report
-from benchmarks.topk import product, product_by_workers
+from benchmarks.timing import print_timing, shortest_times
+from benchmarks.topk import multiply_chunks_in_workers, multiply_in_chunks
 from jobs.core.sequences import Sequences
 from jobs.models.scorer import VectorScorer, recommend
 from jobs.nightly.recommend import VISITORS_PER_CHUNK
 
 K = 20
-GIGABYTES = 6.0
-PER_VISITOR = 10  # number of items in a visitor's sequence
-AVAILABLE = 0.99  # share of items that may be recommended
+MAX_GIGABYTES = 6.0
+ITEMS_PER_SEQUENCE = 10  # number of items in a visitor's sequence
+AVAILABLE_SHARE = 0.99  # share of items that may be recommended
 
 
-def shop(items: int, visitors: int, dimensions: int) -> tuple[VectorScorer, Sequences, np.ndarray]:
+def make_random_shop(items: int, visitors: int, dimensions: int) -> tuple[VectorScorer, Sequences, np.ndarray]:
     """Return a scorer with random vectors and biases, random sequences, and a mask of the available items."""
     rng = np.random.default_rng(0)
     table = torch.from_numpy(rng.standard_normal((items, dimensions), dtype=np.float32))
-    seen = rng.integers(0, items, PER_VISITOR * visitors, dtype=np.int32)
-    sequences = Sequences(seen, np.arange(0, len(seen) + 1, PER_VISITOR))
+    seen = rng.integers(0, items, ITEMS_PER_SEQUENCE * visitors, dtype=np.int32)
+    sequences = Sequences(seen, np.arange(0, len(seen) + 1, ITEMS_PER_SEQUENCE))
 
     def query_vectors_of(some_sequences: Sequences) -> Tensor:
         return functional.embedding_bag(
@@ -41,13 +41,13 @@ def shop(items: int, visitors: int, dimensions: int) -> tuple[VectorScorer, Sequ
 
     bias = torch.from_numpy(rng.standard_normal(items, dtype=np.float32))
     scorer = VectorScorer(query_vectors_of, table, np.ones(items, np.bool_), item_bias=bias)
-    return scorer, sequences, rng.random(items) < AVAILABLE
+    return scorer, sequences, rng.random(items) < AVAILABLE_SHARE
 
 
-def check(scorer: VectorScorer, sequences: Sequences, available: np.ndarray, lists: np.ndarray) -> None:
+def check_lists(scorer: VectorScorer, sequences: Sequences, available_mask: np.ndarray, lists: np.ndarray) -> None:
     """Stop if the given lists differ from those of a full sort of all scores."""
-    scores = scorer.queries(sequences) @ scorer.item_vectors.T + scorer.item_bias
-    scores[:, ~torch.from_numpy(available)] = -torch.inf
+    scores = scorer.compute_queries(sequences) @ scorer.item_vectors.T + scorer.item_bias
+    scores[:, ~torch.from_numpy(available_mask)] = -torch.inf
     scores[torch.from_numpy(sequences.row_numbers()), torch.from_numpy(sequences.items).long()] = -torch.inf
     best = scores.argsort(dim=1, descending=True)[:, :K].numpy()
     # the compared scores are summed in another order, so they are rounded differently
@@ -65,43 +65,43 @@ def main() -> None:
     parser.add_argument("--threads", nargs="*", type=int, default=[1, 2])
     parser.add_argument("--repeats", type=int, default=2)
     options = parser.parse_args()
-    scorer, sequences, available = shop(options.items, options.visitors, options.dims)
+    scorer, sequences, available_mask = make_random_shop(options.items, options.visitors, options.dims)
     scores = np.full((options.visitors, K), -np.inf, np.float32)
     items = np.full((options.visitors, K), -1, np.int32)
     timed = sequences.take(np.arange(options.timed))
-    queries = scorer.queries(timed)
+    queries = scorer.compute_queries(timed)
 
-    def ours() -> None:
+    def recommend_in_chunks() -> None:
         for start in range(0, options.timed, VISITORS_PER_CHUNK):
             rows = np.arange(start, min(start + VISITORS_PER_CHUNK, options.timed))
-            scores[rows], items[rows] = recommend(scorer, timed.take(rows), K, allowed_mask=available)
+            scores[rows], items[rows] = recommend(scorer, timed.take(rows), K, allowed_mask=available_mask)
 
     size = f"{options.items:,} items x {options.dims}, top {K}"
     print(f"{size}, lists of {options.timed:,} of {options.visitors:,} visitors, best of {options.repeats}")
     print("what, seconds, ratio to the faster matrix product")
     for threads in options.threads:
         torch.set_num_threads(threads)
-        times = best_of(
+        times = shortest_times(
             {
-                "matrix product": lambda: product(queries, scorer.item_vectors),
-                "matrix product by workers": lambda threads=threads: product_by_workers(
+                "matrix product": lambda: multiply_in_chunks(queries, scorer.item_vectors),
+                "matrix product by workers": lambda threads=threads: multiply_chunks_in_workers(
                     queries, scorer.item_vectors, threads
                 ),
-                "recommend": ours,
+                "recommend": recommend_in_chunks,
             },
             options.repeats,
         )
         fastest = min(seconds for what, (seconds, _) in times.items() if what != "recommend")
         for what, (seconds, _) in times.items():
-            report(f"{what}, {threads} threads", seconds, fastest / seconds)
+            print_timing(f"{what}, {threads} threads", seconds, fastest / seconds)
         hours = times["recommend"][0] * options.visitors / options.timed / 3600
         print(f"  extrapolated to all visitors: {hours:.1f} hours")
     peak = (
         resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024 / 1e9
     )  # the peak memory is read before the check, because the check's full sort needs more memory
-    print(f"peak memory {peak:.2f} GB of {GIGABYTES:g} GB allowed")
-    check(scorer, timed.take(np.arange(8)), available, items[:8])
-    if peak > GIGABYTES:
+    print(f"peak memory {peak:.2f} GB of {MAX_GIGABYTES:g} GB allowed")
+    check_lists(scorer, timed.take(np.arange(8)), available_mask, items[:8])
+    if peak > MAX_GIGABYTES:
         raise SystemExit("too much memory")
 
 

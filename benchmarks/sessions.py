@@ -16,7 +16,7 @@ from pathlib import Path
 import duckdb
 import polars as pl
 
-from benchmarks.timing import best_of, report
+from benchmarks.timing import print_timing, shortest_times
 from jobs.files import project_folder
 from jobs.warehouse.connection import literal
 
@@ -43,7 +43,7 @@ SORT = "create or replace table sorted as from staging.stg_events order by visit
 VISIT = ["visitor_id", "source_session_id"]
 
 
-def compiled_sql(folder: Path) -> str:
+def compile_session_items(folder: Path) -> str:
     """Return the full-refresh SQL of the dbt model ``session_items``, compiled for the warehouse in ``folder``."""
     project = str(project_folder("dbt_project"))
     command = [
@@ -56,12 +56,12 @@ def compiled_sql(folder: Path) -> str:
     return next((folder / "target" / "compiled").rglob("session_items.sql")).read_text()
 
 
-def with_polars(events: Path, target: Path) -> None:
+def sessionize_with_polars(events_file: Path, sessions_file: Path) -> None:
     """Assign the events to sessions with Polars' streaming engine, by the rule of ``session_items``."""
     started = (pl.col("event_at").diff().over(VISIT) > timedelta(minutes=30)).fill_null(True)
     visit = [*VISIT, "visit"]
     (
-        pl.scan_parquet(events)
+        pl.scan_parquet(events_file)
         .sort("visitor_id", "source_session_id", "event_at", "event_id")
         .with_columns(started.cast(pl.Int64).cum_sum().over(VISIT).alias("visit"))
         .with_columns(
@@ -70,7 +70,7 @@ def with_polars(events: Path, target: Path) -> None:
             pl.int_range(1, pl.len() + 1).over(visit).alias("position"),
         )
         .drop("visit")
-        .sink_parquet(target, engine="streaming")
+        .sink_parquet(sessions_file, engine="streaming")
     )
 
 
@@ -86,7 +86,7 @@ def main() -> None:
     visitors = options.visitors or options.events // 100
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
-        sessionize = f"create or replace table sessionized as {compiled_sql(folder)}"
+        sessionize = f"create or replace table sessionized as {compile_session_items(folder)}"
         with duckdb.connect(
             str(folder / "warehouse.duckdb"), config={"threads": 2, "memory_limit": options.memory}
         ) as connection:
@@ -97,22 +97,22 @@ def main() -> None:
                 "nextmart": lambda: connection.execute(sessionize),
             }
             if not options.no_polars:
-                source, target = folder / "events.parquet", folder / "sessions.parquet"
-                connection.execute(f"copy staging.stg_events to {literal(str(source))}")
-                calls["polars"] = lambda: with_polars(source, target)
-            times = best_of(calls, options.repeats)
-            sessions = [_sessions(connection, "sessionized")]
+                events_file, sessions_file = folder / "events.parquet", folder / "sessions.parquet"
+                connection.execute(f"copy staging.stg_events to {literal(str(events_file))}")
+                calls["polars"] = lambda: sessionize_with_polars(events_file, sessions_file)
+            times = shortest_times(calls, options.repeats)
+            sessions = [_session_checksum(connection, "sessionized")]
             if not options.no_polars:
-                sessions.append(_sessions(connection, f"read_parquet({literal(str(target))})"))
+                sessions.append(_session_checksum(connection, f"read_parquet({literal(str(sessions_file))})"))
     assert sessions[0] == sessions[-1]
     assert sessions[0][0] == options.events
     print(f"{options.events:,} events, {visitors:,} visitors, {sessions[0][1]:,} sessions, {options.memory}, 2 threads")
     print("what, seconds, ratio to the sort")
     for what, (seconds, _) in times.items():
-        report(what, seconds, seconds / times["sort"][0])
+        print_timing(what, seconds, seconds / times["sort"][0])
 
 
-def _sessions(connection: duckdb.DuckDBPyConnection, table: str) -> tuple[int, ...]:
+def _session_checksum(connection: duckdb.DuckDBPyConnection, table: str) -> tuple[int, ...]:
     found = connection.execute(
         f"select count(*), count(*) filter (where position = 1), sum(position), "
         f"sum(epoch_us(event_at) - epoch_us(visit_started_at)) from {table}"

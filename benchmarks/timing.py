@@ -15,7 +15,7 @@ def data_folder() -> Path:
     return Path(os.environ.get("NEXTMART_DATA", default))
 
 
-def best_of(calls: dict[str, Callable[[], Result]], repeats: int) -> dict[str, tuple[float, Result]]:
+def shortest_times(calls_by_name: dict[str, Callable[[], Result]], repeats: int) -> dict[str, tuple[float, Result]]:
     """Time each call ``repeats`` times, in turns, so that a slow period of the machine affects all calls.
 
     Returns
@@ -25,7 +25,7 @@ def best_of(calls: dict[str, Callable[[], Result]], repeats: int) -> dict[str, t
     """
     best: dict[str, tuple[float, Result]] = {}
     for _ in range(repeats):
-        for name, call in calls.items():
+        for name, call in calls_by_name.items():
             start = time.perf_counter()
             result = call()
             seconds = time.perf_counter() - start
@@ -33,6 +33,6 @@ def best_of(calls: dict[str, Callable[[], Result]], repeats: int) -> dict[str, t
     return best
 
 
-def report(measured_name: str, seconds: float, ratio: float) -> None:
+def print_timing(measured_name: str, seconds: float, ratio: float) -> None:
     """Print a line with the name of what was timed, its seconds, and a ratio."""
     print(f"{measured_name}, {seconds:.3f}, {ratio:.2f}", flush=True)

@@ -80,7 +80,7 @@ ITEMS = """
 """
 
 
-def dbt_run(folder: Path, *arguments: str, models: tuple[str, ...] = MODELS) -> dict[str, float]:
+def run_dbt_and_time_models(folder: Path, *arguments: str, models: tuple[str, ...] = MODELS) -> dict[str, float]:
     """Run some dbt models; return the seconds of each model by its name."""
     command = [
         sys.executable, "-c", "import sys; from dbt.cli.main import cli; sys.exit(cli())", "--quiet", "run",
@@ -92,19 +92,21 @@ def dbt_run(folder: Path, *arguments: str, models: tuple[str, ...] = MODELS) -> 
     return {result["unique_id"].split(".")[-1]: result["execution_time"] for result in results}
 
 
-def add_orders(connection: duckdb.DuckDBPyConnection, batch: int, first: int, until: int, items: int) -> int:
-    """Add the orders numbered from ``first`` to before ``until``, as one build does; return the number of lines."""
-    connection.execute(LINES, {"first": first, "until": until, "items": items})
-    connection.execute(ADD_LINES, {"batch": batch})
-    if batch > 1:
+def insert_orders(
+    connection: duckdb.DuckDBPyConnection, batch_id: int, first_order: int, end_order: int, items: int
+) -> int:
+    """Add orders, ``first_order`` to before ``end_order``, as one build does; return the number of lines."""
+    connection.execute(LINES, {"first": first_order, "until": end_order, "items": items})
+    connection.execute(ADD_LINES, {"batch": batch_id})
+    if batch_id > 1:
         for statement in connection.extract_statements(JOIN_LATE_LINES):
             connection.execute(statement)
-    connection.execute(ADD_TOTALS, {"batch": batch})
+    connection.execute(ADD_TOTALS, {"batch": batch_id})
     [lines] = connection.execute("select count(*) from lines").fetchone() or [0]
     return int(lines)
 
 
-def hash_bought_together(connection: duckdb.DuckDBPyConnection) -> tuple[object, ...]:
+def bought_together_checksum(connection: duckdb.DuckDBPyConnection) -> tuple[object, ...]:
     """Return the number of rows of bought_together, and the sum of their hashes, to compare two states of the table."""
     found = connection.execute("select count(*), sum(hash(pairs)) from recommendations.bought_together as pairs")
     return found.fetchone() or ()
@@ -123,35 +125,35 @@ def main() -> None:
         warehouse = folder / "warehouse.duckdb"
         (folder / "profiles.yml").write_text(PROFILE.format(path=warehouse, memory=options.memory))
 
-        def in_warehouse(function, *arguments):
+        def run_in_warehouse(function, *arguments):
             with connect(warehouse) as connection:
                 connection.execute(f"set memory_limit = {literal(options.memory)}")
                 return function(connection, *arguments)
 
-        def prepare(connection):
+        def insert_items(connection):
             prepare_warehouse(connection)
             connection.execute(ITEMS, {"items": options.items})
 
-        in_warehouse(prepare)
-        dbt_run(folder, models=("staging", "intermediate", "sessions", "items"))
-        lines = in_warehouse(add_orders, 1, 0, orders, options.items)
+        run_in_warehouse(insert_items)
+        run_dbt_and_time_models(folder, models=("staging", "intermediate", "sessions", "items"))
+        lines = run_in_warehouse(insert_orders, 1, 0, orders, options.items)
         print("what, seconds, ratio to the full count, seconds by model")
-        full = print_times(f"{lines:,} order lines, full count", dbt_run(folder))
-        new = in_warehouse(add_orders, 2, orders, orders + orders // 100, options.items)
-        print_times(f"night with {new:,} new lines", dbt_run(folder), full)
-        print_times("night without new lines", dbt_run(folder), full)
-        counted = in_warehouse(hash_bought_together)
-        dbt_run(folder, "--full-refresh")
-        assert in_warehouse(hash_bought_together) == counted, "a full count gives other lists"
+        full_count_seconds = print_model_times(f"{lines:,} order lines, full count", run_dbt_and_time_models(folder))
+        new = run_in_warehouse(insert_orders, 2, orders, orders + orders // 100, options.items)
+        print_model_times(f"night with {new:,} new lines", run_dbt_and_time_models(folder), full_count_seconds)
+        print_model_times("night without new lines", run_dbt_and_time_models(folder), full_count_seconds)
+        counted = run_in_warehouse(bought_together_checksum)
+        run_dbt_and_time_models(folder, "--full-refresh")
+        assert run_in_warehouse(bought_together_checksum) == counted, "a full count gives other lists"
     largest = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss / 1024**2
     print(f"memory limit of DuckDB {options.memory}, largest memory of the process {largest:.1f} GB")
 
 
-def print_times(label: str, seconds_of_models: dict[str, float], full: float | None = None) -> float:
+def print_model_times(label: str, seconds_by_model: dict[str, float], full_count_seconds: float | None = None) -> float:
     """Print the times of the dbt models as one line; return their sum in seconds."""
-    seconds = sum(seconds_of_models.values())
-    models = ", ".join(f"{model} {seconds_of_models[model]:.2f}" for model in MODELS)
-    print(f"{label}, {seconds:.2f}, {seconds / (full or seconds):.3f}, {models}", flush=True)
+    seconds = sum(seconds_by_model.values())
+    models = ", ".join(f"{model} {seconds_by_model[model]:.2f}" for model in MODELS)
+    print(f"{label}, {seconds:.2f}, {seconds / (full_count_seconds or seconds):.3f}, {models}", flush=True)
     return seconds
 
 

@@ -11,15 +11,15 @@ from collections.abc import Callable
 import numpy as np
 import torch
 
-from benchmarks.timing import best_of, report
+from benchmarks.timing import print_timing, shortest_times
 from jobs.core.topk import ITEM_CHUNK, QUERY_CHUNK, Floats, run_chunks_in_threads, top_k
 
-Found = tuple[Floats, np.ndarray] | None
+ScoresAndItems = tuple[Floats, np.ndarray] | None
 OURS = "jobs.core.topk"
 PRODUCTS = ["matrix product", "matrix product by workers"]
 
 
-def product(queries: torch.Tensor, items: torch.Tensor) -> None:
+def multiply_in_chunks(queries: torch.Tensor, items: torch.Tensor) -> None:
     """Compute the matrix product in the chunks of ``top_k``, into one buffer, without reading the scores."""
     buffer = torch.empty(QUERY_CHUNK * ITEM_CHUNK)
     for some in torch.split(queries, QUERY_CHUNK):
@@ -27,12 +27,14 @@ def product(queries: torch.Tensor, items: torch.Tensor) -> None:
             torch.mm(some, chunk.T, out=buffer[: len(some) * len(chunk)].view(len(some), len(chunk)))
 
 
-def product_by_workers(queries: torch.Tensor, items: torch.Tensor, threads: int) -> None:
+def multiply_chunks_in_workers(queries: torch.Tensor, items: torch.Tensor, threads: int) -> None:
     """Compute the matrix product in the chunks of ``top_k``, one thread for each chunk of queries."""
-    run_chunks_in_threads(lambda start, stop: product(queries[start:stop], items), len(queries), QUERY_CHUNK, threads)
+    run_chunks_in_threads(
+        lambda start, stop: multiply_in_chunks(queries[start:stop], items), len(queries), QUERY_CHUNK, threads
+    )
 
 
-def by_faiss(queries: Floats, items: Floats, k: int, threads: int) -> Callable[[], Found] | None:
+def make_faiss_search(queries: Floats, items: Floats, k: int, threads: int) -> Callable[[], ScoresAndItems] | None:
     """Return a function that searches a filled flat index of faiss, or None if faiss is not installed."""
     if importlib.util.find_spec("faiss") is None:
         return None
@@ -44,7 +46,7 @@ def by_faiss(queries: Floats, items: Floats, k: int, threads: int) -> Callable[[
     return lambda: index.search(queries, k)
 
 
-def by_numpy(queries: Floats, items: Floats, k: int) -> Found:
+def top_k_by_numpy(queries: Floats, items: Floats, k: int) -> ScoresAndItems:
     """Find the best items by NumPy's partition of whole rows of scores, as many rows at once as fit in the buffer."""
     rows = max(1, QUERY_CHUNK * ITEM_CHUNK // len(items))
     parts = []
@@ -57,42 +59,42 @@ def by_numpy(queries: Floats, items: Floats, k: int) -> Found:
     return np.concatenate([part[0] for part in parts]), np.concatenate([part[1] for part in parts])
 
 
-def check(name: str, found: Found, ours: Found) -> None:
+def check_top_k(method: str, scores_and_items: ScoresAndItems, expected: ScoresAndItems) -> None:
     """Stop if two results differ by more than the rounding of sums in another order."""
-    if found is None or ours is None:
-        raise SystemExit(f"{name} returned nothing")
-    np.testing.assert_allclose(found[0], ours[0], rtol=1e-4, atol=1e-4, err_msg=name)
-    same = float((found[1] == ours[1]).mean())
+    if scores_and_items is None or expected is None:
+        raise SystemExit(f"{method} returned nothing")
+    np.testing.assert_allclose(scores_and_items[0], expected[0], rtol=1e-4, atol=1e-4, err_msg=method)
+    same = float((scores_and_items[1] == expected[1]).mean())
     if same < 0.999:
-        raise SystemExit(f"{name} finds other items: only {same:.2%} of places agree")
+        raise SystemExit(f"{method} finds other items: only {same:.2%} of places agree")
 
 
-def compare(query_count: int, item_count: int, dimensions: int, k: int, threads: int, repeats: int) -> None:
+def time_methods(query_count: int, item_count: int, dimensions: int, k: int, threads: int, repeats: int) -> None:
     """Time all ways at one size and print a line for each."""
     rng = np.random.default_rng(0)
     queries = rng.standard_normal((query_count, dimensions), dtype=np.float32)
     items = rng.standard_normal((item_count, dimensions), dtype=np.float32)
     q, i = torch.from_numpy(queries), torch.from_numpy(items)
-    calls: dict[str, Callable[[], Found]] = {
-        PRODUCTS[0]: lambda: product(q, i),
-        PRODUCTS[1]: lambda: product_by_workers(q, i, threads),
+    calls: dict[str, Callable[[], ScoresAndItems]] = {
+        PRODUCTS[0]: lambda: multiply_in_chunks(q, i),
+        PRODUCTS[1]: lambda: multiply_chunks_in_workers(q, i, threads),
         OURS: lambda: top_k(q, i, k),
     }
-    if search := by_faiss(queries, items, k, threads):
+    if search := make_faiss_search(queries, items, k, threads):
         calls["faiss IndexFlatIP"] = search
-    timed = best_of(calls, repeats)
-    timed |= best_of({"numpy argpartition": lambda: by_numpy(queries, items, k)}, 1)
+    timed = shortest_times(calls, repeats)
+    timed |= shortest_times({"numpy argpartition": lambda: top_k_by_numpy(queries, items, k)}, 1)
 
     print(
         f"{query_count} queries, {item_count} items, {dimensions} dims, k={k}, {threads} threads, "
         f"best of {repeats} (numpy: 1)"
     )
     print("what, seconds, ratio to the faster matrix product")
-    fastest = min(timed[name][0] for name in PRODUCTS)
-    for name, (seconds, found) in timed.items():
-        if name not in PRODUCTS:
-            check(name, found, timed[OURS][1])
-        report(name, seconds, fastest / seconds)
+    fastest = min(timed[method][0] for method in PRODUCTS)
+    for method, (seconds, scores_and_items) in timed.items():
+        if method not in PRODUCTS:
+            check_top_k(method, scores_and_items, timed[OURS][1])
+        print_timing(method, seconds, fastest / seconds)
 
 
 def main() -> None:
@@ -106,7 +108,7 @@ def main() -> None:
     torch.set_num_threads(options.threads)
     for size in options.sizes:
         n, count, dims = map(int, size.split("x"))
-        compare(n, count, dims, options.k, options.threads, options.repeats)
+        time_methods(n, count, dims, options.k, options.threads, options.repeats)
 
 
 if __name__ == "__main__":

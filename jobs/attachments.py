@@ -111,26 +111,26 @@ def credentials(setting: str, database: AttachedDatabase) -> Credentials:
     server, text = database.server_and_text()
     prefix = "ducklake:" if database.type == "ducklake" else ""
     if server is None:
-        return Credentials(prefix + _with_variables(setting, text))
+        return Credentials(prefix + _fill_in_variables(setting, text))
     prefix += f"{server}:" if prefix else ""
     is_template = not VARIABLE.fullmatch(text.strip())
     if not is_template:
-        text = _with_variables(setting, text.strip())
+        text = _fill_in_variables(setting, text.strip())
     if _is_uri(text) and server == "postgres":
-        uri = _with_variables(setting, text, escape_for_uri=True) if is_template else text
+        uri = _fill_in_variables(setting, text, escape_for_uri=True) if is_template else text
         return Credentials(prefix, server, {"uri": uri})
     try:
         parameters = _parse_connection_text(text)
     except ValueError as error:
         raise UsageError(f"{setting}: {error}") from None
     if is_template:
-        parameters = {key: _with_variables(setting, value) for key, value in parameters.items()}
+        parameters = {key: _fill_in_variables(setting, value) for key, value in parameters.items()}
     password = parameters.pop("password", None)
     written = " ".join(f"{key}={_quoted_parameter(value)}" for key, value in parameters.items())
     return Credentials(prefix + written, server, {"password": password} if password else {})
 
 
-def _with_variables(setting: str, text: str, *, escape_for_uri: bool = False) -> str:
+def _fill_in_variables(setting: str, text: str, *, escape_for_uri: bool = False) -> str:
     """Replace each ``${VARIABLE}`` in a text by the value of the environment variable.
 
     Raises

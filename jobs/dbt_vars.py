@@ -1,6 +1,6 @@
 """The dbt vars, which are the settings that SQL reads, with their types and allowed values.
 
-``dbt_project.yml`` gives their defaults and meanings, and :class:`AllVars` their types and ranges, from which error
+``dbt_project.yml`` gives their defaults and meanings, and :class:`AllDbtVars` their types and ranges, from which error
 messages and ``docs/settings.md`` are made.
 """
 
@@ -28,13 +28,13 @@ ITEM_TEXT_FIELDS = ("title", "brand", "category", "description")
 TEN_YEARS_IN_DAYS = 3653
 
 
-def _known_identity(columns: list[str]) -> list[str]:
+def _require_known_identity(columns: list[str]) -> list[str]:
     if columns not in EVENT_IDENTITIES:
         raise ValueError(f"use {' or '.join(json.dumps(identity) for identity in EVENT_IDENTITIES)}")
     return columns
 
 
-def _time(text: str) -> str:
+def _require_time(text: str) -> str:
     try:
         datetime.fromisoformat(text)
     except ValueError:
@@ -42,7 +42,7 @@ def _time(text: str) -> str:
     return text
 
 
-def _regular_expression(pattern: str) -> str:
+def _require_regular_expression(pattern: str) -> str:
     try:
         duckdb.execute("select regexp_matches('', ?)", [pattern])
     except duckdb.Error as error:
@@ -50,7 +50,7 @@ def _regular_expression(pattern: str) -> str:
     return pattern
 
 
-def _sql_condition(condition: str) -> str:
+def _require_sql_condition(condition: str) -> str:
     try:
         statements = duckdb.extract_statements(f"select ({condition}\n)")
     except duckdb.Error as error:
@@ -60,7 +60,7 @@ def _sql_condition(condition: str) -> str:
     return condition
 
 
-def _attribute_of_visitors(name: str) -> str:
+def _require_visitor_attribute(name: str) -> str:
     if not name or '"' in name:
         raise ValueError("write the name of an attribute in raw.visitors, such as country")
     if name == "category":
@@ -68,7 +68,7 @@ def _attribute_of_visitors(name: str) -> str:
     return name
 
 
-def _text_template(parts: list[str]) -> list[str]:
+def _require_text_template(parts: list[str]) -> list[str]:
     for part in parts:
         fields = re.findall(r"\{(.*?)(?:\}|$)", part)
         if not fields:
@@ -82,18 +82,18 @@ def _text_template(parts: list[str]) -> list[str]:
 
 EventIdentity = Annotated[
     list[str],
-    AfterValidator(_known_identity),
+    AfterValidator(_require_known_identity),
     WithJsonSchema({"enum": [list(columns) for columns in EVENT_IDENTITIES]}),
 ]
-Time = Annotated[str, AfterValidator(_time), WithJsonSchema({"type": "string", "format": "date-time"})]
+Time = Annotated[str, AfterValidator(_require_time), WithJsonSchema({"type": "string", "format": "date-time"})]
 RegularExpression = Annotated[
     str,
     Field(min_length=1),
-    AfterValidator(_regular_expression),
+    AfterValidator(_require_regular_expression),
     WithJsonSchema({"format": "regular expression", "minLength": 1}),
 ]
-SqlCondition = Annotated[str, AfterValidator(_sql_condition), WithJsonSchema({"format": "SQL"})]
-TextTemplate = Annotated[list[str], Field(min_length=1), AfterValidator(_text_template)]
+SqlCondition = Annotated[str, AfterValidator(_require_sql_condition), WithJsonSchema({"format": "SQL"})]
+TextTemplate = Annotated[list[str], Field(min_length=1), AfterValidator(_require_text_template)]
 Name = Annotated[str, Field(min_length=1)]
 Minutes = Annotated[float, Field(gt=0, le=TEN_YEARS_IN_DAYS * 1440)]
 TolerableMinutes = Annotated[float, Field(ge=0, le=TEN_YEARS_IN_DAYS * 1440)]
@@ -101,7 +101,7 @@ Days = Annotated[float, Field(ge=0, le=TEN_YEARS_IN_DAYS)]
 WholeDays = Annotated[int, Field(ge=1, le=TEN_YEARS_IN_DAYS)]
 Percent = Annotated[float, Field(ge=0, le=100)]
 AttributeName = Annotated[
-    str, AfterValidator(_attribute_of_visitors), WithJsonSchema({"format": "name of an attribute", "minLength": 1})
+    str, AfterValidator(_require_visitor_attribute), WithJsonSchema({"format": "name of an attribute", "minLength": 1})
 ]
 ListLength = Annotated[int, Field(gt=0, le=10_000)]
 
@@ -130,7 +130,7 @@ class EmbeddingModel(BaseModel):
         return {"embedding_model": self.name, "dimensions": self.dimensions}
 
 
-class Vars(BaseModel):
+class JobVars(BaseModel):
     """The dbt vars that jobs read too, with their types and ranges; only ``dbt_project.yml`` gives their defaults."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, strict=True, allow_inf_nan=False)
@@ -167,8 +167,8 @@ class Vars(BaseModel):
         return _embedding_model(name, self.embedding_models[name])
 
 
-class AllVars(Vars):
-    """All dbt vars: the vars that SQL alone reads, and the vars of ``Vars`` that jobs read too."""
+class AllDbtVars(JobVars):
+    """All dbt vars: the vars that SQL alone reads, and the vars of ``JobVars`` that jobs read too."""
 
     earliest_event_at: Time
     clock_skew_minutes: TolerableMinutes
@@ -253,7 +253,7 @@ def complete_vars(configured_vars: Mapping[str, Any]) -> dict[str, Any]:
     return completed
 
 
-def all_vars(configured_vars: Mapping[str, Any]) -> AllVars:
+def all_vars(configured_vars: Mapping[str, Any]) -> AllDbtVars:
     """Check the vars that the user has set, and return every dbt var: the user's value, or else the default.
 
     Raises
@@ -262,7 +262,7 @@ def all_vars(configured_vars: Mapping[str, Any]) -> AllVars:
         If a value is not allowed for its var.
     """
     try:
-        dbt_vars = AllVars(**{**default_vars(), **configured_vars})
+        dbt_vars = AllDbtVars(**{**default_vars(), **configured_vars})
     except ValidationError as error:
         raise UsageError("\n".join(_var_error(problem) for problem in error.errors())) from error
     for name, entry in dbt_vars.embedding_models.items():
@@ -275,7 +275,7 @@ def _var_error(problem: Mapping[str, Any]) -> str:
     name = ".".join(str(part) for part in problem["loc"])
     return (
         f"setting 'vars.{name}': {problem['msg'].removeprefix('Value error, ')} (got {problem['input']!r}); "
-        f"allowed: {allowed_values(AllVars, problem['loc'])}"
+        f"allowed: {allowed_values(AllDbtVars, problem['loc'])}"
     )
 
 
@@ -298,5 +298,5 @@ def _entry_error(problem: Mapping[str, Any], entry: str) -> str:
     name = f"setting 'vars.embedding_models.{entry}.{key}'"
     if problem["type"] == "extra_forbidden":
         return f"unknown {name}: {nearest(key, EmbeddingModel.model_fields)}"
-    allowed = allowed_values(EmbeddingModel, problem["loc"], with_null=False)
+    allowed = allowed_values(EmbeddingModel, problem["loc"], mention_null=False)
     return f"{name}: {problem['msg']} (got {problem['input']!r}); allowed: {allowed}"

@@ -3,7 +3,7 @@
 import difflib
 from collections.abc import Iterable
 
-from jobs.secret_forms import MIN_SECRET_LENGTH, environment_secrets, forms
+from jobs.secret_forms import MIN_SECRET_LENGTH, environment_secrets, forms_of_secret
 
 _kept_secrets: dict[str, str] = {}
 
@@ -23,21 +23,23 @@ def nearest(name: str, known_names: Iterable[str]) -> str:
     return f"did you mean '{close[0]}'?" if close else f"known: {', '.join(known_names)}"
 
 
-def keep_secret(secret: str, name: str) -> None:
+def register_secret(secret: str, name: str) -> None:
     """Register a secret: from now on in this process, ``redact`` replaces it by ``<name>``."""
     _kept_secrets[secret] = name
 
 
 def redact(text: str) -> str:
-    """Return ``text`` with secrets replaced, in every form (:func:`jobs.secret_forms.forms`), so that it may be stored.
+    """Return ``text`` with secrets replaced, so that it may be stored.
 
-    Secrets are those in the environment (:func:`jobs.secret_forms.environment_secrets`) and those that ``keep_secret``
-    was told.
+    A secret is replaced in every form that :func:`jobs.secret_forms.forms_of_secret` returns.
+
+    Secrets are those in the environment (:func:`jobs.secret_forms.environment_secrets`) and those that
+    ``register_secret`` was told.
     """
     secrets = environment_secrets() | _kept_secrets
     # longer secrets are replaced first, because a secret may contain a shorter one
     for secret in sorted(secrets, key=len, reverse=True):
         if len(secret) >= MIN_SECRET_LENGTH:
-            for form in forms(secret):
+            for form in forms_of_secret(secret):
                 text = text.replace(form, f"<{secrets[secret]}>")
     return text

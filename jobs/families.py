@@ -29,7 +29,7 @@ CLASS_OF_FAMILY: Final = {
 }
 
 
-def known_family(name: str) -> str:
+def require_known_family(name: str) -> str:
     """Check that ``name`` is the name of a model family, and return it.
 
     Raises
@@ -42,5 +42,5 @@ def known_family(name: str) -> str:
     return name
 
 
-Family = Annotated[str, AfterValidator(known_family)]
+Family = Annotated[str, AfterValidator(require_known_family)]
 """Name of a model family, as a type that pydantic validates."""

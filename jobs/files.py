@@ -44,8 +44,8 @@ def replace_durably(new_file: Path, old_file: Path) -> None:
     fsync_folder(old_file.absolute().parent)
 
 
-def require_space(folder: Path, needed: int, purpose: str, consequence: str) -> None:
-    """Raise NextmartError if the disk of a folder has less than ``needed`` bytes free.
+def require_disk_space(folder: Path, needed_bytes: int, purpose: str, consequence: str) -> None:
+    """Raise NextmartError if the disk of a folder has less than ``needed_bytes`` bytes free.
 
     Parameters
     ----------
@@ -53,9 +53,10 @@ def require_space(folder: Path, needed: int, purpose: str, consequence: str) -> 
         The first and the last words of the error's message.
     """
     free = shutil.disk_usage(folder).free
-    if free < needed:
+    if free < needed_bytes:
         raise NextmartError(
-            f"{purpose} needs {needed / 1e6:,.0f} MB in {folder}, where {free / 1e6:,.0f} MB are free; {consequence}"
+            f"{purpose} needs {needed_bytes / 1e6:,.0f} MB in {folder}, where {free / 1e6:,.0f} MB are free; "
+            f"{consequence}"
         )
 
 
@@ -80,7 +81,7 @@ def lock_against_writers(file: IO[Any]) -> bool:
     return True
 
 
-def keep_owner_and_mode(old_file: Path, new_file: Path) -> None:
+def copy_owner_and_mode(old_file: Path, new_file: Path) -> None:
     """Give a new file, which is to replace an old one, the old one's mode, owner and group, as far as it is allowed."""
     present = old_file.stat()
     new_file.chmod(present.st_mode)

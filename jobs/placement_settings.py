@@ -56,16 +56,16 @@ class PlacementSettings(BaseModel):
     one_per_variant: bool = False
     """Whether only one of several variants of an item (`catalog.item_variants`) is listed."""
     boost: Sql | None = None
-    """SQL number over the item and the visitor. An item is worth `boost / (60 + rank)`, with its rank by the model
-    among the items that the rules allow; the list is filled by worth. Null counts as 1."""
+    """SQL number over the item and the visitor. An item's rank score is `boost / (60 + rank)`, with its rank by the
+    model among the items that the rules allow; the list is filled by rank score. Null counts as 1."""
     pins: dict[Rank, Annotated[str, Field(min_length=1)]] = {}
     """Items at given ranks, for visitors to whom the other rules allow them: `{ 1 = "sku-000042" }`."""
     slots: dict[Rank, Sql] = {}
     """SQL conditions like `items` for given ranks: `{ 3 = "first_seen_days <= 14" }` gives rank 3 to the best item for
     which it is true, if there is one."""
     diversity: float = Field(0, ge=0, le=1)
-    """0: best first. Above: each next item is the one with the largest (1 - diversity) * worth - diversity * (cosine to
-    the nearest item already listed), among the best candidates (maximal marginal relevance)."""
+    """0: best first. Above: each next item is the one with the largest (1 - diversity) * rank score - diversity *
+    (cosine to the nearest item already listed), among the best candidates (maximal marginal relevance)."""
     k: int | None = Field(None, ge=1, le=MAX_K)
     """Length of the lists; unset: the dbt var `recommendations_per_visitor`."""
     model: Family | None = None

@@ -52,8 +52,8 @@ def stage_line(stage_name: str, counts: str, seconds: float) -> str:
 
 
 @contextmanager
-def progress(title: str, total: int) -> Iterator[ReportProgress]:
-    """Show progress, speed and remaining time of ``total`` units of work; yield a function that reports units."""
+def progress(title: str, total_units: int) -> Iterator[ReportProgress]:
+    """Show progress, speed and remaining time of ``total_units`` units of work; yield a function that reports units."""
     console = Console(stderr=True)
     started_at = last_line_at = time.monotonic()
     done = 0
@@ -64,7 +64,7 @@ def progress(title: str, total: int) -> Iterator[ReportProgress]:
     if console.is_terminal:
         columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
         with Progress(*columns, TextColumn("{task.fields[note]}"), console=console) as bar:
-            task = bar.add_task(title, total=total, note="")
+            task = bar.add_task(title, total=total_units, note="")
 
             def move_bar(units: int = 1, note: str = "") -> None:
                 nonlocal done
@@ -78,10 +78,10 @@ def progress(title: str, total: int) -> Iterator[ReportProgress]:
     def print_line(units: int = 1, note: str = "") -> None:
         nonlocal done, last_line_at
         done += units
-        if done >= total or time.monotonic() - last_line_at >= SECONDS_BETWEEN_LINES:
+        if done >= total_units or time.monotonic() - last_line_at >= SECONDS_BETWEEN_LINES:
             last_line_at = time.monotonic()
-            time_left = timedelta(seconds=round((total - done) / units_per_second())) if done else "unknown time"
+            time_left = timedelta(seconds=round((total_units - done) / units_per_second())) if done else "unknown time"
             notes = [f"{units_per_second():,.1f} a second", f"{time_left} left", *([note] if note else [])]
-            say(f"{title}: {done:,} of {total:,} ({', '.join(notes)})")
+            say(f"{title}: {done:,} of {total_units:,} ({', '.join(notes)})")
 
     yield print_line

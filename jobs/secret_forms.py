@@ -38,7 +38,7 @@ def environment_secrets() -> dict[str, str]:
 
 
 @cache
-def forms(secret: str) -> tuple[str, ...]:
+def forms_of_secret(secret: str) -> tuple[str, ...]:
     """Return the forms in which a text may hold a secret, longest first: as it is, escaped, quoted, and in Base64.
 
     In Base64, a secret inside a longer text, such as ``user:password`` of a header, has three forms, depending on its

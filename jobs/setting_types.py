@@ -17,7 +17,7 @@ _BOUNDS = {
 
 
 def allowed_values(
-    model_class: type[BaseModel], error_location: tuple[int | str, ...], *, with_null: bool = True
+    model_class: type[BaseModel], error_location: tuple[int | str, ...], *, mention_null: bool = True
 ) -> str:
     """Describe the allowed values of a field, as in ``number, above 0``; an empty text if there is no such field.
 
@@ -27,30 +27,30 @@ def allowed_values(
         The error_location of an error as pydantic gives it; only its first part, the field's name, is used.
     """
     field = model_class.model_json_schema()["properties"].get(str(error_location[0])) if error_location else None
-    return type_in_words(field, with_null=with_null) if field else ""
+    return type_in_words(field, mention_null=mention_null) if field else ""
 
 
-def type_in_words(field_schema: Mapping[str, Any], *, with_null: bool = False) -> str:
+def type_in_words(field_schema: Mapping[str, Any], *, mention_null: bool = False) -> str:
     """Describe a JSON schema's type and range in words.
 
     Parameters
     ----------
-    with_null : bool
+    mention_null : bool
         Whether to add ``or null`` for a field that may be null.
     """
     if "anyOf" in field_schema:
         kinds = [type_in_words(part) for part in field_schema["anyOf"] if part.get("type") != "null"]
-        may_be_null = with_null and len(kinds) < len(field_schema["anyOf"])
+        may_be_null = mention_null and len(kinds) < len(field_schema["anyOf"])
         return " or ".join(kinds) + (", or null" if may_be_null else "")
     if "enum" in field_schema:
         return " or ".join(f"`{word if isinstance(word, str) else json.dumps(word)}`" for word in field_schema["enum"])
     limits = [words.format(field_schema[bound]) for bound, words in _BOUNDS.items() if bound in field_schema]
-    return ", ".join([_kind_in_words(field_schema), *limits])
+    return ", ".join([_type_name_in_words(field_schema), *limits])
 
 
-def _kind_in_words(field_schema: Mapping[str, Any]) -> str:
+def _type_name_in_words(field_schema: Mapping[str, Any]) -> str:
     if field_schema.get("type") == "array":
-        return f"list of {_kind_in_words(field_schema['items'])}s"
+        return f"list of {_type_name_in_words(field_schema['items'])}s"
     if "$ref" in field_schema:  # a table with keys of its own
         return "table"
     if field_schema.get("type") == "object":

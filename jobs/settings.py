@@ -25,7 +25,7 @@ from pydantic_settings import (
 
 from jobs.arm_settings import ArmSettings
 from jobs.attachments import AttachedDatabase
-from jobs.dbt_vars import Vars, all_vars, complete_vars, default_vars
+from jobs.dbt_vars import JobVars, all_vars, complete_vars, default_vars
 from jobs.errors import UsageError, nearest
 from jobs.families import Family
 from jobs.placement_settings import ExcludeSettings, PlacementSettings, require_placement_names
@@ -224,7 +224,7 @@ class Settings(BaseSettings):
     variant_min_cosine: float = Field(0.8, ge=0, le=1)
     """Least cosine between the embeddings of two items that are variants by their titles and brands."""
 
-    # --- Vars ---
+    # --- JobVars ---
     vars: dict[str, Any] = {}
     """Values of dbt vars, from the table `[vars]`."""
 
@@ -333,7 +333,7 @@ class Settings(BaseSettings):
             f"to {kept}"
         )
 
-    def job_vars(self) -> Vars:
+    def job_vars(self) -> JobVars:
         """Return the dbt vars that jobs read, after checking all vars."""
         return all_vars(self.vars)
 
@@ -395,10 +395,10 @@ def load_settings(**overrides: Any) -> Settings:
     except (OSError, UnicodeDecodeError) as error:
         raise UsageError(f"{settings_file()} can't be read: {error}; it is a text file in UTF-8") from error
     except UsageError as error:
-        raise UsageError(f"{_place('vars', overrides)}{error}") from error
+        raise UsageError(f"{_origin_of_value('vars', overrides)}{error}") from error
 
 
-def _place(name: str, overrides: Collection[str]) -> str:
+def _origin_of_value(name: str, overrides: Collection[str]) -> str:
     """Return where the value of a setting stands, as an error message begins; empty if it stands nowhere."""
     variable = PREFIX + name.upper()
     if name in overrides:
@@ -409,7 +409,7 @@ def _place(name: str, overrides: Collection[str]) -> str:
 def _describe_error(problem: Mapping[str, Any], overrides: Collection[str]) -> str:
     location, message = problem["loc"], str(problem["msg"]).removeprefix("Value error, ")
     name = ".".join(str(part) for part in location)
-    place = _place(str(location[0]), overrides) if location else ""
+    place = _origin_of_value(str(location[0]), overrides) if location else ""
     if location[:1] in (("attach",), ("publish",)):
         return _describe_database_error(location, problem["type"], message)
     if location[:1] == ("placements",) and len(location) > 1:
@@ -427,15 +427,15 @@ def _describe_error(problem: Mapping[str, Any], overrides: Collection[str]) -> s
     if problem["type"] == "extra_forbidden" and location[0] == "arms":
         return f"{place}unknown setting '{name}': {nearest(str(location[1]), ArmSettings.model_fields)}"
     says_what_is_allowed = problem["type"] == "value_error"
-    words = allowed_values(*((PromptPrice, location[2:]) if of_price else (Settings, location)), with_null=False)
+    words = allowed_values(*((PromptPrice, location[2:]) if of_price else (Settings, location)), mention_null=False)
     allowed = "" if says_what_is_allowed else f"; allowed: {words}"
     return f"{place}setting '{name}': {message} (got {problem['input']!r}){allowed}"
 
 
-def _describe_database_error(location: tuple[int | str, ...], kind: str, message: str) -> str:
+def _describe_database_error(location: tuple[int | str, ...], error_type: str, message: str) -> str:
     """Return the message on an error in ``[attach.NAME]`` or ``[publish.NAME]``, without values that may be secret."""
     table, key = f"[{'.'.join(map(str, location[:2]))}]", ".".join(map(str, location[2:]))
-    if kind == "extra_forbidden":
+    if error_type == "extra_forbidden":
         known = (AttachedDatabase if location[0] == "attach" else PublishTarget).model_fields
         return f"{table} in {FILE_NAME}: unknown key '{key}'; {nearest(key, known)}"
     return f"{table}{' ' if key else ''}{key}: {message.removeprefix('Value error, ')}"

@@ -6,7 +6,7 @@ from urllib.parse import quote, quote_plus
 
 import pytest
 
-from jobs.errors import UsageError, keep_secret, redact
+from jobs.errors import UsageError, redact, register_secret
 from jobs.progress import report, say
 from jobs.services.client import make_openai_client
 from jobs.warehouse.connection import connect, prepare_warehouse
@@ -70,7 +70,7 @@ def test_other_variables_are_no_secrets(monkeypatch):
 
 
 def test_a_kept_secret_is_replaced_in_every_form():
-    keep_secret("kept-s3cret", "password of [attach.shop]")
+    register_secret("kept-s3cret", "password of [attach.shop]")
     assert "kept" not in redact(base64.b64encode(b"user:kept-s3cret").decode())
 
 

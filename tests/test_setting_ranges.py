@@ -2,7 +2,7 @@
 
 import pytest
 
-from jobs.dbt_vars import AllVars, all_vars, default_vars
+from jobs.dbt_vars import AllDbtVars, all_vars, default_vars
 from jobs.errors import UsageError
 from jobs.settings import Settings, load_settings
 
@@ -24,7 +24,7 @@ def written(tmp_path, monkeypatch):
 
 
 def test_every_var_has_its_type_and_its_default_is_allowed():
-    assert AllVars.model_fields.keys() == default_vars().keys()
+    assert AllDbtVars.model_fields.keys() == default_vars().keys()
     all_vars({})
 
 

@@ -7,16 +7,16 @@ from contextlib import closing
 from pathlib import Path
 
 import benchmarks.chaos as package
-from benchmarks.chaos.catalogue import FAULTS
+from benchmarks.chaos.fault_kinds import FAULTS
+from benchmarks.chaos.harness import CommandHarness
 from benchmarks.chaos.history import Night, draw_history, history_as_json, history_from_json
-from benchmarks.chaos.machine import Machine
-from benchmarks.chaos.report import markdown, say_difference
-from benchmarks.chaos.shop import Size
-from benchmarks.chaos.shrinking import Trial, live_through, shows, smallest
+from benchmarks.chaos.report import describe_broken_rule, report_as_markdown
+from benchmarks.chaos.shop import ShopSize
+from benchmarks.chaos.shrinking import CampaignSetup, make_reproducer, run_history, smallest_history
 
 
 def main() -> None:
-    """Live through a history, and end with exit code 1 at the first difference."""
+    """Live through a history, and end with exit code 1 at the first broken rule."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.chaos", description=package.__doc__)
     parser.add_argument("--nights", type=int, default=100)
     parser.add_argument("--seed", type=int, default=0)
@@ -24,47 +24,47 @@ def main() -> None:
     parser.add_argument("--history", type=Path, help="live through this file's nights instead of drawn ones")
     parser.add_argument("--only", nargs="+", choices=FAULTS, default=list(FAULTS), metavar="FAULT")
     parser.add_argument("--without", nargs="+", choices=FAULTS, default=[], metavar="FAULT")
-    parser.add_argument("--visitors", type=int, default=Size.visitors)
-    parser.add_argument("--items", type=int, default=Size.items)
+    parser.add_argument("--visitors", type=int, default=ShopSize.visitors)
+    parser.add_argument("--items", type=int, default=ShopSize.items)
     parser.add_argument("--refresh-every", type=int, default=10, help="nights between two full refreshes")
     parser.add_argument("--shrinks", type=int, default=12, help="the most attempts to find a smaller history")
     options = parser.parse_args()
     folder = options.folder or Path(tempfile.mkdtemp(prefix="chaos-"))
     folder.mkdir(parents=True, exist_ok=True)
-    machine = Machine(folder, options.nights)
-    names = set(options.only) - set(options.without)
-    if not machine.can_disturb:
+    harness = CommandHarness(folder, options.nights)
+    fault_names = set(options.only) - set(options.without)
+    if not harness.can_inject_faults:
         print("no C compiler, or no Linux: without faults of the file system and of the clock")
-        names = {name for name in names if FAULTS[name].group not in ("process", "clock")}
+        fault_names = {name for name in fault_names if FAULTS[name].exclusive_group not in ("process", "clock")}
     history = (
         history_from_json(options.history.read_text())
         if options.history
-        else draw_history(options.seed, options.nights, names)
+        else draw_history(options.seed, options.nights, fault_names)
     )
-    size = Size(options.visitors, options.items)
-    trial = Trial(folder, machine, options.seed, size, options.refresh_every)
-    with closing(machine):
-        has_difference = run_campaign(trial, history, options.shrinks)
-    sys.exit(1 if has_difference else 0)
+    shop_size = ShopSize(options.visitors, options.items)
+    setup = CampaignSetup(folder, harness, options.seed, shop_size, options.refresh_every)
+    with closing(harness):
+        has_broken_rule = run_campaign(setup, history, options.shrinks)
+    sys.exit(1 if has_broken_rule else 0)
 
 
-def run_campaign(trial: Trial, history: list[Night], shrinks: int) -> bool:
-    """Live through a history and print what happened; at a difference, print the smallest history that shows it."""
-    tally, difference, lived = live_through(trial, history, _say)
-    _say(markdown(tally))
-    if not difference:
-        _say(f"no difference in {tally.nights} nights of seed {trial.seed}; kept: {trial.folder}")
+def run_campaign(setup: CampaignSetup, history: list[Night], max_attempts: int) -> bool:
+    """Live through a history and print what happened; at a broken rule, print the smallest history that breaks it."""
+    tally, broken_rule, nights_lived = run_history(setup, history, _print_line)
+    _print_line(report_as_markdown(tally))
+    if not broken_rule:
+        _print_line(f"no broken rule in {tally.nights} nights of seed {setup.seed}; kept: {setup.folder}")
         return False
-    _say(f"{difference.rule}\n{difference.evidence}\nlooking for a smaller history")
-    shrunk = smallest(lived, shows(trial, difference.rule), shrinks, _say)
-    path = trial.folder / "smallest.json"
+    _print_line(f"{broken_rule.rule}\n{broken_rule.evidence}\nlooking for a smaller history")
+    shrunk = smallest_history(nights_lived, make_reproducer(setup, broken_rule.rule), max_attempts, _print_line)
+    path = setup.folder / "smallest.json"
     path.write_text(history_as_json(shrunk))
-    _say(say_difference(trial.seed, difference, shrunk, path))
+    _print_line(describe_broken_rule(setup.seed, broken_rule, shrunk, path))
     return True
 
 
-def _say(line: str) -> None:
-    print(line, flush=True)
+def _print_line(text: str) -> None:
+    print(text, flush=True)
 
 
 if __name__ == "__main__":

@@ -12,80 +12,84 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from benchmarks.chaos.difference import Difference
+from benchmarks.chaos.broken_rule import BrokenRule
 
 ROOT = Path(__file__).parents[2]
 LONGEST_COMMAND_SECONDS = 240.0
-NIGHTS_WORTH_WARMING = 6
-WARMED = "--warmed"
+MIN_NIGHTS_TO_WARM = 6
+WARMING_OPTION = "--warmed"
 """Argument with which the server of commands lives through a night before its first command."""
 LONGEST_ORPHAN_SECONDS = 15.0
 """Time for which a child process may go on working after its parent process was killed."""
 
 
 @dataclass
-class Ended:
+class CommandResult:
     """A command that has ended.
 
     Attributes
     ----------
-    code : int
+    exit_code : int
         Its exit code, or minus the signal that killed it.
     seconds, cpu_seconds : float
         How long it took, and how long it and its children used a processor.
-    left_orphans : bool
+    left_orphan_processes : bool
         Whether a child of the command was still at work long after the command was killed.
     """
 
     arguments: tuple[str, ...]
-    code: int
+    exit_code: int
     stdout: str
     stderr: str
     seconds: float = 0.0
     cpu_seconds: float = 0.0
-    left_orphans: bool = False
+    left_orphan_processes: bool = False
 
     @property
-    def said(self) -> str:
+    def output(self) -> str:
         """All that the command printed."""
         return self.stdout + self.stderr
 
     def __str__(self) -> str:
         # the last lines of the output say why a command failed; the lines of dbt's stages before them say little
-        last = "\n    ".join(self.said.strip().splitlines()[-25:])
-        return f"nextmart {' '.join(self.arguments)} ended with {self.code}:\n    {last}"
+        last = "\n    ".join(self.output.strip().splitlines()[-25:])
+        return f"nextmart {' '.join(self.arguments)} ended with {self.exit_code}:\n    {last}"
 
 
-class Commands:
+class CommandServer:
     """Runs commands of nextmart through a server, which has all packages loaded and forks itself for each command.
 
     Parameters
     ----------
-    scratch : Path
+    output_folder : Path
         Folder of files with the output of commands, until the output is read.
-    library, orders : Path or None
-        The compiled library of ``interposer.c``, and the file of the orders that the library obeys; None: the campaign
-        has no faults of files, disk and clock.
-    nights : int
+    interposer_library, fault_file : Path or None
+        The compiled library of ``interposer.c``, and the file of the faults that the library injects; None: the
+        campaign has no faults of files, disk and clock.
+    night_count : int
         Number of the campaign's nights. Before many nights, the server lives through a night of its own first, which
         saves time.
     """
 
-    def __init__(self, scratch: Path, library: Path | None, orders: Path, nights: int) -> None:
-        self.scratch = scratch
-        self.number = 0
-        self.ended: dict[int, tuple[int, float]] = {}
-        self.started: list[int] = []
-        self.news = threading.Condition()
-        preload = {"LD_PRELOAD": str(library), "CHAOS_ORDERS": str(orders)} if library else {}
+    def __init__(
+        self, output_folder: Path, interposer_library: Path | None, fault_file: Path, night_count: int
+    ) -> None:
+        self.output_folder = output_folder
+        self.command_count = 0
+        self.results_by_pid: dict[int, tuple[int, float]] = {}
+        self.started_pids: list[int] = []
+        self.server_message = threading.Condition()
+        preload = (
+            {"LD_PRELOAD": str(interposer_library), "CHAOS_FAULT_FILE": str(fault_file)} if interposer_library else {}
+        )
         # helpers of tests import each other by their bare names, as pytest's `pythonpath` lets them
         paths = [str(ROOT), str(ROOT / "tests"), str(ROOT / "tests" / "end_to_end"), os.environ.get("PYTHONPATH", "")]
         self.server = subprocess.Popen(
             [
                 sys.executable,
                 "-m",
-                "benchmarks.chaos.server",
-                *([WARMED] if nights >= NIGHTS_WORTH_WARMING else []),
+                "benchmarks.chaos.forking_server",
+                *([WARMING_OPTION] if night_count >= MIN_NIGHTS_TO_WARM else []),
             ],
             env={**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": os.pathsep.join(paths), **preload},
             cwd=ROOT,
@@ -95,92 +99,99 @@ class Commands:
         )
         assert self.server.stdout
         assert self.server.stdout.readline() == "ready\n", "the server of commands did not start"
-        threading.Thread(target=self._listen, daemon=True).start()
+        threading.Thread(target=self._read_server_messages, daemon=True).start()
 
     def close(self) -> None:
         """End the server, which has nothing to lose."""
         self.server.kill()
         self.server.wait()
 
-    def _listen(self) -> None:
+    def _read_server_messages(self) -> None:
         for line in self.server.stdout or ():
             word, pid, *numbers = line.split()
-            with self.news:
+            with self.server_message:
                 if word == "started":
-                    self.started.append(int(pid))
-                    self.ended.pop(int(pid), None)  # an earlier command may have had the same process id
+                    self.started_pids.append(int(pid))
+                    self.results_by_pid.pop(int(pid), None)  # an earlier command may have had the same process id
                 else:
-                    self.ended[int(pid)] = int(numbers[0]), float(numbers[1])
-                self.news.notify_all()
+                    self.results_by_pid[int(pid)] = int(numbers[0]), float(numbers[1])
+                self.server_message.notify_all()
 
-    def start(self, *arguments: str, environment: dict[str, str], folder: Path) -> "Running":
+    def start(self, *arguments: str, environment: dict[str, str], folder: Path) -> "RunningCommand":
         """Start ``nextmart`` with arguments."""
-        self.number += 1
-        outputs = [self.scratch / f"{self.number}.{name}" for name in ("stdout", "stderr")]
-        order = {
+        self.command_count += 1
+        output_paths = [self.output_folder / f"{self.command_count}.{name}" for name in ("stdout", "stderr")]
+        command = {
             "arguments": arguments,
             "folder": str(folder),
             "environment": environment,
-            "outputs": list(map(str, outputs)),
+            "outputs": list(map(str, output_paths)),
         }
-        with self.news:
-            known = len(self.started)
-            self.server.stdin.write(json.dumps(order) + "\n")
+        with self.server_message:
+            known = len(self.started_pids)
+            self.server.stdin.write(json.dumps(command) + "\n")
             self.server.stdin.flush()
-            assert self.news.wait_for(lambda: len(self.started) > known, 60), "the server of commands is silent"
-            return Running(self, arguments, self.started[-1], outputs)
+            assert self.server_message.wait_for(lambda: len(self.started_pids) > known, 60), (
+                "the server of commands is silent"
+            )
+            return RunningCommand(self, arguments, self.started_pids[-1], output_paths)
 
-    def call(self, *arguments: str, environment: dict[str, str], folder: Path) -> Ended:
+    def run(self, *arguments: str, environment: dict[str, str], folder: Path) -> CommandResult:
         """Run ``nextmart`` with arguments to its end."""
         return self.start(*arguments, environment=environment, folder=folder).wait()
 
 
 @dataclass
-class Running:
+class RunningCommand:
     """A command that was started."""
 
-    commands: Commands
+    server: CommandServer
     arguments: tuple[str, ...]
     pid: int
-    outputs: list[Path]
+    output_paths: list[Path]
     started_at: float = field(default_factory=time.monotonic)
 
-    def wait(self, kill_after: float | None = None) -> Ended:
-        """Wait for the end; with ``kill_after`` seconds, kill the whole group then.
+    def wait(self, kill_after_seconds: float | None = None) -> CommandResult:
+        """Wait for the end; with ``kill_after_seconds`` seconds, kill the whole group then.
 
         Raises
         ------
-        Difference
+        BrokenRule
             If the command does not end.
         """
-        commands = self.commands
-        with commands.news:
-            has_ended = commands.news.wait_for(
-                lambda: self.pid in commands.ended, kill_after or LONGEST_COMMAND_SECONDS
+        server = self.server
+        with server.server_message:
+            has_ended = server.server_message.wait_for(
+                lambda: self.pid in server.results_by_pid, kill_after_seconds or LONGEST_COMMAND_SECONDS
             )
             if not has_ended:
-                self._kill_group()
-                if not commands.news.wait_for(lambda: self.pid in commands.ended, 30) or kill_after is None:
-                    raise Difference(
+                self._kill_process_group()
+                if (
+                    not server.server_message.wait_for(lambda: self.pid in server.results_by_pid, 30)
+                    or kill_after_seconds is None
+                ):
+                    raise BrokenRule(
                         "each command ends", f"{self.arguments} did not in {LONGEST_COMMAND_SECONDS:.0f} seconds"
                     )
-            code, cpu_seconds = commands.ended[self.pid]
+            exit_code, cpu_seconds = server.results_by_pid[self.pid]
             # the server also tells when orphans of the command end
-            left = code < 0 and not commands.news.wait_for(self._group_is_gone, LONGEST_ORPHAN_SECONDS)
-        if left:
-            self._kill_group()
-        texts = [path.read_text(errors="replace") if path.exists() else "" for path in self.outputs]
-        for path in self.outputs:
+            has_orphans = exit_code < 0 and not server.server_message.wait_for(
+                self._is_process_group_gone, LONGEST_ORPHAN_SECONDS
+            )
+        if has_orphans:
+            self._kill_process_group()
+        texts = [path.read_text(errors="replace") if path.exists() else "" for path in self.output_paths]
+        for path in self.output_paths:
             path.unlink(missing_ok=True)
         stdout, stderr = (re.sub("\x1b\\[[0-9;]*m", "", text) for text in texts)
         seconds = time.monotonic() - self.started_at
-        return Ended(self.arguments, code, stdout, stderr, seconds, cpu_seconds, left)
+        return CommandResult(self.arguments, exit_code, stdout, stderr, seconds, cpu_seconds, has_orphans)
 
-    def _kill_group(self) -> None:
+    def _kill_process_group(self) -> None:
         with suppress(ProcessLookupError):
             os.killpg(self.pid, signal.SIGKILL)
 
-    def _group_is_gone(self) -> bool:
+    def _is_process_group_gone(self) -> bool:
         try:
             os.killpg(self.pid, 0)
         except ProcessLookupError:

@@ -5,10 +5,10 @@ from collections.abc import Collection
 from dataclasses import asdict, dataclass
 from random import Random
 
-from benchmarks.chaos.catalogue import FAULTS
+from benchmarks.chaos.fault_kinds import FAULTS
 
-CALM_NIGHTS = 0.3  # share of nights on which nothing happens
-NIGHTS_WITH_TWO = 0.25  # share on which two things do
+CALM_NIGHT_SHARE = 0.3  # share of nights on which nothing happens
+TWO_FAULT_NIGHT_SHARE = 0.25  # share on which two things do
 
 
 @dataclass(frozen=True)
@@ -19,13 +19,14 @@ class Fault:
     ----------
     name : str
         A key of ``FAULTS``.
-    where, which : float
-        Numbers from 0 to 1 that decide how far the night has come when it happens, and what it hits.
+    progress, target : float
+        Numbers from 0 to 1: how far the command that it hits has come when it happens, and which of the possible
+        commands, people, models or settings it hits.
     """
 
     name: str
-    where: float
-    which: float
+    progress: float
+    target: float
 
 
 @dataclass(frozen=True)
@@ -36,28 +37,30 @@ class Night:
     faults: tuple[Fault, ...] = ()
 
     @property
-    def names(self) -> set[str]:
+    def fault_names(self) -> set[str]:
         """The names of the night's faults."""
         return {fault.name for fault in self.faults}
 
     def __str__(self) -> str:
-        faults = ", ".join(f"{fault.name} ({fault.where:.3f}, {fault.which:.3f})" for fault in self.faults)
+        faults = ", ".join(f"{fault.name} ({fault.progress:.3f}, {fault.target:.3f})" for fault in self.faults)
         return f"night {self.number}: {faults or 'nothing happens'}"
 
 
-def draw_history(seed: int, nights: int, names: Collection[str]) -> list[Night]:
+def draw_history(seed: int, night_count: int, fault_names: Collection[str]) -> list[Night]:
     """Return that many nights; the first one is calm, so that there is something to lose."""
-    return [Night(0), *(_draw_night(seed, number, sorted(names)) for number in range(1, nights))]
+    return [Night(0), *(_draw_night(seed, number, sorted(fault_names)) for number in range(1, night_count))]
 
 
-def _draw_night(seed: int, number: int, names: list[str]) -> Night:
+def _draw_night(seed: int, number: int, fault_names: list[str]) -> Night:
     random = Random(f"{seed}/faults/{number}")
-    count = random.choices((0, 1, 2), (CALM_NIGHTS, 1 - CALM_NIGHTS - NIGHTS_WITH_TWO, NIGHTS_WITH_TWO))[0]
+    count = random.choices(
+        (0, 1, 2), (CALM_NIGHT_SHARE, 1 - CALM_NIGHT_SHARE - TWO_FAULT_NIGHT_SHARE, TWO_FAULT_NIGHT_SHARE)
+    )[0]
     drawn: dict[str, Fault] = {}
     for _ in range(count):
-        name = random.choice(names)
+        name = random.choice(fault_names)
         fault = Fault(name, random.random(), random.random())
-        drawn.setdefault(FAULTS[name].group, fault)  # one of a group in a night
+        drawn.setdefault(FAULTS[name].exclusive_group, fault)  # one of a group in a night
     return Night(number, tuple(drawn.values()))
 
 

@@ -2,7 +2,7 @@
 
 import duckdb
 
-from benchmarks.chaos.difference import Difference
+from benchmarks.chaos.broken_rule import BrokenRule
 
 EXCLUDED_CATEGORY = "garden"
 MOST_OF_A_CATEGORY = 4
@@ -82,11 +82,11 @@ def check_placements(warehouse: duckdb.DuckDBPyConnection) -> None:
 
     Raises
     ------
-    Difference
+    BrokenRule
         If a list breaks a rule of its placement.
     """
     for name, query in BROKEN_RULES.items():
         if rows := warehouse.execute(
             f"with list_rows as ({SELECT_LIST_ROWS}), broken as ({query}) from broken"
         ).fetchmany(3):
-            raise Difference(f"placements: {name}", rows)
+            raise BrokenRule(f"placements: {name}", rows)

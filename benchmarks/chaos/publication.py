@@ -5,12 +5,12 @@ from pathlib import Path
 
 import duckdb
 
-from benchmarks.chaos.difference import Difference
+from benchmarks.chaos.broken_rule import BrokenRule
 from benchmarks.chaos.placements import check_placements
 from tests.end_to_end.invariants import broken_invariants
-from tests.polling_reader import Polled
+from tests.polling_reader import ReaderLog
 
-WHOLE = """
+SELECT_WHETHER_WHOLE = """
     select
         (select publish_run_id from recommendations.publication),
         (select count(distinct visitor_id) from recommendations.visitor_recommendations)
@@ -22,7 +22,7 @@ WHOLE = """
 """
 """The publication's id, and whether its tables belong together."""
 
-ALONE = {
+BROKEN_RULES_OF_FILE = {
     "ranks are dense": """
         select visitor_id from recommendations.visitor_recommendations group by visitor_id
         having list(rank order by rank) <> range(1, count(*) + 1)
@@ -38,35 +38,35 @@ ALONE = {
 ORDER_WITHIN_SOURCES = ("a better rank never has a lower score, and equal scores are in the order of item_id",)
 
 
-def digest(path: Path) -> str | None:
+def file_hash(path: Path) -> str | None:
     """Return the hash of a file's bytes; None if there is no file."""
     return hashlib.sha256(path.read_bytes()).hexdigest() if path.exists() else None
 
 
-def check_alone(published: Path) -> str:
+def check_published_file(published_file: Path) -> str:
     """Check a published file by itself, whatever the night did; return the publication's id.
 
     Raises
     ------
-    Difference
+    BrokenRule
         If a reader of the file would be misled.
     """
-    with duckdb.connect(str(published), read_only=True) as connection:
-        publication, is_whole = connection.execute(WHOLE).fetchall()[0]
+    with duckdb.connect(str(published_file), read_only=True) as connection:
+        publication, is_whole = connection.execute(SELECT_WHETHER_WHOLE).fetchall()[0]
         if not is_whole:
-            raise Difference("the published tables belong together", publication)
-        for name, query in ALONE.items():
+            raise BrokenRule("the published tables belong together", publication)
+        for name, query in BROKEN_RULES_OF_FILE.items():
             if broken := connection.execute(query).fetchmany(3):
-                raise Difference(f"published: {name}", broken)
+                raise BrokenRule(f"published: {name}", broken)
     return str(publication)
 
 
-def check_with_warehouse(warehouse: duckdb.DuckDBPyConnection, k: int) -> None:
-    """Check a new publication against the warehouse, to which it is attached as ``published``.
+def check_publication_with_warehouse(warehouse: duckdb.DuckDBPyConnection, k: int) -> None:
+    """Check a new publication against the warehouse, to which it is attached as ``published_file``.
 
     Raises
     ------
-    Difference
+    BrokenRule
         If a rule for what is published is broken.
     """
     broken = broken_invariants(lambda query, **by_name: warehouse.execute(query, by_name).fetchall(), k)
@@ -74,16 +74,16 @@ def check_with_warehouse(warehouse: duckdb.DuckDBPyConnection, k: int) -> None:
     for name, rows in broken.items():
         # where the popular items are the live model's, `source` does not tell them from those that fill up a list
         if live != [("popularity",)] or name not in ORDER_WITHIN_SOURCES:
-            raise Difference(f"published: {name}", rows[:3])
+            raise BrokenRule(f"published: {name}", rows[:3])
     check_placements(warehouse)
 
 
-def check_readers(polled: Polled) -> None:
+def check_reads(reader_log: ReaderLog) -> None:
     """Check what a program saw that opened the published file over and over during a night."""
-    if polled.errors:
-        raise Difference("no reader sees an error", "\n".join(polled.errors[:3]))
-    if halves := [row for row in polled.rows if row[1] != "True"]:
-        raise Difference("no reader sees half a publication", halves)
-    publications = [row[0] for row in polled.rows]
+    if reader_log.errors:
+        raise BrokenRule("no reader sees an error", "\n".join(reader_log.errors[:3]))
+    if halves := [row for row in reader_log.rows if row[1] != "True"]:
+        raise BrokenRule("no reader sees half a publication", halves)
+    publications = [row[0] for row in reader_log.rows]
     if len(publications) > len(set(publications)):
-        raise Difference("no reader sees an older publication again", publications)
+        raise BrokenRule("no reader sees an older publication again", publications)

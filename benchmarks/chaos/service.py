@@ -17,43 +17,43 @@ dimensions = {DIMENSIONS}
 price = 1
 """
 
-DAMAGED = ("truncated", "short", "doubled", "dimensions", "a page")
-BROKEN = ("reset", "cut off", "500")
-LIMITED = ("429", "429 retry-after", "503")
+DAMAGED_ANSWERS = ("truncated", "short", "doubled", "dimensions", "a page")
+BROKEN_CONNECTIONS = ("reset", "cut off", "500")
+RATE_LIMIT_ANSWERS = ("429", "429 retry-after", "503")
 
 
-class Service:
+class FakeEmbeddingService:
     """The service, and its mood for the night."""
 
     def __init__(self) -> None:
         logging.getLogger("werkzeug").setLevel(logging.ERROR)  # a line for each request
         self.server = HTTPServer(threaded=True)
         self.server.start()
-        self.fake = FakeOpenAI(self.server, DIMENSIONS)
+        self.fake_openai = FakeOpenAI(self.server, DIMENSIONS)
         self.environment = {"OPENAI_API_KEY": KEY, "OPENAI_BASE_URL": self.server.url_for("/v1")}
 
     @property
-    def sold(self) -> Counter[str]:
+    def sold_texts(self) -> Counter[str]:
         """How often a right vector of each text was sold."""
-        return self.fake.paid
+        return self.fake_openai.paid
 
-    def behave(self, faults: set[str], seed: float) -> None:
+    def set_faults_of_night(self, fault_names: set[str], seed: float) -> None:
         """Behave for a night as its faults say; without one, answer at once."""
         random = Random(seed)
-        self.fake.delay = 0.2 if "service_slow" in faults else 0.0
+        self.fake_openai.delay = 0.2 if "service_slow" in fault_names else 0.0
         choices: tuple[str | None, ...] = (None,)
-        if "service_down" in faults:
+        if "service_down" in fault_names:
             choices = ("503",)
-        elif "service_slow" in faults:
-            choices = (None, None, *LIMITED)
-        elif "service_wrong" in faults:
-            choices = (None, *DAMAGED)
-        elif "service_breaks" in faults:
-            choices = (None, *BROKEN)
-        self.fake.faults = lambda _: random.choice(choices)
+        elif "service_slow" in fault_names:
+            choices = (None, None, *RATE_LIMIT_ANSWERS)
+        elif "service_wrong" in fault_names:
+            choices = (None, *DAMAGED_ANSWERS)
+        elif "service_breaks" in fault_names:
+            choices = (None, *BROKEN_CONNECTIONS)
+        self.fake_openai.faults = lambda _: random.choice(choices)
         self.server.clear_log()
 
     def close(self) -> None:
         """End the service."""
-        self.fake.closing.set()
+        self.fake_openai.closing.set()
         self.server.stop()

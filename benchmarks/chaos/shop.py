@@ -11,9 +11,9 @@ from pathlib import Path
 from random import Random
 
 FIRST_DAY = datetime(2026, 1, 1, tzinfo=UTC)
-HOUR_OF_THE_NIGHT = 3
-LATE_NIGHTS = 30
-FILES_KEPT = 20  # nights after which the shop clears its files away
+NIGHT_HOUR = 3
+NIGHTS_OF_DELAY = 30
+NIGHTS_FILES_ARE_KEPT = 20  # nights after which the shop clears its files away
 
 MATERIALS = ("oak", "linen", "steel", "wool", "glass", "paper", "cork", "copper")
 THINGS = ("lamp", "mug", "chair", "kettle", "clock", "shelf", "rug", "vase", "tray", "stool")
@@ -21,49 +21,49 @@ THINGS = ("lamp", "mug", "chair", "kettle", "clock", "shelf", "rug", "vase", "tr
 Row = dict[str, str | None]
 
 
-def night_time(number: int) -> datetime:
-    """Return when the night begins that follows day ``number``, counted from 0."""
-    return FIRST_DAY + timedelta(days=number + 1, hours=HOUR_OF_THE_NIGHT)
+def night_start(day: int) -> datetime:
+    """Return when the night begins that follows day ``day``, counted from 0."""
+    return FIRST_DAY + timedelta(days=day + 1, hours=NIGHT_HOUR)
 
 
 @dataclass(frozen=True)
-class Size:
+class ShopSize:
     """How large a shop is: its visitors and items on the first day, and how many of each come with every night."""
 
     visitors: int = 40
     items: int = 30
-    new_visitors: float = 0.1
-    new_items: float = 0.05
+    new_visitors_per_night: float = 0.1
+    new_items_per_night: float = 0.05
 
 
 @dataclass
-class Shop:
+class SimulatedShop:
     """The shop, its folders of files, and the ledger of what it delivered.
 
     Attributes
     ----------
-    events : dict of event_id -> row
+    delivered_events : dict of event_id -> row
         The events that were delivered in a readable file, without those of people who are forgotten.
-    catalogue : dict of item_id -> row
+    delivered_items : dict of item_id -> row
         The last delivered row of each item, also of items that the newest list of the catalogue lacks.
-    listed : set of str
+    listed_item_ids : set of str
         The items of the newest list of the catalogue.
-    refused_list : str or None
+    refused_list_fault : str or None
         The fault of the newest list of the catalogue, if nextmart refuses the list or what it would publish after it:
         ``items_cut`` or ``items_all_withdrawn``.
     """
 
     folder: Path
     seed: int
-    size: Size = Size()
-    events: dict[str, Row] = field(default_factory=dict)
-    catalogue: dict[str, Row] = field(default_factory=dict)
-    listed: set[str] = field(default_factory=set)
-    refused_list: str | None = None
-    forgotten: set[str] = field(default_factory=set)
-    held: list[tuple[int, str, list[Row]]] = field(default_factory=list)
-    written_at: dict[Path, int] = field(default_factory=dict)
-    night: int = 0
+    size: ShopSize = ShopSize()
+    delivered_events: dict[str, Row] = field(default_factory=dict)
+    delivered_items: dict[str, Row] = field(default_factory=dict)
+    listed_item_ids: set[str] = field(default_factory=set)
+    refused_list_fault: str | None = None
+    forgotten_ids: set[str] = field(default_factory=set)
+    held_back_files: list[tuple[int, str, list[Row]]] = field(default_factory=list)
+    night_written: dict[Path, int] = field(default_factory=dict)
+    current_night: int = 0
 
     def __post_init__(self) -> None:
         for name in ("events", "items"):
@@ -71,11 +71,11 @@ class Shop:
 
     # --- what happens on a day ---
 
-    def events_of(self, day: int) -> list[Row]:
+    def events_of_day(self, day: int) -> list[Row]:
         """Return the events of a day in the order of their times, a few of them broken."""
         random = Random(f"{self.seed}/events/{day}")
-        visitors = self.size.visitors + int(self.size.new_visitors * day)
-        items = self.size.items + int(self.size.new_items * day)
+        visitors = self.size.visitors + int(self.size.new_visitors_per_night * day)
+        items = self.size.items + int(self.size.new_items_per_night * day)
         rows: list[Row] = []
         for visitor in random.sample(range(visitors), max(3, min(visitors, self.size.visitors) // 4)):
             moment = FIRST_DAY + timedelta(days=day, minutes=random.randrange(24 * 60 - 200))
@@ -95,10 +95,10 @@ class Shop:
         rows.sort(key=lambda row: (row["event_at"] or "", row["event_id"] or ""))
         return rows
 
-    def list_of(self, day: int) -> list[Row]:
+    def catalogue_of_day(self, day: int) -> list[Row]:
         """Return the whole catalogue as it is after a day: titles change and items run out now and then."""
         rows: list[Row] = []
-        for item in range(self.size.items + int(self.size.new_items * (day + 1))):
+        for item in range(self.size.items + int(self.size.new_items_per_night * (day + 1))):
             random = Random(f"{self.seed}/item/{item}")
             title = f"{random.choice(MATERIALS)} {random.choice(THINGS)} number {item}"
             first_change, period = random.randrange(1, 30), random.randrange(20, 60)
@@ -112,93 +112,95 @@ class Shop:
 
     # --- what is delivered ---
 
-    def deliver(self, night: int, faults: set[str]) -> None:
+    def deliver_files(self, night_number: int, fault_names: set[str]) -> None:
         """Write the night's files as its faults of feeds have them; first, what earlier nights held back."""
-        self.night = night
-        due = [entry for entry in self.held if entry[0] <= night]
-        self.held = [entry for entry in self.held if entry[0] > night]
+        self.current_night = night_number
+        due = [held_file for held_file in self.held_back_files if held_file[0] <= night_number]
+        self.held_back_files = [held_file for held_file in self.held_back_files if held_file[0] > night_number]
         for _, name, rows in due:
             self._deliver_events(name, rows)
-        self._deliver_todays_events(night, faults)
-        self._deliver_todays_items(night, faults)
-        self._clear_away(night)
+        self._deliver_todays_events(night_number, fault_names)
+        self._deliver_todays_items(night_number, fault_names)
+        self._delete_old_files(night_number)
 
-    def _deliver_todays_events(self, night: int, faults: set[str]) -> None:
-        name, rows = f"{night_time(night):%Y-%m-%d}", self.without_forgotten(self.events_of(night))
-        if "events_missing" in faults:
-            self.held.append((night + 1, name, rows))
-        elif "events_empty" in faults:
-            self.held.append((night + 1, name, rows))
-            self._write("events", name, [])
-        elif "events_month_late" in faults:
-            self.held.append((night + LATE_NIGHTS, name, rows))
-        elif "events_schema_changed" in faults:
-            self.held.append((night + 1, name, rows))
-            self._write("events", name, [{**row, "visitor_id": None, "guest": row["visitor_id"]} for row in rows])
-        elif "events_doubled" in faults:
+    def _deliver_todays_events(self, night_number: int, fault_names: set[str]) -> None:
+        name, rows = f"{night_start(night_number):%Y-%m-%d}", self.without_forgotten(self.events_of_day(night_number))
+        if "events_missing" in fault_names:
+            self.held_back_files.append((night_number + 1, name, rows))
+        elif "events_empty" in fault_names:
+            self.held_back_files.append((night_number + 1, name, rows))
+            self._write_feed_file("events", name, [])
+        elif "events_month_late" in fault_names:
+            self.held_back_files.append((night_number + NIGHTS_OF_DELAY, name, rows))
+        elif "events_schema_changed" in fault_names:
+            self.held_back_files.append((night_number + 1, name, rows))
+            self._write_feed_file(
+                "events", name, [{**row, "visitor_id": None, "guest": row["visitor_id"]} for row in rows]
+            )
+        elif "events_doubled" in fault_names:
             self._deliver_events(name, [row for row in rows for _ in range(2)])
             self._deliver_events(f"{name}-copy", rows)
-        elif "events_out_of_order" in faults:
-            shuffled = Random(night).sample(rows, len(rows))
+        elif "events_out_of_order" in fault_names:
+            shuffled = Random(night_number).sample(rows, len(rows))
             self._deliver_events(f"{name}-b", shuffled[: len(rows) // 2])
             self._deliver_events(f"{name}-a", shuffled[len(rows) // 2 :])
         else:
             self._deliver_events(name, rows)
 
-    def _deliver_todays_items(self, night: int, faults: set[str]) -> None:
-        name, rows = f"{night_time(night):%Y-%m-%d}", self.list_of(night)
-        if "items_missing" in faults:
+    def _deliver_todays_items(self, night_number: int, fault_names: set[str]) -> None:
+        name, rows = f"{night_start(night_number):%Y-%m-%d}", self.catalogue_of_day(night_number)
+        if "items_missing" in fault_names:
             return
-        if "items_empty" in faults:
-            self._write("items", name, [])
+        if "items_empty" in fault_names:
+            self._write_feed_file("items", name, [])
             return
-        if "items_cut" in faults:
+        if "items_cut" in fault_names:
             rows = rows[:2]
-            if any(self.catalogue[item]["available"] == "yes" for item in self.listed):
+            if any(self.delivered_items[item]["available"] == "yes" for item in self.listed_item_ids):
                 # not in the ledger: nextmart refuses a list that withdraws so much, and the next one is whole again
-                self._write("items", name, rows)
-                self.refused_list = "items_cut"
+                self._write_feed_file("items", name, rows)
+                self.refused_list_fault = "items_cut"
                 return
-        if "items_all_withdrawn" in faults:
+        if "items_all_withdrawn" in fault_names:
             rows = [{**row, "available": "no"} for row in rows]
-        self._write("items", name, rows * (2 if "items_doubled" in faults else 1))
-        self.refused_list = "items_all_withdrawn" if "items_all_withdrawn" in faults else None
-        self.catalogue |= {str(row["item_id"]): row for row in rows}
-        self.listed = {str(row["item_id"]) for row in rows}
+        self._write_feed_file("items", name, rows * (2 if "items_doubled" in fault_names else 1))
+        self.refused_list_fault = "items_all_withdrawn" if "items_all_withdrawn" in fault_names else None
+        self.delivered_items |= {str(row["item_id"]): row for row in rows}
+        self.listed_item_ids = {str(row["item_id"]) for row in rows}
 
     def _deliver_events(self, name: str, rows: list[Row]) -> None:
         rows = self.without_forgotten(rows)
-        self._write("events", name, rows)
-        self.events |= {str(row["event_id"]): row for row in rows}
+        self._write_feed_file("events", name, rows)
+        self.delivered_events |= {str(row["event_id"]): row for row in rows}
 
-    def _write(self, feed: str, name: str, rows: list[Row]) -> None:
+    def _write_feed_file(self, feed: str, name: str, rows: list[Row]) -> None:
         lines = (json.dumps({key: value for key, value in row.items() if value is not None}) for row in rows)
         path = self.folder / feed / f"{name}.jsonl"
         path.write_text("".join(f"{line}\n" for line in lines))
-        self.written_at[path] = self.night
+        self.night_written[path] = self.current_night
 
-    def _clear_away(self, night: int) -> None:
-        for path, written_at in list(self.written_at.items()):
-            if written_at < night - FILES_KEPT:
+    def _delete_old_files(self, night_number: int) -> None:
+        for path, written_in_night in list(self.night_written.items()):
+            if written_in_night < night_number - NIGHTS_FILES_ARE_KEPT:
                 path.unlink()
-                del self.written_at[path]
+                del self.night_written[path]
 
     # --- people who are forgotten ---
 
     def without_forgotten(self, rows: list[Row]) -> list[Row]:
         """Return the rows without those of people who asked to be forgotten: the shop's own systems forget them too."""
-        return [row for row in rows if not {row["visitor_id"], row["user_id"]} & self.forgotten]
+        return [row for row in rows if not {row["visitor_id"], row["user_id"]} & self.forgotten_ids]
 
-    def forget(self, person: str) -> None:
+    def forget(self, person_id: str) -> None:
         """Forget a visitor, or a user with the user's device, in the ledger and in all files, old and to come.
 
         A device has one user here, so all that it did goes.
         """
-        rows = self.events.values()
-        self.forgotten |= {person, *(str(row["visitor_id"]) for row in rows if row["user_id"] == person)}
-        self.events = {str(row["event_id"]): row for row in self.without_forgotten(list(rows))}
+        rows = self.delivered_events.values()
+        self.forgotten_ids |= {person_id, *(str(row["visitor_id"]) for row in rows if row["user_id"] == person_id)}
+        self.delivered_events = {str(row["event_id"]): row for row in self.without_forgotten(list(rows))}
         for path in (self.folder / "events").iterdir():
             lines = path.read_text().splitlines(keepends=True)
-            kept = [line for line in lines if not any(name in line for name in self.forgotten)]
+            kept = [line for line in lines if not any(name in line for name in self.forgotten_ids)]
             if len(kept) < len(lines):
                 path.write_text("".join(kept))

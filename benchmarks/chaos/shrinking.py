@@ -1,4 +1,4 @@
-"""The smallest history that shows a difference: nights and faults are dropped, and what is left is lived through again.
+"""The smallest history that breaks the same rule: nights and faults are dropped, and the rest is lived through again.
 
 Each attempt takes as long as its nights do, so the search is greedy and has a limit, unlike that of hypothesis, whose
 shrinker needs hundreds of attempts: first all but the last nights with faults go, then single faults.
@@ -8,90 +8,99 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from benchmarks.chaos.broken_rule import BrokenRule
 from benchmarks.chaos.campaign import Campaign
-from benchmarks.chaos.difference import Difference
+from benchmarks.chaos.harness import CommandHarness
 from benchmarks.chaos.history import Night
-from benchmarks.chaos.machine import Machine
-from benchmarks.chaos.shop import Size
-from benchmarks.chaos.tally import Tally
+from benchmarks.chaos.shop import ShopSize
+from benchmarks.chaos.tally import CampaignTally
 
-Say = Callable[[str], None]
+PrintLine = Callable[[str], None]
 
 
 @dataclass(frozen=True)
-class Trial:
+class CampaignSetup:
     """Where and how histories are lived through."""
 
     folder: Path
-    machine: Machine
+    harness: CommandHarness
     seed: int
-    size: Size
-    refresh_every: int
+    shop_size: ShopSize
+    full_refresh_every_nights: int
 
 
-def live_through(trial: Trial, history: list[Night], say: Say) -> tuple[Tally, Difference | None, list[Night]]:
-    """Live through a history; return the tally, the first difference if any, and the nights up to that difference.
+def run_history(
+    setup: CampaignSetup, history: list[Night], print_line: PrintLine
+) -> tuple[CampaignTally, BrokenRule | None, list[Night]]:
+    """Live through a history; return the tally, the first broken rule if any, and the nights up to it.
 
     A calm night follows the history. Its tables are compared with those of a full refresh, because the history's last
     night may have published nothing that could be compared.
     """
-    campaign = Campaign(trial.folder, trial.machine, trial.seed, trial.size, trial.refresh_every)
+    campaign = Campaign(setup.folder, setup.harness, setup.seed, setup.shop_size, setup.full_refresh_every_nights)
     last = Night(history[-1].number + 1)
     nights = [*history, last]
     try:
         for place, night in enumerate(nights):
             try:
-                campaign.live(night)
+                campaign.run_night(night)
                 if night == last:
-                    campaign.refresh(night)
-            except Difference as difference:
-                return campaign.tally, difference, nights[: place + 1]
+                    campaign.compare_with_full_refresh(night)
+            except BrokenRule as broken_rule:
+                return campaign.tally, broken_rule, nights[: place + 1]
             finally:
-                happened = f" [{'; '.join(campaign.happened)}]" if campaign.happened else ""
-                say(f"{night}{happened}, {campaign.cpu_seconds_of_last_night:.1f} s of processor time")
+                happened = f" [{'; '.join(campaign.happenings)}]" if campaign.happenings else ""
+                print_line(f"{night}{happened}, {campaign.cpu_seconds_of_last_night:.1f} s of processor time")
     finally:
         campaign.close()
     return campaign.tally, None, nights
 
 
-def shows(trial: Trial, rule: str) -> Callable[[list[Night]], list[Night] | None]:
+def make_reproducer(setup: CampaignSetup, rule: str) -> Callable[[list[Night]], list[Night] | None]:
     """Return a function that lives through a history, and returns its nights up to where it breaks ``rule``, if so."""
-    folder = trial.folder / "shrinking"
+    folder = setup.folder / "shrinking"
     folder.mkdir(exist_ok=True)
-    trial = replace(trial, folder=folder, refresh_every=1 if "full refresh" in rule else trial.refresh_every)
+    setup = replace(
+        setup, folder=folder, full_refresh_every_nights=1 if "full refresh" in rule else setup.full_refresh_every_nights
+    )
 
-    def lived_until(history: list[Night]) -> list[Night] | None:
-        _, difference, lived = live_through(trial, history, say=lambda _: None)
-        return lived if difference and difference.rule == rule else None
+    def nights_until_broken(history: list[Night]) -> list[Night] | None:
+        _, broken_rule, nights_lived = run_history(setup, history, print_line=lambda _: None)
+        return nights_lived if broken_rule and broken_rule.rule == rule else None
 
-    return lived_until
+    return nights_until_broken
 
 
-def smallest(
-    history: list[Night], lived_until: Callable[[list[Night]], list[Night] | None], attempts: int, say: Say
+def smallest_history(
+    history: list[Night],
+    nights_until_broken: Callable[[list[Night]], list[Night] | None],
+    max_attempts: int,
+    print_line: PrintLine,
 ) -> list[Night]:
-    """Return the smallest history found, within some attempts, that shows the same difference as ``history``.
+    """Return the smallest history found, within some attempts, that breaks the same rule as ``history``.
 
     Parameters
     ----------
-    lived_until : callable
-        Returns a history's nights up to the difference; None if the history does not show it.
+    nights_until_broken : callable
+        Returns a history's nights up to the broken rule; None if the history does not break it.
     """
-    refused: set[tuple[Night, ...]] = set()
-    for attempt in range(attempts):
-        candidate = next((smaller for smaller in _smaller(history) if tuple(smaller) not in refused), None)
+    ruled_out: set[tuple[Night, ...]] = set()
+    for attempt in range(max_attempts):
+        candidate = next((smaller for smaller in _smaller_histories(history) if tuple(smaller) not in ruled_out), None)
         if candidate is None:
             break
-        lived = lived_until(candidate)
-        say(f"attempt {attempt + 1}: {len(candidate)} nights {'show it too' if lived else 'do not show it'}")
-        if lived:
-            history = lived
+        nights_lived = nights_until_broken(candidate)
+        print_line(
+            f"attempt {attempt + 1}: {len(candidate)} nights {'break it too' if nights_lived else 'do not break it'}"
+        )
+        if nights_lived:
+            history = nights_lived
         else:
-            refused.add(tuple(candidate))
+            ruled_out.add(tuple(candidate))
     return history
 
 
-def _smaller(history: list[Night]) -> Iterator[list[Night]]:
+def _smaller_histories(history: list[Night]) -> Iterator[list[Night]]:
     """Yield smaller histories, the smallest first; the first and the last night stay."""
     if len(history) == 1:
         return

@@ -4,8 +4,8 @@ from datetime import datetime, timedelta
 
 import duckdb
 
-from benchmarks.chaos.difference import Difference, require_equal
-from benchmarks.chaos.shop import Row, Shop
+from benchmarks.chaos.broken_rule import BrokenRule, require_equal_rows
+from benchmarks.chaos.shop import Row, SimulatedShop
 from tests.dbt_project.reference import READ_EVENTS, REFERENCE, Event, sessionize
 from tests.embedding.fake_openai import vector_of
 
@@ -13,60 +13,62 @@ CLOCK_SKEW = timedelta(minutes=60)  # the default of the dbt var clock_skew_minu
 EVENT_COLUMNS = ("event_id", "visitor_id", "user_id", "item_id", "event_type", "event_at")
 
 
-def check_tables(warehouse: duckdb.DuckDBPyConnection, shop: Shop, scope: str, dimensions: int) -> None:
+def check_tables(
+    warehouse: duckdb.DuckDBPyConnection, shop: SimulatedShop, sequence_scope: str, vector_dimensions: int
+) -> None:
     """Compare the tables up to sequences, and the catalogue, with what the ledger says.
 
     Parameters
     ----------
-    scope : str
+    sequence_scope : str
         The dbt var ``sequence_scope`` of the last build. Sequences are compared for ``session`` only; a full refresh
         has the other scopes.
-    dimensions : int
+    vector_dimensions : int
         Length of the fake service's vectors.
 
     Raises
     ------
-    Difference
+    BrokenRule
         If a table differs.
     """
     warehouse.execute("set TimeZone = 'UTC'")
     rows = warehouse.execute(f"select {', '.join(EVENT_COLUMNS)} from raw.events").fetchall()
-    ledger = [tuple(row[column] for column in EVENT_COLUMNS) for row in shop.events.values()]
-    require_equal("raw.events holds each delivered event once", rows, ledger)
-    _check_events(warehouse, shop, scope)
-    _check_catalogue(warehouse, shop, dimensions)
+    ledger = [tuple(row[column] for column in EVENT_COLUMNS) for row in shop.delivered_events.values()]
+    require_equal_rows("raw.events holds each delivered event once", rows, ledger)
+    _check_event_tables(warehouse, shop, sequence_scope)
+    _check_catalogue_tables(warehouse, shop, vector_dimensions)
 
 
-def _check_events(warehouse: duckdb.DuckDBPyConnection, shop: Shop, scope: str) -> None:
+def _check_event_tables(warehouse: duckdb.DuckDBPyConnection, shop: SimulatedShop, sequence_scope: str) -> None:
     loaded_at = dict(warehouse.execute("select event_id, loaded_at from raw.events").fetchall())
     usable: list[Event] = []
     rejected: list[tuple[str | None, str]] = []
-    for event_id, row in shop.events.items():
-        judged = _judge(row, loaded_at[event_id], shop)
-        if isinstance(judged, Event):
-            usable.append(judged)
+    for event_id, row in shop.delivered_events.items():
+        event_or_reason = _event_or_reject_reason(row, loaded_at[event_id], shop)
+        if isinstance(event_or_reason, Event):
+            usable.append(event_or_reason)
         else:
-            rejected.append((event_id, judged))
-    require_equal(
+            rejected.append((event_id, event_or_reason))
+    require_equal_rows(
         "staging.stg_events holds each usable event once",
         warehouse.execute(READ_EVENTS).fetchall(),
-        [_columns(event) for event in usable],
+        [_event_as_row(event) for event in usable],
     )
-    require_equal(
+    require_equal_rows(
         "staging.rejected_events holds each other event with its reason",
         warehouse.execute("select event_id, reason from staging.rejected_events").fetchall(),
         rejected,
     )
     sessions = sessionize(usable)
-    for query, of_sessions in REFERENCE.items():
+    for query, rows_of_sessions in REFERENCE.items():
         table = query.split(" from ")[1]
-        if scope == "session" or table != "sessions.sequences":
-            require_equal(
-                f"{table} is what plain Python makes", warehouse.execute(query).fetchall(), of_sessions(sessions)
+        if sequence_scope == "session" or table != "sessions.sequences":
+            require_equal_rows(
+                f"{table} is what plain Python makes", warehouse.execute(query).fetchall(), rows_of_sessions(sessions)
             )
 
 
-def _judge(row: Row, loaded_at: datetime, shop: Shop) -> Event | str:
+def _event_or_reject_reason(row: Row, loaded_at: datetime, shop: SimulatedShop) -> Event | str:
     """Return the usable event, or why the row is rejected."""
     if row["item_id"] is None:
         return "missing_item_id"
@@ -76,7 +78,7 @@ def _judge(row: Row, loaded_at: datetime, shop: Shop) -> Event | str:
         return "unparsable_event_at"
     if event_at > loaded_at + CLOCK_SKEW:
         return "event_at_in_future"
-    if row["item_id"] not in shop.catalogue:
+    if row["item_id"] not in shop.delivered_items:
         return "unknown_item"
     return Event(
         str(row["visitor_id"]),
@@ -89,27 +91,27 @@ def _judge(row: Row, loaded_at: datetime, shop: Shop) -> Event | str:
     )
 
 
-def _columns(event: Event) -> tuple:
+def _event_as_row(event: Event) -> tuple:
     return (
         event.visitor_id, event.event_at, event.event_id, event.item_id, event.event_type, event.source_session_id,
         event.user_id, event.bot_reason,
     )  # fmt: skip
 
 
-def _check_catalogue(warehouse: duckdb.DuckDBPyConnection, shop: Shop, dimensions: int) -> None:
+def _check_catalogue_tables(warehouse: duckdb.DuckDBPyConnection, shop: SimulatedShop, vector_dimensions: int) -> None:
     expected = [
-        (item, row["title"], row["category"], item in shop.listed and row["available"] == "yes")
-        for item, row in shop.catalogue.items()
+        (item, row["title"], row["category"], item in shop.listed_item_ids and row["available"] == "yes")
+        for item, row in shop.delivered_items.items()
     ]
     found = warehouse.execute("select item_id, title, category, available from catalog.items").fetchall()
-    require_equal("catalog.items holds what the last list says", found, expected)
+    require_equal_rows("catalog.items holds what the last list says", found, expected)
     vectors = warehouse.execute(
         "select item_id, text, embedding from catalog.item_embeddings "
         "join catalog.item_texts using (item_id, text_hash)"
     ).fetchall()
     for item, text, vector in vectors:
-        right = vector_of(text, dimensions)
+        right = vector_of(text, vector_dimensions)
         if abs(right / (right @ right) ** 0.5 - vector).max() > 1e-5 and abs(right - vector).max() > 1e-5:
-            raise Difference(
+            raise BrokenRule(
                 "catalog.item_embeddings holds the vector of the item's text", f"{item}: {text!r} {vector}"
             )

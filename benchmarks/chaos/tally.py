@@ -5,25 +5,25 @@ from dataclasses import dataclass, field
 
 
 @dataclass
-class Tally:
+class CampaignTally:
     """Counts of what happened in a campaign.
 
     Attributes
     ----------
-    settled, refreshes : int
+    published_nights, full_refreshes : int
         Nights that ended with a publication, and nights after which the tables were compared with a full refresh.
-    reads : int
+    reads_of_published_file : int
         How often readers opened the published file.
-    texts_paid, texts_lost : int
+    vectors_sold, vectors_lost : int
         Number of vectors that the service sold, and of those that never reached the warehouse, because of a kill or a
         full disk.
-    outcomes : dict of fault -> Counter of outcome
+    outcome_counts_by_fault : dict of fault -> Counter of outcome
     """
 
     nights: int = 0
-    settled: int = 0
-    refreshes: int = 0
-    reads: int = 0
-    texts_paid: int = 0
-    texts_lost: int = 0
-    outcomes: dict[str, Counter[str]] = field(default_factory=lambda: defaultdict(Counter))
+    published_nights: int = 0
+    full_refreshes: int = 0
+    reads_of_published_file: int = 0
+    vectors_sold: int = 0
+    vectors_lost: int = 0
+    outcome_counts_by_fault: dict[str, Counter[str]] = field(default_factory=lambda: defaultdict(Counter))

@@ -15,14 +15,14 @@ from pathlib import Path
 
 from warm_builds import build_in_this_process
 
-from benchmarks.chaos.configuration import Configuration
-from benchmarks.chaos.service import Service
-from benchmarks.chaos.shop import Shop
+from benchmarks.chaos.service import FakeEmbeddingService
+from benchmarks.chaos.shop import SimulatedShop
+from benchmarks.chaos.shop_settings import ShopSettings
 from jobs import cli
 from jobs.settings import load_settings
 
 
-def live_through_a_night() -> None:
+def run_warming_night() -> None:
     """Load, build, publish and maintain a simulated shop in a folder that is deleted afterwards; leave no file open.
 
     Raises
@@ -30,16 +30,16 @@ def live_through_a_night() -> None:
     AssertionError
         If a step fails.
     """
-    with tempfile.TemporaryDirectory(prefix="chaos-warming-") as name, closing(Service()) as service:
+    with tempfile.TemporaryDirectory(prefix="chaos-warming-") as name, closing(FakeEmbeddingService()) as service:
         folder = Path(name)
-        Configuration().write(folder)
+        ShopSettings().write(folder)
         with (
-            _in_folder(folder, service.environment),
-            (folder / "said").open("w") as said,
-            redirect_stdout(said),
-            redirect_stderr(said),
+            _working_in_folder(folder, service.environment),
+            (folder / "said").open("w") as output,
+            redirect_stdout(output),
+            redirect_stderr(output),
         ):
-            Shop(folder, seed=0).deliver(0, set())
+            SimulatedShop(folder, seed=0).deliver_files(0, set())
             _run_command("load")
             _run_build(folder)
             _run_command("publish")
@@ -50,17 +50,17 @@ def live_through_a_night() -> None:
 
 
 @contextmanager
-def _in_folder(folder: Path, environment: dict[str, str]) -> Iterator[None]:
-    kept_folder, kept_environment, kept_arguments = Path.cwd(), dict(os.environ), sys.argv
+def _working_in_folder(folder: Path, environment: dict[str, str]) -> Iterator[None]:
+    previous_folder, previous_environment, previous_arguments = Path.cwd(), dict(os.environ), sys.argv
     os.chdir(folder)
     os.environ.update(environment)
     try:
         yield
     finally:
-        os.chdir(kept_folder)
+        os.chdir(previous_folder)
         os.environ.clear()
-        os.environ.update(kept_environment)
-        sys.argv = kept_arguments
+        os.environ.update(previous_environment)
+        sys.argv = previous_arguments
 
 
 def _run_command(*arguments: str) -> None:

@@ -21,7 +21,7 @@ from pathlib import Path
 
 import polars as pl
 
-from benchmarks.beauty import histories
+from benchmarks.beauty import reviewer_histories
 from jobs.evaluation.splits import paper_split
 
 HERE = Path(__file__).parent
@@ -39,11 +39,11 @@ SIZES = {
 }  # fmt: skip
 
 
-def install(venvs: Path) -> dict[str, str]:
+def install_packages(environments_folder: Path) -> dict[str, str]:
     """Return the path of each package's Python interpreter, installing the package if it is missing."""
     interpreters = {OURS: sys.executable}
     for name, requirements in PEERS.items():
-        folder = venvs / name
+        folder = environments_folder / name
         interpreters[name] = str(folder / "bin" / "python")
         if not (folder / "installed").exists():
             print(f"installing {name} into {folder}", file=sys.stderr)
@@ -54,7 +54,7 @@ def install(venvs: Path) -> dict[str, str]:
     return interpreters
 
 
-def epoch(name: str, interpreter: str, model: str, loss: str, events: Path, options: argparse.Namespace) -> dict:
+def time_epoch(name: str, interpreter: str, model: str, loss: str, events: Path, options: argparse.Namespace) -> dict:
     """Time one epoch in a new process, and return the seconds, batches and rows that the process printed."""
     threads = {variable: str(options.threads) for variable in ("OMP_NUM_THREADS", "MKL_NUM_THREADS")}
     # RecBole reads its own files with torch.load
@@ -63,13 +63,18 @@ def epoch(name: str, interpreter: str, model: str, loss: str, events: Path, opti
         environment["PYTHONPATH"] = str(HERE.parents[1])
     with tempfile.TemporaryDirectory() as folder:
         script = str(HERE.resolve() / f"{name}_epoch.py")
-        asked = [model, loss, str(events), json.dumps(SIZES), str(options.batches)]
-        ran = subprocess.run(
-            [interpreter, script, *asked], env=environment, cwd=folder, capture_output=True, text=True, check=False
+        script_arguments = [model, loss, str(events), json.dumps(SIZES), str(options.batches)]
+        completed = subprocess.run(
+            [interpreter, script, *script_arguments],
+            env=environment,
+            cwd=folder,
+            capture_output=True,
+            text=True,
+            check=False,
         )
-    if ran.returncode:
-        raise SystemExit(f"{name} failed on {model}:\n{ran.stderr[-4000:]}")
-    return dict(json.loads(ran.stdout.splitlines()[-1]))
+    if completed.returncode:
+        raise SystemExit(f"{name} failed on {model}:\n{completed.stderr[-4000:]}")
+    return dict(json.loads(completed.stdout.splitlines()[-1]))
 
 
 def main() -> None:
@@ -82,8 +87,8 @@ def main() -> None:
     parser.add_argument("--sequences", type=int, help="default: all 17,890")
     parser.add_argument("--batches", type=int, default=0, help="time so many and scale up; default: the whole epoch")
     options = parser.parse_args()
-    interpreters = install(options.venvs.absolute())
-    train = paper_split(histories()).train.sort("sequence_id").head(options.sequences or sys.maxsize)
+    interpreters = install_packages(options.venvs.absolute())
+    train = paper_split(reviewer_histories()).train.sort("sequence_id").head(options.sequences or sys.maxsize)
     # an event's time is its position in the sequence: packages would order equal times differently
     events = train.select(
         pl.int_range(pl.len()).alias("user"), pl.col("items").alias("item"),
@@ -97,7 +102,7 @@ def main() -> None:
         print("what, seconds, ratio to nextmart, rows an epoch")
         for model, loss, packages in RUNS:
             rounds: list[dict[str, dict]] = [
-                {name: epoch(name, interpreters[name], model, loss, path, options) for name in packages}
+                {name: time_epoch(name, interpreters[name], model, loss, path, options) for name in packages}
                 for _ in range(options.rounds)
             ]
             seconds = {name: statistics.median(each[name]["seconds"] for each in rounds) for name in packages}

@@ -6,7 +6,7 @@ import time
 from pathlib import Path
 
 
-def arguments() -> argparse.Namespace:
+def parse_arguments() -> argparse.Namespace:
     """Return the command-line arguments: model, loss, events, sizes of the model, and number of batches."""
     parser = argparse.ArgumentParser()
     parser.add_argument("model", choices=["sasrec", "bert4rec"])
@@ -17,22 +17,22 @@ def arguments() -> argparse.Namespace:
     return parser.parse_args()
 
 
-class Clock:
+class BatchClock:
     """A clock that is told when a batch ends, and prints the seconds of a whole epoch.
 
     The first batches are a warm-up: each counts as the mean time of the others.
     """
 
-    def __init__(self, warm_up: int = 10) -> None:
-        self.warm_up = warm_up
-        self.ticks: list[float] = []
+    def __init__(self, warm_up_batches: int = 10) -> None:
+        self.warm_up_batches = warm_up_batches
+        self.batch_ends: list[float] = []
 
-    def tick(self) -> None:
+    def note_batch_end(self) -> None:
         """Record that a batch has ended."""
-        self.ticks.append(time.perf_counter())
+        self.batch_ends.append(time.perf_counter())
 
-    def report(self, batches: int, rows: int) -> None:
+    def print_epoch_seconds(self, batch_count: int, row_count: int) -> None:
         """Print the seconds of an epoch with the given numbers of batches and rows, as JSON."""
-        warm = min(self.warm_up, len(self.ticks) - 2)
-        each = (self.ticks[-1] - self.ticks[warm]) / (len(self.ticks) - 1 - warm)
-        print(json.dumps({"seconds": each * batches, "batches": batches, "rows": rows}))
+        warm = min(self.warm_up_batches, len(self.batch_ends) - 2)
+        each = (self.batch_ends[-1] - self.batch_ends[warm]) / (len(self.batch_ends) - 1 - warm)
+        print(json.dumps({"seconds": each * batch_count, "batches": batch_count, "rows": row_count}))

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 import polars as pl
-from clock import Clock, arguments
+from clock import BatchClock, parse_arguments
 
 from benchmarks.beauty import as_sequences_and_catalogue
 from jobs.core.cases import Cases
@@ -17,30 +17,30 @@ from jobs.models.sequential.sasrec import SASRec
 
 FAMILIES = {"sasrec": SASRec, "bert4rec": BERT4Rec}
 
-asked = arguments()
-clock = Clock()
-counted = {}
+options = parse_arguments()
+clock = BatchClock()
+epoch_counts = {}
 
 
-class Watched(FAMILIES[asked.model]):  # type: ignore[misc]
+class ClockedModel(FAMILIES[options.model]):  # type: ignore[misc]
     """The timed model: it tells the clock when a batch has ended."""
 
     def _batches(self, sequences: Sequences, generator: np.random.Generator) -> Iterator[Any]:
         batches = list(super()._batches(sequences, generator))
-        counted.update(batches=len(batches), rows=sum(len(items) for items, _ in batches))
-        for batch in islice(super()._batches(sequences, generator), asked.batches or None):
+        epoch_counts.update(batches=len(batches), rows=sum(len(items) for items, _ in batches))
+        for batch in islice(super()._batches(sequences, generator), options.batches or None):
             yield batch
-            clock.tick()
+            clock.note_batch_end()
 
 
-parameters = {name: asked.sizes[name] for name in ("width", "blocks", "heads", "window", "batch_size")}
-if asked.model == "sasrec":
-    parameters["negatives"] = 0 if asked.loss == "full" else asked.sizes["negatives"]
+parameters = {name: options.sizes[name] for name in ("width", "blocks", "heads", "window", "batch_size")}
+if options.model == "sasrec":
+    parameters["negatives"] = 0 if options.loss == "full" else options.sizes["negatives"]
 else:
-    parameters["mask_probability"] = asked.sizes["mask_probability"]
-events = pl.read_csv(asked.events, schema_overrides={"item": pl.String})
+    parameters["mask_probability"] = options.sizes["mask_probability"]
+events = pl.read_csv(options.events, schema_overrides={"item": pl.String})
 lists = events.group_by("user", maintain_order=True).agg("item")["item"]
 sequences, catalog = as_sequences_and_catalogue(lists)
-nothing = Cases(Sequences.from_lists([]), np.zeros(0, np.int64))
-Watched({**parameters, "epochs": 1}).fit(sequences, nothing, catalog, FitOptions())
-clock.report(counted["batches"], counted["rows"])
+no_cases = Cases(Sequences.from_lists([]), np.zeros(0, np.int64))
+ClockedModel({**parameters, "epochs": 1}).fit(sequences, no_cases, catalog, FitOptions())
+clock.print_epoch_seconds(epoch_counts["batches"], epoch_counts["rows"])

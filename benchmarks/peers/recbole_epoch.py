@@ -6,30 +6,30 @@ from itertools import islice
 from pathlib import Path
 
 import pandas as pd
-from clock import Clock, arguments
+from clock import BatchClock, parse_arguments
 from recbole.config import Config
 from recbole.data import create_dataset
 from recbole.data.utils import create_samplers, get_dataloader
 from recbole.utils import get_model, get_trainer, init_seed
 
-asked = arguments()
-clock = Clock()
-sizes = asked.sizes
+options = parse_arguments()
+clock = BatchClock()
+sizes = options.sizes
 
 
-def watched(batches):
+def yield_and_clock_batches(batches):
     """Yield the batches, and tell the clock when each has ended."""
-    for batch in islice(batches, asked.batches or None):
+    for batch in islice(batches, options.batches or None):
         yield batch
-        clock.tick()
+        clock.note_batch_end()
 
 
 with tempfile.TemporaryDirectory() as folder:
     (Path(folder) / "beauty").mkdir()
-    events = pd.read_csv(asked.events, dtype={"item": str})
+    events = pd.read_csv(options.events, dtype={"item": str})
     events.columns = ["user_id:token", "item_id:token", "timestamp:float"]
     events.to_csv(Path(folder) / "beauty" / "beauty.inter", sep="\t", index=False)
-    name = {"sasrec": "SASRec", "bert4rec": "BERT4Rec"}[asked.model]
+    name = {"sasrec": "SASRec", "bert4rec": "BERT4Rec"}[options.model]
     config = Config(
         model=name,
         dataset="beauty",
@@ -51,5 +51,5 @@ with tempfile.TemporaryDirectory() as folder:
     batches = get_dataloader(config, "train")(config, parts[0], sampler, shuffle=True)
     model = get_model(name)(config, batches.dataset)
     trainer = get_trainer(config["MODEL_TYPE"], name)(config, model)
-    trainer._train_epoch(watched(batches), 0)
-clock.report(len(batches), len(parts[0]))
+    trainer._train_epoch(yield_and_clock_batches(batches), 0)
+clock.print_epoch_seconds(len(batches), len(parts[0]))

@@ -14,6 +14,6 @@
 {# Condition that a row of `relation`, which has the columns embedding_model and dimensions, belongs to the active
    embedding model. #}
 {% macro is_active_embedding(relation) -%}
-    {{ relation }}.embedding_model = {{ text_list([var('embedding_model')]) }}
+    {{ relation }}.embedding_model = {{ text_literals([var('embedding_model')]) }}
     and {{ relation }}.dimensions = {{ embedding_dimensions() }}
 {%- endmacro %}

@@ -2,34 +2,34 @@
 
 {# SQL of a visitor's arm, control or model. A visitor is in the control if the first eight hexadecimal digits of the
    MD5 of salt and visitor_id are less than those of the control's share. They are compared as texts, which every
-   database does alike. `control` is the share, a number from 0 to 0.9. #}
-{% macro visitor_arm(visitor_id, control, salt) -%}
+   database does alike. `control_share` is the control's share, a number from 0 to 0.9. #}
+{% macro visitor_arm(visitor_id, control_share, salt) -%}
     case
-        when left(md5({{ text_list([salt ~ ':']) }} || {{ visitor_id }}), 8) < '{{ '%08x' % (control * 4294967296) | int }}'
+        when left(md5({{ text_literals([salt ~ ':']) }} || {{ visitor_id }}), 8) < '{{ '%08x' % (control_share * 4294967296) | int }}'
             then 'control'
         else 'model'
     end
 {%- endmacro %}
 
-{# The settings `control` (the share of the control) and `salt` of the run that made the newest lists; without [arms],
-   control is 0. #}
-{% macro arms_of_newest_run() -%}
+{# The settings of [arms] in the run that made the newest lists: control_share (the setting `control`) and salt; without
+   [arms], control_share is 0. #}
+{% macro arm_settings_of_newest_run() -%}
     {%- set found = [] -%}
     {%- if execute -%}
         {%- set found = run_query(
-            "select cast(detail ->> '$.arms.control' as double) as control, detail ->> '$.arms.salt' as salt from "
+            "select cast(detail ->> '$.arms.control' as double) as control_share, detail ->> '$.arms.salt' as salt from "
             ~ source('ml', 'job_runs') ~ " where job = 'recommend' and status in ('done', 'unchanged') "
             ~ "order by run_number desc nulls last, started_at desc, run_id desc limit 1"
         ).rows -%}
     {%- endif -%}
-    {%- if found and found[0]['control'] is not none -%}
-        {{ return({'control': found[0]['control'] | float, 'salt': found[0]['salt']}) }}
+    {%- if found and found[0]['control_share'] is not none -%}
+        {{ return({'control_share': found[0]['control_share'] | float, 'salt': found[0]['salt']}) }}
     {%- endif -%}
-    {{ return({'control': 0, 'salt': ''}) }}
+    {{ return({'control_share': 0, 'salt': ''}) }}
 {%- endmacro %}
 
 {# Query with a row for each published list: its placement, visitor_id and arm. #}
-{% macro published_arms() -%}
+{% macro arms_of_published_lists() -%}
     select distinct 'default' as placement, visitor_id, arm from {{ ref('visitor_recommendations') }}
     union all
     select distinct placement, visitor_id, arm from {{ ref('placement_recommendations') }}

@@ -17,7 +17,7 @@
 {# Query for the earliest loaded_at that a build of int_events_checked reads from raw.events. A build reads all rows
    again if rows have slipped past the builds before: their loaded_at is too old, because the clock of the user's tool
    was wrong, or a transaction was slow. Rows that earlier builds have judged are not judged twice. #}
-{% macro earliest_arrival() -%}
+{% macro earliest_arrival_to_read() -%}
     {% if is_incremental() %}
     {% set batches = adapter.get_relation(this.database, this.schema, 'event_batches') if execute %}
     select
@@ -41,7 +41,7 @@
 {# Query for the latest loaded_at that a build of int_events_checked reads from raw.events. With `max_events_per_build`
    a backfill is read in portions: a build reads the oldest arrivals until they hold `max_events_per_build` events. Rows
    of one loaded_at are always in the same portion. #}
-{% macro latest_arrival() -%}
+{% macro latest_arrival_to_read() -%}
     {% if var('max_events_per_build') %}
     select min(loaded_at)
     from (

@@ -22,7 +22,7 @@ with events_with_visit_starts as (
         ) as starts_visit
     from {{ events }}
     where {{ condition }}
-    window by_visitor as (partition by visitor_id, source_session_id order by {{ event_order() }})
+    window by_visitor as (partition by visitor_id, source_session_id order by {{ event_sort_keys() }})
 ),
 
 events_in_visits as (
@@ -36,7 +36,7 @@ events_in_visits as (
         source_cut_reason as cut_reason
     from events_with_visit_starts
     window rows_so_far as (
-        partition by visitor_id, source_session_id order by {{ event_order() }}
+        partition by visitor_id, source_session_id order by {{ event_sort_keys() }}
         rows between unbounded preceding and current row
     )
 ){% if is_cut %},
@@ -67,7 +67,7 @@ events_in_cut_visits as (
         )
     from events_in_visit_pieces
     window session_part as (
-        partition by visitor_id, source_session_id, visit_started_at, stretch, portion order by {{ event_order() }}
+        partition by visitor_id, source_session_id, visit_started_at, stretch, portion order by {{ event_sort_keys() }}
     )
 ){% endif %}
 

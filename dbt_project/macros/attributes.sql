@@ -16,17 +16,17 @@
                 name := member.key, value := member.value, text := {{ blank_as_null("member.value ->> '$'") }}
             )
         ),
-        lambda member: member.text is not null {%- if words %} and member.text not in ({{ text_list(words) }}){% endif %}
+        lambda member: member.text is not null {%- if words %} and member.text not in ({{ text_literals(words) }}){% endif %}
     ))
 {%- endmacro %}
 
 {# The kind of a member's value: json (an object or a list), number, boolean, date, time or text. A text is a number
    if a program would write the number so: `007`, `+7` and `1e5` are texts. #}
-{% macro attribute_kind(member) -%}
-    {{ return(adapter.dispatch('attribute_kind', 'nextmart')(member)) }}
+{% macro attribute_value_kind(member) -%}
+    {{ return(adapter.dispatch('attribute_value_kind', 'nextmart')(member)) }}
 {%- endmacro %}
 
-{% macro default__attribute_kind(member) -%}
+{% macro default__attribute_value_kind(member) -%}
     {%- set text = member ~ '.text' -%}
     case
         when json_type({{ member }}.value) in ('OBJECT', 'ARRAY') then 'json'
@@ -62,7 +62,7 @@
     from (
         select name, {{ attribute_type('kind') }} as type
         from (
-            select distinct member['name'] as name, {{ attribute_kind('member') }} as kind
+            select distinct member['name'] as name, {{ attribute_value_kind('member') }} as kind
             from (select unnest({{ members }}) as member from {{ relation }})
         )
         group by name

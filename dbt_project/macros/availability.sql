@@ -1,10 +1,10 @@
 {# A word for availability in a normal form: lower case, without blanks, hyphens, underscores and schema.org's
    address. #}
-{% macro availability_word(column) -%}
-    {{ return(adapter.dispatch('availability_word', 'nextmart')(column)) }}
+{% macro normalized_availability_word(column) -%}
+    {{ return(adapter.dispatch('normalized_availability_word', 'nextmart')(column)) }}
 {%- endmacro %}
 
-{% macro default__availability_word(column) -%}
+{% macro default__normalized_availability_word(column) -%}
     regexp_replace(regexp_replace(
         lower({{ column }}), '^\s*(https?://(www[.])?schema[.]org/|schema:)', ''), '[\s\p{Z}_-]+', '', 'g')
 {%- endmacro %}
@@ -42,11 +42,11 @@
             {%- do exceptions.raise_compiler_error(
                 "availability_words: '" ~ word ~ "' is true or false, not '" ~ meaning ~ "'") -%}
         {%- endif %}
-        when {{ default__availability_word(column) }} = {{ default__availability_word(text_list([word | string])) }}
+        when {{ default__normalized_availability_word(column) }} = {{ default__normalized_availability_word(text_literals([word | string])) }}
             then {{ 'true' if meaning else 'false' }}
         {%- endfor %}
         when {{ default__try_number(column) }} is not null then {{ default__try_number(column) }} > 0
-        when {{ default__availability_word(column) }} in ({{ text_list(available) }}) then true
-        when {{ default__availability_word(column) }} in ({{ text_list(unavailable) }}) then false
+        when {{ default__normalized_availability_word(column) }} in ({{ text_literals(available) }}) then true
+        when {{ default__normalized_availability_word(column) }} in ({{ text_literals(unavailable) }}) then false
     end
 {%- endmacro %}

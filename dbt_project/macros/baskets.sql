@@ -3,14 +3,14 @@
 {# Condition that a row of session_items, under the alias `items`, puts its item into a basket. The kind of the
    basket is viewed or bought. #}
 {% macro is_basket_event(kind) -%}
-    {{ is_type_of(kind, 'items.event_type') }}
+    {{ is_event_type_of_kind(kind, 'items.event_type') }}
 {%- endmacro %}
 
 {# Condition that the event type in a column counts as viewed, or as bought, by the dbt var of that kind. If the var is
    empty, every type counts. #}
-{% macro is_type_of(kind, column) -%}
+{% macro is_event_type_of_kind(kind, column) -%}
     {%- set types = var(kind ~ '_event_types') -%}
-    {% if types %}{{ column }} in ({{ text_list(types) }}){% else %}true{% endif %}
+    {% if types %}{{ column }} in ({{ text_literals(types) }}){% else %}true{% endif %}
 {%- endmacro %}
 
 {# The settings by which baskets are made, as one text. A basket that was made with another text is made anew. #}
@@ -23,7 +23,7 @@
 {# Condition that a basket was made of a session's present events, by the present settings. `baskets` and `sessions`
    are aliases of relations. A late event, a deleted event and a full refresh change at least one of the compared
    columns. #}
-{% macro is_basket_of_session(baskets, sessions) -%}
+{% macro is_current_basket_of_session(baskets, sessions) -%}
     {{ baskets }}.session_id = {{ sessions }}.session_id
     and {{ baskets }}.assigned_batch_id = {{ sessions }}.assigned_batch_id
     and {{ baskets }}.event_count = {{ sessions }}.event_count
@@ -40,7 +40,7 @@
         baskets.is_live and not exists (
             select 1 from {{ ref('session_totals') }} as sessions
             anti join {{ ref('bot_visitors') }} as bots on sessions.visitor_id = bots.visitor_id
-            where {{ is_basket_of_session('baskets', 'sessions') }}
+            where {{ is_current_basket_of_session('baskets', 'sessions') }}
         )
     {% endif %}
 {%- endmacro %}
@@ -54,16 +54,16 @@
     {% endif %}
 {%- endmacro %}
 
-{# Aggregate that lists the `count` items with the latest times, in the order of their ids. Of items with equal times
+{# Aggregate that lists the `max_items` items with the latest times, in the order of their ids. Of items with equal times
    those with lower ids are listed. The column `time_column` has the times; the list is null if no item has a time. #}
-{% macro latest_items(time_column, count) -%}
-    {{ return(adapter.dispatch('latest_items', 'nextmart')(time_column, count)) }}
+{% macro latest_items(time_column, max_items) -%}
+    {{ return(adapter.dispatch('latest_items', 'nextmart')(time_column, max_items)) }}
 {%- endmacro %}
 
-{% macro default__latest_items(time_column, count) -%}
+{% macro default__latest_items(time_column, max_items) -%}
     list_sort((
         list(item_id order by {{ time_column }} desc, item_id) filter (where {{ time_column }} is not null)
-    )[1:{{ count }}])
+    )[1:{{ max_items }}])
 {%- endmacro %}
 
 {# SQL for a select list that makes a row for each element of a list, and returns the element. #}
@@ -76,28 +76,28 @@
 {%- endmacro %}
 
 {# SQL for a select list that makes a row for each element of a list, and returns the element's place, from 1. #}
-{% macro unnested_places(list) -%}
-    {{ return(adapter.dispatch('unnested_places', 'nextmart')(list)) }}
+{% macro unnested_positions(list) -%}
+    {{ return(adapter.dispatch('unnested_positions', 'nextmart')(list)) }}
 {%- endmacro %}
 
-{% macro default__unnested_places(list) -%}
+{% macro default__unnested_positions(list) -%}
     unnest(range(1, len({{ list }}) + 1))
 {%- endmacro %}
 
 {# The element of a list at a place, which counts from 1. #}
-{% macro element_at(list, place) -%}
-    {{ return(adapter.dispatch('element_at', 'nextmart')(list, place)) }}
+{% macro element_at(list, position) -%}
+    {{ return(adapter.dispatch('element_at', 'nextmart')(list, position)) }}
 {%- endmacro %}
 
-{% macro default__element_at(list, place) -%}
-    {{ list }}[{{ place }}]
+{% macro default__element_at(list, position) -%}
+    {{ list }}[{{ position }}]
 {%- endmacro %}
 
-{# The part of a list that begins at a place, which counts from 1. #}
-{% macro elements_from(list, place) -%}
-    {{ return(adapter.dispatch('elements_from', 'nextmart')(list, place)) }}
+{# The part of a list that begins at a position, which counts from 1. #}
+{% macro elements_from(list, position) -%}
+    {{ return(adapter.dispatch('elements_from', 'nextmart')(list, position)) }}
 {%- endmacro %}
 
-{% macro default__elements_from(list, place) -%}
-    {{ list }}[{{ place }}:]
+{% macro default__elements_from(list, position) -%}
+    {{ list }}[{{ position }}:]
 {%- endmacro %}

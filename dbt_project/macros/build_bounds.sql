@@ -15,18 +15,18 @@ _macros.yml lists which model sets each bound, and which reads it.
     set variable {{ name }} = ({{ query }})
 {%- endmacro %}
 
-{# SQL expression for the build bound `name`, or for `otherwise` if no pre-hook has set the bound: when somebody queries
+{# SQL expression for the build bound `name`, or for `default_sql` if no pre-hook has set the bound: when somebody queries
    a view, and in a unit test. #}
-{% macro build_bound(name, otherwise) -%}
-    {{ return(adapter.dispatch('build_bound', 'nextmart')(name, otherwise)) }}
+{% macro build_bound(name, default_sql) -%}
+    {{ return(adapter.dispatch('build_bound', 'nextmart')(name, default_sql)) }}
 {%- endmacro %}
 
-{% macro default__build_bound(name, otherwise) -%}
-    coalesce(getvariable('{{ name }}'), {{ otherwise }})
+{% macro default__build_bound(name, default_sql) -%}
+    coalesce(getvariable('{{ name }}'), {{ default_sql }})
 {%- endmacro %}
 
 {# Query for the number of the newest build whose rows the model `this` holds, 0 before the first build. `column` is
    batch_id or assigned_batch_id. #}
-{% macro newest_build(column) -%}
+{% macro newest_build_number(column) -%}
     {% if is_incremental() %}select coalesce(max({{ column }}), 0) from {{ this }}{% else %}select 0{% endif %}
 {%- endmacro %}

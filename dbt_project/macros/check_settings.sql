@@ -4,10 +4,12 @@
    if nextmart.toml sets vars that dbt was not given, and if the vars that cut sessions are others than those by which
    the sessions in the warehouse were cut, unless a full refresh cuts them all anew. #}
 {% macro check_settings() -%}
-    {%- set session_log = ref('session_changes') -%}
+    {%- set session_changes = ref('session_changes') -%}
     {%- if execute -%}
         {%- do adapter.dispatch('check_vars', 'nextmart')() -%}
-        {%- if not flags.FULL_REFRESH and flags.WHICH != 'test' -%}{%- do check_session_rule(session_log) -%}{%- endif -%}
+        {%- if not flags.FULL_REFRESH and flags.WHICH != 'test' -%}
+            {%- do check_session_rule(session_changes) -%}
+        {%- endif -%}
     {%- endif -%}
 {%- endmacro %}
 
@@ -20,12 +22,12 @@
     {%- set dbt_run = tojson({
         'vars': used, 'named': invocation_args_dict.get('vars', {}) | list, 'is_own_project': project_name == 'nextmart'
     }) -%}
-    {%- set problem = run_query("select settings_problem(" ~ text_list([dbt_run]) ~ ")").rows[0][0] -%}
+    {%- set problem = run_query("select settings_problem(" ~ text_literals([dbt_run]) ~ ")").rows[0][0] -%}
     {%- if problem -%}{%- do exceptions.raise_compiler_error(problem) -%}{%- endif -%}
 {%- endmacro %}
 
-{% macro check_session_rule(session_log) -%}
-    {%- set built = adapter.get_relation(session_log.database, session_log.schema, session_log.identifier) -%}
+{% macro check_session_rule(session_changes) -%}
+    {%- set built = adapter.get_relation(session_changes.database, session_changes.schema, session_changes.identifier) -%}
     {%- if built -%}
         {%- set rules = run_query("select distinct session_rule from " ~ built ~ " order by all").columns[0].values() -%}
         {%- set others = rules | reject('equalto', session_rule()) | list -%}

@@ -14,13 +14,13 @@
     {%- endif -%}
     nullif(left(trim(regexp_replace(nfc_normalize(replace(
         -- plain_text is a slow Python function of the jobs, so it is called only for texts that may need it
-        case when {{ may_need_plain_text(column) }} then plain_text({{ column }}) else {{ column }} end,
+        case when {{ may_hold_html_or_wrong_encoding(column) }} then plain_text({{ column }}) else {{ column }} end,
         chr(173), '')), '[\s\p{Z}\p{Cc}\x{200B}\x{2060}\x{FEFF}]+', ' ', 'g')), {{ var('max_text_characters') }}), '')
 {%- endmacro %}
 
 {# Condition that a text may hold HTML, or UTF-8 that was read as another encoding: two characters such as those that the
    two bytes of a letter become in Windows-1252, in Windows-1251 or in Mac OS Roman. #}
-{% macro may_need_plain_text(column) -%}
+{% macro may_hold_html_or_wrong_encoding(column) -%}
     contains({{ column }}, '&') or contains({{ column }}, '<')
     or regexp_matches({{ column }}, '[\x{C2}-\x{F4}][\x{80}-\x{BF}ŒœŠšŸŽžƒˆ˜–—‘’‚“”„†‡•…‰‹›€™]|Ã |√[^\s0-9]|[├┬][^\s─-╿]'
         || '|[РС][\x{A0}-\x{BF}ЂЃѓЉЊЌЋЏђљњќћџЎўЈҐЁЄЇІіґёєјЅѕї‚„…†‡€‰‹‘’“”•–—™›№]')
@@ -29,6 +29,6 @@
 {% macro cleaning_version() -%} 2 {%- endmacro %}
 
 {# Condition that a cleaned text is as long as clean_text lets it be, so that its end is likely cut off. #}
-{% macro is_cut(column) -%}
+{% macro reaches_text_limit(column) -%}
     length({{ column }}) >= {{ var('max_text_characters') }}
 {%- endmacro %}

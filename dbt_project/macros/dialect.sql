@@ -26,22 +26,22 @@
     datesub('minute', {{ earlier }}, {{ later }})
 {%- endmacro %}
 
-{# Aggregate that collects values into a list, ordered by `keys`. The keys must make a total order: otherwise the order
+{# Aggregate that collects values into a list, ordered by `sort_keys`. These must make a total order: otherwise the order
    of rows with equal keys would depend on where the rows lie on disk. #}
-{% macro ordered_list(value, keys) -%}
-    {{ return(adapter.dispatch('ordered_list', 'nextmart')(value, keys)) }}
+{% macro ordered_list(value, sort_keys) -%}
+    {{ return(adapter.dispatch('ordered_list', 'nextmart')(value, sort_keys)) }}
 {%- endmacro %}
 
-{% macro default__ordered_list(value, keys) -%}
-    list({{ value }} order by {{ keys }})
+{% macro default__ordered_list(value, sort_keys) -%}
+    list({{ value }} order by {{ sort_keys }})
 {%- endmacro %}
 
 {# SHA-256 of several texts, each preceded by its length, so that ('ab', 'c') and ('a', 'bc') give different hashes. #}
-{% macro framed_hash(columns) -%}
-    {{ return(adapter.dispatch('framed_hash', 'nextmart')(columns)) }}
+{% macro length_prefixed_hash(columns) -%}
+    {{ return(adapter.dispatch('length_prefixed_hash', 'nextmart')(columns)) }}
 {%- endmacro %}
 
-{% macro default__framed_hash(columns) -%}
+{% macro default__length_prefixed_hash(columns) -%}
     sha256(
         {%- for column in columns %}
         {{ '|| ' if not loop.first }}strlen(coalesce({{ column }}, ''))::varchar || ':' || coalesce({{ column }}, '')
@@ -49,35 +49,35 @@
     )
 {%- endmacro %}
 
-{% macro embedding_array(column) -%}
-    {{ return(adapter.dispatch('embedding_array', 'nextmart')(column)) }}
+{% macro as_embedding_array(column) -%}
+    {{ return(adapter.dispatch('as_embedding_array', 'nextmart')(column)) }}
 {%- endmacro %}
 
-{% macro default__embedding_array(column) -%}
+{% macro default__as_embedding_array(column) -%}
     {{ column }}::float[{{ embedding_dimensions() }}]
 {%- endmacro %}
 
 {# The cosine of two embeddings, at least 0; 0 where one of them is missing or has no direction. #}
-{% macro cosine(embedding, other) -%}
-    {{ return(adapter.dispatch('cosine', 'nextmart')(embedding, other)) }}
+{% macro cosine(embedding, other_embedding) -%}
+    {{ return(adapter.dispatch('cosine', 'nextmart')(embedding, other_embedding)) }}
 {%- endmacro %}
 
-{% macro default__cosine(embedding, other) -%}
-    coalesce(greatest(0.0, nullif(array_cosine_similarity({{ embedding }}, {{ other }}), 'nan'::double)), 0)
+{% macro default__cosine(embedding, other_embedding) -%}
+    coalesce(greatest(0.0, nullif(array_cosine_similarity({{ embedding }}, {{ other_embedding }}), 'nan'::double)), 0)
 {%- endmacro %}
 
 {# A list of texts as quoted SQL literals, for an IN list. #}
-{% macro text_list(values) -%}
+{% macro text_literals(values) -%}
     {%- for value in values -%}
         '{{ value | replace("'", "''") }}'{{ ', ' if not loop.last }}
     {%- endfor -%}
 {%- endmacro %}
 
-{% macro matches(column, pattern) -%}
-    {{ return(adapter.dispatch('matches', 'nextmart')(column, pattern)) }}
+{% macro matches_regex(column, pattern) -%}
+    {{ return(adapter.dispatch('matches_regex', 'nextmart')(column, pattern)) }}
 {%- endmacro %}
 
-{% macro default__matches(column, pattern) -%}
+{% macro default__matches_regex(column, pattern) -%}
     regexp_matches({{ column }}, '{{ pattern | replace("'", "''") }}')
 {%- endmacro %}
 
@@ -85,23 +85,23 @@
     nullif(trim(cast({{ column }} as varchar)), '')
 {%- endmacro %}
 
-{# Condition that a visitor belongs to part number `part`, from 0, if all visitors are divided into `parts` parts of
-   about equal size. #}
-{% macro visitor_part(part, parts) -%}
-    {{ return(adapter.dispatch('visitor_part', 'nextmart')(part, parts)) }}
+{# Condition that a visitor belongs to the part `part_number`, counted from 0, if all visitors are divided into `part_count`
+   parts of about equal size. #}
+{% macro is_visitor_in_part(part_number, part_count) -%}
+    {{ return(adapter.dispatch('is_visitor_in_part', 'nextmart')(part_number, part_count)) }}
 {%- endmacro %}
 
-{% macro default__visitor_part(part, parts) -%}
-    {% if parts > 1 %}hash(visitor_id) % {{ parts }} = {{ part }}{% else %}true{% endif %}
+{% macro default__is_visitor_in_part(part_number, part_count) -%}
+    {% if part_count > 1 %}hash(visitor_id) % {{ part_count }} = {{ part_number }}{% else %}true{% endif %}
 {%- endmacro %}
 
-{# JSON object of SQL values by their names; `values` is name -> SQL. #}
-{% macro json_of(values) -%}
-    {{ return(adapter.dispatch('json_of', 'nextmart')(values)) }}
+{# JSON object of SQL values by their names; `sql_by_name` is name -> SQL of the value. #}
+{% macro json_object_of(sql_by_name) -%}
+    {{ return(adapter.dispatch('json_object_of', 'nextmart')(sql_by_name)) }}
 {%- endmacro %}
 
-{% macro default__json_of(values) -%}
-    json_object({% for name, value in values.items() %}'{{ name }}', {{ value }}{{ ', ' if not loop.last }}{% endfor %})
+{% macro default__json_object_of(sql_by_name) -%}
+    json_object({% for name, value in sql_by_name.items() %}'{{ name }}', {{ value }}{{ ', ' if not loop.last }}{% endfor %})
 {%- endmacro %}
 
 {# A row of `relation` as a JSON text. #}
@@ -115,10 +115,10 @@
 
 {# SQL expression that raises an error with `message`, an SQL expression too. Without such a message, a failing dbt test
    reports only a number of rows. #}
-{% macro stop_with(message) -%}
-    {{ return(adapter.dispatch('stop_with', 'nextmart')(message)) }}
+{% macro fail_with_message(message) -%}
+    {{ return(adapter.dispatch('fail_with_message', 'nextmart')(message)) }}
 {%- endmacro %}
 
-{% macro default__stop_with(message) -%}
+{% macro default__fail_with_message(message) -%}
     error({{ message }})
 {%- endmacro %}

@@ -6,7 +6,7 @@
    that ('a', 'b:c') and ('a:b', 'c') have different keys. `relation` is the alias of the relation with the columns. #}
 {% macro event_key(relation='') -%}
     {%- set of = relation ~ '.' if relation else '' -%}
-    {%- if has_item_in_identity() -%}
+    {%- if is_item_in_event_identity() -%}
     (strlen({{ of }}event_id)::varchar || ':' || {{ of }}event_id || ':' || {{ of }}item_id)
     {%- else -%}
     {{ of }}event_id
@@ -14,13 +14,13 @@
 {%- endmacro %}
 
 {# The columns that order events: a total order, so that the order doesn't depend on where rows lie on disk. #}
-{% macro event_order() -%}
-    event_at, event_id{% if has_item_in_identity() %}, item_id{% endif %}
+{% macro event_sort_keys() -%}
+    event_at, event_id{% if is_item_in_event_identity() %}, item_id{% endif %}
 {%- endmacro %}
 
 {# Tells whether item_id is part of `event_identity`: returns the text yes, or an empty text. Raises a compiler error if
    `event_identity` has another value than the two allowed ones. #}
-{% macro has_item_in_identity() -%}
+{% macro is_item_in_event_identity() -%}
     {%- if var('event_identity') == ['event_id', 'item_id'] -%}
     yes
     {%- elif var('event_identity') != ['event_id'] -%}

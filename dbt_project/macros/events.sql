@@ -1,20 +1,20 @@
 {# SQL conditions and expressions that the dbt models of events share. `nextmart forget` uses them too. #}
 
 {# Condition that an event is usable, or becomes usable as soon as the catalogue has the event's item. #}
-{% macro is_identified_event() -%}
+{% macro is_usable_once_item_is_known() -%}
     (reject_reason is null or reject_reason = 'unknown_item')
 {%- endmacro %}
 
 {# The columns that must be equal in two rows of one event_key for the rows to be the same event. #}
-{% macro event_payload() -%}
+{% macro compared_event_columns() -%}
     row(visitor_id, user_id, item_id, event_type, event_at, source_session_id)
 {%- endmacro %}
 
 {# The order of the rows of one event_key, of which the first row, the first to arrive, is kept. Rows that arrived at
    the same time are ordered by their content, so that the order is total. `event_at_text` is the event's time as
    loaded. #}
-{% macro first_come_order(event_at_text) -%}
-    loaded_at, {{ event_payload() }}, user_agent nulls last, {{ event_at_text }}
+{% macro event_arrival_sort_keys(event_at_text) -%}
+    loaded_at, {{ compared_event_columns() }}, user_agent nulls last, {{ event_at_text }}
 {%- endmacro %}
 
 {# A rejected event as JSON for people to look at: the row as it was loaded, except that blank text is null. #}

@@ -15,7 +15,7 @@
 
 {# The columns of raw.impressions, as texts, by which two rows are compared: if all of them are equal, the rows say the
    same. #}
-{% macro impression_content() -%}
+{% macro compared_impression_columns() -%}
     {{ return([
         'visitor_id::varchar', 'placement::varchar', 'item_id::varchar', 'rank::varchar', 'shown_at::varchar',
         'propensity::varchar'
@@ -24,6 +24,6 @@
 
 {# Terms of ORDER BY for the rows of one impression: the row that arrived first, which is kept, comes first. No two
    different rows are equal in this order. #}
-{% macro first_impression_first() -%}
+{% macro impression_arrival_sort_keys() -%}
     loaded_at, visitor_id, placement, item_id, rank nulls last, shown_at, propensity nulls last
 {%- endmacro %}

@@ -11,19 +11,19 @@
 {%- endmacro %}
 
 {# The three times that decide which row of an item or a visitor is the latest, as sort keys. #}
-{% macro latest_times_first(updated_at) -%}
+{% macro latest_times_sort_keys(updated_at) -%}
     {{ updated_at }} desc nulls last, loaded_at desc nulls last, stated_at desc nulls last
 {%- endmacro %}
 
 {# Sort keys in whose order the first row of a visitor is the row that staging keeps. The attributes only decide between
    rows of equal times. #}
-{% macro latest_visitor_first(updated_at='updated_at', attributes='stated_attributes') -%}
-    {{ latest_times_first(updated_at) }}, {{ attributes }} nulls last
+{% macro latest_visitor_row_sort_keys(updated_at='updated_at', attributes='stated_attributes') -%}
+    {{ latest_times_sort_keys(updated_at) }}, {{ attributes }} nulls last
 {%- endmacro %}
 
 {# Sort keys in whose order the first row of an item is the row that staging keeps. The columns after the three times
    only decide between rows of equal times. #}
-{% macro latest_item_first(
+{% macro latest_item_row_sort_keys(
     updated_at='updated_at',
     price='price',
     available='available',
@@ -31,7 +31,7 @@
     unread_available='unread_available',
     attributes='stated_attributes'
 ) -%}
-    {{ latest_times_first(updated_at) }},
+    {{ latest_times_sort_keys(updated_at) }},
     title nulls last, brand nulls last, category nulls last, description nulls last,
     {{ price }} nulls last, {{ available }}, {{ unread_price }} nulls last, {{ unread_available }} nulls last,
     {{ attributes }} nulls last

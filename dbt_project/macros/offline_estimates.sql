@@ -6,27 +6,28 @@
        estimate = sum(weight * followed) / sum(weight)
    Its variance is that of a ratio, with visitors as the independent units (a visitor's places are not):
        sum over visitors of (sum of weight * followed - estimate * sum of weight)^2 / sum(weight)^2
-   `places` has a row for each place and list (drawn_places), `follows` the distinct pairs of an impression and a type of
-   event that followed it. Rows without a model_version are those of all versions of the model together. #}
-{% macro estimates_of_lists(places, follows, event_types) -%}
+   `drawn_places` has a row for each place and list, as the model of that name does; `followed_impressions` has the
+   distinct pairs of an impression and a type of event that followed it. Rows without a model_version are those of all versions of the model together. #}
+{% macro offline_estimates_of_lists(drawn_places, followed_impressions, event_types) -%}
 {%- set lists = 'placement, list_placement, model, model_version' -%}
-with weighted as (
-    select placement, list_placement, model, model_version, impression_id, visitor_id, weight from {{ places }}
+with weighted_places as (
+    select placement, list_placement, model, model_version, impression_id, visitor_id, weight from {{ drawn_places }}
     union all
-    select placement, list_placement, model, null as model_version, impression_id, visitor_id, weight from {{ places }}
+    select placement, list_placement, model, null as model_version, impression_id, visitor_id, weight
+    from {{ drawn_places }}
 ),
 
-sums_of_visitors as (
+sums_by_visitor as (
     select
         {{ lists }}, visitor_id,
         count(*) as places,
         count(*) filter (where weight > 0) as shown_places,
         sum(weight) as weight
-    from weighted
+    from weighted_places
     group by {{ lists }}, visitor_id
 ),
 
-sums as (
+sums_by_list as (
     select
         {{ lists }},
         sum(places) as places,
@@ -37,21 +38,21 @@ sums as (
         -- weights are 1 on average if items were drawn with the logged propensities, and each item of a list could be
         sum(weight) / sum(places) as mean_weight,
         abs(sum(weight) - sum(places)) / nullif(sqrt(sum((weight - places) * (weight - places))), 0) as deviations
-    from sums_of_visitors
+    from sums_by_visitor
     group by {{ lists }}
 ),
 
-followed_of_visitors as (
+followed_sums_by_visitor as (
     select
-        {{ lists }}, weighted.visitor_id, follows.event_type,
+        {{ lists }}, weighted_places.visitor_id, follows.event_type,
         count(*) as followed,
-        sum(weighted.weight) as weight
-    from weighted
-    inner join {{ follows }} as follows on weighted.impression_id = follows.impression_id
-    group by {{ lists }}, weighted.visitor_id, follows.event_type
+        sum(weighted_places.weight) as weight
+    from weighted_places
+    inner join {{ followed_impressions }} as follows on weighted_places.impression_id = follows.impression_id
+    group by {{ lists }}, weighted_places.visitor_id, follows.event_type
 ),
 
-followed as (
+followed_sums_by_list as (
     select
         followed.placement, followed.list_placement, followed.model, followed.model_version, followed.event_type,
         sum(followed.followed) as followed,
@@ -59,8 +60,8 @@ followed as (
         sum(followed.weight) as weight,
         sum(followed.weight * followed.weight) as squares,
         sum(followed.weight * visitors.weight) as products
-    from followed_of_visitors as followed
-    inner join sums_of_visitors as visitors
+    from followed_sums_by_visitor as followed
+    inner join sums_by_visitor as visitors
         on
             followed.placement = visitors.placement and followed.list_placement = visitors.list_placement
             and followed.model = visitors.model
@@ -69,7 +70,7 @@ followed as (
     group by all
 ),
 
-ratios as (
+estimates_by_type as (
     select
         sums.*,
         types.event_type,
@@ -80,16 +81,16 @@ ratios as (
         coalesce(followed.products, 0) as products,
         coalesce(followed.weight, 0) / nullif(sums.weight, 0) as ratio,
         coalesce(sums.weight * sums.weight / nullif(sums.squares, 0), 0) as effective_sample_size
-    from sums
+    from sums_by_list as sums
     cross join {{ event_types }} as types
-    left join followed
+    left join followed_sums_by_list as followed
         on
             sums.placement = followed.placement and sums.list_placement = followed.list_placement
             and sums.model = followed.model and sums.model_version is not distinct from followed.model_version
             and types.event_type = followed.event_type
 ),
 
-intervals as (
+estimates_with_intervals as (
     select
         *,
         1.959964 * sqrt(
@@ -98,12 +99,12 @@ intervals as (
         ) / weight as half_width,
         case
             when shown_places = 0 then 'none of the items of these lists was drawn at its rank'
-            when effective_sample_size < {{ effective_visitors_needed() }} then 'too few visitors were shown these lists'' items'
+            when effective_sample_size < {{ min_effective_visitors() }} then 'too few visitors were shown these lists'' items'
             when deviations > 3.29 and mean_weight not between 0.9 and 1.1
                 then 'the weights are not 1 on average: the propensities are wrong, or items can''t be drawn'
-            when followed_visitors < {{ active_visitors_needed() }} then 'too few visitors have followed'
+            when followed_visitors < {{ min_active_visitors() }} then 'too few visitors have followed'
         end as why_not
-    from ratios
+    from estimates_by_type
 )
 
 select
@@ -121,11 +122,11 @@ select
     case when why_not is null then greatest(0, ratio - half_width) end as estimate_low,
     case when why_not is null then least(1, ratio + half_width) end as estimate_high,
     why_not
-from intervals
+from estimates_with_intervals
 {%- endmacro %}
 
 {# The effective number of visitors (Kish: the square of the sum of the weights over the sum of their squares) from which
    on an estimate is given: below it a few visitors with large weights decide, and the interval is too narrow. #}
-{% macro effective_visitors_needed() -%}
+{% macro min_effective_visitors() -%}
     100
 {%- endmacro %}

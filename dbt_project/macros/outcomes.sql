@@ -37,33 +37,34 @@
 
 {# Condition that the event type in a column counts as an outcome: it is one of `viewed_event_types` or
    `bought_event_types`. #}
-{% macro is_outcome_type(column) -%}
-    ({{ is_type_of('viewed', column) }} or {{ is_type_of('bought', column) }})
+{% macro is_outcome_event_type(column) -%}
+    ({{ is_event_type_of_kind('viewed', column) }} or {{ is_event_type_of_kind('bought', column) }})
 {%- endmacro %}
 
-{# Query of the rows of outcomes: each of `days` with each type that is in the relation `outcome_events`, and the counts of
-   those that have any. `followed` and `events` name the relations of the counts, by day, place and type; they may be one. #}
-{% macro outcome_rows(outcome_events, followed, events) -%}
+{# Query of the rows of outcomes: each row of the CTE `list_days` with each type that is in the relation
+   `outcome_events`, and the counts of those that have any. `followed_counts` and `event_counts` name the relations of
+   the counts, by day, place and type; they may be one. #}
+{% macro outcome_rows(outcome_events, followed_counts, event_counts) -%}
 select
-    days.day,
-    days.placement,
-    days.model,
-    days.arm,
-    days.rank,
+    list_days.day,
+    list_days.placement,
+    list_days.model,
+    list_days.arm,
+    list_days.rank,
     event_types.event_type,
-    days.places,
-    days.visitors,
-    coalesce({{ followed }}.followed, 0) as followed,
-    coalesce({{ events }}.events, 0) as events,
-    coalesce({{ events }}.priced_events, 0) as priced_events,
-    coalesce({{ events }}.revenue, 0) as revenue
-from days
+    list_days.places,
+    list_days.visitors,
+    coalesce({{ followed_counts }}.followed, 0) as followed,
+    coalesce({{ event_counts }}.events, 0) as events,
+    coalesce({{ event_counts }}.priced_events, 0) as priced_events,
+    coalesce({{ event_counts }}.revenue, 0) as revenue
+from list_days
 cross join (select distinct event_type from {{ outcome_events }}) as event_types
-{% for counts in [followed, events] | unique -%}
+{% for counts in [followed_counts, event_counts] | unique -%}
 left join {{ counts }}
     on
-        days.day = {{ counts }}.day and days.placement = {{ counts }}.placement
-        and days.model = {{ counts }}.model and days.arm = {{ counts }}.arm and days.rank = {{ counts }}.rank
+        list_days.day = {{ counts }}.day and list_days.placement = {{ counts }}.placement
+        and list_days.model = {{ counts }}.model and list_days.arm = {{ counts }}.arm and list_days.rank = {{ counts }}.rank
         and event_types.event_type = {{ counts }}.event_type
 {% endfor -%}
 {%- endmacro %}

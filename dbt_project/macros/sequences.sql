@@ -19,7 +19,7 @@
     {%- if var('event_weights') is mapping and var('event_weights') -%}
     case event_type
         {%- for type, weight in var('event_weights').items() %}
-        when {{ text_list([type]) }} then {{ weight | float }}
+        when {{ text_literals([type]) }} then {{ weight | float }}
         {%- endfor %}
         else 1
     end

@@ -10,7 +10,7 @@
 {# Condition that an event with a session's first_event_id is the session's first event: it is unless several events have
    this event_id. `sessions` and `events` are the aliases of relations. #}
 {% macro is_first_event(sessions, events) -%}
-    {%- if has_item_in_identity() -%}
+    {%- if is_item_in_event_identity() -%}
     {{ sessions }}.session_id = {{ session_key(events) }}
     {%- else -%}
     true
@@ -19,21 +19,21 @@
 
 {# Query for the time one session gap before the earliest new event. New events can change a visit made by the gap rule
    only if the visit has an event at or after this time. #}
-{% macro earliest_nearby_event() -%}
+{% macro earliest_time_near_new_events() -%}
     select coalesce(min(event_at) - {{ minutes(var('session_gap_minutes')) }}, 'infinity')
     from {{ ref('stg_events') }}
     where batch_id > {{ build_bound('session_items_last_build', 0) }}
 {%- endmacro %}
 
 {# Query for the start of the earliest visit that new events may change: a visit with an event at or after
-   earliest_nearby_event, or a visit in a session of the tracker whose events are all assigned again. No event before
+   earliest_time_near_new_events, or a visit in a session of the tracker whose events are all assigned again. No event before
    this start is assigned to a session again. #}
-{% macro earliest_affected_visit() -%}
+{% macro earliest_affected_visit_start() -%}
     {% if is_incremental() %}
     select coalesce(min(visit_started_at), 'infinity')
     from {{ this }}
     where
-        event_at >= {{ build_bound('earliest_nearby_event', "'-infinity'::timestamptz") }}
+        event_at >= {{ build_bound('earliest_time_near_new_events', "'-infinity'::timestamptz") }}
         or source_session_id in (
             select source_session_id from ({{ source_sessions_with_new_events() }}) as source_sessions
             where is_assigned_whole
@@ -45,7 +45,7 @@
 
 {# Query for the start of the earliest session whose events session_items has assigned since the last build of
    session_totals. No session that began before this start has changed. #}
-{% macro earliest_changed_session() -%}
+{% macro earliest_changed_session_start() -%}
     select coalesce(min(event_at), 'infinity')
     from {{ ref('session_items') }}
     where assigned_batch_id > {{ build_bound('session_totals_last_build', 0) }}

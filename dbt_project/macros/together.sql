@@ -3,14 +3,14 @@
 {# The log-likelihood ratio of a table of two by two counts: twice the sum of count * ln(count / expected), where the
    expected count is row total * column total / total (T. Dunning, Accurate Methods for the Statistics of Surprise and
    Coincidence, Computational Linguistics 19, 1993). 0 means no connection; chance alone exceeds 3.8 in 5 % of tables,
-   and 10.8 in 0.1 %. `both` is the count in the first row and the first column; the totals are whole numbers. #}
-{% macro log_likelihood_ratio(both, row_total, column_total, total) -%}
+   and 10.8 in 0.1 %. `joint_count` is the count in the first row and the first column; the totals are whole numbers. #}
+{% macro log_likelihood_ratio(joint_count, row_total, column_total, total) -%}
     2 * (
-        {{ likelihood_term(both, row_total, column_total, total) }}
-        + {{ likelihood_term(row_total ~ ' - ' ~ both, row_total, total ~ ' - ' ~ column_total, total) }}
-        + {{ likelihood_term(column_total ~ ' - ' ~ both, total ~ ' - ' ~ row_total, column_total, total) }}
+        {{ likelihood_term(joint_count, row_total, column_total, total) }}
+        + {{ likelihood_term(row_total ~ ' - ' ~ joint_count, row_total, total ~ ' - ' ~ column_total, total) }}
+        + {{ likelihood_term(column_total ~ ' - ' ~ joint_count, total ~ ' - ' ~ row_total, column_total, total) }}
         + {{ likelihood_term(
-            total ~ ' - ' ~ row_total ~ ' - ' ~ column_total ~ ' + ' ~ both, total ~ ' - ' ~ row_total,
+            total ~ ' - ' ~ row_total ~ ' - ' ~ column_total ~ ' + ' ~ joint_count, total ~ ' - ' ~ row_total,
             total ~ ' - ' ~ column_total, total
         ) }}
     )
@@ -27,7 +27,7 @@
 {# Query that lists, for each item, the items that are in the same baskets more often than by chance. Baskets are of
    a kind, viewed or bought. The `together_items_per_item` items of the highest scores are listed; of equal scores
    the lower item_id comes first. #}
-{% macro items_together(kind) -%}
+{% macro items_in_same_baskets(kind) -%}
 with basket_total as (
     -- the number of baskets whose pairs are in basket_pairs
     select count(*) as baskets
@@ -35,18 +35,18 @@ with basket_total as (
     where is_counted and {{ kind }}_items is not null
 ),
 
-counted as materialized (
+counted_pairs as materialized (
     -- the large table is read once: an item that is often together with another is in as many baskets
     select item_id, with_item_id, together
     from {{ ref('basket_pairs') }}
     where kind = '{{ kind }}' and together >= {{ var('together_min_sessions') }}
 ),
 
-known_items as (
-    select items.item_id, items.title, items.available, counted.together as baskets
-    from counted
-    inner join {{ ref('items') }} as items on counted.item_id = items.item_id
-    where counted.item_id = counted.with_item_id
+items_with_basket_counts as (
+    select items.item_id, items.title, items.available, counted_pairs.together as baskets
+    from counted_pairs
+    inner join {{ ref('items') }} as items on counted_pairs.item_id = items.item_id
+    where counted_pairs.item_id = counted_pairs.with_item_id
 ),
 
 scored_pairs as (
@@ -65,9 +65,9 @@ scored_pairs as (
         {{ log_likelihood_ratio(
             'pairs.together', 'first_items.baskets', 'second_items.baskets', 'basket_total.baskets'
         ) }} as score
-    from counted as pairs
-    inner join known_items as first_items on pairs.item_id = first_items.item_id
-    inner join known_items as second_items on pairs.with_item_id = second_items.item_id
+    from counted_pairs as pairs
+    inner join items_with_basket_counts as first_items on pairs.item_id = first_items.item_id
+    inner join items_with_basket_counts as second_items on pairs.with_item_id = second_items.item_id
     cross join basket_total
     where
         pairs.item_id <> pairs.with_item_id

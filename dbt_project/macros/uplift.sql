@@ -6,7 +6,7 @@
    visitors up to that day. `alpha` is SQL of a probability: the interval misses the true uplift on some day with at
    most that probability. #}
 {% macro uplift_by_day(visitors, outcome, alpha) -%}
-with sums_of_days as (
+with daily_sums as (
     select
         placement,
         measure,
@@ -30,7 +30,7 @@ sums_to_date as (
             'sum_of_both', 'squares_of_both', 'control_sum', 'control_squares'] -%}
         sum({{ name }}) over days_so_far as {{ name }}{{ ',' if not loop.last }}
         {% endfor %}
-    from sums_of_days
+    from daily_sums
     window days_so_far as (partition by placement, measure order by day)
 ),
 
@@ -48,12 +48,12 @@ means_to_date as (
     where control_visitors >= 2 and visitors_of_both - control_visitors >= 2
 ),
 
-intervals as (
+means_with_half_widths as (
     -- The few visitors of a small arm may by chance lack rare large values, so that the arm's variance is too small. So
     -- an arm counts with at least the variance of all visitors, which can only make the interval wider
     select
         *,
-        case when least(active_visitors, control_active_visitors) >= {{ active_visitors_needed() }} then
+        case when least(active_visitors, control_active_visitors) >= {{ min_active_visitors() }} then
             {{ confidence_sequence_half_width(
                 'visitors_of_both',
                 'greatest(variance, variance_of_both) / visitors'
@@ -76,12 +76,12 @@ select
     mean - control_mean - half_width as uplift_low,
     mean - control_mean + half_width as uplift_high,
     (mean - control_mean) / nullif(control_mean, 0) as relative_uplift
-from intervals
+from means_with_half_widths
 {%- endmacro %}
 
 {# Unbiased variance of `n` values from their sum and the sum of their squares; never below 0. #}
-{% macro sample_variance(n, sum, squares) -%}
-    greatest(0.0, ({{ squares }} - {{ sum }} * {{ sum }} / {{ n }}) / ({{ n }} - 1))
+{% macro sample_variance(n, sum, sum_of_squares) -%}
+    greatest(0.0, ({{ sum_of_squares }} - {{ sum }} * {{ sum }} / {{ n }}) / ({{ n }} - 1))
 {%- endmacro %}
 
 {# Half the width of an asymptotic confidence sequence: intervals that hold on all days together, so that one may look
@@ -102,6 +102,6 @@ from intervals
 
 {# Number of visitors with at least one outcome that each arm needs before uplift has an interval, because the theory of
    the interval holds for large numbers. #}
-{% macro active_visitors_needed() -%}
+{% macro min_active_visitors() -%}
     25
 {%- endmacro %}

@@ -10,7 +10,7 @@
     {%- if words is string or words is mapping -%}
         {%- do exceptions.raise_compiler_error("null_words is a list of texts, such as ['NULL', 'nan']") -%}
     {%- endif -%}
-    {%- if words %}coalesce({{ blank_as_null(column) }} in ({{ text_list(words) }}), false){% else %}false{% endif -%}
+    {%- if words %}coalesce({{ blank_as_null(column) }} in ({{ text_literals(words) }}), false){% else %}false{% endif -%}
 {%- endmacro %}
 
 {# Text without blanks around it; null if nothing is left, or if the text is one of the dbt var `null_words`. #}

@@ -1,9 +1,9 @@
 -- Every published list is of the arm that the hash of its visitor decides.
-{%- set arms = arms_of_newest_run() %}
+{%- set arm_settings = arm_settings_of_newest_run() %}
 with published_lists as (
-    {{ published_arms() }}
+    {{ arms_of_published_lists() }}
 )
 
 select placement, visitor_id, arm
 from published_lists
-where arm <> {{ visitor_arm('visitor_id', arms['control'], arms['salt']) }}
+where arm <> {{ visitor_arm('visitor_id', arm_settings['control_share'], arm_settings['salt']) }}

@@ -2,14 +2,14 @@
 -- The sample-ratio test: the share of each placement's visitors who are in the control differs from the share in [arms]
 -- by no more than chance. The test is chi-square with one degree of freedom; chance exceeds 10.828 once in a thousand
 -- draws. A larger difference means that something takes visitors out of one arm alone, which makes uplift wrong.
-{%- set arms = arms_of_newest_run() %}
+{%- set arm_settings = arm_settings_of_newest_run() %}
 with arm_counts as (
     select
         placement,
         count(*) as visitors,
         count(*) filter (where arm = 'control') as control_visitors,
-        count(*) * {{ arms['control'] }} as expected_visitors
-    from ({{ published_arms() }})
+        count(*) * {{ arm_settings['control_share'] }} as expected_visitors
+    from ({{ arms_of_published_lists() }})
     group by placement
 ),
 

@@ -9,44 +9,44 @@
 {% if var('viewed_event_types') != ['view'] %}{% do settings.append('viewed_event_types') %}{% endif %}
 {% for setting in settings %}
 {% for type in var(setting) or [] %}
-{% do listed.append('select ' ~ text_list([setting]) ~ ' as setting, ' ~ text_list([type]) ~ ' as event_type') %}
+{% do listed.append('select ' ~ text_literals([setting]) ~ ' as setting, ' ~ text_literals([type]) ~ ' as event_type') %}
 {% endfor %}
 {% endfor %}
-with listed_types as (
+with types_in_settings as (
     {{ listed | join(' union all ') or 'select null as setting, null as event_type where false' }}
 ),
 
-found_types as (
+types_of_events as (
     select event_type, count(*) as events
     from {{ ref('int_events_checked') }}
     where event_type is not null
     group by event_type
 ),
 
-compared_types as (
+setting_types_with_matches as (
     select
-        listed_types.*,
-        listed_types.event_type in (select event_type from found_types) as is_found,
-        lower(listed_types.event_type) in (select lower(event_type) from found_types) as is_found_in_other_case
-    from listed_types
-    where exists (select 1 from found_types)
+        types_in_settings.*,
+        types_in_settings.event_type in (select event_type from types_of_events) as is_found,
+        lower(types_in_settings.event_type) in (select lower(event_type) from types_of_events) as is_found_in_other_case
+    from types_in_settings
+    where exists (select 1 from types_of_events)
 ),
 
 wrong_settings as (
     select setting, string_agg(event_type, ', ' order by event_type) filter (where not is_found) as missing_types
-    from compared_types
+    from setting_types_with_matches
     group by setting
     having not bool_or(is_found) or bool_or(not is_found and is_found_in_other_case)
     order by setting
     limit 1
 ),
 
-known_types as (
+most_frequent_types as (
     select string_agg(event_type, ', ' order by events desc, event_type) as found
-    from (select * from found_types order by events desc, event_type limit 20) as most_frequent
+    from (select * from types_of_events order by events desc, event_type limit 20) as most_frequent
 )
 
-select {{ stop_with("format('{} names {}, but the events have the types {}',"
+select {{ fail_with_message("format('{} names {}, but the events have the types {}',"
     ~ " setting, missing_types, found)") }} as message
 from wrong_settings
-cross join known_types
+cross join most_frequent_types

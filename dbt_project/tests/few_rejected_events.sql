@@ -22,7 +22,7 @@ newest_builds as (
     ) < 100
 ),
 
-judged_counts as (
+counts_by_scope as (
     select 'events' as judged_events, * from reason_counts
 
     union all by name
@@ -33,7 +33,7 @@ judged_counts as (
 
 reason_totals as (
     select judged_events, reject_reason, sum(events) as events
-    from judged_counts
+    from counts_by_scope
     group by judged_events, reject_reason
 ),
 
@@ -47,13 +47,13 @@ rejected_shares as (
     group by judged_events
 ),
 
-share_above_limit as (
+exceeded_share as (
     select * from rejected_shares
     where rejected > {{ var('max_rejected_share') }} * events
     order by judged_events
     limit 1
 )
 
-select {{ stop_with("format('{:,} of {:,} {} are rejected, most of them for {}; see staging.rejected_events',"
+select {{ fail_with_message("format('{:,} of {:,} {} are rejected, most of them for {}; see staging.rejected_events',"
     ~ " rejected, events, judged_events, frequent_reason)") }} as message
-from share_above_limit
+from exceeded_share

@@ -3,13 +3,13 @@
 select 'recommendations' as shown_in, models.embedding_model
 from {{ source('ml', 'models') }} as models
 semi join {{ ref('visitor_recommendations') }} as recommended on models.model_version = recommended.model_version
-where models.embedding_model <> {{ text_list([var('embedding_model')]) }}
+where models.embedding_model <> {{ text_literals([var('embedding_model')]) }}
 
 union all
 
 select distinct 'similar items' as shown_in, embedding_model
 from {{ ref('similar_items') }}
-where embedding_model <> {{ text_list([var('embedding_model')]) }}
+where embedding_model <> {{ text_literals([var('embedding_model')]) }}
 
 union all
 

@@ -4,10 +4,10 @@
 with events_of_another_identity as (
     select count(*) as events
     from {{ ref('int_events_checked') }}
-    where {{ is_identified_event() }} and row_key <> {{ event_key() }}
+    where {{ is_usable_once_item_is_known() }} and row_key <> {{ event_key() }}
 )
 
-select {{ stop_with("format('event_identity has changed: {:,} events were told apart by other columns than {}; "
-    ~ "run once with --full-refresh', events, " ~ text_list([var('event_identity') | join(' and ')]) ~ ")") }} as message
+select {{ fail_with_message("format('event_identity has changed: {:,} events were told apart by other columns than {}; "
+    ~ "run once with --full-refresh', events, " ~ text_literals([var('event_identity') | join(' and ')]) ~ ")") }} as message
 from events_of_another_identity
 where events > 0

@@ -7,10 +7,10 @@
 -- depends_on: {{ ref('popular_items') }}
 -- depends_on: {{ ref('session_items') }}
 -- depends_on: {{ ref('latest_sequences') }}
-{{ no_rows() }}
+{{ empty_result() }}
 {% for rule in placement_rules('fallback') if rule['definition'] == 'popularity' %}
-{% set placement, name = rule['placement'], text_list([rule['placement']]) %}
-{% set event_types = rules_of(placement, 'exclude_event') %}
+{% set placement, name = rule['placement'], text_literals([rule['placement']]) %}
+{% set event_types = rule_definitions(placement, 'exclude_event') %}
 union all
 select {{ name }}, judged_visitor_id, item_id
 from (
@@ -19,7 +19,8 @@ from (
         select visitor, visitor.visitor_id as id
         from ({{ placement_rules('visitors_query')[0]['definition'] }}) as visitor
     ) as visitors
-    semi join ({{ some_lists(placement, false, 20) }}) as short_lists on visitors.id = short_lists.visitor_id
+    semi join ({{ visitors_of_sampled_lists(placement, false, 20) }}) as short_lists
+        on visitors.id = short_lists.visitor_id
     cross join ({{ placement_rules('items_query')[0]['definition'] }}) as item
     semi join {{ ref('popular_items') }} as popular on item.item_id = popular.item_id
 ) as item
@@ -27,7 +28,7 @@ anti join {{ ref('placement_recommendations') }} as listed
     on
         listed.placement = {{ name }}
         and item.judged_visitor_id = listed.visitor_id and item.item_id = listed.item_id
-{% if rules_of(placement, 'repeats') == ['false'] %}
+{% if rule_definitions(placement, 'repeats') == ['false'] %}
 anti join (
     select visitor_id, unnest(items) as item_id from {{ ref('latest_sequences') }}
 ) as own on item.judged_visitor_id = own.visitor_id and item.item_id = own.item_id
@@ -36,20 +37,20 @@ anti join (
 anti join {{ ref('session_items') }} as events
     on
         item.judged_visitor_id = events.visitor_id and item.item_id = events.item_id
-        and events.event_type in ({{ text_list(event_types) }})
-        and events.event_at > {{ text_list(rules_of(placement, 'exclude_since')) }}::timestamptz
+        and events.event_type in ({{ text_literals(event_types) }})
+        and events.event_at > {{ text_literals(rule_definitions(placement, 'exclude_since')) }}::timestamptz
 {% endif %}
 {% for cap in placement_rules('max_per') if cap['placement'] == placement %}
 {% set column = '"' ~ (cap['target'] | replace('"', '""')) ~ '"' %}
 anti join (
     select judged_visitor_id as visitor_id, {{ column }} as value
-    from ({{ judged_rows(placement) }}) as item
+    from ({{ list_rows_with_rule_columns(placement) }}) as item
     group by judged_visitor_id, {{ column }}
     having count(*) >= {{ cap['definition'] }}
 ) as full_{{ loop.index }}
     on item.judged_visitor_id = full_{{ loop.index }}.visitor_id and item.{{ column }} = full_{{ loop.index }}.value
 {% endfor %}
-{% for condition in rules_of(placement, 'items') %}
+{% for condition in rule_definitions(placement, 'items') %}
 where coalesce(({{ condition }}
 ), false)
 {% endfor %}

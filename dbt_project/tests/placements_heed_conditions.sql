@@ -2,18 +2,18 @@
 -- whom `visitors` is true has a list.
 -- depends_on: {{ ref('placement_recommendations') }}
 -- depends_on: {{ ref('placement_lists') }}
-{{ no_rows() }}
+{{ empty_result() }}
 {% for rule in placement_rules('items') %}
 union all
-select {{ text_list([rule['placement']]) }}, judged_visitor_id, item_id
-from ({{ judged_rows(rule['placement']) }}) as item
+select {{ text_literals([rule['placement']]) }}, judged_visitor_id, item_id
+from ({{ list_rows_with_rule_columns(rule['placement']) }}) as item
 where not coalesce(({{ rule['definition'] }}
 ), false)
 {% endfor %}
 {% for rule in placement_rules('k') %}
 {% set conditions = placement_rules('visitors') | selectattr('placement', 'equalto', rule['placement']) | list %}
 union all
-select {{ text_list([rule['placement']]) }}, coalesce(visitor_id, listed_visitor_id), null
+select {{ text_literals([rule['placement']]) }}, coalesce(visitor_id, listed_visitor_id), null
 from (
     select visitor_id
     from ({{ placement_rules('visitors_query')[0]['definition'] }}) as visitor
@@ -22,7 +22,7 @@ from (
 ) as wanted
 full join (
     select visitor_id as listed_visitor_id from {{ ref('placement_lists') }}
-    where placement = {{ text_list([rule['placement']]) }}
+    where placement = {{ text_literals([rule['placement']]) }}
 ) as lists on wanted.visitor_id = lists.listed_visitor_id
 where wanted.visitor_id is null or lists.listed_visitor_id is null
 {% endfor %}

@@ -2,9 +2,9 @@
 -- fallback has popular rows only where popularity is the model; popular rows come behind those of the model
 -- depends_on: {{ ref('placement_recommendations') }}
 -- depends_on: {{ ref('placement_lists') }}
-{{ no_rows() }}
+{{ empty_result() }}
 {% for rule in placement_rules('fallback') %}
-{% set name, slots = text_list([rule['placement']]), ranks_of(rule['placement'], 'slot') %}
+{% set name, slots = text_literals([rule['placement']]), ranks_with_rule(rule['placement'], 'slot') %}
 union all
 select placement, visitor_id, item_id
 from (
@@ -31,6 +31,6 @@ where
     or (source = 'popularity' and model <> 'popularity' and rank < last_rank_of_model)
     or (
         source = 'pin'
-        and item_id not in (select unnest([{{ text_list(rules_of(rule['placement'], 'pin')) }}]::varchar[]))
+        and item_id not in (select unnest([{{ text_literals(rule_definitions(rule['placement'], 'pin')) }}]::varchar[]))
     )
 {% endfor %}

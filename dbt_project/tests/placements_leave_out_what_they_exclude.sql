@@ -3,7 +3,7 @@
 -- depends_on: {{ ref('placement_recommendations') }}
 -- depends_on: {{ ref('session_items') }}
 -- depends_on: {{ ref('latest_sequences') }}
-{{ no_rows() }}
+{{ empty_result() }}
 {% for since in placement_rules('exclude_since') %}
 {% set event_types = placement_rules('exclude_event') | selectattr('placement', 'equalto', since['placement']) | list %}
 union all
@@ -12,9 +12,9 @@ from {{ ref('placement_recommendations') }} as recommended
 semi join {{ ref('session_items') }} as events
     on
         recommended.visitor_id = events.visitor_id and recommended.item_id = events.item_id
-        and events.event_type in ({{ text_list(event_types | map(attribute='definition') | list) }})
-        and events.event_at > {{ text_list([since['definition']]) }}::timestamptz
-where recommended.placement = {{ text_list([since['placement']]) }}
+        and events.event_type in ({{ text_literals(event_types | map(attribute='definition') | list) }})
+        and events.event_at > {{ text_literals([since['definition']]) }}::timestamptz
+where recommended.placement = {{ text_literals([since['placement']]) }}
 {% endfor %}
 {% for repeats in placement_rules('repeats') if repeats['definition'] == 'false' %}
 union all
@@ -22,6 +22,6 @@ select recommended.placement, recommended.visitor_id, recommended.item_id
 from {{ ref('placement_recommendations') }} as recommended
 inner join {{ ref('latest_sequences') }} as sequences on recommended.visitor_id = sequences.visitor_id
 where
-    recommended.placement = {{ text_list([repeats['placement']]) }}
+    recommended.placement = {{ text_literals([repeats['placement']]) }}
     and list_contains(sequences.items, recommended.item_id)
 {% endfor %}

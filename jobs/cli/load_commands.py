@@ -9,23 +9,24 @@ from typing import Annotated
 import typer
 
 from jobs.cli.app import app
-from jobs.cli.opening import open_warehouse
 from jobs.cli.options import Create, Json, WaitSeconds, Warehouse
 from jobs.cli.output import print_outcome
+from jobs.cli.warehouse_opening import open_warehouse
 from jobs.commands import load_options
-from jobs.commands.init import propose
-from jobs.commands.load import check, load
-from jobs.commands.load_texts import load_texts
+from jobs.commands.init import make_init_proposal
+from jobs.commands.load import check_load, load
+from jobs.commands.load_summary import load_summary_lines
 from jobs.errors import UsageError
 from jobs.loading.attached_tables import source_databases
+from jobs.loading.feed_settings import Feed
 from jobs.loading.sources import LoadRules
 from jobs.progress import report, say
 from jobs.settings import FILE_NAME, load_settings
-from jobs.warehouse.attached import attach_needed
+from jobs.warehouse.attached import attach_needed_databases
 from jobs.warehouse.connection import connect
 from jobs.warehouse.job_runs import job_run
 from jobs.warehouse.lock import warehouse_lock
-from jobs.warehouse.missing import require_no_orphan
+from jobs.warehouse.missing import require_no_orphaned_publication
 
 
 @app.command("load")
@@ -82,7 +83,8 @@ def load_command(
         "impressions": impressions or [],
     }
     sources = load_options.chosen_sources(settings, feeds or [], files, file_options, allow_sql_io)
-    databases = source_databases(settings.attach, [source.path for source in sources])
+    paths = [source.attached_table if isinstance(source, Feed) else source.path for source in sources]
+    databases = source_databases(settings.attach, paths)
     rules = LoadRules(settings.merged_vars(), 1.0 if allow_mass_withdrawal else settings.max_withdrawn_share)
     if check_only:
         # without a warehouse, `load --check` checks against an empty one in memory, which leaves no file
@@ -91,17 +93,17 @@ def load_command(
             warehouse_lock(settings.warehouse, settings.wait_seconds) if path.exists() else nullcontext(),
             closing(connect(path, wait_seconds=settings.wait_seconds)) as connection,
         ):
-            attach_needed(connection, settings.attach, databases)
-            run_record, reports = check(connection, sources, rules)
+            attach_needed_databases(connection, settings.attach, databases)
+            run_record, reports = check_load(connection, sources, rules)
     else:
         if not create:
-            require_no_orphan(settings.warehouse, settings.published)
+            require_no_orphaned_publication(settings.warehouse, settings.published)
         with (
-            open_warehouse(settings, databases, create=True) as connection,
+            open_warehouse(settings, databases, create_if_missing=True) as connection,
             job_run(connection, "load") as run_record,
         ):
             reports = load(connection, sources, run_record, rules)
-    texts = load_texts(run_record.detail, reports, is_check=check_only)
+    texts = load_summary_lines(run_record.detail, reports, is_check=check_only)
     print_outcome(run_record.summary(), "\n".join(texts) or "nothing is new", as_json)
     if run_record.status == "unusable":
         sys.exit(1)
@@ -128,16 +130,20 @@ def init_command(
         if not sys.stdin.isatty():
             raise UsageError("say what to look at: nextmart init FILE [FILE ...]; folders and globs too")
         files = shlex.split(typer.prompt("Files or folders with events and items, with blanks between them", err=True))
-    proposal = propose(files)
+    proposal = make_init_proposal(files)
     if print_only and not as_json:
-        report(proposal.text.removesuffix("\n"))
+        report(proposal.toml_text.removesuffix("\n"))
     elif not print_only:
         with target.open("x", encoding="utf-8") as output:
-            output.write(proposal.text)
+            output.write(proposal.toml_text)
     summary = {"written": None if print_only else str(target), **proposal.as_dictionary()}
     done = "printed" if print_only else f"{FILE_NAME} written"
-    asked = f"; questions to answer, in lines that begin with #?: {proposal.questions}" if proposal.questions else ""
-    lines = [f"{done}{asked}", *proposal.lines(), "next: nextmart load --check"]
+    asked = (
+        f"; questions to answer, in lines that begin with #?: {proposal.question_count}"
+        if proposal.question_count
+        else ""
+    )
+    lines = [f"{done}{asked}", *proposal.terminal_lines(), "next: nextmart load --check"]
     if print_only and not as_json:  # stdout holds the settings alone, so that they can go to a file
         say("\n".join(lines))
     else:

@@ -10,9 +10,9 @@ import duckdb
 import typer
 
 from jobs.cli.app import app
-from jobs.cli.opening import open_warehouse
 from jobs.cli.options import Json, WaitSeconds, Warehouse
 from jobs.cli.output import print_outcome
+from jobs.cli.warehouse_opening import open_warehouse
 from jobs.commands.terminal import embed_summary_line, print_plans
 from jobs.embedding.backfill import EmbedOptions
 from jobs.embedding.plan import plan_embedding, plans_as_dictionary
@@ -97,7 +97,7 @@ def experiment_command(
     as_json: Json = False,
 ) -> None:
     """Compare models, seeds and settings on one protocol; what is done already is not done again."""
-    from jobs.experiments.command import experiment  # imported here, because other commands need not load torch
+    from jobs.experiments.command import run_experiment  # imported here, because other commands need not load torch
     from jobs.experiments.spec import read_experiment
 
     spec = read_experiment(file)
@@ -108,13 +108,13 @@ def experiment_command(
         _explain_missing_tables("experiment"),
         job_run(connection, "experiment") as run_record,
     ):
-        text = experiment(connection, settings, run_record, spec, folder, max_cost)
+        text = run_experiment(connection, settings, run_record, spec, folder, max_cost)
     print_outcome(run_record.summary(), text, as_json)
     if run_record.status == "incomplete":
         sys.exit(1)
 
 
-def _run_live_model_job(
+def _change_live_model(
     job_name: str, warehouse: Path | None, wait_seconds: float | None, as_json: bool, **options: Any
 ) -> None:
     settings = load_settings(warehouse=warehouse, wait_seconds=wait_seconds)
@@ -128,16 +128,16 @@ def pin_command(
     model_version: str, warehouse: Warehouse = None, wait_seconds: WaitSeconds = None, as_json: Json = False
 ) -> None:
     """Make one model live until `nextmart unpin`; training goes on, and changes nothing about that."""
-    _run_live_model_job("pin", warehouse, wait_seconds, as_json, model_version=model_version)
+    _change_live_model("pin", warehouse, wait_seconds, as_json, model_version=model_version)
 
 
 @app.command("unpin")
 def unpin_command(warehouse: Warehouse = None, wait_seconds: WaitSeconds = None, as_json: Json = False) -> None:
     """Let the next night choose the live model again."""
-    _run_live_model_job("unpin", warehouse, wait_seconds, as_json)
+    _change_live_model("unpin", warehouse, wait_seconds, as_json)
 
 
 @app.command("rollback")
 def rollback_command(warehouse: Warehouse = None, wait_seconds: WaitSeconds = None, as_json: Json = False) -> None:
     """Make the model live, and pin it, that was live before this one."""
-    _run_live_model_job("rollback", warehouse, wait_seconds, as_json)
+    _change_live_model("rollback", warehouse, wait_seconds, as_json)

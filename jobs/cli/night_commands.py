@@ -12,27 +12,31 @@ import pydantic
 import typer
 
 from jobs.cli.app import app
-from jobs.cli.opening import open_warehouse
 from jobs.cli.options import AllowShrink, Create, Json, Published, Verbose, WaitSeconds, Warehouse
 from jobs.cli.output import print_outcome
+from jobs.cli.warehouse_opening import open_warehouse
 from jobs.commands.demo_files import WORK_FOLDER, remove_earlier_demo
-from jobs.commands.demo_shop import DEMO_SETTINGS, make_shop
+from jobs.commands.demo_shop import DEMO_SETTINGS, make_demo_shop
 from jobs.commands.maintain import maintain_after_publication
 from jobs.commands.maintain import summary_lines as maintenance_lines
 from jobs.commands.terminal import print_recommendations
 from jobs.errors import UsageError
-from jobs.orchestration.dbt_build import dbt_build, published_counts
+from jobs.orchestration.dbt_build import published_counts_line, run_dbt_build
 from jobs.orchestration.settings_check import require_sound_settings
 from jobs.orchestration.torchrun import require_single_process
 from jobs.progress import report, say, stage_line
 from jobs.publish_targets import PublishTarget, targets_by_setting
-from jobs.publishing.publication_record import record_if_unrecorded
+from jobs.publishing.publication_record import record_publication_if_missing
 from jobs.publishing.publish import publish
-from jobs.publishing.targets.copying import copy_to_targets, require_complete
-from jobs.reporting.night import are_packages_installed, report_after_publication, require_packages
-from jobs.reporting.report_file import report_beside_published
+from jobs.publishing.targets.copying import copy_to_targets, require_all_targets_copied
+from jobs.reporting.nightly_report import (
+    are_report_packages_installed,
+    require_report_packages,
+    write_report_after_publication,
+)
+from jobs.reporting.report_file import default_report_path
 from jobs.settings import Settings, load_settings
-from jobs.warehouse.dbt_tables import require_present_columns
+from jobs.warehouse.dbt_tables import require_current_columns
 from jobs.warehouse.job_runs import job_run
 from jobs.warehouse.lock import SECONDS_FOR_READERS, lock_file, warehouse_lock
 from jobs.warehouse.missing import require_warehouse
@@ -55,25 +59,25 @@ def run_command(
     settings = load_settings(warehouse=warehouse, published=published, wait_seconds=wait_seconds)
     require_sound_settings(settings)
     if settings.report:
-        require_packages("setting 'report'")
+        require_report_packages("setting 'report'")
     if not create:
         require_warehouse(settings.warehouse, "; `nextmart run --create` makes an empty one at this path")
     with warehouse_lock(settings.warehouse, settings.wait_seconds):
         # opening the warehouse raises an error, before dbt starts, if a program has it open, or attaching fails
-        with open_warehouse(settings, settings.attach, create=create) as connection:
+        with open_warehouse(settings, settings.attach, create_if_missing=create) as connection:
             # the build reads which lists are live, so an unrecorded publication is recorded before the build
-            record_if_unrecorded(connection, settings.published)
+            record_publication_if_missing(connection, settings.published)
             if not full_refresh:
-                require_present_columns(connection)
+                require_current_columns(connection)
                 for reason in full_refresh_reasons(connection):
                     say(f"WARN: {reason}; `nextmart run --full-refresh` builds them anew")
         summary = _build_and_publish(settings, full_refresh=full_refresh, allow_shrink=allow_shrink, verbose=verbose)
-        for line in maintenance_lines(maintain_after_publication(_patient(settings))):
+        for line in maintenance_lines(maintain_after_publication(_with_longer_wait(settings))):
             say(line)
         if settings.report:
-            report_after_publication(_patient(settings), settings.report)
-    print_outcome(summary, f"published {settings.published}: {published_counts(summary)}", as_json)
-    require_complete(summary["detail"]["targets"], settings.published)
+            write_report_after_publication(_with_longer_wait(settings), settings.report)
+    print_outcome(summary, f"published {settings.published}: {published_counts_line(summary)}", as_json)
+    require_all_targets_copied(summary["detail"]["targets"], settings.published)
 
 
 @app.command("publish")
@@ -94,13 +98,13 @@ def publish_command(
 ) -> None:
     """Swap in a verified copy of the public tables for readers."""
     settings = load_settings(warehouse=warehouse, published=published, wait_seconds=wait_seconds)
-    extra_targets = {"--to": _target_of_option(*to)} if to else {}
+    extra_targets = {"--to": _parse_extra_target(*to)} if to else {}
     summary = _publish(settings, allow_shrink=allow_shrink, extra_targets=extra_targets)
-    print_outcome(summary, f"published {settings.published}: {published_counts(summary)}", as_json)
-    require_complete(summary["detail"]["targets"], settings.published)
+    print_outcome(summary, f"published {settings.published}: {published_counts_line(summary)}", as_json)
+    require_all_targets_copied(summary["detail"]["targets"], settings.published)
 
 
-def _target_of_option(type_name: str, path: str) -> PublishTarget:
+def _parse_extra_target(type_name: str, path: str) -> PublishTarget:
     """Return the publish target that the option ``--to`` describes.
 
     Raises
@@ -120,14 +124,14 @@ def _build_and_publish(
     settings: Settings, *, full_refresh: bool = False, allow_shrink: bool = False, verbose: bool
 ) -> dict[str, Any]:
     """Build everything and publish it; a program that opens the warehouse in between is waited for."""
-    dbt_build(settings, ("--full-refresh",) if full_refresh else (), verbose=verbose)
+    run_dbt_build(settings, ("--full-refresh",) if full_refresh else (), verbose=verbose)
     if full_refresh:
-        with open_warehouse(_patient(settings), view_schemas=(), is_first_in_command=False) as connection:
+        with open_warehouse(_with_longer_wait(settings), view_schemas=(), is_first_opening=False) as connection:
             record_full_refresh(connection)
-    return _publish(_patient(settings), allow_shrink=allow_shrink, is_first_in_command=False)
+    return _publish(_with_longer_wait(settings), allow_shrink=allow_shrink, is_first_opening=False)
 
 
-def _patient(settings: Settings) -> Settings:
+def _with_longer_wait(settings: Settings) -> Settings:
     """Return settings for a run that has begun, which must not fail because a program has the warehouse open."""
     return settings.model_copy(update={"wait_seconds": max(settings.wait_seconds, SECONDS_FOR_READERS)})
 
@@ -136,15 +140,13 @@ def _publish(
     settings: Settings,
     *,
     allow_shrink: bool = False,
-    is_first_in_command: bool = True,
+    is_first_opening: bool = True,
     extra_targets: Mapping[str, PublishTarget] = MappingProxyType({}),
 ) -> dict[str, Any]:
     """Publish the tables, and copy them to the publish targets of the settings and of the command line."""
     started_at = monotonic()
     with (
-        open_warehouse(
-            settings, view_schemas=("recommendations",), is_first_in_command=is_first_in_command
-        ) as connection,
+        open_warehouse(settings, view_schemas=("recommendations",), is_first_opening=is_first_opening) as connection,
         job_run(connection, "publish") as run_record,
     ):
         publish(connection, settings, run_record, allow_shrink=allow_shrink)
@@ -180,11 +182,13 @@ def demo_command(
             turn.enter_context(warehouse_lock(settings.warehouse))
         remove_earlier_demo(settings.warehouse, settings.published)
         turn.enter_context(warehouse_lock(settings.warehouse))
-        with open_warehouse(settings, create=True) as connection, job_run(connection, "demo"):
-            make_shop(connection, visitor_count=visitors, item_count=items, seed=seed, history_end=end)
+        with open_warehouse(settings, create_if_missing=True) as connection, job_run(connection, "demo"):
+            make_demo_shop(connection, visitor_count=visitors, item_count=items, seed=seed, history_end=end)
         summary = _build_and_publish(settings, verbose=verbose)
-        page = report_beside_published(settings)
-        has_report = are_packages_installed() and report_after_publication(_patient(settings), page)
+        page = default_report_path(settings)
+        has_report = are_report_packages_installed() and write_report_after_publication(
+            _with_longer_wait(settings), page
+        )
     if as_json:
         print_outcome(summary, "", as_json)
     else:

@@ -8,7 +8,7 @@ import typer
 from jobs.cli.app import app
 from jobs.cli.options import Json, Published, WaitSeconds, Warehouse
 from jobs.cli.output import print_outcome
-from jobs.reporting.night import require_packages
+from jobs.reporting.nightly_report import require_report_packages
 from jobs.reporting.report_file import report_path
 from jobs.settings import load_settings
 from jobs.warehouse.missing import require_warehouse
@@ -30,7 +30,7 @@ def report_command(
 ) -> None:
     """Write one HTML file about the warehouse and its lists, which opens without a network."""
     settings = load_settings(warehouse=warehouse, published=published, wait_seconds=wait_seconds)
-    require_packages("nextmart report")
+    require_report_packages("nextmart report")
     require_warehouse(settings.warehouse)
     from jobs.reporting.report import write_report  # the packages of this module may not be installed
 

@@ -7,11 +7,11 @@ from typing import Annotated
 import typer
 
 from jobs.cli.app import app
-from jobs.cli.opening import open_warehouse
 from jobs.cli.options import Json, Published, WaitSeconds, Warehouse
 from jobs.cli.output import print_outcome
+from jobs.cli.warehouse_opening import open_warehouse
+from jobs.commands.backups_of_person import delete_copies_holding_person
 from jobs.commands.forget import Person, forget
-from jobs.commands.forgotten_copies import delete_copies_holding_person
 from jobs.commands.maintain import back_up, maintain
 from jobs.commands.maintain import summary_lines as maintenance_lines
 from jobs.commands.restore import list_of_copies, restore
@@ -19,17 +19,17 @@ from jobs.commands.status import status
 from jobs.commands.terminal import print_status
 from jobs.errors import NextmartError, redact
 from jobs.progress import say
-from jobs.publishing.publication_history import has_published
+from jobs.publishing.publication_history import has_any_publication
 from jobs.publishing.targets.copying import problem_lines
-from jobs.publishing.targets.withdrawals import lakes, withdraw_from_targets
-from jobs.reporting.withdrawal import withdraw_from_report
+from jobs.publishing.targets.withdrawals import names_of_ducklake_targets, withdraw_person_from_targets
+from jobs.reporting.withdrawal import withdraw_person_from_report
 from jobs.settings import load_settings
-from jobs.warehouse.attached import attach_needed
+from jobs.warehouse.attached import attach_needed_databases
 from jobs.warehouse.connection import connect
 from jobs.warehouse.job_runs import job_run
 from jobs.warehouse.lock import warehouse_lock
 from jobs.warehouse.missing import require_warehouse
-from jobs.warehouse.schema import require_present_version
+from jobs.warehouse.schema import require_current_version
 
 
 @app.command("forget")
@@ -49,33 +49,38 @@ def forget_command(
     require_warehouse(settings.warehouse)
     with warehouse_lock(settings.warehouse, settings.wait_seconds):
         with open_warehouse(settings) as connection, job_run(connection, "forget") as run_record:
-            visitors = forget(connection, settings, person, run_record)
-            was_published = has_published(connection)
-        copies = delete_copies_holding_person(settings, person, visitors)
-        targets = withdraw_from_targets(
-            settings, has_published=was_published, has_file=not run_record.detail["published_problem"]
+            visitor_ids = forget(connection, settings, person, run_record)
+            was_ever_published = has_any_publication(connection)
+        copies = delete_copies_holding_person(settings, person, visitor_ids)
+        targets = withdraw_person_from_targets(
+            settings,
+            was_ever_published=was_ever_published,
+            is_published_file_clean=not run_record.detail["published_problem"],
         )
-        report = withdraw_from_report(settings)
+        report = withdraw_person_from_report(settings)
     deleted, due = run_record.detail["deleted"], run_record.detail["due_for_retraining"]
     rows = [f"{count:,} of {table}" for table, count in deleted.items() if count]
     rows += [f"{run_record.detail['published']:,} published"] if run_record.detail["published"] else []
-    lines = [f"forgotten, in rows: {', '.join(rows)}" if rows else f"nothing is kept of this {person.scope}"]
+    lines = [f"forgotten, in rows: {', '.join(rows)}" if rows else f"nothing is kept of this {person.id_type}"]
     lines += [f"due for retraining, which the next `nextmart run` does: {', '.join(due)}"] if rows and due else []
     if rows and (out_of_reach := run_record.detail["out_of_reach"]):
         lines.append(f"out of reach, delete it at the service: {', '.join(out_of_reach)}")
     if problem := run_record.detail["published_problem"]:
-        lines.append(f"{settings.published} can't be read, and may still hold the {person.scope}: {problem}")
+        lines.append(f"{settings.published} can't be read, and may still hold the {person.id_type}: {problem}")
         lines.append("`nextmart publish` writes the file anew")
-    still_in_targets = [f"{line}; it may still hold the {person.scope}" for line in problem_lines(targets)]
+    still_in_targets = [f"{line}; it may still hold the {person.id_type}" for line in problem_lines(targets)]
     lines += [*still_in_targets, "`nextmart publish` writes these targets anew"] if still_in_targets else []
-    lines += [f"earlier snapshots of {lake} hold the {person.scope} until they are expired" for lake in lakes(settings)]
-    lines += report.lines(person.scope) if report else []
+    lines += [
+        f"earlier snapshots of {lake} hold the {person.id_type} until they are expired"
+        for lake in names_of_ducklake_targets(settings)
+    ]
+    lines += report.terminal_lines(person.id_type) if report else []
     summary = {
-        **run_record.summary(), "copies": copies.summary(), "targets": targets,
-        "report": report.summary() if report else None,
+        **run_record.summary(), "copies": copies.as_dictionary(), "targets": targets,
+        "report": report.as_dictionary() if report else None,
     }  # fmt: skip
-    print_outcome(summary, "\n".join([*lines, *copies.lines()]), as_json)
-    if problem or copies.still_held or still_in_targets or (report and report.problem):
+    print_outcome(summary, "\n".join([*lines, *copies.terminal_lines()]), as_json)
+    if problem or copies.files_still_holding_person or still_in_targets or (report and report.problem):
         sys.exit(1)
 
 
@@ -126,9 +131,9 @@ def status_command(
     require_warehouse(settings.warehouse)
     connection = connect(settings.warehouse, read_only=True, wait_seconds=settings.wait_seconds)
     try:
-        require_present_version(connection)
+        require_current_version(connection)
         try:
-            attach_needed(connection, settings.attach)
+            attach_needed_databases(connection, settings.attach)
         except NextmartError as error:  # the state is shown without the tables that read the unreachable database
             say(f"WARN: {redact(str(error))}")
         state = status(connection, settings)

@@ -29,7 +29,7 @@ HAS_LOADED_ROWS: Final = """
 """
 
 
-def remove_earlier_demo(warehouse: Path, published: Path) -> None:
+def remove_earlier_demo(warehouse: Path, published_file: Path) -> None:
     """Delete the warehouse and the published file of an earlier demo, if they exist.
 
     Raises
@@ -40,42 +40,42 @@ def remove_earlier_demo(warehouse: Path, published: Path) -> None:
     published_runs: set[str] = set()
     if warehouse.exists():
         with connect(warehouse, read_only=True) as connection:
-            published_runs = _publish_runs_of_demo(connection, warehouse)
-    if published.exists() and _publish_run(published) not in published_runs:
-        raise _not_a_demos(published, "the warehouse of this folder didn't publish it")
-    for file in (published, warehouse):
+            published_runs = _ids_of_publish_runs(connection, warehouse)
+    if published_file.exists() and _id_of_publish_run(published_file) not in published_runs:
+        raise _error_about_file_of_no_demo(published_file, "the warehouse of this folder didn't publish it")
+    for file in (published_file, warehouse):
         remove_database(file)
 
 
-def _publish_runs_of_demo(connection: Connection, warehouse: Path) -> set[str]:
+def _ids_of_publish_runs(connection: Connection, warehouse: Path) -> set[str]:
     """Return the ids of the runs that published a demo's tables; raise NextmartError if the warehouse is no demo."""
     if connection.execute("select count(*) from duckdb_tables()").fetchone() == (0,):
         return set()  # the demo was killed before it wrote anything
     if not is_own_table(connection, "ml", "job_runs"):
-        raise _not_a_demos(warehouse, "nextmart has never run in it")
+        raise _error_about_file_of_no_demo(warehouse, "nextmart has never run in it")
     runs = connection.execute("select job, run_id from ml.job_runs").fetchall()
     if runs and "demo" not in {job for job, _ in runs}:
-        raise _not_a_demos(warehouse, "no run of a demo is recorded in it")
-    if connection.execute(HAS_LOADED_ROWS).fetchone() == (True,) or (not runs and _has_rows(connection)):
-        raise _not_a_demos(warehouse, "rows were loaded into it")
+        raise _error_about_file_of_no_demo(warehouse, "no run of a demo is recorded in it")
+    if connection.execute(HAS_LOADED_ROWS).fetchone() == (True,) or (not runs and _has_raw_rows(connection)):
+        raise _error_about_file_of_no_demo(warehouse, "rows were loaded into it")
     return {run_id for job, run_id in runs if job == "publish"}
 
 
-def _has_rows(connection: Connection) -> bool:
+def _has_raw_rows(connection: Connection) -> bool:
     return connection.execute("select exists (from raw.events) or exists (from raw.items)").fetchone() == (True,)
 
 
-def _publish_run(published: Path) -> str | None:
+def _id_of_publish_run(published_file: Path) -> str | None:
     """Return the id of the run that published a file; None if the file is no published file."""
     try:
-        with connect(published, read_only=True) as copy:
+        with connect(published_file, read_only=True) as copy:
             found = copy.execute("select publish_run_id from recommendations.publication").fetchone()
     except (NextmartError, duckdb.Error):
         return None
     return str(found[0]) if found else None
 
 
-def _not_a_demos(file: Path, reason: str) -> NextmartError:
+def _error_about_file_of_no_demo(file: Path, reason: str) -> NextmartError:
     return NextmartError(
         f"{file.absolute()} is no demo's, so it stays as it is: {reason}. Choose another folder for the demo: "
         "`nextmart demo --folder FOLDER`; or delete the file yourself if nobody needs it."

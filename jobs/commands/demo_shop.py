@@ -21,7 +21,9 @@ The models are as large as a shop of a thousand visitors needs, so that the demo
 """
 
 
-def make_shop(connection: Connection, *, visitor_count: int, item_count: int, seed: int, history_end: datetime) -> None:
+def make_demo_shop(
+    connection: Connection, *, visitor_count: int, item_count: int, seed: int, history_end: datetime
+) -> None:
     """Fill an empty warehouse with the demo shop's items and events; the same arguments make the same rows.
 
     Parameters

@@ -224,7 +224,7 @@ class Person:
     A user's events include those without a login on the user's devices.
     """
 
-    scope: Literal["visitor", "user"]
+    id_type: Literal["visitor", "user"]
     id: str
 
     @classmethod
@@ -259,31 +259,33 @@ def forget(connection: Connection, settings: Settings, person: Person, run_recor
         view still shows rows of the person; then nothing is changed.
     """
     try:
-        visitors = collect_rows_to_delete(connection, person, settings.job_vars().null_words)
-        published_count, problem = _withdraw_if_readable(connection, settings.published, visitors)
+        visitor_ids = collect_rows_to_delete(connection, person, settings.job_vars().null_words)
+        withdrawn_row_count, problem = _withdraw_visitors_if_readable(connection, settings.published, visitor_ids)
         if count_rows(connection, "forgotten_events"):
-            _remove_checkpoints(settings)
+            _remove_training_checkpoints(settings)
         with transaction(connection):
-            deleted = delete_collected_rows(connection, person, published_count)
+            deleted = delete_collected_rows(connection, person, withdrawn_row_count)
         # a checkpoint empties the warehouse's write-ahead log, which still holds the deleted rows
         connection.execute("checkpoint")
     except duckdb.Error as error:
         # DuckDB's error message may quote the person's id, so it must not reach ml.job_runs
         raise NextmartError(str(error).replace(person.id.strip(), "…")) from error
-    run_record.rows_out = published_count + sum(deleted.values())
+    run_record.rows_out = withdrawn_row_count + sum(deleted.values())
     run_record.status = "running" if run_record.rows_out else "unchanged"
     due = connection.execute("select model_version from ml.models_due order by all").fetchall()
     run_record.detail = {
         "deleted": deleted,
-        "published": published_count,
+        "published": withdrawn_row_count,
         "published_problem": problem.replace(person.id.strip(), "…"),
         "due_for_retraining": [name for (name,) in due],
         "out_of_reach": [name for (name,) in connection.execute(OUT_OF_REACH).fetchall()],
     }
-    return visitors
+    return visitor_ids
 
 
-def _withdraw_if_readable(connection: Connection, published_file: Path, visitors: list[str]) -> tuple[int, str]:
+def _withdraw_visitors_if_readable(
+    connection: Connection, published_file: Path, visitor_ids: list[str]
+) -> tuple[int, str]:
     """Delete the rows of visitors from the published file; return their number, and why the file can't be read.
 
     Raises
@@ -292,7 +294,7 @@ def _withdraw_if_readable(connection: Connection, published_file: Path, visitors
         If the file can be read, but not be replaced: the disk is full, for example.
     """
     try:
-        return withdraw_visitors(connection, published_file, visitors), ""
+        return withdraw_visitors(connection, published_file, visitor_ids), ""
     except duckdb.Error:
         problem = _why_unreadable(published_file)
         if not problem:
@@ -324,61 +326,61 @@ def collect_rows_to_delete(connection: Connection, person: Person, null_words: S
     relation_types = _relation_types(connection)
     is_view = relation_types["raw.events"] == "VIEW"
     mapping, events = (name if name in relation_types else stand_in for name, stand_in in EMPTY_RELATIONS.items())
-    rules, person_id = _event_rules_sql(null_words), {"id": person.id}
+    rules, person_id = _render_event_macros(null_words), {"id": person.id}
     connection.execute(CREATE_ARRIVED_EVENTS.format(raw_row_id="null" if is_view else "rowid", **rules))
-    if person.scope == "user":
+    if person.id_type == "user":
         connection.execute(CREATE_DEVICES.format(user_mapping=mapping, **rules), person_id)
     else:
         connection.execute(f"create or replace temp table devices as select {rules['id']} as visitor_id", person_id)
     for table, source in (("forgotten_arrivals", "arrived"), ("forgotten_events", events)):
-        where = PERSON_CONDITIONS[person.scope].format(**rules)
+        where = PERSON_CONDITIONS[person.id_type].format(**rules)
         connection.execute(f"create or replace temp table {table} as select * from {source} where {where}", person_id)
     if is_view and (count := count_rows(connection, "forgotten_arrivals")):
         raise NextmartError(
-            f"raw.events is a view of yours, which still shows {count:,} events of this {person.scope}: delete them in "
-            "your own tables first (of a user, also those without a login on the devices that sessions.user_mapping "
+            f"raw.events is a view of yours, which still shows {count:,} events of this {person.id_type}: delete them "
+            "in your own tables first (of a user, also those without a login on the devices that sessions.user_mapping "
             "gives to the user), then run this again. Nothing was changed."
         )
     for table in ("raw.visitors", "raw.impressions"):
         of_devices = f"{table} where {rules['visitor_id']} in (from devices)"
         if relation_types[table] == "VIEW" and (count := count_rows(connection, of_devices)):
             raise NextmartError(
-                f"{table} is a view of yours, which still shows {count:,} rows of this {person.scope}: delete them in "
-                "your own tables first, then run this again. Nothing was changed."
+                f"{table} is a view of yours, which still shows {count:,} rows of this {person.id_type}: delete them "
+                "in your own tables first, then run this again. Nothing was changed."
             )
     connection.execute(CREATE_CONCERNED_VISITORS)
     return [visitor for (visitor,) in connection.execute("from concerned_visitors").fetchall()]
 
 
-def delete_collected_rows(connection: Connection, person: Person, published_count: int) -> dict[str, int]:
+def delete_collected_rows(connection: Connection, person: Person, withdrawn_row_count: int) -> dict[str, int]:
     """Delete the collected rows, in the caller's transaction; return the number of deleted rows by table."""
     relation_types = _relation_types(connection)
     is_built = "staging.checked_events" in relation_types
     events = "staging.checked_events" if is_built else EMPTY_RELATIONS["staging.checked_events"]
-    batch_id = _execute_for_number(connection, SELECT_NEXT_BATCH_ID.format(events=events))
+    batch_id = _execute_returning_number(connection, SELECT_NEXT_BATCH_ID.format(events=events))
     deleted = {}
     if relation_types["raw.events"] != "VIEW":
-        deleted["raw.events"] = _execute_for_number(
+        deleted["raw.events"] = _execute_returning_number(
             connection, "delete from raw.events where rowid in (select raw_row_id from forgotten_arrivals)"
         )
-    if count := _execute_for_number(connection, DELETE_UNREADABLE_ROWS, {"id": person.id}):
+    if count := _execute_returning_number(connection, DELETE_UNREADABLE_ROWS, {"id": person.id}):
         deleted["raw.unreadable_rows"] = count
     for table in TABLES_OF_DEVICES:
         if relation_types.get(table) == "BASE TABLE":
-            of_devices = f"{_event_rules_sql()['visitor_id']} in (from devices)"
-            if count := _execute_for_number(connection, f"delete from {table} where {of_devices}"):
+            of_devices = f"{_render_event_macros()['visitor_id']} in (from devices)"
+            if count := _execute_returning_number(connection, f"delete from {table} where {of_devices}"):
                 deleted[table] = count
     if "sessions.baskets" in relation_types:
         connection.execute(FORGET_BASKETS)
     tables = connection.execute(SELECT_TABLES_WITH_VISITORS, {"schemas": SCHEMAS}).fetchall()
     for schema, table in tables:
         of_visitors = "where visitor_id in (from concerned_visitors)"
-        deleted[f"{schema}.{table}"] = _execute_for_number(
+        deleted[f"{schema}.{table}"] = _execute_returning_number(
             connection, f"delete from {schema}.{quoted(table)} {of_visitors}"
         )
     if is_built:
-        connection.execute(CREATE_CONFLICTING_ROWS.format(**_event_rules_sql()))
-        deleted["staging.checked_events"] = _execute_for_number(connection, DELETE_EVENTS)
+        connection.execute(CREATE_CONFLICTING_ROWS.format(**_render_event_macros()))
+        deleted["staging.checked_events"] = _execute_returning_number(connection, DELETE_EVENTS)
         connection.execute(KEEP_NEXT_ROWS, {"batch_id": batch_id})
         connection.execute(REPROCESS_SHARED_DEVICES, {"batch_id": batch_id})
         connection.execute(CREATE_UNSHARED_SESSIONS)
@@ -388,14 +390,14 @@ def delete_collected_rows(connection: Connection, person: Person, published_coun
                 connection.execute(f"delete from {table} where source_session_id in (from unshared_sessions)")
     if "staging.event_batches" in relation_types:
         connection.execute(REDUCE_SETTLED_COUNT)
-    if published_count or any(deleted.values()):
+    if withdrawn_row_count or any(deleted.values()):
         deletion_row = {
             "deletion_id": secrets.token_hex(8),
             "deleted_at": now(),
-            "scope": person.scope,
+            "scope": person.id_type,
             "batch_id": batch_id,
             "raw_event_count": deleted.get("raw.events", 0),
-            "published_count": published_count,
+            "published_count": withdrawn_row_count,
             "session_count": deleted.get("sessions.session_totals", 0),
             "recommendation_count": deleted["ml.recommendations"],
         }
@@ -403,7 +405,7 @@ def delete_collected_rows(connection: Connection, person: Person, published_coun
     return deleted
 
 
-def _event_rules_sql(null_words: Sequence[str] = ()) -> dict[str, str]:
+def _render_event_macros(null_words: Sequence[str] = ()) -> dict[str, str]:
     """Render dbt's macros as SQL that finds the rows of a person, and the row that dbt keeps of each event."""
     macros = dbt_macros("dialect.sql", "values.sql", "events.sql")
     return {
@@ -411,8 +413,8 @@ def _event_rules_sql(null_words: Sequence[str] = ()) -> dict[str, str]:
         "user_id": macros.blank_as_null("user_id"),
         "has_no_user": f"(user_id is null or {macros.default__is_null_word('user_id', null_words)})",
         "id": macros.blank_as_null("$id"),
-        "payload": macros.event_payload(),
-        "first_come_order": macros.first_come_order("raw_row ->> 'event_at'"),
+        "payload": macros.compared_event_columns(),
+        "first_come_order": macros.event_arrival_sort_keys("raw_row ->> 'event_at'"),
     }
 
 
@@ -426,13 +428,13 @@ def _relation_types(connection: Connection) -> dict[str, str]:
     )
 
 
-def _execute_for_number(connection: Connection, statement: str, parameters: dict[str, str] | None = None) -> int:
+def _execute_returning_number(connection: Connection, statement: str, parameters: dict[str, str] | None = None) -> int:
     """Execute a statement and return its single number; for a delete, that is the number of deleted rows."""
     number = connection.execute(statement, parameters).fetchone()
     return int(number[0]) if number else 0
 
 
-def _remove_checkpoints(settings: Settings) -> None:
+def _remove_training_checkpoints(settings: Settings) -> None:
     """Remove the checkpoints of killed fits: weights in checkpoints have learnt from events that will be deleted."""
     for path in (settings.work_folder / "checkpoints").glob("*"):
         path.unlink()

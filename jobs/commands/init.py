@@ -9,14 +9,14 @@ from typing import Any
 
 from jobs.dbt_vars import default_vars
 from jobs.errors import NextmartError
-from jobs.loading.proposals.common_names import ITEM_COLUMN_NAMES, named_columns
+from jobs.loading.proposals.common_names import ITEM_COLUMN_NAMES, columns_with_names
 from jobs.loading.proposals.feeds import propose_catalogue_feed, propose_plain_feed, propose_preset_feed, without_column
 from jobs.loading.proposals.file_groups import file_groups
 from jobs.loading.proposals.proposed import FeedProposal
-from jobs.loading.proposals.samples import FileSample, take_sample, values_per_item, with_facts
+from jobs.loading.proposals.samples import FileSample, mean_values_per_item, take_sample, with_value_facts
 from jobs.loading.proposals.settings import QUESTION, SettingProposal, propose_settings
-from jobs.loading.proposals.toml_text import settings_text
-from jobs.loading.proposals.trials import reads_rows, try_feed
+from jobs.loading.proposals.toml_text import settings_file_text
+from jobs.loading.proposals.trials import layout_keeps_rows, try_feed
 from jobs.progress import printable
 from jobs.warehouse.connection import Connection, connect, prepare_warehouse
 
@@ -33,21 +33,21 @@ class InitProposal:
 
     Attributes
     ----------
-    text : str
+    toml_text : str
         The text of ``nextmart.toml``.
     feeds : feed's name -> FeedProposal
     settings : tuple of SettingProposal
-    problems : tuple of str
+    left_out_files : tuple of str
         Files that are in no feed, each with the reason.
     """
 
-    text: str
+    toml_text: str
     feeds: dict[str, FeedProposal]
     settings: tuple[SettingProposal, ...]
-    problems: tuple[str, ...]
+    left_out_files: tuple[str, ...]
 
     @property
-    def questions(self) -> int:
+    def question_count(self) -> int:
         """The number of questions that the user has to answer."""
         of_settings = {setting.key for setting in self.settings if setting.status == QUESTION}
         return sum(len(feed.questions) for feed in self.feeds.values()) + len(of_settings)
@@ -58,31 +58,31 @@ class InitProposal:
             "feeds": {
                 name: {
                     "kind": feed.kind or None,
-                    "files": list(feed.sample.files),
+                    "files": list(feed.sample.file_patterns),
                     "preset": feed.preset.name if feed.preset else None,
-                    "map": {choice.key: choice.mapped for choice in feed.columns},
+                    "map": {choice.key: choice.map_value for choice in feed.column_proposals},
                     "time_format": feed.time_format.value if feed.time_format else None,
-                    "is_complete": feed.is_complete,
+                    "is_complete": feed.is_loadable,
                     "questions": [question.text for question in feed.questions],
                 }
                 for name, feed in self.feeds.items()
             },
             "settings": [vars(setting) for setting in self.settings],
-            "problems": list(self.problems),
+            "problems": list(self.left_out_files),
         }
 
-    def lines(self) -> list[str]:
+    def terminal_lines(self) -> list[str]:
         """Return a summary of the proposal as lines for the terminal."""
         lines = []
         for name, feed in self.feeds.items():
-            files = ", ".join(feed.sample.files)
+            files = ", ".join(feed.sample.file_patterns)
             lines.append(f"  {name:<20} {feed.kind or '?':<7} {files}: {feed.reason}")
-        lines += [f"  left out: {problem}" for problem in self.problems]
+        lines += [f"  left out: {problem}" for problem in self.left_out_files]
         # line ends in names are replaced, so that a name can't add lines that look like nextmart's own
         return [printable(" ".join(line.splitlines())) for line in lines]
 
 
-def propose(paths: Iterable[str]) -> InitProposal:
+def make_init_proposal(paths: Iterable[str]) -> InitProposal:
     """Read samples of files, and propose the feeds and settings by which nextmart would load the files.
 
     Parameters
@@ -102,19 +102,19 @@ def propose(paths: Iterable[str]) -> InitProposal:
         feeds: dict[str, FeedProposal] = {}
         for number, group in enumerate(groups):
             try:
-                sample = take_sample(connection, group.patterns, group.first, f"sample_{number}")
+                sample = take_sample(connection, group.patterns, group.first_path, f"sample_{number}")
             except NextmartError as error:
                 problems.append(str(error))
                 continue
-            feeds[group.name] = _propose_feed(connection, sample, variables)
+            feeds[group.feed_name] = _propose_feed(connection, sample, variables)
         problems = [re.sub(r"[.;]?\s*[Nn]othing was loaded[.]?$", "", problem) for problem in problems]
         if not feeds:
             raise NextmartError("none of the files can be read:\n" + "\n".join(problems))
-        feeds = _with_trials(
+        feeds = _with_trial_results(
             connection, _with_missing_item_feeds(connection, _with_shared_item_column(feeds)), variables
         )
     settings = tuple(propose_settings(feeds.values()))
-    return InitProposal(settings_text(feeds, settings, problems), feeds, settings, tuple(problems))
+    return InitProposal(settings_file_text(feeds, settings, problems), feeds, settings, tuple(problems))
 
 
 def _propose_feed(connection: Connection, sample: FileSample, dbt_vars: dict[str, Any]) -> FeedProposal:
@@ -122,18 +122,18 @@ def _propose_feed(connection: Connection, sample: FileSample, dbt_vars: dict[str
     # layouts of events are preferred, because a file of events can be read as items too
     layouts = sorted(sample.layouts, key=lambda pair: pair[1].table)
     for preset, layout in layouts:
-        if reads_rows(connection, sample, layout):
+        if layout_keeps_rows(connection, sample, layout):
             return propose_preset_feed(sample, preset, layout)
-    return propose_plain_feed(with_facts(connection, sample, dbt_vars))
+    return propose_plain_feed(with_value_facts(connection, sample, dbt_vars))
 
 
 def _with_shared_item_column(feeds: dict[str, FeedProposal]) -> dict[str, FeedProposal]:
     """Return the feeds; feeds of events use the item column of the files of items, if their files have it too."""
-    columns = [choice.value for feed in feeds.values() if feed.kind == "items" for choice in feed.columns[:1]]
+    columns = [choice.value for feed in feeds.values() if feed.kind == "items" for choice in feed.column_proposals[:1]]
     shared = {}
     for name, feed in feeds.items():
-        own = {choice.key: choice.value for choice in feed.columns}.get("item_id")
-        common = next((column for column in columns if column in feed.sample.types), None)
+        own = {choice.key: choice.value for choice in feed.column_proposals}.get("item_id")
+        common = next((column for column in columns if column in feed.sample.column_types), None)
         if feed.kind == "events" and own and common and own not in columns:
             remark = f"{common} is the item here, not {own}, because the file of items has it"
             feed = propose_plain_feed(feed.sample, common)
@@ -146,22 +146,22 @@ def _with_missing_item_feeds(connection: Connection, feeds: dict[str, FeedPropos
     """Return the feeds, items first; if no file lists items, feeds of items from the files of events are added."""
     if not any(feed.kind == "items" for feed in feeds.values()):
         made = {
-            f"{name}_items": propose_catalogue_feed(feed, _texts_of_events(connection, feed))
+            f"{name}_items": propose_catalogue_feed(feed, _event_columns_that_are_no_item_texts(connection, feed))
             for name, feed in feeds.items()
         }
         feeds = {name: feed for name, feed in made.items() if feed} | feeds
     return dict(sorted(feeds.items(), key=lambda pair: pair[1].kind != "items"))
 
 
-def _texts_of_events(connection: Connection, feed: FeedProposal) -> dict[str, str]:
+def _event_columns_that_are_no_item_texts(connection: Connection, feed: FeedProposal) -> dict[str, str]:
     """Return event columns that are named like item texts but differ between events on one item, with reasons."""
-    item = {choice.key: choice.value for choice in feed.columns}.get("item_id")
+    item = {choice.key: choice.value for choice in feed.column_proposals}.get("item_id")
     if feed.kind != "events" or item is None:
         return {}
     names = [name for key in ("title", "brand", "category", "description") for name in ITEM_COLUMN_NAMES[key]]
     columns = {
-        column: values_per_item(connection, feed.sample, item, column)
-        for column in named_columns(feed.sample.types, names)
+        column: mean_values_per_item(connection, feed.sample, item, column)
+        for column in columns_with_names(feed.sample.column_types, names)
     }
     return {
         column: f"an item has {values:.1f} different values of {column} on average, so {column} is no text of an item"
@@ -170,27 +170,26 @@ def _texts_of_events(connection: Connection, feed: FeedProposal) -> dict[str, st
     }
 
 
-def _with_trials(
+def _with_trial_results(
     connection: Connection, feeds: dict[str, FeedProposal], dbt_vars: dict[str, Any]
 ) -> dict[str, FeedProposal]:
     """Return the feeds with the results of their trials; a column that doesn't identify sessions is left out."""
-    partly_seen = [feed.sample for feed in feeds.values() if feed.kind == "items" and not feed.sample.is_whole]
+    partly_seen = [feed.sample for feed in feeds.values() if feed.kind == "items" and not feed.sample.has_all_rows]
     tried = {}
     for name, feed in feeds.items():
-        if feed.kind == "events" and partly_seen and partly_seen[0].path != feed.sample.path:
-            remark = (
-                f"Of {partly_seen[0].path}, {partly_seen[0].rows:,} rows were looked at: items may seem to be missing"
-            )
+        if feed.kind == "events" and partly_seen and partly_seen[0].sampled_path != feed.sample.sampled_path:
+            path, row_count = partly_seen[0].sampled_path, partly_seen[0].row_count
+            remark = f"Of {path}, {row_count:,} rows were looked at: items may seem to be missing"
             feed = replace(feed, remarks=(*feed.remarks, remark))
-        tried[name] = _with_trial(connection, feed, dbt_vars) if feed.is_complete else feed
+        tried[name] = _with_trial_result(connection, feed, dbt_vars) if feed.is_loadable else feed
     return tried
 
 
-def _with_trial(connection: Connection, feed: FeedProposal, dbt_vars: dict[str, Any]) -> FeedProposal:
+def _with_trial_result(connection: Connection, feed: FeedProposal, dbt_vars: dict[str, Any]) -> FeedProposal:
     try:
         trial = try_feed(connection, feed.sample, feed.source, feed.layout, dbt_vars)
-        session = next((choice for choice in feed.columns if choice.key == "source_session_id"), None)
-        if trial.session_notes and session and trial.odd_sessions > MAX_ODD_SESSION_SHARE:
+        session = next((choice for choice in feed.column_proposals if choice.key == "source_session_id"), None)
+        if trial.session_notes and session and trial.odd_session_share > MAX_ODD_SESSION_SHARE:
             remark = f"{session.value} is not taken as source_session_id: {trial.session_notes[0]}"
             feed = without_column(feed, "source_session_id", remark.replace("warning: ", ""))
             trial = try_feed(connection, feed.sample, feed.source, feed.layout, dbt_vars)

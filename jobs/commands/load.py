@@ -12,32 +12,32 @@ import duckdb
 
 from jobs.commands.load_notes import say_notes, say_once
 from jobs.errors import NextmartError
-from jobs.loading.arrival_times import ArrivalTimes
 from jobs.loading.arrivals import Arrivals, read_source
-from jobs.loading.attributes import AttributeRules, missing_attributes, require_attribute_columns
+from jobs.loading.attributes import AttributeHints, missing_attributes, require_typed_attributes
 from jobs.loading.direct_appends import (
     FilesChangedError,
     append_directly,
-    are_large_events,
-    scan_source,
-    sizes_of_files,
+    can_append_directly,
+    file_sizes_of_source,
+    hash_source_rows,
 )
 from jobs.loading.feed_files import feed_files
-from jobs.loading.feed_rows import Batch, feed_text, file_counts, named_errors, read_news
+from jobs.loading.feed_rows import RowBatch, feed_message, name_feed_in_errors, read_feed_files, row_counts_of_files
 from jobs.loading.feed_settings import Feed
-from jobs.loading.feeds import FeedNews, feed_news
+from jobs.loading.feeds import FilesToLoad, find_files_to_load
 from jobs.loading.known_rows import latest_row_rules
-from jobs.loading.loaded_files import remember_file, remember_modification_time
+from jobs.loading.loaded_at_clock import LoadedAtClock
+from jobs.loading.loaded_files import record_loaded_file, update_modification_time
 from jobs.loading.raw_rows import append_arrivals
 from jobs.loading.report import report_source
 from jobs.loading.report_text import report_warnings
 from jobs.loading.source_report import SourceReport
-from jobs.loading.sources import LoadRules, SourceFiles
+from jobs.loading.sources import LoadRules, LoadSource
 from jobs.loading.staging_rules import staging_rules
-from jobs.loading.withdrawals import CompleteFeed
+from jobs.loading.withdrawals import ItemWithdrawal
 from jobs.progress import printable
 from jobs.warehouse.clock import now
-from jobs.warehouse.connection import Connection, prepare_within_transaction, rolled_back, transaction
+from jobs.warehouse.connection import Connection, prepare_within_transaction, rolled_back_transaction, transaction
 from jobs.warehouse.job_runs import JobRun
 
 COUNT_NAMES = ("read", "repeated", "known", "loaded", "unreadable")
@@ -45,7 +45,7 @@ COUNT_NAMES = ("read", "repeated", "known", "loaded", "unreadable")
 
 
 def load(
-    connection: Connection, sources: Sequence[SourceFiles | Feed], run_record: JobRun, rules: LoadRules
+    connection: Connection, sources: Sequence[LoadSource | Feed], run_record: JobRun, load_rules: LoadRules
 ) -> list[SourceReport]:
     """Append the new rows of all sources to the raw tables, in one transaction: after an error nothing is loaded.
 
@@ -58,52 +58,52 @@ def load(
     -------
     A report for each source: how dbt's next build will read its rows
     """
-    return _load_in(transaction, connection, sources, run_record, rules)
+    return _load_in_transaction(transaction, connection, sources, run_record, load_rules)
 
 
-def _load_in(
-    scope: Callable[[Connection], AbstractContextManager[None]],
+def _load_in_transaction(
+    begin_transaction: Callable[[Connection], AbstractContextManager[None]],
     connection: Connection,
-    sources: Sequence[SourceFiles | Feed],
+    sources: Sequence[LoadSource | Feed],
     run_record: JobRun,
-    rules: LoadRules,
+    load_rules: LoadRules,
 ) -> list[SourceReport]:
     """Read all sources, and append what is new in one transaction.
 
     Parameters
     ----------
-    scope : function
+    begin_transaction : function
         Begins the transaction, and ends it after a ``with`` block.
     """
-    said: set[tuple[str, str]] = set()
+    printed_notes: set[tuple[str, str]] = set()
 
-    def attempt(copies: ExitStack | None) -> list[SourceReport]:
-        news, batches = _read_sources(connection, sources, rules, said, copies)
-        with scope(connection):
-            return _append(connection, news, batches, run_record, rules, said)
+    def read_and_append(file_copies: ExitStack | None) -> list[SourceReport]:
+        news_of_feeds, batches = _read_sources(connection, sources, load_rules, printed_notes, file_copies)
+        with begin_transaction(connection):
+            return _append_and_record(connection, news_of_feeds, batches, run_record, load_rules, printed_notes)
 
     try:
-        with ExitStack() as copies:
-            return attempt(copies)
+        with ExitStack() as file_copies:
+            return read_and_append(file_copies)
     except DirectAppendError:
         # the files are read again, into temporary tables, to report the error or to leave out unreadable rows
-        return attempt(None)
+        return read_and_append(None)
 
 
-def _append(
+def _append_and_record(
     connection: Connection,
-    news: Sequence[FeedNews],
-    batches: Sequence[Batch],
+    news_of_feeds: Sequence[FilesToLoad],
+    batches: Sequence[RowBatch],
     run_record: JobRun,
-    rules: LoadRules,
-    said: set[tuple[str, str]],
+    load_rules: LoadRules,
+    printed_notes: set[tuple[str, str]],
 ) -> list[SourceReport]:
     """Append the new rows to the raw tables, record the loaded files of feeds, and fill the run's record."""
-    reports = _append_batches(connection, batches, run_record, rules, said)
-    for each in news:
-        for present_file in each.rewritten:
-            remember_modification_time(connection, each.feed.name, present_file)
-    _describe_feeds(news, run_record)
+    reports = _append_batches(connection, batches, run_record, load_rules, printed_notes)
+    for each in news_of_feeds:
+        for present_file in each.rewritten_files:
+            update_modification_time(connection, each.feed.name, present_file)
+    _add_feeds_to_record(news_of_feeds, run_record)
     if not batches:
         run_record.status = "unchanged"
     return reports
@@ -113,8 +113,8 @@ class DirectAppendError(Exception):
     """The error that rows could not be appended from their files directly."""
 
 
-def check(
-    connection: Connection, sources: Sequence[SourceFiles | Feed], rules: LoadRules
+def check_load(
+    connection: Connection, sources: Sequence[LoadSource | Feed], load_rules: LoadRules
 ) -> tuple[JobRun, list[SourceReport]]:
     """Do what ``load`` does and roll it back: the warehouse stays unchanged, and the run is not recorded.
 
@@ -125,30 +125,30 @@ def check(
     run_record = JobRun(run_id="check", job="load", started_at=now())
 
     @contextmanager
-    def scope(connection: Connection) -> Iterator[None]:
-        with rolled_back(connection):
+    def begin_transaction(connection: Connection) -> Iterator[None]:
+        with rolled_back_transaction(connection):
             prepare_within_transaction(connection)
             yield
 
-    reports = _load_in(scope, connection, sources, run_record, rules)
-    run_record.status = "checked" if all(report.usable for report in reports) else "unusable"
+    reports = _load_in_transaction(begin_transaction, connection, sources, run_record, load_rules)
+    run_record.status = "checked" if all(report.usable_row_count for report in reports) else "unusable"
     return run_record, reports
 
 
 def _read_sources(
     connection: Connection,
-    sources: Sequence[SourceFiles | Feed],
-    rules: LoadRules,
-    said: set[tuple[str, str]],
-    copies: ExitStack | None = None,
-) -> tuple[list[FeedNews], list[Batch]]:
+    sources: Sequence[LoadSource | Feed],
+    load_rules: LoadRules,
+    printed_notes: set[tuple[str, str]],
+    file_copies: ExitStack | None = None,
+) -> tuple[list[FilesToLoad], list[RowBatch]]:
     """Read the files of all sources into temporary tables, and print notes and warnings about their rows.
 
     Parameters
     ----------
-    said : set of (table, text)
+    printed_notes : set of (table, text)
         What people were told already.
-    copies : ExitStack, optional
+    file_copies : ExitStack, optional
         If given, rows of large files of events stay in the files, whose copies this stack keeps, until they are
         appended.
 
@@ -162,88 +162,98 @@ def _read_sources(
 
     large_feeds: set[str | None] = set()
 
-    def read(source: SourceFiles, relation: str) -> Arrivals:
-        if copies is not None:
+    def read_rows(source: LoadSource, table_name: str) -> Arrivals:
+        if file_copies is not None:
             is_large = source.feed in large_feeds
             if source.feed is None:
-                is_large = are_large_events(connection, source.table, sizes_of_files(connection, source))
+                is_large = can_append_directly(connection, source.table, file_sizes_of_source(connection, source))
             if is_large:
-                return scan_source(connection, source, relation, copies)
+                return hash_source_rows(connection, source, table_name, file_copies)
         spellings = {name.lower(): name for table, name in known_attributes if table == source.table}
-        attribute_rules = AttributeRules(spellings, rows_are_events=Path(source.path).resolve() in paths_of_events)
-        arrivals = read_source(connection, source, rules.dbt_vars, relation, attribute_rules=attribute_rules)
-        known_attributes.extend((source.table, name) for name in arrivals.attributes.columns)
+        attribute_hints = AttributeHints(spellings, rows_are_events=Path(source.path).resolve() in paths_of_events)
+        arrivals = read_source(connection, source, load_rules.dbt_vars, table_name, attribute_hints=attribute_hints)
+        known_attributes.extend((source.table, name) for name in arrivals.attributes.column_of_attribute)
         return arrivals
 
     relations = (f"arrived_rows_{number}" for number in count())
-    batches = [Batch(read(source, next(relations))) for source in sources if isinstance(source, SourceFiles)]
-    require_attribute_columns([batch.arrivals.attributes for batch in batches if batch.arrivals])
+    batches = [RowBatch(read_rows(source, next(relations))) for source in sources if isinstance(source, LoadSource)]
+    require_typed_attributes([batch.arrivals.attributes for batch in batches if batch.arrivals])
     # feeds of items come first, so that the items of events are looked up in the newest catalogue
     order = ("items", "events", "visitors", "impressions")
     feeds = sorted(
         (source for source in sources if isinstance(source, Feed)), key=lambda feed: order.index(feed.settings.kind)
     )
-    news = [feed_news(connection, feed) for feed in feeds]
-    for each in news:
+    news_of_feeds = [find_files_to_load(connection, feed) for feed in feeds]
+    for each in news_of_feeds:
         for note in each.notes:
-            say_once(printable(feed_text(each.feed, note)), said)
-        _require_new_rows(each, has_rows=bool(each.files or each.feed.path))
-        if are_large_events(connection, each.feed.settings.kind, [present_file.bytes for present_file in each.files]):
+            say_once(printable(feed_message(each.feed, note)), printed_notes)
+        _require_new_rows(each, has_rows=bool(each.files or each.feed.attached_table))
+        if can_append_directly(
+            connection, each.feed.settings.kind, [present_file.size_bytes for present_file in each.files]
+        ):
             large_feeds.add(each.feed.name)
-    for each in news:
-        of_feed = read_news(connection, each, read, relations)
+    for each in news_of_feeds:
+        of_feed = read_feed_files(connection, each, read_rows, relations)
         _require_new_rows(each, has_rows=any(batch.arrivals for batch in of_feed))
         for name in missing_attributes([batch.arrivals.attributes for batch in of_feed if batch.arrivals]):
-            say_once(printable(feed_text(each.feed, f"attributes: the new files have no column '{name}'")), said)
+            say_once(
+                printable(feed_message(each.feed, f"attributes: the new files have no column '{name}'")), printed_notes
+            )
         batches += of_feed
     for batch in batches:
-        say_notes(batch, said)
-    return news, batches
+        say_notes(batch, printed_notes)
+    return news_of_feeds, batches
 
 
-def _paths_loaded_as_events(sources: Sequence[SourceFiles | Feed]) -> set[Path]:
+def _paths_loaded_as_events(sources: Sequence[LoadSource | Feed]) -> set[Path]:
     """Return the absolute paths of all files that are loaded as events, including files of feeds loaded before."""
     paths: list[str] = []
     for source in sources:
-        if isinstance(source, SourceFiles):
+        if isinstance(source, LoadSource):
             paths += [source.path] if source.table == "events" else []
         elif source.settings.kind == "events":
-            paths += [source.path] if source.path else [file.path for file in feed_files(source)]
+            paths += [source.attached_table] if source.attached_table else [file.path for file in feed_files(source)]
     return {Path(path).resolve() for path in paths}
 
 
-def _require_new_rows(news: FeedNews, *, has_rows: bool) -> None:
+def _require_new_rows(news_of_feed: FilesToLoad, *, has_rows: bool) -> None:
     """Raise an error if a feed with ``required = true`` has no new rows."""
-    if news.feed.settings.required and not has_rows:
-        reason = "its table has no rows" if news.feed.path else "its new files have no rows"
-        if news.notes and not news.files:
-            reason = news.notes[-1]
+    if news_of_feed.feed.settings.required and not has_rows:
+        reason = "its table has no rows" if news_of_feed.feed.attached_table else "its new files have no rows"
+        if news_of_feed.notes and not news_of_feed.files:
+            reason = news_of_feed.notes[-1]
         raise NextmartError(
-            feed_text(news.feed, f"{reason}. The feed says required = true, so nothing was loaded of any feed.")
+            feed_message(
+                news_of_feed.feed, f"{reason}. The feed says required = true, so nothing was loaded of any feed."
+            )
         )
 
 
 def _append_batches(
-    connection: Connection, batches: Sequence[Batch], run_record: JobRun, rules: LoadRules, said: set[tuple[str, str]]
+    connection: Connection,
+    batches: Sequence[RowBatch],
+    run_record: JobRun,
+    load_rules: LoadRules,
+    printed_notes: set[tuple[str, str]],
 ) -> list[SourceReport]:
     """Append the new rows of batches to the raw tables, fill the run's record, and return a report for each source."""
-    staging = staging_rules(rules.dbt_vars)
+    staging = staging_rules(load_rules.dbt_vars)
     complete_feed = None
-    if any(batch.arrivals and batch.arrivals.source.complete for batch in batches):
-        complete_feed = CompleteFeed(connection, latest_row_rules("items", rules.dbt_vars), rules.dbt_vars)
+    if any(batch.arrivals and batch.arrivals.source.is_whole_catalogue for batch in batches):
+        complete_feed = ItemWithdrawal(connection, latest_row_rules("items", load_rules.dbt_vars), load_rules.dbt_vars)
     entries: list[dict[str, Any]] = []
     reports = []
-    times = ArrivalTimes.of_warehouse(connection)
+    times = LoadedAtClock.of_warehouse(connection)
     for number, batch in enumerate(batches, start=1):
         # each source gets a later time than the one before, because the later of two rows replaces the earlier
-        loaded_at = times.next()
-        batch = _with_waiting_rows(connection, batch, rules, loaded_at, said)
+        loaded_at = times.next_loaded_at()
+        batch = _append_rows_still_in_files(connection, batch, load_rules, loaded_at, printed_notes)
         arrivals = batch.arrivals
         counts: dict[str, int] = {}
         if arrivals:
-            with named_errors(batch.feed):
-                counts = append_arrivals(connection, arrivals, rules.dbt_vars, loaded_at)
-            if complete_feed and arrivals.source.complete:
+            with name_feed_in_errors(batch.feed):
+                counts = append_arrivals(connection, arrivals, load_rules.dbt_vars, loaded_at)
+            if complete_feed and arrivals.source.is_whole_catalogue:
                 complete_feed.record_listed_items(
                     arrivals.unreadable_count, is_superseded=arrivals.source.is_superseded
                 )
@@ -255,23 +265,29 @@ def _append_batches(
                 staging,
                 sampled_table=arrivals.relation,
                 event_ids_relation=arrivals.event_ids_relation,
-                with_known_events=later <= {"visitors", "impressions"},
+                match_loaded_events=later <= {"visitors", "impressions"},
             )
             reports.append(replace(report, attributes=arrivals.attributes))
-            entries.append(_record_entry(batch, arrivals, counts, reports[-1]))
+            entries.append(_source_entry(batch, arrivals, counts, reports[-1]))
         if batch.feed:
-            per_file = file_counts(connection, batch, counts, loaded_at)
-            for part, numbers in zip(batch.parts, per_file, strict=True):
-                remember_file(connection, batch.feed.name, part.present_file, batch.feed.definition, numbers, loaded_at)
-    _fill_record(run_record, entries, has_feeds=any(batch.feed for batch in batches))
+            per_file = row_counts_of_files(connection, batch, counts, loaded_at)
+            for part, numbers in zip(batch.files, per_file, strict=True):
+                record_loaded_file(
+                    connection, batch.feed.name, part.present_file, batch.feed.definition, numbers, loaded_at
+                )
+    _add_entries_to_record(run_record, entries, has_feeds=any(batch.feed for batch in batches))
     if complete_feed:
-        _withdraw(complete_feed, batches, entries, run_record, rules, times.next())
+        _withdraw_unlisted_items(complete_feed, batches, entries, run_record, load_rules, times.next_loaded_at())
     return reports
 
 
-def _with_waiting_rows(
-    connection: Connection, batch: Batch, rules: LoadRules, loaded_at: datetime, said: set[tuple[str, str]]
-) -> Batch:
+def _append_rows_still_in_files(
+    connection: Connection,
+    batch: RowBatch,
+    load_rules: LoadRules,
+    loaded_at: datetime,
+    printed_notes: set[tuple[str, str]],
+) -> RowBatch:
     """Append the rows of a batch that are still in their files, and return the batch with what is known of them then.
 
     Raises
@@ -280,27 +296,29 @@ def _with_waiting_rows(
         If DuckDB refuses a row, or a file has changed.
     """
     arrivals = batch.arrivals
-    if not arrivals or not arrivals.waiting:
+    if not arrivals or not arrivals.direct_append_files:
         return batch
     try:
-        appended = append_directly(connection, arrivals, rules.dbt_vars, loaded_at)
+        appended = append_directly(connection, arrivals, load_rules.dbt_vars, loaded_at)
     except (duckdb.Error, FilesChangedError) as error:
         raise DirectAppendError from error
     for note in appended.notes:
-        say_once(printable(feed_text(batch.feed, note) if batch.feed else note), said)
+        say_once(printable(feed_message(batch.feed, note) if batch.feed else note), printed_notes)
     return replace(batch, arrivals=appended)
 
 
-def _record_entry(batch: Batch, arrivals: Arrivals, counts: Mapping[str, int], report: SourceReport) -> dict[str, Any]:
+def _source_entry(
+    batch: RowBatch, arrivals: Arrivals, row_counts: Mapping[str, int], report: SourceReport
+) -> dict[str, Any]:
     """Return a source's entry for the run's record: its table, file, counts and report, and the feed's files."""
     described = report.as_dictionary() | {"warnings": report_warnings(report)}
-    entry = {"table": arrivals.source.table, "file": arrivals.source.path, **counts, "report": described}
+    entry = {"table": arrivals.source.table, "file": arrivals.source.path, **row_counts, "report": described}
     if batch.feed:
-        entry |= {"feed": batch.feed.name, "parts": [part.present_file.file.name for part in batch.parts]}
+        entry |= {"feed": batch.feed.name, "parts": [part.present_file.file.name for part in batch.files]}
     return entry
 
 
-def _fill_record(run_record: JobRun, entries: Sequence[dict[str, Any]], *, has_feeds: bool) -> None:
+def _add_entries_to_record(run_record: JobRun, entries: Sequence[dict[str, Any]], *, has_feeds: bool) -> None:
     """Add the sums by table to the run's record, and the entries of sources if there are several, or feeds."""
     for entry in entries:
         sums = run_record.detail.setdefault(entry["table"], {})
@@ -316,30 +334,30 @@ def _fill_record(run_record: JobRun, entries: Sequence[dict[str, Any]], *, has_f
             run_record.detail[entry["table"]]["report"] = entry["report"]
 
 
-def _withdraw(
-    complete_feed: CompleteFeed,
-    batches: Sequence[Batch],
+def _withdraw_unlisted_items(
+    complete_feed: ItemWithdrawal,
+    batches: Sequence[RowBatch],
     entries: Sequence[dict[str, Any]],
     run_record: JobRun,
-    rules: LoadRules,
+    load_rules: LoadRules,
     loaded_at: datetime,
 ) -> None:
     """Withdraw the items that a complete feed lacks, and add their number to the feed's entry."""
-    feed = next((batch.feed for batch in batches if batch.arrivals and batch.arrivals.source.complete), None)
-    with named_errors(feed):
-        withdrawn = complete_feed.withdraw_unlisted_items(loaded_at, rules.max_withdrawn_share)
+    feed = next((batch.feed for batch in batches if batch.arrivals and batch.arrivals.source.is_whole_catalogue), None)
+    with name_feed_in_errors(feed):
+        withdrawn = complete_feed.withdraw_unlisted_items(loaded_at, load_rules.max_withdrawn_share)
     run_record.detail["items"]["withdrawn"] = withdrawn
     if feed:
         next(entry for entry in reversed(entries) if entry.get("feed") == feed.name)["withdrawn"] = withdrawn
 
 
-def _describe_feeds(news: Sequence[FeedNews], run_record: JobRun) -> None:
+def _add_feeds_to_record(news_of_feeds: Sequence[FilesToLoad], run_record: JobRun) -> None:
     """Add the result of each feed to the detail of the run's record."""
-    if news:
+    if news_of_feeds:
         run_record.detail["feeds"] = {
             each.feed.name: {
                 "files": [present_file.file.name for present_file in each.files],
                 "notes": list(each.notes),
             }
-            for each in news
+            for each in news_of_feeds
         }

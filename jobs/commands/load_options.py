@@ -7,10 +7,10 @@ import typer
 
 from jobs.errors import UsageError
 from jobs.loading.attributes import parse_attributes
-from jobs.loading.feed_settings import Feed, chosen_feeds, read_feeds
+from jobs.loading.feed_settings import Feed, read_feeds, select_feeds
 from jobs.loading.mapping import parse_maps
 from jobs.loading.presets.catalogue import preset
-from jobs.loading.sources import SourceFiles, parse_read_options
+from jobs.loading.sources import LoadSource, parse_read_options
 from jobs.settings import Settings
 
 Feeds = Annotated[
@@ -83,7 +83,7 @@ def chosen_sources(
     files: Mapping[str, Sequence[str]],
     file_options: Mapping[str, Any],
     allow_sql_io: bool,
-) -> list[SourceFiles] | list[Feed]:
+) -> list[LoadSource] | list[Feed]:
     """Return the sources that a command line names: files, or else feeds of ``nextmart.toml``.
 
     Parameters
@@ -110,7 +110,7 @@ def chosen_sources(
             f"read into nextmart.toml, below [feeds.{feed_names[0]}]; or load files alone: nextmart load --events FILE"
         )
     if any(files.values()):
-        return _named_files(files, file_options, allow_sql_io, settings.max_unreadable_share)
+        return _sources_of_files(files, file_options, allow_sql_io, settings.max_unreadable_share)
     if given:
         raise UsageError(
             f"{', '.join(given)} says how files are read: add --events FILE or --items FILE. How a feed is read stands "
@@ -123,15 +123,15 @@ def chosen_sources(
             "[feeds.NAME], which nextmart init FILE writes for you. --visitors FILE loads what you know of visitors, "
             "--impressions FILE what they were shown"
         )
-    return chosen_feeds(feeds, feed_names)
+    return select_feeds(feeds, feed_names)
 
 
-def _named_files(
+def _sources_of_files(
     files: Mapping[str, Sequence[str]],
     file_options: Mapping[str, Any],
     allow_sql_io: bool,
     max_unreadable_share: float,
-) -> list[SourceFiles]:
+) -> list[LoadSource]:
     """Return the sources for the files that a command line names, table by table.
 
     Raises
@@ -159,7 +159,7 @@ def _named_files(
     if options.columns and len({path for paths in files.values() for path in paths}) > 1:
         raise UsageError("--columns names the columns of one file: load the files of each table one after the other")
     return [
-        SourceFiles(
+        LoadSource(
             table,
             path,
             file_options[f"--where-{table}"],
@@ -168,8 +168,8 @@ def _named_files(
             tuple(file_options["--time-format"] or ()),
             allow_sql_io,
             attributes=attributes,
-            complete=complete and table == "items",
-            preset=file_options["--preset"],
+            is_whole_catalogue=complete and table == "items",
+            preset_name=file_options["--preset"],
         )
         for table, paths in files.items()
         for path in paths

@@ -10,8 +10,8 @@ from jobs.errors import NextmartError
 from jobs.files import remove_database, unfinished_path
 from jobs.os_errors import os_error_text
 from jobs.settings import Settings
-from jobs.warehouse.backups import Backup, drop_old_backups, list_backups, take_backup, why_unreadable
-from jobs.warehouse.compaction import compact, is_worthwhile, read_file_size
+from jobs.warehouse.backups import Backup, backup_read_error, drop_old_backups, list_backups, take_backup
+from jobs.warehouse.compaction import compact, is_worth_compacting, read_file_size
 from jobs.warehouse.connection import Connection, connect, prepare_warehouse
 from jobs.warehouse.job_runs import job_run
 from jobs.warehouse.retention import Retention, delete_old_rows
@@ -51,11 +51,13 @@ def maintain(settings: Settings, *, at_night: bool = False) -> dict[str, Any]:
     with closing(connect(settings.warehouse, wait_seconds=settings.wait_seconds)) as connection:
         prepare_warehouse(connection)
         with job_run(connection, "maintain") as run_record:
-            deleted = delete_old_rows(connection, _retention(settings))
+            deleted = delete_old_rows(connection, _retention_of_settings(settings))
             files = _drop_old_files(settings)
             connection.execute("checkpoint")
             size = read_file_size(connection)
-            due = is_worthwhile(size, settings.compact_free_share) and not (at_night and _compacted_lately(connection))
+            due = is_worth_compacting(size, settings.compact_free_share) and not (
+                at_night and _was_compacted_lately(connection)
+            )
             detail = {"deleted": deleted, "files": files, "bytes_before": size.bytes, "compacted": due}
             run_record.detail, run_record.rows_out = detail, sum(deleted.values())
             run_record.status = "running" if deleted or files or due else "unchanged"
@@ -104,7 +106,7 @@ def back_up(settings: Settings) -> Backup:
     try:
         backup = take_backup(settings.warehouse, settings.backup_folder)
     except NextmartError as error:
-        if (problem := why_unreadable(settings.warehouse, settings.warehouse.stem)) is None:
+        if (problem := backup_read_error(settings.warehouse, settings.warehouse.stem)) is None:
             raise
         raise NextmartError(f"{settings.warehouse} is damaged: {problem}\n{_restore_advice(settings)}") from error
     if settings.backups_kept:  # with the setting 0, users take copies by hand, and delete them by hand
@@ -136,7 +138,7 @@ def summary_lines(summary: dict[str, Any]) -> list[str]:
     return lines
 
 
-def _retention(settings: Settings) -> Retention:
+def _retention_of_settings(settings: Settings) -> Retention:
     return Retention(**{field.name: getattr(settings, field.name) for field in fields(Retention)})
 
 
@@ -154,6 +156,6 @@ def _drop_old_files(settings: Settings) -> list[str]:
     return [str(path) for path in old]
 
 
-def _compacted_lately(connection: Connection) -> bool:
+def _was_compacted_lately(connection: Connection) -> bool:
     row = connection.execute(NIGHTS_SINCE_COMPACTION).fetchone()
     return row is not None and row[0] < NIGHTS_BETWEEN_COMPACTIONS

@@ -7,7 +7,7 @@ from typing import Any
 from jobs.errors import NextmartError, UsageError
 from jobs.progress import say
 from jobs.settings import Settings
-from jobs.warehouse.backups import Backup, list_backups, put_back, why_unreadable
+from jobs.warehouse.backups import Backup, backup_read_error, list_backups, restore_backup
 
 
 def list_of_copies(settings: Settings) -> tuple[dict[str, Any], str]:
@@ -30,8 +30,8 @@ def restore(settings: Settings, copy: Path | None) -> tuple[dict[str, Any], str]
     NextmartError
         If there is no good copy, or the warehouse is open in another process; nothing is changed then.
     """
-    backup = _given_copy(copy) if copy else _newest_good_copy(settings)
-    kept = put_back(backup, settings.warehouse)
+    backup = _backup_at_path(copy) if copy else _newest_good_copy(settings)
+    kept = restore_backup(backup, settings.warehouse)
     summary = {"restored": str(backup.path), "taken_at": backup.taken_at, "kept": str(kept) if kept else None}
     lines = [f"{settings.warehouse} is the copy of {backup.taken_at:%Y-%m-%d %H:%M} UTC now ({backup.path})"]
     lines += [f"the file of before is kept: {kept}; delete it when you no longer need it"] if kept else []
@@ -41,7 +41,7 @@ def restore(settings: Settings, copy: Path | None) -> tuple[dict[str, Any], str]
     return summary, "\n".join(lines)
 
 
-def _given_copy(path: Path) -> Backup:
+def _backup_at_path(path: Path) -> Backup:
     if not path.is_file():
         raise UsageError(f"there is no copy {path}: `nextmart restore --list` shows those that there are")
     status = path.stat()
@@ -51,7 +51,7 @@ def _given_copy(path: Path) -> Backup:
 def _newest_good_copy(settings: Settings) -> Backup:
     copies = list_backups(settings.backup_folder, settings.warehouse)
     for copy in copies:
-        problem = why_unreadable(copy.path, settings.warehouse.stem)
+        problem = backup_read_error(copy.path, settings.warehouse.stem)
         if problem is None:
             return copy
         say(f"WARN: a copy is damaged, an older one is tried: {problem}")

@@ -16,7 +16,7 @@ from pydantic import BaseModel
 
 from jobs.arm_settings import ArmSettings
 from jobs.attachments import AttachedDatabase
-from jobs.dbt_vars import AllVars, EmbeddingModel, default_vars
+from jobs.dbt_vars import AllDbtVars, EmbeddingModel, default_vars
 from jobs.files import project_folder
 from jobs.loading.feed_settings import FeedSettings
 from jobs.placement_settings import ExcludeSettings, PlacementSettings
@@ -55,14 +55,14 @@ class SettingRow:
     meaning: str
 
 
-def page() -> str:
+def render_settings_page() -> str:
     """Return the whole page of settings, in Markdown."""
     parts = [
         INTRODUCTION,
         "## Settings of jobs",
         *(
             part
-            for title, names in sections(inspect.getsource(Settings))
+            for title, names in names_of_sections(inspect.getsource(Settings))
             for part in _section_in_markdown(title, _setting_rows(names))
         ),
         "### A feed: `[feeds.NAME]`",
@@ -88,7 +88,7 @@ def page() -> str:
         VARS,
         *(
             part
-            for title, names in sections(_dbt_vars_yaml())
+            for title, names in names_of_sections(_dbt_vars_yaml())
             for part in _section_in_markdown(title, dbt_var_rows(names))
         ),
         "### An entry of `embedding_models`",
@@ -101,7 +101,7 @@ def page() -> str:
     return "\n\n".join(parts) + "\n"
 
 
-def sections(file_text: str) -> Iterator[tuple[str, list[str]]]:
+def names_of_sections(file_text: str) -> Iterator[tuple[str, list[str]]]:
     """Yield the title of each section of a file (``# --- Title ---``), with the names that the section defines."""
     _, *pieces = re.split(r"^ *# --- (.+) ---$", file_text, flags=re.MULTILINE)
     for title, body in zip(pieces[::2], pieces[1::2], strict=True):
@@ -116,7 +116,7 @@ def dbt_var_rows(var_names: list[str]) -> list[SettingRow]:
     ValueError
         If a var has no comment above it.
     """
-    types = AllVars.model_json_schema()["properties"]
+    types = AllDbtVars.model_json_schema()["properties"]
     comments = dict(re.findall(r"((?:^  # .*\n)+)^  (\w+):", _dbt_vars_yaml(), flags=re.MULTILINE))
     by_name = {name: re.sub(r"\s*^  # ", " ", text, flags=re.MULTILINE).strip() for text, name in comments.items()}
     rows = []
@@ -124,8 +124,8 @@ def dbt_var_rows(var_names: list[str]) -> list[SettingRow]:
         if not by_name.get(name):
             raise ValueError(f"dbt_project.yml: the comment above the var '{name}' must be its meaning")
         if name not in types:
-            raise ValueError(f"jobs/dbt_vars.py: AllVars lacks the var '{name}', with its type and range")
-        type_words = type_in_words(types[name], with_null=True)
+            raise ValueError(f"jobs/dbt_vars.py: AllDbtVars lacks the var '{name}', with its type and range")
+        type_words = type_in_words(types[name], mention_null=True)
         rows.append(SettingRow(name, type_words, f"`{json.dumps(default_vars()[name])}`", by_name[name]))
     return rows
 
@@ -140,7 +140,7 @@ def _setting_rows(setting_names: list[str]) -> list[SettingRow]:
     return [row_by_name[name] for name in setting_names if name in row_by_name]
 
 
-def _field_rows(model_class: type[BaseModel], computed_defaults: Mapping[str, str] = {}) -> list[SettingRow]:
+def _field_rows(pydantic_class: type[BaseModel], computed_defaults: Mapping[str, str] = {}) -> list[SettingRow]:
     """Return a row for each field of a pydantic model.
 
     Parameters
@@ -148,7 +148,7 @@ def _field_rows(model_class: type[BaseModel], computed_defaults: Mapping[str, st
     computed_defaults : field -> text, optional
         Text for the page in place of a default that code computes.
     """
-    schema = model_class.model_json_schema()
+    schema = pydantic_class.model_json_schema()
     computed_defaults = {**dict.fromkeys(schema.get("required", ()), "required"), **computed_defaults}
     return [
         SettingRow(
@@ -182,4 +182,4 @@ def _markdown_table(rows: list[SettingRow]) -> str:
 
 
 if __name__ == "__main__":
-    print(page(), end="")  # noqa: T201
+    print(render_settings_page(), end="")  # noqa: T201

@@ -6,7 +6,7 @@ from typing import Any
 
 from jobs.progress import printable
 from jobs.settings import Settings
-from jobs.warehouse.backups import files_set_aside, list_backups
+from jobs.warehouse.backups import list_backups, replaced_warehouse_paths
 from jobs.warehouse.compaction import read_file_size
 from jobs.warehouse.connection import Connection, count_rows, literal, quoted
 from jobs.warehouse.contents import TABLES
@@ -33,10 +33,10 @@ def read_sizes(connection: Connection, settings: Settings) -> dict[str, Any]:
     size = read_file_size(connection)
     backups = list_backups(settings.backup_folder, settings.warehouse)
     return {
-        "warehouse": {"bytes": _file_bytes([settings.warehouse]), "free_share": round(size.free_share, 3)},
-        "published": {"bytes": _file_bytes([settings.published])},
-        "logs": {"bytes": _file_bytes((settings.work_folder / "logs").glob("*"))},
-        "checkpoints": {"bytes": _file_bytes((settings.work_folder / "checkpoints").glob("*"))},
+        "warehouse": {"bytes": _total_file_bytes([settings.warehouse]), "free_share": round(size.free_share, 3)},
+        "published": {"bytes": _total_file_bytes([settings.published])},
+        "logs": {"bytes": _total_file_bytes((settings.work_folder / "logs").glob("*"))},
+        "checkpoints": {"bytes": _total_file_bytes((settings.work_folder / "checkpoints").glob("*"))},
         "backups": {
             "bytes": sum(backup.bytes for backup in backups),
             "copies": len(backups),
@@ -44,7 +44,8 @@ def read_sizes(connection: Connection, settings: Settings) -> dict[str, Any]:
             "newest_taken_at": backups[0].taken_at if backups else None,
         },
         "set_aside": [
-            {"file": str(path), "bytes": _file_bytes([path])} for path in files_set_aside(settings.warehouse)
+            {"file": str(path), "bytes": _total_file_bytes([path])}
+            for path in replaced_warehouse_paths(settings.warehouse)
         ],
         "tables": _table_sizes(connection),
     }
@@ -54,31 +55,31 @@ def size_lines(sizes: dict[str, Any]) -> list[str]:
     """Return the sizes (:func:`read_sizes`) of the files and of the largest tables as lines for the terminal."""
     warehouse, backups, tables = sizes["warehouse"], sizes["backups"], sizes["tables"]
     lines = [
-        _line("warehouse file", warehouse["bytes"], f"{100 * warehouse['free_share']:.0f} % of it free"),
-        _line("published file", sizes["published"]["bytes"]),
-        _line("dbt's logs", sizes["logs"]["bytes"]),
+        _size_line("warehouse file", warehouse["bytes"], f"{100 * warehouse['free_share']:.0f} % of it free"),
+        _size_line("published file", sizes["published"]["bytes"]),
+        _size_line("dbt's logs", sizes["logs"]["bytes"]),
     ]
     if sizes["checkpoints"]["bytes"]:
-        lines.append(_line("checkpoints of trainings", sizes["checkpoints"]["bytes"]))
+        lines.append(_size_line("checkpoints of trainings", sizes["checkpoints"]["bytes"]))
     if backups["copies"]:
         copies = "1 copy, of" if backups["copies"] == 1 else f"{backups['copies']} copies, newest of"
         newest = f"{copies} {backups['newest_taken_at']:%Y-%m-%d %H:%M} UTC"
-        lines.append(_line("backups", backups["bytes"], newest))
+        lines.append(_size_line("backups", backups["bytes"], newest))
     else:
         lines.append(f"{'backups':<32}{'none':>12}  (setting backups_kept)")
-    lines += [_line(f"set aside: {Path(file['file']).name}", file["bytes"]) for file in sizes["set_aside"]]
-    lines += [_line(table["table"], table["bytes"], f"{table['rows']:,} rows") for table in tables[:TABLES_SHOWN]]
+    lines += [_size_line(f"set aside: {Path(file['file']).name}", file["bytes"]) for file in sizes["set_aside"]]
+    lines += [_size_line(table["table"], table["bytes"], f"{table['rows']:,} rows") for table in tables[:TABLES_SHOWN]]
     if len(tables) > TABLES_SHOWN:
         rest = tables[TABLES_SHOWN:]
-        lines.append(_line(f"{len(rest)} smaller tables", sum(table["bytes"] for table in rest)))
+        lines.append(_size_line(f"{len(rest)} smaller tables", sum(table["bytes"] for table in rest)))
     return lines
 
 
-def _line(label: str, byte_count: float, note: str = "") -> str:
+def _size_line(label: str, byte_count: float, note: str = "") -> str:
     return printable(f"{label:<32}{byte_count / 1e6:>9,.1f} MB{f'  {note}' if note else ''}")
 
 
-def _file_bytes(paths: Any) -> int:
+def _total_file_bytes(paths: Any) -> int:
     return sum(path.stat().st_size for path in paths if path.is_file())
 
 

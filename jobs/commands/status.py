@@ -132,7 +132,7 @@ def _read_publication(connection: Connection, published_file: Path) -> dict[str,
         return None
     try:
         with connect(published_file, read_only=True) as copy:
-            publications = _rows_of(copy.execute("from recommendations.publication"))
+            publications = _rows_as_dictionaries(copy.execute("from recommendations.publication"))
     except (NextmartError, duckdb.Error) as error:
         return {"file": str(published_file), "published_at": None, "problem": redact(str(error))}
     if not publications:
@@ -151,12 +151,12 @@ def _query_rows(
 ) -> list[dict[str, Any]]:
     """Return the rows of a query as dictionaries; no rows if a table of the query is not built, or not within reach."""
     try:
-        return _rows_of(connection.execute(query, parameters))
+        return _rows_as_dictionaries(connection.execute(query, parameters))
     # BinderException: a view reads a database that is not attached
     except (duckdb.CatalogException, duckdb.BinderException):
         return []
 
 
-def _rows_of(result: Connection) -> list[dict[str, Any]]:
+def _rows_as_dictionaries(result: Connection) -> list[dict[str, Any]]:
     columns = [column[0] for column in result.description or []]
     return [dict(zip(columns, row, strict=True)) for row in result.fetchall()]

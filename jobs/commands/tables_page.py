@@ -23,7 +23,7 @@ SCHEMA_OF_RUN_SUMMARIES = "jobs"  # the schema of the dbt models that run jobs; 
 SCHEMA_OF_JOB_TABLES = "ml"
 
 
-def page(manifest: Mapping[str, Any]) -> str:
+def render_tables_page(manifest: Mapping[str, Any]) -> str:
     """Return the whole page of tables, in Markdown."""
     nodes = [*manifest["nodes"].values(), *manifest["sources"].values()]
     tables = [
@@ -39,7 +39,7 @@ def page(manifest: Mapping[str, Any]) -> str:
             parts += [
                 f"### {schema}.{_relation_name(table)}",
                 _on_one_line(table["description"]),
-                _columns_table(table["columns"].values()),
+                _markdown_table_of_columns(table["columns"].values()),
             ]
     return "\n\n".join(parts) + "\n"
 
@@ -55,7 +55,7 @@ def _schema_sort_key(schema: str) -> tuple[int, str]:
     return position, schema
 
 
-def _columns_table(columns: Iterable[Mapping[str, Any]]) -> str:
+def _markdown_table_of_columns(columns: Iterable[Mapping[str, Any]]) -> str:
     lines = ["| column | meaning |", "|---|---|"]
     for column in columns:
         kind = f" ({column['data_type']})" if column.get("data_type") else ""
@@ -68,4 +68,4 @@ def _on_one_line(description: str) -> str:
 
 
 if __name__ == "__main__":
-    print(page(json.loads(Path(sys.argv[1]).read_text(encoding="utf-8"))), end="")  # noqa: T201
+    print(render_tables_page(json.loads(Path(sys.argv[1]).read_text(encoding="utf-8"))), end="")  # noqa: T201

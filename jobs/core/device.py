@@ -10,6 +10,6 @@ def device() -> torch.device:
     return torch.device("cuda" if torch.cuda.is_available() else "cpu")
 
 
-def fork_random() -> AbstractContextManager[None]:
+def preserve_random_state() -> AbstractContextManager[None]:
     """Return a context manager that, at its end, restores PyTorch's random state of the CPU and of the current GPU."""
     return torch.random.fork_rng([torch.cuda.current_device()] if torch.cuda.is_available() else [])

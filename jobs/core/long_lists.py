@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from jobs.core.arrays import Bools, Floats, Longs
-from jobs.core.score_chunks import BLOCK, item_rows, padded_queries, round_up, score_chunks
+from jobs.core.score_chunks import BLOCK, item_vectors_with_bias, padded_queries, round_up, score_chunks
 from jobs.core.score_keys import encode_keys
 
 LONG = 128
@@ -29,7 +29,7 @@ ITEMS_PER_PLACE = 8
 """Catalogues with fewer items for each place of a list aren't worth a sample."""
 
 
-def is_long(k: int, item_count: int) -> bool:
+def is_long_list(k: int, item_count: int) -> bool:
     """Return whether :func:`long_list_keys` should rank lists of ``k`` of the items."""
     return k >= LONG and item_count >= ITEMS_PER_PLACE * k
 
@@ -40,7 +40,7 @@ def long_list_keys(
     bias: Tensor | None,
     allowed_items: Tensor | None,
     k: int,
-    excluded: tuple[Longs, Longs] | None,
+    excluded_pairs: tuple[Longs, Longs] | None,
     item_chunk: int,
 ) -> tuple[Tensor, Bools]:
     """Return the sort keys of each query's best ``k`` allowed items, and whether they are these.
@@ -60,7 +60,7 @@ def long_list_keys(
     positions = np.zeros((count, width), np.int32)  # with the score -inf, each comes behind every hit
     hit_counts, numbers = np.zeros(count, np.int64), np.arange(count)
     mask = np.empty(count * round_up(item_chunk, BLOCK), np.bool_)
-    for start, chunk in score_chunks(queries, items, bias, allowed_items, excluded, item_chunk):
+    for start, chunk in score_chunks(queries, items, bias, allowed_items, excluded_pairs, item_chunk):
         scores, columns = chunk.cpu().numpy(), chunk.shape[1]
         is_hit = mask[: scores.size].reshape(scores.shape)
         hits = np.flatnonzero(np.greater(scores, thresholds[:, None], out=is_hit))
@@ -87,7 +87,7 @@ def _sample_thresholds(
     """Return a score for each query that about ``HITS_PER_PLACE * k`` allowed items exceed: float32 (queries,)."""
     size = len(items if allowed_items is None else allowed_items)
     sample = torch.arange(0, size, max(1, int(HITS_PER_PLACE * k / SAMPLED_HITS)), device=items.device)
-    rows = item_rows(items, bias, sample if allowed_items is None else allowed_items[sample])
+    rows = item_vectors_with_bias(items, bias, sample if allowed_items is None else allowed_items[sample])
     scores = torch.mm(padded_queries(queries, bias), rows.T)[: len(queries)].cpu().numpy()
     better = math.ceil(HITS_PER_PLACE * k * len(sample) / size)
     scores.partition(len(sample) - 1 - better, axis=1)

@@ -213,12 +213,12 @@ def intra_list_similarities(lists: Indices, item_vectors: Floats) -> Doubles:
     return means
 
 
-def commonest_shares(reasons: Indices) -> Doubles:
+def commonest_reason_shares(reason_items: Indices) -> Doubles:
     """Return, for each list, the share of its items with a reason that have the list's commonest reason.
 
     Parameters
     ----------
-    reasons : int array (lists, k)
+    reason_items : int array (lists, k)
         The reason of each item of a list, an item index; -1 where there is none.
 
     Returns
@@ -226,8 +226,8 @@ def commonest_shares(reasons: Indices) -> Doubles:
     float64 array (lists,)
         Between 1 / k and 1; NaN for a list without any reason.
     """
-    has_reason = reasons != NO_ITEM
-    same = (reasons[:, :, None] == reasons[:, None, :]) & has_reason[:, :, None]
+    has_reason = reason_items != NO_ITEM
+    same = (reason_items[:, :, None] == reason_items[:, None, :]) & has_reason[:, :, None]
     highest = same.sum(axis=1).max(axis=1, initial=0)
     counts = has_reason.sum(axis=1)
     return np.where(counts > 0, highest / np.maximum(counts, 1), np.nan)

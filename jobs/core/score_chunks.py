@@ -20,12 +20,12 @@ def score_chunks(
     items: Tensor,
     bias: Tensor | None,
     allowed_items: Tensor | None,
-    excluded: tuple[Longs, Longs] | None,
+    excluded_pairs: tuple[Longs, Longs] | None,
     item_chunk: int,
 ) -> Iterator[tuple[int, Tensor]]:
     """Yield the scores of chunk after chunk of the allowed items, each chunk with its first item's position.
 
-    Items are numbered by their position among the allowed items, in ``excluded`` too.
+    Items are numbered by their position among the allowed items, in ``excluded_pairs`` too.
 
     Parameters
     ----------
@@ -34,7 +34,7 @@ def score_chunks(
     bias : float32 tensor (N,), optional
     allowed_items : int64 tensor (allowed,), optional
         Indices of the allowed items; None if all items are allowed.
-    excluded : two int64 arrays (pairs,), optional
+    excluded_pairs : two int64 arrays (pairs,), optional
         Query numbers and the items that these queries must not get, ordered by item.
     item_chunk : int
 
@@ -53,22 +53,22 @@ def score_chunks(
         numbers = slice(start, stop) if allowed_items is None else allowed_items[start:stop]
         columns = round_up(stop - start, BLOCK)
         scores = buffer[: len(queries) * columns].view(len(queries), columns)
-        torch.mm(queries, _pad_rows(item_rows(items, bias, numbers), BLOCK).T, out=scores)
+        torch.mm(queries, _pad_rows(item_vectors_with_bias(items, bias, numbers), BLOCK).T, out=scores)
         scores = scores[:count]
         scores[:, stop - start :] = -torch.inf
-        if excluded is not None:
-            low, high = np.searchsorted(excluded[1], [start, stop])
-            row, item = (torch.from_numpy(part[low:high]).to(scores.device) for part in excluded)
+        if excluded_pairs is not None:
+            low, high = np.searchsorted(excluded_pairs[1], [start, stop])
+            row, item = (torch.from_numpy(part[low:high]).to(scores.device) for part in excluded_pairs)
             scores[row, item - start] = -torch.inf
         yield start, scores
 
 
 def padded_queries(queries: Tensor, bias: Tensor | None) -> Tensor:
-    """Return queries that fit :func:`item_rows`: with rows of zeros appended, and a last column of ones for a bias."""
+    """Return queries that fit :func:`item_vectors_with_bias`: rows of zeros appended, a column of ones for a bias."""
     return _pad_rows(queries if bias is None else torch.nn.functional.pad(queries, (0, 1), value=1), QUERY_PAD)
 
 
-def item_rows(items: Tensor, bias: Tensor | None, numbers: Tensor | slice) -> Tensor:
+def item_vectors_with_bias(items: Tensor, bias: Tensor | None, item_numbers: Tensor | slice) -> Tensor:
     """Return the vectors of some items, with the bias as an additional last column.
 
     Vectors of single items are copied chunk by chunk, never all at once. With the bias as a column, the matrix product
@@ -77,7 +77,7 @@ def item_rows(items: Tensor, bias: Tensor | None, numbers: Tensor | slice) -> Te
 
     def rows_of(values: Tensor) -> Tensor:
         # index_select takes a third of the time of values[numbers]
-        return values[numbers] if isinstance(numbers, slice) else values.index_select(0, numbers)
+        return values[item_numbers] if isinstance(item_numbers, slice) else values.index_select(0, item_numbers)
 
     return rows_of(items) if bias is None else torch.cat([rows_of(items), rows_of(bias)[:, None]], dim=1)
 

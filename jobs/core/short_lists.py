@@ -15,7 +15,7 @@ def short_list_keys(
     bias: Tensor | None,
     allowed_items: Tensor | None,
     k: int,
-    excluded: tuple[Longs, Longs] | None,
+    excluded_pairs: tuple[Longs, Longs] | None,
     item_chunk: int,
 ) -> tuple[Tensor, Bools]:
     """Return what :func:`jobs.core.long_lists.long_list_keys` returns: the best keys, here certain for each query.
@@ -24,7 +24,7 @@ def short_list_keys(
     at one by one.
     """
     best = empty_keys(len(queries), k, queries.device)
-    for start, scores in score_chunks(queries, items, bias, allowed_items, excluded, item_chunk):
+    for start, scores in score_chunks(queries, items, bias, allowed_items, excluded_pairs, item_chunk):
         if scores.shape[1] // BLOCK <= k:  # then a row may need every block
             _merge_whole_chunk(best, scores, start)
             continue

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from jobs.core.arrays import Bools, Floats, Ints, Longs
-from jobs.core.long_lists import is_long, long_list_keys
+from jobs.core.long_lists import is_long_list, long_list_keys
 from jobs.core.score_chunks import BLOCK, QUERY_PAD, round_up
 from jobs.core.score_keys import MAX_INDEX, decode_keys
 from jobs.core.sequences import Sequences
@@ -79,7 +79,7 @@ def top_k(
     queries, items = queries.detach(), items.detach()
     bias = None if bias is None else bias.detach()
     allowed_items = _allowed_indices(allowed_mask, len(items))
-    by_sample = queries.device.type == "cpu" and is_long(k, len(items if allowed_items is None else allowed_items))
+    by_sample = queries.device.type == "cpu" and is_long_list(k, len(items if allowed_items is None else allowed_items))
     sample_item_chunk = item_chunk or ITEM_CHUNK // 2
     if item_chunk is None:
         item_chunk = max(ITEM_CHUNK, min(BLOCKS_PER_K * k * BLOCK, WIDEST_CHUNK))

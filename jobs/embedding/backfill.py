@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import cast
 
-from jobs.embedding.backlog import ITEM_TEXTS, MissingTexts, label_empty_texts, stage_missing_texts, staged_texts
+from jobs.embedding.backlog import ITEM_TEXTS, MissingTexts, read_staged_texts, record_empty_texts, stage_missing_texts
 from jobs.embedding.batch_api import COUNT_BATCHES_UNDER_WAY, embed_in_batches
 from jobs.embedding.batching import pack_requests
 from jobs.embedding.budget import Budget
@@ -70,7 +70,7 @@ def embed(
     missing_texts = MissingTexts(
         embedding_model, options.retry_failed, settings.embedding_too_long == "truncate", options.texts_relation
     )
-    label_empty_texts(connection, missing_texts, run_record.run_id)
+    record_empty_texts(connection, missing_texts, run_record.run_id)
     run_record.rows_in = stage_missing_texts(connection, missing_texts)
     run_record.detail = {
         "embedding_model": embedding_model.name,
@@ -100,7 +100,7 @@ def embed(
                 connection, settings, run_record, cast(BatchProvider, provider), budget, missing_texts
             )
     finally:
-        run_record.detail["tokens"], run_record.cost = budget.tokens, budget.cost
+        run_record.detail["tokens"], run_record.cost = budget.charged_tokens, budget.spent_usd
     if ended_by:
         run_record.status = "incomplete"
         run_record.detail["ended_by"] = redact(str(ended_by))
@@ -129,29 +129,31 @@ def _embed_directly(
     dispatcher = Dispatcher(
         provider, embedding_model.dimensions, budget, rate_limits, settings.embedding_patience_seconds
     )
-    texts = staged_texts(connection, missing_texts, provider, run_record)
+    texts = read_staged_texts(connection, missing_texts, provider, run_record)
     requests = pack_requests(texts, provider.limits, settings.embedding_batch_size)
     with (
         progress(f"embedding with {embedding_model.name}", run_record.rows_in) as advance,
-        _stopping_at_ctrl_c(dispatcher.stop),
+        _stopping_at_ctrl_c(dispatcher.stop_event),
     ):
         for outcome in dispatcher.outcomes(requests):
-            if outcome.vectors is not None and len(outcome.texts):
-                store_vectors(connection, embedding_model, run_record.run_id, outcome.texts, outcome.vectors)
-                run_record.rows_out += len(outcome.texts)
-            if outcome.failed:
-                text, error = outcome.failed
+            if outcome.vectors is not None and len(outcome.embedded_texts):
+                store_vectors(connection, embedding_model, run_record.run_id, outcome.embedded_texts, outcome.vectors)
+                run_record.rows_out += len(outcome.embedded_texts)
+            if outcome.failure:
+                text, error = outcome.failure
                 store_failures(
                     connection, embedding_model, run_record.run_id, "failed", [(text.text_hash, redact(error))]
                 )
                 run_record.detail["failed"] += 1
-            advance(len(outcome.texts) + bool(outcome.failed), f"${budget.cost:.4f}" if budget.price else "")
+            advance(
+                len(outcome.embedded_texts) + bool(outcome.failure), f"${budget.spent_usd:.4f}" if budget.price else ""
+            )
     return dispatcher.ended_by
 
 
 @contextmanager
-def _stopping_at_ctrl_c(stop: threading.Event) -> Iterator[None]:
-    """Set ``stop`` at the first Ctrl-C, so that paid requests in flight can end; a second Ctrl-C aborts."""
+def _stopping_at_ctrl_c(stop_event: threading.Event) -> Iterator[None]:
+    """Set ``stop_event`` at the first Ctrl-C, so that paid requests in flight can end; a second Ctrl-C aborts."""
     if threading.current_thread() is not threading.main_thread():  # dbt runs jobs in threads and handles Ctrl-C itself
         yield
         return
@@ -160,7 +162,7 @@ def _stopping_at_ctrl_c(stop: threading.Event) -> Iterator[None]:
         say("finishing the requests that are under way; Ctrl-C again abandons them")
         signal.signal(signal.SIGINT, previous_handler)
         interrupted.set()
-        stop.set()
+        stop_event.set()
 
     interrupted = threading.Event()
     previous_handler = signal.signal(signal.SIGINT, handle_first_ctrl_c)

@@ -29,7 +29,7 @@ SELECT_SETTLED_TEXTS = """
 
 ITEM_TEXTS = "catalog.item_texts"  # the dbt model with ``item_id``, ``text`` and ``text_hash`` of every item
 
-LABEL_EMPTY_TEXTS = """
+RECORD_EMPTY_TEXTS = """
     insert into ml.embeddings by name
     select distinct
         $embedding_model as embedding_model, $dimensions as dimensions, text_hash, 'empty' as status,
@@ -74,7 +74,7 @@ class MissingTexts:
     embedding_model : EmbeddingModel
     retry_failed : bool
         Whether a text whose embedding failed before counts as missing.
-    truncate : bool
+    truncate_too_long : bool
         Whether texts that are too long for the model are cut; otherwise they are rejected.
     texts_relation : str
         Name in SQL of the table or view that holds the items' texts.
@@ -82,18 +82,18 @@ class MissingTexts:
 
     embedding_model: EmbeddingModel
     retry_failed: bool = False
-    truncate: bool = True
+    truncate_too_long: bool = True
     texts_relation: str = ITEM_TEXTS
 
     def bound_values(self) -> dict[str, object]:
         """Return the values of the ``$`` parameters in the SQL queries for missing texts."""
-        return {**self.embedding_model.key, "retry_failed": self.retry_failed, "truncate": self.truncate}
+        return {**self.embedding_model.key, "retry_failed": self.retry_failed, "truncate": self.truncate_too_long}
 
 
-def label_empty_texts(connection: Connection, missing_texts: MissingTexts, run_id: str) -> None:
+def record_empty_texts(connection: Connection, missing_texts: MissingTexts, run_id: str) -> None:
     """Record blank texts in ``ml.embeddings`` with the status ``empty``, so that no run asks for their vectors."""
     connection.execute(
-        LABEL_EMPTY_TEXTS.format(texts=missing_texts.texts_relation),
+        RECORD_EMPTY_TEXTS.format(texts=missing_texts.texts_relation),
         {**missing_texts.embedding_model.key, "run_id": run_id},
     )
 
@@ -105,7 +105,7 @@ def stage_missing_texts(connection: Connection, missing_texts: MissingTexts) -> 
     return int(row[0]) if row else 0
 
 
-def staged_portions(connection: Connection, portion_size: int = PORTION_SIZE) -> Iterator[list[tuple[str, str]]]:
+def read_staged_portions(connection: Connection, portion_size: int = PORTION_SIZE) -> Iterator[list[tuple[str, str]]]:
     """Yield lists of at most ``portion_size`` (text_hash, text) rows of ``embedding_backlog``, the shortest first."""
     start = 0
     while rows := connection.execute(
@@ -116,16 +116,16 @@ def staged_portions(connection: Connection, portion_size: int = PORTION_SIZE) ->
         start += portion_size
 
 
-def staged_texts(
+def read_staged_texts(
     connection: Connection, missing_texts: MissingTexts, provider: Provider, run_record: JobRun
 ) -> Iterator[TextToEmbed]:
     """Yield the texts of ``embedding_backlog``, none longer than the provider's model can read.
 
-    A longer text is cut if ``missing_texts.truncate``; else it gets the status ``too_long`` and is left out.
+    A longer text is cut if ``missing_texts.truncate_too_long``; else it gets the status ``too_long`` and is left out.
     """
-    for rows in staged_portions(connection):
-        texts, rejected = cut_to_token_limit(rows, provider, "truncate" if missing_texts.truncate else "fail")
-        failures = [(text.text_hash, text.note) for text in rejected]
+    for rows in read_staged_portions(connection):
+        texts, rejected = cut_to_token_limit(rows, provider, "truncate" if missing_texts.truncate_too_long else "fail")
+        failures = [(text.text_hash, text.length_note) for text in rejected]
         store_failures(connection, missing_texts.embedding_model, run_record.run_id, "too_long", failures)
         run_record.detail["failed"] += len(failures)
         yield from texts

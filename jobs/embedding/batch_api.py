@@ -13,14 +13,14 @@ from itertools import islice
 import numpy as np
 import pyarrow as pa
 
-from jobs.embedding.backlog import MissingTexts, stage_missing_texts, staged_texts
+from jobs.embedding.backlog import MissingTexts, read_staged_texts, stage_missing_texts
 from jobs.embedding.batching import TextToEmbed, pack_requests
 from jobs.embedding.budget import Budget, BudgetExceeded
 from jobs.embedding.provider import BatchProvider, BatchResult
 from jobs.embedding.stored_vectors import store_failures, store_vectors, usable_vector_mask
 from jobs.errors import NextmartError, redact
 from jobs.progress import say
-from jobs.services.errors import Denied, Refused, ServiceError, Unavailable
+from jobs.services.errors import ActionNeededError, RequestRefusedError, ServiceError, ServiceUnavailableError
 from jobs.settings import Settings
 from jobs.warehouse.clock import now
 from jobs.warehouse.connection import Connection, transaction
@@ -99,7 +99,7 @@ def embed_in_batches(
         while True:
             queue.collect_results()
             queue.submit_missing_texts()
-            batches, texts, _ = queue.count_under_way()
+            batches, texts, _ = queue.count_batches_under_way()
             if not batches or time.monotonic() >= deadline:
                 return None
             say(f"{texts:,} texts are under way in {batches} batches")
@@ -108,7 +108,7 @@ def embed_in_batches(
     except (ServiceError, BudgetExceeded) as error:
         return error
     finally:
-        run_record.detail["under_way"] = queue.count_under_way()[1]
+        run_record.detail["under_way"] = queue.count_batches_under_way()[1]
 
 
 class BatchQueue:
@@ -132,7 +132,7 @@ class BatchQueue:
         self._key = missing_texts.embedding_model.key
         self._reserved_tokens: dict[str, int] = {}  # ``submission_id`` -> tokens of a batch that this run submitted
 
-    def count_under_way(self) -> tuple[int, int, int]:
+    def count_batches_under_way(self) -> tuple[int, int, int]:
         """Count the batches that have not ended, their texts and their tokens."""
         batches, texts, tokens = self._connection.execute(COUNT_BATCHES_UNDER_WAY, self._key).fetchall()[0]
         return batches, texts, tokens
@@ -142,7 +142,7 @@ class BatchQueue:
 
         Raises
         ------
-        Unavailable
+        ServiceUnavailableError
             If a batch has ended without any vector: its texts, if submitted again at once, would fail again.
         """
         fruitless_batches = []
@@ -165,7 +165,7 @@ class BatchQueue:
                 elif error:
                     say(f"batch {batch_id} has {state.status}, with {settled:,} texts done: {error}")
         if fruitless_batches:
-            raise Unavailable(fruitless_batches[0])
+            raise ServiceUnavailableError(fruitless_batches[0])
 
     def _store_results(self, submission_id: str, batch_id: str) -> int:
         """Store the results of an ended batch in parts; return how many texts got a vector or a final error.
@@ -181,17 +181,19 @@ class BatchQueue:
         results = self._provider.batch_results(batch_id)
         while results_part := list(islice(results, RESULTS_PER_COMMIT)):
             results_by_key = {
-                result.key: result for result in results_part if result.key in texts and result.key not in errors
+                result.text_key: result
+                for result in results_part
+                if result.text_key in texts and result.text_key not in errors
             }
             new_results = list(results_by_key.values())
-            usable_results = [result for result in new_results if self._is_usable(result)]
+            usable_results = [result for result in new_results if self._has_usable_vector(result)]
             if usable_results:
                 vectors = np.stack([result.vector for result in usable_results if result.vector is not None])
-                embedded = [texts[result.key] for result in usable_results]
+                embedded = [texts[result.text_key] for result in usable_results]
                 store_vectors(
                     self._connection, self._missing_texts.embedding_model, self._run_record.run_id, embedded, vectors
                 )
-            rejected = [(result.key, redact(result.error)) for result in new_results if result.is_final]
+            rejected = [(result.text_key, redact(result.error)) for result in new_results if result.would_fail_again]
             store_failures(
                 self._connection, self._missing_texts.embedding_model, self._run_record.run_id, "failed", rejected
             )
@@ -200,9 +202,11 @@ class BatchQueue:
             settled += len(usable_results) + len(rejected)
             # If the server reports no tokens for a text, it is assumed to charge for the tokens that nextmart counted.
             charged += sum(
-                result.tokens or texts[result.key].tokens for result in new_results if result.vector is not None
+                result.charged_tokens or texts[result.text_key].token_count
+                for result in new_results
+                if result.vector is not None
             )
-            errors.update({result.key: result.error for result in new_results})
+            errors.update({result.text_key: result.error for result in new_results})
         with transaction(self._connection):
             self._update_batch(submission_id, results=len(errors), ended_at=now())
             self._record_hopeless_texts(list(texts), errors)
@@ -212,7 +216,7 @@ class BatchQueue:
         self._budget.settle(self._reserved_tokens.pop(submission_id, 0), charged)
         return settled
 
-    def _is_usable(self, result: BatchResult) -> bool:
+    def _has_usable_vector(self, result: BatchResult) -> bool:
         dimensions = self._missing_texts.embedding_model.dimensions
         return (
             result.vector is not None
@@ -262,18 +266,20 @@ class BatchQueue:
             return
         max_tokens_under_way = self._settings.embedding_batch_enqueued_tokens
         limits = self._provider.limits
-        batch_tokens = min(filter(None, (limits.request_tokens, max_tokens_under_way)), default=None)
-        texts = staged_texts(self._connection, self._missing_texts, self._provider, self._run_record)
-        for batch_texts in pack_requests(texts, replace(limits, request_tokens=batch_tokens), limits.texts):
-            tokens = sum(text.tokens for text in batch_texts)
-            under_way = self.count_under_way()[2]
+        batch_tokens = min(filter(None, (limits.tokens_per_request, max_tokens_under_way)), default=None)
+        texts = read_staged_texts(self._connection, self._missing_texts, self._provider, self._run_record)
+        for batch_texts in pack_requests(
+            texts, replace(limits, tokens_per_request=batch_tokens), limits.texts_per_request
+        ):
+            tokens = sum(text.token_count for text in batch_texts)
+            under_way = self.count_batches_under_way()[2]
             if max_tokens_under_way is not None and under_way and under_way + tokens > max_tokens_under_way:
                 # the limits of the service are reached; remaining texts are submitted when batches under way have ended
                 return
             self._budget.reserve(tokens)
-            self._submit(batch_texts, tokens)
+            self._submit_batch(batch_texts, tokens)
 
-    def _submit(self, batch_texts: list[TextToEmbed], tokens: int) -> None:
+    def _submit_batch(self, batch_texts: list[TextToEmbed], tokens: int) -> None:
         """Record a batch of texts, which have ``tokens`` tokens, in the warehouse; then submit it to the service."""
         submission_id = f"nextmart-{secrets.token_hex(8)}"
         self._reserved_tokens[submission_id] = tokens
@@ -282,8 +288,8 @@ class BatchQueue:
             self._connection.execute(WRITE_BATCH, {**self._key, **row, "run_id": self._run_record.run_id, "now": now()})
             columns = {
                 "text_hash": [text.text_hash for text in batch_texts],
-                "tokens": pa.array([text.tokens for text in batch_texts], pa.int64()),
-                "note": pa.array([text.note or None for text in batch_texts], pa.string()),
+                "tokens": pa.array([text.token_count for text in batch_texts], pa.int64()),
+                "note": pa.array([text.length_note or None for text in batch_texts], pa.string()),
             }
             self._connection.register("batch_texts", pa.table(columns))
             self._connection.execute(WRITE_TEXTS, {"submission_id": submission_id})
@@ -291,7 +297,7 @@ class BatchQueue:
         try:
             batch_id = self._provider.submit_batch(submission_id, {text.text_hash: text.text for text in batch_texts})
         # these errors show that the service doesn't have the batch; after other errors it may have it
-        except (Refused, Denied) as error:
+        except (RequestRefusedError, ActionNeededError) as error:
             self._update_batch(submission_id, status="refused", error=redact(str(error)), ended_at=now())
             raise
         self._update_batch(submission_id, batch_id=batch_id, status="submitted")

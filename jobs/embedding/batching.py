@@ -20,16 +20,16 @@ class TextToEmbed:
         Identifies the item's whole text.
     text : str
         The text that is sent to the provider: if the item's whole text is too long for the model, its beginning.
-    tokens : int
+    token_count : int
         Tokens that the provider will charge for the text.
-    note : str
+    length_note : str
         Says how much was cut off; "" for a whole text.
     """
 
     text_hash: str
     text: str
-    tokens: int
-    note: str = ""
+    token_count: int
+    length_note: str = ""
 
 
 def cut_to_token_limit(
@@ -46,10 +46,10 @@ def cut_to_token_limit(
     Returns
     -------
     accepted, rejected : lists of TextToEmbed
-        In the order of ``hashed_texts``. The ``note`` of a rejected text says how long the text is.
+        In the order of ``hashed_texts``. The ``length_note`` of a rejected text says how long the text is.
     """
     counts = provider.count_tokens([text for _, text in hashed_texts])
-    limit = provider.limits.text_tokens
+    limit = provider.limits.tokens_per_text
     accepted, rejected = [], []
     for (text_hash, text), tokens in zip(hashed_texts, counts, strict=True):
         if limit is None or tokens <= limit:
@@ -70,14 +70,14 @@ def pack_requests(texts: Iterable[TextToEmbed], limits: RequestLimits, batch_siz
 
     A text that alone exceeds the token limit of a request is sent alone: the service decides about it.
     """
-    max_texts = min(batch_size, limits.texts)
+    max_texts = min(batch_size, limits.texts_per_request)
     request: list[TextToEmbed] = []
     request_tokens = 0
     for text in texts:
         # Both nextmart's count of the tokens and the service's estimate have to stay within the limit of a request.
-        tokens = max(text.tokens, -(-len(text.text.encode()) // BYTES_PER_TOKEN))
+        tokens = max(text.token_count, -(-len(text.text.encode()) // BYTES_PER_TOKEN))
         is_full = len(request) >= max_texts
-        is_too_large = limits.request_tokens is not None and request_tokens + tokens > limits.request_tokens
+        is_too_large = limits.tokens_per_request is not None and request_tokens + tokens > limits.tokens_per_request
         if request and (is_full or is_too_large):
             yield request
             request, request_tokens = [], 0

@@ -17,14 +17,14 @@ class RequestPacer:
     ----------
     rate_limits : RateLimits
         Limits that the settings give.
-    stop : threading.Event
+    stop_event : threading.Event
         When this event is set, all waits end.
     """
 
-    def __init__(self, rate_limits: RateLimits, stop: threading.Event) -> None:
+    def __init__(self, rate_limits: RateLimits, stop_event: threading.Event) -> None:
         self._configured_limits = rate_limits
         self._rate_limits = rate_limits
-        self._stop = stop
+        self._stop_event = stop_event
         self._lock = threading.Lock()
         # times of ``time.monotonic()`` before which the next request may not start
         self._next_by_requests = self._next_by_tokens = self._paused_until = 0.0
@@ -33,8 +33,8 @@ class RequestPacer:
         """Adopt the rate limits that the service announces, except those that the settings give."""
         configured, current = self._configured_limits, self._rate_limits
         self._rate_limits = RateLimits(
-            configured.requests or announced_limits.requests or current.requests,
-            configured.tokens or announced_limits.tokens or current.tokens,
+            configured.requests_per_minute or announced_limits.requests_per_minute or current.requests_per_minute,
+            configured.tokens_per_minute or announced_limits.tokens_per_minute or current.tokens_per_minute,
         )
 
     def pause(self, seconds: float) -> None:
@@ -42,16 +42,16 @@ class RequestPacer:
         with self._lock:
             self._paused_until = max(self._paused_until, time.monotonic() + seconds)
 
-    def wait(self, tokens: int) -> None:
+    def wait_for_turn(self, tokens: int) -> None:
         """Wait until a request that holds ``tokens`` tokens may start, or until the run is stopped."""
         with self._lock:
             start = max(time.monotonic(), self._paused_until, self._next_by_requests, self._next_by_tokens)
-            if self._rate_limits.requests:
-                self._next_by_requests = start + 60 / self._rate_limits.requests
-            if self._rate_limits.tokens:
-                self._next_by_tokens = start + 60 * tokens / self._rate_limits.tokens
+            if self._rate_limits.requests_per_minute:
+                self._next_by_requests = start + 60 / self._rate_limits.requests_per_minute
+            if self._rate_limits.tokens_per_minute:
+                self._next_by_tokens = start + 60 * tokens / self._rate_limits.tokens_per_minute
         while (seconds := max(start, self._paused_until) - time.monotonic()) > 0:
-            if self._stop.wait(seconds):
+            if self._stop_event.wait(seconds):
                 return
 
 
@@ -72,15 +72,15 @@ class Budget:
 
     def __init__(self, price: float | None, max_cost: float | None) -> None:
         self.price = price
-        self.tokens = 0
+        self.charged_tokens = 0
         self._max_cost = max_cost
         self._reserved = 0
         self._lock = threading.Lock()
 
     @property
-    def cost(self) -> float:
+    def spent_usd(self) -> float:
         """US dollars that the run has spent; 0 if the price is unknown."""
-        return self.tokens * (self.price or 0) / 1e6
+        return self.charged_tokens * (self.price or 0) / 1e6
 
     def reserve(self, tokens: int) -> None:
         """Reserve the tokens that the service will charge for a request.
@@ -91,7 +91,7 @@ class Budget:
             If the run, with this request, might cost more than ``max_cost``.
         """
         with self._lock:
-            cost = (self.tokens + self._reserved + tokens) * (self.price or 0) / 1e6
+            cost = (self.charged_tokens + self._reserved + tokens) * (self.price or 0) / 1e6
             if self._max_cost is not None and cost > self._max_cost * (1 + 1e-9):
                 raise BudgetExceeded(
                     f"stopped before a request that would bring the cost to ${cost:.6f}, over the ${self._max_cost:g} "
@@ -99,8 +99,8 @@ class Budget:
                 )
             self._reserved += tokens
 
-    def settle(self, reserved: int, charged: int) -> None:
+    def settle(self, reserved_tokens: int, charged_tokens: int) -> None:
         """Replace the tokens reserved for a request by the tokens that the service charged for it."""
         with self._lock:
-            self._reserved -= reserved
-            self.tokens += charged
+            self._reserved -= reserved_tokens
+            self.charged_tokens += charged_tokens

@@ -21,7 +21,14 @@ from jobs.embedding.budget import Budget, BudgetExceeded, RequestPacer
 from jobs.embedding.provider import DirectProvider, EmbeddingAnswer, RateLimits
 from jobs.embedding.stored_vectors import usable_vector_mask
 from jobs.errors import NextmartError
-from jobs.services.errors import Busy, Denied, Refused, ServiceError, Unavailable, WrongAnswer
+from jobs.services.errors import (
+    ActionNeededError,
+    RequestRefusedError,
+    ServiceBusyError,
+    ServiceError,
+    ServiceUnavailableError,
+    WrongAnswerError,
+)
 from jobs.services.retries import TryCounts, exponential_jitter, retry
 
 MAX_FAILURES = 6  # failed tries after which a request is given up while other requests succeed
@@ -41,20 +48,20 @@ class RequestOutcome:
 
     Attributes
     ----------
-    texts : list of TextToEmbed
+    embedded_texts : list of TextToEmbed
         Texts that got a vector.
     vectors : float32 array (texts, dimensions) or None
-        The vectors of ``texts``; None if there are none.
-    failed : (TextToEmbed, str) or None
+        The vectors of ``embedded_texts``; None if there are none.
+    failure : (TextToEmbed, str) or None
         The text that is given up, and its error; None if there is no such text.
-    follow_ups : list of requests
+    follow_up_requests : list of requests
         Smaller requests, to make next, for those texts of the request that have neither a vector nor an error yet.
     """
 
-    texts: list[TextToEmbed] = field(default_factory=list)
+    embedded_texts: list[TextToEmbed] = field(default_factory=list)
     vectors: Floats | None = None
-    failed: tuple[TextToEmbed, str] | None = None
-    follow_ups: list[list[TextToEmbed]] = field(default_factory=list)
+    failure: tuple[TextToEmbed, str] | None = None
+    follow_up_requests: list[list[TextToEmbed]] = field(default_factory=list)
 
 
 class Dispatcher:
@@ -68,28 +75,33 @@ class Dispatcher:
     budget : Budget
     rate_limits : RateLimits
         Limits that the settings give.
-    patience : float
+    patience_seconds : float
         Seconds for which the service may fail before the run ends.
 
     Attributes
     ----------
-    stop : threading.Event
+    stop_event : threading.Event
         Once this event is set, from any thread, running requests end and no others start.
     ended_by : NextmartError or None
         The error that ended the run before all requests were made; None if there was none.
     """
 
     def __init__(
-        self, provider: DirectProvider, dimensions: int, budget: Budget, rate_limits: RateLimits, patience: float
+        self,
+        provider: DirectProvider,
+        dimensions: int,
+        budget: Budget,
+        rate_limits: RateLimits,
+        patience_seconds: float,
     ) -> None:
-        self.stop = threading.Event()
+        self.stop_event = threading.Event()
         self.ended_by: NextmartError | None = None
         self._provider = provider
         self._dimensions = dimensions
         self._budget = budget
-        self._pace = RequestPacer(rate_limits, self.stop)
-        self._patience = patience
-        self._jitter = exponential_jitter(patience, min(LONGEST_WAIT, patience / 4))
+        self._pace = RequestPacer(rate_limits, self.stop_event)
+        self._patience_seconds = patience_seconds
+        self._jitter = exponential_jitter(patience_seconds, min(LONGEST_WAIT, patience_seconds / 4))
         self._succeeded_at = float("-inf")
         self._probe_lock = threading.Lock()
 
@@ -105,7 +117,7 @@ class Dispatcher:
         with ThreadPoolExecutor(self._provider.requests_in_flight) as pool:
             try:
                 while True:
-                    while len(in_flight) < self._provider.requests_in_flight and not self.stop.is_set():
+                    while len(in_flight) < self._provider.requests_in_flight and not self.stop_event.is_set():
                         request = follow_ups.popleft() if follow_ups else next(planned, [])
                         if not request:
                             break
@@ -115,10 +127,10 @@ class Dispatcher:
                     done, in_flight = wait(in_flight, return_when=FIRST_COMPLETED)
                     for future in done:
                         outcome = future.result()
-                        follow_ups.extend(outcome.follow_ups)
+                        follow_ups.extend(outcome.follow_up_requests)
                         yield outcome
             finally:
-                self.stop.set()
+                self.stop_event.set()
 
     def _make_request(self, texts: list[TextToEmbed]) -> RequestOutcome:
         started = time.monotonic()
@@ -126,35 +138,37 @@ class Dispatcher:
             answer = self._embed_with_retries(texts)
         except RunStopped:
             return RequestOutcome()
-        except (Denied, BudgetExceeded) as error:
+        except (ActionNeededError, BudgetExceeded) as error:
             self._end_run(error)
             return RequestOutcome()
         except ServiceError as error:
-            if not self._service_works(error, success_after=self._time_success_must_follow(error, texts, started)):
+            if not self._service_works(
+                error, success_after=self._earliest_success_proving_service_works(error, texts, started)
+            ):
                 return RequestOutcome()
             if len(texts) == 1:
-                return RequestOutcome(failed=(texts[0], str(error)))
-            return RequestOutcome(follow_ups=split_request(texts))
+                return RequestOutcome(failure=(texts[0], str(error)))
+            return RequestOutcome(follow_up_requests=split_request(texts))
         usable = usable_vector_mask(answer.vectors, len(texts), self._dimensions)
         embedded = [text for text, is_usable in zip(texts, usable, strict=True) if is_usable]
         unusable = [text for text, is_usable in zip(texts, usable, strict=True) if not is_usable]
-        return RequestOutcome(embedded, answer.vectors[usable], follow_ups=[unusable] if unusable else [])
+        return RequestOutcome(embedded, answer.vectors[usable], follow_up_requests=[unusable] if unusable else [])
 
     def _embed_with_retries(self, texts: list[TextToEmbed]) -> EmbeddingAnswer:
         """Ask the provider for the vectors of ``texts``, with retries."""
         started = time.monotonic()
-        tokens = sum(text.tokens for text in texts)
+        tokens = sum(text.token_count for text in texts)
 
         def try_once() -> EmbeddingAnswer:
-            self._pace.wait(tokens)
-            if self.stop.is_set():
+            self._pace.wait_for_turn(tokens)
+            if self.stop_event.is_set():
                 raise RunStopped
             self._budget.reserve(tokens)
             charged = 0
             try:
                 answer = self._provider.embed([text.text for text in texts])
-                charged = answer.tokens
-                self._pace.adopt_limits(answer.rate)
+                charged = answer.charged_tokens
+                self._pace.adopt_limits(answer.rate_limits)
                 return self._require_usable_vectors(answer, len(texts))
             except ServiceError as error:
                 charged = error.tokens or charged
@@ -168,38 +182,40 @@ class Dispatcher:
             return (
                 tries.wrong_answers >= MAX_WRONG_ANSWERS
                 or (others_succeed and tries.failures >= MAX_FAILURES)
-                or silence > self._patience
+                or silence > self._patience_seconds
             )
 
         def pause_all(seconds: float) -> float:
-            # A pause that the service asks for delays all requests. The pause lasts at most ``patience`` seconds, after
+            # A pause that the service asks for delays all requests. The pause lasts at most ``patience_seconds``, after
             # which the run ends.
-            self._pace.pause(min(seconds, self._patience))
+            self._pace.pause(min(seconds, self._patience_seconds))
             return 0.0
 
         answer = retry(
             try_once,
             should_give_up=should_give_up,
             jitter=self._jitter,
-            stop_event=self.stop,
+            stop_event=self.stop_event,
             obey_retry_after=pause_all,
         )
         self._succeeded_at = time.monotonic()
         return answer
 
     def _require_usable_vectors(self, answer: EmbeddingAnswer, text_count: int) -> EmbeddingAnswer:
-        """Return ``answer`` if it has at least one usable vector; else raise WrongAnswer."""
+        """Return ``answer`` if it has at least one usable vector; else raise WrongAnswerError."""
         try:
             usable = usable_vector_mask(answer.vectors, text_count, self._dimensions)
         except ValueError as error:
-            raise WrongAnswer(f"the provider gave {error}") from error
+            raise WrongAnswerError(f"the provider gave {error}") from error
         if not np.any(usable):
-            raise WrongAnswer("the provider gave only vectors that are zero or not finite")
+            raise WrongAnswerError("the provider gave only vectors that are zero or not finite")
         return answer
 
-    def _time_success_must_follow(self, error: ServiceError, texts: list[TextToEmbed], request_started: float) -> float:
+    def _earliest_success_proving_service_works(
+        self, error: ServiceError, texts: list[TextToEmbed], request_started: float
+    ) -> float:
         """Return a time: if another request has succeeded after that time, a text caused the error, not the service."""
-        if isinstance(error, Refused | WrongAnswer):
+        if isinstance(error, RequestRefusedError | WrongAnswerError):
             return float("-inf")  # any earlier success in this run shows that the requests' parameters are right
         # A single text is given up for good only if the service answers another request from now on.
         return request_started if len(texts) > 1 else time.monotonic()
@@ -209,30 +225,30 @@ class Dispatcher:
         with self._probe_lock:  # threads whose requests fail together share one probe
             if self._succeeded_at > success_after:
                 return True
-            if self.stop.is_set():
+            if self.stop_event.is_set():
                 return False
             try:
-                answer = self._probe()
+                answer = self._probe_service()
             except ServiceError as probe_error:
                 self._budget.settle(0, probe_error.tokens)
                 # If the service rejects even the probe, the requests' parameters are wrong: the error of the first
                 # failed request explains the cause best.
-                self._end_run(error if isinstance(probe_error, Refused | WrongAnswer) else probe_error)
+                self._end_run(error if isinstance(probe_error, RequestRefusedError | WrongAnswerError) else probe_error)
                 return False
-            self._budget.settle(0, answer.tokens)
+            self._budget.settle(0, answer.charged_tokens)
             self._succeeded_at = time.monotonic()
             return True
 
-    def _probe(self) -> EmbeddingAnswer:
+    def _probe_service(self) -> EmbeddingAnswer:
         """Embed a harmless text to test the service, with retries, since one failure proves nothing."""
         return retry(
             lambda: self._require_usable_vectors(self._provider.embed([PROBE_TEXT]), 1),
             should_give_up=lambda tries: tries.count >= MAX_PROBES,
             jitter=self._jitter,
-            stop_event=self.stop,
-            retried_errors=(Busy, Unavailable),
+            stop_event=self.stop_event,
+            retried_errors=(ServiceBusyError, ServiceUnavailableError),
         )
 
     def _end_run(self, error: NextmartError) -> None:
         self.ended_by = self.ended_by or error
-        self.stop.set()
+        self.stop_event.set()

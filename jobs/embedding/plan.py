@@ -16,7 +16,7 @@ from jobs.warehouse.connection import Connection
 SAMPLE_SIZE = 1000  # missing texts whose tokens are counted (all of them, if there are fewer)
 TIMED_TEXTS = 64  # sampled texts that a free provider embeds, to measure the speed of the machine
 # What OpenAI allows a new customer a minute (tier 1, text-embedding-3-small): used if the settings give no limits.
-NEW_CUSTOMER_LIMITS = RateLimits(requests=3000, tokens=1_000_000)
+NEW_CUSTOMER_LIMITS = RateLimits(requests_per_minute=3000, tokens_per_minute=1_000_000)
 BATCH_MINUTES = 24 * 60.0  # minutes that OpenAI's Batch API may take to answer a batch
 
 SELECT_LAST_RUN = """
@@ -82,7 +82,7 @@ def plan_embedding(connection: Connection, settings: Settings, retry_failed: boo
         rows = [("", text) for text in sampled_texts]
         # If no text lacks a vector, the provider's tokenizer is not loaded.
         accepted = cut_to_token_limit(rows, provider, settings.embedding_too_long)[0] if sampled_texts else []
-        sample_tokens = sum(text.tokens for text in accepted)
+        sample_tokens = sum(text.token_count for text in accepted)
         # A text's number of tokens is nearly proportional to its bytes; the sample gives the ratio.
         tokens = round(sample_tokens * total_bytes / max(1, sum(len(text.encode()) for text in sampled_texts)))
         cost = None if provider.price is None else tokens * provider.price / 1e6
@@ -145,8 +145,8 @@ def _estimated_minutes(
         return (time.perf_counter() - started) / 60 * text_count / len(timed_texts)
     rate_limits = RateLimits(settings.embedding_requests_per_minute, settings.embedding_tokens_per_minute)
     requests = text_count / settings.embedding_batch_size
-    assert NEW_CUSTOMER_LIMITS.requests and NEW_CUSTOMER_LIMITS.tokens  # noqa: S101, PT018 - tells the type checker that neither is None
+    assert NEW_CUSTOMER_LIMITS.requests_per_minute and NEW_CUSTOMER_LIMITS.tokens_per_minute  # noqa: S101, PT018 - tells the type checker that neither is None
     return max(
-        requests / (rate_limits.requests or NEW_CUSTOMER_LIMITS.requests),
-        tokens / (rate_limits.tokens or NEW_CUSTOMER_LIMITS.tokens),
+        requests / (rate_limits.requests_per_minute or NEW_CUSTOMER_LIMITS.requests_per_minute),
+        tokens / (rate_limits.tokens_per_minute or NEW_CUSTOMER_LIMITS.tokens_per_minute),
     )

@@ -13,17 +13,17 @@ class RequestLimits:
 
     Attributes
     ----------
-    texts : int
+    texts_per_request : int
         Texts in a request, at most.
-    text_tokens : int or None
+    tokens_per_text : int or None
         Tokens in one text, at most; None for no limit.
-    request_tokens : int or None
+    tokens_per_request : int or None
         Tokens in all texts of a request together, at most; None for no limit.
     """
 
-    texts: int
-    text_tokens: int | None = None
-    request_tokens: int | None = None
+    texts_per_request: int
+    tokens_per_text: int | None = None
+    tokens_per_request: int | None = None
 
 
 class Provider(Protocol):
@@ -51,8 +51,8 @@ class Provider(Protocol):
 class RateLimits:
     """How many requests and tokens a service allows a minute; None if the limit is unknown."""
 
-    requests: float | None = None
-    tokens: float | None = None
+    requests_per_minute: float | None = None
+    tokens_per_minute: float | None = None
 
 
 @dataclass(frozen=True)
@@ -63,15 +63,15 @@ class EmbeddingAnswer:
     ----------
     vectors : float32 array (texts, dimensions)
         In the order of the texts.
-    tokens : int
+    charged_tokens : int
         Tokens that the service charged.
-    rate : RateLimits
+    rate_limits : RateLimits
         The limits that the service announces.
     """
 
     vectors: Floats
-    tokens: int
-    rate: RateLimits = RateLimits()
+    charged_tokens: int
+    rate_limits: RateLimits = RateLimits()
 
 
 @runtime_checkable
@@ -102,22 +102,22 @@ class BatchResult:
 
     Attributes
     ----------
-    key : str
+    text_key : str
         The key under which the text was submitted.
     vector : float32 array (dimensions,) or None
-    tokens : int
+    charged_tokens : int
         Tokens that the service charged for the text; 0 if it does not say.
     error : str
         Why the text has no vector; "" if it has one.
-    is_final : bool
+    would_fail_again : bool
         Whether the text would fail again in another batch.
     """
 
-    key: str
+    text_key: str
     vector: Floats | None
-    tokens: int = 0
+    charged_tokens: int = 0
     error: str = ""
-    is_final: bool = False
+    would_fail_again: bool = False
 
 
 @dataclass(frozen=True)

@@ -59,9 +59,9 @@ def store_vectors(
     rows = {
         "text_hash": [text.text_hash for text in texts],
         "embedding": embeddings.cast(pa.list_(pa.float32())),
-        "status": ["too_long" if text.note else "ok" for text in texts],
-        "error": pa.array([text.note or None for text in texts], pa.string()),
-        "tokens": pa.array([text.tokens for text in texts], pa.int64()),
+        "status": ["too_long" if text.length_note else "ok" for text in texts],
+        "error": pa.array([text.length_note or None for text in texts], pa.string()),
+        "tokens": pa.array([text.token_count for text in texts], pa.int64()),
     }
     _write_embeddings(connection, embedding_model, run_id, pa.table(rows))
 

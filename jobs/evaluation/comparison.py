@@ -41,7 +41,7 @@ class Comparison(Estimate):
     p_value: float | None = None
 
 
-def estimate(case_values: Doubles) -> Estimate:
+def estimate_mean(case_values: Doubles) -> Estimate:
     """Return the mean of one model's values with its 95 % bootstrap interval.
 
     The interval reflects the random choice of cases: other visitors would have given other cases. The values of a model
@@ -56,7 +56,7 @@ def estimate(case_values: Doubles) -> Estimate:
     return Estimate(float(case_values.mean()), *bootstrap_interval(case_values))
 
 
-def compare(case_values: Doubles, baseline_values: Doubles, *, with_p_value: bool = True) -> Comparison:
+def compare_case_values(case_values: Doubles, baseline_values: Doubles, *, with_p_value: bool = True) -> Comparison:
     """Compare two models by the mean difference of their values on the same cases, in the same order.
 
     The interval is that of the paired bootstrap: cases are drawn, each with the values of both models.

@@ -31,18 +31,18 @@ class Measurement:
 
     Attributes
     ----------
-    by_segment : segment -> polars.DataFrame
+    metrics_by_segment : segment -> polars.DataFrame
         The metrics of each segment of the cases (:func:`jobs.core.metrics.evaluate`); the segment "all" has every case.
-    ranks : int64 array (cases,)
+    target_ranks : int64 array (cases,)
         The rank of each case's target among the first ``max(CUT_OFFS)`` items of the list; 0 if the target is not among
         them (:func:`jobs.core.metrics.target_ranks`).
     """
 
-    by_segment: dict[str, pl.DataFrame]
-    ranks: Longs
+    metrics_by_segment: dict[str, pl.DataFrame]
+    target_ranks: Longs
 
 
-def measure(
+def measure_scorer(
     scorer: Scorer,
     cases: Cases,
     catalog: Catalog,
@@ -78,7 +78,7 @@ def measure_lists(
     segments: dict[str, Bools] | None = None,
     fault_rates: dict[str, float] | None = None,
 ) -> Measurement:
-    """Compute the metrics of recommendation lists; parameters that are not described here are those of :func:`measure`.
+    """Compute the metrics of recommendation lists; other parameters are as in :func:`measure_scorer`.
 
     Parameters
     ----------
@@ -89,7 +89,7 @@ def measure_lists(
     """
     parts = {"all": np.ones(len(cases.targets), np.bool_), **(segments or {})}
     vectors = catalog.embeddings if catalog.has_embedding.any() else None
-    by_segment = {
+    metrics_by_segment = {
         name: metrics.evaluate(
             lists[part], cases.targets[part], item_counts, len(catalog), CUT_OFFS, item_vectors=vectors
         )
@@ -97,10 +97,10 @@ def measure_lists(
         if part.any()
     }
     rate_rows = [(name, max(CUT_OFFS), value, len(cases.targets)) for name, value in (fault_rates or {}).items()]
-    if rate_rows and "all" in by_segment:
-        table = pl.DataFrame(rate_rows, schema=dict(list(by_segment["all"].schema.items())[:4]), orient="row")
-        by_segment["all"] = pl.concat([by_segment["all"], table], how="diagonal")
-    return Measurement(by_segment, metrics.target_ranks(lists, cases.targets))
+    if rate_rows and "all" in metrics_by_segment:
+        table = pl.DataFrame(rate_rows, schema=dict(list(metrics_by_segment["all"].schema.items())[:4]), orient="row")
+        metrics_by_segment["all"] = pl.concat([metrics_by_segment["all"], table], how="diagonal")
+    return Measurement(metrics_by_segment, metrics.target_ranks(lists, cases.targets))
 
 
 def hash_cases(cases: pl.DataFrame) -> str:
@@ -132,10 +132,13 @@ def store_measurement(
         When the target of each case happened (:func:`jobs.evaluation.validation.target_times`). With times, it is
         stored which cases are newer than all cases that were stored with times before.
     """
-    if not len(measurement.ranks):
+    if not len(measurement.target_ranks):
         return
     key = {"model_version": model_version, "split": split, "measured_at": now()}
-    frames = [frame.with_columns(pl.lit(segment).alias("segment")) for segment, frame in measurement.by_segment.items()]
+    frames = [
+        frame.with_columns(pl.lit(segment).alias("segment"))
+        for segment, frame in measurement.metrics_by_segment.items()
+    ]
     connection.register("measured", pl.concat(frames).to_arrow())
     connection.execute(
         "insert or replace into ml.model_metrics by name select $model_version as model_version, $split as split, "
@@ -150,7 +153,7 @@ def store_measurement(
         seen_until = row[0] if row else None
         new_cases = [True] * len(target_times) if seen_until is None else (target_times > seen_until).to_list()
     ranks = {
-        "target_ranks": pa.array([measurement.ranks], pa.list_(pa.int32())),
+        "target_ranks": pa.array([measurement.target_ranks], pa.list_(pa.int32())),
         "new_cases": pa.array([new_cases], pa.list_(pa.bool_())),
     }
     connection.register("ranks", pa.table(ranks))

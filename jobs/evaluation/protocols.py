@@ -26,7 +26,7 @@ class IndexedSplit:
     ----------
     train : Sequences
         The training part.
-    cases : Cases
+    test_cases : Cases
         The test part, in the order of sequence_id.
     item_counts : int64 array (items,)
         How often each item occurs in the training part, which novelty and serendipity need. With the protocol ``paper``
@@ -36,7 +36,7 @@ class IndexedSplit:
     """
 
     train: Sequences
-    cases: Cases
+    test_cases: Cases
     item_counts: Longs
     has_warm_target: Bools
 
@@ -72,7 +72,7 @@ def split_history(
     return split if len(split.train) else None
 
 
-def split_with_indices(split: Split, all_sequences: pl.DataFrame, catalog: Catalog) -> IndexedSplit:
+def to_indexed_split(split: Split, all_sequences: pl.DataFrame, catalog: Catalog) -> IndexedSplit:
     """Turn a split into arrays of catalogue indices; items that the catalogue lacks are dropped."""
     train, cases = items_as_indices(split.train["items"], catalog), cases_as_indices(split.test, catalog)
     counted = items_as_indices(all_sequences["items"], catalog) if split.name == "paper" else train

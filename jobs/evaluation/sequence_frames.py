@@ -39,7 +39,7 @@ def check_sequences(sequences: pl.DataFrame) -> pl.DataFrame:
     return sequences.select(SEQUENCE_COLUMNS)
 
 
-def sort_by_end(sequences: pl.DataFrame) -> pl.DataFrame:
+def sort_sequences_by_end(sequences: pl.DataFrame) -> pl.DataFrame:
     """Check the sequences, and sort them by the time of their last event and then by ``sequence_id``.
 
     Raises
@@ -50,7 +50,7 @@ def sort_by_end(sequences: pl.DataFrame) -> pl.DataFrame:
     return check_sequences(sequences).sort(SEQUENCE_ORDER)
 
 
-def explode_events(sequences: pl.DataFrame) -> pl.DataFrame:
+def sequences_to_events(sequences: pl.DataFrame) -> pl.DataFrame:
     """Return one row for each event, with the number of its sequence (``row``) and its place in it (``position``).
 
     Both numbers count from 0. Sequences without an event are left out.
@@ -63,8 +63,8 @@ def explode_events(sequences: pl.DataFrame) -> pl.DataFrame:
     )
 
 
-def collect_events(events: pl.DataFrame) -> pl.DataFrame:
-    """Collect rows of `explode_events` into sequences again; ``ended_at`` is the time of the last remaining event."""
+def events_to_sequences(events: pl.DataFrame) -> pl.DataFrame:
+    """Make sequences of rows of `sequences_to_events`; ``ended_at`` is the time of the last remaining event."""
     return (
         events.group_by("row", maintain_order=True)
         .agg(
@@ -87,14 +87,14 @@ def drop_last_items(sequences: pl.DataFrame, count: int) -> pl.DataFrame:
 
 def cut_after_last_new_item(sequences: pl.DataFrame) -> pl.DataFrame:
     """Cut each sequence after its last item that is not a repeat; the events after that item are all repeats."""
-    events = explode_events(sequences)
+    events = sequences_to_events(sequences)
     new = events.filter(pl.struct("row", "items").is_first_distinct())
     ends = new.group_by("row").agg(pl.col("position").max().alias("end"))
     kept = events.join(ends, on="row", maintain_order="left").filter(pl.col("position") <= pl.col("end"))
-    return collect_events(kept)
+    return events_to_sequences(kept)
 
 
-def cut_after_next_item(sequences: pl.DataFrame, allow_repeats: bool) -> pl.DataFrame:
+def cut_after_first_item_of_last_time(sequences: pl.DataFrame, allow_repeats: bool) -> pl.DataFrame:
     """Cut each sequence after the first item of its last time, so that its last item came next after all earlier times.
 
     If several items have the last time, as the lines of an order, the first of them stays and the others are dropped.
@@ -102,13 +102,13 @@ def cut_after_next_item(sequences: pl.DataFrame, allow_repeats: bool) -> pl.Data
     """
     if not allow_repeats:
         sequences = cut_after_last_new_item(sequences)
-    events = explode_events(sequences)
+    events = sequences_to_events(sequences)
     can_be_target = (pl.col("event_times") == pl.col("ended_at")) & (pl.col("position") > 0)
     if not allow_repeats:
         can_be_target &= pl.struct("row", "items").is_first_distinct()
     ends = events.filter(can_be_target).group_by("row").agg(pl.col("position").min().alias("end"))
     kept = events.join(ends, on="row", maintain_order="left").filter(pl.col("position") <= pl.col("end"))
-    return collect_events(kept)
+    return events_to_sequences(kept)
 
 
 def make_cases(sequences: pl.DataFrame) -> pl.DataFrame:

@@ -12,12 +12,12 @@ import polars as pl
 from jobs.evaluation.sequence_frames import (
     SEQUENCE_ORDER,
     check_sequences,
-    collect_events,
     cut_after_last_new_item,
     drop_last_items,
-    explode_events,
+    events_to_sequences,
     make_cases,
-    sort_by_end,
+    sequences_to_events,
+    sort_sequences_by_end,
 )
 
 
@@ -78,8 +78,8 @@ def paper_split(sequences: pl.DataFrame, test_share: float = 0.2) -> Split:
         If there are fewer than two sequences, the share leaves none for training, a column is missing, or a
         ``sequence_id`` is null or occurs twice.
     """
-    ordered = sort_by_end(sequences)
-    n_test = part_size(len(ordered), test_share)
+    ordered = sort_sequences_by_end(sequences)
+    n_test = count_of_share(len(ordered), test_share)
     if not 0 < n_test < len(ordered):
         raise ValueError(f"{len(ordered)} sequences cannot be split with a test share of {test_share}")
     return split_whole_sequences("paper", ordered.head(-n_test), ordered.tail(n_test))
@@ -117,7 +117,7 @@ def leave_one_out_split(sequences: pl.DataFrame, allow_repeats: bool = True) -> 
         If no sequence has three items (three different ones without ``allow_repeats``), a column is missing, or a
         ``sequence_id`` is null or occurs twice.
     """
-    ordered = sort_by_end(sequences)
+    ordered = sort_sequences_by_end(sequences)
     items = pl.col("items").list
     is_long = (items.len() if allow_repeats else items.n_unique()) >= 3
     long = ordered.filter(is_long)
@@ -163,10 +163,10 @@ def cutoff_split(sequences: pl.DataFrame, cutoff_at: datetime, allow_repeats: bo
     """
     if cutoff_at.tzinfo is None:
         raise ValueError("cutoff_at needs a time zone")
-    events = explode_events(sort_by_end(sequences))
+    events = sequences_to_events(sort_sequences_by_end(sequences))
     date = pl.lit(cutoff_at).cast(pl.Datetime("us", "UTC"))
     before = events.filter(pl.col("event_times") < date)
-    train = collect_events(before).filter(pl.col("items").list.len() >= 2).sort(SEQUENCE_ORDER)
+    train = events_to_sequences(before).filter(pl.col("items").list.len() >= 2).sort(SEQUENCE_ORDER)
     eligible = (pl.col("event_times") >= date) & (pl.col("position") > 0)
     if not allow_repeats:
         eligible &= pl.struct("row", "items").is_first_distinct()
@@ -174,18 +174,18 @@ def cutoff_split(sequences: pl.DataFrame, cutoff_at: datetime, allow_repeats: bo
     shown = events.join(targets, on="row", maintain_order="left").filter(
         pl.col("position") <= pl.col("target_position")
     )
-    return Split("cutoff", train, make_cases(collect_events(shown)), cutoff_at)
+    return Split("cutoff", train, make_cases(events_to_sequences(shown)), cutoff_at)
 
 
-def holdout_cutoff(sequences: pl.DataFrame, share: float) -> datetime:
-    """Return the event time for which the share of events at or after it is closest to ``share``.
+def holdout_cutoff(sequences: pl.DataFrame, test_share: float) -> datetime:
+    """Return the event time for which the share of events at or after it is closest to ``test_share``.
 
     At least one event is before that time. Of two times that come equally close, the later one is returned.
 
     Parameters
     ----------
     sequences : polars.DataFrame
-    share : float
+    test_share : float
         Between 0 and 1, both excluded.
 
     Raises
@@ -193,21 +193,21 @@ def holdout_cutoff(sequences: pl.DataFrame, share: float) -> datetime:
     ValueError
         If all events have the same time, there are no events, the share is out of range, or a column is missing.
     """
-    if not 0 < share < 1:
-        raise ValueError(f"share must lie between 0 and 1, got {share}")
+    if not 0 < test_share < 1:
+        raise ValueError(f"test_share must lie between 0 and 1, got {test_share}")
     times = check_sequences(sequences)["event_times"].explode().drop_nulls().alias("time").to_frame()
     by_time = times.group_by("time").len("events").sort("time", descending=True)
     after = by_time.with_columns(pl.col("events").cum_sum().alias("after")).head(-1)
     if after.is_empty():
         raise ValueError("no date divides the events: they all lie at one time, or there are none")
-    distance = (pl.col("after") - share * len(times)).abs()
+    distance = (pl.col("after") - test_share * len(times)).abs()
     chosen: datetime = after.sort(distance, maintain_order=True)["time"][0]
     return chosen
 
 
-def part_size(n: int, share: float) -> int:
-    """Return ceil(share * n) without float error: 7 for 0.07 * 100, whose product is a little more than 7."""
-    return math.ceil(round(share * n, 6))
+def count_of_share(total: int, share: float) -> int:
+    """Return ceil(share * total) without float error: 7 for 0.07 * 100, whose product is a little more than 7."""
+    return math.ceil(round(share * total, 6))
 
 
 def split_whole_sequences(
@@ -223,6 +223,6 @@ def split_whole_sequences(
         Whether an item may be the target if its sequence already contains it.
     """
     train_items = train["items"].explode().unique()
-    kept = collect_events(explode_events(held_out).filter(pl.col("items").is_in(train_items.implode())))
+    kept = events_to_sequences(sequences_to_events(held_out).filter(pl.col("items").is_in(train_items.implode())))
     cases = make_cases(kept if allow_repeats else cut_after_last_new_item(kept))
     return Split(split_name, train, cases, held_out["ended_at"][0])

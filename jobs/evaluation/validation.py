@@ -6,25 +6,25 @@ import numpy as np
 import polars as pl
 
 from jobs.evaluation.sequence_frames import (
+    cut_after_first_item_of_last_time,
     cut_after_last_new_item,
-    cut_after_next_item,
     make_cases,
-    sort_by_end,
+    sort_sequences_by_end,
 )
-from jobs.evaluation.splits import Split, part_size, split_whole_sequences
+from jobs.evaluation.splits import Split, count_of_share, split_whole_sequences
 
 
 def validation_split(
     train: pl.DataFrame,
-    limit: int = 2000,
-    share: float = 0.1,
+    max_cases: int = 2000,
+    max_share: float = 0.1,
     allow_repeats: bool = True,
-    splits_at_a_date: bool = False,
+    test_starts_at_a_date: bool = False,
 ) -> tuple[pl.DataFrame, pl.DataFrame]:
     """Hold out the newest training sequences, to decide when training stops and which model is best.
 
-    Of the n sequences with two items or more, min(ceil(share * n), limit) are held out, but never all: those that ended
-    last. The last item of a held-out sequence is the target, unless the test part is made at a date.
+    Of the n sequences with two items or more, min(ceil(max_share * n), max_cases) are held out, but never all: those
+    that ended last. The last item of a held-out sequence is the target, unless the test part is made at a date.
 
     The released code of arXiv 2309.09261 holds out 500 random sequences instead. Random sequences resemble the past,
     but the test part does not. The newest sequences matter for the fit: on the Beauty data of arXiv 2309.09261, V-SKNN
@@ -35,15 +35,15 @@ def validation_split(
     ----------
     train : polars.DataFrame
         Training sequences, without the test part.
-    limit : int
+    max_cases : int
         The most sequences to hold out, at least 0.
-    share : float
+    max_share : float
         Between 0 and 1, both included.
     allow_repeats : bool
         Whether an item may be the target if its sequence already contains it. If not, the target is the last item
         that is new to its sequence, and what follows is dropped: a list without the items of its sequence could
         never contain a repeat. Of the cases of UCI Online Retail, 43 % would have a repeat as target.
-    splits_at_a_date : bool
+    test_starts_at_a_date : bool
         Whether the test part is made at a date (protocol ``cutoff``). A test case's input then holds no item of the
         target's time, such as an earlier line of the same order, and neither does a validation case's: its target is
         the first item of its sequence's last time. On UCI Online Retail, popularity corrected for recency doubles the
@@ -57,17 +57,17 @@ def validation_split(
     Raises
     ------
     ValueError
-        If the share or the limit is out of range, a column is missing, or a ``sequence_id`` is null or occurs twice.
+        If the share or the number is out of range, a column is missing, or a ``sequence_id`` is null or occurs twice.
     """
-    if not 0 <= share <= 1 or limit < 0:
-        raise ValueError(f"share must lie in [0, 1] and limit be >= 0, got {share} and {limit}")
-    ordered = sort_by_end(train)
+    if not 0 <= max_share <= 1 or max_cases < 0:
+        raise ValueError(f"max_share must lie in [0, 1] and max_cases be >= 0, got {max_share} and {max_cases}")
+    ordered = sort_sequences_by_end(train)
     long_enough = ordered.filter(pl.col("items").list.len() >= 2)
-    size = max(0, min(part_size(len(long_enough), share), limit, len(long_enough) - 1))
+    size = max(0, min(count_of_share(len(long_enough), max_share), max_cases, len(long_enough) - 1))
     held_out = long_enough.tail(size)
     rest = ordered.join(held_out, on="sequence_id", how="anti", maintain_order="left")
-    if splits_at_a_date:
-        return rest, make_cases(cut_after_next_item(held_out, allow_repeats))
+    if test_starts_at_a_date:
+        return rest, make_cases(cut_after_first_item_of_last_time(held_out, allow_repeats))
     return rest, make_cases(held_out if allow_repeats else cut_after_last_new_item(held_out))
 
 
@@ -90,10 +90,10 @@ def target_times(cases: pl.DataFrame, sequences: pl.DataFrame) -> pl.Series:
     return with_times.select(pl.col("event_times").list.get(pl.col("items").list.len())).to_series()
 
 
-def forward_folds(train: pl.DataFrame, bins: int = 4, allow_repeats: bool = True) -> list[Split]:
+def forward_folds(train: pl.DataFrame, bin_count: int = 4, allow_repeats: bool = True) -> list[Split]:
     """Return folds for a hyper-parameter search: each trains on sequences that ended first, and tests on the next ones.
 
-    Sequences are sorted by their end and cut into ``bins`` parts of equal size; if the number of sequences is not
+    Sequences are sorted by their end and cut into ``bin_count`` parts of equal size; if the number of sequences is not
     divisible, the first parts have one more. Fold i trains on parts 1 to i. Its test part is part i + 1, made into
     cases as in :func:`jobs.evaluation.splits.paper_split`.
     Source: released code of arXiv 2309.09261 (forward chaining over the training sequences, 4 bins).
@@ -102,7 +102,7 @@ def forward_folds(train: pl.DataFrame, bins: int = 4, allow_repeats: bool = True
     ----------
     train : polars.DataFrame
         Training sequences, without the test part.
-    bins : int
+    bin_count : int
         At least 2.
     allow_repeats : bool
         Whether an item may be the target if its sequence already contains it (`validation_split`).
@@ -110,7 +110,7 @@ def forward_folds(train: pl.DataFrame, bins: int = 4, allow_repeats: bool = True
     Returns
     -------
     list of Split
-        One split fewer than ``bins``.
+        One split fewer than ``bin_count``.
 
     Raises
     ------
@@ -118,10 +118,10 @@ def forward_folds(train: pl.DataFrame, bins: int = 4, allow_repeats: bool = True
         If there are fewer sequences than bins, fewer than two bins, a column is missing, or a ``sequence_id`` is null
         or occurs twice.
     """
-    ordered = sort_by_end(train)
-    if not 2 <= bins <= len(ordered):
-        raise ValueError(f"{len(ordered)} sequences cannot be cut into {bins} bins")
-    ends = np.cumsum([len(part) for part in np.array_split(np.arange(len(ordered)), bins)]).tolist()
+    ordered = sort_sequences_by_end(train)
+    if not 2 <= bin_count <= len(ordered):
+        raise ValueError(f"{len(ordered)} sequences cannot be cut into {bin_count} bins")
+    ends = np.cumsum([len(part) for part in np.array_split(np.arange(len(ordered)), bin_count)]).tolist()
     return [
         split_whole_sequences(f"fold {number}", ordered.head(start), ordered[start:end], allow_repeats)
         for number, (start, end) in enumerate(pairwise(ends), start=1)

@@ -7,23 +7,23 @@ import polars as pl
 from jobs.experiments import records
 from jobs.experiments.evaluation_data import EvaluationData, read_evaluation_data
 from jobs.experiments.markdown import METRIC_NAMES, report_as_markdown
-from jobs.experiments.plot import plot
-from jobs.experiments.report import FinishedRuns, ModelSummary, summarize
+from jobs.experiments.plot import plot_summaries
+from jobs.experiments.report import FinishedRuns, ModelSummary, summarize_models
 from jobs.experiments.runner import PlannedRun, plan_runs, run_all
 from jobs.experiments.search import parameters_as_toml, search_hyperparameters
-from jobs.experiments.spec import Experiment
-from jobs.experiments.vectors import read_vectors
-from jobs.language_models.services import PaidServices
+from jobs.experiments.spec import ExperimentSpec
+from jobs.experiments.vectors import read_variant_vectors
+from jobs.language_models.paid_services import PaidServices
 from jobs.settings import Settings
 from jobs.warehouse.connection import Connection
 from jobs.warehouse.job_runs import JobRun
 
 
-def experiment(
+def run_experiment(
     connection: Connection,
     settings: Settings,
     run_record: JobRun,
-    experiment_spec: Experiment,
+    experiment_spec: ExperimentSpec,
     report_folder: Path,
     max_cost: float = 0.0,
 ) -> str:
@@ -42,7 +42,7 @@ def experiment(
     evaluation_data = read_evaluation_data(
         connection, settings, experiment_spec.protocol, experiment_spec.test_limit, experiment_spec.sample
     )
-    vectors = read_vectors(connection, settings, experiment_spec.variants(), evaluation_data.catalog, max_cost)
+    vectors = read_variant_vectors(connection, settings, experiment_spec.variants(), evaluation_data.catalog, max_cost)
     # searches and runs share one PaidServices object, so that prompt_max_cost limits what both spend together
     paid_services = PaidServices(connection, settings)
     search_results, failed_searches = search_hyperparameters(paid_services, experiment_spec, evaluation_data, max_cost)
@@ -51,7 +51,10 @@ def experiment(
     failed_runs = run_all(paid_services, planned_runs, evaluation_data)
     run_record.rows_out = len(planned_runs) - len(failed_runs)
     summaries = read_summaries(connection, experiment_spec, evaluation_data, planned_runs)
-    labels = {planned_run.run.model_version: planned_run.run.label_and_seed for planned_run in planned_runs}
+    labels = {
+        planned_run.experiment_run.model_version: planned_run.experiment_run.label_and_seed
+        for planned_run in planned_runs
+    }
     failure_reasons = {labels[version]: why for version, why in failed_runs.items()} | failed_searches
     report_folder.mkdir(parents=True, exist_ok=True)
     text = report_as_markdown(experiment_spec, summaries, failure_reasons, search_results)
@@ -64,7 +67,7 @@ def experiment(
         "report": str(report),
         "models": [summary.as_dict() for summary in summaries],
         "best_parameters": {
-            result.model.family: {"value": result.value, "parameters": result.model.parameters}
+            result.best_variant.family: {"value": result.mean_ndcg, "parameters": result.best_variant.parameters}
             for result in search_results
         },
         "failed": failure_reasons,
@@ -74,7 +77,7 @@ def experiment(
             parameters_as_toml(search_results), encoding="utf-8"
         )
     picture = report_folder / f"{experiment_spec.name}.png"
-    if summaries and plot(
+    if summaries and plot_summaries(
         summaries, experiment_spec.name, f"{METRIC_NAMES[experiment_spec.metric]}@{experiment_spec.k}", picture
     ):
         run_record.detail["plot"] = str(picture)
@@ -84,14 +87,17 @@ def experiment(
 
 
 def read_summaries(
-    connection: Connection, experiment_spec: Experiment, evaluation_data: EvaluationData, planned_runs: list[PlannedRun]
+    connection: Connection,
+    experiment_spec: ExperimentSpec,
+    evaluation_data: EvaluationData,
+    planned_runs: list[PlannedRun],
 ) -> list[ModelSummary]:
     """Read the metrics and ranks of the planned runs that are done, and summarize them by model label."""
-    versions = [planned_run.run.model_version for planned_run in planned_runs]
+    versions = [planned_run.experiment_run.model_version for planned_run in planned_runs]
     ranks = records.read_ranks(connection, versions, evaluation_data.cases_hash)
     runs = records.read_runs(connection, versions).filter(pl.col("status") == "done")
     results = FinishedRuns(runs, records.read_metrics(connection, versions), ranks)
     labels = [variant.label for variant in experiment_spec.variants()]
-    return summarize(
+    return summarize_models(
         results, evaluation_data.segments, labels, experiment_spec.baseline, experiment_spec.metric, experiment_spec.k
     )

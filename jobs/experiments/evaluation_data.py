@@ -15,7 +15,7 @@ from jobs.core.catalog import Catalog
 from jobs.core.sequences import Sequences
 from jobs.errors import NextmartError
 from jobs.evaluation.measure import hash_cases
-from jobs.evaluation.protocols import Protocol, split_history, split_with_indices
+from jobs.evaluation.protocols import Protocol, split_history, to_indexed_split
 from jobs.evaluation.splits import Split
 from jobs.evaluation.validation import validation_split
 from jobs.settings import Settings
@@ -40,7 +40,7 @@ class EvaluationData:
     all_sequences : Sequences or None
         ``train`` with the sequences held out for ``validation``, for the second fit; None if the protocol defines its
         own validation cases, because there is no second fit then.
-    cases : Cases
+    test_cases : Cases
         The test cases, in the order of ``sequence_id``.
     item_counts : int64 array (items,)
         How often each item occurs, which novelty and serendipity need.
@@ -57,7 +57,7 @@ class EvaluationData:
     train: Sequences
     validation: Cases
     all_sequences: Sequences | None
-    cases: Cases
+    test_cases: Cases
     item_counts: Longs
     segments: dict[str, Bools]
     allow_repeats: bool
@@ -66,7 +66,7 @@ class EvaluationData:
     def data_hash(self) -> str:
         """A hash of all data that models are fitted and measured on, except the embeddings."""
         arrays = [self.catalog.item_ids, self.catalog.titles, self.catalog.categories, self.item_counts]
-        for cases in (Cases(self.train, np.empty(0, np.int64)), self.validation, self.cases):
+        for cases in (Cases(self.train, np.empty(0, np.int64)), self.validation, self.test_cases):
             arrays += [cases.inputs.items, cases.inputs.offsets, cases.targets]
         return hash_arrays([*arrays, np.array([self.allow_repeats])])
 
@@ -86,7 +86,7 @@ def hash_arrays(arrays: Iterable[npt.NDArray[Any]]) -> str:
 
 
 def read_evaluation_data(
-    connection: Connection, settings: Settings, protocol: Protocol, test_limit: int = 0, sample: float = 1.0
+    connection: Connection, settings: Settings, protocol: Protocol, test_limit: int = 0, sample_share: float = 1.0
 ) -> EvaluationData:
     """Read the history, split it by the protocol, and turn the parts into arrays.
 
@@ -94,7 +94,7 @@ def read_evaluation_data(
     ----------
     test_limit : int
         The most test cases to keep, drawn at random with a fixed seed; 0 keeps all.
-    sample : float
+    sample_share : float
         Share of the sequences to keep, above 0 and at most 1, drawn at random with a fixed seed before the history is
         split; without the others, the experiment is that of a smaller shop with the same catalogue.
 
@@ -105,8 +105,8 @@ def read_evaluation_data(
     """
     dbt_vars = settings.job_vars()
     history = read_sequences(connection)
-    if sample < 1:
-        history = history.sort("sequence_id").sample(fraction=sample, seed=0)
+    if sample_share < 1:
+        history = history.sort("sequence_id").sample(fraction=sample_share, seed=0)
     split = split_history(history, protocol, settings)
     if split is None or split.test.is_empty():
         raise NextmartError(f"the history is too short for the protocol {protocol}: nothing to train on or to test")
@@ -115,7 +115,7 @@ def read_evaluation_data(
         split = replace(split, test=split.test[np.sort(drawn)])
     catalog = read_catalog(connection, dbt_vars.embedding.dimensions)
     train, validation = hold_out_validation(split, settings)
-    indexed = split_with_indices(split, history, catalog)
+    indexed = to_indexed_split(split, history, catalog)
     warm = indexed.has_warm_target
     tied = split.test["is_tied"].to_numpy()
     segments = {"tied": tied, "tie_free": ~tied, "warm_target": warm, "cold_target": ~warm}
@@ -125,7 +125,7 @@ def read_evaluation_data(
         items_as_indices(train["items"], catalog),
         cases_as_indices(validation, catalog),
         indexed.train if split.validation is None else None,
-        indexed.cases,
+        indexed.test_cases,
         indexed.item_counts,
         {name: rows for name, rows in segments.items() if rows.any() and not rows.all()},
         dbt_vars.allow_repeats,
@@ -145,5 +145,5 @@ def hold_out_validation(split: Split, settings: Settings) -> tuple[pl.DataFrame,
         split.train,
         settings.validation_limit,
         allow_repeats=allow_repeats,
-        splits_at_a_date=split.name == "cutoff",
+        test_starts_at_a_date=split.name == "cutoff",
     )

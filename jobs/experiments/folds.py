@@ -32,7 +32,7 @@ class Fold:
     validation: Cases
     test: Cases
 
-    def hashed_arrays(self) -> list[npt.NDArray[Any]]:
+    def arrays_to_hash(self) -> list[npt.NDArray[Any]]:
         """Return all arrays of the fold, which are a part of the search's hash."""
         parts = (self.train, self.validation.inputs, self.test.inputs)
         flat = [array for sequences in parts for array in (sequences.items, sequences.offsets)]

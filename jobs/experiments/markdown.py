@@ -7,7 +7,7 @@ from jobs.evaluation.comparison import Comparison, Estimate
 from jobs.evaluation.measure import CUT_OFFS
 from jobs.experiments.report import ModelSummary
 from jobs.experiments.search import SearchResult, parameters_as_toml
-from jobs.experiments.spec import Experiment
+from jobs.experiments.spec import ExperimentSpec
 
 METRIC_NAMES = {
     "ndcg": "nDCG",
@@ -22,7 +22,7 @@ METRIC_NAMES = {
 
 
 def report_as_markdown(
-    experiment_spec: Experiment,
+    experiment_spec: ExperimentSpec,
     summaries: list[ModelSummary],
     failure_reasons: dict[str, str],
     search_results: list[SearchResult],
@@ -39,14 +39,14 @@ def report_as_markdown(
     metric_name = f"{METRIC_NAMES[experiment_spec.metric]}@{experiment_spec.k}"
     parts = [f"# {experiment_spec.name}", ""]
     if summaries:
-        case_count = summaries[0].cases["all"]
+        case_count = summaries[0].case_counts["all"]
         parts += [
             f"Protocol {experiment_spec.protocol}, {case_count:,} test cases. "
             f"{_explain_figures(experiment_spec, metric_name)}",
             "",
         ]
         parts += [*_comparison_table(summaries, metric_name), "", *_metrics_table(summaries)]
-        if len(summaries[0].cases) > 1:
+        if len(summaries[0].case_counts) > 1:
             parts += ["", f"{metric_name} by segment:", "", *_segments_table(summaries)]
         if any(len(summary.seeds) > 1 for summary in summaries):
             parts += ["", f"{metric_name} by seed:", "", *_seeds_table(summaries)]
@@ -64,7 +64,7 @@ def report_as_markdown(
     return "\n".join(parts) + "\n"
 
 
-def _explain_figures(experiment_spec: Experiment, metric_name: str) -> str:
+def _explain_figures(experiment_spec: ExperimentSpec, metric_name: str) -> str:
     """Return the sentences of the report that explain its figures."""
     text = (
         f"{metric_name} is the mean over seeds, in brackets the 95 % bootstrap interval over cases. Minutes are of "
@@ -97,11 +97,11 @@ def _metrics_table(summaries: list[ModelSummary]) -> list[str]:
     names = {
         metric: name
         for metric, name in METRIC_NAMES.items()
-        if metric in METRICS or any(f"{metric}@{max(CUT_OFFS)}" in summary.means for summary in summaries)
+        if metric in METRICS or any(f"{metric}@{max(CUT_OFFS)}" in summary.metric_means for summary in summaries)
     }
     columns = {f"{metric}@{k}": f"{name}@{k}" for k in CUT_OFFS for metric, name in names.items()}
     rows = [
-        [summary.label, *(_with_four_decimals(summary.means.get(column)) for column in columns)]
+        [summary.label, *(_with_four_decimals(summary.metric_means.get(column)) for column in columns)]
         for summary in summaries
     ]
     return _table_lines(["model", *columns.values()], rows)
@@ -109,8 +109,8 @@ def _metrics_table(summaries: list[ModelSummary]) -> list[str]:
 
 def _segments_table(summaries: list[ModelSummary]) -> list[str]:
     """Return a table of the experiment's metric on each segment of test cases, with the difference to the baseline."""
-    segments = [segment for segment in summaries[0].cases if segment != "all"]
-    head = ["model", *(f"{segment.replace('_', ' ')} ({summaries[0].cases[segment]:,})" for segment in segments)]
+    segments = [segment for segment in summaries[0].case_counts if segment != "all"]
+    head = ["model", *(f"{segment.replace('_', ' ')} ({summaries[0].case_counts[segment]:,})" for segment in segments)]
     rows = [[summary.label, *(_segment_cell(summary, segment) for segment in segments)] for summary in summaries]
     return _table_lines(head, rows)
 
@@ -128,7 +128,7 @@ def _seeds_table(summaries: list[ModelSummary]) -> list[str]:
         [summary.label, str(seed), f"{value:.4f}"]
         for summary in summaries
         if len(summary.seeds) > 1
-        for seed, value in zip(summary.seeds, summary.by_seed, strict=True)
+        for seed, value in zip(summary.seeds, summary.values_by_seed, strict=True)
     ]
     return _table_lines(["model", "seed", "value"], rows)
 

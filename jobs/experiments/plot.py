@@ -6,7 +6,7 @@ from jobs.experiments.report import ModelSummary
 from jobs.progress import say
 
 
-def plot(summaries: list[ModelSummary], title: str, metric_name: str, path: Path) -> bool:
+def plot_summaries(summaries: list[ModelSummary], title: str, metric_name: str, path: Path) -> bool:
     """Write a PNG file: each model's mean metric, its interval and its value for each seed, the first model on top.
 
     Parameters
@@ -32,7 +32,7 @@ def plot(summaries: list[ModelSummary], title: str, metric_name: str, path: Path
         estimate = summary.estimates["all"]
         if estimate.ci_low is not None and estimate.ci_high is not None:
             axes.plot([estimate.ci_low, estimate.ci_high], [row, row], color="0.5", linewidth=2)
-        axes.plot(summary.by_seed, [row] * len(summary.by_seed), "|", color="tab:blue", markersize=10)
+        axes.plot(summary.values_by_seed, [row] * len(summary.values_by_seed), "|", color="tab:blue", markersize=10)
         axes.plot([estimate.mean], [row], "o", color="black")
     axes.set_yticks(rows, [summary.label for summary in summaries])
     axes.invert_yaxis()

@@ -78,30 +78,30 @@ class RunOutcome:
         Metrics and ranks of the test part.
     fit_seconds, recommend_seconds : float
         Wall-clock time of fitting, and of recommending for all test cases.
-    validation_value : float or None
+    validation_ndcg : float or None
         Mean nDCG@20 of the validation cases; None if there is no validation case.
     """
 
     measurement: Measurement
     fit_seconds: float
     recommend_seconds: float
-    validation_value: float | None
+    validation_ndcg: float | None
 
 
-def finished_runs(connection: Connection, experiment: str) -> set[str]:
+def mark_killed_and_list_finished_runs(connection: Connection, experiment_name: str) -> set[str]:
     """Return the ``model_version`` of each run that is done; mark killed runs as ``interrupted``."""
     connection.execute(
         "update ml.experiment_runs set status = 'interrupted', finished_at = ? "
         "where experiment = ? and status = 'running'",
-        [now(), experiment],
+        [now(), experiment_name],
     )
     rows = connection.execute(
-        "select model_version from ml.experiment_runs where experiment = ? and status = 'done'", [experiment]
+        "select model_version from ml.experiment_runs where experiment = ? and status = 'done'", [experiment_name]
     ).fetchall()
     return {name for (name,) in rows}
 
 
-def start_run(connection: Connection, experiment_run: ExperimentRun) -> None:
+def record_start(connection: Connection, experiment_run: ExperimentRun) -> None:
     """Record that a run has begun; this replaces the row of an earlier attempt."""
     connection.execute(
         INSERT_STARTED_RUN,
@@ -120,15 +120,13 @@ def start_run(connection: Connection, experiment_run: ExperimentRun) -> None:
     )
 
 
-def finish_run(connection: Connection, experiment_run: ExperimentRun, cases_hash: str, outcome: RunOutcome) -> None:
+def store_outcome(connection: Connection, experiment_run: ExperimentRun, cases_hash: str, outcome: RunOutcome) -> None:
     """Store a run's results and record that the run is done, in one transaction."""
     with transaction(connection):
         store_measurement(
             connection, experiment_run.model_version, experiment_run.split_name, cases_hash, outcome.measurement
         )
-        record_done(
-            connection, experiment_run, outcome.fit_seconds, outcome.recommend_seconds, outcome.validation_value
-        )
+        record_done(connection, experiment_run, outcome.fit_seconds, outcome.recommend_seconds, outcome.validation_ndcg)
 
 
 def record_done(
@@ -136,7 +134,7 @@ def record_done(
     experiment_run: ExperimentRun,
     fit_seconds: float,
     recommend_seconds: float | None,
-    validation_value: float | None,
+    validation_ndcg: float | None,
 ) -> None:
     """Record that a run or a search is done, with its parameters, its seconds and its validation value."""
     connection.execute(
@@ -145,7 +143,7 @@ def record_done(
         [
             fit_seconds,
             recommend_seconds,
-            validation_value,
+            validation_ndcg,
             now(),
             json.dumps(experiment_run.parameters),
             experiment_run.model_version,
@@ -153,7 +151,7 @@ def record_done(
     )
 
 
-def fail_run(connection: Connection, experiment_run: ExperimentRun, error: Exception) -> str:
+def record_failure(connection: Connection, experiment_run: ExperimentRun, error: Exception) -> str:
     """Record that a run failed; return the reason, which is the error's message without secrets."""
     reason = redact(f"{type(error).__name__}: {error}")
     connection.execute(

@@ -1,15 +1,18 @@
 """Summaries of an experiment's models: means, intervals, and differences to the baseline, by segment and seed."""
 
 from dataclasses import asdict, dataclass
-from typing import Any
+from typing import Any, Final
 
 import numpy as np
 import polars as pl
 
 from jobs.core.arrays import Bools, Doubles, Longs
 from jobs.core.metrics import INTRA_LIST_SIMILARITY, METRICS, metric_from_ranks
-from jobs.evaluation.comparison import Comparison, Estimate, compare, estimate
+from jobs.evaluation.comparison import Comparison, Estimate, compare_case_values, estimate_mean
 from jobs.evaluation.measure import CUT_OFFS
+
+PUBLIC_KEYS: Final = {"metric_means": "means", "values_by_seed": "by_seed", "case_counts": "cases"}
+"""Fields of :class:`ModelSummary` that have another key in JSON: field name -> key."""
 
 
 @dataclass(frozen=True)
@@ -20,9 +23,9 @@ class ModelSummary:
     ----------
     seeds : list of int or None
         The seeds of the model's finished runs, ascending; None for a model without randomness.
-    means : "metric@k" -> float
+    metric_means : "metric@k" -> float
         Each metric's mean over the seeds, on all test cases; a metric without a value is left out.
-    by_seed : list of float
+    values_by_seed : list of float
         The experiment's own metric for each seed, in the order of ``seeds``.
     estimates : segment -> Estimate
         The mean of the experiment's own metric on each segment, with its interval; "all" is every test case. The values
@@ -30,7 +33,7 @@ class ModelSummary:
     differences : segment -> Comparison
         The mean difference to the baseline on each segment. Empty for the baseline itself, if there is no baseline, and
         if no run of the baseline is done.
-    cases : segment -> int
+    case_counts : segment -> int
         The number of test cases of each segment.
     minutes : float
         The time of fitting and recommending, summed over runs; for a run that was killed, the time since it continued.
@@ -39,16 +42,16 @@ class ModelSummary:
     label: str
     family: str
     seeds: list[int | None]
-    means: dict[str, float]
-    by_seed: list[float]
+    metric_means: dict[str, float]
+    values_by_seed: list[float]
     estimates: dict[str, Estimate]
     differences: dict[str, Comparison]
-    cases: dict[str, int]
+    case_counts: dict[str, int]
     minutes: float
 
     def as_dict(self) -> dict[str, Any]:
-        """Return the summary as dictionaries, lists and numbers, ready for JSON."""
-        return asdict(self)
+        """Return the summary as dictionaries, lists and numbers, ready for JSON; its keys are public names."""
+        return {PUBLIC_KEYS.get(name, name): value for name, value in asdict(self).items()}
 
 
 @dataclass(frozen=True)
@@ -61,16 +64,16 @@ class FinishedRuns:
         ``model_version, label, model, seed, fit_seconds, recommend_seconds``.
     metrics : polars.DataFrame
         ``model_version, segment, metric, k, value``.
-    ranks : model_version -> int64 array (cases,)
+    target_ranks : model_version -> int64 array (cases,)
         The rank of each test case's target, 0 if the list lacks the target.
     """
 
     runs: pl.DataFrame
     metrics: pl.DataFrame
-    ranks: dict[str, Longs]
+    target_ranks: dict[str, Longs]
 
 
-def summarize(
+def summarize_models(
     finished_runs: FinishedRuns,
     segments: dict[str, Bools],
     model_labels: list[str],
@@ -94,7 +97,7 @@ def summarize(
     runs_by_label = {label: finished_runs.runs.filter(pl.col("label") == label).sort("seed") for label in model_labels}
     values_by_label = {
         label: np.array(
-            [metric_from_ranks(finished_runs.ranks[version], metric, k) for version in runs["model_version"]]
+            [metric_from_ranks(finished_runs.target_ranks[version], metric, k) for version in runs["model_version"]]
         )
         for label, runs in runs_by_label.items()
         if len(runs)
@@ -133,14 +136,16 @@ def _summarize_label(
     parts = {"all": np.ones(len(mean_case_values), np.bool_), **segments}
     differences = {}
     if baseline_means is not None:
-        differences = {name: compare(mean_case_values[part], baseline_means[part]) for name, part in parts.items()}
+        differences = {
+            name: compare_case_values(mean_case_values[part], baseline_means[part]) for name, part in parts.items()
+        }
     return ModelSummary(
         model_label,
         finished_runs["model"][0],
         finished_runs["seed"].to_list(),
         metric_means(metric_rows.filter(pl.col("model_version").is_in(finished_runs["model_version"].implode()))),
         case_values.mean(axis=1).tolist(),
-        {name: estimate(mean_case_values[part]) for name, part in parts.items()},
+        {name: estimate_mean(mean_case_values[part]) for name, part in parts.items()},
         differences,
         {name: int(part.sum()) for name, part in parts.items()},
         sum(finished_runs["fit_seconds"].to_list() + finished_runs["recommend_seconds"].to_list()) / 60,

@@ -11,13 +11,13 @@ from jobs.evaluation.measure import CUT_OFFS, measure_lists
 from jobs.experiments import records
 from jobs.experiments.evaluation_data import EvaluationData, hash_arrays
 from jobs.experiments.records import ExperimentRun, RunOutcome
-from jobs.experiments.spec import Experiment
-from jobs.language_models.services import PaidServices
+from jobs.experiments.spec import ExperimentSpec
+from jobs.language_models.paid_services import PaidServices
 from jobs.models.base import FitOptions, Model
 from jobs.models.registry import make_model
 from jobs.models.scorer import ndcg_at_20, recommend
 from jobs.nightly.checkpoints import drop_checkpoints
-from jobs.nightly.model_store import SCHEMA_VERSION
+from jobs.nightly.model_store import MODEL_FORMAT_VERSION
 from jobs.progress import say
 
 FUSION_FAMILY = "fusion"  # the family whose runs come last, because a fusion reuses models of earlier runs
@@ -30,10 +30,10 @@ class PlannedRun:
     Attributes
     ----------
     seed : int
-        The seed to fit with; ``run.seed`` is None for a model without randomness.
+        The seed to fit with; ``experiment_run.seed`` is None for a model without randomness.
     """
 
-    run: ExperimentRun
+    experiment_run: ExperimentRun
     catalog: Catalog
     seed: int
 
@@ -76,7 +76,7 @@ def _can_reuse(later_run: ExperimentRun, fitting_run: ExperimentRun, fitted_mode
 
 
 def plan_runs(
-    experiment_spec: Experiment, evaluation_data: EvaluationData, embeddings_by_label: dict[str, tuple[str, Floats]]
+    experiment_spec: ExperimentSpec, evaluation_data: EvaluationData, embeddings_by_label: dict[str, tuple[str, Floats]]
 ) -> list[PlannedRun]:
     """Return the runs of an experiment, in the order in which they are made.
 
@@ -97,25 +97,25 @@ def plan_runs(
     for seed_number, seed in enumerate(experiment_spec.seeds):
         for variant in variants:
             model = make_model(variant.family, variant.parameters)
-            if seed_number and not model.is_random:
+            if seed_number and not model.depends_on_seed:
                 continue
             name, array = (
                 embeddings_by_label[variant.label]
                 if model.uses_embeddings
                 else (None, evaluation_data.catalog.embeddings)
             )
-            run_seed = seed if model.is_random else None
+            run_seed = seed if model.depends_on_seed else None
             recipe = {
                 "family": variant.family,
                 "parameters": model.parameters,
-                "chosen_by_fit": model.open_parameters,
+                "chosen_by_fit": model.parameters_to_choose,
                 "seed": run_seed,
                 "protocol": experiment_spec.protocol,
                 "data": data_hash,
                 # cases_hash includes the ids of cases: no model sees the ids, but ranks of two runs are matched by them
                 "cases": cases_hash,
                 "embeddings": [name, hashes[id(array)]] if model.uses_embeddings else None,
-                "schema_version": SCHEMA_VERSION,
+                "schema_version": MODEL_FORMAT_VERSION,
             }
             run = ExperimentRun(
                 experiment=experiment_spec.name,
@@ -140,11 +140,15 @@ def run_all(
     Each run is committed when it is done. A run that was killed continues from its checkpoint.
     """
     connection = paid_services.connection
-    done = records.finished_runs(connection, planned_runs[0].run.experiment) if planned_runs else set()
+    done = (
+        records.mark_killed_and_list_finished_runs(connection, planned_runs[0].experiment_run.experiment)
+        if planned_runs
+        else set()
+    )
     fitted_models, refitted_models = FittedModels(), FittedModels()
     failed = {}
     for number, next_run in enumerate(planned_runs, start=1):
-        experiment_run, seed = next_run.run, next_run.seed
+        experiment_run, seed = next_run.experiment_run, next_run.seed
         checkpoint = (
             paid_services.settings.work_folder / "checkpoints" / f"{experiment_run.recipe_hash[:32]}.safetensors"
         )
@@ -152,7 +156,7 @@ def run_all(
             drop_checkpoints(checkpoint)  # a process that was killed just after its commit leaves checkpoints
             continue
         say(f"{number} of {len(planned_runs)}: {experiment_run.label_and_seed}")
-        records.start_run(connection, experiment_run)
+        records.record_start(connection, experiment_run)
         second_checkpoint = checkpoint.with_stem(f"{checkpoint.stem}-again")
         options_of_both_fits = (
             FitOptions(seed, checkpoint, fitted_models.reusable_by(experiment_run), evaluation_data.allow_repeats),
@@ -165,13 +169,17 @@ def run_all(
                 paid_services, experiment_run, next_run.catalog, evaluation_data, options_of_both_fits
             )
         except Exception as error:  # an error in one model must not stop the other runs
-            failed[experiment_run.model_version] = records.fail_run(connection, experiment_run, error)
+            failed[experiment_run.model_version] = records.record_failure(connection, experiment_run, error)
             say(f"failed: {failed[experiment_run.model_version]}")
             continue
         with_chosen = replace(experiment_run, parameters=final.parameters_in_use)
-        records.finish_run(connection, with_chosen, evaluation_data.cases_hash, outcome)
+        records.store_outcome(connection, with_chosen, evaluation_data.cases_hash, outcome)
         drop_checkpoints(checkpoint)
-        later_runs = [later_run.run for later_run in planned_runs[number:] if later_run.run.model_version not in done]
+        later_runs = [
+            later_run.experiment_run
+            for later_run in planned_runs[number:]
+            if later_run.experiment_run.model_version not in done
+        ]
         fitted_models.add_and_drop_unneeded(experiment_run, model, later_runs)
         refitted_models.add_and_drop_unneeded(experiment_run, final, later_runs)
     return failed
@@ -210,20 +218,20 @@ def fit_and_measure(
     fitted_at = time.perf_counter()
     scorer = final.scorer(catalog)
     _, lists = recommend(
-        scorer, evaluation_data.cases.inputs, max(CUT_OFFS), allow_repeats=evaluation_data.allow_repeats
+        scorer, evaluation_data.test_cases.inputs, max(CUT_OFFS), allow_repeats=evaluation_data.allow_repeats
     )
     recommended_at = time.perf_counter()
     measurement = measure_lists(
         lists,
-        evaluation_data.cases,
+        evaluation_data.test_cases,
         catalog,
         evaluation_data.item_counts,
         evaluation_data.segments,
         scorer.fault_rates(),
     )
-    validation_value = None
+    validation_ndcg = None
     if len(evaluation_data.validation.targets):
-        validation_value = ndcg_at_20(
+        validation_ndcg = ndcg_at_20(
             model.scorer(catalog), evaluation_data.validation, allow_repeats=evaluation_data.allow_repeats
         )
-    return model, final, RunOutcome(measurement, fitted_at - started_at, recommended_at - fitted_at, validation_value)
+    return model, final, RunOutcome(measurement, fitted_at - started_at, recommended_at - fitted_at, validation_ndcg)

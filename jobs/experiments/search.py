@@ -12,12 +12,12 @@ from jobs.experiments import records
 from jobs.experiments.evaluation_data import EvaluationData, hash_arrays
 from jobs.experiments.folds import Fold, make_folds
 from jobs.experiments.records import ExperimentRun
-from jobs.experiments.spec import Experiment, Variant
+from jobs.experiments.spec import ExperimentSpec, ModelVariant
 from jobs.experiments.trials import finished_trials, import_optuna, measure_trials, open_study
-from jobs.experiments.vectors import read_vectors
-from jobs.language_models.services import PaidServices
+from jobs.experiments.vectors import read_variant_vectors
+from jobs.language_models.paid_services import PaidServices
 from jobs.models.registry import make_model
-from jobs.nightly.model_store import SCHEMA_VERSION
+from jobs.nightly.model_store import MODEL_FORMAT_VERSION
 
 
 @dataclass(frozen=True)
@@ -26,17 +26,17 @@ class SearchResult:
 
     Attributes
     ----------
-    trials : int
+    trial_count : int
         The number of finished trials, the failed and the pruned ones included.
     """
 
-    model: Variant
-    value: float
-    trials: int
+    best_variant: ModelVariant
+    mean_ndcg: float
+    trial_count: int
 
 
 def search_hyperparameters(
-    paid_services: PaidServices, experiment_spec: Experiment, evaluation_data: EvaluationData, max_cost: float = 0.0
+    paid_services: PaidServices, experiment_spec: ExperimentSpec, evaluation_data: EvaluationData, max_cost: float = 0.0
 ) -> tuple[list[SearchResult], dict[str, str]]:
     """Search for the best hyper-parameters of each family in the table ``[search.space]`` of the experiment file.
 
@@ -61,46 +61,50 @@ def search_hyperparameters(
     ------
     NextmartError
         If Optuna is not installed, the training part is too short, or vectors of the embeddings are missing
-        (:func:`read_vectors`).
+        (:func:`read_variant_vectors`).
     """
     if experiment_spec.search is None:
         return [], {}
     import_optuna()  # if Optuna is missing, fail before anything is fitted
     connection, settings = paid_services.connection, paid_services.settings
     folds = make_folds(evaluation_data, settings)
-    done = records.finished_runs(connection, experiment_spec.name)
+    done = records.mark_killed_and_list_finished_runs(connection, experiment_spec.name)
     results, failed = [], {}
     for family in experiment_spec.search.space:
         base_variant = experiment_spec.base_variant(family)
-        name, vectors = read_vectors(connection, settings, [base_variant], evaluation_data.catalog, max_cost)[
+        name, vectors = read_variant_vectors(connection, settings, [base_variant], evaluation_data.catalog, max_cost)[
             base_variant.label
         ]
         data_of_family = replace(evaluation_data, catalog=replace(evaluation_data.catalog, embeddings=vectors))
-        search_run = _search_run(experiment_spec, base_variant, name, data_of_family, folds)
+        search_run = _make_search_run(experiment_spec, base_variant, name, data_of_family, folds)
         study = open_study(settings, search_run)
         if search_run.model_version in done and len(finished_trials(study)) >= experiment_spec.search.trials:
             results.append(_best_result(base_variant, study))  # a finished search keeps its row in ml.experiment_runs
             continue
-        records.start_run(connection, search_run)
+        records.record_start(connection, search_run)
         try:
             measure_trials(
                 paid_services, experiment_spec.search, base_variant, data_of_family, folds, search_run, study
             )
-            best = _best_result(base_variant, study)
+            best_result = _best_result(base_variant, study)
         except Exception as error:  # an error in one search must not stop the other searches
-            failed[search_run.label] = records.fail_run(connection, search_run, error)
+            failed[search_run.label] = records.record_failure(connection, search_run, error)
             continue
         seconds = sum(trial.duration.total_seconds() for trial in finished_trials(study))
         records.record_done(
-            connection, replace(search_run, parameters=best.model.parameters), seconds, None, best.value
+            connection,
+            replace(search_run, parameters=best_result.best_variant.parameters),
+            seconds,
+            None,
+            best_result.mean_ndcg,
         )
-        results.append(best)
+        results.append(best_result)
     return results, failed
 
 
-def _search_run(
-    experiment_spec: Experiment,
-    base_variant: Variant,
+def _make_search_run(
+    experiment_spec: ExperimentSpec,
+    base_variant: ModelVariant,
     embedding_model: str,
     evaluation_data: EvaluationData,
     folds: list[Fold],
@@ -114,16 +118,16 @@ def _search_run(
         evaluation_data.catalog.titles,
         evaluation_data.catalog.categories,
     ]
-    arrays += [array for fold in folds for array in fold.hashed_arrays()]
+    arrays += [array for fold in folds for array in fold.arrays_to_hash()]
     arrays += [evaluation_data.catalog.embeddings] if model.uses_embeddings else []
     recipe = [
         family,
         model.parameters,
-        model.open_parameters,
+        model.parameters_to_choose,
         space,
         experiment_spec.search.seed,
         evaluation_data.allow_repeats,
-        SCHEMA_VERSION,
+        MODEL_FORMAT_VERSION,
     ]
     recipe_hash = hashlib.sha256(json.dumps([recipe, hash_arrays(arrays)]).encode()).hexdigest()
     return ExperimentRun(
@@ -139,7 +143,7 @@ def _search_run(
     )
 
 
-def _best_result(base_variant: Variant, study: Any) -> SearchResult:
+def _best_result(base_variant: ModelVariant, study: Any) -> SearchResult:
     """Return the result of a search: the best trial of its Optuna study.
 
     Raises
@@ -160,12 +164,12 @@ def _best_result(base_variant: Variant, study: Any) -> SearchResult:
 def parameters_as_toml(search_results: list[SearchResult]) -> str:
     """Return the best parameters as ``[[models]]`` entries of an experiment file."""
     entries = []
-    for best in search_results:
+    for result in search_results:
         # the key `family` comes first in each entry of the TOML
-        keys = {"family": best.model.family, **vars(best.model)}
+        keys = {"family": result.best_variant.family, **vars(result.best_variant)}
         lines = [f"{name} = {_inline_toml(value)}\n" for name, value in keys.items() if value is not None]
-        head = f"# nDCG@20 {best.value:.4f}, the mean of the folds; the best of {best.trials} trials\n[[models]]\n"
-        entries.append("".join([head, *lines]))
+        head = f"# nDCG@20 {result.mean_ndcg:.4f}, the mean of the folds; the best of {result.trial_count} trials\n"
+        entries.append("".join([head, "[[models]]\n", *lines]))
     return "\n".join(entries)
 
 

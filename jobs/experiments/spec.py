@@ -12,8 +12,8 @@ from pydantic import BaseModel, ConfigDict, Discriminator, Field, Tag, Validatio
 
 from jobs.errors import UsageError, nearest
 from jobs.evaluation.protocols import Protocol
-from jobs.families import Family, known_family
-from jobs.models.registry import FAMILIES, check, make_model
+from jobs.families import Family, require_known_family
+from jobs.models.registry import FAMILIES, check_hyperparameter, make_model
 
 
 class SpecTable(BaseModel):
@@ -46,10 +46,10 @@ class ModelEntry(SpecTable):
     embedding_model: str | None = None
     item_text_template: list[str] | None = Field(None, min_length=1)
 
-    def make_variant(self, grid_values: Mapping[str, Any]) -> "Variant":
+    def make_variant(self, grid_values: Mapping[str, Any]) -> "ModelVariant":
         """Return the entry's model with one combination of the grid's values: ``grid_values``, parameter -> value."""
         words = [f"{name}={value}" for name, value in grid_values.items()]
-        return Variant(
+        return ModelVariant(
             " ".join([self.label or self.family, *words]),
             self.family,
             {**self.parameters, **grid_values},
@@ -100,14 +100,14 @@ class SearchSpec(SpecTable):
     @classmethod
     def _check_parameters(cls, space_by_family: dict[str, Any]) -> dict[str, Any]:
         for family, space in space_by_family.items():
-            known_family(family)
+            require_known_family(family)
             for name, values in space.items():
                 _check_parameter_values(family, name, values)
         return space_by_family
 
 
 @dataclass(frozen=True)
-class Variant:
+class ModelVariant:
     """One model of an experiment, with its parameters and embeddings but without a seed."""
 
     label: str
@@ -117,7 +117,7 @@ class Variant:
     item_text_template: tuple[str, ...] | None = None
 
 
-class Experiment(SpecTable):
+class ExperimentSpec(SpecTable):
     """What an experiment compares, as the experiment file defines it.
 
     Attributes
@@ -165,7 +165,7 @@ class Experiment(SpecTable):
             raise ValueError(f"the baseline '{self.baseline}' is no model's label: {nearest(self.baseline, labels)}")
         return self
 
-    def variants(self) -> list[Variant]:
+    def variants(self) -> list[ModelVariant]:
         """Return every model in the file's order; a grid gives all combinations, its last parameter changing first."""
         return [
             entry.make_variant(dict(zip(entry.grid, values, strict=True)))
@@ -173,18 +173,19 @@ class Experiment(SpecTable):
             for values in itertools.product(*entry.grid.values())
         ]
 
-    def base_variant(self, family: str) -> Variant:
+    def base_variant(self, family: str) -> ModelVariant:
         """Return the model whose parameters a search of the family starts from: a search replaces some of them.
 
         The model is that of the family's first entry without its grid; if the family has no entry, all parameters are
         the defaults.
         """
         return next(
-            (entry.make_variant({}) for entry in self.models if entry.family == family), Variant(family, family, {})
+            (entry.make_variant({}) for entry in self.models if entry.family == family),
+            ModelVariant(family, family, {}),
         )
 
 
-def read_experiment(path: Path) -> Experiment:
+def read_experiment(path: Path) -> ExperimentSpec:
     """Read and check the file of an experiment.
 
     Raises
@@ -194,7 +195,7 @@ def read_experiment(path: Path) -> Experiment:
         nearest known one), or a value of the wrong type.
     """
     try:
-        experiment = Experiment(**tomllib.loads(path.read_text(encoding="utf-8")))
+        experiment = ExperimentSpec(**tomllib.loads(path.read_text(encoding="utf-8")))
     except (OSError, UnicodeDecodeError) as error:
         raise UsageError(f"can't read the experiment {path}: {error}") from error
     except tomllib.TOMLDecodeError as error:
@@ -236,7 +237,7 @@ def _check_parameter_values(family: str, parameter_name: str, parameter_values: 
     for value in parameter_values:
         try:
             # a parameter is checked alone, because the family's other parameters may be searched too
-            check(family, parameter_name, value)
+            check_hyperparameter(family, parameter_name, value)
         except UsageError as error:
             raise ValueError(str(error)) from error
 
@@ -247,7 +248,7 @@ def _explain_error(pydantic_error: Any) -> str:
     name = ".".join(str(part) for part in place)
     if pydantic_error["type"] == "extra_forbidden":
         tables = {"models": ModelEntry, "search": ValueRange if "space" in place else SearchSpec}
-        table = tables.get(str(place[0]), Experiment) if len(place) > 1 else Experiment
+        table = tables.get(str(place[0]), ExperimentSpec) if len(place) > 1 else ExperimentSpec
         return f"unknown key '{name}': {nearest(str(place[-1]), table.model_fields)}"
     if pydantic_error["type"] == "value_error":
         return f"{name + ': ' if name else ''}{pydantic_error['ctx']['error']}"

@@ -12,8 +12,8 @@ from jobs.errors import NextmartError, UsageError, redact
 from jobs.experiments.evaluation_data import EvaluationData
 from jobs.experiments.folds import Fold
 from jobs.experiments.records import ExperimentRun
-from jobs.experiments.spec import SearchSpec, ValueRange, Variant
-from jobs.language_models.services import PaidServices
+from jobs.experiments.spec import ModelVariant, SearchSpec, ValueRange
+from jobs.language_models.paid_services import PaidServices
 from jobs.models.base import FitOptions
 from jobs.models.registry import make_model
 from jobs.models.scorer import ndcg_at_20
@@ -65,7 +65,7 @@ def finished_trials(study: Any) -> list[Any]:
 def measure_trials(
     paid_services: PaidServices,
     search_spec: SearchSpec,
-    base_variant: Variant,
+    base_variant: ModelVariant,
     evaluation_data: EvaluationData,
     training_folds: list[Fold],
     search_run: ExperimentRun,
@@ -84,10 +84,10 @@ def measure_trials(
         hyperparameters = {**base_variant.parameters, **suggested_parameters}
         values: list[float] = []
         for number, fold in enumerate(training_folds):
-            search_and_fold = f"{search_run.recipe_hash}{number}"
+            fold_key = f"{search_run.recipe_hash}{number}"
             values.append(
                 _measure_on_fold(
-                    paid_services, family, hyperparameters, search_spec.seed, evaluation_data, fold, search_and_fold
+                    paid_services, family, hyperparameters, search_spec.seed, evaluation_data, fold, fold_key
                 )
             )
             trial.report(sum(values) / len(values), number)
@@ -133,13 +133,13 @@ def _measure_on_fold(
     seed: int,
     evaluation_data: EvaluationData,
     training_fold: Fold,
-    search_and_fold: str,
+    fold_key: str,
 ) -> float:
     """Fit on a fold, and return the nDCG@20 of its test cases; a trial that was killed continues from its checkpoint.
 
     Parameters
     ----------
-    search_and_fold : str
+    fold_key : str
         A text that identifies the search and the fold; text and parameters together give the checkpoint's name.
 
     Raises
@@ -147,9 +147,7 @@ def _measure_on_fold(
     ValueError
         If the parameters can't be combined.
     """
-    checkpoint_name = hashlib.sha256(
-        json.dumps([search_and_fold, hyperparameters], sort_keys=True).encode()
-    ).hexdigest()[:32]
+    checkpoint_name = hashlib.sha256(json.dumps([fold_key, hyperparameters], sort_keys=True).encode()).hexdigest()[:32]
     checkpoint = paid_services.settings.work_folder / "checkpoints" / f"{checkpoint_name}.safetensors"
     # only make_model is in the try: its UsageError means that the parameters can't be combined, and fails this trial
     # alone. A UsageError of fit has other reasons, such as spent money, and has to end the search.

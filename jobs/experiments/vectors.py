@@ -6,7 +6,7 @@ from jobs.dbt_vars import EmbeddingModel
 from jobs.embedding.backfill import EmbedOptions
 from jobs.embedding.backlog import ITEM_TEXTS
 from jobs.errors import NextmartError
-from jobs.experiments.spec import Variant
+from jobs.experiments.spec import ModelVariant
 from jobs.orchestration.run_job import run_job
 from jobs.settings import Settings
 from jobs.warehouse.connection import Connection
@@ -38,8 +38,8 @@ SELECT_ITEM_VECTORS = """
 """
 
 
-def read_vectors(
-    connection: Connection, settings: Settings, variants: list[Variant], catalog: Catalog, max_cost: float = 0.0
+def read_variant_vectors(
+    connection: Connection, settings: Settings, variants: list[ModelVariant], catalog: Catalog, max_cost: float = 0.0
 ) -> dict[str, tuple[str, Floats]]:
     """Read the embeddings of each variant; buy those of item texts that the warehouse does not have.
 
@@ -104,7 +104,7 @@ def render_item_texts(connection: Connection, item_text_template: tuple[str, ...
     # the SQL is that of dbt's own macros, because text hashes depend on its every character
     macros = dbt_macros("item_text.sql", "dialect.sql")
     parts = [str(macros.item_text_part(part)) for part in item_text_template]
-    text, text_hash = f"concat_ws('. ', {', '.join(parts)})", macros.default__framed_hash(parts)
+    text, text_hash = f"concat_ws('. ', {', '.join(parts)})", macros.default__length_prefixed_hash(parts)
     connection.execute(
         f"create or replace temp table experiment_texts as "  # noqa: S608 - the macros quote the user's values
         f"select item_id, {text} as text, {text_hash} as text_hash from catalog.items"

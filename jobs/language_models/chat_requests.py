@@ -30,6 +30,6 @@ def count_tokens(text: str) -> int:
     return len(cl100k_base().encode_ordinary(text))
 
 
-def conversation_tokens(conversation: Conversation) -> int:
+def count_conversation_tokens(conversation: Conversation) -> int:
     """Count the tokens of a conversation's messages, including those that the chat format adds to each message."""
     return sum(count_tokens(message["content"]) + TOKENS_AROUND_MESSAGE for message in chat_messages(conversation))

@@ -28,23 +28,23 @@ class FineTuning:
 
     Attributes
     ----------
-    service : RetryingClient
-    purchases : PurchaseRecord
+    retrying_client : RetryingClient
+    purchase_record : PurchaseRecord
         Reads and writes ``ml.fine_tunes``, the record of fine-tunings that nextmart has paid for.
-    row : FineTune
+    fine_tune_row : FineTune
         The job's row in ``ml.fine_tunes`` as it was when nextmart's run began.
     base_model : str
         The service's name of the model that is fine-tuned.
     """
 
-    service: RetryingClient
-    purchases: PurchaseRecord
-    row: FineTune
+    retrying_client: RetryingClient
+    purchase_record: PurchaseRecord
+    fine_tune_row: FineTune
     base_model: str
 
     def job_exists(self) -> bool:
         """Tell whether the fine-tuning service has the job."""
-        return self.service.ask(self.base_model, lambda: self._find_job() is not None)
+        return self.retrying_client.ask(self.base_model, lambda: self._find_job() is not None)
 
     def create_job(self, files: Mapping[str, bytes], epochs: int, seed: int) -> tuple[str, str]:
         """Upload the examples and create the fine-tuning job, unless the service has that job already.
@@ -71,17 +71,17 @@ class FineTuning:
                 self._update_row(**{f"{subset}_file_id": file_ids[f"{subset}_file"]})
 
         def find_or_create() -> tuple[str, str]:
-            job = self._find_job() or self.service.client.fine_tuning.jobs.create(
+            job = self._find_job() or self.retrying_client.client.fine_tuning.jobs.create(
                 model=self.base_model,
                 method={"type": "supervised", "supervised": {"hyperparameters": {"n_epochs": epochs}}},
-                metadata={METADATA_KEY: self.row.fine_tune_id},
+                metadata={METADATA_KEY: self.fine_tune_row.fine_tune_id},
                 suffix="nextmart",
                 seed=seed,
                 **file_ids,
             )
             return str(job.id), str(job.status)
 
-        return self.service.ask(self.base_model, find_or_create)
+        return self.retrying_client.ask(self.base_model, find_or_create)
 
     def wait_for_job(self, job_id: str, training_price: float) -> str:
         """Wait until a fine-tuning job has ended, record its cost, and return the name of the fine-tuned model.
@@ -96,14 +96,14 @@ class FineTuning:
         NextmartError
             If the job fails, is cancelled, or is unknown to the fine-tuning service.
         """
-        last_status = self.row.status
+        last_status = self.fine_tune_row.status
         while True:
             job, status = self._retrieve_job(job_id)
             if status != last_status:
                 say(f"llmseqprompt: the fine-tuning {job_id} is {status}")
                 last_status = status
             if status == "succeeded":
-                model, tokens = job.fine_tuned_model, job.trained_tokens or self.row.tokens
+                model, tokens = job.fine_tuned_model, job.trained_tokens or self.fine_tune_row.training_tokens
                 cost = tokens * training_price / 1e6
                 self._update_row(status=status, fine_tuned_model=model, tokens=tokens, cost=cost, ended_at=now())
                 return str(model)
@@ -118,17 +118,17 @@ class FineTuning:
             time.sleep(POLL_SECONDS)
 
     def _update_row(self, **changed_columns: Any) -> None:
-        self.purchases.update_fine_tune(self.row.fine_tune_id, **changed_columns)
+        self.purchase_record.update_fine_tune(self.fine_tune_row.fine_tune_id, **changed_columns)
 
     def _retrieve_job(self, job_id: str) -> tuple[Any, str]:
         """Look up a fine-tuning job at the service, and return the job and its status."""
 
         def request_job() -> tuple[Any, str]:
-            job = self.service.client.fine_tuning.jobs.retrieve(job_id)
+            job = self.retrying_client.client.fine_tuning.jobs.retrieve(job_id)
             return job, str(job.status)
 
         try:
-            return self.service.ask(self.base_model, request_job)
+            return self.retrying_client.ask(self.base_model, request_job)
         except NextmartError as error:
             # A wrong ``OPENAI_BASE_URL`` gives "not found" too. So a job counts as lost only if the service's list of
             # jobs lacks it as well: the next run creates, and pays for, a lost job again.
@@ -140,19 +140,19 @@ class FineTuning:
 
     def _find_job(self) -> Any:
         """Return the service's newest job whose metadata holds the row's ``fine_tune_id``; None if there is none."""
-        for job in self.service.client.fine_tuning.jobs.list(limit=100):
-            if (job.metadata or {}).get(METADATA_KEY) == self.row.fine_tune_id:
+        for job in self.retrying_client.client.fine_tuning.jobs.list(limit=100):
+            if (job.metadata or {}).get(METADATA_KEY) == self.fine_tune_row.fine_tune_id:
                 return job
         return None
 
     def _upload_examples(self, subset: str, content: bytes) -> str:
         """Upload a file of examples, unless the service has that file already; return the file's id at the service."""
-        name = f"{self.row.fine_tune_id}-{subset}.jsonl"
+        name = f"{self.fine_tune_row.fine_tune_id}-{subset}.jsonl"
 
         def find_or_upload() -> str:
-            for file in self.service.client.files.list(purpose="fine-tune"):
+            for file in self.retrying_client.client.files.list(purpose="fine-tune"):
                 if file.filename == name:
                     return str(file.id)
-            return str(self.service.client.files.create(file=(name, content), purpose="fine-tune").id)
+            return str(self.retrying_client.client.files.create(file=(name, content), purpose="fine-tune").id)
 
-        return self.service.ask(self.base_model, find_or_upload)
+        return self.retrying_client.ask(self.base_model, find_or_upload)

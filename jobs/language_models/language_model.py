@@ -33,7 +33,7 @@ class Sampling:
 
     Attributes
     ----------
-    samples : int
+    answers_per_conversation : int
         The number of answers to each conversation.
     temperature : float
         The divisor of the logits; at 0 the model always takes the likeliest token.
@@ -43,7 +43,7 @@ class Sampling:
         Seed of the random numbers by which answers are drawn.
     """
 
-    samples: int = 20
+    answers_per_conversation: int = 20
     temperature: float = 0.25
     max_tokens: int = 50
     seed: int = 0
@@ -54,16 +54,20 @@ class LanguageModel(ABC):
 
     @abstractmethod
     def fine_tune(
-        self, examples: Sequence[Conversation], held_out: Sequence[Conversation], seed: int, checkpoint: Path | None
+        self,
+        examples: Sequence[Conversation],
+        held_out_examples: Sequence[Conversation],
+        seed: int,
+        checkpoint_file: Path | None,
     ) -> None:
-        """Fine-tune the model to give the answers in ``examples``; ``held_out`` examples only decide when to stop."""
+        """Fine-tune the model to give the answers in ``examples``; ``held_out_examples`` only decide when to stop."""
 
     @abstractmethod
     def answer(self, conversations: Sequence[Conversation], sampling: Sampling) -> list[list[str]]:
-        """Draw ``sampling.samples`` answers to each conversation, and return them in the order drawn."""
+        """Draw ``sampling.answers_per_conversation`` answers to each conversation; return them in the order drawn."""
 
     @abstractmethod
-    def choose_likeliest(
+    def choose_likeliest_answers(
         self, conversations: Sequence[Conversation], choices: Sequence[str], k: int
     ) -> list[list[int]]:
         """Return the ``k`` likeliest answers to each conversation among the texts ``choices``, the likeliest first.

@@ -15,11 +15,11 @@ from torch.nn import functional
 from jobs.core.arrays import State
 from jobs.errors import NextmartError, UsageError
 from jobs.language_models.beam_search import Trie, likeliest_answers
+from jobs.language_models.chat_model_weights import load_chat_model
 from jobs.language_models.chat_tokens import ConversationTokenizer, Tokens
 from jobs.language_models.language_model import Conversation, LanguageModel, Sampling
 from jobs.language_models.lora import FineTuningState, lora_additions, reset_lora_additions, with_lora_additions
 from jobs.language_models.token_trees import last_positions, pad_left, sample_continuations
-from jobs.language_models.weights import load_chat_model
 from jobs.progress import progress
 from jobs.training.batches import batches_of_like_length
 from jobs.training.loop import train
@@ -76,7 +76,11 @@ class LocalModel(LanguageModel):
         self._has_read_any = False  # whether any conversation so far was short enough for the model
 
     def fine_tune(
-        self, examples: Sequence[Conversation], held_out: Sequence[Conversation], seed: int, checkpoint: Path | None
+        self,
+        examples: Sequence[Conversation],
+        held_out_examples: Sequence[Conversation],
+        seed: int,
+        checkpoint_file: Path | None,
     ) -> None:
         """Fine-tune the original model to predict the answers' tokens, until the held-out loss stops falling.
 
@@ -91,7 +95,10 @@ class LocalModel(LanguageModel):
         """
         if not examples:
             raise UsageError("there is nothing to fine-tune a language model on")
-        tokenized_examples, tokenized_held_out = self._tokenized_examples(examples), self._tokenized_examples(held_out)
+        tokenized_examples, tokenized_held_out = (
+            self._tokenized_examples(examples),
+            self._tokenized_examples(held_out_examples),
+        )
         if not tokenized_examples:
             raise UsageError(f"every example is longer than '{self.name}' reads: {WINDOW_HINT}")
         self._cached_answers.clear()
@@ -108,7 +115,7 @@ class LocalModel(LanguageModel):
             {**self.parameters, "epochs": self.parameters["epochs"] * parts_per_epoch},
             f"fine-tuning {self.name}",
             seed=seed,
-            checkpoint=checkpoint,
+            checkpoint_file=checkpoint_file,
             score_name="held-out log-likelihood a token",
         )
 
@@ -136,7 +143,7 @@ class LocalModel(LanguageModel):
     def _draw_answers(self, conversations: Sequence[Conversation], sampling: Sampling) -> list[list[str]]:
         """Draw answers to conversations whose answers are not cached; see :meth:`answer`."""
         # At temperature 0 all answers to a conversation are equal, so one answer is drawn and repeated.
-        samples = sampling.samples if sampling.temperature > 0 else 1
+        samples = sampling.answers_per_conversation if sampling.temperature > 0 else 1
         result: list[list[str]] = [[] for _ in conversations]
         prompts = self._prompts_that_fit(conversations, sampling.max_tokens)
         with progress("answering", len(prompts)) as advance:
@@ -157,12 +164,12 @@ class LocalModel(LanguageModel):
                 )
                 for position, answers in zip(positions, continuations, strict=True):
                     texts = self._tokenizer.batch_decode(answers, skip_special_tokens=True)
-                    result[position] = [text.strip() for text in texts] * (sampling.samples // samples)
+                    result[position] = [text.strip() for text in texts] * (sampling.answers_per_conversation // samples)
                 advance(len(positions))
         return result
 
     @torch.no_grad()
-    def choose_likeliest(
+    def choose_likeliest_answers(
         self, conversations: Sequence[Conversation], choices: Sequence[str], k: int
     ) -> list[list[int]]:
         """Return the k likeliest answers to each conversation among the texts ``choices``, found by beam search.

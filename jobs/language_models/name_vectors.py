@@ -90,8 +90,8 @@ def _buy_vectors(
     dispatcher = Dispatcher(provider, embedding_model.dimensions, budget, rate, settings.embedding_patience_seconds)
     texts, _ = cut_to_token_limit(missing_names, provider, "truncate")
     for outcome in dispatcher.outcomes(pack_requests(texts, provider.limits, settings.embedding_batch_size)):
-        if outcome.vectors is not None and len(outcome.texts):
-            store_vectors(connection, embedding_model, "llmseqprompt", outcome.texts, outcome.vectors)
+        if outcome.vectors is not None and len(outcome.embedded_texts):
+            store_vectors(connection, embedding_model, "llmseqprompt", outcome.embedded_texts, outcome.vectors)
     if isinstance(dispatcher.ended_by, BudgetExceeded):
         raise UsageError(
             f"llmseqprompt: the embeddings of {len(missing_names):,} made-up names cost more than prompt_max_cost "
@@ -99,4 +99,4 @@ def _buy_vectors(
         ) from dispatcher.ended_by
     if dispatcher.ended_by:
         say(f"llmseqprompt: some made-up names have no embedding and are dropped: {dispatcher.ended_by}")
-    return budget.cost
+    return budget.spent_usd

@@ -20,15 +20,20 @@ import numpy as np
 
 from jobs.core.arrays import State
 from jobs.errors import NextmartError, UsageError, redact
-from jobs.language_models.chat_requests import chat_messages, conversation_tokens, count_tokens, training_file_content
+from jobs.language_models.chat_requests import (
+    chat_messages,
+    count_conversation_tokens,
+    count_tokens,
+    training_file_content,
+)
 from jobs.language_models.fine_tuning import FineTuning
 from jobs.language_models.language_model import Conversation, LanguageModel, Sampling
-from jobs.language_models.prices import prompt_price
+from jobs.language_models.paid_services import PaidServices
+from jobs.language_models.prices import language_model_prices
 from jobs.language_models.purchases import Completion, FineTune, PurchaseRecord
-from jobs.language_models.services import PaidServices
 from jobs.language_models.training_files import delete_used_files
 from jobs.progress import progress, say
-from jobs.services.errors import Denied, Refused, ServiceError, WrongAnswer
+from jobs.services.errors import ActionNeededError, RequestRefusedError, ServiceError, WrongAnswerError
 from jobs.services.retrying_client import RetryingClient
 from jobs.settings import PromptPrice
 
@@ -58,16 +63,16 @@ class OpenAIModel(LanguageModel):
     def __init__(self, name: str, hyperparameters: Mapping[str, Any], paid_services: PaidServices) -> None:
         self.base_model, self.epochs, self.paid_services = name, int(hyperparameters["epochs"]), paid_services
         self.fine_tuned = ""
-        self._purchases = PurchaseRecord(paid_services.connection)
+        self._purchase_record = PurchaseRecord(paid_services.connection)
         self._client = RetryingClient(SERVICE_NAME)
         self._spending_lock = threading.Lock()
 
     def fine_tune(
         self,
         examples: Sequence[Conversation],
-        held_out: Sequence[Conversation],
+        held_out_examples: Sequence[Conversation],
         seed: int,
-        checkpoint: Path | None,  # noqa: ARG002 - the warehouse records a fine-tuning's progress
+        checkpoint_file: Path | None,  # noqa: ARG002 - the warehouse records a fine-tuning's progress
     ) -> None:
         """Have the service fine-tune the base model; continue the same fine-tuning if an earlier run requested it.
 
@@ -78,30 +83,30 @@ class OpenAIModel(LanguageModel):
         NextmartError
             If the service or the fine-tuning fails.
         """
-        files = {"training": training_file_content(examples), "validation": training_file_content(held_out)}
+        files = {"training": training_file_content(examples), "validation": training_file_content(held_out_examples)}
         file_hashes = [hashlib.sha256(file).hexdigest() for file in files.values()]
-        recipe = _json_hash([self.base_model, self.epochs, seed, *file_hashes])
-        tokens = self.epochs * sum(map(conversation_tokens, examples))
+        recipe_hash = _json_hash([self.base_model, self.epochs, seed, *file_hashes])
+        tokens = self.epochs * sum(map(count_conversation_tokens, examples))
         cost = tokens * self._prices.training / 1e6
-        row = self._purchases.find_fine_tune(recipe)
+        row = self._purchase_record.find_fine_tune(recipe_hash)
         is_bought = row is not None and (row.job_id is not None or self._fine_tuning(row).job_exists())
         if row is None or not is_bought:
             self._require_within_limit(
                 f"fine-tuning {self.base_model} on {len(examples):,} examples, {self.epochs} epochs, {tokens:,} tokens",
                 cost,
             )
-            row = row or self._purchases.add_fine_tune(recipe, self.base_model, len(examples), tokens)
-            self.paid_services.spent += cost
+            row = row or self._purchase_record.add_fine_tune(recipe_hash, self.base_model, len(examples), tokens)
+            self.paid_services.spent_usd += cost
         job_id = row.job_id
         if job_id is None:
             job_id, status = self._fine_tuning(row).create_job(files, self.epochs, seed)
-            self._purchases.update_fine_tune(row.fine_tune_id, job_id=job_id, status=status)
+            self._purchase_record.update_fine_tune(row.fine_tune_id, job_id=job_id, status=status)
         try:
             self.fine_tuned = row.fine_tuned_model or self._fine_tuning(row).wait_for_job(job_id, self._prices.training)
         except NextmartError:
-            delete_used_files(self._client, self._purchases)
+            delete_used_files(self._client, self._purchase_record)
             raise
-        delete_used_files(self._client, self._purchases)
+        delete_used_files(self._client, self._purchase_record)
 
     def answer(self, conversations: Sequence[Conversation], sampling: Sampling) -> list[list[str]]:
         """Return the fine-tuned model's answers; only questions without recorded answers are asked, and paid for.
@@ -119,23 +124,23 @@ class OpenAIModel(LanguageModel):
         """
         repeats = 1
         if sampling.temperature == 0:
-            repeats, sampling = sampling.samples, replace(sampling, samples=1)
+            repeats, sampling = sampling.answers_per_conversation, replace(sampling, answers_per_conversation=1)
         request_bodies = [self._request_body(conversation, sampling) for conversation in conversations]
         hashes = [_json_hash(request_body) for request_body in request_bodies]
-        answers = self._purchases.find_answers(hashes)
+        answers = self._purchase_record.find_answers(hashes)
         missing = {key: position for position, key in enumerate(hashes) if key not in answers}
         if missing:
-            prompt_tokens = sum(conversation_tokens(conversations[position]) for position in missing.values())
-            max_answer_tokens = len(missing) * sampling.samples * sampling.max_tokens
+            prompt_tokens = sum(count_conversation_tokens(conversations[position]) for position in missing.values())
+            max_answer_tokens = len(missing) * sampling.answers_per_conversation * sampling.max_tokens
             self._require_within_limit(
-                f"asking {self.fine_tuned} {len(missing):,} questions, {sampling.samples} answers each, "
-                f"{prompt_tokens:,} tokens in and at most {max_answer_tokens:,} out",
+                f"asking {self.fine_tuned} {len(missing):,} questions, {sampling.answers_per_conversation} answers "
+                f"each, {prompt_tokens:,} tokens in and at most {max_answer_tokens:,} out",
                 self._cost_of_tokens(prompt_tokens, max_answer_tokens),
             )
             answers |= self._buy_answers({key: request_bodies[position] for key, position in missing.items()})
         return [answers.get(key, []) * repeats for key in hashes]
 
-    def choose_likeliest(
+    def choose_likeliest_answers(
         self,
         conversations: Sequence[Conversation],  # noqa: ARG002
         choices: Sequence[str],  # noqa: ARG002
@@ -153,11 +158,11 @@ class OpenAIModel(LanguageModel):
         self.fine_tuned = state["fine_tuned"].tobytes().decode()
 
     def _fine_tuning(self, fine_tune_row: FineTune) -> FineTuning:
-        return FineTuning(self._client, self._purchases, fine_tune_row, self.base_model)
+        return FineTuning(self._client, self._purchase_record, fine_tune_row, self.base_model)
 
     @cached_property
     def _prices(self) -> PromptPrice:
-        return prompt_price(self.base_model, self.paid_services.settings)
+        return language_model_prices(self.base_model, self.paid_services.settings)
 
     def _cost_of_tokens(self, prompt_tokens: int, completion_tokens: int) -> float:
         """Return the cost, in US dollars, of asking questions and getting answers with these numbers of tokens."""
@@ -169,10 +174,10 @@ class OpenAIModel(LanguageModel):
         limit = self.paid_services.settings.prompt_max_cost
         if limit is None:
             raise UsageError(f"{plan}. Nothing is bought without a limit: set prompt_max_cost, in US dollars")
-        if self.paid_services.spent + cost > limit:
+        if self.paid_services.spent_usd + cost > limit:
             raise UsageError(
-                f"{plan}, after ${self.paid_services.spent:.4f} in this run. That is over prompt_max_cost = {limit:g}: "
-                "raise it, or set a smaller training_limit, fewer epochs or fewer samples"
+                f"{plan}, after ${self.paid_services.spent_usd:.4f} in this run. That is over "
+                f"prompt_max_cost = {limit:g}: raise it, or set a smaller training_limit, fewer epochs or fewer samples"
             )
         say(plan)
 
@@ -181,7 +186,7 @@ class OpenAIModel(LanguageModel):
         return {
             "model": self.fine_tuned,
             "messages": chat_messages(conversation),
-            "n": sampling.samples,
+            "n": sampling.answers_per_conversation,
             "temperature": sampling.temperature,
             "max_tokens": sampling.max_tokens,
             "seed": sampling.seed,
@@ -202,7 +207,7 @@ class OpenAIModel(LanguageModel):
         answers: dict[str, list[str]] = {}
         stop = threading.Event()
         ended_by: ServiceError | None = None
-        refusal: Refused | None = None
+        refusal: RequestRefusedError | None = None
         planned = iter(request_bodies.items())
         in_flight: dict[Future[Completion], str] = {}
         with (
@@ -224,23 +229,23 @@ class OpenAIModel(LanguageModel):
                         key = in_flight.pop(future)
                         try:
                             completion = future.result()
-                        except Refused as error:
+                        except RequestRefusedError as error:
                             refusal = error
                         except ServiceError as error:
                             # The other requests in flight cost money anyway, so the loop still records their answers.
                             ended_by = ended_by or error
                             stop.set()
                         else:
-                            self._purchases.add_completion(key, self.fine_tuned, completion)
+                            self._purchase_record.add_completion(key, self.fine_tuned, completion)
                             answers[key] = completion.answers
-                            advance(1, f"${self.paid_services.spent:.4f}")
+                            advance(1, f"${self.paid_services.spent_usd:.4f}")
             finally:
                 stop.set()
         if ended_by:
             raise ended_by
         if refusal:
             # If the fine-tuned model has never answered, the fault is not in single questions, so the job fails.
-            if not self._purchases.has_answers(self.fine_tuned):
+            if not self._purchase_record.has_answers(self.fine_tuned):
                 raise refusal
             count = len(request_bodies) - len(answers)
             say(f"{SERVICE_NAME} refused {count:,} of {len(request_bodies):,} questions: {redact(str(refusal))}")
@@ -252,9 +257,9 @@ class OpenAIModel(LanguageModel):
         def request_answers() -> Completion:
             limit = self.paid_services.settings.prompt_max_cost
             # A reply with a wrong number of answers costs money too, so spending can exceed the planned cost.
-            if limit is not None and self.paid_services.spent > limit:
-                raise Denied(
-                    f"llmseqprompt: ${self.paid_services.spent:.4f} are spent, over prompt_max_cost = {limit:g}"
+            if limit is not None and self.paid_services.spent_usd > limit:
+                raise ActionNeededError(
+                    f"llmseqprompt: ${self.paid_services.spent_usd:.4f} are spent, over prompt_max_cost = {limit:g}"
                 )
             response = self._client.client.chat.completions.create(**request_body)
             answers = [choice.message.content or "" for choice in response.choices]
@@ -265,9 +270,9 @@ class OpenAIModel(LanguageModel):
                 answer_tokens = sum(map(count_tokens, answers))
             cost = self._cost_of_tokens(prompt_tokens, answer_tokens)
             with self._spending_lock:
-                self.paid_services.spent += cost
+                self.paid_services.spent_usd += cost
             if len(answers) != request_body["n"]:
-                raise WrongAnswer(
+                raise WrongAnswerError(
                     f"{SERVICE_NAME} gave {len(answers)} answers, not the {request_body['n']} that were asked for"
                 )
             return Completion(answers, prompt_tokens, answer_tokens, cost)

@@ -9,7 +9,7 @@ PRICES = {
 }
 
 
-def prompt_price(base_model: str, settings: Settings) -> PromptPrice:
+def language_model_prices(base_model: str, settings: Settings) -> PromptPrice:
     """Return the prices of fine-tuning a base model and of asking the fine-tuned model.
 
     The setting ``prompt_prices`` overrides the prices in ``PRICES``.

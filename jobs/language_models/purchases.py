@@ -26,7 +26,7 @@ class FineTune:
         The service's id of the fine-tuning job; None until it is known.
     fine_tuned_model : str or None
         The service's name of the resulting model; None until the job has succeeded.
-    tokens : int
+    training_tokens : int
         The number of training tokens over all epochs: the planned number, and after success the number charged.
     """
 
@@ -34,16 +34,19 @@ class FineTune:
     status: str
     job_id: str | None
     fine_tuned_model: str | None
-    tokens: int
+    training_tokens: int
 
 
 @dataclass(frozen=True)
 class UsedFile:
-    """A file of examples at the service, whose fine-tuning has ended; ``column`` of ``ml.fine_tunes`` holds its id."""
+    """A file of examples at the service, whose fine-tuning has ended.
+
+    Its id is in the column ``file_id_column`` of ``ml.fine_tunes``.
+    """
 
     fine_tune_id: str
     base_model: str
-    column: str
+    file_id_column: str
     file_id: str
 
 
@@ -56,14 +59,14 @@ class Completion:
     answers : list of str
     prompt_tokens, completion_tokens : int
         The numbers of tokens of the question and of all its answers.
-    cost : float
+    cost_usd : float
         The cost of the question and its answers, in US dollars.
     """
 
     answers: list[str]
     prompt_tokens: int
     completion_tokens: int
-    cost: float
+    cost_usd: float
 
 
 @dataclass(frozen=True)
@@ -72,29 +75,31 @@ class PurchaseRecord:
 
     connection: Connection
 
-    def find_fine_tune(self, recipe: str) -> FineTune | None:
+    def find_fine_tune(self, recipe_hash: str) -> FineTune | None:
         """Return the newest fine-tuning with a recipe that is under way or has succeeded; None if there is none.
 
         Parameters
         ----------
-        recipe : str
+        recipe_hash : str
             A hash of a fine-tuning's inputs: examples, held-out examples, base model, number of epochs and seed.
         """
         rows = self.connection.execute(
             "select fine_tune_id, status, job_id, fine_tuned_model, tokens from ml.fine_tunes "
             "where recipe = ? and status not in (select unnest(?)) order by rowid desc limit 1",
-            [recipe, list(FAILED_STATUSES)],
+            [recipe_hash, list(FAILED_STATUSES)],
         ).fetchall()
         return FineTune(*rows[0]) if rows else None
 
-    def add_fine_tune(self, recipe: str, base_model: str, example_count: int, token_count: int) -> FineTune:
+    def add_fine_tune(self, recipe_hash: str, base_model: str, example_count: int, token_count: int) -> FineTune:
         """Insert a planned fine-tuning into ``ml.fine_tunes``, before the service is asked to create the job."""
-        attempts = self.connection.execute("select count(*) from ml.fine_tunes where recipe = ?", [recipe]).fetchall()
-        fine_tune_id = f"{recipe[:32]}-{attempts[0][0] + 1}"
+        attempts = self.connection.execute(
+            "select count(*) from ml.fine_tunes where recipe = ?", [recipe_hash]
+        ).fetchall()
+        fine_tune_id = f"{recipe_hash[:32]}-{attempts[0][0] + 1}"
         self.connection.execute(
             "insert into ml.fine_tunes (fine_tune_id, recipe, base_model, status, examples, tokens, created_at) "
             "values (?, ?, ?, 'preparing', ?, ?, ?)",
-            [fine_tune_id, recipe, base_model, example_count, token_count, now()],
+            [fine_tune_id, recipe_hash, base_model, example_count, token_count, now()],
         )
         return FineTune(fine_tune_id, "preparing", None, None, token_count)
 
@@ -136,7 +141,7 @@ class PurchaseRecord:
             json.dumps(completion.answers),
             completion.prompt_tokens,
             completion.completion_tokens,
-            completion.cost,
+            completion.cost_usd,
             now(),
         ]
         self.connection.execute("insert or replace into ml.completions values (?, ?, ?, ?, ?, ?, ?)", row)

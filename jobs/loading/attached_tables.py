@@ -13,8 +13,8 @@ from jobs.errors import NextmartError, UsageError, redact
 from jobs.loading.file_listing import KIND_OF_ENDING
 from jobs.loading.postgres_tables import postgres_relation
 from jobs.loading.relations import FileRelation, first_paragraph
-from jobs.loading.sources import SourceFiles
-from jobs.warehouse.attached import attached_names
+from jobs.loading.sources import LoadSource
+from jobs.warehouse.attached import attached_database_names
 from jobs.warehouse.connection import Connection, literal, quoted
 
 _NAME_PART: Final = r'(?:"(?:[^"]|"")+"|[^\W\d][\w$]*)'
@@ -98,10 +98,10 @@ def _can_only_be_a_table(path: str, name_parts: tuple[str, ...]) -> bool:
 def attached_table_parts(connection: Connection, path: str) -> tuple[str, ...] | None:
     """Return the parts of a table's name if ``path`` names a table of an attached database, else None."""
     parts = table_name_parts(path)
-    return parts if parts and parts[0].lower() in attached_names(connection) else None
+    return parts if parts and parts[0].lower() in attached_database_names(connection) else None
 
 
-def table_relation(connection: Connection, source: SourceFiles, name_parts: tuple[str, ...]) -> FileRelation:
+def table_relation(connection: Connection, source: LoadSource, name_parts: tuple[str, ...]) -> FileRelation:
     """Return the SQL that reads a table of an attached database, and the DuckDB type of each of its columns.
 
     Every column of SQLite is read as the text that it holds, because SQLite keeps any value in any column.
@@ -119,15 +119,18 @@ def table_relation(connection: Connection, source: SourceFiles, name_parts: tupl
         kind = _database_kind(connection, name_parts[0])
         if kind == "sqlite":
             return FileRelation(
-                _sqlite_sql(name_parts, types), dict.fromkeys(types, "VARCHAR"), name=name, is_checked=True
+                _sqlite_sql(name_parts, types),
+                dict.fromkeys(types, "VARCHAR"),
+                shown_name=name,
+                has_only_readable_rows=True,
             )
         if kind == "postgres":
-            return replace(postgres_relation(connection, source, name_parts, types), name=name)
+            return replace(postgres_relation(connection, source, name_parts, types), shown_name=name)
     except (duckdb.CatalogException, duckdb.BinderException) as error:
         raise NextmartError(_missing_table_text(connection, source.path, name_parts)) from error
     except duckdb.Error as error:
         raise NextmartError(redact(f"can't read {name}: {first_paragraph(error)}\nNothing was loaded.")) from error
-    return FileRelation(full_name, types, name=name, is_checked=True)
+    return FileRelation(full_name, types, shown_name=name, has_only_readable_rows=True)
 
 
 def _database_kind(connection: Connection, database: str) -> str:

@@ -10,88 +10,93 @@ from typing import BinaryIO, Final, TextIO
 
 from jobs.errors import NextmartError
 from jobs.loading.text_heads import TextDialect
-from jobs.loading.text_records import NOT_UTF_8, Record, RecordReader, RecordRun, canonical_line, not_utf_8_reason
+from jobs.loading.text_records import NOT_UTF_8, Record, RecordReader, RecordRun, not_utf_8_reason, quoted_line
 
-MAX_RAW_ROW: Final = 10_000
+MAX_RAW_ROW_CHARACTERS: Final = 10_000
 """The most characters of an unreadable row that ``raw.unreadable_rows`` stores."""
 _EXAMPLES_KEPT: Final = 5
 _CHUNK_BYTES = 1 << 20
 
 
 @dataclass
-class UnreadableRows:
-    """Collects the unreadable rows of one file: writes each to ``output`` as a line of JSON and keeps the first few.
+class CheckedRowsWriter:
+    """Writes the rows of one file: readable ones to a copy, unreadable ones as lines of JSON; it counts both.
 
     Attributes
     ----------
-    file : str
+    file_path : str
         The file's path as the user gave it.
-    output : text stream
+    unreadable_rows_file : text stream
         Receives ``{"file": ..., "line": ..., "raw_row": ..., "reason": ...}`` for each row.
-    readable, unreadable : int
+    readable_count, unreadable_count : int
         The numbers of readable and of unreadable rows.
-    longest : int
+    longest_row_bytes : int
         An upper bound of the length of readable rows, in bytes.
-    examples : list of str
+    unreadable_examples : list of str
         The first unreadable rows, each with file, line and reason.
     """
 
-    file: str
-    output: TextIO
-    readable: int = 0
-    unreadable: int = 0
-    longest: int = 0
-    examples: list[str] = field(default_factory=list)
+    file_path: str
+    unreadable_rows_file: TextIO
+    readable_count: int = 0
+    unreadable_count: int = 0
+    longest_row_bytes: int = 0
+    unreadable_examples: list[str] = field(default_factory=list)
 
-    def write_row(self, line: bytes, target: BinaryIO) -> None:
+    def write_readable_row(self, line: bytes, target: BinaryIO) -> None:
         """Write a readable row, which ends with a line end, to ``target``, and count it."""
         target.write(line)
-        self.readable += 1
-        self.longest = max(self.longest, len(line))
+        self.readable_count += 1
+        self.longest_row_bytes = max(self.longest_row_bytes, len(line))
 
-    def write_run(self, lines: bytes, target: BinaryIO) -> None:
+    def write_readable_lines(self, lines: bytes, target: BinaryIO) -> None:
         """Write readable rows to ``target``, and count them; each row is one line that ends with a line feed."""
         target.write(lines)
-        self.readable += lines.count(b"\n")
-        self.longest = max(self.longest, len(lines))
+        self.readable_count += lines.count(b"\n")
+        self.longest_row_bytes = max(self.longest_row_bytes, len(lines))
 
-    def write_unreadable(self, record: Record) -> None:
-        """Write an unreadable row, with its reason, to the list ``output``, and count it."""
-        text = record.raw.decode("utf-8", errors="backslashreplace")
-        if len(text) > MAX_RAW_ROW:
-            text = f"{text[:MAX_RAW_ROW]}... ({len(text):,} characters)"
-        reason = record.reason
+    def write_unreadable_row(self, record: Record) -> None:
+        """Write an unreadable row, with its reason, to the list ``unreadable_rows_file``, and count it."""
+        text = record.raw_bytes.decode("utf-8", errors="backslashreplace")
+        if len(text) > MAX_RAW_ROW_CHARACTERS:
+            text = f"{text[:MAX_RAW_ROW_CHARACTERS]}... ({len(text):,} characters)"
+        reason = record.unreadable_reason
         if reason.startswith(NOT_UTF_8):
             reason += "; if the whole file is in another encoding, say it: --encoding cp1252 (or latin-1, ...)"
-        row = {"file": self.file, "line": record.line, "raw_row": text, "reason": reason}
-        self.output.write(json.dumps(row) + "\n")
-        self.unreadable += 1
-        if len(self.examples) < _EXAMPLES_KEPT:
+        row = {"file": self.file_path, "line": record.first_line_number, "raw_row": text, "reason": reason}
+        self.unreadable_rows_file.write(json.dumps(row) + "\n")
+        self.unreadable_count += 1
+        if len(self.unreadable_examples) < _EXAMPLES_KEPT:
             shown = text if len(text) <= 200 else text[:200] + "..."
-            self.examples.append(f"{self.file}, line {record.line:,}: {reason}\n    {shown}")
+            self.unreadable_examples.append(
+                f"{self.file_path}, line {record.first_line_number:,}: {reason}\n    {shown}"
+            )
 
-    def require_few(self, max_share: float, header: str) -> None:
-        """Raise an error if more than ``max_share`` of the file's rows can't be read.
+    def require_few_unreadable(self, max_unreadable_share: float, header: str) -> None:
+        """Raise an error if more than ``max_unreadable_share`` of the file's rows can't be read.
 
         Raises
         ------
         NextmartError
             The message names the first unreadable rows and what to do.
         """
-        total = self.readable + self.unreadable
-        if self.unreadable <= max_share * total:
+        total = self.readable_count + self.unreadable_count
+        if self.unreadable_count <= max_unreadable_share * total:
             return
         raise NextmartError(
-            f"{self.file}: {self.unreadable:,} of {total:,} rows can't be read; "
-            f"max_unreadable_share = {max_share:g} allows {int(max_share * total):,}. Nothing was loaded.\n"
+            f"{self.file_path}: {self.unreadable_count:,} of {total:,} rows can't be read; "
+            f"max_unreadable_share = {max_unreadable_share:g} allows {int(max_unreadable_share * total):,}. Nothing "
+            "was loaded.\n"
             + (f"Its header: {header}\n" if header else "")
-            + "".join(f"  {example}\n" for example in self.examples)
+            + "".join(f"  {example}\n" for example in self.unreadable_examples)
             + "Mend those lines, name the delimiter (--delimiter) or the encoding (--encoding), or set "
             "max_unreadable_share in nextmart.toml, so that such rows are set aside in raw.unreadable_rows."
         )
 
 
-def copy_text(source: BinaryIO, target: BinaryIO, dialect: TextDialect, rows: UnreadableRows) -> None:
+def copy_readable_text(
+    source: BinaryIO, target: BinaryIO, dialect: TextDialect, rows_writer: CheckedRowsWriter
+) -> None:
     """Copy the readable records of a delimited text, without its header, to ``target``, each with a plain line end.
 
     Parameters
@@ -99,22 +104,22 @@ def copy_text(source: BinaryIO, target: BinaryIO, dialect: TextDialect, rows: Un
     source : binary stream
         The file from its beginning, in UTF-8.
     """
-    source.read(dialect.offset)
+    source.read(dialect.bytes_before_rows)
     newline = b"\r" if dialect.newline == b"\r" else b"\n"
-    first_line = dialect.skip + dialect.header_lines + 1
-    reader = RecordReader(_chunks(source), dialect.delimiter, len(dialect.columns), first_line, newline)
+    first_line = dialect.skipped_line_count + dialect.header_line_count + 1
+    reader = RecordReader(_chunks(source), dialect.delimiter, len(dialect.column_names), first_line, newline)
     for record in reader.records_and_runs():
         if isinstance(record, RecordRun):
-            rows.write_run(record.lines, target)
-        elif record.reason:
-            rows.write_unreadable(record)
+            rows_writer.write_readable_lines(record.lines, target)
+        elif record.unreadable_reason:
+            rows_writer.write_unreadable_row(record)
         elif record.fields is not None:
-            rows.write_row(canonical_line(record.fields, dialect.delimiter), target)
+            rows_writer.write_readable_row(quoted_line(record.fields, dialect.delimiter), target)
         else:
-            rows.write_row(record.raw + b"\n", target)
+            rows_writer.write_readable_row(record.raw_bytes + b"\n", target)
 
 
-def copy_json_lines(source: BinaryIO, target: BinaryIO, rows: UnreadableRows) -> None:
+def copy_readable_json_lines(source: BinaryIO, target: BinaryIO, rows_writer: CheckedRowsWriter) -> None:
     """Copy the lines of a text that are JSON objects to ``target``."""
     for number, line in enumerate(source, start=1):
         body = line.rstrip(b"\r\n").removeprefix(b"\xef\xbb\xbf" if number == 1 else b"")
@@ -122,9 +127,9 @@ def copy_json_lines(source: BinaryIO, target: BinaryIO, rows: UnreadableRows) ->
             continue
         reason = _json_fault(body)
         if reason:
-            rows.write_unreadable(Record(number, body, None, reason))
+            rows_writer.write_unreadable_row(Record(number, body, None, reason))
         else:
-            rows.write_row(body + b"\n", target)
+            rows_writer.write_readable_row(body + b"\n", target)
 
 
 def _json_fault(line_bytes: bytes) -> str:

@@ -60,7 +60,7 @@ def require_one_expression(
     one_expression = other_clauses == [{name: part for name, part in select_1_node.items() if name != "select_list"}]
     if not one_expression or len(columns) != 1 or columns[0]["alias"] or _makes_several_columns(columns[0]):
         raise UsageError(NOT_ONE_EXPRESSION_MESSAGE.format(option=option, text=text))
-    source_names = sorted(set(_names_of_sources(columns[0])))
+    source_names = sorted(set(_names_outside_row(columns[0])))
     if source_names and not allow_io:
         raise UsageError(
             f"{option}{text}: the expression reaches out of its row with {', '.join(source_names)}. {io_advice}"
@@ -98,7 +98,7 @@ def _makes_several_columns(expression: Any) -> bool:
     return any(map(_makes_several_columns, expression.values()))
 
 
-def _names_of_sources(expression: dict[str, Any]) -> Iterator[str]:
+def _names_outside_row(expression: dict[str, Any]) -> Iterator[str]:
     """Yield the names of an expression's sources other than its row: functions and files, such as ``read_csv()``."""
     for node in syntax_nodes(expression):
         if node.get("type") == "TABLE_FUNCTION":

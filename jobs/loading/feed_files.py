@@ -50,28 +50,28 @@ def feed_files(feed: Feed) -> list[FeedFile]:
         If the files can't be looked for.
     """
     by_path: dict[str, FeedFile] = {}
-    for pattern in feed.patterns:
+    for pattern in feed.file_patterns:
         try:
-            for file in _matches(feed, pattern):
+            for file in _matching_files(feed, pattern):
                 by_path.setdefault(str(Path(file.path).absolute()), file)
         except OSError as error:
             raise NextmartError(f"feed {feed.name}: can't look for {pattern}: {error.strerror}") from error
-    return sorted(by_path.values(), key=lambda file: name_order(file.name))
+    return sorted(by_path.values(), key=lambda file: natural_sort_key(file.name))
 
 
-def name_order(name: str) -> tuple[tuple[str, int], ...]:
+def natural_sort_key(file_name: str) -> tuple[tuple[str, int], ...]:
     """Return a sort key of file names that sorts digits as numbers: ``day_2.csv`` comes before ``day_10.csv``."""
-    parts = re.split(r"(\d+)", name)
+    parts = re.split(r"(\d+)", file_name)
     return tuple(("", int(part)) if position % 2 else (part, 0) for position, part in enumerate(parts))
 
 
-def is_name_of(feed: Feed, name: str) -> bool:
+def is_matched_by_feed(feed: Feed, masked_path: str) -> bool:
     """Tell whether a feed's paths and globs match a file name, or the name of its folder; the file need not exist."""
-    patterns = [os.path.normpath(pattern) for pattern in feed.patterns]
-    return any(fnmatchcase(name, pattern) or fnmatchcase(name, f"{pattern}/*") for pattern in patterns)
+    patterns = [os.path.normpath(pattern) for pattern in feed.file_patterns]
+    return any(fnmatchcase(masked_path, pattern) or fnmatchcase(masked_path, f"{pattern}/*") for pattern in patterns)
 
 
-def expanded_name(feed: Feed, name: str) -> str:
+def path_with_values(feed: Feed, masked_path: str) -> str:
     """Return a file's path: its name with the values of environment variables in place of ``${VARIABLE}``.
 
     Raises
@@ -79,12 +79,12 @@ def expanded_name(feed: Feed, name: str) -> str:
     UsageError
         If the environment lacks a variable.
     """
-    return _expanded(feed.name, name)[0]
+    return _expand_variables(feed.name, masked_path)[0]
 
 
-def without_values(feed: Feed, text: str) -> str:
+def mask_variable_values(feed: Feed, text: str) -> str:
     """Replace the values of the feed's environment variables in a text by their names, as in ``${VARIABLE}``."""
-    names = {name for pattern in feed.patterns for name in VARIABLE.findall(pattern)}
+    names = {name for pattern in feed.file_patterns for name in VARIABLE.findall(pattern)}
     values = {name: os.environ.get(name, "") for name in names}
     for name, value in sorted(values.items(), key=lambda item: -len(item[1])):
         if len(value) >= _SECRET_LENGTH:
@@ -92,7 +92,7 @@ def without_values(feed: Feed, text: str) -> str:
     return text
 
 
-def _expanded(feed_name: str, pattern: str) -> tuple[str, list[tuple[str, str]]]:
+def _expand_variables(feed_name: str, pattern: str) -> tuple[str, list[tuple[str, str]]]:
     """Put the values of environment variables into a pattern; return it, and how to undo it in paths that it matches.
 
     Returns
@@ -115,23 +115,25 @@ def _expanded(feed_name: str, pattern: str) -> tuple[str, list[tuple[str, str]]]
     return real + pattern[end:], prefixes[::-1]
 
 
-def _matches(feed: Feed, pattern: str) -> Iterator[FeedFile]:
+def _matching_files(feed: Feed, pattern: str) -> Iterator[FeedFile]:
     """Yield the files that a feed's path or glob matches."""
-    real, prefixes = _expanded(feed.name, pattern)
+    real, prefixes = _expand_variables(feed.name, pattern)
     for match in [real] if Path(real).exists() else glob.iglob(real, recursive=True):  # noqa: PTH207 - keeps prefixes
-        folder = os.path.normpath(_name(match, prefixes)) if Path(match).is_dir() else ""
+        folder = os.path.normpath(_masked_path(match, prefixes)) if Path(match).is_dir() else ""
         for path in files_inside(match) if folder else [match]:
             # "./", because shop.csv alone could mean a table of an attached database shop
             openable = path if "/" in path else f"./{path}"
-            yield FeedFile(openable, os.path.normpath(_name(path, prefixes)), folder)
+            yield FeedFile(openable, os.path.normpath(_masked_path(path, prefixes)), folder)
 
 
-def _name(path: str, prefixes: list[tuple[str, str]]) -> str:
+def _masked_path(path: str, masked_prefixes: list[tuple[str, str]]) -> str:
     """Return a path with names of environment variables, as in ``${VARIABLE}``, in place of their values."""
-    beginning, name = next((pair for pair in prefixes if path.startswith(pair[0])), ("", ""))
+    beginning, name = next((pair for pair in masked_prefixes if path.startswith(pair[0])), ("", ""))
     rest = path[len(beginning) :]
-    if prefixes:  # variables behind a glob: their values are replaced wherever they occur in the rest of the path
-        for variable in set(VARIABLE.findall(prefixes[0][1])) - set(VARIABLE.findall(name)):
+    if (
+        masked_prefixes
+    ):  # variables behind a glob: their values are replaced wherever they occur in the rest of the path
+        for variable in set(VARIABLE.findall(masked_prefixes[0][1])) - set(VARIABLE.findall(name)):
             if len(os.environ[variable]) >= _SECRET_LENGTH:
                 rest = rest.replace(os.environ[variable], f"${{{variable}}}")
     return name + rest

@@ -11,12 +11,12 @@ import duckdb
 
 from jobs.errors import NextmartError
 from jobs.loading.arrivals import Arrivals
-from jobs.loading.feed_files import FeedFile, name_order, without_values
+from jobs.loading.feed_files import FeedFile, mask_variable_values, natural_sort_key
 from jobs.loading.feed_settings import Feed
-from jobs.loading.feeds import FeedNews, catalogue_name
+from jobs.loading.feeds import FilesToLoad, catalogue_name
 from jobs.loading.loaded_files import PresentFile
-from jobs.loading.mapping import TABLE_COLUMNS, TABLES_OF_HAPPENINGS
-from jobs.loading.sources import NoRowsError, SourceFiles
+from jobs.loading.mapping import APPEND_ONLY_TABLES, TABLE_COLUMNS
+from jobs.loading.sources import LoadSource, NoRowsError
 from jobs.warehouse.connection import Connection, count_rows, literal
 
 _KEYS = {
@@ -33,15 +33,15 @@ _KEYS = {
 _NOTES_SHOWN = 5
 
 
-class Reader(Protocol):
+class SourceReader(Protocol):
     """A function that reads the rows of a source into a temporary table, or hashes of them."""
 
-    def __call__(self, source: SourceFiles, relation: str) -> Arrivals:
-        """Read the source's rows into the temporary table ``relation``, or hashes of rows that stay in the files."""
+    def __call__(self, source: LoadSource, table_name: str) -> Arrivals:
+        """Read the source's rows into the temporary table ``table_name``, or hashes of rows that stay in the files."""
 
 
 @dataclass(frozen=True)
-class FilePart:
+class BatchFile:
     """The rows of a batch that come from one file.
 
     Attributes
@@ -56,7 +56,7 @@ class FilePart:
 
 
 @dataclass(frozen=True)
-class Batch:
+class RowBatch:
     """Rows of one or more files that are appended to a raw table together.
 
     Attributes
@@ -65,16 +65,18 @@ class Batch:
         The rows; None if the files have none.
     feed : Feed, optional
         The feed of the rows; None if the command line names their files.
-    parts : tuple of FilePart
+    files : tuple of BatchFile
         The files of the feed.
     """
 
     arrivals: Arrivals | None
     feed: Feed | None = None
-    parts: tuple[FilePart, ...] = ()
+    files: tuple[BatchFile, ...] = ()
 
 
-def read_news(connection: Connection, news: FeedNews, read: Reader, relations: Iterator[str]) -> list[Batch]:
+def read_feed_files(
+    connection: Connection, files_to_load: FilesToLoad, read_one_source: SourceReader, table_names: Iterator[str]
+) -> list[RowBatch]:
     """Read the new files of a feed into temporary tables.
 
     All new files of events, or of impressions, form one batch. Each file of items is a batch of its own, because an
@@ -82,9 +84,9 @@ def read_news(connection: Connection, news: FeedNews, read: Reader, relations: I
 
     Parameters
     ----------
-    read : Reader
+    read_one_source : SourceReader
         Reads one source.
-    relations : iterator of str
+    table_names : iterator of str
         Unused names for temporary tables.
 
     Raises
@@ -92,38 +94,41 @@ def read_news(connection: Connection, news: FeedNews, read: Reader, relations: I
     NextmartError
         If a file can't be read. The message names the feed.
     """
-    feed = news.feed
-    if feed.path:
-        with named_errors(feed):
+    feed = files_to_load.feed
+    if feed.attached_table:
+        with name_feed_in_errors(feed):
             try:
-                return [Batch(read(feed.source(feed.path), next(relations)), feed)]
+                return [RowBatch(read_one_source(feed.as_source(feed.attached_table), next(table_names)), feed)]
             except NoRowsError:
-                return [Batch(None, feed)]
-    parts = tuple(FilePart(each, _read_file(connection, feed, each.file, read, next(relations))) for each in news.files)
+                return [RowBatch(None, feed)]
+    parts = tuple(
+        BatchFile(each, _read_file(connection, feed, each.file, read_one_source, next(table_names)))
+        for each in files_to_load.files
+    )
     filled = [part for part in parts if part.arrivals]
     empty = tuple(part for part in parts if not part.arrivals)
-    batches = [Batch(None, feed, empty)] if empty else []
-    if feed.settings.kind in TABLES_OF_HAPPENINGS:
+    batches = [RowBatch(None, feed, empty)] if empty else []
+    if feed.settings.kind in APPEND_ONLY_TABLES:
         if filled:
-            batches.append(Batch(_together(connection, filled, next(relations)), feed, tuple(filled)))
+            batches.append(RowBatch(_merge_arrivals(connection, filled, next(table_names)), feed, tuple(filled)))
         return batches
-    newest = max((catalogue_name(part.present_file.file) for part in filled), key=name_order, default="")
+    newest = max((catalogue_name(part.present_file.file) for part in filled), key=natural_sort_key, default="")
     for part in filled:
         assert part.arrivals is not None  # noqa: S101 - filled
         is_superseded = feed.settings.complete and catalogue_name(part.present_file.file) != newest
         source = replace(part.arrivals.source, is_superseded=is_superseded)
-        batches.append(Batch(replace(part.arrivals, source=source), feed, (part,)))
+        batches.append(RowBatch(replace(part.arrivals, source=source), feed, (part,)))
     return batches
 
 
-def file_counts(
-    connection: Connection, batch: Batch, counts: Mapping[str, int], loaded_at: datetime
+def row_counts_of_files(
+    connection: Connection, batch: RowBatch, batch_counts: Mapping[str, int], loaded_at: datetime
 ) -> list[dict[str, int]]:
     """Return, for each file of an appended batch, the numbers of its read, loaded and unreadable rows.
 
     Parameters
     ----------
-    counts : mapping
+    batch_counts : mapping
         The numbers of rows of the whole batch, as ``append_arrivals`` returns them.
     loaded_at : datetime
         The ``loaded_at`` of the appended rows.
@@ -133,15 +138,15 @@ def file_counts(
     for each part: ``read``, ``loaded`` and ``unreadable`` -> number of rows. A new row that several files have is
     counted as loaded from the first of them.
     """
-    if not batch.parts:
+    if not batch.files:
         return []
-    arrivals = [part.arrivals for part in batch.parts]
-    if batch.arrivals and batch.arrivals.loaded_by_file:
-        loaded = list(batch.arrivals.loaded_by_file)
+    arrivals = [part.arrivals for part in batch.files]
+    if batch.arrivals and batch.arrivals.loaded_row_counts:
+        loaded = list(batch.arrivals.loaded_row_counts)
     elif len(arrivals) == 1:
-        loaded = [counts.get("loaded", 0)]
-    elif counts.get("loaded", 0) == sum(each.incoming_count for each in arrivals if each):
-        loaded = [each.incoming_count if each else 0 for each in arrivals]
+        loaded = [batch_counts.get("loaded", 0)]
+    elif batch_counts.get("loaded", 0) == sum(each.deduplicated_count for each in arrivals if each):
+        loaded = [each.deduplicated_count if each else 0 for each in arrivals]
     else:
         relations = [each.relation for each in arrivals if each]
         table = next(each.source.table for each in arrivals if each)
@@ -157,7 +162,7 @@ def file_counts(
 
 
 @contextmanager
-def named_errors(feed: Feed | None, file: FeedFile | None = None) -> Iterator[None]:
+def name_feed_in_errors(feed: Feed | None, file: FeedFile | None = None) -> Iterator[None]:
     """Prefix errors of a ``with`` block with the feed's name, and replace values of environment variables by names."""
     try:
         yield
@@ -165,23 +170,25 @@ def named_errors(feed: Feed | None, file: FeedFile | None = None) -> Iterator[No
         if feed is None or str(error).startswith(f"feed {feed.name}: "):
             raise
         error_type = type(error) if isinstance(error, NextmartError) else NextmartError
-        raise error_type(feed_text(feed, str(error), file)) from error
+        raise error_type(feed_message(feed, str(error), file)) from error
 
 
-def feed_text(feed: Feed, text: str, file: FeedFile | None = None) -> str:
+def feed_message(feed: Feed, text: str, file: FeedFile | None = None) -> str:
     """Return a message for a feed: it names the feed, names keys for options, and hides values of variables."""
     if file:
         text = text.replace(file.path, file.name)
     keys = [key for option, key in _KEYS.items() if re.search(rf"{option}\b", text)]
     advice = f"\nA feed says it in nextmart.toml, below [feeds.{feed.name}]: {'; '.join(keys)}" if keys else ""
-    return f"feed {feed.name}: {without_values(feed, text)}{advice}"
+    return f"feed {feed.name}: {mask_variable_values(feed, text)}{advice}"
 
 
-def _read_file(connection: Connection, feed: Feed, file: FeedFile, read: Reader, relation: str) -> Arrivals | None:
+def _read_file(
+    connection: Connection, feed: Feed, file: FeedFile, read_one_source: SourceReader, table_name: str
+) -> Arrivals | None:
     """Read a file of a feed; return None if the file has no rows. The arrivals name the file, not its path."""
-    with named_errors(feed, file):
+    with name_feed_in_errors(feed, file):
         try:
-            arrivals = read(feed.source(file.path), relation)
+            arrivals = read_one_source(feed.as_source(file.path), table_name)
         except NoRowsError:
             return None
     if arrivals.unreadable_relation:
@@ -189,40 +196,40 @@ def _read_file(connection: Connection, feed: Feed, file: FeedFile, read: Reader,
     return replace(
         arrivals,
         source=replace(arrivals.source, path=file.name),
-        notes=tuple(feed_text(feed, note, file) for note in arrivals.notes),
-        examples=tuple(example.replace(file.path, file.name) for example in arrivals.examples),
+        notes=tuple(feed_message(feed, note, file) for note in arrivals.notes),
+        unreadable_examples=tuple(example.replace(file.path, file.name) for example in arrivals.unreadable_examples),
     )
 
 
-def _together(connection: Connection, parts: Sequence[FilePart], relation: str) -> Arrivals:
+def _merge_arrivals(connection: Connection, batch_files: Sequence[BatchFile], table_name: str) -> Arrivals:
     """Return the rows of several files as one ``Arrivals``, without rows that several files repeat."""
-    arrivals = [part.arrivals for part in parts if part.arrivals]
+    arrivals = [part.arrivals for part in batch_files if part.arrivals]
     if len(arrivals) == 1:
         return arrivals[0]
-    waiting = tuple(file for each in arrivals for file in each.waiting)
+    waiting = tuple(file for each in arrivals for file in each.direct_append_files)
     read_count = sum(each.read_count for each in arrivals)
     if not waiting:
         union = " union all by name ".join(f"from {each.relation}" for each in arrivals)
-        connection.execute(f"create or replace temp table {relation} as select distinct * from ({union})")
+        connection.execute(f"create or replace temp table {table_name} as select distinct * from ({union})")
     unreadable = [each.unreadable_relation for each in arrivals if each.unreadable_relation]
     if unreadable:
         union = " union all by name ".join(f"from {each}" for each in unreadable)
-        connection.execute(f"create or replace temp table {relation}_unreadable as {union}")
+        connection.execute(f"create or replace temp table {table_name}_unreadable as {union}")
     notes = [note for each in arrivals for note in each.notes]
     if len(notes) > _NOTES_SHOWN:
         more = f"feed {arrivals[0].source.feed}: {len(notes) - _NOTES_SHOWN:,} more such notes on other files"
         notes = [*notes[:_NOTES_SHOWN], more]
     return Arrivals(
         source=replace(arrivals[0].source, path=f"{len(arrivals):,} files"),
-        relation=relation,
+        relation=table_name,
         read_count=read_count,
-        incoming_count=read_count if waiting else count_rows(connection, relation),
+        deduplicated_count=read_count if waiting else count_rows(connection, table_name),
         given_columns=frozenset().union(*(each.given_columns for each in arrivals)),
         notes=tuple(notes),
-        unreadable_relation=f"{relation}_unreadable" if unreadable else None,
+        unreadable_relation=f"{table_name}_unreadable" if unreadable else None,
         unreadable_count=sum(each.unreadable_count for each in arrivals),
-        examples=tuple(example for each in arrivals for example in each.examples),
-        waiting=waiting,
+        unreadable_examples=tuple(example for each in arrivals for example in each.unreadable_examples),
+        direct_append_files=waiting,
     )
 
 

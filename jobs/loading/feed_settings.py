@@ -11,7 +11,7 @@ from jobs.errors import UsageError, nearest
 from jobs.loading.attributes import TABLES_WITH_ATTRIBUTES, parse_attributes
 from jobs.loading.mapping import TABLE_COLUMNS
 from jobs.loading.presets.catalogue import preset
-from jobs.loading.sources import ReadOptions, SourceFiles, parse_read_options
+from jobs.loading.sources import LoadSource, ReadOptions, parse_read_options
 
 _NAME = re.compile(r"\w[\w.-]*")
 
@@ -65,7 +65,7 @@ class Feed:
     ----------
     name : str
     settings : FeedSettings
-    options : ReadOptions
+    read_options : ReadOptions
         How the feed's files are read.
     allow_sql_io : bool
         Whether the feed's SQL may read files and call functions that use the environment, settings or the log.
@@ -73,25 +73,25 @@ class Feed:
 
     name: str
     settings: FeedSettings
-    options: ReadOptions
+    read_options: ReadOptions
     allow_sql_io: bool = False
 
     @property
-    def path(self) -> str:
+    def attached_table(self) -> str:
         """The name of the table of an attached database that the feed reads; an empty text for a feed of files."""
         return self.settings.table or ""
 
     @property
-    def patterns(self) -> list[str]:
+    def file_patterns(self) -> list[str]:
         """The paths and globs of the feed's files, as the user wrote them."""
-        return _texts(self.settings.files)
+        return _as_list(self.settings.files)
 
     @property
     def definition(self) -> dict[str, Any]:
         """The settings that change how a file's rows are loaded, except for those with their default value."""
         return self.settings.model_dump(exclude_defaults=True, exclude={"files", "complete", "required"})
 
-    def source(self, path: str) -> SourceFiles:
+    def as_source(self, path: str) -> LoadSource:
         """Return the source for one of the feed's files or for its attached table, with the feed's settings.
 
         Parameters
@@ -99,18 +99,18 @@ class Feed:
         path : str
             The path of a file, or the name of a table.
         """
-        return SourceFiles(
+        return LoadSource(
             self.settings.kind,
             path,
             self.settings.where,
             self.settings.map,
-            self.options,
-            tuple(_texts(self.settings.time_format)),
+            self.read_options,
+            tuple(_as_list(self.settings.time_format)),
             self.allow_sql_io,
             attributes=parse_attributes(self.settings.attributes),
-            complete=self.settings.complete,
+            is_whole_catalogue=self.settings.complete,
             feed=self.name,
-            preset=self.settings.preset,
+            preset_name=self.settings.preset,
         )
 
 
@@ -143,7 +143,7 @@ def read_feeds(
     return feeds
 
 
-def chosen_feeds(feeds: Collection[Feed], names: Collection[str]) -> list[Feed]:
+def select_feeds(feeds: Collection[Feed], feed_names: Collection[str]) -> list[Feed]:
     """Return the feeds that have the given names, or all feeds if no name is given, in the order of the settings.
 
     Raises
@@ -152,26 +152,26 @@ def chosen_feeds(feeds: Collection[Feed], names: Collection[str]) -> list[Feed]:
         If there is no feed with such a name.
     """
     known = [feed.name for feed in feeds]
-    for name in names:
+    for name in feed_names:
         if name not in known:
             hint = nearest(name, known) if known else "nextmart.toml has no [feeds.NAME]"
             raise UsageError(f"there is no feed '{name}': {hint} A file is loaded with --events FILE or --items FILE.")
-    return [feed for feed in feeds if not names or feed.name in names]
+    return [feed for feed in feeds if not feed_names or feed.name in feed_names]
 
 
-def _texts(value: str | list[str]) -> list[str]:
+def _as_list(value: str | list[str]) -> list[str]:
     return [value] if isinstance(value, str) else list(value)
 
 
-def _read_feed(name: str, keys: Mapping[str, Any], max_unreadable_share: float, allow_sql_io: bool) -> Feed:
+def _read_feed(name: str, settings_table: Mapping[str, Any], max_unreadable_share: float, allow_sql_io: bool) -> Feed:
     if not _NAME.fullmatch(name):
         raise UsageError(f"feed {name!r}: name a feed with letters, digits, '_', '-' and '.', as in [feeds.clicks]")
     try:
-        settings = FeedSettings(**{**({"kind": name} if name in TABLE_COLUMNS else {}), **keys})
+        settings = FeedSettings(**{**({"kind": name} if name in TABLE_COLUMNS else {}), **settings_table})
     except ValidationError as error:
-        raise UsageError("\n".join(_problems(name, error))) from error
+        raise UsageError("\n".join(_error_lines(name, error))) from error
     try:
-        _require_sense(settings)
+        _require_consistent_settings(settings)
         options = parse_read_options(
             format_=settings.format,
             encoding=settings.encoding,
@@ -185,7 +185,7 @@ def _read_feed(name: str, keys: Mapping[str, Any], max_unreadable_share: float, 
     return Feed(name, settings, options, allow_sql_io)
 
 
-def _problems(name: str, error: ValidationError) -> list[str]:
+def _error_lines(name: str, error: ValidationError) -> list[str]:
     """Return the errors in the keys of a feed, one line for each key."""
     lines = {}
     for problem in error.errors():
@@ -202,12 +202,12 @@ def _problems(name: str, error: ValidationError) -> list[str]:
     return [f"feed {name}: {line}" for line in lines.values()]
 
 
-def _require_sense(settings: FeedSettings) -> None:
+def _require_consistent_settings(settings: FeedSettings) -> None:
     """Raise an error if keys of a feed contradict one another, or name a kind, column or preset that doesn't exist."""
     columns = TABLE_COLUMNS.get(settings.kind)
     if columns is None:
         raise UsageError(f"kind = '{settings.kind}': {nearest(settings.kind, TABLE_COLUMNS)}")
-    patterns = _texts(settings.files)
+    patterns = _as_list(settings.files)
     if bool(patterns) == (settings.table is not None) or not all(patterns):
         raise UsageError('say where the rows are: either files = "events/*.csv", or table = "shop.public.clicks"')
     for pattern in patterns:

@@ -7,11 +7,11 @@ from typing import Any
 import duckdb
 
 from jobs.errors import UsageError
-from jobs.loading.feed_files import expanded_name, name_order
+from jobs.loading.feed_files import natural_sort_key, path_with_values
 from jobs.loading.feed_settings import Feed
 from jobs.warehouse.connection import Connection
 
-LOADED = """
+SELECT_LOADED_FILES = """
     -- each loaded file of a feed, with the sum of the rows of all its loads
     select path, max(loaded_at) as loaded_at, sum(rows_loaded)::bigint as rows_loaded
     from raw.loaded_files
@@ -38,13 +38,15 @@ def feed_states(connection: Connection, feeds: Sequence[Feed]) -> list[dict[str,
 
 def _feed_state(connection: Connection, feed: Feed) -> dict[str, Any]:
     try:
-        rows = connection.execute(LOADED, [feed.name]).fetchall()
+        rows = connection.execute(SELECT_LOADED_FILES, [feed.name]).fetchall()
     except duckdb.CatalogException:  # a warehouse of an earlier release lacks the table raw.loaded_files
         rows = []
-    newest = max(rows, key=lambda row: (row[1], name_order(row[0])), default=(None, None, 0))
+    newest = max(rows, key=lambda row: (row[1], natural_sort_key(row[0])), default=(None, None, 0))
     missing, problem = [], None
     try:
-        missing = sorted((name for name, _, _ in rows if not Path(expanded_name(feed, name)).exists()), key=name_order)
+        missing = sorted(
+            (name for name, _, _ in rows if not Path(path_with_values(feed, name)).exists()), key=natural_sort_key
+        )
     except UsageError as error:
         problem = str(error)
     return {

@@ -5,17 +5,17 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import PurePosixPath
 
-from jobs.loading.feed_files import FeedFile, feed_files, is_name_of, name_order
+from jobs.loading.feed_files import FeedFile, feed_files, is_matched_by_feed, natural_sort_key
 from jobs.loading.feed_settings import Feed
 from jobs.loading.loaded_files import LoadedFile, PresentFile, describe_file, files_loaded_before
-from jobs.loading.mapping import TABLES_OF_HAPPENINGS
+from jobs.loading.mapping import APPEND_ONLY_TABLES
 from jobs.warehouse.connection import Connection
 
 _NAMES_SHOWN = 3
 
 
 @dataclass(frozen=True)
-class FeedNews:
+class FilesToLoad:
     """The files of a feed that are to be loaded, with notes for the user.
 
     Attributes
@@ -23,7 +23,7 @@ class FeedNews:
     feed : Feed
     files : tuple of PresentFile
         The files to load, in the order of their names.
-    rewritten : tuple of PresentFile
+    rewritten_files : tuple of PresentFile
         Loaded files that were written again with the same content; only their time of modification is new.
     notes : tuple of str
         Notes for the user about files that are left out or loaded again, without the feed's name.
@@ -31,11 +31,11 @@ class FeedNews:
 
     feed: Feed
     files: tuple[PresentFile, ...] = ()
-    rewritten: tuple[PresentFile, ...] = ()
+    rewritten_files: tuple[PresentFile, ...] = ()
     notes: tuple[str, ...] = ()
 
 
-def feed_news(connection: Connection, feed: Feed) -> FeedNews:
+def find_files_to_load(connection: Connection, feed: Feed) -> FilesToLoad:
     """Find the files of a feed that are to be loaded. A feed of an attached table has no files: all its rows are read.
 
     Raises
@@ -45,11 +45,11 @@ def feed_news(connection: Connection, feed: Feed) -> FeedNews:
     NextmartError
         If a file can't be read.
     """
-    if feed.path:
-        return FeedNews(feed)
+    if feed.attached_table:
+        return FilesToLoad(feed)
     loaded_files = files_loaded_before(connection, feed.name)
     present_files = [describe_file(file, loaded_files.get(file.name)) for file in feed_files(feed)]
-    fresh = {each.file.name for each in present_files if _is_fresh(each, loaded_files)}
+    fresh = {each.file.name for each in present_files if _is_new_or_changed(each, loaded_files)}
     definition = json.loads(json.dumps(feed.definition))
     redefined = {
         each.file.name
@@ -58,16 +58,17 @@ def feed_news(connection: Connection, feed: Feed) -> FeedNews:
     }
     notes = []
     if feed.settings.complete:
-        listed = [name for name in loaded_files if is_name_of(feed, name)]
-        fresh, redefined, outdated = _of_newest_catalogues(present_files, listed, fresh, redefined)
+        listed = [name for name in loaded_files if is_matched_by_feed(feed, name)]
+        fresh, redefined, outdated = _files_of_newest_catalogues(present_files, listed, fresh, redefined)
         if outdated:
             notes.append(
-                f"left out because a newer list of the whole catalogue was loaded before: {_shown(outdated)}. Lists "
+                "left out because a newer list of the whole catalogue was loaded before: "
+                f"{_shortened_list(outdated)}. Lists "
                 "are in the order of their names; to load one all the same: nextmart load --items FILE"
             )
     files = tuple(each for each in present_files if each.file.name in fresh | redefined)
     if redefined:
-        notes.append(_redefined_note(feed, redefined, loaded_files, definition))
+        notes.append(_changed_settings_note(feed, redefined, loaded_files, definition))
     if not files:
         notes.append(_nothing_new_note(feed, present_files, loaded_files))
     rewritten = tuple(
@@ -78,23 +79,23 @@ def feed_news(connection: Connection, feed: Feed) -> FeedNews:
         and each.modified_at != loaded_files[each.file.name].modified_at
         and each.sha256 == loaded_files[each.file.name].sha256
     )
-    return FeedNews(feed, files, rewritten, tuple(notes))
+    return FilesToLoad(feed, files, rewritten, tuple(notes))
 
 
-def newest_text(loaded_files: Mapping[str, LoadedFile]) -> str:
+def newest_loaded_file_text(loaded_files: Mapping[str, LoadedFile]) -> str:
     """Return a text that says which of a feed's files was loaded last, and when."""
-    newest = max(loaded_files.values(), key=lambda file: (file.loaded_at, name_order(file.name)))
+    newest = max(loaded_files.values(), key=lambda file: (file.loaded_at, natural_sort_key(file.name)))
     return f"{newest.name}, loaded {newest.loaded_at:%Y-%m-%d %H:%M} UTC"
 
 
-def _is_fresh(present: PresentFile, loaded_files: Mapping[str, LoadedFile]) -> bool:
+def _is_new_or_changed(present: PresentFile, loaded_files: Mapping[str, LoadedFile]) -> bool:
     """Tell whether a file was not loaded before, or has changed since then."""
     before = loaded_files.get(present.file.name)
-    return before is None or (present.bytes, present.sha256) != (before.bytes, before.sha256)
+    return before is None or (present.size_bytes, present.sha256) != (before.size_bytes, before.sha256)
 
 
-def _of_newest_catalogues(
-    present_files: list[PresentFile], listed: list[str], fresh: set[str], redefined: set[str]
+def _files_of_newest_catalogues(
+    present_files: list[PresentFile], loaded_names: list[str], changed_names: set[str], redefined_names: set[str]
 ) -> tuple[set[str], set[str], list[str]]:
     """Return which files of a complete feed are to be loaded, so that no older catalogue replaces a newer one.
 
@@ -104,7 +105,7 @@ def _of_newest_catalogues(
 
     Parameters
     ----------
-    listed : list of str
+    loaded_names : list of str
         The names of loaded files that the feed's paths and globs match.
 
     Returns
@@ -113,19 +114,21 @@ def _of_newest_catalogues(
         Names of files: those to load because they are new, those to load again, and new ones that are left out.
     """
     folders = {each.file.folder for each in present_files if each.file.folder}
-    newest_loaded = max((name_order(_catalogue(name, folders)) for name in listed), default=())
+    newest_loaded = max(
+        (natural_sort_key(_catalogue_of_loaded_file(name, folders)) for name in loaded_names), default=()
+    )
     by_catalogue: dict[str, set[str]] = {}
     for each in present_files:
         by_catalogue.setdefault(catalogue_name(each.file), set()).add(each.file.name)
     loaded: set[str] = set()
     again: set[str] = set()
     outdated: list[str] = []
-    for catalogue, names in sorted(by_catalogue.items(), key=lambda item: name_order(item[0])):
-        if name_order(catalogue) < newest_loaded:
-            outdated += sorted(names & fresh, key=name_order)
-        elif names & fresh:
+    for catalogue, names in sorted(by_catalogue.items(), key=lambda item: natural_sort_key(item[0])):
+        if natural_sort_key(catalogue) < newest_loaded:
+            outdated += sorted(names & changed_names, key=natural_sort_key)
+        elif names & changed_names:
             loaded |= names
-        elif names & redefined:
+        elif names & redefined_names:
             again |= names
     return loaded, set() if loaded else again, outdated
 
@@ -135,30 +138,33 @@ def catalogue_name(file: FeedFile) -> str:
     return file.folder or file.name
 
 
-def _catalogue(name: str, folders: set[str]) -> str:
+def _catalogue_of_loaded_file(name: str, folders: set[str]) -> str:
     """Return the name of the catalogue that a loaded file belonged to: its folder's name, or the file's own."""
     if not folders:
         return name
     return next((folder for folder in folders if name.startswith(f"{folder}/")), str(PurePosixPath(name).parent))
 
 
-def _redefined_note(feed: Feed, redefined: set[str], loaded_files: Mapping[str, LoadedFile], definition: object) -> str:
+def _changed_settings_note(
+    feed: Feed, redefined_names: set[str], loaded_files: Mapping[str, LoadedFile], definition: object
+) -> str:
     """Return a note that says why files are loaded again, and that events of the old settings stay."""
     now = dict(definition) if isinstance(definition, Mapping) else {}
     keys = sorted(
         {
             key
-            for name in redefined
+            for name in redefined_names
             for key in {*now, *loaded_files[name].definition}
             if now.get(key) != loaded_files[name].definition.get(key)
         }
     )
     note = (
-        f"[feeds.{feed.name}] has changed ({', '.join(keys)}) since {_count_text(redefined, 'file')} "
-        f"{'was' if len(redefined) == 1 else 'were'} loaded, so that {'it is' if len(redefined) == 1 else 'they are'} "
-        f"loaded again: {_shown(sorted(redefined, key=name_order))}"
+        f"[feeds.{feed.name}] has changed ({', '.join(keys)}) since {_count_text(redefined_names, 'file')} "
+        f"{'was' if len(redefined_names) == 1 else 'were'} loaded, so that "
+        f"{'it is' if len(redefined_names) == 1 else 'they are'} "
+        f"loaded again: {_shortened_list(sorted(redefined_names, key=natural_sort_key))}"
     )
-    if (kind := feed.settings.kind) in TABLES_OF_HAPPENINGS:
+    if (kind := feed.settings.kind) in APPEND_ONLY_TABLES:
         note += (
             f". {kind.capitalize()} that the old settings made stay in raw.{kind}; docs/loading.md says how to delete "
             "them (A feed whose settings change)"
@@ -168,17 +174,17 @@ def _redefined_note(feed: Feed, redefined: set[str], loaded_files: Mapping[str, 
 
 def _nothing_new_note(feed: Feed, present_files: list[PresentFile], loaded_files: Mapping[str, LoadedFile]) -> str:
     """Return a note that a feed has no new file, with the name of the file that was loaded last."""
-    patterns = ", ".join(feed.patterns)
+    patterns = ", ".join(feed.file_patterns)
     if not loaded_files:
         return f"no file matches {patterns}"
     nothing = "no new file" if present_files else f"no new file, and none matches {patterns}"
-    return f"{nothing}; the newest is {newest_text(loaded_files)}"
+    return f"{nothing}; the newest is {newest_loaded_file_text(loaded_files)}"
 
 
-def _shown(names: list[str]) -> str:
+def _shortened_list(names: list[str]) -> str:
     more = len(names) - _NAMES_SHOWN
     return ", ".join(names[:_NAMES_SHOWN]) + (f" and {more:,} more" if more > 0 else "")
 
 
-def _count_text(things: set[str], noun: str) -> str:
-    return f"{len(things):,} {noun}{'' if len(things) == 1 else 's'}"
+def _count_text(names: set[str], noun: str) -> str:
+    return f"{len(names):,} {noun}{'' if len(names) == 1 else 's'}"

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Final
 
 from jobs.errors import NextmartError, UsageError
-from jobs.loading.sources import SourceFiles
+from jobs.loading.sources import LoadSource
 from jobs.warehouse.connection import Connection
 
 TEXT: Final = "text"
@@ -69,7 +69,7 @@ class InputFile:
     compression: str
 
 
-def find_source_files(connection: Connection, source: SourceFiles) -> list[InputFile]:
+def find_source_files(connection: Connection, source: LoadSource) -> list[InputFile]:
     """Return the files that a source's path matches: one file, all files of a folder, or the matches of a glob.
 
     Raises
@@ -89,7 +89,7 @@ def find_source_files(connection: Connection, source: SourceFiles) -> list[Input
         )
     files = []
     for path in paths:
-        kind = _kind_of_file(path, source.options.format)
+        kind = _kind_of_file(path, source.read_options.format)
         if kind is None and Path(path).suffix.lower() in UNSUPPORTED_ENDINGS:
             raise UsageError(
                 f"{path}: {Path(path).suffix} files are not read. Export or convert the rows to CSV, JSON lines or "

@@ -6,8 +6,8 @@ from typing import Final
 from jobs.loading.attached_tables import attached_table_parts, table_relation
 from jobs.loading.file_listing import JSON, JSON_LINES, PARQUET, XLSX, InputFile, find_source_files
 from jobs.loading.json_files import json_relation
-from jobs.loading.relations import DUCKDB_COMPRESSION, FileRelation, ReadableFile, column_types, path_list
-from jobs.loading.sources import NoRowsError, SourceFiles
+from jobs.loading.relations import DUCKDB_COMPRESSION, FileRelation, ReadableFile, column_types, path_list_sql
+from jobs.loading.sources import LoadSource, NoRowsError
 from jobs.loading.text_files import text_relation
 from jobs.loading.unpacking import transcode, unpack, workbook_to_csv
 from jobs.warehouse.connection import Connection
@@ -16,7 +16,7 @@ _NAMES_OF_UTF_8: Final = ("utf-8", "utf8", "utf-8-sig")
 
 
 def file_relation(
-    connection: Connection, source: SourceFiles, copies_folder: Path, *, check_lines: bool = False
+    connection: Connection, source: LoadSource, copies_folder: Path, *, check_lines: bool = False
 ) -> FileRelation:
     """Return the SQL that reads a source's files, or its table in an attached database, and its column types.
 
@@ -45,7 +45,7 @@ def file_relation(
     files = [_as_readable_file(file, number, source, copies_folder) for number, file in enumerate(source_files)]
     kind = source_files[0].kind
     if kind == PARQUET:
-        sql = f"read_parquet({path_list(files)}, union_by_name = true)"
+        sql = f"read_parquet({path_list_sql(files)}, union_by_name = true)"
         return FileRelation(sql, column_types(connection, source.path, sql), is_parquet=True)
     if kind in (JSON, JSON_LINES):
         filled = [file for file in files if Path(file.path).stat().st_size > 0]
@@ -53,10 +53,10 @@ def file_relation(
     return text_relation(source, files, copies_folder, check_lines=check_lines)
 
 
-def _as_readable_file(file: InputFile, number: int, source: SourceFiles, copies_folder: Path) -> ReadableFile:
+def _as_readable_file(file: InputFile, number: int, source: LoadSource, copies_folder: Path) -> ReadableFile:
     """Return a file as DuckDB can open it: the file itself, or a copy in ``copies_folder``."""
     copy = copies_folder / f"copy_{number}.txt"
-    encoding = source.options.encoding
+    encoding = source.read_options.encoding
     if file.kind == XLSX:
         workbook_to_csv(file, copy)
     elif file.kind == PARQUET:

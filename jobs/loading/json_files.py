@@ -9,9 +9,9 @@ import duckdb
 
 from jobs.errors import NextmartError, UsageError
 from jobs.loading.attributes import attribute_candidates
-from jobs.loading.checked_copies import UnreadableRows, copy_json_lines
-from jobs.loading.relations import FileRelation, ReadableFile, first_paragraph, path_list
-from jobs.loading.sources import SourceFiles
+from jobs.loading.checked_copies import CheckedRowsWriter, copy_readable_json_lines
+from jobs.loading.relations import FileRelation, ReadableFile, first_paragraph, path_list_sql
+from jobs.loading.sources import LoadSource
 from jobs.loading.text_heads import HEAD_BYTES, likely_encoding
 from jobs.loading.unpacking import open_bytes
 from jobs.warehouse.connection import Connection, literal
@@ -19,7 +19,7 @@ from jobs.warehouse.connection import Connection, literal
 
 def json_relation(
     connection: Connection,
-    source: SourceFiles,
+    source: LoadSource,
     files: Sequence[ReadableFile],
     copies_folder: Path,
     *,
@@ -51,7 +51,9 @@ def json_relation(
         if are_lines and isinstance(error, duckdb.InvalidInputException):
             return _checked_relation(connection, source, files, copies_folder)
         raise NextmartError(f"can't read {source.path}: {first_paragraph(error)}\nNothing was loaded.") from error
-    if are_lines and list(relation.types) == ["json"]:  # DuckDB names the only column "json" if lines are no objects
+    if are_lines and list(relation.column_types) == [
+        "json"
+    ]:  # DuckDB names the only column "json" if lines are no objects
         return _checked_relation(connection, source, files, copies_folder)
     return relation
 
@@ -69,7 +71,8 @@ def _read_utf_8_beginning(file: ReadableFile) -> bytes:
     encoding = likely_encoding(beginning)
     if encoding and encoding.startswith("utf-16"):
         raise UsageError(
-            f"{file.origin} is not utf-8; it looks like {encoding}. Say so: --encoding {encoding}. Nothing was loaded."
+            f"{file.user_path} is not utf-8; it looks like {encoding}. Say so: --encoding {encoding}. Nothing was "
+            "loaded."
         )
     return beginning
 
@@ -87,12 +90,12 @@ def _is_json_lines(beginning: bytes) -> bool:
 
 
 def _unchecked_relation(
-    connection: Connection, source: SourceFiles, files: Sequence[ReadableFile], *, are_lines: bool
+    connection: Connection, source: LoadSource, files: Sequence[ReadableFile], *, are_lines: bool
 ) -> FileRelation:
     """Return the SQL by which DuckDB reads JSON files without a check of each line."""
     # all rows are sampled, so that a column that only late rows have is not lost
     reader = (
-        f"read_json({path_list(files)}, format = '{'newline_delimited' if are_lines else 'auto'}', "
+        f"read_json({path_list_sql(files)}, format = '{'newline_delimited' if are_lines else 'auto'}', "
         f"union_by_name = true, sample_size = -1)"
     )
     described = connection.execute(f"describe select * from {reader}").fetchall()
@@ -115,21 +118,21 @@ def _is_nested(type_name: str) -> bool:
 
 
 def _checked_relation(
-    connection: Connection, source: SourceFiles, files: Sequence[ReadableFile], copies_folder: Path
+    connection: Connection, source: LoadSource, files: Sequence[ReadableFile], copies_folder: Path
 ) -> FileRelation:
     """Copy the readable lines of JSON files, and return the SQL that reads the copies."""
     unreadable_path = copies_folder / "unreadable.jsonl"
     copies, examples, unreadable_count = [], [], 0
     with unreadable_path.open("w", encoding="utf-8") as output:
         for number, file in enumerate(files):
-            rows = UnreadableRows(file.origin, output)
+            rows = CheckedRowsWriter(file.user_path, output)
             copy = copies_folder / f"checked_{number}.jsonl"
             with open_bytes(file.path, file.compression) as stream, copy.open("wb") as target:
-                copy_json_lines(stream, target, rows)
-            rows.require_few(source.options.max_unreadable_share, "")
-            copies.append(ReadableFile(file.origin, str(copy)))
-            examples += rows.examples
-            unreadable_count += rows.unreadable
+                copy_readable_json_lines(stream, target, rows)
+            rows.require_few_unreadable(source.read_options.max_unreadable_share, "")
+            copies.append(ReadableFile(file.user_path, str(copy)))
+            examples += rows.unreadable_examples
+            unreadable_count += rows.unreadable_count
     try:
         relation = _unchecked_relation(connection, source, copies, are_lines=True)
     except duckdb.Error as error:
@@ -138,6 +141,6 @@ def _checked_relation(
         relation,
         unreadable_path=str(unreadable_path),
         unreadable_count=unreadable_count,
-        examples=tuple(examples),
-        is_checked=True,
+        unreadable_examples=tuple(examples),
+        has_only_readable_rows=True,
     )

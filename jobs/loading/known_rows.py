@@ -52,18 +52,18 @@ class LatestRowRules:
     ----------
     table : str
         ``items`` or ``visitors``.
-    key : str
+    id_sql : str
         SQL of the item's or visitor's id, as staging cleans it; an empty text if the row has none.
-    stated_at : str
+    updated_at_sql : str
         SQL of the instant in ``updated_at``.
-    latest_first : str
+    latest_first_sql : str
         SQL of the sort order in which staging takes the first row of each item or visitor.
     """
 
     table: str
-    key: str
-    stated_at: str
-    latest_first: str
+    id_sql: str
+    updated_at_sql: str
+    latest_first_sql: str
 
 
 def latest_row_rules(table: str, dbt_vars: Mapping[str, Any]) -> LatestRowRules:
@@ -81,7 +81,7 @@ def latest_row_rules(table: str, dbt_vars: Mapping[str, Any]) -> LatestRowRules:
     if table == "items":
         price, available_text = macros.to_price("price"), macros.blank_as_null("available")
         available = macros.to_availability(available_text)
-        latest_first = macros.latest_item_first(
+        latest_first = macros.latest_item_row_sort_keys(
             updated_at=updated_at,
             price=price,
             available=f"coalesce({available}, true)",
@@ -90,12 +90,12 @@ def latest_row_rules(table: str, dbt_vars: Mapping[str, Any]) -> LatestRowRules:
             attributes="attributes",
         )
     else:
-        latest_first = macros.latest_visitor_first(updated_at=updated_at, attributes="attributes")
+        latest_first = macros.latest_visitor_row_sort_keys(updated_at=updated_at, attributes="attributes")
     return LatestRowRules(
         table,
-        key=f"coalesce({macros.null_word_as_null(ID_COLUMN_OF_TABLE[table])}, '')",
-        stated_at=macros.to_timestamp_utc(macros.blank_as_null("updated_at")),
-        latest_first=latest_first,
+        id_sql=f"coalesce({macros.null_word_as_null(ID_COLUMN_OF_TABLE[table])}, '')",
+        updated_at_sql=macros.to_timestamp_utc(macros.blank_as_null("updated_at")),
+        latest_first_sql=latest_first,
     )
 
 
@@ -109,11 +109,11 @@ def known_rows_sql(rules: LatestRowRules, ids_query: str) -> str:
     """
     names = ", ".join(TABLE_COLUMNS[rules.table])
     return f"""
-        select *, row_number() over (partition by row_key order by {rules.latest_first}) as age
+        select *, row_number() over (partition by row_key order by {rules.latest_first_sql}) as age
         from (
-            select {names}, loaded_at, {rules.key} as row_key, {rules.stated_at} as stated_at
+            select {names}, loaded_at, {rules.id_sql} as row_key, {rules.updated_at_sql} as stated_at
             from raw.{rules.table}
-            where {rules.key} in ({ids_query})
+            where {rules.id_sql} in ({ids_query})
         )
     """
 
@@ -148,9 +148,9 @@ def new_rows_sql(rules: LatestRowRules, given_columns: set[str], attribute_names
     same_availability = ["whole.available is not distinct from known.available"] if of_items else []
     return INSERT_NEW_ROWS.format(
         table=rules.table,
-        key=rules.key,
+        key=rules.id_sql,
         is_dated="updated_at is not null" if "updated_at" in given_columns else "false",
-        known=known_rows_sql(rules, f"select {rules.key} from incoming"),
+        known=known_rows_sql(rules, f"select {rules.id_sql} from incoming"),
         newest=SELECT_NEWEST_ITEM_ROWS if of_items else "select *, false as is_withdrawn from known where age = 1",
         columns=", ".join(f"{value_sql(name)} as {name}" for name in names),
         names=", ".join(names),

@@ -32,7 +32,7 @@ class LoadedFile:
     ----------
     name : str
         The file's path, with ``${VARIABLE}`` in place of an environment variable's value.
-    bytes : int
+    size_bytes : int
     modified_at : datetime
         The file's time of modification when it was loaded.
     sha256 : str
@@ -43,7 +43,7 @@ class LoadedFile:
     """
 
     name: str
-    bytes: int
+    size_bytes: int
     modified_at: datetime
     sha256: str
     definition: Mapping[str, Any]
@@ -57,14 +57,14 @@ class PresentFile:
     Attributes
     ----------
     file : FeedFile
-    bytes : int
+    size_bytes : int
     modified_at : datetime
     sha256 : str
         Hash of its content, in hexadecimal digits.
     """
 
     file: FeedFile
-    bytes: int
+    size_bytes: int
     modified_at: datetime
     sha256: str
 
@@ -94,15 +94,15 @@ def describe_file(file: FeedFile, loaded_file: LoadedFile | None) -> PresentFile
     try:
         found = Path(file.path).stat()
         modified_at = _EPOCH + timedelta(microseconds=found.st_mtime_ns // 1000)
-        if loaded_file and (found.st_size, modified_at) == (loaded_file.bytes, loaded_file.modified_at):
-            return PresentFile(file, loaded_file.bytes, modified_at, loaded_file.sha256)
+        if loaded_file and (found.st_size, modified_at) == (loaded_file.size_bytes, loaded_file.modified_at):
+            return PresentFile(file, loaded_file.size_bytes, modified_at, loaded_file.sha256)
         with Path(file.path).open("rb") as stream:
             return PresentFile(file, found.st_size, modified_at, hashlib.file_digest(stream, "sha256").hexdigest())
     except OSError as error:
         raise NextmartError(f"can't read {file.name}: {error.strerror}. Nothing was loaded.") from error
 
 
-def remember_file(
+def record_loaded_file(
     connection: Connection,
     feed_name: str,
     present_file: PresentFile,
@@ -123,7 +123,7 @@ def remember_file(
         [
             feed_name,
             present_file.file.name,
-            present_file.bytes,
+            present_file.size_bytes,
             present_file.modified_at,
             present_file.sha256,
             json.dumps(definition, sort_keys=True),
@@ -135,7 +135,7 @@ def remember_file(
     )
 
 
-def remember_modification_time(connection: Connection, feed_name: str, present_file: PresentFile) -> None:
+def update_modification_time(connection: Connection, feed_name: str, present_file: PresentFile) -> None:
     """Update the recorded time of modification of a file that was rewritten with the same content."""
     connection.execute(
         "update raw.loaded_files set modified_at = ? where feed = ? and path = ? and sha256 = ?",

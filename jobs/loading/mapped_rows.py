@@ -3,12 +3,12 @@
 from dataclasses import dataclass
 
 from jobs.errors import NextmartError
-from jobs.loading.attributes import Attributes, attributes_sql
+from jobs.loading.attributes import AttributeChoice, attributes_sql
 from jobs.loading.expressions import require_one_expression
-from jobs.loading.mapping import column_values, mapped_expressions, raw_column_texts
+from jobs.loading.mapping import column_value_sql, mapped_expressions, raw_column_text_sql
 from jobs.loading.readable_rows import unreadable_source_message
 from jobs.loading.relations import FileRelation
-from jobs.loading.sources import SourceFiles
+from jobs.loading.sources import LoadSource
 from jobs.loading.text_values import TIME_COLUMNS, formatted_time_sql, raw_text_sql
 from jobs.warehouse.connection import Connection, quoted
 
@@ -21,36 +21,36 @@ class MappedQuery:
     ----------
     sql : str
         The query. If the source has ``time_formats``, the query has a boolean column ``time_is_unread`` too.
-    texts : raw column -> SQL of its text over the files' columns
-    types : nextmart's column -> DuckDB type of the value in the files
+    text_sql_of_column : raw column -> SQL of its text over the files' columns
+    value_types : nextmart's column -> DuckDB type of the value in the files
     given_columns : frozenset of str
         The raw columns that the files or the map have.
-    has_formats : bool
+    has_time_formats : bool
         Whether times are read by the source's ``time_formats``.
-    has_condition : bool
+    has_where : bool
         Whether the query keeps only the rows that meet the source's ``where``.
     """
 
     sql: str
-    texts: dict[str, str]
-    types: dict[str, str]
+    text_sql_of_column: dict[str, str]
+    value_types: dict[str, str]
     given_columns: frozenset[str]
-    has_formats: bool
-    has_condition: bool
+    has_time_formats: bool
+    has_where: bool
 
     def sql_where(self, condition: str) -> str:
         """Return the query with one more condition that rows have to meet; it is SQL over the files' columns."""
-        return f"{self.sql} {'and' if self.has_condition else 'where'} ({condition})"
+        return f"{self.sql} {'and' if self.has_where else 'where'} ({condition})"
 
 
 def mapped_query(
-    connection: Connection, source: SourceFiles, file_relation: FileRelation, attributes: Attributes | None = None
+    connection: Connection, source: LoadSource, file_relation: FileRelation, attributes: AttributeChoice | None = None
 ) -> MappedQuery:
     """Return the query that turns the rows of a source's files into rows of its raw table.
 
     Parameters
     ----------
-    attributes : Attributes, optional
+    attributes : AttributeChoice, optional
         The columns that are kept as attributes; None: no columns.
 
     Raises
@@ -58,24 +58,26 @@ def mapped_query(
     UsageError, NextmartError
         If a column is missing, or a text of the command line is no SQL expression.
     """
-    values = column_values(source, file_relation.types)
+    values = column_value_sql(source, file_relation.column_types)
     time_column = TIME_COLUMNS[source.table]
     try:
-        for option, text in mapped_expressions(source, file_relation.types).items():
+        for option, text in mapped_expressions(source, file_relation.column_types).items():
             require_one_expression(connection, option, text, allow_io=source.allow_sql_io)
     except NextmartError as error:
         raise type(error)(unreadable_source_message(source, file_relation, error)) from error
     selected = ", ".join(f"{value} as {column}" for column, value in values.items())
     described = connection.execute(f"describe select {selected} from {file_relation.sql}").fetchall()
     value_types = {row[0]: row[1] for row in described}
-    types_by_quoted_name = {quoted(name): type_name for name, type_name in file_relation.types.items()}
+    types_by_quoted_name = {quoted(name): type_name for name, type_name in file_relation.column_types.items()}
     texts = {
         column: raw_text_sql(column, value, value_types[column], types_by_quoted_name.get(value))
         for column, value in values.items()
     }
-    attributes = attributes or Attributes({})
-    if attributes.columns or "attributes" in texts:
-        texts["attributes"] = attributes_sql(attributes, file_relation.types, values.get("attributes"), value_types)
+    attributes = attributes or AttributeChoice({})
+    if attributes.column_of_attribute or "attributes" in texts:
+        texts["attributes"] = attributes_sql(
+            attributes, file_relation.column_types, values.get("attributes"), value_types
+        )
     formats = source.time_formats
     if time_column not in texts or value_types[time_column].startswith(("TIMESTAMP", "DATE")):
         formats = ()
@@ -84,8 +86,8 @@ def mapped_query(
         loaded_text, read_text = texts[time_column], formatted_time_sql(texts[time_column], formats)
         texts[time_column] = f"coalesce({read_text}, {loaded_text})"
         time_is_unread_sql = f"trim({loaded_text}) <> '' and {read_text} is null"
-    selected = ", ".join(f"{text} as {column}" for column, text in raw_column_texts(source.table, texts).items())
-    where = f"where ({source.where}\n)" if source.where else ""
+    selected = ", ".join(f"{text} as {column}" for column, text in raw_column_text_sql(source.table, texts).items())
+    where = f"where ({source.where_sql}\n)" if source.where_sql else ""
     flag = f", {time_is_unread_sql} as time_is_unread" if formats else ""
     sql = f"select {selected}{flag} from {file_relation.sql} {where}"
-    return MappedQuery(sql, texts, value_types, frozenset(values), bool(formats), bool(source.where))
+    return MappedQuery(sql, texts, value_types, frozenset(values), bool(formats), bool(source.where_sql))

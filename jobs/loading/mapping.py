@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Mapping
 
 from jobs.errors import UsageError, nearest
-from jobs.loading.sources import SourceFiles
+from jobs.loading.sources import LoadSource
 from jobs.warehouse.columns import RAW_EVENTS, RAW_IMPRESSIONS, RAW_ITEMS, RAW_VISITORS
 from jobs.warehouse.connection import quoted
 
@@ -19,7 +19,7 @@ REQUIRED_COLUMNS = {
     "visitors": ("visitor_id",),
     "impressions": ("visitor_id", "item_id", "shown_at"),
 }
-TABLES_OF_HAPPENINGS = ("events", "impressions")
+APPEND_ONLY_TABLES = ("events", "impressions")
 """Raw tables whose rows record what happened: a loaded row is never changed, and an equal row is not loaded again."""
 
 
@@ -52,7 +52,7 @@ def parse_maps(map_arguments: Iterable[str]) -> dict[str, dict[str, str]]:
     return column_maps
 
 
-def column_values(source: SourceFiles, column_names: Iterable[str]) -> dict[str, str]:
+def column_value_sql(source: LoadSource, column_names: Iterable[str]) -> dict[str, str]:
     """Return the SQL of each raw column's value, for raw columns that the files or the map have.
 
     Parameters
@@ -82,7 +82,7 @@ def column_values(source: SourceFiles, column_names: Iterable[str]) -> dict[str,
     return values
 
 
-def mapped_expressions(source: SourceFiles, column_names: Iterable[str]) -> dict[str, str]:
+def mapped_expressions(source: LoadSource, column_names: Iterable[str]) -> dict[str, str]:
     """Return a source's SQL expressions by their option, such as ``--map price=`` or ``--where-events``.
 
     A right side of ``--map`` that is the name of a file's column is no expression, even if SQL would need quotes for
@@ -94,10 +94,10 @@ def mapped_expressions(source: SourceFiles, column_names: Iterable[str]) -> dict
         for column, right_side in source.column_map.items()
         if right_side.lower() not in file_columns
     }
-    return expressions | ({f"--where-{source.table} ": source.where} if source.where else {})
+    return expressions | ({f"--where-{source.table} ": source.where_sql} if source.where_sql else {})
 
 
-def raw_column_texts(table: str, texts: Mapping[str, str]) -> dict[str, str]:
+def raw_column_text_sql(table: str, text_sql_of_column: Mapping[str, str]) -> dict[str, str]:
     """Return the SQL of every column's text in a raw table; columns that the files and the map lack are null.
 
     An event without ``event_id``, and an impression without ``impression_id``, gets a hash of its row. An event without
@@ -105,11 +105,11 @@ def raw_column_texts(table: str, texts: Mapping[str, str]) -> dict[str, str]:
 
     Parameters
     ----------
-    texts : nextmart's column -> SQL of the column's text
+    text_sql_of_column : nextmart's column -> SQL of the column's text
     """
-    all_texts = {column: texts.get(column, "cast(null as varchar)") for column in TABLE_COLUMNS[table]}
+    all_texts = {column: text_sql_of_column.get(column, "cast(null as varchar)") for column in TABLE_COLUMNS[table]}
     own_id = {"events": "event_id", "impressions": "impression_id"}.get(table)
-    if own_id and own_id not in texts:
+    if own_id and own_id not in text_sql_of_column:
         # the id is a hash of the row's values, so that equal rows of different files have equal ids
         framed_values = (
             f"coalesce(length({text})::varchar || ':' || {text}, '-')"
@@ -117,12 +117,12 @@ def raw_column_texts(table: str, texts: Mapping[str, str]) -> dict[str, str]:
             if name not in (own_id, "user_agent")  # rows that differ only in user_agent are the same event
         )
         all_texts[own_id] = f"md5(concat({', '.join(framed_values)}))"
-    if table == "events" and "event_type" not in texts:
+    if table == "events" and "event_type" not in text_sql_of_column:
         all_texts["event_type"] = "'view'"
     return all_texts
 
 
-def _missing_column_message(column: str, source: SourceFiles, file_columns: Iterable[str]) -> str:
+def _missing_column_message(column: str, source: LoadSource, file_columns: Iterable[str]) -> str:
     """Return the error message that neither the files nor the map have a required column."""
     required = REQUIRED_COLUMNS[source.table]
     optional = [name for name in TABLE_COLUMNS[source.table] if name not in required]

@@ -1,6 +1,6 @@
 """Finds item ids of events that the catalogue lacks, and respellings that would make them match, such as lower case."""
 
-from jobs.loading.source_report import ItemMatches, NearMiss
+from jobs.loading.source_report import ItemMatches, Respelling
 from jobs.loading.staging_rules import ReadingRule
 from jobs.warehouse.connection import Connection, count_rows, literal
 
@@ -70,7 +70,7 @@ COUNT_NEAR_MISSES = """
 """
 
 
-def match_items(connection: Connection, text_rule: ReadingRule, events_relation: str = "incoming") -> ItemMatches:
+def match_event_items(connection: Connection, text_rule: ReadingRule, events_relation: str = "incoming") -> ItemMatches:
     """Count how many item ids of the events in a relation are in ``raw.items``, with examples of unknown ids."""
     text = text_rule("item_id")
     connection.execute(CREATE_ITEM_SPELLINGS.format(events=events_relation))
@@ -87,11 +87,11 @@ def match_items(connection: Connection, text_rule: ReadingRule, events_relation:
         ).fetchall()
     )
     has_catalogue = count_rows(connection, "(from raw.items limit 1)") > 0
-    near_misses = _near_misses(connection, text) if unknown and has_catalogue else ()
+    near_misses = _helpful_respellings(connection, text) if unknown and has_catalogue else ()
     return ItemMatches(ids, rows, known_ids, known_rows, unknown, near_misses, has_catalogue)
 
 
-def _near_misses(connection: Connection, text: str) -> tuple[NearMiss, ...]:
+def _helpful_respellings(connection: Connection, text: str) -> tuple[Respelling, ...]:
     """Return the ways to respell ids that would make unknown ids match, the best first."""
     ways = ", ".join(
         f"{{'way': {literal(way)}, 'key': {sql.format(id='item_id')}}}" for way, sql in RESPELLINGS.items()
@@ -102,7 +102,10 @@ def _near_misses(connection: Connection, text: str) -> tuple[NearMiss, ...]:
     for way, in_events, in_catalogue, in_both in found:
         counts = zip((in_events, in_catalogue, in_both), RESPELT_SIDES, strict=True)
         ids, where = max(counts, key=lambda pair: pair[0])
-        near_misses.append(NearMiss(way, where, ids))
+        near_misses.append(Respelling(way, where, ids))
     return tuple(
-        sorted(near_misses, key=lambda miss: (-miss.ids, RESPELT_SIDES.index(miss.where), order.index(miss.way)))
+        sorted(
+            near_misses,
+            key=lambda miss: (-miss.matched_id_count, RESPELT_SIDES.index(miss.respelt_side), order.index(miss.way)),
+        )
     )

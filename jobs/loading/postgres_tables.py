@@ -6,7 +6,7 @@ from typing import Final
 from jobs.loading.attributes import may_be_attribute
 from jobs.loading.mapping import TABLE_COLUMNS
 from jobs.loading.relations import FileRelation
-from jobs.loading.sources import SourceFiles
+from jobs.loading.sources import LoadSource
 from jobs.warehouse.connection import Connection, literal, quoted
 
 FIND_TABLE: Final = """
@@ -26,7 +26,7 @@ SELECT_COLUMN_TYPES: Final = """
 
 
 def postgres_relation(
-    connection: Connection, source: SourceFiles, name_parts: tuple[str, ...], types: dict[str, str]
+    connection: Connection, source: LoadSource, name_parts: tuple[str, ...], types: dict[str, str]
 ) -> FileRelation:
     """Return the SQL that reads a table of an attached PostgreSQL database, and the type of each of its columns.
 
@@ -55,15 +55,15 @@ def postgres_relation(
         [has_nan] = connection.execute(f"from postgres_query({database}, {literal(query)})").fetchall()
         as_text |= {column for column, flag in zip(exact, has_nan, strict=True) if flag}
     if not as_text:
-        return FileRelation(".".join(map(quoted, name_parts)), types, is_checked=True)
+        return FileRelation(".".join(map(quoted, name_parts)), types, has_only_readable_rows=True)
     columns = ", ".join(f"{quoted(column)}{'::text' if column in as_text else ''}" for column in types)
     query = f"select {columns} from {table}"
     sql = f"postgres_query({database}, {literal(query)})"
-    return FileRelation(sql, types | dict.fromkeys(as_text, "VARCHAR"), is_checked=True)
+    return FileRelation(sql, types | dict.fromkeys(as_text, "VARCHAR"), has_only_readable_rows=True)
 
 
-def _needs_column(source: SourceFiles, column: str) -> bool:
+def _needs_column(source: LoadSource, column: str) -> bool:
     """Tell whether a load needs a column: as a raw column, in the map, in the condition, or as an attribute."""
-    texts = [*source.column_map.values(), source.where or ""]
+    texts = [*source.column_map.values(), source.where_sql or ""]
     is_mapped = any(re.search(rf"\b{re.escape(column)}\b", text, re.IGNORECASE) for text in texts)
     return column.lower() in TABLE_COLUMNS[source.table] or is_mapped or may_be_attribute(source, column)

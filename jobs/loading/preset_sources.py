@@ -9,17 +9,17 @@ from jobs.errors import NextmartError, UsageError
 from jobs.loading.file_listing import TEXT, find_source_files
 from jobs.loading.formats import file_relation
 from jobs.loading.presets.catalogue import PRESETS, preset
-from jobs.loading.presets.layout import Layout, Preset
+from jobs.loading.presets.layout import FileLayout, Preset
 from jobs.loading.relations import FileRelation
-from jobs.loading.sources import ReadOptions, SourceFiles
+from jobs.loading.sources import LoadSource, ReadOptions
 from jobs.loading.unpacking import first_bytes
 from jobs.progress import printable
 from jobs.warehouse.connection import Connection, quoted
 
 
 def open_source_relation(
-    connection: Connection, source: SourceFiles, copies_folder: Path, *, check_lines: bool = False
-) -> tuple[SourceFiles, FileRelation]:
+    connection: Connection, source: LoadSource, copies_folder: Path, *, check_lines: bool = False
+) -> tuple[LoadSource, FileRelation]:
     """Return a source with its preset's map, condition and options, and the SQL that reads its files.
 
     The user's own map, options and formats take precedence over the preset's; rows have to meet both conditions.
@@ -39,41 +39,44 @@ def open_source_relation(
     NextmartError
         See ``file_relation``.
     """
-    if source.preset is None:
+    if source.preset_name is None:
         return source, file_relation(connection, source, copies_folder, check_lines=check_lines)
-    chosen_preset = preset(source.preset)
+    chosen_preset = preset(source.preset_name)
     layouts = _layouts_of_table(chosen_preset, source.table)
     source = _with_layout_options(connection, source, layouts)
     source_relation = file_relation(connection, source, copies_folder, check_lines=check_lines)
-    layout = next((each for each in layouts if not each.missing_columns(source_relation.types)), None)
+    layout = next((each for each in layouts if not each.missing_columns(source_relation.column_types)), None)
     if layout is None:
-        raise UsageError(_missing_columns_message(source, chosen_preset, layouts, source_relation.types))
+        raise UsageError(_missing_columns_message(source, chosen_preset, layouts, source_relation.column_types))
     return with_layout(source, layout), relation_of_layout(source_relation, layout)
 
 
-def layout_of_first_line(layouts: Collection[Layout], first_line: str) -> Layout | None:
+def layout_of_first_line(layouts: Collection[FileLayout], first_line: str) -> FileLayout | None:
     """Return the layout whose pattern ``first_line`` matches the first line of a file without a header, or None."""
-    return next((each for each in layouts if each.first_line and re.fullmatch(each.first_line, first_line)), None)
+    return next(
+        (each for each in layouts if each.first_line_pattern and re.fullmatch(each.first_line_pattern, first_line)),
+        None,
+    )
 
 
-def with_layout(source: SourceFiles, layout: Layout) -> SourceFiles:
+def with_layout(source: LoadSource, layout: FileLayout) -> LoadSource:
     """Return a source with a layout's map, condition and time formats added; the source's own map takes precedence."""
-    conditions = [f"({condition}\n)" for condition in (layout.where, source.where) if condition]
+    conditions = [f"({condition}\n)" for condition in (layout.where_sql, source.where_sql) if condition]
     return replace(
         source,
-        column_map={**layout.columns, **source.column_map},
-        where=" and ".join(conditions) or None,
+        column_map={**layout.column_map, **source.column_map},
+        where_sql=" and ".join(conditions) or None,
         time_formats=source.time_formats or layout.time_formats,
     )
 
 
-def relation_of_layout(file_relation: FileRelation, layout: Layout) -> FileRelation:
+def relation_of_layout(file_relation: FileRelation, layout: FileLayout) -> FileRelation:
     """Return the relation that a layout's SQL reads: with all columns it names, and a row for each list element."""
-    types = dict(file_relation.types)
+    types = dict(file_relation.column_types)
     known = {name.lower(): name for name in types}
     selected = ["*"]
     replaced = []
-    for name in dict.fromkeys((*layout.needs, *layout.may_have, *layout.json_columns)):
+    for name in dict.fromkeys((*layout.required_columns, *layout.optional_columns, *layout.json_columns)):
         is_json = name in layout.json_columns
         own_name = known.get(name.lower())
         if own_name is None:
@@ -87,19 +90,19 @@ def relation_of_layout(file_relation: FileRelation, layout: Layout) -> FileRelat
     if replaced:
         selected[0] = f"* replace ({', '.join(replaced)})"
     sql = f"(select {', '.join(selected)} from {file_relation.sql})"
-    if layout.elements:
+    if layout.elements_sql:
         # a row whose list is empty stays, as one row with a null element
-        elements = f"case when len({layout.elements}) > 0 then {layout.elements} else [null] end"
+        elements = f"case when len({layout.elements_sql}) > 0 then {layout.elements_sql} else [null] end"
         sql = (
             "(select * exclude (listed_elements), unnest(listed_elements) as element, "
             "unnest(range(1, len(listed_elements) + 1)) as element_number "
             f"from (select *, {elements} as listed_elements from {sql}))"
         )
         types |= {"element": "JSON", "element_number": "BIGINT"}
-    return replace(file_relation, sql=sql, types=types)
+    return replace(file_relation, sql=sql, column_types=types)
 
 
-def _layouts_of_table(chosen_preset: Preset, table: str) -> tuple[Layout, ...]:
+def _layouts_of_table(chosen_preset: Preset, table: str) -> tuple[FileLayout, ...]:
     layouts = chosen_preset.layouts_of_table(table)
     if not layouts:
         others = ", ".join(name for name, each in PRESETS.items() if each.layouts_of_table(table))
@@ -107,11 +110,11 @@ def _layouts_of_table(chosen_preset: Preset, table: str) -> tuple[Layout, ...]:
     return layouts
 
 
-def _with_layout_options(connection: Connection, source: SourceFiles, layouts: tuple[Layout, ...]) -> SourceFiles:
+def _with_layout_options(connection: Connection, source: LoadSource, layouts: tuple[FileLayout, ...]) -> LoadSource:
     """Return a source with the layouts' reading options, where the user has not given the options."""
     json_columns = tuple(dict.fromkeys(name for each in layouts for name in each.json_columns))
     source = replace(source, json_columns=json_columns)
-    if source.options.columns or not any(each.first_line for each in layouts):
+    if source.read_options.columns or not any(each.first_line_pattern for each in layouts):
         return source
     try:
         file = find_source_files(connection, source)[0]
@@ -119,26 +122,26 @@ def _with_layout_options(connection: Connection, source: SourceFiles, layouts: t
         return source  # the source is a table, or reading it raises a clearer error
     if file.kind != TEXT:
         return source
-    encoding = source.options.encoding or "utf-8"
+    encoding = source.read_options.encoding or "utf-8"
     beginning = first_bytes(file.path, file.compression).decode(encoding, errors="replace")
     layout = layout_of_first_line(layouts, beginning.removeprefix("\ufeff").lstrip("\r\n").splitlines()[0])
     if layout is None:
         return source
-    own = source.options
+    own = source.read_options
     given = {name: value for name, value in vars(own).items() if value is not None}
-    return replace(source, options=ReadOptions(**{**vars(layout.options), **given}))
+    return replace(source, read_options=ReadOptions(**{**vars(layout.read_options), **given}))
 
 
 def _missing_columns_message(
-    source: SourceFiles, tried_preset: Preset, layouts: tuple[Layout, ...], columns: Collection[str]
+    source: LoadSource, tried_preset: Preset, layouts: tuple[FileLayout, ...], columns: Collection[str]
 ) -> str:
     """Return the error message that no layout of a preset fits the files' columns."""
-    nearest = min(layouts, key=lambda layout: len(layout.missing_columns(columns)) / len(layout.needs))
-    kinds = ", ".join(dict.fromkeys(layout.usual_name for layout in layouts))
+    nearest = min(layouts, key=lambda layout: len(layout.missing_columns(columns)) / len(layout.required_columns))
+    kinds = ", ".join(dict.fromkeys(layout.usual_file_name for layout in layouts))
     missing_columns = nearest.missing_columns(columns)
     return printable(
         f"{source.path} lacks columns that the preset {tried_preset.name} reads as {source.table} from "
-        f"{nearest.usual_name}: {', '.join(missing_columns)}.\n"
+        f"{nearest.usual_file_name}: {', '.join(missing_columns)}.\n"
         f"It has: {', '.join(columns)}.\n"
         f"The preset {tried_preset.name} ({tried_preset.title}) reads {source.table} from: {kinds}.\n"
         f"For other files, say which column is which: --map {source.table}.item_id=THEIR_COLUMN and so on, without "

@@ -9,7 +9,7 @@ import duckdb
 from jobs.errors import NextmartError
 from jobs.loading.arrivals import Arrivals
 from jobs.loading.known_rows import latest_row_rules, new_rows_sql
-from jobs.loading.mapping import TABLE_COLUMNS, TABLES_OF_HAPPENINGS
+from jobs.loading.mapping import APPEND_ONLY_TABLES, TABLE_COLUMNS
 from jobs.warehouse.connection import Connection, count_rows
 
 INSERT_NEW_HAPPENINGS = """
@@ -59,14 +59,14 @@ def append_arrivals(
         If the raw table is a view.
     """
     connection.execute(f"create or replace temp view incoming as from {arrivals.relation}")
-    if arrivals.loaded_by_file:
-        loaded_count = sum(arrivals.loaded_by_file)
+    if arrivals.loaded_row_counts:
+        loaded_count = sum(arrivals.loaded_row_counts)
     else:
         loaded_count = _append_incoming(connection, arrivals, dbt_vars, loaded_at)
     counts = {
         "read": arrivals.read_count,
-        "repeated": arrivals.read_count - arrivals.incoming_count,
-        "known": arrivals.incoming_count - loaded_count,
+        "repeated": arrivals.read_count - arrivals.deduplicated_count,
+        "known": arrivals.deduplicated_count - loaded_count,
         "loaded": loaded_count,
     }
     if arrivals.unreadable_relation:
@@ -81,19 +81,21 @@ def _append_incoming(
 ) -> int:
     """Append the rows of the temporary view ``incoming`` that the raw table lacks, and return their number."""
     table = arrivals.source.table
-    if table in TABLES_OF_HAPPENINGS:
+    if table in APPEND_ONLY_TABLES:
         columns = TABLE_COLUMNS[table]
         same = " and ".join(f"incoming.{column} is not distinct from known.{column}" for column in columns)
         insert = INSERT_NEW_HAPPENINGS.format(table=table, same=same)
     else:
         rules = latest_row_rules(table, dbt_vars)
-        insert = new_rows_sql(rules, set(arrivals.given_columns), list(arrivals.attributes.columns))
+        insert = new_rows_sql(rules, set(arrivals.given_columns), list(arrivals.attributes.column_of_attribute))
     count_before = count_rows(connection, f"raw.{table}")
     try:
         connection.execute(insert, {"loaded_at": loaded_at})
         if table == "items" and "available" in arrivals.given_columns and "updated_at" not in arrivals.given_columns:
             # the feed's availability of an item replaces the availability from before the item's withdrawal
-            connection.execute(f"delete from raw.withdrawn_items where item_id in (select {rules.key} from incoming)")
+            connection.execute(
+                f"delete from raw.withdrawn_items where item_id in (select {rules.id_sql} from incoming)"
+            )
     except (duckdb.CatalogException, duckdb.BinderException) as error:
         raise NextmartError(f"can't load into raw.{table}: is it a view of yours? {error}") from error
     return count_rows(connection, f"raw.{table}") - count_before

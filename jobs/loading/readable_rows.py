@@ -11,7 +11,7 @@ import duckdb
 from jobs.errors import NextmartError, redact
 from jobs.loading.preset_sources import open_source_relation
 from jobs.loading.relations import FileRelation, first_paragraph
-from jobs.loading.sources import SourceFiles
+from jobs.loading.sources import LoadSource
 from jobs.warehouse.connection import Connection
 
 Result = TypeVar("Result")
@@ -19,21 +19,21 @@ Result = TypeVar("Result")
 
 def read_readable_rows(
     connection: Connection,
-    source: SourceFiles,
-    read: Callable[[SourceFiles, FileRelation], Result],
-    copies: ExitStack | None = None,
+    source: LoadSource,
+    read_relation: Callable[[LoadSource, FileRelation], Result],
+    copies_stack: ExitStack | None = None,
 ) -> Result:
-    """Open a source's files, call ``read`` with their relation, and return the result of ``read``.
+    """Open a source's files, call ``read_relation`` with their relation, and return the result of ``read_relation``.
 
-    If DuckDB refuses a row, ``read`` is called again with the relation of the readable rows; so no transaction may be
-    open.
+    If DuckDB refuses a row, ``read_relation`` is called again with the relation of the readable rows; so no transaction
+    may be open.
 
     Parameters
     ----------
-    read : function
+    read_relation : function
         Its arguments are the source, which says all that its preset says, and the relation of its files, which can be
-        read until ``read`` returns.
-    copies : ExitStack, optional
+        read until ``read_relation`` returns.
+    copies_stack : ExitStack, optional
         If given, the relation can be read until this stack is closed.
 
     Raises
@@ -44,9 +44,9 @@ def read_readable_rows(
         If the files can't be read, or too many of a file's rows are unreadable.
     """
     try:
-        return _read_rows(connection, source, read, copies, check_lines=False)
+        return _read_rows(connection, source, read_relation, copies_stack, check_lines=False)
     except _RowRefusedError:
-        return _read_rows(connection, source, read, copies, check_lines=True)
+        return _read_rows(connection, source, read_relation, copies_stack, check_lines=True)
 
 
 class _RowRefusedError(Exception):
@@ -55,9 +55,9 @@ class _RowRefusedError(Exception):
 
 def _read_rows(
     connection: Connection,
-    source: SourceFiles,
-    read: Callable[[SourceFiles, FileRelation], Result],
-    copies: ExitStack | None,
+    source: LoadSource,
+    read_relation: Callable[[LoadSource, FileRelation], Result],
+    copies_stack: ExitStack | None,
     *,
     check_lines: bool,
 ) -> Result:
@@ -65,20 +65,20 @@ def _read_rows(
     with ExitStack() as folders:
         folder = folders.enter_context(TemporaryDirectory(prefix="nextmart-"))
         opened, file_relation = open_source_relation(connection, source, Path(folder), check_lines=check_lines)
-        with naming_source_errors(source, file_relation):
+        with name_source_in_errors(source, file_relation):
             try:
-                result = read(opened, file_relation)
+                result = read_relation(opened, file_relation)
             except duckdb.InvalidInputException as error:
-                if file_relation.is_checked or check_lines:
+                if file_relation.has_only_readable_rows or check_lines:
                     raise
                 raise _RowRefusedError from error
-        if copies is not None:
-            copies.enter_context(folders.pop_all())
+        if copies_stack is not None:
+            copies_stack.enter_context(folders.pop_all())
         return result
 
 
 @contextmanager
-def naming_source_errors(source: SourceFiles, file_relation: FileRelation) -> Iterator[None]:
+def name_source_in_errors(source: LoadSource, file_relation: FileRelation) -> Iterator[None]:
     """Turn DuckDB's errors in a ``with`` block into errors that name the source and its columns."""
     try:
         yield
@@ -86,8 +86,8 @@ def naming_source_errors(source: SourceFiles, file_relation: FileRelation) -> It
         raise NextmartError(redact(unreadable_source_message(source, file_relation, error))) from error
 
 
-def unreadable_source_message(source: SourceFiles, file_relation: FileRelation, error: Exception) -> str:
+def unreadable_source_message(source: LoadSource, file_relation: FileRelation, error: Exception) -> str:
     """Return the error message that a source can't be read, with DuckDB's reason and the source's columns."""
-    columns = ", ".join(file_relation.types)
-    name = file_relation.name or source.path
+    columns = ", ".join(file_relation.column_types)
+    name = file_relation.shown_name or source.path
     return f"can't read {name}: {first_paragraph(error)}\nIts columns: {columns}. Nothing was loaded."

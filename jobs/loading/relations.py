@@ -19,7 +19,7 @@ class ReadableFile:
 
     Attributes
     ----------
-    origin : str
+    user_path : str
         The file's path as the user gave it.
     path : str
         The path of the file to read: the user's file or the copy.
@@ -27,7 +27,7 @@ class ReadableFile:
         A key of ``DUCKDB_COMPRESSION``.
     """
 
-    origin: str
+    user_path: str
     path: str
     compression: str = ""
 
@@ -40,33 +40,33 @@ class FileRelation:
     ----------
     sql : str
         A table function of DuckDB, or a query in parentheses, that reads the files.
-    types : column's name as the files spell it -> DuckDB type
+    column_types : column's name as the files spell it -> DuckDB type
     unreadable_path : str, optional
         A file of JSON lines with the unreadable rows, which ``sql`` leaves out; None if the files were not checked line
         by line.
     unreadable_count : int
         The number of unreadable rows.
-    examples : tuple of str
+    unreadable_examples : tuple of str
         The first unreadable rows, each with file, line and reason.
-    is_checked : bool
+    has_only_readable_rows : bool
         Whether ``sql`` has no unreadable rows: it reads copies that were checked line by line, or a table.
-    name : str
+    shown_name : str
         The name of a table of an attached database in error messages; an empty text for files.
     is_parquet : bool
         Whether the files are Parquet files, of which DuckDB reads a few columns faster than of its own tables.
     """
 
     sql: str
-    types: dict[str, str]
+    column_types: dict[str, str]
     unreadable_path: str | None = None
     unreadable_count: int = 0
-    examples: tuple[str, ...] = ()
-    is_checked: bool = False
-    name: str = ""
+    unreadable_examples: tuple[str, ...] = ()
+    has_only_readable_rows: bool = False
+    shown_name: str = ""
     is_parquet: bool = False
 
 
-def path_list(files: Iterable[ReadableFile]) -> str:
+def path_list_sql(files: Iterable[ReadableFile]) -> str:
     """Return the paths of files as an SQL list."""
     return f"[{', '.join(literal(file.path) for file in files)}]"
 

@@ -3,7 +3,7 @@
 from dataclasses import replace
 from typing import Any
 
-from jobs.loading.near_misses import EXAMPLES_LISTED, match_items
+from jobs.loading.near_misses import EXAMPLES_LISTED, match_event_items
 from jobs.loading.source_report import ColumnReport, SourceReport
 from jobs.loading.staging_rules import ReadingRule, StagingRules
 from jobs.warehouse.connection import Connection, count_rows, literal
@@ -130,7 +130,7 @@ def report_source(
     *,
     sampled_table: str = "incoming",
     event_ids_relation: str = "incoming",
-    with_known_events: bool = False,
+    match_loaded_events: bool = False,
 ) -> SourceReport:
     """Describe the rows of the temporary table ``incoming``, which belong to ``table``, as staging reads them.
 
@@ -143,7 +143,7 @@ def report_source(
         table fast, but reads all rows of a view.
     event_ids_relation : str
         A relation of the visitor, user and item ids of incoming events, which may repeat rows of them.
-    with_known_events : bool
+    match_loaded_events : bool
         Whether a report of items says how the events of ``raw.events`` match the catalogue. If ``raw.events`` is a
         view, neither this report nor that of visitors reads it: a user's view may be slow.
     """
@@ -154,11 +154,15 @@ def report_source(
     if table == "impressions":
         return _impressions_report(connection, rules, sampled_table)
     report = _items_report(connection, rules, sampled_table)
-    known_events = _known_events(connection) if with_known_events else None
-    return replace(report, items=match_items(connection, rules.text, known_events)) if known_events else report
+    known_events = _loaded_events_relation(connection) if match_loaded_events else None
+    return (
+        replace(report, item_matches=match_event_items(connection, rules.text_sql, known_events))
+        if known_events
+        else report
+    )
 
 
-def _known_events(connection: Connection) -> str | None:
+def _loaded_events_relation(connection: Connection) -> str | None:
     """Return the SQL relation of the warehouse's events, or of a sample of them; None if there are no events."""
     rows = count_rows(connection, "raw.events") if is_own_table(connection, "raw", "events") else 0
     return sampled_relation(rows, "raw.events") if rows else None
@@ -169,43 +173,43 @@ def _events_report(
 ) -> SourceReport:
     rows = count_rows(connection, "incoming")
     names = ("event_id", "visitor_id", "user_id", "item_id", "event_type")
-    texts = {name: rules.text(name) for name in (*names, "event_at")}
+    texts = {name: rules.text_sql(name) for name in (*names, "event_at")}
     relation = sampled_relation(rows, sampled_table)
     known_types = ", ".join(literal(name) for name in rules.known_event_types)
     counts = _single_row(
         connection,
         MEASURE_EVENTS.format(
             **texts,
-            time=rules.time("event_at"),
+            time=rules.time_sql("event_at"),
             earliest=rules.earliest_event_at,
             latest=rules.latest_event_at,
-            first_time=_time_text("min(event_at) filter (where is_in_time)"),
-            last_time=_time_text("max(event_at) filter (where is_in_time)"),
+            first_time=_time_text_sql("min(event_at) filter (where is_in_time)"),
+            last_time=_time_text_sql("max(event_at) filter (where is_in_time)"),
             relation=relation,
             and_known_type=f"and event_type in ({known_types})" if known_types else "",
         ),
     )
     event_types, type_count = _count_event_types(connection, texts["event_type"])
-    visitors, users = _count_people(connection, rows, event_ids_relation, texts)
+    visitors, users = _count_visitors_and_users(connection, rows, event_ids_relation, texts)
     known_names = rules.known_event_types or tuple(event_types)
     return SourceReport(
         table="events",
-        rows=rows,
-        measured_rows=counts["measured_rows"],
-        usable=counts["usable"],
-        columns={name: ColumnReport(counts[name], counts[name]) for name in names}
-        | {"event_at": _column_report(connection, relation, counts, "event_at", rules.text, rules.time)},
+        row_count=rows,
+        measured_row_count=counts["measured_rows"],
+        usable_row_count=counts["usable"],
+        column_reports={name: ColumnReport(counts[name], counts[name]) for name in names}
+        | {"event_at": _column_report(connection, relation, counts, "event_at", rules.text_sql, rules.time_sql)},
         first_time=counts["first_time"],
         last_time=counts["last_time"],
-        too_early=counts["too_early"],
-        in_future=counts["in_future"],
-        days=counts["days"],
-        event_types=event_types,
-        more_event_types=type_count - len(event_types),
-        unknown_event_types={name: count for name, count in event_types.items() if name not in known_names},
-        visitors=visitors,
-        users=users,
-        items=match_items(connection, rules.text, event_ids_relation),
+        too_early_count=counts["too_early"],
+        future_count=counts["in_future"],
+        days_with_events=counts["days"],
+        event_type_counts=event_types,
+        further_event_type_count=type_count - len(event_types),
+        unknown_event_type_counts={name: count for name, count in event_types.items() if name not in known_names},
+        visitor_count=visitors,
+        user_count=users,
+        item_matches=match_event_items(connection, rules.text_sql, event_ids_relation),
     )
 
 
@@ -216,57 +220,57 @@ def _items_report(connection: Connection, rules: StagingRules, sampled_table: st
     counts = _single_row(
         connection,
         MEASURE_ITEMS.format(
-            **{name: rules.text(name) for name in names},
-            price_value=rules.price("price"),
-            available_value=rules.availability("available"),
-            time=rules.time("updated_at"),
-            first_time=_time_text("min(updated_at)"),
-            last_time=_time_text("max(updated_at)"),
+            **{name: rules.text_sql(name) for name in names},
+            price_value=rules.price_sql("price"),
+            available_value=rules.availability_sql("available"),
+            time=rules.time_sql("updated_at"),
+            first_time=_time_text_sql("min(updated_at)"),
+            last_time=_time_text_sql("max(updated_at)"),
             relation=relation,
         ),
     )
-    optional = {"price": rules.price, "available": rules.availability, "updated_at": rules.time}
+    optional = {"price": rules.price_sql, "available": rules.availability_sql, "updated_at": rules.time_sql}
     return SourceReport(
         table="items",
-        rows=rows,
-        measured_rows=counts["measured_rows"],
-        usable=counts["usable"],
-        columns={"item_id": ColumnReport(counts["item_id"], counts["item_id"])}
+        row_count=rows,
+        measured_row_count=counts["measured_rows"],
+        usable_row_count=counts["usable"],
+        column_reports={"item_id": ColumnReport(counts["item_id"], counts["item_id"])}
         | {
-            name: _column_report(connection, relation, counts, name, rules.text, rule)
+            name: _column_report(connection, relation, counts, name, rules.text_sql, rule)
             for name, rule in optional.items()
         },
         first_time=counts["first_time"],
         last_time=counts["last_time"],
-        texts=counts["texts"],
-        withdrawn=counts["withdrawn"],
+        items_with_text=counts["texts"],
+        unavailable_items=counts["withdrawn"],
     )
 
 
 def _visitors_report(connection: Connection, rules: StagingRules, sampled_table: str) -> SourceReport:
     rows = count_rows(connection, "incoming")
     relation = sampled_relation(rows, sampled_table)
-    texts = {name: rules.text(name) for name in ("visitor_id", "updated_at")}
+    texts = {name: rules.text_sql(name) for name in ("visitor_id", "updated_at")}
     counts = _single_row(
         connection,
         MEASURE_VISITORS.format(
             **texts,
-            time=rules.time("updated_at"),
-            first_time=_time_text("min(updated_at)"),
-            last_time=_time_text("max(updated_at)"),
+            time=rules.time_sql("updated_at"),
+            first_time=_time_text_sql("min(updated_at)"),
+            last_time=_time_text_sql("max(updated_at)"),
             relation=relation,
         ),
     )
     return SourceReport(
         table="visitors",
-        rows=rows,
-        measured_rows=counts["measured_rows"],
-        usable=counts["usable"],
-        columns={"visitor_id": ColumnReport(counts["visitor_id"], counts["visitor_id"])}
-        | {"updated_at": _column_report(connection, relation, counts, "updated_at", rules.text, rules.time)},
+        row_count=rows,
+        measured_row_count=counts["measured_rows"],
+        usable_row_count=counts["usable"],
+        column_reports={"visitor_id": ColumnReport(counts["visitor_id"], counts["visitor_id"])}
+        | {"updated_at": _column_report(connection, relation, counts, "updated_at", rules.text_sql, rules.time_sql)},
         first_time=counts["first_time"],
         last_time=counts["last_time"],
-        visitors=rows,
+        visitor_count=rows,
         visitors_with_events=_visitors_with_events(connection, texts["visitor_id"]),
     )
 
@@ -274,36 +278,36 @@ def _visitors_report(connection: Connection, rules: StagingRules, sampled_table:
 def _impressions_report(connection: Connection, rules: StagingRules, sampled_table: str) -> SourceReport:
     rows = count_rows(connection, "incoming")
     relation = sampled_relation(rows, sampled_table)
-    texts = {name: rules.text(name) for name in ("visitor_id", "item_id", "shown_at", "rank", "propensity")}
+    texts = {name: rules.text_sql(name) for name in ("visitor_id", "item_id", "shown_at", "rank", "propensity")}
     counts = _single_row(
         connection,
         MEASURE_IMPRESSIONS.format(
             **texts,
-            time=rules.time("shown_at"),
-            rank_value=rules.rank("rank"),
-            propensity_value=rules.propensity("propensity"),
+            time=rules.time_sql("shown_at"),
+            rank_value=rules.rank_sql("rank"),
+            propensity_value=rules.propensity_sql("propensity"),
             earliest=rules.earliest_event_at,
             latest=rules.latest_event_at,
-            first_time=_time_text("min(shown_at) filter (where is_in_time)"),
-            last_time=_time_text("max(shown_at) filter (where is_in_time)"),
+            first_time=_time_text_sql("min(shown_at) filter (where is_in_time)"),
+            last_time=_time_text_sql("max(shown_at) filter (where is_in_time)"),
             relation=relation,
         ),
     )
-    reading_rules = {"shown_at": rules.time, "rank": rules.rank, "propensity": rules.propensity}
+    reading_rules = {"shown_at": rules.time_sql, "rank": rules.rank_sql, "propensity": rules.propensity_sql}
     return SourceReport(
         table="impressions",
-        rows=rows,
-        measured_rows=counts["measured_rows"],
-        usable=counts["usable"],
-        columns={name: ColumnReport(counts[name], counts[name]) for name in ("visitor_id", "item_id")}
+        row_count=rows,
+        measured_row_count=counts["measured_rows"],
+        usable_row_count=counts["usable"],
+        column_reports={name: ColumnReport(counts[name], counts[name]) for name in ("visitor_id", "item_id")}
         | {
-            name: _column_report(connection, relation, counts, name, rules.text, rule)
+            name: _column_report(connection, relation, counts, name, rules.text_sql, rule)
             for name, rule in reading_rules.items()
         },
         first_time=counts["first_time"],
         last_time=counts["last_time"],
-        too_early=counts["too_early"],
-        in_future=counts["in_future"],
+        too_early_count=counts["too_early"],
+        future_count=counts["in_future"],
     )
 
 
@@ -327,8 +331,8 @@ def sampled_relation(row_count: int, relation: str) -> str:
     return f"(select * from {relation} tablesample system({100 * SAMPLE_ROWS / row_count}%) repeatable (1))"
 
 
-def _count_people(
-    connection: Connection, row_count: int, event_ids_relation: str, texts: dict[str, str]
+def _count_visitors_and_users(
+    connection: Connection, row_count: int, event_ids_relation: str, text_sql_of_column: dict[str, str]
 ) -> tuple[int, int]:
     """Return the numbers of different visitors and users, which are approximate above ``EXACT_ROWS`` rows."""
     if row_count > EXACT_ROWS:
@@ -339,7 +343,8 @@ def _count_people(
     visitors, users = (
         count_rows(
             connection,
-            f"(select distinct {texts[name]} as id from (select distinct {name} from incoming)) where id is not null",
+            f"(select distinct {text_sql_of_column[name]} as id from (select distinct {name} from incoming)) where id "
+            "is not null",
         )
         for name in ("visitor_id", "user_id")
     )
@@ -351,7 +356,7 @@ def _column_report(
     relation: str,
     counts: dict[str, Any],
     column: str,
-    text: ReadingRule,
+    text_rule: ReadingRule,
     reading_rule: ReadingRule,
 ) -> ColumnReport:
     """Return how many values of a column ``reading_rule`` reads, and the most frequent values that it can't read."""
@@ -359,8 +364,8 @@ def _column_report(
     unread = {}
     if read < given:
         query = (
-            f"select left({text(column)}, {EXAMPLE_LENGTH}) as value, count(*) from {relation} "
-            f"where {text(column)} is not null and {reading_rule(column)} is null "
+            f"select left({text_rule(column)}, {EXAMPLE_LENGTH}) as value, count(*) from {relation} "
+            f"where {text_rule(column)} is not null and {reading_rule(column)} is null "
             f"group by value order by count(*) desc, value limit {EXAMPLES_LISTED}"
         )
         unread = dict(connection.execute(query).fetchall())
@@ -390,6 +395,6 @@ def _single_row(connection: Connection, query: str) -> dict[str, Any]:
     return dict(zip(names, result.fetchone() or (), strict=True))
 
 
-def _time_text(instant_sql: str) -> str:
+def _time_text_sql(instant_sql: str) -> str:
     """Return the SQL that writes an instant as a text in UTC, to the second."""
     return f"strftime({instant_sql} at time zone 'UTC', '%Y-%m-%d %H:%M:%S')"

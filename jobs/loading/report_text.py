@@ -2,8 +2,8 @@
 
 from collections.abc import Iterable, Mapping
 
-from jobs.loading.attributes import Attributes
-from jobs.loading.source_report import ColumnReport, ItemMatches, NearMiss, SourceReport
+from jobs.loading.attributes import AttributeChoice
+from jobs.loading.source_report import ColumnReport, ItemMatches, Respelling, SourceReport
 from jobs.progress import on_one_line
 
 GOOD_SHARE = 0.9
@@ -44,7 +44,10 @@ def report_lines(report: SourceReport) -> list[str]:
     lines = describe(report) + _attribute_lines(report.attributes)
     if report.is_sampled:
         lines.append(
-            ("sample", f"shares, times and days are those of {report.measured_rows:,} of {report.rows:,} rows")
+            (
+                "sample",
+                f"shares, times and days are those of {report.measured_row_count:,} of {report.row_count:,} rows",
+            )
         )
     return [f"  {title:<10}{on_one_line(text)}" for title, text in lines]
 
@@ -52,21 +55,27 @@ def report_lines(report: SourceReport) -> list[str]:
 def report_warnings(report: SourceReport) -> list[str]:
     """Return warnings for the user before the next build: one line each, without control characters."""
     warnings = [
-        f"only {share_text(column.read, of)} of {_PLURAL_NAMES[name]} can be used{_unread_text(column)}"
+        f"only {share_text(column.readable_count, of)} of {_PLURAL_NAMES[name]} can be used{_unread_text(column)}"
         for name, column, of in _column_shares(report)
-        if of and column.read < GOOD_SHARE * of
+        if of and column.readable_count < GOOD_SHARE * of
     ]
-    if report.too_early + report.in_future > (1 - GOOD_SHARE) * report.measured_rows:
+    if report.too_early_count + report.future_count > (1 - GOOD_SHARE) * report.measured_row_count:
         warnings.append(
             f"times that can't be right: {_wrong_times_text(report)}; the next build rejects these {report.table}"
         )
-    if report.unknown_event_types:
-        warnings.append(f"known_event_types lacks {_value_counts_text(report.unknown_event_types)}; they are rejected")
-    items = report.items
+    if report.unknown_event_type_counts:
+        warnings.append(
+            f"known_event_types lacks {_value_counts_text(report.unknown_event_type_counts)}; they are rejected"
+        )
+    items = report.item_matches
     # that old events name items which the catalogue has no more is no fault of new items
     if items and not items.has_catalogue:
         warnings.append(NO_CATALOGUE)
-    elif items and items.known_rows < GOOD_SHARE * items.rows and (report.table == "events" or items.near_misses):
+    elif (
+        items
+        and items.known_row_count < GOOD_SHARE * items.row_count
+        and (report.table == "events" or items.respellings)
+    ):
         warnings.append(f"only {_match_text(items)}")
     if report.visitors_with_events == 0:
         warnings.append("none of them has an event: are their ids those that events have as visitor_id?")
@@ -94,111 +103,126 @@ def _column_shares(report: SourceReport) -> list[tuple[str, ColumnReport, int]]:
         "visitors": ("updated_at",),
         "impressions": ("rank", "propensity"),
     }[report.table]
-    return [(name, report.columns[name], report.measured_rows) for name in required] + [
-        (name, report.columns[name], report.columns[name].given) for name in optional
+    return [(name, report.column_reports[name], report.measured_row_count) for name in required] + [
+        (name, report.column_reports[name], report.column_reports[name].given_count) for name in optional
     ]
 
 
 def _event_lines(report: SourceReport) -> list[tuple[str, str]]:
-    times, visitors, users = (report.columns[name] for name in ("event_at", "visitor_id", "user_id"))
+    times, visitors, users = (report.column_reports[name] for name in ("event_at", "visitor_id", "user_id"))
     about = "about " if report.is_sampled else ""
-    when = f" ({_period_text(report)}, {report.days:,} {'day' if report.days == 1 else 'days'} with events)"
-    types = dict(list(report.event_types.items())[:TYPES_SHOWN])
-    more_types = report.more_event_types + len(report.event_types) - len(types)
+    when = (
+        f" ({_period_text(report)}, {report.days_with_events:,} {'day' if report.days_with_events == 1 else 'days'} "
+        "with events)"
+    )
+    types = dict(list(report.event_type_counts.items())[:TYPES_SHOWN])
+    more_types = report.further_event_type_count + len(report.event_type_counts) - len(types)
     lines = [
         (
             "times",
-            f"{share_text(times.read, report.measured_rows)} read{when if report.first_time else ''}"
-            f"{_unread_text(times)}{_no_value_text(times, report.measured_rows)}{_wrong_times_text(report, '; ')}",
+            f"{share_text(times.readable_count, report.measured_row_count)} read{when if report.first_time else ''}"
+            f"{_unread_text(times)}{_no_value_text(times, report.measured_row_count)}{_wrong_times_text(report, '; ')}",
         ),
-        ("visitors", f"{about}{report.visitors:,}{_no_value_text(visitors, report.measured_rows)}"),
+        ("visitors", f"{about}{report.visitor_count:,}{_no_value_text(visitors, report.measured_row_count)}"),
     ]
-    if users.read:
+    if users.readable_count:
         lines.append(
-            ("users", f"{about}{report.users:,}, named by {share_text(users.read, report.measured_rows)} of the events")
+            (
+                "users",
+                f"{about}{report.user_count:,}, named by "
+                f"{share_text(users.readable_count, report.measured_row_count)} of the events",
+            )
         )
     lines.append(
         ("types", f"{_value_counts_text(types)}{f', and {more_types:,} more types' if more_types > 0 else ''}")
     )
-    if report.items:
-        missing = _no_value_text(report.columns["item_id"], report.measured_rows)
-        lines.append(("items", f"{report.items.ids:,}{missing}; {_match_text(report.items)}"))
+    if report.item_matches:
+        missing = _no_value_text(report.column_reports["item_id"], report.measured_row_count)
+        lines.append(("items", f"{report.item_matches.id_count:,}{missing}; {_match_text(report.item_matches)}"))
     return lines
 
 
 def _item_lines(report: SourceReport) -> list[tuple[str, str]]:
-    price, available, updated = (report.columns[name] for name in ("price", "available", "updated_at"))
-    ids = f"{report.rows:,}{_no_value_text(report.columns['item_id'], report.measured_rows)}"
-    lines = [("items", f"{ids}; {share_text(report.texts, report.measured_rows)} have a text")]
+    price, available, updated = (report.column_reports[name] for name in ("price", "available", "updated_at"))
+    ids = f"{report.row_count:,}{_no_value_text(report.column_reports['item_id'], report.measured_row_count)}"
+    lines = [("items", f"{ids}; {share_text(report.items_with_text, report.measured_row_count)} have a text")]
     for title, column, more in (
         ("prices", price, ""),
-        ("available", available, f" ({report.withdrawn:,} not available)" if available.read else ""),
+        ("available", available, f" ({report.unavailable_items:,} not available)" if available.readable_count else ""),
         ("times", updated, f" ({_period_text(report)})" if report.first_time else ""),
     ):
-        if column.given:
-            given = f", given for {share_text(column.given, report.measured_rows)} of the items"
-            text = f"{share_text(column.read, column.given)} read{more}"
-            lines.append((title, f"{text}{given if column.given < report.measured_rows else ''}{_unread_text(column)}"))
-    if report.items:
-        lines.append(("events", _match_text(report.items)))
+        if column.given_count:
+            given = f", given for {share_text(column.given_count, report.measured_row_count)} of the items"
+            text = f"{share_text(column.readable_count, column.given_count)} read{more}"
+            lines.append(
+                (
+                    title,
+                    f"{text}{given if column.given_count < report.measured_row_count else ''}{_unread_text(column)}",
+                )
+            )
+    if report.item_matches:
+        lines.append(("events", _match_text(report.item_matches)))
     return lines
 
 
 def _visitor_lines(report: SourceReport) -> list[tuple[str, str]]:
-    updated = report.columns["updated_at"]
+    updated = report.column_reports["updated_at"]
     known = (
         ""
         if report.visitors_with_events is None
-        else (f"; {share_text(report.visitors_with_events, report.rows)} have events")
+        else (f"; {share_text(report.visitors_with_events, report.row_count)} have events")
     )
     lines = [
         (
             "visitors",
-            f"{report.rows:,}{_no_value_text(report.columns['visitor_id'], report.measured_rows)}{known}",
+            f"{report.row_count:,}"
+            f"{_no_value_text(report.column_reports['visitor_id'], report.measured_row_count)}{known}",
         )
     ]
-    if updated.given:
+    if updated.given_count:
         when = f" ({_period_text(report)})" if report.first_time else ""
-        lines.append(("times", f"{share_text(updated.read, updated.given)} read{when}{_unread_text(updated)}"))
+        lines.append(
+            ("times", f"{share_text(updated.readable_count, updated.given_count)} read{when}{_unread_text(updated)}")
+        )
     return lines
 
 
 def _impression_lines(report: SourceReport) -> list[tuple[str, str]]:
-    times = report.columns["shown_at"]
+    times = report.column_reports["shown_at"]
     when = f" ({_period_text(report)})" if report.first_time else ""
     lines = [
         (
             "times",
-            f"{share_text(times.read, report.measured_rows)} read{when}"
-            f"{_unread_text(times)}{_no_value_text(times, report.measured_rows)}{_wrong_times_text(report, '; ')}",
+            f"{share_text(times.readable_count, report.measured_row_count)} read{when}"
+            f"{_unread_text(times)}{_no_value_text(times, report.measured_row_count)}{_wrong_times_text(report, '; ')}",
         )
     ]
     for title, name in (("ranks", "rank"), ("propensity", "propensity")):
-        column = report.columns[name]
-        if column.given:
-            given = f"{share_text(column.read, column.given)} read{_unread_text(column)}"
-            lines.append((title, f"{given}{_no_value_text(column, report.measured_rows)}"))
+        column = report.column_reports[name]
+        if column.given_count:
+            given = f"{share_text(column.readable_count, column.given_count)} read{_unread_text(column)}"
+            lines.append((title, f"{given}{_no_value_text(column, report.measured_row_count)}"))
     return lines
 
 
-def _attribute_lines(attributes: Attributes) -> list[tuple[str, str]]:
+def _attribute_lines(attributes: AttributeChoice) -> list[tuple[str, str]]:
     """Return report lines that say which columns are kept as attributes and which are left out."""
     lines = []
-    if attributes.columns:
-        lines.append(("columns", f"attributes kept: {_names_text(attributes.columns)}"))
-    if attributes.left_out and attributes.reason:
-        count = len(attributes.left_out)
+    if attributes.column_of_attribute:
+        lines.append(("columns", f"attributes kept: {_names_text(attributes.column_of_attribute)}"))
+    if attributes.left_out_columns and attributes.left_out_reason:
+        count = len(attributes.left_out_columns)
         columns = "1 column is no attribute" if count == 1 else f"{count:,} columns are no attributes"
-        example = ",".join(attributes.left_out[:2])
+        example = ",".join(attributes.left_out_columns[:2])
         lines.append(
             (
                 "columns",
-                f"{columns}, {attributes.reason}: {_names_text(attributes.left_out)}; "
+                f"{columns}, {attributes.left_out_reason}: {_names_text(attributes.left_out_columns)}; "
                 f"name those that you want: --attributes {example}",
             )
         )
-    elif attributes.left_out:
-        lines.append(("columns", f"left out: {_names_text(attributes.left_out)}"))
+    elif attributes.left_out_columns:
+        lines.append(("columns", f"left out: {_names_text(attributes.left_out_columns)}"))
     return lines
 
 
@@ -214,16 +238,16 @@ def _period_text(report: SourceReport) -> str:
 
 
 def _unread_text(column: ColumnReport) -> str:
-    return f"; not read: {_value_counts_text(column.unread, in_quotes=True)}" if column.unread else ""
+    return f"; not read: {_value_counts_text(column.unread_examples, in_quotes=True)}" if column.unread_examples else ""
 
 
 def _no_value_text(column: ColumnReport, row_count: int) -> str:
-    missing = row_count - column.given
+    missing = row_count - column.given_count
     return f"; {share_text(missing, row_count)} of rows ({missing:,}) have none" if missing else ""
 
 
 def _wrong_times_text(report: SourceReport, text_before: str = "") -> str:
-    counts = [(report.too_early, "too early (earliest_event_at)"), (report.in_future, "in the future")]
+    counts = [(report.too_early_count, "too early (earliest_event_at)"), (report.future_count, "in the future")]
     texts = [f"{count:,} {words}" for count, words in counts if count]
     return text_before + ", ".join(texts) if texts else ""
 
@@ -232,17 +256,22 @@ def _match_text(items: ItemMatches) -> str:
     """Return as text the share of events on items of the catalogue, the other ids, and which respelling would match."""
     if not items.has_catalogue:
         return "there is no catalogue yet"
-    text = f"{share_text(items.known_rows, items.rows)} of the events are on items of the catalogue"
-    if not items.unknown_ids:
+    text = f"{share_text(items.known_row_count, items.row_count)} of the events are on items of the catalogue"
+    if not items.unknown_id_count:
         return text
-    examples = _value_counts_text(items.unknown, in_quotes=True)
-    text += f"; it lacks {items.unknown_ids:,} of {items.ids:,} item ids: {examples}"
-    near_misses = [_near_miss_text(near_miss, items.unknown_ids) for near_miss in items.near_misses[:NEAR_MISSES_SHOWN]]
+    examples = _value_counts_text(items.unknown_id_examples, in_quotes=True)
+    text += f"; it lacks {items.unknown_id_count:,} of {items.id_count:,} item ids: {examples}"
+    near_misses = [
+        _respelling_text(near_miss, items.unknown_id_count) for near_miss in items.respellings[:NEAR_MISSES_SHOWN]
+    ]
     return "; ".join([text, *near_misses])
 
 
-def _near_miss_text(near_miss: NearMiss, unknown_ids: int) -> str:
-    return f"{near_miss.ids:,} of {unknown_ids:,} would match {near_miss.way} ({_WHOSE_IDS[near_miss.where]})"
+def _respelling_text(near_miss: Respelling, unknown_ids: int) -> str:
+    return (
+        f"{near_miss.matched_id_count:,} of {unknown_ids:,} would match {near_miss.way} "
+        f"({_WHOSE_IDS[near_miss.respelt_side]})"
+    )
 
 
 def _value_counts_text(counts: Mapping[str, int], in_quotes: bool = False) -> str:

@@ -19,55 +19,57 @@ ROW_HASH: Final = f"hash({EVENT_COLUMNS})"
 VALUES_HASH: Final = f"hash({', '.join(name for name in TABLE_COLUMNS['events'] if name != 'event_id')})"
 """The hash of all columns but the id, for files whose ids are made from the other columns."""
 
-KNOWN_SUSPECTS = """
-    insert into suspect_hashes
+INSERT_HASHES_OF_LOADED_ROWS = """
+    insert into possible_repeat_hashes
     select distinct row_hash from (select {row_hash} as row_hash from raw.events) semi join {hashes} using (row_hash)
 """
 
 
-def repeated_hashes(connection: Connection, hashes: str) -> np.ndarray:
+def repeated_hashes(connection: Connection, hashes_relation: str) -> np.ndarray:
     """Return the hashes that several rows of a relation with a column ``row_hash`` have.
 
     Returns
     -------
     uint64, shape (repeated hashes,), ascending, each once
     """
-    parts = max(1, math.ceil(count_rows(connection, hashes) / HASHES_IN_MEMORY))
+    parts = max(1, math.ceil(count_rows(connection, hashes_relation) / HASHES_IN_MEMORY))
     found = []
     for part in range(parts):
         where = f"where row_hash % {parts} = {part}" if parts > 1 else ""
-        values = connection.execute(f"select row_hash from {hashes} {where}").fetchnumpy()["row_hash"]
+        values = connection.execute(f"select row_hash from {hashes_relation} {where}").fetchnumpy()["row_hash"]
         values.sort()
         found.append(np.unique(values[1:][values[1:] == values[:-1]]))
     return np.sort(np.concatenate(found))
 
 
-def fill_suspect_hashes(connection: Connection, hashes: str, row_hash: str, *, with_known: bool) -> int:
-    """Fill the temporary table ``suspect_hashes`` with the hashes of arrived rows that may repeat another row.
+def fill_possible_repeat_hashes(
+    connection: Connection, hashes_relation: str, row_hash_sql: str, *, has_loaded_events: bool
+) -> int:
+    """Fill the temporary table ``possible_repeat_hashes`` with the hashes of arrived rows that may repeat another row.
 
     A row whose hash is not among them has no equal, neither among the arrived rows nor in ``raw.events``.
 
     Parameters
     ----------
-    hashes : str
-        Relation with the column ``row_hash``: the hash of each arrived row.
-    row_hash : str
+    hashes_relation : str
+        Relation with the column ``row_hash_sql``: the hash of each arrived row.
+    row_hash_sql : str
         SQL of that hash over the columns of ``raw.events``.
-    with_known : bool
+    has_loaded_events : bool
         Whether the arrived rows may repeat rows of ``raw.events``.
 
     Returns
     -------
     Number of arrived rows that have one of the hashes
     """
-    connection.execute("create or replace temp table suspect_hashes (row_hash ubigint)")
-    repeated = repeated_hashes(connection, hashes)
+    connection.execute("create or replace temp table possible_repeat_hashes (row_hash ubigint)")
+    repeated = repeated_hashes(connection, hashes_relation)
     if len(repeated):
         connection.register("repeated_hashes", {"row_hash": repeated})
-        connection.execute("insert into suspect_hashes select row_hash from repeated_hashes")
+        connection.execute("insert into possible_repeat_hashes select row_hash from repeated_hashes")
         connection.unregister("repeated_hashes")
-    if with_known:
-        connection.execute(KNOWN_SUSPECTS.format(row_hash=row_hash, hashes=hashes))
-    if not count_rows(connection, "suspect_hashes"):
+    if has_loaded_events:
+        connection.execute(INSERT_HASHES_OF_LOADED_ROWS.format(row_hash=row_hash_sql, hashes=hashes_relation))
+    if not count_rows(connection, "possible_repeat_hashes"):
         return 0
-    return count_rows(connection, f"{hashes} where row_hash in (select row_hash from suspect_hashes)")
+    return count_rows(connection, f"{hashes_relation} where row_hash in (select row_hash from possible_repeat_hashes)")

@@ -10,7 +10,7 @@ FORMATS: Final = ("csv", "tsv", "json", "parquet", "xlsx")
 """The formats that ``--format`` names. ``csv`` and ``tsv`` are text in lines; ``json`` also covers JSON lines."""
 
 ALL_ATTRIBUTES: Final = ("*",)
-"""The value of ``SourceFiles.attributes`` for all unknown columns, even if rows repeat items or are events too."""
+"""The value of ``LoadSource.attributes`` for all unknown columns, even if rows repeat items or are events too."""
 
 _DELIMITER_WORDS = {"\\t": "\t", "tab": "\t", "comma": ",", "semicolon": ";", "pipe": "|", "space": " "}
 
@@ -45,7 +45,7 @@ class ReadOptions:
 
 
 @dataclass(frozen=True)
-class SourceFiles:
+class LoadSource:
     """A source: the files, or an attached database's table, to load into one raw table.
 
     Attributes
@@ -54,27 +54,27 @@ class SourceFiles:
         ``events``, ``items``, ``visitors`` or ``impressions``.
     path : str
         A path of a file or a folder, a glob, or the name of a table of an attached database.
-    where : str, optional
+    where_sql : str, optional
         SQL over the files' columns: only rows for which it is true are loaded.
     column_map : our column -> their column, or SQL over their columns
-    options : ReadOptions
+    read_options : ReadOptions
         How the files are read.
     time_formats : tuple of str
         Formats of DuckDB's ``strptime`` in which the files write ``event_at`` or ``updated_at``.
     allow_sql_io : bool
-        Whether ``where`` and ``column_map`` may read files and call functions that use the environment, settings or the
-        log.
+        Whether ``where_sql`` and ``column_map`` may read files and call functions that use the environment, settings or
+        the log.
     attributes : tuple of str, optional
         The columns of the files that are kept as attributes of items or visitors; ``ALL_ATTRIBUTES``: all that nextmart
         doesn't know; None: all of those, unless the rows repeat items or are loaded as events too.
-    complete : bool
+    is_whole_catalogue : bool
         Whether the files belong to a list of the whole catalogue: an item that all complete sources of a load lack is
         withdrawn.
     is_superseded : bool
         Whether a later source of the same load is a newer list of the whole catalogue than this complete source.
     feed : str, optional
         The feed of ``nextmart.toml`` that the files belong to; None: the command line names them.
-    preset : str, optional
+    preset_name : str, optional
         The name of a preset, whose map and condition are added when the files are read.
     json_columns : tuple of str
         Columns of JSON files that are read as JSON values, even if all values have one structure.
@@ -82,16 +82,16 @@ class SourceFiles:
 
     table: str
     path: str
-    where: str | None = None
+    where_sql: str | None = None
     column_map: Mapping[str, str] = field(default_factory=dict)
-    options: ReadOptions = field(default_factory=ReadOptions)
+    read_options: ReadOptions = field(default_factory=ReadOptions)
     time_formats: tuple[str, ...] = ()
     allow_sql_io: bool = False
     attributes: tuple[str, ...] | None = None
-    complete: bool = False
+    is_whole_catalogue: bool = False
     is_superseded: bool = False
     feed: str | None = None
-    preset: str | None = None
+    preset_name: str | None = None
     json_columns: tuple[str, ...] = ()
 
 

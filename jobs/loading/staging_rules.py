@@ -20,9 +20,9 @@ class StagingRules:
 
     Attributes
     ----------
-    text : ReadingRule
+    text_sql : ReadingRule
         The SQL of a trimmed id or word; null if it is blank.
-    time, price, availability, rank, propensity : ReadingRule
+    time_sql, price_sql, availability_sql, rank_sql, propensity_sql : ReadingRule
         The SQL of a time (timestamptz), price or propensity (double), availability (boolean) or rank (integer); null if
         the value can't be read.
     earliest_event_at : str
@@ -33,12 +33,12 @@ class StagingRules:
         Types of events that are accepted; empty: all types.
     """
 
-    text: ReadingRule
-    time: ReadingRule
-    price: ReadingRule
-    availability: ReadingRule
-    rank: ReadingRule
-    propensity: ReadingRule
+    text_sql: ReadingRule
+    time_sql: ReadingRule
+    price_sql: ReadingRule
+    availability_sql: ReadingRule
+    rank_sql: ReadingRule
+    propensity_sql: ReadingRule
     earliest_event_at: str
     latest_event_at: str
     known_event_types: tuple[str, ...]
@@ -48,31 +48,31 @@ def staging_rules(dbt_vars: Mapping[str, Any]) -> StagingRules:
     """Return the rules of dbt's staging models for the given values of dbt vars."""
     macros = dbt_macros(dbt_vars=dbt_vars)
 
-    def text(column: str) -> str:
+    def text_sql(column: str) -> str:
         return str(macros.null_word_as_null(column))
 
-    def time(column: str) -> str:
+    def time_sql(column: str) -> str:
         return str(macros.to_timestamp_utc(macros.blank_as_null(column)))
 
-    def price(column: str) -> str:
+    def price_sql(column: str) -> str:
         return str(macros.to_price(column))
 
-    def availability(column: str) -> str:
+    def availability_sql(column: str) -> str:
         return str(macros.to_availability(macros.blank_as_null(column)))
 
-    def rank(column: str) -> str:
-        return str(macros.to_rank(text(column)))
+    def rank_sql(column: str) -> str:
+        return str(macros.to_rank(text_sql(column)))
 
-    def propensity(column: str) -> str:
-        return str(macros.to_propensity(text(column)))
+    def propensity_sql(column: str) -> str:
+        return str(macros.to_propensity(text_sql(column)))
 
     return StagingRules(
-        text,
-        time,
-        price,
-        availability,
-        rank,
-        propensity,
+        text_sql,
+        time_sql,
+        price_sql,
+        availability_sql,
+        rank_sql,
+        propensity_sql,
         earliest_event_at=f"cast({literal(str(dbt_vars['earliest_event_at']))} as timestamptz)",
         latest_event_at=f"now() + {macros.minutes(dbt_vars['clock_skew_minutes'])}",
         known_event_types=tuple(dbt_vars["known_event_types"] or ()),

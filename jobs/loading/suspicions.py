@@ -6,7 +6,7 @@ The functions read the temporary view ``incoming``, which holds the source's row
 from collections.abc import Mapping
 from typing import Any
 
-from jobs.loading.sources import SourceFiles
+from jobs.loading.sources import LoadSource
 from jobs.loading.text_values import ID_COLUMNS, has_decimals, is_floating
 from jobs.warehouse.connection import Connection, count_rows
 from jobs.warehouse.dbt_macros import dbt_macros
@@ -47,7 +47,7 @@ def decimal_id_notes(connection: Connection, value_types: Mapping[str, str]) -> 
 
 
 def order_line_notes(
-    connection: Connection, source: SourceFiles, dbt_vars: Mapping[str, Any], relation: str = "incoming"
+    connection: Connection, source: LoadSource, dbt_vars: Mapping[str, Any], relation: str = "incoming"
 ) -> list[str]:
     """Return a warning if event ids name several items, as the lines of an order do, and only one item will count.
 

@@ -6,10 +6,10 @@ from dataclasses import replace
 from pathlib import Path
 
 from jobs.errors import UsageError
-from jobs.loading.checked_copies import UnreadableRows, copy_text
+from jobs.loading.checked_copies import CheckedRowsWriter, copy_readable_text
 from jobs.loading.mapping import TABLE_COLUMNS
-from jobs.loading.relations import DUCKDB_COMPRESSION, FileRelation, ReadableFile, path_list
-from jobs.loading.sources import NoRowsError, SourceFiles
+from jobs.loading.relations import DUCKDB_COMPRESSION, FileRelation, ReadableFile, path_list_sql
+from jobs.loading.sources import LoadSource, NoRowsError
 from jobs.loading.text_heads import (
     TextDialect,
     dialect_of_text,
@@ -29,7 +29,7 @@ _SHOWN_LINE_CHARACTERS = 300
 
 
 def text_relation(
-    source: SourceFiles, files: Sequence[ReadableFile], copies_folder: Path, *, check_lines: bool
+    source: LoadSource, files: Sequence[ReadableFile], copies_folder: Path, *, check_lines: bool
 ) -> FileRelation:
     """Return the SQL that reads delimited text files, and the DuckDB type of each of their columns.
 
@@ -52,7 +52,7 @@ def text_relation(
     heads = [(file, dialect) for file in files if (dialect := _dialect_of_file(source, file))]
     if not heads:
         raise NoRowsError(f"{source.path} is empty; nothing was loaded")
-    types = {name: "VARCHAR" for _, dialect in heads for name in dialect.columns}
+    types = {name: "VARCHAR" for _, dialect in heads for name in dialect.column_names}
     by_lower_name = {name.lower(): name for name in reversed(types)}
     types = {name: "VARCHAR" for name in types if by_lower_name[name.lower()] == name}
     if not check_lines and all(dialect.has_one_newline for _, dialect in heads):
@@ -64,21 +64,23 @@ def text_relation(
     tables, examples, unreadable_count = [], [], 0
     with unreadable_path.open("w", encoding="utf-8") as output:
         for number, (file, dialect) in enumerate(heads):
-            rows = UnreadableRows(file.origin, output)
+            rows = CheckedRowsWriter(file.user_path, output)
             copy = copies_folder / f"checked_{number}.csv"
             with open_bytes(file.path, file.compression) as stream, copy.open("wb") as target:
-                copy_text(stream, target, dialect, rows)
-            rows.require_few(source.options.max_unreadable_share, dialect.first_line if dialect.header_lines else "")
-            copied = TextDialect(dialect.delimiter, b"\n", 0, 0, dialect.columns, "")
-            tables.append(_read_csv_sql([ReadableFile(file.origin, str(copy))], copied, rows.longest))
-            examples += rows.examples
-            unreadable_count += rows.unreadable
+                copy_readable_text(stream, target, dialect, rows)
+            rows.require_few_unreadable(
+                source.read_options.max_unreadable_share, dialect.first_line if dialect.header_line_count else ""
+            )
+            copied = TextDialect(dialect.delimiter, b"\n", 0, 0, dialect.column_names, "")
+            tables.append(_read_csv_sql([ReadableFile(file.user_path, str(copy))], copied, rows.longest_row_bytes))
+            examples += rows.unreadable_examples
+            unreadable_count += rows.unreadable_count
     return FileRelation(
-        _union_sql(tables), types, str(unreadable_path), unreadable_count, tuple(examples), is_checked=True
+        _union_sql(tables), types, str(unreadable_path), unreadable_count, tuple(examples), has_only_readable_rows=True
     )
 
 
-def _dialect_of_file(source: SourceFiles, file: ReadableFile) -> TextDialect | None:
+def _dialect_of_file(source: LoadSource, file: ReadableFile) -> TextDialect | None:
     """Return a file's dialect (delimiter, line end, header), or None if the file is empty.
 
     Raises
@@ -87,15 +89,16 @@ def _dialect_of_file(source: SourceFiles, file: ReadableFile) -> TextDialect | N
         If the file is not in UTF-8, or has no header and none is named.
     """
     beginning = first_bytes(file.path, file.compression)
-    options = source.options
+    options = source.read_options
     dialect = dialect_of_text(beginning, options.delimiter, options.columns)
     if dialect is None:
         return None
     encoding = likely_encoding(beginning)
-    header_is_broken = dialect.header_lines > 0 and "\ufffd" in dialect.first_line
+    header_is_broken = dialect.header_line_count > 0 and "\ufffd" in dialect.first_line
     if encoding and (header_is_broken or encoding.startswith("utf-16")):
         raise UsageError(
-            f"{file.origin} is not utf-8; it looks like {encoding}. Say so: --encoding {encoding}. Nothing was loaded."
+            f"{file.user_path} is not utf-8; it looks like {encoding}. Say so: --encoding {encoding}. Nothing was "
+            "loaded."
         )
     before = lines_before_table(beginning) if options.columns is None and options.delimiter is None else None
     if before:
@@ -110,20 +113,20 @@ def _dialect_of_file(source: SourceFiles, file: ReadableFile) -> TextDialect | N
 
 def _lines_before_table_message(file: ReadableFile, dialect: TextDialect, line_count: int, delimiter: str) -> str:
     """Return the error message for a file with lines before its header: how to remove these lines."""
-    suffix = Path(file.origin).suffix or ".csv"
+    suffix = Path(file.user_path).suffix or ".csv"
     return (
-        f"{file.origin}: its first line is not the header: the line has no delimiter, and line {line_count + 1} and "
+        f"{file.user_path}: its first line is not the header: the line has no delimiter, and line {line_count + 1} and "
         f"those after it have columns, with {delimiter!r} between them.\n"
         f"Its first line: {dialect.first_line[:_SHOWN_LINE_CHARACTERS]}\n"
         f"Remove what stands before the table, and load the rest: tail -n +{line_count + 1} "
-        f"{file.origin} > table{suffix}\n"
+        f"{file.user_path} > table{suffix}\n"
         "Nothing was loaded."
     )
 
 
-def _no_header_message(source: SourceFiles, file: ReadableFile, dialect: TextDialect) -> str:
+def _no_header_message(source: LoadSource, file: ReadableFile, dialect: TextDialect) -> str:
     """Return the error message for a file without a header: it shows the first line and the options to type."""
-    width = len(dialect.columns)
+    width = len(dialect.column_names)
     ours = [name for name in ("visitor_id", "item_id", "event_at") if name in TABLE_COLUMNS[source.table]]
     maps = ""
     if is_access_log(dialect.first_line) and source.table == "events":
@@ -135,9 +138,9 @@ def _no_header_message(source: SourceFiles, file: ReadableFile, dialect: TextDia
     example = ",".join([*ours, *(f"column{number}" for number in range(len(ours), width))][:width])
     all_columns = f"all {width} columns in the file's order" if width > 1 else "its one column"
     return (
-        f"{file.origin} has no header: its first line holds values, not the names of columns.\n"
+        f"{file.user_path} has no header: its first line holds values, not the names of columns.\n"
         f"Its first line: {dialect.first_line[:_SHOWN_LINE_CHARACTERS]}\n"
-        f"It has: {', '.join(dialect.columns)[:_SHOWN_LINE_CHARACTERS]}.\n"
+        f"It has: {', '.join(dialect.column_names)[:_SHOWN_LINE_CHARACTERS]}.\n"
         f"Name {all_columns}: --no-header --columns {example}{maps}\n"
         "Nothing was loaded."
     )
@@ -145,7 +148,7 @@ def _no_header_message(source: SourceFiles, file: ReadableFile, dialect: TextDia
 
 def _comparable_dialect(dialect: TextDialect) -> TextDialect:
     """Return a file's dialect, comparable: two files with equal dialects can be read by one call of DuckDB."""
-    return replace(dialect, first_line="", offset=0)
+    return replace(dialect, first_line="", bytes_before_rows=0)
 
 
 def _read_csv_sql(files: Sequence[ReadableFile], dialect: TextDialect, longest_row: int = 0) -> str:
@@ -154,12 +157,12 @@ def _read_csv_sql(files: Sequence[ReadableFile], dialect: TextDialect, longest_r
     The line end is named where DuckDB can be told: DuckDB 1.5 skips all rows, without a word, if it is told of
     ``CR LF``, or takes another sign for the line end.
     """
-    columns = ", ".join(f"{literal(name)}: 'VARCHAR'" for name in dialect.columns)
+    columns = ", ".join(f"{literal(name)}: 'VARCHAR'" for name in dialect.column_names)
     newline = {b"\n": ", new_line = '\\n'", b"\r": ", new_line = '\\r'"}.get(dialect.newline, "")
     long_rows = f", max_line_size = {longest_row + 1}" if longest_row >= DUCKDB_LINE_SIZE else ""
     return (
-        f"read_csv({path_list(files)}, auto_detect = false, columns = {{{columns}}}, "
-        f"header = {str(dialect.header_lines > 0).lower()}, skip = {dialect.skip}, "
+        f"read_csv({path_list_sql(files)}, auto_detect = false, columns = {{{columns}}}, "
+        f"header = {str(dialect.header_line_count > 0).lower()}, skip = {dialect.skipped_line_count}, "
         f"delim = {literal(dialect.delimiter)}, "
         f"quote = '\"', escape = '\"', comment = '', strict_mode = true, "
         f"null_padding = false, compression = '{DUCKDB_COMPRESSION[files[0].compression]}'{newline}{long_rows})"

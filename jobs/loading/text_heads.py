@@ -36,15 +36,15 @@ class TextDialect:
         What stands between fields.
     newline : bytes
         The line end of the header, or of the first row where there is no header.
-    skip : int
+    skipped_line_count : int
         The number of lines before the header, or before the first row where there is no header.
-    header_lines : int
+    header_line_count : int
         The number of lines of the header; 0 if there is none.
-    columns : tuple of str
+    column_names : tuple of str
         The names of the columns, each once.
     first_line : str
         The unparsed text of the header, or of the first row.
-    offset : int
+    bytes_before_rows : int
         The number of bytes before the first row.
     has_one_newline : bool
         Whether all lines up to and including ``first_line`` have the same line end, and no quoted value among them
@@ -53,11 +53,11 @@ class TextDialect:
 
     delimiter: str
     newline: bytes
-    skip: int
-    header_lines: int
-    columns: tuple[str, ...]
+    skipped_line_count: int
+    header_line_count: int
+    column_names: tuple[str, ...]
     first_line: str
-    offset: int = 0
+    bytes_before_rows: int = 0
     has_one_newline: bool = True
 
 
@@ -107,17 +107,17 @@ def dialect_of_text(first_bytes: bytes, delimiter: str | None, columns: tuple[st
         last += 1
     if _quotes_are_open(lines[skip : last + 1]):
         last = skip
-    first = b"".join(line.text + line.end for line in lines[skip:last]) + lines[last].text
+    first = b"".join(line.text + line.line_end for line in lines[skip:last]) + lines[last].text
     first_line = first.decode("utf-8", errors="replace")
-    newline = lines[last].end or b"\n"
-    has_one_newline = last == skip and all(line.end == newline for line in lines[:last])
+    newline = lines[last].line_end or b"\n"
+    has_one_newline = last == skip and all(line.line_end == newline for line in lines[:last])
     if not delimiter and columns and len(columns) > 1:
         delimiter = _delimiter_of_width([_decoded_line(line) for line in lines[skip : skip + 100]], len(columns))
     delimiter = delimiter or (" " if is_access_log(first_line) else _most_frequent_delimiter(first_line))
     if columns:
-        offset = bom + sum(len(line.text + line.end) for line in lines[:skip])
+        offset = bom + sum(len(line.text + line.line_end) for line in lines[:skip])
         return TextDialect(delimiter, newline, skip, 0, columns, first_line, offset, has_one_newline)
-    offset = bom + sum(len(line.text + line.end) for line in lines[: last + 1])
+    offset = bom + sum(len(line.text + line.line_end) for line in lines[: last + 1])
     names = _unique_names(_split_line(first_line, delimiter))
     return TextDialect(delimiter, newline, skip, last + 1 - skip, names, first_line, offset, has_one_newline)
 
@@ -165,7 +165,7 @@ def _decoded_line(line: "_Line") -> str:
 
 class _Line(NamedTuple):
     text: bytes
-    end: bytes
+    line_end: bytes
 
 
 def _first_lines(first_bytes: bytes) -> list[_Line]:
@@ -183,7 +183,11 @@ def lines_after_header(first_bytes: bytes, dialect: TextDialect) -> list[str]:
     first_bytes : bytes
         The first bytes of the file, in UTF-8.
     """
-    return first_bytes[dialect.offset :].decode("utf-8", errors="replace").split(dialect.newline.decode())[:_HEAD_LINES]
+    return (
+        first_bytes[dialect.bytes_before_rows :]
+        .decode("utf-8", errors="replace")
+        .split(dialect.newline.decode())[:_HEAD_LINES]
+    )
 
 
 def has_no_header(dialect: TextDialect, next_lines: Sequence[str], known_names: Collection[str]) -> bool:

@@ -25,20 +25,21 @@ class Record:
 
     Attributes
     ----------
-    line : int
+    first_line_number : int
         The number of the record's first line, from 1.
-    raw : bytes
+    raw_bytes : bytes
         The record's unchanged bytes, without the last line's end.
     fields : list of str, optional
-        The values of the fields, if the record is readable and holds a quote; None if ``raw`` can be copied unchanged.
-    reason : str
+        The values of the fields, if the record is readable and holds a quote; None if ``raw_bytes`` can be copied
+        unchanged.
+    unreadable_reason : str
         Why the record can't be read; an empty text if it can.
     """
 
-    line: int
-    raw: bytes
+    first_line_number: int
+    raw_bytes: bytes
     fields: list[str] | None = None
-    reason: str = ""
+    unreadable_reason: str = ""
 
 
 @dataclass(frozen=True)
@@ -47,13 +48,13 @@ class RecordRun:
 
     Attributes
     ----------
-    line : int
+    first_line_number : int
         Number of the first line, from 1.
     lines : bytes
         The lines, each with a line feed at its end.
     """
 
-    line: int
+    first_line_number: int
     lines: bytes
 
 
@@ -141,7 +142,7 @@ class RecordReader:
                 yield part
             else:
                 lines = part.lines.split(b"\n")[:-1]
-                yield from (Record(part.line + number, line) for number, line in enumerate(lines))
+                yield from (Record(part.first_line_number + number, line) for number, line in enumerate(lines))
 
     def records_and_runs(self) -> Iterator[RecordRun | Record]:
         """Yield all records in order: a ``RecordRun`` for consecutive lines that need no parsing, else single records.
@@ -264,6 +265,6 @@ def _without_end(line: bytes) -> bytes:
     return line[:-1] if line.endswith((b"\n", b"\r")) else line
 
 
-def canonical_line(fields: Iterable[str], delimiter: str) -> bytes:
+def quoted_line(fields: Iterable[str], delimiter: str) -> bytes:
     """Return fields as the line of one record: every value that is not empty is quoted."""
     return (delimiter.join('"' + f.replace('"', '""') + '"' if f else "" for f in fields) + "\n").encode()

@@ -64,24 +64,24 @@ class UnreadTimes:
 
     Attributes
     ----------
-    count, value_count : int
+    unread_count, value_count : int
         The numbers of times that can't be read for certain, and of all times.
     example : str
         One time that can't be read for certain.
-    texts, read_texts : int
-        The number of different unread texts in a sample, and the number of them that a format in ``readings`` reads,
-        which is the same for all of these formats.
-    readings : format -> one text and its reading
+    sampled_text_count, read_text_count : int
+        The number of different unread texts in a sample, and the number of them that a format in ``example_readings``
+        reads, which is the same for all of these formats.
+    example_readings : format -> one text and its reading
         The formats that read most texts, each with its reading of one example text; of formats that read this text
         alike, only the first. Empty if no known format reads any.
     """
 
-    count: int
+    unread_count: int
     value_count: int
     example: str
-    texts: int
-    read_texts: int
-    readings: dict[str, tuple[str, str]]
+    sampled_text_count: int
+    read_text_count: int
+    example_readings: dict[str, tuple[str, str]]
 
 
 def unread_time_notes(connection: Connection, table: str, column: str, dbt_vars: Mapping[str, Any]) -> list[str]:
@@ -97,16 +97,19 @@ def unread_time_notes(connection: Connection, table: str, column: str, dbt_vars:
     unread_times = find_unread_times(connection, table, column, dbt_vars)
     if unread_times is None:
         return []
-    said = f"warning: {column}: {unread_times.count:,} of {unread_times.value_count:,} times can't be read for certain"
-    if not unread_times.readings:
+    said = (
+        f"warning: {column}: {unread_times.unread_count:,} of {unread_times.value_count:,} times can't be read for "
+        "certain"
+    )
+    if not unread_times.example_readings:
         return [
             f"{said}, such as '{unread_times.example}'. "
             "Say their format: --time-format '%d.%m.%Y %H:%M' (or another of strptime)"
         ]
     readings = ", or ".join(
-        f"{instant} with --time-format '{form}'" for form, (_, instant) in unread_times.readings.items()
+        f"{instant} with --time-format '{form}'" for form, (_, instant) in unread_times.example_readings.items()
     )
-    example = next(iter(unread_times.readings.values()))[0]
+    example = next(iter(unread_times.example_readings.values()))[0]
     return [f"{said}. '{example}' is {readings}. Say which: nothing was guessed, the texts are loaded as they are."]
 
 

@@ -9,14 +9,14 @@ from jobs.loading.known_rows import LatestRowRules, known_rows_sql
 from jobs.loading.mapping import TABLE_COLUMNS
 from jobs.progress import say
 from jobs.warehouse.connection import Connection, count_rows
-from jobs.warehouse.dbt_macros import dbt_model
+from jobs.warehouse.dbt_macros import dbt_model_sql
 
 EXAMPLES_SHOWN = 5
 RAW_ITEMS_WITHOUT_ATTRIBUTES = {"raw.items": "(select * exclude (attributes) from raw.items)"}
 """The SQL that the model stg_items reads here in place of raw.items: without attributes, which are slow to read."""
 
 
-class CompleteFeed:
+class ItemWithdrawal:
     """Collects the items that a complete feed lists, source by source, and withdraws the available items that it lacks.
 
     If one load has several lists of the whole catalogue, the last list decides which items are withdrawn.
@@ -32,7 +32,7 @@ class CompleteFeed:
         """
         self.connection = connection
         self.rules = rules
-        staged = dbt_model("staging/stg_items.sql", dbt_vars, RAW_ITEMS_WITHOUT_ATTRIBUTES)
+        staged = dbt_model_sql("staging/stg_items.sql", dbt_vars, RAW_ITEMS_WITHOUT_ATTRIBUTES)
         self.available_items = f"select item_id from ({staged}) where available"
         connection.execute(f"create or replace temp table available_before as {self.available_items}")
         for name in ("listed_items", "listed_earlier"):
@@ -48,11 +48,11 @@ class CompleteFeed:
             The number of the list's rows that can't be read.
         """
         table = "listed_earlier" if is_superseded else "listed_items"
-        self.connection.execute(f"insert into {table} select {self.rules.key} from incoming")
+        self.connection.execute(f"insert into {table} select {self.rules.id_sql} from incoming")
         if not is_superseded:
             self.unreadable_count += unreadable_count
 
-    def withdraw_unlisted_items(self, loaded_at: datetime, max_share: float) -> int:
+    def withdraw_unlisted_items(self, loaded_at: datetime, max_withdrawn_share: float) -> int:
         """Withdraw available items that the feed doesn't list: append rows with ``available`` = false to ``raw.items``.
 
         Items that only superseded lists of this load have are withdrawn too. Nothing is withdrawn if rows of the feed
@@ -60,7 +60,7 @@ class CompleteFeed:
 
         Parameters
         ----------
-        max_share : float
+        max_withdrawn_share : float
             The largest share of the items available before the load that may be withdrawn.
 
         Returns
@@ -87,12 +87,13 @@ class CompleteFeed:
             "from available_before anti join listed_items using (item_id)"
         )
         available, unlisted = (count_rows(self.connection, name) for name in ("available_before", "unlisted_items"))
-        if unlisted > max_share * available:
+        if unlisted > max_withdrawn_share * available:
             ids = self.connection.execute(f"from unlisted_items order by item_id limit {EXAMPLES_SHOWN}").fetchall()
             examples = ", ".join(row[0] for row in ids) + (", …" if unlisted > EXAMPLES_SHOWN else "")
             raise NextmartError(
                 f"the complete feed of items lacks {unlisted:,} of the {available:,} items that are available "
-                f"({unlisted / available:.1%}): {examples}.\nmax_withdrawn_share allows {max_share:.1%}. Is the feed "
+                f"({unlisted / available:.1%}): {examples}.\nmax_withdrawn_share allows {max_withdrawn_share:.1%}. Is "
+                "the feed "
                 "whole? If so, add --allow-mass-withdrawal, and all of these are withdrawn. Nothing was loaded."
             )
         if earlier:

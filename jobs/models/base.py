@@ -11,7 +11,7 @@ from jobs.core.cases import NO_CASES, Cases
 from jobs.core.catalog import Catalog
 from jobs.core.sequences import Sequences
 from jobs.errors import UsageError, nearest
-from jobs.models.parameters import INTERVALS, Interval
+from jobs.models.hyperparameter_intervals import INTERVALS, Interval
 from jobs.models.scorer import Scorer
 
 
@@ -25,7 +25,7 @@ class FitOptions:
         Seed of all random numbers.
     checkpoint_file : Path or None
         File in which a long fit saves its state after each epoch, so that a killed fit can resume.
-    fitted_models : Mapping[str, Model]
+    reusable_models : Mapping[str, Model]
         Models already fitted on exactly the same data, by family; a fit may reuse them (:meth:`Model.can_reuse`).
     allow_repeats : bool
         Whether a list may recommend items that its sequence already holds; if so, validation ranks these items too.
@@ -33,7 +33,7 @@ class FitOptions:
 
     seed: int = 0
     checkpoint_file: Path | None = None
-    fitted_models: Mapping[str, "Model"] = field(default_factory=dict)
+    reusable_models: Mapping[str, "Model"] = field(default_factory=dict)
     allow_repeats: bool = False
 
 
@@ -46,47 +46,48 @@ class Model(ABC):
         The family's name in settings and tables.
     defaults : parameter -> value
         All hyper-parameters of the family with their default values; a default's type is the parameter's type.
-    allowed : parameter -> Interval or words
+    allowed_values : parameter -> Interval or words
         Allowed values of hyper-parameters; a numeric hyper-parameter missing here has its interval in ``INTERVALS``.
     uses_embeddings : bool
         Whether the family reads the catalogue's embeddings.
-    choices : hyper-parameter -> values
+    values_to_try : hyper-parameter -> values
         Hyper-parameters that :meth:`fit` chooses itself if they are not given, each with the values that it tries; no
         values if the family finds them itself.
     parameters : dict
         This model's hyper-parameters: the given values, and the defaults of all others.
     given_parameters : dict
         The given hyper-parameters only.
-    chosen : dict
-        The value of each hyper-parameter in ``choices``, given or chosen; before :meth:`fit`, as in ``parameters``.
+    chosen_parameters : dict
+        The given or chosen value of each hyper-parameter in ``values_to_try``; before :meth:`fit`, as in
+        ``parameters``.
 
     Raises
     ------
     UsageError
-        If a given hyper-parameter is unknown in the family or its value is not allowed (:meth:`check`), or if two
-        hyper-parameters contradict each other.
+        If a given hyper-parameter is unknown in the family or its value is not allowed (:meth:`check_hyperparameter`),
+        or if two hyper-parameters contradict each other.
     """
 
     family: ClassVar[str]
     defaults: ClassVar[Mapping[str, Any]] = {}
-    allowed: ClassVar[Mapping[str, Interval | Collection[str]]] = {}
+    allowed_values: ClassVar[Mapping[str, Interval | Collection[str]]] = {}
     uses_embeddings: ClassVar[bool] = False
-    choices: ClassVar[Mapping[str, Sequence[Any]]] = {}
+    values_to_try: ClassVar[Mapping[str, Sequence[Any]]] = {}
 
     def __init__(self, parameters: Mapping[str, Any] | None = None) -> None:
         self.given_parameters = dict(parameters or {})
         for name, value in self.given_parameters.items():
-            self.check(name, value)
+            self.check_hyperparameter(name, value)
         self.parameters: dict[str, Any] = {**self.defaults, **self.given_parameters}
-        self.chosen = {name: self.parameters[name] for name in self.choices}
+        self.chosen_parameters = {name: self.parameters[name] for name in self.values_to_try}
 
     @property
-    def open_parameters(self) -> list[str]:
-        """The hyper-parameters that :meth:`fit` chooses, since they are in ``choices`` and not given."""
-        return [name for name in self.choices if name not in self.given_parameters]
+    def parameters_to_choose(self) -> list[str]:
+        """The hyper-parameters that :meth:`fit` chooses, since they are in ``values_to_try`` and not given."""
+        return [name for name in self.values_to_try if name not in self.given_parameters]
 
     @classmethod
-    def check(cls, name: str, value: Any) -> None:
+    def check_hyperparameter(cls, name: str, value: Any) -> None:
         """Raise UsageError if the family has no hyper-parameter ``name``, or ``value`` is not allowed for it."""
         if name not in cls.defaults:
             raise UsageError(f"unknown parameter '{name}' of {cls.family}: {nearest(name, cls.defaults)}")
@@ -94,7 +95,7 @@ class Model(ABC):
         # types are compared exactly, because isinstance would accept a bool as an int
         if type(value) is not expected and not (expected is float and type(value) is int):
             raise UsageError(f"parameter '{name}' of {cls.family} must be of type {expected.__name__}, not {value!r}")
-        allowed = cls.allowed.get(name) or INTERVALS.get(name)
+        allowed = cls.allowed_values.get(name) or INTERVALS.get(name)
         if allowed and value not in allowed:
             words = allowed if isinstance(allowed, Interval) else f"one of {', '.join(allowed)}"
             raise UsageError(f"{cls.family}'s {name} must be {words}, not {value!r}")
@@ -102,10 +103,10 @@ class Model(ABC):
     @property
     def parameters_in_use(self) -> dict[str, Any]:
         """All hyper-parameters with the values that the model has after :meth:`fit`: chosen, given or default."""
-        return {**self.parameters, **self.chosen}
+        return {**self.parameters, **self.chosen_parameters}
 
     @property
-    def is_random(self) -> bool:
+    def depends_on_seed(self) -> bool:
         """Whether the fitted model depends on the seed; if not, experiments fit the model with one seed only."""
         return True
 
@@ -117,8 +118,9 @@ class Model(ABC):
     def fit(self, train_sequences: Sequences, validation: Cases, catalog: Catalog, fit_options: FitOptions) -> None:
         """Fit the model on ``train_sequences``, ordered from oldest to newest.
 
-        ``validation`` only decides when to stop training, the hyper-parameters in ``open_parameters``, or how to weight
-        the parts of a fusion; it is not trained on. Without validation cases ``chosen`` keeps its values.
+        ``validation`` only decides when to stop training, the hyper-parameters in ``parameters_to_choose``, or how to
+        weight the parts of a fusion; it is not trained on. Without validation cases ``chosen_parameters`` keeps its
+        values.
         """
 
     def refit(self, sequences: Sequences, catalog: Catalog, fit_options: FitOptions) -> "Model":
@@ -128,7 +130,7 @@ class Model(ABC):
         validation cases; ``refit`` trains on them too.
         """
         model = type(self)(self.given_parameters)
-        model.chosen = dict(self.chosen)
+        model.chosen_parameters = dict(self.chosen_parameters)
         model.fit(sequences, NO_CASES, catalog, fit_options)
         return model
 
@@ -137,13 +139,13 @@ class Model(ABC):
         """Return the learnt state as named arrays, from which :meth:`restore` rebuilds the fitted model."""
 
     @abstractmethod
-    def restore(self, state: State, fit_catalog: Catalog) -> None:
+    def restore(self, state: State, training_catalog: Catalog) -> None:
         """Load the learnt state that :meth:`state` returned.
 
         Parameters
         ----------
         state : array name -> array
-        fit_catalog : Catalog
+        training_catalog : Catalog
             The catalogue that the model was fitted on: the same ``item_ids`` in the same order; it has no embeddings.
         """
 

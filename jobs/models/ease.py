@@ -14,7 +14,7 @@ from jobs.core.sequences import Sequences
 from jobs.models.item_weights import SHARED_DEFAULTS, ItemWeightsModel, sequence_item_matrix
 from jobs.models.sparse_ranking import SparseMatrix
 
-MOST_ITEMS_TO_CHOOSE_WITH: Final = 4000
+ITEM_LIMIT_WHILE_CHOOSING: Final = 4000
 """Number of items, the most frequent ones, of the fits that choose hyper-parameters; fits with all items take long."""
 
 
@@ -38,35 +38,35 @@ class EASE(ItemWeightsModel):
 
     family = "ease"
     defaults = {**SHARED_DEFAULTS, "l2": 100.0, "item_limit": 15_000}
-    choices = {**ItemWeightsModel.choices, "l2": [30.0, 100.0, 300.0, 1000.0]}
-    learnt_with = ("l2",)
-    _item_limit: int | None = None
+    values_to_try = {**ItemWeightsModel.values_to_try, "l2": [30.0, 100.0, 300.0, 1000.0]}
+    parameters_that_change_weights = ("l2",)
+    _item_limit_while_choosing: int | None = None
     """The most items of a fit while hyper-parameters are chosen; None: the hyper-parameter ``item_limit`` holds."""
 
-    def _choose(self, sequences: Sequences, validation: Cases, allow_repeats: bool) -> None:
-        self._item_limit = MOST_ITEMS_TO_CHOOSE_WITH
-        super()._choose(sequences, validation, allow_repeats)
-        self._item_limit = None
+    def _choose_hyperparameters(self, sequences: Sequences, validation: Cases, allow_repeats: bool) -> None:
+        self._item_limit_while_choosing = ITEM_LIMIT_WHILE_CHOOSING
+        super()._choose_hyperparameters(sequences, validation, allow_repeats)
+        self._item_limit_while_choosing = None
 
     def _learn_weights(self, sequences: Sequences, item_count: int) -> SparseMatrix:
         held = sequence_item_matrix(sequences, item_count)
         holders = held.sum(axis=0)
         # the stable sort prefers lower item indices among items that are in equally many sequences
-        limit = min(int(self.parameters["item_limit"]), self._item_limit or len(holders))
+        limit = min(int(self.parameters["item_limit"]), self._item_limit_while_choosing or len(holders))
         most_held = np.argsort(-holders, kind="stable")[:limit]
         known = np.sort(most_held[holders[most_held] > 0])
         held = held[:, known]
         gram = torch.from_numpy((held.T @ held).toarray().astype(np.float32))
-        gram.diagonal().add_(self.chosen["l2"])
+        gram.diagonal().add_(self.chosen_parameters["l2"])
         inverse = torch.cholesky_inverse(torch.linalg.cholesky(gram))
         del gram
         inverse /= -inverse.diagonal().clone()
         inverse.fill_diagonal_(0)
-        return _strongest_of_dense(inverse, known, item_count, int(self.parameters["weights_per_item"]))
+        return _strongest_weights_as_sparse(inverse, known, item_count, int(self.parameters["weights_per_item"]))
 
 
-def _strongest_of_dense(
-    weights: torch.Tensor, known_items: np.ndarray, item_count: int, row_limit: int
+def _strongest_weights_as_sparse(
+    weights: torch.Tensor, known_items: np.ndarray, item_count: int, weights_per_row: int
 ) -> SparseMatrix:
     """Return each row's weights of largest absolute value, as a sparse array over all items of the catalogue.
 
@@ -77,10 +77,10 @@ def _strongest_of_dense(
         Indices, in the catalogue, of the items that the fit has weights for.
     item_count : int
         Number of items of the catalogue.
-    row_limit : int
+    weights_per_row : int
         Number of weights to keep in each row.
     """
-    count = min(row_limit, len(known_items))
+    count = min(weights_per_row, len(known_items))
     columns = weights.abs().topk(count, dim=1).indices
     values = weights.gather(1, columns).numpy().astype(np.float64)
     rows = np.repeat(known_items, count)

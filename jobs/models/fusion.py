@@ -17,7 +17,7 @@ from jobs.core.catalog import Catalog
 from jobs.core.sequences import Sequences
 from jobs.errors import UsageError
 from jobs.models.base import FitOptions, Model
-from jobs.models.merging import MergedLists, best_weights, pair_keys, position_scores
+from jobs.models.merging import MergedLists, choose_part_weights, position_scores, row_item_keys
 from jobs.models.scorer import Scorer, top_in_chunks
 
 ROWS_AT_ONCE = 1024  # number of sequences ranked at once; it bounds the memory for all parts' lists
@@ -27,8 +27,8 @@ class Fusion(Model):
     """Score of an item = weighted sum of its position scores in the lists of the parts.
 
     The weights are those that rank the targets of the validation cases best, moved towards equal weights as far as they
-    may be chance (:func:`jobs.models.merging.best_weights`). A family that is named twice among the parts is fitted
-    twice, with different seeds.
+    may be chance (:func:`jobs.models.merging.choose_part_weights`). A family that is named twice among the parts is
+    fitted twice, with different seeds.
 
     Hyper-parameters
     ----------------
@@ -56,7 +56,7 @@ class Fusion(Model):
         "depth": 100,
         "equal_weights": False,
     }
-    allowed = {"method": ["reciprocal_rank", "score"]}
+    allowed_values = {"method": ["reciprocal_rank", "score"]}
     uses_embeddings = True
 
     def __init__(self, parameters: Mapping[str, Any], parts: Sequence[Model]) -> None:
@@ -65,19 +65,19 @@ class Fusion(Model):
         self.weights = np.full(len(self.parts), 1 / len(self.parts))
 
     @classmethod
-    def check(cls, name: str, value: Any) -> None:
+    def check_hyperparameter(cls, name: str, value: Any) -> None:
         """Raise UsageError if ``value`` is not allowed for hyper-parameter ``name``.
 
         The hyper-parameter ``parts`` has to list two model families at least.
         """
-        super().check(name, value)
+        super().check_hyperparameter(name, value)
         if name == "parts" and len(value) < 2:
             raise UsageError("fusion's parts must be two families at least")
 
     @property
-    def is_random(self) -> bool:
+    def depends_on_seed(self) -> bool:
         """Whether the fitted model depends on the seed: it does if any part does."""
-        return any(part.is_random for part in self.parts)
+        return any(part.depends_on_seed for part in self.parts)
 
     def can_reuse(self, fitted_model: Model) -> bool:
         """Whether fitting can reuse ``fitted_model``: whether it has the family and hyper-parameters of a part."""
@@ -86,26 +86,26 @@ class Fusion(Model):
     def fit(self, train_sequences: Sequences, validation: Cases, catalog: Catalog, fit_options: FitOptions) -> None:
         """Fit the models that are merged, the parts, and choose each part's weight in merged lists by ``validation``.
 
-        Parts that ``fit_options.fitted_models`` has are reused.
+        Parts that ``fit_options.reusable_models`` has are reused.
         """
-        for index, part_options in self._fit_options_of_parts(fit_options):
-            reusable = self._reusable_model(index, part_options, fit_options)
+        for index, part_fit_options in self._fit_options_of_parts(fit_options):
+            reusable = self._reusable_model(index, part_fit_options, fit_options)
             if reusable:
                 self.parts[index] = reusable
             else:
-                self.parts[index].fit(train_sequences, validation, catalog, part_options)
+                self.parts[index].fit(train_sequences, validation, catalog, part_fit_options)
         if not self.parameters["equal_weights"] and len(validation.targets):
             scorer = self._fusion_scorer(catalog)
             exclude = None if fit_options.allow_repeats else validation.inputs
-            lists = scorer.part_lists(validation.inputs, exclude, scorer.recommendable)
-            self.weights = best_weights(MergedLists.from_lists(lists), validation.targets)
+            lists = scorer.part_lists(validation.inputs, exclude, scorer.recommendable_mask)
+            self.weights = choose_part_weights(MergedLists.from_lists(lists), validation.targets)
 
     def refit(self, sequences: Sequences, catalog: Catalog, fit_options: FitOptions) -> "Fusion":
         """Return a new fusion: each part is fitted again on all sequences, and the weights are kept."""
         parts = [
-            self._reusable_model(index, part_options, fit_options)
-            or self.parts[index].refit(sequences, catalog, part_options)
-            for index, part_options in self._fit_options_of_parts(fit_options)
+            self._reusable_model(index, part_fit_options, fit_options)
+            or self.parts[index].refit(sequences, catalog, part_fit_options)
+            for index, part_fit_options in self._fit_options_of_parts(fit_options)
         ]
         fused = Fusion(self.given_parameters, parts)
         fused.weights = self.weights
@@ -117,13 +117,13 @@ class Fusion(Model):
             f"{index}.{name}": value for index, part in enumerate(self.parts) for name, value in part.state().items()
         }
 
-    def restore(self, state: State, fit_catalog: Catalog) -> None:
+    def restore(self, state: State, training_catalog: Catalog) -> None:
         """Load the weights and the learnt arrays of all parts."""
         self.weights = state["weights"]
         for index, part in enumerate(self.parts):
             prefix = f"{index}."
             part_state = {name.removeprefix(prefix): value for name, value in state.items() if name.startswith(prefix)}
-            part.restore(part_state, fit_catalog)
+            part.restore(part_state, training_catalog)
 
     def scorer(self, catalog: Catalog) -> Scorer:
         """Return a scorer that merges the lists of the parts' scorers."""
@@ -134,11 +134,11 @@ class Fusion(Model):
         constant = p["constant"] if p["method"] == "reciprocal_rank" else None
         return FusionScorer([part.scorer(catalog) for part in self.parts], self.weights, p["depth"], constant)
 
-    def _reusable_model(self, part_index: int, part_options: FitOptions, fit_options: FitOptions) -> Model | None:
+    def _reusable_model(self, part_index: int, part_fit_options: FitOptions, fit_options: FitOptions) -> Model | None:
         """Return the already fitted model with a part's family, hyper-parameters and seed, or None if there is none."""
         part = self.parts[part_index]
-        fitted_model = fit_options.fitted_models.get(part.family)
-        has_same_seed = part_options.seed == fit_options.seed
+        fitted_model = fit_options.reusable_models.get(part.family)
+        has_same_seed = part_fit_options.seed == fit_options.seed
         return fitted_model if fitted_model and has_same_seed and _have_same_configuration(part, fitted_model) else None
 
     def _fit_options_of_parts(self, fit_options: FitOptions) -> Iterator[tuple[int, FitOptions]]:
@@ -157,7 +157,7 @@ def _have_same_configuration(model: Model, other_model: Model) -> bool:
     return (
         model.family == other_model.family
         and model.parameters == other_model.parameters
-        and model.open_parameters == other_model.open_parameters
+        and model.parameters_to_choose == other_model.parameters_to_choose
     )
 
 
@@ -172,13 +172,13 @@ class FusionScorer(Scorer):
         Weight of each part.
     depth : int
         Length of each part's list.
-    constant : int or None
+    rank_constant : int or None
         Constant of reciprocal-rank fusion; None merges the parts' scores instead of their ranks.
     """
 
-    def __init__(self, scorers: list[Scorer], weights: Doubles, depth: int, constant: int | None) -> None:
-        self.recommendable = np.logical_or.reduce([scorer.recommendable for scorer in scorers])
-        self._scorers, self._weights, self._depth, self._constant = scorers, weights, depth, constant
+    def __init__(self, scorers: list[Scorer], weights: Doubles, depth: int, rank_constant: int | None) -> None:
+        self.recommendable_mask = np.logical_or.reduce([scorer.recommendable_mask for scorer in scorers])
+        self._scorers, self._weights, self._depth, self._rank_constant = scorers, weights, depth, rank_constant
 
     def part_lists(
         self, sequences: Sequences, excluded_items: Sequences | None, allowed_mask: Bools
@@ -192,8 +192,8 @@ class FusionScorer(Scorer):
         """
         lists = []
         for scorer in self._scorers:
-            scores, items = scorer.top(sequences, self._depth, excluded_items, allowed_mask & scorer.recommendable)
-            lists.append((items, position_scores(scores, items, self._constant)))
+            scores, items = scorer.top(sequences, self._depth, excluded_items, allowed_mask & scorer.recommendable_mask)
+            lists.append((items, position_scores(scores, items, self._rank_constant)))
         return lists
 
     def top(
@@ -213,14 +213,14 @@ class FusionScorer(Scorer):
         If that part can't give a reason, the reason comes from the part with the next largest contribution.
         """
         reasons = super().reasons(sequences, items)
-        listable = self.recommendable if allowed_mask is None else self.recommendable & allowed_mask
+        listable = self.recommendable_mask if allowed_mask is None else self.recommendable_mask & allowed_mask
         for start in range(0, len(sequences), ROWS_AT_ONCE):
             rows = np.arange(start, min(start + ROWS_AT_ONCE, len(sequences)))
             chunk, recommended = sequences.take(rows), items[rows]
             # A recommended list with items of its own sequence was made with repeats allowed, so no item is excluded
             # when the parts' lists are made again.
-            recommended_keys = pair_keys(np.arange(len(chunk))[:, None], recommended)
-            has_repeats = np.isin(recommended_keys, pair_keys(chunk.row_numbers(), chunk.items)).any(axis=1)
+            recommended_keys = row_item_keys(np.arange(len(chunk))[:, None], recommended)
+            has_repeats = np.isin(recommended_keys, row_item_keys(chunk.row_numbers(), chunk.items)).any(axis=1)
             excluded = chunk.last_items(np.where(has_repeats, 0, chunk.lengths))
             merged = MergedLists.from_lists(self.part_lists(chunk, excluded, listable))
             contributions = merged.part_scores_of(recommended) * self._weights

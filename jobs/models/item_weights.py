@@ -17,8 +17,12 @@ from jobs.core.cases import Cases
 from jobs.core.catalog import Catalog
 from jobs.core.sequences import Sequences
 from jobs.models.base import FitOptions, Model
-from jobs.models.choices import best_value, chosen_from_state, chosen_to_state
-from jobs.models.reason_lift import strongest_by_lift
+from jobs.models.hyperparameter_choice import (
+    choose_parameter_value,
+    chosen_parameters_from_state,
+    chosen_parameters_to_state,
+)
+from jobs.models.reason_lift import strongest_reasons_by_lift
 from jobs.models.recency_correction import RecencyCorrection
 from jobs.models.scorer import Scorer, case_ndcgs, top_in_chunks
 from jobs.models.session_vectors import DECAYS, age_weights
@@ -39,9 +43,9 @@ ROWS_AT_ONCE: Final = 1024
 class ItemWeightsModel(Model):
     """A model that scores items by learnt weights from each item to each other item.
 
-    The fit chooses values for the hyper-parameters in ``choices`` that the settings do not give, one hyper-parameter
-    after the other, on the validation cases: the value with the best nDCG@20 if it beats the default by more than
-    chance, else the default. Without validation cases a hyper-parameter has its default.
+    The fit chooses values for the hyper-parameters in ``values_to_try`` that the settings do not give, one
+    hyper-parameter after the other, on the validation cases: the value with the best nDCG@20 if it beats the default by
+    more than chance, else the default. Without validation cases a hyper-parameter has its default.
 
     Hyper-parameters
     ----------------
@@ -57,60 +61,62 @@ class ItemWeightsModel(Model):
 
     Attributes
     ----------
-    chosen : hyper-parameter -> value
-        The values of the hyper-parameters in ``choices``, given or chosen.
+    chosen_parameters : hyper-parameter -> value
+        The values of the hyper-parameters in ``values_to_try``, given or chosen.
     weights : sparse float32 array (items, items)
         Weight from a sequence's item (row) to the scored item (column); rows and columns are indices of the catalogue
         that the model was fitted with.
     """
 
-    allowed = {"decay": DECAYS}
-    choices: ClassVar[Mapping[str, Sequence[Any]]] = {
+    allowed_values = {"decay": DECAYS}
+    values_to_try: ClassVar[Mapping[str, Sequence[Any]]] = {
         "decay": ["harmonic", "squared_harmonic", "log", "mean"],
         "recency": [0.0, 0.5, 1.0],
     }
-    learnt_with: ClassVar[Sequence[str]] = ()
-    """The hyper-parameters in ``choices`` on which the weights between items depend."""
+    parameters_that_change_weights: ClassVar[Sequence[str]] = ()
+    """The hyper-parameters in ``values_to_try`` on which the weights between items depend."""
 
     @property
-    def is_random(self) -> bool:
+    def depends_on_seed(self) -> bool:
         """False: no random number enters the fit of a linear item-to-item model."""
         return False
 
     @abstractmethod
     def _learn_weights(self, sequences: Sequences, item_count: int) -> SparseMatrix:
-        """Return the weights between items, learnt with the values in ``chosen``: sparse array (items, items).
+        """Return the weights between items, learnt with ``chosen_parameters``: sparse array (items, items).
 
         ``sequences`` have at most ``window`` items each.
         """
 
     def fit(self, train_sequences: Sequences, validation: Cases, catalog: Catalog, fit_options: FitOptions) -> None:
         """Choose the hyper-parameters that the settings do not give, and learn the weights between items."""
-        self.fit_catalog = catalog
-        self.recency = RecencyCorrection.from_sequences(train_sequences, catalog)
+        self.training_catalog = catalog
+        self.recency_correction = RecencyCorrection.from_sequences(train_sequences, catalog)
         recent = train_sequences.last_items(int(self.parameters["window"]))
         self.is_trained = np.bincount(recent.items, minlength=len(catalog)) > 0
-        if self.open_parameters and len(validation.targets):
-            self._choose(recent, validation, fit_options.allow_repeats)
+        if self.parameters_to_choose and len(validation.targets):
+            self._choose_hyperparameters(recent, validation, fit_options.allow_repeats)
         self.weights = self._strongest_weights(recent)
 
-    def _choose(self, sequences: Sequences, validation: Cases, allow_repeats: bool) -> None:
+    def _choose_hyperparameters(self, sequences: Sequences, validation: Cases, allow_repeats: bool) -> None:
         learnt: list[Any] | None = None
 
-        def measure(name: str, value: Any) -> Doubles:
+        def score_cases(name: str, value: Any) -> Doubles:
             nonlocal learnt
-            self.chosen[name] = value
-            wanted = [self.chosen[learnt_name] for learnt_name in self.learnt_with]
+            self.chosen_parameters[name] = value
+            wanted = [self.chosen_parameters[learnt_name] for learnt_name in self.parameters_that_change_weights]
             if wanted != learnt:
                 self.weights, learnt = self._strongest_weights(sequences), wanted
-            return case_ndcgs(self.scorer(self.fit_catalog), validation, allow_repeats)
+            return case_ndcgs(self.scorer(self.training_catalog), validation, allow_repeats)
 
-        for name in self.open_parameters:
-            self.chosen[name] = best_value(self.defaults[name], self.choices[name], partial(measure, name))
+        for name in self.parameters_to_choose:
+            self.chosen_parameters[name] = choose_parameter_value(
+                self.defaults[name], self.values_to_try[name], partial(score_cases, name)
+            )
 
     def _strongest_weights(self, sequences: Sequences) -> SparseMatrix:
-        weights = self._learn_weights(sequences, len(self.fit_catalog))
-        return keep_strongest(weights, int(self.parameters["weights_per_item"]))
+        weights = self._learn_weights(sequences, len(self.training_catalog))
+        return keep_strongest_weights(weights, int(self.parameters["weights_per_item"]))
 
     def state(self) -> State:
         """Return the fitted arrays: weights, trained items, recency correction, and chosen hyper-parameters."""
@@ -119,23 +125,23 @@ class ItemWeightsModel(Model):
             "columns": self.weights.indices,
             "offsets": self.weights.indptr,
             "is_trained": self.is_trained,
-            **self.recency.state(),
-            **chosen_to_state(self.chosen),
+            **self.recency_correction.state(),
+            **chosen_parameters_to_state(self.chosen_parameters),
         }
 
-    def restore(self, state: State, fit_catalog: Catalog) -> None:
+    def restore(self, state: State, training_catalog: Catalog) -> None:
         """Load the fitted arrays that :meth:`state` returned."""
-        self.fit_catalog, self.is_trained = fit_catalog, state["is_trained"].astype(np.bool_)
+        self.training_catalog, self.is_trained = training_catalog, state["is_trained"].astype(np.bool_)
         size = len(self.is_trained)
         self.weights = sparse.csr_array((state["weights"], state["columns"], state["offsets"]), shape=(size, size))
-        self.recency = RecencyCorrection.from_state(state, fit_catalog)
-        self.chosen = chosen_from_state(state, self.parameters, [*self.choices])
+        self.recency_correction = RecencyCorrection.from_state(state, training_catalog)
+        self.chosen_parameters = chosen_parameters_from_state(state, self.parameters, [*self.values_to_try])
 
     def scorer(self, catalog: Catalog) -> Scorer:
         """Return a scorer of the items that training sequences hold and that are still in the catalogue."""
-        index = catalog.find_indices(self.fit_catalog.item_ids)
-        recommendable = np.zeros(len(catalog), np.bool_)
-        recommendable[index[(index >= 0) & self.is_trained]] = True
+        index = catalog.find_indices(self.training_catalog.item_ids)
+        recommendable_mask = np.zeros(len(catalog), np.bool_)
+        recommendable_mask[index[(index >= 0) & self.is_trained]] = True
         entries = self.weights.tocoo()
         rows, columns = index[entries.row], index[entries.col]
         is_known = (rows >= 0) & (columns >= 0)
@@ -143,8 +149,13 @@ class ItemWeightsModel(Model):
             (entries.data[is_known].astype(np.float64), (rows[is_known], columns[is_known])),
             shape=(len(catalog), len(catalog)),
         )
-        factors = np.exp(self.chosen["recency"] * self.recency.for_catalog(catalog).astype(np.float64))
-        return ItemWeightsScorer(weights, factors, recommendable, self.chosen["decay"], int(self.parameters["window"]))
+        factors = np.exp(
+            self.chosen_parameters["recency"]
+            * self.recency_correction.log_ratios_for_catalog(catalog).astype(np.float64)
+        )
+        return ItemWeightsScorer(
+            weights, factors, recommendable_mask, self.chosen_parameters["decay"], int(self.parameters["window"])
+        )
 
 
 class ItemWeightsScorer(Scorer):
@@ -154,9 +165,9 @@ class ItemWeightsScorer(Scorer):
     ----------
     weights : sparse float64 array (items, items)
         Weight from a sequence's item (row) to the scored item (column).
-    item_factors : float64 array (items,)
+    score_factors : float64 array (items,)
         Factors by which the scores of items are multiplied.
-    recommendable : bool array (items,)
+    recommendable_mask : bool array (items,)
         True for items that occur in training sequences.
     decay : str
         Weight of a sequence's items by age, a key of ``DECAYS``.
@@ -164,14 +175,14 @@ class ItemWeightsScorer(Scorer):
         Number of newest items of a sequence that the scorer reads.
     """
 
-    scores_stand_alone = True
+    scores_ignore_other_items = True
 
     def __init__(
-        self, weights: SparseMatrix, item_factors: Doubles, recommendable: Bools, decay: str, window: int
+        self, weights: SparseMatrix, score_factors: Doubles, recommendable_mask: Bools, decay: str, window: int
     ) -> None:
-        self.recommendable = recommendable
+        self.recommendable_mask = recommendable_mask
         self._weights = weights.copy()
-        self._weights.data *= item_factors[weights.indices]
+        self._weights.data *= score_factors[weights.indices]
         self._decay, self._window = decay, window
 
     def top(
@@ -197,21 +208,21 @@ class ItemWeightsScorer(Scorer):
             if not len(own_items) or not len(listed):
                 continue
             contributions = own_weights[:, None] * self._weights[own_items][:, items[row, listed]].toarray()
-            places = strongest_by_lift(contributions[None])[0]
+            places = strongest_reasons_by_lift(contributions[None])[0]
             reasons[row, listed] = np.where(places >= 0, own_items[places], -1)
         return reasons
 
     def _age_weights(self, sequences: Sequences) -> SparseMatrix:
         """Return the weight of each sequence's items by their age, oldest first: sparse array (sequences, items)."""
-        distinct = sequences.without_repeats().keep_items(self.recommendable).last_items(self._window)
+        distinct = sequences.without_repeats().keep_items(self.recommendable_mask).last_items(self._window)
         return sparse.csr_array(
             (age_weights(distinct, self._decay), distinct.items, distinct.offsets),
-            shape=(len(distinct), len(self.recommendable)),
+            shape=(len(distinct), len(self.recommendable_mask)),
         )
 
 
-def keep_strongest(weights: SparseMatrix, row_limit: int) -> SparseMatrix:
-    """Return a sparse array with each row's ``row_limit`` entries of largest absolute value.
+def keep_strongest_weights(weights: SparseMatrix, weights_per_row: int) -> SparseMatrix:
+    """Return a sparse array with each row's ``weights_per_row`` entries of largest absolute value.
 
     Of entries with equal absolute values, those in the first columns are kept.
 
@@ -223,7 +234,7 @@ def keep_strongest(weights: SparseMatrix, row_limit: int) -> SparseMatrix:
     weights.sort_indices()
     kept = []
     for start, stop in zip(weights.indptr, weights.indptr[1:], strict=False):
-        order = np.argsort(-np.abs(weights.data[start:stop]), kind="stable")[:row_limit]
+        order = np.argsort(-np.abs(weights.data[start:stop]), kind="stable")[:weights_per_row]
         kept.append(start + np.sort(order))
     positions = np.concatenate([*kept, np.empty(0, np.int64)])
     offsets = np.concatenate([[0], np.cumsum([len(row) for row in kept])])

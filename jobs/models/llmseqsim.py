@@ -17,11 +17,15 @@ from jobs.core.cases import Cases
 from jobs.core.catalog import Catalog
 from jobs.core.sequences import Sequences
 from jobs.models.base import FitOptions, Model
-from jobs.models.choices import choose_recency, chosen_from_state, chosen_to_state
+from jobs.models.hyperparameter_choice import (
+    choose_recency_weight,
+    chosen_parameters_from_state,
+    chosen_parameters_to_state,
+)
 from jobs.models.projection import RANDOM_REDUCTIONS, REDUCTION_DEFAULTS, REDUCTION_NAMES, Projection
 from jobs.models.recency_correction import RecencyCorrection
 from jobs.models.scorer import Scorer, VectorScorer
-from jobs.models.session_vectors import DECAYS, fit_reduction, session_vectors, unit_vectors
+from jobs.models.session_vectors import DECAYS, fit_reduction, session_vectors, unit_item_vectors
 
 
 class LLMSeqSim(Model):
@@ -54,46 +58,46 @@ class LLMSeqSim(Model):
         "width": 256,
         "recency": 0.05,
     }
-    allowed = {
+    allowed_values = {
         "decay": DECAYS,
         "similarity": ["cosine", "dot", "euclidean"],
         "reduction": ["none", *REDUCTION_NAMES],
     }
     uses_embeddings = True
-    choices: ClassVar[Mapping[str, Sequence[Any]]] = {"recency": ()}
+    values_to_try: ClassVar[Mapping[str, Sequence[Any]]] = {"recency": ()}
     projection: Projection | None = None
-    recency: RecencyCorrection | None = None
+    recency_correction: RecencyCorrection | None = None
 
     @property
-    def is_random(self) -> bool:
+    def depends_on_seed(self) -> bool:
         """Whether the fitted model depends on the seed: only if the reduction of the embeddings is random."""
         return self.parameters["reduction"] in RANDOM_REDUCTIONS
 
     def fit(self, train_sequences: Sequences, validation: Cases, catalog: Catalog, fit_options: FitOptions) -> None:
         """Fit the reduction of the embeddings, if there is one; estimate the recency correction and its weight."""
         self.projection = fit_reduction(self.parameters, catalog, fit_options.seed)
-        self.recency = RecencyCorrection.from_sequences(train_sequences, catalog)
-        choose_recency(self, validation, catalog, fit_options.allow_repeats)
+        self.recency_correction = RecencyCorrection.from_sequences(train_sequences, catalog)
+        choose_recency_weight(self, validation, catalog, fit_options.allow_repeats)
 
     def state(self) -> State:
         """Return the reduction and the recency correction, but not the embeddings, which ``ml.embeddings`` stores."""
-        parts = (self.projection, self.recency)
+        parts = (self.projection, self.recency_correction)
         arrays = {name: array for part in parts if part for name, array in part.state().items()}
-        return {**arrays, **chosen_to_state(self.chosen)}
+        return {**arrays, **chosen_parameters_to_state(self.chosen_parameters)}
 
-    def restore(self, state: State, fit_catalog: Catalog) -> None:
+    def restore(self, state: State, training_catalog: Catalog) -> None:
         """Load what :meth:`state` returned."""
-        self.chosen = chosen_from_state(state, self.parameters, [*self.choices])
+        self.chosen_parameters = chosen_parameters_from_state(state, self.parameters, [*self.values_to_try])
         self.projection = Projection.from_state(state)
-        self.recency = RecencyCorrection.from_state(state, fit_catalog)
+        self.recency_correction = RecencyCorrection.from_state(state, training_catalog)
 
     def scorer(self, catalog: Catalog) -> Scorer:
         """Return a scorer of all items with an embedding, cold items (without training sequences) included."""
-        vectors = unit_vectors(catalog, self.projection)
+        vectors = unit_item_vectors(catalog, self.projection)
         has_vector: Bools = np.asarray(vectors.any(axis=1), dtype=np.bool_)
         similarity = self.parameters["similarity"]
 
-        def queries(sequences: Sequences) -> Tensor:
+        def compute_queries(sequences: Sequences) -> Tensor:
             readable = sequences.keep_items(has_vector)
             means = torch.from_numpy(session_vectors(vectors, readable, self.parameters["decay"]))
             if similarity == "cosine":
@@ -107,5 +111,9 @@ class LLMSeqSim(Model):
 
         ones = has_vector[:, None].astype(np.float32)
         item_vectors = np.hstack([vectors, ones]) if similarity == "euclidean" else vectors
-        bias = self.recency.bias(self.chosen["recency"], catalog) if self.recency else None
-        return VectorScorer(queries, torch.from_numpy(item_vectors), has_vector, item_bias=bias)
+        bias = (
+            self.recency_correction.item_bias(self.chosen_parameters["recency"], catalog)
+            if self.recency_correction
+            else None
+        )
+        return VectorScorer(compute_queries, torch.from_numpy(item_vectors), has_vector, item_bias=bias)

@@ -12,7 +12,7 @@ import numpy.typing as npt
 
 from jobs.core.arrays import Doubles, Floats, Ints, Longs
 from jobs.core.metrics import metric_from_ranks
-from jobs.models.scorer import selection_depth
+from jobs.models.scorer import validation_list_length
 
 WEIGHT_STEPS = 10  # the weights tried for a part are multiples of 1 / WEIGHT_STEPS
 
@@ -25,13 +25,13 @@ class MergedLists:
 
     Attributes
     ----------
-    rows, items : int64 arrays (pairs,)
+    row_numbers, items : int64 arrays (pairs,)
         Row number and item index of each pair, ordered by row and then by item.
     part_scores : float64 array (pairs, parts)
         Position score of the item in each part's list, 0 if the list lacks it.
     """
 
-    rows: Longs
+    row_numbers: Longs
     items: Longs
     part_scores: Doubles
 
@@ -40,7 +40,8 @@ class MergedLists:
         """Merge the ranked lists of several parts, each given by two arrays (rows, depth): items, position scores."""
         listed = [np.nonzero(items >= 0) for items, _ in part_lists]
         keys = [
-            pair_keys(rows, items[rows, ranks]) for (items, _), (rows, ranks) in zip(part_lists, listed, strict=True)
+            row_item_keys(rows, items[rows, ranks])
+            for (items, _), (rows, ranks) in zip(part_lists, listed, strict=True)
         ]
         distinct, pair = np.unique(np.concatenate(keys), return_inverse=True)
         part_scores = np.zeros((len(distinct), len(part_lists)))
@@ -67,9 +68,9 @@ class MergedLists:
         """
         scores, items = np.full((row_count, k), -np.inf, np.float32), np.full((row_count, k), -1, np.int32)
         sums = (self.part_scores @ weights).astype(np.float32)
-        order = np.lexsort((self.items, -sums, self.rows))
+        order = np.lexsort((self.items, -sums, self.row_numbers))
         order = order[sums[order] > 0]  # drop items that are listed only by parts with weight 0
-        row = self.rows[order]
+        row = self.row_numbers[order]
         rank = np.arange(len(order)) - np.searchsorted(row, np.arange(row_count))[row]
         order, row, rank = order[rank < k], row[rank < k], rank[rank < k]
         scores[row, rank], items[row, rank] = sums[order], self.items[order]
@@ -89,7 +90,7 @@ class MergedLists:
             0 if the part's list lacks the item.
         """
         row = np.broadcast_to(np.arange(len(items))[:, None], items.shape)
-        keys, item_keys = pair_keys(self.rows, self.items), pair_keys(row, np.maximum(items, 0))
+        keys, item_keys = row_item_keys(self.row_numbers, self.items), row_item_keys(row, np.maximum(items, 0))
         pair = np.minimum(np.searchsorted(keys, item_keys), max(len(keys) - 1, 0))
         if not len(keys):
             return np.zeros((*items.shape, self.part_scores.shape[1]))
@@ -97,23 +98,23 @@ class MergedLists:
         return np.where(is_listed[:, :, None], self.part_scores[pair], 0.0)
 
 
-def pair_keys(row_numbers: npt.NDArray[np.integer], items: npt.NDArray[np.integer]) -> Longs:
+def row_item_keys(row_numbers: npt.NDArray[np.integer], items: npt.NDArray[np.integer]) -> Longs:
     """Return an int64 key for each pair of a row number and an item index; keys sort by row, then by item."""
     return (row_numbers.astype(np.int64) << 32) | items.astype(np.int64)
 
 
-def position_scores(scores: Floats, items: Ints, constant: int | None) -> Doubles:
+def position_scores(scores: Floats, items: Ints, rank_constant: int | None) -> Doubles:
     """Return the score that each position of a ranked list contributes to a fusion.
 
     Parameters
     ----------
     scores : float32 array (rows, depth)
-        The model's scores in descending order; only read if ``constant`` is None.
+        The model's scores in descending order; only read if ``rank_constant`` is None.
     items : int32 array (rows, depth)
         Items of the lists; -1 past the end of a shorter list.
-    constant : int or None
-        The position score is 1 / (constant + rank). If None, it is the model's score, scaled linearly within the list
-        to 1 for the first item and 0 for the last, but at least 0.001, since being listed at all counts.
+    rank_constant : int or None
+        The position score is 1 / (rank_constant + rank). If None, it is the model's score, scaled linearly within the
+        list to 1 for the first item and 0 for the last, but at least 0.001, since being listed at all counts.
 
     Returns
     -------
@@ -121,8 +122,8 @@ def position_scores(scores: Floats, items: Ints, constant: int | None) -> Double
         0 past the end of a list.
     """
     is_listed = items >= 0
-    if constant is not None:
-        return np.where(is_listed, 1.0 / (constant + np.arange(1, items.shape[1] + 1)), 0.0)
+    if rank_constant is not None:
+        return np.where(is_listed, 1.0 / (rank_constant + np.arange(1, items.shape[1] + 1)), 0.0)
     listed_scores = np.where(is_listed, scores, np.nan).astype(np.float64)
     first = np.max(listed_scores, axis=1, keepdims=True, initial=-np.inf, where=is_listed)
     last = np.min(listed_scores, axis=1, keepdims=True, initial=np.inf, where=is_listed)
@@ -131,7 +132,7 @@ def position_scores(scores: Floats, items: Ints, constant: int | None) -> Double
     return np.where(is_listed, np.maximum(scaled, 1e-3), 0.0)
 
 
-def best_weights(merged_lists: MergedLists, targets: Longs) -> Doubles:
+def choose_part_weights(merged_lists: MergedLists, targets: Longs) -> Doubles:
     """Return the weights of the parts, of sum 1, with which the merged lists rank the targets best, beyond chance.
 
     The best weights of a few cases are mostly chance. So the result is a mean of all weights that are tried, in which
@@ -139,8 +140,9 @@ def best_weights(merged_lists: MergedLists, targets: Longs) -> Doubles:
     Among equally good parts, or on a few cases, many weights are about as good as the best, and their mean is near
     equal weights; on many cases it is near the best ones.
 
-    Equal weights and all multiples of a tenth are tried, by nDCG at :func:`jobs.models.scorer.selection_depth`. A part
-    whose mean weight is below half a tenth is left out: a part that makes the lists worse would get some weight too.
+    Equal weights and all multiples of a tenth are tried, by nDCG at :func:`jobs.models.scorer.validation_list_length`.
+    A part whose mean weight is below half a tenth is left out: a part that makes the lists worse would get some weight
+    too.
 
     Parameters
     ----------
@@ -157,7 +159,7 @@ def best_weights(merged_lists: MergedLists, targets: Longs) -> Doubles:
     equal = np.full(parts, 1 / parts)
     grid = sorted(_weight_grid(parts), key=lambda weights: float(np.abs(weights - equal).sum()))
     candidates = np.array([equal, *grid])
-    depth = selection_depth(len(targets))
+    depth = validation_list_length(len(targets))
     case_scores = np.array([_case_ndcgs(merged_lists, targets, weights, depth) for weights in candidates])
     gaps = case_scores[case_scores.mean(axis=1).argmax()] - case_scores
     standard_errors = (
@@ -174,10 +176,10 @@ def _case_ndcgs(merged_lists: MergedLists, targets: Longs, weights: Doubles, dep
     target_part_scores = merged_lists.part_scores_of(targets[:, None].astype(np.int32))[:, 0]
     target_sums = (target_part_scores @ weights).astype(np.float32)
     sums = (merged_lists.part_scores @ weights).astype(np.float32)
-    target_sum = target_sums[merged_lists.rows]
+    target_sum = target_sums[merged_lists.row_numbers]
     # as in MergedLists.top, an item ranks ahead of the target if its sum is larger, or equal with a lower index
-    is_ahead = (sums > target_sum) | ((sums == target_sum) & (merged_lists.items < targets[merged_lists.rows]))
-    ranks = np.bincount(merged_lists.rows[is_ahead], minlength=len(targets)) + 1
+    is_ahead = (sums > target_sum) | ((sums == target_sum) & (merged_lists.items < targets[merged_lists.row_numbers]))
+    ranks = np.bincount(merged_lists.row_numbers[is_ahead], minlength=len(targets)) + 1
     return metric_from_ranks(np.where(target_sums > 0, ranks, 0), "ndcg", depth)
 
 

@@ -12,8 +12,12 @@ from jobs.core.cases import Cases
 from jobs.core.catalog import Catalog
 from jobs.core.sequences import Sequences
 from jobs.models.base import FitOptions, Model
-from jobs.models.choices import best_value, chosen_from_state, chosen_to_state
-from jobs.models.parameters import Interval
+from jobs.models.hyperparameter_choice import (
+    choose_parameter_value,
+    chosen_parameters_from_state,
+    chosen_parameters_to_state,
+)
+from jobs.models.hyperparameter_intervals import Interval
 from jobs.models.recency_correction import RecencyCorrection
 from jobs.models.scorer import Scorer, VectorScorer, case_ndcgs
 
@@ -37,57 +41,59 @@ class Popularity(Model):
 
     family = "popularity"
     defaults = {"newest_share": 1.0, "recency": 0.0}
-    allowed = {"newest_share": Interval(above=0, most=1)}
-    choices: ClassVar[Mapping[str, Sequence[Any]]] = {
+    allowed_values = {"newest_share": Interval(above=0, at_most=1)}
+    values_to_try: ClassVar[Mapping[str, Sequence[Any]]] = {
         "newest_share": [1.0, 0.5, 0.2, 0.1, 0.05],
         "recency": [0.0, 1.0, 1.5, 2.0],
     }
 
     @property
-    def is_random(self) -> bool:
+    def depends_on_seed(self) -> bool:
         """Whether the fitted model depends on the seed: no, counting uses no random numbers."""
         return False
 
     def fit(self, train_sequences: Sequences, validation: Cases, catalog: Catalog, fit_options: FitOptions) -> None:
         """Count the training sequences that hold each item; choose which of them count, and the weight of recency."""
-        self.fit_catalog = catalog
+        self.training_catalog = catalog
         correction = RecencyCorrection.from_sequences(train_sequences, catalog).log_ratios.astype(np.float64)
 
-        def case_scores(name: str, value: Any) -> Doubles:
-            self.chosen[name] = value
-            self._count(train_sequences, correction)
+        def score_cases(name: str, value: Any) -> Doubles:
+            self.chosen_parameters[name] = value
+            self._compute_item_scores(train_sequences, correction)
             return case_ndcgs(self.scorer(catalog), validation, fit_options.allow_repeats)
 
-        for name in self.open_parameters if len(validation.targets) else []:
-            self.chosen[name] = best_value(self.parameters[name], self.choices[name], partial(case_scores, name))
-        self._count(train_sequences, correction)
+        for name in self.parameters_to_choose if len(validation.targets) else []:
+            self.chosen_parameters[name] = choose_parameter_value(
+                self.parameters[name], self.values_to_try[name], partial(score_cases, name)
+            )
+        self._compute_item_scores(train_sequences, correction)
 
-    def _count(self, sequences: Sequences, log_ratios: Doubles) -> None:
-        distinct, size = sequences.without_repeats(), len(self.fit_catalog)
+    def _compute_item_scores(self, sequences: Sequences, log_ratios: Doubles) -> None:
+        distinct, size = sequences.without_repeats(), len(self.training_catalog)
         counts = np.bincount(distinct.items, minlength=size).astype(np.float64)
-        share = self.chosen["newest_share"]
+        share = self.chosen_parameters["newest_share"]
         if share < 1:
             newest = np.arange(int(len(distinct) * (1 - share)), len(distinct))
             # all counts together add less than 1, so that they only order items with equally many newest sequences
             counts = np.bincount(distinct.take(newest).items, minlength=size) + counts / (counts.sum() + 1)
-        self.counts = (counts * np.exp(self.chosen["recency"] * log_ratios)).astype(np.float32)
+        self.item_scores = (counts * np.exp(self.chosen_parameters["recency"] * log_ratios)).astype(np.float32)
 
     def state(self) -> State:
         """Return the score of each item, and the chosen hyper-parameters, as named arrays."""
-        return {"counts": self.counts, **chosen_to_state(self.chosen)}
+        return {"counts": self.item_scores, **chosen_parameters_to_state(self.chosen_parameters)}
 
-    def restore(self, state: State, fit_catalog: Catalog) -> None:
+    def restore(self, state: State, training_catalog: Catalog) -> None:
         """Load what :meth:`state` returned."""
-        self.fit_catalog, self.counts = fit_catalog, state["counts"]
-        self.chosen = chosen_from_state(state, self.parameters, [*self.choices])
+        self.training_catalog, self.item_scores = training_catalog, state["counts"]
+        self.chosen_parameters = chosen_parameters_from_state(state, self.parameters, [*self.values_to_try])
 
     def scorer(self, catalog: Catalog) -> Scorer:
         """Return a scorer whose scores are the counts: each query vector is 1, and an item's vector is its count."""
-        trained_index = self.fit_catalog.find_indices(catalog.item_ids)
-        counts = np.where(trained_index >= 0, self.counts[trained_index], 0).astype(np.float32)
+        trained_index = self.training_catalog.find_indices(catalog.item_ids)
+        counts = np.where(trained_index >= 0, self.item_scores[trained_index], 0).astype(np.float32)
         return VectorScorer(
-            queries=lambda sequences: torch.ones(len(sequences), 1),
+            compute_queries=lambda sequences: torch.ones(len(sequences), 1),
             item_vectors=torch.from_numpy(counts)[:, None],
-            recommendable=counts > 0,
+            recommendable_mask=counts > 0,
             gives_reasons=False,
         )

@@ -22,12 +22,12 @@ SHRINKAGE: Final = 0.1
 """Weight of the average of all items of the sequence, beside the item's own: the larger, the more a reason is what adds
 most."""
 
-SAME: Final = 1e-4
+EQUAL_TOLERANCE: Final = 1e-4
 """Strengths of reasons that differ by less, relatively, count as equal; contributions that are so much smaller than the
 largest of the list count as none: rounding alone may tell them apart."""
 
 
-def strongest_by_lift(contributions: Doubles) -> Longs:
+def strongest_reasons_by_lift(contributions: Doubles) -> Longs:
     """Return, for each recommended item, the item of the sequence with the largest contribution times lift.
 
     Parameters
@@ -46,11 +46,11 @@ def strongest_by_lift(contributions: Doubles) -> Longs:
         return np.full((rows, recommended), -1)
     known = ~np.isnan(contributions)
     added = np.where(known, contributions, 0.0).clip(min=0)
-    added[added < SAME * added.max(axis=(1, 2), keepdims=True, initial=0.0)] = 0.0
+    added[added < EQUAL_TOLERANCE * added.max(axis=(1, 2), keepdims=True, initial=0.0)] = 0.0
     squares = added * added
     averages = squares.sum(axis=2, keepdims=True) / np.maximum(known.sum(axis=2, keepdims=True), 1)
     own_counts = np.maximum(known.any(axis=2).sum(axis=1), 1)[:, None, None]
     usual = averages + SHRINKAGE * averages.sum(axis=1, keepdims=True) / own_counts
     strengths = np.divide(squares, usual, out=np.zeros_like(squares), where=usual > 0)
     best = strengths.max(axis=1)
-    return np.where(best > 0, (strengths >= best[:, None] * (1 - SAME)).argmax(axis=1), -1)
+    return np.where(best > 0, (strengths >= best[:, None] * (1 - EQUAL_TOLERANCE)).argmax(axis=1), -1)

@@ -39,12 +39,12 @@ class RecencyCorrection:
     log_ratios : float32 array (items of the fit,)
         log(q / p), with q an item's share of today's demand, and p the item's share of all items in the training
         sequences. One is added to each item's count, so that no share p is 0.
-    fit_catalog : Catalog
+    training_catalog : Catalog
         The catalogue that the model was fitted on.
     """
 
     log_ratios: Floats
-    fit_catalog: Catalog
+    training_catalog: Catalog
 
     @classmethod
     def from_sequences(cls, sequences: Sequences, catalog: Catalog) -> "RecencyCorrection":
@@ -61,18 +61,18 @@ class RecencyCorrection:
             today = (last_items + concentration * overall) / (last_items.sum() + concentration)
         return cls(np.log(today / overall).astype(np.float32), catalog)
 
-    def for_catalog(self, catalog: Catalog) -> Floats:
+    def log_ratios_for_catalog(self, catalog: Catalog) -> Floats:
         """Return log(q / p) of each item of a catalogue, the log-ratio of its two shares: float32 array (items,).
 
         An item that is new since the fit gets the lowest log-ratio, since none of the newest sequences ends with it.
         """
-        trained_index = self.fit_catalog.find_indices(catalog.item_ids)
+        trained_index = self.training_catalog.find_indices(catalog.item_ids)
         known = trained_index >= 0
         return np.where(known, self.log_ratios[trained_index], self.log_ratios.min(initial=0)).astype(np.float32)
 
-    def bias(self, weight: float, catalog: Catalog) -> Tensor | None:
+    def item_bias(self, weight: float, catalog: Catalog) -> Tensor | None:
         """Return ``weight`` times each item's log-ratio: float32 tensor (items,), or None if all products are 0."""
-        bias = weight * self.for_catalog(catalog)
+        bias = weight * self.log_ratios_for_catalog(catalog)
         return torch.from_numpy(bias) if bias.any() else None
 
     def state(self) -> State:
@@ -80,13 +80,13 @@ class RecencyCorrection:
         return {"recency": self.log_ratios}
 
     @classmethod
-    def from_state(cls, state: State, fit_catalog: Catalog) -> "RecencyCorrection":
+    def from_state(cls, state: State, training_catalog: Catalog) -> "RecencyCorrection":
         """Load the log-ratios that :meth:`state` returned."""
-        return cls(state["recency"], fit_catalog)
+        return cls(state["recency"], training_catalog)
 
 
-def dirichlet_concentration(counts: Longs, shares: Doubles) -> float | None:
-    """Return the concentration of a Dirichlet prior around ``shares`` under which ``counts`` are most likely.
+def dirichlet_concentration(counts: Longs, expected_shares: Doubles) -> float | None:
+    """Return the concentration of a Dirichlet prior around ``expected_shares`` under which ``counts`` are most likely.
 
     The likelihood is that of the Dirichlet-multinomial distribution. A prior of concentration c weighs as much in the
     posterior mean as c counts.
@@ -95,7 +95,7 @@ def dirichlet_concentration(counts: Longs, shares: Doubles) -> float | None:
     ----------
     counts : int64 array (items,)
         How often each item was observed.
-    shares : float64 array (items,)
+    expected_shares : float64 array (items,)
         Expected share of each item: all above 0, with sum 1.
 
     Returns
@@ -107,7 +107,7 @@ def dirichlet_concentration(counts: Longs, shares: Doubles) -> float | None:
     from scipy.optimize import minimize_scalar
 
     observed = counts > 0
-    observed_counts, expected = counts[observed], shares[observed]
+    observed_counts, expected = counts[observed], expected_shares[observed]
 
     def negative_log_likelihood(log_concentration: float) -> float:
         concentration = np.exp(log_concentration)

@@ -6,7 +6,7 @@ from typing import Any
 
 from jobs.errors import UsageError, nearest
 from jobs.families import CLASS_OF_FAMILY
-from jobs.language_models.services import PaidServices
+from jobs.language_models.paid_services import PaidServices
 from jobs.models.base import Model
 from jobs.models.fusion import Fusion
 from jobs.models.llmseqprompt.model import LLMSeqPrompt
@@ -49,12 +49,12 @@ def make_model(
     return FAMILIES[family](hyperparameters)
 
 
-def check(family: str, name: str, value: Any) -> None:
+def check_hyperparameter(family: str, name: str, value: Any) -> None:
     """Raise UsageError if a family has no hyper-parameter ``name``, or ``value`` is not allowed for it.
 
     The hyper-parameter is checked by itself. Combinations of hyper-parameters are checked when a model is made.
     """
-    FAMILIES[family].check(name, value)
+    FAMILIES[family].check_hyperparameter(name, value)
     if family == Fusion.family and name == "parts":
         fusible = [other for other in FAMILIES if other != Fusion.family]
         for part in value:
@@ -64,7 +64,7 @@ def check(family: str, name: str, value: Any) -> None:
 
 def _make_fusion(hyperparameters: Mapping[str, Any], paid_services: PaidServices | None) -> Fusion:
     for name, value in hyperparameters.items():
-        check(Fusion.family, name, value)
+        check_hyperparameter(Fusion.family, name, value)
     with_defaults = {**Fusion.defaults, **hyperparameters}
     part_families, part_parameters = with_defaults["parts"], with_defaults["parameters"]
     for family in part_parameters:

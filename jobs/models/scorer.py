@@ -19,7 +19,7 @@ from jobs.core.cases import Cases
 from jobs.core.metrics import metric_from_ranks, target_ranks
 from jobs.core.sequences import Sequences
 from jobs.core.topk import top_k
-from jobs.models.reason_lift import SAME, strongest_by_lift
+from jobs.models.reason_lift import EQUAL_TOLERANCE, strongest_reasons_by_lift
 
 # Number of sequences whose reasons are found at once; it bounds the memory for the vectors of all their items.
 REASON_CHUNK = 1024
@@ -31,8 +31,8 @@ REASON_WINDOW = 50
 QUERY_CHUNK = 4096
 
 # Number of validation cases from which a fit makes its choices by nDCG@20, and the length of its lists for fewer.
-MANY_CASES = 1000
-DEEP_LIST = 1000
+MANY_VALIDATION_CASES = 1000
+LONG_LIST_LENGTH = 1000
 
 
 Ranker = Callable[[Longs, int, Sequences | None, Bools], tuple[Floats, Ints]]
@@ -47,12 +47,12 @@ class Scorer(ABC):
 
     Attributes
     ----------
-    recommendable : bool array (items,)
+    recommendable_mask : bool array (items,)
         True for each item of the catalogue that the model can score and therefore recommend.
     """
 
-    recommendable: Bools
-    scores_stand_alone: ClassVar[bool] = False
+    recommendable_mask: Bools
+    scores_ignore_other_items: ClassVar[bool] = False
     """Whether an item's score depends neither on the other items that may be recommended nor on the list's length."""
 
     def ranker(self, sequences: Sequences) -> "Ranker":
@@ -79,7 +79,7 @@ class Scorer(ABC):
         excluded_items : Sequences, optional
             Row ``i`` holds the items that must not be recommended for sequence ``i``.
         allowed_mask : bool array (items,)
-            True for items that may be recommended; False at least for those that are not ``recommendable``.
+            True for items that may be recommended; False at least for those outside ``recommendable_mask``.
 
         Returns
         -------
@@ -121,7 +121,7 @@ class VectorScorer(Scorer):
 
     Attributes
     ----------
-    queries : Sequences -> float32 tensor (sequences, width)
+    compute_queries : Sequences -> float32 tensor (sequences, width)
         Computes the query vectors; a sequence's query vector is zero if the model knows none of the sequence's items.
     item_vectors : float32 tensor (items, width)
         The vectors of the catalogue's items, in the catalogue's order.
@@ -132,18 +132,18 @@ class VectorScorer(Scorer):
         Added to each item's score, for every sequence.
     """
 
-    queries: Callable[[Sequences], Tensor]
+    compute_queries: Callable[[Sequences], Tensor]
     item_vectors: Tensor
-    recommendable: Bools
+    recommendable_mask: Bools
     gives_reasons: bool = True
     item_bias: Tensor | None = None
-    scores_stand_alone: ClassVar[bool] = True
+    scores_ignore_other_items: ClassVar[bool] = True
 
     def ranker(self, sequences: Sequences) -> Ranker:
         """Return a function that ranks items for some of the sequences; query vectors are computed once."""
         starts = range(0, len(sequences), QUERY_CHUNK)
         rows_of_chunks = [np.arange(start, min(start + QUERY_CHUNK, len(sequences))) for start in starts]
-        queries = torch.cat([self.queries(sequences.take(rows)) for rows in rows_of_chunks or [np.arange(0)]])
+        queries = torch.cat([self.compute_queries(sequences.take(rows)) for rows in rows_of_chunks or [np.arange(0)]])
         return lambda rows, k, excluded_items, allowed_mask: self._top_of_queries(
             queries[torch.from_numpy(rows).to(queries.device)], k, excluded_items, allowed_mask
         )
@@ -152,7 +152,7 @@ class VectorScorer(Scorer):
         self, sequences: Sequences, k: int, excluded_items: Sequences | None, allowed_mask: Bools
     ) -> tuple[Floats, Ints]:
         """Return the items with the largest inner products; a sequence with a zero query vector gets an empty list."""
-        return self._top_of_queries(self.queries(sequences), k, excluded_items, allowed_mask)
+        return self._top_of_queries(self.compute_queries(sequences), k, excluded_items, allowed_mask)
 
     def _top_of_queries(
         self, queries: Tensor, k: int, excluded_items: Sequences | None, allowed_mask: Bools
@@ -173,12 +173,12 @@ class VectorScorer(Scorer):
         if not self.gives_reasons:
             return reasons
         vectors = functional.normalize(self.item_vectors, dim=1)
-        mean_vector = vectors[torch.from_numpy(self.recommendable).to(vectors.device)].mean(dim=0)
+        mean_vector = vectors[torch.from_numpy(self.recommendable_mask).to(vectors.device)].mean(dim=0)
         for start in range(0, len(sequences), REASON_CHUNK):
             rows = slice(start, min(start + REASON_CHUNK, len(sequences)))
             chunk = (
                 sequences.take(np.arange(rows.start, rows.stop))
-                .keep_items(self.recommendable)
+                .keep_items(self.recommendable_mask)
                 .last_items(REASON_WINDOW)
             )
             candidates = chunk.padded_matrix(-1)[:, ::-1].copy()
@@ -187,11 +187,11 @@ class VectorScorer(Scorer):
             # relative to the mean cosine of all items: embeddings of texts that have nothing in common are near, too
             relative_vectors = vectors[candidates.clip(min=0)] - mean_vector
             nearness = torch.bmm(vectors[items[rows].clip(min=0)], relative_vectors.transpose(1, 2))
-            reasons[rows] = chosen_candidates(nearness.cpu().numpy().astype(np.float64), candidates, items[rows])
+            reasons[rows] = reasons_among_candidates(nearness.cpu().numpy().astype(np.float64), candidates, items[rows])
         return reasons
 
 
-def chosen_candidates(contributions: Doubles, candidates: Ints, items: Ints) -> Ints:
+def reasons_among_candidates(contributions: Doubles, candidates: Ints, items: Ints) -> Ints:
     """Return the reason of each recommended item among candidates: int32 (rows, k), -1 without item or candidate.
 
     Parameters
@@ -204,9 +204,9 @@ def chosen_candidates(contributions: Doubles, candidates: Ints, items: Ints) -> 
         Recommended items; -1 past the end of a list.
     """
     is_known = (candidates >= 0)[:, None, :] & (items >= 0)[:, :, None]
-    places = strongest_by_lift(np.where(is_known, contributions, np.nan).transpose(0, 2, 1))
+    places = strongest_reasons_by_lift(np.where(is_known, contributions, np.nan).transpose(0, 2, 1))
     highest = np.where(is_known, contributions, -np.inf)
-    nearest = (highest >= highest.max(axis=2, keepdims=True, initial=-np.inf) - SAME).argmax(axis=2)
+    nearest = (highest >= highest.max(axis=2, keepdims=True, initial=-np.inf) - EQUAL_TOLERANCE).argmax(axis=2)
     chosen = np.take_along_axis(candidates, np.where(places >= 0, places, nearest), axis=1)
     return np.where(items >= 0, chosen, -1).astype(np.int32)
 
@@ -231,9 +231,9 @@ def recommend(
         Scores in descending order and item indices, equal scores ordered by index; -inf and -1 past the end of a
         shorter list. The list is empty if the model knows none of the sequence's items.
     """
-    recommendable = scorer.recommendable if allowed_mask is None else scorer.recommendable & allowed_mask
+    recommendable_mask = scorer.recommendable_mask if allowed_mask is None else scorer.recommendable_mask & allowed_mask
     return top_in_chunks(
-        lambda chunk, excluded: scorer.top(chunk, k, excluded, recommendable),
+        lambda chunk, excluded: scorer.top(chunk, k, excluded, recommendable_mask),
         sequences, k, None if allow_repeats else sequences, QUERY_CHUNK,
     )  # fmt: skip
 
@@ -274,21 +274,21 @@ def ndcg_at_20(scorer: Scorer, cases: Cases, allow_repeats: bool = False) -> flo
 def case_ndcgs(scorer: Scorer, cases: Cases, allow_repeats: bool = False) -> Doubles:
     """Return the score of each validation case by which a fit makes its choices: float64 array (cases,).
 
-    It is the nDCG at :func:`selection_depth`.
+    It is the nDCG at :func:`validation_list_length`.
     """
-    return _case_ndcgs_at(selection_depth(len(cases.targets)), scorer, cases, allow_repeats)
+    return _case_ndcgs_at(validation_list_length(len(cases.targets)), scorer, cases, allow_repeats)
 
 
-def selection_depth(case_count: int) -> int:
+def validation_list_length(case_count: int) -> int:
     """Return the length of the lists by whose nDCG a fit makes its choices: 20, and more if there are few cases.
 
     Of a few cases, lists of 20 hold the targets of a handful or none, so that nDCG@20 can't tell a better model from
     luck. In longer lists the place of almost every target counts.
     """
-    return 20 if case_count >= MANY_CASES else DEEP_LIST
+    return 20 if case_count >= MANY_VALIDATION_CASES else LONG_LIST_LENGTH
 
 
 def _case_ndcgs_at(depth: int, scorer: Scorer, cases: Cases, allow_repeats: bool) -> Doubles:
     # no list is longer than the catalogue
-    _, lists = recommend(scorer, cases.inputs, min(depth, len(scorer.recommendable)), allow_repeats=allow_repeats)
+    _, lists = recommend(scorer, cases.inputs, min(depth, len(scorer.recommendable_mask)), allow_repeats=allow_repeats)
     return metric_from_ranks(target_ranks(lists, cases.targets), "ndcg", depth)

@@ -72,7 +72,7 @@ def fit_reduction(hyperparameters: dict[str, Any], catalog: Catalog, seed: int) 
     )
 
 
-def unit_vectors(catalog: Catalog, projection: Projection | None) -> Floats:
+def unit_item_vectors(catalog: Catalog, projection: Projection | None) -> Floats:
     """Return the items' embeddings, reduced and then scaled to length 1: float32 array (items, width).
 
     The vector is zero for an item without an embedding, and for an item whose embedding the reduction maps to zero.

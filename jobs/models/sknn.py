@@ -15,8 +15,12 @@ from jobs.core.cases import Cases
 from jobs.core.catalog import Catalog
 from jobs.core.sequences import Sequences
 from jobs.models.base import FitOptions, Model
-from jobs.models.choices import choose_recency, chosen_from_state, chosen_to_state
-from jobs.models.reason_lift import strongest_by_lift
+from jobs.models.hyperparameter_choice import (
+    choose_recency_weight,
+    chosen_parameters_from_state,
+    chosen_parameters_to_state,
+)
+from jobs.models.reason_lift import strongest_reasons_by_lift
 from jobs.models.recency_correction import RecencyCorrection
 from jobs.models.scorer import Scorer, top_in_chunks
 from jobs.models.session_vectors import DECAYS, age_weights
@@ -57,38 +61,40 @@ class SKNN(Model):
         "idf": False,
         "recency": 0.7,
     }
-    allowed = {"similarity": ["cosine", "dot"], "decay": DECAYS}
-    choices: ClassVar[Mapping[str, Sequence[Any]]] = {"recency": ()}
+    allowed_values = {"similarity": ["cosine", "dot"], "decay": DECAYS}
+    values_to_try: ClassVar[Mapping[str, Sequence[Any]]] = {"recency": ()}
 
     @property
-    def is_random(self) -> bool:
+    def depends_on_seed(self) -> bool:
         """Whether the fitted model depends on the seed: no, a sample takes the newest sessions, not random ones."""
         return False
 
     def fit(self, train_sequences: Sequences, validation: Cases, catalog: Catalog, fit_options: FitOptions) -> None:
         """Keep the training sessions, oldest first, as the model; estimate the recency correction and its weight."""
         self._keep_sessions(train_sequences, catalog, fit_options)
-        choose_recency(self, validation, catalog, fit_options.allow_repeats)
+        choose_recency_weight(self, validation, catalog, fit_options.allow_repeats)
 
     def _keep_sessions(self, train_sequences: Sequences, catalog: Catalog, fit_options: FitOptions) -> None:
-        self.fit_catalog, self.sessions = catalog, train_sequences
-        self.recency = RecencyCorrection.from_sequences(train_sequences, catalog)
+        self.training_catalog, self.sessions = catalog, train_sequences
+        self.recency_correction = RecencyCorrection.from_sequences(train_sequences, catalog)
 
     def state(self) -> State:
         """Return the training sessions, the recency correction and its chosen weight."""
         sessions: State = {"items": self.sessions.items, "offsets": self.sessions.offsets}
-        return {**sessions, **self.recency.state(), **chosen_to_state(self.chosen)}
+        return {**sessions, **self.recency_correction.state(), **chosen_parameters_to_state(self.chosen_parameters)}
 
-    def restore(self, state: State, fit_catalog: Catalog) -> None:
+    def restore(self, state: State, training_catalog: Catalog) -> None:
         """Load what :meth:`state` returned."""
-        self.chosen = chosen_from_state(state, self.parameters, [*self.choices])
-        self.fit_catalog, self.sessions = fit_catalog, Sequences(state["items"], state["offsets"])
-        self.recency = RecencyCorrection.from_state(state, fit_catalog)
+        self.chosen_parameters = chosen_parameters_from_state(state, self.parameters, [*self.values_to_try])
+        self.training_catalog, self.sessions = training_catalog, Sequences(state["items"], state["offsets"])
+        self.recency_correction = RecencyCorrection.from_state(state, training_catalog)
 
     def scorer(self, catalog: Catalog) -> Scorer:
         """Return a scorer of the items that training sessions hold and that are still in the catalogue."""
         return NeighbourScorer(
-            *self._session_items_and_lengths(catalog), self.recency.for_catalog(catalog), self.parameters_in_use
+            *self._session_items_and_lengths(catalog),
+            self.recency_correction.log_ratios_for_catalog(catalog),
+            self.parameters_in_use,
         )
 
     def _session_items_and_lengths(self, catalog: Catalog) -> tuple[SparseMatrix, npt.NDArray[np.integer]]:
@@ -96,12 +102,12 @@ class SKNN(Model):
 
         They are the arguments ``session_items`` and ``session_lengths`` of :class:`NeighbourScorer`.
         """
-        shape = (len(self.sessions), len(self.fit_catalog.item_ids))
+        shape = (len(self.sessions), len(self.training_catalog.item_ids))
         rows, columns = self.sessions.row_numbers(), self.sessions.items
         trained_items = sparse.coo_array((np.ones(len(columns)), (rows, columns)), shape=shape).tocsr().tocoo()
         # items removed from the catalogue count in the lengths, so that the scores of other items do not change
         lengths = np.bincount(trained_items.row, minlength=len(self.sessions))
-        index = catalog.find_indices(self.fit_catalog.item_ids)[trained_items.col]
+        index = catalog.find_indices(self.training_catalog.item_ids)[trained_items.col]
         in_catalog = index >= 0
         entries = (np.ones(in_catalog.sum()), (trained_items.row[in_catalog], index[in_catalog]))
         return sparse.csr_array(entries, shape=(len(self.sessions), len(catalog))), lengths
@@ -129,7 +135,7 @@ class NeighbourScorer(Scorer):
         The hyper-parameters of the model.
     """
 
-    scores_stand_alone = True
+    scores_ignore_other_items = True
 
     def __init__(
         self,
@@ -140,7 +146,7 @@ class NeighbourScorer(Scorer):
     ) -> None:
         sessions, items = session_items.shape
         holders = np.bincount(session_items.indices, minlength=items)  # number of sessions that hold each item
-        self.recommendable = holders > 0
+        self.recommendable_mask = holders > 0
         self._session_items, self._item_sessions = session_items, session_items.T.tocsr()
         self._norms = np.sqrt(np.maximum(session_lengths, 1))
         idf = 1 + np.log(sessions / np.maximum(holders, 1)) if hyperparameters["idf"] else np.ones(items)
@@ -180,16 +186,16 @@ class NeighbourScorer(Scorer):
                 held = self._session_items[neighbours.indices[nearest]]
                 unit = self._session_contributions(neighbours.indices[nearest], neighbours.data[nearest])[:, None]
                 pairs = held[:, own_items].T @ (held[:, items[row, listed]] * unit)
-                places = strongest_by_lift((own_weights[:, None] * pairs.toarray())[None])[0]
+                places = strongest_reasons_by_lift((own_weights[:, None] * pairs.toarray())[None])[0]
                 reasons[row, listed] = np.where(places >= 0, own_items[places], -1)
         return reasons
 
     def _age_weights(self, sequences: Sequences) -> SparseMatrix:
         """Return the age weights of each sequence's distinct items, oldest first: sparse array (sequences, items)."""
-        distinct = sequences.without_repeats().keep_items(self.recommendable)
+        distinct = sequences.without_repeats().keep_items(self.recommendable_mask)
         weights = sparse.csr_array(
             (age_weights(distinct, self._hyperparameters["decay"]), distinct.items, distinct.offsets),
-            shape=(len(distinct), len(self.recommendable)),
+            shape=(len(distinct), len(self.recommendable_mask)),
         )
         weights.eliminate_zeros()
         return weights
@@ -231,12 +237,12 @@ class NeighbourScorer(Scorer):
         return _keep_largest_per_row(shared, shared.data, self._hyperparameters["neighbours"])
 
 
-def _keep_largest_per_row(matrix: SparseMatrix, entry_values: Doubles, row_limit: int) -> SparseMatrix:
-    """Keep each sequence's (row's) ``row_limit`` sessions (columns) with the largest values, the newest of equals."""
+def _keep_largest_per_row(matrix: SparseMatrix, entry_values: Doubles, entries_per_row: int) -> SparseMatrix:
+    """Keep the ``entries_per_row`` sessions (columns) of largest value for each sequence, the newest of equals."""
     kept = []
     for start, stop in zip(matrix.indptr, matrix.indptr[1:], strict=False):
         entries = slice(start, stop)
-        kept.append(start + np.lexsort((-matrix.indices[entries], -entry_values[entries]))[:row_limit])
+        kept.append(start + np.lexsort((-matrix.indices[entries], -entry_values[entries]))[:entries_per_row])
     positions = np.concatenate([*kept, np.empty(0, np.int64)])
     offsets = np.concatenate([[0], np.cumsum([len(row) for row in kept])])
     return sparse.csr_array((matrix.data[positions], matrix.indices[positions], offsets), shape=matrix.shape)

@@ -17,7 +17,7 @@ from jobs.core.sequences import Sequences
 from jobs.models.base import FitOptions
 from jobs.models.projection import RANDOM_REDUCTIONS, REDUCTION_DEFAULTS, REDUCTION_NAMES, Projection
 from jobs.models.scorer import Scorer
-from jobs.models.session_vectors import DECAYS, fit_reduction, session_vectors, unit_vectors
+from jobs.models.session_vectors import DECAYS, fit_reduction, session_vectors, unit_item_vectors
 from jobs.models.sknn import SKNN, NeighbourScorer
 from jobs.models.sparse_ranking import SparseMatrix
 
@@ -56,11 +56,11 @@ class SKNNEmb(SKNN):
         "reduction": "none",
         "width": 256,
     }
-    allowed = {**SKNN.allowed, "training_decay": DECAYS, "reduction": ["none", *REDUCTION_NAMES]}
+    allowed_values = {**SKNN.allowed_values, "training_decay": DECAYS, "reduction": ["none", *REDUCTION_NAMES]}
     uses_embeddings = True
 
     @property
-    def is_random(self) -> bool:
+    def depends_on_seed(self) -> bool:
         """Whether the fitted model depends on the seed: only if the reduction of the embeddings is random."""
         return self.parameters["reduction"] in RANDOM_REDUCTIONS
 
@@ -71,16 +71,16 @@ class SKNNEmb(SKNN):
         """
         super()._keep_sessions(train_sequences, catalog, fit_options)
         self.projection = fit_reduction(self.parameters, catalog, fit_options.seed)
-        self.vectors = unit_vectors(catalog, self.projection)[np.unique(train_sequences.items)]
+        self.vectors = unit_item_vectors(catalog, self.projection)[np.unique(train_sequences.items)]
 
     def state(self) -> State:
         """Return the state of SKNN, the unit vectors of the sessions' items, and the reduction if there is one."""
         projection = self.projection.state() if self.projection else {}
         return {**super().state(), "vectors": self.vectors, **projection}
 
-    def restore(self, state: State, fit_catalog: Catalog) -> None:
+    def restore(self, state: State, training_catalog: Catalog) -> None:
         """Load the state of SKNN, the vectors and the reduction that :meth:`state` returned."""
-        super().restore(state, fit_catalog)
+        super().restore(state, training_catalog)
         self.projection = Projection.from_state(state)
         self.vectors = state["vectors"]
 
@@ -90,9 +90,9 @@ class SKNNEmb(SKNN):
         has_vector: Bools = np.asarray(self.vectors.any(axis=1), dtype=np.bool_)
         readable = Sequences(vector_index, self.sessions.offsets).without_repeats().keep_items(has_vector)
         training_session_vectors = session_vectors(self.vectors, readable, self.parameters["training_decay"])
-        item_vectors = unit_vectors(catalog, self.projection)
-        recency = self.recency.for_catalog(catalog)
-        return EmbeddingScorer(
+        item_vectors = unit_item_vectors(catalog, self.projection)
+        recency = self.recency_correction.log_ratios_for_catalog(catalog)
+        return SessionVectorScorer(
             *self._session_items_and_lengths(catalog),
             recency,
             self.parameters_in_use,
@@ -101,7 +101,7 @@ class SKNNEmb(SKNN):
         )
 
 
-class EmbeddingScorer(NeighbourScorer):
+class SessionVectorScorer(NeighbourScorer):
     """Scorer of SKNNEmb: a training session and a sequence are as similar as their session vectors.
 
     Only sessions that share an item with the sequence are compared. A session with a similarity of 0 or less is not a

@@ -24,11 +24,13 @@ POPULARITY_FINGERPRINT: Final = """
 """
 
 
-def arm_sql(arms: ArmSettings | None, visitor_id: str = "visitor_id") -> str:
-    """Return SQL of a visitor's arm, ``model`` or ``control``; ``visitor_id`` is SQL of the visitor's id."""
-    if arms is None:
+def arm_sql(arm_settings: ArmSettings | None, visitor_id_sql: str = "visitor_id") -> str:
+    """Return SQL of a visitor's arm, ``model`` or ``control``; ``visitor_id_sql`` is SQL of the visitor's id."""
+    if arm_settings is None:
         return f"'{MODEL_ARM}'"
-    return str(dbt_macros("dialect.sql", "arms.sql").visitor_arm(visitor_id, arms.control, arms.salt))
+    return str(
+        dbt_macros("dialect.sql", "arms.sql").visitor_arm(visitor_id_sql, arm_settings.control, arm_settings.salt)
+    )
 
 
 def control_model(connection: Connection, settings: Settings, run_record: JobRun) -> ModelRow | None:
@@ -42,7 +44,7 @@ def control_model(connection: Connection, settings: Settings, run_record: JobRun
     if settings.arms is None or settings.arms.control_model == "popularity":
         return None
     for model in usable_models(connection, settings, run_record):
-        if model.model == settings.arms.control_model:
+        if model.family == settings.arms.control_model:
             return model
     raise NextmartError(
         f"[arms] control_model: there is no usable model of the family {settings.arms.control_model}; `nextmart train` "
@@ -50,20 +52,24 @@ def control_model(connection: Connection, settings: Settings, run_record: JobRun
     )
 
 
-def arms_recipe(connection: Connection, arms: ArmSettings | None, control: ModelRow | None) -> dict[str, Any]:
+def read_arm_inputs(
+    connection: Connection, arm_settings: ArmSettings | None, control_model_row: ModelRow | None
+) -> dict[str, Any]:
     """Return what determines which visitors are in the control (``arms``), and which lists they get (``control``).
 
     Both values are None without an experiment.
 
     Parameters
     ----------
-    control : ModelRow or None
+    control_model_row : ModelRow or None
         The model that makes the control's lists; None: the control gets popular items.
     """
-    if arms is None:
+    if arm_settings is None:
         return {"arms": None, "control": None}
-    fingerprint = connection.execute(POPULARITY_FINGERPRINT).fetchone() if control is None else None
+    fingerprint = connection.execute(POPULARITY_FINGERPRINT).fetchone() if control_model_row is None else None
     return {
-        "arms": {"control": arms.control, "salt": arms.salt},
-        "control": control.model_version if control else f"{NO_MODEL}/{fingerprint[0] if fingerprint else ''}",
+        "arms": {"control": arm_settings.control, "salt": arm_settings.salt},
+        "control": control_model_row.model_version
+        if control_model_row
+        else f"{NO_MODEL}/{fingerprint[0] if fingerprint else ''}",
     }

@@ -12,7 +12,7 @@ import numpy as np
 from jobs.core.arrays import Bools, Doubles
 from jobs.evaluation import comparison
 from jobs.evaluation.comparison import Comparison
-from jobs.evaluation.looks import Look, compare_over_looks
+from jobs.evaluation.interim_looks import InterimLook, compare_over_interim_looks
 
 SELECTION_K = 20
 """Length of the lists on which models are compared."""
@@ -39,34 +39,34 @@ class Entrant:
     ----------
     cases_hash : str or None
         The hash of the validation cases and their order; None if the cases are not known.
-    values : float64 array (cases,)
+    case_values : float64 array (cases,)
         The selection metric's value of each case, as :func:`jobs.core.metrics.metric_from_ranks` computes it.
-    earlier_looks : sequence of Look
+    earlier_looks : sequence of InterimLook
         The same of older models that differ from this one only in their data, on the cases of their time; oldest
         first.
-    is_new : bool array (cases,), optional
+    is_new_case : bool array (cases,), optional
         Whether a case is newer than every case of earlier looks, of whichever model; None: all are.
     """
 
     model_version: str
     family: str
     cases_hash: str | None = None
-    values: Doubles = field(default_factory=lambda: np.empty(0))
-    earlier_looks: Sequence[Look] = ()
-    is_new: Bools | None = None
+    case_values: Doubles = field(default_factory=lambda: np.empty(0))
+    earlier_looks: Sequence[InterimLook] = ()
+    is_new_case: Bools | None = None
 
     @property
     def mean_value(self) -> float:
         """The mean of the selection metric over the validation cases; 0 if there is no case."""
-        return float(self.values.mean()) if len(self.values) else 0.0
+        return float(self.case_values.mean()) if len(self.case_values) else 0.0
 
     @property
-    def looks(self) -> list[Look]:
+    def looks(self) -> list[InterimLook]:
         """The newest looks that count, oldest first, the present one last; empty if its cases are not known."""
         if self.cases_hash is None:
             return []
-        is_new = np.ones(len(self.values), np.bool_) if self.is_new is None else self.is_new
-        return [*self.earlier_looks, Look(self.cases_hash, self.values, is_new)][-LOOKS_COUNTED:]
+        is_new = np.ones(len(self.case_values), np.bool_) if self.is_new_case is None else self.is_new_case
+        return [*self.earlier_looks, InterimLook(self.cases_hash, self.case_values, is_new)][-LOOKS_COUNTED:]
 
 
 @dataclass(frozen=True, eq=False)
@@ -80,7 +80,7 @@ class Incumbent:
     """
 
     entrant: Entrant
-    reason: str
+    live_reason: str
     is_pinned: bool = False
     why_unusable: str | None = None
 
@@ -119,9 +119,9 @@ def choose_live_model(entrants: Sequence[Entrant], incumbent: Incumbent | None) 
       noise: the mean paired difference over the validation cases of the looks that both families share, of which each
       case counts once, has an interval above zero. The interval allows for ``LOOKS_COUNTED`` looks and for all
       challengers: equal ones win with a probability of at most ``WRONG_CHANGES``, together
-      (:mod:`jobs.evaluation.looks`; ``python -m benchmarks.champion`` simulates it, and how long a better model waits).
-      Of several such challengers the one with the largest difference wins; between equal ones, the first. A family with
-      other parameters than before starts without earlier looks.
+      (:mod:`jobs.evaluation.interim_looks`; ``python -m benchmarks.champion`` simulates it, and how long a better model
+      waits). Of several such challengers the one with the largest difference wins; between equal ones, the first. A
+      family with other parameters than before starts without earlier looks.
     - **Models are compared only on the same cases** (``cases_hash``). An older model can't be tested on newer cases,
       because it may have learnt from them. Families that are trained in one night are measured on the same cases, and
       when one family gets too old, the train job trains all families. A family that was trained alone, because it is
@@ -165,22 +165,22 @@ def choose_live_model(entrants: Sequence[Entrant], incumbent: Incumbent | None) 
 
 def compare_on_same_cases(entrant: Entrant, opponent: Entrant) -> Comparison | None:
     """Compare two models on their validation cases; return None if the cases are not the same, or there are none."""
-    if entrant.cases_hash is None or entrant.cases_hash != opponent.cases_hash or not len(entrant.values):
+    if entrant.cases_hash is None or entrant.cases_hash != opponent.cases_hash or not len(entrant.case_values):
         return None
-    return comparison.compare(entrant.values, opponent.values, with_p_value=False)
+    return comparison.compare_case_values(entrant.case_values, opponent.case_values, with_p_value=False)
 
 
-def compare_families(entrant: Entrant, opponent: Entrant, challengers: int) -> Comparison | None:
+def compare_families(entrant: Entrant, opponent: Entrant, challenger_count: int) -> Comparison | None:
     """Compare models of two families over all looks that count; None if their newest cases are not the same, or none.
 
     Parameters
     ----------
-    challengers : int
+    challenger_count : int
         How many families are compared with the live one; the more, the wider is the interval.
     """
     if entrant.cases_hash is None or entrant.cases_hash != opponent.cases_hash:
         return None
-    return compare_over_looks(entrant.looks, opponent.looks, WRONG_CHANGES / max(challengers, 1))
+    return compare_over_interim_looks(entrant.looks, opponent.looks, WRONG_CHANGES / max(challenger_count, 1))
 
 
 def is_better_at_one_look(entrant: Entrant, opponent: Entrant) -> bool:
@@ -188,7 +188,7 @@ def is_better_at_one_look(entrant: Entrant, opponent: Entrant) -> bool:
     difference = compare_on_same_cases(entrant, opponent)
     if difference is None or difference.ci_low is None or difference.ci_low <= 0:
         return False
-    return bool(np.count_nonzero(entrant.values - opponent.values) >= MIN_DIFFERING_CASES)
+    return bool(np.count_nonzero(entrant.case_values - opponent.case_values) >= MIN_DIFFERING_CASES)
 
 
 @dataclass(frozen=True)
@@ -206,7 +206,7 @@ def _choose_entrant(entrants: Sequence[Entrant], incumbent: Incumbent | None) ->
     """Return the entrant that is to be live, with the reason; None if no model can be live."""
     defender = _find_defender(entrants, incumbent)
     if incumbent and defender and incumbent.is_pinned and not incumbent.why_unusable:
-        return _Choice(defender, incumbent.reason, is_pinned=True)
+        return _Choice(defender, incumbent.live_reason, is_pinned=True)
     if defender is None:
         if not entrants:
             return None
@@ -221,7 +221,7 @@ def _choose_entrant(entrants: Sequence[Entrant], incumbent: Incumbent | None) ->
             winner, f"live: {_difference_text(difference)} over {defender.family}", defender.model_version, difference
         )
     if incumbent and defender.model_version == incumbent.entrant.model_version:
-        return _Choice(defender, incumbent.reason)
+        return _Choice(defender, incumbent.live_reason)
     return _Choice(defender, "live: newest model of the family that was live")
 
 

@@ -9,19 +9,19 @@ from jobs.core.catalog import Catalog
 from jobs.core.sequences import Sequences
 
 
-def checkpoint_path(folder: Path, fingerprint: str, sequences: Sequences, catalog: Catalog) -> Path:
+def checkpoint_path(work_folder: Path, fingerprint: str, sequences: Sequences, catalog: Catalog) -> Path:
     """Return the path of a fit's checkpoint; its name is made of the model's fingerprint and a hash of the data.
 
     Parameters
     ----------
     fingerprint : str
-        The hash of all that determines the model except the data (:func:`jobs.nightly.freshness.fingerprint`).
+        The hash of all that determines the model except the data (:func:`jobs.nightly.freshness.fingerprint_of_model`).
     """
     data_hash = hashlib.sha256()
     for array in (sequences.items, sequences.offsets, catalog.embeddings):
         data_hash.update(np.ascontiguousarray(array).tobytes())
     data_hash.update("\0".join(catalog.item_ids).encode())
-    return folder / "checkpoints" / f"{fingerprint[:16]}-{data_hash.hexdigest()[:16]}.safetensors"
+    return work_folder / "checkpoints" / f"{fingerprint[:16]}-{data_hash.hexdigest()[:16]}.safetensors"
 
 
 def drop_checkpoints(checkpoint: Path) -> None:

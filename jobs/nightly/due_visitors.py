@@ -43,7 +43,7 @@ REMOVE_SATED_VISITORS = """
 
 
 def find_due_visitors(
-    connection: Connection, kept_run_id: str | None, allow_repeats: bool, arm: str, *, control_is_due: bool
+    connection: Connection, kept_run_id: str | None, allow_repeats: bool, arm_sql: str, *, is_whole_control_due: bool
 ) -> int:
     """Fill the temporary table ``due_visitors`` with the visitors who need new lists; return their number.
 
@@ -54,13 +54,13 @@ def find_due_visitors(
         due.
     allow_repeats : bool
         Whether a list may contain items that the visitor's sequence already contains.
-    arm : str
+    arm_sql : str
         SQL of a visitor's arm (:func:`jobs.nightly.arms.arm_sql`).
-    control_is_due : bool
+    is_whole_control_due : bool
         Whether all visitors of the control are due, because something that determines the control's lists has changed.
     """
     connection.execute(
-        CREATE_DUE_VISITORS.format(arm=arm), {"kept_run_id": kept_run_id, "control_is_due": control_is_due}
+        CREATE_DUE_VISITORS.format(arm=arm_sql), {"kept_run_id": kept_run_id, "control_is_due": is_whole_control_due}
     )
     connection.execute(REMOVE_SATED_VISITORS, {"allow_repeats": allow_repeats})
     return count_rows(connection, "due_visitors")

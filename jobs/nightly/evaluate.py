@@ -4,9 +4,9 @@ The choice (:mod:`jobs.nightly.champion`) uses only metrics of the validation ca
 people to read.
 """
 
-from jobs.evaluation.measure import hash_cases, measure, store_measurement
-from jobs.evaluation.protocols import split_history, split_with_indices
-from jobs.language_models.services import PaidServices
+from jobs.evaluation.measure import hash_cases, measure_scorer, store_measurement
+from jobs.evaluation.protocols import split_history, to_indexed_split
+from jobs.language_models.paid_services import PaidServices
 from jobs.nightly.model_store import ModelRow, drop_old_weights, load_model
 from jobs.nightly.promotion import promote, usable_models
 from jobs.settings import Settings
@@ -21,7 +21,7 @@ def evaluate(connection: Connection, settings: Settings, run_record: JobRun) -> 
     unmeasured_models = [model_row for model_row in usable if not _has_test_metrics(connection, model_row)]
     run_record.rows_in = len(usable)
     if unmeasured_models:
-        _measure_on_test(connection, settings, unmeasured_models, run_record)
+        _measure_on_test_cases(connection, settings, unmeasured_models, run_record)
     run_record.detail["live"] = promote(connection, settings, usable)
     drop_old_weights(connection, settings.models_kept)
 
@@ -35,7 +35,7 @@ def _has_test_metrics(connection: Connection, model_row: ModelRow) -> bool:
     return count != (0,)
 
 
-def _measure_on_test(
+def _measure_on_test_cases(
     connection: Connection, settings: Settings, model_rows: list[ModelRow], run_record: JobRun
 ) -> None:
     """Measure models on the test cases, and commit the metrics of each model as soon as it is measured."""
@@ -47,13 +47,13 @@ def _measure_on_test(
         split = split_history(history, settings.protocol, settings, model_row.data_cutoff_at)
         if split is None:  # `nextmart forget` has deleted so much of the history that it can't be split any more
             continue
-        indexed = split_with_indices(split, history, catalog)
+        indexed = to_indexed_split(split, history, catalog)
         has_warm_target = indexed.has_warm_target
         segments = {} if has_warm_target.all() else {"warm_target": has_warm_target, "cold_target": ~has_warm_target}
         scorer = load_model(paid_services, model_row).scorer(catalog)
-        measured = measure(
+        measured = measure_scorer(
             scorer,
-            indexed.cases,
+            indexed.test_cases,
             catalog,
             indexed.item_counts,
             segments=segments,
@@ -64,4 +64,4 @@ def _measure_on_test(
                 connection, model_row.model_version, f"{split.name}/test", hash_cases(split.test), measured
             )
         run_record.rows_out += 1
-        run_record.detail[model_row.model_version] = len(indexed.cases.targets)
+        run_record.detail[model_row.model_version] = len(indexed.test_cases.targets)

@@ -7,9 +7,9 @@ from datetime import datetime, timedelta
 from enum import Enum
 from typing import Any
 
-from jobs.dbt_vars import Vars
+from jobs.dbt_vars import JobVars
 from jobs.models.base import Model
-from jobs.nightly.model_store import SCHEMA_VERSION, ModelRow
+from jobs.nightly.model_store import MODEL_FORMAT_VERSION, ModelRow
 from jobs.settings import Settings
 from jobs.warehouse.connection import Connection
 
@@ -19,7 +19,7 @@ CLOCK_TOLERANCE = timedelta(days=1)
 SELECT_LEFT_BEHIND_MODELS = """
     -- Models measured on other validation cases than a newer model, of any family, that replaced one that was too old:
     -- a killed run trained the newer model, and ended before it retrained these
-    with trained as (
+    with trained_models as (
         select
             models.model_version, models.started_at, models.model_number, ranks.cases_hash,
             lag(models.finished_at) over (partition by models.model order by models.model_number)
@@ -29,8 +29,8 @@ SELECT_LEFT_BEHIND_MODELS = """
             on models.model_version = ranks.model_version and ends_with(ranks.split, '/validation')
     )
     select earlier.model_version
-    from trained as earlier
-    inner join trained as later
+    from trained_models as earlier
+    inner join trained_models as later
         on earlier.model_number < later.model_number and earlier.cases_hash <> later.cases_hash
     where
         later.predecessor_finished_at not between later.started_at - $max_age and later.started_at + $clock_tolerance
@@ -41,7 +41,7 @@ SELECT_MODELS_MEASURED_ON_CASES = (
 )
 
 
-class DueReason(Enum):
+class TrainingReason(Enum):
     """Why a family has to be trained; each value completes the sentence "The family ..."."""
 
     NO_MODEL = "has no model yet"
@@ -54,13 +54,13 @@ class DueReason(Enum):
     OTHER_CASES = "was measured on other validation cases than the families that are trained because of their age"
 
 
-def due_families(
+def families_to_train(
     connection: Connection,
     newest_models: Mapping[str, ModelRow],
     fingerprints: Mapping[str, str],
     now: datetime,
-    max_age: timedelta,
-) -> dict[str, DueReason]:
+    max_model_age: timedelta,
+) -> dict[str, TrainingReason]:
     """Return the families that have to be trained, each with the reason; all other families are fresh.
 
     Parameters
@@ -69,34 +69,39 @@ def due_families(
         The newest model of each family that has one.
     fingerprints : family -> str
         The families to check, each with the fingerprint that a model trained now would have.
-    max_age : timedelta
+    max_model_age : timedelta
         The age at which a model has to be trained again.
     """
     learnt_deleted = {name for (name,) in connection.execute("select model_version from ml.models_due").fetchall()}
-    ages = {"max_age": max_age, "clock_tolerance": CLOCK_TOLERANCE}
+    ages = {"max_age": max_model_age, "clock_tolerance": CLOCK_TOLERANCE}
     left_behind = {name for (name,) in connection.execute(SELECT_LEFT_BEHIND_MODELS, ages).fetchall()}
 
-    def why_due(newest_model: ModelRow | None, fingerprint: str) -> DueReason | None:
+    def reason_to_train(newest_model: ModelRow | None, fingerprint: str) -> TrainingReason | None:
         """Return why a family has to be trained, given its newest model; None if the family is fresh."""
         if newest_model is None:
-            return DueReason.NO_MODEL
+            return TrainingReason.NO_MODEL
         checks = {
-            DueReason.TOO_OLD: not now - max_age <= newest_model.finished_at <= now + CLOCK_TOLERANCE,
-            DueReason.LEFT_BEHIND: newest_model.model_version in left_behind,
-            DueReason.CONFIGURED_DIFFERENTLY: newest_model.fingerprint != fingerprint,
-            DueReason.LEARNT_DELETED_EVENTS: newest_model.model_version in learnt_deleted,
-            DueReason.NO_WEIGHTS: not newest_model.has_weights,
-            DueReason.DAMAGED_WEIGHTS: newest_model.is_damaged,
+            TrainingReason.TOO_OLD: not now - max_model_age <= newest_model.finished_at <= now + CLOCK_TOLERANCE,
+            TrainingReason.LEFT_BEHIND: newest_model.model_version in left_behind,
+            TrainingReason.CONFIGURED_DIFFERENTLY: newest_model.fingerprint != fingerprint,
+            TrainingReason.LEARNT_DELETED_EVENTS: newest_model.model_version in learnt_deleted,
+            TrainingReason.NO_WEIGHTS: not newest_model.has_weights,
+            TrainingReason.DAMAGED_WEIGHTS: newest_model.is_damaged,
         }
         return next((reason for reason, applies in checks.items() if applies), None)
 
-    reasons = {family: why_due(newest_models.get(family), fingerprint) for family, fingerprint in fingerprints.items()}
+    reasons = {
+        family: reason_to_train(newest_models.get(family), fingerprint) for family, fingerprint in fingerprints.items()
+    }
     return {family: reason for family, reason in reasons.items() if reason}
 
 
-def due_for_same_cases(
-    connection: Connection, newest_models: Mapping[str, ModelRow], due_reasons: Mapping[str, DueReason], cases_hash: str
-) -> dict[str, DueReason]:
+def families_to_train_on_same_cases(
+    connection: Connection,
+    newest_models: Mapping[str, ModelRow],
+    reasons_to_train: Mapping[str, TrainingReason],
+    cases_hash: str,
+) -> dict[str, TrainingReason]:
     """Return further families to train, so that the newest models of all families are measured on the same cases.
 
     When a family is trained because of its age, the validation cases have changed with the history, and only models
@@ -107,28 +112,28 @@ def due_for_same_cases(
     ----------
     newest_models : family -> ModelRow
         The newest model of each family.
-    due_reasons : family -> DueReason
-        The families that have to be trained anyway, as :func:`due_families` returns them.
+    reasons_to_train : family -> TrainingReason
+        The families that have to be trained anyway, as :func:`families_to_train` returns them.
     cases_hash : str
         The hash of the validation cases on which models trained now are measured.
     """
-    if not {DueReason.TOO_OLD, DueReason.LEFT_BEHIND} & set(due_reasons.values()):
+    if not {TrainingReason.TOO_OLD, TrainingReason.LEFT_BEHIND} & set(reasons_to_train.values()):
         return {}
     measured = {version for (version,) in connection.execute(SELECT_MODELS_MEASURED_ON_CASES, [cases_hash]).fetchall()}
     return {
-        family: DueReason.OTHER_CASES
+        family: TrainingReason.OTHER_CASES
         for family, row in newest_models.items()
-        if family not in due_reasons and row.model_version not in measured
+        if family not in reasons_to_train and row.model_version not in measured
     }
 
 
-def fingerprint(model: Model, settings: Settings, dbt_vars: Vars) -> str:
+def fingerprint_of_model(model: Model, settings: Settings, dbt_vars: JobVars) -> str:
     """Return a hash of all that determines a model except the data: family, hyper-parameters, settings and vars."""
     recipe: dict[str, Any] = {
         "family": model.family,
         "parameters": model.parameters,
-        "chosen_by_fit": model.open_parameters,
-        "schema_version": SCHEMA_VERSION,
+        "chosen_by_fit": model.parameters_to_choose,
+        "schema_version": MODEL_FORMAT_VERSION,
         "sequences": [
             dbt_vars.sequence_scope,
             sorted(dbt_vars.sequence_event_types),

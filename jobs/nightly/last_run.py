@@ -4,7 +4,7 @@ import json
 from dataclasses import dataclass
 from typing import Any
 
-from jobs.dbt_vars import Vars
+from jobs.dbt_vars import JobVars
 from jobs.nightly.model_store import ModelRow
 from jobs.warehouse.connection import Connection
 
@@ -14,7 +14,7 @@ NO_MODEL = "no-model"
 SELECT_LAST_RUN = """
     -- The last finished run of the recommend job. A later run that was interrupted or failed may already have written
     -- similar items
-    with last_finished as (
+    with last_finished_run as (
         select run_id, detail, run_number from ml.job_runs
         where job = 'recommend' and status = 'done'
         order by run_number desc nulls last, started_at desc, run_id desc
@@ -25,9 +25,9 @@ SELECT_LAST_RUN = """
         exists(
             select 1 from ml.job_runs as later
             where later.job = 'recommend' and later.status in ('interrupted', 'failed')
-                and later.run_number > last_finished.run_number
+                and later.run_number > last_finished_run.run_number
         ) as was_cut_short
-    from last_finished
+    from last_finished_run
 """
 
 SELECT_CATALOG_FINGERPRINT = """
@@ -39,39 +39,39 @@ SELECT_CATALOG_FINGERPRINT = """
 
 
 @dataclass(frozen=True)
-class LastRun:
+class LastRecommendRun:
     """The last finished run of the recommend job.
 
     Attributes
     ----------
     run_id : str or None
         None if no run has finished yet.
-    recipe : dict
-        All that determined the run's lists besides the visitors' sequences, as :func:`read_recipe` returns it; empty if
-        no run has finished yet.
-    was_cut_short : bool
+    list_inputs : dict
+        All that determined the run's lists besides the visitors' sequences, as :func:`read_list_inputs` returns it;
+        empty if no run has finished yet.
+    has_unfinished_successor : bool
         Whether a later run was interrupted or failed; that run may have replaced the similar items.
     """
 
     run_id: str | None
-    recipe: dict[str, Any]
-    was_cut_short: bool
+    list_inputs: dict[str, Any]
+    has_unfinished_successor: bool
 
-    def changed_keys(self, recipe: dict[str, Any]) -> set[str]:
-        """Return the keys whose values differ between ``recipe`` and the recipe of the last finished run."""
-        return {name for name, value in recipe.items() if self.recipe.get(name) != value}
+    def changed_inputs(self, list_inputs: dict[str, Any]) -> set[str]:
+        """Return the keys whose values differ between ``list_inputs`` and those of the last finished run."""
+        return {name for name, value in list_inputs.items() if self.list_inputs.get(name) != value}
 
 
-def read_last_run(connection: Connection) -> LastRun:
+def read_last_recommend_run(connection: Connection) -> LastRecommendRun:
     """Read the last finished run of the recommend job from ``ml.job_runs``."""
     row = connection.execute(SELECT_LAST_RUN).fetchone()
     if row is None:
-        return LastRun(None, {}, False)
-    run_id, detail, was_cut_short = row
-    return LastRun(run_id, json.loads(detail or "{}"), was_cut_short)
+        return LastRecommendRun(None, {}, False)
+    run_id, detail, has_unfinished_successor = row
+    return LastRecommendRun(run_id, json.loads(detail or "{}"), has_unfinished_successor)
 
 
-def read_recipe(connection: Connection, model_row: ModelRow | None, dbt_vars: Vars) -> dict[str, Any]:
+def read_list_inputs(connection: Connection, model_row: ModelRow | None, dbt_vars: JobVars) -> dict[str, Any]:
     """Return all that determines the lists of a run besides the visitors' sequences: the model, catalogue and vars."""
     row = connection.execute(SELECT_CATALOG_FINGERPRINT).fetchone()
     fingerprint = row[0] if row else ""

@@ -14,12 +14,12 @@ from safetensors.numpy import load, save
 from jobs.core.arrays import State
 from jobs.core.catalog import Catalog
 from jobs.errors import NextmartError, UsageError
-from jobs.language_models.services import PaidServices
+from jobs.language_models.paid_services import PaidServices
 from jobs.models.base import Model
 from jobs.models.registry import make_model
 from jobs.warehouse.connection import Connection
 
-SCHEMA_VERSION = 4
+MODEL_FORMAT_VERSION = 4
 """Version of the format of weights and fingerprints; when it changes, every stored model has to be trained again."""
 
 RENEWAL_ADVICE = "run `nextmart run`, or `nextmart train` and then `nextmart evaluate`"
@@ -48,29 +48,29 @@ class ModelRow:
 
     Attributes
     ----------
-    model : str
+    family : str
         The model family.
     fingerprint : str
-        The hash of all that determines the model except the data (:func:`jobs.nightly.freshness.fingerprint`).
+        The hash of all that determines the model except the data (:func:`jobs.nightly.freshness.fingerprint_of_model`).
     status : str
         ``candidate`` until the first decision about it, then ``live`` or ``retired``.
-    schema_version : int or None
-        The ``SCHEMA_VERSION`` of the weights; None if they were stored before nextmart recorded that version.
+    format_version : int or None
+        The ``MODEL_FORMAT_VERSION`` of the weights; None if they were stored before nextmart recorded that version.
     is_damaged : bool
         Whether the weights were found to be others than those that were saved. Hashing takes time, so only functions
         that say so look for damage.
     """
 
     model_version: str
-    model: str
-    parameters: dict[str, Any]
+    family: str
+    hyperparameters: dict[str, Any]
     fingerprint: str
     data_cutoff_at: datetime | None
     embedding_model: str | None
     finished_at: datetime
     status: str
     has_weights: bool
-    schema_version: int | None
+    format_version: int | None
     is_damaged: bool = False
 
 
@@ -121,7 +121,7 @@ def newest_models(connection: Connection) -> dict[str, ModelRow]:
     rows = connection.execute(
         f"{MODEL_ROWS} qualify row_number() over (partition by model order by {NEWEST_FIRST}) = 1"
     ).fetchall()
-    return {model.model: checked_for_damage(connection, model) for model in map(_model_row, rows)}
+    return {model.family: with_weights_checked(connection, model) for model in map(_model_row, rows)}
 
 
 def newest_intact_models(connection: Connection) -> tuple[dict[str, ModelRow], list[str]]:
@@ -137,16 +137,16 @@ def newest_intact_models(connection: Connection) -> tuple[dict[str, ModelRow], l
     intact: dict[str, ModelRow] = {}
     damaged = []
     for model_row in all_models(connection):
-        if model_row.model not in intact:
-            checked = checked_for_damage(connection, model_row)
+        if model_row.family not in intact:
+            checked = with_weights_checked(connection, model_row)
             if checked.is_damaged:
                 damaged.append(checked.model_version)
             else:
-                intact[checked.model] = checked
+                intact[checked.family] = checked
     return intact, damaged
 
 
-def checked_for_damage(connection: Connection, model_row: ModelRow) -> ModelRow:
+def with_weights_checked(connection: Connection, model_row: ModelRow) -> ModelRow:
     """Return the row, and whether the weights are others than those that were saved."""
     found = connection.execute(
         "select true from ml.models where model_version = ? and sha256(weights) is distinct from weights_sha256 "
@@ -165,7 +165,7 @@ def all_models(connection: Connection) -> list[ModelRow]:
 def live_model(connection: Connection) -> ModelRow | None:
     """Return the live model, which makes the recommendations, after looking for damage; None if no model is live."""
     rows = connection.execute(f"{MODEL_ROWS} where status = 'live' order by {NEWEST_FIRST} limit 1").fetchall()
-    return checked_for_damage(connection, _model_row(rows[0])) if rows else None
+    return with_weights_checked(connection, _model_row(rows[0])) if rows else None
 
 
 def _model_row(columns: tuple[Any, ...]) -> ModelRow:
@@ -189,7 +189,7 @@ def load_model(paid_services: PaidServices, model_row: ModelRow) -> Model:
     if hashlib.sha256(weights).hexdigest() != weights_sha256:
         raise NextmartError(f"the weights of model {model_row.model_version} are damaged; {RENEWAL_ADVICE}")
     try:
-        return model_from_bytes(model_row.model, model_row.parameters, weights, paid_services)
+        return model_from_bytes(model_row.family, model_row.hyperparameters, weights, paid_services)
     except (KeyError, ValueError, RuntimeError, struct.error, SafetensorError) as error:
         raise NextmartError(
             f"model {model_row.model_version} was saved by another version of nextmart ({error}); {RENEWAL_ADVICE}"

@@ -16,27 +16,27 @@ from jobs.core.arrays import Floats, Ints
 from jobs.core.catalog import Catalog
 from jobs.core.sequences import Sequences
 from jobs.errors import NextmartError
-from jobs.language_models.services import PaidServices
+from jobs.language_models.paid_services import PaidServices
 from jobs.models.scorer import Scorer
 from jobs.nightly.arms import CONTROL_ARM, MODEL_ARM, arm_sql, control_model
-from jobs.nightly.last_run import NO_MODEL, read_recipe
+from jobs.nightly.last_run import NO_MODEL, read_list_inputs
 from jobs.nightly.model_store import RENEWAL_ADVICE, ModelRow, live_model, load_model
 from jobs.nightly.promotion import usable_models, why_unusable
 from jobs.nightly.recommend import FALLBACK_SOURCE, read_popularity
 from jobs.placements.candidates import Exclusions, ModelRanking
 from jobs.placements.due_lists import (
-    add_scoped_lists,
-    create_scoped_lists,
-    delete_gone_lists,
-    exclusion_start,
+    add_needed_lists,
+    create_needed_lists,
+    delete_unneeded_lists,
     find_due_lists,
+    find_exclusion_start,
 )
 from jobs.placements.fill import MODEL, PIN, POPULARITY, PartialLists
 from jobs.placements.lists import fill_lists
 from jobs.placements.placement import Placement, Ranker, VisitorGroupRules, check_placement, rules_of_visitor_groups
 from jobs.placements.rule_relations import create_rule_relations
-from jobs.placements.rules import create_scope
-from jobs.placements.stored_rules import stored_rules, write_rules
+from jobs.placements.rules import create_visitor_groups
+from jobs.placements.stored_rules import rows_of_rules, write_rule_rows
 from jobs.placements.variants import write_variants
 from jobs.progress import progress
 from jobs.settings import Settings
@@ -83,18 +83,18 @@ class ReadyPlacement:
     Attributes
     ----------
     placement : Placement
-    groups : arm -> sequence of VisitorGroupRules
+    groups_by_arm : arm -> sequence of VisitorGroupRules
         The rules for each group of visitors, in the order of group numbers.
-    since : datetime or None
+    exclusion_start : datetime or None
         Time after which events count for the key ``exclude``; None: the placement excludes nothing.
     """
 
     placement: Placement
-    groups: Mapping[str, Sequence[VisitorGroupRules]]
-    since: datetime | None
+    groups_by_arm: Mapping[str, Sequence[VisitorGroupRules]]
+    exclusion_start: datetime | None
 
 
-def place(connection: Connection, settings: Settings, run_record: JobRun) -> None:
+def fill_placements(connection: Connection, settings: Settings, run_record: JobRun) -> None:
     """Make the due lists of all placements, and write them to ``ml.placement_recommendations``.
 
     Raises
@@ -107,7 +107,7 @@ def place(connection: Connection, settings: Settings, run_record: JobRun) -> Non
     if not settings.placements and not count_rows(connection, "ml.placement_lists"):
         run_record.status = "unchanged"
         return
-    create_scoped_lists(connection)
+    create_needed_lists(connection)
     models = {MODEL_ARM: _models_of_placements(connection, settings, run_record)}
     if settings.arms:
         models[CONTROL_ARM] = dict.fromkeys(settings.placements, control_model(connection, settings, run_record))
@@ -122,26 +122,26 @@ def place(connection: Connection, settings: Settings, run_record: JobRun) -> Non
     ready = {}
     for name, placement_settings in settings.placements.items():
         placement = check_placement(connection, name, placement_settings, relations, catalog, dbt_vars)
-        group_count = create_scope(connection, name, placement.visitors, placement.visitor_columns)
+        group_count = create_visitor_groups(connection, name, placement.visitor_condition, placement.grouping_columns)
         rankers = []
         for arm, of_arm in models.items():
-            recipe = read_recipe(connection, of_arm[name], dbt_vars)
+            list_inputs = read_list_inputs(connection, of_arm[name], dbt_vars)
             rankers.append(
                 Ranker(
-                    {"model_version": recipe["model_version"], "catalog": recipe["catalog"]},
-                    only_popularity=arm == CONTROL_ARM and of_arm[name] is None,
+                    {"model_version": list_inputs["model_version"], "catalog": list_inputs["catalog"]},
+                    is_popularity=arm == CONTROL_ARM and of_arm[name] is None,
                 )
             )
         groups_of_arms = rules_of_visitor_groups(connection, placement, group_count, catalog, popularity, rankers)
         groups = dict(zip(models, groups_of_arms, strict=True))
-        since = exclusion_start(newest[0] if newest else None, placement)
-        add_scoped_lists(connection, placement, groups, since, arm_sql(settings.arms, "scope.visitor_id"))
-        ready[name] = ReadyPlacement(placement, groups, since)
+        exclusion_start = find_exclusion_start(newest[0] if newest else None, placement)
+        add_needed_lists(connection, placement, groups, exclusion_start, arm_sql(settings.arms, "scope.visitor_id"))
+        ready[name] = ReadyPlacement(placement, groups, exclusion_start)
     due_count = find_due_lists(connection)
-    rules = stored_rules(relations, {name: (each.placement, each.since) for name, each in ready.items()})
+    rules = rows_of_rules(relations, {name: (each.placement, each.exclusion_start) for name, each in ready.items()})
     with transaction(connection):
-        gone_count = delete_gone_lists(connection)
-        has_new_rules = write_rules(connection, rules)
+        gone_count = delete_unneeded_lists(connection)
+        has_new_rules = write_rule_rows(connection, rules)
     if not (due_count or gone_count or has_new_rules):
         run_record.status = "unchanged"
         return
@@ -153,8 +153,8 @@ def place(connection: Connection, settings: Settings, run_record: JobRun) -> Non
                 of_version = [name for name in versions if versions[name] == version]
                 model = of_arm[of_version[0]]
                 scorer = load_model(PaidServices(connection, settings), model).scorer(catalog) if model else None
-                writer = _ListWriter(connection, catalog, popularity, scorer, model, arm, run_record)
-                for count in writer.fill({name: ready[name] for name in of_version}):
+                writer = _PlacementListWriter(connection, catalog, popularity, scorer, model, arm, run_record)
+                for count in writer.write_due_lists({name: ready[name] for name in of_version}):
                     advance(count)
 
 
@@ -167,7 +167,7 @@ def _models_of_placements(connection: Connection, settings: Settings, run_record
         If there is no usable model of the family that a placement names, or the live model can't recommend.
     """
     families = {placement.model for placement in settings.placements.values() if placement.model}
-    usable = {model.model: model for model in usable_models(connection, settings, run_record)} if families else {}
+    usable = {model.family: model for model in usable_models(connection, settings, run_record)} if families else {}
     live = live_model(connection)
     models: dict[str, ModelRow | None] = {}
     for name, placement in settings.placements.items():
@@ -183,7 +183,7 @@ def _models_of_placements(connection: Connection, settings: Settings, run_record
     return models
 
 
-class _ListWriter:
+class _PlacementListWriter:
     """Makes the due lists of one arm, in the placements whose items one model ranks, and writes the lists."""
 
     def __init__(
@@ -200,14 +200,14 @@ class _ListWriter:
         self._scorer, self._arm, self._run_record = scorer, arm, run_record
         self._sources = np.empty(3, np.object_)
         self._sources[[MODEL, POPULARITY, PIN]] = (
-            model_row.model if model_row else FALLBACK_SOURCE,
+            model_row.family if model_row else FALLBACK_SOURCE,
             FALLBACK_SOURCE,
             PIN_SOURCE,
         )
         self._model_version = model_row.model_version if model_row else NO_MODEL
         self._item_ids = np.array([*catalog.item_ids, None], np.object_)  # the item index -1 selects None at the end
 
-    def fill(self, placements: Mapping[str, ReadyPlacement]) -> Iterator[int]:
+    def write_due_lists(self, placements: Mapping[str, ReadyPlacement]) -> Iterator[int]:
         """Fill and write the due lists of placements, chunk by chunk of visitors; yield the number of lists written."""
         self._connection.execute(NUMBER_DUE_LISTS, {"placements": list(placements), "arm": self._arm})
         row = self._connection.execute("select coalesce(max(row) + 1, 0) from numbered_due_lists").fetchone()
@@ -222,51 +222,60 @@ class _ListWriter:
             yield len(due)
 
     def _fill_placement(
-        self, ready: ReadyPlacement, due: pl.DataFrame, ranking: ModelRanking | None, sequences: Sequences
+        self,
+        ready_placement: ReadyPlacement,
+        due_lists: pl.DataFrame,
+        ranking: ModelRanking | None,
+        sequences: Sequences,
     ) -> None:
         """Fill and write the due lists of a placement for a chunk of visitors."""
-        rows = due["row"].to_numpy()
-        excluded = items_as_indices(due["excluded"], self._catalog)
+        rows = due_lists["row"].to_numpy()
+        excluded = items_as_indices(due_lists["excluded"], self._catalog)
         # excluded items, with a row for each visitor of the chunk; the row of a visitor without a due list is empty
         lengths = np.zeros(len(sequences), np.int64)
         lengths[rows] = excluded.lengths
         order = np.argsort(rows, kind="stable")
         by_row = Sequences(excluded.take(order).items, np.concatenate([[0], lengths.cumsum()]))
         exclusions = Exclusions(by_row, len(self._catalog))
-        lists = PartialLists.empty(len(due), ready.placement.k)
-        reasons = np.full(lists.items.shape, -1, np.int32)
-        depends = np.zeros(len(due), np.bool_)
-        group_numbers = due["group_number"].to_numpy()
+        lists = PartialLists.empty(len(due_lists), ready_placement.placement.k)
+        reason_items = np.full(lists.items.shape, -1, np.int32)
+        depends_on_popularity = np.zeros(len(due_lists), np.bool_)
+        group_numbers = due_lists["group_number"].to_numpy()
         for number in np.unique(group_numbers):
-            rules = ready.groups[self._arm][number].rules
+            rules = ready_placement.groups_by_arm[self._arm][number].rules
             some = np.flatnonzero(group_numbers == number)
-            filled, depends[some] = fill_lists(rules, ranking, rows[some], exclusions, self._popularity)
+            filled, depends_on_popularity[some] = fill_lists(rules, ranking, rows[some], exclusions, self._popularity)
             lists.items[some], lists.scores[some], lists.sources[some] = filled.items, filled.scores, filled.sources
             if self._scorer:
                 of_model = np.where(filled.sources == MODEL, filled.items, -1).astype(np.int32)
-                reasons[some] = self._scorer.reasons(sequences.take(rows[some]), of_model, rules.allowed)
-        self._write(ready.placement, due, lists, reasons, depends)
+                reason_items[some] = self._scorer.reasons(sequences.take(rows[some]), of_model, rules.allowed_mask)
+        self._replace_lists(ready_placement.placement, due_lists, lists, reason_items, depends_on_popularity)
 
-    def _write(
-        self, placement: Placement, due: pl.DataFrame, lists: PartialLists, reasons: Ints, depends: np.ndarray
+    def _replace_lists(
+        self,
+        placement: Placement,
+        due_lists: pl.DataFrame,
+        lists: PartialLists,
+        reason_items: Ints,
+        depends_on_popularity: np.ndarray,
     ) -> None:
         """Write the new lists of a placement for some visitors, in place of their old ones, in one transaction."""
         row, column = np.nonzero(lists.items >= 0)
         new_rows = pa.table(
             {
                 "placement": pa.array([placement.name] * len(row), pa.string()),
-                "visitor_id": pa.array(due["visitor_id"].to_numpy()[row], pa.string()),
+                "visitor_id": pa.array(due_lists["visitor_id"].to_numpy()[row], pa.string()),
                 "rank": pa.array(column + 1, pa.int32()),
                 "item_id": pa.array(self._item_ids[lists.items[row, column]], pa.string()),
                 "score": pa.array(lists.scores[row, column], pa.float64()),
                 "source": pa.array(self._sources[lists.sources[row, column]], pa.string()),
-                "reason_item_id": pa.array(self._item_ids[reasons[row, column]], pa.string()),
+                "reason_item_id": pa.array(self._item_ids[reason_items[row, column]], pa.string()),
             }
         )
-        new_lists = due.select("placement", "visitor_id", "list_hash", "popularity_hash").with_columns(
+        new_lists = due_lists.select("placement", "visitor_id", "list_hash", "popularity_hash").with_columns(
             k=pl.lit(placement.k, pl.Int32),
             length=pl.Series((lists.items >= 0).sum(axis=1), dtype=pl.Int32),
-            popularity_hash=pl.when(pl.Series(depends)).then(pl.col("popularity_hash")),
+            popularity_hash=pl.when(pl.Series(depends_on_popularity)).then(pl.col("popularity_hash")),
         )
         self._connection.register("new_rows", new_rows)
         self._connection.register("new_lists", new_lists.to_arrow())

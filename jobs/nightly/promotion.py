@@ -12,16 +12,16 @@ import numpy as np
 from jobs.core.arrays import Doubles
 from jobs.core.metrics import metric_from_ranks
 from jobs.errors import NextmartError, UsageError
-from jobs.evaluation.looks import Look
+from jobs.evaluation.interim_looks import InterimLook
 from jobs.nightly.champion import SELECTION_K, Decision, Entrant, Incumbent, choose_live_model
 from jobs.nightly.model_store import (
+    MODEL_FORMAT_VERSION,
     PREVIOUS_LIVE,
-    SCHEMA_VERSION,
     ModelRow,
     all_models,
-    checked_for_damage,
     live_model,
     newest_intact_models,
+    with_weights_checked,
 )
 from jobs.progress import say
 from jobs.settings import Settings
@@ -114,9 +114,9 @@ def pin(connection: Connection, settings: Settings, run_record: JobRun, model_ve
         (model_row for model_row in all_models(connection) if model_row.model_version == model_version), None
     )
     if model_row is None:
-        raise UsageError(f"there is no model '{model_version}'. {_pinnable_models(connection, settings)}")
-    if why := why_unusable(checked_for_damage(connection, model_row), settings):
-        raise UsageError(f"model {model_version} can't be pinned: {why}. {_pinnable_models(connection, settings)}")
+        raise UsageError(f"there is no model '{model_version}'. {_pinnable_models_text(connection, settings)}")
+    if why := why_unusable(with_weights_checked(connection, model_row), settings):
+        raise UsageError(f"model {model_version} can't be pinned: {why}. {_pinnable_models_text(connection, settings)}")
     _make_live_and_pinned(connection, model_row, "live: pinned by hand", run_record)
 
 
@@ -132,21 +132,21 @@ def rollback(connection: Connection, settings: Settings, run_record: JobRun) -> 
     previous = connection.execute(PREVIOUS_LIVE).fetchone() if model_row else None
     if model_row is None or previous is None:
         raise NextmartError(
-            f"there is nothing to roll back to: no other model was live. {_pinnable_models(connection, settings)}"
+            f"there is nothing to roll back to: no other model was live. {_pinnable_models_text(connection, settings)}"
         )
     previous_model = next(
         (
-            checked_for_damage(connection, model)
+            with_weights_checked(connection, model)
             for model in all_models(connection)
             if model.model_version == previous[0]
         ),
         None,
     )
     if why := why_unusable(previous_model, settings) if previous_model else "it is gone from ml.models":
-        raise NextmartError(f"can't roll back to {previous[0]}: {why}. {_pinnable_models(connection, settings)}")
+        raise NextmartError(f"can't roll back to {previous[0]}: {why}. {_pinnable_models_text(connection, settings)}")
     assert previous_model is not None  # noqa: S101 - an absent model has raised the error above
     _make_live_and_pinned(
-        connection, previous_model, f"live: rolled back to by hand, from {model_row.model}", run_record
+        connection, previous_model, f"live: rolled back to by hand, from {model_row.family}", run_record
     )
 
 
@@ -164,7 +164,7 @@ def unpin(connection: Connection, settings: Settings, run_record: JobRun) -> Non
         raise NextmartError("no model is pinned")
     _write_decisions(
         connection,
-        [Decision(model_row.model_version, model_row.model, True, "live: was pinned by hand")],
+        [Decision(model_row.model_version, model_row.family, True, "live: was pinned by hand")],
         is_live_pinned=False,
     )
     run_record.detail = {
@@ -179,7 +179,7 @@ def why_unusable(model_row: ModelRow, settings: Settings) -> str | None:
         return "its weights are gone"
     if model_row.is_damaged:
         return "its weights are damaged"
-    if model_row.schema_version != SCHEMA_VERSION:
+    if model_row.format_version != MODEL_FORMAT_VERSION:
         return "its weights are of another version of nextmart"
     if model_row.embedding_model not in (None, settings.job_vars().embedding_model):
         return f"it was made for the embeddings of {model_row.embedding_model}"
@@ -189,9 +189,11 @@ def why_unusable(model_row: ModelRow, settings: Settings) -> str | None:
 def _make_live_and_pinned(connection: Connection, model_row: ModelRow, reason: str, run_record: JobRun) -> None:
     """Make a model live and pinned; record why it is live, and why the previous live model no longer is."""
     before = live_model(connection)
-    decisions = [Decision(model_row.model_version, model_row.model, True, reason)]
+    decisions = [Decision(model_row.model_version, model_row.family, True, reason)]
     if before and before.model_version != model_row.model_version:
-        decisions.append(Decision(before.model_version, before.model, False, f"not live: {model_row.model} is pinned"))
+        decisions.append(
+            Decision(before.model_version, before.family, False, f"not live: {model_row.family} is pinned")
+        )
     _write_decisions(connection, decisions, is_live_pinned=True)
     _warn_if_learnt_deleted_events(connection, model_row.model_version)
     run_record.detail = {
@@ -206,8 +208,8 @@ def _read_incumbent(connection: Connection, settings: Settings, model_row: Model
     reason, is_pinned = _read_last_decision(connection, model_row)
     why = why_unusable(model_row, settings)
     if not is_pinned and why is None:
-        if model_row.model not in settings.models:
-            why = f"{model_row.model} is none of the setting models"
+        if model_row.family not in settings.models:
+            why = f"{model_row.family} is none of the setting models"
         elif connection.execute(SELECT_DELETION_TIME, [model_row.model_version]).fetchone():
             why = "it has learnt from events that were deleted"
     return Incumbent(_read_entrant(connection, settings, model_row), reason, is_pinned, why)
@@ -228,7 +230,7 @@ def _read_entrant(connection: Connection, settings: Settings, model_row: ModelRo
     """Return a model as an :class:`Entrant`, with its values of the selection metric at all looks."""
     ranked = connection.execute(SELECT_VALIDATION_RANKS, [model_row.model_version]).fetchone()
     if ranked is None:
-        return Entrant(model_row.model_version, model_row.model)
+        return Entrant(model_row.model_version, model_row.family)
     cases_hash, target_ranks, new_cases = ranked
     earlier_ranks = connection.execute(
         SELECT_EARLIER_RANKS,
@@ -244,10 +246,13 @@ def _read_entrant(connection: Connection, settings: Settings, model_row: ModelRo
 
     return Entrant(
         model_row.model_version,
-        model_row.model,
+        model_row.family,
         cases_hash,
         case_values(target_ranks),
-        [Look(earlier_hash, case_values(ranks), np.asarray(is_new)) for earlier_hash, ranks, is_new in earlier_ranks],
+        [
+            InterimLook(earlier_hash, case_values(ranks), np.asarray(is_new))
+            for earlier_hash, ranks, is_new in earlier_ranks
+        ],
         None if new_cases is None else np.asarray(new_cases),
     )
 
@@ -304,7 +309,7 @@ def _warn_if_learnt_deleted_events(connection: Connection, model_version: str) -
         say(f"the pinned model {model_version} has learnt from events deleted at {due[0]:%Y-%m-%d %H:%M} UTC: unpin it")
 
 
-def _pinnable_models(connection: Connection, settings: Settings) -> str:
+def _pinnable_models_text(connection: Connection, settings: Settings) -> str:
     """Return a sentence that lists the models that can be pinned."""
     usable = [model_row.model_version for model_row in all_models(connection) if not why_unusable(model_row, settings)]
     return f"Models that can be pinned, newest first: {', '.join(usable) or 'none; run `nextmart train`'}"

@@ -19,14 +19,14 @@ from jobs.core.arrays import Bools, Floats, Ints
 from jobs.core.catalog import Catalog
 from jobs.core.sequences import Sequences
 from jobs.core.topk import top_k
-from jobs.dbt_vars import Vars
+from jobs.dbt_vars import JobVars
 from jobs.errors import NextmartError
-from jobs.language_models.services import PaidServices
+from jobs.language_models.paid_services import PaidServices
 from jobs.models.scorer import Scorer
 from jobs.models.scorer import recommend as rank
-from jobs.nightly.arms import CONTROL_ARM, MODEL_ARM, arm_sql, arms_recipe, control_model
+from jobs.nightly.arms import CONTROL_ARM, MODEL_ARM, arm_sql, control_model, read_arm_inputs
 from jobs.nightly.due_visitors import find_due_visitors
-from jobs.nightly.last_run import NO_MODEL, read_last_run, read_recipe
+from jobs.nightly.last_run import NO_MODEL, read_last_recommend_run, read_list_inputs
 from jobs.nightly.model_store import RENEWAL_ADVICE, ModelRow, live_model, load_model
 from jobs.nightly.promotion import promote, usable_models, why_unusable
 from jobs.nightly.similar_items import hash_variants, write_similar_items
@@ -75,16 +75,16 @@ class RecommendedLists:
     items : int32 array (visitors, k)
         Item indices, best first.
     scores : float32 array (visitors, k)
-    from_model : bool array (visitors, k)
+    is_from_model : bool array (visitors, k)
         False for entries that fill up the list with popular items.
-    reasons : int32 array (visitors, k)
+    reason_items : int32 array (visitors, k)
         The item of the visitor's sequence that explains the entry; -1 if there is none.
     """
 
     items: Ints
     scores: Floats
-    from_model: Bools
-    reasons: Ints
+    is_from_model: Bools
+    reason_items: Ints
 
 
 def recommend(connection: Connection, settings: Settings, run_record: JobRun) -> None:
@@ -106,17 +106,17 @@ def recommend(connection: Connection, settings: Settings, run_record: JobRun) ->
         model = live_model(connection)
     if model and (why := why_unusable(model, settings)):
         raise NextmartError(f"the live model {model.model_version} can't recommend: {why}; {RENEWAL_ADVICE}")
-    recipe, last_run = read_recipe(connection, model, dbt_vars), read_last_run(connection)
+    list_inputs, last_run = read_list_inputs(connection, model, dbt_vars), read_last_recommend_run(connection)
     control = control_model(connection, settings, run_record)
-    recipe_of_arms = arms_recipe(connection, settings.arms, control)
-    run_record.detail |= recipe | recipe_of_arms
-    changed, changed_of_arms = last_run.changed_keys(recipe), last_run.changed_keys(recipe_of_arms)
-    recipe_of_similar_items = {"variants": hash_variants(connection)}
-    run_record.detail |= recipe_of_similar_items
+    arm_inputs = read_arm_inputs(connection, settings.arms, control)
+    run_record.detail |= list_inputs | arm_inputs
+    changed, changed_of_arms = last_run.changed_inputs(list_inputs), last_run.changed_inputs(arm_inputs)
+    similar_items_inputs = {"variants": hash_variants(connection)}
+    run_record.detail |= similar_items_inputs
     similar_items_are_old = (
-        last_run.was_cut_short
+        last_run.has_unfinished_successor
         or not changed.isdisjoint({"catalog", "similar"})
-        or bool(last_run.changed_keys(recipe_of_similar_items))
+        or bool(last_run.changed_inputs(similar_items_inputs))
     )
     kept_run_id = None if changed else last_run.run_id
     due_count = find_due_visitors(
@@ -124,7 +124,7 @@ def recommend(connection: Connection, settings: Settings, run_record: JobRun) ->
         kept_run_id,
         dbt_vars.allow_repeats,
         arm_sql(settings.arms),
-        control_is_due="control" in changed_of_arms,
+        is_whole_control_due="control" in changed_of_arms,
     )
     if not (changed or changed_of_arms or similar_items_are_old or due_count):
         run_record.status = "unchanged"
@@ -160,11 +160,11 @@ def fill_short_lists(
         True for the entries of the model's own lists.
     """
     scores, items = model_lists[0].copy(), model_lists[1].copy()
-    from_model = items >= 0
-    short_rows = np.flatnonzero(~from_model.all(axis=1))
+    is_from_model = items >= 0
+    short_rows = np.flatnonzero(~is_from_model.all(axis=1))
     if len(short_rows):
         excluded = [
-            np.concatenate([items[row][from_model[row]], () if allow_repeats else sequences[int(row)]])
+            np.concatenate([items[row][is_from_model[row]], () if allow_repeats else sequences[int(row)]])
             for row in short_rows
         ]
         allowed = np.isfinite(popularity)
@@ -177,15 +177,15 @@ def fill_short_lists(
             allowed_mask=allowed,
         )
         for short_row, row in enumerate(short_rows):
-            length = int(from_model[row].sum())
+            length = int(is_from_model[row].sum())
             scores[row, length:] = popular_scores[short_row, : k - length]
             items[row, length:] = popular_items[short_row, : k - length]
-    return scores, items, from_model
+    return scores, items, is_from_model
 
 
 def _write_recommendations(
     connection: Connection,
-    models: Mapping[str, ModelRow | None],
+    models_by_arm: Mapping[str, ModelRow | None],
     catalog: Catalog,
     settings: Settings,
     run_record: JobRun,
@@ -194,20 +194,22 @@ def _write_recommendations(
 
     Parameters
     ----------
-    models : arm -> ModelRow or None
+    models_by_arm : arm -> ModelRow or None
         The model of each arm; None: the arm gets popular items.
     """
     popularity = read_popularity(connection, catalog)
     due = "due_visitors where items is not null"
     run_record.rows_in = count_rows(connection, due)
     with progress("recommending", run_record.rows_in) as advance:
-        for arm, model in models.items():
+        for arm, model in models_by_arm.items():
             if count_rows(connection, f"{due} and arm = '{arm}'"):
-                for count in _ListWriter(connection, settings, catalog, popularity, arm, model, run_record).write():
+                for count in _RecommendationWriter(
+                    connection, settings, catalog, popularity, arm, model, run_record
+                ).write_due_lists():
                     advance(count)
 
 
-class _ListWriter:
+class _RecommendationWriter:
     """Makes the lists of all due visitors of an arm, chunk by chunk, and writes them to ``ml.recommendations``."""
 
     def __init__(
@@ -223,7 +225,7 @@ class _ListWriter:
         self._connection, self._catalog, self._popularity = connection, catalog, popularity
         self._dbt_vars, self._run_record = settings.job_vars(), run_record
         self._scorer = load_model(PaidServices(connection, settings), model_row).scorer(catalog) if model_row else None
-        self._source = model_row.model if model_row else FALLBACK_SOURCE
+        self._source = model_row.family if model_row else FALLBACK_SOURCE
         self._columns = {
             "run_id": run_record.run_id,
             "model_version": model_row.model_version if model_row else NO_MODEL,
@@ -231,7 +233,7 @@ class _ListWriter:
             "arm": arm,
         }
 
-    def write(self) -> Iterator[int]:
+    def write_due_lists(self) -> Iterator[int]:
         """Make and write the lists, chunk by chunk of visitors; yield the number of visitors of each written chunk."""
         end = self._connection.execute("select coalesce(max(rowid) + 1, 0) from due_visitors").fetchone()
         for first in range(0, end[0] if end else 0, VISITORS_PER_CHUNK):
@@ -256,7 +258,7 @@ class _ListWriter:
 
 
 def _make_lists(
-    scorer: Scorer | None, sequences: Sequences, catalog: Catalog, popularity: Floats, dbt_vars: Vars
+    scorer: Scorer | None, sequences: Sequences, catalog: Catalog, popularity: Floats, dbt_vars: JobVars
 ) -> RecommendedLists:
     """Return a list for each sequence, filled up with popular items; only popular items if ``scorer`` is None."""
     k = dbt_vars.recommendations_per_visitor
@@ -264,28 +266,30 @@ def _make_lists(
         model_lists = np.full((len(sequences), k), -np.inf, np.float32), np.full((len(sequences), k), -1, np.int32)
     else:
         model_lists = rank(scorer, sequences, k, allowed_mask=catalog.available, allow_repeats=dbt_vars.allow_repeats)
-    scores, items, from_model = fill_short_lists(model_lists, sequences, popularity, k, dbt_vars.allow_repeats)
-    model_items = np.where(from_model, items, -1).astype(np.int32)
+    scores, items, is_from_model = fill_short_lists(model_lists, sequences, popularity, k, dbt_vars.allow_repeats)
+    model_items = np.where(is_from_model, items, -1).astype(np.int32)
     no_reasons = np.full(items.shape, -1, np.int32)
-    reasons = scorer.reasons(sequences, model_items, catalog.available) if scorer else no_reasons
-    return RecommendedLists(items, scores, from_model, reasons)
+    reason_items = scorer.reasons(sequences, model_items, catalog.available) if scorer else no_reasons
+    return RecommendedLists(items, scores, is_from_model, reason_items)
 
 
 def _recommendation_rows(
-    recommended: RecommendedLists, visitors: pl.DataFrame, catalog: Catalog, source: str
+    recommended_lists: RecommendedLists, visitors: pl.DataFrame, catalog: Catalog, model_source: str
 ) -> pa.Table:
     """Return the entries of the lists as rows with columns of ``ml.recommendations``."""
-    row, column = np.nonzero(recommended.items >= 0)
+    row, column = np.nonzero(recommended_lists.items >= 0)
     item_ids = np.array([*catalog.item_ids, None], dtype=np.object_)  # the item index -1 selects this last entry, None
     return pa.table(
         {
             "visitor_id": pa.array(visitors["visitor_id"].to_numpy()[row], pa.string()),
             "sequence_hash": pa.array(visitors["sequence_hash"].to_numpy()[row], pa.uint64()),
             "rank": pa.array(column + 1, pa.int32()),
-            "item_id": pa.array(item_ids[recommended.items[row, column]], pa.string()),
-            "score": pa.array(recommended.scores[row, column], pa.float64()),
-            "source": pa.array(np.where(recommended.from_model[row, column], source, FALLBACK_SOURCE), pa.string()),
-            "reason_item_id": pa.array(item_ids[recommended.reasons[row, column]], pa.string()),
+            "item_id": pa.array(item_ids[recommended_lists.items[row, column]], pa.string()),
+            "score": pa.array(recommended_lists.scores[row, column], pa.float64()),
+            "source": pa.array(
+                np.where(recommended_lists.is_from_model[row, column], model_source, FALLBACK_SOURCE), pa.string()
+            ),
+            "reason_item_id": pa.array(item_ids[recommended_lists.reason_items[row, column]], pa.string()),
         }
     )
 

@@ -12,7 +12,7 @@ from jobs.core.arrays import Bools, Ints, Longs
 from jobs.core.catalog import Catalog
 from jobs.core.sequences import Sequences
 from jobs.core.topk import top_k
-from jobs.dbt_vars import Vars
+from jobs.dbt_vars import JobVars
 from jobs.warehouse.connection import Connection, transaction
 from jobs.warehouse.job_runs import JobRun
 
@@ -46,10 +46,10 @@ def read_variant_groups(connection: Connection, catalog: Catalog) -> Longs:
     return groups
 
 
-def write_similar_items(connection: Connection, catalog: Catalog, dbt_vars: Vars, run_record: JobRun) -> None:
+def write_similar_items(connection: Connection, catalog: Catalog, dbt_vars: JobVars, run_record: JobRun) -> None:
     """Replace the embedding model's rows in ``ml.similar_items``; note the number of rows in ``run_record.detail``."""
     groups = read_variant_groups(connection, catalog)
-    similar_pairs = similar_items(catalog, dbt_vars.similar_items_per_item, groups)
+    similar_pairs = find_similar_items(catalog, dbt_vars.similar_items_per_item, groups)
     connection.register("similar_pairs", similar_pairs)
     with transaction(connection):
         connection.execute("delete from ml.similar_items where embedding_model = ?", [dbt_vars.embedding_model])
@@ -62,12 +62,12 @@ def write_similar_items(connection: Connection, catalog: Catalog, dbt_vars: Vars
     run_record.detail["similar_items"] = len(similar_pairs)
 
 
-def similar_items(catalog: Catalog, k: int, groups: Longs | None = None) -> pa.Table:
+def find_similar_items(catalog: Catalog, k: int, variant_groups: Longs | None = None) -> pa.Table:
     """Return, for each item that has an embedding, the ``k`` available items whose embeddings have the largest cosine.
 
     Parameters
     ----------
-    groups : int64 array (items,), optional
+    variant_groups : int64 array (items,), optional
         The number of each item's variant group. Of a group, also of the item's own, the nearest item alone is listed.
 
     Returns
@@ -79,8 +79,8 @@ def similar_items(catalog: Catalog, k: int, groups: Longs | None = None) -> pa.T
     embedded = np.flatnonzero(catalog.has_embedding)
     own_item = Sequences(embedded.astype(np.int32), np.arange(len(embedded) + 1))
     allowed = catalog.has_embedding & catalog.available
-    groups = np.arange(len(catalog)) if groups is None else groups
-    has_variants = bool((np.bincount(groups) > 1).any())
+    variant_groups = np.arange(len(catalog)) if variant_groups is None else variant_groups
+    has_variants = bool((np.bincount(variant_groups) > 1).any())
     searched, rows = 2 * k if has_variants else k, np.arange(len(embedded))
     scores = np.full((len(embedded), k), -np.inf, np.float32)
     items = np.full((len(embedded), k), -1, np.int32)
@@ -88,7 +88,7 @@ def similar_items(catalog: Catalog, k: int, groups: Longs | None = None) -> pa.T
         found_scores, found = top_k(
             vectors[embedded[rows]], vectors, searched, excluded_items=own_item.take(rows), allowed_mask=allowed
         )
-        first_of_group = _first_of_each_group(found, groups)
+        first_of_group = _are_first_of_their_group(found, variant_groups)
         # a row is done when it has k groups, or when there is no further item to search
         is_done = (first_of_group.sum(axis=1) >= k) | (found[:, -1] < 0) | (searched >= MOST_SEARCHED)
         rank = first_of_group.cumsum(axis=1) - 1
@@ -107,13 +107,13 @@ def similar_items(catalog: Catalog, k: int, groups: Longs | None = None) -> pa.T
     )
 
 
-def _first_of_each_group(found: Ints, groups: Longs) -> Bools:
+def _are_first_of_their_group(item_indices: Ints, variant_groups: Longs) -> Bools:
     """Tell which items are the first of their variant group in their row: bool (rows, k); False for no item, -1."""
-    keys = np.where(found >= 0, groups[found], -1)
+    keys = np.where(item_indices >= 0, variant_groups[item_indices], -1)
     order = np.argsort(keys, axis=1, kind="stable")
     in_order = np.take_along_axis(keys, order, axis=1)
-    is_first = np.ones(found.shape, np.bool_)
+    is_first = np.ones(item_indices.shape, np.bool_)
     is_first[:, 1:] = in_order[:, 1:] != in_order[:, :-1]
-    first = np.zeros(found.shape, np.bool_)
+    first = np.zeros(item_indices.shape, np.bool_)
     np.put_along_axis(first, order, is_first, axis=1)
-    return first & (found >= 0)
+    return first & (item_indices >= 0)

@@ -12,38 +12,38 @@ import polars as pl
 from jobs.core.cases import Cases
 from jobs.core.catalog import Catalog
 from jobs.core.sequences import Sequences
-from jobs.evaluation.measure import hash_cases, measure, store_measurement
+from jobs.evaluation.measure import hash_cases, measure_scorer, store_measurement
 from jobs.evaluation.protocols import split_history
 from jobs.evaluation.splits import Split
 from jobs.evaluation.validation import target_times, validation_split
 from jobs.families import Family
-from jobs.language_models.services import PaidServices
+from jobs.language_models.paid_services import PaidServices
 from jobs.models.base import FitOptions, Model
 from jobs.models.registry import make_model
 from jobs.nightly.checkpoints import checkpoint_path, drop_checkpoints, drop_leftover_checkpoints
-from jobs.nightly.freshness import due_families, due_for_same_cases, fingerprint
-from jobs.nightly.model_store import SCHEMA_VERSION, model_to_bytes, newest_models
+from jobs.nightly.freshness import families_to_train, families_to_train_on_same_cases, fingerprint_of_model
+from jobs.nightly.model_store import MODEL_FORMAT_VERSION, model_to_bytes, newest_models
 from jobs.progress import say
 from jobs.settings import Settings
 from jobs.warehouse.clock import now
 from jobs.warehouse.connection import Connection, transaction
 from jobs.warehouse.job_runs import JobRun
-from jobs.warehouse.reading import cases_as_indices, items_as_indices, newest_arrival, read_catalog, read_sequences
+from jobs.warehouse.reading import cases_as_indices, items_as_indices, newest_loaded_at, read_catalog, read_sequences
 
 
 def train(connection: Connection, settings: Settings, run_record: JobRun) -> None:
-    """Train each model family that is due, for one of the reasons in :class:`jobs.nightly.freshness.DueReason`.
+    """Train each model family that is due, for one of the reasons in :class:`jobs.nightly.freshness.TrainingReason`.
 
     When a family is trained because of its age, the others are trained too, so that all are measured on the same
-    validation cases (:func:`jobs.nightly.freshness.due_for_same_cases`).
+    validation cases (:func:`jobs.nightly.freshness.families_to_train_on_same_cases`).
     """
     dbt_vars = settings.job_vars()
     paid_services = PaidServices(connection, settings)
     models = {family: make_configured_model(settings, family, paid_services) for family in settings.models}
-    fingerprints = {family: fingerprint(model, settings, dbt_vars) for family, model in models.items()}
+    fingerprints = {family: fingerprint_of_model(model, settings, dbt_vars) for family, model in models.items()}
     newest = {family: row for family, row in newest_models(connection).items() if family in models}
     max_age = timedelta(days=settings.retrain_after_days)
-    due = due_families(connection, newest, fingerprints, now(), max_age)
+    due = families_to_train(connection, newest, fingerprints, now(), max_age)
     run_record.detail = {"fresh": sorted(models.keys() - due), "trained": []}
     if damaged := [row.model_version for row in newest.values() if row.is_damaged]:
         run_record.detail["damaged"] = damaged
@@ -60,15 +60,21 @@ def train(connection: Connection, settings: Settings, run_record: JobRun) -> Non
         say("nothing to train on yet: too little history before the hold-out, or no item of it in the catalogue")
         run_record.detail["reason"] = "too little history"
         return
-    due |= due_for_same_cases(connection, newest, due, data.cases_hash)
+    due |= families_to_train_on_same_cases(connection, newest, due, data.cases_hash)
     run_record.detail["fresh"] = sorted(models.keys() - due)
-    fitted_on_older: dict[str, Model] = {}
-    fitted_on_all: dict[str, Model] = {}
+    models_fitted_on_older: dict[str, Model] = {}
+    models_fitted_on_all: dict[str, Model] = {}
     # a fusion is fitted last, because it can then reuse parts that were fitted before
     for family in sorted(models, key=lambda family: family == "fusion"):
         if family in due:
             model_version = _fit_and_store(
-                connection, models[family], fingerprints[family], settings, data, fitted_on_older, fitted_on_all
+                connection,
+                models[family],
+                fingerprints[family],
+                settings,
+                data,
+                models_fitted_on_older,
+                models_fitted_on_all,
             )
             run_record.detail["trained"].append(model_version)
             run_record.rows_out += 1
@@ -93,11 +99,11 @@ class TrainingData:
     all_sequences : Sequences
         All training sequences.
     older_sequences : Sequences
-        The training sequences without the newest ones, which are held out for ``validation``.
-    validation : Cases
+        The training sequences without the newest ones, which are held out for ``validation_cases``.
+    validation_cases : Cases
         The cases made of the held-out sequences.
     cases_hash : str
-        The hash of ``validation`` (:func:`jobs.evaluation.measure.hash_cases`).
+        The hash of ``validation_cases`` (:func:`jobs.evaluation.measure.hash_cases`).
     target_times : polars.Series of datetime[us, UTC] (cases,)
         When the target of each validation case happened.
     """
@@ -106,7 +112,7 @@ class TrainingData:
     catalog: Catalog
     all_sequences: Sequences
     older_sequences: Sequences
-    validation: Cases
+    validation_cases: Cases
     cases_hash: str
     target_times: pl.Series
 
@@ -114,7 +120,7 @@ class TrainingData:
     def from_split(cls, split: Split, catalog: Catalog, validation_limit: int, allow_repeats: bool) -> "TrainingData":
         """Hold out the newest training sequences of a split, and turn all sequences into catalogue indices."""
         older_sequences, held_out = validation_split(
-            split.train, validation_limit, allow_repeats=allow_repeats, splits_at_a_date=split.name == "cutoff"
+            split.train, validation_limit, allow_repeats=allow_repeats, test_starts_at_a_date=split.name == "cutoff"
         )
         return cls(
             split,
@@ -132,50 +138,50 @@ def _fit_and_store(
     model: Model,
     model_fingerprint: str,
     settings: Settings,
-    data: TrainingData,
-    fitted_on_older: dict[str, Model],
-    fitted_on_all: dict[str, Model],
+    training_data: TrainingData,
+    models_fitted_on_older: dict[str, Model],
+    models_fitted_on_all: dict[str, Model],
 ) -> str:
     """Fit a model, measure it on the validation cases, refit it on all sequences, store it; return its model_version.
 
     Parameters
     ----------
     model_fingerprint : str
-        The hash of all that determines the model except the data (:func:`jobs.nightly.freshness.fingerprint`).
-    fitted_on_older, fitted_on_all : family -> Model
+        The hash of all that determines the model except the data (:func:`jobs.nightly.freshness.fingerprint_of_model`).
+    models_fitted_on_older, models_fitted_on_all : family -> Model
         Models of other families that this job has fitted on the older sequences and on all sequences; a fusion may
         reuse them. The new model is added to both.
     """
     started_at = now()
     checkpoints = [
-        checkpoint_path(settings.work_folder, model_fingerprint, part, data.catalog)
-        for part in (data.older_sequences, data.all_sequences)
+        checkpoint_path(settings.work_folder, model_fingerprint, part, training_data.catalog)
+        for part in (training_data.older_sequences, training_data.all_sequences)
     ]
     drop_leftover_checkpoints(checkpoints)
     allow_repeats = settings.job_vars().allow_repeats
-    first_context = FitOptions(settings.seed, checkpoints[0], fitted_on_older, allow_repeats)
-    model.fit(data.older_sequences, data.validation, data.catalog, first_context)
-    fitted_on_older[model.family] = model
-    counts = np.bincount(data.older_sequences.items, minlength=len(data.catalog))
-    measured = measure(
-        model.scorer(data.catalog),
-        data.validation,
-        data.catalog,
+    first_context = FitOptions(settings.seed, checkpoints[0], models_fitted_on_older, allow_repeats)
+    model.fit(training_data.older_sequences, training_data.validation_cases, training_data.catalog, first_context)
+    models_fitted_on_older[model.family] = model
+    counts = np.bincount(training_data.older_sequences.items, minlength=len(training_data.catalog))
+    measured = measure_scorer(
+        model.scorer(training_data.catalog),
+        training_data.validation_cases,
+        training_data.catalog,
         counts,
         allow_repeats=allow_repeats,
     )
-    second_context = FitOptions(settings.seed, checkpoints[1], fitted_on_all, allow_repeats)
-    final = model.refit(data.all_sequences, data.catalog, second_context)
-    fitted_on_all[model.family] = final
-    weights = model_to_bytes(final, data.catalog)
+    second_context = FitOptions(settings.seed, checkpoints[1], models_fitted_on_all, allow_repeats)
+    final = model.refit(training_data.all_sequences, training_data.catalog, second_context)
+    models_fitted_on_all[model.family] = final
+    weights = model_to_bytes(final, training_data.catalog)
     model_version = f"{model.family}-{started_at:%Y%m%dT%H%M%S}-{model_fingerprint[:6]}"
     row = {
         "model_version": model_version,
         "model": model.family,
         "parameters": json.dumps(final.parameters_in_use),
         "fingerprint": model_fingerprint,
-        "data_cutoff_at": data.split.cutoff_at,
-        "training_rows": len(data.all_sequences),
+        "data_cutoff_at": training_data.split.cutoff_at,
+        "training_rows": len(training_data.all_sequences),
         "embedding_model": settings.job_vars().embedding_model if model.uses_embeddings else None,
         "seed": settings.seed,
         "started_at": started_at,
@@ -184,8 +190,8 @@ def _fit_and_store(
         "weights": weights,
         "weights_sha256": hashlib.sha256(weights).hexdigest(),
         "code_version": version("nextmart"),
-        "schema_version": SCHEMA_VERSION,
-        "newest_loaded_at": newest_arrival(connection),
+        "schema_version": MODEL_FORMAT_VERSION,
+        "newest_loaded_at": newest_loaded_at(connection),
     }
     with transaction(connection):
         columns = ", ".join(f"${column} as {column}" for column in row)
@@ -194,8 +200,10 @@ def _fit_and_store(
             "from ml.models",
             row,
         )
-        split_name = f"{data.split.name}/validation"
-        store_measurement(connection, model_version, split_name, data.cases_hash, measured, data.target_times)
+        split_name = f"{training_data.split.name}/validation"
+        store_measurement(
+            connection, model_version, split_name, training_data.cases_hash, measured, training_data.target_times
+        )
     for path in checkpoints:
         drop_checkpoints(path)
     return model_version

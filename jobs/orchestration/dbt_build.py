@@ -25,7 +25,7 @@ DBT_LOG_FILES = 6
 """The number of log files that dbt keeps: the present file and five older ones."""
 
 
-def dbt_build(settings: Settings, extra_arguments: tuple[str, ...] = (), *, verbose: bool = False) -> None:
+def run_dbt_build(settings: Settings, extra_arguments: tuple[str, ...] = (), *, verbose: bool = False) -> None:
     """Run ``dbt build`` in a process of its own, which holds the warehouse until it ends.
 
     People see a line for each stage, and each failure. dbt's own log goes to a file and, with ``verbose``, to stderr
@@ -66,11 +66,11 @@ def dbt_build(settings: Settings, extra_arguments: tuple[str, ...] = (), *, verb
         assert build.stdout is not None  # noqa: S101 - it is piped
         try:
             lock.name_build(build.pid)
-            for line in log.lines(build.stdout):
+            for line in log.terminal_lines(build.stdout):
                 say(line)
             build.wait()
         except KeyboardInterrupt:
-            _end(build)
+            _end_build(build)
             say(
                 "the build was interrupted, so nothing was published; the file published before stays. "
                 + log.what_is_committed()
@@ -100,7 +100,7 @@ def _signal_name(number: int) -> str:
         return f"signal {number}"
 
 
-def _end(build: subprocess.Popen[str]) -> None:
+def _end_build(build: subprocess.Popen[str]) -> None:
     """End a build, however busy it is."""
     build.terminate()
     try:
@@ -119,22 +119,22 @@ class BuildLog:
         Path of dbt's ``manifest.json``. It is read when dbt starts to build models, because dbt has written it by then.
     """
 
-    def __init__(self, manifest: Path, verbose: bool) -> None:
-        self._manifest = manifest
+    def __init__(self, manifest_file: Path, verbose: bool) -> None:
+        self._manifest = manifest_file
         self._verbose = verbose
         self._stages: BuildProgress | None = None
 
-    def lines(self, log: Iterable[str]) -> Iterator[str]:
+    def terminal_lines(self, log_lines: Iterable[str]) -> Iterator[str]:
         """Yield the lines of the log that people see: with ``verbose`` every message, else stages, warnings and errors.
 
         Parameters
         ----------
-        log : iterable of str
+        log_lines : iterable of str
             Lines of dbt's log, each a JSON event. A line that is not JSON (printed by a package, for example) is
             yielded as it is, but with secrets replaced.
         """
         began_at: datetime | None = None
-        for line in log:
+        for line in log_lines:
             try:
                 event = json.loads(line)
                 name, message, level = (event["info"][key] for key in ("name", "msg", "level"))
@@ -161,6 +161,6 @@ class BuildLog:
         return self._stages.what_is_committed() if self._stages else "No table was built."
 
 
-def published_counts(publish_run_summary: dict[str, Any]) -> str:
+def published_counts_line(publish_run_summary: dict[str, Any]) -> str:
     """Return the row counts of the published tables as one line for people."""
     return ", ".join(f"{count:,} {table}" for table, count in publish_run_summary["detail"]["rows"].items())

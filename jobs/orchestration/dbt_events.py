@@ -16,50 +16,54 @@ BUILT_RESOURCE_TYPES = ("model", "snapshot", "seed", "test")
 
 
 @dataclass
-class Stage:
+class BuildStage:
     """A folder of dbt models with their tests, and the counts of those that a build has finished.
 
     Attributes
     ----------
-    unfinished : set of str
+    unfinished_nodes : set of str
         dbt's ids of the models and tests that have not ended yet.
-    tables, tests : int
+    built_table_count, passed_test_count : int
         The numbers of models and snapshots built, and of tests passed.
-    seconds : float
+    busy_seconds : float
         Time during which a model or test of the stage was running.
     """
 
     name: str
-    unfinished: set[str]
-    tables: int = 0
-    tests: int = 0
-    seconds: float = 0.0
-    is_broken: bool = False
-    _running: set[str] = field(default_factory=set)
+    unfinished_nodes: set[str]
+    built_table_count: int = 0
+    passed_test_count: int = 0
+    busy_seconds: float = 0.0
+    has_failed_node: bool = False
+    _running_nodes: set[str] = field(default_factory=set)
     _busy_since: datetime | None = None
 
-    def start_node(self, node_id: str, event_time: datetime) -> None:
+    def note_node_start(self, node_id: str, event_time: datetime) -> None:
         """Note that a model or test of the stage has begun."""
-        if not self._running:
+        if not self._running_nodes:
             self._busy_since = event_time
-        self._running.add(node_id)
+        self._running_nodes.add(node_id)
 
-    def end_node(self, node_id: str, event_time: datetime, status: str) -> None:
+    def note_node_end(self, node_id: str, event_time: datetime, status: str) -> None:
         """Note that a model or test of the stage has ended or was skipped; ``status`` is its result, in dbt's words."""
-        self._running.discard(node_id)
-        self.unfinished.discard(node_id)
-        if self._busy_since and not self._running:
-            self.seconds += (event_time - self._busy_since).total_seconds()
+        self._running_nodes.discard(node_id)
+        self.unfinished_nodes.discard(node_id)
+        if self._busy_since and not self._running_nodes:
+            self.busy_seconds += (event_time - self._busy_since).total_seconds()
             self._busy_since = None
-        self.is_broken |= status not in ("success", "pass", "warn")
-        self.tables += status == "success"
-        self.tests += status == "pass"
+        self.has_failed_node |= status not in ("success", "pass", "warn")
+        self.built_table_count += status == "success"
+        self.passed_test_count += status == "pass"
 
     def summary_line(self) -> str:
         """Return the stage's line for people: its name, counts and seconds."""
-        tables = f"{self.tables} {'table' if self.tables == 1 else 'tables'}, " if self.tables else ""
-        tests = f"{self.tests} {'test' if self.tests == 1 else 'tests'} passed"
-        return stage_line(self.name, tables + tests, self.seconds)
+        tables = (
+            f"{self.built_table_count} {'table' if self.built_table_count == 1 else 'tables'}, "
+            if self.built_table_count
+            else ""
+        )
+        tests = f"{self.passed_test_count} {'test' if self.passed_test_count == 1 else 'tests'} passed"
+        return stage_line(self.name, tables + tests, self.busy_seconds)
 
 
 class BuildProgress:
@@ -75,7 +79,8 @@ class BuildProgress:
         folder_by_node = _folder_by_node(manifest["nodes"])
         folders = {node: folder for node, folder in folder_by_node.items() if folder != JOBS_FOLDER}
         self._stages = stages = {
-            folder: Stage(folder, {node for node in folders if folders[node] == folder}) for folder in folders.values()
+            folder: BuildStage(folder, {node for node in folders if folders[node] == folder})
+            for folder in folders.values()
         }
         self._stage_of = {node: stages[folder] for node, folder in folders.items()}
         self._jobs = folder_by_node.keys() - folders
@@ -91,19 +96,25 @@ class BuildProgress:
                 self._jobs_done.append(node["node_name"])
             return
         if name == "LogStartLine":
-            stage.start_node(node["unique_id"], event_time)
-        elif node["unique_id"] in stage.unfinished and _ends_node(name, node):
-            stage.end_node(node["unique_id"], event_time, node["node_status"])
+            stage.note_node_start(node["unique_id"], event_time)
+        elif node["unique_id"] in stage.unfinished_nodes and _ends_node(name, node):
+            stage.note_node_end(node["unique_id"], event_time, node["node_status"])
             if node["node_status"] == "warn":
                 yield f"WARN: test {node['node_name']}, rows found: {event['data'].get('num_failures', 0):,}"
-            if not stage.unfinished and not stage.is_broken:
+            if not stage.unfinished_nodes and not stage.has_failed_node:
                 yield stage.summary_line()
 
     def what_is_committed(self) -> str:
         """Return a sentence for people about what a build that ends now has committed."""
         stages = self._stages.values()
-        done = [stage.name for stage in stages if not stage.unfinished and not stage.is_broken] + self._jobs_done
-        begun = [stage.name for stage in stages if stage.unfinished and (stage.tables or stage.tests)]
+        done = [
+            stage.name for stage in stages if not stage.unfinished_nodes and not stage.has_failed_node
+        ] + self._jobs_done
+        begun = [
+            stage.name
+            for stage in stages
+            if stage.unfinished_nodes and (stage.built_table_count or stage.passed_test_count)
+        ]
         parts = [f"done: {', '.join(done)}"] if done else []
         parts += [f"partly done: {', '.join(begun)}"] if begun else []
         return f"Kept is what was committed ({'; '.join(parts)})." if parts else "No table was built."

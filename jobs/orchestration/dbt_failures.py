@@ -11,14 +11,14 @@ import duckdb
 from jobs.attachments import AttachedDatabase
 from jobs.errors import NextmartError, redact
 from jobs.progress import printable
-from jobs.warehouse.attached import attach_needed
+from jobs.warehouse.attached import attach_needed_databases
 from jobs.warehouse.connection import connect
 
 ROWS_SHOWN = 5
 
 
 def failure_texts(
-    target_folder: Path, warehouse: Path, databases: Mapping[str, AttachedDatabase] | None = None
+    target_folder: Path, warehouse: Path, attached_databases: Mapping[str, AttachedDatabase] | None = None
 ) -> Iterator[str]:
     """Yield texts for people about each test or model that failed in the newest build.
 
@@ -29,7 +29,7 @@ def failure_texts(
         and one text if it is cut off.
     warehouse : Path
         The file in which the query of a failed test is run again, to show rows that the test found.
-    databases : mapping, optional
+    attached_databases : mapping, optional
         The databases of ``[attach]``, which views of the warehouse may read.
     """
     results_file = target_folder / "run_results.json"
@@ -49,7 +49,7 @@ def failure_texts(
             message = _without_traceback(str(result["message"] or result["status"]).strip())
             yield printable(redact(f"failed: {kind} {name}: {message}"))
             if kind == "test" and result["status"] == "fail":
-                yield from _first_rows_found(result, warehouse, databases or {})
+                yield from _first_failing_rows(result, warehouse, attached_databases or {})
 
 
 def run_error_text(message: str) -> str:
@@ -75,13 +75,13 @@ def _without_traceback(message: str) -> str:
     return re.sub(r"^jobs\.[\w.]+: ", "", "\n".join(lines[next(after, 0) :]).strip())
 
 
-def _first_rows_found(
-    test_result: Mapping[str, Any], warehouse: Path, databases: Mapping[str, AttachedDatabase]
+def _first_failing_rows(
+    test_result: Mapping[str, Any], warehouse: Path, attached_databases: Mapping[str, AttachedDatabase]
 ) -> Iterator[str]:
     query = test_result["compiled_code"] or ""
     try:
         with connect(warehouse, read_only=True) as connection:
-            attach_needed(connection, databases)
+            attach_needed_databases(connection, attached_databases)
             rows = connection.sql(f"from ({query}) limit {ROWS_SHOWN}")
             yield f"the first rows that it found:\n{printable(str(rows))}"
     except (duckdb.Error, NextmartError):

@@ -21,7 +21,7 @@ from jobs.warehouse.attached import attach_databases
 from jobs.warehouse.clock import now
 from jobs.warehouse.clock_check import clock_warning
 from jobs.warehouse.connection import Connection, connect, prepare_warehouse
-from jobs.warehouse.dbt_tables import require_present_columns
+from jobs.warehouse.dbt_tables import require_current_columns
 from jobs.warehouse.lock import SECONDS_FOR_READERS, WarehouseLock, take_lock
 from jobs.warehouse.sql_functions import register_functions
 
@@ -31,7 +31,7 @@ IN_MEMORY: Final = ":memory:"
 class Plugin(BasePlugin):
     """The plugin class that dbt-duckdb looks for in the module named in ``profiles.yml``."""
 
-    lock: WarehouseLock | None = None
+    warehouse_lock: WarehouseLock | None = None
 
     def update_connection_config(self, creds: DuckDBCredentials, config: dict[str, Any]) -> None:
         """Take the lock of the warehouse, and wait until no other program has the file open; then dbt opens it.
@@ -48,8 +48,8 @@ class Plugin(BasePlugin):
         warehouse = Path(creds.path)
         try:
             wait_seconds = load_settings().wait_seconds
-            self.lock = take_lock(warehouse, wait_seconds)
-            wait_seconds = max(wait_seconds, SECONDS_FOR_READERS) if self.lock.is_of_run else wait_seconds
+            self.warehouse_lock = take_lock(warehouse, wait_seconds)
+            wait_seconds = max(wait_seconds, SECONDS_FOR_READERS) if self.warehouse_lock.is_of_run else wait_seconds
             connect(warehouse, wait_seconds=wait_seconds, config=config).close()
         except NextmartError as error:
             raise DbtRuntimeError(str(error)) from error
@@ -66,13 +66,13 @@ class Plugin(BasePlugin):
         try:
             settings = load_settings()
             prepare_warehouse(conn)
-            is_typed_by_hand = self.lock and not self.lock.is_of_run
+            is_typed_by_hand = self.warehouse_lock and not self.warehouse_lock.is_of_run
             if is_typed_by_hand and (warning := clock_warning(conn, now())):
                 say(warning)
             register_functions(conn, {"dbt_var_names": dbt_var_names, "settings_problem": settings_problem})
             flags = get_flags()  # type: ignore[no-untyped-call]
             if flags.WHICH in ("build", "run") and not flags.FULL_REFRESH:
-                require_present_columns(conn)
+                require_current_columns(conn)
             attach_databases(conn, settings.attach)
         except NextmartError as error:  # dbt shows its own errors without a traceback
             raise DbtRuntimeError(str(error)) from error

@@ -21,7 +21,7 @@ def run_job(job_name: str, connection: Connection, settings: Settings, **options
     elif job_name == "recommend":
         from jobs.nightly.recommend import recommend as job
     elif job_name == "place":
-        from jobs.nightly.placements import place as job
+        from jobs.nightly.placements import fill_placements as job
     elif job_name == "pin":
         from jobs.nightly.promotion import pin as job
     elif job_name == "unpin":

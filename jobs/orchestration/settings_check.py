@@ -8,7 +8,7 @@ from typing import Any
 from jobs.dbt_vars import all_vars, default_vars
 from jobs.embedding.providers import provider_for
 from jobs.errors import NextmartError, UsageError, nearest, redact
-from jobs.services.address import require_plain_address
+from jobs.services.address import require_valid_openai_address
 from jobs.settings import Settings, load_settings, settings_file
 
 
@@ -27,16 +27,16 @@ def require_sound_settings(settings: Settings) -> None:
     embedding_model = settings.job_vars().embedding
     provider_for(settings, embedding_model)
     if embedding_model.provider.startswith("openai"):
-        require_plain_address()
+        require_valid_openai_address()
     if settings.placements:
         # imported only if the settings have placements, because the check needs numpy and DuckDB
         import duckdb
 
-        from jobs.placements.rules import require_rules
+        from jobs.placements.rules import require_parsable_rules
 
         with duckdb.connect() as connection:
             for name, placement in settings.placements.items():
-                require_rules(connection, name, placement, settings.job_vars())
+                require_parsable_rules(connection, name, placement, settings.job_vars())
     if settings.parameters:
         # imported here, because torch is needed only to check hyper-parameters, if the settings have any
         from jobs.models.registry import make_model
@@ -54,20 +54,20 @@ def dbt_var_names(_: str) -> str:
     return json.dumps(list(default_vars()))
 
 
-def settings_problem(dbt_run: str) -> str:
+def settings_problem(dbt_run_json: str) -> str:
     """Return the reason why dbt must not build with its vars; an empty text if the vars are right.
 
     Parameters
     ----------
-    dbt_run : str
+    dbt_run_json : str
         JSON: ``vars``, the values that dbt uses, by name; ``named``, the names that its option ``--vars`` holds; and
         ``is_own_project``, whether nextmart's project is the one that dbt runs, not a package of another project.
     """
-    given = json.loads(dbt_run)
+    given = json.loads(dbt_run_json)
     try:
         settings = load_settings()
         if given["is_own_project"]:  # another project's vars are not known here
-            _require_known_names(given["named"])
+            _require_known_vars(given["named"])
         all_vars(given["vars"])
         require_sound_settings(settings)
         if problem := settings.problem_of_outcome_days(given["vars"]["outcome_days"]):
@@ -78,20 +78,28 @@ def settings_problem(dbt_run: str) -> str:
     return ""
 
 
-def _require_known_names(names: Collection[str]) -> None:
+def _require_known_vars(var_names: Collection[str]) -> None:
     """Raise UsageError if a name is no dbt var: dbt would leave it out without a word."""
-    for name in names:
+    for name in var_names:
         if name not in default_vars():
             raise UsageError(f"--vars: unknown dbt var '{name}': {nearest(name, default_vars())}")
 
 
-def _require_same_vars(wanted: Mapping[str, Any], used: Mapping[str, Any], named: Collection[str]) -> None:
+def _require_same_vars(
+    toml_vars: Mapping[str, Any], vars_in_use: Mapping[str, Any], names_of_option: Collection[str]
+) -> None:
     """Raise UsageError if dbt uses other values than ``[vars]``; vars that dbt's option ``--vars`` names may differ."""
-    other = {name: used[name] for name, value in wanted.items() if used[name] != value and name not in named}
+    other = {
+        name: vars_in_use[name]
+        for name, value in toml_vars.items()
+        if vars_in_use[name] != value and name not in names_of_option
+    }
     if not other:
         return
-    changes = ", ".join(f"{name} = {json.dumps(wanted[name])} (dbt uses {json.dumps(other[name])})" for name in other)
-    option = f"--vars {shlex.quote(json.dumps(dict(wanted)))}"
+    changes = ", ".join(
+        f"{name} = {json.dumps(toml_vars[name])} (dbt uses {json.dumps(other[name])})" for name in other
+    )
+    option = f"--vars {shlex.quote(json.dumps(dict(toml_vars)))}"
     raise UsageError(
         f"{settings_file()} sets vars that dbt was not given, so dbt would build other tables than `nextmart run`: "
         f"{changes}. Call `nextmart run`, or give dbt the option {option}. In a dbt project of your own, write "

@@ -9,7 +9,7 @@ from jobs.core.sequences import Sequences
 from jobs.errors import redact
 from jobs.models import registry
 from jobs.progress import say
-from jobs.training import loop, team
+from jobs.training import loop, processes
 
 
 def run_with_workers(command: Callable[[], None]) -> None:
@@ -17,9 +17,9 @@ def run_with_workers(command: Callable[[], None]) -> None:
 
     The process with rank 0 runs ``command``; the others help to fit its models until the command has ended.
     """
-    team.training_processes = group = team.ProcessGroup()
+    processes.training_processes = group = processes.ProcessGroup()
     if group.rank:
-        _help_to_fit(group)
+        _fit_as_worker(group)
         return
     try:
         command()
@@ -27,10 +27,10 @@ def run_with_workers(command: Callable[[], None]) -> None:
         group.end_workers()
 
 
-def _help_to_fit(process_group: team.ProcessGroup) -> None:
+def _fit_as_worker(process_group: processes.ProcessGroup) -> None:
     """Help to fit each model that the process with rank 0 fits, until that process ends the process group."""
     while True:
-        message, facts, tensors = process_group.receive()
+        message, facts, tensors = process_group.receive_message()
         if message == "fit":
             seed = facts["seed"]
             model: Any = registry.make_model(facts["family"], facts["parameters"])
@@ -39,12 +39,12 @@ def _help_to_fit(process_group: team.ProcessGroup) -> None:
             )
             optimizer = loop.make_optimizer(model.network, model.parameters)
         elif message == "state":
-            loop.restore_state(model.network, optimizer, tensors)
+            loop.restore_training_state(model.network, optimizer, tensors)
         elif message == "epoch":
             try:
                 with process_group.joint_epoch(facts["number"]):
                     loop.run_epoch(
-                        model.network, optimizer, batches, model.loss_share, seed, facts["number"], process_group
+                        model.network, optimizer, batches, model.own_share_of_loss, seed, facts["number"], process_group
                     )
             except Exception as error:  # a worker ignores the error: rank 0 gets the same error, and decides what to do
                 say(f"rank {process_group.rank}: {redact(f'{type(error).__name__}: {error}')}")

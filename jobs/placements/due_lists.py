@@ -13,18 +13,18 @@ import pyarrow as pa
 from jobs.placements.placement import Placement, VisitorGroupRules
 from jobs.warehouse.connection import Connection, count_rows
 
-CREATE_SCOPED_LISTS = """
+CREATE_NEEDED_LISTS = """
     -- Every list that a placement needs, with the items that it must not hold, and what determines it
-    create or replace temp table scoped_lists (
+    create or replace temp table needed_lists (
         placement varchar, visitor_id varchar, arm varchar, group_number bigint, excluded varchar[], list_hash ubigint,
         popularity_hash varchar
     )
 """
 
-INSERT_SCOPED_LISTS = """
-    -- Adds a row for each visitor in `placement_scope`; `excluded`: the items with which the visitor has had certain
-    -- events lately, and those of the visitor's sequence unless repeats are allowed
-    insert into scoped_lists
+INSERT_NEEDED_LISTS = """
+    -- Adds a row for each visitor in `visitors_of_placement`; `excluded`: the items with which the visitor has had
+    -- certain events lately, and those of the visitor's sequence unless repeats are allowed
+    insert into needed_lists
     with recent_events as (
         select visitor_id, list(distinct item_id order by item_id) as items from sessions.session_items
         where list_contains($event_types, event_type) and event_at > $since
@@ -36,7 +36,7 @@ INSERT_SCOPED_LISTS = """
             list_concat(
                 coalesce(recent_events.items, []), case when not $repeats then coalesce(sequences.items, []) else [] end
             ) as excluded
-        from placement_scope as scope
+        from visitors_of_placement as scope
         left join sessions.latest_sequences as sequences on scope.visitor_id = sequences.visitor_id
         left join recent_events on scope.visitor_id = recent_events.visitor_id
     )
@@ -53,54 +53,54 @@ CREATE_DUE_LISTS = """
     -- popularity has no popularity_hash
     create or replace temp table due_lists as
     select scoped.*
-    from scoped_lists as scoped
+    from needed_lists as scoped
     left join ml.placement_lists as kept on scoped.placement = kept.placement and scoped.visitor_id = kept.visitor_id
     where scoped.list_hash is distinct from kept.list_hash
         or kept.popularity_hash <> scoped.popularity_hash
         or kept.arm <> scoped.arm
 """
 
-DELETE_GONE_LISTS = """
+DELETE_UNNEEDED_LISTS = """
     -- Lists of visitors who have left a placement's scope, and of placements that the settings no longer have
     delete from ml.{table}
-    where (placement, visitor_id) not in (select (placement, visitor_id) from scoped_lists)
+    where (placement, visitor_id) not in (select (placement, visitor_id) from needed_lists)
 """
 
 
-def exclusion_start(newest_event_at: datetime | None, placement: Placement) -> datetime | None:
+def find_exclusion_start(newest_event_at: datetime | None, placement: Placement) -> datetime | None:
     """Return the time after which events count for the placement's key ``exclude``; None if it excludes nothing."""
     exclude = placement.settings.exclude
     return newest_event_at - timedelta(days=exclude.days) if exclude and newest_event_at else None
 
 
-def create_scoped_lists(connection: Connection) -> None:
-    """Create the empty temporary table ``scoped_lists``, for all lists that the placements need."""
-    connection.execute(CREATE_SCOPED_LISTS)
+def create_needed_lists(connection: Connection) -> None:
+    """Create the empty temporary table ``needed_lists``, for all lists that the placements need."""
+    connection.execute(CREATE_NEEDED_LISTS)
 
 
-def add_scoped_lists(
+def add_needed_lists(
     connection: Connection,
     placement: Placement,
-    groups: Mapping[str, Sequence[VisitorGroupRules]],
-    since: datetime | None,
-    arm: str,
+    groups_by_arm: Mapping[str, Sequence[VisitorGroupRules]],
+    exclusion_start: datetime | None,
+    arm_sql: str,
 ) -> None:
-    """Add the lists of the visitors in the table ``placement_scope`` to the temporary table ``scoped_lists``.
+    """Add the lists of the visitors in the table ``visitors_of_placement`` to the temporary table ``needed_lists``.
 
     Parameters
     ----------
     placement : Placement
-        The placement that ``placement_scope`` was made for.
-    groups : arm -> sequence of VisitorGroupRules
+        The placement that ``visitors_of_placement`` was made for.
+    groups_by_arm : arm -> sequence of VisitorGroupRules
         What the rules say for each group of visitors, in the order of group numbers.
-    since : datetime or None
+    exclusion_start : datetime or None
         Time after which events count for the key ``exclude``.
-    arm : str
+    arm_sql : str
         SQL of the arm of the visitor ``scope.visitor_id``.
     """
     rows = [
-        (of_arm, number, group.content_hash, group.popularity_hash)
-        for of_arm, of_numbers in groups.items()
+        (of_arm, number, group.list_inputs_hash, group.popularity_hash)
+        for of_arm, of_numbers in groups_by_arm.items()
         for number, group in enumerate(of_numbers)
     ]
     types = pa.schema(
@@ -114,12 +114,14 @@ def add_scoped_lists(
     hashes = {name: [row[place] for row in rows] for place, name in enumerate(types.names)}
     connection.register("group_hashes", pa.table(hashes, types))
     connection.execute(
-        INSERT_SCOPED_LISTS.format(arm=arm),
+        INSERT_NEEDED_LISTS.format(arm=arm_sql),
         {
             "placement": placement.name,
-            "event_types": placement.settings.exclude.event_types if since and placement.settings.exclude else [],
-            "since": since,
-            "repeats": placement.repeats,
+            "event_types": placement.settings.exclude.event_types
+            if exclusion_start and placement.settings.exclude
+            else [],
+            "since": exclusion_start,
+            "repeats": placement.allow_repeats,
         },
     )
     connection.unregister("group_hashes")
@@ -131,8 +133,8 @@ def find_due_lists(connection: Connection) -> int:
     return count_rows(connection, "due_lists")
 
 
-def delete_gone_lists(connection: Connection) -> int:
+def delete_unneeded_lists(connection: Connection) -> int:
     """Delete the lists that no placement needs any more; return their number."""
-    connection.execute(DELETE_GONE_LISTS.format(table="placement_recommendations"))
-    deleted = connection.execute(DELETE_GONE_LISTS.format(table="placement_lists")).fetchone()
+    connection.execute(DELETE_UNNEEDED_LISTS.format(table="placement_recommendations"))
+    deleted = connection.execute(DELETE_UNNEEDED_LISTS.format(table="placement_lists")).fetchone()
     return int(deleted[0]) if deleted else 0

@@ -7,10 +7,10 @@ A list is filled in this order:
 3. The ranks that are left, from the first on, take the best items; with diversity, those of largest marginal relevance.
 
 No item is listed twice, and each step keeps the caps, which count the items of earlier steps too. The best item is the
-one of largest worth, ``boost / (60 + rank)``, where ``rank`` is the item's place in the model's ranking of all items
-that the step allows the visitor. Popular items follow only when the model has no item left that may enter the list;
-their ``rank`` is their place by popularity among the items that the step allows. Equal worths are ordered by rank, and
-equal scores by item_id.
+one of largest *rank score*, ``boost / (60 + rank)``, where ``rank`` is the item's place in the model's ranking of all
+items that the step allows the visitor. Popular items follow only when the model has no item left that may enter the
+list; their ``rank`` is their place by popularity among the items that the step allows. Equal rank scores are ordered by
+rank, and equal scores by item_id.
 
 Exactness: as many candidates are looked at as are needed to be certain. Candidates come from the ranking that
 placements share first; lists for which it is too short are filled again from a ranking under the rules, and lists that
@@ -33,7 +33,7 @@ from jobs.placements.fill import (
     Cap,
     PartialLists,
     fill_ranks,
-    saturated_items,
+    items_that_cannot_enter,
 )
 from jobs.placements.relevance import Diversity, fill_by_relevance
 
@@ -52,11 +52,11 @@ class ListRules:
     ----------
     k : int
         Length of the lists.
-    allowed : bool array (items,)
+    allowed_mask : bool array (items,)
         True for available items for which the condition ``items`` is true.
     caps : sequence of Cap
     boosts : float64 array (items,), optional
-        Factors of at least 0 for the items' worths; None: all factors are 1.
+        Factors of at least 0 for the items' rank scores; None: all factors are 1.
     pins : rank -> item index
         The item that has to stand at a rank.
     slots : rank -> bool array (items,)
@@ -67,7 +67,7 @@ class ListRules:
     """
 
     k: int
-    allowed: Bools
+    allowed_mask: Bools
     caps: Sequence[Cap] = ()
     boosts: Doubles | None = None
     pins: Mapping[int, int] = field(default_factory=dict)
@@ -77,7 +77,7 @@ class ListRules:
 
 
 def fill_lists(
-    rules: ListRules, ranking: ModelRanking | None, rows: Longs, exclusions: Exclusions, popularity: Floats
+    rules: ListRules, ranking: ModelRanking | None, visitor_rows: Longs, exclusions: Exclusions, popularity: Floats
 ) -> tuple[PartialLists, Bools]:
     """Return the lists of some visitors of a chunk.
 
@@ -85,7 +85,7 @@ def fill_lists(
     ----------
     ranking : ModelRanking or None
         Ranking by the model; None: there is no model, so lists hold popular items.
-    rows : int64 array (lists,)
+    visitor_rows : int64 array (lists,)
         The visitors' numbers in the chunk.
     popularity : float32 array (items,)
         -inf for items that may not be recommended.
@@ -97,15 +97,16 @@ def fill_lists(
     bool array (lists,)
         Whether the list depends on popularity, because the model had too few items for it.
     """
-    lists = PartialLists.empty(len(rows), rules.k)
-    if not len(rules.allowed):  # the catalogue is empty, and padding with the item index -1 needs at least one item
-        return lists, np.full(len(rows), rules.has_fallback, np.bool_)
-    filler = _Filler(rules, ranking, rows, exclusions, popularity, lists)
+    lists = PartialLists.empty(len(visitor_rows), rules.k)
+    # the catalogue may be empty, and padding with the item index -1 needs at least one item
+    if not len(rules.allowed_mask):
+        return lists, np.full(len(visitor_rows), rules.has_fallback, np.bool_)
+    filler = _ListFiller(rules, ranking, visitor_rows, exclusions, popularity, lists)
     for rank, item in sorted(rules.pins.items()):
         filler.place_pin(rank, item)
-    for rank, allowed in sorted(rules.slots.items()):
-        filler.fill([rank], allowed, None)
-    filler.fill(range(1, rules.k + 1), rules.allowed, rules.diversity)
+    for rank, allowed_mask in sorted(rules.slots.items()):
+        filler.fill_open_ranks([rank], allowed_mask, None)
+    filler.fill_open_ranks(range(1, rules.k + 1), rules.allowed_mask, rules.diversity)
     _close_gaps(lists)
     return lists, filler.depends_on_popularity
 
@@ -117,133 +118,135 @@ def _close_gaps(lists: PartialLists) -> None:
         part[:] = np.take_along_axis(part, order, 1)
 
 
-class _Filler:
+class _ListFiller:
     def __init__(
         self,
         rules: ListRules,
         ranking: ModelRanking | None,
-        rows: Longs,
+        visitor_rows: Longs,
         exclusions: Exclusions,
         popularity: Floats,
         lists: PartialLists,
     ) -> None:
-        self._rules, self._ranking, self._rows, self._exclusions = rules, ranking, rows, exclusions
+        self._rules, self._ranking, self._visitor_rows, self._exclusions = rules, ranking, visitor_rows, exclusions
         self._popularity, self._lists = popularity, lists
-        self.depends_on_popularity = np.zeros(len(rows), np.bool_)
+        self.depends_on_popularity = np.zeros(len(visitor_rows), np.bool_)
 
     def place_pin(self, rank: int, item: int) -> None:
         """Put a pinned item at its rank in the list of each visitor to whom the rules allow the item."""
-        items = np.full((len(self._rows), 1), item if self._rules.allowed[item] else -1, np.int32)
-        items[self._exclusions.contain(self._rows, items)] = -1
+        items = np.full((len(self._visitor_rows), 1), item if self._rules.allowed_mask[item] else -1, np.int32)
+        items[self._exclusions.are_excluded(self._visitor_rows, items)] = -1
         nothing, ones = np.zeros(items.shape), np.ones(len(items), np.int64)
         candidates = Candidates(items, nothing.astype(np.float32), nothing, ones > 0, nothing[:, 0], ones)
         fill_ranks(self._lists, np.arange(len(items)), [rank], candidates, PIN, self._rules.caps)
 
-    def fill(self, ranks: Sequence[int], allowed: Bools, diversity: Diversity | None) -> None:
+    def fill_open_ranks(self, ranks: Sequence[int], allowed_mask: Bools, diversity: Diversity | None) -> None:
         """Fill those of some ranks that are open with the best items: first by the model, then by popularity."""
-        rules, still_open = self._rules, np.arange(len(self._rows))
+        rules, still_open = self._rules, np.arange(len(self._visitor_rows))
         wanted = len(ranks) + len(rules.pins) + len(rules.slots)
         depth = wanted + (len(ranks) + 8 if rules.caps else 0)
         if rules.boosts is not None:
-            depth = max(depth, min(BOOSTED_DEPTH, _boosted_depth(wanted, rules.boosts[allowed])))
+            depth = max(depth, min(BOOSTED_DEPTH, _depth_for_boosts(wanted, rules.boosts[allowed_mask])))
         if diversity:
-            depth = max(depth, diversity.first_depth(wanted))
+            depth = max(depth, diversity.initial_depth(wanted))
         if (ranking := self._ranking) is not None:
-            still_open = self._fill_from(
+            still_open = self._fill_with_more_and_more_candidates(
                 lambda some, deep, is_shared: model_candidates(
-                    ranking, self._rows[some], deep, allowed, self._exclusions, rules.boosts, is_shared
+                    ranking, self._visitor_rows[some], deep, allowed_mask, self._exclusions, rules.boosts, is_shared
                 ),
-                still_open, ranks, depth, MODEL, allowed & ranking.recommendable, diversity,
-                is_shared=ranking.prepare(self._rows, wanted, allowed),
+                still_open, ranks, depth, MODEL, allowed_mask & ranking.recommendable, diversity,
+                use_shared_ranking=ranking.prepare_shared_ranking(self._visitor_rows, wanted, allowed_mask),
             )  # fmt: skip
         if rules.has_fallback and len(still_open):
             self.depends_on_popularity[still_open] = True
-            popular = PopularItems.ranked(self._popularity, allowed, rules.boosts)
-            self._fill_from(
-                lambda some, deep, _: popular.candidates(self._rows[some], deep, self._exclusions),
-                still_open, ranks, depth, POPULARITY, allowed, diversity, is_shared=False,
+            popular = PopularItems.rank_allowed_items(self._popularity, allowed_mask, rules.boosts)
+            self._fill_with_more_and_more_candidates(
+                lambda some, deep, _: popular.candidates(self._visitor_rows[some], deep, self._exclusions),
+                still_open, ranks, depth, POPULARITY, allowed_mask, diversity, use_shared_ranking=False,
             )  # fmt: skip
 
-    def _fill_from(
+    def _fill_with_more_and_more_candidates(
         self,
-        candidates_of: Callable[[Longs, int, bool], Candidates],
-        rows: Longs,
+        find_candidates: Callable[[Longs, int, bool], Candidates],
+        list_rows: Longs,
         ranks: Sequence[int],
         depth: int,
         source: int,
-        enterable: Bools,
+        enterable_mask: Bools,
         diversity: Diversity | None,
-        is_shared: bool,
+        use_shared_ranking: bool,
     ) -> Longs:
         """Fill ranks from more and more candidates, until more can't help; return the rows of lists with open ranks."""
         columns = np.array(ranks) - 1
         before = self._lists.items[:, columns]
         stay_open = [np.empty(0, np.int64)]
-        tasks = [(rows[(before[rows] < 0).any(axis=1)], depth, is_shared)]
+        tasks = [(list_rows[(before[list_rows] < 0).any(axis=1)], depth, use_shared_ranking)]
         while tasks:
-            pending, depth, is_shared = tasks.pop()
+            pending, depth, use_shared_ranking = tasks.pop()
             unsure, short = [np.empty(0, np.int64)], [np.empty(0, np.int64)]
             rows_at_once = max(1, CANDIDATES_AT_ONCE // depth)
             for start in range(0, len(pending), rows_at_once):
                 some = pending[start : start + rows_at_once]
                 self._lists.items[some[:, None], columns] = before[some]
-                candidates = candidates_of(some, depth, is_shared)
-                is_open, is_unsure = self._fill_some(some, ranks, candidates, source, enterable, diversity)
-                is_short = is_unsure & is_shared & (candidates.depths < depth)
+                candidates = find_candidates(some, depth, use_shared_ranking)
+                is_open, is_unsure = self._fill_with_candidates(
+                    some, ranks, candidates, source, enterable_mask, diversity
+                )
+                is_short = is_unsure & use_shared_ranking & (candidates.looked_at_counts < depth)
                 unsure.append(some[is_unsure & ~is_short])
                 short.append(some[is_short])
                 stay_open.append(some[is_open & ~is_unsure])
             # Where a visitor's shared ranking, made once for all conditions, has too few allowed items, the list gets
             # a ranking under its own conditions: looking deeper into the shared one would find no more.
-            followers = (np.concatenate(short), depth, False), (np.concatenate(unsure), depth * 4, is_shared)
+            followers = (np.concatenate(short), depth, False), (np.concatenate(unsure), depth * 4, use_shared_ranking)
             tasks += [task for task in followers if len(task[0])]
         return np.concatenate(stay_open)
 
-    def _fill_some(
+    def _fill_with_candidates(
         self,
-        rows: Longs,
+        list_rows: Longs,
         ranks: Sequence[int],
         candidates: Candidates,
         source: int,
-        enterable: Bools,
+        enterable_mask: Bools,
         diversity: Diversity | None,
     ) -> tuple[Bools, Bools]:
         """Fill ranks of some lists; return which lists stay open, and which might get another item."""
         caps = self._rules.caps
         if diversity:
-            are_certain = fill_by_relevance(self._lists, rows, ranks, candidates, source, caps, diversity)
+            are_certain = fill_by_relevance(self._lists, list_rows, ranks, candidates, source, caps, diversity)
         else:
-            fill_ranks(self._lists, rows, ranks, candidates, source, caps)
-            are_certain = np.ones(len(rows), np.bool_)
-        is_open = (self._lists.items[rows[:, None], np.array(ranks) - 1] < 0).any(axis=1)
-        is_unsure = is_open & ~candidates.are_all
+            fill_ranks(self._lists, list_rows, ranks, candidates, source, caps)
+            are_certain = np.ones(len(list_rows), np.bool_)
+        is_open = (self._lists.items[list_rows[:, None], np.array(ranks) - 1] < 0).any(axis=1)
+        is_unsure = is_open & ~candidates.is_complete
         for row in np.flatnonzero(is_unsure & are_certain) if caps else ():
-            is_unsure[row] = self._may_enter(int(rows[row]), candidates.items[row], enterable)
+            is_unsure[row] = self._could_another_item_enter(int(list_rows[row]), candidates.items[row], enterable_mask)
         return is_open, is_unsure | ~are_certain
 
-    def _may_enter(self, row: int, candidate_items: np.ndarray, enterable: Bools) -> bool:
+    def _could_another_item_enter(self, list_row: int, candidate_items: np.ndarray, enterable_mask: Bools) -> bool:
         """Return whether an item that the candidates lack could enter a list with open ranks.
 
         Parameters
         ----------
-        row : int
+        list_row : int
             Number of the list.
         candidate_items : int32 array (width,)
             The list's candidates.
-        enterable : bool array (items,)
+        enterable_mask : bool array (items,)
             The items that the present step may put into lists.
         """
-        others = enterable & ~saturated_items(self._lists, row, self._rules.caps)
+        others = enterable_mask & ~items_that_cannot_enter(self._lists, list_row, self._rules.caps)
         others[candidate_items[candidate_items >= 0]] = False
-        others[self._exclusions.items[int(self._rows[row])]] = False
+        others[self._exclusions.excluded_items[int(self._visitor_rows[list_row])]] = False
         return bool(others.any())
 
 
-def _boosted_depth(wanted: int, boosts: Doubles) -> int:
-    """Return how many items of a ranking should hold the ``wanted`` ones of largest worth.
+def _depth_for_boosts(wanted_count: int, boosts: Doubles) -> int:
+    """Return how many items of a ranking should hold the ``wanted_count`` ones of largest rank score.
 
-    The worth of the last of them is about the mean boost divided by 60 + ``wanted``; an item of the largest boost is
-    worth less from some rank on.
+    The rank score of the last of them is about the mean boost divided by 60 + ``wanted_count``; an item of the largest
+    boost has a lower one from some rank on.
     """
     ratio = boosts.max(initial=0) / max(boosts.mean(), 1e-9) if len(boosts) else 1.0
-    return int(min(1.2 * ratio, 1e6) * (RANK_CONSTANT + wanted)) - RANK_CONSTANT
+    return int(min(1.2 * ratio, 1e6) * (RANK_CONSTANT + wanted_count)) - RANK_CONSTANT

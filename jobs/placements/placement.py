@@ -10,7 +10,7 @@ import numpy as np
 
 from jobs.core.arrays import Bools, Doubles, Floats
 from jobs.core.catalog import Catalog
-from jobs.dbt_vars import Vars
+from jobs.dbt_vars import JobVars
 from jobs.errors import UsageError
 from jobs.placement_settings import PlacementSettings
 from jobs.placements.fill import Cap
@@ -21,11 +21,11 @@ from jobs.placements.rules import (
     CheckedExpression,
     check_item_rule,
     check_visitor_rule,
-    item_boosts,
-    item_codes,
-    item_conditions,
-    require_column,
-    require_rules,
+    evaluate_boost,
+    evaluate_item_condition,
+    find_required_column,
+    number_column_values,
+    require_parsable_rules,
 )
 from jobs.progress import say
 from jobs.warehouse.connection import Connection
@@ -53,10 +53,10 @@ class Placement:
     settings : PlacementSettings
     k : int
         Length of the lists.
-    repeats : bool
+    allow_repeats : bool
         Whether lists may hold items of the visitor's own sequence.
-    items, visitors, boost : CheckedExpression or None
-    slots : rank -> CheckedExpression
+    item_condition, visitor_condition, boost_expression : CheckedExpression or None
+    slot_conditions : rank -> CheckedExpression
     caps : tuple of Cap
     pins : rank -> item index
         Pinned items that the catalogue lacks are left out.
@@ -65,18 +65,18 @@ class Placement:
     name: str
     settings: PlacementSettings
     k: int
-    repeats: bool
-    items: CheckedExpression | None
-    visitors: CheckedExpression | None
-    boost: CheckedExpression | None
-    slots: Mapping[int, CheckedExpression]
+    allow_repeats: bool
+    item_condition: CheckedExpression | None
+    visitor_condition: CheckedExpression | None
+    boost_expression: CheckedExpression | None
+    slot_conditions: Mapping[int, CheckedExpression]
     caps: tuple[Cap, ...]
     pins: Mapping[int, int]
 
     @property
-    def visitor_columns(self) -> frozenset[str]:
+    def grouping_columns(self) -> frozenset[str]:
         """The visitor's columns that rules over items name; visitors with the same values in them form a group."""
-        rules = [self.items, self.boost, *self.slots.values()]
+        rules = [self.item_condition, self.boost_expression, *self.slot_conditions.values()]
         return frozenset().union(*(rule.visitor_columns for rule in rules if rule))
 
 
@@ -86,14 +86,14 @@ class Ranker:
 
     Attributes
     ----------
-    recipe : mapping
+    list_inputs : mapping
         What determines lists besides the rules: the model and the catalogue, in values that JSON can hold.
-    only_popularity : bool
+    is_popularity : bool
         Whether lists consist of popular items, also in placements whose key ``fallback`` allows none.
     """
 
-    recipe: Mapping[str, Any]
-    only_popularity: bool = False
+    list_inputs: Mapping[str, Any]
+    is_popularity: bool = False
 
 
 @dataclass(frozen=True)
@@ -103,24 +103,24 @@ class VisitorGroupRules:
     Attributes
     ----------
     rules : ListRules
-    content_hash : str
+    list_inputs_hash : str
         Hash of all that determines the lists, except the visitor's own items and popularity.
     popularity_hash : str
         Hash of the popularity of the allowed items.
     """
 
     rules: ListRules
-    content_hash: str
+    list_inputs_hash: str
     popularity_hash: str
 
 
 def check_placement(
     connection: Connection,
-    name: str,
-    settings: PlacementSettings,
-    relations: RuleRelations,
+    placement_name: str,
+    placement_settings: PlacementSettings,
+    rule_relations: RuleRelations,
     catalog: Catalog,
-    dbt_vars: Vars,
+    dbt_vars: JobVars,
 ) -> Placement:
     """Check a placement's rules against the columns of the warehouse.
 
@@ -129,37 +129,39 @@ def check_placement(
     UsageError
         If a rule is wrong; the message names the placement and the key.
     """
-    table = f"[placements.{name}]"
-    k = settings.k or dbt_vars.recommendations_per_visitor
-    require_rules(connection, name, settings, dbt_vars)
+    table = f"[placements.{placement_name}]"
+    k = placement_settings.k or dbt_vars.recommendations_per_visitor
+    require_parsable_rules(connection, placement_name, placement_settings, dbt_vars)
     caps = {
-        require_column(f"{table} max_per", column, relations.item_columns): limit
-        for column, limit in settings.max_per.items()
+        find_required_column(f"{table} max_per", column, rule_relations.item_columns): limit
+        for column, limit in placement_settings.max_per.items()
     }
-    if settings.one_per_variant:
+    if placement_settings.one_per_variant:
         caps[VARIANT_COLUMN] = 1
-    indices = catalog.find_indices(np.array(list(settings.pins.values()), np.object_))
-    for item, index in zip(settings.pins.values(), indices, strict=True):
+    indices = catalog.find_indices(np.array(list(placement_settings.pins.values()), np.object_))
+    for item, index in zip(placement_settings.pins.values(), indices, strict=True):
         if index < 0:
             say(f"WARN: {table} pins: the catalogue has no item '{item}'; its rank is filled like others")
     return Placement(
-        name,
-        settings,
+        placement_name,
+        placement_settings,
         k,
-        dbt_vars.allow_repeats if settings.repeats is None else settings.repeats,
-        check_item_rule(connection, f"{table} items", settings.items, relations) if settings.items else None,
-        check_visitor_rule(connection, f"{table} visitors", settings.visitors, relations)
-        if settings.visitors
+        dbt_vars.allow_repeats if placement_settings.repeats is None else placement_settings.repeats,
+        check_item_rule(connection, f"{table} items", placement_settings.items, rule_relations)
+        if placement_settings.items
         else None,
-        check_item_rule(connection, f"{table} boost", settings.boost, relations, is_number=True)
-        if settings.boost
+        check_visitor_rule(connection, f"{table} visitors", placement_settings.visitors, rule_relations)
+        if placement_settings.visitors
+        else None,
+        check_item_rule(connection, f"{table} boost", placement_settings.boost, rule_relations, must_be_number=True)
+        if placement_settings.boost
         else None,
         {
-            rank: check_item_rule(connection, f"{table} slots.{rank}", sql, relations)
-            for rank, sql in settings.slots.items()
+            rank: check_item_rule(connection, f"{table} slots.{rank}", sql, rule_relations)
+            for rank, sql in placement_settings.slots.items()
         },
-        tuple(Cap(item_codes(connection, column), limit) for column, limit in caps.items()),
-        {rank: int(index) for rank, index in zip(settings.pins, indices, strict=True) if index >= 0},
+        tuple(Cap(number_column_values(connection, column), limit) for column, limit in caps.items()),
+        {rank: int(index) for rank, index in zip(placement_settings.pins, indices, strict=True) if index >= 0},
     )
 
 
@@ -194,14 +196,14 @@ def rules_of_visitor_groups(
     if group_count > MAX_GROUPS:
         raise UsageError(
             f"[placements.{placement.name}]: its rules divide visitors into {group_count:,} groups by "
-            f"{', '.join(sorted(placement.visitor_columns))}; {MAX_GROUPS:,} are the most: use coarser values"
+            f"{', '.join(sorted(placement.grouping_columns))}; {MAX_GROUPS:,} are the most: use coarser values"
         )
     settings = placement.settings
     diversity = None
     if settings.diversity:
         diversity = Diversity(settings.diversity, unit_vectors(catalog.embeddings), POOL_PER_RANK * placement.k)
     details = {
-        "version": LISTS_VERSION, "k": placement.k, "repeats": placement.repeats, "diversity": settings.diversity,
+        "version": LISTS_VERSION, "k": placement.k, "repeats": placement.allow_repeats, "diversity": settings.diversity,
         "fallback": settings.fallback, "pins": placement.pins,
     }  # fmt: skip
     # a rule that names no visitor's column has the same values for all groups
@@ -212,25 +214,30 @@ def rules_of_visitor_groups(
     ) -> Any:
         if rule.visitor_columns:
             return evaluate(connection, rule, group_number)
-        if rule.setting not in shared_values:
-            shared_values[rule.setting] = evaluate(connection, rule, group_number)
-        return shared_values[rule.setting]
+        if rule.setting_name not in shared_values:
+            shared_values[rule.setting_name] = evaluate(connection, rule, group_number)
+        return shared_values[rule.setting_name]
 
     groups: list[list[VisitorGroupRules]] = [[] for _ in rankers]
     for number in range(group_count):
         allowed: Bools = catalog.available
-        if placement.items:
-            allowed = allowed & item_values(placement.items, item_conditions, number)
-        boosts: Doubles | None = item_values(placement.boost, item_boosts, number) if placement.boost else None
-        slots = {rank: allowed & item_values(rule, item_conditions, number) for rank, rule in placement.slots.items()}
+        if placement.item_condition:
+            allowed = allowed & item_values(placement.item_condition, evaluate_item_condition, number)
+        boosts: Doubles | None = (
+            item_values(placement.boost_expression, evaluate_boost, number) if placement.boost_expression else None
+        )
+        slots = {
+            rank: allowed & item_values(rule, evaluate_item_condition, number)
+            for rank, rule in placement.slot_conditions.items()
+        }
         for ranker, of_ranker in zip(rankers, groups, strict=True):
-            has_fallback = settings.fallback == "popularity" or ranker.only_popularity
+            has_fallback = settings.fallback == "popularity" or ranker.is_popularity
             rules = ListRules(
                 placement.k, allowed, placement.caps, boosts, placement.pins, slots, diversity, has_fallback
             )
             popularity_hash = hashlib.blake2b(popularity[allowed].tobytes() if has_fallback else b"", digest_size=8)
-            content_hash = _content_hash(json.dumps({**ranker.recipe, **details}, sort_keys=True), rules)
-            of_ranker.append(VisitorGroupRules(rules, content_hash, popularity_hash.hexdigest()))
+            list_inputs_hash = _hash_list_inputs(json.dumps({**ranker.list_inputs, **details}, sort_keys=True), rules)
+            of_ranker.append(VisitorGroupRules(rules, list_inputs_hash, popularity_hash.hexdigest()))
     return groups
 
 
@@ -240,12 +247,12 @@ def unit_vectors(vectors: Floats) -> Floats:
     return np.asarray(vectors / np.where(lengths > 0, lengths, 1), dtype=np.float32)
 
 
-def _content_hash(details: str, rules: ListRules) -> str:
-    digest = hashlib.blake2b(details.encode(), digest_size=8)
-    digest.update(np.packbits(rules.allowed).tobytes())
+def _hash_list_inputs(details_json: str, rules: ListRules) -> str:
+    digest = hashlib.blake2b(details_json.encode(), digest_size=8)
+    digest.update(np.packbits(rules.allowed_mask).tobytes())
     digest.update(b"" if rules.boosts is None else rules.boosts.tobytes())
     for cap in rules.caps:
-        digest.update(f"cap {cap.limit}".encode() + cap.codes.tobytes())
+        digest.update(f"cap {cap.limit}".encode() + cap.value_codes.tobytes())
     for rank, allowed in sorted(rules.slots.items()):
         digest.update(f"slot {rank}".encode() + np.packbits(allowed).tobytes())
     return digest.hexdigest()

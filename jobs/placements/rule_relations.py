@@ -67,12 +67,12 @@ def create_rule_relations(connection: Connection) -> RuleRelations:
     row = connection.execute(SELECT_NEWEST_EVENT).fetchone()
     newest = "null::timestamptz" if row is None or row[0] is None else f"{literal(row[0].isoformat())}::timestamptz"
     items_query = ITEMS.format(
-        first_seen_days=_days_before("public_items.first_seen_at", newest),
-        attributes=_attribute_columns(connection, "item", ITEMS),
+        first_seen_days=_sql_of_days_before_newest_event("public_items.first_seen_at", newest),
+        attributes=_sql_of_attribute_columns(connection, "item", ITEMS),
     )
     visitors_query = VISITORS.format(
-        last_seen_days=_days_before("totals.last_seen_at", newest),
-        attributes=_attribute_columns(connection, "visitor", VISITORS),
+        last_seen_days=_sql_of_days_before_newest_event("totals.last_seen_at", newest),
+        attributes=_sql_of_attribute_columns(connection, "visitor", VISITORS),
     )
     connection.execute(
         f"create or replace temp table {ITEM_TABLE} as "  # noqa: S608
@@ -85,20 +85,20 @@ def create_rule_relations(connection: Connection) -> RuleRelations:
     )
 
 
-def _days_before(instant: str, newest: str) -> str:
+def _sql_of_days_before_newest_event(instant_sql: str, newest_event_sql: str) -> str:
     """Return SQL of the whole days from an instant to the shop's newest event.
 
     The days are 0 for an instant after the newest event, and null where the instant is null.
     """
-    days = f"greatest(0, floor((epoch({newest}) - epoch({instant})) / 86400))::integer"
-    return f"case when {instant} is not null then {days} end"
+    days = f"greatest(0, floor((epoch({newest_event_sql}) - epoch({instant_sql})) / 86400))::integer"
+    return f"case when {instant_sql} is not null then {days} end"
 
 
 def _column_names(connection: Connection, table: str) -> list[str]:
     return [name for name, *_ in connection.execute(f"describe {table}").fetchall()]
 
 
-def _attribute_columns(connection: Connection, subject: str, query_template: str) -> str:
+def _sql_of_attribute_columns(connection: Connection, subject: str, query_template: str) -> str:
     """Return SQL that adds a column for each attribute of items, or of visitors, to a select list.
 
     Parameters
@@ -113,11 +113,11 @@ def _attribute_columns(connection: Connection, subject: str, query_template: str
     types = connection.execute(
         "select name, type from catalog.attribute_types where subject = ? order by name", [subject]
     ).fetchall()
-    return "".join(_attribute_terms(types, taken_names))
+    return "".join(_select_terms_of_attributes(types, taken_names))
 
 
-def _attribute_terms(types: Iterable[tuple[str, str]], taken_names: set[str]) -> Iterable[str]:
-    for name, type_ in types:
+def _select_terms_of_attributes(attribute_types: Iterable[tuple[str, str]], taken_names: set[str]) -> Iterable[str]:
+    for name, type_ in attribute_types:
         if name.lower() not in taken_names:
             taken_names.add(name.lower())
             pointer = literal("/" + name.replace("~", "~0").replace("/", "~1"))

@@ -14,7 +14,7 @@ import numpy as np
 import numpy.typing as npt
 
 from jobs.core.arrays import Bools, Doubles, Ints
-from jobs.dbt_vars import Vars
+from jobs.dbt_vars import JobVars
 from jobs.errors import NextmartError, UsageError, nearest
 from jobs.loading.expressions import require_one_expression, syntax_nodes
 from jobs.placement_settings import PlacementSettings
@@ -39,7 +39,7 @@ class CheckedExpression:
 
     Attributes
     ----------
-    setting : str
+    setting_name : str
         Table and key of the rule in the settings, such as ``[placements.home] items``.
     sql : str
         The expression.
@@ -47,12 +47,14 @@ class CheckedExpression:
         The visitor's columns that the expression names, in lower case.
     """
 
-    setting: str
+    setting_name: str
     sql: str
     visitor_columns: frozenset[str]
 
 
-def require_rules(connection: Connection, name: str, placement: PlacementSettings, dbt_vars: Vars) -> None:
+def require_parsable_rules(
+    connection: Connection, placement_name: str, placement_settings: PlacementSettings, dbt_vars: JobVars
+) -> None:
     """Check what can be checked of a placement's rules before a night: the syntax of SQL, and the ranks.
 
     Raises
@@ -60,14 +62,19 @@ def require_rules(connection: Connection, name: str, placement: PlacementSetting
     UsageError
         If a rule is not exactly one SQL expression, or a pin's or slot's rank is larger than the list's length.
     """
-    setting = f"[placements.{name}]"
-    slots = {f"slots.{rank}": sql for rank, sql in placement.slots.items()}
-    rules = {"items": placement.items, "visitors": placement.visitors, "boost": placement.boost, **slots}
+    setting = f"[placements.{placement_name}]"
+    slots = {f"slots.{rank}": sql for rank, sql in placement_settings.slots.items()}
+    rules = {
+        "items": placement_settings.items,
+        "visitors": placement_settings.visitors,
+        "boost": placement_settings.boost,
+        **slots,
+    }
     for key, sql in rules.items():
         if sql is not None:
             _parse_rule(connection, f"{setting} {key}", sql)
-    k = placement.k or dbt_vars.recommendations_per_visitor
-    for key, ranks in (("pins", placement.pins), ("slots", placement.slots)):
+    k = placement_settings.k or dbt_vars.recommendations_per_visitor
+    for key, ranks in (("pins", placement_settings.pins), ("slots", placement_settings.slots)):
         if ranks and max(ranks) > k:
             raise UsageError(
                 f"{setting} {key}: rank {max(ranks)} lies behind the list's last, {k}; set k, or another rank"
@@ -75,15 +82,15 @@ def require_rules(connection: Connection, name: str, placement: PlacementSetting
 
 
 def check_item_rule(
-    connection: Connection, setting: str, sql: str, relations: RuleRelations, *, is_number: bool = False
+    connection: Connection, setting_name: str, sql: str, rule_relations: RuleRelations, *, must_be_number: bool = False
 ) -> CheckedExpression:
     """Check a rule over items, which may name columns of the visitor too.
 
     Parameters
     ----------
-    setting : str
+    setting_name : str
         Table and key of the rule in the settings.
-    is_number : bool
+    must_be_number : bool
         Whether the rule's value has to be a number; else it has to be a condition.
 
     Raises
@@ -92,49 +99,52 @@ def check_item_rule(
         If the text is not exactly one SQL expression, or names an unknown column (the message names the nearest known
         one), or its value has another type.
     """
-    tree = _parse_rule(connection, setting, sql)
+    tree = _parse_rule(connection, setting_name, sql)
     columns = set()
     for node in syntax_nodes(tree):
         names = [name.lower() for name in node.get("column_names", ())] if node.get("class") == "COLUMN_REF" else []
         if names[:1] == ["visitor"]:
             columns.add(names[1] if names[1:] else "")
     if "" in columns:
-        raise UsageError(f"{setting}: write visitor.COLUMN; columns: {', '.join(relations.visitor_columns)}")
+        raise UsageError(f"{setting_name}: write visitor.COLUMN; columns: {', '.join(rule_relations.visitor_columns)}")
     if "visitor_id" in columns:
         raise UsageError(
-            f"{setting}: visitor.visitor_id would make every visitor a group of its own; use a column that visitors "
-            "share"
+            f"{setting_name}: visitor.visitor_id would make every visitor a group of its own; use a column that "
+            "visitors share"
         )
     empty = (
-        f"(select item.*, visitors.visitor from {ITEM_TABLE} as item, (select {struct_of(relations.visitor_columns)} "  # noqa: S608
-        f"as visitor from {VISITOR_TABLE} limit 0) as visitors) as item"
+        f"(select item.*, visitors.visitor from {ITEM_TABLE} as item, "  # noqa: S608
+        f"(select {struct_sql(rule_relations.visitor_columns)} as visitor from {VISITOR_TABLE} limit 0) as visitors"
+        ") as item"
     )
-    known = [*relations.item_columns, *(f"visitor.{name}" for name in relations.visitor_columns)]
+    known = [*rule_relations.item_columns, *(f"visitor.{name}" for name in rule_relations.visitor_columns)]
     query = f"select item_index, ({sql}\n) as value from {empty}"  # noqa: S608
-    _require_type(connection, setting, sql, query, known, is_number)
-    return CheckedExpression(setting, sql, frozenset(columns))
+    _require_type(connection, setting_name, sql, query, known, must_be_number)
+    return CheckedExpression(setting_name, sql, frozenset(columns))
 
 
-def check_visitor_rule(connection: Connection, setting: str, sql: str, relations: RuleRelations) -> CheckedExpression:
+def check_visitor_rule(
+    connection: Connection, setting_name: str, sql: str, rule_relations: RuleRelations
+) -> CheckedExpression:
     """Check a rule over visitors, which has to be a condition; errors are those of :func:`check_item_rule`."""
-    _parse_rule(connection, setting, sql)
+    _parse_rule(connection, setting_name, sql)
     query = f"select visitor_id, ({sql}\n) as value from {VISITOR_TABLE} as visitor"  # noqa: S608
-    _require_type(connection, setting, sql, query, relations.visitor_columns, False)
-    return CheckedExpression(setting, sql, frozenset())
+    _require_type(connection, setting_name, sql, query, rule_relations.visitor_columns, False)
+    return CheckedExpression(setting_name, sql, frozenset())
 
 
-def struct_of(columns: Collection[str]) -> str:
+def struct_sql(columns: Collection[str]) -> str:
     """Return SQL of a struct with a field for each column; without columns, of a struct with a field that is true."""
     fields = ", ".join(f"{quoted(name)}: {quoted(name)}" for name in sorted(columns))
     return "{" + (fields or "everyone: true") + "}"
 
 
-def require_column(setting: str, name: str, columns: Collection[str]) -> str:
+def find_required_column(setting_name: str, column_name: str, columns: Collection[str]) -> str:
     """Return the column of items that has a name, in whatever case the name is written.
 
     Parameters
     ----------
-    setting : str
+    setting_name : str
         The setting that holds the name, for messages.
 
     Raises
@@ -143,26 +153,28 @@ def require_column(setting: str, name: str, columns: Collection[str]) -> str:
         If no column has the name; the message says which name is nearest.
     """
     for column in columns:
-        if column.lower() == name.lower():
+        if column.lower() == column_name.lower():
             return column
-    raise UsageError(f"{setting}: items have no column or attribute '{name}'; {nearest(name, columns)}")
+    raise UsageError(
+        f"{setting_name}: items have no column or attribute '{column_name}'; {nearest(column_name, columns)}"
+    )
 
 
-def item_conditions(connection: Connection, rule: CheckedExpression, group_number: int) -> Bools:
+def evaluate_item_condition(connection: Connection, rule: CheckedExpression, group_number: int) -> Bools:
     """Return whether a rule's condition is true for each item and a group of visitors: bool array (items,)."""
-    return _item_values(connection, rule, "coalesce({}, false)", group_number).astype(np.bool_)
+    return _evaluate_for_items(connection, rule, "coalesce({}, false)", group_number).astype(np.bool_)
 
 
-def item_boosts(connection: Connection, rule: CheckedExpression, group_number: int) -> Doubles:
+def evaluate_boost(connection: Connection, rule: CheckedExpression, group_number: int) -> Doubles:
     """Return a boost rule's number for each item and a group of visitors: float64 array (items,), at least 0.
 
     A null, an infinite number and a NaN count as 1.
     """
-    values = _item_values(connection, rule, "coalesce(({})::double, 1)", group_number).astype(np.float64)
+    values = _evaluate_for_items(connection, rule, "coalesce(({})::double, 1)", group_number).astype(np.float64)
     return np.maximum(np.where(np.isfinite(values), values, 1), 0)
 
 
-def item_codes(connection: Connection, column: str) -> Ints:
+def number_column_values(connection: Connection, column: str) -> Ints:
     """Return a number for each item, the same for items with the same value in a column: int32 array (items,).
 
     An item without a value has the number -1.
@@ -171,43 +183,48 @@ def item_codes(connection: Connection, column: str) -> Ints:
         f"select case when {quoted(column)} is null then -1 else dense_rank() over (order by {quoted(column)}) end "  # noqa: S608
         f"from {ITEM_TABLE} order by item_index"
     )
-    return _read_column(connection, query, {}).astype(np.int32)
+    return _read_single_column(connection, query, {}).astype(np.int32)
 
 
-def create_scope(
-    connection: Connection, placement: str, rule: CheckedExpression | None, visitor_columns: Collection[str]
+def create_visitor_groups(
+    connection: Connection,
+    placement_name: str,
+    visitor_condition: CheckedExpression | None,
+    grouping_columns: Collection[str],
 ) -> int:
     """Make the temporary tables of a placement's visitors and of their groups; return the number of groups.
 
-    Visitors with the same values in ``visitor_columns`` form a group. The table ``placement_scope`` has the visitors,
-    with the columns ``visitor_id`` and ``group_number`` (from 0), and ``placement_groups`` has the groups.
+    Visitors with the same values in ``grouping_columns`` form a group. The table ``visitors_of_placement`` has the
+    visitors, with the columns ``visitor_id`` and ``group_number`` (from 0), and ``placement_groups`` has the groups.
 
     Parameters
     ----------
-    placement : str
+    placement_name : str
         Name of the placement.
-    rule : CheckedExpression or None
+    visitor_condition : CheckedExpression or None
         Condition for the visitors who get a list; None: all visitors get one.
     """
-    where = f"coalesce(({rule.sql}\n), false)" if rule else "true"
+    where = f"coalesce(({visitor_condition.sql}\n), false)" if visitor_condition else "true"
     try:
         connection.execute(
-            "create or replace temp table placement_scope as "  # noqa: S608
+            "create or replace temp table visitors_of_placement as "  # noqa: S608
             "select visitor_id, visitor, dense_rank() over (order by visitor) - 1 as group_number "
-            f"from (select visitor_id, {struct_of(visitor_columns)} as visitor "
+            f"from (select visitor_id, {struct_sql(grouping_columns)} as visitor "
             f"from {VISITOR_TABLE} as visitor where {where})"
         )
     except duckdb.Error as error:
-        raise NextmartError(f"{rule.setting if rule else placement}: {_first_line(error)}") from error
+        raise NextmartError(
+            f"{visitor_condition.setting_name if visitor_condition else placement_name}: {_first_line(error)}"
+        ) from error
     connection.execute(
         f"create or replace temp table {GROUPS_TABLE} as "  # noqa: S608
-        "select group_number, any_value(visitor) as visitor from placement_scope group by group_number"
+        "select group_number, any_value(visitor) as visitor from visitors_of_placement group by group_number"
     )
     row = connection.execute(f"select count(*) from {GROUPS_TABLE}").fetchone()  # noqa: S608
     return int(row[0]) if row else 0
 
 
-def _item_values(
+def _evaluate_for_items(
     connection: Connection, rule: CheckedExpression, value_template: str, group_number: int
 ) -> npt.NDArray[Any]:
     query = (
@@ -217,40 +234,47 @@ def _item_values(
         "order by item_index"
     )
     try:
-        return _read_column(connection, query, {"group_number": group_number})
+        return _read_single_column(connection, query, {"group_number": group_number})
     except duckdb.Error as error:
-        raise NextmartError(f"{rule.setting}: {_first_line(error)}") from error
+        raise NextmartError(f"{rule.setting_name}: {_first_line(error)}") from error
 
 
-def _read_column(connection: Connection, query: str, bound_values: dict[str, Any]) -> npt.NDArray[Any]:
+def _read_single_column(connection: Connection, query: str, bound_values: dict[str, Any]) -> npt.NDArray[Any]:
     [values] = connection.execute(query, bound_values).fetchnumpy().values()
     return np.asarray(values)
 
 
-def _parse_rule(connection: Connection, setting: str, sql: str) -> dict[str, Any]:
-    tree = require_one_expression(connection, f"{setting}: ", sql, io_advice=IO_ADVICE)
+def _parse_rule(connection: Connection, setting_name: str, sql: str) -> dict[str, Any]:
+    tree = require_one_expression(connection, f"{setting_name}: ", sql, io_advice=IO_ADVICE)
     for node in syntax_nodes(tree):
         name = str(node.get("function_name", "")).lower()
         if node.get("class") == "FUNCTION" and name in RANDOM_FUNCTIONS:
             raise UsageError(
-                f"{setting}: {name}() gives another value each time, so that lists could not be made again"
+                f"{setting_name}: {name}() gives another value each time, so that lists could not be made again"
             )
         if node.get("class") == "WINDOW":
-            raise UsageError(f"{setting}: a rule judges one item by itself; functions with 'over' look at others")
+            raise UsageError(f"{setting_name}: a rule judges one item by itself; functions with 'over' look at others")
     return tree
 
 
 def _require_type(
-    connection: Connection, setting: str, sql: str, query: str, known_columns: Collection[str], is_number: bool
+    connection: Connection,
+    setting_name: str,
+    sql: str,
+    query: str,
+    known_columns: Collection[str],
+    must_be_number: bool,
 ) -> None:
     """Raise UsageError if DuckDB can't resolve a rule's names and types, or the rule's value has another type."""
     try:
         *_, (_, type_, *_) = connection.execute(f"describe {query}").fetchall()
     except duckdb.Error as error:
-        raise UsageError(f"{setting}: {_explain_error(_first_line(error), sql, known_columns)}") from error
-    if type_ == '"NULL"' or (type_ != "BOOLEAN" if not is_number else not re.match(r"U?\w*INT|DEC|DOUB|FLOAT", type_)):
-        wanted = "a number, such as 1 + margin" if is_number else "a condition, such as price < 50"
-        raise UsageError(f"{setting}: write {wanted}; this is {type_.lower()}: {sql}")
+        raise UsageError(f"{setting_name}: {_explain_error(_first_line(error), sql, known_columns)}") from error
+    if type_ == '"NULL"' or (
+        type_ != "BOOLEAN" if not must_be_number else not re.match(r"U?\w*INT|DEC|DOUB|FLOAT", type_)
+    ):
+        wanted = "a number, such as 1 + margin" if must_be_number else "a condition, such as price < 50"
+        raise UsageError(f"{setting_name}: write {wanted}; this is {type_.lower()}: {sql}")
 
 
 def _explain_error(message: str, sql: str, known_columns: Collection[str]) -> str:

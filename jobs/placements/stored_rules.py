@@ -9,7 +9,7 @@ from jobs.placements.placement import VARIANT_COLUMN, Placement
 from jobs.placements.rule_relations import RuleRelations
 from jobs.warehouse.connection import Connection, count_rows
 
-StoredRule = tuple[str | None, str, str | None, str]
+RuleRow = tuple[str | None, str, str | None, str]
 """A row of ``ml.placement_rules``: values of the columns placement, rule, target and definition."""
 
 ROW_SCHEMA = pa.schema([(name, pa.string()) for name in ("placement", "rule", "target", "definition")])
@@ -20,9 +20,9 @@ CHANGED_RULES = """
 """
 
 
-def stored_rules(
-    relations: RuleRelations, placements: Mapping[str, tuple[Placement, datetime | None]]
-) -> list[StoredRule]:
+def rows_of_rules(
+    rule_relations: RuleRelations, placements: Mapping[str, tuple[Placement, datetime | None]]
+) -> list[RuleRow]:
     """Return the rules of placements as rows of the table ``ml.placement_rules``.
 
     Parameters
@@ -30,18 +30,18 @@ def stored_rules(
     placements : name -> (Placement, datetime or None)
         Placements, each with the time after which events count for its key ``exclude``.
     """
-    rules: list[StoredRule] = [
-        (None, "items_query", None, relations.items_query),
-        (None, "visitors_query", None, relations.visitors_query),
+    rules: list[RuleRow] = [
+        (None, "items_query", None, rule_relations.items_query),
+        (None, "visitors_query", None, rule_relations.visitors_query),
     ]
-    for placement, since in placements.values():
-        rules += [(placement.name, *rule) for rule in _rules_of(placement, since)]
+    for placement, exclusion_start in placements.values():
+        rules += [(placement.name, *rule) for rule in _stored_rules_of_placement(placement, exclusion_start)]
     return rules
 
 
-def write_rules(connection: Connection, rules: list[StoredRule]) -> bool:
+def write_rule_rows(connection: Connection, rule_rows: list[RuleRow]) -> bool:
     """Replace the rows of the table ``ml.placement_rules``; return whether the rows have changed."""
-    columns = zip(*rules, strict=True)
+    columns = zip(*rule_rows, strict=True)
     connection.register("new_rules", pa.table(dict(zip(ROW_SCHEMA.names, map(list, columns), strict=True)), ROW_SCHEMA))
     has_changed = count_rows(connection, f"({CHANGED_RULES})") > 0
     if has_changed:
@@ -51,21 +51,23 @@ def write_rules(connection: Connection, rules: list[StoredRule]) -> bool:
     return has_changed
 
 
-def _rules_of(placement: Placement, since: datetime | None) -> Iterator[tuple[str, str | None, str]]:
+def _stored_rules_of_placement(
+    placement: Placement, exclusion_start: datetime | None
+) -> Iterator[tuple[str, str | None, str]]:
     settings = placement.settings
     yield "k", None, str(placement.k)
-    yield "repeats", None, str(placement.repeats).lower()
+    yield "repeats", None, str(placement.allow_repeats).lower()
     yield "fallback", None, settings.fallback
-    if placement.boost:
-        yield "boost", None, placement.boost.sql
+    if placement.boost_expression:
+        yield "boost", None, placement.boost_expression.sql
     if settings.diversity:
         yield "diversity", None, str(settings.diversity)
-    if placement.items:
-        yield "items", None, placement.items.sql
-    if placement.visitors:
-        yield "visitors", None, placement.visitors.sql
-    if settings.exclude and since:
-        yield "exclude_since", None, since.isoformat()
+    if placement.item_condition:
+        yield "items", None, placement.item_condition.sql
+    if placement.visitor_condition:
+        yield "visitors", None, placement.visitor_condition.sql
+    if settings.exclude and exclusion_start:
+        yield "exclude_since", None, exclusion_start.isoformat()
         for event_type in settings.exclude.event_types:
             yield "exclude_event", None, event_type
     for column, limit in settings.max_per.items():
@@ -74,5 +76,5 @@ def _rules_of(placement: Placement, since: datetime | None) -> Iterator[tuple[st
         yield "max_per", VARIANT_COLUMN, "1"
     for rank, item in settings.pins.items():
         yield "pin", str(rank), item
-    for rank, rule in placement.slots.items():
+    for rank, rule in placement.slot_conditions.items():
         yield "slot", str(rank), rule.sql

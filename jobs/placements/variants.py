@@ -19,7 +19,7 @@ from jobs.core.arrays import Bools, Floats, Ints
 from jobs.core.catalog import Catalog
 from jobs.placements.placement import unit_vectors
 from jobs.placements.rule_relations import ITEM_TABLE, RuleRelations
-from jobs.placements.rules import item_codes, require_column
+from jobs.placements.rules import find_required_column, number_column_values
 from jobs.warehouse.connection import Connection, transaction
 
 COLOURS = """
@@ -47,17 +47,17 @@ ROWS_AT_ONCE = 1000
 """Number of items whose cosines to all items of the same title are computed at once, to bound memory."""
 
 
-def plain_title(title: str) -> str:
+def title_without_variant_words(title: str) -> str:
     """Return a title's words in lower case, without words and numbers that say a colour, a size or a count.
 
-    >>> plain_title("Bath towel, dark blue, 70 x 140 cm (2 pack)")
+    >>> title_without_variant_words("Bath towel, dark blue, 70 x 140 cm (2 pack)")
     'bath towel'
     """
     words = re.findall(r"\w+", MEASURE.sub(" ", title.lower()))
     return " ".join(word for word in words if word not in PLAIN_WORDS)
 
 
-def variants_by_text(titles: Sequence[str], brands: Sequence[str], vectors: Floats, min_cosine: float) -> Ints:
+def find_variants_by_text(titles: Sequence[str], brands: Sequence[str], vectors: Floats, min_cosine: float) -> Ints:
     """Return the lowest index among each item and its variants: int32 array (items,).
 
     Parameters
@@ -69,7 +69,7 @@ def variants_by_text(titles: Sequence[str], brands: Sequence[str], vectors: Floa
     """
     by_title = defaultdict(list)
     for index, (title, brand) in enumerate(zip(titles, brands, strict=True)):
-        if plain := plain_title(title):
+        if plain := title_without_variant_words(title):
             by_title[plain, brand.strip().lower()].append(index)
     starts, ends = [np.empty(0, np.int64)], [np.empty(0, np.int64)]
     for same_title in by_title.values():
@@ -90,13 +90,17 @@ def variants_by_text(titles: Sequence[str], brands: Sequence[str], vectors: Floa
 
 
 def write_variants(
-    connection: Connection, relations: RuleRelations, catalog: Catalog, column: str | None, min_cosine: float
+    connection: Connection,
+    rule_relations: RuleRelations,
+    catalog: Catalog,
+    variant_column: str | None,
+    min_cosine: float,
 ) -> None:
     """Replace the rows of ``ml.item_variants``: each item with the first ``item_id`` among it and its variants.
 
     Parameters
     ----------
-    column : str or None
+    variant_column : str or None
         The column or attribute of items in which variants have the same value; None: variants are found by titles,
         brands and embeddings.
     min_cosine : float
@@ -107,15 +111,19 @@ def write_variants(
     UsageError
         If items have no such column.
     """
-    if column:
-        codes = item_codes(connection, require_column("setting variant_column", column, relations.item_columns))
+    if variant_column:
+        codes = number_column_values(
+            connection, find_required_column("setting variant_column", variant_column, rule_relations.item_columns)
+        )
         # an item without a value has no variants
         keys = np.where(codes >= 0, codes, -1 - np.arange(len(codes)))
         _, lowest, group = np.unique(keys, return_index=True, return_inverse=True)
         first = lowest[group].astype(np.int32)
     else:
         brands = connection.execute(f"select coalesce(brand, '') from {ITEM_TABLE} order by item_index").fetchall()  # noqa: S608
-        first = variants_by_text(list(catalog.titles), [brand for (brand,) in brands], catalog.embeddings, min_cosine)
+        first = find_variants_by_text(
+            list(catalog.titles), [brand for (brand,) in brands], catalog.embeddings, min_cosine
+        )
     table = pa.table(
         {
             "item_id": pa.array(catalog.item_ids, pa.string()),

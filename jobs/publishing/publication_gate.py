@@ -11,16 +11,21 @@ from jobs.progress import say
 from jobs.publishing.publication_history import (
     Outcome,
     Publication,
-    deleted_events,
-    insert_change,
+    count_deleted_events,
+    insert_change_row,
     last_publication,
-    next_number,
-    publication_change,
+    make_change_row,
+    next_publication_number,
 )
-from jobs.publishing.publication_record import publication_time
-from jobs.publishing.publication_totals import Differences, UnreadableError, compare_with_live, totals_of
-from jobs.publishing.published_file import require_closed, without_logs_of_writers
-from jobs.publishing.shrink_rule import reasons_to_hold
+from jobs.publishing.publication_record import time_of_next_publication
+from jobs.publishing.publication_totals import (
+    PublicationDifferences,
+    UnreadablePublicationError,
+    compare_with_live,
+    read_totals,
+)
+from jobs.publishing.published_file import require_cleanly_closed, without_write_ahead_log
+from jobs.publishing.shrink_rule import reasons_to_hold_publication
 from jobs.settings import Settings
 from jobs.warehouse.connection import Connection
 from jobs.warehouse.job_runs import JobRun
@@ -34,7 +39,7 @@ HAS_CHANGES: Final = """
 def judge_publication(
     connection: Connection,
     published_file: Path,
-    copy: Path,
+    new_file: Path,
     run_record: JobRun,
     settings: Settings,
     allow_shrink: bool,
@@ -45,7 +50,7 @@ def judge_publication(
 
     Parameters
     ----------
-    copy : Path
+    new_file : Path
         The new, verified file that is to be published.
     allow_shrink : bool
         Whether to publish the new file however many rows it lacks.
@@ -55,51 +60,51 @@ def judge_publication(
     NextmartError
         If the publication is held; its row is in ``ml.publication_changes`` then.
     """
-    live, differences, problem = _live_publication(connection, published_file, copy)
-    new = totals_of(copy)
+    live, differences, problem = _live_publication(connection, published_file, new_file)
+    new = read_totals(new_file)
     reasons = []
     if live:
         compared = _without_deleted_popularity(connection, live, settings)
-        reasons = reasons_to_hold(compared.totals, new, differences, settings)
+        reasons = reasons_to_hold_publication(compared.totals, new, differences, settings)
     elif problem:
         reasons = [problem]
     outcome: Outcome = "published" if not reasons else "forced" if allow_shrink else "held"
-    change = publication_change(
-        next_number(connection),
-        publication_time(connection),
+    change_row = make_change_row(
+        next_publication_number(connection),
+        time_of_next_publication(connection),
         run_record.run_id,
         outcome=outcome,
         reasons=reasons,
-        new=new,
-        live=live,
+        new_totals=new,
+        live_publication=live,
         differences=differences,
     )
-    run_record.detail = {"changes": {name: value for name, value in change.items() if name != "decided_at"}}
+    run_record.detail = {"changes": {name: value for name, value in change_row.items() if name != "decided_at"}}
     if outcome == "held":
-        insert_change(connection, "ml.publication_changes", change | {"published_file": str(published_file)})
+        insert_change_row(connection, "ml.publication_changes", change_row | {"published_file": str(published_file)})
         raise NextmartError(_held_message(published_file, reasons))
     if problem:
         say(f"WARN: {problem}. It is written anew.")
-    _append_row(copy, change)
-    return change
+    _append_change_row(new_file, change_row)
+    return change_row
 
 
-def _append_row(copy: Path, change: dict[str, Any]) -> None:
+def _append_change_row(new_file: Path, change_row: dict[str, Any]) -> None:
     """Write a publication's row and time to the new file, before it is published.
 
     The row goes to the table ``publication_changes``, and the time to ``changes``.
     """
-    with duckdb.connect(str(copy)) as file:
-        insert_change(file, "recommendations.publication_changes", change)
+    with duckdb.connect(str(new_file)) as file:
+        insert_change_row(file, "recommendations.publication_changes", change_row)
         if file.execute(HAS_CHANGES).fetchone():
-            file.execute("update recommendations.changes set changed_at = ?", [change["decided_at"]])
+            file.execute("update recommendations.changes set changed_at = ?", [change_row["decided_at"]])
         file.execute("checkpoint")
-    require_closed(copy)
+    require_cleanly_closed(new_file)
 
 
 def _live_publication(
-    connection: Connection, published_file: Path, copy: Path
-) -> tuple[Publication | None, Differences | None, str | None]:
+    connection: Connection, published_file: Path, new_file: Path
+) -> tuple[Publication | None, PublicationDifferences | None, str | None]:
     """Return the live publication, the differences of the copy from it, and what is wrong with the live file.
 
     All three are None if nothing was published before. The live publication is None if nothing is known of it.
@@ -110,18 +115,23 @@ def _live_publication(
             return last, None, f"{published_file} is missing, though it was published at {at} UTC"
         return None, None, None
     try:
-        with without_logs_of_writers(published_file):
-            live = compare_with_live(published_file, copy)
-    except UnreadableError as error:
+        with without_write_ahead_log(published_file):
+            live = compare_with_live(published_file, new_file)
+    except UnreadablePublicationError as error:
         return last_publication(connection, published_file), None, str(error)
-    return Publication(live.run_id, live.published_at, live.totals), live.differences, None
+    return Publication(live.publish_run_id, live.published_at, live.totals), live.differences, None
 
 
-def _without_deleted_popularity(connection: Connection, live: Publication, settings: Settings) -> Publication:
+def _without_deleted_popularity(
+    connection: Connection, live_publication: Publication, settings: Settings
+) -> Publication:
     """Subtract from the live popularity the most that events deleted by ``nextmart forget`` can have added to it."""
     weights = settings.merged_vars()["event_weights"]
-    deleted = deleted_events(connection, live.published_at) * max([1.0, *weights.values()])
-    return replace(live, totals=replace(live.totals, popularity=max(0.0, live.totals.popularity - deleted)))
+    deleted = count_deleted_events(connection, live_publication.published_at) * max([1.0, *weights.values()])
+    return replace(
+        live_publication,
+        totals=replace(live_publication.totals, popularity=max(0.0, live_publication.totals.popularity - deleted)),
+    )
 
 
 def _held_message(published_file: Path, reasons: list[str]) -> str:

@@ -9,7 +9,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any, Final, Literal
 
-from jobs.publishing.publication_totals import Differences, Totals
+from jobs.publishing.publication_totals import PublicationDifferences, PublicationTotals
 from jobs.warehouse.connection import Connection, count_rows, quoted
 
 Outcome = Literal["published", "forced", "held"]
@@ -34,46 +34,46 @@ DELETED_EVENTS: Final = "select coalesce(sum(usable_event_count), 0) from ml.del
 class Publication:
     """An earlier publication of a file, as ``ml.publication_changes`` records it."""
 
-    run_id: str
+    publish_run_id: str
     published_at: datetime
-    totals: Totals
+    totals: PublicationTotals
 
 
-def publication_change(
-    number: int,
+def make_change_row(
+    publication_number: int,
     decided_at: datetime,
     publish_run_id: str,
     *,
     outcome: Outcome,
     reasons: list[str],
-    new: Totals,
-    live: Publication | None,
-    differences: Differences | None,
+    new_totals: PublicationTotals,
+    live_publication: Publication | None,
+    differences: PublicationDifferences | None,
 ) -> dict[str, Any]:
-    """Return the row of ``ml.publication_changes`` for a publication; ``live`` is None if no live file is known."""
-    live_totals = asdict(live.totals) if live else {}
+    """Return the row of ``ml.publication_changes`` for a publication; no ``live_publication`` if none is known."""
+    live_totals = asdict(live_publication.totals) if live_publication else {}
     return {
-        "publication_number": number,
+        "publication_number": publication_number,
         "decided_at": decided_at,
         "publish_run_id": publish_run_id,
         "outcome": outcome,
         "reason": "; ".join(reasons) or None,
-        "live_run_id": live.run_id if live else None,
-        **asdict(new),
+        "live_run_id": live_publication.publish_run_id if live_publication else None,
+        **asdict(new_totals),
         **{f"live_{name}": value for name, value in live_totals.items()},
         **(asdict(differences) if differences else {}),
     }
 
 
-def insert_change(connection: Connection, table: str, change: dict[str, Any]) -> None:
+def insert_change_row(connection: Connection, table: str, change_row: dict[str, Any]) -> None:
     """Append a row to a table of publication changes; values without a column in the table are left out."""
     columns = {name for name, *_ in connection.execute(f"describe {table}").fetchall()}
-    known = {name: value for name, value in change.items() if name in columns}
+    known = {name: value for name, value in change_row.items() if name in columns}
     names, places = ", ".join(map(quoted, known)), ", ".join("?" * len(known))
     connection.execute(f"insert into {table} ({names}) values ({places})", list(known.values()))  # noqa: S608
 
 
-def is_known(connection: Connection, publish_run_id: str) -> bool:
+def is_publication_recorded(connection: Connection, publish_run_id: str) -> bool:
     """Tell whether ``ml.publication_changes`` has a publication by a run."""
     found = connection.execute(
         "select true from ml.publication_changes where publish_run_id = ?", [publish_run_id]
@@ -81,7 +81,7 @@ def is_known(connection: Connection, publish_run_id: str) -> bool:
     return found is not None
 
 
-def has_published(connection: Connection) -> bool:
+def has_any_publication(connection: Connection) -> bool:
     """Tell whether the warehouse records any publication that was not held."""
     return count_rows(connection, "ml.publication_changes where outcome <> 'held'") > 0
 
@@ -89,16 +89,16 @@ def has_published(connection: Connection) -> bool:
 def last_publication(connection: Connection, published_file: Path) -> Publication | None:
     """Return the last publication of this file that the warehouse records; None if there is none."""
     row = connection.execute(LAST_OF_FILE, [str(published_file)]).fetchone()
-    return Publication(row[7], row[8], Totals(*row[:7])) if row else None
+    return Publication(row[7], row[8], PublicationTotals(*row[:7])) if row else None
 
 
-def next_number(connection: Connection) -> int:
+def next_publication_number(connection: Connection) -> int:
     """Return the ``publication_number`` of the next publication."""
     [number] = connection.execute(NEXT_NUMBER).fetchone() or [1]
     return int(number)
 
 
-def deleted_events(connection: Connection, since: datetime) -> int:
+def count_deleted_events(connection: Connection, since: datetime) -> int:
     """Return how many usable events ``nextmart forget`` has deleted since the time ``since``."""
     [count] = connection.execute(DELETED_EVENTS, [since]).fetchone() or [0]
     return int(count)

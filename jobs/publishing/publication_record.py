@@ -9,9 +9,9 @@ from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any, Final
 
-from jobs.publishing.publication_history import insert_change, is_known
-from jobs.publishing.publication_totals import UnreadableError, lists_with_arms, own_change
-from jobs.publishing.published_file import without_logs_of_writers
+from jobs.publishing.publication_history import insert_change_row, is_publication_recorded
+from jobs.publishing.publication_totals import UnreadablePublicationError, read_own_change_row, sql_of_lists_with_arms
+from jobs.publishing.published_file import without_write_ahead_log
 from jobs.warehouse.clock import now
 from jobs.warehouse.connection import Connection, literal, transaction
 
@@ -73,19 +73,19 @@ OPEN_CHANGED_LISTS: Final = """
 """
 
 
-def publication_time(connection: Connection) -> datetime:
+def time_of_next_publication(connection: Connection) -> datetime:
     """Return the time for a new publication: the present, or just after the newest one if the clock is behind it."""
     newest = connection.execute(SELECT_NEWEST_TIME).fetchone()
     present = now()
     return max(present, newest[0] + timedelta(microseconds=1)) if newest and newest[0] else present
 
 
-def record_publication(connection: Connection, published_file: Path, change: dict[str, Any]) -> None:
+def record_publication(connection: Connection, published_file: Path, change_row: dict[str, Any]) -> None:
     """Record in the warehouse the publication that is in the published file.
 
     Parameters
     ----------
-    change : dict
+    change_row : dict
         The publication's row for ``ml.publication_changes``; its ``decided_at`` is the time since which the lists that
         it has changed are live.
     """
@@ -93,23 +93,25 @@ def record_publication(connection: Connection, published_file: Path, change: dic
     try:
         public = "published_file.recommendations"
         visitors, placements = (
-            lists_with_arms(f"{public}.{name}_recommendations") for name in ("visitor", "placement")
+            sql_of_lists_with_arms(f"{public}.{name}_recommendations") for name in ("visitor", "placement")
         )
         of_placements = LISTS_OF_PLACEMENTS.format(placements=placements)
         if not connection.execute(HAS_PLACEMENTS).fetchone():  # a file of an earlier version has no such table
             of_placements = ""
         with transaction(connection):
-            insert_change(connection, "ml.publication_changes", change | {"published_file": str(published_file)})
+            insert_change_row(
+                connection, "ml.publication_changes", change_row | {"published_file": str(published_file)}
+            )
             live_lists = CREATE_LIVE_LISTS.format(visitors=visitors, placements=of_placements)
             connection.execute(f"{live_lists}; {CREATE_CHANGED_LISTS}")
-            published_at = {"published_at": change["decided_at"]}
+            published_at = {"published_at": change_row["decided_at"]}
             connection.execute(CLOSE_CHANGED_LISTS, published_at)
             connection.execute(OPEN_CHANGED_LISTS, published_at)
     finally:
         connection.execute("drop table if exists live_lists; drop table if exists changed_lists; detach published_file")
 
 
-def record_if_unrecorded(connection: Connection, published_file: Path) -> None:
+def record_publication_if_missing(connection: Connection, published_file: Path) -> None:
     """Record the publication in the published file, if its process was killed between the swap and the record.
 
     Nothing is recorded of a file that can't be read, or that nextmart hasn't published: the gate of the next
@@ -118,10 +120,10 @@ def record_if_unrecorded(connection: Connection, published_file: Path) -> None:
     published_file = published_file.resolve()
     if not published_file.exists():
         return
-    with without_logs_of_writers(published_file):
+    with without_write_ahead_log(published_file):
         try:
-            change = own_change(published_file)
-        except UnreadableError:
+            change_row = read_own_change_row(published_file)
+        except UnreadablePublicationError:
             return
-        if change and not is_known(connection, change["publish_run_id"]):
-            record_publication(connection, published_file, change)
+        if change_row and not is_publication_recorded(connection, change_row["publish_run_id"]):
+            record_publication(connection, published_file, change_row)

@@ -90,7 +90,7 @@ LIVE_MODEL_VERSION: Final = f"coalesce(max(model_version) filter (where {IS_OF_M
 
 
 @dataclass(frozen=True)
-class Totals:
+class PublicationTotals:
     """Totals of a published file, such as its number of visitors, named like columns of ``publication_changes``."""
 
     visitors: int
@@ -103,7 +103,7 @@ class Totals:
 
 
 @dataclass(frozen=True)
-class Differences:
+class PublicationDifferences:
     """Differences of a new file's lists and items from the live file's; shares are None if no visitor is in both."""
 
     new_visitors: int
@@ -118,20 +118,20 @@ class Differences:
 class LivePublication:
     """The publication in the live file: its run, time and totals, and the new file's differences from it."""
 
-    run_id: str
+    publish_run_id: str
     published_at: datetime
-    totals: Totals
-    differences: Differences
+    totals: PublicationTotals
+    differences: PublicationDifferences
 
 
-class UnreadableError(NextmartError):
+class UnreadablePublicationError(NextmartError):
     """The error that a published file can't be read: it is broken, or another process has it open for writing."""
 
 
-def totals_of(file: Path) -> Totals:
+def read_totals(published_file: Path) -> PublicationTotals:
     """Return the totals of a published file."""
-    with _attached(fresh=file) as connection:
-        return _read_totals(connection, "fresh")
+    with _new_file_attached(new_file=published_file) as connection:
+        return _query_totals(connection, "fresh")
 
 
 def compare_with_live(live_file: Path, new_file: Path) -> LivePublication:
@@ -139,81 +139,85 @@ def compare_with_live(live_file: Path, new_file: Path) -> LivePublication:
 
     Raises
     ------
-    UnreadableError
+    UnreadablePublicationError
         If the live file can't be read.
     NextmartError
         If the live file is a database that nextmart hasn't published.
     """
-    with _attached(fresh=new_file) as connection:
+    with _new_file_attached(new_file=new_file) as connection:
         try:
             connection.execute(f"attach {literal(str(live_file))} as live (read_only)")
-            _require_own_file(connection, live_file)
-            publication = _row(connection, LIVE_PUBLICATION)
+            _require_published_by_nextmart(connection, live_file)
+            publication = _first_row(connection, LIVE_PUBLICATION)
             return LivePublication(
                 publication["publish_run_id"],
                 publication["published_at"],
-                _read_totals(connection, "live"),
-                Differences(**_row(connection, VISITOR_DIFFERENCES), **_row(connection, ITEM_DIFFERENCES)),
+                _query_totals(connection, "live"),
+                PublicationDifferences(
+                    **_first_row(connection, VISITOR_DIFFERENCES), **_first_row(connection, ITEM_DIFFERENCES)
+                ),
             )
         except duckdb.Error as error:
-            raise _unreadable(live_file, error) from error
+            raise _unreadable_error(live_file, error) from error
 
 
-def own_change(published_file: Path) -> dict[str, Any]:
+def read_own_change_row(published_file: Path) -> dict[str, Any]:
     """Return the row of ``recommendations.publication_changes`` on the file's own publication, by column name.
 
     The row is empty if the file has no such table.
 
     Raises
     ------
-    UnreadableError
+    UnreadablePublicationError
         If the file can't be read.
     """
     try:
         with duckdb.connect() as connection:
             connection.execute("set TimeZone = 'UTC'")
             connection.execute(f"attach {literal(str(published_file))} as live (read_only)")
-            has_table = _has_table(connection, "publication") and _has_table(connection, "publication_changes")
-            return _row(connection, SELECT_OWN_CHANGE.format(database="live")) if has_table else {}
+            has_table = _has_live_table(connection, "publication") and _has_live_table(
+                connection, "publication_changes"
+            )
+            return _first_row(connection, SELECT_OWN_CHANGE.format(database="live")) if has_table else {}
     except duckdb.Error as error:
-        raise _unreadable(published_file, error) from error
+        raise _unreadable_error(published_file, error) from error
 
 
-def lists_with_arms(table: str) -> str:
+def sql_of_lists_with_arms(table: str) -> str:
     """Return SQL of a table of lists with the column ``arm``, which is null where an earlier version made the table."""
     return f"(from {table} union all by name select null::varchar as arm where false)"
 
 
-def _read_totals(connection: Connection, database: str) -> Totals:
-    rows = lists_with_arms(f"{database}.recommendations.visitor_recommendations")
+def _query_totals(connection: Connection, database: str) -> PublicationTotals:
+    rows = sql_of_lists_with_arms(f"{database}.recommendations.visitor_recommendations")
     query = TOTALS.format(database=database, of_model=IS_OF_MODEL_ARM, model_version=LIVE_MODEL_VERSION, rows=rows)
-    return Totals(**_row(connection, query))
+    return PublicationTotals(**_first_row(connection, query))
 
 
-def _unreadable(file: Path, error: duckdb.Error) -> UnreadableError:
-    return UnreadableError(f"{file} can't be read: {' '.join(str(error).split())}")
+def _unreadable_error(file: Path, error: duckdb.Error) -> UnreadablePublicationError:
+    return UnreadablePublicationError(f"{file} can't be read: {' '.join(str(error).split())}")
 
 
 @contextmanager
-def _attached(fresh: Path) -> Iterator[Connection]:
-    """Open a database in memory, with the file ``fresh`` attached read-only."""
+def _new_file_attached(new_file: Path) -> Iterator[Connection]:
+    """Open a database in memory, with the file ``new_file`` attached read-only."""
     with duckdb.connect() as connection:
         connection.execute("set TimeZone = 'UTC'")
         connection.execute(f"set memory_limit = {literal(MEMORY)}")
-        connection.execute(f"set temp_directory = {literal(f'{fresh}.tmp')}")
-        connection.execute(f"attach {literal(str(fresh))} as fresh (read_only)")
+        connection.execute(f"set temp_directory = {literal(f'{new_file}.tmp')}")
+        connection.execute(f"attach {literal(str(new_file))} as fresh (read_only)")
         yield connection
 
 
-def _require_own_file(connection: Connection, live_file: Path) -> None:
-    if not _has_table(connection, "publication"):
+def _require_published_by_nextmart(connection: Connection, live_file: Path) -> None:
+    if not _has_live_table(connection, "publication"):
         raise NextmartError(
             f"{live_file} is a database that nextmart hasn't published, so it stays as it is, and nothing was "
             "published. Move it away, or name another file: setting published, option --published."
         )
 
 
-def _has_table(connection: Connection, table: str) -> bool:
+def _has_live_table(connection: Connection, table: str) -> bool:
     found = connection.execute(
         "select true from duckdb_tables() "
         "where database_name = 'live' and schema_name = 'recommendations' and table_name = ?",
@@ -222,7 +226,7 @@ def _has_table(connection: Connection, table: str) -> bool:
     return found is not None
 
 
-def _row(connection: Connection, query: str) -> dict[str, Any]:
+def _first_row(connection: Connection, query: str) -> dict[str, Any]:
     """Return the first row of a query, by column; an empty dictionary if there is no row."""
     result = connection.execute(query)
     columns = [column[0] for column in result.description or []]

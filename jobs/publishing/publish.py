@@ -16,15 +16,15 @@ from jobs.errors import NextmartError
 from jobs.files import project_folder, remove_database, replace_durably, unfinished_path
 from jobs.publishing.publication_gate import judge_publication
 from jobs.publishing.publication_history import PUBLIC_HISTORY
-from jobs.publishing.publication_record import record_if_unrecorded, record_publication
-from jobs.publishing.publication_totals import LIVE_MODEL_VERSION, lists_with_arms
+from jobs.publishing.publication_record import record_publication, record_publication_if_missing
+from jobs.publishing.publication_totals import LIVE_MODEL_VERSION, sql_of_lists_with_arms
 from jobs.publishing.published_file import (
     OwnerAndMode,
+    creating_private_files,
     next_owner_and_mode,
-    private_files,
-    require_closed,
+    require_cleanly_closed,
     set_owner_and_mode,
-    without_logs_of_writers,
+    without_write_ahead_log,
 )
 from jobs.settings import Settings
 from jobs.warehouse.clock import now
@@ -79,34 +79,34 @@ def publish(connection: Connection, settings: Settings, run_record: JobRun, *, a
     """
     published_file = settings.published.resolve()
     _check_published_file(connection, published_file)
-    record_if_unrecorded(connection, published_file)
-    queries = _public_queries(connection)
+    record_publication_if_missing(connection, published_file)
+    queries = _queries_of_public_tables(connection)
     if "visitor_recommendations" not in queries:
         raise NextmartError("there are no recommendation tables yet: run `nextmart run`")
     queries["publication"] = (
         f"select {literal(now().isoformat())}::timestamptz as published_at, "
         f"{literal(run_record.run_id)} as publish_run_id, "
-        f"(select {LIVE_MODEL_VERSION} from {lists_with_arms('recommendations.visitor_recommendations')}) "
+        f"(select {LIVE_MODEL_VERSION} from {sql_of_lists_with_arms('recommendations.visitor_recommendations')}) "
         "as model_version"
     )
     queries["publication_changes"] = PUBLIC_HISTORY
     published_file.parent.mkdir(parents=True, exist_ok=True)
     owner_and_mode = next_owner_and_mode(published_file, settings.published_mode, settings.published_owner)
-    change: dict[str, Any] = {}
+    change_row: dict[str, Any] = {}
 
     def judge(copy: Path) -> None:
-        change.update(judge_publication(connection, published_file, copy, run_record, settings, allow_shrink))
+        change_row.update(judge_publication(connection, published_file, copy, run_record, settings, allow_shrink))
 
     counts = _replace_published_file(connection, published_file, queries, owner_and_mode, judge)
-    record_publication(connection, published_file, change)
+    record_publication(connection, published_file, change_row)
     for table in ("publication", "publication_changes"):
         del counts[table]
     run_record.rows_out = sum(counts.values())
     run_record.detail |= {"file": str(settings.published), "rows": counts}
 
 
-def withdraw_visitors(connection: Connection, published_file: Path, visitors: list[str]) -> int:
-    """Delete the rows of ``visitors`` from the published file; return how many rows were deleted.
+def withdraw_visitors(connection: Connection, published_file: Path, visitor_ids: list[str]) -> int:
+    """Delete the rows of ``visitor_ids`` from the published file; return how many rows were deleted.
 
     The published file is replaced by a copy of itself without these rows. It is not copied from the warehouse, whose
     tables may come from an unfinished nightly build. And it is not changed in place, because the bytes of deleted rows
@@ -116,14 +116,15 @@ def withdraw_visitors(connection: Connection, published_file: Path, visitors: li
     if not published_file.exists():
         return 0
     _check_published_file(connection, published_file)
-    with without_logs_of_writers(published_file), duckdb.connect() as file_connection:
+    with without_write_ahead_log(published_file), duckdb.connect() as file_connection:
         file_connection.execute("set TimeZone = 'UTC'")
         file_connection.execute(f"attach {literal(str(published_file))} as published (read_only)")
         file_connection.execute("use published")
         file_connection.execute(
-            "create temp table withdrawn as select unnest($visitors::varchar[]) as visitor_id", {"visitors": visitors}
+            "create temp table withdrawn as select unnest($visitors::varchar[]) as visitor_id",
+            {"visitors": visitor_ids},
         )
-        published_queries = _public_queries(file_connection)
+        published_queries = _queries_of_public_tables(file_connection)
         remaining_queries = published_queries | {
             table: f"{published_queries[table]} where visitor_id not in (from withdrawn)"
             for (table,) in file_connection.execute(VISITOR_TABLES).fetchall()
@@ -151,7 +152,7 @@ def _check_published_file(connection: Connection, published_file: Path) -> None:
         raise NextmartError(f"the published file can't be '{published_file}': that is the warehouse itself")
 
 
-def _public_queries(connection: Connection) -> dict[str, str]:
+def _queries_of_public_tables(connection: Connection) -> dict[str, str]:
     """Return the query that selects the rows of each public table, by the table's name."""
     return {table: f"from recommendations.{quoted(table)}" for (table,) in connection.execute(PUBLIC_TABLES).fetchall()}
 
@@ -159,33 +160,33 @@ def _public_queries(connection: Connection) -> dict[str, str]:
 def _replace_published_file(
     connection: Connection,
     published_file: Path,
-    queries: dict[str, str],
+    query_by_table: dict[str, str],
     owner_and_mode: OwnerAndMode,
-    judge: Callable[[Path], None] | None = None,
+    judge_copy: Callable[[Path], None] | None = None,
 ) -> dict[str, int]:
     """Write tables to a new file, verify it, and rename it to ``published_file``; return the number of rows by table.
 
     Parameters
     ----------
-    queries : table -> SQL
+    query_by_table : table -> SQL
         The query that gives the table's rows.
     owner_and_mode : OwnerAndMode
         The owner, group and mode that the new file gets.
-    judge : function, optional
+    judge_copy : function, optional
         Is called with the path of the verified copy, before it is renamed. It raises an error if the copy must not be
         published, and may add rows to ``publication_changes``.
     """
     unfinished_file = unfinished_path(published_file)
     remove_database(unfinished_file)  # a publish that was killed may have left an unfinished file
     try:
-        with private_files():
-            counts = _write_tables(connection, unfinished_file, queries)
+        with creating_private_files():
+            counts = _write_tables(connection, unfinished_file, query_by_table)
             _create_macros(unfinished_file)
             _verify_copy(unfinished_file, counts)
-            if judge:
-                judge(unfinished_file)
+            if judge_copy:
+                judge_copy(unfinished_file)
         set_owner_and_mode(unfinished_file, owner_and_mode)
-        with without_logs_of_writers(published_file):
+        with without_write_ahead_log(published_file):
             replace_durably(unfinished_file, published_file)
     finally:
         remove_database(unfinished_file)
@@ -226,7 +227,7 @@ def _create_macros(path: Path) -> None:
 
 def _verify_copy(path: Path, expected_row_counts: dict[str, int]) -> None:
     """Raise NextmartError if the file at ``path`` was not closed cleanly, or a table has not the expected row count."""
-    require_closed(path)
+    require_cleanly_closed(path)
     with duckdb.connect(str(path), read_only=True) as copy:
         for table, expected in expected_row_counts.items():
             count = count_rows(copy, f"recommendations.{quoted(table)}")

@@ -26,14 +26,14 @@ class OwnerAndMode:
         The file's permission bits.
     owner : str, optional
         The setting ``published_owner``: ``user``, ``user:group`` or ``:group``.
-    user, group : int, optional
+    uid, gid : int, optional
         Numeric user and group ids of the file that is replaced; they are kept if no ``owner`` is set.
     """
 
     mode: int
     owner: str | None = None
-    user: int | None = None
-    group: int | None = None
+    uid: int | None = None
+    gid: int | None = None
 
 
 def next_owner_and_mode(published_file: Path, mode: str | None = None, owner: str | None = None) -> OwnerAndMode:
@@ -90,23 +90,23 @@ def _give_to_owner(file: Path, owner: str) -> None:
 
 def _keep_owner(file: Path, owner_and_mode: OwnerAndMode) -> None:
     own = file.stat()
-    if owner_and_mode.group is not None and owner_and_mode.group != own.st_gid:
+    if owner_and_mode.gid is not None and owner_and_mode.gid != own.st_gid:
         try:
-            os.chown(file, -1, owner_and_mode.group)
+            os.chown(file, -1, owner_and_mode.gid)
         except PermissionError as error:
             if (owner_and_mode.mode >> 3) & 0o7 != owner_and_mode.mode & 0o7:
                 raise NextmartError(
-                    f"the published file's group, number {owner_and_mode.group}, can't be kept, because this process "
+                    f"the published file's group, number {owner_and_mode.gid}, can't be kept, because this process "
                     "doesn't belong to it; nothing was published. Let a member of the group publish, or name another "
                     "group in the setting published_owner, such as ':shop'."
                 ) from error
-    if owner_and_mode.user is not None and owner_and_mode.user != own.st_uid:
+    if owner_and_mode.uid is not None and owner_and_mode.uid != own.st_uid:
         with suppress(PermissionError):
-            os.chown(file, owner_and_mode.user, -1)
+            os.chown(file, owner_and_mode.uid, -1)
 
 
 @contextmanager
-def private_files() -> Iterator[None]:
+def creating_private_files() -> Iterator[None]:
     """Make files that the ``with`` block creates readable by this process's user alone."""
     before = os.umask(0o077)
     try:
@@ -116,7 +116,7 @@ def private_files() -> Iterator[None]:
 
 
 @contextmanager
-def without_logs_of_writers(database: Path) -> Iterator[None]:
+def without_write_ahead_log(database_file: Path) -> Iterator[None]:
     """Make sure that no process leaves a write-ahead log beside a published file, which readers would read too.
 
     A log that is there is deleted: a published file is complete without one. If a process has opened the database to
@@ -125,16 +125,16 @@ def without_logs_of_writers(database: Path) -> Iterator[None]:
     can't commit. The link stays, because nobody can tell when that process ends. While the ``with`` block runs, no
     other process can open the database to write to it.
     """
-    log = database.with_name(database.name + ".wal")
-    nowhere = Path(f".{database.name}.is-read-only/wal")
-    if os.name != "posix" or not database.exists():
+    log = database_file.with_name(database_file.name + ".wal")
+    nowhere = Path(f".{database_file.name}.is-read-only/wal")
+    if os.name != "posix" or not database_file.exists():
         log.unlink(missing_ok=True)
         yield
         return
-    with database.open("rb") as file:
+    with database_file.open("rb") as file:
         has_writer = not lock_against_writers(file)
         if has_writer and not (log.is_symlink() and log.readlink() == nowhere):
-            link = unfinished_path(database).with_name(unfinished_path(database).name + ".wal")
+            link = unfinished_path(database_file).with_name(unfinished_path(database_file).name + ".wal")
             link.unlink(missing_ok=True)
             link.symlink_to(nowhere)
             link.replace(log)
@@ -143,7 +143,7 @@ def without_logs_of_writers(database: Path) -> Iterator[None]:
         yield
 
 
-def require_closed(database: Path) -> None:
+def require_cleanly_closed(database_file: Path) -> None:
     """Raise NextmartError if a database was not closed cleanly."""
-    if database.with_name(database.name + ".wal").exists():
-        raise NextmartError(f"{database} was not closed cleanly: a write-ahead log is left")
+    if database_file.with_name(database_file.name + ".wal").exists():
+        raise NextmartError(f"{database_file} was not closed cleanly: a write-ahead log is left")

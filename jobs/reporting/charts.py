@@ -10,7 +10,7 @@ import altair as alt
 import polars as pl
 import vl_convert
 
-from jobs.reporting.parts import Chart
+from jobs.reporting.page_parts import Chart
 
 WIDTH: Final = 340
 """Width of a drawing with its axes and labels, in CSS pixels."""
@@ -60,7 +60,12 @@ def draw_bars(
 
 
 def draw_grouped_bars(
-    frame: pl.DataFrame, title: str, group_column: str, value_column: str, series_column: str, titles: tuple[str, str]
+    frame: pl.DataFrame,
+    title: str,
+    group_column: str,
+    value_column: str,
+    series_column: str,
+    axis_titles: tuple[str, str],
 ) -> Chart:
     """Draw shares as vertical bars in groups, one bar in each group for each series.
 
@@ -68,16 +73,16 @@ def draw_grouped_bars(
     ----------
     group_column, value_column, series_column : str
         Names of the columns with the bar's group, its share and its series.
-    titles : (str, str)
+    axis_titles : (str, str)
         Titles of the axis of groups and of the axis of shares.
     """
     chart = (
         alt.Chart(frame)
         .mark_bar()
         .encode(
-            x=alt.X(group_column, type="ordinal", title=titles[0], axis=alt.Axis(labelAngle=0, labelOverlap=True)),
+            x=alt.X(group_column, type="ordinal", title=axis_titles[0], axis=alt.Axis(labelAngle=0, labelOverlap=True)),
             xOffset=alt.XOffset(series_column, type="nominal"),
-            y=alt.Y(value_column, type="quantitative", title=titles[1], axis=alt.Axis(format="%", tickCount=5)),
+            y=alt.Y(value_column, type="quantitative", title=axis_titles[1], axis=alt.Axis(format="%", tickCount=5)),
             color=alt.Color(series_column, type="nominal"),
         )
     )
@@ -114,14 +119,14 @@ def draw_lorenz_curves(frame: pl.DataFrame, title: str) -> Chart:
     return _as_svg(equality + curves, title)
 
 
-def draw_days(
+def draw_daily_values(
     frame: pl.DataFrame,
     title: str,
     value_column: str,
     series_column: str,
     value_title: str,
     value_format: str,
-    zero_line: bool = False,
+    has_zero_line: bool = False,
 ) -> Chart:
     """Draw daily values as a line for each series, with a band for the interval, and a bar where there is one day only.
 
@@ -130,7 +135,7 @@ def draw_days(
     value_column, series_column : str
         Names of the columns with a day's value and its series; the ends of the interval are in the columns of the
         value's name with ``_low`` and ``_high`` added. The day is in the column ``day``.
-    zero_line : bool
+    has_zero_line : bool
         Whether a dashed line marks the value 0.
     """
     x = alt.X("day", type="temporal", title=None, axis=alt.Axis(format="%d %b", tickCount=4))
@@ -143,7 +148,7 @@ def draw_days(
     bands = alt.Chart(frame).mark_area(opacity=0.2).encode(x=x, color=color, **ends)
     bars = alt.Chart(single_days).mark_rule(strokeWidth=2).encode(x=x, color=color, **ends)
     layers = bands + bars + lines
-    if zero_line:
+    if has_zero_line:
         zero = alt.Chart(pl.DataFrame({"zero": [0.0]})).mark_rule(color="currentColor", strokeDash=[4, 4])
         layers = layers + zero.encode(y=alt.Y("zero", type="quantitative"))
     return _as_svg(layers, title)
@@ -153,9 +158,12 @@ def _percent_axis() -> alt.Axis:
     return alt.Axis(format="%", tickCount=5)
 
 
-def _as_svg(chart: alt.Chart | alt.LayerChart, title: str, height: int = 200) -> Chart:
+def _as_svg(chart: alt.Chart | alt.LayerChart, chart_title: str, height: int = 200) -> Chart:
     sized = chart.properties(
-        width=WIDTH, height=height, autosize=alt.AutoSizeParams(type="fit-x", contains="padding"), description=title
+        width=WIDTH,
+        height=height,
+        autosize=alt.AutoSizeParams(type="fit-x", contains="padding"),
+        description=chart_title,
     )
     specification = {**sized.to_dict(), "config": _CONFIG}
-    return Chart(title, vl_convert.vegalite_to_svg(specification, allowed_base_urls=[]))
+    return Chart(chart_title, vl_convert.vegalite_to_svg(specification, allowed_base_urls=[]))

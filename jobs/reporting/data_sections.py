@@ -5,8 +5,8 @@ from typing import Any
 import polars as pl
 
 from jobs.reporting import charts
-from jobs.reporting.parts import Chart, Section, Table, cell, percent, table
-from jobs.reporting.reading import Frames
+from jobs.reporting.page_parts import Chart, Section, Table, cell_text, percent_text, table_of_frame
+from jobs.reporting.report_queries import Frames
 
 STEPS = {
     "raw_events": "events loaded",
@@ -25,19 +25,19 @@ def funnel_section(frames: Frames) -> Section:
         return Section("funnel", title, ["Nothing is built yet: `nextmart run` builds the tables."])
     counts = frames["funnel"].row(0, named=True)
     steps = pl.DataFrame({"step": list(STEPS.values()), "count": [counts[column] for column in STEPS]})
-    tables = [table(steps, "Steps", {"step": "step", "count": "count"})]
+    tables = [table_of_frame(steps, "Steps", {"step": "step", "count": "count"})]
     drawings = [charts.draw_bars(steps, "From events to lists", "step", "count", "count", "~s")]
-    rejected = f"{counts['rejected_events']:,} events ({_share(counts['rejected_events'], counts['raw_events'])})"
+    rejected = f"{counts['rejected_events']:,} events ({_percent_of(counts['rejected_events'], counts['raw_events'])})"
     sentences = [
         f"{rejected} could not be used; {counts['bot_sessions']:,} sessions are of bots, which get no sequence."
     ]
     if not frames["rejects"].is_empty():
         headings = {"feed": "rows of", "reason": "reason", "row_count": "rows"}
-        tables.append(table(frames["rejects"], "Rejected rows by reason", headings))
+        tables.append(table_of_frame(frames["rejects"], "Rejected rows by reason", headings))
     return Section("funnel", title, sentences, drawings, tables)
 
 
-def late_section(frames: Frames) -> Section:
+def late_events_section(frames: Frames) -> Section:
     """Return the report's section on the events of each build that came late."""
     builds = frames["builds"]
     title = "Late events"
@@ -65,10 +65,12 @@ def late_section(frames: Frames) -> Section:
     if builds.height > 1:  # of a single build, the sentence says all that a drawing would
         name = "Late and rejected events by build"
         drawings.append(charts.draw_grouped_bars(long, name, "build", "share", "events", ("build", "share")))
-    return Section("late", title, [sentence], drawings, [table(builds.head(10), "The newest builds", headings)])
+    return Section(
+        "late", title, [sentence], drawings, [table_of_frame(builds.head(10), "The newest builds", headings)]
+    )
 
 
-def catalogue_section(state: dict[str, Any], frames: Frames) -> Section:
+def catalogue_section(warehouse_state: dict[str, Any], frames: Frames) -> Section:
     """Return the report's section on the items with embeddings, the items in lists, and the cost of paid services."""
     title = "Catalogue, embeddings and cost"
     if frames["totals"].is_empty():
@@ -76,12 +78,12 @@ def catalogue_section(state: dict[str, Any], frames: Frames) -> Section:
     totals = frames["totals"].row(0, named=True)
     sentences = [
         f"{totals['items']:,} items, {totals['available']:,} of them available; "
-        f"{_share(totals['embedded'], totals['items'])} have an embedding, "
-        f"{_share(totals['recommended'], totals['items'])} stand in at least one list."
+        f"{_percent_of(totals['embedded'], totals['items'])} have an embedding, "
+        f"{_percent_of(totals['recommended'], totals['items'])} stand in at least one list."
     ]
     backlog = [
-        [row["status"], cell(row["items"]), cell(row["missing_since"]), row["error"] or ""]
-        for row in state["embedding_backlog"]
+        [row["status"], cell_text(row["items"]), cell_text(row["missing_since"]), row["error"] or ""]
+        for row in warehouse_state["embedding_backlog"]
     ]
     drawings: list[Chart] = []
     tables: list[Table] = []
@@ -102,7 +104,7 @@ def catalogue_section(state: dict[str, Any], frames: Frames) -> Section:
                 )
             )
         headings = {name: name for name in ("category", "items", "available", "embedded", "recommended")}
-        tables.append(table(coverage, "The 20 largest categories", headings))
+        tables.append(table_of_frame(coverage, "The 20 largest categories", headings))
     if backlog:
         headings_of_backlog = ["status", "items", "missing since (UTC)", "error"]
         tables.append(Table("Items without an embedding", headings_of_backlog, backlog, frozenset({1})))
@@ -114,9 +116,9 @@ def catalogue_section(state: dict[str, Any], frames: Frames) -> Section:
     else:
         sentences.append(f"The days and jobs below cost {costs['cost'].sum():,.2f} US dollars.")
         headings = {"day": "day", "job": "job", "cost": "US dollars"}
-        tables.append(table(costs, "Cost by day and job", headings))
+        tables.append(table_of_frame(costs, "Cost by day and job", headings))
     return Section("catalogue", title, sentences, drawings, tables)
 
 
-def _share(part: int, whole: int) -> str:
-    return percent(part / whole if whole else None)
+def _percent_of(part: int, whole: int) -> str:
+    return percent_text(part / whole if whole else None)

@@ -5,8 +5,8 @@ from datetime import date
 import polars as pl
 
 from jobs.reporting import charts
-from jobs.reporting.parts import Chart, Section, percent, table
-from jobs.reporting.reading import Frames
+from jobs.reporting.page_parts import Chart, Section, percent_text, table_of_frame
+from jobs.reporting.report_queries import Frames
 
 MEASURES_DRAWN = 4
 """The most drawings of outcomes, and of uplift: each shows one placement and measure; the tables have all of them."""
@@ -41,7 +41,9 @@ def models_section(frames: Frames) -> Section:
         charts.draw_intervals(models, "nDCG@10 with 95 % interval", "model", "ndcg", "nDCG@10"),
         charts.draw_intervals(models, "Hit rate@10 with 95 % interval", "model", "hit_rate", "hit rate@10"),
     ]
-    return Section("models", title, sentences, drawings, [table(models, "The newest version of each family", headings)])
+    return Section(
+        "models", title, sentences, drawings, [table_of_frame(models, "The newest version of each family", headings)]
+    )
 
 
 def concentration_section(frames: Frames) -> Section:
@@ -52,8 +54,8 @@ def concentration_section(frames: Frames) -> Section:
         return Section("concentration", title, ["There are no lists yet."])
     top = groups.row(0, named=True)
     sentence = (
-        f"The most popular tenth of the items has {percent(top['popularity_share'])} of all popularity and "
-        f"{percent(top['place_share'])} of all places in lists."
+        f"The most popular tenth of the items has {percent_text(top['popularity_share'])} of all popularity and "
+        f"{percent_text(top['place_share'])} of all places in lists."
     )
     long = groups.rename({"popularity_share": "popularity", "place_share": "places in lists"}).unpivot(
         ["popularity", "places in lists"], index="popularity_group", variable_name="share of", value_name="share"
@@ -71,7 +73,9 @@ def concentration_section(frames: Frames) -> Section:
         "popularity_share": "share of popularity",
         "place_share": "share of places",
     }
-    return Section("concentration", title, [sentence], drawings, [table(groups, "Tenths of the items", headings)])
+    return Section(
+        "concentration", title, [sentence], drawings, [table_of_frame(groups, "Tenths of the items", headings)]
+    )
 
 
 def outcomes_section(frames: Frames) -> Section:
@@ -92,9 +96,9 @@ def outcomes_section(frames: Frames) -> Section:
             "The lists of two models went to different visitors, or on different days. So these rates don't tell which "
             "model is better; uplift does."
         )
-        for (placement, event_type, evidence), part in _drawn_parts(outcomes, ["placement", "event_type", "evidence"]):
+        for (placement, event_type, evidence), part in _first_groups(outcomes, ["placement", "event_type", "evidence"]):
             name = f"{placement}: {event_type} by day ({evidence})"
-            drawings.append(charts.draw_days(part, name, "rate", "lists", "share followed", "%"))
+            drawings.append(charts.draw_daily_values(part, name, "rate", "lists", "share followed", "%"))
         headings = {
             "day": "day",
             "placement": "placement",
@@ -109,14 +113,14 @@ def outcomes_section(frames: Frames) -> Section:
             "revenue": "revenue",
         }
         newest = outcomes.sort("day", descending=True, maintain_order=True).head(40)
-        tables.append(table(newest, "Outcomes of the newest days", headings))
+        tables.append(table_of_frame(newest, "Outcomes of the newest days", headings))
     if uplift.is_empty():
         sentences.append("No uplift yet: it needs a control arm ([arms] in nextmart.toml) and outcomes of both arms.")
     else:
         sentences.append("Uplift is the mean for each visitor less that of the control; it may be looked at daily.")
-        for (placement, measure), part in _drawn_parts(uplift, ["placement", "measure"]):
+        for (placement, measure), part in _first_groups(uplift, ["placement", "measure"]):
             name = f"{placement}: uplift of {measure} for each visitor"
-            drawings.append(charts.draw_days(part, name, "uplift", "arm", "uplift", "~g", zero_line=True))
+            drawings.append(charts.draw_daily_values(part, name, "uplift", "arm", "uplift", "~g", has_zero_line=True))
         last_day: date = uplift["day"].max()  # type: ignore[assignment]
         headings = {
             "placement": "placement",
@@ -132,7 +136,9 @@ def outcomes_section(frames: Frames) -> Section:
             "uplift_high": "high",
             "relative_uplift": "relative",
         }
-        tables.append(table(uplift.filter(pl.col("day") == last_day), f"Uplift with data up to {last_day}", headings))
+        tables.append(
+            table_of_frame(uplift.filter(pl.col("day") == last_day), f"Uplift with data up to {last_day}", headings)
+        )
     return Section("outcomes", title, sentences, drawings, tables)
 
 
@@ -156,13 +162,13 @@ def placements_section(frames: Frames) -> Section:
         "short_visitors": "visitors left short",
         "missing_places": "missing places",
     }
-    tables = [table(placements, "Lists of placements", headings)]
+    tables = [table_of_frame(placements, "Lists of placements", headings)]
     if not frames["rules"].is_empty():
         headings = {"placement": "placement", "rule": "rule", "target": "of", "definition": "definition"}
-        tables.append(table(frames["rules"], "Rules of the last fill", headings))
+        tables.append(table_of_frame(frames["rules"], "Rules of the last fill", headings))
     drawing = charts.draw_bars(short, "Share of visitors left short", "placement", "share", "share of visitors", ".1%")
     return Section("placements", title, [sentence], [drawing], tables)
 
 
-def _drawn_parts(frame: pl.DataFrame, keys: list[str]) -> list[tuple[tuple[object, ...], pl.DataFrame]]:
-    return list(frame.group_by(keys, maintain_order=True))[:MEASURES_DRAWN]
+def _first_groups(frame: pl.DataFrame, group_columns: list[str]) -> list[tuple[tuple[object, ...], pl.DataFrame]]:
+    return list(frame.group_by(group_columns, maintain_order=True))[:MEASURES_DRAWN]

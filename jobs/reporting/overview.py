@@ -3,8 +3,8 @@
 from datetime import datetime, timedelta
 from typing import Any, Final
 
-from jobs.reporting.parts import Section, Table, Tile, cell, percent, table
-from jobs.reporting.reading import Frames
+from jobs.reporting.page_parts import Section, Table, Tile, cell_text, percent_text, table_of_frame
+from jobs.reporting.report_queries import Frames
 
 STALE_AFTER: Final = timedelta(days=2)
 """Age from which events and publications count as old, because a night must have been missed."""
@@ -12,40 +12,40 @@ STALE_AFTER: Final = timedelta(days=2)
 FAILED_STATUSES: Final = ("failed", "interrupted")
 
 
-def make_tiles(state: dict[str, Any], frames: Frames, now: datetime) -> list[Tile]:
+def make_tiles(warehouse_state: dict[str, Any], frames: Frames, now: datetime) -> list[Tile]:
     """Return the tiles at the top of the report, each with the answer to one question.
 
     Parameters
     ----------
-    state : dict
+    warehouse_state : dict
         State of the warehouse, which :func:`jobs.commands.status.status` returns.
     """
     return [
-        _publication_tile(state["published"], now),
-        _newest_event_tile(state["freshness"], now),
-        _runs_tile(state["last_runs"]),
+        _publication_tile(warehouse_state["published"], now),
+        _newest_event_tile(warehouse_state["freshness"], now),
+        _runs_tile(warehouse_state["last_runs"]),
         _change_tile(frames),
         _lists_tile(frames),
-        _model_tile(state["live_model"]),
+        _model_tile(warehouse_state["live_model"]),
     ]
 
 
-def _age(instant: datetime, now: datetime) -> str:
+def _age_text(instant: datetime, now: datetime) -> str:
     hours = (now - instant) / timedelta(hours=1)
     if hours < 1:
         return "within the last hour"
     return f"{hours:.0f} hours ago" if hours < 48 else f"{hours / 24:,.0f} days ago"
 
 
-def _publication_tile(published: dict[str, Any] | None, now: datetime) -> Tile:
+def _publication_tile(publication: dict[str, Any] | None, now: datetime) -> Tile:
     question = "Are the lists fresh?"
-    if published is None:
+    if publication is None:
         return Tile(question, "nothing published", "`nextmart run` builds and publishes", "bad")
-    if published["problem"]:
-        return Tile(question, "not readable", published["problem"], "bad")
-    at = published["published_at"]
+    if publication["problem"]:
+        return Tile(question, "not readable", publication["problem"], "bad")
+    at = publication["published_at"]
     state = "good" if now - at < STALE_AFTER else "bad"
-    return Tile(question, f"published {_age(at, now)}", f"{cell(at)} UTC", state)
+    return Tile(question, f"published {_age_text(at, now)}", f"{cell_text(at)} UTC", state)
 
 
 def _newest_event_tile(freshness: list[dict[str, Any]], now: datetime) -> Tile:
@@ -54,7 +54,7 @@ def _newest_event_tile(freshness: list[dict[str, Any]], now: datetime) -> Tile:
     if newest is None:
         return Tile(question, "no events yet", "`nextmart load` loads them", "unknown")
     state = "good" if now - newest < STALE_AFTER else "warning"
-    return Tile(question, f"newest event {_age(newest, now)}", f"{cell(newest)} UTC", state)
+    return Tile(question, f"newest event {_age_text(newest, now)}", f"{cell_text(newest)} UTC", state)
 
 
 def _runs_tile(last_runs: list[dict[str, Any]]) -> Tile:
@@ -79,9 +79,9 @@ def _change_tile(frames: Frames) -> Tile:
         return Tile(
             question, "first publication", f"{newest['visitors']:,} visitors, {newest['items']:,} items", "good"
         )
-    came = f"{cell(newest['new_visitors'])} visitors came, {cell(newest['gone_visitors'])} went"
-    items = f"{cell(newest['new_items'])} items came, {cell(newest['gone_items'])} went"
-    return Tile(question, f"{percent(newest['changed_visitor_share'])} of lists", f"{came}; {items}", "good")
+    came = f"{cell_text(newest['new_visitors'])} visitors came, {cell_text(newest['gone_visitors'])} went"
+    items = f"{cell_text(newest['new_items'])} items came, {cell_text(newest['gone_items'])} went"
+    return Tile(question, f"{percent_text(newest['changed_visitor_share'])} of lists", f"{came}; {items}", "good")
 
 
 def _lists_tile(frames: Frames) -> Tile:
@@ -95,26 +95,26 @@ def _lists_tile(frames: Frames) -> Tile:
     return Tile(question, answer, detail, "warning" if missing > 0 else "good")
 
 
-def _model_tile(live: dict[str, Any] | None) -> Tile:
+def _model_tile(live_model: dict[str, Any] | None) -> Tile:
     question = "Which model serves?"
-    if live is None:
+    if live_model is None:
         return Tile(question, "none yet", "popular items serve", "unknown")
-    pinned = "pinned by hand; " if live["is_pinned"] else ""
-    family = str(live["model_version"]).split("-")[0]
-    return Tile(question, family, pinned + (live["reason"] or ""), "good")
+    pinned = "pinned by hand; " if live_model["is_pinned"] else ""
+    family = str(live_model["model_version"]).split("-")[0]
+    return Tile(question, family, pinned + (live_model["reason"] or ""), "good")
 
 
-def runs_section(state: dict[str, Any], frames: Frames) -> Section:
+def runs_section(warehouse_state: dict[str, Any], frames: Frames) -> Section:
     """Return the report's section on the last run of each job and on the newest publications."""
     runs = [
-        [run["job"], run["status"], cell(run["started_at"]), cell(run["rows_out"]), run["error"] or ""]
-        for run in state["last_runs"]
+        [run["job"], run["status"], cell_text(run["started_at"]), cell_text(run["rows_out"]), run["error"] or ""]
+        for run in warehouse_state["last_runs"]
     ]
     headings = ["job", "status", "started (UTC)", "rows", "error"]
     tables = [Table("The last run of each job", headings, runs, frozenset({3}), frozenset({2}))]
     if not frames["publications"].is_empty():
         tables.append(
-            table(
+            table_of_frame(
                 frames["publications"].head(10),
                 "The newest publications; overlap is the mean share of a list that stayed",
                 {

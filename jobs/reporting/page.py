@@ -10,7 +10,7 @@ from typing import Any, Final
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
-from jobs.reporting.parts import Section, Tile, cell
+from jobs.reporting.page_parts import Section, Tile, cell_text
 
 TEMPLATES: Final = Path(__file__).parent / "template"
 
@@ -20,11 +20,11 @@ class Report:
     """The content of a report; its texts are plain texts, which are escaped in the HTML page."""
 
     made_at: datetime
-    warehouse: str
+    warehouse_path: str
     tiles: list[Tile]
     sections: list[Section]
-    visitors: list[dict[str, Any]]
-    items: list[list[Any]]
+    sampled_visitors: list[dict[str, Any]]
+    searchable_items: list[list[Any]]
 
 
 def render_page(report: Report) -> str:
@@ -40,12 +40,14 @@ def render_page(report: Report) -> str:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    environment.filters["cell"] = cell
+    environment.filters["cell"] = cell_text
     script = (TEMPLATES / "report.js").read_text(encoding="utf-8")
     return environment.get_template("report.html").render(
         report=report,
         style=Markup((TEMPLATES / "report.css").read_text(encoding="utf-8")),  # noqa: S704 - a file of this package
         script=Markup(script),  # noqa: S704 - a file of this package
         script_hash=b64encode(sha256(script.encode()).digest()).decode(),
-        has_pictures=any(row["picture"] for visitor in report.visitors for row in visitor["history"] + visitor["rows"]),
+        has_pictures=any(
+            row["picture"] for visitor in report.sampled_visitors for row in visitor["history"] + visitor["rows"]
+        ),
     )

@@ -8,7 +8,7 @@ from jobs.commands.status import status
 from jobs.errors import NextmartError, redact
 from jobs.files import replace_durably, unfinished_path
 from jobs.progress import say
-from jobs.reporting.data_sections import catalogue_section, funnel_section, late_section
+from jobs.reporting.data_sections import catalogue_section, funnel_section, late_events_section
 from jobs.reporting.list_sections import (
     concentration_section,
     models_section,
@@ -17,14 +17,14 @@ from jobs.reporting.list_sections import (
 )
 from jobs.reporting.overview import make_tiles, runs_section
 from jobs.reporting.page import Report, render_page
-from jobs.reporting.people import drawn_visitors, searchable_items
-from jobs.reporting.reading import read_frames
 from jobs.reporting.report_file import is_report
+from jobs.reporting.report_queries import read_frames
+from jobs.reporting.visitors_and_items import sampled_visitors, searchable_items
 from jobs.settings import Settings
-from jobs.warehouse.attached import attach_needed
+from jobs.warehouse.attached import attach_needed_databases
 from jobs.warehouse.clock import now
 from jobs.warehouse.connection import Connection, connect
-from jobs.warehouse.schema import require_present_version
+from jobs.warehouse.schema import require_current_version
 
 
 def write_report(settings: Settings, path: Path) -> dict[str, Any]:
@@ -40,11 +40,11 @@ def write_report(settings: Settings, path: Path) -> dict[str, Any]:
     NextmartError
         If the warehouse can't be read, or the path belongs to a file that is no report. That file stays then.
     """
-    _require_own_file(path)
+    _require_report_or_nothing(path)
     with closing(connect(settings.warehouse, read_only=True, wait_seconds=settings.wait_seconds)) as connection:
-        require_present_version(connection)
+        require_current_version(connection)
         try:
-            attach_needed(connection, settings.attach)
+            attach_needed_databases(connection, settings.attach)
         except NextmartError as error:  # queries that read the unreachable database give empty frames
             say(f"WARN: {redact(str(error))}")
         page = redact(render_page(make_report(connection, settings)))
@@ -59,7 +59,7 @@ def write_report(settings: Settings, path: Path) -> dict[str, Any]:
     return {"file": str(path), "bytes": path.stat().st_size}
 
 
-def _require_own_file(path: Path) -> None:
+def _require_report_or_nothing(path: Path) -> None:
     """Raise NextmartError if a file that is no report of nextmart's would be replaced."""
     if path.exists() and not is_report(path):
         raise NextmartError(f"{path} is no report of nextmart's: name another file, or move that one away")
@@ -70,7 +70,7 @@ def make_report(connection: Connection, settings: Settings) -> Report:
     state, frames, made_at = status(connection, settings), read_frames(connection), now()
     return Report(
         made_at=made_at,
-        warehouse=str(settings.warehouse),
+        warehouse_path=str(settings.warehouse),
         tiles=make_tiles(state, frames, made_at),
         sections=[
             runs_section(state, frames),
@@ -79,9 +79,9 @@ def make_report(connection: Connection, settings: Settings) -> Report:
             concentration_section(frames),
             placements_section(frames),
             funnel_section(frames),
-            late_section(frames),
+            late_events_section(frames),
             catalogue_section(state, frames),
         ],
-        visitors=drawn_visitors(frames),
-        items=searchable_items(frames["items"]),
+        sampled_visitors=sampled_visitors(frames),
+        searchable_items=searchable_items(frames["items"]),
     )

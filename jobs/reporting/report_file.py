@@ -13,10 +13,10 @@ MARK: Final = b'<meta name="generator" content="nextmart report">'
 
 def report_path(settings: Settings) -> Path:
     """Return the path of the report where a command names none."""
-    return settings.report or report_beside_published(settings)
+    return settings.report or default_report_path(settings)
 
 
-def report_beside_published(settings: Settings) -> Path:
+def default_report_path(settings: Settings) -> Path:
     """Return the path of the report where neither a command nor a setting names one."""
     return settings.published.parent / FILE_NAME
 

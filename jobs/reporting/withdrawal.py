@@ -8,45 +8,50 @@ import duckdb
 
 from jobs.errors import NextmartError, redact
 from jobs.os_errors import os_error_text
-from jobs.reporting.night import are_packages_installed
+from jobs.reporting.nightly_report import are_report_packages_installed
 from jobs.reporting.report_file import is_report, report_path
 from jobs.settings import Settings
 
 
 @dataclass(frozen=True)
-class WithdrawnReport:
+class ReportWithdrawal:
     """What became of the report.
 
     Attributes
     ----------
     file : Path
-    reason : str
+    deletion_reason : str
         Why the report was deleted: it could not be written anew; an empty text if it was written.
     problem : str
         Why the file may still hold the person; an empty text if it doesn't.
     """
 
     file: Path
-    reason: str = ""
+    deletion_reason: str = ""
     problem: str = ""
 
-    def summary(self) -> dict[str, Any]:
+    def as_dictionary(self) -> dict[str, Any]:
         """Return the outcome for a machine."""
-        return {"file": str(self.file), "deleted": bool(self.reason), "reason": self.reason, "problem": self.problem}
+        return {
+            "file": str(self.file),
+            "deleted": bool(self.deletion_reason),
+            "reason": self.deletion_reason,
+            "problem": self.problem,
+        }
 
-    def lines(self, scope: str) -> list[str]:
-        """Return the outcome for people; ``scope`` says who was forgotten, a visitor or a user."""
+    def terminal_lines(self, id_type: str) -> list[str]:
+        """Return the outcome for people; ``id_type`` says who was forgotten, a visitor or a user."""
         if self.problem:
-            return [f"{self.file} can't be replaced, and may still show the {scope}: {self.problem}"]
-        if self.reason:
+            return [f"{self.file} can't be replaced, and may still show the {id_type}: {self.problem}"]
+        if self.deletion_reason:
             return [
-                f"{self.file} is deleted, as it could not be written anew: {self.reason}",
+                f"{self.file} is deleted, as it could not be written anew: {self.deletion_reason}",
                 "`nextmart report` writes it",
             ]
         return [f"{self.file} is written anew"]
 
 
-def withdraw_from_report(settings: Settings) -> WithdrawnReport | None:
+def withdraw_person_from_report(settings: Settings) -> ReportWithdrawal | None:
     """Write the report anew from a warehouse that no longer holds the person; delete it where that fails.
 
     Returns
@@ -57,17 +62,17 @@ def withdraw_from_report(settings: Settings) -> WithdrawnReport | None:
     try:
         if not is_report(file):
             return None
-        reason = _why_not_renewed(settings, file)
+        reason = _rewrite_report(settings, file)
         if reason:
             file.unlink()
     except OSError as error:
-        return WithdrawnReport(file, problem=os_error_text(error))
-    return WithdrawnReport(file, reason=reason)
+        return ReportWithdrawal(file, problem=os_error_text(error))
+    return ReportWithdrawal(file, deletion_reason=reason)
 
 
-def _why_not_renewed(settings: Settings, file: Path) -> str:
+def _rewrite_report(settings: Settings, file: Path) -> str:
     """Write the report; return why that failed, or an empty text."""
-    if not are_packages_installed():
+    if not are_report_packages_installed():
         return "its packages are not installed: pip install 'nextmart[report]'"
     from jobs.reporting.report import write_report  # imported here, because its packages are an extra
 

@@ -6,7 +6,7 @@ from urllib.parse import urlsplit
 from jobs.errors import UsageError
 
 
-def require_plain_address() -> None:
+def require_valid_openai_address() -> None:
     """Raise UsageError if ``OPENAI_BASE_URL`` is no address or holds a password; the message doesn't repeat it.
 
     A user name or password in the address would be sent in place of ``OPENAI_API_KEY``.

@@ -9,8 +9,15 @@ import httpx2
 import openai
 
 from jobs.errors import UsageError, redact
-from jobs.services.address import require_plain_address
-from jobs.services.errors import Busy, Denied, Refused, ServiceError, Unavailable, WrongAnswer
+from jobs.services.address import require_valid_openai_address
+from jobs.services.errors import (
+    ActionNeededError,
+    RequestRefusedError,
+    ServiceBusyError,
+    ServiceError,
+    ServiceUnavailableError,
+    WrongAnswerError,
+)
 
 EMBEDDING_SERVICE = "the embedding service"  # error messages call the service that embeds texts by this name
 
@@ -18,12 +25,12 @@ EMBEDDING_SERVICE = "the embedding service"  # error messages call the service t
 UNREADABLE_ANSWER_ERRORS = (AttributeError, KeyError, TypeError, ValueError)
 
 
-def make_openai_client(timeout: float) -> openai.OpenAI:
+def make_openai_client(timeout_seconds: float) -> openai.OpenAI:
     """Return OpenAI's client, without its own retries.
 
     Parameters
     ----------
-    timeout : float
+    timeout_seconds : float
         Seconds that one request may take.
 
     Raises
@@ -35,61 +42,63 @@ def make_openai_client(timeout: float) -> openai.OpenAI:
     # A key with a line break can't be sent in an HTTP header: requests would fail as if the service were down.
     if not key or key != key.strip():
         raise UsageError("the openai provider needs the environment variable OPENAI_API_KEY, without blanks around it")
-    require_plain_address()
-    return openai.OpenAI(max_retries=0, timeout=timeout)
+    require_valid_openai_address()
+    return openai.OpenAI(max_retries=0, timeout=timeout_seconds)
 
 
-def service_error(error: openai.OpenAIError, model: str, service: str = EMBEDDING_SERVICE) -> ServiceError:
+def to_service_error(error: openai.OpenAIError, model_name: str, service_name: str = EMBEDDING_SERVICE) -> ServiceError:
     """Translate an error of OpenAI's client into a ServiceError whose class says who caused it; redact the API key.
 
     Parameters
     ----------
-    model : str
+    model_name : str
         The model that the request asked for; the message names it.
-    service : str
+    service_name : str
         Name of the service in the message.
     """
     message = redact(str(error))
     if not isinstance(error, openai.APIStatusError):
         if isinstance(error, openai.APIResponseValidationError):
-            return WrongAnswer(f"{service}'s answer can't be read: {message}")
-        return Unavailable(f"{service} can't be reached: {message}")
+            return WrongAnswerError(f"{service_name}'s answer can't be read: {message}")
+        return ServiceUnavailableError(f"{service_name} can't be reached: {message}")
     retry_after = _retry_after(error.response.headers)
     status = error.status_code
     if status == 429 and error.code == "insufficient_quota":
-        return Denied(
+        return ActionNeededError(
             f"the quota of OPENAI_API_KEY is used up: add credit or raise its limit, then run again ({message})"
         )
     if status == 429:
-        return Busy(f"{service} is busy: {message}", retry_after=retry_after)
+        return ServiceBusyError(f"{service_name} is busy: {message}", retry_after=retry_after)
     if status in (400, 413, 422):
-        return Refused(f"{service} refuses: {message}")
+        return RequestRefusedError(f"{service_name} refuses: {message}")
     if status in (408, 409, 425) or status >= 500:
-        return Unavailable(f"{service} fails: {message}", retry_after=retry_after)
+        return ServiceUnavailableError(f"{service_name} fails: {message}", retry_after=retry_after)
     if status in (401, 403):
-        return Denied(f"{service} doesn't accept OPENAI_API_KEY: check it, then run again ({message})")
+        return ActionNeededError(f"{service_name} doesn't accept OPENAI_API_KEY: check it, then run again ({message})")
     if status == 404:
-        return Denied(f"{service} doesn't know the model '{model}', or OPENAI_BASE_URL is wrong ({message})")
-    return Denied(f"{service} refuses: {message}")
+        return ActionNeededError(
+            f"{service_name} doesn't know the model '{model_name}', or OPENAI_BASE_URL is wrong ({message})"
+        )
+    return ActionNeededError(f"{service_name} refuses: {message}")
 
 
 @contextmanager
-def translated_errors(model: str, service: str = EMBEDDING_SERVICE) -> Iterator[None]:
+def translate_openai_errors(model_name: str, service_name: str = EMBEDDING_SERVICE) -> Iterator[None]:
     """Turn every error that OpenAI's client raises inside the ``with`` block into a ServiceError.
 
     Parameters
     ----------
-    model, service : str
-        As for :func:`service_error`.
+    model_name, service_name : str
+        As for :func:`to_service_error`.
     """
     try:
         yield
     except openai.OpenAIError as error:
-        raise service_error(error, model, service) from error
+        raise to_service_error(error, model_name, service_name) from error
     except httpx2.HTTPError as error:  # OpenAI's client does not catch HTTP errors while it streams an answer
-        raise Unavailable(f"{service} can't be reached: {error}") from error
+        raise ServiceUnavailableError(f"{service_name} can't be reached: {error}") from error
     except UNREADABLE_ANSWER_ERRORS as error:
-        raise Unavailable(f"{service}'s answer can't be read; is OPENAI_BASE_URL right?") from error
+        raise ServiceUnavailableError(f"{service_name}'s answer can't be read; is OPENAI_BASE_URL right?") from error
 
 
 def _retry_after(headers: Any) -> float | None:

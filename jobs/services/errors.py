@@ -20,21 +20,21 @@ class ServiceError(NextmartError):
         self.retry_after = retry_after
 
 
-class Busy(ServiceError):
+class ServiceBusyError(ServiceError):
     """The service got too many requests: the same request will succeed later, so it does not count as failed."""
 
 
-class Unavailable(ServiceError):
+class ServiceUnavailableError(ServiceError):
     """The service fails, does not answer in time, or can't be reached: a later request may succeed."""
 
 
-class WrongAnswer(ServiceError):
+class WrongAnswerError(ServiceError):
     """The service's answer can't be right: if the same request is made again, it may get a right answer."""
 
 
-class Refused(ServiceError):
+class RequestRefusedError(ServiceError):
     """The service rejects a request because of its content: one of its texts, or its parameters."""
 
 
-class Denied(ServiceError):
+class ActionNeededError(ServiceError):
     """The service will reject every request until a person acts; the message says what to do."""

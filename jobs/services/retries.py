@@ -7,9 +7,9 @@ from typing import TypeVar
 
 import tenacity
 
-from jobs.services.errors import Busy, ServiceError, Unavailable, WrongAnswer
+from jobs.services.errors import ServiceBusyError, ServiceError, ServiceUnavailableError, WrongAnswerError
 
-RETRIED_ERRORS = (Busy, Unavailable, WrongAnswer)
+RETRIED_ERRORS = (ServiceBusyError, ServiceUnavailableError, WrongAnswerError)
 SHORTEST_WAIT = 0.5  # upper bound, in seconds, of the random wait after a request's first try
 
 Reply = TypeVar("Reply")
@@ -26,7 +26,7 @@ class TryCounts:
     seconds : float
         Seconds from the start of the first try to the end of the last.
     failures : int
-        Tries that failed; a busy service (:class:`Busy`) is no failure.
+        Tries that failed; a busy service (:class:`ServiceBusyError`) is no failure.
     wrong_answers : int
         Tries that got a wrong answer, which the service charges for.
     """
@@ -37,17 +37,19 @@ class TryCounts:
     wrong_answers: int = 0
 
 
-def exponential_jitter(patience: float, longest_wait: float) -> tenacity.wait_random_exponential:
+def exponential_jitter(patience_seconds: float, longest_wait_seconds: float) -> tenacity.wait_random_exponential:
     """Return random waits whose upper bound doubles with each try, so that clients don't retry in step.
 
     Parameters
     ----------
-    patience : float
+    patience_seconds : float
         Seconds for which the service may fail: the upper bound of the first wait is at most a sixteenth of them.
-    longest_wait : float
+    longest_wait_seconds : float
         Seconds that each wait takes at most.
     """
-    return tenacity.wait_random_exponential(multiplier=min(SHORTEST_WAIT, patience / 16), max=longest_wait)
+    return tenacity.wait_random_exponential(
+        multiplier=min(SHORTEST_WAIT, patience_seconds / 16), max=longest_wait_seconds
+    )
 
 
 def retry(
@@ -80,8 +82,8 @@ def retry(
     def stops_retrying(retry_state: tenacity.RetryCallState) -> bool:
         error = retry_state.outcome.exception() if retry_state.outcome else None
         tries.count, tries.seconds = retry_state.attempt_number, retry_state.seconds_since_start or 0.0
-        tries.failures += not isinstance(error, Busy)
-        tries.wrong_answers += isinstance(error, WrongAnswer)
+        tries.failures += not isinstance(error, ServiceBusyError)
+        tries.wrong_answers += isinstance(error, WrongAnswerError)
         return should_give_up(tries)
 
     def seconds_to_wait(retry_state: tenacity.RetryCallState) -> float:

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, TypeVar
 
-from jobs.services.client import make_openai_client, translated_errors
+from jobs.services.client import make_openai_client, translate_openai_errors
 from jobs.services.retries import TryCounts, exponential_jitter, retry
 
 TIMEOUT = 120.0  # seconds that one request may take at most
@@ -35,12 +35,12 @@ class RetryingClient:
         """OpenAI's client, without its own retries; see :func:`jobs.services.client.make_openai_client`."""
         return make_openai_client(TIMEOUT)
 
-    def ask(self, model: str, request: Callable[[], Reply], stop: threading.Event | None = None) -> Reply:
+    def ask(self, model_name: str, request: Callable[[], Reply], stop: threading.Event | None = None) -> Reply:
         """Make a request with retries, and return its answer.
 
         Parameters
         ----------
-        model : str
+        model_name : str
             The model that the request asks for; error messages name it.
         request : () -> answer
             Makes the request once, through :attr:`client`.
@@ -55,7 +55,7 @@ class RetryingClient:
         stop = stop or threading.Event()
 
         def try_once() -> Reply:
-            with translated_errors(model, self.service):
+            with translate_openai_errors(model_name, self.service):
                 return request()
 
         def should_give_up(tries: TryCounts) -> bool:

@@ -12,10 +12,10 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor, nn
 
-from jobs.core.device import fork_random
+from jobs.core.device import preserve_random_state
 from jobs.files import replace_durably
 from jobs.progress import progress, say
-from jobs.training.team import SINGLE_PROCESS, SingleProcess
+from jobs.training.processes import SINGLE_PROCESS, SingleProcess
 
 # Largest gradient norm, that of BERT4Rec in arXiv 2309.09261: it keeps the first training steps small.
 CLIP_NORM = 5.0
@@ -23,14 +23,14 @@ CLIP_NORM = 5.0
 
 def train(
     module: nn.Module,
-    epoch_batches: Callable[[np.random.Generator], Iterable[Any]],
-    loss_of: Callable[[Any], Tensor],
+    draw_epoch_batches: Callable[[np.random.Generator], Iterable[Any]],
+    compute_loss: Callable[[Any], Tensor],
     validate: Callable[[], float] | None,
     hyperparameters: Mapping[str, Any],
     progress_title: str,
     *,
     seed: int,
-    checkpoint: Path | None = None,
+    checkpoint_file: Path | None = None,
     score_name: str = "validation nDCG@20",
     process_group: SingleProcess = SINGLE_PROCESS,
 ) -> int:
@@ -42,9 +42,9 @@ def train(
 
     Parameters
     ----------
-    epoch_batches : numpy Generator -> iterable of batches
+    draw_epoch_batches : numpy Generator -> iterable of batches
         Draws one epoch's batches.
-    loss_of : batch -> scalar tensor
+    compute_loss : batch -> scalar tensor
         Mean loss of a batch; with several processes, this process's part of the mean loss.
     validate : () -> float, optional
         Validation score, higher is better: it decides when to stop and which epoch's weights to keep. Without it all
@@ -57,7 +57,7 @@ def train(
         Text that names this training in the progress line.
     seed : int
         Seed of all random numbers.
-    checkpoint : Path, optional
+    checkpoint_file : Path, optional
         File that holds the training state after each epoch; a killed run resumes from it.
     score_name : str
         Name of the validation score in the progress line.
@@ -66,15 +66,17 @@ def train(
     """
     optimizer = make_optimizer(module, hyperparameters)
     average = WeightAverage(module, hyperparameters["averaging"])
-    best, status = _load_checkpoint(module, optimizer, average, checkpoint)
+    best, status = _load_checkpoint(module, optimizer, average, checkpoint_file)
     process_group.send_start_state(lambda: training_state(module, optimizer))
-    with progress(progress_title, hyperparameters["epochs"]) as advance, fork_random():
+    with progress(progress_title, hyperparameters["epochs"]) as advance, preserve_random_state():
         advance(status["epoch"], "from the checkpoint") if status["epoch"] else None
         while status["epoch"] < hyperparameters["epochs"] and status["since_best"] < hyperparameters["patience"]:
             epoch = status["epoch"] + 1
             with process_group.joint_epoch(epoch):
-                run_epoch(module, optimizer, epoch_batches, loss_of, seed, epoch, process_group, average.update)
-            with average.applied_to(module):
+                run_epoch(
+                    module, optimizer, draw_epoch_batches, compute_loss, seed, epoch, process_group, average.update
+                )
+            with average.swapped_into(module):
                 score = validate() if validate else None
             if score is None:
                 status["best_epoch"] = epoch
@@ -84,7 +86,7 @@ def train(
             else:
                 status["since_best"] += 1
             status["epoch"] = epoch
-            _save_checkpoint(module, optimizer, average, best, status, checkpoint)
+            _save_checkpoint(module, optimizer, average, best, status, checkpoint_file)
             advance(1, "" if score is None else f"{score_name} {score:.4f}")
     if status["best_epoch"] == hyperparameters["epochs"] and validate:
         say(f"{progress_title} was still gaining in its last epoch: more `epochs` may make a better model")
@@ -106,8 +108,8 @@ def make_optimizer(module: nn.Module, hyperparameters: Mapping[str, Any]) -> tor
 def run_epoch(
     module: nn.Module,
     optimizer: torch.optim.Optimizer,
-    epoch_batches: Callable[[np.random.Generator], Iterable[Any]],
-    loss_of: Callable[[Any], Tensor],
+    draw_epoch_batches: Callable[[np.random.Generator], Iterable[Any]],
+    compute_loss: Callable[[Any], Tensor],
     seed: int,
     epoch: int,
     process_group: SingleProcess,
@@ -119,11 +121,11 @@ def run_epoch(
     """
     process_group.seed_epoch(seed * 1_000_003 + epoch)
     module.train()
-    for batch in epoch_batches(np.random.default_rng([seed, epoch])):
+    for batch in draw_epoch_batches(np.random.default_rng([seed, epoch])):
         optimizer.zero_grad(set_to_none=True)
         with process_group.sum_gradients(module):
             with torch.autocast("cuda", torch.bfloat16, enabled=torch.cuda.is_available()):
-                loss = loss_of(batch)
+                loss = compute_loss(batch)
             loss.backward()  # type: ignore[no-untyped-call]
         nn.utils.clip_grad_norm_(module.parameters(), CLIP_NORM)
         optimizer.step()
@@ -159,7 +161,7 @@ class WeightAverage:
         torch._foreach_lerp_([*self.weights.values()], [*module.parameters()], 1 - decay)
 
     @contextmanager
-    def applied_to(self, module: nn.Module) -> Iterator[None]:
+    def swapped_into(self, module: nn.Module) -> Iterator[None]:
         """Give the module the averaged weights while the ``with`` block runs, and its own weights again afterwards."""
         trained = {name: parameter.data for name, parameter in module.named_parameters()}
         for name, parameter in module.named_parameters():
@@ -180,7 +182,7 @@ def training_state(module: nn.Module, optimizer: torch.optim.Optimizer) -> dict[
     return {name: value.contiguous().cpu() for name, value in tensors.items()}
 
 
-def restore_state(module: nn.Module, optimizer: torch.optim.Optimizer, state: Mapping[str, Tensor]) -> None:
+def restore_training_state(module: nn.Module, optimizer: torch.optim.Optimizer, state: Mapping[str, Tensor]) -> None:
     """Load the tensors that :func:`training_state` returned into a module and its optimizer; ignore other tensors."""
     parts: dict[str, dict[str, Tensor]] = {"weights": {}, "optimizer": {}}
     for key, value in state.items():
@@ -200,24 +202,24 @@ def _save_checkpoint(
     weight_average: WeightAverage,
     best_weights: dict[str, Tensor],
     training_status: dict[str, Any],
-    checkpoint: Path | None,
+    checkpoint_file: Path | None,
 ) -> None:
-    """Write the training state to the file ``checkpoint``, atomically and durably; do nothing if it is None."""
-    if checkpoint is None:
+    """Write the training state to the file ``checkpoint_file``, atomically and durably; do nothing if it is None."""
+    if checkpoint_file is None:
         return
     averages = {f"best.{name}": value.contiguous().cpu() for name, value in best_weights.items()}
     averages |= {f"average.{name}": value.contiguous().cpu() for name, value in weight_average.weights.items()}
     training_status = {**training_status, "steps": weight_average.steps}
-    checkpoint.parent.mkdir(parents=True, exist_ok=True)
-    unfinished = checkpoint.with_suffix(".unfinished")
+    checkpoint_file.parent.mkdir(parents=True, exist_ok=True)
+    unfinished = checkpoint_file.with_suffix(".unfinished")
     save_file(
         training_state(module, optimizer) | averages, unfinished, metadata={"progress": json.dumps(training_status)}
     )
-    replace_durably(unfinished, checkpoint)
+    replace_durably(unfinished, checkpoint_file)
 
 
 def _load_checkpoint(
-    module: nn.Module, optimizer: torch.optim.Optimizer, weight_average: WeightAverage, checkpoint: Path | None
+    module: nn.Module, optimizer: torch.optim.Optimizer, weight_average: WeightAverage, checkpoint_file: Path | None
 ) -> tuple[dict[str, Tensor], dict[str, Any]]:
     """Restore training from a checkpoint, if there is a readable one; return the best weights and the status so far.
 
@@ -225,17 +227,17 @@ def _load_checkpoint(
     passed since the best one.
     """
     start: dict[str, Any] = {"epoch": 0, "since_best": 0, "best_score": float("-inf"), "best_epoch": 0}
-    if checkpoint is None or not checkpoint.exists():
+    if checkpoint_file is None or not checkpoint_file.exists():
         return {}, start
     try:
-        with safe_open(checkpoint, framework="pt") as file:
+        with safe_open(checkpoint_file, framework="pt") as file:
             tensors = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118 - a safetensors file is not a mapping
             status = json.loads(file.metadata()["progress"])
     except (SafetensorError, OSError, KeyError, TypeError, ValueError) as error:
         # a damaged checkpoint is ignored: otherwise, after a power cut, every later training would fail
-        say(f"the checkpoint {checkpoint} can't be read ({error}): starting over")
+        say(f"the checkpoint {checkpoint_file} can't be read ({error}): starting over")
         return {}, start
-    restore_state(module, optimizer, tensors)
+    restore_training_state(module, optimizer, tensors)
     weight_average.steps = status.pop("steps")
     for name, value in weight_average.weights.items():
         value.copy_(tensors[f"average.{name}"])

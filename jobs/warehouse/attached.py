@@ -11,7 +11,7 @@ from urllib.parse import unquote, urlsplit
 import duckdb
 
 from jobs.attachments import AttachedDatabase, Credentials, credentials
-from jobs.errors import NextmartError, UsageError, keep_secret, redact
+from jobs.errors import NextmartError, UsageError, redact, register_secret
 from jobs.warehouse.connection import SCHEMAS, Connection, literal, quoted
 from jobs.warehouse.extensions import load_extension
 
@@ -40,34 +40,34 @@ def attach_databases(connection: Connection, databases: Mapping[str, AttachedDat
     NextmartError
         If the extension of DuckDB can't be loaded, or the database refuses. No message shows a password.
     """
-    attached = attached_names(connection)
+    attached = attached_database_names(connection)
     for name, database in databases.items():
         if name.lower() not in attached:
             _require_free_name(connection, name)
             attach_database(connection, name, database, f"[attach.{name}]")
 
 
-def attach_needed(
+def attach_needed_databases(
     connection: Connection,
     databases: Mapping[str, AttachedDatabase],
-    names: Iterable[str] = (),
+    database_names: Iterable[str] = (),
     view_schemas: Collection[str] | None = None,
 ) -> None:
-    """Attach the databases that ``names`` lists and the databases that views of the warehouse read.
+    """Attach the databases that ``database_names`` lists and the databases that views of the warehouse read.
 
     Parameters
     ----------
     view_schemas : collection of str, optional
         Only views in these schemas are searched for databases; None: views in all schemas.
     """
-    needed = {*names, *_names_in_views(connection, databases, view_schemas)}
+    needed = {*database_names, *_database_names_in_views(connection, databases, view_schemas)}
     attach_databases(connection, {name: database for name, database in databases.items() if name in needed})
 
 
 @contextmanager
-def naming_databases(connection: Connection) -> Iterator[None]:
+def name_databases_in_errors(connection: Connection) -> Iterator[None]:
     """Name the attached databases in errors of a ``with`` block that come from a server which stopped answering."""
-    names = sorted(attached_names(connection))
+    names = sorted(attached_database_names(connection))
     try:
         yield
     except duckdb.Error as error:
@@ -77,7 +77,7 @@ def naming_databases(connection: Connection) -> Iterator[None]:
         raise NextmartError(redact(f"{listed}: {error}")) from error
 
 
-def attached_names(connection: Connection) -> set[str]:
+def attached_database_names(connection: Connection) -> set[str]:
     """Return the names of the databases that are attached beside the warehouse, in lower case."""
     rows = connection.execute(
         "select lower(database_name) from duckdb_databases() where not internal and database_name <> current_database()"
@@ -85,7 +85,7 @@ def attached_names(connection: Connection) -> set[str]:
     return {name for (name,) in rows}
 
 
-def _names_in_views(connection: Connection, names: Iterable[str], schemas: Collection[str] | None) -> set[str]:
+def _database_names_in_views(connection: Connection, names: Iterable[str], schemas: Collection[str] | None) -> set[str]:
     """Return the names that occur in the SQL of the warehouse's views; ``schemas`` restricts the views."""
     views = connection.execute(
         "select schema_name, sql from duckdb_views() where database_name = current_database() and not internal"
@@ -129,7 +129,7 @@ def attach_database(connection: Connection, name: str, database: AttachedDatabas
     """
     server, _ = database.server_and_text()
     database_credentials = credentials(setting, database)
-    _keep_secrets(setting, database_credentials)
+    _register_secrets(setting, database_credentials)
     if server is None and database.read_only:
         _require_file(setting, database, database_credentials.text)
     options = ["read_only"] if database.read_only else []
@@ -138,26 +138,29 @@ def attach_database(connection: Connection, name: str, database: AttachedDatabas
     if server == "postgres":  # without a limit, libpq waits minutes for a server that doesn't answer
         os.environ.setdefault("PGCONNECT_TIMEOUT", "10")
     try:
-        for extension in _extensions(database, server):
+        for extension in _required_extensions(database, server):
             load_extension(connection, extension)
         if database_credentials.secret:
-            secret_name = _make_secret(connection, name, database_credentials)
+            secret_name = _create_duckdb_secret(connection, name, database_credentials)
             options.append(f"{'meta_secret' if database.type == 'ducklake' else 'secret'} {literal(secret_name)}")
         in_parentheses = f" ({', '.join(options)})" if options else ""
         connection.execute(f"attach {literal(database_credentials.text)} as {quoted(name)}{in_parentheses}")
     except NextmartError as error:
         raise type(error)(f"{setting}: {error}") from error
     except duckdb.Error as error:
-        message = f"can't attach the {database.type} database, whose path is '{database.path}': {_reason(error)}"
+        message = (
+            f"can't attach the {database.type} database, whose path is '{database.path}': "
+            f"{_reason_without_connection_text(error)}"
+        )
         raise NextmartError(redact(f"{setting}: {message}")) from None
 
 
-def _keep_secrets(setting: str, database_credentials: Credentials) -> None:
+def _register_secrets(setting: str, database_credentials: Credentials) -> None:
     """Register the secrets of a database, so that no message of this process shows them."""
     uri = database_credentials.secret.get("uri", "")
     password = database_credentials.secret.get("password") or urlsplit(uri).password or ""
     for secret in (uri, password, unquote(password)):
-        keep_secret(secret, f"password of {setting}")
+        register_secret(secret, f"password of {setting}")
 
 
 def _require_file(setting: str, database: AttachedDatabase, connection_text: str) -> None:
@@ -173,13 +176,13 @@ def _require_file(setting: str, database: AttachedDatabase, connection_text: str
             raise UsageError(f"{setting}: {file} is no SQLite database")
 
 
-def _extensions(database: AttachedDatabase, server: str | None) -> list[str]:
+def _required_extensions(database: AttachedDatabase, server: str | None) -> list[str]:
     """Return the names of the extensions that a database needs."""
     kinds = [database.type, server] if database.type != "ducklake" else ["ducklake", server or "sqlite"]
     return [extension for kind, extension in EXTENSIONS.items() if kind in kinds]
 
 
-def _make_secret(connection: Connection, name: str, database_credentials: Credentials) -> str:
+def _create_duckdb_secret(connection: Connection, name: str, database_credentials: Credentials) -> str:
     """Store a database's password as a temporary DuckDB secret, and return the secret's name."""
     secret_name = f"nextmart_{name.lower()}"
     values = ", ".join(f"{option} {literal(value)}" for option, value in database_credentials.secret.items())
@@ -189,7 +192,7 @@ def _make_secret(connection: Connection, name: str, database_credentials: Creden
     return secret_name
 
 
-def _reason(error: duckdb.Error) -> str:
+def _reason_without_connection_text(error: duckdb.Error) -> str:
     """Return DuckDB's reason why it can't attach a database, without the connection text in front of the reason."""
     beginning = r'^.*?(connect to Postgres at|MySQL database with parameters) ".*?": '
     return re.sub(beginning, "", str(error).strip(), flags=re.DOTALL)

@@ -16,15 +16,15 @@ from typing import BinaryIO
 
 from jobs.errors import NextmartError
 from jobs.files import (
+    copy_owner_and_mode,
     fsync_folder,
-    keep_owner_and_mode,
     lock_against_writers,
     remove_database,
     replace_durably,
-    require_space,
+    require_disk_space,
     unfinished_path,
 )
-from jobs.warehouse.contents import RowsByTable, opened_to_read, read_rows
+from jobs.warehouse.contents import RowsByTable, open_read_only, read_rows
 
 
 @dataclass(frozen=True)
@@ -69,29 +69,29 @@ def take_backup(warehouse: Path, folder: Path) -> Backup:
     folder.mkdir(parents=True, exist_ok=True)
     newest = max((backup.number for backup in list_backups(folder, warehouse)), default=0)
     target = folder / f"{warehouse.stem}.{newest + 1:06}.duckdb"
-    copy_verified(warehouse, target, warehouse.stem)
+    copy_and_verify(warehouse, target, warehouse.stem)
     return list_backups(folder, warehouse)[0]
 
 
-def copy_verified(source: Path, target: Path, name: str) -> RowsByTable:
+def copy_and_verify(source: Path, target: Path, database_name: str) -> RowsByTable:
     """Copy a warehouse file to ``target`` and verify the copy, or leave no copy; return its row counts and hashes.
 
     Parameters
     ----------
-    name : str
+    database_name : str
         The stem of the warehouse's file name, by which its views name the database.
     """
     unfinished = unfinished_path(target)
     remove_database(unfinished)  # a killed copy may have left an unfinished file
-    require_space(target.parent, source.stat().st_size, f"a copy of {source}", "nothing was copied")
+    require_disk_space(target.parent, source.stat().st_size, f"a copy of {source}", "nothing was copied")
     try:
         with locked_against_writers(source) as original, unfinished.open("wb") as copy:
             if source.with_name(source.name + ".wal").exists():
                 raise NextmartError(f"a process has written to {source} just now: copy it again later")
             shutil.copyfileobj(original, copy, 1 << 22)
-        with opened_to_read(unfinished, name) as connection:
+        with open_read_only(unfinished, database_name) as connection:
             rows = read_rows(connection)
-        keep_owner_and_mode(source, unfinished)
+        copy_owner_and_mode(source, unfinished)
         replace_durably(unfinished, target)
     except OSError as error:
         if error.filename is None:  # the error of a write to a full disk names no file
@@ -102,25 +102,25 @@ def copy_verified(source: Path, target: Path, name: str) -> RowsByTable:
     return rows
 
 
-def why_unreadable(backup: Path, name: str) -> str | None:
+def backup_read_error(backup_path: Path, database_name: str) -> str | None:
     """Read every row of a backup copy; return the reason if a row can't be read, or None if the copy is good."""
     try:
-        with opened_to_read(backup, name) as connection:
+        with open_read_only(backup_path, database_name) as connection:
             read_rows(connection)
     except NextmartError as error:
         return str(error)
     return None
 
 
-def drop_old_backups(folder: Path, warehouse: Path, kept: int) -> list[Path]:
-    """Delete all but the ``kept`` newest backup copies; return the paths of the deleted copies."""
-    old = [backup.path for backup in list_backups(folder, warehouse)[kept:]]
+def drop_old_backups(folder: Path, warehouse: Path, kept_count: int) -> list[Path]:
+    """Delete all but the ``kept_count`` newest backup copies; return the paths of the deleted copies."""
+    old = [backup.path for backup in list_backups(folder, warehouse)[kept_count:]]
     for path in old:
         path.unlink()
     return old
 
 
-def put_back(backup: Backup, warehouse: Path) -> Path | None:
+def restore_backup(backup: Backup, warehouse: Path) -> Path | None:
     """Replace the warehouse by a backup copy; return the new path of the replaced warehouse, None if there was none.
 
     The replaced warehouse, with its write-ahead log, is kept beside the new one. At every moment, a file exists at the
@@ -134,14 +134,14 @@ def put_back(backup: Backup, warehouse: Path) -> Path | None:
     """
     warehouse = warehouse.resolve()
     restored = warehouse.with_name(f".{warehouse.name}.restored")
-    copy_verified(backup.path, restored, warehouse.stem)
+    copy_and_verify(backup.path, restored, warehouse.stem)
     try:
         if not warehouse.exists():
             restored.replace(warehouse)
             kept = None
         else:
             with locked_against_writers(warehouse):
-                kept = _keep_aside(warehouse)
+                kept = _set_warehouse_aside(warehouse)
                 restored.replace(warehouse)
         fsync_folder(warehouse.parent)
     finally:
@@ -149,12 +149,12 @@ def put_back(backup: Backup, warehouse: Path) -> Path | None:
     return kept
 
 
-def files_set_aside(warehouse: Path) -> list[Path]:
+def replaced_warehouse_paths(warehouse: Path) -> list[Path]:
     """Return the paths of replaced warehouses that are kept beside the present one."""
     return sorted(warehouse.parent.glob(f"{warehouse.name}.before-restore-*"))
 
 
-def _keep_aside(warehouse: Path) -> Path:
+def _set_warehouse_aside(warehouse: Path) -> Path:
     """Give the warehouse a second path (a hard link) and move its write-ahead log along; return the second path."""
     number = 1
     while (aside := warehouse.with_name(f"{warehouse.name}.before-restore-{number}")).exists():

@@ -20,26 +20,26 @@ EARLIER_RUNS = """
 """
 
 
-def clock_warning(connection: Connection, present: datetime) -> str | None:
+def clock_warning(connection: Connection, current_time: datetime) -> str | None:
     """Return a warning that names two times if the clock is behind an earlier run, or far ahead of all of them.
 
     The clock counts as far ahead if this pause is longer than a week, and than twice the longest pause before.
 
     Parameters
     ----------
-    present : datetime
+    current_time : datetime
         What the clock says.
     """
     at_work_at, longest_pause, pauses = connection.execute(EARLIER_RUNS).fetchone() or (None, None, 0)
     if at_work_at is None:
         return None
-    says, was_at = (f"{moment:%Y-%m-%d %H:%M:%S} UTC" for moment in (present, at_work_at))
+    says, was_at = (f"{moment:%Y-%m-%d %H:%M:%S} UTC" for moment in (current_time, at_work_at))
     times = f"the clock says {says}, and the newest run was at {was_at}"
-    if at_work_at - present > CLOCK_TOLERANCE:
+    if at_work_at - current_time > CLOCK_TOLERANCE:
         return (
             f"WARN: {times}: one of the two is wrong. What is newest is told by numbers, not by the clock; models of "
             "the future are trained again."
         )
-    if pauses >= 3 and present - at_work_at > max(LONG_PAUSE, 2 * longest_pause):
+    if pauses >= 3 and current_time - at_work_at > max(LONG_PAUSE, 2 * longest_pause):
         return f"WARN: {times}, the longest pause so far: if jobs have run since, the clock is wrong."
     return None

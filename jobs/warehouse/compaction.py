@@ -8,9 +8,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from jobs.errors import NextmartError
-from jobs.files import keep_owner_and_mode, remove_database, replace_durably, require_space, unfinished_path
+from jobs.files import copy_owner_and_mode, remove_database, replace_durably, require_disk_space, unfinished_path
 from jobs.warehouse.connection import Connection, literal, quoted
-from jobs.warehouse.contents import opened_to_read, read_definitions, read_rows
+from jobs.warehouse.contents import open_read_only, read_definitions, read_rows
 
 SMALLEST_COMPACTED = 64 * 1024**2
 """The fewest bytes of a warehouse that is compacted; compacting a smaller file would gain little."""
@@ -39,12 +39,12 @@ def read_file_size(connection: Connection) -> FileSize:
     return FileSize(*(connection.execute(FILE_SIZE).fetchone() or (0, 0)))
 
 
-def is_worthwhile(size: FileSize, free_share: float) -> bool:
-    """Tell whether a file is to be compacted: it is not small, and at least ``free_share`` of it is free."""
-    return size.bytes >= SMALLEST_COMPACTED and size.free_share >= free_share
+def is_worth_compacting(file_size: FileSize, min_free_share: float) -> bool:
+    """Tell whether a file is to be compacted: it is not small, and at least ``min_free_share`` of it is free."""
+    return file_size.bytes >= SMALLEST_COMPACTED and file_size.free_share >= min_free_share
 
 
-def compact(path: Path) -> FileSize:
+def compact(warehouse: Path) -> FileSize:
     """Replace a warehouse, which no process has open to write, by a copy without free blocks; return the new size.
 
     The file has no write-ahead log: the caller has checkpointed and closed it. Other processes may read it meanwhile,
@@ -56,31 +56,31 @@ def compact(path: Path) -> FileSize:
         If the disk has too little space, the file is damaged, a process has written to it in between, or the copy
         differs; the warehouse then stays as it is.
     """
-    path = path.resolve()  # a symbolic link is resolved, so that its target is replaced and the link stays
-    unfinished = unfinished_path(path)
+    warehouse = warehouse.resolve()  # a symbolic link is resolved, so that its target is replaced and the link stays
+    unfinished = unfinished_path(warehouse)
     remove_database(unfinished)  # a killed compaction may have left an unfinished copy
     try:
-        with opened_to_read(path, path.stem) as connection:
-            if path.with_name(path.name + ".wal").exists():
-                raise NextmartError(f"a process has written to {path} just now: compact it again later")
+        with open_read_only(warehouse, warehouse.stem) as connection:
+            if warehouse.with_name(warehouse.name + ".wal").exists():
+                raise NextmartError(f"a process has written to {warehouse} just now: compact it again later")
             size = read_file_size(connection)
             needed = round(1.1 * (size.bytes - size.free_bytes))
-            require_space(path.parent, needed, f"compacting {path}", "the warehouse stays as it is")
+            require_disk_space(warehouse.parent, needed, f"compacting {warehouse}", "the warehouse stays as it is")
             connection.execute(f"attach {literal(str(unfinished))} as nextmart_compacted")
-            connection.execute(f"copy from database {quoted(path.stem)} to nextmart_compacted")
+            connection.execute(f"copy from database {quoted(warehouse.stem)} to nextmart_compacted")
             connection.execute("detach nextmart_compacted")
-            _require_equal(connection, path, unfinished)
-            keep_owner_and_mode(path, unfinished)
-            replace_durably(unfinished, path)
+            _require_equal(connection, warehouse, unfinished)
+            copy_owner_and_mode(warehouse, unfinished)
+            replace_durably(unfinished, warehouse)
     finally:
         remove_database(unfinished)
-    with opened_to_read(path, path.stem) as connection:
+    with open_read_only(warehouse, warehouse.stem) as connection:
         return read_file_size(connection)
 
 
 def _require_equal(connection: Connection, path: Path, copy: Path) -> None:
     """Raise NextmartError if the copy lacks a row or a definition of the open warehouse."""
-    with opened_to_read(copy, path.stem) as copied:
+    with open_read_only(copy, path.stem) as copied:
         expected, found = read_rows(connection), read_rows(copied)
         differing = sorted(table for table in expected if expected[table] != found.get(table))
         expected_definitions, found_definitions = read_definitions(connection), set(read_definitions(copied))

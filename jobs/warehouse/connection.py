@@ -11,8 +11,8 @@ import duckdb
 from jobs.errors import NextmartError, UsageError
 from jobs.warehouse import sql_functions
 from jobs.warehouse.damage import damage_advice
-from jobs.warehouse.schema import pending_steps
-from jobs.warehouse.waiting import Waiting
+from jobs.warehouse.schema import pending_upgrade_steps
+from jobs.warehouse.waiting import WarehouseWait
 
 Connection = duckdb.DuckDBPyConnection
 
@@ -44,7 +44,7 @@ def connect(
         )
     if not read_only:
         path.parent.mkdir(parents=True, exist_ok=True)
-    waiting = Waiting(path, wait_seconds)
+    waiting = WarehouseWait(path, wait_seconds)
     while True:
         try:
             connection = duckdb.connect(str(path), read_only=read_only, config=dict(config or {}))
@@ -54,7 +54,7 @@ def connect(
             if "Could not set lock" not in str(error):
                 advice = damage_advice(str(error))
                 raise NextmartError(f"can't open {path} as a DuckDB database: {error}{advice}") from error
-            holder = _holder(str(error))
+            holder = _holding_process(str(error))
             if waiting.is_over():
                 raise NextmartError(
                     f"{path} is held by {holder}. End that process, or let this command wait for it: --wait SECONDS."
@@ -62,7 +62,7 @@ def connect(
             waiting.pause(holder)
 
 
-def _holder(duckdb_message: str) -> str:
+def _holding_process(duckdb_message: str) -> str:
     """Return the process that has the warehouse open, if DuckDB's message names it, as a noun phrase for messages."""
     lock = re.search(r"held in (.*?) \(PID (\d+)\)", duckdb_message)
     holder = "another process"
@@ -87,7 +87,7 @@ def prepare_warehouse(connection: Connection) -> None:
         If a newer version of nextmart has upgraded the warehouse.
     """
     sql_functions.register_functions(connection)
-    for step in pending_steps(connection):
+    for step in pending_upgrade_steps(connection):
         with transaction(connection):
             step(connection)
 
@@ -95,7 +95,7 @@ def prepare_warehouse(connection: Connection) -> None:
 def prepare_within_transaction(connection: Connection) -> None:
     """Do what ``prepare_warehouse`` does within the caller's transaction, which may be rolled back."""
     sql_functions.register_functions(connection)
-    for step in pending_steps(connection):
+    for step in pending_upgrade_steps(connection):
         step(connection)
 
 
@@ -135,7 +135,7 @@ def transaction(connection: Connection) -> Iterator[None]:
 
 
 @contextmanager
-def rolled_back(connection: Connection) -> Iterator[None]:
+def rolled_back_transaction(connection: Connection) -> Iterator[None]:
     """Run a ``with`` block in a transaction that is rolled back at the end, whatever the block has done."""
     connection.execute("begin")
     try:

@@ -49,14 +49,14 @@ RowsByTable = dict[str, tuple[int, int]]
 
 
 @contextmanager
-def opened_to_read(path: Path, name: str) -> Iterator[Connection]:
+def open_read_only(path: Path, database_name: str) -> Iterator[Connection]:
     """Open a warehouse file read-only, under the database name that its views expect.
 
     Parameters
     ----------
     path : Path
         The warehouse, or a copy of it with a file name of its own.
-    name : str
+    database_name : str
         The name of the database: the stem of the warehouse's file name.
 
     Raises
@@ -67,10 +67,10 @@ def opened_to_read(path: Path, name: str) -> Iterator[Connection]:
     with closing(duckdb.connect()) as connection:
         connection.execute("set TimeZone = 'UTC'")
         try:
-            connection.execute(f"attach {literal(str(path))} as {quoted(name)} (read_only)")
+            connection.execute(f"attach {literal(str(path))} as {quoted(database_name)} (read_only)")
         except duckdb.Error as error:
             raise NextmartError(f"{path} can't be opened: {error}") from error
-        connection.execute(f"use {quoted(name)}")
+        connection.execute(f"use {quoted(database_name)}")
         yield connection
 
 

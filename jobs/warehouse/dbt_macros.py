@@ -37,7 +37,7 @@ def dbt_macros(*file_names: str, dbt_vars: Mapping[str, Any] | None = None) -> A
         return getattr(module, f"default__{macro_name}")
 
     values = dbt_vars or {}
-    module = _template(text).make_module(
+    module = _compile_template(text).make_module(
         {
             "adapter": SimpleNamespace(dispatch=dispatch),
             "return": lambda value: value,
@@ -47,7 +47,9 @@ def dbt_macros(*file_names: str, dbt_vars: Mapping[str, Any] | None = None) -> A
     return module
 
 
-def dbt_model(file_name: str, dbt_vars: Mapping[str, Any], table_replacements: Mapping[str, str] | None = None) -> str:
+def dbt_model_sql(
+    file_name: str, dbt_vars: Mapping[str, Any], table_replacements: Mapping[str, str] | None = None
+) -> str:
     """Return the SQL of a dbt model.
 
     Parameters
@@ -63,7 +65,7 @@ def dbt_model(file_name: str, dbt_vars: Mapping[str, Any], table_replacements: M
     model = (project_folder("dbt_project") / "models" / file_name).read_text(encoding="utf-8")
     macros = dbt_macros(dbt_vars=dbt_vars)
     names = {name: macro for name, macro in vars(macros).items() if not name.startswith("_")}
-    return _template(model).render(
+    return _compile_template(model).render(
         **names,
         config=lambda **_: "",
         ref=lambda model: replacements.get(model, model),
@@ -73,7 +75,7 @@ def dbt_model(file_name: str, dbt_vars: Mapping[str, Any], table_replacements: M
 
 
 @cache
-def _template(text: str) -> jinja2.Template:
+def _compile_template(text: str) -> jinja2.Template:
     """Compile a Jinja template; templates are cached, because compiling all macros takes a fifth of a second."""
 
     def raise_usage_error(message: str) -> NoReturn:

@@ -50,15 +50,15 @@ def incremental_models() -> tuple[IncrementalModel, ...]:
         if "materialized='incremental'" in text:
             room = file.relative_to(folder / "models").parts[0]
             alias = re.search(r"alias='(\w+)'", text)
-            columns = _described_columns(room)[file.stem]
+            columns = _described_columns_of_models(room)[file.stem]
             found.append(IncrementalModel(f"{rooms[room]}.{alias[1] if alias else file.stem}", columns))
     return tuple(found)
 
 
 @cache
-def _described_columns(room: str) -> dict[str, frozenset[str]]:
+def _described_columns_of_models(models_folder: str) -> dict[str, frozenset[str]]:
     """Return the columns of each model that the YAML file of a folder of models describes: model -> columns."""
-    file = project_folder("dbt_project") / "models" / room / f"_{room}__models.yml"
+    file = project_folder("dbt_project") / "models" / models_folder / f"_{models_folder}__models.yml"
     models = yaml.load(file.read_text(encoding="utf-8"), Loader=yaml.CSafeLoader)["models"]
     return {model["name"]: frozenset(column["name"] for column in model.get("columns", [])) for model in models}
 
@@ -78,7 +78,7 @@ def outdated_tables(connection: duckdb.DuckDBPyConnection) -> dict[str, str]:
     return differences
 
 
-def require_present_columns(connection: duckdb.DuckDBPyConnection) -> None:
+def require_current_columns(connection: duckdb.DuckDBPyConnection) -> None:
     """Raise NextmartError if tables of incremental models need a full refresh, because their columns differ."""
     if differences := outdated_tables(connection):
         tables = "; ".join(f"{table} {difference}" for table, difference in differences.items())

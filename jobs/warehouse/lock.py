@@ -22,7 +22,7 @@ import portalocker
 from jobs.errors import NextmartError, redact
 from jobs.progress import printable
 from jobs.warehouse.clock import now
-from jobs.warehouse.waiting import Waiting
+from jobs.warehouse.waiting import WarehouseWait
 
 HELD_BY_RUN: Final = "_NEXTMART_LOCK_HELD_BY_RUN"
 """Environment variable that a run gives to its build: the number of the process whose lock covers the build too."""
@@ -32,7 +32,7 @@ LONGEST_COMMAND: Final = 200
 
 
 @dataclass(frozen=True)
-class Owner:
+class LockOwner:
     """The command that has the lock, as the lock's file names it.
 
     Attributes
@@ -56,7 +56,7 @@ class Owner:
         """Return the owner as a noun phrase for messages; if only its build still works, the build's process too."""
         since = datetime.fromisoformat(self.since)
         text = f"process {self.pid} ({self.command}), since {since:%Y-%m-%d %H:%M:%S} UTC"
-        if self.build_pid and not is_alive(self.pid):
+        if self.build_pid and not is_process_alive(self.pid):
             return f"process {self.build_pid}, the dbt build of {text}, which has ended"
         return text
 
@@ -127,7 +127,7 @@ def take_lock(warehouse: Path, wait_seconds: float = 0) -> WarehouseLock:
     path = lock_file(warehouse)
     if lock := _lock_of_this_process(path):
         return lock
-    lock = WarehouseLock(None if os.environ.get(HELD_BY_RUN) else _locked_file(path, warehouse, wait_seconds))
+    lock = WarehouseLock(None if os.environ.get(HELD_BY_RUN) else _open_locked_file(path, warehouse, wait_seconds))
     _locks_of_this_process[path] = lock
     return lock
 
@@ -152,16 +152,16 @@ def _lock_of_this_process(path: Path) -> WarehouseLock | None:
     return lock if lock and lock.is_held else None
 
 
-def read_owner(file: IO[str]) -> Owner | None:
+def read_owner(file: IO[str]) -> LockOwner | None:
     """Return the owner that an open file of a lock names; None if it names none."""
     try:
         file.seek(0)
-        return Owner(**json.load(file))
+        return LockOwner(**json.load(file))
     except (OSError, ValueError, TypeError):  # nobody has had it yet, it is being written, or Windows keeps it locked
         return None
 
 
-def is_alive(pid: int) -> bool:
+def is_process_alive(pid: int) -> bool:
     """Tell whether a process exists; always true on Windows, where to ask would end the process."""
     if os.name == "posix":
         try:
@@ -173,9 +173,9 @@ def is_alive(pid: int) -> bool:
     return True
 
 
-def _locked_file(path: Path, warehouse: Path, wait_seconds: float) -> IO[str]:
+def _open_locked_file(path: Path, warehouse: Path, wait_seconds: float) -> IO[str]:
     """Return the lock's file, open and locked, with this process as its owner."""
-    waiting = Waiting(warehouse, wait_seconds)
+    waiting = WarehouseWait(warehouse, wait_seconds)
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o666)
@@ -204,11 +204,11 @@ def _locked_file(path: Path, warehouse: Path, wait_seconds: float) -> IO[str]:
                 f"can't lock {path}: {error.strerror}. Keep the warehouse on a local disk, which has locks."
             ) from error
     command = shlex.join([Path(sys.argv[0]).name, *sys.argv[1:]])
-    _write_owner(file, Owner(os.getpid(), redact(command)[:LONGEST_COMMAND], now().isoformat(timespec="seconds")))
+    _write_owner(file, LockOwner(os.getpid(), redact(command)[:LONGEST_COMMAND], now().isoformat(timespec="seconds")))
     return file
 
 
-def _write_owner(file: IO[str], owner: Owner) -> None:
+def _write_owner(file: IO[str], owner: LockOwner) -> None:
     """Write who owns the lock into its file; a full disk only makes messages say less."""
     with suppress(OSError):
         file.seek(0)

@@ -90,7 +90,7 @@ def read_frame(connection: Connection, query: str, parameters: Mapping[str, obje
     return frame
 
 
-def newest_arrival(connection: Connection) -> datetime | None:
+def newest_loaded_at(connection: Connection) -> datetime | None:
     """Return the latest ``loaded_at`` of the events that models can learn from; None if no build has judged events."""
     try:
         row = connection.execute(

@@ -83,7 +83,7 @@ def newest_version() -> int:
     return all_migrations()[-1].version
 
 
-def pending_steps(connection: duckdb.DuckDBPyConnection) -> list[Callable[[duckdb.DuckDBPyConnection], None]]:
+def pending_upgrade_steps(connection: duckdb.DuckDBPyConnection) -> list[Callable[[duckdb.DuckDBPyConnection], None]]:
     """Return the pending steps of a warehouse's upgrade, in order: functions of a connection, each for one transaction.
 
     Raises
@@ -102,7 +102,7 @@ def pending_steps(connection: duckdb.DuckDBPyConnection) -> list[Callable[[duckd
     return [*steps, _create_missing_tables] if steps or not _relations_of_ddl() <= relations else []
 
 
-def require_present_version(connection: duckdb.DuckDBPyConnection) -> None:
+def require_current_version(connection: duckdb.DuckDBPyConnection) -> None:
     """Check the schema's version of a warehouse that is open read-only, and so can't be upgraded.
 
     Raises

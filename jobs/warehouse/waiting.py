@@ -9,7 +9,7 @@ from jobs.progress import say
 SECONDS_BETWEEN_TRIES: Final = 0.1
 
 
-class Waiting:
+class WarehouseWait:
     """A wait of limited length for the process that holds a warehouse; the user is told once that the wait has begun.
 
     Parameters

@@ -3,7 +3,7 @@
 -- item (bought or viewed together with it, or similar to it), by the neighbour's place. For example:
 -- select * from audience_of('i00042') limit 100;
 create or replace macro audience_of(wanted_item_id) as table
-with neighbours as (
+with neighbour_items as (
     select neighbour_id, min(rank) as neighbour_rank
     from (
         select with_item_id as neighbour_id, rank from recommendations.bought_together where item_id = wanted_item_id
@@ -15,7 +15,7 @@ with neighbours as (
     group by neighbour_id
 ),
 
-wishes as (
+interested_visitors as (
     select visitor_id, rank as list_rank, null as neighbour_rank, null as via_item_id
     from recommendations.visitor_recommendations
     where item_id = wanted_item_id
@@ -25,10 +25,11 @@ wishes as (
     select
         lists.visitor_id,
         null as list_rank,
-        min(neighbours.neighbour_rank) as neighbour_rank,
-        arg_min(neighbours.neighbour_id, (neighbours.neighbour_rank, neighbours.neighbour_id)) as via_item_id
+        min(neighbour_items.neighbour_rank) as neighbour_rank,
+        arg_min(neighbour_items.neighbour_id, (neighbour_items.neighbour_rank, neighbour_items.neighbour_id))
+            as via_item_id
     from recommendations.visitor_recommendations as lists
-    inner join neighbours on lists.reason_item_id = neighbours.neighbour_id
+    inner join neighbour_items on lists.reason_item_id = neighbour_items.neighbour_id
     where
         lists.visitor_id not in (
             select visitor_id from recommendations.visitor_recommendations where item_id = wanted_item_id
@@ -44,6 +45,6 @@ select
     coalesce(
         'rank ' || list_rank || ' of the visitor''s list', 'interested in ' || coalesce(items.title, via_item_id)
     ) as reason
-from wishes
-left join recommendations.items as items on wishes.via_item_id = items.item_id
+from interested_visitors
+left join recommendations.items as items on interested_visitors.via_item_id = items.item_id
 order by rank;

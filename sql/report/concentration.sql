@@ -6,7 +6,7 @@ with places_of_items as (
     group by item_id
 ),
 
-grouped_items as (
+items_with_popularity_groups as (
     select
         items.popularity,
         coalesce(places_of_items.places, 0) as places,
@@ -20,6 +20,6 @@ select
     count(*) as items,
     coalesce(sum(popularity) / nullif(sum(sum(popularity)) over (), 0), 0)::double as popularity_share,
     coalesce(sum(places) / nullif(sum(sum(places)) over (), 0), 0)::double as place_share
-from grouped_items
+from items_with_popularity_groups
 group by popularity_group
 order by popularity_group;

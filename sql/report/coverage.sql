@@ -4,7 +4,7 @@ with recommended_items as (
     select distinct item_id from recommendations.visitor_recommendations
 ),
 
-embedded as (
+embedded_items as (
     select distinct item_id from catalog.item_embeddings
 )
 
@@ -12,10 +12,10 @@ select
     coalesce(items.category, '(no category)') as category,
     count(*) as items,
     count(*) filter (where items.available) as available,
-    count(embedded.item_id) as embedded,
+    count(embedded_items.item_id) as embedded,
     count(recommended_items.item_id) as recommended
 from catalog.items as items
-left join embedded on items.item_id = embedded.item_id
+left join embedded_items on items.item_id = embedded_items.item_id
 left join recommended_items on items.item_id = recommended_items.item_id
 group by coalesce(items.category, '(no category)')
 order by items desc, category

@@ -7,7 +7,7 @@ with popular_items as (
     limit 2000
 ),
 
-neighbours as (
+similar_titles as (
     select
         similar_pairs.item_id,
         list(left(coalesce(similar_pairs.similar_title, similar_pairs.similar_item_id), 100) order by similar_pairs.rank)
@@ -25,7 +25,7 @@ select
     left(coalesce(popular_items.category, ''), 60) as category,
     popular_items.price::double as price,
     popular_items.popularity,
-    coalesce(neighbours.titles, []) as neighbours
+    coalesce(similar_titles.titles, []) as neighbours
 from popular_items
-left join neighbours on popular_items.item_id = neighbours.item_id
+left join similar_titles on popular_items.item_id = similar_titles.item_id
 order by popular_items.popularity desc, popular_items.item_id;

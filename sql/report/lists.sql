@@ -1,5 +1,5 @@
 -- The first ten places in the lists of the twenty visitors that the query visitors draws
-with drawn_visitors as (
+with sampled_visitors as (
     select visitor_id
     from recommendations.visitor_recommendations
     group by visitor_id
@@ -11,7 +11,7 @@ select
     lists.visitor_id, lists.rank, lists.item_id, lists.title, lists.source, lists.reason,
     items.attributes ->> 'image_url' as image_url
 from recommendations.visitor_recommendations as lists
-inner join drawn_visitors on lists.visitor_id = drawn_visitors.visitor_id
+inner join sampled_visitors on lists.visitor_id = sampled_visitors.visitor_id
 left join recommendations.items as items on lists.item_id = items.item_id
 where lists.rank <= 10
 order by md5('report' || lists.visitor_id), lists.visitor_id, lists.rank;

@@ -6,7 +6,7 @@ with places_of_items as (
     group by item_id
 ),
 
-amounts as (
+item_amounts as (
     select 'popularity' as measure, item_id, popularity as amount
     from recommendations.items
     union all
@@ -15,14 +15,14 @@ amounts as (
     left join places_of_items on items.item_id = places_of_items.item_id
 ),
 
-amounts_by_step as (
+amounts_with_steps as (
     select measure, amount, ntile(100) over (partition by measure order by amount, item_id) as step
-    from amounts
+    from item_amounts
 ),
 
 steps as (
     select measure, step, count(*) as items, sum(amount) as amount
-    from amounts_by_step
+    from amounts_with_steps
     group by measure, step
 )
 

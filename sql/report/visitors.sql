@@ -1,5 +1,5 @@
 -- The ten newest items of each of twenty visitors, who are drawn by a hash, so that each night draws the same ones
-with drawn_visitors as (
+with sampled_visitors as (
     select visitor_id
     from recommendations.visitor_recommendations
     group by visitor_id
@@ -13,7 +13,7 @@ newest_items as (
         unnest(sequences.items[-10:]) as item_id,
         generate_subscripts(sequences.items[-10:], 1) as place
     from sessions.latest_sequences as sequences
-    inner join drawn_visitors on sequences.visitor_id = drawn_visitors.visitor_id
+    inner join sampled_visitors on sequences.visitor_id = sampled_visitors.visitor_id
 )
 
 select

@@ -5,16 +5,16 @@ import shutil
 import duckdb
 import pytest
 
+from benchmarks.chaos.broken_rule import BrokenRule
 from benchmarks.chaos.campaign import Campaign
-from benchmarks.chaos.damage import restore_if_damaged
-from benchmarks.chaos.difference import Difference
-from benchmarks.chaos.disturbance import Disturbance
+from benchmarks.chaos.faulty_commands import FaultyCommandRunner
+from benchmarks.chaos.harness import CommandHarness
 from benchmarks.chaos.history import Fault, Night
-from benchmarks.chaos.machine import Machine
 from benchmarks.chaos.placements import check_placements
-from benchmarks.chaos.publication import check_alone
-from benchmarks.chaos.shop import Size
-from jobs.warehouse.backups import files_set_aside, list_backups
+from benchmarks.chaos.publication import check_published_file
+from benchmarks.chaos.shop import ShopSize
+from benchmarks.chaos.warehouse_damage import restore_if_damaged
+from jobs.warehouse.backups import list_backups, replaced_warehouse_paths
 
 SPOILT_WAREHOUSES = {
     "raw.events holds each delivered event once": "insert into raw.events from raw.events limit 1",
@@ -57,93 +57,109 @@ SPOILT_PLACEMENTS = {
 def campaign(tmp_path_factory):
     """A campaign after a calm night, a night that was killed, and a night on which all is mended."""
     folder = tmp_path_factory.mktemp("chaos")
-    machine = Machine(folder, nights=3)
-    if not machine.can_disturb:
-        machine.close()
+    harness = CommandHarness(folder, night_count=3)
+    if not harness.can_inject_faults:
+        harness.close()
         pytest.skip("there is no C compiler here, or no Linux")
-    campaign = Campaign(folder, machine, 5, Size(30, 20), refresh_every=99)
+    campaign = Campaign(folder, harness, 5, ShopSize(30, 20), full_refresh_every_nights=99)
     yield campaign
     campaign.close()
-    machine.close()
+    harness.close()
 
 
 @pytest.fixture(scope="module")
-def lived(campaign):
-    campaign.live(Night(0))
-    campaign.live(Night(1, (Fault("torn_write", 0.3, 0.9), Fault("events_doubled", 0, 0))))
-    assert campaign.happened, "the fault happened"
-    campaign.live(Night(2, (Fault("visitor_forgotten", 0.5, 0.5), Fault("events_out_of_order", 0, 0))))
+def lived_campaign(campaign):
+    campaign.run_night(Night(0))
+    campaign.run_night(Night(1, (Fault("torn_write", 0.3, 0.9), Fault("events_doubled", 0, 0))))
+    assert campaign.happenings, "the fault happened"
+    campaign.run_night(Night(2, (Fault("visitor_forgotten", 0.5, 0.5), Fault("events_out_of_order", 0, 0))))
     return campaign
 
 
-def test_a_killed_night_is_mended_by_the_next_one(lived):
-    tally = lived.tally
-    assert (tally.nights, tally.settled) == (3, 2)
-    assert tally.outcomes["torn_write"] == {"killed, goes on the next night": 1}
-    assert tally.outcomes["visitor_forgotten"] == {"done": 1}
-    assert lived.shop.forgotten
-    assert tally.reads > 10
+def test_a_killed_night_is_mended_by_the_next_one(lived_campaign):
+    tally = lived_campaign.tally
+    assert (tally.nights, tally.published_nights) == (3, 2)
+    assert tally.outcome_counts_by_fault["torn_write"] == {"killed, goes on the next night": 1}
+    assert tally.outcome_counts_by_fault["visitor_forgotten"] == {"done": 1}
+    assert lived_campaign.shop.forgotten_ids
+    assert tally.reads_of_published_file > 10
 
 
 @pytest.mark.parametrize(("rule", "statement"), SPOILT_WAREHOUSES.items(), ids=SPOILT_WAREHOUSES)
-def test_a_spoilt_warehouse_is_seen(lived, rule, statement):
-    warehouse = lived.folder / "warehouse.duckdb"
+def test_a_spoilt_warehouse_is_seen(lived_campaign, rule, statement):
+    warehouse = lived_campaign.folder / "warehouse.duckdb"
     kept = warehouse.read_bytes()
     try:
         with duckdb.connect(str(warehouse)) as connection:
-            parameters = {"forgotten": sorted(lived.shop.forgotten)} if "$forgotten" in statement else {}
+            parameters = {"forgotten": sorted(lived_campaign.shop.forgotten_ids)} if "$forgotten" in statement else {}
             assert connection.execute(statement, parameters).fetchone()[0]
-        with pytest.raises(Difference) as found:
-            lived.check_warehouse(Night(3), has_settled=True)
+        with pytest.raises(BrokenRule) as found:
+            lived_campaign.check_warehouse(Night(3), has_published=True)
     finally:
         warehouse.write_bytes(kept)
     assert found.value.rule == rule
-    lived.accounts.lost.clear()
+    lived_campaign.paid_text_accounts.lost_texts.clear()
 
 
-def test_a_damaged_warehouse_is_restored_by_the_command_that_nextmart_names(lived):
-    warehouse = lived.folder / "warehouse.duckdb"
+def test_a_damaged_warehouse_is_restored_by_the_command_that_nextmart_names(lived_campaign):
+    warehouse = lived_campaign.folder / "warehouse.duckdb"
     with warehouse.open("r+b") as file:
         # the beginning of each block behind the file's headers, since nobody reads a block that is free
         for start in range(3 * 4096, warehouse.stat().st_size, 1 << 18):
             file.seek(start)
             file.write(bytes(100_000))
-    copies = list_backups(lived.folder / "backups", warehouse)
-    restored = restore_if_damaged(warehouse, lived.disturbance)
+    copies = list_backups(lived_campaign.folder / "backups", warehouse)
+    restored = restore_if_damaged(warehouse, lived_campaign.command_runner)
     assert "checksum" in restored.damage
-    assert restored.copy.name == copies[0].path.name
-    assert restored.copy.name in lived.sold_before_copy
-    assert restore_if_damaged(warehouse, lived.disturbance) is None
-    assert not files_set_aside(warehouse)
-    lived.check_warehouse(Night(3), has_settled=True)
+    assert restored.backup_copy.name == copies[0].path.name
+    assert restored.backup_copy.name in lived_campaign.sold_before_copy
+    assert restore_if_damaged(warehouse, lived_campaign.command_runner) is None
+    assert not replaced_warehouse_paths(warehouse)
+    lived_campaign.check_warehouse(Night(3), has_published=True)
 
 
-def test_a_damage_that_no_copy_can_mend_is_a_difference(lived, tmp_path):
+def test_a_damage_that_no_copy_can_mend_is_a_broken_rule(lived_campaign, tmp_path):
     warehouse = tmp_path / "warehouse.duckdb"
     warehouse.write_bytes(b"no database")
-    with pytest.raises(Difference) as found:
-        restore_if_damaged(warehouse, Disturbance(lived.disturbance.machine, tmp_path, lived.disturbance.environment))
+    with pytest.raises(BrokenRule) as found:
+        restore_if_damaged(
+            warehouse,
+            FaultyCommandRunner(
+                lived_campaign.command_runner.harness,
+                tmp_path,
+                lived_campaign.command_runner.environment,
+            ),
+        )
     assert found.value.rule == "a damaged warehouse can be restored"
 
 
 @pytest.mark.parametrize(("rule", "statement"), SPOILT_PUBLICATIONS.items(), ids=SPOILT_PUBLICATIONS)
-def test_a_spoilt_publication_is_seen(lived, tmp_path, rule, statement):
+def test_a_spoilt_publication_is_seen(lived_campaign, tmp_path, rule, statement):
     copy = tmp_path / "published.duckdb"
-    shutil.copyfile(lived.published, copy)
+    shutil.copyfile(lived_campaign.published_file, copy)
     with duckdb.connect(str(copy)) as connection:
         connection.execute(f"use published.recommendations; {statement}")
-    with pytest.raises(Difference) as found:
-        check_alone(copy)
+    with pytest.raises(BrokenRule) as found:
+        check_published_file(copy)
     assert found.value.rule == rule
 
 
 @pytest.mark.parametrize(("rule", "statement"), SPOILT_PLACEMENTS.items(), ids=SPOILT_PLACEMENTS)
-def test_a_spoilt_placement_is_seen(lived, tmp_path, rule, statement):
+def test_a_spoilt_placement_is_seen(lived_campaign, tmp_path, rule, statement):
     copy = tmp_path / "published.duckdb"
-    shutil.copyfile(lived.published, copy)
+    shutil.copyfile(lived_campaign.published_file, copy)
     with duckdb.connect(str(copy)) as connection:
-        connection.execute(f"attach '{lived.folder / 'warehouse.duckdb'}' as warehouse (read_only)")
+        connection.execute(f"attach '{lived_campaign.folder / 'warehouse.duckdb'}' as warehouse (read_only)")
         connection.execute(f"use published.recommendations; {statement}; use warehouse")
-        with pytest.raises(Difference) as found:
+        with pytest.raises(BrokenRule) as found:
             check_placements(connection)
     assert found.value.rule == f"placements: {rule}"
+
+
+def test_a_full_refresh_goes_by_the_clock_of_the_night(campaign, monkeypatch):
+    shifts = []
+    monkeypatch.setattr(campaign.fault_injector, "shift_clock", shifts.append)
+    monkeypatch.setattr("benchmarks.chaos.campaign.check_full_refresh", lambda *_: None)
+    campaign.compare_with_full_refresh(Night(9))
+    campaign.compare_with_full_refresh(Night(9, (Fault("clock_ahead", 0, 0),)))
+    assert shifts[1] - shifts[0] == pytest.approx(30 * 86_400, abs=60)

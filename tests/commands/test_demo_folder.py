@@ -17,7 +17,7 @@ DEMO = ("demo", "--visitors", "20", "--items", "50", "--until", "2025-01-01", "-
 @pytest.fixture
 def shell(tmp_path, monkeypatch, capsys) -> Shell:
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(night_commands, "dbt_build", build)
+    monkeypatch.setattr(night_commands, "run_dbt_build", build)
     monkeypatch.setattr(night_commands, "print_recommendations", lambda published, warehouse: None)
     return Shell(tmp_path, monkeypatch, capsys)
 
@@ -88,7 +88,7 @@ def test_a_demo_that_was_killed_before_its_shop_was_made_is_made_anew(shell, mon
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patch:
-        patch.setattr(night_commands, "make_shop", die)
+        patch.setattr(night_commands, "make_demo_shop", die)
         assert shell(*DEMO)[0] == 130
     connect(shell.folder / "warehouse.duckdb").close()
     code, said = shell(*DEMO)

@@ -12,11 +12,11 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from test_load import Shell
 
-from jobs.commands.init import propose
+from jobs.commands.init import make_init_proposal
 from jobs.loading.feed_settings import read_feeds
-from jobs.loading.mapping import column_values
+from jobs.loading.mapping import column_value_sql
 from jobs.loading.presets.catalogue import PRESETS
-from jobs.loading.proposals.common_names import named_columns, plain_name
+from jobs.loading.proposals.common_names import columns_with_names, snake_case_name
 from jobs.loading.proposals.toml_text import toml_value
 from jobs.settings import load_settings
 from jobs.warehouse.connection import quoted
@@ -39,7 +39,7 @@ def proposed(shell, **files: str | bytes) -> tuple[dict, str]:
     """Return the feeds that are proposed for files, as tables of TOML, and the whole text."""
     for stem, content in files.items():
         shell.write(f"{stem}.csv", content)
-    text = propose([f"{stem}.csv" for stem in files]).text
+    text = make_init_proposal([f"{stem}.csv" for stem in files]).toml_text
     shell.write("nextmart.toml", text)
     read_feeds(load_settings().feeds, 0.01)  # raises an error if the settings are wrong
     (shell.folder / "nextmart.toml").unlink()
@@ -116,11 +116,12 @@ def test_files_that_cannot_be_read_are_named_and_the_others_proposed(shell):
     shell.write("clicks.csv", CLICKS)
     for name in ("broken.parquet", "broken.csv.gz", "broken.xlsx", "broken.json", "empty.csv"):
         shell.write(name, b"" if name.startswith("empty") else b"{broken")
-    proposal = propose(["."])
-    assert {feed.sample.path for feed in proposal.feeds.values()} == {"clicks.csv"}
-    assert all(any(name in problem for problem in proposal.problems) for name in ("broken.parquet", "broken.csv.gz"))
-    assert len(proposal.problems) == 5
-    assert "# Left out: can't read broken.parquet" in proposal.text
+    proposal = make_init_proposal(["."])
+    assert {feed.sample.sampled_path for feed in proposal.feeds.values()} == {"clicks.csv"}
+    for name in ("broken.parquet", "broken.csv.gz"):
+        assert any(name in left_out for left_out in proposal.left_out_files)
+    assert len(proposal.left_out_files) == 5
+    assert "# Left out: can't read broken.parquet" in proposal.toml_text
 
 
 # --- presets ---
@@ -128,8 +129,8 @@ def test_files_that_cannot_be_read_are_named_and_the_others_proposed(shell):
 
 def test_files_of_presets_are_recognised(shell):
     shutil.copytree(PRESET_FILES, "exports")
-    proposal = propose(["exports"])
-    by_file = {Path(feed.sample.path).name: feed for feed in proposal.feeds.values()}
+    proposal = make_init_proposal(["exports"])
+    by_file = {Path(feed.sample.sampled_path).name: feed for feed in proposal.feeds.values()}
     found = {name: (feed.preset.name if feed.preset else None, feed.kind) for name, feed in by_file.items()}
     events = {
         "ga4.json": "ga4", "segment.jsonl": "segment", "segment_warehouse.csv": "segment",
@@ -148,7 +149,7 @@ def test_files_of_presets_are_recognised(shell):
     assert found == {name: (preset, "events") for name, preset in events.items()} | {
         name: (preset, "items") for name, preset in items.items()
     }
-    shell.write("nextmart.toml", proposal.text)
+    shell.write("nextmart.toml", proposal.toml_text)
     assert set(PRESETS) == {feed["preset"] for feed in load_settings().feeds.values()}
 
 
@@ -326,7 +327,7 @@ def test_files_of_one_form_are_one_feed(shell):
     shell.write("in/products.csv", PRODUCTS)
     shell.write("in/products.jsonl", [{"sku": "s9", "name": "Lamp 9"}])
     shell.write("in/.hidden.csv", PRODUCTS)
-    feeds = tomllib.loads(propose(["in"]).text)["feeds"]
+    feeds = tomllib.loads(make_init_proposal(["in"]).toml_text)["feeds"]
     assert {name: feed["files"] for name, feed in feeds.items()} == {
         "clicks": "in/clicks_*.csv", "products": "in/products.csv", "products_2": "in/products.jsonl",
     }  # fmt: skip
@@ -340,8 +341,8 @@ def test_files_of_one_form_are_one_feed(shell):
     ],
 )  # fmt: skip
 def test_names_are_compared_by_their_words(name, plain):
-    assert plain_name(name) == plain
-    assert named_columns([name, "other"], [plain]) == [name]
+    assert snake_case_name(name) == plain
+    assert columns_with_names([name, "other"], [plain]) == [name]
 
 
 # --- names and values of strangers ---
@@ -373,7 +374,7 @@ def test_hostile_names_and_values_stay_texts(shell, others, name):
         for number in range(3)
     ]
     shell.write("clicks.jsonl", rows)
-    text = propose(["clicks.jsonl"]).text
+    text = make_init_proposal(["clicks.jsonl"]).toml_text
     settings_ = tomllib.loads(text)
     assert set(settings_) <= {"feeds", "models", "vars"}
     assert set(settings_["feeds"]) == {"clicks", "clicks_items"}
@@ -386,15 +387,17 @@ def test_hostile_names_and_values_stay_texts(shell, others, name):
 def test_any_header_is_mapped_to_exactly_its_columns(names):
     from jobs.loading.proposals.proposed import FeedProposal, KeyProposal
     from jobs.loading.proposals.samples import FileSample
-    from jobs.loading.proposals.toml_text import settings_text
-    from jobs.loading.sources import ReadOptions, SourceFiles
+    from jobs.loading.proposals.toml_text import settings_file_text
+    from jobs.loading.sources import LoadSource, ReadOptions
 
     ours = ("visitor_id", "item_id", "event_at")
     sample = FileSample(("a.csv",), "a.csv", "sample", 1, True, dict.fromkeys(names, "VARCHAR"), ReadOptions())
     columns = tuple(KeyProposal(key, name, f"such as {name}") for key, name in zip(ours, names, strict=True))
-    text = settings_text({"a": FeedProposal(sample, "events", f"because of {names}", columns=columns)}, [])
+    text = settings_file_text(
+        {"a": FeedProposal(sample, "events", f"because of {names}", column_proposals=columns)}, []
+    )
     [feed] = read_feeds(tomllib.loads(text)["feeds"], 0.01)
-    assert column_values(SourceFiles("events", "a.csv", column_map=feed.settings.map), names) == {
+    assert column_value_sql(LoadSource("events", "a.csv", column_map=feed.settings.map), names) == {
         key: quoted(name) if name == name.strip() != "" else f"({quoted(name)}\n)"
         for key, name in zip(ours, names, strict=True)
     }

@@ -14,7 +14,7 @@ from jobs.attachments import AttachedDatabase
 from jobs.errors import NextmartError, UsageError
 from jobs.loading.attached_tables import source_databases
 from jobs.loading.formats import file_relation
-from jobs.loading.sources import SourceFiles
+from jobs.loading.sources import LoadSource
 from jobs.warehouse import extensions
 from jobs.warehouse.attached import attach_databases
 
@@ -229,7 +229,7 @@ def test_a_ducklake_has_its_catalogue_in_a_file_or_a_server(
     connection.execute(f"attach 'ducklake:{text}' as made ({making})")
     connection.execute("create table made.products as select 'i' || range as item_id from range(20); detach made")
     attach_databases(connection, {"lake": AttachedDatabase(type="ducklake", path=path)})
-    relation = file_relation(connection, SourceFiles("items", "lake.products"), tmp_path)
+    relation = file_relation(connection, LoadSource("items", "lake.products"), tmp_path)
     assert connection.execute(f"select count(distinct item_id) from {relation.sql}").fetchall() == [(20,)]
     connection.execute("detach lake")
 
@@ -285,7 +285,7 @@ def test_a_missing_table_is_named_with_the_nearest(filled_postgres, connection, 
     monkeypatch.setenv("SHOP_PASSWORD", filled_postgres.password)
     attach_databases(connection, {"shop": AttachedDatabase(type="postgres", path=filled_postgres.text())})
     with pytest.raises(NextmartError) as error:
-        file_relation(connection, SourceFiles("items", table), tmp_path)
+        file_relation(connection, LoadSource("items", table), tmp_path)
     assert str(error.value).startswith("[attach.shop] has no table")
     assert says in str(error.value)
 

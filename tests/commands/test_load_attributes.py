@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from jobs.cli import main
 from jobs.dbt_vars import default_vars
 from jobs.errors import UsageError
-from jobs.loading.attributes import attribute_values_sql, clean_name, merged_attributes_sql, parse_attributes
+from jobs.loading.attributes import attribute_values_sql, clean_attribute_name, merged_attributes_sql, parse_attributes
 from jobs.loading.known_rows import latest_row_rules, new_rows_sql
 from jobs.warehouse.connection import connect, prepare_warehouse
 
@@ -226,7 +226,7 @@ def test_what_the_option_says():
     [("a\tb\n c", "a b c"), ("\ufeffGröße\u200b", "Größe"), ("net\u00a0price\x00", "net price"), ("\x07", "")],
 )
 def test_control_characters_leave_names(name, clean):
-    assert clean_name(name) == clean
+    assert clean_attribute_name(name) == clean
 
 
 names = st.text(st.characters(exclude_categories=["Cs", "Cc"]), min_size=1, max_size=6)

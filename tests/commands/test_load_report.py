@@ -266,7 +266,7 @@ def test_whatever_the_values_are_each_line_is_one_printable_line(values, rows):
     }
     report = SourceReport(
         "events", rows, rows, 0, columns, None, None,
-        event_types=values, unknown_event_types=values, items=ItemMatches(9, 9, 0, 0, values, ()),
+        event_type_counts=values, unknown_event_type_counts=values, item_matches=ItemMatches(9, 9, 0, 0, values, ()),
     )  # fmt: skip
     for line in [*report_lines(report), *report_warnings(report)]:
         assert line.isprintable()

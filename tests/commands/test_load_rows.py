@@ -13,7 +13,7 @@ from jobs.errors import NextmartError, UsageError
 from jobs.files import project_folder
 from jobs.loading.expressions import require_one_expression
 from jobs.warehouse.connection import prepare_warehouse
-from jobs.warehouse.dbt_macros import dbt_model
+from jobs.warehouse.dbt_macros import dbt_model_sql
 
 
 @pytest.fixture
@@ -27,7 +27,7 @@ def staged(shell, columns: str) -> list[tuple]:
     with duckdb.connect(str(shell.folder / "warehouse.duckdb")) as connection:
         connection.execute("set TimeZone = 'UTC'")
         prepare_warehouse(connection)
-        query = dbt_model("staging/stg_items.sql", default_vars())
+        query = dbt_model_sql("staging/stg_items.sql", default_vars())
         return connection.execute(f"select {columns} from ({query}) order by item_id").fetchall()
 
 

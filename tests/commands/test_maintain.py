@@ -6,8 +6,8 @@ import shutil
 import pytest
 
 from jobs.commands import maintain as maintain_module
+from jobs.commands.backups_of_person import delete_copies_holding_person
 from jobs.commands.forget import Person
-from jobs.commands.forgotten_copies import delete_copies_holding_person
 from jobs.commands.maintain import maintain, maintain_after_publication
 from jobs.commands.restore import restore
 from jobs.commands.sizes import read_sizes, size_lines
@@ -167,10 +167,10 @@ def test_copies_that_hold_a_forgotten_person_make_room_for_a_new_one(settings):
         connection.execute("delete from raw.events where visitor_id = 'ann'")
     outcome = delete_copies_holding_person(settings, Person("visitor", "ann"), ["ann"])
     [left] = list_backups(settings.backup_folder, settings.warehouse)
-    assert [path.name for path in outcome.deleted] == ["warehouse.000001.duckdb"]
-    assert (left.path, outcome.still_held) == (outcome.new_copy, [])
+    assert [path.name for path in outcome.deleted_copies] == ["warehouse.000001.duckdb"]
+    assert (left.path, outcome.files_still_holding_person) == (outcome.new_copy, [])
     # a copy without the person stays
-    assert delete_copies_holding_person(settings, Person("visitor", "ann"), ["ann"]).deleted == []
+    assert delete_copies_holding_person(settings, Person("visitor", "ann"), ["ann"]).deleted_copies == []
     assert list_backups(settings.backup_folder, settings.warehouse) == [left]
 
 
@@ -181,9 +181,10 @@ def test_copies_are_named_when_no_new_one_can_be_taken(settings, monkeypatch):
     settings = settings.model_copy(update={"backups_kept": 1})
     maintain(settings)
     [copy] = list_backups(settings.backup_folder, settings.warehouse)
-    monkeypatch.setattr("jobs.commands.forgotten_copies.back_up", fail)
+    monkeypatch.setattr("jobs.commands.backups_of_person.back_up", fail)
     outcome = delete_copies_holding_person(settings, Person("visitor", "ann"), ["ann"])
-    assert outcome.still_held == [f"{copy.path} holds this person, and no new copy could be taken: no space"]
+    reason = "holds this person, and no new copy could be taken: no space"
+    assert outcome.files_still_holding_person == [f"{copy.path} {reason}"]
     assert copy.path.exists()
 
 
@@ -197,7 +198,7 @@ def test_a_warehouse_that_was_set_aside_is_named_if_it_holds_the_person_or_cant_
         connection.execute("delete from raw.events where visitor_id = 'ann'")
     shutil.copy(settings.warehouse, other)
     outcome = delete_copies_holding_person(settings, Person("visitor", "ann"), ["ann"])
-    assert outcome.still_held == [
+    assert outcome.files_still_holding_person == [
         f"{torn} is damaged, and may hold this person", f"{aside} holds this person: a copy has replaced it"
     ]  # fmt: skip
 

@@ -22,7 +22,7 @@ def builds(monkeypatch) -> list[str]:
     """The warehouses that were built, instead of building them."""
     found: list[str] = []
     monkeypatch.setattr(
-        night_commands, "dbt_build", lambda settings, *arguments, **options: found.append(str(settings.warehouse))
+        night_commands, "run_dbt_build", lambda settings, *arguments, **options: found.append(str(settings.warehouse))
     )
     return found
 

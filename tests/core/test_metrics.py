@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from jobs.core.metrics import (
     METRICS,
     case_values,
-    commonest_shares,
+    commonest_reason_shares,
     coverage,
     evaluate,
     intra_list_similarities,
@@ -205,7 +205,7 @@ def test_order_of_the_cases_does_not_matter_and_intervals_hold_their_value(case,
 
 def test_the_share_of_the_commonest_reason_counts_items_with_a_reason():
     reasons = np.array([[7, 7, 3, -1], [-1, -1, -1, -1], [5, -1, -1, -1], [1, 2, 3, 4]])
-    np.testing.assert_array_equal(commonest_shares(reasons), [2 / 3, np.nan, 1, 1 / 4])
+    np.testing.assert_array_equal(commonest_reason_shares(reasons), [2 / 3, np.nan, 1, 1 / 4])
 
 
 def test_intra_list_similarity_is_the_mean_cosine_of_all_pairs():

@@ -220,7 +220,7 @@ class MemoryWarehouse:
             if number in (forgotten or {}):
                 collect_rows_to_delete(self.connection, forgotten[number])
                 with transaction(self.connection):
-                    delete_collected_rows(self.connection, forgotten[number], published_count=0)
+                    delete_collected_rows(self.connection, forgotten[number], withdrawn_row_count=0)
 
     def refresh(self) -> None:
         """Build all tables of all rows, with DuckDB's plans as they are before it makes them better.

@@ -5,7 +5,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from jobs.commands.load import load
-from jobs.loading.sources import LoadRules, SourceFiles
+from jobs.loading.sources import LoadRules, LoadSource
 from jobs.settings import default_vars
 from jobs.warehouse.job_runs import job_run
 
@@ -20,13 +20,13 @@ def load_events(warehouse, tmp_path, monkeypatch):
     warehouse.add("items", [{"item_id": "lamp"}], NOON - timedelta(days=30))
 
     def load_and_build(event_id: str, clock: datetime) -> None:
-        monkeypatch.setattr("jobs.loading.arrival_times.now", lambda: clock)
+        monkeypatch.setattr("jobs.loading.loaded_at_clock.now", lambda: clock)
         path = tmp_path / f"{event_id}.csv"
         path.write_text(
             f"event_id,visitor_id,item_id,event_type,event_at\n{event_id},v,lamp,view,2026-01-01 10:00:00\n"
         )
         with warehouse.open() as connection, job_run(connection, "load") as run_record:
-            load(connection, [SourceFiles("events", str(path))], run_record, LoadRules(default_vars()))
+            load(connection, [LoadSource("events", str(path))], run_record, LoadRules(default_vars()))
         warehouse.run(select=EVENT_MODELS)
 
     return load_and_build

@@ -9,7 +9,7 @@ import yaml
 from dbt.adapters.duckdb.connections import DuckDBConnectionManager
 from dbt.cli.main import dbtRunner
 
-from jobs.commands.demo_shop import make_shop
+from jobs.commands.demo_shop import make_demo_shop
 from jobs.files import project_folder
 from jobs.warehouse.connection import connect, prepare_warehouse
 
@@ -50,7 +50,9 @@ def make_project(folder: Path) -> None:
     (folder / "models/visitors_to_mail.sql").write_text(MODEL)
     with connect(folder / "shop.duckdb") as connection:
         prepare_warehouse(connection)
-        make_shop(connection, visitor_count=30, item_count=50, seed=0, history_end=datetime(2026, 1, 1, tzinfo=UTC))
+        make_demo_shop(
+            connection, visitor_count=30, item_count=50, seed=0, history_end=datetime(2026, 1, 1, tzinfo=UTC)
+        )
 
 
 def test_a_model_of_the_own_project_reads_the_lists_that_the_package_makes(tmp_path, monkeypatch):

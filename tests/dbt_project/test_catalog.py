@@ -13,7 +13,7 @@ from harness import read_csv
 
 from jobs.commands.load import load
 from jobs.dbt_vars import default_vars
-from jobs.loading.sources import LoadRules, SourceFiles
+from jobs.loading.sources import LoadRules, LoadSource
 from jobs.warehouse.clock import now
 from jobs.warehouse.job_runs import JobRun
 
@@ -118,7 +118,7 @@ def test_feeds_that_lack_columns_and_items_have_the_right_history(warehouse, tmp
         (tmp_path / "feed.csv").write_text(text)
         with warehouse.open() as connection:
             rules = LoadRules(default_vars(), max_withdrawn_share=1)
-            source = SourceFiles("items", str(tmp_path / "feed.csv"), complete=is_complete)
+            source = LoadSource("items", str(tmp_path / "feed.csv"), is_whole_catalogue=is_complete)
             load(connection, [source], JobRun("r", "load", now()), rules)
         warehouse.run("--exclude-resource-type", "test", command="build", select=CATALOG)
     with warehouse.open() as connection:

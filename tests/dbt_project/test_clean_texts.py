@@ -28,7 +28,7 @@ TEXTS = {
 }
 
 
-def framed_hash(*parts: str) -> str:
+def length_prefixed_hash(*parts: str) -> str:
     """The hash of a text as every version so far has made it."""
     return hashlib.sha256("".join(f"{len(part.encode())}:{part}" for part in parts).encode()).hexdigest()
 
@@ -41,7 +41,7 @@ def test_texts_are_cleaned_and_clean_texts_keep_their_hashes(warehouse):
         hashes = dict(connection.execute("select item_id, text_hash from catalog.item_texts").fetchall())
     assert titles == {text.strip(" "): clean for text, clean in TEXTS.items()}
     for text in ("Lamp", "a < b", "I <3 you", "Müller »Über«", "MAÇÃ VERDE"):
-        assert hashes[text] == framed_hash(text, "", ""), "an item would be embedded, and paid for, again"
+        assert hashes[text] == length_prefixed_hash(text, "", ""), "an item would be embedded, and paid for, again"
 
 
 def test_a_long_text_is_cut_and_labelled(warehouse):

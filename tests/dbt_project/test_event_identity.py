@@ -82,7 +82,7 @@ def test_each_line_of_an_order_is_an_event_in_every_table(tmp_path, lines_projec
     with warehouse.open() as connection:
         collect_rows_to_delete(connection, person)
         with transaction(connection):
-            delete_collected_rows(connection, person, published_count=0)
+            delete_collected_rows(connection, person, withdrawn_row_count=0)
     warehouse.run(command="build")
     moved = warehouse.rows("staging.stg_events where event_id = 'o3'", ["item_id", "visitor_id"])
     assert moved == [("cup", "ann"), ("mug", "ann")]

@@ -100,7 +100,7 @@ def test_any_split_into_builds_gives_the_tables_of_one_build(memory, history):
         assert sorted(memory.rows(query)) == sorted(rows(expected))
 
 
-WINDOW_FAULT = "getvariable('earliest_affected_visit')", "getvariable('earliest_nearby_event')"
+WINDOW_FAULT = "getvariable('earliest_affected_visit_start')", "getvariable('earliest_time_near_new_events')"
 NUMBERING_FAULT = (
     "last_value(case when starts_visit then md5(visitor_id || ':' || event_id) end ignore nulls) over rows_so_far",
     "md5(visitor_id || ':' || count(*) filter (where starts_visit) over rows_so_far)",

@@ -2,7 +2,7 @@
 
 from jobs.commands.load import load
 from jobs.dbt_vars import default_vars
-from jobs.loading.sources import LoadRules, SourceFiles
+from jobs.loading.sources import LoadRules, LoadSource
 from jobs.warehouse.job_runs import job_run
 
 EVENTS = """event_id,visitor_id,item_id,event_at,event_type
@@ -32,7 +32,7 @@ def test_the_build_accepts_what_the_report_calls_usable(warehouse, tmp_path):
     sources = []
     for table, text in (("items", ITEMS), ("events", EVENTS)):
         (tmp_path / f"{table}.csv").write_text(text, encoding="utf-8")
-        sources.append(SourceFiles(table, str(tmp_path / f"{table}.csv")))
+        sources.append(LoadSource(table, str(tmp_path / f"{table}.csv")))
     with warehouse.open() as connection, job_run(connection, "load") as run_record:
         items, events = load(connection, sources, run_record, LoadRules(default_vars()))
     warehouse.run(select="stg_items int_events_typed int_events_checked")

@@ -14,17 +14,19 @@ DOCS = Path(__file__).resolve().parents[2] / "docs"
 def all_vars() -> list[settings_page.SettingRow]:
     return [
         row
-        for _, names in settings_page.sections(settings_page._dbt_vars_yaml())
+        for _, names in settings_page.names_of_sections(settings_page._dbt_vars_yaml())
         for row in settings_page.dbt_var_rows(names)
     ]
 
 
 def test_the_page_is_what_the_code_says_now():
-    assert (DOCS / "settings.md").read_text(encoding="utf-8") == settings_page.page(), "stale: run `make docs`"
+    assert (DOCS / "settings.md").read_text(encoding="utf-8") == settings_page.render_settings_page(), (
+        "stale: run `make docs`"
+    )
 
 
 def test_the_page_has_every_setting_and_every_var():
-    page = settings_page.page()
+    page = settings_page.render_settings_page()
     missing = [name for name in [*Settings.model_fields, *default_vars()] if f"\n| `{name}` |" not in page]
     assert not missing
 

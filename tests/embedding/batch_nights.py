@@ -9,16 +9,18 @@ ONCE = dict.fromkeys(TEXTS.values(), 1)
 PRICE = 0.5 / 1e6  # US dollars a token in batches, half of the direct price
 
 
-def night(shop, options=None, provider="openai-batch", **settings):
+def run_night(shop, options=None, provider="openai-batch", **settings):
     return shop.embed(options, model={"provider": provider}, **{"embedding_timeout_seconds": 5, **settings})
 
 
-def is_complete(shop, but_for=()):
+def has_all_vectors(shop, except_item_ids=()):
     texts = dict(shop.rows("select item_id, text from catalog.item_texts"))
-    return shop.by_item() == {key: vector_of(text).tolist() for key, text in texts.items() if key not in but_for}
+    return shop.by_item() == {
+        key: vector_of(text).tolist() for key, text in texts.items() if key not in except_item_ids
+    }
 
 
-def recorded(shop):
+def recorded_batches(shop):
     return shop.rows("select status, results, error from ml.embedding_batches order by created_at, submission_id")
 
 
@@ -26,22 +28,22 @@ def cost_of_all_nights(shop):
     return shop.rows("select sum(cost) from ml.job_runs where detail ->> 'provider' = 'openai-batch'")[0][0]
 
 
-def nothing_is_left_over(shop):
+def has_nothing_left_over(shop):
     under_way = shop.rows("select * from ml.embedding_batches where ended_at is null")
     return not under_way and not shop.rows("from ml.embedding_batch_texts")
 
 
-def nights_until_batches(shop, batches, number):
+def run_nights_until_batch_count(shop, batches, batch_count):
     """Run nights, ending all batches before each, until so many batches were created."""
     for _ in range(9):
-        if len(batches.batches) < number:
+        if len(batches.batches) < batch_count:
             batches.end()
-            night(shop)
-    assert len(batches.batches) == number
+            run_night(shop)
+    assert len(batches.batches) == batch_count
 
 
-def nights_until_complete(shop, batches, most=4):
-    for _ in range(most):
-        night(shop)
+def run_nights_until_all_batches_end(shop, batches, night_count=4):
+    for _ in range(night_count):
+        run_night(shop)
         batches.end()
-    night(shop)
+    run_night(shop)

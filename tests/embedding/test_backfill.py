@@ -10,7 +10,7 @@ from jobs.embedding import backfill, backlog
 from jobs.embedding.backfill import EmbedOptions
 from jobs.embedding.provider import EmbeddingAnswer, RequestLimits
 from jobs.errors import NextmartError, UsageError
-from jobs.services.errors import Denied
+from jobs.services.errors import ActionNeededError
 
 
 class FakeProvider:
@@ -18,7 +18,7 @@ class FakeProvider:
 
     def __init__(self):
         self.made, self.calls, self.answers = 0, [], {}
-        self.limits = RequestLimits(texts=2048)
+        self.limits = RequestLimits(texts_per_request=2048)
         self.price = 1.0
         self.requests_in_flight = 1
 
@@ -129,7 +129,7 @@ def test_empty_texts_alone_need_no_provider(catalogue, provider):
 def test_a_failure_keeps_the_batches_before_it_and_the_next_run_pays_only_for_the_rest(catalogue, provider):
     texts = {f"item-{number}": f"text {number}" for number in range(10)}
     catalogue.write(**texts)
-    provider.answers[3] = Denied("the quota is used up")
+    provider.answers[3] = ActionNeededError("the quota is used up")
     summary = catalogue.embed(embedding_batch_size=2)
     assert len(catalogue.stored()) == len(provider.paid) == 6
     assert (summary["status"], summary["rows_in"], summary["rows_out"]) == ("incomplete", 10, 6)
@@ -142,10 +142,12 @@ def test_a_failure_keeps_the_batches_before_it_and_the_next_run_pays_only_for_th
 
 def test_without_any_vector_there_is_nothing_to_go_on_with(catalogue, provider):
     catalogue.write(a="red shoe")
-    provider.answers[0] = Denied("the quota is used up")
+    provider.answers[0] = ActionNeededError("the quota is used up")
     with pytest.raises(NextmartError, match="quota"):
         catalogue.embed()
-    assert catalogue.rows("select status, error from ml.job_runs") == [("failed", "Denied: the quota is used up")]
+    assert catalogue.rows("select status, error from ml.job_runs") == [
+        ("failed", "ActionNeededError: the quota is used up")
+    ]
 
 
 def test_a_changed_text_gets_a_new_row_and_the_old_vector_stays(catalogue, provider):
@@ -200,7 +202,7 @@ def test_another_model_or_size_has_vectors_of_its_own(catalogue, provider):
 
 @pytest.fixture
 def short_sighted(provider):
-    provider.limits = RequestLimits(texts=2048, text_tokens=3)
+    provider.limits = RequestLimits(texts_per_request=2048, tokens_per_text=3)
     return provider
 
 
@@ -266,7 +268,7 @@ def test_the_backlog_is_read_in_portions_in_the_order_of_length(catalogue, size)
     catalogue.write(**texts, again="x")
     wanted = backlog.MissingTexts(EmbeddingModel(name="fake", model="fake", provider="openai", dimensions=4))
     assert backlog.stage_missing_texts(catalogue.connection, wanted) == 10
-    read = list(backlog.staged_portions(catalogue.connection, size))
+    read = list(backlog.read_staged_portions(catalogue.connection, size))
     assert [text for rows in read for _, text in rows] == sorted(texts.values(), key=len)
     assert max(map(len, read)) <= size
     assert backlog.count_missing_texts(catalogue.connection, wanted) == (11, 10, 55)

@@ -12,11 +12,11 @@ from batch_nights import (
     PRICE,
     TEXTS,
     cost_of_all_nights,
-    is_complete,
-    night,
-    nights_until_complete,
-    nothing_is_left_over,
-    recorded,
+    has_all_vectors,
+    has_nothing_left_over,
+    recorded_batches,
+    run_night,
+    run_nights_until_all_batches_end,
 )
 from catalogue import text_hash
 from fake_batches import FAULTS
@@ -38,7 +38,7 @@ def test_a_batch_and_its_texts_are_on_record_before_the_service_hears_of_it(shop
         seen.extend(other.execute("select count(*), sum(tokens)::int from ml.embedding_batch_texts").fetchall())
 
     batches.at[moment] = look
-    night(shop)
+    run_night(shop)
     assert seen == [("preparing", None, 7, 21, None), (7, 21)]
 
 
@@ -72,12 +72,12 @@ def test_a_run_interrupted_while_the_service_is_busy_buys_nothing_twice(shop, ba
     if moment == "create":
         batches.faults["create"] = ["500"]  # the killed client's request creates no batch
     with pytest.raises(KeyboardInterrupt):
-        nights_until_complete(shop, batches)
-    assert {status for status, _, _ in recorded(shop)} == {MOMENTS[moment]}
-    nights_until_complete(shop, batches)
-    assert is_complete(shop)
+        run_nights_until_all_batches_end(shop, batches)
+    assert {status for status, _, _ in recorded_batches(shop)} == {MOMENTS[moment]}
+    run_nights_until_all_batches_end(shop, batches)
+    assert has_all_vectors(shop)
     assert batches.paid == ONCE
-    assert nothing_is_left_over(shop)
+    assert has_nothing_left_over(shop)
     assert shop.rows("select distinct status from ml.job_runs where status not in ('done', 'interrupted')") == []
 
 
@@ -108,9 +108,9 @@ def test_a_run_killed_at_any_statement_ends_like_one_that_was_not(shop, batches,
     monkeypatch.setattr(openai_batch, "MAX_TEXTS", 4)
     alive = shop.connection
     stored = "select text_hash, embedding, status, error, tokens from ml.embeddings order by all"
-    night(shop)
+    run_night(shop)
     batches.end()
-    night(shop)
+    run_night(shop)
     wanted = shop.rows(stored)
 
     for statements in itertools.count():
@@ -120,18 +120,18 @@ def test_a_run_killed_at_any_statement_ends_like_one_that_was_not(shop, batches,
         batches.batches.clear()
         batches.paid.clear()
         if dies == "collecting":
-            night(shop)
+            run_night(shop)
             batches.end()
         with alive.cursor() as process:  # closing it rolls back an open transaction
             shop.connection = dying = Dying(process, statements)
             with suppress(KeyboardInterrupt):
-                night(shop)
+                run_night(shop)
         shop.connection = alive
         batches.end()
-        nights_until_complete(shop, batches, most=1)
+        run_nights_until_all_batches_end(shop, batches, night_count=1)
         assert shop.rows(stored) == wanted, f"killed at statement {statements}"
         assert batches.paid == ONCE, f"killed at statement {statements}"
-        assert nothing_is_left_over(shop), f"killed at statement {statements}"
+        assert has_nothing_left_over(shop), f"killed at statement {statements}"
         if dying.left >= 0:
             break
     assert statements > 12
@@ -143,45 +143,45 @@ def test_a_run_killed_at_any_statement_ends_like_one_that_was_not(shop, batches,
 @pytest.mark.parametrize("fault", FAULTS)
 def test_a_batch_is_adopted_if_it_was_made_though_its_answer_was_lost_and_else_handed_in_again(shop, batches, fault):
     batches.faults["create"] = [fault]
-    summary = night(shop, embedding_timeout_seconds=0.5)
+    summary = run_night(shop, embedding_timeout_seconds=0.5)
     assert summary["status"] == "incomplete"
-    assert recorded(shop) == [("preparing", 0, None)], "nobody knows yet"
+    assert recorded_batches(shop) == [("preparing", 0, None)], "nobody knows yet"
     made = fault.startswith("made")
     assert len(batches.batches) == made
-    nights_until_complete(shop, batches, most=2)
+    run_nights_until_all_batches_end(shop, batches, night_count=2)
     assert batches.asked.count("create") == (1 if made else 2)
-    assert is_complete(shop)
+    assert has_all_vectors(shop)
     assert batches.paid == ONCE
-    assert [status for status, _, _ in recorded(shop)] == (["completed"] if made else ["lost", "completed"])
-    assert nothing_is_left_over(shop)
+    assert [status for status, _, _ in recorded_batches(shop)] == (["completed"] if made else ["lost", "completed"])
+    assert has_nothing_left_over(shop)
 
 
 def test_a_batch_whose_answer_was_lost_is_found_behind_pages_of_others(shop, batches):
     batches.faults["create"] = ["made, 500"]
-    night(shop)
+    run_night(shop)
     (mine,) = batches.batches.values()
     for number in range(5):
         batches.batches[f"other-{number}"] = {**mine, "id": f"other-{number}", "metadata": None, "status": "failed"}
     batches.end()
-    night(shop)
-    assert is_complete(shop)
+    run_night(shop)
+    assert has_all_vectors(shop)
     assert batches.asked.count("list") == 3
     assert batches.asked.count("create") == 1
 
 
 def test_where_the_service_cannot_be_asked_for_a_batch_none_is_handed_in_again(shop, batches):
     batches.faults = {"create": ["made, 500"], "list": ["500"] * 6}
-    night(shop)
-    assert night(shop)["status"] == "incomplete"
+    run_night(shop)
+    assert run_night(shop)["status"] == "incomplete"
     assert batches.asked.count("create") == 1
-    nights_until_complete(shop, batches)
+    run_nights_until_all_batches_end(shop, batches)
     assert batches.paid == ONCE
 
 
 @pytest.mark.parametrize("fault", ["500", "429", "made, 500"])
 def test_an_upload_that_fails_is_tried_again_with_the_whole_file(shop, batches, fault):
     batches.faults["upload"] = [fault, fault]
-    assert night(shop)["status"] == "done"
+    assert run_night(shop)["status"] == "done"
     (batch,) = batches.batches.values()
     assert sorted(batches.texts(batch)) == sorted(TEXTS.values())
 
@@ -195,34 +195,34 @@ def test_an_upload_that_fails_is_tried_again_with_the_whole_file(shop, batches, 
 )  # fmt: skip
 def test_a_service_that_is_down_ends_the_night_and_no_text_is_blamed(shop, batches, kind, fault):
     batches.faults[kind] = [fault] * (6 if fault in ("500", "429") else 1)  # OpenAI's client retries these by itself
-    nights = [night(shop)]
+    nights = [run_night(shop)]
     batches.end()
-    nights.append(night(shop))
+    nights.append(run_night(shop))
     (told,) = [summary["detail"]["ended_by"] for summary in nights if summary["status"] == "incomplete"]
     assert "the embedding service" in told
     assert shop.labels() == {}
-    nights_until_complete(shop, batches, most=1)
-    assert is_complete(shop)
+    run_nights_until_all_batches_end(shop, batches, night_count=1)
+    assert has_all_vectors(shop)
     assert batches.paid == ONCE
 
 
 def test_a_passing_fault_is_waited_out(shop, batches):
-    night(shop)
+    run_night(shop)
     batches.end()
     batches.faults = {"retrieve": ["500", "429"], "content": ["500", "500"]}
-    assert night(shop)["status"] == "done"
-    assert is_complete(shop)
+    assert run_night(shop)["status"] == "done"
+    assert has_all_vectors(shop)
 
 
 def test_results_cut_off_in_the_middle_are_taken_again_and_counted_once(shop, batches, monkeypatch):
     monkeypatch.setattr(batch_api, "RESULTS_PER_COMMIT", 2)
-    night(shop)
+    run_night(shop)
     batches.end()
     batches.faults["content"] = ["cut off"]
-    summary = night(shop)
+    summary = run_night(shop)
     assert summary["status"] == "incomplete"
     assert 0 < summary["rows_out"] < 7, "what had arrived stays"
-    assert night(shop)["status"] == "done"
-    assert is_complete(shop)
+    assert run_night(shop)["status"] == "done"
+    assert has_all_vectors(shop)
     assert batches.paid == ONCE
     assert cost_of_all_nights(shop) == pytest.approx(21 * PRICE)

@@ -9,11 +9,11 @@ from batch_nights import (
     ONCE,
     PRICE,
     TEXTS,
-    is_complete,
-    night,
-    nights_until_complete,
-    nothing_is_left_over,
-    recorded,
+    has_all_vectors,
+    has_nothing_left_over,
+    recorded_batches,
+    run_night,
+    run_nights_until_all_batches_end,
 )
 from catalogue import text_hash
 from fake_openai import KEY
@@ -29,66 +29,66 @@ from jobs.errors import UsageError
 @pytest.mark.parametrize("form", ["base64", "lists"])
 def test_texts_are_handed_in_then_left_alone_then_collected_and_paid_once(shop, batches, form):
     batches.form = form
-    handed_in = night(shop)
+    handed_in = run_night(shop)
     assert (handed_in["status"], handed_in["rows_in"], handed_in["rows_out"], handed_in["cost"]) == ("done", 7, 0, 0)
     assert {"handed_in": 7, "under_way": 7, "tokens": 0, "failed": 0}.items() <= handed_in["detail"].items()
 
-    waiting = night(shop)
+    waiting = run_night(shop)
     assert (waiting["status"], waiting["rows_in"], waiting["detail"]["under_way"]) == ("done", 0, 7)
     assert "handed_in" not in waiting["detail"]
-    assert recorded(shop) == [("in_progress", 0, None)]
+    assert recorded_batches(shop) == [("in_progress", 0, None)]
 
     batches.end()
-    collected = night(shop)
-    assert is_complete(shop)
+    collected = run_night(shop)
+    assert has_all_vectors(shop)
     assert (collected["status"], collected["rows_out"], collected["detail"]["under_way"]) == ("done", 7, 0)
     assert collected["detail"]["tokens"] == 21
     assert collected["cost"] == pytest.approx(21 * PRICE)
-    assert recorded(shop) == [("completed", 7, None)]
+    assert recorded_batches(shop) == [("completed", 7, None)]
     assert batches.paid == ONCE
-    assert nothing_is_left_over(shop)
+    assert has_nothing_left_over(shop)
 
     asked = len(batches.asked)
-    assert night(shop)["rows_in"] == 0
+    assert run_night(shop)["rows_in"] == 0
     assert (len(batches.asked), len(batches.batches)) == (asked, 1)
 
 
 def test_what_is_under_way_is_not_asked_for_directly_either(shop, batches, service):
-    night(shop)
+    run_night(shop)
     before = len(service.asked)
-    assert night(shop, provider="openai")["rows_in"] == 0
+    assert run_night(shop, provider="openai")["rows_in"] == 0
     assert len(service.asked) == before
     batches.end()
-    night(shop)
-    assert is_complete(shop)
+    run_night(shop)
+    assert has_all_vectors(shop)
 
 
 def test_texts_that_arrive_meanwhile_are_handed_in_by_themselves(shop, batches):
     shop.write(**FIRST, **dict([*TEXTS.items()][:3]))
-    night(shop)
+    run_night(shop)
     shop.write(**ALL)
-    summary = night(shop)
+    summary = run_night(shop)
     assert (summary["detail"]["handed_in"], summary["detail"]["under_way"]) == (4, 7)
     batches.end()
-    night(shop)
-    assert is_complete(shop)
+    run_night(shop)
+    assert has_all_vectors(shop)
     assert batches.paid == ONCE
 
 
 def test_a_text_that_left_the_catalogue_keeps_its_vector_for_when_it_returns(shop, batches):
-    night(shop)
+    run_night(shop)
     shop.write(**FIRST)
     batches.end()
-    night(shop)
+    run_night(shop)
     shop.write(**ALL)
-    assert night(shop)["rows_in"] == 0
-    assert is_complete(shop)
+    assert run_night(shop)["rows_in"] == 0
+    assert has_all_vectors(shop)
 
 
 def test_a_file_holds_a_line_a_text_that_asks_as_a_request_would(shop, batches):
     strange = 'a "quoted"\nline\u2028 and 中文'
     shop.write(**FIRST, strange=strange)
-    night(shop, vars={})
+    run_night(shop, vars={})
     (batch,) = batches.batches.values()
     (line,) = batches.files[batch["input_file_id"]].split(b"\n")[:-1]
     assert json.loads(line) == {
@@ -114,11 +114,11 @@ def test_a_model_that_has_sizes_is_told_the_one_that_is_wanted(shop, batches):
 
 def test_no_batch_holds_more_texts_than_the_service_allows(shop, batches, monkeypatch):
     monkeypatch.setattr(openai_batch, "MAX_TEXTS", 3)
-    assert night(shop)["detail"]["handed_in"] == 7
+    assert run_night(shop)["detail"]["handed_in"] == 7
     assert [len(batches.texts(batch)) for batch in batches.batches.values()] == [3, 3, 1]
     batches.end()
-    night(shop)
-    assert is_complete(shop)
+    run_night(shop)
+    assert has_all_vectors(shop)
     assert batches.paid == ONCE
 
 
@@ -135,14 +135,14 @@ def test_no_more_tokens_are_under_way_than_the_settings_allow(shop, batches):
 
     batches.at["create, done"] = count
     for _ in range(3):
-        night(shop, embedding_batch_enqueued_tokens=8)
-        night(shop, embedding_batch_enqueued_tokens=8)
+        run_night(shop, embedding_batch_enqueued_tokens=8)
+        run_night(shop, embedding_batch_enqueued_tokens=8)
         batches.end()
-    night(shop, embedding_batch_enqueued_tokens=8)
+    run_night(shop, embedding_batch_enqueued_tokens=8)
     assert under_way == [2, 2, 2, 1]
     batches.end()
-    night(shop, embedding_batch_enqueued_tokens=8)
-    assert is_complete(shop)
+    run_night(shop, embedding_batch_enqueued_tokens=8)
+    assert has_all_vectors(shop)
     assert batches.paid == ONCE
 
 
@@ -152,8 +152,8 @@ def test_no_more_tokens_are_under_way_than_the_settings_allow(shop, batches):
 def test_one_run_does_all_where_it_may_wait(shop, batches, monkeypatch, capsys):
     monkeypatch.setattr(batch_api, "LONGEST_PAUSE", 0.02)
     batches.at["retrieve"] = lambda: batches.end() if batches.asked.count("retrieve") > 1 else None
-    summary = night(shop, embedding_batch_wait_minutes=1)
-    assert is_complete(shop)
+    summary = run_night(shop, embedding_batch_wait_minutes=1)
+    assert has_all_vectors(shop)
     assert (summary["status"], summary["rows_out"], summary["detail"]["under_way"]) == ("done", 7, 0)
     assert batches.asked.count("create") == 1
     assert "7 texts are under way in 1 batches" in capsys.readouterr().err
@@ -163,14 +163,14 @@ def test_a_run_that_waits_hands_in_more_as_soon_as_it_may(shop, batches, monkeyp
     monkeypatch.setattr(batch_api, "LONGEST_PAUSE", 0.02)
     batches.at["retrieve"] = batches.end
     options = EmbedOptions(max_cost=21 * PRICE)  # just enough if texts that were bought no longer count as reserved
-    summary = night(shop, options, embedding_batch_wait_minutes=1, embedding_batch_enqueued_tokens=8)
+    summary = run_night(shop, options, embedding_batch_wait_minutes=1, embedding_batch_enqueued_tokens=8)
     assert (summary["status"], summary["rows_out"]) == ("done", 7)
-    assert is_complete(shop)
+    assert has_all_vectors(shop)
     assert batches.asked.count("create") == 4
 
 
 def test_a_run_waits_no_longer_than_the_settings_say(shop, batches):
-    summary = night(shop, embedding_batch_wait_minutes=0.9 / 60)
+    summary = run_night(shop, embedding_batch_wait_minutes=0.9 / 60)
     assert (summary["status"], summary["detail"]["under_way"]) == ("done", 7)
     assert batches.asked.count("retrieve") == 1
 
@@ -180,16 +180,16 @@ def test_a_run_waits_no_longer_than_the_settings_say(shop, batches):
 
 def test_a_batch_that_would_cost_too_much_is_not_handed_in(shop, batches, monkeypatch):
     monkeypatch.setattr(openai_batch, "MAX_TEXTS", 3)
-    summary = night(shop, EmbedOptions(max_cost=9 * PRICE))
+    summary = run_night(shop, EmbedOptions(max_cost=9 * PRICE))
     assert summary["status"] == "incomplete"
     assert "--max-cost" in summary["detail"]["ended_by"]
     assert (summary["detail"]["handed_in"], summary["detail"]["under_way"]) == (3, 3)
     assert len(batches.batches) == 1
-    assert len(recorded(shop)) == 1
-    night(shop)
+    assert len(recorded_batches(shop)) == 1
+    run_night(shop)
     batches.end()
-    night(shop)
-    assert is_complete(shop)
+    run_night(shop)
+    assert has_all_vectors(shop)
     assert batches.paid == ONCE
 
 
@@ -199,16 +199,16 @@ def test_a_batch_that_would_cost_too_much_is_not_handed_in(shop, batches, monkey
 @pytest.mark.parametrize("kind", ["upload", "create", "list", "retrieve", "content"])
 def test_a_key_that_is_not_accepted_is_told_and_kept_nowhere(shop, batches, kind, capfd):
     batches.faults = {kind: ["401"], **({"create": ["made, 500"]} if kind == "list" else {})}
-    nights = [night(shop)]
+    nights = [run_night(shop)]
     batches.end()
-    nights.append(night(shop))
+    nights.append(run_night(shop))
     told = [summary["detail"].get("ended_by", "") for summary in nights]
     assert any("doesn't accept OPENAI_API_KEY: check it" in words for words in told)
     kept = [shop.rows(f"from {table}") for table in ("ml.job_runs", "ml.embedding_batches", "ml.embeddings")]
     said = capfd.readouterr()
     assert KEY not in f"{kept} {nights} {said.out} {said.err}"
-    nights_until_complete(shop, batches, most=2)
-    assert is_complete(shop)
+    run_nights_until_all_batches_end(shop, batches, night_count=2)
+    assert has_all_vectors(shop)
     assert batches.paid == ONCE
     assert shop.labels() == {}
 
@@ -216,9 +216,9 @@ def test_a_key_that_is_not_accepted_is_told_and_kept_nowhere(shop, batches, kind
 def test_without_a_key_the_variable_to_set_is_named_and_nothing_lost(shop, batches, monkeypatch):
     monkeypatch.delenv("OPENAI_API_KEY")
     with pytest.raises(UsageError, match="OPENAI_API_KEY"):
-        night(shop)
+        run_night(shop)
     assert batches.asked == []
     monkeypatch.setenv("OPENAI_API_KEY", KEY)
-    nights_until_complete(shop, batches, most=2)
-    assert is_complete(shop)
+    run_nights_until_all_batches_end(shop, batches, night_count=2)
+    assert has_all_vectors(shop)
     assert batches.paid == ONCE

@@ -21,7 +21,7 @@ sizes = st.integers(1, 10)
 
 def weight(request):
     """Return the larger of a request's tokens and the service's estimate of them, a quarter of a token a byte."""
-    return sum(max(text.tokens, len(text.text.encode()) / 4) for text in request)
+    return sum(max(text.token_count, len(text.text.encode()) / 4) for text in request)
 
 
 @given(texts, limits, sizes)
@@ -34,9 +34,9 @@ def test_every_text_is_in_one_request_and_in_its_place(texts, limits, size):
 @given(texts, limits, sizes)
 def test_a_request_is_within_every_limit(texts, limits, size):
     for request in pack_requests(texts, limits, size):
-        assert len(request) <= min(size, limits.texts)
-        if limits.request_tokens is not None and len(request) > 1:
-            assert weight(request) <= limits.request_tokens
+        assert len(request) <= min(size, limits.texts_per_request)
+        if limits.tokens_per_request is not None and len(request) > 1:
+            assert weight(request) <= limits.tokens_per_request
 
 
 @given(texts, limits, sizes)
@@ -44,8 +44,8 @@ def test_a_request_ends_only_where_the_next_text_would_break_a_limit(texts, limi
     for request, following in pairwise(pack_requests(texts, limits, size)):
         longer = [*request, following[0]]
         # the bytes of each text are rounded up to whole tokens
-        assert len(longer) > min(size, limits.texts) or (
-            limits.request_tokens is not None and weight(longer) + len(longer) * 3 / 4 > limits.request_tokens
+        assert len(longer) > min(size, limits.texts_per_request) or (
+            limits.tokens_per_request is not None and weight(longer) + len(longer) * 3 / 4 > limits.tokens_per_request
         )
 
 
@@ -124,12 +124,12 @@ def test_too_long_texts_are_cut_in_their_place_and_say_so(rows, most):
     for text, (_, whole) in zip(kept, rows, strict=True):
         length = len(whole.split())
         assert whole.startswith(text.text)
-        assert text.tokens == provider.count_tokens([text.text])[0]
+        assert text.token_count == provider.count_tokens([text.text])[0]
         if most is None or length <= most:
-            assert (text.text, text.note) == (whole, "")
+            assert (text.text, text.length_note) == (whole, "")
         else:
-            assert text.tokens == most
-            assert text.note == f"too long: only the first {most} of {length} tokens were embedded"
+            assert text.token_count == most
+            assert text.length_note == f"too long: only the first {most} of {length} tokens were embedded"
 
 
 @given(rows, st.none() | st.integers(1, 6))
@@ -138,8 +138,8 @@ def test_or_they_are_left_out_whole_with_their_length(rows, most):
     long = [(key, text) for key, text in rows if most is not None and len(text.split()) > most]
     assert [(text.text_hash, text.text) for text in kept] == [row for row in rows if row not in long]
     assert [(text.text_hash, text.text) for text in refused] == long
-    assert all(text.note == "" for text in kept)
-    assert [text.note for text in refused] == [
+    assert all(text.length_note == "" for text in kept)
+    assert [text.length_note for text in refused] == [
         f"too long: {len(text.split())} tokens, the model reads {most}" for _, text in long
     ]
 

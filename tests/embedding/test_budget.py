@@ -23,7 +23,7 @@ def times(pace, requests, tokens=1, threads=4, since=None):
     began = since or time.monotonic()
 
     def go(_):
-        pace.wait(tokens)
+        pace.wait_for_turn(tokens)
         return time.monotonic() - began
 
     with ThreadPoolExecutor(threads) as pool:
@@ -45,17 +45,17 @@ def test_requests_are_spread_evenly_at_the_tighter_limit(stop, rate, tokens, thr
 def test_a_large_request_is_followed_by_a_longer_wait(stop):
     pace = RequestPacer(RateLimits(None, 60_000), stop)
     began = time.monotonic()
-    pace.wait(300)
+    pace.wait_for_turn(300)
     assert time.monotonic() - began < SLACK / 2, "the first goes at once"
-    pace.wait(1)
+    pace.wait_for_turn(1)
     assert 0.3 <= time.monotonic() - began < 0.3 + SLACK
-    pace.wait(1)
+    pace.wait_for_turn(1)
     assert time.monotonic() - began < 0.3 + SLACK
 
 
 def test_time_without_requests_is_not_made_up_for_by_a_burst(stop):
     pace = RequestPacer(RateLimits(6000, None), stop)
-    pace.wait(1)
+    pace.wait_for_turn(1)
     time.sleep(0.2)
     assert times(pace, 6)[-1] >= 0.0495
 
@@ -66,10 +66,10 @@ def test_without_limits_nobody_waits(stop):
 
 def test_a_pause_holds_everybody_also_who_waits_already(stop):
     pace = RequestPacer(RateLimits(60 / 0.05, None), stop)
-    pace.wait(1)
+    pace.wait_for_turn(1)
     with ThreadPoolExecutor(1) as pool:
         began = time.monotonic()
-        waiting = pool.submit(lambda: (pace.wait(1), time.monotonic() - began)[1])
+        waiting = pool.submit(lambda: (pace.wait_for_turn(1), time.monotonic() - began)[1])
         time.sleep(0.01)
         paused = time.monotonic()
         pace.pause(0.3)
@@ -100,7 +100,7 @@ def test_limits_are_learnt_only_where_the_settings_are_silent(stop):
     assert times(silent, 11)[-1] >= 0.1995, "the newest word counts"
 
 
-@pytest.mark.parametrize("holds", [lambda pace: pace.pause(60), lambda pace: pace.wait(10**6)])
+@pytest.mark.parametrize("holds", [lambda pace: pace.pause(60), lambda pace: pace.wait_for_turn(10**6)])
 def test_a_wait_ends_at_once_when_the_run_is_stopped(stop, holds):
     pace = RequestPacer(RateLimits(None, 1_000_000), stop)
     holds(pace)
@@ -118,11 +118,11 @@ def test_what_is_charged_takes_the_place_of_what_was_set_aside():
     budget = Budget(price=2.0, max_cost=1.0)
     budget.reserve(300_000)
     budget.reserve(100_000)
-    assert (budget.tokens, budget.cost) == (0, 0), "nothing is spent before it is charged"
+    assert (budget.charged_tokens, budget.spent_usd) == (0, 0), "nothing is spent before it is charged"
     budget.settle(300_000, 250_000)
-    assert (budget.tokens, budget.cost) == (250_000, 0.5)
+    assert (budget.charged_tokens, budget.spent_usd) == (250_000, 0.5)
     budget.settle(100_000, 0)  # a failed request, which is not charged for
-    assert budget.cost == 0.5
+    assert budget.spent_usd == 0.5
     budget.reserve(250_000)  # all that is left
 
 
@@ -143,7 +143,7 @@ def test_exactly_enough_is_allowed_however_it_is_added_up(price):
     for _ in range(7):
         budget.reserve(1_234_567)
         budget.settle(1_234_567, 1_234_567)
-    assert budget.tokens == tokens
+    assert budget.charged_tokens == tokens
     with pytest.raises(BudgetExceeded):
         budget.reserve(1)
 
@@ -167,8 +167,8 @@ def test_without_a_limit_or_a_price_tokens_are_counted_all_the_same():
     for budget in (Budget(price=None, max_cost=None), Budget(price=1.0, max_cost=None)):
         budget.reserve(10**12)
         budget.settle(10**12, 10**12)
-        assert budget.tokens == 10**12
-        assert budget.cost == (10**6 if budget.price else 0)
+        assert budget.charged_tokens == 10**12
+        assert budget.spent_usd == (10**6 if budget.price else 0)
 
 
 def test_threads_lose_no_token_and_never_reserve_more_than_there_is():
@@ -190,8 +190,8 @@ def test_threads_lose_no_token_and_never_reserve_more_than_there_is():
 
     with ThreadPoolExecutor(16) as pool:
         list(pool.map(buy, range(32)))
-    assert budget.tokens == sum(charged) <= 50_000
+    assert budget.charged_tokens == sum(charged) <= 50_000
     assert refused
-    budget.reserve(50_000 - budget.tokens)  # nothing is still reserved
+    budget.reserve(50_000 - budget.charged_tokens)  # nothing is still reserved
     with pytest.raises(BudgetExceeded):
         budget.reserve(1)

@@ -12,7 +12,13 @@ from jobs.embedding.batching import TextToEmbed
 from jobs.embedding.budget import Budget, BudgetExceeded
 from jobs.embedding.dispatch import MAX_FAILURES, MAX_WRONG_ANSWERS, PROBE_TEXT, Dispatcher
 from jobs.embedding.provider import EmbeddingAnswer, RateLimits, RequestLimits
-from jobs.services.errors import Busy, Denied, Refused, Unavailable, WrongAnswer
+from jobs.services.errors import (
+    ActionNeededError,
+    RequestRefusedError,
+    ServiceBusyError,
+    ServiceUnavailableError,
+    WrongAnswerError,
+)
 
 
 class Function:
@@ -65,10 +71,10 @@ def dispatched(dispatcher, requests):
     vectors, failed = {}, {}
     for outcome in dispatcher.outcomes(requests):
         if outcome.vectors is not None:
-            rows = zip(outcome.texts, outcome.vectors.tolist(), strict=True)
+            rows = zip(outcome.embedded_texts, outcome.vectors.tolist(), strict=True)
             vectors.update({text.text: vector for text, vector in rows})
-        if outcome.failed:
-            text, error = outcome.failed
+        if outcome.failure:
+            text, error = outcome.failure
             failed[text.text] = error
     return vectors, failed
 
@@ -80,7 +86,7 @@ def right(texts):
 def refusing(*poison):
     def fails(texts):
         if {*poison} & {*texts}:
-            raise Refused("not this text")
+            raise RequestRefusedError("not this text")
 
     return fails
 
@@ -102,7 +108,7 @@ def test_what_is_not_stored_yet_counts_as_under_way():
     for outcome in dispatcher_of(provider).outcomes(cut(texts_of(30), 1)):
         time.sleep(0.01)  # time enough for further requests, which must not be made
         assert len(provider.asked) - stored <= 3
-        stored += len(outcome.texts)
+        stored += len(outcome.embedded_texts)
     assert stored == len(provider.asked) == 30
 
 
@@ -121,7 +127,7 @@ def test_requests_are_planned_and_outcomes_used_in_the_callers_thread():
 def test_stop_lets_what_is_under_way_end_and_makes_no_other_request():
     provider = Function(requests_in_flight=2, delay=0.1)
     dispatcher = dispatcher_of(provider)
-    threading.Timer(0.05, dispatcher.stop.set).start()
+    threading.Timer(0.05, dispatcher.stop_event.set).start()
     texts = texts_of(20)
     vectors, failed = dispatched(dispatcher, cut(texts, 2))
     assert len(provider.asked) == len(provider.answered) == 2
@@ -131,10 +137,10 @@ def test_stop_lets_what_is_under_way_end_and_makes_no_other_request():
 
 def test_stop_ends_a_wait_for_a_better_time():
     def busy(texts):
-        raise Busy("later", retry_after=60)
+        raise ServiceBusyError("later", retry_after=60)
 
     dispatcher = dispatcher_of(Function(busy), patience=60)
-    threading.Timer(0.1, dispatcher.stop.set).start()
+    threading.Timer(0.1, dispatcher.stop_event.set).start()
     began = time.monotonic()
     assert dispatched(dispatcher, cut(texts_of(4), 2)) == ({}, {})
     assert time.monotonic() - began < 3
@@ -153,7 +159,7 @@ def test_an_outcome_that_cant_be_stored_ends_the_requests():
 
 
 def test_a_wrong_answer_that_was_charged_for_is_counted():
-    left = [WrongAnswer("too few", tokens=5), WrongAnswer("no page", tokens=0)]
+    left = [WrongAnswerError("too few", tokens=5), WrongAnswerError("no page", tokens=0)]
 
     def twice(texts):
         if left:
@@ -161,7 +167,7 @@ def test_a_wrong_answer_that_was_charged_for_is_counted():
 
     budget = Budget(1.0, None)
     assert dispatched(dispatcher_of(Function(twice), budget=budget), [texts_of(3)])[1] == {}
-    assert budget.tokens == 5 + 0 + 3
+    assert budget.charged_tokens == 5 + 0 + 3
     budget.reserve(10**9)  # raises nothing, since there is no limit
 
 
@@ -176,13 +182,13 @@ def test_an_answer_without_a_usable_vector_is_counted_too(wrong):
         if spoilt:
             return good
         spoilt.append(texts)
-        return EmbeddingAnswer(good.vectors * np.nan if wrong == "NaN" else good.vectors[:-1], good.tokens)
+        return EmbeddingAnswer(good.vectors * np.nan if wrong == "NaN" else good.vectors[:-1], good.charged_tokens)
 
     provider.embed = embed
     budget = Budget(1.0, None)
     texts = texts_of(3)
     assert dispatched(dispatcher_of(provider, budget=budget), [texts]) == (right(texts), {})
-    assert budget.tokens == 6
+    assert budget.charged_tokens == 6
 
 
 def test_a_vector_that_is_zero_is_asked_for_again_alone():
@@ -204,17 +210,17 @@ def test_a_vector_that_is_zero_is_asked_for_again_alone():
 def test_nothing_stays_set_aside_however_requests_end():
     def fails(texts):
         if "text 3" in texts:
-            raise Refused("not this text")
+            raise RequestRefusedError("not this text")
         if len(provider.asked) % 3 == 0 and texts != [PROBE_TEXT]:
-            raise Unavailable("again")
+            raise ServiceUnavailableError("again")
 
     provider = Function(fails, requests_in_flight=3)
     budget = Budget(1.0, max_cost=0.001)  # enough for 1,000 tokens
     texts = texts_of(40)
     _, failed = dispatched(dispatcher_of(provider, patience=2, budget=budget), cut(texts, 4))
     assert failed.keys() == {"text 3"}
-    assert budget.tokens == sum(map(len, provider.answered))
-    budget.reserve(1000 - budget.tokens)
+    assert budget.charged_tokens == sum(map(len, provider.answered))
+    budget.reserve(1000 - budget.charged_tokens)
     with pytest.raises(BudgetExceeded):
         budget.reserve(1)
 
@@ -224,7 +230,7 @@ def test_the_limit_holds_for_all_threads_together():
     budget = Budget(1.0, max_cost=11e-6)
     dispatcher = dispatcher_of(provider, budget=budget)
     vectors, failed = dispatched(dispatcher, cut(texts_of(40), 2))
-    assert (len(vectors), failed, budget.tokens) == (10, {}, 10)
+    assert (len(vectors), failed, budget.charged_tokens) == (10, {}, 10)
     assert isinstance(dispatcher.ended_by, BudgetExceeded)
 
 
@@ -252,7 +258,7 @@ def test_a_refused_text_costs_no_probe_where_others_have_gone_through():
     assert len(provider.asked) == 5 + 2 * log2(8)
 
 
-@pytest.mark.parametrize("kind", [Unavailable, WrongAnswer])
+@pytest.mark.parametrize("kind", [ServiceUnavailableError, WrongAnswerError])
 def test_a_text_at_which_the_service_always_fails_is_given_up_after_so_many_tries(kind):
     def fails(texts):
         if "text 5" in texts:
@@ -262,7 +268,7 @@ def test_a_text_at_which_the_service_always_fails_is_given_up_after_so_many_trie
     texts = texts_of(6)
     vectors, failed = dispatched(dispatcher_of(provider, patience=0.4), cut(texts, 1))
     assert (vectors, failed) == (right(texts[:5]), {"text 5": "again"})
-    if kind is WrongAnswer:
+    if kind is WrongAnswerError:
         assert provider.asked.count(["text 5"]) == MAX_WRONG_ANSWERS
     else:
         assert provider.asked.count(["text 5"]) >= 2
@@ -273,7 +279,7 @@ def test_a_request_is_not_tried_for_ever_while_others_go_through():
 
     def fails(texts):
         if texts == ["text 0"]:
-            raise Unavailable("again")
+            raise ServiceUnavailableError("again")
         time.sleep(0.01)
 
     provider = Function(fails, requests_in_flight=2)
@@ -287,7 +293,7 @@ def test_a_request_is_not_tried_for_ever_while_others_go_through():
 
 def test_a_service_that_is_busy_for_ever_ends_the_run_when_patience_does():
     def busy(texts):
-        raise Busy("later")
+        raise ServiceBusyError("later")
 
     provider = Function(busy, requests_in_flight=3)
     dispatcher = dispatcher_of(provider, patience=0.6)
@@ -301,7 +307,7 @@ def test_a_service_that_is_busy_for_ever_ends_the_run_when_patience_does():
 @pytest.mark.parametrize("wanted", [0.01, 3600])
 def test_a_pause_that_the_service_wants_is_no_reason_to_wait_beyond_patience(wanted):
     def busy(texts):
-        raise Busy("later", retry_after=wanted)
+        raise ServiceBusyError("later", retry_after=wanted)
 
     dispatcher = dispatcher_of(Function(busy, requests_in_flight=2), patience=0.5)
     began = time.monotonic()
@@ -315,7 +321,7 @@ def test_a_short_time_of_being_busy_is_waited_out_however_often():
 
     def fails(texts):
         if time.monotonic() < busy_until:
-            raise Busy("later", retry_after=0.02)
+            raise ServiceBusyError("later", retry_after=0.02)
 
     provider = Function(fails, requests_in_flight=2)
     texts = texts_of(8)
@@ -325,7 +331,7 @@ def test_a_short_time_of_being_busy_is_waited_out_however_often():
 
 
 def test_a_request_that_is_told_to_wait_has_not_failed_while_others_go_through():
-    left = [Busy("later", retry_after=0.01)] * 3 * MAX_FAILURES
+    left = [ServiceBusyError("later", retry_after=0.01)] * 3 * MAX_FAILURES
 
     def fails(texts):
         if texts == ["text 0"] and left:
@@ -345,7 +351,7 @@ def test_one_probe_serves_all_requests_that_fail_together():
     def fails(texts):
         if len(texts) > 1:
             together.wait(10)
-            raise Refused("one at a time")
+            raise RequestRefusedError("one at a time")
         time.sleep(0.05)
 
     provider = Function(fails, requests_in_flight=6)
@@ -360,7 +366,7 @@ def test_one_failed_probe_ends_the_run_for_all():
     def fails(texts):
         if texts != [PROBE_TEXT]:
             together.wait(10)
-        raise Refused(f"wrong parameter, asked for {len(texts)}")
+        raise RequestRefusedError(f"wrong parameter, asked for {len(texts)}")
 
     provider = Function(fails, requests_in_flight=4)
     dispatcher = dispatcher_of(provider)
@@ -371,7 +377,7 @@ def test_one_failed_probe_ends_the_run_for_all():
 
 def test_what_a_person_has_to_mend_is_asked_once_by_each_thread_and_no_more():
     def fails(texts):
-        raise Denied("check the key")
+        raise ActionNeededError("check the key")
 
     provider = Function(fails, requests_in_flight=3, delay=0.01)
     dispatcher = dispatcher_of(provider)

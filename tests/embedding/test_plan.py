@@ -190,7 +190,7 @@ def test_this_machines_own_model_costs_nothing_but_time(catalogue, planned):
 
 
 def test_with_nothing_missing_no_model_is_loaded(catalogue, planned, monkeypatch):
-    monkeypatch.setattr(local, "bundled_folder", lambda: pytest.fail("loads a model"))
+    monkeypatch.setattr(local, "bundled_model_folder", lambda: pytest.fail("loads a model"))
     catalogue.write(e="", f=" \n")
     (found,) = planned({"provider": "local", "model": "all-MiniLM-L6-v2", "dimensions": 384})
     assert (found.items, found.texts, found.tokens, found.cost, found.minutes) == (0, 0, 0, 0, 0)

@@ -27,12 +27,18 @@ from jobs.embedding.batching import cut_to_token_limit
 from jobs.embedding.provider import RateLimits, RequestLimits
 from jobs.embedding.providers import provider_for as find
 from jobs.embedding.providers import provider_names
-from jobs.embedding.providers.local import BUNDLED_MODEL, LocalProvider, bundled_folder
+from jobs.embedding.providers.local import BUNDLED_MODEL, LocalProvider, bundled_model_folder
 from jobs.embedding.providers.openai import OpenAIProvider
 from jobs.embedding.providers.openai_batch import OpenAIBatchProvider
 from jobs.errors import NextmartError, UsageError
-from jobs.services.client import service_error
-from jobs.services.errors import Busy, Denied, Refused, Unavailable, WrongAnswer
+from jobs.services.client import to_service_error
+from jobs.services.errors import (
+    ActionNeededError,
+    RequestRefusedError,
+    ServiceBusyError,
+    ServiceUnavailableError,
+    WrongAnswerError,
+)
 from jobs.settings import Settings
 
 # --- the provider local ---
@@ -51,7 +57,7 @@ def local():
 @pytest.fixture(scope="module")
 def reference():
     """The vectors that sentence-transformers itself computes."""
-    model = SentenceTransformer(str(bundled_folder()), local_files_only=True)
+    model = SentenceTransformer(str(bundled_model_folder()), local_files_only=True)
     return functools.partial(model.encode, show_progress_bar=False, normalize_embeddings=True)
 
 
@@ -60,7 +66,7 @@ def test_the_bundled_model_gives_unit_vectors_for_nothing(local):
     assert answer.vectors.shape == (len(TITLES), 384)
     assert answer.vectors.dtype == np.float32
     np.testing.assert_allclose(np.linalg.norm(answer.vectors, axis=1), 1, atol=1e-5)
-    assert (answer.tokens, local.price) == (0, 0)
+    assert (answer.charged_tokens, local.price) == (0, 0)
 
 
 def test_near_titles_lie_nearer_than_far_ones(local):
@@ -130,11 +136,11 @@ def test_a_text_is_cut_behind_a_token_and_no_earlier_than_it_has_to(local, words
 
 
 def test_a_text_over_the_limit_has_the_vector_of_its_beginning(local, reference):
-    assert local.limits == RequestLimits(texts=256, text_tokens=256)
+    assert local.limits == RequestLimits(texts_per_request=256, tokens_per_text=256)
     long = "embeddings of garden hoses " * 60
     ((text,), _) = cut_to_token_limit([("hash", long)], local, "truncate")
-    assert (text.tokens, len(text.text) < len(long)) == (256, True)
-    assert text.note == "too long: only the first 256 of 482 tokens were embedded"
+    assert (text.token_count, len(text.text) < len(long)) == (256, True)
+    assert text.length_note == "too long: only the first 256 of 482 tokens were embedded"
     # sentence-transformers cuts the text by itself
     np.testing.assert_allclose(local.embed([text.text]).vectors, reference([long]), atol=1e-5)
     np.testing.assert_allclose(local.embed([long]).vectors, reference([long]), atol=1e-5)
@@ -218,7 +224,7 @@ def test_a_cut_text_is_within_the_limit_where_its_last_token_breaks(text):
 @pytest.mark.parametrize("tokens", [8191, 8192, 8193, 12000])
 def test_a_text_over_8191_tokens_is_cut_to_them(unit, tokens):
     provider = OpenAIProvider("text-embedding-3-small", 4)
-    limit = provider.limits.text_tokens
+    limit = provider.limits.tokens_per_text
     text = provider.truncate_text(unit * tokens, tokens)
     (found,) = provider.count_tokens([text])
     assert tokens - 4 < found <= tokens, "the test's text"
@@ -236,7 +242,9 @@ def test_a_mark_of_the_tokenizer_in_a_text_is_cut_like_any_text():
 
 def test_limits_are_known_of_openais_models_and_not_of_other_servers():
     for model in ("text-embedding-3-small", "text-embedding-3-large", "text-embedding-ada-002"):
-        assert OpenAIProvider(model, 4).limits == RequestLimits(texts=2048, text_tokens=8191, request_tokens=300_000)
+        assert OpenAIProvider(model, 4).limits == RequestLimits(
+            texts_per_request=2048, tokens_per_text=8191, tokens_per_request=300_000
+        )
     assert OpenAIProvider("nomic-embed-text", 4).limits == RequestLimits(2048, None, 300_000)
 
 
@@ -259,7 +267,7 @@ def test_where_a_server_does_not_say_what_it_charged_for_the_tokens_are_counted(
     for usage in ({}, {"usage": {}}, {"usage": {"prompt_tokens": None}}, {"usage": [1]}, {"usage": "none"}):
         answer = answered(service, {"data": [row(1), row(0, embedding=[3.0, 4.0])], **usage})
         assert answer.vectors.tolist() == [[3, 4], [1, 2]], usage
-        assert answer.tokens == sum(OpenAIProvider("fake", 2).count_tokens(["red shoe", "hose"])) == 4, usage
+        assert answer.charged_tokens == sum(OpenAIProvider("fake", 2).count_tokens(["red shoe", "hose"])) == 4, usage
 
 
 NO_EMBEDDINGS = [
@@ -274,13 +282,13 @@ NO_EMBEDDINGS = [
 def test_an_answer_that_is_no_embeddings_is_a_wrong_answer(service):
     answers = [{"data": data, "usage": {"prompt_tokens": 4, "total_tokens": 4}} for data in NO_EMBEDDINGS]
     for answer in [*answers, [1, 2], "hello", None, 5, {}, {"detail": "no such thing"}]:
-        with pytest.raises(WrongAnswer, match=r"^the embedding service"):
+        with pytest.raises(WrongAnswerError, match=r"^the embedding service"):
             pytest.fail(f"{answer} counts as {answered(service, answer)}")
 
 
 def test_a_wrong_answer_says_what_it_cost(service):
     for data in ([row(0)], [row(0, embedding=[1.0]), row(1)], [row(0, embedding=["a", "b"]), row(1)]):
-        with pytest.raises(WrongAnswer) as raised:
+        with pytest.raises(WrongAnswerError) as raised:
             answered(service, {"data": data, "usage": {"prompt_tokens": 4, "total_tokens": 4}})
         assert raised.value.tokens == 4, data
 
@@ -298,7 +306,7 @@ def test_an_answer_tells_how_much_the_service_allows(service):
         ({"x-ratelimit-limit-requests": "0", "x-ratelimit-limit-tokens": "many"}, RateLimits()),
     ]:
         service.headers = headers
-        assert OpenAIProvider("fake", 4).embed(["hose"]).rate == rate
+        assert OpenAIProvider("fake", 4).embed(["hose"]).rate_limits == rate
 
 
 # --- OpenAI: failures ---
@@ -318,13 +326,13 @@ def failure(service, status, code=None, headers=None):
 
 
 KINDS = {
-    Refused: [(400, None), (413, None), (422, None)],
-    Denied: [
+    RequestRefusedError: [(400, None), (413, None), (422, None)],
+    ActionNeededError: [
         (401, "invalid_api_key"), (403, None), (404, "model_not_found"), (402, None), (405, None), (418, None),
         (429, "insufficient_quota"),
     ],
-    Busy: [(429, "rate_limit_exceeded"), (429, None)],
-    Unavailable: [(status, None) for status in (408, 409, 425, 500, 502, 503, 529)],
+    ServiceBusyError: [(429, "rate_limit_exceeded"), (429, None)],
+    ServiceUnavailableError: [(status, None) for status in (408, 409, 425, 500, 502, 503, 529)],
 }  # fmt: skip
 
 
@@ -386,14 +394,14 @@ def socket_service(monkeypatch):
 )
 def test_a_lost_connection_is_the_services_fault(socket_service, answer):
     socket_service(answer)
-    with pytest.raises(Unavailable, match=r"^the embedding service can't be reached"):
+    with pytest.raises(ServiceUnavailableError, match=r"^the embedding service can't be reached"):
         OpenAIProvider("fake", 4).embed(["hose"])
 
 
 def test_a_server_that_does_not_answer_is_waited_for_no_longer_than_the_settings_say(service):
     service.in_turn("time-out")
-    with pytest.raises(Unavailable, match="timed out"):
-        OpenAIProvider("fake", 4, timeout=0.2).embed(["hose"])
+    with pytest.raises(ServiceUnavailableError, match="timed out"):
+        OpenAIProvider("fake", 4, timeout_seconds=0.2).embed(["hose"])
     assert len(service.asked) == 1
 
 
@@ -402,13 +410,13 @@ def test_a_server_that_is_not_there_is_its_own_fault_too(monkeypatch):
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))  # the port is taken, but nobody listens
         monkeypatch.setenv("OPENAI_BASE_URL", f"http://127.0.0.1:{taken.getsockname()[1]}/v1")
-        with pytest.raises(Unavailable, match="can't be reached"):
+        with pytest.raises(ServiceUnavailableError, match="can't be reached"):
             OpenAIProvider("fake", 4).embed(["hose"])
 
 
 def test_an_error_of_the_client_about_the_answers_form_is_a_wrong_answer():
     failed = openai.APIResponseValidationError(SimpleNamespace(request=None, status_code=200), body=None)
-    assert type(service_error(failed, "fake")) is WrongAnswer
+    assert type(to_service_error(failed, "fake")) is WrongAnswerError
 
 
 # --- finding a provider by its name ---
@@ -427,7 +435,7 @@ def test_every_file_of_the_folder_is_found_by_its_name():
 
 def test_a_provider_is_made_of_the_settings():
     settings = Settings(embedding_requests_in_flight=3, embedding_timeout_seconds=5, embedding_batch_size=7)
-    assert find(settings, named("openai")) == OpenAIProvider("mine", 4, 1, requests_in_flight=3, timeout=5)
+    assert find(settings, named("openai")) == OpenAIProvider("mine", 4, 1, requests_in_flight=3, timeout_seconds=5)
     assert find(settings, named("openai-batch")).price == 0.5
     assert find(settings, named("local")).batch_size == 7
 

@@ -15,7 +15,7 @@ from filelock import FileLock
 from invariants import broken_invariants
 from warm_commands import run_warm
 
-from jobs.commands.demo_shop import make_shop
+from jobs.commands.demo_shop import make_demo_shop
 from jobs.warehouse.connection import connect, prepare_warehouse
 
 UNTIL = datetime(2025, 1, 1, tzinfo=UTC)  # of the demo's history
@@ -73,7 +73,7 @@ class Shop:
     def fill(self, visitors: int = 60, items: int = 60) -> None:
         with connect(self.warehouse) as connection:
             prepare_warehouse(connection)
-            make_shop(connection, visitor_count=visitors, item_count=items, seed=0, history_end=UNTIL)
+            make_demo_shop(connection, visitor_count=visitors, item_count=items, seed=0, history_end=UNTIL)
 
     def set(self, text: str = "") -> None:
         (self.folder / "nextmart.toml").write_text(text + SMALL_MODELS)

@@ -5,7 +5,7 @@ import sqlite3
 import duckdb
 from shop import Shop
 
-from jobs.orchestration.dbt_build import dbt_build
+from jobs.orchestration.dbt_build import run_dbt_build
 from jobs.settings import load_settings
 from jobs.warehouse.extensions import load_extension
 
@@ -53,7 +53,7 @@ def test_dbt_reads_views_over_two_databases_and_the_password_is_nowhere(tmp_path
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("SHOP_PASSWORD", postgres.password)
     monkeypatch.setenv("DBT_LOG_LEVEL_FILE", "debug")
-    dbt_build(
+    run_dbt_build(
         load_settings(), ("--select", "stg_items", "+int_events_checked", "--resource-type", "model"), verbose=True
     )
     assert shop.rows("select count(*) from staging.checked_events") == [(300,)]

@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 from embedding_service import WORDS, EmbeddingService
 from final_tables import FINAL_TABLES
-from polling_reader import polling
+from polling_reader import poll_while_block_runs
 from shop import Shop, visit
 from warm_commands import start_warm
 
@@ -129,7 +129,7 @@ def test_a_night_killed_again_and_again_ends_like_one_that_was_not(shop, tmp_pat
         "public tables": lambda night: night.has_begun("visitor_recommendations"),
         "publishing": lambda night: (shop.folder / ".published.duckdb.unfinished").exists(),
     }
-    with polling(shop.published, WHOLE_PUBLICATION, pause=0.05) as polled:
+    with poll_while_block_runs(shop.published, WHOLE_PUBLICATION, pause_seconds=0.05) as reader_log:
         for moment, reached in moments.items():
             log = tmp_path / f"{moment}.log"
             night = Night(shop, service.environment, log, is_installed_command=moment == "any time")
@@ -141,10 +141,10 @@ def test_a_night_killed_again_and_again_ends_like_one_that_was_not(shop, tmp_pat
         assert shop.rows(ordered) == undisturbed.rows(ordered), name
     assert shop.broken_invariants() == {}
 
-    assert polled.errors == []
-    assert polled.reads > 100
-    publications = [publication for publication, _ in polled.rows]
-    assert [whole for _, whole in polled.rows] == ["True"] * len(publications)
+    assert reader_log.errors == []
+    assert reader_log.read_count > 100
+    publications = [publication for publication, _ in reader_log.rows]
+    assert [whole for _, whole in reader_log.rows] == ["True"] * len(publications)
     assert publications == sorted(set(publications))
     assert 2 <= len(publications) <= 4
 

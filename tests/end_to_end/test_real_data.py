@@ -76,7 +76,7 @@ def test_uci_online_retail_runs_to_published_tables(example):
 
 
 SQL_SIDE = """
-from jobs.orchestration.dbt_build import dbt_build
+from jobs.orchestration.dbt_build import run_dbt_build
 from jobs.settings import load_settings
-dbt_build(load_settings(), ("--exclude", "tag:job"))
+run_dbt_build(load_settings(), ("--exclude", "tag:job"))
 """

@@ -145,7 +145,7 @@ def test_a_target_is_no_longer_tied_once_the_other_item_is_dropped():
 
 def test_forward_folds_train_on_all_that_ended_before():
     history = frame({name: ("ab", [0, end]) for end, name in enumerate("abcdefg", start=1)})
-    folds = forward_folds(history, bins=3)
+    folds = forward_folds(history, bin_count=3)
     assert [(fold.name, "".join(fold.train["sequence_id"]), "".join(fold.test["sequence_id"])) for fold in folds] == [
         ("fold 1", "abc", "de"),
         ("fold 2", "abcde", "fg"),
@@ -349,21 +349,21 @@ def test_holdout_cutoff_needs_two_times(rows):
 
 def test_validation_split_takes_the_newest():
     train = frame({f"{i:02}": ("abc", [i, i, i]) for i in range(20)} | {"one": ("a", [40])})
-    rest, held_out = validation_split(train, limit=500)
+    rest, held_out = validation_split(train, max_cases=500)
     assert cases(held_out) == {"18": ("ab", "c"), "19": ("ab", "c")}
     assert set(parts(rest)) == set(train["sequence_id"]) - {"18", "19"}
     assert held_out.columns == list(CASE_COLUMNS)
-    assert set(cases(validation_split(train, limit=1)[1])) == {"19"}
-    assert len(validation_split(train, limit=0)[1]) == 0
-    assert len(validation_split(train, share=1.0)[1]) == 19
+    assert set(cases(validation_split(train, max_cases=1)[1])) == {"19"}
+    assert len(validation_split(train, max_cases=0)[1]) == 0
+    assert len(validation_split(train, max_share=1.0)[1]) == 19
 
 
 def test_validation_split_asks_only_for_new_items_where_repeats_are_not_recommended():
     train = frame({"0": ("ab", [0, 0]), "1": ("abcab", [1, 2, 3, 4, 5]), "2": ("aa", [6, 7])})
-    rest, held_out = validation_split(train, share=0.6, allow_repeats=False)
+    rest, held_out = validation_split(train, max_share=0.6, allow_repeats=False)
     assert cases(held_out) == {"1": ("ab", "c")}
     assert set(parts(rest)) == {"0"}
-    assert cases(validation_split(train, share=0.6)[1]) == {"1": ("abca", "b"), "2": ("a", "a")}
+    assert cases(validation_split(train, max_share=0.6)[1]) == {"1": ("abca", "b"), "2": ("a", "a")}
 
 
 def test_validation_cases_of_a_split_at_a_date_are_asked_for_the_next_order():
@@ -373,9 +373,9 @@ def test_validation_cases_of_a_split_at_a_date_are_asked_for_the_next_order():
         "one order": ("pqr", [6, 6, 6]),
         "again": ("stus", [6, 7, 8, 9]),  # what came last is a repeat
     }
-    _, held_out = validation_split(frame(rows), share=0.75, allow_repeats=False, splits_at_a_date=True)
+    _, held_out = validation_split(frame(rows), max_share=0.75, allow_repeats=False, test_starts_at_a_date=True)
     assert cases(held_out) == {"orders": ("abca", "d"), "one order": ("p", "q"), "again": ("st", "u")}
-    _, with_repeats = validation_split(frame(rows), share=0.75, allow_repeats=True, splits_at_a_date=True)
+    _, with_repeats = validation_split(frame(rows), max_share=0.75, allow_repeats=True, test_starts_at_a_date=True)
     assert cases(with_repeats) == {"orders": ("abc", "a"), "one order": ("p", "q"), "again": ("stu", "s")}
 
 

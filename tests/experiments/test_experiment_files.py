@@ -1,4 +1,4 @@
-"""Experiment files: what they mean, messages about wrong ones, and the files that come with the project."""
+"""ExperimentSpec files: what they mean, messages about wrong ones, and the files that come with the project."""
 
 from pathlib import Path
 

@@ -6,8 +6,8 @@ import pytest
 
 from jobs.evaluation.comparison import Comparison, Estimate
 from jobs.experiments.markdown import report_as_markdown
-from jobs.experiments.report import FinishedRuns, ModelSummary, summarize
-from jobs.experiments.spec import Experiment
+from jobs.experiments.report import FinishedRuns, ModelSummary, summarize_models
+from jobs.experiments.spec import ExperimentSpec
 
 
 def test_a_summary_averages_seeds_case_by_case():
@@ -32,13 +32,13 @@ def test_a_summary_averages_seeds_case_by_case():
     )
     ranks = {"a0": np.array([1, 0, 2, 0]), "a1": np.array([1, 1, 0, 0]), "b": np.array([0, 4, 0, 1])}
     tied = np.array([True, True, False, False])
-    a, b = summarize(FinishedRuns(runs, metrics, ranks), {"tied": tied}, ["A", "absent", "B"], "B", "mrr", 20)
-    assert (a.label, a.seeds, a.by_seed) == ("A", [0, 1], [0.375, 0.5])
+    a, b = summarize_models(FinishedRuns(runs, metrics, ranks), {"tied": tied}, ["A", "absent", "B"], "B", "mrr", 20)
+    assert (a.label, a.seeds, a.values_by_seed) == ("A", [0, 1], [0.375, 0.5])
     assert a.estimates["all"].mean == pytest.approx(0.4375)
     assert a.estimates["tied"].mean == pytest.approx(0.75)
     assert a.differences["all"].mean == pytest.approx(0.4375 - 0.3125)
     assert a.differences["tied"].mean == pytest.approx(0.75 - 0.125)
-    assert (a.means, a.minutes, a.cases) == ({"mrr@20": pytest.approx(0.3)}, 3.0, {"all": 4, "tied": 2})
+    assert (a.metric_means, a.minutes, a.case_counts) == ({"mrr@20": pytest.approx(0.3)}, 3.0, {"all": 4, "tied": 2})
     assert (b.seeds, b.differences, b.minutes) == ([None], {}, pytest.approx(0.1))
 
 
@@ -74,7 +74,7 @@ def test_a_report_tells_each_figure_in_its_place():
             "new", "sasrec", [0, 1], {"ndcg@20": 0.5, "mrr@10": 0.15}, [0.45, 0.55], better, gain, cases, 1234.5
         ),
     ]
-    what = Experiment(
+    what = ExperimentSpec(
         name="t",
         protocol="paper",
         baseline="base",

@@ -14,9 +14,9 @@ from jobs.core.cases import NO_CASES
 from jobs.core.metrics import target_ranks
 from jobs.errors import NextmartError
 from jobs.experiments import command, records, runner
-from jobs.experiments.command import experiment
+from jobs.experiments.command import run_experiment
 from jobs.experiments.evaluation_data import read_evaluation_data
-from jobs.experiments.spec import Experiment
+from jobs.experiments.spec import ExperimentSpec
 from jobs.models.base import FitOptions
 from jobs.models.fusion import Fusion
 from jobs.models.popularity import Popularity
@@ -40,15 +40,17 @@ KEPT = {
 }
 
 
-def spec(**changes) -> Experiment:
-    return Experiment(
+def spec(**changes) -> ExperimentSpec:
+    return ExperimentSpec(
         **{"name": "t", "protocol": "paper", "seeds": [0, 1], "baseline": "popularity", "models": MODELS, **changes}
     )
 
 
 def conduct(connection, folder, what=None, **settings):
     with job_run(connection, "experiment") as record:
-        text = experiment(connection, tiny_shop.settings(folder, **settings), record, what or spec(), folder / "out")
+        text = run_experiment(
+            connection, tiny_shop.settings(folder, **settings), record, what or spec(), folder / "out"
+        )
     return text, record
 
 
@@ -138,7 +140,7 @@ def test_models_get_the_training_part_alone_at_last_all_of_it_and_their_own_vect
     assert second.items.tolist() == items_as_indices(data.split.train["items"], data.catalog).items.tolist()
     assert len(nothing.targets) == 0
     [marker] = data.catalog.find_indices(np.array(["marker"], np.object_))
-    assert marker in data.cases.targets
+    assert marker in data.test_cases.targets
     assert marker not in {*first.items, *validation.inputs.items, *validation.targets, *second.items}
     assert [vectors.shape[1] for *_, vectors in Noting.given] == [4, 4, 3, 3]
 
@@ -152,8 +154,8 @@ def test_the_second_fit_is_tested_and_the_first_one_validated(tiny, tmp_path):
         model = make_model("popularity")
         model.fit(sequences, NO_CASES, data.catalog, FitOptions())
         scorer = model.scorer(data.catalog)
-        _, lists = recommend(scorer, data.cases.inputs, 20)
-        ranks.append(target_ranks(lists, data.cases.targets).tolist())
+        _, lists = recommend(scorer, data.test_cases.inputs, 20)
+        ranks.append(target_ranks(lists, data.test_cases.targets).tolist())
         values.append(ndcg_at_20(scorer, data.validation))
     assert ranks[0] != ranks[1]
     assert values[0] != values[1]
@@ -193,7 +195,9 @@ def test_of_all_test_cases_some_are_drawn_the_same_for_all_models(tiny, tmp_path
 
 def test_a_sample_of_the_sequences_is_a_smaller_shop(tiny, tmp_path):
     settings = tiny_shop.settings(tmp_path)
-    whole, half, again = (read_evaluation_data(tiny, settings, "paper", sample=share) for share in (1.0, 0.5, 0.5))
+    whole, half, again = (
+        read_evaluation_data(tiny, settings, "paper", sample_share=share) for share in (1.0, 0.5, 0.5)
+    )
     assert len(half.split.train) + len(half.split.test) < 0.6 * (len(whole.split.train) + len(whole.split.test))
     assert set(half.split.train["sequence_id"]) < {*whole.split.train["sequence_id"], *whole.split.test["sequence_id"]}
     assert half.data_hash == again.data_hash
@@ -252,12 +256,12 @@ class Killed(BaseException):
     """An exception that no handler catches, as no handler catches SIGKILL."""
 
 
-STEPS = [(name, nth) for nth in range(4) for name in ("start_run", "fit", "finish_run", "after finish_run")]
+STEPS = [(name, nth) for nth in range(4) for name in ("record_start", "fit", "store_outcome", "after store_outcome")]
 
 
 @pytest.mark.parametrize(("step", "nth"), STEPS)
 def test_a_killed_experiment_ends_as_one_that_was_not(tiny, tmp_path, whole, monkeypatch, step, nth):
-    monkeypatch.setattr(command, "plot", lambda *_: False)
+    monkeypatch.setattr(command, "plot_summaries", lambda *_: False)
     calls = []
 
     def dying(original, when):
@@ -339,7 +343,7 @@ def test_fusion_comes_last_and_gets_what_it_would_fit_itself_by_seed_and_paramet
     def noting(fit):
         def call(model, *arguments):
             context = arguments[-1]
-            given.append((context.seed, dict(context.fitted_models)))
+            given.append((context.seed, dict(context.reusable_models)))
             return fit(model, *arguments)
 
         return call
@@ -409,5 +413,5 @@ def test_the_command_prints_a_report_or_json_and_says_by_its_exit_code_what_fail
 
 @pytest.mark.parametrize("family", ["popularity", "llmseqsim", "sknn", "vsknn"])
 def test_families_without_randomness_say_so(family):
-    assert not make_model(family).is_random
-    assert make_model("sasrec").is_random
+    assert not make_model(family).depends_on_seed
+    assert make_model("sasrec").depends_on_seed

@@ -11,12 +11,12 @@ import tiny_shop
 
 from jobs.errors import NextmartError, UsageError
 from jobs.experiments import runner, trials
-from jobs.experiments.command import experiment
+from jobs.experiments.command import run_experiment
 from jobs.experiments.evaluation_data import read_evaluation_data
 from jobs.experiments.folds import make_folds
 from jobs.experiments.search import SearchResult, parameters_as_toml, search_hyperparameters
-from jobs.experiments.spec import Experiment, Variant, read_experiment
-from jobs.language_models.services import PaidServices
+from jobs.experiments.spec import ExperimentSpec, ModelVariant, read_experiment
+from jobs.language_models.paid_services import PaidServices
 from jobs.models.llmseqsim import LLMSeqSim
 from jobs.models.registry import FAMILIES, make_model
 from jobs.models.sknn import VSKNN
@@ -27,7 +27,7 @@ SPACE = {"vsknn": {"neighbours": {"low": 1, "high": 40}, "decay": ["last", "mean
 
 
 def spec(trials=2, **changes):
-    return Experiment(**{"name": "s", "protocol": "paper", "search": {"trials": trials, "space": SPACE}, **changes})
+    return ExperimentSpec(**{"name": "s", "protocol": "paper", "search": {"trials": trials, "space": SPACE}, **changes})
 
 
 def find(connection, folder, what):
@@ -77,7 +77,7 @@ def test_no_test_case_reaches_a_search(tiny, tmp_path, monkeypatch):
     cutoff_at = read_evaluation_data(tiny, settings, "cutoff").split.cutoff_at
     tiny_shop.mark_from(tiny, cutoff_at)
     data = read_evaluation_data(tiny, settings, "cutoff")
-    assert set(data.catalog.item_ids[data.cases.targets]) == {"marker"}
+    assert set(data.catalog.item_ids[data.test_cases.targets]) == {"marker"}
     monkeypatch.setitem(FAMILIES, "vsknn", Watched)
     Watched.seen.clear()
     best, failed = search_hyperparameters(PaidServices(tiny, settings), spec(2, protocol="cutoff"), data)
@@ -145,7 +145,7 @@ def test_no_checkpoint_of_a_fusions_parts_is_left(tiny, tmp_path):
 def test_the_best_parameters_are_reported_recorded_and_ready_to_paste(tiny, tmp_path):
     models = [{"family": "vsknn", "parameters": {"idf": False}}]
     with job_run(tiny, "experiment") as record:
-        text = experiment(tiny, tiny_shop.settings(tmp_path), record, spec(models=models), tmp_path / "out")
+        text = run_experiment(tiny, tiny_shop.settings(tmp_path), record, spec(models=models), tmp_path / "out")
     pasted = (tmp_path / "out" / "s-best.toml").read_text()
     assert pasted in text
     (tmp_path / "pasted.toml").write_text('name = "p"\n' + pasted)
@@ -166,7 +166,7 @@ def test_parameters_of_parts_are_ready_to_paste_too():
         "parameters": {"sasrec": {"learning_rate": 1e-5, "item_bias": True}, "llmseqprompt": {}},
         "method": 'a "method" 😀',
     }
-    (entry,) = tomllib.loads(parameters_as_toml([SearchResult(Variant("tuned", "fusion", parameters), 0.1, 3)]))[
+    (entry,) = tomllib.loads(parameters_as_toml([SearchResult(ModelVariant("tuned", "fusion", parameters), 0.1, 3)]))[
         "models"
     ]
     assert entry == {"family": "fusion", "label": "tuned", "parameters": parameters}
@@ -181,7 +181,7 @@ def test_nothing_is_tried_before_all_embeddings_are_there(tiny, tmp_path):
     what, settings = of_other_embeddings(), tiny_shop.settings(tmp_path)
     what = what.model_copy(update={"search": spec().search})  # a search of a family that reads no embeddings
     with pytest.raises(NextmartError, match="nextmart embed --model other"), job_run(tiny, "experiment") as record:
-        experiment(tiny, settings, record, what, tmp_path / "out")
+        run_experiment(tiny, settings, record, what, tmp_path / "out")
     assert tiny.execute("select count(*) from ml.experiment_runs").fetchone() == (0,)
 
 
@@ -222,7 +222,7 @@ def test_parameters_that_do_not_go_together_fail_a_trial_alone(tiny, tmp_path):
     entry = {"family": "sasrec", "parameters": {"heads": 2, "blocks": 1, "window": 6, "epochs": 1, "epoch_steps": 1}}
     search = {"trials": 5, "space": {"sasrec": {"width": [7, 8]}}}
     (best,), failed = find(tiny, tmp_path, spec(models=[entry], search=search))
-    assert (best.model.parameters["width"], best.trials, failed) == (8, 5, {})
+    assert (best.best_variant.parameters["width"], best.trial_count, failed) == (8, 5, {})
 
 
 @pytest.mark.parametrize("error", [OSError("disk full"), UsageError("over prompt_max_cost")])
@@ -237,7 +237,7 @@ def test_what_no_parameter_causes_leaves_the_trial_to_be_made_again(tiny, tmp_pa
 def test_nothing_is_fitted_where_optuna_is_missing(tiny, tmp_path, monkeypatch):
     monkeypatch.setitem(sys.modules, "optuna", None)
     with pytest.raises(NextmartError, match=r"nextmart\[experiments\]"), job_run(tiny, "experiment") as record:
-        experiment(tiny, tiny_shop.settings(tmp_path), record, spec(models=[{"family": "vsknn"}]), tmp_path / "out")
+        run_experiment(tiny, tiny_shop.settings(tmp_path), record, spec(models=[{"family": "vsknn"}]), tmp_path / "out")
     assert tiny.execute("select count(*) from ml.experiment_runs").fetchone() == (0,)
 
 
@@ -280,13 +280,15 @@ def test_searches_and_runs_spend_from_one_purse(tiny, tmp_path, monkeypatch):
         return make_model(family, parameters, paid_services)
 
     def spending(model, *arguments):
-        purses[-1].spent += 1
+        purses[-1].spent_usd += 1
         fit(model, *arguments)
 
     for module in (trials, runner):
         monkeypatch.setattr(module, "make_model", noting)
     monkeypatch.setattr(VSKNN, "fit", spending)
     with job_run(tiny, "experiment") as record:
-        experiment(tiny, tiny_shop.settings(tmp_path), record, spec(1, models=[{"family": "vsknn"}]), tmp_path / "out")
+        run_experiment(
+            tiny, tiny_shop.settings(tmp_path), record, spec(1, models=[{"family": "vsknn"}]), tmp_path / "out"
+        )
     assert len({id(paid_services) for paid_services in purses}) == 1
-    assert purses[0].spent == 3 + 2  # the folds of one trial; the first and the second fit of one run
+    assert purses[0].spent_usd == 3 + 2  # the folds of one trial; the first and the second fit of one run

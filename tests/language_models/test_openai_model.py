@@ -12,9 +12,9 @@ from fake_fine_tuning import BASE, names
 from fake_openai import KEY
 
 from jobs.errors import NextmartError, UsageError
-from jobs.language_models.chat_requests import conversation_tokens
+from jobs.language_models.chat_requests import count_conversation_tokens
 from jobs.language_models.language_model import Sampling
-from jobs.models.llmseqprompt.prompts import quoted, write_conversation
+from jobs.models.llmseqprompt.prompts import name_as_json, write_conversation
 from jobs.services.errors import ServiceError
 
 EXAMPLES = [
@@ -27,8 +27,8 @@ QUESTIONS = [
     write_conversation("item", ["hat", "shoe"]),
     write_conversation("item", ["unheard of"]),
 ]
-SAMPLING = Sampling(samples=3, temperature=0.5, max_tokens=40, seed=7)
-WANTED = [[quoted("shoe")] * 3, [quoted('so-called "hat"\n')] * 3, [""] * 3]
+SAMPLING = Sampling(answers_per_conversation=3, temperature=0.5, max_tokens=40, seed=7)
+WANTED = [[name_as_json("shoe")] * 3, [name_as_json('so-called "hat"\n')] * 3, [""] * 3]
 
 FINE_TUNES = "select * exclude (created_at, ended_at), ended_at is null from ml.fine_tunes order by fine_tune_id"
 COMPLETIONS = "select * exclude (created_at) from ml.completions order by request_hash"
@@ -99,7 +99,7 @@ def test_nothing_is_bought_twice_by_later_runs_and_equal_questions_are_one(make_
     assert again.answer(QUESTIONS, SAMPLING) == WANTED
     assert fake.paid == paid
     with pytest.raises(UsageError):
-        again.answer(QUESTIONS, Sampling(samples=4, temperature=0.5, max_tokens=40, seed=7))
+        again.answer(QUESTIONS, Sampling(answers_per_conversation=4, temperature=0.5, max_tokens=40, seed=7))
 
 
 # --- runs that are killed ---
@@ -293,7 +293,7 @@ def test_a_server_that_does_not_count_tokens_is_counted_for(make_model, fake, wa
     ((prompt, completion),) = warehouse.execute(
         "select prompt_tokens, completion_tokens from ml.completions"
     ).fetchall()
-    assert 0 < prompt < conversation_tokens(QUESTIONS[0])
+    assert 0 < prompt < count_conversation_tokens(QUESTIONS[0])
     assert completion > 0
 
 
@@ -301,7 +301,7 @@ def test_a_server_that_does_not_count_tokens_is_counted_for(make_model, fake, wa
 
 
 def test_without_a_limit_nothing_is_bought_and_the_plan_is_told(make_model, fake, warehouse):
-    tokens = 2 * sum(map(conversation_tokens, EXAMPLES))
+    tokens = 2 * sum(map(count_conversation_tokens, EXAMPLES))
     plan = f"2 examples, 2 epochs, {tokens:,} tokens: at most .*set prompt_max_cost"
     with pytest.raises(UsageError, match=plan):
         run(make_model(prompt_max_cost=None))
@@ -325,7 +325,7 @@ def test_wrong_answers_are_paid_for_too_and_end_the_run_where_they_pass_the_limi
         model = make_model(prompt_prices=prices, prompt_max_cost=limit)
         with pytest.raises(ServiceError, match=message):
             run(model, QUESTIONS[:1])
-        assert model.paid_services.spent == pytest.approx(tries * 2e-4)
+        assert model.paid_services.spent_usd == pytest.approx(tries * 2e-4)
         assert fake.paid[f"answers to {QUESTIONS[0].user}"] == tries
 
 
@@ -346,7 +346,7 @@ def test_a_model_without_a_price_is_not_bought(make_model, fake):
 
 def test_the_service_shows_no_probabilities(make_model):
     with pytest.raises(UsageError, match="provider = 'local'"):
-        make_model().choose_likeliest(QUESTIONS, ["a"], 1)
+        make_model().choose_likeliest_answers(QUESTIONS, ["a"], 1)
 
 
 # --- the key is secret, and names are data ---
@@ -372,4 +372,4 @@ def test_hostile_names_arrive_as_they_are(make_model, fake):
     (job,) = fake.jobs.values()
     ((_, user, _),) = fake.examples(job)
     assert names(user) == shown
-    assert model.answer([write_conversation("item", shown)], SAMPLING) == [[quoted(shown[0])] * 3]
+    assert model.answer([write_conversation("item", shown)], SAMPLING) == [[name_as_json(shown[0])] * 3]

@@ -30,7 +30,7 @@ from jobs.publishing.publish import publish
 from jobs.settings import Settings, load_settings
 from jobs.warehouse.clock import now
 from jobs.warehouse.connection import connect, prepare_warehouse
-from jobs.warehouse.dbt_macros import dbt_model
+from jobs.warehouse.dbt_macros import dbt_model_sql
 from jobs.warehouse.job_runs import JobRun
 
 ITEMS = 48
@@ -109,7 +109,7 @@ def shop(tmp_path):
                 "insert into sessions.sequences values (?, ?, ?, ?, ?)",
                 [f"s{row:03}", f"v{row}", items, times, times[-1]],
             )
-        query = dbt_model("recommendations/visitor_recommendations.sql", {}, {"items": "catalog.items"})
+        query = dbt_model_sql("recommendations/visitor_recommendations.sql", {}, {"items": "catalog.items"})
         connection.execute("create view recommendations.visitor_recommendations as " + query)
         run_job("recommend", connection, load_settings())
         publish(connection, Settings(published=folder / "published.duckdb"), JobRun("publish", "publish", now()))

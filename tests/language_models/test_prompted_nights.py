@@ -14,8 +14,8 @@ from jobs.embedding.provider import EmbeddingAnswer, RequestLimits
 from jobs.errors import UsageError
 from jobs.experiments.evaluation_data import read_evaluation_data
 from jobs.experiments.runner import plan_runs, run_all
-from jobs.experiments.spec import Experiment
-from jobs.language_models.services import PaidServices
+from jobs.experiments.spec import ExperimentSpec
+from jobs.language_models.paid_services import PaidServices
 from jobs.models.scorer import recommend
 from jobs.nightly.evaluate import evaluate
 from jobs.nightly.model_store import load_model, newest_models
@@ -114,7 +114,7 @@ def trained(connection, chosen):
 def tried(connection, chosen):
     """Compare models of one epoch and of two epochs in an experiment."""
     entry = {"family": "llmseqprompt", "parameters": PARAMETERS, "grid": {"epochs": [1, 2]}}
-    what = Experiment(name="epochs", protocol="paper", models=[entry])
+    what = ExperimentSpec(name="epochs", protocol="paper", models=[entry])
     data = read_evaluation_data(connection, chosen, what.protocol)
     vectors = {variant.label: ("MiniLM", data.catalog.embeddings) for variant in what.variants()}
     for error in run_all(PaidServices(connection, chosen), plan_runs(what, data, vectors), data).values():
@@ -140,7 +140,7 @@ def test_all_models_of_a_job_are_paid_from_one_purse(history, fake, tmp_path, jo
 class Lengths:
     """A provider whose vectors show the length of a text; it records the texts that it was asked for."""
 
-    limits, price, requests_in_flight = RequestLimits(texts=2), 0.02, 1
+    limits, price, requests_in_flight = RequestLimits(texts_per_request=2), 0.02, 1
 
     def __init__(self):
         self.asked = []
@@ -178,10 +178,10 @@ def test_made_up_names_get_vectors_of_the_catalogues_model_which_are_kept(wareho
 def test_made_up_names_and_answers_are_paid_from_one_purse(warehouse, monkeypatch):
     monkeypatch.setattr("jobs.language_models.name_vectors.provider_for", lambda settings, model: Lengths())
     paid_services = PaidServices(
-        warehouse, load_settings(prompt_max_cost=7e-5), spent=1e-5
+        warehouse, load_settings(prompt_max_cost=7e-5), spent_usd=1e-5
     )  # embedding a name costs $2e-5
     paid_services.embed_names(["hat", "shoe"])
-    assert paid_services.spent == pytest.approx(5e-5)
+    assert paid_services.spent_usd == pytest.approx(5e-5)
     paid_services.embed_names(["cap"])
     with pytest.raises(UsageError, match="1 made-up names cost more than prompt_max_cost"):
         paid_services.embed_names(["sock"])

@@ -18,7 +18,7 @@ from hypothesis import strategies as st
 from jobs.dbt_vars import default_vars
 from jobs.errors import NextmartError
 from jobs.loading.arrivals import read_source
-from jobs.loading.sources import ReadOptions, SourceFiles
+from jobs.loading.sources import LoadSource, ReadOptions
 from jobs.warehouse.connection import prepare_warehouse
 from jobs.warehouse.dbt_macros import dbt_macros
 
@@ -44,7 +44,7 @@ def connection():
 
 def loaded(connection, path, **options):
     """Return the rows that a file of items gives, by id, and what is known of the unreadable rows."""
-    source = SourceFiles("items", str(path), options=ReadOptions(**options))
+    source = LoadSource("items", str(path), read_options=ReadOptions(**options))
     arrivals = read_source(connection, source, default_vars())
     rows = connection.execute(f"select item_id, title, brand from {arrivals.relation}").fetchall()
     return {row[0]: row for row in rows}, arrivals
@@ -172,7 +172,7 @@ def test_parquet_of_any_type_gives_the_same_ids_and_instants(
     parts = [frame[:1], frame[1:]] if is_folder and len(ids) > 1 else [frame]
     for number, part in enumerate(parts):
         part.write_parquet(path / f"{number}.parquet")
-    source = SourceFiles("events", str(path if is_folder else path / "0.parquet"))
+    source = LoadSource("events", str(path if is_folder else path / "0.parquet"))
     relation = read_source(connection, source, default_vars()).relation
     to_instant = dbt_macros(dbt_vars=default_vars()).to_timestamp_utc("event_at")
     rows = connection.execute(f"select visitor_id, epoch_us({to_instant}) from {relation}").fetchall()

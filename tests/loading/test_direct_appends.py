@@ -10,13 +10,13 @@ import pytest
 from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 
-from jobs.commands.load import check, load
+from jobs.commands.load import check_load, load
 from jobs.dbt_vars import default_vars
 from jobs.errors import NextmartError
 from jobs.loading import direct_appends, row_hashes
 from jobs.loading.direct_appends import append_directly
 from jobs.loading.feed_settings import read_feeds
-from jobs.loading.sources import LoadRules, ReadOptions, SourceFiles
+from jobs.loading.sources import LoadRules, LoadSource, ReadOptions
 from jobs.warehouse.clock import now
 from jobs.warehouse.connection import prepare_warehouse
 from jobs.warehouse.job_runs import JobRun
@@ -54,7 +54,7 @@ def emptied(connection):
 def write(path, rows, header=HEADER):
     with path.open("w", newline="") as output:
         csv.writer(output).writerows([header, *rows])
-    return SourceFiles("events", str(path), options=ReadOptions(max_unreadable_share=0.5))
+    return LoadSource("events", str(path), read_options=ReadOptions(max_unreadable_share=0.5))
 
 
 def loaded(connection, *sources):
@@ -88,12 +88,12 @@ def test_both_ways_give_the_same_rows_counts_and_reports(
         header = HEADER if has_ids else HEADER[1:]
         lines = [row[-len(header) :] for row in rows] + [("broken",)] * (number == 1)
         write(tmp_path / f"{number}.csv", lines, header)
-    monkeypatch.setattr(direct_appends, "FEW_ROWS", few)
+    monkeypatch.setattr(direct_appends, "MAX_POSSIBLE_REPEAT_SHARE", few)
     monkeypatch.setattr(row_hashes, "HASHES_IN_MEMORY", 3)
     clicks = feed(tmp_path, time_format="%d/%m/%Y" if has_formats else [])
     outcomes = []
     for direct_bytes in (0, 1 << 40):
-        monkeypatch.setattr(direct_appends, "DIRECT_BYTES", direct_bytes)
+        monkeypatch.setattr(direct_appends, "MIN_DIRECT_APPEND_BYTES", direct_bytes)
         emptied(warehouse)
         if few == 1:
             loaded(warehouse, write(tmp_path / "known.txt", known))
@@ -102,7 +102,7 @@ def test_both_ways_give_the_same_rows_counts_and_reports(
     assert outcomes[0] == outcomes[1]
     # again, nothing is new
     warehouse.execute("delete from raw.loaded_files")
-    monkeypatch.setattr(direct_appends, "DIRECT_BYTES", 0)
+    monkeypatch.setattr(direct_appends, "MIN_DIRECT_APPEND_BYTES", 0)
     assert loaded(warehouse, clicks)["events"]["loaded"] == 0
 
 
@@ -118,7 +118,7 @@ def is_direct(monkeypatch):
         appended.append(arrivals.source.path)
         return append_directly(connection, arrivals, *arguments)
 
-    monkeypatch.setattr(direct_appends, "DIRECT_BYTES", 0)
+    monkeypatch.setattr(direct_appends, "MIN_DIRECT_APPEND_BYTES", 0)
     monkeypatch.setattr("jobs.commands.load.append_directly", append)
     return appended
 
@@ -136,7 +136,7 @@ def test_files_of_a_command_line_are_appended_directly_to_a_table_of_text(connec
     ):
         with duckdb.connect() as other:
             other.execute(f"create schema raw; {others}")
-            assert not direct_appends.are_large_events(other, "events", [1])
+            assert not direct_appends.can_append_directly(other, "events", [1])
 
 
 def test_parquet_files_of_two_types_are_one_batch(connection, tmp_path, capsys, is_direct):
@@ -159,7 +159,7 @@ def test_what_is_wrong_is_said_or_set_aside_as_for_small_files(connection, tmp_p
     ):
         (tmp_path / name).write_text(content)
         with pytest.raises(NextmartError, match=words):
-            counted(connection, SourceFiles("events", str(tmp_path / name)))
+            counted(connection, LoadSource("events", str(tmp_path / name)))
         assert connection.execute(LOADED).fetchall() == []
     source = write(tmp_path / "e.csv", [("1", "v", "i", "2026-01-01", ""), ("broken",)])
     assert counted(connection, source) == {"read": 1, "repeated": 0, "known": 0, "loaded": 1, "unreadable": 1}
@@ -168,7 +168,7 @@ def test_what_is_wrong_is_said_or_set_aside_as_for_small_files(connection, tmp_p
 
 def test_rows_that_differ_or_fail_in_the_second_reading_go_the_other_way(connection, tmp_path, capsys, is_direct):
     rows = [(str(n), "v", "i", "2026-01-01", "") for n in range(4000)]
-    half = replace(write(tmp_path / "half.csv", rows), where="random() < 0.5")
+    half = replace(write(tmp_path / "half.csv", rows), where_sql="random() < 0.5")
     counts = counted(connection, half)
     assert 0 < counts["read"] == counts["loaded"] == len(connection.execute(LOADED).fetchall()) < 4000
     write(tmp_path / "bytes.csv", [("a", "v", "i", "2026-01-01", "?"), ("b", "v", "i", "2026-01-01", "u")])
@@ -183,7 +183,7 @@ def test_rows_that_differ_or_fail_in_the_second_reading_go_the_other_way(connect
 def test_a_load_that_fails_at_its_end_leaves_nothing(connection, tmp_path, monkeypatch, is_direct):
     write(tmp_path / "e.csv", LINES)
     with monkeypatch.context() as broken:
-        broken.setattr("jobs.commands.load.remember_file", None)
+        broken.setattr("jobs.commands.load.record_loaded_file", None)
         with pytest.raises(TypeError):
             loaded(connection, feed(tmp_path))
     assert len(is_direct) == 1
@@ -192,7 +192,7 @@ def test_a_load_that_fails_at_its_end_leaves_nothing(connection, tmp_path, monke
 
 
 def test_a_check_appends_directly_too_and_takes_all_back(connection, tmp_path, is_direct):
-    run_record, _ = check(connection, [write(tmp_path / "e.csv", LINES)], RULES)
+    run_record, _ = check_load(connection, [write(tmp_path / "e.csv", LINES)], RULES)
     assert (run_record.detail["events"]["loaded"], len(is_direct)) == (20, 1)
     assert connection.execute(LOADED).fetchall() == []
 

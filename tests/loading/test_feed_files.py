@@ -11,13 +11,13 @@ import hypothesis.strategies as st
 import pytest
 from hypothesis import given, settings
 
-from jobs.loading.feed_files import expanded_name, feed_files, name_order, without_values
+from jobs.loading.feed_files import feed_files, mask_variable_values, natural_sort_key, path_with_values
 from jobs.loading.feed_settings import read_feeds
-from jobs.loading.feeds import feed_news
-from jobs.loading.loaded_files import remember_file, remember_modification_time
+from jobs.loading.feeds import find_files_to_load
+from jobs.loading.loaded_files import record_loaded_file, update_modification_time
 from jobs.settings import Settings
 from jobs.warehouse.clock import now
-from jobs.warehouse.connection import prepare_warehouse, rolled_back
+from jobs.warehouse.connection import prepare_warehouse, rolled_back_transaction
 
 FOLDER_NAMES = st.text(st.sampled_from("abz .-_%äß"), min_size=1, max_size=8).filter(lambda text: text.strip(". "))
 
@@ -29,8 +29,8 @@ def feed(files, **keys):
 @given(st.lists(st.integers(0, 10**12), unique=True), st.sampled_from(["day_{}.csv", "{}", "a/{}/b2.csv"]))
 def test_numbers_in_names_count_as_numbers(numbers, pattern):
     names = [pattern.format(number) for number in numbers]
-    assert sorted(names, key=name_order) == [pattern.format(number) for number in sorted(numbers)]
-    assert sorted([*names, "", "1", "a", "a1b", "1a"], key=name_order)
+    assert sorted(names, key=natural_sort_key) == [pattern.format(number) for number in sorted(numbers)]
+    assert sorted([*names, "", "1", "a", "a1b", "1a"], key=natural_sort_key)
 
 
 @settings(max_examples=50)
@@ -43,8 +43,8 @@ def test_a_name_has_no_value_of_a_variable_and_leads_to_the_file(outer, inner, p
         feed_ = feed(pattern)
         [found] = feed_files(feed_)
         assert Path(found.path).samefile(file)
-        assert Path(expanded_name(feed_, found.name)).samefile(file)
-        shown = without_values(feed_, f"{found.name}: can't open {found.path}")
+        assert Path(path_with_values(feed_, found.name)).samefile(file)
+        shown = mask_variable_values(feed_, f"{found.name}: can't open {found.path}")
         assert folder not in shown
         assert f"key-{inner}" not in shown or "${B}" not in pattern
 
@@ -62,7 +62,7 @@ def connection():
 @settings(max_examples=30, deadline=None)
 @given(actions=st.lists(ACTIONS, max_size=25))
 def test_a_file_is_new_if_its_content_is_not_what_was_loaded_last(connection, actions):
-    with TemporaryDirectory() as folder, rolled_back(connection):
+    with TemporaryDirectory() as folder, rolled_back_transaction(connection):
         feed_ = feed(f"{folder}/*.csv")
         contents, loaded = {}, {}
         for seconds, (action, name, content) in enumerate([*actions, ("load", "", 0), ("load", "", 0)]):
@@ -76,18 +76,20 @@ def test_a_file_is_new_if_its_content_is_not_what_was_loaded_last(connection, ac
             if action in ("write", "touch") and name in contents:
                 os.utime(file, (seconds, seconds))
             if action == "load":
-                news = feed_news(connection, feed_)
+                news = find_files_to_load(connection, feed_)
                 found = [Path(seen.file.path).stem for seen in news.files]
                 assert found == sorted(name for name in contents if loaded.get(name) != contents[name])
                 for seen in news.files:
                     counts = {"read": 1, "loaded": 1, "unreadable": 0}
-                    remember_file(connection, "f", seen, feed_.definition, counts, now() + timedelta(seconds=seconds))
-                for seen in news.rewritten:
-                    remember_modification_time(connection, "f", seen)
+                    record_loaded_file(
+                        connection, "f", seen, feed_.definition, counts, now() + timedelta(seconds=seconds)
+                    )
+                for seen in news.rewritten_files:
+                    update_modification_time(connection, "f", seen)
                 loaded |= contents
         assert not news.files
-        assert not news.rewritten
-        changed = feed_news(connection, feed(f"{folder}/*.csv", map={"event_type": "'cart'"}))
+        assert not news.rewritten_files
+        changed = find_files_to_load(connection, feed(f"{folder}/*.csv", map={"event_type": "'cart'"}))
         assert len(changed.files) == len(contents)
 
 

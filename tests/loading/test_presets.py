@@ -14,7 +14,7 @@ from jobs.dbt_vars import default_vars
 from jobs.errors import NextmartError, UsageError
 from jobs.loading.arrivals import read_source
 from jobs.loading.presets.catalogue import PRESETS, preset
-from jobs.loading.sources import ReadOptions, SourceFiles
+from jobs.loading.sources import LoadSource, ReadOptions
 from jobs.loading.staging_rules import staging_rules
 from jobs.warehouse.connection import prepare_warehouse
 
@@ -32,8 +32,8 @@ def connection():
 
 def read(connection, table, name, path, columns, **source):
     """Return columns of the rows that a preset makes of a file, in the order of all columns."""
-    read_source(connection, SourceFiles(table, str(path), preset=name, **source), default_vars())
-    time = staging_rules(default_vars()).time
+    read_source(connection, LoadSource(table, str(path), preset_name=name, **source), default_vars())
+    time = staging_rules(default_vars()).time_sql
     selected = ", ".join(
         f"strftime({time(column)}, '%d %H:%M:%S.%g')" if column in ("event_at", "updated_at") else column
         for column in columns.split()
@@ -298,10 +298,10 @@ def test_ids_in_nested_json_are_not_respelt(connection, tmp_path):
 def test_the_users_map_and_condition_go_beside_those_of_the_preset(connection):
     rows = read(
         connection, "events", "ga4", FILES / "ga4.json", "item_id event_type visitor_id",
-        column_map={"event_type": "'bought'"}, where="element ->> 'item_brand' = 'Mossarch'",
+        column_map={"event_type": "'bought'"}, where_sql="element ->> 'item_brand' = 'Mossarch'",
     )  # fmt: skip
     assert rows == [("LAMP-1", "bought", "1000.2000")] * 2
-    rows = read(connection, "events", "ga4", FILES / "ga4.json", "item_id", where="true) or (true")
+    rows = read(connection, "events", "ga4", FILES / "ga4.json", "item_id", where_sql="true) or (true")
     assert ("MUG-3",) in rows  # what is written in `where` is the user's own business
 
 
@@ -321,7 +321,7 @@ def test_a_file_without_the_presets_columns_is_refused(connection, tmp_path, tab
     path = tmp_path / "file.csv"
     path.write_text(header)
     with pytest.raises(UsageError) as refused:
-        read_source(connection, SourceFiles(table, str(path), preset=name), default_vars())
+        read_source(connection, LoadSource(table, str(path), preset_name=name), default_vars())
     for word in (str(path), *words):
         assert word in str(refused.value)
 
@@ -330,7 +330,7 @@ def test_a_file_of_other_events_is_refused_with_the_presets_condition(connection
     path = tmp_path / "pages.json"
     path.write_text((FILES / "ga4.json").read_text().splitlines()[0])
     with pytest.raises(NextmartError, match=r"no rows that the preset ga4 keeps: .*add_to_cart"):
-        read_source(connection, SourceFiles("events", str(path), preset="ga4"), default_vars())
+        read_source(connection, LoadSource("events", str(path), preset_name="ga4"), default_vars())
 
 
 @pytest.mark.parametrize(("typo", "meant"), [("ga5", "ga4"), ("shopify", "shopify_orders"), ("segmnt", "segment")])
@@ -342,5 +342,5 @@ def test_an_unknown_preset_is_refused_with_the_nearest(typo, meant):
 def test_the_users_reading_options_go_before_the_presets(connection, tmp_path):
     path = tmp_path / "movies.dat"
     path.write_text("1::Café::Drama\n", encoding="utf-16")
-    rows = read(connection, "items", "movielens", path, "title", options=ReadOptions(encoding="utf-16"))
+    rows = read(connection, "items", "movielens", path, "title", read_options=ReadOptions(encoding="utf-16"))
     assert rows == [("Café",)]

@@ -16,7 +16,12 @@ def records(text: str, delimiter: str = ",", width: int = 2) -> list:
     lines = text.encode("utf-8", errors="surrogateescape").splitlines(keepends=True)
     read = RecordReader(lines, delimiter, width, 1)
     return [
-        (record.line, BROKEN if record.reason else record.fields or split_fields(record.raw.decode(), delimiter)[0])
+        (
+            record.first_line_number,
+            BROKEN
+            if record.unreadable_reason
+            else record.fields or split_fields(record.raw_bytes.decode(), delimiter)[0],
+        )
         for record in read
     ]
 
@@ -64,11 +69,11 @@ def test_records(text, expected):
 def test_the_delimiter_is_told_from_the_header(line, delimiter):
     dialect = dialect_of_text(f"{line}\na\n".encode(), None, None)
     assert dialect.delimiter == delimiter
-    assert dialect.columns[0] in ("item_id", "user")
+    assert dialect.column_names[0] in ("item_id", "user")
 
 
 def test_columns_without_a_name_or_named_twice():
-    assert dialect_of_text(b"a,,A,a\n", None, None).columns == ("a", "column1", "A_1", "a_2")
+    assert dialect_of_text(b"a,,A,a\n", None, None).column_names == ("a", "column1", "A_1", "a_2")
 
 
 @pytest.mark.parametrize(
@@ -125,7 +130,11 @@ def test_a_run_of_lines_holds_what_each_line_does(text, delimiter, width, newlin
 
     def read(reader):
         return [
-            (record.line, record.raw if record.reason else record.fields or record.raw, record.reason)
+            (
+                record.first_line_number,
+                record.raw_bytes if record.unreadable_reason else record.fields or record.raw_bytes,
+                record.unreadable_reason,
+            )
             for record in reader
         ]
 

@@ -38,9 +38,9 @@ class Bigrams(LanguageModel):
         return [answer for answer, _ in self.followers.get(self.last(conversation), Counter()).most_common()]
 
     def answer(self, conversations, sampling: Sampling):
-        return [(self.best(one)[:1] or ["  "]) * sampling.samples for one in conversations]
+        return [(self.best(one)[:1] or ["  "]) * sampling.answers_per_conversation for one in conversations]
 
-    def choose_likeliest(self, conversations, choices, k):
+    def choose_likeliest_answers(self, conversations, choices, k):
         found = []
         for one in conversations:
             first = [choices.index(answer) for answer in self.best(one) if answer in choices]

@@ -8,7 +8,7 @@ from jobs.core.catalog import Catalog
 from jobs.core.sequences import Sequences
 from jobs.models.base import FitOptions
 from jobs.models.ease import EASE
-from jobs.models.item_weights import keep_strongest
+from jobs.models.item_weights import keep_strongest_weights
 from jobs.models.itemknn import ItemKNN
 from jobs.models.markov import Markov
 from jobs.models.scorer import recommend
@@ -76,7 +76,7 @@ def test_older_items_weigh_less_and_the_reason_is_what_adds_most():
 
 def test_only_the_strongest_weights_are_kept():
     weights = np.array([[0.0, -3.0, 2.0, 1.0], [0.5, 0.0, 0.5, 0.5]])
-    assert keep_strongest(weights, 2).toarray().tolist() == [[0, -3, 2, 0], [0.5, 0, 0.5, 0]]
+    assert keep_strongest_weights(weights, 2).toarray().tolist() == [[0, -3, 2, 0], [0.5, 0, 0.5, 0]]
 
 
 def test_what_is_not_set_is_chosen_on_validation_and_kept_for_the_last_fit():
@@ -84,11 +84,11 @@ def test_what_is_not_set_is_chosen_on_validation_and_kept_for_the_last_fit():
     sessions = [[A, E, B], [C, E, D]] * 20
     cases = Cases(Sequences.from_lists([[A, E], [C, E]] * 10), np.array([B, D] * 10))
     chosen = fitted(ItemKNN, sessions, cases, recency=0.0)
-    assert chosen.chosen["decay"] == "harmonic"  # nothing beats the default here: e goes with both
+    assert chosen.chosen_parameters["decay"] == "harmonic"  # nothing beats the default here: e goes with both
     last_only = fitted(ItemKNN, sessions, cases, recency=0.0, decay="last")
-    assert last_only.chosen["decay"] == "last"  # set, so not chosen
+    assert last_only.chosen_parameters["decay"] == "last"  # set, so not chosen
     again = chosen.refit(Sequences.from_lists(sessions), CATALOG, FitOptions())
-    assert again.chosen == chosen.chosen
+    assert again.chosen_parameters == chosen.chosen_parameters
     assert again.parameters == chosen.parameters
 
 
@@ -96,17 +96,17 @@ def test_a_better_value_is_chosen():
     sessions = [[A, B], [A, B], [C, D], [C, D]] * 10 + [[B, E]] * 30
     rows = [[C, A, B]] * 20
     cases = Cases(Sequences.from_lists(rows), np.array([D] * 20))
-    assert fitted(ItemKNN, sessions, cases, recency=0.0).chosen["decay"] == "mean"
+    assert fitted(ItemKNN, sessions, cases, recency=0.0).chosen_parameters["decay"] == "mean"
 
 
 def test_weights_are_learnt_once_for_each_value_of_l2_and_once_at_the_end(monkeypatch):
     learn, learnt = EASE._learn_weights, []
 
     def count(model, sequences, item_count):
-        learnt.append(model.chosen["l2"])
+        learnt.append(model.chosen_parameters["l2"])
         return learn(model, sequences, item_count)
 
     monkeypatch.setattr(EASE, "_learn_weights", count)
     model = fitted(EASE, validation=Cases(Sequences.from_lists([[C, A, B]] * 3), np.array([D] * 3)))
-    assert sorted(learnt[:-1]) == EASE.choices["l2"]
-    assert learnt[-1] == model.chosen["l2"]
+    assert sorted(learnt[:-1]) == EASE.values_to_try["l2"]
+    assert learnt[-1] == model.chosen_parameters["l2"]

@@ -235,7 +235,7 @@ def test_items_are_recommendable_by_their_events_or_their_embeddings(family):
     wanted[[no_events, neither]] = False
     train = training().keep_items(wanted)
     model = fit(family, train=train, catalog=catalog, epochs=1)
-    recommendable = set(np.flatnonzero(model.scorer(catalog).recommendable))
+    recommendable = set(np.flatnonzero(model.scorer(catalog).recommendable_mask))
     lost = {
         "popularity": {no_events, neither},
         "llmseqsim": {no_embedding, neither},
@@ -300,7 +300,7 @@ def test_validation_targets_decide_nothing_but_when_to_stop(family):
     if family == "fusion":
         given = {"parameters": {part: {"recency": 0.5} for part in EXPECTED["fusion"].parameters["parts"]}}
     else:
-        given = {name: FAMILIES[family].defaults[name] for name in fitted(family).open_parameters}
+        given = {name: FAMILIES[family].defaults[name] for name in fitted(family).parameters_to_choose}
     first, second = (fit(family, given=given, validation=chosen, epochs=1) for chosen in (cases(), shuffled))
     if family == "fusion":  # validation chooses the weights of a fusion
         assert not np.array_equal(first.weights, second.weights)
@@ -337,7 +337,7 @@ def test_the_reason_is_the_visitors_item_nearest_to_the_recommended_one(family):
     elif EXPECTED[family].is_trained:  # sequential/test_reasons.py tests the exact reasons
         assert set(found[0, :2]) <= set(row)
     elif EXPECTED[family].explains:
-        vectors = (scorer.writer.llmseqsim if family == "llmseqprompt" else scorer).item_vectors.numpy()
+        vectors = (scorer.question_writer.llmseqsim_scorer if family == "llmseqprompt" else scorer).item_vectors.numpy()
         unit = vectors / np.linalg.norm(vectors, axis=1, keepdims=True)
         nearest = [row[(unit[row] @ unit[item]).argmax()] for item in items[0, :2]]
         assert found[0, :2].tolist() == nearest

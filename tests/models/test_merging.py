@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from jobs.models.merging import MergedLists, best_weights, position_scores
+from jobs.models.merging import MergedLists, choose_part_weights, position_scores
 
 ONE = np.array([[1, 2, 3], [5, -1, -1]], np.int32)
 OTHER = np.array([[3, 4, 1], [-1, -1, -1]], np.int32)
@@ -53,15 +53,15 @@ def test_merging_adds_up_the_scores_item_by_item(seed):
 def test_the_better_part_gets_more_weight_and_equal_parts_get_equal_weights():
     right, wrong = np.array([[9, 1], [9, 2]], np.int32), np.array([[4, 5], [6, 7]], np.int32)
     targets = np.array([1, 2])
-    weights = best_weights(MergedLists.from_lists([ranked(wrong), ranked(right)]), targets)
+    weights = choose_part_weights(MergedLists.from_lists([ranked(wrong), ranked(right)]), targets)
     assert weights[1] > weights[0]
-    assert best_weights(MergedLists.from_lists([ranked(right), ranked(right)]), targets).tolist() == [0.5, 0.5]
+    assert choose_part_weights(MergedLists.from_lists([ranked(right), ranked(right)]), targets).tolist() == [0.5, 0.5]
 
 
 def test_weights_are_chosen_by_the_fused_lists_including_their_ties():
     wrong, right = np.array([[0]], np.int32), np.array([[5]], np.int32)
     merged, targets = MergedLists.from_lists([ranked(wrong), ranked(right)]), np.array([5])
-    weights = best_weights(merged, targets)
+    weights = choose_part_weights(merged, targets)
     assert merged.top(weights, 1, 1)[1].tolist() == [[5]], "of equal scores the smaller index is listed first"
 
 
@@ -78,15 +78,15 @@ def parts_with_hit_rates(cases, *rates):
 
 
 def test_weights_of_equal_parts_stay_near_equal_on_few_cases():
-    weights = best_weights(*parts_with_hit_rates(87, 0.3, 0.3, 0.3))
+    weights = choose_part_weights(*parts_with_hit_rates(87, 0.3, 0.3, 0.3))
     assert np.abs(weights - 1 / 3).max() < 0.2
     assert weights.sum() == pytest.approx(1)
 
 
 def test_a_worthless_part_is_left_out_on_many_cases_and_weighs_little_on_few():
-    assert best_weights(*parts_with_hit_rates(1000, 0.3, 0.3, 0.0))[2] == 0
-    assert best_weights(*parts_with_hit_rates(87, 0.3, 0.3, 0.02))[2] < 0.1
+    assert choose_part_weights(*parts_with_hit_rates(1000, 0.3, 0.3, 0.0))[2] == 0
+    assert choose_part_weights(*parts_with_hit_rates(87, 0.3, 0.3, 0.02))[2] < 0.1
 
 
 def test_a_part_far_better_than_the_others_gets_most_weight_on_many_cases():
-    assert best_weights(*parts_with_hit_rates(1000, 0.6, 0.1))[0] > 0.75
+    assert choose_part_weights(*parts_with_hit_rates(1000, 0.6, 0.1))[0] > 0.75

@@ -4,11 +4,11 @@ import numpy as np
 import pytest
 
 from jobs.models import reason_lift
-from jobs.models.reason_lift import strongest_by_lift
+from jobs.models.reason_lift import strongest_reasons_by_lift
 
 
 def chosen(rows):
-    return strongest_by_lift(np.array([rows], np.float64))[0].tolist()
+    return strongest_reasons_by_lift(np.array([rows], np.float64))[0].tolist()
 
 
 def test_an_item_that_adds_most_everywhere_is_the_reason_where_it_adds_more_than_usual():
@@ -33,14 +33,14 @@ def test_of_one_recommended_item_the_reason_is_what_adds_most():
 def test_what_adds_nothing_is_no_reason():
     assert chosen([[-3, 0, 1], [-2, 0, 0]]) == [-1, -1, 0]
     assert chosen([[1, 1e-9], [1, 0]]) == [0, -1], "rounding alone"
-    assert strongest_by_lift(np.empty((2, 0, 3))).tolist() == [[-1] * 3] * 2
+    assert strongest_reasons_by_lift(np.empty((2, 0, 3))).tolist() == [[-1] * 3] * 2
 
 
 def test_rows_of_several_lengths_are_judged_apart():
     absent = np.nan
     first, second = [[9.0, 9, 12], [1, 6, 1]], [[4.0, 1]]
     padded = np.array([first, [[4, 1, absent], [absent] * 3]])
-    assert strongest_by_lift(padded).tolist() == [chosen(first), [*chosen(second), -1]]
+    assert strongest_reasons_by_lift(padded).tolist() == [chosen(first), [*chosen(second), -1]]
 
 
 @pytest.mark.parametrize(("shrinkage", "wanted"), [(0.0, [0, 1, 0]), (1e9, [0, 0, 0])])

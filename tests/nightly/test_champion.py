@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from jobs.core.bootstrap import bootstrap_interval
-from jobs.evaluation.looks import Look
+from jobs.evaluation.interim_looks import InterimLook
 from jobs.nightly.champion import MIN_DIFFERING_CASES, Entrant, Incumbent, choose_live_model, compare_on_same_cases
 
 CASES = 200
@@ -105,9 +105,9 @@ def test_more_challengers_need_more_evidence():
 
 def test_a_small_gain_wins_once_enough_looks_have_seen_it():
     """A single look at as many cases is within noise, also the hundredth one at the same cases."""
-    old = [Look(str(week), BASE, np.ones(CASES, np.bool_)) for week in range(9)]
-    new = [Look(str(week), BASE + 0.03 + noisy(week), np.ones(CASES, np.bool_)) for week in range(9)]
-    seen = [Look(look.cases_hash, look.values, np.zeros(CASES, np.bool_)) for look in new]
+    old = [InterimLook(str(week), BASE, np.ones(CASES, np.bool_)) for week in range(9)]
+    new = [InterimLook(str(week), BASE + 0.03 + noisy(week), np.ones(CASES, np.bool_)) for week in range(9)]
+    seen = [InterimLook(look.cases_hash, look.values, np.zeros(CASES, np.bool_)) for look in new]
 
     def decide(looks, is_new):
         challenger = Entrant("sasrec-1", "sasrec", "same", BASE + 0.03 + noisy(9), looks, is_new)
@@ -192,7 +192,9 @@ def test_a_challenger_within_noise_never_changes_the_live_model(world):
     ]
     old = models[int(generator.integers(len(models)))]
     chosen = live(choose_live_model(models, incumbent(old)))
-    beaten_by = {model.family for model in models if cases and bootstrap_interval(model.values - old.values)[0] > 0}
+    beaten_by = {
+        model.family for model in models if cases and bootstrap_interval(model.case_values - old.case_values)[0] > 0
+    }
     assert chosen.family in beaten_by | {old.family}
     again = choose_live_model(models, Incumbent(next(m for m in models if m.family == chosen.family), chosen.reason))
     assert live(again).model_version == chosen.model_version, "the choice stands when nothing is new"

@@ -15,7 +15,7 @@ from tiny_warehouse import DAY, DIMENSIONS, START, TinyWarehouse, items_of, ring
 from jobs.core.metrics import target_ranks
 from jobs.evaluation.protocols import split_history
 from jobs.evaluation.splits import cutoff_split
-from jobs.language_models.services import PaidServices
+from jobs.language_models.paid_services import PaidServices
 from jobs.models.base import FitOptions
 from jobs.models.registry import make_model
 from jobs.models.scorer import recommend
@@ -174,10 +174,10 @@ def test_the_validation_part_measures_a_model_without_it_and_what_is_stored_has_
     data = TrainingData.from_split(split, catalog, wanted.validation_limit, dbt_vars.allow_repeats)
     ranks, weights = [], []
     first = make_model("popularity")
-    first.fit(data.older_sequences, data.validation, catalog, FitOptions())
+    first.fit(data.older_sequences, data.validation_cases, catalog, FitOptions())
     for model in (first, first.refit(data.all_sequences, catalog, FitOptions())):
-        _, lists = recommend(model.scorer(catalog), data.validation.inputs, 20)
-        ranks.append(target_ranks(lists, data.validation.targets).tolist())
+        _, lists = recommend(model.scorer(catalog), data.validation_cases.inputs, 20)
+        ranks.append(target_ranks(lists, data.validation_cases.targets).tolist())
         weights.append(model_to_bytes(model, catalog))
     assert ranks[0] != ranks[1]
     assert weights[0] != weights[1]
@@ -196,7 +196,7 @@ def test_an_item_of_the_test_part_alone_is_in_no_vocabulary_and_in_no_list(wareh
     paid_services = PaidServices(shop.connection, settings(families, tmp_path))
     for family in families:
         scorer = load_model(paid_services, newest_models(shop.connection)[family]).scorer(catalog)
-        assert not scorer.recommendable[unknown], family
+        assert not scorer.recommendable_mask[unknown], family
         _, lists = recommend(scorer, sequences, 20)
         assert (lists >= 0).any(), family
         assert not (lists == unknown).any(), family

@@ -139,7 +139,7 @@ def test_the_evidence_of_earlier_nights_counts_with_each_case_once(tiny):
     assert (first[2], second[2]) == (1, 1), "both families are measured on the same cases"
     [tests] = tiny.rows("select count(*), count(new_cases) from ml.model_ranks where split = 'cutoff/test'")
     assert tests == (4, 0)
-    models = {row.model: row for row in newest_models(tiny.connection).values()}
+    models = {row.family: row for row in newest_models(tiny.connection).values()}
     entrant = promotion._read_entrant(tiny.connection, week, models["vsknn"])
     assert [len(look.values) for look in entrant.looks] == [len(first[0]), len(second[0])]
     assert entrant.looks[1].is_new.tolist() == second[0]

@@ -4,7 +4,7 @@ import numpy as np
 from tiny_warehouse import TinyWarehouse
 
 from jobs.core.catalog import Catalog
-from jobs.nightly.similar_items import hash_variants, read_variant_groups, similar_items
+from jobs.nightly.similar_items import find_similar_items, hash_variants, read_variant_groups
 
 ANGLES = {"pen blue": 0.0, "pen green": 0.01, "pen red": 0.02, "pencil": 0.3, "pencil thick": 0.31, "ruler": 0.9}
 NAMES = np.array(list(ANGLES), np.object_)
@@ -14,7 +14,7 @@ GROUPS = np.array([0, 0, 0, 3, 3, 5])
 
 
 def lists(catalog=CATALOG, k=2, groups=GROUPS):
-    found = similar_items(catalog, k, groups).to_pylist()
+    found = find_similar_items(catalog, k, groups).to_pylist()
     similar = {}
     for row in sorted(found, key=lambda row: (row["item_id"], row["rank"])):
         similar.setdefault(row["item_id"], []).append(row["similar_item_id"])

@@ -7,8 +7,8 @@ import pytest
 from tiny_warehouse import TinyWarehouse, items_of, rings
 
 from jobs.commands.status import LAST_RUNS
-from jobs.nightly.freshness import DueReason, due_families
-from jobs.nightly.last_run import read_last_run
+from jobs.nightly.freshness import TrainingReason, families_to_train
+from jobs.nightly.last_run import read_last_recommend_run
 from jobs.nightly.model_store import PREVIOUS_LIVE, live_model, newest_models
 from jobs.settings import Settings
 from jobs.warehouse.clock_check import clock_warning
@@ -55,10 +55,10 @@ def night(tiny) -> None:
     tiny.run("recommend", SETTINGS)
 
 
-def why_due(tiny, present: datetime) -> set[DueReason]:
+def why_due(tiny, present: datetime) -> set[TrainingReason]:
     newest = newest_models(tiny.connection)
     fingerprints = {family: row.fingerprint for family, row in newest.items()}
-    return set(due_families(tiny.connection, newest, fingerprints, present, 7 * DAY).values())
+    return set(families_to_train(tiny.connection, newest, fingerprints, present, 7 * DAY).values())
 
 
 def test_a_night_30_days_ahead_leaves_the_nights_after_it_as_they_would_have_been(tiny, clock):
@@ -69,7 +69,7 @@ def test_a_night_30_days_ahead_leaves_the_nights_after_it_as_they_would_have_bee
     assert ahead > TONIGHT + 29 * DAY, "all were too old by that clock"
 
     clock.set(TONIGHT + DAY)
-    assert why_due(tiny, TONIGHT + DAY) == {DueReason.TOO_OLD}, "nothing is fresh for ever"
+    assert why_due(tiny, TONIGHT + DAY) == {TrainingReason.TOO_OLD}, "nothing is fresh for ever"
     night(tiny)
     assert why_due(tiny, TONIGHT + 2 * DAY) == set()
     assert live_model(tiny.connection).finished_at < TONIGHT + 2 * DAY
@@ -78,8 +78,8 @@ def test_a_night_30_days_ahead_leaves_the_nights_after_it_as_they_would_have_bee
     [(newest_run,)] = tiny.rows(
         "select run_id from ml.job_runs where job = 'recommend' order by run_number desc limit 1"
     )
-    assert read_last_run(tiny.connection).run_id == newest_run
-    assert not read_last_run(tiny.connection).was_cut_short
+    assert read_last_recommend_run(tiny.connection).run_id == newest_run
+    assert not read_last_recommend_run(tiny.connection).has_unfinished_successor
     assert tiny.rows("select count(*) > 0 from ml.recommendations where run_id = $run", run=newest_run) == [(True,)]
     shown = {job: started_at for job, _, started_at, *_ in tiny.rows(LAST_RUNS)}
     assert all(started_at < TONIGHT + 2 * DAY for started_at in shown.values())

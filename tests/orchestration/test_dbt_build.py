@@ -48,7 +48,7 @@ RUN = f"""
 from jobs.orchestration import dbt_build
 from jobs.settings import load_settings
 dbt_build.BUILD_CODE = {SLOW_BUILD!r}
-dbt_build.dbt_build(load_settings())
+dbt_build.run_dbt_build(load_settings())
 """
 
 
@@ -91,7 +91,7 @@ def test_a_signal_ends_the_build_and_says_what_was_committed(folder, monkeypatch
     threading.Thread(target=interrupt).start()
     began = time.monotonic()
     with pytest.raises(Interruption) as interruption, interruptible():
-        dbt_build.dbt_build(load_settings())
+        dbt_build.run_dbt_build(load_settings())
     assert interruption.value.exit_code == exit_code
     assert time.monotonic() - began < 20
     assert not is_alive(build_pid(folder))
@@ -103,13 +103,13 @@ def test_a_build_that_another_process_killed_is_told_with_the_signal_and_what_to
     monkeypatch.setattr(dbt_build, "BUILD_CODE", SLOW_BUILD)
     threading.Thread(target=lambda: os.kill(build_pid(folder), signal.SIGKILL)).start()
     with pytest.raises(NextmartError, match=r"(?s)killed \(SIGKILL\).*memory.*No table was built.*nextmart run"):
-        dbt_build.dbt_build(load_settings())
+        dbt_build.run_dbt_build(load_settings())
 
 
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="there is no disk here that is always full")
 def test_a_log_that_cant_be_written_is_told_once_and_fails_no_build(folder, monkeypatch, capfd):
     monkeypatch.setattr(dbt_build, "BUILD_CODE", BUILD_WITH_FULL_LOG)
-    dbt_build.dbt_build(load_settings())
+    dbt_build.run_dbt_build(load_settings())
     said = capfd.readouterr().err
     assert said.count("WARN: the log of dbt lacks lines: no space is left on that disk") == 1
     assert "Traceback" not in said
@@ -152,7 +152,7 @@ def test_committed_stages_and_jobs_are_named(tmp_path):
         return json.dumps({"data": data, "info": {"name": name, "msg": "", "level": "info", "ts": "2026-01-01T00:00Z"}})
 
     built = ("model.shop.stg_events", "model.shop.embed_items", "model.shop.sessions")
-    list(log.lines([event("ConcurrencyLine"), *(event("LogModelResult", node, "success") for node in built)]))
+    list(log.terminal_lines([event("ConcurrencyLine"), *(event("LogModelResult", node, "success") for node in built)]))
     assert log.what_is_committed() == (
         "Kept is what was committed (done: staging, embed_items; partly done: sessions)."
     )

@@ -55,7 +55,7 @@ def run(node, start, end, status="success", **data):
 
 
 def lines(log, manifest, verbose=False):
-    return [" ".join(line.split()) for line in BuildLog(manifest, verbose).lines(log)]
+    return [" ".join(line.split()) for line in BuildLog(manifest, verbose).terminal_lines(log)]
 
 
 def test_a_stage_is_a_line_with_its_counts_and_seconds_once_all_of_it_has_passed(manifest):

@@ -8,7 +8,7 @@ import duckdb
 
 from jobs.dbt_vars import default_vars
 from jobs.warehouse.connection import Connection
-from jobs.warehouse.dbt_macros import dbt_model
+from jobs.warehouse.dbt_macros import dbt_model_sql
 
 # They take the values of the moment's rows into the plan, which would be wrong for other rows.
 OPTIMIZERS_TO_LEAVE_OUT = "statistics_propagation,compressed_materialization"
@@ -104,7 +104,7 @@ class OutcomeTables:
         connection.execute(TABLES)
         found = False
         for model in MODELS:
-            sql = dbt_model(
+            sql = dbt_model_sql(
                 f"{model}.sql", {**default_vars(), "outcome_window_days": WINDOW_DAYS, "outcome_days": DAYS}
             )
             if fault:

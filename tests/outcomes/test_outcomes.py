@@ -134,12 +134,12 @@ def test_a_rate_has_wilsons_interval(tables):
 
 # as people would mistype the SQL
 FAULTS = [
-    ("places.live_from <= events.event_at", "places.live_from < events.event_at"),
-    ("(places.live_until is null or places.live_until > events.event_at)", "true"),
-    ("places.live_until > events.event_at", "places.live_until >= events.event_at"),
+    ("listed_places.live_from <= events.event_at", "listed_places.live_from < events.event_at"),
+    ("(listed_places.live_until is null or listed_places.live_until > events.event_at)", "true"),
+    ("listed_places.live_until > events.event_at", "listed_places.live_until >= events.event_at"),
     ("order by impressions.shown_at desc", "order by impressions.shown_at"),
     ("impressions.shown_at < lists.live_until", "true"),
-    ("windows.arm <> lists.arm", "false"),
+    ("outcome_windows.arm <> lists.arm", "false"),
     ("experiments.ends_at is null", "true"),
     ("partition by events.event_key, impressions.placement", "partition by events.event_key"),
     ("impressions.impression_id desc", "impressions.impression_id"),

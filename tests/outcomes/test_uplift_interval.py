@@ -7,7 +7,7 @@ import duckdb
 import numpy as np
 import pytest
 
-from benchmarks.outcomes import MEASURES, draw_experiments, look_daily
+from benchmarks.outcomes import MEASURES, check_intervals_daily, draw_experiments
 from jobs.dbt_vars import default_vars
 from jobs.warehouse.dbt_macros import dbt_macros
 
@@ -66,20 +66,36 @@ CHANCE = 10 / COUNT
 
 
 @pytest.mark.parametrize("name", ["view", "revenue"])
-@pytest.mark.parametrize("lift", [1.0, 1.3])
-def test_the_interval_holds_on_all_days_together(name, lift):
+@pytest.mark.parametrize("mean_ratio", [1.0, 1.3])
+def test_the_interval_holds_on_all_days_together(name, mean_ratio):
     measure = MEASURES[name]
-    columns = draw_experiments(measure, count=COUNT, visitors=4000, days=30, control=0.5, lift=lift, seed=5)
-    looks = look_daily(columns, (lift - 1) * measure.mean)
-    assert looks.looks > 10
-    assert looks.covered_always >= 1 - CHANCE
-    assert looks.covered_at_the_end >= 1 - CHANCE
-    if lift == 1:
-        assert looks.alarmed <= CHANCE
+    columns = draw_experiments(
+        measure,
+        experiment_count=COUNT,
+        visitors_per_experiment=4000,
+        entry_days=30,
+        control_share=0.5,
+        mean_ratio=mean_ratio,
+        seed=5,
+    )
+    looks = check_intervals_daily(columns, (mean_ratio - 1) * measure.control_mean)
+    assert looks.mean_days_with_interval > 10
+    assert looks.always_covered_share >= 1 - CHANCE
+    assert looks.end_covered_share >= 1 - CHANCE
+    if mean_ratio == 1:
+        assert looks.alarm_share <= CHANCE
         # the interval that holds for one look alone
-        assert looks.alarmed_if_naive > CHANCE
+        assert looks.naive_alarm_share > CHANCE
 
 
 def test_the_interval_finds_a_large_uplift():
-    columns = draw_experiments(MEASURES["view"], count=20, visitors=8000, days=30, control=0.5, lift=1.5, seed=1)
-    assert look_daily(columns, 0.5 * MEASURES["view"].mean).alarmed > 0.9
+    columns = draw_experiments(
+        MEASURES["view"],
+        experiment_count=20,
+        visitors_per_experiment=8000,
+        entry_days=30,
+        control_share=0.5,
+        mean_ratio=1.5,
+        seed=1,
+    )
+    assert check_intervals_daily(columns, 0.5 * MEASURES["view"].control_mean).alarm_share > 0.9

@@ -6,7 +6,7 @@ import numpy as np
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from plain_lists import listed
+from plain_lists import make_list
 
 from jobs.core.sequences import Sequences
 from jobs.models.scorer import VectorScorer
@@ -21,9 +21,9 @@ def fill(rules, vectors, recommendable, available, queries, exclusions, populari
     # a visitor's sequence is the visitor's number, by which the "model" knows the query vector
     sequences = Sequences.from_lists([[visitor] for visitor in range(len(queries))])
     scorer = VectorScorer(
-        queries=lambda some: torch.from_numpy(queries[some.items]),
+        compute_queries=lambda some: torch.from_numpy(queries[some.items]),
         item_vectors=torch.from_numpy(vectors),
-        recommendable=recommendable,
+        recommendable_mask=recommendable,
     )
     lists, depends = fill_lists(
         rules,
@@ -53,7 +53,7 @@ def reference(rules, vectors, recommendable, available, queries, exclusions, pop
         ]
         for query in queries
     ]
-    return [listed(rules, scores, set(own), popularity) for scores, own in zip(every, exclusions, strict=True)]
+    return [make_list(rules, scores, set(own), popularity) for scores, own in zip(every, exclusions, strict=True)]
 
 
 @st.composite

@@ -110,11 +110,11 @@ def test_a_killed_run_goes_on_where_it_stopped(shop, monkeypatch):
             raise OSError("killed")
         return write(self, *arguments)
 
-    from jobs.nightly.placements import _ListWriter
+    from jobs.nightly.placements import _PlacementListWriter
 
-    write = _ListWriter._write
+    write = _PlacementListWriter._replace_lists
     with monkeypatch.context() as patch:
-        patch.setattr(_ListWriter, "_write", dies)
+        patch.setattr(_PlacementListWriter, "_replace_lists", dies)
         with pytest.raises(OSError, match="killed"):
             shop.run("place", setting(home=HOME))
     assert original.execute("select count(*) from ml.placement_lists").fetchone() == (40,)

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import duckdb
 import pytest
-from polling_reader import polling
+from polling_reader import poll_while_block_runs
 
 from jobs import files
 from jobs.errors import NextmartError
@@ -364,14 +364,14 @@ def strays(target: Path) -> list[Path]:
 def test_a_poller_sees_each_publication_whole_and_in_order(warehouse, target):
     publish_from(warehouse, target)
     last = 36
-    with polling(target, GENERATIONS) as polled:
+    with poll_while_block_runs(target, GENERATIONS) as reader_log:
         for generation in range(2, last + 1):
             make_night(warehouse, generation)
             publish_from(warehouse, target)
-    assert polled.errors == []
-    assert polled.reads > last
-    generations = [int(lowest[1:]) for lowest, _, _ in polled.rows]
-    assert polled.rows == [[f"g{n:04}", f"g{n:04}", str(rows_of(n))] for n in generations]
+    assert reader_log.errors == []
+    assert reader_log.read_count > last
+    generations = [int(lowest[1:]) for lowest, _, _ in reader_log.rows]
+    assert reader_log.rows == [[f"g{n:04}", f"g{n:04}", str(rows_of(n))] for n in generations]
     assert generations == sorted(set(generations))
     assert len(generations) > 5
 

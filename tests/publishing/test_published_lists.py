@@ -8,7 +8,7 @@ from public_tables import make_public_tables
 
 from jobs.publishing import publication_record
 from jobs.publishing import publish as publishing
-from jobs.publishing.publication_record import record_if_unrecorded
+from jobs.publishing.publication_record import record_publication_if_missing
 from jobs.publishing.publish import publish
 from jobs.settings import Settings
 from jobs.warehouse.connection import connect, prepare_warehouse
@@ -149,7 +149,7 @@ def test_a_publish_that_was_killed_after_its_swap_is_recorded_with_its_own_time(
     shop.set({"v1": "abe", "v2": "a"})
     shop.time += timedelta(days=1)
     if mended_by == "the next run":
-        record_if_unrecorded(shop.connection, shop.published)
+        record_publication_if_missing(shop.connection, shop.published)
         assert shop.live() == [("default", "v1", "abd"), ("default", "v2", "a")]
     third = shop.publish()
     assert [row[2:3] + row[-2:] for row in shop.lists()] == [
@@ -171,9 +171,9 @@ def test_a_kill_amid_the_record_leaves_nothing_of_it(shop, monkeypatch):
             shop.publish()
     assert shop.lists() == before
     assert len(shop.rows("from ml.publication_changes")) == 1
-    record_if_unrecorded(shop.connection, shop.published)
+    record_publication_if_missing(shop.connection, shop.published)
     assert shop.live() == [("default", "v1", "abd")]
-    record_if_unrecorded(shop.connection, shop.published)
+    record_publication_if_missing(shop.connection, shop.published)
     assert len(shop.rows("from ml.publication_changes")) == 2
 
 

@@ -4,22 +4,27 @@ from dataclasses import replace
 
 import pytest
 
-from jobs.publishing.publication_totals import Differences, Totals
-from jobs.publishing.shrink_rule import reasons_to_hold
+from jobs.publishing.publication_totals import PublicationDifferences, PublicationTotals
+from jobs.publishing.shrink_rule import reasons_to_hold_publication
 from jobs.settings import Settings
 
-LIVE = Totals(
+LIVE = PublicationTotals(
     visitors=1980, list_rows=39_600, items=1500, similar_item_rows=15_000, popularity=50_000.0, mean_score=0.5,
     model_version="sasrec-1",
 )  # fmt: skip
 SMALL = replace(LIVE, visitors=8, list_rows=160, items=12, similar_item_rows=120, popularity=90.0)
-ALIKE = Differences(
+ALIKE = PublicationDifferences(
     new_visitors=0, gone_visitors=0, changed_visitor_share=0.1, mean_list_overlap=0.9, new_items=0, gone_items=0
 )
 
 
-def held(live: Totals = LIVE, differences: Differences | None = ALIKE, limits: dict | None = None, **new) -> list[str]:
-    return reasons_to_hold(live, replace(live, **new), differences, Settings(**(limits or {})))
+def held(
+    live: PublicationTotals = LIVE,
+    differences: PublicationDifferences | None = ALIKE,
+    limits: dict | None = None,
+    **new,
+) -> list[str]:
+    return reasons_to_hold_publication(live, replace(live, **new), differences, Settings(**(limits or {})))
 
 
 @pytest.mark.parametrize(

@@ -12,7 +12,7 @@ from test_publish import VISITORS, make_night, publish_from, rows_of
 from jobs.errors import NextmartError
 from jobs.publish_targets import PublishTarget
 from jobs.publishing.targets import copying, parquet_folder
-from jobs.publishing.targets.copying import copy_to_targets, require_complete
+from jobs.publishing.targets.copying import copy_to_targets, require_all_targets_copied
 from jobs.publishing.targets.published_tables import PublishedTable
 from jobs.warehouse.attached import attach_database
 from jobs.warehouse.connection import connect, prepare_warehouse
@@ -81,10 +81,10 @@ def test_a_folder_of_parquet_files_is_swapped_whole(warehouse, published, tmp_pa
         patched.setattr(PublishedTable, "require_same_count", lambda *_: (_ for _ in ()).throw(NextmartError("torn")))
         outcome = copy_to_targets(published, folder_target(folder))
         with pytest.raises(NextmartError, match=r"(?s)is published, but .*\[publish.files\]: torn.*nextmart publish"):
-            require_complete(outcome, published)
+            require_all_targets_copied(outcome, published)
     assert lists_in(folder) == before
 
-    copy_to_targets(published, folder_target(folder), keeps_previous=False)
+    copy_to_targets(published, folder_target(folder), keep_previous_files=False)
     assert lists_in(folder) == published_lists(published)
     assert len(list((folder / "versions").iterdir())) == 1  # what a failed copy left is gone too
 

@@ -8,7 +8,7 @@ import pytest
 from report_warehouse import HOSTILE_TITLE, make_warehouse
 
 from jobs.errors import NextmartError
-from jobs.reporting.night import report_after_publication
+from jobs.reporting.nightly_report import write_report_after_publication
 from jobs.reporting.report import write_report
 from jobs.settings import Settings
 
@@ -112,7 +112,7 @@ def test_a_report_that_fails_ends_no_night_and_leaves_the_earlier_one(report_fil
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr("jobs.reporting.report.replace_durably", no_space)
-    assert not report_after_publication(settings, file)
+    assert not write_report_after_publication(settings, file)
     assert "was not written" in capsys.readouterr().err
     assert file.read_bytes() == report_file.read_bytes()
     assert [path.name for path in tmp_path.glob("*report*")] == ["report.html"]

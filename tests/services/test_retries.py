@@ -5,10 +5,10 @@ import time
 
 import pytest
 
-from jobs.services.errors import Busy, Denied, Unavailable, WrongAnswer
+from jobs.services.errors import ActionNeededError, ServiceBusyError, ServiceUnavailableError, WrongAnswerError
 from jobs.services.retries import TryCounts, exponential_jitter, retry
 
-NO_WAIT = exponential_jitter(patience=0.0, longest_wait=0.0)
+NO_WAIT = exponential_jitter(patience_seconds=0.0, longest_wait_seconds=0.0)
 
 
 def failing_with(*errors):
@@ -36,7 +36,10 @@ def test_passing_errors_are_retried_and_counted_by_their_kind():
         seen.append(TryCounts(tries.count, 0.0, tries.failures, tries.wrong_answers))
         return False
 
-    assert retried(failing_with(Busy(""), Unavailable(""), WrongAnswer("")), should_give_up) == "answer"
+    assert (
+        retried(failing_with(ServiceBusyError(""), ServiceUnavailableError(""), WrongAnswerError("")), should_give_up)
+        == "answer"
+    )
     assert seen == [TryCounts(1, 0.0, 0, 0), TryCounts(2, 0.0, 1, 0), TryCounts(3, 0.0, 2, 1)], (
         "a busy service is no failure"
     )
@@ -44,21 +47,26 @@ def test_passing_errors_are_retried_and_counted_by_their_kind():
 
 def test_an_error_that_no_retry_mends_is_raised_at_once():
     asked = []
-    with pytest.raises(Denied):
-        retried(failing_with(Denied("check the key")), asked.append)
-    with pytest.raises(WrongAnswer):
-        retried(failing_with(WrongAnswer("")), asked.append, retried_errors=(Busy, Unavailable))
+    with pytest.raises(ActionNeededError):
+        retried(failing_with(ActionNeededError("check the key")), asked.append)
+    with pytest.raises(WrongAnswerError):
+        retried(
+            failing_with(WrongAnswerError("")), asked.append, retried_errors=(ServiceBusyError, ServiceUnavailableError)
+        )
     assert asked == []
 
 
 def test_a_request_that_is_given_up_raises_its_last_error():
-    with pytest.raises(Unavailable, match="second"):
-        retried(failing_with(Unavailable("first"), Unavailable("second")), lambda tries: tries.count == 2)
+    with pytest.raises(ServiceUnavailableError, match="second"):
+        retried(
+            failing_with(ServiceUnavailableError("first"), ServiceUnavailableError("second")),
+            lambda tries: tries.count == 2,
+        )
 
 
 def test_the_time_that_a_service_asks_to_wait_replaces_the_jitter():
     waits = []
-    errors = [Busy("", retry_after=7.0), Busy(""), Unavailable("", retry_after=3.0)]
+    errors = [ServiceBusyError("", retry_after=7.0), ServiceBusyError(""), ServiceUnavailableError("", retry_after=3.0)]
     retried(failing_with(*errors), obey_retry_after=lambda seconds: waits.append(seconds) or 0.0)
     assert waits == [7.0, 3.0]
 
@@ -67,9 +75,9 @@ def test_stop_ends_a_wait():
     stop = threading.Event()
     threading.Timer(0.05, stop.set).start()
     started = time.monotonic()
-    with pytest.raises(Busy):
+    with pytest.raises(ServiceBusyError):
         retried(
-            failing_with(*[Busy("", retry_after=60.0)] * 9),
+            failing_with(*[ServiceBusyError("", retry_after=60.0)] * 9),
             lambda tries: stop.is_set(),
             stop,
             obey_retry_after=lambda seconds: seconds,
@@ -78,6 +86,6 @@ def test_stop_ends_a_wait():
 
 
 def test_jitter_grows_with_each_try_up_to_the_longest_wait():
-    jitter = exponential_jitter(patience=120.0, longest_wait=1.5)
+    jitter = exponential_jitter(patience_seconds=120.0, longest_wait_seconds=1.5)
     assert (jitter.multiplier, jitter.max) == (0.5, 1.5)
-    assert exponential_jitter(patience=1.6, longest_wait=0.4).multiplier == pytest.approx(0.1)
+    assert exponential_jitter(patience_seconds=1.6, longest_wait_seconds=0.4).multiplier == pytest.approx(0.1)

@@ -18,7 +18,7 @@ from jobs.models.registry import make_model
 from jobs.models.sequential.sasrec import SASRec
 from jobs.nightly.model_store import model_to_bytes
 from jobs.orchestration import workers
-from jobs.training import loop, team
+from jobs.training import loop, processes
 
 SMALL = {
     "width": 8,
@@ -35,11 +35,11 @@ SCORES = [0.1, 0.5, 0.4, 0.3]  # validation scores that stop training after the 
 FAILING = {6: (0, 1), 7: (1,)}  # window of a model -> ranks on which its loss raises an error
 
 
-class Killed(BaseException):
+class ProcessKilled(BaseException):
     """Stands for the end of the process."""
 
 
-def rows():
+def training_sequences():
     """Training sequences with a last batch of a single row, of which one of two ranks gets none."""
     everything = training()
     fours, threes = (np.flatnonzero(everything.lengths == length) for length in (4, 3))
@@ -48,7 +48,7 @@ def rows():
 
 def fit(family, checkpoint=None, validation=NO_CASES, model=None, **changes):
     model = model or make_model(family, {**FITS[family], **changes})
-    model.fit(rows(), validation, shop(), FitOptions(3, checkpoint))
+    model.fit(training_sequences(), validation, shop(), FitOptions(3, checkpoint))
     return model
 
 
@@ -61,48 +61,48 @@ def weights(model):
     return found
 
 
-def stopping(checkpoint, scores, die_in=None):
+def fit_with_early_stopping(checkpoint, scores, killed_in_validation=None):
     """Fit with dropout and given validation scores; return the model, and how often it was validated."""
     model = make_model("sasrec", {**FITS["sasrec"], "dropout": 0.3, "epochs": 9, "patience": 2})
     asked = []
 
     def score(*_):
         asked.append(len(asked) + 1)
-        if asked[-1] == die_in:
-            raise Killed
+        if asked[-1] == killed_in_validation:
+            raise ProcessKilled
         return scores[asked[-1] - 1]
 
     model._validation_score = score
     try:
         fit("sasrec", checkpoint, cases(), model)
-    except Killed:
+    except ProcessKilled:
         return None, len(asked)
     return model, len(asked)
 
 
-def failure(call, *wanted, **changes):
+def failure_as_text(call, *expected_errors, **changes):
     try:
         call("sasrec", **changes)
-    except wanted as error:
+    except expected_errors as error:
         return f"{type(error).__name__}: {error}"
     return "none"
 
 
-def lead(folder: Path) -> None:
+def run_rank_zero(folder: Path) -> None:
     facts = {
-        "on all ranks": failure(fit, MemoryError, window=6),
-        "on the worker": failure(fit, NextmartError, window=7),
+        "on all ranks": failure_as_text(fit, MemoryError, window=6),
+        "on the worker": failure_as_text(fit, NextmartError, window=7),
     }
     for family in FITS:
         np.savez(folder / f"{family}.npz", **weights(fit(family)))
-    whole, facts["asked"] = stopping(folder / "whole.safetensors", SCORES)
+    whole, facts["asked"] = fit_with_early_stopping(folder / "whole.safetensors", SCORES)
     facts["best_epoch"] = whole.best_epoch
-    _, facts["killed in"] = stopping(folder / "killed.safetensors", SCORES, die_in=2)
-    resumed, facts["asked after"] = stopping(folder / "killed.safetensors", SCORES[1:])
+    _, facts["killed in"] = fit_with_early_stopping(folder / "killed.safetensors", SCORES, killed_in_validation=2)
+    resumed, facts["asked after"] = fit_with_early_stopping(folder / "killed.safetensors", SCORES[1:])
     facts["same"] = model_to_bytes(resumed, shop()) == model_to_bytes(whole, shop())
     (folder / "facts.json").write_text(json.dumps(facts))
     # fails in a place where no rank tells the others, as when memory runs out in an optimizer step
-    loop.nn.utils.clip_grad_norm_ = no_memory
+    loop.nn.utils.clip_grad_norm_ = raise_memory_error
     try:
         fit("sasrec")
     except Exception:  # an experiment, too, catches a failed fit and goes on
@@ -110,7 +110,7 @@ def lead(folder: Path) -> None:
         fit("bert4rec")
 
 
-def no_memory(*_):
+def raise_memory_error(*_):
     raise MemoryError("no room for a step")
 
 
@@ -118,7 +118,7 @@ whole_loss = SASRec._loss
 
 
 def loss_or_failure(model, batch):
-    if team.training_processes.rank in FAILING.get(model.parameters["window"], ()):
+    if processes.training_processes.rank in FAILING.get(model.parameters["window"], ()):
         raise MemoryError("too little of it")
     return whole_loss(model, batch)
 
@@ -126,4 +126,4 @@ def loss_or_failure(model, batch):
 if __name__ == "__main__":
     SASRec._loss = loss_or_failure
     torch.set_num_threads(1)
-    workers.run_with_workers(lambda: lead(Path(sys.argv[1])))
+    workers.run_with_workers(lambda: run_rank_zero(Path(sys.argv[1])))

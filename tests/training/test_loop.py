@@ -44,7 +44,7 @@ class Task:
             self.parameters,
             "training the task",
             seed=seed,
-            checkpoint=checkpoint,
+            checkpoint_file=checkpoint,
         )
         return self.weights()
 

@@ -12,7 +12,7 @@ from jobs.attachments import AttachedDatabase, _parse_connection_text, _quoted_p
 from jobs.errors import NextmartError, UsageError, redact
 from jobs.settings import load_settings
 from jobs.warehouse import extensions
-from jobs.warehouse.attached import attach_databases, attach_needed, attached_names
+from jobs.warehouse.attached import attach_databases, attach_needed_databases, attached_database_names
 from jobs.warehouse.own_tables import is_own_table
 
 SECRET = "it's a \\ s3cret"
@@ -155,7 +155,7 @@ def test_what_refuses_is_named_and_no_password_is_shown(folder, connection, kind
     assert str(error.value).startswith("[attach.shop]: ")
     assert says in str(error.value)
     assert "s3cret" not in f"{error.value}{error.value.__cause__}"
-    assert attached_names(connection) == set()
+    assert attached_database_names(connection) == set()
 
 
 @pytest.mark.parametrize("name", ["memory", "Memory", "raw", "temp", "main", "mine"])
@@ -173,11 +173,11 @@ def test_only_what_views_read_is_attached_and_only_to_read(folder, connection):
     databases = {name: AttachedDatabase(type="sqlite", path=f"{name}.db") for name in ("one", "two")}
     attach_databases(connection, {"One": databases["one"]})
     connection.execute("create schema raw; create view raw.events as select * from one.clicks; detach one")
-    attach_needed(connection, databases)
-    assert attached_names(connection) == {"one"}
+    attach_needed_databases(connection, databases)
+    assert attached_database_names(connection) == {"one"}
     assert connection.execute("from raw.events").fetchall() == []
-    attach_needed(connection, databases, view_schemas=("recommendations",), names=["two"])
-    assert attached_names(connection) == {"one", "two"}
+    attach_needed_databases(connection, databases, view_schemas=("recommendations",), database_names=["two"])
+    assert attached_database_names(connection) == {"one", "two"}
     with pytest.raises(duckdb.Error, match="read-only"):
         connection.execute("insert into one.clicks values ('a')")
     connection.execute("detach two")

@@ -7,9 +7,9 @@ import pytest
 
 from jobs import files
 from jobs.errors import NextmartError
-from jobs.warehouse.backups import drop_old_backups, list_backups, put_back, take_backup, why_unreadable
+from jobs.warehouse.backups import backup_read_error, drop_old_backups, list_backups, restore_backup, take_backup
 from jobs.warehouse.connection import connect
-from jobs.warehouse.contents import opened_to_read, read_rows
+from jobs.warehouse.contents import open_read_only, read_rows
 from jobs.warehouse.damage import damage_advice
 
 PAGE = 4096
@@ -39,7 +39,7 @@ def warehouse(filled, tmp_path):
 
 
 def rows_of(path):
-    with opened_to_read(path, "warehouse") as connection:
+    with open_read_only(path, "warehouse") as connection:
         return read_rows(connection)
 
 
@@ -58,7 +58,7 @@ def test_copies_are_numbered_verified_and_the_newest_are_kept(warehouse, tmp_pat
     assert [copy.number for copy in list_backups(folder, warehouse)] == [4, 3]
     assert sorted(path.name for path in folder.iterdir()) == ["warehouse.000003.duckdb", "warehouse.000004.duckdb"]
     assert rows_of(backup.path) == rows_of(warehouse)
-    assert why_unreadable(backup.path, "warehouse") is None
+    assert backup_read_error(backup.path, "warehouse") is None
 
 
 def test_a_page_of_zeros_anywhere_is_found_or_holds_nothing(filled, tmp_path):
@@ -68,7 +68,7 @@ def test_a_page_of_zeros_anywhere_is_found_or_holds_nothing(filled, tmp_path):
     for page in (0, 1, 2, *range(3, pages, max(1, pages // 24))):
         shutil.copy(filled, torn)
         tear(torn, page * PAGE)
-        if why_unreadable(torn, "warehouse"):
+        if backup_read_error(torn, "warehouse"):
             found += 1
         else:  # zeros over a block that is free, or over what was zeros before
             assert rows_of(torn) == expected, page
@@ -84,7 +84,7 @@ def test_a_damaged_warehouse_takes_no_copys_place_and_can_be_put_back(warehouse,
         take_backup(warehouse, folder)
     assert [path.name for path in folder.iterdir()] == [good.path.name]
     damaged = warehouse.read_bytes()
-    kept = put_back(good, warehouse)
+    kept = restore_backup(good, warehouse)
     assert rows_of(warehouse) == expected
     assert kept.read_bytes() == damaged
     assert good.path.exists()
@@ -93,7 +93,7 @@ def test_a_damaged_warehouse_takes_no_copys_place_and_can_be_put_back(warehouse,
 @pytest.mark.parametrize("page", [0, 1, 2])
 def test_a_warehouse_that_cant_be_opened_names_the_restore(warehouse, page):
     tear(warehouse, page * PAGE)
-    if why_unreadable(warehouse, "warehouse"):
+    if backup_read_error(warehouse, "warehouse"):
         with pytest.raises(NextmartError, match="nextmart restore"):
             connect(warehouse)
     else:
@@ -109,7 +109,7 @@ def test_a_damaged_copy_is_not_put_back(warehouse, tmp_path):
     tear(copy.path, 3 * PAGE)
     before = warehouse.read_bytes()
     with pytest.raises(NextmartError, match=r"can't be (read|opened)"):
-        put_back(copy, warehouse)
+        restore_backup(copy, warehouse)
     assert warehouse.read_bytes() == before
     assert sorted(path.name for path in tmp_path.iterdir()) == ["backups", "warehouse.duckdb"]
 
@@ -118,7 +118,7 @@ def test_a_write_ahead_log_of_before_is_kept_and_not_played_into_the_copy(wareho
     copy, expected = take_backup(warehouse, tmp_path / "backups"), rows_of(warehouse)
     log = warehouse.with_name("warehouse.duckdb.wal")
     log.write_bytes(b"half a log")
-    kept = put_back(copy, warehouse)
+    kept = restore_backup(copy, warehouse)
     assert kept.with_name(kept.name + ".wal").read_bytes() == b"half a log"
     assert not log.exists()
     assert rows_of(warehouse) == expected
@@ -127,7 +127,7 @@ def test_a_write_ahead_log_of_before_is_kept_and_not_played_into_the_copy(wareho
 def test_a_missing_warehouse_is_put_back(warehouse, tmp_path):
     copy, expected = take_backup(warehouse, tmp_path / "backups"), rows_of(warehouse)
     warehouse.unlink()
-    assert put_back(copy, warehouse) is None
+    assert restore_backup(copy, warehouse) is None
     assert rows_of(warehouse) == expected
 
 

@@ -4,7 +4,7 @@ import duckdb
 import pytest
 import yaml
 
-from jobs.dbt_vars import Vars, default_vars
+from jobs.dbt_vars import JobVars, default_vars
 from jobs.files import project_folder
 from jobs.nightly.model_store import all_models
 from jobs.warehouse import columns
@@ -47,7 +47,7 @@ def test_a_warehouse_of_before_gets_the_columns_added_since():
             "'live' as status, '1' as code_version"
         )
         prepare_warehouse(connection)
-        assert [(row.model_version, row.schema_version) for row in all_models(connection)] == [("m", None)]
+        assert [(row.model_version, row.format_version) for row in all_models(connection)] == [("m", None)]
 
 
 def test_a_users_own_view_stands_in_for_a_raw_table():
@@ -104,7 +104,7 @@ def test_the_wide_table_has_twenty_items():
 def test_every_var_that_jobs_read_is_a_dbt_var_and_reaches_the_job_models():
     path = project_folder("dbt_project") / "models" / "jobs" / "_jobs__models.yml"
     for model in yaml.safe_load(path.read_text())["models"]:
-        assert set(model["config"]["meta"]) == set(Vars.model_fields) <= set(default_vars())
+        assert set(model["config"]["meta"]) == set(JobVars.model_fields) <= set(default_vars())
 
 
 def test_what_jobs_return_is_documented_column_by_column():

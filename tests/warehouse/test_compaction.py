@@ -10,8 +10,8 @@ import pytest
 from jobs import files
 from jobs.errors import NextmartError
 from jobs.warehouse import compaction
-from jobs.warehouse.compaction import FileSize, compact, is_worthwhile
-from jobs.warehouse.contents import opened_to_read, read_definitions, read_rows
+from jobs.warehouse.compaction import FileSize, compact, is_worth_compacting
+from jobs.warehouse.contents import open_read_only, read_definitions, read_rows
 
 SHOP = """
     create schema ml; create schema staging;
@@ -51,7 +51,7 @@ def warehouse(tmp_path):
 
 
 def contents(path):
-    with opened_to_read(path, "warehouse") as connection:
+    with open_read_only(path, "warehouse") as connection:
         return read_rows(connection), read_definitions(connection)
 
 
@@ -138,7 +138,7 @@ def test_a_link_to_the_warehouse_stays_a_link(warehouse, tmp_path):
 
 def test_only_large_files_with_much_free_are_compacted():
     mb = 1024**2
-    assert is_worthwhile(FileSize(100 * mb, 60 * mb), 0.5)
-    assert not is_worthwhile(FileSize(100 * mb, 40 * mb), 0.5)
-    assert not is_worthwhile(FileSize(10 * mb, 9 * mb), 0.5)
-    assert not is_worthwhile(FileSize(0, 0), 0.5)
+    assert is_worth_compacting(FileSize(100 * mb, 60 * mb), 0.5)
+    assert not is_worth_compacting(FileSize(100 * mb, 40 * mb), 0.5)
+    assert not is_worth_compacting(FileSize(10 * mb, 9 * mb), 0.5)
+    assert not is_worth_compacting(FileSize(0, 0), 0.5)

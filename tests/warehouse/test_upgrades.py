@@ -11,7 +11,7 @@ import pytest
 from jobs.errors import NextmartError
 from jobs.warehouse import schema
 from jobs.warehouse.connection import connect, prepare_warehouse
-from jobs.warehouse.dbt_tables import outdated_tables, require_present_columns
+from jobs.warehouse.dbt_tables import outdated_tables, require_current_columns
 
 FOLDER = Path(__file__).with_name("earlier_warehouses")
 EARLIER = ["first_night", "sessions", "champions"]
@@ -110,7 +110,7 @@ def test_a_warehouse_of_a_newer_version_is_refused_and_stays():
         prepare_warehouse(connection)
         connection.execute("insert into ml.schema_versions values (999, 'later', now(), '7.8.9', null, null)")
         says = r"schema version 999, of nextmart 7\.8\.9.*Install nextmart 7\.8\.9"
-        for refuse in (prepare_warehouse, schema.require_present_version):
+        for refuse in (prepare_warehouse, schema.require_current_version):
             with pytest.raises(NextmartError, match=says):
                 refuse(connection)
 
@@ -118,9 +118,9 @@ def test_a_warehouse_of_a_newer_version_is_refused_and_stays():
 def test_reading_an_earlier_warehouse_says_what_upgrades_it(tmp_path):
     with earlier_warehouse("champions", tmp_path) as connection:
         with pytest.raises(NextmartError, match=r"earlier version of nextmart.*`nextmart maintain` upgrades it"):
-            schema.require_present_version(connection)
+            schema.require_current_version(connection)
         prepare_warehouse(connection)
-        schema.require_present_version(connection)
+        schema.require_current_version(connection)
 
 
 @pytest.mark.parametrize(
@@ -132,7 +132,7 @@ def test_reading_an_earlier_warehouse_says_what_upgrades_it(tmp_path):
 )
 def test_tables_that_dbt_must_build_anew_are_named_with_the_command(name, says, tmp_path):
     with earlier_warehouse(name, tmp_path) as connection, pytest.raises(NextmartError, match=says):
-        require_present_columns(connection)
+        require_current_columns(connection)
 
 
 def test_tables_with_the_columns_of_now_need_no_full_refresh(tmp_path):

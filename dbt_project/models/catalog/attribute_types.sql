@@ -7,7 +7,7 @@ with typed_values as (
 ),
 
 kinds_of_values as (
-    select *, {{ attribute_kind('member') }} as kind
+    select *, {{ attribute_value_kind('member') }} as kind
     from typed_values
 )
 

@@ -6,7 +6,7 @@
 select
     texts.item_id,
     texts.text_hash,
-    {{ text_list([var('embedding_model')]) }} as embedding_model,
+    {{ text_literals([var('embedding_model')]) }} as embedding_model,
     {{ embedding_dimensions() }} as dimensions,
     coalesce(vectors.status, 'missing') as status,
     vectors.error,

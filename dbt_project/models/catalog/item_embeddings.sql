@@ -5,7 +5,7 @@ select
     vectors.embedding_model,
     vectors.dimensions,
     vectors.text_hash,
-    {{ embedding_array('vectors.embedding') }} as embedding,
+    {{ as_embedding_array('vectors.embedding') }} as embedding,
     vectors.created_at as embedded_at,
     -- is_current is false while the item's present text has no vector and the vector of an older text stands in
     vectors.text_hash = texts.text_hash as is_current

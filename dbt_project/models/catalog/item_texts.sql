@@ -6,7 +6,7 @@
 {% for part in template %}{% do parts.append(item_text_part(part)) %}{% endfor %}
 {% set cut_fields = ['false'] %}
 {% for field in ['title', 'brand', 'category', 'description'] if '{' ~ field ~ '}' in template | join %}
-{% do cut_fields.append('coalesce(' ~ is_cut(field) ~ ', false)') %}
+{% do cut_fields.append('coalesce(' ~ reaches_text_limit(field) ~ ', false)') %}
 {% endfor %}
 
 with rendered_texts as (
@@ -14,7 +14,7 @@ with rendered_texts as (
     select
         item_id,
         concat_ws('. ', {{ parts | join(', ') }}) as text,
-        {{ framed_hash(parts) }} as text_hash,
+        {{ length_prefixed_hash(parts) }} as text_hash,
         {{ cut_fields | join(' or ') }} as is_cut
     from {{ ref('items') }}
 )
@@ -28,5 +28,5 @@ select
         when is_cut then 'cut'
         else 'ok'
     end as text_status,
-    {{ text_list([template | string ~ ' cleaning ' ~ cleaning_version()]) }} as template_version
+    {{ text_literals([template | string ~ ' cleaning ' ~ cleaning_version()]) }} as template_version
 from rendered_texts

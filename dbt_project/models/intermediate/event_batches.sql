@@ -1,6 +1,6 @@
 {{ config(
     materialized='incremental', incremental_strategy='append',
-    pre_hook="{{ set_build_bound('event_batches_last_build', newest_build('batch_id')) }}"
+    pre_hook="{{ set_build_bound('event_batches_last_build', newest_build_number('batch_id')) }}"
 ) }}
 
 with new_events as (

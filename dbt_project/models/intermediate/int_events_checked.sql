@@ -2,7 +2,7 @@
 Judges every raw event once: it is usable, waits for its item, or is rejected with a reason.
 1. A build reads the new arrivals from int_events_typed, and rejects an event whose item the catalogue lacks.
 2. Of several rows of one event, by the columns in `event_identity`, the first to arrive is kept. A later row is dropped
-   if its payload is the same, else rejected as duplicate_event_id.
+   if its compared columns are the same, else rejected as duplicate_event_id.
 3. An event that was rejected for its unknown item becomes usable in the first build whose catalogue has the item.
 4. Builds overlap: each build reads the last arrivals of earlier builds again, because a slow transaction may have
    committed more rows with those arrival times. Rule 2 and the row_key of rejected rows keep out the rows that
@@ -14,12 +14,12 @@ Judges every raw event once: it is usable, waits for its item, or is rejected wi
     materialized='incremental', incremental_strategy='delete+insert', unique_key='row_key',
     incremental_predicates=["reject_reason = 'unknown_item'"],
     pre_hook=[
-        "{{ set_build_bound('earliest_arrival', earliest_arrival()) }}",
-        "{{ set_build_bound('latest_arrival', latest_arrival()) }}",
+        "{{ set_build_bound('earliest_arrival_to_read', earliest_arrival_to_read()) }}",
+        "{{ set_build_bound('latest_arrival_to_read', latest_arrival_to_read()) }}",
     ]
 ) }}
 
-with judged_events as (
+with new_events_with_reject_reasons as (
     select
         events.* replace (
             coalesce(events.reject_reason, case when items.item_id is null then 'unknown_item' end) as reject_reason
@@ -31,7 +31,7 @@ with judged_events as (
 ),
 
 {% if is_incremental() %}
-known_events as (
+earlier_rows_of_new_keys as (
     -- events of earlier builds whose key occurs in a new row too; the dbt var `null_words` is applied again, because it
     -- may have had fewer words in those builds
     select
@@ -42,51 +42,51 @@ known_events as (
         false as is_new
     from {{ this }}
     where
-        {{ event_key() }} in (select {{ event_key() }} from judged_events)
-        and {{ is_identified_event() }}
+        {{ event_key() }} in (select {{ event_key() }} from new_events_with_reject_reasons)
+        and {{ is_usable_once_item_is_known() }}
 ),
 {% endif %}
 
 repeated_keys as (
     -- keys of events that occur in several rows; an event with one row needs no comparison of rows
-    select {{ event_key() }} as event_key from judged_events
+    select {{ event_key() }} as event_key from new_events_with_reject_reasons
     where {{ event_key() }} is not null
     group by event_key
     having count(*) > 1
     {% if is_incremental() %}
     union
-    select {{ event_key() }} as event_key from known_events
+    select {{ event_key() }} as event_key from earlier_rows_of_new_keys
     {% endif %}
 ),
 
 repeated_events as (
-    select * from judged_events
-    where {{ is_identified_event() }} and {{ event_key() }} in (select event_key from repeated_keys)
+    select * from new_events_with_reject_reasons
+    where {{ is_usable_once_item_is_known() }} and {{ event_key() }} in (select event_key from repeated_keys)
     {% if is_incremental() %}
     union all by name
-    select * from known_events
+    select * from earlier_rows_of_new_keys
     {% endif %}
 ),
 
-repeats_by_arrival as (
+repeated_events_by_arrival as (
     -- the rows of one event in order of arrival, of which the first is kept; rows of earlier builds precede new rows
     select
         *,
-        {{ event_payload() }} as payload,
-        row_number() over first_come as arrival_rank,
-        first_value({{ event_payload() }}) over first_come as kept_payload
+        {{ compared_event_columns() }} as compared_columns,
+        row_number() over by_arrival as arrival_rank,
+        first_value({{ compared_event_columns() }}) over by_arrival as kept_compared_columns
     from repeated_events
-    window first_come as (partition by {{ event_key() }} order by is_new, {{ first_come_order('event_at_text') }})
+    window by_arrival as (partition by {{ event_key() }} order by is_new, {{ event_arrival_sort_keys('event_at_text') }})
 ),
 
 kept_events as (
-    select * from judged_events
+    select * from new_events_with_reject_reasons
     where
-        {{ is_identified_event() }}
+        {{ is_usable_once_item_is_known() }}
         and {{ event_key() }} not in (select event_key from repeated_keys)
 
     union all by name
-    select * exclude (payload, arrival_rank, kept_payload) from repeats_by_arrival
+    select * exclude (compared_columns, arrival_rank, kept_compared_columns) from repeated_events_by_arrival
     where arrival_rank = 1 and is_new
 
     {% if is_incremental() %}
@@ -99,14 +99,15 @@ kept_events as (
 ),
 
 rejected_rows as (
-    select distinct * from judged_events
+    select distinct * from new_events_with_reject_reasons
     where reject_reason <> 'unknown_item'
 
     union all by name
-    -- a later row of an event is dropped if its payload is the same as that of the kept row, else it is rejected
-    select distinct * exclude (payload, arrival_rank, kept_payload) replace ('duplicate_event_id' as reject_reason)
-    from repeats_by_arrival
-    where arrival_rank > 1 and is_new and payload is distinct from kept_payload
+    -- a later row of an event is dropped if its compared columns are the same as those of the kept row, else it is rejected
+    select distinct
+        * exclude (compared_columns, arrival_rank, kept_compared_columns) replace ('duplicate_event_id' as reject_reason)
+    from repeated_events_by_arrival
+    where arrival_rank > 1 and is_new and compared_columns is distinct from kept_compared_columns
 ),
 
 events_with_row_keys as (

@@ -7,8 +7,8 @@ with arrived_events as (
         -- a build of int_events_checked reads only the arrivals that its pre-hooks chose; any other query of
         -- int_events_typed reads all arrivals
         loaded_at is null
-        or loaded_at between {{ build_bound('earliest_arrival', "'-infinity'::timestamptz") }}
-        and {{ build_bound('latest_arrival', "'infinity'::timestamptz") }}
+        or loaded_at between {{ build_bound('earliest_arrival_to_read', "'-infinity'::timestamptz") }}
+        and {{ build_bound('latest_arrival_to_read', "'infinity'::timestamptz") }}
 
     union all by name
     -- users may replace the table raw.events by a view of their own; if the view lacks an optional column, the column
@@ -76,12 +76,12 @@ select
         when event_at < cast('{{ var("earliest_event_at") }}' as timestamptz) then 'event_at_too_early'
         when event_at > loaded_at + {{ minutes(var('clock_skew_minutes')) }} then 'event_at_in_future'
         {% if var('known_event_types') %}
-        when event_type not in ({{ text_list(var('known_event_types')) }}) then 'unknown_event_type'
+        when event_type not in ({{ text_literals(var('known_event_types')) }}) then 'unknown_event_type'
         {% endif %}
     end as reject_reason,
     -- a bot's event is usable: it is counted, but no model learns from it
     case
-        when {{ matches('user_agent', var('bot_user_agents')) }} then 'user_agent'
+        when {{ matches_regex('user_agent', var('bot_user_agents')) }} then 'user_agent'
         when {{ var('bot_rule') }} then 'rule'
     end as bot_reason
 from typed_events

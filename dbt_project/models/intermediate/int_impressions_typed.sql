@@ -17,7 +17,7 @@ typed_rows as (
     select
         coalesce(
             {{ blank_as_null('impression_id') }},
-            {{ framed_hash(impression_content()) }}
+            {{ length_prefixed_hash(compared_impression_columns()) }}
         ) as impression_id,
         {{ null_word_as_null('visitor_id') }} as visitor_id,
         coalesce({{ null_word_as_null('placement') }}, 'default') as placement,

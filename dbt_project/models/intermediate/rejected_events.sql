@@ -16,7 +16,7 @@ unreadable_rows as (
     select
         null as event_id,
         'unreadable_row' as reason,
-        {{ json_of({'file': 'file', 'line': 'line', 'row': 'raw_row', 'fault': 'reason'}) }} as raw_row,
+        {{ json_object_of({'file': 'file', 'line': 'line', 'row': 'raw_row', 'fault': 'reason'}) }} as raw_row,
         loaded_at,
         null as batch_id
     from {{ source('raw', 'unreadable_rows') }}

@@ -10,7 +10,7 @@ with newest_moment as (
     ) as moments
 ),
 
-lists as (
+recent_lists as (
     -- A list that is no longer live is deleted after a while. So of early days only the lists that stayed live for long
     -- are left, and such days must not count: only the newest `outcome_days` days do
     select
@@ -33,6 +33,6 @@ select
     lists.arm,
     lists.counts_from as live_from,
     lists.live_until
-from lists
+from recent_lists as lists
 anti join {{ ref('bot_visitors') }} as bots on lists.visitor_id = bots.visitor_id
 where lists.live_until is null or lists.counts_from < lists.live_until

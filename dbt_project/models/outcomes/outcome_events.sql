@@ -25,7 +25,7 @@ select
     events.item_id,
     events.event_type,
     events.event_at,
-    case when {{ is_type_of('bought', 'events.event_type') }} then prices.price end as revenue
+    case when {{ is_event_type_of_kind('bought', 'events.event_type') }} then prices.price end as revenue
 from {{ ref('session_items') }} as events
 inner join first_list on events.event_at >= first_list.event_at
 anti join {{ ref('bot_visitors') }} as bots on events.visitor_id = bots.visitor_id
@@ -34,4 +34,4 @@ left join prices
         events.item_id = prices.item_id
         and events.event_at >= prices.valid_from
         and events.event_at < prices.valid_until
-where {{ is_outcome_type('events.event_type') }}
+where {{ is_outcome_event_type('events.event_type') }}

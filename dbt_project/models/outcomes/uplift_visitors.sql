@@ -24,7 +24,7 @@ exposures as (
     where placement not in (select placement from {{ ref('shown_places') }})
 ),
 
-entries as (
+experiment_entries as (
     select
         exposures.placement,
         exposures.visitor_id,
@@ -39,31 +39,31 @@ entries as (
     group by exposures.placement, exposures.visitor_id
 ),
 
-windows as (
+outcome_windows as (
     select
-        entries.*,
-        entries.entered_at - {{ outcome_window() }} as window_before,
-        entries.entered_at + {{ outcome_window() }} as window_after
-    from entries
+        experiment_entries.*,
+        experiment_entries.entered_at - {{ outcome_window() }} as window_before,
+        experiment_entries.entered_at + {{ outcome_window() }} as window_after
+    from experiment_entries
 ),
 
-visitors as (
+visitors_with_passed_windows as (
     -- visitors whose whole window lies in the experiment and in days that are over; day is the last day of the window
-    select windows.*, {{ day_of("windows.window_after - interval '1 microsecond'") }} as day
-    from windows
-    inner join experiments on windows.placement = experiments.placement
+    select outcome_windows.*, {{ day_of("outcome_windows.window_after - interval '1 microsecond'") }} as day
+    from outcome_windows
+    inner join experiments on outcome_windows.placement = experiments.placement
     cross join newest_event
     -- visitors who had lists of both arms within the window are left out, because they say nothing of either arm
     anti join {{ ref('live_lists') }} as lists
         on
-            windows.placement = lists.placement
-            and windows.visitor_id = lists.visitor_id
-            and windows.arm <> lists.arm
-            and windows.window_after > lists.live_from
-            and (lists.live_until is null or windows.entered_at < lists.live_until)
+            outcome_windows.placement = lists.placement
+            and outcome_windows.visitor_id = lists.visitor_id
+            and outcome_windows.arm <> lists.arm
+            and outcome_windows.window_after > lists.live_from
+            and (lists.live_until is null or outcome_windows.entered_at < lists.live_until)
     where
-        (experiments.ends_at is null or windows.window_after <= experiments.ends_at)
-        and {{ day_of("windows.window_after - interval '1 microsecond'") }} < {{ day_of('newest_event.event_at') }}
+        (experiments.ends_at is null or outcome_windows.window_after <= experiments.ends_at)
+        and {{ day_of("outcome_windows.window_after - interval '1 microsecond'") }} < {{ day_of('newest_event.event_at') }}
 ),
 
 measured_events as (
@@ -79,14 +79,14 @@ measures as (
     select distinct measure from measured_events
 ),
 
-amounts as (
+outcome_amounts as (
     select
         visitors.placement,
         visitors.visitor_id,
         events.measure,
         sum(events.amount) filter (where events.event_at >= visitors.entered_at) as outcome,
         sum(events.amount) filter (where events.event_at < visitors.entered_at) as outcome_before
-    from visitors
+    from visitors_with_passed_windows as visitors
     inner join measured_events as events
         on
             visitors.visitor_id = events.visitor_id
@@ -102,11 +102,11 @@ select
     visitors.arm,
     visitors.entered_at,
     visitors.day,
-    coalesce(amounts.outcome, 0)::double as outcome,
-    coalesce(amounts.outcome_before, 0)::double as outcome_before
-from visitors
+    coalesce(outcome_amounts.outcome, 0)::double as outcome,
+    coalesce(outcome_amounts.outcome_before, 0)::double as outcome_before
+from visitors_with_passed_windows as visitors
 cross join measures
-left join amounts
+left join outcome_amounts
     on
-        visitors.placement = amounts.placement and visitors.visitor_id = amounts.visitor_id
-        and measures.measure = amounts.measure
+        visitors.placement = outcome_amounts.placement and visitors.visitor_id = outcome_amounts.visitor_id
+        and measures.measure = outcome_amounts.measure

@@ -1,1 +1,1 @@
-{{ items_together('bought') }}
+{{ items_in_same_baskets('bought') }}

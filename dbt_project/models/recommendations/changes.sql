@@ -1,7 +1,7 @@
 -- This model is a view, so that the new lists are compared with those that are live when `nextmart publish` reads it.
 {{ config(materialized='view') }}
 
-with new_rows as (
+with new_list_rows as (
     select 'default' as placement, visitor_id, rank, item_id, arm, model_version
     from {{ ref('visitor_recommendations') }}
     union all
@@ -16,7 +16,7 @@ new_lists as (
         {{ ordered_list('item_id', 'rank') }} as items,
         min(arm) as arm,
         min(model_version) as model_version
-    from new_rows
+    from new_list_rows
     group by placement, visitor_id
 ),
 

@@ -1,4 +1,4 @@
-with follows as (
+with followed_impressions as (
     select distinct impression_id, event_type
     from {{ ref('credited_events') }}
 ),
@@ -8,7 +8,7 @@ event_types as (
 ),
 
 estimates as (
-    {{ estimates_of_lists(ref('drawn_places'), 'follows', 'event_types') }}
+    {{ offline_estimates_of_lists(ref('drawn_places'), 'followed_impressions', 'event_types') }}
 )
 
 select * from estimates

@@ -1,15 +1,15 @@
-with shown_since as (
+with first_shown_days as (
     -- the day of the first impression of each placement's lists; since then, impressions tell what visitors saw
     select placement, min({{ day_of('shown_at') }}) as day
     from {{ ref('shown_places') }}
     group by placement
 ),
 
-places as (
+place_counts as (
     select seen.*, 'could have seen' as evidence
     from {{ ref('outcomes_seen') }} as seen
-    left join shown_since on seen.placement = shown_since.placement
-    where shown_since.day is null or seen.day < shown_since.day
+    left join first_shown_days on seen.placement = first_shown_days.placement
+    where first_shown_days.day is null or seen.day < first_shown_days.day
     union all
     select *, 'shown' as evidence
     from {{ ref('outcomes_shown') }}
@@ -32,7 +32,7 @@ select
     least(1.0, {{ wilson_bound('followed', 'places', '+') }}) as rate_high,
     -- the revenue is null if there are events, but none of their items has a price
     case
-        when {{ is_type_of('bought', 'event_type') }} and (priced_events > 0 or events = 0) then revenue
+        when {{ is_event_type_of_kind('bought', 'event_type') }} and (priced_events > 0 or events = 0) then revenue
     end::double as revenue
-from places
+from place_counts
 order by day, placement, model, arm, rank, event_type

@@ -2,7 +2,7 @@
 
 -- This model makes the table recommendations.items. The model is not called items, because the model of catalog.items
 -- is.
-with visitors_of_items as (
+with visitor_item_weights as (
     -- each visitor counts once for an item, with the event of largest weight, so that one who reloads an item's page
     -- can't make it a bestseller. Bots, and events of other types than `sequence_event_types`, count for first_event_at
     -- alone
@@ -12,7 +12,7 @@ with visitors_of_items as (
         max({{ event_weight() }}) filter (
             where bots.visitor_id is null
             {% if var('sequence_event_types') -%}
-            and items.event_type in ({{ text_list(var('sequence_event_types')) }})
+            and items.event_type in ({{ text_literals(var('sequence_event_types')) }})
             {% endif -%}
         ) as weight
     from {{ ref('session_items') }} as items
@@ -20,9 +20,9 @@ with visitors_of_items as (
     group by items.visitor_id, items.item_id
 ),
 
-event_totals as (
+item_totals as (
     select item_id, min(first_event_at) as first_event_at, sum(weight) as popularity
-    from visitors_of_items
+    from visitor_item_weights
     group by item_id
 )
 
@@ -33,9 +33,9 @@ select
     items.category,
     items.price,
     items.available,
-    least(items.first_loaded_at, event_totals.first_event_at) as first_seen_at,
-    coalesce(event_totals.popularity, 0)::double as popularity,
+    least(items.first_loaded_at, item_totals.first_event_at) as first_seen_at,
+    coalesce(item_totals.popularity, 0)::double as popularity,
     items.attributes
 from {{ ref('stg_items') }} as items
-left join event_totals on items.item_id = event_totals.item_id
+left join item_totals on items.item_id = item_totals.item_id
 order by items.item_id

@@ -6,7 +6,7 @@ with newest_event as (
     select max(event_at) as event_at from {{ ref('session_items') }}
 ),
 
-windows as (
+trend_windows as (
     {% for days in [1, 7, 28] %}
     select
         {{ days }} as window_days,
@@ -17,38 +17,38 @@ windows as (
     {% endfor %}
 ),
 
-visits as (
+visitor_items as (
     -- for each window, visitor and item, whether the visitor had an event on the item in the window, and whether in the
     -- equally long window before
     select
-        windows.window_days,
+        trend_windows.window_days,
         items.visitor_id,
         items.item_id,
-        max(items.event_at) > windows.starts_after as is_in_window,
-        min(items.event_at) <= windows.starts_after as is_before
+        max(items.event_at) > trend_windows.starts_after as is_in_window,
+        min(items.event_at) <= trend_windows.starts_after as is_before
     from {{ ref('session_items') }} as items
     anti join {{ ref('bot_visitors') }} as bots on items.visitor_id = bots.visitor_id
-    inner join windows on items.event_at > windows.before_starts_after
+    inner join trend_windows on items.event_at > trend_windows.before_starts_after
     -- events before the longest window and the window before it are in no window
     where
         items.event_at > (select event_at - {{ hours(48 * 28) }} from newest_event)
-        and {% if types %}items.event_type in ({{ text_list(types) }}){% else %}true{% endif %}
-    group by windows.window_days, windows.starts_after, items.visitor_id, items.item_id
+        and {% if types %}items.event_type in ({{ text_literals(types) }}){% else %}true{% endif %}
+    group by trend_windows.window_days, trend_windows.starts_after, items.visitor_id, items.item_id
 ),
 
 visitor_counts as (
     select
-        visits.window_days,
+        visitor_items.window_days,
         items.item_id,
         items.title,
         items.category,
         {% if attribute -%}{{ attribute_text('visitors.attributes', attribute) }}{% else %}null{% endif %} as attribute,
-        count(*) filter (where visits.is_in_window) as visitors_in,
-        count(*) filter (where visits.is_before) as visitors_before
-    from visits
-    inner join {{ ref('items') }} as items on visits.item_id = items.item_id and items.available
+        count(*) filter (where visitor_items.is_in_window) as visitors_in,
+        count(*) filter (where visitor_items.is_before) as visitors_before
+    from visitor_items
+    inner join {{ ref('items') }} as items on visitor_items.item_id = items.item_id and items.available
     {% if attribute -%}
-    left join {{ ref('visitors') }} as visitors on visits.visitor_id = visitors.visitor_id
+    left join {{ ref('visitors') }} as visitors on visitor_items.visitor_id = visitors.visitor_id
     {% endif -%}
     group by all
 ),
@@ -60,7 +60,7 @@ counts_of_segments as (
     where category is not null
     {% if attribute -%}
     union all
-    select {{ text_list([attribute ~ '=']) }} || attribute as segment, * from visitor_counts
+    select {{ text_literals([attribute ~ '=']) }} || attribute as segment, * from visitor_counts
     where attribute is not null
     {% endif -%}
 ),

@@ -1,1 +1,1 @@
-{{ items_together('viewed') }}
+{{ items_in_same_baskets('viewed') }}

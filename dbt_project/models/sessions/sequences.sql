@@ -11,7 +11,7 @@ with sequence_events as (
     -- no model learns from bots, and they get no recommendations
     anti join {{ ref('bot_visitors') }} as bots on items.visitor_id = bots.visitor_id
     {% if var('sequence_event_types') -%}
-    where items.event_type in ({{ text_list(var('sequence_event_types')) }})
+    where items.event_type in ({{ text_literals(var('sequence_event_types')) }})
     {% endif -%}
 ),
 
@@ -20,7 +20,7 @@ sequence_steps as (
     select *
     from sequence_events
     {% if var('collapse_repeats') -%}
-    qualify item_id is distinct from lag(item_id) over (partition by sequence_id order by {{ event_order() }})
+    qualify item_id is distinct from lag(item_id) over (partition by sequence_id order by {{ event_sort_keys() }})
     {% endif -%}
 )
 
@@ -28,8 +28,8 @@ select
     sequence_id,
     -- the devices of a user share one sequence; the sequence's visitor_id is the device that the user used last
     arg_max(visitor_id, (event_at, event_id, visitor_id)) as visitor_id,
-    {{ ordered_list('item_id', event_order()) }} as items,
-    {{ ordered_list('event_at', event_order()) }} as event_times,
+    {{ ordered_list('item_id', event_sort_keys()) }} as items,
+    {{ ordered_list('event_at', event_sort_keys()) }} as event_times,
     max(event_at) as ended_at,
     count(*)::integer as item_count
 from sequence_steps

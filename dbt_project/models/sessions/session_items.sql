@@ -1,10 +1,10 @@
 {{ config(
     materialized='incremental', incremental_strategy='delete+insert', unique_key=event_key(),
-    incremental_predicates=["event_at >= " ~ build_bound('earliest_affected_visit', "'-infinity'::timestamptz")],
+    incremental_predicates=["event_at >= " ~ build_bound('earliest_affected_visit_start', "'-infinity'::timestamptz")],
     pre_hook=[
-        "{{ set_build_bound('session_items_last_build', newest_build('batch_id')) }}",
-        "{{ set_build_bound('earliest_nearby_event', earliest_nearby_event()) }}",
-        "{{ set_build_bound('earliest_affected_visit', earliest_affected_visit()) }}",
+        "{{ set_build_bound('session_items_last_build', newest_build_number('batch_id')) }}",
+        "{{ set_build_bound('earliest_time_near_new_events', earliest_time_near_new_events()) }}",
+        "{{ set_build_bound('earliest_affected_visit_start', earliest_affected_visit_start()) }}",
     ]
 ) }}
 
@@ -39,7 +39,7 @@ affected_visits as (
             known_events.visitor_id = nearby_time_spans.visitor_id
             and known_events.source_session_id is not distinct from nearby_time_spans.source_session_id
             and known_events.event_at between nearby_time_spans.starts_at and nearby_time_spans.ends_at
-    where known_events.event_at >= {{ build_bound('earliest_nearby_event', "'-infinity'::timestamptz") }}
+    where known_events.event_at >= {{ build_bound('earliest_time_near_new_events', "'-infinity'::timestamptz") }}
 
     union
     -- a session of the tracker that is kept whole is one visit, however long ago its other events are; a session of the
@@ -48,7 +48,7 @@ affected_visits as (
     from {{ this }} as known_events
     semi join source_sessions
         on known_events.source_session_id = source_sessions.source_session_id and source_sessions.is_assigned_whole
-    where known_events.event_at >= {{ build_bound('earliest_affected_visit', "'-infinity'::timestamptz") }}
+    where known_events.event_at >= {{ build_bound('earliest_affected_visit_start', "'-infinity'::timestamptz") }}
 ),
 {% endif %}
 
@@ -67,7 +67,7 @@ events_of_affected_visits as not materialized (
             known_events.visitor_id = affected_visits.visitor_id
             and known_events.source_session_id is not distinct from affected_visits.source_session_id
             and known_events.visit_started_at = affected_visits.visit_started_at
-    where known_events.event_at >= {{ build_bound('earliest_affected_visit', "'-infinity'::timestamptz") }}
+    where known_events.event_at >= {{ build_bound('earliest_affected_visit_start', "'-infinity'::timestamptz") }}
     {% endif %}
 ),
 
@@ -81,7 +81,7 @@ assigned_events as (
     -- a full refresh divides the visitors into parts and assigns their events to sessions part by part, to sort with
     -- less memory
     {% for part in range(parts) %}
-    ({{ assign_sessions('events_to_assign', visitor_part(part, parts)) }})
+    ({{ assign_sessions('events_to_assign', is_visitor_in_part(part, parts)) }})
     {{ 'union all' if not loop.last }}
     {% endfor %}
 )

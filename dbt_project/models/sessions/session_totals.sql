@@ -1,9 +1,9 @@
 {{ config(
     materialized='incremental', incremental_strategy='delete+insert', unique_key='session_id',
-    incremental_predicates=["started_at >= " ~ build_bound('earliest_changed_session', "'-infinity'::timestamptz")],
+    incremental_predicates=["started_at >= " ~ build_bound('earliest_changed_session_start', "'-infinity'::timestamptz")],
     pre_hook=[
-        "{{ set_build_bound('session_totals_last_build', newest_build('assigned_batch_id')) }}",
-        "{{ set_build_bound('earliest_changed_session', earliest_changed_session()) }}",
+        "{{ set_build_bound('session_totals_last_build', newest_build_number('assigned_batch_id')) }}",
+        "{{ set_build_bound('earliest_changed_session_start', earliest_changed_session_start()) }}",
     ],
     post_hook="delete from {{ this }} where event_count = 0"
 ) }}
@@ -15,7 +15,7 @@ with events_of_changed_sessions as (
     where assigned_batch_id > {{ build_bound('session_totals_last_build', 0) }}
 ),
 
-counted_sessions as (
+sessions_with_totals as (
     select
         session_id,
         visitor_id,
@@ -36,7 +36,7 @@ counted_sessions as (
     group by session_id, visitor_id, source_session_id, visit_started_at
 ),
 
-judged_sessions as (
+sessions_with_bot_reasons as (
     -- a session whose events have no bot_reason still counts as a bot's if the session has more than
     -- bot_events_per_minute events a minute
     select
@@ -50,10 +50,10 @@ judged_sessions as (
                 end
             ) as bot_reason
         )
-    from counted_sessions
+    from sessions_with_totals
 )
 
-select * from judged_sessions
+select * from sessions_with_bot_reasons
 
 {% if is_incremental() %}
 union all by name
@@ -64,7 +64,7 @@ from {{ this }} as ceased_sessions
 inner join events_of_changed_sessions on ceased_sessions.first_event_id = events_of_changed_sessions.event_id
 where
     ceased_sessions.session_id <> events_of_changed_sessions.session_id
-    and ceased_sessions.started_at >= {{ build_bound('earliest_changed_session', "'-infinity'::timestamptz") }}
+    and ceased_sessions.started_at >= {{ build_bound('earliest_changed_session_start', "'-infinity'::timestamptz") }}
     -- only the session's first event counts here: several events may share its event_id
     and {{ is_first_event('ceased_sessions', 'events_of_changed_sessions') }}
 {% endif %}

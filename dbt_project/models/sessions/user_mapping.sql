@@ -1,6 +1,6 @@
 {{ config(
     materialized='incremental', incremental_strategy='delete+insert', unique_key='visitor_id',
-    pre_hook="{{ set_build_bound('user_mapping_last_build', newest_build('batch_id')) }}"
+    pre_hook="{{ set_build_bound('user_mapping_last_build', newest_build_number('batch_id')) }}"
 ) }}
 
 with logins as (

@@ -11,4 +11,4 @@ select
     loaded_at
 from {{ ref('int_impressions_typed') }}
 where reject_reason is null
-qualify row_number() over (partition by impression_id order by {{ first_impression_first() }}) = 1
+qualify row_number() over (partition by impression_id order by {{ impression_arrival_sort_keys() }}) = 1

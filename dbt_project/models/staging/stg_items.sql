@@ -47,13 +47,13 @@ rows_with_update_times as (
 ),
 
 latest_rows as (
-    -- the latest row of each item, in the order of the macro latest_item_first
+    -- the latest row of each item, in the order of the macro latest_item_row_sort_keys
     select *, min(loaded_at) over (partition by item_id) as first_loaded_at
     from rows_with_update_times
     where item_id is not null
     qualify row_number() over (
         partition by item_id
-        order by {{ latest_item_first() }}
+        order by {{ latest_item_row_sort_keys() }}
     ) = 1
 ),
 

@@ -18,13 +18,13 @@ typed_rows as (
 ),
 
 latest_rows as (
-    -- the latest row of each visitor, in the order of the macro latest_visitor_first
+    -- the latest row of each visitor, in the order of the macro latest_visitor_row_sort_keys
     select *, {{ updated_at_or_arrival() }} as updated_at
     from typed_rows
     where visitor_id is not null
     qualify row_number() over (
         partition by visitor_id
-        order by {{ latest_visitor_first() }}
+        order by {{ latest_visitor_row_sort_keys() }}
     ) = 1
 ),
 

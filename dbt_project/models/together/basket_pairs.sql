@@ -29,16 +29,17 @@ item_lists as (
     select 'bought' as kind, bought_items as items, change from changed_baskets
 ),
 
-list_places as (
-    select kind, change, items, {{ unnested_places('items') }} as place
+list_positions as (
+    select kind, change, items, {{ unnested_positions('items') }} as position
     from item_lists
 ),
 
 list_tails as (
-    -- each item of a basket, with the basket's items from the same place on, so that each pair comes once
+    -- each item of a basket, with the basket's items from the same position on, so that each pair comes once
     select
-        kind, change, {{ element_at('items', 'place') }} as item_id, {{ elements_from('items', 'place') }} as other_items
-    from list_places
+        kind, change, {{ element_at('items', 'position') }} as item_id,
+        {{ elements_from('items', 'position') }} as other_items
+    from list_positions
 ),
 
 changed_pairs as (

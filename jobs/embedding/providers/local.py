@@ -64,7 +64,7 @@ class LocalProvider:
     @property
     def limits(self) -> RequestLimits:
         """The limits of a request: the longest text that the model reads, and no limit on the tokens of a request."""
-        return RequestLimits(texts=self.batch_size, text_tokens=self._loaded_model.max_seq_length)
+        return RequestLimits(texts_per_request=self.batch_size, tokens_per_text=self._loaded_model.max_seq_length)
 
     def count_tokens(self, texts: list[str]) -> list[int]:
         """Count each text's tokens with the model's own tokenizer, including the two special tokens around the text."""
@@ -105,7 +105,7 @@ class LocalProvider:
                         vectors[group] = unit_vectors
         finally:
             torch.set_num_threads(threads)  # a thread that is started later inherits this number of threads
-        return EmbeddingAnswer(vectors if vectors is not None else np.empty((0, 0), np.float32), tokens=0)
+        return EmbeddingAnswer(vectors if vectors is not None else np.empty((0, 0), np.float32), charged_tokens=0)
 
     def _token_ids(self, texts: list[str], truncate: bool = False) -> list[list[int]]:
         """Return each text's token ids; a lock admits one thread at a time, since the tokenizer is not thread-safe."""
@@ -134,7 +134,7 @@ class LocalProvider:
 
         logging.disable_progress_bar()  # transformers' progress bar is hidden, because nextmart shows its own
         if self.model == BUNDLED_MODEL:
-            return SentenceTransformer(str(bundled_folder()), local_files_only=True)
+            return SentenceTransformer(str(bundled_model_folder()), local_files_only=True)
         folder = Path(self.model).expanduser()
         # A model's name on the Hugging Face Hub includes its owner: a name without an owner is not looked up there.
         if not folder.is_dir() and "/" not in self.model:
@@ -162,7 +162,7 @@ def _without_garbage_collection() -> Iterator[None]:
             gc.enable()
 
 
-def bundled_folder() -> Path:
+def bundled_model_folder() -> Path:
     """Return the folder with the bundled model's files.
 
     Raises

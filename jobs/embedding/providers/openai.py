@@ -9,13 +9,13 @@ import openai
 
 from jobs.dbt_vars import EmbeddingModel
 from jobs.embedding.provider import EmbeddingAnswer, RateLimits, RequestLimits
-from jobs.services.client import UNREADABLE_ANSWER_ERRORS, make_openai_client, service_error
-from jobs.services.errors import WrongAnswer
+from jobs.services.client import UNREADABLE_ANSWER_ERRORS, make_openai_client, to_service_error
+from jobs.services.errors import WrongAnswerError
 from jobs.services.tokens import cl100k_base
 from jobs.settings import Settings
 
 # Limits of OpenAI's service: https://platform.openai.com/docs/api-reference/embeddings/create
-OPENAI_REQUEST_LIMITS = RequestLimits(texts=2048, text_tokens=8191, request_tokens=300_000)
+OPENAI_REQUEST_LIMITS = RequestLimits(texts_per_request=2048, tokens_per_text=8191, tokens_per_request=300_000)
 # Models whose name begins with this prefix accept the parameter ``dimensions``; with other models the service refuses a
 # request that has it.
 RESIZABLE_MODEL_PREFIX = "text-embedding-3"
@@ -28,7 +28,7 @@ def make_provider(settings: Settings, embedding_model: EmbeddingModel) -> "OpenA
         embedding_model.dimensions,
         embedding_model.price,
         requests_in_flight=settings.embedding_requests_in_flight,
-        timeout=settings.embedding_timeout_seconds,
+        timeout_seconds=settings.embedding_timeout_seconds,
     )
 
 
@@ -46,7 +46,7 @@ class OpenAIProvider:
         US dollars a million tokens; None if the price is unknown.
     requests_in_flight : int
         Requests that may run at the same time.
-    timeout : float
+    timeout_seconds : float
         Seconds that one request may take at most.
     """
 
@@ -54,7 +54,7 @@ class OpenAIProvider:
     dimensions: int
     price: float | None = None
     requests_in_flight: int = 8
-    timeout: float = 60
+    timeout_seconds: float = 60
 
     @property
     def limits(self) -> RequestLimits:
@@ -62,7 +62,7 @@ class OpenAIProvider:
         return (
             OPENAI_REQUEST_LIMITS
             if is_openai_model(self.model)
-            else RequestLimits(OPENAI_REQUEST_LIMITS.texts, None, OPENAI_REQUEST_LIMITS.request_tokens)
+            else RequestLimits(OPENAI_REQUEST_LIMITS.texts_per_request, None, OPENAI_REQUEST_LIMITS.tokens_per_request)
         )
 
     def count_tokens(self, texts: list[str]) -> list[int]:
@@ -87,8 +87,8 @@ class OpenAIProvider:
         Raises
         ------
         ServiceError
-            One of the classes in :mod:`jobs.services.errors`; WrongAnswer if the answer does not hold one vector of the
-            right length for each text.
+            One of the classes in :mod:`jobs.services.errors`; WrongAnswerError if the answer does not hold one vector
+            of the right length for each text.
         UsageError
             If the environment holds no usable key.
         """
@@ -104,18 +104,18 @@ class OpenAIProvider:
             vectors = {row.index: np.array(row.embedding, dtype=np.float32).ravel() for row in answer.data}
             lengths = {len(vector) for vector in vectors.values()}
         except openai.OpenAIError as error:
-            raise service_error(error, self.model) from error
+            raise to_service_error(error, self.model) from error
         except UNREADABLE_ANSWER_ERRORS as error:
-            raise WrongAnswer(
+            raise WrongAnswerError(
                 "the embedding service's answer holds no vectors; is OPENAI_BASE_URL right?", tokens=tokens
             ) from error
         if len(answer.data) != len(texts) or vectors.keys() != set(range(len(texts))):
-            raise WrongAnswer(
+            raise WrongAnswerError(
                 f"the embedding service answered {len(answer.data)} vectors for {len(texts)} texts, not one for each",
                 tokens=tokens,
             )
         if lengths != {self.dimensions}:
-            raise WrongAnswer(
+            raise WrongAnswerError(
                 f"the embedding service answered vectors of {', '.join(map(str, sorted(lengths)))} dimensions, "
                 f"embedding_models says {self.dimensions}",
                 tokens=tokens,
@@ -141,7 +141,7 @@ class OpenAIProvider:
         UsageError
             If the environment holds no usable key.
         """
-        return make_openai_client(self.timeout)
+        return make_openai_client(self.timeout_seconds)
 
 
 def is_openai_model(model: str) -> bool:

@@ -14,7 +14,7 @@ from jobs.core.arrays import Floats
 from jobs.dbt_vars import EmbeddingModel
 from jobs.embedding.provider import BatchResult, BatchState, RequestLimits
 from jobs.embedding.providers.openai import OPENAI_REQUEST_LIMITS, OpenAIProvider
-from jobs.services.client import UNREADABLE_ANSWER_ERRORS, translated_errors
+from jobs.services.client import UNREADABLE_ANSWER_ERRORS, translate_openai_errors
 from jobs.settings import Settings
 
 # OpenAI allows 50,000 texts a batch and 200 MB a file (https://platform.openai.com/docs/guides/batch). At four bytes a
@@ -38,7 +38,7 @@ def make_provider(settings: Settings, embedding_model: EmbeddingModel) -> "OpenA
             embedding_model.model,
             embedding_model.dimensions,
             embedding_model.price,
-            timeout=settings.embedding_timeout_seconds,
+            timeout_seconds=settings.embedding_timeout_seconds,
         ),
         price,
     )
@@ -50,27 +50,29 @@ class OpenAIBatchProvider:
 
     Attributes
     ----------
-    direct : OpenAIProvider
+    direct_provider : OpenAIProvider
         The provider of the same model without batches.
     price : float or None
         US dollars a million tokens, half the price without batches; None if the price is unknown.
     """
 
-    direct: OpenAIProvider
+    direct_provider: OpenAIProvider
     price: float | None
 
     @property
     def limits(self) -> RequestLimits:
         """The texts and tokens that one batch may hold."""
-        return RequestLimits(MAX_TEXTS, self.direct.limits.text_tokens or OPENAI_REQUEST_LIMITS.text_tokens, MAX_TOKENS)
+        return RequestLimits(
+            MAX_TEXTS, self.direct_provider.limits.tokens_per_text or OPENAI_REQUEST_LIMITS.tokens_per_text, MAX_TOKENS
+        )
 
     def count_tokens(self, texts: list[str]) -> list[int]:
         """Count tokens as :meth:`OpenAIProvider.count_tokens` does."""
-        return self.direct.count_tokens(texts)
+        return self.direct_provider.count_tokens(texts)
 
     def truncate_text(self, text: str, max_tokens: int) -> str:
         """Cut a text as :meth:`OpenAIProvider.truncate_text` does."""
-        return self.direct.truncate_text(text, max_tokens)
+        return self.direct_provider.truncate_text(text, max_tokens)
 
     def submit_batch(self, submission_id: str, texts: dict[str, str]) -> str:
         """Upload a file with the texts, create a batch from the file, and return the batch's id.
@@ -80,17 +82,17 @@ class OpenAIBatchProvider:
         with tempfile.TemporaryFile() as file:
             for key, text in texts.items():
                 body = {
-                    "model": self.direct.model,
+                    "model": self.direct_provider.model,
                     "input": text,
                     "encoding_format": "base64",
-                    **self.direct.dimensions_argument,
+                    **self.direct_provider.dimensions_argument,
                 }
                 line = {"custom_id": key, "method": "POST", "url": ENDPOINT, "body": body}
                 file.write(json.dumps(line, ensure_ascii=False).encode() + b"\n")
             file.seek(0)
-            with translated_errors(self.direct.model):
+            with translate_openai_errors(self.direct_provider.model):
                 uploaded = self._retrying_client.files.create(file=(f"{submission_id}.jsonl", file), purpose="batch")
-                batch = self.direct.client.batches.create(
+                batch = self.direct_provider.client.batches.create(
                     input_file_id=uploaded.id,
                     endpoint=ENDPOINT,
                     completion_window="24h",
@@ -100,7 +102,7 @@ class OpenAIBatchProvider:
 
     def find_batch(self, submission_id: str) -> str | None:
         """Return the id of the batch that was submitted as ``submission_id``; None if the service has no such batch."""
-        with translated_errors(self.direct.model):
+        with translate_openai_errors(self.direct_provider.model):
             for batch in self._retrying_client.batches.list(limit=100):
                 if (batch.metadata or {}).get(METADATA_KEY) == submission_id:
                     return str(batch.id)
@@ -108,7 +110,7 @@ class OpenAIBatchProvider:
 
     def batch_state(self, batch_id: str) -> BatchState:
         """Ask the service for the progress of a batch; the status of an unknown batch is ``gone``."""
-        with translated_errors(self.direct.model):
+        with translate_openai_errors(self.direct_provider.model):
             try:
                 batch = self._retrying_client.batches.retrieve(batch_id)
             except openai.NotFoundError:
@@ -119,22 +121,22 @@ class OpenAIBatchProvider:
 
     def batch_results(self, batch_id: str) -> Iterator[BatchResult]:
         """Yield the results in a batch's output file and error file; expired and cancelled batches also have them."""
-        with translated_errors(self.direct.model):
+        with translate_openai_errors(self.direct_provider.model):
             try:
                 batch = self._retrying_client.batches.retrieve(batch_id)
                 for file_id in filter(None, (batch.output_file_id, batch.error_file_id)):
                     with self._retrying_client.files.with_streaming_response.content(file_id) as answer:
-                        yield from filter(None, map(parse_result, answer.iter_lines()))
+                        yield from filter(None, map(parse_result_line, answer.iter_lines()))
             except openai.NotFoundError:  # the batch or a file was deleted: texts without a result are submitted again
                 return
 
     @property
     def _retrying_client(self) -> Any:
         """OpenAI's client with its own retries, for requests that cost nothing."""
-        return self.direct.client.with_options(max_retries=CLIENT_RETRIES)
+        return self.direct_provider.client.with_options(max_retries=CLIENT_RETRIES)
 
 
-def parse_result(line: str) -> BatchResult | None:
+def parse_result_line(line: str) -> BatchResult | None:
     """Parse one line of a batch's output file or error file.
 
     Returns
@@ -155,7 +157,7 @@ def parse_result(line: str) -> BatchResult | None:
             return BatchResult(key, parse_vector(answer["embedding"]), int(tokens))
         error = body.get("error") or failure
         message = f"the embedding service answers {status or 'nothing'}: {error.get('message', '')}"
-        return BatchResult(key, None, 0, message, is_final=status in (400, 413, 422))
+        return BatchResult(key, None, 0, message, would_fail_again=status in (400, 413, 422))
     except (*UNREADABLE_ANSWER_ERRORS, OverflowError, RecursionError):
         return None
 

@@ -3,7 +3,7 @@
 https://support.google.com/analytics/answer/7029846. BigQuery writes integers of JSON files as texts.
 """
 
-from jobs.loading.presets.layout import Layout, Preset
+from jobs.loading.presets.layout import FileLayout, Preset
 
 _ITEM_ID = "element ->> 'item_id'"
 
@@ -11,15 +11,15 @@ GA4 = Preset(
     "ga4",
     "Google Analytics 4, BigQuery export",
     (
-        Layout(
+        FileLayout(
             table="events",
-            usual_name="events_YYYYMMDD",
-            needs=("event_name", "event_timestamp", "user_pseudo_id", "event_params", "items"),
-            may_have=("user_id",),
+            usual_file_name="events_YYYYMMDD",
+            required_columns=("event_name", "event_timestamp", "user_pseudo_id", "event_params", "items"),
+            optional_columns=("user_id",),
             json_columns=("event_params", "items"),
-            elements="json_extract(items, '$[*]')",
-            where="event_name in ('view_item', 'add_to_cart', 'add_to_wishlist', 'purchase')",
-            columns={
+            elements_sql="json_extract(items, '$[*]')",
+            where_sql="event_name in ('view_item', 'add_to_cart', 'add_to_wishlist', 'purchase')",
+            column_map={
                 "visitor_id": "user_pseudo_id",
                 "user_id": "user_id",
                 "item_id": _ITEM_ID,
@@ -31,14 +31,14 @@ GA4 = Preset(
                 "lambda parameter: parameter ->> 'key' = 'ga_session_id')[1] ->> '$.value.int_value')",
             },
         ),
-        Layout(
+        FileLayout(
             table="items",
-            usual_name="events_YYYYMMDD",
-            needs=("event_timestamp", "items"),
+            usual_file_name="events_YYYYMMDD",
+            required_columns=("event_timestamp", "items"),
             json_columns=("items",),
-            elements="json_extract(items, '$[*]')",
-            where=f"{_ITEM_ID} is not null",
-            columns={
+            elements_sql="json_extract(items, '$[*]')",
+            where_sql=f"{_ITEM_ID} is not null",
+            column_map={
                 "item_id": _ITEM_ID,
                 "title": "element ->> 'item_name'",
                 "brand": "element ->> 'item_brand'",

@@ -3,7 +3,7 @@
 https://files.grouplens.org/datasets/movielens/
 """
 
-from jobs.loading.presets.layout import Layout, Preset
+from jobs.loading.presets.layout import FileLayout, Preset
 from jobs.loading.sources import ReadOptions
 
 _RATING_MAP = {
@@ -33,53 +33,53 @@ MOVIELENS = Preset(
     "movielens",
     "MovieLens",
     (
-        Layout(
+        FileLayout(
             table="events",
-            usual_name="ratings.csv",
-            needs=("userId", "movieId", "rating", "timestamp"),
-            columns=_RATING_MAP | {"visitor_id": '"userId"', "item_id": '"movieId"', "event_at": '"timestamp"'},
+            usual_file_name="ratings.csv",
+            required_columns=("userId", "movieId", "rating", "timestamp"),
+            column_map=_RATING_MAP | {"visitor_id": '"userId"', "item_id": '"movieId"', "event_at": '"timestamp"'},
         ),
-        Layout(
+        FileLayout(
             table="events",
-            usual_name="ratings.dat",
-            needs=_RATING_COLUMNS,
-            columns=_RATING_MAP,
-            first_line=r"\d+::\d+::[0-9.]+::\d+",
-            options=ReadOptions(delimiter="::", columns=_RATING_COLUMNS),
+            usual_file_name="ratings.dat",
+            required_columns=_RATING_COLUMNS,
+            column_map=_RATING_MAP,
+            first_line_pattern=r"\d+::\d+::[0-9.]+::\d+",
+            read_options=ReadOptions(delimiter="::", columns=_RATING_COLUMNS),
         ),
-        Layout(
+        FileLayout(
             table="events",
-            usual_name="u.data",
-            needs=_RATING_COLUMNS,
-            columns=_RATING_MAP,
-            first_line=r"\d+\t\d+\t[1-5]\t\d{9}",
-            options=ReadOptions(delimiter="\t", columns=_RATING_COLUMNS),
+            usual_file_name="u.data",
+            required_columns=_RATING_COLUMNS,
+            column_map=_RATING_MAP,
+            first_line_pattern=r"\d+\t\d+\t[1-5]\t\d{9}",
+            read_options=ReadOptions(delimiter="\t", columns=_RATING_COLUMNS),
         ),
-        Layout(
+        FileLayout(
             table="items",
-            usual_name="movies.csv",
-            needs=("movieId", "title", "genres"),
-            columns={"item_id": '"movieId"', "title": "title", "category": _category_sql("genres")},
+            usual_file_name="movies.csv",
+            required_columns=("movieId", "title", "genres"),
+            column_map={"item_id": '"movieId"', "title": "title", "category": _category_sql("genres")},
         ),
-        Layout(
+        FileLayout(
             table="items",
-            usual_name="movies.dat",
-            needs=("movie_id", "title", "genres"),
-            columns={"item_id": "movie_id", "title": "title", "category": _category_sql("genres")},
-            first_line=r"\d+::(?:(?!::).)+::[^:]+",
-            options=ReadOptions(encoding="latin-1", delimiter="::", columns=("movie_id", "title", "genres")),
+            usual_file_name="movies.dat",
+            required_columns=("movie_id", "title", "genres"),
+            column_map={"item_id": "movie_id", "title": "title", "category": _category_sql("genres")},
+            first_line_pattern=r"\d+::(?:(?!::).)+::[^:]+",
+            read_options=ReadOptions(encoding="latin-1", delimiter="::", columns=("movie_id", "title", "genres")),
         ),
-        Layout(
+        FileLayout(
             table="items",
-            usual_name="u.item",
-            needs=("movie_id", "title", *_GENRE_COLUMNS),
-            columns={
+            usual_file_name="u.item",
+            required_columns=("movie_id", "title", *_GENRE_COLUMNS),
+            column_map={
                 "item_id": "movie_id",
                 "title": "title",
                 "category": f"nullif(concat_ws(' > ', {_GENRE_NAMES}), '')",
             },
-            first_line=r"\d+\|[^|]*\|[^|]*\|[^|]*\|[^|]*(?:\|[01]){19}",
-            options=ReadOptions(
+            first_line_pattern=r"\d+\|[^|]*\|[^|]*\|[^|]*\|[^|]*(?:\|[01]){19}",
+            read_options=ReadOptions(
                 encoding="latin-1",
                 delimiter="|",
                 columns=("movie_id", "title", "released_on", "video_released_on", "imdb_url", *_GENRE_COLUMNS),

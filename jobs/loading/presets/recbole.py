@@ -3,7 +3,7 @@
 https://recbole.io/docs/user_guide/data/atomic_files.html
 """
 
-from jobs.loading.presets.layout import Layout, Preset
+from jobs.loading.presets.layout import FileLayout, Preset
 
 _TITLES = ("title:token_seq", "title:token", "movie_title:token_seq", "item_name:token_seq", "name:token_seq")
 _BRANDS = ("brand:token", "brand:token_seq")
@@ -15,13 +15,13 @@ def _first_column_sql(names: tuple[str, ...]) -> str:
     return f"coalesce({quoted_names})"
 
 
-def _interactions_layout(time_column: str) -> Layout:
-    return Layout(
+def _interactions_layout(time_column: str) -> FileLayout:
+    return FileLayout(
         table="events",
-        usual_name=".inter",
-        needs=("user_id:token", "item_id:token", time_column),
-        may_have=("session_id:token",),
-        columns={
+        usual_file_name=".inter",
+        required_columns=("user_id:token", "item_id:token", time_column),
+        optional_columns=("session_id:token",),
+        column_map={
             "visitor_id": '"user_id:token"',
             "item_id": '"item_id:token"',
             "event_at": f'"{time_column}"',
@@ -37,12 +37,12 @@ RECBOLE = Preset(
     (
         _interactions_layout("timestamp:float"),
         _interactions_layout("timestamp:token"),
-        Layout(
+        FileLayout(
             table="items",
-            usual_name=".item",
-            needs=("item_id:token",),
-            may_have=(*_TITLES, *_BRANDS, *_CATEGORIES, "description:token_seq", "price:float"),
-            columns={
+            usual_file_name=".item",
+            required_columns=("item_id:token",),
+            optional_columns=(*_TITLES, *_BRANDS, *_CATEGORIES, "description:token_seq", "price:float"),
+            column_map={
                 "item_id": '"item_id:token"',
                 "title": _first_column_sql(_TITLES),
                 "brand": _first_column_sql(_BRANDS),

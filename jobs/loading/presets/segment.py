@@ -3,7 +3,7 @@
 https://segment.com/docs/connections/spec/ecommerce/v2/, https://segment.com/docs/connections/storage/warehouses/schema/
 """
 
-from jobs.loading.presets.layout import Layout, Preset
+from jobs.loading.presets.layout import FileLayout, Preset
 
 # event names of Segment's present specification, and of the specification before it
 _EVENT_TYPES = {
@@ -34,17 +34,17 @@ def _is_product_event_sql(event: str) -> str:
     return f"{_event_name_sql(event)} in ({names})"
 
 
-def _product_field_sql(fields: str, name: str, *, columns: bool = False) -> str:
+def _product_field_sql(json_column: str, field: str, *, has_columns: bool = False) -> str:
     """Return the SQL of a product's field, read from an element of ``products`` or else from the event's own fields."""
-    own = name if columns else f"{fields} ->> '{name}'"
-    return f"coalesce(element ->> '{name}', {own})"
+    own = field if has_columns else f"{json_column} ->> '{field}'"
+    return f"coalesce(element ->> '{field}', {own})"
 
 
-def _item_columns_sql(fields: str, item_id: str, *, columns: bool = False) -> dict[str, str]:
+def _item_columns_sql(json_column: str, item_id: str, *, has_columns: bool = False) -> dict[str, str]:
     names = {"title": "name", "brand": "brand", "category": "category", "price": "price"}
     return {
         "item_id": item_id,
-        **{ours: _product_field_sql(fields, theirs, columns=columns) for ours, theirs in names.items()},
+        **{ours: _product_field_sql(json_column, theirs, has_columns=has_columns) for ours, theirs in names.items()},
         "updated_at": '"timestamp"',
     }
 
@@ -72,15 +72,15 @@ SEGMENT = Preset(
     "segment",
     "Segment, track calls",
     (
-        Layout(
+        FileLayout(
             table="events",
-            usual_name="track calls",
-            needs=("messageId", "timestamp", "event", "properties"),
-            may_have=("anonymousId", "userId", "type", "context"),
+            usual_file_name="track calls",
+            required_columns=("messageId", "timestamp", "event", "properties"),
+            optional_columns=("anonymousId", "userId", "type", "context"),
             json_columns=("properties", "context"),
-            elements="json_extract(properties, '$.products[*]')",
-            where=_TRACK_CALL_IS_OF_PRODUCT,
-            columns={
+            elements_sql="json_extract(properties, '$.products[*]')",
+            where_sql=_TRACK_CALL_IS_OF_PRODUCT,
+            column_map={
                 "event_id": _NUMBERED_EVENT_ID.format(id='"messageId"'),
                 "visitor_id": 'coalesce("anonymousId", "userId")',
                 "user_id": '"userId"',
@@ -90,15 +90,15 @@ SEGMENT = Preset(
                 "user_agent": "context ->> 'userAgent'",
             },
         ),
-        Layout(
+        FileLayout(
             table="events",
-            usual_name="tables of a warehouse, such as order_completed",
-            needs=("id", "timestamp", "event", "anonymous_id"),
-            may_have=_WAREHOUSE_ROW_FIELDS,
+            usual_file_name="tables of a warehouse, such as order_completed",
+            required_columns=("id", "timestamp", "event", "anonymous_id"),
+            optional_columns=_WAREHOUSE_ROW_FIELDS,
             json_columns=("products",),
-            elements="json_extract(products, '$[*]')",
-            where=_is_product_event_sql("event"),
-            columns={
+            elements_sql="json_extract(products, '$[*]')",
+            where_sql=_is_product_event_sql("event"),
+            column_map={
                 "event_id": _NUMBERED_EVENT_ID.format(id="id"),
                 "visitor_id": "coalesce(anonymous_id, user_id)",
                 "user_id": "user_id",
@@ -108,25 +108,25 @@ SEGMENT = Preset(
                 "user_agent": "context_user_agent",
             },
         ),
-        Layout(
+        FileLayout(
             table="items",
-            usual_name="track calls",
-            needs=("messageId", "timestamp", "event", "properties"),
-            may_have=("type",),
+            usual_file_name="track calls",
+            required_columns=("messageId", "timestamp", "event", "properties"),
+            optional_columns=("type",),
             json_columns=("properties",),
-            elements="json_extract(properties, '$.products[*]')",
-            where=f"{_TRACK_CALL_IS_OF_PRODUCT} and {_TRACK_CALL_ITEM_ID} is not null",
-            columns=_item_columns_sql("properties", _TRACK_CALL_ITEM_ID),
+            elements_sql="json_extract(properties, '$.products[*]')",
+            where_sql=f"{_TRACK_CALL_IS_OF_PRODUCT} and {_TRACK_CALL_ITEM_ID} is not null",
+            column_map=_item_columns_sql("properties", _TRACK_CALL_ITEM_ID),
         ),
-        Layout(
+        FileLayout(
             table="items",
-            usual_name="tables of a warehouse, such as order_completed",
-            needs=("id", "timestamp", "event", "anonymous_id"),
-            may_have=_WAREHOUSE_ROW_FIELDS,
+            usual_file_name="tables of a warehouse, such as order_completed",
+            required_columns=("id", "timestamp", "event", "anonymous_id"),
+            optional_columns=_WAREHOUSE_ROW_FIELDS,
             json_columns=("products",),
-            elements="json_extract(products, '$[*]')",
-            where=f"{_is_product_event_sql('event')} and {_WAREHOUSE_ROW_ITEM_ID} is not null",
-            columns=_item_columns_sql("", _WAREHOUSE_ROW_ITEM_ID, columns=True),
+            elements_sql="json_extract(products, '$[*]')",
+            where_sql=f"{_is_product_event_sql('event')} and {_WAREHOUSE_ROW_ITEM_ID} is not null",
+            column_map=_item_columns_sql("", _WAREHOUSE_ROW_ITEM_ID, has_columns=True),
         ),
     ),
 )

@@ -8,12 +8,12 @@ an order's line names a variant by its SKU or, where the shop has no SKUs, by `t
 
 from dataclasses import dataclass
 
-from jobs.loading.presets.layout import Layout, Preset
+from jobs.loading.presets.layout import FileLayout, Preset
 
 _TIME_FORMATS = ("%Y-%m-%d %H:%M:%S %z",)
 
 
-def _order_sql(column: str) -> str:
+def _order_value_sql(column: str) -> str:
     """Return the SQL of a value of a whole order; in the file, the order's first row alone has the value."""
     return f"""max(nullif(trim("{column}"), '')) over (partition by "Name")"""
 
@@ -27,57 +27,66 @@ class _ProductColumns:
 
     handle: str
     description: str
-    published: str
+    published_online: str
     sku: str
     price: str
-    tracker: str
-    quantity: str
+    inventory_tracker: str
+    inventory_quantity: str
     sells_without_stock: str
 
 
-_RENAMED = _ProductColumns(
+_PRESENT_PRODUCT_COLUMNS = _ProductColumns(
     *("URL handle", "Description", "Published on online store", "SKU", "Price"),
     *("Inventory tracker", "Inventory quantity", "Continue selling when out of stock"),
 )
-_EARLIER = _ProductColumns(
+_EARLIER_PRODUCT_COLUMNS = _ProductColumns(
     *("Handle", "Body (HTML)", "Published", "Variant SKU", "Variant Price"),
     *("Variant Inventory Tracker", "Variant Inventory Qty", "Variant Inventory Policy"),
 )
 
 
-def _products(usual_name: str, columns: _ProductColumns) -> Layout:
+def _products_layout(usual_file_name: str, columns: _ProductColumns) -> FileLayout:
     """Return the layout of a product export."""
 
-    def of_product(column: str) -> str:
+    def product_value_sql(column: str) -> str:
         # the value of a whole product, which only the product's first row has
         return f"""max(nullif(trim("{column}"), '')) over (partition by "{columns.handle}")"""
 
     options = ", ".join(
         f"""nullif(nullif(trim("Option{number} Value"), ''), 'Default Title')""" for number in (1, 2, 3)
     )
-    variant_name = f"""concat_ws(' - ', {of_product("Title")}, nullif(concat_ws(' / ', {options}), ''))"""
-    return Layout(
+    variant_name = f"""concat_ws(' - ', {product_value_sql("Title")}, nullif(concat_ws(' / ', {options}), ''))"""
+    return FileLayout(
         table="items",
-        usual_name=usual_name,
-        needs=(columns.handle, "Title", columns.description, "Vendor", "Option1 Value", columns.sku, columns.price),
-        may_have=(
-            *("Product Category", "Type", "Option2 Value", "Option3 Value", "Status", columns.published),
-            *(columns.tracker, columns.quantity, columns.sells_without_stock),
+        usual_file_name=usual_file_name,
+        required_columns=(
+            columns.handle,
+            "Title",
+            columns.description,
+            "Vendor",
+            "Option1 Value",
+            columns.sku,
+            columns.price,
+        ),
+        optional_columns=(
+            *("Product Category", "Type", "Option2 Value", "Option3 Value", "Status", columns.published_online),
+            *(columns.inventory_tracker, columns.inventory_quantity, columns.sells_without_stock),
         ),
         # rows without a price only add a picture
-        where=f"""trim("{columns.price}") <> ''""",
-        columns={
+        where_sql=f"""trim("{columns.price}") <> ''""",
+        column_map={
             "item_id": f"""coalesce(nullif(trim("{columns.sku}"), ''), {variant_name})""",
             "title": variant_name,
-            "brand": of_product("Vendor"),
-            "category": f"coalesce({of_product('Product Category')}, {of_product('Type')})",
-            "description": of_product(columns.description),
+            "brand": product_value_sql("Vendor"),
+            "category": f"coalesce({product_value_sql('Product Category')}, {product_value_sql('Type')})",
+            "description": product_value_sql(columns.description),
             "price": f'"{columns.price}"',
-            "available": f"case when lower({of_product('Status')}) <> 'active' then {of_product('Status')} "
-            f"when lower({of_product(columns.published)}) = 'false' then 'unpublished' "
-            f"""when "{columns.tracker}" <> '' """
+            "available": f"case when lower({product_value_sql('Status')}) <> 'active' "
+            f"then {product_value_sql('Status')} "
+            f"when lower({product_value_sql(columns.published_online)}) = 'false' then 'unpublished' "
+            f"""when "{columns.inventory_tracker}" <> '' """
             f"""and lower("{columns.sells_without_stock}") not in ('continue', 'true') """
-            f"""then "{columns.quantity}" else 'active' end""",
+            f"""then "{columns.inventory_quantity}" else 'active' end""",
         },
     )
 
@@ -86,35 +95,37 @@ SHOPIFY_ORDERS = Preset(
     "shopify_orders",
     "Shopify, exported orders and products",
     (
-        Layout(
+        FileLayout(
             table="events",
-            usual_name="orders_export.csv",
-            needs=("Name", "Email", "Created at", "Lineitem name", "Lineitem sku"),
-            may_have=("Cancelled at",),
+            usual_file_name="orders_export.csv",
+            required_columns=("Name", "Email", "Created at", "Lineitem name", "Lineitem sku"),
+            optional_columns=("Cancelled at",),
             time_formats=_TIME_FORMATS,
-            columns={
+            column_map={
                 # the e-mail address alone identifies a customer; it is hashed, because visitor ids are published
-                "visitor_id": f"sha256(lower({_order_sql('Email')}))",
+                "visitor_id": f"sha256(lower({_order_value_sql('Email')}))",
                 "item_id": _LINE_ITEM,
-                "event_type": f"case when {_order_sql('Cancelled at')} is null then 'purchase' else 'cancellation' end",
-                "event_at": _order_sql("Created at"),
+                "event_type": (
+                    f"case when {_order_value_sql('Cancelled at')} is null then 'purchase' else 'cancellation' end"
+                ),
+                "event_at": _order_value_sql("Created at"),
                 "source_session_id": '"Name"',
             },
         ),
-        _products("products_export.csv", _RENAMED),
-        _products("products_export.csv with the earlier names of columns", _EARLIER),
-        Layout(
+        _products_layout("products_export.csv", _PRESENT_PRODUCT_COLUMNS),
+        _products_layout("products_export.csv with the earlier names of columns", _EARLIER_PRODUCT_COLUMNS),
+        FileLayout(
             table="items",
-            usual_name="orders_export.csv",
-            needs=("Name", "Created at", "Lineitem name", "Lineitem sku", "Lineitem price"),
-            may_have=("Vendor",),
+            usual_file_name="orders_export.csv",
+            required_columns=("Name", "Created at", "Lineitem name", "Lineitem sku", "Lineitem price"),
+            optional_columns=("Vendor",),
             time_formats=_TIME_FORMATS,
-            columns={
+            column_map={
                 "item_id": _LINE_ITEM,
                 "title": '"Lineitem name"',
                 "brand": '"Vendor"',
                 "price": '"Lineitem price"',
-                "updated_at": _order_sql("Created at"),
+                "updated_at": _order_value_sql("Created at"),
             },
         ),
     ),

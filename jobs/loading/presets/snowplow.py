@@ -4,7 +4,7 @@ https://docs.snowplow.io/docs/pipeline/enriched-tsv-format/. The products are th
 e-commerce schemas, or the transaction items of its older trackers.
 """
 
-from jobs.loading.presets.layout import Layout, Preset
+from jobs.loading.presets.layout import FileLayout, Preset
 from jobs.loading.sources import ReadOptions
 
 _COLUMN_LINES = """
@@ -64,20 +64,22 @@ _IS_OF_PRODUCT = f"{_ACTION} in ({_ACTION_NAMES}) and event <> 'transaction'"
 _EVENT_TIME = "coalesce(nullif(trim(derived_tstamp), ''), collector_tstamp)"
 
 
-def _layouts(usual_name: str, first_line: str | None, options: ReadOptions) -> tuple[Layout, Layout]:
-    events = Layout(
+def _event_and_item_layouts(
+    usual_file_name: str, first_line_pattern: str | None, read_options: ReadOptions
+) -> tuple[FileLayout, FileLayout]:
+    events = FileLayout(
         table="events",
-        usual_name=usual_name,
-        needs=_REQUIRED_COLUMNS,
-        may_have=_OPTIONAL_COLUMNS,
+        usual_file_name=usual_file_name,
+        required_columns=_REQUIRED_COLUMNS,
+        optional_columns=_OPTIONAL_COLUMNS,
         json_columns=_JSON_COLUMNS,
-        elements=_PRODUCTS,
+        elements_sql=_PRODUCTS,
         # older trackers send an order as an event `transaction`, and each item of the order as an event
         # `transaction_item`
-        where=_IS_OF_PRODUCT,
-        first_line=first_line,
-        options=options,
-        columns={
+        where_sql=_IS_OF_PRODUCT,
+        first_line_pattern=first_line_pattern,
+        read_options=read_options,
+        column_map={
             "event_id": "case when element_number > 1 then event_id || '-' || element_number else event_id end",
             "visitor_id": "coalesce(nullif(trim(domain_userid), ''), network_userid)",
             "user_id": "user_id",
@@ -90,17 +92,17 @@ def _layouts(usual_name: str, first_line: str | None, options: ReadOptions) -> t
             "user_agent": "useragent",
         },
     )
-    items = Layout(
+    items = FileLayout(
         table="items",
-        usual_name=usual_name,
-        needs=_REQUIRED_COLUMNS,
-        may_have=_OPTIONAL_COLUMNS,
+        usual_file_name=usual_file_name,
+        required_columns=_REQUIRED_COLUMNS,
+        optional_columns=_OPTIONAL_COLUMNS,
         json_columns=_JSON_COLUMNS,
-        elements=_PRODUCTS,
-        where=f"{_ITEM_ID} is not null",
-        first_line=first_line,
-        options=options,
-        columns={
+        elements_sql=_PRODUCTS,
+        where_sql=f"{_ITEM_ID} is not null",
+        first_line_pattern=first_line_pattern,
+        read_options=read_options,
+        column_map={
             "item_id": _ITEM_ID,
             "title": f"coalesce(element ->> '$.data.name', ti_name, {_EVENT_DATA} ->> 'name')",
             "brand": "element ->> '$.data.brand'",
@@ -116,7 +118,7 @@ SNOWPLOW = Preset(
     "snowplow",
     "Snowplow, enriched events",
     (
-        *_layouts("enriched events", _FIRST_LINE, ReadOptions(delimiter="\t", columns=_COLUMNS)),
-        *_layouts("enriched events with a header", None, ReadOptions()),
+        *_event_and_item_layouts("enriched events", _FIRST_LINE, ReadOptions(delimiter="\t", columns=_COLUMNS)),
+        *_event_and_item_layouts("enriched events with a header", None, ReadOptions()),
     ),
 )

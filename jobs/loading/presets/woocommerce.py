@@ -5,7 +5,7 @@ https://woocommerce.com/document/product-csv-importer-exporter/. Orders as CSV c
 its own: ``woocommerce_csv.py``.
 """
 
-from jobs.loading.presets.layout import Layout, Preset
+from jobs.loading.presets.layout import FileLayout, Preset
 from jobs.loading.presets.woocommerce_csv import ORDERS_AS_CSV
 
 _TEXTS_OF_TERMS = "nullif(array_to_string({terms} ->> '$[*].name', ' > '), '')"
@@ -17,14 +17,14 @@ WOOCOMMERCE_ORDERS = Preset(
     "woocommerce_orders",
     "WooCommerce, orders and products",
     (
-        Layout(
+        FileLayout(
             table="events",
-            usual_name="orders of the REST API",
-            needs=("id", "status", "date_created_gmt", "customer_id", "line_items"),
-            may_have=("billing", "customer_user_agent"),
+            usual_file_name="orders of the REST API",
+            required_columns=("id", "status", "date_created_gmt", "customer_id", "line_items"),
+            optional_columns=("billing", "customer_user_agent"),
             json_columns=("line_items", "billing"),
-            elements="json_extract(line_items, '$[*]')",
-            columns={
+            elements_sql="json_extract(line_items, '$[*]')",
+            column_map={
                 "event_id": "concat_ws('-', id, element ->> 'id')",
                 # a guest has the customer_id 0 and is identified by the e-mail address, hashed because visitor ids are
                 # published
@@ -39,13 +39,13 @@ WOOCOMMERCE_ORDERS = Preset(
                 "user_agent": "customer_user_agent",
             },
         ),
-        Layout(
+        FileLayout(
             table="items",
-            usual_name="products of the REST API",
-            needs=("id", "name", "description", "price", "stock_status", "categories"),
-            may_have=("status", "brands", "date_modified_gmt"),
+            usual_file_name="products of the REST API",
+            required_columns=("id", "name", "description", "price", "stock_status", "categories"),
+            optional_columns=("status", "brands", "date_modified_gmt"),
             json_columns=("categories", "brands"),
-            columns={
+            column_map={
                 "item_id": "id",
                 "title": "name",
                 "brand": _TEXTS_OF_TERMS.format(terms="brands"),
@@ -56,12 +56,21 @@ WOOCOMMERCE_ORDERS = Preset(
                 "updated_at": "date_modified_gmt || 'Z'",
             },
         ),
-        Layout(
+        FileLayout(
             table="items",
-            usual_name="the product export (CSV)",
-            needs=("ID", "Type", "Name", "Published", "Description", "In stock?", "Regular price", "Categories"),
-            may_have=("Sale price", "Brands"),
-            columns={
+            usual_file_name="the product export (CSV)",
+            required_columns=(
+                "ID",
+                "Type",
+                "Name",
+                "Published",
+                "Description",
+                "In stock?",
+                "Regular price",
+                "Categories",
+            ),
+            optional_columns=("Sale price", "Brands"),
+            column_map={
                 "item_id": '"ID"',
                 "title": '"Name"',
                 "brand": '"Brands"',
@@ -72,14 +81,14 @@ WOOCOMMERCE_ORDERS = Preset(
                 "available": """case when "Published" <> '1' then 'unpublished' else "In stock?" end""",
             },
         ),
-        Layout(
+        FileLayout(
             table="items",
-            usual_name="orders of the REST API",
-            needs=("id", "status", "date_created_gmt", "line_items"),
+            usual_file_name="orders of the REST API",
+            required_columns=("id", "status", "date_created_gmt", "line_items"),
             json_columns=("line_items",),
-            elements="json_extract(line_items, '$[*]')",
-            where=f"{_LINE_ITEM} is not null",
-            columns={
+            elements_sql="json_extract(line_items, '$[*]')",
+            where_sql=f"{_LINE_ITEM} is not null",
+            column_map={
                 "item_id": _LINE_ITEM,
                 "title": "coalesce(element ->> 'parent_name', element ->> 'name')",
                 "price": "element ->> 'price'",

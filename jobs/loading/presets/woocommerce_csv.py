@@ -6,7 +6,7 @@ and https://wordpress.org/plugins/woo-order-export-lite/ (a row for each line). 
 clock, whose zone the file doesn't tell.
 """
 
-from jobs.loading.presets.layout import Layout
+from jobs.loading.presets.layout import FileLayout
 
 _EVENT_TYPE = (
     "case when regexp_replace(lower(trim({status})), '^wc-', '') in ('cancelled', 'refunded', 'failed', 'trash') "
@@ -19,7 +19,7 @@ _CUSTOMER = "nullif(nullif(trim(customer_id), ''), '0')"
 _ITEM = "coalesce(nullif(element ->> 'product_id', '0'), element ->> 'sku', element ->> 'name')"
 
 
-def _lines(texts: str) -> str:
+def _order_lines_sql(texts_sql: str) -> str:
     """Return the SQL of the lines of an order as JSON objects, from a list of texts as ``name:Mug|product_id:22``."""
     fields = ", ".join(
         f"'{name}', nullif(trim(regexp_extract(line, '(?:^|[|]){pattern}:([^|]*)', 1)), '')"
@@ -32,88 +32,92 @@ def _lines(texts: str) -> str:
             ("subtotal", "sub_?total"),
         )
     )
-    return f"list_transform(list_filter({texts}, lambda line: trim(line) <> ''), lambda line: json_object({fields}))"
+    return (
+        f"list_transform(list_filter({texts_sql}, lambda line: trim(line) <> ''), lambda line: json_object({fields}))"
+    )
 
 
-def _of_order(column: str) -> str:
+def _order_value_sql(column: str) -> str:
     """Return the SQL of a value of a whole order, which only the order's first row may have."""
     return f"""max(nullif(trim("{column}"), '')) over (partition by "Order Number")"""
 
 
-def _orders_in_rows(usual_name: str, time: str, elements: str, needs: tuple[str, ...]) -> tuple[Layout, Layout]:
+def _order_layouts(
+    usual_file_name: str, time_column: str, elements_sql: str, required_columns: tuple[str, ...]
+) -> tuple[FileLayout, FileLayout]:
     """Return the layouts, for events and for items, of a file with a row for each order."""
-    needs = ("order_id", time, "status", "billing_email", *needs)
+    required_columns = ("order_id", time_column, "status", "billing_email", *required_columns)
     price = "try_cast(element ->> 'subtotal' as double) / nullif(try_cast(element ->> 'quantity' as double), 0)"
     return (
-        Layout(
+        FileLayout(
             table="events",
-            usual_name=usual_name,
-            needs=needs,
-            may_have=("customer_id", "customer_user_agent"),
-            elements=elements,
-            columns={
+            usual_file_name=usual_file_name,
+            required_columns=required_columns,
+            optional_columns=("customer_id", "customer_user_agent"),
+            elements_sql=elements_sql,
+            column_map={
                 "event_id": "concat_ws('-', order_id, coalesce(element ->> 'id', element_number::varchar))",
                 "visitor_id": f"coalesce({_CUSTOMER}, {_HASHED_ADDRESS.format(address='billing_email')})",
                 "user_id": _CUSTOMER,
                 "item_id": _ITEM,
                 "event_type": _EVENT_TYPE.format(status="status"),
-                "event_at": time,
+                "event_at": time_column,
                 "source_session_id": "order_id",
                 "user_agent": "customer_user_agent",
             },
         ),
-        Layout(
+        FileLayout(
             table="items",
-            usual_name=usual_name,
-            needs=needs,
-            elements=elements,
-            where=f"{_ITEM} is not null",
-            columns={"item_id": _ITEM, "title": "element ->> 'name'", "price": price, "updated_at": time},
+            usual_file_name=usual_file_name,
+            required_columns=required_columns,
+            elements_sql=elements_sql,
+            where_sql=f"{_ITEM} is not null",
+            column_map={"item_id": _ITEM, "title": "element ->> 'name'", "price": price, "updated_at": time_column},
         ),
     )
 
 
 _LINE = """coalesce(nullif(trim("Product Id"), ''), nullif(trim("SKU"), ''), "Item Name")"""
 _LINES_IN_ROWS = (
-    Layout(
+    FileLayout(
         table="events",
-        usual_name="orders of Advanced Order Export (CSV)",
-        needs=("Order Number", "Order Status", "Order Date", "Email (Billing)", "SKU", "Item Name"),
-        may_have=("Product Id",),
-        columns={
-            "visitor_id": _HASHED_ADDRESS.format(address=_of_order("Email (Billing)")),
+        usual_file_name="orders of Advanced Order Export (CSV)",
+        required_columns=("Order Number", "Order Status", "Order Date", "Email (Billing)", "SKU", "Item Name"),
+        optional_columns=("Product Id",),
+        column_map={
+            "visitor_id": _HASHED_ADDRESS.format(address=_order_value_sql("Email (Billing)")),
             "item_id": _LINE,
-            "event_type": _EVENT_TYPE.format(status=_of_order("Order Status")),
-            "event_at": _of_order("Order Date"),
+            "event_type": _EVENT_TYPE.format(status=_order_value_sql("Order Status")),
+            "event_at": _order_value_sql("Order Date"),
             "source_session_id": '"Order Number"',
         },
     ),
-    Layout(
+    FileLayout(
         table="items",
-        usual_name="orders of Advanced Order Export (CSV)",
-        needs=("Order Number", "Order Date", "SKU", "Item Name"),
-        may_have=("Product Id", "Item Cost"),
-        columns={
+        usual_file_name="orders of Advanced Order Export (CSV)",
+        required_columns=("Order Number", "Order Date", "SKU", "Item Name"),
+        optional_columns=("Product Id", "Item Cost"),
+        column_map={
             "item_id": _LINE,
             "title": '"Item Name"',
             "price": '"Item Cost"',
-            "updated_at": _of_order("Order Date"),
+            "updated_at": _order_value_sql("Order Date"),
         },
     ),
 )
 
 ORDERS_AS_CSV = (
-    *_orders_in_rows(
+    *_order_layouts(
         "orders of Customer/Order/Coupon Export (CSV)",
         "date",
-        _lines(r"string_split(regexp_replace(line_items, ';(id|name):', chr(30) || '\1:', 'g'), chr(30))"),
-        needs=("line_items",),
+        _order_lines_sql(r"string_split(regexp_replace(line_items, ';(id|name):', chr(30) || '\1:', 'g'), chr(30))"),
+        required_columns=("line_items",),
     ),
-    *_orders_in_rows(
+    *_order_layouts(
         "orders of Order Export & Order Import (CSV)",
         "order_date",
-        _lines("[*columns('^line_item_[0-9]+$')]"),
-        needs=("line_item_1",),
+        _order_lines_sql("[*columns('^line_item_[0-9]+$')]"),
+        required_columns=("line_item_1",),
     ),
     *_LINES_IN_ROWS,
 )

@@ -98,7 +98,7 @@ ALL_NAMES: Final = frozenset(
 )
 
 
-def plain_name(name: str) -> str:
+def snake_case_name(name: str) -> str:
     """Return a column's name in snake case: ``customer_id`` for ``CustomerID``."""
     spaced = re.sub(r"(?<=[a-z0-9])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])", "_", name.strip())
     # RecBole writes a column's type behind its name, as in `item_id:token`
@@ -106,12 +106,12 @@ def plain_name(name: str) -> str:
     return re.sub(r"\W+", "_", without_type.lower()).strip("_")
 
 
-def named_columns(columns: Collection[str], names: Collection[str]) -> list[str]:
+def columns_with_names(columns: Collection[str], names: Collection[str]) -> list[str]:
     """Return the columns that have one of the given names, in the order of the names."""
     by_plain_name: dict[str, str] = {}
     for column in columns:
-        by_plain_name.setdefault(plain_name(column), column)
-        by_plain_name.setdefault(plain_name(column).replace("_", ""), column)
+        by_plain_name.setdefault(snake_case_name(column), column)
+        by_plain_name.setdefault(snake_case_name(column).replace("_", ""), column)
     found = [
         by_plain_name[spelling]
         for name in names

@@ -1,12 +1,12 @@
 """Proposes a feed of events for files that fit no preset."""
 
 from jobs.loading.proposals.column_choices import (
-    choices_by_own_names,
+    choices_by_nextmart_names,
     column_choice,
     first_unmapped_column,
     time_evidence,
     time_format_choice,
-    unmapped_columns,
+    unmapped_columns_remark,
 )
 from jobs.loading.proposals.common_names import (
     EVENT_NAMES,
@@ -14,7 +14,7 @@ from jobs.loading.proposals.common_names import (
     QUANTITY_NAMES,
     RATING_NAMES,
     SESSION_NAMES,
-    named_columns,
+    columns_with_names,
 )
 from jobs.loading.proposals.proposed import FeedProposal, KeyProposal, UserQuestion
 from jobs.loading.proposals.samples import FileSample
@@ -35,12 +35,12 @@ def propose_events_feed(
     columns = [
         column_choice(sample, "visitor_id", visitor_column, _visitor_note(sample, visitor_column)),
         column_choice(sample, "item_id", item_column),
-        KeyProposal("event_at", time_column, time_evidence(sample.times[time_column])),
+        KeyProposal("event_at", time_column, time_evidence(sample.time_facts[time_column])),
     ]
     remarks: list[str] = []
     questions: list[UserQuestion] = []
     user = first_unmapped_column(sample, EVENT_NAMES["user_id"], mapped_columns)
-    if user and visitor_column not in named_columns(sample.types, EVENT_NAMES["user_id"]):
+    if user and visitor_column not in columns_with_names(sample.column_types, EVENT_NAMES["user_id"]):
         mapped_columns.add(user)
         columns.append(column_choice(sample, "user_id", user))
     columns += _event_type_choices(sample, mapped_columns, questions)
@@ -49,26 +49,26 @@ def propose_events_feed(
     order = first_unmapped_column(sample, ORDER_NAMES, mapped_columns)
     if session:
         columns.append(column_choice(sample, "source_session_id", session))
-    elif visitor_column in named_columns(sample.types, SESSION_NAMES):
+    elif visitor_column in columns_with_names(sample.column_types, SESSION_NAMES):
         columns.append(column_choice(sample, "source_session_id", visitor_column, "; the visitor is the session"))
-    elif order and sample.columns[order].distinct_count < sample.rows:
+    elif order and sample.column_facts[order].distinct_count < sample.row_count:
         columns.append(column_choice(sample, "source_session_id", order, "; an order is a session"))
     agent = first_unmapped_column(sample, EVENT_NAMES["user_agent"], mapped_columns)
     if agent:
         columns.append(column_choice(sample, "user_agent", agent))
     questions += _missing_visitor_questions(sample, visitor_column)
-    columns += choices_by_own_names(sample, "events", columns)
-    time_format, time_questions = time_format_choice(time_column, sample.times[time_column])
+    columns += choices_by_nextmart_names(sample, "events", columns)
+    time_format, time_questions = time_format_choice(time_column, sample.time_facts[time_column])
     return FeedProposal(
-        sample, "events", reason, columns=tuple(columns), time_format=time_format,
-        questions=(*time_questions, *questions), remarks=(*remarks, *unmapped_columns(sample, columns)),
+        sample, "events", reason, column_proposals=tuple(columns), time_format=time_format,
+        questions=(*time_questions, *questions), remarks=(*remarks, *unmapped_columns_remark(sample, columns)),
     )  # fmt: skip
 
 
 def _visitor_note(sample: FileSample, visitor_column: str) -> str:
-    if visitor_column in named_columns(sample.types, SESSION_NAMES):
+    if visitor_column in columns_with_names(sample.column_types, SESSION_NAMES):
         return "; no column names a visitor, so each session counts as a visitor"
-    if visitor_column in named_columns(sample.types, ("email", "customer_email")):
+    if visitor_column in columns_with_names(sample.column_types, ("email", "customer_email")):
         return "; it is personal, and visitor ids are published: consider sha256 of it"
     return ""
 
@@ -76,13 +76,13 @@ def _visitor_note(sample: FileSample, visitor_column: str) -> str:
 def _event_type_choices(
     sample: FileSample, mapped_columns: set[str], questions: list[UserQuestion]
 ) -> list[KeyProposal]:
-    for name in named_columns(sample.types, EVENT_NAMES["event_type"]):
-        facts = sample.columns[name]
+    for name in columns_with_names(sample.column_types, EVENT_NAMES["event_type"]):
+        facts = sample.column_facts[name]
         if (
             name not in mapped_columns
             and facts.value_count
             and facts.distinct_count <= MAX_EVENT_TYPES
-            and facts.distinct_count < sample.rows
+            and facts.distinct_count < sample.row_count
         ):
             mapped_columns.add(name)
             return [column_choice(sample, "event_type", name)]
@@ -92,9 +92,9 @@ def _event_type_choices(
     )
     if order or quantity:
         names = " and ".join(name for name in (order, quantity) if name)
-        if quantity and sample.columns[quantity].negative_count:
+        if quantity and sample.column_facts[quantity].negative_count:
             cases = f"case when {quoted(quantity)}::double < 0 then 'return' else 'purchase' end"
-            negative_count = sample.columns[quantity].negative_count
+            negative_count = sample.column_facts[quantity].negative_count
             return [
                 KeyProposal(
                     "event_type", cases, f"{names}: orders; {negative_count:,} rows have a {quantity} below 0", True
@@ -116,29 +116,32 @@ def _event_type_choices(
 def _event_id_choices(
     sample: FileSample, item_column: str, mapped_columns: set[str], remarks: list[str]
 ) -> list[KeyProposal]:
-    for name in named_columns(sample.types, EVENT_NAMES["event_id"]):
+    for name in columns_with_names(sample.column_types, EVENT_NAMES["event_id"]):
         if name in mapped_columns:
             continue
-        facts = sample.columns[name]
-        if facts.distinct_count == sample.rows:
+        facts = sample.column_facts[name]
+        if facts.distinct_count == sample.row_count:
             mapped_columns.add(name)
             return [column_choice(sample, "event_id", name, "; each row has its own")]
         if name.lower() == "event_id":
-            evidence = f"{facts.distinct_count:,} different event_ids in {sample.rows:,} rows: each row is an event"
+            evidence = (
+                f"{facts.distinct_count:,} different event_ids in {sample.row_count:,} rows: each row is an event"
+            )
             return [KeyProposal("event_id", f"{quoted(name)} || '-' || {quoted(item_column)}", evidence, True)]
         remarks.append(
-            f"{name} is no event_id: {facts.distinct_count:,} different values in {sample.rows:,} rows. "
+            f"{name} is no event_id: {facts.distinct_count:,} different values in {sample.row_count:,} rows. "
             "Each row gets a hash of its values as its id"
         )
     return []
 
 
 def _missing_visitor_questions(sample: FileSample, visitor_column: str) -> list[UserQuestion]:
-    missing = sample.rows - sample.columns[visitor_column].value_count
-    if missing <= IGNORED_MISSING_SHARE * sample.rows:
+    missing = sample.row_count - sample.column_facts[visitor_column].value_count
+    if missing <= IGNORED_MISSING_SHARE * sample.row_count:
         return []
     text = (
-        f"{share_text(missing, sample.rows)} of the rows name no visitor in {visitor_column}. The next build rejects "
+        f"{share_text(missing, sample.row_count)} of the rows name no visitor in {visitor_column}. The next build "
+        "rejects "
         "such rows, and stops if they are more than max_rejected_share (0.1). Leave them out, or set "
         "max_rejected_share under [vars]:"
     )

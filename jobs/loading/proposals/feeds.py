@@ -3,15 +3,15 @@
 from collections.abc import Mapping
 from dataclasses import replace
 
-from jobs.loading.presets.layout import Layout, Preset
+from jobs.loading.presets.layout import FileLayout, Preset
 from jobs.loading.proposals.column_choices import (
-    choices_by_own_names,
+    choices_by_nextmart_names,
     column_choice,
     first_unmapped_column,
     time_column,
     time_evidence,
     time_format_choice,
-    unmapped_columns,
+    unmapped_columns_remark,
 )
 from jobs.loading.proposals.common_names import (
     EVENT_NAMES,
@@ -22,7 +22,7 @@ from jobs.loading.proposals.common_names import (
     RATING_NAMES,
     SESSION_NAMES,
     VISITOR_NAMES,
-    named_columns,
+    columns_with_names,
 )
 from jobs.loading.proposals.event_feeds import propose_events_feed
 from jobs.loading.proposals.proposed import FeedProposal, KeyProposal, UserQuestion
@@ -32,13 +32,13 @@ CATALOGUE_ROWS = 20
 """The fewest rows, each of another item and with a title, that are taken for a catalogue's."""
 
 
-def propose_preset_feed(sample: FileSample, preset: Preset, layout: Layout) -> FeedProposal:
+def propose_preset_feed(sample: FileSample, preset: Preset, layout: FileLayout) -> FeedProposal:
     """Propose a feed for files that have a preset's layout."""
-    if layout.first_line:
-        evidence = f"its first line is one of {layout.usual_name}"
+    if layout.first_line_pattern:
+        evidence = f"its first line is one of {layout.usual_file_name}"
     else:
-        evidence = f"it has the columns {', '.join(layout.needs)}"
-    return FeedProposal(sample, layout.table, f"{preset.title} ({layout.usual_name}): {evidence}", preset, layout)
+        evidence = f"it has the columns {', '.join(layout.required_columns)}"
+    return FeedProposal(sample, layout.table, f"{preset.title} ({layout.usual_file_name}): {evidence}", preset, layout)
 
 
 def propose_plain_feed(sample: FileSample, item_column: str | None = None) -> FeedProposal:
@@ -54,9 +54,9 @@ def propose_plain_feed(sample: FileSample, item_column: str | None = None) -> Fe
     visitor, item, time = (
         _visitor_column(sample),
         item_column or _item_column(sample),
-        time_column(sample, EVENT_NAMES["event_at"], or_any=True),
+        time_column(sample, EVENT_NAMES["event_at"], accept_any_name=True),
     )
-    texts = [name for names in ITEM_COLUMN_NAMES.values() for name in named_columns(sample.types, names)]
+    texts = [name for names in ITEM_COLUMN_NAMES.values() for name in columns_with_names(sample.column_types, names)]
     texts = [name for name in texts if name not in (visitor, item, time)]
     if visitor and item and time and not _is_catalogue(sample, item):
         reason = f"events: it has a visitor ({visitor}), an item ({item}) and a time ({time})"
@@ -69,11 +69,11 @@ def propose_plain_feed(sample: FileSample, item_column: str | None = None) -> Fe
         )
         visitor = None
     if not visitor:
-        item = item or next(iter(named_columns(sample.types, ("id", "code", "handle"))), None)
+        item = item or next(iter(columns_with_names(sample.column_types, ("id", "code", "handle"))), None)
     if item and texts and not visitor:
-        facts = sample.columns[item]
+        facts = sample.column_facts[item]
         reason = (
-            f"items: it has an item ({item}; {facts.distinct_count:,} different in {sample.rows:,} rows) and what "
+            f"items: it has an item ({item}; {facts.distinct_count:,} different in {sample.row_count:,} rows) and what "
             f"describes it ({', '.join(dict.fromkeys(texts))}), but no visitor"
         )
         feed = _propose_items_feed(sample, reason, item, None, {})
@@ -97,7 +97,7 @@ def propose_catalogue_feed(events_feed: FeedProposal, excluded_columns: Mapping[
             if preset is events_feed.preset and layout.table == "items"
         ]
         return propose_preset_feed(events_feed.sample, *layouts[0]) if layouts else None
-    by_key = {choice.key: choice for choice in events_feed.columns}
+    by_key = {choice.key: choice for choice in events_feed.column_proposals}
     if events_feed.kind != "events" or "item_id" not in by_key:
         return None
     reason = "items: no file lists the items, so the catalogue is made of the items in the events"
@@ -107,11 +107,11 @@ def propose_catalogue_feed(events_feed: FeedProposal, excluded_columns: Mapping[
 
 def without_column(feed: FeedProposal, key: str, remark: str) -> FeedProposal:
     """Return a feed without one column of its map, and with a remark why the column is left out."""
-    columns = tuple(choice for choice in feed.columns if choice.key != key)
-    if key in {name.lower() for name in feed.sample.types}:
+    columns = tuple(choice for choice in feed.column_proposals if choice.key != key)
+    if key in {name.lower() for name in feed.sample.column_types}:
         # without an entry in the map, the loader would load a column that has nextmart's name
         columns += (KeyProposal(key, "null", remark, True),)
-    return replace(feed, columns=columns, remarks=(*feed.remarks, remark))
+    return replace(feed, column_proposals=columns, remarks=(*feed.remarks, remark))
 
 
 def _propose_items_feed(
@@ -136,7 +136,7 @@ def _propose_items_feed(
         else choice
         for choice in columns
     ]
-    facts = sample.columns[item_column]
+    facts = sample.column_facts[item_column]
     if facts.distinct_count < facts.value_count:
         remarks.append(
             f"{facts.value_count - facts.distinct_count:,} rows repeat an item: the newest row of an item counts"
@@ -147,8 +147,8 @@ def _propose_items_feed(
     # a feed whose only other column is the item's id would add a row for each new time, and no information
     if updated and len(columns) > 1:
         note = "; the newest row of an item counts" if event_time_column else ""
-        columns.append(KeyProposal("updated_at", updated, time_evidence(sample.times[updated]) + note))
-        time_format, questions = time_format_choice(updated, sample.times[updated])
+        columns.append(KeyProposal("updated_at", updated, time_evidence(sample.time_facts[updated]) + note))
+        time_format, questions = time_format_choice(updated, sample.time_facts[updated])
     keys = {choice.key for choice in columns}
     # without an entry in the map, the loader would load a column that has nextmart's name
     columns += [
@@ -156,10 +156,10 @@ def _propose_items_feed(
         for name, text in excluded_columns.items()
         if name.lower() in ITEM_COLUMN_NAMES and name.lower() not in keys
     ]
-    columns += choices_by_own_names(sample, "items", columns)
+    columns += choices_by_nextmart_names(sample, "items", columns)
     return FeedProposal(
-        sample, "items", reason, columns=tuple(columns), time_format=time_format, questions=questions,
-        remarks=(*remarks, *unmapped_columns(sample, columns)),
+        sample, "items", reason, column_proposals=tuple(columns), time_format=time_format, questions=questions,
+        remarks=(*remarks, *unmapped_columns_remark(sample, columns)),
     )  # fmt: skip
 
 
@@ -170,29 +170,33 @@ def _undecided_feed(
     known = [column_choice(sample, ours, theirs) for ours, theirs in columns_by_key.items() if theirs]
     missing = [ours for ours, theirs in columns_by_key.items() if not theirs]
     no_times = [
-        f"{name} is named like a time, but only {facts.read:,} of {facts.value_count:,} values are"
-        for name, facts in sample.times.items()
+        f"{name} is named like a time, but only {facts.readable_count:,} of {facts.value_count:,} values are"
+        for name, facts in sample.time_facts.items()
         if not event_time_column and facts.value_count
     ]
     question = UserQuestion(
         f"What is in this file? Events need a visitor_id, an item_id and an event_at; no column seems to be "
         f"{' or '.join(missing)}. Items need an item_id, and a title to be understood. Its columns: "
-        + ", ".join(f"{name} (such as '{facts.example}')" for name, facts in sample.columns.items())
+        + ", ".join(f"{name} (such as '{facts.example}')" for name, facts in sample.column_facts.items())
         + "".join(f"; {text}" for text in no_times),
         tuple(KeyProposal(f"map.{ours}", "THEIR_COLUMN", "") for ours in missing),
     )
-    return FeedProposal(sample, "", "not decided", columns=tuple(known), questions=(question,))
+    return FeedProposal(sample, "", "not decided", column_proposals=tuple(known), questions=(question,))
 
 
 def _feed_without_header(sample: FileSample) -> FeedProposal:
-    times = [f"{name} holds times, such as '{facts.example}' = {facts.instant}" for name, facts in sample.times.items()]
+    times = [
+        f"{name} holds times, such as '{facts.example}' = {facts.example_reading}"
+        for name, facts in sample.time_facts.items()
+    ]
     ids = [
-        f"{name} has {facts.distinct_count:,} different values in {sample.rows:,} rows, such as '{facts.example}'"
-        for name, facts in sample.columns.items()
-        if name not in sample.times
+        f"{name} has {facts.distinct_count:,} different values in {sample.row_count:,} rows, such as '{facts.example}'"
+        for name, facts in sample.column_facts.items()
+        if name not in sample.time_facts
     ]
     question = UserQuestion(
-        f"The file has no header: its first line is {sample.first_line!r}. Which of the {len(sample.columns)} columns "
+        f"The file has no header: its first line is {sample.first_line!r}. Which of the {len(sample.column_facts)} "
+        "columns "
         f"is which? {'; '.join((*times, *ids))}. Name all columns in the file's order."
     )
     return FeedProposal(sample, "", "not decided: the file has no header", questions=(question,))
@@ -204,10 +208,14 @@ def _is_catalogue(sample: FileSample, item_column: str) -> bool:
     A catalogue can look like events if its items have a seller, which is named like a visitor, and a date.
     """
     of_events = (*EVENT_NAMES["event_type"], *SESSION_NAMES, *ORDER_NAMES, *QUANTITY_NAMES, *RATING_NAMES)
-    if named_columns(sample.types, [name for name in of_events if name != "type"]):
+    if columns_with_names(sample.column_types, [name for name in of_events if name != "type"]):
         return False
     has_title = bool(first_unmapped_column(sample, ITEM_COLUMN_NAMES["title"], {item_column}))
-    return has_title and sample.rows >= CATALOGUE_ROWS and sample.columns[item_column].distinct_count == sample.rows
+    return (
+        has_title
+        and sample.row_count >= CATALOGUE_ROWS
+        and sample.column_facts[item_column].distinct_count == sample.row_count
+    )
 
 
 def _visitor_column(sample: FileSample) -> str | None:

@@ -12,7 +12,7 @@ from jobs.loading.preset_sources import layout_of_first_line
 from jobs.loading.presets.catalogue import PRESETS
 from jobs.loading.proposals.common_names import ALL_NAMES
 from jobs.loading.relations import column_types
-from jobs.loading.sources import SourceFiles
+from jobs.loading.sources import LoadSource
 from jobs.loading.text_heads import dialect_of_text, has_no_header, likely_encoding
 from jobs.loading.unpacking import first_bytes
 from jobs.warehouse.connection import Connection, literal
@@ -26,15 +26,15 @@ class FileGroup:
     ----------
     patterns : tuple of str
         The feed's ``files``: one path, one glob, or several paths.
-    first : str
+    first_path : str
         The path of the group's first file.
-    name : str
+    feed_name : str
         The proposed name of the feed: letters, digits, ``_`` and ``-``.
     """
 
     patterns: tuple[str, ...]
-    first: str
-    name: str
+    first_path: str
+    feed_name: str
 
 
 def file_groups(connection: Connection, paths: Iterable[str]) -> tuple[list[FileGroup], list[str]]:
@@ -49,7 +49,7 @@ def file_groups(connection: Connection, paths: Iterable[str]) -> tuple[list[File
     typed_path_of_file: dict[str, str] = {}
     problems = []
     for path in paths:
-        known, others = _known_files(connection, path)
+        known, others = _files_by_known_ending(connection, path)
         problems += [f"{file}: its ending is not that of a format that nextmart reads" for file in others]
         for file in known:
             try:
@@ -63,12 +63,12 @@ def file_groups(connection: Connection, paths: Iterable[str]) -> tuple[list[File
     groups = []
     names: set[str] = set()
     for files in members.values():
-        patterns = _patterns(files, {typed_path_of_file[file] for file in files})
-        groups.append(FileGroup(patterns, files[0], _unused_name(patterns[0], names)))
+        patterns = _group_patterns(files, {typed_path_of_file[file] for file in files})
+        groups.append(FileGroup(patterns, files[0], _unused_feed_name(patterns[0], names)))
     return groups, problems
 
 
-def _known_files(connection: Connection, path: str) -> tuple[list[str], list[str]]:
+def _files_by_known_ending(connection: Connection, path: str) -> tuple[list[str], list[str]]:
     """Return the files with known endings that a path matches, sorted, and the files with unknown endings."""
     files = file_paths(connection, path)
     if not files:
@@ -79,7 +79,7 @@ def _known_files(connection: Connection, path: str) -> tuple[list[str], list[str
 
 def _group_key(connection: Connection, file: str) -> tuple[str, ...]:
     """Return the key of a file's group: its folder, its ending, and its columns or else its name without numbers."""
-    found = find_source_files(connection, SourceFiles("events", file))[0]
+    found = find_source_files(connection, LoadSource("events", file))[0]
     columns: Sequence[str] = ()
     if found.kind == PARQUET:
         columns = tuple(column_types(connection, file, f"read_parquet([{literal(file)}])"))
@@ -93,12 +93,12 @@ def _group_key(connection: Connection, file: str) -> tuple[str, ...]:
             and not has_no_header(dialect, [], ALL_NAMES)
             and not layout_of_first_line(layouts, dialect.first_line)
         ):
-            columns = dialect.columns
+            columns = dialect.column_names
     stem = re.sub(r"[0-9a-f]{8}-[0-9a-f-]{27}|[0-9]+", "*", Path(file).name)
     return (str(Path(file).parent), known_ending(file), *(columns or (stem,)))
 
 
-def _patterns(files: list[str], typed_paths: set[str]) -> tuple[str, ...]:
+def _group_patterns(files: list[str], typed_paths: set[str]) -> tuple[str, ...]:
     """Return a glob that matches exactly the given files, if there is one, else the files."""
     if len(files) == 1 and typed_paths == set(files):
         return tuple(files)
@@ -116,7 +116,7 @@ def _patterns(files: list[str], typed_paths: set[str]) -> tuple[str, ...]:
     return tuple(files)
 
 
-def _unused_name(pattern: str, used_names: set[str]) -> str:
+def _unused_feed_name(pattern: str, used_names: set[str]) -> str:
     """Return an unused name for a feed, made from its path or glob, and add it to ``used_names``."""
     path = Path(pattern)
     stem = path.name.split(".")[0].split("*")[0] or path.parent.name

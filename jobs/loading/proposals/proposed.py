@@ -3,10 +3,10 @@
 from dataclasses import dataclass, field
 
 from jobs.loading.mapping import REQUIRED_COLUMNS
-from jobs.loading.presets.layout import Layout, Preset
+from jobs.loading.presets.layout import FileLayout, Preset
 from jobs.loading.proposals.samples import FileSample
 from jobs.loading.proposals.trials import FeedTrial
-from jobs.loading.sources import SourceFiles
+from jobs.loading.sources import LoadSource
 from jobs.warehouse.connection import quoted
 
 
@@ -31,7 +31,7 @@ class KeyProposal:
     is_sql: bool = False
 
     @property
-    def mapped(self) -> str:
+    def map_value(self) -> str:
         """The right side of the map: the column's name, or quoted as SQL if its name begins or ends with a blank."""
         is_plain = self.is_sql or self.value == self.value.strip() != ""
         return self.value if is_plain else quoted(self.value)
@@ -64,9 +64,9 @@ class FeedProposal:
     reason : str
         Why the rows are taken for events or items.
     preset : Preset, optional
-    layout : Layout, optional
+    layout : FileLayout, optional
         The layout of the preset that the file has.
-    columns : tuple of KeyProposal
+    column_proposals : tuple of KeyProposal
         The map of the feed.
     time_format : Choice, optional
     questions : tuple of UserQuestion
@@ -80,28 +80,28 @@ class FeedProposal:
     kind: str
     reason: str
     preset: Preset | None = None
-    layout: Layout | None = None
-    columns: tuple[KeyProposal, ...] = ()
+    layout: FileLayout | None = None
+    column_proposals: tuple[KeyProposal, ...] = ()
     time_format: KeyProposal | None = None
     questions: tuple[UserQuestion, ...] = ()
     remarks: tuple[str, ...] = ()
     trial: FeedTrial | None = field(default=None, compare=False)
 
     @property
-    def source(self) -> SourceFiles:
+    def source(self) -> LoadSource:
         """The feed's files and settings as a source of the loader, without the preset."""
-        return SourceFiles(
+        return LoadSource(
             self.kind,
-            self.sample.path,
-            column_map={choice.key: choice.mapped for choice in self.columns},
-            options=self.sample.options,
+            self.sample.sampled_path,
+            column_map={choice.key: choice.map_value for choice in self.column_proposals},
+            read_options=self.sample.read_options,
             time_formats=(self.time_format.value,) if self.time_format else (),
         )
 
     @property
-    def is_complete(self) -> bool:
+    def is_loadable(self) -> bool:
         """Whether the feed can be loaded: its kind and the required columns of its table are known."""
         if self.preset:
             return True
-        keys = {choice.key for choice in self.columns}
+        keys = {choice.key for choice in self.column_proposals}
         return bool(self.kind) and keys >= set(REQUIRED_COLUMNS[self.kind])

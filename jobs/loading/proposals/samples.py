@@ -8,11 +8,11 @@ from jobs.errors import NextmartError
 from jobs.loading.file_listing import TEXT, InputFile, find_source_files
 from jobs.loading.preset_sources import layout_of_first_line
 from jobs.loading.presets.catalogue import PRESETS
-from jobs.loading.presets.layout import Layout, Preset
-from jobs.loading.proposals.common_names import ALL_NAMES, EVENT_NAMES, ITEM_COLUMN_NAMES, named_columns
+from jobs.loading.presets.layout import FileLayout, Preset
+from jobs.loading.proposals.common_names import ALL_NAMES, EVENT_NAMES, ITEM_COLUMN_NAMES, columns_with_names
 from jobs.loading.readable_rows import read_readable_rows
 from jobs.loading.relations import FileRelation
-from jobs.loading.sources import ReadOptions, SourceFiles
+from jobs.loading.sources import LoadSource, ReadOptions
 from jobs.loading.staging_rules import staging_rules
 from jobs.loading.text_heads import dialect_of_text, has_no_header, likely_encoding, lines_after_header
 from jobs.loading.time_formats import UnreadTimes, find_unread_times
@@ -52,19 +52,19 @@ class TimeFacts:
 
     Attributes
     ----------
-    value_count, read : int
+    value_count, readable_count : int
         The numbers of values, and of those that the next build would read as a time that it accepts.
-    example, instant : str, optional
+    example, example_reading : str, optional
         One value, and its reading in UTC.
-    unread : UnreadTimes, optional
+    unread_times : UnreadTimes, optional
         The values that can't be read for certain.
     """
 
     value_count: int
-    read: int
+    readable_count: int
     example: str | None
-    instant: str | None
-    unread: UnreadTimes | None
+    example_reading: str | None
+    unread_times: UnreadTimes | None
 
 
 @dataclass(frozen=True)
@@ -73,17 +73,17 @@ class FileSample:
 
     Attributes
     ----------
-    files : tuple of str
+    file_patterns : tuple of str
         The paths or globs of the files.
-    path : str
+    sampled_path : str
         The file whose rows were looked at.
     relation : str
         The temporary table with the rows.
-    rows : int
-    is_whole : bool
+    row_count : int
+    has_all_rows : bool
         Whether the sample has all rows of the file.
-    types : column -> DuckDB type
-    options : ReadOptions
+    column_types : column -> DuckDB type
+    read_options : ReadOptions
         How the file is read.
     first_line : str
         The first line of a text file.
@@ -91,41 +91,43 @@ class FileSample:
         Whether the file's first line names its columns; if not, the columns get made-up names.
     remarks : tuple of str
         Further notes on the file, for the user.
-    columns : column -> ColumnFacts
-        Empty until ``with_facts`` has looked at the values.
-    times : column -> TimeFacts
-        The columns that are named like times; if none is, those whose values are times. Empty until ``with_facts`` has
-        looked at the values.
+    column_facts : column -> ColumnFacts
+        Empty until ``with_value_facts`` has looked at the values.
+    time_facts : column -> TimeFacts
+        The columns that are named like times; if none is, those whose values are times. Empty until
+        ``with_value_facts`` has looked at the values.
     """
 
-    files: tuple[str, ...]
-    path: str
+    file_patterns: tuple[str, ...]
+    sampled_path: str
     relation: str
-    rows: int
-    is_whole: bool
-    types: Mapping[str, str]
-    options: ReadOptions
+    row_count: int
+    has_all_rows: bool
+    column_types: Mapping[str, str]
+    read_options: ReadOptions
     first_line: str = ""
     has_header: bool = True
     remarks: tuple[str, ...] = ()
-    columns: Mapping[str, ColumnFacts] = field(default_factory=dict)
-    times: Mapping[str, TimeFacts] = field(default_factory=dict)
+    column_facts: Mapping[str, ColumnFacts] = field(default_factory=dict)
+    time_facts: Mapping[str, TimeFacts] = field(default_factory=dict)
 
     @property
-    def layouts(self) -> list[tuple[Preset, Layout]]:
+    def layouts(self) -> list[tuple[Preset, FileLayout]]:
         """The layouts of presets that fit the file: by its columns or, without a header, by its first line."""
         pairs = [(preset, layout) for preset in PRESETS.values() for layout in preset.layouts]
         if not self.has_header:
             return [pair for pair in pairs if layout_of_first_line([pair[1]], self.first_line)]
-        return [pair for pair in pairs if not pair[1].first_line and not pair[1].missing_columns(self.types)]
+        return [
+            pair for pair in pairs if not pair[1].first_line_pattern and not pair[1].missing_columns(self.column_types)
+        ]
 
 
-def take_sample(connection: Connection, files: tuple[str, ...], path: str, relation: str) -> FileSample:
+def take_sample(connection: Connection, file_patterns: tuple[str, ...], path: str, relation: str) -> FileSample:
     """Read the first rows of a file into a temporary table, and return them as a sample.
 
     Parameters
     ----------
-    files : tuple of str
+    file_patterns : tuple of str
         The paths or globs of all files of its kind.
     relation : str
         The name of the temporary table that is made.
@@ -135,10 +137,10 @@ def take_sample(connection: Connection, files: tuple[str, ...], path: str, relat
     NextmartError
         If the file can't be read, or holds no rows.
     """
-    source = SourceFiles("events", path, column_map={name: name for name in ALL_NAMES})
+    source = LoadSource("events", path, column_map={name: name for name in ALL_NAMES})
     file = find_source_files(connection, source)[0]
-    form = _text_form(file) if file.kind == TEXT else _FileForm(ReadOptions())
-    source = replace(source, options=form.options)
+    form = _text_file_options(file) if file.kind == TEXT else _FileOptions(ReadOptions())
+    source = replace(source, read_options=form.read_options)
     types, remarks = _copy_rows(connection, source, relation)
     rows = count_rows(connection, relation)
     if not rows:
@@ -148,20 +150,20 @@ def take_sample(connection: Connection, files: tuple[str, ...], path: str, relat
         connection.execute(f"create or replace temp table {relation} as from {relation} limit {SAMPLE_ROWS}")
         rows = SAMPLE_ROWS
     return FileSample(
-        files,
+        file_patterns,
         path,
         relation,
         rows,
         is_whole,
         types,
-        form.options,
+        form.read_options,
         form.first_line,
         form.has_header,
         (*form.remarks, *remarks),
     )
 
 
-def with_facts(connection: Connection, sample: FileSample, dbt_vars: Mapping[str, Any]) -> FileSample:
+def with_value_facts(connection: Connection, sample: FileSample, dbt_vars: Mapping[str, Any]) -> FileSample:
     """Return a sample with the facts about its columns' values filled in.
 
     Parameters
@@ -169,11 +171,15 @@ def with_facts(connection: Connection, sample: FileSample, dbt_vars: Mapping[str
     dbt_vars : mapping
         Values of the dbt vars.
     """
-    columns = _column_facts(connection, sample.relation, sample.types, dbt_vars)
-    return replace(sample, columns=columns, times=_all_time_facts(connection, sample.relation, sample.types, dbt_vars))
+    columns = _column_facts(connection, sample.relation, sample.column_types, dbt_vars)
+    return replace(
+        sample,
+        column_facts=columns,
+        time_facts=_all_time_facts(connection, sample.relation, sample.column_types, dbt_vars),
+    )
 
 
-def values_per_item(connection: Connection, sample: FileSample, item_column: str, column: str) -> float:
+def mean_values_per_item(connection: Connection, sample: FileSample, item_column: str, column: str) -> float:
     """Return the mean number of different values of ``column`` that rows of one item have; 0 without values."""
     pairs = f"select distinct {quoted(item_column)} as item, {quoted(column)} as value from {sample.relation}"
     row = connection.execute(
@@ -183,16 +189,16 @@ def values_per_item(connection: Connection, sample: FileSample, item_column: str
 
 
 @dataclass(frozen=True)
-class _FileForm:
+class _FileOptions:
     """The reading options that a file needs, with remarks that say why."""
 
-    options: ReadOptions
+    read_options: ReadOptions
     first_line: str = ""
     has_header: bool = True
     remarks: tuple[str, ...] = ()
 
 
-def _text_form(file: InputFile) -> _FileForm:
+def _text_file_options(file: InputFile) -> _FileOptions:
     """Tell the reading options of a text file by its first bytes."""
     beginning = first_bytes(file.path, file.compression)
     encoding = likely_encoding(beginning)
@@ -207,13 +213,13 @@ def _text_form(file: InputFile) -> _FileForm:
     layouts = [layout for preset in PRESETS.values() for layout in preset.layouts]
     layout = layout_of_first_line(layouts, dialect.first_line)
     if not layout and not has_no_header(dialect, lines_after_header(beginning, dialect), ALL_NAMES):
-        return _FileForm(ReadOptions(encoding=encoding), dialect.first_line, remarks=remarks)
+        return _FileOptions(ReadOptions(encoding=encoding), dialect.first_line, remarks=remarks)
     if layout:
-        options = replace(layout.options, encoding=layout.options.encoding or encoding)
+        options = replace(layout.read_options, encoding=layout.read_options.encoding or encoding)
     else:
-        columns = tuple(f"column{number}" for number in range(1, len(dialect.columns) + 1))
+        columns = tuple(f"column{number}" for number in range(1, len(dialect.column_names) + 1))
         options = ReadOptions(encoding=encoding, delimiter=dialect.delimiter, columns=columns)
-    return _FileForm(options, dialect.first_line, has_header=False, remarks=remarks)
+    return _FileOptions(options, dialect.first_line, has_header=False, remarks=remarks)
 
 
 def _non_ascii_words(text: str) -> str:
@@ -222,14 +228,14 @@ def _non_ascii_words(text: str) -> str:
     return " " + ", ".join(f"'{word[:_EXAMPLE_LENGTH]}'" for word in words) if words else " nothing unusual"
 
 
-def _copy_rows(connection: Connection, source: SourceFiles, relation: str) -> tuple[dict[str, str], list[str]]:
+def _copy_rows(connection: Connection, source: LoadSource, relation: str) -> tuple[dict[str, str], list[str]]:
     """Copy a file's first rows to a temporary table; return the types of its columns, and remarks."""
 
-    def copy(_: SourceFiles, files: FileRelation) -> tuple[dict[str, str], list[str]]:
+    def copy(_: LoadSource, files: FileRelation) -> tuple[dict[str, str], list[str]]:
         # one row more than the sample holds is read, to learn whether the file has more
         connection.execute(f"create or replace temp table {relation} as from {files.sql} limit {SAMPLE_ROWS + 1}")
-        few = files.examples[:1]
-        return files.types, [f"{files.unreadable_count:,} rows can't be read; the first: {text}" for text in few]
+        few = files.unreadable_examples[:1]
+        return files.column_types, [f"{files.unreadable_count:,} rows can't be read; the first: {text}" for text in few]
 
     return read_readable_rows(connection, source, copy)
 
@@ -237,7 +243,7 @@ def _copy_rows(connection: Connection, source: SourceFiles, relation: str) -> tu
 def _column_facts(
     connection: Connection, relation: str, types: Mapping[str, str], variables: Mapping[str, Any]
 ) -> dict[str, ColumnFacts]:
-    rule = staging_rules(variables).text
+    rule = staging_rules(variables).text_sql
     facts = {}
     for name in types:
         text = rule(quoted(name))
@@ -253,7 +259,7 @@ def _all_time_facts(
     connection: Connection, relation: str, types: Mapping[str, str], dbt_vars: Mapping[str, Any]
 ) -> dict[str, TimeFacts]:
     names = (*EVENT_NAMES["event_at"], *ITEM_COLUMN_NAMES["updated_at"])
-    found = named_columns(types, names)
+    found = columns_with_names(types, names)
     times = {name: _time_facts(connection, relation, name, dbt_vars) for name in found}
     if any(facts.value_count for facts in times.values()):
         return times
@@ -262,7 +268,9 @@ def _all_time_facts(
     may_be_times = [name for name in types if name not in found and _may_be_times(connection, "few_rows", name)]
     unnamed = {name: _time_facts(connection, "few_rows", name, dbt_vars) for name in may_be_times}
     return {
-        name: facts for name, facts in unnamed.items() if facts.value_count and facts.read >= 0.9 * facts.value_count
+        name: facts
+        for name, facts in unnamed.items()
+        if facts.value_count and facts.readable_count >= 0.9 * facts.value_count
     }
 
 
@@ -277,9 +285,9 @@ def _may_be_times(connection: Connection, relation: str, name: str) -> bool:
 def _time_facts(connection: Connection, relation: str, name: str, dbt_vars: Mapping[str, Any]) -> TimeFacts:
     rules = staging_rules(dbt_vars)
     value_count, read, example = connection.execute(
-        f"with texts as (select {rules.text('value')} as value from "
+        f"with texts as (select {rules.text_sql('value')} as value from "
         f"(select cast({quoted(name)} as varchar) as value from {relation})), "
-        f"times as (select value, {rules.time('value')} as instant from texts) "
+        f"times as (select value, {rules.time_sql('value')} as instant from texts) "
         "select count(value), count(*) filter (where is_right), "
         "min({'value': value, 'instant': strftime(instant at time zone 'UTC', '%Y-%m-%d %H:%M:%S')}) "
         "filter (where is_right) from (select *, "

@@ -52,10 +52,10 @@ def propose_settings(feeds: Collection[FeedProposal]) -> list[SettingProposal]:
 
 def _model_settings(item_feeds: Collection[FeedProposal]) -> list[SettingProposal]:
     reports = [feed.trial.report for feed in item_feeds if feed.trial]
-    texts = sum(report.texts for report in reports)
+    texts = sum(report.items_with_text for report in reports)
     if texts:
         return []
-    rows = sum(report.rows for report in reports)
+    rows = sum(report.row_count for report in reports)
     evidence = (
         f"none of the {rows:,} items has a title, brand, category or description, which the other models read"
         if rows
@@ -68,9 +68,9 @@ def _history_settings(event_feeds: Collection[FeedProposal]) -> list[SettingProp
     reports = [(feed.trial.report, feed.trial.returning_visitors) for feed in event_feeds if feed.trial]
     types: dict[str, int] = {}
     for report, _ in reports:
-        for name, count in report.event_types.items():
+        for name, count in report.event_type_counts.items():
             types[name] = types.get(name, 0) + count
-    visitors = sum(report.visitors for report, _ in reports)
+    visitors = sum(report.visitor_count for report, _ in reports)
     returning = sum(count for _, count in reports)
     if not types or not visitors:
         return []
@@ -95,16 +95,20 @@ def _history_settings(event_feeds: Collection[FeedProposal]) -> list[SettingProp
 
 
 def _price_settings(reports: Collection[SourceReport]) -> list[SettingProposal]:
-    unread = [value for report in reports for value in report.columns["price"].unread]
+    unread = [value for report in reports for value in report.column_reports["price"].unread_examples]
     if not unread:
         return []
-    count = sum(report.columns["price"].given - report.columns["price"].read for report in reports)
+    count = sum(
+        report.column_reports["price"].given_count - report.column_reports["price"].readable_count for report in reports
+    )
     evidence = f"{count:,} prices can't be read, such as '{unread[0]}': which sign is the decimal one?"
     return [SettingProposal("vars", "price_decimal_sign", sign, evidence, QUESTION) for sign in (",", ".")]
 
 
 def _availability_settings(reports: Collection[SourceReport]) -> list[SettingProposal]:
-    unread = {word: count for report in reports for word, count in report.columns["available"].unread.items()}
+    unread = {
+        word: count for report in reports for word, count in report.column_reports["available"].unread_examples.items()
+    }
     if not unread:
         return []
     counts = ", ".join(f"'{word}' ({count:,})" for word, count in unread.items())

@@ -30,7 +30,7 @@ def toml_value(value: Any) -> str:
     return '"' + "".join(map(_escape_character, str(value))) + '"'
 
 
-def settings_text(
+def settings_file_text(
     feeds: Mapping[str, FeedProposal], settings: Collection[SettingProposal], problems: Collection[str] = ()
 ) -> str:
     """Return the text of a whole ``nextmart.toml``.
@@ -43,7 +43,7 @@ def settings_text(
     """
     parts = [HEADER]
     for problem in problems:
-        parts += _comment(f"Left out: {problem}")
+        parts += _comment_lines(f"Left out: {problem}")
     top = _settings_lines(setting for setting in settings if not setting.table)
     parts += [*top, ""] if top else []
     for name, feed in feeds.items():
@@ -60,7 +60,7 @@ def _settings_lines(settings: Iterable[SettingProposal]) -> list[str]:
     for setting in settings:
         line = f"{setting.key} = {toml_value(setting.value)}"
         if setting.evidence != said:
-            lines += _comment(setting.evidence, _STATUS_MARKS[setting.status])
+            lines += _comment_lines(setting.evidence, _STATUS_MARKS[setting.status])
         lines.append(line if setting.status == SET else f"# {line}")
         said = setting.evidence
     return lines
@@ -69,38 +69,38 @@ def _settings_lines(settings: Iterable[SettingProposal]) -> list[str]:
 def _feed_lines(name: str, feed: FeedProposal) -> list[str]:
     """Return the lines of a feed; those of a feed that can't be loaded yet are all comments."""
     sample = feed.sample
-    looked_at = f"all {sample.rows:,} rows" if sample.is_whole else f"the first {sample.rows:,} rows"
-    comments = [*_comment(f"{sample.path}: {feed.reason}. Looked at: {looked_at}.")]
+    looked_at = f"all {sample.row_count:,} rows" if sample.has_all_rows else f"the first {sample.row_count:,} rows"
+    comments = [*_comment_lines(f"{sample.sampled_path}: {feed.reason}. Looked at: {looked_at}.")]
     for remark in (*sample.remarks, *feed.remarks):
-        comments += _comment(remark)
+        comments += _comment_lines(remark)
     settings = [f"[feeds.{name}]", f"kind = {toml_value(feed.kind or 'events or items?')}"]
-    files = list(sample.files)
+    files = list(sample.file_patterns)
     settings.append(f"files = {toml_value(files[0] if len(files) == 1 else files)}")
     if feed.preset:
         settings.append(f"preset = {toml_value(feed.preset.name)}")
     settings += _option_lines(feed)
     if feed.time_format:
-        settings += _comment(feed.time_format.evidence)
+        settings += _comment_lines(feed.time_format.evidence)
         settings.append(f"time_format = {toml_value(feed.time_format.value)}")
     of_map = [question for question in feed.questions if any(each.key.startswith("map.") for each in question.answers)]
     for question in feed.questions:
         if question not in of_map:
             settings += _question_lines(question)
-    if feed.columns or of_map:
-        settings += ["", f"[feeds.{name}.map]", *_map_lines(feed.columns)]
+    if feed.column_proposals or of_map:
+        settings += ["", f"[feeds.{name}.map]", *_map_lines(feed.column_proposals)]
         for question in of_map:
             settings += _question_lines(question)
     if feed.trial:
         settings += ["", *_trial_lines(feed)]
-    if not feed.is_complete:
+    if not feed.is_loadable:
         settings = [line if line.startswith("#") or not line else f"# {line}" for line in settings]
     return [*comments, *settings, ""]
 
 
 def _option_lines(feed: FeedProposal) -> list[str]:
     """Return the lines with a feed's reading options, without options that its preset sets."""
-    options = feed.sample.options
-    of_preset = feed.layout.options if feed.layout else None
+    options = feed.sample.read_options
+    of_preset = feed.layout.read_options if feed.layout else None
     lines = []
     for key in ("encoding", "delimiter", "columns"):
         value = getattr(options, key)
@@ -112,13 +112,13 @@ def _option_lines(feed: FeedProposal) -> list[str]:
 def _map_lines(columns: Collection[KeyProposal]) -> list[str]:
     lines = []
     for choice in columns:
-        lines += _comment(choice.evidence)
-        lines.append(f"{choice.key} = {toml_value(choice.mapped)}")
+        lines += _comment_lines(choice.evidence)
+        lines.append(f"{choice.key} = {toml_value(choice.map_value)}")
     return lines
 
 
 def _question_lines(question: UserQuestion) -> list[str]:
-    lines = _comment(question.text, "? ")
+    lines = _comment_lines(question.text, "? ")
     for answer in question.answers:
         evidence = f"  # {_one_line(answer.evidence)}" if answer.evidence else ""
         lines.append(f"# {answer.key.removeprefix('map.')} = {toml_value(answer.value)}{evidence}")
@@ -130,16 +130,18 @@ def _trial_lines(feed: FeedProposal) -> list[str]:
     trial = feed.trial
     if trial is None:
         return []
-    lines = _comment(f"What the loader makes of {'these' if feed.sample.is_whole else 'the first'} rows:")
+    lines = _comment_lines(f"What the loader makes of {'these' if feed.sample.has_all_rows else 'the first'} rows:")
     lines += [f"# {_one_line(line)}" for line in report_lines(trial.report)]
-    if trial.kept < trial.read and feed.kind == "events":
-        lines += _comment(f"  rows that repeat another row, and count once: {trial.read - trial.kept:,}")
+    if trial.deduplicated_count < trial.read_count and feed.kind == "events":
+        lines += _comment_lines(
+            f"  rows that repeat another row, and count once: {trial.read_count - trial.deduplicated_count:,}"
+        )
     for note in (*trial.notes, *report_warnings(trial.report)):
-        lines += _comment(f"WARN: {note.removeprefix('warning: ')}")
+        lines += _comment_lines(f"WARN: {note.removeprefix('warning: ')}")
     return lines
 
 
-def _comment(text: str, mark: str = " ") -> list[str]:
+def _comment_lines(text: str, mark: str = " ") -> list[str]:
     """Return a text as comment lines of limited width; ``mark`` follows the ``#`` of the first line."""
     lines, line = [], ""
     for word in _one_line(text).split(" "):

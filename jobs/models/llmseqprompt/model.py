@@ -17,7 +17,7 @@ from jobs.core.catalog import Catalog
 from jobs.core.sequences import Sequences
 from jobs.errors import UsageError
 from jobs.language_models.language_model import LanguageModel, Sampling
-from jobs.language_models.services import PaidServices
+from jobs.language_models.paid_services import PaidServices
 from jobs.models.base import FitOptions, Model
 from jobs.models.llmseqprompt.item_clusters import Clusters
 from jobs.models.llmseqprompt.prompts import VARIANTS
@@ -63,9 +63,9 @@ class LLMSeqPrompt(Model):
         "weight_decay": 0.0,
         "lora_rank": 8,
     }
-    allowed = {"provider": ["local", "openai"], "variant": VARIANTS, "mapping": ["embedding", "fuzzy", "none"]}
+    allowed_values = {"provider": ["local", "openai"], "variant": VARIANTS, "mapping": ["embedding", "fuzzy", "none"]}
     uses_embeddings = True
-    counts: Longs
+    event_counts: Longs
     language_model: LanguageModel
 
     def __init__(self, parameters: Mapping[str, Any] | None = None, paid_services: PaidServices | None = None) -> None:
@@ -105,21 +105,27 @@ class LLMSeqPrompt(Model):
             If no training sequence has enough names, if ``classify`` finds no embedding, or if the language model is
             missing or may not be bought.
         """
-        self.fit_catalog, self.seed = catalog, fit_options.seed
-        earlier = fit_options.fitted_models.get(self.family)
+        self.training_catalog, self.seed = catalog, fit_options.seed
+        earlier = fit_options.reusable_models.get(self.family)
         if isinstance(earlier, LLMSeqPrompt) and earlier.seed == self.seed and self.can_reuse(earlier):
-            self.counts, self.clusters, self.language_model = earlier.counts, earlier.clusters, earlier.language_model
+            self.event_counts, self.clusters, self.language_model = (
+                earlier.event_counts,
+                earlier.clusters,
+                earlier.language_model,
+            )
             return
-        self.counts = np.bincount(train_sequences.items, minlength=len(catalog)).astype(np.int64)
+        self.event_counts = np.bincount(train_sequences.items, minlength=len(catalog)).astype(np.int64)
         if self.parameters["variant"] == "classify":
             if not catalog.has_embedding.any():
                 raise UsageError(
                     "llmseqprompt's variant 'classify' needs items with an embedding: run `nextmart embed`"
                 )
             embeddings = _llmseqsim_scorer(catalog).item_vectors.numpy()
-            self.clusters = Clusters.from_embeddings(item_names(catalog), self.counts, embeddings, fit_options.seed)
-        writer = self._question_writer(catalog, self.counts)
-        rows = train_sequences.keep_items(writer.has_name)
+            self.clusters = Clusters.from_embeddings(
+                item_names(catalog), self.event_counts, embeddings, fit_options.seed
+            )
+        writer = self._question_writer(catalog, self.event_counts)
+        rows = train_sequences.keep_items(writer.item_has_name)
         rows = rows.take(rows.lengths >= 2)
         newest = min(len(rows), self.parameters["training_limit"] or len(rows))
         rows = rows.take(np.arange(len(rows) - newest, len(rows)))
@@ -140,15 +146,15 @@ class LLMSeqPrompt(Model):
         """Return the language model's state, the items' event counts, the seed, and the clusters of ``classify``."""
         learnt = {f"language_model.{name}": value for name, value in self.language_model.state().items()}
         return {
-            "counts": self.counts,
+            "counts": self.event_counts,
             "seed": np.array([self.seed], np.int64),
             **learnt,
             **(self.clusters.state() if self.clusters else {}),
         }
 
-    def restore(self, state: State, fit_catalog: Catalog) -> None:
+    def restore(self, state: State, training_catalog: Catalog) -> None:
         """Load the language model anew, and restore the fitted model from the arrays that :meth:`state` returned."""
-        self.fit_catalog, self.counts, self.seed = fit_catalog, state["counts"], int(state["seed"][0])
+        self.training_catalog, self.event_counts, self.seed = training_catalog, state["counts"], int(state["seed"][0])
         self.clusters = Clusters.from_state(state) if "clusters.centres" in state else None
         self.language_model = make_language_model(self.parameters, self.paid_services)
         prefix = "language_model."
@@ -158,8 +164,8 @@ class LLMSeqPrompt(Model):
 
     def scorer(self, catalog: Catalog) -> Scorer:
         """Return a scorer that can recommend every item with a title or an embedding, even an item without events."""
-        trained_positions = self.fit_catalog.find_indices(catalog.item_ids)
-        counts = np.where(trained_positions >= 0, self.counts[trained_positions], 0)
+        trained_positions = self.training_catalog.find_indices(catalog.item_ids)
+        counts = np.where(trained_positions >= 0, self.event_counts[trained_positions], 0)
         asks_for_item = self.parameters["variant"] == "item"
         sampling = Sampling(
             self.parameters["samples"] or (ITEM_SAMPLES if asks_for_item else LIST_SAMPLES),

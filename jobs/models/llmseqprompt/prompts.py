@@ -47,13 +47,13 @@ def name_from_title(title: str) -> str:
     return " ".join(printable.split())[:LONGEST_NAME].rstrip()
 
 
-def quoted(name: str) -> str:
+def name_as_json(name: str) -> str:
     """Return a name as a JSON string, the form in which language models read and write names."""
     return json.dumps(name, ensure_ascii=False)
 
 
 def write_conversation(
-    variant: str, history: Sequence[str], options: Sequence[str] = (), answer: Sequence[str] = ()
+    variant: str, history: Sequence[str], names_to_choose_from: Sequence[str] = (), answer: Sequence[str] = ()
 ) -> Conversation:
     """Return the conversation that asks a language model for the next items after a history.
 
@@ -63,13 +63,15 @@ def write_conversation(
         One of ``VARIANTS``.
     history : sequence of str
         Names made by :func:`name_from_title`, oldest first.
-    options : sequence of str
+    names_to_choose_from : sequence of str
         Names to choose from: of clusters for ``classify``, of candidate items for ``rank``.
     answer : sequence of str
         For a training example, the right names (for ``item`` one name); for a question, empty.
     """
-    user = _section("History:", history) + (_section("Options:", options) if options else "")
-    lines = [quoted(name) for name in answer]
+    user = _prompt_section("History:", history) + (
+        _prompt_section("Options:", names_to_choose_from) if names_to_choose_from else ""
+    )
+    lines = [name_as_json(name) for name in answer]
     if variant != "item":
         lines = [f"{number}. {line}" for number, line in enumerate(lines, 1)]
     return Conversation(NAMES_ARE_DATA_SENTENCE + INSTRUCTIONS[variant], user, "\n".join(lines))
@@ -81,16 +83,16 @@ def read_answer(variant: str, answer: str) -> list[str]:
     Every line that is not empty gives a name: the content of its JSON string, or else the line without numbering,
     bullet and quotation marks.
     """
-    names = [name for line in answer.splitlines() if (name := _read_line(line.strip()))]
+    names = [name for line in answer.splitlines() if (name := _name_in_line(line.strip()))]
     return list(dict.fromkeys(names[:1] if variant == "item" else names))
 
 
-def _section(heading: str, names: Sequence[str]) -> str:
+def _prompt_section(heading: str, names: Sequence[str]) -> str:
     """Return a section of a question: a heading, and below it names as JSON strings, each on its own line."""
-    return "".join(f"{line}\n" for line in (heading, *map(quoted, names)))
+    return "".join(f"{line}\n" for line in (heading, *map(name_as_json, names)))
 
 
-def _read_line(line: str) -> str:
+def _name_in_line(line: str) -> str:
     """Return the name, of an item or a group, that one line of a language model's answer gives; "" for none."""
     # The line is read first with and then without numbering, since a name itself may begin with a number and a dot.
     for text in (line, NUMBERING_PATTERN.sub("", line)):

@@ -48,11 +48,11 @@ class QuestionWriter:
     ----------
     variant : str
         One of ``VARIANTS`` of :mod:`jobs.models.llmseqprompt.prompts`.
-    names : object array (items,)
+    item_names : object array (items,)
         The name of each item; "" for an item without a title, which no example or question shows.
-    counts : int64 array (items,)
+    event_counts : int64 array (items,)
         Number of training events of each item.
-    llmseqsim : VectorScorer
+    llmseqsim_scorer : VectorScorer
         LLMSeqSim's scorer, which chooses the candidates to rank, and the answered lists in training examples.
     clusters : Clusters or None
         The item clusters of the variant ``classify``; None for other variants.
@@ -63,25 +63,27 @@ class QuestionWriter:
     """
 
     variant: str
-    names: Texts
-    counts: Longs
-    llmseqsim: VectorScorer
+    item_names: Texts
+    event_counts: Longs
+    llmseqsim_scorer: VectorScorer
     clusters: Clusters | None
     window: int
     seed: int
 
     @cached_property
-    def has_name(self) -> Bools:
+    def item_has_name(self) -> Bools:
         """Whether each item has a name: bool array (items,)."""
-        return np.asarray(self.names != "", np.bool_)
+        return np.asarray(self.item_names != "", np.bool_)
 
     @cached_property
     def items_by_name(self) -> dict[str, list[int]]:
         """The items that have each name, the most popular first: name -> list of item indices."""
-        items_by_name: dict[str, list[int]] = {str(self.names[item]): [] for item in np.flatnonzero(self.has_name)}
-        for item in np.lexsort((np.arange(len(self.counts)), -self.counts)):
-            if self.has_name[item]:
-                items_by_name[str(self.names[item])].append(int(item))
+        items_by_name: dict[str, list[int]] = {
+            str(self.item_names[item]): [] for item in np.flatnonzero(self.item_has_name)
+        }
+        for item in np.lexsort((np.arange(len(self.event_counts)), -self.event_counts)):
+            if self.item_has_name[item]:
+                items_by_name[str(self.item_names[item])].append(int(item))
         return items_by_name
 
     def training_examples(self, inputs: Sequences, targets: Longs) -> list[Conversation]:
@@ -95,19 +97,19 @@ class QuestionWriter:
         targets : int64 array (sequences,)
             The item after each sequence; -1 for an item that the catalogue lacks.
         """
-        is_usable = (targets >= 0) & self.has_name[targets] & (inputs.keep_items(self.has_name).lengths > 0)
+        is_usable = (targets >= 0) & self.item_has_name[targets] & (inputs.keep_items(self.item_has_name).lengths > 0)
         if self.variant == "classify":
-            is_usable &= self.llmseqsim.recommendable[targets]
+            is_usable &= self.llmseqsim_scorer.recommendable_mask[targets]
         inputs, targets = inputs.take(is_usable), targets[is_usable]
         # Answers consist of the target's nearest clusters (classify) or of LLMSeqSim's candidates (list, rank).
         if self.variant == "item" or not len(targets):
-            answer_parts: list[list[int]] = [[] for _ in targets]
+            answer_indices: list[list[int]] = [[] for _ in targets]
         elif self.variant == "classify":
-            target_embeddings = self.llmseqsim.item_vectors.numpy()[targets]
-            answer_parts = self._existing_clusters.nearest_clusters(target_embeddings)[:, :LIST_LENGTH].tolist()
+            target_embeddings = self.llmseqsim_scorer.item_vectors.numpy()[targets]
+            answer_indices = self._required_clusters.nearest_clusters(target_embeddings)[:, :LIST_LENGTH].tolist()
         else:
-            answer_parts = self._candidate_items(inputs, self.has_name)
-        rows = zip(self._histories(inputs), targets.tolist(), answer_parts, strict=True)
+            answer_indices = self._candidate_items(inputs, self.item_has_name)
+        rows = zip(self._histories(inputs), targets.tolist(), answer_indices, strict=True)
         return [self._training_example(*row) for row in rows]
 
     def questions(self, sequences: Sequences, usable_items: Bools) -> list[Question | None]:
@@ -125,11 +127,11 @@ class QuestionWriter:
                 for history, candidates in zip(histories, self._candidate_items(sequences, usable_items), strict=True)
             ]
         if self.variant == "classify":
-            members, vectors = self._items_by_cluster(usable_items), self.llmseqsim.item_vectors.numpy()
-            queries = self.llmseqsim.queries(sequences).numpy()
+            members, vectors = self._items_by_cluster(usable_items), self.llmseqsim_scorer.item_vectors.numpy()
+            queries = self.llmseqsim_scorer.compute_queries(sequences).numpy()
             return [
                 Question(
-                    write_conversation("classify", history, self._existing_clusters.names),
+                    write_conversation("classify", history, self._required_clusters.names),
                     ItemsByCluster(members, vectors, query),
                 )
                 if history
@@ -143,27 +145,27 @@ class QuestionWriter:
 
     def _histories(self, sequences: Sequences) -> list[list[str]]:
         """Return the names that a question shows of each sequence, oldest first."""
-        shown = sequences.keep_items(self.has_name).last_items(self.window)
-        return [[str(name) for name in self.names[shown[row]]] for row in range(len(shown))]
+        shown = sequences.keep_items(self.item_has_name).last_items(self.window)
+        return [[str(name) for name in self.item_names[shown[row]]] for row in range(len(shown))]
 
-    def _training_example(self, history: list[str], target_item: int, answer_parts: list[int]) -> Conversation:
+    def _training_example(self, history: list[str], target_item: int, answer_indices: list[int]) -> Conversation:
         """Return the training example of one sequence.
 
         Parameters
         ----------
         target_item : int
             The index of the right item.
-        answer_parts : list of int
+        answer_indices : list of int
             What the right answer names: for ``classify``, the clusters that are nearest to the right item, the nearest
             first; for ``list`` and ``rank``, candidate items, which follow the right item.
         """
-        name = str(self.names[target_item])
+        name = str(self.item_names[target_item])
         if self.variant == "item":
             return write_conversation("item", history, answer=[name])
         if self.variant == "classify":
-            names = self._existing_clusters.names
-            return write_conversation("classify", history, names, [names[cluster] for cluster in answer_parts])
-        others = [str(self.names[item]) for item in answer_parts if self.names[item] != name]
+            names = self._required_clusters.names
+            return write_conversation("classify", history, names, [names[cluster] for cluster in answer_indices])
+        others = [str(self.item_names[item]) for item in answer_indices if self.item_names[item] != name]
         # A right item that is no candidate replaces the last candidate: a ranking can only order the candidates shown.
         answer = [name, *others][:LIST_LENGTH]
         return write_conversation(
@@ -171,26 +173,26 @@ class QuestionWriter:
         )
 
     def _ranking_question(self, history: list[str], candidates: list[int]) -> Question:
-        items_by_name = {str(self.names[item]): [item] for item in candidates}
+        items_by_name = {str(self.item_names[item]): [item] for item in candidates}
         return Question(write_conversation("rank", history, self._shuffled_names(list(items_by_name))), items_by_name)
 
     def _candidate_items(self, sequences: Sequences, usable_items: Bools) -> list[list[int]]:
         """Return the candidates for each sequence: items with different names that LLMSeqSim recommends."""
-        allowed = self.llmseqsim.recommendable & self.has_name & usable_items
-        _, lists = self.llmseqsim.top(sequences, LIST_LENGTH + SPARE_CANDIDATES, sequences, allowed)
+        allowed = self.llmseqsim_scorer.recommendable_mask & self.item_has_name & usable_items
+        _, lists = self.llmseqsim_scorer.top(sequences, LIST_LENGTH + SPARE_CANDIDATES, sequences, allowed)
         candidates = []
         for row in lists:
             item_by_name: dict[str, int] = {}
             for item in row[row >= 0]:
-                item_by_name.setdefault(str(self.names[item]), int(item))
+                item_by_name.setdefault(str(self.item_names[item]), int(item))
             candidates.append(list(item_by_name.values())[:LIST_LENGTH])
         return candidates
 
     def _items_by_cluster(self, usable_items: Bools) -> dict[str, Longs]:
         """Return the usable items of each cluster: name of the cluster -> item indices."""
-        items = np.flatnonzero(usable_items & self.llmseqsim.recommendable)
-        clusters_of_items = self._nearest_cluster[items]
-        return {name: items[clusters_of_items == cluster] for cluster, name in enumerate(self._existing_clusters.names)}
+        items = np.flatnonzero(usable_items & self.llmseqsim_scorer.recommendable_mask)
+        clusters_of_items = self._cluster_of_item[items]
+        return {name: items[clusters_of_items == cluster] for cluster, name in enumerate(self._required_clusters.names)}
 
     def _shuffled_names(self, names: list[str]) -> list[str]:
         """Return names in a random order that depends only on the seed and the names, so equal questions stay equal."""
@@ -199,11 +201,13 @@ class QuestionWriter:
         return [names[position] for position in generator.permutation(len(names))]
 
     @property
-    def _existing_clusters(self) -> Clusters:
+    def _required_clusters(self) -> Clusters:
         assert self.clusters is not None  # noqa: S101 - ``classify`` always has clusters
         return self.clusters
 
     @cached_property
-    def _nearest_cluster(self) -> Ints:
+    def _cluster_of_item(self) -> Ints:
         """The index of the cluster that is nearest to each item: int32 array (items,)."""
-        return self._existing_clusters.nearest_clusters(self.llmseqsim.item_vectors.numpy())[:, 0].astype(np.int32)
+        return self._required_clusters.nearest_clusters(self.llmseqsim_scorer.item_vectors.numpy())[:, 0].astype(
+            np.int32
+        )

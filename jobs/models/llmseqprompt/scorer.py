@@ -10,16 +10,16 @@ import numpy as np
 from jobs.core.arrays import Bools, Floats, Ints
 from jobs.core.sequences import Sequences
 from jobs.language_models.language_model import LanguageModel, Sampling
-from jobs.language_models.services import PaidServices
-from jobs.models.llmseqprompt.prompts import quoted, read_answer
+from jobs.language_models.paid_services import PaidServices
+from jobs.models.llmseqprompt.prompts import name_as_json, read_answer
 from jobs.models.llmseqprompt.questions import Question, QuestionWriter
-from jobs.models.llmseqprompt.rank_answers import (
+from jobs.models.llmseqprompt.rank_named_items import (
     AnswerCounts,
     EmbeddingReplacement,
-    Replacement,
+    ReplacementRule,
     SpellingReplacement,
     drop_name,
-    rank_answers,
+    rank_named_items,
 )
 from jobs.models.scorer import Scorer
 
@@ -32,14 +32,14 @@ Ranking = tuple[list[int], list[float]]  # the items that answers name, best fir
 class PromptScorer(Scorer):
     """Ranks the items that a language model names; LLMSeqSim fills up lists and gives the reasons.
 
-    The score of a named item is above 0: the share of answers that name the item (:func:`rank_answers`). The score of
-    an item that LLMSeqSim adds is the item's cosine minus 1, so at most 0. The reason for a recommended item is
-    the item of the sequence with the nearest embedding, which says nothing about why the language model named the
+    The score of a named item is above 0: the share of answers that name the item (:func:`rank_named_items`). The score
+    of an item that LLMSeqSim adds is the item's cosine minus 1, so at most 0. The reason for a recommended item is the
+    item of the sequence with the nearest embedding, which says nothing about why the language model named the
     recommended item.
 
     Attributes
     ----------
-    writer : QuestionWriter
+    question_writer : QuestionWriter
     language_model : LanguageModel
         The fine-tuned language model.
     sampling : Sampling
@@ -47,23 +47,25 @@ class PromptScorer(Scorer):
         Hyper-parameters of LLMSeqPrompt.
     paid_services : PaidServices or None
         The services that embed made-up names; None if made-up names without an embedding are dropped.
-    counts : AnswerCounts
+    answer_counts : AnswerCounts
         Counts of the answers so far and of their faults.
     """
 
-    writer: QuestionWriter
+    question_writer: QuestionWriter
     language_model: LanguageModel
     sampling: Sampling
     parameters: Mapping[str, Any]
     paid_services: PaidServices | None
-    counts: AnswerCounts = field(default_factory=AnswerCounts)
+    answer_counts: AnswerCounts = field(default_factory=AnswerCounts)
 
     def __post_init__(self) -> None:
-        self.recommendable = self.writer.has_name | self.writer.llmseqsim.recommendable
+        self.recommendable_mask = (
+            self.question_writer.item_has_name | self.question_writer.llmseqsim_scorer.recommendable_mask
+        )
 
     def fault_rates(self) -> dict[str, float]:
         """Return the shares of invalid answers, repeated names and made-up names; see :class:`AnswerCounts`."""
-        return {} if self.parameters["constrained"] else self.counts.fault_rates()
+        return {} if self.parameters["constrained"] else self.answer_counts.fault_rates()
 
     def top(
         self, sequences: Sequences, k: int, excluded_items: Sequences | None, allowed_mask: Bools
@@ -74,7 +76,7 @@ class PromptScorer(Scorer):
         """
         scores = np.full((len(sequences), k), -np.inf, np.float32)
         items = np.full((len(sequences), k), -1, np.int32)
-        llmseqsim = self.writer.llmseqsim
+        llmseqsim = self.question_writer.llmseqsim_scorer
         for start in range(0, len(sequences), SEQUENCES_PER_CHUNK):
             rows = np.arange(start, min(start + SEQUENCES_PER_CHUNK, len(sequences)))
             chunk, excluded = sequences.take(rows), None if excluded_items is None else excluded_items.take(rows)
@@ -83,13 +85,13 @@ class PromptScorer(Scorer):
                 [*(() if excluded is None else excluded[row]), *named] for row, (named, _) in enumerate(rankings)
             ]
             fill_scores, fill_items = llmseqsim.top(
-                chunk, k, Sequences.from_lists(taken_items), allowed_mask & llmseqsim.recommendable
+                chunk, k, Sequences.from_lists(taken_items), allowed_mask & llmseqsim.recommendable_mask
             )
             for row, (named, named_scores) in enumerate(rankings):
                 is_filled = fill_items[row] >= 0
                 cosines = np.minimum(fill_scores[row][is_filled] - 1, 0)
-                items[start + row] = _cut_or_padded([*named, *fill_items[row][is_filled]], k, -1)
-                scores[start + row] = _cut_or_padded([*named_scores, *cosines], k, -np.inf)
+                items[start + row] = _cut_or_pad([*named, *fill_items[row][is_filled]], k, -1)
+                scores[start + row] = _cut_or_pad([*named_scores, *cosines], k, -np.inf)
         return scores, items
 
     def reasons(self, sequences: Sequences, items: Ints, allowed_mask: Bools | None = None) -> Ints:
@@ -97,21 +99,21 @@ class PromptScorer(Scorer):
 
         The reason is -1 for a recommended item without an embedding.
         """
-        llmseqsim = self.writer.llmseqsim
-        has_embedding = (items >= 0) & llmseqsim.recommendable[items]
+        llmseqsim = self.question_writer.llmseqsim_scorer
+        has_embedding = (items >= 0) & llmseqsim.recommendable_mask[items]
         return llmseqsim.reasons(sequences, np.where(has_embedding, items, -1).astype(np.int32))
 
     def _rankings(
         self, sequences: Sequences, k: int, excluded_items: Sequences | None, allowed_mask: Bools
     ) -> list[Ranking]:
         """Return a ranking of at most k items for each sequence, made from the language model's answers."""
-        usable_items = allowed_mask & self.writer.has_name
-        questions = self.writer.questions(sequences, allowed_mask)
+        usable_items = allowed_mask & self.question_writer.item_has_name
+        questions = self.question_writer.questions(sequences, allowed_mask)
         # Constrained answers also name items of the sequence itself: mostly the items shown, at most ``window``. These
         # items are dropped later, so ``window`` more names are asked for. The number of names is the number of
         # beams, which decides what names are found. The number is equal for all sequences, as a sequence's list must
         # not depend on the other sequences of the chunk.
-        extra_names = 0 if excluded_items is None else self.writer.window
+        extra_names = 0 if excluded_items is None else self.question_writer.window
         answers_by_question = self._ask_questions(questions, k + extra_names, usable_items)
         replacement_for = self._replacement_rules(questions, answers_by_question)
         rankings: list[Ranking] = []
@@ -122,12 +124,12 @@ class PromptScorer(Scorer):
             free_items = usable_items.copy()
             if excluded_items is not None:
                 free_items[excluded_items[row]] = False
-            if self.writer.variant == "rank":  # a name can only stand for a candidate that the question shows
+            if self.question_writer.variant == "rank":  # a name can only stand for a candidate that the question shows
                 is_shown = np.zeros_like(free_items)
                 is_shown[[item for items in question.items_by_name.values() for item in items]] = True
                 free_items &= is_shown
-            self.counts.add_answers(answers, question.items_by_name)
-            named, scores = rank_answers(answers, question.items_by_name, free_items, replacement_for(question))
+            self.answer_counts.add_answers(answers, question.items_by_name)
+            named, scores = rank_named_items(answers, question.items_by_name, free_items, replacement_for(question))
             rankings.append((named[:k], scores[:k]))
         return rankings
 
@@ -150,26 +152,26 @@ class PromptScorer(Scorer):
         """
         conversations = list(dict.fromkeys(question.conversation for question in questions if question))
         if self.parameters["constrained"]:
-            names = [name for name, items in self.writer.items_by_name.items() if usable_items[items].any()]
-            choices, k = [quoted(name) for name in names], min(len(names), max_names)
-            chosen = self.language_model.choose_likeliest(conversations, choices, k) if names else []
+            names = [name for name, items in self.question_writer.items_by_name.items() if usable_items[items].any()]
+            choices, k = [name_as_json(name) for name in names], min(len(names), max_names)
+            chosen = self.language_model.choose_likeliest_answers(conversations, choices, k) if names else []
             answers = [[[names[position] for position in positions]] for positions in chosen] or [
                 [] for _ in conversations
             ]
         else:
             texts = self.language_model.answer(conversations, self.sampling) if conversations else []
-            answers = [[read_answer(self.writer.variant, text) for text in drawn] for drawn in texts]
+            answers = [[read_answer(self.question_writer.variant, text) for text in drawn] for drawn in texts]
         by_conversation = dict(zip(conversations, answers, strict=True))
         return [by_conversation[question.conversation] if question else [] for question in questions]
 
     def _replacement_rules(
         self, questions: list[Question | None], answers_by_question: list[list[list[str]]]
-    ) -> Callable[[Question], Replacement]:
+    ) -> Callable[[Question], ReplacementRule]:
         """Return a function that maps a question to the rule that replaces made-up names in the question's answers."""
-        catalogue = self.writer.items_by_name
+        catalogue = self.question_writer.items_by_name
         if self.parameters["mapping"] == "fuzzy":
 
-            def spelling_rule(question: Question) -> Replacement:
+            def spelling_rule(question: Question) -> ReplacementRule:
                 asks_for_any_item = question.items_by_name is catalogue
                 return (
                     self._catalogue_spelling_replacement
@@ -188,15 +190,15 @@ class PromptScorer(Scorer):
         }
         is_embedded = bool(made_up) and self.parameters["mapping"] == "embedding"
         vectors = self.paid_services.embed_names(sorted(made_up)) if self.paid_services and is_embedded else {}
-        item_vectors = self.writer.llmseqsim.item_vectors.numpy()
-        replacement: Replacement = EmbeddingReplacement(item_vectors, vectors) if vectors else drop_name
-        return lambda _: replacement
+        item_vectors = self.question_writer.llmseqsim_scorer.item_vectors.numpy()
+        replacement_rule: ReplacementRule = EmbeddingReplacement(item_vectors, vectors) if vectors else drop_name
+        return lambda _: replacement_rule
 
     @cached_property
     def _catalogue_spelling_replacement(self) -> SpellingReplacement:
-        return SpellingReplacement(self.writer.items_by_name)
+        return SpellingReplacement(self.question_writer.items_by_name)
 
 
-def _cut_or_padded(entries: list[Any], length: int, padding: float) -> list[Any]:
+def _cut_or_pad(entries: list[Any], length: int, padding: float) -> list[Any]:
     """Return a list of exactly ``length`` entries: a longer list is cut, a shorter list is filled up by ``padding``."""
     return [*entries[:length], *[padding] * (length - len(entries))]

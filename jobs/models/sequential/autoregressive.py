@@ -31,7 +31,7 @@ class AutoregressiveNetwork(SequenceNetwork):
         float (rows, length, width)
         """
 
-    def next_vectors(self, item_vectors: Tensor, items: Tensor) -> Tensor:
+    def predict_next_vectors(self, item_vectors: Tensor, items: Tensor) -> Tensor:
         """Return the predicted vector of the item after each sequence: the output at the last position."""
         return self(item_vectors, items)[:, -1]  # type: ignore[no-any-return]
 
@@ -44,12 +44,12 @@ class AutoregressiveModel(SequentialModel):
 
     @property
     def _max_input_length(self) -> int:
-        return int(self.chosen["window"])
+        return int(self.chosen_parameters["window"])
 
     @property
     def _max_training_length(self) -> int:
         # in training, each item but the last is an input, and each item but the first is a target
-        return int(self.chosen["window"]) + 1
+        return int(self.chosen_parameters["window"]) + 1
 
     def _batches(self, sequences: Sequences, generator: np.random.Generator) -> Iterator[tuple[Tensor, Tensor]]:
         return batches_of_one_length(sequences, self.parameters["batch_size"], generator)

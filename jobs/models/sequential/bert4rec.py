@@ -15,7 +15,7 @@ from torch.nn import functional
 
 from jobs.core.arrays import Floats
 from jobs.core.sequences import Sequences
-from jobs.models.parameters import Interval
+from jobs.models.hyperparameter_intervals import Interval
 from jobs.models.projection import REDUCTION_DEFAULTS, REDUCTION_NAMES
 from jobs.models.sequential.model import SHARED_DEFAULTS, SequentialModel
 from jobs.models.sequential.network import SequenceNetwork
@@ -57,7 +57,7 @@ class BERT4RecNetwork(SequenceNetwork):
         vectors = torch.where((items == MASK)[:, :, None], self.mask, vectors)
         return self.transformer(vectors, items != PADDING)[is_selected]  # type: ignore[no-any-return]
 
-    def next_vectors(self, item_vectors: Tensor, items: Tensor) -> Tensor:
+    def predict_next_vectors(self, item_vectors: Tensor, items: Tensor) -> Tensor:
         """Return the predicted vector of the item after each sequence: the output at a mask that is appended."""
         items = functional.pad(items, (0, 1), value=MASK)
         is_last = torch.zeros_like(items, dtype=torch.bool)
@@ -104,16 +104,20 @@ class BERT4Rec(SequentialModel):
         "epochs": 40,
         "patience": 5,
     }
-    allowed = {"window": Interval(least=2)}  # a window has room for at least one item and the mask
+    allowed_values = {"window": Interval(at_least=2)}  # a window has room for at least one item and the mask
 
     @property
     def _max_input_length(self) -> int:
-        return int(self.chosen["window"]) - 1  # the mask takes one position of the window
+        return int(self.chosen_parameters["window"]) - 1  # the mask takes one position of the window
 
     def _make_network(self, initial_item_vectors: Floats) -> BERT4RecNetwork:
         p = self.parameters
         return BERT4RecNetwork(
-            torch.from_numpy(initial_item_vectors), p["blocks"], p["heads"], self.chosen["window"], p["dropout"]
+            torch.from_numpy(initial_item_vectors),
+            p["blocks"],
+            p["heads"],
+            self.chosen_parameters["window"],
+            p["dropout"],
         )
 
     def _loss(self, batch: tuple[Tensor, Tensor]) -> Tensor:
@@ -138,7 +142,7 @@ class LLM2BERT4Rec(BERT4Rec):
         "initial_std": 0.1,
         "learning_rate": 5e-4,
     }
-    allowed = {**BERT4Rec.allowed, "reduction": REDUCTION_NAMES}
+    allowed_values = {**BERT4Rec.allowed_values, "reduction": REDUCTION_NAMES}
     uses_embeddings = True
 
 

@@ -80,5 +80,5 @@ class LLM2GRU4Rec(GRU4Rec):
 
     family = "llm2gru4rec"
     defaults = {**GRU4Rec.defaults, **REDUCTION_DEFAULTS}
-    allowed = {"reduction": REDUCTION_NAMES}
+    allowed_values = {"reduction": REDUCTION_NAMES}
     uses_embeddings = True

@@ -16,20 +16,24 @@ from torch import Tensor, nn
 from jobs.core.arrays import Floats, Longs, State
 from jobs.core.cases import NO_CASES, Cases
 from jobs.core.catalog import Catalog
-from jobs.core.device import device, fork_random
+from jobs.core.device import device, preserve_random_state
 from jobs.core.sequences import Sequences
 from jobs.errors import UsageError
 from jobs.models.base import FitOptions, Model
-from jobs.models.choices import choose_recency, chosen_from_state, chosen_to_state
+from jobs.models.hyperparameter_choice import (
+    choose_recency_weight,
+    chosen_parameters_from_state,
+    chosen_parameters_to_state,
+)
 from jobs.models.projection import Projection, fit_projection
 from jobs.models.recency_correction import RecencyCorrection
-from jobs.models.scorer import Scorer, case_ndcgs, selection_depth
+from jobs.models.scorer import Scorer, case_ndcgs, validation_list_length
 from jobs.models.sequential.losses import softmax_loss
 from jobs.models.sequential.network import SequenceNetwork
 from jobs.models.sequential.reasons import LeaveOneOutScorer
-from jobs.training import team
+from jobs.training import processes
 from jobs.training.loop import train
-from jobs.training.team import Batch
+from jobs.training.processes import Batch
 
 # Hyper-parameters, with their defaults, that all families of trained sequence models share. `initial_std` is the
 # standard deviation of the initial item vectors' entries, `recency` the weight of the recency correction (1 as derived,
@@ -56,7 +60,7 @@ LONGER_WINDOWS = (50, 100)
 SHARE_IN_WINDOW = 0.9
 
 
-def window_for(lengths: Longs, default: int) -> int:
+def choose_window(lengths: Longs, default: int) -> int:
     """Return the smallest window that holds nine of ten training sequences whole, or else the largest one.
 
     Parameters
@@ -82,7 +86,7 @@ class SequentialModel(Model):
         If the number of attention heads does not divide the width, or for the reasons named at :class:`Model`.
     """
 
-    choices: ClassVar[Mapping[str, Sequence[Any]]] = {"window": (), "recency": ()}
+    values_to_try: ClassVar[Mapping[str, Sequence[Any]]] = {"window": (), "recency": ()}
     network: Any
 
     def __init__(self, parameters: Mapping[str, Any] | None = None) -> None:
@@ -117,33 +121,33 @@ class SequentialModel(Model):
     @property
     def _max_training_length(self) -> int:
         """Number of newest items of a training sequence that training uses."""
-        return int(self.chosen["window"])
+        return int(self.chosen_parameters["window"])
 
     def fit(self, train_sequences: Sequences, validation: Cases, catalog: Catalog, fit_options: FitOptions) -> None:
         """Train until the validation nDCG stops improving; without validation cases, train for all epochs.
 
         Before that the window is chosen by the sequences' lengths, and after it the weight of the recency correction.
         """
-        if "window" in self.open_parameters:
-            self.chosen["window"] = window_for(train_sequences.lengths, self.parameters["window"])
+        if "window" in self.parameters_to_choose:
+            self.chosen_parameters["window"] = choose_window(train_sequences.lengths, self.parameters["window"])
         self._train_network(train_sequences, validation, catalog, fit_options, self.parameters["epochs"])
-        choose_recency(self, validation, catalog, fit_options.allow_repeats)
+        choose_recency_weight(self, validation, catalog, fit_options.allow_repeats)
 
     def refit(self, sequences: Sequences, catalog: Catalog, fit_options: FitOptions) -> "SequentialModel":
         """Return a new model trained on all sequences, for the number of epochs that was best on validation cases."""
         model = type(self)(self.given_parameters)
-        model.chosen = dict(self.chosen)
+        model.chosen_parameters = dict(self.chosen_parameters)
         model._train_network(sequences, NO_CASES, catalog, fit_options, self.best_epoch)
         return model
 
     def _train_network(
         self, train_sequences: Sequences, validation: Cases, catalog: Catalog, fit_options: FitOptions, epochs: int
     ) -> None:
-        with fork_random():
+        with preserve_random_state():
             torch.manual_seed(fit_options.seed)
-            self.fit_catalog = catalog
+            self.training_catalog = catalog
             self.vocabulary = np.unique(train_sequences.items)
-            self.recency = RecencyCorrection.from_sequences(train_sequences, catalog)
+            self.recency_correction = RecencyCorrection.from_sequences(train_sequences, catalog)
             self.projection = self._fit_projection(catalog, fit_options.seed)
             self.network = self._network_with_bias(self._initial_item_vectors(catalog, fit_options.seed)).to(device())
         table_row = np.full(len(catalog), -1, np.int32)
@@ -160,18 +164,18 @@ class SequentialModel(Model):
             "items": len(self.vocabulary),
             "seed": fit_options.seed,
         }
-        team.training_processes.send_fit(description, rows)
+        processes.training_processes.send_model_to_fit(description, rows)
         self.best_epoch = train(
             self.network,
             lambda generator: self._epoch_batches(rows, generator),
-            self.loss_share,
+            self.own_share_of_loss,
             validate,
             {**self.parameters, "epochs": epochs},
             f"training {self.family}",
             seed=fit_options.seed,
-            checkpoint=fit_options.checkpoint_file,
-            score_name=f"validation nDCG@{selection_depth(len(validation.targets))}",
-            process_group=team.training_processes,
+            checkpoint_file=fit_options.checkpoint_file,
+            score_name=f"validation nDCG@{validation_list_length(len(validation.targets))}",
+            process_group=processes.training_processes,
         )
 
     def prepare_worker_training(
@@ -209,12 +213,16 @@ class SequentialModel(Model):
         """Return the mean loss of predicted vectors, float (positions, width), for target items, int64 (positions,)."""
         predicted_vectors, table = self.network.with_bias_column(predicted_vectors)
         return softmax_loss(
-            predicted_vectors, table, targets, self.parameters["negatives"], team.training_processes.generator
+            predicted_vectors,
+            table,
+            targets,
+            self.parameters["negatives"],
+            processes.training_processes.shared_generator,
         )
 
-    def loss_share(self, batch: Batch) -> Tensor:
+    def own_share_of_loss(self, batch: Batch) -> Tensor:
         """Return this process's share of a batch's mean loss; the shares of all processes add up to the mean loss."""
-        part, weight = team.training_processes.share_of_batch(batch)
+        part, weight = processes.training_processes.share_of_batch(batch)
         return self._loss(part) * weight
 
     def _network_with_bias(self, initial_item_vectors: Floats) -> SequenceNetwork:
@@ -255,15 +263,15 @@ class SequentialModel(Model):
         """Return weights, trained items, recency correction, any reduction of embeddings, and what was chosen."""
         weights = {f"network.{name}": value.cpu().numpy() for name, value in self.network.state_dict().items()}
         projection = self.projection.state() if self.projection else {}
-        chosen = chosen_to_state(self.chosen)
-        return {"vocabulary": self.vocabulary, **self.recency.state(), **weights, **projection, **chosen}
+        chosen = chosen_parameters_to_state(self.chosen_parameters)
+        return {"vocabulary": self.vocabulary, **self.recency_correction.state(), **weights, **projection, **chosen}
 
-    def restore(self, state: State, fit_catalog: Catalog) -> None:
+    def restore(self, state: State, training_catalog: Catalog) -> None:
         """Load what :meth:`state` returned."""
-        self.chosen = chosen_from_state(state, self.parameters, [*self.choices])
-        self.fit_catalog = fit_catalog
+        self.chosen_parameters = chosen_parameters_from_state(state, self.parameters, [*self.values_to_try])
+        self.training_catalog = training_catalog
         self.vocabulary = state["vocabulary"]
-        self.recency = RecencyCorrection.from_state(state, fit_catalog)
+        self.recency_correction = RecencyCorrection.from_state(state, training_catalog)
         self.projection = Projection.from_state(state)
         self.network = self._network_with_bias(state["network.table"])
         weights = {
@@ -283,7 +291,7 @@ class SequentialModel(Model):
         width = self.parameters["width"]
         vectors = np.zeros((len(catalog), width), np.float32)
         has_vector = np.zeros(len(catalog), np.bool_)
-        index = catalog.find_indices(self.fit_catalog.item_ids[self.vocabulary])
+        index = catalog.find_indices(self.training_catalog.item_ids[self.vocabulary])
         in_catalog = index >= 0
         trained = self.network.table.detach().cpu().numpy()[in_catalog]
         index = index[in_catalog]
@@ -297,7 +305,7 @@ class SequentialModel(Model):
         vectors[index] = trained
         has_vector[index] = True
         table = torch.from_numpy(vectors).to(device())
-        item_bias = self.recency.bias(self.chosen["recency"], catalog)
+        item_bias = self.recency_correction.item_bias(self.chosen_parameters["recency"], catalog)
         item_bias = None if item_bias is None else item_bias.to(device())
         if self.network.bias is not None:
             trained_bias = self.network.bias.detach()
@@ -314,9 +322,9 @@ class SequentialModel(Model):
             for length in np.unique(readable.lengths[readable.lengths > 0]):
                 rows = np.flatnonzero(readable.lengths == length)
                 items = torch.from_numpy(readable.take(rows).padded_matrix(0)).long().to(device())
-                predicted[rows] = self.network.next_vectors(table, items)
+                predicted[rows] = self.network.predict_next_vectors(table, items)
             return predicted
 
         return LeaveOneOutScorer(
-            compute_queries, table, has_vector, item_bias=item_bias, longest_input=self._max_input_length
+            compute_queries, table, has_vector, item_bias=item_bias, max_input_length=self._max_input_length
         )

@@ -45,7 +45,7 @@ class SequenceNetwork(nn.Module, ABC):
         return functional.pad(predicted_vectors, (0, 1), value=1), torch.cat([self.table, self.bias[:, None]], dim=1)
 
     @abstractmethod
-    def next_vectors(self, item_vectors: Tensor, items: Tensor) -> Tensor:
+    def predict_next_vectors(self, item_vectors: Tensor, items: Tensor) -> Tensor:
         """Return the predicted vector of the item after each sequence; the sequences have equal length.
 
         Parameters

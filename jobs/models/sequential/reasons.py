@@ -19,7 +19,7 @@ from torch import Tensor
 
 from jobs.core.arrays import Bools, Ints
 from jobs.core.sequences import Sequences
-from jobs.models.scorer import REASON_CHUNK, VectorScorer, chosen_candidates
+from jobs.models.scorer import REASON_CHUNK, VectorScorer, reasons_among_candidates
 
 # Number of newest items of a sequence that may be a reason; the network runs once without each of them. On UCI Online
 # Retail (200 sequences of 5 items or more, SASRec after 4 epochs) the commonest reason takes 74 % of a list by what
@@ -34,11 +34,11 @@ class LeaveOneOutScorer(VectorScorer):
 
     Attributes
     ----------
-    longest_input : int
+    max_input_length : int
         Number of newest items of a sequence that the model reads.
     """
 
-    longest_input: int = field(kw_only=True)
+    max_input_length: int = field(kw_only=True)
 
     def reasons(self, sequences: Sequences, items: Ints, allowed_mask: Bools | None = None) -> Ints:
         """Return the reason for each recommended item, of the input items without which it scores lower.
@@ -51,26 +51,26 @@ class LeaveOneOutScorer(VectorScorer):
         reasons = np.full(items.shape, -1, np.int32)
         for start in range(0, len(sequences), REASON_CHUNK):
             rows = np.arange(start, min(start + REASON_CHUNK, len(sequences)))
-            chunk = sequences.take(rows).keep_items(self.recommendable).last_items(self.longest_input)
+            chunk = sequences.take(rows).keep_items(self.recommendable_mask).last_items(self.max_input_length)
             candidates = newest_items(chunk, REASON_CANDIDATES)
             row, column = np.nonzero(candidates >= 0)
             if not len(row):
                 continue
-            queries = self.queries(chunk)
+            queries = self.compute_queries(chunk)
             added = queries.new_zeros(*candidates.shape, queries.shape[1])
-            queries_without = self.queries(chunk.take(row).without_items(candidates[row, column]))
+            queries_without = self.compute_queries(chunk.take(row).without_items(candidates[row, column]))
             added[row, column] = queries[row] - queries_without
             centred_vectors = self.item_vectors[items[rows].clip(min=0)] - self._mean_vector
             drops = torch.bmm(centred_vectors, added.transpose(1, 2)).cpu().numpy().astype(np.float64)
             # without the newest item scores change many times more than without others: roots are compared, so that
             # this item isn't the reason for nearly all
-            reasons[rows] = chosen_candidates(np.sign(drops) * np.sqrt(np.abs(drops)), candidates, items[rows])
+            reasons[rows] = reasons_among_candidates(np.sign(drops) * np.sqrt(np.abs(drops)), candidates, items[rows])
         return reasons
 
     @cached_property
     def _mean_vector(self) -> Tensor:
         """Mean vector of the recommendable items: as scores are inner products, it gives the items' mean score."""
-        return self.item_vectors[self.recommendable].mean(dim=0)
+        return self.item_vectors[self.recommendable_mask].mean(dim=0)
 
 
 def newest_items(sequences: Sequences, count: int) -> Ints:

@@ -68,7 +68,11 @@ class SASRec(AutoregressiveModel):
     def _make_network(self, initial_item_vectors: Floats) -> SASRecNetwork:
         p = self.parameters
         return SASRecNetwork(
-            torch.from_numpy(initial_item_vectors), p["blocks"], p["heads"], self.chosen["window"], p["dropout"]
+            torch.from_numpy(initial_item_vectors),
+            p["blocks"],
+            p["heads"],
+            self.chosen_parameters["window"],
+            p["dropout"],
         )
 
 
@@ -77,5 +81,5 @@ class LLM2SASRec(SASRec):
 
     family = "llm2sasrec"
     defaults = {**SASRec.defaults, **REDUCTION_DEFAULTS}
-    allowed = {"reduction": REDUCTION_NAMES}
+    allowed_values = {"reduction": REDUCTION_NAMES}
     uses_embeddings = True

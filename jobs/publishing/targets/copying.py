@@ -17,7 +17,7 @@ from jobs.publishing.targets.postgres_schema import write_postgres
 
 
 def copy_to_targets(
-    published_file: Path, targets: Mapping[str, PublishTarget], *, keeps_previous: bool = True
+    published_file: Path, targets: Mapping[str, PublishTarget], *, keep_previous_files: bool = True
 ) -> dict[str, dict[str, Any]]:
     """Copy the published tables to each target; a target that fails is left as it was.
 
@@ -25,17 +25,20 @@ def copy_to_targets(
     ----------
     targets : setting -> target
         Targets by the names that messages use for their settings, such as ``[publish.bi]``.
-    keeps_previous : bool
+    keep_previous_files : bool
         Whether a target may keep the files of the previous publication for readers who have them open.
 
     Returns
     -------
     setting -> ``{"rows": number of rows}``, or ``{"problem": why the target still holds an earlier publication}``
     """
-    return {setting: _copy_to(published_file, setting, target, keeps_previous) for setting, target in targets.items()}
+    return {
+        setting: _copy_to_target(published_file, setting, target, keep_previous_files)
+        for setting, target in targets.items()
+    }
 
 
-def require_complete(outcomes: Mapping[str, Mapping[str, Any]], published_file: Path) -> None:
+def require_all_targets_copied(outcomes: Mapping[str, Mapping[str, Any]], published_file: Path) -> None:
     """Raise NextmartError if a target could not get the present publication; the message says why, and what to type.
 
     Parameters
@@ -60,17 +63,19 @@ def problem_lines(outcomes: Mapping[str, Mapping[str, Any]]) -> list[str]:
     return [f"{setting}: {outcome['problem']}" for setting, outcome in outcomes.items() if "problem" in outcome]
 
 
-def _copy_to(published_file: Path, setting: str, target: PublishTarget, keeps_previous: bool) -> dict[str, Any]:
+def _copy_to_target(
+    published_file: Path, setting_name: str, target: PublishTarget, keep_previous_files: bool
+) -> dict[str, Any]:
     started_at = monotonic()
     writers: dict[str, Callable[[], int]] = {
-        "parquet": lambda: write_parquet(published_file, Path(target.path), keeps_previous=keeps_previous),
+        "parquet": lambda: write_parquet(published_file, Path(target.path), keep_previous_files=keep_previous_files),
         "duckdb": lambda: write_duckdb(published_file, Path(target.path)),
-        "postgres": lambda: write_postgres(published_file, target, setting),
-        "ducklake": lambda: write_ducklake(published_file, target, setting),
+        "postgres": lambda: write_postgres(published_file, target, setting_name),
+        "ducklake": lambda: write_ducklake(published_file, target, setting_name),
     }
     try:
         rows = writers[target.type]()
     except (NextmartError, duckdb.Error, OSError) as error:
-        return {"problem": redact(str(error)).removeprefix(f"{setting}: ")}
-    say(stage_line("publish", f"{setting} {rows:,} rows, verified", monotonic() - started_at))
+        return {"problem": redact(str(error)).removeprefix(f"{setting_name}: ")}
+    say(stage_line("publish", f"{setting_name} {rows:,} rows, verified", monotonic() - started_at))
     return {"rows": rows}

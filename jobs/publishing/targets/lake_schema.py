@@ -3,15 +3,15 @@
 from pathlib import Path
 
 from jobs.publish_targets import PublishTarget
-from jobs.publishing.targets.published_tables import PublishedTable, connected_to_published
+from jobs.publishing.targets.published_tables import PublishedTable, open_published_file
 from jobs.warehouse.attached import attach_database
 from jobs.warehouse.connection import Connection, literal, quoted, transaction
 
 
-def write_ducklake(published_file: Path, target: PublishTarget, setting: str) -> int:
+def write_ducklake(published_file: Path, target: PublishTarget, setting_name: str) -> int:
     """Write the published tables to a schema of a DuckLake; return the number of rows."""
-    with connected_to_published(published_file) as (connection, tables):
-        attach_database(connection, "target", target.database(), setting)
+    with open_published_file(published_file) as (connection, tables):
+        attach_database(connection, "target", target.database(), setting_name)
         schema = f"target.{quoted(target.schema_name)}"
         with transaction(connection):
             connection.execute(f"create schema if not exists {schema}")
@@ -20,11 +20,11 @@ def write_ducklake(published_file: Path, target: PublishTarget, setting: str) ->
         return sum(table.row_count for table in tables)
 
 
-def _write_table(connection: Connection, table: PublishedTable, copy: str) -> None:
-    connection.execute(f"create or replace table {copy} as from {table.relation}")
-    for column, comment in table.comments.items():
+def _write_table(connection: Connection, table: PublishedTable, copy_name: str) -> None:
+    connection.execute(f"create or replace table {copy_name} as from {table.relation}")
+    for column, comment in table.column_comments.items():
         if comment:
-            connection.execute(f"comment on column {copy}.{quoted(column)} is {literal(comment)}")
-    if table.comment:
-        connection.execute(f"comment on table {copy} is {literal(table.comment)}")
-    table.require_same_count(connection, copy)
+            connection.execute(f"comment on column {copy_name}.{quoted(column)} is {literal(comment)}")
+    if table.table_comment:
+        connection.execute(f"comment on table {copy_name} is {literal(table.table_comment)}")
+    table.require_same_row_count(connection, copy_name)

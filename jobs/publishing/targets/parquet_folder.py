@@ -12,19 +12,19 @@ from typing import Final
 
 from jobs.errors import NextmartError
 from jobs.files import fsync_folder
-from jobs.publishing.targets.published_tables import connected_to_published
+from jobs.publishing.targets.published_tables import open_published_file
 from jobs.warehouse.connection import literal
 
 CURRENT: Final = "current"
 VERSIONS: Final = "versions"
 
 
-def write_parquet(published_file: Path, folder: Path, *, keeps_previous: bool = True) -> int:
+def write_parquet(published_file: Path, folder: Path, *, keep_previous_files: bool = True) -> int:
     """Write a Parquet file for each published table, and let the link ``current`` lead to them; return their row count.
 
     Parameters
     ----------
-    keeps_previous : bool
+    keep_previous_files : bool
         Whether the files of the previous publication stay, for readers who have them open.
 
     Raises
@@ -41,13 +41,13 @@ def write_parquet(published_file: Path, folder: Path, *, keeps_previous: bool = 
     version = versions / f"{max(numbers, default=0) + 1:06}"
     version.mkdir()
     count = 0
-    with connected_to_published(published_file) as (connection, tables):
+    with open_published_file(published_file) as (connection, tables):
         for table in tables:
             file = version / f"{table.name}.parquet"
             connection.execute(f"copy {table.relation} to {literal(str(file))} (format parquet, compression zstd)")
             with file.open("rb") as written:
                 os.fsync(written.fileno())
-            table.require_same_count(connection, f"read_parquet({literal(str(file))})")
+            table.require_same_row_count(connection, f"read_parquet({literal(str(file))})")
             count += table.row_count
     fsync_folder(version)
     link = folder / f".{CURRENT}.unfinished"
@@ -55,7 +55,7 @@ def write_parquet(published_file: Path, folder: Path, *, keeps_previous: bool = 
     link.symlink_to(Path(VERSIONS) / version.name, target_is_directory=True)
     link.replace(current)
     fsync_folder(folder)
-    kept = {version.name, present if keeps_previous else version.name}
+    kept = {version.name, present if keep_previous_files else version.name}
     for path in versions.iterdir():
         if path.name.isdecimal() and path.name not in kept:
             shutil.rmtree(path)

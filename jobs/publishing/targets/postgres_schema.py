@@ -14,7 +14,7 @@ import duckdb
 from jobs.errors import NextmartError
 from jobs.files import sql_text
 from jobs.publish_targets import PublishTarget
-from jobs.publishing.targets.published_tables import PublishedTable, connected_to_published
+from jobs.publishing.targets.published_tables import PublishedTable, open_published_file
 from jobs.warehouse.attached import attach_database
 from jobs.warehouse.connection import Connection, literal, quoted
 
@@ -34,7 +34,7 @@ SEARCHED_COLUMNS: Final = ("visitor_id", "item_id")
 """Columns by which people look up rows; each of them gets an index in every table that has the column."""
 
 
-def write_postgres(published_file: Path, target: PublishTarget, setting: str) -> int:
+def write_postgres(published_file: Path, target: PublishTarget, setting_name: str) -> int:
     """Write the published tables to a schema of a PostgreSQL database, in place of its tables; return the row count.
 
     Raises
@@ -48,36 +48,36 @@ def write_postgres(published_file: Path, target: PublishTarget, setting: str) ->
         "incoming_schema": literal(incoming),
         "old_schema": literal(f"{target.schema_name}_old"),
     }
-    with connected_to_published(published_file) as (connection, tables):
-        attach_database(connection, "target", target.database(), setting)
+    with open_published_file(published_file) as (connection, tables):
+        attach_database(connection, "target", target.database(), setting_name)
         for file in ("drop_old_schema.sql", "prepare_incoming_schema.sql"):
-            _execute(connection, sql_text(f"publishing/{file}").format(**names))
+            _execute_on_server(connection, sql_text(f"publishing/{file}").format(**names))
         connection.execute("call pg_clear_cache()")
         for table in tables:
             copy = f"{quoted(incoming)}.{quoted(table.name)}"
             connection.execute(f"create table target.{copy} as from {table.relation}")
             for statement in _finishing_statements(table, copy):
-                _execute(connection, statement)
-            table.require_same_count(connection, f"target.{copy}")
+                _execute_on_server(connection, statement)
+            table.require_same_row_count(connection, f"target.{copy}")
         for file in ("swap_schema.sql", "drop_old_schema.sql"):
-            _execute(connection, sql_text(f"publishing/{file}").format(**names))
+            _execute_on_server(connection, sql_text(f"publishing/{file}").format(**names))
         return sum(table.row_count for table in tables)
 
 
-def _finishing_statements(table: PublishedTable, copy: str) -> list[str]:
+def _finishing_statements(table: PublishedTable, copy_name: str) -> list[str]:
     """Return the SQL statements that give a new table in PostgreSQL its key, indexes, comments and statistics."""
     key = PRIMARY_KEYS.get(table.name, ())
-    statements = [f"alter table {copy} add primary key ({', '.join(map(quoted, key))})"] if key else []
-    indexed = [column for column in SEARCHED_COLUMNS if column in table.comments and key[:1] != (column,)]
-    statements += [f"create index on {copy} ({quoted(column)})" for column in indexed]
+    statements = [f"alter table {copy_name} add primary key ({', '.join(map(quoted, key))})"] if key else []
+    indexed = [column for column in SEARCHED_COLUMNS if column in table.column_comments and key[:1] != (column,)]
+    statements += [f"create index on {copy_name} ({quoted(column)})" for column in indexed]
     statements += [
-        f"comment on column {copy}.{quoted(column)} is {_postgres_literal(comment)}"
-        for column, comment in table.comments.items()
+        f"comment on column {copy_name}.{quoted(column)} is {_postgres_literal(comment)}"
+        for column, comment in table.column_comments.items()
         if comment
     ]
-    if table.comment:
-        statements.append(f"comment on table {copy} is {_postgres_literal(table.comment)}")
-    return [*statements, f"analyze {copy}"]
+    if table.table_comment:
+        statements.append(f"comment on table {copy_name} is {_postgres_literal(table.table_comment)}")
+    return [*statements, f"analyze {copy_name}"]
 
 
 def _postgres_literal(text: str) -> str:
@@ -85,7 +85,7 @@ def _postgres_literal(text: str) -> str:
     return "E" + literal(text.replace("\\", "\\\\"))
 
 
-def _execute(connection: Connection, statement: str) -> None:
+def _execute_on_server(connection: Connection, statement: str) -> None:
     """Execute and commit a statement on the PostgreSQL server.
 
     Raises

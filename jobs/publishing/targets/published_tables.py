@@ -30,33 +30,33 @@ class PublishedTable:
 
     Attributes
     ----------
-    comments : column -> text or None
+    column_comments : column -> text or None
         The comment on each column of the table, in the order of columns.
-    comment : str or None
+    table_comment : str or None
         The comment on the table.
     row_count : int
         Number of rows of the table.
     """
 
     name: str
-    comments: dict[str, str | None]
-    comment: str | None
+    column_comments: dict[str, str | None]
+    table_comment: str | None
     row_count: int
 
     @property
     def relation(self) -> str:
-        """SQL that names the table on a connection of :func:`connected_to_published`."""
+        """SQL that names the table on a connection of :func:`open_published_file`."""
         return f"published.recommendations.{quoted(self.name)}"
 
-    def require_same_count(self, connection: Connection, copy: str) -> None:
-        """Raise NextmartError unless a copy of the table has as many rows; ``copy`` is SQL that names the copy."""
-        count = count_rows(connection, copy)
+    def require_same_row_count(self, connection: Connection, copy_name: str) -> None:
+        """Raise NextmartError unless a copy of the table has as many rows; ``copy_name`` is SQL that names the copy."""
+        count = count_rows(connection, copy_name)
         if count != self.row_count:
             raise NextmartError(f"the copy of {self.name} holds {count:,} rows, not {self.row_count:,}")
 
 
 @contextmanager
-def connected_to_published(published_file: Path) -> Iterator[tuple[Connection, list[PublishedTable]]]:
+def open_published_file(published_file: Path) -> Iterator[tuple[Connection, list[PublishedTable]]]:
     """Open the published file for reading, as the attached database ``published``; yield connection and tables."""
     with duckdb.connect() as connection:
         connection.execute("set TimeZone = 'UTC'")

@@ -10,11 +10,11 @@ from jobs.core.cases import Cases
 from jobs.core.catalog import Catalog
 from jobs.core.sequences import Sequences
 from jobs.errors import UsageError
-from jobs.evaluation.measure import measure
+from jobs.evaluation.measure import measure_scorer
 from jobs.models.base import FitOptions
 from jobs.models.llmseqprompt.item_clusters import Clusters
 from jobs.models.llmseqprompt.model import LLMSeqPrompt, make_language_model
-from jobs.models.llmseqprompt.prompts import LIST_LENGTH, name_from_title, quoted, read_answer
+from jobs.models.llmseqprompt.prompts import LIST_LENGTH, name_as_json, name_from_title, read_answer
 from jobs.models.llmseqsim import LLMSeqSim
 from jobs.models.scorer import recommend
 
@@ -39,7 +39,7 @@ class Scripted(Bigrams):
         self.asked += conversations
         self.sampling = sampling
         found = [self.script(one) for one in conversations]
-        return [one if isinstance(one, list) else [one] * sampling.samples for one in found]
+        return [one if isinstance(one, list) else [one] * sampling.answers_per_conversation for one in found]
 
 
 def fit(monkeypatch, script=lambda conversation: "", train=None, catalog=None, **parameters):
@@ -61,7 +61,7 @@ def test_a_model_that_is_only_asked_otherwise_takes_what_another_has_learnt(monk
     monkeypatch.setattr(language_model, "fine_tune", lambda *_: pytest.fail("tuned again"))
     other = LLMSeqPrompt({"mapping": "fuzzy", "samples": 3, "temperature": 1.0})
     assert other.can_reuse(first)
-    other.fit(training(), cases(), shop(), FitOptions(fitted_models={"llmseqprompt": first}))
+    other.fit(training(), cases(), shop(), FitOptions(reusable_models={"llmseqprompt": first}))
     assert other.language_model is language_model
     assert recommend(other.scorer(shop()), Sequences.from_lists([ROW]), 1)[1].shape == (1, 1)
     for learns in ({"epochs": 1}, {"window": 2}, {"variant": "list"}, {"training_limit": 3}, {"lora_rank": 1}):
@@ -78,7 +78,7 @@ def test_what_another_seed_has_learnt_is_not_taken(monkeypatch):
     seeds = []
     monkeypatch.setattr(language_model, "fine_tune", lambda examples, held_out, seed, checkpoint: seeds.append(seed))
     LLMSeqPrompt({"mapping": "fuzzy"}).fit(
-        training(), cases(), shop(), FitOptions(1000, fitted_models={"llmseqprompt": first})
+        training(), cases(), shop(), FitOptions(1000, reusable_models={"llmseqprompt": first})
     )
     assert seeds == [1000]
 
@@ -118,12 +118,16 @@ def test_equal_prompts_are_asked_once_and_those_without_a_name_never(monkeypatch
     model, language_model = fit(monkeypatch)
     top(model, [ROW, [], ROW], 5)
     assert len(language_model.asked) == 1
-    assert language_model.sampling.samples == 20
+    assert language_model.sampling.answers_per_conversation == 20
 
 
 def test_named_items_stand_first_and_llmseqsim_fills_the_list(monkeypatch):
     far = [int(INDEX[3, 3]), int(INDEX[4, 4])]
-    answers = [quoted(NAMES[far[0]])] + [quoted(NAMES[far[1]])] * 2 + [quoted(NAMES[ROW[0]]), "nonsense", ""]
+    answers = (
+        [name_as_json(NAMES[far[0]])]
+        + [name_as_json(NAMES[far[1]])] * 2
+        + [name_as_json(NAMES[ROW[0]]), "nonsense", ""]
+    )
     model, _ = fit(monkeypatch, lambda conversation: answers)
     scores, lists = top(model, [ROW], 10)
     _, near = recommend(LLMSeqSim().scorer(shop()), Sequences.from_lists([ROW]), 10)
@@ -138,24 +142,24 @@ def test_named_items_stand_first_and_llmseqsim_fills_the_list(monkeypatch):
 def test_llmseqsim_makes_the_list_where_there_are_no_answers(monkeypatch, constrained):
     model, language_model = fit(monkeypatch, lambda conversation: [], constrained=constrained)
     monkeypatch.setattr(
-        language_model, "choose_likeliest", lambda conversations, choices, k: [[] for _ in conversations]
+        language_model, "choose_likeliest_answers", lambda conversations, choices, k: [[] for _ in conversations]
     )
     _, near = recommend(LLMSeqSim().scorer(shop()), Sequences.from_lists([ROW]), 5)
     assert top(model, [ROW], 5)[1].tolist() == near.tolist()
 
 
 def test_rates_are_measured_beside_the_metrics(monkeypatch):
-    answers = [quoted(NAMES[0]), quoted(NAMES[0]), "nonsense", ""]
+    answers = [name_as_json(NAMES[0]), name_as_json(NAMES[0]), "nonsense", ""]
     model, _ = fit(monkeypatch, lambda conversation: answers)
     counts = np.bincount(training().items, minlength=ITEMS)
-    found = measure(model.scorer(shop()), cases(), shop(), counts, segments={"some": np.arange(200) < 50})
+    found = measure_scorer(model.scorer(shop()), cases(), shop(), counts, segments={"some": np.arange(200) < 50})
     table = found.by_segment["all"].filter(pl.col("metric").str.ends_with("_rate"), pl.col("k") == 20)
     rows = {row["metric"]: row for row in table.to_dicts()}
     rates = {name: row["value"] for name, row in rows.items() if name != "hit_rate"}
     assert rates == pytest.approx({"duplicate_rate": 1 / 3, "hallucination_rate": 1 / 3, "invalid_rate": 1 / 4})
     assert rows["duplicate_rate"]["n"] == 200
     assert "duplicate_rate" not in found.by_segment["some"]["metric"].to_list()
-    plain = measure(fitted("llmseqsim").scorer(shop()), cases(), shop(), counts)
+    plain = measure_scorer(fitted("llmseqsim").scorer(shop()), cases(), shop(), counts)
     assert "duplicate_rate" not in plain.by_segment["all"]["metric"].to_list()
 
 
@@ -180,9 +184,9 @@ def test_a_choice_is_as_wide_whoever_is_beside_and_however_long_their_histories_
     widths = []
 
     class Counting(Bigrams):
-        def choose_likeliest(self, conversations, choices, k):
+        def choose_likeliest_answers(self, conversations, choices, k):
             widths.append(k)
-            return super().choose_likeliest(conversations, choices, k)
+            return super().choose_likeliest_answers(conversations, choices, k)
 
     monkeypatch.setattr(
         "jobs.models.llmseqprompt.model.make_language_model", lambda parameters, paid_services: Counting()
@@ -203,7 +207,9 @@ def test_made_up_names_are_replaced_by_their_embeddings(monkeypatch):
             return {name: shop().embeddings[INDEX[2, 5]] for name in names}
 
     asked = []
-    model, _ = fit(monkeypatch, lambda conversation: ["a made-up name", quoted(NAMES[ROW[0]])], mapping="embedding")
+    model, _ = fit(
+        monkeypatch, lambda conversation: ["a made-up name", name_as_json(NAMES[ROW[0]])], mapping="embedding"
+    )
     model.paid_services = PaidServices()
     _, lists = top(model, [ROW, ROW[:2]], 1)
     assert asked == [["a made-up name"]], "once for all"
@@ -222,10 +228,10 @@ def test_a_list_to_learn_is_the_next_item_and_then_llmseqsims(monkeypatch):
 
 def test_a_list_that_is_answered_is_the_ranking(monkeypatch):
     wanted = [int(INDEX[4, 1]), int(INDEX[3, 2]), int(INDEX[2, 0])]
-    script = "\n".join(f"{place}. {quoted(NAMES[item])}" for place, item in enumerate(wanted, 1))
+    script = "\n".join(f"{place}. {name_as_json(NAMES[item])}" for place, item in enumerate(wanted, 1))
     model, language_model = fit(monkeypatch, lambda conversation: script, variant="list")
     assert top(model, [ROW], 3)[1][0].tolist() == wanted
-    assert language_model.sampling.samples == 1
+    assert language_model.sampling.answers_per_conversation == 1
 
 
 def test_candidates_to_rank_are_llmseqsims_in_an_order_that_says_nothing(monkeypatch):
@@ -236,7 +242,7 @@ def test_candidates_to_rank_are_llmseqsims_in_an_order_that_says_nothing(monkeyp
     assert answer == [NAMES[FAR], *(NAMES[item] for item in near[0, :-1])], "it takes the last one's place"
     assert sorted(sections(example)["Options:"]) == sorted(answer) != sections(example)["Options:"]
     outsider = NAMES[INDEX[4, 5]]
-    language_model.script = lambda one: "\n".join(map(quoted, [outsider, *sections(one)["Options:"][::-1]]))
+    language_model.script = lambda one: "\n".join(map(name_as_json, [outsider, *sections(one)["Options:"][::-1]]))
     _, lists = top(model, [ROW, ROW[1:]], LIST_LENGTH)
     shown = sections(language_model.asked[0])["Options:"]
     assert sorted(shown) == sorted(NAMES[item] for item in near[0])
@@ -269,7 +275,7 @@ def test_groups_are_named_by_their_most_popular_item_and_learnt_by_their_distanc
     assert again.names == model.clusters.names
     assert (again.centres == model.clusters.centres).all()
     # each named group contributes its item most similar to the sequence
-    language_model.script = lambda one: "\n".join(map(quoted, sections(one)["Options:"]))
+    language_model.script = lambda one: "\n".join(map(name_as_json, sections(one)["Options:"]))
     _, lists = top(model, [ROW], 5)
     assert [block_of[NAMES[item]] for item in lists[0]] == [block_of[name] for name in model.clusters.names]
     own = lists[0][[block_of[name] for name in model.clusters.names].index(0)]

@@ -42,7 +42,7 @@ def test_a_score_is_the_product_plus_the_bias_and_a_cold_items_bias_is_the_mean(
     wanted[place[place >= 0]] = np.flatnonzero(place >= 0)
     rows = Sequences.from_lists([place[[1, 2]].tolist(), [int(place[3])]])
     scores, items = recommend(scorer, rows, len(catalog))
-    plain = without.queries(rows) @ without.item_vectors.T
+    plain = without.compute_queries(rows) @ without.item_vectors.T
     for row in range(2):
         listed = items[row, items[row] >= 0]
         np.testing.assert_allclose(

@@ -34,7 +34,7 @@ def test_all_of_the_window_is_read_and_nothing_older(family):
     window = EXPECTED[family].parameters["window"] - ("bert4rec" in family)  # BERT4Rec's mask takes one position
     newest = [int(item) for item in INDEX[0, : window - 1]]
     rows = [[*older, *newest] for older in ([], [30], [31], [30, 1], [31, 1])]
-    none, first, second, beyond, beyond_too = fitted(family).scorer(shop()).queries(Sequences.from_lists(rows))
+    none, first, second, beyond, beyond_too = fitted(family).scorer(shop()).compute_queries(Sequences.from_lists(rows))
     assert not torch.allclose(none, first, atol=1e-3)
     assert not torch.allclose(first, second, atol=1e-3)
     torch.testing.assert_close(beyond, beyond_too, atol=1e-6, rtol=0)

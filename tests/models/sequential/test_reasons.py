@@ -6,7 +6,7 @@ import torch
 from known_answers import EXPECTED, INDEX, fitted, shop, walks
 
 from jobs.core.sequences import Sequences
-from jobs.models.reason_lift import strongest_by_lift
+from jobs.models.reason_lift import strongest_reasons_by_lift
 from jobs.models.scorer import VectorScorer, recommend
 from jobs.models.sequential import reasons as leave_one_out
 from jobs.models.sequential.reasons import LeaveOneOutScorer, newest_items
@@ -26,7 +26,7 @@ def asked(sequences):
 
 
 def scorer(window=10):
-    return LeaveOneOutScorer(asked, VECTORS, KNOWN, longest_input=window)
+    return LeaveOneOutScorer(asked, VECTORS, KNOWN, max_input_length=window)
 
 
 def reasons(rows, items, **options):
@@ -93,12 +93,12 @@ def test_reasons_equal_those_of_leaving_out_items_one_by_one(family):
             [other for other in own if other != left_out]
             for left_out in own[: -leave_one_out.REASON_CANDIDATES - 1 : -1]
         ]
-        scores = model.queries(Sequences.from_lists([own, *without])) @ model.item_vectors.T
-        scores -= scores[:, model.recommendable].mean(dim=1, keepdim=True)
+        scores = model.compute_queries(Sequences.from_lists([own, *without])) @ model.item_vectors.T
+        scores -= scores[:, model.recommendable_mask].mean(dim=1, keepdim=True)
         scores = scores[:, torch.from_numpy(items).long()].double().numpy()
         added = scores[:1] - scores[1:]
         added = np.sign(added) * np.sqrt(np.abs(added))
-        chosen = strongest_by_lift(added[None])[0]
+        chosen = strongest_reasons_by_lift(added[None])[0]
         # where no item adds anything, the one without which the score is lowest, of equal ones the newest
         lowest = (added >= added.max(axis=0) - 1e-4).argmax(axis=0)
         chosen = np.where(chosen >= 0, chosen, lowest)

@@ -1,0 +1,94 @@
+"""A process that has nextmart's packages at hand, and forks a process group for each command that it is told to run.
+
+Reads a JSON object from each line of standard input, with a command's ``arguments``, ``folder``, ``environment`` and
+``outputs`` (the paths of its standard output and error). Prints ``started PID``, and at the end of every child, an
+orphan of a killed command too, ``ended PID CODE CPU_SECONDS``. Started with ``LD_PRELOAD``, so that faults can be
+injected.
+"""
+
+import ctypes
+import gc
+import json
+import os
+import signal
+import sys
+import traceback
+from importlib import import_module
+from pathlib import Path
+
+from benchmarks.chaos.commands import WARMING_OPTION
+from tests.end_to_end.warm_commands import run_command
+
+PACKAGES = (
+    "dbt.adapters.duckdb", "dbt.cli.main", "quick_dbt", "warm_builds",
+    "jobs.cli", "jobs.embedding.providers.openai", "jobs.nightly.evaluate", "jobs.nightly.recommend",
+    "jobs.nightly.train",
+)  # fmt: skip
+"""Modules that commands import. Packages of local embeddings, whose import takes longest, are not among them, because
+the campaign's models don't need them."""
+PR_SET_CHILD_SUBREAPER = 36
+
+
+def _print_message(*words: object) -> None:
+    os.write(1, (" ".join(map(str, words)) + "\n").encode())
+
+
+def _report_ended_children(*_: object) -> None:
+    while True:
+        try:
+            pid, status, usage = os.wait4(-1, os.WNOHANG)
+        except ChildProcessError:
+            return
+        if not pid:
+            return
+        _print_message("ended", pid, os.waitstatus_to_exitcode(status), usage.ru_utime + usage.ru_stime)
+
+
+def _run_command_in_fork(command: dict) -> None:
+    """Run the command in this process, a new fork, and end it with the command's exit code."""
+    signal.signal(signal.SIGCHLD, signal.SIG_DFL)
+    os.setsid()
+    nothing = os.open(os.devnull, os.O_RDONLY)
+    os.dup2(nothing, 0)
+    code = 1
+    try:
+        run_command(
+            command["arguments"], Path(command["folder"]), command["environment"], list(map(Path, command["outputs"]))
+        )
+        code = 0
+    except SystemExit as ended:
+        code = int(ended.code or 0)
+    except BaseException:
+        traceback.print_exc()
+    finally:
+        sys.stdout.flush()
+        sys.stderr.flush()
+        os._exit(code)
+
+
+def main() -> None:
+    """Run commands until standard input ends."""
+    ctypes.CDLL(None).prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
+    for name in PACKAGES:
+        import_module(name)
+    sys.modules["quick_dbt"].make_dbt_quick()  # the name by which `warm_builds` imports it
+    gc.freeze()  # a fork that collects garbage would copy all pages of what is kept here
+    if WARMING_OPTION in sys.argv:
+        from benchmarks.chaos.warming import run_warming_night
+
+        run_warming_night()
+    signal.signal(signal.SIGCHLD, _report_ended_children)
+    _print_message("ready")
+    for line in sys.stdin:
+        command = json.loads(line)
+        signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGCHLD})  # so that no end is told before its start
+        pid = os.fork()
+        if pid == 0:
+            signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGCHLD})
+            _run_command_in_fork(command)
+        _print_message("started", pid)
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGCHLD})
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,96 @@
+"""Comparing two models again and again, each time on newer cases, with an interval that holds at all looks together.
+
+A 95 % interval of one look misses the truth in 5 % of looks, so that a year of weekly looks at equal models finds a
+"better" one by chance. The interval here may be looked at as often as one likes: it is a confidence sequence of the
+mean paired difference, over the cases of all looks so far, each case counted once.
+
+Source: S. Howard, A. Ramdas, J. McAuliffe, J. Sekhon, Time-uniform, nonparametric, nonasymptotic confidence sequences,
+Annals of Statistics 49 (2021), equation 15 (one-sided normal mixture) with the variance process of symmetric
+differences (V. de la Peña, Annals of Probability 27, 1999): the sum S of the differences of equal models passes
+``sqrt(2 (V + r) ln(sqrt((V + r) / r) / (2 a) + 1))`` at any look at all with a probability of at most a, where V is the
+sum of their squares. This is exact where the values of two equal models can be exchanged, and holds approximately
+wherever a sum over many cases is close to normal. ``recommendations.uplift`` has an interval of the same kind.
+"""
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Final
+
+import numpy as np
+
+from jobs.core.arrays import Bools, Doubles
+from jobs.evaluation.comparison import Comparison
+
+SHARPEST_AFTER: Final = 2.0
+"""The interval is narrowest, for what it promises, when the evidence is so many times that of the first look."""
+
+
+@dataclass(frozen=True, eq=False)
+class InterimLook:
+    """One model's values on the cases of one time, in the order of the cases.
+
+    Attributes
+    ----------
+    cases_hash : str
+        The hash of the cases: only values of the same cases can be compared.
+    case_values : float64 array (cases,)
+    is_new_case : bool array (cases,)
+        Whether the case is newer than every case of all looks before.
+    """
+
+    cases_hash: str
+    case_values: Doubles
+    is_new_case: Bools
+
+
+def compare_over_interim_looks(
+    looks: Sequence[InterimLook], baseline_looks: Sequence[InterimLook], error_rate: float = 0.05
+) -> Comparison | None:
+    """Compare two models by the mean difference of their values over the cases of all looks that they share.
+
+    The first look that they share counts with all its cases, each later one with its new cases.
+
+    Parameters
+    ----------
+    looks, baseline_looks : sequences of InterimLook
+        Each model's looks, oldest first, at most one for the same cases.
+    error_rate : float
+        The probability with which, at most, two equal models ever differ by more than the interval allows: that
+        ``ci_low`` is above 0 at any look, and as much again that ``ci_high`` is below 0.
+
+    Returns
+    -------
+    Comparison or None
+        The mean difference with the ends of its interval and no p-value; None if no case is shared.
+    """
+    baseline_by_cases = {look.cases_hash: look for look in baseline_looks}
+    shared = [(look, baseline_by_cases[look.cases_hash]) for look in looks if look.cases_hash in baseline_by_cases]
+    parts = [
+        (look.case_values - baseline.case_values)[slice(None) if number == 0 else look.is_new_case]
+        for number, (look, baseline) in enumerate(shared)
+    ]
+    differences = np.concatenate(parts) if parts else np.empty(0)
+    if not len(differences):
+        return None
+    mean = float(differences.mean())
+    margin = _margin_of_sum(float(parts[0] @ parts[0]), float(differences @ differences), error_rate) / len(differences)
+    return Comparison(mean, mean - margin, mean + margin)
+
+
+def _margin_of_sum(first_sum_of_squares: float, sum_of_squares: float, error_rate: float) -> float:
+    """Return what the sum of the differences of equal models may reach at any look.
+
+    Parameters
+    ----------
+    first_sum_of_squares, sum_of_squares : float
+        The sums of the squares of the differences: of the first look and of all looks. The first one sets at how much
+        evidence the margin is sharpest; it may, because squares tell nothing of the signs.
+    """
+    if sum_of_squares == 0:
+        return 0.0
+    evidence = 2 * math.log(1 / (2 * error_rate))
+    sharpest = SHARPEST_AFTER * (first_sum_of_squares or sum_of_squares)
+    prior = sharpest / (evidence + math.log(max(evidence, 1.0)) + 1)
+    total = sum_of_squares + prior
+    return math.sqrt(2 * total * math.log(math.sqrt(total / prior) / (2 * error_rate) + 1))

@@ -1,0 +1,34 @@
+"""What a model needs to buy from paid services: the warehouse, the settings, and the money spent so far."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from jobs.core.arrays import Floats
+from jobs.language_models.name_vectors import embed_names
+from jobs.settings import Settings
+from jobs.warehouse.connection import Connection
+
+
+@dataclass
+class PaidServices:
+    """Access to paid language models and embeddings; all models of one job share its limit, ``prompt_max_cost``.
+
+    Attributes
+    ----------
+    connection : Connection
+        A connection to the warehouse, which keeps all purchases, so that nothing is bought twice.
+    settings : Settings
+    spent_usd : float
+        The money that the job's models have spent so far, in US dollars.
+    """
+
+    connection: Connection
+    settings: Settings
+    spent_usd: float = 0.0
+
+    def embed_names(self, names: Sequence[str]) -> dict[str, Floats]:
+        """Return unit-length embeddings of names; see :func:`jobs.language_models.name_vectors.embed_names`."""
+        left_to_spend = max(0.0, (self.settings.prompt_max_cost or 0.0) - self.spent_usd)
+        vectors, cost = embed_names(self.connection, self.settings, names, left_to_spend)
+        self.spent_usd += cost
+        return vectors

@@ -1,0 +1,192 @@
+"""Ranking of items by the names in a language model's answers.
+
+LLMSeqPrompt's paper ranks names by the number of sampled answers that repeat the name (arXiv 2309.09261, section 3.2);
+the paper's released code ranks names by first appearance. nextmart ranks by frequency: a name that many answers agree
+on comes first.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+from rapidfuzz import fuzz, process
+
+from jobs.core.arrays import Bools, Floats
+
+ReplacementRule = Callable[[str, Bools], int]
+"""A rule that replaces a made-up name: (name, free items as a bool array (items,)) -> index of a free item, or -1.
+
+An item is free if it may be recommended and no other name stands for it yet.
+"""
+
+
+@dataclass
+class AnswerCounts:
+    """Counts the answers of a language model, the names in the answers, and the faults of both.
+
+    Attributes
+    ----------
+    answers : int
+        Number of answers.
+    invalid_answers : int
+        Number of answers in which no name could be read.
+    names : int
+        Number of names in all answers.
+    duplicate_names : int
+        Number of names that already occur in an earlier answer to the same question.
+    hallucinated_names : int
+        Number of made-up names, which stand for no item of the catalogue, or for none of the candidates to rank.
+    """
+
+    answers: int = 0
+    invalid_answers: int = 0
+    names: int = 0
+    duplicate_names: int = 0
+    hallucinated_names: int = 0
+
+    def add_answers(self, answers: Sequence[Sequence[str]], items_by_name: Mapping[str, Sequence[int]]) -> None:
+        """Add the answers to one question to the counts.
+
+        Parameters
+        ----------
+        answers : for each answer, the names in it
+        items_by_name : name -> item indices
+            Contains all names that stand for items; other names are made up.
+        """
+        names = [name for answer in answers for name in answer]
+        self.answers += len(answers)
+        self.invalid_answers += sum(not answer for answer in answers)
+        self.names += len(names)
+        self.duplicate_names += len(names) - len(set(names))
+        self.hallucinated_names += sum(name not in items_by_name for name in names)
+
+    def fault_rates(self) -> dict[str, float]:
+        """Return the share of invalid answers, and the shares of duplicate names and of made-up names in all names."""
+        return {
+            "duplicate_rate": self.duplicate_names / max(1, self.names),
+            "hallucination_rate": self.hallucinated_names / max(1, self.names),
+            "invalid_rate": self.invalid_answers / max(1, self.answers),
+        }
+
+
+def rank_named_items(
+    answers: Sequence[Sequence[str]],
+    items_by_name: Mapping[str, Sequence[int]],
+    usable_items: Bools,
+    replacement_rule: ReplacementRule,
+) -> tuple[list[int], list[float]]:
+    """Rank the items that the answers to one question name.
+
+    Frequent names get their items first. A name stands for the first of its items that is usable and that no other name
+    stands for yet; a name without any such item is dropped.
+
+    Parameters
+    ----------
+    answers : for each answer, the names in it
+        No name occurs twice within an answer.
+    items_by_name : name -> item indices, the most popular first
+    usable_items : bool array (items,)
+        Items that may be ranked, usually without the items of the prompt.
+    replacement_rule : ReplacementRule
+        Finds an item for each made-up name, which is not in ``items_by_name``: for the most frequent name first, and
+        after all other names have got their items.
+
+    Returns
+    -------
+    items : list of int
+        Ordered by the number of answers that name the item, then by first appearance.
+    scores : list of float
+        In (0, 1], strictly descending. If each answer is one name, an item's score is the share of answers that name
+        the item, minus a tie-breaker: less than one answer's share, and larger the later the item is first named.
+    """
+    names = [name for answer in answers for name in answer]
+    first_position = {name: position for position, name in reversed(list(enumerate(names)))}
+    counts = dict.fromkeys(first_position, 0)
+    for name in names:
+        counts[name] += 1
+    order = sorted(counts, key=lambda name: (-counts[name], first_position[name]))
+    free_items = usable_items.copy()
+    chosen_item: dict[str, int] = {}
+
+    def assign_item(name: str, item: int) -> None:
+        if item >= 0:
+            chosen_item[name], free_items[item] = item, False
+
+    for name in order:
+        if name in items_by_name:
+            assign_item(name, next((item for item in items_by_name[name] if free_items[item]), -1))
+    for name in order:
+        if name not in items_by_name:
+            assign_item(name, replacement_rule(name, free_items))
+    ranked = [name for name in order if name in chosen_item]
+    scores = [(counts[name] - first_position[name] / (len(names) + 1)) / len(names) for name in ranked]
+    return [chosen_item[name] for name in ranked], scores
+
+
+def drop_name(made_up_name: str, free_items: Bools) -> int:  # noqa: ARG001
+    """Return -1, which means that no item replaces the made-up name."""
+    return -1
+
+
+@dataclass(frozen=True)
+class EmbeddingReplacement:
+    """Replaces a made-up name by the item whose embedding has the largest cosine with the embedding of the name.
+
+    Only free items are considered: items that may be recommended and that no other name stands for yet.
+
+    Attributes
+    ----------
+    item_vectors : float32 array (items, dimensions)
+        Embeddings of the items, of unit length; zeros for items without an embedding, which replace no name.
+    name_vectors : name -> float32 array (dimensions,)
+        Embeddings of made-up names; a name without an embedding, or whose embedding is zero, is dropped.
+    """
+
+    item_vectors: Floats
+    name_vectors: Mapping[str, Floats]
+
+    def __call__(self, made_up_name: str, free_items: Bools) -> int:
+        """Return the free item nearest to the made-up name, the first of equally near items; -1 if no item is found."""
+        vector = self.name_vectors.get(made_up_name)
+        candidates = free_items & self._item_has_vector
+        if vector is None or not vector.any() or not candidates.any():
+            return -1
+        return int(np.where(candidates, self.item_vectors @ vector, -np.inf).argmax())
+
+    @cached_property
+    def _item_has_vector(self) -> Bools:
+        return np.asarray(self.item_vectors.any(axis=1), np.bool_)
+
+
+class SpellingReplacement:
+    """Replaces a made-up name by an item whose name is spelt most similarly, whatever the order of the words.
+
+    Only free items are considered: items that may be recommended and that no other name stands for yet. The similarity
+    of names is RapidFuzz's token sort ratio. The weighted ratio, which LLMSeqPrompt's paper uses for the variant Rank,
+    is 20 times slower on whole catalogues, and there the weighted ratio ignores the differences between long names that
+    share a word or two.
+
+    Parameters
+    ----------
+    items_by_name : name -> item indices
+        The items that have each name.
+    """
+
+    def __init__(self, items_by_name: Mapping[str, Sequence[int]]) -> None:
+        self.items_by_name = items_by_name
+        self._names = list(items_by_name)
+        self._sorted_words = [_with_sorted_words(name) for name in self._names]
+
+    def __call__(self, made_up_name: str, free_items: Bools) -> int:
+        """Return the first free item of the most similar name that has a free item; -1 if no name is similar at all."""
+        matches = process.extract(_with_sorted_words(made_up_name), self._sorted_words, scorer=fuzz.ratio, limit=None)
+        for _, similarity, position in matches:
+            item = next((item for item in self.items_by_name[self._names[position]] if free_items[item]), -1)
+            if item >= 0 and similarity > 0:
+                return item
+        return -1
+
+
+def _with_sorted_words(name: str) -> str:
+    return " ".join(sorted(name.split()))

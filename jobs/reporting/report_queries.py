@@ -1,0 +1,51 @@
+"""Reads what the report shows from the warehouse: the rows of each query in ``sql/report`` as a small data frame."""
+
+from typing import Final
+
+import duckdb
+import polars as pl
+
+from jobs.files import sql_text
+from jobs.warehouse.connection import Connection
+
+QUERIES: Final = (
+    "funnel",
+    "rejects",
+    "builds",
+    "totals",
+    "coverage",
+    "costs",
+    "models",
+    "concentration",
+    "lorenz",
+    "publications",
+    "outcomes",
+    "uplift",
+    "placements",
+    "rules",
+    "visitors",
+    "lists",
+    "items",
+)
+
+Frames = dict[str, pl.DataFrame]
+"""Rows of the report's queries, by the name of the query."""
+
+
+def read_frames(connection: Connection) -> Frames:
+    """Return the rows of each of the report's queries, by the name of the query.
+
+    A frame has no columns if a table of its query is not built yet. It has at most a few thousand rows, because the
+    queries aggregate.
+    """
+    return {name: _read_frame(connection, name) for name in QUERIES}
+
+
+def _read_frame(connection: Connection, name: str) -> pl.DataFrame:
+    try:
+        frame = connection.execute(sql_text(f"report/{name}.sql")).pl()
+    # DuckDB raises a BinderException if a table of an earlier version lacks a column, or a view reads a database that
+    # is not attached
+    except (duckdb.CatalogException, duckdb.BinderException):
+        return pl.DataFrame()
+    return frame.with_columns(pl.selectors.decimal().cast(pl.Float64))  # Vega can't draw values of type decimal
