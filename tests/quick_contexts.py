@@ -11,31 +11,64 @@ from typing import Any
 from dbt.adapters.base.impl import BaseAdapter
 from dbt.clients.jinja import MacroGenerator
 from dbt.context.macros import MacroNamespace, MacroNamespaceBuilder
+from dbt.context.manifest import ManifestContext
 
+_original_to_dict = ManifestContext.to_dict
 _original_set_generator = BaseAdapter.set_macro_context_generator
 
 
 def make_contexts_quick() -> None:
     """Replace functions of dbt in this process."""
     MacroNamespaceBuilder.build_namespace = _build_namespace
+    ManifestContext.to_dict = _to_dict
     BaseAdapter.set_macro_context_generator = _set_generator
+
+
+class _MacroOfContext(MacroGenerator):
+    """A macro in a context, which shares with the context's other macros what is the same for all of them."""
+
+    __slots__ = ("macro", "shared")
+
+    context = property(lambda generator: generator.shared[0])
+    node = property(lambda generator: generator.shared[1])
+    stack = property(lambda generator: generator.shared[2])
 
 
 def _build_namespace(builder: MacroNamespaceBuilder, macros_by_package: dict, ctx: dict[str, Any]) -> MacroNamespace:
     """Return the namespace that dbt's method returns, without a call for each macro."""
-    node, stack = builder.node, builder.thread_ctx
+    new, shared = MacroGenerator.__new__, (ctx, builder.node, builder.thread_ctx)
     packages: dict[str, dict[str, MacroGenerator]] = {}
     for package, macros in macros_by_package.items():
         packages[package] = generators = {}
         for name, macro in macros.items():
-            generator = generators[name] = MacroGenerator.__new__(MacroGenerator)
-            generator.__dict__ = {"macro": macro, "context": ctx, "node": node, "stack": stack}
+            generator = generators[name] = new(_MacroOfContext)
+            generator.macro = macro
+            generator.shared = shared
     internal: dict[str, MacroGenerator] = {}
     for package in reversed(builder.internal_package_names_order):
         internal.update(packages.pop(package, {}))
     own = packages.get(builder.search_package, {})
     root = packages.get(builder.root_package, {}) if builder.root_package != builder.search_package else {}
     return MacroNamespace(root, own, internal, packages)
+
+
+def merged_macros(namespace: MacroNamespace) -> dict[str, object]:
+    """Return all macros of a namespace by name; of macros of one name, the one that dbt's search finds first."""
+    if "merged_macros" not in vars(namespace):
+        merged: dict[str, object] = {}
+        for macros in reversed(list(namespace._search_order())):
+            merged |= macros
+        namespace.merged_macros = merged
+    return namespace.merged_macros
+
+
+def _to_dict(context: ManifestContext) -> dict[str, Any]:
+    """Return what dbt's method returns, without a call for each macro."""
+    if not isinstance(context.namespace, MacroNamespace):
+        return _original_to_dict(context)
+    members = super(ManifestContext, context).to_dict()
+    members.update(merged_macros(context.namespace))
+    return members
 
 
 def _set_generator(adapter: BaseAdapter, generator: Callable[..., dict[str, Any]]) -> None:

@@ -10,7 +10,8 @@ dbt runs the same macros and the same statements as without this module. It save
 - a project that was parsed for one warehouse is not parsed again for a copy of it in another folder;
 - the graph of a parsed project is made once, and its summary is not written;
 - an adapter doesn't read its sources to say in which file its behaviour flags are;
-- the folders of installed packages are searched once for plugins of dbt.
+- the folders of installed packages are searched once for plugins of dbt;
+- the projects of dbt itself and of its adapter are read once.
 """
 
 from functools import cache
@@ -18,7 +19,9 @@ from functools import cache
 import jinja2
 import parsedatetime
 from dbt.adapters.duckdb.credentials import DuckDBCredentials
+from dbt.adapters.factory import get_include_paths
 from dbt.compilation import Compiler
+from dbt.config.runtime import RuntimeConfig
 from dbt.context.macros import MacroNamespace
 from dbt.contracts.graph.manifest import Manifest
 from dbt.graph import Graph
@@ -27,13 +30,14 @@ from dbt_common.behavior_flags import BehaviorFlagRendered
 from dbt_common.events.base_types import BaseEvent, DebugLevel, EventLevel, InfoLevel
 from dbt_common.events.event_manager import EventManager
 from dbt_common.events.event_manager_client import get_event_manager
-from quick_contexts import make_contexts_quick
+from quick_contexts import make_contexts_quick, merged_macros
 
 _original_new_event = BaseEvent.__init__
 _original_fire_event = EventManager.fire_event
 _original_compile = jinja2.Environment.compile
 _original_connection_keys = DuckDBCredentials._connection_keys
 _original_compile_project = Compiler.compile
+_original_new_project = RuntimeConfig.new_project
 
 
 def make_dbt_quick() -> None:
@@ -41,10 +45,11 @@ def make_dbt_quick() -> None:
     BaseEvent.__init__ = _new_event
     EventManager.fire_event = _fire_event
     jinja2.Environment.compile = _compile
-    MacroNamespace.keys = lambda namespace: _merged_macros(namespace).keys()
-    MacroNamespace.__getitem__ = lambda namespace, name: _merged_macros(namespace)[name]
+    MacroNamespace.keys = lambda namespace: merged_macros(namespace).keys()
+    MacroNamespace.__getitem__ = lambda namespace, name: merged_macros(namespace)[name]
     DuckDBCredentials._connection_keys = _connection_keys
     Compiler.compile = _compile_project
+    RuntimeConfig.new_project = _new_project
     PluginManager.get_prefixed_modules = cache(PluginManager.get_prefixed_modules)
     BehaviorFlagRendered._default_source = lambda flag: "nextmart"
     parsedatetime.Constants = cache(parsedatetime.Constants)
@@ -112,11 +117,13 @@ def _compile_project(compiler: Compiler, manifest: Manifest, write: bool = True,
     return Graph(graph.graph.copy())
 
 
-def _merged_macros(namespace: MacroNamespace) -> dict[str, object]:
-    """Return all macros of a namespace by name; of macros of one name, the one that dbt's search finds first."""
-    if "merged_macros" not in vars(namespace):
-        merged: dict[str, object] = {}
-        for macros in reversed(list(namespace._search_order())):
-            merged |= macros
-        namespace.merged_macros = merged
-    return namespace.merged_macros
+_projects_of_dbt: dict[str, RuntimeConfig] = {}
+
+
+def _new_project(config: RuntimeConfig, folder: str) -> RuntimeConfig:
+    """Read a package's project; those that dbt brings have no vars, and are the same for each warehouse."""
+    if folder not in map(str, get_include_paths(config.credentials.type)):
+        return _original_new_project(config, folder)
+    if folder not in _projects_of_dbt:
+        _projects_of_dbt[folder] = _original_new_project(config, folder)
+    return _projects_of_dbt[folder]

@@ -35,6 +35,12 @@ RAW_COLUMNS = {
     "impressions": ["impression_id", "visitor_id", "placement", "item_id", "rank", "shown_at", "propensity"],
 }
 
+# the models of staging, intermediate and sessions, but those of visitors' attributes and of impressions, of which most
+# tests have none
+SESSIONS = (
+    "stg_items stg_events int_events_typed int_events_checked rejected_events rejected_items event_batches "
+    "source_freshness sessions"
+)
 
 make_dbt_quick()
 
@@ -45,13 +51,9 @@ class DbtProject:
     ``parse`` is the file of a parse with the same variables, if there is one; dbt makes it in ``parse`` of a project.
     """
 
-    def __init__(
-        self,
-        folder: Path,
-        variables: str = "{max_rejected_share: 1}",  # some cases are all rejected
-        parse: Path | None = None,
-    ):
+    def __init__(self, folder: Path, variables: str, parse: Path | None = None):
         project = str(project_folder("dbt_project"))
+        self.variables = variables
         self.parse = folder / "target" / "partial_parse.msgpack"
         self.arguments = [
             "--project-dir", project, "--profiles-dir", project,
@@ -84,13 +86,15 @@ class DbtProject:
             try:
                 outcome = dbtRunner(
                     manifest=self.manifest, callbacks=[heard.append] if heard is not None else []
-                ).invoke(["--quiet", "--no-write-json", command, *self.arguments, *arguments])
+                ).invoke(["--quiet", "--no-write-json", *command.split(), *self.arguments, *arguments])
             finally:
                 # dbt-duckdb keeps the file open for the life of the process otherwise
                 DuckDBConnectionManager.close_all_connections()
         if not outcome.success:
             results = getattr(outcome.result, "results", [])
-            failed = [f"{result.node.name}: {result.message}" for result in results if result.message != "OK"]
+            failed = [
+                f"{result.node.name}: {result.message}" for result in results if result.status in ("error", "fail")
+            ]
             raise AssertionError("\n".join([f"dbt {command} failed: {outcome.exception}", *failed]))
         return outcome.result
 
@@ -127,8 +131,8 @@ class Warehouse:
             with self.open() as connection:
                 insert(connection, f"raw.{table}", [*RAW_COLUMNS[table], "loaded_at"], rows)
 
-    def run(self, *arguments: str, command: str = "run", select: str = "staging intermediate sessions"):
-        """Run the SQL models in front of the jobs (``build``: with their data tests)."""
+    def run(self, *arguments: str, command: str = "run", select: str = SESSIONS):
+        """Run SQL models, by default those from raw events to sessions (``build``: with their data tests)."""
         if command == "build":
             # the unit tests have their own inputs, and tests across all tables need all tables
             arguments = (*arguments, "--exclude", "resource_type:unit_test", "--indirect-selection", "cautious")

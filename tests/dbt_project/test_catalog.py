@@ -51,7 +51,8 @@ def test_case(case, warehouse):
     before = contents(warehouse)
     warehouse.run(command="build", select=CATALOG)
     assert contents(warehouse) == before, "a build with nothing new changed a table"
-    warehouse.run("--full-refresh", command="build", select=CATALOG)
+    # dbt's tests have passed on the same tables
+    warehouse.run("--full-refresh", "--exclude-resource-type", "test", command="build", select=CATALOG)
     assert contents(warehouse) == before, "a full refresh gives other tables, or forgets the history"
 
 

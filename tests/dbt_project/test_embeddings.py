@@ -2,9 +2,10 @@
 
 import shutil
 from contextlib import nullcontext
+from pathlib import Path
 
 import pytest
-from harness import DbtProject, Warehouse
+from harness import Warehouse
 
 MINILM, ADA = ("all-MiniLM-L6-v2", 384), ("text-embedding-ada-002", 1536)
 ADA_SET = "{embedding_model: text-embedding-ada-002}"
@@ -67,36 +68,48 @@ def rename(warehouse, item, title, day=2):
     build(warehouse)
 
 
-def test_an_item_keeps_its_old_vector_until_the_new_text_has_one(shop):
-    rename(shop, "lamp", "Bright lamp")
-    assert vectors(shop)["lamp"] == ("1", False, "384")
-    assert backlog(shop) == {"lamp": ("missing", True)}
-    build(shop, "--full-refresh")
-    assert vectors(shop)["lamp"] == ("1", False, "384"), "a full refresh doesn't know what the text was"
-    buy(shop, 2)
-    build(shop)
-    assert vectors(shop) == {"lamp": ("2", True, "384"), "mug": ("1", True, "384")}
-    assert backlog(shop) == {}
+@pytest.fixture(scope="module")
+def built_renamed_shop(built_shop, tmp_path_factory):
+    copied = shutil.copy(built_shop.path, tmp_path_factory.mktemp("renamed-shop"))
+    warehouse = Warehouse(Path(copied), built_shop.project)
+    rename(warehouse, "lamp", "Bright lamp")
+    return warehouse
 
 
-def test_a_text_that_comes_back_has_its_old_vector_at_once(shop):
-    rename(shop, "lamp", "Bright lamp")
-    buy(shop, 2)
-    rename(shop, "lamp", "Lamp", day=3)
-    assert vectors(shop)["lamp"] == ("1", True, "384")
+@pytest.fixture
+def renamed_shop(built_renamed_shop, warehouse):
+    """Return a copy of that shop in which the lamp became a bright lamp, whose text has no vector yet."""
+    shutil.copy(built_renamed_shop.path, warehouse.path)
+    return warehouse
 
 
-def test_items_that_swap_their_texts_swap_their_vectors(shop):
-    rename(shop, "lamp", "Bright lamp")
-    buy(shop, 2)
-    build(shop)
-    shop.add(
+def test_an_item_keeps_its_old_vector_until_the_new_text_has_one(renamed_shop):
+    assert vectors(renamed_shop)["lamp"] == ("1", False, "384")
+    assert backlog(renamed_shop) == {"lamp": ("missing", True)}
+    build(renamed_shop, "--full-refresh")
+    assert vectors(renamed_shop)["lamp"] == ("1", False, "384"), "a full refresh doesn't know what the text was"
+    buy(renamed_shop, 2)
+    build(renamed_shop)
+    assert vectors(renamed_shop) == {"lamp": ("2", True, "384"), "mug": ("1", True, "384")}
+    assert backlog(renamed_shop) == {}
+
+
+def test_a_text_that_comes_back_has_its_old_vector_at_once(renamed_shop):
+    buy(renamed_shop, 2)
+    rename(renamed_shop, "lamp", "Lamp", day=3)
+    assert vectors(renamed_shop)["lamp"] == ("1", True, "384")
+
+
+def test_items_that_swap_their_texts_swap_their_vectors(renamed_shop):
+    buy(renamed_shop, 2)
+    build(renamed_shop)
+    renamed_shop.add(
         "items",
         [{"item_id": "lamp", "title": "Mug"}, {"item_id": "mug", "title": "Bright lamp"}],
         "2026-06-03 00:00:00+00",
     )
-    build(shop)
-    assert vectors(shop) == {"lamp": ("1", True, "384"), "mug": ("2", True, "384")}
+    build(renamed_shop)
+    assert vectors(renamed_shop) == {"lamp": ("1", True, "384"), "mug": ("2", True, "384")}
 
 
 def test_an_item_whose_text_becomes_empty_loses_its_vector(shop):
@@ -112,32 +125,31 @@ def test_a_withdrawn_item_keeps_its_vector(shop):
 
 
 @pytest.mark.parametrize("status", ["failed", "too_long"])
-def test_a_text_that_gets_no_vector_is_in_the_backlog_with_the_reason(shop, status):
-    rename(shop, "lamp", "Bright lamp")
-    buy(shop, None, status=status)
-    build(shop)
-    assert backlog(shop) == {"lamp": (status, True)}
-    assert shop.rows("catalog.embedding_backlog", ["error"]) == [("why",)]
-    assert vectors(shop)["lamp"] == ("1", False, "384"), "better an older vector than none"
+def test_a_text_that_gets_no_vector_is_in_the_backlog_with_the_reason(renamed_shop, status):
+    buy(renamed_shop, None, status=status)
+    build(renamed_shop)
+    assert backlog(renamed_shop) == {"lamp": (status, True)}
+    assert renamed_shop.rows("catalog.embedding_backlog", ["error"]) == [("why",)]
+    assert vectors(renamed_shop)["lamp"] == ("1", False, "384"), "better an older vector than none"
 
 
-def test_a_text_that_was_cut_has_a_vector(shop):
-    rename(shop, "lamp", "Bright lamp")
-    buy(shop, 2, status="too_long")
-    build(shop)
-    assert vectors(shop)["lamp"] == ("2", True, "384")
-    assert backlog(shop) == {}
+def test_a_text_that_was_cut_has_a_vector(renamed_shop):
+    buy(renamed_shop, 2, status="too_long")
+    build(renamed_shop)
+    assert vectors(renamed_shop)["lamp"] == ("2", True, "384")
+    assert backlog(renamed_shop) == {}
 
 
-def test_the_backlog_remembers_since_when(shop):
-    rename(shop, "lamp", "Bright lamp")
-    since = shop.rows("catalog.embedding_backlog", ["missing_since", "seen_at"])
-    build(shop)
-    again = shop.rows("catalog.embedding_backlog", ["missing_since", "seen_at"])
+def test_the_backlog_remembers_since_when(renamed_shop):
+    since = renamed_shop.rows("catalog.embedding_backlog", ["missing_since", "seen_at"])
+    build(renamed_shop)
+    again = renamed_shop.rows("catalog.embedding_backlog", ["missing_since", "seen_at"])
     assert again[0][0] == since[0][0]
     assert again[0][1] > since[0][1]
-    rename(shop, "lamp", "Brighter lamp", day=3)
-    assert shop.rows("catalog.embedding_backlog", ["missing_since"])[0][0] > since[0][0], "another text waits anew"
+    rename(renamed_shop, "lamp", "Brighter lamp", day=3)
+    assert renamed_shop.rows("catalog.embedding_backlog", ["missing_since"])[0][0] > since[0][0], (
+        "another text waits anew"
+    )
 
 
 def test_two_models_stand_side_by_side_and_the_setting_chooses(shop):
@@ -154,19 +166,20 @@ def test_two_models_stand_side_by_side_and_the_setting_chooses(shop):
     assert vectors(shop)["lamp"] == ("1", True, "384"), "and there is a way back"
 
 
-@pytest.mark.parametrize(("percent", "stops"), [(49, True), (50, False)])
-def test_a_large_backlog_stops_the_build_where_that_is_set(shop, tmp_path, percent, stops):
-    rename(shop, "lamp", "Bright lamp")  # dbt reads what a test tolerates when it parses the project
-    strict = Warehouse(shop.path, DbtProject(tmp_path / "strict", f"{{backlog_error_percent: {percent}}}"))
+@pytest.mark.parametrize(("waiting", "stops"), [(51, True), (50, False)])
+def test_a_large_backlog_stops_the_build_where_that_is_set(renamed_shop, strict_project, waiting, stops):
+    titles = ["Bright lamp"] * (waiting - 1) + ["Mug"] * (99 - waiting)  # beside the lamp and the mug: a hundred items
+    items = [{"item_id": f"item {number}", "title": title} for number, title in enumerate(titles)]
+    strict = Warehouse(renamed_shop.path, strict_project)
+    strict.add("items", items, "2026-06-03 00:00:00+00")
     with pytest.raises(AssertionError, match="small_embedding_backlog") if stops else nullcontext():
         build(strict)
 
 
-def test_an_old_backlog_warns(shop):
-    rename(shop, "lamp", "Bright lamp")
-    with shop.open() as connection:
+def test_an_old_backlog_warns(renamed_shop):
+    with renamed_shop.open() as connection:
         connection.execute("update catalog.embedding_backlog set missing_since = now() - interval 3 day")
-    outcome = shop.run(command="test", select="embedding_backlog")
+    outcome = renamed_shop.run(command="test", select="embedding_backlog")
     statuses = {result.node.name: str(result.status) for result in outcome.results}
     [(_, status)] = [pair for pair in statuses.items() if pair[0].startswith("days_since_at_most")]
     assert status == "warn"

@@ -86,9 +86,10 @@ def test_each_line_of_an_order_is_an_event_in_every_table(tmp_path, lines_projec
     warehouse.run(command="build")
     moved = warehouse.rows("staging.stg_events where event_id = 'o3'", ["item_id", "visitor_id"])
     assert moved == [("cup", "ann"), ("mug", "ann")]
-    incremental = {table: warehouse.rows(table, [columns]) for table, columns in TABLES.items()}
+    tables = {table: [columns] for table, columns in TABLES.items()}
+    incremental = warehouse.tables(tables)
     warehouse.run("--full-refresh")
-    assert incremental == {table: warehouse.rows(table, [columns]) for table, columns in TABLES.items()}
+    assert incremental == warehouse.tables(tables)
 
     # back to the default without a full refresh
     other_setting = Warehouse(warehouse.path, dbt_project)

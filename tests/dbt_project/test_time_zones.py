@@ -1,15 +1,18 @@
 """Neither the machine's time zone nor the one that a user's own profile sets has an effect on any table."""
 
 import json
+import marshal
 from concurrent.futures import ProcessPoolExecutor
 from datetime import UTC, datetime
 from multiprocessing import get_context
 from pathlib import Path
 from unittest.mock import patch
 
+import duckdb
 import pytest
 import yaml
 from harness import DbtProject, Warehouse
+from quick_dbt import compiled_templates
 from reference import READ_EVENTS, Event, sessionize
 
 from jobs.files import project_folder
@@ -67,9 +70,11 @@ def profile(folder: Path, zone: str) -> Path:
     return folder
 
 
-def build(folder: Path, zone: str, parse: Path) -> Path:
+def build(folder: Path, machine: str, zone: str, variables: str, parse: Path, templates: bytes) -> Path:
     """Make a warehouse of two arrivals in two builds; runs in a process of its own, in the machine's zone."""
-    project = DbtProject(folder, parse=parse)
+    assert duckdb.execute("select current_setting('TimeZone')").fetchall() == [(machine,)]
+    compiled_templates.update(marshal.loads(templates))
+    project = DbtProject(folder, variables, parse)
     warehouse = Warehouse(folder / "warehouse.duckdb", project)
     options = ("--profiles-dir", str(profile(folder / "profiles", zone)), "--exclude-resource-type", "test")
     for day, events in ((20, EVENTS | REJECTED), (21, LATE)):
@@ -109,11 +114,12 @@ def build(folder: Path, zone: str, parse: Path) -> Path:
 @pytest.fixture(scope="module")
 def warehouses(tmp_path_factory, dbt_project):
     built = []
-    for machine, connection in ZONES:
-        # DuckDB reads the machine's zone once a process
-        with patch.dict("os.environ", TZ=machine):
+    for zones in ZONES:
+        # DuckDB reads the machine's zone when it is imported
+        with patch.dict("os.environ", TZ=zones[0]):
             pool = ProcessPoolExecutor(1, mp_context=get_context("spawn"))
-            built.append(pool.submit(build, tmp_path_factory.mktemp("zone"), connection, dbt_project.parse))
+            arguments = *zones, dbt_project.variables, dbt_project.parse, marshal.dumps(compiled_templates)
+            built.append(pool.submit(build, tmp_path_factory.mktemp("zone"), *arguments))
             pool.shutdown(wait=False)
     return [Warehouse(path.result(), None) for path in built]
 
@@ -124,7 +130,7 @@ def contents(warehouse):
             "select table_schema || '.' || table_name from information_schema.tables "
             "where table_schema in ('staging', 'sessions', 'catalog', 'recommendations')"
         ).fetchall()
-    return {table: warehouse.rows(table, [OF_THE_CLOCK.get(table, "*")]) for (table,) in tables}
+    return warehouse.tables({table: [OF_THE_CLOCK.get(table, "*")] for (table,) in tables})
 
 
 @pytest.mark.parametrize("place", range(1, len(ZONES)), ids=lambda place: " and ".join(ZONES[place]))
