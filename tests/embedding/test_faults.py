@@ -16,6 +16,7 @@ from jobs.errors import NextmartError, UsageError
 from jobs.warehouse.connection import connect, prepare_warehouse
 
 TEXTS = {f"item-{number:02}": f"text {number}" for number in range(12)}
+SHORT = {"embedding_patience_seconds": 0.5}  # where nothing comes of patience
 
 
 @pytest.fixture
@@ -148,7 +149,7 @@ def test_a_service_that_is_down_ends_the_run_in_time_and_no_text_is_blamed(full,
     service.faults = lambda texts: fault
     full.write(**one, **TEXTS)
     started = time.monotonic()
-    summary = full.embed()
+    summary = full.embed(**SHORT)
     assert time.monotonic() - started < 12
     assert summary["status"] == "incomplete"
     assert full.labels() == {}, "nothing is wrong with the texts"
@@ -224,11 +225,11 @@ def test_the_key_is_nowhere_afterwards(service, tmp_path, monkeypatch, fault, ca
         catalogue = Catalogue(connection)
         catalogue.write(**TEXTS)
         service.in_turn(None, *[fault] * 99)
-        catalogue.embed()
+        catalogue.embed(**SHORT)
         with pytest.raises(NextmartError) if fault else memoryview(b"") as raised:
             service.faults = lambda texts: fault
             connection.execute("delete from ml.embeddings")
-            catalogue.embed()
+            catalogue.embed(**SHORT)
     said = capfd.readouterr()
     texts = [said.out, said.err, caplog.text, str(raised.value) if fault else ""]
     assert all(KEY not in text for text in texts)

@@ -5,13 +5,13 @@ had bought and not yet stored is lost, and may be no more than the requests that
 count of every text must be one, plus one for each time that it was so lost; and the store that of an undisturbed run.
 """
 
-import multiprocessing
 import os
 import random
 import signal
 import sys
 import time
 from collections import Counter
+from multiprocessing import forkserver, get_context
 from pathlib import Path
 
 import pytest
@@ -26,12 +26,23 @@ TEXTS = [f"text {number}" for number in range(40)]
 PASSING = ["429", "429 retry-after", "500", "503", "reset", "cut off", "shuffled", "time-out"]
 
 
-@pytest.mark.skipif(os.name != "posix", reason="kills processes")
-def test_each_text_is_paid_once_whatever_happens(service, tmp_path, monkeypatch):
-    # processes forked from a server that has loaded everything start in a fraction of a second
-    processes = multiprocessing.get_context("forkserver")
+@pytest.fixture
+def processes(monkeypatch):
+    """The context of processes that start in a fraction of a second, as forks of a server that has loaded everything.
+
+    The server is this test's own: Python's one server in each process is left to the tests that fork whole commands,
+    which need more packages. A fork of those would take longer.
+    """
+    server = forkserver.ForkServer()
     monkeypatch.setenv("PYTHONPATH", os.pathsep.join([str(Path(__file__).parent), *filter(None, sys.path)]))
-    processes.set_forkserver_preload(["warm"])
+    server.set_forkserver_preload(["warm"])
+    monkeypatch.setattr(forkserver, "connect_to_new_process", server.connect_to_new_process)
+    yield get_context("forkserver")
+    server._stop()
+
+
+@pytest.mark.skipif(os.name != "posix", reason="kills processes")
+def test_each_text_is_paid_once_whatever_happens(service, tmp_path, processes):
     environment = {"OPENAI_API_KEY": KEY, "OPENAI_BASE_URL": service.server.url_for("/v1")}
     chance = random.Random(0)
     service.faults = lambda texts: chance.choice(PASSING) if chance.random() < 0.15 else None

@@ -162,6 +162,17 @@ def test_a_night_killed_again_and_again_ends_like_one_that_was_not(shop, tmp_pat
     )
 
 
+TABLES_OF_RECOMMEND = (
+    """
+        select * exclude (run_id, generated_at) from ml.recommendations
+        where run_id = (select arg_max(run_id, started_at) from ml.job_runs where job = 'recommend' and status = 'done')
+        order by all
+    """,
+    "select * exclude (run_id) from ml.similar_items order by all",
+)
+STATUSES_OF_RECOMMEND = "select status from ml.job_runs where job = 'recommend' order by started_at"
+
+
 class Dying:
     """A connection of a process that is killed at its nth statement: no later one is carried out either."""
 
@@ -191,21 +202,17 @@ def test_recommend_killed_at_any_statement_ends_like_one_that_was_not(shop, tmp_
             connection.execute(forget)
     prepared = shop.warehouse.read_bytes()
 
-    def tables() -> list[list[tuple]]:
-        return [
-            shop.rows("""
-                select * exclude (run_id, generated_at) from ml.recommendations
-                where run_id = (
-                    select arg_max(run_id, started_at) from ml.job_runs where job = 'recommend' and status = 'done'
+    def run_and_read() -> tuple[list[list[tuple]], list[str]]:
+        """Run the job; return what it has committed: the tables that it writes, and the status of each of its runs."""
+        with connect(shop.warehouse) as connection:
+            run_job("recommend", connection, settings)
+            with connection.cursor() as reader:
+                return (
+                    [reader.execute(query).fetchall() for query in TABLES_OF_RECOMMEND],
+                    [status for (status,) in reader.execute(STATUSES_OF_RECOMMEND).fetchall()],
                 )
-                order by all
-            """),
-            shop.rows("select * exclude (run_id) from ml.similar_items order by all"),
-        ]  # fmt: skip
 
-    with connect(shop.warehouse) as connection:
-        run_job("recommend", connection, settings)
-    wanted = tables()
+    wanted, _ = run_and_read()
 
     for statements in itertools.count():
         shop.warehouse.write_bytes(prepared)
@@ -213,10 +220,8 @@ def test_recommend_killed_at_any_statement_ends_like_one_that_was_not(shop, tmp_
             dying = Dying(connection, statements)
             with suppress(KeyboardInterrupt):
                 run_job("recommend", dying, settings)
-        with connect(shop.warehouse) as connection:
-            run_job("recommend", connection, settings)
-        assert tables() == wanted, f"killed at statement {statements}"
-        statuses = [recorded["status"] for recorded in shop.job_runs("recommend")]
+        tables, statuses = run_and_read()
+        assert tables == wanted, f"killed at statement {statements}"
         assert "running" not in statuses
         if dying.left >= 0:
             break

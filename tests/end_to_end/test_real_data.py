@@ -10,11 +10,11 @@ from jobs.warehouse.reading import read_sequences
 def test_amazon_beauty_gives_the_papers_sequences(example):
     call = example("amazon_beauty", "amazon_beauty", NEXTMART_MODELS='["popularity"]')
     assert "events: 198,502 loaded of 198,502 read (0 repeated, 0 known before)" in call.loaded
-    assert "feed events: no new file; the newest is ${NEXTMART_DATA}/amazon_beauty/interactions.parquet" in call.load()
+    assert "feed events: no new file; the newest is ${NEXTMART_DATA}/amazon_beauty/interactions.parquet" in call("load")
     with connect(call.folder / "warehouse.duckdb") as connection:
         connection.execute("delete from raw.loaded_files")
-    assert "events: 0 loaded of 198,502 read (0 repeated, 198,502 known before)" in call.load()
-    call("python", "-c", SQL_SIDE)
+    assert "events: 0 loaded of 198,502 read (0 repeated, 198,502 known before)" in call("load")
+    call.build("--exclude", "tag:job")
     with connect(call.folder / "warehouse.duckdb") as connection:
         sequences = read_sequences(connection)
         assert connection.execute("select count(*) from staging.rejected_events").fetchone() == (0,)
@@ -31,7 +31,7 @@ def test_uci_online_retail_runs_to_published_tables(example):
     # no training by gradient here: the paths are the same, and a test should be quick
     call = example("uci_online_retail", "uci_online_retail", NEXTMART_MODELS='["popularity", "llmseqsim"]')
     assert "events: 531,230 loaded of 541,909 read (10,679 repeated, 0 known before)" in call.loaded
-    call("nextmart", "run")
+    call("run")
     with connect(call.folder / "warehouse.duckdb") as connection:
         reasons = dict(
             connection.execute("select reason, count(*) from staging.rejected_events group by all").fetchall()
@@ -73,10 +73,3 @@ def test_uci_online_retail_runs_to_published_tables(example):
     assert beside["22386"][:4] == ["85099B", "85099F", "21931", "21929"]
     assert beside["23199"][0] == "23200"  # the jumbo bag with apples, and the one with pears
     assert "CHRISTMAS" in title
-
-
-SQL_SIDE = """
-from jobs.orchestration.dbt_build import run_dbt_build
-from jobs.settings import load_settings
-run_dbt_build(load_settings(), ("--exclude", "tag:job"))
-"""

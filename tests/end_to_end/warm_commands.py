@@ -2,8 +2,8 @@
 
 A night on a tiny shop takes less time than the imports of dbt, PyTorch and the embedding library. So one process
 imports them, and each command is a fork of it: a process of its own, with its own folder, environment and output, that
-runs the command's own code. The documentation's tests and those of real data start the installed command instead, and
-so does one of the nights that are killed.
+runs the command's own code. The documentation's tests start the installed command instead, and so does one of the
+nights that are killed.
 """
 
 import gc
@@ -11,6 +11,7 @@ import os
 import subprocess
 import sys
 import tempfile
+from collections.abc import Callable
 from multiprocessing import forkserver, get_context
 from multiprocessing.process import BaseProcess
 from pathlib import Path
@@ -20,9 +21,20 @@ from unittest.mock import patch
 
 def run_warm(arguments: list[str], folder: Path, environment: dict[str, str]) -> subprocess.CompletedProcess:
     """Run ``nextmart`` with arguments in a folder, and return its exit code and what it wrote."""
+    return _run_to_end(run_command, arguments, folder, environment)
+
+
+def build_warm(dbt_arguments: list[str], folder: Path, environment: dict[str, str]) -> subprocess.CompletedProcess:
+    """Run the build of ``nextmart run`` with more arguments for dbt; return its exit code and what it wrote."""
+    return _run_to_end(run_build, dbt_arguments, folder, environment)
+
+
+def _run_to_end(
+    function: Callable[..., None], arguments: list[str], folder: Path, environment: dict[str, str]
+) -> subprocess.CompletedProcess:
     with tempfile.TemporaryDirectory() as outputs:
         paths = [Path(outputs) / name for name in ("stdout", "stderr")]
-        process = start_warm(arguments, folder, environment, paths)
+        process = _start(function, arguments, folder, environment, paths)
         process.join()
         stdout, stderr = (path.read_text() for path in paths)
     return subprocess.CompletedProcess(arguments, process.exitcode, stdout, stderr)
@@ -32,13 +44,16 @@ def start_warm(
     arguments: list[str], folder: Path, environment: dict[str, str], outputs: list[Path], *, leads_group: bool = False
 ) -> BaseProcess:
     """Start ``nextmart`` with files for what it writes, and return its process, which may lead a process group."""
+    return _start(run_command_as_group if leads_group else run_command, arguments, folder, environment, outputs)
+
+
+def _start(function: Callable[..., None], *arguments: Any) -> BaseProcess:
     context = get_context("forkserver")
     context.set_forkserver_preload(["warm_packages"])
     # the server takes the path of modules from the environment alone, and says nothing if it can't import one
     with patch.dict(os.environ, PYTHONPATH=os.pathsep.join(filter(None, sys.path))):
         forkserver.ensure_running()
-    start = run_command_as_group if leads_group else run_command
-    process = context.Process(target=start, args=(arguments, folder, environment, outputs))
+    process = context.Process(target=function, args=arguments)
     process.start()
     return process
 
@@ -52,6 +67,23 @@ def run_command_as_group(*command: Any) -> None:
 def run_command(arguments: list[str], folder: Path, environment: dict[str, str], outputs: list[Path]) -> None:
     """Run a command in this process, with the given folder, environment and output, and exit with its exit code."""
     from jobs import cli
+
+    _enter(folder, environment, outputs)
+    sys.argv = ["nextmart", *arguments]
+    cli.main()
+
+
+def run_build(dbt_arguments: list[str], folder: Path, environment: dict[str, str], outputs: list[Path]) -> None:
+    """Run the build of ``nextmart run`` alone, as :func:`run_command` runs a command."""
+    from jobs.orchestration.dbt_build import run_dbt_build
+    from jobs.settings import load_settings
+
+    _enter(folder, environment, outputs)
+    run_dbt_build(load_settings(), tuple(dbt_arguments))
+
+
+def _enter(folder: Path, environment: dict[str, str], outputs: list[Path]) -> None:
+    """Give this process its folder, environment and output."""
     from jobs.orchestration import dbt_build
 
     for descriptor, path in enumerate(outputs, start=1):
@@ -60,8 +92,6 @@ def run_command(arguments: list[str], folder: Path, environment: dict[str, str],
     os.environ.clear()
     os.environ.update(environment)
     dbt_build.subprocess = _Subprocess  # the build is a process of its own, which need not import dbt again
-    sys.argv = ["nextmart", *arguments]
-    cli.main()
 
 
 class _Subprocess:
