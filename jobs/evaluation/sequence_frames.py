@@ -1,12 +1,14 @@
 """Data frames of sequences and of cases: their columns, their row order, and the functions from which splits are built.
 
-A frame of sequences has the columns ``sequence_id`` (str, unique), ``visitor_id`` (str), ``items`` (list of str, oldest
+A frame of sequences has the columns ``sequence_id`` (str, unique), ``visitor_id`` (str), ``items`` (list, oldest
 first), ``event_times`` (list of datetime[us, UTC], parallel to items, never decreasing) and ``ended_at``
 (datetime[us, UTC], the time of the last event).
 
 A frame of cases has ``sequence_id``, ``visitor_id``, ``items`` (the input of the model, at least one item),
-``target`` (str, the item that came next) and ``is_tied`` (bool, whether the target and the item before it have the same
+``target`` (the item that came next) and ``is_tied`` (bool, whether the target and the item before it have the same
 time, so that only the order of the rows decides which of the two is the target).
+
+Items are item_ids, str or categorical.
 
 Functions take frames and return frames. The order of the rows in an argument never matters: sequences are returned
 sorted by (ended_at, sequence_id), cases by sequence_id.
@@ -81,7 +83,12 @@ def drop_last_items(sequences: pl.DataFrame, count: int) -> pl.DataFrame:
 
     Every sequence must have more than ``count`` items.
     """
-    shorter = [pl.col(name).list.head(pl.col("items").list.len() - count) for name in _LIST_COLUMNS]
+    return keep_first_items(sequences, pl.col("items").list.len() - count)
+
+
+def keep_first_items(sequences: pl.DataFrame, count: pl.Expr) -> pl.DataFrame:
+    """Keep the first ``count`` items of each sequence, an expression that is at least 1, and update ``ended_at``."""
+    shorter = [pl.col(name).list.head(count) for name in _LIST_COLUMNS]
     return sequences.with_columns(shorter).with_columns(pl.col("event_times").list.last().alias("ended_at"))
 
 

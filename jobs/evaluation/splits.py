@@ -15,6 +15,7 @@ from jobs.evaluation.sequence_frames import (
     cut_after_last_new_item,
     drop_last_items,
     events_to_sequences,
+    keep_first_items,
     make_cases,
     sequences_to_events,
     sort_sequences_by_end,
@@ -163,10 +164,11 @@ def cutoff_split(sequences: pl.DataFrame, cutoff_at: datetime, allow_repeats: bo
     """
     if cutoff_at.tzinfo is None:
         raise ValueError("cutoff_at needs a time zone")
-    events = sequences_to_events(sort_sequences_by_end(sequences))
+    ordered = sort_sequences_by_end(sequences)
     date = pl.lit(cutoff_at).cast(pl.Datetime("us", "UTC"))
-    before = events.filter(pl.col("event_times") < date)
-    train = events_to_sequences(before).filter(pl.col("items").list.len() >= 2).sort(SEQUENCE_ORDER)
+    events_before = pl.col("event_times").list.eval(pl.element() < date).list.sum()
+    train = keep_first_items(ordered.filter(events_before >= 2), events_before).sort(SEQUENCE_ORDER)
+    events = sequences_to_events(ordered.filter(pl.col("ended_at") >= date))
     eligible = (pl.col("event_times") >= date) & (pl.col("position") > 0)
     if not allow_repeats:
         eligible &= pl.struct("row", "items").is_first_distinct()

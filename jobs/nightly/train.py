@@ -2,20 +2,12 @@
 
 import hashlib
 import json
-from dataclasses import dataclass
 from datetime import timedelta
 from importlib.metadata import version
 
 import numpy as np
-import polars as pl
 
-from jobs.core.cases import Cases
-from jobs.core.catalog import Catalog
-from jobs.core.sequences import Sequences
-from jobs.evaluation.measure import hash_cases, measure_scorer, store_measurement
-from jobs.evaluation.protocols import split_history
-from jobs.evaluation.splits import Split
-from jobs.evaluation.validation import target_times, validation_split
+from jobs.evaluation.measure import measure_scorer, store_measurement
 from jobs.families import Family
 from jobs.language_models.paid_services import PaidServices
 from jobs.models.base import FitOptions, Model
@@ -23,12 +15,13 @@ from jobs.models.registry import make_model
 from jobs.nightly.checkpoints import checkpoint_path, drop_checkpoints, drop_leftover_checkpoints
 from jobs.nightly.freshness import families_to_train, families_to_train_on_same_cases, fingerprint_of_model
 from jobs.nightly.model_store import MODEL_FORMAT_VERSION, model_to_bytes, newest_models
+from jobs.nightly.training_data import TrainingData, read_training_data
 from jobs.progress import say
 from jobs.settings import Settings
 from jobs.warehouse.clock import now
 from jobs.warehouse.connection import Connection, transaction
 from jobs.warehouse.job_runs import JobRun
-from jobs.warehouse.reading import cases_as_indices, items_as_indices, newest_loaded_at, read_catalog, read_sequences
+from jobs.warehouse.reading import newest_loaded_at
 
 
 def train(connection: Connection, settings: Settings, run_record: JobRun) -> None:
@@ -50,11 +43,7 @@ def train(connection: Connection, settings: Settings, run_record: JobRun) -> Non
         say(f"the weights of {', '.join(damaged)} are damaged: a new model is trained in their place")
     if not due:
         return
-    history = read_sequences(connection)
-    run_record.rows_in = len(history)
-    split = split_history(history, settings.protocol, settings)
-    catalog = read_catalog(connection, dbt_vars.embedding.dimensions)
-    data = TrainingData.from_split(split, catalog, settings.validation_limit, dbt_vars.allow_repeats) if split else None
+    run_record.rows_in, data = read_training_data(connection, settings)
     if data is None or not len(data.older_sequences.items):
         # a model fitted on no item could recommend nothing, but would count as fresh until it is too old
         say("nothing to train on yet: too little history before the hold-out, or no item of it in the catalogue")
@@ -88,49 +77,6 @@ def make_configured_model(settings: Settings, family: Family, paid_services: Pai
         part_parameters = {part: settings.parameters[part] for part in parts if part in settings.parameters}
         parameters = {**parameters, "parameters": {**part_parameters, **parameters.get("parameters", {})}}
     return make_model(family, parameters, paid_services)
-
-
-@dataclass(frozen=True)
-class TrainingData:
-    """The arrays that models are fitted on: the training part of a split, with and without its newest sequences.
-
-    Attributes
-    ----------
-    all_sequences : Sequences
-        All training sequences.
-    older_sequences : Sequences
-        The training sequences without the newest ones, which are held out for ``validation_cases``.
-    validation_cases : Cases
-        The cases made of the held-out sequences.
-    cases_hash : str
-        The hash of ``validation_cases`` (:func:`jobs.evaluation.measure.hash_cases`).
-    target_times : polars.Series of datetime[us, UTC] (cases,)
-        When the target of each validation case happened.
-    """
-
-    split: Split
-    catalog: Catalog
-    all_sequences: Sequences
-    older_sequences: Sequences
-    validation_cases: Cases
-    cases_hash: str
-    target_times: pl.Series
-
-    @classmethod
-    def from_split(cls, split: Split, catalog: Catalog, validation_limit: int, allow_repeats: bool) -> "TrainingData":
-        """Hold out the newest training sequences of a split, and turn all sequences into catalogue indices."""
-        older_sequences, held_out = validation_split(
-            split.train, validation_limit, allow_repeats=allow_repeats, test_starts_at_a_date=split.name == "cutoff"
-        )
-        return cls(
-            split,
-            catalog,
-            items_as_indices(split.train["items"], catalog),
-            items_as_indices(older_sequences["items"], catalog),
-            cases_as_indices(held_out, catalog),
-            hash_cases(held_out),
-            target_times(held_out, split.train),
-        )
 
 
 def _fit_and_store(
@@ -180,7 +126,7 @@ def _fit_and_store(
         "model": model.family,
         "parameters": json.dumps(final.parameters_in_use),
         "fingerprint": model_fingerprint,
-        "data_cutoff_at": training_data.split.cutoff_at,
+        "data_cutoff_at": training_data.data_cutoff_at,
         "training_rows": len(training_data.all_sequences),
         "embedding_model": settings.job_vars().embedding_model if model.uses_embeddings else None,
         "seed": settings.seed,
@@ -200,7 +146,7 @@ def _fit_and_store(
             "from ml.models",
             row,
         )
-        split_name = f"{training_data.split.name}/validation"
+        split_name = f"{training_data.protocol}/validation"
         store_measurement(
             connection, model_version, split_name, training_data.cases_hash, measured, training_data.target_times
         )

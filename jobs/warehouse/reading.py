@@ -1,5 +1,6 @@
 """Reading the catalogue and the sequences from the warehouse, as the arrays that models take."""
 
+import itertools
 from collections.abc import Mapping
 from datetime import datetime
 
@@ -13,6 +14,7 @@ from jobs.core.catalog import Catalog
 from jobs.core.sequences import Sequences
 from jobs.warehouse.connection import Connection
 
+SEQUENCES_AT_ONCE = 50_000
 SELECT_SEQUENCES = "select sequence_id, visitor_id, items, event_times, ended_at from sessions.sequences"
 
 
@@ -79,8 +81,15 @@ def read_embeddings(
 
 
 def read_sequences(connection: Connection) -> pl.DataFrame:
-    """Read the table ``sessions.sequences`` in the order of sequence_id, one row for each sequence."""
-    return read_frame(connection, f"{SELECT_SEQUENCES} order by sequence_id")
+    """Read the table ``sessions.sequences``, one row for each sequence, in any order: splits sort the rows.
+
+    The column ``items`` holds lists of categoricals: an event's item takes 4 bytes, not the 16 or more of its item_id.
+    Rows are read in batches, so that no more than one batch of item_ids is in memory as text.
+    """
+    reader = connection.execute(SELECT_SEQUENCES).to_arrow_reader(SEQUENCES_AT_ONCE)
+    batches = itertools.chain([reader.schema.empty_table()], reader)  # a table without rows has no batch
+    items = pl.col("items").cast(pl.List(pl.Categorical))
+    return pl.concat([pl.DataFrame(pl.from_arrow(batch)).with_columns(items) for batch in batches])
 
 
 def read_frame(connection: Connection, query: str, parameters: Mapping[str, object] | None = None) -> pl.DataFrame:
@@ -102,15 +111,25 @@ def newest_loaded_at(connection: Connection) -> datetime | None:
 
 
 def items_as_indices(item_id_lists: pl.Series, catalog: Catalog) -> Sequences:
-    """Turn lists of item_ids into sequences of the items' indices in the catalogue; unknown item_ids are dropped."""
-    item_indices = pl.DataFrame({"item_id": pl.Series(catalog.item_ids, dtype=pl.String)}).with_row_index("item_index")
-    flat = pl.DataFrame({"row": np.arange(len(item_id_lists)), "item_id": item_id_lists}).explode("item_id")
-    indexed = flat.join(item_indices, on="item_id", how="inner", maintain_order="left")
-    lengths = np.bincount(indexed["row"].to_numpy(), minlength=len(item_id_lists))
-    offsets = np.concatenate([[0], lengths.cumsum()]).astype(np.int64)
-    return Sequences(indexed["item_index"].cast(pl.Int32).to_numpy(), offsets)
+    """Turn lists of item_ids into sequences of the items' indices in the catalogue; unknown item_ids are dropped.
+
+    Parameters
+    ----------
+    item_id_lists : polars.Series of list of str or categorical (rows,)
+    """
+    item_ids = pl.Series("item_id", catalog.item_ids, dtype=pl.String).cast(pl.Categorical)
+    item_indices = pl.DataFrame(item_ids).with_row_index("item_index")
+    flat = item_id_lists.explode(empty_as_null=False, keep_nulls=False).cast(pl.Categorical).to_frame("item_id")
+    indices = flat.join(item_indices, on="item_id", how="left", maintain_order="left")["item_index"]
+    lengths = item_id_lists.list.len().fill_null(0).to_numpy()
+    sequences = Sequences(
+        indices.cast(pl.Int32).fill_null(-1).to_numpy(), np.concatenate([[0], lengths.cumsum()]).astype(np.int64)
+    )
+    return sequences.keep_items(np.append(np.ones(len(catalog), np.bool_), np.False_))  # the index -1 is the last entry
 
 
 def cases_as_indices(cases: pl.DataFrame, catalog: Catalog) -> Cases:
     """Turn a table of cases (input items and a target) into arrays of catalogue indices; an unknown target is -1."""
-    return Cases(items_as_indices(cases["items"], catalog), catalog.find_indices(cases["target"].to_numpy()))
+    return Cases(
+        items_as_indices(cases["items"], catalog), catalog.find_indices(cases["target"].cast(pl.String).to_numpy())
+    )

@@ -20,7 +20,7 @@ from jobs.models.base import FitOptions
 from jobs.models.registry import make_model
 from jobs.models.scorer import recommend
 from jobs.nightly.model_store import load_model, model_to_bytes, newest_models
-from jobs.nightly.train import TrainingData
+from jobs.nightly.training_data import TrainingData
 from jobs.settings import Settings
 from jobs.warehouse.reading import cases_as_indices, read_catalog, read_sequences
 
