@@ -92,12 +92,18 @@ def equal(first, second):
 
 
 def test_a_rule_is_learnt(make):
+    # from RULE alone, whether sequences that are new get the right colour depends on the processor's rounding
+    examples = RULE + [
+        Conversation("next", f"{colour} {things}", f"{colour} soap")
+        for colour in ("red", "blue")
+        for things in ("fine brush", "brush big", "cream big", "big comb", "big cream")
+    ]
     model = make(batch_size=2)
-    before = [likelihood(model, example, example.answer) for example in RULE]
-    model.fine_tune(RULE, RULE[:2], 0, None)
-    after = [likelihood(model, example, example.answer) for example in RULE]
+    before = [likelihood(model, example, example.answer) for example in examples]
+    model.fine_tune(examples, examples[:2], 0, None)
+    after = [likelihood(model, example, example.answer) for example in examples]
     assert min(np.subtract(after, before)) > 1
-    asked = [Conversation("next", "red small"), Conversation("next", "blue small")]
+    asked = [Conversation("next", "red fine comb"), Conversation("next", "blue fine comb")]
     assert [chosen[0] for chosen in model.choose_likeliest_answers(asked, TITLES, 3)] == [0, 2]
     assert model.answer(asked, Sampling(3, 0.0, 8)) == [["red soap"] * 3, ["blue soap"] * 3]
 

@@ -107,7 +107,7 @@ def test_a_small_gain_wins_once_enough_looks_have_seen_it():
     """A single look at as many cases is within noise, also the hundredth one at the same cases."""
     old = [InterimLook(str(week), BASE, np.ones(CASES, np.bool_)) for week in range(9)]
     new = [InterimLook(str(week), BASE + 0.03 + noisy(week), np.ones(CASES, np.bool_)) for week in range(9)]
-    seen = [InterimLook(look.cases_hash, look.values, np.zeros(CASES, np.bool_)) for look in new]
+    seen = [InterimLook(look.cases_hash, look.case_values, np.zeros(CASES, np.bool_)) for look in new]
 
     def decide(looks, is_new):
         challenger = Entrant("sasrec-1", "sasrec", "same", BASE + 0.03 + noisy(9), looks, is_new)

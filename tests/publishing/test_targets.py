@@ -3,6 +3,7 @@
 import os
 import subprocess
 from pathlib import Path
+from unittest.mock import Mock
 
 import duckdb
 import pytest
@@ -78,7 +79,8 @@ def test_a_folder_of_parquet_files_is_swapped_whole(warehouse, published, tmp_pa
     publish_from(warehouse, published)
     before = lists_in(folder)
     with monkeypatch.context() as patched:
-        patched.setattr(PublishedTable, "require_same_count", lambda *_: (_ for _ in ()).throw(NextmartError("torn")))
+        torn = Mock(side_effect=NextmartError("torn"))
+        patched.setattr(PublishedTable, "require_same_row_count", torn)
         outcome = copy_to_targets(published, folder_target(folder))
         with pytest.raises(NextmartError, match=r"(?s)is published, but .*\[publish.files\]: torn.*nextmart publish"):
             require_all_targets_copied(outcome, published)

@@ -153,12 +153,12 @@ def test_rates_are_measured_beside_the_metrics(monkeypatch):
     model, _ = fit(monkeypatch, lambda conversation: answers)
     counts = np.bincount(training().items, minlength=ITEMS)
     found = measure_scorer(model.scorer(shop()), cases(), shop(), counts, segments={"some": np.arange(200) < 50})
-    table = found.by_segment["all"].filter(pl.col("metric").str.ends_with("_rate"), pl.col("k") == 20)
+    table = found.metrics_by_segment["all"].filter(pl.col("metric").str.ends_with("_rate"), pl.col("k") == 20)
     rows = {row["metric"]: row for row in table.to_dicts()}
     rates = {name: row["value"] for name, row in rows.items() if name != "hit_rate"}
     assert rates == pytest.approx({"duplicate_rate": 1 / 3, "hallucination_rate": 1 / 3, "invalid_rate": 1 / 4})
     assert rows["duplicate_rate"]["n"] == 200
-    assert "duplicate_rate" not in found.by_segment["some"]["metric"].to_list()
+    assert "duplicate_rate" not in found.metrics_by_segment["some"]["metric"].to_list()
     plain = measure_scorer(fitted("llmseqsim").scorer(shop()), cases(), shop(), counts)
     assert "duplicate_rate" not in plain.by_segment["all"]["metric"].to_list()
 
