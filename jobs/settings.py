@@ -172,7 +172,7 @@ class Settings(BaseSettings):
     no limit."""
 
     # --- Models ---
-    models: list[Family] = ["popularity", "llmseqsim", "bert4rec", "llm2bert4rec"]
+    models: list[Family] = ["popularity", "llmseqsim", "vsknn", "ease", "llm2sasrec", "fusion"]
     """Model families that are trained and compared each night, each named once."""
     parameters: dict[Family, dict[str, Any]] = {}
     """Hyper-parameters by model family; they replace the family's defaults (`docs/models.md`)."""

@@ -42,7 +42,7 @@ What SQL reads too is a dbt var. Set it in the table `[vars]` of `nextmart.toml`
 `nextmart run` stops where `[vars]` holds values that dbt was not given by its option `--vars`, or by the
 `dbt_project.yml` of a project that uses this one as a package."""
 
-LONGEST_IN_TABLE = 60  # a default of more characters is printed below the table of settings, not in it
+LONGEST_IN_TABLE = 80  # a default of more characters is printed below the table of settings, not in it
 
 
 @dataclass(frozen=True)

@@ -21,12 +21,12 @@ from jobs.warehouse.connection import connect, prepare_warehouse
 UNTIL = datetime(2025, 1, 1, tzinfo=UTC)  # of the demo's history
 
 SMALL_MODELS = """
-    [parameters.bert4rec]
+    [parameters.sasrec]
     width = 16
     blocks = 1
     epochs = 6
     epoch_steps = 1
-    [parameters.llm2bert4rec]
+    [parameters.llm2sasrec]
     width = 16
     blocks = 1
     epochs = 6

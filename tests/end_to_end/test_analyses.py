@@ -4,6 +4,7 @@ import duckdb
 import pytest
 
 from jobs.files import project_folder
+from jobs.settings import Settings
 
 ANALYSES = sorted((project_folder("sql") / "analyses").glob("*.sql"))
 
@@ -45,7 +46,7 @@ def test_shares_of_what_is_shown_add_up(answer):
 
 def test_every_model_is_compared_and_one_is_live(answer):
     rows = answer("how_the_models_compare")
-    assert {row["model"] for row in rows} == {"popularity", "llmseqsim", "bert4rec", "llm2bert4rec"}
+    assert {row["model"] for row in rows} == set(Settings().models)
     assert [row["is_live"] for row in rows].count(True) == 1
     assert all(row["ndcg_low"] <= row["ndcg_at_10"] <= row["ndcg_high"] for row in rows)
 

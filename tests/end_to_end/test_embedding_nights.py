@@ -82,7 +82,7 @@ def test_a_new_item_reaches_the_lists_by_its_projected_vector(shop):
     [(popular, title)] = shop.read("select item_id, title from recommendations.popular_items where rank = 1")
     [(brand, category)] = shop.rows("select brand, category from catalog.items where item_id = $item", item=popular)
     new = {"item_id": "brand-new", "title": f"{title} deluxe", "brand": brand, "category": category}
-    shop.set('models = ["llm2bert4rec"]\n[vars]\nrecommendations_per_visitor = 60')
+    shop.set('models = ["llm2sasrec"]\n[vars]\nrecommendations_per_visitor = 60')
     shop.call("run")
     trained = shop.job_runs("train")[-1]["detail"]["trained"]
     shop.load(items=[new])
@@ -90,10 +90,10 @@ def test_a_new_item_reaches_the_lists_by_its_projected_vector(shop):
     assert shop.job_runs("train")[-1]["detail"]["trained"] == [], "the model stays as it was"
     found = shop.read(
         "select count(*), min(rank), any_value(source), any_value(model_version) "
-        "from recommendations.visitor_recommendations where item_id = 'brand-new' and source = 'llm2bert4rec'"
+        "from recommendations.visitor_recommendations where item_id = 'brand-new' and source = 'llm2sasrec'"
     )
     [(count, best, source, version)] = found
     assert count > 0
-    assert source == "llm2bert4rec"
+    assert source == "llm2sasrec"
     assert trained in ([], [version])
     assert best <= 30, "it competes with the items that have events"

@@ -25,7 +25,7 @@ def test_the_first_night_leaves_a_row_for_each_job(built_shop):
         assert run["status"] == "done", run
         assert run["rows_out"] > 0
     assert built_shop.job_runs("embed")[0]["rows_in"] == 60
-    assert len(built_shop.job_runs("train")[0]["detail"]["trained"]) == 4
+    assert len(built_shop.job_runs("train")[0]["detail"]["trained"]) == 6
 
 
 def test_items_that_nobody_has_clicked_are_recommended(built_shop):
