@@ -51,6 +51,7 @@ benchmarks: $(VENV)/installed-dev
 	$(BIN)/python -m benchmarks.loading
 	$(BIN)/python -m benchmarks.together
 	$(BIN)/python -m benchmarks.recommending
+	$(BIN)/python -m benchmarks.training_read
 	$(BIN)/python -m benchmarks.scale
 
 # installs the peers into virtual environments of their own
