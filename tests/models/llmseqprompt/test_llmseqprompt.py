@@ -160,7 +160,7 @@ def test_rates_are_measured_beside_the_metrics(monkeypatch):
     assert rows["duplicate_rate"]["n"] == 200
     assert "duplicate_rate" not in found.metrics_by_segment["some"]["metric"].to_list()
     plain = measure_scorer(fitted("llmseqsim").scorer(shop()), cases(), shop(), counts)
-    assert "duplicate_rate" not in plain.by_segment["all"]["metric"].to_list()
+    assert "duplicate_rate" not in plain.metrics_by_segment["all"]["metric"].to_list()
 
 
 def test_constrained_answers_are_the_likeliest_names_that_may_be_recommended(monkeypatch):
