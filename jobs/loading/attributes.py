@@ -199,8 +199,8 @@ def attribute_spellings(connection: Connection, table: str) -> dict[str, str]:
     Of several spellings of a name, the first in alphabetical order is returned.
     """
     has_attributes = connection.execute(
-        "select true from information_schema.columns where table_catalog = current_database() "
-        "and table_schema = 'raw' and table_name = ? and column_name = 'attributes'",
+        "select true from duckdb_columns() where database_name = current_database() "
+        "and schema_name = 'raw' and table_name = ? and column_name = 'attributes'",
         [table],
     ).fetchone()
     if not has_attributes:

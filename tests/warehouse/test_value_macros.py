@@ -57,6 +57,12 @@ def test_own_null_words_replace_the_list(connection):
         MACROS.default__null_word_as_null("text", "NULL")
 
 
+def test_null_words_are_looked_up_without_a_join(connection):
+    sql = MACROS.default__null_word_as_null("text", default_vars()["null_words"])
+    plan = connection.execute(f"explain select {sql} from (values ('NA')) as texts (text)").fetchall()[0][1]
+    assert "JOIN" not in plan
+
+
 # --- times ---
 
 NOON = datetime(2026, 1, 31, 10, 0, 0, tzinfo=UTC)
