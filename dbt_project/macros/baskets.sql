@@ -31,8 +31,83 @@
     and {{ baskets }}.basket_rule = '{{ basket_rule() }}'
 {%- endmacro %}
 
+{# Number of parts in which a full refresh makes the baskets, one statement after another: the lists of items are made
+   in memory, and those of ten million events need more than 2 GB. #}
+{% macro basket_parts() -%}{{ return(8) }}{%- endmacro %}
+
+{# Query for the baskets of new sessions: in a full refresh those of one part of the sessions, else those of all. #}
+{% macro new_baskets(part) -%}
+{%- set parts = 1 if is_incremental() else basket_parts() -%}
+with sessions_without_basket as (
+    -- sessions of people, not of bots, for whose present events there is no basket yet
+    select sessions.session_id, sessions.assigned_batch_id, sessions.event_count, sessions.ended_at
+    from {{ ref('session_totals') }} as sessions
+    anti join {{ ref('bot_visitors') }} as bots on sessions.visitor_id = bots.visitor_id
+    {% if is_incremental() -%}
+    anti join {{ this }} as known_baskets
+        on {{ is_current_basket_of_session('known_baskets', 'sessions') }} and known_baskets.is_live
+    {% endif -%}
+    where {{ is_in_part('sessions.session_id', part, parts) }}
+),
+
+item_times_by_session as (
+    -- the times at which each session last viewed, and last bought, each of its items
+    select
+        items.session_id,
+        items.item_id,
+        max(items.event_at) filter (where {{ is_basket_event('viewed') }}) as viewed_at,
+        max(items.event_at) filter (where {{ is_basket_event('bought') }}) as bought_at
+    from {{ ref('session_items') }} as items
+    semi join sessions_without_basket
+        on
+            items.session_id = sessions_without_basket.session_id
+            and items.assigned_batch_id = sessions_without_basket.assigned_batch_id
+    where
+        ({{ is_basket_event('viewed') }} or {{ is_basket_event('bought') }})
+        and {{ is_in_part('items.session_id', part, parts) }}
+    group by items.session_id, items.item_id
+),
+
+baskets_of_sessions as (
+    select
+        session_id,
+        {{ latest_items('viewed_at', var('together_items_per_session')) }} as viewed_items,
+        {{ latest_items('bought_at', var('together_items_per_session')) }} as bought_items
+    from item_times_by_session
+    group by session_id
+)
+
+-- A session that viewed and bought nothing has a row too; else the next build would take the session for a new one.
+select
+    sessions_without_basket.session_id,
+    sessions_without_basket.assigned_batch_id,
+    sessions_without_basket.event_count,
+    sessions_without_basket.ended_at,
+    baskets_of_sessions.viewed_items,
+    baskets_of_sessions.bought_items,
+    '{{ basket_rule() }}' as basket_rule,
+    true as is_live,
+    false as is_counted
+from sessions_without_basket
+left join baskets_of_sessions on sessions_without_basket.session_id = baskets_of_sessions.session_id
+{%- endmacro %}
+
+{# Statement by which a full refresh adds the baskets of one more part of the sessions. #}
+{% macro add_baskets(part) -%}
+    {% if execute and not is_incremental() %}insert into {{ this }} {{ new_baskets(part) }}{% endif %}
+{%- endmacro %}
+
+{# Condition that an id is in one of several parts of about equal size, which are numbered from 0. #}
+{% macro is_in_part(id, part, parts) -%}
+    {{ return(adapter.dispatch('is_in_part', 'nextmart')(id, part, parts)) }}
+{%- endmacro %}
+
+{% macro default__is_in_part(id, part, parts) -%}
+    {% if parts > 1 %}hash({{ id }}) % {{ parts }} = {{ part }}{% else %}true{% endif %}
+{%- endmacro %}
+
 {# Statement that marks the baskets of sessions that have changed, are gone, or have turned out to be a bot's. The
-   basket stays until basket_pairs has subtracted its pairs. #}
+   basket stays until pair_counts has subtracted its pairs. #}
 {% macro mark_outdated_baskets(baskets) -%}
     {% if is_incremental() %}
     update {{ baskets }} as baskets set is_live = false
@@ -45,17 +120,18 @@
     {% endif %}
 {%- endmacro %}
 
-{# Statement that empties basket_pairs when all baskets are made anew: the pairs of the old baskets must not stay if the
-   run is killed before basket_pairs is made anew too. #}
-{% macro clear_basket_pairs() -%}
+{# Statement that empties pair_counts when all baskets are made anew: the pairs of the old baskets must not stay if the
+   run is killed before pair_counts is made anew too. #}
+{% macro clear_pair_counts() -%}
     {% if execute and not is_incremental() %}
-    {% set pairs = adapter.get_relation(this.database, this.schema, 'basket_pairs') %}
+    {% set pairs = adapter.get_relation(this.database, this.schema, 'pair_counts') %}
     {% if pairs %}delete from {{ pairs }}{% endif %}
     {% endif %}
 {%- endmacro %}
 
-{# Aggregate that lists the `max_items` items with the latest times, in the order of their ids. Of items with equal times
-   those with lower ids are listed. The column `time_column` has the times; the list is null if no item has a time. #}
+{# Aggregate that lists the `max_items` items with the latest times, in the order of their ids. Of items with equal
+   times those with lower ids are listed. The column `time_column` has the times; the list is null if no item has a
+   time. #}
 {% macro latest_items(time_column, max_items) -%}
     {{ return(adapter.dispatch('latest_items', 'nextmart')(time_column, max_items)) }}
 {%- endmacro %}
@@ -64,6 +140,15 @@
     list_sort((
         list(item_id order by {{ time_column }} desc, item_id) filter (where {{ time_column }} is not null)
     )[1:{{ max_items }}])
+{%- endmacro %}
+
+{# Aggregate that lists a column's values in ascending order. #}
+{% macro sorted_list(column) -%}
+    {{ return(adapter.dispatch('sorted_list', 'nextmart')(column)) }}
+{%- endmacro %}
+
+{% macro default__sorted_list(column) -%}
+    list_sort(list({{ column }}))
 {%- endmacro %}
 
 {# SQL for a select list that makes a row for each element of a list, and returns the element. #}

@@ -29,7 +29,7 @@
    the lower item_id comes first. #}
 {% macro items_in_same_baskets(kind) -%}
 with basket_total as (
-    -- the number of baskets whose pairs are in basket_pairs
+    -- the number of baskets whose pairs are in pair_counts
     select count(*) as baskets
     from {{ ref('baskets') }}
     where is_counted and {{ kind }}_items is not null
@@ -37,77 +37,116 @@ with basket_total as (
 
 counted_pairs as materialized (
     -- the large table is read once: an item that is often together with another is in as many baskets
-    select item_id, with_item_id, together
-    from {{ ref('basket_pairs') }}
-    where kind = '{{ kind }}' and together >= {{ var('together_min_sessions') }}
+    select item_number, with_item_number, together
+    from {{ ref('pair_counts') }}
+    where is_bought = {{ kind == 'bought' }} and together >= {{ var('together_min_sessions') }}
 ),
 
-items_with_basket_counts as (
-    select items.item_id, items.title, items.available, counted_pairs.together as baskets
-    from counted_pairs
-    inner join {{ ref('items') }} as items on counted_pairs.item_id = items.item_id
-    where counted_pairs.item_id = counted_pairs.with_item_id
-),
-
-scored_pairs as (
-    -- each pair once: its score is the same from either item
+items_with_basket_counts as materialized (
+    -- id_order is the item's place by item_id: of equal scores the lower item_id comes first
     select
-        pairs.item_id,
-        pairs.with_item_id,
+        counted_pairs.item_number,
+        items.item_id,
+        items.title,
+        items.available,
+        counted_pairs.together as baskets,
+        row_number() over (order by items.item_id) as id_order
+    from counted_pairs
+    inner join {{ ref('basket_items') }} as numbered_items on counted_pairs.item_number = numbered_items.item_number
+    inner join {{ ref('items') }} as items on numbered_items.item_id = items.item_id
+    where counted_pairs.item_number = counted_pairs.with_item_number
+),
+
+known_pairs as (
+    select
         pairs.together,
-        first_items.baskets as item_baskets,
-        second_items.baskets as with_item_baskets,
-        first_items.title,
-        second_items.title as with_title,
+        first_items.id_order,
+        second_items.id_order as with_id_order,
         first_items.available,
         second_items.available as with_available,
-        basket_total.baskets as all_baskets,
-        {{ log_likelihood_ratio(
-            'pairs.together', 'first_items.baskets', 'second_items.baskets', 'basket_total.baskets'
-        ) }} as score
+        least(first_items.baskets, second_items.baskets) as fewer_baskets,
+        greatest(first_items.baskets, second_items.baskets) as more_baskets
     from counted_pairs as pairs
-    inner join items_with_basket_counts as first_items on pairs.item_id = first_items.item_id
-    inner join items_with_basket_counts as second_items on pairs.with_item_id = second_items.item_id
+    inner join items_with_basket_counts as first_items on pairs.item_number = first_items.item_number
+    inner join items_with_basket_counts as second_items on pairs.with_item_number = second_items.item_number
+    where pairs.item_number <> pairs.with_item_number
+),
+
+scored_pairs as materialized (
+    -- each pair once: its score is the same from either item, to the last digit, because the rarer item comes first
+    select
+        pairs.together,
+        pairs.id_order,
+        pairs.with_id_order,
+        pairs.available,
+        pairs.with_available,
+        {{ log_likelihood_ratio(
+            'pairs.together', 'pairs.fewer_baskets', 'pairs.more_baskets', 'basket_total.baskets'
+        ) }} as score
+    from known_pairs as pairs
     cross join basket_total
+    -- a pair that is in fewer baskets than chance would give is left out: its score would be high, because the items
+    -- avoid each other
     where
-        pairs.item_id <> pairs.with_item_id
-        -- a pair that is in fewer baskets than chance would give is left out: its score would be high, because the
-        -- items avoid each other
-        and cast(pairs.together as double) * basket_total.baskets
-        > cast(first_items.baskets as double) * second_items.baskets
+        cast(pairs.together as double) * basket_total.baskets
+        > cast(pairs.fewer_baskets as double) * pairs.more_baskets
 ),
 
 pairs_of_both_orders as (
-    select
-        item_id, with_item_id, title, with_title, together, item_baskets, with_item_baskets, all_baskets, score
+    select id_order, with_id_order, together, score
     from scored_pairs
     where with_available
     union all
-    select
-        with_item_id as item_id, item_id as with_item_id, with_title as title, title as with_title, together,
-        with_item_baskets as item_baskets, item_baskets as with_item_baskets, all_baskets, score
+    select with_id_order as id_order, id_order as with_id_order, together, score
     from scored_pairs
     where available
 ),
 
-ranked_pairs as (
-    select *, row_number() over (partition by item_id order by score desc, with_item_id)::integer as rank
+least_scores as (
+    -- the score that a pair needs to be listed
+    select id_order, {{ least_of_largest('score', var('together_items_per_item')) }} as score
     from pairs_of_both_orders
+    group by id_order
+),
+
+ranked_pairs as (
+    -- only the pairs that can be listed are sorted: of millions, sorting takes longer than all the rest
+    select
+        pairs.*,
+        row_number() over (
+            partition by pairs.id_order order by pairs.score desc, pairs.with_id_order
+        )::integer as rank
+    from pairs_of_both_orders as pairs
+    inner join least_scores on pairs.id_order = least_scores.id_order and pairs.score >= least_scores.score
 )
 
+-- the texts of items are looked up for the listed pairs alone
 select
-    item_id,
-    rank,
-    with_item_id,
-    title,
-    with_title,
-    together,
-    together / cast(item_baskets as double) as confidence,
-    cast(together as double) * all_baskets / (cast(item_baskets as double) * with_item_baskets) as lift,
-    score
-from ranked_pairs
-where rank <= {{ var('together_items_per_item') }}
-order by item_id, rank
+    items.item_id,
+    pairs.rank,
+    other_items.item_id as with_item_id,
+    items.title,
+    other_items.title as with_title,
+    pairs.together,
+    pairs.together / cast(items.baskets as double) as confidence,
+    cast(pairs.together as double) * basket_total.baskets / (cast(items.baskets as double) * other_items.baskets)
+        as lift,
+    pairs.score
+from ranked_pairs as pairs
+inner join items_with_basket_counts as items on pairs.id_order = items.id_order
+inner join items_with_basket_counts as other_items on pairs.with_id_order = other_items.id_order
+cross join basket_total
+where pairs.rank <= {{ var('together_items_per_item') }}
+order by pairs.id_order, pairs.rank
+{%- endmacro %}
+
+{# Aggregate for the least of the `count` largest values of a column. #}
+{% macro least_of_largest(column, count) -%}
+    {{ return(adapter.dispatch('least_of_largest', 'nextmart')(column, count)) }}
+{%- endmacro %}
+
+{% macro default__least_of_largest(column, count) -%}
+    max({{ column }}, {{ count }})[-1]
 {%- endmacro %}
 
 {# The text of an attribute in a column of JSON objects; null if an object lacks the attribute. #}

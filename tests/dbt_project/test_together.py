@@ -106,6 +106,31 @@ def test_counts_after_a_person_is_forgotten_and_after_a_lone_refresh_are_those_o
     assert contents(shop) == incremental
 
 
+def test_a_table_of_pairs_with_ids_gives_way_to_counts_with_numbers_at_the_next_build(shop):
+    counted = contents(shop)
+    with shop.open() as connection:
+        # as earlier releases left it
+        connection.execute("create table sessions.earlier_pairs as from sessions.basket_pairs")
+        connection.execute("drop view sessions.basket_pairs")
+        connection.execute("alter table sessions.earlier_pairs rename to basket_pairs")
+        connection.execute("drop table sessions.pair_counts; drop table sessions.basket_items")
+    run(shop)
+    assert contents(shop) == counted
+
+
+def test_no_pair_is_counted_before_its_items_have_numbers(shop):
+    counted = contents(shop)
+    with shop.open() as connection:
+        connection.execute("create table sessions.all_numbers as from sessions.basket_items")
+        connection.execute("delete from sessions.basket_items where item_id = 'cup'")
+    with pytest.raises(AssertionError, match="basket_items lacks an item"):
+        run(shop, "--full-refresh", select="pair_counts")
+    with shop.open() as connection:
+        connection.execute("drop table sessions.basket_items")
+        connection.execute("alter table sessions.all_numbers rename to basket_items")
+    assert contents(shop) == counted
+
+
 def test_another_setting_makes_the_baskets_anew(shop):
     settings = VARS[1].replace("}", ", bought_event_types: [view], viewed_event_types: [purchase]}")
     shop.run("--vars", settings, select="together bought_together viewed_together")
