@@ -73,7 +73,7 @@ class DailyLookResults:
     naive_alarm_share : float
         Share of the experiments in which the textbook interval of 1.96 standard errors excluded 0 on some day; that
         interval is meant for a single look.
-    mean_days_with_interval : float
+    mean_count_of_days_with_interval : float
         Mean number of days of an experiment that had an interval.
     """
 
@@ -81,7 +81,7 @@ class DailyLookResults:
     end_covered_share: float
     alarm_share: float
     naive_alarm_share: float
-    mean_days_with_interval: float
+    mean_count_of_days_with_interval: float
 
 
 def draw_experiments(

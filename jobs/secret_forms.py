@@ -41,8 +41,9 @@ def environment_secrets() -> dict[str, str]:
 def forms_of_secret(secret: str) -> tuple[str, ...]:
     """Return the forms in which a text may hold a secret, longest first: as it is, escaped, quoted, and in Base64.
 
-    In Base64, a secret inside a longer text, such as ``user:password`` of a header, has three forms, depending on its
-    position. The first and last characters, which depend on neighbouring bytes, are left out.
+    A longer text that holds the secret, such as ``user:password`` of a header, may be in Base64. Base64 encodes three
+    bytes at a time, so the secret then has one of three forms, by its position. Of each form, the first and the last
+    characters are left out, because they also depend on the bytes beside the secret.
     """
     plain = {
         secret, quote(secret), quote(secret, safe=""), quote_plus(secret), json.dumps(secret)[1:-1], repr(secret)[1:-1],

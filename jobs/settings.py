@@ -245,7 +245,9 @@ class Settings(BaseSettings):
 
     @field_validator("attach")
     @classmethod
-    def _check_names_and_complete_paths(cls, databases: dict[str, AttachedDatabase]) -> dict[str, AttachedDatabase]:
+    def _check_database_names_and_complete_paths(
+        cls, databases: dict[str, AttachedDatabase]
+    ) -> dict[str, AttachedDatabase]:
         for name in databases:
             if not re.fullmatch(r"[A-Za-z_]\w*", name, re.ASCII):
                 raise ValueError(f"'{name}' is no name of a database: letters, digits and _ make one, such as shop")

@@ -18,7 +18,7 @@ TEXT_COLUMNS = """
 
 
 def check_forgotten_people(warehouse: duckdb.DuckDBPyConnection, folders: list[Path], forgotten_ids: set[str]) -> None:
-    """Look for ids in all tables of the warehouse and of what is attached to it, and in the files of folders.
+    """Look for ids in all tables of the warehouse, in all tables of attached databases, and in all files of folders.
 
     Raises
     ------

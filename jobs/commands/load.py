@@ -216,15 +216,15 @@ def _paths_loaded_as_events(sources: Sequence[LoadSource | Feed]) -> set[Path]:
     return {Path(path).resolve() for path in paths}
 
 
-def _require_new_rows(news_of_feed: FilesToLoad, *, has_rows: bool) -> None:
+def _require_new_rows(files_to_load: FilesToLoad, *, has_rows: bool) -> None:
     """Raise an error if a feed with ``required = true`` has no new rows."""
-    if news_of_feed.feed.settings.required and not has_rows:
-        reason = "its table has no rows" if news_of_feed.feed.attached_table else "its new files have no rows"
-        if news_of_feed.notes and not news_of_feed.files:
-            reason = news_of_feed.notes[-1]
+    if files_to_load.feed.settings.required and not has_rows:
+        reason = "its table has no rows" if files_to_load.feed.attached_table else "its new files have no rows"
+        if files_to_load.notes and not files_to_load.files:
+            reason = files_to_load.notes[-1]
         raise NextmartError(
             feed_message(
-                news_of_feed.feed, f"{reason}. The feed says required = true, so nothing was loaded of any feed."
+                files_to_load.feed, f"{reason}. The feed says required = true, so nothing was loaded of any feed."
             )
         )
 

@@ -99,7 +99,7 @@ COUNT_QUERIES = {
 def status(connection: Connection, settings: Settings) -> dict[str, Any]:
     """Return the state of the warehouse and of the published file as a dictionary, ready for JSON.
 
-    A count of a table that is not built yet, and a build, model or published file that does not exist, is None.
+    What does not exist yet is None: the count of a table, the last build, the live model, the published file.
     """
     return {
         "warehouse": str(settings.warehouse),

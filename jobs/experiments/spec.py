@@ -47,7 +47,7 @@ class ModelEntry(SpecTable):
     item_text_template: list[str] | None = Field(None, min_length=1)
 
     def make_variant(self, grid_values: Mapping[str, Any]) -> "ModelVariant":
-        """Return the entry's model with one combination of the grid's values: ``grid_values``, parameter -> value."""
+        """Return the model of this entry, with one combination of the grid's values among its parameters."""
         words = [f"{name}={value}" for name, value in grid_values.items()]
         return ModelVariant(
             " ".join([self.label or self.family, *words]),

@@ -67,7 +67,7 @@ class LatestRowRules:
 
 
 def latest_row_rules(table: str, dbt_vars: Mapping[str, Any]) -> LatestRowRules:
-    """Return the SQL by which ``stg_items`` or ``stg_visitors`` tells an item's or visitor's id and its latest row.
+    """Return the SQL of ``stg_items`` or ``stg_visitors`` for an id, and for the latest row of an id.
 
     Parameters
     ----------

@@ -21,8 +21,8 @@ class MappedQuery:
     ----------
     sql : str
         The query. If the source has ``time_formats``, the query has a boolean column ``time_is_unread`` too.
-    text_sql_of_column : raw column -> SQL of its text over the files' columns
-    value_types : nextmart's column -> DuckDB type of the value in the files
+    text_sql_of_column : raw column -> SQL expression over the files' columns, which returns the column's text
+    value_types : raw column -> DuckDB type of the mapped value, before it becomes text
     given_columns : frozenset of str
         The raw columns that the files or the map have.
     has_time_formats : bool

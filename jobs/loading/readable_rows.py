@@ -61,7 +61,7 @@ def _read_rows(
     *,
     check_lines: bool,
 ) -> Result:
-    """Do what ``read_readable_rows`` does, with files that were read line by line before, or not."""
+    """Do what ``read_readable_rows`` does. With ``check_lines``, each line is checked before DuckDB reads the files."""
     with ExitStack() as folders:
         folder = folders.enter_context(TemporaryDirectory(prefix="nextmart-"))
         opened, file_relation = open_source_relation(connection, source, Path(folder), check_lines=check_lines)

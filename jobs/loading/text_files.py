@@ -147,7 +147,7 @@ def _no_header_message(source: LoadSource, file: ReadableFile, dialect: TextDial
 
 
 def _comparable_dialect(dialect: TextDialect) -> TextDialect:
-    """Return a file's dialect, comparable: two files with equal dialects can be read by one call of DuckDB."""
+    """Return a file's dialect in a form that can be compared: DuckDB can read files of equal dialects in one call."""
     return replace(dialect, first_line="", bytes_before_rows=0)
 
 

@@ -15,7 +15,7 @@ with numbered_items as (
     cross join demo_shape($items) as shape
 ),
 
-described_items as (
+items_with_texts as (
     -- the variant's number, written in digits, chooses the words, so no two titles are equal; theme, step and style
     -- shift the choice, so that a small shop doesn't use only the first word of every list
     select
@@ -49,7 +49,7 @@ dated_items as (
             when item >= warm_count then 7 * demo_draw($seed, item, 'updated')
             else 60 + 300 * demo_draw($seed, item, 'updated')
         end) as updated_second
-    from described_items
+    from items_with_texts
 )
 
 select

@@ -8,8 +8,8 @@ with new_events as (
     from {{ ref('int_events_checked') }}
     where
         batch_id > {{ build_bound('event_batches_last_build', 0) }}
-        -- `nextmart forget` gives a batch_id of its own to old events of other people that the next build has to
-        -- process again: these events are no arrivals
+        -- The events of these batches are old: `nextmart forget` has given them a new batch_id, so that the next build
+        -- processes them again. They belong to people who stay.
         and batch_id not in (select batch_id from {{ source('ml', 'deletions') }})
 ),
 

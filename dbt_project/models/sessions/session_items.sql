@@ -22,7 +22,8 @@ source_sessions as materialized ({{ source_sessions_with_new_events() }}),
 
 {% if is_incremental() %}
 nearby_time_spans as (
-    -- each span lasts from one session gap before a visitor's first new event to one session gap after the last one
+    -- a visitor's span begins one session gap before the visitor's first new event, and ends one session gap after the
+    -- visitor's last new event
     select
         visitor_id, source_session_id,
         min(event_at) - {{ gap }} as starts_at, max(event_at) + {{ gap }} as ends_at
