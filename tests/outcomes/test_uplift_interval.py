@@ -79,7 +79,7 @@ def test_the_interval_holds_on_all_days_together(name, mean_ratio):
         seed=5,
     )
     looks = check_intervals_daily(columns, (mean_ratio - 1) * measure.control_mean)
-    assert looks.mean_days_with_interval > 10
+    assert looks.mean_count_of_days_with_interval > 10
     assert looks.always_covered_share >= 1 - CHANCE
     assert looks.end_covered_share >= 1 - CHANCE
     if mean_ratio == 1:
