@@ -57,7 +57,8 @@ class Night:
         log.touch()
         self.log = log.open()
         self.said = ""
-        command, of_shop = ["run", "--verbose"], shop.environment(**environment)
+        # it waits for the lock of a build that was just killed, and takes a moment to die on a busy machine
+        command, of_shop = ["run", "--verbose", "--wait", "60"], shop.environment(**environment)
         if is_installed_command:
             with log.open("w") as stderr:
                 self.process: subprocess.Popen | BaseProcess = subprocess.Popen(
@@ -136,7 +137,7 @@ def test_a_night_killed_again_and_again_ends_like_one_that_was_not(shop, tmp_pat
             log = tmp_path / f"{moment}.log"
             night = Night(shop, service.environment, log, is_installed_command=moment == "any time")
             assert night.kill_when(reached), f"{moment}: {night.said}"
-        shop.call("run", **service.environment)
+        shop.call("run", "--wait", "60", **service.environment)
 
     for name, query in FINAL_TABLES.items():
         ordered = f"from ({query.format(public='published.recommendations')}) order by all"
