@@ -57,7 +57,7 @@ class Night:
         log.touch()
         self.log = log.open()
         self.said = ""
-        # it waits for the lock of a build that was just killed, and takes a moment to die on a busy machine
+        # on a busy machine, a build that was just killed takes a moment to die, and holds the lock until then
         command, of_shop = ["run", "--verbose", "--wait", "60"], shop.environment(**environment)
         if is_installed_command:
             with log.open("w") as stderr:
