@@ -17,7 +17,7 @@ gc.disable()
 # torch and BLAS read this when they are imported, also in the commands that tests start.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
-# DuckDB waits for the disk at each commit, which no test needs: files in memory take that time from none.
+# DuckDB waits for the disk at each commit, which no test needs. Files in memory cost no such time.
 # pyproject.toml has the folders of tests that passed removed, so that less than 2 GB is in use at once.
 MEMORY = Path("/dev/shm")
 if MEMORY.is_dir() and os.access(MEMORY, os.W_OK) and shutil.disk_usage(MEMORY).free > 8 * 2**30:
