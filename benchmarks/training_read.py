@@ -1,6 +1,6 @@
 """Measure the memory and time of reading the history for training: the sequences, their split, and the arrays.
 
-The printed memory is the peak of the process above what it used before the read; a float32 array of the history's items
+The printed memory is the peak of the process above what it used before the read; an int32 array of the history's items
 alone would take 4 bytes an event. Run: ``python -m benchmarks.training_read --sequences 500000``.
 """
 

@@ -97,15 +97,6 @@ left join baskets_of_sessions on sessions_without_basket.session_id = baskets_of
     {% if execute and not is_incremental() %}insert into {{ this }} {{ new_baskets(part) }}{% endif %}
 {%- endmacro %}
 
-{# Condition that an id is in one of several parts of about equal size, which are numbered from 0. #}
-{% macro is_in_part(id, part, parts) -%}
-    {{ return(adapter.dispatch('is_in_part', 'nextmart')(id, part, parts)) }}
-{%- endmacro %}
-
-{% macro default__is_in_part(id, part, parts) -%}
-    {% if parts > 1 %}hash({{ id }}) % {{ parts }} = {{ part }}{% else %}true{% endif %}
-{%- endmacro %}
-
 {# Statement that marks the baskets of sessions that have changed, are gone, or have turned out to be a bot's. The
    basket stays until pair_counts has subtracted its pairs. #}
 {% macro mark_outdated_baskets(baskets) -%}
@@ -140,49 +131,4 @@ left join baskets_of_sessions on sessions_without_basket.session_id = baskets_of
     list_sort((
         list(item_id order by {{ time_column }} desc, item_id) filter (where {{ time_column }} is not null)
     )[1:{{ max_items }}])
-{%- endmacro %}
-
-{# Aggregate that lists a column's values in ascending order. #}
-{% macro sorted_list(column) -%}
-    {{ return(adapter.dispatch('sorted_list', 'nextmart')(column)) }}
-{%- endmacro %}
-
-{% macro default__sorted_list(column) -%}
-    list_sort(list({{ column }}))
-{%- endmacro %}
-
-{# SQL for a select list that makes a row for each element of a list, and returns the element. #}
-{% macro unnested(list) -%}
-    {{ return(adapter.dispatch('unnested', 'nextmart')(list)) }}
-{%- endmacro %}
-
-{% macro default__unnested(list) -%}
-    unnest({{ list }})
-{%- endmacro %}
-
-{# SQL for a select list that makes a row for each element of a list, and returns the element's place, from 1. #}
-{% macro unnested_positions(list) -%}
-    {{ return(adapter.dispatch('unnested_positions', 'nextmart')(list)) }}
-{%- endmacro %}
-
-{% macro default__unnested_positions(list) -%}
-    unnest(range(1, len({{ list }}) + 1))
-{%- endmacro %}
-
-{# The element of a list at a place, which counts from 1. #}
-{% macro element_at(list, position) -%}
-    {{ return(adapter.dispatch('element_at', 'nextmart')(list, position)) }}
-{%- endmacro %}
-
-{% macro default__element_at(list, position) -%}
-    {{ list }}[{{ position }}]
-{%- endmacro %}
-
-{# The part of a list that begins at a position, which counts from 1. #}
-{% macro elements_from(list, position) -%}
-    {{ return(adapter.dispatch('elements_from', 'nextmart')(list, position)) }}
-{%- endmacro %}
-
-{% macro default__elements_from(list, position) -%}
-    {{ list }}[{{ position }}:]
 {%- endmacro %}

@@ -85,14 +85,14 @@
     nullif(trim(cast({{ column }} as varchar)), '')
 {%- endmacro %}
 
-{# Condition that a visitor belongs to the part `part_number`, counted from 0, if all visitors are divided into `part_count`
-   parts of about equal size. #}
-{% macro is_visitor_in_part(part_number, part_count) -%}
-    {{ return(adapter.dispatch('is_visitor_in_part', 'nextmart')(part_number, part_count)) }}
+{# Condition that an id belongs to the part `part_number`, counted from 0, if all ids of its kind are divided into
+   `part_count` parts of about equal size. #}
+{% macro is_in_part(id, part_number, part_count) -%}
+    {{ return(adapter.dispatch('is_in_part', 'nextmart')(id, part_number, part_count)) }}
 {%- endmacro %}
 
-{% macro default__is_visitor_in_part(part_number, part_count) -%}
-    {% if part_count > 1 %}hash(visitor_id) % {{ part_count }} = {{ part_number }}{% else %}true{% endif %}
+{% macro default__is_in_part(id, part_number, part_count) -%}
+    {% if part_count > 1 %}hash({{ id }}) % {{ part_count }} = {{ part_number }}{% else %}true{% endif %}
 {%- endmacro %}
 
 {# JSON object of SQL values by their names; `sql_by_name` is name -> SQL of the value. #}

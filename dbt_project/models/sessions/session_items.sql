@@ -82,7 +82,7 @@ assigned_events as (
     -- a full refresh divides the visitors into parts and assigns their events to sessions part by part, to sort with
     -- less memory
     {% for part in range(parts) %}
-    ({{ assign_sessions('events_to_assign', is_visitor_in_part(part, parts)) }})
+    ({{ assign_sessions('events_to_assign', is_in_part('visitor_id', part, parts)) }})
     {{ 'union all' if not loop.last }}
     {% endfor %}
 )

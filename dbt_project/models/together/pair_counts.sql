@@ -40,15 +40,22 @@ listed_items as (
     from counted_lists
 ),
 
-lists_of_numbers as (
+numbered_items as (
     select
+        listed_items.list_number,
         listed_items.is_bought,
         listed_items.change,
-        {{ sorted_list("coalesce(numbered_items.item_number, error('basket_items lacks an item: build it first'))") }}
-            as items
+        coalesce(
+            items.item_number, {{ fail_with_message("'basket_items lacks an item: build it first'") }}
+        ) as item_number
     from listed_items
-    left join {{ ref('basket_items') }} as numbered_items on listed_items.item_id = numbered_items.item_id
-    group by listed_items.list_number, listed_items.is_bought, listed_items.change
+    left join {{ ref('basket_items') }} as items on listed_items.item_id = items.item_id
+),
+
+lists_of_numbers as (
+    select is_bought, change, {{ ordered_list('item_number', 'item_number') }} as items
+    from numbered_items
+    group by list_number, is_bought, change
 ),
 
 list_positions as (

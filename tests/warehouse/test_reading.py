@@ -1,0 +1,47 @@
+"""Sequences are read in batches, and become arrays of catalogue indices."""
+
+import numpy as np
+import polars as pl
+import pytest
+
+from jobs.core.catalog import Catalog
+from jobs.warehouse import reading
+from jobs.warehouse.connection import connect
+
+CREATE = """
+    create schema sessions;
+    create table sessions.sequences as
+        select
+            's' || number as sequence_id,
+            'v' || number as visitor_id,
+            list_transform(range(number % 4), place -> 'item-' || (number + place) % 7) as items,
+            list_transform(range(number % 4), place -> make_timestamptz(place)) as event_times,
+            make_timestamptz(number) as ended_at
+        from range($count) as numbers (number);
+"""
+
+
+@pytest.mark.parametrize("count", [0, 5000])
+def test_sequences_are_the_same_whatever_the_batches(tmp_path, monkeypatch, count):
+    with connect(tmp_path / "warehouse.duckdb") as connection:
+        schema, table = CREATE.split(";")[:2]
+        connection.execute(schema)
+        connection.execute(table, {"count": count})
+        whole = reading.read_sequences(connection)
+        monkeypatch.setattr(reading, "SEQUENCES_AT_ONCE", 100)
+        in_batches = reading.read_sequences(connection)
+        expected = connection.execute(reading.SELECT_SEQUENCES).fetchall()
+    assert whole.schema["items"] == pl.List(pl.Categorical)
+    assert in_batches.sort("sequence_id").rows() == whole.sort("sequence_id").rows()
+    assert sorted(whole.select("sequence_id", "items").rows()) == sorted((row[0], row[2]) for row in expected)
+
+
+@pytest.mark.parametrize("dtype", [pl.String, pl.Categorical])
+def test_items_become_indices_and_unknown_ones_are_dropped(dtype):
+    item_ids = np.array(["a", "b", "c"], dtype=object)
+    catalog = Catalog(item_ids, np.zeros((3, 2), np.float32), np.ones(3, np.bool_), item_ids, item_ids)
+    lists = pl.Series([["c", "?", "a"], [], ["?"], ["b", "b"]], dtype=pl.List(dtype))
+    sequences = reading.items_as_indices(lists, catalog)
+    assert sequences.items.tolist() == [2, 0, 1, 1]
+    assert sequences.offsets.tolist() == [0, 2, 2, 2, 4]
+    assert sequences.items.dtype == np.int32
