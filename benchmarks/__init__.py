@@ -1,1 +1,1 @@
-"""Benchmarks of speed and quality; each is run as ``python -m benchmarks.<name>``."""
+"""Benchmarks of nextmart's speed, memory and quality; each is run as ``python -m benchmarks.<name>``."""

@@ -1,8 +1,9 @@
 """Time the planning of a large backlog, and measure how much of a service's allowed rate the embed job uses.
 
-The service is a local server that allows ``--rate`` requests a second, answers each after ``--latency`` seconds and
-refuses those that come too early (status 429). It is run twice: with limits announced in its headers, and with no other
-hint than Retry-After. The printed ratio is texts embedded divided by texts allowed in the same time.
+The backlog is the item texts that have no embedding yet. The service is a local server that allows ``--rate`` requests
+a second, answers each after ``--latency`` seconds, and refuses those that come too early (status 429). It runs twice:
+once it announces its limit in the headers of answers, and once only the header Retry-After of refusals hints at it. The
+printed ratio is the number of texts embedded, divided by the number that the limit allows in the same time.
 Run: ``python -m benchmarks.backlog``.
 """
 
@@ -38,7 +39,13 @@ MODEL = {
 
 
 class RateLimitedServer(ThreadingHTTPServer):
-    """A server that limits requests; up to a second's worth of unused requests is kept in reserve."""
+    """A local server that limits the rate of requests; the unused requests of one second may be made up for later.
+
+    Parameters
+    ----------
+    announces_limit : bool
+        Whether answers have a header with the limit.
+    """
 
     daemon_threads = True
 
@@ -66,13 +73,13 @@ class RateLimitedServer(ThreadingHTTPServer):
 
 
 class EmbeddingsHandler(BaseHTTPRequestHandler):
-    """The handler of requests to the server's embeddings endpoint."""
+    """Handles HTTP requests for embeddings; all vectors are the same."""
 
     protocol_version = "HTTP/1.1"
     server: RateLimitedServer
 
     def do_POST(self) -> None:
-        """Answer a request with vectors, or refuse it."""
+        """Answer a request with a vector for each text, or refuse it with status 429."""
         body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
         early = self.server.admit_or_seconds_to_wait()
         if early:
@@ -97,13 +104,21 @@ class EmbeddingsHandler(BaseHTTPRequestHandler):
         self.wfile.write(content)
 
     def log_message(self, *_: object) -> None:
-        """Log nothing."""
+        """Keep the base class from writing a line for each request."""
 
 
 def time_embedding(
     text_count: int, batch_size: int, requests_per_second: float, latency_seconds: float, announces_limit: bool
 ) -> tuple[float, float, int]:
-    """Embed texts; return seconds, the used share of the allowed rate, and the number of refused requests."""
+    """Embed texts with a rate-limited server.
+
+    Returns
+    -------
+    seconds : float
+    used_share : float
+        Requests made, divided by the requests that the limit allows in this time.
+    refused_requests : int
+    """
     server = RateLimitedServer(requests_per_second, latency_seconds, announces_limit)
     threading.Thread(target=server.serve_forever, daemon=True).start()
     os.environ["OPENAI_API_KEY"] = "sk-of-a-benchmark"
@@ -122,7 +137,7 @@ def time_embedding(
 
 
 def main() -> None:
-    """Run the benchmark and print seconds and ratios."""
+    """Run the benchmark; print the seconds and ratios of embedding and of planning."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--planned", type=int, default=10_000_000, help="texts of the backlog to plan")
     parser.add_argument("--requests", type=int, default=600)

@@ -1,4 +1,4 @@
-"""Amazon Beauty as the benchmarks use it: each reviewer's whole history of reviews, oldest first."""
+"""The data set Amazon Beauty for the benchmarks: each reviewer's reviewed items, the oldest review first."""
 
 import numpy as np
 import polars as pl
@@ -11,7 +11,7 @@ SEQUENCE_COLUMNS = {"reviewer_id": "visitor_id", "asin": "items", "review_date":
 
 
 def reviewer_histories() -> pl.DataFrame:
-    """Return the history of each reviewer as a row with the columns that ``jobs.evaluation.splits`` reads."""
+    """Return a row for each reviewer, with the columns of sequences that ``jobs.evaluation.splits`` reads."""
     path = data_folder() / "amazon_beauty" / "interactions.parquet"
     if not path.exists():
         raise SystemExit(f"real data is absent: {path} (set NEXTMART_DATA to the folder that holds amazon_beauty/)")
@@ -27,7 +27,7 @@ def reviewer_histories() -> pl.DataFrame:
 
 
 def as_sequences_and_catalogue(item_lists: pl.Series) -> tuple[Sequences, Catalog]:
-    """Return lists of item identifiers as sequences, and the catalogue of their items, without embeddings."""
+    """Return lists of item ids as sequences of item indices, with a catalogue of these items without embeddings."""
     indices = item_lists.explode().rank("dense") - 1
     item_ids = item_lists.explode().unique().sort().to_numpy().astype(np.object_)
     offsets = np.concatenate([[0], item_lists.list.len().cum_sum().to_numpy()]).astype(np.int64)

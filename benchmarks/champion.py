@@ -1,10 +1,11 @@
 """Simulate years of weekly decisions about the live model, with models whose true quality is known.
 
-Each week, the live family and its challengers are measured on the newest validation cases, of which only some are new
-since the week before. Part of the cases are as easy for each model as for every other; on the rest each model has hits
-of its own. With equal models any change of the live family is wrong; the rule of one 95 % interval a look, which does
-not correct for many looks, is simulated beside the rule of :mod:`jobs.nightly.champion`. With one better challenger, it
-is measured for how long that one has to wait. Run: ``python -m benchmarks.champion --years 100``.
+Each week, the live model family and its challengers are measured on the newest validation cases. Only some of these are
+new since the week before. On one part of the cases all models have the same hits; on the others each model has its own.
+With equally good models, any change of the live family is wrong. The benchmark counts the wrong changes by the rule of
+:mod:`jobs.nightly.champion`, and by a simpler rule: a 95 % interval each week, without correction for the many looks.
+With one better challenger, it measures how many weeks pass until that one is live.
+Run: ``python -m benchmarks.champion --years 100``.
 """
 
 import argparse
@@ -18,10 +19,10 @@ from jobs.evaluation.interim_looks import InterimLook
 from jobs.nightly.champion import LOOKS_COUNTED, SELECTION_K, Entrant, Incumbent, choose_live_model
 
 HIT_RATE = 0.2
-"""Share of the cases whose target a model lists; its nDCG is then about 0.08, as on Amazon Beauty."""
+"""Share of the cases in which a model lists the target. The model's nDCG is then about 0.08, as on Amazon Beauty."""
 
 OWN_SHARE = 0.5
-"""Share of the cases on which a model's hits are its own; on the others all models have the same."""
+"""Share of the cases on which each model's hits are drawn by themselves; on the others all models share them."""
 
 
 def main() -> None:
@@ -38,8 +39,8 @@ def main() -> None:
     uncorrected = [weeks_until_change_by_uncorrected_interval(simulation_size, seed) for seed in range(options.years)]
     print(f"{options.challengers} equal challengers, {options.cases} cases a week, {options.new_cases} of them new")
     print(
-        f"  wrong changes of the live family: {_share_of_years(weeks_by_year)} of years; "
-        f"by one 95 % interval a look: {_share_of_years(uncorrected)}"
+        f"  wrong changes of the live family: {_share_of_years_with_change(weeks_by_year)} of years; "
+        f"by one 95 % interval a look: {_share_of_years_with_change(uncorrected)}"
     )
     for relative_gain in (0.05, 0.1, 0.2, 0.3):
         waits = [weeks_until_live_family_changes(simulation_size, relative_gain, seed) for seed in range(options.years)]
@@ -47,7 +48,7 @@ def main() -> None:
         median = found[len(found) // 2]
         median_wait = f"{median} weeks" if median <= LOOKS_COUNTED else "more than a year"
         print(
-            f"  one that is {relative_gain:.0%} better: live within a year in {_share_of_years(waits)}, "
+            f"  one that is {relative_gain:.0%} better: live within a year in {_share_of_years_with_change(waits)}, "
             f"median wait {median_wait}"
         )
     print(f"{time.process_time() - started:.0f} CPU seconds")
@@ -56,13 +57,14 @@ def main() -> None:
 def weeks_until_live_family_changes(
     simulation_size: tuple[int, int, int], relative_gain: float, seed: int
 ) -> int | None:
-    """Return after how many weeks of a year another family becomes live; None if none does.
+    """Return after how many weeks another family becomes live, by nextmart's rule; None if none does within a year.
 
     Parameters
     ----------
-    simulation_size : (challengers, validation cases of a week, new ones of them)
+    simulation_size : (int, int, int)
+        Number of challengers, of validation cases in a week, and of those cases that are new in a week.
     relative_gain : float
-        By how much more often the first challenger hits, relative to the live family.
+        By which share the first challenger hits more often than the live family: 0.1 means 10 % more often.
     """
     challengers, cases, new_cases = simulation_size
     values = _draw_ndcg(simulation_size, relative_gain, seed)
@@ -83,7 +85,10 @@ def weeks_until_live_family_changes(
 
 
 def weeks_until_change_by_uncorrected_interval(simulation_size: tuple[int, int, int], seed: int) -> int | None:
-    """Return the same for equal models and a rule that asks for a 95 % interval above 0 at one look, for contrast."""
+    """Return after how many weeks a challenger beats the live family by a 95 % interval; None if none does in a year.
+
+    The interval is not corrected for the many looks. All models are equally good, so any change is wrong.
+    """
     _, cases, new_cases = simulation_size
     values = _draw_ndcg(simulation_size, 0.0, seed)
     for week in range(LOOKS_COUNTED):
@@ -94,7 +99,13 @@ def weeks_until_change_by_uncorrected_interval(simulation_size: tuple[int, int, 
 
 
 def _draw_ndcg(simulation_size: tuple[int, int, int], relative_gain: float, seed: int) -> Doubles:
-    """Return float64 (challengers + 1, cases of a year): nDCG of each model on each case, the live family's first."""
+    """Draw the nDCG of each model on each case.
+
+    Returns
+    -------
+    float64 array (challengers + 1, cases of a year)
+        The first row is the live family's.
+    """
     challengers, cases, new_cases = simulation_size
     random = np.random.default_rng(seed)
     size = (challengers + 1, cases + new_cases * (LOOKS_COUNTED - 1))
@@ -108,8 +119,8 @@ def _draw_ndcg(simulation_size: tuple[int, int, int], relative_gain: float, seed
     return np.stack([metric_from_ranks(row, "ndcg", SELECTION_K) for row in ranks])
 
 
-def _share_of_years(weeks_by_year: list[int | None]) -> str:
-    """Return the share of years in which something happened, as text."""
+def _share_of_years_with_change(weeks_by_year: list[int | None]) -> str:
+    """Return the share of years in which the live family changes, as a percentage."""
     return f"{sum(week is not None for week in weeks_by_year) / len(weeks_by_year):.0%}"
 
 

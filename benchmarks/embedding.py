@@ -1,7 +1,7 @@
 """Time the embedding of titles on this machine, compared with sentence-transformers' ``encode`` of the same titles.
 
-The embed job runs as a whole, from the backlog in a warehouse to committed rows, and its vectors are compared with
-those of ``encode``. Run:
+The whole embed job is timed, from texts in a warehouse to committed vectors. The vectors are compared with those of
+``encode``. Run:
 ``python -m benchmarks.embedding --texts 12101``.
 """
 
@@ -19,7 +19,7 @@ from jobs.warehouse.connection import prepare_warehouse
 
 
 def main() -> None:
-    """Print seconds, the ratio to ``encode`` and the largest difference between two vectors' entries."""
+    """Print seconds, the speed relative to ``encode``, and the largest difference between entries of the vectors."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--texts", type=int, default=4000)
     parser.add_argument("--repeats", type=int, default=2)

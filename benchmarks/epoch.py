@@ -1,8 +1,8 @@
-"""Time one training epoch of BERT4Rec, compared with its matrix products alone, forward and backward.
+"""Time one training epoch of BERT4Rec, compared with only the matrix products of its forward and backward passes.
 
 The products are those that every implementation of this model needs: all linear layers for every token that is not
 padding, the products of attention, and the scores of all items at every masked position. The printed ratio is the time
-of the epoch divided by the time of the products: 1 would be an epoch that does nothing else.
+of the epoch divided by the time of the products; it would be 1 for an epoch that does nothing else.
 Run: ``python -m benchmarks.epoch``.
 """
 
@@ -20,7 +20,7 @@ from jobs.models.sequential.bert4rec import PADDING, BERT4Rec, masked_batches
 
 
 def compute_matrix_products_of_epoch(model: BERT4Rec, sequences: Sequences, item_count: int) -> None:
-    """Compute the matrix products of one epoch: each product, and the two products of its gradient."""
+    """Compute the matrix products of one epoch, on random numbers: each product and the two of its gradient."""
     width, blocks = model.parameters["width"], model.parameters["blocks"]
     table = torch.randn(item_count, width)
     weights = [torch.randn(width, size) for size in (3 * width, width, 4 * width)] + [torch.randn(4 * width, width)]
@@ -44,7 +44,7 @@ def _forward_and_backward(left: torch.Tensor, right: torch.Tensor) -> None:
 
 
 def main() -> None:
-    """Print the two timings and their ratio."""
+    """Run the benchmark; print the seconds of an epoch and of its matrix products, and their ratio."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--sequences", type=int, default=4000)
     parser.add_argument("--repeats", type=int, default=2)

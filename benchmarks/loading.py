@@ -1,11 +1,11 @@
 """Time `nextmart load` of a large feed of events, and DuckDB's own ``insert into … select`` of the same files.
 
-The baseline is what a data engineer would write by hand: the files' columns, with the time cast to text, go into an
-equal table in a new warehouse; repeated rows are not looked for. The load does more: it remembers the files with their
-hashes, finds repeated rows, and reports what the rows hold. Both run in processes of their own with the same limit of
-memory, in turns. The printed ratios are the baseline's time divided by the time measured: of the clock until the
-warehouse is closed, where DuckDB may write it once more, and until the commit; and of the processors. One more day is
-loaded on top, and then the same files again, as if they had never been loaded.
+The baseline is what a data engineer would write by hand: an ``insert`` of the files' columns, with the time cast to
+text, into the same table of a new warehouse, without a search for repeated rows. The load does more: it records the
+files with their hashes, finds repeated rows, and reports on the content of the rows. Both run in turns, each in a new
+process, with the same memory limit. Three ratios of the baseline's time to the load's time are printed: wall-clock time
+until the warehouse is closed, which may make DuckDB write it once more; wall-clock time until the commit; and CPU time.
+After that, one more day is loaded, and then the first files once more, as if they had never been loaded.
 Run: ``python -m benchmarks.loading --rows 100000000 --repeats 1``. ``TMPDIR`` says where files and warehouses go.
 """
 
@@ -59,14 +59,14 @@ INSERT_EVENTS = """
 
 @dataclass(frozen=True)
 class ResourceUsage:
-    """What a process has used.
+    """The time, memory and disk space that a process has used.
 
     Attributes
     ----------
     seconds_to_commit : float
-        The seconds of the clock until the rows were committed.
+        Wall-clock time until the rows were committed.
     seconds_to_close, cpu_seconds : float
-        The time of the clock, and of the processors, until the warehouse was closed.
+        Wall-clock time and CPU time until the warehouse was closed.
     peak_memory_gb, peak_temporary_disk_gb, peak_disk_gb : float
         The peaks of memory, of DuckDB's temporary files, and of all files in the warehouse's folder, in GB.
     """
@@ -79,7 +79,7 @@ class ResourceUsage:
     peak_disk_gb: float
 
     def __str__(self) -> str:
-        """Return what was used as a line of a report."""
+        """Return the numbers as a line of the report."""
         return (
             f"  committed after {self.seconds_to_commit:.1f} seconds; {self.cpu_seconds:.1f} seconds of processors; "
             f"at most {self.peak_memory_gb:.2f} GB of memory, "
@@ -89,85 +89,86 @@ class ResourceUsage:
 
 @dataclass(frozen=True)
 class Loader:
-    """How files of events are loaded into the warehouse of a folder, in a process of its own.
+    """Loads files of events into a warehouse, and measures what this uses.
 
     Attributes
     ----------
-    folder : Path
+    warehouse_folder : Path
+        The folder of the warehouse.
     file_glob : str
-        A glob.
+        A glob for the files of events.
     memory_limit : str
-        DuckDB's limit of memory.
+        DuckDB's memory limit, such as ``4GB``.
     """
 
-    folder: Path
+    warehouse_folder: Path
     file_glob: str
     memory_limit: str
 
     def open_warehouse(self) -> duckdb.DuckDBPyConnection:
-        """Return a connection to the warehouse, which is made if it is missing."""
-        connection = connect(self.folder / "warehouse.duckdb")
+        """Return a connection to the warehouse, and create the warehouse if it is missing."""
+        connection = connect(self.warehouse_folder / "warehouse.duckdb")
         connection.execute(f"set memory_limit = {literal(self.memory_limit)}; set enable_progress_bar = false")
         prepare_warehouse(connection)
         return connection
 
     def insert_by_hand(self) -> ResourceUsage:
-        """Insert the files by hand into a new warehouse."""
+        """Insert the files into a new warehouse with a plain SQL statement: the baseline."""
         self.delete_warehouse()
-        with measure_usage(self.folder) as meter, self.open_warehouse() as connection:
+        with measure_usage(self.warehouse_folder) as meter, self.open_warehouse() as connection:
             connection.execute(INSERT_EVENTS.format(path=literal(self.file_glob)), {"loaded_at": now()})
             meter.note_commit()
         return meter.usage()
 
     def load(self) -> ResourceUsage:
-        """Load what is new of the feed of the files, as `nextmart load` does."""
+        """Load the files that are not loaded yet, as `nextmart load` does."""
         feeds = read_feeds({"events": {"files": self.file_glob}}, max_unreadable_share=0.01)
-        with measure_usage(self.folder) as meter, self.open_warehouse() as connection:
+        with measure_usage(self.warehouse_folder) as meter, self.open_warehouse() as connection:
             load(connection, feeds, JobRun("benchmark", "load", now()), LoadRules(default_vars()))
             meter.note_commit()
         return meter.usage()
 
     def load_into_new_warehouse(self) -> ResourceUsage:
-        """Load the feed of the files into a new warehouse."""
+        """Delete the warehouse, and load the files into a new one."""
         self.delete_warehouse()
         return self.load()
 
     def load_same_files_again(self) -> ResourceUsage:
-        """Load the feed's files once more, as if they had never been loaded."""
+        """Load the files once more: the warehouse keeps their rows, but forgets that they were loaded."""
         with self.open_warehouse() as connection:
             connection.execute("delete from raw.loaded_files")
         return self.load()
 
     def delete_warehouse(self) -> None:
-        """Remove the warehouse."""
-        self.folder.mkdir(exist_ok=True)
-        for file in self.folder.glob("warehouse.duckdb*"):
+        """Delete the files of the warehouse; create its folder if it is missing."""
+        self.warehouse_folder.mkdir(exist_ok=True)
+        for file in self.warehouse_folder.glob("warehouse.duckdb*"):
             file.unlink()
 
 
 class ResourceMeter:
-    """Measures what a process uses from now on."""
+    """Measures the time, memory and disk space that this process uses, from the meter's creation on."""
 
-    def __init__(self, folder: Path):
-        self.folder = folder
+    def __init__(self, warehouse_folder: Path):
+        self.warehouse_folder = warehouse_folder
         self.peak_temporary_disk_bytes = self.peak_disk_bytes = 0
         self.seconds_to_commit = 0.0
         self.started, self.usage_before = time.perf_counter(), resource.getrusage(resource.RUSAGE_SELF)
 
     def note_commit(self) -> None:
-        """Note that the rows are committed."""
+        """Keep the time from the meter's creation until now, when the rows are committed."""
         self.seconds_to_commit = time.perf_counter() - self.started
 
     def note_disk_use(self) -> None:
-        """Look at the files in the warehouse's folder."""
-        sizes = {file: file_size(file) for file in self.folder.rglob("*")}
+        """Update the peaks of disk use by the present sizes of the files in the warehouse's folder."""
+        sizes = {file: file_size(file) for file in self.warehouse_folder.rglob("*")}
         self.peak_temporary_disk_bytes = max(
             self.peak_temporary_disk_bytes, sum(size for file, size in sizes.items() if file.suffix == ".tmp")
         )
         self.peak_disk_bytes = max(self.peak_disk_bytes, sum(sizes.values()))
 
     def usage(self) -> ResourceUsage:
-        """Return what was used until now."""
+        """Return what the process has used until now."""
         after = resource.getrusage(resource.RUSAGE_SELF)
         return ResourceUsage(
             self.seconds_to_commit,
@@ -180,9 +181,9 @@ class ResourceMeter:
 
 
 @contextmanager
-def measure_usage(folder: Path) -> Iterator[ResourceMeter]:
-    """Measure what a ``with`` block uses."""
-    meter, is_done = ResourceMeter(folder), threading.Event()
+def measure_usage(warehouse_folder: Path) -> Iterator[ResourceMeter]:
+    """Measure what a ``with`` block uses; a thread looks at the disk use every 0.2 seconds."""
+    meter, is_done = ResourceMeter(warehouse_folder), threading.Event()
 
     def poll_disk_use() -> None:
         while not is_done.wait(0.2):
@@ -198,7 +199,7 @@ def measure_usage(folder: Path) -> Iterator[ResourceMeter]:
 
 
 def file_size(file: Path) -> int:
-    """Return the size of a file in bytes; 0 if it is gone, or a folder."""
+    """Return the size of a file in bytes; 0 if the file is gone or is a folder."""
     try:
         return file.stat().st_size if file.is_file() else 0
     except OSError:
@@ -206,15 +207,15 @@ def file_size(file: Path) -> int:
 
 
 def run_in_new_process(function: Callable[[], ResourceUsage]) -> ResourceUsage:
-    """Return a function's result, computed in a process of its own."""
+    """Run a function in a new process and return its result."""
     with ProcessPoolExecutor(1, mp_context=get_context("spawn")) as pool:
         return pool.submit(function).result()
 
 
 def write_event_files(
-    folder: Path, format_: str, first_event: int, event_count: int, options: argparse.Namespace
+    folder: Path, file_format: str, first_event: int, event_count: int, options: argparse.Namespace
 ) -> None:
-    """Write files of events, one after the other, in bounded memory."""
+    """Write files of made-up events; ``options`` holds the command-line options, such as the number of files."""
     folder.mkdir()
     files = min(options.files, event_count)
     with duckdb.connect() as connection:
@@ -227,12 +228,12 @@ def write_event_files(
                 "visitors": max(options.rows // 50, 1),
                 "every": options.one_in_repeated,
             }
-            path = literal(str(folder / f"{first_event}_{number}.{format_}"))
+            path = literal(str(folder / f"{first_event}_{number}.{file_format}"))
             connection.execute(COPY_EVENTS.format(path=path), numbers)
 
 
 def main() -> None:
-    """Run the benchmark and print the times, their ratios, and what was used."""
+    """Run the benchmark; print the times, their ratios, and the memory and disk space used."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--rows", type=int, default=10_000_000, help="different events")
     parser.add_argument("--day", type=int, help="rows of one more day; default: a hundredth of the rows")

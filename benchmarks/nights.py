@@ -1,9 +1,9 @@
 """Time a nightly dbt run, compared with a full refresh, from raw events to sessions, for histories of several sizes.
 
-For each size of history there are three runs: a full refresh, a night with 1 % new events, and a night with ``--night``
-new events. The printed ratio is the time divided by that of the full refresh. Times are reported by dbt and summed over
-the models, so they exclude the start of dbt, which takes some seconds at any size. Run: ``python -m benchmarks.nights
---events 1000000 10000000``; 100 million want half an hour and 40 GB of disk.
+For each number of events in the history, dbt runs three times: a full refresh, a night with 1 % new events, and a night
+with ``--night`` new events. The printed ratio is a run's time divided by that of the full refresh. The times are those
+that dbt reports for the models, summed. So they exclude the start of dbt, which takes some seconds at any size. Run:
+``python -m benchmarks.nights --events 1000000 10000000``; 100 million events need half an hour and 40 GB of disk.
 """
 
 import argparse
@@ -17,8 +17,9 @@ from pathlib import Path
 from jobs.files import project_folder
 from jobs.warehouse.connection import connect, prepare_warehouse
 
-# Each visit has 8 events in less than an hour. The visits of the history are spread over 500 days and loaded day by
-# day, one visit of a hundred two days late. The events of the nights follow at the same pace.
+# Each visit has 8 events in less than an hour. The visits of the history are spread over 500 days, and their events are
+# loaded on the next day; those of each hundredth visit come two days later. The events of the nights follow at the same
+# pace.
 EVENTS = """
     insert into raw.events by name
     select
@@ -55,13 +56,13 @@ nextmart:
 
 
 def insert_events(
-    warehouse: Path, memory_limit: str, history_event_count: int, first_event: int, end_event: int
+    warehouse_file: Path, memory_limit: str, history_event_count: int, first_event: int, end_event: int
 ) -> None:
-    """Append the events numbered from ``first_event`` to before ``end_event``.
+    """Append made-up events to ``raw.events``: the numbers from ``first_event`` up to, but without, ``end_event``.
 
-    The shop has ``history_event_count`` events in its first 500 days.
+    The shop has ``history_event_count`` events in its first 500 days, which sets the pace.
     """
-    with connect(warehouse) as connection:
+    with connect(warehouse_file) as connection:
         connection.execute(f"set memory_limit = '{memory_limit}'")
         connection.execute("set threads = 2")
         prepare_warehouse(connection)
@@ -85,7 +86,7 @@ def run_dbt_and_time_models(folder: Path, *arguments: str) -> dict[str, float]:
 
 
 def main() -> None:
-    """Print a line for each dbt run: its events, seconds, ratio to the full refresh, and slowest models."""
+    """Run the benchmark; print the events, seconds, ratio and slowest models of each dbt run."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--events", type=int, nargs="+", default=[1_000_000])
     parser.add_argument("--night", type=int, default=10_000)
@@ -95,11 +96,11 @@ def main() -> None:
     for history_event_count in options.events:
         with tempfile.TemporaryDirectory() as name:
             folder = Path(name)
-            warehouse = folder / "warehouse.duckdb"
-            (folder / "profiles.yml").write_text(PROFILE.format(path=warehouse, memory=options.memory))
+            warehouse_file = folder / "warehouse.duckdb"
+            (folder / "profiles.yml").write_text(PROFILE.format(path=warehouse_file, memory=options.memory))
             full, known = None, 0
             for new in (history_event_count, history_event_count // 100, options.night):
-                insert_events(warehouse, options.memory, history_event_count, known, known + new)
+                insert_events(warehouse_file, options.memory, history_event_count, known, known + new)
                 known += new
                 models = run_dbt_and_time_models(folder)
                 seconds = sum(models.values())

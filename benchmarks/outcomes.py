@@ -1,10 +1,11 @@
 """Simulate experiments with a known true uplift, and look at each experiment's interval every day, as a manager would.
 
-In each experiment visitors enter day by day, a share of them in the control arm. What a visitor does in the window is
-drawn: views (negative binomial, whose variance is many times the mean), purchases (Poisson, rare) and revenue (few
-buyers, lognormal orders, whose largest are hundreds of times the usual ones). The means of the arm model are those of
-the control, times a known factor. With the factor 1 (an A/A test) any interval that excludes 0 is a false alarm. The
-SQL of ``recommendations.uplift`` computes the intervals, on DuckDB. Run: ``python -m benchmarks.outcomes``.
+In each experiment (A/B test) visitors enter day by day, a share of them in the control arm. What a visitor does
+afterwards is drawn at random: views (negative binomial, with a variance of many times the mean), purchases (Poisson,
+rare) and revenue (few buyers, lognormal orders, the largest of which are hundreds of times the usual ones). The means
+in the arm with the model are those in the control arm, times a known factor. With the factor 1 (an A/A test) any
+interval that excludes 0 is a false alarm. The SQL of ``recommendations.uplift`` computes the intervals, on DuckDB. Run:
+``python -m benchmarks.outcomes``.
 """
 
 import argparse
@@ -23,12 +24,13 @@ ALPHA = 0.05
 
 @dataclass(frozen=True)
 class SimulatedMeasure:
-    """A measure of what visitors do, with a distribution from which it is drawn.
+    """A measure of what visitors do, such as purchases, with the distribution from which it is drawn.
 
     Attributes
     ----------
     draw_values : (Generator, float64 (visitors,)) -> float64 (visitors,)
-        Draws the measure of each visitor; the second argument is the mean of the visitor's arm / the control's mean.
+        Draws the value of the measure for each visitor. The second argument is, for each visitor, the mean in the
+        visitor's arm divided by the mean in the control arm.
     control_mean : float
         Mean of the measure in the control arm.
     """
@@ -62,19 +64,19 @@ MEASURES = {
 
 @dataclass(frozen=True)
 class DailyLookResults:
-    """What daily looks at many experiments of one measure have shown.
+    """Results of looking at the intervals of many simulated experiments every day; all experiments have one measure.
 
     Attributes
     ----------
     always_covered_share, end_covered_share : float
-        Shares of the experiments whose interval held the true uplift on every day, and on the last day.
+        Shares of the experiments whose interval contained the true uplift on every day, and on the last day.
     alarm_share : float
         Share of the experiments whose interval excluded 0 on some day.
     naive_alarm_share : float
-        Share of the experiments in which the textbook interval of 1.96 standard errors excluded 0 on some day; that
-        interval is meant for a single look.
+        Share of the experiments in which the textbook interval of 1.96 standard errors excluded 0 on some day. That
+        interval is only valid for a single look.
     mean_count_of_days_with_interval : float
-        Mean number of days of an experiment that had an interval.
+        Mean over the experiments: the number of days on which an interval could be computed.
     """
 
     always_covered_share: float
@@ -89,41 +91,42 @@ def draw_experiments(
     *,
     experiment_count: int,
     visitors_per_experiment: int,
-    entry_days: int,
+    entry_day_count: int,
     control_share: float,
     mean_ratio: float,
     seed: int,
 ) -> dict[str, np.ndarray]:
-    """Draw the visitors of many experiments.
+    """Draw the visitors of many experiments, each with an entry day, an arm, and a value of the measure.
 
     Parameters
     ----------
-    experiment_count, visitors_per_experiment, entry_days : int
+    experiment_count, visitors_per_experiment, entry_day_count : int
         Number of experiments, number of visitors in each, and number of days on which visitors enter.
     control_share : float
         Share of the visitors in the control arm.
     mean_ratio : float
-        Mean of the measure in the arm model / its mean in the control arm.
+        Mean of the measure in the arm with the model, divided by its mean in the control arm.
 
     Returns
     -------
     dict
-        The columns placement (the experiment's number), day, is_control and outcome, each of shape (count * visitors,).
+        The columns placement (the experiment's number), day, is_control and outcome (the measure), each of shape
+        (experiment_count * visitors_per_experiment,).
     """
     random = np.random.default_rng(seed)
     rows = experiment_count * visitors_per_experiment
     is_control = random.random(rows) < control_share
-    rates = 1 + 0.5 * np.sin(np.arange(entry_days))
+    rates = 1 + 0.5 * np.sin(np.arange(entry_day_count))
     return {
         "placement": np.repeat(np.arange(experiment_count), visitors_per_experiment),
-        "day": random.choice(entry_days, rows, p=rates / rates.sum()),
+        "day": random.choice(entry_day_count, rows, p=rates / rates.sum()),
         "is_control": is_control,
         "outcome": measure.draw_values(random, np.where(is_control, 1.0, mean_ratio)),
     }
 
 
 def check_intervals_daily(visitor_columns: dict[str, np.ndarray], true_uplift: float) -> DailyLookResults:
-    """Return how often the intervals of ``recommendations.uplift`` held, for a manager who looks at them every day."""
+    """Compute the intervals of ``recommendations.uplift`` on every day, and return how often they were right."""
     uplift_by_day = dbt_macros(dbt_vars=default_vars()).uplift_by_day("visitors", "outcome", str(ALPHA))
     with duckdb.connect() as warehouse:
         warehouse.register("columns", visitor_columns)
@@ -133,7 +136,7 @@ def check_intervals_daily(visitor_columns: dict[str, np.ndarray], true_uplift: f
             "from columns"
         )
         warehouse.execute(f"create table looks as {uplift_by_day}")
-        # the textbook interval on the same days
+        # whether the textbook interval excludes 0, on the days on which nextmart's interval exists
         warehouse.execute(
             """
             create table naive as
@@ -181,7 +184,7 @@ def check_intervals_daily(visitor_columns: dict[str, np.ndarray], true_uplift: f
 
 
 def main() -> None:
-    """Print how often the intervals held, for each measure, share of the control and true uplift."""
+    """Run the benchmark; print how often the intervals were right, by measure, control share and true uplift."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--experiments", type=int, default=200)
     parser.add_argument("--visitors", type=int, default=20_000, help="visitors of each experiment")
@@ -198,7 +201,7 @@ def main() -> None:
             for mean_ratio in (1.0, 1.2):
                 visitor_columns = draw_experiments(
                     measure, experiment_count=options.experiments, visitors_per_experiment=options.visitors,
-                    entry_days=options.days, control_share=control_share, mean_ratio=mean_ratio, seed=number,
+                    entry_day_count=options.days, control_share=control_share, mean_ratio=mean_ratio, seed=number,
                 )  # fmt: skip
                 results = check_intervals_daily(visitor_columns, (mean_ratio - 1) * measure.control_mean)
                 print(

@@ -1,8 +1,9 @@
 """Time the filling of ten placements with rules, in CPU seconds, and compare it with exact top-k without rules.
 
-Five placements have one condition for everybody. Five divide visitors into ten groups, each of which may get a tenth of
-the items. Of each five, one has no further rule, and the others have caps, a boost, a pin with a slot, and diversity.
-Scores are inner products of random vectors. The time of the first placement includes the ranking that all share.
+There are two sets of five placements. In the first, each placement allows a random half of the items to all visitors.
+In the second, visitors are divided into ten groups, each of which may get a tenth of the items. In each set, one
+placement has no further rule; the others have a cap, a boost, a pin with a slot, and diversity. Scores are inner
+products of random vectors. All placements use one ranking by score, and the time of the first placement includes it.
 """
 
 import argparse
@@ -25,28 +26,33 @@ GROUPS = 10
 VISITORS_AT_ONCE = 20_000
 
 
-def make_rules(
-    kind: str, allowed_items: Bools, item_vectors: np.ndarray, k: int, rng: np.random.Generator
-) -> ListRules:
-    """Return the rules of a placement of some kind: plain, caps, boost, slot or diversity."""
-    count = len(allowed_items)
+def make_rules(kind: str, allowed_mask: Bools, item_vectors: np.ndarray, k: int, rng: np.random.Generator) -> ListRules:
+    """Return the rules of a placement; its kind is plain, caps, boost, slot or diversity."""
+    count = len(allowed_mask)
     if kind == "caps":
-        return ListRules(k, allowed_items, [Cap(rng.integers(0, 200, count).astype(np.int32), 2)])
+        return ListRules(k, allowed_mask, [Cap(rng.integers(0, 200, count).astype(np.int32), 2)])
     if kind == "boost":
-        return ListRules(k, allowed_items, boosts=rng.choice([0.8, 1, 1.2], count))
+        return ListRules(k, allowed_mask, boosts=rng.choice([0.8, 1, 1.2], count))
     if kind == "slot":
-        return ListRules(k, allowed_items, pins={1: 7}, slots={3: allowed_items & (rng.random(count) < 0.02)})
-    return ListRules(k, allowed_items, diversity=Diversity(0.3, item_vectors, 10 * k) if kind == "diversity" else None)
+        return ListRules(k, allowed_mask, pins={1: 7}, slots={3: allowed_mask & (rng.random(count) < 0.02)})
+    return ListRules(k, allowed_mask, diversity=Diversity(0.3, item_vectors, 10 * k) if kind == "diversity" else None)
 
 
 def fill_placements(
     rules_by_placement: dict[str, list[ListRules]],
     scorer: VectorScorer,
     visitor_sequences: Sequences,
-    visitor_groups: np.ndarray,
+    group_of_visitor: np.ndarray,
     item_count: int,
 ) -> dict[str, float]:
-    """Fill every placement's list of every visitor; return the CPU seconds of each placement by its name."""
+    """Fill the lists of all visitors for every placement; return placement name -> CPU seconds.
+
+    Parameters
+    ----------
+    rules_by_placement : dict of list of ListRules
+        For each placement, the rules of each group of visitors; one element if all visitors have the same rules.
+    group_of_visitor : int array (visitors,)
+    """
     seconds = dict.fromkeys(rules_by_placement, 0.0)
     available, popularity = np.ones(item_count, np.bool_), np.zeros(item_count, np.float32)
     for start in range(0, len(visitor_sequences), VISITORS_AT_ONCE):
@@ -56,7 +62,9 @@ def fill_placements(
         for name, groups in rules_by_placement.items():
             began = time.process_time()
             for number, rules in enumerate(groups):
-                group_rows = np.flatnonzero(visitor_groups[rows] == number) if len(groups) > 1 else np.arange(len(rows))
+                group_rows = (
+                    np.flatnonzero(group_of_visitor[rows] == number) if len(groups) > 1 else np.arange(len(rows))
+                )
                 lists, _ = fill_lists(rules, ranking, group_rows, exclusions, popularity)
                 if (lists.items < 0).any():
                     raise SystemExit(f"{name}: a list is short")
@@ -65,7 +73,7 @@ def fill_placements(
 
 
 def main() -> None:
-    """Run the benchmark for the size given on the command line."""
+    """Run the benchmark for the size given on the command line; print the CPU seconds and ratio of each placement."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--size", default="10000x20000x64", help="visitors x items x dimensions")
     parser.add_argument("-k", type=int, default=20)
@@ -78,7 +86,7 @@ def main() -> None:
     first = visitor_sequences.items[visitor_sequences.offsets[:-1]]
     query_of = {int(item): row for row, item in enumerate(first)}
     scorer = VectorScorer(
-        # a visitor's query vector is found by the first item of the visitor's sequence
+        # the first item of a visitor's sequence tells which query vector is the visitor's
         compute_queries=lambda some: queries[[query_of[int(item)] for item in some.items[some.offsets[:-1]]]],
         item_vectors=torch.from_numpy(item_vectors),
         recommendable_mask=np.ones(items, np.bool_),

@@ -1,9 +1,10 @@
-"""Measure how often one reason fills a list, on Amazon Beauty and UCI Online Retail, and print lists to judge by eye.
+"""Measure how often the items of a list have the same reason, on Amazon Beauty and UCI Online Retail.
 
-For sequences of five distinct items or more, the share of a list's items that have the list's commonest reason, the
-mean over the lists, and the share of lists with a single reason; and, as a measure of what a person finds plausible,
-the mean cosine of the texts of item and reason. Rules are compared by their shrinkage
-(:data:`jobs.models.reason_lift.SHRINKAGE`): with a very large one, a reason is the item that adds most to the score,
+The reason of a recommended item is the item in the visitor's sequence that explains it. For sequences of at least five
+distinct items, the benchmark measures which share of a list has the list's commonest reason, and how many lists have
+only one reason. The mean cosine between the texts of item and reason measures how plausible the reasons are. Some lists
+can be printed to judge them by eye. The rules that choose reasons differ in their shrinkage
+(:data:`jobs.models.reason_lift.SHRINKAGE`): with a very large one, the reason is the item that adds most to the score,
 whatever it adds to other items. Texts become vectors by TF-IDF and a singular value decomposition, so that no embedding
 model is needed. Run: ``python -m benchmarks.reasons --data uci --families vsknn llmseqsim --show 5``.
 """
@@ -37,7 +38,7 @@ WIDTH = 64
 
 
 def main() -> None:
-    """Read the options, fit the models, and print the measures and some lists."""
+    """Run the benchmark; fit the models, and print the measures of their reasons and some lists."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--data", choices=["beauty", "uci"], default="beauty")
     parser.add_argument("--families", nargs="+", default=FAMILIES)
@@ -75,7 +76,7 @@ def main() -> None:
 
 
 def _measures_as_text(reasons: Ints, item_lists: Ints, input_sequences: Sequences, catalog: Catalog) -> str:
-    """Return how often reasons repeat, and how near their texts are to those of the items, as text."""
+    """Return a line of text: how often reasons repeat, and how similar their texts are to those of the items."""
     shares = commonest_reason_shares(reasons)
     shares = shares[~np.isnan(shares)]
     has_reason = reasons >= 0
@@ -92,7 +93,7 @@ def _measures_as_text(reasons: Ints, item_lists: Ints, input_sequences: Sequence
 def _print_lists(
     scorer: Scorer, catalog: Catalog, input_sequences: Sequences, item_lists: Ints, list_count: int
 ) -> None:
-    """Print some lists, each item with its title and its reason's title."""
+    """Print ``list_count`` lists: the title of each item, and the title of its reason."""
     for row in np.linspace(0, len(input_sequences) - 1, list_count).astype(int) if list_count else ():
         print("  newest items:", "; ".join(_shorten_title(catalog.titles[item]) for item in input_sequences[row][-8:]))
         chosen = scorer.reasons(input_sequences.take(np.array([row])), item_lists[[row]])[0]
@@ -112,7 +113,7 @@ def _beauty_histories_and_titles() -> tuple[pl.DataFrame, dict[str, str]]:
 
 
 def _uci_histories_and_titles() -> tuple[pl.DataFrame, dict[str, str]]:
-    """Return the history of each customer, in the columns of ``jobs.evaluation.splits``, and the items' titles."""
+    """Return a row for each customer, with the columns that ``jobs.evaluation.splits`` reads, and titles by item id."""
     rows = (
         pl.read_parquet(data_folder() / "uci_online_retail" / "transactions.parquet")
         .filter(pl.col("customer_id").is_not_null() & (pl.col("quantity") > 0))
@@ -136,7 +137,12 @@ def _make_catalogue(item_ids: Texts, titles: dict[str, str]) -> Catalog:
 
 
 def _tfidf_vectors(texts: Texts) -> Floats:
-    """Return float32 (texts, WIDTH): TF-IDF of the texts' words, reduced by a singular value decomposition."""
+    """Return vectors of texts: TF-IDF of their words, reduced by a singular value decomposition.
+
+    Returns
+    -------
+    float32 array (texts, WIDTH)
+    """
     words = [re.findall(r"[a-z]+", text.lower()) for text in texts]
     counts = Counter(word for text in words for word in set(text))
     index = {word: number for number, word in enumerate(sorted(word for word, n in counts.items() if n > 1))}

@@ -1,8 +1,9 @@
-"""Time top-20 lists for every reviewer of Amazon Beauty, made by SASRec and by V-SKNN, and the reasons of these lists.
+"""Time top-20 lists for every reviewer of Amazon Beauty, made by SASRec and by V-SKNN, and the reasons of the items.
 
-The printed ratio is the time divided by that of the matrix products that the lists need: for SASRec, of sequence
-vectors with item vectors; for V-SKNN, of sequences with sessions. SASRec is trained for one epoch only, since its time
-per list does not depend on what it has learnt. Run: ``python -m benchmarks.recommending``.
+The reason of a recommended item is the item in the reviewer's sequence that explains it. The printed ratio is the time
+divided by that of the matrix products that the lists need. For SASRec these multiply sequence vectors with item
+vectors. For V-SKNN they count the items that a sequence shares with each session. SASRec is trained for one epoch only,
+since its time for a list does not depend on what it has learnt. Run: ``python -m benchmarks.recommending``.
 """
 
 import argparse
@@ -26,13 +27,13 @@ K = 20
 
 
 def multiply_query_and_item_vectors(sequences: Sequences, catalog: Catalog) -> None:
-    """Multiply one vector per sequence with one vector per item, of SASRec's width."""
+    """Multiply a vector of each sequence with a vector of each item, as SASRec does for scores."""
     width = SASRec.defaults["width"]
     multiply_in_chunks(torch.ones(len(sequences), width), torch.ones(len(catalog), width))
 
 
 def multiply_sequences_and_sessions(sequences: Sequences, catalog: Catalog) -> None:
-    """Count the items that each pair of sequences shares, by sparse matrix products."""
+    """Count the items that each two sequences share, by sparse matrix products, as V-SKNN does for neighbours."""
     cells = (np.ones(len(sequences.items)), (sequences.row_numbers(), sequences.items))
     holds = sparse.coo_array(cells, shape=(len(sequences), len(catalog))).tocsr()
     for start in range(0, len(sequences), ROWS_AT_ONCE):
@@ -40,13 +41,13 @@ def multiply_sequences_and_sessions(sequences: Sequences, catalog: Catalog) -> N
 
 
 def fit_scorer(model: SASRec | VSKNN, sequences: Sequences, catalog: Catalog) -> Scorer:
-    """Fit the model, and return its scorer."""
+    """Fit a model on all sequences, without validation cases, and return its scorer."""
     model.fit(sequences, Cases(Sequences.from_lists([]), np.zeros(0, np.int64)), catalog, FitOptions())
     return model.scorer(catalog)
 
 
 def main() -> None:
-    """Run the benchmark and print seconds and ratios."""
+    """Run the benchmark; print the seconds and ratios of lists, reasons and matrix products."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--repeats", type=int, default=2)
     options = parser.parse_args()

@@ -1,9 +1,9 @@
-"""Time top-20 lists at the size of a large shop: a million items and a million visitors, without items seen before.
+"""Time top-20 lists of items that a visitor has not seen, for a large shop: a million items, a million visitors.
 
-The sequences and lists of all visitors are in memory. Lists are made for ``--timed`` visitors, as the recommend job
-makes them, and their time is scaled up to all visitors, each of whom costs the same product. The printed ratio is the
-time of the matrix product alone (same vectors, same chunks, the faster of two ways) divided by the time measured. The
-benchmark fails if memory ever exceeded 6 GB, or if a list differs from that of a full sort.
+The sequences and lists of all visitors are in memory. Lists are made for ``--timed`` visitors only, as the recommend
+job makes them; the time for all visitors is extrapolated, since each visitor takes the same time. The printed ratio is
+the time of the matrix product alone (same vectors, same chunks, the faster of two ways) divided by the time measured.
+The benchmark fails if its memory has exceeded 6 GB, or if the lists differ from those of a full sort.
 Run: ``python -m benchmarks.scale``.
 """
 
@@ -27,11 +27,13 @@ ITEMS_PER_SEQUENCE = 10  # number of items in a visitor's sequence
 AVAILABLE_SHARE = 0.99  # share of items that may be recommended
 
 
-def make_random_shop(items: int, visitors: int, dimensions: int) -> tuple[VectorScorer, Sequences, np.ndarray]:
-    """Return a scorer with random vectors and biases, random sequences, and a mask of the available items."""
+def make_random_shop(
+    item_count: int, visitor_count: int, dimensions: int
+) -> tuple[VectorScorer, Sequences, np.ndarray]:
+    """Return a scorer with random item vectors and biases, random sequences, and a mask of the available items."""
     rng = np.random.default_rng(0)
-    table = torch.from_numpy(rng.standard_normal((items, dimensions), dtype=np.float32))
-    seen = rng.integers(0, items, ITEMS_PER_SEQUENCE * visitors, dtype=np.int32)
+    table = torch.from_numpy(rng.standard_normal((item_count, dimensions), dtype=np.float32))
+    seen = rng.integers(0, item_count, ITEMS_PER_SEQUENCE * visitor_count, dtype=np.int32)
     sequences = Sequences(seen, np.arange(0, len(seen) + 1, ITEMS_PER_SEQUENCE))
 
     def query_vectors_of(some_sequences: Sequences) -> Tensor:
@@ -39,24 +41,24 @@ def make_random_shop(items: int, visitors: int, dimensions: int) -> tuple[Vector
             torch.from_numpy(some_sequences.items).long(), table, torch.from_numpy(some_sequences.offsets[:-1])
         )
 
-    bias = torch.from_numpy(rng.standard_normal(items, dtype=np.float32))
-    scorer = VectorScorer(query_vectors_of, table, np.ones(items, np.bool_), item_bias=bias)
-    return scorer, sequences, rng.random(items) < AVAILABLE_SHARE
+    bias = torch.from_numpy(rng.standard_normal(item_count, dtype=np.float32))
+    scorer = VectorScorer(query_vectors_of, table, np.ones(item_count, np.bool_), item_bias=bias)
+    return scorer, sequences, rng.random(item_count) < AVAILABLE_SHARE
 
 
-def check_lists(scorer: VectorScorer, sequences: Sequences, available_mask: np.ndarray, lists: np.ndarray) -> None:
-    """Stop if the given lists differ from those of a full sort of all scores."""
+def check_lists(scorer: VectorScorer, sequences: Sequences, available_mask: np.ndarray, item_lists: np.ndarray) -> None:
+    """End the benchmark with an error if lists differ from those that a full sort of all scores gives."""
     scores = scorer.compute_queries(sequences) @ scorer.item_vectors.T + scorer.item_bias
     scores[:, ~torch.from_numpy(available_mask)] = -torch.inf
     scores[torch.from_numpy(sequences.row_numbers()), torch.from_numpy(sequences.items).long()] = -torch.inf
     best = scores.argsort(dim=1, descending=True)[:, :K].numpy()
-    # the compared scores are summed in another order, so they are rounded differently
-    if (best == lists).mean() < 0.99:
+    # a few places may differ: the two ways sum scores in different orders, and so round them differently
+    if (best == item_lists).mean() < 0.99:
         raise SystemExit("recommended lists differ from those by a full sort")
 
 
 def main() -> None:
-    """Run the benchmark and print memory, seconds and ratios."""
+    """Run the benchmark; print the peak memory, the seconds, and the ratios."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--items", type=int, default=1_000_000)
     parser.add_argument("--visitors", type=int, default=1_000_000)

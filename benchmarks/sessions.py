@@ -1,8 +1,8 @@
 """Time the assignment of all events to sessions, compared with DuckDB's sort of the same rows and with Polars.
 
-To assign events to sessions, one has to sort them first. The printed ratio is the time divided by that of the sort: 1
-is as fast as sorting alone. Polars assigns the same rows by the same rule, from Parquet to Parquet, without a limit on
-its memory. Run: ``python -m benchmarks.sessions --events 100000000 --repeats 1 --no-polars``.
+Events have to be sorted before they can be assigned to sessions. The printed ratio is the time divided by that of the
+sort, so 1 means as fast as sorting alone. Polars assigns the same events by the same rule, from a Parquet file to
+another, without a memory limit. Run: ``python -m benchmarks.sessions --events 100000000 --repeats 1 --no-polars``.
 """
 
 import argparse
@@ -44,7 +44,7 @@ VISIT = ["visitor_id", "source_session_id"]
 
 
 def compile_session_items(folder: Path) -> str:
-    """Return the full-refresh SQL of the dbt model ``session_items``, compiled for the warehouse in ``folder``."""
+    """Return the SQL of a full refresh of the dbt model ``session_items``, compiled for the warehouse in ``folder``."""
     project = str(project_folder("dbt_project"))
     command = [
         sys.executable, "-c", "import sys; from dbt.cli.main import cli; sys.exit(cli())", "--quiet", "compile",
@@ -75,7 +75,7 @@ def sessionize_with_polars(events_file: Path, sessions_file: Path) -> None:
 
 
 def main() -> None:
-    """Run the benchmark and print the times and their ratios."""
+    """Run the benchmark; print the seconds of nextmart, Polars and the sort, and the ratios."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--events", type=int, default=5_000_000)
     parser.add_argument("--visitors", type=int, help="default: one for 100 events")
@@ -112,10 +112,10 @@ def main() -> None:
         print_timing(what, seconds, seconds / times["sort"][0])
 
 
-def _session_checksum(connection: duckdb.DuckDBPyConnection, table: str) -> tuple[int, ...]:
+def _session_checksum(connection: duckdb.DuckDBPyConnection, sessions_relation: str) -> tuple[int, ...]:
     found = connection.execute(
         f"select count(*), count(*) filter (where position = 1), sum(position), "
-        f"sum(epoch_us(event_at) - epoch_us(visit_started_at)) from {table}"
+        f"sum(epoch_us(event_at) - epoch_us(visit_started_at)) from {sessions_relation}"
     ).fetchone()
     assert found is not None
     return found

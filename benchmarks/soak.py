@@ -1,10 +1,11 @@
-"""A year of undisturbed nights of a shop with constant traffic, watched for nights that get slower and files that grow.
+"""Simulate a year of nights without faults for a shop with constant traffic; find out what gets slower or larger.
 
-The shop of :mod:`benchmarks.chaos`, without its faults: as many visitors, items and events each day, and each night's
-tables and publication are checked as there. Printed are, for the tenth night and the last, the processor time of the
-night's commands (the median of five neighbours), the size of the warehouse, and every file of nextmart's that grew.
-Limits: the last night takes at most 1.3 times as long as the tenth, and the warehouse has at most 1.5 times its size.
-Run: ``python -m benchmarks.soak``; ends with exit code 1 where a limit is passed.
+The shop is that of :mod:`benchmarks.chaos`, with the same numbers of visitors, items and events each day. Each night's
+tables and publication are checked as in the campaign there. The benchmark compares the last night with the tenth: the
+CPU time of the night's commands (as the median of five nights around it), the size of the warehouse, and the size of
+each other file of nextmart. The last night may take at most 1.3 times as long as the tenth, and the warehouse may have
+at most 1.5 times its size then.
+Run: ``python -m benchmarks.soak``; it ends with exit code 1 if a limit is exceeded.
 """
 
 import argparse
@@ -20,16 +21,16 @@ from benchmarks.chaos.history import Night
 from benchmarks.chaos.shop import ShopSize
 
 EARLY_NIGHT = 10
-MAX_TIME_RATIO, MAX_SIZE_RATIO = 1.3, 1.5  # times those of the tenth night
-UNNAMED_GROWTH_BYTES = 100_000  # bytes by which a file may grow without being named
+MAX_TIME_RATIO, MAX_SIZE_RATIO = 1.3, 1.5  # the limits: time and size of the last night, divided by those of the tenth
+UNNAMED_GROWTH_BYTES = 100_000  # files that grow by at most so many bytes are not printed
 FEEDS = ("events", "items")
 
 
-def run_soak(folder: Path, nights: int) -> tuple[list[float], list[dict[str, int]]]:
-    """Return the processor seconds of each night, and the sizes of nextmart's files after each."""
+def run_soak(folder: Path, night_count: int) -> tuple[list[float], list[dict[str, int]]]:
+    """Simulate the nights; return each night's CPU seconds, and the sizes in bytes of nextmart's files after it."""
     seconds, sizes = [], []
-    with closing(CommandHarness(folder, nights)) as harness:
-        never = nights + 1
+    with closing(CommandHarness(folder, night_count)) as harness:
+        never = night_count + 1
         campaign = Campaign(
             folder,
             harness,
@@ -37,9 +38,11 @@ def run_soak(folder: Path, nights: int) -> tuple[list[float], list[dict[str, int
             ShopSize(new_visitors_per_night=0, new_items_per_night=0),
             full_refresh_every_nights=never,
         )
-        campaign.command_runner.environment.pop("DBT_LOG_LEVEL_FILE")  # its log is one of the files that might grow
+        campaign.command_runner.environment.pop(
+            "DBT_LOG_LEVEL_FILE"
+        )  # so that dbt writes its full log, which might grow
         with closing(campaign):
-            for number in range(nights):
+            for number in range(night_count):
                 campaign.run_night(Night(number))
                 seconds.append(campaign.cpu_seconds_of_last_night)
                 sizes.append(file_sizes_by_path(campaign.folder))
@@ -49,18 +52,18 @@ def run_soak(folder: Path, nights: int) -> tuple[list[float], list[dict[str, int
 
 
 def file_sizes_by_path(folder: Path) -> dict[str, int]:
-    """Return the sizes of all files below a shop's folder but its feeds, by path."""
+    """Return path -> size in bytes of each file in a shop's folder, except the files of its feeds."""
     files = [path for path in folder.rglob("*") if path.is_file() and path.relative_to(folder).parts[0] not in FEEDS]
     return {str(path.relative_to(folder)): path.stat().st_size for path in files}
 
 
 def median_around(values: list[float], index: int) -> float:
-    """Return the median of a value and its neighbours, two on each side where there are as many."""
+    """Return the median of a value and its neighbours: two on each side, or fewer at the ends of the list."""
     return median(values[max(0, index - 2) : index + 3])
 
 
 def main() -> None:
-    """Print what the nights took and what grew."""
+    """Run the benchmark; print the times and sizes of the tenth night and the last, and check the limits."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.soak", description=__doc__)
     parser.add_argument("--nights", type=int, default=365)
     parser.add_argument("--folder", type=Path, help="kept: the shop after the last night; default: a new one")

@@ -1,4 +1,4 @@
-"""Helpers of all benchmarks: the folder of data sets, the timing of calls, and the printing of results."""
+"""Helpers of the benchmarks: the folder of data sets, the timing of calls, and the printing of times."""
 
 import os
 import time
@@ -16,12 +16,14 @@ def data_folder() -> Path:
 
 
 def shortest_times(calls_by_name: dict[str, Callable[[], Result]], repeats: int) -> dict[str, tuple[float, Result]]:
-    """Time each call ``repeats`` times, in turns, so that a slow period of the machine affects all calls.
+    """Time each call ``repeats`` times, and return its shortest time and last result.
+
+    The calls take turns, so that a slow period of the machine affects all of them.
 
     Returns
     -------
     dict of (float, result)
-        Call name -> shortest wall time in seconds, and the last result.
+        Name of the call -> shortest wall-clock time in seconds, and the result of the last repeat.
     """
     best: dict[str, tuple[float, Result]] = {}
     for _ in range(repeats):
@@ -34,5 +36,5 @@ def shortest_times(calls_by_name: dict[str, Callable[[], Result]], repeats: int)
 
 
 def print_timing(measured_name: str, seconds: float, ratio: float) -> None:
-    """Print a line with the name of what was timed, its seconds, and a ratio."""
+    """Print a line with the name of what was timed, its seconds, and the ratio to the time it is compared with."""
     print(f"{measured_name}, {seconds:.3f}, {ratio:.2f}", flush=True)

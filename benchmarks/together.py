@@ -1,10 +1,10 @@
 """Time the counting of pairs of items bought together: for all orders, and for a night with 1 % new order lines.
 
-The orders are synthetic: their sizes fall off exponentially, one in 10,000 is a wholesaler's with thousands of lines,
-and popular items are in many orders. In the night, one known order of a thousand gets a late line too. What is timed
-are the models baskets, basket_items, pair_counts and bought_together. The seconds are those of the processor, less
-those of a run on empty tables, which is dbt's start; the last column has the wall-clock seconds of each model. The
-largest memory of a process is printed too. Run: ``python -m benchmarks.together``.
+The orders are synthetic: their numbers of lines fall off exponentially, one order in 10,000 is a wholesaler's with
+thousands of lines, and popular items are in many orders. In the night, one older order in a thousand gets a late line
+too. The timed dbt models are baskets, basket_items, pair_counts and bought_together. The printed seconds are CPU time,
+without the start of dbt, which a run on empty tables measures. The last column has the wall-clock seconds of each
+model. The largest memory of a process is printed too. Run: ``python -m benchmarks.together``.
 """
 
 import argparse
@@ -25,7 +25,7 @@ from jobs.warehouse.connection import connect, literal, prepare_warehouse
 
 MODELS = ("baskets", "basket_items", "pair_counts", "bought_together")
 
-# This statement makes the lines of the orders whose numbers are at least $first and below $until.
+# Makes the lines of the orders whose numbers are at least $first and below $until.
 LINES = """
     create or replace temp table lines as
     select
@@ -64,7 +64,7 @@ ADD_TOTALS = """
     group by session_id
 """
 
-# These statements add one late line to every thousandth order of the first batch.
+# Adds one late line to about one in a thousand of the orders that are there already.
 JOIN_LATE_LINES = """
     create temp table late_orders as
     select session_id from sessions.session_totals where hash(session_id) % 1000 = 0;
@@ -85,38 +85,44 @@ ITEMS = """
 
 
 @dataclass(frozen=True)
-class Times:
-    """Seconds of a dbt run: of the processor for the whole process, and by the clock for each model."""
+class DbtRunTimes:
+    """Times of a dbt run: CPU seconds of the whole process, and wall-clock seconds of each model."""
 
-    processor: float
-    models: dict[str, float]
+    cpu_seconds: float
+    seconds_by_model: dict[str, float]
 
 
-def run_dbt_and_time_models(folder: Path, *arguments: str, models: tuple[str, ...] = MODELS) -> Times:
-    """Run some dbt models in a process of their own, and time them."""
+def run_dbt_and_time_models(folder: Path, *arguments: str, model_names: tuple[str, ...] = MODELS) -> DbtRunTimes:
+    """Run some dbt models in a new process, and return its times."""
     command = [
         sys.executable, "-c", "import sys; from dbt.cli.main import cli; sys.exit(cli())", "--quiet", "run",
         "--project-dir", str(project_folder("dbt_project")), "--profiles-dir", str(folder),
-        "--target-path", str(folder / "target"), "--log-path", str(folder / "logs"), "--select", *models, *arguments,
+        "--target-path", str(folder / "target"), "--log-path", str(folder / "logs"),
+        "--select", *model_names, *arguments,
     ]  # fmt: skip
-    before = processor_seconds_of_children()
+    before = cpu_seconds_of_children()
     subprocess.run(command, check=True, env={**os.environ, "DO_NOT_TRACK": "1"}, stdout=sys.stderr)
-    processor = processor_seconds_of_children() - before
+    cpu_seconds = cpu_seconds_of_children() - before
     results = json.loads((folder / "target" / "run_results.json").read_text())["results"]
-    return Times(processor, {result["unique_id"].split(".")[-1]: result["execution_time"] for result in results})
+    return DbtRunTimes(
+        cpu_seconds, {result["unique_id"].split(".")[-1]: result["execution_time"] for result in results}
+    )
 
 
-def processor_seconds_of_children() -> float:
-    """Return the seconds that the processor spent on the processes which this one started, and which have ended."""
+def cpu_seconds_of_children() -> float:
+    """Return the CPU seconds of all child processes of this process that have ended."""
     usage = resource.getrusage(resource.RUSAGE_CHILDREN)
     return usage.ru_utime + usage.ru_stime
 
 
 def insert_orders(
-    connection: duckdb.DuckDBPyConnection, batch_id: int, first_order: int, end_order: int, items: int
+    connection: duckdb.DuckDBPyConnection, batch_id: int, first_order: int, end_order: int, item_count: int
 ) -> int:
-    """Add orders, ``first_order`` to before ``end_order``, as one build does; return the number of lines."""
-    connection.execute(LINES, {"first": first_order, "until": end_order, "items": items})
+    """Insert a batch of orders as a build would; return the number of their lines.
+
+    The numbers of the orders go from ``first_order`` up to, but without, ``end_order``.
+    """
+    connection.execute(LINES, {"first": first_order, "until": end_order, "items": item_count})
     connection.execute(ADD_LINES, {"batch": batch_id})
     if batch_id > 1:
         for statement in connection.extract_statements(JOIN_LATE_LINES):
@@ -127,14 +133,14 @@ def insert_orders(
 
 
 def bought_together_checksum(connection: duckdb.DuckDBPyConnection) -> tuple[int, int]:
-    """Return the number of rows of bought_together, and the sum of their hashes, to compare two states of the table."""
+    """Return the number of rows of bought_together and the sum of their hashes, to tell whether the table changes."""
     found = connection.execute("select count(*), sum(hash(pairs)) from recommendations.bought_together as pairs")
     rows, hashes = found.fetchone() or (0, 0)
     return rows, hashes
 
 
 def main() -> None:
-    """Print the times of a full count and of nights with and without new lines; check the lists by a full count."""
+    """Run the benchmark; print the times of a full count and of two nights, with and without new order lines."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--lines", type=int, default=1_000_000)
     parser.add_argument("--items", type=int, default=20_000)
@@ -156,10 +162,10 @@ def main() -> None:
             connection.execute(ITEMS, {"items": options.items})
 
         run_in_warehouse(insert_items)
-        run_dbt_and_time_models(folder, models=("staging", "intermediate", "sessions", "items"))
-        start = run_dbt_and_time_models(folder).processor
+        run_dbt_and_time_models(folder, model_names=("staging", "intermediate", "sessions", "items"))
+        start = run_dbt_and_time_models(folder).cpu_seconds
         lines = run_in_warehouse(insert_orders, 1, 0, orders, options.items)
-        print("what, processor seconds, ratio to the full count, with dbt's start, seconds by model")
+        print("what, CPU seconds, ratio to the full count, with dbt's start, seconds by model")
         full = print_run_times(
             f"{lines:,} order lines, full count", run_dbt_and_time_models(folder, "--full-refresh"), start
         )
@@ -174,14 +180,24 @@ def main() -> None:
     print(f"memory limit of DuckDB {options.memory}, largest memory of the process {largest:.1f} GB")
 
 
-def print_run_times(label: str, times: Times, start: float, full: Times | None = None) -> Times:
-    """Print the times of the dbt models as one line, and return them; ``start`` is dbt's start in processor seconds."""
-    compared = full or times
-    ratios = [(times.processor - less) / (compared.processor - less) for less in (start, 0)]
-    models = ", ".join(f"{model} {times.models[model]:.2f}" for model in MODELS)
-    seconds = times.processor - start
-    print(f"{label}, {seconds:.2f}, {ratios[0]:.3f}, {times.processor:.2f} {ratios[1]:.3f}, {models}", flush=True)
-    return times
+def print_run_times(
+    label: str, run_times: DbtRunTimes, start_seconds: float, full_count_times: DbtRunTimes | None = None
+) -> DbtRunTimes:
+    """Print the times of a dbt run as one line, and return them.
+
+    Parameters
+    ----------
+    start_seconds : float
+        CPU seconds of the start of dbt.
+    full_count_times : DbtRunTimes, optional
+        The run with which this one is compared; by default itself.
+    """
+    compared = full_count_times or run_times
+    ratios = [(run_times.cpu_seconds - less) / (compared.cpu_seconds - less) for less in (start_seconds, 0)]
+    models = ", ".join(f"{model} {run_times.seconds_by_model[model]:.2f}" for model in MODELS)
+    seconds = run_times.cpu_seconds - start_seconds
+    print(f"{label}, {seconds:.2f}, {ratios[0]:.3f}, {run_times.cpu_seconds:.2f} {ratios[1]:.3f}, {models}", flush=True)
+    return run_times
 
 
 if __name__ == "__main__":

@@ -1,7 +1,8 @@
 """Time ``jobs.core.topk`` on random vectors, compared with the matrix product alone, faiss and NumPy.
 
-The product is computed in two ways: by PyTorch's threads together, and by single-threaded workers as in ``top_k``. The
-printed ratio is the time of the faster product divided by the time measured: 1 is as fast as the product alone.
+The product is computed in two ways: all threads of PyTorch share each chunk, or each thread computes chunks of its own
+as in ``top_k``. The printed ratio is the time of the faster product divided by the time measured, so 1 means as fast as
+the product alone.
 """
 
 import argparse
@@ -20,7 +21,7 @@ PRODUCTS = ["matrix product", "matrix product by workers"]
 
 
 def multiply_in_chunks(queries: torch.Tensor, items: torch.Tensor) -> None:
-    """Compute the matrix product in the chunks of ``top_k``, into one buffer, without reading the scores."""
+    """Compute the scores of all items in the chunks of ``top_k``, one chunk at a time, and discard them."""
     buffer = torch.empty(QUERY_CHUNK * ITEM_CHUNK)
     for some in torch.split(queries, QUERY_CHUNK):
         for chunk in torch.split(items, ITEM_CHUNK):
@@ -28,14 +29,14 @@ def multiply_in_chunks(queries: torch.Tensor, items: torch.Tensor) -> None:
 
 
 def multiply_chunks_in_workers(queries: torch.Tensor, items: torch.Tensor, threads: int) -> None:
-    """Compute the matrix product in the chunks of ``top_k``, one thread for each chunk of queries."""
+    """Compute the scores of all items in the chunks of ``top_k``, each thread its own chunks, and discard them."""
     run_chunks_in_threads(
         lambda start, stop: multiply_in_chunks(queries[start:stop], items), len(queries), QUERY_CHUNK, threads
     )
 
 
 def make_faiss_search(queries: Floats, items: Floats, k: int, threads: int) -> Callable[[], ScoresAndItems] | None:
-    """Return a function that searches a filled flat index of faiss, or None if faiss is not installed."""
+    """Return a function that finds the top k items by an exact index of faiss; None if faiss is not installed."""
     if importlib.util.find_spec("faiss") is None:
         return None
     import faiss
@@ -47,7 +48,7 @@ def make_faiss_search(queries: Floats, items: Floats, k: int, threads: int) -> C
 
 
 def top_k_by_numpy(queries: Floats, items: Floats, k: int) -> ScoresAndItems:
-    """Find the best items by NumPy's partition of whole rows of scores, as many rows at once as fit in the buffer."""
+    """Find the k best items of each query with ``numpy.argpartition``, for a block of queries at a time."""
     rows = max(1, QUERY_CHUNK * ITEM_CHUNK // len(items))
     parts = []
     for start in range(0, len(queries), rows):
@@ -60,7 +61,7 @@ def top_k_by_numpy(queries: Floats, items: Floats, k: int) -> ScoresAndItems:
 
 
 def check_top_k(method: str, scores_and_items: ScoresAndItems, expected: ScoresAndItems) -> None:
-    """Stop if two results differ by more than the rounding of sums in another order."""
+    """End the benchmark with an error if two results differ by more than rounding can explain."""
     if scores_and_items is None or expected is None:
         raise SystemExit(f"{method} returned nothing")
     np.testing.assert_allclose(scores_and_items[0], expected[0], rtol=1e-4, atol=1e-4, err_msg=method)
@@ -70,7 +71,7 @@ def check_top_k(method: str, scores_and_items: ScoresAndItems, expected: ScoresA
 
 
 def time_methods(query_count: int, item_count: int, dimensions: int, k: int, threads: int, repeats: int) -> None:
-    """Time all ways at one size and print a line for each."""
+    """Time all methods at one size, check that their results agree, and print a line for each."""
     rng = np.random.default_rng(0)
     queries = rng.standard_normal((query_count, dimensions), dtype=np.float32)
     items = rng.standard_normal((item_count, dimensions), dtype=np.float32)
@@ -98,7 +99,7 @@ def time_methods(query_count: int, item_count: int, dimensions: int, k: int, thr
 
 
 def main() -> None:
-    """Run the benchmark for the sizes given on the command line."""
+    """Run the benchmark for each size given on the command line: queries x items x dimensions."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--sizes", nargs="*", default=["20000x12000x384", "2048x200000x128"], metavar="nxNxd")
     parser.add_argument("-k", type=int, default=20)

@@ -1,7 +1,7 @@
-"""Measure the memory and time of reading the history for training: the sequences, their split, and the arrays.
+"""Measure the memory and time of reading training data: read the sequences, split them, make arrays of them.
 
-The printed memory is the peak of the process above what it used before the read; an int32 array of the history's items
-alone would take 4 bytes an event. Run: ``python -m benchmarks.training_read --sequences 500000``.
+The printed memory is the peak of the process, less its peak before the read. For comparison: an int32 array of the
+items of all events takes 4 bytes an event. Run: ``python -m benchmarks.training_read --sequences 500000``.
 """
 
 import argparse
@@ -51,7 +51,7 @@ CREATE_HISTORY = """
 
 
 def create_warehouse(path: Path, sequence_count: int) -> None:
-    """Create a catalogue without embeddings, and sequences of items and times that a hash makes up."""
+    """Create a warehouse with a catalogue without embeddings, and with pseudo-random sequences of items and times."""
     values = {"items": ITEMS, "sequences": sequence_count, "events_per_sequence": EVENTS_PER_SEQUENCE}
     with closing(connect(path)) as connection:
         for statement in CREATE_HISTORY.split(";")[:-1]:
@@ -59,27 +59,27 @@ def create_warehouse(path: Path, sequence_count: int) -> None:
             connection.execute(statement, used)
 
 
-def peak_bytes() -> int:
-    """Return the most memory that this process has used so far."""
+def peak_memory_bytes() -> int:
+    """Return the largest memory, in bytes, that this process has used so far."""
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
 
 
 def main() -> None:
-    """Run the benchmark and print the memory, also per event, and the processor seconds."""
+    """Run the benchmark; print the memory, the memory per event, and the CPU seconds."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--sequences", type=int, default=500_000)
     options = parser.parse_args()
     with tempfile.TemporaryDirectory(prefix="training-read-") as folder:
         path = Path(folder) / "warehouse.duckdb"
-        # in a process of its own, whose memory is not counted
+        # a separate process creates the warehouse, so that its memory is not counted
         creation = multiprocessing.get_context("spawn").Process(target=create_warehouse, args=(path, options.sequences))
         creation.start()
         creation.join()
         with closing(connect(path, read_only=True)) as connection:
-            before, started_at = peak_bytes(), time.process_time()
+            before, started_at = peak_memory_bytes(), time.process_time()
             _, data = read_training_data(connection, Settings())
             seconds = time.process_time() - started_at
-            grown = peak_bytes() - before
+            grown = peak_memory_bytes() - before
     assert data, "the history is too short"
     events = options.sequences * EVENTS_PER_SEQUENCE
     print(f"{events:,} events, {len(data.all_sequences):,} training sequences")

@@ -1,9 +1,10 @@
-"""The campaign: a simulated shop lives through years of nights on which things go wrong, and nothing may be lost.
+"""The campaign: simulate nightly runs of a shop with faults such as kills and full disks; no data may be lost.
 
-Run: ``python -m benchmarks.chaos --nights 1000 --seed 0``. Each night of a history is drawn from the seed: the feeds
-that arrive, and the faults that happen (:mod:`benchmarks.chaos.history`). nextmart's own commands run on it in
-processes whose files, disk and clock the campaign can disturb (``interposer.c``). After each night that ended well, all
-tables are compared with those that plain Python and a full refresh make of the same rows, and the published file with
-the rules. The campaign stops at the first broken rule, and prints the seed with the smallest history that breaks it.
-``python -m benchmarks.soak`` is the same shop without any fault, watched for growth.
+Run: ``python -m benchmarks.chaos --nights 1000 --seed 0``. The faults of each night are drawn from the seed; the nights
+with their faults are called a history (:mod:`benchmarks.chaos.history`). Each night, nextmart's own commands run in
+processes whose file system and clock the campaign can disturb (``interposer.c``). After each night that ended well, the
+tables are compared with those that plain Python makes of the same rows, and every few nights with those of a full
+refresh. The published file is checked against rules. The campaign stops at the first broken rule, and prints the seed
+with the smallest history that breaks it. ``python -m benchmarks.soak`` simulates the same shop without faults, and
+looks for growing times and files.
 """

@@ -16,16 +16,18 @@ from benchmarks.chaos.shrinking import CampaignSetup, make_reproducer, run_histo
 
 
 def main() -> None:
-    """Live through a history, and end with exit code 1 at the first broken rule."""
+    """Read the options and simulate the nights; end with exit code 1 if a rule is broken."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.chaos", description=package.__doc__)
     parser.add_argument("--nights", type=int, default=100)
     parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--folder", type=Path, help="kept: the shop as the last night left it; default: a new one")
-    parser.add_argument("--history", type=Path, help="live through this file's nights instead of drawn ones")
+    parser.add_argument(
+        "--folder", type=Path, help="folder in which the shop stays as the last night left it; default: a new one"
+    )
+    parser.add_argument("--history", type=Path, help="simulate this file's nights instead of drawn ones")
     parser.add_argument("--only", nargs="+", choices=FAULTS, default=list(FAULTS), metavar="FAULT")
     parser.add_argument("--without", nargs="+", choices=FAULTS, default=[], metavar="FAULT")
-    parser.add_argument("--visitors", type=int, default=ShopSize.visitors)
-    parser.add_argument("--items", type=int, default=ShopSize.items)
+    parser.add_argument("--visitors", type=int, default=ShopSize.visitor_count)
+    parser.add_argument("--items", type=int, default=ShopSize.item_count)
     parser.add_argument("--refresh-every", type=int, default=10, help="nights between two full refreshes")
     parser.add_argument("--shrinks", type=int, default=12, help="the most attempts to find a smaller history")
     options = parser.parse_args()
@@ -49,11 +51,14 @@ def main() -> None:
 
 
 def run_campaign(setup: CampaignSetup, history: list[Night], max_attempts: int) -> bool:
-    """Live through a history and print what happened; at a broken rule, print the smallest history that breaks it."""
+    """Simulate a history and print what happened; if a rule is broken, print the smallest history that breaks it.
+
+    Return whether a rule is broken.
+    """
     tally, broken_rule, nights_lived = run_history(setup, history, _print_line)
     _print_line(report_as_markdown(tally))
     if not broken_rule:
-        _print_line(f"no broken rule in {tally.nights} nights of seed {setup.seed}; kept: {setup.folder}")
+        _print_line(f"no broken rule in {tally.night_count} nights of seed {setup.seed}; kept: {setup.folder}")
         return False
     _print_line(f"{broken_rule.rule}\n{broken_rule.evidence}\nlooking for a smaller history")
     shrunk = smallest_history(nights_lived, make_reproducer(setup, broken_rule.rule), max_attempts, _print_line)

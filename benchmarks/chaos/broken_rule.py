@@ -1,17 +1,18 @@
-"""What the campaign stops at: a rule that a night broke, with the evidence."""
+"""The exception that ends a campaign: it names the rule that does not hold, and shows the evidence."""
 
 from collections.abc import Iterable
 from datetime import datetime
 
 
 class BrokenRule(Exception):
-    """A rule that does not hold.
+    """The error that is raised when a rule that the campaign checks does not hold.
 
     Attributes
     ----------
     rule : str
-        The rule's name: two histories show the same fault if they break the same rule.
+        The rule in words. Two histories count as showing the same error if they break the same rule.
     evidence : str
+        What was found: rows, or the output of a command.
     """
 
     def __init__(self, rule: str, evidence: object = "") -> None:
@@ -20,11 +21,11 @@ class BrokenRule(Exception):
 
 
 def require_equal_rows(rule: str, found_rows: Iterable, expected_rows: Iterable) -> None:
-    """Raise a BrokenRule that shows the first rows which only one of two tables holds.
+    """Raise BrokenRule if two tables hold different rows; the evidence shows the first rows that differ.
 
-    Rows count as often as they come; their order does not matter.
+    The order of rows does not matter, but the number of equal rows does.
     """
-    found_rows, expected_rows = sorted(map(_text, found_rows)), sorted(map(_text, expected_rows))
+    found_rows, expected_rows = sorted(map(_row_as_text, found_rows)), sorted(map(_row_as_text, expected_rows))
     if found_rows != expected_rows:
         missing, unexpected = list(expected_rows), []
         for row in found_rows:
@@ -37,5 +38,5 @@ def require_equal_rows(rule: str, found_rows: Iterable, expected_rows: Iterable)
         raise BrokenRule(rule, "\n".join(lines))
 
 
-def _text(row: Iterable) -> str:
+def _row_as_text(row: Iterable) -> str:
     return repr([value.isoformat() if isinstance(value, datetime) else value for value in row])

@@ -1,4 +1,4 @@
-"""A campaign: the shop lives through a history, night by night, and everything is checked after each."""
+"""A campaign: simulates the nights of a shop one by one, and checks everything after each night."""
 
 import os
 import re
@@ -34,7 +34,7 @@ from benchmarks.chaos.shop import ShopSize, SimulatedShop, night_start
 from benchmarks.chaos.shop_settings import ShopSettings
 from benchmarks.chaos.tables import check_tables
 from benchmarks.chaos.tally import CampaignTally
-from benchmarks.chaos.warehouse_damage import restore_if_damaged
+from benchmarks.chaos.warehouse_damage import restore_warehouse_if_damaged
 from tests.embedding.fake_openai import KEY
 from tests.polling_reader import poll_while_block_runs
 
@@ -46,14 +46,14 @@ READ_PAUSE_SECONDS = 0.5
 
 
 class Campaign:
-    """A shop in a folder, its processes, its service, and what was found so far."""
+    """A simulated shop in a folder, with its settings, its embedding service, and counts of what has happened."""
 
     def __init__(
         self, folder: Path, harness: CommandHarness, seed: int, shop_size: ShopSize, full_refresh_every_nights: int
     ) -> None:
         self.full_refresh_every_nights = full_refresh_every_nights
-        self.folder, self.scratch = folder / "shop", folder / "scratch"
-        for path in (self.folder, self.scratch):
+        self.folder, self.scratch_folder = folder / "shop", folder / "scratch"
+        for path in (self.folder, self.scratch_folder):
             shutil.rmtree(path, ignore_errors=True)
             path.mkdir(parents=True)
         self.shop = SimulatedShop(self.folder, seed, shop_size)
@@ -72,23 +72,23 @@ class Campaign:
         self.has_unpublished_setting = False
         self.has_forgotten_in_last_night = False
         self.copy_restored_in_last_night: Path | None = None
-        # texts that were sold before a copy was taken, by the file name of the copy
-        self.sold_before_copy: dict[str, Counter[str]] = {}
+        # file name of a backup copy -> how often each text had been sold when the copy was taken
+        self.sold_counts_before_copy: dict[str, Counter[str]] = {}
         self.cpu_seconds_of_last_night = 0.0
 
     @property
     def published_file(self) -> Path:
-        """The file that readers open."""
+        """The path of the published file, which readers open."""
         return self.folder / "published.duckdb"
 
     def close(self) -> None:
-        """End the service."""
+        """Stop the fake embedding service."""
         self.service.close()
 
     # --- a night ---
 
     def run_night(self, night: Night) -> None:
-        """Live through a night, and check everything that can be checked after it.
+        """Simulate one night: deliver the feeds, run the commands with the night's faults, and check the results.
 
         Raises
         ------
@@ -98,16 +98,16 @@ class Campaign:
         self.happenings, self.cpu_seconds_of_last_night = [], 0.0
         self._prepare_night(night)
         self.shop.deliver_files(night.number, night.fault_names)
-        night = with_lasting_fault(night, self.shop)
-        hash_before = file_hash(self.published_file)
+        night = with_fault_of_refused_catalogue(night, self.shop)
+        published_hash_before = file_hash(self.published_file)
         reader = nullcontext()
-        if hash_before:
+        if published_hash_before:
             reader = poll_while_block_runs(self.published_file, SELECT_WHETHER_WHOLE, READ_PAUSE_SECONDS)
         with reader as reader_log:
             results = self._run_commands(night)
         if reader_log:
             check_reads(reader_log)
-            self.tally.reads_of_published_file += reader_log.read_count
+            self.tally.published_file_read_count += reader_log.read_count
         self.has_forgotten_in_last_night = any(
             command.arguments[0] == "forget" and command.exit_code == 0 for command in results
         )
@@ -116,17 +116,19 @@ class Campaign:
             if has_published and FAULTS[name].must_prevent_publication and name != "wrong_folder":
                 self._require_failure(results[-1], name)
         self.cpu_seconds_of_last_night = sum(command.cpu_seconds for command in results)
-        self.copy_restored_in_last_night = self._restore_if_damaged() if "torn_write" in night.fault_names else None
+        self.copy_restored_in_last_night = (
+            self._restore_warehouse_if_damaged() if "torn_write" in night.fault_names else None
+        )
         if self.published_file.exists():
             check_published_file(self.published_file)
         self.check_warehouse(night, has_published)
         if has_published and (night.number + 1) % self.full_refresh_every_nights == 0:
             self.compare_with_full_refresh(night)
         self.has_unpublished_setting &= not has_published
-        self.tally.nights += 1
-        self.tally.published_nights += has_published
-        self.tally.vectors_sold = self.service.sold_texts.total()
-        self.tally.vectors_lost = self.paid_text_accounts.lost_texts.total()
+        self.tally.night_count += 1
+        self.tally.published_night_count += has_published
+        self.tally.sold_vector_count = self.service.sold_text_counts.total()
+        self.tally.lost_vector_count = self.paid_text_accounts.lost_texts.total()
         ends = outcomes_by_fault(
             night.fault_names,
             results,
@@ -137,13 +139,14 @@ class Campaign:
             self.tally.outcome_counts_by_fault[name][outcome] += 1
 
     def compare_with_full_refresh(self, night: Night) -> None:
-        """Compare the warehouse with a full refresh of a copy, by the clock of the night.
+        """Compare the warehouse with a full refresh of a copy, which runs with the clock of the night.
 
-        By a clock that is right again, models of a night with the clock ahead are of the future, and are trained again.
+        If the night's clock was ahead, a refresh with the right clock would find models that were trained in the
+        future, and would train them again.
         """
         self._set_clock_of_night(night)
-        check_full_refresh(self.folder, self.scratch, self.command_runner)
-        self.tally.full_refreshes += 1
+        check_full_refresh(self.folder, self.scratch_folder, self.command_runner)
+        self.tally.full_refresh_count += 1
 
     def _prepare_night(self, night: Night) -> None:
         by_group = {FAULTS[fault.name].exclusive_group: fault for fault in night.faults}
@@ -168,7 +171,7 @@ class Campaign:
             self.shop.forget(person)
             self.happenings.append(f"{person} asks to be forgotten")
 
-    # --- its commands ---
+    # --- the commands of a night ---
 
     def _run_commands(self, night: Night) -> list[CommandResult]:
         fault = next((fault for fault in night.faults if FAULTS[fault.name].exclusive_group == "process"), None)
@@ -179,18 +182,18 @@ class Campaign:
         planned_commands += [*self._commands_that_change_the_model(night), ("load",), ("run",)]
         disturbed_command = self._command_to_disturb(fault, planned_commands)
         for arguments in planned_commands:
-            hash_before = file_hash(self.published_file)
-            # the rows of raw.items are lost after the load: a load brings the whole catalogue, and would mend the loss
+            published_hash_before = file_hash(self.published_file)
+            # raw.items loses its rows only after the load, because a load would bring the whole catalogue back
             is_lost = "raw_items_lost" in night.fault_names and arguments[0] == "run"
             with self._with_raw_items_emptied() if is_lost else nullcontext():
                 if fault and fault.name == "two_runs" and arguments[0] == "run":
-                    result = self._run_two_at_once()
+                    result = self._make_two_runs_at_once()
                 else:
                     result = self.command_runner.run(arguments, fault if arguments == disturbed_command else None)
             if self.command_runner.fault_description:
                 self.happenings.append(self.command_runner.fault_description)
-            self._check_result(night, result, hash_before)
-            self._note_sold_before_copies()
+            self._check_command_result(night, result, published_hash_before)
+            self._note_texts_sold_before_copies()
             results.append(result)
             if result.exit_code == 0 and arguments[0] == "forget":
                 self.pending_forget_requests.remove(arguments[1:3])
@@ -203,13 +206,14 @@ class Campaign:
             and results[-1].exit_code
             and ALLOW_SHRINK_OPTION in results[-1].output
         ):
-            # the person who has asked for shorter lists types the option that the message names
+            # a changed setting asks for shorter lists, so a person would follow the message and allow fewer rows
             results.append(self.command_runner.run(("publish", ALLOW_SHRINK_OPTION), None))
-            self._check_result(night, results[-1], None)
+            self._check_command_result(night, results[-1], None)
         return results
 
     def _command_to_disturb(self, fault: Fault | None, planned_commands: list[tuple[str, ...]]) -> tuple[str, ...]:
-        # most of a night is its run; renames and unlinks are publish's
+        # most faults hit `run`, which takes most of a night; those at a rename or unlink always do, because `run`
+        # publishes, and that renames and unlinks files
         if fault and fault.target < 0.3 and fault.name not in ("killed_at_rename", "killed_at_unlink", "two_runs"):
             return planned_commands[int(fault.target / 0.3 * (len(planned_commands) - 1))]
         return planned_commands[-1]
@@ -227,22 +231,22 @@ class Campaign:
             return [("pin", versions[int(fault.target * len(versions))])] if versions else []
         return [("unpin",) if fault.name == "model_unpinned" else ("rollback",)]
 
-    def _run_two_at_once(self) -> CommandResult:
+    def _make_two_runs_at_once(self) -> CommandResult:
         both = [self.command_runner.start(("run", *WAIT_OPTION)) for _ in range(2)]
         results = [running.wait() for running in both]
         return next((result for result in results if result.exit_code), results[0])
 
     def _run_in_wrong_folder(self, night: Night) -> None:
-        hash_before = file_hash(self.published_file)
+        published_hash_before = file_hash(self.published_file)
         elsewhere = self.folder / "unmounted"
         result = self.command_runner.run(("run", "--warehouse", str(elsewhere / "warehouse.duckdb")), None)
         shutil.rmtree(elsewhere, ignore_errors=True)
-        self._check_result(night, result, hash_before)
+        self._check_command_result(night, result, published_hash_before)
         self._require_failure(result, "wrong_folder")
 
     @contextmanager
     def _with_raw_items_emptied(self) -> Iterator[None]:
-        """Empty raw.items for a run, as a tool that fills the table may do, and restore the rows afterwards."""
+        """Empty raw.items while a command runs, as another tool might by mistake, and restore the rows afterwards."""
         path = str(self.folder / "warehouse.duckdb")
         with closing(duckdb.connect(path)) as warehouse:
             raw_items = warehouse.execute("from raw.items").to_arrow_table()  # noqa: F841 - a replacement scan reads it
@@ -253,43 +257,55 @@ class Campaign:
             with closing(duckdb.connect(path)) as warehouse:
                 warehouse.execute("insert into raw.items by name from raw_items")
 
-    # --- what is required ---
+    # --- the checks ---
 
-    def _check_result(self, night: Night, result: CommandResult, hash_before: str | None) -> None:
-        if "Traceback (most recent call last)" in result.output:
-            raise BrokenRule("nobody has to read a traceback", result)
-        if KEY in result.output:
-            raise BrokenRule("no secret is printed", result)
-        if result.left_orphan_processes:
-            raise BrokenRule("no child works on without its owner", result)
-        if result.exit_code < 0 and not self.command_runner.fault_description:
-            raise BrokenRule("no command dies by itself", result)
-        if result.exit_code > 0:
-            permitted = [FAULTS[name].permitted_failures.get(result.arguments[0]) for name in night.fault_names]
-            permitted += [ALLOW_SHRINK_OPTION] if self.has_unpublished_setting and result.arguments[0] == "run" else []
-            if not any(words and re.search(words, result.output) for words in permitted):
-                raise BrokenRule(f"`{result.arguments[0]}` needs no person, or says what to type", result)
-            # a run that fails in its upkeep has published before
-            has_published = re.search(PUBLISHED_LINE, result.output, re.MULTILINE)
-            if result.arguments[0] == "run" and not has_published and file_hash(self.published_file) != hash_before:
-                raise BrokenRule("a failed run leaves the published file as it was", result)
+    def _check_command_result(
+        self, night: Night, command_result: CommandResult, published_hash_before: str | None
+    ) -> None:
+        if "Traceback (most recent call last)" in command_result.output:
+            raise BrokenRule("nobody has to read a traceback", command_result)
+        if KEY in command_result.output:
+            raise BrokenRule("no secret is printed", command_result)
+        if command_result.left_orphan_processes:
+            raise BrokenRule("no child works on without its owner", command_result)
+        if command_result.exit_code < 0 and not self.command_runner.fault_description:
+            raise BrokenRule("no command dies by itself", command_result)
+        if command_result.exit_code > 0:
+            permitted = [FAULTS[name].permitted_failures.get(command_result.arguments[0]) for name in night.fault_names]
+            permitted += (
+                [ALLOW_SHRINK_OPTION] if self.has_unpublished_setting and command_result.arguments[0] == "run" else []
+            )
+            if not any(words and re.search(words, command_result.output) for words in permitted):
+                raise BrokenRule(
+                    f"`{command_result.arguments[0]}` needs no person, or says what to type", command_result
+                )
+            # a run may fail after it has published, in its last step, the upkeep
+            has_published = re.search(PUBLISHED_LINE, command_result.output, re.MULTILINE)
+            if (
+                command_result.arguments[0] == "run"
+                and not has_published
+                and file_hash(self.published_file) != published_hash_before
+            ):
+                raise BrokenRule("a failed run leaves the published file as it was", command_result)
 
-    def _restore_if_damaged(self) -> Path | None:
-        repair = restore_if_damaged(self.folder / "warehouse.duckdb", self.command_runner)
+    def _restore_warehouse_if_damaged(self) -> Path | None:
+        repair = restore_warehouse_if_damaged(self.folder / "warehouse.duckdb", self.command_runner)
         if not repair:
             return None
         self.happenings.append(f"the warehouse is damaged: {repair.damage}")
         return repair.backup_copy
 
-    def _note_sold_before_copies(self) -> None:
+    def _note_texts_sold_before_copies(self) -> None:
         names = [path.name for path in (self.folder / "backups").glob("*.duckdb")]
-        self.sold_before_copy = {
-            name: self.sold_before_copy.get(name, Counter(self.service.sold_texts)) for name in names
+        self.sold_counts_before_copy = {
+            name: self.sold_counts_before_copy.get(name, Counter(self.service.sold_text_counts)) for name in names
         }
 
-    def _require_failure(self, result: CommandResult, fault_name: str) -> None:
-        if result.exit_code == 0:
-            raise BrokenRule(f"no publication that a gate should hold: {FAULTS[fault_name].description}", result)
+    def _require_failure(self, command_result: CommandResult, fault_name: str) -> None:
+        if command_result.exit_code == 0:
+            raise BrokenRule(
+                f"no publication that a gate should hold: {FAULTS[fault_name].description}", command_result
+            )
 
     @contextmanager
     def _open_warehouse(self) -> Iterator[duckdb.DuckDBPyConnection]:
@@ -303,16 +319,19 @@ class Campaign:
             yield warehouse
 
     def check_warehouse(self, night: Night, has_published: bool) -> None:
-        """Check what was paid and who was forgotten, and after a night that ended well all tables."""
-        sold = self.service.sold_texts
-        # a restored copy lacks all vectors that were paid after the copy was taken, those of texts in flight included
+        """Check the paid texts and the forgotten people; if the night has published, check all tables as well."""
+        sold = self.service.sold_text_counts
+        # a restored copy lacks all vectors that were bought after it was taken, also those of requests under way
         if self.copy_restored_in_last_night:
-            max_lost, sold_since_copy = 0, sold - self.sold_before_copy[self.copy_restored_in_last_night.name]
+            max_lost_texts, sold_counts_since_copy = (
+                0,
+                sold - self.sold_counts_before_copy[self.copy_restored_in_last_night.name],
+            )
         else:
-            max_lost = self.settings.max_texts_in_flight if night.fault_names & FAULTS_THAT_LOSE_ANSWERS else 0
-            sold_since_copy = Counter[str]()
+            max_lost_texts = self.settings.max_texts_in_flight if night.fault_names & FAULTS_THAT_LOSE_ANSWERS else 0
+            sold_counts_since_copy = Counter[str]()
         with self._open_warehouse() as warehouse:
-            self.paid_text_accounts.check(warehouse, sold, max_lost, sold_since_copy)
+            self.paid_text_accounts.check(warehouse, sold, max_lost_texts, sold_counts_since_copy)
             if self.shop.forgotten_ids and not self.pending_forget_requests:
                 check_forgotten_people(
                     warehouse, [self.folder / ".nextmart", self.published_file], self.shop.forgotten_ids
@@ -325,8 +344,8 @@ class Campaign:
                 check_publication_with_warehouse(warehouse, values["vars.recommendations_per_visitor"])
 
 
-def with_lasting_fault(night: Night, shop: SimulatedShop) -> Night:
-    """Return the night with an earlier night's fault added if nextmart still refuses the list of the earlier night."""
-    if shop.refused_list_fault is None or shop.refused_list_fault in night.fault_names:
+def with_fault_of_refused_catalogue(night: Night, shop: SimulatedShop) -> Night:
+    """Return the night with the fault of the newest catalogue file added, if nextmart still refuses that file."""
+    if shop.refused_catalogue_fault is None or shop.refused_catalogue_fault in night.fault_names:
         return night
-    return replace(night, faults=(*night.faults, Fault(shop.refused_list_fault, 0, 0)))
+    return replace(night, faults=(*night.faults, Fault(shop.refused_catalogue_fault, 0, 0)))

@@ -1,4 +1,4 @@
-"""Commands of nextmart, each in a process group that the campaign can disturb, kill and wait for."""
+"""Running commands of nextmart, each in a process group of its own that the campaign can kill and wait for."""
 
 import json
 import os
@@ -18,23 +18,23 @@ ROOT = Path(__file__).parents[2]
 LONGEST_COMMAND_SECONDS = 240.0
 MIN_NIGHTS_TO_WARM = 6
 WARMING_OPTION = "--warmed"
-"""Argument with which the server of commands lives through a night before its first command."""
+"""Argument that makes the server of commands simulate a night before its first command, to fill caches."""
 LONGEST_ORPHAN_SECONDS = 15.0
 """Time for which a child process may go on working after its parent process was killed."""
 
 
 @dataclass
 class CommandResult:
-    """A command that has ended.
+    """The result of a command that has ended: its exit code, output and times.
 
     Attributes
     ----------
     exit_code : int
-        Its exit code, or minus the signal that killed it.
+        The exit code, or minus the number of the signal that killed the command.
     seconds, cpu_seconds : float
-        How long it took, and how long it and its children used a processor.
+        Wall-clock time of the command, and CPU time of the command and its children.
     left_orphan_processes : bool
-        Whether a child of the command was still at work long after the command was killed.
+        Whether a child process still ran long after the command was killed.
     """
 
     arguments: tuple[str, ...]
@@ -47,28 +47,28 @@ class CommandResult:
 
     @property
     def output(self) -> str:
-        """All that the command printed."""
+        """Standard output, followed by standard error."""
         return self.stdout + self.stderr
 
     def __str__(self) -> str:
-        # the last lines of the output say why a command failed; the lines of dbt's stages before them say little
+        # only the last lines of the output say why a command failed
         last = "\n    ".join(self.output.strip().splitlines()[-25:])
         return f"nextmart {' '.join(self.arguments)} ended with {self.exit_code}:\n    {last}"
 
 
 class CommandServer:
-    """Runs commands of nextmart through a server, which has all packages loaded and forks itself for each command.
+    """Starts commands of nextmart through a server process, which has all packages loaded and forks for each command.
 
     Parameters
     ----------
     output_folder : Path
-        Folder of files with the output of commands, until the output is read.
+        Folder for files with the output of commands, which are deleted once they are read.
     interposer_library, fault_file : Path or None
-        The compiled library of ``interposer.c``, and the file of the faults that the library injects; None: the
-        campaign has no faults of files, disk and clock.
+        The compiled library of ``interposer.c``, and the file that tells it which faults to inject. Without the
+        library, the campaign has no faults of file system and clock.
     night_count : int
-        Number of the campaign's nights. Before many nights, the server lives through a night of its own first, which
-        saves time.
+        Number of the campaign's nights. If there are many, the server simulates a night at its start, to fill caches
+        that save time in all others.
     """
 
     def __init__(
@@ -82,7 +82,7 @@ class CommandServer:
         preload = (
             {"LD_PRELOAD": str(interposer_library), "CHAOS_FAULT_FILE": str(fault_file)} if interposer_library else {}
         )
-        # helpers of tests import each other by their bare names, as pytest's `pythonpath` lets them
+        # the server imports test helpers, which import each other as pytest's `pythonpath` allows, without a package
         paths = [str(ROOT), str(ROOT / "tests"), str(ROOT / "tests" / "end_to_end"), os.environ.get("PYTHONPATH", "")]
         self.server = subprocess.Popen(
             [
@@ -102,7 +102,7 @@ class CommandServer:
         threading.Thread(target=self._read_server_messages, daemon=True).start()
 
     def close(self) -> None:
-        """End the server, which has nothing to lose."""
+        """Kill the server process; it holds no data that could be lost."""
         self.server.kill()
         self.server.wait()
 
@@ -118,7 +118,7 @@ class CommandServer:
                 self.server_message.notify_all()
 
     def start(self, *arguments: str, environment: dict[str, str], folder: Path) -> "RunningCommand":
-        """Start ``nextmart`` with arguments."""
+        """Start ``nextmart`` with arguments and return the running command."""
         self.command_count += 1
         output_paths = [self.output_folder / f"{self.command_count}.{name}" for name in ("stdout", "stderr")]
         command = {
@@ -137,13 +137,13 @@ class CommandServer:
             return RunningCommand(self, arguments, self.started_pids[-1], output_paths)
 
     def run(self, *arguments: str, environment: dict[str, str], folder: Path) -> CommandResult:
-        """Run ``nextmart`` with arguments to its end."""
+        """Run ``nextmart`` with arguments, wait for its end, and return the result."""
         return self.start(*arguments, environment=environment, folder=folder).wait()
 
 
 @dataclass
 class RunningCommand:
-    """A command that was started."""
+    """A command of nextmart that was started and can be waited for."""
 
     server: CommandServer
     arguments: tuple[str, ...]
@@ -152,12 +152,12 @@ class RunningCommand:
     started_at: float = field(default_factory=time.monotonic)
 
     def wait(self, kill_after_seconds: float | None = None) -> CommandResult:
-        """Wait for the end; with ``kill_after_seconds`` seconds, kill the whole group then.
+        """Wait for the command's end and return its result; kill its process group after ``kill_after_seconds``.
 
         Raises
         ------
         BrokenRule
-            If the command does not end.
+            If the command has not ended after ``LONGEST_COMMAND_SECONDS`` seconds.
         """
         server = self.server
         with server.server_message:
@@ -174,7 +174,7 @@ class RunningCommand:
                         "each command ends", f"{self.arguments} did not in {LONGEST_COMMAND_SECONDS:.0f} seconds"
                     )
             exit_code, cpu_seconds = server.results_by_pid[self.pid]
-            # the server also tells when orphans of the command end
+            # the server reports the end of each orphan too, and at each report the condition is checked again
             has_orphans = exit_code < 0 and not server.server_message.wait_for(
                 self._is_process_group_gone, LONGEST_ORPHAN_SECONDS
             )

@@ -1,4 +1,4 @@
-"""The catalogue of faults: the group of each, and the commands that it may make fail with the words they must say."""
+"""All kinds of faults, with the commands that may fail because of each, and the messages that they must print then."""
 
 from dataclasses import dataclass, field
 from typing import Final
@@ -13,12 +13,12 @@ class FaultKind:
     exclusive_group : str
         Name of the fault's group: at most one fault of a group happens in a night.
     description : str
-        What happens, in the words of the campaign's report.
+        What happens in the night, in words for the campaign's report.
     permitted_failures : dict of command -> regular expression
-        The commands that may fail because of the fault, each with a pattern that the command's messages must match. The
-        tables of ``docs/operations.md`` say what to type then.
+        The commands that may fail because of the fault, each with a pattern that the command's output must match.
+        ``docs/operations.md`` has a table of these messages, and of what to type.
     must_prevent_publication : bool
-        Whether one of the commands in ``permitted_failures`` has to fail, so that nothing of the night is published.
+        Whether a command in ``permitted_failures`` has to fail, so that the night publishes nothing.
     """
 
     exclusive_group: str
@@ -84,9 +84,9 @@ FAULTS: Final = {
         "models", "the model is rolled back", {"rollback": "nothing to roll back to|can't roll back to"}
     ),
 }  # fmt: skip
-"""The faults by name."""
+"""The kinds of faults, by name."""
 
 FAULTS_THAT_LOSE_ANSWERS: Final = {name for name, kind in FAULTS.items() if kind.exclusive_group == "process"} - {
     "clock_jumps_midway", "two_runs",
 }  # fmt: skip
-"""The faults that may lose vectors of texts which were paid, because the answer of the service was still on its way."""
+"""The faults that may lose vectors which were paid for, because the service's answer was still on its way."""

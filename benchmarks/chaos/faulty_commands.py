@@ -1,4 +1,4 @@
-"""The fault of a night that hits a running process: armed before a command, and read off after it."""
+"""Running a command with a fault: set the fault, run the command, and find out where the fault happened."""
 
 from dataclasses import dataclass, field
 from datetime import timedelta
@@ -25,7 +25,16 @@ CLOCK_JUMP = 2 * DAY
 
 @dataclass
 class FaultyCommandRunner:
-    """Runs commands, undisturbed or with a fault; from undisturbed ones it learns how many calls a command makes."""
+    """Runs commands with or without a fault.
+
+    Attributes
+    ----------
+    call_counts_by_command, seconds_by_command : dict
+        The system calls and the time of each command when it last ran without a fault. They tell when a fault has to
+        happen, so that it falls within the command.
+    fault_description : str
+        Where the fault of the last command happened; empty if no fault happened.
+    """
 
     harness: CommandHarness
     folder: Path
@@ -35,10 +44,7 @@ class FaultyCommandRunner:
     fault_description: str = ""
 
     def run(self, arguments: tuple[str, ...], fault: Fault | None) -> CommandResult:
-        """Run a command with a fault, or without one.
-
-        ``fault_description`` says afterwards where the fault happened; it is empty where it did not.
-        """
+        """Run a command, with a fault unless it is None; set ``fault_description`` and return the command's result."""
         command = arguments[0]
         self.fault_description = ""
         self.harness.fault_injector.reset_call_counts()
@@ -62,5 +68,5 @@ class FaultyCommandRunner:
         return result
 
     def start(self, arguments: tuple[str, ...], folder: Path | None = None) -> RunningCommand:
-        """Start a command in the shop's folder, or another."""
+        """Start a command in ``folder``, by default the shop's folder, and return the running command."""
         return self.harness.command_server.start(*arguments, environment=self.environment, folder=folder or self.folder)

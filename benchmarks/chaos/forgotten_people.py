@@ -1,4 +1,4 @@
-"""Forgotten people, looked for in every place that nextmart writes."""
+"""Checks that no id of a forgotten person is left in the warehouse, its backup copies, or nextmart's files."""
 
 from pathlib import Path
 
@@ -18,7 +18,12 @@ TEXT_COLUMNS = """
 
 
 def check_forgotten_people(warehouse: duckdb.DuckDBPyConnection, folders: list[Path], forgotten_ids: set[str]) -> None:
-    """Look for ids in all tables of the warehouse, in all tables of attached databases, and in all files of folders.
+    """Check that forgotten ids are in no table of the warehouse or an attached database, and in no file.
+
+    Parameters
+    ----------
+    folders : list of Path
+        The files to search, and folders whose files are searched.
 
     Raises
     ------
@@ -40,7 +45,7 @@ def check_forgotten_people(warehouse: duckdb.DuckDBPyConnection, folders: list[P
 
 
 def check_backup_copies(folder: Path, forgotten_ids: set[str]) -> None:
-    """Look for ids in all tables of the warehouse's backup copies.
+    """Check that forgotten ids are in no table of the warehouse's backup copies, which ``folder`` holds.
 
     Raises
     ------

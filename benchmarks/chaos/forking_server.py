@@ -1,9 +1,9 @@
-"""A process that has nextmart's packages at hand, and forks a process group for each command that it is told to run.
+"""A server process that has loaded nextmart's packages, and forks a process group for each command that it runs.
 
-Reads a JSON object from each line of standard input, with a command's ``arguments``, ``folder``, ``environment`` and
-``outputs`` (the paths of its standard output and error). Prints ``started PID``, and at the end of every child, an
-orphan of a killed command too, ``ended PID CODE CPU_SECONDS``. Started with ``LD_PRELOAD``, so that faults can be
-injected.
+Each line of its standard input is a JSON object with a command's ``arguments``, ``folder``, ``environment`` and
+``outputs`` (the paths of its standard output and error). The server prints ``started PID`` for each command. At the end
+of every child process it prints ``ended PID CODE CPU_SECONDS``; children that a killed command has left behind count
+too. The server is started with ``LD_PRELOAD``, so that faults can be injected.
 """
 
 import ctypes
@@ -24,8 +24,8 @@ PACKAGES = (
     "jobs.cli", "jobs.embedding.providers.openai", "jobs.nightly.evaluate", "jobs.nightly.recommend",
     "jobs.nightly.train",
 )  # fmt: skip
-"""Modules that commands import. Packages of local embeddings, whose import takes longest, are not among them, because
-the campaign's models don't need them."""
+"""Modules that the server imports before it forks. The packages for local embeddings, whose import takes longest, are
+not among them, because the campaign's models don't need them."""
 PR_SET_CHILD_SUBREAPER = 36
 
 
@@ -45,7 +45,7 @@ def _report_ended_children(*_: object) -> None:
 
 
 def _run_command_in_fork(command: dict) -> None:
-    """Run the command in this process, a new fork, and end it with the command's exit code."""
+    """Run a command in this process, which was just forked, and end the process with the command's exit code."""
     signal.signal(signal.SIGCHLD, signal.SIG_DFL)
     os.setsid()
     nothing = os.open(os.devnull, os.O_RDONLY)
@@ -67,12 +67,12 @@ def _run_command_in_fork(command: dict) -> None:
 
 
 def main() -> None:
-    """Run commands until standard input ends."""
+    """Load the packages, then run the commands that standard input names until it ends."""
     ctypes.CDLL(None).prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
     for name in PACKAGES:
         import_module(name)
-    sys.modules["quick_dbt"].make_dbt_quick()  # the name by which `warm_builds` imports it
-    gc.freeze()  # a fork that collects garbage would copy all pages of what is kept here
+    sys.modules["quick_dbt"].make_dbt_quick()  # `warm_builds` imports the module by this name
+    gc.freeze()  # else garbage collection in a fork would copy every page of memory
     if WARMING_OPTION in sys.argv:
         from benchmarks.chaos.warming import run_warming_night
 
@@ -81,7 +81,7 @@ def main() -> None:
     _print_message("ready")
     for line in sys.stdin:
         command = json.loads(line)
-        signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGCHLD})  # so that no end is told before its start
+        signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGCHLD})  # so that "ended" is not printed before "started"
         pid = os.fork()
         if pid == 0:
             signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGCHLD})

@@ -1,4 +1,4 @@
-"""A full refresh of a copy of the warehouse must end with the tables that the nights made of the same raw rows."""
+"""Checks that a full refresh makes the same tables from the raw rows as the nights have made step by step."""
 
 import shutil
 from contextlib import closing
@@ -24,37 +24,38 @@ TABLES = FINAL_TABLES | {
     "placement_lists": "select * exclude (model_version, generated_at) from {public}.placement_lists",
 }
 
-# a visitor whose sequence stays the same keeps a list that was filled up with the popular items of an earlier night
+# Rows with popular items are not compared, because a visitor without new events keeps an older list, which the popular
+# items of an earlier night fill up.
 SELECT_LISTS = "from ({query}) where source <> 'popularity'"
 
 
-def check_full_refresh(folder: Path, scratch: Path, command_runner: FaultyCommandRunner) -> None:
-    """Build all tables of a copy anew, make all lists anew, and compare both warehouses and publications.
+def check_full_refresh(shop_folder: Path, scratch_folder: Path, command_runner: FaultyCommandRunner) -> None:
+    """Rebuild all tables and lists in a copy of the warehouse, and compare tables and published lists with the shop's.
 
     Raises
     ------
     BrokenRule
         If the refresh fails, or a table differs.
     """
-    copy = scratch / "refreshed"
+    copy = scratch_folder / "refreshed"
     shutil.rmtree(copy, ignore_errors=True)
     copy.mkdir()
     for name in ("warehouse.duckdb", "warehouse.duckdb.wal", "nextmart.toml"):
-        if (folder / name).exists():
-            shutil.copy(folder / name, copy)
+        if (shop_folder / name).exists():
+            shutil.copy(shop_folder / name, copy)
     with closing(duckdb.connect(str(copy / "warehouse.duckdb"))) as warehouse:
         warehouse.execute(DELETE_LISTS)
     result = command_runner.start(("run", "--full-refresh"), copy).wait()
     if result.exit_code:
         raise BrokenRule("a full refresh of the same rows succeeds", result)
-    found, expected = _final_tables(folder), _final_tables(copy)
+    found, expected = _rows_by_final_table(shop_folder), _rows_by_final_table(copy)
     for name in TABLES:
-        if name != "wide":  # the rules for what is published hold it against the lists
+        if name != "wide":  # check_publication_with_warehouse compares this table with the lists
             require_equal_rows(f"{name}: as a full refresh makes it", found[name], expected[name])
     shutil.rmtree(copy)
 
 
-def _final_tables(folder: Path) -> dict[str, list[tuple]]:
+def _rows_by_final_table(folder: Path) -> dict[str, list[tuple]]:
     with closing(duckdb.connect(str(folder / "warehouse.duckdb"), read_only=True)) as warehouse:
         warehouse.execute(f"attach '{folder / 'published.duckdb'}' as published (read_only); set TimeZone = 'UTC'")
         tables = {}

@@ -1,4 +1,4 @@
-"""Shared by all campaigns of one call: the fault injector, and the server of commands, which takes seconds to start."""
+"""The fault injector and the server of commands, which takes seconds to start; several campaigns share them."""
 
 from pathlib import Path
 
@@ -7,12 +7,12 @@ from benchmarks.chaos.fault_injector import FaultInjector, compile_interposer
 
 
 class CommandHarness:
-    """A server of commands whose files, disk and clock can be disturbed, where there is a compiler.
+    """A server of commands and a fault injector; without Linux and a C compiler no fault can be injected.
 
     Parameters
     ----------
     folder : Path
-        Folder of the compiled library, the file of the faults and the output of commands.
+        Folder for the compiled library, the file of the faults and the output of commands.
     night_count : int
         Number of the campaign's nights.
     """
@@ -21,8 +21,8 @@ class CommandHarness:
         library = compile_interposer(folder)
         self.can_inject_faults = library is not None
         self.fault_injector = FaultInjector(folder / "faults")
-        self.command_server = CommandServer(folder, library, self.fault_injector.path, night_count)
+        self.command_server = CommandServer(folder, library, self.fault_injector.fault_file, night_count)
 
     def close(self) -> None:
-        """End the server."""
+        """Stop the server of commands."""
         self.command_server.close()

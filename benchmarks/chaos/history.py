@@ -1,4 +1,4 @@
-"""Histories: which faults happen on which nights, drawn from a seed, and kept as JSON to be lived through again."""
+"""Histories of a campaign: the faults of each night, drawn from a seed; kept as JSON, they can be repeated."""
 
 import json
 from collections.abc import Collection
@@ -7,8 +7,8 @@ from random import Random
 
 from benchmarks.chaos.fault_kinds import FAULTS
 
-CALM_NIGHT_SHARE = 0.3  # share of nights on which nothing happens
-TWO_FAULT_NIGHT_SHARE = 0.25  # share on which two things do
+CALM_NIGHT_SHARE = 0.3  # share of nights without a fault
+TWO_FAULT_NIGHT_SHARE = 0.25  # share of nights for which two faults are drawn
 
 
 @dataclass(frozen=True)
@@ -20,8 +20,8 @@ class Fault:
     name : str
         A key of ``FAULTS``.
     progress, target : float
-        Numbers from 0 to 1: how far the command that it hits has come when it happens, and which of the possible
-        commands, people, models or settings it hits.
+        Random numbers from 0 to 1. ``progress`` says at which share of the command the fault happens. ``target``
+        chooses which of the possible commands, people, models or settings the fault hits.
     """
 
     name: str
@@ -31,7 +31,7 @@ class Fault:
 
 @dataclass(frozen=True)
 class Night:
-    """A night, by the number of the day before it, with its faults."""
+    """A night with its faults; its number is that of the day before it, counted from 0."""
 
     number: int
     faults: tuple[Fault, ...] = ()
@@ -47,7 +47,7 @@ class Night:
 
 
 def draw_history(seed: int, night_count: int, fault_names: Collection[str]) -> list[Night]:
-    """Return that many nights; the first one is calm, so that there is something to lose."""
+    """Return ``night_count`` nights with drawn faults; the first has none, so that there is data to lose."""
     return [Night(0), *(_draw_night(seed, number, sorted(fault_names)) for number in range(1, night_count))]
 
 
@@ -60,15 +60,15 @@ def _draw_night(seed: int, number: int, fault_names: list[str]) -> Night:
     for _ in range(count):
         name = random.choice(fault_names)
         fault = Fault(name, random.random(), random.random())
-        drawn.setdefault(FAULTS[name].exclusive_group, fault)  # one of a group in a night
+        drawn.setdefault(FAULTS[name].exclusive_group, fault)  # at most one fault of a group in a night
     return Night(number, tuple(drawn.values()))
 
 
 def history_as_json(history: list[Night]) -> str:
-    """Return the text of a history, a night a line."""
+    """Return a history as JSON with a line for each night."""
     return "[\n" + ",\n".join(json.dumps(asdict(night)) for night in history) + "\n]\n"
 
 
 def history_from_json(text: str) -> list[Night]:
-    """Return the history that :func:`history_as_json` wrote."""
+    """Return the history that a JSON text of :func:`history_as_json` holds."""
     return [Night(night["number"], tuple(Fault(**fault) for fault in night["faults"])) for night in json.loads(text)]

@@ -1,4 +1,4 @@
-"""Words for how a night of the campaign ended: the report's table has them for each fault of the night."""
+"""How nights of the campaign ended, in words: the report counts these outcomes for each kind of fault."""
 
 import re
 from collections.abc import Sequence
@@ -11,30 +11,33 @@ CALM = "nothing"
 
 
 def outcomes_by_fault(
-    fault_names: set[str], results: Sequence[CommandResult], *, has_published: bool, was_restored: bool
+    fault_names: set[str], command_results: Sequence[CommandResult], *, has_published: bool, was_restored: bool
 ) -> dict[str, str]:
-    """Return how a night ended, in words, by the name of each fault of the night; a calm night has the name "nothing".
+    """Return, for each fault of a night, how the night ended in words; a night without faults has the key "nothing".
 
-    Where only some of the faults can have caused the end, the words for the other faults name these causes.
+    If only some of the faults can have caused the end, the words for the other faults name those that can.
 
     Parameters
     ----------
     fault_names : set of str
         The night's faults.
-    results : sequence of CommandResult
-        The night's commands.
+    command_results : sequence of CommandResult
+        The results of the night's commands.
     has_published : bool
         Whether the night ended with a publication.
     was_restored : bool
-        Whether a copy took the place of a damaged warehouse.
+        Whether a backup copy has replaced a damaged warehouse.
     """
-    last = results[-1]
+    last = command_results[-1]
     if has_published:
         outcome, causes = "done", fault_names
     elif was_restored:
-        outcome, causes = f"killed, the damaged file is restored with `{RESTORE_COMMAND}`", _process_faults(fault_names)
-    elif any(command.exit_code < 0 for command in results):
-        outcome, causes = "killed, goes on the next night", _process_faults(fault_names)
+        outcome, causes = (
+            f"killed, the damaged file is restored with `{RESTORE_COMMAND}`",
+            _faults_of_processes(fault_names),
+        )
+    elif any(command.exit_code < 0 for command in command_results):
+        outcome, causes = "killed, goes on the next night", _faults_of_processes(fault_names)
     else:
         command = last.arguments[0]
         outcome = f"`{command}` fails and says why"
@@ -51,5 +54,5 @@ def outcomes_by_fault(
     return outcomes or {CALM: outcome}
 
 
-def _process_faults(fault_names: set[str]) -> set[str]:
+def _faults_of_processes(fault_names: set[str]) -> set[str]:
     return {name for name in fault_names if FAULTS[name].exclusive_group == "process"}

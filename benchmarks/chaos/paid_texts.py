@@ -1,4 +1,4 @@
-"""What was paid for texts: no text is paid twice, unless a kill or a full disk lost the answer."""
+"""Checks that no text's embedding is paid for twice, unless a kill or a full disk lost the service's answer."""
 
 from collections import Counter
 
@@ -9,12 +9,14 @@ from jobs.embedding.dispatch import PROBE_TEXT
 
 
 class PaidTextAccounts:
-    """Follows what the fake service sold.
+    """Compares the vectors that the fake embedding service has sold with those in the warehouse, night by night.
 
     Attributes
     ----------
     lost_texts : Counter of text
-        How often a text was sold whose vector never reached the warehouse.
+        How often each text was sold without its vector reaching the warehouse.
+    hash_by_text : dict of str to str
+        The hash of each text of the catalogue so far.
     """
 
     def __init__(self) -> None:
@@ -22,24 +24,28 @@ class PaidTextAccounts:
         self.hash_by_text: dict[str, str] = {}
 
     def check(
-        self, warehouse: duckdb.DuckDBPyConnection, sold: Counter[str], max_lost: int, sold_since_copy: Counter[str]
+        self,
+        warehouse: duckdb.DuckDBPyConnection,
+        sold_counts: Counter[str],
+        max_lost_texts: int,
+        sold_counts_since_copy: Counter[str],
     ) -> None:
-        """Compare the texts whose vectors were sold with the vectors that the warehouse holds.
+        """Compare the sold texts with the vectors that the warehouse holds, and add newly lost ones to ``lost_texts``.
 
         Parameters
         ----------
-        sold : Counter of text
-            How often the service has sold a right vector of each text, since the campaign began.
-        max_lost : int
-            The most texts whose vectors the night may have lost, because they were in flight when a process was killed.
-        sold_since_copy : Counter of text
-            How often each text was sold after the restored copy was taken, because the copy lacks these vectors; empty
-            where the night restored no copy.
+        sold_counts : Counter of text
+            How often the service has sold an undamaged vector of each text since the campaign began.
+        max_lost_texts : int
+            The most texts whose vectors the night may have lost: those of requests under way when a process was killed.
+        sold_counts_since_copy : Counter of text
+            If the night restored a backup copy, how often each text was sold after the copy was taken, since the copy
+            lacks these vectors. Else empty.
 
         Raises
         ------
         BrokenRule
-            If more vectors were lost, or a text was sold although the warehouse had its vector.
+            If more vectors were lost than allowed, or texts were sold again whose vectors the warehouse already had.
         """
         tables = "select count(*) from duckdb_tables() where schema_name || '.' || table_name = 'catalog.item_texts'"
         if warehouse.execute(tables).fetchall()[0][0]:
@@ -51,19 +57,22 @@ class PaidTextAccounts:
             ).fetchall()
         }
         newly_lost = 0
-        sold = sold - Counter({PROBE_TEXT: sold[PROBE_TEXT]})  # a probe of the service is no text of the catalogue
-        for text, count in sold.items():
+        sold_counts = sold_counts - Counter(
+            {PROBE_TEXT: sold_counts[PROBE_TEXT]}
+        )  # the embed job tries out the service with this text, which is not in the catalogue
+        for text, count in sold_counts.items():
             has_vector = self.hash_by_text.get(text) in hashes_with_vectors
             excess = count - has_vector - self.lost_texts[text]
             if excess > 0:
                 self.lost_texts[text] += excess
-                newly_lost += max(0, excess - sold_since_copy[text])
-        if newly_lost > max_lost:
+                newly_lost += max(0, excess - sold_counts_since_copy[text])
+        if newly_lost > max_lost_texts:
             texts = {
                 text: count
-                for text, count in sold.items()
+                for text, count in sold_counts.items()
                 if count > 1 or self.hash_by_text.get(text) not in hashes_with_vectors
             }
             raise BrokenRule(
-                "no text is paid twice", f"{newly_lost} paid texts lost or paid again, {max_lost} allowed: {texts}"
+                "no text is paid twice",
+                f"{newly_lost} paid texts lost or paid again, {max_lost_texts} allowed: {texts}",
             )

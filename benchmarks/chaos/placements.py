@@ -1,4 +1,4 @@
-"""The placements of the simulated shop: their settings, and SQL that finds published lists which break a rule."""
+"""The placements of the simulated shop: their settings, and checks that their published lists keep the rules."""
 
 import duckdb
 
@@ -74,7 +74,7 @@ BROKEN_RULES = {
             and not list_contains(latest.items, '{PINNED_ITEM}')
     """,
 }
-"""What published lists must keep, in words, each with SQL that finds the rows which break it."""
+"""The rules of published lists: each rule in words, with SQL that finds the rows which break it."""
 
 
 def check_placements(warehouse: duckdb.DuckDBPyConnection) -> None:

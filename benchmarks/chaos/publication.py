@@ -1,4 +1,4 @@
-"""The published file, held against the rules for what is published, and what its readers saw."""
+"""Checks of the published file, and of what programs saw that read it during a night."""
 
 import hashlib
 from pathlib import Path
@@ -20,7 +20,7 @@ SELECT_WHETHER_WHOLE = """
         and (select max(model_version) from recommendations.visitor_recommendations)
         = (select model_version from recommendations.publication)
 """
-"""The publication's id, and whether its tables belong together."""
+"""The publication's id, and whether all tables of the file are from this publication."""
 
 BROKEN_RULES_OF_FILE = {
     "ranks are dense": """
@@ -44,12 +44,12 @@ def file_hash(path: Path) -> str | None:
 
 
 def check_published_file(published_file: Path) -> str:
-    """Check a published file by itself, whatever the night did; return the publication's id.
+    """Check a published file without looking at the warehouse; return the publication's id.
 
     Raises
     ------
     BrokenRule
-        If a reader of the file would be misled.
+        If the tables of the file are not of one publication, or break one of ``BROKEN_RULES_OF_FILE``.
     """
     with duckdb.connect(str(published_file), read_only=True) as connection:
         publication, is_whole = connection.execute(SELECT_WHETHER_WHOLE).fetchall()[0]
@@ -62,7 +62,7 @@ def check_published_file(published_file: Path) -> str:
 
 
 def check_publication_with_warehouse(warehouse: duckdb.DuckDBPyConnection, k: int) -> None:
-    """Check a new publication against the warehouse, to which it is attached as ``published_file``.
+    """Compare a new publication with the warehouse, to which the file is attached as the database ``published``.
 
     Raises
     ------
@@ -72,14 +72,14 @@ def check_publication_with_warehouse(warehouse: duckdb.DuckDBPyConnection, k: in
     broken = broken_invariants(lambda query, **by_name: warehouse.execute(query, by_name).fetchall(), k)
     live = warehouse.execute("select model from ml.models where status = 'live'").fetchall()
     for name, rows in broken.items():
-        # where the popular items are the live model's, `source` does not tell them from those that fill up a list
+        # if the live model is popularity, the column `source` can't tell its items from those that fill up a list
         if live != [("popularity",)] or name not in ORDER_WITHIN_SOURCES:
             raise BrokenRule(f"published: {name}", rows[:3])
     check_placements(warehouse)
 
 
 def check_reads(reader_log: ReaderLog) -> None:
-    """Check what a program saw that opened the published file over and over during a night."""
+    """Check what a program saw that read the published file again and again while a night's commands ran."""
     if reader_log.errors:
         raise BrokenRule("no reader sees an error", "\n".join(reader_log.errors[:3]))
     if halves := [row for row in reader_log.rows if row[1] != "True"]:

@@ -1,4 +1,4 @@
-"""The fake embedding service of the campaign, and the ways in which a night can go wrong with it."""
+"""The fake embedding service of the campaign, with its faults: outages, slow, damaged or broken answers."""
 
 import logging
 from collections import Counter
@@ -23,22 +23,22 @@ RATE_LIMIT_ANSWERS = ("429", "429 retry-after", "503")
 
 
 class FakeEmbeddingService:
-    """The service, and its mood for the night."""
+    """A local HTTP server that answers as OpenAI's embedding service does, with the faults of the present night."""
 
     def __init__(self) -> None:
-        logging.getLogger("werkzeug").setLevel(logging.ERROR)  # a line for each request
+        logging.getLogger("werkzeug").setLevel(logging.ERROR)  # else the server logs a line for each request
         self.server = HTTPServer(threaded=True)
         self.server.start()
         self.fake_openai = FakeOpenAI(self.server, DIMENSIONS)
         self.environment = {"OPENAI_API_KEY": KEY, "OPENAI_BASE_URL": self.server.url_for("/v1")}
 
     @property
-    def sold_texts(self) -> Counter[str]:
-        """How often a right vector of each text was sold."""
+    def sold_text_counts(self) -> Counter[str]:
+        """How often the service has sold an undamaged vector of each text."""
         return self.fake_openai.paid
 
     def set_faults_of_night(self, fault_names: set[str], seed: float) -> None:
-        """Behave for a night as its faults say; without one, answer at once."""
+        """Set how the service answers during a night: by the night's faults, or at once if there is none."""
         random = Random(seed)
         self.fake_openai.delay = 0.2 if "service_slow" in fault_names else 0.0
         choices: tuple[str | None, ...] = (None,)
@@ -54,6 +54,6 @@ class FakeEmbeddingService:
         self.server.clear_log()
 
     def close(self) -> None:
-        """End the service."""
+        """Stop the server."""
         self.fake_openai.closing.set()
         self.server.stop()

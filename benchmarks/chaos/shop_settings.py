@@ -1,4 +1,4 @@
-"""The settings of the simulated shop, some of which change on some nights."""
+"""The settings of the simulated shop; on some nights a fault changes one of them."""
 
 import json
 from dataclasses import dataclass, field
@@ -23,7 +23,7 @@ files = "events/*.jsonl"
 """
 REQUESTS_IN_FLIGHT = 2
 
-# The shares at which a build stops are raised: a small shop whose feeds are late exceeds the default shares.
+# A small shop whose feeds are late exceeds the default shares at which a build stops, so these are raised.
 FIXED_VARS = """
 late_error_percent = 100
 late_sessions_error_percent = 100
@@ -43,31 +43,35 @@ SETTING_CHOICES: dict[str, tuple[Any, ...]] = {
     "vars.sequence_scope": ("session", "visitor"),
     "placements.home.k": (6, 3),
 }
-"""The settings that change, each with its values; a campaign starts with the first. ``vars.`` marks a dbt var."""
+"""The settings that a fault may change, each with its possible values, of which a campaign starts with the first.
+``vars.`` marks a dbt var."""
 
 
 @dataclass
 class ShopSettings:
-    """The settings of the simulated shop in the present night."""
+    """The present values of the settings that may change, by name as in ``SETTING_CHOICES``."""
 
     setting_values: dict[str, Any] = field(
         default_factory=lambda: {name: choices[0] for name, choices in SETTING_CHOICES.items()}
     )
 
-    def change_one_setting(self, choice: float) -> str:
-        """Give one setting another of its values; return what was changed."""
+    def change_one_setting(self, uniform_number: float) -> str:
+        """Give one setting another of its possible values, and return this change as text.
+
+        ``uniform_number``, a number from 0 to 1, chooses the setting and the value.
+        """
         changes = [
             (name, value)
             for name, setting_values in SETTING_CHOICES.items()
             for value in setting_values
             if value != self.setting_values[name]
         ]
-        name, value = changes[int(choice * len(changes))]
+        name, value = changes[int(uniform_number * len(changes))]
         self.setting_values[name] = value
         return f"{name} = {value}"
 
     def write(self, folder: Path) -> None:
-        """Write ``nextmart.toml``."""
+        """Write all settings, fixed and changing ones, to ``nextmart.toml`` in a folder."""
         parts = [
             *self._toml_lines(""),
             FIXED_SETTINGS,
@@ -78,20 +82,20 @@ class ShopSettings:
         parts += ["[vars]", *self._toml_lines("vars."), FIXED_VARS, MODEL]
         (folder / "nextmart.toml").write_text("\n".join(parts))
 
-    def _toml_lines(self, table: str) -> list[str]:
+    def _toml_lines(self, table_prefix: str) -> list[str]:
         in_table = {
             name.rpartition(".")[2]: value
             for name, value in self.setting_values.items()
-            if _table_prefix(name) == table
+            if _table_prefix(name) == table_prefix
         }
         return [f"{name} = {json.dumps(value)}" for name, value in in_table.items()]
 
     @property
     def max_texts_in_flight(self) -> int:
-        """The most texts whose answers are under way at the same time."""
+        """The largest number of texts that can be in embedding requests under way at the same time."""
         return REQUESTS_IN_FLIGHT * int(self.setting_values["embedding_batch_size"])
 
 
-def _table_prefix(name: str) -> str:
-    table, point, _ = name.rpartition(".")
+def _table_prefix(setting_name: str) -> str:
+    table, point, _ = setting_name.rpartition(".")
     return table + point

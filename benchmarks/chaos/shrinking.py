@@ -1,7 +1,8 @@
-"""The smallest history that breaks the same rule: nights and faults are dropped, and the rest is lived through again.
+"""The search for the smallest history that breaks the same rule: nights and faults are dropped, the rest is repeated.
 
-Each attempt takes as long as its nights do, so the search is greedy and has a limit, unlike that of hypothesis, whose
-shrinker needs hundreds of attempts: first all but the last nights with faults go, then single faults.
+An attempt simulates all nights that are left, which takes long. So the search is greedy and limited, while the shrinker
+of hypothesis needs hundreds of attempts. The search first keeps only the last nights with faults. Then it drops single
+nights, and at last single faults.
 """
 
 from collections.abc import Callable, Iterator
@@ -20,7 +21,13 @@ PrintLine = Callable[[str], None]
 
 @dataclass(frozen=True)
 class CampaignSetup:
-    """Where and how histories are lived through."""
+    """All that a campaign needs besides its history: folder, processes, seed, and size of the shop.
+
+    Attributes
+    ----------
+    full_refresh_every_nights : int
+        Number of nights from one comparison with a full refresh to the next.
+    """
 
     folder: Path
     harness: CommandHarness
@@ -32,10 +39,10 @@ class CampaignSetup:
 def run_history(
     setup: CampaignSetup, history: list[Night], print_line: PrintLine
 ) -> tuple[CampaignTally, BrokenRule | None, list[Night]]:
-    """Live through a history; return the tally, the first broken rule if any, and the nights up to it.
+    """Simulate a history; return the tally, the first broken rule if any, and the nights up to it.
 
-    A calm night follows the history. Its tables are compared with those of a full refresh, because the history's last
-    night may have published nothing that could be compared.
+    A night without faults follows the history, and its tables are compared with those of a full refresh. The last night
+    of the history itself may have published nothing that could be compared.
     """
     campaign = Campaign(setup.folder, setup.harness, setup.seed, setup.shop_size, setup.full_refresh_every_nights)
     last = Night(history[-1].number + 1)
@@ -57,39 +64,39 @@ def run_history(
 
 
 def make_reproducer(setup: CampaignSetup, rule: str) -> Callable[[list[Night]], list[Night] | None]:
-    """Return a function that lives through a history, and returns its nights up to where it breaks ``rule``, if so."""
+    """Return a function that simulates a history and returns its nights up to the one that breaks ``rule``, or None."""
     folder = setup.folder / "shrinking"
     folder.mkdir(exist_ok=True)
     setup = replace(
         setup, folder=folder, full_refresh_every_nights=1 if "full refresh" in rule else setup.full_refresh_every_nights
     )
 
-    def nights_until_broken(history: list[Night]) -> list[Night] | None:
+    def run_until_rule_breaks(history: list[Night]) -> list[Night] | None:
         _, broken_rule, nights_lived = run_history(setup, history, print_line=lambda _: None)
         return nights_lived if broken_rule and broken_rule.rule == rule else None
 
-    return nights_until_broken
+    return run_until_rule_breaks
 
 
 def smallest_history(
     history: list[Night],
-    nights_until_broken: Callable[[list[Night]], list[Night] | None],
+    run_until_rule_breaks: Callable[[list[Night]], list[Night] | None],
     max_attempts: int,
     print_line: PrintLine,
 ) -> list[Night]:
-    """Return the smallest history found, within some attempts, that breaks the same rule as ``history``.
+    """Search for a smaller history that breaks the same rule as ``history``, and return the smallest one found.
 
     Parameters
     ----------
-    nights_until_broken : callable
-        Returns a history's nights up to the broken rule; None if the history does not break it.
+    run_until_rule_breaks : callable
+        Simulates a history, and returns its nights up to the one that breaks the rule; None if no night does.
     """
     ruled_out: set[tuple[Night, ...]] = set()
     for attempt in range(max_attempts):
         candidate = next((smaller for smaller in _smaller_histories(history) if tuple(smaller) not in ruled_out), None)
         if candidate is None:
             break
-        nights_lived = nights_until_broken(candidate)
+        nights_lived = run_until_rule_breaks(candidate)
         print_line(
             f"attempt {attempt + 1}: {len(candidate)} nights {'break it too' if nights_lived else 'do not break it'}"
         )
@@ -101,7 +108,10 @@ def smallest_history(
 
 
 def _smaller_histories(history: list[Night]) -> Iterator[list[Night]]:
-    """Yield smaller histories, the smallest first; the first and the last night stay."""
+    """Yield smaller histories: first those with few nights with faults, then those without one night or one fault.
+
+    The first and the last night always stay.
+    """
     if len(history) == 1:
         return
     first, *between, last = history

@@ -1,4 +1,4 @@
-"""The tables of a night, held against plain Python that starts from the shop's ledger."""
+"""Checks of the warehouse's tables: plain Python makes the same tables from the shop's ledger of delivered rows."""
 
 from datetime import datetime, timedelta
 
@@ -16,15 +16,15 @@ EVENT_COLUMNS = ("event_id", "visitor_id", "user_id", "item_id", "event_type", "
 def check_tables(
     warehouse: duckdb.DuckDBPyConnection, shop: SimulatedShop, sequence_scope: str, vector_dimensions: int
 ) -> None:
-    """Compare the tables up to sequences, and the catalogue, with what the ledger says.
+    """Compare the tables of events, sessions, sequences and items with those that plain Python makes.
 
     Parameters
     ----------
     sequence_scope : str
-        The dbt var ``sequence_scope`` of the last build. Sequences are compared for ``session`` only; a full refresh
-        has the other scopes.
+        The dbt var ``sequence_scope`` of the last build. Sequences are compared only if it is ``session``; for other
+        scopes, the comparison with a full refresh checks them.
     vector_dimensions : int
-        Length of the fake service's vectors.
+        Number of dimensions of the fake service's vectors.
 
     Raises
     ------
@@ -69,7 +69,7 @@ def _check_event_tables(warehouse: duckdb.DuckDBPyConnection, shop: SimulatedSho
 
 
 def _event_or_reject_reason(row: Row, loaded_at: datetime, shop: SimulatedShop) -> Event | str:
-    """Return the usable event, or why the row is rejected."""
+    """Return the event that a delivered row holds, or the reason why the build must reject the row."""
     if row["item_id"] is None:
         return "missing_item_id"
     try:
@@ -100,7 +100,7 @@ def _event_as_row(event: Event) -> tuple:
 
 def _check_catalogue_tables(warehouse: duckdb.DuckDBPyConnection, shop: SimulatedShop, vector_dimensions: int) -> None:
     expected = [
-        (item, row["title"], row["category"], item in shop.listed_item_ids and row["available"] == "yes")
+        (item, row["title"], row["category"], item in shop.newest_catalogue_item_ids and row["available"] == "yes")
         for item, row in shop.delivered_items.items()
     ]
     found = warehouse.execute("select item_id, title, category, available from catalog.items").fetchall()

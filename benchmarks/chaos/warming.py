@@ -1,8 +1,9 @@
-"""One night inside the server of commands, before the campaign: it fills caches that each command then finds filled.
+"""A night that the server of commands simulates before the campaign, to fill caches in its memory.
 
-Each command is a fork of the server, and a new process of dbt would compile Python code for each class of its manifest,
-and Jinja templates for each macro and model. A fork has the compiled code already. Each command still reads, parses and
-writes its own files. Jobs don't run in this night, because they read tables with polars, whose threads a fork lacks.
+Each command of the campaign is a fork of the server, and finds these caches filled. A new process of dbt would have to
+compile Python code for each class of its manifest, and Jinja templates for each macro and model. Each command still
+reads, parses and writes its own files. The night runs no jobs, because they use polars, whose threads would be missing
+in the forks.
 """
 
 import gc
@@ -23,12 +24,14 @@ from jobs.settings import load_settings
 
 
 def run_warming_night() -> None:
-    """Load, build, publish and maintain a simulated shop in a folder that is deleted afterwards; leave no file open.
+    """Run load, build, publish and maintain for a simulated shop, in a folder that is deleted afterwards.
+
+    No file stays open.
 
     Raises
     ------
     AssertionError
-        If a step fails.
+        If a command fails.
     """
     with tempfile.TemporaryDirectory(prefix="chaos-warming-") as name, closing(FakeEmbeddingService()) as service:
         folder = Path(name)
@@ -45,7 +48,7 @@ def run_warming_night() -> None:
             _run_command("publish")
             _run_command("maintain")
     gc.collect()
-    # without the freeze, garbage collection in a fork would write to every page of memory, and so copy the pages
+    # else garbage collection in a fork would write to every page of memory, and so copy the page
     gc.freeze()
 
 

@@ -1,1 +1,1 @@
-"""Timing of one epoch of SASRec and BERT4Rec in nextmart and in public packages, each run by its own interpreter."""
+"""Timing one epoch of SASRec and BERT4Rec in nextmart and in other packages, each in its own virtual environment."""

@@ -1,12 +1,12 @@
 """Time one epoch of SASRec and of BERT4Rec, compared with RecTools and RecBole, on Beauty's training sequences.
 
 All packages get the same sequences (the split of arXiv 2309.09261), width, blocks, heads, window, batch size and
-masking probability; each keeps its own loop, optimizer and data loader. Each epoch runs in a process of its own, the
-packages take turns, and the median over the rounds is printed, without the loading of data and the first batches. The
-printed ratio is the time divided by that of nextmart with the same loss. The packages differ in what an epoch is, so
-its number of rows is printed too: RecBole makes a row of every prefix of a sequence; BERT4Rec here shows each sequence
-three times, once with its last item masked. Missing packages are installed into virtual environments under
-``--venvs``: about 2.5 GB. Run: ``python -m benchmarks.peers``.
+masking probability. Each package keeps its own training loop, optimizer and data loader. Each epoch runs in a new
+process, and the packages take turns. The printed seconds are the median over the rounds; they leave out the loading of
+data and the slow first batches. The printed ratio is the time divided by nextmart's time with the same loss. The
+packages differ in what an epoch is, so its number of rows is printed too: RecBole makes a row of every prefix of a
+sequence; nextmart's BERT4Rec shows each sequence three times, once with its last item masked. Missing packages are
+installed into virtual environments under ``--venvs``, which takes about 2.5 GB. Run: ``python -m benchmarks.peers``.
 """
 
 import argparse
@@ -40,7 +40,7 @@ SIZES = {
 
 
 def install_packages(environments_folder: Path) -> dict[str, str]:
-    """Return the path of each package's Python interpreter, installing the package if it is missing."""
+    """Install the packages that are missing, and return the path of each package's Python interpreter."""
     interpreters = {OURS: sys.executable}
     for name, requirements in PEERS.items():
         folder = environments_folder / name
@@ -54,16 +54,18 @@ def install_packages(environments_folder: Path) -> dict[str, str]:
     return interpreters
 
 
-def time_epoch(name: str, interpreter: str, model: str, loss: str, events: Path, options: argparse.Namespace) -> dict:
-    """Time one epoch in a new process, and return the seconds, batches and rows that the process printed."""
+def time_epoch(
+    package_name: str, interpreter: str, model: str, loss: str, events_file: Path, options: argparse.Namespace
+) -> dict:
+    """Time one epoch of a package in a new process; return the seconds, batches and rows that the process prints."""
     threads = {variable: str(options.threads) for variable in ("OMP_NUM_THREADS", "MKL_NUM_THREADS")}
-    # RecBole reads its own files with torch.load
+    # RecBole reads its own files with torch.load, which by default refuses them
     environment = {**os.environ, **threads, "TORCH_FORCE_NO_WEIGHTS_ONLY_LOAD": "1", "CUDA_VISIBLE_DEVICES": ""}
-    if name == OURS:
+    if package_name == OURS:
         environment["PYTHONPATH"] = str(HERE.parents[1])
     with tempfile.TemporaryDirectory() as folder:
-        script = str(HERE.resolve() / f"{name}_epoch.py")
-        script_arguments = [model, loss, str(events), json.dumps(SIZES), str(options.batches)]
+        script = str(HERE.resolve() / f"{package_name}_epoch.py")
+        script_arguments = [model, loss, str(events_file), json.dumps(SIZES), str(options.batches)]
         completed = subprocess.run(
             [interpreter, script, *script_arguments],
             env=environment,
@@ -73,12 +75,12 @@ def time_epoch(name: str, interpreter: str, model: str, loss: str, events: Path,
             check=False,
         )
     if completed.returncode:
-        raise SystemExit(f"{name} failed on {model}:\n{completed.stderr[-4000:]}")
+        raise SystemExit(f"{package_name} failed on {model}:\n{completed.stderr[-4000:]}")
     return dict(json.loads(completed.stdout.splitlines()[-1]))
 
 
 def main() -> None:
-    """Run the benchmark and print seconds, ratios and rows."""
+    """Run the benchmark; print the seconds, ratio and rows of an epoch for each model, loss and package."""
     parser = argparse.ArgumentParser(description=__doc__)
     cache = Path(os.environ.get("XDG_CACHE_HOME", Path.home() / ".cache"))
     parser.add_argument("--venvs", type=Path, default=cache / "nextmart" / "peers", metavar="FOLDER")
@@ -89,7 +91,7 @@ def main() -> None:
     options = parser.parse_args()
     interpreters = install_packages(options.venvs.absolute())
     train = paper_split(reviewer_histories()).train.sort("sequence_id").head(options.sequences or sys.maxsize)
-    # an event's time is its position in the sequence: packages would order equal times differently
+    # an event's time is its position in the sequence, because packages would order equal times differently
     events = train.select(
         pl.int_range(pl.len()).alias("user"), pl.col("items").alias("item"),
         pl.int_ranges(pl.col("items").list.len()).alias("time"),

@@ -1,4 +1,4 @@
-"""Arguments and clock of the timed processes; other packages' interpreters import it, so it needs Python alone."""
+"""Arguments and clock of the timed processes; it imports only the standard library, as environments lack nextmart."""
 
 import argparse
 import json
@@ -7,7 +7,7 @@ from pathlib import Path
 
 
 def parse_arguments() -> argparse.Namespace:
-    """Return the command-line arguments: model, loss, events, sizes of the model, and number of batches."""
+    """Return the command-line arguments: model, loss, file of events, sizes of the model, and number of batches."""
     parser = argparse.ArgumentParser()
     parser.add_argument("model", choices=["sasrec", "bert4rec"])
     parser.add_argument("loss", choices=["full", "sampled"])
@@ -18,9 +18,9 @@ def parse_arguments() -> argparse.Namespace:
 
 
 class BatchClock:
-    """A clock that is told when a batch ends, and prints the seconds of a whole epoch.
+    """Times the batches of an epoch, and prints the seconds of the whole epoch.
 
-    The first batches are a warm-up: each counts as the mean time of the others.
+    The first batches are slow, since they warm up; so the mean time of the others is counted for them too.
     """
 
     def __init__(self, warm_up_batches: int = 10) -> None:
@@ -28,11 +28,11 @@ class BatchClock:
         self.batch_ends: list[float] = []
 
     def note_batch_end(self) -> None:
-        """Record that a batch has ended."""
+        """Record the time at which a batch has ended."""
         self.batch_ends.append(time.perf_counter())
 
     def print_epoch_seconds(self, batch_count: int, row_count: int) -> None:
-        """Print the seconds of an epoch with the given numbers of batches and rows, as JSON."""
+        """Print, as JSON, the seconds of an epoch of ``batch_count`` batches, and the numbers of batches and rows."""
         warm = min(self.warm_up_batches, len(self.batch_ends) - 2)
         each = (self.batch_ends[-1] - self.batch_ends[warm]) / (len(self.batch_ends) - 1 - warm)
         print(json.dumps({"seconds": each * batch_count, "batches": batch_count, "rows": row_count}))

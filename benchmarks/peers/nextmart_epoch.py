@@ -23,7 +23,7 @@ epoch_counts = {}
 
 
 class ClockedModel(FAMILIES[options.model]):  # type: ignore[misc]
-    """The timed model: it tells the clock when a batch has ended."""
+    """A model of nextmart that tells the clock when a training batch has ended."""
 
     def _batches(self, sequences: Sequences, generator: np.random.Generator) -> Iterator[Any]:
         batches = list(super()._batches(sequences, generator))

@@ -18,7 +18,7 @@ class ClockCallback(Callback):
     """A callback that tells the clock when a batch has ended."""
 
     def on_train_batch_end(self, *_: object) -> None:
-        """Record that a batch has ended."""
+        """Tell the clock that a batch has ended; PyTorch Lightning calls this."""
         clock.note_batch_end()
 
 

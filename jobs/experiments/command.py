@@ -27,7 +27,7 @@ def run_experiment(
     report_folder: Path,
     max_cost: float = 0.0,
 ) -> str:
-    """Make an experiment's searches and runs that are not done yet, write the report and plot, and return the report.
+    """Do an experiment's missing searches and runs, write the report and the plot, and return the report.
 
     ``run_record.detail`` gets the results as a dictionary, ready for JSON. ``run_record.status`` is
     ``incomplete`` if a model or search failed.
@@ -37,13 +37,13 @@ def run_experiment(
     report_folder : Path
         The folder of the report and the plot.
     max_cost : float
-        The most US dollars to pay for vectors of item texts that the warehouse does not have.
+        The spending limit, in US dollars, for vectors of item texts that the warehouse lacks.
     """
     evaluation_data = read_evaluation_data(
         connection, settings, experiment_spec.protocol, experiment_spec.test_limit, experiment_spec.sample
     )
     vectors = read_variant_vectors(connection, settings, experiment_spec.variants(), evaluation_data.catalog, max_cost)
-    # searches and runs share one PaidServices object, so that prompt_max_cost limits what both spend together
+    # searches and runs share one PaidServices object, so that prompt_max_cost limits the sum that both spend
     paid_services = PaidServices(connection, settings)
     search_results, failed_searches = search_hyperparameters(paid_services, experiment_spec, evaluation_data, max_cost)
     planned_runs = plan_runs(experiment_spec, evaluation_data, vectors)

@@ -38,8 +38,8 @@ class EvaluationData:
         The cases that decide when training stops. They are the same for every seed, so that a model without randomness
         gives the same result for every seed.
     all_sequences : Sequences or None
-        ``train`` with the sequences held out for ``validation``, for the second fit; None if the protocol defines its
-        own validation cases, because there is no second fit then.
+        All training sequences, those held out for ``validation`` included, for the second fit. None if the protocol
+        defines its own validation cases, because there is no second fit then.
     test_cases : Cases
         The test cases, in the order of ``sequence_id``.
     item_counts : int64 array (items,)
@@ -77,7 +77,7 @@ class EvaluationData:
 
 
 def hash_arrays(arrays: Iterable[npt.NDArray[Any]]) -> str:
-    """Return the SHA-256 of arrays, each preceded by its length in bytes; texts are encoded as UTF-8."""
+    """Return the SHA-256 hash of arrays; each array's bytes follow their number, and texts are encoded as UTF-8."""
     digest = hashlib.sha256()
     for array in arrays:
         raw = "\0".join(array.tolist()).encode() if array.dtype == object else np.ascontiguousarray(array).tobytes()
@@ -95,8 +95,8 @@ def read_evaluation_data(
     test_limit : int
         The most test cases to keep, drawn at random with a fixed seed; 0 keeps all.
     sample_share : float
-        Share of the sequences to keep, above 0 and at most 1, drawn at random with a fixed seed before the history is
-        split; without the others, the experiment is that of a smaller shop with the same catalogue.
+        Share of the sequences to keep, above 0 and at most 1. They are drawn at random with a fixed seed before the
+        history is split, so the experiment is like that of a smaller shop with the same catalogue.
 
     Raises
     ------
@@ -135,8 +135,8 @@ def read_evaluation_data(
 def hold_out_validation(split: Split, settings: Settings) -> tuple[pl.DataFrame, pl.DataFrame]:
     """Return the sequences to fit on and the validation cases, which decide when training stops.
 
-    If the protocol defines validation cases, the split contains both results; else the newest training sequences are
-    held out, as the train job does.
+    If the protocol defines validation cases, the split already contains both. Else the newest training sequences are
+    held out, as in the train job.
     """
     if split.validation is not None:
         return split.train, split.validation

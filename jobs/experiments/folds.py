@@ -1,4 +1,4 @@
-"""Forward folds of the training part, on which a hyper-parameter search measures its trials."""
+"""Folds of the training part for a hyper-parameter search: each trains on older sequences and tests on newer ones."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -32,8 +32,8 @@ class Fold:
     validation: Cases
     test: Cases
 
-    def arrays_to_hash(self) -> list[npt.NDArray[Any]]:
-        """Return all arrays of the fold, which are a part of the search's hash."""
+    def hashed_arrays(self) -> list[npt.NDArray[Any]]:
+        """Return all arrays of the fold, for the hash of a hyper-parameter search that uses the fold."""
         parts = (self.train, self.validation.inputs, self.test.inputs)
         flat = [array for sequences in parts for array in (sequences.items, sequences.offsets)]
         return [*flat, self.validation.targets, self.test.targets]

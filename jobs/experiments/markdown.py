@@ -60,12 +60,12 @@ def report_as_markdown(
             "```",
         ]
     if failure_reasons:
-        parts += ["", "Failed:", "", *(f"- {label}: {_one_line(why)}" for label, why in failure_reasons.items())]
+        parts += ["", "Failed:", "", *(f"- {label}: {_on_one_line(why)}" for label, why in failure_reasons.items())]
     return "\n".join(parts) + "\n"
 
 
 def _explain_figures(experiment_spec: ExperimentSpec, metric_name: str) -> str:
-    """Return the sentences of the report that explain its figures."""
+    """Return the sentences that explain the numbers in the report's tables."""
     text = (
         f"{metric_name} is the mean over seeds, in brackets the 95 % bootstrap interval over cases. Minutes are of "
         "fitting and recommending, all seeds together; of a run that was killed, those since it went on."
@@ -80,20 +80,20 @@ def _explain_figures(experiment_spec: ExperimentSpec, metric_name: str) -> str:
 
 def _comparison_table(summaries: list[ModelSummary], metric_name: str) -> list[str]:
     """Return the table of models: number of runs, the experiment's metric, difference to the baseline, and minutes."""
-    has_baseline = any(summary.differences for summary in summaries)
+    has_baseline = any(summary.differences_to_baseline for summary in summaries)
     head = ["model", "runs", metric_name, *(["difference", "p"] if has_baseline else []), "minutes"]
     rows = []
     for summary in summaries:
         row = [summary.label, str(len(summary.seeds)), _mean_with_interval(summary.estimates["all"])]
         if has_baseline:
-            difference = summary.differences.get("all")
+            difference = summary.differences_to_baseline.get("all")
             row += [_mean_with_interval(difference), f"{difference.p_value:.4f}"] if difference else ["", ""]
-        rows.append([*row, f"{summary.minutes:,.1f}"])
+        rows.append([*row, f"{summary.fit_and_recommend_minutes:,.1f}"])
     return _table_lines(head, rows)
 
 
 def _metrics_table(summaries: list[ModelSummary]) -> list[str]:
-    """Return a table of every metric of each model; similarity in a list only if any model has it."""
+    """Return a table of each model's metrics; similarity in a list gets its columns only if a model has it."""
     names = {
         metric: name
         for metric, name in METRIC_NAMES.items()
@@ -117,7 +117,7 @@ def _segments_table(summaries: list[ModelSummary]) -> list[str]:
 
 def _segment_cell(summary: ModelSummary, segment: str) -> str:
     """Return a table cell: a model's metric on a segment of the test cases, with the difference to the baseline."""
-    difference = summary.differences.get(segment)
+    difference = summary.differences_to_baseline.get(segment)
     compared = f", {difference.mean:+.4f} (p {difference.p_value:.4f})" if difference else ""
     return _mean_with_interval(summary.estimates[segment]) + compared
 
@@ -134,7 +134,7 @@ def _seeds_table(summaries: list[ModelSummary]) -> list[str]:
 
 
 def _mean_with_interval(estimate: Estimate) -> str:
-    """Return a mean with its interval as text; if it is the mean of a difference, numbers have a sign."""
+    """Return a mean with its interval as text; the mean of a difference has a sign, also if it is positive."""
     sign = "+" if isinstance(estimate, Comparison) else ""
     interval = "" if estimate.ci_low is None else f" [{estimate.ci_low:{sign}.4f}, {estimate.ci_high:{sign}.4f}]"
     return f"{estimate.mean:{sign}.4f}{interval}"
@@ -144,7 +144,7 @@ def _with_four_decimals(metric_value: float | None) -> str:
     return "" if metric_value is None else f"{metric_value:.4f}"
 
 
-def _one_line(text: str) -> str:
+def _on_one_line(text: str) -> str:
     return " ".join(text.split())
 
 

@@ -7,7 +7,7 @@ from jobs.progress import say
 
 
 def plot_summaries(summaries: list[ModelSummary], title: str, metric_name: str, path: Path) -> bool:
-    """Write a PNG file: each model's mean metric, its interval and its value for each seed, the first model on top.
+    """Write a PNG file with each model's mean metric, its interval and its value for each seed; the first model on top.
 
     Parameters
     ----------
@@ -17,7 +17,7 @@ def plot_summaries(summaries: list[ModelSummary], title: str, metric_name: str, 
     Returns
     -------
     bool
-        False if matplotlib is not installed: then no file is written, and a message says so.
+        Whether the file was written. If matplotlib is not installed, it is not, and a message says so.
     """
     try:
         from matplotlib.figure import Figure

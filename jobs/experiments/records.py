@@ -31,9 +31,9 @@ class ExperimentRun:
     Attributes
     ----------
     parameters : dict
-        The given hyper-parameters, and the defaults of the others.
+        All hyper-parameters: those that were given, and the default values of the others.
     given_parameters : dict
-        The given hyper-parameters; of the others, the fit chooses some itself.
+        Only the hyper-parameters that were given. The fit may choose values for some of the others.
     seed : int or None
         None for a model without randomness.
     embedding_model : str or None
@@ -136,7 +136,7 @@ def record_done(
     recommend_seconds: float | None,
     validation_ndcg: float | None,
 ) -> None:
-    """Record that a run or a search is done, with its parameters, its seconds and its validation value."""
+    """Record that a run or a search is done, with its parameters, its seconds and its validation nDCG."""
     connection.execute(
         "update ml.experiment_runs set status = 'done', fit_seconds = ?, recommend_seconds = ?, validation_value = ?, "
         "finished_at = ?, parameters = ? where model_version = ?",
@@ -152,7 +152,7 @@ def record_done(
 
 
 def record_failure(connection: Connection, experiment_run: ExperimentRun, error: Exception) -> str:
-    """Record that a run failed; return the reason, which is the error's message without secrets."""
+    """Record that a run failed, with the error's message without secrets as the reason; return the reason."""
     reason = redact(f"{type(error).__name__}: {error}")
     connection.execute(
         "update ml.experiment_runs set status = 'failed', error = ?, finished_at = ? where model_version = ?",
@@ -162,7 +162,7 @@ def record_failure(connection: Connection, experiment_run: ExperimentRun, error:
 
 
 def read_runs(connection: Connection, model_versions: list[str]) -> pl.DataFrame:
-    """Read the rows that ``ml.experiment_runs`` has for some runs, such as each run's model, seed and status."""
+    """Read the rows of runs in ``ml.experiment_runs``, with the model, seed, status and times of each run."""
     return _read_rows(
         connection,
         model_versions,
@@ -172,13 +172,13 @@ def read_runs(connection: Connection, model_versions: list[str]) -> pl.DataFrame
 
 
 def read_metrics(connection: Connection, model_versions: list[str]) -> pl.DataFrame:
-    """Read the metrics that ``ml.model_metrics`` has for some runs."""
+    """Read the metrics of runs from ``ml.model_metrics``: a row for each metric, k and segment of the test cases."""
     query = "select model_version, segment, metric, k, value, n from ml.model_metrics"
     return _read_rows(connection, model_versions, query)
 
 
 def _read_rows(connection: Connection, model_versions: list[str], query: str) -> pl.DataFrame:
-    """Return those rows of a query that have one of the ``model_versions``; the query has no filter."""
+    """Return those rows of a query without WHERE whose ``model_version`` is one of ``model_versions``."""
     table = connection.execute(f"{query} where list_contains(?, model_version)", [model_versions]).to_arrow_table()
     frame = pl.from_arrow(table)
     assert isinstance(frame, pl.DataFrame)  # noqa: S101 - a table never becomes a Series
@@ -186,7 +186,12 @@ def _read_rows(connection: Connection, model_versions: list[str], query: str) ->
 
 
 def read_ranks(connection: Connection, model_versions: list[str], cases_hash: str) -> dict[str, Longs]:
-    """Read each run's target ranks, if its test cases have this hash: ``model_version`` -> int64 array (cases,)."""
+    """Read the target ranks of those runs whose test cases have the hash ``cases_hash``.
+
+    Returns
+    -------
+    dict of model_version -> int64 array (cases,)
+    """
     rows = connection.execute(
         "select model_version, target_ranks from ml.model_ranks where list_contains(?, model_version) "
         "and cases_hash = ?",

@@ -11,7 +11,13 @@ from jobs.core.metrics import INTRA_LIST_SIMILARITY, METRICS, metric_from_ranks
 from jobs.evaluation.comparison import Comparison, Estimate, compare_case_values, estimate_mean
 from jobs.evaluation.measure import CUT_OFFS
 
-PUBLIC_KEYS: Final = {"metric_means": "means", "values_by_seed": "by_seed", "case_counts": "cases"}
+PUBLIC_KEYS: Final = {
+    "metric_means": "means",
+    "values_by_seed": "by_seed",
+    "case_counts": "cases",
+    "differences_to_baseline": "differences",
+    "fit_and_recommend_minutes": "minutes",
+}
 """Fields of :class:`ModelSummary` that have another key in JSON: field name -> key."""
 
 
@@ -30,13 +36,14 @@ class ModelSummary:
     estimates : segment -> Estimate
         The mean of the experiment's own metric on each segment, with its interval; "all" is every test case. The values
         of each case are first averaged over the seeds.
-    differences : segment -> Comparison
-        The mean difference to the baseline on each segment. Empty for the baseline itself, if there is no baseline, and
-        if no run of the baseline is done.
+    differences_to_baseline : segment -> Comparison
+        The mean difference to the baseline on each segment. It is empty for the baseline itself, and if no baseline is
+        named or has a finished run.
     case_counts : segment -> int
         The number of test cases of each segment.
-    minutes : float
-        The time of fitting and recommending, summed over runs; for a run that was killed, the time since it continued.
+    fit_and_recommend_minutes : float
+        The time of fitting and recommending, summed over the model's runs. A run that was killed counts from the time
+        when it continued.
     """
 
     label: str
@@ -45,9 +52,9 @@ class ModelSummary:
     metric_means: dict[str, float]
     values_by_seed: list[float]
     estimates: dict[str, Estimate]
-    differences: dict[str, Comparison]
+    differences_to_baseline: dict[str, Comparison]
     case_counts: dict[str, int]
-    minutes: float
+    fit_and_recommend_minutes: float
 
     def as_dict(self) -> dict[str, Any]:
         """Return the summary as dictionaries, lists and numbers, ready for JSON; its keys are public names."""
@@ -61,9 +68,9 @@ class FinishedRuns:
     Attributes
     ----------
     runs : polars.DataFrame
-        ``model_version, label, model, seed, fit_seconds, recommend_seconds``.
+        A row for each run: ``model_version, label, model, seed, fit_seconds, recommend_seconds``.
     metrics : polars.DataFrame
-        ``model_version, segment, metric, k, value``.
+        A row for each metric of a run: ``model_version, segment, metric, k, value``.
     target_ranks : model_version -> int64 array (cases,)
         The rank of each test case's target, 0 if the list lacks the target.
     """
@@ -81,7 +88,7 @@ def summarize_models(
     metric: str,
     k: int,
 ) -> list[ModelSummary]:
-    """Return a summary for each label that has a finished run, in the order of ``model_labels``.
+    """Return a summary of each model that has a finished run, in the order of ``model_labels``.
 
     Parameters
     ----------

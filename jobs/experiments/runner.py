@@ -1,4 +1,4 @@
-"""Running an experiment: each model is fitted with each seed and measured on the test part; results are committed."""
+"""Running an experiment: each model is fitted with each seed and measured on the test part of the history."""
 
 import hashlib
 import json
@@ -42,30 +42,34 @@ class PlannedRun:
 class FittedModels:
     """Fitted models that later runs can reuse, each with the run that fitted it.
 
-    A run reuses a model only if it would fit exactly this model itself. So its result depends only on its parameters,
-    its seed and the data, whatever other models the experiment has.
+    A run reuses a model only if the run would otherwise fit exactly the same model. So a run's result depends only on
+    its parameters, its seed and the data, whatever other models the experiment has.
     """
 
-    models: list[tuple[ExperimentRun, Model]] = field(default_factory=list)
+    runs_and_models: list[tuple[ExperimentRun, Model]] = field(default_factory=list)
 
     def add_and_drop_unneeded(
         self, fitting_run: ExperimentRun, fitted_model: Model, later_runs: list[ExperimentRun]
     ) -> None:
         """Add a fitted model, and drop the models that none of the later runs can reuse."""
-        candidates = [*self.models, (fitting_run, fitted_model)]
-        self.models = [
+        candidates = [*self.runs_and_models, (fitting_run, fitted_model)]
+        self.runs_and_models = [
             (candidate_run, candidate_model)
             for candidate_run, candidate_model in candidates
             if any(_can_reuse(later_run, candidate_run, candidate_model) for later_run in later_runs)
         ]
 
-    def reusable_by(self, later_run: ExperimentRun) -> dict[str, Model]:
+    def models_reusable_by(self, later_run: ExperimentRun) -> dict[str, Model]:
         """Return the models that a run can reuse, by family."""
-        return {model.family: model for fitting_run, model in self.models if _can_reuse(later_run, fitting_run, model)}
+        return {
+            model.family: model
+            for fitting_run, model in self.runs_and_models
+            if _can_reuse(later_run, fitting_run, model)
+        }
 
 
 def _can_reuse(later_run: ExperimentRun, fitting_run: ExperimentRun, fitted_model: Model) -> bool:
-    """Tell whether ``later_run`` can reuse the model of ``fitting_run``, because it would fit the same model itself."""
+    """Tell whether ``later_run`` would fit exactly the model that ``fitting_run`` has fitted, and can reuse it."""
     has_same_seed = fitting_run.seed in (None, later_run.seed)
     has_same_embeddings = fitting_run.embedding_model in (None, later_run.embedding_model)
     return (
@@ -87,7 +91,7 @@ def plan_runs(
     Parameters
     ----------
     embeddings_by_label : label -> (name, float32 array (items, dimensions))
-        The name and the vectors of each variant's embeddings, in the order of ``data.catalog``.
+        The name and the vectors of each variant's embeddings, in the order of the catalogue.
     """
     planned_runs = []
     variants = sorted(experiment_spec.variants(), key=lambda variant: variant.family == FUSION_FAMILY)
@@ -135,7 +139,7 @@ def plan_runs(
 def run_all(
     paid_services: PaidServices, planned_runs: list[PlannedRun], evaluation_data: EvaluationData
 ) -> dict[str, str]:
-    """Make the runs that are not done yet; return the reason of each run that failed, by model_version.
+    """Make the runs that are not done yet; return model_version -> reason for each run that failed.
 
     Each run is committed when it is done. A run that was killed continues from its checkpoint.
     """
@@ -153,15 +157,20 @@ def run_all(
             paid_services.settings.work_folder / "checkpoints" / f"{experiment_run.recipe_hash[:32]}.safetensors"
         )
         if experiment_run.model_version in done:
-            drop_checkpoints(checkpoint)  # a process that was killed just after its commit leaves checkpoints
+            drop_checkpoints(checkpoint)  # a process that is killed just after its commit leaves checkpoints
             continue
         say(f"{number} of {len(planned_runs)}: {experiment_run.label_and_seed}")
         records.record_start(connection, experiment_run)
         second_checkpoint = checkpoint.with_stem(f"{checkpoint.stem}-again")
         options_of_both_fits = (
-            FitOptions(seed, checkpoint, fitted_models.reusable_by(experiment_run), evaluation_data.allow_repeats),
             FitOptions(
-                seed, second_checkpoint, refitted_models.reusable_by(experiment_run), evaluation_data.allow_repeats
+                seed, checkpoint, fitted_models.models_reusable_by(experiment_run), evaluation_data.allow_repeats
+            ),
+            FitOptions(
+                seed,
+                second_checkpoint,
+                refitted_models.models_reusable_by(experiment_run),
+                evaluation_data.allow_repeats,
             ),
         )
         try:
@@ -204,7 +213,7 @@ def fit_and_measure(
 
     Returns
     -------
-    tuple of Model, Model, Outcome
+    tuple of Model, Model, RunOutcome
         The model of the first fit, that of the second fit (the same model if there is no second fit), and the results.
     """
     model = make_model(experiment_run.family, experiment_run.given_parameters, paid_services)

@@ -27,7 +27,7 @@ class SearchResult:
     Attributes
     ----------
     trial_count : int
-        The number of finished trials, the failed and the pruned ones included.
+        The number of finished trials, including failed and pruned ones.
     """
 
     best_variant: ModelVariant
@@ -41,21 +41,21 @@ def search_hyperparameters(
     """Search for the best hyper-parameters of each family in the table ``[search.space]`` of the experiment file.
 
     Trials are kept in a file of the work folder. So a search that was killed continues with exactly the trials that it
-    would have made, and if more trials are asked for, a search continues after those that it has. Only parameters that
-    can't be combined make a trial fail for good; any other error ends the family's search, and the next call continues
-    it. The objective is the mean nDCG@20 over the folds of the training part (:mod:`jobs.experiments.trials`).
+    would have made. A finished search continues if the experiment file asks for more trials. A trial fails only if its
+    parameters can't be combined. Any other error ends the family's search, and the next call continues it. The
+    objective is the mean nDCG@20 over the folds of the training part (:mod:`jobs.experiments.trials`).
 
     Parameters
     ----------
     max_cost : float
-        The most US dollars to pay for vectors of item texts that the warehouse does not have.
+        The spending limit, in US dollars, for vectors of item texts that the warehouse lacks.
 
     Returns
     -------
     list of SearchResult
         One for each search that succeeded.
     dict
-        The reason why each failed search failed, by label.
+        Label of a failed search -> the reason why it failed.
 
     Raises
     ------
@@ -79,7 +79,8 @@ def search_hyperparameters(
         search_run = _make_search_run(experiment_spec, base_variant, name, data_of_family, folds)
         study = open_study(settings, search_run)
         if search_run.model_version in done and len(finished_trials(study)) >= experiment_spec.search.trials:
-            results.append(_best_result(base_variant, study))  # a finished search keeps its row in ml.experiment_runs
+            # a finished search is not recorded again: ml.experiment_runs has its row
+            results.append(_best_result(base_variant, study))
             continue
         records.record_start(connection, search_run)
         try:
@@ -109,7 +110,7 @@ def _make_search_run(
     evaluation_data: EvaluationData,
     folds: list[Fold],
 ) -> ExperimentRun:
-    """Return the run that records a family's search; the run's hash covers all that determines the search's result."""
+    """Return the run under which a family's search is recorded; its hash covers all that determines the result."""
     assert experiment_spec.search is not None  # noqa: S101 - for the type checker
     family, model = base_variant.family, make_model(base_variant.family, base_variant.parameters)
     space = experiment_spec.search.model_dump(mode="json")["space"][family]
@@ -118,7 +119,7 @@ def _make_search_run(
         evaluation_data.catalog.titles,
         evaluation_data.catalog.categories,
     ]
-    arrays += [array for fold in folds for array in fold.arrays_to_hash()]
+    arrays += [array for fold in folds for array in fold.hashed_arrays()]
     arrays += [evaluation_data.catalog.embeddings] if model.uses_embeddings else []
     recipe = [
         family,

@@ -17,7 +17,7 @@ from jobs.models.registry import FAMILIES, check_hyperparameter, make_model
 
 
 class SpecTable(BaseModel):
-    """A table of the experiment file, in which unknown keys are errors."""
+    """A TOML table of the experiment file; unknown keys in it are errors."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
@@ -28,7 +28,7 @@ class ModelEntry(SpecTable):
     Attributes
     ----------
     label : str
-        The model's name in the report; by default the family. If there is a grid, its values are added to the label.
+        The model's name in the report; by default the family. The values of a grid are added to it.
     grid : parameter -> values
         The values to combine; every combination is a model.
     embedding_model : str, optional
@@ -59,7 +59,7 @@ class ModelEntry(SpecTable):
 
 
 class ValueRange(SpecTable):
-    """A range of numbers from ``low`` to ``high``, both included; ``log``: values are drawn on a logarithmic scale."""
+    """A range of numbers from ``low`` to ``high``, both included; with ``log``, the search draws on a log scale."""
 
     low: int | float
     high: int | float
@@ -129,10 +129,10 @@ class ExperimentSpec(SpecTable):
     metric, k
         The metric, and its cut-off, by which models are compared.
     test_limit : int
-        The most test cases to measure on; 0: all. They are drawn at random, and are the same for all models.
+        The most test cases to measure on; 0 means all. They are drawn at random, and are the same for all models.
     sample : float
-        Share of the sequences that the experiment uses at all, drawn at random, the same for all models: what a smaller
-        shop would have.
+        Share of the shop's sequences that the experiment uses, to show what a smaller shop would get. They are drawn at
+        random, and are the same for all models.
     """
 
     name: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]*$")
@@ -166,7 +166,7 @@ class ExperimentSpec(SpecTable):
         return self
 
     def variants(self) -> list[ModelVariant]:
-        """Return every model in the file's order; a grid gives all combinations, its last parameter changing first."""
+        """Return every model in the file's order; a grid gives a model for each combination of its values."""
         return [
             entry.make_variant(dict(zip(entry.grid, values, strict=True)))
             for entry in self.models
@@ -204,7 +204,7 @@ def read_experiment(path: Path) -> ExperimentSpec:
         raise UsageError("\n".join(f"{path}: {_explain_error(problem)}" for problem in error.errors())) from error
     for variant in experiment.variants():
         try:
-            # make checks the parameters, so that wrong parameters are an error before anything is fitted
+            # make_model checks the parameters, so that wrong parameters are an error before anything is fitted
             model = make_model(variant.family, variant.parameters)
         except UsageError as error:
             raise UsageError(f"{path}: model '{variant.label}': {error}") from error
@@ -236,7 +236,7 @@ def _check_parameter_values(family: str, parameter_name: str, parameter_values: 
         raise ValueError(f"'{parameter_name}' of {family} has no values to choose from")
     for value in parameter_values:
         try:
-            # a parameter is checked alone, because the family's other parameters may be searched too
+            # each parameter is checked by itself, because the search may change the other parameters too
             check_hyperparameter(family, parameter_name, value)
         except UsageError as error:
             raise ValueError(str(error)) from error

@@ -71,9 +71,9 @@ def measure_trials(
     search_run: ExperimentRun,
     study: Any,
 ) -> None:
-    """Measure a family with sampled parameters, trial by trial, until the study has ``search.trials`` ended trials.
+    """Measure a family with sampled parameters, trial by trial, until the study has all trials that are asked for.
 
-    Complete, pruned and failed trials have ended.
+    Complete, pruned and failed trials count. Trials that a kill or an error interrupted do not.
     """
     optuna = import_optuna()
     family, space = base_variant.family, search_spec.space[base_variant.family]
@@ -96,7 +96,7 @@ def measure_trials(
         return sum(values) / len(values)
 
     while (finished_count := len(finished_trials(study))) < search_spec.trials:
-        # each trial has its own sampler: a sampler for all trials would repeat its random numbers after a kill
+        # each trial has its own sampler: after a kill, one sampler for all trials would repeat its random numbers
         study.sampler = optuna.samplers.TPESampler(
             n_startup_trials=RANDOM_TRIALS, seed=search_spec.seed * 1_000_003 + finished_count
         )
@@ -135,12 +135,12 @@ def _measure_on_fold(
     training_fold: Fold,
     fold_key: str,
 ) -> float:
-    """Fit on a fold, and return the nDCG@20 of its test cases; a trial that was killed continues from its checkpoint.
+    """Fit a model on a fold and return the nDCG@20 of the test cases; a fit that was killed continues.
 
     Parameters
     ----------
     fold_key : str
-        A text that identifies the search and the fold; text and parameters together give the checkpoint's name.
+        A text that identifies the search and the fold. The name of the checkpoint is a hash of it and the parameters.
 
     Raises
     ------
@@ -149,8 +149,8 @@ def _measure_on_fold(
     """
     checkpoint_name = hashlib.sha256(json.dumps([fold_key, hyperparameters], sort_keys=True).encode()).hexdigest()[:32]
     checkpoint = paid_services.settings.work_folder / "checkpoints" / f"{checkpoint_name}.safetensors"
-    # only make_model is in the try: its UsageError means that the parameters can't be combined, and fails this trial
-    # alone. A UsageError of fit has other reasons, such as spent money, and has to end the search.
+    # A UsageError of make_model means that the parameters can't be combined: then this trial fails, and the search
+    # goes on. A UsageError of fit has other reasons, such as spent money, and has to end the search.
     try:
         model = make_model(family, hyperparameters, paid_services)
     except UsageError as error:

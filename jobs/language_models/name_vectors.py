@@ -26,19 +26,23 @@ SELECT_STORED_VECTORS = """
 
 
 def embed_names(
-    connection: Connection, settings: Settings, names: Sequence[str], max_cost: float
+    connection: Connection, settings: Settings, item_names: Sequence[str], max_cost: float
 ) -> tuple[dict[str, Floats], float]:
-    """Return unit-length embeddings of names, stored or bought, from the embedding model that the settings name.
+    """Return unit-length embeddings of item names, by the embedding model that the settings name.
+
+    Embeddings that the warehouse has not stored are bought.
 
     Parameters
     ----------
+    item_names : sequence of str
+        Names of items that a language model made up.
     max_cost : float
         The spending limit for embeddings that have to be bought, in US dollars.
 
     Returns
     -------
-    vectors : name -> float32 array (dimensions,)
-        Names without an embedding are absent.
+    vectors : item name -> float32 array (dimensions,)
+        Names that have no embedding are absent.
     cost : float
         The money spent, in US dollars.
 
@@ -47,15 +51,15 @@ def embed_names(
     UsageError
         If the embedding model has no known price, or the vectors would cost more than ``max_cost``.
     """
-    hashes = {name: hashlib.sha256(name.encode()).hexdigest() for name in names}
+    hashes = {name: hashlib.sha256(name.encode()).hexdigest() for name in item_names}
     embedding_model = settings.job_vars().embedding
     # A request to OpenAI's Batch API takes up to a day; direct requests give the same embeddings at once.
     if embedding_model.provider == "openai-batch":
         embedding_model = embedding_model.model_copy(update={"provider": "openai"})
     vectors, cost = _stored_vectors(connection, embedding_model, list(hashes.values())), 0.0
-    missing_names = [(text_hash, name) for name, text_hash in hashes.items() if text_hash not in vectors]
-    if missing_names:
-        cost = _buy_vectors(connection, settings, embedding_model, missing_names, max_cost)
+    hashed_missing_names = [(text_hash, name) for name, text_hash in hashes.items() if text_hash not in vectors]
+    if hashed_missing_names:
+        cost = _buy_vectors(connection, settings, embedding_model, hashed_missing_names, max_cost)
         vectors |= _stored_vectors(connection, embedding_model, list(hashes.values()))
     by_name = {name: vectors[text_hash] for name, text_hash in hashes.items() if text_hash in vectors}
     return {name: vector / np.linalg.norm(vector) for name, vector in by_name.items()}, cost
@@ -72,10 +76,10 @@ def _buy_vectors(
     connection: Connection,
     settings: Settings,
     embedding_model: EmbeddingModel,
-    missing_names: list[tuple[str, str]],
+    hashed_missing_names: list[tuple[str, str]],
     max_cost: float,
 ) -> float:
-    """Buy and store the embeddings of names, given as pairs (text_hash, name); return the cost in US dollars."""
+    """Buy and store the embeddings of pairs (text_hash, item name); return the cost in US dollars."""
     provider = provider_for(settings, embedding_model)
     assert isinstance(provider, DirectProvider)  # noqa: S101 - only the provider openai-batch is not direct
     if provider.price is None:
@@ -88,14 +92,14 @@ def _buy_vectors(
     rate = RateLimits(settings.embedding_requests_per_minute, settings.embedding_tokens_per_minute)
     budget = Budget(provider.price, max_cost)
     dispatcher = Dispatcher(provider, embedding_model.dimensions, budget, rate, settings.embedding_patience_seconds)
-    texts, _ = cut_to_token_limit(missing_names, provider, "truncate")
+    texts, _ = cut_to_token_limit(hashed_missing_names, provider, "truncate")
     for outcome in dispatcher.outcomes(pack_requests(texts, provider.limits, settings.embedding_batch_size)):
         if outcome.vectors is not None and len(outcome.embedded_texts):
             store_vectors(connection, embedding_model, "llmseqprompt", outcome.embedded_texts, outcome.vectors)
     if isinstance(dispatcher.ended_by, BudgetExceeded):
         raise UsageError(
-            f"llmseqprompt: the embeddings of {len(missing_names):,} made-up names cost more than prompt_max_cost "
-            "allows: raise it, or set mapping = 'fuzzy' or 'none'"
+            f"llmseqprompt: the embeddings of {len(hashed_missing_names):,} made-up names cost more than "
+            "prompt_max_cost allows: raise it, or set mapping = 'fuzzy' or 'none'"
         ) from dispatcher.ended_by
     if dispatcher.ended_by:
         say(f"llmseqprompt: some made-up names have no embedding and are dropped: {dispatcher.ended_by}")

@@ -31,7 +31,7 @@ from jobs.language_models.language_model import Conversation, LanguageModel, Sam
 from jobs.language_models.paid_services import PaidServices
 from jobs.language_models.prices import language_model_prices
 from jobs.language_models.purchases import Completion, FineTune, PurchaseRecord
-from jobs.language_models.training_files import delete_used_files
+from jobs.language_models.training_file_deletion import delete_used_files
 from jobs.progress import progress, say
 from jobs.services.errors import ActionNeededError, RequestRefusedError, ServiceError, WrongAnswerError
 from jobs.services.retrying_client import RetryingClient
@@ -46,7 +46,7 @@ class OpenAIModel(LanguageModel):
 
     Parameters
     ----------
-    name : str
+    base_model : str
         The service's name of the base model.
     hyperparameters : mapping
         The recommender LLMSeqPrompt's hyperparameters. Only ``epochs`` is read; the service itself chooses the learning
@@ -60,8 +60,8 @@ class OpenAIModel(LanguageModel):
         The service's name of the fine-tuned model; "" before fine-tuning.
     """
 
-    def __init__(self, name: str, hyperparameters: Mapping[str, Any], paid_services: PaidServices) -> None:
-        self.base_model, self.epochs, self.paid_services = name, int(hyperparameters["epochs"]), paid_services
+    def __init__(self, base_model: str, hyperparameters: Mapping[str, Any], paid_services: PaidServices) -> None:
+        self.base_model, self.epochs, self.paid_services = base_model, int(hyperparameters["epochs"]), paid_services
         self.fine_tuned = ""
         self._purchase_record = PurchaseRecord(paid_services.connection)
         self._client = RetryingClient(SERVICE_NAME)
@@ -109,7 +109,7 @@ class OpenAIModel(LanguageModel):
         delete_used_files(self._client, self._purchase_record)
 
     def answer(self, conversations: Sequence[Conversation], sampling: Sampling) -> list[list[str]]:
-        """Return the fine-tuned model's answers; only questions without recorded answers are asked, and paid for.
+        """Return the fine-tuned model's answers; ask and pay only for questions without recorded answers.
 
         A question that the service refuses gets no answers. At temperature 0 all answers to a question are equal, so
         one answer is bought and repeated.
@@ -119,8 +119,8 @@ class OpenAIModel(LanguageModel):
         UsageError
             If the answers might exceed ``prompt_max_cost``; the message states the planned purchase.
         ServiceError
-            If the service fails, if it has refused every question that this model was ever asked, or if replies with
-            a wrong number of answers, which cost money without being planned, bring the cost over ``prompt_max_cost``.
+            If the service fails, or if it has refused every question that this model was ever asked. Also if the cost
+            exceeds ``prompt_max_cost`` all the same, since a reply with a wrong number of answers costs money too.
         """
         repeats = 1
         if sampling.temperature == 0:
@@ -168,13 +168,13 @@ class OpenAIModel(LanguageModel):
         """Return the cost, in US dollars, of asking questions and getting answers with these numbers of tokens."""
         return float(prompt_tokens * self._prices.input + completion_tokens * self._prices.output) / 1e6
 
-    def _require_within_limit(self, planned_purchase: str, cost: float) -> None:
-        """Print a planned purchase and its cost; raise UsageError if the job would exceed ``prompt_max_cost``."""
-        plan = f"llmseqprompt: {planned_purchase}: at most ${cost:.4f}"
+    def _require_within_limit(self, purchase_description: str, cost_usd: float) -> None:
+        """Print a planned purchase and its cost; raise UsageError if it would exceed the job's ``prompt_max_cost``."""
+        plan = f"llmseqprompt: {purchase_description}: at most ${cost_usd:.4f}"
         limit = self.paid_services.settings.prompt_max_cost
         if limit is None:
             raise UsageError(f"{plan}. Nothing is bought without a limit: set prompt_max_cost, in US dollars")
-        if self.paid_services.spent_usd + cost > limit:
+        if self.paid_services.spent_usd + cost_usd > limit:
             raise UsageError(
                 f"{plan}, after ${self.paid_services.spent_usd:.4f} in this run. That is over "
                 f"prompt_max_cost = {limit:g}: raise it, or set a smaller training_limit, fewer epochs or fewer samples"
@@ -244,7 +244,7 @@ class OpenAIModel(LanguageModel):
         if ended_by:
             raise ended_by
         if refusal:
-            # If the fine-tuned model has never answered, the fault is not in single questions, so the job fails.
+            # A model that has never answered any question is at fault itself, not a single question. So the job fails.
             if not self._purchase_record.has_answers(self.fine_tuned):
                 raise refusal
             count = len(request_bodies) - len(answers)

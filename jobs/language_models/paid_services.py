@@ -1,4 +1,4 @@
-"""What a model needs to buy from paid services: the warehouse, the settings, and the money spent so far."""
+"""Access of models to paid services: they share one record of purchases and one spending limit."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -26,9 +26,12 @@ class PaidServices:
     settings: Settings
     spent_usd: float = 0.0
 
-    def embed_names(self, names: Sequence[str]) -> dict[str, Floats]:
-        """Return unit-length embeddings of names; see :func:`jobs.language_models.name_vectors.embed_names`."""
+    def embed_names(self, item_names: Sequence[str]) -> dict[str, Floats]:
+        """Return unit-length embeddings of item names, bought within the spending limit.
+
+        See :func:`jobs.language_models.name_vectors.embed_names`.
+        """
         left_to_spend = max(0.0, (self.settings.prompt_max_cost or 0.0) - self.spent_usd)
-        vectors, cost = embed_names(self.connection, self.settings, names, left_to_spend)
+        vectors, cost = embed_names(self.connection, self.settings, item_names, left_to_spend)
         self.spent_usd += cost
         return vectors

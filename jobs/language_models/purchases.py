@@ -39,9 +39,9 @@ class FineTune:
 
 @dataclass(frozen=True)
 class UsedFile:
-    """A file of examples at the service, whose fine-tuning has ended.
+    """A file of training examples that was uploaded to the service for a fine-tuning that has ended.
 
-    Its id is in the column ``file_id_column`` of ``ml.fine_tunes``.
+    The column ``file_id_column`` of ``ml.fine_tunes`` holds the file's id.
     """
 
     fine_tune_id: str
@@ -76,7 +76,7 @@ class PurchaseRecord:
     connection: Connection
 
     def find_fine_tune(self, recipe_hash: str) -> FineTune | None:
-        """Return the newest fine-tuning with a recipe that is under way or has succeeded; None if there is none.
+        """Return the newest fine-tuning with these inputs that is under way or has succeeded; None if there is none.
 
         Parameters
         ----------
@@ -112,7 +112,7 @@ class PurchaseRecord:
         )
 
     def find_used_files(self) -> list[UsedFile]:
-        """Return the files at the service whose fine-tuning has ended, oldest first."""
+        """Return the uploaded files of fine-tunings that have ended, the oldest fine-tuning first."""
         rows = self.connection.execute(
             "select fine_tune_id, base_model, used_column, file_id from ("
             "unpivot (from ml.fine_tunes where ended_at is not null) on training_file_id, validation_file_id "

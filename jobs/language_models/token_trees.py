@@ -33,8 +33,9 @@ def pad_left(token_lists: Sequence[Sequence[int]], device: torch.device) -> tupl
 def last_positions(count: int, device: torch.device, skipped_count: int = 0) -> Tensor:
     """Return the negative indices of ``count`` tokens of a row: the last ones before ``skipped_count`` tokens.
 
-    Made for the argument ``logits_to_keep`` of transformers. That argument may also be an int, but then transformers
-    takes a slice of the hidden states, for which torch copies the output layer's weights for each row.
+    The result is an argument ``logits_to_keep`` for a model of transformers. This argument may also be the number of
+    tokens itself. But then transformers slices the hidden states, and for a slice torch copies the output layer's
+    weights for each row.
     """
     return torch.arange(-count - skipped_count, -skipped_count, device=device)
 
@@ -136,13 +137,14 @@ def sample_continuations(
     trees = TokenTrees(model, prompts)
     samples = random_numbers.shape[1]
     continuations: list[list[list[int]]] = [[[] for _ in range(samples)] for _ in prompts]
-    # For each prompt: unfinished sample -> index of the node of the sample's last token in the tree's last level.
-    sample_nodes: list[dict[int, int]] = [dict.fromkeys(range(samples), 0) for _ in prompts]
+    # For each prompt, a dictionary of its unfinished samples: number of the sample -> node of its last token, as an
+    # index in the last level of the prompt's tree.
+    nodes_of_samples: list[dict[int, int]] = [dict.fromkeys(range(samples), 0) for _ in prompts]
     for step in range(max_tokens):
         parents: list[list[int]] = []
         tokens: list[list[int]] = []
-        drawn = _draw_tokens(trees.logits, sample_nodes, temperature, random_numbers[:, :, step])
-        for row, nodes in enumerate(sample_nodes):
+        drawn = _draw_tokens(trees.logits, nodes_of_samples, temperature, random_numbers[:, :, step])
+        for row, nodes in enumerate(nodes_of_samples):
             # Samples with the same tokens so far share a node: (parent node, token) -> index of the new node.
             new_nodes: dict[tuple[int, int], int] = {}
             for sample, token in zip(list(nodes), drawn[row], strict=True):
@@ -160,14 +162,14 @@ def sample_continuations(
 
 
 def _draw_tokens(
-    logits: Tensor, sample_nodes: list[dict[int, int]], temperature: float, random_numbers: Tensor
+    logits: Tensor, nodes_of_samples: list[dict[int, int]], temperature: float, random_numbers: Tensor
 ) -> list[list[int]]:
-    """Draw the next token of each unfinished sample of each prompt, in the order of ``sample_nodes``."""
+    """Draw the next token of each unfinished sample; return a list for each prompt, in the order of its samples."""
     if temperature == 0:
         likeliest = logits.argmax(dim=2).tolist()
-        return [[likeliest[row][node] for node in nodes.values()] for row, nodes in enumerate(sample_nodes)]
+        return [[likeliest[row][node] for node in nodes.values()] for row, nodes in enumerate(nodes_of_samples)]
     drawn = []
-    for row, nodes in enumerate(sample_nodes):
+    for row, nodes in enumerate(nodes_of_samples):
         # With torch.multinomial the tokens would depend on the batch of prompts. With inverse transform sampling they
         # depend on the batch only through the rounding of the logits.
         cumulative = (logits[row] / temperature).softmax(dim=1).cumsum(dim=1)

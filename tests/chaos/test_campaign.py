@@ -13,7 +13,7 @@ from benchmarks.chaos.history import Fault, Night
 from benchmarks.chaos.placements import check_placements
 from benchmarks.chaos.publication import check_published_file
 from benchmarks.chaos.shop import ShopSize
-from benchmarks.chaos.warehouse_damage import restore_if_damaged
+from benchmarks.chaos.warehouse_damage import restore_warehouse_if_damaged
 from jobs.warehouse.backups import list_backups, replaced_warehouse_paths
 
 SPOILT_WAREHOUSES = {
@@ -78,11 +78,11 @@ def lived_campaign(campaign):
 
 def test_a_killed_night_is_mended_by_the_next_one(lived_campaign):
     tally = lived_campaign.tally
-    assert (tally.nights, tally.published_nights) == (3, 2)
+    assert (tally.night_count, tally.published_night_count) == (3, 2)
     assert tally.outcome_counts_by_fault["torn_write"] == {"killed, goes on the next night": 1}
     assert tally.outcome_counts_by_fault["visitor_forgotten"] == {"done": 1}
     assert lived_campaign.shop.forgotten_ids
-    assert tally.reads_of_published_file > 10
+    assert tally.published_file_read_count > 10
 
 
 @pytest.mark.parametrize(("rule", "statement"), SPOILT_WAREHOUSES.items(), ids=SPOILT_WAREHOUSES)
@@ -109,11 +109,11 @@ def test_a_damaged_warehouse_is_restored_by_the_command_that_nextmart_names(live
             file.seek(start)
             file.write(bytes(100_000))
     copies = list_backups(lived_campaign.folder / "backups", warehouse)
-    restored = restore_if_damaged(warehouse, lived_campaign.command_runner)
+    restored = restore_warehouse_if_damaged(warehouse, lived_campaign.command_runner)
     assert "checksum" in restored.damage
     assert restored.backup_copy.name == copies[0].path.name
-    assert restored.backup_copy.name in lived_campaign.sold_before_copy
-    assert restore_if_damaged(warehouse, lived_campaign.command_runner) is None
+    assert restored.backup_copy.name in lived_campaign.sold_counts_before_copy
+    assert restore_warehouse_if_damaged(warehouse, lived_campaign.command_runner) is None
     assert not replaced_warehouse_paths(warehouse)
     lived_campaign.check_warehouse(Night(3), has_published=True)
 
@@ -122,7 +122,7 @@ def test_a_damage_that_no_copy_can_mend_is_a_broken_rule(lived_campaign, tmp_pat
     warehouse = tmp_path / "warehouse.duckdb"
     warehouse.write_bytes(b"no database")
     with pytest.raises(BrokenRule) as found:
-        restore_if_damaged(
+        restore_warehouse_if_damaged(
             warehouse,
             FaultyCommandRunner(
                 lived_campaign.command_runner.harness,

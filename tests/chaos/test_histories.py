@@ -6,7 +6,7 @@ import pytest
 
 from benchmarks.chaos import shrinking
 from benchmarks.chaos.broken_rule import BrokenRule
-from benchmarks.chaos.campaign import with_lasting_fault
+from benchmarks.chaos.campaign import with_fault_of_refused_catalogue
 from benchmarks.chaos.fault_kinds import FAULTS
 from benchmarks.chaos.history import Fault, Night, draw_history, history_as_json, history_from_json
 from benchmarks.chaos.shop import ShopSize, SimulatedShop
@@ -39,11 +39,11 @@ def test_shrinking_keeps_what_is_needed_and_nothing_else(needed):
         Night(70),
     ]
 
-    def nights_until_broken(nights: list[Night]) -> list[Night] | None:
+    def run_until_rule_breaks(nights: list[Night]) -> list[Night] | None:
         happened = {name for night in nights for name in night.fault_names}
         return nights if needed <= happened else None
 
-    shrunk = smallest_history(history, nights_until_broken, 100, print_line=lambda _: None)
+    shrunk = smallest_history(history, run_until_rule_breaks, 100, print_line=lambda _: None)
     assert [night.number for night in shrunk] == [
         0,
         *([50] if "clock_ahead" in needed else []),
@@ -110,7 +110,7 @@ def test_a_refused_list_lasts_until_another_list_comes(tmp_path, refused):
     for number, faults in enumerate([(), (refused,), ("items_missing",), ("items_empty",), (), ("items_missing",)]):
         night = Night(number, tuple(map(fault, faults)))
         shop.deliver_files(number, night.fault_names)
-        lasting.append(with_lasting_fault(night, shop).fault_names - night.fault_names)
+        lasting.append(with_fault_of_refused_catalogue(night, shop).fault_names - night.fault_names)
     assert lasting == [set(), set(), {refused}, {refused}, set(), set()]
 
 

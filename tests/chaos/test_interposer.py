@@ -40,7 +40,7 @@ def run_with_faults(library, tmp_path):
     fault_injector.limit_to_folder(folder)
 
     def run(code: str) -> subprocess.CompletedProcess:
-        environment = {**os.environ, "LD_PRELOAD": str(library), "CHAOS_FAULT_FILE": str(fault_injector.path)}
+        environment = {**os.environ, "LD_PRELOAD": str(library), "CHAOS_FAULT_FILE": str(fault_injector.fault_file)}
         command = [sys.executable, "-S", "-c", code, str(folder)]
         return subprocess.run(
             command, env=environment, check=False, capture_output=True, text=True, start_new_session=True

@@ -24,7 +24,7 @@ def warehouse():
 
 
 @pytest.mark.parametrize(
-    ("sold", "max_lost", "sold_since_copy"),
+    ("sold", "max_lost_texts", "sold_counts_since_copy"),
     [
         (["mug"], 0, []),
         (["mug", PROBE_TEXT], 0, []),
@@ -34,17 +34,17 @@ def warehouse():
     ],
 )
 def test_texts_in_flight_and_texts_of_after_the_restored_copy_may_be_lost_once(
-    warehouse, sold, max_lost, sold_since_copy
+    warehouse, sold, max_lost_texts, sold_counts_since_copy
 ):
     accounts = PaidTextAccounts()
-    accounts.check(warehouse, Counter(sold), max_lost, Counter(sold_since_copy))
+    accounts.check(warehouse, Counter(sold), max_lost_texts, Counter(sold_counts_since_copy))
     accounts.check(warehouse, Counter(sold), 0, Counter())
     with pytest.raises(BrokenRule, match="no text is paid twice"):
         accounts.check(warehouse, Counter([*sold, "mug"]), 0, Counter())
 
 
 @pytest.mark.parametrize(
-    ("sold", "max_lost", "sold_since_copy"),
+    ("sold", "max_lost_texts", "sold_counts_since_copy"),
     [
         (["mug", "mug"], 0, []),
         (["lamp", "rug"], 1, []),
@@ -52,6 +52,6 @@ def test_texts_in_flight_and_texts_of_after_the_restored_copy_may_be_lost_once(
         (["lamp", "rug"], 0, ["rug"]),
     ],
 )
-def test_no_other_text_may_be_lost(warehouse, sold, max_lost, sold_since_copy):
+def test_no_other_text_may_be_lost(warehouse, sold, max_lost_texts, sold_counts_since_copy):
     with pytest.raises(BrokenRule, match="no text is paid twice"):
-        PaidTextAccounts().check(warehouse, Counter(sold), max_lost, Counter(sold_since_copy))
+        PaidTextAccounts().check(warehouse, Counter(sold), max_lost_texts, Counter(sold_counts_since_copy))

@@ -36,10 +36,14 @@ def test_a_summary_averages_seeds_case_by_case():
     assert (a.label, a.seeds, a.values_by_seed) == ("A", [0, 1], [0.375, 0.5])
     assert a.estimates["all"].mean == pytest.approx(0.4375)
     assert a.estimates["tied"].mean == pytest.approx(0.75)
-    assert a.differences["all"].mean == pytest.approx(0.4375 - 0.3125)
-    assert a.differences["tied"].mean == pytest.approx(0.75 - 0.125)
-    assert (a.metric_means, a.minutes, a.case_counts) == ({"mrr@20": pytest.approx(0.3)}, 3.0, {"all": 4, "tied": 2})
-    assert (b.seeds, b.differences, b.minutes) == ([None], {}, pytest.approx(0.1))
+    assert a.differences_to_baseline["all"].mean == pytest.approx(0.4375 - 0.3125)
+    assert a.differences_to_baseline["tied"].mean == pytest.approx(0.75 - 0.125)
+    assert (a.metric_means, a.fit_and_recommend_minutes, a.case_counts) == (
+        {"mrr@20": pytest.approx(0.3)},
+        3.0,
+        {"all": 4, "tied": 2},
+    )
+    assert (b.seeds, b.differences_to_baseline, b.fit_and_recommend_minutes) == ([None], {}, pytest.approx(0.1))
 
 
 COMPARED = """

@@ -334,7 +334,7 @@ def test_conversations_that_are_too_long_have_no_answers(make, capsys, ask):
 def test_the_family_hands_its_parameters_over(folder):
     parameters = LLMSeqPrompt({"language_model": str(folder), "epochs": 7}).parameters
     made = make_language_model(parameters, None)
-    assert made.name == str(folder)
+    assert made.name_or_folder == str(folder)
     assert made.parameters["epochs"] == 7
     assert LLMSeqPrompt.defaults["language_model"] == chat_model_weights.BUNDLED_MODEL
 

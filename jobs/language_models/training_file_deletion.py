@@ -1,4 +1,4 @@
-"""Deletes the uploaded files of examples at the service once their fine-tuning has ended.
+"""Deletion of training files that were uploaded to the service, once their fine-tuning has ended.
 
 The examples are made from visitors' histories, so no copy of the examples is kept longer than needed.
 """
@@ -15,10 +15,9 @@ from jobs.services.retrying_client import RetryingClient
 
 
 def delete_used_files(retrying_client: RetryingClient, purchase_record: PurchaseRecord) -> None:
-    """Delete the uploaded files of all ended fine-tunings at the service, including files that earlier runs left.
+    """Delete the files that were uploaded for fine-tunings that have ended, in this run or an earlier one.
 
-    A file that can't be deleted is no reason to fail: ``ml.fine_tunes`` keeps its id, and the next fine-tuning tries
-    again.
+    A failed deletion only gives a warning: ``ml.fine_tunes`` keeps the file's id, and the next fine-tuning tries again.
     """
     for used in purchase_record.find_used_files():
         try:
