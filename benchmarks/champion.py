@@ -80,7 +80,7 @@ def weeks_until_live_family_changes(
         if live.family != "0":
             return week + 1
         for model, entrant in enumerate(entrants):
-            looks[model].append(entrant.looks[-1])
+            looks[model].append(entrant.interim_looks[-1])
     return None
 
 

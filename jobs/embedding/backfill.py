@@ -8,7 +8,13 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import cast
 
-from jobs.embedding.backlog import ITEM_TEXTS, MissingTexts, read_staged_texts, record_empty_texts, stage_missing_texts
+from jobs.embedding.backlog import (
+    ITEM_TEXTS,
+    MissingTextsQuery,
+    read_staged_texts,
+    record_empty_texts,
+    stage_missing_texts,
+)
 from jobs.embedding.batch_api import COUNT_BATCHES_UNDER_WAY, embed_in_batches
 from jobs.embedding.batching import pack_requests
 from jobs.embedding.budget import Budget
@@ -67,11 +73,11 @@ def embed(
     embedding_model = settings.job_vars().embedding
     if options.max_cost is not None and math.isnan(options.max_cost):
         raise UsageError("--max-cost is an amount in US dollars, not nan")
-    missing_texts = MissingTexts(
+    missing_texts_query = MissingTextsQuery(
         embedding_model, options.retry_failed, settings.embedding_too_long == "truncate", options.texts_relation
     )
-    record_empty_texts(connection, missing_texts, run_record.run_id)
-    run_record.rows_in = stage_missing_texts(connection, missing_texts)
+    record_empty_texts(connection, missing_texts_query, run_record.run_id)
+    run_record.rows_in = stage_missing_texts(connection, missing_texts_query)
     run_record.detail = {
         "embedding_model": embedding_model.name,
         "provider": embedding_model.provider,
@@ -91,13 +97,13 @@ def embed(
     try:
         if isinstance(provider, DirectProvider):
             ended_by = (
-                _embed_directly(connection, settings, run_record, provider, budget, missing_texts)
+                _embed_without_batches(connection, settings, run_record, provider, budget, missing_texts_query)
                 if run_record.rows_in
                 else None
             )
         else:
             ended_by = embed_in_batches(
-                connection, settings, run_record, cast(BatchProvider, provider), budget, missing_texts
+                connection, settings, run_record, cast(BatchProvider, provider), budget, missing_texts_query
             )
     finally:
         run_record.detail["tokens"], run_record.cost = budget.charged_tokens, budget.spent_usd
@@ -109,13 +115,13 @@ def embed(
         say(f"embed ended early; the vectors that exist will do meanwhile: {run_record.detail['ended_by']}")
 
 
-def _embed_directly(
+def _embed_without_batches(
     connection: Connection,
     settings: Settings,
     run_record: JobRun,
     provider: DirectProvider,
     budget: Budget,
-    missing_texts: MissingTexts,
+    missing_texts_query: MissingTextsQuery,
 ) -> NextmartError | None:
     """Embed the staged texts with a provider that answers at once, and commit each request's vectors as they arrive.
 
@@ -124,12 +130,12 @@ def _embed_directly(
     NextmartError or None
         The error that ended the run early; None if all requests were made.
     """
-    embedding_model = missing_texts.embedding_model
+    embedding_model = missing_texts_query.embedding_model
     rate_limits = RateLimits(settings.embedding_requests_per_minute, settings.embedding_tokens_per_minute)
     dispatcher = Dispatcher(
         provider, embedding_model.dimensions, budget, rate_limits, settings.embedding_patience_seconds
     )
-    texts = read_staged_texts(connection, missing_texts, provider, run_record)
+    texts = read_staged_texts(connection, missing_texts_query, provider, run_record)
     requests = pack_requests(texts, provider.limits, settings.embedding_batch_size)
     with (
         progress(f"embedding with {embedding_model.name}", run_record.rows_in) as advance,

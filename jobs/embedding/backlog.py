@@ -66,8 +66,8 @@ SAMPLE_MISSING_TEXTS = f"select text from ({SELECT_MISSING_TEXTS}) order by text
 
 
 @dataclass(frozen=True)
-class MissingTexts:
-    """Describes the texts that lack a vector of an embedding model.
+class MissingTextsQuery:
+    """Selects the texts that lack a vector of an embedding model.
 
     Attributes
     ----------
@@ -90,17 +90,19 @@ class MissingTexts:
         return {**self.embedding_model.key, "retry_failed": self.retry_failed, "truncate": self.truncate_too_long}
 
 
-def record_empty_texts(connection: Connection, missing_texts: MissingTexts, run_id: str) -> None:
+def record_empty_texts(connection: Connection, missing_texts_query: MissingTextsQuery, run_id: str) -> None:
     """Record blank texts in ``ml.embeddings`` with the status ``empty``, so that no run asks for their vectors."""
     connection.execute(
-        RECORD_EMPTY_TEXTS.format(texts=missing_texts.texts_relation),
-        {**missing_texts.embedding_model.key, "run_id": run_id},
+        RECORD_EMPTY_TEXTS.format(texts=missing_texts_query.texts_relation),
+        {**missing_texts_query.embedding_model.key, "run_id": run_id},
     )
 
 
-def stage_missing_texts(connection: Connection, missing_texts: MissingTexts) -> int:
+def stage_missing_texts(connection: Connection, missing_texts_query: MissingTextsQuery) -> int:
     """Write the distinct texts without a vector into the temporary table ``embedding_backlog``; return their number."""
-    connection.execute(STAGE_MISSING_TEXTS.format(texts=missing_texts.texts_relation), missing_texts.bound_values())
+    connection.execute(
+        STAGE_MISSING_TEXTS.format(texts=missing_texts_query.texts_relation), missing_texts_query.bound_values()
+    )
     row = connection.execute("select count(*) from embedding_backlog").fetchone()
     return int(row[0]) if row else 0
 
@@ -117,21 +119,24 @@ def read_staged_portions(connection: Connection, portion_size: int = PORTION_SIZ
 
 
 def read_staged_texts(
-    connection: Connection, missing_texts: MissingTexts, provider: Provider, run_record: JobRun
+    connection: Connection, missing_texts_query: MissingTextsQuery, provider: Provider, run_record: JobRun
 ) -> Iterator[TextToEmbed]:
     """Yield the texts of ``embedding_backlog``, none longer than the provider's model can read.
 
-    A longer text is cut if ``missing_texts.truncate_too_long``; else it gets the status ``too_long`` and is left out.
+    A longer text is cut if ``missing_texts_query.truncate_too_long``. Else it gets the status ``too_long`` and is left
+    out.
     """
     for rows in read_staged_portions(connection):
-        texts, rejected = cut_to_token_limit(rows, provider, "truncate" if missing_texts.truncate_too_long else "fail")
+        texts, rejected = cut_to_token_limit(
+            rows, provider, "truncate" if missing_texts_query.truncate_too_long else "fail"
+        )
         failures = [(text.text_hash, text.length_note) for text in rejected]
-        store_failures(connection, missing_texts.embedding_model, run_record.run_id, "too_long", failures)
+        store_failures(connection, missing_texts_query.embedding_model, run_record.run_id, "too_long", failures)
         run_record.detail["failed"] += len(failures)
         yield from texts
 
 
-def count_missing_texts(connection: Connection, missing_texts: MissingTexts) -> tuple[int, int, int]:
+def count_missing_texts(connection: Connection, missing_texts_query: MissingTextsQuery) -> tuple[int, int, int]:
     """Count the items and texts that have no vector yet.
 
     Returns
@@ -139,13 +144,13 @@ def count_missing_texts(connection: Connection, missing_texts: MissingTexts) -> 
     item_count, text_count, total_bytes : int
         Items without a vector, their distinct texts, and the size of those texts in bytes of UTF-8.
     """
-    query = COUNT_MISSING_TEXTS.format(texts=missing_texts.texts_relation)
-    item_count, text_count, total_bytes = connection.execute(query, missing_texts.bound_values()).fetchall()[0]
+    query = COUNT_MISSING_TEXTS.format(texts=missing_texts_query.texts_relation)
+    item_count, text_count, total_bytes = connection.execute(query, missing_texts_query.bound_values()).fetchall()[0]
     return item_count, text_count, total_bytes
 
 
-def sample_missing_texts(connection: Connection, missing_texts: MissingTexts, sample_size: int) -> list[str]:
+def sample_missing_texts(connection: Connection, missing_texts_query: MissingTextsQuery, sample_size: int) -> list[str]:
     """Return a repeatable sample of ``sample_size`` texts without a vector: those with the smallest hashes."""
-    query = SAMPLE_MISSING_TEXTS.format(texts=missing_texts.texts_relation)
-    rows = connection.execute(query, {**missing_texts.bound_values(), "size": sample_size}).fetchall()
+    query = SAMPLE_MISSING_TEXTS.format(texts=missing_texts_query.texts_relation)
+    rows = connection.execute(query, {**missing_texts_query.bound_values(), "size": sample_size}).fetchall()
     return [text for (text,) in rows]

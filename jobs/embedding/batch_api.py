@@ -13,7 +13,7 @@ from itertools import islice
 import numpy as np
 import pyarrow as pa
 
-from jobs.embedding.backlog import MissingTexts, read_staged_texts, stage_missing_texts
+from jobs.embedding.backlog import MissingTextsQuery, read_staged_texts, stage_missing_texts
 from jobs.embedding.batching import TextToEmbed, pack_requests
 from jobs.embedding.budget import Budget, BudgetExceeded
 from jobs.embedding.provider import BatchProvider, BatchResult
@@ -83,7 +83,7 @@ def embed_in_batches(
     run_record: JobRun,
     provider: BatchProvider,
     budget: Budget,
-    missing_texts: MissingTexts,
+    missing_texts_query: MissingTextsQuery,
 ) -> NextmartError | None:
     """Collect results of batches, submit texts without a vector, and wait as long as the settings say.
 
@@ -92,7 +92,7 @@ def embed_in_batches(
     NextmartError or None
         The error that ended the run early; None if there was none.
     """
-    queue = BatchQueue(connection, settings, run_record, provider, budget, missing_texts)
+    queue = BatchQueue(connection, settings, run_record, provider, budget, missing_texts_query)
     deadline = time.monotonic() + 60 * settings.embedding_batch_wait_minutes
     pause = 1.0
     try:
@@ -121,15 +121,15 @@ class BatchQueue:
         run_record: JobRun,
         provider: BatchProvider,
         budget: Budget,
-        missing_texts: MissingTexts,
+        missing_texts_query: MissingTextsQuery,
     ) -> None:
         self._connection = connection
         self._settings = settings
         self._run_record = run_record
         self._provider = provider
         self._budget = budget
-        self._missing_texts = missing_texts
-        self._key = missing_texts.embedding_model.key
+        self._missing_texts_query = missing_texts_query
+        self._key = missing_texts_query.embedding_model.key
         self._reserved_tokens: dict[str, int] = {}  # ``submission_id`` -> tokens of a batch that this run submitted
 
     def count_batches_under_way(self) -> tuple[int, int, int]:
@@ -143,7 +143,8 @@ class BatchQueue:
         Raises
         ------
         ServiceUnavailableError
-            If a batch has ended without any vector: its texts, if submitted again at once, would fail again.
+            If a batch has ended without any vector. Its texts are not submitted again in this run, as they would fail
+            again.
         """
         fruitless_batches = []
         for submission_id, recorded_id in self._connection.execute(SELECT_OPEN_BATCHES, self._key).fetchall():
@@ -160,7 +161,8 @@ class BatchQueue:
                 if not settled:
                     fruitless_batches.append(
                         f"batch {batch_id} has {state.status} without a vector of "
-                        f"{self._missing_texts.embedding_model.dimensions} dimensions: {error or 'no reason given'}"
+                        f"{self._missing_texts_query.embedding_model.dimensions} dimensions: "
+                        f"{error or 'no reason given'}"
                     )
                 elif error:
                     say(f"batch {batch_id} has {state.status}, with {settled:,} texts done: {error}")
@@ -191,11 +193,15 @@ class BatchQueue:
                 vectors = np.stack([result.vector for result in usable_results if result.vector is not None])
                 embedded = [texts[result.text_key] for result in usable_results]
                 store_vectors(
-                    self._connection, self._missing_texts.embedding_model, self._run_record.run_id, embedded, vectors
+                    self._connection,
+                    self._missing_texts_query.embedding_model,
+                    self._run_record.run_id,
+                    embedded,
+                    vectors,
                 )
             rejected = [(result.text_key, redact(result.error)) for result in new_results if result.would_fail_again]
             store_failures(
-                self._connection, self._missing_texts.embedding_model, self._run_record.run_id, "failed", rejected
+                self._connection, self._missing_texts_query.embedding_model, self._run_record.run_id, "failed", rejected
             )
             self._run_record.rows_out += len(usable_results)
             self._run_record.detail["failed"] += len(rejected)
@@ -217,7 +223,7 @@ class BatchQueue:
         return settled
 
     def _has_usable_vector(self, result: BatchResult) -> bool:
-        dimensions = self._missing_texts.embedding_model.dimensions
+        dimensions = self._missing_texts_query.embedding_model.dimensions
         return (
             result.vector is not None
             and len(result.vector) == dimensions
@@ -250,7 +256,7 @@ class BatchQueue:
             for (text_hash,) in hopeless_rows
         ]
         store_failures(
-            self._connection, self._missing_texts.embedding_model, self._run_record.run_id, "failed", failures
+            self._connection, self._missing_texts_query.embedding_model, self._run_record.run_id, "failed", failures
         )
         self._run_record.detail["failed"] += len(failures)
 
@@ -262,12 +268,12 @@ class BatchQueue:
         BudgetExceeded
             If the next batch might cost more than the run may still spend.
         """
-        if not stage_missing_texts(self._connection, self._missing_texts):
+        if not stage_missing_texts(self._connection, self._missing_texts_query):
             return
         max_tokens_under_way = self._settings.embedding_batch_enqueued_tokens
         limits = self._provider.limits
         batch_tokens = min(filter(None, (limits.tokens_per_request, max_tokens_under_way)), default=None)
-        texts = read_staged_texts(self._connection, self._missing_texts, self._provider, self._run_record)
+        texts = read_staged_texts(self._connection, self._missing_texts_query, self._provider, self._run_record)
         for batch_texts in pack_requests(
             texts, replace(limits, tokens_per_request=batch_tokens), limits.texts_per_request
         ):
@@ -279,11 +285,17 @@ class BatchQueue:
             self._budget.reserve(tokens)
             self._submit_batch(batch_texts, tokens)
 
-    def _submit_batch(self, batch_texts: list[TextToEmbed], tokens: int) -> None:
-        """Record a batch of texts, which have ``tokens`` tokens, in the warehouse; then submit it to the service."""
+    def _submit_batch(self, batch_texts: list[TextToEmbed], token_count: int) -> None:
+        """Record a batch of texts in the warehouse, then submit it to the service.
+
+        Parameters
+        ----------
+        token_count : int
+            The number of tokens of all texts of the batch together.
+        """
         submission_id = f"nextmart-{secrets.token_hex(8)}"
-        self._reserved_tokens[submission_id] = tokens
-        row = {"submission_id": submission_id, "texts": len(batch_texts), "tokens": tokens}
+        self._reserved_tokens[submission_id] = token_count
+        row = {"submission_id": submission_id, "texts": len(batch_texts), "tokens": token_count}
         with transaction(self._connection):
             self._connection.execute(WRITE_BATCH, {**self._key, **row, "run_id": self._run_record.run_id, "now": now()})
             columns = {

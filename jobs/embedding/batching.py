@@ -33,25 +33,25 @@ class TextToEmbed:
 
 
 def cut_to_token_limit(
-    hashed_texts: Sequence[tuple[str, str]], provider: Provider, too_long_policy: Literal["truncate", "fail"]
+    texts_with_hashes: Sequence[tuple[str, str]], provider: Provider, too_long_policy: Literal["truncate", "fail"]
 ) -> tuple[list[TextToEmbed], list[TextToEmbed]]:
     """Count the tokens of each text, and cut or reject texts that are too long for the provider's model.
 
     Parameters
     ----------
-    hashed_texts : sequence of (text_hash, text)
+    texts_with_hashes : sequence of (text_hash, text)
     too_long_policy : str
         ``truncate`` cuts texts that are too long, ``fail`` rejects them.
 
     Returns
     -------
     accepted, rejected : lists of TextToEmbed
-        In the order of ``hashed_texts``. The ``length_note`` of a rejected text says how long the text is.
+        In the order of ``texts_with_hashes``. The ``length_note`` of a rejected text says how long the text is.
     """
-    counts = provider.count_tokens([text for _, text in hashed_texts])
+    counts = provider.count_tokens([text for _, text in texts_with_hashes])
     limit = provider.limits.tokens_per_text
     accepted, rejected = [], []
-    for (text_hash, text), tokens in zip(hashed_texts, counts, strict=True):
+    for (text_hash, text), tokens in zip(texts_with_hashes, counts, strict=True):
         if limit is None or tokens <= limit:
             accepted.append(TextToEmbed(text_hash, text, tokens))
         elif too_long_policy == "truncate":

@@ -42,14 +42,14 @@ class RequestPacer:
         with self._lock:
             self._paused_until = max(self._paused_until, time.monotonic() + seconds)
 
-    def wait_for_turn(self, tokens: int) -> None:
-        """Wait until a request that holds ``tokens`` tokens may start, or until the run is stopped."""
+    def wait_for_turn(self, token_count: int) -> None:
+        """Wait until a request of ``token_count`` tokens may start, or until the run is stopped."""
         with self._lock:
             start = max(time.monotonic(), self._paused_until, self._next_by_requests, self._next_by_tokens)
             if self._rate_limits.requests_per_minute:
                 self._next_by_requests = start + 60 / self._rate_limits.requests_per_minute
             if self._rate_limits.tokens_per_minute:
-                self._next_by_tokens = start + 60 * tokens / self._rate_limits.tokens_per_minute
+                self._next_by_tokens = start + 60 * token_count / self._rate_limits.tokens_per_minute
         while (seconds := max(start, self._paused_until) - time.monotonic()) > 0:
             if self._stop_event.wait(seconds):
                 return
@@ -82,7 +82,7 @@ class Budget:
         """US dollars that the run has spent; 0 if the price is unknown."""
         return self.charged_tokens * (self.price or 0) / 1e6
 
-    def reserve(self, tokens: int) -> None:
+    def reserve(self, token_count: int) -> None:
         """Reserve the tokens that the service will charge for a request.
 
         Raises
@@ -91,13 +91,13 @@ class Budget:
             If the run, with this request, might cost more than ``max_cost``.
         """
         with self._lock:
-            cost = (self.charged_tokens + self._reserved + tokens) * (self.price or 0) / 1e6
+            cost = (self.charged_tokens + self._reserved + token_count) * (self.price or 0) / 1e6
             if self._max_cost is not None and cost > self._max_cost * (1 + 1e-9):
                 raise BudgetExceeded(
                     f"stopped before a request that would bring the cost to ${cost:.6f}, over the ${self._max_cost:g} "
                     "that --max-cost allows"
                 )
-            self._reserved += tokens
+            self._reserved += token_count
 
     def settle(self, reserved_tokens: int, charged_tokens: int) -> None:
         """Replace the tokens reserved for a request by the tokens that the service charged for it."""

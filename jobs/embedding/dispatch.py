@@ -106,18 +106,19 @@ class Dispatcher:
         self._probe_lock = threading.Lock()
 
     def outcomes(self, requests: Iterable[list[TextToEmbed]]) -> Iterator[RequestOutcome]:
-        """Make requests, at most ``provider.requests_in_flight`` at a time, and yield each outcome as it comes.
+        """Make requests, at most ``provider.max_requests_in_flight`` at a time, and yield each outcome as it comes.
 
         The iterator ``requests`` is advanced in the caller's thread alone. A finished request counts as in flight until
-        the caller has used its outcome: a kill of the process loses at most ``provider.requests_in_flight`` requests.
+        the caller has used its outcome. So a kill of the process loses at most ``provider.max_requests_in_flight``
+        requests.
         """
         planned = iter(requests)
         follow_ups: deque[list[TextToEmbed]] = deque()
         in_flight: set[Future[RequestOutcome]] = set()
-        with ThreadPoolExecutor(self._provider.requests_in_flight) as pool:
+        with ThreadPoolExecutor(self._provider.max_requests_in_flight) as pool:
             try:
                 while True:
-                    while len(in_flight) < self._provider.requests_in_flight and not self.stop_event.is_set():
+                    while len(in_flight) < self._provider.max_requests_in_flight and not self.stop_event.is_set():
                         request = follow_ups.popleft() if follow_ups else next(planned, [])
                         if not request:
                             break
@@ -143,7 +144,8 @@ class Dispatcher:
             return RequestOutcome()
         except ServiceError as error:
             if not self._service_works(
-                error, success_after=self._earliest_success_proving_service_works(error, texts, started)
+                error,
+                earliest_time_of_proof=self._earliest_time_of_success_proving_service_works(error, texts, started),
             ):
                 return RequestOutcome()
             if len(texts) == 1:
@@ -176,12 +178,12 @@ class Dispatcher:
             finally:
                 self._budget.settle(tokens, charged)
 
-        def should_give_up(tries: TryCounts) -> bool:
+        def should_give_up(try_counts: TryCounts) -> bool:
             silence = time.monotonic() - max(started, self._succeeded_at)
             others_succeed = self._succeeded_at > started
             return (
-                tries.wrong_answers >= MAX_WRONG_ANSWERS
-                or (others_succeed and tries.failures >= MAX_FAILURES)
+                try_counts.wrong_answers >= MAX_WRONG_ANSWERS
+                or (others_succeed and try_counts.failures >= MAX_FAILURES)
                 or silence > self._patience_seconds
             )
 
@@ -211,19 +213,26 @@ class Dispatcher:
             raise WrongAnswerError("the provider gave only vectors that are zero or not finite")
         return answer
 
-    def _earliest_success_proving_service_works(
-        self, error: ServiceError, texts: list[TextToEmbed], request_started: float
+    def _earliest_time_of_success_proving_service_works(
+        self, error: ServiceError, texts: list[TextToEmbed], request_started_at: float
     ) -> float:
-        """Return a time: if another request has succeeded after that time, a text caused the error, not the service."""
+        """Return a time of ``time.monotonic()``: a request that has succeeded after it shows that the service works.
+
+        Then one of the texts of the failed request has caused the error.
+        """
         if isinstance(error, RequestRefusedError | WrongAnswerError):
             return float("-inf")  # any earlier success in this run shows that the requests' parameters are right
-        # A single text is given up for good only if the service answers another request from now on.
-        return request_started if len(texts) > 1 else time.monotonic()
+        # A text that stands alone is given up for good only if the service answers another request from now on.
+        return request_started_at if len(texts) > 1 else time.monotonic()
 
-    def _service_works(self, error: ServiceError, success_after: float) -> bool:
-        """Tell whether the service answers other requests, by a probe if necessary; if it does not, end the run."""
+    def _service_works(self, error: ServiceError, earliest_time_of_proof: float) -> bool:
+        """Tell whether the service answers other requests; if it does not, end the run.
+
+        A request that succeeded after ``earliest_time_of_proof`` shows that the service works. Without one, a probe
+        is sent.
+        """
         with self._probe_lock:  # threads whose requests fail together share one probe
-            if self._succeeded_at > success_after:
+            if self._succeeded_at > earliest_time_of_proof:
                 return True
             if self.stop_event.is_set():
                 return False

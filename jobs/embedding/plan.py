@@ -6,7 +6,7 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from jobs.dbt_vars import EmbeddingModel
-from jobs.embedding.backlog import MissingTexts, count_missing_texts, sample_missing_texts
+from jobs.embedding.backlog import MissingTextsQuery, count_missing_texts, sample_missing_texts
 from jobs.embedding.batching import cut_to_token_limit
 from jobs.embedding.provider import DirectProvider, Provider, RateLimits
 from jobs.embedding.providers import provider_for
@@ -73,28 +73,30 @@ def plan_embedding(connection: Connection, settings: Settings, retry_failed: boo
         If the embedding model or its provider does not exist.
     """
     embedding_model = settings.job_vars().embedding
-    missing_texts = MissingTexts(embedding_model, retry_failed, settings.embedding_too_long == "truncate")
-    item_count, text_count, total_bytes = count_missing_texts(connection, missing_texts)
-    sampled_texts = sample_missing_texts(connection, missing_texts, SAMPLE_SIZE)
+    missing_texts_query = MissingTextsQuery(embedding_model, retry_failed, settings.embedding_too_long == "truncate")
+    item_count, text_count, total_bytes = count_missing_texts(connection, missing_texts_query)
+    sampled_texts = sample_missing_texts(connection, missing_texts_query, SAMPLE_SIZE)
     planned = []
-    for provider_name in equivalent_providers(embedding_model):
+    for provider_name in equivalent_provider_names(embedding_model):
         provider = provider_for(settings, embedding_model.model_copy(update={"provider": provider_name}))
         rows = [("", text) for text in sampled_texts]
         # If no text lacks a vector, the provider's tokenizer is not loaded.
         accepted = cut_to_token_limit(rows, provider, settings.embedding_too_long)[0] if sampled_texts else []
         sample_tokens = sum(text.token_count for text in accepted)
         # A text's number of tokens is nearly proportional to its bytes; the sample gives the ratio.
-        tokens = round(sample_tokens * total_bytes / max(1, sum(len(text.encode()) for text in sampled_texts)))
-        cost = None if provider.price is None else tokens * provider.price / 1e6
+        token_count = round(sample_tokens * total_bytes / max(1, sum(len(text.encode()) for text in sampled_texts)))
+        cost = None if provider.price is None else token_count * provider.price / 1e6
         minutes = _estimated_minutes(
-            connection, settings, embedding_model, provider_name, provider, sampled_texts, text_count, tokens
+            connection, settings, embedding_model, provider_name, provider, sampled_texts, text_count, token_count
         )
-        planned.append(EmbedPlan(provider_name, embedding_model.name, item_count, text_count, tokens, cost, minutes))
+        planned.append(
+            EmbedPlan(provider_name, embedding_model.name, item_count, text_count, token_count, cost, minutes)
+        )
     return planned
 
 
-def equivalent_providers(embedding_model: EmbeddingModel) -> list[str]:
-    """Return an embedding model's provider, then other providers of the same vectors.
+def equivalent_provider_names(embedding_model: EmbeddingModel) -> list[str]:
+    """Return the name of an embedding model's provider, then the names of other providers of the same vectors.
 
     OpenAI sells the same vectors directly (``openai``) and in batches (``openai-batch``).
     """
@@ -119,12 +121,12 @@ def _estimated_minutes(
     provider: Provider,
     sampled_texts: list[str],
     text_count: int,
-    tokens: int,
+    token_count: int,
 ) -> float:
     """Estimate how many minutes a run takes.
 
-    The estimate comes from the last run; if there is no earlier run, from a measurement if the provider is free, else
-    from the service's rate limits.
+    The estimate is made from the speed of the last run. If there was none, it is made from a measurement where the
+    provider is free, and from the service's rate limits where it is not.
     """
     if not text_count:
         return 0.0
@@ -137,7 +139,7 @@ def _estimated_minutes(
         return float(text_count * last_run[1] / last_run[0])
     if provider.price == 0:
         timed_texts = sampled_texts[:TIMED_TEXTS]
-        threads = provider.requests_in_flight
+        threads = provider.max_requests_in_flight
         texts_by_thread = [timed_texts[start::threads] for start in range(min(threads, len(timed_texts)))]
         started = time.perf_counter()
         with ThreadPoolExecutor(threads) as pool:
@@ -148,5 +150,5 @@ def _estimated_minutes(
     assert NEW_CUSTOMER_LIMITS.requests_per_minute and NEW_CUSTOMER_LIMITS.tokens_per_minute  # noqa: S101, PT018 - tells the type checker that neither is None
     return max(
         requests / (rate_limits.requests_per_minute or NEW_CUSTOMER_LIMITS.requests_per_minute),
-        tokens / (rate_limits.tokens_per_minute or NEW_CUSTOMER_LIMITS.tokens_per_minute),
+        token_count / (rate_limits.tokens_per_minute or NEW_CUSTOMER_LIMITS.tokens_per_minute),
     )

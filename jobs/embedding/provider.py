@@ -80,11 +80,11 @@ class DirectProvider(Provider, Protocol):
 
     Attributes
     ----------
-    requests_in_flight : int
+    max_requests_in_flight : int
         Requests that may run at the same time, each in a thread of its own that calls ``embed``.
     """
 
-    requests_in_flight: int
+    max_requests_in_flight: int
 
     def embed(self, texts: list[str]) -> EmbeddingAnswer:
         """Return a vector for each text.
@@ -129,7 +129,7 @@ class BatchState:
     status : str
         The service's word for the batch's status.
     has_ended : bool
-        Whether the batch is finished, so that its results, which some texts may lack, can be read.
+        Whether the batch is finished, so that its results can be read. Some texts may have no result.
     error : str
         What is wrong with the batch as a whole; "" if nothing is.
     """

@@ -30,7 +30,10 @@ class Estimate:
 
 @dataclass(frozen=True)
 class Comparison(Estimate):
-    """The mean difference of two models over the same cases, with its 95 % paired bootstrap interval.
+    """The mean difference of two models over the same cases, with its interval.
+
+    The interval is the 95 % interval of the paired bootstrap, or one that holds at all looks together
+    (:mod:`jobs.evaluation.interim_looks`).
 
     Attributes
     ----------

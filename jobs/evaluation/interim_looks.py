@@ -23,12 +23,13 @@ from jobs.core.arrays import Bools, Doubles
 from jobs.evaluation.comparison import Comparison
 
 SHARPEST_AFTER: Final = 2.0
-"""The interval is narrowest, for what it promises, when the evidence is so many times that of the first look."""
+"""The interval is at its sharpest when the evidence, the sum of squared differences, is this many times that of the
+first look. A smaller number would make early intervals narrower and later ones wider."""
 
 
 @dataclass(frozen=True, eq=False)
 class InterimLook:
-    """One model's values on the cases of one time, in the order of the cases.
+    """One model's values on the validation cases of one night, in the order of the cases.
 
     Attributes
     ----------
@@ -36,7 +37,7 @@ class InterimLook:
         The hash of the cases: only values of the same cases can be compared.
     case_values : float64 array (cases,)
     is_new_case : bool array (cases,)
-        Whether the case is newer than every case of all looks before.
+        Whether the case is newer than every case of the looks before.
     """
 
     cases_hash: str
@@ -49,15 +50,16 @@ def compare_over_interim_looks(
 ) -> Comparison | None:
     """Compare two models by the mean difference of their values over the cases of all looks that they share.
 
-    The first look that they share counts with all its cases, each later one with its new cases.
+    The first look that they share counts with all its cases. Each later look counts with its new cases alone, so that
+    no case counts twice.
 
     Parameters
     ----------
     looks, baseline_looks : sequences of InterimLook
         Each model's looks, oldest first, at most one for the same cases.
     error_rate : float
-        The probability with which, at most, two equal models ever differ by more than the interval allows: that
-        ``ci_low`` is above 0 at any look, and as much again that ``ci_high`` is below 0.
+        For two equal models, the probability that ``ci_low`` is above 0 at any look is at most this. The probability
+        that ``ci_high`` is below 0 at any look is at most this too.
 
     Returns
     -------
@@ -79,13 +81,13 @@ def compare_over_interim_looks(
 
 
 def _margin_of_sum(first_sum_of_squares: float, sum_of_squares: float, error_rate: float) -> float:
-    """Return what the sum of the differences of equal models may reach at any look.
+    """Return the margin that the sum of equal models' differences ever exceeds with probability ``error_rate``.
 
     Parameters
     ----------
     first_sum_of_squares, sum_of_squares : float
-        The sums of the squares of the differences: of the first look and of all looks. The first one sets at how much
-        evidence the margin is sharpest; it may, because squares tell nothing of the signs.
+        The sums of the squared differences of the first look, and of all looks. The first one sets the amount of
+        evidence at which the margin is sharpest. Data may set it, because squares tell nothing of the signs.
     """
     if sum_of_squares == 0:
         return 0.0

@@ -48,7 +48,7 @@ def measure_scorer(
     catalog: Catalog,
     item_counts: Longs,
     *,
-    segments: dict[str, Bools] | None = None,
+    segment_masks: dict[str, Bools] | None = None,
     allow_repeats: bool = False,
 ) -> Measurement:
     """Rank the full catalogue for each case, and compute the metrics of all cases and of each segment.
@@ -61,13 +61,13 @@ def measure_scorer(
     ----------
     item_counts : int64 array (items,)
         How often each item occurs, which novelty and serendipity need (:func:`jobs.core.metrics.evaluate`).
-    segments : name -> bool array (cases,), optional
+    segment_masks : name -> bool array (cases,), optional
         Parts of the cases that are also measured separately; a segment without any case is left out.
     allow_repeats : bool
         Whether a list may contain items of the case's input sequence.
     """
     _, lists = recommend(scorer, cases.inputs, max(CUT_OFFS), allow_repeats=allow_repeats)
-    return measure_lists(lists, cases, catalog, item_counts, segments, scorer.fault_rates())
+    return measure_lists(lists, cases, catalog, item_counts, segment_masks, scorer.fault_rates())
 
 
 def measure_lists(
@@ -75,7 +75,7 @@ def measure_lists(
     cases: Cases,
     catalog: Catalog,
     item_counts: Longs,
-    segments: dict[str, Bools] | None = None,
+    segment_masks: dict[str, Bools] | None = None,
     fault_rates: dict[str, float] | None = None,
 ) -> Measurement:
     """Compute the metrics of recommendation lists; other parameters are as in :func:`measure_scorer`.
@@ -87,7 +87,7 @@ def measure_lists(
     fault_rates : name -> value, optional
         The scorer's fault rates (:meth:`jobs.models.scorer.Scorer.fault_rates`).
     """
-    parts = {"all": np.ones(len(cases.targets), np.bool_), **(segments or {})}
+    parts = {"all": np.ones(len(cases.targets), np.bool_), **(segment_masks or {})}
     vectors = catalog.embeddings if catalog.has_embedding.any() else None
     metrics_by_segment = {
         name: metrics.evaluate(
@@ -115,7 +115,7 @@ def hash_cases(cases: pl.DataFrame) -> str:
 def store_measurement(
     connection: Connection,
     model_version: str,
-    split: str,
+    split_name: str,
     cases_hash: str,
     measurement: Measurement,
     target_times: pl.Series | None = None,
@@ -124,17 +124,17 @@ def store_measurement(
 
     Parameters
     ----------
-    split : str
+    split_name : str
         The protocol and the part of the split, such as ``cutoff/test``.
     cases_hash : str
         The hash of the cases (:func:`hash_cases`): only ranks of the same cases can be compared.
     target_times : polars.Series of datetime[us, UTC] (cases,), optional
-        When the target of each case happened (:func:`jobs.evaluation.validation.target_times`). With times, it is
-        stored which cases are newer than all cases that were stored with times before.
+        When the target of each case happened (:func:`jobs.evaluation.validation.target_times`). If given, the column
+        ``new_cases`` says which cases are newer than every case that was stored with times before.
     """
     if not len(measurement.target_ranks):
         return
-    key = {"model_version": model_version, "split": split, "measured_at": now()}
+    key = {"model_version": model_version, "split": split_name, "measured_at": now()}
     frames = [
         frame.with_columns(pl.lit(segment).alias("segment"))
         for segment, frame in measurement.metrics_by_segment.items()
@@ -149,7 +149,7 @@ def store_measurement(
     new_cases, newest_target_at = None, None
     if target_times is not None:
         newest_target_at = target_times.max()
-        row = connection.execute(SELECT_NEWEST_TARGET, {"split": split, "cases_hash": cases_hash}).fetchone()
+        row = connection.execute(SELECT_NEWEST_TARGET, {"split": split_name, "cases_hash": cases_hash}).fetchone()
         seen_until = row[0] if row else None
         new_cases = [True] * len(target_times) if seen_until is None else (target_times > seen_until).to_list()
     ranks = {

@@ -51,8 +51,8 @@ def split_history(
     all_sequences : polars.DataFrame
         Sequences, in the columns of ``jobs.evaluation.sequence_frames.SEQUENCE_COLUMNS``.
     cutoff_at : datetime, optional
-        The date of the protocol ``cutoff``; by default the setting ``cutoff_at``; if that is unset, the date after
-        which the share ``holdout_share`` of the events lies.
+        The date of the protocol ``cutoff``. Without it, the date is the setting ``cutoff_at``. If that is unset too,
+        it is the date after which the share ``holdout_share`` of the events lies.
 
     Raises
     ------
@@ -83,7 +83,11 @@ def to_indexed_split(split: Split, all_sequences: pl.DataFrame, catalog: Catalog
 def _can_be_split(
     all_sequences: pl.DataFrame, protocol: Protocol, cutoff_at: datetime | None, allow_repeats: bool
 ) -> bool:
-    """Tell whether the history has enough sequences, items or event times to be split by the protocol."""
+    """Tell whether the history is long enough for the protocol.
+
+    ``paper`` needs two sequences, ``leave_one_out`` a sequence of three items (three different ones without
+    ``allow_repeats``), and ``cutoff`` two different event times, unless its date is given.
+    """
     if protocol == "paper":
         return len(all_sequences) >= 2
     if protocol == "leave_one_out":

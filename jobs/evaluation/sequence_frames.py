@@ -25,7 +25,7 @@ SEQUENCE_ORDER: Final = ("ended_at", "sequence_id")
 _LIST_COLUMNS: Final = ("items", "event_times")
 
 
-def check_sequences(sequences: pl.DataFrame) -> pl.DataFrame:
+def make_checked_sequences(sequences: pl.DataFrame) -> pl.DataFrame:
     """Check a frame of sequences, and return it with only the columns of `SEQUENCE_COLUMNS`.
 
     Raises
@@ -47,9 +47,9 @@ def sort_sequences_by_end(sequences: pl.DataFrame) -> pl.DataFrame:
     Raises
     ------
     ValueError
-        For the same reasons as `check_sequences`.
+        For the same reasons as `make_checked_sequences`.
     """
-    return check_sequences(sequences).sort(SEQUENCE_ORDER)
+    return make_checked_sequences(sequences).sort(SEQUENCE_ORDER)
 
 
 def sequences_to_events(sequences: pl.DataFrame) -> pl.DataFrame:
@@ -66,7 +66,7 @@ def sequences_to_events(sequences: pl.DataFrame) -> pl.DataFrame:
 
 
 def events_to_sequences(events: pl.DataFrame) -> pl.DataFrame:
-    """Make sequences of rows of `sequences_to_events`; ``ended_at`` is the time of the last remaining event."""
+    """Put rows of `sequences_to_events`, of which some may be gone, together to sequences with a new ``ended_at``."""
     return (
         events.group_by("row", maintain_order=True)
         .agg(
@@ -87,7 +87,10 @@ def drop_last_items(sequences: pl.DataFrame, count: int) -> pl.DataFrame:
 
 
 def keep_first_items(sequences: pl.DataFrame, count: pl.Expr) -> pl.DataFrame:
-    """Keep the first ``count`` items of each sequence, an expression that is at least 1, and update ``ended_at``."""
+    """Keep the first ``count`` items of each sequence, and update ``ended_at``.
+
+    The expression ``count`` gives each sequence's number, which must be at least 1.
+    """
     shorter = [pl.col(name).list.head(count) for name in _LIST_COLUMNS]
     return sequences.with_columns(shorter).with_columns(pl.col("event_times").list.last().alias("ended_at"))
 
@@ -102,10 +105,10 @@ def cut_after_last_new_item(sequences: pl.DataFrame) -> pl.DataFrame:
 
 
 def cut_after_first_item_of_last_time(sequences: pl.DataFrame, allow_repeats: bool) -> pl.DataFrame:
-    """Cut each sequence after the first item of its last time, so that its last item came next after all earlier times.
+    """Cut each sequence after the first of the items that share its last time, such as the lines of one order.
 
-    If several items have the last time, as the lines of an order, the first of them stays and the others are dropped.
-    It is never the sequence's first item; without ``allow_repeats`` it is new to the sequence.
+    So the last item that stays is the one that came next after all items of earlier times. It is never the sequence's
+    first item. Without ``allow_repeats`` it is new to the sequence.
     """
     if not allow_repeats:
         sequences = cut_after_last_new_item(sequences)

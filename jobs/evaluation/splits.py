@@ -11,12 +11,12 @@ import polars as pl
 
 from jobs.evaluation.sequence_frames import (
     SEQUENCE_ORDER,
-    check_sequences,
     cut_after_last_new_item,
     drop_last_items,
     events_to_sequences,
     keep_first_items,
     make_cases,
+    make_checked_sequences,
     sequences_to_events,
     sort_sequences_by_end,
 )
@@ -197,7 +197,7 @@ def holdout_cutoff(sequences: pl.DataFrame, test_share: float) -> datetime:
     """
     if not 0 < test_share < 1:
         raise ValueError(f"test_share must lie between 0 and 1, got {test_share}")
-    times = check_sequences(sequences)["event_times"].explode().drop_nulls().alias("time").to_frame()
+    times = make_checked_sequences(sequences)["event_times"].explode().drop_nulls().alias("time").to_frame()
     by_time = times.group_by("time").len("events").sort("time", descending=True)
     after = by_time.with_columns(pl.col("events").cum_sum().alias("after")).head(-1)
     if after.is_empty():
@@ -213,18 +213,20 @@ def count_of_share(total: int, share: float) -> int:
 
 
 def split_whole_sequences(
-    split_name: str, train: pl.DataFrame, held_out: pl.DataFrame, allow_repeats: bool = True
+    split_name: str, train: pl.DataFrame, held_out_sequences: pl.DataFrame, allow_repeats: bool = True
 ) -> Split:
     """Return a split whose test cases are made from the held-out sequences, without the items that ``train`` lacks.
 
     Parameters
     ----------
-    train, held_out : polars.DataFrame
-        Sequences to train on and to test on; ``held_out`` must be sorted by ``ended_at``.
+    train, held_out_sequences : polars.DataFrame
+        Sequences to train on and to test on; ``held_out_sequences`` must be sorted by ``ended_at``.
     allow_repeats : bool
         Whether an item may be the target if its sequence already contains it.
     """
     train_items = train["items"].explode().unique()
-    kept = events_to_sequences(sequences_to_events(held_out).filter(pl.col("items").is_in(train_items.implode())))
+    kept = events_to_sequences(
+        sequences_to_events(held_out_sequences).filter(pl.col("items").is_in(train_items.implode()))
+    )
     cases = make_cases(kept if allow_repeats else cut_after_last_new_item(kept))
-    return Split(split_name, train, cases, held_out["ended_at"][0])
+    return Split(split_name, train, cases, held_out_sequences["ended_at"][0])

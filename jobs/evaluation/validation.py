@@ -17,14 +17,15 @@ from jobs.evaluation.splits import Split, count_of_share, split_whole_sequences
 def validation_split(
     train: pl.DataFrame,
     max_cases: int = 2000,
-    max_share: float = 0.1,
+    max_sequence_share: float = 0.1,
     allow_repeats: bool = True,
     test_starts_at_a_date: bool = False,
 ) -> tuple[pl.DataFrame, pl.DataFrame]:
     """Hold out the newest training sequences, to decide when training stops and which model is best.
 
-    Of the n sequences with two items or more, min(ceil(max_share * n), max_cases) are held out, but never all: those
-    that ended last. The last item of a held-out sequence is the target, unless the test part is made at a date.
+    Of the n sequences with two items or more, those that ended last are held out. Their number is
+    min(ceil(max_sequence_share * n), max_cases), but at most n - 1. The last item of a held-out sequence is the target,
+    unless the test part is made at a date.
 
     The released code of arXiv 2309.09261 holds out 500 random sequences instead. Random sequences resemble the past,
     but the test part does not. The newest sequences matter for the fit: on the Beauty data of arXiv 2309.09261, V-SKNN
@@ -37,8 +38,8 @@ def validation_split(
         Training sequences, without the test part.
     max_cases : int
         The most sequences to hold out, at least 0.
-    max_share : float
-        Between 0 and 1, both included.
+    max_sequence_share : float
+        The largest share of the n sequences to hold out, between 0 and 1, both included.
     allow_repeats : bool
         Whether an item may be the target if its sequence already contains it. If not, the target is the last item
         that is new to its sequence, and what follows is dropped: a list without the items of its sequence could
@@ -59,11 +60,13 @@ def validation_split(
     ValueError
         If the share or the number is out of range, a column is missing, or a ``sequence_id`` is null or occurs twice.
     """
-    if not 0 <= max_share <= 1 or max_cases < 0:
-        raise ValueError(f"max_share must lie in [0, 1] and max_cases be >= 0, got {max_share} and {max_cases}")
+    if not 0 <= max_sequence_share <= 1 or max_cases < 0:
+        raise ValueError(
+            f"max_sequence_share must lie in [0, 1] and max_cases be >= 0, got {max_sequence_share} and {max_cases}"
+        )
     ordered = sort_sequences_by_end(train)
     long_enough = ordered.filter(pl.col("items").list.len() >= 2)
-    size = max(0, min(count_of_share(len(long_enough), max_share), max_cases, len(long_enough) - 1))
+    size = max(0, min(count_of_share(len(long_enough), max_sequence_share), max_cases, len(long_enough) - 1))
     held_out = long_enough.tail(size)
     rest = ordered.join(held_out, on="sequence_id", how="anti", maintain_order="left")
     if test_starts_at_a_date:

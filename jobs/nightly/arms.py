@@ -1,6 +1,7 @@
 """The two arms of an experiment ([arms] in nextmart.toml): visitors with the live model's lists, and the control.
 
-A hash of a visitor's id and the setting ``salt`` decides the visitor's arm, in a dbt macro that dbt's tests use too.
+Visitors of the control get lists of another model, or popular items. A hash of a visitor's id and the setting ``salt``
+decides the visitor's arm. A dbt macro computes it, which dbt's tests use too.
 """
 
 from typing import Any, Final
@@ -34,7 +35,7 @@ def arm_sql(arm_settings: ArmSettings | None, visitor_id_sql: str = "visitor_id"
 
 
 def control_model(connection: Connection, settings: Settings, run_record: JobRun) -> ModelRow | None:
-    """Return the model that makes the control's lists; None if they hold popular items, or there is no control.
+    """Return the model that makes the control's lists; None if the control gets popular items, or there is no control.
 
     Raises
     ------

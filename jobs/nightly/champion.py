@@ -10,16 +10,15 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from jobs.core.arrays import Bools, Doubles
-from jobs.evaluation import comparison
-from jobs.evaluation.comparison import Comparison
+from jobs.evaluation.comparison import Comparison, compare_case_values
 from jobs.evaluation.interim_looks import InterimLook, compare_over_interim_looks
 
 SELECTION_K = 20
 """Length of the lists on which models are compared."""
 
 WRONG_CHANGES = 0.05
-"""The probability with which, at most, the live model gives way to families that are no better, in ``LOOKS_COUNTED``
-looks, all challengers taken together."""
+"""The largest probability with which the live model may ever give way to a family that is no better, over
+``LOOKS_COUNTED`` looks and all challengers together."""
 
 LOOKS_COUNTED = 52
 """The newest looks at validation cases that count as evidence: a year of weekly ones. What was better in years before
@@ -41,18 +40,18 @@ class Entrant:
         The hash of the validation cases and their order; None if the cases are not known.
     case_values : float64 array (cases,)
         The selection metric's value of each case, as :func:`jobs.core.metrics.metric_from_ranks` computes it.
-    earlier_looks : sequence of InterimLook
-        The same of older models that differ from this one only in their data, on the cases of their time; oldest
-        first.
+    earlier_interim_looks : sequence of InterimLook
+        The cases and values of older models that differ from this one only in the data they were fitted on, oldest
+        first. Each of them was measured on the validation cases of its time.
     is_new_case : bool array (cases,), optional
-        Whether a case is newer than every case of earlier looks, of whichever model; None: all are.
+        Whether the case is newer than every case on which any earlier model was measured; None: all cases are.
     """
 
     model_version: str
     family: str
     cases_hash: str | None = None
     case_values: Doubles = field(default_factory=lambda: np.empty(0))
-    earlier_looks: Sequence[InterimLook] = ()
+    earlier_interim_looks: Sequence[InterimLook] = ()
     is_new_case: Bools | None = None
 
     @property
@@ -61,12 +60,15 @@ class Entrant:
         return float(self.case_values.mean()) if len(self.case_values) else 0.0
 
     @property
-    def looks(self) -> list[InterimLook]:
-        """The newest looks that count, oldest first, the present one last; empty if its cases are not known."""
+    def interim_looks(self) -> list[InterimLook]:
+        """The newest ``LOOKS_COUNTED`` looks, oldest first; the last is this model's own.
+
+        Empty if this model's cases are not known.
+        """
         if self.cases_hash is None:
             return []
         is_new = np.ones(len(self.case_values), np.bool_) if self.is_new_case is None else self.is_new_case
-        return [*self.earlier_looks, InterimLook(self.cases_hash, self.case_values, is_new)][-LOOKS_COUNTED:]
+        return [*self.earlier_interim_looks, InterimLook(self.cases_hash, self.case_values, is_new)][-LOOKS_COUNTED:]
 
 
 @dataclass(frozen=True, eq=False)
@@ -91,17 +93,17 @@ class Decision:
 
     Attributes
     ----------
-    compared_with : str or None
-        The model_version of the other model of ``comparison``.
+    opponent_version : str or None
+        The model_version of the model with which this one was compared.
     comparison : Comparison or None
-        This model's values less those of ``compared_with``; None if the decision rests on no comparison.
+        The mean of this model's values less those of ``opponent_version``; None if the decision rests on no comparison.
     """
 
     model_version: str
     family: str
     is_live: bool
     reason: str
-    compared_with: str | None = None
+    opponent_version: str | None = None
     comparison: Comparison | None = None
 
 
@@ -116,12 +118,13 @@ def choose_live_model(entrants: Sequence[Entrant], incumbent: Incumbent | None) 
       better, because it knows newer events. The older model stays only if both were measured on the same cases and the
       newer one is worse by more than noise.
     - **A challenger**, a model of another family, wins if it is better than the model that would stay live by more than
-      noise: the mean paired difference over the validation cases of the looks that both families share, of which each
-      case counts once, has an interval above zero. The interval allows for ``LOOKS_COUNTED`` looks and for all
-      challengers: equal ones win with a probability of at most ``WRONG_CHANGES``, together
-      (:mod:`jobs.evaluation.interim_looks`; ``python -m benchmarks.champion`` simulates it, and how long a better model
-      waits). Of several such challengers the one with the largest difference wins; between equal ones, the first. A
-      family with other parameters than before starts without earlier looks.
+      noise: the interval of the mean paired difference is above zero. Each night on which models are measured is a
+      look at the comparison. The difference is over the validation cases of all looks that both families share, and
+      each case counts once. The interval allows for ``LOOKS_COUNTED`` looks and for all challengers: where all are
+      equally good, the probability that any of them ever wins is at most ``WRONG_CHANGES``
+      (:mod:`jobs.evaluation.interim_looks`). ``python -m benchmarks.champion`` simulates this, and how long a better
+      model waits. Of several such challengers the one with the largest difference wins; between equal ones, the first.
+      A family with other parameters than before starts without earlier looks.
     - **Models are compared only on the same cases** (``cases_hash``). An older model can't be tested on newer cases,
       because it may have learnt from them. Families that are trained in one night are measured on the same cases, and
       when one family gets too old, the train job trains all families. A family that was trained alone, because it is
@@ -146,16 +149,16 @@ def choose_live_model(entrants: Sequence[Entrant], incumbent: Incumbent | None) 
         return []
     live = choice.entrant
     decisions = [
-        Decision(live.model_version, live.family, True, choice.reason, choice.compared_with, choice.comparison)
+        Decision(live.model_version, live.family, True, choice.reason, choice.opponent_version, choice.comparison)
     ]
     for entrant in entrants:
         if entrant.model_version != live.model_version:
-            difference = (
+            comparison = (
                 compare_on_same_cases(entrant, live)
                 if entrant.family == live.family
                 else compare_families(entrant, live, len(_challengers(entrants, live)))
             )
-            decisions.append(_decision_about_loser(entrant, live, difference, choice.is_pinned))
+            decisions.append(_decision_about_loser(entrant, live, comparison, choice.is_pinned))
     if incumbent and incumbent.entrant.model_version not in {decision.model_version for decision in decisions}:
         old = incumbent.entrant
         why = incumbent.why_unusable or f"{_live_model_name(live, old)} took its place"
@@ -167,26 +170,30 @@ def compare_on_same_cases(entrant: Entrant, opponent: Entrant) -> Comparison | N
     """Compare two models on their validation cases; return None if the cases are not the same, or there are none."""
     if entrant.cases_hash is None or entrant.cases_hash != opponent.cases_hash or not len(entrant.case_values):
         return None
-    return comparison.compare_case_values(entrant.case_values, opponent.case_values, with_p_value=False)
+    return compare_case_values(entrant.case_values, opponent.case_values, with_p_value=False)
 
 
 def compare_families(entrant: Entrant, opponent: Entrant, challenger_count: int) -> Comparison | None:
-    """Compare models of two families over all looks that count; None if their newest cases are not the same, or none.
+    """Compare models of two families over the cases of their shared looks.
+
+    Return None if their newest validation cases are not the same, or if there are none.
 
     Parameters
     ----------
     challenger_count : int
-        How many families are compared with the live one; the more, the wider is the interval.
+        How many families are compared with the live one. The interval is wider, the more there are.
     """
     if entrant.cases_hash is None or entrant.cases_hash != opponent.cases_hash:
         return None
-    return compare_over_interim_looks(entrant.looks, opponent.looks, WRONG_CHANGES / max(challenger_count, 1))
+    return compare_over_interim_looks(
+        entrant.interim_looks, opponent.interim_looks, WRONG_CHANGES / max(challenger_count, 1)
+    )
 
 
 def is_better_at_one_look(entrant: Entrant, opponent: Entrant) -> bool:
     """Tell whether ``entrant`` is better than ``opponent`` by more than noise, on the same validation cases."""
-    difference = compare_on_same_cases(entrant, opponent)
-    if difference is None or difference.ci_low is None or difference.ci_low <= 0:
+    comparison = compare_on_same_cases(entrant, opponent)
+    if comparison is None or comparison.ci_low is None or comparison.ci_low <= 0:
         return False
     return bool(np.count_nonzero(entrant.case_values - opponent.case_values) >= MIN_DIFFERING_CASES)
 
@@ -197,7 +204,7 @@ class _Choice:
 
     entrant: Entrant
     reason: str
-    compared_with: str | None = None
+    opponent_version: str | None = None
     comparison: Comparison | None = None
     is_pinned: bool = False
 
@@ -213,12 +220,12 @@ def _choose_entrant(entrants: Sequence[Entrant], incumbent: Incumbent | None) ->
         best = max(_largest_group_with_same_cases(entrants), key=lambda entrant: entrant.mean_value)
         return _Choice(best, "live: first model" if len(entrants) == 1 else f"live: best value, {best.mean_value:.4f}")
     challengers = _challengers(entrants, defender)
-    differences = [(compare_families(entrant, defender, len(challengers)), entrant) for entrant in challengers]
-    winners = [(difference, entrant) for difference, entrant in differences if _is_above_zero(difference)]
+    comparisons = [(compare_families(entrant, defender, len(challengers)), entrant) for entrant in challengers]
+    winners = [(comparison, entrant) for comparison, entrant in comparisons if _is_interval_above_zero(comparison)]
     if winners:
-        difference, winner = max(winners, key=lambda pair: pair[0].mean if pair[0] else 0.0)
+        comparison, winner = max(winners, key=lambda pair: pair[0].mean if pair[0] else 0.0)
         return _Choice(
-            winner, f"live: {_difference_text(difference)} over {defender.family}", defender.model_version, difference
+            winner, f"live: {_difference_text(comparison)} over {defender.family}", defender.model_version, comparison
         )
     if incumbent and defender.model_version == incumbent.entrant.model_version:
         return _Choice(defender, incumbent.live_reason)
@@ -254,34 +261,34 @@ def _challengers(entrants: Sequence[Entrant], defender: Entrant) -> list[Entrant
     return [entrant for entrant in entrants if entrant.family != defender.family]
 
 
-def _is_above_zero(difference: Comparison | None) -> bool:
-    """Tell whether the whole interval of a difference is above zero."""
-    return difference is not None and difference.ci_low is not None and difference.ci_low > 0
+def _is_interval_above_zero(comparison: Comparison | None) -> bool:
+    """Tell whether the whole interval of a comparison is above zero."""
+    return comparison is not None and comparison.ci_low is not None and comparison.ci_low > 0
 
 
 def _decision_about_loser(
-    entrant: Entrant, live: Entrant, difference: Comparison | None, live_is_pinned: bool
+    loser: Entrant, live_entrant: Entrant, comparison: Comparison | None, is_live_pinned: bool
 ) -> Decision:
-    """Return the decision that an entrant doesn't become live; the reason gives its difference to the chosen model."""
-    name = _live_model_name(live, entrant)
-    if difference is None:
+    """Return the decision that ``loser`` isn't live; the reason gives its difference to the chosen model."""
+    name = _live_model_name(live_entrant, loser)
+    if comparison is None:
         why = f"not measured on the cases of {name}; that takes a night that trains both"
-    elif _is_above_zero(difference):
-        why = f"{_difference_text(difference)} over {name}"
-    elif difference.ci_high is not None and difference.ci_high < 0:
-        why = f"{_difference_text(difference)} against {name}, which is better"
+    elif _is_interval_above_zero(comparison):
+        why = f"{_difference_text(comparison)} over {name}"
+    elif comparison.ci_high is not None and comparison.ci_high < 0:
+        why = f"{_difference_text(comparison)} against {name}, which is better"
     else:
-        why = f"{_difference_text(difference)} over {name} is within noise"
-    pinned = f"; {name} is pinned" if live_is_pinned else ""
-    compared_with = live.model_version if difference else None
-    return Decision(entrant.model_version, entrant.family, False, f"not live: {why}{pinned}", compared_with, difference)
+        why = f"{_difference_text(comparison)} over {name} is within noise"
+    pinned = f"; {name} is pinned" if is_live_pinned else ""
+    opponent_version = live_entrant.model_version if comparison else None
+    return Decision(loser.model_version, loser.family, False, f"not live: {why}{pinned}", opponent_version, comparison)
 
 
-def _difference_text(difference: Comparison | None) -> str:
+def _difference_text(comparison: Comparison | None) -> str:
     """Return the mean difference of two models and its interval as text; empty if there is no comparison."""
-    return f"{difference.mean:+.4f} [{difference.ci_low:.4f}, {difference.ci_high:.4f}]" if difference else ""
+    return f"{comparison.mean:+.4f} [{comparison.ci_low:.4f}, {comparison.ci_high:.4f}]" if comparison else ""
 
 
-def _live_model_name(live: Entrant, other: Entrant) -> str:
-    """Return the live model's name in a reason about ``other``: its family, after "another" if both have the same."""
-    return f"another {live.family}" if live.family == other.family else live.family
+def _live_model_name(live_entrant: Entrant, other_entrant: Entrant) -> str:
+    """Return how a reason about ``other_entrant`` names the live model: "vsknn", or "another vsknn" if both are one."""
+    return f"another {live_entrant.family}" if live_entrant.family == other_entrant.family else live_entrant.family

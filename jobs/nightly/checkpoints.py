@@ -24,25 +24,25 @@ def checkpoint_path(work_folder: Path, fingerprint: str, sequences: Sequences, c
     return work_folder / "checkpoints" / f"{fingerprint[:16]}-{data_hash.hexdigest()[:16]}.safetensors"
 
 
-def drop_checkpoints(checkpoint: Path) -> None:
-    """Delete all checkpoints of a fit: the file ``checkpoint``, and files whose names begin with its stem.
+def drop_checkpoints(checkpoint_file: Path) -> None:
+    """Delete all checkpoints of a fit: the file ``checkpoint_file``, and files whose names begin with its stem.
 
-    The parts of a fusion, and the second fit of a model in an experiment, write the files with longer names.
+    Files with longer names are checkpoints of the parts of a fusion, and of the second fit of a model in an experiment.
     """
-    for file in checkpoint.parent.glob(f"{checkpoint.stem}*"):
+    for file in checkpoint_file.parent.glob(f"{checkpoint_file.stem}*"):
         file.unlink()
 
 
-def drop_leftover_checkpoints(usable_checkpoints: list[Path]) -> None:
-    """Delete checkpoints that killed fits of the same model wrote on other training data: no fit will use them again.
+def drop_leftover_checkpoints(usable_checkpoint_files: list[Path]) -> None:
+    """Delete checkpoints that killed fits of the same model wrote on other training data, because no fit can use them.
 
     Parameters
     ----------
-    usable_checkpoints : list of Path
+    usable_checkpoint_files : list of Path
         The checkpoints of one fingerprint that are kept, because a fit may still continue from them.
     """
-    stems = tuple(path.stem for path in usable_checkpoints)
+    stems = tuple(path.stem for path in usable_checkpoint_files)
     fingerprint, _ = stems[0].split("-")
-    for file in usable_checkpoints[0].parent.glob(f"{fingerprint}-*"):
+    for file in usable_checkpoint_files[0].parent.glob(f"{fingerprint}-*"):
         if not file.name.startswith(stems):
             file.unlink()

@@ -9,7 +9,9 @@ CREATE_DUE_VISITORS = """
     with latest_sequences as (
         select visitor_id, items, hash(items) as sequence_hash, {arm} as arm from sessions.latest_sequences
     ),
-    kept_lists as (select distinct visitor_id, sequence_hash, arm from ml.recommendations where run_id = $kept_run_id)
+    kept_lists as (
+        select distinct visitor_id, sequence_hash, arm from ml.recommendations where run_id = $run_id_of_kept_lists
+    )
     select
         coalesce(latest_sequences.visitor_id, kept_lists.visitor_id) as visitor_id,
         latest_sequences.items, latest_sequences.sequence_hash, latest_sequences.arm,
@@ -42,16 +44,20 @@ REMOVE_SATED_VISITORS = """
 """
 
 
-def find_due_visitors(
-    connection: Connection, kept_run_id: str | None, allow_repeats: bool, arm_sql: str, *, is_whole_control_due: bool
+def create_due_visitors_table(
+    connection: Connection,
+    run_id_of_kept_lists: str | None,
+    allow_repeats: bool,
+    arm_sql: str,
+    *,
+    is_whole_control_due: bool,
 ) -> int:
     """Fill the temporary table ``due_visitors`` with the visitors who need new lists; return their number.
 
     Parameters
     ----------
-    kept_run_id : str or None
-        The earlier run of the job recommend whose rows are kept for visitors who are not due; None: every visitor is
-        due.
+    run_id_of_kept_lists : str or None
+        The earlier run of the job recommend: visitors who are not due keep its lists. None: every visitor is due.
     allow_repeats : bool
         Whether a list may contain items that the visitor's sequence already contains.
     arm_sql : str
@@ -60,7 +66,8 @@ def find_due_visitors(
         Whether all visitors of the control are due, because something that determines the control's lists has changed.
     """
     connection.execute(
-        CREATE_DUE_VISITORS.format(arm=arm_sql), {"kept_run_id": kept_run_id, "control_is_due": is_whole_control_due}
+        CREATE_DUE_VISITORS.format(arm=arm_sql),
+        {"run_id_of_kept_lists": run_id_of_kept_lists, "control_is_due": is_whole_control_due},
     )
     connection.execute(REMOVE_SATED_VISITORS, {"allow_repeats": allow_repeats})
     return count_rows(connection, "due_visitors")

@@ -49,14 +49,16 @@ def _measure_on_test_cases(
             continue
         indexed = to_indexed_split(split, history, catalog)
         has_warm_target = indexed.has_warm_target
-        segments = {} if has_warm_target.all() else {"warm_target": has_warm_target, "cold_target": ~has_warm_target}
+        segment_masks = (
+            {} if has_warm_target.all() else {"warm_target": has_warm_target, "cold_target": ~has_warm_target}
+        )
         scorer = load_model(paid_services, model_row).scorer(catalog)
         measured = measure_scorer(
             scorer,
             indexed.test_cases,
             catalog,
             indexed.item_counts,
-            segments=segments,
+            segment_masks=segment_masks,
             allow_repeats=dbt_vars.allow_repeats,
         )
         with transaction(connection):

@@ -46,20 +46,20 @@ class LastRecommendRun:
     ----------
     run_id : str or None
         None if no run has finished yet.
-    list_inputs : dict
-        All that determined the run's lists besides the visitors' sequences, as :func:`read_list_inputs` returns it;
+    inputs_of_lists : dict
+        All that determined the run's lists besides the visitors' sequences, as :func:`read_inputs_of_lists` returns it;
         empty if no run has finished yet.
     has_unfinished_successor : bool
         Whether a later run was interrupted or failed; that run may have replaced the similar items.
     """
 
     run_id: str | None
-    list_inputs: dict[str, Any]
+    inputs_of_lists: dict[str, Any]
     has_unfinished_successor: bool
 
-    def changed_inputs(self, list_inputs: dict[str, Any]) -> set[str]:
-        """Return the keys whose values differ between ``list_inputs`` and those of the last finished run."""
-        return {name for name, value in list_inputs.items() if self.list_inputs.get(name) != value}
+    def changed_inputs(self, inputs_of_lists: dict[str, Any]) -> set[str]:
+        """Return the keys whose values differ between ``inputs_of_lists`` and those of the last finished run."""
+        return {name for name, value in inputs_of_lists.items() if self.inputs_of_lists.get(name) != value}
 
 
 def read_last_recommend_run(connection: Connection) -> LastRecommendRun:
@@ -71,7 +71,7 @@ def read_last_recommend_run(connection: Connection) -> LastRecommendRun:
     return LastRecommendRun(run_id, json.loads(detail or "{}"), has_unfinished_successor)
 
 
-def read_list_inputs(connection: Connection, model_row: ModelRow | None, dbt_vars: JobVars) -> dict[str, Any]:
+def read_inputs_of_lists(connection: Connection, model_row: ModelRow | None, dbt_vars: JobVars) -> dict[str, Any]:
     """Return all that determines the lists of a run besides the visitors' sequences: the model, catalogue and vars."""
     row = connection.execute(SELECT_CATALOG_FINGERPRINT).fetchone()
     fingerprint = row[0] if row else ""

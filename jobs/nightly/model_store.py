@@ -57,8 +57,8 @@ class ModelRow:
     format_version : int or None
         The ``MODEL_FORMAT_VERSION`` of the weights; None if they were stored before nextmart recorded that version.
     is_damaged : bool
-        Whether the weights were found to be others than those that were saved. Hashing takes time, so only functions
-        that say so look for damage.
+        Whether the weights no longer have the hash that was saved with them. False if nobody has looked: hashing takes
+        time, so only functions whose description says so look for damage.
     """
 
     model_version: str
@@ -117,7 +117,7 @@ def model_from_bytes(
 
 
 def newest_models(connection: Connection) -> dict[str, ModelRow]:
-    """Return the newest model of each family of ``ml.models``, by family, after looking for damaged weights."""
+    """Look for damaged weights, and return the newest model of each family, damaged or not, by family."""
     rows = connection.execute(
         f"{MODEL_ROWS} qualify row_number() over (partition by model order by {NEWEST_FIRST}) = 1"
     ).fetchall()
@@ -125,7 +125,7 @@ def newest_models(connection: Connection) -> dict[str, ModelRow]:
 
 
 def newest_intact_models(connection: Connection) -> tuple[dict[str, ModelRow], list[str]]:
-    """Return the newest model of each family, but for models with damaged weights.
+    """Look for damaged weights, and return the newest model of each family whose weights are undamaged.
 
     Returns
     -------
@@ -147,7 +147,7 @@ def newest_intact_models(connection: Connection) -> tuple[dict[str, ModelRow], l
 
 
 def with_weights_checked(connection: Connection, model_row: ModelRow) -> ModelRow:
-    """Return the row, and whether the weights are others than those that were saved."""
+    """Return the row with ``is_damaged`` set: hash the stored weights, and compare with the hash saved with them."""
     found = connection.execute(
         "select true from ml.models where model_version = ? and sha256(weights) is distinct from weights_sha256 "
         "and weights is not null",
@@ -163,14 +163,14 @@ def all_models(connection: Connection) -> list[ModelRow]:
 
 
 def live_model(connection: Connection) -> ModelRow | None:
-    """Return the live model, which makes the recommendations, after looking for damage; None if no model is live."""
+    """Look for damaged weights, and return the live model, which makes the recommendations; None if there is none."""
     rows = connection.execute(f"{MODEL_ROWS} where status = 'live' order by {NEWEST_FIRST} limit 1").fetchall()
     return with_weights_checked(connection, _model_row(rows[0])) if rows else None
 
 
-def _model_row(columns: tuple[Any, ...]) -> ModelRow:
-    model_version, family, parameters, *other_columns = columns
-    return ModelRow(model_version, family, json.loads(parameters), *other_columns)
+def _model_row(column_values: tuple[Any, ...]) -> ModelRow:
+    model_version, family, parameters, *other_values = column_values
+    return ModelRow(model_version, family, json.loads(parameters), *other_values)
 
 
 def load_model(paid_services: PaidServices, model_row: ModelRow) -> Model:
@@ -196,12 +196,12 @@ def load_model(paid_services: PaidServices, model_row: ModelRow) -> Model:
         ) from error
 
 
-def drop_old_weights(connection: Connection, models_kept: int) -> None:
+def drop_old_weights(connection: Connection, kept_model_count: int) -> None:
     """Drop the weights of old models; their rows stay in ``ml.models``.
 
-    The ``models_kept`` newest models of each family, the live model, and the model that was live before the live one
-    keep their weights. Of the models that have learnt from deleted events, only the newest of each family and the live
-    model keep their weights.
+    The ``kept_model_count`` newest models of each family keep their weights, and so do the live model and the model
+    that was live before it. Of the models that have learnt from deleted events, only the newest of each family and the
+    live model keep theirs.
     """
     connection.execute(
         "update ml.models set weights = null where status <> 'live' and model_version in ("  # noqa: S608
@@ -209,5 +209,5 @@ def drop_old_weights(connection: Connection, models_kept: int) -> None:
         f"qualify row_number() over (partition by model order by {NEWEST_FIRST}) "
         "> case when model_version in (select model_version from ml.models_due) then 1 "
         f"when model_version in ({PREVIOUS_LIVE}) then 1e9 else ? end)",
-        [models_kept],
+        [kept_model_count],
     )

@@ -1,7 +1,8 @@
 """The job place: it fills the lists of the placements that ``nextmart.toml`` describes, under their rules.
 
 Only due lists are filled (:mod:`jobs.placements.due_lists`); the others keep their rows. Lists are written in chunks of
-visitors, each list in one transaction with its hash, so that the next run goes on where a killed run has stopped.
+visitors. A list and the hash of what it was made from are written in one transaction, so that the next run goes on
+where a killed run has stopped.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -19,21 +20,27 @@ from jobs.errors import NextmartError
 from jobs.language_models.paid_services import PaidServices
 from jobs.models.scorer import Scorer
 from jobs.nightly.arms import CONTROL_ARM, MODEL_ARM, arm_sql, control_model
-from jobs.nightly.last_run import NO_MODEL, read_list_inputs
+from jobs.nightly.last_run import NO_MODEL, read_inputs_of_lists
 from jobs.nightly.model_store import RENEWAL_ADVICE, ModelRow, live_model, load_model
 from jobs.nightly.promotion import usable_models, why_unusable
 from jobs.nightly.recommend import FALLBACK_SOURCE, read_popularity
 from jobs.placements.candidates import Exclusions, ModelRanking
 from jobs.placements.due_lists import (
     add_needed_lists,
-    create_needed_lists,
+    create_due_lists_table,
+    create_needed_lists_table,
     delete_unneeded_lists,
-    find_due_lists,
     find_exclusion_start,
 )
 from jobs.placements.fill import MODEL, PIN, POPULARITY, PartialLists
 from jobs.placements.lists import fill_lists
-from jobs.placements.placement import Placement, Ranker, VisitorGroupRules, check_placement, rules_of_visitor_groups
+from jobs.placements.placement import (
+    Placement,
+    Ranker,
+    VisitorGroupRules,
+    make_checked_placement,
+    rules_of_visitor_groups,
+)
 from jobs.placements.rule_relations import create_rule_relations
 from jobs.placements.rules import create_visitor_groups
 from jobs.placements.stored_rules import rows_of_rules, write_rule_rows
@@ -78,19 +85,19 @@ DELETE_LISTS = "delete from ml.{table} where (placement, visitor_id) in (select 
 
 @dataclass(frozen=True)
 class ReadyPlacement:
-    """A placement with its rules for each group of visitors, ready to fill its lists.
+    """A placement with its evaluated rules for each group of visitors, from which its lists can be filled.
 
     Attributes
     ----------
     placement : Placement
-    groups_by_arm : arm -> sequence of VisitorGroupRules
+    group_rules_by_arm : arm -> sequence of VisitorGroupRules
         The rules for each group of visitors, in the order of group numbers.
     exclusion_start : datetime or None
         Time after which events count for the key ``exclude``; None: the placement excludes nothing.
     """
 
     placement: Placement
-    groups_by_arm: Mapping[str, Sequence[VisitorGroupRules]]
+    group_rules_by_arm: Mapping[str, Sequence[VisitorGroupRules]]
     exclusion_start: datetime | None
 
 
@@ -107,7 +114,7 @@ def fill_placements(connection: Connection, settings: Settings, run_record: JobR
     if not settings.placements and not count_rows(connection, "ml.placement_lists"):
         run_record.status = "unchanged"
         return
-    create_needed_lists(connection)
+    create_needed_lists_table(connection)
     models = {MODEL_ARM: _models_of_placements(connection, settings, run_record)}
     if settings.arms:
         models[CONTROL_ARM] = dict.fromkeys(settings.placements, control_model(connection, settings, run_record))
@@ -121,15 +128,15 @@ def fill_placements(connection: Connection, settings: Settings, run_record: JobR
     newest = connection.execute("select max(ended_at) from sessions.sessions").fetchone()
     ready = {}
     for name, placement_settings in settings.placements.items():
-        placement = check_placement(connection, name, placement_settings, relations, catalog, dbt_vars)
+        placement = make_checked_placement(connection, name, placement_settings, relations, catalog, dbt_vars)
         group_count = create_visitor_groups(connection, name, placement.visitor_condition, placement.grouping_columns)
         rankers = []
         for arm, of_arm in models.items():
-            list_inputs = read_list_inputs(connection, of_arm[name], dbt_vars)
+            inputs_of_lists = read_inputs_of_lists(connection, of_arm[name], dbt_vars)
             rankers.append(
                 Ranker(
-                    {"model_version": list_inputs["model_version"], "catalog": list_inputs["catalog"]},
-                    is_popularity=arm == CONTROL_ARM and of_arm[name] is None,
+                    {"model_version": inputs_of_lists["model_version"], "catalog": inputs_of_lists["catalog"]},
+                    ranks_by_popularity=arm == CONTROL_ARM and of_arm[name] is None,
                 )
             )
         groups_of_arms = rules_of_visitor_groups(connection, placement, group_count, catalog, popularity, rankers)
@@ -137,7 +144,7 @@ def fill_placements(connection: Connection, settings: Settings, run_record: JobR
         exclusion_start = find_exclusion_start(newest[0] if newest else None, placement)
         add_needed_lists(connection, placement, groups, exclusion_start, arm_sql(settings.arms, "scope.visitor_id"))
         ready[name] = ReadyPlacement(placement, groups, exclusion_start)
-    due_count = find_due_lists(connection)
+    due_count = create_due_lists_table(connection)
     rules = rows_of_rules(relations, {name: (each.placement, each.exclusion_start) for name, each in ready.items()})
     with transaction(connection):
         gone_count = delete_unneeded_lists(connection)
@@ -159,7 +166,7 @@ def fill_placements(connection: Connection, settings: Settings, run_record: JobR
 
 
 def _models_of_placements(connection: Connection, settings: Settings, run_record: JobRun) -> dict[str, ModelRow | None]:
-    """Return, by the name of each placement, the model that ranks its items; None: no model is trained yet.
+    """Return the model that ranks the items of each placement, by the placement's name; None: no model is trained yet.
 
     Raises
     ------
@@ -184,7 +191,7 @@ def _models_of_placements(connection: Connection, settings: Settings, run_record
 
 
 class _PlacementListWriter:
-    """Makes the due lists of one arm, in the placements whose items one model ranks, and writes the lists."""
+    """Makes and writes the due lists of one arm, in those placements whose items one model ranks."""
 
     def __init__(
         self,
@@ -216,22 +223,22 @@ class _PlacementListWriter:
             due = read_frame(self._connection, SELECT_CHUNK, chunk)
             own = read_frame(self._connection, SELECT_SEQUENCES_OF_CHUNK, chunk)
             sequences = items_as_indices(own["items"], self._catalog)
-            ranking = ModelRanking(self._scorer, sequences, self._catalog.available) if self._scorer else None
+            model_ranking = ModelRanking(self._scorer, sequences, self._catalog.available) if self._scorer else None
             for (name,), lists_due in due.with_columns(row=pl.col("row") - first).group_by("placement"):
-                self._fill_placement(placements[str(name)], lists_due, ranking, sequences)
+                self._fill_placement(placements[str(name)], lists_due, model_ranking, sequences)
             yield len(due)
 
     def _fill_placement(
         self,
         ready_placement: ReadyPlacement,
         due_lists: pl.DataFrame,
-        ranking: ModelRanking | None,
+        model_ranking: ModelRanking | None,
         sequences: Sequences,
     ) -> None:
         """Fill and write the due lists of a placement for a chunk of visitors."""
         rows = due_lists["row"].to_numpy()
         excluded = items_as_indices(due_lists["excluded"], self._catalog)
-        # excluded items, with a row for each visitor of the chunk; the row of a visitor without a due list is empty
+        # give the excluded items a row for each visitor of the chunk: a visitor without a due list has an empty row
         lengths = np.zeros(len(sequences), np.int64)
         lengths[rows] = excluded.lengths
         order = np.argsort(rows, kind="stable")
@@ -239,17 +246,19 @@ class _PlacementListWriter:
         exclusions = Exclusions(by_row, len(self._catalog))
         lists = PartialLists.empty(len(due_lists), ready_placement.placement.k)
         reason_items = np.full(lists.items.shape, -1, np.int32)
-        depends_on_popularity = np.zeros(len(due_lists), np.bool_)
+        list_depends_on_popularity = np.zeros(len(due_lists), np.bool_)
         group_numbers = due_lists["group_number"].to_numpy()
         for number in np.unique(group_numbers):
-            rules = ready_placement.groups_by_arm[self._arm][number].rules
+            rules = ready_placement.group_rules_by_arm[self._arm][number].rules
             some = np.flatnonzero(group_numbers == number)
-            filled, depends_on_popularity[some] = fill_lists(rules, ranking, rows[some], exclusions, self._popularity)
+            filled, list_depends_on_popularity[some] = fill_lists(
+                rules, model_ranking, rows[some], exclusions, self._popularity
+            )
             lists.items[some], lists.scores[some], lists.sources[some] = filled.items, filled.scores, filled.sources
             if self._scorer:
                 of_model = np.where(filled.sources == MODEL, filled.items, -1).astype(np.int32)
                 reason_items[some] = self._scorer.reasons(sequences.take(rows[some]), of_model, rules.allowed_mask)
-        self._replace_lists(ready_placement.placement, due_lists, lists, reason_items, depends_on_popularity)
+        self._replace_lists(ready_placement.placement, due_lists, lists, reason_items, list_depends_on_popularity)
 
     def _replace_lists(
         self,
@@ -257,9 +266,16 @@ class _PlacementListWriter:
         due_lists: pl.DataFrame,
         lists: PartialLists,
         reason_items: Ints,
-        depends_on_popularity: np.ndarray,
+        list_depends_on_popularity: np.ndarray,
     ) -> None:
-        """Write the new lists of a placement for some visitors, in place of their old ones, in one transaction."""
+        """Write the new lists of a placement for some visitors, in place of their old ones, in one transaction.
+
+        Parameters
+        ----------
+        list_depends_on_popularity : bool array (lists,)
+            Whether the list was filled up with popular items, so that it is due when the order of popular items
+            changes.
+        """
         row, column = np.nonzero(lists.items >= 0)
         new_rows = pa.table(
             {
@@ -275,7 +291,7 @@ class _PlacementListWriter:
         new_lists = due_lists.select("placement", "visitor_id", "list_hash", "popularity_hash").with_columns(
             k=pl.lit(placement.k, pl.Int32),
             length=pl.Series((lists.items >= 0).sum(axis=1), dtype=pl.Int32),
-            popularity_hash=pl.when(pl.Series(depends_on_popularity)).then(pl.col("popularity_hash")),
+            popularity_hash=pl.when(pl.Series(list_depends_on_popularity)).then(pl.col("popularity_hash")),
         )
         self._connection.register("new_rows", new_rows)
         self._connection.register("new_lists", new_lists.to_arrow())

@@ -43,8 +43,9 @@ SELECT_VALIDATION_RANKS = """
 """
 
 SELECT_EARLIER_RANKS = """
-    -- Ranks of the models that differ from this one only in their data, oldest first: of each set of cases the newest
-    -- model's. Of models measured before `new_cases` was kept, it is not known which cases count twice
+    -- Ranks of the earlier models that differ from this one only in the data they were fitted on, oldest first. Of
+    -- models measured on the same cases, only the newest counts. Models without `new_cases` are left out: nobody knows
+    -- which of their cases earlier models were measured on too
     select ranks.cases_hash, ranks.target_ranks, ranks.new_cases
     from ml.model_ranks as ranks
     inner join ml.models as models on ranks.model_version = models.model_version
@@ -64,8 +65,8 @@ SELECT_DELETION_TIME = "select deleted_at from ml.models_due where model_version
 def usable_models(connection: Connection, settings: Settings, run_record: JobRun) -> list[ModelRow]:
     """Return the newest usable model of each family of ``settings.models``, in that order.
 
-    In place of a model whose weights are damaged, an older one of the family serves; the run's detail names the damaged
-    ones.
+    If the weights of a model are damaged, the next older model of its family is taken. The run's detail names the
+    damaged models.
     """
     newest, damaged = newest_intact_models(connection)
     if damaged:
@@ -204,7 +205,7 @@ def _make_live_and_pinned(connection: Connection, model_row: ModelRow, reason: s
 
 
 def _read_incumbent(connection: Connection, settings: Settings, model_row: ModelRow) -> Incumbent:
-    """Return the live model as the :class:`Incumbent`, whose ``why_unusable`` says why it can't stay live, if so."""
+    """Return the live model as the :class:`Incumbent`; if it can't stay live, ``why_unusable`` says why."""
     reason, is_pinned = _read_last_decision(connection, model_row)
     why = why_unusable(model_row, settings)
     if not is_pinned and why is None:
@@ -227,7 +228,7 @@ def _read_last_decisions(connection: Connection) -> list[tuple[Any, ...]]:
 
 
 def _read_entrant(connection: Connection, settings: Settings, model_row: ModelRow) -> Entrant:
-    """Return a model as an :class:`Entrant`, with its values of the selection metric at all looks."""
+    """Return a model as an :class:`Entrant`: its values of the selection metric, and those of its predecessors."""
     ranked = connection.execute(SELECT_VALIDATION_RANKS, [model_row.model_version]).fetchone()
     if ranked is None:
         return Entrant(model_row.model_version, model_row.family)
@@ -283,20 +284,20 @@ def _write_decisions(connection: Connection, decisions: Sequence[Decision], *, i
                         "changed_at": changed_at,
                         "pinned": is_pinned,
                         "decision_number": decision_number,
-                        **_champion_columns(decision),
+                        **_champions_column_values(decision),
                     },
                 )
 
 
-def _champion_columns(decision: Decision) -> dict[str, Any]:
-    """Return what a decision writes to ``ml.champions``: column -> value."""
+def _champions_column_values(decision: Decision) -> dict[str, Any]:
+    """Return the values that a decision writes to ``ml.champions``, by column name."""
     difference = decision.comparison
     return {
         "model_version": decision.model_version,
         "family": decision.family,
         "is_live": decision.is_live,
         "reason": decision.reason,
-        "compared_with": decision.compared_with,
+        "compared_with": decision.opponent_version,
         "difference": difference.mean if difference else None,
         "ci_low": difference.ci_low if difference else None,
         "ci_high": difference.ci_high if difference else None,

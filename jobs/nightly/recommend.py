@@ -25,8 +25,8 @@ from jobs.language_models.paid_services import PaidServices
 from jobs.models.scorer import Scorer
 from jobs.models.scorer import recommend as rank
 from jobs.nightly.arms import CONTROL_ARM, MODEL_ARM, arm_sql, control_model, read_arm_inputs
-from jobs.nightly.due_visitors import find_due_visitors
-from jobs.nightly.last_run import NO_MODEL, read_last_recommend_run, read_list_inputs
+from jobs.nightly.due_visitors import create_due_visitors_table
+from jobs.nightly.last_run import NO_MODEL, read_inputs_of_lists, read_last_recommend_run
 from jobs.nightly.model_store import RENEWAL_ADVICE, ModelRow, live_model, load_model
 from jobs.nightly.promotion import promote, usable_models, why_unusable
 from jobs.nightly.similar_items import hash_variants, write_similar_items
@@ -52,7 +52,7 @@ COPY_KEPT_ROWS = """
     -- Copies the rows of visitors who are not due from an earlier run, the kept run
     insert into ml.recommendations by name
     select * replace ($run_id as run_id) from ml.recommendations
-    where run_id = $kept_run_id and visitor_id not in (select visitor_id from due_visitors)
+    where run_id = $run_id_of_kept_lists and visitor_id not in (select visitor_id from due_visitors)
 """
 
 DELETE_OLD_ROWS = """
@@ -91,8 +91,8 @@ def recommend(connection: Connection, settings: Settings, run_record: JobRun) ->
     """Write the recommendation lists of a new run to ``ml.recommendations``, unless nothing has changed.
 
     ``ml.similar_items`` is replaced if the catalogue, its vectors, its variants or the number of similar items changed,
-    or if a run was cut short after the last finished run. In place of a live model whose weights are damaged, the next
-    best model becomes live.
+    or if a run was cut short after the last finished run. If the weights of the live model are damaged, the next best
+    model becomes live.
 
     Raises
     ------
@@ -106,11 +106,11 @@ def recommend(connection: Connection, settings: Settings, run_record: JobRun) ->
         model = live_model(connection)
     if model and (why := why_unusable(model, settings)):
         raise NextmartError(f"the live model {model.model_version} can't recommend: {why}; {RENEWAL_ADVICE}")
-    list_inputs, last_run = read_list_inputs(connection, model, dbt_vars), read_last_recommend_run(connection)
+    inputs_of_lists, last_run = read_inputs_of_lists(connection, model, dbt_vars), read_last_recommend_run(connection)
     control = control_model(connection, settings, run_record)
     arm_inputs = read_arm_inputs(connection, settings.arms, control)
-    run_record.detail |= list_inputs | arm_inputs
-    changed, changed_of_arms = last_run.changed_inputs(list_inputs), last_run.changed_inputs(arm_inputs)
+    run_record.detail |= inputs_of_lists | arm_inputs
+    changed, changed_of_arms = last_run.changed_inputs(inputs_of_lists), last_run.changed_inputs(arm_inputs)
     similar_items_inputs = {"variants": hash_variants(connection)}
     run_record.detail |= similar_items_inputs
     similar_items_are_old = (
@@ -118,10 +118,10 @@ def recommend(connection: Connection, settings: Settings, run_record: JobRun) ->
         or not changed.isdisjoint({"catalog", "similar"})
         or bool(last_run.changed_inputs(similar_items_inputs))
     )
-    kept_run_id = None if changed else last_run.run_id
-    due_count = find_due_visitors(
+    run_id_of_kept_lists = None if changed else last_run.run_id
+    due_count = create_due_visitors_table(
         connection,
-        kept_run_id,
+        run_id_of_kept_lists,
         dbt_vars.allow_repeats,
         arm_sql(settings.arms),
         is_whole_control_due="control" in changed_of_arms,
@@ -133,7 +133,7 @@ def recommend(connection: Connection, settings: Settings, run_record: JobRun) ->
     catalog = read_catalog(connection, dbt_vars.embedding.dimensions)
     if similar_items_are_old:
         write_similar_items(connection, catalog, dbt_vars, run_record)
-    connection.execute(COPY_KEPT_ROWS, {"run_id": run_record.run_id, "kept_run_id": kept_run_id})
+    connection.execute(COPY_KEPT_ROWS, {"run_id": run_record.run_id, "run_id_of_kept_lists": run_id_of_kept_lists})
     models = {MODEL_ARM: model} | ({CONTROL_ARM: control} if settings.arms else {})
     _write_recommendations(connection, models, catalog, settings, run_record)
 
@@ -260,7 +260,7 @@ class _RecommendationWriter:
 def _make_lists(
     scorer: Scorer | None, sequences: Sequences, catalog: Catalog, popularity: Floats, dbt_vars: JobVars
 ) -> RecommendedLists:
-    """Return a list for each sequence, filled up with popular items; only popular items if ``scorer`` is None."""
+    """Return a list for each sequence, filled up with popular items. It holds popular items alone without a scorer."""
     k = dbt_vars.recommendations_per_visitor
     if scorer is None:
         model_lists = np.full((len(sequences), k), -np.inf, np.float32), np.full((len(sequences), k), -1, np.int32)
@@ -274,20 +274,29 @@ def _make_lists(
 
 
 def _recommendation_rows(
-    recommended_lists: RecommendedLists, visitors: pl.DataFrame, catalog: Catalog, model_source: str
+    recommended_lists: RecommendedLists, due_visitors: pl.DataFrame, catalog: Catalog, source_of_model_entries: str
 ) -> pa.Table:
-    """Return the entries of the lists as rows with columns of ``ml.recommendations``."""
+    """Return the entries of the lists as rows with columns of ``ml.recommendations``.
+
+    Parameters
+    ----------
+    due_visitors : DataFrame of visitor_id, sequence_hash
+        The visitor of each list.
+    source_of_model_entries : str
+        Value of the column ``source`` in rows of items that the model recommended.
+    """
     row, column = np.nonzero(recommended_lists.items >= 0)
     item_ids = np.array([*catalog.item_ids, None], dtype=np.object_)  # the item index -1 selects this last entry, None
     return pa.table(
         {
-            "visitor_id": pa.array(visitors["visitor_id"].to_numpy()[row], pa.string()),
-            "sequence_hash": pa.array(visitors["sequence_hash"].to_numpy()[row], pa.uint64()),
+            "visitor_id": pa.array(due_visitors["visitor_id"].to_numpy()[row], pa.string()),
+            "sequence_hash": pa.array(due_visitors["sequence_hash"].to_numpy()[row], pa.uint64()),
             "rank": pa.array(column + 1, pa.int32()),
             "item_id": pa.array(item_ids[recommended_lists.items[row, column]], pa.string()),
             "score": pa.array(recommended_lists.scores[row, column], pa.float64()),
             "source": pa.array(
-                np.where(recommended_lists.is_from_model[row, column], model_source, FALLBACK_SOURCE), pa.string()
+                np.where(recommended_lists.is_from_model[row, column], source_of_model_entries, FALLBACK_SOURCE),
+                pa.string(),
             ),
             "reason_item_id": pa.array(item_ids[recommended_lists.reason_items[row, column]], pa.string()),
         }

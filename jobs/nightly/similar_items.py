@@ -1,6 +1,7 @@
-"""Similar items: for each embedded item, the available items with the closest embeddings, one of a variant group.
+"""Similar items: for each embedded item, the available items with the closest embeddings.
 
-Variants (``ml.item_variants``, the table ``catalog.item_variants``) are items that differ in colour or size alone.
+A list holds at most one item of a group of variants. Variants (``ml.item_variants``, published as
+``catalog.item_variants``) are items that differ in colour or size alone.
 Their embeddings are so close that without groups the similar items of a pen would be its other colours.
 """
 
@@ -17,7 +18,8 @@ from jobs.warehouse.connection import Connection, transaction
 from jobs.warehouse.job_runs import JobRun
 
 MOST_SEARCHED = 5_000
-"""Number of nearest items after which no further groups are sought, as it takes memory: a list may then be shorter."""
+"""The search for further variant groups ends after this many nearest items, to bound memory: a list may then be
+shorter than k."""
 
 SELECT_VARIANTS_HASH = """
     -- Null where no item has a variant
@@ -26,19 +28,19 @@ SELECT_VARIANTS_HASH = """
 
 
 def hash_variants(connection: Connection) -> str | None:
-    """Return a hash of the variant groups of more than one item; None if there is none."""
+    """Return a hash of all variant groups that have more than one item; None if there is no such group."""
     row = connection.execute(SELECT_VARIANTS_HASH).fetchone()
     return row[0] if row else None
 
 
 def read_variant_groups(connection: Connection, catalog: Catalog) -> Longs:
-    """Return the number of each item's variant group: int64 array (items,); items without variants are alone."""
+    """Return the number of each item's variant group, int64 array (items,); an item without variants has its own."""
     groups = np.arange(len(catalog))
     rows = connection.execute(
         "select item_id, variant_group from ml.item_variants where item_id <> variant_group order by all"
     ).fetchnumpy()
     members, firsts = (catalog.find_indices(np.asarray(rows[name])) for name in ("item_id", "variant_group"))
-    # the first of a group may have left the catalogue: then its first remaining member stands for it
+    # a group is named after its first item; where that item has left the catalogue, the first remaining one stands in
     names, stand_ins = np.unique(np.asarray(rows["variant_group"], dtype=np.str_), return_inverse=True)
     stand_in_of_name = np.full(len(names), len(catalog))
     np.minimum.at(stand_in_of_name, stand_ins, np.where(members >= 0, members, len(catalog)))
@@ -68,7 +70,8 @@ def find_similar_items(catalog: Catalog, k: int, variant_groups: Longs | None = 
     Parameters
     ----------
     variant_groups : int64 array (items,), optional
-        The number of each item's variant group. Of a group, also of the item's own, the nearest item alone is listed.
+        The number of each item's variant group. Only the nearest item of a group is listed, of the item's own group
+        too.
 
     Returns
     -------
@@ -108,7 +111,7 @@ def find_similar_items(catalog: Catalog, k: int, variant_groups: Longs | None = 
 
 
 def _are_first_of_their_group(item_indices: Ints, variant_groups: Longs) -> Bools:
-    """Tell which items are the first of their variant group in their row: bool (rows, k); False for no item, -1."""
+    """Return a bool array (rows, k): whether an item is the first of its variant group in its row; False at -1."""
     keys = np.where(item_indices >= 0, variant_groups[item_indices], -1)
     order = np.argsort(keys, axis=1, kind="stable")
     in_order = np.take_along_axis(keys, order, axis=1)

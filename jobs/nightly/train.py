@@ -51,8 +51,8 @@ def train(connection: Connection, settings: Settings, run_record: JobRun) -> Non
         return
     due |= families_to_train_on_same_cases(connection, newest, due, data.cases_hash)
     run_record.detail["fresh"] = sorted(models.keys() - due)
-    models_fitted_on_older: dict[str, Model] = {}
-    models_fitted_on_all: dict[str, Model] = {}
+    models_fitted_on_older_sequences: dict[str, Model] = {}
+    models_fitted_on_all_sequences: dict[str, Model] = {}
     # a fusion is fitted last, because it can then reuse parts that were fitted before
     for family in sorted(models, key=lambda family: family == "fusion"):
         if family in due:
@@ -62,15 +62,15 @@ def train(connection: Connection, settings: Settings, run_record: JobRun) -> Non
                 fingerprints[family],
                 settings,
                 data,
-                models_fitted_on_older,
-                models_fitted_on_all,
+                models_fitted_on_older_sequences,
+                models_fitted_on_all_sequences,
             )
             run_record.detail["trained"].append(model_version)
             run_record.rows_out += 1
 
 
 def make_configured_model(settings: Settings, family: Family, paid_services: PaidServices | None = None) -> Model:
-    """Return an unfitted model with its parameters from the settings; a fusion also gets those of its parts."""
+    """Return an unfitted model with its parameters from the settings; a fusion gets the parameters of its parts too."""
     parameters = settings.parameters.get(family, {})
     if family == "fusion":
         parts = make_model(family, parameters).parameters["parts"]
@@ -85,8 +85,8 @@ def _fit_and_store(
     model_fingerprint: str,
     settings: Settings,
     training_data: TrainingData,
-    models_fitted_on_older: dict[str, Model],
-    models_fitted_on_all: dict[str, Model],
+    models_fitted_on_older_sequences: dict[str, Model],
+    models_fitted_on_all_sequences: dict[str, Model],
 ) -> str:
     """Fit a model, measure it on the validation cases, refit it on all sequences, store it; return its model_version.
 
@@ -94,7 +94,7 @@ def _fit_and_store(
     ----------
     model_fingerprint : str
         The hash of all that determines the model except the data (:func:`jobs.nightly.freshness.fingerprint_of_model`).
-    models_fitted_on_older, models_fitted_on_all : family -> Model
+    models_fitted_on_older_sequences, models_fitted_on_all_sequences : family -> Model
         Models of other families that this job has fitted on the older sequences and on all sequences; a fusion may
         reuse them. The new model is added to both.
     """
@@ -105,9 +105,9 @@ def _fit_and_store(
     ]
     drop_leftover_checkpoints(checkpoints)
     allow_repeats = settings.job_vars().allow_repeats
-    first_context = FitOptions(settings.seed, checkpoints[0], models_fitted_on_older, allow_repeats)
+    first_context = FitOptions(settings.seed, checkpoints[0], models_fitted_on_older_sequences, allow_repeats)
     model.fit(training_data.older_sequences, training_data.validation_cases, training_data.catalog, first_context)
-    models_fitted_on_older[model.family] = model
+    models_fitted_on_older_sequences[model.family] = model
     counts = np.bincount(training_data.older_sequences.items, minlength=len(training_data.catalog))
     measured = measure_scorer(
         model.scorer(training_data.catalog),
@@ -116,9 +116,9 @@ def _fit_and_store(
         counts,
         allow_repeats=allow_repeats,
     )
-    second_context = FitOptions(settings.seed, checkpoints[1], models_fitted_on_all, allow_repeats)
+    second_context = FitOptions(settings.seed, checkpoints[1], models_fitted_on_all_sequences, allow_repeats)
     final = model.refit(training_data.all_sequences, training_data.catalog, second_context)
-    models_fitted_on_all[model.family] = final
+    models_fitted_on_all_sequences[model.family] = final
     weights = model_to_bytes(final, training_data.catalog)
     model_version = f"{model.family}-{started_at:%Y%m%dT%H%M%S}-{model_fingerprint[:6]}"
     row = {

@@ -1,7 +1,8 @@
 """Candidates for the lists of a chunk of visitors: items in the order of the model, or of their popularity.
 
-One ranking of the first available items of each visitor serves every placement and group whose rules allow enough of
-them. For the other visitors the model ranks the allowed items alone. Both give the same candidates.
+The *shared ranking* of a visitor holds the best of all available items, by the model. It serves each placement whose
+rules allow enough of these items. Where they allow too few, the model ranks the allowed items alone. Both ways give the
+same candidates.
 """
 
 import math
@@ -19,7 +20,8 @@ SHARED_DEPTH = 640
 64 of them there."""
 
 SIEVE_WIDTH = 1024
-"""Number of marks for a visitor's excluded items: an item without a mark isn't excluded."""
+"""Number of marks for a visitor's excluded items. The mark of an item has the number ``item % SIEVE_WIDTH``; an item
+whose mark isn't set isn't excluded."""
 
 
 @dataclass(frozen=True)
@@ -46,23 +48,23 @@ class Exclusions:
         )
 
     def are_excluded(self, visitor_rows: Longs, items: Ints) -> Bools:
-        """Return whether a visitor must not get an item: bool (rows, width), as ``items``."""
-        positions = np.repeat(np.arange(len(visitor_rows)), items.shape[1])
+        """Return a bool array (rows, width): whether the row's visitor must not get that item."""
+        row_positions = np.repeat(np.arange(len(visitor_rows)), items.shape[1])
         return np.asarray(
-            self.are_pairs_excluded(visitor_rows, positions, items.reshape(-1)).reshape(items.shape), np.bool_
+            self.are_pairs_excluded(visitor_rows, row_positions, items.reshape(-1)).reshape(items.shape), np.bool_
         )
 
-    def are_pairs_excluded(self, visitor_rows: Longs, positions: Longs, items: Ints) -> Bools:
-        """Return whether the visitor ``visitor_rows[positions[i]]`` must not get ``items[i]``: bool (pairs,)."""
+    def are_pairs_excluded(self, visitor_rows: Longs, row_positions: Longs, items: Ints) -> Bools:
+        """Return a bool array (pairs,): whether ``items[i]`` is excluded for ``visitor_rows[row_positions[i]]``."""
         own = self.excluded_items.take(visitor_rows)
         if not len(own.items):
             return np.zeros(len(items), np.bool_)
         is_marked = np.zeros(len(visitor_rows) * SIEVE_WIDTH, np.bool_)
         is_marked[own.row_numbers() * SIEVE_WIDTH + own.items % SIEVE_WIDTH] = True
-        found = is_marked[positions * SIEVE_WIDTH + items % SIEVE_WIDTH]
-        # a mark may come from another item
+        found = is_marked[row_positions * SIEVE_WIDTH + items % SIEVE_WIDTH]
+        # another item may have left the mark, as several items share one
         marked = np.flatnonzero(found)
-        wanted = visitor_rows[positions[marked]] * self.catalog_size + items[marked]
+        wanted = visitor_rows[row_positions[marked]] * self.catalog_size + items[marked]
         places = np.minimum(np.searchsorted(self._visitor_item_keys, wanted), len(self._visitor_item_keys) - 1)
         found[marked] = self._visitor_item_keys[places] == wanted
         return np.asarray(found, np.bool_)
@@ -76,32 +78,35 @@ class ModelRanking:
     scorer : Scorer
     sequences : Sequences
         The visitors' sequences, one row a visitor.
-    available : bool array (items,)
+    available_mask : bool array (items,)
         The items that may be recommended to somebody.
     """
 
-    def __init__(self, scorer: Scorer, sequences: Sequences, available: Bools) -> None:
-        self._scorer, self._available = scorer, available & scorer.recommendable_mask
+    def __init__(self, scorer: Scorer, sequences: Sequences, available_mask: Bools) -> None:
+        self._scorer, self._recommendable_mask = scorer, available_mask & scorer.recommendable_mask
         self._rank = scorer.ranker(sequences)
-        depth = min(SHARED_DEPTH, len(available)) if scorer.scores_ignore_other_items else 0
+        depth = min(SHARED_DEPTH, len(available_mask)) if scorer.scores_ignore_other_items else 0
         self._shared_scores = np.full((len(sequences), depth), -np.inf, np.float32)
         self._shared_items = np.full((len(sequences), depth), -1, np.int32)
         self._is_shared = np.zeros(len(sequences), np.bool_)
 
     @property
-    def recommendable(self) -> Bools:
-        """Whether an item is available and the model can score it: bool array (items,)."""
-        return self._available
+    def recommendable_mask(self) -> Bools:
+        """Bool array (items,): whether an item is available and the model can score it."""
+        return self._recommendable_mask
 
     def prepare_shared_ranking(self, visitor_rows: Longs, wanted_count: int, allowed_mask: Bools) -> bool:
-        """Return whether the shared ranking should hold ``wanted_count`` allowed items; if so, make it for the rows."""
+        """Make the visitors' missing shared rankings, if each can be expected to hold ``wanted_count`` allowed items.
+
+        Return whether this can be expected.
+        """
         depth = self._shared_items.shape[1]
-        if depth * self._allowed_share(allowed_mask & self._available) < 1.5 * wanted_count:
+        if depth * self._allowed_share(allowed_mask & self._recommendable_mask) < 1.5 * wanted_count:
             return False
         missing = visitor_rows[~self._is_shared[visitor_rows]]
         if len(missing):
             self._shared_scores[missing], self._shared_items[missing] = self._rank(
-                missing, depth, None, self._available
+                missing, depth, None, self._recommendable_mask
             )
             self._is_shared[missing] = True
         return True
@@ -109,18 +114,20 @@ class ModelRanking:
     def top_of_shared_ranking(
         self, visitor_rows: Longs, depth: int, allowed_mask: Bools, exclusions: Exclusions
     ) -> tuple[Floats, Ints, Bools]:
-        """Return the best items of some visitors, best first, as far as the shared ranking tells them.
+        """Return the best allowed items that the shared ranking of each visitor holds, best first.
 
         Returns
         -------
         scores : float32 array (rows, depth)
-            -inf past the last known item.
+            -inf past a row's last item.
         items : int32 array (rows, depth)
-            -1 past the last known item.
-        are_all : bool array (rows,)
-            Whether the row has no further item.
+            -1 past a row's last item.
+        is_complete : bool array (rows,)
+            Whether the visitor has no allowed items besides those in the row.
         """
-        allowed_mask = np.append(allowed_mask & self._available, False)  # the item index -1 selects the last entry
+        allowed_mask = np.append(
+            allowed_mask & self._recommendable_mask, False
+        )  # the item index -1 selects the last entry
         whole = self._shared_items.shape[1]
         some = math.ceil((depth + 3 * math.sqrt(depth) + 4) / max(self._allowed_share(allowed_mask[:-1]), 1e-9))
         scores, items, is_complete = self._search_shared_ranking(
@@ -135,20 +142,20 @@ class ModelRanking:
     def top_of_allowed_items(
         self, visitor_rows: Longs, depth: int, allowed_mask: Bools, exclusions: Exclusions
     ) -> tuple[Floats, Ints, Bools]:
-        """Return the best items as :meth:`top_of_shared_ranking` does, but all of the first ``depth``."""
-        allowed_mask = allowed_mask & self._available
+        """Return the best ``depth`` allowed items from a new ranking, in the form of :meth:`top_of_shared_ranking`."""
+        allowed_mask = allowed_mask & self._recommendable_mask
         scores, items = self._rank(visitor_rows, depth, exclusions.excluded_items.take(visitor_rows), allowed_mask)
         return scores, items, np.asarray((items[:, -1] < 0) | (depth >= allowed_mask.sum()), dtype=np.bool_)
 
     def _allowed_share(self, allowed_mask: Bools) -> float:
-        return float(allowed_mask.sum() / max(self._available.sum(), 1))
+        return float(allowed_mask.sum() / max(self._recommendable_mask.sum(), 1))
 
     def _search_shared_ranking(
         self, visitor_rows: Longs, searched_width: int, depth: int, allowed_mask: Bools, exclusions: Exclusions
     ) -> tuple[Floats, Ints, Bools]:
-        """Return :meth:`top_of_shared_ranking` from the first ``searched_width`` items of the shared ranking."""
+        """Do what :meth:`top_of_shared_ranking` does, with the first ``searched_width`` items of the shared ranking."""
         shared = self._shared_items[visitor_rows, :searched_width]
-        listed = np.flatnonzero(allowed_mask[shared])  # ordered by row
+        listed = np.flatnonzero(allowed_mask[shared])  # positions in the flat array, ordered by row
         row_ends = np.arange(1, len(visitor_rows) + 1) * searched_width
         numbers = np.repeat(np.arange(len(visitor_rows)), np.diff(np.searchsorted(listed, row_ends), prepend=0))
         listed = listed[~exclusions.are_pairs_excluded(visitor_rows, numbers, shared.reshape(-1)[listed])]
@@ -165,7 +172,7 @@ class ModelRanking:
 
 
 def model_candidates(
-    ranking: ModelRanking,
+    model_ranking: ModelRanking,
     visitor_rows: Longs,
     depth: int,
     allowed_mask: Bools,
@@ -173,23 +180,24 @@ def model_candidates(
     boosts: Doubles | None,
     use_shared_ranking: bool,
 ) -> Candidates:
-    """Return the items of largest rank score for some visitors, best first: the score is ``boost / (60 + rank)``.
+    """Return the items of largest rank score for some visitors, best first, by the model's ranking.
 
-    Only items that no item behind ``depth`` can surpass are returned.
+    The rank score is ``boost / (60 + rank)``. An item is left out if an item behind the first ``depth`` could have a
+    larger one.
 
     Parameters
     ----------
     depth : int
         Number of items that are taken from the model's ranking.
     boosts : float64 array (items,), optional
-        At least 0.
+        Factors of at least 0 for the items' rank scores; None: all factors are 1.
     use_shared_ranking : bool
-        Whether to look into the shared ranking alone, which may hold fewer items.
+        Whether the items are taken from the shared ranking, which may hold fewer than ``depth``.
     """
-    top = ranking.top_of_shared_ranking if use_shared_ranking else ranking.top_of_allowed_items
+    top = model_ranking.top_of_shared_ranking if use_shared_ranking else model_ranking.top_of_allowed_items
     scores, items, is_complete = top(visitor_rows, depth, allowed_mask, exclusions)
     ranks = np.arange(1, depth + 1)
-    # no item that was not looked at has a larger rank score; of equal ones the item of the better rank comes first
+    # an item at a later rank has at most the rank score of the next rank with the largest boost
     depths = (items >= 0).sum(axis=1)
     next_ranks = depths + 1
     if boosts is None:
@@ -225,7 +233,7 @@ class PopularItems:
 
     @classmethod
     def rank_allowed_items(cls, popularity: Floats, allowed_mask: Bools, boosts: Doubles | None) -> "PopularItems":
-        """Rank the allowed items by popularity, and order them by rank score; equal ones are ordered by index.
+        """Rank the allowed items by popularity, then order them by rank score; index decides between equal scores.
 
         Parameters
         ----------

@@ -1,8 +1,8 @@
 """Due lists: lists of placements that have to be made anew, because something that determines them has changed.
 
 Each list is kept with a hash of all that determines it: the model, the catalogue, what the rules say for the visitor's
-group, and the visitor's own items. So a changed rule, item or visitor makes only those lists due that depend on it, and
-many nights leave the same lists as one night that makes all of them.
+group, and the visitor's own items. So a changed rule, item or visitor makes only those lists due that depend on it.
+After many nights the lists are those that a single night would make anew.
 """
 
 from collections.abc import Mapping, Sequence
@@ -49,8 +49,8 @@ INSERT_NEEDED_LISTS = """
 """
 
 CREATE_DUE_LISTS = """
-    -- Lists that are missing, or whose content, popularity or arm has changed; a kept list that does not depend on
-    -- popularity has no popularity_hash
+    -- Needed lists that are missing, or whose content, popularity or arm has changed. The popularity_hash is null for a
+    -- kept list that does not depend on popularity
     create or replace temp table due_lists as
     select scoped.*
     from needed_lists as scoped
@@ -73,7 +73,7 @@ def find_exclusion_start(newest_event_at: datetime | None, placement: Placement)
     return newest_event_at - timedelta(days=exclude.days) if exclude and newest_event_at else None
 
 
-def create_needed_lists(connection: Connection) -> None:
+def create_needed_lists_table(connection: Connection) -> None:
     """Create the empty temporary table ``needed_lists``, for all lists that the placements need."""
     connection.execute(CREATE_NEEDED_LISTS)
 
@@ -81,7 +81,7 @@ def create_needed_lists(connection: Connection) -> None:
 def add_needed_lists(
     connection: Connection,
     placement: Placement,
-    groups_by_arm: Mapping[str, Sequence[VisitorGroupRules]],
+    group_rules_by_arm: Mapping[str, Sequence[VisitorGroupRules]],
     exclusion_start: datetime | None,
     arm_sql: str,
 ) -> None:
@@ -91,7 +91,7 @@ def add_needed_lists(
     ----------
     placement : Placement
         The placement that ``visitors_of_placement`` was made for.
-    groups_by_arm : arm -> sequence of VisitorGroupRules
+    group_rules_by_arm : arm -> sequence of VisitorGroupRules
         What the rules say for each group of visitors, in the order of group numbers.
     exclusion_start : datetime or None
         Time after which events count for the key ``exclude``.
@@ -100,7 +100,7 @@ def add_needed_lists(
     """
     rows = [
         (of_arm, number, group.list_inputs_hash, group.popularity_hash)
-        for of_arm, of_numbers in groups_by_arm.items()
+        for of_arm, of_numbers in group_rules_by_arm.items()
         for number, group in enumerate(of_numbers)
     ]
     types = pa.schema(
@@ -127,7 +127,7 @@ def add_needed_lists(
     connection.unregister("group_hashes")
 
 
-def find_due_lists(connection: Connection) -> int:
+def create_due_lists_table(connection: Connection) -> int:
     """Fill the temporary table ``due_lists`` with the lists to make anew; return their number."""
     connection.execute(CREATE_DUE_LISTS)
     return count_rows(connection, "due_lists")

@@ -132,7 +132,7 @@ def fill_ranks(
         may_enter = _candidates_within_caps(may_enter, listed_items, candidates.items, open_rank_counts, caps)
     may_enter &= may_enter.cumsum(axis=1, dtype=np.int32) <= open_rank_counts[:, None]
     is_open &= is_open.cumsum(axis=1, dtype=np.int32) <= may_enter.sum(axis=1)[:, None]
-    # both have as many entries for each row, the candidates best first
+    # a row has as many entering candidates as ranks to fill, so the two lists of entries match
     (row, place), (list_row, rank_number) = np.nonzero(may_enter), np.nonzero(is_open)
     entries = list_rows[list_row], columns[rank_number]
     lists.items[entries], lists.scores[entries] = candidates.items[row, place], candidates.scores[row, place]
@@ -140,7 +140,7 @@ def fill_ranks(
 
 
 def are_listed(listed_items: Ints, candidate_items: Ints) -> Bools:
-    """Return whether each row's list holds the items: bool (rows, width), as ``candidate_items``."""
+    """Return a bool array (rows, width): whether the row's list already holds the candidate item."""
     found = np.zeros(candidate_items.shape, np.bool_)
     for column in np.flatnonzero((listed_items >= 0).any(axis=0)):
         found |= (candidate_items == listed_items[:, column, None]) & (listed_items[:, column, None] >= 0)
@@ -150,14 +150,14 @@ def are_listed(listed_items: Ints, candidate_items: Ints) -> Bools:
 def _candidates_within_caps(
     may_enter: Bools, listed_items: Ints, candidate_items: Ints, open_rank_counts: Longs, caps: Sequence[Cap]
 ) -> Bools:
-    """Return which candidates enter if each is asked in its turn: bool (rows, width).
+    """Return a bool array (rows, width): whether the candidate enters its list, if each is tried once, best first.
 
-    A candidate that breaks a cap in its turn breaks the cap at each later rank too, for lists only grow. So asking the
-    candidates in turn makes the same list as asking for each rank's first candidate.
+    A candidate that breaks a cap when it is tried would break it at each later rank too, because lists only grow. So
+    one pass over the candidates makes the same list as a search for the first candidate of each rank.
     """
     still_enters = np.ascontiguousarray(may_enter.T)
     filled = np.flatnonzero((listed_items >= 0).any(axis=0))
-    # codes of the items that the lists hold, and behind them those of the candidates, one row each
+    # for each cap, an array of value codes with a column for each list: first of listed items, then of candidates
     codes = [
         np.concatenate(
             [
@@ -187,7 +187,7 @@ def _value_codes_of(cap: Cap, items: Ints) -> Ints:
 
 
 def items_that_cannot_enter(lists: PartialLists, list_row: int, caps: Sequence[Cap]) -> Bools:
-    """Return whether an item is in a list already, or would break a cap of the list: bool array (items,)."""
+    """Return a bool array (items,): whether an item is in the list already, or would break a cap of the list."""
     items = lists.items[list_row][lists.items[list_row] >= 0]
     saturated = np.zeros(len(caps[0].value_codes), np.bool_)
     saturated[items] = True

@@ -12,9 +12,9 @@ items that the step allows the visitor. Popular items follow only when the model
 list; their ``rank`` is their place by popularity among the items that the step allows. Equal rank scores are ordered by
 rank, and equal scores by item_id.
 
-Exactness: as many candidates are looked at as are needed to be certain. Candidates come from the ranking that
-placements share first; lists for which it is too short are filled again from a ranking under the rules, and lists that
-might still get another item from four times as many candidates.
+The lists are exact: the number of candidates grows until no further candidate could change a list. Candidates first
+come from the ranking that placements share. Lists for which it is too short are filled again, from a ranking of the
+allowed items alone. Lists that might still get another item are filled again from four times as many candidates.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -38,10 +38,10 @@ from jobs.placements.fill import (
 from jobs.placements.relevance import Diversity, fill_by_relevance
 
 CANDIDATES_AT_ONCE = 2**18
-"""The most candidates of all visitors together that are looked at at once: they stay in the processor's cache."""
+"""The most candidates of all visitors together that are looked at in one step: they stay in the processor's cache."""
 
 BOOSTED_DEPTH = 256
-"""The most items looked at first where a boost may lift an item that the model ranks behind the list."""
+"""The most items that are looked at first where boosts may lift items into a list from ranks behind it."""
 
 
 @dataclass(frozen=True)
@@ -77,13 +77,17 @@ class ListRules:
 
 
 def fill_lists(
-    rules: ListRules, ranking: ModelRanking | None, visitor_rows: Longs, exclusions: Exclusions, popularity: Floats
+    rules: ListRules,
+    model_ranking: ModelRanking | None,
+    visitor_rows: Longs,
+    exclusions: Exclusions,
+    popularity: Floats,
 ) -> tuple[PartialLists, Bools]:
-    """Return the lists of some visitors of a chunk.
+    """Return the filled lists of some visitors of a chunk.
 
     Parameters
     ----------
-    ranking : ModelRanking or None
+    model_ranking : ModelRanking or None
         Ranking by the model; None: there is no model, so lists hold popular items.
     visitor_rows : int64 array (lists,)
         The visitors' numbers in the chunk.
@@ -93,7 +97,7 @@ def fill_lists(
     Returns
     -------
     PartialLists
-        A list for each visitor; ranks that could not be filled stand at its end.
+        A list for each visitor; ranks for which there was no item are at its end.
     bool array (lists,)
         Whether the list depends on popularity, because the model had too few items for it.
     """
@@ -101,18 +105,18 @@ def fill_lists(
     # the catalogue may be empty, and padding with the item index -1 needs at least one item
     if not len(rules.allowed_mask):
         return lists, np.full(len(visitor_rows), rules.has_fallback, np.bool_)
-    filler = _ListFiller(rules, ranking, visitor_rows, exclusions, popularity, lists)
+    filler = _ListFiller(rules, model_ranking, visitor_rows, exclusions, popularity, lists)
     for rank, item in sorted(rules.pins.items()):
         filler.place_pin(rank, item)
     for rank, allowed_mask in sorted(rules.slots.items()):
         filler.fill_open_ranks([rank], allowed_mask, None)
     filler.fill_open_ranks(range(1, rules.k + 1), rules.allowed_mask, rules.diversity)
     _close_gaps(lists)
-    return lists, filler.depends_on_popularity
+    return lists, filler.list_depends_on_popularity
 
 
 def _close_gaps(lists: PartialLists) -> None:
-    """Move items up, so that a list's open ranks stand at its end; a pin or slot may stand behind an open rank."""
+    """Move items up, so that a list's open ranks are at its end: a pin or slot may have filled a rank behind them."""
     order = np.argsort(lists.items < 0, axis=1, kind="stable")
     for part in (lists.items, lists.scores, lists.sources):
         part[:] = np.take_along_axis(part, order, 1)
@@ -122,15 +126,20 @@ class _ListFiller:
     def __init__(
         self,
         rules: ListRules,
-        ranking: ModelRanking | None,
+        model_ranking: ModelRanking | None,
         visitor_rows: Longs,
         exclusions: Exclusions,
         popularity: Floats,
         lists: PartialLists,
     ) -> None:
-        self._rules, self._ranking, self._visitor_rows, self._exclusions = rules, ranking, visitor_rows, exclusions
+        self._rules, self._model_ranking, self._visitor_rows, self._exclusions = (
+            rules,
+            model_ranking,
+            visitor_rows,
+            exclusions,
+        )
         self._popularity, self._lists = popularity, lists
-        self.depends_on_popularity = np.zeros(len(visitor_rows), np.bool_)
+        self.list_depends_on_popularity = np.zeros(len(visitor_rows), np.bool_)
 
     def place_pin(self, rank: int, item: int) -> None:
         """Put a pinned item at its rank in the list of each visitor to whom the rules allow the item."""
@@ -141,7 +150,7 @@ class _ListFiller:
         fill_ranks(self._lists, np.arange(len(items)), [rank], candidates, PIN, self._rules.caps)
 
     def fill_open_ranks(self, ranks: Sequence[int], allowed_mask: Bools, diversity: Diversity | None) -> None:
-        """Fill those of some ranks that are open with the best items: first by the model, then by popularity."""
+        """Fill the ranks that have no item yet with the best items: first by the model, then by popularity."""
         rules, still_open = self._rules, np.arange(len(self._visitor_rows))
         wanted = len(ranks) + len(rules.pins) + len(rules.slots)
         depth = wanted + (len(ranks) + 8 if rules.caps else 0)
@@ -149,16 +158,16 @@ class _ListFiller:
             depth = max(depth, min(BOOSTED_DEPTH, _depth_for_boosts(wanted, rules.boosts[allowed_mask])))
         if diversity:
             depth = max(depth, diversity.initial_depth(wanted))
-        if (ranking := self._ranking) is not None:
+        if (ranking := self._model_ranking) is not None:
             still_open = self._fill_with_more_and_more_candidates(
                 lambda some, deep, is_shared: model_candidates(
                     ranking, self._visitor_rows[some], deep, allowed_mask, self._exclusions, rules.boosts, is_shared
                 ),
-                still_open, ranks, depth, MODEL, allowed_mask & ranking.recommendable, diversity,
+                still_open, ranks, depth, MODEL, allowed_mask & ranking.recommendable_mask, diversity,
                 use_shared_ranking=ranking.prepare_shared_ranking(self._visitor_rows, wanted, allowed_mask),
             )  # fmt: skip
         if rules.has_fallback and len(still_open):
-            self.depends_on_popularity[still_open] = True
+            self.list_depends_on_popularity[still_open] = True
             popular = PopularItems.rank_allowed_items(self._popularity, allowed_mask, rules.boosts)
             self._fill_with_more_and_more_candidates(
                 lambda some, deep, _: popular.candidates(self._visitor_rows[some], deep, self._exclusions),
@@ -176,7 +185,10 @@ class _ListFiller:
         diversity: Diversity | None,
         use_shared_ranking: bool,
     ) -> Longs:
-        """Fill ranks from more and more candidates, until more can't help; return the rows of lists with open ranks."""
+        """Fill ranks from candidates, each time from four times as many, until more candidates can't change a list.
+
+        Return the rows of lists that still have open ranks.
+        """
         columns = np.array(ranks) - 1
         before = self._lists.items[:, columns]
         stay_open = [np.empty(0, np.int64)]
@@ -211,7 +223,7 @@ class _ListFiller:
         enterable_mask: Bools,
         diversity: Diversity | None,
     ) -> tuple[Bools, Bools]:
-        """Fill ranks of some lists; return which lists stay open, and which might get another item."""
+        """Fill ranks of some lists; return which lists have open ranks, and which might change with more candidates."""
         caps = self._rules.caps
         if diversity:
             are_certain = fill_by_relevance(self._lists, list_rows, ranks, candidates, source, caps, diversity)
@@ -225,7 +237,7 @@ class _ListFiller:
         return is_open, is_unsure | ~are_certain
 
     def _could_another_item_enter(self, list_row: int, candidate_items: np.ndarray, enterable_mask: Bools) -> bool:
-        """Return whether an item that the candidates lack could enter a list with open ranks.
+        """Return whether an item that is not among the candidates could enter a list with open ranks.
 
         Parameters
         ----------
@@ -243,10 +255,10 @@ class _ListFiller:
 
 
 def _depth_for_boosts(wanted_count: int, boosts: Doubles) -> int:
-    """Return how many items of a ranking should hold the ``wanted_count`` ones of largest rank score.
+    """Return a number of first items of a ranking that likely hold the ``wanted_count`` items of largest rank score.
 
-    The rank score of the last of them is about the mean boost divided by 60 + ``wanted_count``; an item of the largest
-    boost has a lower one from some rank on.
+    The smallest of their rank scores is about the mean boost divided by 60 + ``wanted_count``. Behind the returned
+    number of items, even an item of the largest boost has a smaller one.
     """
     ratio = boosts.max(initial=0) / max(boosts.mean(), 1e-9) if len(boosts) else 1.0
     return int(min(1.2 * ratio, 1e6) * (RANK_CONSTANT + wanted_count)) - RANK_CONSTANT

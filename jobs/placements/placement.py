@@ -19,13 +19,13 @@ from jobs.placements.relevance import Diversity
 from jobs.placements.rule_relations import RuleRelations
 from jobs.placements.rules import (
     CheckedExpression,
-    check_item_rule,
-    check_visitor_rule,
     evaluate_boost,
     evaluate_item_condition,
     find_required_column,
-    number_column_values,
+    make_checked_item_rule,
+    make_checked_visitor_rule,
     require_parsable_rules,
+    value_codes_of_column,
 )
 from jobs.progress import say
 from jobs.warehouse.connection import Connection
@@ -75,7 +75,7 @@ class Placement:
 
     @property
     def grouping_columns(self) -> frozenset[str]:
-        """The visitor's columns that rules over items name; visitors with the same values in them form a group."""
+        """Columns of visitors that rules over items use; visitors with the same values in all of them form a group."""
         rules = [self.item_condition, self.boost_expression, *self.slot_conditions.values()]
         return frozenset().union(*(rule.visitor_columns for rule in rules if rule))
 
@@ -86,14 +86,14 @@ class Ranker:
 
     Attributes
     ----------
-    list_inputs : mapping
+    inputs_of_lists : mapping
         What determines lists besides the rules: the model and the catalogue, in values that JSON can hold.
-    is_popularity : bool
-        Whether lists consist of popular items, also in placements whose key ``fallback`` allows none.
+    ranks_by_popularity : bool
+        Whether all items of the lists are ranked by popularity, even if the placement's key ``fallback`` is "none".
     """
 
-    list_inputs: Mapping[str, Any]
-    is_popularity: bool = False
+    inputs_of_lists: Mapping[str, Any]
+    ranks_by_popularity: bool = False
 
 
 @dataclass(frozen=True)
@@ -114,7 +114,7 @@ class VisitorGroupRules:
     popularity_hash: str
 
 
-def check_placement(
+def make_checked_placement(
     connection: Connection,
     placement_name: str,
     placement_settings: PlacementSettings,
@@ -122,7 +122,7 @@ def check_placement(
     catalog: Catalog,
     dbt_vars: JobVars,
 ) -> Placement:
-    """Check a placement's rules against the columns of the warehouse.
+    """Check a placement's rules against the columns of the warehouse, and return the checked placement.
 
     Raises
     ------
@@ -147,20 +147,22 @@ def check_placement(
         placement_settings,
         k,
         dbt_vars.allow_repeats if placement_settings.repeats is None else placement_settings.repeats,
-        check_item_rule(connection, f"{table} items", placement_settings.items, rule_relations)
+        make_checked_item_rule(connection, f"{table} items", placement_settings.items, rule_relations)
         if placement_settings.items
         else None,
-        check_visitor_rule(connection, f"{table} visitors", placement_settings.visitors, rule_relations)
+        make_checked_visitor_rule(connection, f"{table} visitors", placement_settings.visitors, rule_relations)
         if placement_settings.visitors
         else None,
-        check_item_rule(connection, f"{table} boost", placement_settings.boost, rule_relations, must_be_number=True)
+        make_checked_item_rule(
+            connection, f"{table} boost", placement_settings.boost, rule_relations, must_be_number=True
+        )
         if placement_settings.boost
         else None,
         {
-            rank: check_item_rule(connection, f"{table} slots.{rank}", sql, rule_relations)
+            rank: make_checked_item_rule(connection, f"{table} slots.{rank}", sql, rule_relations)
             for rank, sql in placement_settings.slots.items()
         },
-        tuple(Cap(number_column_values(connection, column), limit) for column, limit in caps.items()),
+        tuple(Cap(value_codes_of_column(connection, column), limit) for column, limit in caps.items()),
         {rank: int(index) for rank, index in zip(placement_settings.pins, indices, strict=True) if index >= 0},
     )
 
@@ -174,6 +176,8 @@ def rules_of_visitor_groups(
     rankers: Sequence[Ranker],
 ) -> list[list[VisitorGroupRules]]:
     """Evaluate a placement's rules for each group of visitors in the temporary table ``placement_groups``.
+
+    Return the values as arrays over items.
 
     Parameters
     ----------
@@ -231,12 +235,14 @@ def rules_of_visitor_groups(
             for rank, rule in placement.slot_conditions.items()
         }
         for ranker, of_ranker in zip(rankers, groups, strict=True):
-            has_fallback = settings.fallback == "popularity" or ranker.is_popularity
+            has_fallback = settings.fallback == "popularity" or ranker.ranks_by_popularity
             rules = ListRules(
                 placement.k, allowed, placement.caps, boosts, placement.pins, slots, diversity, has_fallback
             )
             popularity_hash = hashlib.blake2b(popularity[allowed].tobytes() if has_fallback else b"", digest_size=8)
-            list_inputs_hash = _hash_list_inputs(json.dumps({**ranker.list_inputs, **details}, sort_keys=True), rules)
+            list_inputs_hash = _hash_list_inputs(
+                json.dumps({**ranker.inputs_of_lists, **details}, sort_keys=True), rules
+            )
             of_ranker.append(VisitorGroupRules(rules, list_inputs_hash, popularity_hash.hexdigest()))
     return groups
 
@@ -247,8 +253,8 @@ def unit_vectors(vectors: Floats) -> Floats:
     return np.asarray(vectors / np.where(lengths > 0, lengths, 1), dtype=np.float32)
 
 
-def _hash_list_inputs(details_json: str, rules: ListRules) -> str:
-    digest = hashlib.blake2b(details_json.encode(), digest_size=8)
+def _hash_list_inputs(inputs_json: str, rules: ListRules) -> str:
+    digest = hashlib.blake2b(inputs_json.encode(), digest_size=8)
     digest.update(np.packbits(rules.allowed_mask).tobytes())
     digest.update(b"" if rules.boosts is None else rules.boosts.tobytes())
     for cap in rules.caps:

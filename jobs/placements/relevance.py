@@ -1,9 +1,8 @@
 """Fills ranks of lists by maximal marginal relevance (Carbonell & Goldstein 1998); pure functions on arrays.
 
-For each rank, from the first on, a list takes the candidate of the largest *marginal relevance*: of a rank score as
-large as possible, and as unlike the list's items as possible. Cosines only lower a candidate's value, so that the
-candidates that were not looked at can't win where the best of the others has a value of at least what their rank score
-alone gives.
+For each rank, from the first on, a list takes the candidate of the largest *marginal relevance*. It is large for a
+candidate that has a large rank score and is unlike the list's items. Likeness only lowers it, so the rank score alone
+gives an upper bound. A candidate wins for certain if it reaches the bound of every candidate that was not looked at.
 """
 
 from collections.abc import Sequence
@@ -19,17 +18,18 @@ COSINES_AT_ONCE = 2**20
 """The most cosines between candidates that are kept at once; it bounds memory."""
 
 SUPPOSED_COSINE = 0.5
-"""The cosine between items of a list from which :meth:`Diversity.initial_depth` tells how many candidates compete."""
+"""The cosine between items of a list that :meth:`Diversity.initial_depth` assumes, to guess how many candidates to
+look at."""
 
 
 @dataclass(frozen=True)
 class Diversity:
     """Maximal marginal relevance: a candidate's value is ``(1 - w) * rank score / best rank score - w * cosine``.
 
-    ``w`` is ``cosine_weight``. The best rank score is that of rank 1 without a boost. The cosine is the candidate's to
-    the nearest item of the list, at least 0; items that pins and slots have put at later ranks count too. Only a list's
-    first ``pool_size`` candidates compete; if caps allow none of them, the first allowed candidate behind them is
-    taken. Of candidates with equal values, the earlier one wins.
+    ``w`` is ``cosine_weight``. The best rank score is that of rank 1 without a boost. The cosine is that of the
+    candidate and the nearest item of the list, and at least 0. Items that pins and slots have put at later ranks count
+    too. Only a list's first ``pool_size`` candidates compete; if caps allow none of them, the first allowed candidate
+    behind them is taken. Of candidates with equal values, the earlier one wins.
 
     Attributes
     ----------
@@ -46,7 +46,7 @@ class Diversity:
     pool_size: int
 
     def initial_depth(self, k: int) -> int:
-        """Return how many candidates to look at first for a list of ``k``: the others can hardly win a rank."""
+        """Return how many candidates to look at first for a list of ``k`` items; later ones can hardly enter it."""
         value_of_last = (1 - self.cosine_weight) * rank_scores_of(
             np.ones(1), 3 * k // 2
         ) - self.cosine_weight * SUPPOSED_COSINE * (rank_scores_of(np.ones(1), 1))
@@ -69,7 +69,7 @@ def fill_by_relevance(
     Returns
     -------
     bool array (rows,)
-        False for a list in which another candidate could have won a rank.
+        False for a list that another candidate, which was not looked at, could have entered.
     """
     are_certain = np.ones(len(list_rows), np.bool_)
     step = max(1, COSINES_AT_ONCE // max(1, min(candidates.items.shape[1], diversity.pool_size)) ** 2)
@@ -110,7 +110,7 @@ def _fill_some_lists(
 
 
 class _CandidateCompetition:
-    """Which candidates of some rows may still enter, and which of them is best."""
+    """Tracks which candidates may still enter the lists of some rows, and finds the best candidate of each row."""
 
     def __init__(
         self, candidates: Candidates, caps: Sequence[Cap], diversity: Diversity, listed_items: np.ndarray
@@ -129,7 +129,7 @@ class _CandidateCompetition:
         self._penalties = np.zeros(pooled.shape)
         factor = (1 - diversity.cosine_weight) / rank_scores_of(np.ones(1), 1)
         self._relevance = factor * candidates.rank_scores[:, : diversity.pool_size]
-        # of a pool that is known as a whole, no further candidate competes
+        # where the candidates contain the whole pool, no further candidate competes
         is_whole = candidates.is_complete | (np.count_nonzero(pooled >= 0, axis=1) == diversity.pool_size)
         self._bounds = np.where(is_whole, -np.inf, factor * candidates.max_further_rank_scores)
         for column in np.flatnonzero((listed_items >= 0).any(axis=0)):
@@ -139,7 +139,7 @@ class _CandidateCompetition:
             self._count_against_caps(np.where(is_taken, listed_items[:, column], -1))
 
     def _count_against_caps(self, entered_items: np.ndarray) -> None:
-        """Count one more item of each row's list against the caps; -1 for a row that gets none."""
+        """Count an item that has entered each row's list against the caps; -1 stands for a row without a new item."""
         for cap, codes, counts in self._caps:
             item_codes = np.where(entered_items >= 0, cap.value_codes[entered_items], -1)
             counts += (codes == item_codes[:, None]) & (item_codes >= 0)[:, None]
@@ -149,23 +149,23 @@ class _CandidateCompetition:
         np.maximum(self._penalties, self._weight * cosines, out=self._penalties)
 
     def enter_candidates(self, chosen_positions: Longs) -> None:
-        """Take note of the candidate at a position that enters each row's list; -1 for a row that gets none."""
+        """Record the position of the candidate that enters each row's list; -1 stands for a row without a new item."""
         found = chosen_positions >= 0
         self._is_blocked[self._rows[found], chosen_positions[found]] = True
         if self._caps:
             self._count_against_caps(np.where(found, self._items[self._rows, chosen_positions], -1))
-        # a candidate behind the pool enters only when nothing of the pool may
+        # no cosine is kept of a candidate behind the pool, which enters only when no candidate of the pool may
         is_pooled = found & (chosen_positions < self._width)
         cosines = self._cosines[self._rows, np.where(is_pooled, chosen_positions, 0)]
         self._penalize_similar_candidates(cosines if is_pooled.all() else cosines * is_pooled[:, None])
 
     def best_positions(self) -> tuple[Longs, Bools]:
-        """Return the position of each row's best candidate, -1 if there is none, and whether it is best for certain."""
+        """Return the position of each row's best candidate, or -1, and whether no unseen candidate could be better."""
         values = self._relevance - self._penalties
         values[self._is_blocked[:, : self._width]] = -np.inf
         best = values.argmax(axis=1)
         best_values = values[self._rows, best]
-        if (is_over := best_values == -np.inf).any():  # then the first candidate behind the pool
+        if (is_over := best_values == -np.inf).any():  # the pool has no candidate left: take the first one behind it
             first = np.argmin(self._is_blocked, axis=1)
             is_there = ~self._is_blocked[self._rows, first]
             best = np.where(is_over, np.where(is_there, first, -1), best)

@@ -94,8 +94,8 @@ def _sql_of_days_before_newest_event(instant_sql: str, newest_event_sql: str) ->
     return f"case when {instant_sql} is not null then {days} end"
 
 
-def _column_names(connection: Connection, table: str) -> list[str]:
-    return [name for name, *_ in connection.execute(f"describe {table}").fetchall()]
+def _column_names(connection: Connection, relation_sql: str) -> list[str]:
+    return [name for name, *_ in connection.execute(f"describe {relation_sql}").fetchall()]
 
 
 def _sql_of_attribute_columns(connection: Connection, subject: str, query_template: str) -> str:

@@ -55,7 +55,7 @@ class CheckedExpression:
 def require_parsable_rules(
     connection: Connection, placement_name: str, placement_settings: PlacementSettings, dbt_vars: JobVars
 ) -> None:
-    """Check what can be checked of a placement's rules before a night: the syntax of SQL, and the ranks.
+    """Check what can be checked of a placement's rules without the shop's data: the syntax of SQL, and the ranks.
 
     Raises
     ------
@@ -81,10 +81,10 @@ def require_parsable_rules(
             )
 
 
-def check_item_rule(
+def make_checked_item_rule(
     connection: Connection, setting_name: str, sql: str, rule_relations: RuleRelations, *, must_be_number: bool = False
 ) -> CheckedExpression:
-    """Check a rule over items, which may name columns of the visitor too.
+    """Check a rule over items, which may name columns of the visitor too, and return the checked rule.
 
     Parameters
     ----------
@@ -123,23 +123,26 @@ def check_item_rule(
     return CheckedExpression(setting_name, sql, frozenset(columns))
 
 
-def check_visitor_rule(
+def make_checked_visitor_rule(
     connection: Connection, setting_name: str, sql: str, rule_relations: RuleRelations
 ) -> CheckedExpression:
-    """Check a rule over visitors, which has to be a condition; errors are those of :func:`check_item_rule`."""
+    """Check a rule over visitors, which has to be a condition, and return the checked rule.
+
+    The errors are those of :func:`make_checked_item_rule`.
+    """
     _parse_rule(connection, setting_name, sql)
     query = f"select visitor_id, ({sql}\n) as value from {VISITOR_TABLE} as visitor"  # noqa: S608
     _require_type(connection, setting_name, sql, query, rule_relations.visitor_columns, False)
     return CheckedExpression(setting_name, sql, frozenset())
 
 
-def struct_sql(columns: Collection[str]) -> str:
-    """Return SQL of a struct with a field for each column; without columns, of a struct with a field that is true."""
-    fields = ", ".join(f"{quoted(name)}: {quoted(name)}" for name in sorted(columns))
+def struct_sql(column_names: Collection[str]) -> str:
+    """Return SQL of a struct with a field for each column; the struct of no columns gets a field that is true."""
+    fields = ", ".join(f"{quoted(name)}: {quoted(name)}" for name in sorted(column_names))
     return "{" + (fields or "everyone: true") + "}"
 
 
-def find_required_column(setting_name: str, column_name: str, columns: Collection[str]) -> str:
+def find_required_column(setting_name: str, column_name: str, column_names: Collection[str]) -> str:
     """Return the column of items that has a name, in whatever case the name is written.
 
     Parameters
@@ -152,21 +155,21 @@ def find_required_column(setting_name: str, column_name: str, columns: Collectio
     UsageError
         If no column has the name; the message says which name is nearest.
     """
-    for column in columns:
+    for column in column_names:
         if column.lower() == column_name.lower():
             return column
     raise UsageError(
-        f"{setting_name}: items have no column or attribute '{column_name}'; {nearest(column_name, columns)}"
+        f"{setting_name}: items have no column or attribute '{column_name}'; {nearest(column_name, column_names)}"
     )
 
 
 def evaluate_item_condition(connection: Connection, rule: CheckedExpression, group_number: int) -> Bools:
-    """Return whether a rule's condition is true for each item and a group of visitors: bool array (items,)."""
+    """Return a bool array (items,): whether a rule's condition is true for the item and a group of visitors."""
     return _evaluate_for_items(connection, rule, "coalesce({}, false)", group_number).astype(np.bool_)
 
 
 def evaluate_boost(connection: Connection, rule: CheckedExpression, group_number: int) -> Doubles:
-    """Return a boost rule's number for each item and a group of visitors: float64 array (items,), at least 0.
+    """Return a float64 array (items,): the boost, at least 0, that a rule gives each item for a group of visitors.
 
     A null, an infinite number and a NaN count as 1.
     """
@@ -174,10 +177,10 @@ def evaluate_boost(connection: Connection, rule: CheckedExpression, group_number
     return np.maximum(np.where(np.isfinite(values), values, 1), 0)
 
 
-def number_column_values(connection: Connection, column: str) -> Ints:
-    """Return a number for each item, the same for items with the same value in a column: int32 array (items,).
+def value_codes_of_column(connection: Connection, column: str) -> Ints:
+    """Return an int32 array (items,): the same code for items with the same value in a column.
 
-    An item without a value has the number -1.
+    An item without a value has the code -1.
     """
     query = (
         f"select case when {quoted(column)} is null then -1 else dense_rank() over (order by {quoted(column)}) end "  # noqa: S608
@@ -225,10 +228,10 @@ def create_visitor_groups(
 
 
 def _evaluate_for_items(
-    connection: Connection, rule: CheckedExpression, value_template: str, group_number: int
+    connection: Connection, rule: CheckedExpression, value_sql_template: str, group_number: int
 ) -> npt.NDArray[Any]:
     query = (
-        f"select {value_template.format(f'({rule.sql}' + chr(10) + ')')} as value "  # noqa: S608
+        f"select {value_sql_template.format(f'({rule.sql}' + chr(10) + ')')} as value "  # noqa: S608
         f"from (select item.*, visitors.visitor from {ITEM_TABLE} as item, "
         f"(from {GROUPS_TABLE} where group_number = $group_number) as visitors) as item "
         "order by item_index"
@@ -262,14 +265,14 @@ def _require_type(
     setting_name: str,
     sql: str,
     query: str,
-    known_columns: Collection[str],
+    known_column_names: Collection[str],
     must_be_number: bool,
 ) -> None:
-    """Raise UsageError if DuckDB can't resolve a rule's names and types, or the rule's value has another type."""
+    """Raise UsageError if DuckDB can't resolve a rule's names and types, or the rule's value has the wrong type."""
     try:
         *_, (_, type_, *_) = connection.execute(f"describe {query}").fetchall()
     except duckdb.Error as error:
-        raise UsageError(f"{setting_name}: {_explain_error(_first_line(error), sql, known_columns)}") from error
+        raise UsageError(f"{setting_name}: {_explain_error(_first_line(error), sql, known_column_names)}") from error
     if type_ == '"NULL"' or (
         type_ != "BOOLEAN" if not must_be_number else not re.match(r"U?\w*INT|DEC|DOUB|FLOAT", type_)
     ):
@@ -277,16 +280,16 @@ def _require_type(
         raise UsageError(f"{setting_name}: write {wanted}; this is {type_.lower()}: {sql}")
 
 
-def _explain_error(message: str, sql: str, known_columns: Collection[str]) -> str:
-    """Return DuckDB's message on a rule; of an unknown column or an aggregate, an explanation instead."""
+def _explain_error(message: str, sql: str, known_column_names: Collection[str]) -> str:
+    """Return DuckDB's message on a rule, or a clearer one if the rule names an unknown column or is an aggregate."""
     unknown = re.search(r'Referenced column "(.+?)" not found|does not have a column named "(.+?)"', message)
     of_visitor = re.search(r'Could not find key "(.+?)" in struct', message)
     if of_visitor:
-        hint = nearest(f"visitor.{of_visitor[1]}", [name for name in known_columns if name.startswith("visitor.")])
+        hint = nearest(f"visitor.{of_visitor[1]}", [name for name in known_column_names if name.startswith("visitor.")])
         return f"visitors have no column or attribute '{of_visitor[1]}'; {hint}"
     if unknown:
         name = unknown[1] or unknown[2]
-        return f"there is no column or attribute '{name}'; {nearest(name, known_columns)}"
+        return f"there is no column or attribute '{name}'; {nearest(name, known_column_names)}"
     if "GROUP BY" in message:
         return f"a rule judges one item by itself, without count(), sum() and the like: {sql}"
     return f"{message}: {sql}"

@@ -1,4 +1,4 @@
-"""Keeps the rules of placements in the table ``ml.placement_rules``, by which dbt's tests check the lists."""
+"""Keeps the rules of placements in the table ``ml.placement_rules``; dbt's tests check the lists by these rules."""
 
 from collections.abc import Iterator, Mapping
 from datetime import datetime
@@ -21,20 +21,20 @@ CHANGED_RULES = """
 
 
 def rows_of_rules(
-    rule_relations: RuleRelations, placements: Mapping[str, tuple[Placement, datetime | None]]
+    rule_relations: RuleRelations, placements_with_exclusion_start: Mapping[str, tuple[Placement, datetime | None]]
 ) -> list[RuleRow]:
     """Return the rules of placements as rows of the table ``ml.placement_rules``.
 
     Parameters
     ----------
-    placements : name -> (Placement, datetime or None)
-        Placements, each with the time after which events count for its key ``exclude``.
+    placements_with_exclusion_start : name -> (Placement, datetime or None)
+        Each placement, with the time after which events count for its key ``exclude``.
     """
     rules: list[RuleRow] = [
         (None, "items_query", None, rule_relations.items_query),
         (None, "visitors_query", None, rule_relations.visitors_query),
     ]
-    for placement, exclusion_start in placements.values():
+    for placement, exclusion_start in placements_with_exclusion_start.values():
         rules += [(placement.name, *rule) for rule in _stored_rules_of_placement(placement, exclusion_start)]
     return rules
 

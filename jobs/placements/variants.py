@@ -19,7 +19,7 @@ from jobs.core.arrays import Bools, Floats, Ints
 from jobs.core.catalog import Catalog
 from jobs.placements.placement import unit_vectors
 from jobs.placements.rule_relations import ITEM_TABLE, RuleRelations
-from jobs.placements.rules import find_required_column, number_column_values
+from jobs.placements.rules import find_required_column, value_codes_of_column
 from jobs.warehouse.connection import Connection, transaction
 
 COLOURS = """
@@ -58,14 +58,14 @@ def title_without_variant_words(title: str) -> str:
 
 
 def find_variants_by_text(titles: Sequence[str], brands: Sequence[str], vectors: Floats, min_cosine: float) -> Ints:
-    """Return the lowest index among each item and its variants: int32 array (items,).
+    """Return an int32 array (items,): the lowest index among the item and its variants.
 
     Parameters
     ----------
     titles, brands : sequences of str
         An empty text stands for a missing one. An item whose title says only colours and sizes has no variants.
     vectors : float32 array (items, dimensions)
-        Embeddings; an item with a row of zeros is judged by its title alone.
+        Embeddings; an item with a row of zeros is judged by its title and brand alone.
     """
     by_title = defaultdict(list)
     for index, (title, brand) in enumerate(zip(titles, brands, strict=True)):
@@ -112,10 +112,10 @@ def write_variants(
         If items have no such column.
     """
     if variant_column:
-        codes = number_column_values(
+        codes = value_codes_of_column(
             connection, find_required_column("setting variant_column", variant_column, rule_relations.item_columns)
         )
-        # an item without a value has no variants
+        # an item without a value has no variants: it gets a key of its own
         keys = np.where(codes >= 0, codes, -1 - np.arange(len(codes)))
         _, lowest, group = np.unique(keys, return_index=True, return_inverse=True)
         first = lowest[group].astype(np.int32)

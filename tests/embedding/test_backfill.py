@@ -20,7 +20,7 @@ class FakeProvider:
         self.made, self.calls, self.answers = 0, [], {}
         self.limits = RequestLimits(texts_per_request=2048)
         self.price = 1.0
-        self.requests_in_flight = 1
+        self.max_requests_in_flight = 1
 
     @property
     def paid(self):
@@ -266,7 +266,7 @@ def test_a_limit_without_a_price_is_refused(catalogue, provider):
 def test_the_backlog_is_read_in_portions_in_the_order_of_length(catalogue, size):
     texts = {f"item-{number}": "x" * (1 + 7 * number % 10) for number in range(10)}
     catalogue.write(**texts, again="x")
-    wanted = backlog.MissingTexts(EmbeddingModel(name="fake", model="fake", provider="openai", dimensions=4))
+    wanted = backlog.MissingTextsQuery(EmbeddingModel(name="fake", model="fake", provider="openai", dimensions=4))
     assert backlog.stage_missing_texts(catalogue.connection, wanted) == 10
     read = list(backlog.read_staged_portions(catalogue.connection, size))
     assert [text for rows in read for _, text in rows] == sorted(texts.values(), key=len)

@@ -179,7 +179,7 @@ LONG = " garden" * 8190 + "👟"
 
 
 def test_empty_and_too_long_texts_are_labelled_among_others(catalogue, service):
-    provider = OpenAIProvider(dimensions=3, model=SMALL["model"])
+    provider = OpenAIProvider(dimensions=3, model_name=SMALL["model"])
     assert provider.count_tokens([LONG]) == [8193]
     cut = provider.truncate_text(LONG, 8191)
     assert LONG.startswith(cut)

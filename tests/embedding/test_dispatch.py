@@ -24,8 +24,8 @@ from jobs.services.errors import (
 class Function:
     """A provider in memory that calls ``fails`` before each answer and fails with the error that ``fails`` raises."""
 
-    def __init__(self, fails=lambda texts: None, requests_in_flight=1, delay=0.0):
-        self.limits, self.price, self.requests_in_flight = RequestLimits(2048), 1.0, requests_in_flight
+    def __init__(self, fails=lambda texts: None, max_requests_in_flight=1, delay=0.0):
+        self.limits, self.price, self.max_requests_in_flight = RequestLimits(2048), 1.0, max_requests_in_flight
         self.fails, self.delay = fails, delay
         self.asked, self.answered = [], []
         self.under_way = self.most_under_way = 0
@@ -91,19 +91,19 @@ def refusing(*poison):
     return fails
 
 
-@pytest.mark.parametrize("requests_in_flight", [1, 3])
-def test_so_many_requests_are_under_way_and_no_more(requests_in_flight):
-    provider = Function(requests_in_flight=requests_in_flight, delay=0.02)
+@pytest.mark.parametrize("max_requests_in_flight", [1, 3])
+def test_so_many_requests_are_under_way_and_no_more(max_requests_in_flight):
+    provider = Function(max_requests_in_flight=max_requests_in_flight, delay=0.02)
     texts = texts_of(24)
     vectors, failed = dispatched(dispatcher_of(provider), cut(texts, 2))
     assert (vectors, failed) == (right(texts), {})
-    assert provider.most_under_way == requests_in_flight
+    assert provider.most_under_way == max_requests_in_flight
     assert len(provider.asked) == 12
 
 
 def test_what_is_not_stored_yet_counts_as_under_way():
     """A kill must not lose more requests than may be in flight."""
-    provider = Function(requests_in_flight=3)
+    provider = Function(max_requests_in_flight=3)
     stored = 0
     for outcome in dispatcher_of(provider).outcomes(cut(texts_of(30), 1)):
         time.sleep(0.01)  # time enough for further requests, which must not be made
@@ -120,12 +120,12 @@ def test_requests_are_planned_and_outcomes_used_in_the_callers_thread():
             threads.add(threading.current_thread())
             yield request
 
-    dispatched(dispatcher_of(Function(requests_in_flight=2)), planned())
+    dispatched(dispatcher_of(Function(max_requests_in_flight=2)), planned())
     assert threads == {threading.current_thread()}, "a connection to DuckDB serves one thread"
 
 
 def test_stop_lets_what_is_under_way_end_and_makes_no_other_request():
-    provider = Function(requests_in_flight=2, delay=0.1)
+    provider = Function(max_requests_in_flight=2, delay=0.1)
     dispatcher = dispatcher_of(provider)
     threading.Timer(0.05, dispatcher.stop_event.set).start()
     texts = texts_of(20)
@@ -147,7 +147,7 @@ def test_stop_ends_a_wait_for_a_better_time():
 
 
 def test_an_outcome_that_cant_be_stored_ends_the_requests():
-    provider = Function(requests_in_flight=2)
+    provider = Function(max_requests_in_flight=2)
     outcomes = dispatcher_of(provider).outcomes(cut(texts_of(40), 2))
     next(outcomes)
     outcomes.close()
@@ -214,7 +214,7 @@ def test_nothing_stays_set_aside_however_requests_end():
         if len(provider.asked) % 3 == 0 and texts != [PROBE_TEXT]:
             raise ServiceUnavailableError("again")
 
-    provider = Function(fails, requests_in_flight=3)
+    provider = Function(fails, max_requests_in_flight=3)
     budget = Budget(1.0, max_cost=0.001)  # enough for 1,000 tokens
     texts = texts_of(40)
     _, failed = dispatched(dispatcher_of(provider, patience=2, budget=budget), cut(texts, 4))
@@ -226,7 +226,7 @@ def test_nothing_stays_set_aside_however_requests_end():
 
 
 def test_the_limit_holds_for_all_threads_together():
-    provider = Function(requests_in_flight=4, delay=0.01)
+    provider = Function(max_requests_in_flight=4, delay=0.01)
     budget = Budget(1.0, max_cost=11e-6)
     dispatcher = dispatcher_of(provider, budget=budget)
     vectors, failed = dispatched(dispatcher, cut(texts_of(40), 2))
@@ -282,7 +282,7 @@ def test_a_request_is_not_tried_for_ever_while_others_go_through():
             raise ServiceUnavailableError("again")
         time.sleep(0.01)
 
-    provider = Function(fails, requests_in_flight=2)
+    provider = Function(fails, max_requests_in_flight=2)
     texts = texts_of(400)
     began = time.monotonic()
     _, failed = dispatched(dispatcher_of(provider, patience=1), cut(texts, 1))
@@ -295,7 +295,7 @@ def test_a_service_that_is_busy_for_ever_ends_the_run_when_patience_does():
     def busy(texts):
         raise ServiceBusyError("later")
 
-    provider = Function(busy, requests_in_flight=3)
+    provider = Function(busy, max_requests_in_flight=3)
     dispatcher = dispatcher_of(provider, patience=0.6)
     began = time.monotonic()
     assert dispatched(dispatcher, cut(texts_of(12), 2)) == ({}, {}), "no text is blamed"
@@ -309,7 +309,7 @@ def test_a_pause_that_the_service_wants_is_no_reason_to_wait_beyond_patience(wan
     def busy(texts):
         raise ServiceBusyError("later", retry_after=wanted)
 
-    dispatcher = dispatcher_of(Function(busy, requests_in_flight=2), patience=0.5)
+    dispatcher = dispatcher_of(Function(busy, max_requests_in_flight=2), patience=0.5)
     began = time.monotonic()
     assert dispatched(dispatcher, cut(texts_of(8), 2)) == ({}, {})
     assert 0.5 <= time.monotonic() - began < 3
@@ -323,7 +323,7 @@ def test_a_short_time_of_being_busy_is_waited_out_however_often():
         if time.monotonic() < busy_until:
             raise ServiceBusyError("later", retry_after=0.02)
 
-    provider = Function(fails, requests_in_flight=2)
+    provider = Function(fails, max_requests_in_flight=2)
     texts = texts_of(8)
     assert dispatched(dispatcher_of(provider, patience=5), cut(texts, 2)) == (right(texts), {})
     assert len(provider.asked) > 4 + 2 * MAX_FAILURES, "being busy is not a failure"
@@ -338,7 +338,7 @@ def test_a_request_that_is_told_to_wait_has_not_failed_while_others_go_through()
             raise left.pop()
         time.sleep(0.01)
 
-    provider = Function(fails, requests_in_flight=2)
+    provider = Function(fails, max_requests_in_flight=2)
     texts = texts_of(60)
     assert dispatched(dispatcher_of(provider, patience=5), cut(texts, 1)) == (right(texts), {})
     assert provider.asked.count(["text 0"]) == 3 * MAX_FAILURES + 1
@@ -354,7 +354,7 @@ def test_one_probe_serves_all_requests_that_fail_together():
             raise RequestRefusedError("one at a time")
         time.sleep(0.05)
 
-    provider = Function(fails, requests_in_flight=6)
+    provider = Function(fails, max_requests_in_flight=6)
     texts = texts_of(12)
     assert dispatched(dispatcher_of(provider), cut(texts, 2)) == (right(texts), {})
     assert provider.probes == 1
@@ -368,7 +368,7 @@ def test_one_failed_probe_ends_the_run_for_all():
             together.wait(10)
         raise RequestRefusedError(f"wrong parameter, asked for {len(texts)}")
 
-    provider = Function(fails, requests_in_flight=4)
+    provider = Function(fails, max_requests_in_flight=4)
     dispatcher = dispatcher_of(provider)
     assert dispatched(dispatcher, cut(texts_of(40), 2)) == ({}, {})
     assert (provider.probes, len(provider.asked)) == (1, 5)
@@ -379,7 +379,7 @@ def test_what_a_person_has_to_mend_is_asked_once_by_each_thread_and_no_more():
     def fails(texts):
         raise ActionNeededError("check the key")
 
-    provider = Function(fails, requests_in_flight=3, delay=0.01)
+    provider = Function(fails, max_requests_in_flight=3, delay=0.01)
     dispatcher = dispatcher_of(provider)
     assert dispatched(dispatcher, cut(texts_of(40), 2)) == ({}, {})
     assert len(provider.asked) <= 3

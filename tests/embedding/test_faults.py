@@ -59,10 +59,10 @@ def test_a_shuffled_answer_is_put_right_by_index(full, service):
 
 
 @pytest.mark.parametrize("fault", FAULTS)
-@pytest.mark.parametrize("requests_in_flight", [1, 3])
-def test_a_passing_fault_is_waited_out_and_costs_nothing(full, service, fault, requests_in_flight):
+@pytest.mark.parametrize("max_requests_in_flight", [1, 3])
+def test_a_passing_fault_is_waited_out_and_costs_nothing(full, service, fault, max_requests_in_flight):
     service.in_turn(fault, None, fault)
-    summary = full.embed(embedding_requests_in_flight=requests_in_flight)
+    summary = full.embed(embedding_requests_in_flight=max_requests_in_flight)
     assert is_complete(full)
     assert summary["status"] == "done"
     assert bought(service) == dict.fromkeys(TEXTS.values(), 1)

@@ -200,7 +200,7 @@ def test_the_way_a_run_embeds_is_the_way_that_is_timed(catalogue, planned, monke
     """The timing shares the texts out among all threads."""
     write_many(catalogue, [f"text {place}" for place in range(1000)])
     shares = []
-    monkeypatch.setattr(local.LocalProvider, "requests_in_flight", 3)
+    monkeypatch.setattr(local.LocalProvider, "max_requests_in_flight", 3)
     monkeypatch.setattr(local.LocalProvider, "embed", lambda self, texts: shares.append(len(texts)))
     planned({"provider": "local", "model": "all-MiniLM-L6-v2", "dimensions": 384})
     assert sorted(shares) == [21, 21, 22]

@@ -435,7 +435,7 @@ def test_every_file_of_the_folder_is_found_by_its_name():
 
 def test_a_provider_is_made_of_the_settings():
     settings = Settings(embedding_requests_in_flight=3, embedding_timeout_seconds=5, embedding_batch_size=7)
-    assert find(settings, named("openai")) == OpenAIProvider("mine", 4, 1, requests_in_flight=3, timeout_seconds=5)
+    assert find(settings, named("openai")) == OpenAIProvider("mine", 4, 1, max_requests_in_flight=3, timeout_seconds=5)
     assert find(settings, named("openai-batch")).price == 0.5
     assert find(settings, named("local")).batch_size == 7
 

@@ -355,15 +355,15 @@ def test_validation_split_takes_the_newest():
     assert held_out.columns == list(CASE_COLUMNS)
     assert set(cases(validation_split(train, max_cases=1)[1])) == {"19"}
     assert len(validation_split(train, max_cases=0)[1]) == 0
-    assert len(validation_split(train, max_share=1.0)[1]) == 19
+    assert len(validation_split(train, max_sequence_share=1.0)[1]) == 19
 
 
 def test_validation_split_asks_only_for_new_items_where_repeats_are_not_recommended():
     train = frame({"0": ("ab", [0, 0]), "1": ("abcab", [1, 2, 3, 4, 5]), "2": ("aa", [6, 7])})
-    rest, held_out = validation_split(train, max_share=0.6, allow_repeats=False)
+    rest, held_out = validation_split(train, max_sequence_share=0.6, allow_repeats=False)
     assert cases(held_out) == {"1": ("ab", "c")}
     assert set(parts(rest)) == {"0"}
-    assert cases(validation_split(train, max_share=0.6)[1]) == {"1": ("abca", "b"), "2": ("a", "a")}
+    assert cases(validation_split(train, max_sequence_share=0.6)[1]) == {"1": ("abca", "b"), "2": ("a", "a")}
 
 
 def test_validation_cases_of_a_split_at_a_date_are_asked_for_the_next_order():
@@ -373,9 +373,13 @@ def test_validation_cases_of_a_split_at_a_date_are_asked_for_the_next_order():
         "one order": ("pqr", [6, 6, 6]),
         "again": ("stus", [6, 7, 8, 9]),  # what came last is a repeat
     }
-    _, held_out = validation_split(frame(rows), max_share=0.75, allow_repeats=False, test_starts_at_a_date=True)
+    _, held_out = validation_split(
+        frame(rows), max_sequence_share=0.75, allow_repeats=False, test_starts_at_a_date=True
+    )
     assert cases(held_out) == {"orders": ("abca", "d"), "one order": ("p", "q"), "again": ("st", "u")}
-    _, with_repeats = validation_split(frame(rows), max_share=0.75, allow_repeats=True, test_starts_at_a_date=True)
+    _, with_repeats = validation_split(
+        frame(rows), max_sequence_share=0.75, allow_repeats=True, test_starts_at_a_date=True
+    )
     assert cases(with_repeats) == {"orders": ("abc", "a"), "one order": ("p", "q"), "again": ("stu", "s")}
 
 

@@ -14,7 +14,7 @@ from jobs.warehouse.reading import read_catalog
 class Lengths:
     """A provider whose vectors contain the length of the text."""
 
-    limits, requests_in_flight = RequestLimits(100), 1
+    limits, max_requests_in_flight = RequestLimits(100), 1
 
     def __init__(self, price: float = 0.0) -> None:
         self.price, self.texts = price, []

@@ -140,7 +140,7 @@ def test_all_models_of_a_job_are_paid_from_one_purse(history, fake, tmp_path, jo
 class Lengths:
     """A provider whose vectors show the length of a text; it records the texts that it was asked for."""
 
-    limits, price, requests_in_flight = RequestLimits(texts_per_request=2), 0.02, 1
+    limits, price, max_requests_in_flight = RequestLimits(texts_per_request=2), 0.02, 1
 
     def __init__(self):
         self.asked = []

@@ -71,7 +71,7 @@ def test_a_challenger_wins_by_more_than_noise_and_says_by_how_much():
     decisions = choose_live_model([old, entrant("sasrec", 0.05)], incumbent(old))
     chosen = live(decisions)
     assert chosen.reason == "live: +0.0500 [0.0400, 0.0600] over vsknn"
-    assert (chosen.compared_with, chosen.comparison.mean) == ("vsknn-1", pytest.approx(0.05))
+    assert (chosen.opponent_version, chosen.comparison.mean) == ("vsknn-1", pytest.approx(0.05))
     assert reasons(decisions)["vsknn-1"] == "not live: -0.0500 [-0.0600, -0.0400] against sasrec, which is better"
 
 

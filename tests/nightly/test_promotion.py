@@ -141,12 +141,12 @@ def test_the_evidence_of_earlier_nights_counts_with_each_case_once(tiny):
     assert tests == (4, 0)
     models = {row.family: row for row in newest_models(tiny.connection).values()}
     entrant = promotion._read_entrant(tiny.connection, week, models["vsknn"])
-    assert [len(look.case_values) for look in entrant.looks] == [len(first[0]), len(second[0])]
-    assert entrant.looks[1].is_new_case.tolist() == second[0]
+    assert [len(look.case_values) for look in entrant.interim_looks] == [len(first[0]), len(second[0])]
+    assert entrant.interim_looks[1].is_new_case.tolist() == second[0]
     changed = setting(retrain_after_days=7, parameters={"vsknn": {"neighbours": 7}})
     tiny.run("train", changed)
     renewed = promotion._read_entrant(tiny.connection, changed, newest_models(tiny.connection)["vsknn"])
-    assert len(renewed.looks) == 1, "other parameters start anew"
+    assert len(renewed.interim_looks) == 1, "other parameters start anew"
 
 
 def test_a_night_with_nothing_new_writes_nothing(tiny):

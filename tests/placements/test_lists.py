@@ -16,14 +16,14 @@ from jobs.placements.lists import ListRules, fill_lists
 from jobs.placements.relevance import Diversity
 
 
-def fill(rules, vectors, recommendable, available, queries, exclusions, popularity):
+def fill(rules, vectors, recommendable_mask, available, queries, exclusions, popularity):
     """Fill all visitors' lists; return each as (item, source, score), and which depend on popularity."""
     # a visitor's sequence is the visitor's number, by which the "model" knows the query vector
     sequences = Sequences.from_lists([[visitor] for visitor in range(len(queries))])
     scorer = VectorScorer(
         compute_queries=lambda some: torch.from_numpy(queries[some.items]),
         item_vectors=torch.from_numpy(vectors),
-        recommendable_mask=recommendable,
+        recommendable_mask=recommendable_mask,
     )
     lists, depends = fill_lists(
         rules,
@@ -43,13 +43,13 @@ def fill(rules, vectors, recommendable, available, queries, exclusions, populari
     return found, depends
 
 
-def reference(rules, vectors, recommendable, available, queries, exclusions, popularity):
+def reference(rules, vectors, recommendable_mask, available, queries, exclusions, popularity):
     every = [
         None
         if not query.any()
         else [
             float(query @ vector) if known and offered else None
-            for vector, known, offered in zip(vectors, recommendable, available, strict=True)
+            for vector, known, offered in zip(vectors, recommendable_mask, available, strict=True)
         ]
         for query in queries
     ]
@@ -66,7 +66,7 @@ def shops(draw):
         return random.random(count) < draw(some)
 
     vectors = random.integers(-2, 3, (count, 2)).astype(np.float32)  # small whole numbers: many equal scores
-    available, recommendable = mask(), mask()
+    available, recommendable_mask = mask(), mask()
     allowed = mask() & available
     visitors = draw(st.integers(1, 4))
     k = draw(st.integers(1, 8))
@@ -90,7 +90,7 @@ def shops(draw):
     popularity = np.where(available, random.integers(0, 4, count), -np.inf).astype(np.float32)
     queries = random.integers(-2, 3, (visitors, 2)).astype(np.float32)
     exclusions = [random.choice(count, draw(st.integers(0, count))).tolist() for _ in range(visitors)]
-    return rules, vectors, recommendable, available, queries, exclusions, popularity
+    return rules, vectors, recommendable_mask, available, queries, exclusions, popularity
 
 
 @settings(max_examples=120, deadline=None)

@@ -43,7 +43,7 @@ class LocalProvider:
 
     Attributes
     ----------
-    model : str
+    model_name : str
         ``all-MiniLM-L6-v2`` (bundled), a folder, or a name on the Hugging Face Hub (owner/model).
     batch_size : int
         Texts in one request.
@@ -51,13 +51,13 @@ class LocalProvider:
         US dollars a million tokens: 0.
     """
 
-    model: str
+    model_name: str
     batch_size: int = 256
     price: float = 0.0
     _tokenizer_lock: threading.Lock = field(default_factory=threading.Lock, repr=False)
 
     @property
-    def requests_in_flight(self) -> int:
+    def max_requests_in_flight(self) -> int:
         """Requests that may run at the same time: one for each core of the CPU, or one for a CUDA device."""
         return self._thread_count if self._loaded_model.device.type == "cpu" else 1
 
@@ -133,26 +133,27 @@ class LocalProvider:
             from transformers.utils import logging
 
         logging.disable_progress_bar()  # transformers' progress bar is hidden, because nextmart shows its own
-        if self.model == BUNDLED_MODEL:
+        if self.model_name == BUNDLED_MODEL:
             return SentenceTransformer(str(bundled_model_folder()), local_files_only=True)
-        folder = Path(self.model).expanduser()
+        folder = Path(self.model_name).expanduser()
         # A model's name on the Hugging Face Hub includes its owner: a name without an owner is not looked up there.
-        if not folder.is_dir() and "/" not in self.model:
+        if not folder.is_dir() and "/" not in self.model_name:
             raise NextmartError(
-                f"embedding_models: can't load the model '{self.model}': it is neither the bundled '{BUNDLED_MODEL}', "
-                "nor a folder with a sentence-transformers model, nor a name of the hub (owner/model)"
+                f"embedding_models: can't load the model '{self.model_name}': it is neither the bundled "
+                f"'{BUNDLED_MODEL}', nor a folder with a sentence-transformers model, nor a name of the hub "
+                "(owner/model)"
             )
         try:
-            return SentenceTransformer(str(folder) if folder.is_dir() else self.model)
+            return SentenceTransformer(str(folder) if folder.is_dir() else self.model_name)
         except Exception as error:  # loading a model calls many libraries, whose errors have no common class
             raise NextmartError(
-                f"embedding_models: can't load the model '{self.model}' as a folder or a name of the hub: {error}"
+                f"embedding_models: can't load the model '{self.model_name}' as a folder or a name of the hub: {error}"
             ) from error
 
 
 @contextmanager
 def _without_garbage_collection() -> Iterator[None]:
-    """Import large packages without looking for garbage among their objects, which takes a fifth of their time."""
+    """Switch garbage collection off while large packages are imported, because it takes a fifth of that time."""
     was_enabled = gc.isenabled()
     gc.disable()
     try:

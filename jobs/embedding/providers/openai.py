@@ -27,7 +27,7 @@ def make_provider(settings: Settings, embedding_model: EmbeddingModel) -> "OpenA
         embedding_model.model,
         embedding_model.dimensions,
         embedding_model.price,
-        requests_in_flight=settings.embedding_requests_in_flight,
+        max_requests_in_flight=settings.embedding_requests_in_flight,
         timeout_seconds=settings.embedding_timeout_seconds,
     )
 
@@ -38,22 +38,22 @@ class OpenAIProvider:
 
     Attributes
     ----------
-    model : str
+    model_name : str
         The model's name at the service.
     dimensions : int
         Length of the vectors.
     price : float or None
         US dollars a million tokens; None if the price is unknown.
-    requests_in_flight : int
+    max_requests_in_flight : int
         Requests that may run at the same time.
     timeout_seconds : float
         Seconds that one request may take at most.
     """
 
-    model: str
+    model_name: str
     dimensions: int
     price: float | None = None
-    requests_in_flight: int = 8
+    max_requests_in_flight: int = 8
     timeout_seconds: float = 60
 
     @property
@@ -61,7 +61,7 @@ class OpenAIProvider:
         """OpenAI's limits of a request; for a model of another maker, the longest text that it reads is unknown."""
         return (
             OPENAI_REQUEST_LIMITS
-            if is_openai_model(self.model)
+            if is_openai_model(self.model_name)
             else RequestLimits(OPENAI_REQUEST_LIMITS.texts_per_request, None, OPENAI_REQUEST_LIMITS.tokens_per_request)
         )
 
@@ -95,7 +95,7 @@ class OpenAIProvider:
         tokens = 0
         try:
             raw = self.client.embeddings.with_raw_response.create(
-                model=self.model, input=texts, **self.dimensions_argument
+                model=self.model_name, input=texts, **self.dimensions_argument
             )
             answer = raw.parse()
             # some OpenAI-compatible servers do not report how many tokens they charge
@@ -104,7 +104,7 @@ class OpenAIProvider:
             vectors = {row.index: np.array(row.embedding, dtype=np.float32).ravel() for row in answer.data}
             lengths = {len(vector) for vector in vectors.values()}
         except openai.OpenAIError as error:
-            raise to_service_error(error, self.model) from error
+            raise to_service_error(error, self.model_name) from error
         except UNREADABLE_ANSWER_ERRORS as error:
             raise WrongAnswerError(
                 "the embedding service's answer holds no vectors; is OPENAI_BASE_URL right?", tokens=tokens
@@ -130,7 +130,7 @@ class OpenAIProvider:
     @property
     def dimensions_argument(self) -> dict[str, int]:
         """The request's argument ``dimensions``, the length of vectors; empty for models with one fixed length."""
-        return {"dimensions": self.dimensions} if self.model.startswith(RESIZABLE_MODEL_PREFIX) else {}
+        return {"dimensions": self.dimensions} if self.model_name.startswith(RESIZABLE_MODEL_PREFIX) else {}
 
     @cached_property
     def client(self) -> Any:
@@ -144,9 +144,9 @@ class OpenAIProvider:
         return make_openai_client(self.timeout_seconds)
 
 
-def is_openai_model(model: str) -> bool:
+def is_openai_model(model_name: str) -> bool:
     """Tell by its name whether an embedding model is OpenAI's: of other models, tokenizer and limits are unknown."""
-    return model.startswith("text-embedding-")
+    return model_name.startswith("text-embedding-")
 
 
 def _announced_limit(headers: Any, requests_or_tokens: str) -> float | None:

@@ -77,12 +77,13 @@ class OpenAIBatchProvider:
     def submit_batch(self, submission_id: str, texts: dict[str, str]) -> str:
         """Upload a file with the texts, create a batch from the file, and return the batch's id.
 
-        The creation is not retried: a request whose answer is lost may have created a batch, which :meth:`find` finds.
+        The creation is not retried, because a request whose answer is lost may have created a batch. Then
+        :meth:`find_batch` finds that batch.
         """
         with tempfile.TemporaryFile() as file:
             for key, text in texts.items():
                 body = {
-                    "model": self.direct_provider.model,
+                    "model": self.direct_provider.model_name,
                     "input": text,
                     "encoding_format": "base64",
                     **self.direct_provider.dimensions_argument,
@@ -90,7 +91,7 @@ class OpenAIBatchProvider:
                 line = {"custom_id": key, "method": "POST", "url": ENDPOINT, "body": body}
                 file.write(json.dumps(line, ensure_ascii=False).encode() + b"\n")
             file.seek(0)
-            with translate_openai_errors(self.direct_provider.model):
+            with translate_openai_errors(self.direct_provider.model_name):
                 uploaded = self._retrying_client.files.create(file=(f"{submission_id}.jsonl", file), purpose="batch")
                 batch = self.direct_provider.client.batches.create(
                     input_file_id=uploaded.id,
@@ -102,7 +103,7 @@ class OpenAIBatchProvider:
 
     def find_batch(self, submission_id: str) -> str | None:
         """Return the id of the batch that was submitted as ``submission_id``; None if the service has no such batch."""
-        with translate_openai_errors(self.direct_provider.model):
+        with translate_openai_errors(self.direct_provider.model_name):
             for batch in self._retrying_client.batches.list(limit=100):
                 if (batch.metadata or {}).get(METADATA_KEY) == submission_id:
                     return str(batch.id)
@@ -110,7 +111,7 @@ class OpenAIBatchProvider:
 
     def batch_state(self, batch_id: str) -> BatchState:
         """Ask the service for the progress of a batch; the status of an unknown batch is ``gone``."""
-        with translate_openai_errors(self.direct_provider.model):
+        with translate_openai_errors(self.direct_provider.model_name):
             try:
                 batch = self._retrying_client.batches.retrieve(batch_id)
             except openai.NotFoundError:
@@ -121,7 +122,7 @@ class OpenAIBatchProvider:
 
     def batch_results(self, batch_id: str) -> Iterator[BatchResult]:
         """Yield the results in a batch's output file and error file; expired and cancelled batches also have them."""
-        with translate_openai_errors(self.direct_provider.model):
+        with translate_openai_errors(self.direct_provider.model_name):
             try:
                 batch = self._retrying_client.batches.retrieve(batch_id)
                 for file_id in filter(None, (batch.output_file_id, batch.error_file_id)):

@@ -152,7 +152,7 @@ def test_rates_are_measured_beside_the_metrics(monkeypatch):
     answers = [name_as_json(NAMES[0]), name_as_json(NAMES[0]), "nonsense", ""]
     model, _ = fit(monkeypatch, lambda conversation: answers)
     counts = np.bincount(training().items, minlength=ITEMS)
-    found = measure_scorer(model.scorer(shop()), cases(), shop(), counts, segments={"some": np.arange(200) < 50})
+    found = measure_scorer(model.scorer(shop()), cases(), shop(), counts, segment_masks={"some": np.arange(200) < 50})
     table = found.metrics_by_segment["all"].filter(pl.col("metric").str.ends_with("_rate"), pl.col("k") == 20)
     rows = {row["metric"]: row for row in table.to_dicts()}
     rates = {name: row["value"] for name, row in rows.items() if name != "hit_rate"}
